@@ -1,0 +1,48 @@
+/** Who is on the other end of the pipe. */
+
+import type { Selector } from '../spiffe/selector.ts';
+
+/** The kernel's word at connect time (SO_PEERCRED). `pid` is in our pid namespace; 0: the caller is not in it. */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** What the attestors found out, at one moment. */
+export interface Attestation {
+  /** Sorted by type, then value; no two the same. */
+  readonly selectors: readonly Selector[];
+  /** The selectors as `type:value`. */
+  readonly keys: ReadonlySet<string>;
+  /** Equal for two attestations if and only if their selectors are. */
+  readonly key: string;
+}
+
+/** Finds selectors for a process. One file per attestor. */
+export interface Attestor {
+  /** The type of its selectors: `unix`, `docker`. */
+  readonly name: string;
+  /** @throws whatever went wrong: an attestor that is configured and fails makes the attestation fail */
+  attest(credentials: PeerCredentials): Promise<Selector[]>;
+}
+
+/** A caller: one connection on the pipe and the process that opened it. */
+export interface Peer {
+  /** Unique in this process's life; for the log. */
+  readonly id: string;
+  readonly credentials: PeerCredentials;
+  /** True once the process has ended or the connection has closed. */
+  readonly gone: boolean;
+  /**
+   * Reads the facts anew and checks that the process was alive and the same throughout. Calls at the same time share
+   * one reading. @throws ERR_PEER_GONE, ERR_PEER_CHANGED, ERR_PEER_UNATTESTABLE, ERR_ATTESTATION_FAILED
+   */
+  attest(): Promise<Attestation>;
+  /** To call right before a key leaves: throws ERR_PEER_GONE or ERR_PEER_CHANGED unless the process is the attested one. */
+  verify(): void;
+  /** Called once, when the process ends or the connection closes; at once (next tick) if it has. */
+  onGone(listener: () => void): void;
+  /** Cuts the connection. */
+  close(): void;
+}

@@ -1,0 +1,107 @@
+/**
+ * Time as a seam: every part takes a {@link Clock}, tests drive one.
+ *
+ * Deadlines are wall-clock instants. A bare `setTimeout` is not enough for them: it stands still while a machine is
+ * suspended, never hears of a clock that was set, and fires at once beyond 24.8 days. So the system clock looks at its
+ * deadlines when the nearest is due *and* at a coarse tick.
+ */
+
+/** Something that was asked for at an instant and can be called off. */
+export interface Deadline {
+  /** Calls the deadline off; a deadline that has passed stays passed. */
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Milliseconds since the epoch, by the wall clock. */
+  now(): number;
+  /** Calls back once, never before `instant` (milliseconds since the epoch) and never synchronously. */
+  at(instant: number, callback: () => void): Deadline;
+}
+
+/** How long a jump of the wall clock (set by hand, suspend) can go unnoticed, in milliseconds. */
+const TICK_MS = 5_000;
+
+interface Pending extends Deadline {
+  readonly instant: number;
+  readonly callback: () => void;
+  cancelled: boolean;
+}
+
+/** The machine's clock. Its timer never keeps the process alive. */
+export class SystemClock implements Clock {
+  /** A binary heap, the nearest instant first. */
+  readonly #heap: Pending[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #wakeAt = Number.POSITIVE_INFINITY;
+
+  now(): number {
+    return Date.now();
+  }
+
+  at(instant: number, callback: () => void): Deadline {
+    const pending: Pending = {
+      instant,
+      callback,
+      cancelled: false,
+      cancel: () => {
+        pending.cancelled = true;
+      },
+    };
+    push(this.#heap, pending);
+    this.#arm();
+    return pending;
+  }
+
+  #arm(): void {
+    const nearest = this.#heap[0];
+    if (nearest === undefined) return;
+    const now = Date.now();
+    const wakeAt = Math.min(Math.max(nearest.instant, now), now + TICK_MS);
+    if (this.#timer !== undefined && this.#wakeAt <= wakeAt) return;
+    clearTimeout(this.#timer);
+    this.#wakeAt = wakeAt;
+    this.#timer = setTimeout(() => this.#wake(), wakeAt - now);
+    this.#timer.unref();
+  }
+
+  #wake(): void {
+    this.#timer = undefined;
+    this.#wakeAt = Number.POSITIVE_INFINITY;
+    const now = Date.now();
+    const due: Pending[] = [];
+    for (let first = this.#heap[0]; first !== undefined && (first.cancelled || first.instant <= now); ) {
+      pop(this.#heap);
+      if (!first.cancelled) due.push(first);
+      first = this.#heap[0];
+    }
+    this.#arm();
+    for (const pending of due) if (!pending.cancelled) pending.callback();
+  }
+}
+
+function push(heap: Pending[], item: Pending): void {
+  let at = heap.push(item) - 1;
+  while (at > 0) {
+    const parent = (at - 1) >> 1;
+    if (heap[parent]!.instant <= item.instant) break;
+    heap[at] = heap[parent]!;
+    at = parent;
+  }
+  heap[at] = item;
+}
+
+function pop(heap: Pending[]): void {
+  const last = heap.pop();
+  if (last === undefined || heap.length === 0) return;
+  let at = 0;
+  for (;;) {
+    let child = 2 * at + 1;
+    if (child >= heap.length) break;
+    if (child + 1 < heap.length && heap[child + 1]!.instant < heap[child]!.instant) child += 1;
+    if (heap[child]!.instant >= last.instant) break;
+    heap[at] = heap[child]!;
+    at = child;
+  }
+  heap[at] = last;
+}

@@ -1,0 +1,76 @@
+/**
+ * Every error that Sidekey shows to a user, in one place: a stable code, the HTTP status it has on the admin API, and
+ * what it means. `docs/errors.md` lists them all; a test holds the two together.
+ */
+
+/** What each code means to the admin API: its HTTP status and a title that does not change from case to case. */
+export const ERRORS = {
+  ERR_BAD_INPUT: { status: 400, title: 'The input breaks a rule' },
+  ERR_BAD_JSON: { status: 400, title: 'The body is not JSON' },
+  ERR_CONFIG: { status: 400, title: 'The configuration breaks a rule' },
+  ERR_UNAUTHORIZED: { status: 401, title: 'A bearer token is needed' },
+  ERR_FORBIDDEN: { status: 403, title: 'This caller may not use the admin API' },
+  ERR_FORBIDDEN_HOST: { status: 403, title: 'The Host header names a host that is not on the list' },
+  ERR_NOT_FOUND: { status: 404, title: 'There is nothing by that name' },
+  ERR_METHOD_NOT_ALLOWED: { status: 405, title: 'The path does not have this method' },
+  ERR_ENTRY_EXISTS: { status: 409, title: 'An entry with this SPIFFE ID, these selectors and this parent exists' },
+  ERR_REVISION: { status: 412, title: 'Somebody else changed the entry' },
+  ERR_TOO_LARGE: { status: 413, title: 'The body is larger than the limit' },
+  ERR_MEDIA_TYPE: { status: 415, title: 'The body has a media type that is not JSON' },
+  ERR_INTERNAL: { status: 500, title: 'Sidekey failed' },
+  ERR_STORE: { status: 500, title: 'The database failed' },
+  ERR_NOT_READY: { status: 503, title: 'Sidekey does not serve yet' },
+  ERR_DATA_DIR: { status: 500, title: 'The data directory cannot be used' },
+  ERR_DATA_DIR_IN_USE: { status: 500, title: 'Another Sidekey serves this data directory' },
+  ERR_SOCKET: { status: 500, title: 'A socket cannot be used' },
+  ERR_CA: { status: 500, title: 'The authority cannot sign' },
+  ERR_PEER_UNATTESTABLE: { status: 503, title: 'The kernel does not say which process is calling' },
+  ERR_PEER_GONE: { status: 503, title: 'The calling process has ended' },
+  ERR_PEER_CHANGED: { status: 503, title: 'The calling process is not the one that was attested' },
+  ERR_ATTESTATION_FAILED: { status: 503, title: 'An attestor could not find out who is calling' },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+/** The closed set of codes; they do not change once released. */
+export type ErrorCode = keyof typeof ERRORS;
+
+/** One fault of an input: where it is, what the value's problem is, and the rule that it breaks. */
+export interface Problem {
+  /** Where: `/entries/3/spiffe_id` in JSON, `--x509-svid-ttl` or `x509SvidTtl` in a configuration. */
+  readonly path: string;
+  /** What is wrong with the value that stands there. */
+  readonly problem: string;
+  /** The rule, so that the next try can be right. */
+  readonly rule: string;
+}
+
+/** An error with a stable code. Its message is safe to show; whatever must stay private goes into `cause`. */
+export class SidekeyError extends Error {
+  readonly code: ErrorCode;
+  /** The faults of an input, when the code is about one. */
+  readonly problems: readonly Problem[];
+  /** More members for the problem document, such as the existing entry of a conflict. */
+  readonly extra: Readonly<Record<string, unknown>>;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; problems?: readonly Problem[]; extra?: Record<string, unknown> } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'SidekeyError';
+    this.code = code;
+    this.problems = options.problems ?? [];
+    this.extra = options.extra ?? {};
+  }
+
+  /** An error about bad input; the message lists every problem. */
+  static badInput(problems: readonly Problem[], code: ErrorCode = 'ERR_BAD_INPUT'): SidekeyError {
+    const lines = problems.map((p) => `${p.path}: ${p.problem}; ${p.rule}`);
+    return new SidekeyError(code, lines.join('\n'), { problems });
+  }
+
+  /** Makes one of ours of whatever was thrown: what is not ours already becomes ERR_INTERNAL with the rest as cause. */
+  static from(thrown: unknown, code: ErrorCode = 'ERR_INTERNAL', message: string = ERRORS[code].title): SidekeyError {
+    return thrown instanceof SidekeyError ? thrown : new SidekeyError(code, message, { cause: thrown });
+  }
+}

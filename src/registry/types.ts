@@ -1,0 +1,113 @@
+/** What the registry holds and says: entries, their changes, and the store behind them. */
+
+import type { IssuanceRecord } from '../base/issuance.ts';
+import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
+import type { Selector } from '../spiffe/selector.ts';
+
+/** A registration entry: whoever has all of `selectors` may be `spiffeId`. Immutable; an update makes a new object. */
+export interface Entry {
+  /** `[A-Za-z0-9._-]`, 1 to 255 characters; a UUIDv4 unless the caller chose one. */
+  readonly id: string;
+  readonly spiffeId: SpiffeId;
+  /** At least one; no two the same; sorted by type, then value. */
+  readonly selectors: readonly Selector[];
+  /** Kept and echoed for SPIRE's files; it grants nothing. Empty where none was given. */
+  readonly parentId: string;
+  /** Seconds; 0: the server's default. */
+  readonly x509SvidTtl: number;
+  /** Seconds; 0: the server's default. */
+  readonly jwtSvidTtl: number;
+  readonly dnsNames: readonly string[];
+  readonly federatesWith: readonly TrustDomain[];
+  /** At most 1024 characters; `default` makes it the answer to the SDS name `default`. */
+  readonly hint: string;
+  /** When it ends, in milliseconds since the epoch; 0: never. Nothing is issued from that moment on. */
+  readonly expiresAt: number;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  /** Milliseconds since the epoch. */
+  readonly updatedAt: number;
+  /** 1 at first, one more at each change. */
+  readonly revisionNumber: number;
+  /** Who declares it: `api` for REST and the command line, `file` for `--entries`, or a name given to PUT. */
+  readonly source: string;
+}
+
+/** What a caller gives to make an entry, checked and with its defaults filled in. */
+export type EntryInput = Omit<Entry, 'id' | 'createdAt' | 'updatedAt' | 'revisionNumber' | 'source'> & {
+  /** Undefined: the registry makes a UUIDv4. */
+  readonly id: string | undefined;
+};
+
+/** What may be changed in an entry: the members that are there. */
+export type EntryPatch = Partial<Omit<EntryInput, 'id'>>;
+
+/** One entry's change: made (`before` undefined), changed, deleted or expired (`after` undefined). */
+export interface EntryChange {
+  readonly before: Entry | undefined;
+  readonly after: Entry | undefined;
+}
+
+/** One transaction of the store; the lists replace what stands under the same ids. */
+export interface StoreWrite {
+  readonly put: readonly Entry[];
+  readonly delete: readonly string[];
+}
+
+/**
+ * Where the registry keeps things. Asynchronous, since the next one is a database over a network; only this seam may
+ * know that today's is a file.
+ */
+export interface RegistryStore {
+  /** Every entry there is. */
+  load(): Promise<Entry[]>;
+  /** Writes durably and in one transaction, or throws ERR_STORE and leaves everything as it was. */
+  write(write: StoreWrite): Promise<void>;
+  /** Puts issuances on record, durably and in one transaction. */
+  recordIssuances(records: readonly IssuanceRecord[]): Promise<void>;
+  /** The newest issuances of a SPIFFE ID (of all without one), newest first. */
+  issuances(query: { spiffeId?: string; limit: number }): Promise<IssuanceRecord[]>;
+  close(): Promise<void>;
+}
+
+export interface ListQuery {
+  readonly spiffeId?: string;
+  /** `type:value`; an entry must have all that are given. */
+  readonly selectors?: readonly string[];
+  readonly hint?: string;
+  readonly source?: string;
+  /** 1 to 1000. */
+  readonly limit: number;
+  /** What the page before returned; undefined: the first page. */
+  readonly cursor?: string;
+}
+
+/** The entries, their rules and their changes. Every write is on disk when its promise is kept; changes are told in order. */
+export interface Registry {
+  readonly trustDomain: TrustDomain;
+  readonly size: number;
+  get(id: string): Entry | undefined;
+  list(query: ListQuery): { entries: Entry[]; nextCursor: string };
+  /** All or none. @throws ERR_ENTRY_EXISTS with the existing entry in `extra.entry` */
+  create(inputs: readonly EntryInput[], source: string): Promise<Entry[]>;
+  /** @throws ERR_NOT_FOUND; ERR_REVISION when `ifRevision` is given and not the entry's */
+  update(id: string, patch: EntryPatch, ifRevision?: number): Promise<Entry>;
+  /** @throws ERR_NOT_FOUND, ERR_REVISION */
+  delete(id: string, ifRevision?: number): Promise<void>;
+  /** Makes the entries of one source equal to the inputs, matched by id, else by SPIFFE ID, selectors and parent. */
+  replaceSource(source: string, inputs: readonly EntryInput[], options?: { dryRun?: boolean }): Promise<SourceChanges>;
+  /** The entries whose selectors the caller has, all of each; none that has expired. Oldest first, then by id. */
+  match(selectors: ReadonlySet<string>): Entry[];
+  /** Entries, matching or not, that give this SPIFFE ID. */
+  bySpiffeId(spiffeId: string): Entry[];
+  /** Told after each durable write, in order, one call a transaction; and when an entry expires. */
+  onChange(listener: (changes: readonly EntryChange[]) => void): () => void;
+  close(): Promise<void>;
+}
+
+export interface SourceChanges {
+  readonly created: readonly Entry[];
+  readonly changed: readonly Entry[];
+  readonly deleted: readonly Entry[];
+  readonly kept: readonly Entry[];
+}

@@ -1,0 +1,49 @@
+/** gRPC on the pipe, behind an interface of ours: bytes in, bytes out, and which peer they came from. */
+
+import type { Peer } from '../attest/types.ts';
+
+/** gRPC status codes that Sidekey uses. @see https://grpc.io/docs/guides/status-codes/ */
+export const Status = {
+  OK: 0,
+  INVALID_ARGUMENT: 3,
+  NOT_FOUND: 5,
+  RESOURCE_EXHAUSTED: 8,
+  UNIMPLEMENTED: 12,
+  INTERNAL: 13,
+  UNAVAILABLE: 14,
+} as const;
+export type StatusCode = (typeof Status)[keyof typeof Status];
+
+/** Ends a call with a status; the message is what the client sees. */
+export class StatusError extends Error {
+  readonly status: StatusCode;
+  constructor(status: StatusCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'StatusError';
+    this.status = status;
+  }
+}
+
+/** The server's side of a bidirectional stream. */
+export interface Stream {
+  readonly peer: Peer;
+  /** Queues one message; the bytes must not change afterwards. A no-op once the stream has ended. */
+  send(message: Uint8Array): void;
+  /** Ends the stream with a status. A no-op once it has ended. */
+  end(status: StatusCode, details: string): void;
+}
+
+/** What the handler of a stream is told. */
+export interface StreamHandler {
+  /** One request message, undecoded. */
+  message(bytes: Uint8Array): void;
+  /** The client will send no more. */
+  halfClose(): void;
+  /** Called exactly once, last: nothing can be sent any more. */
+  closed(): void;
+}
+
+/** One gRPC method by its full path, `/package.Service/Method`. */
+export type Method =
+  | { readonly path: string; readonly kind: 'stream'; open(stream: Stream): StreamHandler }
+  | { readonly path: string; readonly kind: 'unary'; call(peer: Peer, request: Uint8Array): Promise<Uint8Array> };
