@@ -1,0 +1,27 @@
+/** Durations as people write them: `90s`, `1h30m`, `7d`. Everywhere else they are numbers of seconds. */
+
+const UNITS = { d: 86_400, h: 3_600, m: 60, s: 1 } as const;
+
+export const DURATION_RULE =
+  'a duration is whole numbers with the units d, h, m, s, largest first, such as 90s, 1h30m or 7d';
+
+const PATTERN = /^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/;
+
+/** Reads a duration; in seconds, undefined where the text is none. */
+export function parseDuration(text: string): number | undefined {
+  const counts = PATTERN.exec(text)?.slice(1);
+  if (counts === undefined || text === '') return undefined;
+  const seconds = Object.values(UNITS).reduce((sum, unit, at) => sum + Number(counts[at] ?? 0) * unit, 0);
+  return Number.isSafeInteger(seconds) ? seconds : undefined;
+}
+
+/** Prints whole seconds so that {@link parseDuration} reads them back. */
+export function formatDuration(seconds: number): string {
+  let rest = seconds;
+  let text = '';
+  for (const [name, unit] of Object.entries(UNITS)) {
+    if (rest >= unit) text += `${Math.floor(rest / unit)}${name}`;
+    rest %= unit;
+  }
+  return text === '' ? '0s' : text;
+}

@@ -1,0 +1,44 @@
+/** "Did you mean …?": the known word that a mistyped one is nearest to. */
+
+/**
+ * The known word with the fewest edits from `word`, undefined where even that one is quite another word. Case, `_` and
+ * `-` don't count, so that `data_dir` is `dataDir`.
+ */
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  const plain = simplify(word);
+  let best: string | undefined;
+  let fewest = Number.POSITIVE_INFINITY;
+  for (const candidate of known) {
+    const other = simplify(candidate);
+    const edits = distance(plain, other);
+    if (edits < fewest && edits <= Math.ceil(Math.max(plain.length, other.length) * 0.4)) {
+      fewest = edits;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+function simplify(word: string): string {
+  return word.toLowerCase().replaceAll(/[_-]/g, '');
+}
+
+/** Letters to insert, delete, replace or swap with their neighbour (optimal string alignment). */
+function distance(a: string, b: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i += 1) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const replaced = last[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      let edits = Math.min(row[j - 1]! + 1, last[j]! + 1, replaced);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        edits = Math.min(edits, beforeLast[j - 2]! + 1);
+      }
+      row.push(edits);
+    }
+    beforeLast = last;
+    last = row;
+  }
+  return last[b.length]!;
+}

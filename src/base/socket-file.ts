@@ -1,0 +1,177 @@
+/**
+ * A server on a Unix socket whose file is right from its first moment: it is bound under another name, closed to
+ * everybody, gets its group and mode there, and only then its real name. A dead socket is replaced, a live one never.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  chownSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { SidekeyError } from './errors.ts';
+import { groupId } from './groups.ts';
+import { shellQuote } from './shell.ts';
+
+export interface SocketOptions {
+  readonly path: string;
+  /** The file's mode, such as 0o660. Connecting takes the right to write. */
+  readonly mode: number;
+  /** The file's group, by name or number; without one it is the process's. */
+  readonly group?: string | undefined;
+  /** Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`. */
+  readonly backlog?: number;
+}
+
+export interface SocketFile {
+  readonly path: string;
+  /** Accepts no more and removes the file, if it is still this one. Connections that are open live on. */
+  close(): void;
+}
+
+/** `sockaddr_un.sun_path` without its final zero byte. @see unix(7) */
+const MAX_PATH_BYTES = 107;
+/** More than the 511 of Node: a burst of connections beyond the backlog gets EAGAIN. */
+const BACKLOG = 4096;
+
+/** Makes `server` accept on a socket file. @throws ERR_SOCKET, and then nothing is left behind */
+export async function listenOnSocket(server: net.Server, options: SocketOptions): Promise<SocketFile> {
+  const file = path.resolve(options.path);
+  const draft = draftName(file);
+  let bound = false;
+  try {
+    checkLength(file);
+    const gid = options.group === undefined ? undefined : findGroup(options.group);
+    prepareDirectory(path.dirname(file));
+    const dead = await findDeadSocket(file);
+
+    bindClosed(server, draft, options.backlog ?? BACKLOG);
+    await once(server, 'listening');
+    bound = true;
+    if (gid !== undefined) chownSync(draft, -1, gid);
+    chmodSync(draft, options.mode);
+    if (dead !== undefined) removeDead(file, dead);
+    // Not a rename, which would displace a server that took the name meanwhile.
+    linkSync(draft, file);
+  } catch (thrown) {
+    if (bound) server.close();
+    throw SidekeyError.from(thrown, 'ERR_SOCKET', `${file}: ${explain(thrown as NodeJS.ErrnoException, options)}`);
+  } finally {
+    rmSync(draft, { force: true });
+  }
+  const mine = lstatSync(file);
+  return { path: file, close: () => close(server, file, mine) };
+}
+
+function checkLength(file: string): void {
+  const bytes = Math.max(Buffer.byteLength(file), Buffer.byteLength(draftName(file)));
+  if (bytes <= MAX_PATH_BYTES) return;
+  throw refusal(file, `the path has ${bytes} bytes; the path of a socket has at most ${MAX_PATH_BYTES}`);
+}
+
+function findGroup(group: string): number {
+  const gid = groupId(group);
+  if (gid === undefined) throw new SidekeyError('ERR_SOCKET', `this host has no group ${JSON.stringify(group)}`);
+  return gid;
+}
+
+/**
+ * Whoever may write in the directory can put a socket of their own in this one's place and hand out identities. That
+ * the sticky bit keeps a running server's file from others is not enough: the name is free while no server runs.
+ */
+function prepareDirectory(directory: string): void {
+  const umask = process.umask(0o022);
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+  } finally {
+    process.umask(umask);
+  }
+  const { mode, uid } = statSync(directory);
+  if ((mode & 0o1000) !== 0 && (mode & 0o022) !== 0) {
+    throw refusal(directory, 'everybody may make files in it; give the socket a directory of its own');
+  }
+  if ((mode & 0o022) !== 0)
+    throw refusal(directory, `others may write in it; mend it with: chmod go-w ${shellQuote(directory)}`);
+  if (uid !== 0 && uid !== process.geteuid!()) {
+    throw refusal(
+      directory,
+      `it belongs to uid ${uid}, who could replace the socket; give the socket a directory of its own`,
+    );
+  }
+}
+
+/** What stands at the path, if it is a socket that nobody listens on; undefined where nothing does. */
+async function findDeadSocket(file: string): Promise<Stats | undefined> {
+  const stats = lstatSync(file, { throwIfNoEntry: false });
+  if (stats === undefined) return undefined;
+  if (!stats.isSocket()) throw refusal(file, 'something that is not a socket is in the way');
+  const client = net.connect(file);
+  try {
+    await once(client, 'connect');
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code === 'ECONNREFUSED') return stats;
+    if (code === 'ENOENT') return undefined;
+    throw refusal(file, `whether a server answers there can't be told: ${(thrown as Error).message}`);
+  } finally {
+    client.destroy();
+  }
+  throw refusal(file, 'another server answers there');
+}
+
+/** The file is made by bind(2), in here: the umask is the whole process's and must be back before anything else runs. */
+function bindClosed(server: net.Server, draft: string, backlog: number): void {
+  const umask = process.umask(0o177);
+  try {
+    server.listen({ path: draft, backlog });
+  } finally {
+    process.umask(umask);
+  }
+}
+
+/** Takes the dead socket away, and puts back what is there if it is another one by now. */
+function removeDead(file: string, dead: Stats): void {
+  const aside = draftName(file);
+  renameSync(file, aside);
+  try {
+    if (!same(lstatSync(aside), dead)) {
+      linkSync(aside, file);
+      throw refusal(file, 'another server took it this moment');
+    }
+  } finally {
+    rmSync(aside);
+  }
+}
+
+function close(server: net.Server, file: string, mine: Stats): void {
+  const there = lstatSync(file, { throwIfNoEntry: false });
+  if (there !== undefined && same(there, mine)) rmSync(file, { force: true });
+  server.close();
+}
+
+function same(a: Stats, b: Stats): boolean {
+  return a.dev === b.dev && a.ino === b.ino;
+}
+
+function draftName(file: string): string {
+  return path.join(path.dirname(file), `.${randomBytes(3).toString('hex')}`);
+}
+
+function refusal(place: string, why: string): SidekeyError {
+  return new SidekeyError('ERR_SOCKET', `${place}: ${why}`);
+}
+
+function explain(error: NodeJS.ErrnoException, { group }: SocketOptions): string {
+  if (error.syscall === 'chown') return `this user may not give it to the group ${JSON.stringify(group)}`;
+  if (error.code === 'EEXIST') return 'another server took it this moment';
+  return error.message;
+}
