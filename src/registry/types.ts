@@ -42,7 +42,10 @@ export type EntryInput = Omit<Entry, 'id' | 'createdAt' | 'updatedAt' | 'revisio
 /** What may be changed in an entry: the members that are there. */
 export type EntryPatch = Partial<Omit<EntryInput, 'id'>>;
 
-/** One entry's change: made (`before` undefined), changed, deleted or expired (`after` undefined). */
+/**
+ * One entry's change: made (`before` undefined), changed, deleted or expired (`after` undefined). An expired entry counts
+ * as not there, though it stays stored and listed: deleting it is no change, and giving it a later end makes it anew.
+ */
 export interface EntryChange {
   readonly before: Entry | undefined;
   readonly after: Entry | undefined;
@@ -88,13 +91,23 @@ export interface Registry {
   readonly size: number;
   get(id: string): Entry | undefined;
   list(query: ListQuery): { entries: Entry[]; nextCursor: string };
-  /** All or none. @throws ERR_ENTRY_EXISTS with the existing entry in `extra.entry` */
+  /**
+   * All or none. @throws ERR_ENTRY_EXISTS with the existing entry as JSON in `extra.entry` (not where two inputs are the
+   * same) and the input's place in `extra.index`
+   */
   create(inputs: readonly EntryInput[], source: string): Promise<Entry[]>;
-  /** @throws ERR_NOT_FOUND; ERR_REVISION when `ifRevision` is given and not the entry's */
+  /**
+   * A patch that changes nothing leaves the revision and is told to nobody. @throws ERR_NOT_FOUND; ERR_REVISION when
+   * `ifRevision` is given and not the entry's; ERR_ENTRY_EXISTS
+   */
   update(id: string, patch: EntryPatch, ifRevision?: number): Promise<Entry>;
   /** @throws ERR_NOT_FOUND, ERR_REVISION */
   delete(id: string, ifRevision?: number): Promise<void>;
-  /** Makes the entries of one source equal to the inputs, matched by id, else by SPIFFE ID, selectors and parent. */
+  /**
+   * Makes the entries of one source equal to the inputs, matched by id, or where an input has none by SPIFFE ID,
+   * selectors and parent. Other sources' entries are left alone. @throws ERR_ENTRY_EXISTS when one of those has an id of
+   * the inputs, or two inputs are the same
+   */
   replaceSource(source: string, inputs: readonly EntryInput[], options?: { dryRun?: boolean }): Promise<SourceChanges>;
   /** The entries whose selectors the caller has, all of each; none that has expired. Oldest first, then by id. */
   match(selectors: ReadonlySet<string>): Entry[];

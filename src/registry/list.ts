@@ -1,0 +1,52 @@
+/** Pages of entries. A cursor names a place in the order, not a row: entries that come and go do not move it. */
+
+import { SidekeyError } from '../base/errors.ts';
+import { formatSelector } from '../spiffe/selector.ts';
+import { compareAge } from './entry.ts';
+import type { Entry, ListQuery } from './types.ts';
+
+type Place = Pick<Entry, 'createdAt' | 'id'>;
+
+/** The page of `ordered` (oldest first) that the query asks for. @throws ERR_BAD_INPUT for a cursor that no page gave */
+export function listPage(ordered: readonly Entry[], query: ListQuery): { entries: Entry[]; nextCursor: string } {
+  const start = query.cursor === undefined ? 0 : firstAfter(ordered, readCursor(query.cursor));
+  const entries: Entry[] = [];
+  for (let at = start; at < ordered.length; at += 1) {
+    const entry = ordered[at]!;
+    if (!wanted(entry, query)) continue;
+    if (entries.length === query.limit) return { entries, nextCursor: writeCursor(entries.at(-1)!) };
+    entries.push(entry);
+  }
+  return { entries, nextCursor: '' };
+}
+
+function wanted(entry: Entry, query: ListQuery): boolean {
+  if (query.spiffeId !== undefined && entry.spiffeId !== query.spiffeId) return false;
+  if (query.hint !== undefined && entry.hint !== query.hint) return false;
+  if (query.source !== undefined && entry.source !== query.source) return false;
+  if (query.selectors === undefined) return true;
+  const keys = entry.selectors.map(formatSelector);
+  return query.selectors.every((selector) => keys.includes(selector));
+}
+
+function firstAfter(ordered: readonly Entry[], place: Place): number {
+  let [low, high] = [0, ordered.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compareAge(ordered[middle]!, place) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function writeCursor({ createdAt, id }: Place): string {
+  return Buffer.from(`${createdAt} ${id}`).toString('base64url');
+}
+
+function readCursor(cursor: string): Place {
+  const match = /^(\d{1,15}) ([\w.-]+)$/.exec(Buffer.from(cursor, 'base64url').toString());
+  if (match !== null) return { createdAt: Number(match[1]), id: match[2]! };
+  throw SidekeyError.badInput([
+    { path: 'cursor', problem: 'it is no cursor', rule: 'a cursor is the next_cursor of the page before, unchanged' },
+  ]);
+}

@@ -1,0 +1,74 @@
+/**
+ * The index behind every match: which entries may a caller with these selectors have? It is kept in memory and holds
+ * only entries that count now; the registry takes an entry out when it expires.
+ *
+ * Each entry is filed under one of its selectors, the one that the fewest entries ask for when it comes in. A match
+ * looks only at the files of the caller's own selectors, so 100,000 entries that share `unix:uid:1000` and differ in
+ * `unix:path` cost a caller no more than a few.
+ */
+
+import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import { compareAge, isExpired } from './entry.ts';
+import type { Entry } from './types.ts';
+
+interface Filed {
+  readonly entry: Entry;
+  /** All its selectors as `type:value`. */
+  readonly keys: readonly string[];
+  /** The one it is filed under. */
+  readonly under: string;
+}
+
+export class MatchIndex {
+  readonly #byId = new Map<string, Filed>();
+  readonly #files = new Map<string, Set<Filed>>();
+  /** How many entries ask for a selector. */
+  readonly #askers = new Map<string, number>();
+
+  has(id: string): boolean {
+    return this.#byId.has(id);
+  }
+
+  /** Files the entry; it takes the place of one with its id. */
+  put(entry: Entry): void {
+    this.delete(entry.id);
+    const keys = entry.selectors.map(formatSelector);
+    for (const key of keys) this.#askers.set(key, (this.#askers.get(key) ?? 0) + 1);
+    const under = keys.reduce((rarest, key) => (this.#askers.get(key)! < this.#askers.get(rarest)! ? key : rarest));
+    const filed = { entry, keys, under };
+    const file = this.#files.get(under);
+    if (file === undefined) this.#files.set(under, new Set([filed]));
+    else file.add(filed);
+    this.#byId.set(entry.id, filed);
+  }
+
+  delete(id: string): void {
+    const filed = this.#byId.get(id);
+    if (filed === undefined) return;
+    this.#byId.delete(id);
+    for (const key of filed.keys) {
+      const left = this.#askers.get(key)! - 1;
+      if (left === 0) this.#askers.delete(key);
+      else this.#askers.set(key, left);
+    }
+    const file = this.#files.get(filed.under)!;
+    file.delete(filed);
+    if (file.size === 0) this.#files.delete(filed.under);
+  }
+
+  /** The entries whose selectors are all among these (`type:value`), but for those that end by `now`; oldest first. */
+  match(selectors: ReadonlySet<string>, now: number): Entry[] {
+    const matching: Entry[] = [];
+    for (const selector of selectors) {
+      for (const { entry, keys } of this.#files.get(selector) ?? []) {
+        if (keys.every((key) => selectors.has(key)) && !isExpired(entry, now)) matching.push(entry);
+      }
+    }
+    return matching.sort(compareAge);
+  }
+}
+
+/** The selectors of an entry that a caller lacks: none means that it matches, unless it has expired. */
+export function missing(entry: Pick<Entry, 'selectors'>, selectors: ReadonlySet<string>): Selector[] {
+  return entry.selectors.filter((selector) => !selectors.has(formatSelector(selector)));
+}

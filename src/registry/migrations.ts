@@ -1,0 +1,64 @@
+/**
+ * The database's schema, step by step; `user_version` says how many steps a file has taken. A step never changes once
+ * released: a change is a new step at the end.
+ */
+
+import type { Database } from 'better-sqlite3';
+
+/** Marks a SQLite file as a registry ("SdKy"), so that another program's database is never taken for one. */
+export const APPLICATION_ID = 0x53644b79;
+
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE entries (
+    id              TEXT PRIMARY KEY,
+    spiffe_id       TEXT NOT NULL,
+    selectors       TEXT NOT NULL CHECK (json_array_length(selectors) > 0),
+    parent_id       TEXT NOT NULL,
+    x509_svid_ttl   INTEGER NOT NULL CHECK (x509_svid_ttl >= 0),
+    jwt_svid_ttl    INTEGER NOT NULL CHECK (jwt_svid_ttl >= 0),
+    dns_names       TEXT NOT NULL CHECK (json_type(dns_names) = 'array'),
+    federates_with  TEXT NOT NULL CHECK (json_type(federates_with) = 'array'),
+    hint            TEXT NOT NULL,
+    expires_at      INTEGER NOT NULL,
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL,
+    revision_number INTEGER NOT NULL CHECK (revision_number > 0),
+    source          TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE issuances (
+    sequence     INTEGER PRIMARY KEY,
+    serial       TEXT NOT NULL UNIQUE,
+    spiffe_id    TEXT NOT NULL,
+    entry_id     TEXT NOT NULL,
+    authority_id TEXT NOT NULL,
+    not_before   INTEGER NOT NULL,
+    not_after    INTEGER NOT NULL,
+    issued_at    INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX issuances_by_spiffe_id ON issuances (spiffe_id);
+  CREATE INDEX issuances_by_not_after ON issuances (not_after);
+  `,
+];
+
+/** How many steps a database has taken; 0 for a new one. */
+export function schemaVersion(db: Database): number {
+  return db.pragma('user_version', { simple: true }) as number;
+}
+
+/** Takes the steps that are left, each in a transaction of its own. */
+export function migrate(db: Database, migrations: readonly string[] = MIGRATIONS): void {
+  for (let version = schemaVersion(db); version < migrations.length; version += 1) {
+    db.transaction(() => {
+      db.exec(migrations[version]!);
+      db.pragma(`application_id = ${APPLICATION_ID}`);
+      db.pragma(`user_version = ${version + 1}`);
+    }).immediate();
+  }
+}

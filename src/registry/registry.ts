@@ -1,0 +1,293 @@
+/** The registry: entries in memory for every question, in the store for good, and changes told in order. */
+
+import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import type { Clock, Deadline } from '../base/clock.ts';
+import { SidekeyError } from '../base/errors.ts';
+import type { TrustDomain } from '../spiffe/id.ts';
+import type { Log } from '../telemetry/log.ts';
+import { compareAge, isExpired, similarityKey } from './entry.ts';
+import { entryToJson } from './entry-json.ts';
+import { listPage } from './list.ts';
+import { MatchIndex } from './match.ts';
+import type {
+  Entry,
+  EntryChange,
+  EntryInput,
+  EntryPatch,
+  ListQuery,
+  Registry,
+  RegistryStore,
+  SourceChanges,
+} from './types.ts';
+
+type Listener = (changes: readonly EntryChange[]) => void;
+
+export interface RegistryParts {
+  readonly store: RegistryStore;
+  readonly trustDomain: TrustDomain;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Reads every entry from the store. Whoever opened the store closes it, after the registry. @throws ERR_STORE */
+export async function openRegistry(parts: RegistryParts): Promise<Registry> {
+  return new StoredRegistry(parts, await parts.store.load());
+}
+
+class StoredRegistry implements Registry {
+  readonly trustDomain: TrustDomain;
+  readonly #parts: RegistryParts;
+  readonly #entries = new Map<string, Entry>();
+  readonly #bySpiffeId = new Map<string, Set<Entry>>();
+  readonly #bySimilarity = new Map<string, Set<Entry>>();
+  /** Holds the entries that the listeners take for live: an expired one is out, from the moment they were told. */
+  readonly #live = new MatchIndex();
+  readonly #expiries = new Map<string, Deadline>();
+  /** All entries in order; made when a list is asked for, dropped by each write. */
+  #ordered: readonly Entry[] | undefined;
+  readonly #listeners = new Set<Listener>();
+  /** The end of the queue of writes; it never rejects. */
+  #lastWrite: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(parts: RegistryParts, entries: readonly Entry[]) {
+    this.#parts = parts;
+    this.trustDomain = parts.trustDomain;
+    for (const entry of entries) this.#put(entry);
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(id: string): Entry | undefined {
+    return this.#entries.get(id);
+  }
+
+  list(query: ListQuery): { entries: Entry[]; nextCursor: string } {
+    this.#ordered ??= [...this.#entries.values()].sort(compareAge);
+    return listPage(query.spiffeId === undefined ? this.#ordered : this.bySpiffeId(query.spiffeId), query);
+  }
+
+  match(selectors: ReadonlySet<string>): Entry[] {
+    return this.#live.match(selectors, this.#parts.clock.now());
+  }
+
+  bySpiffeId(spiffeId: string): Entry[] {
+    return [...(this.#bySpiffeId.get(spiffeId) ?? [])].sort(compareAge);
+  }
+
+  onChange(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  create(inputs: readonly EntryInput[], source: string): Promise<Entry[]> {
+    return this.#enqueue(async () => {
+      this.#refuseTwins(inputs);
+      for (const [index, input] of inputs.entries()) {
+        const taken = input.id === undefined ? undefined : this.#entries.get(input.id);
+        const existing = taken ?? this.#similarTo(input);
+        if (existing !== undefined) throw conflict(existing, input, index);
+      }
+      const entries = inputs.map((input) => this.#made(input, source));
+      await this.#commit(entries, []);
+      return entries;
+    });
+  }
+
+  update(id: string, patch: EntryPatch, ifRevision?: number): Promise<Entry> {
+    return this.#enqueue(async () => {
+      const before = this.#require(id, ifRevision);
+      const after = this.#changed(before, patch);
+      if (after === before) return before;
+      const key = similarityKey(after);
+      const existing = key === similarityKey(before) ? undefined : this.#similarTo(after);
+      if (existing !== undefined) throw conflict(existing, after);
+      await this.#commit([after], []);
+      return after;
+    });
+  }
+
+  delete(id: string, ifRevision?: number): Promise<void> {
+    return this.#enqueue(async () => {
+      await this.#commit([], [this.#require(id, ifRevision)]);
+    });
+  }
+
+  replaceSource(
+    source: string,
+    inputs: readonly EntryInput[],
+    options: { dryRun?: boolean } = {},
+  ): Promise<SourceChanges> {
+    return this.#enqueue(async () => {
+      this.#refuseTwins(inputs);
+      const mine = [...this.#entries.values()].filter((entry) => entry.source === source);
+      const named = new Set(inputs.map((input) => input.id));
+      const unnamed = new Map(mine.filter((e) => !named.has(e.id)).map((entry) => [similarityKey(entry), entry]));
+      const [created, changed, kept]: [Entry[], Entry[], Entry[]] = [[], [], []];
+      const stays = new Set<string>();
+      for (const [index, input] of inputs.entries()) {
+        const before = input.id === undefined ? unnamed.get(similarityKey(input)) : this.#entries.get(input.id);
+        if (before === undefined) {
+          const twin = this.#similarTo(input);
+          if (twin !== undefined && twin.source !== source) {
+            // Both stay: neither source may touch the other's, and a start must not fail over a harmless double.
+            const entry = { entryId: twin.id, spiffeId: twin.spiffeId, source: twin.source };
+            this.#parts.log.warn(entry, `source ${source} declares an entry that exists already`);
+          }
+          created.push(this.#made(input, source));
+          continue;
+        }
+        // Its id names an entry that somebody else declares.
+        if (before.source !== source) throw conflict(before, input, index);
+        stays.add(before.id);
+        const after = this.#changed(before, input);
+        (after === before ? kept : changed).push(after);
+      }
+      const deleted = mine.filter((entry) => !stays.has(entry.id));
+      if (options.dryRun !== true) await this.#commit([...created, ...changed], deleted);
+      return { created, changed, deleted, kept };
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#lastWrite;
+    for (const deadline of this.#expiries.values()) deadline.cancel();
+    this.#expiries.clear();
+    this.#listeners.clear();
+  }
+
+  /** One write at a time: each sees all that the one before it did. */
+  #enqueue<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(new SidekeyError('ERR_STORE', 'the registry is closed'));
+    const done = this.#lastWrite.then(work);
+    this.#lastWrite = done.catch(() => {});
+    return done;
+  }
+
+  async #commit(put: readonly Entry[], deleted: readonly Entry[]): Promise<void> {
+    if (put.length === 0 && deleted.length === 0) return;
+    await this.#parts.store.write({ put, delete: deleted.map((entry) => entry.id) });
+    const changes = [...deleted.map((entry) => this.#remove(entry)), ...put.map((entry) => this.#put(entry))];
+    this.#tell(changes.filter(({ before, after }) => before !== undefined || after !== undefined));
+  }
+
+  /** Takes a stored entry in. What it returns has only the live side of the change. */
+  #put(entry: Entry): EntryChange {
+    const { before } = this.#remove(this.#entries.get(entry.id));
+    this.#entries.set(entry.id, entry);
+    this.#ordered = undefined;
+    addTo(this.#bySpiffeId, entry.spiffeId, entry);
+    addTo(this.#bySimilarity, similarityKey(entry), entry);
+    if (isExpired(entry, this.#parts.clock.now())) return { before, after: undefined };
+    this.#live.put(entry);
+    if (entry.expiresAt !== 0) {
+      const deadline = this.#parts.clock.at(entry.expiresAt, () => this.#expire(entry));
+      this.#expiries.set(entry.id, deadline);
+    }
+    return { before, after: entry };
+  }
+
+  #remove(entry: Entry | undefined): EntryChange {
+    if (entry === undefined) return { before: undefined, after: undefined };
+    const wasLive = this.#live.has(entry.id);
+    this.#live.delete(entry.id);
+    this.#expiries.get(entry.id)?.cancel();
+    this.#expiries.delete(entry.id);
+    this.#entries.delete(entry.id);
+    removeFrom(this.#bySpiffeId, entry.spiffeId, entry);
+    removeFrom(this.#bySimilarity, similarityKey(entry), entry);
+    this.#ordered = undefined;
+    return { before: wasLive ? entry : undefined, after: undefined };
+  }
+
+  #expire(entry: Entry): void {
+    this.#expiries.delete(entry.id);
+    this.#live.delete(entry.id);
+    this.#parts.log.info({ entryId: entry.id, spiffeId: entry.spiffeId }, 'entry expired');
+    this.#tell([{ before: entry, after: undefined }]);
+  }
+
+  #tell(changes: readonly EntryChange[]): void {
+    if (changes.length === 0) return;
+    for (const listener of this.#listeners) {
+      try {
+        listener(changes);
+      } catch (err) {
+        // The write is done; one listener that fails must not keep the news from the others.
+        this.#parts.log.error({ err }, 'a listener of the registry failed');
+      }
+    }
+  }
+
+  #made(input: EntryInput, source: string): Entry {
+    const now = this.#parts.clock.now();
+    return { ...input, id: input.id ?? randomUUID(), createdAt: now, updatedAt: now, revisionNumber: 1, source };
+  }
+
+  /** The entry with the patch in it; the very same where that changes nothing. */
+  #changed(before: Entry, patch: EntryPatch): Entry {
+    const after = { ...before, ...patch, id: before.id };
+    if (isDeepStrictEqual(after, before)) return before;
+    return { ...after, updatedAt: this.#parts.clock.now(), revisionNumber: before.revisionNumber + 1 };
+  }
+
+  #require(id: string, ifRevision: number | undefined): Entry {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no entry with the id ${id}`);
+    if (ifRevision === undefined || ifRevision === entry.revisionNumber) return entry;
+    throw new SidekeyError(
+      'ERR_REVISION',
+      `entry ${id} is at revision ${entry.revisionNumber}, not ${ifRevision}: read it again`,
+      { extra: { revision_number: entry.revisionNumber } },
+    );
+  }
+
+  #similarTo(input: Pick<EntryInput, 'spiffeId' | 'selectors' | 'parentId'>): Entry | undefined {
+    return this.#bySimilarity.get(similarityKey(input))?.values().next().value;
+  }
+
+  /** No two inputs of one write may be the same entry. */
+  #refuseTwins(inputs: readonly EntryInput[]): void {
+    const seen = new Map<string, number>();
+    for (const [index, input] of inputs.entries()) {
+      for (const key of [similarityKey(input), ...(input.id === undefined ? [] : [`id ${input.id}`])]) {
+        const earlier = seen.get(key);
+        if (earlier !== undefined) throw twins(earlier, index, input);
+        seen.set(key, index);
+      }
+    }
+  }
+}
+
+function conflict(existing: Entry, input: Pick<EntryInput, 'id'>, index?: number): SidekeyError {
+  const same = existing.id === input.id ? 'this id' : 'this SPIFFE ID, these selectors and this parent';
+  return new SidekeyError(
+    'ERR_ENTRY_EXISTS',
+    `entry ${existing.id} (${existing.spiffeId}, source ${existing.source}) has ${same}: change or delete that one`,
+    { extra: { entry: entryToJson(existing), ...(index === undefined ? {} : { index }) } },
+  );
+}
+
+function twins(earlier: number, index: number, input: EntryInput): SidekeyError {
+  return new SidekeyError(
+    'ERR_ENTRY_EXISTS',
+    `entries ${earlier} and ${index} of this write are the same (${input.spiffeId}): leave one out`,
+    { extra: { index } },
+  );
+}
+
+function addTo(map: Map<string, Set<Entry>>, key: string, entry: Entry): void {
+  const set = map.get(key);
+  if (set === undefined) map.set(key, new Set([entry]));
+  else set.add(entry);
+}
+
+function removeFrom(map: Map<string, Set<Entry>>, key: string, entry: Entry): void {
+  const set = map.get(key);
+  set?.delete(entry);
+  if (set?.size === 0) map.delete(key);
+}
