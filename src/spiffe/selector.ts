@@ -22,3 +22,11 @@ export function splitSelector(text: string): Selector | undefined {
   if (colon <= 0 || colon === text.length - 1) return undefined;
   return { type: text.slice(0, colon), value: text.slice(colon + 1) };
 }
+
+/** For logs and answers: like {@link formatSelector}, but the value of an environment variable is never shown. */
+export function redactSelector(selector: Selector): string {
+  const text = formatSelector(selector);
+  if (!text.startsWith('docker:env:')) return text;
+  const equals = text.indexOf('=');
+  return equals === -1 ? text : `${text.slice(0, equals)}=[redacted]`;
+}

@@ -1,0 +1,126 @@
+/**
+ * The live join of callers and entries. Callers with equal facts share one class, so a change of the registry is worked
+ * out once for them all.
+ */
+
+import type { Attestation } from '../attest/types.ts';
+import type { Entry, EntryChange, Registry } from '../registry/types.ts';
+import type { SpiffeId } from '../spiffe/id.ts';
+
+/** A member of a class: told which entries it has won and lost. */
+export interface Member {
+  entriesChanged(changed: ReadonlySet<Entry>): void;
+}
+
+/** All callers that have exactly these selectors, and what they may be. */
+export class CallerClass {
+  readonly attestation: Attestation;
+  readonly members = new Set<Member>();
+  #entries: readonly Entry[] = [];
+  #all: ReadonlySet<Entry> = new Set();
+  #byId: ReadonlyMap<SpiffeId, Entry> = new Map();
+
+  constructor(attestation: Attestation, entries: readonly Entry[]) {
+    this.attestation = attestation;
+    this.entries = entries;
+  }
+
+  /** Oldest first, then by id. */
+  get entries(): readonly Entry[] {
+    return this.#entries;
+  }
+
+  set entries(entries: readonly Entry[]) {
+    this.#entries = entries;
+    this.#all = new Set(entries);
+    // Of several entries with one SPIFFE ID the oldest stays: it is set last.
+    this.#byId = new Map(entries.map((entry) => [entry.spiffeId, entry] as const).reverse());
+  }
+
+  has(entry: Entry): boolean {
+    return this.#all.has(entry);
+  }
+
+  /** The oldest entry that gives this SPIFFE ID. */
+  entryFor(spiffeId: SpiffeId): Entry | undefined {
+    return this.#byId.get(spiffeId);
+  }
+}
+
+export class CallerClasses {
+  readonly #registry: Registry;
+  readonly #classes = new Map<string, CallerClass>();
+  /** Selector to the classes that have it. */
+  readonly #bySelector = new Map<string, Set<CallerClass>>();
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  get size(): number {
+    return this.#classes.size;
+  }
+
+  /** Puts a member into the class of its facts and out of its former one; returns the class. */
+  move(member: Member, attestation: Attestation, former: CallerClass | undefined): CallerClass {
+    if (former?.attestation.key === attestation.key) return former;
+    let joined = this.#classes.get(attestation.key);
+    if (joined === undefined) {
+      joined = new CallerClass(attestation, this.#registry.match(attestation.keys));
+      this.#classes.set(attestation.key, joined);
+      for (const selector of attestation.keys) {
+        const having = this.#bySelector.get(selector);
+        if (having === undefined) this.#bySelector.set(selector, new Set([joined]));
+        else having.add(joined);
+      }
+    }
+    joined.members.add(member);
+    if (former !== undefined) this.leave(member, former);
+    return joined;
+  }
+
+  leave(member: Member, left: CallerClass): void {
+    left.members.delete(member);
+    if (left.members.size > 0) return;
+    this.#classes.delete(left.attestation.key);
+    for (const selector of left.attestation.keys) {
+      const having = this.#bySelector.get(selector);
+      having?.delete(left);
+      if (having?.size === 0) this.#bySelector.delete(selector);
+    }
+  }
+
+  /** Works one transaction's changes out for every class that they touch, and tells the members. */
+  apply(changes: readonly EntryChange[]): void {
+    const touched = new Set<CallerClass>();
+    for (const { before, after } of changes) {
+      if (before !== undefined) this.#addMatching(before, touched);
+      if (after !== undefined) this.#addMatching(after, touched);
+    }
+    for (const one of touched) {
+      const former = one.entries;
+      one.entries = this.#registry.match(one.attestation.keys);
+      const changed = difference(former, one.entries);
+      if (changed.size > 0) for (const member of [...one.members]) member.entriesChanged(changed);
+    }
+  }
+
+  #addMatching(entry: Entry, into: Set<CallerClass>): void {
+    let rarest: ReadonlySet<CallerClass> | undefined;
+    for (const { type, value } of entry.selectors) {
+      const having = this.#bySelector.get(`${type}:${value}`);
+      if (having === undefined) return;
+      if (rarest === undefined || having.size < rarest.size) rarest = having;
+    }
+    for (const one of rarest ?? []) {
+      if (entry.selectors.every((s) => one.attestation.keys.has(`${s.type}:${s.value}`))) into.add(one);
+    }
+  }
+}
+
+/** The entries that are in one list alone; an entry that changed is a new object and so appears twice, old and new. */
+export function difference(a: readonly Entry[], b: readonly Entry[]): Set<Entry> {
+  const changed = new Set(a);
+  for (const entry of b) if (!changed.delete(entry)) changed.add(entry);
+  return changed;
+}

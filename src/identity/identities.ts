@@ -1,0 +1,115 @@
+/**
+ * The live join: selectors × entries × authority = the identities that each caller holds now. It decides, and says why
+ * not. What it gives out obeys two rules: nothing leaves for a caller that was not attested after its issuance began,
+ * and nothing for one that is not, at that moment, the process that was attested.
+ */
+
+import type { Peer } from '../attest/types.ts';
+import type { Clock } from '../base/clock.ts';
+import type { CertificateAuthority, TrustBundle, X509Svid } from '../ca/types.ts';
+import type { Entry, EntryChange, Registry } from '../registry/types.ts';
+import type { SpiffeId } from '../spiffe/id.ts';
+import type { Log } from '../telemetry/log.ts';
+import { Caller, type CallerParts } from './caller.ts';
+import { CallerClasses } from './classes.ts';
+import { explainHeld, type Held } from './held.ts';
+import { Sequence, type SequencedSvid, Svids } from './svids.ts';
+
+export interface IdentitiesParts {
+  readonly registry: Registry;
+  readonly ca: CertificateAuthority;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Who gets bundles: callers that at least one entry matches, or anyone who reaches the pipe. */
+  readonly bundleFor: 'identified' | 'anyone';
+}
+
+export class Identities {
+  readonly #parts: IdentitiesParts;
+  readonly #classes: CallerClasses;
+  readonly #svids: Svids;
+  readonly #callers = new Map<Peer, Caller>();
+  readonly #callerParts: CallerParts;
+  readonly #bundleListeners = new Set<() => void>();
+  readonly #stops: (() => void)[] = [];
+
+  constructor(parts: IdentitiesParts) {
+    const { registry, ca, clock, log } = parts;
+    const sequence = new Sequence();
+    this.#parts = parts;
+    this.#classes = new CallerClasses(registry);
+    this.#svids = new Svids({ ca, clock, log, sequence });
+    this.#callerParts = { classes: this.#classes, sequence, clock, log };
+    this.#stops.push(
+      registry.onChange((changes) => this.#entriesChanged(changes)),
+      ca.onBundleChange(() => {
+        for (const listener of [...this.#bundleListeners]) listener();
+      }),
+      ca.onReplaced(() => this.#svids.replaceAll()),
+    );
+  }
+
+  /** The standing of a peer; all its streams share one. */
+  caller(peer: Peer): Caller {
+    let caller = this.#callers.get(peer);
+    if (caller === undefined) {
+      const joined = new Caller(peer, this.#callerParts);
+      caller = joined;
+      this.#callers.set(peer, joined);
+      peer.onGone(() => {
+        this.#callers.delete(peer);
+        joined.leave();
+      });
+    }
+    return caller;
+  }
+
+  /** The SVID that the caller may have right now without waiting: issued, fresh, and the caller attested since. */
+  peekSvid(caller: Caller, entry: Entry): X509Svid | undefined {
+    const found = this.#svids.peek(entry);
+    return found !== undefined && caller.attestedAfter(found.sequence) ? found.svid : undefined;
+  }
+
+  /**
+   * An entry's SVID for a caller that matches it: issued if need be, the caller attested again if it was issued since.
+   * Undefined when the caller no longer matches after that. @throws ERR_CA, ERR_STORE, ERR_PEER_*, ERR_ATTESTATION_FAILED
+   */
+  async svid(caller: Caller, entry: Entry): Promise<X509Svid | undefined> {
+    const issued: SequencedSvid = await this.#svids.get(entry);
+    await caller.attestAfter(issued.sequence);
+    return caller.holds(entry) ? issued.svid : undefined;
+  }
+
+  /** Keeps an entry's SVID fresh and tells of each new one. Returns the way to stop. */
+  watchSvid(entry: Entry, listener: () => void): () => void {
+    return this.#svids.watch(entry, listener);
+  }
+
+  /** The trust domain's bundle, if the caller may have it. */
+  bundle(caller: Caller): TrustBundle | Held {
+    if (this.#parts.bundleFor === 'anyone' || caller.entries.length > 0) return this.#parts.ca.bundle();
+    return { reason: 'no-identity', detail: 'bundles are for callers that an entry matches, and none does' };
+  }
+
+  /** Told when the trust domain's bundle changes. Returns the way to stop. */
+  watchBundle(listener: () => void): () => void {
+    this.#bundleListeners.add(listener);
+    return () => this.#bundleListeners.delete(listener);
+  }
+
+  /** Why the caller does not get this SPIFFE ID now. */
+  explain(caller: Caller, spiffeId: SpiffeId): Held {
+    const candidates = this.#parts.registry.bySpiffeId(spiffeId);
+    return explainHeld(spiffeId, candidates, caller.selectors, this.#parts.clock.now());
+  }
+
+  close(): void {
+    for (const stop of this.#stops) stop();
+    this.#svids.close();
+  }
+
+  #entriesChanged(changes: readonly EntryChange[]): void {
+    for (const { before, after } of changes) this.#svids.entryChanged((after ?? before)!.id, after);
+    this.#classes.apply(changes);
+  }
+}

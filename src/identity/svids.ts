@@ -1,0 +1,210 @@
+/**
+ * One SVID for each entry, shared by the callers that hold it: issued when somebody first asks, kept fresh while
+ * somebody watches, forgotten when nobody does.
+ */
+
+import type { Clock, Deadline } from '../base/clock.ts';
+import type { CertificateAuthority, X509Svid } from '../ca/types.ts';
+import type { Entry } from '../registry/types.ts';
+import type { Log } from '../telemetry/log.ts';
+
+/** An SVID and where it stands in the order of issuances and attestations; see {@link Sequence}. */
+export interface SequencedSvid {
+  readonly svid: X509Svid;
+  readonly sequence: number;
+}
+
+/** Orders issuances and attestations: an SVID goes only to callers that were attested after its issuance began. */
+export class Sequence {
+  #last = 0;
+  next(): number {
+    this.#last += 1;
+    return this.#last;
+  }
+}
+
+interface Slot {
+  entry: Entry;
+  current: SequencedSvid | undefined;
+  issuing: Promise<SequencedSvid> | undefined;
+  readonly watchers: Set<() => void>;
+  renewal: Deadline | undefined;
+  /** Failed issuances in a row. */
+  failures: number;
+}
+
+const RETRY_FIRST_MS = 500;
+const RETRY_LIMIT_MS = 30_000;
+
+export class Svids {
+  readonly #slots = new Map<string, Slot>();
+  readonly #ca: CertificateAuthority;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #sequence: Sequence;
+
+  constructor(parts: { ca: CertificateAuthority; clock: Clock; log: Log; sequence: Sequence }) {
+    this.#ca = parts.ca;
+    this.#clock = parts.clock;
+    this.#log = parts.log;
+    this.#sequence = parts.sequence;
+  }
+
+  /** The entry's SVID if a fresh one is there; it is not issued by this. */
+  peek(entry: Entry): SequencedSvid | undefined {
+    const current = this.#slots.get(entry.id)?.current;
+    return current !== undefined && sameContent(this.#slots.get(entry.id)!.entry, entry) && this.#fresh(current.svid)
+      ? current
+      : undefined;
+  }
+
+  /**
+   * The entry's SVID, issued now if no fresh one is there. When issuing fails, one that is still valid is given instead.
+   * @throws ERR_CA, ERR_STORE; it is tried again while somebody watches
+   */
+  async get(entry: Entry): Promise<SequencedSvid> {
+    const ready = this.peek(entry);
+    if (ready !== undefined) return ready;
+    const slot = this.#slot(entry);
+    try {
+      return await this.#issue(slot);
+    } catch (error) {
+      if (slot.current !== undefined && this.#valid(slot.current.svid)) return slot.current;
+      throw error;
+    }
+  }
+
+  /** Keeps the entry's SVID fresh from now on; the listener is told when there is a new one. Returns the way to stop. */
+  watch(entry: Entry, listener: () => void): () => void {
+    const slot = this.#slot(entry);
+    slot.watchers.add(listener);
+    return () => slot.watchers.delete(listener);
+  }
+
+  /** Takes an entry's change or end (`after` undefined) over. */
+  entryChanged(id: string, after: Entry | undefined): void {
+    const slot = this.#slots.get(id);
+    if (slot === undefined) return;
+    if (after === undefined) this.#forget(slot);
+    else if (sameContent(slot.entry, after)) slot.entry = after;
+    else {
+      slot.entry = after;
+      slot.current = undefined;
+      this.#renew(slot);
+    }
+  }
+
+  /** Everything issued so far is void: what is watched is issued anew, the rest forgotten. */
+  replaceAll(): void {
+    for (const slot of this.#slots.values()) {
+      slot.current = undefined;
+      this.#renew(slot);
+    }
+  }
+
+  close(): void {
+    for (const slot of this.#slots.values()) slot.renewal?.cancel();
+    this.#slots.clear();
+  }
+
+  #slot(entry: Entry): Slot {
+    let slot = this.#slots.get(entry.id);
+    if (slot === undefined) {
+      slot = { entry, current: undefined, issuing: undefined, watchers: new Set(), renewal: undefined, failures: 0 };
+      this.#slots.set(entry.id, slot);
+    } else if (!sameContent(slot.entry, entry)) {
+      slot.entry = entry;
+      slot.current = undefined;
+    }
+    return slot;
+  }
+
+  #issue(slot: Slot): Promise<SequencedSvid> {
+    slot.issuing ??= this.#issueNow(slot).finally(() => {
+      slot.issuing = undefined;
+    });
+    return slot.issuing;
+  }
+
+  async #issueNow(slot: Slot): Promise<SequencedSvid> {
+    for (;;) {
+      const { entry } = slot;
+      const sequence = this.#sequence.next();
+      try {
+        const svid = await this.#ca.issue({
+          entryId: entry.id,
+          spiffeId: entry.spiffeId,
+          dnsNames: entry.dnsNames,
+          ttl: entry.x509SvidTtl,
+          notAfter: entry.expiresAt,
+        });
+        // The entry may have changed while the authority signed.
+        if (!sameContent(slot.entry, entry)) continue;
+        slot.failures = 0;
+        slot.current = { svid, sequence };
+        this.#renewAt(slot, svid.renewAt);
+        return slot.current;
+      } catch (error) {
+        this.#failed(slot, error);
+        throw error;
+      }
+    }
+  }
+
+  #failed(slot: Slot, error: unknown): void {
+    slot.failures += 1;
+    const delay = Math.min(RETRY_FIRST_MS * 2 ** (slot.failures - 1), RETRY_LIMIT_MS);
+    this.#log.error(
+      { err: error, entry_id: slot.entry.id, spiffe_id: slot.entry.spiffeId, retry_ms: delay },
+      'issuing an SVID failed',
+    );
+    this.#renewAt(slot, this.#clock.now() + delay);
+  }
+
+  #renewAt(slot: Slot, instant: number): void {
+    slot.renewal?.cancel();
+    slot.renewal = this.#clock.at(instant, () => this.#renew(slot));
+  }
+
+  /** Issues anew for those who watch; a slot that nobody watches is dropped. */
+  #renew(slot: Slot): void {
+    if (this.#slots.get(slot.entry.id) !== slot) return;
+    if (slot.watchers.size === 0 && slot.issuing === undefined) {
+      this.#forget(slot);
+      return;
+    }
+    this.#issue(slot).then(
+      () => {
+        for (const listener of [...slot.watchers]) listener();
+      },
+      () => undefined, // logged, and another try is set
+    );
+  }
+
+  #forget(slot: Slot): void {
+    slot.renewal?.cancel();
+    slot.current = undefined;
+    this.#slots.delete(slot.entry.id);
+  }
+
+  #fresh(svid: X509Svid): boolean {
+    return this.#valid(svid) && this.#clock.now() < svid.renewAt;
+  }
+
+  #valid(svid: X509Svid): boolean {
+    const now = this.#clock.now();
+    return svid.notBefore <= now && now < svid.notAfter;
+  }
+}
+
+/** True if SVIDs of the two entries would be the same but for key, serial and dates. */
+function sameContent(a: Entry, b: Entry): boolean {
+  return (
+    a === b ||
+    (a.spiffeId === b.spiffeId &&
+      a.x509SvidTtl === b.x509SvidTtl &&
+      a.expiresAt === b.expiresAt &&
+      a.dnsNames.length === b.dnsNames.length &&
+      a.dnsNames.every((name, i) => name === b.dnsNames[i]))
+  );
+}

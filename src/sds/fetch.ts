@@ -1,0 +1,77 @@
+/** FetchSecrets: one request, one answer. It can't hold a name, so it says NOT_FOUND where the caller may have nothing. */
+
+import type { Peer } from '../attest/types.ts';
+import { SidekeyError } from '../base/errors.ts';
+import type { Caller } from '../identity/caller.ts';
+import { newDecisionId } from '../identity/decision.ts';
+import type { Held } from '../identity/held.ts';
+import { Status, StatusError } from '../wire/types.ts';
+import { everyName, isHeld, readName, secretFor } from './names.ts';
+import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
+import { writeDiscoveryResponse } from './response.ts';
+import type { EncodedSecret, Validation } from './secrets.ts';
+import type { StreamParts } from './stream.ts';
+import { Subscription } from './subscription.ts';
+
+/** @throws StatusError */
+export async function fetchSecrets(peer: Peer, bytes: Uint8Array, parts: StreamParts): Promise<Uint8Array> {
+  const request = readDiscoveryRequest(bytes, true);
+  checkTypeUrl(request.typeUrl);
+  try {
+    return await attested(peer, request, parts);
+  } catch (error) {
+    if (error instanceof StatusError) throw error;
+    throw refusal(peer, SidekeyError.from(error), parts);
+  }
+}
+
+async function attested(peer: Peer, request: DiscoveryRequest, parts: StreamParts): Promise<Uint8Array> {
+  const disable = request.node?.disableSpiffeCertValidation;
+  const validation: Validation = disable === undefined ? parts.validation : disable ? 'plain' : 'spiffe';
+  const caller = parts.identities.caller(peer);
+  if (!caller.attested) await caller.attestAfter(0);
+  try {
+    return await answer(caller, request, validation, parts);
+  } catch (error) {
+    // The process runs another program than the one that was attested: its new facts decide.
+    if (SidekeyError.from(error).code !== 'ERR_PEER_CHANGED') throw error;
+    await caller.reattest();
+    return await answer(caller, request, validation, parts);
+  }
+}
+
+async function answer(
+  caller: Caller,
+  request: DiscoveryRequest,
+  validation: Validation,
+  parts: StreamParts,
+): Promise<Uint8Array> {
+  const { identities, trustDomain } = parts;
+  const subscription = new Subscription('');
+  subscription.request(request);
+  if (subscription.wildcard) subscription.setWildcardNames(everyName(identities, caller, trustDomain));
+  const names = subscription.takeDirty();
+  const answers = await Promise.all(
+    names.map((name) => secretFor(identities, caller, readName(name, trustDomain), validation)),
+  );
+  const found = answers.filter((one): one is EncodedSecret => !isHeld(one));
+  if (found.some(({ svid }) => svid !== undefined)) caller.peer.verify();
+  const push = subscription.push(found);
+  if (push === undefined) throw notFound(caller.peer, names, answers.filter(isHeld), parts);
+  return writeDiscoveryResponse(push);
+}
+
+function notFound(peer: Peer, names: readonly string[], held: readonly Held[], parts: StreamParts): StatusError {
+  const decision = newDecisionId();
+  const { pid, uid } = peer.credentials;
+  parts.log.info({ peer: peer.id, pid, uid, decision, names, held }, 'a fetch finds nothing');
+  const why = held[0]?.detail ?? 'no entry matches this caller';
+  return new StatusError(Status.NOT_FOUND, `${why} (decision ${decision})`);
+}
+
+function refusal(peer: Peer, failure: SidekeyError, parts: StreamParts): StatusError {
+  const decision = newDecisionId();
+  const { pid, uid } = peer.credentials;
+  parts.log.warn({ err: failure, peer: peer.id, pid, uid, decision }, 'the caller is refused');
+  return new StatusError(Status.UNAVAILABLE, `${failure.message} (decision ${decision})`, { cause: failure });
+}

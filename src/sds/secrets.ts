@@ -1,0 +1,91 @@
+/**
+ * Secret resources, encoded once and versioned by a hash of their content: the same bytes go to every stream.
+ *
+ * @see envoy/extensions/transport_sockets/tls/v3/secret.proto, tls_spiffe_validator_config.proto
+ */
+
+import { createHash } from 'node:crypto';
+import type { TrustBundle, X509Svid } from '../ca/types.ts';
+import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
+import { SPIFFECertValidatorConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
+
+export interface EncodedSecret {
+  readonly name: string;
+  /** Equal for equal bytes. */
+  readonly version: string;
+  /** The Secret message. */
+  readonly bytes: Uint8Array;
+  /** There if the secret holds a private key. */
+  readonly svid: X509Svid | undefined;
+}
+
+/** How a validation context checks: Envoy's SPIFFE validator, or plain `trusted_ca`. */
+export type Validation = 'spiffe' | 'plain';
+
+const VALIDATOR_NAME = 'envoy.tls.cert_validator.spiffe';
+const VALIDATOR_TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig';
+
+const ofSvid = new WeakMap<X509Svid, Map<string, EncodedSecret>>();
+const ofBundle = new WeakMap<TrustBundle, Map<string, EncodedSecret>>();
+
+/** The SVID as a `tls_certificate` under the name that was asked for. */
+export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
+  return cached(ofSvid, svid, name, () =>
+    encode(
+      {
+        name,
+        tlsCertificate: {
+          certificateChain: { inlineBytes: svid.certificateChain },
+          privateKey: { inlineBytes: svid.privateKey },
+        },
+      },
+      svid,
+    ),
+  );
+}
+
+/** The bundle as a `validation_context` under the name that was asked for. */
+export function bundleSecret(name: string, bundle: TrustBundle, validation: Validation): EncodedSecret {
+  return cached(ofBundle, bundle, `${validation} ${name}`, () =>
+    encode(
+      { name, validationContext: validation === 'spiffe' ? spiffeValidator(bundle) : trustedCa(bundle) },
+      undefined,
+    ),
+  );
+}
+
+function spiffeValidator(bundle: TrustBundle) {
+  const trustDomains = [{ name: bundle.trustDomain, trustBundle: { inlineBytes: bundle.pem } }];
+  const value = Buffer.from(
+    SPIFFECertValidatorConfig.encode(SPIFFECertValidatorConfig.fromPartial({ trustDomains })).finish(),
+  );
+  return { customValidatorConfig: { name: VALIDATOR_NAME, typedConfig: { typeUrl: VALIDATOR_TYPE_URL, value } } };
+}
+
+function trustedCa(bundle: TrustBundle) {
+  return { trustedCa: { inlineBytes: bundle.pem } };
+}
+
+function encode(secret: Parameters<typeof Secret.fromPartial>[0], svid: X509Svid | undefined): EncodedSecret {
+  const bytes = Secret.encode(Secret.fromPartial(secret)).finish();
+  return { name: secret.name!, version: createHash('sha256').update(bytes).digest('hex').slice(0, 16), bytes, svid };
+}
+
+function cached<Source extends object>(
+  cache: WeakMap<Source, Map<string, EncodedSecret>>,
+  source: Source,
+  key: string,
+  make: () => EncodedSecret,
+): EncodedSecret {
+  let secrets = cache.get(source);
+  if (secrets === undefined) {
+    secrets = new Map();
+    cache.set(source, secrets);
+  }
+  let secret = secrets.get(key);
+  if (secret === undefined) {
+    secret = make();
+    secrets.set(key, secret);
+  }
+  return secret;
+}

@@ -1,0 +1,16 @@
+/** The Secret Discovery Service's methods. @see envoy/service/secret/v3/sds.proto */
+
+import type { Method } from '../wire/types.ts';
+import { fetchSecrets } from './fetch.ts';
+import { PushQueue } from './push-queue.ts';
+import { SecretStream, type StreamParts } from './stream.ts';
+
+const SERVICE = '/envoy.service.secret.v3.SecretDiscoveryService';
+
+export function secretDiscoveryService(settings: Omit<StreamParts, 'queue'>): Method[] {
+  const parts: StreamParts = { ...settings, queue: new PushQueue() };
+  return [
+    { path: `${SERVICE}/StreamSecrets`, kind: 'stream', open: (stream) => new SecretStream(stream, parts) },
+    { path: `${SERVICE}/FetchSecrets`, kind: 'unary', call: (peer, request) => fetchSecrets(peer, request, parts) },
+  ];
+}
