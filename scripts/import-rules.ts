@@ -11,7 +11,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   base: [],
   spiffe: [],
   telemetry: [],
-  config: [],
+  config: ['ca/name.ts'],
   registry: [],
   ca: [],
   attest: [],

@@ -1,0 +1,69 @@
+/** What somebody gave for settings, still as text, and where. */
+
+import type { Problem } from '../base/errors.ts';
+import { nearest } from '../base/nearest.ts';
+import { flagOf, SETTING_KEYS, SETTINGS, type SettingKey, variableOf } from './settings.ts';
+
+export interface Given {
+  /** The setting as its user wrote it: `--data-dir`, `SIDEKEY_DATA_DIR`, `sidekey.yaml:3 dataDir`. */
+  readonly where: string;
+  /** As written; undefined where something stands there that is no text. */
+  readonly texts: readonly string[] | undefined;
+  /** Where relative paths start. */
+  readonly folder: string;
+}
+
+/** By setting; the faults of values come later, those of names and shapes are in `problems`. */
+export interface Source {
+  readonly given: ReadonlyMap<SettingKey, Given>;
+  readonly problems: readonly Problem[];
+}
+
+/** Flags as commander gives them: a text, several, or true for a flag without a value. */
+export type Flags = Readonly<Partial<Record<SettingKey, string | readonly string[] | boolean>>>;
+
+export function fromFlags(flags: Flags, folder: string): Source {
+  const given = new Map<SettingKey, Given>();
+  for (const key of SETTING_KEYS) {
+    const value = flags[key];
+    if (value === undefined) continue;
+    const texts = Array.isArray(value) ? value : [String(value)];
+    given.set(key, { where: flagOf(key), texts, folder });
+  }
+  return { given, problems: [] };
+}
+
+/** Variables of the commands that ask a server; `serve` runs in the same shells and lets them be. */
+const CLIENT_VARIABLES: readonly string[] = ['SIDEKEY_ADMIN_URL', 'SIDEKEY_TOKEN_FILE'];
+
+/** What Kubernetes sets in every pod beside a service whose name begins with "sidekey". */
+const SERVICE_LINK = /^SIDEKEY_(.+_)?(SERVICE_(HOST|PORT)(_.+)?|PORT(_\d+_.+)?)$/;
+
+/** An empty variable counts as not set, as compose files have it (`${NAME:-}`). Several texts have commas between. */
+export function fromEnvironment(env: Readonly<Record<string, string | undefined>>, folder: string): Source {
+  const given = new Map<SettingKey, Given>();
+  const problems: Problem[] = [];
+  const keys = new Map(SETTING_KEYS.map((key) => [variableOf(key), key]));
+  for (const [variable, text] of Object.entries(env)) {
+    if (!variable.startsWith('SIDEKEY_')) continue;
+    const key = keys.get(variable);
+    if (key === undefined) {
+      if (CLIENT_VARIABLES.includes(variable) || SERVICE_LINK.test(variable)) continue;
+      problems.push({
+        path: variable,
+        problem: 'there is no such variable',
+        rule: suggestion(variable, [...keys.keys()]),
+      });
+    } else if (text !== undefined && text !== '') {
+      const texts = SETTINGS[key].kind.takes === 'many' ? text.split(',').map((part) => part.trim()) : [text];
+      given.set(key, { where: variable, texts, folder });
+    }
+  }
+  return { given, problems };
+}
+
+/** The rule for a name that nobody knows. */
+export function suggestion(name: string, known: readonly string[]): string {
+  const near = nearest(name, known);
+  return near === undefined ? `the known ones are ${known.join(', ')}` : `did you mean ${near}?`;
+}

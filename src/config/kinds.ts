@@ -1,0 +1,135 @@
+/** How the text of a setting becomes its value, and the rule that a text has to keep. */
+
+import { isIPv4, isIPv6 } from 'node:net';
+import path from 'node:path';
+import { DURATION_RULE, formatDuration, parseDuration } from '../base/duration.ts';
+import { SidekeyError } from '../base/errors.ts';
+import { type NamePart, parseName } from '../ca/name.ts';
+import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/id.ts';
+import type { HostPort } from './serve-config.ts';
+
+export interface Kind<T> {
+  /** How many texts it takes: one, any number, or, as a flag, none. */
+  readonly takes: 'one' | 'many' | 'none';
+  /** What stands for the text in `--help`. */
+  readonly placeholder: string;
+  /**
+   * Reads the texts (exactly one unless it takes many); a relative path starts at `folder`.
+   * @throws SidekeyError with problems, their paths empty
+   */
+  read(texts: readonly string[], folder: string): T;
+}
+
+/** The error of a text that breaks a rule; the loader knows its place. */
+export function refusal(problem: string, rule: string): SidekeyError {
+  return SidekeyError.badInput([{ path: '', problem, rule }], 'ERR_CONFIG');
+}
+
+export function quote(text: string): string {
+  return JSON.stringify(text);
+}
+
+function one<T>(placeholder: string, read: (text: string, folder: string) => T): Kind<T> {
+  return { takes: 'one', placeholder, read: (texts, folder) => read(texts[0]!, folder) };
+}
+
+export const file = pathKind('FILE');
+export const directory = pathKind('DIR');
+export const socket = pathKind('PATH');
+
+function pathKind(placeholder: string): Kind<string> {
+  const rule = 'a path is absolute or starts at the working directory, in a YAML file at the folder of that file';
+  return one(placeholder, (text, folder) => {
+    if (text === '') throw refusal('it is empty', rule);
+    if (text.startsWith('~')) throw refusal(`${quote(text)} begins with ~, which only a shell understands`, rule);
+    return path.resolve(folder, text);
+  });
+}
+
+/** On or off: a flag without a value, `true` or `false` elsewhere. */
+export const toggle: Kind<boolean> = {
+  takes: 'none',
+  placeholder: '',
+  read(texts) {
+    const word = texts[0]!.toLowerCase();
+    if (word === 'true' || word === '1') return true;
+    if (word === 'false' || word === '0') return false;
+    throw refusal(`${quote(texts[0]!)} is neither true nor false`, 'a switch is true or false (1 or 0)');
+  },
+};
+
+export function choice<const T extends string>(...words: readonly T[]): Kind<T> {
+  return one(words.join('|'), (text) => {
+    const word = words.find((candidate) => candidate === text);
+    if (word === undefined) throw refusal(`${quote(text)} is not one of the words`, `it is one of ${words.join(', ')}`);
+    return word;
+  });
+}
+
+/** A duration in seconds, from `least` to `most`. */
+export function duration(least: string, most: string): Kind<number> {
+  const [min, max] = [parseDuration(least)!, parseDuration(most)!];
+  return one('DURATION', (text) => {
+    const seconds = parseDuration(text);
+    if (seconds === undefined) throw refusal(`${quote(text)} is not a duration`, DURATION_RULE);
+    const rule = `it is from ${formatDuration(min)} to ${formatDuration(max)}`;
+    if (seconds < min) throw refusal(`${quote(text)} is too short`, rule);
+    if (seconds > max) throw refusal(`${quote(text)} is too long`, rule);
+    return seconds;
+  });
+}
+
+/** Permission bits in octal. */
+export const mode: Kind<number> = one('MODE', (text) => {
+  const rule = 'a mode is three octal digits, such as 0660, of which the first lets the owner read and write (6 or 7)';
+  const digits = /^0?o?([0-7]{3})$/.exec(text)?.[1];
+  if (digits === undefined) throw refusal(`${quote(text)} is not an octal mode`, rule);
+  const bits = Number.parseInt(digits, 8);
+  if ((bits & 0o600) !== 0o600) throw refusal(`${quote(text)} shuts the owner out`, rule);
+  return bits;
+});
+
+export const group: Kind<string> = one('NAME', (text) => {
+  if (/^[^\s:,]+$/.test(text)) return text;
+  throw refusal(`${quote(text)} is not the name of a group`, 'a group is the name of one in /etc/group or its number');
+});
+
+const HOST_NAME = /^(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/i;
+
+export const hostPort: Kind<HostPort> = one('HOST:PORT', (text) => {
+  const rule = 'it is a name or an address (IPv6 in brackets), a colon and a port to 65535, such as 127.0.0.1:8080';
+  const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
+  if (match === null) throw refusal(`${quote(text)} is not HOST:PORT`, rule);
+  const [, bracketed, plain, port] = match;
+  const known = bracketed === undefined ? isIPv4(plain!) || HOST_NAME.test(plain!) : isIPv6(bracketed);
+  if (!known) throw refusal(`${quote(text)} has no host before the port`, rule);
+  if (Number(port) > 65_535) throw refusal(`${quote(text)} has a port beyond 65535`, rule);
+  return { host: bracketed ?? plain!, port: Number(port) };
+});
+
+/** Hosts as a Host header names them. */
+export const hosts: Kind<readonly string[]> = {
+  takes: 'many',
+  placeholder: 'NAME',
+  read: (texts) => texts.map(readHost),
+};
+
+function readHost(text: string): string {
+  if (isIPv4(text) || HOST_NAME.test(text)) return text;
+  if (text.startsWith('[') && text.endsWith(']') && isIPv6(text.slice(1, -1))) return text;
+  throw refusal(
+    `${quote(text)} is not the name of a host`,
+    'it is a name or an address (IPv6 in brackets), without a port',
+  );
+}
+
+export const trustDomain: Kind<TrustDomain> = one('NAME', (text) => {
+  try {
+    return parseTrustDomain(text);
+  } catch (thrown) {
+    if (thrown instanceof SpiffeIdError) throw refusal(`${quote(text)}: ${thrown.problem}`, thrown.rule);
+    throw thrown;
+  }
+});
+
+export const subject: Kind<readonly NamePart[]> = one('NAME', (text) => parseName(text, ''));

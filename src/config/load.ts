@@ -1,0 +1,75 @@
+/** The configuration of `sidekey serve`: flag beats variable beats file, and every fault is told at once. */
+
+import { type Problem, SidekeyError } from '../base/errors.ts';
+import type { Surroundings } from './defaults.ts';
+import { type Flags, fromEnvironment, fromFlags, type Given } from './given.ts';
+import { quote, refusal } from './kinds.ts';
+import type { ServeConfig } from './serve-config.ts';
+import { flagOf, SETTING_KEYS, SETTINGS, type Setting, type SettingKey, variableOf } from './settings.ts';
+import { fromYamlFile } from './yaml-file.ts';
+
+export interface ConfigSources extends Surroundings {
+  readonly flags: Flags;
+  /** Where relative paths in flags and variables start. */
+  readonly folder: string;
+}
+
+/** Reads the flags, the environment and, where one of them names it, the YAML file. @throws ERR_CONFIG with all problems */
+export async function loadServeConfig(sources: ConfigSources): Promise<ServeConfig> {
+  const flags = fromFlags(sources.flags, sources.folder);
+  const environment = fromEnvironment(sources.env, sources.folder);
+  const problems: Problem[] = [...flags.problems, ...environment.problems];
+  const given = new Map([...environment.given, ...flags.given]);
+  const values = new Map<SettingKey, unknown>();
+
+  const settle = (key: SettingKey) => {
+    try {
+      values.set(key, readValue(key, given.get(key), sources));
+    } catch (thrown) {
+      problems.push(...problemsOf(thrown, given.get(key)?.where ?? flagOf(key)));
+    }
+  };
+  settle('config');
+  const file = values.get('config') as ServeConfig['config'];
+  if (file !== undefined) {
+    const yaml = await fromYamlFile(file, given.get('config')!.where);
+    problems.push(...yaml.problems);
+    for (const [key, entry] of yaml.given) if (!given.has(key)) given.set(key, entry);
+  }
+  for (const key of SETTING_KEYS) if (key !== 'config') settle(key);
+
+  const config = Object.fromEntries(values) as unknown as ServeConfig;
+  if (config.socket !== undefined && config.socket === config.adminSocket) {
+    const path = given.get('adminSocket')?.where ?? flagOf('adminSocket');
+    problems.push({
+      path,
+      problem: `${quote(config.socket)} is the pipe`,
+      rule: 'the admin API has a socket of its own',
+    });
+  }
+  if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
+  return config;
+}
+
+function readValue(key: SettingKey, given: Given | undefined, sources: ConfigSources): unknown {
+  const { kind, fallback, optional }: Setting<unknown> = SETTINGS[key];
+  if (given !== undefined) {
+    const { texts, folder } = given;
+    if (texts === undefined) throw refusal('it has no value that can be read', 'it takes a plain value');
+    if (texts.length !== 1 && kind.takes !== 'many') throw refusal(`it has ${texts.length} values`, 'it takes one');
+    return kind.read(texts, folder);
+  }
+  const otherwise = fallback?.text(sources);
+  if (otherwise !== undefined) return kind.read([otherwise], sources.folder);
+  if (kind.takes === 'many') return kind.read([], sources.folder);
+  if (optional) return undefined;
+  const problem =
+    fallback === undefined ? 'it is not set' : `it is not set, and there is no default here (${fallback.words})`;
+  const rule = `give ${flagOf(key)}, ${variableOf(key)} or ${key} in the YAML file`;
+  throw refusal(problem, rule);
+}
+
+function problemsOf(thrown: unknown, path: string): Problem[] {
+  if (thrown instanceof SidekeyError) return thrown.problems.map((problem) => ({ ...problem, path }));
+  throw thrown;
+}

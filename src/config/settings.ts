@@ -1,0 +1,124 @@
+/**
+ * The settings of `sidekey serve`, in one table: flags, environment variables, YAML keys, `--help` and the messages
+ * all come from it.
+ */
+
+import { defaultDataDir, defaultSocket, type SocketName, type Surroundings } from './defaults.ts';
+import type { Kind } from './kinds.ts';
+import * as kinds from './kinds.ts';
+import type { ServeConfig } from './serve-config.ts';
+
+/** The name of a setting, which is its key in the YAML file. */
+export type SettingKey = keyof ServeConfig;
+
+export interface Setting<T> {
+  /** What it is, for `--help`. */
+  readonly about: string;
+  readonly kind: Kind<NonNullable<T>>;
+  /** What it is where nobody says. */
+  readonly fallback?: Fallback;
+  /** Whether it may stay unset. */
+  readonly optional?: true;
+}
+
+export interface Fallback {
+  /** As somebody would write it; undefined where these surroundings have none. */
+  text(surroundings: Surroundings): string | undefined;
+  /** The same for `--help`. */
+  readonly words: string;
+}
+
+const fixed = (text: string): Fallback => ({ text: () => text, words: text });
+const off = { kind: kinds.toggle, fallback: fixed('false') } as const;
+
+function socketFallback(name: SocketName): Fallback {
+  return {
+    text: (surroundings) => defaultSocket(name, surroundings),
+    words: `/run/sidekey/${name} as root, else $XDG_RUNTIME_DIR/sidekey/${name}`,
+  };
+}
+
+export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } = {
+  config: { about: 'YAML file with any of these settings', kind: kinds.file, optional: true },
+  trustDomain: { about: 'trust domain of the identities, such as example.org', kind: kinds.trustDomain },
+  dataDir: {
+    about: 'directory of keys and database, closed to others (0700)',
+    kind: kinds.directory,
+    fallback: { text: defaultDataDir, words: '/var/lib/sidekey as root, else $XDG_STATE_HOME/sidekey' },
+  },
+  socket: {
+    about: 'the pipe: Unix socket on which Envoys ask for their secrets',
+    kind: kinds.socket,
+    fallback: socketFallback('agent.sock'),
+  },
+  adminSocket: {
+    about: 'Unix socket of the admin API, for its owner and root',
+    kind: kinds.socket,
+    fallback: socketFallback('admin.sock'),
+  },
+  socketMode: { about: 'mode of the pipe', kind: kinds.mode, fallback: fixed('0660') },
+  socketGroup: { about: 'group of the pipe, by name or number', kind: kinds.group, optional: true },
+  adminListen: {
+    about: 'serve the admin API on TCP as well; a bearer token is needed there',
+    kind: kinds.hostPort,
+    optional: true,
+  },
+  adminTokenFile: {
+    about: 'file with the token for the admin API on TCP, instead of admin.token in the data directory',
+    kind: kinds.file,
+    optional: true,
+  },
+  adminHost: {
+    about: 'host name by which the admin API may be called on TCP, besides the loopback names',
+    kind: kinds.hosts,
+  },
+  adminInsecureListen: { about: 'something else protects an admin API that listens beyond loopback', ...off },
+  entries: {
+    about: 'file of entries; at each start those that came from it are made equal to it',
+    kind: kinds.file,
+    optional: true,
+  },
+  allowWeakSelectors: { about: 'allow entries that only a path or a hash tells apart', ...off },
+  bundleFor: {
+    about: 'who gets the bundle: callers that an entry matches, or anyone on the pipe',
+    kind: kinds.choice('identified', 'anyone'),
+    fallback: fixed('identified'),
+  },
+  disableSpiffeCertValidation: { about: "send plain trusted_ca instead of Envoy's SPIFFE validator", ...off },
+  x509SvidTtl: {
+    about: 'life of an X.509-SVID whose entry does not say',
+    kind: kinds.duration('10s', '365d'),
+    fallback: fixed('1h'),
+  },
+  caTtl: {
+    about: 'life of the intermediate that signs them',
+    kind: kinds.duration('1m', '3650d'),
+    fallback: fixed('24h'),
+  },
+  caSubject: {
+    about: 'subject of the authorities',
+    kind: kinds.subject,
+    fallback: fixed('C=CN,O=SPIFFE'),
+  },
+  logLevel: {
+    about: 'least level that is logged',
+    kind: kinds.choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+    fallback: fixed('info'),
+  },
+};
+
+export const SETTING_KEYS = Object.keys(SETTINGS) as SettingKey[];
+
+/** `--data-dir` for `dataDir`. */
+export function flagOf(key: SettingKey): string {
+  return `--${words(key, '-')}`;
+}
+
+/** `SIDEKEY_DATA_DIR` for `dataDir`. */
+export function variableOf(key: SettingKey): string {
+  return `SIDEKEY_${words(key, '_').toUpperCase()}`;
+}
+
+function words(key: string, separator: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => separator + letter.toLowerCase());
+}

@@ -1,0 +1,66 @@
+/** The YAML file of settings. */
+
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { LineCounter, Node, Pair } from 'yaml';
+import type { Problem } from '../base/errors.ts';
+import { type Given, type Source, suggestion } from './given.ts';
+import { quote } from './kinds.ts';
+import { SETTING_KEYS, type SettingKey } from './settings.ts';
+
+/** A file can't name another one. */
+const KEYS = SETTING_KEYS.filter((key) => key !== 'config');
+
+const FILE_RULE = 'the configuration is a YAML file that this user can read';
+const MAP_RULE = 'the file is one map of settings, such as trustDomain: example.org';
+
+/** Reads a file that was named by `where`. A value counts as it is written: `0660` is not a number here. */
+export async function fromYamlFile(file: string, where: string): Promise<Source> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (thrown) {
+    const problem = `${quote(file)} cannot be read: ${(thrown as Error).message}`;
+    return { given: new Map(), problems: [{ path: where, problem, rule: FILE_RULE }] };
+  }
+  return readSettings(text, file);
+}
+
+async function readSettings(text: string, file: string): Promise<Source> {
+  // Loaded here, since most starts have no file.
+  const yaml = await import('yaml');
+  const lines = new yaml.LineCounter();
+  const document = yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const problems: Problem[] = document.errors.map((error) => ({
+    path: `${file}:${lines.linePos(error.pos[0]).line}`,
+    problem: error.message,
+    rule: MAP_RULE,
+  }));
+  const given = new Map<SettingKey, Given>();
+  const { contents } = document;
+  if (problems.length > 0 || contents === null) return { given, problems };
+  if (!yaml.isMap(contents)) {
+    problems.push({ path: `${file}:1`, problem: 'it is not a map', rule: MAP_RULE });
+    return { given, problems };
+  }
+  for (const pair of contents.items as Pair<Node, Node | null>[]) {
+    const name = String(pair.key);
+    const where = `${file}:${lineOf(pair.key, lines)} ${name}`;
+    const key = KEYS.find((candidate) => candidate === name);
+    if (key === undefined)
+      problems.push({ path: where, problem: 'there is no such key', rule: suggestion(name, KEYS) });
+    else given.set(key, { where, texts: textsOf(pair.value, yaml), folder: path.dirname(file) });
+  }
+  return { given, problems };
+}
+
+function lineOf(node: Node, lines: LineCounter): number {
+  return lines.linePos(node.range?.[0] ?? 0).line;
+}
+
+/** The scalars of a value as they are written; undefined where it is something else or nothing. */
+function textsOf(value: Node | null, yaml: typeof import('yaml')): string[] | undefined {
+  const items = yaml.isSeq(value) ? value.items : [value];
+  const texts = items.map((item) => (yaml.isScalar(item) && item.value !== null ? item.source : undefined));
+  return texts.every((text) => text !== undefined) ? texts : undefined;
+}
