@@ -1,0 +1,57 @@
+/** Asks every attestor about a process and puts their selectors together. */
+
+import type { Clock } from '../base/clock.ts';
+import { SidekeyError } from '../base/errors.ts';
+import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import type { Attestation, Attestor, PeerCredentials } from './types.ts';
+
+/** How the attestors are asked. */
+export interface AttestOptions {
+  readonly attestors: readonly Attestor[];
+  readonly clock: Clock;
+  /** How long each may take, in milliseconds; they run side by side. */
+  readonly attestTimeoutMs: number;
+}
+
+/**
+ * Fails closed: one attestor that fails or is late fails the whole, since what it would have said is not known.
+ * @throws ERR_ATTESTATION_FAILED naming the attestor; the reason is in it where it is safe to show
+ */
+export async function collectSelectors(credentials: PeerCredentials, options: AttestOptions): Promise<Attestation> {
+  const found = await Promise.all(options.attestors.map((attestor) => ask(attestor, credentials, options)));
+  return makeAttestation(found.flat());
+}
+
+/** Sorts the selectors, drops repeated ones and derives the keys. */
+export function makeAttestation(found: readonly Selector[]): Attestation {
+  const byKey = new Map(found.map((selector) => [formatSelector(selector), selector]));
+  const selectors = [...byKey.values()].sort((a, b) => order(a.type, b.type) || order(a.value, b.value));
+  const keys = selectors.map(formatSelector);
+  return { selectors, keys: new Set(keys), key: JSON.stringify(keys) };
+}
+
+async function ask(attestor: Attestor, credentials: PeerCredentials, options: AttestOptions): Promise<Selector[]> {
+  const late = Promise.withResolvers<never>();
+  const deadline = options.clock.at(options.clock.now() + options.attestTimeoutMs, () =>
+    late.reject(new SidekeyError('ERR_ATTESTATION_FAILED', `no answer within ${options.attestTimeoutMs} ms`)),
+  );
+  try {
+    return await Promise.race([attestor.attest(credentials), late.promise]);
+  } catch (error) {
+    const message = `the ${attestor.name} attestor failed: ${safeReason(error)}`;
+    throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause: error });
+  } finally {
+    deadline.cancel();
+  }
+}
+
+/** An error's message may hold what the attestor read, such as an environment: only ours and bare error codes are shown. */
+function safeReason(error: unknown): string {
+  if (error instanceof SidekeyError) return error.message;
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' && /^[A-Z][A-Z0-9_]*$/.test(code) ? code : 'an unexpected error';
+}
+
+function order(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

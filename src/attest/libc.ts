@@ -1,0 +1,129 @@
+/**
+ * The system calls that Node has no function for. The only file of this room that touches koffi.
+ *
+ * Constants and layouts are Linux's on x86-64 and arm64. Descriptors that these functions return are closed with
+ * `fs.closeSync` and are not inherited by child processes.
+ */
+
+import { getSystemErrorName } from 'node:util';
+import koffi from 'koffi';
+import type { PeerCredentials } from './types.ts';
+
+const libc = koffi.load(null);
+const c = {
+  getsockopt: libc.func('int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)'),
+  poll: libc.func('int poll(_Inout_ uint8_t *fds, unsigned long count, int timeout)'),
+  statx: libc.func('int statx(int dir, const char *path, int flags, unsigned int mask, _Out_ uint8_t *result)'),
+  syscall: libc.func('long syscall(long number, long first, long second)'),
+  eventfd: libc.func('int eventfd(unsigned int value, int flags)'),
+  epollCreate: libc.func('int epoll_create1(int flags)'),
+  epollControl: libc.func('int epoll_ctl(int epoll, int operation, int fd, uint8_t *event)'),
+  epollWait: libc.func('int epoll_wait(int epoll, _Out_ uint8_t *events, int count, int timeout)'),
+};
+
+/** A system call failed; `code` is the error's name: `ESRCH`. */
+export class SystemCallError extends Error {
+  readonly code: string;
+  constructor(call: string, errno: number) {
+    const code = getSystemErrorName(-errno);
+    super(`${call}: ${code}`);
+    this.name = 'SystemCallError';
+    this.code = code;
+  }
+}
+
+function check(call: string, result: number): number {
+  if (result < 0) throw new SystemCallError(call, koffi.errno());
+  return result;
+}
+
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+const SO_PEERPIDFD = 77;
+
+/** Who opened the other end of a Unix socket. @see unix(7), SO_PEERCRED */
+export function peerCredentials(fd: number): PeerCredentials {
+  const ucred = Buffer.alloc(12);
+  check('getsockopt SO_PEERCRED', c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ucred, [ucred.length]));
+  return { pid: ucred.readInt32LE(0), uid: ucred.readUInt32LE(4), gid: ucred.readUInt32LE(8) };
+}
+
+/** A pidfd of the process that opened the other end (Linux 6.5). @throws ENOPROTOOPT before, EINVAL or ESRCH once it was reaped */
+export function peerPidfd(fd: number): number {
+  const value = Buffer.alloc(4);
+  check('getsockopt SO_PEERPIDFD', c.getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, value, [value.length]));
+  return value.readInt32LE(0);
+}
+
+const SYS_PIDFD_OPEN = 434;
+
+/** A pidfd of the process that has this pid now. @throws ESRCH where none has */
+export function pidfdOpen(pid: number): number {
+  return check('pidfd_open', Number(c.syscall(SYS_PIDFD_OPEN, pid, 0)));
+}
+
+const POLLIN = 1;
+
+/** True once the process of a pidfd has ended, reaped or not. @see pidfd_open(2) */
+export function hasEnded(pidfd: number): boolean {
+  const fds = Buffer.alloc(8);
+  fds.writeInt32LE(pidfd, 0);
+  fds.writeInt16LE(POLLIN, 4);
+  return check('poll', c.poll(fds, 1, 0)) !== 0;
+}
+
+const AT_FDCWD = -100;
+const AT_STATX_DONT_SYNC = 0x4000;
+const STATX_INO = 0x100;
+
+/**
+ * Device and inode behind a path, as `major:minor:inode`. It takes what the kernel has at hand: a network or FUSE file
+ * system, which could keep the whole process waiting, is not asked. @throws ENOENT, ESRCH, EACCES, …
+ */
+export function fileIdentity(path: string): string {
+  const statx = Buffer.alloc(256);
+  check('statx', c.statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, statx));
+  return `${statx.readUInt32LE(136)}:${statx.readUInt32LE(140)}:${statx.readBigUInt64LE(32)}`;
+}
+
+const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
+
+/** An eventfd: reads as ready once eight bytes that are not zero were written to it. */
+export function eventfd(): number {
+  return check('eventfd', c.eventfd(0, O_CLOEXEC | O_NONBLOCK));
+}
+
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const EPOLLIN = 1;
+/** `struct epoll_event` is packed on x86-64 only. */
+const EVENT = process.arch === 'x64' ? { size: 12, data: 4 } : { size: 16, data: 8 };
+
+export function epollCreate(): number {
+  return check('epoll_create1', c.epollCreate(O_CLOEXEC));
+}
+
+/** Watches a descriptor for becoming readable; `token` (32 bit) is what {@link epollWait} will name it by. */
+export function epollAdd(epoll: number, fd: number, token: number): void {
+  const event = Buffer.alloc(EVENT.size);
+  event.writeUInt32LE(EPOLLIN, 0);
+  event.writeUInt32LE(token, EVENT.data);
+  check('epoll_ctl', c.epollControl(epoll, EPOLL_CTL_ADD, fd, event));
+}
+
+export function epollDelete(epoll: number, fd: number): void {
+  check('epoll_ctl', c.epollControl(epoll, EPOLL_CTL_DEL, fd, null));
+}
+
+/** Waits, on a thread of libuv's pool and without end, for readable descriptors; resolves to their tokens. */
+export function epollWait(epoll: number): Promise<number[]> {
+  const events = Buffer.alloc(EVENT.size * 64);
+  return new Promise((resolve, reject) => {
+    c.epollWait.async(epoll, events, 64, -1, (error: Error | null, count: number) => {
+      if (error !== null) return reject(error);
+      // Negative is EINTR: the arguments are right, so no other error can be. The caller waits again.
+      resolve(Array.from({ length: Math.max(count, 0) }, (_, at) => events.readUInt32LE(at * EVENT.size + EVENT.data)));
+    });
+  });
+}

@@ -1,0 +1,158 @@
+/**
+ * A caller on the pipe: the connection, and the process that opened it.
+ *
+ * The process is pinned by a pidfd, taken when the connection was accepted: while that says "alive", the pid can't mean
+ * another process. What it runs is pinned too: a process that connects, forks and then executes a trusted program
+ * leaves its socket to the child, so a connection whose process executes something else is spent, whatever the new
+ * program is. (It may have done so before it was accepted: path and sha256 remain no boundary within a uid.)
+ */
+
+import fs from 'node:fs';
+import type net from 'node:net';
+import { SidekeyError } from '../base/errors.ts';
+import { type AttestOptions, collectSelectors } from './attestation.ts';
+import type { ExitWatcher } from './exit-watcher.ts';
+import { hasEnded } from './libc.ts';
+import { readExecutableIdentity, readStartTime, readStatus } from './proc.ts';
+import { openPeerPidfd, peerCredentials } from './socket-peer.ts';
+import type { Attestation, Peer, PeerCredentials } from './types.ts';
+
+export interface PeerOptions extends AttestOptions {
+  readonly exitWatcher: ExitWatcher;
+}
+
+/**
+ * Takes the kernel's word about a connection that was just accepted; to call before anything else.
+ * @throws ERR_PEER_GONE when the process has ended and left nothing to pin
+ */
+export function openPeer(socket: net.Socket, options: PeerOptions): Peer {
+  const credentials = peerCredentials(socket);
+  const pidfd = credentials.pid === 0 ? undefined : openPeerPidfd(socket, credentials.pid);
+  if (credentials.pid !== 0 && pidfd === undefined) throw gone(credentials);
+  try {
+    return new PipePeer(socket, credentials, pidfd, options);
+  } catch (error) {
+    if (pidfd !== undefined) fs.closeSync(pidfd);
+    throw error;
+  }
+}
+
+let opened = 0;
+
+class PipePeer implements Peer {
+  readonly id: string;
+  readonly credentials: PeerCredentials;
+  readonly #socket: net.Socket;
+  readonly #options: PeerOptions;
+  /** Undefined for pid 0, where nothing can be known of the process. */
+  readonly #pidfd: number | undefined;
+  /** As they were when the connection was accepted; undefined what could not be read. */
+  readonly #startTime: number | undefined;
+  readonly #executable: string | undefined;
+  #unwatch = (): void => {};
+  #gone = false;
+  #listeners: (() => void)[] = [];
+  #reading: Promise<Attestation> | undefined;
+
+  constructor(socket: net.Socket, credentials: PeerCredentials, pidfd: number | undefined, options: PeerOptions) {
+    opened += 1;
+    this.id = `pipe-${opened}`;
+    this.credentials = credentials;
+    this.#socket = socket;
+    this.#options = options;
+    this.#pidfd = pidfd;
+    this.#startTime = readable(() => readStartTime(credentials.pid));
+    this.#executable = readable(() => readExecutableIdentity(credentials.pid));
+    if (pidfd !== undefined) this.#unwatch = options.exitWatcher.watch(pidfd, () => this.#end());
+    socket.once('close', () => this.#end());
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  attest(): Promise<Attestation> {
+    this.#reading ??= this.#attest().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  async #attest(): Promise<Attestation> {
+    this.#verifyProcess();
+    const [result] = await Promise.allSettled([collectSelectors(this.credentials, this.#options)]);
+    // Whatever came out: a process that has ended or changed is the better reason, and makes the facts worthless.
+    this.#verifyProcess();
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  }
+
+  verify(): void {
+    const executable = readable(() => readExecutableIdentity(this.credentials.pid));
+    // Looked at last: if it is alive now, it was alive, and the pid its own, while /proc was read.
+    this.#verifyAlive();
+    if (executable !== this.#executable) throw changed(this.credentials, 'has executed another program');
+  }
+
+  /** The whole check, around an attestation. */
+  #verifyProcess(): void {
+    const startTime = readable(() => readStartTime(this.credentials.pid));
+    const owner = readable(() => readStatus(this.credentials.pid));
+    this.verify();
+    const { pid, uid, gid } = this.credentials;
+    if (startTime === undefined || owner === undefined) {
+      throw new SidekeyError(
+        'ERR_PEER_UNATTESTABLE',
+        `/proc does not show process ${pid} (is it mounted with hidepid?)`,
+      );
+    }
+    if (startTime !== this.#startTime) throw changed(this.credentials, 'is not the process that connected');
+    if (owner.uid !== uid || owner.gid !== gid) throw changed(this.credentials, 'has changed its user or group');
+  }
+
+  #verifyAlive(): void {
+    if (this.#gone) throw gone(this.credentials);
+    if (this.#pidfd === undefined) {
+      const message = `the caller (uid ${this.credentials.uid}) is in a pid namespace that this one does not contain`;
+      throw new SidekeyError('ERR_PEER_UNATTESTABLE', message);
+    }
+    if (hasEnded(this.#pidfd)) throw gone(this.credentials);
+  }
+
+  onGone(listener: () => void): void {
+    if (this.#gone) process.nextTick(listener);
+    else this.#listeners.push(listener);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  /** The process has ended or the connection has closed, whichever comes first. */
+  #end(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#unwatch();
+    if (this.#pidfd !== undefined) fs.closeSync(this.#pidfd);
+    const listeners = this.#listeners;
+    this.#listeners = [];
+    for (const listener of listeners) listener();
+  }
+}
+
+/** What /proc says; undefined where the process is not there or may not be looked at. */
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+function gone({ pid }: PeerCredentials): SidekeyError {
+  return new SidekeyError('ERR_PEER_GONE', `process ${pid} has ended or closed its connection`);
+}
+
+function changed({ pid }: PeerCredentials, how: string): SidekeyError {
+  return new SidekeyError('ERR_PEER_CHANGED', `process ${pid} ${how} since it connected`);
+}

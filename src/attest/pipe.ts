@@ -1,0 +1,107 @@
+/**
+ * The pipe: accepts connections on the Unix socket and says who each one is.
+ *
+ * Listening is somebody else's (`server.listen({ path, backlog: 4096 })`: Node's own backlog of 511 turns a burst of
+ * connections away with EAGAIN).
+ */
+
+import net from 'node:net';
+import type { Clock } from '../base/clock.ts';
+import { SidekeyError } from '../base/errors.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { ExitWatcher } from './exit-watcher.ts';
+import { openPeer } from './peer.ts';
+import type { Attestor, Peer } from './types.ts';
+
+export interface PipeOptions {
+  readonly attestors: readonly Attestor[];
+  readonly exitWatcher: ExitWatcher;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Takes the socket over, in the tick in which it was accepted, so that no byte of it is lost. */
+  readonly onConnection: (socket: net.Socket, peer: Peer) => void;
+  readonly limits?: Partial<PipeLimits>;
+}
+
+export interface PipeLimits {
+  /** How many connections one uid may hold; more are closed at once. */
+  readonly connectionsPerUid: number;
+  /** How long an attestation may take, in milliseconds. */
+  readonly attestTimeoutMs: number;
+}
+
+export const PIPE_LIMITS: PipeLimits = { connectionsPerUid: 2_000, attestTimeoutMs: 5_000 };
+
+export interface Pipe {
+  readonly server: net.Server;
+  /** Connections that are open now. */
+  readonly connectionCount: number;
+  /** Connections that were refused for their uid's limit, since the start. */
+  readonly refusedCount: number;
+  /** Stops accepting; resolves when the last connection has closed. Those that are open are left to their owner. */
+  close(): Promise<void>;
+}
+
+/** The log gets one line in this many milliseconds about refused connections. */
+const REFUSALS_LOG_MS = 10_000;
+
+export function createPipe(options: PipeOptions): Pipe {
+  const limits = { ...PIPE_LIMITS, ...options.limits };
+  const peerOptions = { ...options, attestTimeoutMs: limits.attestTimeoutMs };
+  const perUid = new Map<number, number>();
+  let connectionCount = 0;
+  let refusedCount = 0;
+  let nextRefusalLog = 0;
+
+  const server = net.createServer(accept);
+  return {
+    server,
+    get connectionCount() {
+      return connectionCount;
+    },
+    get refusedCount() {
+      return refusedCount;
+    },
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+
+  function accept(socket: net.Socket): void {
+    // A reset connection is an everyday thing; what matters of it is the 'close' that follows.
+    socket.on('error', (err) => options.log.debug({ err }, 'connection on the pipe failed'));
+    let peer: Peer;
+    try {
+      peer = openPeer(socket, peerOptions);
+    } catch (err) {
+      if (err instanceof SidekeyError) options.log.debug({ err }, 'caller was gone before it was accepted');
+      else options.log.error({ err }, 'cannot find out who is calling: connection closed');
+      socket.destroy();
+      return;
+    }
+    const { uid } = peer.credentials;
+    const held = perUid.get(uid) ?? 0;
+    if (held >= limits.connectionsPerUid) return refuse(peer);
+    perUid.set(uid, held + 1);
+    connectionCount += 1;
+    socket.once('close', () => release(uid));
+    options.onConnection(socket, peer);
+  }
+
+  function release(uid: number): void {
+    connectionCount -= 1;
+    const held = perUid.get(uid)! - 1;
+    if (held === 0) perUid.delete(uid);
+    else perUid.set(uid, held);
+  }
+
+  function refuse(peer: Peer): void {
+    peer.close();
+    refusedCount += 1;
+    const now = options.clock.now();
+    if (now < nextRefusalLog) return;
+    nextRefusalLog = now + REFUSALS_LOG_MS;
+    options.log.warn(
+      { ...peer.credentials, limit: limits.connectionsPerUid, refused: refusedCount },
+      'connection refused: its uid holds as many as it may',
+    );
+  }
+}

@@ -1,0 +1,74 @@
+/** What /proc says of a process. @see proc_pid_stat(5), proc_pid_status(5), proc_pid_exe(5) */
+
+import { isUtf8 } from 'node:buffer';
+import fs from 'node:fs';
+import { fileIdentity } from './libc.ts';
+
+/** The members of /proc/PID/status that attestation reads; numbers as in this process's user namespace. */
+export interface ProcessStatus {
+  /** Effective. */
+  readonly uid: number;
+  /** Effective. */
+  readonly gid: number;
+  /** The supplementary groups, in the file's order. */
+  readonly groups: readonly number[];
+}
+
+/** The moment the process was started, in clock ticks since boot: with the pid it names a process for good. */
+export function readStartTime(pid: number): number {
+  return parseStartTime(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'));
+}
+
+export function readStatus(pid: number): ProcessStatus {
+  return parseStatus(fs.readFileSync(`/proc/${pid}/status`, 'latin1'));
+}
+
+/**
+ * The executable's absolute path, in the process's own mount namespace; undefined where it is no name that a selector
+ * could mean: the file was deleted or replaced, or the name is not UTF-8. @throws ENOENT, ESRCH, EACCES
+ */
+export function readExecutablePath(pid: number): string | undefined {
+  return parseExecutablePath(fs.readlinkSync(executableLink(pid), { encoding: 'buffer' }));
+}
+
+/** Which file the process runs, as device and inode. @throws ENOENT, ESRCH, EACCES */
+export function readExecutableIdentity(pid: number): string {
+  return fileIdentity(executableLink(pid));
+}
+
+/** Opens as the very file that the process runs, whatever its path means here. */
+export function executableLink(pid: number): string {
+  return `/proc/${pid}/exe`;
+}
+
+/** Field 22 of /proc/PID/stat. The name before it may hold anything, also parentheses: it ends at the last one. */
+export function parseStartTime(stat: string): number {
+  const rest = stat.slice(stat.lastIndexOf(')') + 1).trim();
+  return requireNumber(rest.split(' ')[22 - 3], 'stat has no start time');
+}
+
+/** The kernel escapes line breaks in the name, so every line is the kernel's own. */
+export function parseStatus(status: string): ProcessStatus {
+  // Four numbers each: real, effective, saved, file system.
+  const uid = /^Uid:\t\d+\t(\d+)\t/m.exec(status);
+  const gid = /^Gid:\t\d+\t(\d+)\t/m.exec(status);
+  const groups = /^Groups:\t?([\d ]*)$/m.exec(status);
+  if (groups === null) throw new Error('status has no Groups');
+  return {
+    uid: requireNumber(uid?.[1], 'status has no Uid'),
+    gid: requireNumber(gid?.[1], 'status has no Gid'),
+    groups: (groups[1]!.match(/\d+/g) ?? []).map(Number),
+  };
+}
+
+/** A deleted file's name ends in ` (deleted)`; a file that is really named so loses its name too, which only denies. */
+export function parseExecutablePath(link: Buffer): string | undefined {
+  if (!isUtf8(link)) return undefined;
+  const path = link.toString('utf8');
+  return path.startsWith('/') && !path.endsWith(' (deleted)') ? path : undefined;
+}
+
+function requireNumber(text: string | undefined, problem: string): number {
+  if (text === undefined || !/^\d+$/.test(text)) throw new Error(problem);
+  return Number(text);
+}

@@ -1,0 +1,51 @@
+/**
+ * Who is on the other end of a connected Unix socket, by the kernel's word.
+ *
+ * Node has no public way to a socket's descriptor: `_handle.fd` is the one private thing that Sidekey touches, here and
+ * nowhere else.
+ */
+
+import type net from 'node:net';
+import { peerPidfd, pidfdOpen, peerCredentials as readCredentials, SystemCallError } from './libc.ts';
+import type { PeerCredentials } from './types.ts';
+
+/** The process that connected, as it was then: its pid, effective uid and gid. */
+export function peerCredentials(socket: net.Socket): PeerCredentials {
+  return readCredentials(descriptorOf(socket));
+}
+
+/**
+ * A pidfd of the process that connected, so that its pid can't come to mean another one; undefined once it was reaped.
+ *
+ * Before Linux 6.5 the pid has to do: between connecting and being accepted the process could end and its pid be taken
+ * by another one, of the same uid and gid as the caller checks.
+ */
+export function openPeerPidfd(socket: net.Socket, pid: number): number | undefined {
+  try {
+    return peerPidfd(descriptorOf(socket));
+  } catch (error) {
+    if (hasCode(error, 'EINVAL', 'ESRCH')) return undefined;
+    if (!hasCode(error, 'ENOPROTOOPT')) throw error;
+  }
+  return openPidfdByPid(pid);
+}
+
+/** The way before SO_PEERPIDFD; undefined where no process has the pid. */
+export function openPidfdByPid(pid: number): number | undefined {
+  try {
+    return pidfdOpen(pid);
+  } catch (error) {
+    if (hasCode(error, 'ESRCH')) return undefined;
+    throw error;
+  }
+}
+
+function hasCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof SystemCallError && codes.includes(error.code);
+}
+
+function descriptorOf(socket: net.Socket): number {
+  const fd = (socket as unknown as { _handle?: { fd?: unknown } | null })._handle?.fd;
+  if (typeof fd !== 'number' || fd < 0) throw new Error('the socket has no descriptor');
+  return fd;
+}

@@ -1,0 +1,73 @@
+/** What one uid may use of the wire: calls at a time, and requests a second by a token bucket. */
+
+import { Status, StatusError } from './types.ts';
+
+export interface QuotaLimits {
+  /** Calls that one uid may have open at a time. */
+  readonly callsPerUid: number;
+  /** Requests that one uid may send a second; a burst may use up one second's worth. */
+  readonly requestsPerSecondPerUid: number;
+}
+
+export interface Quota {
+  /** Takes a place for a call. @throws StatusError with RESOURCE_EXHAUSTED, naming the limit */
+  open(uid: number): void;
+  /** Gives the place back. */
+  close(uid: number): void;
+  /** Counts a request; `now` in milliseconds. @throws StatusError with RESOURCE_EXHAUSTED, naming the limit */
+  request(uid: number, now: number): void;
+}
+
+interface Usage {
+  calls: number;
+  tokens: number;
+  filledAt: number;
+}
+
+/** With more uids than this, those that have no call open are forgotten. */
+const REMEMBERED = 1_000;
+
+export function createQuota(limits: QuotaLimits): Quota {
+  const { callsPerUid, requestsPerSecondPerUid } = limits;
+  const usages = new Map<number, Usage>();
+
+  return {
+    open(uid) {
+      const usage = usageOf(uid);
+      if (usage.calls >= callsPerUid) throw exhausted(`uid ${uid} has ${callsPerUid} streams open, the most it may`);
+      usage.calls += 1;
+    },
+    close(uid) {
+      usageOf(uid).calls -= 1;
+    },
+    request(uid, now) {
+      const usage = usageOf(uid);
+      // A clock that was set back refills nothing.
+      const elapsed = Math.max(now - usage.filledAt, 0);
+      usage.tokens = Math.min(requestsPerSecondPerUid, usage.tokens + (elapsed * requestsPerSecondPerUid) / 1_000);
+      usage.filledAt = now;
+      if (usage.tokens < 1) {
+        throw exhausted(`uid ${uid} sends more than ${requestsPerSecondPerUid} requests a second, the most it may`);
+      }
+      usage.tokens -= 1;
+    },
+  };
+
+  function usageOf(uid: number): Usage {
+    let usage = usages.get(uid);
+    if (usage === undefined) {
+      if (usages.size >= REMEMBERED) forgetIdle();
+      usage = { calls: 0, tokens: requestsPerSecondPerUid, filledAt: 0 };
+      usages.set(uid, usage);
+    }
+    return usage;
+  }
+
+  function forgetIdle(): void {
+    for (const [uid, usage] of usages) if (usage.calls === 0) usages.delete(uid);
+  }
+}
+
+function exhausted(message: string): StatusError {
+  return new StatusError(Status.RESOURCE_EXHAUSTED, message);
+}
