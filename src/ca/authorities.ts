@@ -1,0 +1,210 @@
+/**
+ * The life of the authorities: which root and which intermediate sign now, what is in the bundle, and when that
+ * changes. One review brings everything to what the clock asks for; it runs at start, at the instant the next thing is
+ * due, and before a signature whenever the intermediate is due or not valid.
+ *
+ * The intermediate is made anew when half of its life is over: the longest SVID that is always kept is the other half.
+ * A clock that jumps, either way, is met by what is valid then: nothing is ever signed by an authority outside its
+ * dates. Roots are kept on disk after their end, since a clock that jumped ahead may come back.
+ */
+
+import type { Clock, Deadline } from '../base/clock.ts';
+import { SidekeyError } from '../base/errors.ts';
+import type { TrustDomain } from '../spiffe/id.ts';
+import type { Log } from '../telemetry/log.ts';
+import { type Authority, isValid, makeIntermediate, makeRoot } from './authority.ts';
+import { trustBundle } from './bundle.ts';
+import type { KeyStore } from './key-store.ts';
+import { Listeners } from './listeners.ts';
+import type { NamePart } from './name.ts';
+import type { AuthorityInfo, TrustBundle } from './types.ts';
+
+export interface AuthoritiesOptions {
+  readonly trustDomain: TrustDomain;
+  readonly store: KeyStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Seconds. */
+  readonly caTtl: number;
+  readonly subject: readonly NamePart[];
+}
+
+/** How long after a failed review the next one is, in milliseconds. */
+const RETRY_MS = 30_000;
+
+export class Authorities {
+  readonly bundleChange: Listeners<TrustBundle> = new Listeners();
+  readonly replaced: Listeners<void> = new Listeners();
+  readonly #options: AuthoritiesOptions;
+  /** In milliseconds. */
+  readonly #life: number;
+  #roots: Authority[] = [];
+  #intermediates: Authority[] = [];
+  #current: Authority | undefined;
+  #bundle: TrustBundle | undefined;
+  #bundleIds = '';
+  /** What was issued before must be replaced, and nobody has been told yet. */
+  #replacing = false;
+  #reviewAt = 0;
+  #reviewing: Promise<void> | undefined;
+  #deadline: Deadline | undefined;
+  #closed = false;
+
+  private constructor(options: AuthoritiesOptions) {
+    this.#options = options;
+    this.#life = options.caTtl * 1000;
+  }
+
+  /** @throws ERR_CA, ERR_DATA_DIR when the stored authorities can't be used or new ones can't be stored */
+  static async open(options: AuthoritiesOptions): Promise<Authorities> {
+    const authorities = new Authorities(options);
+    const stored = await options.store.load();
+    authorities.#roots = stored.roots;
+    authorities.#intermediates = stored.intermediates;
+    await authorities.#review();
+    return authorities;
+  }
+
+  bundle(): TrustBundle {
+    return this.#bundle!;
+  }
+
+  /** Roots, then intermediates; those that have ended are left out. */
+  list(): AuthorityInfo[] {
+    const now = this.#options.clock.now();
+    return [...this.#roots, ...this.#intermediates]
+      .filter((authority) => now < authority.notAfter)
+      .map(({ id, role, notBefore, notAfter, subject }) => ({ id, role, notBefore, notAfter, subject }));
+  }
+
+  /** The authority that signs SVIDs now, made anew first where that is due. @throws ERR_CA when none is valid */
+  async signer(): Promise<Authority> {
+    const { clock } = this.#options;
+    let failure: unknown;
+    if (clock.now() >= this.#reviewAt || !isValid(this.#current!, clock.now())) {
+      failure = await this.#review().then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    }
+    const current = this.#current!;
+    if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
+    if (isValid(current, clock.now())) return current;
+    throw new SidekeyError('ERR_CA', 'no authority is valid now, and none can be made', { cause: failure });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#deadline?.cancel();
+    await this.#reviewing?.catch(() => undefined);
+  }
+
+  /** One review at a time; after a failed one, logged, the next is set. */
+  #review(): Promise<void> {
+    this.#reviewing ??= this.#reviewNow()
+      .catch((error: unknown) => {
+        this.#options.log.error({ err: error, retry_ms: RETRY_MS }, 'the authorities could not be renewed');
+        this.#reviewNextAt(this.#options.clock.now() + RETRY_MS);
+        throw error;
+      })
+      .finally(() => {
+        this.#reviewing = undefined;
+      });
+    return this.#reviewing;
+  }
+
+  async #reviewNow(): Promise<void> {
+    const now = this.#options.clock.now();
+    const root = latest(this.#roots.filter((r) => isValid(r, now))) ?? (await this.#newRoot(now));
+    await this.#publish(now);
+    const fit = this.#intermediates.filter((i) => this.#isFit(i, root, now));
+    this.#current = latest(fit) ?? (await this.#newIntermediate(now, root));
+    await this.#removeEnded(now);
+    this.#reviewNextAt(Math.min(this.#renewalOf(this.#current, root), ...this.#inBundle(now).map((r) => r.notAfter)));
+    if (this.#replacing) {
+      this.#replacing = false;
+      this.replaced.tell();
+    }
+  }
+
+  async #newRoot(now: number): Promise<Authority> {
+    const { trustDomain, subject, store, log } = this.#options;
+    const root = makeRoot({ trustDomain, subject, now });
+    await store.save(root);
+    const fields = { authority_id: root.id, not_after: new Date(root.notAfter) };
+    if (this.#roots.length === 0) log.info(fields, 'made the root');
+    else {
+      log.error(
+        fields,
+        'no root is valid at this time: made a new one; proxies trust it once they have the new bundle',
+      );
+      this.#replacing = true;
+    }
+    this.#roots.push(root);
+    return root;
+  }
+
+  async #newIntermediate(now: number, root: Authority): Promise<Authority> {
+    const { trustDomain, subject, store, log } = this.#options;
+    const intermediate = makeIntermediate({ trustDomain, subject, now }, root, this.#life);
+    await store.save(intermediate);
+    this.#intermediates.push(intermediate);
+    log.info({ authority_id: intermediate.id, not_after: new Date(intermediate.notAfter) }, 'made an intermediate');
+    return intermediate;
+  }
+
+  /** True if it may sign and a new one would not be better by much. */
+  #isFit(intermediate: Authority, root: Authority, now: number): boolean {
+    const shortened = intermediate.notAfter - now > this.#life;
+    return isValid(intermediate, now) && now < this.#renewalOf(intermediate, root) && !shortened;
+  }
+
+  /** Half a life before its end; its end itself where a new one would end no later, since the root does. */
+  #renewalOf(intermediate: Authority, root: Authority): number {
+    const atRootsEnd = intermediate.notAfter >= root.notAfter;
+    return atRootsEnd ? intermediate.notAfter : intermediate.notAfter - this.#life / 2;
+  }
+
+  #inBundle(now: number): Authority[] {
+    return this.#roots.filter((root) => now < root.notAfter);
+  }
+
+  /** Tells of the bundle if its roots are not those it had, with a number that is on disk before. */
+  async #publish(now: number): Promise<void> {
+    const { trustDomain, store } = this.#options;
+    const roots = this.#inBundle(now);
+    const rootIds = roots.map((root) => root.id).sort();
+    if (this.#bundle !== undefined && rootIds.join() === this.#bundleIds) return;
+    const last = await store.loadBundleState();
+    const same = last !== undefined && rootIds.join() === last.rootIds.join();
+    const sequenceNumber = same ? last.sequenceNumber : (last?.sequenceNumber ?? 0) + 1;
+    if (!same) await store.saveBundleState({ sequenceNumber, rootIds });
+    const first = this.#bundle === undefined;
+    this.#bundle = trustBundle(trustDomain, roots, sequenceNumber);
+    this.#bundleIds = rootIds.join();
+    if (!first) this.bundleChange.tell(this.#bundle);
+  }
+
+  async #removeEnded(now: number): Promise<void> {
+    const ended = this.#intermediates.filter((intermediate) => intermediate.notAfter <= now);
+    this.#intermediates = this.#intermediates.filter((intermediate) => now < intermediate.notAfter);
+    for (const intermediate of ended) await this.#options.store.remove(intermediate);
+  }
+
+  #reviewNextAt(instant: number): void {
+    this.#reviewAt = instant;
+    this.#deadline?.cancel();
+    if (this.#closed) return;
+    this.#deadline = this.#options.clock.at(instant, () => {
+      this.#review().catch(() => undefined); // logged, and the next one is set
+    });
+  }
+}
+
+/** The one that ends last. */
+function latest(authorities: readonly Authority[]): Authority | undefined {
+  return authorities.reduce<Authority | undefined>(
+    (best, authority) => (best === undefined || authority.notAfter > best.notAfter ? authority : best),
+    undefined,
+  );
+}

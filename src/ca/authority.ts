@@ -1,0 +1,177 @@
+/**
+ * One authority, root or intermediate: made new, or read back from the file that holds its certificate and key.
+ * Its one URI SAN is the trust domain's ID.
+ *
+ * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md section 4
+ */
+
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { SidekeyError } from '../base/errors.ts';
+import { type TrustDomain, trustDomainId } from '../spiffe/id.ts';
+import {
+  anAuthority,
+  authorityKeyId,
+  BACKDATE_MS,
+  keyCertSignAndCrlSign,
+  randomSerial,
+  SUBJECT_KEY_ID,
+  signCertificate,
+  subjectAltName,
+  subjectKeyId,
+} from './certificate.ts';
+import { elements } from './der.ts';
+import { generateKeyPair } from './key-pair.ts';
+import { encodeName, type NamePart } from './name.ts';
+import { pem, pemBlocks } from './pem.ts';
+import type { AuthorityInfo } from './types.ts';
+
+export type AuthorityRole = AuthorityInfo['role'];
+
+export interface Authority extends AuthorityInfo {
+  readonly certificate: X509Certificate;
+  readonly certificatePem: string;
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+  /** The subject as DER. */
+  readonly name: Buffer;
+}
+
+const YEAR_MS = 365.25 * 24 * 3_600_000;
+const ROOT_LIFE_MS = 10 * YEAR_MS;
+/**
+ * Roots are dated back by a day: a machine that takes its hardware clock for local time is hours ahead until it hears
+ * of the right time, and a root that it makes meanwhile must be good after that.
+ */
+const ROOT_BACKDATE_MS = 24 * 3_600_000;
+
+export interface AuthorityRequest {
+  readonly trustDomain: TrustDomain;
+  readonly subject: readonly NamePart[];
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+/** A self-signed root that lives ten years. */
+export function makeRoot(request: AuthorityRequest): Authority {
+  return make('root', request, request.now - ROOT_BACKDATE_MS, request.now + ROOT_LIFE_MS);
+}
+
+/** An intermediate that signs leafs only and never outlives its root. `life` in milliseconds. */
+export function makeIntermediate(request: AuthorityRequest, root: Authority, life: number): Authority {
+  const notBefore = Math.max(request.now - BACKDATE_MS, root.notBefore);
+  return make('intermediate', request, notBefore, Math.min(request.now + life, root.notAfter), root);
+}
+
+function make(
+  role: AuthorityRole,
+  request: AuthorityRequest,
+  from: number,
+  until: number,
+  issuer?: Authority,
+): Authority {
+  const keys = generateKeyPair();
+  const privateKey = createPrivateKey({ key: keys.pkcs8, format: 'der', type: 'pkcs8' });
+  const serial = randomSerial();
+  // As in SPIRE, the serial number keeps subjects apart: paths and CRLs are looked up by name.
+  const number = BigInt(`0x${serial.toString('hex')}`).toString();
+  const subject = encodeName([...request.subject, { type: 'serialNumber', value: number }]);
+  const der = signCertificate(
+    {
+      serial,
+      issuer: issuer?.name ?? subject,
+      subject,
+      spki: keys.spki,
+      notBefore: from,
+      notAfter: until,
+      extensions: [
+        keyCertSignAndCrlSign,
+        anAuthority(issuer === undefined ? undefined : 0),
+        subjectKeyId(keys.keyId),
+        authorityKeyId(issuer === undefined ? keys.keyId : Buffer.from(issuer.id, 'hex')),
+        subjectAltName(trustDomainId(request.trustDomain), []),
+      ],
+    },
+    issuer?.privateKey ?? privateKey,
+  );
+  const made = describe(role, new X509Certificate(der), privateKey);
+  if (!made.certificate.checkPrivateKey(privateKey) || !isIssuedBy(made.certificate, issuer ?? made)) {
+    throw new SidekeyError('ERR_CA', `the ${role} that was made does not verify`);
+  }
+  return made;
+}
+
+/** What is kept in an authority's file: its certificate, then its key, PEM. */
+export function authorityFile(authority: Authority): string {
+  return authority.certificatePem + (authority.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string);
+}
+
+/**
+ * Reads an authority's file back.
+ * @throws {Error} with what is wrong, as the end of a sentence about the file
+ */
+export function readAuthority(role: AuthorityRole, trustDomain: TrustDomain, text: string): Authority {
+  const [certificatePem, ...moreCertificates] = pemBlocks(text, 'CERTIFICATE');
+  const [keyPem, ...moreKeys] = pemBlocks(text, 'PRIVATE KEY');
+  if (certificatePem === undefined || moreCertificates.length > 0) throw new Error('does not hold one certificate');
+  if (keyPem === undefined || moreKeys.length > 0) throw new Error('does not hold one private key');
+  const certificate = attempt('holds a certificate that cannot be read', () => new X509Certificate(certificatePem));
+  const privateKey = attempt('holds a private key that cannot be read', () => createPrivateKey(keyPem));
+  if (privateKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('holds a key that is not P-256');
+  if (!certificate.checkPrivateKey(privateKey)) throw new Error('holds a key that is not the key of its certificate');
+  if (!certificate.ca) throw new Error('holds a certificate that is no authority');
+  const id = trustDomainId(trustDomain);
+  if (certificate.subjectAltName !== `URI:${id}`) {
+    throw new Error(`holds an authority of ${certificate.subjectAltName ?? 'no trust domain'}, not of ${id}`);
+  }
+  if (role === 'root' && !isIssuedBy(certificate, { certificate, publicKey: certificate.publicKey })) {
+    throw new Error('holds a certificate that did not sign itself');
+  }
+  return attempt('holds a certificate that cannot be read', () => describe(role, certificate, privateKey));
+}
+
+/** True if the issuer's name, key identifier and signature are on the certificate. */
+export function isIssuedBy(
+  certificate: X509Certificate,
+  issuer: { readonly certificate: X509Certificate; readonly publicKey: KeyObject },
+): boolean {
+  return certificate.checkIssued(issuer.certificate) && certificate.verify(issuer.publicKey);
+}
+
+/** True if the authority's dates let it sign at `now`. */
+export function isValid(authority: AuthorityInfo, now: number): boolean {
+  return authority.notBefore <= now && now < authority.notAfter;
+}
+
+function describe(role: AuthorityRole, certificate: X509Certificate, privateKey: KeyObject): Authority {
+  const { name, keyId } = fields(certificate.raw);
+  return {
+    id: keyId,
+    role,
+    notBefore: certificate.validFromDate.getTime(),
+    notAfter: certificate.validToDate.getTime(),
+    subject: certificate.subject.replaceAll('\n', ','),
+    certificate,
+    certificatePem: pem('CERTIFICATE', certificate.raw),
+    publicKey: certificate.publicKey,
+    privateKey,
+    name,
+  };
+}
+
+/** The subject as DER and the subject key identifier, which node:crypto does not give out. */
+function fields(der: Buffer): { name: Buffer; keyId: string } {
+  const [toBeSigned] = elements(elements(der)[0]!.contents);
+  const parts = elements(toBeSigned!.contents);
+  const extensions = elements(elements(parts[7]!.contents)[0]!.contents).map((e) => elements(e.contents));
+  const keyId = extensions.find(([id]) => id!.whole.equals(SUBJECT_KEY_ID));
+  if (keyId === undefined) throw new Error('no subject key identifier');
+  return { name: parts[5]!.whole, keyId: elements(keyId.at(-1)!.contents)[0]!.contents.toString('hex') };
+}
+
+function attempt<T>(message: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new Error(message, { cause });
+  }
+}

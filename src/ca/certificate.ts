@@ -1,0 +1,101 @@
+/**
+ * X.509 v3 certificates as the profile of X.509-SVIDs wants them, signed with ECDSA and SHA-256.
+ *
+ * @see RFC 5280 section 4, https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md sections 2 to 4
+ */
+
+import { type KeyObject, randomBytes, sign } from 'node:crypto';
+import { bitString, explicit, implicit, integer, octetString, oid, sequence, TRUE, time } from './der.ts';
+
+/** How far certificates of leafs and intermediates are dated back, so that a peer whose clock is late takes them. */
+export const BACKDATE_MS = 30_000;
+
+const VERSION_3 = explicit(0, integer(Uint8Array.of(2)));
+const ECDSA_WITH_SHA256 = sequence(oid('1.2.840.10045.4.3.2'));
+
+export const SUBJECT_KEY_ID: Buffer = oid('2.5.29.14');
+const KEY_USAGE = oid('2.5.29.15');
+const SUBJECT_ALT_NAME = oid('2.5.29.17');
+const BASIC_CONSTRAINTS = oid('2.5.29.19');
+const AUTHORITY_KEY_ID = oid('2.5.29.35');
+const EXTENDED_KEY_USAGE = oid('2.5.29.37');
+
+export const digitalSignature: Buffer = keyUsage(0x80, 7);
+export const keyCertSignAndCrlSign: Buffer = keyUsage(0x06, 1);
+export const serverAndClientAuth: Buffer = extension(
+  EXTENDED_KEY_USAGE,
+  sequence(oid('1.3.6.1.5.5.7.3.1'), oid('1.3.6.1.5.5.7.3.2')),
+);
+export const notAnAuthority: Buffer = extension(BASIC_CONSTRAINTS, sequence(), 'critical');
+
+/** Basic constraints of an authority; `pathLength`: how many authorities may stand below it, any number without it. */
+export function anAuthority(pathLength?: number): Buffer {
+  const limit = pathLength === undefined ? [] : [integer(Uint8Array.of(pathLength))];
+  return extension(BASIC_CONSTRAINTS, sequence(TRUE, ...limit), 'critical');
+}
+
+export function subjectKeyId(keyId: Uint8Array): Buffer {
+  return extension(SUBJECT_KEY_ID, octetString(keyId));
+}
+
+export function authorityKeyId(keyId: Uint8Array): Buffer {
+  return extension(AUTHORITY_KEY_ID, sequence(implicit(0, keyId)));
+}
+
+/** @throws {RangeError} for a name that is not ASCII */
+export function subjectAltName(uri: string, dnsNames: readonly string[]): Buffer {
+  const names = [implicit(6, ascii(uri)), ...dnsNames.map((name) => implicit(2, ascii(name)))];
+  return extension(SUBJECT_ALT_NAME, sequence(...names));
+}
+
+/** 159 random bits, never zero, without leading zero bytes. */
+export function randomSerial(): Buffer {
+  for (;;) {
+    const bytes = randomBytes(20);
+    bytes[0]! &= 0x7f;
+    const first = bytes.findIndex((byte) => byte !== 0);
+    if (first !== -1) return bytes.subarray(first);
+  }
+}
+
+export interface CertificateContents {
+  readonly serial: Uint8Array;
+  /** Names and key as DER. */
+  readonly issuer: Uint8Array;
+  readonly subject: Uint8Array;
+  readonly spki: Uint8Array;
+  /** Milliseconds since the epoch. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly extensions: readonly Uint8Array[];
+}
+
+/** The signed certificate, DER. */
+export function signCertificate(contents: CertificateContents, issuerKey: KeyObject): Buffer {
+  const toBeSigned = sequence(
+    VERSION_3,
+    integer(contents.serial),
+    ECDSA_WITH_SHA256,
+    contents.issuer,
+    sequence(time(contents.notBefore), time(contents.notAfter)),
+    contents.subject,
+    contents.spki,
+    explicit(3, sequence(...contents.extensions)),
+  );
+  return sequence(toBeSigned, ECDSA_WITH_SHA256, bitString(sign('sha256', toBeSigned, issuerKey)));
+}
+
+/** `bits`: from the first byte's high bit on, as RFC 5280 section 4.2.1.3 numbers them. */
+function keyUsage(bits: number, unusedBits: number): Buffer {
+  return extension(KEY_USAGE, bitString(Uint8Array.of(bits), unusedBits), 'critical');
+}
+
+function extension(id: Buffer, value: Buffer, critical?: 'critical'): Buffer {
+  return critical === undefined ? sequence(id, octetString(value)) : sequence(id, TRUE, octetString(value));
+}
+
+function ascii(text: string): Buffer {
+  const bytes = Buffer.from(text, 'utf8');
+  if (bytes.length !== text.length) throw new RangeError(`${JSON.stringify(text)} is not ASCII`);
+  return bytes;
+}

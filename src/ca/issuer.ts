@@ -1,0 +1,176 @@
+/**
+ * The queue of what is to be signed. It works in slices, so that the event loop never stands still for long, and puts
+ * each slice on record, in one go, before anybody gets an SVID of it.
+ */
+
+import type { Clock } from '../base/clock.ts';
+import { SidekeyError } from '../base/errors.ts';
+import type { IssuanceRecord } from '../base/issuance.ts';
+import { type TrustDomain, trustDomainOf } from '../spiffe/id.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Authorities } from './authorities.ts';
+import type { Authority } from './authority.ts';
+import { checkLeaf } from './check.ts';
+import { LeafWriter } from './leaf.ts';
+import type { IssuanceLog, SvidRequest, X509Svid } from './types.ts';
+
+export interface IssuerOptions {
+  readonly trustDomain: TrustDomain;
+  readonly authorities: Authorities;
+  readonly issuanceLog: IssuanceLog;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The default, in seconds. */
+  readonly x509SvidTtl: number;
+  /** From 0 (included) to 1 (not included). */
+  readonly random: () => number;
+}
+
+interface Job {
+  readonly request: SvidRequest;
+  readonly resolve: (svid: X509Svid) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Signed {
+  readonly job: Job;
+  readonly svid: X509Svid;
+}
+
+/** How long one slice may sign, in milliseconds. */
+const SLICE_MS = 5;
+/** How far renewals spread, as a part of half a life. */
+const JITTER = 0.1;
+
+export class Issuer {
+  readonly #options: IssuerOptions;
+  #queue: Job[] = [];
+  #working: Promise<void> | undefined;
+  #writer: LeafWriter | undefined;
+  /** Entries whose cut lives were warned of. */
+  readonly #warned = new Set<string>();
+  /** The latest `notBefore` of an SVID that was given out. */
+  #latestStart = 0;
+  #closed = false;
+
+  constructor(options: IssuerOptions) {
+    this.#options = options;
+  }
+
+  issue(request: SvidRequest): Promise<X509Svid> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ request, resolve, reject });
+      this.#working ??= this.#work();
+    });
+  }
+
+  /** Ends after the slice that is being recorded; what still waits is refused. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#working;
+  }
+
+  async #work(): Promise<void> {
+    while (this.#queue.length > 0) {
+      await nextTurn();
+      try {
+        if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
+        this.#noticeSetBackClock();
+        const authority = await this.#options.authorities.signer();
+        await this.#release(this.#signSlice(authority));
+      } catch (error) {
+        for (const job of this.#queue.splice(0)) job.reject(error);
+      }
+    }
+    // In the same turn as the last look at the queue, so that nobody queues for a loop that has ended.
+    this.#working = undefined;
+  }
+
+  /** SVIDs that a clock set back makes not valid yet are to be replaced. */
+  #noticeSetBackClock(): void {
+    const { authorities, clock, log } = this.#options;
+    if (clock.now() >= this.#latestStart) return;
+    this.#latestStart = 0;
+    log.warn('the clock was set back to before SVIDs that were issued: all are issued anew');
+    authorities.replaced.tell();
+  }
+
+  #signSlice(authority: Authority): Signed[] {
+    const end = performance.now() + SLICE_MS;
+    const slice: Signed[] = [];
+    let taken = 0;
+    while (taken < this.#queue.length && (taken === 0 || performance.now() < end)) {
+      const job = this.#queue[taken]!;
+      taken += 1;
+      try {
+        slice.push({ job, svid: this.#sign(job.request, authority) });
+      } catch (error) {
+        job.reject(SidekeyError.from(error, 'ERR_CA'));
+      }
+    }
+    this.#queue = this.#queue.slice(taken);
+    return slice;
+  }
+
+  #sign(request: SvidRequest, authority: Authority): X509Svid {
+    const { entryId, spiffeId, dnsNames } = request;
+    const { trustDomain, clock, random } = this.#options;
+    if (trustDomainOf(spiffeId) !== trustDomain) {
+      throw new SidekeyError('ERR_CA', `${spiffeId} is not of the trust domain ${trustDomain}`);
+    }
+    const now = clock.now();
+    const notAfter = this.#endOf(request, authority, now);
+    if (this.#writer?.authority !== authority) this.#writer = new LeafWriter(authority);
+    const leafRequest = { spiffeId, dnsNames, now, notAfter };
+    const leaf = this.#writer.write(leafRequest);
+    checkLeaf(leaf, leafRequest, authority);
+    const halfLife = (leaf.notAfter - now) / 2;
+    const renewAt = Math.round(now + halfLife * (1 + JITTER * (2 * random() - 1)));
+    return { entryId, spiffeId, ...leaf, authorityId: authority.id, renewAt };
+  }
+
+  /** When the SVID ends: as asked, but no later than its entry and its authority. */
+  #endOf({ entryId, spiffeId, ttl, notAfter }: SvidRequest, authority: Authority, now: number): number {
+    if (notAfter !== 0 && notAfter <= now) throw new SidekeyError('ERR_CA', `the entry ${entryId} has ended`);
+    const asked = now + (ttl === 0 ? this.#options.x509SvidTtl : ttl) * 1000;
+    const wanted = notAfter === 0 ? asked : Math.min(asked, notAfter);
+    if (wanted <= authority.notAfter) return wanted;
+    if (!this.#warned.has(entryId)) {
+      this.#warned.add(entryId);
+      this.#options.log.warn(
+        { entry_id: entryId, spiffe_id: spiffeId, asked: new Date(wanted), not_after: new Date(authority.notAfter) },
+        'an SVID ends earlier than asked, since its authority does; ask for less than half of the CA TTL',
+      );
+    }
+    return authority.notAfter;
+  }
+
+  async #release(slice: readonly Signed[]): Promise<void> {
+    if (slice.length === 0) return;
+    const { issuanceLog, clock } = this.#options;
+    const issuedAt = clock.now();
+    try {
+      await issuanceLog.recordIssuances(slice.map(({ svid }) => recordOf(svid, issuedAt)));
+    } catch (error) {
+      const failure = SidekeyError.from(error, 'ERR_STORE', 'the issuance could not be put on record');
+      for (const { job } of slice) job.reject(failure);
+      return;
+    }
+    const now = clock.now();
+    for (const { job, svid } of slice) {
+      if (svid.notBefore <= now && now < svid.notAfter) {
+        this.#latestStart = Math.max(this.#latestStart, svid.notBefore);
+        job.resolve(svid);
+      } else job.reject(new SidekeyError('ERR_CA', 'the clock jumped while the SVID was put on record'));
+    }
+  }
+}
+
+function recordOf(svid: X509Svid, issuedAt: number): IssuanceRecord {
+  const { serial, spiffeId, entryId, authorityId, notBefore, notAfter } = svid;
+  return { serial, spiffeId, entryId, authorityId, notBefore, notAfter, issuedAt };
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

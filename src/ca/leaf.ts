@@ -1,0 +1,104 @@
+/**
+ * The writer of X.509-SVIDs: a new key and a certificate for it, under one authority. This is the hot path, so that
+ * whatever an authority's leafs have in common is encoded once.
+ *
+ * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
+ */
+
+import type { SpiffeId } from '../spiffe/id.ts';
+import type { Authority } from './authority.ts';
+import {
+  authorityKeyId,
+  BACKDATE_MS,
+  digitalSignature,
+  notAnAuthority,
+  randomSerial,
+  serverAndClientAuth,
+  signCertificate,
+  subjectAltName,
+  subjectKeyId,
+} from './certificate.ts';
+import { generateKeyPair } from './key-pair.ts';
+import { encodeName, LONGEST_COMMON_NAME, type NamePart } from './name.ts';
+import { pem } from './pem.ts';
+
+export interface LeafRequest {
+  readonly spiffeId: SpiffeId;
+  readonly dnsNames: readonly string[];
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** When it is to end, in milliseconds since the epoch; it never outlives its authority. */
+  readonly notAfter: number;
+}
+
+export interface Leaf {
+  /** PEM: leaf, then its authority. */
+  readonly certificateChain: Buffer;
+  /** PEM, PKCS#8. */
+  readonly privateKey: Buffer;
+  /** Lower-case hex of whole bytes. */
+  readonly serial: string;
+  /** Milliseconds since the epoch, on whole seconds. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+}
+
+/** Every leaf's; the identity is in the URI SAN. */
+const SUBJECT: readonly NamePart[] = [
+  { type: 'C', value: 'US' },
+  { type: 'O', value: 'Sidekey' },
+];
+const PLAIN_SUBJECT = encodeName(SUBJECT);
+
+export class LeafWriter {
+  readonly authority: Authority;
+  readonly #commonExtensions: readonly Buffer[];
+
+  constructor(authority: Authority) {
+    this.authority = authority;
+    const authorityId = authorityKeyId(Buffer.from(authority.id, 'hex'));
+    this.#commonExtensions = [digitalSignature, serverAndClientAuth, notAnAuthority, authorityId];
+  }
+
+  write(request: LeafRequest): Leaf {
+    const { authority } = this;
+    const keys = generateKeyPair();
+    const serial = randomSerial();
+    const notBefore = wholeSecond(Math.max(request.now - BACKDATE_MS, authority.notBefore));
+    const notAfter = wholeSecond(Math.min(request.notAfter, authority.notAfter));
+    const certificate = signCertificate(
+      {
+        serial,
+        issuer: authority.name,
+        subject: subjectFor(request.dnsNames),
+        spki: keys.spki,
+        notBefore,
+        notAfter,
+        extensions: [
+          ...this.#commonExtensions,
+          subjectKeyId(keys.keyId),
+          subjectAltName(request.spiffeId, request.dnsNames),
+        ],
+      },
+      authority.privateKey,
+    );
+    return {
+      certificateChain: Buffer.from(pem('CERTIFICATE', certificate) + authority.certificatePem, 'latin1'),
+      privateKey: Buffer.from(pem('PRIVATE KEY', keys.pkcs8), 'latin1'),
+      serial: serial.toString('hex'),
+      notBefore,
+      notAfter,
+    };
+  }
+}
+
+/** As in SPIRE, the first DNS name is the common name too, where it fits. */
+function subjectFor(dnsNames: readonly string[]): Buffer {
+  const [first] = dnsNames;
+  if (first === undefined || first.length > LONGEST_COMMON_NAME) return PLAIN_SUBJECT;
+  return encodeName([...SUBJECT, { type: 'CN', value: first }]);
+}
+
+function wholeSecond(instant: number): number {
+  return Math.floor(instant / 1000) * 1000;
+}
