@@ -26,3 +26,17 @@ function compareText(a: string, b: string): number {
 export function similarityKey(entry: Pick<EntryInput, 'spiffeId' | 'selectors' | 'parentId'>): string {
   return JSON.stringify([entry.spiffeId, entry.parentId, ...entry.selectors.map(formatSelector)]);
 }
+
+/** The places of the first two inputs of one write that would be the same entry: the same id, or similar ones. */
+export function findTwins(inputs: readonly EntryInput[]): readonly [number, number] | undefined {
+  const seen = new Map<string, number>();
+  for (const [index, input] of inputs.entries()) {
+    const keys = [similarityKey(input), ...(input.id === undefined ? [] : [`id ${input.id}`])];
+    for (const key of keys) {
+      const earlier = seen.get(key);
+      if (earlier !== undefined) return [earlier, index];
+      seen.set(key, index);
+    }
+  }
+  return undefined;
+}

@@ -6,7 +6,7 @@ import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
-import { compareAge, isExpired, similarityKey } from './entry.ts';
+import { compareAge, findTwins, isExpired, similarityKey } from './entry.ts';
 import { entryToJson } from './entry-json.ts';
 import { listPage } from './list.ts';
 import { MatchIndex } from './match.ts';
@@ -85,7 +85,7 @@ class StoredRegistry implements Registry {
 
   create(inputs: readonly EntryInput[], source: string): Promise<Entry[]> {
     return this.#enqueue(async () => {
-      this.#refuseTwins(inputs);
+      refuseTwins(inputs);
       for (const [index, input] of inputs.entries()) {
         const taken = input.id === undefined ? undefined : this.#entries.get(input.id);
         const existing = taken ?? this.#similarTo(input);
@@ -122,7 +122,7 @@ class StoredRegistry implements Registry {
     options: { dryRun?: boolean } = {},
   ): Promise<SourceChanges> {
     return this.#enqueue(async () => {
-      this.#refuseTwins(inputs);
+      refuseTwins(inputs);
       const mine = [...this.#entries.values()].filter((entry) => entry.source === source);
       const named = new Set(inputs.map((input) => input.id));
       const unnamed = new Map(mine.filter((e) => !named.has(e.id)).map((entry) => [similarityKey(entry), entry]));
@@ -249,18 +249,6 @@ class StoredRegistry implements Registry {
   #similarTo(input: Pick<EntryInput, 'spiffeId' | 'selectors' | 'parentId'>): Entry | undefined {
     return this.#bySimilarity.get(similarityKey(input))?.values().next().value;
   }
-
-  /** No two inputs of one write may be the same entry. */
-  #refuseTwins(inputs: readonly EntryInput[]): void {
-    const seen = new Map<string, number>();
-    for (const [index, input] of inputs.entries()) {
-      for (const key of [similarityKey(input), ...(input.id === undefined ? [] : [`id ${input.id}`])]) {
-        const earlier = seen.get(key);
-        if (earlier !== undefined) throw twins(earlier, index, input);
-        seen.set(key, index);
-      }
-    }
-  }
 }
 
 function conflict(existing: Entry, input: Pick<EntryInput, 'id'>, index?: number): SidekeyError {
@@ -272,10 +260,13 @@ function conflict(existing: Entry, input: Pick<EntryInput, 'id'>, index?: number
   );
 }
 
-function twins(earlier: number, index: number, input: EntryInput): SidekeyError {
-  return new SidekeyError(
+function refuseTwins(inputs: readonly EntryInput[]): void {
+  const twins = findTwins(inputs);
+  if (twins === undefined) return;
+  const [earlier, index] = twins;
+  throw new SidekeyError(
     'ERR_ENTRY_EXISTS',
-    `entries ${earlier} and ${index} of this write are the same (${input.spiffeId}): leave one out`,
+    `entries ${earlier} and ${index} of this write have the same id, or the same SPIFFE ID, selectors and parent (${inputs[index]!.spiffeId}): leave one out`,
     { extra: { index } },
   );
 }

@@ -1,5 +1,6 @@
 /** What the registry holds and says: entries, their changes, and the store behind them. */
 
+import type { Problem } from '../base/errors.ts';
 import type { IssuanceRecord } from '../base/issuance.ts';
 import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
 import type { Selector } from '../spiffe/selector.ts';
@@ -41,6 +42,17 @@ export type EntryInput = Omit<Entry, 'id' | 'createdAt' | 'updatedAt' | 'revisio
 
 /** What may be changed in an entry: the members that are there. */
 export type EntryPatch = Partial<Omit<EntryInput, 'id'>>;
+
+/** What the reading of entries depends on. */
+export interface EntryRules {
+  readonly trustDomain: TrustDomain;
+  /** Takes entries that select by nothing but unix:path and unix:sha256. */
+  readonly allowWeakSelectors: boolean;
+  /** The types of selectors that attestors give here: `unix`. */
+  readonly attestors: ReadonlySet<string>;
+  /** Told of what is accepted but will hardly do what was meant. */
+  readonly warn: (warning: Problem) => void;
+}
 
 /**
  * One entry's change: made (`before` undefined), changed, deleted or expired (`after` undefined). An expired entry counts

@@ -1,0 +1,180 @@
+/** Entries as people and files write them: JSON with the contract's names, or those of SPIRE's file format. */
+
+import { type Problem, SidekeyError } from '../base/errors.ts';
+import { nearest } from '../base/nearest.ts';
+import { trustDomainId } from '../spiffe/id.ts';
+import {
+  readDnsNames,
+  readExpiresAt,
+  readFederatesWith,
+  readHint,
+  readId,
+  readParentId,
+  readSpiffeId,
+  readTtl,
+} from './entry-fields.ts';
+import { Place, readList, readObject, show } from './place.ts';
+import { readSelectors } from './selector-rules.ts';
+import type { EntryInput, EntryPatch, EntryRules } from './types.ts';
+
+export type { EntryRules } from './types.ts';
+
+/** Reads one entry. Paths of problems are JSON pointers that begin with `at`. @throws ERR_BAD_INPUT with every problem */
+export function parseEntryInput(value: unknown, rules: EntryRules, at = ''): EntryInput {
+  return collect((problems) => readEntry(value, new Place(at, problems), rules));
+}
+
+/** Reads a list of entries. @throws ERR_BAD_INPUT with every problem of every entry */
+export function parseEntryInputs(value: unknown, rules: EntryRules, at = '/entries'): EntryInput[] {
+  return collect((problems) =>
+    readList(value, new Place(at, problems), 'entries is a list of entries', (entry, place) =>
+      readEntry(entry, place, rules),
+    ),
+  );
+}
+
+/** Reads what is to change in the entry `id`; its id may stand there, but not another. @throws ERR_BAD_INPUT */
+export function parseEntryPatch(value: unknown, rules: EntryRules, id: string, at = ''): EntryPatch {
+  return collect((problems) => {
+    const place = new Place(at, problems);
+    const { id: given, ...patch } = readFields(value, place, rules) ?? {};
+    if (given !== undefined && given !== id) place.at('id').fault(`it is ${show(given)}`, 'an id does not change');
+    return patch;
+  });
+}
+
+function collect<T>(read: (problems: Problem[]) => T | undefined): T {
+  const problems: Problem[] = [];
+  const result = read(problems);
+  if (problems.length > 0 || result === undefined) throw SidekeyError.badInput(problems);
+  return result;
+}
+
+type Reader<T> = (value: unknown, place: Place, rules: EntryRules) => T | undefined;
+
+const READERS: { readonly [Field in keyof EntryInput]: Reader<EntryInput[Field]> } = {
+  id: readId,
+  spiffeId: readSpiffeId,
+  selectors: readSelectors,
+  parentId: readParentId,
+  x509SvidTtl: readTtl,
+  jwtSvidTtl: readTtl,
+  dnsNames: readDnsNames,
+  federatesWith: readFederatesWith,
+  hint: readHint,
+  expiresAt: readExpiresAt,
+};
+
+/** The names that fields have in JSON; the last two are those of SPIRE's files. */
+const FIELDS: Readonly<Record<string, keyof EntryInput>> = {
+  id: 'id',
+  spiffe_id: 'spiffeId',
+  selectors: 'selectors',
+  parent_id: 'parentId',
+  x509_svid_ttl: 'x509SvidTtl',
+  jwt_svid_ttl: 'jwtSvidTtl',
+  dns_names: 'dnsNames',
+  federates_with: 'federatesWith',
+  hint: 'hint',
+  expires_at: 'expiresAt',
+  entry_id: 'id',
+  entryExpiry: 'expiresAt',
+};
+
+/** The registry sets these itself. They are ignored, so that what was read can be given back. */
+const READ_ONLY: ReadonlySet<string> = new Set(['created_at', 'updated_at', 'revision_number', 'source']);
+
+/** What SPIRE's entries can be and Sidekey's can't. */
+const REFUSED: Readonly<Record<string, string>> = {
+  admin: 'no entry opens the admin API, which is its socket and its token alone; leave it out or false',
+  downstream: 'Sidekey signs no intermediates for other servers; leave it out or false',
+  store_svid: 'Sidekey puts SVIDs in no store, callers fetch their own; leave it out or false',
+};
+
+/** SPIRE's additional_attributes. SVIDs are issued when they are first asked for, so there is no prefetch to disable. */
+const ATTRIBUTES: Readonly<Record<string, { takesTrue: boolean; rule: string }>> = {
+  disable_x509_svid_prefetch: { takesTrue: true, rule: 'it is true or false' },
+  jwt_svid_include_jti: { takesTrue: false, rule: 'Sidekey sets no jti; leave it out or false' },
+};
+
+function readEntry(value: unknown, place: Place, rules: EntryRules): EntryInput | undefined {
+  const fields = readFields(value, place, rules);
+  if (fields === undefined) return undefined;
+  const given = value as Record<string, unknown>;
+  if (given.spiffe_id === undefined) {
+    place.at('spiffe_id').fault('it is missing', `an entry gives a SPIFFE ID: ${trustDomainId(rules.trustDomain)}/…`);
+  }
+  if (given.selectors === undefined) {
+    place.at('selectors').fault('it is missing', 'an entry selects callers by at least one selector');
+  }
+  const { spiffeId, selectors } = fields;
+  if (spiffeId === undefined || selectors === undefined) return undefined;
+  return { ...DEFAULTS, ...fields, spiffeId, selectors };
+}
+
+const DEFAULTS = {
+  id: undefined,
+  parentId: '',
+  x509SvidTtl: 0,
+  jwtSvidTtl: 0,
+  dnsNames: [],
+  federatesWith: [],
+  hint: '',
+  expiresAt: 0,
+} as const;
+
+/** The fields that are there; those that break a rule are left out. */
+function readFields(value: unknown, place: Place, rules: EntryRules): Partial<EntryInput> | undefined {
+  const object = readObject(value, place, 'an entry is an object with spiffe_id and selectors');
+  if (object === undefined) return undefined;
+  const fields: Record<string, unknown> = {};
+  const names = new Map<string, string>();
+  for (const [name, member] of Object.entries(object)) {
+    const field = Object.hasOwn(FIELDS, name) ? FIELDS[name] : undefined;
+    const at = place.at(name);
+    if (field === undefined) readOther(name, member, at);
+    else if (names.has(field)) at.fault(`it says the same as ${names.get(field)}`, 'give one of the two');
+    else {
+      names.set(field, name);
+      const read = READERS[field](member, at, rules);
+      if (read !== undefined) fields[field] = read;
+    }
+  }
+  return fields as Partial<EntryInput>;
+}
+
+function readOther(name: string, value: unknown, place: Place): void {
+  if (READ_ONLY.has(name)) return;
+  if (Object.hasOwn(REFUSED, name)) {
+    if (value !== false) place.fault(`it is ${show(value)}`, REFUSED[name]!);
+  } else if (name === 'additional_attributes') {
+    readAttributes(value, place);
+  } else {
+    place.fault(
+      `there is no such field${didYouMean(name, Object.keys(FIELDS))}`,
+      'an entry has only fields that are known',
+    );
+  }
+}
+
+function readAttributes(value: unknown, place: Place): void {
+  if (value === null) return;
+  const known = Object.keys(ATTRIBUTES);
+  const attributes = readObject(value, place, `it is an object with ${known.join(', ')}`);
+  for (const [name, member] of Object.entries(attributes ?? {})) {
+    const attribute = Object.hasOwn(ATTRIBUTES, name) ? ATTRIBUTES[name] : undefined;
+    const at = place.at(name);
+    if (attribute === undefined)
+      at.fault(`there is no such field${didYouMean(name, known)}`, `they are ${known.join(', ')}`);
+    else if (member !== false && !(member === true && attribute.takesTrue))
+      at.fault(`it is ${show(member)}`, attribute.rule);
+  }
+}
+
+/** SPIRE's name before 1.5; by its letters alone it is near to nothing. */
+const FORMER_NAMES: Readonly<Record<string, string>> = { ttl: 'x509_svid_ttl' };
+
+function didYouMean(name: string, known: readonly string[]): string {
+  const meant = Object.hasOwn(FORMER_NAMES, name) ? FORMER_NAMES[name] : nearest(name, known);
+  return meant === undefined ? '' : `; did you mean ${meant}?`;
+}

@@ -1,0 +1,81 @@
+/** Where in an input a reader stands, and what it found wrong there: readers go on after a fault, to find them all. */
+
+import type { Problem } from '../base/errors.ts';
+
+export class Place {
+  /** A JSON pointer (RFC 6901): `/entries/3/selectors/0/value`. */
+  readonly path: string;
+  readonly #problems: Problem[];
+
+  constructor(path: string, problems: Problem[]) {
+    this.path = path;
+    this.#problems = problems;
+  }
+
+  /** A member or an element of what stands here. */
+  at(key: string | number): Place {
+    return new Place(`${this.path}/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`, this.#problems);
+  }
+
+  /** Puts a fault on the list. It returns undefined, which is what a reader has to give for a value it can't take. */
+  fault(problem: string, rule: string): undefined {
+    this.#problems.push({ path: this.path, problem, rule });
+    return undefined;
+  }
+}
+
+/** A value as a message may show it: on one line and short. */
+export function show(value: unknown): string {
+  if (value === undefined) return 'missing';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object' && value !== null) return 'an object';
+  const text = JSON.stringify(value);
+  return text.length <= 80 ? text : `${[...text].slice(0, 77).join('')}…`;
+}
+
+/** The members of an object; undefined, and a fault, for anything else. */
+export function readObject(value: unknown, place: Place, rule: string): Record<string, unknown> | undefined {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  return place.fault(`it is ${show(value)}`, rule);
+}
+
+/** A text that UTF-8 can hold, and so the database; undefined, and a fault, for anything else. */
+export function readText(value: unknown, place: Place, rule: string): string | undefined {
+  if (typeof value !== 'string') return place.fault(`it is ${show(value)}, not a text`, rule);
+  if (!value.isWellFormed() || value.includes('\0')) return place.fault('it has a character that is none', rule);
+  return value;
+}
+
+/** A list with each element read, as far as they can be; undefined, and a fault, for anything else. */
+export function readList<T>(
+  value: unknown,
+  place: Place,
+  rule: string,
+  read: (element: unknown, place: Place) => T | undefined,
+): T[] | undefined {
+  if (!Array.isArray(value)) return place.fault(`it is ${show(value)}, not a list`, rule);
+  const elements: T[] = [];
+  for (const [index, element] of value.entries()) {
+    const one = read(element, place.at(index));
+    if (one !== undefined) elements.push(one);
+  }
+  return elements;
+}
+
+/** Like {@link readList}, where no two elements may be the same. */
+export function readSet<T extends string>(
+  value: unknown,
+  place: Place,
+  rule: string,
+  read: (element: unknown, place: Place) => T | undefined,
+): T[] | undefined {
+  const seen = new Set<T>();
+  return readList(value, place, rule, (element, at) => {
+    const one = read(element, at);
+    if (one === undefined || !seen.has(one)) {
+      if (one !== undefined) seen.add(one);
+      return one;
+    }
+    return at.fault(`${show(one)} is in the list already`, 'no two are the same');
+  });
+}
