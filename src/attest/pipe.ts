@@ -79,7 +79,10 @@ export function createPipe(options: PipeOptions): Pipe {
     }
     const { uid } = peer.credentials;
     const held = perUid.get(uid) ?? 0;
-    if (held >= limits.connectionsPerUid) return refuse(peer);
+    if (held >= limits.connectionsPerUid) {
+      refuse(peer);
+      return;
+    }
     perUid.set(uid, held + 1);
     connectionCount += 1;
     socket.once('close', () => release(uid));

@@ -112,7 +112,8 @@ export function serveUnary(
   try {
     caller.enter(unary);
   } catch (error) {
-    return fail(error);
+    fail(error);
+    return;
   }
   call.once('cancelled', () => {
     over = true;

@@ -1,0 +1,66 @@
+/**
+ * Names of users and groups, from this machine's passwd and group files.
+ *
+ * They are names as *this* process sees them: in a container those of its own image, unless the host's files are
+ * mounted over them, and never those of a caller's container. Directories (LDAP, SSSD) are not asked, since that means
+ * running NSS modules and waiting for a network. An id without a name here has no name selector; its number always has.
+ */
+
+import fs from 'node:fs';
+
+export interface Accounts {
+  /** The user's name; undefined where the file has none. */
+  user(uid: number): string | undefined;
+  /** The group's name; undefined where the file has none. */
+  group(gid: number): string | undefined;
+}
+
+/** Reads the files when they are first needed and again when they have changed. */
+export function createAccounts(passwdPath = '/etc/passwd', groupPath = '/etc/group'): Accounts {
+  const users = new NameFile(passwdPath);
+  const groups = new NameFile(groupPath);
+  return {
+    user: (uid) => users.names().get(uid),
+    group: (gid) => groups.names().get(gid),
+  };
+}
+
+class NameFile {
+  readonly #path: string;
+  #version = '';
+  #names: ReadonlyMap<number, string> = new Map();
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** A file that is not there or can't be read has no names. */
+  names(): ReadonlyMap<number, string> {
+    try {
+      const stat = fs.statSync(this.#path, { bigint: true });
+      const version = `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.ctimeNs}:${stat.size}`;
+      if (version !== this.#version) {
+        this.#names = parseNames(fs.readFileSync(this.#path, 'utf8'));
+        this.#version = version;
+      }
+    } catch {
+      this.#names = new Map();
+      this.#version = '';
+    }
+    return this.#names;
+  }
+}
+
+/**
+ * Lines `name:password:id:…`, the same in both files; the first name of an id counts, as it does for getpwuid(3).
+ * Anything else (comments, the `+` lines of NIS) is passed over. @see passwd(5), group(5)
+ */
+export function parseNames(text: string): Map<number, string> {
+  const names = new Map<number, string>();
+  for (const line of text.split('\n')) {
+    const [name, , id] = line.split(':', 3);
+    if (name === undefined || id === undefined || !/^[^+\-#\s]/.test(name) || !/^\d{1,10}$/.test(id)) continue;
+    if (!names.has(Number(id))) names.set(Number(id), name);
+  }
+  return names;
+}

@@ -1,0 +1,105 @@
+/** SHA-256 of large files, without keeping the event loop waiting, remembered for as long as a file stays the same. */
+
+import { createHash } from 'node:crypto';
+import type { BigIntStats } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { SidekeyError } from '../base/errors.ts';
+
+export interface FileHasher {
+  /** Lower-case hex. @throws the error of open(2) or read(2); ERR_ATTESTATION_FAILED beyond the size limit */
+  sha256(path: string): Promise<string>;
+  /** How many files were read, since the start. */
+  readonly runs: number;
+}
+
+export interface FileHashLimits {
+  /** The largest file that is hashed, in bytes. */
+  readonly maxBytes: number;
+  /** How many hashes are remembered. */
+  readonly remembered: number;
+}
+
+export const FILE_HASH_LIMITS: FileHashLimits = { maxBytes: 512 * 1024 * 1024, remembered: 256 };
+
+/** Read on the thread pool; hashing one such slice takes the event loop a fraction of a millisecond. */
+const SLICE_BYTES = 256 * 1024;
+/** Files read at a time: a file system that hangs may not take all of the pool's threads. */
+const CONCURRENT = 2;
+
+export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): FileHasher {
+  /** By version of a file, the least recently used first. */
+  const hashes = new Map<string, Promise<string>>();
+  const turn = createTurns(CONCURRENT);
+  let runs = 0;
+
+  return {
+    get runs() {
+      return runs;
+    },
+    async sha256(path) {
+      const file = await open(path, 'r');
+      try {
+        const stat = await file.stat({ bigint: true });
+        if (stat.size > limits.maxBytes) throw tooLarge(stat.size, limits.maxBytes);
+        const version = versionOf(stat);
+        // Whoever begins to hash a file keeps it open for as long; others who want the same hash wait for it.
+        const hash = hashes.get(version) ?? turn(() => hashUnchanged(file, version));
+        remember(version, hash);
+        return await hash.catch((error) => {
+          hashes.delete(version);
+          throw error;
+        });
+      } finally {
+        await file.close();
+      }
+    },
+  };
+
+  async function hashUnchanged(file: FileHandle, version: string): Promise<string> {
+    runs += 1;
+    const hash = createHash('sha256');
+    const slice = Buffer.allocUnsafe(SLICE_BYTES);
+    for (;;) {
+      const { bytesRead } = await file.read(slice, 0, SLICE_BYTES);
+      if (bytesRead === 0) break;
+      hash.update(slice.subarray(0, bytesRead));
+    }
+    if (versionOf(await file.stat({ bigint: true })) !== version) {
+      throw new SidekeyError('ERR_ATTESTATION_FAILED', 'the binary changed while it was read');
+    }
+    return hash.digest('hex');
+  }
+
+  function remember(version: string, hash: Promise<string>): void {
+    hashes.delete(version);
+    hashes.set(version, hash);
+    if (hashes.size > limits.remembered) hashes.delete(hashes.keys().next().value!);
+  }
+}
+
+/** Equal for a file that nobody wrote to: ctime is the kernel's, whatever mtime is set to. */
+function versionOf(stat: BigIntStats): string {
+  return `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.ctimeNs}:${stat.size}`;
+}
+
+function tooLarge(size: bigint, limit: number): SidekeyError {
+  const message = `the binary has ${size} bytes; for its sha256 it may have ${limit}`;
+  return new SidekeyError('ERR_ATTESTATION_FAILED', message);
+}
+
+/** Lets so many tasks run at a time; the others wait in line. */
+function createTurns(concurrent: number): <T>(task: () => Promise<T>) => Promise<T> {
+  const waiting: (() => void)[] = [];
+  let running = 0;
+  return async (task) => {
+    if (running === concurrent) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running += 1;
+    try {
+      return await task();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running -= 1;
+      else next();
+    }
+  };
+}
