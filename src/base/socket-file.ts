@@ -50,7 +50,7 @@ export async function listenOnSocket(server: net.Server, options: SocketOptions)
   let bound = false;
   try {
     checkLength(file);
-    const gid = options.group === undefined ? undefined : findGroup(options.group);
+    const gid = options.group === undefined ? undefined : findGroup(file, options.group);
     prepareDirectory(path.dirname(file));
     const dead = await findDeadSocket(file);
 
@@ -78,9 +78,9 @@ function checkLength(file: string): void {
   throw refusal(file, `the path has ${bytes} bytes; the path of a socket has at most ${MAX_PATH_BYTES}`);
 }
 
-function findGroup(group: string): number {
+function findGroup(file: string, group: string): number {
   const gid = groupId(group);
-  if (gid === undefined) throw new SidekeyError('ERR_SOCKET', `this host has no group ${JSON.stringify(group)}`);
+  if (gid === undefined) throw refusal(file, `this host has no group ${JSON.stringify(group)}`);
   return gid;
 }
 

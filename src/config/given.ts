@@ -33,6 +33,8 @@ export function fromFlags(flags: Flags, folder: string): Source {
   return { given, problems: [] };
 }
 
+const PREFIX = 'SIDEKEY_';
+
 /** Variables of the commands that ask a server; `serve` runs in the same shells and lets them be. */
 const CLIENT_VARIABLES: readonly string[] = ['SIDEKEY_ADMIN_URL', 'SIDEKEY_TOKEN_FILE'];
 
@@ -43,17 +45,15 @@ const SERVICE_LINK = /^SIDEKEY_(.+_)?(SERVICE_(HOST|PORT)(_.+)?|PORT(_\d+_.+)?)$
 export function fromEnvironment(env: Readonly<Record<string, string | undefined>>, folder: string): Source {
   const given = new Map<SettingKey, Given>();
   const problems: Problem[] = [];
-  const keys = new Map(SETTING_KEYS.map((key) => [variableOf(key), key]));
+  const keys = new Map(SETTING_KEYS.map((key) => [variableOf(key).slice(PREFIX.length), key]));
   for (const [variable, text] of Object.entries(env)) {
-    if (!variable.startsWith('SIDEKEY_')) continue;
-    const key = keys.get(variable);
+    if (!variable.startsWith(PREFIX)) continue;
+    const name = variable.slice(PREFIX.length);
+    const key = keys.get(name);
     if (key === undefined) {
       if (CLIENT_VARIABLES.includes(variable) || SERVICE_LINK.test(variable)) continue;
-      problems.push({
-        path: variable,
-        problem: 'there is no such variable',
-        rule: suggestion(variable, [...keys.keys()]),
-      });
+      const rule = suggestion(name, [...keys.keys()], PREFIX);
+      problems.push({ path: variable, problem: 'there is no such variable', rule });
     } else if (text !== undefined && text !== '') {
       const texts = SETTINGS[key].kind.takes === 'many' ? text.split(',').map((part) => part.trim()) : [text];
       given.set(key, { where: variable, texts, folder });
@@ -62,8 +62,10 @@ export function fromEnvironment(env: Readonly<Record<string, string | undefined>
   return { given, problems };
 }
 
-/** The rule for a name that nobody knows. */
-export function suggestion(name: string, known: readonly string[]): string {
+/** The rule for a name that nobody knows; `prefix` is what all names have before them. */
+export function suggestion(name: string, known: readonly string[], prefix = ''): string {
   const near = nearest(name, known);
-  return near === undefined ? `the known ones are ${known.join(', ')}` : `did you mean ${near}?`;
+  return near === undefined
+    ? `the known ones are ${known.map((k) => prefix + k).join(', ')}`
+    : `did you mean ${prefix + near}?`;
 }

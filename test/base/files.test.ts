@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { writeFileAtomic } from '../../src/base/files.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+test('a file is written whole, with its mode, whatever the umask', (t) => {
+  const file = path.join(tempDir(t), 'key');
+  const umask = process.umask(0);
+  t.after(() => process.umask(umask));
+  writeFileAtomic(file, 'one');
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  process.umask(0o777);
+  writeFileAtomic(file, Buffer.from('two'), 0o644);
+  assert.equal(readFileSync(file, 'utf8'), 'two');
+  assert.equal(statSync(file).mode & 0o777, 0o644);
+  assert.deepEqual(readdirSync(path.dirname(file)), ['key']);
+});
+
+test('a write that fails leaves nothing behind', (t) => {
+  const file = path.join(tempDir(t), 'key');
+  mkdirSync(file);
+  assert.throws(() => writeFileAtomic(file, 'one'), { code: 'EISDIR' });
+  assert.deepEqual(readdirSync(path.dirname(file)), ['key']);
+});
+
+test('a draft that a crash or somebody else left is not written through', (t) => {
+  const directory = tempDir(t);
+  const other = path.join(directory, 'other');
+  writeFileSync(other, 'theirs');
+  symlinkSync(other, path.join(directory, 'key.new'));
+  writeFileAtomic(path.join(directory, 'key'), 'ours');
+  assert.equal(readFileSync(other, 'utf8'), 'theirs');
+  assert.ok(lstatSync(path.join(directory, 'key')).isFile());
+});

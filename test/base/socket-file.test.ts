@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { listenOnSocket, type SocketFile } from '../../src/base/socket-file.ts';
+import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+const notNobody = whyNotNobody() ?? false;
+
+/** A server that says its name to whoever connects. */
+function greeter(t: TestContext, name = 'us'): net.Server {
+  // Whoever only tries whether a server is there leaves without reading.
+  const server = net.createServer((socket) => socket.on('error', () => {}).end(name));
+  t.after(() => server.close());
+  return server;
+}
+
+async function ask(file: string): Promise<string> {
+  let text = '';
+  for await (const chunk of net.connect(file).setEncoding('utf8')) text += chunk;
+  return text;
+}
+
+/** Leaves a socket on which nobody listens any more. */
+async function leaveDead(t: TestContext, file: string): Promise<void> {
+  const child = runChild(
+    t,
+    `import net from 'node:net';
+     net.createServer().listen(${JSON.stringify(file)}, () => console.log('listening'));`,
+  );
+  await child.firstLine;
+  await child.kill();
+  assert.ok(statSync(file).isSocket());
+}
+
+test('a socket has its mode and group from the moment it has its name', async (t) => {
+  const umask = process.umask(0o077);
+  t.after(() => process.umask(umask));
+  const directory = path.join(tempDir(t), 'run', 'sidekey');
+  const file = path.join(directory, 'agent.sock');
+  const server = greeter(t);
+  let draft: string[] = [];
+  server.once('listening', () => {
+    draft = readdirSync(directory);
+    assert.equal(statSync(path.join(directory, draft[0]!)).mode & 0o777, 0o600);
+  });
+  const groupLine = readFileSync('/etc/group', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'));
+  const [group, , gid] = groupLine.find((fields) => Number(fields[2]) === process.getgid!()) ?? [
+    String(process.getgid!()),
+  ];
+
+  const socket = await listenOnSocket(server, { path: file, mode: 0o660, group: group! });
+  assert.equal(draft.length, 1);
+  assert.notEqual(draft[0], 'agent.sock');
+  assert.deepEqual(readdirSync(directory), ['agent.sock']);
+  assert.equal(statSync(file).mode & 0o777, 0o660);
+  assert.equal(statSync(file).gid, Number(gid ?? group));
+  assert.equal(statSync(directory).mode & 0o777, 0o755);
+  assert.equal(statSync(path.dirname(directory)).mode & 0o777, 0o755);
+  assert.equal(process.umask(), 0o077);
+  assert.equal(socket.path, file);
+  assert.equal(await ask(file), 'us');
+});
+
+test('closing removes the file and lets open connections live', async (t) => {
+  const file = path.join(tempDir(t), 'agent.sock');
+  const server = net.createServer((socket) => socket.pipe(socket));
+  const socket = await listenOnSocket(server, { path: file, mode: 0o600 });
+  const client = net.connect(file);
+  await Promise.all([once(client, 'connect'), once(server, 'connection')]);
+  socket.close();
+  assert.ok(!existsSync(file));
+  client.write('still here');
+  assert.equal(String((await once(client, 'data'))[0]), 'still here');
+  client.destroy();
+  await once(server, 'close');
+  socket.close();
+});
+
+test('closing leaves the socket of a server that came after', async (t) => {
+  const file = path.join(tempDir(t), 'agent.sock');
+  const first = await listenOnSocket(greeter(t), { path: file, mode: 0o600 });
+  rmSync(file);
+  await listenOnSocket(greeter(t, 'the next'), { path: file, mode: 0o600 });
+  first.close();
+  assert.equal(await ask(file), 'the next');
+});
+
+test('a dead socket is replaced', async (t) => {
+  const file = path.join(tempDir(t), 'agent.sock');
+  await leaveDead(t, file);
+  await listenOnSocket(greeter(t), { path: file, mode: 0o600 });
+  assert.equal(await ask(file), 'us');
+  assert.deepEqual(readdirSync(path.dirname(file)), ['agent.sock']);
+});
+
+test('a live socket is never replaced', async (t) => {
+  const file = path.join(tempDir(t), 'agent.sock');
+  await listenOnSocket(greeter(t, 'the first'), { path: file, mode: 0o600 });
+  const late = greeter(t);
+  await assert.rejects(listenOnSocket(late, { path: file, mode: 0o600 }), {
+    code: 'ERR_SOCKET',
+    message: `${file}: another server answers there`,
+  });
+  assert.ok(!late.listening);
+  assert.equal(await ask(file), 'the first');
+  assert.deepEqual(readdirSync(path.dirname(file)), ['agent.sock']);
+});
+
+test('of servers that find the same dead socket at the same time one wins and answers', async (t) => {
+  const file = path.join(tempDir(t), 'agent.sock');
+  await leaveDead(t, file);
+  const names = ['a', 'b', 'c'];
+  const results = await Promise.allSettled(
+    names.map((name) => listenOnSocket(greeter(t, name), { path: file, mode: 0o600 })),
+  );
+  const winners = names.filter((_, i) => results[i]!.status === 'fulfilled');
+  assert.equal(winners.length, 1);
+  for (const result of results) {
+    if (result.status === 'rejected') assert.match(result.reason.message, /another server (took|answers)/);
+  }
+  assert.equal(await ask(file), winners[0]);
+  assert.deepEqual(readdirSync(path.dirname(file)), ['agent.sock']);
+});
+
+test('what is not a socket stays', async (t) => {
+  const directory = tempDir(t);
+  writeFileSync(path.join(directory, 'file'), 'precious');
+  mkdirSync(path.join(directory, 'directory'));
+  symlinkSync('nowhere', path.join(directory, 'link'));
+  for (const name of ['file', 'directory', 'link']) {
+    const file = path.join(directory, name);
+    await assert.rejects(listenOnSocket(greeter(t), { path: file, mode: 0o600 }), {
+      code: 'ERR_SOCKET',
+      message: `${file}: something that is not a socket is in the way`,
+    });
+  }
+  assert.equal(readFileSync(path.join(directory, 'file'), 'utf8'), 'precious');
+  assert.deepEqual(readdirSync(directory).sort(), ['directory', 'file', 'link']);
+});
+
+test('a directory that others can write in is refused', async (t) => {
+  const directory = path.join(tempDir(t), 'run');
+  mkdirSync(directory);
+  const listen = (): Promise<SocketFile> =>
+    listenOnSocket(greeter(t), { path: path.join(directory, 'agent.sock'), mode: 0o600 });
+  for (const mode of [0o775, 0o757, 0o777]) {
+    chmodSync(directory, mode);
+    await assert.rejects(listen, {
+      code: 'ERR_SOCKET',
+      message: `${directory}: others may write in it; mend it with: chmod go-w ${directory}`,
+    });
+  }
+  chmodSync(directory, 0o1777);
+  await assert.rejects(listen, {
+    code: 'ERR_SOCKET',
+    message: `${directory}: everybody may make files in it; give the socket a directory of its own`,
+  });
+  chmodSync(directory, 0o1755);
+  (await listen()).close();
+});
+
+test("another user's directory is refused", { skip: notNobody }, async (t) => {
+  const directory = tempDir(t);
+  chownSync(directory, NOBODY, NOBODY);
+  await assert.rejects(listenOnSocket(greeter(t), { path: path.join(directory, 'agent.sock'), mode: 0o600 }), {
+    code: 'ERR_SOCKET',
+    message: `${directory}: it belongs to uid ${NOBODY}, who could replace the socket; give the socket a directory of its own`,
+  });
+});
+
+test('a path that does not fit a socket address is refused with its length', async (t) => {
+  const directory = tempDir(t);
+  const fits = path.join(directory, 'x'.repeat(107 - directory.length - 1));
+  (await listenOnSocket(greeter(t), { path: fits, mode: 0o600 })).close();
+  await assert.rejects(listenOnSocket(greeter(t), { path: `${fits}x`, mode: 0o600 }), {
+    code: 'ERR_SOCKET',
+    message: `${fits}x: the path has 108 bytes; the path of a socket has at most 107`,
+  });
+});
+
+test('a group that this host does not have is refused', async (t) => {
+  const file = path.join(tempDir(t), 'agent.sock');
+  await assert.rejects(listenOnSocket(greeter(t), { path: file, mode: 0o660, group: 'no-such-group' }), {
+    code: 'ERR_SOCKET',
+    message: `${file}: this host has no group "no-such-group"`,
+  });
+  assert.deepEqual(readdirSync(path.dirname(file)), []);
+});
+
+test('a user may give the socket to its own groups only', { skip: notNobody }, async (t) => {
+  const directory = tempDir(t);
+  chownSync(directory, NOBODY, NOBODY);
+  const file = path.join(directory, 'agent.sock');
+  const listen = (group: number) => `
+    import net from 'node:net';
+    import { listenOnSocket } from 'src/base/socket-file.ts';
+    await listenOnSocket(net.createServer(), { path: '${file}', mode: 0o660, group: '${group}' })
+      .then(() => console.log('listening'), (error) => console.log(error.message));`;
+  assert.equal(await runChild(t, listen(0), NOBODY).firstLine, `${file}: this user may not give it to the group "0"`);
+  assert.deepEqual(readdirSync(directory), []);
+  assert.equal(await runChild(t, listen(NOBODY), NOBODY).firstLine, 'listening');
+  assert.equal(statSync(file).gid, NOBODY);
+});
+
+test('a server that listens already keeps doing so', async (t) => {
+  const directory = tempDir(t);
+  const server = greeter(t);
+  const { path: file } = await listenOnSocket(server, { path: path.join(directory, 'a.sock'), mode: 0o600 });
+  await assert.rejects(listenOnSocket(server, { path: path.join(directory, 'b.sock'), mode: 0o600 }), {
+    code: 'ERR_SOCKET',
+  });
+  assert.equal(await ask(file), 'us');
+});

@@ -1,0 +1,283 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { type TestContext, test } from 'node:test';
+import type { SidekeyError } from '../../src/base/errors.ts';
+import { type ConfigSources, loadServeConfig } from '../../src/config/load.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+type Sources = Partial<ConfigSources>;
+
+/** Root in /work, with a trust domain and nothing else, unless told otherwise. */
+function load({ flags = {}, env = {}, uid = 0, folder = '/work' }: Sources) {
+  return loadServeConfig({ flags: { trustDomain: 'example.org', ...flags }, env, uid, folder });
+}
+
+/** The lines of the refusal. */
+async function faults(sources: Sources): Promise<string[]> {
+  const error = await load(sources).then(
+    () => assert.fail('the configuration was accepted'),
+    (thrown: SidekeyError) => thrown,
+  );
+  assert.equal(error.code, 'ERR_CONFIG');
+  return error.message.split('\n');
+}
+
+function yaml(t: TestContext, text: string): string {
+  const file = path.join(tempDir(t), 'sidekey.yaml');
+  writeFileSync(file, text);
+  return file;
+}
+
+test('root needs a trust domain only', async () => {
+  assert.deepEqual(await load({}), {
+    config: undefined,
+    trustDomain: 'example.org',
+    dataDir: '/var/lib/sidekey',
+    socket: '/run/sidekey/agent.sock',
+    adminSocket: '/run/sidekey/admin.sock',
+    socketMode: 0o660,
+    socketGroup: undefined,
+    adminListen: undefined,
+    adminTokenFile: undefined,
+    adminHost: [],
+    adminInsecureListen: false,
+    entries: undefined,
+    allowWeakSelectors: false,
+    bundleFor: 'identified',
+    disableSpiffeCertValidation: false,
+    x509SvidTtl: 3_600,
+    caTtl: 86_400,
+    caSubject: [
+      { type: 'C', value: 'CN' },
+      { type: 'O', value: 'SPIFFE' },
+    ],
+    logLevel: 'info',
+  });
+});
+
+test("another user's places are those of the XDG specification", async () => {
+  const env = { HOME: '/home/ann', XDG_RUNTIME_DIR: '/run/user/7' };
+  const config = await load({ uid: 7, env });
+  assert.equal(config.dataDir, '/home/ann/.local/state/sidekey');
+  assert.equal(config.socket, '/run/user/7/sidekey/agent.sock');
+  assert.equal(config.adminSocket, '/run/user/7/sidekey/admin.sock');
+  assert.equal((await load({ uid: 7, env: { ...env, XDG_STATE_HOME: '/state' } })).dataDir, '/state/sidekey');
+});
+
+test('where there is no default place the message says what to give', async () => {
+  const sockets = '/run/sidekey/agent.sock as root, else $XDG_RUNTIME_DIR/sidekey/agent.sock';
+  assert.deepEqual(await faults({ uid: 7, env: { XDG_RUNTIME_DIR: 'relative' }, flags: { adminSocket: '/a' } }), [
+    '--data-dir: it is not set, and there is no default here (/var/lib/sidekey as root, else $XDG_STATE_HOME/sidekey); ' +
+      'give --data-dir, SIDEKEY_DATA_DIR or dataDir in the YAML file',
+    `--socket: it is not set, and there is no default here (${sockets}); give --socket, SIDEKEY_SOCKET or socket in the YAML file`,
+  ]);
+});
+
+test('a flag beats a variable and a variable beats the file', async (t) => {
+  const file = yaml(t, 'trustDomain: file.test\ncaTtl: 1h\nx509SvidTtl: 1m\nlogLevel: debug\n');
+  const config = await loadServeConfig({
+    flags: { trustDomain: 'flag.test', config: file },
+    env: { SIDEKEY_TRUST_DOMAIN: 'variable.test', SIDEKEY_CA_TTL: '2h', SIDEKEY_LOG_LEVEL: '' },
+    uid: 0,
+    folder: '/work',
+  });
+  assert.equal(config.trustDomain, 'flag.test');
+  assert.equal(config.caTtl, 7_200);
+  assert.equal(config.x509SvidTtl, 60);
+  assert.equal(config.logLevel, 'debug', 'an empty variable counts as not set');
+});
+
+test('every setting can stand in the file', async (t) => {
+  const file = yaml(
+    t,
+    `# all of them
+trustDomain: "example.org"
+dataDir: data
+socket: /run/a.sock
+adminSocket: ../b.sock
+socketMode: 0666
+socketGroup: 101
+adminListen: "[::1]:8443"
+adminTokenFile: token
+adminHost: [sidekey.test, "[::2]"]
+adminInsecureListen: True
+entries: entries.json
+allowWeakSelectors: true
+bundleFor: anyone
+disableSpiffeCertValidation: false
+x509SvidTtl: 20s
+caTtl: 7d
+caSubject: O=Acme\\, Inc.,CN=Sidekey
+logLevel: warn
+`,
+  );
+  const folder = path.dirname(file);
+  assert.deepEqual(await loadServeConfig({ flags: {}, env: { SIDEKEY_CONFIG: file }, uid: 0, folder: '/work' }), {
+    config: file,
+    trustDomain: 'example.org',
+    dataDir: path.join(folder, 'data'),
+    socket: '/run/a.sock',
+    adminSocket: path.join(folder, '../b.sock'),
+    socketMode: 0o666,
+    socketGroup: '101',
+    adminListen: { host: '::1', port: 8443 },
+    adminTokenFile: path.join(folder, 'token'),
+    adminHost: ['sidekey.test', '[::2]'],
+    adminInsecureListen: true,
+    entries: path.join(folder, 'entries.json'),
+    allowWeakSelectors: true,
+    bundleFor: 'anyone',
+    disableSpiffeCertValidation: false,
+    x509SvidTtl: 20,
+    caTtl: 604_800,
+    caSubject: [
+      { type: 'O', value: 'Acme, Inc.' },
+      { type: 'CN', value: 'Sidekey' },
+    ],
+    logLevel: 'warn',
+  });
+});
+
+test('flags and variables are read as the command line gives them', async () => {
+  const config = await load({
+    flags: { allowWeakSelectors: true, adminHost: ['a.test', '10.0.0.1'], entries: 'e.yaml' },
+    env: { SIDEKEY_ADMIN_INSECURE_LISTEN: '1', SIDEKEY_SOCKET_MODE: '0o600' },
+  });
+  assert.equal(config.allowWeakSelectors, true);
+  assert.deepEqual(config.adminHost, ['a.test', '10.0.0.1']);
+  assert.equal(config.entries, '/work/e.yaml');
+  assert.equal(config.adminInsecureListen, true);
+  assert.equal(config.socketMode, 0o600);
+  assert.deepEqual((await load({ env: { SIDEKEY_ADMIN_HOST: 'a.test, b.test' } })).adminHost, ['a.test', 'b.test']);
+});
+
+test('an empty file is a file without settings', async (t) => {
+  assert.equal((await load({ flags: { config: yaml(t, '# nothing yet\n') } })).logLevel, 'info');
+});
+
+const PATH_RULE = 'a path is absolute or starts at the working directory, in a YAML file at the folder of that file';
+const HOST_PORT_RULE =
+  'it is a name or an address (IPv6 in brackets), a colon and a port to 65535, such as 127.0.0.1:8080';
+const DURATION_RULE = 'a duration is whole numbers with the units d, h, m, s, largest first, such as 90s, 1h30m or 7d';
+const MODE_RULE =
+  'a mode is three octal digits, such as 0660, of which the first lets the owner read and write (6 or 7)';
+
+const BAD_VALUES: [variable: string, text: string, message: string][] = [
+  ['SIDEKEY_DATA_DIR', '~/data', `"~/data" begins with ~, which only a shell understands; ${PATH_RULE}`],
+  ['SIDEKEY_SOCKET_MODE', '0999', `"0999" is not an octal mode; ${MODE_RULE}`],
+  ['SIDEKEY_SOCKET_MODE', '01777', `"01777" is not an octal mode; ${MODE_RULE}`],
+  ['SIDEKEY_SOCKET_MODE', '0060', `"0060" shuts the owner out; ${MODE_RULE}`],
+  [
+    'SIDEKEY_SOCKET_GROUP',
+    'a b',
+    '"a b" is not the name of a group; a group is the name of one in /etc/group or its number',
+  ],
+  ['SIDEKEY_ADMIN_LISTEN', '8080', `"8080" is not HOST:PORT; ${HOST_PORT_RULE}`],
+  ['SIDEKEY_ADMIN_LISTEN', '::1:8080', `"::1:8080" is not HOST:PORT; ${HOST_PORT_RULE}`],
+  ['SIDEKEY_ADMIN_LISTEN', ':8080', `":8080" has no host before the port; ${HOST_PORT_RULE}`],
+  ['SIDEKEY_ADMIN_LISTEN', '1.2.3:8080', `"1.2.3:8080" has no host before the port; ${HOST_PORT_RULE}`],
+  ['SIDEKEY_ADMIN_LISTEN', '[::g]:8080', `"[::g]:8080" has no host before the port; ${HOST_PORT_RULE}`],
+  ['SIDEKEY_ADMIN_LISTEN', 'localhost:65536', `"localhost:65536" has a port beyond 65535; ${HOST_PORT_RULE}`],
+  [
+    'SIDEKEY_ADMIN_HOST',
+    'a.test:80',
+    '"a.test:80" is not the name of a host; it is a name or an address (IPv6 in brackets), without a port',
+  ],
+  ['SIDEKEY_ALLOW_WEAK_SELECTORS', 'yes', '"yes" is neither true nor false; a switch is true or false (1 or 0)'],
+  ['SIDEKEY_BUNDLE_FOR', 'all', '"all" is not one of the words; it is one of identified, anyone'],
+  ['SIDEKEY_X509_SVID_TTL', '3600', `"3600" is not a duration; ${DURATION_RULE}`],
+  ['SIDEKEY_X509_SVID_TTL', '9s', '"9s" is too short; it is from 10s to 365d'],
+  ['SIDEKEY_X509_SVID_TTL', '366d', '"366d" is too long; it is from 10s to 365d'],
+  ['SIDEKEY_CA_TTL', '59s', '"59s" is too short; it is from 1m to 3650d'],
+  [
+    'SIDEKEY_LOG_LEVEL',
+    'INFO',
+    '"INFO" is not one of the words; it is one of trace, debug, info, warn, error, fatal, silent',
+  ],
+];
+
+test('each message names the setting as it was written, its value and the rule', async () => {
+  for (const [variable, text, message] of BAD_VALUES) {
+    assert.deepEqual(await faults({ env: { [variable]: text } }), [`${variable}: ${message}`]);
+  }
+  assert.deepEqual(await faults({ flags: { trustDomain: 'Example.org' } }), [
+    '--trust-domain: "Example.org": the trust domain has the character "E" at byte 0; ' +
+      'a trust domain is 1 to 255 of the characters a-z 0-9 . - _ (lower case only)',
+  ]);
+  assert.match((await faults({ flags: { caSubject: 'X=1' } }))[0]!, /^--ca-subject: "X=1" .*; a subject is /);
+  assert.deepEqual(await faults({ flags: { dataDir: '' } }), [`--data-dir: it is empty; ${PATH_RULE}`]);
+});
+
+test('a trust domain is needed', async () => {
+  await assert.rejects(loadServeConfig({ flags: {}, env: {}, uid: 0, folder: '/' }), {
+    code: 'ERR_CONFIG',
+    message: '--trust-domain: it is not set; give --trust-domain, SIDEKEY_TRUST_DOMAIN or trustDomain in the YAML file',
+  });
+});
+
+test('the pipe and the admin API do not share a socket', async () => {
+  assert.deepEqual(await faults({ flags: { socket: '/x/../a.sock' }, env: { SIDEKEY_ADMIN_SOCKET: '/a.sock' } }), [
+    'SIDEKEY_ADMIN_SOCKET: "/a.sock" is the pipe; the admin API has a socket of its own',
+  ]);
+});
+
+test('an unknown variable is refused with the nearest known one, and its value is not shown', async () => {
+  assert.deepEqual(await faults({ env: { SIDEKEY_DATADIR: 'secret' } }), [
+    'SIDEKEY_DATADIR: there is no such variable; did you mean SIDEKEY_DATA_DIR?',
+  ]);
+  assert.match((await faults({ env: { SIDEKEY_Q: '' } }))[0]!, /; the known ones are SIDEKEY_CONFIG, SIDEKEY_TRUST_/);
+});
+
+test('variables of other commands and of Kubernetes are let be', async () => {
+  await load({
+    env: {
+      SIDEKEY_ADMIN_URL: 'http://127.0.0.1:1',
+      SIDEKEY_TOKEN_FILE: '/token',
+      SIDEKEY_SERVICE_HOST: '10.0.0.1',
+      SIDEKEY_ADMIN_SERVICE_PORT_HTTP: '80',
+      SIDEKEY_PORT: 'tcp://10.0.0.1:80',
+      SIDEKEY_PORT_80_TCP_ADDR: '10.0.0.1',
+      PATH: '/bin',
+    },
+  });
+});
+
+test('faults of a file name its lines, and all are told at once, with those of flags and variables', async (t) => {
+  const file = yaml(
+    t,
+    'trust_domain: a\nsocketMode: 0999\n\nentries:\ndataDir: [a, b]\nadminListen: {a: 1}\nconfig: x\n',
+  );
+  const lines = await faults({ flags: { config: file, caTtl: '1' }, env: { SIDEKEY_LOG_LEVEL: 'loud' } });
+  assert.deepEqual(lines.slice(0, 1), [`${file}:1 trust_domain: there is no such key; did you mean trustDomain?`]);
+  assert.match(lines[1]!, new RegExp(`^${file}:7 config: there is no such key; the known ones are trustDomain, `));
+  assert.deepEqual(lines.slice(2), [
+    `${file}:5 dataDir: it has 2 values; it takes one`,
+    `${file}:2 socketMode: "0999" is not an octal mode; ${MODE_RULE}`,
+    `${file}:6 adminListen: it has no value that can be read; it takes a plain value`,
+    `${file}:4 entries: it has no value that can be read; it takes a plain value`,
+    `--ca-ttl: "1" is not a duration; ${DURATION_RULE}`,
+    'SIDEKEY_LOG_LEVEL: "loud" is not one of the words; it is one of trace, debug, info, warn, error, fatal, silent',
+  ]);
+});
+
+test('what is no YAML map of settings is refused with its line', async (t) => {
+  const rule = 'the file is one map of settings, such as trustDomain: example.org';
+  const list = yaml(t, '- trustDomain\n');
+  assert.deepEqual(await faults({ flags: { config: list } }), [`${list}:1: it is not a map; ${rule}`]);
+  const twice = yaml(t, 'caTtl: 1h\n\ncaTtl: 2h\n');
+  assert.deepEqual(await faults({ flags: { config: twice } }), [`${twice}:3: Map keys must be unique; ${rule}`]);
+  const broken = yaml(t, 'logLevel: info\ncaTtl: "1h\n');
+  assert.match(
+    (await faults({ flags: { config: broken } }))[0]!,
+    new RegExp(`^${broken}:[23]: Missing closing "quote`),
+  );
+});
+
+test('a file that cannot be read is a fault of whoever named it', async (t) => {
+  const missing = path.join(tempDir(t), 'missing.yaml');
+  assert.deepEqual(await faults({ env: { SIDEKEY_CONFIG: missing } }), [
+    `SIDEKEY_CONFIG: "${missing}" cannot be read: ENOENT: no such file or directory, open '${missing}'; ` +
+      'the configuration is a YAML file that this user can read',
+  ]);
+});

@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { flagOf, SETTING_KEYS, variableOf } from '../../src/config/settings.ts';
+
+test('flags and variables follow from the keys', () => {
+  assert.deepEqual(SETTING_KEYS.map(flagOf).sort(), [
+    '--admin-host',
+    '--admin-insecure-listen',
+    '--admin-listen',
+    '--admin-socket',
+    '--admin-token-file',
+    '--allow-weak-selectors',
+    '--bundle-for',
+    '--ca-subject',
+    '--ca-ttl',
+    '--config',
+    '--data-dir',
+    '--disable-spiffe-cert-validation',
+    '--entries',
+    '--log-level',
+    '--socket',
+    '--socket-group',
+    '--socket-mode',
+    '--trust-domain',
+    '--x509-svid-ttl',
+  ]);
+  assert.equal(variableOf('x509SvidTtl'), 'SIDEKEY_X509_SVID_TTL');
+  assert.equal(variableOf('dataDir'), 'SIDEKEY_DATA_DIR');
+});
