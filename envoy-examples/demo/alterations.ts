@@ -1,0 +1,66 @@
+/** What the demo changes in a bootstrap, beyond moving it, to show what the examples by themselves would not. */
+
+import { type Json, rewrite } from './bootstraps.ts';
+
+/** A route under /service/mistaken to service-gray that expects it to be service-purple. */
+export function withMistakenRoute(front: Json): Json {
+  return rewrite(front, (key, value) => {
+    if (key === 'routes' && hasCluster(value, 'service-gray')) {
+      const route = { match: { path_separated_prefix: MISTAKEN_ROUTE }, route: { cluster: MISTAKEN } };
+      return [route, ...(value as Json[])];
+    }
+    if (key === 'clusters') {
+      const gray = (value as Json[]).find((cluster) => (cluster as { name: string }).name === 'service-gray')!;
+      return [...(value as Json[]), mistake(gray)];
+    }
+    return undefined;
+  });
+}
+
+export const MISTAKEN = 'service-mistaken';
+export const MISTAKEN_ROUTE = '/service/mistaken';
+
+function mistake(gray: Json): Json {
+  return rewrite(gray, (key, value) => {
+    if (key === 'name' && value === 'service-gray') return MISTAKEN;
+    if (key === 'exact') return 'spiffe://ilinux.io/service-purple';
+    return undefined;
+  });
+}
+
+function hasCluster(routes: Json, cluster: string): boolean {
+  return (routes as { route?: { cluster: string } }[]).some(({ route }) => route?.cluster === cluster);
+}
+
+/**
+ * A full handshake for every request that goes to a service, so that traffic tries the certificates of the moment and not
+ * a connection or a session from before.
+ */
+export function withHandshakePerRequest(front: Json): Json {
+  return rewrite(front, (key, value) => {
+    if (key !== 'clusters') return undefined;
+    return (value as { [key: string]: Json }[]).map((cluster) => {
+      if (cluster.transport_socket === undefined) return cluster;
+      const socket = cluster.transport_socket as { typed_config: { [key: string]: Json } };
+      return {
+        ...cluster,
+        typed_extension_protocol_options: { [HTTP_OPTIONS]: ONE_REQUEST_PER_CONNECTION },
+        transport_socket: { ...socket, typed_config: { ...socket.typed_config, max_session_keys: 0 } },
+      };
+    });
+  });
+}
+
+const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+const ONE_REQUEST_PER_CONNECTION = {
+  '@type': `type.googleapis.com/${HTTP_OPTIONS}`,
+  common_http_protocol_options: { max_requests_per_connection: 1 },
+  explicit_http_config: { http_protocol_options: {} },
+};
+
+/** Gives up waiting for secrets after half a second instead of 15. */
+export function impatient(bootstrap: Json): Json {
+  return rewrite(bootstrap, (key, value) =>
+    key === 'sds_config' ? { ...(value as { [key: string]: Json }), initial_fetch_timeout: '0.5s' } : undefined,
+  );
+}

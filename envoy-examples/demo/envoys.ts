@@ -1,0 +1,150 @@
+/** One Envoy of the demo: a binary of its own by name, a bootstrap, and what its admin interface tells. */
+
+import { constants } from 'node:fs';
+import { copyFile, link, writeFile } from 'node:fs/promises';
+import { connect } from 'node:tls';
+import { stringify } from 'yaml';
+import type { Json } from './bootstraps.ts';
+import { wait } from './expect.ts';
+import { call } from './http.ts';
+import type { Processes, Running } from './processes.ts';
+
+export interface EnvoyPlaces {
+  readonly name: string;
+  /** Its own path to the binary, by which `unix:path` tells it from the others. */
+  readonly binary: string;
+  readonly config: string;
+  /** Of its admin interface on loopback. */
+  readonly adminPort: number;
+}
+
+/** An X.509-SVID as Envoy shows it. */
+export interface ShownSvid {
+  readonly uri: string;
+  readonly serial: string;
+}
+
+/** What this Envoy knows of one secret. */
+export interface SecretState {
+  /** How often it was sent and applied. */
+  readonly applied: number;
+  /** How often waiting for it at start was given up. */
+  readonly givenUp: number;
+}
+
+export class DemoEnvoy implements EnvoyPlaces {
+  readonly name: string;
+  readonly binary: string;
+  readonly config: string;
+  readonly adminPort: number;
+  #running: Running | undefined;
+
+  constructor({ name, binary, config, adminPort }: EnvoyPlaces) {
+    this.name = name;
+    this.binary = binary;
+    this.config = config;
+    this.adminPort = adminPort;
+  }
+
+  get pid(): number {
+    return this.#running!.pid;
+  }
+
+  /** Links the binary, writes the bootstrap, and starts. */
+  async start(processes: Processes, binary: string, bootstrap: Json): Promise<void> {
+    await linkOrCopy(binary, this.binary);
+    await writeFile(this.config, stringify(bootstrap, { aliasDuplicateObjects: false }));
+    const args = [
+      '--config-path',
+      this.config,
+      '--disable-hot-restart',
+      '--concurrency',
+      '2',
+      '--log-level',
+      'warning',
+    ];
+    this.#running = await processes.start(this.name, this.binary, args);
+  }
+
+  async stop(): Promise<void> {
+    await this.#running!.stop();
+  }
+
+  /** `LIVE` when its listeners are open. */
+  async state(): Promise<string> {
+    return (await this.#admin('/ready')).trim();
+  }
+
+  async isLive(): Promise<void> {
+    await wait(`${this.name} to be LIVE`, { look: () => this.state(), until: (state) => state === 'LIVE' });
+  }
+
+  /** One counter or gauge by its name; 0 where Envoy has not made it yet. */
+  async counter(name: string): Promise<number> {
+    return (await this.#stats(name)).get(name) ?? 0;
+  }
+
+  async secret(name: string): Promise<SecretState> {
+    const prefix = `sds.${name.replace('://', '_')}.`;
+    const stats = await this.#stats(prefix);
+    const count = (stat: string) => stats.get(`${prefix}${stat}`) ?? 0;
+    return { applied: count('update_success'), givenUp: count('init_fetch_timeout') };
+  }
+
+  /** The SVID that it shows to its peers now. */
+  async svid(): Promise<ShownSvid | undefined> {
+    const { certificates } = JSON.parse(await this.#admin('/certs')) as Certs;
+    for (const { serial_number: serial, subject_alt_names: names } of certificates.flatMap((c) => c.cert_chain)) {
+      const uri = names.find((name) => name.uri !== undefined)?.uri;
+      if (uri !== undefined) return { uri, serial };
+    }
+    return undefined;
+  }
+
+  async hasSvid(expected: string, otherThan?: string): Promise<ShownSvid> {
+    const shown = await wait(`${this.name} to have ${otherThan === undefined ? 'an' : 'a new'} SVID for ${expected}`, {
+      look: () => this.svid(),
+      until: (svid) => svid?.uri === expected && svid.serial !== otherThan,
+    });
+    return shown!;
+  }
+
+  /** Those whose names begin with this. */
+  async #stats(prefix: string): Promise<Map<string, number>> {
+    const text = await this.#admin(`/stats?filter=${encodeURIComponent(`^${prefix.replaceAll('.', '\\.')}`)}`);
+    return new Map(
+      text
+        .split('\n')
+        .map((line) => line.split(': '))
+        .map(([name, value]) => [name!, Number(value)]),
+    );
+  }
+
+  async #admin(place: string): Promise<string> {
+    return (await call(`http://127.0.0.1:${this.adminPort}${place}`)).body;
+  }
+}
+
+interface Certs {
+  readonly certificates: {
+    readonly cert_chain: { serial_number: string; subject_alt_names: { uri?: string }[] }[];
+  }[];
+}
+
+/** A hard link, or a copy where there can be none: another file system, or another owner's file. */
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  await link(from, to).catch(() => copyFile(from, to, constants.COPYFILE_FICLONE));
+}
+
+/** Whether a TLS server on this port of loopback gets as far as a handshake, whatever its certificate. */
+export function handshakes(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+    socket.once('secureConnect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+    socket.once('close', () => resolve(false));
+  });
+}

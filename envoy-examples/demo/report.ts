@@ -1,0 +1,53 @@
+/** What the demo prints: one aligned line a step, with its time; colour only on a terminal. */
+
+import { Unexpected } from './expect.ts';
+import type { Running } from './processes.ts';
+
+/** What a step has to say. */
+export interface Shown {
+  /** Milliseconds; where the step doesn't say, how long it took. */
+  readonly ms?: number;
+  /** What was seen. */
+  readonly detail: string;
+}
+
+const TITLE_WIDTH = 46;
+const TIME_WIDTH = 9;
+const TAIL_LINES = 12;
+
+const coloured = process.stdout.isTTY && !process.env.NO_COLOR;
+const paint = (code: number) => (text: string) => (coloured ? `\x1b[${code}m${text}\x1b[0m` : text);
+const green = paint(32);
+const red = paint(31);
+const dim = paint(2);
+export const bold = paint(1);
+
+export function say(line = ''): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Runs one step and prints its line. */
+export async function step(title: string, run: () => Promise<Shown>): Promise<void> {
+  const begin = performance.now();
+  try {
+    const { ms = performance.now() - begin, detail } = await run();
+    const time = `${ms.toFixed(ms < 10 ? 1 : 0)} ms`.padStart(TIME_WIDTH);
+    say(`  ${green('✓')} ${title.padEnd(TITLE_WIDTH)}${time}  ${dim(detail)}`);
+  } catch (error) {
+    say(`  ${red('✗')} ${title}`);
+    throw error;
+  }
+}
+
+/** What was expected and seen, and the last words of every process. */
+export function sayFailure(error: unknown, processes: readonly Running[]): void {
+  say();
+  if (error instanceof Unexpected) {
+    say(`${red('expected')}  ${error.expected}`);
+    say(`${red('seen')}      ${error.seen}`);
+  } else say(red(error instanceof Error ? (error.stack ?? error.message) : String(error)));
+  for (const { name, ended, tail } of processes) {
+    const state = ended === undefined ? 'running' : `ended with ${ended.signal ?? ended.code}`;
+    say(`\n${bold(`${name} (${state})`)}\n${dim(tail(TAIL_LINES))}`);
+  }
+}

@@ -1,0 +1,83 @@
+/** The Sidekey of the demo: started as anybody would start it, and asked over its admin socket. */
+
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, wait } from './expect.ts';
+import { type Answer, call } from './http.ts';
+import type { Processes, Running } from './processes.ts';
+
+export const TRUST_DOMAIN = 'ilinux.io';
+
+const program = path.join(import.meta.dirname, '../../bin/sidekey');
+
+export interface SidekeyPaths {
+  readonly dataDir: string;
+  /** The pipe. */
+  readonly socket: string;
+  readonly adminSocket: string;
+  /** Where its log goes. */
+  readonly log: string;
+}
+
+/** One line of its log. */
+export interface LogLine {
+  readonly msg: string;
+  readonly pid?: number;
+  readonly name?: string;
+  readonly detail?: string;
+}
+
+export class Sidekey {
+  readonly #processes: Processes;
+  readonly #paths: SidekeyPaths;
+  #running: Running | undefined;
+
+  constructor(processes: Processes, paths: SidekeyPaths) {
+    this.#processes = processes;
+    this.#paths = paths;
+  }
+
+  /** Starts it and waits until it is ready. */
+  async start(): Promise<void> {
+    const { dataDir, socket, adminSocket } = this.#paths;
+    const places = ['--data-dir', dataDir, '--socket', socket, '--admin-socket', adminSocket];
+    const args = ['serve', '--trust-domain', TRUST_DOMAIN, ...places, '--log-level', 'info'];
+    const running = await this.#processes.start('sidekey', program, args, withoutSettings(process.env));
+    this.#running = running;
+    await wait('Sidekey to be ready', {
+      look: async () => running.ended ?? (await this.ask('GET', '/readyz')).status,
+      until: (seen) => seen === 200 || running.ended !== undefined,
+    });
+    expect(running.ended === undefined, 'Sidekey to serve', running.ended);
+  }
+
+  /** Stops it as an operator would; it promises to end with 0. */
+  async stop(): Promise<void> {
+    const how = await this.#running!.stop();
+    expect(how.code === 0, 'Sidekey to end with status 0', how);
+  }
+
+  /** A request to the admin API. */
+  ask(method: string, place: string, json?: unknown): Promise<Answer> {
+    return call(`http://sidekey${place}`, { method, json, socketPath: this.#paths.adminSocket });
+  }
+
+  /** Waits for a line of its log. */
+  async said(what: string, matches: (line: LogLine) => boolean): Promise<LogLine> {
+    const found = await wait(`Sidekey's log to say that ${what}`, {
+      look: async () => readLog(this.#paths.log).find(matches),
+      until: (line) => line !== undefined,
+    });
+    return found!;
+  }
+}
+
+function readLog(file: string): LogLine[] {
+  const lines = readFileSync(file, 'utf8').split('\n');
+  return lines.filter((line) => line.startsWith('{') && line.endsWith('}')).map((line) => JSON.parse(line) as LogLine);
+}
+
+/** The settings of a Sidekey that this user may run elsewhere are not for this one. */
+function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('SIDEKEY_')));
+}

@@ -1,0 +1,130 @@
+/** Where the demo plays: a temporary folder, free ports, and the processes that belong to them. */
+
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { EXAMPLES, type Example, type Json, type Moves, moveBootstrap, readBootstrap } from './bootstraps.ts';
+import { makeServerCertificate } from './certificate.ts';
+import { DemoEnvoy } from './envoys.ts';
+import { freePorts } from './ports.ts';
+import { createProcesses, type Processes } from './processes.ts';
+import { Sidekey } from './sidekey.ts';
+
+/** A socket's path has at most 107 bytes; beyond the folder the demo needs 40 of them. */
+const LONGEST_TMPDIR = 60;
+
+const IMPOSTOR = 'impostor';
+const COLOURS = { 'service-purple': 'purple', 'service-gray': 'gray' } as const;
+export type Service = keyof typeof COLOURS;
+export const SERVICES = Object.keys(COLOURS) as Service[];
+
+interface Ports {
+  readonly http: number;
+  readonly https: number;
+  readonly admin: number;
+  readonly app: number;
+}
+
+export interface Stage {
+  readonly folder: string;
+  readonly pipe: string;
+  readonly adminSocket: string;
+  readonly processes: Processes;
+  readonly sidekey: Sidekey;
+  readonly envoys: Readonly<Record<Example, DemoEnvoy>>;
+  /** One that nobody entitled to anything. */
+  readonly impostor: DemoEnvoy;
+  readonly ports: Readonly<Record<Example | typeof IMPOSTOR, Ports>>;
+  /** front-envoy's certificate, PEM, and its file. */
+  readonly certificate: string;
+  readonly certificateFile: string;
+  /** The example's bootstrap, moved here. `as` gives it another one's ports. */
+  bootstrap(example: Example, as?: typeof IMPOSTOR): Json;
+  /** Kills what still runs and removes the folder. It waits for nothing, so that it may be the last thing done. */
+  clear(): void;
+}
+
+export async function buildStage(): Promise<Stage> {
+  const { folder, clear: remove } = makeFolder();
+  const within = (...parts: string[]) => path.join(folder, ...parts);
+  for (const name of ['run', 'bin', 'etc', 'logs']) mkdirSync(within(name), { mode: 0o700 });
+  const processes = createProcesses(within('logs'));
+  const { certificate, key } = makeServerCertificate(Date.now());
+  writeFileSync(within('etc/server.crt'), certificate);
+  writeFileSync(within('etc/server.key'), key, { mode: 0o600 });
+
+  const names = [...EXAMPLES, IMPOSTOR] as const;
+  const ports = await portsFor(names);
+  const pipe = within('run/agent.sock');
+  const adminSocket = within('run/admin.sock');
+  const paths = {
+    '/run/sidekey/agent.sock': pipe,
+    '/etc/envoy/certs/server.crt': within('etc/server.crt'),
+    '/etc/envoy/certs/server.key': within('etc/server.key'),
+  };
+  const envoy = (name: Example | typeof IMPOSTOR) =>
+    new DemoEnvoy({
+      name,
+      binary: within('bin', name),
+      config: within('etc', `${name}.yaml`),
+      adminPort: ports[name].admin,
+    });
+  return {
+    folder,
+    pipe,
+    adminSocket,
+    processes,
+    sidekey: new Sidekey(processes, {
+      dataDir: within('data'),
+      socket: pipe,
+      adminSocket,
+      log: within('logs/sidekey.log'),
+    }),
+    envoys: Object.fromEntries(EXAMPLES.map((name) => [name, envoy(name)])) as Record<Example, DemoEnvoy>,
+    impostor: envoy(IMPOSTOR),
+    ports,
+    certificate,
+    certificateFile: within('etc/server.crt'),
+    bootstrap: (example, as) =>
+      moveBootstrap(readBootstrap(example), { addresses: addresses(ports, as ?? example), paths }),
+    clear() {
+      processes.killAll();
+      remove();
+    },
+  };
+}
+
+/** Only this user may look into the folder: Sidekey takes no pipe that others could put something in the place of. */
+function makeFolder(): { folder: string; clear: () => void } {
+  const base = tmpdir().length <= LONGEST_TMPDIR ? tmpdir() : '/tmp';
+  const folder = mkdtempSync(path.join(realpathSync(base), 'sidekey-demo-'));
+  return { folder, clear: () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }) };
+}
+
+async function portsFor<Name extends string>(names: readonly Name[]): Promise<Record<Name, Ports>> {
+  const free = await freePorts(names.length * 4);
+  const next = () => free.pop()!;
+  const ports = names.map((name) => [name, { http: next(), https: next(), admin: next(), app: next() }]);
+  return Object.fromEntries(ports) as Record<Name, Ports>;
+}
+
+/** What the names and ports of the containers' network are on loopback, seen from one of the Envoys. */
+function addresses(ports: Stage['ports'], self: Example | typeof IMPOSTOR): Moves['addresses'] {
+  const services = SERVICES.map((name) => ports[name]);
+  return {
+    '0.0.0.0:80': [ports[self].http],
+    '0.0.0.0:443': [ports[self].https],
+    '0.0.0.0:9901': [ports[self].admin],
+    '127.0.0.1:8080': [ports[self].app],
+    'myservice:80': services.map(({ http }) => http),
+    'service-purple:443': [ports['service-purple'].https],
+    'service-gray:443': [ports['service-gray'].https],
+  };
+}
+
+/** Starts the app behind a service's Envoy. */
+export async function startApp({ processes, ports }: Stage, service: Service): Promise<void> {
+  const env = { ...process.env, SERVICE: service, COLOUR: COLOURS[service], PORT: String(ports[service].app) };
+  const app = path.join(import.meta.dirname, '../app/main.ts');
+  await processes.start(`${COLOURS[service]}-app`, process.execPath, [app], env);
+}

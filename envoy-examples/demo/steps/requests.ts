@@ -1,0 +1,67 @@
+/** What a client sees: the redirect, the service in clear, and both services through mTLS. */
+
+import { expect, wait } from '../expect.ts';
+import { type Answer, call } from '../http.ts';
+import { step } from '../report.ts';
+import { SERVICES, type Service, type Stage } from '../stage.ts';
+import { idOf } from './start.ts';
+
+/** What an app says. */
+interface Echo {
+  readonly service: string;
+  readonly caller: string | null;
+}
+
+/** A URL of front-envoy's 443. */
+export function frontUrl(stage: Stage, place: string): string {
+  return `https://localhost:${stage.ports['front-envoy'].https}${place}`;
+}
+
+/** Where front-envoy has a service. */
+export function routeOf(service: Service): string {
+  return service.replace('service-', '/service/');
+}
+
+/** A GET through front-envoy's 443. */
+export function get(stage: Stage, place: string): Promise<Answer> {
+  return call(frontUrl(stage, place), { ca: stage.certificate });
+}
+
+export async function showRequests(stage: Stage): Promise<void> {
+  const { http, https } = stage.ports['front-envoy'];
+  await step('http is sent on to https', async () => {
+    const { status, headers } = await call(`http://localhost:${http}/some/where`);
+    const target = `https://localhost:${https}/some/where`;
+    const redirected = status === 301 && headers.location === target;
+    expect(redirected, `301 to ${target}`, { status, location: headers.location });
+    return { detail: `301 ${target}` };
+  });
+  await step('/ reaches myservice in clear', async () => {
+    const seen = new Set<string>();
+    await wait('both services to answer for myservice', {
+      look: async () => {
+        const { service, caller } = read(await get(stage, '/'));
+        expect(caller === null, 'no SPIFFE ID of a caller in clear', caller);
+        return seen.add(service).size;
+      },
+      until: (services) => services === SERVICES.length,
+    });
+    return { detail: `both services answer; they know of no caller` };
+  });
+  for (const service of SERVICES) await step(`${routeOf(service)} goes through mTLS`, () => mutual(stage, service));
+}
+
+async function mutual(stage: Stage, service: Service): Promise<{ detail: string }> {
+  const answer = await get(stage, `${routeOf(service)}/hello`);
+  const { service: answered, caller } = read(answer);
+  const identity = answer.headers['x-service-identity'];
+  expect(answered === service, `an answer of ${service}`, answered);
+  expect(caller === idOf('front-envoy'), `${service} to have seen ${idOf('front-envoy')}`, caller);
+  expect(identity === idOf(service), `front-envoy to have seen ${idOf(service)}`, identity);
+  return { detail: `it saw ${caller}, front-envoy saw ${identity}` };
+}
+
+function read({ status, body }: Answer): Echo {
+  expect(status === 200, 'status 200', `${status} ${body}`);
+  return JSON.parse(body) as Echo;
+}
