@@ -14,7 +14,7 @@ import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Authority, isValid, makeIntermediate, makeRoot } from './authority.ts';
 import { trustBundle } from './bundle.ts';
-import type { KeyStore } from './key-store.ts';
+import type { KeyStore, StoredAuthorities } from './key-store.ts';
 import { Listeners } from './listeners.ts';
 import type { NamePart } from './name.ts';
 import type { AuthorityInfo, TrustBundle } from './types.ts';
@@ -38,8 +38,8 @@ export class Authorities {
   readonly #options: AuthoritiesOptions;
   /** In milliseconds. */
   readonly #life: number;
-  #roots: Authority[] = [];
-  #intermediates: Authority[] = [];
+  readonly #roots: Authority[];
+  #intermediates: Authority[];
   #current: Authority | undefined;
   #bundle: TrustBundle | undefined;
   #bundleIds = '';
@@ -50,18 +50,23 @@ export class Authorities {
   #deadline: Deadline | undefined;
   #closed = false;
 
-  private constructor(options: AuthoritiesOptions) {
+  private constructor(options: AuthoritiesOptions, stored: StoredAuthorities) {
     this.#options = options;
+    this.#roots = stored.roots;
+    this.#intermediates = stored.intermediates;
     this.#life = options.caTtl * 1000;
   }
 
-  /** @throws ERR_CA, ERR_DATA_DIR when the stored authorities can't be used or new ones can't be stored */
+  /** @throws ERR_CA when a stored authority can't be used or a new one can't be stored */
   static async open(options: AuthoritiesOptions): Promise<Authorities> {
-    const authorities = new Authorities(options);
     const stored = await options.store.load();
-    authorities.#roots = stored.roots;
-    authorities.#intermediates = stored.intermediates;
-    await authorities.#review();
+    const authorities = new Authorities(options, stored);
+    try {
+      await authorities.#review();
+    } catch (error) {
+      await authorities.close();
+      throw SidekeyError.from(error, 'ERR_CA', `the authorities could not be made: ${(error as Error).message}`);
+    }
     return authorities;
   }
 

@@ -34,7 +34,7 @@ export function longestKeptSvidTtl(caTtl: number): number {
 /**
  * Opens the authority, making what is missing: at first a root, then an intermediate under it.
  * @throws ERR_CONFIG for a subject that breaks a rule; ERR_CA for a stored authority that can't be used, with the file
- *   and what mends it; ERR_DATA_DIR for files that others may read
+ *   and what mends it
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
   const { trustDomain, dir, clock, log, issuanceLog, caTtl, x509SvidTtl, random = Math.random } = options;

@@ -1,11 +1,12 @@
 /**
  * The authorities on disk: one file each, with certificate and key, so that there is no moment when only one of them
- * is new; and the bundle's sequence number. Every write is a new file that takes the old one's place, durably.
+ * is new; and the bundle's sequence number. Asynchronous, since authorities may come from elsewhere one day.
  */
 
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { SidekeyError } from '../base/errors.ts';
+import { writeFileAtomic } from '../base/files.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import { type Authority, type AuthorityRole, authorityFile, isIssuedBy, readAuthority } from './authority.ts';
 
@@ -22,7 +23,7 @@ export interface BundleState {
 
 const AUTHORITY_FILE = /^(root|intermediate)-[0-9a-f]+\.pem$/;
 const BUNDLE_FILE = 'bundle.json';
-const HALF_WRITTEN = '.new';
+const HALF_WRITTEN = /\.new$/;
 
 const MEND: Readonly<Record<AuthorityRole, string>> = {
   root:
@@ -40,15 +41,10 @@ export class KeyStore {
     this.#trustDomain = trustDomain;
   }
 
-  /** Makes the directory (0700) if it isn't there. @throws ERR_DATA_DIR when others may read what is in it */
+  /** Makes the directory (0700) if it isn't there; that nobody else may read it is the data directory's own check. */
   static async open(dir: string, trustDomain: TrustDomain): Promise<KeyStore> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
-    await refuseWider(dir, 0o700);
-    for (const name of await readdir(dir)) {
-      const file = path.join(dir, name);
-      if (name.endsWith(HALF_WRITTEN)) await rm(file);
-      else if (AUTHORITY_FILE.test(name)) await refuseWider(file, 0o600);
-    }
+    for (const name of await readdir(dir)) if (HALF_WRITTEN.test(name)) await rm(path.join(dir, name));
     return new KeyStore(dir, trustDomain);
   }
 
@@ -75,7 +71,7 @@ export class KeyStore {
   }
 
   async save(authority: Authority): Promise<void> {
-    await this.#write(fileName(authority), authorityFile(authority));
+    writeFileAtomic(path.join(this.#dir, fileName(authority)), authorityFile(authority));
   }
 
   async remove(authority: Authority): Promise<void> {
@@ -84,52 +80,40 @@ export class KeyStore {
 
   /** Undefined: no bundle was told yet. @throws ERR_CA when the file can't be read */
   async loadBundleState(): Promise<BundleState | undefined> {
-    let text: string;
-    try {
-      text = await readFile(path.join(this.#dir, BUNDLE_FILE), 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw this.#fault(BUNDLE_FILE, 'cannot be read', 'let the user that Sidekey runs as read it', error);
-    }
+    const text = await this.#text(BUNDLE_FILE);
+    if (text === undefined) return undefined;
     const state = parseBundleState(text);
     if (state !== undefined) return state;
     throw this.#fault(BUNDLE_FILE, 'is damaged', 'remove it: the bundle is numbered from 1 again');
   }
 
   async saveBundleState(state: BundleState): Promise<void> {
-    await this.#write(BUNDLE_FILE, `${JSON.stringify(state)}\n`);
+    writeFileAtomic(path.join(this.#dir, BUNDLE_FILE), `${JSON.stringify(state)}\n`);
   }
 
   async #read(name: string, role: AuthorityRole): Promise<Authority> {
+    const text = (await this.#text(name)) ?? '';
     try {
-      const authority = readAuthority(role, this.#trustDomain, await readFile(path.join(this.#dir, name), 'latin1'));
+      const authority = readAuthority(role, this.#trustDomain, text);
       if (fileName(authority) === name) return authority;
       throw new Error(`holds the authority of ${fileName(authority)}`);
     } catch (error) {
-      throw this.#fault(name, error instanceof Error ? error.message : 'cannot be read', MEND[role], error);
+      throw this.#fault(name, (error as Error).message, MEND[role], error);
+    }
+  }
+
+  /** What stands in the file; undefined without one. @throws ERR_CA when it can't be read */
+  async #text(name: string): Promise<string | undefined> {
+    try {
+      return await readFile(path.join(this.#dir, name), 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw this.#fault(name, 'cannot be read', 'it must be a file that the user of sidekey may read', error);
     }
   }
 
   #fault(name: string, problem: string, mend: string, cause?: unknown): SidekeyError {
     return new SidekeyError('ERR_CA', `${path.join(this.#dir, name)} ${problem}; ${mend}`, { cause });
-  }
-
-  async #write(name: string, text: string): Promise<void> {
-    const file = path.join(this.#dir, name);
-    const handle = await open(file + HALF_WRITTEN, 'w', 0o600);
-    try {
-      await handle.writeFile(text);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(file + HALF_WRITTEN, file);
-    const dir = await open(this.#dir, 'r');
-    try {
-      await dir.sync();
-    } finally {
-      await dir.close();
-    }
   }
 }
 
@@ -145,11 +129,4 @@ function parseBundleState(text: string): BundleState | undefined {
   } catch {
     return undefined;
   }
-}
-
-async function refuseWider(file: string, mode: number): Promise<void> {
-  const is = (await stat(file)).mode & 0o777;
-  if ((is & ~mode) === 0) return;
-  const [wanted, found] = [mode.toString(8), is.toString(8)];
-  throw new SidekeyError('ERR_DATA_DIR', `others may use ${file} (mode ${found}): chmod ${wanted} ${file}`);
 }

@@ -1,0 +1,294 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createPrivateKey, createPublicKey, sign, verify, X509Certificate } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { type TestContext, test } from 'node:test';
+import fc from 'fast-check';
+import { type Authority, makeIntermediate, makeRoot } from '../../src/ca/authority.ts';
+import { randomSerial } from '../../src/ca/certificate.ts';
+import { encodeKeyPair } from '../../src/ca/key-pair.ts';
+import { type Leaf, type LeafRequest, LeafWriter } from '../../src/ca/leaf.ts';
+import { parseSpiffeId } from '../../src/spiffe/id.ts';
+import { x509 } from '../support/peculiar.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { DAY, HOUR, SECOND, TRUST_DOMAIN } from './support.ts';
+
+const NOW = Date.UTC(2026, 5, 1, 12, 0, 0, 250);
+
+function makeChain(now: number): { root: Authority; intermediate: Authority } {
+  const request = { trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' } as const], now };
+  const root = makeRoot(request);
+  return { root, intermediate: makeIntermediate(request, root, DAY) };
+}
+
+function leafRequest(changes: Partial<LeafRequest> = {}): LeafRequest {
+  const spiffeId = parseSpiffeId('spiffe://ilinux.io/service-gray');
+  return { spiffeId, dnsNames: [], now: NOW, notAfter: NOW + HOUR, ...changes };
+}
+
+const { root, intermediate } = makeChain(NOW);
+const writer = new LeafWriter(intermediate);
+
+function read(leaf: Leaf): X509Certificate {
+  return new X509Certificate(leaf.certificateChain);
+}
+
+function extensions(certificate: X509Certificate): Record<string, { critical: boolean; value: string }> {
+  return Object.fromEntries(
+    new x509.X509Certificate(certificate.raw).extensions.map((extension) => [
+      extension.type,
+      { critical: extension.critical, value: Buffer.from(extension.value).toString('hex') },
+    ]),
+  );
+}
+
+test('a leaf has the profile of an X.509-SVID', () => {
+  const leaf = writer.write(leafRequest({ dnsNames: ['gray.example', '*.gray.example'] }));
+  const certificate = read(leaf);
+  const found = extensions(certificate);
+  const ski = (point: Buffer) => Buffer.from(encodeKeyPair(Buffer.alloc(32), point).keyId).toString('hex');
+  const point = certificate.publicKey.export({ format: 'der', type: 'spki' }).subarray(-65);
+  assert.deepEqual(found, {
+    '2.5.29.15': { critical: true, value: '03020780' },
+    '2.5.29.37': { critical: false, value: '301406082b0601050507030106082b06010505070302' },
+    '2.5.29.19': { critical: true, value: '3000' },
+    '2.5.29.35': { critical: false, value: `30168014${intermediate.id}` },
+    '2.5.29.14': { critical: false, value: `0414${ski(point)}` },
+    '2.5.29.17': { critical: false, value: found['2.5.29.17']!.value },
+  });
+  assert.equal(certificate.subjectAltName, 'URI:spiffe://ilinux.io/service-gray, DNS:gray.example, DNS:*.gray.example');
+  assert.equal(certificate.ca, false);
+  assert.equal(certificate.subject, 'C=US\nO=Sidekey\nCN=gray.example');
+  assert.equal(certificate.issuer, intermediate.certificate.subject);
+  assert.equal(new x509.X509Certificate(certificate.raw).signatureAlgorithm.hash.name, 'SHA-256');
+});
+
+test('a leaf without a DNS name that fits has no common name', () => {
+  assert.equal(read(writer.write(leafRequest())).subject, 'C=US\nO=Sidekey');
+  const long = `${'a'.repeat(62)}.io`;
+  assert.equal(read(writer.write(leafRequest({ dnsNames: [long] }))).subject, 'C=US\nO=Sidekey');
+});
+
+test('a leaf is dated back by 30 s and ends as asked, on whole seconds', () => {
+  const leaf = writer.write(leafRequest({ notAfter: NOW + 90 * SECOND }));
+  assert.equal(leaf.notBefore, Date.UTC(2026, 5, 1, 11, 59, 30));
+  assert.equal(leaf.notAfter, Date.UTC(2026, 5, 1, 12, 1, 30));
+  assert.equal(read(leaf).validFromDate.getTime(), leaf.notBefore);
+  assert.equal(read(leaf).validToDate.getTime(), leaf.notAfter);
+});
+
+test('a leaf stays within the dates of its authority', () => {
+  const leaf = writer.write(leafRequest({ now: intermediate.notBefore, notAfter: NOW + 2 * DAY }));
+  assert.equal(leaf.notBefore, intermediate.notBefore);
+  assert.equal(leaf.notAfter, intermediate.notAfter);
+});
+
+test('the chain is leaf, then intermediate', () => {
+  const leaf = writer.write(leafRequest());
+  const text = leaf.certificateChain.toString('latin1');
+  assert.equal(text.match(/BEGIN CERTIFICATE/g)?.length, 2);
+  assert.ok(text.endsWith(intermediate.certificatePem));
+  assert.ok(read(leaf).verify(intermediate.publicKey));
+  assert.ok(intermediate.certificate.verify(root.publicKey));
+});
+
+test('each leaf has a key and a serial of its own', () => {
+  const leafs = Array.from({ length: 20 }, () => writer.write(leafRequest()));
+  assert.equal(new Set(leafs.map((leaf) => leaf.serial)).size, 20);
+  assert.equal(new Set(leafs.map((leaf) => leaf.privateKey.toString())).size, 20);
+  for (const leaf of leafs) {
+    assert.equal(read(leaf).serialNumber.toLowerCase(), leaf.serial);
+    assert.ok(read(leaf).checkPrivateKey(createPrivateKey(leaf.privateKey.toString())));
+  }
+});
+
+test('serials are positive, of at most 159 bits, without leading zero bytes', () => {
+  for (let i = 0; i < 2000; i += 1) {
+    const serial = randomSerial();
+    assert.ok(serial.length >= 1 && serial.length <= 20 && serial[0] !== 0);
+    assert.ok(serial.length < 20 || serial[0]! < 0x80);
+  }
+});
+
+test('a private key shorter than 32 bytes is padded', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 1, maxLength: 31 }), (scalar) => {
+      fc.pre(scalar.some((byte) => byte !== 0));
+      const point = pointOf(scalar);
+      const { pkcs8, spki } = encodeKeyPair(scalar, point);
+      const key = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' });
+      assert.deepEqual(key.export({ format: 'der', type: 'pkcs8' }), pkcs8);
+      const publicKey = createPublicKey({ key: spki, format: 'der', type: 'spki' });
+      assert.ok(verify('sha256', scalar, publicKey, sign('sha256', scalar, key)));
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test('leafs are read alike by node and @peculiar/x509, at every length and date', async () => {
+  const letters = 'abcdefghijklmnopqrstuvwxyz0123456789-';
+  const label = fc.string({ unit: fc.constantFrom(...letters), minLength: 1, maxLength: 20 }).map((text) => `a${text}`);
+  const path = fc.constantFrom(1, 90, 100, 105, 108, 110, 112, 120, 127, 128, 220, 230, 236, 240, 255, 256, 1000, 2030);
+  const instant = fc.constantFrom(0, Date.UTC(2049, 11, 31, 12), Date.UTC(2050, 0, 1), Date.UTC(2050, 0, 1) - HOUR);
+  const chains = new Map<number, Authority>();
+  await fc.assert(
+    fc.asyncProperty(path, fc.array(label, { maxLength: 8 }), instant, async (length, dnsNames, now) => {
+      if (!chains.has(now)) chains.set(now, makeChain(now).intermediate);
+      const authority = chains.get(now)!;
+      const spiffeId = parseSpiffeId(`spiffe://ilinux.io/${'a'.repeat(length)}`.slice(0, 2048));
+      const leaf = new LeafWriter(authority).write({ spiffeId, dnsNames, now, notAfter: now + HOUR });
+      const byNode = read(leaf);
+      const byPeculiar = new x509.X509Certificate(byNode.raw);
+      const names = [`URI:${spiffeId}`, ...dnsNames.map((name) => `DNS:${name}`)];
+      assert.equal(byNode.subjectAltName, names.join(', '));
+      assert.deepEqual(byPeculiar.getExtension(x509.SubjectAlternativeNameExtension)!.names.toJSON(), [
+        { type: 'url', value: spiffeId },
+        ...dnsNames.map((value) => ({ type: 'dns', value })),
+      ]);
+      for (const [from, until] of [
+        [byNode.validFromDate, byNode.validToDate],
+        [byPeculiar.notBefore, byPeculiar.notAfter],
+      ] as const) {
+        assert.deepEqual([from.getTime(), until.getTime()], [leaf.notBefore, leaf.notAfter]);
+      }
+      assert.equal(BigInt(`0x${byPeculiar.serialNumber}`), BigInt(`0x${leaf.serial}`));
+      assert.ok(byNode.verify(authority.publicKey));
+      assert.ok(
+        await byPeculiar.verify({
+          publicKey: authority.publicKey.export({ format: 'der', type: 'spki' }),
+          signatureOnly: true,
+        }),
+      );
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('a name that is not ASCII is not written', () => {
+  assert.throws(() => writer.write(leafRequest({ dnsNames: ['gräy.example'] })), RangeError);
+});
+
+test('openssl reads a leaf and verifies its chain', (t) => {
+  if (!has('openssl', 'version')) return t.skip('openssl is not installed');
+  const files = writeChain(t, writer.write(leafRequest({ dnsNames: ['gray.example'] })));
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { encoding: 'utf8' });
+  const at = ['-attime', String(Math.floor(NOW / SECOND))];
+  const verified = openssl(
+    'verify',
+    '-x509_strict',
+    ...at,
+    '-CAfile',
+    files.root,
+    '-untrusted',
+    files.chain,
+    files.chain,
+  );
+  assert.match(verified, /: OK/);
+  const text = openssl('x509', '-noout', '-text', '-in', files.chain);
+  for (const line of [
+    /Version: 3/,
+    /Signature Algorithm: ecdsa-with-SHA256/,
+    /Not Before: Jun {2}1 11:59:30 2026 GMT/,
+    /Not After : Jun {2}1 13:00:00 2026 GMT/,
+    /NIST CURVE: P-256/,
+    /Key Usage: critical\s+Digital Signature\n/,
+    /TLS Web Server Authentication, TLS Web Client Authentication\n/,
+    /Basic Constraints: critical\s+CA:FALSE/,
+    /URI:spiffe:\/\/ilinux\.io\/service-gray, DNS:gray\.example\n/,
+  ]) {
+    assert.match(text, line);
+  }
+  openssl('pkey', '-check', '-noout', '-in', files.key);
+});
+
+const GO_PROGRAM = `
+package main
+
+import ("crypto/x509"; "encoding/json"; "encoding/pem"; "os"; "strconv"; "time")
+
+func read(file string) (found []*x509.Certificate) {
+	rest, err := os.ReadFile(file)
+	if err != nil { panic(err) }
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil { return }
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil { panic(err) }
+		found = append(found, certificate)
+	}
+}
+
+func main() {
+	chain, roots, intermediates := read(os.Args[1]), x509.NewCertPool(), x509.NewCertPool()
+	roots.AddCert(read(os.Args[2])[0])
+	intermediates.AddCert(chain[1])
+	now, _ := strconv.ParseInt(os.Args[3], 10, 64)
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: time.Unix(now, 0),
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	if err != nil { panic(err) }
+	key, err := os.ReadFile(os.Args[4])
+	if err != nil { panic(err) }
+	block, _ := pem.Decode(key)
+	if _, err := x509.ParsePKCS8PrivateKey(block.Bytes); err != nil { panic(err) }
+	json.NewEncoder(os.Stdout).Encode(map[string]any{
+		"uri": chain[0].URIs[0].String(), "uris": len(chain[0].URIs), "dns": chain[0].DNSNames, "ca": chain[0].IsCA,
+		"basic": chain[0].BasicConstraintsValid, "usage": chain[0].KeyUsage, "unhandled": len(chain[0].UnhandledCriticalExtensions),
+		"pathLengthZero": chain[1].MaxPathLenZero, "serial": chain[0].SerialNumber.Text(16)})
+}
+`;
+
+test("Go's parser reads a leaf and verifies its chain", (t) => {
+  if (!has('go', 'version')) return t.skip('Go is not installed');
+  const leaf = writer.write(leafRequest({ dnsNames: ['gray.example'] }));
+  const files = writeChain(t, leaf);
+  const dir = tempDir(t);
+  writeFileSync(path.join(dir, 'main.go'), GO_PROGRAM);
+  writeFileSync(path.join(dir, 'go.mod'), 'module check\n\ngo 1.18\n');
+  const env = { ...process.env, GOFLAGS: '-mod=mod', GOTOOLCHAIN: 'local', GOPROXY: 'off', GOWORK: 'off' };
+  const args = ['run', '.', files.chain, files.root, String(Math.floor(NOW / SECOND)), files.key];
+  assert.deepEqual(JSON.parse(execFileSync('go', args, { cwd: dir, env, encoding: 'utf8' })), {
+    uri: 'spiffe://ilinux.io/service-gray',
+    uris: 1,
+    dns: ['gray.example'],
+    ca: false,
+    basic: true,
+    usage: 1,
+    unhandled: 0,
+    pathLengthZero: true,
+    serial: BigInt(`0x${leaf.serial}`).toString(16),
+  });
+});
+
+function pointOf(scalar: Uint8Array): Buffer {
+  const sec1 = Buffer.concat([
+    Buffer.from('30310201010420', 'hex'),
+    Buffer.alloc(32 - scalar.length),
+    scalar,
+    Buffer.from('a00a06082a8648ce3d030107', 'hex'),
+  ]);
+  const key = createPublicKey(createPrivateKey({ key: sec1, format: 'der', type: 'sec1' }));
+  return key.export({ format: 'der', type: 'spki' }).subarray(-65);
+}
+
+function has(program: string, argument: string): boolean {
+  try {
+    execFileSync(program, [argument], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function writeChain(t: TestContext, leaf: Leaf): { chain: string; root: string; key: string } {
+  const dir = tempDir(t);
+  const files = {
+    chain: path.join(dir, 'chain.pem'),
+    root: path.join(dir, 'root.pem'),
+    key: path.join(dir, 'key.pem'),
+  };
+  writeFileSync(files.chain, leaf.certificateChain);
+  writeFileSync(files.root, root.certificatePem);
+  writeFileSync(files.key, leaf.privateKey);
+  return files;
+}
