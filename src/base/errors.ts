@@ -43,6 +43,11 @@ export interface Problem {
   readonly rule: string;
 }
 
+/** One line for a person; a fault of the whole input has an empty path. */
+export function formatProblem({ path, problem, rule }: Problem): string {
+  return `${path === '' ? '' : `${path}: `}${problem}; ${rule}`;
+}
+
 /** An error with a stable code. Its message is safe to show; whatever must stay private goes into `cause`. */
 export class SidekeyError extends Error {
   readonly code: ErrorCode;
@@ -65,8 +70,7 @@ export class SidekeyError extends Error {
 
   /** An error about bad input; the message lists every problem. */
   static badInput(problems: readonly Problem[], code: ErrorCode = 'ERR_BAD_INPUT'): SidekeyError {
-    const lines = problems.map((p) => `${p.path}: ${p.problem}; ${p.rule}`);
-    return new SidekeyError(code, lines.join('\n'), { problems });
+    return new SidekeyError(code, problems.map(formatProblem).join('\n'), { problems });
   }
 
   /** Makes one of ours of whatever was thrown: what is not ours already becomes ERR_INTERNAL with the rest as cause. */

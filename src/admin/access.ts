@@ -1,0 +1,67 @@
+/**
+ * Who may use the admin API. The Unix socket lets in its owner's uid and root, by the kernel's word. TCP wants a Host
+ * that is on the list, against DNS rebinding, and a bearer token, since loopback is not authentication.
+ */
+
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { isIPv4 } from 'node:net';
+import { SidekeyError } from '../base/errors.ts';
+
+/** How a request came in. */
+export type Caller = { readonly via: 'unix'; readonly uid: number } | { readonly via: 'tcp' };
+
+export interface AccessRules {
+  /** The uid that owns the Unix socket; root may always. */
+  readonly ownerUid: number;
+  /** What TCP callers must show; undefined: no TCP caller gets in. */
+  readonly token: string | undefined;
+  /** Host names besides the loopback's, without ports. */
+  readonly hosts: readonly string[];
+}
+
+/** The parts of a request that decide. */
+export interface AccessRequest {
+  readonly host: string | undefined;
+  readonly authorization: string | undefined;
+  /** Whether the path is one that needs no token. */
+  readonly open: boolean;
+}
+
+/** Why this caller is refused; undefined when it is not. */
+export function refusal(caller: Caller, request: AccessRequest, rules: AccessRules): SidekeyError | undefined {
+  if (caller.via === 'unix') {
+    if (caller.uid === 0 || caller.uid === rules.ownerUid) return undefined;
+    return new SidekeyError('ERR_FORBIDDEN', `uid ${caller.uid} is neither the owner of this socket nor root`);
+  }
+  if (!isKnownHost(request.host, rules.hosts)) {
+    return new SidekeyError(
+      'ERR_FORBIDDEN_HOST',
+      `the Host ${JSON.stringify(request.host ?? '')} is neither a loopback name nor an --admin-host`,
+    );
+  }
+  if (request.open || isToken(request.authorization, rules.token)) return undefined;
+  return new SidekeyError(
+    'ERR_UNAUTHORIZED',
+    'send "Authorization: Bearer <token>" with the token of the admin token file',
+  );
+}
+
+/** `localhost`, `127.0.0.0/8`, `[::1]` and the listed names, in any case, on any port. */
+function isKnownHost(header: string | undefined, hosts: readonly string[]): boolean {
+  const match = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/.exec((header ?? '').toLowerCase());
+  if (match === null) return false;
+  const name = match[1]!;
+  if (name === 'localhost' || name === '[::1]' || (isIPv4(name) && name.startsWith('127.'))) return true;
+  return hosts.some((host) => host.toLowerCase() === name);
+}
+
+/** Compares digests, so that neither the time nor the length tells anything about the token. */
+function isToken(authorization: string | undefined, token: string | undefined): boolean {
+  if (token === undefined) return false;
+  const given = /^bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
+  return given !== undefined && timingSafeEqual(sha256(given), sha256(token));
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

@@ -1,0 +1,101 @@
+/** The Fastify application: who gets in, what is understood, how errors look, and the routes. */
+
+import type { IncomingMessage } from 'node:http';
+import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
+import { ERRORS, SidekeyError } from '../base/errors.ts';
+import type { CertificateAuthority } from '../ca/types.ts';
+import type { EntryRules } from '../registry/entry-input.ts';
+import type { Registry } from '../registry/types.ts';
+import type { Log } from '../telemetry/log.ts';
+import { type Caller, refusal } from './access.ts';
+import { addBundleRoutes } from './bundle.ts';
+import { addEntryRoutes } from './entries.ts';
+import { addHealthRoutes, OPEN_PATHS, type Readiness } from './health.ts';
+import { methodsOf } from './methods.ts';
+import { openApiDocument } from './openapi.ts';
+import { BODY_LIMIT, sendProblem, toSidekeyError } from './problem.ts';
+import { schemaController } from './query.ts';
+
+/** What the routes need. */
+export interface AppOptions {
+  readonly registry: Registry;
+  readonly ca: Pick<CertificateAuthority, 'bundle'>;
+  /** The rules that entries are read by. */
+  readonly entryRules: EntryRules;
+  readonly ready: () => Readiness;
+  readonly log: Log;
+  readonly version: string;
+  /** How a request came in; undefined refuses it. */
+  readonly callerOf: (request: IncomingMessage) => Caller | undefined;
+  /** What TCP callers must show; undefined: none gets in. */
+  readonly token: string | undefined;
+  /** Host names that TCP callers may use, besides the loopback's. */
+  readonly hosts: readonly string[];
+}
+
+export function createApp(options: AppOptions): FastifyInstance {
+  const { callerOf, log, version } = options;
+  const routes: RouteOptions[] = [];
+  const app = fastify({
+    bodyLimit: BODY_LIMIT,
+    routerOptions: { maxParamLength: 255 },
+    schemaController,
+    frameworkErrors: (error, _request, reply) => sendProblem(reply, toSidekeyError(error)),
+  });
+  app.addHook('onRoute', (route) => {
+    routes.push(route);
+  });
+  app.addHook('onRequest', async (request) => checkAccess(request, callerOf(request.raw), options));
+  app.addHook('onResponse', async ({ method, url, raw }, { statusCode }) => {
+    if (method === 'GET' || method === 'HEAD') return;
+    log.info({ method, url, status: statusCode, caller: callerOf(raw) }, 'admin request');
+  });
+  app.setErrorHandler((thrown, { method, url }, reply) => {
+    const error = toSidekeyError(thrown);
+    const failed = ERRORS[error.code].status === 500;
+    log[failed ? 'error' : 'debug']({ err: error, method, url }, 'admin request refused');
+    return sendProblem(reply, error);
+  });
+  app.setNotFoundHandler(({ method, url }, reply) => {
+    const path = url.split('?', 1)[0]!;
+    const methods = methodsOf(path, routes);
+    if (methods.length === 0) throw new SidekeyError('ERR_NOT_FOUND', `there is no ${path} here`);
+    reply.header('allow', methods.join(', '));
+    throw new SidekeyError('ERR_METHOD_NOT_ALLOWED', `${path} has ${methods.join(', ')}, not ${method}`);
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
+    parseJson(body),
+  );
+
+  addEntryRoutes(app, options);
+  addBundleRoutes(app, options.ca);
+  addHealthRoutes(app, options.ready);
+  let document: Record<string, unknown> | undefined;
+  app.get('/openapi.json', { schema: { summary: 'This document' } }, () => {
+    document ??= openApiDocument(routes, version);
+    return document;
+  });
+  return app;
+}
+
+/** @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED */
+function checkAccess(request: FastifyRequest, caller: Caller | undefined, { token, hosts }: AppOptions): void {
+  if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'it is not known who is calling');
+  const { host, authorization } = request.headers;
+  const open = OPEN_PATHS.has(request.routeOptions.url ?? '');
+  const refused = refusal(caller, { host, authorization, open }, { ownerUid: process.getuid!(), token, hosts });
+  if (refused !== undefined) throw refused;
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
+/** An empty body is none, whatever its type: some clients send the header with every request. */
+function parseJson(body: Buffer): unknown {
+  if (body.length === 0) return undefined;
+  try {
+    return JSON.parse(UTF8.decode(body));
+  } catch (thrown) {
+    throw new SidekeyError('ERR_BAD_JSON', (thrown as Error).message);
+  }
+}

@@ -1,0 +1,123 @@
+/** A client of the admin API, over its Unix socket or a URL with a token. */
+
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import type { Problem } from '../base/errors.ts';
+
+export type { EntryJson } from '../registry/entry-json.ts';
+
+/** Where a server is asked. */
+export type AdminTarget =
+  | { readonly socketPath: string }
+  | { readonly url: string; readonly token: string | undefined };
+
+export interface AdminRequest {
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface AdminClient {
+  /** Resolves to the body as text. @throws AdminError */
+  text(method: string, path: string, request?: AdminRequest): Promise<string>;
+  /** Resolves to the body's JSON; undefined where there is no body. @throws AdminError */
+  json<T>(method: string, path: string, request?: AdminRequest): Promise<T>;
+}
+
+/** A request that was refused, failed or could not be made; the message is fit for a terminal. */
+export class AdminError extends Error {
+  /** The problem document's code; `ERR_UNREACHABLE` where no server answered, `ERR_PROTOCOL` where it was no Sidekey. */
+  readonly code: string;
+  /** The HTTP status; 0 where there was no answer. */
+  readonly status: number;
+  readonly problems: readonly Problem[];
+
+  constructor(
+    code: string,
+    status: number,
+    message: string,
+    problems: readonly Problem[] = [],
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = 'AdminError';
+    this.code = code;
+    this.status = status;
+    this.problems = problems;
+  }
+}
+
+/** Nothing that the server does for the admin API takes longer. */
+const TIMEOUT_MS = 30_000;
+
+export function connectAdmin(target: AdminTarget): AdminClient {
+  const text = async (method: string, path: string, request: AdminRequest = {}): Promise<string> => {
+    const { status, body } = await send(target, method, path, request);
+    if (status >= 400) throw refused(status, body);
+    return body;
+  };
+  return {
+    text,
+    json: async <T>(method: string, path: string, request?: AdminRequest) => {
+      const body = await text(method, path, request);
+      return (body === '' ? undefined : JSON.parse(body)) as T;
+    },
+  };
+}
+
+async function send(
+  target: AdminTarget,
+  method: string,
+  path: string,
+  { body, headers = {} }: AdminRequest,
+): Promise<{ status: number; body: string }> {
+  const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+  const options = {
+    method,
+    headers: {
+      ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.length }),
+      ...('url' in target && target.token !== undefined ? { authorization: `Bearer ${target.token}` } : {}),
+      ...headers,
+    },
+    agent: false,
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  } as const;
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const outgoing =
+        'url' in target
+          ? (target.url.startsWith('https:') ? httpsRequest : httpRequest)(new URL(path, target.url), options)
+          : httpRequest({ ...options, socketPath: target.socketPath, path });
+      // A server that refuses a large body answers before it has read it all; what comes then is no error any more.
+      outgoing.on('response', resolve).on('error', reject).end(payload);
+    });
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) chunks.push(chunk as Buffer);
+    return { status: response.statusCode!, body: Buffer.concat(chunks).toString('utf8') };
+  } catch (thrown) {
+    throw unreachable(target, thrown as NodeJS.ErrnoException);
+  }
+}
+
+function refused(status: number, body: string): AdminError {
+  try {
+    const { code, detail, title, errors = [] } = JSON.parse(body) as Record<string, unknown> & { errors?: Problem[] };
+    if (typeof code === 'string') return new AdminError(code, status, String(detail ?? title), errors);
+  } catch {
+    // Not a problem document: said below.
+  }
+  return new AdminError('ERR_PROTOCOL', status, `the server answered ${status} without saying why`);
+}
+
+function unreachable(target: AdminTarget, cause: NodeJS.ErrnoException): AdminError {
+  const place = 'url' in target ? target.url : target.socketPath;
+  const reasons: Readonly<Record<string, string>> = {
+    ENOENT: 'there is no such socket; is sidekey serve running, and with this admin socket?',
+    ECONNREFUSED: 'nobody listens there; is sidekey serve running?',
+    EACCES: 'only the user who runs sidekey serve, and root, may use it',
+    ABORT_ERR: `no answer within ${TIMEOUT_MS / 1000} s`,
+    TimeoutError: `no answer within ${TIMEOUT_MS / 1000} s`,
+  };
+  const reason = reasons[cause.code ?? ''] ?? reasons[cause.name] ?? cause.message;
+  return new AdminError('ERR_UNREACHABLE', 0, `${place}: ${reason}`, [], { cause });
+}

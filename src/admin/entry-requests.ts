@@ -1,0 +1,82 @@
+/** What stands around the entries in a request: which ones are asked for, at which revision, of whose set. */
+
+import type { Static } from 'typebox';
+import { type Problem, SidekeyError } from '../base/errors.ts';
+import type { ListQuery } from '../registry/types.ts';
+import { parseSpiffeId, SpiffeIdError } from '../spiffe/id.ts';
+import { splitSelector } from '../spiffe/selector.ts';
+import type { ENTRY_QUERY } from './schema.ts';
+
+/** Sources that others declare: single entries over REST, and the file of `--entries`. */
+const RESERVED_SOURCES: readonly string[] = ['api', 'file'];
+
+/** A filter that nothing can match is a slip of the pen, and refused. @throws ERR_BAD_INPUT */
+export function readListQuery(query: Static<typeof ENTRY_QUERY>): ListQuery {
+  const { spiffe_id: spiffeId, selector: selectors, hint, limit, cursor } = query;
+  if (spiffeId !== undefined) checkSpiffeId(spiffeId);
+  for (const selector of selectors ?? []) {
+    if (splitSelector(selector) !== undefined) continue;
+    throw badMember(
+      '?selector',
+      `it is ${JSON.stringify(selector)}`,
+      'a selector is type:value, such as unix:uid:1000',
+    );
+  }
+  return {
+    limit,
+    ...(spiffeId === undefined ? {} : { spiffeId }),
+    ...(selectors === undefined ? {} : { selectors }),
+    ...(hint === undefined ? {} : { hint }),
+    ...(cursor === undefined || cursor === '' ? {} : { cursor }),
+  };
+}
+
+function checkSpiffeId(text: string): void {
+  try {
+    parseSpiffeId(text);
+  } catch (thrown) {
+    if (!(thrown instanceof SpiffeIdError)) throw thrown;
+    throw badMember('?spiffe_id', thrown.problem, thrown.rule);
+  }
+}
+
+/** The revision that the caller means; undefined: any. @throws ERR_BAD_INPUT */
+export function readIfMatch(header: string | undefined): number | undefined {
+  if (header === undefined || header === '*') return undefined;
+  const digits = /^(?:"(\d{1,15})"|(\d{1,15}))$/.exec(header);
+  if (digits !== null) return Number(digits[1] ?? digits[2]);
+  throw badMember(
+    'If-Match',
+    `it is ${JSON.stringify(header)}`,
+    'it is the revision_number of the entry that was read',
+  );
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The members of a body that may have these alone. @throws ERR_BAD_INPUT */
+export function onlyMembers(body: unknown, names: readonly string[]): Record<string, unknown> {
+  const rule = `the body is an object with ${names.join(' and ')}, and nothing else`;
+  if (!isObject(body)) throw badMember('', 'it is not an object', rule);
+  const problems = Object.keys(body)
+    .filter((name) => !names.includes(name))
+    .map((name): Problem => ({ path: `/${name}`, problem: 'there is no such field', rule }));
+  if (problems.length > 0) throw SidekeyError.badInput(problems);
+  return body;
+}
+
+/** @throws ERR_BAD_INPUT */
+export function readSource(source: unknown): string {
+  const rule = `a source is 1 to 64 of the characters A-Z a-z 0-9 . _ -, and not ${RESERVED_SOURCES.join(' or ')}`;
+  if (typeof source === 'string' && /^[A-Za-z0-9._-]{1,64}$/.test(source) && !RESERVED_SOURCES.includes(source)) {
+    return source;
+  }
+  throw badMember('/source', source === undefined ? 'it is missing' : `it is ${JSON.stringify(source)}`, rule);
+}
+
+/** An error about one fault. */
+export function badMember(path: string, problem: string, rule: string): SidekeyError {
+  return SidekeyError.badInput([{ path, problem, rule }]);
+}

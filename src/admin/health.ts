@@ -1,0 +1,23 @@
+/** Whether the process lives, and whether it serves. */
+
+import type { FastifyInstance } from 'fastify';
+import { SidekeyError } from '../base/errors.ts';
+import { HEALTH, READINESS } from './schema.ts';
+
+/** What the server says of itself; `reason` tells what is missing until it is ready. */
+export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
+
+/** Paths that need no token. */
+export const OPEN_PATHS: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
+
+export function addHealthRoutes(app: FastifyInstance, ready: () => Readiness): void {
+  app.get('/healthz', { schema: { summary: 'The process lives', response: { 200: HEALTH } } }, () => ({
+    status: 'ok',
+  }));
+
+  app.get('/readyz', { schema: { summary: 'Every listener accepts', response: { 200: READINESS } } }, () => {
+    const readiness = ready();
+    if (!readiness.ready) throw new SidekeyError('ERR_NOT_READY', readiness.reason);
+    return { status: 'ready' };
+  });
+}

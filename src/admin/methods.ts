@@ -1,0 +1,14 @@
+/** Which methods a path has, for the Allow header of 405. */
+
+import type { RouteOptions } from 'fastify';
+
+/** The methods of the routes that this path is for, sorted; none when there is no such path. */
+export function methodsOf(path: string, routes: readonly RouteOptions[]): string[] {
+  const fitting = routes.filter((route) => fits(route.url.split('/'), path.split('/')));
+  return [...new Set(fitting.flatMap((route) => route.method))].sort();
+}
+
+function fits(pattern: readonly string[], segments: readonly string[]): boolean {
+  if (pattern.length !== segments.length) return false;
+  return pattern.every((part, at) => part === segments[at] || (part.startsWith(':') && segments[at] !== ''));
+}

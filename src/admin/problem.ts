@@ -1,0 +1,66 @@
+/**
+ * Errors as the admin API tells them: problem documents with a stable code.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9457
+ */
+
+import type { ServerResponse } from 'node:http';
+import type { FastifyError, FastifyReply } from 'fastify';
+import { ERRORS, type ErrorCode, SidekeyError } from '../base/errors.ts';
+
+export const PROBLEM_TYPE = 'application/problem+json';
+
+/** In bytes. */
+export const BODY_LIMIT = 1024 * 1024;
+
+/** Fastify's own errors that have a code of ours, and what there is to say; the rest of 4xx is bad input. */
+const OF_FASTIFY: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['ERR_MEDIA_TYPE', 'send JSON, with the header "Content-Type: application/json"'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['ERR_TOO_LARGE', `a body has at most ${BODY_LIMIT} bytes; send less at a time`],
+  FST_ERR_MAX_PARAM_LENGTH: ['ERR_NOT_FOUND', 'nothing has a name that long'],
+};
+
+/** Makes one of ours of whatever a handler or Fastify threw. What is not meant for a caller stays in `cause`. */
+export function toSidekeyError(thrown: unknown): SidekeyError {
+  if (thrown instanceof SidekeyError) return thrown;
+  const { code, statusCode, message } = thrown as Partial<FastifyError>;
+  if (code?.startsWith('FST_') && statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    const [ours, detail] = OF_FASTIFY[code] ?? ['ERR_BAD_INPUT', String(message)];
+    return new SidekeyError(ours, detail, { cause: thrown });
+  }
+  return SidekeyError.from(thrown);
+}
+
+/** The problem document's members; `errors` only where there are some. */
+function problemDocument(error: SidekeyError): Record<string, unknown> {
+  const { status, title } = ERRORS[error.code];
+  return {
+    type: `urn:sidekey:error:${error.code}`,
+    title,
+    status,
+    detail: error.message,
+    code: error.code,
+    ...(error.problems.length > 0 ? { errors: error.problems } : {}),
+    ...error.extra,
+  };
+}
+
+/** Answers with the error's problem document. */
+export function sendProblem(reply: Pick<FastifyReply, 'code' | 'headers' | 'send'>, error: SidekeyError): FastifyReply {
+  return reply
+    .code(ERRORS[error.code].status)
+    .headers(headers(error))
+    .send(JSON.stringify(problemDocument(error)));
+}
+
+/** The same before the application has the request. */
+export function endWithProblem(response: ServerResponse, error: SidekeyError): void {
+  response.writeHead(ERRORS[error.code].status, headers(error)).end(JSON.stringify(problemDocument(error)));
+}
+
+function headers(error: SidekeyError): Record<string, string> {
+  return {
+    'content-type': PROBLEM_TYPE,
+    ...(error.code === 'ERR_UNAUTHORIZED' ? { 'www-authenticate': 'Bearer realm="sidekey"' } : {}),
+  };
+}

@@ -1,0 +1,174 @@
+/** `sidekey entry …`: the registration entries. */
+
+import type { Command } from 'commander';
+import type { EntryJson } from '../admin/client.ts';
+import { addEntryFlags, type EntryFlags, flagsToJson } from './entry-flags.ts';
+import { UsageError } from './errors.ts';
+import { type OutputFormat, printFields, printJson, printTable } from './output.ts';
+import { addClientOptions, type ClientOptions, openClient } from './target.ts';
+
+type Created = EntryJson | { readonly entries: readonly EntryJson[] };
+interface Page {
+  readonly entries: readonly EntryJson[];
+  readonly next_cursor: string;
+}
+
+export function addEntryCommands(program: Command): void {
+  const entry = program.command('entry').description('make, show, change and delete registration entries');
+  addCreate(entry);
+  addList(entry);
+  addClientOptions(entry.command('show <id>').description('show one entry')).action(
+    async (id: string, options: ClientOptions) => {
+      const client = await openClient(options);
+      printEntry(await client.json<EntryJson>('GET', pathOf(id)), options.output);
+    },
+  );
+  addUpdate(entry);
+  addDelete(entry);
+  addClientOptions(entry.command('count').description('count the entries')).action(async (options: ClientOptions) => {
+    const { length } = await allEntries(options, new URLSearchParams());
+    if (options.output === 'json') printJson({ count: length });
+    else printTable([String(length)], []);
+  });
+}
+
+function addCreate(entry: Command): void {
+  const command = entry
+    .command('create')
+    .description('make an entry from flags, or all entries of a file or none')
+    .option('--entry-id <id>', 'the id to have (default: a random UUID)')
+    .option('--data <file>', '{"entries":[…]} as JSON or YAML, SPIRE\'s file format too; - reads stdin');
+  addClientOptions(addEntryFlags(command)).action(
+    async ({ data, entryId, ...options }: EntryFlags & ClientOptions & { data?: string; entryId?: string }) => {
+      const flags = { ...(entryId === undefined ? {} : { id: entryId }), ...flagsToJson(options) };
+      if (data !== undefined && Object.keys(flags).length > 0) {
+        throw new UsageError('--data goes without flags that describe an entry');
+      }
+      if (data === undefined && !('spiffe_id' in flags && 'selectors' in flags)) {
+        throw new UsageError('give --spiffe-id and --selector, or --data');
+      }
+      const body = data === undefined ? flags : await (await import('./entries-file.ts')).readEntriesFile(data);
+      const client = await openClient(options);
+      const created = await client.json<Created>('POST', '/v1/entries', { body });
+      if ('entries' in created) printEntries(created.entries, options.output);
+      else printEntry(created, options.output);
+    },
+  );
+}
+
+function addList(entry: Command): void {
+  const command = entry
+    .command('list')
+    .description('list entries, oldest first')
+    .option('--spiffe-id <id>', 'those with this SPIFFE ID')
+    .option(
+      '--selector <type:value>',
+      'those with this selector; give it again for more',
+      (value, before: string[] = []) => [...before, value],
+    )
+    .option('--hint <text>', 'those with this hint');
+  addClientOptions(command).action(
+    async (options: ClientOptions & { spiffeId?: string; selector?: readonly string[]; hint?: string }) => {
+      const query = new URLSearchParams();
+      if (options.spiffeId !== undefined) query.set('spiffe_id', options.spiffeId);
+      for (const selector of options.selector ?? []) query.append('selector', selector);
+      if (options.hint !== undefined) query.set('hint', options.hint);
+      printEntries(await allEntries(options, query), options.output);
+    },
+  );
+}
+
+function addUpdate(entry: Command): void {
+  const command = addEntryFlags(entry.command('update <id>').description('change what is given, leave the rest'))
+    .option('--no-dns', 'take all DNS names away')
+    .option('--no-federates-with', 'take all foreign trust domains away')
+    .option('--if-match <revision>', 'only if the entry is still at this revision');
+  addClientOptions(command).action(async (id: string, options: EntryFlags & ClientOptions & { ifMatch?: string }) => {
+    const body = flagsToJson(options);
+    if (Object.keys(body).length === 0) throw new UsageError('give at least one flag to change');
+    const client = await openClient(options);
+    const headers = ifMatch(options.ifMatch);
+    printEntry(await client.json<EntryJson>('PATCH', pathOf(id), { body, headers }), options.output);
+  });
+}
+
+function addDelete(entry: Command): void {
+  const command = entry
+    .command('delete <id>')
+    .description('delete an entry: nothing is issued or renewed for it any more')
+    .option('--if-match <revision>', 'only if the entry is still at this revision');
+  addClientOptions(command).action(async (id: string, options: ClientOptions & { ifMatch?: string }) => {
+    const client = await openClient(options);
+    await client.text('DELETE', pathOf(id), { headers: ifMatch(options.ifMatch) });
+    if (options.output === 'json') printJson({ deleted: id });
+    else printTable([`deleted ${id}`], []);
+  });
+}
+
+async function allEntries(options: ClientOptions, query: URLSearchParams): Promise<EntryJson[]> {
+  const client = await openClient(options);
+  const entries: EntryJson[] = [];
+  query.set('limit', '1000');
+  for (;;) {
+    const page = await client.json<Page>('GET', `/v1/entries?${query}`);
+    entries.push(...page.entries);
+    if (page.next_cursor === '') return entries;
+    query.set('cursor', page.next_cursor);
+  }
+}
+
+function pathOf(id: string): string {
+  return `/v1/entries/${encodeURIComponent(id)}`;
+}
+
+function ifMatch(revision: string | undefined): Record<string, string> {
+  return revision === undefined ? {} : { 'if-match': revision };
+}
+
+function printEntries(entries: readonly EntryJson[], format: OutputFormat): void {
+  if (format === 'json') {
+    printJson({ entries });
+    return;
+  }
+  const rows = entries.map((entry) => [
+    entry.id,
+    entry.spiffe_id,
+    selectorsOf(entry).join(' '),
+    entry.hint,
+    entry.expires_at ?? 'never',
+    String(entry.revision_number),
+    entry.source,
+  ]);
+  printTable(['ID', 'SPIFFE ID', 'SELECTORS', 'HINT', 'EXPIRES', 'REVISION', 'SOURCE'], rows);
+}
+
+function printEntry(entry: EntryJson, format: OutputFormat): void {
+  if (format === 'json') {
+    printJson(entry);
+    return;
+  }
+  printFields([
+    ['id', entry.id],
+    ['spiffe_id', entry.spiffe_id],
+    ['selectors', selectorsOf(entry)],
+    ['parent_id', entry.parent_id],
+    ['x509_svid_ttl', ttl(entry.x509_svid_ttl)],
+    ['jwt_svid_ttl', ttl(entry.jwt_svid_ttl)],
+    ['dns_names', entry.dns_names],
+    ['federates_with', entry.federates_with],
+    ['hint', entry.hint],
+    ['expires_at', entry.expires_at ?? 'never'],
+    ['created_at', entry.created_at],
+    ['updated_at', entry.updated_at],
+    ['revision_number', String(entry.revision_number)],
+    ['source', entry.source],
+  ]);
+}
+
+function selectorsOf(entry: EntryJson): string[] {
+  return entry.selectors.map(({ type, value }) => `${type}:${value}`);
+}
+
+function ttl(seconds: number): string {
+  return seconds === 0 ? 'default' : `${seconds} s`;
+}

@@ -1,0 +1,62 @@
+/** `sidekey fetch`: what this very process is given over the pipe. */
+
+import type { Command } from 'commander';
+import { defaultSocket } from '../config/defaults.ts';
+import { UsageError } from './errors.ts';
+import { addOutputOption, type OutputFormat, printFields, printJson, printTable } from './output.ts';
+
+interface FetchOptions {
+  readonly spiffeId?: string;
+  readonly write?: string;
+  readonly socket?: string;
+  readonly output: OutputFormat;
+}
+
+export function addFetchCommand(program: Command): void {
+  const command = program
+    .command('fetch')
+    .description("fetch this process's own identity over the pipe; the key is written, never printed")
+    .option('--spiffe-id <id>', 'one identity (default: all that it may have; with --write the one named default)')
+    .option('--write <dir>', 'write svid.pem, key.pem and bundle.pem there')
+    .option('--socket <path>', "the server's pipe (default: the server's default, or SIDEKEY_SOCKET)");
+  addOutputOption(command).action(fetchIdentity);
+}
+
+async function fetchIdentity({ spiffeId, write, socket, output }: FetchOptions): Promise<void> {
+  const place =
+    socket ?? (process.env.SIDEKEY_SOCKET || defaultSocket('agent.sock', { env: process.env, uid: process.getuid!() }));
+  if (place === undefined) throw new UsageError('give --socket: there is no XDG_RUNTIME_DIR to look in');
+  const { connectPipe } = await import('./sds-client.ts');
+  const { bundleOf, identityOf, leafOf, writeIdentity } = await import('./identity.ts');
+  const client = connectPipe(place);
+  try {
+    const names = spiffeId !== undefined ? [spiffeId] : write !== undefined ? ['default'] : [];
+    const identities = (await client.fetch(names)).flatMap((secret) => identityOf(secret) ?? []);
+    const first = identities[0];
+    if (first === undefined) throw new Error(`${place}: the server gave no identity`);
+    if (write !== undefined) {
+      const bundle = (await client.fetch(['ROOTCA'])).flatMap((secret) => bundleOf(secret) ?? [])[0];
+      if (bundle === undefined) throw new Error(`${place}: the server gave no bundle`);
+      await writeIdentity(write, first, bundle);
+    }
+    const rows = identities.map((identity) => {
+      const leaf = leafOf(identity.certificateChain);
+      return {
+        spiffe_id: identity.spiffeId,
+        serial: leaf.serialNumber.toLowerCase(),
+        not_before: leaf.validFromDate.toISOString(),
+        not_after: leaf.validToDate.toISOString(),
+        certificate_chain: identity.certificateChain,
+      };
+    });
+    if (output === 'json') printJson({ identities: rows, ...(write === undefined ? {} : { written: write }) });
+    else {
+      const cells = rows.map((row) => [row.spiffe_id, row.serial, row.not_before, row.not_after]);
+      printTable(['SPIFFE ID', 'SERIAL', 'NOT BEFORE', 'NOT AFTER'], cells);
+      if (write !== undefined)
+        printFields([['written', ['svid.pem', 'key.pem', 'bundle.pem'].map((f) => `${write}/${f}`)]]);
+    }
+  } finally {
+    client.close();
+  }
+}

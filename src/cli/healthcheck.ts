@@ -1,0 +1,16 @@
+/** `sidekey healthcheck`: exit status 0 when the server is ready, 1 when it is not. */
+
+import type { Command } from 'commander';
+import { printFields, printJson } from './output.ts';
+import { addClientOptions, type ClientOptions, openClient } from './target.ts';
+
+export function addHealthcheckCommand(program: Command): void {
+  addClientOptions(
+    program.command('healthcheck').description('ask whether the server is ready; exit status 1 when it is not'),
+  ).action(async (options: ClientOptions) => {
+    const client = await openClient(options);
+    const { status } = await client.json<{ status: string }>('GET', '/readyz');
+    if (options.output === 'json') printJson({ status });
+    else printFields([['status', status]]);
+  });
+}

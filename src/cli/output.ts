@@ -1,0 +1,47 @@
+/** What commands print: tables for people, JSON for scripts. */
+
+import { type Command, Option } from 'commander';
+
+export type OutputFormat = 'table' | 'json';
+
+export function addOutputOption(command: Command): Command {
+  return command.addOption(
+    new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'),
+  );
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
+}
+
+/** Prints rows under a header, each column as wide as its widest cell. */
+export function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
+  const lines = [header, ...rows].map((row) => row.map(printable));
+  const widths = header.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
+  for (const line of lines) {
+    process.stdout.write(
+      `${line
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join('  ')
+        .trimEnd()}\n`,
+    );
+  }
+}
+
+/** Prints `name: value` lines, one for each value of a list. */
+export function printFields(fields: readonly (readonly [name: string, value: string | readonly string[]])[]): void {
+  const width = Math.max(...fields.map(([name]) => name.length));
+  for (const [name, value] of fields) {
+    for (const line of [value].flat()) process.stdout.write(`${name.padEnd(width)}  ${printable(line)}\n`);
+  }
+}
+
+/** A value may hold anything; a terminal's control sequences and line breaks stay out of what is printed. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, escaped);
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}

@@ -1,0 +1,54 @@
+/** Asks the pipe as an Envoy would: FetchSecrets, one request and one answer. */
+
+import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
+import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
+import { DiscoveryRequest, DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
+
+const FETCH_SECRETS = '/envoy.service.secret.v3.SecretDiscoveryService/FetchSecrets';
+const TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
+/** Attestation may have a large binary to hash. */
+const TIMEOUT_MS = 10_000;
+
+export interface SdsClient {
+  /** The secrets that this process may have of those named; of all without a name. @throws Error with the server's reason */
+  fetch(names: readonly string[]): Promise<Secret[]>;
+  close(): void;
+}
+
+export function connectPipe(socketPath: string): SdsClient {
+  const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), {
+    'grpc.default_authority': 'localhost',
+    // The answer to a caller without names has every identity that it may have.
+    'grpc.max_receive_message_length': -1,
+  });
+  return {
+    fetch: (names) =>
+      new Promise((resolve, reject) => {
+        const request = DiscoveryRequest.create({
+          typeUrl: TYPE_URL,
+          resourceNames: [...names],
+          // Plain PEM bundles: files have no use for Envoy's SPIFFE validator.
+          node: { id: 'sidekey-fetch', metadata: { disable_spiffe_cert_validation: true } },
+        });
+        client.makeUnaryRequest(
+          FETCH_SECRETS,
+          (message: DiscoveryRequest) => Buffer.from(DiscoveryRequest.encode(message).finish()),
+          (bytes) => DiscoveryResponse.decode(bytes),
+          request,
+          { deadline: Date.now() + TIMEOUT_MS },
+          (error, response) => {
+            if (error !== null) reject(explain(error, socketPath));
+            else resolve(response!.resources.map(({ value }) => Secret.decode(value)));
+          },
+        );
+      }),
+    close: () => client.close(),
+  };
+}
+
+function explain(error: ServiceError, socketPath: string): Error {
+  if (error.code === status.DEADLINE_EXCEEDED) {
+    return new Error(`${socketPath}: no answer within ${TIMEOUT_MS / 1000} s`, { cause: error });
+  }
+  return new Error(`${socketPath}: ${error.details}`, { cause: error });
+}

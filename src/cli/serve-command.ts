@@ -1,0 +1,28 @@
+/** `sidekey serve`: its flags, all of them from the table of settings. */
+
+import { type Command, Option } from 'commander';
+import type { Flags } from '../config/given.ts';
+import { flagOf, SETTING_KEYS, SETTINGS, type Setting, variableOf } from '../config/settings.ts';
+
+export function addServeCommand(program: Command): void {
+  const serve = program
+    .command('serve')
+    .description('run the server')
+    .addHelpText('after', '\nA flag beats its environment variable, and that the file of --config.');
+  for (const key of SETTING_KEYS) {
+    const { about, kind, fallback }: Setting<unknown> = SETTINGS[key];
+    const flag = kind.takes === 'none' ? flagOf(key) : `${flagOf(key)} <${kind.placeholder}>`;
+    const words = kind.takes === 'none' || fallback === undefined ? '' : `default: ${fallback.words}, `;
+    const option = new Option(flag, `${about} (${words}env: ${variableOf(key)})`);
+    // Taken as text: the configuration checks flags, variables and file by one rule.
+    serve.addOption(kind.takes === 'many' ? option.argParser(collect) : option);
+  }
+  serve.action(async (flags: Flags) => {
+    const { serve: run } = await import('./serve.ts');
+    await run(flags);
+  });
+}
+
+function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
+}

@@ -1,0 +1,102 @@
+/** The admin API on real sockets, over a registry on a real database. */
+
+import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { type Admin, type AdminOptions, createAdmin } from '../../src/admin/admin.ts';
+import { listenOnTcp } from '../../src/admin/tcp.ts';
+import { peerCredentials } from '../../src/attest/socket-peer.ts';
+import { listenOnSocket } from '../../src/base/socket-file.ts';
+import type { Registry } from '../../src/registry/types.ts';
+import { open, SILENT, TRUST_DOMAIN } from '../registry/support.ts';
+import type { TestClock } from '../support/clock.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+export const TOKEN = 'a-token-that-only-the-test-knows';
+
+export interface Running {
+  readonly admin: Admin;
+  readonly registry: Registry;
+  readonly clock: TestClock;
+  readonly socketPath: string;
+  readonly tcp: AddressInfo;
+}
+
+/** A root's certificate is no matter here: any bytes stand for the bundle's PEM. */
+export const PEM = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+
+export async function startAdmin(t: TestContext, options: Partial<AdminOptions> = {}): Promise<Running> {
+  const { registry, clock } = await open(t);
+  const bundle = { trustDomain: TRUST_DOMAIN, authorities: [], pem: Buffer.from(PEM), sequenceNumber: 7 };
+  const admin = await createAdmin({
+    registry,
+    ca: { bundle: () => bundle },
+    entryRules: {
+      trustDomain: TRUST_DOMAIN,
+      allowWeakSelectors: false,
+      attestors: new Set(['unix']),
+      warn: () => {},
+    },
+    ready: () => ({ ready: true }),
+    log: SILENT,
+    clock,
+    version: '1.2.3',
+    peerUid: (socket) => peerCredentials(socket).uid,
+    token: TOKEN,
+    hosts: ['sidekey.example'],
+    ...options,
+  });
+  t.after(() => admin.close());
+  const socketPath = path.join(tempDir(t), 'admin.sock');
+  await listenOnSocket(admin.unix, { path: socketPath, mode: 0o600 });
+  const tcp = await listenOnTcp(admin.tcp, { host: '127.0.0.1', port: 0, insecure: false });
+  return { admin, registry, clock, socketPath, tcp };
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers freely
+  readonly body: any;
+}
+
+export interface Call {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON. */
+  readonly json?: unknown;
+  /** Sent as it is. */
+  readonly raw?: string | Buffer;
+}
+
+/** Where a call goes: the socket's path, or a port on loopback. */
+export function call(where: string | number, method: string, url: string, options: Call = {}): Promise<Answer> {
+  const payload = options.json === undefined ? options.raw : JSON.stringify(options.json);
+  const headers = { ...(options.json === undefined ? {} : { 'content-type': 'application/json' }), ...options.headers };
+  const place = typeof where === 'string' ? { socketPath: where } : { host: '127.0.0.1', port: where };
+  return new Promise((resolve, reject) => {
+    const outgoing = httpRequest({ ...place, method, path: url, headers, agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString();
+        const isJson = (response.headers['content-type'] ?? '').includes('json') && text !== '';
+        resolve({
+          status: response.statusCode!,
+          headers: response.headers,
+          text,
+          body: isJson ? JSON.parse(text) : undefined,
+        });
+      });
+    });
+    outgoing.on('error', reject);
+    outgoing.end(payload);
+  });
+}
+
+/** An entry as a caller writes it. */
+export function entry(name: string, more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { spiffe_id: `spiffe://ilinux.io/${name}`, selectors: [{ type: 'unix', value: 'uid:1000' }], ...more };
+}
