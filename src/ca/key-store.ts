@@ -41,10 +41,14 @@ export class KeyStore {
     this.#trustDomain = trustDomain;
   }
 
-  /** Makes the directory (0700) if it isn't there; that nobody else may read it is the data directory's own check. */
+  /** Makes the directory (0700) if it isn't there; that nobody else may read it is the data directory's own check. @throws ERR_CA */
   static async open(dir: string, trustDomain: TrustDomain): Promise<KeyStore> {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
-    for (const name of await readdir(dir)) if (HALF_WRITTEN.test(name)) await rm(path.join(dir, name));
+    try {
+      await mkdir(dir, { recursive: true, mode: 0o700 });
+      for (const name of await readdir(dir)) if (HALF_WRITTEN.test(name)) await rm(path.join(dir, name));
+    } catch (error) {
+      throw SidekeyError.from(error, 'ERR_CA', `${dir} cannot hold the authorities: ${(error as Error).message}`);
+    }
     return new KeyStore(dir, trustDomain);
   }
 

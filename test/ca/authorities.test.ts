@@ -1,0 +1,308 @@
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import fc from 'fast-check';
+import { longestKeptSvidTtl } from '../../src/ca/index.ts';
+import type { AuthorityInfo, CertificateAuthority, TrustBundle, X509Svid } from '../../src/ca/types.ts';
+import { DAY, HOUR, openTestAuthority, request, SECOND, type TestAuthority, YEAR } from './support.ts';
+
+/** Of an intermediate. */
+const LIFE = DAY;
+
+const intermediates = (ca: CertificateAuthority): AuthorityInfo[] =>
+  ca.authorities().filter((authority) => authority.role === 'intermediate');
+const roots = (ca: CertificateAuthority): AuthorityInfo[] =>
+  ca.authorities().filter((authority) => authority.role === 'root');
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await setImmediate();
+}
+
+/** A file in the directory's place: nothing can be written there, not by root either. */
+function blockWrites(dir: string): { restore(): void } {
+  renameSync(dir, `${dir}.away`);
+  writeFileSync(dir, '');
+  return {
+    restore() {
+      rmSync(dir);
+      renameSync(`${dir}.away`, dir);
+    },
+  };
+}
+
+/** What was told, in order. */
+function listen(ca: CertificateAuthority): string[] {
+  const told: string[] = [];
+  ca.onBundleChange((bundle) => told.push(`bundle ${bundle.sequenceNumber}`));
+  ca.onReplaced(() => told.push('replaced'));
+  return told;
+}
+
+/** A proxy's look at an SVID: is there a path to a root of the bundle, and is all of it valid now? */
+function assertTrusted(svid: X509Svid, bundle: TrustBundle, now: number): void {
+  const blocks = svid.certificateChain.toString().match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g)!;
+  const [leaf, intermediate] = blocks.map((block) => new X509Certificate(block));
+  const issuers = bundle.authorities.map((der) => new X509Certificate(der));
+  const root = issuers.find((issuer) => intermediate!.checkIssued(issuer) && intermediate!.verify(issuer.publicKey));
+  assert.ok(root !== undefined, 'no root of the bundle signed the intermediate');
+  assert.ok(leaf!.checkIssued(intermediate!) && leaf!.verify(intermediate!.publicKey));
+  for (const certificate of [leaf!, intermediate!, root]) {
+    assert.ok(certificate.validFromDate.getTime() <= now, 'not valid yet');
+    assert.ok(now < certificate.validToDate.getTime(), 'not valid any more');
+  }
+  assert.ok(leaf!.validToDate <= intermediate!.validToDate && intermediate!.validToDate <= root.validToDate);
+}
+
+async function assertIssues({ clock }: TestAuthority, ca: CertificateAuthority): Promise<X509Svid> {
+  const svid = await ca.issue(request());
+  assertTrusted(svid, ca.bundle(), clock.now());
+  return svid;
+}
+
+test('at first there are one root, one intermediate and a bundle with the number 1', async (t) => {
+  const { ca } = await openTestAuthority(t);
+  assert.deepEqual(
+    ca.authorities().map((authority) => authority.role),
+    ['root', 'intermediate'],
+  );
+  assert.equal(ca.bundle().sequenceNumber, 1);
+  assert.equal(ca.bundle().authorities.length, 1);
+});
+
+test('at half its life the intermediate is made anew, and the bundle does not change', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { ca, clock, dir } = authority;
+  const told = listen(ca);
+  const [first] = intermediates(ca);
+  const before = await ca.issue(request());
+  assert.equal(before.authorityId, first!.id);
+  clock.advance(LIFE / 2 - 1);
+  assert.equal((await ca.issue(request())).authorityId, first!.id);
+  clock.advance(1);
+  await until(() => intermediates(ca).length === 2);
+  const after = await assertIssues(authority, ca);
+  assert.notEqual(after.authorityId, first!.id);
+  assert.deepEqual(told, []);
+  // What the former one signed is good until it ends, and then its file goes.
+  clock.advance(LIFE / 2);
+  await until(() => !intermediates(ca).some((i) => i.id === first!.id));
+  await until(() => !readdirSync(dir).includes(`intermediate-${first!.id}.pem`));
+  assert.equal(readdirSync(dir).filter((name) => name.startsWith('intermediate')).length, 2);
+});
+
+test('the longest SVID that is always kept is half the life of an intermediate', async (t) => {
+  const caTtl = 6 * 3600;
+  const authority = await openTestAuthority(t, { caTtl });
+  const ttl = longestKeptSvidTtl(caTtl);
+  assert.equal(ttl, 3 * 3600);
+  for (let step = 0; step < 40; step += 1) {
+    const svid = await authority.ca.issue(request({ ttl }));
+    assert.equal(svid.notAfter, Math.floor((authority.clock.now() + ttl * SECOND) / SECOND) * SECOND);
+    authority.clock.set(authority.clock.now() + 17 * 60 * SECOND + 1);
+  }
+  assert.deepEqual(
+    authority.lines().filter((line) => line.level === 'warn'),
+    [],
+  );
+});
+
+test('a restart keeps the intermediate while more than half of its life is left, then makes a new one', async (t) => {
+  const authority = await openTestAuthority(t);
+  const [first] = intermediates(authority.ca);
+  authority.clock.set(authority.clock.now() + LIFE / 2 - 1);
+  const again = await authority.restart();
+  assert.equal((await assertIssues(authority, again)).authorityId, first!.id);
+  authority.clock.set(authority.clock.now() + 1);
+  const later = await authority.restart();
+  assert.notEqual((await assertIssues(authority, later)).authorityId, first!.id);
+  assert.deepEqual(later.bundle(), again.bundle());
+});
+
+test('a CA TTL made shorter or longer counts from the next start', async (t) => {
+  const authority = await openTestAuthority(t);
+  const shorter = await authority.restart({ caTtl: HOUR / SECOND });
+  const svid = await shorter.issue(request({ ttl: 2 * 3600 }));
+  assert.equal(svid.notAfter, authority.clock.now() + HOUR);
+  const longer = await authority.restart({ caTtl: (7 * DAY) / SECOND });
+  const long = await longer.issue(request({ ttl: (3 * DAY) / SECOND }));
+  assert.equal(long.notAfter, authority.clock.now() + 3 * DAY);
+});
+
+test('an intermediate that ended while nobody looked is replaced before the next signature', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { ca, clock } = authority;
+  const told = listen(ca);
+  clock.set(clock.now() + 3 * LIFE); // a suspend: no deadline was called
+  await assertIssues(authority, ca);
+  assert.equal(intermediates(ca).length, 1);
+  assert.deepEqual(told, []);
+});
+
+test('a year ahead, SVIDs are issued under the same root', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { ca, clock } = authority;
+  const bundle = ca.bundle();
+  clock.advance(YEAR);
+  await assertIssues(authority, ca);
+  assert.equal(ca.bundle(), bundle);
+});
+
+test('a root that ended is replaced at once: a louder line, a new bundle, and everybody is told', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { ca, clock } = authority;
+  const told = listen(ca);
+  const [first] = roots(ca);
+  await ca.issue(request());
+  clock.set(first!.notAfter);
+  clock.advance(0);
+  await until(() => told.includes('replaced'));
+  assert.deepEqual(told, ['bundle 2', 'replaced']);
+  assert.equal(ca.bundle().authorities.length, 1);
+  assert.notEqual(roots(ca)[0]!.id, first!.id);
+  await assertIssues(authority, ca);
+  assert.ok(authority.lines().some((line) => line.level === 'error' && line.msg.startsWith('no root is valid')));
+  assert.equal((await authority.restart()).bundle().sequenceNumber, 2);
+});
+
+test('a root that ended while the server was down is replaced at start', async (t) => {
+  const authority = await openTestAuthority(t);
+  authority.clock.set(authority.clock.now() + 11 * YEAR);
+  const again = await authority.restart();
+  assert.equal(again.bundle().sequenceNumber, 2);
+  assert.equal(again.bundle().authorities.length, 1);
+  await assertIssues(authority, again);
+});
+
+test('when a clock that jumped ahead comes back, the first root signs again and both are trusted', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { ca, clock } = authority;
+  const start = clock.now();
+  const [first] = roots(ca);
+  clock.set(start + 11 * YEAR);
+  await assertIssues(authority, ca);
+  clock.set(start + HOUR);
+  const svid = await assertIssues(authority, ca);
+  assert.equal(ca.bundle().authorities.length, 2);
+  assert.equal(ca.bundle().sequenceNumber, 3);
+  const signer = ca.authorities().find((a) => a.id === svid.authorityId)!;
+  const pem = new X509Certificate(svid.certificateChain.toString().split(/(?<=END CERTIFICATE-----\n)/)[1]!);
+  assert.equal(pem.issuer.replaceAll('\n', ','), first!.subject);
+  assert.ok(signer.notBefore <= clock.now());
+});
+
+test('hours back, SVIDs come from a new intermediate under the same root, and the earlier ones are replaced', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { ca, clock } = authority;
+  await ca.issue(request());
+  const told = listen(ca);
+  clock.set(clock.now() - 14 * HOUR);
+  await assertIssues(authority, ca);
+  assert.deepEqual(told, ['replaced']);
+  await assertIssues(authority, ca);
+  assert.deepEqual(told, ['replaced']);
+});
+
+test('a clock set back after SVIDs were issued has them replaced, also under the same intermediate', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { ca, clock } = authority;
+  clock.advance(5 * HOUR);
+  await ca.issue(request());
+  const told = listen(ca);
+  clock.set(clock.now() - 29 * SECOND);
+  await assertIssues(authority, ca);
+  assert.deepEqual(told, []);
+  clock.set(clock.now() - HOUR);
+  await assertIssues(authority, ca);
+  assert.deepEqual(told, ['replaced']);
+  assert.equal(intermediates(ca).length, 1);
+});
+
+test('before the root was made there is another root, and the first one stays trusted', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { ca, clock } = authority;
+  clock.set(clock.now() - YEAR);
+  await assertIssues(authority, ca);
+  assert.equal(ca.bundle().authorities.length, 2);
+  assert.equal((await authority.restart()).bundle().sequenceNumber, 2);
+});
+
+test('near its root’s end the intermediate is kept until then, not made anew again and again', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { ca, clock } = authority;
+  clock.set(roots(ca)[0]!.notAfter - HOUR);
+  const first = await assertIssues(authority, ca);
+  clock.advance(HOUR / 2);
+  const later = await assertIssues(authority, ca);
+  assert.equal(later.authorityId, first.authorityId);
+  assert.ok(later.notAfter <= roots(ca)[0]!.notAfter);
+  clock.advance(HOUR / 2);
+  await assertIssues(authority, ca);
+  assert.equal(ca.bundle().sequenceNumber, 2);
+});
+
+test('wherever the clock goes, an SVID is valid now, within its issuers’ dates, and trusted by the bundle', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { ca, clock } = authority;
+  const start = clock.now();
+  const instant = fc.oneof(
+    fc.integer({ min: -12 * YEAR, max: 30 * YEAR }),
+    fc.integer({ min: -3 * DAY, max: 3 * DAY }),
+  );
+  let sequenceNumber = 0;
+  await fc.assert(
+    fc.asyncProperty(instant, async (offset) => {
+      clock.set(start + offset);
+      await assertIssues(authority, ca);
+      assert.ok(ca.bundle().sequenceNumber >= sequenceNumber);
+      sequenceNumber = ca.bundle().sequenceNumber;
+    }),
+    { numRuns: 60, endOnFailure: true },
+  );
+});
+
+test('while nothing can be stored the former intermediate signs until its end; then nothing is issued until it can', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { ca, clock, dir } = authority;
+  const moved = blockWrites(dir);
+  const [first] = intermediates(ca);
+  clock.advance(LIFE / 2);
+  await until(() => authority.lines().some((line) => line.level === 'error'));
+  assert.equal((await assertIssues(authority, ca)).authorityId, first!.id);
+  clock.advance(LIFE / 2);
+  await assert.rejects(ca.issue(request()), { code: 'ERR_CA' });
+  moved.restore();
+  assert.notEqual((await assertIssues(authority, ca)).authorityId, first!.id);
+});
+
+test('a failed renewal is tried again half a minute later', async (t) => {
+  const { ca, clock, dir, lines } = await openTestAuthority(t);
+  const moved = blockWrites(dir);
+  clock.advance(LIFE / 2);
+  await until(() => lines().some((line) => line.level === 'error'));
+  moved.restore();
+  clock.advance(30 * SECOND);
+  await until(() => intermediates(ca).length === 2);
+});
+
+test('a bundle number that was not stored before a crash is not given twice', async (t) => {
+  const authority = await openTestAuthority(t);
+  // A root was stored, but the server ended before it told of the bundle: the file still names the first root alone.
+  const other = await openTestAuthority(t);
+  rmSync(path.join(authority.dir, `intermediate-${intermediates(authority.ca)[0]!.id}.pem`));
+  const name = `root-${roots(other.ca)[0]!.id}.pem`;
+  writeFileSync(path.join(authority.dir, name), readFileSync(path.join(other.dir, name)), { mode: 0o600 });
+  const again = await authority.restart();
+  assert.equal(again.bundle().sequenceNumber, 2);
+  assert.equal(again.bundle().authorities.length, 2);
+});
+
+test('a closed authority asks nothing of the clock and signs nothing', async (t) => {
+  const { ca, clock } = await openTestAuthority(t);
+  assert.equal(clock.pending, 1);
+  await ca.close();
+  assert.equal(clock.pending, 0);
+  await assert.rejects(ca.issue(request()), { code: 'ERR_CA' });
+});

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { SidekeyError } from '../../src/base/errors.ts';
+import { parseTrustDomain } from '../../src/spiffe/id.ts';
+import { openTestAuthority, type TestAuthority } from './support.ts';
+
+/** The paths of the one root and the one intermediate. */
+function filesOf(dir: string): { root: string; intermediate: string } {
+  const find = (role: string) => path.join(dir, readdirSync(dir).find((name) => name.startsWith(role))!);
+  return { root: find('root'), intermediate: find('intermediate') };
+}
+
+async function refusal(authority: TestAuthority, changes = {}): Promise<string> {
+  const error = await authority.restart(changes).then(
+    () => assert.fail('it opened'),
+    (e: unknown) => e,
+  );
+  assert.ok(error instanceof SidekeyError, String(error));
+  assert.equal(error.code, 'ERR_CA');
+  return error.message;
+}
+
+async function openTwo(t: TestContext) {
+  const [one, other] = [await openTestAuthority(t), await openTestAuthority(t)];
+  return { one, other, files: filesOf(one.dir), otherFiles: filesOf(other.dir) };
+}
+
+const blocks = (file: string) => readFileSync(file, 'utf8').split(/(?=-----BEGIN)/);
+
+test('the directory is 0700, and each authority is one file of mode 0600 with certificate and key', async (t) => {
+  const { dir } = await openTestAuthority(t);
+  const mode = (file: string) => (statSync(file).mode & 0o777).toString(8);
+  assert.equal(mode(dir), '700');
+  for (const name of readdirSync(dir)) assert.equal(mode(path.join(dir, name)), '600', name);
+  for (const file of Object.values(filesOf(dir))) {
+    assert.deepEqual(
+      blocks(file).map((block) => block.slice(0, block.indexOf('\n'))),
+      ['-----BEGIN CERTIFICATE-----', '-----BEGIN PRIVATE KEY-----'],
+    );
+  }
+});
+
+test('a restart finds the same authorities', async (t) => {
+  const authority = await openTestAuthority(t);
+  const before = authority.ca.authorities();
+  const again = await authority.restart();
+  assert.deepEqual(again.authorities(), before);
+  assert.deepEqual(again.bundle(), authority.ca.bundle());
+});
+
+test('what was half written is swept away', async (t) => {
+  const authority = await openTestAuthority(t);
+  const half = path.join(authority.dir, 'root-00.pem.new');
+  writeFileSync(half, '-----BEGIN CERT');
+  await authority.restart();
+  assert.ok(!readdirSync(authority.dir).includes('root-00.pem.new'));
+});
+
+test('a key that is not its certificate’s stops the start, with the file and what mends it', async (t) => {
+  const { one, files, otherFiles } = await openTwo(t);
+  writeFileSync(files.root, blocks(files.root)[0]! + blocks(otherFiles.root)[1]!);
+  const message = await refusal(one);
+  assert.ok(message.startsWith(`${files.root} holds a key that is not the key of its certificate; restore the file`));
+});
+
+test('an intermediate of another root stops the start; without its file it is made anew', async (t) => {
+  const { one, files, otherFiles } = await openTwo(t);
+  const stray = path.join(one.dir, path.basename(otherFiles.intermediate));
+  rmSync(files.intermediate);
+  writeFileSync(stray, readFileSync(otherFiles.intermediate));
+  const message = await refusal(one);
+  assert.ok(message.startsWith(`${stray} was not signed by a root that is stored here; remove the file`), message);
+  rmSync(stray);
+  const bundle = one.ca.bundle();
+  assert.deepEqual((await one.restart()).bundle(), bundle);
+});
+
+test('authorities of another trust domain stop the start', async (t) => {
+  const authority = await openTestAuthority(t);
+  const message = await refusal(authority, { trustDomain: parseTrustDomain('other.example') });
+  assert.match(message, /an authority of URI:spiffe:\/\/ilinux\.io, not of spiffe:\/\/other\.example; /);
+});
+
+test('files that hold something else stop the start', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { root, intermediate } = filesOf(authority.dir);
+  const whole = readFileSync(root, 'utf8');
+  const leaf = await authority.ca.issue({
+    entryId: 'e',
+    spiffeId: 'spiffe://ilinux.io/a' as never,
+    dnsNames: [],
+    ttl: 0,
+    notAfter: 0,
+  });
+  const cases: [string, RegExp][] = [
+    ['', /does not hold one certificate; /],
+    [whole + whole, /does not hold one certificate; /],
+    [blocks(root)[0]!, /does not hold one private key; /],
+    [whole.replace('MII', 'AAA'), /holds a certificate that cannot be read; /],
+    [whole.replace('KEY-----\nMI', 'KEY-----\nAA'), /holds a private key that cannot be read; /],
+    [blocks(intermediate).join(''), /did not sign itself; /],
+    [
+      leaf.certificateChain.toString().split(/(?<=END CERTIFICATE-----\n)/)[0]! + leaf.privateKey,
+      /holds a certificate that is no authority; /,
+    ],
+  ];
+  for (const [text, expected] of cases) {
+    writeFileSync(root, text);
+    assert.match(await refusal(authority), expected);
+  }
+  writeFileSync(root, whole);
+  renameSync(root, path.join(authority.dir, 'root-00.pem'));
+  assert.match(await refusal(authority), /root-00\.pem holds the authority of root-[0-9a-f]{40}\.pem; /);
+});
+
+test('a message about a file never has its key in it', async (t) => {
+  const { one, files, otherFiles } = await openTwo(t);
+  const key = blocks(otherFiles.root)[1]!;
+  writeFileSync(files.root, blocks(files.root)[0]! + key);
+  const error = await one.restart().catch((e: unknown) => e as Error);
+  assert.ok(error instanceof Error && !`${error.stack}${error.cause}`.includes(key.split('\n')[1]!));
+});
+
+test('a damaged bundle.json stops the start, and says what to do', async (t) => {
+  const authority = await openTestAuthority(t);
+  for (const text of ['', '{}', '{"sequenceNumber":0,"rootIds":[]}', '{"sequenceNumber":1}']) {
+    writeFileSync(path.join(authority.dir, 'bundle.json'), text);
+    assert.match(await refusal(authority), /bundle\.json is damaged; remove it/);
+  }
+});
+
+test('a directory that cannot be made is an error of the authority', async (t) => {
+  const authority = await openTestAuthority(t);
+  const file = path.join(authority.dir, 'bundle.json', 'ca');
+  await assert.rejects(openTestAuthority(t, { dir: file }), { code: 'ERR_CA' });
+});
