@@ -130,6 +130,8 @@ export const NOTHING = Type.Null();
 export const HEALTH = Type.Object({ status: Type.Literal('ok') });
 export const READINESS = Type.Object({ status: Type.Literal('ready') });
 
+export const DOCUMENT = Type.Object({ openapi: Type.String(), paths: Type.Object({}) });
+
 /** @see https://www.rfc-editor.org/rfc/rfc9457 */
 export const PROBLEM = Type.Object({
   type: Type.String(),

@@ -73,7 +73,13 @@ export interface Call {
 /** Where a call goes: the socket's path, or a port on loopback. */
 export function call(where: string | number, method: string, url: string, options: Call = {}): Promise<Answer> {
   const payload = options.json === undefined ? options.raw : JSON.stringify(options.json);
-  const headers = { ...(options.json === undefined ? {} : { 'content-type': 'application/json' }), ...options.headers };
+  const headers: Record<string, string | number> = {
+    ...(options.json === undefined ? {} : { 'content-type': 'application/json' }),
+    ...options.headers,
+  };
+  // Node's client leaves it out where a method has no body as a rule.
+  if (payload !== undefined && !('transfer-encoding' in headers))
+    headers['content-length'] = Buffer.byteLength(payload);
   const place = typeof where === 'string' ? { socketPath: where } : { host: '127.0.0.1', port: where };
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest({ ...place, method, path: url, headers, agent: false }, (response) => {

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { pino } from 'pino';
+import { call, entry, PEM, startAdmin, TOKEN } from './support.ts';
+
+test('the bundle is a JWK set, or PEM for those who ask for it by name', async (t) => {
+  const { socketPath } = await startAdmin(t);
+  const json = await call(socketPath, 'GET', '/v1/bundle');
+  assert.equal(json.status, 200);
+  assert.match(json.headers['content-type']!, /^application\/json/);
+  assert.deepEqual(json.body, { spiffe_sequence: 7, spiffe_refresh_hint: 300, keys: [] });
+  for (const accept of ['application/x-pem-file', 'text/html, Application/X-Pem-File;q=0.9']) {
+    const pem = await call(socketPath, 'GET', '/v1/bundle', { headers: { accept } });
+    assert.match(pem.headers['content-type']!, /^application\/x-pem-file/);
+    assert.equal(pem.text, PEM);
+  }
+  for (const accept of ['*/*', 'application/*', 'application/json']) {
+    const { headers } = await call(socketPath, 'GET', '/v1/bundle', { headers: { accept } });
+    assert.match(headers['content-type']!, /^application\/json/);
+  }
+});
+
+test('health and readiness are told apart', async (t) => {
+  let ready = false;
+  const { socketPath } = await startAdmin(t, { ready: () => (ready ? { ready } : { ready, reason: 'not yet' }) });
+  assert.deepEqual((await call(socketPath, 'GET', '/healthz')).body, { status: 'ok' });
+  assert.equal((await call(socketPath, 'GET', '/readyz')).status, 503);
+  ready = true;
+  const answer = await call(socketPath, 'GET', '/readyz');
+  assert.equal(answer.status, 200);
+  assert.deepEqual(answer.body, { status: 'ready' });
+});
+
+test('the OpenAPI document names every route with its parameters and bodies', async (t) => {
+  const { socketPath } = await startAdmin(t);
+  const { status, body } = await call(socketPath, 'GET', '/openapi.json');
+  assert.equal(status, 200);
+  assert.equal(body.openapi, '3.1.0');
+  assert.equal(body.info.version, '1.2.3');
+  const routes = Object.entries(body.paths).flatMap(([path, methods]) =>
+    Object.keys(methods as object).map((method) => `${method.toUpperCase()} ${path}`),
+  );
+  assert.deepEqual(routes.sort(), [
+    'DELETE /v1/entries/{id}',
+    'GET /healthz',
+    'GET /openapi.json',
+    'GET /readyz',
+    'GET /v1/bundle',
+    'GET /v1/entries',
+    'GET /v1/entries/{id}',
+    'PATCH /v1/entries/{id}',
+    'POST /v1/entries',
+    'PUT /v1/entries',
+  ]);
+  const list = body.paths['/v1/entries'].get;
+  const limit = list.parameters.find(({ name }: { name: string }) => name === 'limit');
+  assert.deepEqual([limit.in, limit.schema.maximum, limit.schema.default], ['query', 1000, 100]);
+  const patch = body.paths['/v1/entries/{id}'].patch;
+  assert.deepEqual(
+    patch.parameters.map(({ name, in: place, required }: Record<string, unknown>) => [name, place, required]),
+    [
+      ['id', 'path', true],
+      ['if-match', 'header', false],
+    ],
+  );
+  assert.equal(patch.requestBody.content['application/json'].schema.additionalProperties, false);
+  for (const methods of Object.values(body.paths) as Record<string, { responses: Record<string, unknown> }>[]) {
+    for (const { responses } of Object.values(methods)) {
+      assert.ok(Object.hasOwn(responses, 'default'));
+      assert.ok(Object.keys(responses).some((status) => /^20[014]$/.test(status)));
+    }
+  }
+  assert.ok(Object.hasOwn(body.paths['/v1/bundle'].get.responses['200'].content, 'application/x-pem-file'));
+});
+
+test('HEAD answers as GET does, without a body', async (t) => {
+  const { socketPath } = await startAdmin(t);
+  const { status, text } = await call(socketPath, 'HEAD', '/v1/entries');
+  assert.equal(status, 200);
+  assert.equal(text, '');
+});
+
+test('who changed what stands in the log, and the token never does', async (t) => {
+  const lines: string[] = [];
+  const log = pino({ level: 'debug' }, { write: (line: string) => lines.push(line) });
+  const { socketPath, tcp } = await startAdmin(t, { log });
+  await call(socketPath, 'POST', '/v1/entries', { json: entry('a') });
+  const headers = { authorization: `Bearer ${TOKEN}`, 'x-other': TOKEN };
+  await call(tcp.port, 'DELETE', '/v1/entries/none', { headers });
+  const told = lines.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'admin request');
+  assert.deepEqual(
+    told.map(({ method, url, status, caller }) => ({ method, url, status, caller })),
+    [
+      { method: 'POST', url: '/v1/entries', status: 201, caller: { via: 'unix', uid: process.getuid!() } },
+      { method: 'DELETE', url: '/v1/entries/none', status: 404, caller: { via: 'tcp' } },
+    ],
+  );
+  assert.ok(lines.every((line) => !line.includes(TOKEN)));
+});
