@@ -5,6 +5,7 @@ import path from 'node:path';
 /** The environment and who runs in it. */
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The effective one. */
   readonly uid: number;
 }
 

@@ -4,7 +4,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import path from 'node:path';
 import { DURATION_RULE, formatDuration, parseDuration } from '../base/duration.ts';
 import { SidekeyError } from '../base/errors.ts';
-import { type NamePart, parseName } from '../ca/name.ts';
+import { parseName } from '../ca/name.ts';
 import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/id.ts';
 import type { HostPort } from './serve-config.ts';
 
@@ -132,4 +132,7 @@ export const trustDomain: Kind<TrustDomain> = one('NAME', (text) => {
   }
 });
 
-export const subject: Kind<readonly NamePart[]> = one('NAME', (text) => parseName(text, ''));
+export const subject: Kind<string> = one('NAME', (text) => {
+  parseName(text, '');
+  return text;
+});

@@ -1,6 +1,5 @@
 /** What `sidekey serve` is told, checked and in the units that the code uses. */
 
-import type { NamePart } from '../ca/name.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { LogLevel } from '../telemetry/log.ts';
 
@@ -31,7 +30,8 @@ export interface ServeConfig {
   readonly x509SvidTtl: number;
   /** Seconds. */
   readonly caTtl: number;
-  readonly caSubject: readonly NamePart[];
+  /** As `C=CN,O=SPIFFE`, checked. */
+  readonly caSubject: string;
   readonly logLevel: LogLevel;
 }
 

@@ -112,6 +112,7 @@ test('a child of the server does not keep the lock', async (t) => {
   const directory = path.join(tempDir(t), 'data');
   const dataDir = openDataDir(directory);
   const child = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
+  t.after(() => child.kill());
   await once(child, 'spawn');
   dataDir.release();
   openDataDir(directory).release();

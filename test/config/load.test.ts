@@ -48,10 +48,7 @@ test('root needs a trust domain only', async () => {
     disableSpiffeCertValidation: false,
     x509SvidTtl: 3_600,
     caTtl: 86_400,
-    caSubject: [
-      { type: 'C', value: 'CN' },
-      { type: 'O', value: 'SPIFFE' },
-    ],
+    caSubject: 'C=CN,O=SPIFFE',
     logLevel: 'info',
   });
 });
@@ -131,10 +128,7 @@ logLevel: warn
     disableSpiffeCertValidation: false,
     x509SvidTtl: 20,
     caTtl: 604_800,
-    caSubject: [
-      { type: 'O', value: 'Acme, Inc.' },
-      { type: 'CN', value: 'Sidekey' },
-    ],
+    caSubject: 'O=Acme\\, Inc.,CN=Sidekey',
     logLevel: 'warn',
   });
 });
