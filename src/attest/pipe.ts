@@ -1,8 +1,7 @@
 /**
  * The pipe: accepts connections on the Unix socket and says who each one is.
  *
- * Listening is somebody else's (`server.listen({ path, backlog: 4096 })`: Node's own backlog of 511 turns a burst of
- * connections away with EAGAIN).
+ * Listening, and to stop listening, is somebody else's; closing connections is that of whoever they are given to.
  */
 
 import net from 'node:net';
@@ -33,13 +32,12 @@ export interface PipeLimits {
 export const PIPE_LIMITS: PipeLimits = { connectionsPerUid: 2_000, attestTimeoutMs: 5_000 };
 
 export interface Pipe {
+  /** To listen with: backlog 4096, since Node's 511 turns a burst of connections away with EAGAIN. */
   readonly server: net.Server;
   /** Connections that are open now. */
   readonly connectionCount: number;
   /** Connections that were refused for their uid's limit, since the start. */
   readonly refusedCount: number;
-  /** Stops accepting; resolves when the last connection has closed. Those that are open are left to their owner. */
-  close(): Promise<void>;
 }
 
 /** The log gets one line in this many milliseconds about refused connections. */
@@ -62,7 +60,6 @@ export function createPipe(options: PipeOptions): Pipe {
     get refusedCount() {
       return refusedCount;
     },
-    close: () => new Promise((resolve) => server.close(() => resolve())),
   };
 
   function accept(socket: net.Socket): void {

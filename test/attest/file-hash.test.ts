@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { createFileHasher, FILE_HASH_LIMITS } from '../../src/attest/file-hash.ts';
+import { openDescriptors } from '../support/pipe.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+test('a file of several slices is hashed right, and once', async (t) => {
+  const file = path.join(tempDir(t), 'file');
+  const bytes = Buffer.alloc(1_000_003, 'sidekey');
+  fs.writeFileSync(file, bytes);
+  const hasher = createFileHasher();
+  assert.equal(await hasher.sha256(file), sha256(bytes));
+  assert.equal(await hasher.sha256(file), sha256(bytes));
+  assert.equal(hasher.runs, 1);
+});
+
+test('callers at the same time share one reading', async (t) => {
+  const file = path.join(tempDir(t), 'file');
+  fs.writeFileSync(file, Buffer.alloc(3_000_000));
+  const hasher = createFileHasher();
+  const hashes = await Promise.all(Array.from({ length: 20 }, () => hasher.sha256(file)));
+  assert.equal(new Set(hashes).size, 1);
+  assert.equal(hasher.runs, 1);
+});
+
+test('two names of one file share a hash; a file that takes its place does not', async (t) => {
+  const file = path.join(tempDir(t), 'file');
+  fs.writeFileSync(file, 'one');
+  const hasher = createFileHasher();
+  assert.equal(await hasher.sha256(file), sha256(Buffer.from('one')));
+  fs.writeFileSync(`${file}.new`, 'two');
+  fs.renameSync(`${file}.new`, file);
+  assert.equal(await hasher.sha256(file), sha256(Buffer.from('two')));
+  fs.symlinkSync(file, `${file}.link`);
+  assert.equal(await hasher.sha256(`${file}.link`), sha256(Buffer.from('two')));
+  assert.equal(hasher.runs, 2);
+});
+
+test('a file written in place, its size and mtime put back, is hashed again', async (t) => {
+  const file = path.join(tempDir(t), 'file');
+  fs.writeFileSync(file, 'one');
+  const before = fs.statSync(file, { bigint: true });
+  const hasher = createFileHasher();
+  await hasher.sha256(file);
+  // The kernel's own ticks may be milliseconds apart.
+  do {
+    fs.writeFileSync(file, 'two');
+    fs.utimesSync(file, before.atime, before.mtime);
+  } while (fs.statSync(file, { bigint: true }).ctimeNs === before.ctimeNs);
+  assert.equal(await hasher.sha256(file), sha256(Buffer.from('two')));
+});
+
+test('a file beyond the limit is refused unread', async (t) => {
+  const file = path.join(tempDir(t), 'file');
+  fs.writeFileSync(file, Buffer.alloc(101));
+  const hasher = createFileHasher({ ...FILE_HASH_LIMITS, maxBytes: 100 });
+  await assert.rejects(hasher.sha256(file), { code: 'ERR_ATTESTATION_FAILED', message: /101 bytes.* 100$/ });
+  assert.equal(hasher.runs, 0);
+});
+
+test('the least recently used hash is forgotten first', async (t) => {
+  const directory = tempDir(t);
+  const files = ['a', 'b', 'c'].map((name) => path.join(directory, name));
+  for (const file of files) fs.writeFileSync(file, file);
+  const [a, b, c] = files as [string, string, string];
+  const hasher = createFileHasher({ ...FILE_HASH_LIMITS, remembered: 2 });
+  for (const file of [a, b, a, c]) await hasher.sha256(file);
+  assert.equal(hasher.runs, 3);
+  await hasher.sha256(a);
+  assert.equal(hasher.runs, 3);
+  await hasher.sha256(b);
+  assert.equal(hasher.runs, 4);
+});
+
+test('many files at once are all hashed, and every one is closed', async (t) => {
+  const directory = tempDir(t);
+  const files = Array.from({ length: 30 }, (_, at) => path.join(directory, `${at}`));
+  for (const file of files) fs.writeFileSync(file, file);
+  const before = openDescriptors();
+  const hasher = createFileHasher();
+  const hashes = await Promise.all(files.map((file) => hasher.sha256(file)));
+  assert.deepEqual(
+    hashes,
+    files.map((file) => sha256(Buffer.from(file))),
+  );
+  await assert.rejects(hasher.sha256(path.join(directory, 'none')), { code: 'ENOENT' });
+  assert.equal(openDescriptors(), before);
+});

@@ -1,0 +1,281 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import readline from 'node:readline';
+import { test } from 'node:test';
+import type { Attestor } from '../../src/attest/types.ts';
+import { endAfter, startCaller } from '../support/caller.ts';
+import { TestClock } from '../support/clock.ts';
+import { openDescriptors, startPipe, whenGone } from '../support/pipe.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+const asRoot = process.getuid!() === 0 ? false : 'only root can become another user';
+
+test('a caller is who the kernel says, and is attested and verified as long as it stays so', async (t) => {
+  const pipe = await startPipe(t);
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  const { peer } = await pipe.next();
+
+  const [uid, gid] = [process.geteuid!(), process.getegid!()];
+  assert.deepEqual(peer.credentials, { pid: caller.pid, uid, gid });
+  const attestation = await peer.attest();
+  assert.deepEqual(attestation.keys, new Set([`unix:gid:${gid}`, `unix:uid:${uid}`]));
+  assert.equal((await peer.attest()).key, attestation.key);
+  peer.verify();
+  assert.equal(peer.gone, false);
+});
+
+test('a caller that closes its connection is gone', async (t) => {
+  const pipe = await startPipe(t);
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  const { peer } = await pipe.next();
+  const gone = whenGone(peer);
+  await caller.tell('close');
+  await gone;
+  assert.equal(peer.gone, true);
+  assert.throws(() => peer.verify(), { code: 'ERR_PEER_GONE' });
+  await assert.rejects(peer.attest(), { code: 'ERR_PEER_GONE' });
+  await whenGone(peer);
+});
+
+test('closing a peer cuts its connection', async (t) => {
+  const pipe = await startPipe(t);
+  const client = net.connect(pipe.path);
+  const { peer } = await pipe.next();
+  peer.close();
+  await Promise.all([once(client, 'close'), whenGone(peer)]);
+});
+
+test('a process that ends is gone, also while its child holds the connection', async (t) => {
+  const pipe = await startPipe(t);
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  await caller.tell('share');
+  const { peer, socket } = await pipe.next();
+  await peer.attest();
+
+  const gone = whenGone(peer);
+  caller.tellLast('exit');
+  await gone;
+  assert.equal(socket.destroyed, false);
+  assert.throws(() => peer.verify(), { code: 'ERR_PEER_GONE' });
+  await assert.rejects(peer.attest(), { code: 'ERR_PEER_GONE' });
+});
+
+test('connect, fork, execute: the connection is spent once its process runs another program', async (t) => {
+  const pipe = await startPipe(t);
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  await caller.tell('share');
+  const { peer } = await pipe.next();
+  await peer.attest();
+  peer.verify();
+
+  const before = fs.readlinkSync(`/proc/${caller.pid}/exe`);
+  caller.tellLast('execute', '/bin/sleep', '1000');
+  // Nothing tells when a process has executed: this looks until it has.
+  while (fs.readlinkSync(`/proc/${caller.pid}/exe`) === before) await new Promise(setImmediate);
+  assert.equal(peer.gone, false);
+  assert.throws(() => peer.verify(), { code: 'ERR_PEER_CHANGED', message: /executed another program/ });
+  await assert.rejects(peer.attest(), { code: 'ERR_PEER_CHANGED' });
+});
+
+test('a process that executes another program while it is attested is refused', async (t) => {
+  const reading = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  const slow: Attestor = {
+    name: 'slow',
+    attest: async () => {
+      begun.resolve();
+      await reading.promise;
+      return [];
+    },
+  };
+  const pipe = await startPipe(t, { attestors: [slow] });
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  await caller.tell('share');
+  const { peer } = await pipe.next();
+  const refused = assert.rejects(peer.attest(), { code: 'ERR_PEER_CHANGED' });
+  await begun.promise;
+  const before = fs.readlinkSync(`/proc/${caller.pid}/exe`);
+  caller.tellLast('execute', '/bin/sleep', '1000');
+  while (fs.readlinkSync(`/proc/${caller.pid}/exe`) === before) await new Promise(setImmediate);
+  reading.resolve();
+  await refused;
+});
+
+test('a process that ends while it is attested is gone, whatever the attestor said', async (t) => {
+  const reading = Promise.withResolvers<never>();
+  const pipe = await startPipe(t, { attestors: [{ name: 'slow', attest: () => reading.promise }] });
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  const { peer } = await pipe.next();
+  const refused = assert.rejects(peer.attest(), { code: 'ERR_PEER_GONE' });
+  const gone = whenGone(peer);
+  caller.tellLast('exit');
+  await gone;
+  reading.reject(Object.assign(new Error('no such file'), { code: 'ENOENT' }));
+  await refused;
+});
+
+test('a process that changes its user after it connected is refused', { skip: asRoot }, async (t) => {
+  const pipe = await startPipe(t);
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  const { peer } = await pipe.next();
+  await peer.attest();
+  await caller.tell('setuid', 65_534);
+  await assert.rejects(peer.attest(), { code: 'ERR_PEER_CHANGED', message: /user or group/ });
+});
+
+test('calls at the same time share one reading; a later one reads anew', async (t) => {
+  let readings = 0;
+  const counting: Attestor = {
+    name: 'counting',
+    attest: async () => {
+      readings += 1;
+      return [{ type: 'counting', value: `${readings}` }];
+    },
+  };
+  const pipe = await startPipe(t, { attestors: [counting] });
+  const client = net.connect(pipe.path);
+  t.after(() => client.destroy());
+  const { peer } = await pipe.next();
+  const [one, two] = await Promise.all([peer.attest(), peer.attest()]);
+  assert.equal(one, two);
+  assert.equal(readings, 1);
+  assert.notEqual((await peer.attest()).key, one.key);
+});
+
+test('selectors of all attestors are put together, sorted, none twice', async (t) => {
+  const attestors: Attestor[] = [
+    { name: 'unix', attest: async () => ['uid:2', 'uid:10', 'uid:2'].map((value) => ({ type: 'unix', value })) },
+    { name: 'docker', attest: async () => [{ type: 'docker', value: 'label:a:b' }] },
+  ];
+  const pipe = await startPipe(t, { attestors });
+  const client = net.connect(pipe.path);
+  t.after(() => client.destroy());
+  const { peer } = await pipe.next();
+  const { selectors, keys } = await peer.attest();
+  assert.deepEqual([...keys], ['docker:label:a:b', 'unix:uid:10', 'unix:uid:2']);
+  assert.deepEqual(
+    selectors.map(({ value }) => value),
+    ['label:a:b', 'uid:10', 'uid:2'],
+  );
+});
+
+for (const [sentence, thrown, message] of [
+  [
+    'names the attestor and the error code',
+    Object.assign(new Error('TOKEN=secret'), { code: 'ECONNREFUSED' }),
+    'the docker attestor failed: ECONNREFUSED',
+  ],
+  [
+    'keeps a message that may hold a secret to itself',
+    new Error('TOKEN=secret'),
+    'the docker attestor failed: an unexpected error',
+  ],
+] as const) {
+  test(`one attestor that fails fails the attestation, and the error ${sentence}`, async (t) => {
+    const attestors: Attestor[] = [
+      { name: 'unix', attest: async () => [{ type: 'unix', value: 'uid:0' }] },
+      { name: 'docker', attest: () => Promise.reject(thrown) },
+    ];
+    const pipe = await startPipe(t, { attestors });
+    const client = net.connect(pipe.path);
+    t.after(() => client.destroy());
+    const { peer } = await pipe.next();
+    await assert.rejects(peer.attest(), { code: 'ERR_ATTESTATION_FAILED', message, cause: thrown });
+  });
+}
+
+test('an attestor that does not answer in time fails the attestation', async (t) => {
+  const clock = new TestClock();
+  const silent: Attestor = { name: 'docker', attest: () => new Promise(() => {}) };
+  const pipe = await startPipe(t, { attestors: [silent], clock, limits: { attestTimeoutMs: 3_000 } });
+  const client = net.connect(pipe.path);
+  t.after(() => client.destroy());
+  const { peer } = await pipe.next();
+  const refused = assert.rejects(peer.attest(), {
+    code: 'ERR_ATTESTATION_FAILED',
+    message: 'the docker attestor failed: no answer within 3000 ms',
+  });
+  clock.advance(3_000);
+  await refused;
+  assert.equal(clock.pending, 0);
+});
+
+test('a caller outside our pid namespace is unattestable', async (t) => {
+  const unshare = ['-p', '-f', '--mount-proc', '--kill-child'];
+  const probe = spawnSync('unshare', [...unshare, 'true']);
+  if (probe.status !== 0) return t.skip('no pid namespace can be made here: that takes root and unshare(1)');
+
+  // The server is the one in a namespace of its own; this process, which calls, is outside of it.
+  const directory = tempDir(t);
+  const socketPath = path.join(directory, 'pipe.sock');
+  const url = (file: string) => JSON.stringify(new URL(`../../src/${file}`, import.meta.url).href);
+  const server = `
+    import { createExitWatcher } from ${url('attest/exit-watcher.ts')};
+    import { createPipe } from ${url('attest/pipe.ts')};
+    import { SystemClock } from ${url('base/clock.ts')};
+    import { createLog } from ${url('telemetry/log.ts')};
+    const attestor = { name: 'unix', attest: async () => [{ type: 'unix', value: 'uid:0' }] };
+    const pipe = createPipe({
+      attestors: [attestor], exitWatcher: createExitWatcher(), clock: new SystemClock(), log: createLog('silent'),
+      async onConnection(socket, peer) {
+        const attested = await peer.attest().then(() => 'attested', (error) => error.code);
+        let verified = 'verified';
+        try { peer.verify(); } catch (error) { verified = error.code; }
+        console.log(JSON.stringify({ ...peer.credentials, attested, verified }));
+        process.exit(0);
+      },
+    });
+    pipe.server.listen(${JSON.stringify(socketPath)}, () => console.log('listening'));`;
+  const child = spawn('unshare', [...unshare, process.execPath, '--input-type=module', '-e', server], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  endAfter(t, child);
+  const lines = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  assert.equal((await lines.next()).value, 'listening');
+  const client = net.connect(socketPath);
+  t.after(() => client.destroy());
+  assert.deepEqual(JSON.parse((await lines.next()).value ?? 'null'), {
+    pid: 0,
+    uid: process.geteuid!(),
+    gid: process.getegid!(),
+    attested: 'ERR_PEER_UNATTESTABLE',
+    verified: 'ERR_PEER_UNATTESTABLE',
+  });
+});
+
+test('2,000 connections and processes that end with theirs open leave no descriptor', async (t) => {
+  const pipe = await startPipe(t, { attestors: [] });
+  const peers = async (count: number) => {
+    for (let at = 0; at < count; at += 1) await whenGone((await pipe.next()).peer);
+  };
+  // The first ones open what stays open.
+  const first = startCaller(t);
+  await first.tell('connect', pipe.path);
+  await first.tell('close');
+  await peers(1);
+  const before = openDescriptors();
+
+  await first.tell('connect', pipe.path, 1_600);
+  await first.tell('close');
+  await peers(1_600);
+  for (let at = 0; at < 4; at += 1) {
+    const caller = startCaller(t);
+    await caller.tell('connect', pipe.path, 100);
+    caller.tellLast('exit');
+    await caller.ended;
+    await peers(100);
+  }
+  while (pipe.pipe.connectionCount > 0) await new Promise(setImmediate);
+  assert.ok(openDescriptors() <= before, `${openDescriptors()} descriptors, ${before} before`);
+});

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { test } from 'node:test';
+import {
+  parseExecutablePath,
+  parseStartTime,
+  parseStatus,
+  readExecutableIdentity,
+  readExecutablePath,
+  readStartTime,
+  readStatus,
+} from '../../src/attest/proc.ts';
+
+/** As the kernel wrote them (6.18). */
+function captured(name: string): string {
+  return fs.readFileSync(new URL(`fixtures/proc/${name}`, import.meta.url), 'latin1');
+}
+
+test('the start time is found behind a name with parentheses, spaces and a line break', () => {
+  assert.equal(parseStartTime(captured('odd-name.stat')), 213310);
+});
+
+test('a kernel thread, too, has a start time', () => {
+  assert.equal(parseStartTime(captured('kernel-thread.stat')), Number(captured('kernel-thread.stat').split(' ')[21]));
+});
+
+test('a stat that ends early has no start time', () => {
+  assert.throws(() => parseStartTime('7 (node) S 1 2 3'), /start time/);
+  assert.throws(() => parseStartTime(''), /start time/);
+});
+
+test('status gives the ids and the groups, whatever the name is', () => {
+  assert.deepEqual(parseStatus(captured('odd-name.status')), { uid: 0, gid: 0, groups: [4, 27, 1000] });
+});
+
+test('of four ids the effective one counts', () => {
+  assert.deepEqual(parseStatus(captured('other-effective-ids.status')), { uid: 1000, gid: 1001, groups: [] });
+});
+
+test('a status without ids or groups is refused', () => {
+  assert.throws(() => parseStatus('Name:\tnode\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n'), /no Groups/);
+  assert.throws(() => parseStatus('Name:\tnode\nGid:\t0\t0\t0\t0\nGroups:\t\n'), /no Uid/);
+  assert.throws(() => parseStatus('Uid:\t0\t0\t0\t0\nGroups:\t\n'), /no Gid/);
+});
+
+test('an executable path is taken as it is, or not at all', () => {
+  const path = (link: string | Buffer) => parseExecutablePath(Buffer.from(link as string));
+  assert.equal(path('/usr/bin/envoy'), '/usr/bin/envoy');
+  assert.equal(path('/opt/a b/(deleted) /ä\nb'), '/opt/a b/(deleted) /ä\nb');
+  assert.equal(path('/usr/bin/envoy (deleted)'), undefined);
+  assert.equal(path('/memfd:envoy (deleted)'), undefined);
+  assert.equal(path('socket:[1]'), undefined);
+  assert.equal(path(Buffer.from([0x2f, 0xff, 0xfe])), undefined);
+});
+
+test('of the own process everything can be read', () => {
+  const stat = fs.statSync('/proc/self/exe', { bigint: true });
+  assert.ok(readStartTime(process.pid) > 0);
+  assert.equal(readStatus(process.pid).uid, process.geteuid!());
+  assert.equal(readStatus(process.pid).gid, process.getegid!());
+  assert.equal(readExecutablePath(process.pid), fs.realpathSync(process.execPath));
+  assert.match(readExecutableIdentity(process.pid), new RegExp(`:${stat.ino}$`));
+});
+
+test('a pid that no process has is told as such', () => {
+  for (const read of [readStartTime, readStatus, readExecutablePath, readExecutableIdentity]) {
+    assert.throws(() => read(0x7fff_fff0), { code: 'ENOENT' });
+  }
+});
