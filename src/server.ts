@@ -1,0 +1,176 @@
+/**
+ * The composition: builds the parts, starts them in the order in which they need each other, stops them in the other.
+ * Only here do the rooms meet.
+ */
+
+import path from 'node:path';
+import { createAdmin } from './admin/admin.ts';
+import { listenOnTcp } from './admin/tcp.ts';
+import { adminToken } from './admin/token.ts';
+import { createExitWatcher } from './attest/exit-watcher.ts';
+import { createPipe } from './attest/pipe.ts';
+import { peerCredentials } from './attest/socket-peer.ts';
+import { createUnixAttestor } from './attest/unix.ts';
+import { type Clock, SystemClock } from './base/clock.ts';
+import { openDataDir } from './base/data-dir.ts';
+import { formatDuration } from './base/duration.ts';
+import { listenOnSocket } from './base/socket-file.ts';
+import { version } from './base/version.ts';
+import { longestKeptSvidTtl, openCertificateAuthority } from './ca/index.ts';
+import type { ServeConfig } from './config/serve-config.ts';
+import { Identities } from './identity/identities.ts';
+import { loadEntriesFile } from './registry/entries-file.ts';
+import { openRegistry } from './registry/registry.ts';
+import { openSqliteStore } from './registry/sqlite-store.ts';
+import type { EntryRules, Registry } from './registry/types.ts';
+import { secretDiscoveryService } from './sds/service.ts';
+import { createLog, type Log } from './telemetry/log.ts';
+import { createWire } from './wire/grpc-wire.ts';
+
+export interface Server {
+  /** Tells every stream UNAVAILABLE, lets it be read, closes what is open; the second call waits for the first. */
+  close(): Promise<void>;
+}
+
+/** How long clients have to read the last status before their connections are cut, in milliseconds. */
+const DRAIN_MS = 2_000;
+/** The `source` of entries that a file declares. */
+const FILE_SOURCE = 'file';
+
+/**
+ * Serves until it is closed; the promise is kept when every configured listener accepts.
+ * @throws SidekeyError, with everything that had been opened closed again
+ */
+export async function startServer(config: ServeConfig, clock: Clock = new SystemClock()): Promise<Server> {
+  const log = createLog(config.logLevel);
+  const closers: (() => void | Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const closer of closers.splice(0).reverse()) await closer();
+  };
+  try {
+    await start(config, clock, log, closers);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  let closing: Promise<void> | undefined;
+  return {
+    close: () => {
+      log.info('stopping');
+      closing ??= close().then(() => log.info('stopped'));
+      return closing;
+    },
+  };
+}
+
+async function start(
+  config: ServeConfig,
+  clock: Clock,
+  log: Log,
+  closers: (() => void | Promise<void>)[],
+): Promise<void> {
+  const { trustDomain } = config;
+  const dataDir = openDataDir(config.dataDir);
+  closers.push(() => dataDir.release());
+
+  const store = openSqliteStore({ path: path.join(dataDir.path, 'sidekey.db'), trustDomain });
+  closers.push(() => store.close());
+  const registry = await openRegistry({ store, trustDomain, clock, log });
+  closers.push(() => registry.close());
+  const ca = await openCertificateAuthority({
+    trustDomain,
+    dir: path.join(dataDir.path, 'ca'),
+    clock,
+    log,
+    issuanceLog: store,
+    caTtl: config.caTtl,
+    x509SvidTtl: config.x509SvidTtl,
+    caSubject: config.caSubject,
+  });
+  closers.push(() => ca.close());
+  warnOfTtl(config, log);
+
+  const entryRules: EntryRules = {
+    trustDomain,
+    allowWeakSelectors: config.allowWeakSelectors,
+    attestors: new Set(['unix']),
+    warn: (problem) => log.warn(problem, 'an entry asks for what no attestor says'),
+  };
+  if (config.entries !== undefined) await takeEntriesFile(config.entries, registry, entryRules, log);
+
+  const identities = new Identities({ registry, ca, clock, log, bundleFor: config.bundleFor });
+  closers.push(() => identities.close());
+
+  const exitWatcher = createExitWatcher();
+  closers.push(() => exitWatcher.close());
+  const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
+  const wire = createWire({
+    methods: secretDiscoveryService({ identities, trustDomain, clock, log, validation }),
+    clock,
+    log,
+  });
+  closers.push(() => wire.close(DRAIN_MS));
+  const pipe = createPipe({
+    attestors: [createUnixAttestor({ log, wantSha256: () => true })],
+    exitWatcher,
+    clock,
+    log,
+    onConnection: (socket, peer) => wire.inject(socket, peer),
+  });
+
+  let ready = false;
+  const admin = await createAdmin({
+    registry,
+    ca,
+    entryRules,
+    ready: () => (ready ? { ready } : { ready, reason: 'not every listener accepts yet' }),
+    log,
+    clock,
+    version: version(),
+    peerUid: (socket) => peerCredentials(socket).uid,
+    token: config.adminListen === undefined ? undefined : await adminToken(dataDir.path, config.adminTokenFile),
+    hosts: config.adminHost,
+  });
+  closers.push(() => admin.close());
+
+  const adminFile = await listenOnSocket(admin.unix, { path: config.adminSocket, mode: 0o600 });
+  closers.push(() => adminFile.close());
+  if (config.adminListen !== undefined) {
+    const { host, port } = config.adminListen;
+    const address = await listenOnTcp(admin.tcp, { host, port, insecure: config.adminInsecureListen });
+    log.info({ address: address.address, port: address.port }, 'admin API listens on TCP');
+  }
+  const pipeFile = await listenOnSocket(pipe.server, {
+    path: config.socket,
+    mode: config.socketMode,
+    group: config.socketGroup,
+  });
+  closers.push(() => pipeFile.close());
+  ready = true;
+  log.info(
+    { trust_domain: trustDomain, socket: config.socket, admin_socket: config.adminSocket, entries: registry.size },
+    'serving',
+  );
+}
+
+function warnOfTtl(config: ServeConfig, log: Log): void {
+  const kept = longestKeptSvidTtl(config.caTtl);
+  if (config.x509SvidTtl <= kept) return;
+  log.warn(
+    {
+      x509_svid_ttl: formatDuration(config.x509SvidTtl),
+      ca_ttl: formatDuration(config.caTtl),
+      always_kept: formatDuration(kept),
+    },
+    'SVIDs end with the intermediate that signs them: the TTL asked for is cut short in the second half of its life',
+  );
+}
+
+async function takeEntriesFile(file: string, registry: Registry, rules: EntryRules, log: Log): Promise<void> {
+  const inputs = await loadEntriesFile(file, rules);
+  const { created, changed, deleted, kept } = await registry.replaceSource(FILE_SOURCE, inputs);
+  log.info(
+    { file, created: created.length, changed: changed.length, deleted: deleted.length, kept: kept.length },
+    'entries of the file taken over',
+  );
+}

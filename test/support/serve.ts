@@ -1,0 +1,137 @@
+/** Runs the real thing: `bin/sidekey serve` in directories of its own, and an HTTP client for its admin socket. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+
+export const ROOT = path.resolve(import.meta.dirname, '../..');
+export const TRUST_DOMAIN = 'ilinux.io';
+
+export interface Place {
+  readonly directory: string;
+  readonly dataDir: string;
+  readonly socket: string;
+  readonly adminSocket: string;
+}
+
+/** Directories for one server, removed when the test ends. */
+export function makePlace(t: Pick<TestContext, 'after'>): Place {
+  const directory = mkdtempSync(path.join(tmpdir(), 'sidekey-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return {
+    directory,
+    dataDir: path.join(directory, 'data'),
+    socket: path.join(directory, 'run', 'agent.sock'),
+    adminSocket: path.join(directory, 'run', 'admin.sock'),
+  };
+}
+
+export interface Served extends Place {
+  readonly pid: number;
+  /** Lines of its log so far. */
+  readonly log: Record<string, unknown>[];
+  /** The first line with this message, now or later; rejects when the server ends before. */
+  logged(message: string): Promise<Record<string, unknown>>;
+  /** Sends the signal and waits for the end. */
+  stop(signal?: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  request(method: string, url: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers freely
+  readonly body: any;
+}
+
+/** Starts a server and waits until it serves. */
+export async function serve(
+  t: Pick<TestContext, 'after'>,
+  options: { place?: Place; flags?: readonly string[]; logLevel?: string } = {},
+): Promise<Served> {
+  const place = options.place ?? makePlace(t);
+  const child = spawnServe(place, [...(options.flags ?? []), '--log-level', options.logLevel ?? 'debug']);
+  const served = watch(child, place);
+  t.after(() => served.stop('SIGKILL'));
+  await served.logged('serving');
+  return served;
+}
+
+export function spawnServe(place: Place, flags: readonly string[]): ChildProcess {
+  const args = ['serve', '--trust-domain', TRUST_DOMAIN, '--data-dir', place.dataDir];
+  args.push('--socket', place.socket, '--admin-socket', place.adminSocket, ...flags);
+  return spawn(path.join(ROOT, 'bin/sidekey'), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+function watch(child: ChildProcess, place: Place): Served {
+  const log: Record<string, unknown>[] = [];
+  const waiting = new Map<string, PromiseWithResolvers<Record<string, unknown>>>();
+  let stderr = '';
+  let rest = '';
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) {
+      const entry = JSON.parse(line) as Record<string, unknown>;
+      log.push(entry);
+      waiting.get(entry.msg as string)?.resolve(entry);
+    }
+  });
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
+  void ended.then(([code, signal]) => {
+    for (const { reject } of waiting.values()) reject(new Error(`sidekey ended (${code ?? signal}): ${stderr}`));
+  });
+  return {
+    ...place,
+    pid: child.pid!,
+    log,
+    logged(message) {
+      const there = log.find((entry) => entry.msg === message);
+      if (there !== undefined) return Promise.resolve(there);
+      let waiter = waiting.get(message);
+      if (waiter === undefined) {
+        waiter = Promise.withResolvers();
+        waiter.promise.catch(() => undefined);
+        waiting.set(message, waiter);
+      }
+      return waiter.promise;
+    },
+    async stop(signal = 'SIGTERM') {
+      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+      const [code, by] = await ended;
+      return { code, signal: by };
+    },
+    request: (method, url, body, headers = {}) => request(place.adminSocket, method, url, body, headers),
+  };
+}
+
+function request(
+  socketPath: string,
+  method: string,
+  url: string,
+  body: unknown,
+  headers: Record<string, string>,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const json = body === undefined ? {} : { 'content-type': 'application/json' };
+    const req = http.request({ socketPath, method, path: url, headers: { ...json, ...headers } }, (res) => {
+      let text = '';
+      res.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      res.on('end', () => {
+        const isJson = (res.headers['content-type'] ?? '').includes('json');
+        resolve({ status: res.statusCode!, headers: res.headers, body: isJson ? JSON.parse(text) : text });
+      });
+    });
+    req.on('error', reject);
+    req.end(body === undefined ? undefined : JSON.stringify(body));
+  });
+}
