@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { SidekeyError } from '../../src/base/errors.ts';
+import type { IssuanceRecord } from '../../src/base/issuance.ts';
+import { parseSpiffeId } from '../../src/spiffe/id.ts';
+import { DAY, HOUR, openTestAuthority, request, SECOND } from './support.ts';
+
+/** A log whose promises the test keeps or breaks. */
+function heldLog() {
+  const held: { records: readonly IssuanceRecord[]; keep: () => void; break: (error: unknown) => void }[] = [];
+  const issuanceLog = {
+    recordIssuances: (records: readonly IssuanceRecord[]) =>
+      new Promise<void>((keep, fail) => {
+        held.push({ records, keep, break: fail });
+      }),
+  };
+  const next = async () => {
+    while (held.length === 0) await setImmediate();
+    return held.shift()!;
+  };
+  return { issuanceLog, next };
+}
+
+test('an SVID is for the entry that was asked for, with its key', async (t) => {
+  const { ca, clock } = await openTestAuthority(t);
+  const svid = await ca.issue(request({ entryId: 'gray', dnsNames: ['gray.example'] }));
+  const certificate = new X509Certificate(svid.certificateChain);
+  assert.equal(svid.entryId, 'gray');
+  assert.equal(svid.spiffeId, 'spiffe://ilinux.io/front-envoy');
+  assert.equal(certificate.subjectAltName, 'URI:spiffe://ilinux.io/front-envoy, DNS:gray.example');
+  assert.ok(certificate.checkPrivateKey(createPrivateKey(svid.privateKey.toString())));
+  assert.equal(certificate.serialNumber.toLowerCase(), svid.serial);
+  assert.equal(svid.authorityId, ca.authorities()[1]!.id);
+  assert.equal(svid.notBefore, clock.now() - 30 * SECOND);
+});
+
+test('an SVID lives as long as its entry says, else as the default says', async (t) => {
+  const { ca, clock } = await openTestAuthority(t);
+  assert.equal((await ca.issue(request())).notAfter, clock.now() + HOUR);
+  assert.equal((await ca.issue(request({ ttl: 90 }))).notAfter, clock.now() + 90 * SECOND);
+});
+
+test('an SVID never outlives its entry, and an entry that has ended gets none', async (t) => {
+  const { ca, clock, records } = await openTestAuthority(t);
+  const notAfter = clock.now() + 10 * SECOND + 700;
+  assert.equal((await ca.issue(request({ notAfter }))).notAfter, clock.now() + 10 * SECOND);
+  await assert.rejects(ca.issue(request({ notAfter: clock.now() })), { code: 'ERR_CA' });
+  await assert.rejects(ca.issue(request({ notAfter: clock.now() + 700 })), { code: 'ERR_CA' });
+  assert.equal(records.length, 1);
+});
+
+test('an SVID never outlives its authority: it is cut, with one warning an entry', async (t) => {
+  const { ca, lines } = await openTestAuthority(t);
+  const [, intermediate] = ca.authorities();
+  const ttl = (30 * DAY) / SECOND;
+  for (const entryId of ['a', 'a', 'b']) {
+    assert.equal((await ca.issue(request({ entryId, ttl }))).notAfter, intermediate!.notAfter);
+  }
+  const warnings = lines().filter((line) => line.level === 'warn');
+  assert.deepEqual(
+    warnings.map((line) => line.entry_id),
+    ['a', 'b'],
+  );
+});
+
+test('renewal is due at half the life, 10 % of that earlier or later', async (t) => {
+  for (const [random, minutes] of [
+    [0, 27],
+    [0.5, 30],
+    [0.75, 31.5],
+  ] as const) {
+    const { ca, clock } = await openTestAuthority(t, { random: () => random });
+    assert.equal((await ca.issue(request())).renewAt, clock.now() + minutes * 60 * SECOND);
+  }
+});
+
+test('an identity of another trust domain is refused', async (t) => {
+  const { ca, records } = await openTestAuthority(t);
+  const spiffeId = parseSpiffeId('spiffe://other.example/front-envoy');
+  await assert.rejects(ca.issue({ ...request(), spiffeId }), { code: 'ERR_CA' });
+  assert.deepEqual(records, []);
+});
+
+test('one request that cannot be signed does not touch the others', async (t) => {
+  const { ca } = await openTestAuthority(t);
+  const results = await Promise.allSettled([
+    ca.issue(request({ entryId: 'a' })),
+    ca.issue(request({ entryId: 'b', dnsNames: ['gräy.example'] })),
+    ca.issue(request({ entryId: 'c' })),
+  ]);
+  assert.deepEqual(
+    results.map((result) => (result.status === 'fulfilled' ? result.value.entryId : result.reason.code)),
+    ['a', 'ERR_CA', 'c'],
+  );
+});
+
+test('an SVID leaves only when it is on record', async (t) => {
+  const { issuanceLog, next } = heldLog();
+  const { ca, clock } = await openTestAuthority(t, { issuanceLog });
+  let left = false;
+  const issued = ca.issue(request()).finally(() => {
+    left = true;
+  });
+  const slice = await next();
+  await setImmediate();
+  assert.equal(left, false);
+  slice.keep();
+  const svid = await issued;
+  assert.deepEqual(slice.records, [
+    {
+      serial: svid.serial,
+      spiffeId: svid.spiffeId,
+      entryId: svid.entryId,
+      authorityId: svid.authorityId,
+      notBefore: svid.notBefore,
+      notAfter: svid.notAfter,
+      issuedAt: clock.now(),
+    },
+  ]);
+});
+
+test('what cannot be put on record does not leave; what comes after it does', async (t) => {
+  let failing = true;
+  const issuanceLog = {
+    async recordIssuances() {
+      if (failing) throw new Error('disk full');
+    },
+  };
+  const { ca } = await openTestAuthority(t, { issuanceLog });
+  const lost = [ca.issue(request({ entryId: 'a' })), ca.issue(request({ entryId: 'b' }))];
+  for (const result of await Promise.allSettled(lost)) {
+    assert.ok(result.status === 'rejected' && result.reason instanceof SidekeyError);
+    assert.equal(result.reason.code, 'ERR_STORE');
+    assert.equal((result.reason.cause as Error).message, 'disk full');
+  }
+  failing = false;
+  assert.equal((await ca.issue(request({ entryId: 'c' }))).entryId, 'c');
+});
+
+test('an SVID that ended while it was put on record does not leave', async (t) => {
+  const { issuanceLog, next } = heldLog();
+  const { ca, clock } = await openTestAuthority(t, { issuanceLog });
+  for (const jump of [HOUR, -2 * HOUR]) {
+    const issued = assert.rejects(ca.issue(request()), { code: 'ERR_CA' });
+    const slice = await next();
+    clock.set(clock.now() + jump);
+    slice.keep();
+    await issued;
+  }
+});
+
+test('many requests are signed in order, in slices that share one record, and the event loop goes on between', async (t) => {
+  const { ca, records } = await openTestAuthority(t);
+  let turns = 0;
+  let done = false;
+  const all = Promise.all(
+    Array.from({ length: 200 }, (_, i) => ca.issue(request({ entryId: `e${i}`, spiffeId: `spiffe://ilinux.io/${i}` }))),
+  ).finally(() => {
+    done = true;
+  });
+  while (!done) {
+    await setImmediate();
+    turns += 1;
+  }
+  const svids = await all;
+  assert.deepEqual(
+    svids.map((svid) => svid.entryId),
+    Array.from({ length: 200 }, (_, i) => `e${i}`),
+  );
+  assert.deepEqual(
+    records.flat().map((record) => record.serial),
+    svids.map((svid) => svid.serial),
+  );
+  // 200 take far longer than one slice of 5 ms, and a slice has more than one.
+  assert.ok(records.length > 1 && records.length < 200, `${records.length} slices`);
+  assert.ok(turns >= records.length, `${turns} turns`);
+});
+
+test('a request that comes the moment the queue runs empty is answered too', async (t) => {
+  const { ca } = await openTestAuthority(t);
+  for (let i = 0; i < 20; i += 1) await ca.issue(request());
+});
+
+test('when the authority closes, the slice on its way is finished and the rest is refused', async (t) => {
+  const { issuanceLog, next } = heldLog();
+  const { ca } = await openTestAuthority(t, { issuanceLog });
+  const first = ca.issue(request());
+  const slice = await next();
+  const second = assert.rejects(ca.issue(request()), { code: 'ERR_CA' });
+  const closed = ca.close();
+  slice.keep();
+  await first;
+  await second;
+  await closed;
+});
