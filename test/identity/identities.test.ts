@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { SidekeyError } from '../../src/base/errors.ts';
+import { parseSpiffeId } from '../../src/spiffe/id.ts';
+import { makeJoin, ScriptedPeer, until } from './support.ts';
+
+const WEB = parseSpiffeId('spiffe://ilinux.io/web');
+const HALF_LIFE = 1_800_000;
+
+describe('the live join', () => {
+  it('joins a caller with the entries whose selectors it has, all of each', async (t) => {
+    const { identities, create } = await makeJoin(t);
+    const web = await create('/web', ['unix:uid:1']);
+    await create('/other', ['unix:uid:1', 'unix:gid:9']);
+    const caller = identities.caller(new ScriptedPeer('unix:uid:1', 'unix:gid:1'));
+    assert.deepEqual(caller.entries, [], 'nothing before it is attested');
+    await caller.attestAfter(0);
+    assert.deepEqual(caller.entries, [web]);
+    assert.equal(caller.entryFor(WEB), web);
+  });
+
+  it('takes the oldest of several entries with one SPIFFE ID', async (t) => {
+    const { identities, create, clock } = await makeJoin(t);
+    const older = await create('/web', ['unix:uid:1']);
+    clock.advance(1_000);
+    await create('/web', ['unix:gid:1']);
+    const caller = identities.caller(new ScriptedPeer('unix:uid:1', 'unix:gid:1'));
+    await caller.attestAfter(0);
+    assert.equal(caller.entryFor(WEB), older);
+  });
+
+  it('tells who watches an identity when an entry comes, changes and goes, and nobody else', async (t) => {
+    const { identities, create, registry } = await makeJoin(t);
+    const mine = identities.caller(new ScriptedPeer('unix:uid:1'));
+    const other = identities.caller(new ScriptedPeer('unix:uid:2'));
+    await Promise.all([mine.attestAfter(0), other.attestAfter(0)]);
+    const told: string[] = [];
+    mine.watchIdentity(WEB, () => told.push('web'));
+    mine.watchIdentity(parseSpiffeId('spiffe://ilinux.io/api'), () => told.push('api'));
+    mine.watchEntries(() => told.push('entries'));
+    other.watchEntries(() => told.push('other'));
+    const web = await create('/web', ['unix:uid:1']);
+    assert.deepEqual(told.splice(0).sort(), ['entries', 'web']);
+    await registry.update(web.id, { hint: 'x' });
+    assert.deepEqual(told.splice(0).sort(), ['entries', 'web']);
+    await registry.delete(web.id);
+    assert.deepEqual(told.splice(0).sort(), ['entries', 'web']);
+    assert.deepEqual(mine.entries, []);
+  });
+
+  it('issues one SVID for an entry, whoever asks and how often', async (t) => {
+    const { identities, create } = await makeJoin(t);
+    const web = await create('/web', ['unix:uid:1']);
+    const callers = [new ScriptedPeer('unix:uid:1'), new ScriptedPeer('unix:uid:1')].map((p) => identities.caller(p));
+    const [one, two] = await Promise.all(callers.map((caller) => identities.svid(caller, web)));
+    assert.equal(one!.serial, two!.serial);
+    assert.equal(identities.peekSvid(callers[0]!, web)!.serial, one!.serial);
+  });
+
+  it('gives an SVID only to a caller that was attested after its issuance began', async (t) => {
+    const { identities, create, clock } = await makeJoin(t);
+    const web = await create('/web', ['unix:uid:1']);
+    const peer = new ScriptedPeer('unix:uid:1');
+    const caller = identities.caller(peer);
+    const first = await identities.svid(caller, web);
+    assert.equal(peer.attestations, 1);
+    clock.advance(HALF_LIFE);
+    assert.equal(identities.peekSvid(caller, web), undefined, 'it is due');
+    const second = await identities.svid(caller, web);
+    assert.notEqual(second!.serial, first!.serial);
+    assert.equal(peer.attestations, 2);
+  });
+
+  it('gives no renewed SVID to a caller that no longer matches', async (t) => {
+    const { identities, create, clock } = await makeJoin(t);
+    const web = await create('/web', ['unix:uid:1']);
+    const peer = new ScriptedPeer('unix:uid:1');
+    const caller = identities.caller(peer);
+    assert.ok(await identities.svid(caller, web));
+    peer.facts = ['unix:uid:2'];
+    clock.advance(HALF_LIFE);
+    assert.equal(await identities.svid(caller, web), undefined);
+    assert.deepEqual(caller.entries, []);
+  });
+
+  it('renews at half life while somebody watches, and forgets when nobody does', async (t) => {
+    const { identities, create, clock } = await makeJoin(t);
+    const web = await create('/web', ['unix:uid:1']);
+    const caller = identities.caller(new ScriptedPeer('unix:uid:1'));
+    let told = 0;
+    const stop = identities.watchSvid(web, () => {
+      told += 1;
+    });
+    const first = await identities.svid(caller, web);
+    clock.advance(HALF_LIFE - 1);
+    assert.equal((await identities.svid(caller, web))!.serial, first!.serial);
+    clock.advance(1);
+    await until(() => told === 1);
+    const second = await identities.svid(caller, web);
+    assert.notEqual(second!.serial, first!.serial);
+    stop();
+    const waiting = clock.pending;
+    clock.advance(HALF_LIFE);
+    assert.equal(told, 1);
+    assert.equal(clock.pending, waiting - 1, 'no other renewal is set');
+  });
+
+  it('issues anew when the entry changes what stands in the SVID, and not when it changes something else', async (t) => {
+    const { identities, create, registry } = await makeJoin(t);
+    const web = await create('/web', ['unix:uid:1']);
+    const caller = identities.caller(new ScriptedPeer('unix:uid:1'));
+    const first = await identities.svid(caller, web);
+    const hinted = await registry.update(web.id, { hint: 'x' });
+    assert.equal((await identities.svid(caller, hinted))!.serial, first!.serial);
+    const named = await registry.update(web.id, { dnsNames: ['web.ilinux.io'] });
+    assert.notEqual((await identities.svid(caller, named))!.serial, first!.serial);
+  });
+
+  it('never gives an SVID that outlives its entry, nor any once it has ended', async (t) => {
+    const { identities, create, clock } = await makeJoin(t);
+    const end = clock.now() + 60_000;
+    const web = await create('/web', ['unix:uid:1'], { expires_at: end / 1000 });
+    const caller = identities.caller(new ScriptedPeer('unix:uid:1'));
+    const svid = await identities.svid(caller, web);
+    assert.equal(svid!.notAfter, end);
+    let told = 0;
+    caller.watchIdentity(WEB, () => {
+      told += 1;
+    });
+    clock.advanceTo(end);
+    assert.equal(told, 1);
+    assert.deepEqual(caller.entries, []);
+    assert.deepEqual(identities.explain(caller, WEB).reason, 'expired');
+    assert.equal(identities.peekSvid(caller, web), undefined);
+  });
+
+  it('attests again until it works when an attestor fails at renewal, and tells then', async (t) => {
+    const { identities, create, clock } = await makeJoin(t);
+    const web = await create('/web', ['unix:uid:1']);
+    const peer = new ScriptedPeer('unix:uid:1');
+    const caller = identities.caller(peer);
+    await identities.svid(caller, web);
+    let told = 0;
+    caller.watchIdentity(WEB, () => {
+      told += 1;
+    });
+    clock.advance(HALF_LIFE);
+    peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine does not answer');
+    await assert.rejects(identities.svid(caller, web), { code: 'ERR_ATTESTATION_FAILED' });
+    assert.deepEqual(caller.entries, [web], 'what it was stays on record meanwhile');
+    clock.advance(500);
+    await until(() => peer.attestations === 3);
+    peer.facts = ['unix:uid:1'];
+    await until(() => clock.pending > 1);
+    clock.advance(1_000);
+    await until(() => told === 1);
+    assert.ok(identities.peekSvid(caller, web));
+  });
+
+  it('explains what a caller lacks by the entry that is nearest, without environment values', async (t) => {
+    const { identities, create } = await makeJoin(t);
+    const caller = identities.caller(new ScriptedPeer('unix:uid:1', 'unix:gid:1'));
+    await caller.attestAfter(0);
+    assert.deepEqual(identities.explain(caller, WEB), { reason: 'no-entry', detail: `no entry gives ${WEB}` });
+    await create('/web', ['unix:uid:2', 'unix:gid:2']);
+    const near = await create('/web', ['unix:uid:1', 'docker:env:TOKEN=s3cret']);
+    const held = identities.explain(caller, WEB);
+    assert.equal(held.reason, 'lacks-selectors');
+    assert.equal(held.detail, `entry ${near.id} gives ${WEB} to callers with docker:env:TOKEN=[redacted]`);
+  });
+
+  it('gives bundles to callers that an entry matches, or to anyone where that is wanted', async (t) => {
+    const closed = await makeJoin(t);
+    const caller = closed.identities.caller(new ScriptedPeer('unix:uid:1'));
+    await caller.attestAfter(0);
+    assert.equal('reason' in closed.identities.bundle(caller), true);
+    await closed.create('/web', ['unix:uid:1']);
+    assert.equal('reason' in closed.identities.bundle(caller), false);
+    const open = await makeJoin(t, 'anyone');
+    const stranger = open.identities.caller(new ScriptedPeer('unix:uid:7'));
+    await stranger.attestAfter(0);
+    assert.equal('reason' in open.identities.bundle(stranger), false);
+  });
+
+  it('forgets a caller that is gone', async (t) => {
+    const { identities, create } = await makeJoin(t);
+    const peer = new ScriptedPeer('unix:uid:1');
+    const caller = identities.caller(peer);
+    await caller.attestAfter(0);
+    let told = 0;
+    caller.watchEntries(() => {
+      told += 1;
+    });
+    peer.close();
+    await create('/web', ['unix:uid:1']);
+    assert.equal(told, 0);
+    assert.notEqual(identities.caller(new ScriptedPeer('unix:uid:1')), caller);
+  });
+});

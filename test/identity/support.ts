@@ -1,0 +1,112 @@
+/** A join with a real store and a real authority; callers are scripted, time is the test's. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { makeAttestation } from '../../src/attest/attestation.ts';
+import type { Attestation, Peer } from '../../src/attest/types.ts';
+import { openCertificateAuthority } from '../../src/ca/index.ts';
+import type { CertificateAuthority } from '../../src/ca/types.ts';
+import { Identities } from '../../src/identity/identities.ts';
+import { parseEntryInput } from '../../src/registry/entry-input.ts';
+import { openRegistry } from '../../src/registry/registry.ts';
+import { openSqliteStore } from '../../src/registry/sqlite-store.ts';
+import type { Entry, Registry } from '../../src/registry/types.ts';
+import { parseTrustDomain } from '../../src/spiffe/id.ts';
+import { splitSelector } from '../../src/spiffe/selector.ts';
+import { createLog } from '../../src/telemetry/log.ts';
+import { TestClock } from '../support/clock.ts';
+
+export const TRUST_DOMAIN = parseTrustDomain('ilinux.io');
+export const log = createLog('silent');
+
+export interface Join {
+  readonly clock: TestClock;
+  readonly registry: Registry;
+  readonly ca: CertificateAuthority;
+  readonly identities: Identities;
+  create(path: string, selectors: readonly string[], more?: Record<string, unknown>): Promise<Entry>;
+}
+
+export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone' = 'identified'): Promise<Join> {
+  const directory = mkdtempSync(path.join(tmpdir(), 'sidekey-'));
+  const clock = new TestClock();
+  const store = openSqliteStore({ path: path.join(directory, 'sidekey.db'), trustDomain: TRUST_DOMAIN });
+  const registry = await openRegistry({ store, trustDomain: TRUST_DOMAIN, clock, log });
+  const ca = await openCertificateAuthority({
+    trustDomain: TRUST_DOMAIN,
+    dir: path.join(directory, 'ca'),
+    clock,
+    log,
+    issuanceLog: store,
+    caTtl: 86_400,
+    x509SvidTtl: 3_600,
+    caSubject: 'C=CN,O=SPIFFE',
+    random: () => 0.5,
+  });
+  const identities = new Identities({ registry, ca, clock, log, bundleFor });
+  t.after(async () => {
+    identities.close();
+    await ca.close();
+    await registry.close();
+    await store.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const rules = {
+    trustDomain: TRUST_DOMAIN,
+    allowWeakSelectors: true,
+    attestors: new Set(['unix']),
+    warn: () => undefined,
+  };
+  return {
+    clock,
+    registry,
+    ca,
+    identities,
+    async create(name, selectors, more = {}) {
+      const json = { spiffe_id: `spiffe://${TRUST_DOMAIN}${name}`, selectors: selectors.map(splitSelector), ...more };
+      const [entry] = await registry.create([parseEntryInput(json, rules)], 'api');
+      return entry!;
+    },
+  };
+}
+
+/** A caller whose facts the test sets. */
+export class ScriptedPeer implements Peer {
+  readonly id = 'scripted';
+  readonly credentials = { pid: 1, uid: 0, gid: 0 };
+  gone = false;
+  attestations = 0;
+  /** What the next attestations find; an error makes them fail. */
+  facts: readonly string[] | Error;
+  readonly #listeners: (() => void)[] = [];
+
+  constructor(...facts: string[]) {
+    this.facts = facts;
+  }
+
+  async attest(): Promise<Attestation> {
+    this.attestations += 1;
+    await nextTurn();
+    if (this.facts instanceof Error) throw this.facts;
+    return makeAttestation(this.facts.map((fact) => splitSelector(fact)!));
+  }
+
+  verify(): void {}
+
+  onGone(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  close(): void {
+    this.gone = true;
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** Lets everything that is under way finish: some turns of the event loop, each with its promises. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await nextTurn();
+}
