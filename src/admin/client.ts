@@ -51,16 +51,22 @@ export class AdminError extends Error {
 const TIMEOUT_MS = 30_000;
 
 export function connectAdmin(target: AdminTarget): AdminClient {
-  const text = async (method: string, path: string, request: AdminRequest = {}): Promise<string> => {
+  const answer = async (method: string, path: string, request: AdminRequest = {}) => {
     const { status, body } = await send(target, method, path, request);
-    if (status >= 400) throw refused(status, body);
-    return body;
+    if (status >= 300) throw refused(status, body);
+    return { status, body };
   };
   return {
-    text,
+    text: async (method, path, request) => (await answer(method, path, request)).body,
     json: async <T>(method: string, path: string, request?: AdminRequest) => {
-      const body = await text(method, path, request);
-      return (body === '' ? undefined : JSON.parse(body)) as T;
+      const { status, body } = await answer(method, path, request);
+      try {
+        return (body === '' ? undefined : JSON.parse(body)) as T;
+      } catch (cause) {
+        throw new AdminError('ERR_PROTOCOL', status, 'the answer is not JSON: is it Sidekey that answers there?', [], {
+          cause,
+        });
+      }
     },
   };
 }
