@@ -17,7 +17,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   attest: [],
   wire: ['types:attest'],
   identity: ['registry', 'ca', 'types:attest'],
-  sds: ['identity', 'types:attest', 'types:wire', 'wire/types.ts', 'gen'],
+  sds: ['identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
   admin: ['registry', 'ca', 'identity', 'sds'],
   cli: ['config', 'types:admin', 'admin/client.ts', 'gen', 'server.ts'],
   'server.ts': ['config', 'registry', 'ca', 'attest', 'wire', 'identity', 'sds', 'admin'],
@@ -42,8 +42,10 @@ export function readImports(src: string): Import[] {
   for (const file of globSync('**/*.ts', { cwd: src }).sort()) {
     if (file.startsWith('gen/')) continue;
     const text = readFileSync(path.join(src, file), 'utf8');
-    const add = (specifier: string, typeOnly: boolean) =>
-      imports.push({ from: file, to: path.normalize(path.join(path.dirname(file), specifier)), typeOnly });
+    const add = (specifier: string, typeOnly: boolean) => {
+      const to = path.normalize(path.join(path.dirname(file), specifier));
+      if (to.endsWith('.ts')) imports.push({ from: file, to, typeOnly });
+    };
     for (const match of text.matchAll(/^(?:import|export)\s+(type\s)?[^;'"]*?['"](\.[^'"]+)['"]/gm)) {
       add(match[2]!, match[1] !== undefined);
     }
