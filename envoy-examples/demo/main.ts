@@ -5,8 +5,9 @@
 
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { findEnvoy, NoEnvoy } from '../../scripts/find-envoy.ts';
-import { bold, say, sayFailure } from './report.ts';
+import { type Envoy, findEnvoy, NoEnvoy } from '../../scripts/find-envoy.ts';
+import { Unexpected } from './expect.ts';
+import { bold, hush, say, sayFailure } from './report.ts';
 import { buildStage, type Stage } from './stage.ts';
 import { showChanges } from './steps/changes.ts';
 import { showRefusals } from './steps/refusals.ts';
@@ -20,8 +21,9 @@ const { check } = parseArgs({ options: { check: { type: 'boolean', default: fals
 const interruption = new AbortController();
 const interrupted = new Promise<Signal>((resolve) => {
   for (const signal of Object.keys(SIGNALS) as Signal[]) {
-    process.once(signal, () => {
-      interruption.abort(signal);
+    // It may come twice: from the terminal, and again from npm. Stopping takes its few seconds either way.
+    process.on(signal, () => {
+      interruption.abort();
       resolve(signal);
     });
   }
@@ -31,26 +33,41 @@ process.exit();
 
 /** Returns the exit status. */
 async function main(): Promise<number> {
-  const stage = await buildStage();
-  process.once('exit', () => stage.clear());
   try {
-    const signal = await Promise.race([show(stage), interrupted]);
+    const envoy = await findEnvoy({ tell: say, signal: interruption.signal });
+    say(`${bold('Three Envoys and one Sidekey')} (Envoy ${envoy.version}, ${envoy.path})`);
+    return await play(await buildStage(), envoy);
+  } catch (error) {
+    if (interruption.signal.aborted) return 128 + SIGNALS[await interrupted];
+    if (!(error instanceof NoEnvoy)) throw error;
+    say(error.message);
+    return 1;
+  }
+}
+
+async function play(stage: Stage, envoy: Envoy): Promise<number> {
+  process.once('exit', () => stage.clear());
+  const lost = stage.processes.lost.then((name) => {
+    throw new Unexpected('every process to run on', `${name} ended by itself`);
+  });
+  try {
+    const signal = await Promise.race([show(stage, envoy), interrupted, lost]);
     if (signal !== undefined) return 128 + SIGNALS[signal];
-    if (!check) await stayUp(stage);
+    if (check) return 0;
+    sayWhatToTry(stage);
+    await Promise.race([interrupted, lost]);
     return 0;
   } catch (error) {
-    if (error instanceof NoEnvoy) say(error.message);
-    else sayFailure(error, stage.processes.all());
+    sayFailure(error, stage.processes.all());
     return 1;
   } finally {
+    hush();
     await stage.processes.stopAll();
   }
 }
 
-async function show(stage: Stage): Promise<void> {
+async function show(stage: Stage, envoy: Envoy): Promise<void> {
   const begin = performance.now();
-  const envoy = await findEnvoy({ tell: say, signal: interruption.signal });
-  say(`${bold('Three Envoys and one Sidekey')} (Envoy ${envoy.version}, ${envoy.path})`);
   await start(stage, envoy.path);
   await showRequests(stage);
   await showRefusals(stage, envoy.path);
@@ -58,20 +75,15 @@ async function show(stage: Stage): Promise<void> {
   say(`All of it works: ${((performance.now() - begin) / 1000).toFixed(1)} s.`);
 }
 
-/** Until somebody ends it. @throws Error when one of the processes ends by itself */
-async function stayUp(stage: Stage): Promise<void> {
+function sayWhatToTry(stage: Stage): void {
   const sidekey = path.relative(process.cwd(), path.join(import.meta.dirname, '../../bin/sidekey'));
   const lines = [
     `curl --cacert ${stage.certificateFile} ${frontUrl(stage, '/service/purple')}`,
     `curl http://127.0.0.1:${stage.ports['service-purple'].admin}/certs   # what service-purple holds, by Envoy's word`,
     `export SIDEKEY_ADMIN_SOCKET=${stage.adminSocket}`,
     `${sidekey} entry list`,
-    `${sidekey} entry show service-purple`,
+    `${sidekey} entry update service-purple --x509-svid-ttl 10s   # then look at the certs again and again`,
     `tail -f ${path.join(stage.folder, 'logs/sidekey.log')}`,
   ];
   say(`\nIt stays up until Ctrl-C. To try next:\n\n${lines.map((line) => `  ${line}`).join('\n')}\n`);
-  const ended = stage.processes.anyEnded().then((name) => {
-    throw new Error(`${name} ended by itself`);
-  });
-  await Promise.race([interrupted, ended]);
 }

@@ -19,8 +19,6 @@ export interface Running {
   readonly ended: Ended | undefined;
   /** The last lines of what it has written. */
   tail(lines: number): string;
-  /** Kept once it has ended. */
-  readonly exit: Promise<Ended>;
   /** SIGTERM, and SIGKILL to what is left of its group after a while. Says how it ended. */
   stop(): Promise<Ended>;
 }
@@ -30,8 +28,8 @@ export interface Processes {
   start(name: string, command: string, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Running>;
   /** Every one that was started, ended or not. */
   all(): readonly Running[];
-  /** The name of the first of those that run now to end. */
-  anyEnded(): Promise<string>;
+  /** Resolves to its name when one ends that nobody stopped. */
+  readonly lost: Promise<string>;
   /** Stops them all; none can be started any more. */
   stopAll(): Promise<void>;
   /** For the last moment of this process, when nothing can be awaited any more. */
@@ -41,17 +39,18 @@ export interface Processes {
 /** @param logs an existing folder; each process writes to `<name>.log` in it */
 export function createProcesses(logs: string): Processes {
   const started: Running[] = [];
+  const lost = Promise.withResolvers<string>();
   let closed = false;
   const running = () => started.filter(({ ended }) => ended === undefined);
   return {
     async start(name, command, args, env = process.env) {
       if (closed) throw new Error(`${name} is not started: the demo is ending`);
-      const child = await start(name, path.join(logs, `${name}.log`), command, args, env);
+      const child = await start(name, path.join(logs, `${name}.log`), command, args, env, () => lost.resolve(name));
       started.push(child);
       return child;
     },
     all: () => started,
-    anyEnded: () => Promise.race(running().map(({ name, exit }) => exit.then(() => name))),
+    lost: lost.promise,
     async stopAll() {
       closed = true;
       await Promise.all(running().map((child) => child.stop()));
@@ -68,16 +67,19 @@ async function start(
   command: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
+  lost: () => void,
 ): Promise<Running> {
   const output = openSync(log, 'a', 0o600);
   // A group of its own keeps the terminal's Ctrl-C away from it: the demo stops its processes itself, in order.
   const child = spawn(command, args, { detached: true, stdio: ['ignore', output, output], env });
   closeSync(output);
   let ended: Ended | undefined;
+  let stopping = false;
   const exit = new Promise<Ended>((resolve) => {
     child.once('exit', (code, signal) => {
       ended = { code, signal };
       resolve(ended);
+      if (!stopping) lost();
     });
   });
   await spawned(child);
@@ -85,12 +87,12 @@ async function start(
   return {
     name,
     pid,
-    exit,
     get ended() {
       return ended;
     },
     tail: (lines) => readFileSync(log, 'utf8').trimEnd().split('\n').slice(-lines).join('\n'),
     async stop() {
+      stopping = true;
       signalGroup(pid, 'SIGTERM');
       const late = setTimeout(() => signalGroup(pid, 'SIGKILL'), GRACE_MS);
       const how = await exit;

@@ -22,8 +22,15 @@ const red = paint(31);
 const dim = paint(2);
 export const bold = paint(1);
 
+let quiet = false;
+
 export function say(line = ''): void {
-  process.stdout.write(`${line}\n`);
+  if (!quiet) process.stdout.write(`${line}\n`);
+}
+
+/** What becomes of a step that was interrupted is of no interest. */
+export function hush(): void {
+  quiet = true;
 }
 
 /** Runs one step and prints its line. */

