@@ -25,13 +25,19 @@ const TICK_MS = 5_000;
 interface Pending extends Deadline {
   readonly instant: number;
   readonly callback: () => void;
-  cancelled: boolean;
+  /** Called or called off. */
+  done: boolean;
 }
+
+/** How many deadlines that were called off may wait in the heap, at least, before it is cleared of them. */
+const SPARE_CANCELLED = 1_024;
 
 /** The machine's clock. Its timer never keeps the process alive. */
 export class SystemClock implements Clock {
   /** A binary heap, the nearest instant first. */
-  readonly #heap: Pending[] = [];
+  #heap: Pending[] = [];
+  /** How many of the heap's deadlines were called off, about: one that was called off on the way to its call counts too. */
+  #cancelled = 0;
   #timer: NodeJS.Timeout | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
 
@@ -40,17 +46,28 @@ export class SystemClock implements Clock {
   }
 
   at(instant: number, callback: () => void): Deadline {
+    if (Number.isNaN(instant)) throw new RangeError('a deadline is at an instant, not at NaN');
     const pending: Pending = {
       instant,
       callback,
-      cancelled: false,
-      cancel: () => {
-        pending.cancelled = true;
-      },
+      done: false,
+      cancel: () => this.#cancel(pending),
     };
     push(this.#heap, pending);
     this.#arm();
     return pending;
+  }
+
+  #cancel(pending: Pending): void {
+    if (pending.done) return;
+    pending.done = true;
+    this.#cancelled += 1;
+    // Far deadlines that are called off over and over (each renewal sets a new one) must not pile up until they are due.
+    if (this.#cancelled <= Math.max(SPARE_CANCELLED, this.#heap.length / 2)) return;
+    const left = this.#heap.filter(({ done }) => !done);
+    this.#heap = [];
+    this.#cancelled = 0;
+    for (const one of left) push(this.#heap, one);
   }
 
   #arm(): void {
@@ -70,13 +87,29 @@ export class SystemClock implements Clock {
     this.#wakeAt = Number.POSITIVE_INFINITY;
     const now = Date.now();
     const due: Pending[] = [];
-    for (let first = this.#heap[0]; first !== undefined && (first.cancelled || first.instant <= now); ) {
+    for (let first = this.#heap[0]; first !== undefined && (first.done || first.instant <= now); ) {
       pop(this.#heap);
-      if (!first.cancelled) due.push(first);
+      if (first.done) this.#cancelled -= 1;
+      else due.push(first);
       first = this.#heap[0];
     }
     this.#arm();
-    for (const pending of due) if (!pending.cancelled) pending.callback();
+    for (const pending of due) {
+      if (pending.done) continue;
+      pending.done = true;
+      call(pending.callback);
+    }
+  }
+}
+
+/** One callback that throws must not keep the others from being called; its error is uncaught all the same. */
+function call(callback: () => void): void {
+  try {
+    callback();
+  } catch (thrown) {
+    queueMicrotask(() => {
+      throw thrown;
+    });
   }
 }
 

@@ -1,4 +1,4 @@
-/** Pages of entries. A cursor names a place in the order, not a row: entries that come and go do not move it. */
+/** Entries in order, and pages of them. A cursor names a place in the order, not a row: entries that come and go do not move it. */
 
 import { SidekeyError } from '../base/errors.ts';
 import { formatSelector } from '../spiffe/selector.ts';
@@ -18,6 +18,15 @@ export function listPage(ordered: readonly Entry[], query: ListQuery): { entries
     entries.push(entry);
   }
   return { entries, nextCursor: '' };
+}
+
+/** Puts an entry that isn't there yet in its place; most often that is the end. */
+export function insertInOrder(ordered: Entry[], entry: Entry): void {
+  ordered.splice(firstAfter(ordered, entry), 0, entry);
+}
+
+export function removeFromOrder(ordered: Entry[], entry: Entry): void {
+  ordered.splice(firstAfter(ordered, entry) - 1, 1);
 }
 
 function wanted(entry: Entry, query: ListQuery): boolean {

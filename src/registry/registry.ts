@@ -8,7 +8,7 @@ import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
 import { compareAge, findTwins, isExpired, similarityKey } from './entry.ts';
 import { entryToJson } from './entry-json.ts';
-import { listPage } from './list.ts';
+import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
 import type {
   Entry,
@@ -20,6 +20,9 @@ import type {
   RegistryStore,
   SourceChanges,
 } from './types.ts';
+
+/** From how many entries on a write is dearer to sort in one by one than to sort anew. */
+const BULK = 100;
 
 type Listener = (changes: readonly EntryChange[]) => void;
 
@@ -44,8 +47,8 @@ class StoredRegistry implements Registry {
   /** Holds the entries that the listeners take for live: an expired one is out, from the moment they were told. */
   readonly #live = new MatchIndex();
   readonly #expiries = new Map<string, Deadline>();
-  /** All entries in order; made when a list is asked for, dropped by each write. */
-  #ordered: readonly Entry[] | undefined;
+  /** All entries in order; sorted when a list is asked for, dropped by a write of many. */
+  #ordered: Entry[] | undefined;
   readonly #listeners = new Set<Listener>();
   /** The end of the queue of writes; it never rejects. */
   #lastWrite: Promise<unknown> = Promise.resolve();
@@ -171,6 +174,7 @@ class StoredRegistry implements Registry {
   async #commit(put: readonly Entry[], deleted: readonly Entry[]): Promise<void> {
     if (put.length === 0 && deleted.length === 0) return;
     await this.#parts.store.write({ put, delete: deleted.map((entry) => entry.id) });
+    if (put.length + deleted.length >= BULK) this.#ordered = undefined;
     const changes = [...deleted.map((entry) => this.#remove(entry)), ...put.map((entry) => this.#put(entry))];
     this.#tell(changes.filter(({ before, after }) => before !== undefined || after !== undefined));
   }
@@ -179,7 +183,7 @@ class StoredRegistry implements Registry {
   #put(entry: Entry): EntryChange {
     const { before } = this.#remove(this.#entries.get(entry.id));
     this.#entries.set(entry.id, entry);
-    this.#ordered = undefined;
+    if (this.#ordered !== undefined) insertInOrder(this.#ordered, entry);
     addTo(this.#bySpiffeId, entry.spiffeId, entry);
     addTo(this.#bySimilarity, similarityKey(entry), entry);
     if (isExpired(entry, this.#parts.clock.now())) return { before, after: undefined };
@@ -200,10 +204,11 @@ class StoredRegistry implements Registry {
     this.#entries.delete(entry.id);
     removeFrom(this.#bySpiffeId, entry.spiffeId, entry);
     removeFrom(this.#bySimilarity, similarityKey(entry), entry);
-    this.#ordered = undefined;
+    if (this.#ordered !== undefined) removeFromOrder(this.#ordered, entry);
     return { before: wasLive ? entry : undefined, after: undefined };
   }
 
+  /** It stays so if the clock is set back: nothing that was said to be over comes to life by itself. */
   #expire(entry: Entry): void {
     this.#expiries.delete(entry.id);
     this.#live.delete(entry.id);

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { formatSelector, redactSelector, splitSelector } from '../../src/spiffe/selector.ts';
+
+test('a selector is split at its first colon', () => {
+  assert.deepEqual(splitSelector('unix:uid:1000'), { type: 'unix', value: 'uid:1000' });
+  assert.deepEqual(splitSelector('docker:label:a:b:c'), { type: 'docker', value: 'label:a:b:c' });
+  assert.deepEqual(splitSelector('a::'), { type: 'a', value: ':' });
+});
+
+test('without a colon, or with nothing on one side of it, it is no selector', () => {
+  for (const text of ['', 'unix', ':', 'unix:', ':uid:1000']) assert.equal(splitSelector(text), undefined, text);
+});
+
+test('what is split and put together again is the same', () => {
+  const type = fc.string({ minLength: 1 }).filter((text) => !text.includes(':'));
+  fc.assert(
+    fc.property(type, fc.string({ minLength: 1 }), (type, value) => {
+      assert.deepEqual(splitSelector(formatSelector({ type, value })), { type, value });
+    }),
+  );
+});
+
+test('the value of an environment variable is not shown, all else is', () => {
+  assert.equal(redactSelector({ type: 'docker', value: 'env:PASSWORD=a=b' }), 'docker:env:PASSWORD=[redacted]');
+  assert.equal(redactSelector({ type: 'docker', value: 'env:HOME' }), 'docker:env:HOME');
+  assert.equal(redactSelector({ type: 'docker', value: 'label:a=b' }), 'docker:label:a=b');
+  assert.equal(redactSelector({ type: 'unix', value: 'path:/env:A=b' }), 'unix:path:/env:A=b');
+});
