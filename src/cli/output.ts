@@ -16,23 +16,20 @@ export function printJson(value: unknown): void {
 
 /** Prints rows under a header, each column as wide as its widest cell. */
 export function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
-  const lines = [header, ...rows].map((row) => row.map(printable));
-  const widths = header.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
-  for (const line of lines) {
-    process.stdout.write(
-      `${line
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd()}\n`,
-    );
-  }
+  printColumns([header, ...rows]);
 }
 
-/** Prints `name: value` lines, one for each value of a list. */
+/** Prints `name  value` lines, one for each value of a list. */
 export function printFields(fields: readonly (readonly [name: string, value: string | readonly string[]])[]): void {
-  const width = Math.max(...fields.map(([name]) => name.length));
-  for (const [name, value] of fields) {
-    for (const line of [value].flat()) process.stdout.write(`${name.padEnd(width)}  ${printable(line)}\n`);
+  printColumns(fields.flatMap(([name, value]) => [value].flat().map((one) => [name, one])));
+}
+
+function printColumns(rows: readonly (readonly string[])[]): void {
+  const lines = rows.map((row) => row.map(printable));
+  const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]!.length))) ?? [];
+  for (const line of lines) {
+    const text = line.map((cell, column) => cell.padEnd(widths[column]!)).join('  ');
+    process.stdout.write(`${text.trimEnd()}\n`);
   }
 }
 

@@ -1,0 +1,223 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { startAdmin, TOKEN } from '../admin/support.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { type RunOptions, sidekey } from './support.ts';
+
+async function start(t: TestContext) {
+  const running = await startAdmin(t);
+  const run = (args: readonly string[], options: RunOptions = {}) =>
+    sidekey(args, { ...options, env: { SIDEKEY_ADMIN_SOCKET: running.socketPath, ...options.env } });
+  const json = async (args: readonly string[], options?: RunOptions) => {
+    const { status, stdout, stderr } = await run([...args, '--output', 'json'], options);
+    assert.equal(status, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  return { ...running, run, json };
+}
+
+function file(t: TestContext, content: string): string {
+  const place = path.join(tempDir(t), 'entries.yaml');
+  writeFileSync(place, content);
+  return place;
+}
+
+const CREATE = ['entry', 'create', '--spiffe-id', 'spiffe://ilinux.io/web', '--selector', 'unix:uid:1000'];
+
+describe('sidekey entry', () => {
+  test('create makes an entry of its flags and shows it', async (t) => {
+    const { json, registry } = await start(t);
+    const made = await json([
+      ...CREATE,
+      ...['--selector', 'unix:path:/usr/bin/envoy', '--x509-svid-ttl', '1h30m', '--jwt-svid-ttl', '60'],
+      ...['--dns', 'web.example', '--dns', 'www.example', '--hint', 'default', '--expires-at', '2030-01-01T00:00:00Z'],
+      ...['--parent-id', 'spiffe://ilinux.io/spire/agent', '--federates-with', 'other.example', '--entry-id', 'web-1'],
+    ]);
+    const { created_at: createdAt, updated_at: updatedAt, ...rest } = made;
+    assert.equal(createdAt, updatedAt);
+    assert.deepEqual(rest, {
+      id: 'web-1',
+      spiffe_id: 'spiffe://ilinux.io/web',
+      selectors: [
+        { type: 'unix', value: 'path:/usr/bin/envoy' },
+        { type: 'unix', value: 'uid:1000' },
+      ],
+      parent_id: 'spiffe://ilinux.io/spire/agent',
+      x509_svid_ttl: 5_400,
+      jwt_svid_ttl: 60,
+      dns_names: ['web.example', 'www.example'],
+      federates_with: ['other.example'],
+      hint: 'default',
+      expires_at: '2030-01-01T00:00:00.000Z',
+      revision_number: 1,
+      source: 'api',
+    });
+    assert.equal(registry.size, 1);
+  });
+
+  test('create refuses what is there already with status 1 and names it', async (t) => {
+    const { run } = await start(t);
+    assert.equal((await run([...CREATE, '--entry-id', 'web-1'])).status, 0);
+    const { status, stdout, stderr } = await run(CREATE);
+    assert.equal(status, 1);
+    assert.equal(stdout, '');
+    assert.match(stderr, /^sidekey: entry web-1 /);
+  });
+
+  test('create --data takes YAML, and JSON as SPIRE writes it', async (t) => {
+    const { run, registry } = await start(t);
+    const yaml = file(
+      t,
+      'entries:\n- spiffe_id: spiffe://ilinux.io/one # a comment\n  selectors: [{type: unix, value: "uid:1"}]\n',
+    );
+    assert.equal((await run(['entry', 'create', '--data', yaml])).status, 0);
+    const spire = JSON.stringify({
+      entries: [
+        {
+          selectors: [{ type: 'unix', value: 'uid:1111' }],
+          spiffe_id: 'spiffe://ilinux.io/Blog',
+          parent_id: 'spiffe://ilinux.io/spire/agent/join_token/TokenBlog',
+          x509_svid_ttl: 200,
+          admin: false,
+          entryExpiry: 0,
+        },
+      ],
+    });
+    const { status, stdout } = await run(['entry', 'create', '--data', '-'], { stdin: spire });
+    assert.equal(status, 0);
+    assert.match(stdout, /spiffe:\/\/ilinux\.io\/Blog +unix:uid:1111 +never +1 +api\n$/);
+    assert.equal(registry.size, 2);
+  });
+
+  test('create --data makes all or none, and names each fault with its place', async (t) => {
+    const { run, registry } = await start(t);
+    const entries = [
+      { spiffe_id: 'spiffe://ilinux.io/a', selectors: [{ type: 'unix', value: 'uid:1' }] },
+      { spiffe_id: 'spiffe://ilinux.io/b', selectors: [], colour: 'red' },
+    ];
+    const { status, stderr } = await run(['entry', 'create', '--data', file(t, JSON.stringify({ entries }))]);
+    assert.equal(status, 1);
+    assert.match(stderr, /^sidekey: \/entries\/1\/selectors: .*\nsidekey: \/entries\/1\/colour: .*\n$/);
+    assert.equal(registry.size, 0);
+  });
+
+  test('create --data says line and column of what is no YAML', async (t) => {
+    const { run } = await start(t);
+    const { status, stderr } = await run(['entry', 'create', '--data', file(t, 'entries:\n- spiffe_id: "x\n')]);
+    assert.equal(status, 2);
+    assert.match(stderr, /entries\.yaml: .*at line \d+, column \d+/);
+  });
+
+  test('create --data hears that a file is too large for the server', async (t) => {
+    const { run } = await start(t);
+    const entries = [{ spiffe_id: 'x'.repeat(3_000_000), selectors: [] }];
+    const { status, stderr } = await run(['entry', 'create', '--data', '-'], { stdin: JSON.stringify({ entries }) });
+    assert.equal(status, 1);
+    assert.match(stderr, /at most 1048576 bytes/);
+  });
+
+  test('list shows all pages, filtered, as a table or as JSON', async (t) => {
+    const { run, json, registry } = await start(t);
+    const entries = Array.from({ length: 1_001 }, (_, n) => ({
+      spiffe_id: `spiffe://ilinux.io/e${n}`,
+      selectors: [{ type: 'unix', value: `uid:${n}` }],
+    }));
+    await run(['entry', 'create', '--data', '-'], { stdin: JSON.stringify({ entries }) });
+    assert.equal(registry.size, 1_001);
+    assert.equal((await json(['entry', 'list'])).entries.length, 1_001);
+    assert.deepEqual(await json(['entry', 'count']), { count: 1_001 });
+    assert.equal((await run(['entry', 'count'])).stdout, '1001\n');
+    const { stdout } = await run(['entry', 'list', '--selector', 'unix:uid:7']);
+    const [header, row, ...rest] = stdout.split('\n');
+    assert.match(header!, /^ID +SPIFFE ID +SELECTORS +HINT +EXPIRES +REVISION +SOURCE$/);
+    assert.match(row!, /^[0-9a-f-]{36} +spiffe:\/\/ilinux\.io\/e7 +unix:uid:7 +never +1 +api$/);
+    assert.deepEqual(rest, ['']);
+    const byId = await json(['entry', 'list', '--spiffe-id', 'spiffe://ilinux.io/e9']);
+    assert.equal(byId.entries.length, 1);
+  });
+
+  test('show, update and delete work on one entry', async (t) => {
+    const { run, json, registry } = await start(t);
+    await run([...CREATE, '--entry-id', 'web-1', '--dns', 'web.example', '--expires-at', '2030-01-01T00:00:00Z']);
+    const { stdout } = await run(['entry', 'show', 'web-1']);
+    assert.match(stdout, /^id +web-1\nspiffe_id +spiffe:\/\/ilinux\.io\/web\n/);
+
+    const changed = await json(['entry', 'update', 'web-1', '--hint', 'new', '--no-dns', '--expires-at', 'never']);
+    assert.deepEqual(
+      [changed.hint, changed.dns_names, changed.expires_at, changed.revision_number],
+      ['new', [], null, 2],
+    );
+    const again = await json(['entry', 'update', 'web-1', '--dns', 'a.example', '--if-match', '2']);
+    assert.deepEqual([again.hint, again.dns_names, again.revision_number], ['new', ['a.example'], 3]);
+
+    for (const args of [
+      ['entry', 'update', 'web-1', '--hint', 'late', '--if-match', '2'],
+      ['entry', 'delete', 'web-1', '--if-match', '2'],
+    ]) {
+      const { status, stderr } = await run(args);
+      assert.equal(status, 1);
+      assert.match(stderr, /is at revision 3, not 2/);
+    }
+    assert.equal((await run(['entry', 'delete', 'web-1'])).stdout, 'deleted web-1\n');
+    assert.equal(registry.size, 0);
+    const gone = await run(['entry', 'show', 'web-1']);
+    assert.deepEqual([gone.status, gone.stdout], [1, '']);
+    assert.match(gone.stderr, /no entry with the id web-1/);
+  });
+
+  test('an id with odd characters stays one id', async (t) => {
+    const { run } = await start(t);
+    const { status, stderr } = await run(['entry', 'delete', '../entries?x=1']);
+    assert.equal(status, 1);
+    assert.match(stderr, /no entry with the id \.\.\/entries\?x=1/);
+  });
+});
+
+describe('a command that asks the server', () => {
+  test('asks over TCP with --admin-url and --token-file', async (t) => {
+    const { tcp } = await start(t);
+    const token = file(t, `${TOKEN}\n`);
+    const url = `http://127.0.0.1:${tcp.port}`;
+    const listed = await sidekey(['entry', 'list', '--admin-url', url, '--token-file', token, '--output', 'json']);
+    assert.deepEqual(JSON.parse(listed.stdout), { entries: [] });
+    const stranger = await sidekey(['entry', 'list', '--admin-url', url]);
+    assert.equal(stranger.status, 1);
+    assert.match(stranger.stderr, /Authorization: Bearer/);
+  });
+
+  test('says where it found no server, with status 1', async (t) => {
+    const socket = path.join(tempDir(t), 'admin.sock');
+    for (const command of [['entry', 'list'], ['bundle', 'show'], ['healthcheck']]) {
+      const { status, stderr } = await sidekey([...command, '--admin-socket', socket]);
+      assert.equal(status, 1);
+      assert.ok(stderr.startsWith(`sidekey: ${socket}: there is no such socket`), stderr);
+    }
+  });
+
+  test('shows the bundle as PEM or as JSON', async (t) => {
+    const { run } = await start(t);
+    const pem = await run(['bundle', 'show']);
+    assert.match(pem.stdout, /^-----BEGIN CERTIFICATE-----\n.*-----END CERTIFICATE-----\n$/s);
+    for (const flags of [
+      ['--format', 'spiffe'],
+      ['--output', 'json'],
+    ]) {
+      assert.equal(JSON.parse((await run(['bundle', 'show', ...flags])).stdout).spiffe_sequence, 7);
+    }
+  });
+});
+
+describe('sidekey healthcheck', () => {
+  test('has status 0 when the server is ready, and 1 with the reason until then', async (t) => {
+    const ready = await start(t);
+    assert.equal((await ready.run(['healthcheck'])).status, 0);
+    const { socketPath } = await startAdmin(t, {
+      ready: () => ({ ready: false, reason: 'the pipe does not accept yet' }),
+    });
+    const { status, stderr } = await sidekey(['healthcheck', '--admin-socket', socketPath]);
+    assert.equal(status, 1);
+    assert.equal(stderr, 'sidekey: the pipe does not accept yet\n');
+  });
+});

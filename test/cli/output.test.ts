@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { ROOT } from './support.ts';
+
+function printed(code: string): string {
+  const module = JSON.stringify(path.join(ROOT, 'src/cli/output.ts'));
+  const script = `import { printFields, printTable } from ${module}; ${code}`;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+  return stdout;
+}
+
+describe('what is printed for people', () => {
+  test('stands in columns without blanks at the end', () => {
+    const text = printed(`printTable(['A', 'LONG', 'C'], [['aaa', 'b', 'c'], ['a', 'b', '']]);`);
+    assert.equal(text, 'A    LONG  C\naaa  b     c\na    b\n');
+    assert.equal(
+      printed(`printFields([['a', 'x'], ['long', ['y', 'z']], ['e', ''], ['n', []]]);`),
+      'a     x\nlong  y\nlong  z\ne\n',
+    );
+  });
+
+  test('has no control sequences and no line breaks of a value', () => {
+    const text = printed(String.raw`printFields([['hint', 'red \u001b[31m\nnext\u009b\u2028line \u00e9']]);`);
+    assert.equal(text.trimEnd(), String.raw`hint  red \u001b[31m\u000anext\u009b\u2028line é`);
+  });
+});

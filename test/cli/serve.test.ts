@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { describe, type TestContext, test } from 'node:test';
+import { tempDir } from '../support/temp-dir.ts';
+import { cleanEnvironment, ROOT, type RunOptions, sidekey } from './support.ts';
+
+interface Server {
+  readonly directory: string;
+  readonly process: ChildProcess;
+  readonly run: (args: readonly string[], options?: RunOptions) => ReturnType<typeof sidekey>;
+}
+
+function flags(directory: string): string[] {
+  return [
+    ...['serve', '--trust-domain', 'ilinux.io', '--data-dir', path.join(directory, 'data')],
+    ...['--socket', path.join(directory, 'agent.sock'), '--admin-socket', path.join(directory, 'admin.sock')],
+  ];
+}
+
+/** Starts a server and waits until it says that it serves. */
+async function start(t: TestContext, more: readonly string[] = []): Promise<Server> {
+  const directory = tempDir(t);
+  const child = spawn(process.execPath, [path.join(ROOT, 'src/cli/main.ts'), ...flags(directory), ...more], {
+    env: cleanEnvironment(),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (JSON.parse(line).msg === 'serving') break;
+  }
+  child.stdout.resume();
+  const env = {
+    SIDEKEY_ADMIN_SOCKET: path.join(directory, 'admin.sock'),
+    SIDEKEY_SOCKET: path.join(directory, 'agent.sock'),
+  };
+  return { directory, process: child, run: (args, options) => sidekey(args, { ...options, env }) };
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  const [status] = await exited;
+  return status;
+}
+
+const ME = `unix:uid:${process.getuid!()}`;
+const ID = 'spiffe://ilinux.io/me';
+
+describe('sidekey serve', () => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    test(`serves until ${signal} and exits with 0`, async (t) => {
+      const server = await start(t);
+      assert.equal((await server.run(['healthcheck'])).status, 0);
+      assert.equal(await end(server.process, signal), 0);
+      assert.deepEqual(readdirSync(server.directory), ['data'], 'no socket stays behind');
+    });
+  }
+
+  test('tells what keeps it from starting, with status 1', async (t) => {
+    const directory = tempDir(t);
+    mkdirSync(path.join(directory, 'data'));
+    chmodSync(path.join(directory, 'data'), 0o755);
+    const { status, stderr } = await sidekey(flags(directory));
+    assert.equal(status, 1);
+    assert.match(stderr, /^sidekey: .*\n? +chmod/);
+    assert.doesNotMatch(stderr, /\n +at /, 'no stack');
+  });
+
+  test('refuses to listen beyond loopback in clear text, with status 2', async (t) => {
+    const directory = tempDir(t);
+    const { status, stderr } = await sidekey([...flags(directory), '--admin-listen', '0.0.0.0:0']);
+    assert.equal(status, 2);
+    assert.match(stderr, /--admin-listen: .*--admin-insecure-listen/);
+    assert.deepEqual(readdirSync(directory), ['data'], 'no socket stays behind');
+  });
+});
+
+describe('sidekey fetch', () => {
+  test('prints and writes the identity that an entry gives to this very process', async (t) => {
+    const server = await start(t);
+    const into = path.join(server.directory, 'id');
+    assert.equal((await server.run(['entry', 'create', '--spiffe-id', ID, '--selector', ME])).status, 0);
+
+    const table = await server.run(['fetch']);
+    assert.equal(table.status, 0, table.stderr);
+    assert.match(table.stdout, /^SPIFFE ID +SERIAL +NOT BEFORE +NOT AFTER\nspiffe:\/\/ilinux\.io\/me +[0-9a-f]+ +/);
+
+    mkdirSync(into);
+    writeFileSync(path.join(into, 'key.pem'), 'an old key that others could read', { mode: 0o644 });
+    const written = await server.run(['fetch', '--spiffe-id', ID, '--write', into, '--output', 'json']);
+    assert.equal(written.status, 0, written.stderr);
+    assert.doesNotMatch(written.stdout + table.stdout, /PRIVATE KEY/);
+    assert.deepEqual(readdirSync(into).sort(), ['bundle.pem', 'key.pem', 'svid.pem']);
+    assert.equal(statSync(path.join(into, 'key.pem')).mode & 0o777, 0o600);
+
+    const read = (name: string) => readFileSync(path.join(into, name), 'utf8');
+    const leaf = new X509Certificate(read('svid.pem'));
+    assert.equal(leaf.subjectAltName, `URI:${ID}`);
+    assert.ok(leaf.checkPrivateKey(createPrivateKey(read('key.pem'))));
+    const intermediate = new X509Certificate(read('svid.pem').slice(read('svid.pem').lastIndexOf('-----BEGIN')));
+    assert.ok(leaf.verify(intermediate.publicKey));
+    assert.ok(intermediate.verify(new X509Certificate(read('bundle.pem')).publicKey));
+    assert.equal(JSON.parse(written.stdout).identities[0].serial, leaf.serialNumber.toLowerCase());
+  });
+
+  test("fails with the server's reason and writes nothing where no entry gives it", async (t) => {
+    const server = await start(t);
+    const into = path.join(server.directory, 'id');
+    for (const args of [['fetch'], ['fetch', '--spiffe-id', ID], ['fetch', '--write', into]]) {
+      const { status, stdout, stderr } = await server.run(args);
+      assert.equal(status, 1);
+      assert.equal(stdout, '');
+      assert.match(stderr, /^sidekey: .*agent\.sock: .*entr.*decision d-/);
+    }
+    assert.ok(!readdirSync(server.directory).includes('id'));
+  });
+
+  test('says where it found no pipe', async (t) => {
+    const socket = path.join(tempDir(t), 'agent.sock');
+    const { status, stderr } = await sidekey(['fetch', '--socket', socket]);
+    assert.equal(status, 1);
+    assert.match(stderr, /agent\.sock: .*ENOENT/);
+  });
+});
