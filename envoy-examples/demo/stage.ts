@@ -6,6 +6,8 @@ import path from 'node:path';
 import { EXAMPLES, type Example, type Json, type Moves, moveBootstrap, readBootstrap } from './bootstraps.ts';
 import { makeServerCertificate } from './certificate.ts';
 import { DemoEnvoy } from './envoys.ts';
+import { wait } from './expect.ts';
+import { call } from './http.ts';
 import { freePorts } from './ports.ts';
 import { createProcesses, type Processes } from './processes.ts';
 import { Sidekey } from './sidekey.ts';
@@ -122,9 +124,14 @@ function addresses(ports: Stage['ports'], self: Example | typeof IMPOSTOR): Move
   };
 }
 
-/** Starts the app behind a service's Envoy. */
+/** Starts the app behind a service's Envoy and waits until it answers. */
 export async function startApp({ processes, ports }: Stage, service: Service): Promise<void> {
-  const env = { ...process.env, SERVICE: service, COLOUR: COLOURS[service], PORT: String(ports[service].app) };
+  const port = ports[service].app;
+  const env = { ...process.env, SERVICE: service, COLOUR: COLOURS[service], PORT: String(port) };
   const app = path.join(import.meta.dirname, '../app/main.ts');
   await processes.start(`${COLOURS[service]}-app`, process.execPath, [app], env);
+  await wait(`the app of ${service} to answer`, {
+    look: async () => (await call(`http://127.0.0.1:${port}/`)).status,
+    until: (status) => status === 200,
+  });
 }

@@ -60,15 +60,17 @@ async function startWaiting(stage: Stage, name: Example, binary: string): Promis
 }
 
 async function makeEntries(stage: Stage): Promise<void> {
-  const begin = performance.now();
   const entries = EXAMPLES.map((name) => entryFor(stage, name));
-  const has = Promise.all(EXAMPLES.map((name) => timeToSecrets(stage, name, begin)));
+  const begin = performance.now();
+  const times = Promise.all(EXAMPLES.map((name) => timeToSecrets(stage, name, begin)));
   await step('their entries are made over REST', async () => {
-    const [answer] = await Promise.all([stage.sidekey.ask('POST', '/v1/entries', { entries }), has]);
+    const answer = await stage.sidekey.ask('POST', '/v1/entries', { entries });
+    const ms = performance.now() - begin;
     expect(answer.status === 201, 'POST /v1/entries to give 201', `${answer.status} ${answer.body}`);
-    return { ms: performance.now() - begin, detail: 'POST /v1/entries, three in one transaction' };
+    await times;
+    return { ms, detail: 'POST /v1/entries, three in one transaction' };
   });
-  for (const [i, ms] of (await has).entries()) {
+  for (const [i, ms] of (await times).entries()) {
     const name = EXAMPLES[i]!;
     await step(`${name} has its secrets`, async () => ({ ms, detail: `${idOf(name)}, from the REST call on` }));
   }
