@@ -10,6 +10,8 @@ import net from 'node:net';
 import readline from 'node:readline';
 
 const sockets: net.Socket[] = [];
+/** The descriptor of the last one; http2 hides it once it has taken the socket over. */
+let descriptor = -1;
 
 const commands: Record<string, (...args: never[]) => unknown> = {
   /** Opens connections, one or more. */
@@ -18,25 +20,20 @@ const commands: Record<string, (...args: never[]) => unknown> = {
       const socket = net.connect(path).on('error', () => {});
       await once(socket, 'connect');
       sockets.push(socket);
+      descriptor = (socket as unknown as { _handle: { fd: number } })._handle.fd;
     }
   },
-  /** Opens a gRPC stream on the last connection and sends an empty message. */
+  /** Opens a gRPC stream on the last connection, sends an empty message and reads what comes. */
   async stream(method: string) {
-    const socket = sockets.at(-1)!;
-    const session = http2.connect('http://pipe', { createConnection: () => socket });
-    const stream = session.request({
-      ':method': 'POST',
-      ':path': method,
-      'content-type': 'application/grpc',
-      te: 'trailers',
-    });
-    stream.write(Buffer.alloc(5));
-    await once(stream, 'data');
+    await once(openStream(method), 'data');
   },
-  /** Gives the last connection to a child as its stdin; the child reads until it is cut. Answers with the child's pid. */
-  share() {
-    const { fd } = (sockets.at(-1) as unknown as { _handle: { fd: number } })._handle;
-    const child = spawn('/bin/cat', { stdio: [fd, 'ignore', 'ignore'] });
+  /** The same, but reads nothing, so that the window is soon full. */
+  async stall(method: string) {
+    await once(openStream(method), 'response');
+  },
+  /** Gives the last connection to a child as its stdin: one that reads until it is cut, or another program. Answers its pid. */
+  share(file = '/bin/cat', ...args: string[]) {
+    const child = spawn(file, args, { stdio: [descriptor, 'ignore', 'ignore'] });
     child.unref();
     return child.pid;
   },
@@ -52,6 +49,18 @@ const commands: Record<string, (...args: never[]) => unknown> = {
   },
   exit: () => process.exit(0),
 };
+
+function openStream(method: string): http2.ClientHttp2Stream {
+  const session = http2.connect('http://pipe', { createConnection: () => sockets.at(-1)! });
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': method,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  stream.write(Buffer.alloc(5));
+  return stream;
+}
 
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const [name, ...args] = JSON.parse(line) as [string, ...never[]];

@@ -1,0 +1,513 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import http2 from 'node:http2';
+import net from 'node:net';
+import { text } from 'node:stream/consumers';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import type * as grpc from '@grpc/grpc-js';
+import { type Clock, SystemClock } from '../../src/base/clock.ts';
+import { createWire, type Wire, type WireOptions } from '../../src/wire/grpc-wire.ts';
+import { type Method, Status, StatusError, type Stream } from '../../src/wire/types.ts';
+import { endAfter, startCaller } from '../support/caller.ts';
+import { TestClock } from '../support/clock.ts';
+import { openDescriptors, startPipe, type TestPipe } from '../support/pipe.ts';
+import { recordingLog } from '../support/recording-log.ts';
+import { WireClient } from '../support/wire-client.ts';
+
+interface Harness {
+  readonly path: string;
+  readonly wire: Wire;
+  readonly pipe: TestPipe;
+  readonly lines: Record<string, unknown>[];
+  client(options?: grpc.ChannelOptions): WireClient;
+}
+
+async function startWire(t: TestContext, methods: Method[], options: Partial<WireOptions> = {}): Promise<Harness> {
+  const { log, lines } = recordingLog();
+  const clock: Clock = options.clock ?? new SystemClock();
+  const wire = createWire({ methods, log, ...options, clock });
+  const pipe = await startPipe(t, { log, onConnection: (socket, peer) => wire.inject(socket, peer) });
+  t.after(() => wire.close(0));
+  return {
+    path: pipe.path,
+    wire,
+    pipe,
+    lines,
+    client(clientOptions) {
+      const client = new WireClient(pipe.path, clientOptions);
+      t.after(() => client.close());
+      return client;
+    },
+  };
+}
+
+/** Writes down what the handler of a stream is told, and answers each message with it. */
+interface Recorder {
+  readonly method: Method;
+  readonly events: string[];
+  readonly streams: Stream[];
+  /** Resolves when so many streams were closed. */
+  closed(count: number): Promise<void>;
+}
+
+const RECORD = '/test.Test/Record';
+
+function recorder(
+  onMessage: (stream: Stream, text: string) => void = (stream, said) => stream.send(Buffer.from(said)),
+): Recorder {
+  const events: string[] = [];
+  const streams: Stream[] = [];
+  let notify = Promise.withResolvers<void>();
+  return {
+    events,
+    streams,
+    async closed(count) {
+      while (events.filter((event) => event === 'closed').length < count) await notify.promise;
+    },
+    method: {
+      path: RECORD,
+      kind: 'stream',
+      open(stream) {
+        streams.push(stream);
+        return {
+          message(bytes) {
+            events.push(`message ${Buffer.from(bytes)}`);
+            onMessage(stream, Buffer.from(bytes).toString());
+          },
+          halfClose: () => void events.push('half close'),
+          closed() {
+            events.push('closed');
+            notify.resolve();
+            notify = Promise.withResolvers();
+          },
+        };
+      },
+    },
+  };
+}
+
+const echo: Method = { path: '/test.Test/Echo', kind: 'unary', call: async (_peer, request) => request };
+
+test('bytes go there and back undecoded, on streams and in unary calls', async (t) => {
+  const record = recorder();
+  const { client } = await startWire(t, [record.method, echo]);
+  const one = client();
+  const stream = one.stream(RECORD);
+  stream.send('\u0000ä');
+  assert.equal(await stream.receive(), '\u0000ä');
+  stream.send('');
+  assert.equal(await stream.receive(), '');
+  assert.deepEqual(await one.unary(echo.path, Buffer.from([0, 255])), Buffer.from([0, 255]));
+  assert.deepEqual(await one.unary(echo.path), Buffer.alloc(0));
+});
+
+test('a Uint8Array that is a part of something larger is sent as that part', async (t) => {
+  const record = recorder((stream) =>
+    stream.send(new Uint8Array(new TextEncoder().encode('a secret b')).subarray(2, 8)),
+  );
+  const { client } = await startWire(t, [record.method]);
+  const stream = client().stream(RECORD);
+  stream.send('?');
+  assert.equal(await stream.receive(), 'secret');
+});
+
+test('each of 200 connections from 4 processes is tied to the process behind it', async (t) => {
+  const record = recorder((stream) => stream.send(Buffer.from(`${stream.peer.credentials.pid}`)));
+  const { path, wire, pipe } = await startWire(t, [record.method]);
+  const program = fileURLToPath(new URL('../support/wire-client-program.ts', import.meta.url));
+  const children = Array.from({ length: 4 }, () => {
+    const child = spawn(process.execPath, [program, path, RECORD, '50'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    endAfter(t, child);
+    return { pid: child.pid, said: text(child.stdout) };
+  });
+  for (const { pid, said } of children) {
+    assert.deepEqual(JSON.parse(await said), Array(50).fill(`${pid}`));
+  }
+  await record.closed(200);
+  assert.equal(new Set(record.streams.map(({ peer }) => peer.id)).size, 200);
+  while (pipe.pipe.connectionCount > 0) await new Promise(setImmediate);
+  assert.equal(wire.streamCount, 0);
+});
+
+test('a handler hears of the half close, and of the end once and last', async (t) => {
+  const record = recorder();
+  const { client, wire } = await startWire(t, [record.method]);
+  const stream = client().stream(RECORD);
+  stream.send('hello');
+  await stream.receive();
+  assert.equal(wire.streamCount, 1);
+  stream.call.end();
+  while (!record.events.includes('half close')) await new Promise(setImmediate);
+  record.streams[0]!.send(Buffer.from('still heard'));
+  assert.equal(await stream.receive(), 'still heard');
+  record.streams[0]!.end(Status.OK, '');
+  record.streams[0]!.end(Status.INTERNAL, 'too late');
+  record.streams[0]!.send(Buffer.from('too late'));
+  assert.equal((await stream.status).code, Status.OK);
+  await record.closed(1);
+  while (wire.streamCount > 0) await new Promise(setImmediate);
+  assert.deepEqual(record.events, ['message hello', 'half close', 'closed']);
+});
+
+test('the status that a handler ends a stream with is what the client sees, after all that was sent', async (t) => {
+  const record = recorder((stream) => {
+    stream.send(Buffer.from('last words'));
+    stream.end(Status.INVALID_ARGUMENT, 'no: "ä", 100 %, \ud800');
+  });
+  const { client } = await startWire(t, [record.method]);
+  const stream = client().stream(RECORD);
+  stream.send('hello');
+  assert.equal(await stream.receive(), 'last words');
+  const { code, details } = await stream.status;
+  assert.equal(code, Status.INVALID_ARGUMENT);
+  assert.equal(details, 'no: "ä", 100 %, \ufffd');
+  await record.closed(1);
+  assert.deepEqual(record.events, ['message hello', 'closed']);
+});
+
+test('a client that cancels, and one that vanishes, end their streams', async (t) => {
+  const record = recorder();
+  const { client, path } = await startWire(t, [record.method]);
+  const cancelling = client().stream(RECORD);
+  cancelling.send('1');
+  await cancelling.receive();
+  cancelling.call.cancel();
+  await record.closed(1);
+
+  const caller = startCaller(t);
+  await caller.tell('connect', path);
+  await caller.tell('stream', RECORD);
+  caller.tellLast('exit');
+  await record.closed(2);
+  assert.equal(record.events.filter((event) => event === 'closed').length, 2);
+});
+
+test('a handler that throws ends its own call and nothing else, and the client learns nothing of the reason', async (t) => {
+  const failing: Method[] = [
+    {
+      path: '/test.Test/Open',
+      kind: 'stream',
+      open() {
+        throw new Error('a secret');
+      },
+    },
+    {
+      path: '/test.Test/Message',
+      kind: 'stream',
+      open: () => ({
+        message() {
+          throw new Error('a secret');
+        },
+        halfClose() {},
+        closed() {
+          throw new Error('a secret, again');
+        },
+      }),
+    },
+    {
+      path: '/test.Test/Unary',
+      kind: 'unary',
+      call() {
+        throw new Error('a secret');
+      },
+    },
+    {
+      path: '/test.Test/Rejected',
+      kind: 'unary',
+      call: () => Promise.reject(new Error('a secret')),
+    },
+  ];
+  const { client, lines } = await startWire(t, [...failing, echo]);
+  const one = client();
+  for (const path of ['/test.Test/Open', '/test.Test/Message']) {
+    const stream = one.stream(path);
+    stream.send('hello');
+    const { code, details } = await stream.status;
+    assert.deepEqual([code, details], [Status.INTERNAL, 'Sidekey failed; its log has the reason']);
+  }
+  for (const path of ['/test.Test/Unary', '/test.Test/Rejected']) {
+    await assert.rejects(one.unary(path), { code: Status.INTERNAL, details: 'Sidekey failed; its log has the reason' });
+  }
+  assert.deepEqual(await one.unary(echo.path, Buffer.from('fine')), Buffer.from('fine'));
+  const logged = lines.filter(({ level }) => level === 50).map(({ method }) => method);
+  assert.deepEqual(logged, [
+    '/test.Test/Open',
+    '/test.Test/Message',
+    '/test.Test/Message',
+    '/test.Test/Unary',
+    '/test.Test/Rejected',
+  ]);
+});
+
+test('a StatusError is what the client sees', async (t) => {
+  const refuse = (): never => {
+    throw new StatusError(Status.NOT_FOUND, 'there is nothing for you');
+  };
+  const { client } = await startWire(t, [
+    { path: '/test.Test/Unary', kind: 'unary', call: async () => refuse() },
+    { path: '/test.Test/Stream', kind: 'stream', open: refuse },
+  ]);
+  await assert.rejects(client().unary('/test.Test/Unary'), {
+    code: Status.NOT_FOUND,
+    details: 'there is nothing for you',
+  });
+  const { code, details } = await client().stream('/test.Test/Stream').status;
+  assert.deepEqual([code, details], [Status.NOT_FOUND, 'there is nothing for you']);
+});
+
+test('a method that is not there is UNIMPLEMENTED', async (t) => {
+  const { client } = await startWire(t, [echo]);
+  await assert.rejects(client().unary('/test.Test/Nothing'), { code: Status.UNIMPLEMENTED });
+  assert.equal((await client().stream('/test.Test/Nothing').status).code, Status.UNIMPLEMENTED);
+});
+
+test('a message may have 1 MiB and not a byte more, also once it is decompressed', async (t) => {
+  const { client, path } = await startWire(t, [echo, recorder().method]);
+  const megabyte = 1024 * 1024;
+  assert.equal((await client().unary(echo.path, Buffer.alloc(megabyte))).length, megabyte);
+  await assert.rejects(client().unary(echo.path, Buffer.alloc(megabyte + 1)), { code: Status.RESOURCE_EXHAUSTED });
+  const stream = client().stream(RECORD);
+  stream.send(Buffer.alloc(megabyte + 1));
+  assert.equal((await stream.status).code, Status.RESOURCE_EXHAUSTED);
+
+  const bomb = gzipSync(Buffer.alloc(64 * megabyte));
+  assert.equal(await rawStatus(t, path, { ':path': echo.path, 'grpc-encoding': 'gzip' }, framed(bomb, true)), '8');
+});
+
+function framed(message: Buffer, compressed = false): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt8(compressed ? 1 : 0, 0);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
+}
+
+/** What a client that writes its own frames gets as grpc-status; undefined where the stream was just closed. */
+async function rawStatus(
+  t: TestContext,
+  path: string,
+  headers: http2.OutgoingHttpHeaders,
+  body: Buffer,
+): Promise<unknown> {
+  const session = http2.connect('http://pipe', { createConnection: () => net.connect(path) });
+  session.on('error', () => {});
+  t.after(() => session.destroy());
+  const request = session.request({
+    ':method': 'POST',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    ...headers,
+  });
+  let status: unknown;
+  request.on('error', () => {});
+  request.on('response', (response) => {
+    status ??= response['grpc-status'] ?? (response[':status'] === 200 ? undefined : response[':status']);
+  });
+  request.on('trailers', (trailers) => {
+    status ??= trailers['grpc-status'];
+  });
+  request.resume();
+  if (request.writable) request.end(body);
+  await once(request, 'close');
+  return status;
+}
+
+test('no request, however malformed, takes the server down', async (t) => {
+  const record = recorder();
+  const { client, path } = await startWire(t, [echo, record.method]);
+  const valid = framed(Buffer.from('x'));
+  const requests: [http2.OutgoingHttpHeaders, Buffer][] = [
+    [{ ':path': echo.path, 'content-type': 'text/plain' }, valid],
+    [{ ':path': echo.path, ':method': 'GET' }, Buffer.alloc(0)],
+    [{ ':path': '/' }, valid],
+    [{ ':path': '/%ff%00%0d%0a' }, valid],
+    [{ ':path': '/\u00ff\u00e4' }, valid],
+    [{ ':path': `/${'a'.repeat(10_000)}` }, valid],
+    [{ ':path': echo.path, 'grpc-timeout': 'never' }, valid],
+    [{ ':path': echo.path, 'grpc-timeout': '99999999H' }, valid],
+    [{ ':path': echo.path, 'grpc-encoding': 'gzip' }, framed(Buffer.from('not gzip'), true)],
+    [{ ':path': echo.path, 'grpc-encoding': 'gzip' }, framed(gzipSync('cut').subarray(0, 9), true)],
+    [{ ':path': echo.path, 'grpc-encoding': 'br' }, framed(Buffer.from('x'), true)],
+    [{ ':path': echo.path, 'x-bin': '!!', 'y-bin': 'a,b', 'grpc-trace-bin': ',' }, valid],
+    [{ ':path': echo.path }, Buffer.concat([valid, valid])],
+    [{ ':path': echo.path }, Buffer.alloc(0)],
+    [{ ':path': echo.path }, Buffer.from([7, 0, 0, 0, 1, 0])],
+    [{ ':path': echo.path }, Buffer.from([0, 255, 255, 255, 255, 0])],
+    [{ ':path': RECORD }, Buffer.from([0, 255, 255, 255, 255, 0])],
+    [{ ':path': RECORD, 'grpc-encoding': 'gzip' }, framed(Buffer.from('not gzip'), true)],
+  ];
+  for (const [headers, body] of requests) await rawStatus(t, path, headers, body);
+  const garbage = net.connect(path);
+  garbage.on('error', () => {});
+  garbage.resume();
+  garbage.write('GET / HTTP/1.1\r\n\r\n');
+  await once(garbage, 'close');
+  assert.deepEqual(await client().unary(echo.path, Buffer.from('alive')), Buffer.from('alive'));
+});
+
+test('a uid has so many streams, and gets a place back when one ends', async (t) => {
+  const record = recorder();
+  const { client, wire } = await startWire(t, [record.method], { limits: { callsPerUid: 2 } });
+  const streams = [client().stream(RECORD), client().stream(RECORD)];
+  for (const stream of streams) {
+    stream.send('hello');
+    await stream.receive();
+  }
+  const refused = await client().stream(RECORD).status;
+  assert.equal(refused.code, Status.RESOURCE_EXHAUSTED);
+  assert.match(refused.details, /has 2 streams open/);
+  streams[0]!.call.cancel();
+  await record.closed(1);
+  assert.equal(wire.streamCount, 1);
+  const next = client().stream(RECORD);
+  next.send('hello');
+  assert.equal(await next.receive(), 'hello');
+});
+
+test('a uid that sends too many requests is told which limit it broke', async (t) => {
+  const record = recorder();
+  const clock = new TestClock();
+  const { client } = await startWire(t, [record.method, echo], { clock, limits: { requestsPerSecondPerUid: 3 } });
+  const one = client();
+  const stream = one.stream(RECORD);
+  for (const said of ['1', '2', '3']) {
+    stream.send(said);
+    assert.equal(await stream.receive(), said);
+  }
+  await assert.rejects(one.unary(echo.path), {
+    code: Status.RESOURCE_EXHAUSTED,
+    details: /more than 3 requests a second/,
+  });
+  stream.send('4');
+  const { code, details } = await stream.status;
+  assert.equal(code, Status.RESOURCE_EXHAUSTED);
+  assert.match(details, /more than 3 requests a second/);
+  clock.advance(1_000);
+  await one.unary(echo.path);
+});
+
+test('when the process that connected ends, its streams end and its connection is cut, whoever holds it', async (t) => {
+  const record = recorder();
+  const { path, pipe, wire } = await startWire(t, [record.method]);
+  const caller = startCaller(t);
+  await caller.tell('connect', path);
+  const { socket } = await pipe.next();
+  await caller.tell('stream', RECORD);
+  // From now on the child, too, reads what is for the process.
+  await caller.tell('share');
+  assert.equal(wire.streamCount, 1);
+  const cut = once(socket, 'close');
+  caller.tellLast('exit');
+  await record.closed(1);
+  await cut;
+  assert.equal(wire.streamCount, 0);
+  assert.ok(record.streams[0]!.peer.gone);
+});
+
+test('whoever holds the socket of a process that ended and does not read is cut off in time', async (t) => {
+  const record = recorder((stream) => stream.send(Buffer.alloc(8 * 1024 * 1024)));
+  const clock = new TestClock();
+  const { path, pipe } = await startWire(t, [record.method], { clock });
+  const caller = startCaller(t);
+  await caller.tell('connect', path);
+  const { socket } = await pipe.next();
+  const holder = await caller.tell('share', '/bin/sleep', '1000');
+  t.after(() => process.kill(holder as number));
+  await caller.tell('stall', RECORD);
+  const cut = once(socket, 'close');
+  caller.tellLast('exit');
+  await record.closed(1);
+  assert.equal(socket.destroyed, false);
+  clock.advance(500);
+  await cut;
+});
+
+test('on shutdown every call gets UNAVAILABLE after what was sent, and every connection is closed', async (t) => {
+  const record = recorder();
+  const pending = Promise.withResolvers<Uint8Array>();
+  const called = Promise.withResolvers<void>();
+  const slow: Method = {
+    path: '/test.Test/Slow',
+    kind: 'unary',
+    call: () => {
+      called.resolve();
+      return pending.promise;
+    },
+  };
+  const { client, wire, pipe } = await startWire(t, [record.method, slow]);
+  const streams = Array.from({ length: 20 }, () => client().stream(RECORD));
+  for (const stream of streams) {
+    stream.send('hello');
+    await stream.receive();
+  }
+  const unary = assert.rejects(client().unary(slow.path), {
+    code: Status.UNAVAILABLE,
+    details: 'Sidekey is shutting down',
+  });
+  await called.promise;
+  const idle = net.connect(pipe.path);
+  await once(idle, 'connect');
+  idle.resume();
+
+  for (const stream of record.streams) stream.send(Buffer.from('last words'));
+  pipe.pipe.server.close();
+  // Far more than it takes: an idle connection that says nothing is all that the time is for.
+  const closed = wire.close(2_000);
+  for (const stream of streams) {
+    assert.equal(await stream.receive(), 'last words');
+    const { code, details } = await stream.status;
+    assert.deepEqual([code, details], [Status.UNAVAILABLE, 'Sidekey is shutting down']);
+  }
+  await unary;
+  await Promise.all([closed, once(idle, 'close')]);
+  await record.closed(20);
+  assert.equal(wire.streamCount, 0);
+  pending.resolve(Buffer.alloc(0));
+});
+
+test('on shutdown a client that does not read is cut off when its time is over', async (t) => {
+  const record = recorder((stream) => stream.send(Buffer.alloc(8 * 1024 * 1024)));
+  const clock = new TestClock();
+  const { path, wire, pipe } = await startWire(t, [record.method], { clock });
+  const caller = startCaller(t);
+  await caller.tell('connect', path);
+  const { socket } = await pipe.next();
+  await caller.tell('stall', RECORD);
+  const closed = wire.close(3_000);
+  await record.closed(1);
+  clock.advance(2_999);
+  assert.equal(socket.destroyed, false);
+  clock.advance(1);
+  await closed;
+  assert.equal(socket.destroyed, true);
+});
+
+test('a connection that comes during shutdown is closed', async (t) => {
+  const { wire, path } = await startWire(t, [echo]);
+  await wire.close(0);
+  await wire.close(0);
+  const late = net.connect(path);
+  late.on('error', () => {});
+  await once(late, 'close');
+});
+
+test('clients that come and go leave no descriptor', async (t) => {
+  const record = recorder();
+  const { client, pipe } = await startWire(t, [record.method]);
+  const visit = async () => {
+    const one = client();
+    const stream = one.stream(RECORD);
+    stream.send('hello');
+    await stream.receive();
+    stream.call.cancel();
+    one.close();
+  };
+  await visit();
+  while (pipe.pipe.connectionCount > 0) await new Promise(setImmediate);
+  const before = openDescriptors();
+  for (let at = 0; at < 100; at += 1) await visit();
+  while (pipe.pipe.connectionCount > 0) await new Promise(setImmediate);
+  assert.equal(openDescriptors(), before);
+});
