@@ -36,6 +36,8 @@ export interface Server {
 const DRAIN_MS = 2_000;
 /** The `source` of entries that a file declares. */
 const FILE_SOURCE = 'file';
+/** Hashing a large binary takes a while, so it is done only while an entry asks for it. */
+const SHA256 = 'unix:sha256';
 
 /**
  * Serves until it is closed; the promise is kept when every configured listener accepts.
@@ -98,7 +100,7 @@ async function start(
   };
   if (config.entries !== undefined) await takeEntriesFile(config.entries, registry, entryRules, log);
 
-  const identities = new Identities({ registry, ca, clock, log, bundleFor: config.bundleFor });
+  const identities = new Identities({ registry, ca, clock, log, bundleFor: config.bundleFor, lazyKinds: [SHA256] });
   closers.push(() => identities.close());
 
   const exitWatcher = createExitWatcher();
@@ -111,7 +113,7 @@ async function start(
   });
   closers.push(() => wire.close(DRAIN_MS));
   const pipe = createPipe({
-    attestors: [createUnixAttestor({ log, wantSha256: () => true })],
+    attestors: [createUnixAttestor({ log, wantSha256: () => registry.asksFor(SHA256) })],
     exitWatcher,
     clock,
     log,

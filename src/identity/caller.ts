@@ -81,6 +81,12 @@ export class Caller implements Member {
     return this.attestAfter(this.#attested);
   }
 
+  /** Reads the caller's facts anew, in the background, if they were read; whoever watches hears what that changes. */
+  refresh(): void {
+    if (!this.attested && this.#attesting === undefined) return;
+    this.attestAfter(this.#parts.sequence.next()).catch(() => undefined); // logged, and tried again, by #refuse
+  }
+
   /** True once the caller's facts are known. */
   get attested(): boolean {
     return this.#attested > 0;

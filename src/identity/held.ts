@@ -1,5 +1,6 @@
 /** Why a caller does not get a name now. Names are held, not refused: the reason is on record until it ends. */
 
+import { missing } from '../registry/match.ts';
 import type { Entry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
 import { redactSelector } from '../spiffe/selector.ts';
@@ -32,7 +33,7 @@ export function explainHeld(
   now: number,
 ): Held {
   const nearest = candidates
-    .map((entry) => ({ entry, lacks: entry.selectors.filter((s) => !callerSelectors.has(`${s.type}:${s.value}`)) }))
+    .map((entry) => ({ entry, lacks: missing(entry, callerSelectors) }))
     .sort((a, b) => a.lacks.length - b.lacks.length)[0];
   if (nearest === undefined) return { reason: 'no-entry', detail: `no entry gives ${spiffeId}` };
   const { entry, lacks } = nearest;

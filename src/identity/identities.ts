@@ -22,6 +22,8 @@ export interface IdentitiesParts {
   readonly log: Log;
   /** Who gets bundles: callers that at least one entry matches, or anyone who reaches the pipe. */
   readonly bundleFor: 'identified' | 'anyone';
+  /** Kinds of selectors that attestors find out only while an entry asks for them, such as `unix:sha256`. */
+  readonly lazyKinds: readonly string[];
 }
 
 export class Identities {
@@ -31,12 +33,15 @@ export class Identities {
   readonly #callers = new Map<Peer, Caller>();
   readonly #callerParts: CallerParts;
   readonly #bundleListeners = new Set<() => void>();
+  /** The lazy kinds that entries ask for. */
+  #asked: ReadonlySet<string> = new Set();
   readonly #stops: (() => void)[] = [];
 
   constructor(parts: IdentitiesParts) {
     const { registry, ca, clock, log } = parts;
     const sequence = new Sequence();
     this.#parts = parts;
+    this.#noteAsked();
     this.#classes = new CallerClasses(registry);
     this.#svids = new Svids({ ca, clock, log, sequence });
     this.#callerParts = { classes: this.#classes, sequence, clock, log };
@@ -111,5 +116,16 @@ export class Identities {
   #entriesChanged(changes: readonly EntryChange[]): void {
     for (const { before, after } of changes) this.#svids.entryChanged((after ?? before)!.id, after);
     this.#classes.apply(changes);
+    // Whoever was attested before a kind was asked for has nothing of it; what fails here is told on the streams.
+    if (this.#noteAsked()) for (const caller of this.#callers.values()) caller.refresh();
+  }
+
+  /** True if a kind is asked for that was not before. */
+  #noteAsked(): boolean {
+    const { lazyKinds, registry } = this.#parts;
+    const asked = lazyKinds.filter((kind) => registry.asksFor(kind));
+    const isNew = asked.some((kind) => !this.#asked.has(kind));
+    this.#asked = new Set(asked);
+    return isNew;
   }
 }

@@ -24,16 +24,26 @@ export class MatchIndex {
   readonly #files = new Map<string, Set<Filed>>();
   /** How many entries ask for a selector. */
   readonly #askers = new Map<string, number>();
+  /** How many times entries ask for a kind of selector, such as `unix:sha256`. */
+  readonly #kinds = new Map<string, number>();
 
   has(id: string): boolean {
     return this.#byId.has(id);
+  }
+
+  /** True if some entry asks for a selector of this kind: its type and the name that its value begins with. */
+  asksFor(kind: string): boolean {
+    return this.#kinds.has(kind);
   }
 
   /** Files the entry; it takes the place of one with its id. */
   put(entry: Entry): void {
     this.delete(entry.id);
     const keys = entry.selectors.map(formatSelector);
-    for (const key of keys) this.#askers.set(key, (this.#askers.get(key) ?? 0) + 1);
+    for (const key of keys) {
+      add(this.#askers, key, 1);
+      add(this.#kinds, kindOf(key), 1);
+    }
     const under = keys.reduce((rarest, key) => (this.#askers.get(key)! < this.#askers.get(rarest)! ? key : rarest));
     const filed = { entry, keys, under };
     const file = this.#files.get(under);
@@ -47,9 +57,8 @@ export class MatchIndex {
     if (filed === undefined) return;
     this.#byId.delete(id);
     for (const key of filed.keys) {
-      const left = this.#askers.get(key)! - 1;
-      if (left === 0) this.#askers.delete(key);
-      else this.#askers.set(key, left);
+      add(this.#askers, key, -1);
+      add(this.#kinds, kindOf(key), -1);
     }
     const file = this.#files.get(filed.under)!;
     file.delete(filed);
@@ -66,6 +75,18 @@ export class MatchIndex {
     }
     return matching.sort(compareAge);
   }
+}
+
+/** `unix:sha256` of `unix:sha256:…`. */
+function kindOf(key: string): string {
+  const end = key.indexOf(':', key.indexOf(':') + 1);
+  return end === -1 ? key : key.slice(0, end);
+}
+
+function add(counts: Map<string, number>, key: string, change: 1 | -1): void {
+  const count = (counts.get(key) ?? 0) + change;
+  if (count === 0) counts.delete(key);
+  else counts.set(key, count);
 }
 
 /** The selectors of an entry that a caller lacks: none means that it matches, unless it has expired. */

@@ -73,6 +73,10 @@ class StoredRegistry implements Registry {
     return listPage(query.spiffeId === undefined ? this.#ordered : this.bySpiffeId(query.spiffeId), query);
   }
 
+  asksFor(kind: string): boolean {
+    return this.#live.asksFor(kind);
+  }
+
   match(selectors: ReadonlySet<string>): Entry[] {
     return this.#live.match(selectors, this.#parts.clock.now());
   }

@@ -123,6 +123,8 @@ export interface Registry {
   replaceSource(source: string, inputs: readonly EntryInput[], options?: { dryRun?: boolean }): Promise<SourceChanges>;
   /** The entries whose selectors the caller has, all of each; none that has expired. Oldest first, then by id. */
   match(selectors: ReadonlySet<string>): Entry[];
+  /** True if some entry that counts now has a selector of this kind (`unix:sha256`): others need not be found out. */
+  asksFor(kind: string): boolean;
   /** Entries, matching or not, that give this SPIFFE ID. */
   bySpiffeId(spiffeId: string): Entry[];
   /** Told after each durable write, in order, one call a transaction; and when an entry expires. */

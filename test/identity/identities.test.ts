@@ -182,6 +182,24 @@ describe('the live join', () => {
     assert.equal('reason' in open.identities.bundle(stranger), false);
   });
 
+  it('reads the facts of its callers anew when the first entry asks for a hash, and only then', async (t) => {
+    const { identities, create } = await makeJoin(t);
+    const hash = `unix:sha256:${'a'.repeat(64)}`;
+    const peer = new ScriptedPeer('unix:uid:1');
+    const caller = identities.caller(peer);
+    await caller.attestAfter(0);
+    peer.facts = ['unix:uid:1', hash];
+    let told = 0;
+    caller.watchIdentity(WEB, () => {
+      told += 1;
+    });
+    await create('/web', ['unix:uid:1', hash]);
+    await until(() => told === 1);
+    assert.ok(caller.entryFor(WEB));
+    await create('/api', ['unix:uid:1', hash]);
+    assert.equal(peer.attestations, 2);
+  });
+
   it('forgets a caller that is gone', async (t) => {
     const { identities, create } = await makeJoin(t);
     const peer = new ScriptedPeer('unix:uid:1');

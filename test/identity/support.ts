@@ -46,7 +46,7 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
     caSubject: 'C=CN,O=SPIFFE',
     random: () => 0.5,
   });
-  const identities = new Identities({ registry, ca, clock, log, bundleFor });
+  const identities = new Identities({ registry, ca, clock, log, bundleFor, lazyKinds: ['unix:sha256'] });
   t.after(async () => {
     identities.close();
     await ca.close();

@@ -1,0 +1,28 @@
+/**
+ * `npm run bench [-- NAME…]`: measures and prints one JSON line a figure. Everything runs as a user would run it: the
+ * built bundle in its own process, real Envoys, real sockets.
+ */
+
+import { Cleanup, type Figure } from './figure.ts';
+import { entryToEnvoy } from './figures/entry-to-envoy.ts';
+import { firstSecret } from './figures/first-secret.ts';
+
+const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>> = {
+  'first-secret': firstSecret,
+  'entry-to-envoy': entryToEnvoy,
+};
+
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !(name in BENCHES));
+if (unknown.length > 0) {
+  console.error(`no such bench: ${unknown.join(', ')}; there are ${Object.keys(BENCHES).join(', ')}`);
+  process.exit(2);
+}
+for (const name of asked.length > 0 ? asked : Object.keys(BENCHES)) {
+  const cleanup = new Cleanup();
+  try {
+    for (const figure of await BENCHES[name]!(cleanup)) console.log(JSON.stringify(figure));
+  } finally {
+    await cleanup.run();
+  }
+}
