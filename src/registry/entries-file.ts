@@ -4,7 +4,7 @@
  */
 
 import { readFile } from 'node:fs/promises';
-import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
+import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type Scalar } from 'yaml';
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import { nearest } from '../base/nearest.ts';
 import { findTwins } from './entry.ts';
@@ -96,14 +96,23 @@ class Source {
     return { ...problem, path: `${this.#file}:${this.line(problem.path)} ${problem.path}`.trimEnd() };
   }
 
-  /** The line, from 1, of the value that a JSON pointer names; of what it would stand in where it is missing. */
+  /** The line, from 1, of the member or element that a JSON pointer names; of what it would stand in where it is missing. */
   line(pointer: string): number {
-    const keys = pointer.split('/').slice(1);
-    const names = keys.map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
-    for (let length = names.length; length > 0; length -= 1) {
-      const node = this.#document.getIn(names.slice(0, length), true);
-      if (isNode(node) && node.range) return this.#lines.linePos(node.range[0]).line;
+    let node: unknown = this.#document.contents;
+    let offset = 0;
+    for (const key of pointer.split('/').slice(1)) {
+      const name = key.replaceAll('~1', '/').replaceAll('~0', '~');
+      if (isAlias(node)) node = node.resolve(this.#document);
+      if (isMap(node)) {
+        const pair = node.items.find((one) => isScalar(one.key) && String(one.key.value) === name);
+        if (pair === undefined) break;
+        offset = (pair.key as Scalar).range![0];
+        node = pair.value;
+      } else if (isSeq(node)) {
+        node = node.items[Number(name)];
+        if (isNode(node)) offset = node.range![0];
+      }
     }
-    return 1;
+    return this.#lines.linePos(offset).line;
   }
 }

@@ -95,7 +95,8 @@ function check(selector: Selector, places: { type: Place; value: Place }, rules:
 
 function isUnixValue(text: string, place: Place): boolean {
   const kinds = Object.keys(UNIX_KINDS);
-  const { type: kind, value } = splitSelector(text) ?? { type: text, value: '' };
+  const colon = `${text}:`.indexOf(':');
+  const [kind, value] = [text.slice(0, colon), text.slice(colon + 1)];
   const rule = Object.hasOwn(UNIX_KINDS, kind) ? UNIX_KINDS[kind] : undefined;
   if (rule === undefined) {
     const meant = nearest(kind, kinds);

@@ -1,0 +1,277 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type Problem, SidekeyError } from '../../src/base/errors.ts';
+import { loadEntriesFile } from '../../src/registry/entries-file.ts';
+import type { EntryRules } from '../../src/registry/types.ts';
+import { open, TRUST_DOMAIN, temporaryDirectory } from './support.ts';
+
+function rules(warn: (warning: Problem) => void = () => {}): EntryRules {
+  return { trustDomain: TRUST_DOMAIN, allowWeakSelectors: false, attestors: new Set(['unix']), warn };
+}
+
+function write(t: TestContext, content: string | Uint8Array, name = 'entries.yaml'): string {
+  const file = path.join(temporaryDirectory(t), name);
+  writeFileSync(file, content);
+  return file;
+}
+
+/** Expects the file to be refused; each problem as `LINE POINTER: problem; rule`. */
+async function refused(t: TestContext, content: string | Uint8Array): Promise<string[]> {
+  const file = write(t, content);
+  try {
+    await loadEntriesFile(file, rules());
+  } catch (error) {
+    assert.ok(error instanceof SidekeyError, String(error));
+    assert.equal(error.code, 'ERR_CONFIG');
+    assert.ok(error.message.startsWith(file), error.message);
+    return error.problems.map((p) => `${p.path.slice(file.length + 1)}: ${p.problem}; ${p.rule}`);
+  }
+  return assert.fail('the file was taken');
+}
+
+const YAML = `# Who may be what on this host.
+entries:
+  - spiffe_id: spiffe://ilinux.io/front-envoy
+    selectors: [unix:uid:101, "unix:path:/usr/local/bin/envoy"]
+    dns_names: [front.ilinux.io]
+    expires_at: 2030-01-31T12:00:00Z
+
+  - id: purple
+    spiffe_id: spiffe://ilinux.io/service-purple
+    x509_svid_ttl: 600
+    selectors:
+      - type: unix
+        value: uid:102
+      - unix:group:services
+`;
+
+/** As SPIRE's command line takes it with -data, node entry and all. */
+const SPIRE = JSON.stringify(
+  {
+    entries: [
+      {
+        selectors: [
+          { type: 'unix', value: 'uid:1111' },
+          { type: 'unix', value: 'group:services' },
+        ],
+        spiffe_id: 'spiffe://ilinux.io/blog',
+        parent_id: 'spiffe://ilinux.io/spire/agent/join_token/token1',
+        x509_svid_ttl: 200,
+        jwt_svid_ttl: 30,
+        admin: false,
+        downstream: false,
+        store_svid: false,
+        entry_id: 'blog-entry',
+        entryExpiry: 1_900_000_000,
+        dns_names: ['blog.ilinux.io'],
+        federates_with: ['spiffe://example.org'],
+        revision_number: 3,
+        created_at: 1_700_000_000,
+        hint: 'internal',
+      },
+      {
+        selectors: [{ type: 'unix', value: 'uid:1112' }],
+        spiffe_id: 'spiffe://ilinux.io/database',
+        parent_id: 'spiffe://ilinux.io/spire/agent/join_token/token1',
+        entryExpiry: 0,
+      },
+    ],
+  },
+  null,
+  '\t',
+);
+
+test('a YAML file is read, its selectors as objects or as texts', async (t) => {
+  const inputs = await loadEntriesFile(write(t, YAML), rules());
+  assert.equal(inputs.length, 2);
+  assert.equal(inputs[0]!.expiresAt, Date.UTC(2030, 0, 31, 12));
+  assert.deepEqual(inputs[1], {
+    id: 'purple',
+    spiffeId: 'spiffe://ilinux.io/service-purple',
+    selectors: [
+      { type: 'unix', value: 'group:services' },
+      { type: 'unix', value: 'uid:102' },
+    ],
+    parentId: '',
+    x509SvidTtl: 600,
+    jwtSvidTtl: 0,
+    dnsNames: [],
+    federatesWith: [],
+    hint: '',
+    expiresAt: 0,
+  });
+});
+
+test("SPIRE's file format is read, tabs and all", async (t) => {
+  const inputs = await loadEntriesFile(write(t, SPIRE, 'entries.json'), rules());
+  assert.equal(inputs.length, 2);
+  assert.deepEqual(inputs[0], {
+    id: 'blog-entry',
+    spiffeId: 'spiffe://ilinux.io/blog',
+    selectors: [
+      { type: 'unix', value: 'group:services' },
+      { type: 'unix', value: 'uid:1111' },
+    ],
+    parentId: 'spiffe://ilinux.io/spire/agent/join_token/token1',
+    x509SvidTtl: 200,
+    jwtSvidTtl: 30,
+    dnsNames: ['blog.ilinux.io'],
+    federatesWith: ['example.org'],
+    hint: 'internal',
+    expiresAt: 1_900_000_000_000,
+  });
+});
+
+test('JSON on one line is read, and an empty list is a list', async (t) => {
+  const oneLine = JSON.stringify(JSON.parse(SPIRE));
+  assert.equal((await loadEntriesFile(write(t, oneLine), rules())).length, 2);
+  assert.deepEqual(await loadEntriesFile(write(t, 'entries: []'), rules()), []);
+});
+
+test('a file can be made the entries of a source, again and again', async (t) => {
+  const { registry } = await open(t);
+  const file = write(t, YAML);
+  assert.equal((await registry.replaceSource('file', await loadEntriesFile(file, rules()))).created.length, 2);
+  assert.equal((await registry.replaceSource('file', await loadEntriesFile(file, rules()))).kept.length, 2);
+  writeFileSync(file, YAML.replace('600', '900'));
+  const third = await registry.replaceSource('file', await loadEntriesFile(file, rules()));
+  assert.deepEqual([third.changed.length, third.kept.length], [1, 1]);
+});
+
+test('every fault is told with its line', async (t) => {
+  const problems = await refused(
+    t,
+    `entries:
+  - spiffe_id: spiffe://other.org/a
+    selectors: [unix:uid:1]
+  - spiffe_id: spiffe://ilinux.io/b
+    selectors:
+      - unix:uid:1
+      - unix:uuid:2
+      - type: unix
+        value: 1000
+    ttl: 60
+    dns_names: [a.org,
+      A.org]
+  - hint: lacks two
+`,
+  );
+  assert.deepEqual(
+    problems.map((line) => line.split(': ')[0]),
+    [
+      '2 /entries/0/spiffe_id',
+      '7 /entries/1/selectors/1',
+      '9 /entries/1/selectors/2/value',
+      '10 /entries/1/ttl',
+      '12 /entries/1/dns_names/1',
+      '13 /entries/2/spiffe_id',
+      '13 /entries/2/selectors',
+    ],
+  );
+  assert.match(problems[1]!, /did you mean uid\?/);
+  assert.match(problems[3]!, /did you mean x509_svid_ttl\?/);
+});
+
+test('a fault in what an alias stands for is told where that is', async (t) => {
+  const problems = await refused(
+    t,
+    `entries:
+  - spiffe_id: spiffe://ilinux.io/a
+    selectors: &both
+      - unix:uid:1
+      - unix:uid:x
+  - spiffe_id: spiffe://ilinux.io/b
+    selectors: *both
+  - spiffe_id: spiffe://ilinux.io/c
+    selectors:
+      - unix:path:/bin/c
+`,
+  );
+  assert.deepEqual(
+    problems.map((line) => line.split(': ')[0]),
+    ['5 /entries/0/selectors/1', '5 /entries/1/selectors/1', '9 /entries/2/selectors'],
+  );
+});
+
+test('the same in JSON', async (t) => {
+  const problems = await refused(t, SPIRE.replace('"uid:1112"', '"uid:x"').replace('"admin": false', '"admin": true'));
+  assert.deepEqual(
+    problems.map((line) => line.split(': ')[0]),
+    ['18 /entries/0/admin', '37 /entries/1/selectors/0/value'],
+  );
+});
+
+test('two entries that are the same are told with both lines', async (t) => {
+  const one = '  - {spiffe_id: spiffe://ilinux.io/a, selectors: [unix:uid:1, unix:gid:2]}\n';
+  const same = '  - {spiffe_id: spiffe://ilinux.io/a, selectors: [unix:gid:2, unix:uid:1], hint: h}\n';
+  const [problem] = await refused(t, `entries:\n${one}${one.replace('/a', '/b')}${same}`);
+  assert.match(problem!, /^4 \/entries\/2: .* on line 2;/);
+  const ids = one.replace('{', '{id: x, ') + one.replace('{', '{id: x, ').replace('/a', '/b');
+  assert.match((await refused(t, `entries:\n${ids}`))[0]!, /^3 \/entries\/1: /);
+});
+
+test('a file that is no YAML, or says a thing twice, is refused at the line', async (t) => {
+  const rows: readonly (readonly [content: string, line: number, says: RegExp])[] = [
+    ['entries:\n  - spiffe_id: a\n    spiffe_id: b\n', 3, /unique/],
+    ['{"entries": [],\n"entries": []}', 2, /unique/],
+    ['entries: []\n---\nentries: []\n', 2, /multiple documents/],
+    ['entries:\n  - a: b\n c: d\n', 3, /./],
+    ['{"entries": [\n', 2, /./],
+    ['entries:\n  - !secret x\n', 2, /tag/i],
+    ['entries:\n  - *nowhere\n', 1, /alias/i],
+    ['entries:\n  - [a]: b\n', 2, /key/i],
+  ];
+  for (const [content, line, says] of rows) {
+    const [problem] = await refused(t, content);
+    assert.equal(problem!.split(':')[0], String(line), JSON.stringify([content, problem]));
+    assert.match(problem!, says);
+  }
+});
+
+test('a file without a list of entries, or with more than it, is refused', async (t) => {
+  for (const content of ['', '# nothing yet\n', '[]', 'text', '5', '{}', 'null']) {
+    assert.match((await refused(t, content))[0]!, /has no entries.*entries: \[…\]/, content);
+  }
+  assert.match((await refused(t, 'entries:\n'))[0]!, /1 \/entries: it is null, not a list/);
+  assert.match((await refused(t, 'entries: {a: b}\n'))[0]!, /1 \/entries: it is an object/);
+  const [extra] = await refused(t, 'entries: []\nversion: 1\n');
+  assert.match(extra!, /^2 \/version: there is no such field/);
+  const typo = await refused(t, '\nentry:\n  - a\n');
+  assert.match(typo[0]!, /^2 \/entry: .*did you mean entries\?/);
+  assert.match(typo[1]!, /no entries/);
+});
+
+test('a small file cannot become a large one by aliases', async (t) => {
+  const levels = Array.from({ length: 10 }, (_, at) => `l${at + 1}: &l${at + 1} [${`*l${at},`.repeat(10)}]`);
+  const [problem] = await refused(t, `l0: &l0 [x]\n${levels.join('\n')}\nentries: []\n`);
+  assert.match(problem!, /alias/i);
+});
+
+test('bytes that are no UTF-8 and a file that is not there are told', async (t) => {
+  const file = write(t, Buffer.from([0x65, 0xff, 0x3a]));
+  await assert.rejects(loadEntriesFile(file, rules()), (error: SidekeyError) => {
+    assert.equal(error.code, 'ERR_CONFIG');
+    assert.ok(error.message.startsWith(file));
+    return true;
+  });
+  await assert.rejects(loadEntriesFile(`${file}.not`, rules()), (error: SidekeyError) => {
+    assert.equal(error.code, 'ERR_CONFIG');
+    assert.match(error.message, /ENOENT/);
+    return true;
+  });
+});
+
+test('warnings have the line too', async (t) => {
+  const warnings: Problem[] = [];
+  const file = write(t, 'entries:\n  - spiffe_id: spiffe://ilinux.io/a\n    selectors: [docker:label:a:b]\n');
+  await loadEntriesFile(
+    file,
+    rules((warning) => warnings.push(warning)),
+  );
+  assert.deepEqual(
+    warnings.map((warning) => warning.path),
+    [`${file}:3 /entries/0/selectors/0`],
+  );
+});
