@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Secret } from '../../src/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
+import { isHeld, readName, secretFor } from '../../src/sds/names.ts';
+import type { EncodedSecret } from '../../src/sds/secrets.ts';
+import { makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
+import { rootsOf } from '../support/sds-client.ts';
+
+describe('a resource name', () => {
+  const kinds: readonly (readonly [string, string])[] = [
+    ['default', 'default'],
+    ['ROOTCA', 'bundle'],
+    ['ALL', 'bundle'],
+    ['spiffe://ilinux.io', 'bundle'],
+    ['spiffe://ilinux.io/web', 'identity'],
+    ['spiffe://other.io/web', 'identity'],
+    ['spiffe://other.io', 'unknown'],
+    ['spiffe://ilinux.io/', 'unknown'],
+    ['spiffe://ILINUX.io', 'unknown'],
+    ['spiffe://ilinux.io/../web', 'unknown'],
+    ['rootca', 'unknown'],
+    ['', 'unknown'],
+    ['web.ilinux.io', 'unknown'],
+  ];
+  for (const [name, kind] of kinds) {
+    it(`${JSON.stringify(name)} stands for: ${kind}`, () => assert.equal(readName(name, TRUST_DOMAIN).kind, kind));
+  }
+});
+
+describe('the secret behind a name', () => {
+  it('default is the entry with that hint, else the oldest', async (t) => {
+    const { identities, create, clock, registry } = await makeJoin(t);
+    const caller = identities.caller(new ScriptedPeer('unix:uid:1'));
+    await caller.attestAfter(0);
+    const found = async () => {
+      const secret = await secretFor(identities, caller, readName('default', TRUST_DOMAIN), 'spiffe');
+      return isHeld(secret) ? secret.reason : secret.svid?.spiffeId;
+    };
+    assert.equal(await found(), 'no-entry');
+    await create('/older', ['unix:uid:1']);
+    clock.advance(1_000);
+    const younger = await create('/younger', ['unix:uid:1']);
+    assert.equal(await found(), 'spiffe://ilinux.io/older');
+    await registry.update(younger.id, { hint: 'default' });
+    assert.equal(await found(), 'spiffe://ilinux.io/younger');
+  });
+
+  it('is the same object for all who ask, and has another version when its content differs', async (t) => {
+    const { identities, create } = await makeJoin(t);
+    await create('/web', ['unix:uid:1']);
+    const callers = [new ScriptedPeer('unix:uid:1'), new ScriptedPeer('unix:uid:1')].map((p) => identities.caller(p));
+    await Promise.all(callers.map((caller) => caller.attestAfter(0)));
+    const ask = async (name: string, validation: 'spiffe' | 'plain' = 'spiffe', caller = callers[0]!) =>
+      (await secretFor(identities, caller, readName(name, TRUST_DOMAIN), validation)) as EncodedSecret;
+    const web = await ask('spiffe://ilinux.io/web');
+    assert.equal(await ask('spiffe://ilinux.io/web', 'spiffe', callers[1]!), web);
+    assert.notEqual((await ask('default')).version, web.version, 'the name is content too');
+    const bundle = await ask('spiffe://ilinux.io');
+    const plain = await ask('spiffe://ilinux.io', 'plain');
+    assert.notEqual(plain.version, bundle.version);
+    const roots = [bundle, plain].map(({ bytes }) => rootsOf(Secret.decode(bytes)).map((root) => root.fingerprint256));
+    assert.deepEqual(roots[0], roots[1]);
+    assert.equal(
+      Secret.decode((await ask('ALL', 'plain')).bytes).validationContext?.trustedCa,
+      undefined,
+      'ALL is always the validator',
+    );
+  });
+
+  it('is held with the reason while nothing can be issued', async (t) => {
+    const { identities, create, ca } = await makeJoin(t);
+    await create('/web', ['unix:uid:1']);
+    const caller = identities.caller(new ScriptedPeer('unix:uid:1'));
+    await caller.attestAfter(0);
+    await ca.close();
+    const held = await secretFor(identities, caller, readName('spiffe://ilinux.io/web', TRUST_DOMAIN), 'spiffe');
+    assert.ok(isHeld(held));
+    assert.equal(held.reason, 'issuance-failed');
+  });
+});

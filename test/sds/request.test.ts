@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import {
+  checkTypeUrl,
+  MAX_NAME_LENGTH,
+  MAX_NAMES,
+  readDiscoveryRequest,
+  SECRET_TYPE_URL,
+} from '../../src/sds/request.ts';
+import { Status, StatusError } from '../../src/wire/types.ts';
+
+type Given = Parameters<typeof DiscoveryRequest.fromPartial>[0];
+const bytesOf = (request: Given) => DiscoveryRequest.encode(DiscoveryRequest.fromPartial(request)).finish();
+const read = (request: Given, withNode = true) => readDiscoveryRequest(bytesOf(request), withNode);
+const invalid = (message: RegExp) => (error: unknown) =>
+  error instanceof StatusError && error.status === Status.INVALID_ARGUMENT && message.test(error.message);
+
+describe('a DiscoveryRequest', () => {
+  it('is read as the generated code wrote it', () => {
+    const text = fc.string({ unit: 'grapheme', maxLength: 40 });
+    fc.assert(
+      fc.property(text, text, fc.array(text, { maxLength: 5 }), fc.option(text), (version, nonce, names, rejected) => {
+        const request = read({
+          versionInfo: version,
+          responseNonce: nonce,
+          resourceNames: names,
+          typeUrl: SECRET_TYPE_URL,
+          ...(rejected === null ? {} : { errorDetail: { code: 13, message: rejected } }),
+        });
+        assert.deepEqual(request, {
+          versionInfo: version,
+          responseNonce: nonce,
+          resourceNames: names,
+          typeUrl: SECRET_TYPE_URL,
+          errorDetail: rejected === null ? undefined : { code: 13, message: rejected },
+          node: undefined,
+        });
+      }),
+    );
+  });
+
+  it('may have every field absent', () => {
+    const request = readDiscoveryRequest(Buffer.alloc(0), true);
+    assert.deepEqual(request.resourceNames, []);
+    assert.equal(request.node, undefined);
+  });
+
+  it('gives of the node what is used, and only where it is wanted', () => {
+    const node = {
+      id: 'n',
+      cluster: 'c',
+      userAgentName: 'envoy',
+      userAgentBuildVersion: { version: { majorNumber: 1, minorNumber: 40, patch: 2 } },
+      extensions: [{ name: 'envoy.filters.http.router', category: 'x' }],
+      metadata: { disable_spiffe_cert_validation: true, other: { deep: [1, 2] } },
+    };
+    assert.deepEqual(read({ node }).node, {
+      id: 'n',
+      cluster: 'c',
+      version: '1.40.2',
+      disableSpiffeCertValidation: true,
+    });
+    assert.equal(read({ node }, false).node, undefined);
+  });
+
+  it('takes a node whose version is set but empty, which ends a SPIRE agent', () => {
+    assert.equal(read({ node: { userAgentBuildVersion: {} } }).node?.version, '');
+    assert.equal(read({ node: { userAgentBuildVersion: { version: {} } } }).node?.version, '0.0.0');
+  });
+
+  it('reads the wish for plain validation as SPIRE does: a boolean or its text; anything else says nothing', () => {
+    const wish = (value: unknown) =>
+      read({ node: { metadata: { disable_spiffe_cert_validation: value } } }).node?.disableSpiffeCertValidation;
+    for (const value of [true, '1', 't', 'T', 'true', 'TRUE', 'True']) assert.equal(wish(value), true, String(value));
+    for (const value of [false, '0', 'f', 'F', 'false', 'FALSE', 'False'])
+      assert.equal(wish(value), false, String(value));
+    for (const value of ['yes', '', 1, null, ['true'], { true: true }]) assert.equal(wish(value), undefined);
+  });
+
+  it('is refused with more names or longer ones than the limits, which the message tells', () => {
+    const names = (count: number) => Array.from({ length: count }, (_, i) => `n${i}`);
+    assert.equal(read({ resourceNames: names(MAX_NAMES) }).resourceNames.length, MAX_NAMES);
+    assert.throws(() => read({ resourceNames: names(MAX_NAMES + 1) }), invalid(/has 10001 names; the limit is 10000/));
+    assert.equal(read({ resourceNames: ['x'.repeat(MAX_NAME_LENGTH)] }).resourceNames.length, 1);
+    assert.throws(
+      () => read({ resourceNames: ['a', 'x'.repeat(MAX_NAME_LENGTH + 1)] }),
+      invalid(/resource_names\[1\] has 2049 characters; the limit is 2048/),
+    );
+  });
+
+  it('that is garbage is refused and breaks nothing', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        try {
+          readDiscoveryRequest(bytes, true);
+        } catch (error) {
+          assert.ok(invalid(/./)(error), String(error));
+        }
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+
+  it('cut off anywhere is refused or read in part, and breaks nothing', () => {
+    const bytes = bytesOf({
+      versionInfo: '1',
+      node: { id: 'n', cluster: 'c', metadata: { disable_spiffe_cert_validation: 'true' } },
+      resourceNames: ['spiffe://ilinux.io/web'],
+      errorDetail: { code: 13, message: 'no' },
+    });
+    for (let end = 0; end < bytes.length; end += 1) {
+      try {
+        readDiscoveryRequest(bytes.subarray(0, end), true);
+      } catch (error) {
+        assert.ok(invalid(/is no valid/)(error), `at ${end}: ${error}`);
+      }
+    }
+  });
+});
+
+describe('a type_url', () => {
+  it('is the Secret type or left out; anything else is refused by name', () => {
+    checkTypeUrl(SECRET_TYPE_URL);
+    checkTypeUrl('');
+    assert.throws(
+      () => checkTypeUrl('type.googleapis.com/envoy.config.listener.v3.Listener'),
+      invalid(/listener\.v3\.Listener" is not served/),
+    );
+    assert.throws(() => checkTypeUrl(`${SECRET_TYPE_URL} `), invalid(/is not served/));
+  });
+});
