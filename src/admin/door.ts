@@ -40,7 +40,6 @@ export function createDoor(
     server,
     close: async () => {
       if (server.listening) server.close();
-      server.closeIdleConnections();
       const cut = clock.at(clock.now() + CLOSE_GRACE_MS, () => server.closeAllConnections());
       await closed;
       cut.cancel();

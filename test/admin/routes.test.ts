@@ -84,6 +84,7 @@ test('who changed what stands in the log, and the token never does', async (t) =
   const lines: string[] = [];
   const log = pino({ level: 'debug' }, { write: (line: string) => lines.push(line) });
   const { socketPath, tcp } = await startAdmin(t, { log });
+  await call(socketPath, 'GET', '/v1/entries');
   await call(socketPath, 'POST', '/v1/entries', { json: entry('a') });
   const headers = { authorization: `Bearer ${TOKEN}`, 'x-other': TOKEN };
   await call(tcp.port, 'DELETE', '/v1/entries/none', { headers });

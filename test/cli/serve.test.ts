@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, type TestContext, test } from 'node:test';
@@ -12,6 +13,8 @@ import { cleanEnvironment, ROOT, type RunOptions, sidekey } from './support.ts';
 interface Server {
   readonly directory: string;
   readonly process: ChildProcess;
+  /** Waits until it logs this. */
+  readonly logged: (message: string) => Promise<void>;
   readonly run: (args: readonly string[], options?: RunOptions) => ReturnType<typeof sidekey>;
 }
 
@@ -30,15 +33,17 @@ async function start(t: TestContext, more: readonly string[] = []): Promise<Serv
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   t.after(() => child.kill('SIGKILL'));
-  for await (const line of createInterface({ input: child.stdout })) {
-    if (JSON.parse(line).msg === 'serving') break;
-  }
-  child.stdout.resume();
+  const lines = createInterface({ input: child.stdout });
+  const logged = async (message: string) => {
+    for await (const [line] of on(lines, 'line', { close: ['close'] })) if (JSON.parse(line).msg === message) return;
+    throw new Error(`the server ended without "${message}"`);
+  };
+  await logged('serving');
   const env = {
     SIDEKEY_ADMIN_SOCKET: path.join(directory, 'admin.sock'),
     SIDEKEY_SOCKET: path.join(directory, 'agent.sock'),
   };
-  return { directory, process: child, run: (args, options) => sidekey(args, { ...options, env }) };
+  return { directory, process: child, logged, run: (args, options) => sidekey(args, { ...options, env }) };
 }
 
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
@@ -60,6 +65,20 @@ describe('sidekey serve', () => {
       assert.deepEqual(readdirSync(server.directory), ['data'], 'no socket stays behind');
     });
   }
+
+  test('ends at once at the second signal, whatever still runs', async (t) => {
+    const server = await start(t);
+    // A request that never ends is waited for, a second at most.
+    const caller = net.connect(path.join(server.directory, 'admin.sock'));
+    t.after(() => caller.destroy());
+    const begun = ['POST /v1/entries HTTP/1.1', 'Host: x', 'Content-Type: application/json', 'Content-Length: 99'];
+    caller.write([...begun, 'Expect: 100-continue', '', '{'].join('\r\n'));
+    await once(caller, 'data');
+    const stopping = server.logged('stopping');
+    server.process.kill('SIGTERM');
+    await stopping;
+    assert.equal(await end(server.process, 'SIGTERM'), 1);
+  });
 
   test('tells what keeps it from starting, with status 1', async (t) => {
     const directory = tempDir(t);
