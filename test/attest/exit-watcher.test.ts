@@ -46,6 +46,7 @@ test('a watch that was called off tells nothing', async (t) => {
   const told = new Promise<void>((resolve) => watcher.watch(two.pidfd, resolve));
   calledOff();
   calledOff();
+  watcher.watch(one.pidfd, () => assert.fail('it was called off, too'))();
   fs.closeSync(one.pidfd);
   one.end();
   await one.ended;

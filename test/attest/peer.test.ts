@@ -6,6 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import readline from 'node:readline';
 import { test } from 'node:test';
+import { hasEnded, pidfdOpen } from '../../src/attest/libc.ts';
 import type { Attestor } from '../../src/attest/types.ts';
 import { endAfter, startCaller } from '../support/caller.ts';
 import { TestClock } from '../support/clock.ts';
@@ -65,6 +66,22 @@ test('a process that ends is gone, also while its child holds the connection', a
   assert.equal(socket.destroyed, false);
   assert.throws(() => peer.verify(), { code: 'ERR_PEER_GONE' });
   await assert.rejects(peer.attest(), { code: 'ERR_PEER_GONE' });
+});
+
+test('a process that has ended is refused before anybody is told that it has', async (t) => {
+  const pipe = await startPipe(t);
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  await caller.tell('share');
+  const { peer } = await pipe.next();
+  await peer.attest();
+  const pidfd = pidfdOpen(caller.pid);
+  process.kill(caller.pid, 'SIGKILL');
+  // The event loop stands still here, so that nothing can have been told.
+  while (!hasEnded(pidfd));
+  fs.closeSync(pidfd);
+  assert.equal(peer.gone, false);
+  assert.throws(() => peer.verify(), { code: 'ERR_PEER_GONE' });
 });
 
 test('connect, fork, execute: the connection is spent once its process runs another program', async (t) => {
@@ -158,11 +175,13 @@ test('selectors of all attestors are put together, sorted, none twice', async (t
     { name: 'unix', attest: async () => ['uid:2', 'uid:10', 'uid:2'].map((value) => ({ type: 'unix', value })) },
     { name: 'docker', attest: async () => [{ type: 'docker', value: 'label:a:b' }] },
   ];
-  const pipe = await startPipe(t, { attestors });
+  const clock = new TestClock();
+  const pipe = await startPipe(t, { attestors, clock });
   const client = net.connect(pipe.path);
   t.after(() => client.destroy());
   const { peer } = await pipe.next();
   const { selectors, keys } = await peer.attest();
+  assert.equal(clock.pending, 0);
   assert.deepEqual([...keys], ['docker:label:a:b', 'unix:uid:10', 'unix:uid:2']);
   assert.deepEqual(
     selectors.map(({ value }) => value),
