@@ -250,7 +250,11 @@ test('a small file cannot become a large one by aliases', async (t) => {
 });
 
 test('bytes that are no UTF-8 and a file that is not there are told', async (t) => {
-  const file = write(t, Buffer.from([0x65, 0xff, 0x3a]));
+  const good = YAML.replace('group:services', 'path:/bin/?');
+  assert.equal((await loadEntriesFile(write(t, good), rules())).length, 2);
+  const bytes = Buffer.from(good);
+  bytes[bytes.indexOf('?')] = 0xff;
+  const file = write(t, bytes);
   await assert.rejects(loadEntriesFile(file, rules()), (error: SidekeyError) => {
     assert.equal(error.code, 'ERR_CONFIG');
     assert.ok(error.message.startsWith(file));

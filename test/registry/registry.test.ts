@@ -494,6 +494,20 @@ test('pages have every entry once, oldest first, and the last one says so', asyn
   assert.equal(registry.list({ limit: 8 }).nextCursor, '');
 });
 
+test('pages are in order after a write of many, too', async (t) => {
+  const { registry, clock } = await open(t);
+  await registry.create([input('first')], 'api');
+  assert.equal(registry.list({ limit: 1 }).entries.length, 1);
+  clock.set(clock.now() - 1_000);
+  const many = await registry.create(
+    Array.from({ length: 250 }, (_, at) => input(`e${at}`)),
+    'api',
+  );
+  const { entries } = registry.list({ limit: 1000 });
+  assert.deepEqual(entries.slice(0, 250), many.toSorted(compareAge));
+  assert.equal(entries.at(-1)!.spiffeId, 'spiffe://ilinux.io/first');
+});
+
 test('a list can be narrowed, and its cursor goes on in what it was narrowed to', async (t) => {
   const { registry, clock } = await open(t);
   await registry.create([input('a', ['unix:uid:1', 'unix:gid:1'], { hint: 'h' }), input('b', ['unix:uid:1'])], 'api');
