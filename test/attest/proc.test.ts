@@ -10,6 +10,7 @@ import {
   readStartTime,
   readStatus,
 } from '../../src/attest/proc.ts';
+import { startCaller } from '../support/caller.ts';
 
 /** As the kernel wrote them (6.18). */
 function captured(name: string): string {
@@ -66,4 +67,13 @@ test('a pid that no process has is told as such', () => {
   for (const read of [readStartTime, readStatus, readExecutablePath, readExecutableIdentity]) {
     assert.throws(() => read(0x7fff_fff0), { code: 'ENOENT' });
   }
+});
+
+test('a process in thousands of groups is read whole', {
+  skip: process.getuid!() === 0 ? false : 'only root can choose its groups',
+}, async (t) => {
+  const groups = Array.from({ length: 5_000 }, (_, at) => 100_000 + at);
+  const caller = startCaller(t);
+  await caller.tell('setgroups', groups);
+  assert.deepEqual(readStatus(caller.pid), { uid: 0, gid: process.getgid!(), groups });
 });
