@@ -1,11 +1,7 @@
 /** front-envoy's certificate for 443: self-signed, in the place of what a real site has from a public authority. */
 
-import { createPrivateKey } from 'node:crypto';
-import { digitalSignature, notAnAuthority, randomSerial, signCertificate } from '../../src/ca/certificate.ts';
-import { implicit, octetString, oid, sequence } from '../../src/ca/der.ts';
-import { generateKeyPair } from '../../src/ca/key-pair.ts';
-import { encodeName } from '../../src/ca/name.ts';
-import { pem } from '../../src/ca/pem.ts';
+import { KeyObject, webcrypto } from 'node:crypto';
+import * as x509 from '../../src/ca/peculiar.ts';
 
 const MINUTE_MS = 60_000;
 const YEAR_MS = 365 * 24 * 60 * MINUTE_MS;
@@ -14,30 +10,25 @@ const YEAR_MS = 365 * 24 * 60 * MINUTE_MS;
  * A certificate that is good for localhost, front-envoy and 127.0.0.1 for a year, and its key, both PEM.
  * @param now milliseconds since the epoch
  */
-export function makeServerCertificate(now: number): { certificate: string; key: string } {
-  const { spki, pkcs8 } = generateKeyPair();
-  const name = encodeName([{ type: 'CN', value: 'front-envoy' }]);
-  const contents = {
-    serial: randomSerial(),
-    issuer: name,
-    subject: name,
-    spki,
-    notBefore: now - MINUTE_MS,
-    notAfter: now + YEAR_MS,
-    extensions: [notAnAuthority, digitalSignature, subjectAltNames],
-  };
-  const signed = signCertificate(contents, createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' }));
-  return { certificate: pem('CERTIFICATE', signed), key: pem('PRIVATE KEY', pkcs8) };
+export async function makeServerCertificate(now: number): Promise<{ certificate: string; key: string }> {
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: 'CN=front-envoy',
+    notBefore: new Date(now - MINUTE_MS),
+    notAfter: new Date(now + YEAR_MS),
+    keys,
+    signingAlgorithm: algorithm,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.SubjectAlternativeNameExtension([
+        { type: 'dns', value: 'localhost' },
+        { type: 'dns', value: 'front-envoy' },
+        { type: 'ip', value: '127.0.0.1' },
+      ]),
+    ],
+  });
+  const key = KeyObject.from(keys.privateKey).export({ format: 'pem', type: 'pkcs8' }) as string;
+  return { certificate: `${certificate.toString('pem')}\n`, key };
 }
-
-/** RFC 5280 section 4.2.1.6: [2] a DNS name, [7] an address. */
-const subjectAltNames = sequence(
-  oid('2.5.29.17'),
-  octetString(
-    sequence(
-      implicit(2, Buffer.from('localhost')),
-      implicit(2, Buffer.from('front-envoy')),
-      implicit(7, Uint8Array.of(127, 0, 0, 1)),
-    ),
-  ),
-);

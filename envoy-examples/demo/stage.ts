@@ -51,7 +51,7 @@ export async function buildStage(): Promise<Stage> {
   const within = (...parts: string[]) => path.join(folder, ...parts);
   for (const name of ['run', 'bin', 'etc', 'logs']) mkdirSync(within(name), { mode: 0o700 });
   const processes = createProcesses(within('logs'));
-  const { certificate, key } = makeServerCertificate(Date.now());
+  const { certificate, key } = await makeServerCertificate(Date.now());
   writeFileSync(within('etc/server.crt'), certificate);
   writeFileSync(within('etc/server.key'), key, { mode: 0o600 });
 

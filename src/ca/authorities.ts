@@ -86,7 +86,8 @@ export class Authorities {
   async signer(): Promise<Authority> {
     const { clock } = this.#options;
     let failure: unknown;
-    if (clock.now() >= this.#reviewAt || !isValid(this.#current!, clock.now())) {
+    // The first may be one that is under way, begun before the clock jumped.
+    for (let reviews = 0; reviews < 2 && this.#isDue(); reviews += 1) {
       failure = await this.#review().then(
         () => undefined,
         (error: unknown) => error,
@@ -96,6 +97,11 @@ export class Authorities {
     if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
     if (isValid(current, clock.now())) return current;
     throw new SidekeyError('ERR_CA', 'no authority is valid now, and none can be made', { cause: failure });
+  }
+
+  #isDue(): boolean {
+    const now = this.#options.clock.now();
+    return now >= this.#reviewAt || !isValid(this.#current!, now);
   }
 
   async close(): Promise<void> {
@@ -134,7 +140,7 @@ export class Authorities {
 
   async #newRoot(now: number): Promise<Authority> {
     const { trustDomain, subject, store, log } = this.#options;
-    const root = makeRoot({ trustDomain, subject, now });
+    const root = await makeRoot({ trustDomain, subject, now });
     await store.save(root);
     const fields = { authority_id: root.id, not_after: new Date(root.notAfter) };
     if (this.#roots.length === 0) log.info(fields, 'made the root');
@@ -151,7 +157,7 @@ export class Authorities {
 
   async #newIntermediate(now: number, root: Authority): Promise<Authority> {
     const { trustDomain, subject, store, log } = this.#options;
-    const intermediate = makeIntermediate({ trustDomain, subject, now }, root, this.#life);
+    const intermediate = await makeIntermediate({ trustDomain, subject, now }, root, this.#life);
     await store.save(intermediate);
     this.#intermediates.push(intermediate);
     log.info({ authority_id: intermediate.id, not_after: new Date(intermediate.notAfter) }, 'made an intermediate');

@@ -5,22 +5,11 @@
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md section 4
  */
 
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createPrivateKey, KeyObject, webcrypto, X509Certificate } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
 import { type TrustDomain, trustDomainId } from '../spiffe/id.ts';
-import {
-  anAuthority,
-  authorityKeyId,
-  BACKDATE_MS,
-  keyCertSignAndCrlSign,
-  randomSerial,
-  SUBJECT_KEY_ID,
-  signCertificate,
-  subjectAltName,
-  subjectKeyId,
-} from './certificate.ts';
+import { BACKDATE_MS, randomSerial, SUBJECT_KEY_ID } from './certificate.ts';
 import { elements } from './der.ts';
-import { generateKeyPair } from './key-pair.ts';
 import { encodeName, type NamePart } from './name.ts';
 import { pem, pemBlocks } from './pem.ts';
 import type { AuthorityInfo } from './types.ts';
@@ -52,52 +41,60 @@ export interface AuthorityRequest {
 }
 
 /** A self-signed root that lives ten years. */
-export function makeRoot(request: AuthorityRequest): Authority {
+export function makeRoot(request: AuthorityRequest): Promise<Authority> {
   return make('root', request, request.now - ROOT_BACKDATE_MS, request.now + ROOT_LIFE_MS);
 }
 
 /** An intermediate that signs leafs only and never outlives its root. `life` in milliseconds. */
-export function makeIntermediate(request: AuthorityRequest, root: Authority, life: number): Authority {
+export function makeIntermediate(request: AuthorityRequest, root: Authority, life: number): Promise<Authority> {
   const notBefore = Math.max(request.now - BACKDATE_MS, root.notBefore);
   return make('intermediate', request, notBefore, Math.min(request.now + life, root.notAfter), root);
 }
 
-function make(
+const P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
+
+async function make(
   role: AuthorityRole,
   request: AuthorityRequest,
   from: number,
   until: number,
   issuer?: Authority,
-): Authority {
-  const keys = generateKeyPair();
-  const privateKey = createPrivateKey({ key: keys.pkcs8, format: 'der', type: 'pkcs8' });
-  const serial = randomSerial();
+): Promise<Authority> {
+  const x509 = await import('./peculiar.ts');
+  const keys = (await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+  const serial = randomSerial().toString('hex');
   // As in SPIRE, the serial number keeps subjects apart: paths and CRLs are looked up by name.
-  const number = BigInt(`0x${serial.toString('hex')}`).toString();
-  const subject = encodeName([...request.subject, { type: 'serialNumber', value: number }]);
-  const der = signCertificate(
-    {
-      serial,
-      issuer: issuer?.name ?? subject,
-      subject,
-      spki: keys.spki,
-      notBefore: from,
-      notAfter: until,
-      extensions: [
-        keyCertSignAndCrlSign,
-        anAuthority(issuer === undefined ? undefined : 0),
-        subjectKeyId(keys.keyId),
-        authorityKeyId(issuer === undefined ? keys.keyId : Buffer.from(issuer.id, 'hex')),
-        subjectAltName(trustDomainId(request.trustDomain), []),
-      ],
-    },
-    issuer?.privateKey ?? privateKey,
-  );
-  const made = describe(role, new X509Certificate(der), privateKey);
+  const subject = encodeName([...request.subject, { type: 'serialNumber', value: BigInt(`0x${serial}`).toString() }]);
+  const der = await x509.X509CertificateGenerator.create({
+    serialNumber: serial,
+    subject: new x509.Name(subject),
+    issuer: new x509.Name(issuer?.name ?? subject),
+    notBefore: wholeSeconds(from),
+    notAfter: wholeSeconds(until),
+    publicKey: keys.publicKey,
+    signingKey: issuer?.privateKey.toCryptoKey(P256, false, ['sign']) ?? keys.privateKey,
+    signingAlgorithm: { ...P256, hash: 'SHA-256' },
+    extensions: [
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      new x509.BasicConstraintsExtension(true, issuer === undefined ? undefined : 0, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      issuer === undefined
+        ? await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey)
+        : new x509.AuthorityKeyIdentifierExtension(issuer.id),
+      new x509.SubjectAlternativeNameExtension([{ type: 'url', value: trustDomainId(request.trustDomain) }]),
+    ],
+  });
+  const privateKey = KeyObject.from(keys.privateKey);
+  const made = describe(role, new X509Certificate(Buffer.from(der.rawData)), privateKey);
   if (!made.certificate.checkPrivateKey(privateKey) || !isIssuedBy(made.certificate, issuer ?? made)) {
     throw new SidekeyError('ERR_CA', `the ${role} that was made does not verify`);
   }
   return made;
+}
+
+/** Certificates know no parts of a second. */
+function wholeSeconds(instant: number): Date {
+  return new Date(Math.floor(instant / 1000) * 1000);
 }
 
 /** What is kept in an authority's file: its certificate, then its key, PEM. */

@@ -21,18 +21,11 @@ const AUTHORITY_KEY_ID = oid('2.5.29.35');
 const EXTENDED_KEY_USAGE = oid('2.5.29.37');
 
 export const digitalSignature: Buffer = keyUsage(0x80, 7);
-export const keyCertSignAndCrlSign: Buffer = keyUsage(0x06, 1);
 export const serverAndClientAuth: Buffer = extension(
   EXTENDED_KEY_USAGE,
   sequence(oid('1.3.6.1.5.5.7.3.1'), oid('1.3.6.1.5.5.7.3.2')),
 );
 export const notAnAuthority: Buffer = extension(BASIC_CONSTRAINTS, sequence(), 'critical');
-
-/** Basic constraints of an authority; `pathLength`: how many authorities may stand below it, any number without it. */
-export function anAuthority(pathLength?: number): Buffer {
-  const limit = pathLength === undefined ? [] : [integer(Uint8Array.of(pathLength))];
-  return extension(BASIC_CONSTRAINTS, sequence(TRUE, ...limit), 'critical');
-}
 
 export function subjectKeyId(keyId: Uint8Array): Buffer {
   return extension(SUBJECT_KEY_ID, octetString(keyId));

@@ -13,8 +13,8 @@ const request = {
   ] as const,
   now: NOW,
 };
-const root = makeRoot(request);
-const intermediate = makeIntermediate(request, root, DAY);
+const root = await makeRoot(request);
+const intermediate = await makeIntermediate(request, root, DAY);
 
 test('authorities have the profile of a SPIFFE signing certificate', () => {
   for (const [authority, issuer, pathLength] of [
@@ -54,8 +54,8 @@ test('an intermediate lives as long as it is told, and is dated back by 30 s', (
   assert.equal(intermediate.notAfter, NOW + DAY);
 });
 
-test('an intermediate does not outlive its root', () => {
-  const late = makeIntermediate({ ...request, now: root.notAfter - 60 * SECOND }, root, DAY);
+test('an intermediate does not outlive its root', async () => {
+  const late = await makeIntermediate({ ...request, now: root.notAfter - 60 * SECOND }, root, DAY);
   assert.equal(late.notAfter, root.notAfter);
 });
 

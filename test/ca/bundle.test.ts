@@ -8,8 +8,8 @@ import { pemBlocks } from '../../src/ca/pem.ts';
 import { DAY, TRUST_DOMAIN } from './support.ts';
 
 const root = (now: number) => makeRoot({ trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' }], now });
-const older = root(Date.UTC(2026, 5, 1));
-const newer = root(Date.UTC(2026, 5, 1) + DAY);
+const older = await root(Date.UTC(2026, 5, 1));
+const newer = await root(Date.UTC(2026, 5, 1) + DAY);
 
 test('the bundle has the roots, oldest first, as DER and as PEM', () => {
   const bundle = trustBundle(TRUST_DOMAIN, [newer, older], 7);

@@ -8,8 +8,8 @@ import { DAY, HOUR, TRUST_DOMAIN } from './support.ts';
 
 const now = Date.UTC(2026, 5, 1, 12);
 const making = { trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' } as const], now };
-const root = makeRoot(making);
-const [authority, sibling] = [makeIntermediate(making, root, DAY), makeIntermediate(making, root, DAY)];
+const root = await makeRoot(making);
+const [authority, sibling] = [await makeIntermediate(making, root, DAY), await makeIntermediate(making, root, DAY)];
 const request = { spiffeId: parseSpiffeId('spiffe://ilinux.io/a'), dnsNames: [], now, notAfter: now + HOUR };
 const writer = new LeafWriter(authority);
 const leaf = writer.write(request);

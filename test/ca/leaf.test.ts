@@ -16,10 +16,10 @@ import { DAY, HOUR, SECOND, TRUST_DOMAIN } from './support.ts';
 
 const NOW = Date.UTC(2026, 5, 1, 12, 0, 0, 250);
 
-function makeChain(now: number): { root: Authority; intermediate: Authority } {
+async function makeChain(now: number): Promise<{ root: Authority; intermediate: Authority }> {
   const request = { trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' } as const], now };
-  const root = makeRoot(request);
-  return { root, intermediate: makeIntermediate(request, root, DAY) };
+  const root = await makeRoot(request);
+  return { root, intermediate: await makeIntermediate(request, root, DAY) };
 }
 
 function leafRequest(changes: Partial<LeafRequest> = {}): LeafRequest {
@@ -27,7 +27,7 @@ function leafRequest(changes: Partial<LeafRequest> = {}): LeafRequest {
   return { spiffeId, dnsNames: [], now: NOW, notAfter: NOW + HOUR, ...changes };
 }
 
-const { root, intermediate } = makeChain(NOW);
+const { root, intermediate } = await makeChain(NOW);
 const writer = new LeafWriter(intermediate);
 
 function read(leaf: Leaf): X509Certificate {
@@ -134,7 +134,7 @@ test('leafs are read alike by node and @peculiar/x509, at every length and date'
   const chains = new Map<number, Authority>();
   await fc.assert(
     fc.asyncProperty(path, fc.array(label, { maxLength: 8 }), instant, async (length, dnsNames, now) => {
-      if (!chains.has(now)) chains.set(now, makeChain(now).intermediate);
+      if (!chains.has(now)) chains.set(now, (await makeChain(now)).intermediate);
       const authority = chains.get(now)!;
       const spiffeId = parseSpiffeId(`spiffe://ilinux.io/${'a'.repeat(length)}`.slice(0, 2048));
       const leaf = new LeafWriter(authority).write({ spiffeId, dnsNames, now, notAfter: now + HOUR });

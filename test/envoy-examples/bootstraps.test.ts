@@ -61,10 +61,10 @@ describe('the bootstraps', () => {
   for (const example of EXAMPLES) {
     test(`Envoy takes ${example} as it is written, but for where the server's certificate is`, {
       skip: found.skip,
-    }, (t) => {
+    }, async (t) => {
       const file = path.join(import.meta.dirname, '../../envoy-examples', example, 'envoy.yaml');
       const certs = tempDir(t);
-      const { certificate, key } = makeServerCertificate(Date.now());
+      const { certificate, key } = await makeServerCertificate(Date.now());
       writeFileSync(path.join(certs, 'server.crt'), certificate);
       writeFileSync(path.join(certs, 'server.key'), key);
       validate(t, readFileSync(file, 'utf8').replaceAll('/etc/envoy/certs', certs));
@@ -147,9 +147,9 @@ describe('moving a bootstrap to loopback', () => {
     assert.throws(move, new Error('no path here stands for /run/sidekey/agent.sock'));
   });
 
-  test("Envoy takes what the demo makes of front-envoy's and of service-purple's", { skip: found.skip }, (t) => {
+  test("Envoy takes what the demo makes of front-envoy's and of service-purple's", { skip: found.skip }, async (t) => {
     const certs = tempDir(t);
-    const { certificate, key } = makeServerCertificate(Date.now());
+    const { certificate, key } = await makeServerCertificate(Date.now());
     const paths = {
       '/run/sidekey/agent.sock': path.join(certs, 'agent.sock'),
       '/etc/envoy/certs/server.crt': path.join(certs, 'server.crt'),
