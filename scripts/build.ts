@@ -5,10 +5,26 @@
 
 import { renameSync } from 'node:fs';
 import path from 'node:path';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 
 const root = path.dirname(import.meta.dirname);
 const outfile = path.join(root, 'dist/sidekey.mjs');
+
+/**
+ * Packages that load native code by their own path stay outside. An ES module would load them before anything runs; as
+ * CommonJS they are loaded when they are first used, so that the command line does not wait for what the server needs.
+ */
+const outside: Plugin = {
+  name: 'outside',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(koffi|better-sqlite3)$/ }, ({ path: name, namespace }) =>
+      namespace === 'outside' ? { path: name, external: true } : { path: name, namespace: 'outside' },
+    );
+    onLoad({ filter: /.*/, namespace: 'outside' }, ({ path: name }) => ({
+      contents: `module.exports = require(${JSON.stringify(name)});`,
+    }));
+  },
+};
 
 await build({
   entryPoints: [path.join(root, 'src/cli/main.ts')],
@@ -23,8 +39,7 @@ await build({
   keepNames: true,
   legalComments: 'none',
   logLevel: 'warning',
-  // They load their own native code by path.
-  external: ['better-sqlite3', 'koffi'],
+  plugins: [outside],
   banner: {
     js: "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);",
   },

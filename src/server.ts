@@ -130,7 +130,7 @@ async function start(
     clock,
     version: version(),
     peerUid: (socket) => peerCredentials(socket).uid,
-    token: config.adminListen === undefined ? undefined : await adminToken(dataDir.path, config.adminTokenFile),
+    token: await adminToken(dataDir.path, config.adminTokenFile),
     hosts: config.adminHost,
   });
   closers.push(() => admin.close());

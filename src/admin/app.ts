@@ -85,7 +85,7 @@ function checkAccess(request: FastifyRequest, caller: Caller | undefined, { toke
   if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'it is not known who is calling');
   const { host, authorization } = request.headers;
   const open = OPEN_PATHS.has(request.routeOptions.url ?? '');
-  const refused = refusal(caller, { host, authorization, open }, { ownerUid: process.getuid!(), token, hosts });
+  const refused = refusal(caller, { host, authorization, open }, { ownerUid: process.geteuid!(), token, hosts });
   if (refused !== undefined) throw refused;
 }
 

@@ -91,7 +91,7 @@ class PipePeer implements Peer {
     const executable = readable(() => readExecutableIdentity(this.credentials.pid));
     // Looked at last: if it is alive now, it was alive, and the pid its own, while /proc was read.
     this.#verifyAlive();
-    if (executable !== this.#executable) throw changed(this.credentials, 'has executed another program');
+    if (executable !== this.#executable) throw this.#spent('has executed another program');
   }
 
   /** The whole check, around an attestation. */
@@ -106,8 +106,8 @@ class PipePeer implements Peer {
         `/proc does not show process ${pid} (is it mounted with hidepid?)`,
       );
     }
-    if (startTime !== this.#startTime) throw changed(this.credentials, 'is not the process that connected');
-    if (owner.uid !== uid || owner.gid !== gid) throw changed(this.credentials, 'has changed its user or group');
+    if (startTime !== this.#startTime) throw this.#spent('is not the process that connected');
+    if (owner.uid !== uid || owner.gid !== gid) throw this.#spent('has changed its user or group');
   }
 
   #verifyAlive(): void {
@@ -128,7 +128,13 @@ class PipePeer implements Peer {
     this.#socket.destroy();
   }
 
-  /** The process has ended or the connection has closed, whichever comes first. */
+  /** The connection is good for nothing any more: once whoever asked has the reason, it counts as gone. */
+  #spent(how: string): SidekeyError {
+    setImmediate(() => this.#end());
+    return new SidekeyError('ERR_PEER_CHANGED', `process ${this.credentials.pid} ${how} since it connected`);
+  }
+
+  /** The process has ended or changed, or the connection has closed, whichever comes first. */
   #end(): void {
     if (this.#gone) return;
     this.#gone = true;
@@ -151,8 +157,4 @@ function readable<T>(read: () => T): T | undefined {
 
 function gone({ pid }: PeerCredentials): SidekeyError {
   return new SidekeyError('ERR_PEER_GONE', `process ${pid} has ended or closed its connection`);
-}
-
-function changed({ pid }: PeerCredentials, how: string): SidekeyError {
-  return new SidekeyError('ERR_PEER_CHANGED', `process ${pid} ${how} since it connected`);
 }

@@ -32,7 +32,7 @@ export interface Peer {
   /** Unique in this process's life; for the log. */
   readonly id: string;
   readonly credentials: PeerCredentials;
-  /** True once the process has ended or the connection has closed. */
+  /** True once the process has ended, or was found to be another, or the connection has closed. */
   readonly gone: boolean;
   /**
    * Reads the facts anew and checks that the process was alive and the same throughout. Calls at the same time share
@@ -41,7 +41,7 @@ export interface Peer {
   attest(): Promise<Attestation>;
   /** To call right before a key leaves: throws ERR_PEER_GONE or ERR_PEER_CHANGED unless the process is the attested one. */
   verify(): void;
-  /** Called once, when the process ends or the connection closes; at once (next tick) if it has. */
+  /** Called once, when {@link gone} becomes true; at once (next tick) if it is. */
   onGone(listener: () => void): void;
   /** Cuts the connection. */
   close(): void;

@@ -12,7 +12,7 @@ export async function serve(flags: Flags): Promise<void> {
   const config = await loadServeConfig({
     flags,
     env: process.env,
-    uid: process.getuid!(),
+    uid: process.geteuid!(),
     folder: process.cwd(),
   });
   const stopped = firstSignal();

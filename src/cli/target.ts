@@ -30,7 +30,7 @@ export async function openClient({ adminSocket, adminUrl, tokenFile }: ClientOpt
   const { connectAdmin } = await import('../admin/client.ts');
   if (adminUrl === undefined) {
     if (tokenFile !== undefined) throw new UsageError('--token-file goes with --admin-url');
-    const surroundings = { env: process.env, uid: process.getuid!() };
+    const surroundings = { env: process.env, uid: process.geteuid!() };
     const socketPath = adminSocket ?? (process.env.SIDEKEY_ADMIN_SOCKET || defaultSocket('admin.sock', surroundings));
     if (socketPath === undefined) throw new UsageError('give --admin-socket: there is no XDG_RUNTIME_DIR to look in');
     return connectAdmin({ socketPath });

@@ -2,7 +2,6 @@
 
 import type { Peer } from '../attest/types.ts';
 import { SidekeyError } from '../base/errors.ts';
-import type { Caller } from '../identity/caller.ts';
 import { newDecisionId } from '../identity/decision.ts';
 import type { Held } from '../identity/held.ts';
 import { Status, StatusError } from '../wire/types.ts';
@@ -18,35 +17,19 @@ export async function fetchSecrets(peer: Peer, bytes: Uint8Array, parts: StreamP
   const request = readDiscoveryRequest(bytes, true);
   checkTypeUrl(request.typeUrl);
   try {
-    return await attested(peer, request, parts);
+    return await answer(peer, request, parts);
   } catch (error) {
     if (error instanceof StatusError) throw error;
     throw refusal(peer, SidekeyError.from(error), parts);
   }
 }
 
-async function attested(peer: Peer, request: DiscoveryRequest, parts: StreamParts): Promise<Uint8Array> {
+async function answer(peer: Peer, request: DiscoveryRequest, parts: StreamParts): Promise<Uint8Array> {
+  const { identities, trustDomain } = parts;
   const disable = request.node?.disableSpiffeCertValidation;
   const validation: Validation = disable === undefined ? parts.validation : disable ? 'plain' : 'spiffe';
-  const caller = parts.identities.caller(peer);
+  const caller = identities.caller(peer);
   if (!caller.attested) await caller.attestAfter(0);
-  try {
-    return await answer(caller, request, validation, parts);
-  } catch (error) {
-    // The process runs another program than the one that was attested: its new facts decide.
-    if (SidekeyError.from(error).code !== 'ERR_PEER_CHANGED') throw error;
-    await caller.reattest();
-    return await answer(caller, request, validation, parts);
-  }
-}
-
-async function answer(
-  caller: Caller,
-  request: DiscoveryRequest,
-  validation: Validation,
-  parts: StreamParts,
-): Promise<Uint8Array> {
-  const { identities, trustDomain } = parts;
   const subscription = new Subscription('');
   subscription.request(request);
   if (subscription.wildcard) subscription.setWildcardNames(everyName(identities, caller, trustDomain));
@@ -55,9 +38,9 @@ async function answer(
     names.map((name) => secretFor(identities, caller, readName(name, trustDomain), validation)),
   );
   const found = answers.filter((one): one is EncodedSecret => !isHeld(one));
-  if (found.some(({ svid }) => svid !== undefined)) caller.peer.verify();
+  if (found.some(({ svid }) => svid !== undefined)) peer.verify();
   const push = subscription.push(found);
-  if (push === undefined) throw notFound(caller.peer, names, answers.filter(isHeld), parts);
+  if (push === undefined) throw notFound(peer, names, answers.filter(isHeld), parts);
   return writeDiscoveryResponse(push);
 }
 
@@ -65,7 +48,9 @@ function notFound(peer: Peer, names: readonly string[], held: readonly Held[], p
   const decision = newDecisionId();
   const { pid, uid } = peer.credentials;
   parts.log.info({ peer: peer.id, pid, uid, decision, names, held }, 'a fetch finds nothing');
-  const why = held[0]?.detail ?? 'no entry matches this caller';
+  // What exactly the caller lacks is for the admin: the log has it under the decision.
+  const asked = names.length === 1 ? `what ${names[0]} stands for` : 'any of the names';
+  const why = names.length === 0 ? 'no entry matches this caller' : `this caller may not have ${asked} now`;
   return new StatusError(Status.NOT_FOUND, `${why} (decision ${decision})`);
 }
 

@@ -199,7 +199,7 @@ export class SecretStream implements StreamHandler {
       else if (answer.svid !== undefined && answer.svid.notAfter <= now) this.#dirty(names[i]!);
       else found.push(answer);
     });
-    if (found.some(({ svid }) => svid !== undefined) && !this.#verified(names)) return;
+    if (found.some(({ svid }) => svid !== undefined) && !this.#verified()) return;
     const push = this.#subscription.push(found);
     if (push === undefined) return;
     for (const { name, svid } of push.resources) {
@@ -218,16 +218,13 @@ export class SecretStream implements StreamHandler {
     this.#log.info({ name: text, reason: held.reason, detail: held.detail }, 'name held');
   }
 
-  /** The last look before a key leaves. A process that runs another program now is attested anew. */
-  #verified(names: readonly string[]): boolean {
+  /** The last look before a key leaves. */
+  #verified(): boolean {
     try {
       this.#stream.peer.verify();
       return true;
     } catch (error) {
-      if (SidekeyError.from(error).code === 'ERR_PEER_CHANGED') {
-        for (const name of names) this.#subscription.markDirty(name);
-        this.#await(this.#caller.reattest());
-      } else this.#fail(error);
+      this.#fail(error);
       return false;
     }
   }

@@ -49,10 +49,10 @@ export class Connection implements Caller {
     for (const call of this.#calls) call.end(Status.UNAVAILABLE, reason);
   }
 
-  /** The process has ended, but another one may hold its socket: it is told, and cut off. */
+  /** The process has ended or changed, but somebody may hold its socket: he is told, and cut off. */
   #cut(): void {
     if (this.#socket.destroyed) return;
-    this.endCalls('the process that connected has ended');
+    this.endCalls('the process that connected has ended or changed');
     if (this.#calls.size === 0) this.#closeSoon();
     else this.#clock.at(this.#clock.now() + CUT_MS, () => this.peer.close());
   }

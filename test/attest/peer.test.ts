@@ -100,6 +100,9 @@ test('connect, fork, execute: the connection is spent once its process runs anot
   assert.equal(peer.gone, false);
   assert.throws(() => peer.verify(), { code: 'ERR_PEER_CHANGED', message: /executed another program/ });
   await assert.rejects(peer.attest(), { code: 'ERR_PEER_CHANGED' });
+  // The wire cuts what is gone, so that an honest client comes again on a new connection.
+  await new Promise<void>((resolve) => peer.onGone(resolve));
+  assert.equal(peer.gone, true);
 });
 
 test('a process that executes another program while it is attested is refused', async (t) => {
