@@ -7,6 +7,8 @@ import { draw, readImports, violations } from './import-rules.ts';
 
 const root = path.dirname(import.meta.dirname);
 const bin = path.join(root, 'node_modules/.bin');
+/** Biome colours even what goes into a file. */
+const colours = process.stdout.isTTY ? [] : ['--colors=off'];
 const architecture = path.join(root, 'docs/architecture.md');
 
 function run(name: string, command: string, args: readonly string[]): Promise<boolean> {
@@ -43,6 +45,9 @@ function drawing(graph: string): boolean {
 
 const results = [
   imports(),
-  ...(await Promise.all([run('types', 'tsc', []), run('lint and format', 'biome', ['ci', '--error-on-warnings'])])),
+  ...(await Promise.all([
+    run('types', 'tsc', []),
+    run('lint and format', 'biome', ['ci', '--error-on-warnings', ...colours]),
+  ])),
 ];
 process.exitCode = results.every(Boolean) ? 0 : 1;

@@ -134,7 +134,10 @@ describe('sidekey fetch', () => {
       const { status, stdout, stderr } = await server.run(args);
       assert.equal(status, 1);
       assert.equal(stdout, '');
-      assert.match(stderr, /^sidekey: .*agent\.sock: (this caller may not have|no entry matches this caller).*decision d-/);
+      assert.match(
+        stderr,
+        /^sidekey: .*agent\.sock: (this caller may not have|no entry matches this caller).*decision d-/,
+      );
     }
     assert.ok(!readdirSync(server.directory).includes('id'));
   });
