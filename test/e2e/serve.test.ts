@@ -35,7 +35,7 @@ function* filesBelow(directory: string): Generator<string> {
 describe('sidekey serve', { concurrency: 2, timeout: 60_000 }, () => {
   it('is the process that was started, without children', async (t) => {
     const server = await serve(t);
-    assert.match(readFileSync(`/proc/${server.pid}/cmdline`, 'utf8'), /sidekey\.mjs\0serve/);
+    assert.match(readFileSync(`/proc/${server.pid}/cmdline`, 'utf8'), /sidekey\.cjs\0serve/);
     assert.equal(readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8'), '');
   });
 
