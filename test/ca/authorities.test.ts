@@ -3,11 +3,10 @@ import { X509Certificate } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { longestKeptSvidTtl } from '../../src/ca/index.ts';
 import type { AuthorityInfo, CertificateAuthority, TrustBundle, X509Svid } from '../../src/ca/types.ts';
-import { DAY, HOUR, openTestAuthority, request, SECOND, type TestAuthority, YEAR } from './support.ts';
+import { DAY, HOUR, openTestAuthority, request, SECOND, type TestAuthority, until, YEAR } from './support.ts';
 
 /** Of an intermediate. */
 const LIFE = DAY;
@@ -16,10 +15,6 @@ const intermediates = (ca: CertificateAuthority): AuthorityInfo[] =>
   ca.authorities().filter((authority) => authority.role === 'intermediate');
 const roots = (ca: CertificateAuthority): AuthorityInfo[] =>
   ca.authorities().filter((authority) => authority.role === 'root');
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await setImmediate();
-}
 
 /** A file in the directory's place: nothing can be written there, not by root either. */
 function blockWrites(dir: string): { restore(): void } {

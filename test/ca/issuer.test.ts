@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { SidekeyError } from '../../src/base/errors.ts';
 import type { IssuanceRecord } from '../../src/base/issuance.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
-import { DAY, HOUR, openTestAuthority, request, SECOND } from './support.ts';
+import { DAY, HOUR, openTestAuthority, request, SECOND, until } from './support.ts';
 
 /** A log whose promises the test keeps or breaks. */
 function heldLog() {
@@ -17,7 +17,7 @@ function heldLog() {
       }),
   };
   const next = async () => {
-    while (held.length === 0) await setImmediate();
+    await until(() => held.length > 0);
     return held.shift()!;
   };
   return { issuanceLog, next };

@@ -1,7 +1,9 @@
 /** An authority in a directory of its own, on a clock that the test moves. */
 
+import assert from 'node:assert/strict';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import pino from 'pino';
 import type { IssuanceRecord } from '../../src/base/issuance.ts';
 import { type CertificateAuthorityOptions, openCertificateAuthority } from '../../src/ca/index.ts';
@@ -36,6 +38,15 @@ export interface TestAuthority {
   readonly lines: ReturnType<typeof listeningLog>['lines'];
   /** Closes the authority and opens it again on the same directory and clock. */
   restart(options?: Partial<CertificateAuthorityOptions>): Promise<CertificateAuthority>;
+}
+
+/** Waits for what must come; a test that waits in vain fails after 10 s instead of hanging. */
+export async function until(condition: () => boolean): Promise<void> {
+  const giveUp = performance.now() + 10_000;
+  while (!condition()) {
+    assert.ok(performance.now() < giveUp, `never: ${condition}`);
+    await setImmediate();
+  }
 }
 
 /** CA TTL 24 h, SVID TTL 1 h, no jitter, unless told otherwise. */
