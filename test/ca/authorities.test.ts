@@ -5,6 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { longestKeptSvidTtl } from '../../src/ca/index.ts';
+import { pemBlocks } from '../../src/ca/pem.ts';
 import type { AuthorityInfo, CertificateAuthority, TrustBundle, X509Svid } from '../../src/ca/types.ts';
 import { DAY, HOUR, openTestAuthority, request, SECOND, type TestAuthority, until, YEAR } from './support.ts';
 
@@ -38,7 +39,7 @@ function listen(ca: CertificateAuthority): string[] {
 
 /** A proxy's look at an SVID: is there a path to a root of the bundle, and is all of it valid now? */
 function assertTrusted(svid: X509Svid, bundle: TrustBundle, now: number): void {
-  const blocks = svid.certificateChain.toString().match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g)!;
+  const blocks = pemBlocks(svid.certificateChain.toString(), 'CERTIFICATE');
   const [leaf, intermediate] = blocks.map((block) => new X509Certificate(block));
   const issuers = bundle.authorities.map((der) => new X509Certificate(der));
   const root = issuers.find((issuer) => intermediate!.checkIssued(issuer) && intermediate!.verify(issuer.publicKey));
@@ -49,6 +50,12 @@ function assertTrusted(svid: X509Svid, bundle: TrustBundle, now: number): void {
     assert.ok(now < certificate.validToDate.getTime(), 'not valid any more');
   }
   assert.ok(leaf!.validToDate <= intermediate!.validToDate && intermediate!.validToDate <= root.validToDate);
+}
+
+/** The subject of the root that signed the SVID's intermediate. */
+function issuerOf(svid: X509Svid): string {
+  const [, intermediate] = pemBlocks(svid.certificateChain.toString(), 'CERTIFICATE');
+  return new X509Certificate(intermediate!).issuer.replaceAll('\n', ',');
 }
 
 async function assertIssues({ clock }: TestAuthority, ca: CertificateAuthority): Promise<X509Svid> {
@@ -182,10 +189,7 @@ test('when a clock that jumped ahead comes back, the first root signs again and 
   const svid = await assertIssues(authority, ca);
   assert.equal(ca.bundle().authorities.length, 2);
   assert.equal(ca.bundle().sequenceNumber, 3);
-  const signer = ca.authorities().find((a) => a.id === svid.authorityId)!;
-  const pem = new X509Certificate(svid.certificateChain.toString().split(/(?<=END CERTIFICATE-----\n)/)[1]!);
-  assert.equal(pem.issuer.replaceAll('\n', ','), first!.subject);
-  assert.ok(signer.notBefore <= clock.now());
+  assert.equal(issuerOf(svid), first!.subject);
 });
 
 test('hours back, SVIDs come from a new intermediate under the same root, and the earlier ones are replaced', async (t) => {
@@ -215,12 +219,16 @@ test('a clock set back after SVIDs were issued has them replaced, also under the
   assert.equal(intermediates(ca).length, 1);
 });
 
-test('before the root was made there is another root, and the first one stays trusted', async (t) => {
+test('before the root was made there is another root; the first stays trusted and signs when its time comes', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
-  clock.set(clock.now() - YEAR);
+  const [first] = roots(ca);
+  const start = clock.now();
+  clock.set(start - YEAR);
   await assertIssues(authority, ca);
   assert.equal(ca.bundle().authorities.length, 2);
+  clock.set(start + 2 * DAY);
+  assert.equal(issuerOf(await assertIssues(authority, ca)), first!.subject);
   assert.equal((await authority.restart()).bundle().sequenceNumber, 2);
 });
 
@@ -267,7 +275,7 @@ test('while nothing can be stored the former intermediate signs until its end; t
   await until(() => authority.lines().some((line) => line.level === 'error'));
   assert.equal((await assertIssues(authority, ca)).authorityId, first!.id);
   clock.advance(LIFE / 2);
-  await assert.rejects(ca.issue(request()), { code: 'ERR_CA' });
+  await assert.rejects(ca.issue(request()), { code: 'ERR_CA', message: /^no authority is valid now/ });
   moved.restore();
   assert.notEqual((await assertIssues(authority, ca)).authorityId, first!.id);
 });

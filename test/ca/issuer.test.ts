@@ -46,7 +46,10 @@ test('an SVID never outlives its entry, and an entry that has ended gets none', 
   const { ca, clock, records } = await openTestAuthority(t);
   const notAfter = clock.now() + 10 * SECOND + 700;
   assert.equal((await ca.issue(request({ notAfter }))).notAfter, clock.now() + 10 * SECOND);
-  await assert.rejects(ca.issue(request({ notAfter: clock.now() })), { code: 'ERR_CA' });
+  await assert.rejects(ca.issue(request({ notAfter: clock.now() })), {
+    code: 'ERR_CA',
+    message: 'the entry entry has ended',
+  });
   await assert.rejects(ca.issue(request({ notAfter: clock.now() + 700 })), { code: 'ERR_CA' });
   assert.equal(records.length, 1);
 });
