@@ -141,7 +141,7 @@ class StoredRegistry implements Registry {
           const twin = this.#similarTo(input);
           if (twin !== undefined && twin.source !== source) {
             // Both stay: neither source may touch the other's, and a start must not fail over a harmless double.
-            const entry = { entryId: twin.id, spiffeId: twin.spiffeId, source: twin.source };
+            const entry = { entry_id: twin.id, spiffe_id: twin.spiffeId, source: twin.source };
             this.#parts.log.warn(entry, `source ${source} declares an entry that exists already`);
           }
           created.push(this.#made(input, source));
@@ -216,7 +216,7 @@ class StoredRegistry implements Registry {
   #expire(entry: Entry): void {
     this.#expiries.delete(entry.id);
     this.#live.delete(entry.id);
-    this.#parts.log.info({ entryId: entry.id, spiffeId: entry.spiffeId }, 'entry expired');
+    this.#parts.log.info({ entry_id: entry.id, spiffe_id: entry.spiffeId }, 'entry expired');
     this.#tell([{ before: entry, after: undefined }]);
   }
 
