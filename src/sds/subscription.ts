@@ -83,8 +83,8 @@ export class Subscription {
     const first = !this.#begun;
     if (!first && request.responseNonce !== this.#lastNonce) return { kind: 'stale' };
     this.#begun = true;
-    const answered = first ? undefined : this.#inFlight;
-    if (answered !== undefined) this.#inFlight = undefined;
+    const answered = this.#inFlight;
+    this.#inFlight = undefined;
     const change = this.#subscribe(request.resourceNames, first);
     if (answered === undefined) return { kind: 'request', answered: [], ...change };
     return { kind: request.errorDetail === undefined ? 'ack' : 'nack', answered: answered.names, ...change };

@@ -27,6 +27,8 @@ export interface Join {
   readonly registry: Registry;
   readonly ca: CertificateAuthority;
   readonly identities: Identities;
+  /** Serials of all that was issued so far, the newest first. */
+  issued(): Promise<string[]>;
   create(path: string, selectors: readonly string[], more?: Record<string, unknown>): Promise<Entry>;
 }
 
@@ -65,6 +67,7 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
     registry,
     ca,
     identities,
+    issued: async () => (await store.issuances({ limit: 1_000 })).map(({ serial }) => serial),
     async create(name, selectors, more = {}) {
       const json = { spiffe_id: `spiffe://${TRUST_DOMAIN}${name}`, selectors: selectors.map(splitSelector), ...more };
       const [entry] = await registry.create([parseEntryInput(json, rules)], 'api');
@@ -82,12 +85,20 @@ export class ScriptedPeer implements Peer {
   /** What the next attestations find; an error makes them fail. */
   facts: readonly string[] | Error;
   readonly #listeners: (() => void)[] = [];
+  #reading: Promise<Attestation> | undefined;
 
   constructor(...facts: string[]) {
     this.facts = facts;
   }
 
-  async attest(): Promise<Attestation> {
+  attest(): Promise<Attestation> {
+    this.#reading ??= this.#attest().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  async #attest(): Promise<Attestation> {
     this.attestations += 1;
     await nextTurn();
     if (this.facts instanceof Error) throw this.facts;
