@@ -77,8 +77,13 @@ describe('the live join', () => {
     const web = await create('/web', ['unix:uid:1']);
     const peer = new ScriptedPeer('unix:uid:1');
     const caller = identities.caller(peer);
+    const gate = Promise.withResolvers<void>();
+    peer.gate = gate.promise;
     const early = caller.attestAfter(0);
+    await identities.svid(identities.caller(new ScriptedPeer('unix:uid:1')), web);
     const svid = identities.svid(caller, web);
+    await new Promise(setImmediate);
+    gate.resolve();
     await early;
     assert.ok(await svid);
     assert.equal(peer.attestations, 2);

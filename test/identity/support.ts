@@ -82,6 +82,8 @@ export class ScriptedPeer implements Peer {
   readonly credentials = { pid: 1, uid: 0, gid: 0 };
   gone = false;
   attestations = 0;
+  /** A reading that begins ends no sooner than this. */
+  gate: Promise<unknown> = Promise.resolve();
   /** What the next attestations find; an error makes them fail. */
   facts: readonly string[] | Error;
   readonly #listeners: (() => void)[] = [];
@@ -100,6 +102,7 @@ export class ScriptedPeer implements Peer {
 
   async #attest(): Promise<Attestation> {
     this.attestations += 1;
+    await this.gate;
     await nextTurn();
     if (this.facts instanceof Error) throw this.facts;
     return makeAttestation(this.facts.map((fact) => splitSelector(fact)!));
