@@ -40,7 +40,7 @@ export function createDoor(
     server,
     close: async () => {
       if (server.listening) server.close();
-      const cut = clock.at(clock.now() + CLOSE_GRACE_MS, () => server.closeAllConnections());
+      const cut = clock.after(CLOSE_GRACE_MS, () => server.closeAllConnections());
       await closed;
       cut.cancel();
     },

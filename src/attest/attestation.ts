@@ -32,7 +32,7 @@ export function makeAttestation(found: readonly Selector[]): Attestation {
 
 async function ask(attestor: Attestor, credentials: PeerCredentials, options: AttestOptions): Promise<Selector[]> {
   const late = Promise.withResolvers<never>();
-  const deadline = options.clock.at(options.clock.now() + options.attestTimeoutMs, () =>
+  const deadline = options.clock.after(options.attestTimeoutMs, () =>
     late.reject(new SidekeyError('ERR_ATTESTATION_FAILED', `no answer within ${options.attestTimeoutMs} ms`)),
   );
   try {

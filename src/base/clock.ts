@@ -3,7 +3,9 @@
  *
  * Deadlines are wall-clock instants. A bare `setTimeout` is not enough for them: it stands still while a machine is
  * suspended, never hears of a clock that was set, and fires at once beyond 24.8 days. So the system clock looks at its
- * deadlines when the nearest is due *and* at a coarse tick.
+ * deadlines when the nearest is due *and* at a coarse tick. A clock that was set ahead is met by what is due then; one
+ * that was set back has listeners of its own. Grace periods and retries are no instants: they wait, whatever the wall
+ * clock does meanwhile.
  */
 
 /** Something that was asked for at an instant and can be called off. */
@@ -17,6 +19,10 @@ export interface Clock {
   now(): number;
   /** Calls back once, never before `instant` (milliseconds since the epoch) and never synchronously. */
   at(instant: number, callback: () => void): Deadline;
+  /** Calls back once, when `delay` milliseconds (a day at most) have passed, whatever the wall clock was set to meanwhile. */
+  after(delay: number, callback: () => void): Deadline;
+  /** Told soon after the wall clock went back behind what it has shown. Returns the way to stop. */
+  onSetBack(listener: () => void): () => void;
 }
 
 /** How long a jump of the wall clock (set by hand, suspend) can go unnoticed, in milliseconds. */
@@ -40,9 +46,25 @@ export class SystemClock implements Clock {
   #cancelled = 0;
   #timer: NodeJS.Timeout | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
+  readonly #setBackListeners = new Set<() => void>();
+  /** The latest that the wall clock showed at a tick since it was last set back. */
+  #latest = Number.NEGATIVE_INFINITY;
 
   now(): number {
     return Date.now();
+  }
+
+  after(delay: number, callback: () => void): Deadline {
+    const timer = setTimeout(callback, delay);
+    timer.unref();
+    return { cancel: () => clearTimeout(timer) };
+  }
+
+  onSetBack(listener: () => void): () => void {
+    this.#setBackListeners.add(listener);
+    this.#latest = Math.max(this.#latest, Date.now());
+    this.#arm();
+    return () => this.#setBackListeners.delete(listener);
   }
 
   at(instant: number, callback: () => void): Deadline {
@@ -72,9 +94,9 @@ export class SystemClock implements Clock {
 
   #arm(): void {
     const nearest = this.#heap[0];
-    if (nearest === undefined) return;
+    if (nearest === undefined && this.#setBackListeners.size === 0) return;
     const now = Date.now();
-    const wakeAt = Math.min(Math.max(nearest.instant, now), now + TICK_MS);
+    const wakeAt = Math.min(Math.max(nearest?.instant ?? now + TICK_MS, now), now + TICK_MS);
     if (this.#timer !== undefined && this.#wakeAt <= wakeAt) return;
     clearTimeout(this.#timer);
     this.#wakeAt = wakeAt;
@@ -94,6 +116,9 @@ export class SystemClock implements Clock {
       first = this.#heap[0];
     }
     this.#arm();
+    const setBack = now < this.#latest;
+    this.#latest = now;
+    if (setBack) for (const listener of [...this.#setBackListeners]) call(listener);
     for (const pending of due) {
       if (pending.done) continue;
       pending.done = true;

@@ -41,6 +41,7 @@ interface Signed {
 const SLICE_MS = 5;
 /** How far renewals spread, as a part of half a life. */
 const JITTER = 0.1;
+const NEVER = Number.POSITIVE_INFINITY;
 
 export class Issuer {
   readonly #options: IssuerOptions;
@@ -51,10 +52,12 @@ export class Issuer {
   readonly #warned = new Set<string>();
   /** The latest `notBefore` of an SVID that was given out. */
   #latestStart = 0;
+  readonly #stopListening: () => void;
   #closed = false;
 
   constructor(options: IssuerOptions) {
     this.#options = options;
+    this.#stopListening = options.clock.onSetBack(() => this.#noticeSetBackClock());
   }
 
   issue(request: SvidRequest): Promise<X509Svid> {
@@ -67,6 +70,7 @@ export class Issuer {
   /** Ends after the slice that is being recorded; what still waits is refused. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#stopListening();
     await this.#working;
   }
 
@@ -126,7 +130,8 @@ export class Issuer {
     checkLeaf(leaf, leafRequest, authority);
     const halfLife = (leaf.notAfter - now) / 2;
     const renewAt = Math.round(now + halfLife * (1 + JITTER * (2 * random() - 1)));
-    return { entryId, spiffeId, ...leaf, authorityId: authority.id, renewAt };
+    const endsWithEntry = notAfter === request.notAfter;
+    return { entryId, spiffeId, ...leaf, authorityId: authority.id, renewAt: endsWithEntry ? NEVER : renewAt };
   }
 
   /** When the SVID ends: as asked, but no later than its entry and its authority. */

@@ -28,7 +28,7 @@ export interface X509Svid {
   readonly authorityId: string;
   readonly notBefore: number;
   readonly notAfter: number;
-  /** When it is to be renewed: half its life, with jitter. */
+  /** When it is to be renewed: half its life, with jitter; infinity if it ends with its entry, as a new one would. */
   readonly renewAt: number;
 }
 

@@ -176,7 +176,7 @@ export class Caller implements Member {
     this.#failures += 1;
     this.#parts.log.warn({ err: failure, peer: this.peer.id, retry_ms: delay }, 'attesting a caller again failed');
     this.#retry?.cancel();
-    this.#retry = this.#parts.clock.at(this.#parts.clock.now() + delay, () => {
+    this.#retry = this.#parts.clock.after(delay, () => {
       this.reattest().then(
         () => this.entriesChanged(new Set(this.entries)),
         () => undefined, // set for another try above

@@ -142,7 +142,9 @@ export class Svids {
         if (!sameContent(slot.entry, entry)) continue;
         slot.failures = 0;
         slot.current = { svid, sequence };
-        this.#renewAt(slot, svid.renewAt);
+        slot.renewal?.cancel();
+        // One that ends with its entry is not renewed: the registry tells of that end.
+        if (svid.renewAt < svid.notAfter) slot.renewal = this.#clock.at(svid.renewAt, () => this.#renew(slot));
         return slot.current;
       } catch (error) {
         this.#failed(slot, error);
@@ -158,12 +160,8 @@ export class Svids {
       { err: error, entry_id: slot.entry.id, spiffe_id: slot.entry.spiffeId, retry_ms: delay },
       'issuing an SVID failed',
     );
-    this.#renewAt(slot, this.#clock.now() + delay);
-  }
-
-  #renewAt(slot: Slot, instant: number): void {
     slot.renewal?.cancel();
-    slot.renewal = this.#clock.at(instant, () => this.#renew(slot));
+    slot.renewal = this.#clock.after(delay, () => this.#renew(slot));
   }
 
   /** Issues anew for those who watch; a slot that nobody watches is dropped. */

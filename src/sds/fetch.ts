@@ -8,7 +8,7 @@ import { Status, StatusError } from '../wire/types.ts';
 import { everyName, isHeld, readName, secretFor } from './names.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { writeDiscoveryResponse } from './response.ts';
-import type { EncodedSecret, Validation } from './secrets.ts';
+import { type EncodedSecret, isCurrent, type Validation } from './secrets.ts';
 import type { StreamParts } from './stream.ts';
 import { Subscription } from './subscription.ts';
 
@@ -37,7 +37,8 @@ async function answer(peer: Peer, request: DiscoveryRequest, parts: StreamParts)
   const answers = await Promise.all(
     names.map((name) => secretFor(identities, caller, readName(name, trustDomain), validation)),
   );
-  const found = answers.filter((one): one is EncodedSecret => !isHeld(one));
+  const now = parts.clock.now();
+  const found = answers.filter((one): one is EncodedSecret => !isHeld(one) && isCurrent(one, now));
   if (found.some(({ svid }) => svid !== undefined)) peer.verify();
   const push = subscription.push(found);
   if (push === undefined) throw notFound(peer, names, answers.filter(isHeld), parts);

@@ -19,6 +19,11 @@ export interface EncodedSecret {
   readonly svid: X509Svid | undefined;
 }
 
+/** False for a certificate that has ended, or not begun since the clock was set back: it must not be handed out. */
+export function isCurrent({ svid }: EncodedSecret, now: number): boolean {
+  return svid === undefined || (svid.notBefore <= now && now < svid.notAfter);
+}
+
 /** How a validation context checks: Envoy's SPIFFE validator, or plain `trusted_ca`. */
 export type Validation = 'spiffe' | 'plain';
 

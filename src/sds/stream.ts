@@ -18,7 +18,7 @@ import { entryBehind, everyName, isHeld, type Name, readName, secretFor } from '
 import type { PushQueue } from './push-queue.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { writeDiscoveryResponse } from './response.ts';
-import type { EncodedSecret, Validation } from './secrets.ts';
+import { type EncodedSecret, isCurrent, type Validation } from './secrets.ts';
 import { Subscription } from './subscription.ts';
 
 export interface StreamParts {
@@ -196,8 +196,8 @@ export class SecretStream implements StreamHandler {
     const found: EncodedSecret[] = [];
     answers.forEach((answer, i) => {
       if (isHeld(answer)) this.#hold(names[i]!, answer);
-      else if (answer.svid !== undefined && answer.svid.notAfter <= now) this.#dirty(names[i]!);
-      else found.push(answer);
+      else if (isCurrent(answer, now)) found.push(answer);
+      else this.#dirty(names[i]!);
     });
     if (found.some(({ svid }) => svid !== undefined) && !this.#verified()) return;
     const push = this.#subscription.push(found);

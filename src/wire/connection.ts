@@ -54,7 +54,7 @@ export class Connection implements Caller {
     if (this.#socket.destroyed) return;
     this.endCalls('the process that connected has ended or changed');
     if (this.#calls.size === 0) this.#closeSoon();
-    else this.#clock.at(this.#clock.now() + CUT_MS, () => this.peer.close());
+    else this.#clock.after(CUT_MS, () => this.peer.close());
   }
 
   /** HTTP/2 writes at the end of a turn of the event loop what was given to it in the turn. */

@@ -110,7 +110,7 @@ export function createWire(options: WireOptions): Wire {
     if (connections.size === 0) allClosed.resolve();
     for (const connection of connections.values()) connection.endCalls('Sidekey is shutting down');
     injector.drain(graceMs);
-    const deadline = clock.at(clock.now() + graceMs, allClosed.resolve);
+    const deadline = clock.after(graceMs, allClosed.resolve);
     await allClosed.promise;
     deadline.cancel();
     for (const connection of connections.values()) connection.peer.close();

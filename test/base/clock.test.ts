@@ -113,6 +113,61 @@ test('a wall clock that was set back calls nothing early and still hears of new 
   assert.deepEqual(calls, ['after', 'before']);
 });
 
+test('whoever waits for it is told within a tick that the clock was set back, once, and of nothing else', (t) => {
+  const machine = new Machine(t);
+  const clock = new SystemClock();
+  let told = 0;
+  const stop = clock.onSetBack(() => {
+    told += 1;
+  });
+  machine.pass(60_000);
+  machine.jump(DAY_MS);
+  machine.pass(60_000);
+  assert.equal(told, 0);
+  machine.jump(-3_600_000);
+  machine.pass(TICK_MS);
+  assert.equal(told, 1);
+  machine.pass(60_000);
+  assert.equal(told, 1);
+  machine.jump(-TICK_MS - 1);
+  machine.pass(2 * TICK_MS);
+  assert.equal(told, 2);
+  stop();
+  machine.jump(-DAY_MS);
+  machine.pass(60_000);
+  assert.equal(told, 2);
+});
+
+test('a clock that goes back before its first tick is noticed too', (t) => {
+  const machine = new Machine(t);
+  const clock = new SystemClock();
+  let told = 0;
+  clock.onSetBack(() => {
+    told += 1;
+  });
+  machine.pass(TICK_MS - 1);
+  machine.jump(-60_000);
+  machine.pass(TICK_MS);
+  assert.equal(told, 1);
+});
+
+test('what waits for time to pass waits as long, whatever the clock is set to meanwhile', (t) => {
+  const machine = new Machine(t);
+  const clock = new SystemClock();
+  clock.after(500, () => assert.fail('called off')).cancel();
+  for (const jump of [-DAY_MS, DAY_MS]) {
+    let called = false;
+    clock.after(1_000, () => {
+      called = true;
+    });
+    machine.jump(jump);
+    machine.pass(999);
+    assert.equal(called, false);
+    machine.pass(1);
+    assert.equal(called, true);
+  }
+});
+
 test('a deadline that was called off is not called, even by one that is due at the same time', (t) => {
   const machine = new Machine(t);
   const clock = new SystemClock();
@@ -162,7 +217,10 @@ test('nothing that is due later is called along with what is due now', (t) => {
 test('a deadline that is still to come does not keep the process alive', () => {
   const script = `
     import { SystemClock } from ${JSON.stringify(import.meta.resolve('../../src/base/clock.ts'))};
-    new SystemClock().at(Date.now() + 3_600_000, () => {});`;
+    const clock = new SystemClock();
+    clock.at(Date.now() + 3_600_000, () => {});
+    clock.after(3_600_000, () => {});
+    clock.onSetBack(() => {});`;
   const options = { timeout: 30_000, encoding: 'utf8' } as const;
   const { status, stderr } = spawnSync(process.execPath, ['--input-type=module-typescript', '-e', script], options);
   assert.equal(status, 0, stderr);
@@ -220,6 +278,26 @@ test('clearing away those that were called off loses none of the others', (t) =>
   for (const index of all) if (!isKept(index)) made[index]!.cancel();
   machine.pass(6_000);
   assert.deepEqual(called, all.filter(isKept));
+});
+
+test('the test clock, when it is set, calls nothing, keeps what waits for time to pass, and tells at its tick', () => {
+  const clock = new TestClock(1_000);
+  const calls: string[] = [];
+  clock.at(1_500, () => calls.push('at'));
+  clock.after(500, () => calls.push('after'));
+  clock.onSetBack(() => calls.push('back'));
+  clock.set(2_000);
+  assert.deepEqual(calls, []);
+  clock.tick();
+  assert.deepEqual(calls, ['at']);
+  clock.set(0);
+  clock.tick();
+  clock.tick();
+  assert.deepEqual(calls, ['at', 'back']);
+  clock.advance(499);
+  assert.deepEqual(calls, ['at', 'back']);
+  clock.advance(1);
+  assert.deepEqual(calls, ['at', 'back', 'after']);
 });
 
 test('the test clock calls deadlines in order, at their instants, also those asked for on the way', () => {

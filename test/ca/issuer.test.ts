@@ -79,6 +79,14 @@ test('renewal is due at half the life, 10 % of that earlier or later', async (t)
   }
 });
 
+test('an SVID that ends with its entry is not renewed: a new one would end with it too', async (t) => {
+  const { ca, clock } = await openTestAuthority(t);
+  const soon = await ca.issue(request({ notAfter: clock.now() + HOUR }));
+  assert.equal(soon.renewAt, Number.POSITIVE_INFINITY);
+  const later = await ca.issue(request({ notAfter: clock.now() + HOUR + SECOND }));
+  assert.equal(later.renewAt, clock.now() + HOUR / 2);
+});
+
 test('an identity of another trust domain is refused', async (t) => {
   const { ca, records } = await openTestAuthority(t);
   const spiffeId = parseSpiffeId('spiffe://other.example/front-envoy');

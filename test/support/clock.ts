@@ -3,7 +3,9 @@
 import type { Clock, Deadline } from '../../src/base/clock.ts';
 
 interface Pending {
-  readonly instant: number;
+  instant: number;
+  /** It waits for time to pass, not for an instant. */
+  readonly passing: boolean;
   readonly callback: () => void;
 }
 
@@ -12,6 +14,8 @@ export class TestClock implements Clock {
   #now: number;
   /** In the order in which they were asked for. */
   readonly #pending = new Set<Pending>();
+  readonly #setBackListeners = new Set<() => void>();
+  #wasSetBack = false;
 
   constructor(now: number = Date.UTC(2026, 5, 1, 12)) {
     this.#now = now;
@@ -22,7 +26,19 @@ export class TestClock implements Clock {
   }
 
   at(instant: number, callback: () => void): Deadline {
-    const pending = { instant, callback };
+    return this.#add({ instant, passing: false, callback });
+  }
+
+  after(delay: number, callback: () => void): Deadline {
+    return this.#add({ instant: this.#now + delay, passing: true, callback });
+  }
+
+  onSetBack(listener: () => void): () => void {
+    this.#setBackListeners.add(listener);
+    return () => this.#setBackListeners.delete(listener);
+  }
+
+  #add(pending: Pending): Deadline {
     this.#pending.add(pending);
     return { cancel: () => void this.#pending.delete(pending) };
   }
@@ -46,9 +62,22 @@ export class TestClock implements Clock {
     this.#now = instant;
   }
 
-  /** Sets the wall clock, as an operator or NTP would; nothing is called before the next advance. */
+  /**
+   * Sets the wall clock, as an operator or NTP would, or lets it go on while the machine sleeps; nothing is called
+   * before the next advance, and nobody told before {@link tick}.
+   */
   set(instant: number): void {
+    const jump = instant - this.#now;
+    for (const pending of this.#pending) if (pending.passing) pending.instant += jump;
+    this.#wasSetBack ||= jump < 0;
     this.#now = instant;
+  }
+
+  /** What the system clock does within 5 s of a jump: whoever waits for it is told, and what is due is called. */
+  tick(): void {
+    if (this.#wasSetBack) for (const listener of [...this.#setBackListeners]) listener();
+    this.#wasSetBack = false;
+    this.advance(0);
   }
 
   #nextBy(instant: number): Pending | undefined {
