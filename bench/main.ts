@@ -4,12 +4,29 @@
  */
 
 import { Cleanup, type Figure } from './figure.ts';
+import { attestation } from './figures/attestation.ts';
+import { bundleChange } from './figures/bundle-change.ts';
+import { entriesAtOnce } from './figures/entries-at-once.ts';
 import { entryToEnvoy } from './figures/entry-to-envoy.ts';
 import { firstSecret } from './figures/first-secret.ts';
+import { leafSvids } from './figures/leaf-svids.ts';
+import { match } from './figures/match.ts';
+import { memory } from './figures/memory.ts';
+import { storm } from './figures/storm.ts';
+import { fetches, streamsOpened } from './figures/streams.ts';
 
 const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>> = {
   'first-secret': firstSecret,
   'entry-to-envoy': entryToEnvoy,
+  'leaf-svids': leafSvids,
+  'entries-at-once': entriesAtOnce,
+  attestation,
+  streams: streamsOpened,
+  'bundle-change': bundleChange,
+  fetches,
+  match,
+  memory,
+  storm,
 };
 
 const asked = process.argv.slice(2);

@@ -1,0 +1,69 @@
+/** Programs of a bench: each load and each server that is compared runs in a process of its own, told over IPC what to do. */
+
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import type { Cleanup } from '../figure.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: what a command takes and gives is told by its program
+type Command = (options: any) => unknown;
+
+interface Reply {
+  readonly value?: unknown;
+  readonly error?: string;
+}
+
+export class Program {
+  readonly pid: number;
+  readonly #child: ChildProcess;
+  #waiting: PromiseWithResolvers<Reply> | undefined;
+
+  private constructor(child: ChildProcess) {
+    this.pid = child.pid!;
+    this.#child = child;
+    child.on('message', (reply: Reply) => this.#waiting?.resolve(reply));
+    child.once('exit', () => this.#waiting?.resolve({ error: 'the program ended' }));
+  }
+
+  /** Starts a file of this folder, ended by the cleanup at the latest. */
+  static start(cleanup: Cleanup, file: string): Program {
+    const child = fork(path.join(import.meta.dirname, file), { env: { ...process.env, UV_THREADPOOL_SIZE: '8' } });
+    const program = new Program(child);
+    cleanup.after(() => program.end());
+    return program;
+  }
+
+  /** One command at a time. */
+  async tell<T>(command: string, options: unknown = {}): Promise<T> {
+    this.#waiting = Promise.withResolvers();
+    this.#child.send({ command, options });
+    const reply = await this.#waiting.promise;
+    if (reply.error !== undefined) throw new Error(`${command}: ${reply.error}`);
+    return reply.value as T;
+  }
+
+  async end(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    this.#child.kill('SIGKILL');
+    await once(this.#child, 'exit');
+  }
+}
+
+/** The other side: in the program. */
+export function obey(commands: Readonly<Record<string, Command>>): void {
+  process.on('message', async ({ command, options }: { command: string; options: unknown }) => {
+    const reply = await Promise.resolve()
+      .then(() => commands[command]!(options))
+      .then(
+        (value): Reply => ({ value }),
+        (error: unknown): Reply => ({ error: String((error as Error).stack ?? error) }),
+      );
+    process.send!(reply);
+  });
+  process.once('disconnect', () => process.exit());
+}
+
+/** Milliseconds by a clock that all processes of the machine share. */
+export function sharedNow(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}

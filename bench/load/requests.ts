@@ -1,0 +1,62 @@
+/** DiscoveryRequests as Envoys send them: with all its extensions a real one's node has 61 KB. */
+
+import { BinaryReader } from '@bufbuild/protobuf/wire';
+import { DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import { SECRET_TYPE_URL } from '../../src/sds/request.ts';
+
+/** `real`: of the size of Envoy 1.40's. */
+export type NodeSize = 'real' | 'tiny';
+
+/** The bytes of an Envoy 1.40's first request. */
+const REAL_BYTES = 61_182;
+
+/** A request without version and nonce, which {@link answerTo} adds to it. */
+export function requestFor(names: readonly string[], size: NodeSize | 'none'): Buffer {
+  const encode = (extensions: number) =>
+    Buffer.from(
+      DiscoveryRequest.encode(
+        DiscoveryRequest.fromPartial({
+          typeUrl: SECRET_TYPE_URL,
+          resourceNames: [...names],
+          ...(size === 'none' ? {} : { node: nodeWith(extensions) }),
+        }),
+      ).finish(),
+    );
+  if (size !== 'real') return encode(0);
+  const perExtension = (encode(1_000).length - encode(0).length) / 1_000;
+  return encode(Math.round((REAL_BYTES - encode(0).length) / perExtension));
+}
+
+function nodeWith(extensions: number) {
+  return {
+    id: 'bench-envoy',
+    cluster: 'bench',
+    userAgentName: 'envoy',
+    userAgentBuildVersion: { version: { majorNumber: 1, minorNumber: 40, patch: 0 } },
+    extensions: Array.from({ length: extensions }, (_, i) => ({
+      name: `envoy.filters.http.extension_${i}`,
+      category: 'envoy.filters.http',
+      typeUrls: [`type.googleapis.com/envoy.extensions.filters.http.extension_${i}.v3.Config`],
+    })),
+  };
+}
+
+/** The ACK of a response: the request again, with the response's version and nonce. */
+export function answerTo(response: Uint8Array, request: Buffer): Buffer {
+  const { versionInfo, nonce } = readResponse(response);
+  const answer = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ versionInfo, responseNonce: nonce })).finish();
+  return Buffer.concat([request, answer]);
+}
+
+function readResponse(bytes: Uint8Array): { versionInfo: string; nonce: string } {
+  let versionInfo = '';
+  let nonce = '';
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === 1) versionInfo = reader.string();
+    else if (field === 5) nonce = reader.string();
+    else reader.skip(wireType, field);
+  }
+  return { versionInfo, nonce };
+}

@@ -1,0 +1,67 @@
+/**
+ * Sidekey itself, composed as `serve` does, with a clock that can jump and a look at its event loop from within. A jump
+ * beyond the root's end makes it make a new root: a bundle change as real as any.
+ */
+
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { type Clock, type Deadline, SystemClock } from '../../src/base/clock.ts';
+import type { ServeConfig } from '../../src/config/serve-config.ts';
+import { startServer } from '../../src/server.ts';
+import { obey, sharedNow } from './program.ts';
+
+class JumpingClock implements Clock {
+  readonly #machine = new SystemClock();
+  readonly #pending = new Map<() => void, { readonly instant: number; deadline: Deadline }>();
+  #ahead = 0;
+
+  now(): number {
+    return this.#machine.now() + this.#ahead;
+  }
+
+  at(instant: number, callback: () => void): Deadline {
+    const call = () => {
+      this.#pending.delete(call);
+      callback();
+    };
+    this.#pending.set(call, { instant, deadline: this.#machine.at(instant - this.#ahead, call) });
+    return {
+      cancel: () => {
+        this.#pending.get(call)?.deadline.cancel();
+        this.#pending.delete(call);
+      },
+    };
+  }
+
+  after(delay: number, callback: () => void): Deadline {
+    return this.#machine.after(delay, callback);
+  }
+
+  onSetBack(listener: () => void): () => void {
+    return this.#machine.onSetBack(listener);
+  }
+
+  jump(milliseconds: number): void {
+    this.#ahead += milliseconds;
+    for (const [call, pending] of this.#pending) {
+      pending.deadline.cancel();
+      pending.deadline = this.#machine.at(pending.instant - this.#ahead, call);
+    }
+  }
+}
+
+const clock = new JumpingClock();
+const delay = monitorEventLoopDelay({ resolution: 1 });
+
+obey({
+  serve: async (config: ServeConfig) => {
+    await startServer(config, clock);
+  },
+  /** Jumps, and says when. */
+  jump: ({ milliseconds }: { milliseconds: number }) => {
+    delay.enable();
+    clock.jump(milliseconds);
+    return sharedNow();
+  },
+  /** The longest that the event loop kept a timer waiting since the jump, in milliseconds. */
+  longestPause: () => delay.max / 1e6,
+});
