@@ -1,6 +1,6 @@
 /** The registry's store in one SQLite file: write-ahead log, every commit on disk before it is answered. */
 
-import { closeSync, constants, fchmodSync, fsyncSync, openSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, fchmodSync, fsyncSync, openSync, statSync } from 'node:fs';
 import path from 'node:path';
 import Sqlite, { type Database, type Statement } from 'better-sqlite3';
 import { SidekeyError } from '../base/errors.ts';
@@ -37,7 +37,10 @@ export function openSqliteStore(options: { path: string; trustDomain: TrustDomai
 function createPrivately(file: string): void {
   for (const name of [file, `${file}-wal`, `${file}-shm`]) {
     const stat = statSync(name, { throwIfNoEntry: false });
-    if (stat === undefined || (stat.mode & 0o077) === 0) continue;
+    if (stat === undefined) continue;
+    // SQLite would open it all the same, and leave a log and an index behind that can't be written either.
+    accessSync(name, constants.R_OK | constants.W_OK);
+    if ((stat.mode & 0o077) === 0) continue;
     const mode = (stat.mode & 0o777).toString(8).padStart(4, '0');
     throw new SidekeyError(
       'ERR_DATA_DIR',
@@ -176,5 +179,7 @@ function storeError(thrown: unknown, file: string, what: string): SidekeyError {
   if (thrown instanceof SidekeyError) return thrown;
   const { code, message } = thrown as Error & { code?: string };
   if (code?.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') return damaged(file, message, thrown);
-  return new SidekeyError('ERR_STORE', `${file} could not be ${what}: ${message}`, { cause: thrown });
+  // A full disk has many names: SQLITE_IOERR_SHMSIZE is one.
+  const detail = code?.startsWith('SQLITE_IOERR') ? `${message} (${code})` : message;
+  return new SidekeyError('ERR_STORE', `${file} could not be ${what}: ${detail}`, { cause: thrown });
 }

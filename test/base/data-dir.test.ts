@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { openDataDir } from '../../src/base/data-dir.ts';
@@ -150,3 +159,29 @@ test('a user without rights opens a directory of its own, and no other', { skip:
       `  chown ${NOBODY} ${foreign} |  chmod 700 ${foreign}`,
   );
 });
+
+test('a file system that keeps no modes is refused, and named as the reason', { skip: whyNoVfat() ?? false }, (t) => {
+  const { image, directory } = makeVfat(tempDir(t));
+  t.after(() => spawnSync('umount', [directory]));
+  assert.equal(spawnSync('mount', ['-o', 'loop,umask=022', image, directory]).status, 0);
+  assert.throws(() => openDataDir(path.join(directory, 'data')), {
+    code: 'ERR_DATA_DIR',
+    message: /does not keep file modes.*put the data directory on one that does/,
+  });
+});
+
+function makeVfat(place: string): { image: string; directory: string } {
+  const image = path.join(place, 'image');
+  const directory = path.join(place, 'vfat');
+  mkdirSync(directory);
+  execFileSync('mkfs.vfat', ['-C', image, '1024'], { stdio: 'ignore' });
+  return { image, directory };
+}
+
+/** Why no file system without modes can be had here; undefined where one can. */
+function whyNoVfat(): string | undefined {
+  if (process.getuid!() !== 0) return 'only root can mount a file system that keeps no modes';
+  if (spawnSync('mkfs.vfat', ['--help']).error !== undefined) return 'mkfs.vfat (dosfstools) is not installed';
+  spawnSync('modprobe', ['vfat']);
+  return /\tvfat$/m.test(readFileSync('/proc/filesystems', 'utf8')) ? undefined : 'the kernel has no vfat';
+}

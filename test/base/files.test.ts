@@ -3,6 +3,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync,
 import path from 'node:path';
 import { test } from 'node:test';
 import { writeFileAtomic } from '../../src/base/files.ts';
+import { makeSmallDisk, whyNoSmallDisk } from '../support/small-disk.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 test('a file is written whole, with its mode, whatever the umask', (t) => {
@@ -33,4 +34,17 @@ test('a draft that a crash or somebody else left is not written through', (t) =>
   writeFileAtomic(path.join(directory, 'key'), 'ours');
   assert.equal(readFileSync(other, 'utf8'), 'theirs');
   assert.ok(lstatSync(path.join(directory, 'key')).isFile());
+});
+
+test('on a disk that is full the old content stays, and no draft is left', { skip: whyNoSmallDisk() ?? false }, (t) => {
+  const disk = makeSmallDisk(t, 64);
+  const file = path.join(disk.directory, 'key');
+  writeFileAtomic(file, 'old');
+  disk.fill();
+  assert.throws(() => writeFileAtomic(file, 'new'), { code: 'ENOSPC' });
+  disk.fill(4096);
+  assert.throws(() => writeFileAtomic(file, 'new'.repeat(4096)), { code: 'ENOSPC' });
+  disk.free();
+  assert.equal(readFileSync(file, 'utf8'), 'old');
+  assert.deepEqual(readdirSync(disk.directory), ['key']);
 });

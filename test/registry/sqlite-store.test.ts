@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   chmodSync,
+  chownSync,
   copyFileSync,
   existsSync,
   readFileSync,
@@ -18,7 +19,10 @@ import { MIGRATIONS, migrate, schemaVersion } from '../../src/registry/migration
 import { openSqliteStore } from '../../src/registry/sqlite-store.ts';
 import type { Entry, RegistryStore } from '../../src/registry/types.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
+import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
 import { input, TRUST_DOMAIN, temporaryDirectory } from './support.ts';
+
+const notNobody = whyNotNobody() ?? false;
 
 function openStore(t: TestContext, file: string, trustDomain = TRUST_DOMAIN): RegistryStore {
   const store = openSqliteStore({ path: file, trustDomain });
@@ -203,6 +207,34 @@ test('a database with a page of garbage among the entries is refused', async (t)
   bytes.fill(0x5a, page, page + 4096);
   writeFileSync(file, bytes);
   refuses(file, 'ERR_STORE', /is damaged/);
+});
+
+test('a database or a directory that may not be written is refused, and left as it is', {
+  skip: notNobody,
+}, async (t) => {
+  const file = await filled(t, 1);
+  const directory = path.dirname(file);
+  for (const one of [file, directory]) chownSync(one, NOBODY, NOBODY);
+  const before = readFileSync(file);
+  const open = `
+    import { openSqliteStore } from 'src/registry/sqlite-store.ts';
+    try {
+      await openSqliteStore({ path: ${JSON.stringify(file)}, trustDomain: '${TRUST_DOMAIN}' }).close();
+      console.log('open');
+    } catch (error) {
+      console.log(error.code, error.message);
+    }`;
+  chmodSync(file, 0o400);
+  assert.match(
+    await runChild(t, open, NOBODY).firstLine,
+    /^ERR_STORE .* could not be opened: EACCES: .*registry\.db'$/,
+  );
+  chmodSync(file, 0o600);
+  chmodSync(directory, 0o500);
+  assert.match(await runChild(t, open, NOBODY).firstLine, /^ERR_STORE .* attempt to write a readonly database$/);
+  chmodSync(directory, 0o700);
+  assert.deepEqual(readFileSync(file), before);
+  assert.equal(await runChild(t, open, NOBODY).firstLine, 'open');
 });
 
 test('an empty file, which a crash at the first start leaves, becomes a database', async (t) => {
