@@ -13,7 +13,7 @@ import { leafSvids } from './figures/leaf-svids.ts';
 import { match } from './figures/match.ts';
 import { memory } from './figures/memory.ts';
 import { storm } from './figures/storm.ts';
-import { fetches, streamsOpened } from './figures/streams.ts';
+import { fetches, streamsOpened, tinyStreamsOpened } from './figures/streams.ts';
 
 const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>> = {
   'first-secret': firstSecret,
@@ -22,6 +22,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'entries-at-once': entriesAtOnce,
   attestation,
   streams: streamsOpened,
+  'tiny-streams': tinyStreamsOpened,
   'bundle-change': bundleChange,
   fetches,
   match,
@@ -35,8 +36,11 @@ if (unknown.length > 0) {
   console.error(`no such bench: ${unknown.join(', ')}; there are ${Object.keys(BENCHES).join(', ')}`);
   process.exit(2);
 }
+const cleanup = new Cleanup();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void cleanup.run().then(() => process.exit(1)));
+}
 for (const name of asked.length > 0 ? asked : Object.keys(BENCHES)) {
-  const cleanup = new Cleanup();
   try {
     for (const figure of await BENCHES[name]!(cleanup)) console.log(JSON.stringify(figure));
   } finally {

@@ -26,11 +26,15 @@ interface Running {
 type Start = (cleanup: Cleanup) => Promise<Running>;
 
 export async function streamsOpened(cleanup: Cleanup): Promise<Figure[]> {
-  return [...(await opened(cleanup, 'real')), ...(await opened(cleanup, 'tiny'))];
+  return opened(cleanup, 'real');
+}
+
+export async function tinyStreamsOpened(cleanup: Cleanup): Promise<Figure[]> {
+  return opened(cleanup, 'tiny');
 }
 
 async function opened(cleanup: Cleanup, node: NodeSize): Promise<Figure[]> {
-  const { ours, bare } = await inTurn(cleanup, (start) => openAll(start, node));
+  const { ours, bare } = await inTurn(cleanup, (start) => openAll(cleanup, start, node));
   const perSecond = of(ours, 'perSecond');
   const barePerSecond = of(bare, 'perSecond');
   const nodes = node === 'real' ? 'nodes of 61 KB in requests and ACKs' : 'tiny nodes';
@@ -61,11 +65,12 @@ async function opened(cleanup: Cleanup, node: NodeSize): Promise<Figure[]> {
   ];
 }
 
-async function openAll(start: Start, node: NodeSize): Promise<{ perSecond: number; memory: number }> {
-  const cleanup = new Cleanup();
+async function openAll(cleanup: Cleanup, start: Start, node: NodeSize): Promise<{ perSecond: number; memory: number }> {
+  const inner = new Cleanup();
+  cleanup.after(() => inner.run());
   try {
-    const { socket, pid } = await start(cleanup);
-    const client = Program.start(cleanup, 'client-program.ts');
+    const { socket, pid } = await start(inner);
+    const client = Program.start(inner, 'client-program.ts');
     const before = await settledMemory(pid);
     const names = Array<string>(STREAMS).fill(NAME);
     const options: OpenOptions = { socket, connections: CONNECTIONS, names, node, nodeInAcks: true, atOnce: AT_ONCE };
@@ -73,13 +78,14 @@ async function openAll(start: Start, node: NodeSize): Promise<{ perSecond: numbe
     const memory = ((await settledMemory(pid)) - before) / STREAMS;
     return { perSecond: round(STREAMS / ((ended - begun) / 1_000)), memory: round(memory) };
   } finally {
-    await cleanup.run();
+    await inner.run();
   }
 }
 
 export async function fetches(cleanup: Cleanup): Promise<Figure[]> {
   const { ours, bare } = await inTurn(cleanup, async (start) => {
     const inner = new Cleanup();
+    cleanup.after(() => inner.run());
     try {
       const { socket } = await start(inner);
       const client = Program.start(inner, 'client-program.ts');
@@ -143,8 +149,12 @@ async function startBare(cleanup: Cleanup, response: string): Promise<Running> {
 
 /** What Sidekey answers, for the other to answer too. */
 async function captureResponse(cleanup: Cleanup): Promise<string> {
-  const { socket } = await startSidekey(cleanup);
-  return Program.start(cleanup, 'client-program.ts').tell<string>('respond', { socket, name: NAME });
+  const inner = new Cleanup();
+  cleanup.after(() => inner.run());
+  const { socket } = await startSidekey(inner);
+  const response = await Program.start(inner, 'client-program.ts').tell<string>('respond', { socket, name: NAME });
+  await inner.run();
+  return response;
 }
 
 function of<Key extends string>(sample: readonly Readonly<Record<Key, number>>[], key: Key): number {

@@ -8,13 +8,15 @@ import { createHash } from 'node:crypto';
 import type { TrustBundle, X509Svid } from '../ca/types.ts';
 import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { SPIFFECertValidatorConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
+import { DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
+import { SECRET_TYPE_URL } from './request.ts';
 
 export interface EncodedSecret {
   readonly name: string;
-  /** Equal for equal bytes. */
+  /** Equal for equal content. */
   readonly version: string;
-  /** The Secret message. */
-  readonly bytes: Uint8Array;
+  /** A DiscoveryResponse with nothing in it but the Secret: what comes before or after it in bytes is added to it. */
+  readonly resource: Uint8Array;
   /** There if the secret holds a private key. */
   readonly svid: X509Svid | undefined;
 }
@@ -73,7 +75,13 @@ function trustedCa(bundle: TrustBundle) {
 
 function encode(secret: Parameters<typeof Secret.fromPartial>[0], svid: X509Svid | undefined): EncodedSecret {
   const bytes = Secret.encode(Secret.fromPartial(secret)).finish();
-  return { name: secret.name!, version: createHash('sha256').update(bytes).digest('hex').slice(0, 16), bytes, svid };
+  const version = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  return { name: secret.name!, version, resource: asResource(bytes), svid };
+}
+
+function asResource(secret: Uint8Array): Uint8Array {
+  const resources = [{ typeUrl: SECRET_TYPE_URL, value: Buffer.from(secret) }];
+  return DiscoveryResponse.encode(DiscoveryResponse.fromPartial({ resources })).finish();
 }
 
 function cached<Source extends object>(

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Secret } from '../../src/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
+import type { Secret } from '../../src/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
+import { DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { isHeld, readName, secretFor } from '../../src/sds/names.ts';
 import type { EncodedSecret } from '../../src/sds/secrets.ts';
 import { makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
-import { rootsOf } from '../support/sds-client.ts';
+import { rootsOf, secretsOf } from '../support/sds-client.ts';
 
 describe('a resource name', () => {
   const kinds: readonly (readonly [string, string])[] = [
@@ -58,13 +59,10 @@ describe('the secret behind a name', () => {
     const bundle = await ask('spiffe://ilinux.io');
     const plain = await ask('spiffe://ilinux.io', 'plain');
     assert.notEqual(plain.version, bundle.version);
-    const roots = [bundle, plain].map(({ bytes }) => rootsOf(Secret.decode(bytes)).map((root) => root.fingerprint256));
+    const roots = [bundle, plain].map((one) => rootsOf(decoded(one)).map((root) => root.fingerprint256));
     assert.deepEqual(roots[0], roots[1]);
-    assert.equal(
-      Secret.decode((await ask('ALL', 'plain')).bytes).validationContext?.trustedCa,
-      undefined,
-      'ALL is always the validator',
-    );
+    const all = decoded(await ask('ALL', 'plain'));
+    assert.equal(all.validationContext?.trustedCa, undefined, 'ALL is always the validator');
   });
 
   it('is held with the reason while nothing can be issued', async (t) => {
@@ -78,3 +76,7 @@ describe('the secret behind a name', () => {
     assert.equal(held.reason, 'issuance-failed');
   });
 });
+
+function decoded({ resource }: EncodedSecret): Secret {
+  return secretsOf(DiscoveryResponse.decode(resource))[0]!;
+}
