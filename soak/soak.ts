@@ -1,0 +1,126 @@
+/**
+ * Kills a server over and over, at moments that nobody chose: in the middle of writes, of issuance, and of its start.
+ * Each time it must start again, with all that it had acknowledged.
+ */
+
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import Sqlite from 'better-sqlite3';
+import type { Place } from '../test/support/serve.ts';
+import { Ledger } from './ledger.ts';
+import { load } from './load.ts';
+import { CrashingServer } from './server.ts';
+
+export interface SoakResult {
+  readonly rounds: number;
+  readonly seed: number;
+  /** How often it was killed before it served, and after. */
+  readonly killed: { starting: number; serving: number };
+  /** How often a server came back after a kill and was compared with the ledger. */
+  compared: number;
+  /** Writes that were answered. */
+  acknowledged: number;
+  /** Writes that were under way at a kill. */
+  unanswered: { readonly done: number; readonly notDone: number };
+  /** SVIDs that a caller received; each is on record. */
+  received: number;
+}
+
+/** A part of the rounds is killed while the server starts. */
+const STARTING = 0.4;
+/** How many answers a server gives at most before it is killed. */
+const MOST_ANSWERS = 120;
+
+/** @throws {Error} at the first loss */
+export async function soak(place: Place, rounds: number, seed: number): Promise<SoakResult> {
+  const random = generator(seed);
+  const ledger = new Ledger();
+  const serials = new Set<string>();
+  const killed = { starting: 0, serving: 0 };
+  let startMs = 400;
+  let root: string | undefined;
+  let compared = 0;
+
+  const compare = async (server: CrashingServer): Promise<void> => {
+    const faults = ledger.compare(await entriesOf(server));
+    const unrecorded = missing(path.join(place.dataDir, 'sidekey.db'), serials);
+    faults.push(...unrecorded.map((serial) => `a caller has ${serial}, which is not on record`));
+    const bundle = await server.request('GET', '/v1/bundle');
+    root ??= bundle?.text;
+    if (bundle?.status !== 200 || bundle.text !== root) faults.push(`the bundle is another one: ${bundle?.text}`);
+    if (faults.length > 0) throw new Error(faults.join('\n'));
+    compared += 1;
+  };
+
+  for (let round = 1; round <= rounds + 1; round += 1) {
+    const server = new CrashingServer(place);
+    const begun = performance.now();
+    try {
+      // The last one is not killed before it was compared.
+      if (round <= rounds && random() < STARTING) {
+        await Promise.race([sleep(random() * startMs * 1.2), server.serving]);
+        killed.starting += 1;
+        await server.kill();
+        continue;
+      }
+      if (!(await server.serving)) await server.kill();
+      startMs = performance.now() - begun;
+      await compare(server);
+      if (round > rounds) break;
+      const enough = Promise.withResolvers<void>();
+      let left = Math.ceil(random() * MOST_ANSWERS);
+      const progress = () => {
+        left -= 1;
+        if (left === 0) enough.resolve();
+      };
+      const loading = load({ place, server, ledger, serials, random, progress });
+      await Promise.race([enough.promise, loading]);
+      // Not always right after an answer.
+      await Promise.race([sleep(random() * 5), loading]);
+      killed.serving += 1;
+      await server.kill();
+      await loading;
+    } catch (error) {
+      throw new Error(`round ${round}, seed ${seed}: ${(error as Error).message}`, { cause: error });
+    } finally {
+      if (!server.killed) await server.kill();
+    }
+  }
+  const { answered: acknowledged, unanswered } = ledger;
+  return { rounds, seed, killed, compared, acknowledged, unanswered, received: serials.size };
+}
+
+async function entriesOf(server: CrashingServer): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  let cursor = '';
+  do {
+    const answer = await server.request('GET', `/v1/entries?limit=1000&cursor=${cursor}`);
+    if (answer?.status !== 200) throw new Error(`the entries cannot be listed: ${answer?.text}`);
+    const page = JSON.parse(answer.text) as { entries: { id: string; hint: string }[]; next_cursor: string };
+    for (const { id, hint } of page.entries) found.set(id, hint);
+    cursor = page.next_cursor;
+  } while (cursor !== '');
+  return found;
+}
+
+/** The serial numbers that have no issuance in the database. Read beside the server, which has recovered it by then. */
+function missing(file: string, serials: ReadonlySet<string>): string[] {
+  const db = new Sqlite(file, { readonly: true });
+  try {
+    const recorded = new Set(db.prepare('SELECT serial FROM issuances').pluck().all());
+    return [...serials].filter((serial) => !recorded.has(serial));
+  } finally {
+    db.close();
+  }
+}
+
+/** Numbers from 0 (included) to 1 (not included), the same for the same seed (mulberry32). */
+function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
