@@ -1,6 +1,6 @@
 /**
  * The queue of what is to be signed. It works in slices, so that the event loop never stands still for long, and puts
- * each slice on record, in one go, before anybody gets an SVID of it.
+ * some slices at a time on record, in one go, before anybody gets an SVID of them.
  */
 
 import type { Clock } from '../base/clock.ts';
@@ -39,6 +39,8 @@ interface Signed {
 
 /** How long one slice may sign, in milliseconds. */
 const SLICE_MS = 5;
+/** Signed SVIDs wait for each other up to this number: a write that the disk confirms costs more than a slice. */
+const RECORDED_AT_ONCE = 128;
 /** How far renewals spread, as a part of half a life. */
 const JITTER = 0.1;
 const NEVER = Number.POSITIVE_INFINITY;
@@ -67,7 +69,7 @@ export class Issuer {
     });
   }
 
-  /** Ends after the slice that is being recorded; what still waits is refused. */
+  /** Ends after what is signed is on record; what still waits is refused. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopListening();
@@ -75,16 +77,18 @@ export class Issuer {
   }
 
   async #work(): Promise<void> {
+    const signed: Signed[] = [];
     while (this.#queue.length > 0) {
       await nextTurn();
       try {
         if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
         this.#noticeSetBackClock();
         const authority = await this.#options.authorities.signer();
-        await this.#release(this.#signSlice(authority));
+        signed.push(...this.#signSlice(authority));
       } catch (error) {
         for (const job of this.#queue.splice(0)) job.reject(error);
       }
+      if (this.#queue.length === 0 || signed.length >= RECORDED_AT_ONCE) await this.#release(signed.splice(0));
     }
     // In the same turn as the last look at the queue, so that nobody queues for a loop that has ended.
     this.#working = undefined;
@@ -150,19 +154,19 @@ export class Issuer {
     return authority.notAfter;
   }
 
-  async #release(slice: readonly Signed[]): Promise<void> {
-    if (slice.length === 0) return;
+  async #release(signed: readonly Signed[]): Promise<void> {
+    if (signed.length === 0) return;
     const { issuanceLog, clock } = this.#options;
     const issuedAt = clock.now();
     try {
-      await issuanceLog.recordIssuances(slice.map(({ svid }) => recordOf(svid, issuedAt)));
+      await issuanceLog.recordIssuances(signed.map(({ svid }) => recordOf(svid, issuedAt)));
     } catch (error) {
       const failure = SidekeyError.from(error, 'ERR_STORE', 'the issuance could not be put on record');
-      for (const { job } of slice) job.reject(failure);
+      for (const { job } of signed) job.reject(failure);
       return;
     }
     const now = clock.now();
-    for (const { job, svid } of slice) {
+    for (const { job, svid } of signed) {
       if (svid.notBefore <= now && now < svid.notAfter) {
         this.#latestStart = Math.max(this.#latestStart, svid.notBefore);
         job.resolve(svid);
