@@ -9,6 +9,7 @@ import { listenOnTcp } from './admin/tcp.ts';
 import { adminToken } from './admin/token.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
 import { createPipe } from './attest/pipe.ts';
+import { checkProc } from './attest/proc.ts';
 import { peerCredentials } from './attest/socket-peer.ts';
 import { createUnixAttestor } from './attest/unix.ts';
 import { type Clock, SystemClock } from './base/clock.ts';
@@ -24,6 +25,7 @@ import { openRegistry } from './registry/registry.ts';
 import { openSqliteStore } from './registry/sqlite-store.ts';
 import type { EntryRules, Registry } from './registry/types.ts';
 import { secretDiscoveryService } from './sds/service.ts';
+import { Counters } from './telemetry/counters.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { createWire } from './wire/grpc-wire.ts';
 
@@ -47,7 +49,14 @@ export async function startServer(config: ServeConfig, clock: Clock = new System
   const log = createLog(config.logLevel);
   const closers: (() => void | Promise<void>)[] = [];
   const close = async (): Promise<void> => {
-    for (const closer of closers.splice(0).reverse()) await closer();
+    for (const closer of closers.splice(0).reverse()) {
+      // One part that fails to close is no reason to leave the others open.
+      try {
+        await closer();
+      } catch (err) {
+        log.error({ err }, 'a part could not be closed');
+      }
+    }
   };
   try {
     await start(config, clock, log, closers);
@@ -72,6 +81,7 @@ async function start(
   closers: (() => void | Promise<void>)[],
 ): Promise<void> {
   const { trustDomain } = config;
+  checkProc();
   const dataDir = openDataDir(config.dataDir);
   closers.push(() => dataDir.release());
 
@@ -105,18 +115,25 @@ async function start(
 
   const exitWatcher = createExitWatcher();
   closers.push(() => exitWatcher.close());
+  const counters = new Counters();
   const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
   const wire = createWire({
-    methods: secretDiscoveryService({ identities, trustDomain, clock, log, validation }),
+    methods: secretDiscoveryService({ identities, trustDomain, clock, log, counters, validation }),
     clock,
     log,
+    counters,
+    limits: {
+      callsPerUid: config.maxStreamsPerUid,
+      requestsPerSecondPerUid: config.maxRequestsPerSecondPerUid,
+    },
   });
-  closers.push(() => wire.close(DRAIN_MS));
   const pipe = createPipe({
     attestors: [createUnixAttestor({ log, wantSha256: () => registry.asksFor(SHA256) })],
     exitWatcher,
     clock,
     log,
+    limits: { connectionsPerUid: config.maxConnectionsPerUid },
+    counters,
     onConnection: (socket, peer) => wire.inject(socket, peer),
   });
 
@@ -133,7 +150,9 @@ async function start(
     token: await adminToken(dataDir.path, config.adminTokenFile),
     hosts: config.adminHost,
   });
-  closers.push(() => admin.close());
+  closers.push(async () => {
+    await Promise.all([admin.close(), wire.close(DRAIN_MS)]);
+  });
 
   const adminFile = await listenOnSocket(admin.unix, { path: config.adminSocket, mode: 0o600 });
   closers.push(() => adminFile.close());

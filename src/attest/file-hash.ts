@@ -37,9 +37,10 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
       return runs;
     },
     async sha256(path) {
-      const file = await open(path, 'r');
+      // Even opening hangs on a dead file system: it takes a turn too, so that the rest of the pool stays free.
+      const file = await turn(() => open(path, 'r'));
       try {
-        const stat = await file.stat({ bigint: true });
+        const stat = await turn(() => file.stat({ bigint: true }));
         if (stat.size > limits.maxBytes) throw tooLarge(stat.size, limits.maxBytes);
         const version = versionOf(stat);
         // Whoever begins to hash a file keeps it open for as long; others who want the same hash wait for it.

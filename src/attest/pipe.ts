@@ -7,6 +7,7 @@
 import net from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
+import { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { openPeer } from './peer.ts';
@@ -20,6 +21,7 @@ export interface PipeOptions {
   /** Takes the socket over, in the tick in which it was accepted, so that no byte of it is lost. */
   readonly onConnection: (socket: net.Socket, peer: Peer) => void;
   readonly limits?: Partial<PipeLimits>;
+  readonly counters?: Counters;
 }
 
 export interface PipeLimits {
@@ -36,8 +38,6 @@ export interface Pipe {
   readonly server: net.Server;
   /** Connections that are open now. */
   readonly connectionCount: number;
-  /** Connections that were refused for their uid's limit, since the start. */
-  readonly refusedCount: number;
 }
 
 /** The log gets one line in this many milliseconds about refused connections. */
@@ -45,10 +45,10 @@ const REFUSALS_LOG_MS = 10_000;
 
 export function createPipe(options: PipeOptions): Pipe {
   const limits = { ...PIPE_LIMITS, ...options.limits };
+  const counters = options.counters ?? new Counters();
   const peerOptions = { ...options, attestTimeoutMs: limits.attestTimeoutMs };
   const perUid = new Map<number, number>();
   let connectionCount = 0;
-  let refusedCount = 0;
   let nextRefusalLog = 0;
 
   const server = net.createServer(accept);
@@ -56,9 +56,6 @@ export function createPipe(options: PipeOptions): Pipe {
     server,
     get connectionCount() {
       return connectionCount;
-    },
-    get refusedCount() {
-      return refusedCount;
     },
   };
 
@@ -82,6 +79,7 @@ export function createPipe(options: PipeOptions): Pipe {
     }
     perUid.set(uid, held + 1);
     connectionCount += 1;
+    counters.add('connections_accepted_total');
     socket.once('close', () => release(uid));
     options.onConnection(socket, peer);
   }
@@ -95,13 +93,13 @@ export function createPipe(options: PipeOptions): Pipe {
 
   function refuse(peer: Peer): void {
     peer.close();
-    refusedCount += 1;
+    counters.add('connections_refused_total');
     const now = options.clock.now();
     if (now < nextRefusalLog) return;
     nextRefusalLog = now + REFUSALS_LOG_MS;
     options.log.warn(
-      { ...peer.credentials, limit: limits.connectionsPerUid, refused: refusedCount },
-      'connection refused: its uid holds as many as it may',
+      { ...peer.credentials, limit: limits.connectionsPerUid, refused: counters.get('connections_refused_total') },
+      'connection refused: its uid holds as many as it may (maxConnectionsPerUid)',
     );
   }
 }

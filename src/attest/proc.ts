@@ -2,6 +2,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import fs from 'node:fs';
+import { SidekeyError } from '../base/errors.ts';
 import { fileIdentity } from './libc.ts';
 
 /** The members of /proc/PID/status that attestation reads; numbers as in this process's user namespace. */
@@ -66,6 +67,22 @@ export function parseExecutablePath(link: Buffer): string | undefined {
   if (!isUtf8(link)) return undefined;
   const path = link.toString('utf8');
   return path.startsWith('/') && !path.endsWith(' (deleted)') ? path : undefined;
+}
+
+/**
+ * Makes sure that /proc shows the processes of this pid namespace: by the numbers of another one, a caller would be taken
+ * for a stranger of the same number. @throws ERR_PROC
+ */
+export function checkProc(): void {
+  let self: string;
+  try {
+    self = fs.readlinkSync('/proc/self');
+  } catch (cause) {
+    throw new SidekeyError('ERR_PROC', `/proc is not mounted here: ${(cause as Error).message}`, { cause });
+  }
+  if (self === String(process.pid)) return;
+  const message = `/proc is that of another pid namespace: it calls this process ${self}, which is ${process.pid}`;
+  throw new SidekeyError('ERR_PROC', `${message}; mount one of its own (unshare --mount-proc)`);
 }
 
 const scratch = Buffer.allocUnsafe(16 * 1024);

@@ -79,6 +79,18 @@ export function duration(least: string, most: string): Kind<number> {
   });
 }
 
+/** A count, from `least` to `most`. */
+export function count(least: number, most: number): Kind<number> {
+  return one('N', (text) => {
+    const rule = `it is a whole number from ${least} to ${most}`;
+    if (!/^\d{1,15}$/.test(text)) throw refusal(`${quote(text)} is not a whole number`, rule);
+    const value = Number(text);
+    if (value < least) throw refusal(`${quote(text)} is too small`, rule);
+    if (value > most) throw refusal(`${quote(text)} is too large`, rule);
+    return value;
+  });
+}
+
 /** Permission bits in octal. */
 export const mode: Kind<number> = one('MODE', (text) => {
   const rule = 'a mode is three octal digits, such as 0660, of which the first lets the owner read and write (6 or 7)';

@@ -32,6 +32,9 @@ export interface ServeConfig {
   readonly caTtl: number;
   /** As `C=CN,O=SPIFFE`, checked. */
   readonly caSubject: string;
+  readonly maxConnectionsPerUid: number;
+  readonly maxStreamsPerUid: number;
+  readonly maxRequestsPerSecondPerUid: number;
   readonly logLevel: LogLevel;
 }
 

@@ -100,6 +100,21 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     kind: kinds.subject,
     fallback: fixed('C=CN,O=SPIFFE'),
   },
+  maxConnectionsPerUid: {
+    about: 'connections on the pipe that one uid may hold',
+    kind: kinds.count(1, 1_000_000),
+    fallback: fixed('2000'),
+  },
+  maxStreamsPerUid: {
+    about: 'streams on the pipe that one uid may hold',
+    kind: kinds.count(1, 1_000_000),
+    fallback: fixed('20000'),
+  },
+  maxRequestsPerSecondPerUid: {
+    about: 'requests on the pipe that one uid may send a second',
+    kind: kinds.count(1, 1_000_000),
+    fallback: fixed('20000'),
+  },
   logLevel: {
     about: 'least level that is logged',
     kind: kinds.choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),

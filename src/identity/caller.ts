@@ -1,6 +1,7 @@
 /** One caller's standing: its facts, the entries that it matches now, and who wants to hear when that changes. */
 
 import type { Attestation, Peer } from '../attest/types.ts';
+import { backoff } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Entry } from '../registry/types.ts';
@@ -28,6 +29,7 @@ export class Caller implements Member {
   readonly #parts: CallerParts;
   readonly #ofIdentity = new Map<string, Set<Listener>>();
   readonly #ofEntries = new Set<Listener>();
+  readonly #ofRecovery = new Set<Listener>();
   #class: CallerClass | undefined;
   /** Where the last successful attestation began in the order of issuances and attestations. */
   #attested = 0;
@@ -110,6 +112,12 @@ export class Caller implements Member {
     return () => this.#ofEntries.delete(listener);
   }
 
+  /** Told when an attestation works again after one that failed. Returns the way to stop. */
+  watchRecovery(listener: Listener): () => void {
+    this.#ofRecovery.add(listener);
+    return () => this.#ofRecovery.delete(listener);
+  }
+
   entriesChanged(changed: ReadonlySet<Entry>): void {
     const told = new Set<Listener>(this.#ofEntries);
     for (const { spiffeId } of changed) for (const listener of this.#ofIdentity.get(spiffeId) ?? []) told.add(listener);
@@ -123,6 +131,7 @@ export class Caller implements Member {
     this.#class = undefined;
     this.#ofIdentity.clear();
     this.#ofEntries.clear();
+    this.#ofRecovery.clear();
   }
 
   #attest(): { sequence: number; done: Promise<void> } {
@@ -148,12 +157,17 @@ export class Caller implements Member {
 
   #accept(attestation: Attestation, sequence: number): void {
     if (this.peer.gone) throw new SidekeyError('ERR_PEER_GONE', 'the calling process has ended');
+    const recovered = this.#failures > 0;
     this.#failures = 0;
     this.#retry?.cancel();
     this.#attested = sequence;
     const former = this.#class;
     this.#class = this.#parts.classes.move(this, attestation, former);
-    if (this.#class === former) return;
+    if (this.#class !== former) this.#tellFacts(attestation, former);
+    if (recovered) for (const listener of [...this.#ofRecovery]) listener();
+  }
+
+  #tellFacts(attestation: Attestation, former: CallerClass | undefined): void {
     const { pid, uid } = this.peer.credentials;
     this.#parts.log.debug(
       {
@@ -165,22 +179,19 @@ export class Caller implements Member {
       },
       former === undefined ? 'caller attested' : 'caller has other facts than before',
     );
-    const changed = difference(former?.entries ?? [], this.#class.entries);
+    const changed = difference(former?.entries ?? [], this.entries);
     if (changed.size > 0) this.entriesChanged(changed);
   }
 
   /** A caller that held something before an attestor failed is attested again until it works; see Peer for the rest. */
   #refuse(failure: SidekeyError): void {
     if (this.#class === undefined || failure.code !== 'ERR_ATTESTATION_FAILED' || this.peer.gone) return;
-    const delay = Math.min(RETRY_FIRST_MS * 2 ** this.#failures, RETRY_LIMIT_MS);
     this.#failures += 1;
+    const delay = backoff(this.#failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
     this.#parts.log.warn({ err: failure, peer: this.peer.id, retry_ms: delay }, 'attesting a caller again failed');
     this.#retry?.cancel();
     this.#retry = this.#parts.clock.after(delay, () => {
-      this.reattest().then(
-        () => this.entriesChanged(new Set(this.entries)),
-        () => undefined, // set for another try above
-      );
+      this.reattest().catch(() => undefined); // set for another try by this very function
     });
   }
 }

@@ -3,6 +3,7 @@
  * somebody watches, forgotten when nobody does.
  */
 
+import { backoff } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import type { CertificateAuthority, X509Svid } from '../ca/types.ts';
 import type { Entry } from '../registry/types.ts';
@@ -74,7 +75,7 @@ export class Svids {
     }
   }
 
-  /** Keeps the entry's SVID fresh from now on; the listener is told when there is a new one. Returns the way to stop. */
+  /** Keeps the entry's SVID fresh from now on; the listener is told of each new one. Returns the way to stop. */
   watch(entry: Entry, listener: () => void): () => void {
     const slot = this.#slot(entry);
     slot.watchers.add(listener);
@@ -142,6 +143,7 @@ export class Svids {
         if (!sameContent(slot.entry, entry)) continue;
         slot.failures = 0;
         slot.current = { svid, sequence };
+        for (const listener of [...slot.watchers]) listener();
         slot.renewal?.cancel();
         // One that ends with its entry is not renewed: the registry tells of that end.
         if (svid.renewAt < svid.notAfter) slot.renewal = this.#clock.at(svid.renewAt, () => this.#renew(slot));
@@ -155,7 +157,7 @@ export class Svids {
 
   #failed(slot: Slot, error: unknown): void {
     slot.failures += 1;
-    const delay = Math.min(RETRY_FIRST_MS * 2 ** (slot.failures - 1), RETRY_LIMIT_MS);
+    const delay = backoff(slot.failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
     this.#log.error(
       { err: error, entry_id: slot.entry.id, spiffe_id: slot.entry.spiffeId, retry_ms: delay },
       'issuing an SVID failed',
@@ -171,12 +173,7 @@ export class Svids {
       this.#forget(slot);
       return;
     }
-    this.#issue(slot).then(
-      () => {
-        for (const listener of [...slot.watchers]) listener();
-      },
-      () => undefined, // logged, and another try is set
-    );
+    this.#issue(slot).catch(() => undefined); // logged, and another try is set
   }
 
   #forget(slot: Slot): void {

@@ -5,12 +5,16 @@ import { SidekeyError } from '../base/errors.ts';
 import { newDecisionId } from '../identity/decision.ts';
 import type { Held } from '../identity/held.ts';
 import { Status, StatusError } from '../wire/types.ts';
-import { everyName, isHeld, readName, secretFor } from './names.ts';
+import { entryBehind, everyName, isHeld, type Name, readName, secretFor } from './names.ts';
+import { refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { writeDiscoveryResponse } from './response.ts';
 import { type EncodedSecret, isCurrent, type Validation } from './secrets.ts';
 import type { StreamParts } from './stream.ts';
 import { Subscription } from './subscription.ts';
+
+/** Of the names that nothing is found for, so many stand in the log. */
+const LOGGED = 10;
 
 /** @throws StatusError */
 export async function fetchSecrets(peer: Peer, bytes: Uint8Array, parts: StreamParts): Promise<Uint8Array> {
@@ -20,7 +24,8 @@ export async function fetchSecrets(peer: Peer, bytes: Uint8Array, parts: StreamP
     return await answer(peer, request, parts);
   } catch (error) {
     if (error instanceof StatusError) throw error;
-    throw refusal(peer, SidekeyError.from(error), parts);
+    const { pid, uid } = peer.credentials;
+    throw refuseCaller(SidekeyError.from(error), parts.log.child({ peer: peer.id, pid, uid }));
   }
 }
 
@@ -33,31 +38,28 @@ async function answer(peer: Peer, request: DiscoveryRequest, parts: StreamParts)
   const subscription = new Subscription('');
   subscription.request(request);
   if (subscription.wildcard) subscription.setWildcardNames(everyName(identities, caller, trustDomain));
-  const names = subscription.takeDirty();
-  const answers = await Promise.all(
-    names.map((name) => secretFor(identities, caller, readName(name, trustDomain), validation)),
-  );
+  const names = subscription.takeDirty().map((name) => readName(name, trustDomain));
+  const answers = await Promise.all(names.map((name) => secretFor(identities, caller, name, validation)));
   const now = parts.clock.now();
-  const found = answers.filter((one): one is EncodedSecret => !isHeld(one) && isCurrent(one, now));
+  // What came early waited for the rest: an entry may be gone by now.
+  const found = answers.filter(
+    (one, i): one is EncodedSecret =>
+      !isHeld(one) && isCurrent(one, now) && one.svid?.entryId === entryBehind(names[i]!, caller)?.id,
+  );
   if (found.some(({ svid }) => svid !== undefined)) peer.verify();
   const push = subscription.push(found);
   if (push === undefined) throw notFound(peer, names, answers.filter(isHeld), parts);
   return writeDiscoveryResponse(push);
 }
 
-function notFound(peer: Peer, names: readonly string[], held: readonly Held[], parts: StreamParts): StatusError {
+function notFound(peer: Peer, asked: readonly Name[], held: readonly Held[], parts: StreamParts): StatusError {
   const decision = newDecisionId();
   const { pid, uid } = peer.credentials;
-  parts.log.info({ peer: peer.id, pid, uid, decision, names, held }, 'a fetch finds nothing');
+  const names = asked.map(({ name }) => name);
+  const logged = { names: names.slice(0, LOGGED), held: held.slice(0, LOGGED) };
+  parts.log.info({ peer: peer.id, pid, uid, decision, ...logged }, 'a fetch finds nothing');
   // What exactly the caller lacks is for the admin: the log has it under the decision.
-  const asked = names.length === 1 ? `what ${names[0]} stands for` : 'any of the names';
-  const why = names.length === 0 ? 'no entry matches this caller' : `this caller may not have ${asked} now`;
+  const what = names.length === 1 ? `what ${names[0]} stands for` : 'any of the names';
+  const why = names.length === 0 ? 'no entry matches this caller' : `this caller may not have ${what} now`;
   return new StatusError(Status.NOT_FOUND, `${why} (decision ${decision})`);
-}
-
-function refusal(peer: Peer, failure: SidekeyError, parts: StreamParts): StatusError {
-  const decision = newDecisionId();
-  const { pid, uid } = peer.credentials;
-  parts.log.warn({ err: failure, peer: peer.id, pid, uid, decision }, 'the caller is refused');
-  return new StatusError(Status.UNAVAILABLE, `${failure.message} (decision ${decision})`, { cause: failure });
 }

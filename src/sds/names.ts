@@ -62,6 +62,16 @@ export function secretFor(
   name: Name,
   validation: Validation,
 ): EncodedSecret | Held | Promise<EncodedSecret | Held> {
+  return secretNow(identities, caller, name, validation) ?? issued(identities, caller, name as EntryName);
+}
+
+/** What {@link secretFor} can tell at once; undefined where it would have to issue or read something. */
+export function secretNow(
+  identities: Identities,
+  caller: Caller,
+  name: Name,
+  validation: Validation,
+): EncodedSecret | Held | undefined {
   if (name.kind === 'bundle') {
     const bundle: TrustBundle | Held = identities.bundle(caller);
     return isHeld(bundle) ? bundle : bundleSecret(name.name, bundle, name.all ? 'spiffe' : validation);
@@ -72,7 +82,7 @@ export function secretFor(
   const entry = entryBehind(name, caller);
   if (entry === undefined) return withoutEntry(identities, caller, name);
   const svid = identities.peekSvid(caller, entry);
-  return svid === undefined ? issued(identities, caller, name, entry) : certificateSecret(name.name, svid);
+  return svid === undefined ? undefined : certificateSecret(name.name, svid);
 }
 
 type EntryName = Extract<Name, { kind: 'identity' | 'default' }>;
@@ -82,12 +92,9 @@ function withoutEntry(identities: Identities, caller: Caller, name: EntryName): 
   return { reason: 'no-entry', detail: 'no entry matches this caller' };
 }
 
-async function issued(
-  identities: Identities,
-  caller: Caller,
-  name: EntryName,
-  entry: Entry,
-): Promise<EncodedSecret | Held> {
+async function issued(identities: Identities, caller: Caller, name: EntryName): Promise<EncodedSecret | Held> {
+  const entry = entryBehind(name, caller);
+  if (entry === undefined) return withoutEntry(identities, caller, name);
   let svid: X509Svid | undefined;
   try {
     svid = await identities.svid(caller, entry);

@@ -10,7 +10,7 @@ export class PushQueue {
   readonly #waiting = new Set<() => void>();
   #scheduled = false;
 
-  /** Runs `push` soon; once, however often it is asked for before. */
+  /** Runs `push`, which must not throw, soon; once, however often it is asked for before. */
   add(push: () => void): void {
     this.#waiting.add(push);
     if (this.#scheduled) return;

@@ -7,15 +7,16 @@ import { randomBytes } from 'node:crypto';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Caller } from '../identity/caller.ts';
-import { newDecisionId } from '../identity/decision.ts';
 import type { Held } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { Entry } from '../registry/types.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
+import type { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Status, StatusError, type Stream, type StreamHandler } from '../wire/types.ts';
-import { entryBehind, everyName, isHeld, type Name, readName, secretFor } from './names.ts';
+import { entryBehind, everyName, isHeld, type Name, readName, secretFor, secretNow } from './names.ts';
 import type { PushQueue } from './push-queue.ts';
+import { refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { writeDiscoveryResponse } from './response.ts';
 import { type EncodedSecret, isCurrent, type Validation } from './secrets.ts';
@@ -27,6 +28,7 @@ export interface StreamParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly queue: PushQueue;
+  readonly counters: Counters;
   /** How validation contexts check where the node's metadata does not say. */
   readonly validation: Validation;
 }
@@ -42,6 +44,13 @@ interface Tracked {
   held: string | undefined;
 }
 
+type Answer = EncodedSecret | Held;
+
+/** Of the names that one push holds, so many have a line in the log. */
+const LOGGED_HOLDS = 10;
+/** Of a client's text, so many characters go into the log. */
+const LONGEST_LOGGED = 1_000;
+
 const noncePrefix = randomBytes(4).toString('hex');
 let streams = 0;
 
@@ -52,7 +61,7 @@ export class SecretStream implements StreamHandler {
   readonly #subscription: Subscription;
   readonly #tracked = new Map<string, Tracked>();
   readonly #log: Log;
-  readonly #push = () => this.#pushNow();
+  readonly #push = () => this.#pushOrCrash();
   #validation: Validation;
   #stopWildcard: (() => void) | undefined;
   #begun = false;
@@ -61,7 +70,10 @@ export class SecretStream implements StreamHandler {
   #awaited = 0;
   /** When the last of the SVIDs that were sent ends. */
   #heldUntil = 0;
+  /** Names that a failing attestor left without an answer, and what they wait for. */
+  readonly #unanswered = new Set<string>();
   #lastChance: Deadline | undefined;
+  #stopRecovery: (() => void) | undefined;
 
   constructor(stream: Stream, parts: StreamParts) {
     streams += 1;
@@ -82,6 +94,7 @@ export class SecretStream implements StreamHandler {
       this.#request(request);
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
+      this.#parts.counters.add('requests_invalid_total');
       this.#log.warn({ err: error }, 'a request that breaks a rule ends its stream');
       this.#end(error.status, error.message);
     }
@@ -95,6 +108,7 @@ export class SecretStream implements StreamHandler {
     this.#ended = true;
     this.#parts.queue.remove(this.#push);
     this.#lastChance?.cancel();
+    this.#stopRecovery?.();
     this.#stopWildcard?.();
     for (const name of [...this.#tracked.keys()]) this.#untrack(name);
   }
@@ -114,21 +128,25 @@ export class SecretStream implements StreamHandler {
       return;
     }
     if (outcome.kind === 'nack') {
-      const { message } = request.errorDetail!;
+      this.#parts.counters.add('nacks_total');
+      const message = request.errorDetail!.message.slice(0, LONGEST_LOGGED);
       this.#log.warn({ names: outcome.answered, message }, 'the client rejects what it was sent');
-    } else if (outcome.kind === 'ack') this.#log.debug({ names: outcome.answered }, 'acknowledged');
+    } else if (outcome.kind === 'ack') {
+      this.#parts.counters.add('acks_total');
+      this.#log.debug({ names: outcome.answered }, 'acknowledged');
+    }
     this.#follow(outcome);
-    if (this.#subscription.wildcard) this.#followWildcard();
-    this.#pushNow();
+    if (this.#subscription.wildcard) this.#stopWildcard ??= this.#caller.watchEntries(() => this.#pushSoon());
+    else {
+      this.#stopWildcard?.();
+      this.#stopWildcard = undefined;
+    }
+    this.#push();
   }
 
   #follow(change: { readonly added: readonly string[]; readonly removed: readonly string[] }): void {
     for (const name of change.removed) this.#untrack(name);
     for (const name of change.added) this.#track(name);
-  }
-
-  #followWildcard(): void {
-    this.#stopWildcard ??= this.#caller.watchEntries(() => this.#pushSoon());
   }
 
   #track(text: string): void {
@@ -159,6 +177,16 @@ export class SecretStream implements StreamHandler {
     if (!this.#ended) this.#parts.queue.add(this.#push);
   }
 
+  /** What goes wrong on one stream is no reason to fail the others. */
+  #pushOrCrash(): void {
+    try {
+      this.#pushNow();
+    } catch (error) {
+      this.#log.error({ err: error }, 'a stream failed');
+      this.#end(Status.INTERNAL, 'Sidekey failed; its log has the reason');
+    }
+  }
+
   #pushNow(): void {
     if (this.#ended || this.#awaited > 0) return;
     if (!this.#caller.attested) {
@@ -172,33 +200,65 @@ export class SecretStream implements StreamHandler {
     const names = this.#subscription.takeDirty();
     if (names.length === 0) return;
     const answers = names.map((name) => this.#find(this.#tracked.get(name)!));
-    if (answers.some((answer) => answer instanceof Promise)) {
-      this.#await(Promise.all(answers).then((found) => this.#send(names, found)));
-    } else this.#send(names, answers as (EncodedSecret | Held)[]);
+    if (answers.some((answer) => answer instanceof Promise)) this.#await(this.#settle(names, answers));
+    else this.#send(names, answers as Answer[]);
   }
 
   /** The secret behind a name; what must be watched for its next change is watched from now on. */
-  #find(tracked: Tracked): EncodedSecret | Held | Promise<EncodedSecret | Held> {
-    const { identities } = this.#parts;
-    const entry = entryBehind(tracked.name, this.#caller);
-    if (entry !== tracked.entry) {
-      tracked.stopSvid?.();
-      tracked.entry = entry;
-      tracked.stopSvid =
-        entry === undefined ? undefined : identities.watchSvid(entry, () => this.#dirty(tracked.name.name));
-    }
-    return secretFor(identities, this.#caller, tracked.name, this.#validation);
+  #find(tracked: Tracked): Answer | Promise<Answer> {
+    this.#watch(tracked);
+    return secretFor(this.#parts.identities, this.#caller, tracked.name, this.#validation);
   }
 
-  #send(names: readonly string[], answers: readonly (EncodedSecret | Held)[]): void {
+  #watch(tracked: Tracked): void {
+    const entry = entryBehind(tracked.name, this.#caller);
+    if (entry === tracked.entry) return;
+    tracked.stopSvid?.();
+    tracked.entry = entry;
+    tracked.stopSvid =
+      entry === undefined ? undefined : this.#parts.identities.watchSvid(entry, () => this.#dirty(tracked.name.name));
+  }
+
+  /** Sends what could be found, and then looks at what went wrong with the rest. */
+  async #settle(names: readonly string[], answers: readonly (Answer | Promise<Answer>)[]): Promise<void> {
+    const foundNames: string[] = [];
+    const found: Answer[] = [];
+    let failure: unknown;
+    for (const [i, result] of (await Promise.allSettled(answers)).entries()) {
+      const name = names[i]!;
+      if (result.status === 'fulfilled') {
+        foundNames.push(name);
+        found.push(this.#latest(name, result.value));
+      } else {
+        this.#unanswered.add(name);
+        failure ??= result.reason;
+      }
+    }
+    this.#send(foundNames, found);
+    if (failure !== undefined) throw failure;
+  }
+
+  /** What changed while it was looked for is looked at again, so that the answer has all of its names; or comes later. */
+  #latest(name: string, answer: Answer): Answer {
+    const tracked = this.#tracked.get(name);
+    if (tracked === undefined || !this.#subscription.takeBack(name)) return answer;
+    this.#watch(tracked);
+    const latest = secretNow(this.#parts.identities, this.#caller, tracked.name, this.#validation);
+    if (latest === undefined) this.#dirty(name);
+    return latest ?? answer;
+  }
+
+  #send(names: readonly string[], answers: readonly Answer[]): void {
     if (this.#ended) return;
     const now = this.#parts.clock.now();
     const found: EncodedSecret[] = [];
+    const held: { name: string; held: Held }[] = [];
     answers.forEach((answer, i) => {
-      if (isHeld(answer)) this.#hold(names[i]!, answer);
+      if (isHeld(answer)) held.push({ name: names[i]!, held: answer });
       else if (isCurrent(answer, now)) found.push(answer);
       else this.#dirty(names[i]!);
     });
+    this.#hold(held);
     if (found.some(({ svid }) => svid !== undefined) && !this.#verified()) return;
     const push = this.#subscription.push(found);
     if (push === undefined) return;
@@ -207,15 +267,24 @@ export class SecretStream implements StreamHandler {
       if (tracked !== undefined) tracked.held = undefined;
       if (svid !== undefined) this.#heldUntil = Math.max(this.#heldUntil, svid.notAfter);
     }
+    this.#parts.counters.add('responses_total');
     this.#stream.send(writeDiscoveryResponse(push));
     this.#log.debug({ names: push.resources.map(({ name }) => name), version: push.versionInfo }, 'sent');
   }
 
-  #hold(text: string, held: Held): void {
-    const tracked = this.#tracked.get(text);
-    if (tracked === undefined || tracked.held === held.detail) return;
-    tracked.held = held.detail;
-    this.#log.info({ name: text, reason: held.reason, detail: held.detail }, 'name held');
+  /** Notes why names are held; of many at once the log has a few and the number of the rest. */
+  #hold(names: readonly { readonly name: string; readonly held: Held }[]): void {
+    const other = names.filter(({ name, held }) => {
+      const tracked = this.#tracked.get(name);
+      if (tracked === undefined || tracked.held === held.detail) return false;
+      tracked.held = held.detail;
+      this.#parts.counters.add('names_held_total');
+      return true;
+    });
+    for (const { name, held } of other.slice(0, LOGGED_HOLDS)) {
+      this.#log.info({ name, reason: held.reason, detail: held.detail }, 'name held');
+    }
+    if (other.length > LOGGED_HOLDS) this.#log.info({ more: other.length - LOGGED_HOLDS }, 'more names held');
   }
 
   /** The last look before a key leaves. */
@@ -236,7 +305,7 @@ export class SecretStream implements StreamHandler {
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
         this.#awaited -= 1;
-        this.#pushNow();
+        this.#push();
       });
   }
 
@@ -249,15 +318,24 @@ export class SecretStream implements StreamHandler {
     const failure = SidekeyError.from(error);
     const { clock } = this.#parts;
     if (failure.code === 'ERR_ATTESTATION_FAILED' && clock.now() < this.#heldUntil) {
-      this.#lastChance ??= clock.at(this.#heldUntil, () => {
-        this.#lastChance = undefined;
-        this.#await(this.#caller.reattest());
-      });
+      this.#stopRecovery ??= this.#caller.watchRecovery(() => this.#again());
+      this.#lastChance ??= clock.at(this.#heldUntil, () => this.#again());
       return;
     }
-    const decision = newDecisionId();
-    this.#log.warn({ err: failure, decision }, 'the caller is refused');
-    this.#end(Status.UNAVAILABLE, `${failure.message} (decision ${decision})`);
+    if (failure.code === 'ERR_ATTESTATION_FAILED') this.#parts.counters.add('attestations_failed_total');
+    const { status, message } = refuseCaller(failure, this.#log);
+    this.#end(status, message);
+  }
+
+  /** Looks for what a failing attestor left without an answer. */
+  #again(): void {
+    this.#stopRecovery?.();
+    this.#stopRecovery = undefined;
+    this.#lastChance?.cancel();
+    this.#lastChance = undefined;
+    for (const name of this.#unanswered) this.#subscription.markDirty(name);
+    this.#unanswered.clear();
+    this.#pushSoon();
   }
 
   #end(status: (typeof Status)[keyof typeof Status], details: string): void {

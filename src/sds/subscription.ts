@@ -41,11 +41,6 @@ export interface Push<R extends Versioned> {
   readonly resources: readonly R[];
 }
 
-interface InFlight {
-  readonly nonce: string;
-  readonly names: readonly string[];
-}
-
 const WILDCARD = '*';
 
 export class Subscription {
@@ -55,9 +50,14 @@ export class Subscription {
   readonly #noncePrefix: string;
   #responses = 0;
   #lastNonce = '';
-  #inFlight: InFlight | undefined;
+  /** The names of the response that waits for its answer. */
+  #inFlight: readonly string[] | undefined;
   #begun = false;
-  #wildcard = false;
+  #explicit: ReadonlySet<string> = new Set();
+  /** What the wildcard stands for; undefined while the client does not ask for it. */
+  #wildcard: ReadonlySet<string> | undefined;
+  /** The wildcard is one by never having named anything, and goes on so: `*` would have to be repeated. */
+  #legacyWildcard = false;
 
   /** @param noncePrefix what makes this stream's nonces differ from those of a stream before it */
   constructor(noncePrefix: string) {
@@ -66,7 +66,7 @@ export class Subscription {
 
   /** True while the client asks for everything that it may have; {@link setWildcardNames} says what that is. */
   get wildcard(): boolean {
-    return this.#wildcard;
+    return this.#wildcard !== undefined;
   }
 
   get names(): ReadonlySet<string> {
@@ -87,17 +87,23 @@ export class Subscription {
     this.#inFlight = undefined;
     const change = this.#subscribe(request.resourceNames, first);
     if (answered === undefined) return { kind: 'request', answered: [], ...change };
-    return { kind: request.errorDetail === undefined ? 'ack' : 'nack', answered: answered.names, ...change };
+    return { kind: request.errorDetail === undefined ? 'ack' : 'nack', answered, ...change };
   }
 
   /** Replaces what a wildcard stands for. */
   setWildcardNames(names: readonly string[]): { added: string[]; removed: string[] } {
-    return this.#setNames(new Set(names));
+    this.#wildcard = new Set(names);
+    return this.#follow();
   }
 
   /** Something about the name changed: it is to be looked at. A name that is not asked for is none of our business. */
   markDirty(name: string): void {
     if (this.#names.has(name)) this.#dirty.add(name);
+  }
+
+  /** True if the name was dirty; it is not any more. */
+  takeBack(name: string): boolean {
+    return this.#dirty.delete(name);
   }
 
   /** The names to look at now; none while a response waits for its answer. */
@@ -120,18 +126,21 @@ export class Subscription {
     for (const { name, version } of resources) this.#names.set(name, version);
     this.#responses += 1;
     this.#lastNonce = `${this.#noncePrefix}${this.#responses}`;
-    this.#inFlight = { nonce: this.#lastNonce, names: resources.map((r) => r.name) };
+    this.#inFlight = resources.map(({ name }) => name);
     return { versionInfo: this.#versionInfo(), nonce: this.#lastNonce, resources };
   }
 
-  /** No names in the first request, or `*`, is the wildcard; no names after names is an unsubscribe from all. */
+  /** No names at first, or `*`, is the wildcard; names beside `*` stay asked for; no names after names is none at all. */
   #subscribe(names: readonly string[], first: boolean): { added: string[]; removed: string[] } {
-    if (names.includes(WILDCARD) || (names.length === 0 && first)) this.#wildcard = true;
-    else if (names.length > 0 || !this.#wildcard) this.#wildcard = false;
-    return this.#wildcard ? { added: [], removed: [] } : this.#setNames(new Set(names));
+    this.#legacyWildcard = names.length === 0 && (first || this.#legacyWildcard);
+    const wildcard = this.#legacyWildcard || names.includes(WILDCARD);
+    this.#wildcard = wildcard ? (this.#wildcard ?? new Set()) : undefined;
+    this.#explicit = new Set(names.filter((name) => name !== WILDCARD));
+    return this.#follow();
   }
 
-  #setNames(wanted: ReadonlySet<string>): { added: string[]; removed: string[] } {
+  #follow(): { added: string[]; removed: string[] } {
+    const wanted = new Set([...this.#explicit, ...(this.#wildcard ?? [])]);
     const removed = [...this.#names.keys()].filter((name) => !wanted.has(name));
     const added = [...wanted].filter((name) => !this.#names.has(name));
     for (const name of removed) {

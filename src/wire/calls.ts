@@ -40,7 +40,10 @@ export function serveStream(
   const stream: Stream = {
     peer: caller.peer,
     send(message) {
-      if (!over) call.write(asBuffer(message));
+      if (over || call.write(asBuffer(message)) || call.isPaused()) return;
+      // Who doesn't read isn't listened to either, or what it asks for would pile up.
+      call.pause();
+      call.once('drain', () => call.resume());
     },
     end(status, details) {
       if (over) return;

@@ -9,9 +9,11 @@ import type net from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import type { Peer } from '../attest/types.ts';
 import type { Clock } from '../base/clock.ts';
+import { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Caller, serveStream, serveUnary } from './calls.ts';
 import { Connection } from './connection.ts';
+import { watchHttp2Streams } from './http2-streams.ts';
 import { createQuota, type QuotaLimits } from './quota.ts';
 import { type Method, Status } from './types.ts';
 
@@ -20,6 +22,7 @@ export interface WireOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<QuotaLimits>;
+  readonly counters?: Counters;
 }
 
 export const WIRE_LIMITS: QuotaLimits = { callsPerUid: 20_000, requestsPerSecondPerUid: 20_000 };
@@ -36,6 +39,12 @@ export interface Wire {
   close(graceMs: number): Promise<void>;
 }
 
+/**
+ * HTTP/2 streams of a uid that are no calls: of requests that have not come whole, of calls that are refused. Beyond
+ * them a stream is closed without a status.
+ */
+const STREAMS_BESIDE_CALLS = 1_000;
+
 const OPTIONS: grpc.ServerOptions = {
   /** A tenth faster and 3 KiB a stream lighter; `forceShutdown` leaves sessions open then, which `close` knows. */
   'grpc.enable_channelz': 0,
@@ -48,8 +57,10 @@ const OPTIONS: grpc.ServerOptions = {
 
 export function createWire(options: WireOptions): Wire {
   const { clock, log } = options;
-  const quota = createQuota({ ...WIRE_LIMITS, ...options.limits });
+  const limits = { ...WIRE_LIMITS, ...options.limits };
+  const quota = createQuota(limits, options.counters ?? new Counters());
   const connections = new Map<string, Connection>();
+  const streams = watchHttp2Streams(limits.callsPerUid + STREAMS_BESIDE_CALLS, (id) => connections.get(id)?.peer);
   const allClosed = Promise.withResolvers<void>();
   let streamCount = 0;
   let closing: Promise<void> | undefined;
@@ -114,6 +125,7 @@ export function createWire(options: WireOptions): Wire {
     await allClosed.promise;
     deadline.cancel();
     for (const connection of connections.values()) connection.peer.close();
+    streams.stop();
     injector.destroy();
     server.forceShutdown();
   }

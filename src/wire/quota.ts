@@ -1,5 +1,6 @@
 /** What one uid may use of the wire: calls at a time, and requests a second by a token bucket. */
 
+import type { Counters } from '../telemetry/counters.ts';
 import { Status, StatusError } from './types.ts';
 
 export interface QuotaLimits {
@@ -27,14 +28,17 @@ interface Usage {
 /** With more uids than this, those that have no call open are forgotten. */
 const REMEMBERED = 1_000;
 
-export function createQuota(limits: QuotaLimits): Quota {
+export function createQuota(limits: QuotaLimits, counters: Counters): Quota {
   const { callsPerUid, requestsPerSecondPerUid } = limits;
   const usages = new Map<number, Usage>();
 
   return {
     open(uid) {
       const usage = usageOf(uid);
-      if (usage.calls >= callsPerUid) throw exhausted(`uid ${uid} has ${callsPerUid} streams open, the most it may`);
+      if (usage.calls >= callsPerUid) {
+        counters.add('streams_refused_total');
+        throw exhausted(`uid ${uid} has ${callsPerUid} streams open, the most it may (maxStreamsPerUid)`);
+      }
       usage.calls += 1;
     },
     close(uid) {
@@ -47,7 +51,9 @@ export function createQuota(limits: QuotaLimits): Quota {
       usage.tokens = Math.min(requestsPerSecondPerUid, usage.tokens + (elapsed * requestsPerSecondPerUid) / 1_000);
       usage.filledAt = now;
       if (usage.tokens < 1) {
-        throw exhausted(`uid ${uid} sends more than ${requestsPerSecondPerUid} requests a second, the most it may`);
+        counters.add('requests_refused_total');
+        const most = `${requestsPerSecondPerUid} requests a second, the most it may (maxRequestsPerSecondPerUid)`;
+        throw exhausted(`uid ${uid} sends more than ${most}`);
       }
       usage.tokens -= 1;
     },

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { test } from 'node:test';
 import type { Peer } from '../../src/attest/types.ts';
+import { Counters } from '../../src/telemetry/counters.ts';
 import { startCaller } from '../support/caller.ts';
 import { TestClock } from '../support/clock.ts';
 import { startPipe, whenGone } from '../support/pipe.ts';
@@ -22,8 +23,9 @@ test('a connection is handed over in the tick it was accepted in, before its fir
 
 test('a uid that holds as many connections as it may gets no more until it gives one back', async (t) => {
   const { log, lines } = recordingLog();
+  const counters = new Counters();
   const clock = new TestClock();
-  const pipe = await startPipe(t, { log, clock, limits: { connectionsPerUid: 2 } });
+  const pipe = await startPipe(t, { log, clock, counters, limits: { connectionsPerUid: 2 } });
   const clients = [net.connect(pipe.path), net.connect(pipe.path)];
   const [one] = [await pipe.next(), await pipe.next()];
   assert.equal(pipe.pipe.connectionCount, 2);
@@ -33,7 +35,7 @@ test('a uid that holds as many connections as it may gets no more until it gives
     refused.on('error', () => {});
     await once(refused, 'close');
   }
-  assert.equal(pipe.pipe.refusedCount, 3);
+  assert.equal(counters.get('connections_refused_total'), 3);
   assert.equal(pipe.pipe.connectionCount, 2);
   const warnings = lines.filter(({ level }) => level === 40);
   assert.equal(warnings.length, 1);
@@ -56,7 +58,8 @@ test('a uid that holds as many connections as it may gets no more until it gives
 test('one uid that is at its limit takes nothing from another', {
   skip: process.getuid!() === 0 ? false : 'only root can become another user',
 }, async (t) => {
-  const pipe = await startPipe(t, { limits: { connectionsPerUid: 1 } });
+  const counters = new Counters();
+  const pipe = await startPipe(t, { counters, limits: { connectionsPerUid: 1 } });
   const client = net.connect(pipe.path);
   t.after(() => client.destroy());
   await pipe.next();
@@ -64,7 +67,7 @@ test('one uid that is at its limit takes nothing from another', {
   await caller.tell('setuid', 65_534);
   await caller.tell('connect', pipe.path);
   assert.equal((await pipe.next()).peer.credentials.uid, 65_534);
-  assert.equal(pipe.pipe.refusedCount, 0);
+  assert.equal(counters.get('connections_refused_total'), 0);
 });
 
 test('a connection that is reset makes no noise', async (t) => {

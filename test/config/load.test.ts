@@ -49,6 +49,9 @@ test('root needs a trust domain only', async () => {
     x509SvidTtl: 3_600,
     caTtl: 86_400,
     caSubject: 'C=CN,O=SPIFFE',
+    maxConnectionsPerUid: 2_000,
+    maxStreamsPerUid: 20_000,
+    maxRequestsPerSecondPerUid: 20_000,
     logLevel: 'info',
   });
 });
@@ -106,6 +109,9 @@ disableSpiffeCertValidation: false
 x509SvidTtl: 20s
 caTtl: 7d
 caSubject: O=Acme\\, Inc.,CN=Sidekey
+maxConnectionsPerUid: 5
+maxStreamsPerUid: 6
+maxRequestsPerSecondPerUid: 7
 logLevel: warn
 `,
   );
@@ -129,6 +135,9 @@ logLevel: warn
     x509SvidTtl: 20,
     caTtl: 604_800,
     caSubject: 'O=Acme\\, Inc.,CN=Sidekey',
+    maxConnectionsPerUid: 5,
+    maxStreamsPerUid: 6,
+    maxRequestsPerSecondPerUid: 7,
     logLevel: 'warn',
   });
 });
@@ -158,6 +167,10 @@ const MODE_RULE =
   'a mode is three octal digits, such as 0660, of which the first lets the owner read and write (6 or 7)';
 
 const BAD_VALUES: [variable: string, text: string, message: string][] = [
+  ['SIDEKEY_MAX_STREAMS_PER_UID', '0', '"0" is too small; it is a whole number from 1 to 1000000'],
+  ['SIDEKEY_MAX_STREAMS_PER_UID', '-1', '"-1" is not a whole number; it is a whole number from 1 to 1000000'],
+  ['SIDEKEY_MAX_STREAMS_PER_UID', '1e3', '"1e3" is not a whole number; it is a whole number from 1 to 1000000'],
+  ['SIDEKEY_MAX_STREAMS_PER_UID', '1000001', '"1000001" is too large; it is a whole number from 1 to 1000000'],
   ['SIDEKEY_DATA_DIR', '~/data', `"~/data" begins with ~, which only a shell understands; ${PATH_RULE}`],
   ['SIDEKEY_SOCKET_MODE', '0999', `"0999" is not an octal mode; ${MODE_RULE}`],
   ['SIDEKEY_SOCKET_MODE', '01777', `"01777" is not an octal mode; ${MODE_RULE}`],

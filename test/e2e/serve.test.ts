@@ -1,12 +1,13 @@
 /** The life of a server, from outside: its lock, its files, its sockets, what a crash leaves. */
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { chainOf, namesOf, rootsOf, SdsClient, secretOf } from '../support/sds-client.ts';
-import { makePlace, type Place, serve, spawnServe, TRUST_DOMAIN } from '../support/serve.ts';
+import { makePlace, type Place, ROOT, serve, spawnServe, TRUST_DOMAIN } from '../support/serve.ts';
 
 const WEB = `spiffe://${TRUST_DOMAIN}/web`;
 const BUNDLE = `spiffe://${TRUST_DOMAIN}`;
@@ -169,6 +170,23 @@ describe('sidekey serve', { concurrency: 2, timeout: 60_000 }, () => {
       rootsOf(secretOf(next, BUNDLE))[0]!.fingerprint256,
       rootsOf(secretOf(response, BUNDLE))[0]!.fingerprint256,
     );
+  });
+
+  it('refuses to start by the /proc of another pid namespace', {
+    skip: process.getuid!() === 0 ? false : 'only root can make a pid namespace',
+  }, async (t) => {
+    const place = makePlace(t);
+    const flags = ['serve', '--trust-domain', TRUST_DOMAIN, '--data-dir', place.dataDir];
+    const sockets = ['--socket', place.socket, '--admin-socket', place.adminSocket];
+    const child = spawn('unshare', ['--pid', '--fork', path.join(ROOT, 'bin/sidekey'), ...flags, ...sockets], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    assert.deepEqual(await once(child, 'close'), [1, null]);
+    assert.match(stderr, /another pid namespace/);
   });
 
   it('warns of a TTL that the intermediate cannot keep', async (t) => {

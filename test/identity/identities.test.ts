@@ -135,18 +135,36 @@ describe('the live join', () => {
       told += 1;
     });
     const first = await identities.svid(caller, web);
+    assert.equal(told, 1);
     clock.advance(HALF_LIFE - 1);
     assert.equal((await identities.svid(caller, web))!.serial, first!.serial);
     clock.advance(1);
-    await until(() => told === 1);
+    await until(() => told === 2);
     const second = await identities.svid(caller, web);
     assert.notEqual(second!.serial, first!.serial);
     stop();
     clock.advance(HALF_LIFE);
     // What is issued after it was due shows that it was not issued before.
     const other = await identities.svid(caller, await create('/other', ['unix:uid:1']));
-    assert.equal(told, 1);
+    assert.equal(told, 2);
     assert.deepEqual(await issued(), [other!.serial, second!.serial, first!.serial]);
+  });
+
+  it('tells those who watch of an SVID that somebody else had renewed before it was due for them', async (t) => {
+    const { identities, create, clock } = await makeJoin(t);
+    const web = await create('/web', ['unix:uid:1']);
+    const [early, late] = [new ScriptedPeer('unix:uid:1'), new ScriptedPeer('unix:uid:1')].map((p) =>
+      identities.caller(p),
+    );
+    let told = 0;
+    await identities.svid(early!, web);
+    identities.watchSvid(web, () => {
+      told += 1;
+    });
+    // As after a suspend: it is past due, and the tick that would tell so has not come.
+    clock.set(clock.now() + HALF_LIFE + 3_000);
+    await identities.svid(late!, web);
+    assert.equal(told, 1);
   });
 
   it('issues anew when the entry changes what stands in the SVID, and not when it changes something else', async (t) => {
@@ -185,7 +203,7 @@ describe('the live join', () => {
     const caller = identities.caller(peer);
     await identities.svid(caller, web);
     let told = 0;
-    caller.watchIdentity(WEB, () => {
+    caller.watchRecovery(() => {
       told += 1;
     });
     clock.advance(HALF_LIFE);

@@ -120,7 +120,11 @@ export class ScriptedPeer implements Peer {
   }
 }
 
-/** Lets everything that is under way finish: some turns of the event loop, each with its promises. */
+/** Lets what is under way go on, turn by turn of the event loop, until the condition holds; fails after 10 s. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await nextTurn();
+  const end = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`waited in vain for ${condition}`);
+    await nextTurn();
+  }
 }

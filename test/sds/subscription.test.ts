@@ -160,6 +160,24 @@ describe('a state-of-the-world subscription', () => {
     assert.equal(subscription.wildcard, false);
   });
 
+  it('keeps names that stand beside the wildcard asked for, and ends it when * is left out', () => {
+    const subscription = new Subscription('n');
+    assert.deepEqual(subscription.request(request(['*', 'default'])), {
+      kind: 'request',
+      answered: [],
+      added: ['default'],
+      removed: [],
+    });
+    subscription.setWildcardNames(['a']);
+    const push = subscription.push(at('1', ...subscription.takeDirty()))!;
+    assert.deepEqual(push.resources, at('1', 'default', 'a'));
+    assert.deepEqual(subscription.setWildcardNames([]), { added: [], removed: ['a'] });
+    assert.deepEqual([...subscription.names], ['default']);
+    const outcome = subscription.request(request([], push.nonce));
+    assert.equal(subscription.wildcard, false);
+    assert.deepEqual(outcome, { kind: 'ack', answered: ['default', 'a'], added: [], removed: ['default'] });
+  });
+
   it('gives a single secret its own version, and several one that changes with any of them', () => {
     const one = new Subscription('n');
     one.request(request(['a']));

@@ -9,6 +9,7 @@ import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
 import { createPipe, type Pipe, type PipeLimits } from '../../src/attest/pipe.ts';
 import type { Attestor, Peer } from '../../src/attest/types.ts';
 import { type Clock, SystemClock } from '../../src/base/clock.ts';
+import { Counters } from '../../src/telemetry/counters.ts';
 import { createLog, type Log } from '../../src/telemetry/log.ts';
 import { tempDir } from './temp-dir.ts';
 
@@ -29,6 +30,7 @@ export interface TestPipeOptions {
   readonly limits?: Partial<PipeLimits>;
   readonly clock?: Clock;
   readonly log?: Log;
+  readonly counters?: Counters;
   /** Told before {@link TestPipe.next} is. */
   readonly onConnection?: (socket: net.Socket, peer: Peer) => void;
 }
@@ -57,6 +59,7 @@ export async function startPipe(t: TestContext, options: TestPipeOptions = {}): 
     exitWatcher,
     clock: options.clock ?? new SystemClock(),
     log: options.log ?? createLog('silent'),
+    counters: options.counters ?? new Counters(),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     onConnection(socket, peer) {
       open.add(socket);

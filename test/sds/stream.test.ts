@@ -1,0 +1,207 @@
+/** One stream against a real join, its wire scripted: what it sends, and when it ends. */
+
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { SidekeyError } from '../../src/base/errors.ts';
+import { DiscoveryRequest, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import { secretDiscoveryService } from '../../src/sds/service.ts';
+import { Counters } from '../../src/telemetry/counters.ts';
+import { Status, type StatusCode } from '../../src/wire/types.ts';
+import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import { namesOf } from '../support/sds-client.ts';
+
+const WEB = 'spiffe://ilinux.io/web';
+const BUNDLE = 'spiffe://ilinux.io';
+const HALF_LIFE = 1_800_000;
+
+interface Scripted {
+  readonly responses: DiscoveryResponse[];
+  readonly counters: Counters;
+  ended: { status: StatusCode; details: string } | undefined;
+  ask(...names: string[]): void;
+  ack(): void;
+}
+
+function open(t: TestContext, { identities, clock }: Join, peer: ScriptedPeer): Scripted {
+  const counters = new Counters();
+  const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, counters, validation: 'spiffe' } as const;
+  const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'stream')!;
+  assert.ok(method.kind === 'stream');
+  const handler = method.open({
+    peer,
+    send: (bytes) => scripted.responses.push(DiscoveryResponse.decode(bytes)),
+    end(status, details) {
+      scripted.ended = { status, details };
+      handler.closed();
+    },
+  });
+  t.after(() => handler.closed());
+  const send = (request: Parameters<typeof DiscoveryRequest.fromPartial>[0]) =>
+    handler.message(DiscoveryRequest.encode(DiscoveryRequest.fromPartial(request)).finish());
+  let asked: string[] = [];
+  const scripted: Scripted = {
+    responses: [],
+    counters,
+    ended: undefined,
+    ask(...names) {
+      asked = names;
+      send({ resourceNames: names, responseNonce: scripted.responses.at(-1)?.nonce ?? '' });
+    },
+    ack() {
+      const { nonce: responseNonce, versionInfo } = scripted.responses.at(-1)!;
+      send({ resourceNames: asked, responseNonce, versionInfo });
+    },
+  };
+  return scripted;
+}
+
+describe('a stream of secrets', () => {
+  it('sends no key to a process that is not the attested one any more, and ends', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', ['unix:uid:1']);
+    const peer = new ScriptedPeer('unix:uid:1');
+    peer.verify = () => {
+      throw new SidekeyError('ERR_PEER_CHANGED', 'process 1 has executed another program since it connected');
+    };
+    const stream = open(t, join, peer);
+    stream.ask(WEB);
+    await until(() => stream.ended !== undefined);
+    assert.equal(stream.ended!.status, Status.UNAVAILABLE);
+    assert.match(stream.ended!.details, /executed another program.* \(decision d-[0-9a-f]{12}\)$/);
+    assert.deepEqual(stream.responses, []);
+  });
+
+  it('ends when the first attestation fails, with a decision and nothing of the inside', async (t) => {
+    const join = await makeJoin(t);
+    const peer = new ScriptedPeer();
+    peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the docker attestor failed', {
+      cause: new Error('s3cret'),
+    });
+    const stream = open(t, join, peer);
+    stream.ask(WEB);
+    await until(() => stream.ended !== undefined);
+    assert.equal(stream.ended!.status, Status.UNAVAILABLE);
+    assert.match(stream.ended!.details, /^the docker attestor failed \(decision d-[0-9a-f]{12}\)$/);
+    assert.equal(stream.counters.get('attestations_failed_total'), 1);
+  });
+
+  it('stays while an attestor fails at a renewal, sends the new SVID when it works again', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', ['unix:uid:1']);
+    const peer = new ScriptedPeer('unix:uid:1');
+    const stream = open(t, join, peer);
+    stream.ask(WEB);
+    await until(() => stream.responses.length === 1);
+    stream.ack();
+    peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine does not answer');
+    join.clock.advance(HALF_LIFE);
+    await until(() => peer.attestations > 1);
+    peer.facts = ['unix:uid:1'];
+    while (stream.responses.length === 1) {
+      join.clock.advance(1_000);
+      await new Promise(setImmediate);
+    }
+    assert.equal(stream.ended, undefined);
+    assert.deepEqual(namesOf(stream.responses[1]!), [WEB]);
+  });
+
+  it('ends with the SVID that it holds when the attestor goes on failing', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', ['unix:uid:1']);
+    const peer = new ScriptedPeer('unix:uid:1');
+    const stream = open(t, join, peer);
+    stream.ask(WEB);
+    await until(() => stream.responses.length === 1);
+    stream.ack();
+    const end = join.clock.now() + 2 * HALF_LIFE;
+    peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine does not answer');
+    while (stream.ended === undefined) {
+      join.clock.advance(60_000);
+      await new Promise(setImmediate);
+    }
+    assert.equal(stream.ended.status, Status.UNAVAILABLE);
+    assert.ok(join.clock.now() >= end - 60_000, 'not before the SVID ends');
+    assert.equal(stream.responses.length, 1);
+  });
+
+  it('is answered in full after an attestor that failed, whoever finds that it works again', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', ['unix:uid:1']);
+    const peer = new ScriptedPeer('unix:uid:1');
+    const stream = open(t, join, peer);
+    stream.ask(WEB);
+    await until(() => stream.responses.length === 1);
+    stream.ack();
+    peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine does not answer');
+    join.clock.advance(HALF_LIFE);
+    // What needs no attestation comes although the rest of its request fails.
+    stream.ask(WEB, BUNDLE);
+    await until(() => stream.responses.length === 2);
+    assert.deepEqual(namesOf(stream.responses[1]!), [BUNDLE]);
+    stream.ack();
+    await until(() => peer.attestations > 1);
+    peer.facts = ['unix:uid:1'];
+    await join.identities.caller(peer).reattest();
+    await until(() => stream.responses.length === 3);
+    assert.deepEqual(namesOf(stream.responses[2]!), [WEB]);
+  });
+
+  it('gives an SVID that is issued at last to all who waited, whoever asks first', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', ['unix:uid:1']);
+    const issue = join.ca.issue.bind(join.ca);
+    join.ca.issue = () => Promise.reject(new SidekeyError('ERR_STORE', 'the disk is full'));
+    const first = open(t, join, new ScriptedPeer('unix:uid:1'));
+    first.ask(WEB);
+    await until(() => first.counters.get('names_held_total') === 1);
+    join.ca.issue = issue;
+    const second = open(t, join, new ScriptedPeer('unix:uid:1'));
+    second.ask(WEB);
+    await until(() => second.responses.length === 1 && first.responses.length === 1);
+    assert.deepEqual(namesOf(first.responses[0]!), [WEB]);
+  });
+
+  it('answers all names of a request in one response, also when one of them had to be issued', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', ['unix:uid:1']);
+    const stream = open(t, join, new ScriptedPeer('unix:uid:1'));
+    stream.ask(WEB, BUNDLE, 'default');
+    await until(() => stream.responses.length === 1);
+    assert.deepEqual(namesOf(stream.responses[0]!), ['default', BUNDLE, WEB]);
+  });
+
+  it('answers default and a bundle, both held at first, when an entry is made', async (t) => {
+    const join = await makeJoin(t);
+    for (const name of ['default', BUNDLE, 'ROOTCA', 'ALL']) {
+      const stream = open(t, join, new ScriptedPeer(`unix:user:${name.length}`));
+      stream.ask(name);
+      await until(() => stream.counters.get('names_held_total') === 1);
+      await join.create(`/of/${name.length}`, [`unix:user:${name.length}`]);
+      await until(() => stream.responses.length === 1);
+      assert.deepEqual(namesOf(stream.responses[0]!), [name]);
+    }
+  });
+
+  it('answers a request for everything, of which there was nothing at first, when an entry is made', async (t) => {
+    const join = await makeJoin(t);
+    const peer = new ScriptedPeer('unix:uid:1');
+    const stream = open(t, join, peer);
+    stream.ask();
+    await until(() => join.identities.caller(peer).attested);
+    await join.create('/web', ['unix:uid:1']);
+    await until(() => stream.responses.length === 1);
+    assert.deepEqual(namesOf(stream.responses[0]!), [BUNDLE, WEB]);
+  });
+
+  it('watches nothing any more once it is closed', async (t) => {
+    const join = await makeJoin(t);
+    const peer = new ScriptedPeer('unix:uid:1');
+    const stream = open(t, join, peer);
+    stream.ask(WEB);
+    await until(() => stream.counters.get('names_held_total') === 1);
+    peer.close();
+    await join.create('/web', ['unix:uid:1']);
+    await join.create('/web2', ['unix:uid:1']);
+    assert.deepEqual(stream.responses, []);
+  });
+});
