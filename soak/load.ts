@@ -21,8 +21,8 @@ export interface LoadParts {
   readonly serials: Set<string>;
   /** From 0 (included) to 1 (not included). */
   readonly random: () => number;
-  /** Told of each answer to anything. */
-  readonly progress: () => void;
+  /** Told of each write that is sent or answered, and of each response from the pipe. */
+  readonly progress: (event: 'write' | 'response') => void;
 }
 
 let made = 0;
@@ -31,6 +31,8 @@ let made = 0;
 export async function load(parts: LoadParts): Promise<void> {
   const client = new SdsClient(parts.place.socket);
   try {
+    // Once, so that the connection is there before the first write.
+    await fetchSome(parts, client);
     await Promise.all([
       ...Array.from({ length: WRITERS }, () => write(parts)),
       fetch(parts, client),
@@ -63,14 +65,16 @@ async function write({ server, ledger, random, progress }: LoadParts): Promise<v
 
   async function send(values: Record<string, string | undefined>, method: string, path: string, body?: unknown) {
     const write = ledger.begin(values);
-    const answer = await server.request(method, path, body);
+    const answered = server.request(method, path, body);
+    progress('write');
+    const answer = await answered;
     if (answer === undefined) {
       if (server.killed) return;
       throw new Error(`${method} ${path} was not answered`);
     }
     if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`);
     ledger.acknowledge(write);
-    progress();
+    progress('write');
   }
 }
 
@@ -85,16 +89,18 @@ function entry(id: string, hint: string): unknown {
 
 /** Asks for some identities at a time, over and over. */
 async function fetch(parts: LoadParts, client: SdsClient): Promise<void> {
+  while (!parts.server.killed) await fetchSome(parts, client);
+}
+
+async function fetchSome(parts: LoadParts, client: SdsClient): Promise<void> {
   const { server, ledger, random } = parts;
-  while (!server.killed) {
-    const ids = ledger.free().filter(() => random() < 0.1);
-    const resourceNames = ['default', ...ids.map((id) => `spiffe://${TRUST_DOMAIN}/${id}`)];
-    try {
-      note(await client.fetch({ resourceNames }), parts);
-    } catch (error) {
-      // Nothing is there yet, or the server is gone.
-      if (!server.killed && (error as { code: number }).code !== NOT_FOUND) throw error;
-    }
+  const ids = ledger.free().filter(() => random() < 0.1);
+  const resourceNames = ['default', ...ids.map((id) => `spiffe://${TRUST_DOMAIN}/${id}`)];
+  try {
+    note(await client.fetch({ resourceNames }), parts);
+  } catch (error) {
+    // Nothing is there yet, or the server is gone.
+    if (!server.killed && (error as { code: number }).code !== NOT_FOUND) throw error;
   }
 }
 
@@ -114,8 +120,8 @@ async function watch(parts: LoadParts, client: SdsClient): Promise<void> {
 }
 
 function note(response: DiscoveryResponse, { serials, progress }: LoadParts): void {
-  progress();
   for (const secret of secretsOf(response)) {
     if (secret.tlsCertificate !== undefined) serials.add(chainOf(secret)[0]!.serialNumber.toLowerCase());
   }
+  progress('response');
 }

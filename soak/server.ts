@@ -39,9 +39,14 @@ export class CrashingServer {
     this.serving = promise;
   }
 
-  /** Ends it with SIGKILL. @throws {Error} with its last words if it had ended by itself */
+  /** Sends SIGKILL, now. */
+  shoot(): void {
+    this.#killed ||= this.#child.kill('SIGKILL');
+  }
+
+  /** Ends it with SIGKILL and waits until it has ended. @throws {Error} with its last words if it had ended by itself */
   async kill(): Promise<void> {
-    this.#killed = this.#child.kill('SIGKILL');
+    this.shoot();
     await this.#ended;
     this.#agent.destroy();
     if (this.#child.signalCode !== 'SIGKILL') throw new Error(`the server ended by itself: ${this.#stderr}`);

@@ -28,8 +28,9 @@ export interface SoakResult {
 
 /** A part of the rounds is killed while the server starts. */
 const STARTING = 0.4;
-/** How many answers a server gives at most before it is killed. */
-const MOST_ANSWERS = 120;
+/** After how many of either event it is killed at most: half of the time right then, else a bit later. */
+const MOST_EVENTS = { write: 200, response: 10 } as const;
+const LONGEST_DELAY_MS = 5;
 
 /** @throws {Error} at the first loss */
 export async function soak(place: Place, rounds: number, seed: number): Promise<SoakResult> {
@@ -67,16 +68,19 @@ export async function soak(place: Place, rounds: number, seed: number): Promise<
       startMs = performance.now() - begun;
       await compare(server);
       if (round > rounds) break;
-      const enough = Promise.withResolvers<void>();
-      let left = Math.ceil(random() * MOST_ANSWERS);
-      const progress = () => {
+      const hit = Promise.withResolvers<void>();
+      const counted = random() < 0.5 ? 'write' : 'response';
+      let left = Math.ceil(random() * MOST_EVENTS[counted]);
+      const delay = (random() * 2 - 1) * LONGEST_DELAY_MS;
+      const progress = (event: typeof counted) => {
+        if (event !== counted) return;
         left -= 1;
-        if (left === 0) enough.resolve();
+        if (left !== 0) return;
+        if (delay <= 0) server.shoot();
+        hit.resolve(sleep(Math.max(0, delay)));
       };
       const loading = load({ place, server, ledger, serials, random, progress });
-      await Promise.race([enough.promise, loading]);
-      // Not always right after an answer.
-      await Promise.race([sleep(random() * 5), loading]);
+      await Promise.race([hit.promise, loading]);
       killed.serving += 1;
       await server.kill();
       await loading;
