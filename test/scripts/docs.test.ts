@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { ROOT } from '../support/serve.ts';
+
+const documents = ['README.md', 'CHANGELOG.md', 'envoy-examples/README.md', ...globSync('docs/*.md', { cwd: ROOT })];
+
+describe('the documents', () => {
+  it('link to files that are there', () => {
+    for (const file of documents) {
+      const text = readFileSync(path.join(ROOT, file), 'utf8');
+      for (const [, target] of text.matchAll(/\]\((?!https?:)([^)#]+)/g)) {
+        assert.ok(existsSync(path.join(ROOT, path.dirname(file), target!)), `${file}: ${target}`);
+      }
+    }
+  });
+
+  it('name sources and tests that are there', () => {
+    for (const file of documents) {
+      const text = readFileSync(path.join(ROOT, file), 'utf8');
+      for (const [, target] of text.matchAll(/`((?:src|test|scripts|bench|envoy-examples)\/[\w./-]+\.\w+)`/g)) {
+        assert.ok(existsSync(path.join(ROOT, target!)), `${file}: ${target}`);
+      }
+      // In the architecture's walk, files are named from src on.
+      for (const [, target] of text.matchAll(
+        /`((?:base|ca|attest|wire|identity|sds|admin|registry|cli)\/[\w-]+\.ts)`/g,
+      )) {
+        assert.ok(existsSync(path.join(ROOT, 'src', target!)), `${file}: ${target}`);
+      }
+    }
+  });
+
+  it('are linked from the README', () => {
+    const readme = readFileSync(path.join(ROOT, 'README.md'), 'utf8');
+    for (const file of globSync('docs/*.md', { cwd: ROOT })) assert.ok(readme.includes(`(${file})`), file);
+  });
+});
