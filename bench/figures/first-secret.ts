@@ -22,7 +22,7 @@ export async function firstSecret(cleanup: Cleanup): Promise<Figure[]> {
       name: 'first-secret',
       value: percentile(sample, 0.5),
       unit: 'ms',
-      compared_with: { reach: 600, 'SPIRE 1.16-dev': '5200 to 10100', p99: percentile(sample, 0.99) },
+      compared_with: { reach: 450, 'SPIRE 1.16-dev': '5200 to 10100', p99: percentile(sample, 0.99) },
       how: `p50 of ${RUNS} starts: spawn of bin/sidekey serve on an empty directory, entries by --entries, to the first response on a stream that connects as soon as the socket accepts`,
     },
   ];
