@@ -9,18 +9,18 @@ import { SidekeyError } from '../base/errors.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Held } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
-import type { Entry } from '../registry/types.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Status, StatusError, type Stream, type StreamHandler } from '../wire/types.ts';
-import { entryBehind, everyName, isHeld, type Name, readName, secretFor, secretNow } from './names.ts';
+import { everyName, isHeld, secretFor, secretNow } from './names.ts';
 import type { PushQueue } from './push-queue.ts';
 import { refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { writeDiscoveryResponse } from './response.ts';
 import { type EncodedSecret, isCurrent, type Validation } from './secrets.ts';
 import { Subscription } from './subscription.ts';
+import { WatchedNames } from './watched-names.ts';
 
 export interface StreamParts {
   readonly identities: Identities;
@@ -31,17 +31,6 @@ export interface StreamParts {
   readonly counters: Counters;
   /** How validation contexts check where the node's metadata does not say. */
   readonly validation: Validation;
-}
-
-/** A name that the client asks for, and what it is watched by. */
-interface Tracked {
-  readonly name: Name;
-  readonly stops: (() => void)[];
-  /** The entry whose SVID is watched. */
-  entry: Entry | undefined;
-  stopSvid: (() => void) | undefined;
-  /** Why it was held when last looked at. */
-  held: string | undefined;
 }
 
 type Answer = EncodedSecret | Held;
@@ -59,7 +48,7 @@ export class SecretStream implements StreamHandler {
   readonly #parts: StreamParts;
   readonly #caller: Caller;
   readonly #subscription: Subscription;
-  readonly #tracked = new Map<string, Tracked>();
+  readonly #names: WatchedNames;
   readonly #log: Log;
   readonly #push = () => this.#pushOrCrash();
   #validation: Validation;
@@ -81,6 +70,7 @@ export class SecretStream implements StreamHandler {
     this.#parts = parts;
     this.#caller = parts.identities.caller(stream.peer);
     this.#subscription = new Subscription(`${noncePrefix}.${streams}.`);
+    this.#names = new WatchedNames(parts.identities, this.#caller, parts.trustDomain, (name) => this.#dirty(name));
     this.#validation = parts.validation;
     const { pid, uid } = stream.peer.credentials;
     this.#log = parts.log.child({ stream: streams, peer: stream.peer.id, pid, uid });
@@ -110,7 +100,7 @@ export class SecretStream implements StreamHandler {
     this.#lastChance?.cancel();
     this.#stopRecovery?.();
     this.#stopWildcard?.();
-    for (const name of [...this.#tracked.keys()]) this.#untrack(name);
+    this.#names.clear();
   }
 
   #request(request: DiscoveryRequest): void {
@@ -145,27 +135,8 @@ export class SecretStream implements StreamHandler {
   }
 
   #follow(change: { readonly added: readonly string[]; readonly removed: readonly string[] }): void {
-    for (const name of change.removed) this.#untrack(name);
-    for (const name of change.added) this.#track(name);
-  }
-
-  #track(text: string): void {
-    const { identities, trustDomain } = this.#parts;
-    const name = readName(text, trustDomain);
-    const dirty = () => this.#dirty(text);
-    const stops: (() => void)[] = [];
-    if (name.kind === 'identity') stops.push(this.#caller.watchIdentity(name.spiffeId, dirty));
-    if (name.kind === 'default' || name.kind === 'bundle') stops.push(this.#caller.watchEntries(dirty));
-    if (name.kind === 'bundle') stops.push(identities.watchBundle(dirty));
-    this.#tracked.set(text, { name, stops, entry: undefined, stopSvid: undefined, held: undefined });
-  }
-
-  #untrack(text: string): void {
-    const tracked = this.#tracked.get(text);
-    if (tracked === undefined) return;
-    this.#tracked.delete(text);
-    tracked.stopSvid?.();
-    for (const stop of tracked.stops) stop();
+    for (const name of change.removed) this.#names.remove(name);
+    for (const name of change.added) this.#names.add(name);
   }
 
   #dirty(name: string): void {
@@ -199,24 +170,15 @@ export class SecretStream implements StreamHandler {
     }
     const names = this.#subscription.takeDirty();
     if (names.length === 0) return;
-    const answers = names.map((name) => this.#find(this.#tracked.get(name)!));
+    const answers = names.map((name) => this.#find(name));
     if (answers.some((answer) => answer instanceof Promise)) this.#await(this.#settle(names, answers));
     else this.#send(names, answers as Answer[]);
   }
 
-  /** The secret behind a name; what must be watched for its next change is watched from now on. */
-  #find(tracked: Tracked): Answer | Promise<Answer> {
-    this.#watch(tracked);
-    return secretFor(this.#parts.identities, this.#caller, tracked.name, this.#validation);
-  }
-
-  #watch(tracked: Tracked): void {
-    const entry = entryBehind(tracked.name, this.#caller);
-    if (entry === tracked.entry) return;
-    tracked.stopSvid?.();
-    tracked.entry = entry;
-    tracked.stopSvid =
-      entry === undefined ? undefined : this.#parts.identities.watchSvid(entry, () => this.#dirty(tracked.name.name));
+  /** The secret behind a name; its next change will be told. */
+  #find(text: string): Answer | Promise<Answer> {
+    this.#names.followEntry(text);
+    return secretFor(this.#parts.identities, this.#caller, this.#names.get(text)!.name, this.#validation);
   }
 
   /** Sends what could be found, and then looks at what went wrong with the rest. */
@@ -239,12 +201,12 @@ export class SecretStream implements StreamHandler {
   }
 
   /** What changed while it was looked for is looked at again, so that the answer has all of its names; or comes later. */
-  #latest(name: string, answer: Answer): Answer {
-    const tracked = this.#tracked.get(name);
-    if (tracked === undefined || !this.#subscription.takeBack(name)) return answer;
-    this.#watch(tracked);
-    const latest = secretNow(this.#parts.identities, this.#caller, tracked.name, this.#validation);
-    if (latest === undefined) this.#dirty(name);
+  #latest(text: string, answer: Answer): Answer {
+    const watched = this.#names.get(text);
+    if (watched === undefined || !this.#subscription.takeBack(text)) return answer;
+    this.#names.followEntry(text);
+    const latest = secretNow(this.#parts.identities, this.#caller, watched.name, this.#validation);
+    if (latest === undefined) this.#dirty(text);
     return latest ?? answer;
   }
 
@@ -263,8 +225,8 @@ export class SecretStream implements StreamHandler {
     const push = this.#subscription.push(found);
     if (push === undefined) return;
     for (const { name, svid } of push.resources) {
-      const tracked = this.#tracked.get(name);
-      if (tracked !== undefined) tracked.held = undefined;
+      const watched = this.#names.get(name);
+      if (watched !== undefined) watched.held = undefined;
       if (svid !== undefined) this.#heldUntil = Math.max(this.#heldUntil, svid.notAfter);
     }
     this.#parts.counters.add('responses_total');
@@ -275,9 +237,9 @@ export class SecretStream implements StreamHandler {
   /** Notes why names are held; of many at once the log has a few and the number of the rest. */
   #hold(names: readonly { readonly name: string; readonly held: Held }[]): void {
     const other = names.filter(({ name, held }) => {
-      const tracked = this.#tracked.get(name);
-      if (tracked === undefined || tracked.held === held.detail) return false;
-      tracked.held = held.detail;
+      const watched = this.#names.get(name);
+      if (watched === undefined || watched.held === held.detail) return false;
+      watched.held = held.detail;
       this.#parts.counters.add('names_held_total');
       return true;
     });

@@ -1,0 +1,73 @@
+/** The names that one stream asks for, and what each is watched by: its entry, that entry's SVID, the bundle. */
+
+import type { Caller } from '../identity/caller.ts';
+import type { Identities } from '../identity/identities.ts';
+import type { Entry } from '../registry/types.ts';
+import type { TrustDomain } from '../spiffe/id.ts';
+import { entryBehind, type Name, readName } from './names.ts';
+
+export interface WatchedName {
+  readonly name: Name;
+  /** Why it was held when last looked at; undefined: it was not. */
+  held: string | undefined;
+}
+
+interface Watches extends WatchedName {
+  readonly stops: readonly (() => void)[];
+  /** The entry whose SVID is watched. */
+  entry: Entry | undefined;
+  stopSvid: (() => void) | undefined;
+}
+
+export class WatchedNames {
+  readonly #names = new Map<string, Watches>();
+  readonly #identities: Identities;
+  readonly #caller: Caller;
+  readonly #trustDomain: TrustDomain;
+  readonly #changed: (name: string) => void;
+
+  /** @param changed told of a name whose secret may be another one now */
+  constructor(identities: Identities, caller: Caller, trustDomain: TrustDomain, changed: (name: string) => void) {
+    this.#identities = identities;
+    this.#caller = caller;
+    this.#trustDomain = trustDomain;
+    this.#changed = changed;
+  }
+
+  get(text: string): WatchedName | undefined {
+    return this.#names.get(text);
+  }
+
+  add(text: string): void {
+    const name = readName(text, this.#trustDomain);
+    const changed = () => this.#changed(text);
+    const stops: (() => void)[] = [];
+    if (name.kind === 'identity') stops.push(this.#caller.watchIdentity(name.spiffeId, changed));
+    if (name.kind === 'default' || name.kind === 'bundle') stops.push(this.#caller.watchEntries(changed));
+    if (name.kind === 'bundle') stops.push(this.#identities.watchBundle(changed));
+    this.#names.set(text, { name, stops, entry: undefined, stopSvid: undefined, held: undefined });
+  }
+
+  remove(text: string): void {
+    const watches = this.#names.get(text);
+    if (watches === undefined) return;
+    this.#names.delete(text);
+    watches.stopSvid?.();
+    for (const stop of watches.stops) stop();
+  }
+
+  clear(): void {
+    for (const text of [...this.#names.keys()]) this.remove(text);
+  }
+
+  /** Watches the SVID of the entry that is behind the name now; to call before its secret is looked for. */
+  followEntry(text: string): void {
+    const watches = this.#names.get(text);
+    if (watches === undefined) return;
+    const entry = entryBehind(watches.name, this.#caller);
+    if (entry === watches.entry) return;
+    watches.stopSvid?.();
+    watches.entry = entry;
+    watches.stopSvid = entry && this.#identities.watchSvid(entry, () => this.#changed(text));
+  }
+}
