@@ -10,8 +10,11 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   let fewest = Number.POSITIVE_INFINITY;
   for (const candidate of known) {
     const other = simplify(candidate);
+    const most = Math.ceil(Math.max(plain.length, other.length) * 0.4);
+    // Each letter that one has more is an edit; a word of a million letters is not compared letter by letter.
+    if (Math.abs(plain.length - other.length) > most) continue;
     const edits = distance(plain, other);
-    if (edits < fewest && edits <= Math.ceil(Math.max(plain.length, other.length) * 0.4)) {
+    if (edits < fewest && edits <= most) {
       fewest = edits;
       best = candidate;
     }

@@ -1,6 +1,9 @@
 /** Where in an input a reader stands, and what it found wrong there: readers go on after a fault, to find them all. */
 
-import type { Problem } from '../base/errors.ts';
+import { type Problem, SidekeyError } from '../base/errors.ts';
+
+/** How many faults of one input are told: a body of nothing but faults must not make an answer a hundred times its size. */
+const MOST_FAULTS = 100;
 
 export class Place {
   /** A JSON pointer (RFC 6901): `/entries/3/selectors/0/value`. */
@@ -17,8 +20,15 @@ export class Place {
     return new Place(`${this.path}/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`, this.#problems);
   }
 
-  /** Puts a fault on the list. It returns undefined, which is what a reader has to give for a value it can't take. */
+  /**
+   * Puts a fault on the list. It returns undefined, which is what a reader has to give for a value it can't take.
+   * @throws ERR_BAD_INPUT with the list when it is full
+   */
   fault(problem: string, rule: string): undefined {
+    if (this.#problems.length === MOST_FAULTS) {
+      const more = { path: '', problem: `there are more than ${MOST_FAULTS} faults`, rule: 'mend these first' };
+      throw SidekeyError.badInput([...this.#problems, more]);
+    }
     this.#problems.push({ path: this.path, problem, rule });
     return undefined;
   }

@@ -248,6 +248,15 @@ test('every fault of every entry is told, with its place', () => {
   assert.equal(faults(() => parseEntryInputs({}, rules()))[0]?.path, '/entries');
 });
 
+test('of very many faults the first hundred are told, and that there are more', () => {
+  const read = (count: number) => faults(() => parseEntryInputs(Array(count).fill(0), rules()));
+  assert.equal(read(100).length, 100);
+  const told = read(500_000);
+  assert.equal(told.length, 101);
+  assert.equal(told[99]!.path, '/entries/99');
+  assert.deepEqual(told[100], { path: '', problem: 'there are more than 100 faults', rule: 'mend these first' });
+});
+
 test("a SPIFFE ID is one of this trust domain, with a path that is not SPIRE's own", () => {
   for (const path of ['/a', '/spire-server', '/spirex/a', '/a/spire', '/SPIRE']) {
     const id = `spiffe://ilinux.io${path}`;
