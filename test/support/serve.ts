@@ -51,20 +51,23 @@ export interface Answer {
 /** Starts a server and waits until it serves. */
 export async function serve(
   t: Pick<TestContext, 'after'>,
-  options: { place?: Place; flags?: readonly string[]; logLevel?: string } = {},
+  options: { place?: Place; flags?: readonly string[]; logLevel?: string; env?: Record<string, string> } = {},
 ): Promise<Served> {
   const place = options.place ?? makePlace(t);
-  const child = spawnServe(place, [...(options.flags ?? []), '--log-level', options.logLevel ?? 'debug']);
+  const child = spawnServe(place, [...(options.flags ?? []), '--log-level', options.logLevel ?? 'debug'], options.env);
   const served = watch(child, place);
   t.after(() => served.stop('SIGKILL'));
   await served.logged('serving');
   return served;
 }
 
-export function spawnServe(place: Place, flags: readonly string[]): ChildProcess {
+export function spawnServe(place: Place, flags: readonly string[], env: Record<string, string> = {}): ChildProcess {
   const args = ['serve', '--trust-domain', TRUST_DOMAIN, '--data-dir', place.dataDir];
   args.push('--socket', place.socket, '--admin-socket', place.adminSocket, ...flags);
-  return spawn(path.join(ROOT, 'bin/sidekey'), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  return spawn(path.join(ROOT, 'bin/sidekey'), args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
 }
 
 function watch(child: ChildProcess, place: Place): Served {

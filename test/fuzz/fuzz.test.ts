@@ -1,0 +1,21 @@
+/** A short run of `npm run fuzz`, always with the same inputs. */
+
+import { test } from 'node:test';
+import { fuzzCore } from './core.ts';
+import { fuzzDecoder } from './decoder.ts';
+import { fuzzPipe } from './pipe.ts';
+import { inputs } from './target.ts';
+
+const SEED = 20_260_601;
+
+test('the decoder reads or refuses whatever comes', async (t) => {
+  t.diagnostic((await fuzzDecoder(SEED, inputs(10_000))).notes.join(', '));
+});
+
+test('the subscription core keeps its promises whatever is asked and pushed', async (t) => {
+  t.diagnostic((await fuzzCore(SEED, inputs(5_000))).notes.join(', '));
+});
+
+test('the pipe lives through frames that nobody would send, and gives nothing to whom nothing is due', async (t) => {
+  t.diagnostic((await fuzzPipe(SEED, inputs(2_000))).notes.join(', '));
+});

@@ -1,0 +1,32 @@
+/**
+ * `npm run fuzz [-- MINUTES] [--seed N]`: throws made and changed inputs at the decoder, at the subscription core and at
+ * the socket of a real server, a third of the time each (one minute in all, unless told). The same seed makes the same
+ * inputs; a failure tells the input.
+ */
+
+import { randomInt } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { fuzzCore } from './core.ts';
+import { fuzzDecoder } from './decoder.ts';
+import { fuzzPipe } from './pipe.ts';
+import { seconds, type Target } from './target.ts';
+
+const { values, positionals } = parseArgs({ options: { seed: { type: 'string' } }, allowPositionals: true });
+const minutes = Number(positionals[0] ?? 1);
+const seed = Number(values.seed ?? randomInt(2 ** 32));
+if (!(minutes > 0) || !Number.isInteger(seed) || positionals.length > 1) {
+  console.error('usage: npm run fuzz [-- MINUTES] [--seed N]');
+  process.exit(2);
+}
+
+const TARGETS: Readonly<Record<string, Target>> = { decoder: fuzzDecoder, subscription: fuzzCore, pipe: fuzzPipe };
+
+console.log(`seed ${seed}, ${minutes} min`);
+let total = 0;
+for (const [name, target] of Object.entries(TARGETS)) {
+  const result = await target(seed, seconds((minutes * 60) / Object.keys(TARGETS).length));
+  total += result.inputs;
+  const rate = Math.round(result.inputs / result.seconds);
+  console.log(`${name}: ${result.inputs} inputs, ${rate} a second; ${result.notes.join(', ')}`);
+}
+console.log(`${total} inputs: nothing broke`);
