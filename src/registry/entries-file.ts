@@ -10,7 +10,9 @@ import { nearest } from '../base/nearest.ts';
 import { findTwins } from './entry.ts';
 import { parseEntryInputs } from './entry-input.ts';
 import type { EntryInput, EntryRules } from './types.ts';
+import { readJson } from './unique-json.ts';
 
+const READABLE_RULE = 'entries are in a YAML or JSON file, in UTF-8, that this user can read';
 const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';
 
 /** Reads a file of entries. @throws ERR_CONFIG with every problem; their paths are `FILE:LINE /entries/0/…` */
@@ -20,7 +22,8 @@ export async function loadEntriesFile(file: string, rules: EntryRules): Promise<
     // Refuses bytes that are no UTF-8, where a lenient reader would put another character in a selector.
     text = new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file));
   } catch (thrown) {
-    throw new SidekeyError('ERR_CONFIG', `${file} can't be read: ${(thrown as Error).message}`, { cause: thrown });
+    const problem = `it can't be read: ${(thrown as Error).message}`;
+    throw SidekeyError.badInput([{ path: file, problem, rule: READABLE_RULE }], 'ERR_CONFIG');
   }
   const source = new Source(file, text);
   const entries = source.entries();
@@ -44,19 +47,28 @@ export async function loadEntriesFile(file: string, rules: EntryRules): Promise<
   }
 }
 
-/** A file's text as YAML, which JSON is part of; it knows the line of each value. */
+/** A file's text as values. JSON is read as such, in a tenth of the time, and as the YAML it is where a line is asked for. */
 class Source {
   readonly #file: string;
+  readonly #text: string;
+  readonly #json: unknown;
   readonly #lines = new LineCounter();
-  readonly #document: Document.Parsed;
+  #yaml: Document.Parsed | undefined;
 
   constructor(file: string, text: string) {
     this.#file = file;
-    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, stringKeys: true });
+    this.#text = text;
+    this.#json = readJson(text);
+    if (this.#json !== undefined) return;
     const [fault] = [...this.#document.errors, ...this.#document.warnings];
     if (fault === undefined) return;
     const path = `${file}:${this.#lines.linePos(fault.pos[0]).line}`;
     throw SidekeyError.badInput([{ path, problem: fault.message, rule: FILE_RULE }], 'ERR_CONFIG');
+  }
+
+  get #document(): Document.Parsed {
+    this.#yaml ??= parseDocument(this.#text, { lineCounter: this.#lines, prettyErrors: false, stringKeys: true });
+    return this.#yaml;
   }
 
   /** What stands under `entries`, which must be all there is. @throws ERR_CONFIG */
@@ -78,6 +90,7 @@ class Source {
 
   /** The text as plain values. An alias may not be used more than 100 times: that is how a small file fills a memory. */
   #value(): unknown {
+    if (this.#json !== undefined) return this.#json;
     try {
       return this.#document.toJS({ maxAliasCount: 100 });
     } catch (thrown) {
