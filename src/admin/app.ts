@@ -15,7 +15,7 @@ import { methodsOf } from './methods.ts';
 import { openApiDocument } from './openapi.ts';
 import { BODY_LIMIT, sendProblem, toSidekeyError } from './problem.ts';
 import { schemaController } from './query.ts';
-import { DOCUMENT } from './schema.ts';
+import { DOCUMENT, NO_QUERY } from './schema.ts';
 
 /** What the routes need. */
 export interface AppOptions {
@@ -44,21 +44,26 @@ export function createApp(options: AppOptions): FastifyInstance {
     frameworkErrors: (error, _request, reply) => sendProblem(reply, toSidekeyError(error)),
   });
   app.addHook('onRoute', (route) => {
+    // A parameter that is not known is refused everywhere, also where there is none: `POST …?dry_run=true` must not write.
+    route.schema = { querystring: NO_QUERY, ...route.schema };
     routes.push(route);
   });
   app.addHook('onRequest', async (request) => checkAccess(request, callerOf(request.raw), options));
   app.addHook('onResponse', async ({ method, url, raw }, { statusCode }) => {
     if (method === 'GET' || method === 'HEAD') return;
-    log.info({ method, url, status: statusCode, caller: callerOf(raw) }, 'admin request');
+    log.info({ method, path: pathOf(url), status: statusCode, caller: callerOf(raw) }, 'admin request');
   });
   app.setErrorHandler((thrown, { method, url }, reply) => {
     const error = toSidekeyError(thrown);
-    const failed = ERRORS[error.code].status === 500;
-    log[failed ? 'error' : 'debug']({ err: error, method, url }, 'admin request refused');
+    const request = { method, path: pathOf(url) };
+    if (ERRORS[error.code].status === 500) log.error({ err: error, ...request }, 'admin request failed');
+    // The caller is told all of it. What it sent stays out of the log: a selector may hold an environment value.
+    else
+      log.debug({ code: error.code, at: error.problems.map(({ path }) => path), ...request }, 'admin request refused');
     return sendProblem(reply, error);
   });
   app.setNotFoundHandler(({ method, url }, reply) => {
-    const path = url.split('?', 1)[0]!;
+    const path = pathOf(url);
     const methods = methodsOf(path, routes);
     if (methods.length === 0) throw new SidekeyError('ERR_NOT_FOUND', `there is no ${path} here`);
     reply.header('allow', methods.join(', '));
@@ -78,6 +83,11 @@ export function createApp(options: AppOptions): FastifyInstance {
     return document;
   });
   return app;
+}
+
+/** Without the query, which may hold selectors. */
+function pathOf(url: string): string {
+  return url.split('?', 1)[0]!;
 }
 
 /** @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED */

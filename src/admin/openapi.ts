@@ -16,6 +16,7 @@ declare module 'fastify' {
 interface JsonSchema {
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
+  readonly default?: unknown;
 }
 
 /** Routes as they were registered; HEAD, which Fastify adds to each GET, is left out. */
@@ -67,7 +68,8 @@ function parameters(place: 'path' | 'query' | 'header', schema: JsonSchema | und
   return Object.entries(schema?.properties ?? {}).map(([name, property]) => ({
     name,
     in: place,
-    required: schema?.required?.includes(name) ?? false,
+    // The schemas are of what the handlers get: there, a default stands for what was left out.
+    required: property.default === undefined && (schema?.required?.includes(name) ?? false),
     schema: property,
   }));
 }

@@ -2,6 +2,7 @@
 
 import type { FastifySchemaCompiler, FastifyServerOptions } from 'fastify';
 import { type Problem, SidekeyError } from '../base/errors.ts';
+import { nearest } from '../base/nearest.ts';
 
 /** A parameter's schema, as far as query strings need one; `description` is the rule that messages name. */
 interface Parameter {
@@ -45,8 +46,7 @@ function readQuery({ properties: parameters }: Query, raw: Readonly<Record<strin
   const query: Record<string, unknown> = {};
   for (const name of Object.keys(raw)) {
     if (Object.hasOwn(parameters, name)) continue;
-    const rule = `the parameters are ${Object.keys(parameters).join(', ') || 'none'}`;
-    problems.push({ path: `?${name}`, problem: 'there is no such parameter', rule });
+    problems.push(unknownParameter(name, Object.keys(parameters)));
   }
   for (const [name, parameter] of Object.entries(parameters)) {
     const given = raw[name];
@@ -59,6 +59,15 @@ function readQuery({ properties: parameters }: Query, raw: Readonly<Record<strin
   }
   if (problems.length > 0) throw SidekeyError.badInput(problems);
   return query;
+}
+
+function unknownParameter(name: string, known: readonly string[]): Problem {
+  const meant = nearest(name, known);
+  return {
+    path: `?${name}`,
+    problem: `there is no such parameter${meant === undefined ? '' : `; did you mean ${meant}?`}`,
+    rule: known.length === 0 ? 'this request has no parameters' : `the parameters are ${known.join(', ')}`,
+  };
 }
 
 function readValue(parameter: Parameter, given: unknown): unknown {

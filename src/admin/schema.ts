@@ -8,11 +8,16 @@ import Type from 'typebox';
 const CLOSED = { additionalProperties: false } as const;
 
 const Selector = Type.Object({ type: Type.String({ minLength: 1 }), value: Type.String({ minLength: 1 }) }, CLOSED);
+const GivenSelector = Type.Union([
+  Selector,
+  Type.String({ pattern: '^[^:]+:.+', description: 'both as one text: unix:uid:1000' }),
+]);
+const WHOEVER = { minItems: 1, description: 'whoever has all of them may be the SPIFFE ID' } as const;
 const Ttl = Type.Integer({ minimum: 0, description: "seconds; 0: the server's default" });
 
 const settable = {
   spiffe_id: Type.String({ description: 'spiffe://<trust domain>/<path>' }),
-  selectors: Type.Array(Selector, { minItems: 1, description: 'whoever has all of them may be the SPIFFE ID' }),
+  selectors: Type.Array(GivenSelector, WHOEVER),
   parent_id: Type.String({ description: 'kept and echoed; it grants nothing' }),
   x509_svid_ttl: Ttl,
   jwt_svid_ttl: Ttl,
@@ -33,6 +38,7 @@ export const ENTRY = Type.Object(
   {
     id: Type.String(),
     ...settable,
+    selectors: Type.Array(Selector, WHOEVER),
     expires_at: Type.Union([Timestamp, Type.Null()], { description: 'null: never' }),
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -74,6 +80,9 @@ export const NEW_ENTRIES = Type.Union([
 ]);
 
 export const MADE_ENTRIES = Type.Union([ENTRY, Type.Object({ entries: Type.Array(ENTRY) }, CLOSED)]);
+
+/** Of routes that say nothing of parameters. */
+export const NO_QUERY = Type.Object({});
 
 export const ENTRY_QUERY = Type.Object({
   spiffe_id: Type.Optional(Type.String({ description: 'one SPIFFE ID' })),
@@ -143,4 +152,6 @@ export const PROBLEM = Type.Object({
     Type.Array(Type.Object({ path: Type.String(), problem: Type.String(), rule: Type.String() }, CLOSED)),
   ),
   entry: Type.Optional(ENTRY),
+  index: Type.Optional(Type.Integer({ minimum: 0, description: '409: which of the entries that were given' })),
+  revision_number: Type.Optional(Type.Integer({ minimum: 1, description: '412: the revision that the entry is at' })),
 });

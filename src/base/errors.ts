@@ -13,7 +13,7 @@ export const ERRORS = {
   ERR_FORBIDDEN_HOST: { status: 403, title: 'The Host header names a host that is not on the list' },
   ERR_NOT_FOUND: { status: 404, title: 'There is nothing by that name' },
   ERR_METHOD_NOT_ALLOWED: { status: 405, title: 'The path does not have this method' },
-  ERR_ENTRY_EXISTS: { status: 409, title: 'An entry with this SPIFFE ID, these selectors and this parent exists' },
+  ERR_ENTRY_EXISTS: { status: 409, title: 'An entry that is the same, or has the same id, exists' },
   ERR_REVISION: { status: 412, title: 'Somebody else changed the entry' },
   ERR_TOO_LARGE: { status: 413, title: 'The body is larger than the limit' },
   ERR_MEDIA_TYPE: { status: 415, title: 'The body has a media type that is not JSON' },

@@ -1,4 +1,4 @@
-/** Entries as people and files write them: JSON with the contract's names, or those of SPIRE's file format. */
+/** Entries as people and files write them: JSON with the names of the admin API, or those of SPIRE's file format. */
 
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import { nearest } from '../base/nearest.ts';
@@ -37,7 +37,8 @@ export function parseEntryInputs(value: unknown, rules: EntryRules, at = '/entri
 export function parseEntryPatch(value: unknown, rules: EntryRules, id: string, at = ''): EntryPatch {
   return collect((problems) => {
     const place = new Place(at, problems);
-    const { id: given, ...patch } = readFields(value, place, rules) ?? {};
+    const { id: given, ...patch } =
+      readFields(value, place, rules, 'a change is an object with what is to change') ?? {};
     if (given !== undefined && given !== id) place.at('id').fault(`it is ${show(given)}`, 'an id does not change');
     return patch;
   });
@@ -98,7 +99,7 @@ const ATTRIBUTES: Readonly<Record<string, { takesTrue: boolean; rule: string }>>
 };
 
 function readEntry(value: unknown, place: Place, rules: EntryRules): EntryInput | undefined {
-  const fields = readFields(value, place, rules);
+  const fields = readFields(value, place, rules, 'an entry is an object with spiffe_id and selectors');
   if (fields === undefined) return undefined;
   const given = value as Record<string, unknown>;
   if (given.spiffe_id === undefined) {
@@ -124,8 +125,8 @@ const DEFAULTS = {
 } as const;
 
 /** The fields that are there; those that break a rule are left out. */
-function readFields(value: unknown, place: Place, rules: EntryRules): Partial<EntryInput> | undefined {
-  const object = readObject(value, place, 'an entry is an object with spiffe_id and selectors');
+function readFields(value: unknown, place: Place, rules: EntryRules, rule: string): Partial<EntryInput> | undefined {
+  const object = readObject(value, place, rule);
   if (object === undefined) return undefined;
   const fields: Record<string, unknown> = {};
   const names = new Map<string, string>();

@@ -32,7 +32,6 @@ export function removeFromOrder(ordered: Entry[], entry: Entry): void {
 function wanted(entry: Entry, query: ListQuery): boolean {
   if (query.spiffeId !== undefined && entry.spiffeId !== query.spiffeId) return false;
   if (query.hint !== undefined && entry.hint !== query.hint) return false;
-  if (query.source !== undefined && entry.source !== query.source) return false;
   if (query.selectors === undefined) return true;
   const keys = entry.selectors.map(formatSelector);
   return query.selectors.every((selector) => keys.includes(selector));
@@ -54,8 +53,10 @@ function writeCursor({ createdAt, id }: Place): string {
 
 function readCursor(cursor: string): Place {
   const match = /^(\d{1,15}) ([\w.-]+)$/.exec(Buffer.from(cursor, 'base64url').toString());
-  if (match !== null) return { createdAt: Number(match[1]), id: match[2]! };
+  const place = match === null ? undefined : { createdAt: Number(match[1]), id: match[2]! };
+  // Written again, since the decoder skips whatever is not its alphabet.
+  if (place !== undefined && writeCursor(place) === cursor) return place;
   throw SidekeyError.badInput([
-    { path: 'cursor', problem: 'it is no cursor', rule: 'a cursor is the next_cursor of the page before, unchanged' },
+    { path: '?cursor', problem: 'it is no cursor', rule: 'a cursor is the next_cursor of the page before, unchanged' },
   ]);
 }

@@ -90,7 +90,6 @@ export interface ListQuery {
   /** `type:value`; an entry must have all that are given. */
   readonly selectors?: readonly string[];
   readonly hint?: string;
-  readonly source?: string;
   /** 1 to 1000. */
   readonly limit: number;
   /** What the page before returned; undefined: the first page. */

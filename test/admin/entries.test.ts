@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ENTRY, ENTRY_INPUT, ENTRY_PATCH } from '../../src/admin/schema.ts';
+import { Value } from 'typebox/value';
+import { ENTRY, ENTRY_INPUT, ENTRY_PATCH, PROBLEM } from '../../src/admin/schema.ts';
 import { parseEntryInput, parseEntryPatch } from '../../src/registry/entry-input.ts';
 import { TRUST_DOMAIN } from '../registry/support.ts';
 import { call, entry, startAdmin } from './support.ts';
@@ -158,7 +159,7 @@ describe('GET /v1/entries', () => {
     ['__proto__=x', '?__proto__'],
     ['selector=nocolon', '?selector'],
     ['spiffe_id=spiffe://ILINUX.io/a', '?spiffe_id'],
-    ['cursor=nonsense', 'cursor'],
+    ['cursor=nonsense', '?cursor'],
   ] as const) {
     test(`refuses ${query} with 400 and says where`, async (t) => {
       const { socketPath } = await startAdmin(t);
@@ -170,6 +171,37 @@ describe('GET /v1/entries', () => {
       );
     });
   }
+});
+
+describe('a parameter that is not known', () => {
+  for (const [method, url, json] of [
+    ['POST', '/v1/entries?dry_run=true', entry('new')],
+    ['PATCH', '/v1/entries/a-1?dry_run=true', { hint: 'new' }],
+    ['DELETE', '/v1/entries/a-1?dry_run=true', undefined],
+    ['GET', '/v1/entries/a-1?dry_run=true', undefined],
+    ['GET', '/v1/bundle?dry_run=true', undefined],
+    ['GET', '/readyz?dry_run=true', undefined],
+  ] as const) {
+    test(`is refused by ${method} ${url}, and nothing is done`, async (t) => {
+      const { socketPath, registry } = await startAdmin(t);
+      await call(socketPath, 'POST', '/v1/entries', { json: entry('a', { id: 'a-1' }) });
+      const { status, body } = await call(socketPath, method, url, { json });
+      assert.equal(status, 400);
+      const problem = 'there is no such parameter';
+      assert.deepEqual(body.errors, [{ path: '?dry_run', problem, rule: 'this request has no parameters' }]);
+      assert.equal(registry.size, 1);
+      assert.equal(registry.get('a-1')!.revisionNumber, 1);
+    });
+  }
+
+  test('is refused with the one that is nearest', async (t) => {
+    const { socketPath } = await startAdmin(t);
+    const { body } = await call(socketPath, 'GET', '/v1/entries?selektor=unix:uid:1&limits=1&colour=red');
+    assert.deepEqual(
+      body.errors.map(({ problem }: { problem: string }) => /did you mean (\w+)\?/.exec(problem)?.[1]),
+      ['selector', 'limit', undefined],
+    );
+  });
 });
 
 describe('one entry', () => {
@@ -209,6 +241,16 @@ describe('one entry', () => {
     const { status, body } = await call(socketPath, 'PATCH', `/v1/entries/${made.id}`, { json: made });
     assert.equal(status, 200);
     assert.deepEqual(body, made);
+  });
+
+  test('a change without a body is refused, by the rule of a change', async (t) => {
+    const { socketPath } = await startAdmin(t);
+    const { body: made } = await call(socketPath, 'POST', '/v1/entries', { json: entry('a') });
+    const { status, body } = await call(socketPath, 'PATCH', `/v1/entries/${made.id}`);
+    assert.equal(status, 400);
+    assert.deepEqual(body.errors, [
+      { path: '', problem: 'it is missing', rule: 'a change is an object with what is to change' },
+    ]);
   });
 
   test('a change that breaks a rule is refused and changes nothing', async (t) => {
@@ -336,6 +378,33 @@ describe('the schema of entries', () => {
     assert.deepEqual(Object.keys(ENTRY_PATCH.properties).sort(), Object.keys(ENTRY_INPUT.properties).sort());
     assert.deepEqual(ENTRY_INPUT.required.toSorted(), ['selectors', 'spiffe_id']);
     parseEntryInput(entry('a'), rules);
+  });
+
+  test('takes selectors as one text too, and shows them in two', async (t) => {
+    const { socketPath } = await startAdmin(t);
+    const json = entry('a', { selectors: ['unix:uid:1'] });
+    const { status, body } = await call(socketPath, 'POST', '/v1/entries', { json });
+    assert.equal(status, 201);
+    assert.ok(Value.Check(ENTRY_INPUT, json));
+    assert.ok(!Value.Check(ENTRY_INPUT, entry('a', { selectors: ['nocolon'] })));
+    assert.ok(Value.Check(ENTRY.properties.selectors, body.selectors));
+    assert.ok(!Value.Check(ENTRY.properties.selectors, ['unix:uid:1']));
+  });
+
+  test('has for problems what a conflict and a late change add', async (t) => {
+    const { socketPath } = await startAdmin(t);
+    const { body: made } = await call(socketPath, 'POST', '/v1/entries', { json: entry('a', { id: 'a-1' }) });
+    const taken = [entry('b'), entry('c', { id: made.id })];
+    const conflict = await call(socketPath, 'POST', '/v1/entries', { json: { entries: taken } });
+    assert.equal(conflict.status, 409);
+    assert.equal(conflict.body.title, 'An entry that is the same, or has the same id, exists');
+    assert.equal(conflict.body.index, 1);
+    const headers = { 'if-match': '7' };
+    const late = await call(socketPath, 'DELETE', '/v1/entries/a-1', { headers });
+    assert.equal(late.body.revision_number, 1);
+    for (const { body } of [conflict, late]) {
+      for (const name of Object.keys(body)) assert.ok(Object.hasOwn(PROBLEM.properties, name), name);
+    }
   });
 
   test('has for output exactly the members that entries are shown with', async (t) => {

@@ -55,6 +55,10 @@ test('the OpenAPI document names every route with its parameters and bodies', as
   const list = body.paths['/v1/entries'].get;
   const limit = list.parameters.find(({ name }: { name: string }) => name === 'limit');
   assert.deepEqual([limit.in, limit.schema.maximum, limit.schema.default], ['query', 1000, 100]);
+  for (const { parameters } of [list, body.paths['/v1/entries'].put]) {
+    assert.ok(parameters.length > 0);
+    for (const { name, required } of parameters) assert.equal(required, false, name);
+  }
   const patch = body.paths['/v1/entries/{id}'].patch;
   assert.deepEqual(
     patch.parameters.map(({ name, in: place, required }: Record<string, unknown>) => [name, place, required]),
@@ -80,21 +84,30 @@ test('HEAD answers as GET does, without a body', async (t) => {
   assert.equal(text, '');
 });
 
-test('who changed what stands in the log, and the token never does', async (t) => {
+test('who changed what stands in the log, and neither the token nor what was asked for', async (t) => {
   const lines: string[] = [];
   const log = pino({ level: 'debug' }, { write: (line: string) => lines.push(line) });
   const { socketPath, tcp } = await startAdmin(t, { log });
-  await call(socketPath, 'GET', '/v1/entries');
+  const secret = 'hunter2';
+  await call(socketPath, 'GET', `/v1/entries?selector=docker:env:TOKEN=${secret}&colour=${secret}`);
   await call(socketPath, 'POST', '/v1/entries', { json: entry('a') });
+  await call(socketPath, 'POST', `/v1/entries?selector=docker:env:TOKEN=${secret}`, { json: entry('b') });
+  await call(socketPath, 'PUT', '/v1/entries', { json: { source: secret, entries: secret } });
+  await call(socketPath, 'PUT', `/v1/nothing?selector=docker:env:TOKEN=${secret}`);
   const headers = { authorization: `Bearer ${TOKEN}`, 'x-other': TOKEN };
   await call(tcp.port, 'DELETE', '/v1/entries/none', { headers });
   const told = lines.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'admin request');
   assert.deepEqual(
-    told.map(({ method, url, status, caller }) => ({ method, url, status, caller })),
+    told.map(({ method, path, status }) => [method, path, status]),
     [
-      { method: 'POST', url: '/v1/entries', status: 201, caller: { via: 'unix', uid: process.getuid!() } },
-      { method: 'DELETE', url: '/v1/entries/none', status: 404, caller: { via: 'tcp' } },
+      ['POST', '/v1/entries', 201],
+      ['POST', '/v1/entries', 400],
+      ['PUT', '/v1/entries', 400],
+      ['PUT', '/v1/nothing', 404],
+      ['DELETE', '/v1/entries/none', 404],
     ],
   );
-  assert.ok(lines.every((line) => !line.includes(TOKEN)));
+  assert.deepEqual(told[0].caller, { via: 'unix', uid: process.getuid!() });
+  assert.deepEqual(told.at(-1).caller, { via: 'tcp' });
+  assert.ok(lines.every((line) => !line.includes(TOKEN) && !line.includes(secret)));
 });
