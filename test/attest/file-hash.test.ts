@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { createFileHasher, FILE_HASH_LIMITS } from '../../src/attest/file-hash.ts';
@@ -93,4 +95,16 @@ test('many files at once are all hashed, and every one is closed', async (t) => 
   );
   await assert.rejects(hasher.sha256(path.join(directory, 'none')), { code: 'ENOENT' });
   assert.equal(openDescriptors(), before);
+});
+
+test('files that hang when they are opened leave the rest of the thread pool free', { timeout: 10_000 }, async (t) => {
+  const directory = tempDir(t);
+  const pipes = Array.from({ length: 8 }, (_, i) => path.join(directory, `pipe${i}`));
+  execFileSync('mkfifo', pipes);
+  const { sha256 } = createFileHasher();
+  const hashes = pipes.map((pipe) => sha256(pipe).catch(() => 'refused'));
+  assert.ok((await readFile(import.meta.filename)).length > 0);
+  // Somebody writes at last, so that each is opened, read to its end, and gives its thread back.
+  for (const pipe of pipes) await writeFile(pipe, 'x');
+  await Promise.all(hashes);
 });

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { DiscoveryRequest, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import { secretDiscoveryService } from '../../src/sds/service.ts';
+import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
+import { namesOf } from '../support/sds-client.ts';
+
+async function fetch({ identities, clock }: Join, peer: ScriptedPeer, ...resourceNames: string[]): Promise<string[]> {
+  const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, validation: 'spiffe' } as const;
+  const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'unary')!;
+  assert.ok(method.kind === 'unary');
+  const request = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ resourceNames })).finish();
+  return namesOf(DiscoveryResponse.decode(await method.call(peer, request)));
+}
+
+describe('a fetch of secrets', () => {
+  it('leaves out what an entry gave that was deleted while the rest was issued', async (t) => {
+    const join = await makeJoin(t);
+    const early = await join.create('/early', ['unix:uid:1']);
+    await join.create('/late', ['unix:uid:1']);
+    const gate = Promise.withResolvers<void>();
+    const issue = join.ca.issue.bind(join.ca);
+    join.ca.issue = async (request) => {
+      if (request.spiffeId.endsWith('/late')) await gate.promise;
+      return issue(request);
+    };
+    const peer = new ScriptedPeer('unix:uid:1');
+    assert.deepEqual(await fetch(join, peer, 'spiffe://ilinux.io/early'), ['spiffe://ilinux.io/early']);
+    const both = fetch(join, peer, 'spiffe://ilinux.io/early', 'spiffe://ilinux.io/late');
+    await new Promise(setImmediate);
+    await join.registry.delete(early.id);
+    gate.resolve();
+    assert.deepEqual(await both, ['spiffe://ilinux.io/late']);
+  });
+
+  it('says NOT_FOUND to a caller that may have nothing, and not what it lacks', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', ['unix:uid:7']);
+    await assert.rejects(fetch(join, new ScriptedPeer('unix:uid:1'), 'spiffe://ilinux.io/web'), {
+      status: 5,
+      message: /^this caller may not have what spiffe:\/\/ilinux\.io\/web stands for now \(decision d-[0-9a-f]{12}\)$/,
+    });
+  });
+});
