@@ -3,7 +3,7 @@
  * line. Run by `startCaller`.
  */
 
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import http2 from 'node:http2';
 import net from 'node:net';
@@ -34,6 +34,14 @@ const commands: Record<string, (...args: never[]) => unknown> = {
   /** Gives the last connection to a child as its stdin: one that reads until it is cut, or another program. Answers its pid. */
   share(file = '/bin/cat', ...args: string[]) {
     const child = spawn(file, args, { stdio: [descriptor, 'ignore', 'ignore'] });
+    child.unref();
+    return child.pid;
+  },
+  /** Sends the last connection to a child, a program of Node, by SCM_RIGHTS. Answers its pid. */
+  async send(file: string, ...args: string[]) {
+    const child = fork(file, args, { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
+    await new Promise((resolve) => child.send('yours', sockets.at(-1)!, { keepOpen: true }, resolve));
+    child.disconnect();
     child.unref();
     return child.pid;
   },
