@@ -92,7 +92,7 @@ async function send(
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const outgoing =
         'url' in target
-          ? (target.url.startsWith('https:') ? httpsRequest : httpRequest)(new URL(path, target.url), options)
+          ? (target.url.startsWith('https:') ? httpsRequest : httpRequest)(urlOf(target.url, path), options)
           : httpRequest({ ...options, socketPath: target.socketPath, path });
       // A server that refuses a large body answers before it has read it all; what comes then is no error any more.
       outgoing.on('response', resolve).on('error', reject).end(payload);
@@ -103,6 +103,12 @@ async function send(
   } catch (thrown) {
     throw unreachable(target, thrown as NodeJS.ErrnoException);
   }
+}
+
+/** The path stands under the URL's own, as behind a proxy. */
+function urlOf(base: string, path: string): URL {
+  const { origin, pathname } = new URL(base);
+  return new URL(`${origin}${pathname.replace(/\/+$/, '')}${path}`);
 }
 
 function refused(status: number, body: string): AdminError {

@@ -2,14 +2,17 @@
 
 import { readFile } from 'node:fs/promises';
 import { parseDocument } from 'yaml';
+import { BODY_LIMIT } from '../admin/problem.ts';
+import { SidekeyError } from '../base/errors.ts';
 import { UsageError } from './errors.ts';
 
-/** Reads JSON or YAML (JSON is YAML) with entries; `-` is stdin. @throws UsageError when it can't be read */
+/** Reads JSON or YAML (JSON is YAML) with entries; `-` is stdin. @throws UsageError when it can't be read; ERR_TOO_LARGE */
 export async function readEntriesFile(file: string): Promise<unknown> {
   const name = file === '-' ? 'stdin' : file;
-  const text = await readText(file).catch((thrown: Error) => {
+  const bytes = await readBytes(file).catch((thrown: Error) => {
     throw new UsageError(`--data: ${thrown.message}`);
   });
+  const text = decode(bytes, name);
   const document = parseDocument(text, { prettyErrors: true });
   const fault = document.errors[0];
   if (fault !== undefined) throw new UsageError(`--data: ${name}: ${fault.message.trimEnd()}`);
@@ -17,12 +20,37 @@ export async function readEntriesFile(file: string): Promise<unknown> {
   if (typeof content !== 'object' || content === null || !Object.hasOwn(content, 'entries')) {
     throw new UsageError(`--data: ${name} has no list of entries: {"entries":[…]}`);
   }
+  checkSize(content, file);
   return content;
 }
 
-async function readText(file: string): Promise<string> {
-  if (file !== '-') return readFile(file, 'utf8');
+/**
+ * Before it is sent: a server that refuses a large body may close the connection before its reason is read. All or none
+ * can't be sent in parts, so the message names the way that there is. @throws ERR_TOO_LARGE
+ */
+function checkSize(content: object, file: string): void {
+  const size = Buffer.byteLength(JSON.stringify(content));
+  if (size <= BODY_LIMIT) return;
+  const [name, path] = file === '-' ? ['stdin', 'FILE'] : [file, file];
+  throw new SidekeyError(
+    'ERR_TOO_LARGE',
+    `--data: ${name} is a request of ${size} bytes, and one has at most ${BODY_LIMIT}; ` +
+      `entries this many go all or none by \`sidekey serve --entries ${path}\``,
+  );
+}
+
+/** Strictly: an entry must not come out with other characters than were meant. */
+function decode(bytes: Buffer, name: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new UsageError(`--data: ${name} is not UTF-8`);
+  }
+}
+
+async function readBytes(file: string): Promise<Buffer> {
+  if (file !== '-') return readFile(file);
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }

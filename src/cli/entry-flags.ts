@@ -50,8 +50,9 @@ export function flagsToJson(flags: EntryFlags): Record<string, unknown> {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 }
 
-function collect(value: string, before: readonly string[] | undefined): readonly string[] {
-  return [...(before ?? []), value];
+/** After the `--no-` form the list begins anew; the last of them all has the last word. */
+function collect(value: string, before: readonly string[] | false | undefined): readonly string[] {
+  return [...(before || []), value];
 }
 
 function selector(text: string, before: readonly Selector[] | undefined): readonly Selector[] {

@@ -7,14 +7,15 @@ export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 /** The command was given wrongly: exit status 2. */
 export class UsageError extends Error {}
 
-/** Prints the error for a person and returns the exit status. */
+/** Prints the error for a person, with its code, which docs/errors.md explains, and returns the exit status. */
 export function report(thrown: unknown): number {
   const { message, code, problems = [] } = thrown as Error & { code?: unknown; problems?: readonly Problem[] };
-  if (problems.length === 0) print(message);
-  for (const problem of problems) print(formatProblem(problem));
+  const texts = problems.length === 0 ? [message] : problems.map(formatProblem);
+  for (const text of texts) print(text, typeof code === 'string' && code.startsWith('ERR_') ? ` (${code})` : '');
   return thrown instanceof UsageError || code === 'ERR_CONFIG' ? EXIT.usage : EXIT.failed;
 }
 
-function print(text: string): void {
-  process.stderr.write(`sidekey: ${text}\n`);
+/** The code ends the first line: those after it are commands to copy. */
+function print(text: string, code: string): void {
+  process.stderr.write(`sidekey: ${text.replace(/(?=\n)|$/, code)}\n`);
 }

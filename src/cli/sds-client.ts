@@ -46,9 +46,26 @@ export function connectPipe(socketPath: string): SdsClient {
   };
 }
 
+/** The pipe can't be used; `code` is the one that the admin API's client has for that. */
+class UnreachableError extends Error {
+  readonly code = 'ERR_UNREACHABLE';
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such socket; is sidekey serve running, and with this --socket?',
+  ECONNREFUSED: 'nobody listens there; is sidekey serve running?',
+  EACCES:
+    "only the socket's owner and group may use it: run this as one of them (`ls -l` shows who they are), " +
+    'or start sidekey serve with --socket-group',
+};
+
 function explain(error: ServiceError, socketPath: string): Error {
+  // grpc-js tells why it could not connect in words alone.
+  const errno = /^No connection established\..* connect (E[A-Z]+) /s.exec(error.details)?.[1] ?? '';
+  const reason = REASONS[errno];
+  if (reason !== undefined) return new UnreachableError(`${socketPath}: ${reason}`, { cause: error });
   if (error.code === status.DEADLINE_EXCEEDED) {
-    return new Error(`${socketPath}: no answer within ${TIMEOUT_MS / 1000} s`, { cause: error });
+    return new UnreachableError(`${socketPath}: no answer within ${TIMEOUT_MS / 1000} s`, { cause: error });
   }
   return new Error(`${socketPath}: ${error.details}`, { cause: error });
 }

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { startAdmin, TOKEN } from '../admin/support.ts';
@@ -63,7 +66,7 @@ describe('sidekey entry', () => {
     const { status, stdout, stderr } = await run(CREATE);
     assert.equal(status, 1);
     assert.equal(stdout, '');
-    assert.match(stderr, /^sidekey: entry web-1 /);
+    assert.match(stderr, /^sidekey: entry web-1 .* \(ERR_ENTRY_EXISTS\)\n$/);
   });
 
   test('create --data takes YAML, and JSON as SPIRE writes it', async (t) => {
@@ -99,7 +102,10 @@ describe('sidekey entry', () => {
     ];
     const { status, stderr } = await run(['entry', 'create', '--data', file(t, JSON.stringify({ entries }))]);
     assert.equal(status, 1);
-    assert.match(stderr, /^sidekey: \/entries\/1\/selectors: .*\nsidekey: \/entries\/1\/colour: .*\n$/);
+    const [selectors, colour, ...rest] = stderr.split('\n');
+    assert.match(selectors!, /^sidekey: \/entries\/1\/selectors: .* \(ERR_BAD_INPUT\)$/);
+    assert.match(colour!, /^sidekey: \/entries\/1\/colour: .* \(ERR_BAD_INPUT\)$/);
+    assert.deepEqual(rest, ['']);
     assert.equal(registry.size, 0);
   });
 
@@ -110,12 +116,24 @@ describe('sidekey entry', () => {
     assert.match(stderr, /entries\.yaml: .*at line \d+, column \d+/);
   });
 
-  test('create --data hears that a file is too large for the server', async (t) => {
-    const { run } = await start(t);
+  test('create --data says of a file that is too large how its entries go all or none', async (t) => {
+    const { run, registry } = await start(t);
     const entries = [{ spiffe_id: 'x'.repeat(3_000_000), selectors: [] }];
-    const { status, stderr } = await run(['entry', 'create', '--data', '-'], { stdin: JSON.stringify({ entries }) });
-    assert.equal(status, 1);
-    assert.match(stderr, /at most 1048576 bytes/);
+    const text = JSON.stringify({ entries });
+    const place = file(t, text);
+    for (const [data, name, path] of [
+      [place, place, place],
+      ['-', 'stdin', 'FILE'],
+    ] as const) {
+      const { status, stderr } = await run(['entry', 'create', '--data', data], data === '-' ? { stdin: text } : {});
+      assert.equal(status, 1);
+      assert.equal(
+        stderr,
+        `sidekey: --data: ${name} is a request of ${text.length} bytes, and one has at most 1048576; ` +
+          `entries this many go all or none by \`sidekey serve --entries ${path}\` (ERR_TOO_LARGE)\n`,
+      );
+    }
+    assert.equal(registry.size, 0);
   });
 
   test('list shows all pages, filtered, as a table or as JSON', async (t) => {
@@ -167,6 +185,20 @@ describe('sidekey entry', () => {
     assert.match(gone.stderr, /no entry with the id web-1/);
   });
 
+  for (const [member, flag] of [
+    ['dns_names', 'dns'],
+    ['federates_with', 'federates-with'],
+  ] as const) {
+    test(`update takes the last word of --${flag} and --no-${flag}`, async (t) => {
+      const { run, json } = await start(t);
+      await run([...CREATE, '--entry-id', 'web-1', `--${flag}`, 'old.example']);
+      const anew = [`--no-${flag}`, `--${flag}`, 'b.example', `--${flag}`, 'c.example'];
+      assert.deepEqual((await json(['entry', 'update', 'web-1', ...anew]))[member], ['b.example', 'c.example']);
+      const none = [`--${flag}`, 'd.example', `--no-${flag}`];
+      assert.deepEqual((await json(['entry', 'update', 'web-1', ...none]))[member], []);
+    });
+  }
+
   test('an id with odd characters stays one id', async (t) => {
     const { run } = await start(t);
     const { status, stderr } = await run(['entry', 'delete', '../entries?x=1']);
@@ -187,12 +219,33 @@ describe('a command that asks the server', () => {
     assert.match(stranger.stderr, /Authorization: Bearer/);
   });
 
+  test('asks under the path that --admin-url has', async (t) => {
+    const paths: string[] = [];
+    const proxy = createServer(({ url }, response) => {
+      paths.push(url!);
+      response.end('{"status":"ready"}');
+    }).listen(0, '127.0.0.1');
+    t.after(() => proxy.close());
+    await once(proxy, 'listening');
+    const { port } = proxy.address() as AddressInfo;
+    for (const base of ['', '/', '/side/key', '/side/key/', '//elsewhere.example/']) {
+      const { status } = await sidekey(['healthcheck', '--admin-url', `http://127.0.0.1:${port}${base}`]);
+      assert.equal(status, 0, base);
+    }
+    const under = ['', '', '/side/key', '/side/key', '//elsewhere.example'];
+    assert.deepEqual(
+      paths,
+      under.map((base) => `${base}/readyz`),
+    );
+  });
+
   test('says where it found no server, with status 1', async (t) => {
     const socket = path.join(tempDir(t), 'admin.sock');
     for (const command of [['entry', 'list'], ['bundle', 'show'], ['healthcheck']]) {
       const { status, stderr } = await sidekey([...command, '--admin-socket', socket]);
       assert.equal(status, 1);
       assert.ok(stderr.startsWith(`sidekey: ${socket}: there is no such socket`), stderr);
+      assert.match(stderr, / \(ERR_UNREACHABLE\)\n$/);
     }
   });
 
@@ -218,6 +271,6 @@ describe('sidekey healthcheck', () => {
     });
     const { status, stderr } = await sidekey(['healthcheck', '--admin-socket', socketPath]);
     assert.equal(status, 1);
-    assert.equal(stderr, 'sidekey: the pipe does not accept yet\n');
+    assert.equal(stderr, 'sidekey: the pipe does not accept yet (ERR_NOT_READY)\n');
   });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { on, once } from 'node:events';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -53,6 +53,13 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number 
   return status;
 }
 
+/** A socket file that nobody answers on, as a server that was killed leaves it. */
+function leaveSocket(place: string): void {
+  const listen = `require('node:net').createServer().listen(${JSON.stringify(place)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  spawnSync(process.execPath, ['-e', listen]);
+  assert.ok(statSync(place).isSocket());
+}
+
 const ME = `unix:uid:${process.getuid!()}`;
 const ID = 'spiffe://ilinux.io/me';
 
@@ -86,7 +93,7 @@ describe('sidekey serve', () => {
     chmodSync(path.join(directory, 'data'), 0o755);
     const { status, stderr } = await sidekey(flags(directory));
     assert.equal(status, 1);
-    assert.match(stderr, /^sidekey: .*\n? +chmod/);
+    assert.match(stderr, /^sidekey: .* \(ERR_DATA_DIR\)\n {2}chmod 700 '?[^'\n]*'?\n$/);
     assert.doesNotMatch(stderr, /\n +at /, 'no stack');
   });
 
@@ -94,8 +101,8 @@ describe('sidekey serve', () => {
     const directory = tempDir(t);
     const { status, stderr } = await sidekey([...flags(directory), '--admin-listen', '0.0.0.0:0']);
     assert.equal(status, 2);
-    assert.match(stderr, /--admin-listen: .*--admin-insecure-listen/);
-    assert.deepEqual(readdirSync(directory), ['data'], 'no socket stays behind');
+    assert.match(stderr, /--admin-listen: .*--admin-insecure-listen.* \(ERR_CONFIG\)\n$/s);
+    assert.deepEqual(readdirSync(directory), [], 'nothing was made');
   });
 });
 
@@ -146,6 +153,39 @@ describe('sidekey fetch', () => {
     const socket = path.join(tempDir(t), 'agent.sock');
     const { status, stderr } = await sidekey(['fetch', '--socket', socket]);
     assert.equal(status, 1);
-    assert.match(stderr, /agent\.sock: .*ENOENT/);
+    assert.equal(
+      stderr,
+      `sidekey: ${socket}: there is no such socket; is sidekey serve running, and with this --socket? (ERR_UNREACHABLE)\n`,
+    );
+  });
+
+  test('says that nobody listens on what a server left behind', async (t) => {
+    const socket = path.join(tempDir(t), 'agent.sock');
+    leaveSocket(socket);
+    const { status, stderr } = await sidekey(['fetch', '--socket', socket]);
+    assert.equal(status, 1);
+    assert.ok(stderr.startsWith(`sidekey: ${socket}: nobody listens there;`), stderr);
+    assert.match(stderr, / \(ERR_UNREACHABLE\)\n$/);
+  });
+
+  test('says whose the pipe is to who may not use it', {
+    skip: process.geteuid!() === 0 ? false : 'only root can be another user',
+  }, async (t) => {
+    const server = await start(t);
+    chmodSync(server.directory, 0o755);
+    const args = ['fetch', '--socket', path.join(server.directory, 'agent.sock')];
+    const stranger = spawnSync(
+      'setpriv',
+      [
+        ...['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath],
+        ...[path.join(ROOT, 'src/cli/main.ts'), ...args],
+      ],
+      { encoding: 'utf8', env: cleanEnvironment() },
+    );
+    assert.equal(stranger.status, 1);
+    assert.match(
+      stranger.stderr,
+      /agent\.sock: only the socket's owner and group .*--socket-group \(ERR_UNREACHABLE\)\n$/,
+    );
   });
 });

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { flagOf, SETTING_KEYS, variableOf } from '../../src/config/settings.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { ROOT, sidekey } from './support.ts';
 
 const COMMANDS = [
@@ -44,6 +45,14 @@ describe('sidekey', { concurrency: 2 }, () => {
     }
   });
 
+  test('a text that is not UTF-8 is used wrongly: status 2, and its file', async (t) => {
+    const file = path.join(tempDir(t), 'entries.json');
+    const hint = Buffer.from([0x22, 0xff, 0x22]);
+    writeFileSync(file, Buffer.concat([Buffer.from('{"entries":[{"hint":'), hint, Buffer.from('}]}')]));
+    const { status, stderr } = await sidekey(['entry', 'create', '--data', file]);
+    assert.deepEqual([status, stderr], [2, `sidekey: --data: ${file} is not UTF-8\n`]);
+  });
+
   for (const [args, said] of [
     [[], /Usage: sidekey/],
     [['entry'], /Usage: sidekey entry/],
@@ -66,6 +75,7 @@ describe('sidekey', { concurrency: 2 }, () => {
     [['entry', 'list', '--token-file', 'x'], /--token-file goes with --admin-url/],
     [['entry', 'list', '--admin-url', 'http://x', '--admin-socket', 'y'], /not both/],
     [['entry', 'list', '--admin-url', 'http://x', '--token-file', '/nonexistent'], /--token-file: .*ENOENT/],
+    [['bundle', 'show', '--output', 'json', '--format', 'pem'], /--output json is not --format pem/],
     [['serve', '--trust-domain', 'ILINUX.io', '--socket-mode', '9'], /--trust-domain: .*--socket-mode: /s],
   ] as const) {
     test(`${['sidekey', ...args].join(' ')} is used wrongly: status 2, and why`, async () => {
