@@ -4,9 +4,10 @@
  */
 
 import path from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { createAdmin } from './admin/admin.ts';
-import { listenOnTcp } from './admin/tcp.ts';
-import { adminToken } from './admin/token.ts';
+import { listenAddress, listenOnTcp } from './admin/tcp.ts';
+import { adminToken, readAdminTokenFile } from './admin/token.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
 import { createPipe } from './attest/pipe.ts';
 import { checkProc } from './attest/proc.ts';
@@ -23,7 +24,7 @@ import { Identities } from './identity/identities.ts';
 import { loadEntriesFile } from './registry/entries-file.ts';
 import { openRegistry } from './registry/registry.ts';
 import { openSqliteStore } from './registry/sqlite-store.ts';
-import type { EntryRules, Registry } from './registry/types.ts';
+import type { EntryInput, EntryRules, Registry } from './registry/types.ts';
 import { secretDiscoveryService } from './sds/service.ts';
 import { Counters } from './telemetry/counters.ts';
 import { createLog, type Log } from './telemetry/log.ts';
@@ -43,9 +44,13 @@ const SHA256 = 'unix:sha256';
 
 /**
  * Serves until it is closed; the promise is kept when every configured listener accepts.
- * @throws SidekeyError, with everything that had been opened closed again
+ * @throws SidekeyError, or the reason of `stop` when that came first, with everything that had been opened closed again
  */
-export async function startServer(config: ServeConfig, clock: Clock = new SystemClock()): Promise<Server> {
+export async function startServer(
+  config: ServeConfig,
+  clock: Clock = new SystemClock(),
+  stop: AbortSignal = new AbortController().signal,
+): Promise<Server> {
   const log = createLog(config.logLevel);
   const closers: (() => void | Promise<void>)[] = [];
   const close = async (): Promise<void> => {
@@ -59,7 +64,7 @@ export async function startServer(config: ServeConfig, clock: Clock = new System
     }
   };
   try {
-    await start(config, clock, log, closers);
+    await start(config, clock, log, closers, stop);
   } catch (error) {
     await close();
     throw error;
@@ -79,9 +84,28 @@ async function start(
   clock: Clock,
   log: Log,
   closers: (() => void | Promise<void>)[],
+  stop: AbortSignal,
 ): Promise<void> {
   const { trustDomain } = config;
+  /** Between steps, some of which take a while: signals are heard only when the event loop turns. */
+  const mayGoOn = async () => {
+    await turn();
+    stop.throwIfAborted();
+  };
   checkProc();
+  const entryRules: EntryRules = {
+    trustDomain,
+    allowWeakSelectors: config.allowWeakSelectors,
+    attestors: new Set(['unix']),
+    warn: (problem) => log.warn(problem, 'an entry asks for what no attestor says'),
+  };
+  // What the settings name is looked at before anything is made for them.
+  if (config.adminListen !== undefined) {
+    await listenAddress({ ...config.adminListen, insecure: config.adminInsecureListen });
+  }
+  const givenToken = config.adminTokenFile === undefined ? undefined : await readAdminTokenFile(config.adminTokenFile);
+  const declared = config.entries === undefined ? undefined : await loadEntriesFile(config.entries, entryRules);
+  await mayGoOn();
   const dataDir = openDataDir(config.dataDir);
   closers.push(() => dataDir.release());
 
@@ -89,6 +113,7 @@ async function start(
   closers.push(() => store.close());
   const registry = await openRegistry({ store, trustDomain, clock, log });
   closers.push(() => registry.close());
+  await mayGoOn();
   const ca = await openCertificateAuthority({
     trustDomain,
     dir: path.join(dataDir.path, 'ca'),
@@ -102,13 +127,11 @@ async function start(
   closers.push(() => ca.close());
   warnOfTtl(config, log);
 
-  const entryRules: EntryRules = {
-    trustDomain,
-    allowWeakSelectors: config.allowWeakSelectors,
-    attestors: new Set(['unix']),
-    warn: (problem) => log.warn(problem, 'an entry asks for what no attestor says'),
-  };
-  if (config.entries !== undefined) await takeEntriesFile(config.entries, registry, entryRules, log);
+  if (declared !== undefined) {
+    await mayGoOn();
+    await takeEntries(declared, config.entries, registry, log);
+  }
+  await mayGoOn();
 
   const identities = new Identities({ registry, ca, clock, log, bundleFor: config.bundleFor, lazyKinds: [SHA256] });
   closers.push(() => identities.close());
@@ -147,7 +170,7 @@ async function start(
     clock,
     version: version(),
     peerUid: (socket) => peerCredentials(socket).uid,
-    token: await adminToken(dataDir.path, config.adminTokenFile),
+    token: givenToken ?? (await adminToken(dataDir.path)),
     hosts: config.adminHost,
   });
   closers.push(async () => {
@@ -161,6 +184,7 @@ async function start(
     const address = await listenOnTcp(admin.tcp, { host, port, insecure: config.adminInsecureListen });
     log.info({ address: address.address, port: address.port }, 'admin API listens on TCP');
   }
+  await mayGoOn();
   const pipeFile = await listenOnSocket(pipe.server, {
     path: config.socket,
     mode: config.socketMode,
@@ -187,8 +211,12 @@ function warnOfTtl(config: ServeConfig, log: Log): void {
   );
 }
 
-async function takeEntriesFile(file: string, registry: Registry, rules: EntryRules, log: Log): Promise<void> {
-  const inputs = await loadEntriesFile(file, rules);
+async function takeEntries(
+  inputs: readonly EntryInput[],
+  file: string | undefined,
+  registry: Registry,
+  log: Log,
+): Promise<void> {
   const { created, changed, deleted, kept } = await registry.replaceSource(FILE_SOURCE, inputs);
   log.info(
     { file, created: created.length, changed: changed.length, deleted: deleted.length, kept: kept.length },

@@ -10,33 +10,43 @@ const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
 LOOPBACK.addAddress('::1', 'ipv6');
 
-/**
- * Listens on `host:port` (port 0: a free one). @throws ERR_CONFIG when the host is not a loopback one and `insecure`
- * is false; ERR_SOCKET when it can't listen
- */
-export async function listenOnTcp(
-  server: Server,
-  { host, port, insecure }: { readonly host: string; readonly port: number; readonly insecure: boolean },
-): Promise<AddressInfo> {
-  const failed = (thrown: unknown) =>
-    new SidekeyError('ERR_SOCKET', `--admin-listen ${host}:${port}: ${(thrown as Error).message}`, { cause: thrown });
+export interface TcpListen {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  /** Whether the host may be another than a loopback one. */
+  readonly insecure: boolean;
+}
+
+/** The address of the host. @throws ERR_CONFIG when it may not be listened on; ERR_SOCKET when the host has none */
+export async function listenAddress(listen: TcpListen): Promise<string> {
+  const { host, insecure } = listen;
+  const { address } = await lookup(host).catch((thrown: unknown) => Promise.reject(failure(listen, thrown)));
+  if (insecure || isLoopback(address)) return address;
+  throw SidekeyError.badInput(
+    [
+      {
+        path: '--admin-listen',
+        problem: `${host} is not a loopback address, and the admin API speaks clear text`,
+        rule: 'listen on 127.0.0.1, or say --admin-insecure-listen where something else protects the connection',
+      },
+    ],
+    'ERR_CONFIG',
+  );
+}
+
+/** Listens on `host:port`. @throws what {@link listenAddress} does; ERR_SOCKET when it can't listen */
+export async function listenOnTcp(server: Server, listen: TcpListen): Promise<AddressInfo> {
   // What was looked at is what is listened on: the name is resolved once.
-  const { address } = await lookup(host).catch((thrown: unknown) => Promise.reject(failed(thrown)));
-  if (!insecure && !isLoopback(address)) {
-    throw SidekeyError.badInput(
-      [
-        {
-          path: '--admin-listen',
-          problem: `${host} is not a loopback address, and the admin API speaks clear text`,
-          rule: 'listen on 127.0.0.1, or say --admin-insecure-listen where something else protects the connection',
-        },
-      ],
-      'ERR_CONFIG',
-    );
-  }
-  server.listen({ host: address, port });
-  await once(server, 'listening').catch((thrown: unknown) => Promise.reject(failed(thrown)));
+  server.listen({ host: await listenAddress(listen), port: listen.port });
+  await once(server, 'listening').catch((thrown: unknown) => Promise.reject(failure(listen, thrown)));
   return server.address() as AddressInfo;
+}
+
+function failure({ host, port }: TcpListen, thrown: unknown): SidekeyError {
+  return new SidekeyError('ERR_SOCKET', `--admin-listen ${host}:${port}: ${(thrown as Error).message}`, {
+    cause: thrown,
+  });
 }
 
 function isLoopback(address: string): boolean {

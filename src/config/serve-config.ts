@@ -1,7 +1,7 @@
 /** What `sidekey serve` is told, checked and in the units that the code uses. */
 
 import type { TrustDomain } from '../spiffe/id.ts';
-import type { LogLevel } from '../telemetry/log.ts';
+import type { LogLevel } from '../telemetry/levels.ts';
 
 /** Paths are absolute. */
 export interface ServeConfig {

@@ -3,6 +3,7 @@
  * all come from it.
  */
 
+import { LOG_LEVELS } from '../telemetry/levels.ts';
 import { defaultDataDir, defaultSocket, type SocketName, type Surroundings } from './defaults.ts';
 import type { Kind } from './kinds.ts';
 import * as kinds from './kinds.ts';
@@ -117,7 +118,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
   },
   logLevel: {
     about: 'least level that is logged',
-    kind: kinds.choice('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+    kind: kinds.choice(...LOG_LEVELS),
     fallback: fixed('info'),
   },
 };

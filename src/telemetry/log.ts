@@ -1,15 +1,18 @@
 /** JSON logs on stdout, one line an event (pino). */
 
+import { fstatSync } from 'node:fs';
 import pino from 'pino';
+import type { LogLevel } from './levels.ts';
+import { createLogPipe, flushed } from './log-pipe.ts';
 
 export type Log = pino.Logger;
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+/** How long a reader that stalls can hold the end of the process, in milliseconds. */
+const FLUSH_MS = 250;
 
 /** Keys, tokens and environment values are never given to the log; `redact` is the second line of defence. */
 export function createLog(level: LogLevel): Log {
-  return pino(
+  const log = pino(
     {
       level,
       base: null,
@@ -21,6 +24,22 @@ export function createLog(level: LogLevel): Log {
       },
       serializers: { err: pino.stdSerializers.errWithCause },
     },
-    pino.destination({ dest: 1, sync: true }),
+    isPipe() ? createLogPipe(process.stdout, tell) : pino.destination({ dest: 1, sync: true }),
   );
+  /** Whatever the level is: a gap is to be seen. */
+  function tell(lines: number): void {
+    log.child({}, { level: 'warn' }).warn({ lines }, 'the reader of this log stalled: lines were dropped');
+  }
+  return log;
+}
+
+/** Gives the last lines to the reader before the process ends. */
+export function flushLog(): Promise<void> {
+  return isPipe() ? flushed(process.stdout, FLUSH_MS) : Promise.resolve();
+}
+
+/** Writing to a file or a terminal is done when the call returns; Node never waits for the reader of a pipe. */
+function isPipe(): boolean {
+  const stdout = fstatSync(1);
+  return stdout.isFIFO() || stdout.isSocket();
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { adminToken } from '../../src/admin/token.ts';
+import { adminToken, readAdminTokenFile } from '../../src/admin/token.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 describe('the token in the data directory', () => {
@@ -41,19 +41,35 @@ describe('the token in the data directory', () => {
     const directory = path.join(tempDir(t), 'missing');
     await assert.rejects(adminToken(directory), { code: 'ERR_DATA_DIR', message: /admin\.token.*ENOENT/ });
   });
+
+  test('is told by its own name when it holds none', async (t) => {
+    const directory = tempDir(t);
+    const file = path.join(directory, 'admin.token');
+    writeFileSync(file, '', { mode: 0o600 });
+    const error = await adminToken(directory).then(assert.fail, (thrown: Error & { code?: string }) => thrown);
+    assert.equal(error.code, 'ERR_DATA_DIR');
+    assert.ok(error.message.startsWith(`${file}: there is no token in it; it must hold one token of 16 to 1024`));
+    assert.doesNotMatch(error.message, /--admin-token-file/);
+  });
 });
 
 describe('the token of --admin-token-file', () => {
   const write = (t: Parameters<typeof tempDir>[0], content: string): string => {
     const file = path.join(tempDir(t), 'token');
-    writeFileSync(file, content);
+    writeFileSync(file, content, { mode: 0o600 });
     return file;
   };
 
   test('is read as it stands there, without the line break', async (t) => {
-    const directory = tempDir(t);
-    assert.equal(await adminToken(directory, write(t, 'sixteen-letters!\n')), 'sixteen-letters!');
-    assert.deepEqual(readdirSync(directory), [], 'none is made in the data directory');
+    assert.equal(await readAdminTokenFile(write(t, 'sixteen-letters!\n')), 'sixteen-letters!');
+  });
+
+  test('is refused when others may read it, with the command that mends it', async (t) => {
+    const file = write(t, 'sixteen-letters!');
+    for (const mode of [0o640, 0o604, 0o620]) {
+      chmodSync(file, mode);
+      await assert.rejects(readAdminTokenFile(file), { code: 'ERR_CONFIG', message: new RegExp(`chmod 600 ${file}`) });
+    }
   });
 
   for (const [what, content] of [
@@ -66,7 +82,7 @@ describe('the token of --admin-token-file', () => {
   ] as const) {
     test(`is refused when the file holds ${what}, and not told`, async (t) => {
       const file = write(t, content);
-      const error = await adminToken(tempDir(t), file).then(assert.fail, (thrown: Error) => thrown);
+      const error = await readAdminTokenFile(file).then(assert.fail, (thrown: Error) => thrown);
       assert.equal((error as Error & { code: string }).code, 'ERR_CONFIG');
       assert.match(error.message, /--admin-token-file.*16 to 1024/);
       if (content !== '') assert.ok(!error.message.includes(content));
@@ -75,7 +91,7 @@ describe('the token of --admin-token-file', () => {
 
   test('is refused when the file is not there', async (t) => {
     const file = path.join(tempDir(t), 'missing');
-    await assert.rejects(adminToken(tempDir(t), file), {
+    await assert.rejects(readAdminTokenFile(file), {
       code: 'ERR_CONFIG',
       message: /missing.*ENOENT|ENOENT.*missing/,
     });
