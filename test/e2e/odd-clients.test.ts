@@ -8,6 +8,7 @@ import http2 from 'node:http2';
 import net from 'node:net';
 import { after, afterEach, before, describe, it, type TestContext } from 'node:test';
 import { deflateSync, gzipSync } from 'node:zlib';
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { startCaller } from '../support/caller.ts';
 import {
@@ -164,6 +165,29 @@ async function call(
   return found;
 }
 
+/** A request whose node's metadata is a list in a list in a list; written from its end. */
+function deepNode(depth: number): Buffer {
+  const bytes = Buffer.alloc(1024 * 1024);
+  let at = bytes.length;
+  const wrap = (field: number) => {
+    const head = new BinaryWriter()
+      .uint32(field * 8 + 2)
+      .uint32(bytes.length - at)
+      .finish();
+    at -= head.length;
+    bytes.set(head, at);
+  };
+  for (let level = 0; level < depth; level += 1) {
+    wrap(1); // ListValue.values
+    wrap(6); // Value.list_value
+  }
+  wrap(2); // the value in an entry of Struct.fields
+  wrap(1); // Struct.fields
+  wrap(3); // Node.metadata
+  wrap(2); // DiscoveryRequest.node
+  return bytes.subarray(at);
+}
+
 describe('requests that are odd', { timeout: 60_000 }, () => {
   const OK = '0';
   const INVALID_ARGUMENT = '3';
@@ -215,6 +239,12 @@ describe('requests that are odd', { timeout: 60_000 }, () => {
       grpcMessage(request({ resourceNames: ['x'.repeat(1024 * 1024)] })),
       RESOURCE_EXHAUSTED,
       /1048576/,
+    ],
+    [
+      'of a node with lists in lists, 60,000 deep, is refused',
+      grpcMessage(deepNode(60_000)),
+      INVALID_ARGUMENT,
+      /no valid Node/,
     ],
     ['that is garbage is refused', grpcMessage(Buffer.alloc(99, 255)), INVALID_ARGUMENT, /no valid DiscoveryRequest/],
     ['in gzip is served', grpcMessage(gzipSync(good), true), OK, /^OK$/, { 'grpc-encoding': 'gzip' }],

@@ -41,6 +41,7 @@ class Run {
   #inFlight = false;
   /** Names that were taken to be looked at and not sent yet. */
   #taken: string[] | undefined;
+  readonly #changedSince = new Set<string>();
 
   constructor(random: Random) {
     this.#random = random;
@@ -118,6 +119,7 @@ class Run {
     const version = this.#random.chance(0.2) ? undefined : (this.#truth.get(name) ?? 0) + this.#random.below(2);
     this.trace.push(`${name} is ${version ?? 'held'}`);
     this.#truth.set(name, version);
+    this.#changedSince.add(name);
     this.#subscription.markDirty(name);
   }
 
@@ -128,7 +130,9 @@ class Run {
     assert.ok(!this.#inFlight || names.length === 0, 'nothing is looked at while an answer is awaited');
     for (const name of names) assert.ok(this.#subscription.names.has(name));
     assert.equal(this.#subscription.canPush, false);
-    if (names.length > 0) this.#taken = names;
+    if (names.length === 0) return;
+    this.#taken = names;
+    this.#changedSince.clear();
   }
 
   #push(): void {
@@ -146,6 +150,7 @@ class Run {
     assert.ok(push.resources.length > 0);
     for (const { name, version } of push.resources) {
       assert.ok(this.#subscription.names.has(name), 'only what is asked for is sent');
+      assert.ok(!this.#changedSince.has(name), 'what changed since it was looked at is looked at again first');
       assert.notEqual(this.#sent.get(name), version, 'nothing is sent twice');
       this.#sent.set(name, version);
     }
