@@ -5,6 +5,7 @@ import { request as httpsRequest } from 'node:https';
 import type { Problem } from '../base/errors.ts';
 
 export type { EntryJson } from '../registry/entry-json.ts';
+export { BODY_LIMIT } from './problem.ts';
 
 /** Where a server is asked. */
 export type AdminTarget =

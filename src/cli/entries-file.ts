@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { parseDocument } from 'yaml';
-import { BODY_LIMIT } from '../admin/problem.ts';
+import { BODY_LIMIT } from '../admin/client.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { UsageError } from './errors.ts';
 
