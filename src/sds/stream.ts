@@ -49,7 +49,7 @@ export class SecretStream implements StreamHandler {
   readonly #caller: Caller;
   readonly #subscription: Subscription;
   readonly #names: WatchedNames;
-  readonly #log: Log;
+  readonly #number: number;
   readonly #push = () => this.#pushOrCrash();
   #validation: Validation;
   #stopWildcard: (() => void) | undefined;
@@ -72,8 +72,17 @@ export class SecretStream implements StreamHandler {
     this.#subscription = new Subscription(`${noncePrefix}.${streams}.`);
     this.#names = new WatchedNames(parts.identities, this.#caller, parts.trustDomain, (name) => this.#dirty(name));
     this.#validation = parts.validation;
-    const { pid, uid } = stream.peer.credentials;
-    this.#log = parts.log.child({ stream: streams, peer: stream.peer.id, pid, uid });
+    this.#number = streams;
+  }
+
+  /** Made when something is said: most streams never say anything. */
+  get #log(): Log {
+    const { id, credentials } = this.#stream.peer;
+    return this.#parts.log.child({ stream: this.#number, peer: id, pid: credentials.pid, uid: credentials.uid });
+  }
+
+  #debug(fields: () => object, message: string): void {
+    if (this.#parts.log.isLevelEnabled('debug')) this.#log.debug(fields(), message);
   }
 
   message(bytes: Uint8Array): void {
@@ -110,11 +119,11 @@ export class SecretStream implements StreamHandler {
       if (node?.disableSpiffeCertValidation !== undefined) {
         this.#validation = node.disableSpiffeCertValidation ? 'plain' : 'spiffe';
       }
-      this.#log.debug({ node: node?.id, envoy: node?.version, names: request.resourceNames }, 'stream opened');
+      this.#debug(() => ({ node: node?.id, envoy: node?.version, names: request.resourceNames }), 'stream opened');
     }
     const outcome = this.#subscription.request(request);
     if (outcome.kind === 'stale') {
-      this.#log.debug({ nonce: request.responseNonce }, 'a request with a stale nonce is ignored');
+      this.#debug(() => ({ nonce: request.responseNonce }), 'a request with a stale nonce is ignored');
       return;
     }
     if (outcome.kind === 'nack') {
@@ -123,7 +132,7 @@ export class SecretStream implements StreamHandler {
       this.#log.warn({ names: outcome.answered, message }, 'the client rejects what it was sent');
     } else if (outcome.kind === 'ack') {
       this.#parts.counters.add('acks_total');
-      this.#log.debug({ names: outcome.answered }, 'acknowledged');
+      this.#debug(() => ({ names: outcome.answered }), 'acknowledged');
     }
     this.#follow(outcome);
     if (this.#subscription.wildcard) this.#stopWildcard ??= this.#caller.watchEntries(() => this.#pushSoon());
@@ -231,7 +240,7 @@ export class SecretStream implements StreamHandler {
     }
     this.#parts.counters.add('responses_total');
     this.#stream.send(writeDiscoveryResponse(push));
-    this.#log.debug({ names: push.resources.map(({ name }) => name), version: push.versionInfo }, 'sent');
+    this.#debug(() => ({ names: push.resources.map(({ name }) => name), version: push.versionInfo }), 'sent');
   }
 
   /** Notes why names are held; of many at once the log has a few and the number of the rest. */
@@ -243,10 +252,12 @@ export class SecretStream implements StreamHandler {
       this.#parts.counters.add('names_held_total');
       return true;
     });
+    if (other.length === 0) return;
+    const log = this.#log;
     for (const { name, held } of other.slice(0, LOGGED_HOLDS)) {
-      this.#log.info({ name, reason: held.reason, detail: held.detail }, 'name held');
+      log.info({ name, reason: held.reason, detail: held.detail }, 'name held');
     }
-    if (other.length > LOGGED_HOLDS) this.#log.info({ more: other.length - LOGGED_HOLDS }, 'more names held');
+    if (other.length > LOGGED_HOLDS) log.info({ more: other.length - LOGGED_HOLDS }, 'more names held');
   }
 
   /** The last look before a key leaves. */
