@@ -20,33 +20,39 @@ export function addClientOptions(command: Command): Command {
       '--admin-socket <path>',
       "the server's admin socket (default: the server's default, or SIDEKEY_ADMIN_SOCKET)",
     )
-    .option('--admin-url <url>', 'ask over TCP instead, as in http://127.0.0.1:8443')
-    .option('--token-file <file>', 'the file with the bearer token for --admin-url');
+    .option('--admin-url <url>', 'ask over TCP instead, as in http://127.0.0.1:8443 (env: SIDEKEY_ADMIN_URL)')
+    .option('--token-file <file>', 'the file with the bearer token for that (env: SIDEKEY_TOKEN_FILE)');
   return addOutputOption(command);
 }
 
-/** @throws UsageError for a URL or token file that can't be used */
+/** A flag beats a variable; a URL beats the socket that `serve` has in the same shells. @throws UsageError */
 export async function openClient({ adminSocket, adminUrl, tokenFile }: ClientOptions): Promise<AdminClient> {
   const { connectAdmin } = await import('../admin/client.ts');
-  if (adminUrl === undefined) {
+  if (adminSocket !== undefined && adminUrl !== undefined) {
+    throw new UsageError('give --admin-socket or --admin-url, not both');
+  }
+  const url = adminUrl ?? (adminSocket === undefined ? process.env.SIDEKEY_ADMIN_URL || undefined : undefined);
+  if (url === undefined) {
     if (tokenFile !== undefined) throw new UsageError('--token-file goes with --admin-url');
     const surroundings = { env: process.env, uid: process.geteuid!() };
     const socketPath = adminSocket ?? (process.env.SIDEKEY_ADMIN_SOCKET || defaultSocket('admin.sock', surroundings));
     if (socketPath === undefined) throw new UsageError('give --admin-socket: there is no XDG_RUNTIME_DIR to look in');
     return connectAdmin({ socketPath });
   }
-  if (adminSocket !== undefined) throw new UsageError('give --admin-socket or --admin-url, not both');
-  if (!URL.canParse(adminUrl) || !/^https?:$/.test(new URL(adminUrl).protocol)) {
-    throw new UsageError(`--admin-url: ${JSON.stringify(adminUrl)} is not an http or https URL`);
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    const where = adminUrl === undefined ? 'SIDEKEY_ADMIN_URL' : '--admin-url';
+    throw new UsageError(`${where}: ${JSON.stringify(url)} is not an http or https URL`);
   }
-  return connectAdmin({ url: adminUrl, token: tokenFile === undefined ? undefined : await readToken(tokenFile) });
+  const file = tokenFile ?? (process.env.SIDEKEY_TOKEN_FILE || undefined);
+  const where = tokenFile === undefined ? 'SIDEKEY_TOKEN_FILE' : '--token-file';
+  return connectAdmin({ url, token: file === undefined ? undefined : await readToken(file, where) });
 }
 
-async function readToken(file: string): Promise<string> {
+async function readToken(file: string, where: string): Promise<string> {
   const text = await readFile(file, 'utf8').catch((thrown: Error) => {
-    throw new UsageError(`--token-file: ${thrown.message}`);
+    throw new UsageError(`${where}: ${thrown.message}`);
   });
   const token = text.trim();
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new UsageError(`--token-file: ${file} holds no token`);
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new UsageError(`${where}: ${file} holds no token`);
   return token;
 }
