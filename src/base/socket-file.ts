@@ -38,6 +38,7 @@ export interface SocketFile {
   close(): void;
 }
 
+const DIRECTORY_RULE = 'a socket stands in a directory that root or its owner alone can write';
 /** `sockaddr_un.sun_path` without its final zero byte. @see unix(7) */
 const MAX_PATH_BYTES = 107;
 /** More than the 511 of Node: a burst of connections beyond the backlog gets EAGAIN. */
@@ -51,7 +52,7 @@ export async function listenOnSocket(server: net.Server, options: SocketOptions)
   try {
     checkLength(file);
     const gid = options.group === undefined ? undefined : findGroup(file, options.group);
-    prepareDirectory(path.dirname(file));
+    prepareDirectory(file);
     const dead = await findDeadSocket(file);
 
     bindClosed(server, draft, options.backlog ?? BACKLOG);
@@ -88,7 +89,8 @@ function findGroup(file: string, group: string): number {
  * Whoever may write in the directory can put a socket of their own in this one's place and hand out identities. That
  * the sticky bit keeps a running server's file from others is not enough: the name is free while no server runs.
  */
-function prepareDirectory(directory: string): void {
+function prepareDirectory(file: string): void {
+  const directory = path.dirname(file);
   const umask = process.umask(0o022);
   try {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
@@ -97,14 +99,17 @@ function prepareDirectory(directory: string): void {
   }
   const { mode, uid } = statSync(directory);
   if ((mode & 0o1000) !== 0 && (mode & 0o022) !== 0) {
-    throw refusal(directory, 'everybody may make files in it; give the socket a directory of its own');
+    throw refusal(file, `everybody may make files in ${directory}; ${DIRECTORY_RULE}: give it one of its own`);
   }
   if ((mode & 0o022) !== 0)
-    throw refusal(directory, `others may write in it; mend it with: chmod go-w ${shellQuote(directory)}`);
+    throw refusal(
+      file,
+      `others may write in ${directory}; ${DIRECTORY_RULE}: mend it with chmod go-w ${shellQuote(directory)}`,
+    );
   if (uid !== 0 && uid !== process.geteuid!()) {
     throw refusal(
-      directory,
-      `it belongs to uid ${uid}, who could replace the socket; give the socket a directory of its own`,
+      file,
+      `${directory} belongs to uid ${uid}, who could replace the socket; ${DIRECTORY_RULE}: give it one of its own`,
     );
   }
 }

@@ -11,7 +11,8 @@ export function addServeCommand(program: Command): void {
     .addHelpText('after', '\nA flag beats its environment variable, and that the file of --config.');
   for (const key of SETTING_KEYS) {
     const { about, kind, fallback }: Setting<unknown> = SETTINGS[key];
-    const flag = kind.takes === 'none' ? flagOf(key) : `${flagOf(key)} <${kind.placeholder}>`;
+    const flag =
+      kind.takes === 'none' ? `${flagOf(key)} [${kind.placeholder}]` : `${flagOf(key)} <${kind.placeholder}>`;
     const words = kind.takes === 'none' || fallback === undefined ? '' : `default: ${fallback.words}, `;
     const option = new Option(flag, `${about} (${words}env: ${variableOf(key)})`);
     // Taken as text: the configuration checks flags, variables and file by one rule.

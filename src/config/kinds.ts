@@ -1,15 +1,17 @@
 /** How the text of a setting becomes its value, and the rule that a text has to keep. */
 
+import { accessSync, constants, statSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
 import path from 'node:path';
 import { DURATION_RULE, formatDuration, parseDuration } from '../base/duration.ts';
 import { SidekeyError } from '../base/errors.ts';
+import { groupId } from '../base/groups.ts';
 import { parseName } from '../ca/name.ts';
 import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/id.ts';
 import type { HostPort } from './serve-config.ts';
 
 export interface Kind<T> {
-  /** How many texts it takes: one, any number, or, as a flag, none. */
+  /** How many texts it takes: one, any number, or, as a flag, one or none. */
   readonly takes: 'one' | 'many' | 'none';
   /** What stands for the text in `--help`. */
   readonly placeholder: string;
@@ -33,9 +35,9 @@ function one<T>(placeholder: string, read: (text: string, folder: string) => T):
   return { takes: 'one', placeholder, read: (texts, folder) => read(texts[0]!, folder) };
 }
 
-export const file = pathKind('FILE');
 export const directory = pathKind('DIR');
 export const socket = pathKind('PATH');
+export const file = pathKind('FILE');
 
 function pathKind(placeholder: string): Kind<string> {
   const rule = 'a path is absolute or starts at the working directory, in a YAML file at the folder of that file';
@@ -46,10 +48,26 @@ function pathKind(placeholder: string): Kind<string> {
   });
 }
 
-/** On or off: a flag without a value, `true` or `false` elsewhere. */
+/** A file that is there and that this user can read. */
+export const readableFile: Kind<string> = {
+  ...file,
+  read(texts, folder) {
+    const place = file.read(texts, folder);
+    const rule = 'it is a file that this user can read';
+    try {
+      accessSync(place, constants.R_OK);
+    } catch (thrown) {
+      throw refusal(`${quote(place)} cannot be read: ${(thrown as Error).message}`, rule);
+    }
+    if (statSync(place).isDirectory()) throw refusal(`${quote(place)} is a directory`, rule);
+    return place;
+  },
+};
+
+/** On or off: a flag without a value, or `true` or `false`. */
 export const toggle: Kind<boolean> = {
   takes: 'none',
-  placeholder: '',
+  placeholder: 'true|false',
   read(texts) {
     const word = texts[0]!.toLowerCase();
     if (word === 'true' || word === '1') return true;
@@ -102,8 +120,8 @@ export const mode: Kind<number> = one('MODE', (text) => {
 });
 
 export const group: Kind<string> = one('NAME', (text) => {
-  if (/^[^\s:,]+$/.test(text)) return text;
-  throw refusal(`${quote(text)} is not the name of a group`, 'a group is the name of one in /etc/group or its number');
+  if (groupId(text) !== undefined) return text;
+  throw refusal(`this host has no group ${quote(text)}`, 'a group is the name of one in /etc/group or its number');
 });
 
 const HOST_NAME = /^(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/i;

@@ -31,12 +31,15 @@ export async function loadServeConfig(sources: ConfigSources): Promise<ServeConf
   };
   settle('config');
   const file = values.get('config') as ServeConfig['config'];
+  // What a file with faults would have set is not known, so nobody is told to set it.
+  let wholeGiven = file !== undefined || !given.has('config');
   if (file !== undefined) {
     const yaml = await fromYamlFile(file, given.get('config')!.where);
     problems.push(...yaml.problems);
+    wholeGiven = yaml.problems.length === 0;
     for (const [key, entry] of yaml.given) if (!given.has(key)) given.set(key, entry);
   }
-  for (const key of SETTING_KEYS) if (key !== 'config') settle(key);
+  for (const key of SETTING_KEYS) if (key !== 'config' && (wholeGiven || given.has(key))) settle(key);
 
   const config = Object.fromEntries(values) as unknown as ServeConfig;
   if (config.socket !== undefined && config.socket === config.adminSocket) {

@@ -66,7 +66,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
   },
   adminTokenFile: {
     about: 'file with the token for the admin API on TCP, instead of admin.token in the data directory',
-    kind: kinds.file,
+    kind: kinds.readableFile,
     optional: true,
   },
   adminHost: {
@@ -76,7 +76,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
   adminInsecureListen: { about: 'something else protects an admin API that listens beyond loopback', ...off },
   entries: {
     about: 'file of entries; at each start those that came from it are made equal to it',
-    kind: kinds.file,
+    kind: kinds.readableFile,
     optional: true,
   },
   allowWeakSelectors: { about: 'allow entries that only a path or a hash tells apart', ...off },

@@ -155,22 +155,24 @@ test('what is not a socket stays', async (t) => {
   assert.deepEqual(readdirSync(directory).sort(), ['directory', 'file', 'link']);
 });
 
+const DIRECTORY_RULE = 'a socket stands in a directory that root or its owner alone can write';
+
 test('a directory that others can write in is refused', async (t) => {
   const directory = path.join(tempDir(t), 'run');
+  const file = path.join(directory, 'agent.sock');
   mkdirSync(directory);
-  const listen = (): Promise<SocketFile> =>
-    listenOnSocket(greeter(t), { path: path.join(directory, 'agent.sock'), mode: 0o600 });
+  const listen = (): Promise<SocketFile> => listenOnSocket(greeter(t), { path: file, mode: 0o600 });
   for (const mode of [0o775, 0o757, 0o777]) {
     chmodSync(directory, mode);
     await assert.rejects(listen, {
       code: 'ERR_SOCKET',
-      message: `${directory}: others may write in it; mend it with: chmod go-w ${directory}`,
+      message: `${file}: others may write in ${directory}; ${DIRECTORY_RULE}: mend it with chmod go-w ${directory}`,
     });
   }
   chmodSync(directory, 0o1777);
   await assert.rejects(listen, {
     code: 'ERR_SOCKET',
-    message: `${directory}: everybody may make files in it; give the socket a directory of its own`,
+    message: `${file}: everybody may make files in ${directory}; ${DIRECTORY_RULE}: give it one of its own`,
   });
   chmodSync(directory, 0o1755);
   (await listen()).close();
@@ -178,10 +180,11 @@ test('a directory that others can write in is refused', async (t) => {
 
 test("another user's directory is refused", { skip: notNobody }, async (t) => {
   const directory = tempDir(t);
+  const file = path.join(directory, 'agent.sock');
   chownSync(directory, NOBODY, NOBODY);
-  await assert.rejects(listenOnSocket(greeter(t), { path: path.join(directory, 'agent.sock'), mode: 0o600 }), {
+  await assert.rejects(listenOnSocket(greeter(t), { path: file, mode: 0o600 }), {
     code: 'ERR_SOCKET',
-    message: `${directory}: it belongs to uid ${NOBODY}, who could replace the socket; give the socket a directory of its own`,
+    message: `${file}: ${directory} belongs to uid ${NOBODY}, who could replace the socket; ${DIRECTORY_RULE}: give it one of its own`,
   });
 });
 

@@ -8,8 +8,8 @@ import { tempDir } from '../support/temp-dir.ts';
 
 type Sources = Partial<ConfigSources>;
 
-/** Root in /work, with a trust domain and nothing else, unless told otherwise. */
-function load({ flags = {}, env = {}, uid = 0, folder = '/work' }: Sources) {
+/** Root in /etc/sidekey, with a trust domain and nothing else, unless told otherwise. */
+function load({ flags = {}, env = {}, uid = 0, folder = '/etc/sidekey' }: Sources) {
   return loadServeConfig({ flags: { trustDomain: 'example.org', ...flags }, env, uid, folder });
 }
 
@@ -80,7 +80,7 @@ test('a flag beats a variable and a variable beats the file', async (t) => {
     flags: { trustDomain: 'flag.test', config: file },
     env: { SIDEKEY_TRUST_DOMAIN: 'variable.test', SIDEKEY_CA_TTL: '2h', SIDEKEY_LOG_LEVEL: '' },
     uid: 0,
-    folder: '/work',
+    folder: '/etc/sidekey',
   });
   assert.equal(config.trustDomain, 'flag.test');
   assert.equal(config.caTtl, 7_200);
@@ -116,40 +116,47 @@ logLevel: warn
 `,
   );
   const folder = path.dirname(file);
-  assert.deepEqual(await loadServeConfig({ flags: {}, env: { SIDEKEY_CONFIG: file }, uid: 0, folder: '/work' }), {
-    config: file,
-    trustDomain: 'example.org',
-    dataDir: path.join(folder, 'data'),
-    socket: '/run/a.sock',
-    adminSocket: path.join(folder, '../b.sock'),
-    socketMode: 0o666,
-    socketGroup: '101',
-    adminListen: { host: '::1', port: 8443 },
-    adminTokenFile: path.join(folder, 'token'),
-    adminHost: ['sidekey.test', '[::2]'],
-    adminInsecureListen: true,
-    entries: path.join(folder, 'entries.json'),
-    allowWeakSelectors: true,
-    bundleFor: 'anyone',
-    disableSpiffeCertValidation: false,
-    x509SvidTtl: 20,
-    caTtl: 604_800,
-    caSubject: 'O=Acme\\, Inc.,CN=Sidekey',
-    maxConnectionsPerUid: 5,
-    maxStreamsPerUid: 6,
-    maxRequestsPerSecondPerUid: 7,
-    logLevel: 'warn',
-  });
+  for (const name of ['token', 'entries.json']) writeFileSync(path.join(folder, name), '');
+  assert.deepEqual(
+    await loadServeConfig({ flags: {}, env: { SIDEKEY_CONFIG: file }, uid: 0, folder: '/etc/sidekey' }),
+    {
+      config: file,
+      trustDomain: 'example.org',
+      dataDir: path.join(folder, 'data'),
+      socket: '/run/a.sock',
+      adminSocket: path.join(folder, '../b.sock'),
+      socketMode: 0o666,
+      socketGroup: '101',
+      adminListen: { host: '::1', port: 8443 },
+      adminTokenFile: path.join(folder, 'token'),
+      adminHost: ['sidekey.test', '[::2]'],
+      adminInsecureListen: true,
+      entries: path.join(folder, 'entries.json'),
+      allowWeakSelectors: true,
+      bundleFor: 'anyone',
+      disableSpiffeCertValidation: false,
+      x509SvidTtl: 20,
+      caTtl: 604_800,
+      caSubject: 'O=Acme\\, Inc.,CN=Sidekey',
+      maxConnectionsPerUid: 5,
+      maxStreamsPerUid: 6,
+      maxRequestsPerSecondPerUid: 7,
+      logLevel: 'warn',
+    },
+  );
 });
 
-test('flags and variables are read as the command line gives them', async () => {
+test('flags and variables are read as the command line gives them', async (t) => {
+  const folder = tempDir(t);
+  writeFileSync(path.join(folder, 'e.yaml'), '');
   const config = await load({
     flags: { allowWeakSelectors: true, adminHost: ['a.test', '10.0.0.1'], entries: 'e.yaml' },
     env: { SIDEKEY_ADMIN_INSECURE_LISTEN: '1', SIDEKEY_SOCKET_MODE: '0o600' },
+    folder,
   });
   assert.equal(config.allowWeakSelectors, true);
   assert.deepEqual(config.adminHost, ['a.test', '10.0.0.1']);
-  assert.equal(config.entries, '/work/e.yaml');
+  assert.equal(config.entries, path.join(folder, 'e.yaml'));
   assert.equal(config.adminInsecureListen, true);
   assert.equal(config.socketMode, 0o600);
   assert.deepEqual((await load({ env: { SIDEKEY_ADMIN_HOST: 'a.test, b.test' } })).adminHost, ['a.test', 'b.test']);
@@ -178,7 +185,7 @@ const BAD_VALUES: [variable: string, text: string, message: string][] = [
   [
     'SIDEKEY_SOCKET_GROUP',
     'a b',
-    '"a b" is not the name of a group; a group is the name of one in /etc/group or its number',
+    'this host has no group "a b"; a group is the name of one in /etc/group or its number',
   ],
   ['SIDEKEY_ADMIN_LISTEN', '8080', `"8080" is not HOST:PORT; ${HOST_PORT_RULE}`],
   ['SIDEKEY_ADMIN_LISTEN', '::1:8080', `"::1:8080" is not HOST:PORT; ${HOST_PORT_RULE}`],
@@ -286,5 +293,35 @@ test('a file that cannot be read is a fault of whoever named it', async (t) => {
   assert.deepEqual(await faults({ env: { SIDEKEY_CONFIG: missing } }), [
     `SIDEKEY_CONFIG: "${missing}" cannot be read: ENOENT: no such file or directory, open '${missing}'; ` +
       'the configuration is a YAML file that this user can read',
+  ]);
+});
+
+test('what a file with faults would have set is not missed', async (t) => {
+  const missing = path.join(tempDir(t), 'missing.yaml');
+  const broken = yaml(t, 'trustDomain: "example.org\n');
+  const typo = yaml(t, 'trust_domain: example.org\n');
+  for (const config of [missing, broken, typo, '~/sidekey.yaml']) {
+    const error = await loadServeConfig({ flags: { config }, env: {}, uid: 7, folder: '/' }).then(
+      () => assert.fail('the configuration was accepted'),
+      (thrown: SidekeyError) => thrown,
+    );
+    assert.doesNotMatch(error.message, /not set/);
+    // What is known to be wrong is told all the same.
+    assert.match((await faults({ flags: { config, caTtl: '1' } })).join('\n'), /^--ca-ttl: "1"/m);
+  }
+});
+
+test('files and groups that are not there are told with all other faults', async (t) => {
+  const directory = tempDir(t);
+  const rule = 'it is a file that this user can read';
+  const lines = await faults({
+    flags: { entries: '/nope', adminTokenFile: directory, socketGroup: 'nosuch' },
+    env: { SIDEKEY_CA_TTL: '1' },
+  });
+  assert.deepEqual(lines, [
+    '--socket-group: this host has no group "nosuch"; a group is the name of one in /etc/group or its number',
+    `--admin-token-file: "${directory}" is a directory; ${rule}`,
+    `--entries: "/nope" cannot be read: ENOENT: no such file or directory, access '/nope'; ${rule}`,
+    `SIDEKEY_CA_TTL: "1" is not a duration; ${DURATION_RULE}`,
   ]);
 });
