@@ -14,10 +14,11 @@ import type { Entry, RegistryStore, StoreWrite } from './types.ts';
 const BUSY_TIMEOUT_MS = 1_000;
 
 /**
- * Opens the database at `path`, or makes it (mode 0600, in a directory that exists).
+ * Opens the database at `path`, or makes it (mode 0600, in a directory that exists). That nobody else may read an
+ * existing one is the data directory's own check.
  *
  * @throws {SidekeyError} ERR_STORE when the file is damaged, not a registry, from a newer Sidekey or of another trust
- *   domain; ERR_DATA_DIR when others than its owner may read it
+ *   domain
  */
 export function openSqliteStore(options: { path: string; trustDomain: TrustDomain }): RegistryStore {
   const file = options.path;
@@ -36,16 +37,9 @@ export function openSqliteStore(options: { path: string; trustDomain: TrustDomai
 /** Makes the file with its mode before SQLite writes to it: SQLite gives -wal and -shm the mode of their database. */
 function createPrivately(file: string): void {
   for (const name of [file, `${file}-wal`, `${file}-shm`]) {
-    const stat = statSync(name, { throwIfNoEntry: false });
-    if (stat === undefined) continue;
+    if (statSync(name, { throwIfNoEntry: false }) === undefined) continue;
     // SQLite would open it all the same, and leave a log and an index behind that can't be written either.
     accessSync(name, constants.R_OK | constants.W_OK);
-    if ((stat.mode & 0o077) === 0) continue;
-    const mode = (stat.mode & 0o777).toString(8).padStart(4, '0');
-    throw new SidekeyError(
-      'ERR_DATA_DIR',
-      `${name} has mode ${mode}: others than its owner may use it; mend it with: chmod 600 ${name}`,
-    );
   }
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   try {

@@ -131,17 +131,6 @@ test('the database, its log and its index are 0600, whatever the umask', async (
   }
 });
 
-test('files that others may use are refused with the command that mends it', async (t) => {
-  const file = await filled(t, 1);
-  for (const mode of [0o604, 0o640, 0o660, 0o666]) {
-    chmodSync(file, mode);
-    refuses(file, 'ERR_DATA_DIR', new RegExp(`mode 0${mode.toString(8)}`), new RegExp(`chmod 600 ${file}$`));
-  }
-  chmodSync(file, 0o600);
-  writeFileSync(`${file}-wal`, '', { mode: 0o644 });
-  refuses(file, 'ERR_DATA_DIR', /chmod 600 .*-wal$/);
-});
-
 test('a link that leads to nothing is not followed', (t) => {
   const file = newFile(t);
   const elsewhere = path.join(temporaryDirectory(t), 'elsewhere');
