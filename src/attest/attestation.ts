@@ -2,7 +2,7 @@
 
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
-import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import { compareSelectors, formatSelector, type Selector } from '../spiffe/selector.ts';
 import type { Attestation, Attestor, PeerCredentials } from './types.ts';
 
 /** How the attestors are asked. */
@@ -25,7 +25,7 @@ export async function collectSelectors(credentials: PeerCredentials, options: At
 /** Sorts the selectors, drops repeated ones and derives the keys. */
 export function makeAttestation(found: readonly Selector[]): Attestation {
   const byKey = new Map(found.map((selector) => [formatSelector(selector), selector]));
-  const selectors = [...byKey.values()].sort((a, b) => order(a.type, b.type) || order(a.value, b.value));
+  const selectors = [...byKey.values()].sort(compareSelectors);
   const keys = selectors.map(formatSelector);
   return { selectors, keys: new Set(keys), key: JSON.stringify(keys) };
 }
@@ -50,8 +50,4 @@ function safeReason(error: unknown): string {
   if (error instanceof SidekeyError) return error.message;
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === 'string' && /^[A-Z][A-Z0-9_]*$/.test(code) ? code : 'an unexpected error';
-}
-
-function order(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -10,9 +10,10 @@
 
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
+import { isValidAt } from '../base/validity.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
-import { type Authority, isValid, makeIntermediate, makeRoot } from './authority.ts';
+import { type Authority, makeIntermediate, makeRoot } from './authority.ts';
 import { trustBundle } from './bundle.ts';
 import type { KeyStore, StoredAuthorities } from './key-store.ts';
 import { Listeners } from './listeners.ts';
@@ -95,13 +96,13 @@ export class Authorities {
     }
     const current = this.#current!;
     if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
-    if (isValid(current, clock.now())) return current;
+    if (isValidAt(current, clock.now())) return current;
     throw new SidekeyError('ERR_CA', 'no authority is valid now, and none can be made', { cause: failure });
   }
 
   #isDue(): boolean {
     const now = this.#options.clock.now();
-    return now >= this.#reviewAt || !isValid(this.#current!, now);
+    return now >= this.#reviewAt || !isValidAt(this.#current!, now);
   }
 
   async close(): Promise<void> {
@@ -126,7 +127,7 @@ export class Authorities {
 
   async #reviewNow(): Promise<void> {
     const now = this.#options.clock.now();
-    const root = latest(this.#roots.filter((r) => isValid(r, now))) ?? (await this.#newRoot(now));
+    const root = latest(this.#roots.filter((r) => isValidAt(r, now))) ?? (await this.#newRoot(now));
     await this.#publish(now);
     const fit = this.#intermediates.filter((i) => this.#isFit(i, root, now));
     this.#current = latest(fit) ?? (await this.#newIntermediate(now, root));
@@ -167,7 +168,7 @@ export class Authorities {
   /** True if it may sign and a new one would not be better by much. */
   #isFit(intermediate: Authority, root: Authority, now: number): boolean {
     const shortened = intermediate.notAfter - now > this.#life;
-    return isValid(intermediate, now) && now < this.#renewalOf(intermediate, root) && !shortened;
+    return isValidAt(intermediate, now) && now < this.#renewalOf(intermediate, root) && !shortened;
   }
 
   /** Half a life before its end; its end itself where a new one would end no later, since the root does. */

@@ -8,7 +8,7 @@
 import { createPrivateKey, KeyObject, webcrypto, X509Certificate } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
 import { type TrustDomain, trustDomainId } from '../spiffe/id.ts';
-import { BACKDATE_MS, randomSerial, SUBJECT_KEY_ID } from './certificate.ts';
+import { BACKDATE_MS, randomSerial, SUBJECT_KEY_ID, wholeSecond } from './certificate.ts';
 import { elements } from './der.ts';
 import { encodeName, type NamePart } from './name.ts';
 import { pem, pemBlocks } from './pem.ts';
@@ -69,8 +69,8 @@ async function make(
     serialNumber: serial,
     subject: new x509.Name(subject),
     issuer: new x509.Name(issuer?.name ?? subject),
-    notBefore: wholeSeconds(from),
-    notAfter: wholeSeconds(until),
+    notBefore: new Date(wholeSecond(from)),
+    notAfter: new Date(wholeSecond(until)),
     publicKey: keys.publicKey,
     signingKey: issuer?.privateKey.toCryptoKey(P256, false, ['sign']) ?? keys.privateKey,
     signingAlgorithm: { ...P256, hash: 'SHA-256' },
@@ -90,11 +90,6 @@ async function make(
     throw new SidekeyError('ERR_CA', `the ${role} that was made does not verify`);
   }
   return made;
-}
-
-/** Certificates know no parts of a second. */
-function wholeSeconds(instant: number): Date {
-  return new Date(Math.floor(instant / 1000) * 1000);
 }
 
 /** What is kept in an authority's file: its certificate, then its key, PEM. */
@@ -132,11 +127,6 @@ export function isIssuedBy(
   issuer: { readonly certificate: X509Certificate; readonly publicKey: KeyObject },
 ): boolean {
   return certificate.checkIssued(issuer.certificate) && certificate.verify(issuer.publicKey);
-}
-
-/** True if the authority's dates let it sign at `now`. */
-export function isValid(authority: AuthorityInfo, now: number): boolean {
-  return authority.notBefore <= now && now < authority.notAfter;
 }
 
 function describe(role: AuthorityRole, certificate: X509Certificate, privateKey: KeyObject): Authority {

@@ -41,6 +41,11 @@ export function subjectAltName(uri: string, dnsNames: readonly string[]): Buffer
   return extension(SUBJECT_ALT_NAME, sequence(...names));
 }
 
+/** Certificates know no parts of a second. In and out: milliseconds since the epoch. */
+export function wholeSecond(instant: number): number {
+  return Math.floor(instant / 1000) * 1000;
+}
+
 /** 159 random bits, never zero, without leading zero bytes. */
 export function randomSerial(): Buffer {
   for (;;) {

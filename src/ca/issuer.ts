@@ -3,9 +3,11 @@
  * some slices at a time on record, in one go, before anybody gets an SVID of them.
  */
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { IssuanceRecord } from '../base/issuance.ts';
+import { isValidAt } from '../base/validity.ts';
 import { type TrustDomain, trustDomainOf } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Authorities } from './authorities.ts';
@@ -167,7 +169,7 @@ export class Issuer {
     }
     const now = clock.now();
     for (const { job, svid } of signed) {
-      if (svid.notBefore <= now && now < svid.notAfter) {
+      if (isValidAt(svid, now)) {
         this.#latestStart = Math.max(this.#latestStart, svid.notBefore);
         job.resolve(svid);
       } else job.reject(new SidekeyError('ERR_CA', 'the clock jumped while the SVID was put on record'));
@@ -178,8 +180,4 @@ export class Issuer {
 function recordOf(svid: X509Svid, issuedAt: number): IssuanceRecord {
   const { serial, spiffeId, entryId, authorityId, notBefore, notAfter } = svid;
   return { serial, spiffeId, entryId, authorityId, notBefore, notAfter, issuedAt };
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -17,6 +17,7 @@ import {
   signCertificate,
   subjectAltName,
   subjectKeyId,
+  wholeSecond,
 } from './certificate.ts';
 import { generateKeyPair } from './key-pair.ts';
 import { encodeName, LONGEST_COMMON_NAME, type NamePart } from './name.ts';
@@ -97,8 +98,4 @@ function subjectFor(dnsNames: readonly string[]): Buffer {
   const [first] = dnsNames;
   if (first === undefined || first.length > LONGEST_COMMON_NAME) return PLAIN_SUBJECT;
   return encodeName([...SUBJECT, { type: 'CN', value: first }]);
-}
-
-function wholeSecond(instant: number): number {
-  return Math.floor(instant / 1000) * 1000;
 }

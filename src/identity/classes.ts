@@ -4,8 +4,10 @@
  */
 
 import type { Attestation } from '../attest/types.ts';
+import { missing } from '../registry/match.ts';
 import type { Entry, EntryChange, Registry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
+import { formatSelector } from '../spiffe/selector.ts';
 
 /** A member of a class: told which entries it has won and lost. */
 export interface Member {
@@ -57,10 +59,6 @@ export class CallerClasses {
     this.#registry = registry;
   }
 
-  get size(): number {
-    return this.#classes.size;
-  }
-
   /** Puts a member into the class of its facts and out of its former one; returns the class. */
   move(member: Member, attestation: Attestation, former: CallerClass | undefined): CallerClass {
     if (former?.attestation.key === attestation.key) return former;
@@ -107,13 +105,13 @@ export class CallerClasses {
 
   #addMatching(entry: Entry, into: Set<CallerClass>): void {
     let rarest: ReadonlySet<CallerClass> | undefined;
-    for (const { type, value } of entry.selectors) {
-      const having = this.#bySelector.get(`${type}:${value}`);
+    for (const selector of entry.selectors) {
+      const having = this.#bySelector.get(formatSelector(selector));
       if (having === undefined) return;
       if (rarest === undefined || having.size < rarest.size) rarest = having;
     }
     for (const one of rarest ?? []) {
-      if (entry.selectors.every((s) => one.attestation.keys.has(`${s.type}:${s.value}`))) into.add(one);
+      if (missing(entry, one.attestation.keys).length === 0) into.add(one);
     }
   }
 }

@@ -1,5 +1,6 @@
 /** Why a caller does not get a name now. Names are held, not refused: the reason is on record until it ends. */
 
+import { isExpired } from '../registry/entry.ts';
 import { missing } from '../registry/match.ts';
 import type { Entry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
@@ -41,7 +42,7 @@ export function explainHeld(
     const list = lacks.map(redactSelector).join(', ');
     return { reason: 'lacks-selectors', detail: `entry ${entry.id} gives ${spiffeId} to callers with ${list}` };
   }
-  if (entry.expiresAt !== 0 && entry.expiresAt <= now) {
+  if (isExpired(entry, now)) {
     return { reason: 'expired', detail: `entry ${entry.id} expired at ${new Date(entry.expiresAt).toISOString()}` };
   }
   return { reason: 'no-entry', detail: `no entry gives ${spiffeId} to this caller yet` };

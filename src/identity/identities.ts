@@ -32,7 +32,6 @@ export class Identities {
   readonly #svids: Svids;
   readonly #callers = new Map<Peer, Caller>();
   readonly #callerParts: CallerParts;
-  readonly #bundleListeners = new Set<() => void>();
   /** The lazy kinds that entries ask for. */
   #asked: ReadonlySet<string> = new Set();
   readonly #stops: (() => void)[] = [];
@@ -47,9 +46,6 @@ export class Identities {
     this.#callerParts = { classes: this.#classes, sequence, clock, log };
     this.#stops.push(
       registry.onChange((changes) => this.#entriesChanged(changes)),
-      ca.onBundleChange(() => {
-        for (const listener of [...this.#bundleListeners]) listener();
-      }),
       ca.onReplaced(() => this.#svids.replaceAll()),
     );
   }
@@ -98,8 +94,7 @@ export class Identities {
 
   /** Told when the trust domain's bundle changes. Returns the way to stop. */
   watchBundle(listener: () => void): () => void {
-    this.#bundleListeners.add(listener);
-    return () => this.#bundleListeners.delete(listener);
+    return this.#parts.ca.onBundleChange(listener);
   }
 
   /** Why the caller does not get this SPIFFE ID now. */

@@ -5,6 +5,7 @@
 
 import { backoff } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
+import { isValidAt } from '../base/validity.ts';
 import type { CertificateAuthority, X509Svid } from '../ca/types.ts';
 import type { Entry } from '../registry/types.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -70,7 +71,7 @@ export class Svids {
     try {
       return await this.#issue(slot);
     } catch (error) {
-      if (slot.current !== undefined && this.#valid(slot.current.svid)) return slot.current;
+      if (slot.current !== undefined && isValidAt(slot.current.svid, this.#clock.now())) return slot.current;
       throw error;
     }
   }
@@ -183,12 +184,8 @@ export class Svids {
   }
 
   #fresh(svid: X509Svid): boolean {
-    return this.#valid(svid) && this.#clock.now() < svid.renewAt;
-  }
-
-  #valid(svid: X509Svid): boolean {
     const now = this.#clock.now();
-    return svid.notBefore <= now && now < svid.notAfter;
+    return isValidAt(svid, now) && now < svid.renewAt;
   }
 }
 

@@ -1,6 +1,6 @@
 /** What can be said of an entry on its own: whether it has ended, which comes first, and when two are the same. */
 
-import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import { compareText, formatSelector } from '../spiffe/selector.ts';
 import type { Entry, EntryInput } from './types.ts';
 
 /** True from the instant `expiresAt` on. */
@@ -11,15 +11,6 @@ export function isExpired(entry: Pick<Entry, 'expiresAt'>, now: number): boolean
 /** The order of entries wherever they are listed: oldest first, then by id (by code unit, whatever the locale). */
 export function compareAge(a: Pick<Entry, 'createdAt' | 'id'>, b: Pick<Entry, 'createdAt' | 'id'>): number {
   return a.createdAt - b.createdAt || compareText(a.id, b.id);
-}
-
-/** By type, then value. */
-export function compareSelectors(a: Selector, b: Selector): number {
-  return compareText(a.type, b.type) || compareText(a.value, b.value);
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** Equal for two entries that say the same of the same caller: SPIFFE ID, selectors and parent. SPIRE calls them similar. */

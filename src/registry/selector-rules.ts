@@ -4,8 +4,7 @@
  */
 
 import { nearest } from '../base/nearest.ts';
-import { formatSelector, redactSelector, type Selector, splitSelector } from '../spiffe/selector.ts';
-import { compareSelectors } from './entry.ts';
+import { compareSelectors, formatSelector, redactSelector, type Selector, splitSelector } from '../spiffe/selector.ts';
 import { type Place, readList, readObject, readText, show } from './place.ts';
 import type { EntryRules } from './types.ts';
 

@@ -9,7 +9,7 @@ import { entryBehind, everyName, isHeld, type Name, readName, secretFor } from '
 import { refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { writeDiscoveryResponse } from './response.ts';
-import { type EncodedSecret, isCurrent, type Validation } from './secrets.ts';
+import { type EncodedSecret, isCurrent, validationFor } from './secrets.ts';
 import type { StreamParts } from './stream.ts';
 import { Subscription } from './subscription.ts';
 
@@ -31,8 +31,7 @@ export async function fetchSecrets(peer: Peer, bytes: Uint8Array, parts: StreamP
 
 async function answer(peer: Peer, request: DiscoveryRequest, parts: StreamParts): Promise<Uint8Array> {
   const { identities, trustDomain } = parts;
-  const disable = request.node?.disableSpiffeCertValidation;
-  const validation: Validation = disable === undefined ? parts.validation : disable ? 'plain' : 'spiffe';
+  const validation = validationFor(request.node, parts.validation);
   const caller = identities.caller(peer);
   if (!caller.attested) await caller.attestAfter(0);
   const subscription = new Subscription('');

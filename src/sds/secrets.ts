@@ -5,11 +5,12 @@
  */
 
 import { createHash } from 'node:crypto';
+import { isValidAt } from '../base/validity.ts';
 import type { TrustBundle, X509Svid } from '../ca/types.ts';
 import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { SPIFFECertValidatorConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
 import { DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
-import { SECRET_TYPE_URL } from './request.ts';
+import { type Node, SECRET_TYPE_URL } from './request.ts';
 
 export interface EncodedSecret {
   readonly name: string;
@@ -23,11 +24,17 @@ export interface EncodedSecret {
 
 /** False for a certificate that has ended, or not begun since the clock was set back: it must not be handed out. */
 export function isCurrent({ svid }: EncodedSecret, now: number): boolean {
-  return svid === undefined || (svid.notBefore <= now && now < svid.notAfter);
+  return svid === undefined || isValidAt(svid, now);
 }
 
 /** How a validation context checks: Envoy's SPIFFE validator, or plain `trusted_ca`. */
 export type Validation = 'spiffe' | 'plain';
+
+/** As the node wishes; where it says nothing, as the configuration does. */
+export function validationFor(node: Node | undefined, otherwise: Validation): Validation {
+  if (node?.disableSpiffeCertValidation === undefined) return otherwise;
+  return node.disableSpiffeCertValidation ? 'plain' : 'spiffe';
+}
 
 const VALIDATOR_NAME = 'envoy.tls.cert_validator.spiffe';
 const VALIDATOR_TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig';

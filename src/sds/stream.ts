@@ -18,7 +18,7 @@ import type { PushQueue } from './push-queue.ts';
 import { refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { writeDiscoveryResponse } from './response.ts';
-import { type EncodedSecret, isCurrent, type Validation } from './secrets.ts';
+import { type EncodedSecret, isCurrent, type Validation, validationFor } from './secrets.ts';
 import { Subscription } from './subscription.ts';
 import { WatchedNames } from './watched-names.ts';
 
@@ -116,9 +116,7 @@ export class SecretStream implements StreamHandler {
     if (!this.#begun) {
       this.#begun = true;
       const { node } = request;
-      if (node?.disableSpiffeCertValidation !== undefined) {
-        this.#validation = node.disableSpiffeCertValidation ? 'plain' : 'spiffe';
-      }
+      this.#validation = validationFor(node, this.#parts.validation);
       this.#debug(() => ({ node: node?.id, envoy: node?.version, names: request.resourceNames }), 'stream opened');
     }
     const outcome = this.#subscription.request(request);

@@ -30,3 +30,13 @@ export function redactSelector(selector: Selector): string {
   const equals = text.indexOf('=');
   return equals === -1 ? text : `${text.slice(0, equals)}=[redacted]`;
 }
+
+/** By type, then value. */
+export function compareSelectors(a: Selector, b: Selector): number {
+  return compareText(a.type, b.type) || compareText(a.value, b.value);
+}
+
+/** By code unit, whatever the locale. */
+export function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

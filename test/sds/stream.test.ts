@@ -55,6 +55,18 @@ function open(t: TestContext, { identities, clock }: Join, peer: ScriptedPeer): 
   return scripted;
 }
 
+/** A stream whose caller has its SVID and has acknowledged it. */
+async function served(t: TestContext): Promise<{ join: Join; peer: ScriptedPeer; stream: Scripted }> {
+  const join = await makeJoin(t);
+  await join.create('/web', ['unix:uid:1']);
+  const peer = new ScriptedPeer('unix:uid:1');
+  const stream = open(t, join, peer);
+  stream.ask(WEB);
+  await until(() => stream.responses.length === 1);
+  stream.ack();
+  return { join, peer, stream };
+}
+
 describe('a stream of secrets', () => {
   it('sends no key to a process that is not the attested one any more, and ends', async (t) => {
     const join = await makeJoin(t);
@@ -86,13 +98,7 @@ describe('a stream of secrets', () => {
   });
 
   it('stays while an attestor fails at a renewal, sends the new SVID when it works again', async (t) => {
-    const join = await makeJoin(t);
-    await join.create('/web', ['unix:uid:1']);
-    const peer = new ScriptedPeer('unix:uid:1');
-    const stream = open(t, join, peer);
-    stream.ask(WEB);
-    await until(() => stream.responses.length === 1);
-    stream.ack();
+    const { join, peer, stream } = await served(t);
     peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine does not answer');
     join.clock.advance(HALF_LIFE);
     await until(() => peer.attestations > 1);
@@ -106,13 +112,7 @@ describe('a stream of secrets', () => {
   });
 
   it('ends with the SVID that it holds when the attestor goes on failing', async (t) => {
-    const join = await makeJoin(t);
-    await join.create('/web', ['unix:uid:1']);
-    const peer = new ScriptedPeer('unix:uid:1');
-    const stream = open(t, join, peer);
-    stream.ask(WEB);
-    await until(() => stream.responses.length === 1);
-    stream.ack();
+    const { join, peer, stream } = await served(t);
     const end = join.clock.now() + 2 * HALF_LIFE;
     peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine does not answer');
     while (stream.ended === undefined) {
@@ -125,13 +125,7 @@ describe('a stream of secrets', () => {
   });
 
   it('is answered in full after an attestor that failed, whoever finds that it works again', async (t) => {
-    const join = await makeJoin(t);
-    await join.create('/web', ['unix:uid:1']);
-    const peer = new ScriptedPeer('unix:uid:1');
-    const stream = open(t, join, peer);
-    stream.ask(WEB);
-    await until(() => stream.responses.length === 1);
-    stream.ack();
+    const { join, peer, stream } = await served(t);
     peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine does not answer');
     join.clock.advance(HALF_LIFE);
     // What needs no attestation comes although the rest of its request fails.
