@@ -26,8 +26,8 @@ export interface SoakResult {
   received: number;
 }
 
-/** A part of the rounds is killed while the server starts. */
-const STARTING = 0.4;
+/** Two of every five rounds are killed while the server starts: chosen by the seed, counted, never left to chance. */
+const BLOCK = ['starting', 'starting', 'serving', 'serving', 'serving'] as const;
 /** After how many of either event it is killed at most: half of the time right then, else a bit later. */
 const MOST_EVENTS = { write: 200, response: 10 } as const;
 const LONGEST_DELAY_MS = 5;
@@ -38,6 +38,7 @@ export async function soak(place: Place, rounds: number, seed: number): Promise<
   const ledger = new Ledger();
   const serials = new Set<string>();
   const killed = { starting: 0, serving: 0 };
+  const kinds = phases(rounds, random);
   let startMs = 400;
   let root: string | undefined;
   let compared = 0;
@@ -58,7 +59,7 @@ export async function soak(place: Place, rounds: number, seed: number): Promise<
     const begun = performance.now();
     try {
       // The last one is not killed before it was compared.
-      if (round <= rounds && random() < STARTING) {
+      if (kinds[round - 1] === 'starting') {
         await Promise.race([sleep(random() * startMs * 1.2), server.serving]);
         killed.starting += 1;
         await server.kill();
@@ -92,6 +93,15 @@ export async function soak(place: Place, rounds: number, seed: number): Promise<
   }
   const { answered: acknowledged, unanswered } = ledger;
   return { rounds, seed, killed, compared, acknowledged, unanswered, received: serials.size };
+}
+
+/** In what phase of the server each round's kill comes. */
+function phases(rounds: number, random: () => number): (typeof BLOCK)[number][] {
+  const shuffled = () =>
+    BLOCK.map((phase) => ({ phase, order: random() }))
+      .sort((a, b) => a.order - b.order)
+      .map(({ phase }) => phase);
+  return Array.from({ length: Math.ceil(rounds / BLOCK.length) }, shuffled).flat().slice(0, rounds);
 }
 
 async function entriesOf(server: CrashingServer): Promise<Map<string, string>> {

@@ -46,7 +46,8 @@ describe('the ledger of what must be there after a crash', () => {
 it('a server that is killed at any moment starts again with all that it acknowledged', {
   timeout: 60_000,
 }, async (t) => {
-  const { killed, compared, acknowledged, received } = await soak(makePlace(t), 6, 1);
-  assert.ok(killed.starting > 0 && killed.serving > 0 && compared > 1, JSON.stringify({ killed, compared }));
+  const { killed, compared, acknowledged, received } = await soak(makePlace(t), 5, 1);
+  assert.deepEqual(killed, { starting: 2, serving: 3 });
+  assert.ok(compared > 1, `compared ${compared} times`);
   assert.ok(acknowledged > 0 && received > 0);
 });
