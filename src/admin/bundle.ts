@@ -1,11 +1,14 @@
 /** The trust domain's bundle, for whoever has to trust it. */
 
 import type { FastifyInstance } from 'fastify';
-import { bundleDocument } from '../ca/bundle-json.ts';
 import type { CertificateAuthority } from '../ca/types.ts';
+import { bundleDocument } from '../spiffe/bundle-json.ts';
 import { BUNDLE } from './schema.ts';
 
 const PEM = 'application/x-pem-file';
+
+/** How often others should look for a change of the own bundle, in seconds; SPIRE's default. */
+const REFRESH_HINT = 300;
 
 export function addBundleRoutes(app: FastifyInstance, ca: Pick<CertificateAuthority, 'bundle'>): void {
   app.get(
@@ -14,7 +17,7 @@ export function addBundleRoutes(app: FastifyInstance, ca: Pick<CertificateAuthor
     (request, reply) => {
       const bundle = ca.bundle();
       reply.header('vary', 'accept');
-      return wantsPem(request.headers.accept) ? reply.type(PEM).send(bundle.pem) : bundleDocument(bundle);
+      return wantsPem(request.headers.accept) ? reply.type(PEM).send(bundle.pem) : bundleDocument(bundle, REFRESH_HINT);
     },
   );
 }

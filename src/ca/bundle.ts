@@ -1,20 +1,19 @@
-/** The trust bundle, as the SDS and as SPIFFE's JWK set tell it. */
+/** The trust domain's own bundle. */
 
+import { makeTrustBundle, type TrustBundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Authority } from './authority.ts';
-import type { TrustBundle } from './types.ts';
 
-/** The bundle of these roots. */
+/** The bundle of these roots, oldest first. */
 export function trustBundle(
   trustDomain: TrustDomain,
   roots: readonly Authority[],
   sequenceNumber: number,
 ): TrustBundle {
   const oldestFirst = [...roots].sort((a, b) => a.notBefore - b.notBefore || (a.id < b.id ? -1 : 1));
-  return {
+  return makeTrustBundle(
     trustDomain,
-    authorities: oldestFirst.map((root) => root.certificate.raw),
-    pem: Buffer.from(oldestFirst.map((root) => root.certificatePem).join(''), 'latin1'),
+    oldestFirst.map((root) => root.certificate),
     sequenceNumber,
-  };
+  );
 }

@@ -1,7 +1,10 @@
 /** What the certificate authority gives out and what it needs. */
 
 import type { IssuanceRecord } from '../base/issuance.ts';
+import type { TrustBundle } from '../spiffe/bundle.ts';
 import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
+
+export type { TrustBundle } from '../spiffe/bundle.ts';
 
 /** What to issue. Only the registry's entry decides what stands in it. */
 export interface SvidRequest {
@@ -30,16 +33,6 @@ export interface X509Svid {
   readonly notAfter: number;
   /** When it is to be renewed: half its life, with jitter; infinity if it ends with its entry, as a new one would. */
   readonly renewAt: number;
-}
-
-export interface TrustBundle {
-  readonly trustDomain: TrustDomain;
-  /** Roots, DER, oldest first. */
-  readonly authorities: readonly Buffer[];
-  /** The same as PEM, one block after the other. */
-  readonly pem: Buffer;
-  /** Grows with each change. */
-  readonly sequenceNumber: number;
 }
 
 /** An authority, root or intermediate, as `ca show` and the log tell of it. Times in milliseconds since the epoch. */

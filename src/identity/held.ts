@@ -15,6 +15,10 @@ export type HeldReason =
   | 'expired'
   /** The caller matches no entry, and bundles are for callers that do. */
   | 'no-identity'
+  /** No entry of this caller federates with the trust domain whose bundle it asks for. */
+  | 'not-federated'
+  /** An entry of this caller federates with the trust domain, whose bundle nobody has set yet. */
+  | 'no-bundle'
   /** The name is no SPIFFE ID, no bundle that is known and no reserved name. */
   | 'unknown-name'
   /** The authority or the store failed; it is tried again. */

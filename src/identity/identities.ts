@@ -6,9 +6,11 @@
 
 import type { Peer } from '../attest/types.ts';
 import type { Clock } from '../base/clock.ts';
-import type { CertificateAuthority, TrustBundle, X509Svid } from '../ca/types.ts';
+import type { CertificateAuthority, X509Svid } from '../ca/types.ts';
 import type { Entry, EntryChange, Registry } from '../registry/types.ts';
-import type { SpiffeId } from '../spiffe/id.ts';
+import type { TrustBundle } from '../spiffe/bundle.ts';
+import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
+import { compareText } from '../spiffe/selector.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Caller, type CallerParts } from './caller.ts';
 import { CallerClasses } from './classes.ts';
@@ -86,15 +88,61 @@ export class Identities {
     return this.#svids.watch(entry, listener);
   }
 
-  /** The trust domain's bundle, if the caller may have it. */
-  bundle(caller: Caller): TrustBundle | Held {
-    if (this.#parts.bundleFor === 'anyone' || caller.entries.length > 0) return this.#parts.ca.bundle();
-    return { reason: 'no-identity', detail: 'bundles are for callers that an entry matches, and none does' };
+  /**
+   * A trust domain's bundle, if the caller may have it: the own domain's (without a second argument), or one that an
+   * entry which it matches now federates with.
+   */
+  bundle(caller: Caller, trustDomain: TrustDomain = this.#parts.registry.trustDomain): TrustBundle | Held {
+    const { registry, ca, bundleFor } = this.#parts;
+    const isOwn = trustDomain === registry.trustDomain;
+    if (caller.entries.length === 0 && !(isOwn && bundleFor === 'anyone')) {
+      return { reason: 'no-identity', detail: 'bundles are for callers that an entry matches, and none does' };
+    }
+    if (isOwn) return ca.bundle();
+    if (!caller.entries.some((entry) => entry.federatesWith.includes(trustDomain))) {
+      return { reason: 'not-federated', detail: `no entry that matches this caller federates with ${trustDomain}` };
+    }
+    const bundle = registry.federatedBundles.get(trustDomain);
+    return bundle ?? { reason: 'no-bundle', detail: `the bundle of ${trustDomain} is not set: sidekey bundle set` };
   }
 
-  /** Told when the trust domain's bundle changes. Returns the way to stop. */
-  watchBundle(listener: () => void): () => void {
-    return this.#parts.ca.onBundleChange(listener);
+  /** The bundles of other trust domains that the caller may have now, sorted by trust domain. */
+  federated(caller: Caller): TrustBundle[] {
+    const { federatedBundles } = this.#parts.registry;
+    const domains = new Set(caller.entries.flatMap((entry) => entry.federatesWith));
+    return [...domains]
+      .sort(compareText)
+      .map((trustDomain) => federatedBundles.get(trustDomain))
+      .filter((bundle) => bundle !== undefined);
+  }
+
+  /**
+   * Told when the bundle of this trust domain, the own or another, is set, changed or deleted; not when the caller's
+   * entries begin or cease to federate with it, which {@link Caller.watchEntries} tells. Returns the way to stop.
+   */
+  watchBundle(trustDomain: TrustDomain, listener: () => void): () => void {
+    const { registry, ca } = this.#parts;
+    if (trustDomain === registry.trustDomain) return ca.onBundleChange(listener);
+    return registry.federatedBundles.watch(trustDomain, listener);
+  }
+
+  /** The same for every trust domain, the own too. */
+  watchBundles(listener: () => void): () => void {
+    const { registry, ca } = this.#parts;
+    const stops = [ca.onBundleChange(listener), registry.federatedBundles.onChange(listener)];
+    return () => {
+      for (const stop of stops) stop();
+    };
+  }
+
+  /** The SPIFFE ID that a host name (in any case), or whatever other name, is an alias of. */
+  aliasOf(host: string): SpiffeId | undefined {
+    return this.#parts.registry.aliases.get(host)?.spiffeId;
+  }
+
+  /** Told when the alias of this name is set, changed or deleted. Returns the way to stop. */
+  watchAlias(host: string, listener: () => void): () => void {
+    return this.#parts.registry.aliases.watch(host, listener);
   }
 
   /** Why the caller does not get this SPIFFE ID now. */

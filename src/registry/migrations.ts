@@ -45,6 +45,23 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX issuances_by_spiffe_id ON issuances (spiffe_id);
   CREATE INDEX issuances_by_not_after ON issuances (not_after);
   `,
+  `
+  CREATE TABLE federated_bundles (
+    trust_domain    TEXT PRIMARY KEY,
+    pem             TEXT NOT NULL,
+    sequence_number INTEGER NOT NULL CHECK (sequence_number >= 0),
+    refresh_hint    INTEGER CHECK (refresh_hint >= 0),
+    updated_at      INTEGER NOT NULL
+  ) STRICT;
+  `,
+  `
+  CREATE TABLE aliases (
+    host       TEXT PRIMARY KEY,
+    spiffe_id  TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /** How many steps a database has taken; 0 for a new one. */

@@ -6,8 +6,10 @@ import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
+import { Aliases } from './aliases.ts';
 import { compareAge, findTwins, isExpired, similarityKey } from './entry.ts';
 import { entryToJson } from './entry-json.ts';
+import { FederatedBundles } from './federated-bundles.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
 import type {
@@ -20,6 +22,7 @@ import type {
   RegistryStore,
   SourceChanges,
 } from './types.ts';
+import { WriteQueue } from './write-queue.ts';
 
 /** From how many entries on a write is dearer to sort in one by one than to sort anew. */
 const BULK = 100;
@@ -33,14 +36,24 @@ export interface RegistryParts {
   readonly log: Log;
 }
 
-/** Reads every entry from the store. Whoever opened the store closes it, after the registry. @throws ERR_STORE */
+/** Reads the whole store. Whoever opened the store closes it, after the registry. @throws ERR_STORE */
 export async function openRegistry(parts: RegistryParts): Promise<Registry> {
-  return new StoredRegistry(parts, await parts.store.load());
+  const { store, clock, log } = parts;
+  const queue = new WriteQueue();
+  const federatedBundles = await FederatedBundles.open({ store: store.bundles, queue, clock, log });
+  const aliases = await Aliases.open({ store: store.aliases, queue, clock, log });
+  return new StoredRegistry({ ...parts, queue, federatedBundles, aliases }, await store.load());
+}
+
+interface StoredRegistryParts extends RegistryParts, Pick<Registry, 'federatedBundles' | 'aliases'> {
+  readonly queue: WriteQueue;
 }
 
 class StoredRegistry implements Registry {
   readonly trustDomain: TrustDomain;
-  readonly #parts: RegistryParts;
+  readonly federatedBundles: FederatedBundles;
+  readonly aliases: Aliases;
+  readonly #parts: StoredRegistryParts;
   readonly #entries = new Map<string, Entry>();
   readonly #bySpiffeId = new Map<string, Set<Entry>>();
   readonly #bySimilarity = new Map<string, Set<Entry>>();
@@ -50,13 +63,12 @@ class StoredRegistry implements Registry {
   /** All entries in order; sorted when a list is asked for, dropped by a write of many. */
   #ordered: Entry[] | undefined;
   readonly #listeners = new Set<Listener>();
-  /** The end of the queue of writes; it never rejects. */
-  #lastWrite: Promise<unknown> = Promise.resolve();
-  #closed = false;
 
-  constructor(parts: RegistryParts, entries: readonly Entry[]) {
+  constructor(parts: StoredRegistryParts, entries: readonly Entry[]) {
     this.#parts = parts;
     this.trustDomain = parts.trustDomain;
+    this.federatedBundles = parts.federatedBundles;
+    this.aliases = parts.aliases;
     for (const entry of entries) this.#put(entry);
   }
 
@@ -91,7 +103,7 @@ class StoredRegistry implements Registry {
   }
 
   create(inputs: readonly EntryInput[], source: string): Promise<Entry[]> {
-    return this.#enqueue(async () => {
+    return this.#parts.queue.add(async () => {
       refuseTwins(inputs);
       for (const [index, input] of inputs.entries()) {
         const taken = input.id === undefined ? undefined : this.#entries.get(input.id);
@@ -105,7 +117,7 @@ class StoredRegistry implements Registry {
   }
 
   update(id: string, patch: EntryPatch, ifRevision?: number): Promise<Entry> {
-    return this.#enqueue(async () => {
+    return this.#parts.queue.add(async () => {
       const before = this.#require(id, ifRevision);
       const after = this.#changed(before, patch);
       if (after === before) return before;
@@ -118,7 +130,7 @@ class StoredRegistry implements Registry {
   }
 
   delete(id: string, ifRevision?: number): Promise<void> {
-    return this.#enqueue(async () => {
+    return this.#parts.queue.add(async () => {
       await this.#commit([], [this.#require(id, ifRevision)]);
     });
   }
@@ -128,7 +140,7 @@ class StoredRegistry implements Registry {
     inputs: readonly EntryInput[],
     options: { dryRun?: boolean } = {},
   ): Promise<SourceChanges> {
-    return this.#enqueue(async () => {
+    return this.#parts.queue.add(async () => {
       refuseTwins(inputs);
       const mine = [...this.#entries.values()].filter((entry) => entry.source === source);
       const named = new Set(inputs.map((input) => input.id));
@@ -160,19 +172,10 @@ class StoredRegistry implements Registry {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    await this.#lastWrite;
+    await this.#parts.queue.close();
     for (const deadline of this.#expiries.values()) deadline.cancel();
     this.#expiries.clear();
     this.#listeners.clear();
-  }
-
-  /** One write at a time: each sees all that the one before it did. */
-  #enqueue<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(new SidekeyError('ERR_STORE', 'the registry is closed'));
-    const done = this.#lastWrite.then(work);
-    this.#lastWrite = done.catch(() => {});
-    return done;
   }
 
   async #commit(put: readonly Entry[], deleted: readonly Entry[]): Promise<void> {

@@ -8,6 +8,7 @@ import type { IssuanceRecord } from '../base/issuance.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import { type EntryRow, fromRow, toRow } from './entry-row.ts';
 import { APPLICATION_ID, MIGRATIONS, migrate, schemaVersion } from './migrations.ts';
+import { aliasStore, bundleStore, type Guard, RowError } from './named-rows.ts';
 import type { Entry, RegistryStore, StoreWrite } from './types.ts';
 
 /** How long a write waits for another program that holds the database's lock, in milliseconds; the event loop waits too. */
@@ -73,9 +74,11 @@ function prepare(db: Database, file: string, trustDomain: TrustDomain): void {
   db.pragma('foreign_keys = ON');
   migrate(db);
   db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
-  // Only the entries: they are read whole in a moment anyway, while issuances may be many.
-  const result = db.pragma('quick_check(entries)', { simple: true });
-  if (result !== 'ok') throw damaged(file, String(result));
+  // Not the issuances, which may be many; these are read whole in a moment anyway.
+  for (const table of ['entries', 'federated_bundles', 'aliases']) {
+    const result = db.pragma(`quick_check(${table})`, { simple: true });
+    if (result !== 'ok') throw damaged(file, String(result));
+  }
 }
 
 function checkTrustDomain(db: Database, file: string, trustDomain: TrustDomain): void {
@@ -88,6 +91,8 @@ function checkTrustDomain(db: Database, file: string, trustDomain: TrustDomain):
 }
 
 class SqliteStore implements RegistryStore {
+  readonly bundles: RegistryStore['bundles'];
+  readonly aliases: RegistryStore['aliases'];
   readonly #db: Database;
   readonly #file: string;
   readonly #trustDomain: TrustDomain;
@@ -104,6 +109,9 @@ class SqliteStore implements RegistryStore {
         federates_with, hint, expires_at, created_at, updated_at, revision_number, source)
       VALUES (@id, @spiffe_id, @selectors, @parent_id, @x509_svid_ttl, @jwt_svid_ttl, @dns_names,
         @federates_with, @hint, @expires_at, @created_at, @updated_at, @revision_number, @source)`);
+    const guard: Guard = (what, work) => this.#guard(what, work);
+    this.bundles = bundleStore(db, guard, trustDomain);
+    this.aliases = aliasStore(db, guard, trustDomain);
     this.#delete = db.prepare('DELETE FROM entries WHERE id = ?');
     this.#record = db.prepare(`
       INSERT INTO issuances (serial, spiffe_id, entry_id, authority_id, not_before, not_after, issued_at)
@@ -171,6 +179,7 @@ function damaged(file: string, detail: string, cause?: unknown): SidekeyError {
 
 function storeError(thrown: unknown, file: string, what: string): SidekeyError {
   if (thrown instanceof SidekeyError) return thrown;
+  if (thrown instanceof RowError) return damaged(file, thrown.message, thrown);
   const { code, message } = thrown as Error & { code?: string };
   if (code?.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') return damaged(file, message, thrown);
   // A full disk has many names: SQLITE_IOERR_SHMSIZE is one.

@@ -4,6 +4,9 @@ import type { Problem } from '../base/errors.ts';
 import type { IssuanceRecord } from '../base/issuance.ts';
 import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
 import type { Selector } from '../spiffe/selector.ts';
+import type { Alias, Aliases } from './aliases.ts';
+import type { FederatedBundle, FederatedBundles } from './federated-bundles.ts';
+import type { NamedStore } from './named.ts';
 
 /** A registration entry: whoever has all of `selectors` may be `spiffeId`. Immutable; an update makes a new object. */
 export interface Entry {
@@ -74,6 +77,8 @@ export interface StoreWrite {
  * know that today's is a file.
  */
 export interface RegistryStore {
+  readonly bundles: NamedStore<FederatedBundle>;
+  readonly aliases: NamedStore<Alias>;
   /** Every entry there is. */
   load(): Promise<Entry[]>;
   /** Writes durably and in one transaction, or throws ERR_STORE and leaves everything as it was. */
@@ -99,6 +104,9 @@ export interface ListQuery {
 /** The entries, their rules and their changes. Every write is on disk when its promise is kept; changes are told in order. */
 export interface Registry {
   readonly trustDomain: TrustDomain;
+  readonly federatedBundles: FederatedBundles;
+  readonly aliases: Aliases;
+  /** How many entries there are. */
   readonly size: number;
   get(id: string): Entry | undefined;
   list(query: ListQuery): { entries: Entry[]; nextCursor: string };

@@ -44,7 +44,7 @@ export class WatchedNames {
     const stops: (() => void)[] = [];
     if (name.kind === 'identity') stops.push(this.#caller.watchIdentity(name.spiffeId, changed));
     if (name.kind === 'default' || name.kind === 'bundle') stops.push(this.#caller.watchEntries(changed));
-    if (name.kind === 'bundle') stops.push(this.#identities.watchBundle(changed));
+    if (name.kind === 'bundle') stops.push(this.#identities.watchBundle(this.#trustDomain, changed));
     this.#names.set(text, { name, stops, entry: undefined, stopSvid: undefined, held: undefined });
   }
 

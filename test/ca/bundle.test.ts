@@ -3,8 +3,8 @@ import { createPublicKey, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { makeRoot } from '../../src/ca/authority.ts';
 import { trustBundle } from '../../src/ca/bundle.ts';
-import { bundleDocument } from '../../src/ca/bundle-json.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';
+import { bundleDocument } from '../../src/spiffe/bundle-json.ts';
 import { DAY, TRUST_DOMAIN } from './support.ts';
 
 const root = (now: number) => makeRoot({ trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' }], now });
@@ -23,7 +23,7 @@ test('the bundle has the roots, oldest first, as DER and as PEM', () => {
 });
 
 test('the SPIFFE bundle document has one key a root, with its certificate', () => {
-  const { keys, ...rest } = bundleDocument(trustBundle(TRUST_DOMAIN, [older, newer], 7));
+  const { keys, ...rest } = bundleDocument(trustBundle(TRUST_DOMAIN, [older, newer], 7), 300);
   assert.deepEqual(rest, { spiffe_sequence: 7, spiffe_refresh_hint: 300 });
   assert.equal(keys.length, 2);
   for (const [i, authority] of [older, newer].entries()) {

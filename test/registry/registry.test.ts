@@ -279,6 +279,8 @@ test('a write that the store refuses leaves everything as it was, and the next o
 
 function bound(store: RegistryStore): RegistryStore {
   return {
+    bundles: store.bundles,
+    aliases: store.aliases,
     load: () => store.load(),
     write: (write) => store.write(write),
     recordIssuances: (records) => store.recordIssuances(records),

@@ -1,0 +1,123 @@
+/** What is set by hand under a name, one thing each: in memory for every question, in the store for good. */
+
+import { SidekeyError } from '../base/errors.ts';
+import { compareText } from '../spiffe/selector.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { WriteQueue } from './write-queue.ts';
+
+/** Where it is kept. Each write is durable when its promise is kept, or throws ERR_STORE and changes nothing. */
+export interface NamedStore<T> {
+  load(): Promise<T[]>;
+  /** It takes the place of what has its name. */
+  put(value: T): Promise<void>;
+  delete(name: string): Promise<void>;
+}
+
+export interface NamedParts<T> {
+  readonly store: NamedStore<T>;
+  readonly nameOf: (value: T) => string;
+  /** For messages: `bundle`. */
+  readonly what: string;
+  /** How many there may be. */
+  readonly limit: number;
+  readonly queue: WriteQueue;
+  readonly log: Log;
+}
+
+/** What a write left there, and whether there was nothing of that name before. */
+export interface Put<T> {
+  readonly value: T;
+  readonly created: boolean;
+}
+
+type Listener = (name: string) => void;
+
+export class Named<T extends object> {
+  readonly #parts: NamedParts<T>;
+  readonly #values: Map<string, T>;
+  readonly #ofAny = new Set<Listener>();
+  readonly #ofOne = new Map<string, Set<Listener>>();
+
+  private constructor(parts: NamedParts<T>, values: readonly T[]) {
+    this.#parts = parts;
+    this.#values = new Map(values.map((value) => [parts.nameOf(value), value]));
+  }
+
+  /** @throws ERR_STORE */
+  static async open<T extends object>(parts: NamedParts<T>): Promise<Named<T>> {
+    return new Named(parts, await parts.store.load());
+  }
+
+  get(name: string): T | undefined {
+    return this.#values.get(name);
+  }
+
+  /** Sorted by name. */
+  list(): T[] {
+    return [...this.#values].sort(([a], [b]) => compareText(a, b)).map(([, value]) => value);
+  }
+
+  /**
+   * Sets what `make` makes of what is there; where it gives the very same back, nothing is written and nobody told.
+   * @throws ERR_BAD_INPUT when there are as many as there may be
+   */
+  put(name: string, make: (before: T | undefined) => T): Promise<Put<T>> {
+    const { queue, store, limit, what } = this.#parts;
+    return queue.add(async () => {
+      const before = this.#values.get(name);
+      if (before === undefined && this.#values.size >= limit) {
+        const problem = `there are ${limit} already`;
+        throw SidekeyError.badInput([{ path: '', problem, rule: `at most ${limit} of the kind ${what}: delete one` }]);
+      }
+      const value = make(before);
+      if (value !== before) {
+        await store.put(value);
+        this.#values.set(name, value);
+        this.#tell(name);
+      }
+      return { value, created: before === undefined };
+    });
+  }
+
+  /** @throws ERR_NOT_FOUND */
+  delete(name: string): Promise<void> {
+    const { queue, store, what } = this.#parts;
+    return queue.add(async () => {
+      if (!this.#values.has(name)) throw new SidekeyError('ERR_NOT_FOUND', `there is no ${what} of ${name}`);
+      await store.delete(name);
+      this.#values.delete(name);
+      this.#tell(name);
+    });
+  }
+
+  /** Told when what has this name is set, changed or deleted. Returns the way to stop. */
+  watch(name: string, listener: () => void): () => void {
+    const own = () => listener();
+    const listeners = this.#ofOne.get(name);
+    if (listeners === undefined) this.#ofOne.set(name, new Set([own]));
+    else listeners.add(own);
+    return () => {
+      const left = this.#ofOne.get(name);
+      left?.delete(own);
+      if (left?.size === 0) this.#ofOne.delete(name);
+    };
+  }
+
+  /** Told the name of whatever is set, changed or deleted. Returns the way to stop. */
+  onChange(listener: Listener): () => void {
+    const own = (name: string) => listener(name);
+    this.#ofAny.add(own);
+    return () => this.#ofAny.delete(own);
+  }
+
+  #tell(name: string): void {
+    for (const listener of [...(this.#ofOne.get(name) ?? []), ...this.#ofAny]) {
+      try {
+        listener(name);
+      } catch (err) {
+        // The write is done; one listener that fails must not keep the news from the others.
+        this.#parts.log.error({ err }, `a listener of the ${this.#parts.what}s failed`);
+      }
+    }
+  }
+}
