@@ -1,9 +1,9 @@
 /** SHA-256 of large files, without keeping the event loop waiting, remembered for as long as a file stays the same. */
 
 import { createHash } from 'node:crypto';
-import type { BigIntStats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SidekeyError } from '../base/errors.ts';
+import { type FileStatus, fileStatus } from './libc.ts';
 
 export interface FileHasher {
   /** Lower-case hex. @throws the error of open(2) or read(2); ERR_ATTESTATION_FAILED beyond the size limit */
@@ -37,6 +37,10 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
       return runs;
     },
     async sha256(path) {
+      // A hash that is known takes no turn of the thread pool: those would be most of an attestation's time.
+      const status = fileStatus(path);
+      const known = status.onBlockDevice ? recall(versionOf(status)) : undefined;
+      if (known !== undefined) return known;
       // Even opening hangs on a dead file system: it takes a turn too, so that the rest of the pool stays free.
       const file = await turn(() => open(path, 'r'));
       try {
@@ -44,12 +48,11 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
         if (stat.size > limits.maxBytes) throw tooLarge(stat.size, limits.maxBytes);
         const version = versionOf(stat);
         // Whoever begins to hash a file keeps it open for as long; others who want the same hash wait for it.
-        const hash = hashes.get(version) ?? turn(() => hashUnchanged(file, version));
-        remember(version, hash);
-        return await hash.catch((error) => {
-          hashes.delete(version);
-          throw error;
-        });
+        return await (recall(version) ??
+          remember(
+            version,
+            turn(() => hashUnchanged(file, version)),
+          ));
       } finally {
         await file.close();
       }
@@ -71,15 +74,27 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
     return hash.digest('hex');
   }
 
-  function remember(version: string, hash: Promise<string>): void {
+  function recall(version: string): Promise<string> | undefined {
+    const hash = hashes.get(version);
+    if (hash === undefined) return undefined;
     hashes.delete(version);
     hashes.set(version, hash);
+    return hash;
+  }
+
+  function remember(version: string, hash: Promise<string>): Promise<string> {
+    const kept = hash.catch((error) => {
+      hashes.delete(version);
+      throw error;
+    });
+    hashes.set(version, kept);
     if (hashes.size > limits.remembered) hashes.delete(hashes.keys().next().value!);
+    return kept;
   }
 }
 
 /** Equal for a file that nobody wrote to: ctime is the kernel's, whatever mtime is set to. */
-function versionOf(stat: BigIntStats): string {
+function versionOf(stat: Omit<FileStatus, 'onBlockDevice'>): string {
   return `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.ctimeNs}:${stat.size}`;
 }
 

@@ -74,16 +74,50 @@ export function hasEnded(pidfd: number): boolean {
 
 const AT_FDCWD = -100;
 const AT_STATX_DONT_SYNC = 0x4000;
+const STATX_MTIME = 0x40;
+const STATX_CTIME = 0x80;
 const STATX_INO = 0x100;
+const STATX_SIZE = 0x200;
+
+/** A file's status, in the numbers of `fs.BigIntStats`. */
+export interface FileStatus {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  /** In bytes. */
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  /**
+   * The file is on a block device of this machine, so that nobody but its kernel writes to it, and the status is what
+   * the file system would say too. False for network and FUSE file systems, and for overlay, btrfs and tmpfs with them.
+   */
+  readonly onBlockDevice: boolean;
+}
 
 /**
- * Device and inode behind a path, as `major:minor:inode`. It takes what the kernel has at hand: a network or FUSE file
- * system, which could keep the whole process waiting, is not asked. @throws ENOENT, ESRCH, EACCES, …
+ * The status of the file behind a path. It takes what the kernel has at hand: a network or FUSE file system, which could
+ * keep the whole process waiting, is not asked. @throws ENOENT, ESRCH, EACCES, …
  */
-export function fileIdentity(path: string): string {
+export function fileStatus(path: string): FileStatus {
   const statx = Buffer.alloc(256);
-  check('statx', c.statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_INO, statx));
-  return `${statx.readUInt32LE(136)}:${statx.readUInt32LE(140)}:${statx.readBigUInt64LE(32)}`;
+  const mask = STATX_INO | STATX_SIZE | STATX_CTIME | STATX_MTIME;
+  check('statx', c.statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, mask, statx));
+  const [major, minor] = [statx.readUInt32LE(136), statx.readUInt32LE(140)];
+  return {
+    // As makedev(3) has it, within the kernel's 12 and 20 bits.
+    dev: BigInt((minor >>> 8) * 2 ** 20 + major * 2 ** 8 + (minor & 0xff)),
+    ino: statx.readBigUInt64LE(32),
+    size: statx.readBigUInt64LE(40),
+    mtimeNs: nanoseconds(statx, 112),
+    ctimeNs: nanoseconds(statx, 96),
+    // What has none gets a number for its mount, of major 0.
+    onBlockDevice: major !== 0 && (statx.readUInt32LE(0) & mask) === mask,
+  };
+}
+
+/** A `struct statx_timestamp`. */
+function nanoseconds(statx: Buffer, at: number): bigint {
+  return statx.readBigInt64LE(at) * 1_000_000_000n + BigInt(statx.readUInt32LE(at + 8));
 }
 
 const O_CLOEXEC = 0o2000000;

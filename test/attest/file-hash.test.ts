@@ -3,9 +3,12 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { test } from 'node:test';
-import { createFileHasher, FILE_HASH_LIMITS } from '../../src/attest/file-hash.ts';
+import { type TestContext, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { createFileHasher, FILE_HASH_LIMITS, type FileHasher } from '../../src/attest/file-hash.ts';
+import { fileStatus } from '../../src/attest/libc.ts';
 import { openDescriptors } from '../support/pipe.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -97,14 +100,61 @@ test('many files at once are all hashed, and every one is closed', async (t) => 
   assert.equal(openDescriptors(), before);
 });
 
-test('files that hang when they are opened leave the rest of the thread pool free', { timeout: 10_000 }, async (t) => {
-  const directory = tempDir(t);
+/** Keeps every turn of the hasher taken, until the returned function is called or the test ends. */
+function takeAllTurns(t: TestContext, hasher: FileHasher): () => Promise<void> {
+  const directory = fs.mkdtempSync(path.join(tmpdir(), 'sidekey-test-'));
   const pipes = Array.from({ length: 8 }, (_, i) => path.join(directory, `pipe${i}`));
   execFileSync('mkfifo', pipes);
-  const { sha256 } = createFileHasher();
-  const hashes = pipes.map((pipe) => sha256(pipe).catch(() => 'refused'));
+  const hashes = pipes.map((pipe) => hasher.sha256(pipe).catch(() => 'refused'));
+  let given: Promise<void> | undefined;
+  const giveBack = () => {
+    given ??= release();
+    return given;
+  };
+  t.after(giveBack);
+  return giveBack;
+
+  async function release(): Promise<void> {
+    // Somebody writes at last, so that each is opened, read to its end, and gives its thread back.
+    for (const pipe of pipes) await writeFile(pipe, 'x');
+    await Promise.all(hashes);
+    fs.rmSync(directory, { recursive: true });
+  }
+}
+
+test('files that hang when they are opened leave the rest of the thread pool free', { timeout: 10_000 }, async (t) => {
+  const giveBack = takeAllTurns(t, createFileHasher());
   assert.ok((await readFile(import.meta.filename)).length > 0);
-  // Somebody writes at last, so that each is opened, read to its end, and gives its thread back.
-  for (const pipe of pipes) await writeFile(pipe, 'x');
-  await Promise.all(hashes);
+  await giveBack();
+});
+
+test('a known hash of a file on a disk waits for no other file', { timeout: 10_000 }, async (t) => {
+  const file = path.join(tempDir(t), 'file');
+  fs.writeFileSync(file, 'one');
+  if (!fileStatus(file).onBlockDevice) return t.skip('the temporary directory is on no block device');
+  const hasher = createFileHasher();
+  await hasher.sha256(file);
+  const giveBack = takeAllTurns(t, hasher);
+  assert.equal(await hasher.sha256(file), sha256(Buffer.from('one')));
+  await giveBack();
+});
+
+test('where others may write the file unseen, it is opened before its known hash is told', {
+  timeout: 10_000,
+}, async (t) => {
+  const memory = fs.mkdtempSync('/dev/shm/sidekey-test-');
+  t.after(() => fs.rmSync(memory, { recursive: true }));
+  const file = path.join(memory, 'file');
+  fs.writeFileSync(file, 'one');
+  const hasher = createFileHasher();
+  await hasher.sha256(file);
+  const giveBack = takeAllTurns(t, hasher);
+  let told = false;
+  const hash = hasher.sha256(file).finally(() => {
+    told = true;
+  });
+  await setImmediate();
+  assert.equal(told, false);
+  await giveBack();
+  assert.equal(await hash, sha256(Buffer.from('one')));
 });
