@@ -52,6 +52,11 @@ export class Caller implements Member {
     return this.#class?.attestation.keys ?? NO_SELECTORS;
   }
 
+  /** The same for people to see: values of environment selectors are left out. */
+  get shownSelectors(): string[] {
+    return this.#class?.attestation.selectors.map(redactSelector) ?? [];
+  }
+
   /** The oldest matching entry that gives this SPIFFE ID. */
   entryFor(spiffeId: SpiffeId): Entry | undefined {
     return this.#class?.entryFor(spiffeId);

@@ -83,6 +83,11 @@ export class Identities {
     return caller.holds(entry) ? issued.svid : undefined;
   }
 
+  /** A proxy rejects what it was sent: the entry's SVID is issued anew, after a while; see {@link Svids.reissue}. */
+  reissue(entryId: string): void {
+    this.#svids.reissue(entryId);
+  }
+
   /** Keeps an entry's SVID fresh and tells of each new one. Returns the way to stop. */
   watchSvid(entry: Entry, listener: () => void): () => void {
     return this.#svids.watch(entry, listener);

@@ -33,10 +33,15 @@ interface Slot {
   renewal: Deadline | undefined;
   /** Failed issuances in a row. */
   failures: number;
+  /** How often it was issued anew since somebody rejected it, since its last renewal in time. */
+  rejections: number;
+  reissue: Deadline | undefined;
 }
 
 const RETRY_FIRST_MS = 500;
 const RETRY_LIMIT_MS = 30_000;
+const REISSUE_FIRST_MS = 1_000;
+const REISSUE_LIMIT_MS = 300_000;
 
 export class Svids {
   readonly #slots = new Map<string, Slot>();
@@ -83,6 +88,21 @@ export class Svids {
     return () => slot.watchers.delete(listener);
   }
 
+  /**
+   * Somebody rejects the entry's SVID: those who watch get a new one after a while. The while is longer each time, up to
+   * a limit, and short again after a renewal in time, so that one broken proxy keeps nobody busy who shares the entry.
+   */
+  reissue(entryId: string): void {
+    const slot = this.#slots.get(entryId);
+    if (slot === undefined || slot.reissue !== undefined) return;
+    slot.rejections += 1;
+    const delay = backoff(slot.rejections, REISSUE_FIRST_MS, REISSUE_LIMIT_MS);
+    slot.reissue = this.#clock.after(delay, () => {
+      slot.reissue = undefined;
+      this.#renew(slot);
+    });
+  }
+
   /** Takes an entry's change or end (`after` undefined) over. */
   entryChanged(id: string, after: Entry | undefined): void {
     const slot = this.#slots.get(id);
@@ -105,14 +125,14 @@ export class Svids {
   }
 
   close(): void {
-    for (const slot of this.#slots.values()) slot.renewal?.cancel();
+    for (const slot of this.#slots.values()) cancel(slot);
     this.#slots.clear();
   }
 
   #slot(entry: Entry): Slot {
     let slot = this.#slots.get(entry.id);
     if (slot === undefined) {
-      slot = { entry, current: undefined, issuing: undefined, watchers: new Set(), renewal: undefined, failures: 0 };
+      slot = newSlot(entry);
       this.#slots.set(entry.id, slot);
     } else if (!sameContent(slot.entry, entry)) {
       slot.entry = entry;
@@ -147,7 +167,7 @@ export class Svids {
         for (const listener of [...slot.watchers]) listener();
         slot.renewal?.cancel();
         // One that ends with its entry is not renewed: the registry tells of that end.
-        if (svid.renewAt < svid.notAfter) slot.renewal = this.#clock.at(svid.renewAt, () => this.#renew(slot));
+        if (svid.renewAt < svid.notAfter) slot.renewal = this.#clock.at(svid.renewAt, () => this.#renewInTime(slot));
         return slot.current;
       } catch (error) {
         this.#failed(slot, error);
@@ -167,6 +187,11 @@ export class Svids {
     slot.renewal = this.#clock.after(delay, () => this.#renew(slot));
   }
 
+  #renewInTime(slot: Slot): void {
+    slot.rejections = 0;
+    this.#renew(slot);
+  }
+
   /** Issues anew for those who watch; a slot that nobody watches is dropped. */
   #renew(slot: Slot): void {
     if (this.#slots.get(slot.entry.id) !== slot) return;
@@ -178,7 +203,7 @@ export class Svids {
   }
 
   #forget(slot: Slot): void {
-    slot.renewal?.cancel();
+    cancel(slot);
     slot.current = undefined;
     this.#slots.delete(slot.entry.id);
   }
@@ -187,6 +212,24 @@ export class Svids {
     const now = this.#clock.now();
     return isValidAt(svid, now) && now < svid.renewAt;
   }
+}
+
+function newSlot(entry: Entry): Slot {
+  return {
+    entry,
+    current: undefined,
+    issuing: undefined,
+    watchers: new Set(),
+    renewal: undefined,
+    failures: 0,
+    rejections: 0,
+    reissue: undefined,
+  };
+}
+
+function cancel(slot: Slot): void {
+  slot.renewal?.cancel();
+  slot.reissue?.cancel();
 }
 
 /** True if SVIDs of the two entries would be the same but for key, serial and dates. */

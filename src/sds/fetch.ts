@@ -8,8 +8,8 @@ import { Status, StatusError } from '../wire/types.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor } from './names.ts';
 import { refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
-import { writeDiscoveryResponse } from './response.ts';
 import { type EncodedSecret, isCurrent, validationFor } from './secrets.ts';
+import { takeRequest, writeDiscoveryResponse } from './sotw.ts';
 import type { StreamParts } from './stream.ts';
 import { Subscription } from './subscription.ts';
 
@@ -19,7 +19,7 @@ const LOGGED = 10;
 /** @throws StatusError */
 export async function fetchSecrets(peer: Peer, bytes: Uint8Array, parts: StreamParts): Promise<Uint8Array> {
   const request = readDiscoveryRequest(bytes, true);
-  checkTypeUrl(request.typeUrl);
+  checkTypeUrl(request.typeUrl, false);
   try {
     return await answer(peer, request, parts);
   } catch (error) {
@@ -34,19 +34,22 @@ async function answer(peer: Peer, request: DiscoveryRequest, parts: StreamParts)
   const validation = validationFor(request.node, parts.validation);
   const caller = identities.caller(peer);
   if (!caller.attested) await caller.attestAfter(0);
-  const subscription = new Subscription('');
-  subscription.request(request);
-  if (subscription.wildcard) subscription.setWildcardNames(everyName(identities, caller, trustDomain));
+  const subscription = new Subscription('', false);
+  const now = parts.clock.now();
+  takeRequest(subscription, request, now);
+  if (subscription.wildcard) subscription.setWildcardNames(everyName(identities, caller), now);
   const names = subscription.takeDirty().map((name) => readName(name, trustDomain));
   const answers = await Promise.all(names.map((name) => secretFor(identities, caller, name, validation)));
-  const now = parts.clock.now();
+  const end = parts.clock.now();
   // What came early waited for the rest: an entry may be gone by now.
   const found = answers.filter(
     (one, i): one is EncodedSecret =>
-      !isHeld(one) && isCurrent(one, now) && one.svid?.entryId === entryBehind(names[i]!, caller)?.id,
+      !isHeld(one) &&
+      isCurrent(one, end) &&
+      one.certificate?.entryId === entryBehind(identities, caller, names[i]!)?.id,
   );
-  if (found.some(({ svid }) => svid !== undefined)) peer.verify();
-  const push = subscription.push(found);
+  if (found.some(({ certificate }) => certificate !== undefined)) peer.verify();
+  const push = subscription.push(found, [], end);
   if (push === undefined) throw notFound(peer, names, answers.filter(isHeld), parts);
   return writeDiscoveryResponse(push);
 }

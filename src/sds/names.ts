@@ -1,46 +1,57 @@
 /** What a resource name stands for, and the secret behind it for one caller. */
 
 import { SidekeyError } from '../base/errors.ts';
-import type { TrustBundle, X509Svid } from '../ca/types.ts';
+import type { X509Svid } from '../ca/types.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Held } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { Entry } from '../registry/types.ts';
-import { parseSpiffeId, type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/id.ts';
+import { parseSpiffeId, parseTrustDomainId, type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/id.ts';
 import { bundleSecret, certificateSecret, type EncodedSecret, type Validation } from './secrets.ts';
+
+const SCHEME = 'spiffe://';
 
 /** A resource name, read. */
 export type Name =
   | { readonly kind: 'identity'; readonly name: string; readonly spiffeId: SpiffeId }
   | { readonly kind: 'default'; readonly name: string }
-  /** `all`: with the bundles of every domain that the caller's entries federate with. */
-  | { readonly kind: 'bundle'; readonly name: string; readonly all: boolean }
-  | { readonly kind: 'unknown'; readonly name: string };
+  | { readonly kind: 'bundle'; readonly name: string; readonly trustDomain: TrustDomain }
+  /** The bundles of the own domain and of every domain that the caller's entries federate with. */
+  | { readonly kind: 'all'; readonly name: string }
+  /** Any other: it stands for something while an alias says so. */
+  | { readonly kind: 'alias'; readonly name: string };
 
 /** Reads a name; the reserved ones are SPIRE's. */
 export function readName(name: string, trustDomain: TrustDomain): Name {
   if (name === 'default') return { kind: 'default', name };
-  if (name === 'ALL') return { kind: 'bundle', name, all: true };
-  if (name === 'ROOTCA' || name === trustDomainId(trustDomain)) return { kind: 'bundle', name, all: false };
+  if (name === 'ALL') return { kind: 'all', name };
+  if (name === 'ROOTCA') return { kind: 'bundle', name, trustDomain };
   try {
-    return { kind: 'identity', name, spiffeId: parseSpiffeId(name) };
+    if (!name.startsWith(SCHEME)) return { kind: 'alias', name };
+    const hasPath = name.includes('/', SCHEME.length);
+    if (hasPath) return { kind: 'identity', name, spiffeId: parseSpiffeId(name) };
+    return { kind: 'bundle', name, trustDomain: parseTrustDomainId(name) };
   } catch {
-    return { kind: 'unknown', name };
+    return { kind: 'alias', name };
   }
 }
 
 /** The names that stand for everything that the caller may have now. */
-export function everyName(identities: Identities, caller: Caller, trustDomain: TrustDomain): string[] {
+export function everyName(identities: Identities, caller: Caller): string[] {
   const names = new Set<string>(caller.entries.map((entry) => entry.spiffeId));
-  if (!isHeld(identities.bundle(caller))) names.add(trustDomainId(trustDomain));
+  const own = identities.bundle(caller);
+  if (!isHeld(own)) names.add(trustDomainId(own.trustDomain));
+  for (const { trustDomain } of identities.federated(caller)) names.add(trustDomainId(trustDomain));
   return [...names];
 }
 
 /** The entry behind a name for this caller, where an entry is what it stands for. */
-export function entryBehind(name: Name, caller: Caller): Entry | undefined {
+export function entryBehind(identities: Identities, caller: Caller, name: Name): Entry | undefined {
   if (name.kind === 'identity') return caller.entryFor(name.spiffeId);
   if (name.kind === 'default') return defaultEntry(caller.entries);
-  return undefined;
+  if (name.kind !== 'alias') return undefined;
+  const spiffeId = identities.aliasOf(name.name);
+  return spiffeId && caller.entryFor(spiffeId);
 }
 
 /** The entry with the hint `default`, else the only one, else the oldest. */
@@ -62,7 +73,7 @@ export function secretFor(
   name: Name,
   validation: Validation,
 ): EncodedSecret | Held | Promise<EncodedSecret | Held> {
-  return secretNow(identities, caller, name, validation) ?? issued(identities, caller, name as EntryName);
+  return secretNow(identities, caller, name, validation) ?? issued(identities, caller, name);
 }
 
 /** What {@link secretFor} can tell at once; undefined where it would have to issue or read something. */
@@ -73,27 +84,29 @@ export function secretNow(
   validation: Validation,
 ): EncodedSecret | Held | undefined {
   if (name.kind === 'bundle') {
-    const bundle: TrustBundle | Held = identities.bundle(caller);
-    return isHeld(bundle) ? bundle : bundleSecret(name.name, bundle, name.all ? 'spiffe' : validation);
+    const bundle = identities.bundle(caller, name.trustDomain);
+    return isHeld(bundle) ? bundle : bundleSecret(name.name, [bundle], validation);
   }
-  if (name.kind === 'unknown') {
-    return { reason: 'unknown-name', detail: 'the name is no SPIFFE ID, no known trust domain and no reserved name' };
+  if (name.kind === 'all') {
+    const own = identities.bundle(caller);
+    // Several trust domains are told apart by the SPIFFE validator alone.
+    return isHeld(own) ? own : bundleSecret(name.name, [own, ...identities.federated(caller)], 'spiffe');
   }
-  const entry = entryBehind(name, caller);
+  const entry = entryBehind(identities, caller, name);
   if (entry === undefined) return withoutEntry(identities, caller, name);
   const svid = identities.peekSvid(caller, entry);
   return svid === undefined ? undefined : certificateSecret(name.name, svid);
 }
 
-type EntryName = Extract<Name, { kind: 'identity' | 'default' }>;
-
-function withoutEntry(identities: Identities, caller: Caller, name: EntryName): Held {
-  if (name.kind === 'identity') return identities.explain(caller, name.spiffeId);
-  return { reason: 'no-entry', detail: 'no entry matches this caller' };
+function withoutEntry(identities: Identities, caller: Caller, name: Name): Held {
+  const spiffeId = name.kind === 'identity' ? name.spiffeId : identities.aliasOf(name.name);
+  if (spiffeId !== undefined) return identities.explain(caller, spiffeId);
+  if (name.kind === 'default') return { reason: 'no-entry', detail: 'no entry matches this caller' };
+  return { reason: 'unknown-name', detail: 'the name is no SPIFFE ID, no reserved name and no alias' };
 }
 
-async function issued(identities: Identities, caller: Caller, name: EntryName): Promise<EncodedSecret | Held> {
-  const entry = entryBehind(name, caller);
+async function issued(identities: Identities, caller: Caller, name: Name): Promise<EncodedSecret | Held> {
+  const entry = entryBehind(identities, caller, name);
   if (entry === undefined) return withoutEntry(identities, caller, name);
   let svid: X509Svid | undefined;
   try {

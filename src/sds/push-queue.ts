@@ -6,27 +6,32 @@
 /** How long a slice may take, in milliseconds. */
 const SLICE_MS = 8;
 
+export interface Pushing {
+  /** Must not throw. */
+  push(): void;
+}
+
 export class PushQueue {
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Set<Pushing>();
   #scheduled = false;
 
-  /** Runs `push`, which must not throw, soon; once, however often it is asked for before. */
-  add(push: () => void): void {
-    this.#waiting.add(push);
+  /** Lets the stream push soon; once, however often it is asked for before. */
+  add(stream: Pushing): void {
+    this.#waiting.add(stream);
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => this.#drain());
   }
 
-  remove(push: () => void): void {
-    this.#waiting.delete(push);
+  remove(stream: Pushing): void {
+    this.#waiting.delete(stream);
   }
 
   #drain(): void {
     const end = performance.now() + SLICE_MS;
-    for (const push of this.#waiting) {
-      this.#waiting.delete(push);
-      push();
+    for (const stream of this.#waiting) {
+      this.#waiting.delete(stream);
+      stream.push();
       if (performance.now() >= end) break;
     }
     this.#scheduled = this.#waiting.size > 0;

@@ -1,13 +1,13 @@
 /**
- * Reads DiscoveryRequests. A real Envoy's is 61 KB, nearly all of it a node that lists its extensions, on every request
- * and ACK; so the node is read once a stream, and of it only what is used.
+ * Reads DiscoveryRequests, of either variant. A real Envoy's is 61 KB, nearly all of it a node, on every request and
+ * ACK; so the node is read once a stream, and of it only what is used.
  *
- * @see envoy/service/discovery/v3/discovery.proto, envoy/config/core/v3/base.proto
+ * @see envoy/service/discovery/v3/discovery.proto
  */
 
-import { BinaryReader } from '@bufbuild/protobuf/wire';
-import { Struct } from '../gen/google/protobuf/struct.ts';
 import { Status, StatusError } from '../wire/types.ts';
+import { LENGTH_DELIMITED, readFields, readShort } from './fields.ts';
+import { type Node, readNode } from './node.ts';
 
 export const SECRET_TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
 
@@ -16,31 +16,29 @@ export const MAX_NAME_LENGTH = 2048;
 /** How many names one stream may ask for. */
 export const MAX_NAMES = 10_000;
 
-export interface Node {
-  readonly id: string;
-  readonly cluster: string;
-  /** `1.40.0`; empty where the client does not say. */
-  readonly version: string;
-  /** The node's metadata wants plain `trusted_ca` (true) or the SPIFFE validator (false); undefined: says nothing. */
-  readonly disableSpiffeCertValidation: boolean | undefined;
-}
-
-export interface DiscoveryRequest {
-  readonly versionInfo: string;
+/** What both variants' requests have. */
+interface Common {
   readonly responseNonce: string;
-  readonly resourceNames: readonly string[];
   readonly typeUrl: string;
-  /** There if and only if the client rejects a response. */
-  readonly errorDetail: { readonly code: number; readonly message: string } | undefined;
+  /** There if and only if the client rejects a response: nothing else tells a NACK (section "ACK and NACK"). */
+  readonly errorDetail: { readonly message: string } | undefined;
   /** Undefined where it was not asked for or not sent. */
   readonly node: Node | undefined;
 }
 
-const LENGTH_DELIMITED = 2;
+export interface DiscoveryRequest extends Common {
+  readonly resourceNames: readonly string[];
+}
+
+export interface DeltaDiscoveryRequest extends Common {
+  readonly subscribe: readonly string[];
+  readonly unsubscribe: readonly string[];
+  /** What the client has from an earlier stream, name to version. */
+  readonly initialVersions: ReadonlyMap<string, string>;
+}
 
 /** @throws StatusError INVALID_ARGUMENT when the bytes are no DiscoveryRequest or break a limit */
 export function readDiscoveryRequest(bytes: Uint8Array, withNode: boolean): DiscoveryRequest {
-  let versionInfo = '';
   let responseNonce = '';
   let typeUrl = '';
   let errorDetail: DiscoveryRequest['errorDetail'];
@@ -48,8 +46,7 @@ export function readDiscoveryRequest(bytes: Uint8Array, withNode: boolean): Disc
   const resourceNames: string[] = [];
   readFields(bytes, 'DiscoveryRequest', (field, wireType, reader) => {
     if (wireType !== LENGTH_DELIMITED) return false;
-    if (field === 1) versionInfo = reader.string();
-    else if (field === 2 && withNode) node = readNode(reader.bytes());
+    if (field === 2 && withNode) node = readNode(reader.bytes());
     else if (field === 3) resourceNames.push(reader.string());
     else if (field === 4) typeUrl = reader.string();
     else if (field === 5) responseNonce = reader.string();
@@ -57,102 +54,84 @@ export function readDiscoveryRequest(bytes: Uint8Array, withNode: boolean): Disc
     else return false;
     return true;
   });
-  checkNames(resourceNames);
-  return { versionInfo, responseNonce, resourceNames, typeUrl, errorDetail, node };
+  checkNames(resourceNames, 'resource_names');
+  return { responseNonce, resourceNames, typeUrl, errorDetail, node };
 }
 
-/** @throws StatusError INVALID_ARGUMENT unless the type is the Secret type or left out */
-export function checkTypeUrl(typeUrl: string): void {
-  if (typeUrl === '' || typeUrl === SECRET_TYPE_URL) return;
+/** @throws StatusError INVALID_ARGUMENT when the bytes are no DeltaDiscoveryRequest or break a limit */
+export function readDeltaDiscoveryRequest(bytes: Uint8Array, withNode: boolean): DeltaDiscoveryRequest {
+  let responseNonce = '';
+  let typeUrl = '';
+  let errorDetail: DeltaDiscoveryRequest['errorDetail'];
+  let node: Node | undefined;
+  const subscribe: string[] = [];
+  const unsubscribe: string[] = [];
+  const initialVersions = new Map<string, string>();
+  readFields(bytes, 'DeltaDiscoveryRequest', (field, wireType, reader) => {
+    if (wireType !== LENGTH_DELIMITED) return false;
+    if (field === 1 && withNode) node = readNode(reader.bytes());
+    else if (field === 2) typeUrl = reader.string();
+    else if (field === 3) subscribe.push(reader.string());
+    else if (field === 4) unsubscribe.push(reader.string());
+    else if (field === 5) initialVersions.set(...readVersion(reader.bytes()));
+    else if (field === 6) responseNonce = reader.string();
+    else if (field === 7) errorDetail = readStatus(reader.bytes());
+    else return false;
+    return true;
+  });
+  checkNames(subscribe, 'resource_names_subscribe');
+  checkNames(unsubscribe, 'resource_names_unsubscribe');
+  checkNames([...initialVersions.keys()], 'initial_resource_versions');
+  return { responseNonce, subscribe, unsubscribe, initialVersions, typeUrl, errorDetail, node };
+}
+
+/**
+ * @param required on a service of many types the type must be said; SDS serves one, so there it may be left out
+ * @throws StatusError INVALID_ARGUMENT unless the type is the Secret type
+ */
+export function checkTypeUrl(typeUrl: string, required: boolean): void {
+  if (typeUrl === SECRET_TYPE_URL || (typeUrl === '' && !required)) return;
   const shown = JSON.stringify(typeUrl.slice(0, 200));
   throw new StatusError(Status.INVALID_ARGUMENT, `type_url ${shown} is not served here; only ${SECRET_TYPE_URL} is`);
 }
 
-function checkNames(names: readonly string[]): void {
-  if (names.length > MAX_NAMES) {
-    throw new StatusError(
-      Status.INVALID_ARGUMENT,
-      `resource_names has ${names.length} names; the limit is ${MAX_NAMES}`,
-    );
-  }
+/** @throws StatusError INVALID_ARGUMENT when a stream asks for more names than it may */
+export function checkCount(count: number, field: string): void {
+  if (count <= MAX_NAMES) return;
+  throw new StatusError(Status.INVALID_ARGUMENT, `${field} has ${count} names; the limit is ${MAX_NAMES}`);
+}
+
+function checkNames(names: readonly string[], field: string): void {
+  checkCount(names.length, field);
   const long = names.findIndex((name) => name.length > MAX_NAME_LENGTH);
   if (long === -1) return;
   throw new StatusError(
     Status.INVALID_ARGUMENT,
-    `resource_names[${long}] has ${names[long]!.length} characters; the limit is ${MAX_NAME_LENGTH}`,
+    `${field}[${long}] has ${names[long]!.length} characters; the limit is ${MAX_NAME_LENGTH}`,
   );
 }
 
-function readNode(bytes: Uint8Array): Node {
-  let id = '';
-  let cluster = '';
+/** One entry of a map from name to version. */
+function readVersion(bytes: Uint8Array): [name: string, version: string] {
+  let name = '';
   let version = '';
-  let disableSpiffeCertValidation: boolean | undefined;
-  readFields(bytes, 'Node', (field, wireType, reader) => {
+  readFields(bytes, 'DeltaDiscoveryRequest', (field, wireType, reader) => {
     if (wireType !== LENGTH_DELIMITED) return false;
-    if (field === 1) id = reader.string();
-    else if (field === 2) cluster = reader.string();
-    else if (field === 3) disableSpiffeCertValidation = readMetadata(reader.bytes());
-    else if (field === 7) version = reader.string();
-    else if (field === 8) version = readBuildVersion(reader.bytes());
+    if (field === 1) name = reader.string();
+    else if (field === 2) version = reader.string();
     else return false;
     return true;
   });
-  return { id, cluster, version, disableSpiffeCertValidation };
+  return [name, version];
 }
 
-/** A boolean, or a text that SPIRE would take for one; anything else says nothing. */
-function readMetadata(bytes: Uint8Array): boolean | undefined {
-  const value: unknown = Struct.unwrap(Struct.decode(bytes)).disable_spiffe_cert_validation;
-  if (typeof value === 'boolean') return value;
-  if (typeof value !== 'string') return undefined;
-  if (['1', 't', 'T', 'true', 'TRUE', 'True'].includes(value)) return true;
-  if (['0', 'f', 'F', 'false', 'FALSE', 'False'].includes(value)) return false;
-  return undefined;
-}
-
-function readBuildVersion(bytes: Uint8Array): string {
-  let semantic: number[] | undefined;
-  readFields(bytes, 'BuildVersion', (field, wireType, reader) => {
-    if (field !== 1 || wireType !== LENGTH_DELIMITED) return false;
-    const parts = [0, 0, 0];
-    readFields(reader.bytes(), 'SemanticVersion', (number, type, inner) => {
-      if (type !== 0 || number < 1 || number > 3) return false;
-      parts[number - 1] = inner.uint32();
-      return true;
-    });
-    semantic = parts;
-    return true;
-  });
-  return semantic?.join('.') ?? '';
-}
-
-function readStatus(bytes: Uint8Array): { code: number; message: string } {
-  let code = 0;
+/** @see google/rpc/status.proto */
+function readStatus(bytes: Uint8Array): { message: string } {
   let message = '';
   readFields(bytes, 'Status', (field, wireType, reader) => {
-    if (field === 1 && wireType === 0) code = reader.int32();
-    else if (field === 2 && wireType === LENGTH_DELIMITED) message = reader.string();
-    else return false;
+    if (field !== 2 || wireType !== LENGTH_DELIMITED) return false;
+    message = readShort(reader);
     return true;
   });
-  return { code, message };
-}
-
-/** Calls `read` for each field; a field that it returns false for is skipped. */
-function readFields(
-  bytes: Uint8Array,
-  message: string,
-  read: (field: number, wireType: number, reader: BinaryReader) => boolean,
-): void {
-  try {
-    const reader = new BinaryReader(bytes);
-    while (reader.pos < reader.len) {
-      const [field, wireType] = reader.tag();
-      if (!read(field, wireType, reader)) reader.skip(wireType, field);
-    }
-  } catch (cause) {
-    if (cause instanceof StatusError) throw cause;
-    throw new StatusError(Status.INVALID_ARGUMENT, `the request is no valid ${message}`, { cause });
-  }
+  return { message };
 }

@@ -6,25 +6,64 @@
 
 import { createHash } from 'node:crypto';
 import { isValidAt } from '../base/validity.ts';
-import type { TrustBundle, X509Svid } from '../ca/types.ts';
+import type { X509Svid } from '../ca/types.ts';
 import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { SPIFFECertValidatorConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
-import { DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
-import { type Node, SECRET_TYPE_URL } from './request.ts';
+import { DeltaDiscoveryResponse, DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
+import type { TrustBundle } from '../spiffe/bundle.ts';
+import type { SpiffeId } from '../spiffe/id.ts';
+import type { Node } from './node.ts';
+import { SECRET_TYPE_URL } from './request.ts';
 
-export interface EncodedSecret {
+/** What `control_plane.identifier` says. */
+export const CONTROL_PLANE = 'sidekey';
+
+/** What the ledger keeps of a certificate, without its key. Times in milliseconds since the epoch. */
+export interface Certificate {
+  readonly entryId: string;
+  readonly spiffeId: SpiffeId;
+  /** Lower-case hex. */
+  readonly serial: string;
+  readonly notBefore: number;
+  readonly notAfter: number;
+}
+
+export class EncodedSecret {
   readonly name: string;
   /** Equal for equal content. */
   readonly version: string;
-  /** A DiscoveryResponse with nothing in it but the Secret: what comes before or after it in bytes is added to it. */
-  readonly resource: Uint8Array;
   /** There if the secret holds a private key. */
-  readonly svid: X509Svid | undefined;
+  readonly certificate: Certificate | undefined;
+  /** A DiscoveryResponse with nothing in it but the Secret: what comes before or after it in bytes is added to it. */
+  readonly sotw: Uint8Array;
+  #delta: Uint8Array | undefined;
+
+  constructor(secret: Parameters<typeof Secret.fromPartial>[0], certificate: Certificate | undefined) {
+    const bytes = Secret.encode(Secret.fromPartial(secret)).finish();
+    this.name = secret.name!;
+    this.version = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+    this.certificate = certificate;
+    const resources = [{ typeUrl: SECRET_TYPE_URL, value: asBuffer(bytes) }];
+    this.sotw = DiscoveryResponse.encode(DiscoveryResponse.fromPartial({ resources })).finish();
+  }
+
+  /** The same as a DeltaDiscoveryResponse. */
+  get delta(): Uint8Array {
+    this.#delta ??= this.#asDelta();
+    return this.#delta;
+  }
+
+  #asDelta(): Uint8Array {
+    const { name, version } = this;
+    const [resource] = DiscoveryResponse.decode(this.sotw).resources;
+    const resources = [{ name, version, resource: resource! }];
+    return DeltaDiscoveryResponse.encode(DeltaDiscoveryResponse.fromPartial({ resources })).finish();
+  }
 }
 
 /** False for a certificate that has ended, or not begun since the clock was set back: it must not be handed out. */
-export function isCurrent({ svid }: EncodedSecret, now: number): boolean {
-  return svid === undefined || isValidAt(svid, now);
+export function isCurrent({ certificate }: EncodedSecret, now: number): boolean {
+  return certificate === undefined || isValidAt(certificate, now);
 }
 
 /** How a validation context checks: Envoy's SPIFFE validator, or plain `trusted_ca`. */
@@ -40,72 +79,76 @@ const VALIDATOR_NAME = 'envoy.tls.cert_validator.spiffe';
 const VALIDATOR_TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig';
 
 const ofSvid = new WeakMap<X509Svid, Map<string, EncodedSecret>>();
-const ofBundle = new WeakMap<TrustBundle, Map<string, EncodedSecret>>();
+const ofBundle = new WeakMap<TrustBundle, Map<string, BundleSecret>>();
+
+/** A secret of bundles, and of which: a change makes a new object of each. */
+interface BundleSecret {
+  readonly bundles: readonly TrustBundle[];
+  readonly secret: EncodedSecret;
+}
 
 /** The SVID as a `tls_certificate` under the name that was asked for. */
 export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
-  return cached(ofSvid, svid, name, () =>
-    encode(
+  const secrets = memberOf(ofSvid, svid);
+  let secret = secrets.get(name);
+  if (secret === undefined) {
+    const { entryId, spiffeId, serial, notBefore, notAfter, certificateChain, privateKey } = svid;
+    secret = new EncodedSecret(
       {
         name,
         tlsCertificate: {
-          certificateChain: { inlineBytes: svid.certificateChain },
-          privateKey: { inlineBytes: svid.privateKey },
+          certificateChain: { inlineBytes: certificateChain },
+          privateKey: { inlineBytes: privateKey },
         },
       },
-      svid,
-    ),
-  );
+      { entryId, spiffeId, serial, notBefore, notAfter },
+    );
+    secrets.set(name, secret);
+  }
+  return secret;
 }
 
-/** The bundle as a `validation_context` under the name that was asked for. */
-export function bundleSecret(name: string, bundle: TrustBundle, validation: Validation): EncodedSecret {
-  return cached(ofBundle, bundle, `${validation} ${name}`, () =>
-    encode(
-      { name, validationContext: validation === 'spiffe' ? spiffeValidator(bundle) : trustedCa(bundle) },
-      undefined,
-    ),
-  );
+/**
+ * Bundles as a `validation_context` under the name that was asked for.
+ * @param bundles at least one; of several, `validation` must be `spiffe`
+ */
+export function bundleSecret(name: string, bundles: readonly TrustBundle[], validation: Validation): EncodedSecret {
+  const secrets = memberOf(ofBundle, bundles[0]!);
+  const key = `${validation} ${name} ${bundles.map(({ trustDomain }) => trustDomain)}`;
+  const made = secrets.get(key);
+  if (made?.bundles.every((bundle, i) => bundle === bundles[i])) return made.secret;
+  const validationContext = validation === 'spiffe' ? spiffeValidator(bundles) : trustedCa(bundles[0]!);
+  const secret = new EncodedSecret({ name, validationContext }, undefined);
+  secrets.set(key, { bundles, secret });
+  return secret;
 }
 
-function spiffeValidator(bundle: TrustBundle) {
-  const trustDomains = [{ name: bundle.trustDomain, trustBundle: { inlineBytes: bundle.pem } }];
-  const value = Buffer.from(
-    SPIFFECertValidatorConfig.encode(SPIFFECertValidatorConfig.fromPartial({ trustDomains })).finish(),
-  );
-  return { customValidatorConfig: { name: VALIDATOR_NAME, typedConfig: { typeUrl: VALIDATOR_TYPE_URL, value } } };
+function spiffeValidator(bundles: readonly TrustBundle[]) {
+  const trustDomains = bundles.map(({ trustDomain, pem }) => ({
+    name: trustDomain,
+    trustBundle: { inlineBytes: pem },
+  }));
+  const config = SPIFFECertValidatorConfig.encode(SPIFFECertValidatorConfig.fromPartial({ trustDomains })).finish();
+  const typedConfig = { typeUrl: VALIDATOR_TYPE_URL, value: asBuffer(config) };
+  return { customValidatorConfig: { name: VALIDATOR_NAME, typedConfig } };
 }
 
 function trustedCa(bundle: TrustBundle) {
   return { trustedCa: { inlineBytes: bundle.pem } };
 }
 
-function encode(secret: Parameters<typeof Secret.fromPartial>[0], svid: X509Svid | undefined): EncodedSecret {
-  const bytes = Secret.encode(Secret.fromPartial(secret)).finish();
-  const version = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
-  return { name: secret.name!, version, resource: asResource(bytes), svid };
-}
-
-function asResource(secret: Uint8Array): Uint8Array {
-  const resources = [{ typeUrl: SECRET_TYPE_URL, value: Buffer.from(secret) }];
-  return DiscoveryResponse.encode(DiscoveryResponse.fromPartial({ resources })).finish();
-}
-
-function cached<Source extends object>(
-  cache: WeakMap<Source, Map<string, EncodedSecret>>,
+function memberOf<Source extends object, Member>(
+  cache: WeakMap<Source, Map<string, Member>>,
   source: Source,
-  key: string,
-  make: () => EncodedSecret,
-): EncodedSecret {
-  let secrets = cache.get(source);
-  if (secrets === undefined) {
-    secrets = new Map();
-    cache.set(source, secrets);
+): Map<string, Member> {
+  let members = cache.get(source);
+  if (members === undefined) {
+    members = new Map();
+    cache.set(source, members);
   }
-  let secret = secrets.get(key);
-  if (secret === undefined) {
-    secret = make();
-    secrets.set(key, secret);
-  }
-  return secret;
+  return members;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,19 +1,37 @@
-/** The Secret Discovery Service's methods. @see envoy/service/secret/v3/sds.proto */
+/**
+ * The methods by which secrets are asked for: the Secret Discovery Service's own, and the aggregated one's, which serves
+ * secrets here and nothing else.
+ *
+ * @see envoy/service/secret/v3/sds.proto, envoy/service/discovery/v3/ads.proto
+ */
 
 import { Counters } from '../telemetry/counters.ts';
 import type { Method } from '../wire/types.ts';
+import { DELTA } from './delta.ts';
 import { fetchSecrets } from './fetch.ts';
+import { Ledger } from './ledger.ts';
 import { PushQueue } from './push-queue.ts';
-import { SecretStream, type StreamParts } from './stream.ts';
+import { SOTW } from './sotw.ts';
+import { SecretStream, type StreamKind, type StreamParts } from './stream.ts';
 
-const SERVICE = '/envoy.service.secret.v3.SecretDiscoveryService';
+const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
+const ADS = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
 
-export function secretDiscoveryService(
-  settings: Omit<StreamParts, 'queue' | 'counters'> & { readonly counters?: Counters },
-): Method[] {
-  const parts: StreamParts = { counters: new Counters(), ...settings, queue: new PushQueue() };
+export type ServiceSettings = Omit<StreamParts, 'queue' | 'counters' | 'ledger'> &
+  Partial<Pick<StreamParts, 'counters' | 'ledger'>>;
+
+export function secretDiscoveryService(settings: ServiceSettings): Method[] {
+  const parts: StreamParts = { counters: new Counters(), ledger: new Ledger(), ...settings, queue: new PushQueue() };
+  const stream = (path: string, kind: StreamKind): Method => ({
+    path,
+    kind: 'stream',
+    open: (opened) => new SecretStream(opened, kind, parts),
+  });
   return [
-    { path: `${SERVICE}/StreamSecrets`, kind: 'stream', open: (stream) => new SecretStream(stream, parts) },
-    { path: `${SERVICE}/FetchSecrets`, kind: 'unary', call: (peer, request) => fetchSecrets(peer, request, parts) },
+    stream(`${SDS}/StreamSecrets`, { variant: SOTW, service: 'sds' }),
+    stream(`${SDS}/DeltaSecrets`, { variant: DELTA, service: 'sds' }),
+    stream(`${ADS}/StreamAggregatedResources`, { variant: SOTW, service: 'ads' }),
+    stream(`${ADS}/DeltaAggregatedResources`, { variant: DELTA, service: 'ads' }),
+    { path: `${SDS}/FetchSecrets`, kind: 'unary', call: (peer, request) => fetchSecrets(peer, request, parts) },
   ];
 }

@@ -1,9 +1,10 @@
 /**
- * StreamSecrets: ties one stream's {@link Subscription} to what its caller may have. Whatever changes marks names dirty;
+ * One stream of secrets: ties its {@link Subscription} to what its caller may have. Whatever changes marks names dirty;
  * a push takes the dirty names, finds their secrets, and sends what is new.
  */
 
 import { randomBytes } from 'node:crypto';
+import type { Peer } from '../attest/types.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Caller } from '../identity/caller.ts';
@@ -13,13 +14,14 @@ import type { TrustDomain } from '../spiffe/id.ts';
 import type { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Status, StatusError, type Stream, type StreamHandler } from '../wire/types.ts';
+import { type Ledger, type LedgerStream, reportSecret, type StreamEvent, type StreamReport } from './ledger.ts';
 import { everyName, isHeld, secretFor, secretNow } from './names.ts';
-import type { PushQueue } from './push-queue.ts';
+import type { Node } from './node.ts';
+import type { Pushing, PushQueue } from './push-queue.ts';
 import { refuseCaller } from './refusal.ts';
-import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
-import { writeDiscoveryResponse } from './response.ts';
 import { type EncodedSecret, isCurrent, type Validation, validationFor } from './secrets.ts';
-import { Subscription } from './subscription.ts';
+import { type Change, type Outcome, Subscription } from './subscription.ts';
+import type { Taken, Variant } from './variant.ts';
 import { WatchedNames } from './watched-names.ts';
 
 export interface StreamParts {
@@ -29,50 +31,75 @@ export interface StreamParts {
   readonly log: Log;
   readonly queue: PushQueue;
   readonly counters: Counters;
+  readonly ledger: Ledger;
   /** How validation contexts check where the node's metadata does not say. */
   readonly validation: Validation;
 }
 
+/** Which method the stream was opened by. */
+export interface StreamKind {
+  readonly variant: Variant;
+  readonly service: 'sds' | 'ads';
+}
+
 type Answer = EncodedSecret | Held;
+type Answered = Extract<Outcome, { answered: unknown }>;
 
 /** Of the names that one push holds, so many have a line in the log. */
 const LOGGED_HOLDS = 10;
-/** Of a client's text, so many characters go into the log. */
-const LONGEST_LOGGED = 1_000;
+/** Names that stand for nothing, on one connection: whoever has TLS clients ask for them could ask for any number. */
+const MAX_UNKNOWN_NAMES = 1_000;
 
 const noncePrefix = randomBytes(4).toString('hex');
 let streams = 0;
 
-export class SecretStream implements StreamHandler {
+export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   readonly #stream: Stream;
   readonly #parts: StreamParts;
+  readonly #kind: StreamKind;
   readonly #caller: Caller;
   readonly #subscription: Subscription;
   readonly #names: WatchedNames;
   readonly #number: number;
-  readonly #push = () => this.#pushOrCrash();
+  readonly #openedAt: number;
+  #node: Node | undefined;
   #validation: Validation;
   #stopWildcard: (() => void) | undefined;
-  #begun = false;
   #ended = false;
   /** How many things are awaited; what changes meanwhile is looked at afterwards. */
   #awaited = 0;
   /** When the last of the SVIDs that were sent ends. */
   #heldUntil = 0;
+  /** Names that stand for nothing. */
+  #unknown = 0;
+  /** The client's last reason to reject something, until it accepts. */
+  #rejection: string | undefined;
   /** Names that a failing attestor left without an answer, and what they wait for. */
-  readonly #unanswered = new Set<string>();
+  #unanswered: Set<string> | undefined;
   #lastChance: Deadline | undefined;
   #stopRecovery: (() => void) | undefined;
 
-  constructor(stream: Stream, parts: StreamParts) {
+  constructor(stream: Stream, kind: StreamKind, parts: StreamParts) {
     streams += 1;
     this.#stream = stream;
     this.#parts = parts;
+    this.#kind = kind;
     this.#caller = parts.identities.caller(stream.peer);
-    this.#subscription = new Subscription(`${noncePrefix}.${streams}.`);
+    this.#subscription = new Subscription(`${noncePrefix}.${streams}.`, kind.variant.saysRemoved);
     this.#names = new WatchedNames(parts.identities, this.#caller, parts.trustDomain, (name) => this.#dirty(name));
     this.#validation = parts.validation;
     this.#number = streams;
+    this.#openedAt = parts.clock.now();
+    parts.ledger.open(this);
+    this.#tell('stream_opened', () => []);
+  }
+
+  get peer(): Peer {
+    return this.#stream.peer;
+  }
+
+  get unknownNames(): number {
+    return this.#unknown;
   }
 
   /** Made when something is said: most streams never say anything. */
@@ -85,12 +112,46 @@ export class SecretStream implements StreamHandler {
     if (this.#parts.log.isLevelEnabled('debug')) this.#log.debug(fields(), message);
   }
 
+  #tell(type: StreamEvent['type'], names: () => readonly string[], detail?: string): void {
+    this.#parts.ledger.tell(() => {
+      const { pid, uid } = this.#stream.peer.credentials;
+      const at = this.#parts.clock.now();
+      return { type, at, stream: this.#number, pid, uid, node: this.#node?.id, names: names(), detail };
+    });
+  }
+
+  report(now: number): StreamReport {
+    const { id: connection, credentials } = this.#stream.peer;
+    const { id, cluster, version } = this.#node ?? {};
+    return {
+      id: this.#number,
+      connection,
+      service: this.#kind.service,
+      variant: this.#kind.variant.name,
+      ...credentials,
+      selectors: this.#caller.shownSelectors,
+      node: id === undefined ? undefined : { id, cluster: cluster!, version: version! },
+      openedAt: this.#openedAt,
+      secrets: [...this.#subscription.asked].map((asked) => reportSecret(asked, this.#names.get(asked.name)!, now)),
+    };
+  }
+
+  *sentEntries(): Iterable<string> {
+    for (const { name } of this.#subscription.asked) {
+      const entry = this.#names.get(name)?.certificate?.entryId;
+      if (entry !== undefined) yield entry;
+    }
+  }
+
   message(bytes: Uint8Array): void {
     if (this.#ended) return;
     try {
-      const request = readDiscoveryRequest(bytes, !this.#begun);
-      checkTypeUrl(request.typeUrl);
-      this.#request(request);
+      const { variant, service } = this.#kind;
+      const first = !this.#subscription.begun;
+      const options = { typeRequired: service === 'ads', now: this.#parts.clock.now() };
+      const taken = variant.take(this.#subscription, bytes, options);
+      if (first) this.#begin(taken.node);
+      this.#request(taken);
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       this.#parts.counters.add('requests_invalid_total');
@@ -105,44 +166,77 @@ export class SecretStream implements StreamHandler {
 
   closed(): void {
     this.#ended = true;
-    this.#parts.queue.remove(this.#push);
+    this.#parts.queue.remove(this);
+    this.#parts.ledger.close(this);
     this.#lastChance?.cancel();
     this.#stopRecovery?.();
     this.#stopWildcard?.();
     this.#names.clear();
+    this.#tell('stream_closed', () => []);
   }
 
-  #request(request: DiscoveryRequest): void {
-    if (!this.#begun) {
-      this.#begun = true;
-      const { node } = request;
-      this.#validation = validationFor(node, this.#parts.validation);
-      this.#debug(() => ({ node: node?.id, envoy: node?.version, names: request.resourceNames }), 'stream opened');
-    }
-    const outcome = this.#subscription.request(request);
+  #begin(node: Node | undefined): void {
+    this.#node = node;
+    this.#validation = validationFor(node, this.#parts.validation);
+    this.#debug(
+      () => ({ node: node?.id, envoy: node?.version, names: this.#askedNames(), variant: this.#kind.variant.name }),
+      'stream opened',
+    );
+  }
+
+  #askedNames(): string[] {
+    return Array.from(this.#subscription.asked, ({ name }) => name);
+  }
+
+  #request({ outcome, rejection }: Taken): void {
     if (outcome.kind === 'stale') {
-      this.#debug(() => ({ nonce: request.responseNonce }), 'a request with a stale nonce is ignored');
+      this.#debug(() => ({}), 'a request with a stale nonce is ignored');
       return;
     }
-    if (outcome.kind === 'nack') {
-      this.#parts.counters.add('nacks_total');
-      const message = request.errorDetail!.message.slice(0, LONGEST_LOGGED);
-      this.#log.warn({ names: outcome.answered, message }, 'the client rejects what it was sent');
-    } else if (outcome.kind === 'ack') {
+    if (outcome.kind === 'nack') this.#rejected(outcome, rejection ?? '');
+    else if (outcome.kind === 'ack') {
+      this.#rejection = undefined;
       this.#parts.counters.add('acks_total');
-      this.#debug(() => ({ names: outcome.answered }), 'acknowledged');
+      this.#debug(() => ({ names: namesOf(outcome) }), 'acknowledged');
+      this.#tell('acked', () => namesOf(outcome));
     }
     this.#follow(outcome);
-    if (this.#subscription.wildcard) this.#stopWildcard ??= this.#caller.watchEntries(() => this.#pushSoon());
+    if (this.#subscription.wildcard) this.#stopWildcard ??= this.#watchEverything();
     else {
       this.#stopWildcard?.();
       this.#stopWildcard = undefined;
     }
-    this.#push();
+    this.push();
   }
 
-  #follow(change: { readonly added: readonly string[]; readonly removed: readonly string[] }): void {
-    for (const name of change.removed) this.#names.remove(name);
+  /**
+   * An Envoy may blame the wrong secret, so that every certificate of the proxy is made anew; never sent again as it is,
+   * since it would be ACKed and not applied. Of one reason the log tells once.
+   */
+  #rejected(outcome: Answered, message: string): void {
+    const { identities, ledger, counters } = this.#parts;
+    counters.add('nacks_total');
+    if (message === this.#rejection) this.#debug(() => ({ names: namesOf(outcome) }), 'rejected again');
+    else this.#log.warn({ names: namesOf(outcome), message }, 'the client rejects what it was sent');
+    this.#rejection = message;
+    this.#tell('rejected', () => namesOf(outcome), message);
+    for (const id of ledger.entriesOf(this.#stream.peer)) identities.reissue(id);
+  }
+
+  /** What the wildcard stands for changes with the caller's entries, and with the bundles that these federate with. */
+  #watchEverything(): () => void {
+    const changed = () => this.#pushSoon();
+    const stops = [this.#caller.watchEntries(changed), this.#parts.identities.watchBundles(changed)];
+    return () => {
+      for (const stop of stops) stop();
+    };
+  }
+
+  #follow(change: Change): void {
+    for (const name of change.removed) {
+      this.#known(name);
+      this.#names.remove(name);
+    }
     for (const name of change.added) this.#names.add(name);
   }
 
@@ -152,11 +246,11 @@ export class SecretStream implements StreamHandler {
   }
 
   #pushSoon(): void {
-    if (!this.#ended) this.#parts.queue.add(this.#push);
+    if (!this.#ended) this.#parts.queue.add(this);
   }
 
-  /** What goes wrong on one stream is no reason to fail the others. */
-  #pushOrCrash(): void {
+  /** Sends what is to be sent. What goes wrong on one stream is no reason to fail the others: this does not throw. */
+  push(): void {
     try {
       this.#pushNow();
     } catch (error) {
@@ -172,11 +266,11 @@ export class SecretStream implements StreamHandler {
       return;
     }
     if (this.#subscription.wildcard) {
-      const names = everyName(this.#parts.identities, this.#caller, this.#parts.trustDomain);
-      this.#follow(this.#subscription.setWildcardNames(names));
+      const names = everyName(this.#parts.identities, this.#caller);
+      this.#follow(this.#subscription.setWildcardNames(names, this.#parts.clock.now()));
     }
+    if (!this.#subscription.canPush) return;
     const names = this.#subscription.takeDirty();
-    if (names.length === 0) return;
     const answers = names.map((name) => this.#find(name));
     if (answers.some((answer) => answer instanceof Promise)) this.#await(this.#settle(names, answers));
     else this.#send(names, answers as Answer[]);
@@ -199,6 +293,7 @@ export class SecretStream implements StreamHandler {
         foundNames.push(name);
         found.push(this.#latest(name, result.value));
       } else {
+        this.#unanswered ??= new Set();
         this.#unanswered.add(name);
         failure ??= result.reason;
       }
@@ -227,26 +322,35 @@ export class SecretStream implements StreamHandler {
       else if (isCurrent(answer, now)) found.push(answer);
       else this.#dirty(names[i]!);
     });
-    this.#hold(held);
-    if (found.some(({ svid }) => svid !== undefined) && !this.#verified()) return;
-    const push = this.#subscription.push(found);
+    for (const { name } of found) this.#known(name);
+    this.#hold(held, now);
+    if (this.#ended) return;
+    if (found.some(({ certificate }) => certificate !== undefined) && !this.#verified()) return;
+    const missing = held.map(({ name, held: { reason } }) => ({ name, mayCome: reason !== 'unknown-name' }));
+    const push = this.#subscription.push(found, missing, now);
     if (push === undefined) return;
-    for (const { name, svid } of push.resources) {
+    for (const { name, certificate } of push.resources) {
       const watched = this.#names.get(name);
-      if (watched !== undefined) watched.held = undefined;
-      if (svid !== undefined) this.#heldUntil = Math.max(this.#heldUntil, svid.notAfter);
+      if (watched !== undefined) watched.certificate = certificate;
+      if (certificate !== undefined) this.#heldUntil = Math.max(this.#heldUntil, certificate.notAfter);
     }
     this.#parts.counters.add('responses_total');
-    this.#stream.send(writeDiscoveryResponse(push));
-    this.#debug(() => ({ names: push.resources.map(({ name }) => name), version: push.versionInfo }), 'sent');
+    this.#stream.send(this.#kind.variant.write(push));
+    const sent = () => push.resources.map(({ name }) => name);
+    this.#debug(() => ({ names: sent(), removed: push.removed, version: push.versionInfo }), 'sent');
+    if (push.resources.length > 0) this.#tell('sent', sent, push.versionInfo);
+    if (push.removed.length > 0) this.#tell('removed', () => push.removed);
   }
 
   /** Notes why names are held; of many at once the log has a few and the number of the rest. */
-  #hold(names: readonly { readonly name: string; readonly held: Held }[]): void {
+  #hold(names: readonly { readonly name: string; readonly held: Held }[], now: number): void {
     const other = names.filter(({ name, held }) => {
       const watched = this.#names.get(name);
-      if (watched === undefined || watched.held === held.detail) return false;
-      watched.held = held.detail;
+      if (watched === undefined || watched.held?.detail === held.detail) return false;
+      this.#known(name);
+      watched.held = held;
+      watched.heldSince = now;
+      if (held.reason === 'unknown-name') this.#unknown += 1;
       this.#parts.counters.add('names_held_total');
       return true;
     });
@@ -256,6 +360,24 @@ export class SecretStream implements StreamHandler {
       log.info({ name, reason: held.reason, detail: held.detail }, 'name held');
     }
     if (other.length > LOGGED_HOLDS) log.info({ more: other.length - LOGGED_HOLDS }, 'more names held');
+    for (const { name, held } of other) this.#tell('held', () => [name], held.reason);
+    if (this.#unknown > 0) this.#limitUnknown();
+  }
+
+  /** The name is not held any more, or for another reason. */
+  #known(name: string): void {
+    const watched = this.#names.get(name);
+    if (watched?.held === undefined) return;
+    if (watched.held.reason === 'unknown-name') this.#unknown -= 1;
+    watched.held = undefined;
+  }
+
+  #limitUnknown(): void {
+    if (this.#parts.ledger.unknownNamesOf(this.#stream.peer) <= MAX_UNKNOWN_NAMES) return;
+    this.#parts.counters.add('names_refused_total');
+    const limit = `more than ${MAX_UNKNOWN_NAMES} names that stand for nothing (no SPIFFE ID, no alias)`;
+    this.#log.warn({ limit: MAX_UNKNOWN_NAMES }, 'a connection asks for too many names that stand for nothing');
+    this.#end(Status.RESOURCE_EXHAUSTED, `this connection asks for ${limit}`);
   }
 
   /** The last look before a key leaves. */
@@ -276,7 +398,7 @@ export class SecretStream implements StreamHandler {
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
         this.#awaited -= 1;
-        this.#push();
+        this.push();
       });
   }
 
@@ -304,8 +426,8 @@ export class SecretStream implements StreamHandler {
     this.#stopRecovery = undefined;
     this.#lastChance?.cancel();
     this.#lastChance = undefined;
-    for (const name of this.#unanswered) this.#subscription.markDirty(name);
-    this.#unanswered.clear();
+    for (const name of this.#unanswered ?? []) this.#subscription.markDirty(name);
+    this.#unanswered = undefined;
     this.#pushSoon();
   }
 
@@ -314,4 +436,8 @@ export class SecretStream implements StreamHandler {
     this.#ended = true;
     this.#stream.end(status, details);
   }
+}
+
+function namesOf({ answered }: Answered): string[] {
+  return answered.map(({ name }) => name);
 }

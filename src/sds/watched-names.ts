@@ -1,15 +1,21 @@
-/** The names that one stream asks for, and what each is watched by: its entry, that entry's SVID, the bundle. */
+/** The names that one stream asks for, and what each is watched by: its entry, that entry's SVID, its bundles, its alias. */
 
 import type { Caller } from '../identity/caller.ts';
+import type { Held } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { Entry } from '../registry/types.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import { entryBehind, type Name, readName } from './names.ts';
+import type { Certificate } from './secrets.ts';
 
 export interface WatchedName {
   readonly name: Name;
-  /** Why it was held when last looked at; undefined: it was not. */
-  held: string | undefined;
+  /** Why there was nothing for it when last looked at, and since when; undefined: there was. */
+  held: Held | undefined;
+  /** Milliseconds since the epoch. */
+  heldSince: number;
+  /** What was sent last, where that was a certificate. */
+  certificate: Certificate | undefined;
 }
 
 interface Watches extends WatchedName {
@@ -41,11 +47,15 @@ export class WatchedNames {
   add(text: string): void {
     const name = readName(text, this.#trustDomain);
     const changed = () => this.#changed(text);
-    const stops: (() => void)[] = [];
-    if (name.kind === 'identity') stops.push(this.#caller.watchIdentity(name.spiffeId, changed));
-    if (name.kind === 'default' || name.kind === 'bundle') stops.push(this.#caller.watchEntries(changed));
-    if (name.kind === 'bundle') stops.push(this.#identities.watchBundle(this.#trustDomain, changed));
-    this.#names.set(text, { name, stops, entry: undefined, stopSvid: undefined, held: undefined });
+    this.#names.set(text, {
+      name,
+      stops: this.#watch(name, changed),
+      entry: undefined,
+      stopSvid: undefined,
+      held: undefined,
+      heldSince: 0,
+      certificate: undefined,
+    });
   }
 
   remove(text: string): void {
@@ -64,10 +74,19 @@ export class WatchedNames {
   followEntry(text: string): void {
     const watches = this.#names.get(text);
     if (watches === undefined) return;
-    const entry = entryBehind(watches.name, this.#caller);
+    const entry = entryBehind(this.#identities, this.#caller, watches.name);
     if (entry === watches.entry) return;
     watches.stopSvid?.();
     watches.entry = entry;
     watches.stopSvid = entry && this.#identities.watchSvid(entry, () => this.#changed(text));
+  }
+
+  #watch(name: Name, changed: () => void): (() => void)[] {
+    if (name.kind === 'identity') return [this.#caller.watchIdentity(name.spiffeId, changed)];
+    const stops = [this.#caller.watchEntries(changed)];
+    if (name.kind === 'bundle') stops.push(this.#identities.watchBundle(name.trustDomain, changed));
+    if (name.kind === 'all') stops.push(this.#identities.watchBundles(changed));
+    if (name.kind === 'alias') stops.push(this.#identities.watchAlias(name.name, changed));
+    return stops;
   }
 }

@@ -48,6 +48,14 @@ export function parseTrustDomain(text: string): TrustDomain {
   return text as TrustDomain;
 }
 
+/** Reads the SPIFFE ID of a trust domain itself (`spiffe://ilinux.io`), which names its bundle. @throws {SpiffeIdError} */
+export function parseTrustDomainId(text: string): TrustDomain {
+  if (!text.startsWith(SCHEME)) {
+    throw new SpiffeIdError('the scheme is missing or not spiffe', 'a SPIFFE ID begins with spiffe:// in lower case');
+  }
+  return parseTrustDomain(text.slice(SCHEME.length));
+}
+
 /** Reads a workload's SPIFFE ID (`spiffe://ilinux.io/front-envoy`), path and all. @throws {SpiffeIdError} */
 export function parseSpiffeId(text: string): SpiffeId {
   if (text === '') throw new SpiffeIdError('it is empty', 'a SPIFFE ID is spiffe://<trust domain>/<path>');

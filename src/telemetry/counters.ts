@@ -6,12 +6,14 @@ export const COUNTERS = {
   connections_refused_total: 'connections on the pipe that were refused for the limit of their uid',
   streams_refused_total: 'calls on the pipe that were refused for the limit of their uid',
   requests_refused_total: 'requests on the pipe that were refused for the rate of their uid',
+  messages_refused_total: 'messages on the pipe that were refused for what unfinished ones of their uid take',
   attestations_failed_total: 'callers that could not be attested',
   requests_invalid_total: 'requests that broke a rule and ended their stream',
   responses_total: 'responses sent on streams',
   acks_total: 'responses that clients accepted',
   nacks_total: 'responses that clients rejected',
   names_held_total: 'names that a caller asked for and may not have, each time that the reason is another',
+  names_refused_total: 'streams ended for asking for too many names that stand for nothing',
 } as const;
 
 export type CounterName = keyof typeof COUNTERS;

@@ -4,6 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
+import { takeRequest } from '../../src/sds/sotw.ts';
 import { Subscription, type Versioned } from '../../src/sds/subscription.ts';
 import { Random } from './random.ts';
 import { Broken, type Target } from './target.ts';
@@ -29,7 +30,7 @@ const NAMES = ['a', 'b', 'c', 'd', 'e'];
 class Run {
   readonly trace: string[] = [];
   readonly #random: Random;
-  readonly #subscription = new Subscription('p.');
+  readonly #subscription = new Subscription('p.', false);
   /** The version that each name has now; held where undefined. */
   readonly #truth = new Map<string, number | undefined>();
   /** What the client was sent of the names that it asked for ever since. */
@@ -62,6 +63,10 @@ class Run {
     else if (this.#subscription.wildcard) this.#setWildcard();
   }
 
+  #names(): Set<string> {
+    return new Set(Array.from(this.#subscription.asked, ({ name }) => name));
+  }
+
   #anyNames(): string[] {
     const names = this.#random.some(NAMES);
     return this.#random.chance(0.1) ? [...names, '*'] : this.#random.chance(0.2) ? [...names, ...names] : names;
@@ -74,9 +79,9 @@ class Run {
   #request(resourceNames: string[], responseNonce: string): void {
     const errorDetail = this.#random.chance(0.2) ? { message: 'no' } : undefined;
     this.trace.push(`request ${resourceNames} (${responseNonce})${errorDetail === undefined ? '' : ' rejects'}`);
-    const before = new Set(this.#subscription.names);
-    const outcome = this.#subscription.request({ resourceNames, responseNonce, errorDetail });
-    const names = new Set(this.#subscription.names);
+    const before = this.#names();
+    const outcome = takeRequest(this.#subscription, { resourceNames, responseNonce, errorDetail }, 0);
+    const names = this.#names();
     if (this.#begun && responseNonce !== this.#lastNonce) {
       assert.deepEqual(outcome, { kind: 'stale' });
       assert.deepEqual(names, before, 'a stale request changes nothing');
@@ -97,9 +102,9 @@ class Run {
   #setWildcard(): void {
     const now = this.#random.some(NAMES);
     this.trace.push(`everything is ${now}`);
-    const before = new Set(this.#subscription.names);
-    const change = this.#subscription.setWildcardNames(now);
-    const names = new Set(this.#subscription.names);
+    const before = this.#names();
+    const change = this.#subscription.setWildcardNames(now, 0);
+    const names = this.#names();
     assert.deepEqual(names, new Set([...this.#explicit, ...now]));
     this.#changed(before, names, change);
   }
@@ -128,7 +133,7 @@ class Run {
     const names = this.#subscription.takeDirty();
     this.trace.push(`take ${names}`);
     assert.ok(!this.#inFlight || names.length === 0, 'nothing is looked at while an answer is awaited');
-    for (const name of names) assert.ok(this.#subscription.names.has(name));
+    for (const name of names) assert.ok(this.#subscription.get(name) !== undefined);
     assert.equal(this.#subscription.canPush, false);
     if (names.length === 0) return;
     this.#taken = names;
@@ -142,14 +147,14 @@ class Run {
       return version === undefined ? [] : [{ name, version: `${version}` }];
     });
     this.#taken = undefined;
-    const push = this.#subscription.push(found);
+    const push = this.#subscription.push(found, [], 0);
     this.trace.push(`push ${push?.resources.map(({ name, version }) => name + version)}`);
     if (push === undefined) return;
     assert.equal(this.#inFlight, false, 'one response in flight');
     assert.ok(!this.#nonces.has(push.nonce), 'no nonce twice');
     assert.ok(push.resources.length > 0);
     for (const { name, version } of push.resources) {
-      assert.ok(this.#subscription.names.has(name), 'only what is asked for is sent');
+      assert.ok(this.#subscription.get(name) !== undefined, 'only what is asked for is sent');
       assert.ok(!this.#changedSince.has(name), 'what changed since it was looked at is looked at again first');
       assert.notEqual(this.#sent.get(name), version, 'nothing is sent twice');
       this.#sent.set(name, version);

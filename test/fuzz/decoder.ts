@@ -38,7 +38,7 @@ function reads(bytes: Buffer, withNode: boolean): boolean {
   let request: ReturnType<typeof readDiscoveryRequest>;
   try {
     request = readDiscoveryRequest(bytes, withNode);
-    checkTypeUrl(request.typeUrl);
+    checkTypeUrl(request.typeUrl, false);
   } catch (error) {
     assert.ok(error instanceof StatusError && error.status === Status.INVALID_ARGUMENT, String(error));
     assert.ok(error.message.length < 1_000, 'the message is short');
@@ -48,12 +48,11 @@ function reads(bytes: Buffer, withNode: boolean): boolean {
   for (const name of request.resourceNames) assert.ok(name.length <= MAX_NAME_LENGTH);
   const reference = decoded(bytes);
   if (reference === undefined || !isFlat(reference)) return true;
-  const { versionInfo, resourceNames, typeUrl, responseNonce, errorDetail } = request;
+  const { resourceNames, typeUrl, responseNonce, errorDetail } = request;
   assert.equal(errorDetail, undefined);
   assert.deepEqual(
-    { versionInfo, resourceNames, typeUrl, responseNonce },
+    { resourceNames, typeUrl, responseNonce },
     {
-      versionInfo: reference.versionInfo,
       resourceNames: reference.resourceNames,
       typeUrl: reference.typeUrl,
       responseNonce: reference.responseNonce,

@@ -11,17 +11,17 @@ describe('a resource name', () => {
   const kinds: readonly (readonly [string, string])[] = [
     ['default', 'default'],
     ['ROOTCA', 'bundle'],
-    ['ALL', 'bundle'],
+    ['ALL', 'all'],
     ['spiffe://ilinux.io', 'bundle'],
     ['spiffe://ilinux.io/web', 'identity'],
     ['spiffe://other.io/web', 'identity'],
-    ['spiffe://other.io', 'unknown'],
-    ['spiffe://ilinux.io/', 'unknown'],
-    ['spiffe://ILINUX.io', 'unknown'],
-    ['spiffe://ilinux.io/../web', 'unknown'],
-    ['rootca', 'unknown'],
-    ['', 'unknown'],
-    ['web.ilinux.io', 'unknown'],
+    ['spiffe://other.io', 'bundle'],
+    ['spiffe://ilinux.io/', 'alias'],
+    ['spiffe://ILINUX.io', 'alias'],
+    ['spiffe://ilinux.io/../web', 'alias'],
+    ['rootca', 'alias'],
+    ['', 'alias'],
+    ['web.ilinux.io', 'alias'],
   ];
   for (const [name, kind] of kinds) {
     it(`${JSON.stringify(name)} stands for: ${kind}`, () => assert.equal(readName(name, TRUST_DOMAIN).kind, kind));
@@ -35,7 +35,7 @@ describe('the secret behind a name', () => {
     await caller.attestAfter(0);
     const found = async () => {
       const secret = await secretFor(identities, caller, readName('default', TRUST_DOMAIN), 'spiffe');
-      return isHeld(secret) ? secret.reason : secret.svid?.spiffeId;
+      return isHeld(secret) ? secret.reason : secret.certificate?.spiffeId;
     };
     assert.equal(await found(), 'no-entry');
     await create('/older', ['unix:uid:1']);
@@ -77,6 +77,6 @@ describe('the secret behind a name', () => {
   });
 });
 
-function decoded({ resource }: EncodedSecret): Secret {
-  return secretsOf(DiscoveryResponse.decode(resource))[0]!;
+function decoded({ sotw }: EncodedSecret): Secret {
+  return secretsOf(DiscoveryResponse.decode(sotw))[0]!;
 }

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import { DeltaDiscoveryRequest, DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import {
   checkTypeUrl,
   MAX_NAME_LENGTH,
   MAX_NAMES,
+  readDeltaDiscoveryRequest,
   readDiscoveryRequest,
   SECRET_TYPE_URL,
 } from '../../src/sds/request.ts';
@@ -30,11 +31,10 @@ describe('a DiscoveryRequest', () => {
           ...(rejected === null ? {} : { errorDetail: { code: 13, message: rejected } }),
         });
         assert.deepEqual(request, {
-          versionInfo: version,
           responseNonce: nonce,
           resourceNames: names,
           typeUrl: SECRET_TYPE_URL,
-          errorDetail: rejected === null ? undefined : { code: 13, message: rejected },
+          errorDetail: rejected === null ? undefined : { message: rejected },
           node: undefined,
         });
       }),
@@ -120,14 +120,84 @@ describe('a DiscoveryRequest', () => {
   });
 });
 
+describe('a DeltaDiscoveryRequest', () => {
+  const bytesOfDelta = (request: Parameters<typeof DeltaDiscoveryRequest.fromPartial>[0]) =>
+    DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(request)).finish();
+
+  it('is read as the generated code wrote it', () => {
+    const text = fc.string({ unit: 'grapheme', maxLength: 40 });
+    const names = fc.array(text, { maxLength: 5 });
+    const versions = fc.dictionary(
+      text.filter((name) => name !== '__proto__'),
+      text,
+      { maxKeys: 5 },
+    );
+    fc.assert(
+      fc.property(
+        names,
+        names,
+        versions,
+        text,
+        fc.option(text),
+        (subscribe, unsubscribe, initial, responseNonce, rejected) => {
+          const bytes = bytesOfDelta({
+            resourceNamesSubscribe: subscribe,
+            resourceNamesUnsubscribe: unsubscribe,
+            initialResourceVersions: initial,
+            responseNonce,
+            typeUrl: SECRET_TYPE_URL,
+            node: { id: 'n', cluster: 'c' },
+            ...(rejected === null ? {} : { errorDetail: { code: 13, message: rejected } }),
+          });
+          assert.deepEqual(readDeltaDiscoveryRequest(bytes, false), {
+            subscribe,
+            unsubscribe,
+            initialVersions: new Map(Object.entries(initial)),
+            responseNonce,
+            typeUrl: SECRET_TYPE_URL,
+            errorDetail: rejected === null ? undefined : { message: rejected },
+            node: undefined,
+          });
+          assert.equal(readDeltaDiscoveryRequest(bytes, true).node?.id, 'n');
+        },
+      ),
+    );
+  });
+
+  it('has its limits named by field', () => {
+    const long = 'x'.repeat(MAX_NAME_LENGTH + 1);
+    const many = Array.from({ length: MAX_NAMES + 1 }, (_, i) => `${i}`);
+    for (const [request, message] of [
+      [{ resourceNamesSubscribe: ['a', long] }, /resource_names_subscribe\[1\] has 2049 characters; the limit is 2048/],
+      [{ resourceNamesUnsubscribe: many }, /resource_names_unsubscribe has 10001 names; the limit is 10000/],
+      [{ initialResourceVersions: { [long]: '1' } }, /initial_resource_versions\[0\] has 2049/],
+    ] as const) {
+      assert.throws(() => readDeltaDiscoveryRequest(bytesOfDelta(request as object), true), invalid(message));
+    }
+  });
+});
+
+describe('what is kept of a request for people to see', () => {
+  it('is its beginning, so that nobody fills the memory by it', () => {
+    const long = 'x'.repeat(100_000);
+    const { node, errorDetail } = read({ node: { id: long, cluster: long }, errorDetail: { code: 13, message: long } });
+    assert.deepEqual([node!.id.length, node!.cluster.length, errorDetail!.message.length], [1_000, 1_000, 1_000]);
+  });
+});
+
 describe('a type_url', () => {
   it('is the Secret type or left out; anything else is refused by name', () => {
-    checkTypeUrl(SECRET_TYPE_URL);
-    checkTypeUrl('');
+    checkTypeUrl(SECRET_TYPE_URL, false);
+    checkTypeUrl('', false);
     assert.throws(
-      () => checkTypeUrl('type.googleapis.com/envoy.config.listener.v3.Listener'),
+      () => checkTypeUrl('type.googleapis.com/envoy.config.listener.v3.Listener', false),
       invalid(/listener\.v3\.Listener" is not served/),
     );
-    assert.throws(() => checkTypeUrl(`${SECRET_TYPE_URL} `), invalid(/is not served/));
+    assert.throws(() => checkTypeUrl(`${SECRET_TYPE_URL} `, false), invalid(/is not served/));
+  });
+
+  it('must be said where the service has many types', () => {
+    checkTypeUrl(SECRET_TYPE_URL, true);
+    assert.throws(() => checkTypeUrl('', true), invalid(/type_url "" is not served here/));
   });
 });

@@ -1,0 +1,68 @@
+/**
+ * Incremental: each request has the names that are asked for and dropped since the one before, each response the secrets
+ * that are new and the names that there is nothing for any more.
+ *
+ * @see https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol sections "Incremental xDS", "Subscribing to
+ *   Resources", "Unsubscribing from Resources"
+ */
+
+import { DeltaDiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
+import {
+  checkCount,
+  checkTypeUrl,
+  type DeltaDiscoveryRequest,
+  readDeltaDiscoveryRequest,
+  SECRET_TYPE_URL,
+} from './request.ts';
+import { CONTROL_PLANE, type EncodedSecret } from './secrets.ts';
+import type { Outcome, Push, Subscription } from './subscription.ts';
+import type { Variant } from './variant.ts';
+
+export const DELTA: Variant = {
+  name: 'delta',
+  saysRemoved: true,
+  take(subscription, bytes, { typeRequired, now }) {
+    const request = readDeltaDiscoveryRequest(bytes, !subscription.begun);
+    checkTypeUrl(request.typeUrl, typeRequired);
+    checkCount(subscription.size + request.subscribe.length, 'the stream, with resource_names_subscribe,');
+    const outcome = takeRequest(subscription, request, now);
+    return { outcome, node: request.node, rejection: request.errorDetail?.message };
+  },
+  write: writeDeltaDiscoveryResponse,
+};
+
+/**
+ * What is asked for changes with every request, whatever its nonce: none is stale. A nonce that is the last response's
+ * answers that. No names in the first request is the wildcard, and only the first says what the client has already.
+ */
+export function takeRequest(
+  subscription: Subscription,
+  request: Pick<
+    DeltaDiscoveryRequest,
+    'subscribe' | 'unsubscribe' | 'initialVersions' | 'responseNonce' | 'errorDetail'
+  >,
+  now: number,
+): Outcome {
+  const first = subscription.begin();
+  const { errorDetail, responseNonce } = request;
+  const answers = !first && responseNonce !== '' && responseNonce === subscription.nonce;
+  const answered = answers ? subscription.answer(errorDetail?.message, now) : undefined;
+  const { added } = subscription.subscribe(first && request.subscribe.length === 0 ? ['*'] : request.subscribe);
+  const { removed } = subscription.unsubscribe(request.unsubscribe);
+  if (first) subscription.claim(request.initialVersions, now);
+  const change = { added: added.filter((name) => subscription.get(name) !== undefined), removed };
+  if (answered === undefined) return { kind: 'request', ...change };
+  return { kind: errorDetail === undefined ? 'ack' : 'nack', answered, ...change };
+}
+
+const EMPTY: DeltaDiscoveryResponse = DeltaDiscoveryResponse.fromPartial({});
+const COMMON = DeltaDiscoveryResponse.encode(
+  DeltaDiscoveryResponse.fromPartial({ typeUrl: SECRET_TYPE_URL, controlPlane: { identifier: CONTROL_PLANE } }),
+).finish();
+
+/** Put together of ready parts, as a state-of-the-world response is. */
+export function writeDeltaDiscoveryResponse(push: Push<EncodedSecret>): Uint8Array {
+  const { versionInfo, nonce, resources, removed } = push;
+  const own = { ...EMPTY, systemVersionInfo: versionInfo, nonce, removedResources: [...removed] };
+  return Buffer.concat([DeltaDiscoveryResponse.encode(own).finish(), COMMON, ...resources.map(({ delta }) => delta)]);
+}

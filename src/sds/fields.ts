@@ -1,0 +1,37 @@
+/** Reads protobuf messages in part: field by field, without making objects of what nobody looks at. */
+
+import { BinaryReader } from '@bufbuild/protobuf/wire';
+import { Status, StatusError } from '../wire/types.ts';
+
+/** The wire type of strings, bytes and messages. */
+export const LENGTH_DELIMITED = 2;
+
+/**
+ * Calls `read` for each field; a field that it returns false for is skipped.
+ * @throws StatusError INVALID_ARGUMENT when the bytes are not of this message
+ */
+export function readFields(
+  bytes: Uint8Array,
+  message: string,
+  read: (field: number, wireType: number, reader: BinaryReader) => boolean,
+): void {
+  try {
+    const reader = new BinaryReader(bytes);
+    while (reader.pos < reader.len) {
+      const [field, wireType] = reader.tag();
+      if (!read(field, wireType, reader)) reader.skip(wireType, field);
+    }
+  } catch (cause) {
+    if (cause instanceof StatusError) throw cause;
+    throw new StatusError(Status.INVALID_ARGUMENT, `the request is no valid ${message}`, { cause });
+  }
+}
+
+/** Of a text that is kept for people to see, so many bytes are. */
+const SHORT = 1_000;
+
+/** A string field that is kept for people to see: its beginning. A part of the whole string would keep all of it alive. */
+export function readShort(reader: BinaryReader): string {
+  const bytes = reader.bytes();
+  return Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, SHORT)).toString();
+}

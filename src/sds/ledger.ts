@@ -1,0 +1,165 @@
+/**
+ * The ledger: what each proxy asks for, was sent, and made of it. It is a view: each stream keeps what it knows of its
+ * own names, and nothing is stored twice; so it is as large as what the streams ask for, which is limited.
+ */
+
+import type { Peer } from '../attest/types.ts';
+import type { HeldReason } from '../identity/held.ts';
+import type { Node } from './node.ts';
+import type { Asked } from './subscription.ts';
+import type { WatchedName } from './watched-names.ts';
+
+/**
+ * - `held`: there is nothing for the name now; what was sent before, if anything, the proxy still has
+ * - `sent`: on its way, no answer yet
+ * - `in_sync`: acknowledged; with no NACK pending, in force
+ * - `rejected`: the last answer was a NACK; the proxy goes on with what it had
+ * - `stale`: sent {@link STALE_MS} ago or earlier, and never answered
+ */
+export type SecretState = 'held' | 'sent' | 'in_sync' | 'rejected' | 'stale';
+
+/** A proxy that has not answered for so long, in milliseconds, is not just slow. */
+export const STALE_MS = 30_000;
+
+/** One name on one stream. Times in milliseconds since the epoch; undefined where there was none. */
+export interface SecretReport {
+  readonly name: string;
+  readonly state: SecretState;
+  /** Why there is nothing for the name; `pending` while it is looked for. */
+  readonly held:
+    | { readonly reason: HeldReason | 'pending'; readonly detail: string; readonly since: number }
+    | undefined;
+  /** The version that was sent last. */
+  readonly version: string | undefined;
+  readonly sentAt: number | undefined;
+  /** The version that was acknowledged last. */
+  readonly acked: string | undefined;
+  readonly ackedAt: number | undefined;
+  readonly rejection: { readonly version: string; readonly message: string; readonly at: number } | undefined;
+  /** Of a certificate that was sent last. */
+  readonly spiffeId: string | undefined;
+  readonly serial: string | undefined;
+  readonly notAfter: number | undefined;
+}
+
+/** One stream that is open. */
+export interface StreamReport {
+  /** Counted from 1 since the start. */
+  readonly id: number;
+  /** The connection; streams of one proxy share it. */
+  readonly connection: string;
+  readonly service: 'sds' | 'ads';
+  readonly variant: 'sotw' | 'delta';
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** The caller's facts as `type:value`; values of environment selectors are left out. */
+  readonly selectors: readonly string[];
+  /** Undefined before the first request, or where it has none. */
+  readonly node: Pick<Node, 'id' | 'cluster' | 'version'> | undefined;
+  /** Milliseconds since the epoch. */
+  readonly openedAt: number;
+  readonly secrets: readonly SecretReport[];
+}
+
+/** What happens on the streams, as it happens. */
+export interface StreamEvent {
+  readonly type: 'stream_opened' | 'stream_closed' | 'held' | 'sent' | 'acked' | 'rejected' | 'removed';
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly stream: number;
+  readonly pid: number;
+  readonly uid: number;
+  readonly node: string | undefined;
+  /** The names that it is about. */
+  readonly names: readonly string[];
+  /** Of `sent`: the version; of `held`: the reason; of `rejected`: the client's text. */
+  readonly detail: string | undefined;
+}
+
+/** A stream, as the ledger sees it. */
+export interface LedgerStream {
+  readonly peer: Peer;
+  report(now: number): StreamReport;
+  /** The entries whose certificates the client was sent. */
+  sentEntries(): Iterable<string>;
+  /** How many of its names stand for nothing at all. */
+  readonly unknownNames: number;
+}
+
+export class Ledger {
+  readonly #byPeer = new Map<Peer, Set<LedgerStream>>();
+  readonly #listeners = new Set<(event: StreamEvent) => void>();
+
+  open(stream: LedgerStream): void {
+    const streams = this.#byPeer.get(stream.peer);
+    if (streams === undefined) this.#byPeer.set(stream.peer, new Set([stream]));
+    else streams.add(stream);
+  }
+
+  close(stream: LedgerStream): void {
+    const streams = this.#byPeer.get(stream.peer);
+    streams?.delete(stream);
+    if (streams?.size === 0) this.#byPeer.delete(stream.peer);
+  }
+
+  /** Every open stream, by connection, oldest first. */
+  *streams(now: number): Iterable<StreamReport> {
+    for (const streams of this.#byPeer.values()) for (const stream of streams) yield stream.report(now);
+  }
+
+  /** The entries whose certificates the proxy on this connection has. */
+  entriesOf(peer: Peer): Set<string> {
+    const entries = new Set<string>();
+    for (const stream of this.#byPeer.get(peer) ?? []) for (const id of stream.sentEntries()) entries.add(id);
+    return entries;
+  }
+
+  /** How many names that stand for nothing the proxy on this connection asks for. */
+  unknownNamesOf(peer: Peer): number {
+    let count = 0;
+    for (const stream of this.#byPeer.get(peer) ?? []) count += stream.unknownNames;
+    return count;
+  }
+
+  /** Told of everything that happens from now on. Returns the way to stop. */
+  watch(listener: (event: StreamEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Makes an event only where somebody listens. */
+  tell(make: () => StreamEvent): void {
+    if (this.#listeners.size === 0) return;
+    const event = make();
+    for (const listener of [...this.#listeners]) listener(event);
+  }
+}
+
+/** What is known of one name on one stream. */
+export function reportSecret(asked: Asked, watched: WatchedName, now: number): SecretReport {
+  const { name, version, acked, rejection } = asked;
+  const { held, heldSince, certificate } = watched;
+  const state = stateOf(asked, watched, now);
+  const pending = { reason: 'pending', detail: 'it is being looked for', since: heldSince } as const;
+  return {
+    name,
+    state,
+    held: held !== undefined ? { ...held, since: heldSince } : state === 'held' ? pending : undefined,
+    version,
+    sentAt: version === undefined || asked.sentAt === 0 ? undefined : asked.sentAt,
+    acked,
+    ackedAt: acked === undefined ? undefined : asked.ackedAt,
+    rejection,
+    spiffeId: certificate?.spiffeId,
+    serial: certificate?.serial,
+    notAfter: certificate?.notAfter,
+  };
+}
+
+function stateOf({ version, acked, rejection, sentAt }: Asked, { held }: WatchedName, now: number): SecretState {
+  if (held !== undefined || version === undefined) return 'held';
+  if (rejection !== undefined) return 'rejected';
+  if (acked === version) return 'in_sync';
+  return now - sentAt >= STALE_MS ? 'stale' : 'sent';
+}

@@ -1,0 +1,55 @@
+/**
+ * State of the world: each request has all the names that are asked for, each response some secrets. There is no word
+ * for a secret that is gone.
+ *
+ * @see https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol sections "ACK", "NACK", "Resource updates"
+ */
+
+import { DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
+import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest, SECRET_TYPE_URL } from './request.ts';
+import { CONTROL_PLANE, type EncodedSecret } from './secrets.ts';
+import type { Outcome, Push, Subscription } from './subscription.ts';
+import type { Variant } from './variant.ts';
+
+export const SOTW: Variant = {
+  name: 'sotw',
+  saysRemoved: false,
+  take(subscription, bytes, { typeRequired, now }) {
+    const request = readDiscoveryRequest(bytes, !subscription.begun);
+    checkTypeUrl(request.typeUrl, typeRequired);
+    const outcome = takeRequest(subscription, request, now);
+    return { outcome, node: request.node, rejection: request.errorDetail?.message };
+  },
+  write: writeDiscoveryResponse,
+};
+
+/**
+ * The first request's nonce and version belong to another stream and say nothing (a client that connects again keeps
+ * its version and clears the nonce); a later one that is not the last response's makes the request stale, names and all.
+ */
+export function takeRequest(
+  subscription: Subscription,
+  request: Pick<DiscoveryRequest, 'resourceNames' | 'responseNonce' | 'errorDetail'>,
+  now: number,
+): Outcome {
+  const first = subscription.begin();
+  if (!first && request.responseNonce !== subscription.nonce) return { kind: 'stale' };
+  const answered = subscription.answer(request.errorDetail?.message, now);
+  const change = subscription.replace(request.resourceNames, first);
+  if (answered === undefined) return { kind: 'request', ...change };
+  return { kind: request.errorDetail === undefined ? 'ack' : 'nack', answered, ...change };
+}
+
+const EMPTY: DiscoveryResponse = DiscoveryResponse.fromPartial({});
+const COMMON = DiscoveryResponse.encode(
+  DiscoveryResponse.fromPartial({ typeUrl: SECRET_TYPE_URL, controlPlane: { identifier: CONTROL_PLANE } }),
+).finish();
+
+/**
+ * An encoded message is the same as its fields encoded one by one, so that only version and nonce are encoded for each:
+ * the secrets, and what all responses have in common, are ready.
+ */
+export function writeDiscoveryResponse({ versionInfo, nonce, resources }: Push<EncodedSecret>): Uint8Array {
+  const own = DiscoveryResponse.encode({ ...EMPTY, versionInfo, nonce }).finish();
+  return Buffer.concat([own, COMMON, ...resources.map(({ sotw }) => sotw)]);
+}
