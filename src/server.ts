@@ -8,10 +8,13 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { createAdmin } from './admin/admin.ts';
 import { listenAddress, listenOnTcp } from './admin/tcp.ts';
 import { adminToken, readAdminTokenFile } from './admin/token.ts';
+import { createDockerAttestor } from './attest/docker/docker.ts';
+import { DOCKER_KINDS } from './attest/docker/selectors.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
 import { createPipe } from './attest/pipe.ts';
 import { checkProc } from './attest/proc.ts';
 import { peerCredentials } from './attest/socket-peer.ts';
+import type { Attestor } from './attest/types.ts';
 import { createUnixAttestor } from './attest/unix.ts';
 import { type Clock, SystemClock } from './base/clock.ts';
 import { openDataDir } from './base/data-dir.ts';
@@ -28,7 +31,7 @@ import type { EntryInput, EntryRules, Registry } from './registry/types.ts';
 import { secretDiscoveryService } from './sds/service.ts';
 import { Counters } from './telemetry/counters.ts';
 import { createLog, type Log } from './telemetry/log.ts';
-import { createWire } from './wire/grpc-wire.ts';
+import { createWire } from './wire/wire.ts';
 
 export interface Server {
   /** Tells every stream UNAVAILABLE, lets it be read, closes what is open; the second call waits for the first. */
@@ -39,7 +42,7 @@ export interface Server {
 const DRAIN_MS = 2_000;
 /** The `source` of entries that a file declares. */
 const FILE_SOURCE = 'file';
-/** Hashing a large binary takes a while, so it is done only while an entry asks for it. */
+/** Hashing a large binary takes a while, so it is done only while an entry asks for it; so is asking a container engine. */
 const SHA256 = 'unix:sha256';
 
 /**
@@ -96,7 +99,7 @@ async function start(
   const entryRules: EntryRules = {
     trustDomain,
     allowWeakSelectors: config.allowWeakSelectors,
-    attestors: new Set(['unix']),
+    attestors: new Set(config.dockerSocket === undefined ? ['unix'] : ['unix', 'docker']),
     warn: (problem) => log.warn(problem, 'an entry asks for what no attestor says'),
   };
   // What the settings name is looked at before anything is made for them.
@@ -133,9 +136,17 @@ async function start(
   }
   await mayGoOn();
 
-  const identities = new Identities({ registry, ca, clock, log, bundleFor: config.bundleFor, lazyKinds: [SHA256] });
+  const lazyKinds = config.dockerSocket === undefined ? [SHA256] : [SHA256, ...DOCKER_KINDS];
+  const identities = new Identities({ registry, ca, clock, log, bundleFor: config.bundleFor, lazyKinds });
   closers.push(() => identities.close());
 
+  const attestors: Attestor[] = [createUnixAttestor({ log, wantSha256: () => registry.asksFor(SHA256) })];
+  if (config.dockerSocket !== undefined) {
+    const asksFor = (kind: string) => registry.asksFor(kind);
+    const docker = createDockerAttestor({ socketPath: config.dockerSocket, clock, log, asksFor });
+    closers.push(() => docker.close());
+    attestors.push(docker);
+  }
   const exitWatcher = createExitWatcher();
   closers.push(() => exitWatcher.close());
   const counters = new Counters();
@@ -151,7 +162,7 @@ async function start(
     },
   });
   const pipe = createPipe({
-    attestors: [createUnixAttestor({ log, wantSha256: () => registry.asksFor(SHA256) })],
+    attestors,
     exitWatcher,
     clock,
     log,

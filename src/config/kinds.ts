@@ -48,6 +48,17 @@ function pathKind(placeholder: string): Kind<string> {
   });
 }
 
+/** The Unix socket of a container engine, as a path or as the tools of Docker and Podman have it: `unix:///run/docker.sock`. */
+export const engineSocket: Kind<string> = {
+  ...socket,
+  read(texts, folder) {
+    const text = texts[0]!;
+    if (text.startsWith('unix://')) return socket.read([text.slice('unix://'.length)], folder);
+    if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return socket.read(texts, folder);
+    throw refusal(`${quote(text)} is not a Unix socket`, 'a container engine is asked over its Unix socket only');
+  },
+};
+
 /** A file that is there and that this user can read. */
 export const readableFile: Kind<string> = {
   ...file,

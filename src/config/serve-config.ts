@@ -23,6 +23,8 @@ export interface ServeConfig {
   readonly adminHost: readonly string[];
   readonly adminInsecureListen: boolean;
   readonly entries: string | undefined;
+  /** Undefined: containers are not attested. */
+  readonly dockerSocket: string | undefined;
   readonly allowWeakSelectors: boolean;
   readonly bundleFor: BundleFor;
   readonly disableSpiffeCertValidation: boolean;

@@ -79,6 +79,11 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     kind: kinds.readableFile,
     optional: true,
   },
+  dockerSocket: {
+    about: 'Unix socket of the container engine (Docker, Podman); without it there are no docker selectors',
+    kind: kinds.engineSocket,
+    optional: true,
+  },
   allowWeakSelectors: { about: 'allow entries that only a path or a hash tells apart', ...off },
   bundleFor: {
     about: 'who gets the bundle: callers that an entry matches, or anyone on the pipe',

@@ -8,7 +8,6 @@ import { compareSelectors, formatSelector, redactSelector, type Selector, splitS
 import { type Place, readList, readObject, readText, show } from './place.ts';
 import type { EntryRules } from './types.ts';
 
-const TYPES = ['unix', 'docker'];
 const MAX_VALUE_LENGTH = 8192;
 const MAX_ID = 2 ** 32 - 2;
 
@@ -22,8 +21,10 @@ const ID_RULE = `it is a decimal number from 0 to ${MAX_ID} without leading zero
 const NAME_RULE = 'it is a name as passwd and group have it, without colons, spaces and control characters';
 const PATH_RULE = 'it is the absolute path that /proc/PID/exe shows: no empty segments, no . or ..';
 
-/** The kinds of unix selectors, `unix:<kind>:<value>`: what the value must look like, and the rule to show if it does not. */
-const UNIX_KINDS: Readonly<Record<string, { fits(value: string): boolean; rule: string }>> = {
+/** Kinds of selectors, `<type>:<kind>:<value>`: what the value must look like, and the rule to show if it does not. */
+type Kinds = Readonly<Record<string, { fits(value: string): boolean; rule: string }>>;
+
+const UNIX_KINDS: Kinds = {
   uid: { fits: isId, rule: ID_RULE },
   gid: { fits: isId, rule: ID_RULE },
   user: { fits: isName, rule: NAME_RULE },
@@ -32,6 +33,32 @@ const UNIX_KINDS: Readonly<Record<string, { fits(value: string): boolean; rule: 
   supplementary_group: { fits: isName, rule: NAME_RULE },
   path: { fits: isPath, rule: PATH_RULE },
   sha256: { fits: (value) => /^[0-9a-f]{64}$/.test(value), rule: 'it is 64 hexadecimal digits in lower case' },
+};
+
+const TEXT_RULE = 'it is not empty';
+const LABEL_RULE = 'it is KEY:VALUE; the value may be empty';
+const ENV_RULE = 'it is NAME=VALUE, as the container has it';
+const DIGEST_RULE = 'it is sha256: and 64 hexadecimal digits in lower case';
+
+const DOCKER_KINDS: Kinds = {
+  label: { fits: (value) => value.indexOf(':') > 0, rule: LABEL_RULE },
+  env: { fits: (value) => value.indexOf('=') > 0, rule: ENV_RULE },
+  image_id: { fits: isText, rule: 'it is the name that the container was made with, such as envoyproxy/envoy:v1.36.0' },
+  image_config_digest: { fits: isDigest, rule: DIGEST_RULE },
+  image_digest: { fits: isDigest, rule: DIGEST_RULE },
+  name: {
+    fits: (value) => /^[A-Za-z0-9][\w.-]*$/.test(value),
+    rule: 'it is letters, digits, _ . and -, without a slash',
+  },
+  container_id: { fits: (value) => /^[0-9a-f]{64}$/.test(value), rule: 'it is the whole id, 64 hexadecimal digits' },
+  compose_project: { fits: isText, rule: TEXT_RULE },
+  compose_service: { fits: isText, rule: TEXT_RULE },
+  network: { fits: isText, rule: TEXT_RULE },
+};
+
+const TYPES: Readonly<Record<string, { kinds: Kinds; example: string }>> = {
+  unix: { kinds: UNIX_KINDS, example: 'uid:1000' },
+  docker: { kinds: DOCKER_KINDS, example: 'label:app:web' },
 };
 
 /** Reads the selectors of an entry, sorted. */
@@ -74,14 +101,16 @@ function readSelector(value: unknown, place: Place, rules: EntryRules): Selector
 
 function check(selector: Selector, places: { type: Place; value: Place }, rules: EntryRules): Selector | undefined {
   const { type, value } = selector;
-  if (!TYPES.includes(type)) {
-    const meant = nearest(type, TYPES);
+  const known = Object.hasOwn(TYPES, type) ? TYPES[type] : undefined;
+  if (known === undefined) {
+    const types = Object.keys(TYPES);
+    const meant = nearest(type, types);
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
-    return places.type.fault(`${show(type)} is no type of selectors here${hint}`, `the types are ${TYPES.join(', ')}`);
+    return places.type.fault(`${show(type)} is no type of selectors here${hint}`, `the types are ${types.join(', ')}`);
   }
   if (value === '') return places.value.fault('it is empty', VALUE_RULE);
   if (value.length > MAX_VALUE_LENGTH) return places.value.fault(`it has ${value.length} characters`, VALUE_RULE);
-  if (type === 'unix' && !isUnixValue(value, places.value)) return undefined;
+  if (!hasForm(selector, known, places.value)) return undefined;
   if (!rules.attestors.has(type)) {
     rules.warn({
       path: places.type.path,
@@ -92,19 +121,21 @@ function check(selector: Selector, places: { type: Place; value: Place }, rules:
   return selector;
 }
 
-function isUnixValue(text: string, place: Place): boolean {
-  const kinds = Object.keys(UNIX_KINDS);
+/** What an environment holds may be a secret: nothing behind `=`, and no faulty `env`, is shown. */
+function hasForm({ type, value: text }: Selector, { kinds, example }: (typeof TYPES)[string], place: Place): boolean {
+  const names = Object.keys(kinds);
   const colon = `${text}:`.indexOf(':');
   const [kind, value] = [text.slice(0, colon), text.slice(colon + 1)];
-  const rule = Object.hasOwn(UNIX_KINDS, kind) ? UNIX_KINDS[kind] : undefined;
+  const rule = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
   if (rule === undefined) {
-    const meant = nearest(kind, kinds);
+    const shown = show(kind.split('=')[0]);
+    const meant = nearest(kind, names);
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
-    place.fault(`${show(kind)} is no kind of unix selector${hint}`, `they are ${kinds.join(', ')}, as in uid:1000`);
+    place.fault(`${shown} is no kind of ${type} selector${hint}`, `they are ${names.join(', ')}, as in ${example}`);
     return false;
   }
   if (rule.fits(value)) return true;
-  place.fault(`unix:${kind} is ${show(value)}`, rule.rule);
+  place.fault(`${type}:${kind} is ${kind === 'env' ? 'of another form' : show(value)}`, rule.rule);
   return false;
 }
 
@@ -118,6 +149,14 @@ function isId(value: string): boolean {
 
 function isName(value: string): boolean {
   return /^[^\s:\p{Cc}]+$/u.test(value);
+}
+
+function isText(value: string): boolean {
+  return value !== '';
+}
+
+function isDigest(value: string): boolean {
+  return /^sha256:[0-9a-f]{64}$/.test(value);
 }
 
 function isPath(value: string): boolean {

@@ -43,6 +43,7 @@ test('root needs a trust domain only', async () => {
     adminHost: [],
     adminInsecureListen: false,
     entries: undefined,
+    dockerSocket: undefined,
     allowWeakSelectors: false,
     bundleFor: 'identified',
     disableSpiffeCertValidation: false,
@@ -103,6 +104,7 @@ adminTokenFile: token
 adminHost: [sidekey.test, "[::2]"]
 adminInsecureListen: True
 entries: entries.json
+dockerSocket: unix:///run/podman/podman.sock
 allowWeakSelectors: true
 bundleFor: anyone
 disableSpiffeCertValidation: false
@@ -132,6 +134,7 @@ logLevel: warn
       adminHost: ['sidekey.test', '[::2]'],
       adminInsecureListen: true,
       entries: path.join(folder, 'entries.json'),
+      dockerSocket: '/run/podman/podman.sock',
       allowWeakSelectors: true,
       bundleFor: 'anyone',
       disableSpiffeCertValidation: false,
@@ -324,4 +327,15 @@ test('files and groups that are not there are told with all other faults', async
     `--entries: "/nope" cannot be read: ENOENT: no such file or directory, access '/nope'; ${rule}`,
     `SIDEKEY_CA_TTL: "1" is not a duration; ${DURATION_RULE}`,
   ]);
+});
+
+test('a container engine is asked over its Unix socket and nothing else', async () => {
+  const flags = { trustDomain: 'example.org' };
+  const given = (dockerSocket: string) => ({ uid: 0, env: {}, folder: '/here', flags: { ...flags, dockerSocket } });
+  assert.equal((await loadServeConfig(given('/run/docker.sock'))).dockerSocket, '/run/docker.sock');
+  assert.equal((await loadServeConfig(given('engine.sock'))).dockerSocket, '/here/engine.sock');
+  assert.equal((await loadServeConfig(given('unix:///run/docker.sock'))).dockerSocket, '/run/docker.sock');
+  for (const other of ['tcp://127.0.0.1:2375', 'ssh://host', 'npipe:////./pipe/docker_engine', 'unix://']) {
+    await assert.rejects(loadServeConfig(given(other)), { code: 'ERR_CONFIG', message: /--docker-socket/ }, other);
+  }
 });

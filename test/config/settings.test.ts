@@ -16,6 +16,7 @@ test('flags and variables follow from the keys', () => {
     '--config',
     '--data-dir',
     '--disable-spiffe-cert-validation',
+    '--docker-socket',
     '--entries',
     '--log-level',
     '--max-connections-per-uid',

@@ -413,6 +413,50 @@ test('unix selectors are of a known kind, and could be true', () => {
     refused(entry({ selectors: ['unix:uid:7', { type: 'unix', value }] }), '/selectors/1/value', says);
 });
 
+test('docker selectors are of a known kind, and could be true', () => {
+  const docker = rules({ attestors: new Set(['unix', 'docker']) });
+  const good = [
+    'label:app:web',
+    'label:app:',
+    'env:MODE=a=b',
+    'env:EMPTY=',
+    'image_id:envoyproxy/envoy:v1.36.0',
+    `image_config_digest:sha256:${SHA256}`,
+    `image_digest:sha256:${SHA256}`,
+    'name:demo-web-1',
+    `container_id:${SHA256}`,
+    'compose_project:demo',
+    'compose_service:web',
+    'network:demo_default',
+  ];
+  const selectors = good.map((value) => ({ type: 'docker', value }));
+  assert.equal(parseEntryInput(entry({ selectors }), docker).selectors.length, good.length);
+  const bad: [string, RegExp][] = [
+    ['lable:app:web', /did you mean label\?/],
+    ['image-signature:verified', /label, env, image_id/],
+    ['label:app', /KEY:VALUE/],
+    ['label::web', /KEY:VALUE/],
+    ['env:MODE', /NAME=VALUE/],
+    ['env:=x', /NAME=VALUE/],
+    ['image_id:', /name that the container/],
+    [`image_config_digest:${SHA256}`, /sha256:/],
+    ['image_digest:sha256:ab', /64/],
+    ['name:/web', /without a slash/],
+    [`container_id:${SHA256.slice(0, 12)}`, /whole id/],
+    ['compose_service:', /not empty/],
+    ['network:', /not empty/],
+  ];
+  for (const [value, says] of bad) {
+    const problems = faults(() => parseEntryInput(entry({ selectors: [{ type: 'docker', value }] }), docker));
+    assert.deepEqual(
+      problems.map(({ path }) => path),
+      ['/selectors/0/value'],
+      value,
+    );
+    assert.match(`${problems[0]!.problem}; ${problems[0]!.rule}`, says);
+  }
+});
+
 test('path and sha256 alone grant nothing, unless weak selectors are allowed', () => {
   const weak = entry({ selectors: ['unix:path:/bin/envoy', `unix:sha256:${SHA256}`] });
   refused(weak, '/selectors', /--allow-weak-selectors/);
@@ -441,6 +485,10 @@ test('no message shows the value of an environment variable', () => {
   const found = faults(() => parseEntryInput(entry({ selectors: [twice, twice] }), rules({ warn: () => {} })));
   assert.match(found[0]!.problem, /PASSWORD/);
   assert.doesNotMatch(JSON.stringify(found), /hunter2/);
+  for (const malformed of ['docker:env:hunter2', 'docker:PASSWORD=hunter2']) {
+    const told = faults(() => parseEntryInput(entry({ selectors: [malformed] }), rules()));
+    assert.doesNotMatch(JSON.stringify(told), /hunter2/);
+  }
 });
 
 test('a patch has only what is to change, by the same rules', () => {

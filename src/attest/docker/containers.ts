@@ -1,0 +1,139 @@
+/**
+ * What is known of the engine's containers. However many callers a container has, it is asked about once: those who
+ * come while the answer is on its way share it, and those who come later get what is remembered, for as long as the
+ * engine tells of every change and a minute at most.
+ */
+
+import type { Clock } from '../../base/clock.ts';
+import { SidekeyError } from '../../base/errors.ts';
+import type { Log } from '../../telemetry/log.ts';
+import { readSmallFile } from '../proc.ts';
+import { type CgroupPlace, parseCgroup } from './cgroup.ts';
+import type { Engine } from './engine.ts';
+import { EventStream } from './event-stream.ts';
+import type { Affected } from './events.ts';
+import { type Inspection, readImageDigests, readInspection } from './inspection.ts';
+
+export interface Container extends Inspection {
+  /** Where its main process is. */
+  readonly place: CgroupPlace;
+  /** `sha256:<64 hex>`, by which registries know its image; undefined where that was not asked. */
+  readonly imageDigests: readonly string[] | undefined;
+}
+
+export interface ContainersOptions {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Asked at each reading. */
+  readonly wantImageDigests: () => boolean;
+}
+
+/** For all that is asked about one container, in milliseconds. */
+export const INSPECT_LIMIT_MS = 1_000;
+/** However healthy the events look: an engine that hangs tells none either. In milliseconds. */
+export const REMEMBERED_MS = 60_000;
+
+export class Containers {
+  readonly #options: ContainersOptions;
+  readonly #events: EventStream;
+  readonly #remembered = new Map<string, { readonly container: Container; readonly since: number }>();
+  readonly #asking = new Map<string, Promise<Container | undefined>>();
+  #inspections = 0;
+
+  constructor(options: ContainersOptions) {
+    this.#options = options;
+    const { engine, clock, log } = options;
+    this.#events = new EventStream({ engine, clock, log, onEvent: (affected) => this.#forget(affected) });
+  }
+
+  /** How many times the engine was asked about a container, since the start. */
+  get inspections(): number {
+    return this.#inspections;
+  }
+
+  /** True while what the engine said is remembered. */
+  get remembering(): boolean {
+    return this.#events.up;
+  }
+
+  /**
+   * A container that runs; undefined where the engine knows none of this id (64 hexadecimal digits).
+   * @throws ERR_ATTESTATION_FAILED within {@link INSPECT_LIMIT_MS}
+   */
+  get(id: string): Promise<Container | undefined> {
+    const known = this.#remembered.get(id);
+    if (known !== undefined && this.#isGood(known)) return Promise.resolve(known.container);
+    let asking = this.#asking.get(id);
+    if (asking === undefined) {
+      asking = this.#ask(id);
+      this.#asking.set(id, asking);
+      const begun = asking;
+      const done = (container?: Container): void => {
+        // Another one, or none, where the container changed meanwhile: what was found may be what it was before.
+        if (this.#asking.get(id) !== begun) return;
+        this.#asking.delete(id);
+        if (container !== undefined && this.#events.up) {
+          this.#remembered.set(id, { container, since: this.#options.clock.now() });
+        }
+      };
+      asking.then(done, () => done());
+    }
+    return asking;
+  }
+
+  close(): void {
+    this.#events.close();
+    this.#options.engine.close();
+  }
+
+  #isGood({ container, since }: { container: Container; since: number }): boolean {
+    const age = this.#options.clock.now() - since;
+    const complete = container.imageDigests !== undefined || !this.#options.wantImageDigests();
+    return this.#events.up && complete && age >= 0 && age < REMEMBERED_MS;
+  }
+
+  async #ask(id: string): Promise<Container | undefined> {
+    const { engine, clock, wantImageDigests } = this.#options;
+    // It enters a path.
+    if (!/^[0-9a-f]{64}$/.test(id)) throw failed('what names the container is no id');
+    this.#inspections += 1;
+    const limit = new AbortController();
+    const deadline = clock.after(INSPECT_LIMIT_MS, () =>
+      limit.abort(failed(`the container engine gave no answer within ${INSPECT_LIMIT_MS} ms`)),
+    );
+    try {
+      const answer = await engine.get(`/containers/${id}/json`, limit.signal);
+      if (answer === undefined) return undefined;
+      const inspection = readInspection(answer, id);
+      const place = placeOfMain(inspection);
+      if (!wantImageDigests()) return { ...inspection, place, imageDigests: undefined };
+      const image = await engine.get(`/images/${inspection.imageId}/json`, limit.signal);
+      // An image that was deleted under its container has no names any more.
+      return { ...inspection, place, imageDigests: image === undefined ? [] : readImageDigests(image) };
+    } finally {
+      deadline.cancel();
+    }
+  }
+
+  #forget(affected: Affected): void {
+    if (affected === 'none') return;
+    for (const map of [this.#remembered, this.#asking]) {
+      if (affected === 'all') map.clear();
+      else map.delete(affected.id);
+    }
+  }
+}
+
+function placeOfMain({ id, pid }: Inspection): CgroupPlace {
+  try {
+    return parseCgroup(readSmallFile(`/proc/${pid}/cgroup`));
+  } catch (cause) {
+    const message = `process ${pid}, the main one of container ${id} by the engine's word, can't be looked at here; does Sidekey share the host's pid namespace (pid: host)?`;
+    throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause });
+  }
+}
+
+function failed(message: string): SidekeyError {
+  return new SidekeyError('ERR_ATTESTATION_FAILED', message);
+}

@@ -1,0 +1,85 @@
+/**
+ * The docker attestor: what the container engine (Docker, or Podman on its compatible API) says of the container that
+ * the caller is in. Its selectors are in selectors.ts.
+ *
+ * Which container that is, is the kernel's word alone. The caller has to be in the very cgroup that the container's main
+ * process is in, before the engine is asked and after. Who is in no container has no docker selectors, and the engine
+ * isn't asked. Whatever goes wrong fails the attestation: a container whose engine is silent gets no identity, also not
+ * by its uid.
+ */
+
+import type { Clock } from '../../base/clock.ts';
+import { SidekeyError } from '../../base/errors.ts';
+import type { Log } from '../../telemetry/log.ts';
+import { readSmallFile } from '../proc.ts';
+import type { Attestor } from '../types.ts';
+import { type CgroupPlace, isSameContainer, parseCgroup } from './cgroup.ts';
+import { Containers } from './containers.ts';
+import { createEngine } from './engine.ts';
+import { readOwnContainer } from './own-container.ts';
+import { DOCKER_KINDS, dockerSelectors, IMAGE_DIGEST } from './selectors.ts';
+
+export interface DockerAttestorOptions {
+  /** Path of the engine's Unix socket; it need not be there yet. */
+  readonly socketPath: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /**
+   * True if some entry asks for selectors of this kind, such as `docker:label`; asked at each attestation. Kinds that
+   * nobody asks for are left out, and while nobody asks for any, the engine is not asked either.
+   */
+  readonly asksFor: (kind: string) => boolean;
+}
+
+export interface DockerAttestor extends Attestor {
+  /** How many times the engine was asked about a container, since the start. */
+  readonly inspections: number;
+  /** True while what the engine said is remembered, since it tells of changes. */
+  readonly remembering: boolean;
+  close(): void;
+}
+
+export function createDockerAttestor({ socketPath, clock, log, asksFor }: DockerAttestorOptions): DockerAttestor {
+  const own = readOwnContainer();
+  const wantImageDigests = () => asksFor(IMAGE_DIGEST);
+  const containers = new Containers({ engine: createEngine(socketPath), clock, log, wantImageDigests });
+
+  return {
+    name: 'docker',
+    get inspections() {
+      return containers.inspections;
+    },
+    get remembering() {
+      return containers.remembering;
+    },
+    async attest({ pid }) {
+      if (!DOCKER_KINDS.some(asksFor)) return [];
+      const place = placeOf(pid);
+      const inOurs = place.id === undefined && place.inNamespace;
+      const id = inOurs ? own : place.id;
+      if (id === undefined) return [];
+      const container = await containers.get(id);
+      const after = placeOf(pid);
+      if (inOurs) {
+        // Engines may run in a container too, of another engine: then this one doesn't know it, and nobody is in one.
+        const ours = container?.place.inNamespace === true && after.id === undefined && after.inNamespace;
+        return ours ? dockerSelectors(container, asksFor) : [];
+      }
+      if (container === undefined) throw failed(`the container engine at ${socketPath} knows no container ${id}`);
+      if (!isSameContainer(place, container.place)) {
+        throw failed(`the caller's cgroup has the name of container ${id}, but is not where its main process is`);
+      }
+      if (!isSameContainer(after, container.place)) throw failed('the caller went to another cgroup meanwhile');
+      return dockerSelectors(container, asksFor);
+    },
+    close: () => containers.close(),
+  };
+}
+
+function placeOf(pid: number): CgroupPlace {
+  return parseCgroup(readSmallFile(`/proc/${pid}/cgroup`));
+}
+
+function failed(message: string): SidekeyError {
+  return new SidekeyError('ERR_ATTESTATION_FAILED', message);
+}

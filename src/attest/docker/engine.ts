@@ -1,0 +1,113 @@
+/**
+ * Questions to a container engine, Docker's or Podman's, over its Unix socket and nothing else: an API over TCP would
+ * need its own proof of who answers.
+ *
+ * Paths have no version: any engine answers with its newest, and what is read of it has been the same since 2014.
+ */
+
+import http from 'node:http';
+import { SidekeyError } from '../../base/errors.ts';
+
+export interface Engine {
+  /**
+   * The JSON at a path; undefined for 404. The caller has made sure of what it put into the path.
+   * @throws ERR_ATTESTATION_FAILED, or the reason of the signal
+   */
+  get(path: string, signal: AbortSignal): Promise<unknown>;
+  /** Opens a response that goes on, on a connection of its own. @throws as {@link get} */
+  open(path: string, signal: AbortSignal): Promise<http.IncomingMessage>;
+  close(): void;
+}
+
+/** Connections; further questions wait for one, within their time. */
+const CONNECTIONS = 8;
+/** An answer about a container has some 10 KB, more with large labels and environments. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+
+export function createEngine(socketPath: string): Engine {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: CONNECTIONS });
+
+  return {
+    async get(path, signal) {
+      let response: http.IncomingMessage;
+      try {
+        response = await ask(path, agent, signal);
+      } catch (error) {
+        if (!(error instanceof StaleConnection)) throw translate(error, signal);
+        response = await ask(path, agent, signal).catch((second) => {
+          throw translate(second, signal);
+        });
+      }
+      const body = await read(response, signal);
+      if (response.statusCode === 404) return undefined;
+      if (response.statusCode !== 200) throw failed(`it answered with status ${response.statusCode}`);
+      try {
+        return JSON.parse(body);
+      } catch {
+        // The error of JSON.parse shows what it read.
+        throw failed('its answer is not JSON');
+      }
+    },
+    async open(path, signal) {
+      try {
+        const response = await ask(path, false, signal);
+        if (response.statusCode === 200) return response;
+        response.destroy();
+        throw failed(`it answered with status ${response.statusCode}`);
+      } catch (error) {
+        throw translate(error, signal);
+      }
+    },
+    close: () => agent.destroy(),
+  };
+
+  function ask(path: string, agent: http.Agent | false, signal: AbortSignal): Promise<http.IncomingMessage> {
+    const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
+    const request = http.get({ socketPath, path, agent, signal, headers: { host: 'engine' } }, resolve);
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      const stale = request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+      reject(stale ? new StaleConnection() : error);
+    });
+    return promise;
+  }
+
+  async function read(response: http.IncomingMessage, signal: AbortSignal): Promise<string> {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    try {
+      for await (const chunk of response) {
+        bytes += chunk.length;
+        // Leaving the loop destroys the response, and its connection with it.
+        if (bytes > MAX_ANSWER_BYTES) throw failed(`its answer has more than ${MAX_ANSWER_BYTES} bytes`);
+        chunks.push(chunk);
+      }
+    } catch (error) {
+      throw translate(error, signal);
+    }
+    return Buffer.concat(chunks).toString('utf8');
+  }
+
+  function failed(problem: string): SidekeyError {
+    return new SidekeyError('ERR_ATTESTATION_FAILED', `the container engine at ${socketPath} fails: ${problem}`);
+  }
+
+  function translate(error: unknown, signal: AbortSignal): unknown {
+    if (signal.aborted) return signal.reason;
+    if (error instanceof SidekeyError) return error;
+    const code = error instanceof StaleConnection ? 'ECONNRESET' : ((error as NodeJS.ErrnoException).code ?? '');
+    if (code.startsWith('HPE_')) return failed('its answer is not HTTP');
+    const hint = HINTS[code];
+    return failed(hint === undefined ? code || 'an unexpected error' : `${code}, ${hint}`);
+  }
+}
+
+/** The engine had closed a kept connection, or did as it was used: whatever was asked can be asked again. */
+class StaleConnection extends Error {}
+
+const HINTS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such socket',
+  EACCES: "Sidekey's user may not use the socket: give it the socket's group",
+  ECONNREFUSED: 'nobody listens there (a socket that is mounted as a file is stale once the engine was restarted)',
+  ENOTSOCK: 'it is no socket',
+  ECONNRESET: 'it cut the connection',
+};

@@ -1,0 +1,91 @@
+/**
+ * What the engine says of a container, read strictly: a member of another type than documented fails, one that may be
+ * null in Go's JSON (an empty list or map) counts as empty.
+ *
+ * @see https://docs.docker.com/reference/api/engine/ ContainerInspect, ImageInspect; Podman's compatible API
+ */
+
+import { SidekeyError } from '../../base/errors.ts';
+
+export interface Inspection {
+  /** 64 hexadecimal digits. */
+  readonly id: string;
+  /** Without the slash that Docker puts before it. */
+  readonly name: string;
+  /** As it was named when the container was made: `envoyproxy/envoy:v1.36.0`. */
+  readonly imageName: string;
+  /** `sha256:<64 hex>`; the digest of the image's configuration, or of its manifest with containerd's image store. */
+  readonly imageId: string;
+  readonly labels: ReadonlyMap<string, string>;
+  /** `NAME=VALUE`, as the engine has them: with those of the image. */
+  readonly env: readonly string[];
+  /** Names of the networks that it is attached to itself. */
+  readonly networks: readonly string[];
+  /** Of its main process, in the engine's pid namespace. */
+  readonly pid: number;
+}
+
+/** @throws ERR_ATTESTATION_FAILED where it is not of this container, not running, or of another form; without its values */
+export function readInspection(answer: unknown, id: string): Inspection {
+  const container = object(answer, 'the answer');
+  if (text(container.Id, 'Id') !== id) throw malformed('Id', 'is that of another container');
+  const state = object(container.State, 'State');
+  if (typeof state.Running !== 'boolean') throw malformed('State.Running');
+  if (!state.Running) throw failed(`container ${id} is not running, says the engine`);
+  const pid = state.Pid;
+  if (!Number.isSafeInteger(pid) || (pid as number) <= 0) throw malformed('State.Pid');
+  const config = object(container.Config, 'Config');
+  const settings = object(container.NetworkSettings, 'NetworkSettings');
+  const imageId = text(container.Image, 'Image');
+  if (!/^sha256:[0-9a-f]{64}$/.test(imageId)) throw malformed('Image');
+  return {
+    id,
+    name: text(container.Name, 'Name').replace(/^\//, ''),
+    imageName: text(config.Image, 'Config.Image'),
+    imageId,
+    labels: textMap(config.Labels, 'Config.Labels'),
+    env: texts(config.Env, 'Config.Env'),
+    networks: Object.keys(settings.Networks == null ? {} : object(settings.Networks, 'NetworkSettings.Networks')),
+    pid: pid as number,
+  };
+}
+
+/** The digests, `sha256:<64 hex>`, by which registries know an image; none for one that was never in a registry. */
+export function readImageDigests(answer: unknown): string[] {
+  const names = texts(object(answer, 'the answer').RepoDigests, 'RepoDigests');
+  return names.map((name) => {
+    const digest = /@(sha256:[0-9a-f]{64})$/.exec(name)?.[1];
+    if (digest === undefined) throw malformed('RepoDigests');
+    return digest;
+  });
+}
+
+function object(value: unknown, place: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed(place);
+  return value as Record<string, unknown>;
+}
+
+function text(value: unknown, place: string): string {
+  if (typeof value !== 'string') throw malformed(place);
+  return value;
+}
+
+function texts(value: unknown, place: string): string[] {
+  if (value == null) return [];
+  if (!Array.isArray(value) || !value.every((element) => typeof element === 'string')) throw malformed(place);
+  return value;
+}
+
+function textMap(value: unknown, place: string): Map<string, string> {
+  return new Map(
+    Object.entries(value == null ? {} : object(value, place)).map(([key, each]) => [key, text(each, place)]),
+  );
+}
+
+function malformed(place: string, problem = 'is not what its API describes'): SidekeyError {
+  return failed(`the engine's answer can't be read: ${place} ${problem}`);
+}
+
+function failed(message: string): SidekeyError {
+  return new SidekeyError('ERR_ATTESTATION_FAILED', message);
+}

@@ -1,0 +1,37 @@
+/**
+ * The container that Sidekey itself is in. Seen from a cgroup namespace of its own (what Docker gives a container by
+ * default with cgroup v2), callers in that very container are in `/`, which has no id: it is found by what the engine
+ * mounted for Sidekey. Those are this process's own mounts, so no caller has a hand in them.
+ *
+ * @see proc_pid_mountinfo(5), cgroup_namespaces(7)
+ */
+
+import fs from 'node:fs';
+
+/** The kernel's number of the first cgroup namespace, in which every path is whole. */
+const FIRST_NAMESPACE = 'cgroup:[4026531835]';
+
+/** Files that engines mount from the container's own directory: Docker and Podman the first, Podman the second. */
+const FROM_ENGINE: readonly string[] = ['/etc/hostname', '/run/.containerenv'];
+
+/** The id; undefined outside of a container, or where a cgroup namespace hides nothing. */
+export function readOwnContainer(): string | undefined {
+  try {
+    if (fs.readlinkSync('/proc/self/ns/cgroup') === FIRST_NAMESPACE) return undefined;
+    return ownContainerId(fs.readFileSync('/proc/self/mountinfo', 'latin1'));
+  } catch {
+    // Kernels without cgroup namespaces hide nothing either.
+    return undefined;
+  }
+}
+
+/** The id in the paths that those files were mounted from; undefined where there is none, or more than one. */
+export function ownContainerId(mountinfo: string): string | undefined {
+  const ids = new Set<string>();
+  for (const line of mountinfo.split('\n')) {
+    const [, , , root, mountPoint] = line.split(' ');
+    if (root === undefined || mountPoint === undefined || !FROM_ENGINE.includes(mountPoint)) continue;
+    for (const part of root.split('/')) if (/^[0-9a-f]{64}$/.test(part)) ids.add(part);
+  }
+  return ids.size === 1 ? [...ids][0] : undefined;
+}

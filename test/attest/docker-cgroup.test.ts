@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { isSameContainer, parseCgroup } from '../../src/attest/docker/cgroup.ts';
+import { ownContainerId } from '../../src/attest/docker/own-container.ts';
+
+const A = '3ccf15f6e39aa0ecb8093c50b48bae3998ffa5ba64f86094ac7e1683b44caae2';
+const B = '50dd10e5e915b4029c5db70e98c65852869607cae24d2810adb18f699880882d';
+const POD = 'kubepods-burstable-pod0fe13ba7_21ff_4ee6_a3fb_1b6a2c8a6c5e.slice';
+const USER = '/user.slice/user-1000.slice/user@1000.service';
+
+/** As the kernel wrote them (6.18). */
+function captured(name: string): string {
+  return fs.readFileSync(new URL(`fixtures/cgroup/${name}`, import.meta.url), 'latin1');
+}
+
+/** The setting, its /proc/PID/cgroup, and the id in it. */
+const SETTINGS: readonly [name: string, cgroup: string, id: string | undefined][] = [
+  ['Docker, v1, cgroupfs', captured('v1-docker-cgroupfs.cgroup'), A],
+  ['Docker, v1, seen from a container with a namespace of its own', captured('v1-private-reader.cgroup'), B],
+  [
+    'Docker, v1, a pod as parent',
+    captured('v1-kubepods-parent.cgroup'),
+    '0d2cab6fe219ba92740e3ee0a88469d81d7952c6b9eeb2527540859b1931cb07',
+  ],
+  ['Docker, v2, cgroupfs', `0::/docker/${A}\n`, A],
+  ['Docker, v2, systemd', `0::/system.slice/docker-${A}.scope\n`, A],
+  ['Docker, v2, seen from a container with a namespace of its own', `0::/../${A}\n`, A],
+  ['Docker, v2, systemd, seen from such a container', `0::/../docker-${A}.scope\n`, A],
+  ['Docker, v2, another parent', `0::/tenants/blue/${A}\n`, A],
+  ['Docker, rootless', `0::${USER}/user.slice/docker-${A}.scope\n`, A],
+  [
+    'Docker, v1, several controllers in a hierarchy',
+    `12:cpu,cpuacct:/docker/${A}\n1:name=systemd:/docker/${A}\n0::/\n`,
+    A,
+  ],
+  ['Docker in Docker: the inner one', `0::/docker/${B}/docker/${A}\n`, A],
+  ['an init system in a container', `0::/docker/${A}/init.scope\n`, A],
+  ['an init system in a container, v1', `2:pids:/docker/${A}\n1:name=systemd:/docker/${A}/system.slice/x.service\n`, A],
+  ['Podman, systemd', `0::/machine.slice/libpod-${A}.scope/container\n`, A],
+  ['Podman, runc', `0::/machine.slice/libpod-${A}.scope\n`, A],
+  ['Podman, cgroupfs', `0::/libpod_parent/libpod-${A}\n`, A],
+  ['Podman, rootless', `0::${USER}/user.slice/libpod-${A}.scope/container\n`, A],
+  ['Podman, a pod', `0::/machine.slice/machine-libpod_pod_${B}.slice/libpod-${A}.scope/container\n`, A],
+  ['Podman, split', `0::/system.slice/web.service/libpod-payload-${A}\n`, A],
+  ["Podman's monitor", `0::/machine.slice/libpod-conmon-${A}.scope\n`, undefined],
+  ['the slice of a pod', `0::/machine.slice/machine-libpod_pod_${B}.slice\n`, undefined],
+  ['Kubernetes, containerd, systemd', `0::/kubepods.slice/${POD}/cri-containerd-${A}.scope\n`, A],
+  ['Kubernetes, containerd, colons', `0::/system.slice/containerd.service/${POD}:cri-containerd:${A}\n`, A],
+  ['Kubernetes, CRI-O', `0::/kubepods.slice/${POD}/crio-${A}.scope\n`, A],
+  ["CRI-O's monitor", `0::/kubepods.slice/${POD}/crio-conmon-${A}.scope\n`, undefined],
+  ['Kubernetes in Docker', `0::/docker/${B}/kubelet/kubepods/besteffort/pod1/${A}\n`, A],
+  ['the host', '0::/system.slice/ssh.service\n', undefined],
+  ['the host, v1', '4:memory:/user.slice\n1:name=systemd:/user.slice/user-0.slice/session-1.scope\n0::/\n', undefined],
+  ['32 digits', `4:memory:/jobs/${A.slice(32)}\n`, undefined],
+  ['63 digits', `0::/docker/${A.slice(1)}\n`, undefined],
+  ['65 digits', `0::/docker/${A}0\n`, undefined],
+  ['upper case', `0::/docker/${A.toUpperCase()}\n`, undefined],
+  ['digits in a longer word', `0::/docker/x${A}\n`, undefined],
+  ['a removed cgroup', `0::/docker/${A} (deleted)\n`, undefined],
+  ['nothing', '', undefined],
+];
+
+for (const [name, cgroup, id] of SETTINGS) {
+  test(`${name}: ${id === undefined ? 'no container' : 'the container'}`, () => {
+    assert.equal(parseCgroup(cgroup).id, id);
+  });
+}
+
+test('two containers at once are refused, and both named', () => {
+  const cgroup = `9:pids:/docker/${A}\n0::/docker/${B}\n`;
+  assert.throws(() => parseCgroup(cgroup), { code: 'ERR_ATTESTATION_FAILED', message: new RegExp(`${A} and ${B}`) });
+});
+
+test('what is no cgroup file is refused', () => {
+  for (const text of [`docker/${A}`, `0::docker/${A}`, `0:/docker/${A}`, 'Name:\tnode\n']) {
+    assert.throws(() => parseCgroup(text), { code: 'ERR_ATTESTATION_FAILED' }, text);
+  }
+});
+
+test('whatever the file holds, an id is 64 hexadecimal digits that stand in it', () => {
+  const part = fc.constantFrom('docker', A, B, `docker-${A}.scope`, '..', 'x', '', `conmon-${B}`, A.slice(1));
+  const line = fc.tuple(fc.constantFrom('', 'memory', 'name=systemd'), fc.array(part, { maxLength: 5 }));
+  fc.assert(
+    fc.property(fc.array(line, { maxLength: 4 }), (lines) => {
+      const text = lines.map(([hierarchy, parts]) => `1:${hierarchy}:/${parts.join('/')}\n`).join('');
+      let id: string | undefined;
+      try {
+        ({ id } = parseCgroup(text));
+      } catch (error) {
+        assert.equal((error as { code: string }).code, 'ERR_ATTESTATION_FAILED');
+      }
+      assert.ok(id === undefined || (/^[0-9a-f]{64}$/.test(id) && text.includes(id)));
+    }),
+  );
+});
+
+test('a process is in the container whose cgroup it is in, or below', () => {
+  const main = parseCgroup(`9:pids:/docker/${A}\n0::/docker/${A}\n`);
+  assert.ok(isSameContainer(main, main));
+  assert.ok(isSameContainer(parseCgroup(`9:pids:/docker/${A}/job\n0::/docker/${A}/init.scope\n`), main));
+  assert.ok(!isSameContainer(parseCgroup(`9:pids:/docker/${B}\n0::/docker/${B}\n`), main));
+  assert.ok(!isSameContainer(parseCgroup('0::/\n'), main));
+  assert.ok(!isSameContainer(parseCgroup('0::/\n'), parseCgroup('0::/\n')), 'nobody is in no container');
+});
+
+test('a cgroup that only has the name of a container does not pass for it', () => {
+  const main = parseCgroup(`0::/system.slice/docker-${A}.scope\n`);
+  for (const elsewhere of [`${USER}/app.slice/docker-${A}.scope`, `/docker/${B}/system.slice/docker-${A}.scope`]) {
+    assert.ok(!isSameContainer(parseCgroup(`0::${elsewhere}\n`), main), elsewhere);
+  }
+  const mainOfV1 = parseCgroup(`9:pids:/docker/${A}\n1:name=systemd:/docker/${A}\n`);
+  const inOneHierarchy = parseCgroup(`9:pids:/user.slice\n1:name=systemd:/docker/${A}\n`);
+  assert.ok(!isSameContainer(inOneHierarchy, mainOfV1));
+});
+
+test('a path that leads out of the namespace is told', () => {
+  assert.ok(parseCgroup('4:memory:/\n0::/job\n').inNamespace);
+  assert.ok(!parseCgroup(`0::/../${A}\n`).inNamespace);
+  assert.ok(!parseCgroup('4:memory:/\n0::/..\n').inNamespace);
+});
+
+test('the own container is known by what the engine mounted from its directory', () => {
+  assert.equal(ownContainerId(captured('docker.mountinfo')), A);
+  const podman = `571 564 0:45 /containers/overlay-containers/${B}/userdata/.containerenv /run/.containerenv rw - tmpfs tmpfs rw`;
+  assert.equal(ownContainerId(podman), B);
+});
+
+test('the own container is not guessed', () => {
+  const hostname = (id: string) => `9 2 254:0 /docker/containers/${id}/hostname /etc/hostname rw - ext4 /dev/vda rw\n`;
+  assert.equal(ownContainerId(hostname(A) + hostname(B)), undefined, 'two of them');
+  assert.equal(ownContainerId(`9 2 0:1 /volumes/${A}/_data /data rw - ext4 /dev/vda rw\n`), undefined, 'a volume');
+  assert.equal(ownContainerId(`9 2 0:1 /docker/${A} /sys/fs/cgroup rw - cgroup2 cgroup rw\n`), undefined, 'a cgroup');
+  assert.equal(ownContainerId(hostname(A.slice(1))), undefined);
+  assert.equal(ownContainerId(''), undefined);
+});
