@@ -1,46 +1,84 @@
-/** One connection on the wire: its live calls, what its uid may use, and its end. */
+/** One connection on the wire: its HTTP/2 session, its live calls, what its uid may use, and its end. */
 
+import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type net from 'node:net';
 import type { Peer } from '../attest/types.ts';
 import type { Clock } from '../base/clock.ts';
-import type { Call, Caller } from './calls.ts';
+import type { Log } from '../telemetry/log.ts';
+import { Call, type Caller, refuse } from './call.ts';
+import { keepAlive } from './keepalive.ts';
+import type { MessageBuffers } from './message-buffers.ts';
 import type { Quota } from './quota.ts';
-import { Status, StatusError } from './types.ts';
+import { isRefusal, readRequestHead } from './request-head.ts';
+import { statusOf } from './status.ts';
+import { type Method, Status, StatusError } from './types.ts';
+
+/** What all connections share. */
+export interface ConnectionParts {
+  readonly methods: ReadonlyMap<string, Method>;
+  readonly quota: Quota;
+  readonly buffers: MessageBuffers;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly sessionOptions: http2.ServerSessionOptions;
+}
 
 /** How long whoever holds the socket of an ended process may take to read the last status, in milliseconds. */
 const CUT_MS = 500;
 
 export class Connection implements Caller {
   readonly peer: Peer;
+  readonly #parts: ConnectionParts;
   readonly #socket: net.Socket;
-  readonly #quota: Quota;
-  readonly #clock: Clock;
+  readonly #session: ServerHttp2Session;
+  readonly #uid: number;
   readonly #calls = new Set<Call>();
   /** Why no call is taken any more. */
   #ended: string | undefined;
+  #streamCount = 0;
 
-  constructor(socket: net.Socket, peer: Peer, quota: Quota, clock: Clock) {
+  /** To make in the tick in which the connection was accepted. */
+  constructor(socket: net.Socket, peer: Peer, parts: ConnectionParts) {
     this.peer = peer;
+    this.#parts = parts;
     this.#socket = socket;
-    this.#quota = quota;
-    this.#clock = clock;
+    this.#uid = peer.credentials.uid;
+    this.#session = http2.performServerHandshake(socket, parts.sessionOptions);
+    this.#session.on('stream', (stream, headers) => this.#take(stream, headers));
+    // A client that breaks HTTP/2 is an everyday thing; what matters of it is that the socket closes.
+    this.#session.on('error', (err) => parts.log.debug({ err, peer: peer.id }, 'HTTP/2 failed on a connection'));
+    const stop = keepAlive(this.#session, parts.clock, () => peer.close());
+    socket.once('close', stop);
     peer.onGone(() => this.#cut());
   }
 
-  enter(call: Call): void {
-    if (this.#ended !== undefined) throw new StatusError(Status.UNAVAILABLE, this.#ended);
-    this.#quota.open(this.peer.credentials.uid);
-    this.#calls.add(call);
+  get clock(): Clock {
+    return this.#parts.clock;
   }
 
-  leave(call: Call): void {
-    this.#calls.delete(call);
-    this.#quota.close(this.peer.credentials.uid);
-    if (this.peer.gone && this.#calls.size === 0) this.#closeSoon();
+  get log(): Log {
+    return this.#parts.log;
+  }
+
+  get buffers(): MessageBuffers {
+    return this.#parts.buffers;
+  }
+
+  /** Calls of streaming methods that are open now. */
+  get streamCount(): number {
+    return this.#streamCount;
   }
 
   request(): void {
-    this.#quota.request(this.peer.credentials.uid, this.#clock.now());
+    this.#parts.quota.request(this.#uid, this.#parts.clock.now());
+  }
+
+  hold(bytes: number): void {
+    this.#parts.quota.hold(this.#uid, bytes);
+  }
+
+  release(bytes: number): void {
+    this.#parts.quota.release(this.#uid, bytes);
   }
 
   /** Ends all calls, and those that still come, with UNAVAILABLE. */
@@ -49,12 +87,63 @@ export class Connection implements Caller {
     for (const call of this.#calls) call.end(Status.UNAVAILABLE, reason);
   }
 
+  /** Ends all calls, tells the client to open no more, and hangs up once it has read that. */
+  close(reason: string): void {
+    this.endCalls(reason);
+    this.#session.close();
+  }
+
+  #take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    if (stream.destroyed) return;
+    // Why it ended doesn't matter; that it did, 'close' tells.
+    stream.on('error', ignore);
+    const { quota } = this.#parts;
+    if (!quota.openStream(this.#uid)) {
+      stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      return;
+    }
+    const call = this.#admit(stream, headers);
+    stream.once('close', () => {
+      quota.closeStream(this.#uid);
+      if (call !== undefined) this.#leave(call);
+    });
+    call?.serve();
+  }
+
+  #admit(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Call | undefined {
+    const head = readRequestHead(headers, this.#parts.methods);
+    if (isRefusal(head)) {
+      refuse(stream, head);
+      return undefined;
+    }
+    try {
+      if (this.#ended !== undefined) throw new StatusError(Status.UNAVAILABLE, this.#ended);
+      this.#parts.quota.open(this.#uid);
+    } catch (error) {
+      const { status, message } = statusOf(error, head.method.path, this.log);
+      refuse(stream, { status, details: message });
+      return undefined;
+    }
+    const call = new Call(stream, head, this);
+    this.#calls.add(call);
+    if (head.method.kind === 'stream') this.#streamCount += 1;
+    return call;
+  }
+
+  #leave(call: Call): void {
+    this.#calls.delete(call);
+    if (call.method.kind === 'stream') this.#streamCount -= 1;
+    this.#parts.quota.close(this.#uid);
+    call.gone();
+    if (this.peer.gone && this.#calls.size === 0) this.#closeSoon();
+  }
+
   /** The process has ended or changed, but somebody may hold its socket: he is told, and cut off. */
   #cut(): void {
     if (this.#socket.destroyed) return;
     this.endCalls('the process that connected has ended or changed');
     if (this.#calls.size === 0) this.#closeSoon();
-    else this.#clock.after(CUT_MS, () => this.peer.close());
+    else this.#parts.clock.after(CUT_MS, () => this.peer.close());
   }
 
   /** HTTP/2 writes at the end of a turn of the event loop what was given to it in the turn. */
@@ -62,3 +151,5 @@ export class Connection implements Caller {
     setImmediate(() => setImmediate(() => this.peer.close()));
   }
 }
+
+function ignore(): void {}

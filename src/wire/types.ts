@@ -6,6 +6,7 @@ import type { Peer } from '../attest/types.ts';
 export const Status = {
   OK: 0,
   INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
   NOT_FOUND: 5,
   RESOURCE_EXHAUSTED: 8,
   UNIMPLEMENTED: 12,
@@ -35,7 +36,7 @@ export interface Stream {
 
 /** What the handler of a stream is told. */
 export interface StreamHandler {
-  /** One request message, undecoded. */
+  /** One request message, undecoded. The bytes are the handler's only until it returns: another message gets their place. */
   message(bytes: Uint8Array): void;
   /** The client will send no more. */
   halfClose(): void;
@@ -43,7 +44,10 @@ export interface StreamHandler {
   closed(): void;
 }
 
-/** One gRPC method by its full path, `/package.Service/Method`. */
+/**
+ * One gRPC method by its full path, `/package.Service/Method`. The bytes of a unary request, too, are the method's only
+ * until `call` returns its promise.
+ */
 export type Method =
   | { readonly path: string; readonly kind: 'stream'; open(stream: Stream): StreamHandler }
   | { readonly path: string; readonly kind: 'unary'; call(peer: Peer, request: Uint8Array): Promise<Uint8Array> };

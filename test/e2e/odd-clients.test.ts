@@ -203,7 +203,7 @@ describe('requests that are odd', { timeout: 60_000 }, () => {
     message: RegExp,
     headers?: http2.OutgoingHttpHeaders,
   ][] = [
-    ['with every field absent is one for everything', grpcMessage(Buffer.alloc(0)), OK, /^OK$/],
+    ['with every field absent is one for everything', grpcMessage(Buffer.alloc(0)), OK, /^$/],
     [
       'of another type is refused by its name',
       grpcMessage(request({ typeUrl: 'a.b/C' })),
@@ -214,13 +214,13 @@ describe('requests that are odd', { timeout: 60_000 }, () => {
       'of a node whose version is set but empty is served',
       grpcMessage(request({ resourceNames: [WEB], node: { userAgentBuildVersion: {} } })),
       OK,
-      /^OK$/,
+      /^$/,
     ],
     [
       'for 10,000 names is served what is there',
       grpcMessage(request({ resourceNames: [...names(9_999), WEB] })),
       OK,
-      /^OK$/,
+      /^$/,
     ],
     [
       'for 10,001 names is told the limit',
@@ -247,8 +247,8 @@ describe('requests that are odd', { timeout: 60_000 }, () => {
       /no valid Node/,
     ],
     ['that is garbage is refused', grpcMessage(Buffer.alloc(99, 255)), INVALID_ARGUMENT, /no valid DiscoveryRequest/],
-    ['in gzip is served', grpcMessage(gzipSync(good), true), OK, /^OK$/, { 'grpc-encoding': 'gzip' }],
-    ['in deflate is served', grpcMessage(deflateSync(good), true), OK, /^OK$/, { 'grpc-encoding': 'deflate' }],
+    ['in gzip is served', grpcMessage(gzipSync(good), true), OK, /^$/, { 'grpc-encoding': 'gzip' }],
+    ['in deflate is served', grpcMessage(deflateSync(good), true), OK, /^$/, { 'grpc-encoding': 'deflate' }],
     [
       'in an encoding that nobody knows is refused by its name',
       grpcMessage(good, true),
@@ -375,7 +375,7 @@ describe('clients that behave badly', { timeout: 120_000 }, () => {
     });
   }
 
-  it('one that begins calls and never ends their requests has not many more than a uid may have calls', async () => {
+  it('one that begins calls and never ends their requests has as many as a uid may have calls', async () => {
     const own = await serve(
       { after: later },
       {
@@ -384,11 +384,18 @@ describe('clients that behave badly', { timeout: 120_000 }, () => {
       },
     );
     const client = await RawClient.begin(own.socket);
-    for (let at = 0; at < 1_100; at += 1) client.write(callHeaders(1 + 2 * at, FETCH));
+    const streams = Array.from({ length: 1_100 }, (_, at) => 1 + 2 * at);
+    for (const stream of streams) client.write(callHeaders(stream, FETCH));
     await client.ping();
-    const reset = await client.frame(({ type }) => type === FrameType.RST_STREAM);
-    assert.equal(reset.payload.readUInt32BE(), http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    assert.ok(reset.stream > 2 * 1_000, `stream ${reset.stream}`);
+    // Whoever is refused is told first, and then made to leave.
+    await client.frame(({ type, stream }) => type === FrameType.RST_STREAM && stream === streams.at(-1));
+    const closed = new Set(
+      client.frames.filter(({ type }) => type === FrameType.RST_STREAM).map(({ stream }) => stream),
+    );
+    assert.deepEqual(
+      streams.filter((stream) => !closed.has(stream)),
+      streams.slice(0, 10),
+    );
     client.destroy();
   });
 

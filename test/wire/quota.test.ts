@@ -9,7 +9,7 @@ const exhausted = { status: Status.RESOURCE_EXHAUSTED };
 
 test('a uid has so many calls at a time, and the error names the limit', () => {
   const counters = new Counters();
-  const quota = createQuota({ callsPerUid: 2, requestsPerSecondPerUid: 1 }, counters);
+  const quota = createQuota({ callsPerUid: 2, requestsPerSecondPerUid: 1, unfinishedBytesPerUid: 1_000 }, counters);
   quota.open(1000);
   quota.open(1000);
   assert.throws(() => quota.open(1000), {
@@ -24,7 +24,7 @@ test('a uid has so many calls at a time, and the error names the limit', () => {
 
 test('a uid may send so many requests a second, a burst of as many included', () => {
   const counters = new Counters();
-  const quota = createQuota({ callsPerUid: 1, requestsPerSecondPerUid: 10 }, counters);
+  const quota = createQuota({ callsPerUid: 1, requestsPerSecondPerUid: 10, unfinishedBytesPerUid: 1_000 }, counters);
   for (let at = 0; at < 10; at += 1) quota.request(1000, NOW);
   assert.throws(() => quota.request(1000, NOW), {
     ...exhausted,
@@ -40,14 +40,20 @@ test('a uid may send so many requests a second, a burst of as many included', ()
 });
 
 test('a clock that is set back gives nothing, and goes on from there', () => {
-  const quota = createQuota({ callsPerUid: 1, requestsPerSecondPerUid: 1 }, new Counters());
+  const quota = createQuota(
+    { callsPerUid: 1, requestsPerSecondPerUid: 1, unfinishedBytesPerUid: 1_000 },
+    new Counters(),
+  );
   quota.request(1000, NOW);
   assert.throws(() => quota.request(1000, NOW - 3_600_000), exhausted);
   quota.request(1000, NOW - 3_600_000 + 1_000);
 });
 
 test('uids that have nothing open are forgotten when there are many, others never', () => {
-  const quota = createQuota({ callsPerUid: 1, requestsPerSecondPerUid: 1 }, new Counters());
+  const quota = createQuota(
+    { callsPerUid: 1, requestsPerSecondPerUid: 1, unfinishedBytesPerUid: 1_000 },
+    new Counters(),
+  );
   quota.open(7);
   for (let uid = 1_000; uid < 6_000; uid += 1) {
     quota.open(uid);
