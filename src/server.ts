@@ -31,7 +31,7 @@ import type { EntryInput, EntryRules, Registry } from './registry/types.ts';
 import { secretDiscoveryService } from './sds/service.ts';
 import { Counters } from './telemetry/counters.ts';
 import { createLog, type Log } from './telemetry/log.ts';
-import { createWire } from './wire/grpc-wire.ts';
+import { createWire } from './wire/wire.ts';
 
 export interface Server {
   /** Tells every stream UNAVAILABLE, lets it be read, closes what is open; the second call waits for the first. */
