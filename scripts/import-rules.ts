@@ -19,7 +19,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   identity: ['registry', 'ca', 'types:attest'],
   sds: ['identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
   admin: ['registry', 'ca', 'identity', 'sds'],
-  cli: ['config', 'types:admin', 'admin/client.ts', 'gen', 'server.ts'],
+  envoy: [],
+  cli: ['config', 'envoy', 'types:admin', 'admin/client.ts', 'gen', 'server.ts'],
   'server.ts': ['config', 'registry', 'ca', 'attest', 'wire', 'identity', 'sds', 'admin'],
 };
 

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { version } from '../base/version.ts';
 import { addBundleCommands } from './bundle.ts';
 import { addEntryCommands } from './entry.ts';
+import { addEnvoyCommands } from './envoy.ts';
 import { EXIT, report } from './errors.ts';
 import { addFetchCommand } from './fetch.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
@@ -20,6 +21,7 @@ function program(): Command {
   addBundleCommands(sidekey);
   addFetchCommand(sidekey);
   addHealthcheckCommand(sidekey);
+  addEnvoyCommands(sidekey);
   return sidekey;
 }
 

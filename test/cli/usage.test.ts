@@ -19,6 +19,7 @@ const COMMANDS = [
   ['bundle'],
   ['bundle', 'show'],
   ['fetch'],
+  ['envoy', 'bootstrap'],
   ['healthcheck'],
 ];
 

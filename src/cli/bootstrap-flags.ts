@@ -1,0 +1,201 @@
+/** The flags of `sidekey envoy bootstrap`, read. */
+
+import { isIP } from 'node:net';
+import path from 'node:path';
+import { type Problem, SidekeyError } from '../base/errors.ts';
+import { hostPort } from '../config/kinds.ts';
+import { type Address, type BootstrapPlan, type Peer, RESERVED_NAMES, type Upstream } from '../envoy/plan.ts';
+import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '../spiffe/id.ts';
+
+export interface BootstrapFlags {
+  readonly spiffeId: string;
+  readonly listen?: string;
+  readonly to?: string;
+  readonly allow?: readonly string[];
+  readonly upstream?: readonly string[];
+  readonly local?: readonly string[];
+  readonly tcp?: boolean;
+  readonly socket: string;
+  readonly admin: string;
+}
+
+/** Upstreams that no --local places listen here and on the ports that follow. */
+export const FIRST_LOCAL: Address = { host: '127.0.0.1', port: 10_001 };
+
+/** What a socket's address holds, without the zero at its end (unix(7)); Envoy takes no longer one. */
+const MAX_SOCKET_BYTES = 107;
+
+/** @throws SidekeyError ERR_CONFIG with the problems of all flags */
+export function readBootstrapFlags(flags: BootstrapFlags): BootstrapPlan {
+  const problems: Problem[] = [];
+  /** What `read` makes of a flag's text, or its problem, kept. */
+  const attempt = <T>(flag: string, read: () => T): T | undefined => {
+    try {
+      return read();
+    } catch (thrown) {
+      problems.push(...problemsOf(thrown).map((problem) => ({ ...problem, path: flag })));
+      return undefined;
+    }
+  };
+  const optional = <T>(flag: string, text: string | undefined, read: (text: string) => T) =>
+    text === undefined ? undefined : attempt(flag, () => read(text));
+  const refuse = (flag: string, problem: string, rule: string) => problems.push({ path: flag, problem, rule });
+
+  const spiffeId = attempt('--spiffe-id', () => parseSpiffeId(flags.spiffeId));
+  const socket = attempt('--socket', () => readSocket(flags.socket));
+  const admin = attempt('--admin', () => readListener(flags.admin));
+  const listen = optional('--listen', flags.listen, readListener);
+  const to = optional('--to', flags.to, readAddress);
+  const allow = (flags.allow ?? []).map((text) => attempt('--allow', () => readPeer(text)));
+  const locals = new Map<string, Address>();
+  for (const text of flags.local ?? []) {
+    const local = attempt('--local', () => readLocal(text));
+    if (local !== undefined) locals.set(local.name, local.address);
+  }
+  const upstreams = (flags.upstream ?? []).map((text, at) => {
+    const upstream = attempt('--upstream', () => readUpstream(text));
+    if (upstream === undefined) return undefined;
+    const local = locals.get(upstream.name) ?? { ...FIRST_LOCAL, port: FIRST_LOCAL.port + at };
+    locals.delete(upstream.name);
+    return { ...upstream, local };
+  });
+
+  if (flags.listen !== undefined && flags.to === undefined) {
+    refuse('--listen', 'there is no --to', '--listen goes with --to, the program behind: --to 127.0.0.1:8080');
+  }
+  if (listen !== undefined && to !== undefined && reaches(to, listen)) {
+    refuse(
+      '--to',
+      'that is where --listen is',
+      'the program behind listens elsewhere: Envoy would call itself for ever',
+    );
+  }
+  if (flags.listen === undefined) {
+    const without = (flag: string) => refuse(flag, 'there is no --listen', `${flag} goes with --listen HOST:PORT`);
+    if (flags.to !== undefined) without('--to');
+    if (flags.allow !== undefined) without('--allow');
+    if (flags.to === undefined && upstreams.length === 0) {
+      refuse('', 'nothing is asked for', 'give --listen and --to for a server, --upstream for a client, or both');
+    }
+  }
+  if (upstreams.every((upstream) => upstream !== undefined)) {
+    for (const name of locals.keys()) {
+      refuse('--local', `there is no upstream ${JSON.stringify(name)}`, '--local places an --upstream of that name');
+    }
+  }
+  const known = upstreams.filter((upstream) => upstream !== undefined);
+  problems.push(...twice(known), ...collisions([['--admin', admin], ['--listen', listen], ...placesOf(known)]));
+  if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
+
+  const everybody: Peer = { trustDomain: trustDomainOf(spiffeId!) };
+  const inbound = listen && { listen, to: to!, allow: allow.length === 0 ? [everybody] : (allow as Peer[]) };
+  return { spiffeId: spiffeId!, socket: socket!, admin: admin!, tcp: flags.tcp === true, inbound, upstreams: known };
+}
+
+function problemsOf(thrown: unknown): readonly Omit<Problem, 'path'>[] {
+  if (thrown instanceof SidekeyError) return thrown.problems;
+  if (thrown instanceof SpiffeIdError) return [{ problem: thrown.problem, rule: thrown.rule }];
+  throw thrown;
+}
+
+function refusal(problem: string, rule: string): SidekeyError {
+  return SidekeyError.badInput([{ path: '', problem, rule }], 'ERR_CONFIG');
+}
+
+function readAddress(text: string): Address {
+  const address = hostPort.read([text], '');
+  if (address.port === 0) throw refusal(`${JSON.stringify(text)} has port 0`, 'a port is from 1 to 65535');
+  return address;
+}
+
+function readListener(text: string): Address {
+  const address = readAddress(text);
+  if (isIP(address.host) !== 0) return address;
+  const rule = 'Envoy listens on an address: 127.0.0.1 for this host alone, 0.0.0.0 for all IPv4, [::] for all';
+  throw refusal(`${JSON.stringify(address.host)} is a name`, rule);
+}
+
+function readSocket(text: string): string {
+  if (!path.isAbsolute(text)) {
+    throw refusal(`${JSON.stringify(text)} is relative`, "the path is absolute: Envoy's working directory is another");
+  }
+  const bytes = Buffer.byteLength(text);
+  if (bytes > MAX_SOCKET_BYTES)
+    throw refusal(`it has ${bytes} bytes`, `a socket's path has ${MAX_SOCKET_BYTES} at most`);
+  return text;
+}
+
+/** A SPIFFE ID, or `spiffe://<trust domain>` for everybody there. */
+function readPeer(text: string): Peer {
+  const domain = /^spiffe:\/\/([^/]*)$/.exec(text)?.[1];
+  return domain === undefined ? { spiffeId: parseSpiffeId(text) } : { trustDomain: parseTrustDomain(domain) };
+}
+
+function readUpstream(text: string): Omit<Upstream, 'local'> {
+  const parts = /^([^=,]*)=([^,]*),(.*)$/.exec(text);
+  if (parts === null) {
+    const rule = 'it is NAME=HOST:PORT,SPIFFE_ID, such as db=10.0.0.7:8443,spiffe://example.org/db';
+    throw refusal(`${JSON.stringify(text)} is not an upstream`, rule);
+  }
+  return { name: readName(parts[1]!), at: readAddress(parts[2]!), spiffeId: parseSpiffeId(parts[3]!) };
+}
+
+function readLocal(text: string): { name: string; address: Address } {
+  const parts = /^([^=]*)=(.*)$/.exec(text);
+  if (parts === null) {
+    throw refusal(`${JSON.stringify(text)} has no name`, 'it is NAME=HOST:PORT, such as db=127.0.0.1:5432');
+  }
+  return { name: parts[1]!, address: readListener(parts[2]!) };
+}
+
+function readName(name: string): string {
+  if (!/^[\w-]{1,60}$/.test(name)) {
+    const rule = 'the name of an upstream is 1 to 60 of the characters A-Z a-z 0-9 _ -';
+    throw refusal(`${JSON.stringify(name)} is no name`, rule);
+  }
+  const reserved = Object.values<string>(RESERVED_NAMES);
+  if (reserved.includes(name)) {
+    throw refusal(`${JSON.stringify(name)} is taken`, `the bootstrap itself uses ${reserved.join(', ')}`);
+  }
+  return name;
+}
+
+function twice(upstreams: readonly Upstream[]): Problem[] {
+  const names = upstreams.map(({ name }) => name);
+  const again = new Set(names.filter((name, at) => names.indexOf(name) !== at));
+  const rule = 'each upstream has a name of its own';
+  return [...again].map((name) => ({ path: '--upstream', problem: `${JSON.stringify(name)} is given twice`, rule }));
+}
+
+type Place = readonly [what: string, address: Address | undefined];
+
+function placesOf(upstreams: readonly Upstream[]): Place[] {
+  return upstreams.map(({ name, local }) => [`--upstream ${name}`, local]);
+}
+
+/** Two listeners on one port: of the same address, or where one has all addresses. */
+function collisions(places: readonly Place[]): Problem[] {
+  return places.flatMap(([what, address], at) => {
+    const other = places.slice(0, at).find(([, before]) => collide(address, before));
+    if (other === undefined) return [];
+    const problem = `port ${address!.port} is that of ${other[0]}`;
+    const rule =
+      'each listens on a port of its own; --local NAME=HOST:PORT places an upstream, --admin the admin interface';
+    return [{ path: what, problem, rule }];
+  });
+}
+
+/** Whether who connects to `to` on this host gets to this listener. */
+function reaches(to: Address, listener: Address): boolean {
+  const here = to.host === 'localhost' || to.host === '::1' || /^127(\.\d+){3}$/.test(to.host);
+  return to.port === listener.port && (to.host === listener.host || (here && isAny(listener.host)));
+}
+
+function collide(a: Address | undefined, b: Address | undefined): boolean {
+  if (a === undefined || b === undefined || a.port !== b.port) return false;
+  return a.host === b.host || isAny(a.host) || isAny(b.host);
+}
+
+function isAny(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}

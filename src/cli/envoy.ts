@@ -1,0 +1,54 @@
+/** `sidekey envoy …`: what an Envoy needs to get its identity here. */
+
+import type { Command } from 'commander';
+import { defaultSocket } from '../config/defaults.ts';
+import type { BootstrapFlags } from './bootstrap-flags.ts';
+
+export function addEnvoyCommands(program: Command): void {
+  const envoy = program.command('envoy').description('what an Envoy needs');
+  const again = (value: string, before: string[] = []) => [...before, value];
+  envoy
+    .command('bootstrap')
+    .description('print a whole bootstrap for an Envoy with an identity from here: a server, a client or both')
+    .requiredOption('--spiffe-id <id>', 'who this Envoy is')
+    .option('--listen <host:port>', 'server: take mTLS here, from the network')
+    .option('--to <host:port>', 'server: and pass it on, in clear, to the program there')
+    .option(
+      '--allow <id>',
+      'server: let this SPIFFE ID in, or all of spiffe://DOMAIN; again for more (default: its own)',
+      again,
+    )
+    .option(
+      '--upstream <name=host:port,id>',
+      'client: reach by mTLS what answers there as this SPIFFE ID and nothing else; again for more',
+      again,
+    )
+    .option(
+      '--local <name=host:port>',
+      'client: where that upstream is reached in clear (default: 127.0.0.1:10001 for the first, 10002, …)',
+      again,
+    )
+    .option('--tcp', 'pass on bytes as they are (gRPC, databases, …) instead of HTTP requests')
+    .option('--socket <path>', "Sidekey's pipe, as Envoy sees it (default: the server's default, or SIDEKEY_SOCKET)")
+    .option('--admin <host:port>', "Envoy's admin interface", '127.0.0.1:9901')
+    .addHelpText('after', EXAMPLE)
+    .action(async ({ socket, ...flags }: Omit<BootstrapFlags, 'socket'> & { readonly socket?: string }) => {
+      const { readBootstrapFlags } = await import('./bootstrap-flags.ts');
+      const { bootstrapYaml } = await import('../envoy/bootstrap.ts');
+      process.stdout.write(bootstrapYaml(readBootstrapFlags({ ...flags, socket: socket ?? pipe() })));
+    });
+}
+
+/** The bootstrap may be for another user or host, so here the system's place stands in where this user has none. */
+function pipe(): string {
+  const here = { env: process.env, uid: process.geteuid!() };
+  return process.env.SIDEKEY_SOCKET || defaultSocket('agent.sock', here) || '/run/sidekey/agent.sock';
+}
+
+const EXAMPLE = `
+Examples:
+  sidekey envoy bootstrap --spiffe-id spiffe://example.org/db --listen 0.0.0.0:8443 --to 127.0.0.1:5432 --tcp \\
+    --allow spiffe://example.org/web > db.yaml
+  sidekey envoy bootstrap --spiffe-id spiffe://example.org/web --upstream db=10.0.0.7:8443,spiffe://example.org/db \\
+    --local db=127.0.0.1:5432 --tcp > web.yaml
+`;

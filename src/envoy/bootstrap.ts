@@ -1,0 +1,76 @@
+/** Writes a bootstrap of Envoy (v3, all static), to be read, kept and changed by people. */
+
+import { pathOf } from '../spiffe/id.ts';
+import { appCluster, pipeCluster, upstreamCluster } from './clusters.ts';
+import { inboundListener, outboundListener, socketAddress } from './listeners.ts';
+import type { Address, BootstrapPlan, Peer } from './plan.ts';
+import { SdsSource } from './tls.ts';
+import { nest, scalar } from './yaml-text.ts';
+
+/**
+ * The bootstrap as YAML. Envoy 1.36 and later take it without a warning.
+ *
+ * @see https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/bootstrap/v3/bootstrap.proto
+ */
+export function bootstrapYaml(plan: BootstrapPlan): string {
+  const { spiffeId, socket, admin, tcp, inbound, upstreams } = plan;
+  const sds = new SdsSource();
+  const node = scalar(pathOf(spiffeId).slice(1));
+  const listeners = [
+    ...(inbound === undefined ? [] : [inboundListener(inbound, spiffeId, tcp, sds)]),
+    ...upstreams.map((upstream) => outboundListener(upstream, tcp)),
+  ];
+  const clusters = [
+    pipeCluster(socket),
+    ...(inbound === undefined ? [] : [appCluster(inbound.to)]),
+    ...upstreams.map((upstream, at) => upstreamCluster(upstream, spiffeId, sds, at === 0)),
+  ];
+  return `${summary(plan)}
+
+# Envoy asks nothing by SDS without both. Several of the same kind: tell them apart with --service-node.
+node: { id: ${node}, cluster: ${node} }
+
+# Who reaches this can stop Envoy.
+admin:
+  address: ${socketAddress(admin)}
+
+static_resources:
+  listeners:
+${items(listeners)}
+
+  clusters:
+${items(clusters)}
+`;
+}
+
+function summary({ spiffeId, tcp, inbound, upstreams }: BootstrapPlan): string {
+  const what = tcp ? 'TCP' : 'HTTP';
+  const comment = [`Envoy as ${spiffeId}, for ${what}, with identities from Sidekey.`];
+  if (inbound !== undefined) {
+    comment.push(
+      `In:  ${show(inbound.listen)}, mTLS from ${inbound.allow.map(showPeer).join(', ')} -> ${show(inbound.to)}`,
+    );
+  }
+  for (const { local, at, spiffeId: server } of upstreams) {
+    comment.push(`Out: ${show(local)} -> ${show(at)}, mTLS to ${server}`);
+  }
+  return comment.map((line) => `# ${line}`).join('\n');
+}
+
+/** Items of a list two columns in; the comment that an item begins with stands above its dash. */
+function items(texts: readonly string[]): string {
+  return texts
+    .map((text) => {
+      const [, comment = '', rest = ''] = /^((?:#[^\n]*\n)*)(.*)$/s.exec(text)!;
+      return `  ${nest(2, `${comment}- ${nest(2, rest)}`)}`;
+    })
+    .join('\n\n');
+}
+
+function show({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function showPeer(peer: Peer): string {
+  return 'spiffeId' in peer ? peer.spiffeId : `anybody of ${peer.trustDomain}`;
+}

@@ -1,0 +1,61 @@
+/** Clusters: where connections go. */
+
+import { isIP } from 'node:net';
+import type { SpiffeId } from '../spiffe/id.ts';
+import { socketAddress } from './listeners.ts';
+import { type Address, RESERVED_NAMES, type Upstream } from './plan.ts';
+import { type SdsSource, upstreamTls } from './tls.ts';
+import { lines, scalar } from './yaml-text.ts';
+
+const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+/** Sidekey's pipe, which every `sds_config` names. */
+export function pipeCluster(socket: string): string {
+  const { sidekey } = RESERVED_NAMES;
+  return `# Sidekey's pipe. Give a container its directory: the socket is a new one after each start of Sidekey.
+name: ${sidekey}
+type: STATIC
+connect_timeout: 1s
+# SDS is gRPC, which needs HTTP/2. The keepalive notices a Sidekey that hangs.
+typed_extension_protocol_options:
+  ${HTTP_OPTIONS}:
+    "@type": type.googleapis.com/${HTTP_OPTIONS}
+    explicit_http_config:
+      http2_protocol_options:
+        connection_keepalive: { interval: 30s, timeout: 5s }
+load_assignment:
+  cluster_name: ${sidekey}
+  endpoints:
+  - lb_endpoints:
+    - endpoint: { address: { pipe: { path: ${scalar(socket)} } } }`;
+}
+
+/** The program that the mTLS listener passes on to. */
+export function appCluster(to: Address): string {
+  return lines('# The program behind the mTLS listener.', cluster(RESERVED_NAMES.app, to));
+}
+
+export function upstreamCluster(
+  { name, at, spiffeId }: Upstream,
+  me: SpiffeId,
+  sds: SdsSource,
+  first: boolean,
+): string {
+  return lines(cluster(name, at), upstreamTls(me, spiffeId, sds, first));
+}
+
+function cluster(name: string, at: Address): string {
+  return `name: ${scalar(name)}
+${resolution(at)}
+load_assignment:
+  cluster_name: ${scalar(name)}
+  endpoints:
+  - lb_endpoints:
+    - endpoint: { address: ${socketAddress(at)} }`;
+}
+
+function resolution({ host }: Address): string {
+  if (isIP(host) !== 0) return 'type: STATIC';
+  // Envoy's own default asks for IPv6 first: localhost would be ::1, where most programs don't listen.
+  return 'type: STRICT_DNS\ndns_lookup_family: V4_PREFERRED';
+}

@@ -1,0 +1,74 @@
+/** Listeners, and what they do with what they get. */
+
+import type { SpiffeId } from '../spiffe/id.ts';
+import { type Address, type Inbound, RESERVED_NAMES, type Upstream } from './plan.ts';
+import { downstreamTls, type SdsSource } from './tls.ts';
+import { nest, scalar } from './yaml-text.ts';
+
+const FILTERS = 'type.googleapis.com/envoy.extensions.filters';
+
+/** The mTLS listener. */
+export function inboundListener({ listen, allow }: Inbound, me: SpiffeId, tcp: boolean, sds: SdsSource): string {
+  const alpn = tcp ? '' : 'alpn_protocols: [h2, http/1.1]';
+  const { inbound, app } = RESERVED_NAMES;
+  const filter = tcp ? proxy(inbound, app) : http(inbound, app, VERIFIED_CALLER);
+  return `# In: mTLS is taken off here, and the program behind gets what comes.
+name: ${inbound}
+address: ${socketAddress(listen)}
+filter_chains:
+- ${nest(2, downstreamTls(me, allow, sds, alpn))}
+  filters:
+  - ${nest(4, filter)}`;
+}
+
+/** The plain listener for one upstream. */
+export function outboundListener({ name, local, spiffeId }: Upstream, tcp: boolean): string {
+  const filter = tcp ? proxy(name, name) : http(name, name, UNVERIFIED_CALLER);
+  return `# Out: programs of this host connect here, in clear, for ${spiffeId}.
+name: ${scalar(name)}
+address: ${socketAddress(local)}
+filter_chains:
+- filters:
+  - ${nest(4, filter)}`;
+}
+
+/** An address to bind, or of an endpoint. */
+export function socketAddress({ host, port }: Address): string {
+  // Else the IPv6 "any" would take no IPv4, unlike nearly everywhere else.
+  const both = host === '::' ? ', ipv4_compat: true' : '';
+  return `{ socket_address: { address: ${scalar(host)}, port_value: ${port}${both} } }`;
+}
+
+const VERIFIED_CALLER = `# The program learns who called: x-forwarded-client-cert has the verified SPIFFE ID.
+forward_client_cert_details: SANITIZE_SET
+set_current_client_cert_details: { uri: true }`;
+const UNVERIFIED_CALLER = `# Nobody is verified here, so nobody may pretend to have been.
+forward_client_cert_details: SANITIZE`;
+
+function http(stat: string, cluster: string, caller: string): string {
+  return `name: envoy.filters.network.http_connection_manager
+typed_config:
+  "@type": ${FILTERS}.network.http_connection_manager.v3.HttpConnectionManager
+  stat_prefix: ${scalar(stat)}
+  ${nest(2, caller)}
+  route_config:
+    virtual_hosts:
+    - name: all
+      domains: ["*"]
+      routes:
+      - match: { prefix: / }
+        # How long an answer may take is for the two programs to say; Envoy's own default is 15 s.
+        route: { cluster: ${scalar(cluster)}, timeout: 0s }
+  http_filters:
+  - name: envoy.filters.http.router
+    typed_config:
+      "@type": ${FILTERS}.http.router.v3.Router`;
+}
+
+function proxy(stat: string, cluster: string): string {
+  return `name: envoy.filters.network.tcp_proxy
+typed_config:
+  "@type": ${FILTERS}.network.tcp_proxy.v3.TcpProxy
+  stat_prefix: ${scalar(stat)}
+  cluster: ${scalar(cluster)}`;
+}

@@ -1,0 +1,84 @@
+/** TLS contexts whose certificate and authorities come from Sidekey. */
+
+import { type SpiffeId, trustDomainId } from '../spiffe/id.ts';
+import { type Peer, RESERVED_NAMES, validationName } from './plan.ts';
+import { lines, list, nest } from './yaml-text.ts';
+
+const TYPES = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3';
+
+/** The `sds_config` of one bootstrap: written out at its first place, where the others refer to. */
+export class SdsSource {
+  #written = false;
+
+  text(): string {
+    if (this.#written) return ' *sidekey';
+    this.#written = true;
+    return nest(2, SDS_CONFIG);
+  }
+}
+
+const SDS_CONFIG = ` &sidekey
+resource_api_version: V3
+api_config_source:
+  api_type: GRPC
+  transport_api_version: V3
+  # The node is some 60 kB: once a stream is enough.
+  set_node_on_first_message_only: true
+  grpc_services:
+  - envoy_grpc:
+      cluster_name: ${RESERVED_NAMES.sidekey}
+      # Back within a second after a restart of Sidekey; Envoy's own default waits up to 30 s.
+      retry_policy: { retry_back_off: { base_interval: 0.1s, max_interval: 1s } }`;
+
+/** The `transport_socket` of a filter chain: `allow` alone get in. */
+export function downstreamTls(spiffeId: SpiffeId, allow: readonly Peer[], sds: SdsSource, alpn: string): string {
+  return `transport_socket:
+  name: envoy.transport_sockets.tls
+  typed_config:
+    "@type": ${TYPES}.DownstreamTlsContext
+    require_client_certificate: true
+    common_tls_context:
+      ${nest(6, commonTls(spiffeId, allow, sds, { alpn, purpose: 'Whom it lets in' }))}`;
+}
+
+/** The `transport_socket` of a cluster: `server` alone is talked to. The first of a bootstrap is explained. */
+export function upstreamTls(spiffeId: SpiffeId, server: SpiffeId, sds: SdsSource, first: boolean): string {
+  const purpose = first ? 'Whom it talks to' : '';
+  return `transport_socket:
+  name: envoy.transport_sockets.tls
+  typed_config:
+    "@type": ${TYPES}.UpstreamTlsContext
+    common_tls_context:
+      ${nest(6, commonTls(spiffeId, [{ spiffeId: server }], sds, { alpn: '', purpose }))}`;
+}
+
+interface Context {
+  readonly alpn: string;
+  /** Empty where a comment has told it before. */
+  readonly purpose: string;
+}
+
+function commonTls(spiffeId: SpiffeId, peers: readonly Peer[], sds: SdsSource, { alpn, purpose }: Context): string {
+  const name = validationName(peers);
+  const domain = name === 'ALL' ? 'a trust domain that Sidekey knows' : 'this trust domain';
+  return lines(
+    alpn,
+    purpose === '' ? '' : '# Who this Envoy is: the name is the SPIFFE ID, the answer its certificate and key.',
+    'tls_certificate_sds_secret_configs:',
+    `- name: ${spiffeId}`,
+    `  sds_config:${nest(2, sds.text())}`,
+    purpose === '' ? '' : `# ${purpose}: somebody of ${domain}, and of those only who matches here.`,
+    'combined_validation_context:',
+    '  default_validation_context:',
+    '    match_typed_subject_alt_names:',
+    `    ${nest(4, list(peers.map(matcher)))}`,
+    '  validation_context_sds_secret_config:',
+    `    name: ${name}`,
+    `    sds_config:${nest(4, sds.text())}`,
+  );
+}
+
+function matcher(peer: Peer): string {
+  const match = 'spiffeId' in peer ? `exact: ${peer.spiffeId}` : `prefix: ${trustDomainId(peer.trustDomain)}/`;
+  return `san_type: URI\nmatcher: { ${match} }`;
+}
