@@ -129,7 +129,7 @@ function placeOfMain({ id, pid }: Inspection): CgroupPlace {
   try {
     return parseCgroup(readSmallFile(`/proc/${pid}/cgroup`));
   } catch (cause) {
-    const message = `process ${pid}, the main one of container ${id} by the engine's word, can't be looked at here; does Sidekey share the host's pid namespace (pid: host)?`;
+    const message = `process ${pid}, the main one of container ${id} by the engine's word, is not to be seen here: does Sidekey share the host's pid namespace (pid: host)?`;
     throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause });
   }
 }

@@ -14,7 +14,7 @@ import type { Log } from '../../telemetry/log.ts';
 import { readSmallFile } from '../proc.ts';
 import type { Attestor } from '../types.ts';
 import { type CgroupPlace, isSameContainer, parseCgroup } from './cgroup.ts';
-import { Containers } from './containers.ts';
+import { type Container, Containers } from './containers.ts';
 import { createEngine } from './engine.ts';
 import { readOwnContainer } from './own-container.ts';
 import { DOCKER_KINDS, dockerSelectors, IMAGE_DIGEST } from './selectors.ts';
@@ -66,6 +66,7 @@ export function createDockerAttestor({ socketPath, clock, log, asksFor }: Docker
         return ours ? dockerSelectors(container, asksFor) : [];
       }
       if (container === undefined) throw failed(`the container engine at ${socketPath} knows no container ${id}`);
+      if (container.place.id !== id) throw failed(unseen(container));
       if (!isSameContainer(place, container.place)) {
         throw failed(`the caller's cgroup has the name of container ${id}, but is not where its main process is`);
       }
@@ -74,6 +75,10 @@ export function createDockerAttestor({ socketPath, clock, log, asksFor }: Docker
     },
     close: () => containers.close(),
   };
+}
+
+function unseen({ id, pid }: Container): string {
+  return `process ${pid}, the main one of container ${id} by the engine's word, is not in it here: does Sidekey share the host's pid namespace (pid: host)?`;
 }
 
 function placeOf(pid: number): CgroupPlace {

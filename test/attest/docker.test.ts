@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { type TestContext, test } from 'node:test';
+import { createDockerAttestor, type DockerAttestor } from '../../src/attest/docker/docker.ts';
+import { DOCKER_KINDS } from '../../src/attest/docker/selectors.ts';
+import type { Selector } from '../../src/spiffe/selector.ts';
+import { endAfter } from '../support/caller.ts';
+import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';
+import { TestClock } from '../support/clock.ts';
+import { until } from '../support/process-state.ts';
+import { recordingLog } from '../support/recording-log.ts';
+import { SdsClient, secretsOf } from '../support/sds-client.ts';
+import { serve } from '../support/serve.ts';
+import { answering, containerJson, StandInEngine } from '../support/stand-in-engine.ts';
+
+const ID = 'ab'.repeat(32);
+const FAILED = 'ERR_ATTESTATION_FAILED';
+const skip = whyNoCgroup() ?? false;
+
+/** A process that waits, in a cgroup of this name. */
+function startIn(t: TestContext, cgroup: string): number {
+  const pid = startProcess(t);
+  makeCgroup(t, cgroup).join(pid);
+  return pid;
+}
+
+function startProcess(t: TestContext): number {
+  const child = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
+  endAfter(t, child);
+  return child.pid!;
+}
+
+interface Setting {
+  readonly engine: StandInEngine;
+  readonly clock: TestClock;
+  readonly attestor: DockerAttestor;
+  readonly lines: Record<string, unknown>[];
+}
+
+async function start(t: TestContext, asksFor: (kind: string) => boolean = () => true): Promise<Setting> {
+  const engine = new StandInEngine(t);
+  await engine.start();
+  const clock = new TestClock();
+  const { log, lines } = recordingLog();
+  const attestor = createDockerAttestor({ socketPath: engine.socketPath, clock, log, asksFor });
+  t.after(() => attestor.close());
+  await until(() => attestor.remembering);
+  return { engine, clock, attestor, lines };
+}
+
+function attest(attestor: DockerAttestor, pid: number): Promise<Selector[]> {
+  return attestor.attest({ pid, uid: 0, gid: 0 });
+}
+
+function running(pid: number): Record<string, unknown> {
+  return containerJson(ID, { State: { Running: true, Pid: pid } });
+}
+
+test('a caller in no container has no docker selectors, and the engine is not asked', async (t) => {
+  const { attestor, engine } = await start(t);
+  assert.deepEqual(await attest(attestor, process.pid), []);
+  assert.deepEqual(engine.asked, []);
+});
+
+test('a caller in a container has what the engine says of it', { skip }, async (t) => {
+  const { attestor, engine } = await start(t);
+  const pid = startIn(t, `docker-${ID}.scope`);
+  engine.answer = answering(running(pid));
+  const found = (await attest(attestor, pid)).map(({ value }) => value);
+  for (const value of ['label:app:web', 'env:MODE=test', 'image_id:envoy:v1', `container_id:${ID}`, 'network:front']) {
+    assert.ok(found.includes(value), `${value} is missing from ${found}`);
+  }
+  await attest(attestor, pid);
+  assert.equal(attestor.inspections, 1);
+});
+
+test('while no entry asks for a docker selector the engine is not asked', { skip }, async (t) => {
+  let asked = '';
+  const { attestor, engine } = await start(t, (kind) => kind === asked);
+  const pid = startIn(t, ID);
+  engine.answer = answering(running(pid));
+  assert.deepEqual(await attest(attestor, pid), []);
+  assert.deepEqual(engine.asked, []);
+  asked = 'docker:name';
+  assert.deepEqual(await attest(attestor, pid), [{ type: 'docker', value: 'name:web-1' }]);
+  assert.ok(DOCKER_KINDS.includes(asked));
+});
+
+test('a caller in a cgroup that only has the name of a container gets nothing', { skip }, async (t) => {
+  const { attestor, engine } = await start(t);
+  const [main, impostor] = [startIn(t, ID), startIn(t, ID)];
+  engine.answer = answering(running(main));
+  assert.notEqual((await attest(attestor, main)).length, 0);
+  await assert.rejects(attest(attestor, impostor), { code: FAILED, message: /is not where its main process is/ });
+});
+
+test("a container whose main process this one can't see is not believed", { skip }, async (t) => {
+  const { attestor, engine } = await start(t);
+  const pid = startIn(t, ID);
+  engine.answer = answering(running(process.pid));
+  await assert.rejects(attest(attestor, pid), { code: FAILED, message: /pid: host/ });
+  engine.answer = answering(running(2 ** 22 + 1));
+  await assert.rejects(attest(attestor, pid), { code: FAILED, message: /pid: host/ });
+});
+
+test('a container that the engine does not know, or that does not run, fails', { skip }, async (t) => {
+  const { attestor, engine } = await start(t);
+  const pid = startIn(t, ID);
+  await assert.rejects(attest(attestor, pid), { code: FAILED, message: new RegExp(`knows no container ${ID}`) });
+  engine.answer = answering(containerJson(ID, { State: { Running: false, Pid: 0 } }));
+  await assert.rejects(attest(attestor, pid), { code: FAILED, message: /not running/ });
+});
+
+test('a caller that leaves its container while the engine is asked gets nothing', { skip }, async (t) => {
+  const { attestor, engine } = await start(t);
+  const [main, caller] = [startProcess(t), startProcess(t)];
+  const cgroup = makeCgroup(t, ID);
+  const elsewhere = makeCgroup(t, 'elsewhere');
+  for (const pid of [main, caller]) cgroup.join(pid);
+  engine.answer = (response, request) => {
+    elsewhere.join(caller);
+    answering(running(main))(response, request);
+  };
+  await assert.rejects(attest(attestor, caller), { code: FAILED, message: /another cgroup meanwhile/ });
+  assert.deepEqual(await attest(attestor, caller), [], 'from then on it is in none');
+  assert.notEqual((await attest(attestor, main)).length, 0);
+});
+
+const ENTRY = {
+  spiffe_id: 'spiffe://ilinux.io/web',
+  selectors: ['docker:compose_service:web', 'docker:env:PASSWORD=hunter2'],
+};
+const CONFIG = {
+  Image: 'envoy:v1',
+  Labels: { 'com.docker.compose.service': 'web' },
+  Env: ['PASSWORD=hunter2', 'OTHER=s3cret'],
+};
+
+test('a stream whose engine fails ends with its reason, and one that was served lives on', { skip }, async (t) => {
+  const engine = new StandInEngine(t);
+  // What is served is the test itself.
+  const server = await serve(t, { flags: ['--docker-socket', engine.socketPath, '--x509-svid-ttl', '10s'] });
+  makeCgroup(t, `docker-${ID}.scope`).join(process.pid);
+  assert.match(JSON.stringify(await server.logged(REMEMBERS_NOTHING)), /there is no such socket/);
+  const { status } = await server.request('POST', '/v1/entries', ENTRY);
+  assert.equal(status, 201);
+  const client = new SdsClient(server.socket);
+  t.after(() => client.close());
+
+  const early = client.stream();
+  early.ask(ENTRY.spiffe_id);
+  const { code, details } = await early.status;
+  assert.equal(code, 14);
+  const decision = /decision (d-[0-9a-f]{12})/.exec(details)![1]!;
+  const told = server.log.find((line) => JSON.stringify(line).includes(decision));
+  assert.match(JSON.stringify(told), /the docker attestor failed: the container engine at .* ENOENT/);
+
+  engine.answer = answering(containerJson(ID, { Config: CONFIG }));
+  await engine.start();
+  const stream = client.stream();
+  stream.ask(ENTRY.spiffe_id);
+  const first = await stream.next();
+  stream.ack(first);
+
+  // At half of its life it is due, and the engine is not there to say whether it still may be had.
+  await engine.stop();
+  await server.logged('attesting a caller again failed');
+  await engine.start();
+  const renewed = await stream.next();
+  assert.notEqual(serial(renewed), serial(first));
+  assert.doesNotMatch(JSON.stringify(server.log), /hunter2|s3cret/);
+});
+
+const REMEMBERS_NOTHING = 'the container engine tells no events: nothing it said is remembered, and it is tried again';
+
+function serial(response: Parameters<typeof secretsOf>[0]): string {
+  return new X509Certificate(secretsOf(response)[0]!.tlsCertificate!.certificateChain!.inlineBytes!).serialNumber;
+}

@@ -1,0 +1,42 @@
+/** Cgroups of a test's own, in which a process looks as if it were in a container. */
+
+import fs from 'node:fs';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+
+/** Version 2 alone, or what has a place for processes beside version 1. */
+const ROOTS = ['/sys/fs/cgroup', '/sys/fs/cgroup/unified', '/sys/fs/cgroup/memory'];
+
+/** Why no cgroup can be made here; undefined where one can. */
+export function whyNoCgroup(): string | undefined {
+  return root() === undefined
+    ? 'no cgroup can be made here (root, and a cgroup file system that is writable)'
+    : undefined;
+}
+
+/** A new cgroup, `/sidekey-test-…/<name>`, and the way into it; removed after the test, when it is empty. */
+export function makeCgroup(t: Pick<TestContext, 'after'>, name: string): { join(pid: number): void } {
+  const above = fs.mkdtempSync(path.join(root()!, 'sidekey-test-'));
+  const cgroup = path.join(above, name);
+  fs.mkdirSync(cgroup);
+  const members = path.join(cgroup, 'cgroup.procs');
+  t.after(() => {
+    for (const each of fs.readFileSync(members, 'utf8').split('\n')) {
+      if (each !== '') fs.writeFileSync(path.join(root()!, 'cgroup.procs'), each);
+    }
+    fs.rmdirSync(cgroup);
+    fs.rmdirSync(above);
+  });
+  return { join: (pid) => fs.writeFileSync(members, String(pid)) };
+}
+
+function root(): string | undefined {
+  return ROOTS.find((candidate) => {
+    try {
+      fs.rmdirSync(fs.mkdtempSync(path.join(candidate, 'sidekey-test-')));
+      return fs.existsSync(path.join(candidate, 'cgroup.procs'));
+    } catch {
+      return false;
+    }
+  });
+}
