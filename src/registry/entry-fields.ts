@@ -24,7 +24,11 @@ export function readId(value: unknown, place: Place): string | undefined {
     : place.fault(`it is ${show(text)}`, ID_RULE);
 }
 
-export function readSpiffeId(value: unknown, place: Place, rules: EntryRules): SpiffeId | undefined {
+export function readSpiffeId(
+  value: unknown,
+  place: Place,
+  rules: Pick<EntryRules, 'trustDomain'>,
+): SpiffeId | undefined {
   const id = readIdOfTrustDomain(value, place, rules);
   if (id === undefined) return undefined;
   const path = pathOf(id);
@@ -39,7 +43,11 @@ export function readParentId(value: unknown, place: Place, rules: EntryRules): s
   return value === '' ? '' : readIdOfTrustDomain(value, place, rules);
 }
 
-function readIdOfTrustDomain(value: unknown, place: Place, rules: EntryRules): SpiffeId | undefined {
+function readIdOfTrustDomain(
+  value: unknown,
+  place: Place,
+  rules: Pick<EntryRules, 'trustDomain'>,
+): SpiffeId | undefined {
   const rule = `it is a SPIFFE ID as one text: ${trustDomainId(rules.trustDomain)}/…`;
   const text = readText(value, place, rule);
   const id = text === undefined ? undefined : attempt(place, () => parseSpiffeId(text));

@@ -1,6 +1,5 @@
 /** Entries as people and files write them: JSON with the names of the admin API, or those of SPIRE's file format. */
 
-import { type Problem, SidekeyError } from '../base/errors.ts';
 import { nearest } from '../base/nearest.ts';
 import { trustDomainId } from '../spiffe/id.ts';
 import {
@@ -13,7 +12,7 @@ import {
   readSpiffeId,
   readTtl,
 } from './entry-fields.ts';
-import { Place, readList, readObject, show } from './place.ts';
+import { collect, Place, readList, readObject, show } from './place.ts';
 import { readSelectors } from './selector-rules.ts';
 import type { EntryInput, EntryPatch, EntryRules } from './types.ts';
 
@@ -42,13 +41,6 @@ export function parseEntryPatch(value: unknown, rules: EntryRules, id: string, a
     if (given !== undefined && given !== id) place.at('id').fault(`it is ${show(given)}`, 'an id does not change');
     return patch;
   });
-}
-
-function collect<T>(read: (problems: Problem[]) => T | undefined): T {
-  const problems: Problem[] = [];
-  const result = read(problems);
-  if (problems.length > 0 || result === undefined) throw SidekeyError.badInput(problems);
-  return result;
 }
 
 type Reader<T> = (value: unknown, place: Place, rules: EntryRules) => T | undefined;

@@ -25,6 +25,13 @@ export interface BundleInput {
   readonly refreshHint: number | undefined;
 }
 
+type Authorities = Pick<BundleInput, 'authorities'>;
+
+/** True for the same ones in the same order. */
+export function haveSameAuthorities({ authorities: a }: Authorities, { authorities: b }: Authorities): boolean {
+  return a.length === b.length && a.every((der, at) => der.equals(b[at]!));
+}
+
 const MAX_BUNDLES = 1_000;
 
 export interface FederatedBundlesParts {
@@ -65,14 +72,12 @@ export class FederatedBundles {
    */
   set(trustDomain: TrustDomain, input: BundleInput): Promise<Put<FederatedBundle>> {
     return this.#bundles.put(trustDomain, (before) => {
-      const sameAuthorities =
-        before?.authorities.length === input.authorities.length &&
-        before.authorities.every((der, at) => der.equals(input.authorities[at]!));
+      const same = before !== undefined && haveSameAuthorities(before, input);
       const last = before?.sequenceNumber ?? 0;
-      const sequenceNumber = input.sequenceNumber ?? (sameAuthorities ? last : last + 1);
+      const sequenceNumber = input.sequenceNumber ?? (same ? last : last + 1);
       // PEM can't say how often to look: what was said before stays.
       const refreshHint = input.refreshHint ?? before?.refreshHint;
-      if (sameAuthorities && sequenceNumber === last && refreshHint === before.refreshHint) return before;
+      if (same && sequenceNumber === last && refreshHint === before.refreshHint) return before;
       const roots = input.authorities.map((der) => new X509Certificate(der));
       return { ...makeTrustBundle(trustDomain, roots, sequenceNumber), refreshHint, updatedAt: this.#clock.now() };
     });

@@ -34,6 +34,14 @@ export class Place {
   }
 }
 
+/** What a reader reads, unless it puts a fault on the list. @throws ERR_BAD_INPUT with every fault */
+export function collect<T>(read: (problems: Problem[]) => T | undefined): T {
+  const problems: Problem[] = [];
+  const result = read(problems);
+  if (problems.length > 0 || result === undefined) throw SidekeyError.badInput(problems);
+  return result;
+}
+
 /** A value as a message may show it: on one line and short. */
 export function show(value: unknown): string {
   if (value === undefined) return 'missing';
