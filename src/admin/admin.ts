@@ -2,13 +2,11 @@
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Clock } from '../base/clock.ts';
 import type { Caller } from './access.ts';
 import { type AppOptions, createApp } from './app.ts';
 import { createDoor } from './door.ts';
 
 export interface AdminOptions extends Omit<AppOptions, 'callerOf'> {
-  readonly clock: Clock;
   /** The kernel's word on who opened a connection to the Unix socket (SO_PEERCRED). */
   readonly peerUid: (socket: Socket) => number;
 }

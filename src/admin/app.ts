@@ -2,13 +2,15 @@
 
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
+import type { Clock } from '../base/clock.ts';
 import { ERRORS, SidekeyError } from '../base/errors.ts';
 import type { CertificateAuthority } from '../ca/types.ts';
 import type { EntryRules } from '../registry/entry-input.ts';
 import type { Registry } from '../registry/types.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Caller, refusal } from './access.ts';
-import { addBundleRoutes } from './bundle.ts';
+import { addAliasRoutes } from './aliases.ts';
+import { addBundleRoutes } from './bundles.ts';
 import { addEntryRoutes } from './entries.ts';
 import { addHealthRoutes, OPEN_PATHS, type Readiness } from './health.ts';
 import { methodsOf } from './methods.ts';
@@ -24,6 +26,7 @@ export interface AppOptions {
   /** The rules that entries are read by. */
   readonly entryRules: EntryRules;
   readonly ready: () => Readiness;
+  readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
   /** How a request came in; undefined refuses it. */
@@ -75,7 +78,8 @@ export function createApp(options: AppOptions): FastifyInstance {
   );
 
   addEntryRoutes(app, options);
-  addBundleRoutes(app, options.ca);
+  addBundleRoutes(app, options);
+  addAliasRoutes(app, options.registry);
   addHealthRoutes(app, options.ready);
   let document: Record<string, unknown> | undefined;
   app.get('/openapi.json', { schema: { summary: 'This document', response: { 200: DOCUMENT } } }, () => {

@@ -6,6 +6,7 @@ import type { Problem } from '../base/errors.ts';
 
 export type { EntryJson } from '../registry/entry-json.ts';
 export { BODY_LIMIT } from './problem.ts';
+export type { AliasJson, BundleJson } from './schema.ts';
 
 /** Where a server is asked. */
 export type AdminTarget =
@@ -13,7 +14,7 @@ export type AdminTarget =
   | { readonly url: string; readonly token: string | undefined };
 
 export interface AdminRequest {
-  /** Sent as JSON. */
+  /** Sent as JSON; bytes as they are, with the media type of the header `content-type`. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -78,7 +79,7 @@ async function send(
   path: string,
   { body, headers = {} }: AdminRequest,
 ): Promise<{ status: number; body: string }> {
-  const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+  const payload = body === undefined || Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
   const options = {
     method,
     headers: {

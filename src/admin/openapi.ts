@@ -10,6 +10,8 @@ declare module 'fastify' {
     readonly summary?: string;
     /** The media type of each response that is not JSON. */
     readonly produces?: readonly string[];
+    /** The media types that a body may have besides JSON. */
+    readonly consumes?: readonly string[];
   }
 }
 
@@ -51,7 +53,9 @@ function operation({ schema = {} }: RouteOptions): Record<string, unknown> {
       ...parameters('query', schema.querystring as JsonSchema | undefined),
       ...parameters('header', schema.headers as JsonSchema | undefined),
     ],
-    ...(schema.body === undefined ? {} : { requestBody: { required: true, content: content(schema.body) } }),
+    ...(schema.body === undefined
+      ? {}
+      : { requestBody: { required: true, content: content(schema.body, schema.consumes) } }),
     responses: {
       ...Object.fromEntries(responses),
       default: { description: 'Refused or failed', content: { [PROBLEM_TYPE]: { schema: PROBLEM } } },

@@ -15,7 +15,10 @@ export const BODY_LIMIT = 1024 * 1024;
 
 /** Fastify's own errors that have a code of ours, and what there is to say; the rest of 4xx is bad input. */
 const OF_FASTIFY: Readonly<Record<string, readonly [ErrorCode, string]>> = {
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['ERR_MEDIA_TYPE', 'send JSON, with the header "Content-Type: application/json"'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
+    'ERR_MEDIA_TYPE',
+    'send JSON, with the header "Content-Type: application/json"; a bundle may also be application/x-pem-file',
+  ],
   FST_ERR_CTP_BODY_TOO_LARGE: ['ERR_TOO_LARGE', `a body has at most ${BODY_LIMIT} bytes; send less at a time`],
   FST_ERR_MAX_PARAM_LENGTH: ['ERR_NOT_FOUND', 'nothing has a name that long'],
 };

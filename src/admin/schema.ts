@@ -3,7 +3,7 @@
  * files; the schemas here are what the API says of itself.
  */
 
-import Type from 'typebox';
+import Type, { type Static } from 'typebox';
 
 const CLOSED = { additionalProperties: false } as const;
 
@@ -129,10 +129,55 @@ export const SOURCE_CHANGES = Type.Object(
 
 /** @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md section 4 */
 export const BUNDLE = Type.Object({
-  keys: Type.Array(Type.Object({})),
-  spiffe_sequence: Type.Integer(),
-  spiffe_refresh_hint: Type.Optional(Type.Integer()),
+  keys: Type.Array(
+    Type.Object({
+      kty: Type.String(),
+      use: Type.String({ description: 'x509-svid; keys of other uses are ignored' }),
+      x5c: Type.Optional(Type.Array(Type.String(), { description: 'of x509-svid: one CA certificate, DER in base64' })),
+    }),
+  ),
+  spiffe_sequence: Type.Optional(Type.Integer({ minimum: 0, description: 'grows with each change' })),
+  spiffe_refresh_hint: Type.Optional(Type.Integer({ minimum: 0, description: 'seconds' })),
 });
+
+export const BUNDLE_PARAMS = Type.Object({ trust_domain: Type.String() });
+
+const foreignBundle = {
+  trust_domain: Type.String(),
+  spiffe_sequence: Type.Integer({ minimum: 0 }),
+  spiffe_refresh_hint: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], { description: 'seconds' }),
+  authorities: Type.Integer({ minimum: 1, description: 'how many it has' }),
+  expires_at: Type.String({ format: 'date-time', description: 'when the last of them ends' }),
+  updated_at: Timestamp,
+};
+
+const ForeignBundle = Type.Object(foreignBundle, CLOSED);
+
+/** What is told of another trust domain's bundle in a list. */
+export type BundleJson = Static<typeof ForeignBundle>;
+
+export const BUNDLES = Type.Object({ bundles: Type.Array(ForeignBundle) }, CLOSED);
+
+const Problem = Type.Object({ path: Type.String(), problem: Type.String(), rule: Type.String() }, CLOSED);
+const warnings = Type.Array(Problem, { description: 'what was taken, but will hardly do what was meant' });
+
+export const SET_BUNDLE = Type.Object({ ...foreignBundle, warnings }, CLOSED);
+
+const alias = {
+  host: Type.String({ description: 'in lower case' }),
+  spiffe_id: settable.spiffe_id,
+  created_at: Timestamp,
+  updated_at: Timestamp,
+};
+
+export const ALIAS = Type.Object(alias, CLOSED);
+
+export type AliasJson = Static<typeof ALIAS>;
+
+export const ALIASES = Type.Object({ aliases: Type.Array(ALIAS) }, CLOSED);
+export const ALIAS_PARAMS = Type.Object({ host: Type.String() });
+export const ALIAS_INPUT = Type.Object({ spiffe_id: settable.spiffe_id }, CLOSED);
+export const SET_ALIAS = Type.Object({ ...alias, warnings }, CLOSED);
 
 export const NOTHING = Type.Null();
 
@@ -148,9 +193,7 @@ export const PROBLEM = Type.Object({
   status: Type.Integer(),
   detail: Type.String(),
   code: Type.String({ description: 'stable; docs/errors.md lists them' }),
-  errors: Type.Optional(
-    Type.Array(Type.Object({ path: Type.String(), problem: Type.String(), rule: Type.String() }, CLOSED)),
-  ),
+  errors: Type.Optional(Type.Array(Problem)),
   entry: Type.Optional(ENTRY),
   index: Type.Optional(Type.Integer({ minimum: 0, description: '409: which of the entries that were given' })),
   revision_number: Type.Optional(Type.Integer({ minimum: 1, description: '412: the revision that the entry is at' })),

@@ -41,15 +41,23 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     Object.keys(methods as object).map((method) => `${method.toUpperCase()} ${path}`),
   );
   assert.deepEqual(routes.sort(), [
+    'DELETE /v1/aliases/{host}',
+    'DELETE /v1/bundles/{trust_domain}',
     'DELETE /v1/entries/{id}',
     'GET /healthz',
     'GET /openapi.json',
     'GET /readyz',
+    'GET /v1/aliases',
+    'GET /v1/aliases/{host}',
     'GET /v1/bundle',
+    'GET /v1/bundles',
+    'GET /v1/bundles/{trust_domain}',
     'GET /v1/entries',
     'GET /v1/entries/{id}',
     'PATCH /v1/entries/{id}',
     'POST /v1/entries',
+    'PUT /v1/aliases/{host}',
+    'PUT /v1/bundles/{trust_domain}',
     'PUT /v1/entries',
   ]);
   const list = body.paths['/v1/entries'].get;
@@ -74,7 +82,16 @@ test('the OpenAPI document names every route with its parameters and bodies', as
       assert.ok(Object.keys(responses).some((status) => /^20[014]$/.test(status)));
     }
   }
-  assert.ok(Object.hasOwn(body.paths['/v1/bundle'].get.responses['200'].content, 'application/x-pem-file'));
+  const bundle = body.paths['/v1/bundles/{trust_domain}'];
+  const types = ['application/json', 'application/x-pem-file'];
+  for (const { content } of [
+    body.paths['/v1/bundle'].get.responses['200'],
+    bundle.get.responses['200'],
+    bundle.put.requestBody,
+  ]) {
+    assert.deepEqual(Object.keys(content), types);
+  }
+  assert.deepEqual(Object.keys(bundle.put.responses['201'].content), ['application/json']);
 });
 
 test('HEAD answers as GET does, without a body', async (t) => {

@@ -1,0 +1,71 @@
+/** Aliases: other names for SPIFFE IDs, such as the host names that on-demand secrets are asked for by. */
+
+import type { FastifyInstance } from 'fastify';
+import type { Static } from 'typebox';
+import { type Problem, SidekeyError } from '../base/errors.ts';
+import { parseAliasHost, parseAliasTarget } from '../registry/alias-input.ts';
+import type { Alias } from '../registry/aliases.ts';
+import type { Registry } from '../registry/types.ts';
+import type { SpiffeId } from '../spiffe/id.ts';
+import * as schema from './schema.ts';
+
+type Params = { Params: Static<typeof schema.ALIAS_PARAMS> };
+
+export function addAliasRoutes(app: FastifyInstance, registry: Registry): void {
+  const { aliases } = registry;
+  app.get('/v1/aliases', { schema: { summary: 'List aliases by name', response: { 200: schema.ALIASES } } }, () => ({
+    aliases: aliases.list().map(toJson),
+  }));
+
+  app.get<Params>(
+    '/v1/aliases/:host',
+    { schema: { summary: 'Show an alias', params: schema.ALIAS_PARAMS, response: { 200: schema.ALIAS } } },
+    ({ params: { host } }) => {
+      const alias = aliases.get(host);
+      if (alias === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no alias of ${host}`);
+      return toJson(alias);
+    },
+  );
+
+  app.put<Params>(
+    '/v1/aliases/:host',
+    {
+      schema: {
+        summary: 'Make a name an alias of a SPIFFE ID',
+        params: schema.ALIAS_PARAMS,
+        body: schema.ALIAS_INPUT,
+        response: { 200: schema.SET_ALIAS, 201: schema.SET_ALIAS },
+      },
+    },
+    async ({ params, body }, reply) => {
+      const host = parseAliasHost(params.host);
+      const spiffeId = parseAliasTarget(body, registry.trustDomain);
+      const { value, created } = await aliases.set(host, spiffeId);
+      return reply.code(created ? 201 : 200).send({ ...toJson(value), warnings: warningsOf(spiffeId, registry) });
+    },
+  );
+
+  app.delete<Params>(
+    '/v1/aliases/:host',
+    { schema: { summary: 'Delete an alias', params: schema.ALIAS_PARAMS, response: { 204: schema.NOTHING } } },
+    async ({ params: { host } }, reply) => {
+      await aliases.delete(host);
+      return reply.code(204).send();
+    },
+  );
+}
+
+function warningsOf(spiffeId: SpiffeId, registry: Registry): Problem[] {
+  if (registry.bySpiffeId(spiffeId).length > 0) return [];
+  const problem = `no entry gives ${spiffeId} to anybody yet`;
+  return [{ path: '/spiffe_id', problem, rule: 'who asks for the alias must have an entry for its SPIFFE ID' }];
+}
+
+function toJson({ host, spiffeId, createdAt, updatedAt }: Alias): schema.AliasJson {
+  return {
+    host,
+    spiffe_id: spiffeId,
+    created_at: new Date(createdAt).toISOString(),
+    updated_at: new Date(updatedAt).toISOString(),
+  };
+}

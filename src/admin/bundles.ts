@@ -1,0 +1,141 @@
+/** Trust bundles: the own one, for whoever has to trust it, and those of other trust domains, which are set by hand. */
+
+import { X509Certificate } from 'node:crypto';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Static } from 'typebox';
+import type { Clock } from '../base/clock.ts';
+import { type Problem, SidekeyError } from '../base/errors.ts';
+import type { CertificateAuthority } from '../ca/types.ts';
+import {
+  checkSequence,
+  parseBundleDocument,
+  parseBundlePem,
+  parseForeignTrustDomain,
+} from '../registry/bundle-input.ts';
+import type { FederatedBundle } from '../registry/federated-bundles.ts';
+import type { Registry } from '../registry/types.ts';
+import type { TrustBundle } from '../spiffe/bundle.ts';
+import { bundleDocument } from '../spiffe/bundle-json.ts';
+import * as schema from './schema.ts';
+
+const PEM = 'application/x-pem-file';
+
+/** How often others should look for a change of the own bundle, in seconds; SPIRE's default. */
+const REFRESH_HINT = 300;
+
+export interface BundleRoutesParts {
+  readonly registry: Registry;
+  readonly ca: Pick<CertificateAuthority, 'bundle'>;
+  readonly clock: Clock;
+}
+
+type Params = { Params: Static<typeof schema.BUNDLE_PARAMS> };
+
+export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts): void {
+  const { registry, ca } = parts;
+  app.get(
+    '/v1/bundle',
+    { schema: { summary: 'The own SPIFFE bundle', response: { 200: schema.BUNDLE }, produces: [PEM] } },
+    (request, reply) => sendBundle(request, reply, ca.bundle(), REFRESH_HINT),
+  );
+
+  app.get(
+    '/v1/bundles',
+    { schema: { summary: 'List the bundles of other trust domains', response: { 200: schema.BUNDLES } } },
+    () => ({ bundles: registry.federatedBundles.list().map(summary) }),
+  );
+
+  app.get<Params>(
+    '/v1/bundles/:trust_domain',
+    {
+      schema: {
+        summary: 'The SPIFFE bundle of a trust domain',
+        params: schema.BUNDLE_PARAMS,
+        response: { 200: schema.BUNDLE },
+        produces: [PEM],
+      },
+    },
+    (request, reply) => {
+      const name = request.params.trust_domain.replace(/^spiffe:\/\//, '');
+      if (name === registry.trustDomain) return sendBundle(request, reply, ca.bundle(), REFRESH_HINT);
+      const bundle = registry.federatedBundles.get(name);
+      if (bundle === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no bundle of ${name}`);
+      return sendBundle(request, reply, bundle, bundle.refreshHint);
+    },
+  );
+
+  // A scope of its own: PEM is understood here alone.
+  app.register(async (scope) => addSetRoute(scope, parts));
+
+  app.delete<Params>(
+    '/v1/bundles/:trust_domain',
+    {
+      schema: {
+        summary: 'Delete the bundle of another trust domain',
+        params: schema.BUNDLE_PARAMS,
+        response: { 204: schema.NOTHING },
+      },
+    },
+    async ({ params }, reply) => {
+      await registry.federatedBundles.delete(parseForeignTrustDomain(params.trust_domain, registry.trustDomain));
+      return reply.code(204).send();
+    },
+  );
+}
+
+function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesParts): void {
+  scope.addContentTypeParser(PEM, { parseAs: 'string' }, async (_request: unknown, body: string) => body);
+  scope.put<Params>(
+    '/v1/bundles/:trust_domain',
+    {
+      schema: {
+        summary: 'Set the bundle of another trust domain',
+        params: schema.BUNDLE_PARAMS,
+        body: schema.BUNDLE,
+        consumes: [PEM],
+        response: { 200: schema.SET_BUNDLE, 201: schema.SET_BUNDLE },
+      },
+    },
+    async ({ params, headers, body }, reply) => {
+      const { federatedBundles } = registry;
+      const trustDomain = parseForeignTrustDomain(params.trust_domain, registry.trustDomain);
+      const warnings: Problem[] = [];
+      const warn = (warning: Problem) => void warnings.push(warning);
+      const rules = { trustDomain, now: clock.now(), warn };
+      const isPem = mediaType(headers['content-type'] ?? '') === PEM;
+      const input = isPem ? parseBundlePem(String(body ?? ''), rules) : parseBundleDocument(body, rules);
+      checkSequence(input, federatedBundles.get(trustDomain), warn);
+      const { value, created } = await federatedBundles.set(trustDomain, input);
+      return reply.code(created ? 201 : 200).send({ ...summary(value), warnings });
+    },
+  );
+}
+
+/** PEM is for those who ask for it by name; anyone else gets JSON. */
+function sendBundle(
+  { headers }: FastifyRequest,
+  reply: FastifyReply,
+  bundle: TrustBundle,
+  refreshHint: number | undefined,
+): FastifyReply {
+  reply.header('vary', 'accept');
+  const wantsPem = (headers.accept ?? '').split(',').some((range) => mediaType(range) === PEM);
+  return wantsPem ? reply.type(PEM).send(bundle.pem) : reply.send(bundleDocument(bundle, refreshHint));
+}
+
+/** Without parameters, in lower case. */
+function mediaType(header: string): string {
+  return header.split(';', 1)[0]!.trim().toLowerCase();
+}
+
+function summary(bundle: FederatedBundle): schema.BundleJson {
+  const ends = bundle.authorities.map((der) => new X509Certificate(der).validToDate.getTime());
+  return {
+    trust_domain: bundle.trustDomain,
+    spiffe_sequence: bundle.sequenceNumber,
+    spiffe_refresh_hint: bundle.refreshHint ?? null,
+    authorities: bundle.authorities.length,
+    expires_at: new Date(Math.max(...ends)).toISOString(),
+    updated_at: new Date(bundle.updatedAt).toISOString(),
+  };
+}
