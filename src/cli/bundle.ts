@@ -1,23 +1,110 @@
-/** `sidekey bundle …`: the trust bundle. */
+/** `sidekey bundle …`: the trust domain's own bundle, and those of others. */
 
 import { type Command, Option } from 'commander';
-import { UsageError } from './errors.ts';
+import type { BundleJson } from '../admin/client.ts';
+import { type Problem, SidekeyError } from '../base/errors.ts';
+import { printWarnings, UsageError } from './errors.ts';
+import { readInput } from './input.ts';
+import { printFields, printJson, printTable } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
+const JSON_TYPE = 'application/json';
+const PEM_TYPE = 'application/x-pem-file';
+
 export function addBundleCommands(program: Command): void {
-  const bundle = program.command('bundle').description("the trust domain's bundle");
+  const bundle = program.command('bundle').description("the trust domain's bundle, and those of other trust domains");
+  addShow(bundle);
+  addSet(bundle);
+  addList(bundle);
+  addClientOptions(
+    bundle
+      .command('delete <trust-domain>')
+      .description("delete another trust domain's bundle: nobody gets it any more"),
+  ).action(async (trustDomain: string, options: ClientOptions) => {
+    const client = await openClient(options);
+    await client.text('DELETE', pathOf(trustDomain));
+    if (options.output === 'json') printJson({ deleted: trustDomain });
+    else printTable([`deleted ${trustDomain}`], []);
+  });
+}
+
+function addShow(bundle: Command): void {
   const show = bundle
-    .command('show')
-    .description('print the bundle')
+    .command('show [trust-domain]')
+    .description("print a bundle: the server's own, unless another trust domain is given")
     .addOption(
       new Option('--format <format>', 'PEM (the default), or the SPIFFE bundle as JSON').choices(['pem', 'spiffe']),
     );
-  addClientOptions(show).action(async (options: ClientOptions & { format?: 'pem' | 'spiffe' }) => {
-    const asJson = options.output === 'json';
-    if (asJson && options.format === 'pem')
-      throw new UsageError('--output json is not --format pem: give one of the two');
+  addClientOptions(show).action(
+    async (trustDomain: string | undefined, options: ClientOptions & { format?: 'pem' | 'spiffe' }) => {
+      const asJson = options.output === 'json';
+      if (asJson && options.format === 'pem')
+        throw new UsageError('--output json is not --format pem: give one of the two');
+      const client = await openClient(options);
+      const accept = asJson || options.format === 'spiffe' ? JSON_TYPE : PEM_TYPE;
+      const path = trustDomain === undefined ? '/v1/bundle' : pathOf(trustDomain);
+      process.stdout.write(`${(await client.text('GET', path, { headers: { accept } })).trimEnd()}\n`);
+    },
+  );
+}
+
+function addSet(bundle: Command): void {
+  const set = bundle
+    .command('set <trust-domain>')
+    .description('set the bundle of another trust domain, in place of the one that is set')
+    .requiredOption('--file <file>', 'a SPIFFE bundle as JSON, or certificates as PEM; - reads stdin');
+  addClientOptions(set).action(async (trustDomain: string, options: ClientOptions & { file: string }) => {
+    const body = await readInput('--file', options.file);
+    await checkSize(body, options.file);
     const client = await openClient(options);
-    const accept = asJson || options.format === 'spiffe' ? 'application/json' : 'application/x-pem-file';
-    process.stdout.write(`${(await client.text('GET', '/v1/bundle', { headers: { accept } })).trimEnd()}\n`);
+    const headers = { 'content-type': isJson(body) ? JSON_TYPE : PEM_TYPE };
+    const { warnings, ...made } = await client.json<BundleJson & { warnings: readonly Problem[] }>(
+      'PUT',
+      pathOf(trustDomain),
+      { body, headers },
+    );
+    printWarnings(warnings);
+    if (options.output === 'json') printJson(made);
+    else printFields(Object.entries(made).map(([name, value]) => [name, value === null ? 'none' : String(value)]));
   });
+}
+
+function addList(bundle: Command): void {
+  const list = bundle.command('list').description('list the bundles of other trust domains');
+  addClientOptions(list).action(async (options: ClientOptions) => {
+    const client = await openClient(options);
+    const { bundles } = await client.json<{ bundles: readonly BundleJson[] }>('GET', '/v1/bundles');
+    if (options.output === 'json') {
+      printJson({ bundles });
+      return;
+    }
+    const rows = bundles.map((one) => [
+      one.trust_domain,
+      String(one.spiffe_sequence),
+      String(one.authorities),
+      one.expires_at,
+      one.updated_at,
+    ]);
+    printTable(['TRUST DOMAIN', 'SEQUENCE', 'AUTHORITIES', 'EXPIRES', 'UPDATED'], rows);
+  });
+}
+
+function pathOf(trustDomain: string): string {
+  return `/v1/bundles/${encodeURIComponent(trustDomain)}`;
+}
+
+/** Whatever is neither is sent as PEM, and refused with the reason. */
+function isJson(body: Buffer): boolean {
+  return /^[\s\ufeff]*[{[]/.test(body.toString('utf8'));
+}
+
+/** Before it is sent: a server that refuses a large body may close the connection before its reason is read. */
+async function checkSize(body: Buffer, file: string): Promise<void> {
+  const { BODY_LIMIT } = await import('../admin/client.ts');
+  if (body.length <= BODY_LIMIT) return;
+  const name = file === '-' ? 'stdin' : file;
+  throw new SidekeyError(
+    'ERR_TOO_LARGE',
+    `--file: ${name} has ${body.length} bytes, and a bundle at most ${BODY_LIMIT}`,
+  );
 }

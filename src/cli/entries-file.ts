@@ -1,17 +1,15 @@
 /** The file of `entry create --data`, as it goes to the server, which knows the rules. */
 
-import { readFile } from 'node:fs/promises';
 import { parseDocument } from 'yaml';
 import { BODY_LIMIT } from '../admin/client.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { UsageError } from './errors.ts';
+import { readInput } from './input.ts';
 
 /** Reads JSON or YAML (JSON is YAML) with entries; `-` is stdin. @throws UsageError when it can't be read; ERR_TOO_LARGE */
 export async function readEntriesFile(file: string): Promise<unknown> {
   const name = file === '-' ? 'stdin' : file;
-  const bytes = await readBytes(file).catch((thrown: Error) => {
-    throw new UsageError(`--data: ${thrown.message}`);
-  });
+  const bytes = await readInput('--data', file);
   const text = decode(bytes, name);
   const document = parseDocument(text, { prettyErrors: true });
   const fault = document.errors[0];
@@ -46,11 +44,4 @@ function decode(bytes: Buffer, name: string): string {
   } catch {
     throw new UsageError(`--data: ${name} is not UTF-8`);
   }
-}
-
-async function readBytes(file: string): Promise<Buffer> {
-  if (file !== '-') return readFile(file);
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
 }

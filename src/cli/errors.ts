@@ -19,3 +19,8 @@ export function report(thrown: unknown): number {
 function print(text: string, code: string): void {
   process.stderr.write(`sidekey: ${text.replace(/(?=\n)|$/, code)}\n`);
 }
+
+/** Prints what the server took, but will hardly do what was meant. */
+export function printWarnings(warnings: readonly Problem[]): void {
+  for (const warning of warnings) print(`warning: ${formatProblem(warning)}`, '');
+}

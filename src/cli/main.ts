@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { version } from '../base/version.ts';
+import { addAliasCommands } from './alias.ts';
 import { addBundleCommands } from './bundle.ts';
 import { addEntryCommands } from './entry.ts';
 import { addEnvoyCommands } from './envoy.ts';
@@ -18,6 +19,7 @@ function program(): Command {
     .exitOverride();
   addServeCommand(sidekey);
   addEntryCommands(sidekey);
+  addAliasCommands(sidekey);
   addBundleCommands(sidekey);
   addFetchCommand(sidekey);
   addHealthcheckCommand(sidekey);

@@ -1,0 +1,45 @@
+/** `sidekey alias …`: other names for SPIFFE IDs, such as the host names that on-demand secrets are asked for by. */
+
+import type { Command } from 'commander';
+import type { AliasJson } from '../admin/client.ts';
+import type { Problem } from '../base/errors.ts';
+import { printWarnings } from './errors.ts';
+import { printFields, printJson, printTable } from './output.ts';
+import { addClientOptions, type ClientOptions, openClient } from './target.ts';
+
+export function addAliasCommands(program: Command): void {
+  const alias = program.command('alias').description('other names for SPIFFE IDs, such as host names (SNI)');
+  addClientOptions(
+    alias.command('set <host> <spiffe-id>').description('make a name an alias of a SPIFFE ID, in place of what it was'),
+  ).action(async (host: string, spiffeId: string, options: ClientOptions) => {
+    const client = await openClient(options);
+    const { warnings, ...made } = await client.json<AliasJson & { warnings: readonly Problem[] }>('PUT', pathOf(host), {
+      body: { spiffe_id: spiffeId },
+    });
+    printWarnings(warnings);
+    if (options.output === 'json') printJson(made);
+    else printFields(Object.entries(made));
+  });
+  addClientOptions(alias.command('list').description('list aliases by name')).action(async (options: ClientOptions) => {
+    const client = await openClient(options);
+    const { aliases } = await client.json<{ aliases: readonly AliasJson[] }>('GET', '/v1/aliases');
+    if (options.output === 'json') {
+      printJson({ aliases });
+      return;
+    }
+    const rows = aliases.map((one) => [one.host, one.spiffe_id, one.updated_at]);
+    printTable(['HOST', 'SPIFFE ID', 'UPDATED'], rows);
+  });
+  addClientOptions(
+    alias.command('delete <host>').description('delete an alias: what it stood for is not given under it any more'),
+  ).action(async (host: string, options: ClientOptions) => {
+    const client = await openClient(options);
+    await client.text('DELETE', pathOf(host));
+    if (options.output === 'json') printJson({ deleted: host });
+    else printTable([`deleted ${host}`], []);
+  });
+}
+
+function pathOf(host: string): string {
+  return `/v1/aliases/${encodeURIComponent(host)}`;
+}
