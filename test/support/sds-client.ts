@@ -4,12 +4,19 @@ import { X509Certificate } from 'node:crypto';
 import * as grpc from '@grpc/grpc-js';
 import { Secret } from '../../src/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { SPIFFECertValidatorConfig } from '../../src/gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
-import { DiscoveryRequest, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import {
+  DeltaDiscoveryRequest,
+  DeltaDiscoveryResponse,
+  DiscoveryRequest,
+  DiscoveryResponse,
+} from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 
 export const SECRET_TYPE = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
 const SERVICE = '/envoy.service.secret.v3.SecretDiscoveryService';
+const ADS = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
 
 type Request = Parameters<typeof DiscoveryRequest.fromPartial>[0];
+type DeltaRequest = Parameters<typeof DeltaDiscoveryRequest.fromPartial>[0];
 
 export class SdsClient {
   readonly #client: grpc.Client;
@@ -21,13 +28,19 @@ export class SdsClient {
     });
   }
 
-  stream(): SdsStream {
-    const call = this.#client.makeBidiStreamRequest(
-      `${SERVICE}/StreamSecrets`,
-      (request: Uint8Array) => Buffer.from(request),
-      (bytes: Buffer) => DiscoveryResponse.decode(bytes),
-    );
-    return new SdsStream(call);
+  stream(service: 'sds' | 'ads' = 'sds'): SdsStream {
+    const method = service === 'sds' ? `${SERVICE}/StreamSecrets` : `${ADS}/StreamAggregatedResources`;
+    return new SdsStream(this.#open(method, DiscoveryResponse.decode));
+  }
+
+  delta(service: 'sds' | 'ads' = 'sds'): DeltaStream {
+    const method = service === 'sds' ? `${SERVICE}/DeltaSecrets` : `${ADS}/DeltaAggregatedResources`;
+    return new DeltaStream(this.#open(method, DeltaDiscoveryResponse.decode));
+  }
+
+  #open<R>(method: string, decode: (bytes: Buffer) => R): grpc.ClientDuplexStream<Uint8Array, R> {
+    const encoded = (request: Uint8Array) => Buffer.from(request);
+    return this.#client.makeBidiStreamRequest(method, encoded, (bytes: Buffer) => decode(bytes));
   }
 
   /** @throws grpc.ServiceError */
@@ -48,18 +61,19 @@ export class SdsClient {
   }
 }
 
-export class SdsStream {
-  readonly #call: grpc.ClientDuplexStream<Uint8Array, DiscoveryResponse>;
-  readonly #responses: DiscoveryResponse[] = [];
-  readonly #waiting: ((response: DiscoveryResponse | undefined) => void)[] = [];
+/** What a stream of either variant has. */
+class ResponseStream<R> {
+  readonly #call: grpc.ClientDuplexStream<Uint8Array, R>;
+  readonly #responses: R[] = [];
+  readonly #waiting: ((response: R | undefined) => void)[] = [];
   /** Responses that came so far. */
   received = 0;
   /** How the stream ended. */
   readonly status: Promise<grpc.StatusObject>;
 
-  constructor(call: grpc.ClientDuplexStream<Uint8Array, DiscoveryResponse>) {
+  constructor(call: grpc.ClientDuplexStream<Uint8Array, R>) {
     this.#call = call;
-    call.on('data', (response: DiscoveryResponse) => {
+    call.on('data', (response: R) => {
       this.received += 1;
       const waiter = this.#waiting.shift();
       if (waiter === undefined) this.#responses.push(response);
@@ -72,27 +86,35 @@ export class SdsStream {
     });
   }
 
+  sendBytes(bytes: Uint8Array): void {
+    this.#call.write(bytes);
+  }
+
+  /** The next response, now or later; rejects when the stream ends without one. */
+  async next(): Promise<R> {
+    const ready = this.#responses.shift();
+    if (ready !== undefined) return ready;
+    const response = await new Promise<R | undefined>((resolve) => this.#waiting.push(resolve));
+    if (response === undefined) throw new Error(`the stream ended: ${(await this.status).details}`);
+    return response;
+  }
+
+  cancel(): void {
+    this.#call.cancel();
+  }
+}
+
+const NODE = { id: 'test', cluster: 'test' };
+
+export class SdsStream extends ResponseStream<DiscoveryResponse> {
   send(request: Request): void {
     this.sendBytes(
       DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ typeUrl: SECRET_TYPE, ...request })).finish(),
     );
   }
 
-  sendBytes(bytes: Uint8Array): void {
-    this.#call.write(bytes);
-  }
-
   ask(...resourceNames: string[]): void {
-    this.send({ resourceNames, node: { id: 'test', cluster: 'test' } });
-  }
-
-  /** The next response, now or later; rejects when the stream ends without one. */
-  async next(): Promise<DiscoveryResponse> {
-    const ready = this.#responses.shift();
-    if (ready !== undefined) return ready;
-    const response = await new Promise<DiscoveryResponse | undefined>((resolve) => this.#waiting.push(resolve));
-    if (response === undefined) throw new Error(`the stream ended: ${(await this.status).details}`);
-    return response;
+    this.send({ resourceNames, node: NODE });
   }
 
   /** Accepts a response and asks for these names, or the ones in it. */
@@ -104,23 +126,40 @@ export class SdsStream {
     const errorDetail = { code: 13, message };
     this.send({ resourceNames: namesOf(response), responseNonce: response.nonce, errorDetail });
   }
+}
 
-  cancel(): void {
-    this.#call.cancel();
+export class DeltaStream extends ResponseStream<DeltaDiscoveryResponse> {
+  send(request: DeltaRequest): void {
+    const message = DeltaDiscoveryRequest.fromPartial({ typeUrl: SECRET_TYPE, ...request });
+    this.sendBytes(DeltaDiscoveryRequest.encode(message).finish());
+  }
+
+  ask(...resourceNamesSubscribe: string[]): void {
+    this.send({ resourceNamesSubscribe, node: NODE });
+  }
+
+  ack({ nonce: responseNonce }: DeltaDiscoveryResponse): void {
+    this.send({ responseNonce });
+  }
+
+  nack({ nonce: responseNonce }: DeltaDiscoveryResponse, message: string): void {
+    this.send({ responseNonce, errorDetail: { code: 13, message } });
   }
 }
 
-export function secretsOf(response: DiscoveryResponse): Secret[] {
-  return response.resources.map(({ value }) => Secret.decode(value));
+type Response = DiscoveryResponse | DeltaDiscoveryResponse;
+
+export function secretsOf(response: Response): Secret[] {
+  return response.resources.map((one) => Secret.decode('resource' in one ? one.resource!.value : one.value));
 }
 
-export function namesOf(response: DiscoveryResponse): string[] {
+export function namesOf(response: Response): string[] {
   return secretsOf(response)
     .map(({ name }) => name)
     .sort();
 }
 
-export function secretOf(response: DiscoveryResponse, name: string): Secret {
+export function secretOf(response: Response, name: string): Secret {
   const found = secretsOf(response).find((secret) => secret.name === name);
   if (found === undefined) throw new Error(`no ${name} in ${namesOf(response).join(', ')}`);
   return found;
