@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { type Problem, SidekeyError } from '../../src/base/errors.ts';
+import { makeRoot } from '../../src/ca/authority.ts';
 import {
   checkSequence,
   parseBundleDocument,
@@ -12,6 +13,8 @@ import {
   parseForeignTrustDomain,
 } from '../../src/registry/bundle-input.ts';
 import type { BundleInput } from '../../src/registry/federated-bundles.ts';
+import { makeTrustBundle } from '../../src/spiffe/bundle.ts';
+import { bundleDocument } from '../../src/spiffe/bundle-json.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { makeCertificate, SIGNS } from '../support/certificates.ts';
 import { TRUST_DOMAIN, temporaryDirectory } from './support.ts';
@@ -61,6 +64,14 @@ describe('a SPIFFE bundle as JSON', () => {
   test('gives its certificates, number and hint, whatever the type of the keys', () => {
     const { input, warnings } = read(WHOLE);
     assert.deepEqual(input, { authorities: [ec.der, rsa.der, okp.der], sequenceNumber: 7, refreshHint: 600 });
+    assert.deepEqual(warnings, []);
+  });
+
+  test('as Sidekey itself shows it is read', async () => {
+    const root = await makeRoot({ trustDomain: OTHER, subject: [{ type: 'O', value: 'SPIFFE' }], now: NOW });
+    const document = bundleDocument(makeTrustBundle(OTHER, [root.certificate], 3), 300);
+    const { input, warnings } = read(JSON.parse(JSON.stringify(document)));
+    assert.deepEqual(input, { authorities: [root.certificate.raw], sequenceNumber: 3, refreshHint: 300 });
     assert.deepEqual(warnings, []);
   });
 
