@@ -4,8 +4,9 @@
  * @see RFC 5280 section 4, https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md sections 2 to 4
  */
 
-import { type KeyObject, randomBytes, sign } from 'node:crypto';
+import { type KeyObject, sign } from 'node:crypto';
 import { bitString, explicit, implicit, integer, octetString, oid, sequence, TRUE, time } from './der.ts';
+import { takeRandomBytes } from './random.ts';
 
 /** How far certificates of leafs and intermediates are dated back, so that a peer whose clock is late takes them. */
 export const BACKDATE_MS = 30_000;
@@ -41,6 +42,11 @@ export function subjectAltName(uri: string, dnsNames: readonly string[]): Buffer
   return extension(SUBJECT_ALT_NAME, sequence(...names));
 }
 
+/** From and until, in milliseconds since the epoch. */
+export function validity(notBefore: number, notAfter: number): Buffer {
+  return sequence(time(notBefore), time(notAfter));
+}
+
 /** Certificates know no parts of a second. In and out: milliseconds since the epoch. */
 export function wholeSecond(instant: number): number {
   return Math.floor(instant / 1000) * 1000;
@@ -49,7 +55,7 @@ export function wholeSecond(instant: number): number {
 /** 159 random bits, never zero, without leading zero bytes. */
 export function randomSerial(): Buffer {
   for (;;) {
-    const bytes = randomBytes(20);
+    const bytes = takeRandomBytes(20);
     bytes[0]! &= 0x7f;
     const first = bytes.findIndex((byte) => byte !== 0);
     if (first !== -1) return bytes.subarray(first);
@@ -58,13 +64,11 @@ export function randomSerial(): Buffer {
 
 export interface CertificateContents {
   readonly serial: Uint8Array;
-  /** Names and key as DER. */
+  /** All else as DER. */
   readonly issuer: Uint8Array;
+  readonly validity: Uint8Array;
   readonly subject: Uint8Array;
   readonly spki: Uint8Array;
-  /** Milliseconds since the epoch. */
-  readonly notBefore: number;
-  readonly notAfter: number;
   readonly extensions: readonly Uint8Array[];
 }
 
@@ -75,7 +79,7 @@ export function signCertificate(contents: CertificateContents, issuerKey: KeyObj
     integer(contents.serial),
     ECDSA_WITH_SHA256,
     contents.issuer,
-    sequence(time(contents.notBefore), time(contents.notAfter)),
+    contents.validity,
     contents.subject,
     contents.spki,
     explicit(3, sequence(...contents.extensions)),

@@ -67,8 +67,9 @@ export function oid(dotted: string): Buffer {
 /** An instant (milliseconds since the epoch; parts of a second are dropped): UTCTime until 2049, then GeneralizedTime. */
 export function time(instant: number): Buffer {
   const iso = new Date(instant).toISOString();
-  const text = `${iso.slice(0, 19).replace(/[-T:]/g, '')}Z`;
-  return iso < '2050' ? tlv(0x17, Buffer.from(text.slice(2), 'latin1')) : tlv(0x18, Buffer.from(text, 'latin1'));
+  const at = (from: number) => iso.slice(from, from + 2);
+  const text = `${at(2)}${at(5)}${at(8)}${at(11)}${at(14)}${at(17)}Z`;
+  return iso < '2050' ? tlv(0x17, Buffer.from(text, 'latin1')) : tlv(0x18, Buffer.from(at(0) + text, 'latin1'));
 }
 
 export interface Element {

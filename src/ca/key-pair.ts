@@ -2,10 +2,12 @@
  * P-256 key pairs with their encodings. The encodings are templates around the raw key: node:crypto takes longer to
  * write them than to make the key.
  *
- * @see RFC 5480 (SubjectPublicKeyInfo), RFC 5958 and RFC 5915 (PKCS#8 around an EC key)
+ * @see FIPS 186-5 section A.2.2 (a key by rejection sampling), RFC 5480 (SubjectPublicKeyInfo), RFC 5958 and RFC 5915
+ *   (PKCS#8 around an EC key)
  */
 
 import { createECDH, hash } from 'node:crypto';
+import { takeRandomBytes } from './random.ts';
 
 export interface KeyPair {
   /** SubjectPublicKeyInfo, DER. */
@@ -20,19 +22,33 @@ const SPKI_HEAD = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d030107034
 const PKCS8_HEAD = Buffer.from('308187020100301306072a8648ce3d020106082a8648ce3d030107046d306b0201010420', 'hex');
 const PKCS8_POINT = Buffer.from('a144034200', 'hex');
 const SCALAR_BYTES = 32;
+const ZERO = Buffer.alloc(SCALAR_BYTES);
+/** Of the group: private keys lie between zero and it. */
+const ORDER = Buffer.from('ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551', 'hex');
+
+/** One for all: to make one takes as long as the key itself. */
+const curve = createECDH('prime256v1');
 
 export function generateKeyPair(): KeyPair {
-  const ecdh = createECDH('prime256v1');
-  const point = ecdh.generateKeys();
-  return encodeKeyPair(ecdh.getPrivateKey(), point);
+  const scalar = randomScalar();
+  curve.setPrivateKey(scalar);
+  return encodeKeyPair(scalar, curve.getPublicKey());
 }
 
-/** `scalar`: the private key as OpenSSL gives it, without leading zeros; `point`: uncompressed. */
+/** `scalar`: 32 bytes; `point`: uncompressed. */
 export function encodeKeyPair(scalar: Uint8Array, point: Uint8Array): KeyPair {
-  const padding = Buffer.alloc(SCALAR_BYTES - scalar.length);
   return {
     spki: Buffer.concat([SPKI_HEAD, point]),
-    keyId: hash('sha1', point, 'buffer'),
-    pkcs8: Buffer.concat([PKCS8_HEAD, padding, scalar, PKCS8_POINT, point]),
+    keyId: Buffer.from(hash('sha1', point), 'hex'),
+    pkcs8: Buffer.concat([PKCS8_HEAD, scalar, PKCS8_POINT, point]),
   };
+}
+
+/** Each private key is as likely as any other. */
+function randomScalar(): Buffer {
+  for (;;) {
+    const scalar = takeRandomBytes(SCALAR_BYTES);
+    // One in four billion is drawn again.
+    if (scalar.compare(ZERO) > 0 && scalar.compare(ORDER) < 0) return scalar;
+  }
 }

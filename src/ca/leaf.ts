@@ -17,6 +17,7 @@ import {
   signCertificate,
   subjectAltName,
   subjectKeyId,
+  validity,
   wholeSecond,
 } from './certificate.ts';
 import { generateKeyPair } from './key-pair.ts';
@@ -54,6 +55,8 @@ const PLAIN_SUBJECT = encodeName(SUBJECT);
 export class LeafWriter {
   readonly authority: Authority;
   readonly #commonExtensions: readonly Buffer[];
+  /** The dates written last: those of a burst are all the same. */
+  #dates = { notBefore: 0, notAfter: 0, der: validity(0, 0) };
 
   constructor(authority: Authority) {
     this.authority = authority;
@@ -71,10 +74,9 @@ export class LeafWriter {
       {
         serial,
         issuer: authority.name,
+        validity: this.#validity(notBefore, notAfter),
         subject: subjectFor(request.dnsNames),
         spki: keys.spki,
-        notBefore,
-        notAfter,
         extensions: [
           ...this.#commonExtensions,
           subjectKeyId(keys.keyId),
@@ -90,6 +92,13 @@ export class LeafWriter {
       notBefore,
       notAfter,
     };
+  }
+
+  #validity(notBefore: number, notAfter: number): Buffer {
+    if (this.#dates.notBefore !== notBefore || this.#dates.notAfter !== notAfter) {
+      this.#dates = { notBefore, notAfter, der: validity(notBefore, notAfter) };
+    }
+    return this.#dates.der;
   }
 }
 

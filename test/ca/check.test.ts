@@ -1,42 +1,279 @@
 import assert from 'node:assert/strict';
+import { hash, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { makeIntermediate, makeRoot } from '../../src/ca/authority.ts';
-import { checkLeaf } from '../../src/ca/check.ts';
-import { type Leaf, LeafWriter } from '../../src/ca/leaf.ts';
+import {
+  authorityKeyId,
+  type CertificateContents,
+  digitalSignature,
+  notAnAuthority,
+  serverAndClientAuth,
+  signCertificate,
+  subjectAltName,
+  subjectKeyId,
+  validity,
+} from '../../src/ca/certificate.ts';
+import { checkLeaf, checkLeafWithOpenSsl } from '../../src/ca/check.ts';
+import { integer, octetString, oid, sequence, TRUE } from '../../src/ca/der.ts';
+import { encodeKeyPair } from '../../src/ca/key-pair.ts';
+import { type Leaf, type LeafRequest, LeafWriter } from '../../src/ca/leaf.ts';
+import { encodeName } from '../../src/ca/name.ts';
+import { pem } from '../../src/ca/pem.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
-import { DAY, HOUR, TRUST_DOMAIN } from './support.ts';
+import { DAY, HOUR, TRUST_DOMAIN, YEAR } from './support.ts';
 
 const now = Date.UTC(2026, 5, 1, 12);
 const making = { trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' } as const], now };
 const root = await makeRoot(making);
 const [authority, sibling] = [await makeIntermediate(making, root, DAY), await makeIntermediate(making, root, DAY)];
-const request = { spiffeId: parseSpiffeId('spiffe://ilinux.io/a'), dnsNames: [], now, notAfter: now + HOUR };
+const request: LeafRequest = {
+  ...{ spiffeId: parseSpiffeId('spiffe://ilinux.io/a'), dnsNames: [], now, notAfter: now + HOUR },
+};
 const writer = new LeafWriter(authority);
 const leaf = writer.write(request);
 
-function faultOf(changes: Partial<Leaf>, at: { now?: number; authority?: typeof authority } = {}): string {
+interface Given {
+  request?: Partial<LeafRequest>;
+  authority?: typeof authority;
+  check?: typeof checkLeaf;
+}
+
+/** What the check says of the SVID; nothing if it lets it pass. */
+function faultOf(changes: Partial<Leaf>, given: Given = {}): string {
+  const { check = checkLeaf } = given;
   try {
-    checkLeaf({ ...leaf, ...changes }, { ...request, now: at.now ?? now }, at.authority ?? authority);
+    check({ ...leaf, ...changes }, { ...request, ...given.request }, given.authority ?? authority);
     return '';
   } catch (error) {
     assert.equal((error as { code?: string }).code, 'ERR_CA');
-    return (error as Error).message.replace('the SVID made for spiffe://ilinux.io/a is withheld: ', '');
+    const [, fault] = /^the SVID made for spiffe:\/\/\S+ is withheld: (.+)$/.exec((error as Error).message)!;
+    return fault!;
   }
 }
 
-test('a good SVID passes', () => {
-  assert.equal(faultOf({}), '');
+/** The same SVID with this certificate in its chain. */
+function withCertificate(der: Buffer): Partial<Leaf> {
+  return { certificateChain: Buffer.from(pem('CERTIFICATE', der) + authority.certificatePem, 'latin1') };
+}
+
+test('a good SVID passes both looks', () => {
+  for (const dnsNames of [[], ['a.example'], ['a.example', '*.b.example'], [`${'a'.repeat(62)}.io`]]) {
+    const asked = { ...request, dnsNames };
+    const made = writer.write(asked);
+    checkLeaf(made, asked, authority);
+    checkLeafWithOpenSsl(made, asked, authority);
+  }
 });
 
-test('an SVID with another key, another issuer or dates that do not hold is withheld', () => {
-  assert.equal(faultOf({ privateKey: writer.write(request).privateKey }), 'its key is another one');
-  assert.equal(faultOf({}, { authority: sibling }), 'its issuer is another authority');
-  assert.equal(faultOf({}, { now: leaf.notBefore - 1 }), 'it is not valid now');
-  assert.equal(faultOf({}, { now: leaf.notAfter }), 'it is not valid now');
+test('an SVID of another caller, key, issuer or serial, or with dates that do not hold, is withheld', () => {
+  const other = writer.write(request);
+  assert.equal(faultOf({ privateKey: other.privateKey }), 'its key is another one');
+  assert.equal(faultOf({}, { authority: sibling }), 'its chain does not end with its authority');
+  assert.equal(
+    faultOf({ certificateChain: new LeafWriter(sibling).write(request).certificateChain }),
+    'its chain does not end with its authority',
+  );
+  assert.equal(faultOf({ serial: other.serial }), 'its serial is not the one to be put on record');
+  assert.equal(faultOf({ notAfter: leaf.notAfter - 1000 }), 'its dates are not those to be put on record');
+  assert.equal(faultOf({ notBefore: leaf.notBefore + 1000 }), 'its dates are not those to be put on record');
+  assert.equal(faultOf({}, { request: { now: leaf.notBefore - 1 } }), 'it is not valid now');
+  assert.equal(faultOf({}, { request: { now: leaf.notAfter } }), 'it is not valid now');
+  assert.equal(faultOf({}, { request: { notAfter: leaf.notAfter - 1 } }), 'it lives longer than asked');
   assert.equal(faultOf({ notAfter: authority.notAfter + 1 }), 'it outlives its authority');
+  assert.equal(
+    faultOf({}, { request: { spiffeId: parseSpiffeId('spiffe://ilinux.io/b') } }),
+    'its names are not those that were asked for',
+  );
+  assert.equal(faultOf({}, { request: { dnsNames: ['a.example'] } }), 'its subject is another one');
 });
 
-test('an SVID that cannot be read is withheld', () => {
-  assert.throws(() => checkLeaf({ ...leaf, certificateChain: Buffer.from('x') }, request, authority));
-  assert.throws(() => checkLeaf({ ...leaf, privateKey: Buffer.from('x') }, request, authority));
+test('no bit of an SVID may be another one, but in its signature', () => {
+  // Names, a common name, and dates in their longer form.
+  const late = Date.UTC(2060, 0, 1);
+  const dated = { ...request, now: late, notAfter: late + HOUR, dnsNames: ['a.example'] };
+  const lateAuthority = { ...authority, notBefore: late - DAY, notAfter: late + YEAR };
+  for (const [asked, signer] of [
+    [request, authority],
+    [dated, lateAuthority],
+  ] as const) {
+    const made = new LeafWriter(signer).write(asked);
+    const { raw } = new X509Certificate(made.certificateChain);
+    eachBitOf(raw.subarray(0, signatureStart(raw)), raw, (der, bit) => {
+      const fault = faultOf({ ...made, ...withCertificate(der) }, { request: asked, authority: signer });
+      assert.notEqual(fault, '', `bit ${bit} of the certificate`);
+    });
+    const key = Buffer.from(made.privateKey.toString().replace(/-.*-|\s/g, ''), 'base64');
+    eachBitOf(key, key, (der, bit) => {
+      const changed = { ...made, privateKey: Buffer.from(pem('PRIVATE KEY', der), 'latin1') };
+      assert.notEqual(faultOf(changed, { request: asked, authority: signer }), '', `bit ${bit} of the key`);
+    });
+  }
 });
+
+test("no bit of the signature may be another one, in OpenSSL's look", () => {
+  const { raw } = new X509Certificate(leaf.certificateChain);
+  eachBitOf(raw.subarray(signatureStart(raw)), raw, (der, bit) => {
+    assert.notEqual(faultOf(withCertificate(der), { check: checkLeafWithOpenSsl }), '', `bit ${bit}`);
+  });
+  assert.equal(
+    faultOf({ privateKey: writer.write(request).privateKey }, { check: checkLeafWithOpenSsl }),
+    'its key is another one',
+  );
+  assert.equal(faultOf({}, { authority: sibling, check: checkLeafWithOpenSsl }), 'its authority did not sign it');
+});
+
+test('no character of the PEM may be another one, and none may be more or less', () => {
+  for (const field of ['certificateChain', 'privateKey'] as const) {
+    const text = leaf[field].toString('latin1');
+    const refused = (changed: string, what: string) => {
+      const changes = { [field]: Buffer.from(changed, 'latin1') };
+      // A character of the signature is seen by OpenSSL only.
+      const fault = faultOf(changes) || faultOf(changes, { check: checkLeafWithOpenSsl });
+      assert.notEqual(fault, '', `${field}: ${what}`);
+    };
+    for (let at = 0; at < text.length; at += 1) {
+      const [before, character, after] = [text.slice(0, at), text[at]!, text.slice(at + 1)];
+      refused(before + (character === 'A' ? 'B' : 'A') + after, `another character at ${at}`);
+      refused(before + after, `without the character at ${at}`);
+      refused(`${before}\n${text.slice(at)}`, `a line end more at ${at}`);
+    }
+    refused(`${text}\n`, 'a line end more at the end');
+    refused(text + text, 'twice');
+    refused('', 'nothing');
+  }
+});
+
+test('a certificate that is well-formed, signed, and not as an SVID should be is withheld', () => {
+  const keyPair = encodeKeyPairOf(leaf);
+  const common = [
+    digitalSignature,
+    serverAndClientAuth,
+    notAnAuthority,
+    authorityKeyId(Buffer.from(authority.id, 'hex')),
+  ];
+  const own = [subjectKeyId(keyPair.keyId), subjectAltName(request.spiffeId, [])];
+  const good: CertificateContents = {
+    serial: Buffer.from(leaf.serial, 'hex'),
+    issuer: authority.name,
+    validity: validity(leaf.notBefore, leaf.notAfter),
+    subject: encodeName([
+      { type: 'C', value: 'US' },
+      { type: 'O', value: 'Sidekey' },
+    ]),
+    spki: keyPair.spki,
+    extensions: [...common, ...own],
+  };
+  const faultWith = (changes: Partial<CertificateContents>, key = authority.privateKey) =>
+    faultOf(withCertificate(signCertificate({ ...good, ...changes }, key)));
+  assert.equal(faultWith({}), '', 'the test itself');
+
+  const others: [string, Partial<CertificateContents>][] = [
+    ['a serial of zero', { serial: Uint8Array.of(0) }],
+    ['a serial of 21 bytes', { serial: Buffer.alloc(21, 1) }],
+    ['another issuer', { issuer: root.name }],
+    ['no issuer', { issuer: encodeName([]) }],
+    ['dates the other way round', { validity: validity(leaf.notAfter, leaf.notBefore) }],
+    [
+      'a third date',
+      { validity: sequence(validity(leaf.notBefore, leaf.notAfter).subarray(2), integer(Uint8Array.of(1))) },
+    ],
+    ['no subject', { subject: encodeName([]) }],
+    [
+      'another subject',
+      {
+        subject: encodeName([
+          { type: 'C', value: 'US' },
+          { type: 'O', value: 'Other' },
+        ]),
+      },
+    ],
+    ['a subject with a unit', { subject: encodeName([{ type: 'OU', value: 'Sidekey' }]) }],
+    ['the key of the authority', { spki: authority.publicKey.export({ format: 'der', type: 'spki' }) }],
+    ['another subject key identifier', { extensions: [...common, subjectKeyId(Buffer.alloc(20)), own[1]!] }],
+    ['another URI', { extensions: [...common, own[0]!, subjectAltName('spiffe://ilinux.io/b', [])] }],
+    ['a DNS name that nobody asked for', { extensions: [...common, own[0]!, subjectAltName(request.spiffeId, ['b'])] }],
+    ['an extension twice', { extensions: [...common, ...own, own[1]!] }],
+    ['an extension that no SVID has', { extensions: [...common, ...own, extension('2.5.29.30', sequence())] }],
+    ['an authority', { extensions: [...replaced(2, extension('2.5.29.19', sequence(TRUE), true)), ...own] }],
+    [
+      'keys for signing certificates',
+      { extensions: [...replaced(0, extension('2.5.29.15', Buffer.from('03020284', 'hex'), true)), ...own] },
+    ],
+    [
+      'a key usage that is not critical',
+      { extensions: [...replaced(0, extension('2.5.29.15', Buffer.from('03020780', 'hex'))), ...own] },
+    ],
+    ['a critical alternative name', { extensions: [...common, own[0]!, critical(own[1]!)] }],
+    [
+      'one purpose',
+      { extensions: [...replaced(1, extension('2.5.29.37', sequence(oid('1.3.6.1.5.5.7.3.1')))), ...own] },
+    ],
+    ['any purpose', { extensions: [...replaced(1, extension('2.5.29.37', sequence(oid('2.5.29.37.0')))), ...own] }],
+    [
+      'the identifier of another authority',
+      { extensions: [...replaced(3, authorityKeyId(Buffer.from(sibling.id, 'hex'))), ...own] },
+    ],
+    ...[...common, ...own].map((left): [string, Partial<CertificateContents>] => [
+      `all extensions but ${left.toString('hex')}`,
+      { extensions: [...common, ...own].filter((each) => each !== left) },
+    ]),
+  ];
+  for (const [what, changes] of others) assert.notEqual(faultWith(changes), '', what);
+
+  function replaced(at: number, by: Buffer): Buffer[] {
+    return common.with(at, by);
+  }
+});
+
+test('a private key that is not the one of the public key beside it is withheld', () => {
+  const [mine, another] = [encodeKeyPairOf(leaf), encodeKeyPairOf(writer.write(request))];
+  const scalar = (pkcs8: Buffer) => pkcs8.subarray(36, 68);
+  const point = (pkcs8: Buffer) => pkcs8.subarray(-65);
+  for (const [s, p] of [
+    [scalar(another.pkcs8), point(mine.pkcs8)],
+    [scalar(mine.pkcs8), point(another.pkcs8)],
+    [scalar(another.pkcs8), point(another.pkcs8)],
+  ] as const) {
+    const { pkcs8 } = encodeKeyPair(s, p);
+    assert.equal(faultOf({ privateKey: Buffer.from(pem('PRIVATE KEY', pkcs8), 'latin1') }), 'its key is another one');
+  }
+  for (const bad of [Buffer.alloc(32), Buffer.alloc(32, 0xff)]) {
+    const { pkcs8 } = encodeKeyPair(bad, point(mine.pkcs8));
+    assert.notEqual(faultOf({ privateKey: Buffer.from(pem('PRIVATE KEY', pkcs8), 'latin1') }), '');
+  }
+});
+
+/** Calls `look` with `whole`, whose part `part` has one bit turned round, for each bit of it. */
+function eachBitOf(part: Buffer, whole: Buffer, look: (changed: Buffer, bit: string) => void): void {
+  const offset = part.byteOffset - whole.byteOffset;
+  for (let at = offset; at < offset + part.length; at += 1) {
+    for (let bit = 0; bit < 8; bit += 1) {
+      const changed = Buffer.from(whole);
+      changed[at]! ^= 1 << bit;
+      look(changed, `${at}.${bit}`);
+    }
+  }
+}
+
+/** Where the two numbers of the signature begin: what stands before them is the same for all or compared. */
+function signatureStart(certificate: Buffer): number {
+  const algorithm = Buffer.from('300a06082a8648ce3d040302', 'hex');
+  return certificate.lastIndexOf(algorithm) + algorithm.length;
+}
+
+function encodeKeyPairOf({ privateKey }: Leaf): ReturnType<typeof encodeKeyPair> {
+  const der = Buffer.from(privateKey.toString().replace(/-.*-|\s/g, ''), 'base64');
+  const pair = encodeKeyPair(der.subarray(36, 68), der.subarray(-65));
+  assert.deepEqual(pair.pkcs8, der);
+  assert.equal(pair.keyId.toString('hex'), hash('sha1', der.subarray(-65)));
+  return pair;
+}
+
+function extension(id: string, value: Buffer, isCritical = false): Buffer {
+  return sequence(oid(id), ...(isCritical ? [TRUE] : []), octetString(value));
+}
+
+/** `plain`: an extension with an identifier of five bytes. */
+function critical(plain: Buffer): Buffer {
+  return sequence(plain.subarray(2, 7), TRUE, plain.subarray(7));
+}
