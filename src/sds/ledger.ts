@@ -39,6 +39,7 @@ export interface SecretReport {
   /** Of a certificate that was sent last. */
   readonly spiffeId: string | undefined;
   readonly serial: string | undefined;
+  readonly notBefore: number | undefined;
   readonly notAfter: number | undefined;
 }
 
@@ -46,20 +47,25 @@ export interface SecretReport {
 export interface StreamReport {
   /** Counted from 1 since the start. */
   readonly id: number;
-  /** The connection; streams of one proxy share it. */
-  readonly connection: string;
   readonly service: 'sds' | 'ads';
   readonly variant: 'sotw' | 'delta';
-  readonly pid: number;
-  readonly uid: number;
-  readonly gid: number;
-  /** The caller's facts as `type:value`; values of environment selectors are left out. */
-  readonly selectors: readonly string[];
-  /** Undefined before the first request, or where it has none. */
-  readonly node: Pick<Node, 'id' | 'cluster' | 'version'> | undefined;
   /** Milliseconds since the epoch. */
   readonly openedAt: number;
-  readonly secrets: readonly SecretReport[];
+  /** Made while it is read, since one stream may ask for very many. */
+  readonly secrets: Iterable<SecretReport>;
+}
+
+/** One connection, which the streams of a proxy share; it lives on while it is looked at. */
+export interface Connection {
+  /** Rises in the order of {@link Ledger.connections}; like no other's since the start. */
+  readonly number: number;
+  readonly peer: Peer;
+  /** The caller's facts as `type:value`; values of environment selectors are left out. */
+  readonly selectors: readonly string[];
+  /** Undefined before the first request, or where none has one. */
+  readonly node: Node | undefined;
+  /** Oldest first. */
+  readonly streams: Iterable<LedgerStream>;
 }
 
 /** What happens on the streams, as it happens. */
@@ -80,6 +86,8 @@ export interface StreamEvent {
 /** A stream, as the ledger sees it. */
 export interface LedgerStream {
   readonly peer: Peer;
+  readonly selectors: readonly string[];
+  readonly node: Node | undefined;
   report(now: number): StreamReport;
   /** The entries whose certificates the client was sent. */
   sentEntries(): Iterable<string>;
@@ -87,38 +95,67 @@ export interface LedgerStream {
   readonly unknownNames: number;
 }
 
+class OpenConnection implements Connection {
+  readonly number: number;
+  readonly peer: Peer;
+  readonly streams = new Set<LedgerStream>();
+
+  constructor(number: number, peer: Peer) {
+    this.number = number;
+    this.peer = peer;
+  }
+
+  get selectors(): readonly string[] {
+    for (const stream of this.streams) return stream.selectors;
+    return [];
+  }
+
+  get node(): Node | undefined {
+    for (const { node } of this.streams) if (node !== undefined) return node;
+    return undefined;
+  }
+}
+
 export class Ledger {
-  readonly #byPeer = new Map<Peer, Set<LedgerStream>>();
+  readonly #byPeer = new Map<Peer, OpenConnection>();
   readonly #listeners = new Set<(event: StreamEvent) => void>();
+  #connections = 0;
 
   open(stream: LedgerStream): void {
-    const streams = this.#byPeer.get(stream.peer);
-    if (streams === undefined) this.#byPeer.set(stream.peer, new Set([stream]));
-    else streams.add(stream);
+    let connection = this.#byPeer.get(stream.peer);
+    if (connection === undefined) {
+      this.#connections += 1;
+      connection = new OpenConnection(this.#connections, stream.peer);
+      this.#byPeer.set(stream.peer, connection);
+    }
+    connection.streams.add(stream);
   }
 
   close(stream: LedgerStream): void {
-    const streams = this.#byPeer.get(stream.peer);
+    const streams = this.#byPeer.get(stream.peer)?.streams;
     streams?.delete(stream);
     if (streams?.size === 0) this.#byPeer.delete(stream.peer);
   }
 
-  /** Every open stream, by connection, oldest first. */
-  *streams(now: number): Iterable<StreamReport> {
-    for (const streams of this.#byPeer.values()) for (const stream of streams) yield stream.report(now);
+  /**
+   * Every connection with an open stream, in the order in which they were first opened, after the one of this number.
+   * May be read bit by bit: what comes and goes meanwhile is told or not.
+   */
+  *connections(after = 0): Iterable<Connection> {
+    for (const connection of this.#byPeer.values()) if (connection.number > after) yield connection;
   }
 
   /** The entries whose certificates the proxy on this connection has. */
   entriesOf(peer: Peer): Set<string> {
     const entries = new Set<string>();
-    for (const stream of this.#byPeer.get(peer) ?? []) for (const id of stream.sentEntries()) entries.add(id);
+    for (const stream of this.#byPeer.get(peer)?.streams ?? []) for (const id of stream.sentEntries()) entries.add(id);
     return entries;
   }
 
   /** How many names that stand for nothing the proxy on this connection asks for. */
   unknownNamesOf(peer: Peer): number {
     let count = 0;
-    for (const stream of this.#byPeer.get(peer) ?? []) count += stream.unknownNames;
+    for (const stream of this.#byPeer.get(peer)?.streams ?? []) count += stream.unknownNames;
     return count;
   }
 
@@ -153,6 +190,7 @@ export function reportSecret(asked: Asked, watched: WatchedName, now: number): S
     rejection,
     spiffeId: certificate?.spiffeId,
     serial: certificate?.serial,
+    notBefore: certificate?.notBefore,
     notAfter: certificate?.notAfter,
   };
 }

@@ -14,7 +14,14 @@ import type { TrustDomain } from '../spiffe/id.ts';
 import type { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Status, StatusError, type Stream, type StreamHandler } from '../wire/types.ts';
-import { type Ledger, type LedgerStream, reportSecret, type StreamEvent, type StreamReport } from './ledger.ts';
+import {
+  type Ledger,
+  type LedgerStream,
+  reportSecret,
+  type SecretReport,
+  type StreamEvent,
+  type StreamReport,
+} from './ledger.ts';
 import { everyName, isHeld, secretFor, secretNow } from './names.ts';
 import type { Node } from './node.ts';
 import type { Pushing, PushQueue } from './push-queue.ts';
@@ -98,6 +105,14 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     return this.#stream.peer;
   }
 
+  get selectors(): readonly string[] {
+    return this.#caller.shownSelectors;
+  }
+
+  get node(): Node | undefined {
+    return this.#node;
+  }
+
   get unknownNames(): number {
     return this.#unknown;
   }
@@ -121,19 +136,21 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   }
 
   report(now: number): StreamReport {
-    const { id: connection, credentials } = this.#stream.peer;
-    const { id, cluster, version } = this.#node ?? {};
     return {
       id: this.#number,
-      connection,
       service: this.#kind.service,
       variant: this.#kind.variant.name,
-      ...credentials,
-      selectors: this.#caller.shownSelectors,
-      node: id === undefined ? undefined : { id, cluster: cluster!, version: version! },
       openedAt: this.#openedAt,
-      secrets: [...this.#subscription.asked].map((asked) => reportSecret(asked, this.#names.get(asked.name)!, now)),
+      secrets: this.#secrets(now),
     };
+  }
+
+  *#secrets(now: number): Iterable<SecretReport> {
+    for (const asked of this.#subscription.asked) {
+      const watched = this.#names.get(asked.name);
+      // Undefined: the stream was closed while its report was read.
+      if (watched !== undefined) yield reportSecret(asked, watched, now);
+    }
   }
 
   *sentEntries(): Iterable<string> {

@@ -8,7 +8,7 @@ import {
   DiscoveryRequest,
   DiscoveryResponse,
 } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
-import { Ledger, type SecretReport, STALE_MS, type StreamEvent } from '../../src/sds/ledger.ts';
+import { Ledger, type SecretReport, STALE_MS, type StreamEvent, type StreamReport } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { Status, type StatusCode, type StreamHandler } from '../../src/wire/types.ts';
 import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
@@ -86,10 +86,16 @@ async function world(t: TestContext): Promise<World> {
     proxy: (variant = 'StreamSecrets', peer = new ScriptedPeer('unix:uid:1', 'docker:env:TOKEN=s3cret')) =>
       new Asker(t, join, ledger, peer, variant),
     secret(name) {
-      const reports = [...ledger.streams(join.clock.now())].flatMap(({ secrets }) => secrets);
+      const reports = reportsOf(ledger, join).flatMap(({ secrets }) => [...secrets]);
       return reports.find((secret) => secret.name === name)!;
     },
   };
+}
+
+function reportsOf(ledger: Ledger, { clock }: Join): StreamReport[] {
+  return [...ledger.connections()].flatMap(({ streams }) =>
+    Array.from(streams, (stream) => stream.report(clock.now())),
+  );
 }
 
 describe('the ledger', () => {
@@ -98,19 +104,16 @@ describe('the ledger', () => {
     const one = proxy();
     one.ask(WEB);
     await until(() => join.identities.caller(one.peer).attested);
-    const [stream] = ledger.streams(join.clock.now());
-    const { id, openedAt, secrets, ...who } = stream!;
-    assert.ok(id > 0 && openedAt === join.clock.now() && secrets.length === 1);
-    assert.deepEqual(who, {
-      connection: 'scripted',
-      service: 'sds',
-      variant: 'sotw',
-      pid: 1,
-      uid: 0,
-      gid: 0,
-      selectors: ['docker:env:TOKEN=[redacted]', 'unix:uid:1'],
-      node: { id: 'web-1', cluster: 'web', version: '' },
-    });
+    const [connection] = ledger.connections();
+    assert.equal(connection!.peer, one.peer);
+    assert.deepEqual(connection!.selectors, ['docker:env:TOKEN=[redacted]', 'unix:uid:1']);
+    const { id, cluster, version } = connection!.node!;
+    assert.deepEqual({ id, cluster, version }, { id: 'web-1', cluster: 'web', version: '' });
+    const [stream] = reportsOf(ledger, join);
+    const { secrets, ...report } = stream!;
+    assert.equal([...secrets].length, 1);
+    assert.ok(report.id > 0);
+    assert.deepEqual(report, { id: report.id, service: 'sds', variant: 'sotw', openedAt: join.clock.now() });
   });
 
   it('follows a secret from held over sent to in sync, with its serial, its end and the times', async (t) => {
@@ -204,11 +207,11 @@ describe('the ledger', () => {
     one.peer.close();
     const other = proxy('DeltaSecrets');
     other.subscribe(WEB);
-    assert.equal([...ledger.streams(join.clock.now())].length, 2);
+    assert.equal(reportsOf(ledger, join).length, 2);
     one.ask('\u0000'.repeat(2_049));
     assert.equal(one.ended?.status, Status.INVALID_ARGUMENT);
     assert.deepEqual(
-      Array.from(ledger.streams(join.clock.now()), ({ variant }) => variant),
+      reportsOf(ledger, join).map(({ variant }) => variant),
       ['delta'],
     );
   });
