@@ -38,6 +38,11 @@ const SETTINGS: readonly [name: string, cgroup: string, id: string | undefined][
   ['Docker in Docker: the inner one', `0::/docker/${B}/docker/${A}\n`, A],
   ['an init system in a container', `0::/docker/${A}/init.scope\n`, A],
   ['an init system in a container, v1', `2:pids:/docker/${A}\n1:name=systemd:/docker/${A}/system.slice/x.service\n`, A],
+  [
+    'Podman, v1, cgroupfs',
+    captured('v1-podman-cgroupfs.cgroup'),
+    'ac609d720c90bbf88c6191f615c4a64124eaf5ab59b97da416d3d9489f3baeb6',
+  ],
   ['Podman, systemd', `0::/machine.slice/libpod-${A}.scope/container\n`, A],
   ['Podman, runc', `0::/machine.slice/libpod-${A}.scope\n`, A],
   ['Podman, cgroupfs', `0::/libpod_parent/libpod-${A}\n`, A],

@@ -1,8 +1,9 @@
 /** Real processes on the other end of the pipe. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import readline from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -20,7 +21,11 @@ const PROGRAM = fileURLToPath(new URL('caller-program.ts', import.meta.url));
 
 /** Starts a caller, as whom the test runs or, for a test that runs as root, as somebody else. */
 export function startCaller(t: TestContext): Caller {
-  const child = spawn(process.execPath, [PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'] });
+  return controlCaller(t, spawn(process.execPath, [PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'] }));
+}
+
+/** A caller that was started as `child`, or that `child` stands for. */
+export function controlCaller(t: TestContext, child: ChildProcessByStdio<Writable, Readable, null>): Caller {
   endAfter(t, child);
   const answers = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const tellLast = (command: string, ...args: unknown[]): void => {

@@ -1,0 +1,118 @@
+/**
+ * Real container engines, where this machine has some: Docker and Podman by the same API. Images are stand-ins that need
+ * no registry: empty, with the host's programs mounted into them.
+ */
+
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { type Caller, controlCaller } from './caller.ts';
+import { ROOT } from './serve.ts';
+
+type After = Pick<TestContext, 'after'>;
+
+/** What the containers of a test run, all of it from the host. */
+const HOST_FOLDERS = ['/usr', '/bin', '/lib', '/lib64', ROOT].filter((folder) => existsSync(folder));
+
+export interface RunOptions {
+  readonly name: string;
+  /** Further flags of `docker run`. */
+  readonly flags?: readonly string[];
+  /** A folder that the container sees by the same name. */
+  readonly folder: string;
+}
+
+export class ContainerEngine {
+  readonly name: string;
+  readonly socketPath: string;
+  /** What is to be removed after the test, the last first. */
+  readonly #made: string[][] = [];
+
+  constructor(name: string, socketPath: string) {
+    this.name = name;
+    this.socketPath = socketPath;
+  }
+
+  /** Runs the `docker` command against this engine. */
+  docker(...args: readonly string[]): string {
+    return execFileSync('docker', ['-H', `unix://${this.socketPath}`, ...args], { encoding: 'utf8' }).trim();
+  }
+
+  /** An empty image of this name; after the test it is removed, and so are the containers that were started since. */
+  image(t: After, name: string): string {
+    t.after(() => {
+      for (const args of this.#made.splice(0).reverse()) {
+        spawnSync('docker', ['-H', `unix://${this.socketPath}`, ...args], { stdio: 'ignore' });
+      }
+    });
+    this.#made.push(['rmi', '-f', name]);
+    const empty = Buffer.alloc(10_240);
+    const args = ['-H', `unix://${this.socketPath}`, 'import', '-', name];
+    execFileSync('docker', args, { input: empty, stdio: ['pipe', 'ignore', 'pipe'] });
+    return name;
+  }
+
+  /** Starts a container in the background. */
+  run(image: string, { name, flags = [], folder }: RunOptions, ...command: readonly string[]): void {
+    this.removeLater(name);
+    this.docker('run', '-d', ...runFlags(name, folder), ...flags, image, ...command);
+  }
+
+  /** Starts a container whose main process is a caller. */
+  startCaller(t: TestContext, image: string, { name, flags = [], folder }: RunOptions): Caller {
+    this.removeLater(name);
+    const args = ['run', '-i', ...runFlags(name, folder), ...flags, image, ...CALLER];
+    return controlCaller(t, spawn('docker', ['-H', `unix://${this.socketPath}`, ...args], { stdio: STDIO }));
+  }
+
+  /** A caller that came into a running container later. */
+  execCaller(t: TestContext, container: string): Caller {
+    const args = ['-H', `unix://${this.socketPath}`, 'exec', '-i', container, ...CALLER];
+    return controlCaller(t, spawn('docker', args, { stdio: STDIO }));
+  }
+
+  inspect(name: string, format: string): string {
+    return this.docker('inspect', '-f', format, name);
+  }
+
+  /** For a container that gets another name, too. */
+  removeLater(name: string): void {
+    this.#made.push(['rm', '-f', name]);
+  }
+}
+
+const CALLER = [process.execPath, path.join(import.meta.dirname, 'caller-program.ts')];
+const STDIO: ['pipe', 'pipe', 'inherit'] = ['pipe', 'pipe', 'inherit'];
+
+function runFlags(name: string, folder: string): string[] {
+  const mounts = HOST_FOLDERS.flatMap((each) => ['-v', `${each}:${each}:ro`]);
+  // Podman asks for more open files than some machines let it have.
+  return [
+    '--name',
+    name,
+    '--ulimit',
+    'nofile=1024:1024',
+    '--ulimit',
+    'nproc=1024:1024',
+    ...mounts,
+    '-v',
+    `${folder}:${folder}`,
+  ];
+}
+
+const PLACES: readonly [name: string, socket: string][] = [
+  ['Docker', '/var/run/docker.sock'],
+  ['Podman', '/run/podman/podman.sock'],
+];
+
+/** The engines that answer here. */
+export function engines(): ContainerEngine[] {
+  return PLACES.filter(
+    ([, socket]) =>
+      spawnSync('docker', ['-H', `unix://${socket}`, 'version'], { stdio: 'ignore', timeout: 5_000 }).status === 0,
+  ).map(([name, socket]) => new ContainerEngine(name, socket));
+}
+
+/** Why tests with a real engine can't run here. */
+export const NO_ENGINE = `no container engine answers at ${PLACES.map(([, socket]) => socket).join(' or ')} to the docker command`;
