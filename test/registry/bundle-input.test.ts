@@ -256,6 +256,7 @@ describe('an authority', () => {
       ['spiffe://Other.example'],
       ['spiffe://'],
       ['https://x.example/a,b', 'spiffe://ilinux.io'],
+      ['spiffe://ilinux.io/a,b'],
     ];
     for (const uris of refused) refuses((await makeCertificate({ uris })).pem, 'line 1', /spiffe:/i);
     const taken = [
