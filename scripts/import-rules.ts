@@ -20,7 +20,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   sds: ['identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
   admin: ['registry', 'ca', 'identity', 'sds'],
   envoy: [],
-  cli: ['config', 'envoy', 'types:admin', 'admin/client.ts', 'gen', 'server.ts'],
+  doctor: ['envoy'],
+  cli: ['config', 'envoy', 'doctor', 'types:admin', 'admin/client.ts', 'gen', 'server.ts'],
   'server.ts': ['config', 'registry', 'ca', 'attest', 'wire', 'identity', 'sds', 'admin'],
 };
 

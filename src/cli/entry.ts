@@ -105,7 +105,8 @@ function addDelete(entry: Command): void {
   });
 }
 
-async function allEntries(options: ClientOptions, query: URLSearchParams): Promise<EntryJson[]> {
+/** Of all pages. */
+export async function allEntries(options: ClientOptions, query: URLSearchParams): Promise<EntryJson[]> {
   const client = await openClient(options);
   const entries: EntryJson[] = [];
   query.set('limit', '1000');

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { version } from '../base/version.ts';
 import { addAliasCommands } from './alias.ts';
 import { addBundleCommands } from './bundle.ts';
+import { addDoctorCommand } from './doctor.ts';
 import { addEntryCommands } from './entry.ts';
 import { addEnvoyCommands } from './envoy.ts';
 import { EXIT, report } from './errors.ts';
@@ -24,6 +25,7 @@ function program(): Command {
   addFetchCommand(sidekey);
   addHealthcheckCommand(sidekey);
   addEnvoyCommands(sidekey);
+  addDoctorCommand(sidekey);
   return sidekey;
 }
 

@@ -34,7 +34,7 @@ function printColumns(rows: readonly (readonly string[])[]): void {
 }
 
 /** A value may hold anything; a terminal's control sequences and line breaks stay out of what is printed. */
-function printable(text: string): string {
+export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, escaped);
 }

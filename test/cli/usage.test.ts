@@ -20,6 +20,7 @@ const COMMANDS = [
   ['bundle', 'show'],
   ['fetch'],
   ['envoy', 'bootstrap'],
+  ['doctor'],
   ['healthcheck'],
 ];
 

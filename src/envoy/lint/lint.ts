@@ -1,0 +1,46 @@
+/** Looks at a bootstrap for what goes wrong between Envoy and Sidekey, before Envoy does. */
+
+import type { Finding } from '../../base/finding.ts';
+import { modelOf } from './model.ts';
+import { clusterRules } from './rules/cluster.ts';
+import { identityRules } from './rules/names.ts';
+import type { Draft, Known } from './rules/rule.ts';
+import { sourceRules } from './rules/source.ts';
+import { tlsRules } from './rules/tls.ts';
+import { v2Rules } from './rules/v2.ts';
+import { readFile } from './spot.ts';
+
+export type { Known, KnownEntry } from './rules/rule.ts';
+
+/**
+ * What is wrong in a bootstrap (v3, YAML or JSON), by line. Every secret that is asked for on a pipe is taken for one that
+ * Sidekey is to give. Without `known.entries` it is not looked at whether an entry gives the names.
+ *
+ * @param file its name, for the findings
+ */
+export function lintBootstrap(text: string, file: string, known: Known = {}): Finding[] {
+  const { root, faults } = readFile(text);
+  if (faults.length > 0) return faults.map(({ line, message }) => syntax(file, line, message));
+  if (!root.isMap) return [syntax(file, 1, 'the file is not a map')];
+  const model = modelOf(root);
+  const rules = [v2Rules, sourceRules, clusterRules, identityRules, tlsRules];
+  const found = new Map<string, Finding>();
+  for (const { at, ...draft } of rules.flatMap((rule): readonly Draft[] => rule(model, known))) {
+    // What stands at an anchor is found at each of its aliases.
+    found.set(`${draft.rule} ${at.line} ${draft.problem}`, { ...draft, place: file, line: at.line });
+  }
+  return [...found.values()].sort((a, b) => a.line! - b.line!);
+}
+
+function syntax(place: string, line: number, problem: string): Finding {
+  const why = 'Envoy cannot read the file, so nothing else was looked at';
+  return {
+    rule: 'syntax',
+    severity: 'error',
+    place,
+    line,
+    problem,
+    why,
+    fix: 'a bootstrap is one map, in YAML or JSON',
+  };
+}

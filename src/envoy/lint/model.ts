@@ -1,0 +1,113 @@
+/** What the rules look at in a bootstrap, found once. */
+
+import { mapsIn, type Spot } from './spot.ts';
+
+export type SecretKind = 'certificate' | 'validation' | 'other';
+
+/** A secret that is asked for by gRPC. */
+export interface AskedSecret {
+  readonly kind: SecretKind;
+  readonly name: string | undefined;
+  /** The `SdsSecretConfig`. */
+  readonly at: Spot;
+  readonly source: SdsSource;
+}
+
+export type SdsSource =
+  | { readonly kind: 'ads'; readonly at: Spot }
+  /** `at` is the `ApiConfigSource`. */
+  | { readonly kind: 'api'; readonly at: Spot; readonly cluster: string | undefined };
+
+export interface TlsContext {
+  readonly side: 'upstream' | 'downstream';
+  readonly at: Spot;
+  readonly common: Spot;
+}
+
+export interface Model {
+  readonly root: Spot;
+  /** The static ones, by name. */
+  readonly clusters: ReadonlyMap<string, Spot>;
+  readonly secrets: readonly AskedSecret[];
+  /** Each `ApiConfigSource` of SDS once, that of ADS included where a secret comes by it. */
+  readonly sources: readonly Extract<SdsSource, { kind: 'api' }>[];
+  readonly contexts: readonly TlsContext[];
+}
+
+export function modelOf(root: Spot): Model {
+  const clusters = new Map<string, Spot>();
+  for (const cluster of root.get('static_resources', 'clusters')?.items ?? []) {
+    const name = cluster.get('name')?.text;
+    if (name !== undefined) clusters.set(name, cluster);
+  }
+  const secrets: AskedSecret[] = [];
+  const contexts: TlsContext[] = [];
+  const asked = new Set<object>();
+  for (const map of mapsIn(root)) {
+    for (const { field, spot } of map.members) {
+      const common = spot.get('common_tls_context');
+      if (common !== undefined) contexts.push({ side: sideOf(field, spot), at: spot, common });
+      for (const one of spot.isList ? spot.items : [spot]) {
+        const source = sourceOf(one);
+        if (source === undefined || asked.has(one.identity!)) continue;
+        asked.add(one.identity!);
+        secrets.push({ kind: KINDS[field] ?? 'other', name: one.get('name')?.text, at: one, source });
+      }
+    }
+  }
+  return { root, clusters, secrets, sources: sourcesOf(root, secrets), contexts };
+}
+
+const KINDS: Readonly<Record<string, SecretKind>> = {
+  tls_certificate_sds_secret_configs: 'certificate',
+  validation_context_sds_secret_config: 'validation',
+};
+
+/** By the type of a `typed_config`, or by the field, where QUIC wraps a context. */
+function sideOf(field: string, context: Spot): TlsContext['side'] {
+  return /upstream/i.test(context.get('@type')?.text ?? field) ? 'upstream' : 'downstream';
+}
+
+/** Where a secret is asked for; nothing where it is no secret, or one of this file or of another. */
+function sourceOf(secret: Spot): SdsSource | undefined {
+  const config = secret.get('sds_config');
+  if (config === undefined) return undefined;
+  const ads = config.get('ads');
+  if (ads !== undefined) return { kind: 'ads', at: ads };
+  const api = config.get('api_config_source');
+  return api === undefined ? undefined : apiSource(api);
+}
+
+function apiSource(at: Spot): Extract<SdsSource, { kind: 'api' }> {
+  const services = at.get('grpc_services');
+  const service = services?.isList === true ? services.items[0] : services;
+  return { kind: 'api', at, cluster: service?.get('envoy_grpc', 'cluster_name')?.text };
+}
+
+function sourcesOf(root: Spot, secrets: readonly AskedSecret[]): Extract<SdsSource, { kind: 'api' }>[] {
+  const found = new Map<object, Extract<SdsSource, { kind: 'api' }>>();
+  for (const { source } of secrets) if (source.kind === 'api') found.set(source.at.identity!, source);
+  const ads = root.get('dynamic_resources', 'ads_config');
+  if (ads?.identity !== undefined && secrets.some(({ source }) => source.kind === 'ads')) {
+    found.set(ads.identity, apiSource(ads));
+  }
+  return [...found.values()];
+}
+
+/** Whether a secret is asked of a server that can be Sidekey: everything but a cluster on the network. */
+export function mayBeOurs(source: SdsSource, clusters: ReadonlyMap<string, Spot>): boolean {
+  const cluster = source.kind === 'api' && source.cluster !== undefined ? clusters.get(source.cluster) : undefined;
+  return cluster === undefined || networkAddress(cluster) === undefined;
+}
+
+/** The first endpoint of a cluster that is no pipe. */
+export function networkAddress(cluster: Spot): Spot | undefined {
+  return addressesOf(cluster).find((address) => address.get('pipe') === undefined);
+}
+
+export function addressesOf(cluster: Spot): Spot[] {
+  const localities = cluster.get('load_assignment', 'endpoints')?.items ?? [];
+  return localities
+    .flatMap((locality) => locality.get('lb_endpoints')?.items ?? [])
+    .flatMap((endpoint) => endpoint.get('endpoint', 'address') ?? []);
+}

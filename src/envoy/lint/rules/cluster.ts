@@ -1,0 +1,130 @@
+/** The cluster that stands for Sidekey's pipe. */
+
+import path from 'node:path';
+import { nearest } from '../../../base/nearest.ts';
+import { addressesOf, type Model, networkAddress } from '../model.ts';
+import type { Spot } from '../spot.ts';
+import type { Draft, Rule } from './rule.ts';
+
+export const clusterRules: Rule = (model) => {
+  const named = new Map<string, Spot>();
+  for (const { at, cluster } of model.sources) {
+    if (cluster !== undefined && !named.has(cluster)) named.set(cluster, at);
+  }
+  return [...named].flatMap(([name, askedAt]) => {
+    const cluster = model.clusters.get(name);
+    if (cluster === undefined) return missing(name, askedAt, model);
+    return [
+      ...address(name, cluster),
+      ...http2(name, cluster),
+      ...tls(name, cluster),
+      ...tooMany(name, cluster, model),
+    ];
+  });
+};
+
+function missing(name: string, at: Spot, { root, clusters }: Model): Draft[] {
+  const dynamic = root.get('dynamic_resources', 'cds_config') !== undefined;
+  const known = nearest(name, [...clusters.keys()]);
+  return [
+    {
+      rule: 'sds-cluster',
+      severity: dynamic ? 'warning' : 'error',
+      at,
+      problem: `there is no static cluster ${JSON.stringify(name)}`,
+      why: `${dynamic ? 'unless CDS brings it, ' : ''}Envoy has nobody to ask, so no secret ever comes`,
+      fix: known === undefined ? `a cluster of that name whose endpoint is Sidekey's pipe` : `cluster_name: ${known}`,
+    },
+  ];
+}
+
+function address(name: string, cluster: Spot): Draft[] {
+  const elsewhere = networkAddress(cluster);
+  if (elsewhere !== undefined || addressesOf(cluster).length === 0) {
+    return [
+      {
+        rule: 'sds-pipe',
+        severity: 'warning',
+        at: elsewhere ?? cluster,
+        problem: `the cluster ${name}, which is asked for secrets, is no pipe`,
+        why: 'Sidekey serves them on a Unix socket alone, where the kernel tells who calls; what this cluster gives was not looked at',
+        fix: 'address: { pipe: { path: /run/sidekey/agent.sock } }',
+      },
+    ];
+  }
+  return addressesOf(cluster).flatMap((place): Draft[] => {
+    const socket = place.get('pipe', 'path');
+    const problem = wrongSocket(socket?.text ?? '');
+    if (problem === undefined) return [];
+    const fix = "the path of Sidekey's pipe, such as /run/sidekey/agent.sock";
+    return [{ rule: 'sds-pipe', severity: 'error', at: socket ?? place, ...problem, fix }];
+  });
+}
+
+function wrongSocket(socket: string): { problem: string; why: string } | undefined {
+  if (path.basename(socket) === 'admin.sock') {
+    return { problem: `${socket} is the admin socket`, why: 'secrets are given on the pipe, agent.sock, alone' };
+  }
+  if (socket.startsWith('@')) {
+    return {
+      problem: `${socket} is an abstract socket`,
+      why: 'Sidekey serves on a file, whose mode says who may connect',
+    };
+  }
+  if (path.isAbsolute(socket)) return undefined;
+  return { problem: `the path ${JSON.stringify(socket)} is relative`, why: "it depends on Envoy's working directory" };
+}
+
+const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+function http2(name: string, cluster: Spot): Draft[] {
+  const options = cluster.get('typed_extension_protocol_options', HTTP_OPTIONS);
+  if (options?.get('explicit_http_config', 'http2_protocol_options') !== undefined) return [];
+  // The form before 1.16; still taken.
+  if (cluster.get('http2_protocol_options') !== undefined) return [];
+  return [
+    {
+      rule: 'sds-http2',
+      severity: 'error',
+      at: options ?? cluster,
+      problem: `the cluster ${name} does not speak HTTP/2`,
+      why: 'SDS is gRPC; in HTTP/1.1, which a cluster speaks by itself, no secret ever comes',
+      fix: `typed_extension_protocol_options: { ${HTTP_OPTIONS}: { "@type": type.googleapis.com/${HTTP_OPTIONS}, explicit_http_config: { http2_protocol_options: {} } } }`,
+    },
+  ];
+}
+
+function tls(name: string, cluster: Spot): Draft[] {
+  const socket = cluster.get('transport_socket');
+  const kind = socket?.get('name')?.text ?? '';
+  if (socket === undefined || kind.endsWith('raw_buffer') || networkAddress(cluster) !== undefined) return [];
+  const problem = `the cluster ${name} speaks ${kind}`;
+  const why = 'the pipe is in clear: it never leaves the host, and the kernel tells who calls';
+  return [{ rule: 'sds-tls', severity: 'error', at: socket, problem, why, fix: 'leave transport_socket out' }];
+}
+
+const DEFAULT_MAX_REQUESTS = 1024;
+
+/** Each secret of its own name or `sds_config` is a stream, and each stream a request that never ends. */
+function tooMany(name: string, cluster: Spot, { secrets }: Model): Draft[] {
+  const streams = new Set(
+    secrets.flatMap(({ kind, name: secret, source }) =>
+      source.kind === 'api' && source.cluster === name ? [`${kind} ${secret} ${source.at.source}`] : [],
+    ),
+  );
+  const thresholds = cluster.get('circuit_breakers', 'thresholds');
+  const threshold = thresholds?.items.find((one) => (one.get('priority')?.text ?? 'DEFAULT') === 'DEFAULT');
+  const limit = threshold?.get('max_requests');
+  const most = Number(limit?.text ?? DEFAULT_MAX_REQUESTS);
+  if (!(streams.size > most)) return [];
+  return [
+    {
+      rule: 'sds-max-requests',
+      severity: 'error',
+      at: limit ?? cluster,
+      problem: `${streams.size} secrets are asked for, and the cluster ${name} allows ${most} requests at a time`,
+      why: 'each secret is a request that never ends: those beyond the limit never come',
+      fix: `circuit_breakers: { thresholds: [{ max_requests: ${2 * streams.size}, max_pending_requests: ${2 * streams.size} }] }`,
+    },
+  ];
+}

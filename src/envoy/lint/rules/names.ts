@@ -1,0 +1,111 @@
+/** The names of the secrets that are asked for. */
+
+import { nearest } from '../../../base/nearest.ts';
+import { shellQuote } from '../../../base/shell.ts';
+import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '../../../spiffe/id.ts';
+import { type AskedSecret, mayBeOurs } from '../model.ts';
+import type { Draft, Known, Rule } from './rule.ts';
+
+/** What Sidekey gives by a name. */
+type Meaning =
+  | { readonly gives: 'certificate'; readonly spiffeId?: string }
+  | { readonly gives: 'validation'; readonly trustDomain?: string }
+  | { readonly gives: 'nothing'; readonly because: string };
+
+const RESERVED = ['default', 'ROOTCA', 'ALL'];
+
+export const identityRules: Rule = ({ secrets, clusters }, known) =>
+  secrets.filter(({ source }) => mayBeOurs(source, clusters)).flatMap((secret) => check(secret, known));
+
+function check(secret: AskedSecret, known: Known): Draft[] {
+  const { kind, name, at } = secret;
+  if (kind === 'other') {
+    const problem = `the secret ${JSON.stringify(name ?? '')} is neither a certificate nor a validation context`;
+    const why = 'Sidekey gives no others, so it never comes';
+    return [{ rule: 'secret-kind', severity: 'error', at, problem, why, fix: 'a static secret, or one from a file' }];
+  }
+  if (name === undefined) {
+    const problem = 'a secret without a name';
+    const why = 'Sidekey would not know which';
+    return [{ rule: 'name', severity: 'error', at, problem, why, fix: `name: ${EXAMPLES[kind]}` }];
+  }
+  const meaning = meaningOf(name);
+  if (meaning.gives === 'nothing') return [unknown(secret, name, meaning.because, known)];
+  if (meaning.gives !== kind) {
+    const [asked, given] = kind === 'certificate' ? ['a certificate', 'authorities'] : ['authorities', 'a certificate'];
+    const problem = `${name} is asked for ${asked}, and stands for ${given}`;
+    const why = 'Envoy does not use a secret of another kind';
+    return [{ rule: 'name-kind', severity: 'error', at, problem, why, fix: `name: ${EXAMPLES[kind]}` }];
+  }
+  if (known.entries === undefined) return [];
+  return meaning.gives === 'certificate'
+    ? withoutEntry(at, name, meaning.spiffeId, known.entries)
+    : withoutFederation(at, meaning.trustDomain, known.entries);
+}
+
+const EXAMPLES = {
+  certificate: 'spiffe://DOMAIN/PATH, the identity of this Envoy',
+  validation: 'spiffe://DOMAIN, the trust domain of its peers',
+} as const;
+
+function meaningOf(name: string): Meaning {
+  if (name === 'default') return { gives: 'certificate' };
+  if (name === 'ROOTCA' || name === 'ALL') return { gives: 'validation' };
+  try {
+    const domain = /^spiffe:\/\/([^/]*)$/.exec(name)?.[1];
+    if (domain !== undefined) return { gives: 'validation', trustDomain: parseTrustDomain(domain) };
+    return { gives: 'certificate', spiffeId: parseSpiffeId(name) };
+  } catch (thrown) {
+    if (!(thrown instanceof SpiffeIdError)) throw thrown;
+    return { gives: 'nothing', because: thrown.problem };
+  }
+}
+
+function unknown({ kind, at }: AskedSecret, name: string, because: string, { entries = [] }: Known): Draft {
+  const near = nearest(name, [...RESERVED, ...entries.map((entry) => entry.spiffe_id)]);
+  return {
+    rule: 'name',
+    severity: 'warning',
+    at,
+    problem: `the name ${JSON.stringify(name)} is no SPIFFE ID (${because}) and none of ${RESERVED.join(', ')}`,
+    why: 'it is given to nobody, unless it was made an alias of one',
+    fix: `name: ${near ?? EXAMPLES[kind === 'validation' ? kind : 'certificate']}`,
+  };
+}
+
+type Entries = NonNullable<Known['entries']>;
+
+function withoutEntry(at: Draft['at'], name: string, spiffeId: string | undefined, entries: Entries): Draft[] {
+  if (spiffeId === undefined ? entries.length > 0 : entries.some((entry) => entry.spiffe_id === spiffeId)) return [];
+  const ids = entries.map((entry) => entry.spiffe_id);
+  const near = nearest(name, ids);
+  const make = `sidekey entry create --spiffe-id ${shellQuote(spiffeId ?? 'spiffe://…')} --selector unix:user:envoy`;
+  return [
+    {
+      rule: 'no-entry',
+      severity: 'error',
+      at,
+      problem: `no entry gives ${name}`,
+      why: 'the name is held: Envoy waits 15 seconds for it, then resets every connection',
+      fix: near === undefined || near === name ? make : `name: ${near}, or ${make}`,
+    },
+  ];
+}
+
+/** Entries are all of the own trust domain; other domains come with those that federate with them. */
+function withoutFederation(at: Draft['at'], domain: string | undefined, entries: Entries): Draft[] {
+  if (domain === undefined || entries.length === 0) return [];
+  const own = trustDomainOf(parseSpiffeId(entries[0]!.spiffe_id));
+  if (domain === own || entries.some(({ federates_with }) => federates_with.includes(domain))) return [];
+  const near = nearest(domain, [own, ...entries.flatMap(({ federates_with }) => federates_with)]);
+  return [
+    {
+      rule: 'no-bundle',
+      severity: 'error',
+      at,
+      problem: `no entry gives the authorities of ${domain}`,
+      why: `the own trust domain is ${own}, and no entry federates with another of that name: the name is held`,
+      fix: near === undefined ? `sidekey entry update ID --federates-with ${domain}` : `name: spiffe://${near}`,
+    },
+  ];
+}

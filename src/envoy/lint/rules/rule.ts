@@ -1,0 +1,28 @@
+/** What a rule is: it looks at a bootstrap and tells what it finds. */
+
+import type { Finding } from '../../../base/finding.ts';
+import type { Model } from '../model.ts';
+import type { Spot } from '../spot.ts';
+
+/** An entry, as far as a bootstrap can be held against it. */
+export interface KnownEntry {
+  readonly spiffe_id: string;
+  /** Trust domains, without `spiffe://`. */
+  readonly federates_with: readonly string[];
+}
+
+/** What is known of the server. */
+export interface Known {
+  readonly entries?: readonly KnownEntry[] | undefined;
+}
+
+export interface Draft extends Omit<Finding, 'place' | 'line'> {
+  readonly at: Spot;
+}
+
+export type Rule = (model: Model, known: Known) => Draft[];
+
+/** Whether a switch is on; YAML 1.1, which Envoy reads, knows more words for it. */
+export function isOn(spot: Spot | undefined): boolean {
+  return /^(true|yes|on|y)$/i.test(spot?.text ?? '');
+}

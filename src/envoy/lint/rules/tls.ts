@@ -1,0 +1,144 @@
+/** Whom Envoy lets in and talks to: its TLS contexts. */
+
+import { parseSpiffeId } from '../../../spiffe/id.ts';
+import { mayBeOurs, type TlsContext } from '../model.ts';
+import { mapsIn, type Spot } from '../spot.ts';
+import { type Draft, isOn, type Known, type Rule } from './rule.ts';
+
+export const tlsRules: Rule = (model, known) => {
+  // Those whose certificate or authorities Sidekey gives.
+  const ours = new Set(
+    model.secrets.flatMap(({ kind, at, source }) =>
+      kind !== 'other' && mayBeOurs(source, model.clusters) ? [at.identity] : [],
+    ),
+  );
+  return model.contexts
+    .filter(({ common }) => [...mapsIn(common)].some(({ identity }) => ours.has(identity)))
+    .flatMap((context) => checkContext(context, known));
+};
+
+function checkContext(context: TlsContext, known: Known): Draft[] {
+  const { side, at, common } = context;
+  const validation = validationOf(common);
+  if (validation === undefined) return side === 'upstream' ? [unverified(common)] : [];
+  return [
+    ...(side === 'downstream' ? [...clientCertificate(at), ...tickets(at)] : []),
+    ...matchers(context, validation, known),
+  ];
+}
+
+interface Validation {
+  readonly at: Spot;
+  /** What may have matchers beside what comes by SDS. */
+  readonly fixed: Spot | undefined;
+}
+
+function validationOf(common: Spot): Validation | undefined {
+  const combined = common.get('combined_validation_context');
+  if (combined !== undefined) return { at: combined, fixed: combined.get('default_validation_context') };
+  const bySds = common.get('validation_context_sds_secret_config');
+  if (bySds !== undefined) return { at: bySds, fixed: undefined };
+  const inline = common.get('validation_context');
+  return inline && { at: inline, fixed: inline };
+}
+
+const COMBINED =
+  'combined_validation_context: { default_validation_context: { match_typed_subject_alt_names: [{ san_type: URI, matcher: { exact: spiffe://… } }] }, validation_context_sds_secret_config: … }';
+
+function unverified(at: Spot): Draft {
+  return {
+    rule: 'unverified',
+    severity: 'error',
+    at,
+    problem: 'the upstream is not verified at all',
+    why: 'Envoy sends its requests to whoever answers there',
+    fix: COMBINED,
+  };
+}
+
+function clientCertificate(at: Spot): Draft[] {
+  const required = at.get('require_client_certificate');
+  if (isOn(required)) return [];
+  return [
+    {
+      rule: 'client-certificate',
+      severity: 'error',
+      at: required ?? at,
+      problem: 'require_client_certificate is not true',
+      why: 'who shows no certificate is not verified, and gets in wherever the validator does not ask for one by itself',
+      fix: 'require_client_certificate: true',
+    },
+  ];
+}
+
+function tickets(at: Spot): Draft[] {
+  const keys = at.get('session_ticket_keys') ?? at.get('session_ticket_keys_sds_secret_config');
+  if (keys === undefined) return [];
+  return [
+    {
+      rule: 'session-tickets',
+      severity: 'error',
+      at: keys,
+      problem: 'session ticket keys of its own beside the SPIFFE validator',
+      why: 'a client whose certificate was revoked resumes its session, unverified, as long as the keys stay',
+      fix: 'leave them out: Envoy makes keys of its own, and a changed secret ends their sessions',
+    },
+  ];
+}
+
+function matchers({ side }: TlsContext, { at, fixed }: Validation, known: Known): Draft[] {
+  const typed = fixed?.get('match_typed_subject_alt_names');
+  const old = fixed?.get('match_subject_alt_names');
+  const drafts: Draft[] = [];
+  if (old !== undefined) {
+    drafts.push({
+      rule: 'san-deprecated',
+      severity: 'warning',
+      at: old,
+      problem: 'match_subject_alt_names is deprecated',
+      why: 'it matches names of every kind, and is ignored beside match_typed_subject_alt_names',
+      fix: 'match_typed_subject_alt_names: [{ san_type: URI, matcher: { exact: spiffe://… } }]',
+    });
+  }
+  const uris = (typed?.items ?? []).filter((matcher) => matcher.get('san_type')?.text === 'URI');
+  if (uris.length === 0 && (old === undefined || typed !== undefined)) {
+    const others = (typed?.items.length ?? 0) > 0;
+    drafts.push({
+      rule: 'san-matchers',
+      severity: side === 'upstream' || others ? 'error' : 'warning',
+      at: typed ?? fixed ?? at,
+      problem: others ? 'no SAN matcher is of the type URI' : 'there are no SAN matchers',
+      why: `${others ? 'the SPIFFE validator drops the others, so ' : ''}${EVERYBODY[side]}`,
+      fix:
+        typed === undefined
+          ? COMBINED
+          : 'match_typed_subject_alt_names: [{ san_type: URI, matcher: { exact: spiffe://… } }]',
+    });
+  }
+  return [...drafts, ...uris.flatMap((uri) => exact(uri, known))];
+}
+
+const EVERYBODY = {
+  upstream: 'any workload of the trust domain may answer in place of the upstream',
+  downstream: 'every workload of the trust domain is let in',
+} as const;
+
+/** An exact name that nobody can have. */
+function exact(matcher: Spot, { entries }: Known): Draft[] {
+  const name = matcher.get('matcher', 'exact');
+  if (name?.text === undefined) return [];
+  const fix = 'matcher: { exact: spiffe://… }, the SPIFFE ID of the peer';
+  try {
+    parseSpiffeId(name.text);
+  } catch (thrown) {
+    const problem = `${name.text} is no SPIFFE ID: ${(thrown as { problem: string }).problem}`;
+    return [{ rule: 'san-impossible', severity: 'error', at: name, problem, why: 'nobody is ever let through', fix }];
+  }
+  const own = entries?.[0]?.spiffe_id.split('/')[2];
+  if (own === undefined || name.text.split('/')[2] !== own) return [];
+  if (entries!.some((entry) => entry.spiffe_id === name.text)) return [];
+  const why = 'nobody has that identity now, so nobody is let through';
+  return [
+    { rule: 'peer-without-entry', severity: 'warning', at: name, problem: `no entry gives ${name.text}`, why, fix },
+  ];
+}

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { serve } from '../support/serve.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { type Ran, sidekey } from './support.ts';
+
+const WEB = 'spiffe://ilinux.io/web';
+const BOOTSTRAP = ['envoy', 'bootstrap', '--spiffe-id', WEB, '--listen', '0.0.0.0:1', '--to', '127.0.0.1:2'];
+const NOBODY = ['--admin-socket', '/nonexistent/admin.sock'];
+
+async function bootstrap(): Promise<string> {
+  return (await sidekey([...BOOTSTRAP, '--socket', '/pipe'])).stdout;
+}
+
+function doctor(t: TestContext, text: string, ...args: readonly string[]): { file: string; ran: Promise<Ran> } {
+  const file = path.join(tempDir(t), 'envoy.yaml');
+  writeFileSync(file, text);
+  return { file, ran: sidekey(['doctor', '--envoy', file, ...args]) };
+}
+
+describe('sidekey doctor --envoy', { concurrency: 2 }, () => {
+  test('tells each fault with file, line, reason and remedy, and has status 1', async (t) => {
+    const text = (await bootstrap()).replace('require_client_certificate: true', 'require_client_certificate: false');
+    const line = text.split('\n').findIndex((one) => one.includes('require_client_certificate')) + 1;
+    const { file, ran } = doctor(t, text, ...NOBODY);
+    const { status, stdout, stderr } = await ran;
+    assert.deepEqual([status, stderr], [1, 'sidekey: found 1 error\n']);
+    const first = `${file}:${line}: error: require_client_certificate is not true [client-certificate]\n  why: `;
+    assert.ok(stdout.startsWith(first), stdout);
+    assert.match(stdout, /\n {2}fix: require_client_certificate: true\n/);
+  });
+
+  test('has status 0 where there is no error, and says what it could not look at', async (t) => {
+    const text = (await bootstrap()).replace(/ +retry_policy: .*\n/, '');
+    const { status, stdout, stderr } = await doctor(t, text, ...NOBODY).ran;
+    assert.deepEqual([status, stderr], [0, '']);
+    assert.match(stdout, /warning: there is no retry_back_off/);
+    assert.match(stdout, /not looked at: whether an entry gives each name of .*\n {2}because: .*no such socket/);
+    assert.ok(stdout.endsWith('\nfound 1 warning\n'), stdout);
+  });
+
+  test('holds the names against the entries of the server', async (t) => {
+    const server = await serve(t);
+    const text = await bootstrap();
+    const flags = ['--admin-socket', server.adminSocket, '--output', 'json'];
+    const { file, ran } = doctor(t, text, ...flags);
+    const before = await ran;
+    assert.deepEqual([before.status, before.stderr], [1, 'sidekey: found 1 error\n']);
+    const { findings, skipped } = JSON.parse(before.stdout);
+    assert.deepEqual(skipped, []);
+    assert.deepEqual(
+      findings.map(({ rule, severity, place, problem }: Record<string, unknown>) => [rule, severity, place, problem]),
+      [['no-entry', 'error', file, `no entry gives ${WEB}`]],
+    );
+    const entry = { spiffe_id: WEB, selectors: [{ type: 'unix', value: 'uid:1' }] };
+    assert.equal((await server.request('POST', '/v1/entries', entry)).status, 201);
+    const after = await sidekey(['doctor', '--envoy', file, ...flags]);
+    assert.deepEqual([after.status, JSON.parse(after.stdout)], [0, { findings: [], skipped: [] }]);
+  });
+
+  test('reads stdin for -, and several files', async (t) => {
+    const file = path.join(tempDir(t), 'broken.yaml');
+    writeFileSync(file, '{');
+    const args = ['doctor', '--envoy', '-', '--envoy', file, '--output', 'json', ...NOBODY];
+    const { status, stdout } = await sidekey(args, { stdin: await bootstrap() });
+    assert.equal(status, 1);
+    const places = JSON.parse(stdout).findings.map(({ rule, place }: Record<string, unknown>) => [rule, place]);
+    assert.deepEqual(new Set(places.map(String)), new Set([`syntax,${file}`]));
+  });
+
+  test('is used wrongly with nothing to look at, or a file that is not there', async () => {
+    const nothing = await sidekey(['doctor']);
+    assert.deepEqual([nothing.status, nothing.stderr], [2, 'sidekey: give what to look at: --envoy FILE\n']);
+    const missing = await sidekey(['doctor', '--envoy', '/nonexistent']);
+    assert.equal(missing.status, 2);
+    assert.match(missing.stderr, /--envoy: ENOENT/);
+  });
+});

@@ -1,0 +1,412 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { parse } from 'yaml';
+import { readBootstrapFlags } from '../../../src/cli/bootstrap-flags.ts';
+import { bootstrapYaml } from '../../../src/envoy/bootstrap.ts';
+import { type Known, lintBootstrap } from '../../../src/envoy/lint/lint.ts';
+import { ROOT } from '../../support/serve.ts';
+
+const WEB = 'spiffe://ilinux.io/web';
+const DB = 'spiffe://ilinux.io/db';
+
+/** A server and a client, as Sidekey itself writes one. */
+const GOOD = bootstrapYaml(
+  readBootstrapFlags({
+    spiffeId: WEB,
+    listen: '0.0.0.0:8443',
+    to: '127.0.0.1:8080',
+    allow: ['spiffe://ilinux.io/front'],
+    upstream: [`db=10.0.0.7:8443,${DB}`],
+    socket: '/run/sidekey/agent.sock',
+    admin: '127.0.0.1:9901',
+  }),
+);
+
+const ENTRIES = [WEB, DB, 'spiffe://ilinux.io/front'].map((spiffe_id) => ({
+  spiffe_id,
+  federates_with: ['example.org'],
+}));
+
+/** A change of text, first found; it must be found. */
+type Change = readonly [from: string | RegExp, to: string];
+
+function changed(text: string, ...changes: readonly Change[]): string {
+  return changes.reduce((before, [from, to]) => {
+    const after = before.replace(from, to);
+    assert.notEqual(after, before, `${from} is not there`);
+    return after;
+  }, text);
+}
+
+interface Case {
+  readonly fault: string;
+  readonly changes: readonly Change[];
+  readonly rule: string;
+  readonly severity?: 'warning' | 'info';
+  /** The first line with this is the one that the finding names. */
+  readonly at: string;
+  readonly known?: Known;
+}
+
+const SDS_MATCHERS =
+  /default_validation_context:\n\s+match_typed_subject_alt_names:\n.*\n.*exact: spiffe:\/\/ilinux.io/;
+
+const CASES: readonly Case[] = [
+  { fault: 'no node', changes: [[/^node: .*/m, '']], rule: 'node', at: '#' },
+  { fault: 'no node id', changes: [[/node: \{ id: web, /, 'node: { ']], rule: 'node', at: 'node:' },
+  { fault: 'no node cluster', changes: [[/, cluster: web }/, ' }']], rule: 'node', at: 'node:' },
+  {
+    fault: 'an sds cluster that is not there',
+    changes: [['cluster_name: sidekey\n', 'cluster_name: sidekye\n']],
+    rule: 'sds-cluster',
+    at: 'api_config_source:',
+  },
+  {
+    fault: 'an sds cluster that CDS may bring',
+    changes: [
+      ['cluster_name: sidekey\n', 'cluster_name: cds\n'],
+      [
+        'static_resources:',
+        'dynamic_resources: { cds_config: { path_config_source: { path: /cds } } }\nstatic_resources:',
+      ],
+    ],
+    rule: 'sds-cluster',
+    severity: 'warning',
+    at: 'api_config_source:',
+  },
+  {
+    fault: 'grpc_services that is no list',
+    changes: [[/- envoy_grpc:/, '  envoy_grpc:']],
+    rule: 'sds-cluster',
+    at: 'grpc_services:',
+  },
+  {
+    fault: 'an sds cluster on the network',
+    changes: [['pipe: { path: /run/sidekey/agent.sock }', 'socket_address: { address: 127.0.0.1, port_value: 1 }']],
+    rule: 'sds-pipe',
+    severity: 'warning',
+    at: 'port_value: 1 }',
+  },
+  {
+    fault: 'the admin socket as the pipe',
+    changes: [['/run/sidekey/agent.sock', '/run/sidekey/admin.sock']],
+    rule: 'sds-pipe',
+    at: 'admin.sock',
+  },
+  {
+    fault: 'a relative pipe',
+    changes: [['/run/sidekey/agent.sock', 'agent.sock']],
+    rule: 'sds-pipe',
+    at: 'agent.sock',
+  },
+  { fault: 'an abstract pipe', changes: [['/run/sidekey/agent.sock', '"@agent"']], rule: 'sds-pipe', at: '@agent' },
+  {
+    fault: 'an sds cluster without http2 options',
+    changes: [
+      ['http2_protocol_options:\n', 'http_protocol_options: {}\n'],
+      [/ +connection_keepalive: .*\n/, ''],
+    ],
+    rule: 'sds-http2',
+    at: 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions:',
+  },
+  {
+    fault: 'an sds cluster with TLS',
+    changes: [
+      [
+        'type: STATIC\n    connect',
+        'transport_socket: { name: envoy.transport_sockets.tls }\n    type: STATIC\n    connect',
+      ],
+    ],
+    rule: 'sds-tls',
+    at: 'transport_socket: { name: envoy.transport_sockets.tls }',
+  },
+  {
+    fault: 'more secrets than the sds cluster allows requests',
+    changes: [['connect_timeout: 1s', 'circuit_breakers: { thresholds: [{ max_requests: 1 }] }']],
+    rule: 'sds-max-requests',
+    at: 'max_requests: 1',
+  },
+  { fault: 'no api_type', changes: [[/ +api_type: GRPC\n/, '']], rule: 'api-type', at: 'api_config_source:' },
+  { fault: 'REST', changes: [['api_type: GRPC', 'api_type: REST']], rule: 'api-type', at: 'api_type:' },
+  {
+    fault: 'transport version 2',
+    changes: [['transport_api_version: V3', 'transport_api_version: V2']],
+    rule: 'api-version',
+    at: 'transport_api_version:',
+  },
+  {
+    fault: 'resource version 2',
+    changes: [['resource_api_version: V3', 'resource_api_version: V2']],
+    rule: 'api-version',
+    severity: 'warning',
+    at: 'resource_api_version:',
+  },
+  {
+    fault: 'no retry_back_off',
+    changes: [[/ +retry_policy: .*\n/, '']],
+    rule: 'retry-back-off',
+    severity: 'warning',
+    at: '- envoy_grpc:',
+  },
+  {
+    fault: 'the node with each request',
+    changes: [[/ +set_node_on_first_message_only: true\n/, '']],
+    rule: 'node-once',
+    severity: 'info',
+    at: 'api_config_source:',
+  },
+  {
+    fault: 'ADS in a listener without ads_config',
+    changes: [['sds_config: *sidekey', 'sds_config: { resource_api_version: V3, ads: {} }']],
+    rule: 'ads-config',
+    at: 'ads: {}',
+  },
+  {
+    fault: 'a type of v2',
+    changes: [['tls.v3.UpstreamTlsContext', 'tls.v2.UpstreamTlsContext']],
+    rule: 'v2',
+    at: 'v2.UpstreamTlsContext',
+  },
+  {
+    fault: 'tls_context of v2',
+    changes: [[/( +)filter_chains:\n +- filters/, '$1tls_context: {}\n$&']],
+    rule: 'v2',
+    at: 'tls_context: {}',
+  },
+  {
+    fault: 'verify_subject_alt_name of v2',
+    changes: [
+      ['default_validation_context:', 'default_validation_context:\n                verify_subject_alt_name: [a]'],
+    ],
+    rule: 'v2',
+    at: 'verify_subject_alt_name',
+  },
+  {
+    fault: 'hosts of v2',
+    changes: [['type: STATIC\n    connect', 'hosts: []\n    type: STATIC\n    connect']],
+    rule: 'v2',
+    at: 'hosts: []',
+  },
+  {
+    fault: 'config of v2',
+    changes: [['name: envoy.filters.http.router\n', 'name: envoy.filters.http.router\n            config: {}\n']],
+    rule: 'v2',
+    at: 'config: {}',
+  },
+  {
+    fault: 'no SAN matchers for an upstream',
+    changes: [[new RegExp(`${SDS_MATCHERS.source}/db }`), 'default_validation_context: {}']],
+    rule: 'san-matchers',
+    at: 'default_validation_context: {}',
+  },
+  {
+    fault: 'no SAN matchers for a listener',
+    changes: [[new RegExp(`${SDS_MATCHERS.source}/front }`), 'default_validation_context: {}']],
+    rule: 'san-matchers',
+    severity: 'warning',
+    at: 'default_validation_context: {}',
+  },
+  {
+    fault: 'SAN matchers of DNS names alone',
+    changes: [['san_type: URI', 'san_type: DNS']],
+    rule: 'san-matchers',
+    at: 'match_typed_subject_alt_names:',
+  },
+  {
+    fault: 'SAN matchers of the deprecated kind',
+    changes: [
+      ['match_typed_subject_alt_names:', 'match_subject_alt_names:'],
+      [/- san_type: URI\n +matcher: \{ (.*) \}/, '- $1'],
+    ],
+    rule: 'san-deprecated',
+    severity: 'warning',
+    at: 'match_subject_alt_names:',
+  },
+  {
+    fault: 'a SAN matcher that nobody meets',
+    changes: [['exact: spiffe://ilinux.io/front', 'exact: spiffe://ilinux.io']],
+    rule: 'san-impossible',
+    at: 'exact: spiffe://ilinux.io ',
+  },
+  {
+    fault: 'an upstream that is not verified',
+    changes: [[/(UpstreamTlsContext[\s\S]*?) +combined_validation_context:[\s\S]*/, '$1']],
+    rule: 'unverified',
+    at: 'common_tls_context:',
+  },
+  {
+    fault: 'a listener that asks for no certificate',
+    changes: [['require_client_certificate: true', 'require_client_certificate: false']],
+    rule: 'client-certificate',
+    at: 'require_client_certificate:',
+  },
+  {
+    fault: 'session ticket keys',
+    changes: [
+      ['require_client_certificate: true', 'require_client_certificate: true\n          session_ticket_keys: {}'],
+    ],
+    rule: 'session-tickets',
+    at: 'session_ticket_keys: {}',
+  },
+  {
+    fault: 'a name that means nothing',
+    changes: [[`- name: ${WEB}`, '- name: web']],
+    rule: 'name',
+    severity: 'warning',
+    at: '- name: web',
+  },
+  {
+    fault: 'a trust domain in capitals',
+    changes: [['name: spiffe://ilinux.io\n', 'name: spiffe://ILINUX.io\n']],
+    rule: 'name',
+    severity: 'warning',
+    at: 'validation_context_sds_secret_config:',
+  },
+  {
+    fault: 'a secret without a name',
+    changes: [[`- name: ${WEB}\n`, '-\n']],
+    rule: 'name',
+    at: 'sds_config: &sidekey',
+  },
+  {
+    fault: 'a bundle as identity',
+    changes: [[`- name: ${WEB}`, '- name: ROOTCA']],
+    rule: 'name-kind',
+    at: 'name: ROOTCA',
+  },
+  {
+    fault: 'an identity as bundle',
+    changes: [['name: spiffe://ilinux.io\n', 'name: default\n']],
+    rule: 'name-kind',
+    at: 'validation_context_sds_secret_config:',
+  },
+  {
+    fault: 'a secret of another kind',
+    changes: [['stat_prefix: inbound', 'stat_prefix: inbound\n          token: { name: token, sds_config: *sidekey }']],
+    rule: 'secret-kind',
+    at: 'token: {',
+  },
+  {
+    fault: 'an identity that no entry gives',
+    changes: [[`- name: ${WEB}`, '- name: spiffe://ilinux.io/wbe']],
+    rule: 'no-entry',
+    at: '- name: spiffe://ilinux.io/wbe',
+    known: { entries: ENTRIES },
+  },
+  {
+    fault: 'the default identity where there are no entries',
+    changes: [
+      [`- name: ${WEB}`, '- name: default'],
+      [`- name: ${WEB}`, '- name: default'],
+    ],
+    rule: 'no-entry',
+    at: '- name: default',
+    known: { entries: [] },
+  },
+  {
+    fault: 'a trust domain that nobody federates with',
+    changes: [['name: spiffe://ilinux.io\n', 'name: spiffe://ilinx.io\n']],
+    rule: 'no-bundle',
+    at: 'validation_context_sds_secret_config:',
+    known: { entries: ENTRIES },
+  },
+  {
+    fault: 'a peer whom no entry names',
+    changes: [['exact: spiffe://ilinux.io/db', 'exact: spiffe://ilinux.io/dbb']],
+    rule: 'peer-without-entry',
+    severity: 'warning',
+    at: 'exact: spiffe://ilinux.io/dbb',
+    known: { entries: ENTRIES },
+  },
+  { fault: 'a key twice', changes: [[/^node: .*/m, '$&\n$&']], rule: 'syntax', at: '' },
+  { fault: 'an alias of nothing', changes: [['*sidekey', '*nothing']], rule: 'syntax', at: '*nothing' },
+];
+
+describe('the lint of a bootstrap', () => {
+  for (const { fault, changes, rule, severity, at, known } of CASES) {
+    test(`${fault} is found by ${rule}, with its line`, () => {
+      const text = changed(GOOD, ...changes);
+      const findings = lintBootstrap(text, 'envoy.yaml', known);
+      const found = findings.find((finding) => finding.rule === rule);
+      assert.ok(found !== undefined, `${rule} is not among ${JSON.stringify(findings)}`);
+      assert.equal(found.severity, severity ?? 'error');
+      assert.equal(found.place, 'envoy.yaml');
+      assert.ok(
+        text.split('\n')[found.line! - 1]!.includes(at),
+        `line ${found.line}, ${text.split('\n')[found.line! - 1]}`,
+      );
+      const others = findings.filter((finding) => finding.rule !== rule && finding.rule !== 'no-entry');
+      assert.deepEqual(others, [], 'and nothing else');
+    });
+  }
+
+  test('nothing is found in what Sidekey writes and in the examples, with or without entries', () => {
+    assert.deepEqual(lintBootstrap(GOOD, 'good'), []);
+    assert.deepEqual(lintBootstrap(GOOD, 'good', { entries: ENTRIES }), []);
+    const examples = globSync('envoy-examples/*/envoy.yaml', { cwd: ROOT });
+    assert.equal(examples.length, 3);
+    for (const file of examples) assert.deepEqual(lintBootstrap(readFileSync(path.join(ROOT, file), 'utf8'), file), []);
+  });
+
+  test('a bootstrap in JSON, with the names that JSON has for fields, is read the same', () => {
+    const json = JSON.stringify(parse(GOOD), undefined, 1);
+    const camel = json.replaceAll(/"([a-z]+(?:_[a-z0-9]+)+)":/g, (_, name: string) => {
+      return `"${name.replaceAll(/_([a-z])/g, (__, letter: string) => letter.toUpperCase())}":`;
+    });
+    assert.match(camel, /"setNodeOnFirstMessageOnly": true/);
+    assert.deepEqual(lintBootstrap(camel, 'envoy.json'), []);
+    const rules = lintBootstrap(camel.replaceAll('"transportApiVersion": "V3"', '"transportApiVersion": "V2"'), 'j');
+    assert.deepEqual(new Set(rules.map(({ rule }) => rule)), new Set(['api-version']));
+  });
+
+  test('each rule is explained in docs/envoy.md', () => {
+    const doc = readFileSync(path.join(ROOT, 'docs/envoy.md'), 'utf8');
+    const documented = [...doc.matchAll(/^\| `([a-z][\w-]+)` \| /gm)].map(([, rule]) => rule!);
+    const tried = [...CASES.map(({ rule }) => rule), 'no-sds', 'ads-static-cluster'];
+    assert.deepEqual(new Set(documented), new Set(tried));
+  });
+
+  test('what stands at an anchor is found once', () => {
+    const findings = lintBootstrap(GOOD.replace(/ +retry_policy: .*\n/, ''), 'f');
+    assert.equal(findings.length, 1);
+  });
+
+  test('a static cluster with ADS is found even where ads_config is there', () => {
+    const ads = 'dynamic_resources:\n  ads_config: { api_type: GRPC }\nstatic_resources:';
+    const text = GOOD.replace('static_resources:', ads).replaceAll('*sidekey', '{ ads: {} }');
+    const found = lintBootstrap(text, 'f').filter(({ rule }) => rule === 'ads-static-cluster');
+    // Both secrets of the cluster, and neither of the listener.
+    assert.equal(found.length, 2);
+    assert.ok(found.every(({ line }) => line! > text.split('\n').findIndex((one) => one.startsWith('  clusters:'))));
+  });
+
+  test('more than 1024 secrets are too many for a cluster that says nothing', () => {
+    const secrets = Array.from(
+      { length: 1024 },
+      (_, at) => `            - { name: spiffe://ilinux.io/${at}, sds_config: *sidekey }\n`,
+    );
+    const many = (count: number) =>
+      changed(GOOD, ['            combined', `${secrets.slice(0, count).join('')}            combined`]);
+    const rules = (text: string) => lintBootstrap(text, 'f').map(({ rule }) => rule);
+    assert.deepEqual(rules(many(1022)), []);
+    assert.deepEqual(rules(many(1023)), ['sds-max-requests']);
+  });
+
+  test('a name on the network, or from a file, is not for Sidekey to give', () => {
+    const secret = '{ name: x, sds_config: { path_config_source: { path: /x.yaml } } }';
+    assert.deepEqual(lintBootstrap(GOOD.replace('stat_prefix: inbound', `token: ${secret}`), 'f'), []);
+  });
+
+  test('a bootstrap without SDS is told so, and nothing else', () => {
+    const rules = lintBootstrap('admin: {}', 'f').map(({ rule, line }) => [rule, line]);
+    assert.deepEqual(rules, [['no-sds', 1]]);
+  });
+
+  test('what is no bootstrap at all is a fault, not an error', () => {
+    for (const text of ['', 'a', '[]', '{', '\t', 'a: *b', '- &a [*a]', 'a: &a { b: *a, sds_config: *a }']) {
+      assert.ok(lintBootstrap(text, 'f').length > 0, text);
+    }
+  });
+});
