@@ -26,8 +26,8 @@ export interface RunOptions {
 export class ContainerEngine {
   readonly name: string;
   readonly socketPath: string;
-  /** What is to be removed after the test, the last first. */
-  readonly #made: string[][] = [];
+  /** To be removed after the test. */
+  readonly #containers: string[] = [];
 
   constructor(name: string, socketPath: string) {
     this.name = name;
@@ -42,11 +42,12 @@ export class ContainerEngine {
   /** An empty image of this name; after the test it is removed, and so are the containers that were started since. */
   image(t: After, name: string): string {
     t.after(() => {
-      for (const args of this.#made.splice(0).reverse()) {
+      // The last first: some depend on those before them.
+      const containers = this.#containers.splice(0).reverse();
+      for (const args of [['rm', '-f', ...containers], ['rmi', '-f', name]]) {
         spawnSync('docker', ['-H', `unix://${this.socketPath}`, ...args], { stdio: 'ignore' });
       }
     });
-    this.#made.push(['rmi', '-f', name]);
     const empty = Buffer.alloc(10_240);
     const args = ['-H', `unix://${this.socketPath}`, 'import', '-', name];
     execFileSync('docker', args, { input: empty, stdio: ['pipe', 'ignore', 'pipe'] });
@@ -78,7 +79,7 @@ export class ContainerEngine {
 
   /** For a container that gets another name, too. */
   removeLater(name: string): void {
-    this.#made.push(['rm', '-f', name]);
+    this.#containers.push(name);
   }
 }
 
