@@ -141,8 +141,8 @@ describe("another trust domain's bundle", () => {
 
 test('the federated bundles of a caller are those of all its entries, each once, by trust domain', async (t) => {
   const { create, registry, caller, identities } = await federation(t);
-  await create('/web', ['unix:uid:1'], { federates_with: ['other.example', 'unset.example'] });
-  await create('/api', ['unix:uid:1'], { federates_with: ['another.example', 'other.example'] });
+  await create('/web', ['unix:uid:1'], { federates_with: ['other.example', 'unset.example', 'another.example'] });
+  await create('/api', ['unix:uid:1'], { federates_with: ['other.example', 'another.example'] });
   await create('/else', ['unix:uid:2'], { federates_with: ['third.example'] });
   for (const name of ['other.example', 'another.example', 'third.example']) {
     await registry.federatedBundles.set(parseTrustDomain(name), input(one));
