@@ -44,7 +44,10 @@ export class ContainerEngine {
     t.after(() => {
       // The last first: some depend on those before them.
       const containers = this.#containers.splice(0).reverse();
-      for (const args of [['rm', '-f', ...containers], ['rmi', '-f', name]]) {
+      for (const args of [
+        ['rm', '-f', ...containers],
+        ['rmi', '-f', name],
+      ]) {
         spawnSync('docker', ['-H', `unix://${this.socketPath}`, ...args], { stdio: 'ignore' });
       }
     });
