@@ -99,6 +99,8 @@ class OpenConnection implements Connection {
   readonly number: number;
   readonly peer: Peer;
   readonly streams = new Set<LedgerStream>();
+  /** Those on which a bundle was rejected since the proxy last took a certificate, and the way to send it once more. */
+  readonly rejecting = new Map<LedgerStream, () => void>();
 
   constructor(number: number, peer: Peer) {
     this.number = number;
@@ -132,9 +134,24 @@ export class Ledger {
   }
 
   close(stream: LedgerStream): void {
-    const streams = this.#byPeer.get(stream.peer)?.streams;
-    streams?.delete(stream);
-    if (streams?.size === 0) this.#byPeer.delete(stream.peer);
+    const connection = this.#byPeer.get(stream.peer);
+    connection?.streams.delete(stream);
+    connection?.rejecting.delete(stream);
+    if (connection?.streams.size === 0) this.#byPeer.delete(stream.peer);
+  }
+
+  /** The proxy has rejected a bundle on this stream: to be sent once more when it takes a certificate. */
+  bundleRejected(stream: LedgerStream, retry: () => void): void {
+    this.#byPeer.get(stream.peer)?.rejecting.set(stream, retry);
+  }
+
+  /** The proxy on this connection has taken a certificate: it may take now what it has rejected because of another one. */
+  certificateTaken(peer: Peer): void {
+    const rejecting = this.#byPeer.get(peer)?.rejecting;
+    if (rejecting === undefined || rejecting.size === 0) return;
+    const retries = [...rejecting.values()];
+    rejecting.clear();
+    for (const retry of retries) retry();
   }
 
   /**

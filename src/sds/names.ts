@@ -66,14 +66,16 @@ export function isHeld(value: object): value is Held {
 /**
  * The secret behind a name for an attested caller, or why it is held; a promise only where something must be issued or
  * read first. @throws (the promise) ERR_PEER_*, ERR_ATTESTATION_FAILED; a failed issuance is a reason to hold
+ * @param respelled see {@link bundleSecret}
  */
 export function secretFor(
   identities: Identities,
   caller: Caller,
   name: Name,
   validation: Validation,
+  respelled = false,
 ): EncodedSecret | Held | Promise<EncodedSecret | Held> {
-  return secretNow(identities, caller, name, validation) ?? issued(identities, caller, name);
+  return secretNow(identities, caller, name, validation, respelled) ?? issued(identities, caller, name);
 }
 
 /** What {@link secretFor} can tell at once; undefined where it would have to issue or read something. */
@@ -82,15 +84,16 @@ export function secretNow(
   caller: Caller,
   name: Name,
   validation: Validation,
+  respelled = false,
 ): EncodedSecret | Held | undefined {
   if (name.kind === 'bundle') {
     const bundle = identities.bundle(caller, name.trustDomain);
-    return isHeld(bundle) ? bundle : bundleSecret(name.name, [bundle], validation);
+    return isHeld(bundle) ? bundle : bundleSecret(name.name, [bundle], validation, respelled);
   }
   if (name.kind === 'all') {
     const own = identities.bundle(caller);
     // Several trust domains are told apart by the SPIFFE validator alone.
-    return isHeld(own) ? own : bundleSecret(name.name, [own, ...identities.federated(caller)], 'spiffe');
+    return isHeld(own) ? own : bundleSecret(name.name, [own, ...identities.federated(caller)], 'spiffe', respelled);
   }
   const entry = entryBehind(identities, caller, name);
   if (entry === undefined) return withoutEntry(identities, caller, name);

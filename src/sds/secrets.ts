@@ -111,30 +111,37 @@ export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
 /**
  * Bundles as a `validation_context` under the name that was asked for.
  * @param bundles at least one; of several, `validation` must be `spiffe`
+ * @param respelled the same in other bytes
  */
-export function bundleSecret(name: string, bundles: readonly TrustBundle[], validation: Validation): EncodedSecret {
+export function bundleSecret(
+  name: string,
+  bundles: readonly TrustBundle[],
+  validation: Validation,
+  respelled = false,
+): EncodedSecret {
   const secrets = memberOf(ofBundle, bundles[0]!);
-  const key = `${validation} ${name} ${bundles.map(({ trustDomain }) => trustDomain)}`;
+  const key = `${validation} ${respelled} ${name} ${bundles.map(({ trustDomain }) => trustDomain)}`;
   const made = secrets.get(key);
   if (made?.bundles.every((bundle, i) => bundle === bundles[i])) return made.secret;
-  const validationContext = validation === 'spiffe' ? spiffeValidator(bundles) : trustedCa(bundles[0]!);
+  const pems = bundles.map(({ trustDomain, pem }) => ({
+    name: trustDomain,
+    inlineBytes: respelled ? Buffer.concat([pem, NEWLINE]) : pem,
+  }));
+  const validationContext =
+    validation === 'spiffe' ? spiffeValidator(pems) : { trustedCa: { inlineBytes: pems[0]!.inlineBytes } };
   const secret = new EncodedSecret({ name, validationContext }, undefined);
   secrets.set(key, { bundles, secret });
   return secret;
 }
 
-function spiffeValidator(bundles: readonly TrustBundle[]) {
-  const trustDomains = bundles.map(({ trustDomain, pem }) => ({
-    name: trustDomain,
-    trustBundle: { inlineBytes: pem },
-  }));
+/** What PEM readers pass over. */
+const NEWLINE = Buffer.from('\n');
+
+function spiffeValidator(pems: readonly { readonly name: string; readonly inlineBytes: Buffer }[]) {
+  const trustDomains = pems.map(({ name, inlineBytes }) => ({ name, trustBundle: { inlineBytes } }));
   const config = SPIFFECertValidatorConfig.encode(SPIFFECertValidatorConfig.fromPartial({ trustDomains })).finish();
   const typedConfig = { typeUrl: VALIDATOR_TYPE_URL, value: asBuffer(config) };
   return { customValidatorConfig: { name: VALIDATOR_NAME, typedConfig } };
-}
-
-function trustedCa(bundle: TrustBundle) {
-  return { trustedCa: { inlineBytes: bundle.pem } };
 }
 
 function memberOf<Source extends object, Member>(

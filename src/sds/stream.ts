@@ -216,6 +216,9 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
       this.#parts.counters.add('acks_total');
       this.#debug(() => ({ names: namesOf(outcome) }), 'acknowledged');
       this.#tell('acked', () => namesOf(outcome));
+      if (outcome.answered.some(({ name }) => this.#names.get(name)?.certificate !== undefined)) {
+        this.#parts.ledger.certificateTaken(this.peer);
+      }
     }
     this.#follow(outcome);
     if (this.#subscription.wildcard) this.#stopWildcard ??= this.#watchEverything();
@@ -238,6 +241,26 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     this.#rejection = message;
     this.#tell('rejected', () => namesOf(outcome), message);
     for (const id of ledger.entriesOf(this.#stream.peer)) identities.reissue(id);
+    const aBundle = outcome.answered.some(({ name }) => this.#isBundle(name));
+    if (aBundle) ledger.bundleRejected(this, () => this.#retryBundles());
+  }
+
+  /**
+   * A bundle is rejected because of a certificate, be it one of the same listener or one before it in the response, and
+   * then some listener may never have been given it. The same bytes would be ACKed and not applied.
+   */
+  #retryBundles(): void {
+    for (const { name, version, rejection } of this.#subscription.asked) {
+      if (rejection === undefined || rejection.version !== version || !this.#isBundle(name)) continue;
+      const watched = this.#names.get(name)!;
+      watched.respelled = !watched.respelled;
+      this.#dirty(name);
+    }
+  }
+
+  #isBundle(text: string): boolean {
+    const kind = this.#names.get(text)?.name.kind;
+    return kind === 'bundle' || kind === 'all';
   }
 
   /** What the wildcard stands for changes with the caller's entries, and with the bundles that these federate with. */
@@ -296,7 +319,8 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   /** The secret behind a name; its next change will be told. */
   #find(text: string): Answer | Promise<Answer> {
     this.#names.followEntry(text);
-    return secretFor(this.#parts.identities, this.#caller, this.#names.get(text)!.name, this.#validation);
+    const { name, respelled } = this.#names.get(text)!;
+    return secretFor(this.#parts.identities, this.#caller, name, this.#validation, respelled);
   }
 
   /** Sends what could be found, and then looks at what went wrong with the rest. */
@@ -324,7 +348,8 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     const watched = this.#names.get(text);
     if (watched === undefined || !this.#subscription.takeBack(text)) return answer;
     this.#names.followEntry(text);
-    const latest = secretNow(this.#parts.identities, this.#caller, watched.name, this.#validation);
+    const { name, respelled } = watched;
+    const latest = secretNow(this.#parts.identities, this.#caller, name, this.#validation, respelled);
     if (latest === undefined) this.#dirty(text);
     return latest ?? answer;
   }

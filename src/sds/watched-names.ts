@@ -16,6 +16,8 @@ export interface WatchedName {
   heldSince: number;
   /** What was sent last, where that was a certificate. */
   certificate: Certificate | undefined;
+  /** Of a bundle: it is sent in other bytes, since the client would not apply those that it has rejected. */
+  respelled: boolean;
 }
 
 interface Watches extends WatchedName {
@@ -55,6 +57,7 @@ export class WatchedNames {
       held: undefined,
       heldSince: 0,
       certificate: undefined,
+      respelled: false,
     });
   }
 

@@ -12,6 +12,7 @@ import { Ledger, type SecretReport, STALE_MS, type StreamEvent, type StreamRepor
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { Status, type StatusCode, type StreamHandler } from '../../src/wire/types.ts';
 import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import { namesOf, rootsOf, secretOf } from '../support/sds-client.ts';
 
 const WEB = 'spiffe://ilinux.io/web';
 const BUNDLE = 'spiffe://ilinux.io';
@@ -264,7 +265,31 @@ describe('a NACK', () => {
       certificate.nack('wrongly blamed');
     }
     assert.deepEqual(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-    assert.equal(bundle.responses.length, 1, 'a bundle waits for a change');
+    assert.equal(bundle.responses.length, 1, 'a bundle waits until a certificate is taken');
+  });
+
+  it('has a bundle sent again once a certificate is taken, in other bytes that mean the same', async (t) => {
+    const { proxy, join } = await world(t);
+    await join.create('/web', ['unix:uid:1']);
+    const certificate = proxy();
+    certificate.ask(WEB);
+    await until(() => certificate.responses.length === 1);
+    const bundle = proxy('StreamSecrets', certificate.peer);
+    bundle.ask(BUNDLE);
+    await until(() => bundle.responses.length === 1);
+    bundle.nack('wrongly blamed');
+    certificate.ack();
+    await until(() => bundle.responses.length === 2);
+    const [first, second] = bundle.responses.map((response) => secretOf(response as DiscoveryResponse, BUNDLE));
+    assert.notDeepEqual(second, first);
+    assert.deepEqual(rootsOf(second!).map(String), rootsOf(first!).map(String));
+    bundle.ack();
+    join.clock.advance(1_000);
+    await until(() => certificate.responses.length === 2);
+    certificate.ack();
+    bundle.ask(BUNDLE, 'ROOTCA');
+    await until(() => bundle.responses.length === 3);
+    assert.deepEqual(namesOf(bundle.responses[2] as DiscoveryResponse), ['ROOTCA'], 'what was taken is not sent again');
   });
 });
 
