@@ -1,15 +1,16 @@
 /** `sidekey doctor`: what is wrong, what comes of it, and what mends it. */
 
 import type { Command } from 'commander';
+import type { AliasJson } from '../admin/client.ts';
 import { SystemClock } from '../base/clock.ts';
 import type { Finding } from '../base/finding.ts';
 import type { Check, Outcome } from '../doctor/check.ts';
-import type { Entries } from '../doctor/envoy-file.ts';
+import type { Names } from '../doctor/envoy-file.ts';
 import { allEntries } from './entry.ts';
 import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
 import { printable, printJson } from './output.ts';
-import { addClientOptions, type ClientOptions } from './target.ts';
+import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 interface DoctorOptions extends ClientOptions {
   readonly envoy?: readonly string[];
@@ -38,10 +39,10 @@ export function addDoctorCommand(program: Command): void {
 async function checksFor(options: DoctorOptions): Promise<Check[]> {
   if (options.envoy === undefined) throw new UsageError('give what to look at: --envoy FILE');
   const { envoyFileCheck } = await import('../doctor/envoy-file.ts');
-  let entries: Promise<Entries> | undefined;
+  let names: Promise<Names> | undefined;
   const once = () => {
-    entries ??= entriesNow(options);
-    return entries;
+    names ??= namesNow(options);
+    return names;
   };
   return Promise.all(
     options.envoy.map(async (file) => {
@@ -51,12 +52,16 @@ async function checksFor(options: DoctorOptions): Promise<Check[]> {
   );
 }
 
-/** Those that have not expired. A server that isn't there is no failure: a bootstrap is written anywhere. */
-async function entriesNow(options: ClientOptions): Promise<Entries> {
+/** Entries that have not expired, and aliases. A server that isn't there is no failure: a bootstrap is written anywhere. */
+async function namesNow(options: ClientOptions): Promise<Names> {
   try {
     const now = new SystemClock().now();
     const entries = await allEntries(options, new URLSearchParams());
-    return { entries: entries.filter(({ expires_at }) => expires_at === null || Date.parse(expires_at) > now) };
+    const { aliases } = await (await openClient(options)).json<{ aliases: readonly AliasJson[] }>('GET', '/v1/aliases');
+    return {
+      aliases,
+      entries: entries.filter(({ expires_at }) => expires_at === null || Date.parse(expires_at) > now),
+    };
   } catch (thrown) {
     if ((thrown as { code?: unknown }).code === 'ERR_UNREACHABLE') return { unknown: (thrown as Error).message };
     throw thrown;

@@ -1,17 +1,17 @@
-/** The check of an Envoy's bootstrap, held against the entries of a server where one answers. */
+/** The check of an Envoy's bootstrap, held against what a server gives where one answers. */
 
-import { type KnownEntry, lintBootstrap } from '../envoy/lint/lint.ts';
+import { type Known, lintBootstrap } from '../envoy/lint/lint.ts';
 import type { Check } from './check.ts';
 
-/** The entries that give something now, or why nobody tells. */
-export type Entries = { readonly entries: readonly KnownEntry[] } | { readonly unknown: string };
+/** What the server gives by which name now, or why nobody tells. */
+export type Names = Required<Known> | { readonly unknown: string };
 
-export function envoyFileCheck(file: string, text: string, entries: () => Promise<Entries>): Check {
+export function envoyFileCheck(file: string, text: string, names: () => Promise<Names>): Check {
   return {
     name: 'envoy',
     run: async () => {
-      const known = await entries();
-      if ('entries' in known) return { findings: lintBootstrap(text, file, known), skipped: [] };
+      const known = await names();
+      if (!('unknown' in known)) return { findings: lintBootstrap(text, file, known), skipped: [] };
       const skipped = [{ what: `whether an entry gives each name of ${file}`, why: known.unknown }];
       return { findings: lintBootstrap(text, file), skipped };
     },

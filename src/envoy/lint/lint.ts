@@ -10,11 +10,11 @@ import { tlsRules } from './rules/tls.ts';
 import { v2Rules } from './rules/v2.ts';
 import { readFile } from './spot.ts';
 
-export type { Known, KnownEntry } from './rules/rule.ts';
+export type { Known, KnownAlias, KnownEntry } from './rules/rule.ts';
 
 /**
  * What is wrong in a bootstrap (v3, YAML or JSON), by line. Every secret that is asked for on a pipe is taken for one that
- * Sidekey is to give. Without `known.entries` it is not looked at whether an entry gives the names.
+ * Sidekey is to give. What is not known of the server is not looked at.
  *
  * @param file its name, for the findings
  */

@@ -369,7 +369,7 @@ describe('the lint of a bootstrap', () => {
   });
 
   test('what stands at an anchor is found once', () => {
-    const findings = lintBootstrap(GOOD.replace(/ +retry_policy: .*\n/, ''), 'f');
+    const findings = lintBootstrap(GOOD.replace('resource_api_version: V3', 'resource_api_version: V2'), 'f');
     assert.equal(findings.length, 1);
   });
 
@@ -397,6 +397,21 @@ describe('the lint of a bootstrap', () => {
   test('a name on the network, or from a file, is not for Sidekey to give', () => {
     const secret = '{ name: x, sds_config: { path_config_source: { path: /x.yaml } } }';
     assert.deepEqual(lintBootstrap(GOOD.replace('stat_prefix: inbound', `token: ${secret}`), 'f'), []);
+    const network = 'socket_address: { address: 127.0.0.1, port_value: 1 }';
+    const elsewhere = GOOD.replace('pipe: { path: /run/sidekey/agent.sock }', network).replaceAll(WEB, 'web');
+    const rules = lintBootstrap(elsewhere, 'f', { entries: ENTRIES }).map(({ rule }) => rule);
+    assert.deepEqual(rules, ['sds-pipe']);
+  });
+
+  test('an alias is a name like the SPIFFE ID that it stands for', () => {
+    const text = GOOD.replaceAll(`- name: ${WEB}`, '- name: Web.internal');
+    const rules = (spiffe_id: string, host = 'web.internal') =>
+      lintBootstrap(text, 'f', { entries: ENTRIES, aliases: [{ host, spiffe_id }] }).map(
+        ({ rule, severity }) => `${rule} ${severity}`,
+      );
+    assert.deepEqual(rules(WEB), []);
+    assert.deepEqual(new Set(rules('spiffe://ilinux.io/gone')), new Set(['no-entry error']));
+    assert.deepEqual(new Set(rules(WEB, 'web.intern')), new Set(['name error']));
   });
 
   test('a bootstrap without SDS is told so, and nothing else', () => {

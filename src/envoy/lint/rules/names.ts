@@ -29,7 +29,7 @@ function check(secret: AskedSecret, known: Known): Draft[] {
     const why = 'Sidekey would not know which';
     return [{ rule: 'name', severity: 'error', at, problem, why, fix: `name: ${EXAMPLES[kind]}` }];
   }
-  const meaning = meaningOf(name);
+  const meaning = meaningOf(name, known);
   if (meaning.gives === 'nothing') return [unknown(secret, name, meaning.because, known)];
   if (meaning.gives !== kind) {
     const [asked, given] = kind === 'certificate' ? ['a certificate', 'authorities'] : ['authorities', 'a certificate'];
@@ -48,7 +48,9 @@ const EXAMPLES = {
   validation: 'spiffe://DOMAIN, the trust domain of its peers',
 } as const;
 
-function meaningOf(name: string): Meaning {
+function meaningOf(name: string, { aliases = [] }: Known): Meaning {
+  const alias = aliases.find(({ host }) => host === name.toLowerCase());
+  if (alias !== undefined) return { gives: 'certificate', spiffeId: alias.spiffe_id };
   if (name === 'default') return { gives: 'certificate' };
   if (name === 'ROOTCA' || name === 'ALL') return { gives: 'validation' };
   try {
@@ -61,14 +63,16 @@ function meaningOf(name: string): Meaning {
   }
 }
 
-function unknown({ kind, at }: AskedSecret, name: string, because: string, { entries = [] }: Known): Draft {
-  const near = nearest(name, [...RESERVED, ...entries.map((entry) => entry.spiffe_id)]);
+function unknown({ kind, at }: AskedSecret, name: string, because: string, known: Known): Draft {
+  const { entries = [], aliases } = known;
+  const all = [...RESERVED, ...entries.map((entry) => entry.spiffe_id), ...(aliases ?? []).map(({ host }) => host)];
+  const near = nearest(name, all);
   return {
     rule: 'name',
-    severity: 'warning',
+    severity: aliases === undefined ? 'warning' : 'error',
     at,
     problem: `the name ${JSON.stringify(name)} is no SPIFFE ID (${because}) and none of ${RESERVED.join(', ')}`,
-    why: 'it is given to nobody, unless it was made an alias of one',
+    why: `it is given to nobody${aliases === undefined ? ', unless it was made an alias' : ': it is no alias either'}`,
     fix: `name: ${near ?? EXAMPLES[kind === 'validation' ? kind : 'certificate']}`,
   };
 }

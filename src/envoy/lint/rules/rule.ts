@@ -11,9 +11,16 @@ export interface KnownEntry {
   readonly federates_with: readonly string[];
 }
 
+/** Another name for a SPIFFE ID. */
+export interface KnownAlias {
+  readonly host: string;
+  readonly spiffe_id: string;
+}
+
 /** What is known of the server. */
 export interface Known {
   readonly entries?: readonly KnownEntry[] | undefined;
+  readonly aliases?: readonly KnownAlias[] | undefined;
 }
 
 export interface Draft extends Omit<Finding, 'place' | 'line'> {
