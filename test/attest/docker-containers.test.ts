@@ -134,13 +134,21 @@ test('an engine that went and came back is found again, later each time and with
   await until(() => containers.remembering);
   assert.equal((await containers.get(ID))!.name, 'web-1');
   assert.equal(lines.length, 2);
+  engine.cut();
+  await until(() => clock.pending === 1);
+  clock.advance(100);
+  await until(() => containers.remembering);
 });
 
 test("events that can't be read end the stream, and so does an endless one", async (t) => {
-  for (const garbage of ['{"Type":', 'x'.repeat(1024 * 1024 + 70_000)]) {
+  const endings: readonly [garbage: string, end: string][] = [
+    ['{"Type":', '\n'],
+    ['x'.repeat(1024 * 1024 + 1), ''],
+  ];
+  for (const [garbage, end] of endings) {
     const { containers, engine, lines } = await start(t);
     await containers.get(ID);
-    engine.tell(garbage);
+    engine.tell(garbage, end);
     await until(() => !containers.remembering);
     assert.match(JSON.stringify(lines[0]), /can't be read/);
   }

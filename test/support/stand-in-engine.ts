@@ -55,9 +55,9 @@ export class StandInEngine {
   }
 
   /** Tells an event, or something that is none. */
-  tell(event: unknown): void {
+  tell(event: unknown, end = '\n'): void {
     const line = typeof event === 'string' ? event : JSON.stringify(event);
-    for (const response of this.#listeners) response.write(`${line}\n`);
+    for (const response of this.#listeners) response.write(line + end);
   }
 
   /** Ends the streams of events. */

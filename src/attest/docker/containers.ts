@@ -87,10 +87,11 @@ export class Containers {
     this.#options.engine.close();
   }
 
+  /** What is remembered at all was told while the events were up, and is forgotten when they end. */
   #isGood({ container, since }: { container: Container; since: number }): boolean {
     const age = this.#options.clock.now() - since;
     const complete = container.imageDigests !== undefined || !this.#options.wantImageDigests();
-    return this.#events.up && complete && age >= 0 && age < REMEMBERED_MS;
+    return complete && age >= 0 && age < REMEMBERED_MS;
   }
 
   async #ask(id: string): Promise<Container | undefined> {
