@@ -72,9 +72,9 @@ export interface CertificateContents {
   readonly extensions: readonly Uint8Array[];
 }
 
-/** The signed certificate, DER. */
-export function signCertificate(contents: CertificateContents, issuerKey: KeyObject): Buffer {
-  const toBeSigned = sequence(
+/** What an authority signs, DER. */
+export function encodeToBeSigned(contents: CertificateContents): Buffer {
+  return sequence(
     VERSION_3,
     integer(contents.serial),
     ECDSA_WITH_SHA256,
@@ -84,6 +84,10 @@ export function signCertificate(contents: CertificateContents, issuerKey: KeyObj
     contents.spki,
     explicit(3, sequence(...contents.extensions)),
   );
+}
+
+/** The signed certificate, DER. */
+export function signCertificate(toBeSigned: Uint8Array, issuerKey: KeyObject): Buffer {
   return sequence(toBeSigned, ECDSA_WITH_SHA256, bitString(sign('sha256', toBeSigned, issuerKey)));
 }
 

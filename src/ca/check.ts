@@ -1,8 +1,9 @@
 /** The last look at an SVID before anybody gets it. */
 
-import { createECDH, createPrivateKey, hash, X509Certificate } from 'node:crypto';
+import { createPrivateKey, hash, X509Certificate } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
 import { type Authority, isIssuedBy } from './authority.ts';
+import { isPair } from './key-pair.ts';
 import { readKey } from './key-reader.ts';
 import type { Leaf, LeafRequest } from './leaf.ts';
 import { readLeaf } from './leaf-reader.ts';
@@ -25,7 +26,7 @@ export function checkLeafWithOpenSsl(leaf: Leaf, request: LeafRequest, authority
   withhold(request, () => {
     const certificate = new X509Certificate(leaf.certificateChain);
     const privateKey = createPrivateKey(leaf.privateKey.toString('latin1'));
-    if (!certificate.checkPrivateKey(privateKey)) return 'its key is another one';
+    if (!certificate.checkPrivateKey(privateKey) || !isPair(leaf.keyPair)) return 'its key is another one';
     if (!isIssuedBy(certificate, authority)) return 'its authority did not sign it';
     return undefined;
   });
@@ -66,14 +67,12 @@ function faultOf(leaf: Leaf, request: LeafRequest, authority: Authority): string
   if (read.subjectKeyId !== hash('sha1', read.point)) return 'its key is not the one that it identifies';
 
   const key = readKey(leaf.privateKey.toString('latin1'));
-  ownKey.setPrivateKey(key.scalar);
-  const point = ownKey.getPublicKey();
-  if (!point.equals(read.point) || !point.equals(key.point)) return 'its key is another one';
+  const { scalar, point } = leaf.keyPair;
+  if (!key.scalar.equals(scalar) || !key.point.equals(point) || !read.point.equals(point)) {
+    return 'its key is another one';
+  }
   return undefined;
 }
-
-/** Finds the public key of a private one; a new one each time would take twice as long. */
-const ownKey = createECDH('prime256v1');
 
 /** RFC 5280 appendix A.1, ub-common-name. */
 const LONGEST_COMMON_NAME = 64;

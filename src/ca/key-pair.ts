@@ -10,6 +10,10 @@ import { createECDH, hash } from 'node:crypto';
 import { takeRandomBytes } from './random.ts';
 
 export interface KeyPair {
+  /** The private key: 32 bytes. */
+  readonly scalar: Buffer;
+  /** The public key that OpenSSL found for it: an uncompressed point. */
+  readonly point: Buffer;
   /** SubjectPublicKeyInfo, DER. */
   readonly spki: Buffer;
   /** RFC 5280 section 4.2.1.2, method 1: SHA-1 of the public point. It names the key and secures nothing. */
@@ -36,12 +40,21 @@ export function generateKeyPair(): KeyPair {
 }
 
 /** `scalar`: 32 bytes; `point`: uncompressed. */
-export function encodeKeyPair(scalar: Uint8Array, point: Uint8Array): KeyPair {
+export function encodeKeyPair(scalar: Buffer, point: Buffer): KeyPair {
   return {
+    scalar,
+    point,
     spki: Buffer.concat([SPKI_HEAD, point]),
     keyId: Buffer.from(hash('sha1', point), 'hex'),
     pkcs8: Buffer.concat([PKCS8_HEAD, scalar, PKCS8_POINT, point]),
   };
+}
+
+/** Finds the public key anew. */
+export function isPair({ scalar, point }: Pick<KeyPair, 'scalar' | 'point'>): boolean {
+  const other = createECDH('prime256v1');
+  other.setPrivateKey(scalar);
+  return other.getPublicKey().equals(point);
 }
 
 /** Each private key is as likely as any other. */

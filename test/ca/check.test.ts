@@ -6,6 +6,7 @@ import {
   authorityKeyId,
   type CertificateContents,
   digitalSignature,
+  encodeToBeSigned,
   notAnAuthority,
   serverAndClientAuth,
   signCertificate,
@@ -20,7 +21,7 @@ import { type Leaf, type LeafRequest, LeafWriter } from '../../src/ca/leaf.ts';
 import { encodeName } from '../../src/ca/name.ts';
 import { pem } from '../../src/ca/pem.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
-import { DAY, HOUR, TRUST_DOMAIN, YEAR } from './support.ts';
+import { DAY, HOUR, TRUST_DOMAIN, writeLeaf, YEAR } from './support.ts';
 
 const now = Date.UTC(2026, 5, 1, 12);
 const making = { trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' } as const], now };
@@ -30,7 +31,7 @@ const request: LeafRequest = {
   ...{ spiffeId: parseSpiffeId('spiffe://ilinux.io/a'), dnsNames: [], now, notAfter: now + HOUR },
 };
 const writer = new LeafWriter(authority);
-const leaf = writer.write(request);
+const leaf = writeLeaf(writer, request);
 
 interface Given {
   request?: Partial<LeafRequest>;
@@ -59,18 +60,18 @@ function withCertificate(der: Buffer): Partial<Leaf> {
 test('a good SVID passes both looks', () => {
   for (const dnsNames of [[], ['a.example'], ['a.example', '*.b.example'], [`${'a'.repeat(62)}.io`]]) {
     const asked = { ...request, dnsNames };
-    const made = writer.write(asked);
+    const made = writeLeaf(writer, asked);
     checkLeaf(made, asked, authority);
     checkLeafWithOpenSsl(made, asked, authority);
   }
 });
 
 test('an SVID of another caller, key, issuer or serial, or with dates that do not hold, is withheld', () => {
-  const other = writer.write(request);
+  const other = writeLeaf(writer, request);
   assert.equal(faultOf({ privateKey: other.privateKey }), 'its key is another one');
   assert.equal(faultOf({}, { authority: sibling }), 'its chain does not end with its authority');
   assert.equal(
-    faultOf({ certificateChain: new LeafWriter(sibling).write(request).certificateChain }),
+    faultOf({ certificateChain: writeLeaf(new LeafWriter(sibling), request).certificateChain }),
     'its chain does not end with its authority',
   );
   assert.equal(faultOf({ serial: other.serial }), 'its serial is not the one to be put on record');
@@ -96,7 +97,7 @@ test('no bit of an SVID may be another one, but in its signature', () => {
     [request, authority],
     [dated, lateAuthority],
   ] as const) {
-    const made = new LeafWriter(signer).write(asked);
+    const made = writeLeaf(new LeafWriter(signer), asked);
     const { raw } = new X509Certificate(made.certificateChain);
     eachBitOf(raw.subarray(0, signatureStart(raw)), raw, (der, bit) => {
       const fault = faultOf({ ...made, ...withCertificate(der) }, { request: asked, authority: signer });
@@ -116,7 +117,7 @@ test("no bit of the signature may be another one, in OpenSSL's look", () => {
     assert.notEqual(faultOf(withCertificate(der), { check: checkLeafWithOpenSsl }), '', `bit ${bit}`);
   });
   assert.equal(
-    faultOf({ privateKey: writer.write(request).privateKey }, { check: checkLeafWithOpenSsl }),
+    faultOf({ privateKey: writeLeaf(writer, request).privateKey }, { check: checkLeafWithOpenSsl }),
     'its key is another one',
   );
   assert.equal(faultOf({}, { authority: sibling, check: checkLeafWithOpenSsl }), 'its authority did not sign it');
@@ -164,7 +165,7 @@ test('a certificate that is well-formed, signed, and not as an SVID should be is
     extensions: [...common, ...own],
   };
   const faultWith = (changes: Partial<CertificateContents>, key = authority.privateKey) =>
-    faultOf(withCertificate(signCertificate({ ...good, ...changes }, key)));
+    faultOf(withCertificate(signCertificate(encodeToBeSigned({ ...good, ...changes }), key)));
   assert.equal(faultWith({}), '', 'the test itself');
 
   const others: [string, Partial<CertificateContents>][] = [
@@ -226,7 +227,7 @@ test('a certificate that is well-formed, signed, and not as an SVID should be is
 });
 
 test('a private key that is not the one of the public key beside it is withheld', () => {
-  const [mine, another] = [encodeKeyPairOf(leaf), encodeKeyPairOf(writer.write(request))];
+  const [mine, another] = [encodeKeyPairOf(leaf), encodeKeyPairOf(writeLeaf(writer, request))];
   const scalar = (pkcs8: Buffer) => pkcs8.subarray(36, 68);
   const point = (pkcs8: Buffer) => pkcs8.subarray(-65);
   for (const [s, p] of [
@@ -241,6 +242,13 @@ test('a private key that is not the one of the public key beside it is withheld'
     const { pkcs8 } = encodeKeyPair(bad, point(mine.pkcs8));
     assert.notEqual(faultOf({ privateKey: Buffer.from(pem('PRIVATE KEY', pkcs8), 'latin1') }), '');
   }
+});
+
+test('a private key that the public one was not made from is seen in the look of OpenSSL', () => {
+  const { point } = leaf.keyPair;
+  const keyPair = encodeKeyPair(writeLeaf(writer, request).keyPair.scalar, point);
+  const changes = { keyPair, privateKey: Buffer.from(pem('PRIVATE KEY', keyPair.pkcs8), 'latin1') };
+  assert.equal(faultOf(changes, { check: checkLeafWithOpenSsl }), 'its key is another one');
 });
 
 /** Calls `look` with `whole`, whose part `part` has one bit turned round, for each bit of it. */

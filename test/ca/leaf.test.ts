@@ -13,7 +13,7 @@ import { type Leaf, type LeafRequest, LeafWriter } from '../../src/ca/leaf.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { x509 } from '../support/peculiar.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { DAY, HOUR, SECOND, TRUST_DOMAIN } from './support.ts';
+import { DAY, HOUR, SECOND, TRUST_DOMAIN, writeLeaf } from './support.ts';
 
 const NOW = Date.UTC(2026, 5, 1, 12, 0, 0, 250);
 
@@ -45,7 +45,7 @@ function extensions(certificate: X509Certificate): Record<string, { critical: bo
 }
 
 test('a leaf has the profile of an X.509-SVID', async () => {
-  const leaf = writer.write(leafRequest({ dnsNames: ['gray.example', '*.gray.example'] }));
+  const leaf = writeLeaf(writer, leafRequest({ dnsNames: ['gray.example', '*.gray.example'] }));
   const certificate = read(leaf);
   const found = extensions(certificate);
   const { keyId } = await x509.SubjectKeyIdentifierExtension.create(
@@ -67,13 +67,13 @@ test('a leaf has the profile of an X.509-SVID', async () => {
 });
 
 test('a leaf without a DNS name that fits has no common name', () => {
-  assert.equal(read(writer.write(leafRequest())).subject, 'C=US\nO=Sidekey');
+  assert.equal(read(writeLeaf(writer, leafRequest())).subject, 'C=US\nO=Sidekey');
   const long = `${'a'.repeat(62)}.io`;
-  assert.equal(read(writer.write(leafRequest({ dnsNames: [long] }))).subject, 'C=US\nO=Sidekey');
+  assert.equal(read(writeLeaf(writer, leafRequest({ dnsNames: [long] }))).subject, 'C=US\nO=Sidekey');
 });
 
 test('a leaf is dated back by 30 s and ends as asked, on whole seconds', () => {
-  const leaf = writer.write(leafRequest({ notAfter: NOW + 90 * SECOND }));
+  const leaf = writeLeaf(writer, leafRequest({ notAfter: NOW + 90 * SECOND }));
   assert.equal(leaf.notBefore, Date.UTC(2026, 5, 1, 11, 59, 30));
   assert.equal(leaf.notAfter, Date.UTC(2026, 5, 1, 12, 1, 30));
   assert.equal(read(leaf).validFromDate.getTime(), leaf.notBefore);
@@ -81,13 +81,13 @@ test('a leaf is dated back by 30 s and ends as asked, on whole seconds', () => {
 });
 
 test('a leaf stays within the dates of its authority', () => {
-  const leaf = writer.write(leafRequest({ now: intermediate.notBefore, notAfter: NOW + 2 * DAY }));
+  const leaf = writeLeaf(writer, leafRequest({ now: intermediate.notBefore, notAfter: NOW + 2 * DAY }));
   assert.equal(leaf.notBefore, intermediate.notBefore);
   assert.equal(leaf.notAfter, intermediate.notAfter);
 });
 
 test('the chain is leaf, then intermediate', () => {
-  const leaf = writer.write(leafRequest());
+  const leaf = writeLeaf(writer, leafRequest());
   const text = leaf.certificateChain.toString('latin1');
   assert.equal(text.match(/BEGIN CERTIFICATE/g)?.length, 2);
   assert.ok(text.endsWith(intermediate.certificatePem));
@@ -96,7 +96,7 @@ test('the chain is leaf, then intermediate', () => {
 });
 
 test('each leaf has a key and a serial of its own', () => {
-  const leafs = Array.from({ length: 20 }, () => writer.write(leafRequest()));
+  const leafs = Array.from({ length: 20 }, () => writeLeaf(writer, leafRequest()));
   assert.equal(new Set(leafs.map((leaf) => leaf.serial)).size, 20);
   assert.equal(new Set(leafs.map((leaf) => leaf.privateKey.toString())).size, 20);
   for (const leaf of leafs) {
@@ -140,7 +140,7 @@ test('leafs are read alike by the own reader, node and @peculiar/x509, at every 
       const authority = chains.get(now)!;
       const spiffeId = parseSpiffeId(`spiffe://ilinux.io/${'a'.repeat(length)}`.slice(0, 2048));
       const request = { spiffeId, dnsNames, now, notAfter: now + HOUR };
-      const leaf = new LeafWriter(authority).write(request);
+      const leaf = writeLeaf(new LeafWriter(authority), request);
       checkLeaf(leaf, request, authority);
       checkLeafWithOpenSsl(leaf, request, authority);
       const byNode = read(leaf);
@@ -171,12 +171,12 @@ test('leafs are read alike by the own reader, node and @peculiar/x509, at every 
 });
 
 test('a name that is not ASCII is not written', () => {
-  assert.throws(() => writer.write(leafRequest({ dnsNames: ['gräy.example'] })), RangeError);
+  assert.throws(() => writeLeaf(writer, leafRequest({ dnsNames: ['gräy.example'] })), RangeError);
 });
 
 test('openssl reads a leaf and verifies its chain', (t) => {
   if (!has('openssl', 'version')) return t.skip('openssl is not installed');
-  const files = writeChain(t, writer.write(leafRequest({ dnsNames: ['gray.example'] })));
+  const files = writeChain(t, writeLeaf(writer, leafRequest({ dnsNames: ['gray.example'] })));
   const openssl = (...args: string[]) => execFileSync('openssl', args, { encoding: 'utf8' });
   const at = ['-attime', String(Math.floor(NOW / SECOND))];
   const verified = openssl(
@@ -245,7 +245,7 @@ func main() {
 
 test("Go's parser reads a leaf and verifies its chain", (t) => {
   if (!has('go', 'version')) return t.skip('Go is not installed');
-  const leaf = writer.write(leafRequest({ dnsNames: ['gray.example'] }));
+  const leaf = writeLeaf(writer, leafRequest({ dnsNames: ['gray.example'] }));
   const files = writeChain(t, leaf);
   const dir = tempDir(t);
   writeFileSync(path.join(dir, 'main.go'), GO_PROGRAM);

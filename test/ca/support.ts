@@ -7,6 +7,8 @@ import { setImmediate } from 'node:timers/promises';
 import pino from 'pino';
 import type { IssuanceRecord } from '../../src/base/issuance.ts';
 import { type CertificateAuthorityOptions, openCertificateAuthority } from '../../src/ca/index.ts';
+import { generateKeyPair } from '../../src/ca/key-pair.ts';
+import type { Leaf, LeafRequest, LeafWriter } from '../../src/ca/leaf.ts';
 import type { CertificateAuthority, SvidRequest } from '../../src/ca/types.ts';
 import { parseSpiffeId, parseTrustDomain } from '../../src/spiffe/id.ts';
 import type { Log } from '../../src/telemetry/log.ts';
@@ -92,4 +94,10 @@ export async function openTestAuthority(
 export function request(changes: Partial<Omit<SvidRequest, 'spiffeId'>> & { spiffeId?: string } = {}): SvidRequest {
   const { spiffeId = 'spiffe://ilinux.io/front-envoy', ...rest } = changes;
   return { entryId: 'entry', dnsNames: [], ttl: 0, notAfter: 0, ...rest, spiffeId: parseSpiffeId(spiffeId) };
+}
+
+/** One leaf with a new key. */
+export function writeLeaf(writer: LeafWriter, leafRequest: LeafRequest): Leaf {
+  const [leaf] = writer.sign([writer.draft(leafRequest, generateKeyPair())]);
+  return leaf!;
 }
