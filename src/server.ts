@@ -22,12 +22,14 @@ import { formatDuration } from './base/duration.ts';
 import { listenOnSocket } from './base/socket-file.ts';
 import { version } from './base/version.ts';
 import { longestKeptSvidTtl, openCertificateAuthority } from './ca/index.ts';
+import { ToldIssuances } from './ca/told-issuances.ts';
 import type { ServeConfig } from './config/serve-config.ts';
 import { Identities } from './identity/identities.ts';
 import { loadEntriesFile } from './registry/entries-file.ts';
 import { openRegistry } from './registry/registry.ts';
 import { openSqliteStore } from './registry/sqlite-store.ts';
 import type { EntryInput, EntryRules, Registry } from './registry/types.ts';
+import { Ledger } from './sds/ledger.ts';
 import { secretDiscoveryService } from './sds/service.ts';
 import { Counters } from './telemetry/counters.ts';
 import { createLog, type Log } from './telemetry/log.ts';
@@ -117,12 +119,13 @@ async function start(
   const registry = await openRegistry({ store, trustDomain, clock, log });
   closers.push(() => registry.close());
   await mayGoOn();
+  const issuances = new ToldIssuances(store);
   const ca = await openCertificateAuthority({
     trustDomain,
     dir: path.join(dataDir.path, 'ca'),
     clock,
     log,
-    issuanceLog: store,
+    issuanceLog: issuances,
     caTtl: config.caTtl,
     x509SvidTtl: config.x509SvidTtl,
     caSubject: config.caSubject,
@@ -150,9 +153,10 @@ async function start(
   const exitWatcher = createExitWatcher();
   closers.push(() => exitWatcher.close());
   const counters = new Counters();
+  const ledger = new Ledger();
   const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
   const wire = createWire({
-    methods: secretDiscoveryService({ identities, trustDomain, clock, log, counters, validation }),
+    methods: secretDiscoveryService({ identities, trustDomain, clock, log, counters, ledger, validation }),
     clock,
     log,
     counters,
@@ -176,6 +180,8 @@ async function start(
     registry,
     ca,
     entryRules,
+    ledger,
+    onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => (ready ? { ready } : { ready, reason: 'not every listener accepts yet' }),
     log,
     clock,

@@ -5,8 +5,10 @@ import type { Socket } from 'node:net';
 import type { Caller } from './access.ts';
 import { type AppOptions, createApp } from './app.ts';
 import { createDoor } from './door.ts';
+import { createEventReaders, type EventSources } from './events.ts';
 
-export interface AdminOptions extends Omit<AppOptions, 'callerOf'> {
+export interface AdminOptions extends Omit<AppOptions, 'callerOf' | 'eventReaders'>, Pick<EventSources, 'onIssued'> {
+  readonly ledger: AppOptions['ledger'] & EventSources['ledger'];
   /** The kernel's word on who opened a connection to the Unix socket (SO_PEERCRED). */
   readonly peerUid: (socket: Socket) => number;
 }
@@ -23,7 +25,8 @@ export interface Admin {
 /** Builds the application; its servers listen where the caller says. */
 export async function createAdmin(options: AdminOptions): Promise<Admin> {
   const callers = new WeakMap<IncomingMessage, Caller>();
-  const app = createApp({ ...options, callerOf: (request) => callers.get(request) });
+  const eventReaders = createEventReaders(options);
+  const app = createApp({ ...options, eventReaders, callerOf: (request) => callers.get(request) });
   await app.ready();
 
   const handle = (request: IncomingMessage, response: ServerResponse, caller: Caller) => {
@@ -36,6 +39,7 @@ export async function createAdmin(options: AdminOptions): Promise<Admin> {
     unix: unix.server,
     tcp: tcp.server,
     close: async () => {
+      eventReaders.close();
       await Promise.all([unix.close(), tcp.close()]);
       await app.close();
     },

@@ -7,15 +7,19 @@ import { ERRORS, SidekeyError } from '../base/errors.ts';
 import type { CertificateAuthority } from '../ca/types.ts';
 import type { EntryRules } from '../registry/entry-input.ts';
 import type { Registry } from '../registry/types.ts';
+import type { Ledger } from '../sds/ledger.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Caller, refusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { addEntryRoutes } from './entries.ts';
+import type { EventReaders } from './event-readers.ts';
+import { addEventRoutes } from './events.ts';
 import { addHealthRoutes, OPEN_PATHS, type Readiness } from './health.ts';
 import { methodsOf } from './methods.ts';
 import { openApiDocument } from './openapi.ts';
 import { BODY_LIMIT, sendProblem, toSidekeyError } from './problem.ts';
+import { addProxyRoutes } from './proxies.ts';
 import { schemaController } from './query.ts';
 import { DOCUMENT, NO_QUERY } from './schema.ts';
 
@@ -25,6 +29,8 @@ export interface AppOptions {
   readonly ca: Pick<CertificateAuthority, 'bundle'>;
   /** The rules that entries are read by. */
   readonly entryRules: EntryRules;
+  readonly ledger: Pick<Ledger, 'connections'>;
+  readonly eventReaders: EventReaders;
   readonly ready: () => Readiness;
   readonly clock: Clock;
   readonly log: Log;
@@ -80,6 +86,8 @@ export function createApp(options: AppOptions): FastifyInstance {
   addEntryRoutes(app, options);
   addBundleRoutes(app, options);
   addAliasRoutes(app, options.registry);
+  addProxyRoutes(app, options);
+  addEventRoutes(app, options.eventReaders);
   addHealthRoutes(app, options.ready);
   let document: Record<string, unknown> | undefined;
   app.get('/openapi.json', { schema: { summary: 'This document', response: { 200: DOCUMENT } } }, () => {

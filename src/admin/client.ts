@@ -3,9 +3,12 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Problem } from '../base/errors.ts';
+import { type AdminEvent, readEvents } from './event-parser.ts';
 
 export type { EntryJson } from '../registry/entry-json.ts';
+export type { AdminEvent } from './event-parser.ts';
 export { BODY_LIMIT } from './problem.ts';
+export type { ProxyJson, ProxyPageJson, SecretJson, StreamJson } from './proxy-schema.ts';
 export type { AliasJson, BundleJson } from './schema.ts';
 
 /** Where a server is asked. */
@@ -24,6 +27,8 @@ export interface AdminClient {
   text(method: string, path: string, request?: AdminRequest): Promise<string>;
   /** Resolves to the body's JSON; undefined where there is no body. @throws AdminError */
   json<T>(method: string, path: string, request?: AdminRequest): Promise<T>;
+  /** Resolves, when the server tells of what happens, to what happens from then on; it ends when the server stops. @throws AdminError */
+  events(): Promise<AsyncIterable<AdminEvent>>;
 }
 
 /** A request that was refused, failed or could not be made; the message is fit for a terminal. */
@@ -51,6 +56,8 @@ export class AdminError extends Error {
 
 /** Nothing that the server does for the admin API takes longer. */
 const TIMEOUT_MS = 30_000;
+/** Who tells of events says something every 15 s, be it that nothing happened. */
+const SILENCE_MS = 45_000;
 
 export function connectAdmin(target: AdminTarget): AdminClient {
   const answer = async (method: string, path: string, request: AdminRequest = {}) => {
@@ -70,6 +77,11 @@ export function connectAdmin(target: AdminTarget): AdminClient {
         });
       }
     },
+    events: async () => {
+      const response = await open(target, 'GET', '/v1/events', {}, { timeout: SILENCE_MS });
+      if (response.statusCode !== 200) throw refused(response.statusCode!, await textOf(target, response));
+      return readEvents(chunksOf(target, response));
+    },
   };
 }
 
@@ -77,8 +89,34 @@ async function send(
   target: AdminTarget,
   method: string,
   path: string,
-  { body, headers = {} }: AdminRequest,
+  request: AdminRequest,
 ): Promise<{ status: number; body: string }> {
+  const response = await open(target, method, path, request, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  return { status: response.statusCode!, body: await textOf(target, response) };
+}
+
+async function textOf(target: AdminTarget, response: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of chunksOf(target, response)) text += chunk;
+  return text;
+}
+
+async function* chunksOf(target: AdminTarget, response: IncomingMessage): AsyncGenerator<string> {
+  try {
+    for await (const chunk of response.setEncoding('utf8')) yield chunk as string;
+  } catch (thrown) {
+    throw unreachable(target, thrown as NodeJS.ErrnoException);
+  }
+}
+
+/** Sends a request; resolves with the head of the answer. @throws AdminError */
+async function open(
+  target: AdminTarget,
+  method: string,
+  path: string,
+  { body, headers = {} }: AdminRequest,
+  limits: { readonly signal: AbortSignal } | { readonly timeout: number },
+): Promise<IncomingMessage> {
   const payload = body === undefined || Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
   const options = {
     method,
@@ -88,20 +126,22 @@ async function send(
       ...headers,
     },
     agent: false,
-    signal: AbortSignal.timeout(TIMEOUT_MS),
+    ...limits,
   } as const;
   try {
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    return await new Promise<IncomingMessage>((resolve, reject) => {
       const outgoing =
         'url' in target
           ? (target.url.startsWith('https:') ? httpsRequest : httpRequest)(urlOf(target.url, path), options)
           : httpRequest({ ...options, socketPath: target.socketPath, path });
       // A server that refuses a large body answers before it has read it all; what comes then is no error any more.
       outgoing.on('response', resolve).on('error', reject).end(payload);
+      let silent: { destroy(error: Error): unknown } = outgoing;
+      outgoing.on('response', (response) => {
+        silent = response;
+      });
+      outgoing.on('timeout', () => silent.destroy(new Error(`nothing came for ${SILENCE_MS / 1000} s`)));
     });
-    const chunks: Buffer[] = [];
-    for await (const chunk of response) chunks.push(chunk as Buffer);
-    return { status: response.statusCode!, body: Buffer.concat(chunks).toString('utf8') };
   } catch (thrown) {
     throw unreachable(target, thrown as NodeJS.ErrnoException);
   }

@@ -19,6 +19,8 @@ interface JsonSchema {
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
   readonly default?: unknown;
+  /** Of a response that is no JSON: by media type. */
+  readonly content?: unknown;
 }
 
 /** Routes as they were registered; HEAD, which Fastify adds to each GET, is left out. */
@@ -44,7 +46,7 @@ export function openApiDocument(routes: readonly RouteOptions[], version: string
 function operation({ schema = {} }: RouteOptions): Record<string, unknown> {
   const responses = Object.entries((schema.response ?? {}) as Record<string, JsonSchema>).map(([status, body]) => [
     status,
-    { description: 'Done', ...(status === '204' ? {} : { content: content(body, schema.produces) }) },
+    { description: 'Done', ...(status === '204' ? {} : { content: body.content ?? content(body, schema.produces) }) },
   ]);
   return {
     summary: schema.summary,

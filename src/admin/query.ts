@@ -11,6 +11,10 @@ interface Parameter {
   readonly maximum?: number;
   readonly default?: unknown;
   readonly description?: string;
+  /** Of texts: those that there are. */
+  readonly enum?: readonly string[];
+  /** Of lists. */
+  readonly items?: Pick<Parameter, 'enum'>;
 }
 
 interface Query {
@@ -53,7 +57,8 @@ function readQuery({ properties: parameters }: Query, raw: Readonly<Record<strin
     const value = given === undefined ? parameter.default : readValue(parameter, given);
     if (value !== undefined) query[name] = value;
     else if (given !== undefined) {
-      const problem = Array.isArray(given) ? 'it is given more than once' : `it is ${JSON.stringify(given)}`;
+      const isTwice = Array.isArray(given) && parameter.type !== 'array';
+      const problem = isTwice ? 'it is given more than once' : `it is ${JSON.stringify(given)}`;
       problems.push({ path: `?${name}`, problem, rule: parameter.description ?? `it is one ${parameter.type}` });
     }
   }
@@ -71,11 +76,14 @@ function unknownParameter(name: string, known: readonly string[]): Problem {
 }
 
 function readValue(parameter: Parameter, given: unknown): unknown {
-  if (parameter.type === 'array') return Array.isArray(given) ? given : [given];
+  if (parameter.type === 'array') {
+    const list: readonly unknown[] = Array.isArray(given) ? given : [given];
+    return list.every((item) => isOneOf(parameter.items?.enum, item as string)) ? list : undefined;
+  }
   if (typeof given !== 'string') return undefined;
   switch (parameter.type) {
     case 'string':
-      return given;
+      return isOneOf(parameter.enum, given) ? given : undefined;
     case 'boolean':
       return given === 'true' ? true : given === 'false' ? false : undefined;
     case 'integer': {
@@ -84,4 +92,8 @@ function readValue(parameter: Parameter, given: unknown): unknown {
       return value >= minimum && value <= maximum ? value : undefined;
     }
   }
+}
+
+function isOneOf(values: readonly string[] | undefined, given: string): boolean {
+  return values?.includes(given) ?? true;
 }

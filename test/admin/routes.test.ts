@@ -54,6 +54,8 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /v1/bundles/{trust_domain}',
     'GET /v1/entries',
     'GET /v1/entries/{id}',
+    'GET /v1/events',
+    'GET /v1/proxies',
     'PATCH /v1/entries/{id}',
     'POST /v1/entries',
     'PUT /v1/aliases/{host}',

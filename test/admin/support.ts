@@ -9,6 +9,7 @@ import { listenOnTcp } from '../../src/admin/tcp.ts';
 import { peerCredentials } from '../../src/attest/socket-peer.ts';
 import { listenOnSocket } from '../../src/base/socket-file.ts';
 import type { Registry } from '../../src/registry/types.ts';
+import { Ledger } from '../../src/sds/ledger.ts';
 import { open, SILENT, TRUST_DOMAIN } from '../registry/support.ts';
 import type { TestClock } from '../support/clock.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -38,6 +39,8 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       attestors: new Set(['unix']),
       warn: () => {},
     },
+    ledger: new Ledger(),
+    onIssued: () => () => undefined,
     ready: () => ({ ready: true }),
     log: SILENT,
     clock,

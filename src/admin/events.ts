@@ -1,0 +1,90 @@
+/** `GET /v1/events`: what happens on streams, to entries and in the authority, as server-sent events, as it happens. */
+
+import type { FastifyInstance } from 'fastify';
+import type { Clock } from '../base/clock.ts';
+import type { IssuanceRecord } from '../base/issuance.ts';
+import type { Entry, EntryChange, Registry } from '../registry/types.ts';
+import type { Ledger, StreamEvent } from '../sds/ledger.ts';
+import { EventReaders, type Tell } from './event-readers.ts';
+import { type EntryEventJson, EVENT, type IssuanceEventJson, type StreamEventJson } from './event-schema.ts';
+
+/** Who has something to tell. */
+export interface EventSources {
+  readonly ledger: Pick<Ledger, 'watch'>;
+  readonly registry: Pick<Registry, 'get' | 'onChange'>;
+  /** Told of SVIDs that are on record. Returns the way to stop. */
+  readonly onIssued: (listener: (records: readonly IssuanceRecord[]) => void) => () => void;
+  readonly clock: Clock;
+}
+
+const MEDIA_TYPE = 'text/event-stream';
+
+export function addEventRoutes(app: FastifyInstance, readers: EventReaders): void {
+  app.get(
+    '/v1/events',
+    {
+      // It would never end.
+      exposeHeadRoute: false,
+      schema: {
+        summary: 'What happens from now on, as server-sent events; what happened before is not told again',
+        response: { 200: { content: { [MEDIA_TYPE]: { schema: EVENT } } } },
+      },
+    },
+    (_request, reply) => {
+      readers.add(reply.raw);
+      reply.hijack();
+    },
+  );
+}
+
+/** Readers of all that these have to tell, which is listened to while there is a reader. */
+export function createEventReaders({ ledger, registry, onIssued, clock }: EventSources): EventReaders {
+  return new EventReaders(clock, (tell) => {
+    const stops = [
+      ledger.watch((event) => tell(event.type, streamEvent(event))),
+      registry.onChange((changes) => {
+        for (const change of changes) tellChange(change, registry, clock.now(), tell);
+      }),
+      onIssued((records) => {
+        for (const record of records) tell('issued', issuanceEvent(record));
+      }),
+    ];
+    return () => {
+      for (const stop of stops) stop();
+    };
+  });
+}
+
+function streamEvent({ at, stream, pid, uid, node, names, detail }: StreamEvent): StreamEventJson {
+  return { at: time(at), stream, pid, uid, node_id: node ?? null, names: [...names], detail: detail ?? null };
+}
+
+function tellChange({ before, after }: EntryChange, registry: EventSources['registry'], now: number, tell: Tell): void {
+  if (after !== undefined) tell(before === undefined ? 'entry_created' : 'entry_changed', entryEvent(after, now));
+  else if (before !== undefined) {
+    // One that expired stays stored.
+    const stored = registry.get(before.id);
+    if (stored === undefined) tell('entry_deleted', entryEvent(before, now));
+    else tell('entry_expired', entryEvent(stored, now));
+  }
+}
+
+function entryEvent({ id, spiffeId, source, revisionNumber }: Entry, now: number): EntryEventJson {
+  return { at: time(now), id, spiffe_id: spiffeId, source, revision_number: revisionNumber };
+}
+
+function issuanceEvent(record: IssuanceRecord): IssuanceEventJson {
+  return {
+    at: time(record.issuedAt),
+    entry_id: record.entryId,
+    spiffe_id: record.spiffeId,
+    serial: record.serial,
+    authority_id: record.authorityId,
+    not_before: time(record.notBefore),
+    expires_at: time(record.notAfter),
+  };
+}
+
+function time(instant: number): string {
+  return new Date(instant).toISOString();
+}

@@ -1,0 +1,55 @@
+/** JSON of any length, written while it is read: neither memory nor the event loop notices how long it is. */
+
+import { setImmediate as turn } from 'node:timers/promises';
+
+/** How long a slice may take, in milliseconds. */
+const SLICE_MS = 5;
+/** In characters. */
+const CHUNK = 32 * 1024;
+
+/**
+ * An object with a list as its last member, in pieces. An empty piece is a place to pause; an item without any other
+ * is left out.
+ * @param head the members before it, at least one
+ * @param orNothing whether an object with an empty list is left out too
+ */
+export function* objectWithList(
+  head: () => object,
+  member: string,
+  items: Iterable<Iterable<string>>,
+  orNothing: boolean,
+): Generator<string> {
+  const opening = () => `${JSON.stringify(head()).slice(0, -1)},${JSON.stringify(member)}:[`;
+  let begun = false;
+  if (!orNothing) yield opening();
+  for (const item of items) {
+    let itemBegun = false;
+    for (const piece of item) {
+      if (piece !== '' && !itemBegun) {
+        if (begun) yield ',';
+        else if (orNothing) yield opening();
+        begun = true;
+        itemBegun = true;
+      }
+      yield piece;
+    }
+  }
+  if (begun || !orNothing) yield ']}';
+}
+
+/** The pieces in chunks; the event loop turns after each slice. */
+export async function* inSlices(pieces: Iterable<string>): AsyncGenerator<string> {
+  let chunk = '';
+  let end = performance.now() + SLICE_MS;
+  for (const piece of pieces) {
+    chunk += piece;
+    if (chunk.length >= CHUNK) {
+      yield chunk;
+      chunk = '';
+    }
+    if (performance.now() < end) continue;
+    await turn();
+    end = performance.now() + SLICE_MS;
+  }
+  if (chunk !== '') yield chunk;
+}

@@ -1,0 +1,136 @@
+/** `GET /v1/proxies`: what every proxy asks for, was sent, and made of it. */
+
+import { Readable } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import type { Clock } from '../base/clock.ts';
+import type { Connection, Ledger, SecretReport } from '../sds/ledger.ts';
+import { inSlices, objectWithList } from './json-pieces.ts';
+import {
+  PROXY_PAGE,
+  PROXY_QUERY,
+  type ProxyJson,
+  type ProxyQuery,
+  type SecretJson,
+  type StreamJson,
+} from './proxy-schema.ts';
+
+export interface ProxyRoutesParts {
+  readonly ledger: Pick<Ledger, 'connections'>;
+  readonly clock: Clock;
+}
+
+export function addProxyRoutes(app: FastifyInstance, { ledger, clock }: ProxyRoutesParts): void {
+  app.get<{ Querystring: ProxyQuery }>(
+    '/v1/proxies',
+    {
+      schema: {
+        summary: 'List proxies with their open streams and secrets, oldest connection first',
+        querystring: PROXY_QUERY,
+        response: { 200: PROXY_PAGE },
+      },
+    },
+    ({ query }, reply) => {
+      const page = pageOf(ledger.connections(query.cursor), query, clock.now());
+      return reply.type('application/json; charset=utf-8').send(Readable.from(inSlices(page), { objectMode: false }));
+    },
+  );
+}
+
+/** Where secrets are asked for, streams and proxies without any of them are left out. */
+function* pageOf(connections: Iterable<Connection>, query: ProxyQuery, now: number): Generator<string> {
+  let written = 0;
+  let last = 0;
+  let nextCursor = '';
+  yield `{"at":${JSON.stringify(time(now))},"proxies":[`;
+  page: for (const connection of connections) {
+    yield '';
+    if (!isAsked(connection, query)) continue;
+    for (const piece of proxyOf(connection, query, now)) {
+      if (piece !== '' && last !== connection.number) {
+        if (written === query.limit) {
+          nextCursor = String(last);
+          break page;
+        }
+        if (written > 0) yield ',';
+        written += 1;
+        last = connection.number;
+      }
+      yield piece;
+    }
+  }
+  yield `],"next_cursor":"${nextCursor}"}`;
+}
+
+function isAsked({ peer, node }: Connection, query: ProxyQuery): boolean {
+  const { pid, uid } = peer.credentials;
+  if (query.pid !== undefined && pid !== query.pid) return false;
+  if (query.uid !== undefined && uid !== query.uid) return false;
+  return query.node === undefined || node?.id === query.node;
+}
+
+function proxyOf(connection: Connection, query: ProxyQuery, now: number): Iterable<string> {
+  const { state, spiffe_id: spiffeId, name } = query;
+  const matchingOnly = state !== undefined || spiffeId !== undefined || name !== undefined;
+  return objectWithList(() => whoIs(connection), 'streams', streams(), matchingOnly);
+
+  function* streams(): Iterable<Iterable<string>> {
+    for (const stream of connection.streams) {
+      const { secrets, ...report } = stream.report(now);
+      const head = (): Omit<StreamJson, 'secrets'> => {
+        const { openedAt, ...rest } = report;
+        return { ...rest, opened_at: time(openedAt) };
+      };
+      yield objectWithList(head, 'secrets', matching(secrets, query), matchingOnly);
+    }
+  }
+}
+
+function* matching(secrets: Iterable<SecretReport>, query: ProxyQuery): Iterable<Iterable<string>> {
+  const { state, spiffe_id: spiffeId, name } = query;
+  for (const secret of secrets) {
+    const isMatch =
+      (state === undefined || state.includes(secret.state)) &&
+      (name === undefined || secret.name === name) &&
+      (spiffeId === undefined || secret.spiffeId === spiffeId || secret.name === spiffeId);
+    yield [isMatch ? JSON.stringify(secretToJson(secret)) : ''];
+  }
+}
+
+function whoIs({ peer, node, selectors }: Connection): Omit<ProxyJson, 'streams'> {
+  const { pid, uid, gid } = peer.credentials;
+  return {
+    connection: peer.id,
+    pid,
+    uid,
+    gid,
+    selectors: [...selectors],
+    node_id: node?.id ?? null,
+    cluster: node?.cluster ?? null,
+    envoy_version: node?.version ?? null,
+  };
+}
+
+function secretToJson({ held, rejection, ...secret }: SecretReport): SecretJson {
+  return {
+    name: secret.name,
+    state: secret.state,
+    held: held === undefined ? null : { reason: held.reason, detail: held.detail, since: time(held.since) },
+    version: secret.version ?? null,
+    sent_at: maybeTime(secret.sentAt),
+    acked: secret.acked ?? null,
+    acked_at: maybeTime(secret.ackedAt),
+    rejection: rejection === undefined ? null : { ...rejection, at: time(rejection.at) },
+    spiffe_id: secret.spiffeId ?? null,
+    serial: secret.serial ?? null,
+    not_before: maybeTime(secret.notBefore),
+    expires_at: maybeTime(secret.notAfter),
+  };
+}
+
+function time(instant: number): string {
+  return new Date(instant).toISOString();
+}
+
+function maybeTime(instant: number | undefined): string | null {
+  return instant === undefined ? null : time(instant);
+}

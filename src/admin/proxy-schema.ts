@@ -1,0 +1,100 @@
+/** The shapes of what is told of proxies, at a moment and as it happens. */
+
+import Type, { type Static } from 'typebox';
+
+const CLOSED = { additionalProperties: false } as const;
+const Timestamp = Type.String({ format: 'date-time' });
+const MaybeTimestamp = Type.Union([Timestamp, Type.Null()]);
+const MaybeText = Type.Union([Type.String(), Type.Null()]);
+
+/** What the ledger says of a secret; `sds/ledger.ts` says when. */
+export const STATES = ['held', 'sent', 'in_sync', 'rejected', 'stale'] as const;
+const State = Type.Enum([...STATES]);
+
+const number = { minimum: 0, maximum: 4_294_967_295 } as const;
+
+export const PROXY_QUERY = Type.Object({
+  state: Type.Optional(
+    Type.Array(Type.String({ enum: [...STATES] }), {
+      description: `each is one of ${STATES.join(', ')}; a secret has one of those that are given`,
+    }),
+  ),
+  spiffe_id: Type.Optional(Type.String({ description: 'secrets of this SPIFFE ID, also held ones' })),
+  name: Type.Optional(Type.String({ description: 'secrets that are asked for by this name' })),
+  node: Type.Optional(Type.String({ description: 'proxies with this node id' })),
+  pid: Type.Optional(Type.Integer({ ...number, description: 'it is the number of a process' })),
+  uid: Type.Optional(Type.Integer({ ...number, description: 'it is the number of a user' })),
+  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'it is an integer from 1 to 1000' }),
+  cursor: Type.Optional(Type.Integer({ minimum: 1, description: 'it is the next_cursor of the page before' })),
+});
+
+export type ProxyQuery = Static<typeof PROXY_QUERY>;
+
+const Held = Type.Object(
+  {
+    reason: Type.String({ description: 'pending while it is looked for' }),
+    detail: Type.String(),
+    since: Timestamp,
+  },
+  CLOSED,
+);
+const Rejection = Type.Object({ version: Type.String(), message: Type.String(), at: Timestamp }, CLOSED);
+
+const SECRET = Type.Object(
+  {
+    name: Type.String(),
+    state: State,
+    held: Type.Union([Held, Type.Null()], { description: 'why there is nothing for the name now' }),
+    version: { ...MaybeText, description: 'sent last, or what the client says that it has' },
+    sent_at: MaybeTimestamp,
+    acked: { ...MaybeText, description: 'the version that was acknowledged last' },
+    acked_at: MaybeTimestamp,
+    rejection: Type.Union([Rejection, Type.Null()], { description: 'the NACK that was the last answer' }),
+    spiffe_id: { ...MaybeText, description: 'of the certificate that was sent last; null for a bundle' },
+    serial: MaybeText,
+    not_before: MaybeTimestamp,
+    expires_at: MaybeTimestamp,
+  },
+  CLOSED,
+);
+
+export type SecretJson = Static<typeof SECRET>;
+
+const stream = {
+  id: Type.Integer({ minimum: 1 }),
+  service: Type.Union([Type.Literal('sds'), Type.Literal('ads')]),
+  variant: Type.Union([Type.Literal('sotw'), Type.Literal('delta')]),
+  opened_at: Timestamp,
+};
+
+export type StreamJson = Static<typeof STREAM>;
+
+const STREAM = Type.Object({ ...stream, secrets: Type.Array(SECRET) }, CLOSED);
+
+const proxy = {
+  connection: Type.String({ description: 'as in the log' }),
+  pid: Type.Integer({ description: '0: outside the pid namespace of the server' }),
+  uid: Type.Integer(),
+  gid: Type.Integer(),
+  selectors: Type.Array(Type.String(), {
+    description: 'type:value, as attested; docker:name and docker:container_id too, while an entry asks for them',
+  }),
+  node_id: { ...MaybeText, description: 'null before the first request' },
+  cluster: MaybeText,
+  envoy_version: MaybeText,
+};
+
+export type ProxyJson = Static<typeof PROXY>;
+
+const PROXY = Type.Object({ ...proxy, streams: Type.Array(STREAM) }, CLOSED);
+
+export const PROXY_PAGE = Type.Object(
+  {
+    at: { ...Timestamp, description: 'when it was so, by the clock of the server' },
+    proxies: Type.Array(PROXY),
+    next_cursor: Type.String({ description: 'empty on the last page' }),
+  },
+  CLOSED,
+);
+
+export type ProxyPageJson = Static<typeof PROXY_PAGE>;
