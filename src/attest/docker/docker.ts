@@ -13,7 +13,7 @@ import { SidekeyError } from '../../base/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
 import { readSmallFile } from '../proc.ts';
 import type { Attestor } from '../types.ts';
-import { type CgroupPlace, isSameContainer, parseCgroup } from './cgroup.ts';
+import { isSameContainer, parseCgroup } from './cgroup.ts';
 import { type Container, Containers } from './containers.ts';
 import { createEngine } from './engine.ts';
 import { readOwnContainer } from './own-container.ts';
@@ -54,12 +54,14 @@ export function createDockerAttestor({ socketPath, clock, log, asksFor }: Docker
     },
     async attest({ pid }) {
       if (!DOCKER_KINDS.some(asksFor)) return [];
-      const place = placeOf(pid);
+      const cgroups = cgroupsOf(pid);
+      const place = parseCgroup(cgroups);
       const inOurs = place.id === undefined && place.inNamespace;
       const id = inOurs ? own : place.id;
       if (id === undefined) return [];
       const container = await containers.get(id);
-      const after = placeOf(pid);
+      const cgroupsAfter = cgroupsOf(pid);
+      const after = cgroupsAfter === cgroups ? place : parseCgroup(cgroupsAfter);
       if (inOurs) {
         // Engines may run in a container too, of another engine: then this one doesn't know it, and nobody is in one.
         const ours = container?.place.inNamespace === true && after.id === undefined && after.inNamespace;
@@ -81,8 +83,8 @@ function unseen({ id, pid }: Container): string {
   return `process ${pid}, the main one of container ${id} by the engine's word, is not in it here: does Sidekey share the host's pid namespace (pid: host)?`;
 }
 
-function placeOf(pid: number): CgroupPlace {
-  return parseCgroup(readSmallFile(`/proc/${pid}/cgroup`));
+function cgroupsOf(pid: number): string {
+  return readSmallFile(`/proc/${pid}/cgroup`);
 }
 
 function failed(message: string): SidekeyError {
