@@ -1,13 +1,14 @@
 /** One call on its HTTP/2 stream. */
 
-import http2, { type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { ServerHttp2Stream } from 'node:http2';
 import type { Peer } from '../attest/types.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import type { Log } from '../telemetry/log.ts';
+import { answer, respond } from './answer.ts';
 import { decompress } from './compression.ts';
 import type { MessageBuffers } from './message-buffers.ts';
-import { HEAD_BYTES, type Holdings, MessageReader } from './message-reader.ts';
-import type { Refusal, RequestHead } from './request-head.ts';
+import { HEAD_BYTES, type Holdings, MessageReader, type Sink } from './message-reader.ts';
+import type { RequestHead } from './request-head.ts';
 import { statusHeaders, statusOf } from './status.ts';
 import { type Method, Status, type StatusCode, StatusError, type Stream, type StreamHandler } from './types.ts';
 
@@ -21,17 +22,15 @@ export interface Caller extends Holdings {
   request(): void;
 }
 
-const OK_HEADERS: OutgoingHttpHeaders = { ':status': 200, 'content-type': 'application/grpc' };
 /** Longer deadlines are the client's alone to keep: ours would only spare us work. */
 const LONGEST_DEADLINE_MS = 24 * 3_600_000;
 
-export class Call implements Stream {
+export class Call implements Stream, Sink {
   readonly peer: Peer;
   readonly #caller: Caller;
   readonly #head: RequestHead;
   readonly #stream: ServerHttp2Stream;
   readonly #reader: MessageReader;
-  readonly #deliver = (compressed: boolean, message: Buffer) => this.#message(compressed, message);
   #handler: StreamHandler | undefined;
   #deadline: Deadline | undefined;
   /** Of a unary call: its one message has come. */
@@ -68,12 +67,12 @@ export class Call implements Stream {
   }
 
   send(message: Uint8Array): void {
-    if (this.#over || this.#stream.destroyed) return;
+    if (this.#over || this.#stream.closed) return;
     const framed = Buffer.allocUnsafe(HEAD_BYTES + message.length);
     framed[0] = 0;
     framed.writeUInt32BE(message.length, 1);
     framed.set(message, HEAD_BYTES);
-    if (!this.#stream.headersSent) this.#stream.respond(OK_HEADERS, { waitForTrailers: true });
+    if (!this.#stream.headersSent) respond(this.#stream);
     if (this.#stream.write(framed)) return;
     // Who doesn't read isn't listened to either, or what it asks for would pile up.
     if (!this.#stalled) this.#stall();
@@ -83,9 +82,19 @@ export class Call implements Stream {
     if (this.#over) return;
     const headers = statusHeaders(status, details);
     this.#settle();
-    if (!this.#stream.destroyed && !this.#stream.closed) answer(this.#stream, headers);
+    if (!this.#stream.closed) answer(this.#stream, headers);
     // Later, since it may be the handler itself that ends the stream: it is told when it has returned.
-    if (this.#handler !== undefined) queueMicrotask(() => this.#tellClosed());
+    if (this.method.kind === 'stream') queueMicrotask(() => this.#tellClosed());
+  }
+
+  /** A message of the client's. @throws StatusError */
+  take(message: Buffer, compressed: boolean): boolean {
+    const { encoding, method } = this.#head;
+    this.#caller.request();
+    const bytes = compressed ? decompress(message, encoding) : message;
+    if (method.kind === 'stream') this.#handler?.message(bytes);
+    else this.#answer(method, bytes);
+    return !this.#over && !this.#stalled;
   }
 
   /** The stream is gone, answered or not. */
@@ -106,20 +115,11 @@ export class Call implements Stream {
   }
 
   #data(chunk: Buffer): void {
-    if (this.#over) return;
+    if (this.#over || this.#stream.aborted) return;
     this.#attempt(() => {
-      const used = this.#reader.read(chunk, this.#deliver);
+      const used = this.#reader.read(chunk, this);
       if (this.#stalled && !this.#over && used < chunk.length) this.#stream.unshift(chunk.subarray(used));
     });
-  }
-
-  #message(compressed: boolean, message: Buffer): boolean {
-    const { encoding, method } = this.#head;
-    this.#caller.request();
-    const bytes = compressed ? decompress(message, encoding) : message;
-    if (method.kind === 'stream') this.#handler?.message(bytes);
-    else this.#answer(method, bytes);
-    return !this.#over && !this.#stalled;
   }
 
   /** At once: that nothing follows is looked at while the answer is made. */
@@ -136,7 +136,9 @@ export class Call implements Stream {
   }
 
   #end(): void {
-    if (this.#over) return;
+    // A client may reset a stream without a reason; what waits to be sent then would keep it.
+    if (this.#stream.closed) this.#stream.destroy();
+    if (this.#over || this.#stream.closed) return;
     this.#attempt(() => {
       if (this.#reader.unfinished) throw new StatusError(Status.INTERNAL, 'the request ends within a message');
       if (this.method.kind === 'stream') this.#handler?.halfClose();
@@ -146,16 +148,12 @@ export class Call implements Stream {
 
   #stall(): void {
     const stream = this.#stream;
-    const aborted = () => {
-      this.gone();
-      goOn();
-    };
     const goOn = () => {
       this.#stalled = false;
-      stream.off('drain', goOn).off('aborted', aborted).resume();
+      stream.off('drain', goOn).off('aborted', goOn).resume();
     };
     this.#stalled = true;
-    stream.on('drain', goOn).on('aborted', aborted).pause();
+    stream.on('drain', goOn).on('aborted', goOn).pause();
   }
 
   #attempt(step: () => void): void {
@@ -170,46 +168,4 @@ export class Call implements Stream {
     const { status, message } = statusOf(error, this.method.path, this.#caller.log);
     this.end(status, message);
   }
-}
-
-/** Says that there will be no call. */
-export function refuse(stream: ServerHttp2Stream, refusal: Refusal): void {
-  if (stream.destroyed || stream.closed) return;
-  if ('httpStatus' in refusal) finish(stream, { ':status': refusal.httpStatus });
-  else answer(stream, { ...statusHeaders(refusal.status, refusal.details), ...refusal.headers });
-}
-
-/** The status: in the headers where nothing was sent before it, else in the trailers. */
-function answer(stream: ServerHttp2Stream, status: OutgoingHttpHeaders): void {
-  if (!stream.headersSent) {
-    finish(stream, { ...OK_HEADERS, ...status });
-    return;
-  }
-  stream.once('wantTrailers', () => {
-    stream.sendTrailers(status);
-    closeSoon(stream);
-  });
-  stream.end();
-  stream.resume();
-}
-
-function finish(stream: ServerHttp2Stream, headers: OutgoingHttpHeaders): void {
-  stream.respond(headers, { endStream: true });
-  // What still comes is not for anybody, but the stream ends only when it was read.
-  stream.resume();
-  closeSoon(stream);
-}
-
-/** HTTP/2 sends trailers in the turn of the event loop after the one in which it wants them. */
-function closeSoon(stream: ServerHttp2Stream): void {
-  setImmediate(() => setImmediate(leave, stream));
-}
-
-/**
- * The answer is complete: a client that has more to send is told to leave it. Where the end has not gone out, since the
- * client doesn't read, the stream stays: to close it now would lose the status. @see RFC 9113 section 8.1
- */
-function leave(stream: ServerHttp2Stream): void {
-  if (stream.destroyed || stream.closed || stream.state.localClose !== 1) return;
-  stream.close(http2.constants.NGHTTP2_NO_ERROR);
 }

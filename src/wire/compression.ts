@@ -7,14 +7,14 @@ import { Status, StatusError } from './types.ts';
 /** What `grpc-encoding` may say, as `grpc-accept-encoding` lists it. */
 export const ENCODINGS = 'identity,deflate,gzip';
 
-const DECOMPRESS: Readonly<Record<string, (bytes: Buffer, options: zlib.ZlibOptions) => Buffer>> = {
-  gzip: zlib.gunzipSync,
-  deflate: zlib.inflateSync,
-};
+const DECOMPRESSORS = new Map<string, (bytes: Buffer, options: zlib.ZlibOptions) => Buffer>([
+  ['gzip', zlib.gunzipSync],
+  ['deflate', zlib.inflateSync],
+]);
 
 /** True of an encoding that compressed messages can be read in. */
 export function isKnownEncoding(encoding: string): boolean {
-  return encoding === 'identity' || encoding in DECOMPRESS;
+  return encoding === 'identity' || DECOMPRESSORS.has(encoding);
 }
 
 /**
@@ -23,7 +23,7 @@ export function isKnownEncoding(encoding: string): boolean {
  * @throws StatusError
  */
 export function decompress(message: Buffer, encoding: string): Buffer {
-  const decompressor = DECOMPRESS[encoding];
+  const decompressor = DECOMPRESSORS.get(encoding);
   if (decompressor === undefined) {
     throw new StatusError(Status.INTERNAL, 'a message is flagged as compressed, and no grpc-encoding says how');
   }

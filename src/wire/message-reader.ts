@@ -18,10 +18,13 @@ export interface Holdings {
   release(bytes: number): void;
 }
 
-/**
- * Told of each message; the bytes are its own only until it returns. Returns false where no more is wanted now.
- */
-export type Deliver = (compressed: boolean, message: Buffer) => boolean;
+/** Who takes the messages. */
+export interface Sink {
+  /**
+   * Told of each message; the bytes are its own only until it returns. Returns false where no more is wanted now.
+   */
+  take(message: Buffer, compressed: boolean): boolean;
+}
 
 export class MessageReader {
   readonly #buffers: MessageBuffers;
@@ -45,10 +48,10 @@ export class MessageReader {
   }
 
   /**
-   * Reads on, until the bytes or `deliver` end it; says how many bytes were used.
-   * @throws StatusError where the bytes are no messages or more than may be; what `deliver` throws
+   * Reads on, until the bytes or the sink end it; says how many bytes were used.
+   * @throws StatusError where the bytes are no messages or more than may be; what the sink throws
    */
-  read(chunk: Buffer, deliver: Deliver): number {
+  read(chunk: Buffer, sink: Sink): number {
     let at = 0;
     for (;;) {
       while (this.#headBytes < HEAD_BYTES) {
@@ -59,7 +62,7 @@ export class MessageReader {
       const end = at + this.#length - this.#filled;
       if (this.#buffer === undefined && end <= chunk.length) {
         this.#headBytes = 0;
-        const goOn = deliver(this.#flag === 1, chunk.subarray(at, end));
+        const goOn = sink.take(chunk.subarray(at, end), this.#flag === 1);
         at = end;
         if (!goOn) return at;
         continue;
@@ -70,7 +73,7 @@ export class MessageReader {
       if (this.#filled < this.#length) return at;
       try {
         this.#headBytes = 0;
-        if (!deliver(this.#flag === 1, this.#buffer!.subarray(0, this.#length))) return at;
+        if (!sink.take(this.#buffer!.subarray(0, this.#length), this.#flag === 1)) return at;
       } finally {
         this.discard();
       }

@@ -9,6 +9,11 @@ import { Status, StatusError } from './types.ts';
 export interface QuotaLimits {
   /** Calls that one uid may have open at a time. */
   readonly callsPerUid: number;
+  /**
+   * HTTP/2 streams of one uid beside its calls: of calls that were refused, while their client does not read that. Beyond
+   * them a stream is closed without a status.
+   */
+  readonly refusedStreamsPerUid: number;
   /** Requests that one uid may send a second; a burst may use up one second's worth. */
   readonly requestsPerSecondPerUid: number;
   /** Bytes that messages of one uid may take that have not come whole. */
@@ -43,18 +48,12 @@ interface Usage {
   filledAt: number;
 }
 
-/**
- * HTTP/2 streams of a uid that are no calls: of those that were refused, and whose client does not read that. Beyond
- * them a stream is closed without a status.
- */
-const STREAMS_BESIDE_CALLS = 1_000;
-
 /** With more uids than this, those that have no call open are forgotten. */
 const REMEMBERED = 1_000;
 
 export function createQuota(limits: QuotaLimits, counters: Counters): Quota {
   const { callsPerUid, requestsPerSecondPerUid, unfinishedBytesPerUid } = limits;
-  const streamsPerUid = callsPerUid + STREAMS_BESIDE_CALLS;
+  const streamsPerUid = callsPerUid + limits.refusedStreamsPerUid;
   const usages = new Map<number, Usage>();
 
   return {

@@ -21,6 +21,7 @@ export interface WireOptions {
 
 export const WIRE_LIMITS: QuotaLimits = {
   callsPerUid: 20_000,
+  refusedStreamsPerUid: 1_000,
   requestsPerSecondPerUid: 20_000,
   unfinishedBytesPerUid: 64 * 1024 * 1024,
 };

@@ -5,11 +5,12 @@ import { createQuota } from '../../src/wire/quota.ts';
 import { Status } from '../../src/wire/types.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
+const LIMITS = { callsPerUid: 1, refusedStreamsPerUid: 2, requestsPerSecondPerUid: 1, unfinishedBytesPerUid: 1_000 };
 const exhausted = { status: Status.RESOURCE_EXHAUSTED };
 
 test('a uid has so many calls at a time, and the error names the limit', () => {
   const counters = new Counters();
-  const quota = createQuota({ callsPerUid: 2, requestsPerSecondPerUid: 1, unfinishedBytesPerUid: 1_000 }, counters);
+  const quota = createQuota({ ...LIMITS, callsPerUid: 2 }, counters);
   quota.open(1000);
   quota.open(1000);
   assert.throws(() => quota.open(1000), {
@@ -24,7 +25,7 @@ test('a uid has so many calls at a time, and the error names the limit', () => {
 
 test('a uid may send so many requests a second, a burst of as many included', () => {
   const counters = new Counters();
-  const quota = createQuota({ callsPerUid: 1, requestsPerSecondPerUid: 10, unfinishedBytesPerUid: 1_000 }, counters);
+  const quota = createQuota({ ...LIMITS, callsPerUid: 1, requestsPerSecondPerUid: 10 }, counters);
   for (let at = 0; at < 10; at += 1) quota.request(1000, NOW);
   assert.throws(() => quota.request(1000, NOW), {
     ...exhausted,
@@ -40,20 +41,14 @@ test('a uid may send so many requests a second, a burst of as many included', ()
 });
 
 test('a clock that is set back gives nothing, and goes on from there', () => {
-  const quota = createQuota(
-    { callsPerUid: 1, requestsPerSecondPerUid: 1, unfinishedBytesPerUid: 1_000 },
-    new Counters(),
-  );
+  const quota = createQuota({ ...LIMITS, callsPerUid: 1 }, new Counters());
   quota.request(1000, NOW);
   assert.throws(() => quota.request(1000, NOW - 3_600_000), exhausted);
   quota.request(1000, NOW - 3_600_000 + 1_000);
 });
 
 test('uids that have nothing open are forgotten when there are many, others never', () => {
-  const quota = createQuota(
-    { callsPerUid: 1, requestsPerSecondPerUid: 1, unfinishedBytesPerUid: 1_000 },
-    new Counters(),
-  );
+  const quota = createQuota({ ...LIMITS, callsPerUid: 1 }, new Counters());
   quota.open(7);
   for (let uid = 1_000; uid < 6_000; uid += 1) {
     quota.open(uid);
@@ -62,4 +57,29 @@ test('uids that have nothing open are forgotten when there are many, others neve
   assert.throws(() => quota.open(7), exhausted);
   quota.close(7);
   quota.open(7);
+});
+
+test('unfinished messages of a uid take so many bytes, and the error names the limit', () => {
+  const counters = new Counters();
+  const limits = { ...LIMITS, callsPerUid: 1 };
+  const quota = createQuota(limits, counters);
+  quota.hold(1000, 600);
+  assert.throws(() => quota.hold(1000, 401), {
+    ...exhausted,
+    message: 'unfinished messages of uid 1000 take 1000 bytes, the most that they may (unfinishedBytesPerUid)',
+  });
+  assert.equal(counters.get('messages_refused_total'), 1);
+  quota.hold(1000, 400);
+  quota.hold(1001, 1_000);
+  quota.release(1000, 600);
+  quota.hold(1000, 600);
+});
+
+test('streams have places of their own, some more than calls', () => {
+  const quota = createQuota({ ...LIMITS, callsPerUid: 3 }, new Counters());
+  for (let at = 0; at < 5; at += 1) assert.equal(quota.openStream(1000), true);
+  assert.equal(quota.openStream(1000), false);
+  assert.equal(quota.openStream(1001), true);
+  quota.closeStream(1000);
+  assert.equal(quota.openStream(1000), true);
 });

@@ -9,10 +9,21 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import type * as grpc from '@grpc/grpc-js';
 import { type Clock, SystemClock } from '../../src/base/clock.ts';
+import { Counters } from '../../src/telemetry/counters.ts';
 import { type Method, Status, StatusError, type Stream } from '../../src/wire/types.ts';
 import { createWire, type Wire, type WireOptions } from '../../src/wire/wire.ts';
 import { endAfter, startCaller } from '../support/caller.ts';
 import { TestClock } from '../support/clock.ts';
+import {
+  callHeaders,
+  dataFrames,
+  END_STREAM,
+  FrameType,
+  frame,
+  grpcMessage,
+  RawClient,
+  resetStream,
+} from '../support/http2-frames.ts';
 import { openDescriptors, startPipe, type TestPipe } from '../support/pipe.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { WireClient } from '../support/wire-client.ts';
@@ -513,4 +524,190 @@ test('clients that come and go leave no descriptor', async (t) => {
   for (let at = 0; at < 100; at += 1) await visit();
   while (pipe.pipe.connectionCount > 0) await new Promise(setImmediate);
   assert.equal(openDescriptors(), before);
+});
+
+test('who speaks no gRPC gets an HTTP status, and who compresses unknowably the encodings that are known', async (t) => {
+  const { path } = await startWire(t, [echo]);
+  const valid = framed(Buffer.from('x'));
+  assert.equal(await rawStatus(t, path, { ':path': echo.path, ':method': 'PUT' }, valid), 405);
+  assert.equal(await rawStatus(t, path, { ':path': echo.path, 'content-type': 'text/plain' }, valid), 415);
+  const session = http2.connect('http://pipe', { createConnection: () => net.connect(path) });
+  t.after(() => session.destroy());
+  const encoding = { 'content-type': 'application/grpc', 'grpc-encoding': 'zstd' };
+  const request = session.request({ ':method': 'POST', ':path': echo.path, ...encoding });
+  request.on('error', () => {});
+  const [headers] = (await once(request, 'response')) as [http2.IncomingHttpHeaders];
+  assert.equal(headers['grpc-status'], `${Status.UNIMPLEMENTED}`);
+  assert.equal(headers['grpc-accept-encoding'], 'identity,deflate,gzip');
+});
+
+test('a call whose bytes are no messages, or not as many as its method takes, ends with a status that says so', async (t) => {
+  const { path } = await startWire(t, [echo, recorder().method]);
+  const valid = framed(Buffer.from('x'));
+  const { INTERNAL, UNIMPLEMENTED, OK } = Status;
+  const cases: [path: string, body: Buffer, status: number][] = [
+    [echo.path, valid, OK],
+    [RECORD, framed(Buffer.from('x'), true), INTERNAL],
+    [RECORD, Buffer.from([7, 0, 0, 0, 1, 0]), INTERNAL],
+    [RECORD, valid.subarray(0, 5), INTERNAL],
+    [RECORD, Buffer.concat([valid, valid.subarray(0, 3)]), INTERNAL],
+    [echo.path, valid.subarray(0, 5), INTERNAL],
+    [echo.path, Buffer.alloc(0), UNIMPLEMENTED],
+    [echo.path, Buffer.concat([valid, valid]), UNIMPLEMENTED],
+  ];
+  for (const [method, body, status] of cases) {
+    assert.equal(await rawStatus(t, path, { ':path': method }, body), `${status}`, body.toString('hex'));
+  }
+});
+
+test('a handler that ends its stream as it opens is told that it is closed', async (t) => {
+  const closed = Promise.withResolvers<void>();
+  const open = (stream: Stream) => {
+    stream.end(Status.NOT_FOUND, 'nothing');
+    return { message() {}, halfClose() {}, closed: closed.resolve };
+  };
+  const { client } = await startWire(t, [{ path: RECORD, kind: 'stream', open }]);
+  assert.equal((await client().stream(RECORD).status).code, Status.NOT_FOUND);
+  await closed.promise;
+});
+
+test('a call ends with DEADLINE_EXCEEDED when the time that its client gave is over, and only then', async (t) => {
+  const clock = new TestClock();
+  const record = recorder();
+  const late = Promise.withResolvers<Uint8Array>();
+  const slow: Method = { path: '/test.Test/Slow', kind: 'unary', call: () => late.promise };
+  const { path, wire } = await startWire(t, [record.method, slow, echo], { clock });
+  const session = http2.connect('http://pipe', { createConnection: () => net.connect(path) });
+  t.after(() => session.destroy());
+  const open = (method: string, timeout: string) => {
+    const type = { 'content-type': 'application/grpc', 'grpc-timeout': timeout };
+    const request = session.request({ ':method': 'POST', ':path': method, ...type }, { endStream: false });
+    request.on('error', () => {}).write(framed(Buffer.from('x')));
+    const received: Buffer[] = [];
+    request.on('data', (bytes: Buffer) => received.push(bytes));
+    return { request, received };
+  };
+  const stream = open(RECORD, '5S');
+  const unary = open(slow.path, '6000m');
+  const patient = open(RECORD, '99999999H');
+  while (stream.received.length + patient.received.length < 2) await new Promise(setImmediate);
+  assert.equal(wire.streamCount, 2);
+
+  const trailers = once(stream.request, 'trailers');
+  clock.advance(4_999);
+  await new Promise<void>((resolve) => session.ping(() => resolve()));
+  assert.equal(record.events.includes('closed'), false);
+  clock.advance(1);
+  assert.equal(((await trailers) as http2.IncomingHttpHeaders[])[0]!['grpc-status'], `${Status.DEADLINE_EXCEEDED}`);
+  await record.closed(1);
+  const response = once(unary.request, 'response');
+  clock.advance(1_000);
+  assert.equal(((await response) as http2.IncomingHttpHeaders[])[0]!['grpc-status'], `${Status.DEADLINE_EXCEEDED}`);
+  late.resolve(Buffer.from('too late'));
+  clock.advance(24 * 3_600_000);
+  assert.equal(record.events.filter((event) => event === 'closed').length, 1);
+  assert.equal(unary.received.length, 0);
+});
+
+test('a client that leaves a PING without an answer for 20 s is cut off; one that answers stays', async (t) => {
+  const clock = new TestClock();
+  const { path, pipe } = await startWire(t, [echo], { clock });
+  const raw = await RawClient.begin(path);
+  t.after(() => raw.destroy());
+  const { socket } = await pipe.next();
+  const pings = () => raw.frames.filter(({ type, flags }) => type === FrameType.PING && flags === 0);
+  await raw.ping();
+  clock.advance(59_999);
+  await raw.ping();
+  assert.equal(pings().length, 0);
+  clock.advance(1);
+  const ping = await raw.frame(({ type, flags }) => type === FrameType.PING && flags === 0);
+  raw.write(frame(FrameType.PING, 1, 0, ping.payload));
+  await raw.ping();
+  clock.advance(60_000);
+  await raw.ping();
+  assert.equal(pings().length, 2);
+  clock.advance(19_999);
+  await raw.ping();
+  assert.equal(socket.destroyed, false);
+  clock.advance(1);
+  await raw.closed;
+});
+
+test('unfinished messages of a uid take no more than they may, and make room when they end', async (t) => {
+  const record = recorder();
+  const counters = new Counters();
+  const limits = { unfinishedBytesPerUid: 100_000 };
+  const { path, client } = await startWire(t, [record.method], { limits, counters });
+  const raw = await RawClient.begin(path);
+  t.after(() => raw.destroy());
+  const begun = grpcMessage(Buffer.alloc(60_000)).subarray(0, 10_000);
+  for (const stream of [1, 3]) raw.write(callHeaders(stream, RECORD), dataFrames(stream, begun));
+  const refused = await raw.frame(({ type, stream }) => type === FrameType.HEADERS && stream === 3);
+  assert.equal(refused.flags & END_STREAM, END_STREAM);
+  assert.equal(counters.get('messages_refused_total'), 1);
+  // A message that comes whole takes nothing.
+  const small = client().stream(RECORD);
+  small.send('small');
+  assert.equal(await small.receive(), 'small');
+  raw.write(resetStream(1), callHeaders(5, RECORD), dataFrames(5, grpcMessage(Buffer.alloc(60_000))));
+  await raw.frame(({ type, stream }) => type === FrameType.DATA && stream === 5);
+});
+
+test('a stream whose client gives it no window holds up nobody else, and is gone when it is reset, however', async (t) => {
+  const record = recorder((stream) => stream.send(Buffer.alloc(256 * 1024)));
+  const { path, wire, client } = await startWire(t, [record.method, echo]);
+  const raw = await RawClient.begin(path);
+  t.after(() => raw.destroy());
+  const ask = (stream: number) => dataFrames(stream, grpcMessage(Buffer.from('x')));
+  // The second message waits: who doesn't read isn't listened to.
+  for (const stream of [1, 3]) raw.write(callHeaders(stream, RECORD), ask(stream), ask(stream));
+  raw.write(callHeaders(5, echo.path), dataFrames(5, grpcMessage(Buffer.from('x')), END_STREAM));
+  await raw.ping();
+  assert.equal(record.events.length, 2);
+  assert.deepEqual(await client().unary(echo.path, Buffer.from('alive')), Buffer.from('alive'));
+  assert.equal(wire.streamCount, 2);
+  raw.write(resetStream(1, http2.constants.NGHTTP2_NO_ERROR), resetStream(3, http2.constants.NGHTTP2_CANCEL));
+  await record.closed(2);
+  while (wire.streamCount > 0) await new Promise(setImmediate);
+  assert.deepEqual(record.events, ['message x', 'message x', 'closed', 'closed']);
+});
+
+test('messages in one frame wait, too, while their client does not read', async (t) => {
+  const record = recorder((stream, said) => stream.send(Buffer.alloc(said === 'large' ? 128 * 1024 : 1)));
+  const { path } = await startWire(t, [record.method]);
+  const raw = await RawClient.begin(path);
+  t.after(() => raw.destroy());
+  const messages = ['large', 'second', 'third'].map((said) => grpcMessage(Buffer.from(said)));
+  raw.write(callHeaders(1, RECORD), dataFrames(1, Buffer.concat(messages)));
+  await raw.ping();
+  assert.deepEqual(record.events, ['message large']);
+  const window = Buffer.alloc(4);
+  window.writeUInt32BE(1024 * 1024);
+  raw.write(frame(FrameType.WINDOW_UPDATE, 0, 0, window), frame(FrameType.WINDOW_UPDATE, 0, 1, window));
+  while (record.events.length < 3) await raw.ping();
+  assert.deepEqual(record.events, ['message large', 'message second', 'message third']);
+});
+
+test('one that is refused again and again and does not read has its streams closed at last', async (t) => {
+  const limits = { callsPerUid: 1, refusedStreamsPerUid: 10 };
+  const { path } = await startWire(t, [echo], { limits });
+  const raw = await RawClient.begin(path);
+  t.after(() => raw.destroy());
+  raw.socket.pause();
+  // More than fits into the socket, so that refusals wait.
+  for (let at = 0; at < 4_000; at += 1) raw.write(callHeaders(1 + 2 * at, `/${at}/${'x'.repeat(200)}`));
+  // The server listens to nobody who doesn't read; until then it takes some.
+  const written = async () => {
+    const before = raw.socket.writableLength;
+    for (let at = 0; at < 20; at += 1) await new Promise(setImmediate);
+    return raw.socket.writableLength === before;
+  };
+  while (!(await written()));
+  raw.socket.resume();
+  const reset = await raw.frame(
+    ({ type, payload }) =>
+      type === FrameType.RST_STREAM && payload.readUInt32BE() === http2.constants.NGHTTP2_ENHANCE_YOUR_CALM,
+  );
+  assert.ok(reset.stream > 20, `stream ${reset.stream}`);
 });

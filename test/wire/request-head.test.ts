@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import type { IncomingHttpHeaders } from 'node:http2';
+import { test } from 'node:test';
+import { readRequestHead } from '../../src/wire/request-head.ts';
+import { type Method, Status } from '../../src/wire/types.ts';
+
+const method: Method = { path: '/a.B/C', kind: 'unary', call: async (_peer, request) => request };
+const METHODS = new Map([[method.path, method]]);
+
+function read(headers: IncomingHttpHeaders) {
+  const usual = { ':method': 'POST', ':path': method.path, 'content-type': 'application/grpc', te: 'trailers' };
+  return readRequestHead({ ...usual, ...headers }, METHODS);
+}
+
+test('a request for a method that is there is a call', () => {
+  assert.deepEqual(read({}), { method, encoding: 'identity', timeout: undefined });
+});
+
+test('the content type is that of gRPC with protobuf', () => {
+  for (const type of [
+    'application/grpc',
+    'application/grpc+proto',
+    'Application/gRPC',
+    'application/grpc; charset=utf-8',
+  ]) {
+    assert.ok('method' in read({ 'content-type': type }), type);
+  }
+  for (const type of [
+    '',
+    'text/plain',
+    'application/grpc+json',
+    'application/grpc-web',
+    'application/grpcx',
+    'x application/grpc',
+  ]) {
+    assert.deepEqual(read({ 'content-type': type }), { httpStatus: 415 }, type);
+  }
+});
+
+test('only POST is served', () => {
+  for (const verb of ['GET', 'HEAD', 'PUT', 'OPTIONS', 'post']) {
+    assert.deepEqual(read({ ':method': verb }), { httpStatus: 405 }, verb);
+  }
+});
+
+test('a method is its path, byte for byte', () => {
+  for (const path of ['', '/', '/a.B', '/a.B/', '/a.B/c', '/a.B/C/', '/a.B/C?x', '//a.B/C', '/a.B/%43']) {
+    const refused = read({ ':path': path });
+    assert.ok('status' in refused && refused.status === Status.UNIMPLEMENTED, path);
+  }
+  const refused = read({ ':path': `/${'x'.repeat(10_000)}` });
+  assert.ok('details' in refused && refused.details.length < 300);
+});
+
+test('te and :authority are not asked for', () => {
+  assert.ok('method' in read({ te: undefined, ':authority': undefined }));
+  assert.ok('method' in read({ te: 'gzip', ':authority': '%2Frun%2Fpipe.sock' }));
+});
+
+test('a timeout is a number of at most eight digits and a unit', () => {
+  const timeouts: [string, number][] = [
+    ['1H', 3_600_000],
+    ['2M', 120_000],
+    ['3S', 3_000],
+    ['4m', 4],
+    ['5000u', 5],
+    ['6000000n', 6],
+    ['0S', 0],
+    ['99999999H', 99_999_999 * 3_600_000],
+  ];
+  for (const [text, timeout] of timeouts)
+    assert.deepEqual(read({ 'grpc-timeout': text }), { method, encoding: 'identity', timeout });
+  for (const text of ['', 'never', '1', 'S', '1s', '-1S', '1.5S', '123456789S', '1S,2S', ' 1S']) {
+    const refused = read({ 'grpc-timeout': text });
+    assert.ok('status' in refused && refused.status === Status.INTERNAL, text);
+  }
+});
+
+test('an encoding that nobody knows is refused, with those that are known', () => {
+  for (const encoding of ['identity', 'gzip', 'deflate']) {
+    assert.deepEqual(read({ 'grpc-encoding': encoding }), { method, encoding, timeout: undefined });
+  }
+  for (const encoding of ['br', 'GZIP', 'toString', '']) {
+    const refused = read({ 'grpc-encoding': encoding });
+    assert.ok('status' in refused && refused.status === Status.UNIMPLEMENTED, encoding);
+    assert.deepEqual(refused.headers, { 'grpc-accept-encoding': 'identity,deflate,gzip' });
+  }
+});
