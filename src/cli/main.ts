@@ -10,6 +10,7 @@ import { addEnvoyCommands } from './envoy.ts';
 import { EXIT, report } from './errors.ts';
 import { addFetchCommand } from './fetch.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
+import { addProxiesCommand } from './proxies.ts';
 import { addServeCommand } from './serve-command.ts';
 
 function program(): Command {
@@ -22,6 +23,7 @@ function program(): Command {
   addEntryCommands(sidekey);
   addAliasCommands(sidekey);
   addBundleCommands(sidekey);
+  addProxiesCommand(sidekey);
   addFetchCommand(sidekey);
   addHealthcheckCommand(sidekey);
   addEnvoyCommands(sidekey);

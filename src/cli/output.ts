@@ -25,12 +25,33 @@ export function printFields(fields: readonly (readonly [name: string, value: str
 }
 
 function printColumns(rows: readonly (readonly string[])[]): void {
-  const lines = rows.map((row) => row.map(printable));
-  const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]!.length))) ?? [];
-  for (const line of lines) {
-    const text = line.map((cell, column) => cell.padEnd(widths[column]!)).join('  ');
-    process.stdout.write(`${text.trimEnd()}\n`);
+  process.stdout.write(
+    columnLines(rows)
+      .map((line) => `${line}\n`)
+      .join(''),
+  );
+}
+
+/** How wide the columns are at least, by place. */
+export type Widths = readonly number[];
+
+/** The widest cell of each column. */
+export function widthsOf(rows: readonly (readonly string[])[], atLeast: Widths = []): number[] {
+  const widths = [...atLeast];
+  for (const row of rows) {
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, printable(cell).length);
   }
+  return widths;
+}
+
+/** One line a row, each column as wide as its widest cell. */
+export function columnLines(rows: readonly (readonly string[])[], widths: Widths = widthsOf(rows)): string[] {
+  return rows.map((row) =>
+    row
+      .map((cell, column) => printable(cell).padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd(),
+  );
 }
 
 /** A value may hold anything; a terminal's control sequences and line breaks stay out of what is printed. */

@@ -22,6 +22,7 @@ const COMMANDS = [
   ['envoy', 'bootstrap'],
   ['doctor'],
   ['healthcheck'],
+  ['proxies'],
 ];
 
 describe('sidekey', { concurrency: 2 }, () => {

@@ -1,0 +1,91 @@
+/** `sidekey proxies`: what every proxy asks for, was sent, and made of it. */
+
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UsageError } from './errors.ts';
+import { columnLines, type OutputFormat, printJson } from './output.ts';
+import { troubleOf } from './proxy-check.ts';
+import { cellsOf, HEADER, type Proxies, readProxies, rowsOf } from './proxy-rows.ts';
+import { changesPrinter, jsonOf, screen } from './proxy-show.ts';
+import { addClientOptions, type ClientOptions, openClient } from './target.ts';
+
+/** As in `admin/proxy-schema.ts`, which is not loaded for `--help`. */
+const STATES = ['held', 'sent', 'in_sync', 'rejected', 'stale'];
+
+interface ProxiesOptions extends ClientOptions {
+  readonly state?: readonly string[];
+  readonly spiffeId?: string;
+  readonly name?: string;
+  readonly node?: string;
+  readonly pid?: string;
+  readonly uid?: string;
+  readonly watch?: boolean;
+  readonly check?: boolean;
+}
+
+export function addProxiesCommand(program: Command): void {
+  const command = program
+    .command('proxies')
+    .description('show what each proxy asks for, was sent, and made of it; a line for each secret')
+    .addOption(new Option('--state <state...>', 'secrets in one of these states').choices(STATES))
+    .option('--spiffe-id <id>', 'secrets of this SPIFFE ID, also held ones')
+    .option('--name <name>', 'secrets that are asked for by this name')
+    .option('--node <id>', 'proxies with this node id')
+    .option('--pid <pid>', 'proxies of this process', digits)
+    .option('--uid <uid>', 'proxies of this user', digits)
+    .option('--watch', 'go on: draw anew on a terminal, else print a line for each secret that changes')
+    .option('--check', 'show only what needs somebody, and exit with status 1 if there is something');
+  addClientOptions(command).action(showProxies);
+}
+
+async function showProxies(options: ProxiesOptions): Promise<void> {
+  if (options.watch === true && options.check === true) throw new UsageError('give --watch or --check, not both');
+  const filter = filterOf(options);
+  const client = await openClient(options);
+  if (options.watch === true) {
+    const { watchProxies } = await import('./proxy-watch.ts');
+    const isTerminal = process.stdout.isTTY && options.output === 'table';
+    const print = isTerminal
+      ? (proxies: Proxies) => process.stdout.write(screen(proxies, process.stdout.columns, process.stdout.rows))
+      : changesPrinter(options.output);
+    // Nobody reads any more: the rest is for nobody.
+    process.stdout.once('error', () => process.exit(0));
+    await watchProxies(client, filter, print);
+  }
+  const proxies = await readProxies(client, filter);
+  if (options.check === true) check(proxies, options.output);
+  else if (options.output === 'json') printJson({ at: proxies.at, proxies: proxies.proxies });
+  else printLines(rowsOf(proxies).map((row) => cellsOf(row, proxies.now)));
+}
+
+/** @throws Error, which makes the exit status 1, where something needs somebody */
+function check(proxies: Proxies, format: OutputFormat): void {
+  const { at, now } = proxies;
+  const rows = rowsOf(proxies);
+  const troubled = rows.flatMap((row) => {
+    const trouble = troubleOf(row, now);
+    return trouble === undefined ? [] : [{ row, trouble }];
+  });
+  if (format === 'json') {
+    const troubles = troubled.map(({ row, trouble }) => ({ ...jsonOf(row), trouble }));
+    printJson({ at, secrets: rows.length, troubles });
+  } else if (troubled.length > 0) printLines(troubled.map(({ row, trouble }) => cellsOf(row, now, trouble)));
+  else process.stdout.write(`nothing needs anybody: ${rows.length} secrets on ${proxies.proxies.length} proxies\n`);
+  if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need somebody`);
+}
+
+function printLines(rows: readonly (readonly string[])[]): void {
+  for (const line of columnLines([HEADER, ...rows])) process.stdout.write(`${line}\n`);
+}
+
+function filterOf(options: ProxiesOptions): URLSearchParams {
+  const { state = [], spiffeId, name, node, pid, uid } = options;
+  const filter = new URLSearchParams(state.map((one): [string, string] => ['state', one]));
+  const others = { spiffe_id: spiffeId, name, node, pid, uid };
+  for (const [parameter, value] of Object.entries(others)) if (value !== undefined) filter.set(parameter, value);
+  return filter;
+}
+
+function digits(text: string): string {
+  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('It is a number.');
+  return text;
+}

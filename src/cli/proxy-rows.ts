@@ -1,0 +1,76 @@
+/** What proxies have, as rows: one for each secret of each stream. */
+
+import type { AdminClient, ProxyJson, ProxyPageJson, SecretJson, StreamJson } from '../admin/client.ts';
+import { formatDuration } from '../base/duration.ts';
+
+/** A secret on a stream of a proxy. */
+export interface ProxyRow {
+  readonly proxy: ProxyJson;
+  readonly stream: StreamJson;
+  readonly secret: SecretJson;
+}
+
+export interface Proxies {
+  /** The time of the server, in milliseconds since the epoch. */
+  readonly now: number;
+  readonly at: string;
+  readonly proxies: readonly ProxyJson[];
+}
+
+/** Every page of those that are asked for. @throws AdminError */
+export async function readProxies(client: AdminClient, filter: URLSearchParams): Promise<Proxies> {
+  const query = new URLSearchParams(filter);
+  const proxies: ProxyJson[] = [];
+  query.set('limit', '1000');
+  for (;;) {
+    const page = await client.json<ProxyPageJson>('GET', `/v1/proxies?${query}`);
+    for (const proxy of page.proxies) proxies.push(proxy);
+    if (page.next_cursor === '') return { now: Date.parse(page.at), at: page.at, proxies };
+    query.set('cursor', page.next_cursor);
+  }
+}
+
+/** By node id, then pid; each proxy's in the order in which it asked. */
+export function rowsOf({ proxies }: Proxies): ProxyRow[] {
+  return proxies
+    .toSorted((a, b) => compare(a.node_id ?? '', b.node_id ?? '') || a.pid - b.pid)
+    .flatMap((proxy) => proxy.streams.flatMap((stream) => stream.secrets.map((secret) => ({ proxy, stream, secret }))));
+}
+
+export const HEADER = ['NODE', 'PID', 'VARIANT', 'NAME', 'STATE', 'VERSION', 'SERIAL', 'EXPIRES', 'DETAIL'];
+
+/** The cells under {@link HEADER}; none is empty. */
+export function cellsOf(row: ProxyRow, now: number, detail = detailOf(row, now)): string[] {
+  const { proxy, stream, secret } = row;
+  const { expires_at: expiresAt } = secret;
+  const cells = [
+    proxy.node_id,
+    String(proxy.pid),
+    stream.service === 'ads' ? `ads-${stream.variant}` : stream.variant,
+    secret.name,
+    secret.state,
+    secret.version,
+    secret.serial,
+    expiresAt === null ? null : untilOrSince(Date.parse(expiresAt) - now),
+    detail,
+  ];
+  return cells.map((cell) => cell || '-');
+}
+
+/** Why a secret is not in sync. */
+export function detailOf({ secret }: ProxyRow, now: number): string {
+  if (secret.held !== null) return `${secret.held.reason}: ${secret.held.detail}`;
+  if (secret.rejection !== null) return secret.rejection.message;
+  if (secret.state !== 'stale' || secret.sent_at === null) return '';
+  return `sent ${untilOrSince(Date.parse(secret.sent_at) - now)}, and never answered`;
+}
+
+/** `in 5m3s`, `5m3s ago`, by whole seconds. */
+export function untilOrSince(milliseconds: number): string {
+  const duration = formatDuration(Math.floor(Math.abs(milliseconds) / 1_000));
+  return milliseconds < 0 ? `${duration} ago` : `in ${duration}`;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
