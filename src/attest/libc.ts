@@ -5,6 +5,7 @@
  * `fs.closeSync` and are not inherited by child processes.
  */
 
+import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 import type { PeerCredentials } from './types.ts';
@@ -69,7 +70,10 @@ export function hasEnded(pidfd: number): boolean {
   const fds = Buffer.alloc(8);
   fds.writeInt32LE(pidfd, 0);
   fds.writeInt16LE(POLLIN, 4);
-  return check('poll', c.poll(fds, 1, 0)) !== 0;
+  let ready = c.poll(fds, 1, 0);
+  // A signal that arrives meanwhile (a reload, a profiler's) interrupts even a poll that doesn't wait.
+  while (ready < 0 && koffi.errno() === constants.errno.EINTR) ready = c.poll(fds, 1, 0);
+  return check('poll', ready) !== 0;
 }
 
 const AT_FDCWD = -100;

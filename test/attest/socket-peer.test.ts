@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { hasEnded } from '../../src/attest/libc.ts';
 import { openPeerPidfd, openPidfdByPid, peerCredentials } from '../../src/attest/socket-peer.ts';
 import { endAfter, startCaller } from '../support/caller.ts';
@@ -72,4 +73,24 @@ test('by its pid, as before Linux 6.5, a process is pinned as well', async (t) =
   assert.equal(hasEnded(pidfd), true);
   fs.closeSync(pidfd);
   assert.equal(openPidfdByPid(child.pid!), undefined);
+});
+
+test('signals that arrive while a process is looked at do not make it fail', async (t) => {
+  const heard = () => {};
+  process.on('SIGUSR2', heard);
+  t.after(() => process.off('SIGUSR2', heard));
+  const flood = spawn(process.execPath, ['-e', `for (;;) process.kill(${process.pid}, 'SIGUSR2')`], {
+    stdio: 'ignore',
+  });
+  await once(flood, 'spawn');
+  const pidfd = openPidfdByPid(flood.pid!)!;
+  try {
+    for (let i = 0; i < 150_000; i += 1) assert.equal(hasEnded(pidfd), false);
+  } finally {
+    // Before the handler is gone: a signal without one would end this process.
+    flood.kill('SIGKILL');
+    await once(flood, 'exit');
+    await setImmediate();
+    fs.closeSync(pidfd);
+  }
 });
