@@ -22,9 +22,6 @@ export interface Caller extends Holdings {
   request(): void;
 }
 
-/** Longer deadlines are the client's alone to keep: ours would only spare us work. */
-const LONGEST_DEADLINE_MS = 24 * 3_600_000;
-
 export class Call implements Stream, Sink {
   readonly peer: Peer;
   readonly #caller: Caller;
@@ -55,7 +52,7 @@ export class Call implements Stream, Sink {
   /** Begins to listen. */
   serve(): void {
     const { method, timeout } = this.#head;
-    if (timeout !== undefined && timeout <= LONGEST_DEADLINE_MS) {
+    if (timeout !== undefined) {
       const passed = () => this.end(Status.DEADLINE_EXCEEDED, 'the time that the client gave (grpc-timeout) is over');
       this.#deadline = this.#caller.clock.after(timeout, passed);
     }

@@ -10,7 +10,7 @@ import { type Method, Status, type StatusCode } from './types.ts';
 /** What a call asks for. */
 export interface RequestHead {
   readonly method: Method;
-  /** How long the client will wait, in milliseconds; undefined: for ever. */
+  /** How long the client will wait, in milliseconds; undefined: for ever, or longer than is worth a look. */
   readonly timeout: number | undefined;
   /** What the messages that are flagged as compressed are compressed with. */
   readonly encoding: string;
@@ -25,6 +25,8 @@ export type Refusal =
 const CONTENT_TYPE = /^application\/grpc(\+proto)?($|[; ])/i;
 const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
+/** A client keeps its deadline itself: ours only spares work. */
+const LONGEST_TIMEOUT_MS = 24 * 3_600_000;
 /** Of what a client sends, so many characters are repeated to it. */
 const MOST_QUOTED = 200;
 
@@ -55,7 +57,8 @@ export function readRequestHead(
     const details = `grpc-timeout is no number with a unit: ${JSON.stringify(timeout.slice(0, MOST_QUOTED))}`;
     return { status: Status.INTERNAL, details };
   }
-  return { method, encoding, timeout: Number(parts[1]) * UNIT_MS[parts[2]!]! };
+  const milliseconds = Number(parts[1]) * UNIT_MS[parts[2]!]!;
+  return { method, encoding, timeout: milliseconds <= LONGEST_TIMEOUT_MS ? milliseconds : undefined };
 }
 
 export function isRefusal(head: RequestHead | Refusal): head is Refusal {
