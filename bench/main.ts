@@ -11,6 +11,7 @@ import { entriesAtOnce } from './figures/entries-at-once.ts';
 import { entryToEnvoy } from './figures/entry-to-envoy.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { leafSvids } from './figures/leaf-svids.ts';
+import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
 import { memory } from './figures/memory.ts';
 import { storm } from './figures/storm.ts';
@@ -28,6 +29,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'bundle-change': bundleChange,
   fetches,
   match,
+  ledger,
   memory,
   storm,
 };
