@@ -4,7 +4,6 @@ import type { X509Certificate } from 'node:crypto';
 import { request } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { chainOf, rootsOf, SdsClient, secretOf } from './sds-client.ts';
-import { TRUST_DOMAIN } from './serve.ts';
 
 export interface Credentials {
   readonly cert: string;
@@ -12,9 +11,9 @@ export interface Credentials {
   readonly ca: string;
 }
 
-/** This process's own SVID for an ID that an entry gives it, and the trust domain's authorities. */
+/** This process's own SVID for an ID that an entry gives it, and its trust domain's authorities. */
 export async function fetchCredentials(socket: string, spiffeId: string): Promise<Credentials> {
-  const bundle = `spiffe://${TRUST_DOMAIN}`;
+  const bundle = /^spiffe:\/\/[^/]+/.exec(spiffeId)![0];
   const client = new SdsClient(socket);
   try {
     const response = await client.fetch({ resourceNames: [spiffeId, bundle] });
@@ -42,12 +41,16 @@ export interface Shown {
 const TIMEOUT_MS = 10_000;
 
 /**
- * GET / on loopback. The server's chain must lead to the trust domain's authorities; its name is for the caller to check.
+ * GET / on loopback, with a certificate of its own if it has one. The server's chain must lead to the trust domain's authorities; its name is for the caller to check.
  *
  * @param servername sent as SNI
  * @throws Error when there is no answer
  */
-export function mtlsRequest(port: number, credentials: Credentials, servername = ''): Promise<Shown> {
+export function mtlsRequest(
+  port: number,
+  credentials: Pick<Credentials, 'ca'> & Partial<Credentials>,
+  servername = '',
+): Promise<Shown> {
   return new Promise((resolve, reject) => {
     const req = request(
       {

@@ -82,39 +82,30 @@ export function secretConfig(name: string, { config }: Pick<SecretSource, 'confi
   return { name, sds_config: { ...config, ...more } };
 }
 
-/** A listener on loopback that takes TLS off and answers every request with 200. */
-export function tlsListener(port: number, downstreamTls: object, more: object = {}) {
-  const http = 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
-  const ok = { match: { prefix: '/' }, direct_response: { status: 200, body: { inline_string: 'ok' } } };
-  const router = {
-    name: 'envoy.filters.http.router',
-    typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
+/** An HTTP connection manager whose one route is this; an answer of its own unless it says where to. */
+export function httpFilter(route: object = { direct_response: { status: 200, body: { inline_string: 'ok' } } }) {
+  const type = 'type.googleapis.com/envoy.extensions.filters';
+  const router = { '@type': `${type}.http.router.v3.Router` };
+  return {
+    name: 'envoy.filters.network.http_connection_manager',
+    typed_config: {
+      '@type': `${type}.network.http_connection_manager.v3.HttpConnectionManager`,
+      stat_prefix: 'http',
+      route_config: {
+        virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, ...route }] }],
+      },
+      http_filters: [{ name: 'envoy.filters.http.router', typed_config: router }],
+    },
   };
+}
+
+/** A listener on loopback that takes TLS off and answers every request with 200. */
+export function tlsListener(port: number, downstreamTls: object, chain: object = {}) {
+  const type = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext';
+  const transport = { name: 'envoy.transport_sockets.tls', typed_config: { '@type': type, ...downstreamTls } };
   return {
     address: { socket_address: { address: '127.0.0.1', port_value: port } },
-    filter_chains: [
-      {
-        ...more,
-        transport_socket: {
-          name: 'envoy.transport_sockets.tls',
-          typed_config: {
-            '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
-            ...downstreamTls,
-          },
-        },
-        filters: [
-          {
-            name: 'envoy.filters.network.http_connection_manager',
-            typed_config: {
-              '@type': http,
-              stat_prefix: 'tls',
-              route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes: [ok] }] },
-              http_filters: [router],
-            },
-          },
-        ],
-      },
-    ],
+    filter_chains: [{ ...chain, transport_socket: transport, filters: [httpFilter()] }],
   };
 }
 
