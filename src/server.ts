@@ -24,6 +24,7 @@ import { version } from './base/version.ts';
 import { longestKeptSvidTtl, openCertificateAuthority } from './ca/index.ts';
 import { ToldIssuances } from './ca/told-issuances.ts';
 import type { ServeConfig } from './config/serve-config.ts';
+import { Decisions } from './identity/decisions.ts';
 import { Identities } from './identity/identities.ts';
 import { loadEntriesFile } from './registry/entries-file.ts';
 import { openRegistry } from './registry/registry.ts';
@@ -150,13 +151,15 @@ async function start(
     closers.push(() => docker.close());
     attestors.push(docker);
   }
+  const decisions = await Decisions.open({ store: store.decisions, clock, log });
+  closers.push(() => decisions.close());
   const exitWatcher = createExitWatcher();
   closers.push(() => exitWatcher.close());
   const counters = new Counters();
   const ledger = new Ledger();
   const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
   const wire = createWire({
-    methods: secretDiscoveryService({ identities, trustDomain, clock, log, counters, ledger, validation }),
+    methods: secretDiscoveryService({ identities, trustDomain, clock, log, counters, ledger, decisions, validation }),
     clock,
     log,
     counters,
@@ -181,6 +184,7 @@ async function start(
     ca,
     entryRules,
     ledger,
+    decisions,
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => (ready ? { ready } : { ready, reason: 'not every listener accepts yet' }),
     log,

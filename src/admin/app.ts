@@ -5,6 +5,7 @@ import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions }
 import type { Clock } from '../base/clock.ts';
 import { ERRORS, SidekeyError } from '../base/errors.ts';
 import type { CertificateAuthority } from '../ca/types.ts';
+import type { Decisions } from '../identity/decisions.ts';
 import type { EntryRules } from '../registry/entry-input.ts';
 import type { Registry } from '../registry/types.ts';
 import type { Ledger } from '../sds/ledger.ts';
@@ -12,6 +13,7 @@ import type { Log } from '../telemetry/log.ts';
 import { type Caller, refusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
+import { addDecisionRoutes } from './decisions.ts';
 import { addEntryRoutes } from './entries.ts';
 import type { EventReaders } from './event-readers.ts';
 import { addEventRoutes } from './events.ts';
@@ -30,6 +32,7 @@ export interface AppOptions {
   /** The rules that entries are read by. */
   readonly entryRules: EntryRules;
   readonly ledger: Pick<Ledger, 'connections'>;
+  readonly decisions: Pick<Decisions, 'get' | 'list'>;
   readonly eventReaders: EventReaders;
   readonly ready: () => Readiness;
   readonly clock: Clock;
@@ -87,6 +90,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addBundleRoutes(app, options);
   addAliasRoutes(app, options.registry);
   addProxyRoutes(app, options);
+  addDecisionRoutes(app, options.decisions);
   addEventRoutes(app, options.eventReaders);
   addHealthRoutes(app, options.ready);
   let document: Record<string, unknown> | undefined;

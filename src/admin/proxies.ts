@@ -114,7 +114,7 @@ function secretToJson({ held, rejection, ...secret }: SecretReport): SecretJson 
   return {
     name: secret.name,
     state: secret.state,
-    held: held === undefined ? null : { reason: held.reason, detail: held.detail, since: time(held.since) },
+    held: held === undefined ? null : { ...held, since: time(held.since), decision: held.decision ?? null },
     version: secret.version ?? null,
     sent_at: maybeTime(secret.sentAt),
     acked: secret.acked ?? null,

@@ -35,6 +35,7 @@ const Held = Type.Object(
     reason: Type.String({ description: 'pending while it is looked for' }),
     detail: Type.String(),
     since: Timestamp,
+    decision: { ...MaybeText, description: 'the id of the record of why; null while it is pending' },
   },
   CLOSED,
 );

@@ -53,8 +53,8 @@ export class Caller implements Member {
   }
 
   /** The same for people to see: values of environment selectors are left out. */
-  get shownSelectors(): string[] {
-    return this.#class?.attestation.selectors.map(redactSelector) ?? [];
+  get shownSelectors(): readonly string[] {
+    return this.#class?.shownSelectors ?? [];
   }
 
   /** The oldest matching entry that gives this SPIFFE ID. */

@@ -7,7 +7,7 @@ import type { Attestation } from '../attest/types.ts';
 import { missing } from '../registry/match.ts';
 import type { Entry, EntryChange, Registry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
-import { formatSelector } from '../spiffe/selector.ts';
+import { formatSelector, redactSelector } from '../spiffe/selector.ts';
 
 /** A member of a class: told which entries it has won and lost. */
 export interface Member {
@@ -21,10 +21,17 @@ export class CallerClass {
   #entries: readonly Entry[] = [];
   #all: ReadonlySet<Entry> = new Set();
   #byId: ReadonlyMap<SpiffeId, Entry> = new Map();
+  #shown: readonly string[] | undefined;
 
   constructor(attestation: Attestation, entries: readonly Entry[]) {
     this.attestation = attestation;
     this.entries = entries;
+  }
+
+  /** The selectors for people to see: values of environment selectors are left out. One list for all who show it. */
+  get shownSelectors(): readonly string[] {
+    this.#shown ??= this.attestation.selectors.map(redactSelector);
+    return this.#shown;
   }
 
   /** Oldest first, then by id. */

@@ -1,5 +1,6 @@
 /** Why a caller does not get a name now. Names are held, not refused: the reason is on record until it ends. */
 
+import type { Candidate } from '../registry/decision.ts';
 import { isExpired } from '../registry/entry.ts';
 import { missing } from '../registry/match.ts';
 import type { Entry } from '../registry/types.ts';
@@ -28,7 +29,12 @@ export interface Held {
   readonly reason: HeldReason;
   /** One line for people; it shows no environment value. */
   readonly detail: string;
+  /** The entries that give it to others, or gave it, the nearest first; a few at most. */
+  readonly candidates?: readonly Candidate[];
 }
+
+/** A record says of so many entries what a caller lacks; `explain` says it of all. */
+const CANDIDATES = 5;
 
 /** Explains why none of the `candidates`, the entries that give this ID, gives it to a caller with these selectors. */
 export function explainHeld(
@@ -37,17 +43,24 @@ export function explainHeld(
   callerSelectors: ReadonlySet<string>,
   now: number,
 ): Held {
-  const nearest = candidates
+  const ranked = candidates
     .map((entry) => ({ entry, lacks: missing(entry, callerSelectors) }))
-    .sort((a, b) => a.lacks.length - b.lacks.length)[0];
+    .sort((a, b) => a.lacks.length - b.lacks.length);
+  const nearest = ranked[0];
   if (nearest === undefined) return { reason: 'no-entry', detail: `no entry gives ${spiffeId}` };
+  const told = ranked.slice(0, CANDIDATES).map((one) => ({
+    entryId: one.entry.id,
+    lacks: one.lacks.map(redactSelector),
+  }));
   const { entry, lacks } = nearest;
   if (lacks.length > 0) {
     const list = lacks.map(redactSelector).join(', ');
-    return { reason: 'lacks-selectors', detail: `entry ${entry.id} gives ${spiffeId} to callers with ${list}` };
+    const detail = `entry ${entry.id} gives ${spiffeId} to callers with ${list}`;
+    return { reason: 'lacks-selectors', detail, candidates: told };
   }
   if (isExpired(entry, now)) {
-    return { reason: 'expired', detail: `entry ${entry.id} expired at ${new Date(entry.expiresAt).toISOString()}` };
+    const detail = `entry ${entry.id} expired at ${new Date(entry.expiresAt).toISOString()}`;
+    return { reason: 'expired', detail, candidates: told };
   }
   return { reason: 'no-entry', detail: `no entry gives ${spiffeId} to this caller yet` };
 }

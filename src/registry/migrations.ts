@@ -62,6 +62,17 @@ export const MIGRATIONS: readonly string[] = [
     updated_at INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  CREATE TABLE decisions (
+    sequence  INTEGER PRIMARY KEY,
+    id        TEXT NOT NULL UNIQUE,
+    at        INTEGER NOT NULL,
+    pid       INTEGER NOT NULL,
+    spiffe_id TEXT,
+    ended_at  INTEGER,
+    record    TEXT NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /** How many steps a database has taken; 0 for a new one. */

@@ -6,6 +6,7 @@ import Sqlite, { type Database, type Statement } from 'better-sqlite3';
 import { SidekeyError } from '../base/errors.ts';
 import type { IssuanceRecord } from '../base/issuance.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
+import { decisionStore } from './decision-rows.ts';
 import { type EntryRow, fromRow, toRow } from './entry-row.ts';
 import { APPLICATION_ID, MIGRATIONS, migrate, schemaVersion } from './migrations.ts';
 import { aliasStore, bundleStore, type Guard, RowError } from './named-rows.ts';
@@ -93,6 +94,7 @@ function checkTrustDomain(db: Database, file: string, trustDomain: TrustDomain):
 class SqliteStore implements RegistryStore {
   readonly bundles: RegistryStore['bundles'];
   readonly aliases: RegistryStore['aliases'];
+  readonly decisions: RegistryStore['decisions'];
   readonly #db: Database;
   readonly #file: string;
   readonly #trustDomain: TrustDomain;
@@ -112,6 +114,7 @@ class SqliteStore implements RegistryStore {
     const guard: Guard = (what, work) => this.#guard(what, work);
     this.bundles = bundleStore(db, guard, trustDomain);
     this.aliases = aliasStore(db, guard, trustDomain);
+    this.decisions = decisionStore(db, guard);
     this.#delete = db.prepare('DELETE FROM entries WHERE id = ?');
     this.#record = db.prepare(`
       INSERT INTO issuances (serial, spiffe_id, entry_id, authority_id, not_before, not_after, issued_at)

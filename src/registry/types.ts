@@ -5,6 +5,7 @@ import type { IssuanceRecord } from '../base/issuance.ts';
 import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import type { Alias, Aliases } from './aliases.ts';
+import type { DecisionStore } from './decision.ts';
 import type { FederatedBundle, FederatedBundles } from './federated-bundles.ts';
 import type { NamedStore } from './named.ts';
 
@@ -79,6 +80,7 @@ export interface StoreWrite {
 export interface RegistryStore {
   readonly bundles: NamedStore<FederatedBundle>;
   readonly aliases: NamedStore<Alias>;
+  readonly decisions: DecisionStore;
   /** Every entry there is. */
   load(): Promise<Entry[]>;
   /** Writes durably and in one transaction, or throws ERR_STORE and leaves everything as it was. */

@@ -2,11 +2,10 @@
 
 import type { Peer } from '../attest/types.ts';
 import { SidekeyError } from '../base/errors.ts';
-import { newDecisionId } from '../identity/decision.ts';
 import type { Held } from '../identity/held.ts';
 import { Status, StatusError } from '../wire/types.ts';
-import { entryBehind, everyName, isHeld, type Name, readName, secretFor } from './names.ts';
-import { refuseCaller } from './refusal.ts';
+import { entryBehind, everyName, isHeld, type Name, readName, secretFor, spiffeIdBehind } from './names.ts';
+import { type Asker, notedOf, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { type EncodedSecret, isCurrent, validationFor } from './secrets.ts';
 import { takeRequest, writeDiscoveryResponse } from './sotw.ts';
@@ -20,19 +19,21 @@ const LOGGED = 10;
 export async function fetchSecrets(peer: Peer, bytes: Uint8Array, parts: StreamParts): Promise<Uint8Array> {
   const request = readDiscoveryRequest(bytes, true);
   checkTypeUrl(request.typeUrl, false);
+  const asker = { peer, caller: parts.identities.caller(peer), node: request.node };
   try {
-    return await answer(peer, request, parts);
+    return await answer(asker, request, parts);
   } catch (error) {
     if (error instanceof StatusError) throw error;
     const { pid, uid } = peer.credentials;
-    throw refuseCaller(SidekeyError.from(error), parts.log.child({ peer: peer.id, pid, uid }));
+    const log = parts.log.child({ peer: peer.id, pid, uid });
+    throw refuseCaller(SidekeyError.from(error), asker, parts.decisions, log);
   }
 }
 
-async function answer(peer: Peer, request: DiscoveryRequest, parts: StreamParts): Promise<Uint8Array> {
+async function answer(asker: Asker, request: DiscoveryRequest, parts: StreamParts): Promise<Uint8Array> {
   const { identities, trustDomain } = parts;
+  const { peer, caller } = asker;
   const validation = validationFor(request.node, parts.validation);
-  const caller = identities.caller(peer);
   if (!caller.attested) await caller.attestAfter(0);
   const subscription = new Subscription('', false);
   const now = parts.clock.now();
@@ -50,16 +51,19 @@ async function answer(peer: Peer, request: DiscoveryRequest, parts: StreamParts)
   );
   if (found.some(({ certificate }) => certificate !== undefined)) peer.verify();
   const push = subscription.push(found, [], end);
-  if (push === undefined) throw notFound(peer, names, answers.filter(isHeld), parts);
+  if (push === undefined) throw notFound(asker, names, answers.filter(isHeld), parts);
   return writeDiscoveryResponse(push);
 }
 
-function notFound(peer: Peer, asked: readonly Name[], held: readonly Held[], parts: StreamParts): StatusError {
-  const decision = newDecisionId();
-  const { pid, uid } = peer.credentials;
+function notFound(asker: Asker, asked: readonly Name[], held: readonly Held[], parts: StreamParts): StatusError {
+  const { pid, uid } = asker.peer.credentials;
   const names = asked.map(({ name }) => name);
+  const first = held[0] ?? { reason: 'no-identity', detail: 'no entry matches this caller' };
+  const name = names.length === 0 ? undefined : names.slice(0, LOGGED).join(' ');
+  const spiffeId = names.length === 1 ? spiffeIdBehind(parts.identities, asked[0]!) : undefined;
+  const decision = parts.decisions.note(notedOf('fetch-nothing', asker, { ...first, name, spiffeId }));
   const logged = { names: names.slice(0, LOGGED), held: held.slice(0, LOGGED) };
-  parts.log.info({ peer: peer.id, pid, uid, decision, ...logged }, 'a fetch finds nothing');
+  parts.log.info({ peer: asker.peer.id, pid, uid, decision, ...logged }, 'a fetch finds nothing');
   // What exactly the caller lacks is for the admin: the log has it under the decision.
   const what = names.length === 1 ? `what ${names[0]} stands for` : 'any of the names';
   const why = names.length === 0 ? 'no entry matches this caller' : `this caller may not have ${what} now`;

@@ -4,7 +4,7 @@
  */
 
 import type { Peer } from '../attest/types.ts';
-import type { HeldReason } from '../identity/held.ts';
+import type { Held, HeldReason } from '../identity/held.ts';
 import type { Node } from './node.ts';
 import type { Asked } from './subscription.ts';
 import type { WatchedName } from './watched-names.ts';
@@ -27,7 +27,13 @@ export interface SecretReport {
   readonly state: SecretState;
   /** Why there is nothing for the name; `pending` while it is looked for. */
   readonly held:
-    | { readonly reason: HeldReason | 'pending'; readonly detail: string; readonly since: number }
+    | {
+        readonly reason: HeldReason | 'pending';
+        readonly detail: string;
+        readonly since: number;
+        /** The id of the record; undefined while it is pending. */
+        readonly decision: string | undefined;
+      }
     | undefined;
   /** The version that was sent last. */
   readonly version: string | undefined;
@@ -193,13 +199,18 @@ export class Ledger {
 /** What is known of one name on one stream. */
 export function reportSecret(asked: Asked, watched: WatchedName, now: number): SecretReport {
   const { name, version, acked, rejection } = asked;
-  const { held, heldSince, certificate } = watched;
+  const { held, heldSince, decision, certificate } = watched;
   const state = stateOf(asked, watched, now);
-  const pending = { reason: 'pending', detail: 'it is being looked for', since: heldSince } as const;
+  const pending = {
+    reason: 'pending',
+    detail: 'it is being looked for',
+    since: heldSince,
+    decision: undefined,
+  } as const;
   return {
     name,
     state,
-    held: held !== undefined ? { ...held, since: heldSince } : state === 'held' ? pending : undefined,
+    held: held !== undefined ? reportHeld(held, heldSince, decision?.id) : state === 'held' ? pending : undefined,
     version,
     sentAt: version === undefined || asked.sentAt === 0 ? undefined : asked.sentAt,
     acked,
@@ -210,6 +221,10 @@ export function reportSecret(asked: Asked, watched: WatchedName, now: number): S
     notBefore: certificate?.notBefore,
     notAfter: certificate?.notAfter,
   };
+}
+
+function reportHeld({ reason, detail }: Held, since: number, decision: string | undefined): SecretReport['held'] {
+  return { reason, detail, since, decision };
 }
 
 function stateOf({ version, acked, rejection, sentAt }: Asked, { held }: WatchedName, now: number): SecretState {

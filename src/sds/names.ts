@@ -47,11 +47,15 @@ export function everyName(identities: Identities, caller: Caller): string[] {
 
 /** The entry behind a name for this caller, where an entry is what it stands for. */
 export function entryBehind(identities: Identities, caller: Caller, name: Name): Entry | undefined {
-  if (name.kind === 'identity') return caller.entryFor(name.spiffeId);
   if (name.kind === 'default') return defaultEntry(caller.entries);
-  if (name.kind !== 'alias') return undefined;
-  const spiffeId = identities.aliasOf(name.name);
+  const spiffeId = spiffeIdBehind(identities, name);
   return spiffeId && caller.entryFor(spiffeId);
+}
+
+/** The SPIFFE ID that a name stands for, whoever asks; undefined where it stands for none, or that depends on the caller. */
+export function spiffeIdBehind(identities: Identities, name: Name): SpiffeId | undefined {
+  if (name.kind === 'identity') return name.spiffeId;
+  return name.kind === 'alias' ? identities.aliasOf(name.name) : undefined;
 }
 
 /** The entry with the hint `default`, else the only one, else the oldest. */
@@ -102,7 +106,7 @@ export function secretNow(
 }
 
 function withoutEntry(identities: Identities, caller: Caller, name: Name): Held {
-  const spiffeId = name.kind === 'identity' ? name.spiffeId : identities.aliasOf(name.name);
+  const spiffeId = spiffeIdBehind(identities, name);
   if (spiffeId !== undefined) return identities.explain(caller, spiffeId);
   if (name.kind === 'default') return { reason: 'no-entry', detail: 'no entry matches this caller' };
   return { reason: 'unknown-name', detail: 'the name is no SPIFFE ID, no reserved name and no alias' };

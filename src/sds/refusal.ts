@@ -1,13 +1,35 @@
-/** Refusing a caller: what it is told, and the record of why, tied by a decision id. */
+/** What a caller does not get: what it is told, and the record of why, tied by a decision id. */
 
+import type { Peer } from '../attest/types.ts';
 import type { SidekeyError } from '../base/errors.ts';
-import { newDecisionId } from '../identity/decision.ts';
+import type { Caller } from '../identity/caller.ts';
+import type { Decisions, Noted } from '../identity/decisions.ts';
+import type { DecisionKind } from '../registry/decision.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Status, StatusError } from '../wire/types.ts';
+import type { Node } from './node.ts';
+
+/** Who is told, as a record has it. */
+export interface Asker {
+  readonly peer: Peer;
+  readonly caller: Caller;
+  readonly node: Node | undefined;
+}
+
+/** A record of what an asker does not get. */
+export function notedOf(
+  kind: DecisionKind,
+  { peer, caller, node }: Asker,
+  about: Pick<Noted, 'reason' | 'detail'> & Partial<Pick<Noted, 'name' | 'spiffeId' | 'candidates'>>,
+): Noted {
+  const { pid, uid, gid } = peer.credentials;
+  const who = { pid, uid, gid, connection: peer.id, node: node?.id, facts: caller.shownSelectors };
+  return { kind, ...who, name: undefined, spiffeId: undefined, candidates: [], ...about };
+}
 
 /** UNAVAILABLE, so that an Envoy tries again. `log` says who the caller is. */
-export function refuseCaller(failure: SidekeyError, log: Log): StatusError {
-  const decision = newDecisionId();
+export function refuseCaller(failure: SidekeyError, asker: Asker, decisions: Decisions, log: Log): StatusError {
+  const decision = decisions.note(notedOf('refused', asker, { reason: failure.code, detail: failure.message }));
   log.warn({ err: failure, decision }, 'the caller is refused');
   return new StatusError(Status.UNAVAILABLE, `${failure.message} (decision ${decision})`, { cause: failure });
 }

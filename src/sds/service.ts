@@ -5,6 +5,7 @@
  * @see envoy/service/secret/v3/sds.proto, envoy/service/discovery/v3/ads.proto
  */
 
+import { Decisions } from '../identity/decisions.ts';
 import { Counters } from '../telemetry/counters.ts';
 import type { Method } from '../wire/types.ts';
 import { DELTA } from './delta.ts';
@@ -17,11 +18,17 @@ import { SecretStream, type StreamKind, type StreamParts } from './stream.ts';
 const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
 const ADS = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
 
-export type ServiceSettings = Omit<StreamParts, 'queue' | 'counters' | 'ledger'> &
-  Partial<Pick<StreamParts, 'counters' | 'ledger'>>;
+export type ServiceSettings = Omit<StreamParts, 'queue' | 'counters' | 'ledger' | 'decisions'> &
+  Partial<Pick<StreamParts, 'counters' | 'ledger' | 'decisions'>>;
 
 export function secretDiscoveryService(settings: ServiceSettings): Method[] {
-  const parts: StreamParts = { counters: new Counters(), ledger: new Ledger(), ...settings, queue: new PushQueue() };
+  const parts: StreamParts = {
+    counters: new Counters(),
+    ledger: new Ledger(),
+    decisions: new Decisions({ ...settings, store: undefined }),
+    ...settings,
+    queue: new PushQueue(),
+  };
   const stream = (path: string, kind: StreamKind): Method => ({
     path,
     kind: 'stream',

@@ -8,6 +8,7 @@ import type { Peer } from '../attest/types.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Caller } from '../identity/caller.ts';
+import type { Decisions } from '../identity/decisions.ts';
 import type { Held } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
@@ -22,10 +23,10 @@ import {
   type StreamEvent,
   type StreamReport,
 } from './ledger.ts';
-import { everyName, isHeld, secretFor, secretNow } from './names.ts';
+import { everyName, isHeld, secretFor, secretNow, spiffeIdBehind } from './names.ts';
 import type { Node } from './node.ts';
 import type { Pushing, PushQueue } from './push-queue.ts';
-import { refuseCaller } from './refusal.ts';
+import { type Asker, notedOf, refuseCaller } from './refusal.ts';
 import { type EncodedSecret, isCurrent, type Validation, validationFor } from './secrets.ts';
 import { type Change, type Outcome, Subscription } from './subscription.ts';
 import type { Taken, Variant } from './variant.ts';
@@ -39,6 +40,8 @@ export interface StreamParts {
   readonly queue: PushQueue;
   readonly counters: Counters;
   readonly ledger: Ledger;
+  /** The record of what callers do not get. */
+  readonly decisions: Decisions;
   /** How validation contexts check where the node's metadata does not say. */
   readonly validation: Validation;
 }
@@ -123,6 +126,10 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     return this.#parts.log.child({ stream: this.#number, peer: id, pid: credentials.pid, uid: credentials.uid });
   }
 
+  get #asker(): Asker {
+    return { peer: this.peer, caller: this.#caller, node: this.#node };
+  }
+
   #debug(fields: () => object, message: string): void {
     if (this.#parts.log.isLevelEnabled('debug')) this.#log.debug(fields(), message);
   }
@@ -188,6 +195,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     this.#lastChance?.cancel();
     this.#stopRecovery?.();
     this.#stopWildcard?.();
+    for (const name of this.#names.names()) this.#known(name);
     this.#names.clear();
     this.#tell('stream_closed', () => []);
   }
@@ -392,6 +400,9 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
       this.#known(name);
       watched.held = held;
       watched.heldSince = now;
+      const spiffeId = spiffeIdBehind(this.#parts.identities, watched.name);
+      const noted = notedOf('held', this.#asker, { ...held, name, spiffeId });
+      watched.decision = this.#parts.decisions.hold(noted, watched.decision);
       if (held.reason === 'unknown-name') this.#unknown += 1;
       this.#parts.counters.add('names_held_total');
       return true;
@@ -399,7 +410,8 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     if (other.length === 0) return;
     const log = this.#log;
     for (const { name, held } of other.slice(0, LOGGED_HOLDS)) {
-      log.info({ name, reason: held.reason, detail: held.detail }, 'name held');
+      const decision = this.#names.get(name)?.decision?.id;
+      log.info({ name, reason: held.reason, detail: held.detail, decision }, 'name held');
     }
     if (other.length > LOGGED_HOLDS) log.info({ more: other.length - LOGGED_HOLDS }, 'more names held');
     for (const { name, held } of other) this.#tell('held', () => [name], held.reason);
@@ -412,6 +424,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     if (watched?.held === undefined) return;
     if (watched.held.reason === 'unknown-name') this.#unknown -= 1;
     watched.held = undefined;
+    if (watched.decision !== undefined) this.#parts.decisions.end(watched.decision);
   }
 
   #limitUnknown(): void {
@@ -419,7 +432,9 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     this.#parts.counters.add('names_refused_total');
     const limit = `more than ${MAX_UNKNOWN_NAMES} names that stand for nothing (no SPIFFE ID, no alias)`;
     this.#log.warn({ limit: MAX_UNKNOWN_NAMES }, 'a connection asks for too many names that stand for nothing');
-    this.#end(Status.RESOURCE_EXHAUSTED, `this connection asks for ${limit}`);
+    const detail = `this connection asks for ${limit}`;
+    const decision = this.#parts.decisions.note(notedOf('refused', this.#asker, { reason: 'unknown-names', detail }));
+    this.#end(Status.RESOURCE_EXHAUSTED, `${detail} (decision ${decision})`);
   }
 
   /** The last look before a key leaves. */
@@ -458,7 +473,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
       return;
     }
     if (failure.code === 'ERR_ATTESTATION_FAILED') this.#parts.counters.add('attestations_failed_total');
-    const { status, message } = refuseCaller(failure, this.#log);
+    const { status, message } = refuseCaller(failure, this.#asker, this.#parts.decisions, this.#log);
     this.#end(status, message);
   }
 

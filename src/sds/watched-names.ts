@@ -1,6 +1,7 @@
 /** The names that one stream asks for, and what each is watched by: its entry, that entry's SVID, its bundles, its alias. */
 
 import type { Caller } from '../identity/caller.ts';
+import type { NotedHold } from '../identity/decisions.ts';
 import type { Held } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { Entry } from '../registry/types.ts';
@@ -14,6 +15,8 @@ export interface WatchedName {
   held: Held | undefined;
   /** Milliseconds since the epoch. */
   heldSince: number;
+  /** The record of why it is held, or was last. */
+  decision: NotedHold | undefined;
   /** What was sent last, where that was a certificate. */
   certificate: Certificate | undefined;
   /** Of a bundle: it is sent in other bytes, since the client would not apply those that it has rejected. */
@@ -56,9 +59,14 @@ export class WatchedNames {
       stopSvid: undefined,
       held: undefined,
       heldSince: 0,
+      decision: undefined,
       certificate: undefined,
       respelled: false,
     });
+  }
+
+  names(): Iterable<string> {
+    return this.#names.keys();
   }
 
   remove(text: string): void {

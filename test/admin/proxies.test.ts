@@ -47,7 +47,7 @@ describe('GET /v1/proxies', { timeout: 60_000 }, () => {
     assert.deepEqual(held, {
       name: WEB,
       state: 'held',
-      held: { reason: 'no-entry', detail: `no entry gives ${WEB}`, since: noon },
+      held: { reason: 'no-entry', detail: `no entry gives ${WEB}`, since: noon, decision: held.held!.decision },
       version: null,
       sent_at: null,
       acked: null,
@@ -167,7 +167,7 @@ function streamOf(id: number, peerId: string, names: number, peers: Map<string, 
   const secrets = Array.from({ length: names }, (_, i) => ({
     name: `spiffe://ilinux.io/${id}/${i}`,
     state: 'held' as const,
-    held: { reason: 'no-entry' as const, detail: 'no entry gives it', since: 0 },
+    held: { reason: 'no-entry' as const, detail: 'no entry gives it', since: 0, decision: undefined },
   }));
   const report = { id, service: 'sds', variant: 'sotw', openedAt: 0, secrets } as unknown as StreamReport;
   return { peer, selectors: [], node: undefined, report: () => report } as unknown as LedgerStream;

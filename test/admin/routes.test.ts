@@ -52,6 +52,8 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /v1/bundle',
     'GET /v1/bundles',
     'GET /v1/bundles/{trust_domain}',
+    'GET /v1/decisions',
+    'GET /v1/decisions/{id}',
     'GET /v1/entries',
     'GET /v1/entries/{id}',
     'GET /v1/events',

@@ -8,6 +8,7 @@ import { type Admin, type AdminOptions, createAdmin } from '../../src/admin/admi
 import { listenOnTcp } from '../../src/admin/tcp.ts';
 import { peerCredentials } from '../../src/attest/socket-peer.ts';
 import { listenOnSocket } from '../../src/base/socket-file.ts';
+import { Decisions } from '../../src/identity/decisions.ts';
 import type { Registry } from '../../src/registry/types.ts';
 import { Ledger } from '../../src/sds/ledger.ts';
 import { open, SILENT, TRUST_DOMAIN } from '../registry/support.ts';
@@ -28,7 +29,7 @@ export interface Running {
 export const PEM = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
 
 export async function startAdmin(t: TestContext, options: Partial<AdminOptions> = {}): Promise<Running> {
-  const { registry, clock } = await open(t);
+  const { registry, store, clock } = await open(t);
   const bundle = { trustDomain: TRUST_DOMAIN, authorities: [], pem: Buffer.from(PEM), sequenceNumber: 7 };
   const admin = await createAdmin({
     registry,
@@ -40,6 +41,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       warn: () => {},
     },
     ledger: new Ledger(),
+    decisions: new Decisions({ store: store.decisions, clock, log: SILENT }),
     onIssued: () => () => undefined,
     ready: () => ({ ready: true }),
     log: SILENT,

@@ -281,6 +281,7 @@ function bound(store: RegistryStore): RegistryStore {
   return {
     bundles: store.bundles,
     aliases: store.aliases,
+    decisions: store.decisions,
     load: () => store.load(),
     write: (write) => store.write(write),
     recordIssuances: (records) => store.recordIssuances(records),

@@ -1,0 +1,65 @@
+/** `GET /v1/decisions`: what callers were refused, or have to wait for, and why. */
+
+import type { FastifyInstance } from 'fastify';
+import type { Static } from 'typebox';
+import { SidekeyError } from '../base/errors.ts';
+import type { Decisions } from '../identity/decisions.ts';
+import { sourceOf } from '../identity/fact-source.ts';
+import type { DecisionRecord } from '../registry/decision.ts';
+import {
+  DECISION,
+  DECISION_PAGE,
+  DECISION_PARAMS,
+  DECISION_QUERY,
+  type DecisionJson,
+  type DecisionQueryJson,
+} from './decision-schema.ts';
+
+export function addDecisionRoutes(app: FastifyInstance, decisions: Pick<Decisions, 'get' | 'list'>): void {
+  app.get<{ Querystring: DecisionQueryJson }>(
+    '/v1/decisions',
+    {
+      schema: {
+        summary: 'List refusals and holds of the last day, newest first',
+        querystring: DECISION_QUERY,
+        response: { 200: DECISION_PAGE },
+      },
+    },
+    async ({ query: { spiffe_id: spiffeId, ...rest } }) => {
+      const page = await decisions.list({ ...rest, ...(spiffeId === undefined ? {} : { spiffeId }) });
+      return { decisions: page.decisions.map(toJson), next_cursor: String(page.nextCursor ?? '') };
+    },
+  );
+
+  app.get<{ Params: Static<typeof DECISION_PARAMS> }>(
+    '/v1/decisions/:id',
+    {
+      schema: { summary: 'Show one refusal or hold', params: DECISION_PARAMS, response: { 200: DECISION } },
+    },
+    async ({ params: { id } }) => {
+      const record = await decisions.get(id);
+      if (record !== undefined) return toJson(record);
+      throw new SidekeyError('ERR_NOT_FOUND', `there is no decision ${id}: they are kept for a day, the last 10,000`);
+    },
+  );
+}
+
+function toJson(record: DecisionRecord): DecisionJson {
+  return {
+    id: record.id,
+    at: new Date(record.at).toISOString(),
+    kind: record.kind,
+    pid: record.pid,
+    uid: record.uid,
+    gid: record.gid,
+    connection: record.connection,
+    node_id: record.node ?? null,
+    facts: record.facts.map((selector) => ({ selector, source: sourceOf(selector) })),
+    name: record.name ?? null,
+    spiffe_id: record.spiffeId ?? null,
+    reason: record.reason,
+    detail: record.detail,
+    candidates: record.candidates.map(({ entryId, lacks }) => ({ entry_id: entryId, lacks: [...lacks] })),
+    ended_at: record.endedAt === undefined ? null : new Date(record.endedAt).toISOString(),
+  };
+}

@@ -1,0 +1,82 @@
+/** The table of decisions in the registry's database. */
+
+import type { Database } from 'better-sqlite3';
+import type { DecisionRecord, DecisionStore } from './decision.ts';
+import type { Guard } from './named-rows.ts';
+
+/** What is looked for has a column of its own, the rest is JSON. */
+interface DecisionRow {
+  id: string;
+  at: number;
+  pid: number;
+  spiffe_id: string | null;
+  ended_at: number | null;
+  record: string;
+}
+
+/**
+ * Its commits don't wait for the disk (`synchronous = NORMAL`): nobody waits for a record of why somebody got nothing,
+ * and no push may. In a write-ahead log that leaves the database whole at a power cut, without the last of them.
+ */
+export function decisionStore(db: Database, guard: Guard): DecisionStore {
+  const put = db.prepare<[DecisionRow]>(`
+    INSERT INTO decisions (id, at, pid, spiffe_id, ended_at, record)
+    VALUES (@id, @at, @pid, @spiffe_id, @ended_at, @record)
+    ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, record = excluded.record`);
+  const end = db.prepare<[number, string]>('UPDATE decisions SET ended_at = ? WHERE id = ?');
+  const endAll = db.prepare<[number]>(
+    "UPDATE decisions SET ended_at = ? WHERE ended_at IS NULL AND record ->> '$.kind' = 'held'",
+  );
+  const prune = db.prepare<[{ keep: number; since: number }]>(`
+    DELETE FROM decisions WHERE at < @since
+      OR sequence <= (SELECT sequence FROM decisions ORDER BY sequence DESC LIMIT 1 OFFSET @keep)`);
+  const one = db.prepare<[string]>('SELECT * FROM decisions WHERE id = ?');
+  const page = db.prepare(`
+    SELECT * FROM decisions
+    WHERE sequence < @before AND (@pid IS NULL OR pid = @pid) AND (@spiffeId IS NULL OR spiffe_id = @spiffeId)
+    ORDER BY sequence DESC LIMIT @limit`);
+
+  const change = (work: () => void): void =>
+    guard('written', () => {
+      db.pragma('synchronous = NORMAL');
+      try {
+        db.transaction(work).immediate();
+      } finally {
+        db.pragma('synchronous = FULL');
+      }
+    });
+
+  return {
+    write: async ({ put: records, ended }) =>
+      change(() => {
+        for (const record of records) put.run(toRow(record));
+        for (const { id, at } of ended) end.run(at, id);
+      }),
+    prune: async (keep, since) => change(() => void prune.run({ keep, since })),
+    endAll: async (at) => change(() => void endAll.run(at)),
+    get: async (id) =>
+      guard('read', () => {
+        const row = one.get(id) as DecisionRow | undefined;
+        return row && fromRow(row);
+      }),
+    list: async ({ pid, spiffeId, limit, cursor }) =>
+      guard('read', () => {
+        const given = { pid: pid ?? null, spiffeId: spiffeId ?? null, before: cursor ?? Number.MAX_SAFE_INTEGER };
+        const rows = page.all({ ...given, limit: limit + 1 }) as (DecisionRow & { sequence: number })[];
+        const decisions = rows.slice(0, limit);
+        return {
+          decisions: decisions.map(fromRow),
+          nextCursor: rows.length > limit ? decisions.at(-1)!.sequence : undefined,
+        };
+      }),
+  };
+}
+
+function toRow({ id, at, pid, spiffeId, endedAt, ...rest }: DecisionRecord): DecisionRow {
+  return { id, at, pid, spiffe_id: spiffeId ?? null, ended_at: endedAt ?? null, record: JSON.stringify(rest) };
+}
+
+function fromRow({ id, at, pid, spiffe_id, ended_at, record }: DecisionRow): DecisionRecord {
+  const rest = JSON.parse(record) as Omit<DecisionRecord, 'id' | 'at' | 'pid' | 'spiffeId' | 'endedAt'>;
+  return { ...rest, id, at, pid, spiffeId: spiffe_id ?? undefined, endedAt: ended_at ?? undefined };
+}

@@ -1,0 +1,72 @@
+/** Records of what callers were refused, or have to wait for, and where they are kept. */
+
+/** `held`: a name waits; `refused`: the caller itself; `fetch-nothing`: a fetch, which can't wait, found nothing. */
+export type DecisionKind = 'held' | 'refused' | 'fetch-nothing';
+
+/** An entry that gives what was asked for, to somebody else or at another time. */
+export interface Candidate {
+  readonly entryId: string;
+  /** What the caller lacks, as `type:value`; values of environment selectors are left out. Empty: the entry has expired. */
+  readonly lacks: readonly string[];
+}
+
+/** Times in milliseconds since the epoch. */
+export interface DecisionRecord {
+  /** `d-` and 12 hex digits. */
+  readonly id: string;
+  readonly at: number;
+  readonly kind: DecisionKind;
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** As in the log: `pipe-7`. */
+  readonly connection: string;
+  /** The node id that an Envoy calls itself by. */
+  readonly node: string | undefined;
+  /** What was known of the caller, as `type:value`; values of environment selectors are left out. */
+  readonly facts: readonly string[];
+  /** What was asked for; undefined where the caller was refused whatever it asks for. */
+  readonly name: string | undefined;
+  /** The SPIFFE ID that the name stands for, if any. */
+  readonly spiffeId: string | undefined;
+  /** A reason to hold, or the error's code. */
+  readonly reason: string;
+  /** One line for people. */
+  readonly detail: string;
+  readonly candidates: readonly Candidate[];
+  /** When a hold ended: the name was given, asked for no more, or held for another reason. */
+  readonly endedAt: number | undefined;
+}
+
+export interface DecisionQuery {
+  readonly pid?: number;
+  readonly spiffeId?: string;
+  readonly limit: number;
+  /** What the page before returned; undefined: the newest. */
+  readonly cursor?: number;
+}
+
+export interface DecisionPage {
+  /** Newest first. */
+  readonly decisions: readonly DecisionRecord[];
+  /** Undefined on the last page. */
+  readonly nextCursor: number | undefined;
+}
+
+/** One write: what is new or said anew, which holds have ended, and what nobody needs any more. */
+export interface DecisionWrite {
+  /** A record takes the place of the one with its id. */
+  readonly put: readonly DecisionRecord[];
+  readonly ended: readonly { readonly id: string; readonly at: number }[];
+}
+
+/** Where decisions are kept: surely over a restart, but a cut of the power may take the last ones. */
+export interface DecisionStore {
+  write(write: DecisionWrite): Promise<void>;
+  /** Deletes all but the newest `keep`, and those from before `since`. */
+  prune(keep: number, since: number): Promise<void>;
+  /** Holds of a former process are over. */
+  endAll(at: number): Promise<void>;
+  get(id: string): Promise<DecisionRecord | undefined>;
+  list(query: DecisionQuery): Promise<DecisionPage>;
+}
