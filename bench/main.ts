@@ -14,8 +14,11 @@ import { leafSvids } from './figures/leaf-svids.ts';
 import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
 import { memory } from './figures/memory.ts';
+import { pushToAck } from './figures/push-to-ack.ts';
+import { renewal } from './figures/renewal.ts';
 import { storm } from './figures/storm.ts';
 import { fetches, streamsOpened, tinyStreamsOpened } from './figures/streams.ts';
+import { variants } from './figures/variants.ts';
 
 const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>> = {
   'first-secret': firstSecret,
@@ -27,6 +30,9 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   streams: streamsOpened,
   'tiny-streams': tinyStreamsOpened,
   'bundle-change': bundleChange,
+  variants,
+  renewal,
+  'push-to-ack': pushToAck,
   fetches,
   match,
   ledger,

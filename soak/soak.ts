@@ -101,7 +101,9 @@ function phases(rounds: number, random: () => number): (typeof BLOCK)[number][] 
     BLOCK.map((phase) => ({ phase, order: random() }))
       .sort((a, b) => a.order - b.order)
       .map(({ phase }) => phase);
-  return Array.from({ length: Math.ceil(rounds / BLOCK.length) }, shuffled).flat().slice(0, rounds);
+  return Array.from({ length: Math.ceil(rounds / BLOCK.length) }, shuffled)
+    .flat()
+    .slice(0, rounds);
 }
 
 async function entriesOf(server: CrashingServer): Promise<Map<string, string>> {

@@ -2,9 +2,9 @@
 
 import net from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Call, Connection } from './grpc-client.ts';
+import { type Call, Connection, type Way } from './grpc-client.ts';
 import { obey, sharedNow } from './program.ts';
-import { answerTo, type NodeSize, requestFor } from './requests.ts';
+import { answerTo, type NodeSize, requestFor, type Variant } from './requests.ts';
 
 /** Streams that ask and accept what they get. */
 export interface OpenOptions {
@@ -17,6 +17,8 @@ export interface OpenOptions {
   readonly nodeInAcks: boolean;
   /** How many streams wait for their first response at a time. */
   readonly atOnce: number;
+  /** By StreamSecrets unless told otherwise. */
+  readonly way?: Way;
 }
 
 export interface FetchOptions {
@@ -64,27 +66,31 @@ async function open(options: OpenOptions): Promise<{ begun: number; ended: numbe
 }
 
 function openStream(connection: Connection, name: string, options: OpenOptions, opened: () => void): void {
-  const first = requestOnce(name, options.node);
-  const later = options.nodeInAcks ? first : requestOnce(name, 'none');
+  const { way = 'sds sotw', node, nodeInAcks } = options;
+  const variant = way.endsWith('delta') ? 'delta' : 'sotw';
+  const first = requestOnce([name], node, variant);
+  // Who subscribes incrementally says it once.
+  const later = requestOnce(variant === 'sotw' ? [name] : [], nodeInAcks ? node : 'none', variant);
   let messages = 0;
   const call = connection.stream((bytes) => {
     if (!bytes.includes(name)) throw new Error(`a response without ${name}`);
     messages += 1;
-    call.send(answerTo(bytes, later));
+    call.send(answerTo(bytes, later, variant));
     note(messages);
     if (messages === 1) opened();
-  });
+  }, way);
   call.send(first);
 }
 
 const requests = new Map<string, Buffer>();
 
 /** Where thousands of streams ask for the same, the request is encoded once. */
-function requestOnce(name: string, size: NodeSize | 'none'): Buffer {
-  let request = requests.get(`${size} ${name}`);
+function requestOnce(names: readonly string[], size: NodeSize | 'none', variant: Variant): Buffer {
+  const key = `${size} ${variant} ${names}`;
+  let request = requests.get(key);
   if (request === undefined) {
-    request = requestFor([name], size);
-    requests.set(`${size} ${name}`, request);
+    request = requestFor(names, size, variant);
+    requests.set(key, request);
   }
   return request;
 }

@@ -3,8 +3,18 @@
 import http2 from 'node:http2';
 import net from 'node:net';
 
-const SERVICE = '/envoy.service.secret.v3.SecretDiscoveryService';
+const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
+const ADS = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
 const HEAD = 5;
+
+/** The streaming methods, by service and variant. */
+export const METHODS = {
+  'sds sotw': `${SDS}/StreamSecrets`,
+  'sds delta': `${SDS}/DeltaSecrets`,
+  'ads sotw': `${ADS}/StreamAggregatedResources`,
+  'ads delta': `${ADS}/DeltaAggregatedResources`,
+} as const;
+export type Way = keyof typeof METHODS;
 
 export class Connection {
   readonly #session: http2.ClientHttp2Session;
@@ -18,13 +28,13 @@ export class Connection {
   }
 
   /** Told of each message that comes. */
-  stream(message: (bytes: Buffer) => void): Call {
-    return new Call(this.#session, 'StreamSecrets', message);
+  stream(message: (bytes: Buffer) => void, way: Way = 'sds sotw'): Call {
+    return new Call(this.#session, METHODS[way], message);
   }
 
   fetch(request: Buffer): Promise<Buffer> {
     return new Promise((resolve) => {
-      new Call(this.#session, 'FetchSecrets', resolve).end(request);
+      new Call(this.#session, `${SDS}/FetchSecrets`, resolve).end(request);
     });
   }
 
@@ -37,10 +47,10 @@ export class Call {
   readonly #stream: http2.ClientHttp2Stream;
   #rest: Buffer | undefined;
 
-  constructor(session: http2.ClientHttp2Session, method: string, message: (bytes: Buffer) => void) {
+  constructor(session: http2.ClientHttp2Session, path: string, message: (bytes: Buffer) => void) {
     this.#stream = session.request({
       ':method': 'POST',
-      ':path': `${SERVICE}/${method}`,
+      ':path': path,
       'content-type': 'application/grpc',
       te: 'trailers',
     });

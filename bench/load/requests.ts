@@ -1,7 +1,7 @@
-/** DiscoveryRequests as Envoys send them: with all its extensions a real one's node has 61 KB. */
+/** Requests as Envoys send them, of either variant: with all its extensions a real one's node has 61 KB. */
 
 import { BinaryReader } from '@bufbuild/protobuf/wire';
-import { DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import { DeltaDiscoveryRequest, DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { SECRET_TYPE_URL } from '../../src/sds/request.ts';
 
 /** `real`: of the size of Envoy 1.40's. */
@@ -10,18 +10,21 @@ export type NodeSize = 'real' | 'tiny';
 /** The bytes of an Envoy 1.40's first request. */
 const REAL_BYTES = 61_182;
 
-/** A request without version and nonce, which {@link answerTo} adds to it. */
-export function requestFor(names: readonly string[], size: NodeSize | 'none'): Buffer {
-  const encode = (extensions: number) =>
-    Buffer.from(
-      DiscoveryRequest.encode(
-        DiscoveryRequest.fromPartial({
-          typeUrl: SECRET_TYPE_URL,
-          resourceNames: [...names],
-          ...(size === 'none' ? {} : { node: nodeWith(extensions) }),
-        }),
-      ).finish(),
-    );
+/** How secrets are asked for. */
+export type Variant = 'sotw' | 'delta';
+
+/** A request without version and nonce, which {@link answerTo} adds to it; `names` are all, or those that are new. */
+export function requestFor(names: readonly string[], size: NodeSize | 'none', variant: Variant = 'sotw'): Buffer {
+  const encode = (extensions: number) => {
+    const common = { typeUrl: SECRET_TYPE_URL, ...(size === 'none' ? {} : { node: nodeWith(extensions) }) };
+    const bytes =
+      variant === 'sotw'
+        ? DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ ...common, resourceNames: [...names] }))
+        : DeltaDiscoveryRequest.encode(
+            DeltaDiscoveryRequest.fromPartial({ ...common, resourceNamesSubscribe: [...names] }),
+          );
+    return Buffer.from(bytes.finish());
+  };
   if (size !== 'real') return encode(0);
   const perExtension = (encode(1_000).length - encode(0).length) / 1_000;
   return encode(Math.round((REAL_BYTES - encode(0).length) / perExtension));
@@ -41,13 +44,17 @@ function nodeWith(extensions: number) {
   };
 }
 
-/** The ACK of a response: the request again, with the response's version and nonce. */
-export function answerTo(response: Uint8Array, request: Buffer): Buffer {
-  const { versionInfo, nonce } = readResponse(response);
-  const answer = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ versionInfo, responseNonce: nonce })).finish();
-  return Buffer.concat([request, answer]);
+/** The ACK of a response: the request with the response's version and nonce. */
+export function answerTo(response: Uint8Array, request: Buffer, variant: Variant = 'sotw'): Buffer {
+  const { versionInfo, nonce: responseNonce } = readResponse(response);
+  const answer =
+    variant === 'sotw'
+      ? DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ versionInfo, responseNonce }))
+      : DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial({ responseNonce }));
+  return Buffer.concat([request, answer.finish()]);
 }
 
+/** Both variants' responses have version and nonce in the same places. */
 function readResponse(bytes: Uint8Array): { versionInfo: string; nonce: string } {
   let versionInfo = '';
   let nonce = '';

@@ -111,16 +111,17 @@ function watch(child: ChildProcess, place: Place): Served {
       const [code, by] = await ended;
       return { code, signal: by };
     },
-    request: (method, url, body, headers = {}) => request(place.adminSocket, method, url, body, headers),
+    request: (method, url, body, headers = {}) => requestAdmin(place.adminSocket, method, url, body, headers),
   };
 }
 
-function request(
+/** One request on an admin socket. */
+export function requestAdmin(
   socketPath: string,
   method: string,
   url: string,
-  body: unknown,
-  headers: Record<string, string>,
+  body?: unknown,
+  headers: Record<string, string> = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const json = body === undefined ? {} : { 'content-type': 'application/json' };
