@@ -6,18 +6,26 @@ import { type Problem, SidekeyError } from '../base/errors.ts';
 const MOST_FAULTS = 100;
 
 export class Place {
-  /** A JSON pointer (RFC 6901): `/entries/3/selectors/0/value`. */
-  readonly path: string;
+  /** Where it is, or what it is in. */
+  readonly #base: string | Place;
   readonly #problems: Problem[];
+  readonly #key: string | number | undefined;
 
-  constructor(path: string, problems: Problem[]) {
-    this.path = path;
+  constructor(base: string | Place, problems: Problem[], key?: string | number) {
+    this.#base = base;
     this.#problems = problems;
+    this.#key = key;
+  }
+
+  /** A JSON pointer (RFC 6901): `/entries/3/selectors/0/value`. Made when it is asked for: hardly any place has a fault. */
+  get path(): string {
+    const base = typeof this.#base === 'string' ? this.#base : this.#base.path;
+    return this.#key === undefined ? base : `${base}/${String(this.#key).replaceAll('~', '~0').replaceAll('/', '~1')}`;
   }
 
   /** A member or an element of what stands here. */
   at(key: string | number): Place {
-    return new Place(`${this.path}/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`, this.#problems);
+    return new Place(this, this.#problems, key);
   }
 
   /**
