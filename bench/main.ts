@@ -9,6 +9,7 @@ import { bundleChange } from './figures/bundle-change.ts';
 import { dockerAttestation } from './figures/docker-attestation.ts';
 import { entriesAtOnce } from './figures/entries-at-once.ts';
 import { entryToEnvoy } from './figures/entry-to-envoy.ts';
+import { explain } from './figures/explain.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { leafSvids } from './figures/leaf-svids.ts';
 import { ledger } from './figures/ledger.ts';
@@ -35,6 +36,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'push-to-ack': pushToAck,
   fetches,
   match,
+  explain,
   ledger,
   memory,
   storm,

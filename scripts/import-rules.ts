@@ -18,7 +18,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   wire: ['types:attest'],
   identity: ['registry', 'ca', 'types:attest'],
   sds: ['identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
-  admin: ['registry', 'ca', 'identity', 'sds'],
+  admin: ['registry', 'ca', 'identity', 'sds', 'types:attest'],
   envoy: [],
   doctor: ['envoy'],
   cli: ['config', 'envoy', 'doctor', 'types:admin', 'admin/client.ts', 'gen', 'server.ts'],

@@ -8,10 +8,11 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { createAdmin } from './admin/admin.ts';
 import { listenAddress, listenOnTcp } from './admin/tcp.ts';
 import { adminToken, readAdminTokenFile } from './admin/token.ts';
-import { createDockerAttestor } from './attest/docker/docker.ts';
+import { createDockerAttestor, type DockerAttestor } from './attest/docker/docker.ts';
 import { DOCKER_KINDS } from './attest/docker/selectors.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
-import { createPipe } from './attest/pipe.ts';
+import { createInspector } from './attest/inspect.ts';
+import { createPipe, PIPE_LIMITS } from './attest/pipe.ts';
 import { checkProc } from './attest/proc.ts';
 import { peerCredentials } from './attest/socket-peer.ts';
 import type { Attestor } from './attest/types.ts';
@@ -145,11 +146,13 @@ async function start(
   closers.push(() => identities.close());
 
   const attestors: Attestor[] = [createUnixAttestor({ log, wantSha256: () => registry.asksFor(SHA256) })];
+  let docker: DockerAttestor | undefined;
   if (config.dockerSocket !== undefined) {
     const asksFor = (kind: string) => registry.asksFor(kind);
-    const docker = createDockerAttestor({ socketPath: config.dockerSocket, clock, log, asksFor });
-    closers.push(() => docker.close());
-    attestors.push(docker);
+    const created = createDockerAttestor({ socketPath: config.dockerSocket, clock, log, asksFor });
+    closers.push(() => created.close());
+    attestors.push(created);
+    docker = created;
   }
   const decisions = await Decisions.open({ store: store.decisions, clock, log });
   closers.push(() => decisions.close());
@@ -185,6 +188,11 @@ async function start(
     entryRules,
     ledger,
     decisions,
+    explain: {
+      identities,
+      inspect: createInspector({ attestors, clock, attestTimeoutMs: PIPE_LIMITS.attestTimeoutMs }),
+      mainPid: docker && ((nameOrId) => docker.mainPid(nameOrId)),
+    },
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => (ready ? { ready } : { ready, reason: 'not every listener accepts yet' }),
     log,

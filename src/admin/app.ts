@@ -17,6 +17,7 @@ import { addDecisionRoutes } from './decisions.ts';
 import { addEntryRoutes } from './entries.ts';
 import type { EventReaders } from './event-readers.ts';
 import { addEventRoutes } from './events.ts';
+import { addExplainRoutes, type ExplainRoutesParts } from './explain.ts';
 import { addHealthRoutes, OPEN_PATHS, type Readiness } from './health.ts';
 import { methodsOf } from './methods.ts';
 import { openApiDocument } from './openapi.ts';
@@ -33,6 +34,7 @@ export interface AppOptions {
   readonly entryRules: EntryRules;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
+  readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'>;
   readonly eventReaders: EventReaders;
   readonly ready: () => Readiness;
   readonly clock: Clock;
@@ -91,6 +93,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addAliasRoutes(app, options.registry);
   addProxyRoutes(app, options);
   addDecisionRoutes(app, options.decisions);
+  addExplainRoutes(app, { ...options, ...options.explain });
   addEventRoutes(app, options.eventReaders);
   addHealthRoutes(app, options.ready);
   let document: Record<string, unknown> | undefined;

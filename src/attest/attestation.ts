@@ -30,13 +30,19 @@ export function makeAttestation(found: readonly Selector[]): Attestation {
   return { selectors, keys: new Set(keys), key: JSON.stringify(keys) };
 }
 
-async function ask(attestor: Attestor, credentials: PeerCredentials, options: AttestOptions): Promise<Selector[]> {
+/** Asks one, within its time; see {@link Attestor.attest} for `everything`. @throws ERR_ATTESTATION_FAILED */
+export async function ask(
+  attestor: Attestor,
+  credentials: PeerCredentials,
+  options: AttestOptions,
+  everything = false,
+): Promise<Selector[]> {
   const late = Promise.withResolvers<never>();
   const deadline = options.clock.after(options.attestTimeoutMs, () =>
     late.reject(new SidekeyError('ERR_ATTESTATION_FAILED', `no answer within ${options.attestTimeoutMs} ms`)),
   );
   try {
-    return await Promise.race([attestor.attest(credentials), late.promise]);
+    return await Promise.race([attestor.attest(credentials, everything), late.promise]);
   } catch (error) {
     const message = `the ${attestor.name} attestor failed: ${safeReason(error)}`;
     throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause: error });

@@ -23,8 +23,11 @@ export interface Attestation {
 export interface Attestor {
   /** The type of its selectors: `unix`, `docker`. */
   readonly name: string;
-  /** @throws whatever went wrong: an attestor that is configured and fails makes the attestation fail */
-  attest(credentials: PeerCredentials): Promise<Selector[]>;
+  /**
+   * @param everything for a person to see: also what no entry asks for, where that costs little
+   * @throws whatever went wrong: an attestor that is configured and fails makes the attestation fail
+   */
+  attest(credentials: PeerCredentials, everything?: boolean): Promise<Selector[]>;
 }
 
 /** A caller: one connection on the pipe and the process that opened it. */

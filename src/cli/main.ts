@@ -8,6 +8,7 @@ import { addDoctorCommand } from './doctor.ts';
 import { addEntryCommands } from './entry.ts';
 import { addEnvoyCommands } from './envoy.ts';
 import { EXIT, report } from './errors.ts';
+import { addExplainCommand } from './explain.ts';
 import { addFetchCommand } from './fetch.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
 import { addProxiesCommand } from './proxies.ts';
@@ -24,6 +25,7 @@ function program(): Command {
   addAliasCommands(sidekey);
   addBundleCommands(sidekey);
   addProxiesCommand(sidekey);
+  addExplainCommand(sidekey);
   addFetchCommand(sidekey);
   addHealthcheckCommand(sidekey);
   addEnvoyCommands(sidekey);

@@ -97,7 +97,10 @@ export class Identities {
    * A trust domain's bundle, if the caller may have it: the own domain's (without a second argument), or one that an
    * entry which it matches now federates with.
    */
-  bundle(caller: Caller, trustDomain: TrustDomain = this.#parts.registry.trustDomain): TrustBundle | Held {
+  bundle(
+    caller: Pick<Caller, 'entries'>,
+    trustDomain: TrustDomain = this.#parts.registry.trustDomain,
+  ): TrustBundle | Held {
     const { registry, ca, bundleFor } = this.#parts;
     const isOwn = trustDomain === registry.trustDomain;
     if (caller.entries.length === 0 && !(isOwn && bundleFor === 'anyone')) {
@@ -112,7 +115,7 @@ export class Identities {
   }
 
   /** The bundles of other trust domains that the caller may have now, sorted by trust domain. */
-  federated(caller: Caller): TrustBundle[] {
+  federated(caller: Pick<Caller, 'entries'>): TrustBundle[] {
     const { federatedBundles } = this.#parts.registry;
     const domains = new Set(caller.entries.flatMap((entry) => entry.federatesWith));
     return [...domains]

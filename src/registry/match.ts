@@ -9,12 +9,10 @@
 
 import { formatSelector, type Selector } from '../spiffe/selector.ts';
 import { compareAge, isExpired } from './entry.ts';
+import type { Keyed } from './near.ts';
 import type { Entry } from './types.ts';
 
-interface Filed {
-  readonly entry: Entry;
-  /** All its selectors as `type:value`. */
-  readonly keys: readonly string[];
+interface Filed extends Keyed {
   /** The one it is filed under. */
   readonly under: string;
 }
@@ -34,6 +32,11 @@ export class MatchIndex {
   /** True if some entry asks for a selector of this kind: its type and the name that its value begins with. */
   asksFor(kind: string): boolean {
     return this.#kinds.has(kind);
+  }
+
+  /** Every entry that counts now. */
+  filed(): Iterable<Keyed> {
+    return this.#byId.values();
   }
 
   /** Files the entry; it takes the place of one with its id. */

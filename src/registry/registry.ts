@@ -12,12 +12,14 @@ import { entryToJson } from './entry-json.ts';
 import { FederatedBundles } from './federated-bundles.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
+import { type Keyed, keyed, type NearMiss, nearest } from './near.ts';
 import type {
   Entry,
   EntryChange,
   EntryInput,
   EntryPatch,
   ListQuery,
+  NearQuery,
   Registry,
   RegistryStore,
   SourceChanges,
@@ -95,6 +97,24 @@ class StoredRegistry implements Registry {
 
   bySpiffeId(spiffeId: string): Entry[] {
     return [...(this.#bySpiffeId.get(spiffeId) ?? [])].sort(compareAge);
+  }
+
+  spiffeIds(): Iterable<string> {
+    return this.#bySpiffeId.keys();
+  }
+
+  nearMisses(selectors: ReadonlySet<string>, query: NearQuery): NearMiss[] {
+    const mine = new Set(this.match(selectors).map(({ id }) => id));
+    const { spiffeId, limit } = query;
+    const entries = spiffeId === undefined ? this.#keyed() : this.bySpiffeId(spiffeId).map(keyed);
+    const misses = nearest(entries, selectors, limit + mine.size);
+    return misses.filter(({ entry }) => !mine.has(entry.id)).slice(0, limit);
+  }
+
+  /** All entries; the index has the keys of those that count now. */
+  *#keyed(): Iterable<Keyed> {
+    yield* this.#live.filed();
+    for (const entry of this.#entries.values()) if (!this.#live.has(entry.id)) yield keyed(entry);
   }
 
   onChange(listener: Listener): () => void {

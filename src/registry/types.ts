@@ -8,6 +8,7 @@ import type { Alias, Aliases } from './aliases.ts';
 import type { DecisionStore } from './decision.ts';
 import type { FederatedBundle, FederatedBundles } from './federated-bundles.ts';
 import type { NamedStore } from './named.ts';
+import type { NearMiss } from './near.ts';
 
 /** A registration entry: whoever has all of `selectors` may be `spiffeId`. Immutable; an update makes a new object. */
 export interface Entry {
@@ -103,6 +104,12 @@ export interface ListQuery {
   readonly cursor?: string;
 }
 
+export interface NearQuery {
+  /** Only entries that give it. */
+  readonly spiffeId?: string | undefined;
+  readonly limit: number;
+}
+
 /** The entries, their rules and their changes. Every write is on disk when its promise is kept; changes are told in order. */
 export interface Registry {
   readonly trustDomain: TrustDomain;
@@ -132,10 +139,14 @@ export interface Registry {
   replaceSource(source: string, inputs: readonly EntryInput[], options?: { dryRun?: boolean }): Promise<SourceChanges>;
   /** The entries whose selectors the caller has, all of each; none that has expired. Oldest first, then by id. */
   match(selectors: ReadonlySet<string>): Entry[];
+  /** The entries that a caller with these selectors does not have, the nearest first; expired ones too. */
+  nearMisses(selectors: ReadonlySet<string>, query: NearQuery): NearMiss[];
   /** True if some entry that counts now has a selector of this kind (`unix:sha256`): others need not be found out. */
   asksFor(kind: string): boolean;
   /** Entries, matching or not, that give this SPIFFE ID. */
   bySpiffeId(spiffeId: string): Entry[];
+  /** Every SPIFFE ID that some entry gives. */
+  spiffeIds(): Iterable<string>;
   /** Told after each durable write, in order, one call a transaction; and when an entry expires. */
   onChange(listener: (changes: readonly EntryChange[]) => void): () => void;
   close(): Promise<void>;

@@ -3,6 +3,7 @@
 import { SidekeyError } from '../base/errors.ts';
 import type { X509Svid } from '../ca/types.ts';
 import type { Caller } from '../identity/caller.ts';
+import { defaultEntry } from '../identity/default-entry.ts';
 import type { Held } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { Entry } from '../registry/types.ts';
@@ -56,11 +57,6 @@ export function entryBehind(identities: Identities, caller: Caller, name: Name):
 export function spiffeIdBehind(identities: Identities, name: Name): SpiffeId | undefined {
   if (name.kind === 'identity') return name.spiffeId;
   return name.kind === 'alias' ? identities.aliasOf(name.name) : undefined;
-}
-
-/** The entry with the hint `default`, else the only one, else the oldest. */
-function defaultEntry(entries: readonly Entry[]): Entry | undefined {
-  return entries.find((entry) => entry.hint === 'default') ?? entries[0];
 }
 
 export function isHeld(value: object): value is Held {

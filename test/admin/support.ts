@@ -42,6 +42,11 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     },
     ledger: new Ledger(),
     decisions: new Decisions({ store: store.decisions, clock, log: SILENT }),
+    explain: {
+      identities: { bundle: () => bundle, federated: () => [] },
+      inspect: () => Promise.reject(new Error('no attestors here')),
+      mainPid: undefined,
+    },
     onIssued: () => () => undefined,
     ready: () => ({ ready: true }),
     log: SILENT,

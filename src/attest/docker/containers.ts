@@ -82,6 +82,20 @@ export class Containers {
     return asking;
   }
 
+  /**
+   * The main process of the running container of this name or id (or its beginning); undefined where the engine knows
+   * none. @throws ERR_ATTESTATION_FAILED within {@link INSPECT_LIMIT_MS}
+   */
+  mainPid(nameOrId: string): Promise<number | undefined> {
+    // It enters a path.
+    if (!/^[A-Za-z0-9][\w.-]*$/.test(nameOrId)) return Promise.resolve(undefined);
+    return this.#inTime(async (signal) => {
+      const answer = await this.#options.engine.get(`/containers/${nameOrId}/json`, signal);
+      if (answer === undefined) return undefined;
+      return readInspection(answer, String((answer as { Id?: unknown } | null)?.Id)).pid;
+    });
+  }
+
   close(): void {
     this.#events.close();
     this.#options.engine.close();
@@ -95,23 +109,29 @@ export class Containers {
   }
 
   async #ask(id: string): Promise<Container | undefined> {
-    const { engine, clock, wantImageDigests } = this.#options;
+    const { engine, wantImageDigests } = this.#options;
     // It enters a path.
     if (!/^[0-9a-f]{64}$/.test(id)) throw failed('what names the container is no id');
     this.#inspections += 1;
-    const limit = new AbortController();
-    const deadline = clock.after(INSPECT_LIMIT_MS, () =>
-      limit.abort(failed(`the container engine gave no answer within ${INSPECT_LIMIT_MS} ms`)),
-    );
-    try {
-      const answer = await engine.get(`/containers/${id}/json`, limit.signal);
+    return this.#inTime(async (signal) => {
+      const answer = await engine.get(`/containers/${id}/json`, signal);
       if (answer === undefined) return undefined;
       const inspection = readInspection(answer, id);
       const place = placeOfMain(inspection);
       if (!wantImageDigests()) return { ...inspection, place, imageDigests: undefined };
-      const image = await engine.get(`/images/${inspection.imageId}/json`, limit.signal);
+      const image = await engine.get(`/images/${inspection.imageId}/json`, signal);
       // An image that was deleted under its container has no names any more.
       return { ...inspection, place, imageDigests: image === undefined ? [] : readImageDigests(image) };
+    });
+  }
+
+  async #inTime<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const limit = new AbortController();
+    const deadline = this.#options.clock.after(INSPECT_LIMIT_MS, () =>
+      limit.abort(failed(`the container engine gave no answer within ${INSPECT_LIMIT_MS} ms`)),
+    );
+    try {
+      return await work(limit.signal);
     } finally {
       deadline.cancel();
     }

@@ -36,6 +36,11 @@ export interface DockerAttestor extends Attestor {
   readonly inspections: number;
   /** True while what the engine said is remembered, since it tells of changes. */
   readonly remembering: boolean;
+  /**
+   * The main process of the running container of this name or id; undefined where the engine knows none.
+   * @throws ERR_ATTESTATION_FAILED
+   */
+  mainPid(nameOrId: string): Promise<number | undefined>;
   close(): void;
 }
 
@@ -52,8 +57,9 @@ export function createDockerAttestor({ socketPath, clock, log, asksFor }: Docker
     get remembering() {
       return containers.remembering;
     },
-    async attest({ pid }) {
-      if (!DOCKER_KINDS.some(asksFor)) return [];
+    async attest({ pid }, everything = false) {
+      const wanted = everything ? () => true : asksFor;
+      if (!DOCKER_KINDS.some(wanted)) return [];
       const cgroups = cgroupsOf(pid);
       const place = parseCgroup(cgroups);
       const inOurs = place.id === undefined && place.inNamespace;
@@ -65,7 +71,7 @@ export function createDockerAttestor({ socketPath, clock, log, asksFor }: Docker
       if (inOurs) {
         // Engines may run in a container too, of another engine: then this one doesn't know it, and nobody is in one.
         const ours = container?.place.inNamespace === true && after.id === undefined && after.inNamespace;
-        return ours ? dockerSelectors(container, asksFor) : [];
+        return ours ? dockerSelectors(container, wanted) : [];
       }
       if (container === undefined) throw failed(`the container engine at ${socketPath} knows no container ${id}`);
       if (container.place.id !== id) throw failed(unseen(container));
@@ -73,8 +79,9 @@ export function createDockerAttestor({ socketPath, clock, log, asksFor }: Docker
         throw failed(`the caller's cgroup has the name of container ${id}, but is not where its main process is`);
       }
       if (!isSameContainer(after, container.place)) throw failed('the caller went to another cgroup meanwhile');
-      return dockerSelectors(container, asksFor);
+      return dockerSelectors(container, wanted);
     },
+    mainPid: (nameOrId) => containers.mainPid(nameOrId),
     close: () => containers.close(),
   };
 }

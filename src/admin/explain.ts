@@ -1,0 +1,137 @@
+/** `GET /v1/explain`: why somebody has the identities that it has, and not others. */
+
+import type { FastifyInstance } from 'fastify';
+import type { AttestorReport, Inspect, Inspection } from '../attest/inspect.ts';
+import type { Clock } from '../base/clock.ts';
+import { SidekeyError } from '../base/errors.ts';
+import { type ExplainedMiss, type Explanation, explain } from '../identity/explanation.ts';
+import { sourceOf } from '../identity/fact-source.ts';
+import type { Identities } from '../identity/identities.ts';
+import type { Registry } from '../registry/types.ts';
+import { parseSpiffeId, type SpiffeId } from '../spiffe/id.ts';
+import { redactSelector, type Selector, splitSelector } from '../spiffe/selector.ts';
+import { EXPLAIN_QUERY, EXPLANATION, type ExplainQuery, type ExplanationJson } from './explain-schema.ts';
+
+export interface ExplainRoutesParts {
+  readonly registry: Registry;
+  readonly identities: Pick<Identities, 'bundle' | 'federated'>;
+  /** Asks the attestors about a process. */
+  readonly inspect: Inspect;
+  /** The main process of a container; undefined where no container engine is asked. */
+  readonly mainPid: ((nameOrId: string) => Promise<number | undefined>) | undefined;
+  readonly clock: Clock;
+}
+
+const SUBJECT_RULE = 'give one of pid, container and selector';
+
+export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts): void {
+  app.get<{ Querystring: ExplainQuery }>(
+    '/v1/explain',
+    {
+      schema: {
+        summary: 'Explain which identities a process, a container or a set of selectors has, and why not others',
+        querystring: EXPLAIN_QUERY,
+        response: { 200: EXPLANATION },
+      },
+    },
+    async ({ query }) => {
+      const spiffeId = query.spiffe_id === undefined ? undefined : readId(query.spiffe_id);
+      const subjects = [query.pid, query.container, query.selector].filter((one) => one !== undefined);
+      if (subjects.length !== 1) throw badParameter('?', `${subjects.length} of them are given`, SUBJECT_RULE);
+      const inspection = query.selector === undefined ? await parts.inspect(await pidOf(query, parts)) : undefined;
+      const failed = inspection?.attestors.some(({ error }) => error !== undefined) ?? false;
+      const selectors = query.selector?.map(readSelector) ?? inspection!.attestors.flatMap(({ found }) => found);
+      const now = parts.clock.now();
+      const explanation = explain(selectors, { spiffeId, limit: query.limit, failed }, parts, now);
+      return toJson(explanation, inspection, now);
+    },
+  );
+}
+
+async function pidOf({ pid, container }: ExplainQuery, { mainPid }: ExplainRoutesParts): Promise<number> {
+  if (pid !== undefined) return pid;
+  if (mainPid === undefined) {
+    const rule = 'containers are known to a server that runs with --docker-socket';
+    throw badParameter('?container', 'the server asks no container engine', rule);
+  }
+  const found = await mainPid(container!);
+  if (found === undefined) throw new SidekeyError('ERR_NOT_FOUND', `the container engine knows no ${container}`);
+  return found;
+}
+
+function readId(text: string): SpiffeId {
+  try {
+    return parseSpiffeId(text);
+  } catch (thrown) {
+    throw badParameter('?spiffe_id', (thrown as Error).message, 'it is spiffe://<trust domain>/<path>');
+  }
+}
+
+function readSelector(text: string): Selector {
+  const selector = splitSelector(text);
+  if (selector === undefined) throw badParameter('?selector', 'it has no type', 'it is type:value, as unix:uid:1000');
+  return selector;
+}
+
+function badParameter(path: string, problem: string, rule: string): SidekeyError {
+  return SidekeyError.badInput([{ path, problem, rule }]);
+}
+
+function toJson(explanation: Explanation, inspection: Inspection | undefined, now: number): ExplanationJson {
+  const { entries, byDefault, bundles, unset, asked, near, fixes } = explanation;
+  return {
+    at: new Date(now).toISOString(),
+    process: inspection === undefined ? null : { ...inspection.credentials },
+    attestors: inspection?.attestors.map(attestorToJson) ?? [],
+    asked:
+      asked === undefined
+        ? null
+        : {
+            spiffe_id: asked.spiffeId,
+            given: asked.given,
+            reason: asked.reason ?? null,
+            detail: asked.detail,
+            alike: asked.alike ?? null,
+          },
+    identities: entries.map((entry) => ({
+      entry_id: entry.id,
+      spiffe_id: entry.spiffeId,
+      default: entry === byDefault,
+    })),
+    bundles: [...bundles],
+    unset_bundles: [...unset],
+    near: near.map(missToJson),
+    fixes: [...fixes],
+  };
+}
+
+function attestorToJson({
+  name,
+  at,
+  took,
+  found,
+  error,
+  remark,
+}: AttestorReport): ExplanationJson['attestors'][number] {
+  const facts = found.map(redactSelector).map((selector) => ({ selector, source: sourceOf(selector) }));
+  return {
+    name,
+    at: new Date(at).toISOString(),
+    took_ms: Math.round(took * 1_000) / 1_000,
+    facts,
+    error: error ?? null,
+    remark: remark ?? null,
+  };
+}
+
+function missToJson({ entry, lacks, expired, fix, note }: ExplainedMiss): ExplanationJson['near'][number] {
+  return {
+    entry_id: entry.id,
+    spiffe_id: entry.spiffeId,
+    selectors: entry.selectors.length,
+    lacks: lacks.map(({ selector, has, alike }) => ({ selector, has: [...has], alike: alike ?? null })),
+    expired_at: expired ? new Date(entry.expiresAt).toISOString() : null,
+    fix: fix ?? null,
+    note: note ?? null,
+  };
+}

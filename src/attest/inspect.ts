@@ -1,0 +1,90 @@
+/** What each attestor finds out about a process that did not call: for a person who asks why it has no identity. */
+
+import fs from 'node:fs';
+import type { Clock } from '../base/clock.ts';
+import { SidekeyError } from '../base/errors.ts';
+import type { Selector } from '../spiffe/selector.ts';
+import { type AttestOptions, ask } from './attestation.ts';
+import { hasEnded } from './libc.ts';
+import { readStartTime, readStatus } from './proc.ts';
+import { openPidfdByPid } from './socket-peer.ts';
+import type { Attestor, PeerCredentials } from './types.ts';
+
+/** One attestor's word. */
+export interface AttestorReport {
+  readonly name: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** How long it took, in milliseconds. */
+  readonly took: number;
+  /** Sorted as the attestor gives them. */
+  readonly found: readonly Selector[];
+  /** Why it failed; a caller would get nothing then, whatever the others say. */
+  readonly error: string | undefined;
+  /** What is amiss without being in a caller's way: nobody asks for what failed. */
+  readonly remark: string | undefined;
+}
+
+export interface Inspection {
+  /** As the kernel has it now: effective. */
+  readonly credentials: PeerCredentials;
+  readonly attestors: readonly AttestorReport[];
+}
+
+export type Inspect = (pid: number) => Promise<Inspection>;
+
+/** @returns a function that throws ERR_NOT_FOUND where no such process is to be seen, or it ended meanwhile */
+export function createInspector(options: AttestOptions): Inspect {
+  return async (pid) => {
+    const pidfd = openPidfdByPid(pid);
+    if (pidfd === undefined) throw notThere(pid);
+    try {
+      const { uid, gid } = read(pid, readStatus);
+      const begun = read(pid, readStartTime);
+      const credentials = { pid, uid, gid };
+      const reports = options.attestors.map((attestor) => report(attestor, credentials, options));
+      const attestors = await Promise.all(reports);
+      // Another process may have got the number: then the facts are of two.
+      if (hasEnded(pidfd) || read(pid, readStartTime) !== begun) throw notThere(pid);
+      return { credentials, attestors };
+    } finally {
+      fs.closeSync(pidfd);
+    }
+  };
+}
+
+async function report(
+  attestor: Attestor,
+  credentials: PeerCredentials,
+  options: AttestOptions & { readonly clock: Clock },
+): Promise<AttestorReport> {
+  const at = options.clock.now();
+  const begun = performance.now();
+  const head = () => ({ name: attestor.name, at, took: performance.now() - begun });
+  const nothing = { error: undefined, remark: undefined };
+  try {
+    return { found: await ask(attestor, credentials, options, true), ...nothing, ...head() };
+  } catch (error) {
+    const message = (error as Error).message;
+    try {
+      const found = await ask(attestor, credentials, options);
+      return { found, ...nothing, remark: `no entry asks for what fails: ${message}`, ...head() };
+    } catch {
+      return { found: [], ...nothing, error: message, ...head() };
+    }
+  }
+}
+
+function read<T>(pid: number, reader: (pid: number) => T): T {
+  try {
+    return reader(pid);
+  } catch (cause) {
+    throw new SidekeyError('ERR_NOT_FOUND', `/proc does not show process ${pid} (is it mounted with hidepid?)`, {
+      cause,
+    });
+  }
+}
+
+function notThere(pid: number): SidekeyError {
+  return new SidekeyError('ERR_NOT_FOUND', `there is no process ${pid} in the pid namespace of the server`);
+}

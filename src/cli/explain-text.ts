@@ -1,0 +1,76 @@
+/** Explanations and decisions as lines for a person: what is wrong first, what mends it last. */
+
+import type { DecisionJson, ExplanationJson } from '../admin/client.ts';
+import { columnLines } from './output.ts';
+
+type Miss = ExplanationJson['near'][number];
+
+export function explanationLines(explanation: ExplanationJson): string[] {
+  const { process: subject, attestors, identities, bundles, unset_bundles: unset, near, fixes } = explanation;
+  return [
+    ...(subject === null ? [] : [`process ${subject.pid}: uid ${subject.uid}, gid ${subject.gid}`]),
+    ...askedLines(explanation),
+    ...attestors.flatMap(({ error, name }) =>
+      error === null ? [] : [`${error}: while ${name} fails, it gets no identity`],
+    ),
+    ...section('gets', [
+      ...identities.map((one) => `${one.spiffe_id} by entry ${one.entry_id}${one.default ? ', also as default' : ''}`),
+      ...bundles.map((name) => `the bundle ${name}`),
+      ...unset.map((trustDomain) => `no bundle of ${trustDomain} yet: nobody has set it`),
+      ...(identities.length + bundles.length === 0 ? ['nothing'] : []),
+    ]),
+    ...section('facts', attestors.length === 0 ? [] : factLines(attestors)),
+    ...section('near misses', near.flatMap(missLines)),
+    ...section('fix', fixes),
+  ];
+}
+
+export function decisionLines(decision: DecisionJson): string[] {
+  const { id, at, kind, name, reason, detail, ended_at: ended, pid, uid, gid, connection, node_id: node } = decision;
+  const what = name === null ? '' : ` ${name}`;
+  return [
+    `${id}: ${kind}${what} at ${at}${ended === null ? '' : `, ended at ${ended}`}`,
+    `${reason}: ${detail}`,
+    `process ${pid}: uid ${uid}, gid ${gid}, connection ${connection}${node === null ? '' : `, node ${node}`}`,
+    ...section('facts', columnLines(decision.facts.map(({ selector, source }) => [selector, source]))),
+    ...section(
+      'candidates',
+      decision.candidates.map(({ entry_id: entry, lacks }) =>
+        lacks.length === 0 ? `entry ${entry} had expired` : `entry ${entry} needs ${lacks.join(', ')}`,
+      ),
+    ),
+  ];
+}
+
+function askedLines({ asked }: ExplanationJson): string[] {
+  if (asked === null) return [];
+  if (asked.given) return [`${asked.spiffe_id} is given: ${asked.detail}`];
+  const meant = asked.alike === null ? [] : [`did you mean ${asked.alike}?`];
+  return [`${asked.spiffe_id} is not given: ${asked.reason}: ${asked.detail}`, ...meant];
+}
+
+function factLines(attestors: ExplanationJson['attestors']): string[] {
+  const rows = attestors.flatMap(({ facts }) => facts.map(({ selector, source }) => [selector, source]));
+  const remarks = attestors.flatMap(({ name, remark }) => (remark === null ? [] : [`${name}: ${remark}`]));
+  return [...columnLines(rows), ...remarks];
+}
+
+function missLines(miss: Miss): string[] {
+  const { entry_id: entry, spiffe_id: spiffeId, selectors, lacks, expired_at: expired, fix, note } = miss;
+  return [
+    `${spiffeId} by entry ${entry}: has ${selectors - lacks.length} of ${selectors}`,
+    ...lacks.map(({ selector, has, alike }) => `  needs ${selector}, has ${hasText(has, alike)}`),
+    ...(expired === null ? [] : [`  expired at ${expired}`]),
+    ...(fix === null ? [] : [`  fix: ${fix}`]),
+    ...(note === null ? [] : [`  note: ${note}`]),
+  ];
+}
+
+function hasText(has: readonly string[], alike: string | null): string {
+  if (alike !== null) return `${alike}: mistyped?`;
+  return has.length === 0 ? 'none' : has.join(', ');
+}
+
+function section(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : ['', title, ...lines.map((line) => `  ${line}`)];
+}

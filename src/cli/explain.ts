@@ -1,0 +1,80 @@
+/** `sidekey explain`: why somebody has the identities that it has, and not others. */
+
+import { type Command, InvalidArgumentError } from 'commander';
+import type { DecisionJson, ExplanationJson } from '../admin/client.ts';
+import { UsageError } from './errors.ts';
+import { decisionLines, explanationLines } from './explain-text.ts';
+import { printable, printJson } from './output.ts';
+import { addClientOptions, type ClientOptions, openClient } from './target.ts';
+
+interface ExplainOptions extends ClientOptions {
+  readonly pid?: string;
+  readonly container?: string;
+  readonly selector?: readonly string[];
+  readonly spiffeId?: string;
+  readonly limit?: string;
+}
+
+export function addExplainCommand(program: Command): void {
+  const command = program
+    .command('explain [decision]')
+    .description('say why a process, a container or a set of selectors has the identities that it has, and not others')
+    .option('--pid <pid>', 'a process that runs', digits)
+    .option('--container <name>', 'a container that runs, by name or id')
+    .option(
+      '--selector <type:value>',
+      'suppose a caller with this fact; give it again for more',
+      (value, before: string[] = []) => [...before, value],
+    )
+    .option('--spiffe-id <id>', 'the SPIFFE ID that it should have')
+    .option('--limit <number>', 'how many near misses to show (default: 10)', digits);
+  addClientOptions(command).action(async (decision: string | undefined, options: ExplainOptions) => {
+    const { pid, container, selector, spiffeId, limit } = options;
+    const subjects = [decision, pid, container, selector].filter((one) => one !== undefined);
+    if (subjects.length !== 1) throw new UsageError('give one of --pid, --container, --selector and a decision id');
+    if (decision !== undefined) await explainDecision(decision, options);
+    else await explainSubject(queryOf({ pid, container, spiffe_id: spiffeId, limit }, selector), options);
+  });
+}
+
+async function explainSubject(query: URLSearchParams, options: ExplainOptions): Promise<void> {
+  const client = await openClient(options);
+  const explanation = await client.json<ExplanationJson>('GET', `/v1/explain?${query}`);
+  if (options.output === 'json') printJson(explanation);
+  else print(explanationLines(explanation));
+}
+
+/** What is on record, and what comes of the same facts by now. */
+async function explainDecision(id: string, options: ExplainOptions): Promise<void> {
+  const client = await openClient(options);
+  const decision = await client.json<DecisionJson>('GET', `/v1/decisions/${encodeURIComponent(id)}`);
+  const facts = decision.facts.map(({ selector }) => selector);
+  // The record has no values of environment selectors, so that with one it would be another caller.
+  const complete = facts.length > 0 && !facts.some((fact) => fact.startsWith('docker:env:'));
+  const query = queryOf({ spiffe_id: decision.spiffe_id ?? undefined, limit: options.limit }, facts);
+  const now = complete ? await client.json<ExplanationJson>('GET', `/v1/explain?${query}`) : null;
+  if (options.output === 'json') printJson({ decision, now });
+  else
+    print([
+      ...decisionLines(decision),
+      ...(now === null ? [] : ['', 'with these facts now', ...explanationLines(now)]),
+    ]);
+}
+
+function queryOf(
+  parameters: Readonly<Record<string, string | undefined>>,
+  selectors: readonly string[] = [],
+): URLSearchParams {
+  const query = new URLSearchParams(selectors.map((one): [string, string] => ['selector', one]));
+  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, value);
+  return query;
+}
+
+function print(lines: readonly string[]): void {
+  process.stdout.write(lines.map((line) => `${printable(line)}\n`).join(''));
+}
+
+function digits(text: string): string {
+  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('It is a number.');
+  return text;
+}

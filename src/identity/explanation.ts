@@ -1,0 +1,142 @@
+/** Why a caller with these facts has the identities that it has, and not others; and what would change that. */
+
+import { nearest } from '../base/nearest.ts';
+import { isExpired } from '../registry/entry.ts';
+import { differInOnePlace, type NearMiss } from '../registry/near.ts';
+import type { Entry, Registry } from '../registry/types.ts';
+import { type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/id.ts';
+import { formatSelector, redactSelector, type Selector } from '../spiffe/selector.ts';
+import { defaultEntry } from './default-entry.ts';
+import { explainHeld, type HeldReason } from './held.ts';
+import type { Identities } from './identities.ts';
+import { makeEntry, mendEntry, sourceNote } from './remedy.ts';
+
+/** What a caller lacks, and has instead. All as `type:value`, without values of environment selectors. */
+export interface ExplainedLack {
+  readonly selector: string;
+  readonly has: readonly string[];
+  /** What was likely meant, or likely run. */
+  readonly alike: string | undefined;
+}
+
+export interface ExplainedMiss {
+  readonly entry: Entry;
+  readonly lacks: readonly ExplainedLack[];
+  readonly expired: boolean;
+  /** The command that makes the caller match. */
+  readonly fix: string | undefined;
+  /** What to know before it is run. */
+  readonly note: string | undefined;
+}
+
+export interface Explanation {
+  /** The entries that the caller matches, oldest first. */
+  readonly entries: readonly Entry[];
+  /** The one that it gets by the name `default`. */
+  readonly byDefault: Entry | undefined;
+  /** Names of the bundles that it gets. */
+  readonly bundles: readonly string[];
+  /** Trust domains whose bundles it would get if somebody set them. */
+  readonly unset: readonly TrustDomain[];
+  /** About the SPIFFE ID that was asked for. */
+  readonly asked: Asked | undefined;
+  /** Nearest first; of the SPIFFE ID, where one was asked for, or the one that was likely meant. */
+  readonly near: readonly ExplainedMiss[];
+  /** The commands that mend it, the best first; none where nothing is amiss. */
+  readonly fixes: readonly string[];
+}
+
+export interface Asked {
+  readonly spiffeId: SpiffeId;
+  readonly given: boolean;
+  readonly reason: HeldReason | undefined;
+  readonly detail: string;
+  /** A SPIFFE ID that some entry gives and that this one is likely mistyped from. */
+  readonly alike: string | undefined;
+}
+
+export interface ExplanationParts {
+  readonly registry: Registry;
+  readonly identities: Pick<Identities, 'bundle' | 'federated'>;
+}
+
+/** @param failed an attestor failed: the caller gets nothing, whatever the others have found */
+export function explain(
+  selectors: readonly Selector[],
+  query: { readonly spiffeId: SpiffeId | undefined; readonly limit: number; readonly failed: boolean },
+  { registry, identities }: ExplanationParts,
+  now: number,
+): Explanation {
+  const keys = new Set(selectors.map(formatSelector));
+  const entries = query.failed ? [] : registry.match(keys);
+  const asked = query.spiffeId === undefined ? undefined : explainAsked(query.spiffeId, entries, keys, registry, now);
+  const misses = registry.nearMisses(keys, { spiffeId: asked?.alike ?? asked?.spiffeId, limit: query.limit });
+  const near = misses.map((miss) => explainMiss(miss, selectors, now));
+  const caller = { entries };
+  const own = identities.bundle(caller);
+  const federated = identities.federated(caller).map(({ trustDomain }) => trustDomain);
+  const unset = [...new Set(entries.flatMap(({ federatesWith }) => federatesWith))].filter(
+    (trustDomain) => !federated.includes(trustDomain),
+  );
+  return {
+    entries,
+    byDefault: defaultEntry(entries),
+    bundles: [...('reason' in own ? [] : [own.trustDomain]), ...federated].map(trustDomainId),
+    unset,
+    asked,
+    near,
+    fixes: query.failed ? [] : fixesFor(asked, near, selectors, unset),
+  };
+}
+
+function explainMiss(miss: NearMiss, selectors: readonly Selector[], now: number): ExplainedMiss {
+  const expired = isExpired(miss.entry, now);
+  return {
+    entry: miss.entry,
+    lacks: miss.lacks.map(({ selector, has, alike }) => ({
+      selector: redactSelector(selector),
+      has: has.map(redactSelector),
+      alike: alike && redactSelector(alike),
+    })),
+    expired,
+    fix: mendEntry(miss, selectors, expired),
+    note: sourceNote(miss.entry),
+  };
+}
+
+function explainAsked(
+  spiffeId: SpiffeId,
+  entries: readonly Entry[],
+  keys: ReadonlySet<string>,
+  registry: Registry,
+  now: number,
+): Asked {
+  const entry = entries.find((one) => one.spiffeId === spiffeId);
+  if (entry !== undefined) {
+    return { spiffeId, given: true, reason: undefined, detail: `entry ${entry.id} gives it`, alike: undefined };
+  }
+  const givers = registry.bySpiffeId(spiffeId);
+  const { reason, detail } = explainHeld(spiffeId, givers, keys, now);
+  return { spiffeId, given: false, reason, detail, alike: givers.length > 0 ? undefined : alikeId(spiffeId, registry) };
+}
+
+/** A mistyped name has one fault most often; only then is it told which. */
+function alikeId(spiffeId: string, registry: Registry): string | undefined {
+  const alike: string[] = [];
+  for (const other of registry.spiffeIds()) if (differInOnePlace(spiffeId, other)) alike.push(other);
+  return nearest(spiffeId, alike);
+}
+
+function fixesFor(
+  asked: Asked | undefined,
+  near: readonly ExplainedMiss[],
+  selectors: readonly Selector[],
+  unset: readonly TrustDomain[],
+): string[] {
+  const fixes = unset.map((trustDomain) => `sidekey bundle set ${trustDomain} --file BUNDLE`);
+  if (asked === undefined || asked.given) return fixes;
+  // Those of another SPIFFE ID don't give this one.
+  const mend = near.find(({ fix, entry }) => fix !== undefined && entry.spiffeId === asked.spiffeId)?.fix;
+  const make = makeEntry(asked.spiffeId, selectors);
+  return [...(mend === undefined ? [] : [mend]), ...(make === undefined ? [] : [make]), ...fixes];
+}

@@ -1,0 +1,144 @@
+/** Near misses: entries that a caller almost matches, nearest first, and what it has instead of what it lacks. */
+
+import { formatSelector, type Selector, splitSelector } from '../spiffe/selector.ts';
+import { compareAge } from './entry.ts';
+import type { Entry } from './types.ts';
+
+/** One selector that a caller lacks. */
+export interface Lack {
+  readonly selector: Selector;
+  /** What the caller has of the same kind; empty: nothing. */
+  readonly has: readonly Selector[];
+  /** The one of those that is nearly the same: one of the two is likely mistyped. */
+  readonly alike: Selector | undefined;
+}
+
+export interface NearMiss {
+  readonly entry: Entry;
+  /** Empty: the entry has expired, that's all. */
+  readonly lacks: readonly Lack[];
+}
+
+/** An entry with its selectors as `type:value`. */
+export interface Keyed {
+  readonly entry: Entry;
+  readonly keys: readonly string[];
+}
+
+interface Ranked extends Keyed {
+  readonly missing: readonly string[];
+  /** How many of the missing ones are nearly the same as something that the caller has. */
+  readonly alike: number;
+}
+
+/**
+ * The `limit` entries that lack the fewest selectors; of those, first the ones that look mistyped, then the ones of
+ * which the caller has most, then the oldest. One pass, which keeps no more than it gives.
+ */
+export function nearest(entries: Iterable<Keyed>, selectors: ReadonlySet<string>, limit: number): NearMiss[] {
+  const kinds = byKind(selectors);
+  const best: Ranked[] = [];
+  for (const { entry, keys } of entries) {
+    const worst = best.length === limit ? best.at(-1)! : undefined;
+    let lacking = 0;
+    for (const key of keys) if (!selectors.has(key)) lacking += 1;
+    if (worst !== undefined && lacking > worst.missing.length) continue;
+    const missing: string[] = [];
+    let alike = 0;
+    for (const key of keys) {
+      if (selectors.has(key)) continue;
+      missing.push(key);
+      if (alikeOf(key, kindFor(key, kinds)) !== undefined) alike += 1;
+    }
+    const ranked = { entry, keys, missing, alike };
+    if (worst !== undefined && compareRank(ranked, worst) >= 0) continue;
+    insert(best, ranked);
+    if (best.length > limit) best.pop();
+  }
+  return best.map(({ entry, missing }) => ({ entry, lacks: missing.map((key) => lackOf(key, kinds)) }));
+}
+
+function compareRank(a: Ranked, b: Ranked): number {
+  return (
+    a.missing.length - b.missing.length ||
+    b.alike - a.alike ||
+    b.keys.length - a.keys.length ||
+    compareAge(a.entry, b.entry)
+  );
+}
+
+function insert(best: Ranked[], ranked: Ranked): void {
+  let at = best.length;
+  while (at > 0 && compareRank(ranked, best[at - 1]!) < 0) at -= 1;
+  best.splice(at, 0, ranked);
+}
+
+/** What the caller has of one kind. */
+interface Kind {
+  /** What all of them begin with: `unix:uid:`. */
+  readonly prefix: string;
+  readonly keys: string[];
+}
+type Kinds = readonly Kind[];
+
+function byKind(selectors: ReadonlySet<string>): Kinds {
+  const kinds: Kind[] = [];
+  for (const key of selectors) {
+    const kind = kinds.find(({ prefix }) => prefix === prefixOf(key));
+    if (kind === undefined) kinds.push({ prefix: prefixOf(key), keys: [key] });
+    else kind.keys.push(key);
+  }
+  return kinds;
+}
+
+/** What can stand in place of another begins so: `unix:uid:`, and of labels and variables those with the same name. */
+function prefixOf(key: string): string {
+  const value = key.indexOf(':', key.indexOf(':') + 1) + 1;
+  if (key.startsWith('docker:label:')) return key.slice(0, key.indexOf(':', value) + 1);
+  if (key.startsWith('docker:env:')) return key.slice(0, key.indexOf('=') + 1);
+  return key.slice(0, value);
+}
+
+/** Prefixes, not a map: a map would take a new text for each of ten thousand entries. */
+function kindFor(key: string, kinds: Kinds): Kind | undefined {
+  for (const kind of kinds) if (key.startsWith(kind.prefix)) return kind;
+  return undefined;
+}
+
+function alikeOf(key: string, kind: Kind | undefined): string | undefined {
+  if (kind === undefined) return undefined;
+  for (const other of kind.keys) if (differInOnePlace(key, other, kind.prefix.length)) return other;
+  return undefined;
+}
+
+function lackOf(key: string, kinds: Kinds): Lack {
+  const kind = kindFor(key, kinds);
+  const alike = alikeOf(key, kind);
+  return {
+    selector: splitSelector(key)!,
+    has: (kind?.keys ?? []).map((other) => splitSelector(other)!),
+    alike: alike === undefined ? undefined : splitSelector(alike)!,
+  };
+}
+
+/**
+ * True if two texts, from `start` on, differ only in one place of two letters at most: one letter more, less or another,
+ * or two that were swapped. Cheap enough to be asked of ten thousand.
+ */
+export function differInOnePlace(a: string, b: string, start = 0): boolean {
+  if (Math.abs(a.length - b.length) > 2) return false;
+  const shorter = Math.min(a.length, b.length);
+  let head = start;
+  while (head < shorter && a.charCodeAt(head) === b.charCodeAt(head)) head += 1;
+  let tail = 0;
+  const [endOfA, endOfB] = [a.length - 1, b.length - 1];
+  while (tail < shorter - head && a.charCodeAt(endOfA - tail) === b.charCodeAt(endOfB - tail)) tail += 1;
+  const differing = Math.max(a.length, b.length) - head - tail;
+  const common = head - start + tail;
+  return differing <= 2 && common >= 2 && common >= differing;
+}
+
+/** An entry with its keys, where nobody has them yet. */
+export function keyed(entry: Entry): Keyed {
+  return { entry, keys: entry.selectors.map(formatSelector) };
+}

@@ -1,0 +1,156 @@
+/** `sidekey explain` against a real server and real processes; what it says to run is run, and helps. */
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { describe, it, type TestContext } from 'node:test';
+import type { ExplanationJson } from '../../src/admin/client.ts';
+import { type Ran, sidekey } from '../cli/support.ts';
+import { endAfter } from '../support/caller.ts';
+import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';
+import { type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
+import { answering, containerJson, StandInEngine } from '../support/stand-in-engine.ts';
+
+const WEB = `spiffe://${TRUST_DOMAIN}/web`;
+const MINE = `unix:uid:${process.getuid!()}`;
+const ID = 'ab'.repeat(32);
+
+function process1(t: TestContext): number {
+  const child = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
+  endAfter(t, child);
+  return child.pid!;
+}
+
+function run(server: Served, ...args: readonly string[]): Promise<Ran> {
+  return sidekey(args, { env: { SIDEKEY_ADMIN_SOCKET: server.adminSocket } });
+}
+
+async function explain(server: Served, ...args: readonly string[]): Promise<ExplanationJson> {
+  const { status, stdout, stderr } = await run(server, 'explain', '-o', 'json', ...args);
+  assert.equal(status, 0, stderr);
+  return JSON.parse(stdout);
+}
+
+/** Runs a command that Sidekey says to run. */
+async function obey(server: Served, command: string): Promise<void> {
+  const [program, ...args] = command.split(' ');
+  assert.equal(program, 'sidekey');
+  const { status, stderr } = await run(server, ...args);
+  assert.equal(status, 0, stderr);
+}
+
+async function create(server: Served, spiffeId: string, selectors: readonly string[], more: object = {}) {
+  const { body } = await server.request('POST', '/v1/entries', { spiffe_id: spiffeId, selectors, ...more });
+  return body.id as string;
+}
+
+describe('sidekey explain', { concurrency: 2, timeout: 60_000 }, () => {
+  it('says who a process is, by whose word, what it gets, and what it lacks; its fix helps', async (t) => {
+    const server = await serve(t);
+    const pid = process1(t);
+    const id = await create(server, WEB, ['unix:user:nobody-here', MINE]);
+    const before = await explain(server, '--pid', String(pid), '--spiffe-id', WEB);
+    assert.deepEqual(before.process, { pid, uid: process.getuid!(), gid: process.getgid!() });
+    const [unix] = before.attestors;
+    assert.deepEqual([unix!.name, unix!.error, unix!.remark], ['unix', null, null]);
+    assert.ok(unix!.facts.some(({ selector, source }) => selector === MINE && source.includes('SO_PEERCRED')));
+    const { given, reason, alike } = before.asked!;
+    assert.deepEqual([given, reason, alike], [false, 'lacks-selectors', null]);
+    const user = unix!.facts.map(({ selector }) => selector).filter((one) => one.startsWith('unix:user:'));
+    assert.deepEqual(before.near[0]!.lacks, [{ selector: 'unix:user:nobody-here', has: user, alike: null }]);
+    assert.deepEqual([before.identities, before.bundles], [[], []]);
+
+    await obey(server, before.fixes[0]!);
+    const after = await explain(server, '--pid', String(pid), '--spiffe-id', WEB);
+    assert.deepEqual(after.identities, [{ entry_id: id, spiffe_id: WEB, default: true }]);
+    assert.deepEqual([after.asked!.given, after.bundles, after.fixes], [true, [`spiffe://${TRUST_DOMAIN}`], []]);
+  });
+
+  it('names the SPIFFE ID that was likely meant, and the selector that was likely mistyped', async (t) => {
+    const server = await serve(t);
+    await create(server, WEB, ['unix:user:envy']);
+    const args = ['--selector', 'unix:user:envoy', '--selector', MINE, '--spiffe-id', `spiffe://${TRUST_DOMAIN}/wbe`];
+    const { asked, near, fixes } = await explain(server, ...args);
+    assert.deepEqual([asked!.reason, asked!.alike], ['no-entry', WEB]);
+    assert.equal(near[0]!.lacks[0]!.alike, 'unix:user:envoy');
+    await obey(server, fixes[0]!);
+    assert.equal((await explain(server, ...args)).asked!.given, true);
+    const text = await run(server, 'explain', ...args.slice(0, 4), '--spiffe-id', WEB);
+    assert.match(text.stdout, /needs unix:user:envy, has unix:user:envoy: mistyped\?/);
+  });
+
+  it('finds an expired entry, a bundle that nobody has set, and says whose entry it is', async (t) => {
+    const server = await serve(t);
+    const entries = [{ spiffe_id: WEB, selectors: [MINE], federates_with: ['other.example'], expires_at: 1 }];
+    await server.request('PUT', '/v1/entries', { source: 'team', entries });
+    const before = await explain(server, '--selector', MINE, '--spiffe-id', WEB);
+    assert.equal(before.asked!.reason, 'expired');
+    assert.equal(before.near[0]!.expired_at, '1970-01-01T00:00:01.000Z');
+    assert.match(before.near[0]!.note!, /source team/);
+    await obey(server, before.fixes[0]!);
+    const { unset_bundles, fixes } = await explain(server, '--selector', MINE);
+    assert.deepEqual(unset_bundles, ['other.example']);
+    assert.deepEqual(fixes, ['sidekey bundle set other.example --file BUNDLE']);
+  });
+
+  it('explains what is on record under a decision id', async (t) => {
+    const server = await serve(t);
+    const fetched = await sidekey(['fetch', '--socket', server.socket, '--spiffe-id', WEB]);
+    const id = /d-[0-9a-f]{12}/.exec(fetched.stderr)![0];
+    const { stdout } = await run(server, 'explain', id);
+    assert.match(stdout, new RegExp(`^${id}: fetch-nothing ${WEB} at `));
+    assert.match(stdout, /\nno-entry: no entry gives /);
+    const command = /\n {2}(sidekey entry create .*)\n$/.exec(stdout)![1]!;
+    await obey(server, command);
+    assert.equal((await sidekey(['fetch', '--socket', server.socket, '--spiffe-id', WEB])).status, 0);
+    assert.match((await run(server, 'explain', id)).stdout, /is given: entry/);
+  });
+
+  it('is used wrongly with no subject or two, and fails for what is not there', async (t) => {
+    const server = await serve(t);
+    for (const args of [[], ['--pid', '1', '--selector', MINE], ['d-1', '--pid', '1'], ['--pid', 'x']]) {
+      assert.equal((await run(server, 'explain', ...args)).status, 2, args.join(' '));
+    }
+    const cases: readonly [string[], RegExp][] = [
+      [['--pid', '4194303'], /there is no process 4194303/],
+      [['--container', 'web'], /the server asks no container engine/],
+      [['d-000000000000'], /there is no decision d-000000000000/],
+      [['--selector', 'x', '--spiffe-id', WEB], /it has no type/],
+      [['--selector', MINE, '--spiffe-id', 'x'], /spiffe_id/],
+    ];
+    for (const [args, problem] of cases) {
+      const { status, stderr } = await run(server, 'explain', ...args);
+      assert.equal(status, 1);
+      assert.match(stderr, problem);
+    }
+  });
+
+  it('finds a container by its name, says what the engine says, and shows no environment', {
+    skip: whyNoCgroup() ?? false,
+  }, async (t) => {
+    const engine = new StandInEngine(t);
+    await engine.start();
+    const server = await serve(t, { flags: ['--docker-socket', engine.socketPath] });
+    const pid = process1(t);
+    makeCgroup(t, `docker-${ID}.scope`).join(pid);
+    const config = { Image: 'envoy:v1', Labels: { app: 'web' }, Env: ['TOKEN=s3cret'] };
+    engine.answer = answering(containerJson(ID, { State: { Running: true, Pid: pid }, Config: config }));
+    await create(server, WEB, ['docker:label:app:api', 'docker:env:TOKEN=other']);
+    const explained = await explain(server, '--container', 'web-1', '--spiffe-id', WEB);
+    assert.equal(explained.process!.pid, pid);
+    const facts = explained.attestors.flatMap((one) => one.facts.map(({ selector }) => selector));
+    assert.ok(facts.includes('docker:label:app:web') && facts.includes('docker:env:TOKEN=[redacted]'));
+    assert.deepEqual(explained.near[0]!.lacks, [
+      { selector: 'docker:env:TOKEN=[redacted]', has: ['docker:env:TOKEN=[redacted]'], alike: null },
+      { selector: 'docker:label:app:api', has: ['docker:label:app:web'], alike: null },
+    ]);
+    assert.doesNotMatch(JSON.stringify(explained), /s3cret|other/);
+    assert.equal(explained.near[0]!.fix, null);
+    await obey(server, explained.fixes[0]!);
+    assert.equal((await explain(server, '--container', 'web-1', '--spiffe-id', WEB)).asked!.given, true);
+
+    await engine.stop();
+    const broken = await explain(server, '--pid', String(pid), '--spiffe-id', WEB);
+    assert.match(broken.attestors[1]!.error!, /the docker attestor failed: the container engine at .* fails: ENOENT/);
+    assert.deepEqual([broken.identities, broken.fixes], [[], []]);
+  });
+});
