@@ -2,8 +2,8 @@
 
 import { nearest } from '../base/nearest.ts';
 import { isExpired } from '../registry/entry.ts';
-import { differInOnePlace, type NearMiss } from '../registry/near.ts';
-import type { Entry, Registry } from '../registry/types.ts';
+import { differInOnePlace } from '../registry/near.ts';
+import type { Entry, NearMiss, Registry } from '../registry/types.ts';
 import { type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/id.ts';
 import { formatSelector, redactSelector, type Selector } from '../spiffe/selector.ts';
 import { defaultEntry } from './default-entry.ts';

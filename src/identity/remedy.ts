@@ -1,8 +1,7 @@
 /** The commands that would give somebody an identity. They show no environment value: where one is needed there is none. */
 
 import { shellQuote } from '../base/shell.ts';
-import type { NearMiss } from '../registry/near.ts';
-import type { Entry } from '../registry/types.ts';
+import type { Entry, NearMiss } from '../registry/types.ts';
 import { formatSelector, redactSelector, type Selector } from '../spiffe/selector.ts';
 
 /** Makes the entry one that a caller with these selectors matches; undefined where that would show a secret value. */

@@ -1,23 +1,8 @@
 /** Near misses: entries that a caller almost matches, nearest first, and what it has instead of what it lacks. */
 
-import { formatSelector, type Selector, splitSelector } from '../spiffe/selector.ts';
+import { formatSelector, splitSelector } from '../spiffe/selector.ts';
 import { compareAge } from './entry.ts';
-import type { Entry } from './types.ts';
-
-/** One selector that a caller lacks. */
-export interface Lack {
-  readonly selector: Selector;
-  /** What the caller has of the same kind; empty: nothing. */
-  readonly has: readonly Selector[];
-  /** The one of those that is nearly the same: one of the two is likely mistyped. */
-  readonly alike: Selector | undefined;
-}
-
-export interface NearMiss {
-  readonly entry: Entry;
-  /** Empty: the entry has expired, that's all. */
-  readonly lacks: readonly Lack[];
-}
+import type { Entry, Lack, NearMiss } from './types.ts';
 
 /** An entry with its selectors as `type:value`. */
 export interface Keyed {

@@ -12,13 +12,14 @@ import { entryToJson } from './entry-json.ts';
 import { FederatedBundles } from './federated-bundles.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
-import { type Keyed, keyed, type NearMiss, nearest } from './near.ts';
+import { type Keyed, keyed, nearest } from './near.ts';
 import type {
   Entry,
   EntryChange,
   EntryInput,
   EntryPatch,
   ListQuery,
+  NearMiss,
   NearQuery,
   Registry,
   RegistryStore,

@@ -8,7 +8,6 @@ import type { Alias, Aliases } from './aliases.ts';
 import type { DecisionStore } from './decision.ts';
 import type { FederatedBundle, FederatedBundles } from './federated-bundles.ts';
 import type { NamedStore } from './named.ts';
-import type { NearMiss } from './near.ts';
 
 /** A registration entry: whoever has all of `selectors` may be `spiffeId`. Immutable; an update makes a new object. */
 export interface Entry {
@@ -102,6 +101,21 @@ export interface ListQuery {
   readonly limit: number;
   /** What the page before returned; undefined: the first page. */
   readonly cursor?: string;
+}
+
+/** One selector that a caller lacks. */
+export interface Lack {
+  readonly selector: Selector;
+  /** What the caller has of the same kind; empty: nothing. */
+  readonly has: readonly Selector[];
+  /** The one of those that is nearly the same: one of the two is likely mistyped. */
+  readonly alike: Selector | undefined;
+}
+
+export interface NearMiss {
+  readonly entry: Entry;
+  /** Empty: the entry has expired, that's all. */
+  readonly lacks: readonly Lack[];
 }
 
 export interface NearQuery {
