@@ -117,7 +117,7 @@ function addresses(ports: Stage['ports'], self: Example | typeof IMPOSTOR): Move
     '0.0.0.0:80': [ports[self].http],
     '0.0.0.0:443': [ports[self].https],
     '127.0.0.1:9901': [ports[self].admin],
-    '127.0.0.1:8080': [ports[self].app],
+    'app:8080': [ports[self].app],
     'myservice:80': services.map(({ http }) => http),
     'service-purple:443': [ports['service-purple'].https],
     'service-gray:443': [ports['service-gray'].https],

@@ -25,7 +25,7 @@ const MOVES: Moves = {
     '0.0.0.0:80': [20080],
     '0.0.0.0:443': [20443],
     '127.0.0.1:9901': [29901],
-    '127.0.0.1:8080': [28080],
+    'app:8080': [28080],
     'myservice:80': [21080, 22080],
     'service-purple:443': [21443],
     'service-gray:443': [22443],
@@ -133,7 +133,7 @@ describe('moving a bootstrap to loopback', () => {
   for (const [missing, where] of [
     ['myservice:80', 'front-envoy'],
     ['0.0.0.0:443', 'front-envoy'],
-    ['127.0.0.1:8080', 'service-gray'],
+    ['app:8080', 'service-gray'],
   ] as const satisfies [string, Example][]) {
     test(`${where} is refused when the table lacks ${missing}`, () => {
       const { [missing]: _, ...addresses } = MOVES.addresses;

@@ -1,0 +1,39 @@
+# Two images: `sidekey`, and `demo`, which is what compose.yaml needs beside it and Envoy.
+# It is the Node that package.json pins; a test compares them.
+ARG NODE=node:24.21.0-bookworm-slim
+
+FROM ${NODE} AS builder
+# The place that it has in the image, too: by it Node finds the code that it has compiled before.
+WORKDIR /opt/sidekey
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts
+COPY . .
+RUN npm run build && scripts/node scripts/image-files.ts /image
+RUN node_modules/.bin/esbuild envoy-examples/demo/write-certificate.ts \
+      --bundle --platform=node --log-level=warning --outfile=/demo/write-certificate.cjs
+
+# The apps behind the demo's Envoys, and the certificate that front-envoy shows to the outside.
+FROM ${NODE} AS demo
+COPY envoy-examples/app /app
+COPY --from=builder /demo /app
+# The folder's owner goes over to the volume that is mounted there: the user of Envoy's image.
+RUN install -d -o 101 -g 101 -m 0755 /etc/envoy/certs
+USER 101:101
+CMD ["node", "/app/main.ts"]
+
+FROM ${NODE} AS sidekey
+COPY --from=builder /image /
+# Who Sidekey is, and the group that may use its pipe. Who runs it as another user than root gives that user the right to
+# the engine's socket by its group (docs/docker.md).
+ARG RUN_AS=0
+ARG PIPE_GROUP=2000
+# Volumes take over owner, group and mode. The socket gets the folder's group by the setgid bit: no right to chown is needed.
+RUN install -d -o ${RUN_AS} -g ${RUN_AS} -m 0700 /var/lib/sidekey \
+ && install -d -o ${RUN_AS} -g ${PIPE_GROUP} -m 2750 /run/sidekey
+ENV SIDEKEY_DATA_DIR=/var/lib/sidekey \
+    SIDEKEY_SOCKET=/run/sidekey/agent.sock \
+    SIDEKEY_ADMIN_SOCKET=/var/lib/sidekey/admin.sock
+USER ${RUN_AS}:${RUN_AS}
+ENTRYPOINT ["sidekey"]
+CMD ["serve"]
+HEALTHCHECK --interval=5s --timeout=3s CMD ["sidekey", "healthcheck"]

@@ -1,0 +1,16 @@
+/** `write-certificate.ts FOLDER`: front-envoy's certificate and key, server.crt and server.key, unless they are there. */
+
+import { existsSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { makeServerCertificate } from './certificate.ts';
+
+async function main([folder]: readonly string[]): Promise<void> {
+  if (folder === undefined) throw new Error('write-certificate.ts FOLDER');
+  const file = path.join(folder, 'server.crt');
+  if (existsSync(file)) return;
+  const { certificate, key } = await makeServerCertificate(Date.now());
+  writeFileSync(path.join(folder, 'server.key'), key, { mode: 0o600 });
+  writeFileSync(file, certificate);
+}
+
+void main(process.argv.slice(2));
