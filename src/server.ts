@@ -6,20 +6,25 @@
 import path from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { createAdmin } from './admin/admin.ts';
+import type { SelfKnowledge } from './admin/doctor.ts';
 import { listenAddress, listenOnTcp } from './admin/tcp.ts';
 import { adminToken, readAdminTokenFile } from './admin/token.ts';
+import { createAccounts } from './attest/accounts.ts';
 import { createDockerAttestor, type DockerAttestor } from './attest/docker/docker.ts';
 import { DOCKER_KINDS } from './attest/docker/selectors.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
 import { createInspector } from './attest/inspect.ts';
 import { createPipe, PIPE_LIMITS } from './attest/pipe.ts';
 import { checkProc } from './attest/proc.ts';
+import { readProcView } from './attest/proc-view.ts';
+import { whyNever } from './attest/producible.ts';
 import { peerCredentials } from './attest/socket-peer.ts';
 import type { Attestor } from './attest/types.ts';
 import { createUnixAttestor } from './attest/unix.ts';
 import { type Clock, SystemClock } from './base/clock.ts';
 import { openDataDir } from './base/data-dir.ts';
 import { formatDuration } from './base/duration.ts';
+import { descriptors, diskOf } from './base/resources.ts';
 import { listenOnSocket } from './base/socket-file.ts';
 import { version } from './base/version.ts';
 import { longestKeptSvidTtl, openCertificateAuthority } from './ca/index.ts';
@@ -145,7 +150,8 @@ async function start(
   const identities = new Identities({ registry, ca, clock, log, bundleFor: config.bundleFor, lazyKinds });
   closers.push(() => identities.close());
 
-  const attestors: Attestor[] = [createUnixAttestor({ log, wantSha256: () => registry.asksFor(SHA256) })];
+  const accounts = createAccounts();
+  const attestors: Attestor[] = [createUnixAttestor({ log, accounts, wantSha256: () => registry.asksFor(SHA256) })];
   let docker: DockerAttestor | undefined;
   if (config.dockerSocket !== undefined) {
     const asksFor = (kind: string) => registry.asksFor(kind);
@@ -193,6 +199,13 @@ async function start(
       inspect: createInspector({ attestors, clock, attestTimeoutMs: PIPE_LIMITS.attestTimeoutMs }),
       mainPid: docker && ((nameOrId) => docker.mainPid(nameOrId)),
     },
+    self: {
+      look: () => lookAtSelf(config, dataDir.path, docker),
+      authorities: () => ca.authorities(),
+      issuances: store,
+      whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts),
+      limits: { connectionsPerUid: config.maxConnectionsPerUid, streamsPerUid: config.maxStreamsPerUid },
+    },
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => (ready ? { ready } : { ready, reason: 'not every listener accepts yet' }),
     log,
@@ -238,6 +251,33 @@ function warnOfTtl(config: ServeConfig, log: Log): void {
     },
     'SVIDs end with the intermediate that signs them: the TTL asked for is cut short in the second half of its life',
   );
+}
+
+async function lookAtSelf(
+  config: ServeConfig,
+  dataDir: string,
+  docker: DockerAttestor | undefined,
+): ReturnType<SelfKnowledge['look']> {
+  const { othersExecutables, hidepid } = readProcView();
+  const { freeBytes, freeInodes } = await diskOf(dataDir);
+  const attestors: { name: string; error: string | null }[] = [{ name: 'unix', error: null }];
+  if (docker !== undefined) {
+    const error = await docker.check().then(
+      () => null,
+      (thrown: Error) => thrown.message,
+    );
+    attestors.push({ name: 'docker', error });
+  }
+  return {
+    data_dir: dataDir,
+    socket: config.socket,
+    admin_socket: config.adminSocket,
+    docker_socket: config.dockerSocket ?? null,
+    attestors,
+    proc: { others_executables: othersExecutables, hidepid: hidepid ?? null },
+    disk: { free_bytes: freeBytes, free_inodes: freeInodes },
+    descriptors: descriptors(),
+  };
 }
 
 async function takeEntries(

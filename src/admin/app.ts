@@ -14,6 +14,7 @@ import { type Caller, refusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { addDecisionRoutes } from './decisions.ts';
+import { addDoctorRoutes, type SelfKnowledge } from './doctor.ts';
 import { addEntryRoutes } from './entries.ts';
 import type { EventReaders } from './event-readers.ts';
 import { addEventRoutes } from './events.ts';
@@ -35,6 +36,7 @@ export interface AppOptions {
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
   readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'>;
+  readonly self: SelfKnowledge;
   readonly eventReaders: EventReaders;
   readonly ready: () => Readiness;
   readonly clock: Clock;
@@ -94,6 +96,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addProxyRoutes(app, options);
   addDecisionRoutes(app, options.decisions);
   addExplainRoutes(app, { ...options, ...options.explain });
+  addDoctorRoutes(app, options);
   addEventRoutes(app, options.eventReaders);
   addHealthRoutes(app, options.ready);
   let document: Record<string, unknown> | undefined;

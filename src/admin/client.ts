@@ -7,6 +7,7 @@ import { type AdminEvent, readEvents } from './event-parser.ts';
 
 export type { EntryJson } from '../registry/entry-json.ts';
 export type { DecisionJson, DecisionPageJson } from './decision-schema.ts';
+export type { DoctorJson } from './doctor-schema.ts';
 export type { AdminEvent } from './event-parser.ts';
 export type { ExplanationJson } from './explain-schema.ts';
 export { BODY_LIMIT } from './problem.ts';

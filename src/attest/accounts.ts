@@ -13,6 +13,10 @@ export interface Accounts {
   user(uid: number): string | undefined;
   /** The group's name; undefined where the file has none. */
   group(gid: number): string | undefined;
+  /** Every name that {@link user} gives. */
+  users(): readonly string[];
+  /** Every name that {@link group} gives. */
+  groups(): readonly string[];
 }
 
 /** Reads the files when they are first needed and again when they have changed. */
@@ -22,6 +26,8 @@ export function createAccounts(passwdPath = '/etc/passwd', groupPath = '/etc/gro
   return {
     user: (uid) => users.names().get(uid),
     group: (gid) => groups.names().get(gid),
+    users: () => [...users.names().values()],
+    groups: () => [...groups.names().values()],
   };
 }
 

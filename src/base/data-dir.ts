@@ -74,14 +74,29 @@ interface Faults {
   readonly foreign: string[];
 }
 
-function checkPrivate(directory: string): void {
+/** The commands that close a data directory, and what is in it, to everybody but `owner`; none where it is. */
+export function privacyCommands(directory: string, owner: number): string[] {
+  return commandsFor(faultsOf(directory, owner), owner);
+}
+
+function faultsOf(directory: string, owner: number): Faults {
   const faults: Faults = { wideDirectories: [], wideFiles: [], foreign: [] };
-  inspect(directory, faults);
-  const mending = [
-    command(`chown ${process.geteuid!()}`, faults.foreign),
+  inspect(directory, owner, faults);
+  return faults;
+}
+
+function commandsFor(faults: Faults, owner: number): string[] {
+  return [
+    command(`chown ${owner}`, faults.foreign),
     command('chmod 700', faults.wideDirectories),
     command('chmod 600', faults.wideFiles),
   ].filter((line) => line !== undefined);
+}
+
+function checkPrivate(directory: string): void {
+  const owner = process.geteuid!();
+  const faults = faultsOf(directory, owner);
+  const mending = commandsFor(faults, owner);
   if (mending.length === 0) return;
   if (faults.foreign.length === 0 && !keepsModes(directory)) {
     throw new SidekeyError(
@@ -96,16 +111,16 @@ function checkPrivate(directory: string): void {
   );
 }
 
-function inspect(item: string, faults: Faults): void {
+function inspect(item: string, owner: number, faults: Faults): void {
   // Through symbolic links: what counts is the file that holds the bytes.
   const stats = statSync(item, { throwIfNoEntry: false });
   if (stats === undefined) return;
-  const ours = stats.uid === process.geteuid!();
+  const ours = stats.uid === owner;
   if (!ours) faults.foreign.push(item);
   if ((stats.mode & GROUP_AND_OTHERS) !== 0)
     (stats.isDirectory() ? faults.wideDirectories : faults.wideFiles).push(item);
   if (!ours || !stats.isDirectory() || lstatSync(item).isSymbolicLink()) return;
-  for (const name of readdirSync(item)) inspect(path.join(item, name), faults);
+  for (const name of readdirSync(item)) inspect(path.join(item, name), owner, faults);
 }
 
 function command(name: string, items: readonly string[]): string | undefined {

@@ -1,29 +1,34 @@
 /** `sidekey doctor`: what is wrong, what comes of it, and what mends it. */
 
-import type { Command } from 'commander';
-import type { AliasJson } from '../admin/client.ts';
-import { SystemClock } from '../base/clock.ts';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { Finding } from '../base/finding.ts';
 import type { Check, Outcome } from '../doctor/check.ts';
-import type { Names } from '../doctor/envoy-file.ts';
-import { allEntries } from './entry.ts';
-import { UsageError } from './errors.ts';
-import { readInput } from './input.ts';
 import { printable, printJson } from './output.ts';
-import { addClientOptions, type ClientOptions, openClient } from './target.ts';
+import { addClientOptions, type ClientOptions } from './target.ts';
 
 interface DoctorOptions extends ClientOptions {
   readonly envoy?: readonly string[];
+  readonly envoyAdmin?: string;
 }
 
 export function addDoctorCommand(program: Command): void {
   const command = program
     .command('doctor')
-    .description('look for what is wrong and tell what mends it; exit status 1 when there is an error')
+    .description(
+      'look for what is wrong, with the server and its host unless told otherwise, and tell what mends it; exit status 1 when there is an error',
+    )
     .option(
       '--envoy <file>',
       "an Envoy's bootstrap (- is stdin), held against the entries of the server if it answers; again for more",
       (value, before: string[] = []) => [...before, value],
+    )
+    .option(
+      '--envoy-admin <url>',
+      'the admin port of an Envoy that runs, held against what the server has sent it',
+      (value) => {
+        if (URL.canParse(value) && /^http:/.test(value)) return value;
+        throw new InvalidArgumentError('It is a URL, such as http://127.0.0.1:9901.');
+      },
     );
   addClientOptions(command).action(async (options: DoctorOptions) => {
     const { runChecks, summary } = await import('../doctor/check.ts');
@@ -36,36 +41,14 @@ export function addDoctorCommand(program: Command): void {
   });
 }
 
-async function checksFor(options: DoctorOptions): Promise<Check[]> {
-  if (options.envoy === undefined) throw new UsageError('give what to look at: --envoy FILE');
-  const { envoyFileCheck } = await import('../doctor/envoy-file.ts');
-  let names: Promise<Names> | undefined;
-  const once = () => {
-    names ??= namesNow(options);
-    return names;
-  };
-  return Promise.all(
-    options.envoy.map(async (file) => {
-      const text = (await readInput('--envoy', file)).toString('utf8');
-      return envoyFileCheck(file === '-' ? 'stdin' : file, text, once);
-    }),
-  );
-}
-
-/** Entries that have not expired, and aliases. A server that isn't there is no failure: a bootstrap is written anywhere. */
-async function namesNow(options: ClientOptions): Promise<Names> {
-  try {
-    const now = new SystemClock().now();
-    const entries = await allEntries(options, new URLSearchParams());
-    const { aliases } = await (await openClient(options)).json<{ aliases: readonly AliasJson[] }>('GET', '/v1/aliases');
-    return {
-      aliases,
-      entries: entries.filter(({ expires_at }) => expires_at === null || Date.parse(expires_at) > now),
-    };
-  } catch (thrown) {
-    if ((thrown as { code?: unknown }).code === 'ERR_UNREACHABLE') return { unknown: (thrown as Error).message };
-    throw thrown;
-  }
+/** Of the server and its host, unless something else is named. */
+async function checksFor({ envoy, envoyAdmin, ...options }: DoctorOptions): Promise<Check[]> {
+  const { envoyChecks, fileChecks, serverChecks } = await import('./doctor-checks.ts');
+  if (envoy === undefined && envoyAdmin === undefined) return serverChecks(options);
+  return [
+    ...(envoy === undefined ? [] : await fileChecks(envoy, options)),
+    ...(envoyAdmin === undefined ? [] : await envoyChecks(envoyAdmin, options)),
+  ];
 }
 
 function printOutcome({ findings, skipped }: Outcome, summary: string): void {

@@ -25,20 +25,29 @@ export function addClientOptions(command: Command): Command {
   return addOutputOption(command);
 }
 
-/** A flag beats a variable; a URL beats the socket that `serve` has in the same shells. @throws UsageError */
-export async function openClient({ adminSocket, adminUrl, tokenFile }: ClientOptions): Promise<AdminClient> {
-  const { connectAdmin } = await import('../admin/client.ts');
+/** The admin socket that is asked; undefined where a URL is. A flag beats a variable. @throws UsageError */
+export function socketOf({ adminSocket, adminUrl }: ClientOptions): string | undefined {
   if (adminSocket !== undefined && adminUrl !== undefined) {
     throw new UsageError('give --admin-socket or --admin-url, not both');
   }
-  const url = adminUrl ?? (adminSocket === undefined ? process.env.SIDEKEY_ADMIN_URL || undefined : undefined);
-  if (url === undefined) {
+  const isUrlSet = adminSocket === undefined && Boolean(process.env.SIDEKEY_ADMIN_URL);
+  if (adminUrl !== undefined || isUrlSet) return undefined;
+  const surroundings = { env: process.env, uid: process.geteuid!() };
+  const socket = adminSocket ?? (process.env.SIDEKEY_ADMIN_SOCKET || defaultSocket('admin.sock', surroundings));
+  if (socket === undefined) throw new UsageError('give --admin-socket: there is no XDG_RUNTIME_DIR to look in');
+  return socket;
+}
+
+/** A URL beats the socket that `serve` has in the same shells. @throws UsageError */
+export async function openClient(options: ClientOptions): Promise<AdminClient> {
+  const { connectAdmin } = await import('../admin/client.ts');
+  const { adminUrl, tokenFile } = options;
+  const socketPath = socketOf(options);
+  if (socketPath !== undefined) {
     if (tokenFile !== undefined) throw new UsageError('--token-file goes with --admin-url');
-    const surroundings = { env: process.env, uid: process.geteuid!() };
-    const socketPath = adminSocket ?? (process.env.SIDEKEY_ADMIN_SOCKET || defaultSocket('admin.sock', surroundings));
-    if (socketPath === undefined) throw new UsageError('give --admin-socket: there is no XDG_RUNTIME_DIR to look in');
     return connectAdmin({ socketPath });
   }
+  const url = adminUrl ?? process.env.SIDEKEY_ADMIN_URL!;
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     const where = adminUrl === undefined ? 'SIDEKEY_ADMIN_URL' : '--admin-url';
     throw new UsageError(`${where}: ${JSON.stringify(url)} is not an http or https URL`);

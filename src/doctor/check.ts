@@ -20,17 +20,18 @@ export interface Skipped {
   readonly why: string;
 }
 
-/** Makes all checks, one after the other. */
+const SEVERITIES: readonly Severity[] = ['error', 'warning', 'info'];
+
+/** Makes all checks, one after the other; the findings are told worst first. */
 export async function runChecks(checks: readonly Check[]): Promise<Outcome> {
   const outcomes: Outcome[] = [];
   for (const check of checks) outcomes.push(await check.run());
+  const findings = outcomes.flatMap((outcome) => outcome.findings);
   return {
-    findings: outcomes.flatMap(({ findings }) => findings),
+    findings: findings.sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity)),
     skipped: outcomes.flatMap(({ skipped }) => skipped),
   };
 }
-
-const SEVERITIES: readonly Severity[] = ['error', 'warning', 'info'];
 
 /** `2 errors, 1 warning`; `nothing` where nothing was found. */
 export function summary(findings: readonly Finding[]): string {

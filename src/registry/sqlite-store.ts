@@ -155,6 +155,11 @@ class SqliteStore implements RegistryStore {
     return this.#guard('read', () => this.#db.prepare(select).all(query) as IssuanceRecord[]);
   }
 
+  async issuedIds(): Promise<Set<string>> {
+    const ids = this.#db.prepare('SELECT DISTINCT spiffe_id FROM issuances').pluck();
+    return this.#guard('read', () => new Set(ids.all() as string[]));
+  }
+
   async close(): Promise<void> {
     this.#guard('closed', () => this.#db.close());
   }

@@ -89,6 +89,8 @@ export interface RegistryStore {
   recordIssuances(records: readonly IssuanceRecord[]): Promise<void>;
   /** The newest issuances of a SPIFFE ID (of all without one), newest first. */
   issuances(query: { spiffeId?: string; limit: number }): Promise<IssuanceRecord[]>;
+  /** Every SPIFFE ID that was ever issued. */
+  issuedIds(): Promise<Set<string>>;
   close(): Promise<void>;
 }
 

@@ -54,6 +54,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /v1/bundles/{trust_domain}',
     'GET /v1/decisions',
     'GET /v1/decisions/{id}',
+    'GET /v1/doctor',
     'GET /v1/entries',
     'GET /v1/entries/{id}',
     'GET /v1/events',

@@ -47,6 +47,13 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       inspect: () => Promise.reject(new Error('no attestors here')),
       mainPid: undefined,
     },
+    self: {
+      look: () => Promise.reject(new Error('no machine here')),
+      authorities: () => [],
+      issuances: store,
+      whyNever: () => undefined,
+      limits: { connectionsPerUid: 1, streamsPerUid: 1 },
+    },
     onIssued: () => () => undefined,
     ready: () => ({ ready: true }),
     log: SILENT,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { chmodSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { serve } from '../support/serve.ts';
@@ -70,11 +70,48 @@ describe('sidekey doctor --envoy', { concurrency: 2 }, () => {
     assert.deepEqual(new Set(places.map(String)), new Set([`syntax,${file}`]));
   });
 
-  test('is used wrongly with nothing to look at, or a file that is not there', async () => {
-    const nothing = await sidekey(['doctor']);
-    assert.deepEqual([nothing.status, nothing.stderr], [2, 'sidekey: give what to look at: --envoy FILE\n']);
+  test('is used wrongly with a file that is not there', async () => {
     const missing = await sidekey(['doctor', '--envoy', '/nonexistent']);
     assert.equal(missing.status, 2);
     assert.match(missing.stderr, /--envoy: ENOENT/);
+  });
+});
+
+describe('sidekey doctor', { concurrency: 2 }, () => {
+  test('looks at the server and its host, worst first, and has status 1 for an error', async (t) => {
+    const server = await serve(t);
+    const admin = ['--admin-socket', server.adminSocket];
+    const well = await sidekey(['doctor', ...admin]);
+    assert.deepEqual([well.status, well.stderr], [0, ''], well.stdout);
+    chmodSync(server.adminSocket, 0o666);
+    chmodSync(path.join(server.dataDir, 'sidekey.db'), 0o644);
+    const ill = await sidekey(['doctor', ...admin, '--output', 'json']);
+    assert.equal(ill.status, 1);
+    const rules = JSON.parse(ill.stdout).findings.map(({ rule }: { rule: string }) => rule);
+    assert.equal(rules[0], 'data-dir-open');
+    assert.ok(rules.includes('admin-socket-open'), String(rules));
+  });
+
+  test('says what is with a server that does not answer', async () => {
+    const { status, stdout } = await sidekey(['doctor', ...NOBODY]);
+    assert.equal(status, 1);
+    assert.match(
+      stdout,
+      /^\/nonexistent\/admin\.sock: error: there is no such socket: no server runs here \[no-server\]/,
+    );
+  });
+
+  test('asks over a URL for what the server knows, and leaves its files alone', async (t) => {
+    const server = await serve(t, { flags: ['--admin-listen', '127.0.0.1:0'] });
+    const { port } = await server.logged('admin API listens on TCP');
+    const token = path.join(server.dataDir, 'admin.token');
+    const args = ['doctor', '--admin-url', `http://127.0.0.1:${port}`, '--token-file', token];
+    const { status, stdout, stderr } = await sidekey(args);
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /not looked at: sockets and files of .*\n {2}because: the server is asked over a URL/);
+  });
+
+  test('is used wrongly with an admin port that is no URL', async () => {
+    assert.equal((await sidekey(['doctor', '--envoy-admin', 'x'])).status, 2);
   });
 });

@@ -286,6 +286,7 @@ function bound(store: RegistryStore): RegistryStore {
     write: (write) => store.write(write),
     recordIssuances: (records) => store.recordIssuances(records),
     issuances: (query) => store.issuances(query),
+    issuedIds: () => store.issuedIds(),
     close: () => store.close(),
   };
 }

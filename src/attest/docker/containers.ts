@@ -96,6 +96,11 @@ export class Containers {
     });
   }
 
+  /** Asks the engine for nothing but an answer. @throws ERR_ATTESTATION_FAILED within {@link INSPECT_LIMIT_MS} */
+  async check(): Promise<void> {
+    await this.#inTime((signal) => this.#options.engine.get('/version', signal));
+  }
+
   close(): void {
     this.#events.close();
     this.#options.engine.close();

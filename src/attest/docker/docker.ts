@@ -41,6 +41,8 @@ export interface DockerAttestor extends Attestor {
    * @throws ERR_ATTESTATION_FAILED
    */
   mainPid(nameOrId: string): Promise<number | undefined>;
+  /** Asks the engine for nothing but an answer. @throws ERR_ATTESTATION_FAILED */
+  check(): Promise<void>;
   close(): void;
 }
 
@@ -82,6 +84,7 @@ export function createDockerAttestor({ socketPath, clock, log, asksFor }: Docker
       return dockerSelectors(container, wanted);
     },
     mainPid: (nameOrId) => containers.mainPid(nameOrId),
+    check: () => containers.check(),
     close: () => containers.close(),
   };
 }

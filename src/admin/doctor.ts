@@ -1,0 +1,120 @@
+/** `GET /v1/doctor`: what only the server knows of what may be wrong. It judges nothing; `sidekey doctor` does. */
+
+import { setImmediate as turn } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import type { Clock } from '../base/clock.ts';
+import type { CertificateAuthority } from '../ca/types.ts';
+import type { Decisions } from '../identity/decisions.ts';
+import { type EntryFault, type EntryFaultsParts, entryFaults } from '../registry/entry-faults.ts';
+import type { Registry, RegistryStore } from '../registry/types.ts';
+import type { Ledger } from '../sds/ledger.ts';
+import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
+
+/** What the server's composition knows. */
+export interface SelfKnowledge {
+  /** Where things are, and what the machine gives. */
+  readonly look: () => Promise<
+    Pick<
+      DoctorJson,
+      'data_dir' | 'socket' | 'admin_socket' | 'docker_socket' | 'attestors' | 'proc' | 'disk' | 'descriptors'
+    >
+  >;
+  readonly authorities: CertificateAuthority['authorities'];
+  readonly issuances: Pick<RegistryStore, 'issuances' | 'issuedIds'>;
+  readonly whyNever: EntryFaultsParts['whyNever'];
+  readonly limits: { readonly connectionsPerUid: number; readonly streamsPerUid: number };
+}
+
+export interface DoctorRoutesParts {
+  readonly self: SelfKnowledge;
+  readonly registry: Registry;
+  readonly ledger: Pick<Ledger, 'connections'>;
+  readonly decisions: Pick<Decisions, 'list'>;
+  readonly clock: Clock;
+  readonly version: string;
+}
+
+/** Of each fault so many entries are named. */
+const SAMPLE = 5;
+/** How long a slice of the search through all entries may take, in milliseconds. */
+const SLICE_MS = 5;
+
+export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts): void {
+  app.get(
+    '/v1/doctor',
+    { schema: { summary: 'Tell what the server knows of what may be wrong', response: { 200: DOCTOR } } },
+    async (): Promise<DoctorJson> => {
+      const { self, registry, clock, version } = parts;
+      const now = clock.now();
+      const [newest] = await self.issuances.issuances({ limit: 1 });
+      return {
+        at: time(now),
+        version,
+        trust_domain: registry.trustDomain,
+        pid: process.pid,
+        uid: process.geteuid!(),
+        ...(await self.look()),
+        authorities: self.authorities().map(({ id, role, notBefore, notAfter }) => ({
+          id,
+          role,
+          not_before: time(notBefore),
+          not_after: time(notAfter),
+        })),
+        last_issued_at: newest === undefined ? null : time(newest.issuedAt),
+        usage: usageOf(parts),
+        unseen_callers: await unseenCallers(parts.decisions),
+        entries: await entriesOf(parts, now),
+      };
+    },
+  );
+}
+
+async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Promise<DoctorJson['entries']> {
+  const none = () => ({ count: 0, sample: [] as DoctorJson['entries']['expired']['sample'] });
+  const faults = { expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
+  const issued = await self.issuances.issuedIds();
+  let end = performance.now() + SLICE_MS;
+  for (const fault of entryFaults({ registry, issued, whyNever: self.whyNever, now })) {
+    if (fault !== undefined) note(faults[fault.kind], fault);
+    if (performance.now() < end) continue;
+    await turn();
+    end = performance.now() + SLICE_MS;
+  }
+  return { total: registry.size, ...faults };
+}
+
+function note(faults: DoctorJson['entries']['expired'], { entry, detail }: EntryFault): void {
+  faults.count += 1;
+  if (faults.sample.length >= SAMPLE) return;
+  faults.sample.push({ entry_id: entry.id, spiffe_id: entry.spiffeId, detail });
+}
+
+function usageOf({ ledger, self: { limits } }: DoctorRoutesParts): DoctorJson['usage'] {
+  const perUid = new Map<number, { connections: number; streams: number }>();
+  for (const { peer, streams } of ledger.connections()) {
+    const { uid } = peer.credentials;
+    const used = perUid.get(uid) ?? { connections: 0, streams: 0 };
+    used.connections += 1;
+    for (const _ of streams) used.streams += 1;
+    perUid.set(uid, used);
+  }
+  const most = (setting: string, limit: number, of: 'connections' | 'streams') => {
+    const [top] = [...perUid].toSorted(([, a], [, b]) => b[of] - a[of]);
+    return top === undefined ? [] : [{ setting, uid: top[0], used: top[1][of], limit }];
+  };
+  return [
+    ...most('--max-connections-per-uid', limits.connectionsPerUid, 'connections'),
+    ...most('--max-streams-per-uid', limits.streamsPerUid, 'streams'),
+  ];
+}
+
+/** The kernel gives the pid 0 to callers whose namespace does not lie in the server's. */
+async function unseenCallers(decisions: Pick<Decisions, 'list'>): Promise<DoctorJson['unseen_callers']> {
+  const { decisions: records } = await decisions.list({ pid: 0, limit: 1_000 });
+  const [last] = records;
+  return { count: records.length, uid: last?.uid ?? null, last_at: last === undefined ? null : time(last.at) };
+}
+
+function time(instant: number): string {
+  return new Date(instant).toISOString();
+}

@@ -1,0 +1,67 @@
+/** The authority's days, and the clock that they are counted by. */
+
+import type { DoctorJson } from '../admin/doctor-schema.ts';
+import type { Finding } from '../base/finding.ts';
+
+const DAY = 24 * 3_600_000;
+/** A root that ends sooner has no successor that everybody could know in time. */
+const ROOT_DAYS = 7;
+/** Clocks that differ by so much are not just read one after the other, in milliseconds. */
+const CLOCK_OFF_MS = 60_000;
+
+type Known = Pick<DoctorJson, 'at' | 'authorities' | 'last_issued_at'>;
+
+/** @param now by the clock of whoever asks, milliseconds since the epoch */
+export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: Known, now: number): Finding[] {
+  const server = Date.parse(at);
+  const findings: Finding[] = [];
+  const live = authorities.filter((one) => Date.parse(one.not_before) <= server && server < Date.parse(one.not_after));
+  if (!live.some(({ role }) => role === 'intermediate')) {
+    const early = authorities.some((one) => server < Date.parse(one.not_before));
+    findings.push({
+      rule: 'no-authority',
+      severity: 'error',
+      place: 'authority',
+      problem: early
+        ? `by the server's clock (${at}) its authorities are not valid yet`
+        : `by the server's clock (${at}) its authorities have ended`,
+      why: 'nothing can be issued, and no peer accepts what was issued',
+      fix: early
+        ? 'set the clock: timedatectl set-ntp true'
+        : 'timedatectl set-ntp true, then start sidekey serve again',
+    });
+  }
+  const root = live.filter(({ role }) => role === 'root').sort((a, b) => (a.not_after < b.not_after ? 1 : -1))[0];
+  const left = root === undefined ? undefined : (Date.parse(root.not_after) - server) / DAY;
+  if (left !== undefined && left < ROOT_DAYS) {
+    findings.push({
+      rule: 'root-ends',
+      severity: 'warning',
+      place: `authority ${root!.id}`,
+      problem: `the last root ends at ${root!.not_after}, in ${Math.floor(left)} days`,
+      why: 'bundles that others have copied end with it',
+      fix: 'sidekey bundle show, and give the new bundle to whoever has a copy',
+    });
+  }
+  if (lastIssued !== null && Date.parse(lastIssued) > server + CLOCK_OFF_MS) {
+    findings.push({
+      rule: 'clock-set-back',
+      severity: 'error',
+      place: 'clock',
+      problem: `the server's clock shows ${at}, but it has issued something at ${lastIssued}`,
+      why: 'what is issued now is over before what was issued then, and what was issued then is not valid yet',
+      fix: 'timedatectl set-ntp true',
+    });
+  }
+  if (Math.abs(now - server) > CLOCK_OFF_MS) {
+    findings.push({
+      rule: 'clock-differs',
+      severity: 'warning',
+      place: 'clock',
+      problem: `the server's clock shows ${at}, this one ${new Date(now).toISOString()}`,
+      why: 'where clocks differ, certificates are not valid yet, or over too early',
+      fix: 'timedatectl set-ntp true on both',
+    });
+  }
+  return findings;
+}

@@ -1,0 +1,48 @@
+/** Entries that do nothing. */
+
+import type { DoctorJson } from '../admin/doctor-schema.ts';
+import type { Finding } from '../base/finding.ts';
+
+type Kind = 'expired' | 'unproducible' | 'shadowed' | 'never-issued';
+
+const JUDGEMENTS: Readonly<Record<Kind, Pick<Finding, 'severity' | 'why'> & { fix(id: string): string }>> = {
+  unproducible: {
+    severity: 'error',
+    why: 'a caller must have all selectors of an entry, and nobody ever has this one',
+    fix: (id) =>
+      `sidekey entry delete ${id}; or give it selectors that somebody has: sidekey entry update ${id} --selector …`,
+  },
+  expired: {
+    severity: 'warning',
+    why: 'nothing is issued or renewed for it: whoever asks is left waiting',
+    fix: (id) => `sidekey entry delete ${id}`,
+  },
+  shadowed: {
+    severity: 'warning',
+    why: 'of several entries that give one SPIFFE ID the oldest counts: the TTL and DNS names of this one never do',
+    fix: (id) => `sidekey entry delete ${id}`,
+  },
+  'never-issued': {
+    severity: 'info',
+    why: 'nobody asks for it, or nobody who asks matches it',
+    fix: (id) => `sidekey entry show ${id}; sidekey explain --pid PID of the workload says what it lacks`,
+  },
+};
+
+export function judgeEntries({ entries }: Pick<DoctorJson, 'entries'>): Finding[] {
+  return (Object.keys(JUDGEMENTS) as Kind[]).flatMap((kind) => {
+    const { severity, why, fix } = JUDGEMENTS[kind];
+    const { count, sample } = entries[kind];
+    const findings = sample.map(({ entry_id: id, spiffe_id: spiffeId, detail }): Finding => {
+      const problem = `the entry of ${spiffeId} does nothing: ${detail}`;
+      return { rule: `entry-${kind}`, severity, place: `entry ${id}`, problem, why, fix: fix(id) };
+    });
+    const more = count - sample.length;
+    if (more > 0) findings[findings.length - 1] = andMore(findings.at(-1)!, more);
+    return findings;
+  });
+}
+
+function andMore(last: Finding, more: number): Finding {
+  return { ...last, problem: `${last.problem} (and ${more} entries more)` };
+}

@@ -1,0 +1,93 @@
+/**
+ * What an Envoy that runs says of itself on its admin port.
+ * @see https://www.envoyproxy.io/docs/envoy/latest/operations/admin
+ */
+
+import http from 'node:http';
+
+export interface EnvoyState {
+  readonly nodeId: string;
+  readonly version: string;
+  /** `LIVE`, `INITIALIZING`, … */
+  readonly state: string;
+  readonly secrets: readonly EnvoySecret[];
+  /** Serials of the certificates that it presents, lower-case hex without leading zeros, with their ends. */
+  readonly certificates: ReadonlyMap<string, { readonly spiffeId: string; readonly ends: string }>;
+}
+
+export interface EnvoySecret {
+  readonly name: string;
+  /** Empty while it waits for it. */
+  readonly version: string;
+  /** It waits for it. */
+  readonly warming: boolean;
+}
+
+const TIMEOUT_MS = 5_000;
+
+interface ServerInfo {
+  readonly version: string;
+  readonly state: string;
+  readonly node: { readonly id?: string };
+}
+interface Dump {
+  readonly configs?: readonly { readonly name?: string; readonly version_info?: string }[];
+}
+interface Certificates {
+  readonly certificates?: readonly {
+    readonly cert_chain?: readonly {
+      readonly serial_number: string;
+      readonly expiration_time: string;
+      readonly subject_alt_names?: readonly { readonly uri?: string }[];
+    }[];
+  }[];
+}
+
+/** @throws Error where nobody answers, or no Envoy */
+export async function readEnvoyState(url: string): Promise<EnvoyState> {
+  const { node, version, state } = await get<ServerInfo>(url, '/server_info');
+  const active = await get<Dump>(url, '/config_dump?resource=dynamic_active_secrets');
+  const warming = await get<Dump>(url, '/config_dump?resource=dynamic_warming_secrets');
+  const { certificates = [] } = await get<Certificates>(url, '/certs');
+  const leaves = certificates.flatMap(({ cert_chain: chain = [] }) => chain.slice(0, 1));
+  return {
+    nodeId: node.id ?? '',
+    version,
+    state,
+    secrets: [...secretsOf(active, false), ...secretsOf(warming, true)],
+    certificates: new Map(
+      leaves.map((leaf) => [
+        plainSerial(leaf.serial_number),
+        { spiffeId: leaf.subject_alt_names?.find(({ uri }) => uri)?.uri ?? '', ends: leaf.expiration_time },
+      ]),
+    ),
+  };
+}
+
+function secretsOf({ configs = [] }: Dump, warming: boolean): EnvoySecret[] {
+  return configs.map(({ name = '', version_info: version = '' }) => ({ name, version, warming }));
+}
+
+/** Without the zeros that one writes before it and another does not. */
+export function plainSerial(serial: string): string {
+  return serial.toLowerCase().replace(/^0+(?=.)/, '');
+}
+
+async function get<T>(base: string, path: string): Promise<T> {
+  const url = new URL(path, base);
+  const text = await new Promise<string>((resolve, reject) => {
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const request = http.get(url, { agent: false, signal }, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        body += chunk;
+      });
+      response.on('error', reject).on('end', () => {
+        if (response.statusCode === 200) resolve(body);
+        else reject(new Error(`it answers ${path} with status ${response.statusCode}`));
+      });
+    });
+    request.on('error', reject);
+  });
+  return JSON.parse(text) as T;
+}

@@ -1,0 +1,101 @@
+/** What the server's host gives it: /proc, disk, descriptors, attestors, and how near its limits are. */
+
+import type { DoctorJson } from '../admin/doctor-schema.ts';
+import type { Finding, Severity } from '../base/finding.ts';
+
+const MIB = 1024 * 1024;
+/** A day of a busy server's issuances. */
+const LOW_BYTES = 256 * MIB;
+const NO_BYTES = 16 * MIB;
+const LOW_INODES = 1_000;
+/** From this share of a limit on it is nearly reached. */
+const NEARLY = 0.8;
+
+export function judgeHost(known: DoctorJson): Finding[] {
+  return [
+    ...judgeDisk(known),
+    ...judgeAttestors(known),
+    ...judgeProc(known),
+    ...judgeUnseen(known),
+    ...judgeLimits(known),
+  ];
+}
+
+function judgeDisk({ disk, data_dir: place }: DoctorJson): Finding[] {
+  const { free_bytes: bytes, free_inodes: inodes } = disk;
+  if (bytes >= LOW_BYTES && inodes >= LOW_INODES) return [];
+  const severity: Severity = bytes < NO_BYTES || inodes === 0 ? 'error' : 'warning';
+  const left = bytes < LOW_BYTES ? `${Math.floor(bytes / MIB)} MiB` : `room for ${inodes} files`;
+  const problem = `the file system of the data directory has ${left} left`;
+  const why = 'every issuance goes on record before it is given out: on a full disk nobody gets or renews an identity';
+  return [{ rule: 'disk-space', severity, place, problem, why, fix: `du -xsh ${place}; df -h ${place}; make room` }];
+}
+
+function judgeAttestors({ attestors, docker_socket: docker }: DoctorJson): Finding[] {
+  return attestors.flatMap(({ name, error }): Finding[] =>
+    error === null
+      ? []
+      : [
+          {
+            rule: `attestor-${name}`,
+            severity: 'error',
+            place: docker ?? name,
+            problem: error,
+            why: 'callers in containers get no identity while it fails, also none by their uid',
+            fix: error.includes('EACCES')
+              ? `run sidekey serve with the group of the socket: stat -c %G ${docker}`
+              : 'start the container engine, or give --docker-socket its socket: systemctl start docker',
+          },
+        ],
+  );
+}
+
+function judgeProc({ proc, uid }: DoctorJson): Finding[] {
+  const findings: Finding[] = [];
+  if (proc.hidepid !== null && uid !== 0) {
+    findings.push({
+      rule: 'hidepid',
+      severity: 'error',
+      place: '/proc',
+      problem: `it is mounted with hidepid=${proc.hidepid}, and the server runs as uid ${uid}`,
+      why: 'the server sees no process of another user, so that none of them is attested',
+      fix: 'mount -o remount,hidepid=0 /proc, or run sidekey serve with the group of the mount option gid=',
+    });
+  }
+  if (!proc.others_executables) {
+    findings.push({
+      rule: 'no-ptrace',
+      severity: 'info',
+      place: '/proc',
+      problem: `the server (uid ${uid}) may not look at the executables of other users`,
+      why: 'callers of other users have no unix:path and no unix:sha256',
+      fix: 'run sidekey serve with CAP_SYS_PTRACE (systemd: AmbientCapabilities=CAP_SYS_PTRACE), if entries select by them',
+    });
+  }
+  return findings;
+}
+
+function judgeUnseen({ unseen_callers: unseen }: DoctorJson): Finding[] {
+  if (unseen.count === 0) return [];
+  const problem = `callers of uid ${unseen.uid} come from a pid namespace that the server does not see, last at ${unseen.last_at}`;
+  const why = 'the kernel names no process for them, so they are refused';
+  const fix = "run the server in the host's pid namespace (docker run --pid=host, compose: pid: host)";
+  return [{ rule: 'pid-namespace', severity: 'error', place: 'the pipe', problem, why, fix }];
+}
+
+function judgeLimits({ usage, descriptors }: DoctorJson): Finding[] {
+  const findings = usage
+    .filter(({ used, limit }) => used >= NEARLY * limit)
+    .map(({ setting, uid, used, limit }): Finding => {
+      const severity = used >= limit ? 'error' : 'warning';
+      const problem = `uid ${uid} uses ${used} of ${limit}`;
+      const why = 'what goes beyond is refused';
+      return { rule: 'limit', severity, place: setting, problem, why, fix: `sidekey serve ${setting} ${2 * limit}` };
+    });
+  const { open, limit } = descriptors;
+  if (open < NEARLY * limit) return findings;
+  const problem = `the server has ${open} of ${limit} descriptors open`;
+  const why = 'every connection takes two: without any, nobody connects';
+  const fix = `systemd: LimitNOFILE=${4 * limit}; a shell: ulimit -n ${4 * limit} before sidekey serve`;
+  return [...findings, { rule: 'descriptors', severity: 'warning', place: 'the server', problem, why, fix }];
+}

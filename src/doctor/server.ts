@@ -1,0 +1,35 @@
+/** The checks of a server and its host: by what the server says of itself, and what is to be seen from here. */
+
+import type { DoctorJson } from '../admin/doctor-schema.ts';
+import { judgeAuthority } from './authority.ts';
+import type { Check } from './check.ts';
+import { judgeDataDir } from './data-dir.ts';
+import { judgeEntries } from './entries.ts';
+import { judgeHost } from './host.ts';
+import { judgeAdminSocket, judgePipe, judgeSilence } from './sockets.ts';
+
+/** What a server that runs says of itself; `here`: its files can be looked at from here. @param now of the clock here */
+export function serverChecks(known: DoctorJson, now: number, here: boolean): Check[] {
+  const { socket, admin_socket: admin, data_dir: dataDir, uid } = known;
+  const judged = (name: string, findings: () => ReturnType<typeof judgeHost>): Check => ({
+    name,
+    run: async () => ({ findings: findings(), skipped: [] }),
+  });
+  const far = { what: `sockets and files of ${known.data_dir}`, why: 'the server is asked over a URL: run it there' };
+  return [
+    ...(here
+      ? [
+          judged('sockets', () => [...judgePipe(socket, uid), ...judgeAdminSocket(admin, uid)]),
+          { name: 'data-dir', run: async () => judgeDataDir(dataDir, uid) },
+        ]
+      : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),
+    judged('authority', () => judgeAuthority(known, now)),
+    judged('host', () => judgeHost(known)),
+    judged('entries', () => judgeEntries(known)),
+  ];
+}
+
+/** Where no server answers on its socket. */
+export function silenceCheck(adminSocket: string): Check {
+  return { name: 'server', run: async () => ({ findings: await judgeSilence(adminSocket), skipped: [] }) };
+}

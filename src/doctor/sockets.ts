@@ -1,0 +1,155 @@
+/** The two socket files: whether somebody answers, who reaches them, and who could put another one in their place. */
+
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import type { Finding } from '../base/finding.ts';
+import { groupMembers } from '../base/groups.ts';
+import { shellQuote } from '../base/shell.ts';
+
+const OTHERS = { write: 0o002, search: 0o001 };
+
+/** Whether somebody listens: `stale` is a file that a server has left. */
+export async function socketState(file: string): Promise<'missing' | 'stale' | 'forbidden' | 'no socket' | 'answers'> {
+  const stats = fs.lstatSync(file, { throwIfNoEntry: false });
+  if (stats === undefined) return 'missing';
+  if (!stats.isSocket()) return 'no socket';
+  return new Promise((resolve) => {
+    const client = net.connect(file);
+    const done = (state: 'stale' | 'forbidden' | 'answers') => {
+      client.destroy();
+      resolve(state);
+    };
+    client.once('connect', () => done('answers'));
+    client.once('error', ({ code }: NodeJS.ErrnoException) => {
+      done(code === 'ECONNREFUSED' ? 'stale' : code === 'EACCES' ? 'forbidden' : 'answers');
+    });
+  });
+}
+
+/** A socket that nobody answers on. */
+export async function judgeSilence(file: string): Promise<Finding[]> {
+  const state = await socketState(file);
+  if (state === 'answers') return [];
+  const head = { severity: 'error', place: file, why: 'nobody gets an identity there' } as const;
+  if (state === 'missing') {
+    const fix = 'start it: sidekey serve --trust-domain …, or name its socket: --admin-socket PATH';
+    return [{ ...head, rule: 'no-server', problem: 'there is no such socket: no server runs here', fix }];
+  }
+  if (state === 'stale') {
+    const fix = 'sidekey serve --trust-domain … (it takes the place of a socket that nobody listens on)';
+    return [{ ...head, rule: 'stale-socket', problem: 'a socket is left of a server that does not run', fix }];
+  }
+  if (state === 'forbidden') {
+    const owner = fs.lstatSync(file).uid;
+    const problem = `only uid ${owner} and root may use it, and this is uid ${process.geteuid!()}`;
+    return [{ ...head, rule: 'forbidden', problem, fix: 'run sidekey doctor as that user or as root' }];
+  }
+  const fix = `rm ${shellQuote(file)}, then sidekey serve`;
+  return [{ ...head, rule: 'not-a-socket', problem: 'something that is not a socket is in its place', fix }];
+}
+
+/** Who reaches the pipe. @param owner the uid of the server */
+export function judgePipe(file: string, owner: number): Finding[] {
+  const stats = fs.lstatSync(file, { throwIfNoEntry: false });
+  if (stats === undefined) {
+    const problem = 'the server runs, but its socket is gone';
+    const why = 'who is connected stays connected; nobody else gets in';
+    const fix = 'start sidekey serve again, and keep what removed the file away from its directory';
+    return [{ rule: 'pipe-gone', severity: 'error', place: file, problem, why, fix }];
+  }
+  return [...judgeDirectory(file, owner), ...judgeReach(file, stats)];
+}
+
+/** What the file's mode says, and whether the directories above it let it be so. */
+function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
+  const forOthers = (mode & OTHERS.write) !== 0;
+  const forGroup = (mode & 0o020) !== 0;
+  const head = { severity: 'warning', place: file } as const;
+  if (!forOthers && !forGroup) {
+    const problem = `only uid ${uid} and root reach it (mode ${modeOf(mode)})`;
+    const why = 'to connect takes the right to write: an Envoy of another user gets "Permission denied" at every retry';
+    const fix = `chmod 660 ${shellQuote(file)}; sidekey serve --socket-mode 0660 keeps it so`;
+    return [{ ...head, rule: 'pipe-closed', problem, why, fix }];
+  }
+  if (!forOthers && membersOf(gid, uid).length === 0) {
+    const problem = `only uid ${uid} and root reach it: nobody else is in its group ${gid}`;
+    const why = 'an Envoy of another user gets "Permission denied"';
+    const fix = `chgrp GROUP_OF_ENVOY ${shellQuote(file)}; sidekey serve --socket-group keeps it so`;
+    return [{ ...head, rule: 'pipe-group-empty', severity: 'info', problem, why, fix }];
+  }
+  const passes = (directory: Directory) =>
+    (directory.mode & OTHERS.search) !== 0 || (!forOthers && directory.gid === gid && (directory.mode & 0o010) !== 0);
+  const closed = directoriesAbove(file).find((directory) => !passes(directory));
+  if (closed !== undefined) {
+    const { place } = closed;
+    const problem = `who may use ${path.basename(file)} may not pass through here (mode ${modeOf(closed.mode)})`;
+    const why = 'the mode of the socket lets them in, the directory does not: Envoy gets "Permission denied"';
+    return [{ ...head, rule: 'pipe-directory-closed', place, problem, why, fix: `chmod o+x ${shellQuote(place)}` }];
+  }
+  if (!forOthers) return [];
+  const problem = `every user of this host reaches it (mode ${modeOf(mode)})`;
+  const why = 'who reaches the pipe may ask, and only the entries stand between them and an identity';
+  const fix = `chmod 660 ${shellQuote(file)}; sidekey serve --socket-mode 0660 keeps it so`;
+  return [{ ...head, rule: 'pipe-open', problem, why, fix }];
+}
+
+/** The admin socket: the server looks at the uid of each caller, too. */
+export function judgeAdminSocket(file: string, owner: number): Finding[] {
+  const stats = fs.lstatSync(file, { throwIfNoEntry: false });
+  if (stats === undefined) return [];
+  const findings = judgeDirectory(file, owner);
+  if ((stats.mode & 0o077) !== 0) {
+    findings.push({
+      rule: 'admin-socket-open',
+      severity: 'warning',
+      place: file,
+      problem: `others may connect to it (mode ${modeOf(stats.mode)})`,
+      why: 'the server turns them away by their uid, which is then the only thing that does',
+      fix: `chmod 600 ${shellQuote(file)}`,
+    });
+  }
+  return findings;
+}
+
+function judgeDirectory(file: string, owner: number): Finding[] {
+  const directory = path.dirname(file);
+  const { mode, uid } = fs.statSync(directory);
+  const why = 'who may write there can put a socket of their own in its place, and be the one who hands out identities';
+  if ((mode & 0o022) !== 0) {
+    const problem = `others may write in the directory of ${path.basename(file)} (mode ${modeOf(mode)})`;
+    const fix = `chmod go-w ${shellQuote(directory)}`;
+    return [{ rule: 'socket-directory-open', severity: 'error', place: directory, problem, why, fix }];
+  }
+  if (uid === 0 || uid === owner) return [];
+  const problem = `the directory of ${path.basename(file)} belongs to uid ${uid}, the server runs as ${owner}`;
+  const fix = `chown ${owner} ${shellQuote(directory)}`;
+  return [{ rule: 'socket-directory-foreign', severity: 'error', place: directory, problem, why, fix }];
+}
+
+interface Directory {
+  readonly place: string;
+  readonly mode: number;
+  readonly gid: number;
+}
+
+/** From the root down. */
+function directoriesAbove(file: string): Directory[] {
+  const directories: Directory[] = [];
+  for (let place = path.dirname(file); ; place = path.dirname(place)) {
+    const { mode, gid } = fs.statSync(place);
+    directories.push({ place, mode, gid });
+    if (place === path.dirname(place)) return directories.reverse();
+  }
+}
+
+/** Names of users in a group, but for its owner. */
+function membersOf(gid: number, uid: number): readonly string[] {
+  return groupMembers(gid)
+    .filter(({ uid: member }) => member !== uid && member !== 0)
+    .map(({ name }) => name);
+}
+
+function modeOf(mode: number): string {
+  return `0${(mode & 0o7777).toString(8)}`;
+}
