@@ -37,6 +37,8 @@ interface Pending extends Deadline {
 
 /** How many deadlines that were called off may wait in the heap, at least, before it is cleared of them. */
 const SPARE_CANCELLED = 1_024;
+/** How long deadlines that are due are called in one go, in milliseconds. */
+const SLICE_MS = 8;
 
 /** The machine's clock. Its timer never keeps the process alive. */
 export class SystemClock implements Clock {
@@ -44,6 +46,8 @@ export class SystemClock implements Clock {
   #heap: Pending[] = [];
   /** How many of the heap's deadlines were called off, about: one that was called off on the way to its call counts too. */
   #cancelled = 0;
+  /** What is due and not called yet, in order. */
+  #due: Pending[] = [];
   #timer: NodeJS.Timeout | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
   readonly #setBackListeners = new Set<() => void>();
@@ -108,22 +112,33 @@ export class SystemClock implements Clock {
     this.#timer = undefined;
     this.#wakeAt = Number.POSITIVE_INFINITY;
     const now = Date.now();
-    const due: Pending[] = [];
+    const waiting = this.#due.length > 0;
     for (let first = this.#heap[0]; first !== undefined && (first.done || first.instant <= now); ) {
       pop(this.#heap);
       if (first.done) this.#cancelled -= 1;
-      else due.push(first);
+      else this.#due.push(first);
       first = this.#heap[0];
     }
     this.#arm();
     const setBack = now < this.#latest;
     this.#latest = now;
     if (setBack) for (const listener of [...this.#setBackListeners]) call(listener);
-    for (const pending of due) {
+    if (!waiting) this.#callDue();
+  }
+
+  /** In slices: after a long sleep thousands may be due at once. */
+  #callDue(): void {
+    const end = performance.now() + SLICE_MS;
+    let called = 0;
+    for (const pending of this.#due) {
+      if (called > 0 && performance.now() >= end) break;
+      called += 1;
       if (pending.done) continue;
       pending.done = true;
       call(pending.callback);
     }
+    this.#due = this.#due.slice(called);
+    if (this.#due.length > 0) setImmediate(() => this.#callDue()).unref();
   }
 }
 

@@ -17,6 +17,8 @@ class Machine {
 
   constructor(t: TestContext) {
     t.mock.method(Date, 'now', () => this.#wall);
+    // Work takes no time: however much is due is called in one go.
+    t.mock.method(performance, 'now', () => 0);
     mock.timers.enable({ apis: ['setTimeout'] });
     t.after(() => mock.timers.reset());
   }
@@ -315,4 +317,32 @@ test('the test clock calls deadlines in order, at their instants, also those ask
   clock.advance(1);
   assert.deepEqual(calls, ['a@10', 'b@20', 'c@30']);
   assert.equal(clock.now(), 30);
+});
+
+test('many that are due at once are called in order, and the event loop turns between', async () => {
+  const clock = new SystemClock();
+  const called: number[] = [];
+  let turns = 0;
+  const all = Promise.withResolvers<void>();
+  const turn = () => {
+    turns += 1;
+    if (called.length < 20) setImmediate(turn);
+    else all.resolve();
+  };
+  for (let i = 0; i < 20; i += 1) {
+    clock.at(i, () => {
+      called.push(i);
+      if (i === 0) setImmediate(turn);
+      const end = performance.now() + 3;
+      while (performance.now() < end);
+    });
+  }
+  const alive = setTimeout(() => undefined, 5_000);
+  await all.promise;
+  clearTimeout(alive);
+  assert.deepEqual(
+    called,
+    Array.from({ length: 20 }, (_, i) => i),
+  );
+  assert.ok(turns > 2, `the loop turned ${turns} times`);
 });
