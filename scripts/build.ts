@@ -30,6 +30,7 @@ await build({
   // Where a package has ES modules too, they are taken: esbuild joins them without a wrapper around each and leaves out
   // what nothing uses. @peculiar/x509 comes in some two hundred.
   mainFields: ['module', 'main'],
+  // asn1-schema asks for a class by its name.
   keepNames: true,
   legalComments: 'none',
   logLevel: 'warning',

@@ -100,14 +100,20 @@ function readTime(reader: DerReader): number {
   if (!(isShort ? /^\d{12}Z$/ : /^\d{14}Z$/).test(text)) throw new Error('it has a date that is none');
   const digits = isShort ? (text < '5' ? '20' : '19') + text : text;
   if (!isShort && digits < '2050') throw new Error('it has a date in a form that is for later ones');
-  const at = (from: number) => Number(digits.slice(from, from + 2));
-  const date = new Date(Date.UTC(Number(digits.slice(0, 4)), at(4) - 1, at(6), at(8), at(10), at(12)));
-  // A day or an hour too many would go over into the next month or day, and never stay below its own bound.
-  const isThere = date.getUTCMonth() === at(4) - 1 && date.getUTCHours() === at(8) && at(10) < 60 && at(12) < 60;
+  const [month, day, hour] = [twoDigits(digits, 4), twoDigits(digits, 6), twoDigits(digits, 8)];
+  const [minute, second] = [twoDigits(digits, 10), twoDigits(digits, 12)];
+  const date = new Date(Date.UTC(Number(digits.slice(0, 4)), month - 1, day, hour, minute, second));
+  // A day, an hour, a minute or a second too many goes over into the next month, day, hour or minute.
+  const isThere = date.getUTCMonth() === month - 1 && date.getUTCHours() === hour && date.getUTCMinutes() === minute;
   if (!isThere) throw new Error('it has a date that is none');
   return date.getTime();
 }
 
+function twoDigits(digits: string, from: number): number {
+  return Number(digits.slice(from, from + 2));
+}
+
+/** One attribute a part. */
 function readName(name: DerReader): string {
   let parts = '';
   while (name.tag !== undefined) {

@@ -15,7 +15,7 @@ import {
   validity,
 } from '../../src/ca/certificate.ts';
 import { checkLeaf, checkLeafWithOpenSsl } from '../../src/ca/check.ts';
-import { integer, octetString, oid, sequence, TRUE } from '../../src/ca/der.ts';
+import { integer, octetString, oid, sequence, TRUE, tlv } from '../../src/ca/der.ts';
 import { encodeKeyPair } from '../../src/ca/key-pair.ts';
 import { type Leaf, type LeafRequest, LeafWriter } from '../../src/ca/leaf.ts';
 import { encodeName } from '../../src/ca/name.ts';
@@ -23,7 +23,7 @@ import { pem } from '../../src/ca/pem.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { DAY, HOUR, TRUST_DOMAIN, writeLeaf, YEAR } from './support.ts';
 
-const now = Date.UTC(2026, 5, 1, 12);
+const now = Date.UTC(2026, 5, 15, 12);
 const making = { trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' } as const], now };
 const root = await makeRoot(making);
 const [authority, sibling] = [await makeIntermediate(making, root, DAY), await makeIntermediate(making, root, DAY)];
@@ -146,6 +146,7 @@ test('no character of the PEM may be another one, and none may be more or less',
 
 test('a certificate that is well-formed, signed, and not as an SVID should be is withheld', () => {
   const keyPair = encodeKeyPairOf(leaf);
+  const other = encodeKeyPairOf(writeLeaf(writer, request));
   const common = [
     digitalSignature,
     serverAndClientAuth,
@@ -178,6 +179,18 @@ test('a certificate that is well-formed, signed, and not as an SVID should be is
       'a third date',
       { validity: sequence(validity(leaf.notBefore, leaf.notAfter).subarray(2), integer(Uint8Array.of(1))) },
     ],
+    // Each the same two instants as the good ones, written as no date is.
+    ...[
+      ['260546115930Z', '260615130000Z'],
+      ['260614355930Z', '260615130000Z'],
+      ['260615115890Z', '260615130000Z'],
+      ['260615115930Z', '260615126000Z'],
+      ['260615115930+', '260615130000Z'],
+      ['20260615115930Z', '260615130000Z'],
+    ].map((texts): [string, Partial<CertificateContents>] => [
+      `dates as in ${texts}`,
+      { validity: sequence(...texts.map((text) => tlv(text.length > 13 ? 0x18 : 0x17, Buffer.from(text, 'latin1')))) },
+    ]),
     ['no subject', { subject: encodeName([]) }],
     [
       'another subject',
@@ -190,9 +203,14 @@ test('a certificate that is well-formed, signed, and not as an SVID should be is
     ],
     ['a subject with a unit', { subject: encodeName([{ type: 'OU', value: 'Sidekey' }]) }],
     ['the key of the authority', { spki: authority.publicKey.export({ format: 'der', type: 'spki' }) }],
+    [
+      'the key of another, identified as such',
+      { spki: other.spki, extensions: [...common, subjectKeyId(other.keyId), own[1]!] },
+    ],
     ['another subject key identifier', { extensions: [...common, subjectKeyId(Buffer.alloc(20)), own[1]!] }],
     ['another URI', { extensions: [...common, own[0]!, subjectAltName('spiffe://ilinux.io/b', [])] }],
     ['a DNS name that nobody asked for', { extensions: [...common, own[0]!, subjectAltName(request.spiffeId, ['b'])] }],
+    ['a key usage twice and no purpose', { extensions: [...common.with(1, digitalSignature), ...own] }],
     ['an extension twice', { extensions: [...common, ...own, own[1]!] }],
     ['an extension that no SVID has', { extensions: [...common, ...own, extension('2.5.29.30', sequence())] }],
     ['an authority', { extensions: [...replaced(2, extension('2.5.29.19', sequence(TRUE), true)), ...own] }],
