@@ -4,14 +4,14 @@
  * @see envoy/extensions/transport_sockets/tls/v3/secret.proto, tls_spiffe_validator_config.proto
  */
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { isValidAt } from '../base/validity.ts';
 import type { X509Svid } from '../ca/types.ts';
 import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { SPIFFECertValidatorConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
-import { DeltaDiscoveryResponse, DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
 import type { TrustBundle } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
+import { field, textField } from './encoding.ts';
 import type { Node } from './node.ts';
 import { SECRET_TYPE_URL } from './request.ts';
 
@@ -38,28 +38,27 @@ export class EncodedSecret {
   readonly sotw: Uint8Array;
   #delta: Uint8Array | undefined;
 
-  constructor(secret: Parameters<typeof Secret.fromPartial>[0], certificate: Certificate | undefined) {
-    const bytes = Secret.encode(Secret.fromPartial(secret)).finish();
-    this.name = secret.name!;
-    this.version = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  /** @param secret the encoded Secret */
+  constructor(name: string, secret: Uint8Array, certificate: Certificate | undefined) {
+    this.name = name;
+    this.version = hash('sha256', secret).slice(0, 16);
     this.certificate = certificate;
-    const resources = [{ typeUrl: SECRET_TYPE_URL, value: asBuffer(bytes) }];
-    this.sotw = DiscoveryResponse.encode(DiscoveryResponse.fromPartial({ resources })).finish();
+    this.sotw = field(RESOURCES, SECRET_TYPE, field(ANY_VALUE, secret));
   }
 
   /** The same as a DeltaDiscoveryResponse. */
   get delta(): Uint8Array {
-    this.#delta ??= this.#asDelta();
+    // The Any is field 2 of a Resource as it is of a DiscoveryResponse.
+    this.#delta ??= field(RESOURCES, textField(1, this.version), this.sotw, textField(3, this.name));
     return this.#delta;
   }
-
-  #asDelta(): Uint8Array {
-    const { name, version } = this;
-    const [resource] = DiscoveryResponse.decode(this.sotw).resources;
-    const resources = [{ name, version, resource: resource! }];
-    return DeltaDiscoveryResponse.encode(DeltaDiscoveryResponse.fromPartial({ resources })).finish();
-  }
 }
+
+/** In DiscoveryResponse and DeltaDiscoveryResponse. */
+const RESOURCES = 2;
+/** An Any's type. */
+const SECRET_TYPE = textField(1, SECRET_TYPE_URL);
+const ANY_VALUE = 2;
 
 /** False for a certificate that has ended, or not begun since the clock was set back: it must not be handed out. */
 export function isCurrent({ certificate }: EncodedSecret, now: number): boolean {
@@ -93,19 +92,17 @@ export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
   let secret = secrets.get(name);
   if (secret === undefined) {
     const { entryId, spiffeId, serial, notBefore, notAfter, certificateChain, privateKey } = svid;
-    secret = new EncodedSecret(
-      {
-        name,
-        tlsCertificate: {
-          certificateChain: { inlineBytes: certificateChain },
-          privateKey: { inlineBytes: privateKey },
-        },
-      },
-      { entryId, spiffeId, serial, notBefore, notAfter },
-    );
+    const tls = field(2, field(1, inlineBytes(certificateChain)), field(2, inlineBytes(privateKey)));
+    const bytes = Buffer.concat([textField(1, name), tls]);
+    secret = new EncodedSecret(name, bytes, { entryId, spiffeId, serial, notBefore, notAfter });
     secrets.set(name, secret);
   }
   return secret;
+}
+
+/** A DataSource. */
+function inlineBytes(bytes: Uint8Array): Buffer {
+  return field(2, bytes);
 }
 
 /**
@@ -129,7 +126,8 @@ export function bundleSecret(
   }));
   const validationContext =
     validation === 'spiffe' ? spiffeValidator(pems) : { trustedCa: { inlineBytes: pems[0]!.inlineBytes } };
-  const secret = new EncodedSecret({ name, validationContext }, undefined);
+  const bytes = Secret.encode(Secret.fromPartial({ name, validationContext })).finish();
+  const secret = new EncodedSecret(name, bytes, undefined);
   secrets.set(key, { bundles, secret });
   return secret;
 }
