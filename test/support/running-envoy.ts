@@ -12,6 +12,8 @@ export type Bootstrap = Readonly<Record<string, unknown>>;
 
 export interface RunningEnvoy {
   readonly pid: number;
+  /** Of its admin port. */
+  readonly adminUrl: string;
   /** What it has written so far, warnings and worse. */
   readonly said: string;
   /** `LIVE` once its listeners are open, `INITIALIZING` or `PRE_INITIALIZING` before. */
@@ -52,6 +54,7 @@ export async function startEnvoy(
   const state = async () => (await ask('/ready')).trim();
   return {
     pid: child.pid!,
+    adminUrl: `http://127.0.0.1:${port}`,
     get said() {
       return said;
     },

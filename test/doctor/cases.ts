@@ -1,0 +1,379 @@
+/** The broken set-ups. */
+
+import { chmodSync, renameSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { StandInEngine } from '../support/stand-in-engine.ts';
+import type { Case, DoctorCase, ExplainCase, LintCase, SilenceCase, Stage } from './case.ts';
+
+const MINE = `unix:uid:${process.getuid!()}`;
+const MY_PATH = `unix:path:${process.execPath}`;
+const HELD =
+  '`gRPC config: initial fetch timed out for type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret` after 15 s; then connections are reset, with `TLS_error:_Secret_is_not_supplied_by_SDS` in the access log. Sidekey: `name held`, with the reason and the decision';
+const pipeError = (reason: string) =>
+  `\`StreamSecrets gRPC config stream to sidekey closed since 37s ago: 14, … immediate_connect_error:_${reason}\`, from 30 s on`;
+
+async function entry(stage: Stage, spiffeId: string, selectors: readonly string[], more: object = {}): Promise<string> {
+  const body = { spiffe_id: spiffeId, selectors, ...more };
+  return (await stage.admin.json<{ id: string }>('POST', '/v1/entries', { body })).id;
+}
+
+const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
+  {
+    symptom: 'A new workload gets no certificate',
+    words: HELD,
+    cause: 'nobody has made an entry for its SPIFFE ID',
+    name: 'new',
+    says: /\/new is not given: no-entry: no entry gives/,
+    break: () => undefined,
+    fix: 'sidekey entry create --spiffe-id ID --selector unix:uid:0 --selector unix:path:/usr/bin/envoy',
+  },
+  {
+    symptom: 'An Envoy gets no certificate, though there is an entry: it runs as another user',
+    words: HELD,
+    cause: 'the entry names a user, and the process runs as another one',
+    name: 'other-user',
+    says: /needs unix:user:daemon, has unix:user:/,
+    break: (stage, spiffeId) => entry(stage, spiffeId, ['unix:user:daemon']),
+    fix: 'sidekey entry update ENTRY --selector unix:user:root',
+  },
+  {
+    symptom: 'An Envoy gets no certificate since its container has another uid',
+    words: HELD,
+    cause: 'the entry has a uid that the process no longer has',
+    name: 'other-uid',
+    says: new RegExp(`needs unix:uid:4000000, has ${MINE}`),
+    break: (stage, spiffeId) => entry(stage, spiffeId, ['unix:uid:4000000', MY_PATH]),
+    fix: 'sidekey entry update ENTRY --selector unix:path:/usr/bin/envoy --selector unix:uid:0',
+  },
+  {
+    symptom: 'An Envoy gets no certificate since it was upgraded',
+    words: HELD,
+    cause: 'the entry has the path that the program had before',
+    name: 'other-path',
+    says: /needs unix:path:\/opt\/old\/bin\/node, has unix:path:/,
+    break: (stage, spiffeId) => entry(stage, spiffeId, [MINE, 'unix:path:/opt/old/bin/node']),
+    fix: 'sidekey entry update ENTRY --selector unix:uid:0 --selector unix:path:/usr/bin/envoy',
+  },
+  {
+    symptom: 'An Envoy gets no certificate: a selector is mistyped by a letter',
+    words: HELD,
+    cause: 'the path in the entry has one letter too many',
+    name: 'mistyped-path',
+    says: /: mistyped\?/,
+    break: (stage, spiffeId) => entry(stage, spiffeId, [MINE, `${MY_PATH}e`]),
+    fix: 'sidekey entry update ENTRY --selector unix:uid:0 --selector unix:path:/usr/bin/envoy',
+  },
+  {
+    symptom: 'An Envoy gets no certificate: the name that it asks for is mistyped',
+    words: HELD,
+    cause: 'the bootstrap has a SPIFFE ID that differs in a letter from the one of the entry',
+    name: 'biling',
+    says: /did you mean spiffe:\/\/ilinux\.io\/billing\?/,
+    break: (stage, spiffeId) => entry(stage, spiffeId.replace('biling', 'billing'), [MINE]),
+    fix: 'name the right one in the bootstrap; or sidekey entry create --spiffe-id ID --selector …',
+  },
+  {
+    symptom: 'A certificate is not renewed any more',
+    words: 'Nothing, until its end; then peers say `CERTIFICATE_VERIFY_FAILED: certificate has expired`',
+    cause: 'the entry has expired',
+    name: 'over',
+    says: /expired at 2026-01-01T00:00:00\.000Z/,
+    break: (stage, spiffeId) => entry(stage, spiffeId, [MINE], { expires_at: '2026-01-01T00:00:00Z' }),
+    fix: 'sidekey entry update ENTRY --expires-at never',
+  },
+  {
+    symptom: 'A workload that left its container gets no certificate',
+    words: HELD,
+    cause: 'the entry wants a container, and the process is in none',
+    name: 'no-container',
+    says: /needs docker:label:app:web, has none/,
+    break: (stage, spiffeId) => entry(stage, spiffeId, ['docker:label:app:web', MINE]),
+    fix: 'sidekey entry update ENTRY --selector unix:uid:0',
+  },
+  {
+    symptom: 'Two entries give the SPIFFE ID, and neither to this workload',
+    words: HELD,
+    cause: 'each lacks something: the nearest comes first',
+    name: 'two',
+    says: /has 1 of 2\n {4}needs unix:gid:4000000/,
+    break: async (stage, spiffeId) => {
+      await entry(stage, spiffeId, ['unix:uid:4000000', 'unix:gid:4000000']);
+      await entry(stage, spiffeId, [MINE, 'unix:gid:4000000']);
+    },
+    fix: 'sidekey entry update ENTRY --selector unix:uid:0 --selector unix:gid:0',
+  },
+  {
+    symptom: 'A workload shall have an identity that belongs to another one, too',
+    words: HELD,
+    cause: 'the entry is for somebody else: the second fix makes one of its own, and takes nothing from the other',
+    name: 'shared',
+    says: /needs unix:user:daemon/,
+    break: (stage, spiffeId) => entry(stage, spiffeId, ['unix:user:daemon', 'unix:gid:4000000']),
+    fix: 'sidekey entry create --spiffe-id ID --selector unix:uid:0 --selector unix:path:/usr/bin/envoy',
+    which: 1,
+  },
+];
+
+const chmod = (file: (stage: Stage) => string, mode: number) => (stage: Stage) => chmodSync(file(stage), mode);
+
+const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
+  {
+    symptom: 'Envoys of other users do not reach the pipe',
+    words: pipeError('Permission_denied'),
+    cause: 'nobody but its owner may connect',
+    rule: 'pipe-closed',
+    break: chmod(({ socket }) => socket, 0o600),
+    fix: 'chmod 660 SOCKET; sidekey serve --socket-mode 0660 keeps it so',
+  },
+  {
+    symptom: 'Envoys of other users do not reach the pipe, though its mode lets them',
+    words: pipeError('Permission_denied'),
+    cause: 'a directory above it lets nobody pass',
+    rule: 'pipe-directory-closed',
+    break: chmod(({ socket }) => socket, 0o666),
+    fix: 'chmod o+x DIRECTORY',
+  },
+  {
+    symptom: 'Whoever has a shell on the host can ask for certificates',
+    cause: 'the pipe is open to every user',
+    own: () => ({}),
+    rule: 'pipe-open',
+    break: ({ directory, socket }) => {
+      chmodSync(directory, 0o755);
+      chmodSync(socket, 0o666);
+    },
+    fix: 'chmod 660 SOCKET; sidekey serve --socket-mode 0660 keeps it so',
+  },
+  {
+    symptom: 'A stranger could answer in the place of Sidekey',
+    cause: 'others may write in the directory of the sockets',
+    rule: 'socket-directory-open',
+    break: chmod(({ directory }) => directory, 0o770),
+    fix: 'chmod go-w DIRECTORY',
+  },
+  {
+    symptom: 'The admin API looks open to others',
+    cause: 'the mode of the admin socket was changed',
+    rule: 'admin-socket-open',
+    break: chmod(({ adminSocket }) => adminSocket, 0o666),
+    fix: 'chmod 600 ADMIN_SOCKET',
+  },
+  {
+    symptom: 'Sidekey does not start again after a backup was put back',
+    words: '`the data directory … is not closed to others; mend it with:` (Sidekey)',
+    cause: 'files in the data directory are open to others',
+    rule: 'data-dir-open',
+    break: chmod(({ directory }) => path.join(directory, 'data', 'sidekey.db'), 0o644),
+    fix: 'chmod 600 DATA_DIR/sidekey.db',
+  },
+  {
+    symptom: 'Others can list the data directory',
+    words: '`the data directory … is not closed to others; mend it with:` (Sidekey, at the next start)',
+    cause: 'the data directory has the mode 0755',
+    rule: 'data-dir-open',
+    break: chmod(({ directory }) => path.join(directory, 'data'), 0o755),
+    fix: 'chmod 700 DATA_DIR',
+  },
+  {
+    symptom: 'An entry does nothing: it selects by a user that does not exist',
+    words: HELD,
+    cause: 'the name in unix:user is no user of this host',
+    rule: 'entry-unproducible',
+    break: (stage) => entry(stage, 'spiffe://ilinux.io/nobody', ['unix:user:no-such-user']),
+    fix: 'sidekey entry delete ENTRY; or give it selectors that somebody has: sidekey entry update ENTRY --selector …',
+  },
+  {
+    symptom: 'An entry does nothing: it selects by containers, and Sidekey asks no engine',
+    words: HELD,
+    cause: 'sidekey serve runs without --docker-socket',
+    rule: 'entry-unproducible',
+    break: (stage) => entry(stage, 'spiffe://ilinux.io/container', ['docker:label:app:web']),
+    fix: 'sidekey serve --docker-socket /var/run/docker.sock; or sidekey entry delete ENTRY',
+  },
+  {
+    symptom: 'Old entries pile up',
+    cause: 'they have expired, and stay listed until somebody deletes them',
+    rule: 'entry-expired',
+    break: (stage) => entry(stage, 'spiffe://ilinux.io/old', [MINE], { expires_at: '2026-01-01T00:00:00Z' }),
+    fix: 'sidekey entry delete ENTRY',
+  },
+  {
+    symptom: 'The TTL or the DNS names of an entry have no effect',
+    cause: 'an older entry gives the same SPIFFE ID to the same callers, and goes first',
+    rule: 'entry-shadowed',
+    break: async (stage) => {
+      await entry(stage, 'spiffe://ilinux.io/twice', [MINE]);
+      stage.clock.advance(1_000);
+      await entry(stage, 'spiffe://ilinux.io/twice', [MINE, MY_PATH], { x509_svid_ttl: 60 });
+    },
+    fix: 'sidekey entry delete ENTRY',
+  },
+  {
+    symptom: 'An entry was made, and nobody uses it',
+    cause: 'nobody asks for it, or nobody who asks matches it',
+    own: () => ({}),
+    rule: 'entry-never-issued',
+    break: async (stage) => {
+      const spiffeId = 'spiffe://ilinux.io/unused';
+      const id = await entry(stage, spiffeId, ['unix:uid:4000000']);
+      stage.clock.advance(3_600_000);
+      return async () => {
+        const { fixes } = await stage.explain(spiffeId);
+        if (!fixes[0]!.startsWith(`sidekey entry update ${id} `)) throw new Error(`another fix: ${fixes[0]}`);
+        await stage.run(fixes[0]!);
+        await stage.connect().fetch({ resourceNames: [spiffeId] });
+      };
+    },
+    fix: 'sidekey explain --pid PID --spiffe-id ID, then the command that it gives',
+  },
+  {
+    symptom: 'Nobody new gets in, while those who are connected stay',
+    words: pipeError('No_such_file_or_directory'),
+    cause: "something removed the socket's file while the server runs",
+    own: () => ({}),
+    rule: 'pipe-gone',
+    break: ({ socket }) => {
+      renameSync(socket, `${socket}.away`);
+      return () => renameSync(`${socket}.away`, socket);
+    },
+    fix: 'start sidekey serve again, and keep what removed the file away from its directory',
+  },
+  {
+    symptom: 'Some Envoys of a host are turned away',
+    words:
+      '`… reset reason: connection termination`; Sidekey logs `connection refused: its uid holds as many as it may`',
+    cause: 'a uid holds as many connections as one may',
+    own: () => ({ flags: { maxConnectionsPerUid: '1' } }),
+    rule: 'limit',
+    break: async (stage) => {
+      await entry(stage, 'spiffe://ilinux.io/limited', [MINE]);
+      const client = stage.connect();
+      const stream = client.stream();
+      stream.ask('spiffe://ilinux.io/limited');
+      await stream.next();
+      return async () => {
+        stream.cancel();
+        client.close();
+        let left: { proxies: unknown[] };
+        do left = await stage.admin.json('GET', '/v1/proxies');
+        while (left.proxies.length > 0);
+      };
+    },
+    fix: 'sidekey serve --max-connections-per-uid 4000, if they are all yours; else end those that are not',
+  },
+  {
+    symptom: 'Nobody in a container gets an identity',
+    words:
+      '`… 14, the docker attestor failed: the container engine at … fails: ENOENT, there is no such socket (decision d-…)`',
+    cause: 'the container engine does not answer',
+    own: (t) => {
+      const engine = new StandInEngine(t);
+      return { flags: { dockerSocket: engine.socketPath }, mend: () => engine.start() };
+    },
+    rule: 'attestor-docker',
+    break: () => undefined,
+    fix: 'systemctl start docker, or give --docker-socket the socket that there is',
+  },
+  {
+    symptom: 'Peers refuse certificates that are not valid yet',
+    words: '`CERTIFICATE_VERIFY_FAILED: certificate is not yet valid`',
+    cause: 'the clock was set back behind what was issued',
+    own: () => ({}),
+    rule: 'clock-set-back',
+    break: async (stage) => {
+      const { clock } = stage;
+      clock.advance(7_200_000);
+      await entry(stage, 'spiffe://ilinux.io/clock', [MINE]);
+      await stage.connect().fetch({ resourceNames: ['spiffe://ilinux.io/clock'] });
+      clock.set(clock.now() - 7_200_000);
+      return () => clock.set(clock.now() + 7_200_000);
+    },
+    fix: 'timedatectl set-ntp true',
+  },
+];
+
+const SILENT: readonly Omit<SilenceCase, 'by'>[] = [
+  {
+    symptom: 'Every Envoy of the host waits, and sidekey says that there is no such socket',
+    words: pipeError('No_such_file_or_directory'),
+    cause: 'no server runs',
+    rule: 'no-server',
+    break: (server) => server.stop(),
+    fix: 'sidekey serve --trust-domain …',
+  },
+  {
+    symptom: 'Every Envoy of the host waits, and sidekey says that nobody listens',
+    words: pipeError('Connection_refused'),
+    cause: 'the server was killed, and its sockets are left',
+    rule: 'stale-socket',
+    break: (server) => server.stop('SIGKILL'),
+    fix: 'sidekey serve --trust-domain … (it takes the place of a socket that nobody listens on)',
+  },
+  {
+    symptom: 'Sidekey does not start: something is in the way of its socket',
+    words: '`something that is not a socket is in the way` (Sidekey)',
+    cause: 'a file stands where the admin socket should be',
+    rule: 'not-a-socket',
+    break: async (server) => {
+      await server.stop();
+      writeFileSync(server.adminSocket, '');
+    },
+    fix: 'rm ADMIN_SOCKET, then sidekey serve',
+  },
+];
+
+const LINTED: readonly Omit<LintCase, 'by' | 'fix'>[] = [
+  {
+    symptom: 'An Envoy never reaches Sidekey: its SDS cluster has another name',
+    words: '`14, Cluster not available`',
+    cause: 'cluster_name names no cluster of the bootstrap',
+    rule: 'sds-cluster',
+    change: ['cluster_name: sidekey\n', 'cluster_name: sidekye\n'],
+  },
+  {
+    symptom: 'An Envoy connects, and every stream is cut at once',
+    words: '`14, upstream connect error or disconnect/reset before headers. reset reason: protocol error`',
+    cause: 'the SDS cluster has no HTTP/2 options',
+    rule: 'sds-http2',
+    change: [/http2_protocol_options:\n( +connection_keepalive: .*\n)?/, 'http_protocol_options: {}\n'],
+  },
+  {
+    symptom: 'An Envoy asks the admin API for secrets',
+    words: '`… reset reason: connection termination`',
+    cause: 'the pipe of the SDS cluster is the admin socket',
+    rule: 'sds-pipe',
+    change: ['agent.sock', 'admin.sock'],
+  },
+  {
+    symptom: 'An Envoy comes back only half a minute after Sidekey was started again',
+    cause: 'there is no retry_back_off, and what Envoy does without one goes up to 30 s',
+    rule: 'retry-back-off',
+    change: [/ +retry_policy: .*\n/, ''],
+  },
+  {
+    symptom: 'A bootstrap that is not v3',
+    words: '`… transport_api_version …` or nothing',
+    cause: 'transport_api_version is not V3',
+    rule: 'api-version',
+    change: ['transport_api_version: V3', 'transport_api_version: V2'],
+  },
+  {
+    symptom: 'Whoever has any certificate of the trust domain is let in',
+    cause: 'require_client_certificate is not true',
+    rule: 'client-certificate',
+    change: ['require_client_certificate: true', 'require_client_certificate: false'],
+  },
+];
+
+export const CASES: readonly Case[] = [
+  ...EXPLAINED.map((one): Case => ({ ...one, by: 'explain' })),
+  ...FOUND.map((one): Case => ({ ...one, by: 'doctor' })),
+  ...SILENT.map((one): Case => ({ ...one, by: 'silence' })),
+  ...LINTED.map(
+    (one): Case => ({
+      ...one,
+      by: 'lint',
+      fix: 'what it says for the line; sidekey envoy bootstrap prints a whole one that works',
+    }),
+  ),
+];

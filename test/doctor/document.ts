@@ -1,0 +1,60 @@
+/** docs/troubleshooting.md, made of the cases. `scripts/node test/doctor/document.ts --write` writes it. */
+
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Case } from './case.ts';
+import { CASES } from './cases.ts';
+
+export const DOCUMENT = path.resolve(import.meta.dirname, '../../docs/troubleshooting.md');
+
+const HEAD = `# Troubleshooting
+
+Each of these was broken for real, found, mended and seen to work again: this page is made of the cases of
+\`test/doctor/cases.ts\`. Find the symptom, or ask:
+
+\`\`\`
+sidekey doctor                                      # the server, its files, its host
+sidekey doctor --envoy FILE                         # a bootstrap, held against the entries
+sidekey doctor --envoy-admin http://127.0.0.1:9901  # an Envoy that runs: what it holds, beside what it was sent
+sidekey explain --pid PID --spiffe-id ID            # why this process does not get this identity
+sidekey explain d-3f2a90c1b7e4                      # what the log or an Envoy calls a decision
+sidekey proxies --check                             # what needs somebody
+\`\`\`
+
+A held name has no words in Envoy's log: its stream is open and silent, which is as it should be while nobody has made
+the entry. What is refused has a decision id in Envoy's log. Values of environment selectors are shown nowhere.
+`;
+
+const PARTS: readonly { readonly title: string; readonly by: Case['by']; readonly ask: string }[] = [
+  { title: 'A workload gets no identity', by: 'explain', ask: 'sidekey explain --pid PID --spiffe-id ID' },
+  { title: 'The server and its host', by: 'doctor', ask: 'sidekey doctor' },
+  { title: 'No server answers', by: 'silence', ask: 'sidekey doctor' },
+  { title: "An Envoy's bootstrap", by: 'lint', ask: 'sidekey doctor --envoy FILE' },
+];
+
+export function render(): string {
+  const parts = PARTS.map(({ title, by, ask }) => {
+    const cases = CASES.filter((one) => one.by === by).map(section);
+    return `## ${title}\n\nAsk \`${ask}\`.\n\n${cases.join('\n')}`;
+  });
+  return `${HEAD}\n${parts.join('\n')}`;
+}
+
+function section(one: Case): string {
+  return [
+    `### ${one.symptom}`,
+    '',
+    ...(one.words === undefined ? [] : [`* Envoy: ${one.words}`]),
+    `* cause: ${one.cause}`,
+    `* found: ${'rule' in one ? `\`[${one.rule}]\`` : `\`${plain(one.says)}\``}`,
+    `* fix: ${one.fix.startsWith('what') ? one.fix : `\`${one.fix}\``}`,
+    '',
+  ].join('\n');
+}
+
+/** A pattern as somebody reads it. */
+function plain({ source }: RegExp): string {
+  return source.replaceAll(/\\n\s*(?:\{4\})?/g, ' … ').replaceAll('\\', '');
+}
+
+if (process.argv.includes('--write')) writeFileSync(DOCUMENT, render());

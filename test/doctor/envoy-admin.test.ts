@@ -1,0 +1,85 @@
+/** What an Envoy that runs holds, beside what it was sent: a real one, on a real pipe. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { freePorts } from '../../envoy-examples/demo/ports.ts';
+import type { AdminClient, ProxyPageJson } from '../../src/admin/client.ts';
+import { SystemClock } from '../../src/base/clock.ts';
+import type { Finding } from '../../src/base/finding.ts';
+import { envoyAdminCheck } from '../../src/doctor/envoy-admin.ts';
+import { envoyForTests } from '../support/envoy.ts';
+import { startInnerServer } from '../support/inner-server.ts';
+import { pipeCluster, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
+
+const WEB = 'spiffe://ilinux.io/web';
+const BUNDLE = 'spiffe://ilinux.io';
+
+async function look(url: string, admin: Pick<AdminClient, 'json'>): Promise<readonly Finding[]> {
+  const lookup = async (node: string) => (await admin.json<ProxyPageJson>('GET', `/v1/proxies?node=${node}`)).proxies;
+  return (await envoyAdminCheck(url, lookup, new SystemClock()).run()).findings;
+}
+
+/** Looks until what is found is so; fails after 20 s with what was found. */
+async function until(
+  findings: () => Promise<readonly Finding[]>,
+  isSo: (found: readonly Finding[]) => boolean,
+): Promise<readonly Finding[]> {
+  const end = performance.now() + 20_000;
+  for (;;) {
+    const found = await findings();
+    if (isSo(found)) return found;
+    if (performance.now() > end) throw new Error(JSON.stringify(found));
+  }
+}
+
+const decisionOf = ({ fix }: Finding): string | undefined => /sidekey explain (d-[0-9a-f]{12})/.exec(fix)?.[1];
+
+const found = await envoyForTests();
+
+describe('an Envoy that runs', { skip: found.skip, timeout: 60_000 }, () => {
+  it('waits for what nobody gives it, holds what it was sent, and asks a server that is gone no more', async (t) => {
+    assert.ok(found.skip === false);
+    const server = await startInnerServer(t);
+    // Its certificates are checked by the real time.
+    server.clock.set(Date.now());
+    const [port] = await freePorts(1);
+    const service = { envoy_grpc: { cluster_name: 'sidekey' } };
+    const grpc = { api_type: 'GRPC', transport_api_version: 'V3', grpc_services: [service] };
+    const source = { config: { resource_api_version: 'V3', api_config_source: grpc }, bootstrap: {} };
+    const context = {
+      require_client_certificate: true,
+      common_tls_context: {
+        tls_certificate_sds_secret_configs: [secretConfig(WEB, source)],
+        validation_context_sds_secret_config: secretConfig(BUNDLE, source),
+      },
+    };
+    const envoy = await startEnvoy(t, found.envoy.path, {
+      node: { id: 'web-1', cluster: 'web' },
+      static_resources: {
+        listeners: [tlsListener(port!, context)],
+        clusters: [pipeCluster('sidekey', server.socket)],
+      },
+    });
+    const findings = () => look(envoy.adminUrl, server.admin);
+    const held = (all: readonly Finding[]) => all.length === 2 && all.every((one) => decisionOf(one) !== undefined);
+    const waiting = await until(findings, held);
+    const web = waiting.find(({ problem }) => problem.includes(WEB))!;
+    assert.match(web.problem, /^it waits for spiffe:\/\/ilinux\.io\/web: no-entry: no entry gives/);
+    const { name } = await server.admin.json<{ name: string }>('GET', `/v1/decisions/${decisionOf(web)}`);
+    assert.equal(name, WEB);
+
+    await server.create(WEB);
+    await until(findings, (all) => all.length === 0);
+
+    await server.server.close();
+    const gone = { json: async () => ({ proxies: [] }) } as unknown as AdminClient;
+    const lost = await look(envoy.adminUrl, gone);
+    assert.deepEqual(
+      lost.map(({ rule }) => rule),
+      ['envoy-no-stream', 'envoy-no-stream'],
+    );
+    await envoy.stop();
+    const [unreachable] = await look(envoy.adminUrl, gone);
+    assert.equal(unreachable!.rule, 'envoy-unreachable');
+  });
+});
