@@ -1,0 +1,161 @@
+/** What doctor makes of what a server says of itself, where that can't be brought about here. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { DoctorJson } from '../../src/admin/client.ts';
+import type { Finding } from '../../src/base/finding.ts';
+import { judgeAuthority } from '../../src/doctor/authority.ts';
+import { judgeEntries } from '../../src/doctor/entries.ts';
+import { judgeHost } from '../../src/doctor/host.ts';
+
+const NOW = Date.UTC(2026, 5, 1);
+const DAY = 24 * 3_600_000;
+const day = (offset: number) => new Date(NOW + offset * DAY).toISOString();
+
+function authority(role: 'root' | 'intermediate', from: number, to: number): DoctorJson['authorities'][number] {
+  return { id: role, role, not_before: day(from), not_after: day(to) };
+}
+
+const NONE = { count: 0, sample: [] };
+const WELL: DoctorJson = {
+  at: day(0),
+  version: '1.2.3',
+  trust_domain: 'ilinux.io',
+  pid: 7,
+  uid: 0,
+  data_dir: '/data',
+  socket: '/run/agent.sock',
+  admin_socket: '/run/admin.sock',
+  docker_socket: null,
+  attestors: [{ name: 'unix', error: null }],
+  proc: { others_executables: true, hidepid: null },
+  disk: { free_bytes: 2 ** 40, free_inodes: 1e6 },
+  descriptors: { open: 30, limit: 1024 },
+  authorities: [authority('root', -1, 3650), authority('intermediate', -1, 1)],
+  last_issued_at: day(-0.5),
+  usage: [{ setting: '--max-streams-per-uid', uid: 0, used: 3, limit: 20_000 }],
+  unseen_callers: { count: 0, uid: null, last_at: null },
+  entries: { total: 1, expired: NONE, unproducible: NONE, shadowed: NONE, 'never-issued': NONE },
+};
+
+const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
+  const known = { ...WELL, ...change };
+  return [...judgeAuthority(known, now), ...judgeHost(known), ...judgeEntries(known)];
+};
+
+const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'], RegExp][] = [
+  [
+    'a root that ends in six days',
+    { authorities: [authority('root', -9, 6.5), authority('intermediate', -1, 1)] },
+    'root-ends',
+    'warning',
+    /in 6 days/,
+  ],
+  [
+    'an intermediate that has ended',
+    { authorities: [authority('root', -9, 99), authority('intermediate', -2, 0)] },
+    'no-authority',
+    'error',
+    /have ended/,
+  ],
+  [
+    'a clock before all authorities',
+    { authorities: [authority('root', 1, 99), authority('intermediate', 1, 2)] },
+    'no-authority',
+    'error',
+    /not valid yet/,
+  ],
+  ['an issuance in the future', { last_issued_at: day(1) }, 'clock-set-back', 'error', /has issued something at/],
+  [
+    'a disk that is nearly full',
+    { disk: { free_bytes: 100 * 2 ** 20, free_inodes: 1e6 } },
+    'disk-space',
+    'warning',
+    /100 MiB left/,
+  ],
+  ['a disk that is full', { disk: { free_bytes: 0, free_inodes: 1e6 } }, 'disk-space', 'error', /0 MiB left/],
+  [
+    'a disk without inodes',
+    { disk: { free_bytes: 2 ** 40, free_inodes: 0 } },
+    'disk-space',
+    'error',
+    /room for 0 files/,
+  ],
+  [
+    'an engine that may not be asked',
+    { docker_socket: '/d.sock', attestors: [{ name: 'docker', error: 'fails: EACCES' }] },
+    'attestor-docker',
+    'error',
+    /EACCES/,
+  ],
+  [
+    'a /proc that hides processes',
+    { uid: 998, proc: { others_executables: true, hidepid: '2' } },
+    'hidepid',
+    'error',
+    /hidepid=2, and the server runs as uid 998/,
+  ],
+  [
+    'no right to look at executables',
+    { proc: { others_executables: false, hidepid: null } },
+    'no-ptrace',
+    'info',
+    /may not look/,
+  ],
+  [
+    'callers that are not to be seen',
+    { unseen_callers: { count: 2, uid: 101, last_at: day(0) } },
+    'pid-namespace',
+    'error',
+    /callers of uid 101/,
+  ],
+  [
+    'a limit that is nearly reached',
+    { usage: [{ setting: '--max-streams-per-uid', uid: 5, used: 16_000, limit: 20_000 }] },
+    'limit',
+    'warning',
+    /uid 5 uses 16000 of 20000/,
+  ],
+  ['few descriptors left', { descriptors: { open: 900, limit: 1024 } }, 'descriptors', 'warning', /900 of 1024/],
+  [
+    'many entries that have expired',
+    {
+      entries: {
+        ...WELL.entries,
+        expired: { count: 9, sample: [{ entry_id: 'e', spiffe_id: 'spiffe://ilinux.io/e', detail: 'it expired' }] },
+      },
+    },
+    'entry-expired',
+    'warning',
+    /and 8 entries more/,
+  ],
+];
+
+describe('doctor', () => {
+  it('finds nothing where nothing is amiss', () => {
+    assert.deepEqual(judge({}), []);
+  });
+
+  for (const [what, change, rule, severity, problem] of cases) {
+    it(`finds ${what}`, () => {
+      const found = judge(change);
+      assert.deepEqual(
+        found.map((one) => [one.rule, one.severity]),
+        [[rule, severity]],
+      );
+      assert.match(found[0]!.problem, problem);
+    });
+  }
+
+  it('finds a clock that differs from the one here', () => {
+    assert.deepEqual(judge({}, NOW - 60_000), []);
+    assert.deepEqual(
+      judge({}, NOW + 61_000).map(({ rule }) => rule),
+      ['clock-differs'],
+    );
+  });
+
+  it('takes hidepid for nothing where the server is root, who sees all', () => {
+    assert.deepEqual(judge({ proc: { others_executables: true, hidepid: '2' } }), []);
+  });
+});

@@ -1,0 +1,39 @@
+/** A server in a pid namespace of its own, which its callers are not in: nobody is attested, and doctor says why. */
+
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { it } from 'node:test';
+import { sidekey } from '../cli/support.ts';
+import { endAfter } from '../support/caller.ts';
+import { makePlace, ROOT, TRUST_DOMAIN } from '../support/serve.ts';
+
+const INSIDE = ['--pid', '--fork', '--mount-proc', '--kill-child'];
+const can = spawnSync('unshare', [...INSIDE, 'true']).status === 0;
+
+it('callers from outside of the pid namespace are refused, and doctor tells which namespace to share', {
+  skip: can ? false : 'no pid namespace can be made here (root, and unshare)',
+  timeout: 60_000,
+}, async (t) => {
+  const place = makePlace(t);
+  const { dataDir, socket, adminSocket } = place;
+  const serve = ['serve', '--trust-domain', TRUST_DOMAIN, '--data-dir', dataDir, '--socket', socket];
+  const child = spawn('unshare', [...INSIDE, path.join(ROOT, 'bin/sidekey'), ...serve, '--admin-socket', adminSocket], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  endAfter(t, child);
+  await new Promise<void>((resolve) => {
+    let said = '';
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+      if (said.includes('"serving"')) resolve();
+    });
+  });
+  const fetched = await sidekey(['fetch', '--socket', socket]);
+  assert.match(fetched.stderr, /is in a pid namespace that this one does not contain \(decision d-/);
+  const { status, stdout } = await sidekey(['doctor', '--admin-socket', adminSocket, '--output', 'json']);
+  assert.equal(status, 1);
+  const [first] = JSON.parse(stdout).findings;
+  assert.equal(first.rule, 'pid-namespace');
+  assert.match(first.fix, /pid: host/);
+});
