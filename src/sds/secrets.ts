@@ -4,14 +4,14 @@
  * @see envoy/extensions/transport_sockets/tls/v3/secret.proto, tls_spiffe_validator_config.proto
  */
 
-import { hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { isValidAt } from '../base/validity.ts';
 import type { X509Svid } from '../ca/types.ts';
 import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { SPIFFECertValidatorConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
+import { DeltaDiscoveryResponse, DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
 import type { TrustBundle } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
-import { field, textField } from './encoding.ts';
 import type { Node } from './node.ts';
 import { SECRET_TYPE_URL } from './request.ts';
 
@@ -38,27 +38,28 @@ export class EncodedSecret {
   readonly sotw: Uint8Array;
   #delta: Uint8Array | undefined;
 
-  /** @param secret the encoded Secret */
-  constructor(name: string, secret: Uint8Array, certificate: Certificate | undefined) {
-    this.name = name;
-    this.version = hash('sha256', secret).slice(0, 16);
+  constructor(secret: Parameters<typeof Secret.fromPartial>[0], certificate: Certificate | undefined) {
+    const bytes = Secret.encode(Secret.fromPartial(secret)).finish();
+    this.name = secret.name!;
+    this.version = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
     this.certificate = certificate;
-    this.sotw = field(RESOURCES, SECRET_TYPE, field(ANY_VALUE, secret));
+    const resources = [{ typeUrl: SECRET_TYPE_URL, value: asBuffer(bytes) }];
+    this.sotw = DiscoveryResponse.encode(DiscoveryResponse.fromPartial({ resources })).finish();
   }
 
   /** The same as a DeltaDiscoveryResponse. */
   get delta(): Uint8Array {
-    // The Any is field 2 of a Resource as it is of a DiscoveryResponse.
-    this.#delta ??= field(RESOURCES, textField(1, this.version), this.sotw, textField(3, this.name));
+    this.#delta ??= this.#asDelta();
     return this.#delta;
   }
-}
 
-/** In DiscoveryResponse and DeltaDiscoveryResponse. */
-const RESOURCES = 2;
-/** An Any's type. */
-const SECRET_TYPE = textField(1, SECRET_TYPE_URL);
-const ANY_VALUE = 2;
+  #asDelta(): Uint8Array {
+    const { name, version } = this;
+    const [resource] = DiscoveryResponse.decode(this.sotw).resources;
+    const resources = [{ name, version, resource: resource! }];
+    return DeltaDiscoveryResponse.encode(DeltaDiscoveryResponse.fromPartial({ resources })).finish();
+  }
+}
 
 /** False for a certificate that has ended, or not begun since the clock was set back: it must not be handed out. */
 export function isCurrent({ certificate }: EncodedSecret, now: number): boolean {
@@ -92,17 +93,19 @@ export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
   let secret = secrets.get(name);
   if (secret === undefined) {
     const { entryId, spiffeId, serial, notBefore, notAfter, certificateChain, privateKey } = svid;
-    const tls = field(2, field(1, inlineBytes(certificateChain)), field(2, inlineBytes(privateKey)));
-    const bytes = Buffer.concat([textField(1, name), tls]);
-    secret = new EncodedSecret(name, bytes, { entryId, spiffeId, serial, notBefore, notAfter });
+    secret = new EncodedSecret(
+      {
+        name,
+        tlsCertificate: {
+          certificateChain: { inlineBytes: certificateChain },
+          privateKey: { inlineBytes: privateKey },
+        },
+      },
+      { entryId, spiffeId, serial, notBefore, notAfter },
+    );
     secrets.set(name, secret);
   }
   return secret;
-}
-
-/** A DataSource. */
-function inlineBytes(bytes: Uint8Array): Buffer {
-  return field(2, bytes);
 }
 
 /**
@@ -126,8 +129,7 @@ export function bundleSecret(
   }));
   const validationContext =
     validation === 'spiffe' ? spiffeValidator(pems) : { trustedCa: { inlineBytes: pems[0]!.inlineBytes } };
-  const bytes = Secret.encode(Secret.fromPartial({ name, validationContext })).finish();
-  const secret = new EncodedSecret(name, bytes, undefined);
+  const secret = new EncodedSecret({ name, validationContext }, undefined);
   secrets.set(key, { bundles, secret });
   return secret;
 }
