@@ -6,6 +6,7 @@
 import { Cleanup, type Figure } from './figure.ts';
 import { attestation } from './figures/attestation.ts';
 import { bundleChange } from './figures/bundle-change.ts';
+import { composeUp } from './figures/compose-up.ts';
 import { dockerAttestation } from './figures/docker-attestation.ts';
 import { entriesAtOnce } from './figures/entries-at-once.ts';
 import { entryToEnvoy } from './figures/entry-to-envoy.ts';
@@ -28,6 +29,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'entries-at-once': entriesAtOnce,
   attestation,
   'docker-attestation': dockerAttestation,
+  'compose-up': composeUp,
   streams: streamsOpened,
   'tiny-streams': tinyStreamsOpened,
   'bundle-change': bundleChange,

@@ -114,7 +114,7 @@ class PipePeer implements Peer {
     if (this.#gone) throw gone(this.credentials);
     if (this.#pidfd === undefined) {
       const message = `the caller (uid ${this.credentials.uid}) is in a pid namespace that this one does not contain`;
-      throw new SidekeyError('ERR_PEER_UNATTESTABLE', message);
+      throw new SidekeyError('ERR_PEER_UNATTESTABLE', `${message}: in a container, Sidekey needs pid: host`);
     }
     if (hasEnded(this.#pidfd)) throw gone(this.credentials);
   }
