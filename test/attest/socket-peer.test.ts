@@ -77,9 +77,9 @@ test('by its pid, as before Linux 6.5, a process is pinned as well', async (t) =
 
 test('signals that arrive while a process is looked at do not make it fail', async (t) => {
   const heard = () => {};
-  process.on('SIGUSR2', heard);
-  t.after(() => process.off('SIGUSR2', heard));
-  const flood = spawn(process.execPath, ['-e', `for (;;) process.kill(${process.pid}, 'SIGUSR2')`], {
+  process.on('SIGWINCH', heard);
+  t.after(() => process.off('SIGWINCH', heard));
+  const flood = spawn(process.execPath, ['-e', `for (;;) process.kill(${process.pid}, 'SIGWINCH')`], {
     stdio: 'ignore',
   });
   await once(flood, 'spawn');

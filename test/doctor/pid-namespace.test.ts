@@ -30,7 +30,10 @@ it('callers from outside of the pid namespace are refused, and doctor tells whic
     });
   });
   const fetched = await sidekey(['fetch', '--socket', socket]);
-  assert.match(fetched.stderr, /is in a pid namespace that this one does not contain \(decision d-/);
+  assert.match(
+    fetched.stderr,
+    /is in a pid namespace that this one does not contain: in a container, Sidekey needs pid: host \(decision d-/,
+  );
   const { status, stdout } = await sidekey(['doctor', '--admin-socket', adminSocket, '--output', 'json']);
   assert.equal(status, 1);
   const [first] = JSON.parse(stdout).findings;
