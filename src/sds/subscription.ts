@@ -84,6 +84,8 @@ export interface Push<R extends Versioned> {
 const WILDCARD = '*';
 /** The version of what a client has though it is none any more: like no other. */
 const NONE_NOW = '';
+/** How many names that are not dirty any more may be on the list, at least, before it is cleared of them. */
+const SPARE_DIRTY = 100;
 const NO_CHANGE: Change = { added: [], removed: [] };
 
 export class Subscription {
@@ -146,9 +148,9 @@ export class Subscription {
     return this.#inFlight === undefined && (this.#dirty.some(({ dirty }) => dirty) || this.#gone !== undefined);
   }
 
-  /** How many names are asked for. */
+  /** How many names it keeps: those that are asked for, and those that the client is still to be told the end of. */
   get size(): number {
-    return this.#asked.size;
+    return this.#asked.size + (this.#gone?.size ?? 0);
   }
 
   get(name: string): Asked | undefined {
@@ -402,6 +404,8 @@ export class Subscription {
     if (asked.dirty) return;
     asked.dirty = true;
     this.#dirty.push(asked);
+    // Names that come and go while a response waits for its answer must not pile up.
+    if (this.#dirty.length > 2 * this.#asked.size + SPARE_DIRTY) this.#dirty = this.#dirty.filter(({ dirty }) => dirty);
   }
 
   #depart(name: string): void {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { takeRequest } from '../../src/sds/delta.ts';
 import { type Missing, Subscription, type Versioned } from '../../src/sds/subscription.ts';
 
@@ -171,5 +173,37 @@ describe('an incremental subscription', () => {
     const outcome = client.request({ subscribe: ['a', 'b'], unsubscribe: ['a'] });
     assert.deepEqual(outcome, { kind: 'request', added: ['b'], removed: ['a'] });
     assert.deepEqual(client.send({ a: '1', b: '1' })!.names, ['b']);
+  });
+
+  it('keeps nothing of names that come and go while the client answers nothing', async () => {
+    const client = new Client();
+    client.request({ subscribe: ['sent'] });
+    client.send({ sent: '1' });
+    const dropped = Array.from({ length: 5_000 }, (_, i) => {
+      client.request({ subscribe: [`n${i}`] });
+      const asked = new WeakRef(client.subscription.get(`n${i}`)!);
+      client.request({ unsubscribe: [`n${i}`] });
+      return asked;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    setFlagsFromString('--expose-gc');
+    (runInNewContext('gc') as () => void)();
+    const left = dropped.filter((reference) => reference.deref() !== undefined).length;
+    assert.ok(left <= 200, `${left} names are still held`);
+    assert.equal(client.subscription.canPush, false);
+  });
+
+  it('counts names that it could not tell yet to be gone as names that it keeps', () => {
+    const client = new Client();
+    client.request({ subscribe: ['*', 'sent'] });
+    client.send({ sent: '1' });
+    for (const name of ['a', 'b', 'c']) {
+      client.request({ subscribe: [name] });
+      client.request({ unsubscribe: [name] });
+    }
+    assert.equal(client.subscription.size, 4);
+    client.request({ responseNonce: client.subscription.nonce });
+    assert.deepEqual(client.send({})!.removed, ['a', 'b', 'c']);
+    assert.equal(client.subscription.size, 1);
   });
 });
