@@ -87,6 +87,12 @@ interface BundleSecret {
   readonly secret: EncodedSecret;
 }
 
+/**
+ * Under so many names each SVID is kept encoded, those that came last: an alias has more spellings than memory could
+ * hold, and whoever asks chooses among them.
+ */
+const KEPT_NAMES = 256;
+
 /** The SVID as a `tls_certificate` under the name that was asked for. */
 export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
   const secrets = memberOf(ofSvid, svid);
@@ -103,6 +109,7 @@ export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
       },
       { entryId, spiffeId, serial, notBefore, notAfter },
     );
+    if (secrets.size >= KEPT_NAMES) secrets.delete(secrets.keys().next().value!);
     secrets.set(name, secret);
   }
   return secret;

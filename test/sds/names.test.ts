@@ -65,6 +65,26 @@ describe('the secret behind a name', () => {
     assert.equal(all.validationContext?.trustedCa, undefined, 'ALL is always the validator');
   });
 
+  it('is not kept under every spelling of an alias, of which there are as many as a client likes', async (t) => {
+    const { identities, create, registry } = await makeJoin(t);
+    const web = await create('/web', ['unix:uid:1']);
+    await registry.aliases.set('www.example.org', web.spiffeId);
+    const caller = identities.caller(new ScriptedPeer('unix:uid:1'));
+    await caller.attestAfter(0);
+    const ask = async (name: string) =>
+      (await secretFor(identities, caller, readName(name, TRUST_DOMAIN), 'spiffe')) as EncodedSecret;
+    const first = await ask('www.example.org');
+    assert.equal(await ask('www.example.org'), first);
+    const letters = [...'www.example.org'];
+    for (let bits = 1; bits < 1_024; bits += 1) {
+      const spelled = letters.map((letter, i) => ((bits >> i) & 1 ? letter.toUpperCase() : letter)).join('');
+      assert.equal((await ask(spelled)).name, spelled);
+    }
+    const again = await ask('www.example.org');
+    assert.ok(again !== first, 'it was not kept');
+    assert.equal(again.version, first.version);
+  });
+
   it('is held with the reason while nothing can be issued', async (t) => {
     const { identities, create, ca } = await makeJoin(t);
     await create('/web', ['unix:uid:1']);
