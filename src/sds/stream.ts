@@ -376,7 +376,10 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     this.#hold(held, now);
     if (this.#ended) return;
     if (found.some(({ certificate }) => certificate !== undefined) && !this.#verified()) return;
-    const missing = held.map(({ name, held: { reason } }) => ({ name, mayCome: reason !== 'unknown-name' }));
+    // What could not be issued is the caller's all the same: nothing of it is gone.
+    const missing = held
+      .filter(({ held: { reason } }) => reason !== 'issuance-failed')
+      .map(({ name, held: { reason } }) => ({ name, mayCome: reason !== 'unknown-name' }));
     const push = this.#subscription.push(found, missing, now);
     if (push === undefined) return;
     for (const { name, certificate } of push.resources) {

@@ -3,7 +3,12 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { SidekeyError } from '../../src/base/errors.ts';
-import { DiscoveryRequest, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import {
+  DeltaDiscoveryRequest,
+  DeltaDiscoveryResponse,
+  DiscoveryRequest,
+  DiscoveryResponse,
+} from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
 import { Status, type StatusCode } from '../../src/wire/types.ts';
@@ -153,6 +158,41 @@ describe('a stream of secrets', () => {
     second.ask(WEB);
     await until(() => second.responses.length === 1 && first.responses.length === 1);
     assert.deepEqual(namesOf(first.responses[0]!), [WEB]);
+  });
+
+  it('is not told by an incremental response that an identity is gone because a new SVID could not be issued', async (t) => {
+    const join = await makeJoin(t);
+    const entry = await join.create('/web', ['unix:uid:1']);
+    const { identities, clock } = join;
+    const counters = new Counters();
+    const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, counters, validation: 'spiffe' } as const;
+    const method = secretDiscoveryService(settings).find(({ path }) => path.endsWith('/DeltaSecrets'))!;
+    assert.ok(method.kind === 'stream');
+    const responses: DeltaDiscoveryResponse[] = [];
+    const handler = method.open({
+      peer: new ScriptedPeer('unix:uid:1'),
+      send: (bytes) => responses.push(DeltaDiscoveryResponse.decode(bytes)),
+      end: () => undefined,
+    });
+    t.after(() => handler.closed());
+    const send = (request: Parameters<typeof DeltaDiscoveryRequest.fromPartial>[0]) =>
+      handler.message(DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(request)).finish());
+    send({ resourceNamesSubscribe: [WEB] });
+    await until(() => responses.length === 1);
+    send({ responseNonce: responses[0]!.nonce });
+    const issue = join.ca.issue.bind(join.ca);
+    join.ca.issue = () => Promise.reject(new SidekeyError('ERR_STORE', 'the disk is full'));
+    await join.registry.update(entry.id, { dnsNames: ['web.example.org'] });
+    await until(() => counters.get('names_held_total') === 1);
+    assert.equal(responses.length, 1);
+    join.ca.issue = issue;
+    clock.advance(1_000);
+    await until(() => responses.length === 2);
+    assert.deepEqual(responses[1]!.removedResources, []);
+    assert.deepEqual(
+      responses[1]!.resources.map(({ name }) => name),
+      [WEB],
+    );
   });
 
   it('answers all names of a request in one response, also when one of them had to be issued', async (t) => {
