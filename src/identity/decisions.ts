@@ -29,7 +29,7 @@ export interface DecisionsParts {
 
 /** How many are kept, the newest. */
 export const KEPT = 10_000;
-/** How long they are kept, in milliseconds. */
+/** How long they are kept, in milliseconds; a hold that goes on is kept for longer. */
 export const KEPT_MS = 24 * 3_600_000;
 /** How long a decision may wait to be written, in milliseconds. */
 export const WRITE_AFTER_MS = 1_000;

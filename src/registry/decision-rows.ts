@@ -28,7 +28,7 @@ export function decisionStore(db: Database, guard: Guard): DecisionStore {
     "UPDATE decisions SET ended_at = ? WHERE ended_at IS NULL AND record ->> '$.kind' = 'held'",
   );
   const prune = db.prepare<[{ keep: number; since: number }]>(`
-    DELETE FROM decisions WHERE at < @since
+    DELETE FROM decisions WHERE (at < @since AND (ended_at IS NOT NULL OR record ->> '$.kind' <> 'held'))
       OR sequence <= (SELECT sequence FROM decisions ORDER BY sequence DESC LIMIT 1 OFFSET @keep)`);
   const one = db.prepare<[string]>('SELECT * FROM decisions WHERE id = ?');
   const page = db.prepare(`

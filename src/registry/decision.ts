@@ -63,7 +63,7 @@ export interface DecisionWrite {
 /** Where decisions are kept: surely over a restart, but a cut of the power may take the last ones. */
 export interface DecisionStore {
   write(write: DecisionWrite): Promise<void>;
-  /** Deletes all but the newest `keep`, and those from before `since`. */
+  /** Deletes all but the newest `keep`, and those from before `since` but for holds that go on. */
   prune(keep: number, since: number): Promise<void>;
   /** Holds of a former process are over. */
   endAll(at: number): Promise<void>;

@@ -86,6 +86,20 @@ describe('the record of decisions', () => {
     assert.equal(await last.get(hold.id), undefined);
   });
 
+  it('keeps what is held for longer than a day for as long as it is held', async (t) => {
+    const { decisions, clock } = await book(t);
+    const hold = decisions.hold(noted(WEB), undefined);
+    const refusal = decisions.note(noted('x', { kind: 'refused' }));
+    await decisions.get(hold.id);
+    clock.advance(KEPT_MS + 1);
+    const later = decisions.note(noted('y', { kind: 'refused' }));
+    assert.ok(await decisions.get(later));
+    assert.equal(await decisions.get(refusal), undefined);
+    assert.equal((await decisions.get(hold.id))!.endedAt, undefined);
+    decisions.end(hold);
+    assert.equal(await decisions.get(hold.id), undefined);
+  });
+
   it('keeps the newest ten thousand', async (t) => {
     const { decisions } = await book(t);
     const oldest = decisions.note(noted('oldest'));
