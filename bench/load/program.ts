@@ -44,6 +44,8 @@ export class Program {
 
   async end(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    // Nobody wants what it was asked last.
+    this.#waiting = undefined;
     this.#child.kill('SIGKILL');
     await once(this.#child, 'exit');
   }
