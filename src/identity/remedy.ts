@@ -4,7 +4,7 @@ import { shellQuote } from '../base/shell.ts';
 import type { Entry, NearMiss } from '../registry/types.ts';
 import { formatSelector, redactSelector, type Selector } from '../spiffe/selector.ts';
 
-/** Makes the entry one that a caller with these selectors matches; undefined where that would show a secret value. */
+/** Makes the entry one that a caller with these selectors matches; undefined where that would show a secret value, or ask for less. */
 export function mendEntry(
   { entry, lacks }: NearMiss,
   caller: readonly Selector[],
@@ -20,14 +20,18 @@ export function mendEntry(
   return words.map(shellQuote).join(' ');
 }
 
-/** What the caller has stays; what it lacks becomes what it has of the same kind, or is left out. */
+/**
+ * What the caller has stays; what it lacks becomes what it has of the same kind. Undefined where it has nothing of that
+ * kind: to leave out what an entry asks for would give the identity to others as well.
+ */
 function mendedSelectors({ entry, lacks }: NearMiss, caller: readonly Selector[]): Selector[] | undefined {
   const instead = new Map(lacks.map(({ selector, has, alike }) => [formatSelector(selector), alike ?? has[0]]));
   const mended = new Map<string, Selector>();
   for (const selector of entry.selectors) {
     const key = formatSelector(selector);
     const kept = instead.has(key) ? instead.get(key) : selector;
-    if (kept !== undefined) mended.set(formatSelector(kept), kept);
+    if (kept === undefined) return undefined;
+    mended.set(formatSelector(kept), kept);
   }
   const selectors = strongEnough([...mended.values()], caller);
   return selectors.some(isSecret) ? undefined : selectors;

@@ -88,7 +88,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'no-container',
     says: /needs docker:label:app:web, has none/,
     break: (stage, spiffeId) => entry(stage, spiffeId, ['docker:label:app:web', MINE]),
-    fix: 'sidekey entry update ENTRY --selector unix:uid:0',
+    fix: 'sidekey entry create --spiffe-id ID --selector unix:uid:0 --selector unix:path:/usr/bin/envoy',
   },
   {
     symptom: 'Two entries give the SPIFFE ID, and neither to this workload',
