@@ -1,6 +1,7 @@
 /** Exit statuses, and what stands on stderr with them. */
 
 import { formatProblem, type Problem } from '../base/errors.ts';
+import { printable } from './output.ts';
 
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
@@ -15,9 +16,10 @@ export function report(thrown: unknown): number {
   return thrown instanceof UsageError || code === 'ERR_CONFIG' ? EXIT.usage : EXIT.failed;
 }
 
-/** The code ends the first line: those after it are commands to copy. */
+/** The code ends the first line: those after it are commands to copy. What was given may be quoted in any of them. */
 function print(text: string, code: string): void {
-  process.stderr.write(`sidekey: ${text.replace(/(?=\n)|$/, code)}\n`);
+  const [first, ...rest] = text.split('\n').map(printable);
+  process.stderr.write(`${[`sidekey: ${first}${code}`, ...rest].join('\n')}\n`);
 }
 
 /** Prints what the server took, but will hardly do what was meant. */

@@ -11,7 +11,12 @@ export function addOutputOption(command: Command): Command {
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
+  process.stdout.write(`${jsonText(value, 2)}\n`);
+}
+
+/** JSON that is fit for a terminal: the control characters that JSON itself leaves as they are, are escaped too. */
+export function jsonText(value: unknown, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replace(/[\x7f-\x9f\u2028\u2029]/g, escaped);
 }
 
 /** Prints rows under a header, each column as wide as its widest cell. */

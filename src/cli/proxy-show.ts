@@ -1,6 +1,6 @@
 /** What `sidekey proxies --watch` writes: the whole table again on a terminal, else what changed. */
 
-import { columnLines, type OutputFormat, type Widths, widthsOf } from './output.ts';
+import { columnLines, jsonText, type OutputFormat, type Widths, widthsOf } from './output.ts';
 import { cellsOf, HEADER, type Proxies, type ProxyRow, rowsOf } from './proxy-rows.ts';
 
 const HOME = '\x1b[H';
@@ -39,7 +39,7 @@ export function changesPrinter(format: OutputFormat): (proxies: Proxies) => void
     known = current;
     if (format === 'json') {
       const lines = [...changed.map(jsonOf), ...gone.map((row) => ({ ...jsonOf(row), state: GONE }))];
-      for (const line of lines) process.stdout.write(`${JSON.stringify({ at, ...line })}\n`);
+      for (const line of lines) process.stdout.write(`${jsonText({ at, ...line })}\n`);
       return;
     }
     const cells = [

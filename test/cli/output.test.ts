@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { ROOT } from './support.ts';
+import { ROOT, sidekey } from './support.ts';
 
 function printed(code: string): string {
   const module = JSON.stringify(path.join(ROOT, 'src/cli/output.ts'));
-  const script = `import { printFields, printTable } from ${module}; ${code}`;
+  const script = `import { printFields, printJson, printTable } from ${module}; ${code}`;
   const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
   return stdout;
 }
@@ -24,5 +24,16 @@ describe('what is printed for people', () => {
   test('has no control sequences and no line breaks of a value', () => {
     const text = printed(String.raw`printFields([['hint', 'red \u001b[31m\nnext\u009b\u2028line \u00e9']]);`);
     assert.equal(text.trimEnd(), String.raw`hint  red \u001b[31m\u000anext\u009b\u2028line é`);
+  });
+
+  test('has none in JSON either, which stays the same JSON', () => {
+    const text = printed(String.raw`printJson({ hint: 'red \u001b[31m\u009b\u007f\u2028 \u00e9' });`);
+    assert.equal(text, `{\n  "hint": "red ${String.raw`\u001b[31m\u009b\u007f\u2028 é`}"\n}\n`);
+    assert.deepEqual(JSON.parse(text), { hint: 'red \u001b[31m\u009b\u007f\u2028 é' });
+  });
+
+  test('has none in what is said on stderr', async () => {
+    const { stderr } = await sidekey(['entry', 'list', '--admin-socket', '/nonexistent/\u001b[31m']);
+    assert.match(stderr, /^sidekey: \/nonexistent\/\\u001b\[31m: there is no such socket/);
   });
 });
