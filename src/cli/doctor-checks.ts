@@ -1,12 +1,14 @@
 /** Which checks `sidekey doctor` makes, and where what they need comes from. */
 
-import type { AliasJson, DoctorJson, ProxyPageJson } from '../admin/client.ts';
+import type { AliasJson, DoctorJson } from '../admin/client.ts';
 import { SystemClock } from '../base/clock.ts';
 import type { Check } from '../doctor/check.ts';
+import type { Lookup } from '../doctor/envoy-admin.ts';
 import type { Names } from '../doctor/envoy-file.ts';
 import { allEntries } from './entry.ts';
 import { readInput } from './input.ts';
-import { type ClientOptions, openClient, socketOf } from './target.ts';
+import { readProxies } from './proxy-rows.ts';
+import { type ClientOptions, NoTargetError, openClient, socketOf } from './target.ts';
 
 /** Of bootstraps. `-` is stdin. @throws UsageError for a file that can't be read */
 export async function fileChecks(files: readonly string[], options: ClientOptions): Promise<Check[]> {
@@ -27,11 +29,11 @@ export async function fileChecks(files: readonly string[], options: ClientOption
 /** Of an Envoy that runs. */
 export async function envoyChecks(url: string, options: ClientOptions): Promise<Check[]> {
   const { envoyAdminCheck } = await import('../doctor/envoy-admin.ts');
-  const proxies = async (node: string) => {
-    const client = await openClient(options);
-    const page = await client.json<ProxyPageJson>('GET', `/v1/proxies?${new URLSearchParams({ node })}`);
-    return page.proxies;
-  };
+  const proxies: Lookup = (node) =>
+    orUnknown(async () => {
+      const client = await openClient(options);
+      return (await readProxies(client, new URLSearchParams({ node }))).proxies;
+    });
   return [envoyAdminCheck(url, proxies, new SystemClock())];
 }
 
@@ -48,9 +50,9 @@ export async function serverChecks(options: ClientOptions): Promise<Check[]> {
   }
 }
 
-/** Entries that have not expired, and aliases. A server that isn't there is no failure: a bootstrap is written anywhere. */
-async function namesNow(options: ClientOptions): Promise<Names> {
-  try {
+/** Entries that have not expired, and aliases. */
+function namesNow(options: ClientOptions): Promise<Names> {
+  return orUnknown(async () => {
     const now = new SystemClock().now();
     const entries = await allEntries(options, new URLSearchParams());
     const { aliases } = await (await openClient(options)).json<{ aliases: readonly AliasJson[] }>('GET', '/v1/aliases');
@@ -58,8 +60,16 @@ async function namesNow(options: ClientOptions): Promise<Names> {
       aliases,
       entries: entries.filter(({ expires_at }) => expires_at === null || Date.parse(expires_at) > now),
     };
+  });
+}
+
+/** A server that isn't there is no failure where an Envoy is looked at: that may be anywhere. */
+async function orUnknown<T>(ask: () => Promise<T>): Promise<T | { readonly unknown: string }> {
+  try {
+    return await ask();
   } catch (thrown) {
-    if ((thrown as { code?: unknown }).code === 'ERR_UNREACHABLE') return { unknown: (thrown as Error).message };
+    const nobody = thrown instanceof NoTargetError || (thrown as { code?: unknown }).code === 'ERR_UNREACHABLE';
+    if (nobody) return { unknown: (thrown as Error).message };
     throw thrown;
   }
 }

@@ -14,6 +14,9 @@ export interface ClientOptions {
   readonly output: OutputFormat;
 }
 
+/** No flag, no variable and no default says which server is asked. */
+export class NoTargetError extends UsageError {}
+
 export function addClientOptions(command: Command): Command {
   command
     .option(
@@ -34,7 +37,7 @@ export function socketOf({ adminSocket, adminUrl }: ClientOptions): string | und
   if (adminUrl !== undefined || isUrlSet) return undefined;
   const surroundings = { env: process.env, uid: process.geteuid!() };
   const socket = adminSocket ?? (process.env.SIDEKEY_ADMIN_SOCKET || defaultSocket('admin.sock', surroundings));
-  if (socket === undefined) throw new UsageError('give --admin-socket: there is no XDG_RUNTIME_DIR to look in');
+  if (socket === undefined) throw new NoTargetError('give --admin-socket: there is no XDG_RUNTIME_DIR to look in');
   return socket;
 }
 

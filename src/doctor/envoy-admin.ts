@@ -3,11 +3,12 @@
 import type { ProxyJson, SecretJson } from '../admin/proxy-schema.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Finding } from '../base/finding.ts';
+import { shellQuote } from '../base/shell.ts';
 import type { Check, Outcome } from './check.ts';
 import { type EnvoySecret, type EnvoyState, plainSerial, readEnvoyState } from './envoy-state.ts';
 
-/** Looks the proxies up that have a node id. */
-type Lookup = (nodeId: string) => Promise<readonly ProxyJson[]>;
+/** Looks the proxies up that have a node id; `unknown` says why that can't be. */
+export type Lookup = (nodeId: string) => Promise<readonly ProxyJson[] | { readonly unknown: string }>;
 
 export function envoyAdminCheck(url: string, lookup: Lookup, clock: Clock): Check {
   return { name: 'envoy-admin', run: () => check(url, lookup, clock.now()) };
@@ -24,12 +25,9 @@ async function check(url: string, lookup: Lookup, now: number): Promise<Outcome>
     return { findings: [{ rule: 'envoy-unreachable', severity: 'error', place: url, problem, why, fix }], skipped: [] };
   }
   const expired = expiredOf(envoy, url, now);
-  let proxies: readonly ProxyJson[];
-  try {
-    proxies = await lookup(envoy.nodeId);
-  } catch (thrown) {
-    if ((thrown as { code?: unknown }).code !== 'ERR_UNREACHABLE') throw thrown;
-    const skipped = [{ what: `what the server has sent to ${envoy.nodeId}`, why: (thrown as Error).message }];
+  const proxies = await lookup(envoy.nodeId);
+  if ('unknown' in proxies) {
+    const skipped = [{ what: `what the server has sent to ${envoy.nodeId}`, why: proxies.unknown }];
     return { findings: [...expired, ...envoy.secrets.flatMap((secret) => alone(secret, url))], skipped };
   }
   const sent = proxies.flatMap(({ streams }) => streams.flatMap(({ secrets }) => secrets));
@@ -63,7 +61,7 @@ function compare(secret: EnvoySecret, envoy: EnvoyState, sent: readonly SecretJs
   if (first === undefined) {
     const problem = `${warming ? 'it waits for' : 'it holds'} ${name}, and has no stream for it on this server`;
     const why = 'it gets no new one: it asks somewhere else, or its stream ended and it has not come back yet';
-    const fix = `sidekey proxies --node ${envoy.nodeId}; compare the path of its SDS cluster with the server's --socket`;
+    const fix = `sidekey proxies --node ${shellQuote(envoy.nodeId)}; compare the path of its SDS cluster with the server's --socket`;
     return [{ rule: 'envoy-no-stream', severity: 'error', place, problem, why, fix }];
   }
   const held = ours.find((one) => one.held !== null)?.held;
@@ -77,12 +75,16 @@ function compare(secret: EnvoySecret, envoy: EnvoyState, sent: readonly SecretJs
   if (rejection !== undefined && rejection !== null) {
     const problem = `it has rejected ${name}: ${rejection.message}`;
     const why = 'it goes on with what it had, until that ends; a NACK may blame the wrong secret of a listener';
-    const fix = `sidekey proxies --name ${name}; a new certificate is on its way`;
+    const fix = `sidekey proxies --name ${shellQuote(name)}; a new certificate is on its way`;
     return [{ rule: 'envoy-rejects', severity: 'error', place, problem, why, fix }];
   }
-  if (first.serial === null || ours.some(({ serial }) => envoy.certificates.has(plainSerial(serial!)))) return [];
+  if (
+    first.serial === null ||
+    ours.some((one) => one.serial !== null && envoy.certificates.has(plainSerial(one.serial)))
+  )
+    return [];
   const problem = `it holds another certificate for ${name} than the one it was sent (serial ${first.serial})`;
   const why = 'it acknowledged what it does not use, or no listener or cluster of it uses the secret';
-  const fix = `curl ${new URL('/certs', place)}; if its listener shows no certificate of ${name}, restart the Envoy`;
+  const fix = `curl ${shellQuote(new URL('/certs', place).href)}; if its listener shows no certificate of ${name}, restart the Envoy`;
   return [{ rule: 'envoy-differs', severity: 'warning', place, problem, why, fix }];
 }

@@ -28,7 +28,7 @@ const TIMEOUT_MS = 5_000;
 interface ServerInfo {
   readonly version: string;
   readonly state: string;
-  readonly node: { readonly id?: string };
+  readonly node?: { readonly id?: string };
 }
 interface Dump {
   readonly configs?: readonly { readonly name?: string; readonly version_info?: string }[];
@@ -51,7 +51,7 @@ export async function readEnvoyState(url: string): Promise<EnvoyState> {
   const { certificates = [] } = await get<Certificates>(url, '/certs');
   const leaves = certificates.flatMap(({ cert_chain: chain = [] }) => chain.slice(0, 1));
   return {
-    nodeId: node.id ?? '',
+    nodeId: node?.id ?? '',
     version,
     state,
     secrets: [...secretsOf(active, false), ...secretsOf(warming, true)],
@@ -73,6 +73,15 @@ export function plainSerial(serial: string): string {
   return serial.toLowerCase().replace(/^0+(?=.)/, '');
 }
 
+/** Undefined where it is none. */
+function jsonIn(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 async function get<T>(base: string, path: string): Promise<T> {
   const url = new URL(path, base);
   const text = await new Promise<string>((resolve, reject) => {
@@ -89,5 +98,7 @@ async function get<T>(base: string, path: string): Promise<T> {
     });
     request.on('error', reject);
   });
-  return JSON.parse(text) as T;
+  const answer = jsonIn(text);
+  if (typeof answer !== 'object' || answer === null) throw new Error(`what it answers ${path} is not Envoy's`);
+  return answer as T;
 }

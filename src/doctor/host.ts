@@ -2,6 +2,7 @@
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding, Severity } from '../base/finding.ts';
+import { shellQuote } from '../base/shell.ts';
 
 const MIB = 1024 * 1024;
 /** A day of a busy server's issuances. */
@@ -28,7 +29,16 @@ function judgeDisk({ disk, data_dir: place }: DoctorJson): Finding[] {
   const left = bytes < LOW_BYTES ? `${Math.floor(bytes / MIB)} MiB` : `room for ${inodes} files`;
   const problem = `the file system of the data directory has ${left} left`;
   const why = 'every issuance goes on record before it is given out: on a full disk nobody gets or renews an identity';
-  return [{ rule: 'disk-space', severity, place, problem, why, fix: `du -xsh ${place}; df -h ${place}; make room` }];
+  return [
+    {
+      rule: 'disk-space',
+      severity,
+      place,
+      problem,
+      why,
+      fix: `du -xsh ${shellQuote(place)}; df -h ${shellQuote(place)}; make room`,
+    },
+  ];
 }
 
 function judgeAttestors({ attestors, docker_socket: docker }: DoctorJson): Finding[] {

@@ -1,7 +1,10 @@
 /** What an Envoy that runs holds, beside what it was sent: a real one, on a real pipe. */
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { once } from 'node:events';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
 import { freePorts } from '../../envoy-examples/demo/ports.ts';
 import type { AdminClient, ProxyPageJson } from '../../src/admin/client.ts';
 import { SystemClock } from '../../src/base/clock.ts';
@@ -33,6 +36,49 @@ async function until(
 }
 
 const decisionOf = ({ fix }: Finding): string | undefined => /sidekey explain (d-[0-9a-f]{12})/.exec(fix)?.[1];
+
+/** What answers as an Envoy does, with these answers by path. */
+async function fakeEnvoy(t: TestContext, answers: Readonly<Record<string, unknown>>): Promise<string> {
+  const server = http.createServer(({ url }, response) => response.end(JSON.stringify(answers[url!] ?? {})));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+describe('what answers on an admin port', () => {
+  it('may have any node id: a command that names it is safe to paste', async (t) => {
+    const url = await fakeEnvoy(t, {
+      '/server_info': { node: { id: 'x; rm -rf /' } },
+      '/config_dump?resource=dynamic_active_secrets': { configs: [{ name: WEB }] },
+    });
+    const { findings } = await envoyAdminCheck(url, async () => [], new SystemClock()).run();
+    assert.equal(findings[0]!.rule, 'envoy-no-stream');
+    assert.match(findings[0]!.fix, /^sidekey proxies --node 'x; rm -rf \/'; compare/);
+  });
+
+  it('may be no Envoy', async (t) => {
+    const url = await fakeEnvoy(t, { '/server_info': 'hello' });
+    const { findings } = await envoyAdminCheck(url, async () => [], new SystemClock()).run();
+    assert.deepEqual(
+      findings.map(({ rule, problem }) => [rule, problem]),
+      [['envoy-unreachable', "no Envoy answers there: what it answers /server_info is not Envoy's"]],
+    );
+  });
+
+  it('is looked at without a server too', async (t) => {
+    const url = await fakeEnvoy(t, {
+      '/server_info': { node: { id: 'web-1' } },
+      '/config_dump?resource=dynamic_warming_secrets': { configs: [{ name: WEB }] },
+    });
+    const outcome = await envoyAdminCheck(url, async () => ({ unknown: 'nobody answers' }), new SystemClock()).run();
+    assert.deepEqual(
+      outcome.findings.map(({ rule }) => rule),
+      ['envoy-waits'],
+    );
+    assert.deepEqual(outcome.skipped, [{ what: 'what the server has sent to web-1', why: 'nobody answers' }]);
+  });
+});
 
 const found = await envoyForTests();
 

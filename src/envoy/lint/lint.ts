@@ -20,7 +20,11 @@ export type { Known, KnownAlias, KnownEntry } from './rules/rule.ts';
  */
 export function lintBootstrap(text: string, file: string, known: Known = {}): Finding[] {
   const { root, faults } = readFile(text);
-  if (faults.length > 0) return faults.map(({ line, message }) => syntax(file, line, message));
+  if (faults.length > 0) {
+    // One slip may be told again for each bracket that it leaves open.
+    const told = new Map(faults.map(({ line, message }) => [`${line} ${message}`, syntax(file, line, message)]));
+    return [...told.values()];
+  }
   if (!root.isMap) return [syntax(file, 1, 'the file is not a map')];
   const model = modelOf(root);
   const rules = [v2Rules, sourceRules, clusterRules, identityRules, tlsRules];

@@ -325,6 +325,15 @@ const CASES: readonly Case[] = [
 ];
 
 describe('the lint of a bootstrap', () => {
+  test('what is left open a hundred times is told once', () => {
+    const problems = lintBootstrap(`a: ${'['.repeat(100)}`, 'envoy.yaml', {}).map(({ rule, problem }) => [
+      rule,
+      problem,
+    ]);
+    assert.ok(problems.length > 0 && problems.length < 5, JSON.stringify(problems));
+    assert.equal(new Set(problems.map(String)).size, problems.length);
+  });
+
   for (const { fault, changes, rule, severity, at, known } of CASES) {
     test(`${fault} is found by ${rule}, with its line`, () => {
       const text = changed(GOOD, ...changes);
