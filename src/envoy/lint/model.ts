@@ -2,13 +2,14 @@
 
 import { mapsIn, type Spot } from './spot.ts';
 
-export type SecretKind = 'certificate' | 'validation' | 'other';
+/** `on-demand`: certificates by the names that TLS clients send. */
+export type SecretKind = 'certificate' | 'validation' | 'on-demand' | 'other';
 
 /** A secret that is asked for by gRPC. */
 export interface AskedSecret {
   readonly kind: SecretKind;
   readonly name: string | undefined;
-  /** The `SdsSecretConfig`. */
+  /** The `SdsSecretConfig`, or the selector's configuration that has no name. */
   readonly at: Spot;
   readonly source: SdsSource;
 }
@@ -48,10 +49,12 @@ export function modelOf(root: Spot): Model {
       const common = spot.get('common_tls_context');
       if (common !== undefined) contexts.push({ side: sideOf(field, spot), at: spot, common });
       for (const one of spot.isList ? spot.items : [spot]) {
-        const source = sourceOf(one);
+        const onDemand = isOnDemand(one);
+        const source = sourceOf(one.get(onDemand ? 'config_source' : 'sds_config'));
         if (source === undefined || asked.has(one.identity!)) continue;
         asked.add(one.identity!);
-        secrets.push({ kind: KINDS[field] ?? 'other', name: one.get('name')?.text, at: one, source });
+        const kind = onDemand ? 'on-demand' : (KINDS[field] ?? 'other');
+        secrets.push({ kind, name: one.get('name')?.text, at: one, source });
       }
     }
   }
@@ -68,9 +71,13 @@ function sideOf(field: string, context: Spot): TlsContext['side'] {
   return /upstream/i.test(context.get('@type')?.text ?? field) ? 'upstream' : 'downstream';
 }
 
+/** @see envoy.extensions.transport_sockets.tls.cert_selectors.on_demand_secret.v3.Config */
+function isOnDemand(value: Spot): boolean {
+  return value.get('@type')?.text?.endsWith('.on_demand_secret.v3.Config') ?? false;
+}
+
 /** Where a secret is asked for; nothing where it is no secret, or one of this file or of another. */
-function sourceOf(secret: Spot): SdsSource | undefined {
-  const config = secret.get('sds_config');
+function sourceOf(config: Spot | undefined): SdsSource | undefined {
   if (config === undefined) return undefined;
   const ads = config.get('ads');
   if (ads !== undefined) return { kind: 'ads', at: ads };

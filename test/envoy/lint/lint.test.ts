@@ -412,6 +412,23 @@ describe('the lint of a bootstrap', () => {
     assert.deepEqual(rules, ['sds-pipe']);
   });
 
+  test('secrets on demand are asked for too, by names that are not in the file', () => {
+    const type = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.cert_selectors.on_demand_secret.v3.Config';
+    const selector = (source: string) =>
+      `custom_tls_certificate_selector: { name: x, typed_config: { "@type": ${type}, config_source: ${source} } }`;
+    const context = (source: string) => `a:
+  filter_chains:
+  - transport_socket: { name: tls, typed_config: { common_tls_context: { ${selector(source)} } } }
+`;
+    const rules = (source: string) => lintBootstrap(context(source), 'f').map(({ rule }) => rule);
+    const api = '{ api_config_source: { api_type: REST, grpc_services: [{ envoy_grpc: { cluster_name: nobody } }] } }';
+    const found = rules(api);
+    for (const rule of ['node', 'api-type', 'sds-cluster', 'retry-back-off']) assert.ok(found.includes(rule), rule);
+    for (const rule of ['no-sds', 'name', 'secret-kind']) assert.ok(!found.includes(rule), rule);
+    assert.ok(rules('{ ads: {} }').includes('ads-config'));
+    assert.ok(rules('{ resource_api_version: V2, ads: {} }').includes('api-version'));
+  });
+
   test('an alias is a name like the SPIFFE ID that it stands for', () => {
     const text = GOOD.replaceAll(`- name: ${WEB}`, '- name: Web.internal');
     const rules = (spiffe_id: string, host = 'web.internal') =>

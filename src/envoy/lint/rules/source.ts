@@ -84,7 +84,7 @@ function versions({ at }: ApiSource): Draft[] {
 function resourceVersions({ secrets }: Model): Draft[] {
   const why = 'there are no secrets of v2; Envoy up to 1.40 overlooks it';
   return secrets.flatMap(({ at }) => {
-    const version = at.get('sds_config', 'resource_api_version');
+    const version = (at.get('sds_config') ?? at.get('config_source'))?.get('resource_api_version');
     return wrongVersion(version, { field: 'resource_api_version', severity: 'warning', why });
   });
 }
