@@ -22,7 +22,7 @@ sidekey proxies --check                             # what needs somebody
 \`\`\`
 
 A held name has no words in Envoy's log: its stream is open and silent, which is as it should be while nobody has made
-the entry. What is refused has a decision id in Envoy's log. Values of environment selectors are shown nowhere.
+the entry. What is refused has a decision id in Envoy's log. Values of a container's variables are shown nowhere here.
 `;
 
 const PARTS: readonly { readonly title: string; readonly by: Case['by']; readonly ask: string }[] = [
