@@ -4,6 +4,7 @@
  */
 
 import type { Peer } from '../attest/types.ts';
+import type { Clock, Deadline } from '../base/clock.ts';
 import type { Held, HeldReason } from '../identity/held.ts';
 import type { Node } from './node.ts';
 import type { Asked } from './subscription.ts';
@@ -20,6 +21,12 @@ export type SecretState = 'held' | 'sent' | 'in_sync' | 'rejected' | 'stale';
 
 /** A proxy that has not answered for so long, in milliseconds, is not just slow. */
 export const STALE_MS = 30_000;
+
+/**
+ * A proxy that rejects everything does so stream by stream, and each time all of them are looked at: how long the next
+ * look waits, in milliseconds. Nothing is issued anew so soon.
+ */
+const LOOK_AGAIN_MS = 200;
 
 /** One name on one stream. Times in milliseconds since the epoch; undefined where there was none. */
 export interface SecretReport {
@@ -107,6 +114,9 @@ class OpenConnection implements Connection {
   readonly streams = new Set<LedgerStream>();
   /** Those on which a bundle was rejected since the proxy last took a certificate, and the way to send it once more. */
   readonly rejecting = new Map<LedgerStream, () => void>();
+  /** Until when the entries are not looked at again, and whether they are to be then. */
+  #pause: Deadline | undefined;
+  #lookAgain = false;
 
   constructor(number: number, peer: Peer) {
     this.number = number;
@@ -121,6 +131,29 @@ class OpenConnection implements Connection {
   get node(): Node | undefined {
     for (const { node } of this.streams) if (node !== undefined) return node;
     return undefined;
+  }
+
+  tellEntries(clock: Clock, told: (entryId: string) => void): void {
+    if (this.#pause !== undefined) {
+      this.#lookAgain = true;
+      return;
+    }
+    this.#lookAgain = false;
+    for (const id of this.#entries()) told(id);
+    this.#pause = clock.after(LOOK_AGAIN_MS, () => {
+      this.#pause = undefined;
+      if (this.#lookAgain) this.tellEntries(clock, told);
+    });
+  }
+
+  end(): void {
+    this.#pause?.cancel();
+  }
+
+  #entries(): Set<string> {
+    const entries = new Set<string>();
+    for (const stream of this.streams) for (const id of stream.sentEntries()) entries.add(id);
+    return entries;
   }
 }
 
@@ -143,7 +176,9 @@ export class Ledger {
     const connection = this.#byPeer.get(stream.peer);
     connection?.streams.delete(stream);
     connection?.rejecting.delete(stream);
-    if (connection?.streams.size === 0) this.#byPeer.delete(stream.peer);
+    if (connection?.streams.size !== 0) return;
+    connection.end();
+    this.#byPeer.delete(stream.peer);
   }
 
   /** The proxy has rejected a bundle on this stream: to be sent once more when it takes a certificate. */
@@ -168,11 +203,12 @@ export class Ledger {
     for (const connection of this.#byPeer.values()) if (connection.number > after) yield connection;
   }
 
-  /** The entries whose certificates the proxy on this connection has. */
-  entriesOf(peer: Peer): Set<string> {
-    const entries = new Set<string>();
-    for (const stream of this.#byPeer.get(peer)?.streams ?? []) for (const id of stream.sentEntries()) entries.add(id);
-    return entries;
+  /**
+   * The proxy on this connection has rejected something: `told` is given the entries whose certificates it has, now, or a
+   * moment later where it was given them a moment ago.
+   */
+  rejected(peer: Peer, clock: Clock, told: (entryId: string) => void): void {
+    this.#byPeer.get(peer)?.tellEntries(clock, told);
   }
 
   /** How many names that stand for nothing the proxy on this connection asks for. */

@@ -242,13 +242,13 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
    * since it would be ACKed and not applied. Of one reason the log tells once.
    */
   #rejected(outcome: Answered, message: string): void {
-    const { identities, ledger, counters } = this.#parts;
+    const { identities, ledger, counters, clock } = this.#parts;
     counters.add('nacks_total');
     if (message === this.#rejection) this.#debug(() => ({ names: namesOf(outcome) }), 'rejected again');
     else this.#log.warn({ names: namesOf(outcome), message }, 'the client rejects what it was sent');
     this.#rejection = message;
     this.#tell('rejected', () => namesOf(outcome), message);
-    for (const id of ledger.entriesOf(this.#stream.peer)) identities.reissue(id);
+    ledger.rejected(this.#stream.peer, clock, (entryId) => identities.reissue(entryId));
     const aBundle = outcome.answered.some(({ name }) => this.#isBundle(name));
     if (aBundle) ledger.bundleRejected(this, () => this.#retryBundles());
   }

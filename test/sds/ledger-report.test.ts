@@ -1,11 +1,12 @@
-/** What the ledger tells is read bit by bit, while streams come and go. */
+/** What the ledger tells is read bit by bit, while streams come and go; and is not looked up for each of many NACKs. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
-import { Ledger } from '../../src/sds/ledger.ts';
+import { Ledger, type LedgerStream } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { log, makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
+import { TestClock } from '../support/clock.ts';
 
 const WEB = 'spiffe://ilinux.io/web';
 
@@ -27,4 +28,38 @@ test('a stream that closes while it is told of tells nothing more, and is told o
   assert.equal(secrets.next().done, true);
   assert.equal(told.next().done, true);
   assert.deepEqual([...ledger.connections()], []);
+});
+
+test('a proxy that rejects on each of many streams has all of them looked at twice, not once for each', () => {
+  const clock = new TestClock();
+  const ledger = new Ledger();
+  const peer = new ScriptedPeer();
+  let looks = 0;
+  const streams = Array.from(
+    { length: 100 },
+    (_, i): LedgerStream => ({
+      ...{ peer, selectors: [], node: undefined, unknownNames: 0 },
+      report: () => assert.fail('nobody reads a report'),
+      sentEntries: () => {
+        looks += 1;
+        return [`entry-${i}`];
+      },
+    }),
+  );
+  const told: string[] = [];
+  const reject = () => ledger.rejected(peer, clock, (entryId) => told.push(entryId));
+  for (const stream of streams) ledger.open(stream);
+  for (const _ of streams) reject();
+  assert.equal(new Set(told).size, 100, 'at once');
+  assert.equal(looks, 100);
+  clock.advance(1_000);
+  assert.deepEqual([looks, told.length], [200, 200], 'once more for what was sent meanwhile');
+  clock.advance(1_000);
+  assert.equal(looks, 200);
+  reject();
+  assert.equal(looks, 300, 'at once again');
+  reject();
+  for (const stream of streams) ledger.close(stream);
+  clock.advance(1_000);
+  assert.equal(looks, 300, 'a connection that is gone is looked at no more');
 });
