@@ -23,7 +23,7 @@ export const WIRE_LIMITS: QuotaLimits = {
   callsPerUid: 20_000,
   refusedStreamsPerUid: 1_000,
   requestsPerSecondPerUid: 20_000,
-  unfinishedBytesPerUid: 64 * 1024 * 1024,
+  unfinishedBytesPerUid: 256 * 1024 * 1024,
 };
 
 export interface Wire {
