@@ -140,9 +140,11 @@ export class Decisions {
   async #writeAll(): Promise<void> {
     const { store, log } = this.#parts;
     if (store === undefined) return;
+    // What is noted meanwhile is the next one's: in a flood of notes whoever asks would wait for its end.
+    const most = Math.ceil(Math.max(this.#put.size, this.#ended.size) / BATCH);
     let batches = 0;
     try {
-      while (this.#put.size > 0 || this.#ended.size > 0) {
+      while (batches < most) {
         const put = firstOf(this.#put, BATCH);
         const ended = firstOf(this.#ended, BATCH);
         await store.write({ put: put.map(([, one]) => one), ended: ended.map(([id, at]) => ({ id, at })) });
@@ -153,6 +155,7 @@ export class Decisions {
         await turn();
       }
       if (batches > 0) await this.#prune(store);
+      if (this.#put.size > 0 || this.#ended.size > 0) this.#writeLater();
       this.#failing = false;
     } catch (err) {
       if (!this.#failing) log.warn({ err }, 'decisions can not be put on record; it is tried again');

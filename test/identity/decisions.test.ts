@@ -117,6 +117,32 @@ describe('the record of decisions', () => {
     assert.equal(await decisions.get(oldest), undefined);
   });
 
+  it('tells what was noted while others go on noting as fast as it writes', async (t) => {
+    const { clock, store } = await open(t);
+    let writes = 0;
+    const flooded: DecisionStore = {
+      ...store.decisions,
+      write: async (write) => {
+        writes += 1;
+        if (writes < 500) for (let i = 0; i < 60; i += 1) decisions.note(noted(`n-${writes}-${i}`));
+        await store.decisions.write(write);
+      },
+    };
+    const decisions = await Decisions.open({ store: flooded, clock, log: SILENT });
+    const id = decisions.note(noted(WEB));
+    assert.equal((await decisions.get(id))!.name, WEB);
+    assert.equal(writes, 1);
+    const last = decisions.note(noted('last'));
+    assert.equal((await decisions.get(last))!.name, 'last');
+    assert.ok(writes < 10, `${writes} writes`);
+    writes = 500;
+    const written = async () => (await store.decisions.list({ limit: 1_000 })).decisions.length;
+    const before = await written();
+    clock.advance(WRITE_AFTER_MS);
+    await decisions.close();
+    assert.ok((await written()) > before, 'the rest is written too');
+  });
+
   it('tries again what the store has refused', async (t) => {
     const { clock, store } = await open(t);
     let full = true;
