@@ -88,10 +88,10 @@ interface BundleSecret {
 }
 
 /**
- * Under so many names each SVID is kept encoded, those that came last: an alias has more spellings than memory could
- * hold, and whoever asks chooses among them.
+ * So many secrets of each SVID or bundle are kept, those that came last: an alias has more spellings than memory could
+ * hold, of which whoever asks may choose, and a set of bundles that nobody has any more would be kept as long as the root.
  */
-const KEPT_NAMES = 256;
+const KEPT = 256;
 
 /** The SVID as a `tls_certificate` under the name that was asked for. */
 export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
@@ -109,8 +109,7 @@ export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
       },
       { entryId, spiffeId, serial, notBefore, notAfter },
     );
-    if (secrets.size >= KEPT_NAMES) secrets.delete(secrets.keys().next().value!);
-    secrets.set(name, secret);
+    keep(secrets, name, secret);
   }
   return secret;
 }
@@ -137,7 +136,7 @@ export function bundleSecret(
   const validationContext =
     validation === 'spiffe' ? spiffeValidator(pems) : { trustedCa: { inlineBytes: pems[0]!.inlineBytes } };
   const secret = new EncodedSecret({ name, validationContext }, undefined);
-  secrets.set(key, { bundles, secret });
+  keep(secrets, key, { bundles, secret });
   return secret;
 }
 
@@ -161,6 +160,11 @@ function memberOf<Source extends object, Member>(
     cache.set(source, members);
   }
   return members;
+}
+
+function keep<Member>(members: Map<string, Member>, key: string, member: Member): void {
+  if (members.size >= KEPT && !members.has(key)) members.delete(members.keys().next().value!);
+  members.set(key, member);
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

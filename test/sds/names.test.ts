@@ -3,7 +3,9 @@ import { describe, it } from 'node:test';
 import type { Secret } from '../../src/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { isHeld, readName, secretFor } from '../../src/sds/names.ts';
-import type { EncodedSecret } from '../../src/sds/secrets.ts';
+import { bundleSecret, type EncodedSecret } from '../../src/sds/secrets.ts';
+import type { TrustBundle } from '../../src/spiffe/bundle.ts';
+import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
 import { rootsOf, secretsOf } from '../support/sds-client.ts';
 
@@ -83,6 +85,20 @@ describe('the secret behind a name', () => {
     const again = await ask('www.example.org');
     assert.ok(again !== first, 'it was not kept');
     assert.equal(again.version, first.version);
+  });
+
+  it('is not kept for every set of bundles that somebody had once', () => {
+    const bundle = (name: string) => ({
+      trustDomain: parseTrustDomain(name),
+      ...{ sequenceNumber: 1, authorities: [], pem: Buffer.from(name) },
+    });
+    const own = bundle('ilinux.io');
+    const ask = (other: TrustBundle) => bundleSecret('ALL', [own, other], 'spiffe');
+    const others = Array.from({ length: 300 }, (_, i) => bundle(`d${i}.example`));
+    const first = ask(others[0]!);
+    assert.equal(ask(others[0]!), first);
+    for (const other of others) ask(other);
+    assert.ok(ask(others[0]!) !== first, 'it was not kept');
   });
 
   it('is held with the reason while nothing can be issued', async (t) => {
