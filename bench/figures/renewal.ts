@@ -1,9 +1,10 @@
 /** Ten thousand distinct SVIDs that are due at once, renewed and pushed to a stream each. */
 
-import { makePlace, requestAdmin, TRUST_DOMAIN } from '../../test/support/serve.ts';
+import { TRUST_DOMAIN } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, round } from '../figure.ts';
 import type { OpenOptions } from '../load/client-program.ts';
 import { Program } from '../load/program.ts';
+import { serveInner } from '../load/server.ts';
 
 const STREAMS = 10_000;
 const CONNECTIONS = 1_000;
@@ -12,30 +13,24 @@ const PER_CALL = 2_000;
 const JUMP_MS = 40 * 60_000;
 
 export async function renewal(cleanup: Cleanup): Promise<Figure[]> {
-  const { dataDir, socket, adminSocket } = makePlace(cleanup);
-  const server = Program.start(cleanup, 'server-program.ts');
-  await server.tell('serve', {
-    ...{ trustDomain: TRUST_DOMAIN, dataDir, socket, adminSocket, socketMode: 0o600, adminHost: [] },
-    ...{ allowWeakSelectors: false, bundleFor: 'identified', disableSpiffeCertValidation: false },
-    ...{ x509SvidTtl: 3_600, caTtl: 86_400, caSubject: 'C=US,O=SPIFFE', logLevel: 'silent' },
-  });
+  const server = await serveInner(cleanup);
   const names = Array.from({ length: STREAMS }, (_, i) => `spiffe://${TRUST_DOMAIN}/bench/${i}`);
   const selectors = [{ type: 'unix', value: `uid:${process.getuid!()}` }];
   for (let i = 0; i < STREAMS; i += PER_CALL) {
     const entries = names.slice(i, i + PER_CALL).map((spiffe_id) => ({ spiffe_id, selectors }));
-    const { status } = await requestAdmin(adminSocket, 'POST', '/v1/entries', { entries });
-    if (status !== 201) throw new Error(`POST /v1/entries answered ${status}`);
+    await server.call('POST', '/v1/entries', { entries });
   }
   const client = Program.start(cleanup, 'client-program.ts');
   const options: OpenOptions = {
-    ...{ socket, connections: CONNECTIONS, names, node: 'real', nodeInAcks: false, atOnce: 200 },
+    ...{ socket: server.socket, connections: CONNECTIONS, names, node: 'real', nodeInAcks: false, atOnce: 200 },
   };
   await client.tell('open', options);
-  const begun = await server.tell<number>('jump', { milliseconds: JUMP_MS });
+  await server.program.tell('watchPauses');
+  const begun = await server.program.tell<number>('jump', { milliseconds: JUMP_MS });
   const ended = await client.tell<number>('received', { messages: 2 });
-  const pause = await server.tell<number>('longestPause');
+  const pause = await server.program.tell<number>('longestPause');
   await client.end();
-  await server.end();
+  await server.program.end();
   const how = `${STREAMS} entries, a stream for each over ${CONNECTIONS} connections; the clock jumps ${JUMP_MS / 60_000} minutes, so that all SVIDs are due; every connection is attested again; one client process`;
   return [
     {

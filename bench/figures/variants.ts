@@ -1,17 +1,15 @@
 /** The ways to ask beside each other: streams opened, what they weigh, and one change of the bundle to all of them. */
 
-import { makePlace, TRUST_DOMAIN } from '../../test/support/serve.ts';
 import { Cleanup, type Figure, percentile, round } from '../figure.ts';
 import type { OpenOptions } from '../load/client-program.ts';
 import { METHODS, type Way } from '../load/grpc-client.ts';
 import { settledMemory } from '../load/memory.ts';
 import { Program } from '../load/program.ts';
+import { BUNDLE_NAME, federate, serveInner, setBundle } from '../load/server.ts';
 
 const STREAMS = 10_000;
 const CONNECTIONS = 1_000;
 const RUNS = 3;
-/** Beyond a root's end, but not by so much that nobody could represent the next one's. */
-const JUMP_MS = 11 * 365 * 24 * 3_600_000;
 const WAYS = Object.keys(METHODS) as Way[];
 
 interface Measured {
@@ -38,7 +36,7 @@ export async function variants(cleanup: Cleanup): Promise<Figure[]> {
       sample.get(way)!.map((one) => one[key]),
       0.5,
     );
-  const how = `median of ${RUNS} runs, each way in turn: ${STREAMS} streams over ${CONNECTIONS} connections that ask for ROOTCA with nodes of 61 KB, ACKs without the node; then the clock jumps past the root's end`;
+  const how = `median of ${RUNS} runs, each way in turn: ${STREAMS} streams over ${CONNECTIONS} connections that ask for another domain's bundle with nodes of 61 KB, ACKs without the node; then PUT /v1/bundles sets a new one`;
   return FIGURES.flatMap(({ key, name, unit }) =>
     WAYS.filter((way) => way !== 'sds sotw').map((way) => {
       const sotw = median('sds sotw', key);
@@ -58,25 +56,22 @@ async function measure(cleanup: Cleanup, way: Way): Promise<Measured> {
   const inner = new Cleanup();
   cleanup.after(() => inner.run());
   try {
-    const { dataDir, socket, adminSocket } = makePlace(inner);
-    const server = Program.start(inner, 'server-program.ts');
-    await server.tell('serve', {
-      ...{ trustDomain: TRUST_DOMAIN, dataDir, socket, adminSocket, socketMode: 0o600, adminHost: [] },
-      ...{ allowWeakSelectors: false, bundleFor: 'anyone', disableSpiffeCertValidation: false },
-      ...{ x509SvidTtl: 3_600, caTtl: 86_400, caSubject: 'C=US,O=SPIFFE', logLevel: 'silent' },
-    });
+    const server = await serveInner(inner);
+    await federate(server);
+    await setBundle(server);
     const client = Program.start(inner, 'client-program.ts');
-    const before = await settledMemory(server.pid);
-    const names = Array<string>(STREAMS).fill('ROOTCA');
+    const before = await settledMemory(server.program.pid);
+    const names = Array<string>(STREAMS).fill(BUNDLE_NAME);
     const options: OpenOptions = {
-      ...{ socket, connections: CONNECTIONS, names, node: 'real', nodeInAcks: false, atOnce: 200, way },
+      ...{ socket: server.socket, connections: CONNECTIONS, names, node: 'real', nodeInAcks: false, atOnce: 200, way },
     };
     const open = await client.tell<{ begun: number; ended: number }>('open', options);
-    const memory = ((await settledMemory(server.pid)) - before) / STREAMS;
-    const jumped = await server.tell<number>('jump', { milliseconds: JUMP_MS });
+    const memory = ((await settledMemory(server.program.pid)) - before) / STREAMS;
+    await server.program.tell('watchPauses');
+    const begun = await setBundle(server);
     const changed = await client.tell<number>('received', { messages: 2 });
-    const pause = await server.tell<number>('longestPause');
-    return { opened: STREAMS / ((open.ended - open.begun) / 1_000), memory, change: changed - jumped, pause };
+    const pause = await server.program.tell<number>('longestPause');
+    return { opened: STREAMS / ((open.ended - open.begun) / 1_000), memory, change: changed - begun, pause };
   } finally {
     await inner.run();
   }

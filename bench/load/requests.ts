@@ -44,26 +44,31 @@ function nodeWith(extensions: number) {
   };
 }
 
-/** The ACK of a response: the request with the response's version and nonce. */
-export function answerTo(response: Uint8Array, request: Buffer, variant: Variant = 'sotw'): Buffer {
-  const { versionInfo, nonce: responseNonce } = readResponse(response);
-  const answer =
-    variant === 'sotw'
-      ? DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ versionInfo, responseNonce }))
-      : DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial({ responseNonce }));
-  return Buffer.concat([request, answer.finish()]);
+const VERSION_INFO = 0x0a;
+const NONCE = 0x2a;
+const DELTA_RESPONSE_NONCE = 0x32;
+
+/**
+ * The ACK of a response: the request with the response's version and nonce, whose fields are copied as they are. A load
+ * that encodes and decodes would measure itself.
+ */
+export function answerTo(response: Buffer, request: Buffer, variant: Variant = 'sotw'): Buffer {
+  const version = fieldOf(response, VERSION_INFO);
+  const nonce = fieldOf(response, NONCE);
+  if (variant === 'sotw') return Buffer.concat([request, version, nonce]);
+  const answer = Buffer.concat([request, nonce]);
+  answer[request.length] = DELTA_RESPONSE_NONCE;
+  return answer;
 }
 
-/** Both variants' responses have version and nonce in the same places. */
-function readResponse(bytes: Uint8Array): { versionInfo: string; nonce: string } {
-  let versionInfo = '';
-  let nonce = '';
-  const reader = new BinaryReader(bytes);
+/** A field with its tag; both variants' responses have version and nonce in the same places, and shorter than 128 bytes. */
+function fieldOf(response: Buffer, tag: number): Buffer {
+  const reader = new BinaryReader(response);
   while (reader.pos < reader.len) {
+    const start = reader.pos;
+    if (response[start] === tag) return response.subarray(start, start + 2 + response[start + 1]!);
     const [field, wireType] = reader.tag();
-    if (field === 1) versionInfo = reader.string();
-    else if (field === 5) nonce = reader.string();
-    else reader.skip(wireType, field);
+    reader.skip(wireType, field);
   }
-  return { versionInfo, nonce };
+  throw new Error(`a response without the field of tag ${tag}`);
 }

@@ -1,6 +1,5 @@
 /**
- * Sidekey itself, composed as `serve` does, with a clock that can jump and a look at its event loop from within. A jump
- * beyond the root's end makes it make a new root: a bundle change as real as any.
+ * Sidekey itself, composed as `serve` does, with a clock that can jump and a look at its event loop from within.
  */
 
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -58,10 +57,12 @@ obey({
   },
   /** Jumps, and says when. */
   jump: ({ milliseconds }: { milliseconds: number }) => {
-    delay.enable();
     clock.jump(milliseconds);
     return sharedNow();
   },
-  /** The longest that the event loop kept a timer waiting since the jump, in milliseconds. */
+  watchPauses: () => {
+    delay.enable();
+  },
+  /** The longest that the event loop kept a timer waiting since {@link watchPauses}, in milliseconds. */
   longestPause: () => delay.max / 1e6,
 });
