@@ -14,6 +14,7 @@ import {
   readDeltaDiscoveryRequest,
   SECRET_TYPE_URL,
 } from './request.ts';
+import { versionAndNonce } from './response.ts';
 import { CONTROL_PLANE, type EncodedSecret } from './secrets.ts';
 import type { Outcome, Push, Subscription } from './subscription.ts';
 import type { Variant } from './variant.ts';
@@ -55,14 +56,15 @@ export function takeRequest(
   return { kind: errorDetail === undefined ? 'ack' : 'nack', answered, ...change };
 }
 
-const EMPTY: DeltaDiscoveryResponse = DeltaDiscoveryResponse.fromPartial({});
 const COMMON = DeltaDiscoveryResponse.encode(
   DeltaDiscoveryResponse.fromPartial({ typeUrl: SECRET_TYPE_URL, controlPlane: { identifier: CONTROL_PLANE } }),
 ).finish();
 
-/** Put together of ready parts, as a state-of-the-world response is. */
-export function writeDeltaDiscoveryResponse(push: Push<EncodedSecret>): Uint8Array {
-  const { versionInfo, nonce, resources, removed } = push;
-  const own = { ...EMPTY, systemVersionInfo: versionInfo, nonce, removedResources: [...removed] };
-  return Buffer.concat([DeltaDiscoveryResponse.encode(own).finish(), COMMON, ...resources.map(({ delta }) => delta)]);
+function writeDeltaDiscoveryResponse({ versionInfo, nonce, resources, removed }: Push<EncodedSecret>): Uint8Array {
+  const parts = [versionAndNonce(versionInfo, nonce), COMMON, ...resources.map(({ delta }) => delta)];
+  if (removed.length > 0) {
+    const gone = DeltaDiscoveryResponse.fromPartial({ removedResources: [...removed] });
+    parts.push(DeltaDiscoveryResponse.encode(gone).finish());
+  }
+  return Buffer.concat(parts);
 }

@@ -7,6 +7,7 @@
 
 import { DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest, SECRET_TYPE_URL } from './request.ts';
+import { versionAndNonce } from './response.ts';
 import { CONTROL_PLANE, type EncodedSecret } from './secrets.ts';
 import type { Outcome, Push, Subscription } from './subscription.ts';
 import type { Variant } from './variant.ts';
@@ -40,16 +41,10 @@ export function takeRequest(
   return { kind: request.errorDetail === undefined ? 'ack' : 'nack', answered, ...change };
 }
 
-const EMPTY: DiscoveryResponse = DiscoveryResponse.fromPartial({});
 const COMMON = DiscoveryResponse.encode(
   DiscoveryResponse.fromPartial({ typeUrl: SECRET_TYPE_URL, controlPlane: { identifier: CONTROL_PLANE } }),
 ).finish();
 
-/**
- * An encoded message is the same as its fields encoded one by one, so that only version and nonce are encoded for each:
- * the secrets, and what all responses have in common, are ready.
- */
 export function writeDiscoveryResponse({ versionInfo, nonce, resources }: Push<EncodedSecret>): Uint8Array {
-  const own = DiscoveryResponse.encode({ ...EMPTY, versionInfo, nonce }).finish();
-  return Buffer.concat([own, COMMON, ...resources.map(({ sotw }) => sotw)]);
+  return Buffer.concat([versionAndNonce(versionInfo, nonce), COMMON, ...resources.map(({ sotw }) => sotw)]);
 }

@@ -1,0 +1,24 @@
+/**
+ * What responses of both variants begin with. An encoded message is the same as its fields encoded one by one, so that
+ * only version and nonce are written for each: the secrets, and what all responses have in common, are ready.
+ */
+
+/** `version_info` (`system_version_info`) and `nonce`: field 1 and field 5 of either variant's response. */
+const VERSION_TAG = (1 << 3) | 2;
+const NONCE_TAG = (5 << 3) | 2;
+/** Lengths below it are one byte. */
+const LONG = 0x80;
+
+/** Both are of our making: ASCII, and short. */
+export function versionAndNonce(version: string, nonce: string): Buffer {
+  if (version.length >= LONG || nonce.length >= LONG) throw new RangeError('a version or nonce is too long');
+  const bytes = Buffer.allocUnsafe(4 + version.length + nonce.length);
+  bytes[0] = VERSION_TAG;
+  bytes[1] = version.length;
+  bytes.write(version, 2, 'latin1');
+  const at = 2 + version.length;
+  bytes[at] = NONCE_TAG;
+  bytes[at + 1] = nonce.length;
+  bytes.write(nonce, at + 2, 'latin1');
+  return bytes;
+}
