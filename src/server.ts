@@ -32,7 +32,6 @@ import { ToldIssuances } from './ca/told-issuances.ts';
 import type { ServeConfig } from './config/serve-config.ts';
 import { Decisions } from './identity/decisions.ts';
 import { Identities } from './identity/identities.ts';
-import { loadEntriesFile } from './registry/entries-file.ts';
 import { openRegistry } from './registry/registry.ts';
 import { openSqliteStore } from './registry/sqlite-store.ts';
 import type { EntryInput, EntryRules, Registry } from './registry/types.ts';
@@ -116,7 +115,7 @@ async function start(
     await listenAddress({ ...config.adminListen, insecure: config.adminInsecureListen });
   }
   const givenToken = config.adminTokenFile === undefined ? undefined : await readAdminTokenFile(config.adminTokenFile);
-  const declared = config.entries === undefined ? undefined : await loadEntriesFile(config.entries, entryRules);
+  const declared = config.entries === undefined ? undefined : await readDeclared(config.entries, entryRules);
   await mayGoOn();
   const dataDir = openDataDir(config.dataDir);
   closers.push(() => dataDir.release());
@@ -278,6 +277,12 @@ async function lookAtSelf(
     disk: { free_bytes: freeBytes, free_inodes: freeInodes },
     descriptors: descriptors(),
   };
+}
+
+/** The reader of YAML is loaded for those who have a file. */
+async function readDeclared(file: string, rules: EntryRules): Promise<readonly EntryInput[]> {
+  const { loadEntriesFile } = await import('./registry/entries-file.ts');
+  return loadEntriesFile(file, rules);
 }
 
 async function takeEntries(
