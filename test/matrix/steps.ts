@@ -1,6 +1,7 @@
 /** The steps of a run, each of which begins where the one before has ended. */
 
 import assert from 'node:assert/strict';
+import { wait } from '../../envoy-examples/demo/expect.ts';
 import { BUNDLE, LATE, type Line, type Stage, WEB } from './stage.ts';
 import { underTraffic } from './traffic.ts';
 
@@ -37,7 +38,9 @@ async function askFirst(stage: Stage): Promise<void> {
   const from = stage.log.length;
   await stage.startEnvoy();
   for (const name of [WEB, BUNDLE]) await stage.logged(`${name} to be held`, from, says('name held', name));
-  assert.match(await stage.envoy.state(), /INITIALIZING/);
+  // It asks before it listens, its admin port included.
+  const until = (state: string) => state.includes('INITIALIZING');
+  await wait('Envoy to say that it is not ready', { look: () => stage.envoy.state(), until });
   await stage.createEntry(WEB);
   await stage.envoy.live();
   await stage.serves(stage.ports.web, WEB);
