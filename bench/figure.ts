@@ -19,6 +19,17 @@ export class Cleanup {
     this.#steps.push(step);
   };
 
+  /** Measures with a cleanup of its own, which is run right after; with this one at the latest. */
+  async within<T>(measure: (inner: Cleanup) => Promise<T>): Promise<T> {
+    const inner = new Cleanup();
+    this.after(() => inner.run());
+    try {
+      return await measure(inner);
+    } finally {
+      await inner.run();
+    }
+  }
+
   async run(): Promise<void> {
     for (const step of this.#steps.splice(0).reverse()) await step();
   }

@@ -5,7 +5,7 @@
 
 import path from 'node:path';
 import { makePlace, type Place, serve, TRUST_DOMAIN } from '../../test/support/serve.ts';
-import { Cleanup, type Figure, percentile, round } from '../figure.ts';
+import { type Cleanup, type Figure, percentile, round } from '../figure.ts';
 import type { FetchOptions, OpenOptions } from '../load/client-program.ts';
 import { settledMemory } from '../load/memory.ts';
 import { Program } from '../load/program.ts';
@@ -66,9 +66,7 @@ async function opened(cleanup: Cleanup, node: NodeSize): Promise<Figure[]> {
 }
 
 async function openAll(cleanup: Cleanup, start: Start, node: NodeSize): Promise<{ perSecond: number; memory: number }> {
-  const inner = new Cleanup();
-  cleanup.after(() => inner.run());
-  try {
+  return cleanup.within(async (inner) => {
     const { socket, pid } = await start(inner);
     const client = Program.start(inner, 'client-program.ts');
     const before = await settledMemory(pid);
@@ -77,16 +75,12 @@ async function openAll(cleanup: Cleanup, start: Start, node: NodeSize): Promise<
     const { begun, ended } = await client.tell<{ begun: number; ended: number }>('open', options);
     const memory = ((await settledMemory(pid)) - before) / STREAMS;
     return { perSecond: round(STREAMS / ((ended - begun) / 1_000)), memory: round(memory) };
-  } finally {
-    await inner.run();
-  }
+  });
 }
 
 export async function fetches(cleanup: Cleanup): Promise<Figure[]> {
   const { ours, bare } = await inTurn(cleanup, async (start) => {
-    const inner = new Cleanup();
-    cleanup.after(() => inner.run());
-    try {
+    return cleanup.within(async (inner) => {
       const { socket } = await start(inner);
       const client = Program.start(inner, 'client-program.ts');
       const options: FetchOptions = {
@@ -97,9 +91,7 @@ export async function fetches(cleanup: Cleanup): Promise<Figure[]> {
         seconds: FETCH_SECONDS,
       };
       return { perSecond: await client.tell<number>('fetch', options) };
-    } finally {
-      await inner.run();
-    }
+    });
   });
   const perSecond = of(ours, 'perSecond');
   const barePerSecond = of(bare, 'perSecond');
@@ -149,12 +141,10 @@ async function startBare(cleanup: Cleanup, response: string): Promise<Running> {
 
 /** What Sidekey answers, for the other to answer too. */
 async function captureResponse(cleanup: Cleanup): Promise<string> {
-  const inner = new Cleanup();
-  cleanup.after(() => inner.run());
-  const { socket } = await startSidekey(inner);
-  const response = await Program.start(inner, 'client-program.ts').tell<string>('respond', { socket, name: NAME });
-  await inner.run();
-  return response;
+  return cleanup.within(async (inner) => {
+    const { socket } = await startSidekey(inner);
+    return Program.start(inner, 'client-program.ts').tell<string>('respond', { socket, name: NAME });
+  });
 }
 
 function of<Key extends string>(sample: readonly Readonly<Record<Key, number>>[], key: Key): number {

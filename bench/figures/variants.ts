@@ -1,6 +1,6 @@
 /** The ways to ask beside each other: streams opened, what they weigh, and one change of the bundle to all of them. */
 
-import { Cleanup, type Figure, percentile, round } from '../figure.ts';
+import { type Cleanup, type Figure, percentile, round } from '../figure.ts';
 import type { OpenOptions } from '../load/client-program.ts';
 import { METHODS, type Way } from '../load/grpc-client.ts';
 import { settledMemory } from '../load/memory.ts';
@@ -53,9 +53,7 @@ export async function variants(cleanup: Cleanup): Promise<Figure[]> {
 }
 
 async function measure(cleanup: Cleanup, way: Way): Promise<Measured> {
-  const inner = new Cleanup();
-  cleanup.after(() => inner.run());
-  try {
+  return cleanup.within(async (inner) => {
     const server = await serveInner(inner);
     await federate(server);
     await setBundle(server);
@@ -72,7 +70,5 @@ async function measure(cleanup: Cleanup, way: Way): Promise<Measured> {
     const changed = await client.tell<number>('received', { messages: 2 });
     const pause = await server.program.tell<number>('longestPause');
     return { opened: STREAMS / ((open.ended - open.begun) / 1_000), memory, change: changed - begun, pause };
-  } finally {
-    await inner.run();
-  }
+  });
 }
