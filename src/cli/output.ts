@@ -14,9 +14,11 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${jsonText(value, 2)}\n`);
 }
 
-/** JSON that is fit for a terminal: the control characters that JSON itself leaves as they are, are escaped too. */
+/** JSON that is fit for a terminal: what JSON itself leaves as it is, is escaped too. */
 export function jsonText(value: unknown, indent?: number): string {
-  return JSON.stringify(value, undefined, indent).replace(/[\x7f-\x9f\u2028\u2029]/g, escaped);
+  const text = JSON.stringify(value, undefined, indent);
+  // The line breaks are those between members: in a value they are escaped.
+  return text.replace(UNSEEN, (found) => (found === '\n' ? found : escaped(found)));
 }
 
 /** Prints rows under a header, each column as wide as its widest cell. */
@@ -59,12 +61,19 @@ export function columnLines(rows: readonly (readonly string[])[], widths: Widths
   );
 }
 
-/** A value may hold anything; a terminal's control sequences and line breaks stay out of what is printed. */
+/**
+ * What a terminal obeys or does not show: control characters, line breaks, what turns the order of reading around
+ * (UAX #9), and what is invisible, so that two names look the same.
+ */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+
+/** A value may hold anything; what a terminal obeys or does not show stands escaped in what is printed. */
 export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, escaped);
+  return text.replace(UNSEEN, escaped);
 }
 
+/** As in JSON, by UTF-16 units. */
 function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  const units = character.split('').map((unit) => unit.charCodeAt(0));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
 }

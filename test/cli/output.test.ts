@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { describe, test } from 'node:test';
+import { jsonText, printable } from '../../src/cli/output.ts';
 import { ROOT, sidekey } from './support.ts';
 
 function printed(code: string): string {
@@ -30,6 +31,20 @@ describe('what is printed for people', () => {
     const text = printed(String.raw`printJson({ hint: 'red \u001b[31m\u009b\u007f\u2028 \u00e9' });`);
     assert.equal(text, `{\n  "hint": "red ${String.raw`\u001b[31m\u009b\u007f\u2028 é`}"\n}\n`);
     assert.deepEqual(JSON.parse(text), { hint: 'red \u001b[31m\u009b\u007f\u2028 é' });
+  });
+
+  test('shows what turns text around, and what is not to be seen, in tables and in JSON', () => {
+    const unseen = ['\u061c', '\u200b', '\u200e', '\u200f', '\u202a', '\u202e', '\u2066', '\u2069', '\ufeff', '\u00ad'];
+    const more = ['\ufe0f', '\u3164', '\u{e0041}'];
+    for (const character of [...unseen, ...more]) {
+      const escaped = [...Array(character.length).keys()]
+        .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
+        .join('');
+      assert.equal(printable(`a${character}b`), `a${escaped}b`);
+      assert.equal(jsonText([`a${character}b`]), `["a${escaped}b"]`);
+      assert.deepEqual(JSON.parse(jsonText([character])), [character]);
+    }
+    assert.equal(printable('é ж 漢 😀 e\u0301'), 'é ж 漢 😀 e\u0301');
   });
 
   test('has none in what is said on stderr', async () => {
