@@ -5,7 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Finding } from '../base/finding.ts';
 import { shellQuote } from '../base/shell.ts';
 import type { Check, Outcome } from './check.ts';
-import { type EnvoySecret, type EnvoyState, plainSerial, readEnvoyState } from './envoy-state.ts';
+import { adminUrl, type EnvoySecret, type EnvoyState, plainSerial, readEnvoyState } from './envoy-state.ts';
 
 /** Looks the proxies up that have a node id; `unknown` says why that can't be. */
 export type Lookup = (nodeId: string) => Promise<readonly ProxyJson[] | { readonly unknown: string }>;
@@ -85,6 +85,6 @@ function compare(secret: EnvoySecret, envoy: EnvoyState, sent: readonly SecretJs
     return [];
   const problem = `it holds another certificate for ${name} than the one it was sent (serial ${first.serial})`;
   const why = 'it acknowledged what it does not use, or no listener or cluster of it uses the secret';
-  const fix = `curl ${shellQuote(new URL('/certs', place).href)}; if its listener shows no certificate of ${name}, restart the Envoy`;
+  const fix = `curl ${shellQuote(adminUrl(place, '/certs').href)}; if its listener shows no certificate of ${name}, restart the Envoy`;
   return [{ rule: 'envoy-differs', severity: 'warning', place, problem, why, fix }];
 }

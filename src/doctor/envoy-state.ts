@@ -82,8 +82,15 @@ function jsonIn(text: string): unknown {
   }
 }
 
+/** A place below the admin port, or below the path that a proxy in front of it has for it. @param path begins with `/` */
+export function adminUrl(base: string, path: string): URL {
+  const root = new URL(base);
+  if (!root.pathname.endsWith('/')) root.pathname += '/';
+  return new URL(`.${path}`, root);
+}
+
 async function get<T>(base: string, path: string): Promise<T> {
-  const url = new URL(path, base);
+  const url = adminUrl(base, path);
   const text = await new Promise<string>((resolve, reject) => {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const request = http.get(url, { agent: false, signal }, (response) => {

@@ -66,6 +66,20 @@ describe('what answers on an admin port', () => {
     );
   });
 
+  it('may stand behind a path of a proxy', async (t) => {
+    const url = await fakeEnvoy(t, {
+      '/envoys/web/server_info': { node: { id: 'web-1' } },
+      '/envoys/web/config_dump?resource=dynamic_active_secrets': { configs: [{ name: WEB }] },
+    });
+    const secret = { name: WEB, held: null, rejection: null, serial: '0a' };
+    const proxies = [{ streams: [{ secrets: [secret] }] }] as unknown as ProxyPageJson['proxies'];
+    for (const place of [`${url}/envoys/web`, `${url}/envoys/web/`]) {
+      const { findings } = await envoyAdminCheck(place, async () => proxies, new SystemClock()).run();
+      assert.equal(findings[0]!.rule, 'envoy-differs', JSON.stringify(findings));
+      assert.ok(findings[0]!.fix.startsWith(`curl ${url}/envoys/web/certs; `), findings[0]!.fix);
+    }
+  });
+
   it('is looked at without a server too', async (t) => {
     const url = await fakeEnvoy(t, {
       '/server_info': { node: { id: 'web-1' } },
