@@ -14,7 +14,7 @@ import { EXPLAIN_QUERY, EXPLANATION, type ExplainQuery, type ExplanationJson } f
 
 export interface ExplainRoutesParts {
   readonly registry: Registry;
-  readonly identities: Pick<Identities, 'bundle' | 'federated'>;
+  readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders'>;
   /** Asks the attestors about a process. */
   readonly inspect: Inspect;
   /** The main process of a container; undefined where no container engine is asked. */
@@ -78,7 +78,7 @@ function badParameter(path: string, problem: string, rule: string): SidekeyError
 }
 
 function toJson(explanation: Explanation, inspection: Inspection | undefined, now: number): ExplanationJson {
-  const { entries, byDefault, bundles, unset, asked, near, fixes } = explanation;
+  const { entries, byDefault, bundles, unset, asked, near, fixes, note } = explanation;
   return {
     at: new Date(now).toISOString(),
     process: inspection === undefined ? null : { ...inspection.credentials },
@@ -102,6 +102,7 @@ function toJson(explanation: Explanation, inspection: Inspection | undefined, no
     unset_bundles: [...unset],
     near: near.map(missToJson),
     fixes: [...fixes],
+    note: note ?? null,
   };
 }
 

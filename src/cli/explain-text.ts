@@ -6,7 +6,7 @@ import { columnLines } from './output.ts';
 type Miss = ExplanationJson['near'][number];
 
 export function explanationLines(explanation: ExplanationJson): string[] {
-  const { process: subject, attestors, identities, bundles, unset_bundles: unset, near, fixes } = explanation;
+  const { process: subject, attestors, identities, bundles, unset_bundles: unset, near, fixes, note } = explanation;
   return [
     ...(subject === null ? [] : [`process ${subject.pid}: uid ${subject.uid}, gid ${subject.gid}`]),
     ...askedLines(explanation),
@@ -21,7 +21,7 @@ export function explanationLines(explanation: ExplanationJson): string[] {
     ]),
     ...section('facts', attestors.length === 0 ? [] : factLines(attestors)),
     ...section('near misses', near.flatMap(missLines)),
-    ...section('fix', fixes),
+    ...section('fix', [...fixes, ...(note === null ? [] : [`note: ${note}`])]),
   ];
 }
 

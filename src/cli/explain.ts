@@ -2,6 +2,8 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 import type { DecisionJson, ExplanationJson } from '../admin/client.ts';
+import { shellQuote } from '../base/shell.ts';
+import { splitSelector } from '../spiffe/selector.ts';
 import { UsageError } from './errors.ts';
 import { decisionLines, explanationLines } from './explain-text.ts';
 import { printable, printJson } from './output.ts';
@@ -21,11 +23,7 @@ export function addExplainCommand(program: Command): void {
     .description('say why a process, a container or a set of selectors has the identities that it has, and not others')
     .option('--pid <pid>', 'a process that runs', digits)
     .option('--container <name>', 'a container that runs, by name or id')
-    .option(
-      '--selector <type:value>',
-      'suppose a caller with this fact; give it again for more',
-      (value, before: string[] = []) => [...before, value],
-    )
+    .option('--selector <type:value>', 'suppose a caller with this fact; give it again for more', selector)
     .option('--spiffe-id <id>', 'the SPIFFE ID that it should have')
     .option('--limit <number>', 'how many near misses to show (default: 10)', digits);
   addClientOptions(command).action(async (decision: string | undefined, options: ExplainOptions) => {
@@ -49,16 +47,25 @@ async function explainDecision(id: string, options: ExplainOptions): Promise<voi
   const client = await openClient(options);
   const decision = await client.json<DecisionJson>('GET', `/v1/decisions/${encodeURIComponent(id)}`);
   const facts = decision.facts.map(({ selector }) => selector);
-  // The record has no values of environment selectors, so that with one it would be another caller.
-  const complete = facts.length > 0 && !facts.some((fact) => fact.startsWith('docker:env:'));
   const query = queryOf({ spiffe_id: decision.spiffe_id ?? undefined, limit: options.limit }, facts);
-  const now = complete ? await client.json<ExplanationJson>('GET', `/v1/explain?${query}`) : null;
-  if (options.output === 'json') printJson({ decision, now });
+  const now = facts.length > 0 ? await client.json<ExplanationJson>('GET', `/v1/explain?${query}`) : null;
+  const remark = valuesRemark(decision, facts);
+  if (options.output === 'json') printJson({ decision, now, remark });
   else
     print([
       ...decisionLines(decision),
-      ...(now === null ? [] : ['', 'with these facts now', ...explanationLines(now)]),
+      ...(now === null
+        ? []
+        : ['', 'with these facts now', ...(remark === null ? [] : [remark]), ...explanationLines(now)]),
     ]);
+}
+
+/** The record has no values of environment selectors: whoever has one is taken for somebody with another value. */
+function valuesRemark({ pid, spiffe_id: spiffeId }: DecisionJson, facts: readonly string[]): string | null {
+  if (!facts.some((fact) => fact.startsWith('docker:env:'))) return null;
+  const command = ['sidekey', 'explain', '--pid', String(pid), ...(spiffeId === null ? [] : ['--spiffe-id', spiffeId])];
+  const ask = `as long as it runs, ask the process itself: ${command.map(shellQuote).join(' ')}`;
+  return `values of docker:env are not on record, so an entry that selects by one counts as lacked; ${ask}`;
 }
 
 function queryOf(
@@ -72,6 +79,12 @@ function queryOf(
 
 function print(lines: readonly string[]): void {
   process.stdout.write(lines.map((line) => `${printable(line)}\n`).join(''));
+}
+
+function selector(text: string, before: readonly string[] = []): readonly string[] {
+  if (splitSelector(text) === undefined)
+    throw new InvalidArgumentError('A selector is type:value, such as unix:uid:1000.');
+  return [...before, text];
 }
 
 function digits(text: string): string {

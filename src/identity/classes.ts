@@ -110,6 +110,15 @@ export class CallerClasses {
     }
   }
 
+  /** How many callers match this entry. */
+  holders(entry: Entry): number {
+    const matching = new Set<CallerClass>();
+    this.#addMatching(entry, matching);
+    let members = 0;
+    for (const one of matching) members += one.members.size;
+    return members;
+  }
+
   #addMatching(entry: Entry, into: Set<CallerClass>): void {
     let rarest: ReadonlySet<CallerClass> | undefined;
     for (const selector of entry.selectors) {

@@ -9,7 +9,7 @@ import { formatSelector, redactSelector, type Selector } from '../spiffe/selecto
 import { defaultEntry } from './default-entry.ts';
 import { explainHeld, type HeldReason } from './held.ts';
 import type { Identities } from './identities.ts';
-import { makeEntry, mendEntry, sourceNote } from './remedy.ts';
+import { holdersNote, makeEntry, makingNote, mendEntry, sourceNote } from './remedy.ts';
 
 /** What a caller lacks, and has instead. All as `type:value`, without values of environment selectors. */
 export interface ExplainedLack {
@@ -23,6 +23,8 @@ export interface ExplainedMiss {
   readonly entry: Entry;
   readonly lacks: readonly ExplainedLack[];
   readonly expired: boolean;
+  /** How many callers have it by this entry now. */
+  readonly holders: number;
   /** The command that makes the caller match. */
   readonly fix: string | undefined;
   /** What to know before it is run. */
@@ -44,6 +46,8 @@ export interface Explanation {
   readonly near: readonly ExplainedMiss[];
   /** The commands that mend it, the best first; none where nothing is amiss. */
   readonly fixes: readonly string[];
+  /** Why none of them makes an entry, where one might be expected to. */
+  readonly note: string | undefined;
 }
 
 export interface Asked {
@@ -57,7 +61,7 @@ export interface Asked {
 
 export interface ExplanationParts {
   readonly registry: Registry;
-  readonly identities: Pick<Identities, 'bundle' | 'federated'>;
+  readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders'>;
 }
 
 /** @param failed an attestor failed: the caller gets nothing, whatever the others have found */
@@ -71,7 +75,7 @@ export function explain(
   const entries = query.failed ? [] : registry.match(keys);
   const asked = query.spiffeId === undefined ? undefined : explainAsked(query.spiffeId, entries, keys, registry, now);
   const misses = registry.nearMisses(keys, { spiffeId: asked?.alike ?? asked?.spiffeId, limit: query.limit });
-  const near = misses.map((miss) => explainMiss(miss, selectors, now));
+  const near = misses.map((miss) => explainMiss(miss, selectors, identities, now));
   const caller = { entries };
   const own = identities.bundle(caller);
   const federated = identities.federated(caller).map(({ trustDomain }) => trustDomain);
@@ -85,12 +89,20 @@ export function explain(
     unset,
     asked,
     near,
-    fixes: query.failed ? [] : fixesFor(asked, near, selectors, unset),
+    ...(query.failed ? { fixes: [], note: undefined } : remedies(asked, near, selectors, unset)),
   };
 }
 
-function explainMiss(miss: NearMiss, selectors: readonly Selector[], now: number): ExplainedMiss {
+function explainMiss(
+  miss: NearMiss,
+  selectors: readonly Selector[],
+  identities: ExplanationParts['identities'],
+  now: number,
+): ExplainedMiss {
   const expired = isExpired(miss.entry, now);
+  const holders = expired ? 0 : identities.holders(miss.entry);
+  const fix = mendEntry(miss, selectors, expired);
+  const notes = [sourceNote(miss.entry), fix && holdersNote(holders)].filter((note) => note !== undefined);
   return {
     entry: miss.entry,
     lacks: miss.lacks.map(({ selector, has, alike }) => ({
@@ -99,8 +111,9 @@ function explainMiss(miss: NearMiss, selectors: readonly Selector[], now: number
       alike: alike && redactSelector(alike),
     })),
     expired,
-    fix: mendEntry(miss, selectors, expired),
-    note: sourceNote(miss.entry),
+    holders,
+    fix,
+    note: notes.length === 0 ? undefined : notes.join('; '),
   };
 }
 
@@ -127,16 +140,24 @@ function alikeId(spiffeId: string, registry: Registry): string | undefined {
   return nearest(spiffeId, alike);
 }
 
-function fixesFor(
+/**
+ * To change an entry takes the identity from those who have it by that entry: while there are any, another entry is made
+ * first. While there are none, the entry is out of date, and a second one would be left over.
+ */
+function remedies(
   asked: Asked | undefined,
   near: readonly ExplainedMiss[],
   selectors: readonly Selector[],
   unset: readonly TrustDomain[],
-): string[] {
-  const fixes = unset.map((trustDomain) => `sidekey bundle set ${trustDomain} --file BUNDLE`);
-  if (asked === undefined || asked.given) return fixes;
+): Pick<Explanation, 'fixes' | 'note'> {
+  const others = unset.map((trustDomain) => `sidekey bundle set ${trustDomain} --file BUNDLE`);
+  if (asked === undefined || asked.given) return { fixes: others, note: undefined };
   // Those of another SPIFFE ID don't give this one.
-  const mend = near.find(({ fix, entry }) => fix !== undefined && entry.spiffeId === asked.spiffeId)?.fix;
-  const make = makeEntry(asked.spiffeId, selectors);
-  return [...(mend === undefined ? [] : [mend]), ...(make === undefined ? [] : [make]), ...fixes];
+  const own = near.filter(({ entry }) => entry.spiffeId === asked.spiffeId);
+  const miss = own.find(({ fix }) => fix !== undefined);
+  const mend = miss?.fix === undefined ? [] : [miss.fix];
+  const made = makeEntry(asked.spiffeId, selectors, own[0]);
+  const make = made === undefined ? [] : [made];
+  const fixes = miss !== undefined && miss.holders > 0 ? [...make, ...mend] : [...mend, ...make];
+  return { fixes: [...fixes, ...others], note: made === undefined ? makingNote(selectors) : undefined };
 }

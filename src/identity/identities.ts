@@ -159,6 +159,11 @@ export class Identities {
     return explainHeld(spiffeId, candidates, caller.selectors, this.#parts.clock.now());
   }
 
+  /** How many of the callers that are connected match this entry. */
+  holders(entry: Entry): number {
+    return this.#classes.holders(entry);
+  }
+
   close(): void {
     for (const stop of this.#stops) stop();
     this.#svids.close();

@@ -2,12 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import type { ExplanationJson } from '../../src/admin/client.ts';
 import { type Ran, sidekey } from '../cli/support.ts';
 import { endAfter } from '../support/caller.ts';
 import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';
-import { type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
+import { ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 import { answering, containerJson, StandInEngine } from '../support/stand-in-engine.ts';
 
 const WEB = `spiffe://${TRUST_DOMAIN}/web`;
@@ -68,14 +71,15 @@ describe('sidekey explain', { concurrency: 2, timeout: 60_000 }, () => {
   it('names the SPIFFE ID that was likely meant, and the selector that was likely mistyped', async (t) => {
     const server = await serve(t);
     await create(server, WEB, ['unix:user:envy']);
-    const args = ['--selector', 'unix:user:envoy', '--selector', MINE, '--spiffe-id', `spiffe://${TRUST_DOMAIN}/wbe`];
+    const caller = ['--selector', 'unix:user:envoy', '--selector', MINE, '--selector', 'unix:path:/usr/bin/envoy'];
+    const args = [...caller, '--spiffe-id', `spiffe://${TRUST_DOMAIN}/wbe`];
     const { asked, near, fixes } = await explain(server, ...args);
     assert.deepEqual([asked!.reason, asked!.alike], ['no-entry', WEB]);
     assert.equal(near[0]!.lacks[0]!.alike, 'unix:user:envoy');
     await obey(server, fixes[0]!);
     assert.equal((await explain(server, ...args)).asked!.given, true);
-    const text = await run(server, 'explain', ...args.slice(0, 4), '--spiffe-id', WEB);
-    assert.match(text.stdout, /needs unix:user:envy, has unix:user:envoy: mistyped\?/);
+    const shown = await run(server, 'explain', ...caller, '--spiffe-id', WEB);
+    assert.match(shown.stdout, /needs unix:user:envy, has unix:user:envoy: mistyped\?/);
   });
 
   it('finds an expired entry, a bundle that nobody has set, and says whose entry it is', async (t) => {
@@ -105,16 +109,55 @@ describe('sidekey explain', { concurrency: 2, timeout: 60_000 }, () => {
     assert.match((await run(server, 'explain', id)).stdout, /is given: entry/);
   });
 
+  it('explains a decision about somebody in a container without the values of its environment', {
+    skip: whyNoCgroup() ?? false,
+  }, async (t) => {
+    const engine = new StandInEngine(t);
+    await engine.start();
+    const server = await serve(t, { flags: ['--docker-socket', engine.socketPath] });
+    const id = await create(server, WEB, ['docker:label:app:web', 'docker:env:TOKEN=0ther']);
+    const fetch = [path.join(ROOT, 'src/cli/main.ts'), 'fetch', '--socket', server.socket, '--spiffe-id', WEB];
+    const child = spawn('/bin/sh', ['-c', 'read go; exec "$@"', 'sh', process.execPath, ...fetch]);
+    endAfter(t, child);
+    makeCgroup(t, `docker-${ID}.scope`).join(child.pid!);
+    const config = { Image: 'envoy:v1', Labels: { app: 'web' }, Env: ['TOKEN=s3cret'] };
+    engine.answer = answering(containerJson(ID, { State: { Running: true, Pid: child.pid }, Config: config }));
+    child.stdin.end('\n');
+    const said = await text(child.stderr);
+    const decision = /d-[0-9a-f]{12}/.exec(said)![0];
+    const shown = await run(server, 'explain', decision);
+    assert.equal(shown.status, 0, shown.stderr);
+    assert.match(shown.stdout, /\nwith these facts now\nvalues of docker:env are not on record/);
+    const command = `sidekey explain --pid ${child.pid} --spiffe-id ${WEB}`;
+    assert.ok(shown.stdout.includes(`ask the process itself: ${command}\n`), shown.stdout);
+    assert.match(shown.stdout, new RegExp(`by entry ${id}: has 1 of 2\n`));
+    assert.ok(shown.stdout.includes('needs docker:env:TOKEN=[redacted], has docker:env:TOKEN=[redacted]\n'));
+    const json = await run(server, 'explain', decision, '-o', 'json');
+    const { now, remark } = JSON.parse(json.stdout);
+    assert.deepEqual([now.asked.given, typeof remark], [false, 'string']);
+    await obey(server, now.fixes[0]);
+    assert.equal(JSON.parse((await run(server, 'explain', decision, '-o', 'json')).stdout).now.asked.given, true);
+    const everything = [said, shown.stdout, json.stdout, JSON.stringify(server.log)].join('\n');
+    assert.doesNotMatch(everything, /s3cret|0ther/);
+    for (const file of readdirSync(server.dataDir)) {
+      if (!file.startsWith('sidekey.db')) continue;
+      assert.equal(readFileSync(path.join(server.dataDir, file)).includes('s3cret'), false, file);
+    }
+  });
+
   it('is used wrongly with no subject or two, and fails for what is not there', async (t) => {
     const server = await serve(t);
-    for (const args of [[], ['--pid', '1', '--selector', MINE], ['d-1', '--pid', '1'], ['--pid', 'x']]) {
+    const two = [
+      ['--pid', '1', '--selector', MINE],
+      ['d-1', '--pid', '1'],
+    ];
+    for (const args of [[], ...two, ['--pid', 'x'], ['--selector', 'nocolon'], ['--selector', 'unix:']]) {
       assert.equal((await run(server, 'explain', ...args)).status, 2, args.join(' '));
     }
     const cases: readonly [string[], RegExp][] = [
       [['--pid', '4194303'], /there is no process 4194303/],
       [['--container', 'web'], /the server asks no container engine/],
       [['d-000000000000'], /there is no decision d-000000000000/],
-      [['--selector', 'x', '--spiffe-id', WEB], /it has no type/],
       [['--selector', MINE, '--spiffe-id', 'x'], /spiffe_id/],
     ];
     for (const [args, problem] of cases) {
