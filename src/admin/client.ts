@@ -1,7 +1,6 @@
 /** A client of the admin API, over its Unix socket or a URL with a token. */
 
-import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import http, { type IncomingMessage } from 'node:http';
 import type { Problem } from '../base/errors.ts';
 import { type AdminEvent, readEvents } from './event-parser.ts';
 
@@ -131,12 +130,15 @@ async function open(
     agent: false,
     ...limits,
   } as const;
+  // Over a socket there is no TLS, which takes as long to load as all the rest of a command.
+  const isTls = 'url' in target && target.url.startsWith('https:');
+  const { request } = isTls ? await import('node:https') : http;
   try {
     return await new Promise<IncomingMessage>((resolve, reject) => {
       const outgoing =
         'url' in target
-          ? (target.url.startsWith('https:') ? httpsRequest : httpRequest)(urlOf(target.url, path), options)
-          : httpRequest({ ...options, socketPath: target.socketPath, path });
+          ? request(urlOf(target.url, path), options)
+          : request({ ...options, socketPath: target.socketPath, path });
       // A server that refuses a large body answers before it has read it all; what comes then is no error any more.
       outgoing.on('response', resolve).on('error', reject).end(payload);
       let silent: { destroy(error: Error): unknown } = outgoing;

@@ -14,29 +14,35 @@ import { addHealthcheckCommand } from './healthcheck.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addServeCommand } from './serve-command.ts';
 
-function program(): Command {
+const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
+  serve: addServeCommand,
+  entry: addEntryCommands,
+  alias: addAliasCommands,
+  bundle: addBundleCommands,
+  proxies: addProxiesCommand,
+  explain: addExplainCommand,
+  fetch: addFetchCommand,
+  healthcheck: addHealthcheckCommand,
+  envoy: addEnvoyCommands,
+  doctor: addDoctorCommand,
+};
+
+/** With the one command that is asked for; with all of them where it is none of them, such as --help. */
+function program(asked: string | undefined): Command {
   const sidekey = new Command('sidekey')
     .description('SPIFFE identities for the Envoys on a host: CA, registry, attestation and SDS in one process')
     .version(version())
     .showHelpAfterError('(--help tells more)')
     .exitOverride();
-  addServeCommand(sidekey);
-  addEntryCommands(sidekey);
-  addAliasCommands(sidekey);
-  addBundleCommands(sidekey);
-  addProxiesCommand(sidekey);
-  addExplainCommand(sidekey);
-  addFetchCommand(sidekey);
-  addHealthcheckCommand(sidekey);
-  addEnvoyCommands(sidekey);
-  addDoctorCommand(sidekey);
+  const adders = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? [COMMANDS[asked]!] : Object.values(COMMANDS);
+  for (const add of adders) add(sidekey);
   return sidekey;
 }
 
 /** Runs one command and returns the exit status. */
 async function main(args: readonly string[]): Promise<number> {
   try {
-    await program().parseAsync(args, { from: 'user' });
+    await program(args[0]).parseAsync(args, { from: 'user' });
     return EXIT.done;
   } catch (thrown) {
     // Commander has printed help, version or the fault already.

@@ -1,8 +1,8 @@
 /** The data directory, which has the keys. */
 
 import fs from 'node:fs';
-import { privacyCommands } from '../base/data-dir.ts';
 import type { Finding } from '../base/finding.ts';
+import { privacyCommands } from '../base/privacy.ts';
 import type { Outcome } from './check.ts';
 
 /** @param owner the uid of the server */
