@@ -15,6 +15,8 @@ export interface Finding {
   readonly problem: string;
   /** What comes of it. */
   readonly why: string;
-  /** What to write or to run instead. */
+  /** What to write or to do instead, in words. */
   readonly fix: string;
+  /** A command line (sh) that does so, to be run as it is where this was found, by somebody who may; not everything has one. */
+  readonly command?: string | undefined;
 }

@@ -12,7 +12,7 @@ import { type ClientOptions, NoTargetError, openClient, socketOf } from './targe
 
 /** Of bootstraps. `-` is stdin. @throws UsageError for a file that can't be read */
 export async function fileChecks(files: readonly string[], options: ClientOptions): Promise<Check[]> {
-  const { envoyFileCheck } = await import('../doctor/envoy-file.ts');
+  const { envoyFileCheck, STDIN } = await import('../doctor/envoy-file.ts');
   let names: Promise<Names> | undefined;
   const once = () => {
     names ??= namesNow(options);
@@ -21,7 +21,7 @@ export async function fileChecks(files: readonly string[], options: ClientOption
   return Promise.all(
     files.map(async (file) => {
       const text = (await readInput('--envoy', file)).toString('utf8');
-      return envoyFileCheck(file === '-' ? 'stdin' : file, text, once);
+      return envoyFileCheck(file === '-' ? STDIN : file, text, once);
     }),
   );
 }
@@ -46,7 +46,7 @@ export async function serverChecks(options: ClientOptions): Promise<Check[]> {
     return checks(known, new SystemClock().now(), socket !== undefined);
   } catch (thrown) {
     if ((thrown as { code?: unknown }).code !== 'ERR_UNREACHABLE' || socket === undefined) throw thrown;
-    return [silenceCheck(socket)];
+    return [silenceCheck(socket, process.env)];
   }
 }
 

@@ -60,11 +60,12 @@ function printOutcome({ findings, skipped }: Outcome, summary: string): void {
   process.stdout.write(`${blocks.join('\n\n')}\n`);
 }
 
-function blockOf({ place, line, severity, problem, rule, why, fix }: Finding): string {
+function blockOf({ place, line, severity, problem, rule, why, fix, command }: Finding): string {
   const where = line === undefined ? place : `${place}:${line}`;
   return [
     `${printable(where)}: ${severity}: ${printable(problem)} [${rule}]`,
     `  why: ${printable(why)}`,
     `  fix: ${printable(fix)}`,
+    ...(command === undefined ? [] : [`  run: ${printable(command)}`]),
   ].join('\n');
 }

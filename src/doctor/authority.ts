@@ -9,6 +9,8 @@ const ROOT_DAYS = 7;
 /** Clocks that differ by so much are not just read one after the other, in milliseconds. */
 const CLOCK_OFF_MS = 60_000;
 
+const SET_CLOCK = 'timedatectl set-ntp true';
+
 type Known = Pick<DoctorJson, 'at' | 'authorities' | 'last_issued_at'>;
 
 /** @param now by the clock of whoever asks, milliseconds since the epoch */
@@ -26,9 +28,8 @@ export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: 
         ? `by the server's clock (${at}) its authorities are not valid yet`
         : `by the server's clock (${at}) its authorities have ended`,
       why: 'nothing can be issued, and no peer accepts what was issued',
-      fix: early
-        ? 'set the clock: timedatectl set-ntp true'
-        : 'timedatectl set-ntp true, then start sidekey serve again',
+      fix: early ? 'set the clock' : 'set the clock, then start sidekey serve again',
+      command: SET_CLOCK,
     });
   }
   const root = live.filter(({ role }) => role === 'root').sort((a, b) => (a.not_after < b.not_after ? 1 : -1))[0];
@@ -50,7 +51,8 @@ export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: 
       place: 'clock',
       problem: `the server's clock shows ${at}, but it has issued something at ${lastIssued}`,
       why: 'what is issued now is over before what was issued then, and what was issued then is not valid yet',
-      fix: 'timedatectl set-ntp true',
+      fix: 'set the clock',
+      command: SET_CLOCK,
     });
   }
   if (Math.abs(now - server) > CLOCK_OFF_MS) {
@@ -60,7 +62,8 @@ export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: 
       place: 'clock',
       problem: `the server's clock shows ${at}, this one ${new Date(now).toISOString()}`,
       why: 'where clocks differ, certificates are not valid yet, or over too early',
-      fix: 'timedatectl set-ntp true on both',
+      fix: 'set both',
+      command: SET_CLOCK,
     });
   }
   return findings;

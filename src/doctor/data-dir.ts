@@ -12,10 +12,11 @@ export function judgeDataDir(directory: string, owner: number): Outcome {
   } catch (thrown) {
     return { findings: [], skipped: [{ what: `the files in ${directory}`, why: (thrown as Error).message }] };
   }
-  const findings = privacyCommands(directory, owner).map((fix): Finding => {
+  const findings = privacyCommands(directory, owner).map((command): Finding => {
     const problem = 'it, or something in it, is not closed to others';
+    const fix = 'close it to them';
     const why = 'the keys of the authority are in it; sidekey serve refuses to start again';
-    return { rule: 'data-dir-open', severity: 'error', place: directory, problem, why, fix };
+    return { rule: 'data-dir-open', severity: 'error', place: directory, problem, why, fix, command };
   });
   return { findings, skipped: [] };
 }

@@ -5,37 +5,51 @@ import type { Finding } from '../base/finding.ts';
 
 type Kind = 'expired' | 'unproducible' | 'shadowed' | 'never-issued';
 
-const JUDGEMENTS: Readonly<Record<Kind, Pick<Finding, 'severity' | 'why'> & { fix(id: string): string }>> = {
+const deletion = (id: string) => `sidekey entry delete ${id}`;
+
+const JUDGEMENTS: Readonly<
+  Record<Kind, Pick<Finding, 'severity' | 'why'> & { fix(id: string): string; command?(id: string): string }>
+> = {
   unproducible: {
     severity: 'error',
     why: 'a caller must have all selectors of an entry, and nobody ever has this one',
-    fix: (id) =>
-      `sidekey entry delete ${id}; or give it selectors that somebody has: sidekey entry update ${id} --selector …`,
+    fix: (id) => `delete it, or give it selectors that somebody has: sidekey entry update ${id} --selector …`,
+    command: deletion,
   },
   expired: {
     severity: 'warning',
     why: 'nothing is issued or renewed for it: whoever asks is left waiting',
-    fix: (id) => `sidekey entry delete ${id}`,
+    fix: (id) => `delete it, or let it go on: sidekey entry update ${id} --expires-at TIME`,
+    command: deletion,
   },
   shadowed: {
     severity: 'warning',
     why: 'of several entries that give one SPIFFE ID the oldest counts: the TTL and DNS names of this one never do',
-    fix: (id) => `sidekey entry delete ${id}`,
+    fix: () => 'delete it, or the older one',
+    command: deletion,
   },
   'never-issued': {
     severity: 'info',
     why: 'nobody asks for it, or nobody who asks matches it',
-    fix: (id) => `sidekey entry show ${id}; sidekey explain --pid PID of the workload says what it lacks`,
+    fix: (id) => `sidekey entry show ${id} says whom it is for, sidekey explain --pid PID what that one lacks`,
   },
 };
 
 export function judgeEntries({ entries }: Pick<DoctorJson, 'entries'>): Finding[] {
   return (Object.keys(JUDGEMENTS) as Kind[]).flatMap((kind) => {
-    const { severity, why, fix } = JUDGEMENTS[kind];
+    const { severity, why, fix, command } = JUDGEMENTS[kind];
     const { count, sample } = entries[kind];
     const findings = sample.map(({ entry_id: id, spiffe_id: spiffeId, detail }): Finding => {
       const problem = `the entry of ${spiffeId} does nothing: ${detail}`;
-      return { rule: `entry-${kind}`, severity, place: `entry ${id}`, problem, why, fix: fix(id) };
+      return {
+        rule: `entry-${kind}`,
+        severity,
+        place: `entry ${id}`,
+        problem,
+        why,
+        fix: fix(id),
+        command: command?.(id),
+      };
     });
     const more = count - sample.length;
     if (more > 0) findings[findings.length - 1] = andMore(findings.at(-1)!, more);

@@ -3,6 +3,8 @@
 import { type Known, lintBootstrap } from '../envoy/lint/lint.ts';
 import type { Check } from './check.ts';
 
+export { STDIN } from '../envoy/lint/lint.ts';
+
 /** What the server gives by which name now, or why nobody tells. */
 export type Names = Required<Known> | { readonly unknown: string };
 

@@ -4,6 +4,8 @@ import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding, Severity } from '../base/finding.ts';
 import { shellQuote } from '../base/shell.ts';
 
+type Restart = (...flags: string[]) => string | undefined;
+
 const MIB = 1024 * 1024;
 /** A day of a busy server's issuances. */
 const LOW_BYTES = 256 * MIB;
@@ -12,13 +14,14 @@ const LOW_INODES = 1_000;
 /** From this share of a limit on it is nearly reached. */
 const NEARLY = 0.8;
 
-export function judgeHost(known: DoctorJson): Finding[] {
+/** @param restart the command that starts the server anew with these flags more, if known */
+export function judgeHost(known: DoctorJson, restart: Restart): Finding[] {
   return [
     ...judgeDisk(known),
     ...judgeAttestors(known),
     ...judgeProc(known),
     ...judgeUnseen(known),
-    ...judgeLimits(known),
+    ...judgeLimits(known, restart),
   ];
 }
 
@@ -36,7 +39,7 @@ function judgeDisk({ disk, data_dir: place }: DoctorJson): Finding[] {
       place,
       problem,
       why,
-      fix: `du -xsh ${shellQuote(place)}; df -h ${shellQuote(place)}; make room`,
+      fix: `make room: df -h ${shellQuote(place)} says which file system, du -xsh what is in it`,
     },
   ];
 }
@@ -52,9 +55,12 @@ function judgeAttestors({ attestors, docker_socket: docker }: DoctorJson): Findi
             place: docker ?? name,
             problem: error,
             why: 'callers in containers get no identity while it fails, also none by their uid',
-            fix: error.includes('EACCES')
-              ? `run sidekey serve with the group of the socket: stat -c %G ${docker}`
-              : 'start the container engine, or give --docker-socket its socket: systemctl start docker',
+            ...(error.includes('EACCES')
+              ? { fix: `run sidekey serve with the group of the socket: stat -c %G ${shellQuote(docker ?? '')}` }
+              : {
+                  fix: 'start the container engine, or give --docker-socket its socket',
+                  command: 'systemctl start docker',
+                }),
           },
         ],
   );
@@ -93,14 +99,16 @@ function judgeUnseen({ unseen_callers: unseen }: DoctorJson): Finding[] {
   return [{ rule: 'pid-namespace', severity: 'error', place: 'the pipe', problem, why, fix }];
 }
 
-function judgeLimits({ usage, descriptors }: DoctorJson): Finding[] {
+function judgeLimits({ usage, descriptors }: DoctorJson, restart: Restart): Finding[] {
   const findings = usage
     .filter(({ used, limit }) => used >= NEARLY * limit)
     .map(({ setting, uid, used, limit }): Finding => {
       const severity = used >= limit ? 'error' : 'warning';
       const problem = `uid ${uid} uses ${used} of ${limit}`;
       const why = 'what goes beyond is refused';
-      return { rule: 'limit', severity, place: setting, problem, why, fix: `sidekey serve ${setting} ${2 * limit}` };
+      const fix = `sidekey serve ${setting} ${2 * limit}, if they are all yours; else end those that are not`;
+      const command = restart(setting, String(2 * limit));
+      return { rule: 'limit', severity, place: setting, problem, why, fix, command };
     });
   const { open, limit } = descriptors;
   if (open < NEARLY * limit) return findings;

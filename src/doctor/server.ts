@@ -6,6 +6,7 @@ import type { Check } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
 import { judgeEntries } from './entries.ts';
 import { judgeHost } from './host.ts';
+import { restartCommand, viewProcess } from './restart.ts';
 import { judgeAdminSocket, judgePipe, judgeSilence } from './sockets.ts';
 
 /** What a server that runs says of itself; `here`: its files can be looked at from here. @param now of the clock here */
@@ -15,21 +16,23 @@ export function serverChecks(known: DoctorJson, now: number, here: boolean): Che
     name,
     run: async () => ({ findings: findings(), skipped: [] }),
   });
+  const process = here ? viewProcess(known.pid) : undefined;
+  const restart = (...flags: string[]) => process && restartCommand(known.pid, process, flags);
   const far = { what: `sockets and files of ${known.data_dir}`, why: 'the server is asked over a URL: run it there' };
   return [
     ...(here
       ? [
-          judged('sockets', () => [...judgePipe(socket, uid), ...judgeAdminSocket(admin, uid)]),
+          judged('sockets', () => [...judgePipe(socket, uid, restart()), ...judgeAdminSocket(admin, uid)]),
           { name: 'data-dir', run: async () => judgeDataDir(dataDir, uid) },
         ]
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),
     judged('authority', () => judgeAuthority(known, now)),
-    judged('host', () => judgeHost(known)),
+    judged('host', () => judgeHost(known, restart)),
     judged('entries', () => judgeEntries(known)),
   ];
 }
 
-/** Where no server answers on its socket. */
-export function silenceCheck(adminSocket: string): Check {
-  return { name: 'server', run: async () => ({ findings: await judgeSilence(adminSocket), skipped: [] }) };
+/** Where no server answers on its socket. @param env where settings of `serve` may stand */
+export function silenceCheck(adminSocket: string, env: NodeJS.ProcessEnv): Check {
+  return { name: 'server', run: async () => ({ findings: await judgeSilence(adminSocket, env), skipped: [] }) };
 }

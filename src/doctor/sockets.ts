@@ -27,36 +27,46 @@ export async function socketState(file: string): Promise<'missing' | 'stale' | '
   });
 }
 
-/** A socket that nobody answers on. */
-export async function judgeSilence(file: string): Promise<Finding[]> {
+/** A socket that nobody answers on. @param env where settings of `serve` may stand */
+export async function judgeSilence(file: string, env: NodeJS.ProcessEnv): Promise<Finding[]> {
   const state = await socketState(file);
   if (state === 'answers') return [];
   const head = { severity: 'error', place: file, why: 'nobody gets an identity there' } as const;
+  const serve = serveCommand(file, env);
   if (state === 'missing') {
-    const fix = 'start it: sidekey serve --trust-domain …, or name its socket: --admin-socket PATH';
-    return [{ ...head, rule: 'no-server', problem: 'there is no such socket: no server runs here', fix }];
+    const fix = 'start it: sidekey serve --trust-domain DOMAIN …; or name its socket: --admin-socket PATH';
+    const problem = 'there is no such socket: no server runs here';
+    return [{ ...head, rule: 'no-server', problem, fix, command: serve }];
   }
   if (state === 'stale') {
-    const fix = 'sidekey serve --trust-domain … (it takes the place of a socket that nobody listens on)';
-    return [{ ...head, rule: 'stale-socket', problem: 'a socket is left of a server that does not run', fix }];
+    const fix = 'start it again with the settings that it had: it takes the place of a socket that nobody listens on';
+    const problem = 'a socket is left of a server that does not run';
+    return [{ ...head, rule: 'stale-socket', problem, fix, command: serve }];
   }
   if (state === 'forbidden') {
     const owner = fs.lstatSync(file).uid;
     const problem = `only uid ${owner} and root may use it, and this is uid ${process.geteuid!()}`;
     return [{ ...head, rule: 'forbidden', problem, fix: 'run sidekey doctor as that user or as root' }];
   }
-  const fix = `rm ${shellQuote(file)}, then sidekey serve`;
-  return [{ ...head, rule: 'not-a-socket', problem: 'something that is not a socket is in its place', fix }];
+  const fix = 'take it away, and start the server';
+  const command = `rm ${shellQuote(file)}${serve === undefined ? '' : ` && ${serve}`}`;
+  return [{ ...head, rule: 'not-a-socket', problem: 'something that is not a socket is in its place', fix, command }];
 }
 
-/** Who reaches the pipe. @param owner the uid of the server */
-export function judgePipe(file: string, owner: number): Finding[] {
+/** Without a trust domain there is nothing to start: then the settings stand elsewhere. */
+function serveCommand(adminSocket: string, env: NodeJS.ProcessEnv): string | undefined {
+  if (!env.SIDEKEY_TRUST_DOMAIN && !env.SIDEKEY_CONFIG) return undefined;
+  return `sidekey serve --admin-socket ${shellQuote(adminSocket)}`;
+}
+
+/** Who reaches the pipe. @param owner the uid of the server @param restart the command that starts it anew, if known */
+export function judgePipe(file: string, owner: number, restart: string | undefined): Finding[] {
   const stats = fs.lstatSync(file, { throwIfNoEntry: false });
   if (stats === undefined) {
     const problem = 'the server runs, but its socket is gone';
     const why = 'who is connected stays connected; nobody else gets in';
-    const fix = 'start sidekey serve again, and keep what removed the file away from its directory';
-    return [{ rule: 'pipe-gone', severity: 'error', place: file, problem, why, fix }];
+    const fix = 'start the server anew, and keep what removed the file away from its directory';
+    return [{ rule: 'pipe-gone', severity: 'error', place: file, problem, why, fix, command: restart }];
   }
   return [...judgeDirectory(file, owner), ...judgeReach(file, stats)];
 }
@@ -69,8 +79,8 @@ function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
   if (!forOthers && !forGroup) {
     const problem = `only uid ${uid} and root reach it (mode ${modeOf(mode)})`;
     const why = 'to connect takes the right to write: an Envoy of another user gets "Permission denied" at every retry';
-    const fix = `chmod 660 ${shellQuote(file)}; sidekey serve --socket-mode 0660 keeps it so`;
-    return [{ ...head, rule: 'pipe-closed', problem, why, fix }];
+    const fix = 'let its group in; sidekey serve --socket-mode 0660 keeps it so';
+    return [{ ...head, rule: 'pipe-closed', problem, why, fix, command: `chmod 660 ${shellQuote(file)}` }];
   }
   if (!forOthers && membersOf(gid, uid).length === 0) {
     const problem = `only uid ${uid} and root reach it: nobody else is in its group ${gid}`;
@@ -85,13 +95,16 @@ function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
     const { place } = closed;
     const problem = `who may use ${path.basename(file)} may not pass through here (mode ${modeOf(closed.mode)})`;
     const why = 'the mode of the socket lets them in, the directory does not: Envoy gets "Permission denied"';
-    return [{ ...head, rule: 'pipe-directory-closed', place, problem, why, fix: `chmod o+x ${shellQuote(place)}` }];
+    const fix = 'let them pass';
+    return [
+      { ...head, rule: 'pipe-directory-closed', place, problem, why, fix, command: `chmod o+x ${shellQuote(place)}` },
+    ];
   }
   if (!forOthers) return [];
   const problem = `every user of this host reaches it (mode ${modeOf(mode)})`;
   const why = 'who reaches the pipe may ask, and only the entries stand between them and an identity';
-  const fix = `chmod 660 ${shellQuote(file)}; sidekey serve --socket-mode 0660 keeps it so`;
-  return [{ ...head, rule: 'pipe-open', problem, why, fix }];
+  const fix = 'let its group in alone; sidekey serve --socket-mode 0660 keeps it so';
+  return [{ ...head, rule: 'pipe-open', problem, why, fix, command: `chmod 660 ${shellQuote(file)}` }];
 }
 
 /** The admin socket: the server looks at the uid of each caller, too. */
@@ -106,7 +119,8 @@ export function judgeAdminSocket(file: string, owner: number): Finding[] {
       place: file,
       problem: `others may connect to it (mode ${modeOf(stats.mode)})`,
       why: 'the server turns them away by their uid, which is then the only thing that does',
-      fix: `chmod 600 ${shellQuote(file)}`,
+      fix: 'close it to them',
+      command: `chmod 600 ${shellQuote(file)}`,
     });
   }
   return findings;
@@ -118,13 +132,15 @@ function judgeDirectory(file: string, owner: number): Finding[] {
   const why = 'who may write there can put a socket of their own in its place, and be the one who hands out identities';
   if ((mode & 0o022) !== 0) {
     const problem = `others may write in the directory of ${path.basename(file)} (mode ${modeOf(mode)})`;
-    const fix = `chmod go-w ${shellQuote(directory)}`;
-    return [{ rule: 'socket-directory-open', severity: 'error', place: directory, problem, why, fix }];
+    const command = `chmod go-w ${shellQuote(directory)}`;
+    const fix = 'let its owner alone write there';
+    return [{ rule: 'socket-directory-open', severity: 'error', place: directory, problem, why, fix, command }];
   }
   if (uid === 0 || uid === owner) return [];
   const problem = `the directory of ${path.basename(file)} belongs to uid ${uid}, the server runs as ${owner}`;
-  const fix = `chown ${owner} ${shellQuote(directory)}`;
-  return [{ rule: 'socket-directory-foreign', severity: 'error', place: directory, problem, why, fix }];
+  const fix = 'give it to the user of the server';
+  const command = `chown ${owner} ${shellQuote(directory)}`;
+  return [{ rule: 'socket-directory-foreign', severity: 'error', place: directory, problem, why, fix, command }];
 }
 
 interface Directory {

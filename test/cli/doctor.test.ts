@@ -29,7 +29,8 @@ describe('sidekey doctor --envoy', { concurrency: 2 }, () => {
     assert.deepEqual([status, stderr], [1, 'sidekey: found 1 error\n']);
     const first = `${file}:${line}: error: require_client_certificate is not true [client-certificate]\n  why: `;
     assert.ok(stdout.startsWith(first), stdout);
-    assert.match(stdout, /\n {2}fix: require_client_certificate: true\n/);
+    const command = `sed -i '${line}s|require_client_certificate: false|require_client_certificate: true|' ${file}`;
+    assert.ok(stdout.includes(`\n  fix: require_client_certificate: true\n  run: ${command}\n`), stdout);
   });
 
   test('has status 0 where there is no error, and says what it could not look at', async (t) => {

@@ -5,6 +5,7 @@ import type { ExplanationJson } from '../../src/admin/client.ts';
 import type { Finding } from '../../src/base/finding.ts';
 import type { InnerServer } from '../support/inner-server.ts';
 import type { Served } from '../support/serve.ts';
+import type { StandInEngine } from '../support/stand-in-engine.ts';
 
 /** A real server, by a clock that the test moves. */
 export interface Stage extends Omit<InnerServer, 'server'> {
@@ -12,10 +13,10 @@ export interface Stage extends Omit<InnerServer, 'server'> {
   readonly directory: string;
   /** What `sidekey doctor` finds now, worst first. */
   findings(): Promise<Finding[]>;
-  /** What `sidekey explain` says now of this process. */
-  explain(spiffeId?: string): Promise<ExplanationJson>;
-  /** Runs a command line, `sidekey …` or of the system; fails when it fails. */
-  run(command: string): Promise<void>;
+  /** What `sidekey explain` says now of a process, this one unless it is another. */
+  explain(spiffeId: string, pid?: number): Promise<ExplanationJson>;
+  /** What looks like a container engine, and runs. */
+  readonly engine: StandInEngine;
 }
 
 interface Told {
@@ -25,34 +26,39 @@ interface Told {
   readonly words?: string;
   /** What is wrong. */
   readonly cause: string;
+  /** The command that the finding gives, which is run and mends it, with names in place of what differs each time. */
+  readonly fix: string;
 }
 
 /** Found by `sidekey doctor`. */
 export interface DoctorCase extends Told {
   readonly by: 'doctor';
-  /** A server of its own, where it would be in the way of the others. */
-  readonly own?: (t: TestContext) => Own;
+  /** A server of its own with these settings, where it would be in the way of the others. */
+  readonly own?: (stage: Pick<Stage, 'engine'>) => Record<string, string>;
   /** The rule of the first finding that was not there before. */
   readonly rule: string;
-  /** Returns what mends it, where that is no command to run here. */
   break(stage: Stage, t: TestContext): unknown;
-  /** For the document, where the text of the finding depends on the place. */
-  readonly fix: string;
+  /** The SPIFFE ID to ask explain about, where the finding says to; its first fix is run. */
+  readonly explained?: string;
+  /** A program that the fix runs and that a test must not: what it would do to this machine. */
+  readonly standIn?: { readonly program: string; does(stage: Stage): unknown };
+  /** What the workload does by itself once it may. */
+  readonly after?: (stage: Stage) => unknown;
 }
 
-export interface Own {
-  /** Settings of the server. */
-  readonly flags?: Record<string, string>;
-  readonly mend?: () => unknown;
+/** Found by `sidekey doctor`; the server is a process of its own, which the fix starts anew. */
+export interface RestartCase extends Told {
+  readonly by: 'restart';
+  readonly flags: readonly string[];
+  readonly rule: string;
+  break(server: Served, t: TestContext): unknown;
 }
 
-/** Found by `sidekey doctor` when no server answers; to serve again mends it. */
+/** Found by `sidekey doctor` when no server answers. */
 export interface SilenceCase extends Told {
   readonly by: 'silence';
   readonly rule: string;
   break(server: Served): unknown;
-  /** What has to be run before. */
-  readonly fix: string;
 }
 
 /** Found by `sidekey explain --pid … --spiffe-id …`. */
@@ -62,10 +68,8 @@ export interface ExplainCase extends Told {
   readonly name: string;
   /** The first of what it says. */
   readonly says: RegExp;
+  /** May return the pid of the process that has no identity, where it is not this one. */
   break(stage: Stage, spiffeId: string, t: TestContext): unknown;
-  readonly fix: string;
-  /** Which of the fixes, from 0. */
-  readonly which?: number;
 }
 
 /** Found by `sidekey doctor --envoy FILE`. */
@@ -74,7 +78,6 @@ export interface LintCase extends Told {
   readonly rule: string;
   /** What is changed in a bootstrap that works. */
   readonly change: readonly [from: string | RegExp, to: string];
-  readonly fix: string;
 }
 
-export type Case = DoctorCase | SilenceCase | ExplainCase | LintCase;
+export type Case = DoctorCase | RestartCase | SilenceCase | ExplainCase | LintCase;

@@ -1,12 +1,16 @@
 /** The broken set-ups. */
 
-import { chmodSync, renameSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { StandInEngine } from '../support/stand-in-engine.ts';
-import type { Case, DoctorCase, ExplainCase, LintCase, SilenceCase, Stage } from './case.ts';
+import { endAfter } from '../support/caller.ts';
+import { SdsClient } from '../support/sds-client.ts';
+import type { Case, DoctorCase, ExplainCase, LintCase, RestartCase, SilenceCase, Stage } from './case.ts';
 
 const MINE = `unix:uid:${process.getuid!()}`;
 const MY_PATH = `unix:path:${process.execPath}`;
+const LIMITED = 'spiffe://ilinux.io/limited';
+const HOURS = 7_200_000;
 const HELD =
   '`gRPC config: initial fetch timed out for type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret` after 15 s; then connections are reset, with `TLS_error:_Secret_is_not_supplied_by_SDS` in the access log. Sidekey: `name held`, with the reason and the decision';
 const pipeError = (reason: string) =>
@@ -17,6 +21,9 @@ async function entry(stage: Stage, spiffeId: string, selectors: readonly string[
   return (await stage.admin.json<{ id: string }>('POST', '/v1/entries', { body })).id;
 }
 
+const UPDATE = 'sidekey entry update ENTRY --selector unix:path:/usr/bin/envoy --selector unix:uid:0';
+const CREATE = 'sidekey entry create --spiffe-id ID --selector unix:uid:0 --selector unix:path:/usr/bin/envoy';
+
 const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
   {
     symptom: 'A new workload gets no certificate',
@@ -25,7 +32,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'new',
     says: /\/new is not given: no-entry: no entry gives/,
     break: () => undefined,
-    fix: 'sidekey entry create --spiffe-id ID --selector unix:uid:0 --selector unix:path:/usr/bin/envoy',
+    fix: CREATE,
   },
   {
     symptom: 'An Envoy gets no certificate, though there is an entry: it runs as another user',
@@ -34,7 +41,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'other-user',
     says: /needs unix:user:daemon, has unix:user:/,
     break: (stage, spiffeId) => entry(stage, spiffeId, ['unix:user:daemon']),
-    fix: 'sidekey entry update ENTRY --selector unix:user:root',
+    fix: 'sidekey entry update ENTRY --selector unix:user:root --selector unix:path:/usr/bin/envoy',
   },
   {
     symptom: 'An Envoy gets no certificate since its container has another uid',
@@ -43,7 +50,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'other-uid',
     says: new RegExp(`needs unix:uid:4000000, has ${MINE}`),
     break: (stage, spiffeId) => entry(stage, spiffeId, ['unix:uid:4000000', MY_PATH]),
-    fix: 'sidekey entry update ENTRY --selector unix:path:/usr/bin/envoy --selector unix:uid:0',
+    fix: UPDATE,
   },
   {
     symptom: 'An Envoy gets no certificate since it was upgraded',
@@ -52,7 +59,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'other-path',
     says: /needs unix:path:\/opt\/old\/bin\/node, has unix:path:/,
     break: (stage, spiffeId) => entry(stage, spiffeId, [MINE, 'unix:path:/opt/old/bin/node']),
-    fix: 'sidekey entry update ENTRY --selector unix:uid:0 --selector unix:path:/usr/bin/envoy',
+    fix: UPDATE,
   },
   {
     symptom: 'An Envoy gets no certificate: a selector is mistyped by a letter',
@@ -61,7 +68,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'mistyped-path',
     says: /: mistyped\?/,
     break: (stage, spiffeId) => entry(stage, spiffeId, [MINE, `${MY_PATH}e`]),
-    fix: 'sidekey entry update ENTRY --selector unix:uid:0 --selector unix:path:/usr/bin/envoy',
+    fix: UPDATE,
   },
   {
     symptom: 'An Envoy gets no certificate: the name that it asks for is mistyped',
@@ -70,7 +77,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'biling',
     says: /did you mean spiffe:\/\/ilinux\.io\/billing\?/,
     break: (stage, spiffeId) => entry(stage, spiffeId.replace('biling', 'billing'), [MINE]),
-    fix: 'name the right one in the bootstrap; or sidekey entry create --spiffe-id ID --selector …',
+    fix: CREATE,
   },
   {
     symptom: 'A certificate is not renewed any more',
@@ -88,7 +95,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'no-container',
     says: /needs docker:label:app:web, has none/,
     break: (stage, spiffeId) => entry(stage, spiffeId, ['docker:label:app:web', MINE]),
-    fix: 'sidekey entry create --spiffe-id ID --selector unix:uid:0 --selector unix:path:/usr/bin/envoy',
+    fix: CREATE,
   },
   {
     symptom: 'Two entries give the SPIFFE ID, and neither to this workload',
@@ -100,17 +107,25 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
       await entry(stage, spiffeId, ['unix:uid:4000000', 'unix:gid:4000000']);
       await entry(stage, spiffeId, [MINE, 'unix:gid:4000000']);
     },
-    fix: 'sidekey entry update ENTRY --selector unix:uid:0 --selector unix:gid:0',
+    fix: 'sidekey entry update ENTRY --selector unix:gid:0 --selector unix:uid:0 --selector unix:path:/usr/bin/envoy',
   },
   {
     symptom: 'A workload shall have an identity that belongs to another one, too',
     words: HELD,
-    cause: 'the entry is for somebody else: the second fix makes one of its own, and takes nothing from the other',
+    cause: 'the entry is for somebody who has it now: the fix makes another one, and takes nothing from the other',
     name: 'shared',
-    says: /needs unix:user:daemon/,
-    break: (stage, spiffeId) => entry(stage, spiffeId, ['unix:user:daemon', 'unix:gid:4000000']),
-    fix: 'sidekey entry create --spiffe-id ID --selector unix:uid:0 --selector unix:path:/usr/bin/envoy',
-    which: 1,
+    says: /needs unix:path:.*\n.*\n {4}note: a caller that is connected has it by this entry/,
+    break: async (stage, spiffeId, t) => {
+      await entry(stage, spiffeId, [MY_PATH, MINE]);
+      const stream = stage.connect().stream();
+      t.after(() => stream.cancel());
+      stream.ask(spiffeId);
+      await stream.next();
+      const other = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
+      endAfter(t, other);
+      return other.pid;
+    },
+    fix: CREATE,
   },
 ];
 
@@ -123,7 +138,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     cause: 'nobody but its owner may connect',
     rule: 'pipe-closed',
     break: chmod(({ socket }) => socket, 0o600),
-    fix: 'chmod 660 SOCKET; sidekey serve --socket-mode 0660 keeps it so',
+    fix: 'chmod 660 SOCKET',
   },
   {
     symptom: 'Envoys of other users do not reach the pipe, though its mode lets them',
@@ -142,7 +157,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
       chmodSync(directory, 0o755);
       chmodSync(socket, 0o666);
     },
-    fix: 'chmod 660 SOCKET; sidekey serve --socket-mode 0660 keeps it so',
+    fix: 'chmod 660 SOCKET',
   },
   {
     symptom: 'A stranger could answer in the place of Sidekey',
@@ -180,7 +195,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     cause: 'the name in unix:user is no user of this host',
     rule: 'entry-unproducible',
     break: (stage) => entry(stage, 'spiffe://ilinux.io/nobody', ['unix:user:no-such-user']),
-    fix: 'sidekey entry delete ENTRY; or give it selectors that somebody has: sidekey entry update ENTRY --selector …',
+    fix: 'sidekey entry delete ENTRY',
   },
   {
     symptom: 'An entry does nothing: it selects by containers, and Sidekey asks no engine',
@@ -188,7 +203,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     cause: 'sidekey serve runs without --docker-socket',
     rule: 'entry-unproducible',
     break: (stage) => entry(stage, 'spiffe://ilinux.io/container', ['docker:label:app:web']),
-    fix: 'sidekey serve --docker-socket /var/run/docker.sock; or sidekey entry delete ENTRY',
+    fix: 'sidekey entry delete ENTRY',
   },
   {
     symptom: 'Old entries pile up',
@@ -215,64 +230,23 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     rule: 'entry-never-issued',
     break: async (stage) => {
       const spiffeId = 'spiffe://ilinux.io/unused';
-      const id = await entry(stage, spiffeId, ['unix:uid:4000000']);
+      await entry(stage, spiffeId, ['unix:uid:4000000', MY_PATH]);
       stage.clock.advance(3_600_000);
-      return async () => {
-        const { fixes } = await stage.explain(spiffeId);
-        if (!fixes[0]!.startsWith(`sidekey entry update ${id} `)) throw new Error(`another fix: ${fixes[0]}`);
-        await stage.run(fixes[0]!);
-        await stage.connect().fetch({ resourceNames: [spiffeId] });
-      };
     },
-    fix: 'sidekey explain --pid PID --spiffe-id ID, then the command that it gives',
-  },
-  {
-    symptom: 'Nobody new gets in, while those who are connected stay',
-    words: pipeError('No_such_file_or_directory'),
-    cause: "something removed the socket's file while the server runs",
-    own: () => ({}),
-    rule: 'pipe-gone',
-    break: ({ socket }) => {
-      renameSync(socket, `${socket}.away`);
-      return () => renameSync(`${socket}.away`, socket);
-    },
-    fix: 'start sidekey serve again, and keep what removed the file away from its directory',
-  },
-  {
-    symptom: 'Some Envoys of a host are turned away',
-    words:
-      '`… reset reason: connection termination`; Sidekey logs `connection refused: its uid holds as many as it may`',
-    cause: 'a uid holds as many connections as one may',
-    own: () => ({ flags: { maxConnectionsPerUid: '1' } }),
-    rule: 'limit',
-    break: async (stage) => {
-      await entry(stage, 'spiffe://ilinux.io/limited', [MINE]);
-      const client = stage.connect();
-      const stream = client.stream();
-      stream.ask('spiffe://ilinux.io/limited');
-      await stream.next();
-      return async () => {
-        stream.cancel();
-        client.close();
-        let left: { proxies: unknown[] };
-        do left = await stage.admin.json('GET', '/v1/proxies');
-        while (left.proxies.length > 0);
-      };
-    },
-    fix: 'sidekey serve --max-connections-per-uid 4000, if they are all yours; else end those that are not',
+    explained: 'spiffe://ilinux.io/unused',
+    after: (stage) => stage.connect().fetch({ resourceNames: ['spiffe://ilinux.io/unused'] }),
+    fix: UPDATE,
   },
   {
     symptom: 'Nobody in a container gets an identity',
     words:
       '`… 14, the docker attestor failed: the container engine at … fails: ENOENT, there is no such socket (decision d-…)`',
     cause: 'the container engine does not answer',
-    own: (t) => {
-      const engine = new StandInEngine(t);
-      return { flags: { dockerSocket: engine.socketPath }, mend: () => engine.start() };
-    },
+    own: ({ engine }) => ({ dockerSocket: engine.socketPath }),
     rule: 'attestor-docker',
-    break: () => undefined,
-    fix: 'systemctl start docker, or give --docker-socket the socket that there is',
+    break: ({ engine }) => engine.stop(),
+    standIn: { program: 'systemctl', does: ({ engine }) => engine.start() },
+    fix: 'systemctl start docker',
   },
   {
     symptom: 'Peers refuse certificates that are not valid yet',
@@ -282,13 +256,43 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     rule: 'clock-set-back',
     break: async (stage) => {
       const { clock } = stage;
-      clock.advance(7_200_000);
+      clock.advance(HOURS);
       await entry(stage, 'spiffe://ilinux.io/clock', [MINE]);
       await stage.connect().fetch({ resourceNames: ['spiffe://ilinux.io/clock'] });
-      clock.set(clock.now() - 7_200_000);
-      return () => clock.set(clock.now() + 7_200_000);
+      clock.set(clock.now() - HOURS);
     },
+    standIn: { program: 'timedatectl', does: ({ clock }) => clock.set(clock.now() + HOURS) },
     fix: 'timedatectl set-ntp true',
+  },
+];
+
+const RESTARTED: readonly Omit<RestartCase, 'by'>[] = [
+  {
+    symptom: 'Nobody new gets in, while those who are connected stay',
+    words: pipeError('No_such_file_or_directory'),
+    cause: "something removed the socket's file while the server runs",
+    flags: [],
+    rule: 'pipe-gone',
+    break: ({ socket }) => rmSync(socket),
+    fix: 'kill PID; while kill -0 PID 2>/dev/null; do sleep 0.1; done; cd / && sidekey serve …',
+  },
+  {
+    symptom: 'Some Envoys of a host are turned away',
+    words:
+      '`… reset reason: connection termination`; Sidekey logs `connection refused: its uid holds as many as it may`',
+    cause: 'a uid holds as many connections as one may',
+    flags: ['--max-connections-per-uid', '1'],
+    rule: 'limit',
+    break: async (server, t) => {
+      const client = new SdsClient(server.socket);
+      t.after(() => client.close());
+      const { body } = await server.request('POST', '/v1/entries', { spiffe_id: LIMITED, selectors: [MINE] });
+      if (body.id === undefined) throw new Error(JSON.stringify(body));
+      const stream = client.stream();
+      stream.ask(LIMITED);
+      await stream.next();
+    },
+    fix: 'kill PID; while kill -0 PID 2>/dev/null; do sleep 0.1; done; cd / && sidekey serve … --max-connections-per-uid 2',
   },
 ];
 
@@ -299,7 +303,7 @@ const SILENT: readonly Omit<SilenceCase, 'by'>[] = [
     cause: 'no server runs',
     rule: 'no-server',
     break: (server) => server.stop(),
-    fix: 'sidekey serve --trust-domain …',
+    fix: 'sidekey serve --admin-socket ADMIN_SOCKET',
   },
   {
     symptom: 'Every Envoy of the host waits, and sidekey says that nobody listens',
@@ -307,7 +311,7 @@ const SILENT: readonly Omit<SilenceCase, 'by'>[] = [
     cause: 'the server was killed, and its sockets are left',
     rule: 'stale-socket',
     break: (server) => server.stop('SIGKILL'),
-    fix: 'sidekey serve --trust-domain … (it takes the place of a socket that nobody listens on)',
+    fix: 'sidekey serve --admin-socket ADMIN_SOCKET',
   },
   {
     symptom: 'Sidekey does not start: something is in the way of its socket',
@@ -318,17 +322,18 @@ const SILENT: readonly Omit<SilenceCase, 'by'>[] = [
       await server.stop();
       writeFileSync(server.adminSocket, '');
     },
-    fix: 'rm ADMIN_SOCKET, then sidekey serve',
+    fix: 'rm ADMIN_SOCKET && sidekey serve --admin-socket ADMIN_SOCKET',
   },
 ];
 
-const LINTED: readonly Omit<LintCase, 'by' | 'fix'>[] = [
+const LINTED: readonly Omit<LintCase, 'by'>[] = [
   {
     symptom: 'An Envoy never reaches Sidekey: its SDS cluster has another name',
     words: '`14, Cluster not available`',
     cause: 'cluster_name names no cluster of the bootstrap',
     rule: 'sds-cluster',
     change: ['cluster_name: sidekey\n', 'cluster_name: sidekye\n'],
+    fix: "sed -i 'LINEs|cluster_name: sidekye|cluster_name: sidekey|' envoy.yaml",
   },
   {
     symptom: 'An Envoy connects, and every stream is cut at once',
@@ -336,6 +341,7 @@ const LINTED: readonly Omit<LintCase, 'by' | 'fix'>[] = [
     cause: 'the SDS cluster has no HTTP/2 options',
     rule: 'sds-http2',
     change: [/http2_protocol_options:\n( +connection_keepalive: .*\n)?/, 'http_protocol_options: {}\n'],
+    fix: "sed -i 'LINEs|http_protocol_options: {}|http2_protocol_options: {}|' envoy.yaml",
   },
   {
     symptom: 'An Envoy asks the admin API for secrets',
@@ -343,12 +349,14 @@ const LINTED: readonly Omit<LintCase, 'by' | 'fix'>[] = [
     cause: 'the pipe of the SDS cluster is the admin socket',
     rule: 'sds-pipe',
     change: ['agent.sock', 'admin.sock'],
+    fix: "sed -i 'LINEs|path: /run/sidekey/admin\\.sock|path: /run/sidekey/agent.sock|' envoy.yaml",
   },
   {
     symptom: 'An Envoy comes back only half a minute after Sidekey was started again',
     cause: 'there is no retry_back_off, and what Envoy does without one goes up to 30 s',
     rule: 'retry-back-off',
     change: [/ +retry_policy: .*\n/, ''],
+    fix: "sed -i 'LINEs|^|      retry_policy: …|' envoy.yaml",
   },
   {
     symptom: 'A bootstrap that is not v3',
@@ -356,24 +364,21 @@ const LINTED: readonly Omit<LintCase, 'by' | 'fix'>[] = [
     cause: 'transport_api_version is not V3',
     rule: 'api-version',
     change: ['transport_api_version: V3', 'transport_api_version: V2'],
+    fix: "sed -i 'LINEs|transport_api_version: V2|transport_api_version: V3|' envoy.yaml",
   },
   {
     symptom: 'Whoever has any certificate of the trust domain is let in',
     cause: 'require_client_certificate is not true',
     rule: 'client-certificate',
     change: ['require_client_certificate: true', 'require_client_certificate: false'],
+    fix: "sed -i 'LINEs|require_client_certificate: false|require_client_certificate: true|' envoy.yaml",
   },
 ];
 
 export const CASES: readonly Case[] = [
   ...EXPLAINED.map((one): Case => ({ ...one, by: 'explain' })),
   ...FOUND.map((one): Case => ({ ...one, by: 'doctor' })),
+  ...RESTARTED.map((one): Case => ({ ...one, by: 'restart' })),
   ...SILENT.map((one): Case => ({ ...one, by: 'silence' })),
-  ...LINTED.map(
-    (one): Case => ({
-      ...one,
-      by: 'lint',
-      fix: 'what it says for the line; sidekey envoy bootstrap prints a whole one that works',
-    }),
-  ),
+  ...LINTED.map((one): Case => ({ ...one, by: 'lint' })),
 ];

@@ -9,8 +9,9 @@ export const DOCUMENT = path.resolve(import.meta.dirname, '../../docs/troublesho
 
 const HEAD = `# Troubleshooting
 
-Each of these was broken for real, found, mended and seen to work again: this page is made of the cases of
-\`test/doctor/cases.ts\`. Find the symptom, or ask:
+Each of these is broken for real by a test, found, mended by the very command that stands here, and seen to be well
+again: this page is made of the cases of \`test/doctor/cases.ts\`. In place of \`systemctl\` and \`timedatectl\`, which change the
+machine, the test has programs of its own. Find the symptom, or ask:
 
 \`\`\`
 sidekey doctor                                      # the server, its files, its host
@@ -28,6 +29,7 @@ the entry. What is refused has a decision id in Envoy's log. Values of a contain
 const PARTS: readonly { readonly title: string; readonly by: Case['by']; readonly ask: string }[] = [
   { title: 'A workload gets no identity', by: 'explain', ask: 'sidekey explain --pid PID --spiffe-id ID' },
   { title: 'The server and its host', by: 'doctor', ask: 'sidekey doctor' },
+  { title: 'The server is to be started anew', by: 'restart', ask: 'sidekey doctor' },
   { title: 'No server answers', by: 'silence', ask: 'sidekey doctor' },
   { title: "An Envoy's bootstrap", by: 'lint', ask: 'sidekey doctor --envoy FILE' },
 ];
@@ -47,7 +49,7 @@ function section(one: Case): string {
     ...(one.words === undefined ? [] : [`* Envoy: ${one.words}`]),
     `* cause: ${one.cause}`,
     `* found: ${'rule' in one ? `\`[${one.rule}]\`` : `\`${plain(one.says)}\``}`,
-    `* fix: ${one.fix.startsWith('what') ? one.fix : `\`${one.fix}\``}`,
+    `* run: \`${one.fix}\``,
     '',
   ].join('\n');
 }

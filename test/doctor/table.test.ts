@@ -1,90 +1,109 @@
-/** Set-ups that are broken for real: each is found, first of all that is found, and mended by what the finding says. */
+/** Set-ups that are broken for real: each is found, first of all that is found, and mended by the command that is given. */
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import type { DoctorJson, ExplanationJson } from '../../src/admin/client.ts';
+import { connectAdmin, type DoctorJson, type ExplanationJson } from '../../src/admin/client.ts';
+import { SystemClock } from '../../src/base/clock.ts';
 import type { Finding } from '../../src/base/finding.ts';
 import { explanationLines } from '../../src/cli/explain-text.ts';
 import { runChecks } from '../../src/doctor/check.ts';
 import { envoyFileCheck } from '../../src/doctor/envoy-file.ts';
 import { serverChecks, silenceCheck } from '../../src/doctor/server.ts';
+import { assertValid } from '../envoy/support.ts';
+import { envoyForTests } from '../support/envoy.ts';
 import { startInnerServer } from '../support/inner-server.ts';
-import { makePlace, ROOT, serve } from '../support/serve.ts';
-import type { Case, DoctorCase, Own, SilenceCase, Stage } from './case.ts';
+import { makePlace, type Place, serve, TRUST_DOMAIN } from '../support/serve.ts';
+import { StandInEngine } from '../support/stand-in-engine.ts';
+import type { Case, DoctorCase, RestartCase, SilenceCase, Stage } from './case.ts';
 import { CASES } from './cases.ts';
+import { plain, run, runServing, standIn } from './commands.ts';
 import { DOCUMENT, render } from './document.ts';
 
-async function startStage(t: TestContext, own: Own = {}): Promise<Stage> {
-  const inner = await startInnerServer(t, own.flags);
+async function startStage(t: TestContext, own?: DoctorCase['own']): Promise<Stage> {
+  const engine = new StandInEngine(t);
+  await engine.start();
+  const inner = await startInnerServer(t, own?.({ engine }));
   const { admin, adminSocket, clock } = inner;
   return {
     ...inner,
+    engine,
     directory: path.dirname(adminSocket),
     findings: async () => {
       const known = await admin.json<DoctorJson>('GET', '/v1/doctor');
       return [...(await runChecks(serverChecks(known, clock.now(), true))).findings];
     },
-    explain: (spiffeId) => {
-      const asked = spiffeId === undefined ? '' : `&spiffe_id=${spiffeId}`;
-      return admin.json<ExplanationJson>('GET', `/v1/explain?pid=${process.pid}${asked}`);
-    },
-    run: (command) => run(command, { SIDEKEY_ADMIN_SOCKET: adminSocket }),
+    explain: (spiffeId, pid = process.pid) =>
+      admin.json<ExplanationJson>('GET', `/v1/explain?pid=${pid}&spiffe_id=${spiffeId}`),
   };
 }
 
-async function run(command: string, env: Record<string, string> = {}): Promise<void> {
-  const places = `${path.join(ROOT, 'bin')}:${process.env.PATH}`;
-  const child = spawn('/bin/sh', ['-c', command], { env: { ...process.env, ...env, PATH: places } });
-  let said = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said += text;
-  });
-  const [status] = await once(child, 'close');
-  assert.equal(status, 0, `${command}: ${said}`);
-}
-
-/** The command that a fix begins with. */
-function commandOf({ fix }: Finding): string {
-  return fix.split(';')[0]!;
+/** The document has what root is told: whoever else asks is told a little less, as only root is too many to be somebody. */
+function assertDocumented({ fix }: Case, command: string, places: Readonly<Record<string, string>> = {}): void {
+  if (process.getuid!() === 0) assert.equal(plain(command, places), fix);
 }
 
 const keyOf = ({ rule, place, problem }: Finding) => `${rule} ${place} ${problem}`;
 
-async function checkDoctorCase(t: TestContext, stage: Stage, own: Own, one: DoctorCase): Promise<void> {
-  const before = new Set(own.mend === undefined ? (await stage.findings()).map(keyOf) : []);
-  const mend = await one.break(stage, t);
+async function checkDoctorCase(t: TestContext, stage: Stage, one: DoctorCase): Promise<void> {
+  const { socket, adminSocket, directory } = stage;
+  const before = new Set((await stage.findings()).map(keyOf));
+  await one.break(stage, t);
   const fresh = async () => (await stage.findings()).filter((finding) => !before.has(keyOf(finding)));
   const [first] = await fresh();
   assert.equal(first?.rule, one.rule, JSON.stringify(first));
-  if (typeof mend === 'function') await mend();
-  else if (own.mend !== undefined) await own.mend();
-  else await stage.run(commandOf(first!));
-  assert.deepEqual(
-    (await fresh()).filter(({ rule }) => rule === one.rule),
-    [],
-  );
+  if (one.explained !== undefined) assert.match(first.fix, /sidekey explain --pid PID/);
+  const command = one.explained === undefined ? first.command : (await stage.explain(one.explained)).fixes[0];
+  assert.ok(command !== undefined, 'there is a command');
+  const sockets = { [socket]: 'SOCKET', [adminSocket]: 'ADMIN_SOCKET' };
+  assertDocumented(one, command, { ...sockets, [path.join(directory, 'data')]: 'DATA_DIR', [directory]: 'DIRECTORY' });
+  const instead = one.standIn === undefined ? undefined : standIn(t, one.standIn.program);
+  await run(command, { SIDEKEY_ADMIN_SOCKET: adminSocket }, instead?.directory);
+  if (instead?.wasRun() === true) await one.standIn!.does(stage);
+  await one.after?.(stage);
+  const left = (await fresh()).filter(({ rule }) => rule === one.rule);
+  assert.deepEqual(left, []);
+}
+
+async function checkRestartCase(t: TestContext, one: RestartCase): Promise<void> {
+  const server = await serve(t, { flags: one.flags });
+  await one.break(server, t);
+  const admin = connectAdmin({ socketPath: server.adminSocket });
+  const findings = async () => {
+    const known = await admin.json<DoctorJson>('GET', '/v1/doctor');
+    return (await runChecks(serverChecks(known, new SystemClock().now(), true))).findings;
+  };
+  const [first] = await findings();
+  assert.equal(first?.rule, one.rule, JSON.stringify(first));
+  assertDocumented(one, first.command!);
+  await runServing(t, first.command!);
+  assert.ok(!(await findings()).some(({ rule }) => rule === one.rule));
+}
+
+/** Settings of `serve` as they stand in the environment of a service. */
+function settings({ dataDir, socket }: Place): Record<string, string> {
+  return { SIDEKEY_TRUST_DOMAIN: TRUST_DOMAIN, SIDEKEY_DATA_DIR: dataDir, SIDEKEY_SOCKET: socket };
 }
 
 async function checkSilenceCase(t: TestContext, one: SilenceCase): Promise<void> {
   const place = makePlace(t);
   const server = await serve(t, { place });
-  const look = async () => (await runChecks([silenceCheck(place.adminSocket)])).findings;
+  const env = settings(place);
+  const look = async () => (await runChecks([silenceCheck(place.adminSocket, env)])).findings;
   assert.deepEqual(await look(), []);
   await one.break(server);
   const [first] = await look();
   assert.equal(first?.rule, one.rule);
-  const command = first!.fix.split(',')[0]!;
-  if (command.startsWith('rm ')) await run(command);
-  await serve(t, { place });
+  assertDocumented(one, first.command!, { [place.adminSocket]: 'ADMIN_SOCKET' });
+  await runServing(t, first.command!, env);
   assert.deepEqual(await look(), []);
 }
 
 const casesBy = <By extends Case['by']>(by: By) =>
   CASES.filter((one): one is Extract<Case, { by: By }> => one.by === by);
+
+const found = await envoyForTests();
 
 describe('broken set-ups', { timeout: 120_000, concurrency: true }, () => {
   it('by explain', async (t) => {
@@ -92,12 +111,15 @@ describe('broken set-ups', { timeout: 120_000, concurrency: true }, () => {
     for (const one of casesBy('explain')) {
       await t.test(one.symptom, async (t) => {
         const spiffeId = `spiffe://ilinux.io/${one.name}`;
-        await one.break(stage, spiffeId, t);
-        const explanation = await stage.explain(spiffeId);
+        const pid = await one.break(stage, spiffeId, t);
+        const explain = () => stage.explain(spiffeId, typeof pid === 'number' ? pid : process.pid);
+        const explanation = await explain();
         assert.equal(explanation.asked!.given, false);
         assert.match(explanationLines(explanation).join('\n'), one.says);
-        await stage.run(explanation.fixes[one.which ?? 0]!);
-        assert.equal((await stage.explain(spiffeId)).asked!.given, true);
+        const [command] = explanation.fixes;
+        assertDocumented(one, command!, { [spiffeId]: 'ID' });
+        await run(command!, { SIDEKEY_ADMIN_SOCKET: stage.adminSocket });
+        assert.equal((await explain()).asked!.given, true);
       });
     }
   });
@@ -106,11 +128,13 @@ describe('broken set-ups', { timeout: 120_000, concurrency: true }, () => {
     const shared = await startStage(t);
     for (const one of casesBy('doctor')) {
       await t.test(one.symptom, async (t) => {
-        const own = one.own?.(t);
-        const stage = own === undefined ? shared : await startStage(t, own);
-        await checkDoctorCase(t, stage, own ?? {}, one);
+        await checkDoctorCase(t, one.own === undefined ? shared : await startStage(t, one.own), one);
       });
     }
+  });
+
+  it('by doctor, where the server is to be started anew', async (t) => {
+    for (const one of casesBy('restart')) await t.test(one.symptom, (t) => checkRestartCase(t, one));
   });
 
   it('by doctor, when no server answers', async (t) => {
@@ -120,17 +144,25 @@ describe('broken set-ups', { timeout: 120_000, concurrency: true }, () => {
   it('by doctor --envoy', async (t) => {
     const file = path.join(makePlace(t).directory, 'envoy.yaml');
     const flags = '--spiffe-id spiffe://ilinux.io/web --listen 127.0.0.1:1 --to 127.0.0.1:2';
-    await run(`sidekey envoy bootstrap ${flags} > ${file}`);
+    await run(`sidekey envoy bootstrap ${flags} --socket /run/sidekey/agent.sock > ${file}`);
     const good = readFileSync(file, 'utf8');
-    const lint = async (text: string) =>
-      (await runChecks([envoyFileCheck(file, text, async () => ({ unknown: 'no server here' }))])).findings;
-    assert.deepEqual(await lint(good), []);
+    const lint = async () => {
+      const text = readFileSync(file, 'utf8');
+      return (await runChecks([envoyFileCheck(file, text, async () => ({ unknown: 'no server here' }))])).findings;
+    };
+    assert.deepEqual(await lint(), []);
     for (const one of casesBy('lint')) {
-      await t.test(one.symptom, async () => {
+      await t.test(one.symptom, async (t) => {
         const broken = good.replace(...one.change);
         assert.notEqual(broken, good);
-        const [first] = await lint(broken);
+        writeFileSync(file, broken);
+        const [first] = await lint();
         assert.equal(first?.rule, one.rule, JSON.stringify(first));
+        assertDocumented(one, first.command!, { [file]: 'envoy.yaml' });
+        await run(first.command!);
+        assert.deepEqual(await lint(), []);
+        if (found.skip === false) await assertValid(t, found.envoy.path, readFileSync(file, 'utf8'));
+        else t.diagnostic(`not shown to an Envoy: ${found.skip}`);
       });
     }
   });

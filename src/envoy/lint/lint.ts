@@ -1,6 +1,7 @@
 /** Looks at a bootstrap for what goes wrong between Envoy and Sidekey, before Envoy does. */
 
 import type { Finding } from '../../base/finding.ts';
+import { type Edit, sedCommand } from './edit.ts';
 import { modelOf } from './model.ts';
 import { clusterRules } from './rules/cluster.ts';
 import { identityRules } from './rules/names.ts';
@@ -16,7 +17,7 @@ export type { Known, KnownAlias, KnownEntry } from './rules/rule.ts';
  * What is wrong in a bootstrap (v3, YAML or JSON), by line. Every secret that is asked for on a pipe is taken for one that
  * Sidekey is to give. What is not known of the server is not looked at.
  *
- * @param file its name, for the findings
+ * @param file its name, for the findings and the commands that mend it; {@link STDIN}: it has none
  */
 export function lintBootstrap(text: string, file: string, known: Known = {}): Finding[] {
   const { root, faults } = readFile(text);
@@ -29,11 +30,22 @@ export function lintBootstrap(text: string, file: string, known: Known = {}): Fi
   const model = modelOf(root);
   const rules = [v2Rules, sourceRules, clusterRules, identityRules, tlsRules];
   const found = new Map<string, Finding>();
-  for (const { at, ...draft } of rules.flatMap((rule): readonly Draft[] => rule(model, known))) {
+  for (const { at, edit, ...draft } of rules.flatMap((rule): readonly Draft[] => rule(model, known))) {
     // What stands at an anchor is found at each of its aliases.
-    found.set(`${draft.rule} ${at.line} ${draft.problem}`, { ...draft, place: file, line: at.line });
+    found.set(`${draft.rule} ${at.line} ${draft.problem}`, {
+      ...draft,
+      place: file,
+      line: at.line,
+      ...commandOf(edit, file),
+    });
   }
   return [...found.values()].sort((a, b) => a.line! - b.line!);
+}
+
+export const STDIN = 'stdin';
+
+function commandOf(edit: Edit | undefined, file: string): Pick<Finding, 'command'> {
+  return edit === undefined || file === STDIN ? {} : { command: sedCommand(edit, file) };
 }
 
 function syntax(place: string, line: number, problem: string): Finding {

@@ -1,6 +1,7 @@
 /** A YAML (or JSON) file as places: values that know the line they stand on. */
 
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
+import type { Edit } from './edit.ts';
 
 /** A fault of the YAML itself. */
 export interface SyntaxFault {
@@ -13,6 +14,8 @@ interface File {
   readonly lines: LineCounter;
   /** What each alias (`*name`) stands for. */
   readonly targets: ReadonlyMap<Node, Node>;
+  /** JSON, which what is written as YAML would break. */
+  readonly isJson: boolean;
 }
 
 /** A value in a file. Fields are asked for as protobuf writes them; as JSON writes them (camelCase) they are found too. */
@@ -21,9 +24,11 @@ export class Spot {
   readonly line: number;
   readonly #node: Node | undefined;
   readonly #file: File;
+  readonly #key: Node | undefined;
 
-  constructor(file: File, node: Node | undefined, line: number) {
+  constructor(file: File, node: Node | undefined, line: number, key?: Node) {
     this.#file = file;
+    this.#key = key;
     this.#node = node !== undefined && isAlias(node) ? file.targets.get(node) : node;
     this.line = line;
   }
@@ -67,7 +72,10 @@ export class Spot {
     return this.#node.items.map(({ key, value }) => {
       const name = isScalar(key) ? String(key.value) : '';
       const line = this.#lineOf(key as Node);
-      return { field: asField(name), spot: new Spot(this.#file, (value as Node | null) ?? undefined, line) };
+      return {
+        field: asField(name),
+        spot: new Spot(this.#file, (value as Node | null) ?? undefined, line, key as Node),
+      };
     });
   }
 
@@ -75,6 +83,43 @@ export class Spot {
   get items(): readonly Spot[] {
     if (!isSeq(this.#node)) return [];
     return (this.#node.items as Node[]).map((item) => new Spot(this.#file, item, this.#lineOf(item)));
+  }
+
+  /** Gives a member another value, or another key with it; nothing where that is more than a change within a line. */
+  replaced(value: string, key?: string): Edit | undefined {
+    const { range } = this.#node ?? {};
+    const keyRange = this.#key?.range;
+    if (!range || !keyRange || this.#file.isJson) return undefined;
+    const between = this.#file.text.slice(keyRange[1], range[0]);
+    const before = key ?? this.#file.text.slice(keyRange[0], keyRange[1]);
+    return this.#edit(keyRange[0], range[1], `${before}${between}${value}`);
+  }
+
+  /** Gives a map one member more, `field: value`; nothing where that takes more than a new line or a change within one. */
+  with(member: string): Edit | undefined {
+    const node = this.#node;
+    if (!isMap(node) || !node.range || this.#file.isJson) return undefined;
+    if (node.flow === true) {
+      const text = this.#file.text.slice(node.range[0], node.range[1]);
+      const inside = text.slice(1, -1).trim();
+      return this.#edit(node.range[0], node.range[1], inside === '' ? `{ ${member} }` : `{ ${inside}, ${member} }`);
+    }
+    for (const { key } of node.items) {
+      const { range } = key as Node;
+      if (!range) continue;
+      const { line, col } = this.#file.lines.linePos(range[0]);
+      const margin = this.#file.text.slice(range[0] - col + 1, range[0]);
+      if (margin.trim() === '') return { line, insert: `${margin}${member}` };
+    }
+    return undefined;
+  }
+
+  #edit(from: number, to: number, text: string): Edit | undefined {
+    const old = this.#file.text.slice(from, to);
+    const { line, col } = this.#file.lines.linePos(from);
+    const whole = this.#file.text.slice(from - col + 1).split('\n', 1)[0]!;
+    // What stands there twice is not told apart.
+    return old.includes('\n') || whole.indexOf(old) !== col - 1 ? undefined : { line, old, text };
   }
 
   #lineOf(node: Node): number {
@@ -95,7 +140,8 @@ export function readFile(text: string): { readonly root: Spot; readonly faults: 
     const line = lines.linePos(alias.range?.[0] ?? 0).line;
     faults.push({ line, message: `*${String((alias as { source?: string }).source)} stands for nothing` });
   });
-  return { root: new Spot({ text, lines, targets }, document.contents ?? undefined, 1), faults };
+  const isJson = isMap(document.contents) && document.contents.flow === true;
+  return { root: new Spot({ text, lines, targets, isJson }, document.contents ?? undefined, 1), faults };
 }
 
 /** One look at the whole file: yaml's own way to resolve an alias is one for each. */

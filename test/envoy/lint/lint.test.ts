@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { globSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
@@ -7,6 +8,7 @@ import { readBootstrapFlags } from '../../../src/cli/bootstrap-flags.ts';
 import { bootstrapYaml } from '../../../src/envoy/bootstrap.ts';
 import { type Known, lintBootstrap } from '../../../src/envoy/lint/lint.ts';
 import { ROOT } from '../../support/serve.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 
 const WEB = 'spiffe://ilinux.io/web';
 const DB = 'spiffe://ilinux.io/db';
@@ -351,6 +353,62 @@ describe('the lint of a bootstrap', () => {
     });
   }
 
+  test('a command mends what it is told for, and nothing else; whoever reads stdin gets none', (t) => {
+    const file = path.join(tempDir(t), "it's an envoy.yaml");
+    const mended = new Set<string>();
+    for (const { fault, changes, rule, known } of CASES) {
+      const text = changed(GOOD, ...changes);
+      const look = () => lintBootstrap(readFileSync(file, 'utf8'), file, known);
+      writeFileSync(file, text);
+      const before = look().find((finding) => finding.rule === rule)!;
+      const { command } = before;
+      if (command === undefined) continue;
+      assert.equal(spawnSync('/bin/sh', ['-c', command]).status, 0, command);
+      const left = look();
+      assert.ok(!left.some((finding) => finding.rule === rule && finding.problem === before.problem), fault);
+      assert.ok(!left.some((finding) => finding.rule === 'syntax'), `${fault}: ${command}`);
+      const lines = readFileSync(file, 'utf8').split('\n').length - text.split('\n').length;
+      assert.ok(lines === 0 || lines === 1, `${fault}: ${lines} lines more`);
+      mended.add(rule);
+      const { command: none } = lintBootstrap(text, 'stdin', known).find((finding) => finding.rule === rule)!;
+      assert.equal(none, undefined);
+    }
+    const expected = ['sds-cluster', 'sds-pipe', 'sds-http2', 'sds-max-requests', 'api-type', 'api-version'];
+    expected.push('retry-back-off', 'node-once', 'client-certificate', 'no-entry', 'no-bundle');
+    assert.deepEqual([...mended].toSorted(), expected.toSorted());
+  });
+
+  test('commands are right in flow style, beside comments and anchors, and for letters that sed cares about', (t) => {
+    const file = path.join(tempDir(t), 'envoy.yaml');
+    const cases: readonly (readonly [Change, string])[] = [
+      [
+        [/envoy_grpc:\n +cluster_name: sidekey\n.*\n.*\n/, 'envoy_grpc: { cluster_name: sidekey } # it\n'],
+        'retry-back-off',
+      ],
+      [[/retry_policy: .*/, 'retry_policy: { num_retries: 3 }'], 'retry-back-off'],
+      [[/retry_policy: .*/, 'retry_policy: {}'], 'retry-back-off'],
+      [[/ +typed_extension_protocol_options:\n(.*\n){5}/, ''], 'sds-http2'],
+      [['path: /run/sidekey/agent.sock', 'path: "/a&b|c\\\\d/admin.sock"'], 'sds-pipe'],
+      [[`name: ${WEB}`, 'name: defalt'], 'name'],
+      [['require_client_certificate: true', 'require_client_certificate: &no false # no'], 'client-certificate'],
+    ];
+    for (const [change, rule] of cases) {
+      writeFileSync(file, changed(GOOD, change));
+      const before = lintBootstrap(readFileSync(file, 'utf8'), file);
+      assert.deepEqual(
+        before.map((finding) => finding.rule),
+        [rule],
+        String(change),
+      );
+      assert.equal(spawnSync('/bin/sh', ['-c', before[0]!.command!]).status, 0);
+      assert.deepEqual(lintBootstrap(readFileSync(file, 'utf8'), file), [], `${before[0]!.command}`);
+    }
+    const pipe = changed(GOOD, ['path: /run/sidekey/agent.sock', 'path: "/a&b|c\\\\d/admin.sock"']);
+    writeFileSync(file, pipe);
+    spawnSync('/bin/sh', ['-c', lintBootstrap(pipe, file)[0]!.command!]);
+    assert.equal(readFileSync(file, 'utf8'), pipe.replace('admin.sock', 'agent.sock'));
+  });
+
   test('nothing is found in what Sidekey writes and in the examples, with or without entries', () => {
     assert.deepEqual(lintBootstrap(GOOD, 'good'), []);
     assert.deepEqual(lintBootstrap(GOOD, 'good', { entries: ENTRIES }), []);
@@ -368,6 +426,7 @@ describe('the lint of a bootstrap', () => {
     assert.deepEqual(lintBootstrap(camel, 'envoy.json'), []);
     const rules = lintBootstrap(camel.replaceAll('"transportApiVersion": "V3"', '"transportApiVersion": "V2"'), 'j');
     assert.deepEqual(new Set(rules.map(({ rule }) => rule)), new Set(['api-version']));
+    assert.deepEqual(new Set(rules.map(({ command }) => command)), new Set([undefined]), 'what is added is YAML');
   });
 
   test('each rule is explained in docs/envoy.md', () => {

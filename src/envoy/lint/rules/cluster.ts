@@ -2,6 +2,8 @@
 
 import path from 'node:path';
 import { nearest } from '../../../base/nearest.ts';
+import { scalar } from '../../yaml-text.ts';
+import type { Edit } from '../edit.ts';
 import { addressesOf, type Model, networkAddress } from '../model.ts';
 import type { Spot } from '../spot.ts';
 import type { Draft, Rule } from './rule.ts';
@@ -26,6 +28,7 @@ export const clusterRules: Rule = (model) => {
 function missing(name: string, at: Spot, { root, clusters }: Model): Draft[] {
   const dynamic = root.get('dynamic_resources', 'cds_config') !== undefined;
   const known = nearest(name, [...clusters.keys()]);
+  const named = at.get('grpc_services')?.items[0]?.get('envoy_grpc', 'cluster_name');
   return [
     {
       rule: 'sds-cluster',
@@ -34,6 +37,7 @@ function missing(name: string, at: Spot, { root, clusters }: Model): Draft[] {
       problem: `there is no static cluster ${JSON.stringify(name)}`,
       why: `${dynamic ? 'unless CDS brings it, ' : ''}Envoy has nobody to ask, so no secret ever comes`,
       fix: known === undefined ? `a cluster of that name whose endpoint is Sidekey's pipe` : `cluster_name: ${known}`,
+      edit: known === undefined ? undefined : named?.replaced(known),
     },
   ];
 }
@@ -57,8 +61,15 @@ function address(name: string, cluster: Spot): Draft[] {
     const problem = wrongSocket(socket?.text ?? '');
     if (problem === undefined) return [];
     const fix = "the path of Sidekey's pipe, such as /run/sidekey/agent.sock";
-    return [{ rule: 'sds-pipe', severity: 'error', at: socket ?? place, ...problem, fix }];
+    return [{ rule: 'sds-pipe', severity: 'error', at: socket ?? place, ...problem, fix, edit: toPipe(socket) }];
   });
+}
+
+/** The pipe is beside the admin socket, unless somebody has put it elsewhere. */
+function toPipe(socket: Spot | undefined): Edit | undefined {
+  const place = socket?.text ?? '';
+  const isAdmin = path.isAbsolute(place) && path.basename(place) === 'admin.sock';
+  return isAdmin ? socket?.replaced(scalar(path.join(path.dirname(place), 'agent.sock'))) : undefined;
 }
 
 function wrongSocket(socket: string): { problem: string; why: string } | undefined {
@@ -89,9 +100,24 @@ function http2(name: string, cluster: Spot): Draft[] {
       at: options ?? cluster,
       problem: `the cluster ${name} does not speak HTTP/2`,
       why: 'SDS is gRPC; in HTTP/1.1, which a cluster speaks by itself, no secret ever comes',
-      fix: `typed_extension_protocol_options: { ${HTTP_OPTIONS}: { "@type": type.googleapis.com/${HTTP_OPTIONS}, explicit_http_config: { http2_protocol_options: {} } } }`,
+      fix: `typed_extension_protocol_options: { ${HTTP2} }`,
+      edit: toHttp2(cluster),
     },
   ];
+}
+
+const HTTP2 = `${HTTP_OPTIONS}: { "@type": type.googleapis.com/${HTTP_OPTIONS}, explicit_http_config: { http2_protocol_options: {} } }`;
+
+function toHttp2(cluster: Spot): Edit | undefined {
+  const all = cluster.get('typed_extension_protocol_options');
+  if (all === undefined) return cluster.with(`typed_extension_protocol_options: { ${HTTP2} }`);
+  const options = all.get(HTTP_OPTIONS);
+  if (options === undefined) return all.with(HTTP2);
+  const http1 = options.get('explicit_http_config', 'http_protocol_options');
+  // What is said of HTTP/1.1 has no meaning in HTTP/2.
+  return http1?.isMap === true && http1.members.length === 0
+    ? http1.replaced('{}', 'http2_protocol_options')
+    : undefined;
 }
 
 function tls(name: string, cluster: Spot): Draft[] {
@@ -117,6 +143,7 @@ function tooMany(name: string, cluster: Spot, { secrets }: Model): Draft[] {
   const limit = threshold?.get('max_requests');
   const most = Number(limit?.text ?? DEFAULT_MAX_REQUESTS);
   if (!(streams.size > most)) return [];
+  const breakers = `circuit_breakers: { thresholds: [{ max_requests: ${2 * streams.size}, max_pending_requests: ${2 * streams.size} }] }`;
   return [
     {
       rule: 'sds-max-requests',
@@ -124,7 +151,9 @@ function tooMany(name: string, cluster: Spot, { secrets }: Model): Draft[] {
       at: limit ?? cluster,
       problem: `${streams.size} secrets are asked for, and the cluster ${name} allows ${most} requests at a time`,
       why: 'each secret is a request that never ends: those beyond the limit never come',
-      fix: `circuit_breakers: { thresholds: [{ max_requests: ${2 * streams.size}, max_pending_requests: ${2 * streams.size} }] }`,
+      fix: breakers,
+      edit:
+        limit?.replaced(String(2 * streams.size)) ?? (thresholds === undefined ? cluster.with(breakers) : undefined),
     },
   ];
 }

@@ -1,8 +1,9 @@
 /** How Envoy asks: the `sds_config` of its secrets, and the node that it asks as. */
 
+import type { Edit } from '../edit.ts';
 import type { Model, SdsSource } from '../model.ts';
 import { mapsIn, type Spot } from '../spot.ts';
-import { type Draft, isOn, type Rule } from './rule.ts';
+import { type Draft, isOn, type Rule, setField } from './rule.ts';
 
 export const sourceRules: Rule = (model) => [
   ...nodeRule(model),
@@ -73,7 +74,17 @@ function apiType({ at }: ApiSource): Draft[] {
   if (type?.text === 'GRPC' || type?.text === 'DELTA_GRPC') return [];
   const problem = type === undefined ? 'api_type is missing' : `api_type is ${type.text}`;
   const why = 'Sidekey gives secrets by gRPC alone';
-  return [{ rule: 'api-type', severity: 'error', at: type ?? at, problem, why, fix: 'api_type: GRPC' }];
+  return [
+    {
+      rule: 'api-type',
+      severity: 'error',
+      at: type ?? at,
+      problem,
+      why,
+      fix: 'api_type: GRPC',
+      edit: setField(at, 'api_type', 'GRPC'),
+    },
+  ];
 }
 
 function versions({ at }: ApiSource): Draft[] {
@@ -96,7 +107,7 @@ function wrongVersion(
 ): Draft[] {
   if (version === undefined || version.text === 'V3' || version.text === 'AUTO') return [];
   const problem = `${field} is ${version.text}`;
-  return [{ rule: 'api-version', ...verdict, at: version, problem, fix: `${field}: V3` }];
+  return [{ rule: 'api-version', ...verdict, at: version, problem, fix: `${field}: V3`, edit: version.replaced('V3') }];
 }
 
 function grpcService({ at, cluster }: ApiSource): Draft[] {
@@ -115,7 +126,8 @@ function grpcService({ at, cluster }: ApiSource): Draft[] {
       at: service.get('envoy_grpc')!,
       problem: 'there is no retry_back_off',
       why: 'after a restart of Sidekey, Envoy stays away for up to 30 seconds, each stream by itself',
-      fix: 'retry_policy: { retry_back_off: { base_interval: 0.1s, max_interval: 1s } }',
+      fix: `retry_policy: { ${BACK_OFF} }`,
+      edit: withBackOff(service.get('envoy_grpc')!),
     });
   }
   if (!isOn(at.get('set_node_on_first_message_only'))) {
@@ -126,7 +138,15 @@ function grpcService({ at, cluster }: ApiSource): Draft[] {
       problem: 'set_node_on_first_message_only is not set',
       why: 'Envoy sends all of its node, some 60 kB, with each request and each acknowledgement',
       fix: 'set_node_on_first_message_only: true',
+      edit: setField(at, 'set_node_on_first_message_only', 'true'),
     });
   }
   return drafts;
+}
+
+const BACK_OFF = 'retry_back_off: { base_interval: 0.1s, max_interval: 1s }';
+
+function withBackOff(service: Spot): Edit | undefined {
+  const policy = service.get('retry_policy');
+  return policy === undefined ? service.with(`retry_policy: { ${BACK_OFF} }`) : policy.with(BACK_OFF);
 }

@@ -3,7 +3,7 @@
 import { parseSpiffeId } from '../../../spiffe/id.ts';
 import { mayBeOurs, type TlsContext } from '../model.ts';
 import { mapsIn, type Spot } from '../spot.ts';
-import { type Draft, isOn, type Known, type Rule } from './rule.ts';
+import { type Draft, isOn, type Known, type Rule, setField } from './rule.ts';
 
 export const tlsRules: Rule = (model, known) => {
   // Those whose certificate or authorities Sidekey gives.
@@ -67,6 +67,7 @@ function clientCertificate(at: Spot): Draft[] {
       problem: 'require_client_certificate is not true',
       why: 'who shows no certificate is not verified, and gets in wherever the validator does not ask for one by itself',
       fix: 'require_client_certificate: true',
+      edit: setField(at, 'require_client_certificate', 'true'),
     },
   ];
 }

@@ -1,0 +1,47 @@
+/** How a server that runs is started anew, read off its process. */
+
+import fs from 'node:fs';
+import { shellQuote } from '../base/shell.ts';
+
+export interface ProcessView {
+  /** As in /proc/PID: words and variables that end with NUL, and lines. */
+  readonly cmdline: string;
+  readonly environ: string;
+  readonly cgroup: string;
+  readonly cwd: string;
+  /** Whose process it is. */
+  readonly uid: number;
+}
+
+/** @returns undefined where the process can't be looked at, as one in another pid namespace */
+export function viewProcess(pid: number): ProcessView | undefined {
+  const read = (name: string) => fs.readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  try {
+    const cwd = fs.readlinkSync(`/proc/${pid}/cwd`);
+    const { uid } = fs.statSync(`/proc/${pid}`);
+    return { cmdline: read('cmdline'), environ: read('environ'), cgroup: read('cgroup'), cwd, uid };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The command that ends it and starts it as it was started, with these flags more; undefined where that is not known:
+ * settings may come from its environment, and what started it may be an engine or another manager.
+ */
+export function restartCommand(
+  pid: number,
+  { cmdline, environ, cgroup, cwd, uid }: ProcessView,
+  flags: readonly string[] = [],
+): string | undefined {
+  const words = cmdline.split('\0').slice(0, -1);
+  const serve = words.indexOf('serve');
+  if (serve === -1 || pid === 1) return undefined;
+  const unit = /^0::\/system\.slice\/(?:[^\n]*\/)?([^/\n]+\.service)$/m.exec(cgroup)?.[1];
+  if (unit !== undefined) return flags.length === 0 ? `systemctl restart ${shellQuote(unit)}` : undefined;
+  if (uid !== process.geteuid!()) return undefined;
+  if (environ.split('\0').some((variable) => variable.startsWith('SIDEKEY_'))) return undefined;
+  const again = ['sidekey', ...words.slice(serve), ...flags].map(shellQuote).join(' ');
+  const end = `kill ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.1; done`;
+  return `${end}; cd ${shellQuote(cwd)} && ${again}`;
+}
