@@ -28,6 +28,8 @@ interface Told {
   readonly cause: string;
   /** The command that the finding gives, which is run and mends it, with names in place of what differs each time. */
   readonly fix: string;
+  /** What to know beside it. */
+  readonly note?: string;
 }
 
 /** Found by `sidekey doctor`. */

@@ -42,6 +42,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     says: /needs unix:user:daemon, has unix:user:/,
     break: (stage, spiffeId) => entry(stage, spiffeId, ['unix:user:daemon']),
     fix: 'sidekey entry update ENTRY --selector unix:user:root --selector unix:path:/usr/bin/envoy',
+    note: 'that alone would be every process of root: so the program is asked for, too',
   },
   {
     symptom: 'An Envoy gets no certificate since its container has another uid',
@@ -78,6 +79,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     says: /did you mean spiffe:\/\/ilinux\.io\/billing\?/,
     break: (stage, spiffeId) => entry(stage, spiffeId.replace('biling', 'billing'), [MINE]),
     fix: CREATE,
+    note: 'that makes an entry for the mistyped name; to mend the name in the bootstrap is the other way',
   },
   {
     symptom: 'A certificate is not renewed any more',
@@ -139,6 +141,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     rule: 'pipe-closed',
     break: chmod(({ socket }) => socket, 0o600),
     fix: 'chmod 660 SOCKET',
+    note: '`sidekey serve --socket-mode 0660` keeps it so',
   },
   {
     symptom: 'Envoys of other users do not reach the pipe, though its mode lets them',
@@ -158,6 +161,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
       chmodSync(socket, 0o666);
     },
     fix: 'chmod 660 SOCKET',
+    note: '`sidekey serve --socket-mode 0660` keeps it so',
   },
   {
     symptom: 'A stranger could answer in the place of Sidekey',
@@ -204,6 +208,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     rule: 'entry-unproducible',
     break: (stage) => entry(stage, 'spiffe://ilinux.io/container', ['docker:label:app:web']),
     fix: 'sidekey entry delete ENTRY',
+    note: 'or start the server with `--docker-socket /var/run/docker.sock`',
   },
   {
     symptom: 'Old entries pile up',
@@ -211,6 +216,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     rule: 'entry-expired',
     break: (stage) => entry(stage, 'spiffe://ilinux.io/old', [MINE], { expires_at: '2026-01-01T00:00:00Z' }),
     fix: 'sidekey entry delete ENTRY',
+    note: 'or let it go on: `sidekey entry update ENTRY --expires-at TIME`',
   },
   {
     symptom: 'The TTL or the DNS names of an entry have no effect',
@@ -236,6 +242,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     explained: 'spiffe://ilinux.io/unused',
     after: (stage) => stage.connect().fetch({ resourceNames: ['spiffe://ilinux.io/unused'] }),
     fix: UPDATE,
+    note: 'the command is what `sidekey explain --pid PID --spiffe-id ID` gives for the workload',
   },
   {
     symptom: 'Nobody in a container gets an identity',
@@ -275,6 +282,7 @@ const RESTARTED: readonly Omit<RestartCase, 'by'>[] = [
     rule: 'pipe-gone',
     break: ({ socket }) => rmSync(socket),
     fix: 'kill PID; while kill -0 PID 2>/dev/null; do sleep 0.1; done; cd / && sidekey serve …',
+    note: 'a server that systemd runs: `systemctl restart UNIT`',
   },
   {
     symptom: 'Some Envoys of a host are turned away',
@@ -293,6 +301,7 @@ const RESTARTED: readonly Omit<RestartCase, 'by'>[] = [
       await stream.next();
     },
     fix: 'kill PID; while kill -0 PID 2>/dev/null; do sleep 0.1; done; cd / && sidekey serve … --max-connections-per-uid 2',
+    note: 'if they are all yours; else end those that are not. Where systemd runs the server, its unit has the flags',
   },
 ];
 
@@ -304,6 +313,7 @@ const SILENT: readonly Omit<SilenceCase, 'by'>[] = [
     rule: 'no-server',
     break: (server) => server.stop(),
     fix: 'sidekey serve --admin-socket ADMIN_SOCKET',
+    note: 'with the settings of the server in its environment or in `SIDEKEY_CONFIG`; else give them as flags',
   },
   {
     symptom: 'Every Envoy of the host waits, and sidekey says that nobody listens',
@@ -312,6 +322,7 @@ const SILENT: readonly Omit<SilenceCase, 'by'>[] = [
     rule: 'stale-socket',
     break: (server) => server.stop('SIGKILL'),
     fix: 'sidekey serve --admin-socket ADMIN_SOCKET',
+    note: 'it takes the place of a socket that nobody listens on',
   },
   {
     symptom: 'Sidekey does not start: something is in the way of its socket',
@@ -357,6 +368,7 @@ const LINTED: readonly Omit<LintCase, 'by'>[] = [
     rule: 'retry-back-off',
     change: [/ +retry_policy: .*\n/, ''],
     fix: "sed -i 'LINEs|^|      retry_policy: …|' envoy.yaml",
+    note: 'a line more, as `sidekey envoy bootstrap` writes it',
   },
   {
     symptom: 'A bootstrap that is not v3',

@@ -11,7 +11,8 @@ const HEAD = `# Troubleshooting
 
 Each of these is broken for real by a test, found, mended by the very command that stands here, and seen to be well
 again: this page is made of the cases of \`test/doctor/cases.ts\`. In place of \`systemctl\` and \`timedatectl\`, which change the
-machine, the test has programs of its own. Find the symptom, or ask:
+machine, the test has programs of its own. Names in capitals, the ids 0 and \`/usr/bin/envoy\` stand for yours: doctor and explain
+print the whole command. Find the symptom, or ask:
 
 \`\`\`
 sidekey doctor                                      # the server, its files, its host
@@ -50,6 +51,7 @@ function section(one: Case): string {
     `* cause: ${one.cause}`,
     `* found: ${'rule' in one ? `\`[${one.rule}]\`` : `\`${plain(one.says)}\``}`,
     `* run: \`${one.fix}\``,
+    ...(one.note === undefined ? [] : [`* note: ${one.note}`]),
     '',
   ].join('\n');
 }
