@@ -48,6 +48,8 @@ export interface Server {
 
 /** How long clients have to read the last status before their connections are cut, in milliseconds. */
 const DRAIN_MS = 2_000;
+/** How long after a start the admin API is loaded at the latest, in milliseconds; who asks it loads it. */
+const ADMIN_LOAD_MS = 1_000;
 /** The `source` of entries that a file declares. */
 const FILE_SOURCE = 'file';
 /** Hashing a large binary takes a while, so it is done only while an entry asks for it; so is asking a container engine. */
@@ -187,7 +189,7 @@ async function start(
   });
 
   let ready = false;
-  const admin = await createAdmin({
+  const admin = createAdmin({
     registry,
     ca,
     entryRules,
@@ -233,6 +235,11 @@ async function start(
   });
   closers.push(() => pipeFile.close());
   ready = true;
+  // Those who came with the start have their secrets first.
+  const load = clock.after(ADMIN_LOAD_MS, () => {
+    admin.load().catch((err: unknown) => log.error({ err }, 'the admin API could not be loaded'));
+  });
+  closers.push(() => load.cancel());
   log.info(
     { trust_domain: trustDomain, socket: config.socket, admin_socket: config.adminSocket, entries: registry.size },
     'serving',

@@ -2,10 +2,12 @@
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { SidekeyError } from '../base/errors.ts';
 import type { Caller } from './access.ts';
-import { type AppOptions, createApp } from './app.ts';
+import type { AppOptions } from './app.ts';
 import { createDoor } from './door.ts';
-import { createEventReaders, type EventSources } from './events.ts';
+import type { EventSources } from './events.ts';
+import { endWithProblem } from './problem.ts';
 
 export interface AdminOptions extends Omit<AppOptions, 'callerOf' | 'eventReaders'>, Pick<EventSources, 'onIssued'> {
   readonly ledger: AppOptions['ledger'] & EventSources['ledger'];
@@ -18,30 +20,61 @@ export interface Admin {
   readonly unix: Server;
   /** To listen on TCP: a known Host and the token are needed. */
   readonly tcp: Server;
+  /** Loads the application, which else the first request waits for. Calls after the first one wait for the same. */
+  load(): Promise<void>;
   /** Stops listening, lets running requests end for a second, then cuts what is left. */
   close(): Promise<void>;
 }
 
-/** Builds the application; its servers listen where the caller says. */
-export async function createAdmin(options: AdminOptions): Promise<Admin> {
-  const callers = new WeakMap<IncomingMessage, Caller>();
-  const eventReaders = createEventReaders(options);
-  const app = createApp({ ...options, eventReaders, callerOf: (request) => callers.get(request) });
-  await app.ready();
+interface App {
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  close(): Promise<void>;
+  /** Nobody who reads events keeps the doors from closing. */
+  endEvents(): void;
+}
 
-  const handle = (request: IncomingMessage, response: ServerResponse, caller: Caller) => {
+/** Makes the doors; they listen where the caller says. Behind them, Fastify and all routes take a tenth of a second of a start. */
+export function createAdmin(options: AdminOptions): Admin {
+  const callers = new WeakMap<IncomingMessage, Caller>();
+  let app: Promise<App> | undefined;
+  const appNow = () => {
+    app ??= loadApp(options, (request) => callers.get(request));
+    return app;
+  };
+  const handle = async (request: IncomingMessage, response: ServerResponse, caller: Caller) => {
     callers.set(request, caller);
-    app.routing(request, response);
+    try {
+      (await appNow()).handle(request, response);
+    } catch (thrown) {
+      options.log.error({ err: thrown }, 'admin request failed');
+      endWithProblem(response, SidekeyError.from(thrown));
+    }
   };
   const unix = createDoor((socket) => ({ via: 'unix', uid: options.peerUid(socket) }), handle, options.clock);
   const tcp = createDoor(() => ({ via: 'tcp' }), handle, options.clock);
   return {
     unix: unix.server,
     tcp: tcp.server,
-    close: async () => {
-      eventReaders.close();
-      await Promise.all([unix.close(), tcp.close()]);
-      await app.close();
+    load: async () => {
+      await appNow();
     },
+    close: async () => {
+      const loaded = await app?.catch(() => undefined);
+      loaded?.endEvents();
+      await Promise.all([unix.close(), tcp.close()]);
+      await loaded?.close();
+    },
+  };
+}
+
+async function loadApp(options: AdminOptions, callerOf: AppOptions['callerOf']): Promise<App> {
+  const [{ createApp }, { createEventReaders }] = await Promise.all([import('./app.ts'), import('./events.ts')]);
+  const eventReaders = createEventReaders(options);
+  const app = createApp({ ...options, eventReaders, callerOf });
+  await app.ready();
+  return {
+    handle: (request, response) => app.routing(request, response),
+    close: () => app.close(),
+    endEvents: () => eventReaders.close(),
   };
 }

@@ -31,7 +31,7 @@ export const PEM = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----
 export async function startAdmin(t: TestContext, options: Partial<AdminOptions> = {}): Promise<Running> {
   const { registry, store, clock } = await open(t);
   const bundle = { trustDomain: TRUST_DOMAIN, authorities: [], pem: Buffer.from(PEM), sequenceNumber: 7 };
-  const admin = await createAdmin({
+  const admin = createAdmin({
     registry,
     ca: { bundle: () => bundle },
     entryRules: {

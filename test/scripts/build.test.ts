@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { loadedBy } from '../support/bundle-probe.ts';
 import { ROOT } from '../support/serve.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -17,32 +17,68 @@ const COMMANDS = [
 ];
 
 for (const command of COMMANDS) {
-  test(`sidekey ${command.join(' ')} is asked over a socket without loading the server, native code or TLS`, (t) => {
-    const { files, modules } = loadedBy(t, [...command, '--admin-socket', path.join(tempDir(t), 'none.sock')]);
+  test(`sidekey ${command.join(' ')} asks over a socket without loading the server, native code or TLS`, (t) => {
+    const socket = path.join(tempDir(t), 'none.sock');
+    const { bundles, files, modules } = loadedBy(t, ROOT, [...command, '--admin-socket', socket]);
+    assert.deepEqual(bundles, [{ name: 'cli.cjs', code: 'taken' }]);
     assert.deepEqual(files, ['sidekey.cjs']);
-    assert.ok(modules.includes('NativeModule http'), 'it would have asked');
-    assert.ok(!modules.includes('NativeModule tls'));
-    assert.ok(!modules.includes('NativeModule http2'));
+    assert.ok(modules.includes('http'), 'it would have asked');
+    assert.ok(!modules.includes('tls'));
+    assert.ok(!modules.includes('http2'));
   });
 }
 
-test('the server is one file: a running one needs no other of the bundles, which a build may replace', () => {
+test('the server and the client of the pipe run with the code that the build kept of them', (t) => {
+  const serve = loadedBy(t, ROOT, ['serve', '--data-dir', '/dev/null/data']);
+  assert.deepEqual(serve.bundles.at(-1), { name: 'serve.cjs', code: 'taken' });
+  const fetch = loadedBy(t, ROOT, ['fetch', '--socket', path.join(tempDir(t), 'none.sock')]);
+  assert.deepEqual(fetch.bundles.at(-1), { name: 'sds-client.cjs', code: 'taken' });
+});
+
+test('the server is one file: a running one needs no other bundle, which a build may replace', () => {
   const bundle = readFileSync(path.join(ROOT, 'dist/serve.cjs'), 'utf8');
   assert.doesNotMatch(bundle, /require\(["']\.{1,2}\/[^"']*["']\)/);
 });
 
-/** The files that are not Node's own, and the modules that are, which a command has loaded when it ends. */
-function loadedBy(t: Parameters<typeof tempDir>[0], args: readonly string[]): { files: string[]; modules: string[] } {
-  const folder = tempDir(t);
-  const [probe, report] = [path.join(folder, 'probe.cjs'), path.join(folder, 'loaded.json')];
-  writeFileSync(
-    probe,
-    `process.on('exit', () => {
-      const files = Object.keys(require.cache).filter((file) => file !== __filename).map((file) => require('node:path').basename(file));
-      require('node:fs').writeFileSync(${JSON.stringify(report)}, JSON.stringify({ files, modules: process.moduleLoadList }));
-    });`,
-  );
-  const env = { ...process.env, NODE_OPTIONS: `--require=${probe}` };
-  spawnSync(path.join(ROOT, 'bin/sidekey'), args, { env, stdio: 'ignore' });
-  return JSON.parse(readFileSync(report, 'utf8'));
+/** An installation of which a test may break a part. */
+function installation(t: TestContext): { root: string; bundle: string; code: string } {
+  const root = tempDir(t);
+  for (const folder of ['bin', 'dist']) cpSync(path.join(ROOT, folder), path.join(root, folder), { recursive: true });
+  cpSync(path.join(ROOT, 'scripts/node'), path.join(root, 'scripts/node'));
+  symlinkSync(path.join(ROOT, 'node_modules'), path.join(root, 'node_modules'));
+  const bundle = path.join(root, 'dist/cli.cjs');
+  return { root, bundle, code: `${bundle}.code` };
+}
+
+test('kept code goes with its bundle to another place', (t) => {
+  const { root } = installation(t);
+  const { bundles, stdout } = loadedBy(t, root, ['--version']);
+  assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
+  assert.deepEqual(bundles, [{ name: 'cli.cjs', code: 'taken' }]);
+});
+
+const BREAKS: Readonly<Record<string, (place: { bundle: string; code: string }) => void>> = {
+  'is missing': ({ code }) => rmSync(code),
+  'is empty': ({ code }) => writeFileSync(code, ''),
+  'is cut short': ({ code }) => writeFileSync(code, readFileSync(code).subarray(0, 100_000)),
+  'has one bit turned': ({ code }) => {
+    const bytes = readFileSync(code);
+    bytes[bytes.length >> 1]! ^= 4;
+    writeFileSync(code, bytes);
+  },
+  // Of which V8 compares only the length.
+  'is of a bundle of the same length': ({ bundle }) => {
+    const text = readFileSync(bundle, 'latin1');
+    writeFileSync(bundle, text.replace('sidekey', 'SIDEKEY'));
+  },
+};
+
+for (const [what, spoil] of Object.entries(BREAKS)) {
+  test(`where kept code ${what}, the bundle runs without`, (t) => {
+    const place = installation(t);
+    spoil(place);
+    const { bundles, stdout } = loadedBy(t, place.root, ['--version']);
+    assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
+    assert.deepEqual(bundles, [{ name: 'cli.cjs', code: 'none' }]);
+  });
 }
