@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { Finding } from '../base/finding.ts';
 import type { Check, Outcome } from '../doctor/check.ts';
 import { printable, printJson } from './output.ts';
-import { addClientOptions, type ClientOptions } from './target.ts';
+import { addClientOptions, aimed, type ClientOptions } from './target.ts';
 
 interface DoctorOptions extends ClientOptions {
   readonly envoy?: readonly string[];
@@ -32,7 +32,8 @@ export function addDoctorCommand(program: Command): void {
     );
   addClientOptions(command).action(async (options: DoctorOptions) => {
     const { runChecks, summary } = await import('../doctor/check.ts');
-    const outcome = await runChecks(await checksFor(options));
+    const { findings, skipped } = await runChecks(await checksFor(options));
+    const outcome = { findings: findings.map((finding) => aim(finding, options)), skipped };
     if (options.output === 'json') printJson(outcome);
     else printOutcome(outcome, summary(outcome.findings));
     if (outcome.findings.some(({ severity }) => severity === 'error')) {
@@ -49,6 +50,10 @@ async function checksFor({ envoy, envoyAdmin, ...options }: DoctorOptions): Prom
     ...(envoy === undefined ? [] : await fileChecks(envoy, options)),
     ...(envoyAdmin === undefined ? [] : await envoyChecks(envoyAdmin, options)),
   ];
+}
+
+function aim(finding: Finding, options: ClientOptions): Finding {
+  return finding.command === undefined ? finding : { ...finding, command: aimed(finding.command, options) };
 }
 
 function printOutcome({ findings, skipped }: Outcome, summary: string): void {

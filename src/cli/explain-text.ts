@@ -19,7 +19,7 @@ export function explanationLines(explanation: ExplanationJson): string[] {
       ...unset.map((trustDomain) => `no bundle of ${trustDomain} yet: nobody has set it`),
       ...(identities.length + bundles.length === 0 ? ['nothing'] : []),
     ]),
-    ...section('facts', attestors.length === 0 ? [] : factLines(attestors)),
+    ...attestors.flatMap(attestorSection),
     ...section('near misses', near.flatMap(missLines)),
     ...section('fix', [...fixes, ...(note === null ? [] : [`note: ${note}`])]),
   ];
@@ -49,10 +49,18 @@ function askedLines({ asked }: ExplanationJson): string[] {
   return [`${asked.spiffe_id} is not given: ${asked.reason}: ${asked.detail}`, ...meant];
 }
 
-function factLines(attestors: ExplanationJson['attestors']): string[] {
-  const rows = attestors.flatMap(({ facts }) => facts.map(({ selector, source }) => [selector, source]));
-  const remarks = attestors.flatMap(({ name, remark }) => (remark === null ? [] : [`${name}: ${remark}`]));
-  return [...columnLines(rows), ...remarks];
+function attestorSection({
+  name,
+  at,
+  took_ms: took,
+  facts,
+  error,
+  remark,
+}: ExplanationJson['attestors'][number]): string[] {
+  const found = facts.length + Number(error !== null) === 0 ? ['nothing'] : [];
+  const amiss = [error, remark].flatMap((text) => (text === null ? [] : [text]));
+  const rows = facts.map(({ selector, source }) => [selector, source]);
+  return section(`facts by ${name}, asked at ${at}, which took ${took} ms`, [...columnLines(rows), ...found, ...amiss]);
 }
 
 function missLines(miss: Miss): string[] {

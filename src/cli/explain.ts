@@ -1,13 +1,13 @@
 /** `sidekey explain`: why somebody has the identities that it has, and not others. */
 
 import { type Command, InvalidArgumentError } from 'commander';
-import type { DecisionJson, ExplanationJson } from '../admin/client.ts';
+import type { AdminClient, DecisionJson, ExplanationJson } from '../admin/client.ts';
 import { shellQuote } from '../base/shell.ts';
 import { splitSelector } from '../spiffe/selector.ts';
 import { UsageError } from './errors.ts';
 import { decisionLines, explanationLines } from './explain-text.ts';
 import { printable, printJson } from './output.ts';
-import { addClientOptions, type ClientOptions, openClient } from './target.ts';
+import { addClientOptions, aimed, type ClientOptions, openClient } from './target.ts';
 
 interface ExplainOptions extends ClientOptions {
   readonly pid?: string;
@@ -37,9 +37,19 @@ export function addExplainCommand(program: Command): void {
 
 async function explainSubject(query: URLSearchParams, options: ExplainOptions): Promise<void> {
   const client = await openClient(options);
-  const explanation = await client.json<ExplanationJson>('GET', `/v1/explain?${query}`);
+  const explanation = await ask(client, query, options);
   if (options.output === 'json') printJson(explanation);
   else print(explanationLines(explanation));
+}
+
+/** The commands in it go to the server that is asked here. */
+async function ask(client: AdminClient, query: URLSearchParams, options: ClientOptions): Promise<ExplanationJson> {
+  const explanation = await client.json<ExplanationJson>('GET', `/v1/explain?${query}`);
+  return {
+    ...explanation,
+    near: explanation.near.map((miss) => ({ ...miss, fix: miss.fix && aimed(miss.fix, options) })),
+    fixes: explanation.fixes.map((fix) => aimed(fix, options)),
+  };
 }
 
 /** What is on record, and what comes of the same facts by now. */
@@ -48,8 +58,8 @@ async function explainDecision(id: string, options: ExplainOptions): Promise<voi
   const decision = await client.json<DecisionJson>('GET', `/v1/decisions/${encodeURIComponent(id)}`);
   const facts = decision.facts.map(({ selector }) => selector);
   const query = queryOf({ spiffe_id: decision.spiffe_id ?? undefined, limit: options.limit }, facts);
-  const now = facts.length > 0 ? await client.json<ExplanationJson>('GET', `/v1/explain?${query}`) : null;
-  const remark = valuesRemark(decision, facts);
+  const now = facts.length > 0 ? await ask(client, query, options) : null;
+  const remark = valuesRemark(decision, facts, options);
   if (options.output === 'json') printJson({ decision, now, remark });
   else
     print([
@@ -61,11 +71,15 @@ async function explainDecision(id: string, options: ExplainOptions): Promise<voi
 }
 
 /** The record has no values of environment selectors: whoever has one is taken for somebody with another value. */
-function valuesRemark({ pid, spiffe_id: spiffeId }: DecisionJson, facts: readonly string[]): string | null {
+function valuesRemark(
+  { pid, spiffe_id: spiffeId }: DecisionJson,
+  facts: readonly string[],
+  options: ClientOptions,
+): string | null {
   if (!facts.some((fact) => fact.startsWith('docker:env:'))) return null;
   const command = ['sidekey', 'explain', '--pid', String(pid), ...(spiffeId === null ? [] : ['--spiffe-id', spiffeId])];
-  const ask = `as long as it runs, ask the process itself: ${command.map(shellQuote).join(' ')}`;
-  return `values of docker:env are not on record, so an entry that selects by one counts as lacked; ${ask}`;
+  const itself = aimed(command.map(shellQuote).join(' '), options);
+  return `values of docker:env are not on record, so an entry that selects by one counts as lacked; as long as it runs, ask the process itself: ${itself}`;
 }
 
 function queryOf(

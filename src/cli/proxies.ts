@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from './errors.ts';
 import { columnLines, type OutputFormat, printJson } from './output.ts';
 import { troubleOf } from './proxy-check.ts';
-import { cellsOf, HEADER, type Proxies, readProxies, rowsOf } from './proxy-rows.ts';
+import { cellsOf, HEADER, type Proxies, type ProxyRow, readProxies, rowsOf } from './proxy-rows.ts';
 import { changesPrinter, jsonOf, screen } from './proxy-show.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
@@ -69,8 +69,16 @@ function check(proxies: Proxies, format: OutputFormat): void {
     const troubles = troubled.map(({ row, trouble }) => ({ ...jsonOf(row), trouble }));
     printJson({ at, secrets: rows.length, troubles });
   } else if (troubled.length > 0) printLines(troubled.map(({ row, trouble }) => cellsOf(row, now, trouble)));
-  else process.stdout.write(`nothing needs anybody: ${rows.length} secrets on ${proxies.proxies.length} proxies\n`);
+  else process.stdout.write(`nothing needs anybody: ${allWell(rows, proxies)}\n`);
   if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need somebody`);
+}
+
+/** What is held may be as it should: it waits for an entry. */
+function allWell(rows: readonly ProxyRow[], { proxies }: Proxies): string {
+  const count = (number: number, one: string, more: string) => `${number} ${number === 1 ? one : more}`;
+  const held = rows.filter(({ secret }) => secret.held !== null).length;
+  const on = `${count(rows.length, 'secret', 'secrets')} on ${count(proxies.length, 'proxy', 'proxies')}`;
+  return held === 0 ? on : `${on}, ${held} of them held (sidekey proxies --state held)`;
 }
 
 function printLines(rows: readonly (readonly string[])[]): void {

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { AdminClient } from '../admin/client.ts';
+import { shellQuote } from '../base/shell.ts';
 import { defaultSocket } from '../config/defaults.ts';
 import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat } from './output.ts';
@@ -58,6 +59,16 @@ export async function openClient(options: ClientOptions): Promise<AdminClient> {
   const file = tokenFile ?? (process.env.SIDEKEY_TOKEN_FILE || undefined);
   const where = tokenFile === undefined ? 'SIDEKEY_TOKEN_FILE' : '--token-file';
   return connectAdmin({ url, token: file === undefined ? undefined : await readToken(file, where) });
+}
+
+/** A command that was given, with the flags that say which server is asked: it goes to that one from any shell. */
+export function aimed(command: string, { adminSocket, adminUrl, tokenFile }: ClientOptions): string {
+  if (!/^sidekey (?!serve |envoy )/.test(command)) return command;
+  const flags = { '--admin-socket': adminSocket, '--admin-url': adminUrl, '--token-file': tokenFile };
+  const given = Object.entries(flags).flatMap(([flag, value]) =>
+    value === undefined ? [] : [flag, shellQuote(value)],
+  );
+  return [command, ...given].join(' ');
 }
 
 async function readToken(file: string, where: string): Promise<string> {

@@ -1,6 +1,7 @@
 /** The checks of a server and its host: by what the server says of itself, and what is to be seen from here. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
+import type { Finding } from '../base/finding.ts';
 import { judgeAuthority } from './authority.ts';
 import type { Check } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
@@ -12,9 +13,9 @@ import { judgeAdminSocket, judgePipe, judgeSilence } from './sockets.ts';
 /** What a server that runs says of itself; `here`: its files can be looked at from here. @param now of the clock here */
 export function serverChecks(known: DoctorJson, now: number, here: boolean): Check[] {
   const { socket, admin_socket: admin, data_dir: dataDir, uid } = known;
-  const judged = (name: string, findings: () => ReturnType<typeof judgeHost>): Check => ({
+  const judged = (name: string, findings: () => Finding[] | Promise<Finding[]>): Check => ({
     name,
-    run: async () => ({ findings: findings(), skipped: [] }),
+    run: async () => ({ findings: await findings(), skipped: [] }),
   });
   const process = here ? viewProcess(known.pid) : undefined;
   const restart = (...flags: string[]) => process && restartCommand(known.pid, process, flags);
@@ -22,7 +23,10 @@ export function serverChecks(known: DoctorJson, now: number, here: boolean): Che
   return [
     ...(here
       ? [
-          judged('sockets', () => [...judgePipe(socket, uid, restart()), ...judgeAdminSocket(admin, uid)]),
+          judged('sockets', async () => [
+            ...(await judgePipe(socket, uid, restart())),
+            ...judgeAdminSocket(admin, uid),
+          ]),
           { name: 'data-dir', run: async () => judgeDataDir(dataDir, uid) },
         ]
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),

@@ -60,15 +60,18 @@ function serveCommand(adminSocket: string, env: NodeJS.ProcessEnv): string | und
 }
 
 /** Who reaches the pipe. @param owner the uid of the server @param restart the command that starts it anew, if known */
-export function judgePipe(file: string, owner: number, restart: string | undefined): Finding[] {
-  const stats = fs.lstatSync(file, { throwIfNoEntry: false });
-  if (stats === undefined) {
-    const problem = 'the server runs, but its socket is gone';
+export async function judgePipe(file: string, owner: number, restart: string | undefined): Promise<Finding[]> {
+  const state = await socketState(file);
+  if (state === 'missing' || state === 'stale' || state === 'no socket') {
+    const instead = state === 'stale' ? 'one that nobody listens on' : 'something that is no socket';
+    const problem = `the server runs, but its socket is gone${state === 'missing' ? '' : `: in its place is ${instead}`}`;
+    const inTheWay = state === 'no socket' ? `rm ${shellQuote(file)} && ` : '';
+    const command = restart && `${inTheWay}${restart}`;
     const why = 'who is connected stays connected; nobody else gets in';
     const fix = 'start the server anew, and keep what removed the file away from its directory';
-    return [{ rule: 'pipe-gone', severity: 'error', place: file, problem, why, fix, command: restart }];
+    return [{ rule: 'pipe-gone', severity: 'error', place: file, problem, why, fix, command }];
   }
-  return [...judgeDirectory(file, owner), ...judgeReach(file, stats)];
+  return [...judgeDirectory(file, owner), ...judgeReach(file, fs.lstatSync(file))];
 }
 
 /** What the file's mode says, and whether the directories above it let it be so. */

@@ -86,7 +86,11 @@ describe('sidekey proxies', { timeout: 60_000 }, () => {
     stream.ask(WEB, API);
     const response = await stream.next();
     const fine = await run('--check');
-    assert.deepEqual(fine, { status: 0, stdout: 'nothing needs anybody: 2 secrets on 1 proxies\n', stderr: '' });
+    assert.deepEqual(fine, {
+      status: 0,
+      stdout: 'nothing needs anybody: 2 secrets on 1 proxy, 1 of them held (sidekey proxies --state held)\n',
+      stderr: '',
+    });
 
     const { nonce: responseNonce } = response;
     const names = { resourceNames: [WEB, API], responseNonce };

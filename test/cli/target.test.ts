@@ -5,6 +5,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
+import { aimed } from '../../src/cli/target.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { sidekey } from './support.ts';
 
@@ -43,4 +44,20 @@ test('a variable that is wrong is told by its name', async () => {
   assert.match(url.stderr, /SIDEKEY_ADMIN_URL: "nonsense" is not an http or https URL/);
   const env = { SIDEKEY_ADMIN_URL: 'http://127.0.0.1:1', SIDEKEY_TOKEN_FILE: '/nonexistent' };
   assert.match((await sidekey(['entry', 'list'], { env })).stderr, /SIDEKEY_TOKEN_FILE: .*ENOENT/);
+});
+
+test('a command that is given goes to the server that was asked, from any shell', () => {
+  const output = 'table';
+  assert.equal(aimed('sidekey entry delete x', { output }), 'sidekey entry delete x');
+  assert.equal(
+    aimed('sidekey entry delete x', { output, adminSocket: '/a b/admin.sock' }),
+    "sidekey entry delete x --admin-socket '/a b/admin.sock'",
+  );
+  assert.equal(
+    aimed('sidekey explain d-1', { output, adminUrl: 'http://h:1', tokenFile: '/t' }),
+    'sidekey explain d-1 --admin-url http://h:1 --token-file /t',
+  );
+  for (const other of ['chmod 600 /x', 'sidekey serve --admin-socket /x', 'sidekey envoy bootstrap']) {
+    assert.equal(aimed(other, { output, adminSocket: '/a' }), other);
+  }
 });

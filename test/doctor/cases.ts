@@ -1,6 +1,7 @@
 /** The broken set-ups. */
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { endAfter } from '../support/caller.ts';
@@ -283,6 +284,32 @@ const RESTARTED: readonly Omit<RestartCase, 'by'>[] = [
     break: ({ socket }) => rmSync(socket),
     fix: 'kill PID; while kill -0 PID 2>/dev/null; do sleep 0.1; done; cd / && sidekey serve …',
     note: 'a server that systemd runs: `systemctl restart UNIT`',
+  },
+  {
+    symptom: 'Nobody new gets in, and there is a socket where one should be',
+    words: pipeError('Connection_refused'),
+    cause: 'the socket of an older server was put in the place of this one, as when a directory is put back',
+    flags: [],
+    rule: 'pipe-gone',
+    break: async ({ socket }) => {
+      rmSync(socket);
+      const listen =
+        'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))';
+      await once(spawn(process.execPath, ['-e', listen, socket]), 'exit');
+    },
+    fix: 'kill PID; while kill -0 PID 2>/dev/null; do sleep 0.1; done; cd / && sidekey serve …',
+  },
+  {
+    symptom: 'Nobody new gets in, and there is a file where the socket should be',
+    words: pipeError('Connection_refused'),
+    cause: 'something wrote a file to the path of the pipe',
+    flags: [],
+    rule: 'pipe-gone',
+    break: ({ socket }) => {
+      rmSync(socket);
+      writeFileSync(socket, '');
+    },
+    fix: 'rm SOCKET && kill PID; while kill -0 PID 2>/dev/null; do sleep 0.1; done; cd / && sidekey serve …',
   },
   {
     symptom: 'Some Envoys of a host are turned away',

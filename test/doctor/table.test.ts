@@ -76,7 +76,7 @@ async function checkRestartCase(t: TestContext, one: RestartCase): Promise<void>
   };
   const [first] = await findings();
   assert.equal(first?.rule, one.rule, JSON.stringify(first));
-  assertDocumented(one, first.command!);
+  assertDocumented(one, first.command!, { [server.socket]: 'SOCKET' });
   await runServing(t, first.command!);
   assert.ok(!(await findings()).some(({ rule }) => rule === one.rule));
 }

@@ -73,6 +73,9 @@ test('no remedy gives an identity to every process of root', async (t) => {
     `${CREATE} --selector unix:uid:0 --selector unix:path:/bin/web`,
   ]);
   assert.equal(seen.note, undefined);
+  const hidden = look('docker:env:TOKEN=[redacted]');
+  assert.deepEqual([hidden.fixes, hidden.near[0]!.fix], [[], undefined]);
+  assert.match(hidden.note!, /not shown: an entry for it takes its value from you/);
   // A user of its own is somebody.
   assert.deepEqual(look('unix:uid:7', 'unix:user:web').fixes, [
     `${UPDATE} ${id} --selector unix:user:web`,
