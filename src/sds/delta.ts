@@ -23,7 +23,7 @@ export const DELTA: Variant = {
   name: 'delta',
   saysRemoved: true,
   take(subscription, bytes, { typeRequired, now }) {
-    const request = readDeltaDiscoveryRequest(bytes, !subscription.begun);
+    const request = readDeltaDiscoveryRequest(bytes, !subscription.begun, subscription.nonce);
     checkTypeUrl(request.typeUrl, typeRequired);
     checkCount(subscription.size + request.subscribe.length, 'the stream, with resource_names_subscribe,');
     const outcome = takeRequest(subscription, request, now);
@@ -60,11 +60,12 @@ const COMMON = DeltaDiscoveryResponse.encode(
   DeltaDiscoveryResponse.fromPartial({ typeUrl: SECRET_TYPE_URL, controlPlane: { identifier: CONTROL_PLANE } }),
 ).finish();
 
-function writeDeltaDiscoveryResponse({ versionInfo, nonce, resources, removed }: Push<EncodedSecret>): Uint8Array {
-  const parts = [versionAndNonce(versionInfo, nonce), COMMON, ...resources.map(({ delta }) => delta)];
+function writeDeltaDiscoveryResponse({ versionInfo, nonce, resources, removed }: Push<EncodedSecret>): Uint8Array[] {
+  const parts: Uint8Array[] = [versionAndNonce(versionInfo, nonce), COMMON];
+  for (const { delta } of resources) parts.push(delta);
   if (removed.length > 0) {
     const gone = DeltaDiscoveryResponse.fromPartial({ removedResources: [...removed] });
     parts.push(DeltaDiscoveryResponse.encode(gone).finish());
   }
-  return Buffer.concat(parts);
+  return parts;
 }

@@ -52,7 +52,7 @@ async function answer(asker: Asker, request: DiscoveryRequest, parts: StreamPart
   if (found.some(({ certificate }) => certificate !== undefined)) peer.verify();
   const push = subscription.push(found, [], end);
   if (push === undefined) throw notFound(asker, names, answers.filter(isHeld), parts);
-  return writeDiscoveryResponse(push);
+  return Buffer.concat(writeDiscoveryResponse(push));
 }
 
 function notFound(asker: Asker, asked: readonly Name[], held: readonly Held[], parts: StreamParts): StatusError {

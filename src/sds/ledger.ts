@@ -224,6 +224,11 @@ export class Ledger {
     return () => this.#listeners.delete(listener);
   }
 
+  /** True while somebody listens. */
+  get heard(): boolean {
+    return this.#listeners.size > 0;
+  }
+
   /** Makes an event only where somebody listens. */
   tell(make: () => StreamEvent): void {
     if (this.#listeners.size === 0) return;

@@ -1,7 +1,8 @@
 /**
  * Streams that have something to push, served in slices: a change that concerns ten thousand of them must not keep the
  * event loop from a new caller. The streams of one connection come one after the other: HTTP/2 then writes their
- * responses to the socket in one go.
+ * responses to the socket in one go. What clients say meanwhile, as a rule that they have taken it, is looked at when
+ * all have it: those that wait for a secret come first.
  */
 
 import type { Peer } from '../attest/types.ts';
@@ -14,17 +15,31 @@ export interface Pushing {
   readonly peer: Peer;
   /** Must not throw. */
   push(): void;
+  /** Looks at what the client said while the queue was busy. Must not throw. */
+  catchUp(): void;
 }
 
 export class PushQueue {
   readonly #waiting = new Map<Peer, Set<Pushing>>();
+  /** Streams whose clients have said something meanwhile. */
+  #behind: Pushing[] = [];
   #scheduled = false;
+
+  /** True while streams wait to push. */
+  get busy(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** Lets the stream catch up once no stream waits to push; to call while the queue is busy. */
+  catchUpLater(stream: Pushing): void {
+    this.#behind.push(stream);
+  }
 
   /** Lets the stream push soon; once, however often it is asked for before. */
   add(stream: Pushing): void {
     const streams = this.#waiting.get(stream.peer);
-    if (streams === undefined) this.#waiting.set(stream.peer, new Set([stream]));
-    else streams.add(stream);
+    if (streams !== undefined) streams.add(stream);
+    else this.#waiting.set(stream.peer, new Set<Pushing>().add(stream));
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => this.#drain());
@@ -38,17 +53,34 @@ export class PushQueue {
 
   #drain(): void {
     const end = performance.now() + SLICE_MS;
+    this.#push(end);
+    if (this.#waiting.size === 0) this.#catchUp(end);
+    this.#scheduled = this.#waiting.size > 0 || this.#behind.length > 0;
+    if (this.#scheduled) setImmediate(() => this.#drain());
+  }
+
+  #push(end: number): void {
+    let over = false;
     for (const [peer, streams] of this.#waiting) {
       for (const stream of streams) {
         streams.delete(stream);
         stream.push();
-        if (performance.now() >= end) break;
+        over = performance.now() >= end;
+        if (over) break;
       }
       // A push may have taken the last stream out, and brought the connection in anew.
       if (streams.size === 0 && this.#waiting.get(peer) === streams) this.#waiting.delete(peer);
+      if (over) break;
+    }
+  }
+
+  #catchUp(end: number): void {
+    let done = 0;
+    for (const stream of this.#behind) {
+      stream.catchUp();
+      done += 1;
       if (performance.now() >= end) break;
     }
-    this.#scheduled = this.#waiting.size > 0;
-    if (this.#scheduled) setImmediate(() => this.#drain());
+    this.#behind = this.#behind.slice(done);
   }
 }

@@ -6,7 +6,7 @@
  */
 
 import { Status, StatusError } from '../wire/types.ts';
-import { LENGTH_DELIMITED, readFields, readShort } from './fields.ts';
+import { LENGTH_DELIMITED, readExpected, readFields, readShort } from './fields.ts';
 import { type Node, readNode } from './node.ts';
 
 export const SECRET_TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
@@ -37,8 +37,11 @@ export interface DeltaDiscoveryRequest extends Common {
   readonly initialVersions: ReadonlyMap<string, string>;
 }
 
-/** @throws StatusError INVALID_ARGUMENT when the bytes are no DiscoveryRequest or break a limit */
-export function readDiscoveryRequest(bytes: Uint8Array, withNode: boolean): DiscoveryRequest {
+/**
+ * @param nonce the one that as a rule it has
+ * @throws StatusError INVALID_ARGUMENT when the bytes are no DiscoveryRequest or break a limit
+ */
+export function readDiscoveryRequest(bytes: Uint8Array, withNode: boolean, nonce = ''): DiscoveryRequest {
   let responseNonce = '';
   let typeUrl = '';
   let errorDetail: DiscoveryRequest['errorDetail'];
@@ -48,8 +51,8 @@ export function readDiscoveryRequest(bytes: Uint8Array, withNode: boolean): Disc
     if (wireType !== LENGTH_DELIMITED) return false;
     if (field === 2 && withNode) node = readNode(reader.bytes());
     else if (field === 3) resourceNames.push(reader.string());
-    else if (field === 4) typeUrl = reader.string();
-    else if (field === 5) responseNonce = reader.string();
+    else if (field === 4) typeUrl = readExpected(bytes, reader, SECRET_TYPE_URL);
+    else if (field === 5) responseNonce = readExpected(bytes, reader, nonce);
     else if (field === 6) errorDetail = readStatus(reader.bytes());
     else return false;
     return true;
@@ -58,8 +61,11 @@ export function readDiscoveryRequest(bytes: Uint8Array, withNode: boolean): Disc
   return { responseNonce, resourceNames, typeUrl, errorDetail, node };
 }
 
-/** @throws StatusError INVALID_ARGUMENT when the bytes are no DeltaDiscoveryRequest or break a limit */
-export function readDeltaDiscoveryRequest(bytes: Uint8Array, withNode: boolean): DeltaDiscoveryRequest {
+/**
+ * @param nonce the one that as a rule it has
+ * @throws StatusError INVALID_ARGUMENT when the bytes are no DeltaDiscoveryRequest or break a limit
+ */
+export function readDeltaDiscoveryRequest(bytes: Uint8Array, withNode: boolean, nonce = ''): DeltaDiscoveryRequest {
   let responseNonce = '';
   let typeUrl = '';
   let errorDetail: DeltaDiscoveryRequest['errorDetail'];
@@ -70,11 +76,11 @@ export function readDeltaDiscoveryRequest(bytes: Uint8Array, withNode: boolean):
   readFields(bytes, 'DeltaDiscoveryRequest', (field, wireType, reader) => {
     if (wireType !== LENGTH_DELIMITED) return false;
     if (field === 1 && withNode) node = readNode(reader.bytes());
-    else if (field === 2) typeUrl = reader.string();
+    else if (field === 2) typeUrl = readExpected(bytes, reader, SECRET_TYPE_URL);
     else if (field === 3) subscribe.push(reader.string());
     else if (field === 4) unsubscribe.push(reader.string());
     else if (field === 5) initialVersions.set(...readVersion(reader.bytes()));
-    else if (field === 6) responseNonce = reader.string();
+    else if (field === 6) responseNonce = readExpected(bytes, reader, nonce);
     else if (field === 7) errorDetail = readStatus(reader.bytes());
     else return false;
     return true;

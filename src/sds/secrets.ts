@@ -79,7 +79,10 @@ const VALIDATOR_NAME = 'envoy.tls.cert_validator.spiffe';
 const VALIDATOR_TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig';
 
 const ofSvid = new WeakMap<X509Svid, Map<string, EncodedSecret>>();
-const ofBundle = new WeakMap<TrustBundle, Map<string, BundleSecret>>();
+/** By the first of the bundles and the name. */
+type BundleSecrets = WeakMap<TrustBundle, Map<string, BundleSecret>>;
+const ofBundle: Readonly<Record<Validation, BundleSecrets>> = { spiffe: new WeakMap(), plain: new WeakMap() };
+const respelledOfBundle: typeof ofBundle = { spiffe: new WeakMap(), plain: new WeakMap() };
 
 /** A secret of bundles, and of which: a change makes a new object of each. */
 interface BundleSecret {
@@ -125,10 +128,11 @@ export function bundleSecret(
   validation: Validation,
   respelled = false,
 ): EncodedSecret {
-  const secrets = memberOf(ofBundle, bundles[0]!);
-  const key = keyOf(name, bundles, validation, respelled);
+  const secrets = memberOf((respelled ? respelledOfBundle : ofBundle)[validation], bundles[0]!);
+  // A change that ten thousand streams hear of comes here for each.
+  const key = bundles.length === 1 ? name : `${name} ${bundles.map(({ trustDomain }) => trustDomain)}`;
   const made = secrets.get(key);
-  if (made?.bundles.every((bundle, i) => bundle === bundles[i])) return made.secret;
+  if (made !== undefined && areSame(made.bundles, bundles)) return made.secret;
   const pems = bundles.map(({ trustDomain, pem }) => ({
     name: trustDomain,
     inlineBytes: respelled ? Buffer.concat([pem, NEWLINE]) : pem,
@@ -140,10 +144,8 @@ export function bundleSecret(
   return secret;
 }
 
-function keyOf(name: string, bundles: readonly TrustBundle[], validation: Validation, respelled: boolean): string {
-  // A change that ten thousand streams hear of comes here for each.
-  const short = validation === 'spiffe' ? (respelled ? 'S' : 's') : respelled ? 'P' : 'p';
-  return bundles.length === 1 ? short + name : `${short}${name} ${bundles.map(({ trustDomain }) => trustDomain)}`;
+function areSame(a: readonly TrustBundle[], b: readonly TrustBundle[]): boolean {
+  return a.length === b.length && a.every((bundle, i) => bundle === b[i]);
 }
 
 /** What PEM readers pass over. */

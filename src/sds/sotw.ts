@@ -16,7 +16,7 @@ export const SOTW: Variant = {
   name: 'sotw',
   saysRemoved: false,
   take(subscription, bytes, { typeRequired, now }) {
-    const request = readDiscoveryRequest(bytes, !subscription.begun);
+    const request = readDiscoveryRequest(bytes, !subscription.begun, subscription.nonce);
     checkTypeUrl(request.typeUrl, typeRequired);
     const outcome = takeRequest(subscription, request, now);
     return { outcome, node: request.node, rejection: request.errorDetail?.message };
@@ -45,6 +45,8 @@ const COMMON = DiscoveryResponse.encode(
   DiscoveryResponse.fromPartial({ typeUrl: SECRET_TYPE_URL, controlPlane: { identifier: CONTROL_PLANE } }),
 ).finish();
 
-export function writeDiscoveryResponse({ versionInfo, nonce, resources }: Push<EncodedSecret>): Uint8Array {
-  return Buffer.concat([versionAndNonce(versionInfo, nonce), COMMON, ...resources.map(({ sotw }) => sotw)]);
+export function writeDiscoveryResponse({ versionInfo, nonce, resources }: Push<EncodedSecret>): Uint8Array[] {
+  const parts: Uint8Array[] = [versionAndNonce(versionInfo, nonce), COMMON];
+  for (const { sotw } of resources) parts.push(sotw);
+  return parts;
 }

@@ -28,7 +28,7 @@ import type { Node } from './node.ts';
 import type { Pushing, PushQueue } from './push-queue.ts';
 import { type Asker, notedOf, refuseCaller } from './refusal.ts';
 import { type EncodedSecret, isCurrent, type Validation, validationFor } from './secrets.ts';
-import { type Change, type Outcome, Subscription } from './subscription.ts';
+import { type Change, type Missing, type Outcome, type Push, Subscription } from './subscription.ts';
 import type { Taken, Variant } from './variant.ts';
 import { WatchedNames } from './watched-names.ts';
 
@@ -55,6 +55,13 @@ export interface StreamKind {
 type Answer = EncodedSecret | Held;
 type Answered = Extract<Outcome, { answered: unknown }>;
 
+interface HeldName {
+  readonly name: string;
+  readonly held: Held;
+}
+
+/** A message up to so many bytes, such as an ACK without the node, can wait until others have been pushed to. */
+const SHORT_MESSAGE = 1024;
 /** Of the names that one push holds, so many have a line in the log. */
 const LOGGED_HOLDS = 10;
 /** Names that stand for nothing, on one connection: whoever has TLS clients ask for them could ask for any number. */
@@ -76,6 +83,8 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   #validation: Validation;
   #stopWildcard: (() => void) | undefined;
   #ended = false;
+  /** What the client said while others waited to push. */
+  #unread: Buffer | undefined;
   /** How many things are awaited; what changes meanwhile is looked at afterwards. */
   #awaited = 0;
   /** When the last of the SVIDs that were sent ends. */
@@ -130,6 +139,11 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     return { peer: this.peer, caller: this.#caller, node: this.#node };
   }
 
+  /** False: what is told of responses and ACKs would reach nobody. */
+  get #isHeard(): boolean {
+    return this.#parts.ledger.heard || this.#parts.log.isLevelEnabled('debug');
+  }
+
   #debug(fields: () => object, message: string): void {
     if (this.#parts.log.isLevelEnabled('debug')) this.#log.debug(fields(), message);
   }
@@ -168,6 +182,22 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   }
 
   message(bytes: Uint8Array): void {
+    this.catchUp();
+    if (this.#parts.queue.busy && this.#subscription.begun && bytes.length <= SHORT_MESSAGE) {
+      // They are ours only until this returns.
+      this.#unread = Buffer.from(bytes);
+      this.#parts.queue.catchUpLater(this);
+    } else this.#read(bytes);
+  }
+
+  catchUp(): void {
+    const bytes = this.#unread;
+    if (bytes === undefined) return;
+    this.#unread = undefined;
+    this.#guard(() => this.#read(bytes));
+  }
+
+  #read(bytes: Uint8Array): void {
     if (this.#ended) return;
     try {
       const { variant, service } = this.#kind;
@@ -185,11 +215,13 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   }
 
   halfClose(): void {
+    this.catchUp();
     this.#end(Status.OK, '');
   }
 
   closed(): void {
     this.#ended = true;
+    this.#unread = undefined;
     this.#parts.queue.remove(this);
     this.#parts.ledger.close(this);
     this.#lastChance?.cancel();
@@ -222,11 +254,8 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     else if (outcome.kind === 'ack') {
       this.#rejection = undefined;
       this.#parts.counters.add('acks_total');
-      this.#debug(() => ({ names: namesOf(outcome) }), 'acknowledged');
-      this.#tell('acked', () => namesOf(outcome));
-      if (outcome.answered.some(({ name }) => this.#names.get(name)?.certificate !== undefined)) {
-        this.#parts.ledger.certificateTaken(this.peer);
-      }
+      if (this.#isHeard) this.#tellAcked(outcome);
+      if (this.#haveCertificate(outcome)) this.#parts.ledger.certificateTaken(this.peer);
     }
     this.#follow(outcome);
     if (this.#subscription.wildcard) this.#stopWildcard ??= this.#watchEverything();
@@ -235,6 +264,16 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
       this.#stopWildcard = undefined;
     }
     this.push();
+  }
+
+  #tellAcked(outcome: Answered): void {
+    this.#debug(() => ({ names: namesOf(outcome) }), 'acknowledged');
+    this.#tell('acked', () => namesOf(outcome));
+  }
+
+  #haveCertificate({ answered }: Answered): boolean {
+    for (const { name } of answered) if (this.#names.get(name)?.certificate !== undefined) return true;
+    return false;
   }
 
   /**
@@ -297,10 +336,15 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     if (!this.#ended) this.#parts.queue.add(this);
   }
 
-  /** Sends what is to be sent. What goes wrong on one stream is no reason to fail the others: this does not throw. */
+  /** Sends what is to be sent. Does not throw. */
   push(): void {
+    this.#guard(() => this.#pushNow());
+  }
+
+  /** What goes wrong on one stream is no reason to fail the others. */
+  #guard(step: () => void): void {
     try {
-      this.#pushNow();
+      step();
     } catch (error) {
       this.#log.error({ err: error }, 'a stream failed');
       this.#end(Status.INTERNAL, 'Sidekey failed; its log has the reason');
@@ -319,15 +363,20 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     }
     if (!this.#subscription.canPush) return;
     const names = this.#subscription.takeDirty();
-    const answers = names.map((name) => this.#find(name));
-    if (answers.some((answer) => answer instanceof Promise)) this.#await(this.#settle(names, answers));
-    else this.#send(names, answers as Answer[]);
+    const answers: (Answer | Promise<Answer>)[] = [];
+    let complete = true;
+    for (const name of names) {
+      const answer = this.#find(name);
+      if (answer instanceof Promise) complete = false;
+      answers.push(answer);
+    }
+    if (complete) this.#send(names, answers as Answer[]);
+    else this.#await(this.#settle(names, answers));
   }
 
   /** The secret behind a name; its next change will be told. */
   #find(text: string): Answer | Promise<Answer> {
-    this.#names.followEntry(text);
-    const { name, respelled } = this.#names.get(text)!;
+    const { name, respelled } = this.#names.followEntry(text)!;
     return secretFor(this.#parts.identities, this.#caller, name, this.#validation, respelled);
   }
 
@@ -353,9 +402,9 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
 
   /** What changed while it was looked for is looked at again, so that the answer has all of its names; or comes later. */
   #latest(text: string, answer: Answer): Answer {
-    const watched = this.#names.get(text);
-    if (watched === undefined || !this.#subscription.takeBack(text)) return answer;
-    this.#names.followEntry(text);
+    if (!this.#subscription.takeBack(text)) return answer;
+    const watched = this.#names.followEntry(text);
+    if (watched === undefined) return answer;
     const { name, respelled } = watched;
     const latest = secretNow(this.#parts.identities, this.#caller, name, this.#validation, respelled);
     if (latest === undefined) this.#dirty(text);
@@ -366,37 +415,46 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     if (this.#ended) return;
     const now = this.#parts.clock.now();
     const found: EncodedSecret[] = [];
-    const held: { name: string; held: Held }[] = [];
-    answers.forEach((answer, i) => {
-      if (isHeld(answer)) held.push({ name: names[i]!, held: answer });
-      else if (isCurrent(answer, now)) found.push(answer);
-      else this.#dirty(names[i]!);
-    });
-    for (const { name } of found) this.#known(name);
-    this.#hold(held, now);
-    if (this.#ended) return;
-    if (found.some(({ certificate }) => certificate !== undefined) && !this.#verified()) return;
-    // What could not be issued is the caller's all the same: nothing of it is gone.
-    const missing = held
-      .filter(({ held: { reason } }) => reason !== 'issuance-failed')
-      .map(({ name, held: { reason } }) => ({ name, mayCome: reason !== 'unknown-name' }));
-    const push = this.#subscription.push(found, missing, now);
-    if (push === undefined) return;
-    for (const { name, certificate } of push.resources) {
-      const watched = this.#names.get(name);
-      if (watched !== undefined) watched.certificate = certificate;
-      if (certificate !== undefined) this.#heldUntil = Math.max(this.#heldUntil, certificate.notAfter);
+    const held: HeldName[] = [];
+    let withKey = false;
+    for (const [i, answer] of answers.entries()) {
+      const name = names[i]!;
+      if (isHeld(answer)) held.push({ name, held: answer });
+      else if (isCurrent(answer, now)) {
+        this.#known(name);
+        withKey ||= answer.certificate !== undefined;
+        found.push(answer);
+      } else this.#dirty(name);
     }
+    if (held.length > 0) this.#hold(held, now);
+    if (this.#ended) return;
+    if (withKey && !this.#verified()) return;
+    const push = this.#subscription.push(found, missingOf(held), now);
+    if (push === undefined) return;
+    if (withKey) this.#noteCertificates(push.resources);
     this.#parts.counters.add('responses_total');
-    this.#stream.send(this.#kind.variant.write(push));
-    const sent = () => push.resources.map(({ name }) => name);
-    this.#debug(() => ({ names: sent(), removed: push.removed, version: push.versionInfo }), 'sent');
-    if (push.resources.length > 0) this.#tell('sent', sent, push.versionInfo);
-    if (push.removed.length > 0) this.#tell('removed', () => push.removed);
+    this.#stream.send(...this.#kind.variant.write(push));
+    if (this.#isHeard) this.#tellSent(push);
+  }
+
+  #noteCertificates(sent: readonly EncodedSecret[]): void {
+    for (const { name, certificate } of sent) {
+      const watched = this.#names.get(name);
+      if (watched === undefined || certificate === undefined) continue;
+      watched.certificate = certificate;
+      this.#heldUntil = Math.max(this.#heldUntil, certificate.notAfter);
+    }
+  }
+
+  #tellSent({ resources, removed, versionInfo }: Push<EncodedSecret>): void {
+    const names = resources.map(({ name }) => name);
+    this.#debug(() => ({ names, removed, version: versionInfo }), 'sent');
+    if (names.length > 0) this.#tell('sent', () => names, versionInfo);
+    if (removed.length > 0) this.#tell('removed', () => removed);
   }
 
   /** Notes why names are held; of many at once the log has a few and the number of the rest. */
-  #hold(names: readonly { readonly name: string; readonly held: Held }[], now: number): void {
+  #hold(names: readonly HeldName[], now: number): void {
     const other = names.filter(({ name, held }) => {
       const watched = this.#names.get(name);
       if (watched === undefined || watched.held?.detail === held.detail) return false;
@@ -496,6 +554,15 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     this.#ended = true;
     this.#stream.end(status, details);
   }
+}
+
+/** What could not be issued is the caller's all the same: nothing of it is gone. */
+function missingOf(names: readonly HeldName[]): Missing[] {
+  const missing: Missing[] = [];
+  for (const { name, held } of names) {
+    if (held.reason !== 'issuance-failed') missing.push({ name, mayCome: held.reason !== 'unknown-name' });
+  }
+  return missing;
 }
 
 function namesOf({ answered }: Answered): string[] {

@@ -304,16 +304,17 @@ export class Subscription {
    */
   push<R extends Versioned>(found: readonly R[], missing: readonly Missing[], now: number): Push<R> | undefined {
     const sent: Asked[] = [];
-    const resources = found.filter(({ name, version }) => {
-      const asked = this.#asked.get(name);
-      if (asked === undefined || asked.dirty || (asked.version === version && !asked.again)) return false;
-      asked.version = version;
+    const resources: R[] = [];
+    for (const resource of found) {
+      const asked = this.#asked.get(resource.name);
+      if (asked === undefined || asked.dirty || (asked.version === resource.version && !asked.again)) continue;
+      asked.version = resource.version;
       asked.sentAt = now;
       asked.again = false;
       asked.absent = false;
       sent.push(asked);
-      return true;
-    });
+      resources.push(resource);
+    }
     const removed = this.#saysRemoved ? this.#removed(missing) : [];
     if (resources.length === 0 && removed.length === 0) return undefined;
     this.#responses += 1;
@@ -350,7 +351,8 @@ export class Subscription {
 
   #areExplicit(names: readonly string[]): boolean {
     if (names.length !== this.#asked.size) return false;
-    return names.every((name) => this.#asked.get(name)?.explicit === true) && new Set(names).size === names.length;
+    for (const name of names) if (this.#asked.get(name)?.explicit !== true) return false;
+    return names.length <= 1 || new Set(names).size === names.length;
   }
 
   /** Asks for names that are not asked for yet, and says which those are. */

@@ -82,14 +82,15 @@ export class WatchedNames {
   }
 
   /** Watches the SVID of the entry that is behind the name now; to call before its secret is looked for. */
-  followEntry(text: string): void {
+  followEntry(text: string): WatchedName | undefined {
     const watches = this.#names.get(text);
-    if (watches === undefined) return;
+    if (watches === undefined || watches.name.kind === 'bundle' || watches.name.kind === 'all') return watches;
     const entry = entryBehind(this.#identities, this.#caller, watches.name);
-    if (entry === watches.entry) return;
+    if (entry === watches.entry) return watches;
     watches.stopSvid?.();
     watches.entry = entry;
     watches.stopSvid = entry && this.#identities.watchSvid(entry, () => this.#changed(text));
+    return watches;
   }
 
   #watch(name: Name, changed: () => void): (() => void)[] {

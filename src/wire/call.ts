@@ -63,12 +63,9 @@ export class Call implements Stream, Sink {
     this.#stream.on('end', () => this.#end());
   }
 
-  send(message: Uint8Array): void {
+  send(...parts: readonly Uint8Array[]): void {
     if (this.#over || this.#stream.closed) return;
-    const framed = Buffer.allocUnsafe(HEAD_BYTES + message.length);
-    framed[0] = 0;
-    framed.writeUInt32BE(message.length, 1);
-    framed.set(message, HEAD_BYTES);
+    const framed = frame(parts);
     if (!this.#stream.headersSent) respond(this.#stream);
     if (this.#stream.write(framed)) return;
     // Who doesn't read isn't listened to either, or what it asks for would pile up.
@@ -165,4 +162,19 @@ export class Call implements Stream, Sink {
     const { status, message } = statusOf(error, this.method.path, this.#caller.log);
     this.end(status, message);
   }
+}
+
+/** A message that is not compressed, length first. */
+function frame(parts: readonly Uint8Array[]): Buffer {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const framed = Buffer.allocUnsafe(HEAD_BYTES + length);
+  framed[0] = 0;
+  framed.writeUInt32BE(length, 1);
+  let at = HEAD_BYTES;
+  for (const part of parts) {
+    framed.set(part, at);
+    at += part.length;
+  }
+  return framed;
 }

@@ -37,7 +37,7 @@ class Asker {
     const read = variant.startsWith('Delta') ? readDelta : DiscoveryResponse.decode;
     this.#handler = method.open({
       peer,
-      send: (bytes) => this.responses.push(read(bytes)),
+      send: (...parts) => this.responses.push(read(Buffer.concat(parts))),
       end: (status, details) => {
         this.ended = { status, details };
         this.#handler.closed();

@@ -53,8 +53,8 @@ function openStream(t: TestContext, join: Join, peer: ScriptedPeer, ...resourceN
     handler.message(DiscoveryRequest.encode(DiscoveryRequest.fromPartial(request)).finish());
   const handler = method.open({
     peer,
-    send(bytes) {
-      const { nonce, versionInfo } = look(bytes, clock.now(), seen);
+    send(...parts) {
+      const { nonce, versionInfo } = look(Buffer.concat(parts), clock.now(), seen);
       setImmediate(() => write({ resourceNames, responseNonce: nonce, versionInfo }));
     },
     end(_status, details) {
