@@ -1,11 +1,25 @@
-/** A gRPC client on bare node:http2: lighter than grpc-js, so that the server is what is measured. */
+/**
+ * A gRPC client that writes and reads HTTP/2 frames itself: with a library's, ten thousand streams cost the client as
+ * much as the server, and the client would be measured. As a real client does, it answers in one write all that came in
+ * one read, and keeps to the windows that the server opens.
+ *
+ * @see RFC 9113 sections 5.2 (flow control), 6.5.2 (settings)
+ */
 
-import http2 from 'node:http2';
 import net from 'node:net';
+import {
+  callHeaders,
+  END_STREAM,
+  type Frame,
+  FrameType,
+  frame,
+  grpcMessage,
+  PREFACE,
+  readFrames,
+} from '../../test/support/http2-frames.ts';
 
 const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
 const ADS = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
-const HEAD = 5;
 
 /** The streaming methods, by service and variant. */
 export const METHODS = {
@@ -16,74 +30,209 @@ export const METHODS = {
 } as const;
 export type Way = keyof typeof METHODS;
 
+const ACK = 1;
+const FRAME_HEAD = 9;
+const MESSAGE_HEAD = 5;
+/** Until a server says otherwise. */
+const FIRST_WINDOW = 65_535;
+const LARGEST_FRAME = 16_384;
+/** Of what is received: no load here comes near, so that it is never opened again. */
+const LARGEST_WINDOW = 0x7fff_ffff;
+const INITIAL_WINDOW_SIZE = 4;
+
 export class Connection {
-  readonly #session: http2.ClientHttp2Session;
+  readonly #socket: net.Socket;
+  readonly #calls = new Map<number, Call>();
+  /** Calls with bytes that wait for a window of the connection. */
+  readonly #waiting = new Set<Call>();
+  #unread: Buffer | undefined;
+  #nextStream = 1;
+  #window = FIRST_WINDOW;
+  #windowOfCalls = FIRST_WINDOW;
+  #corked = false;
 
   constructor(socket: string) {
-    this.#session = http2.connect('http://localhost', {
-      createConnection: () => net.connect(socket),
-      settings: { enablePush: false },
-    });
-    this.#session.on('error', fail);
+    this.#socket = net.connect(socket);
+    this.#socket.on('error', fail).on('data', (bytes: Buffer) => this.#read(bytes));
+    const settings = Buffer.alloc(6);
+    settings.writeUInt16BE(INITIAL_WINDOW_SIZE, 0);
+    settings.writeUInt32BE(LARGEST_WINDOW, 2);
+    const window = uint32(LARGEST_WINDOW - FIRST_WINDOW);
+    this.write(PREFACE);
+    this.write(frame(FrameType.SETTINGS, 0, 0, settings));
+    this.write(frame(FrameType.WINDOW_UPDATE, 0, 0, window));
   }
 
   /** Told of each message that comes. */
   stream(message: (bytes: Buffer) => void, way: Way = 'sds sotw'): Call {
-    return new Call(this.#session, METHODS[way], message);
+    return this.#open(METHODS[way], message);
   }
 
   fetch(request: Buffer): Promise<Buffer> {
     return new Promise((resolve) => {
-      new Call(this.#session, `${SDS}/FetchSecrets`, resolve).end(request);
+      this.#open(`${SDS}/FetchSecrets`, resolve).end(request);
     });
   }
 
   close(): void {
-    this.#session.destroy();
+    this.#socket.destroy();
+  }
+
+  /** Lets a call send what the windows allow; the rest waits. */
+  send(call: Call): void {
+    const sent = call.write(this.#window);
+    this.#window -= sent;
+    if (call.unsent) this.#waiting.add(call);
+    else this.#waiting.delete(call);
+  }
+
+  /** What is written in one turn leaves in one write. */
+  write(bytes: Buffer): void {
+    if (!this.#corked) {
+      this.#corked = true;
+      this.#socket.cork();
+      queueMicrotask(() => {
+        this.#corked = false;
+        this.#socket.uncork();
+      });
+    }
+    this.#socket.write(bytes);
+  }
+
+  #open(path: string, message: (bytes: Buffer) => void): Call {
+    const call = new Call(this.#nextStream, this.#windowOfCalls, this, message);
+    this.#nextStream += 2;
+    this.#calls.set(call.number, call);
+    this.write(callHeaders(call.number, path));
+    return call;
+  }
+
+  #read(chunk: Buffer): void {
+    const bytes = this.#unread === undefined ? chunk : Buffer.concat([this.#unread, chunk]);
+    let read = 0;
+    for (const received of readFrames(bytes)) {
+      read += FRAME_HEAD + received.payload.length;
+      this.#take(received);
+    }
+    this.#unread = read === bytes.length ? undefined : bytes.subarray(read);
+  }
+
+  #take({ type, flags, stream, payload }: Frame): void {
+    const isAck = (flags & ACK) !== 0;
+    if (type === FrameType.RST_STREAM || type === FrameType.GOAWAY) {
+      fail(new Error(`the server ends a stream or the connection (frame type ${type}): ${payload.toString('latin1')}`));
+    } else if (type === FrameType.SETTINGS && !isAck) this.#settings(payload);
+    else if (type === FrameType.PING && !isAck) this.write(frame(FrameType.PING, ACK, 0, payload));
+    else if (type === FrameType.WINDOW_UPDATE) this.#opened(stream, payload.readUInt32BE());
+    else if (type === FrameType.DATA) this.#calls.get(stream)?.read(payload);
+    if ((type === FrameType.HEADERS || type === FrameType.DATA) && (flags & END_STREAM) !== 0) {
+      this.#calls.get(stream)?.ended();
+      this.#calls.delete(stream);
+    }
+  }
+
+  #settings(payload: Buffer): void {
+    for (let at = 0; at < payload.length; at += 6) {
+      if (payload.readUInt16BE(at) !== INITIAL_WINDOW_SIZE) continue;
+      const size = payload.readUInt32BE(at + 2);
+      for (const call of this.#calls.values()) call.window += size - this.#windowOfCalls;
+      this.#windowOfCalls = size;
+    }
+    this.write(frame(FrameType.SETTINGS, ACK, 0));
+  }
+
+  #opened(stream: number, size: number): void {
+    if (stream === 0) this.#window += size;
+    else {
+      const call = this.#calls.get(stream);
+      if (call === undefined) return;
+      call.window += size;
+    }
+    for (const call of [...this.#waiting]) this.send(call);
   }
 }
 
 export class Call {
-  readonly #stream: http2.ClientHttp2Stream;
-  #rest: Buffer | undefined;
+  readonly number: number;
+  /** How many bytes the server takes of it now. */
+  window: number;
+  readonly #connection: Connection;
+  readonly #message: (bytes: Buffer) => void;
+  #unsent: Buffer = EMPTY;
+  #unread: Buffer | undefined;
+  #answered = false;
+  #half = false;
 
-  constructor(session: http2.ClientHttp2Session, path: string, message: (bytes: Buffer) => void) {
-    this.#stream = session.request({
-      ':method': 'POST',
-      ':path': path,
-      'content-type': 'application/grpc',
-      te: 'trailers',
-    });
-    this.#stream.on('error', fail);
-    const check = (headers: http2.IncomingHttpHeaders) => {
-      const status = headers['grpc-status'];
-      if (status !== undefined && status !== '0') fail(new Error(`${status} ${headers['grpc-message']}`));
-    };
-    this.#stream.on('response', check).on('trailers', check);
-    this.#stream.on('data', (chunk: Buffer) => {
-      let bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-      while (bytes.length >= HEAD && bytes.length >= HEAD + bytes.readUInt32BE(1)) {
-        const end = HEAD + bytes.readUInt32BE(1);
-        message(bytes.subarray(HEAD, end));
-        bytes = bytes.subarray(end);
-      }
-      this.#rest = bytes.length === 0 ? undefined : bytes;
-    });
+  constructor(number: number, window: number, connection: Connection, message: (bytes: Buffer) => void) {
+    this.number = number;
+    this.window = window;
+    this.#connection = connection;
+    this.#message = message;
   }
 
   send(message: Buffer): void {
-    this.#stream.write(framed(message));
+    const framed = grpcMessage(message);
+    this.#unsent = this.#unsent.length === 0 ? framed : Buffer.concat([this.#unsent, framed]);
+    this.#connection.send(this);
   }
 
   end(message: Buffer): void {
-    this.#stream.end(framed(message));
+    this.#half = true;
+    this.send(message);
+  }
+
+  get unsent(): boolean {
+    return this.#unsent.length > 0;
+  }
+
+  /** For the connection: sends as much as it may, of at most so many bytes; says how many. */
+  write(most: number): number {
+    const size = Math.min(this.#unsent.length, this.window, most);
+    for (let at = 0; at < size; at += LARGEST_FRAME) {
+      const part = this.#unsent.subarray(at, Math.min(at + LARGEST_FRAME, size));
+      const isLast = this.#half && at + part.length === this.#unsent.length;
+      this.#connection.write(frameHead(part.length, isLast ? END_STREAM : 0, this.number));
+      this.#connection.write(part);
+    }
+    if (size <= 0) return 0;
+    this.#unsent = this.#unsent.subarray(size);
+    this.window -= size;
+    return size;
+  }
+
+  /** For the connection: bytes that came. */
+  read(chunk: Buffer): void {
+    let bytes = this.#unread === undefined ? chunk : Buffer.concat([this.#unread, chunk]);
+    while (bytes.length >= MESSAGE_HEAD && bytes.length >= MESSAGE_HEAD + bytes.readUInt32BE(1)) {
+      const end = MESSAGE_HEAD + bytes.readUInt32BE(1);
+      this.#answered = true;
+      this.#message(bytes.subarray(MESSAGE_HEAD, end));
+      bytes = bytes.subarray(end);
+    }
+    this.#unread = bytes.length === 0 ? undefined : bytes;
+  }
+
+  /** For the connection: the server has ended it. */
+  ended(): void {
+    if (!this.#half || !this.#answered) fail(new Error('the server ends a call that it has not answered'));
   }
 }
 
-function framed(message: Buffer): Buffer {
-  const head = Buffer.alloc(HEAD);
-  head.writeUInt32BE(message.length, 1);
-  return Buffer.concat([head, message]);
+const EMPTY = Buffer.alloc(0);
+
+function frameHead(length: number, flags: number, stream: number): Buffer {
+  const head = Buffer.allocUnsafe(FRAME_HEAD);
+  head.writeUIntBE(length, 0, 3);
+  head[3] = FrameType.DATA;
+  head[4] = flags;
+  head.writeUInt32BE(stream, 5);
+  return head;
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
 }
 
 /** A load that fails measures nothing. */

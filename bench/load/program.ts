@@ -25,9 +25,10 @@ export class Program {
     child.once('exit', () => this.#waiting?.resolve({ error: 'the program ended' }));
   }
 
-  /** Starts a file of this folder, ended by the cleanup at the latest. */
-  static start(cleanup: Cleanup, file: string): Program {
-    const child = fork(path.join(import.meta.dirname, file), { env: { ...process.env, UV_THREADPOOL_SIZE: '8' } });
+  /** Starts a file of this folder, with flags of Node's, ended by the cleanup at the latest. */
+  static start(cleanup: Cleanup, file: string, execArgv: readonly string[] = []): Program {
+    const env = { ...process.env, UV_THREADPOOL_SIZE: '8' };
+    const child = fork(path.join(import.meta.dirname, file), { env, execArgv: [...execArgv] });
     const program = new Program(child);
     cleanup.after(() => program.end());
     return program;

@@ -61,6 +61,7 @@ obey({
     return sharedNow();
   },
   watchPauses: () => {
+    delay.reset();
     delay.enable();
   },
   /** The longest that the event loop kept a timer waiting since {@link watchPauses}, in milliseconds. */

@@ -11,10 +11,13 @@ export interface InnerServer extends Place {
   call(method: string, url: string, body: unknown): Promise<void>;
 }
 
+/** Those of `bin/sidekey`. */
+const NODE_FLAGS = ['--max-semi-space-size=2'];
+
 export async function serveInner(cleanup: Cleanup): Promise<InnerServer> {
   const place = makePlace(cleanup);
   const { dataDir, socket, adminSocket } = place;
-  const program = Program.start(cleanup, 'server-program.ts');
+  const program = Program.start(cleanup, 'server-program.ts', NODE_FLAGS);
   await program.tell('serve', {
     ...{ trustDomain: TRUST_DOMAIN, dataDir, socket, adminSocket, socketMode: 0o600, adminHost: [] },
     ...{ allowWeakSelectors: false, bundleFor: 'identified', disableSpiffeCertValidation: false },
