@@ -1,4 +1,7 @@
-/** FetchSecrets: one request, one answer. It can't hold a name, so it says NOT_FOUND where the caller may have nothing. */
+/**
+ * FetchSecrets: one request, one answer. It can't hold a name, so it says NOT_FOUND where the caller may have nothing, and
+ * UNAVAILABLE where it may, and what it may have could not be issued.
+ */
 
 import type { Peer } from '../attest/types.ts';
 import { SidekeyError } from '../base/errors.ts';
@@ -51,14 +54,15 @@ async function answer(asker: Asker, request: DiscoveryRequest, parts: StreamPart
   );
   if (found.some(({ certificate }) => certificate !== undefined)) peer.verify();
   const push = subscription.push(found, [], end);
-  if (push === undefined) throw notFound(asker, names, answers.filter(isHeld), parts);
+  if (push === undefined) throw foundNothing(asker, names, answers.filter(isHeld), parts);
   return Buffer.concat(writeDiscoveryResponse(push));
 }
 
-function notFound(asker: Asker, asked: readonly Name[], held: readonly Held[], parts: StreamParts): StatusError {
+function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[], parts: StreamParts): StatusError {
   const { pid, uid } = asker.peer.credentials;
   const names = asked.map(({ name }) => name);
-  const first = held[0] ?? { reason: 'no-identity', detail: 'no entry matches this caller' };
+  const failed = held.find(({ reason }) => reason === 'issuance-failed');
+  const first = failed ?? held[0] ?? { reason: 'no-identity', detail: 'no entry matches this caller' };
   const name = names.length === 0 ? undefined : names.slice(0, LOGGED).join(' ');
   const spiffeId = names.length === 1 ? spiffeIdBehind(parts.identities, asked[0]!) : undefined;
   const decision = parts.decisions.note(notedOf('fetch-nothing', asker, { ...first, name, spiffeId }));
@@ -66,6 +70,8 @@ function notFound(asker: Asker, asked: readonly Name[], held: readonly Held[], p
   parts.log.info({ peer: asker.peer.id, pid, uid, decision, ...logged }, 'a fetch finds nothing');
   // What exactly the caller lacks is for the admin: the log has it under the decision.
   const what = names.length === 1 ? `what ${names[0]} stands for` : 'any of the names';
+  if (failed !== undefined)
+    return new StatusError(Status.UNAVAILABLE, `${what} can't be issued now (decision ${decision})`);
   const why = names.length === 0 ? 'no entry matches this caller' : `this caller may not have ${what} now`;
   return new StatusError(Status.NOT_FOUND, `${why} (decision ${decision})`);
 }

@@ -108,18 +108,22 @@ function withoutEntry(identities: Identities, caller: Caller, name: Name): Held 
   return { reason: 'unknown-name', detail: 'the name is no SPIFFE ID, no reserved name and no alias' };
 }
 
+/** How often an SVID is asked for whose entry, or whose caller's facts, change while it is issued. */
+const TRIES = 3;
+
 async function issued(identities: Identities, caller: Caller, name: Name): Promise<EncodedSecret | Held> {
-  const entry = entryBehind(identities, caller, name);
-  if (entry === undefined) return withoutEntry(identities, caller, name);
-  let svid: X509Svid | undefined;
-  try {
-    svid = await identities.svid(caller, entry);
-  } catch (error) {
-    const failure = SidekeyError.from(error);
-    if (failure.code !== 'ERR_CA' && failure.code !== 'ERR_STORE') throw failure;
-    return { reason: 'issuance-failed', detail: failure.message };
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    const entry = entryBehind(identities, caller, name);
+    if (entry === undefined) return withoutEntry(identities, caller, name);
+    let svid: X509Svid | undefined;
+    try {
+      svid = await identities.svid(caller, entry);
+    } catch (error) {
+      const failure = SidekeyError.from(error);
+      if (failure.code !== 'ERR_CA' && failure.code !== 'ERR_STORE') throw failure;
+      return { reason: 'issuance-failed', detail: failure.message };
+    }
+    if (svid !== undefined) return certificateSecret(name.name, svid);
   }
-  if (svid !== undefined) return certificateSecret(name.name, svid);
-  // The facts changed while it was issued; another entry may match now, and the watch on the entries tells so.
-  return withoutEntry(identities, caller, name);
+  return { reason: 'issuance-failed', detail: `its entry changed ${TRIES} times while its SVID was issued` };
 }

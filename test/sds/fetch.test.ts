@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { SidekeyError } from '../../src/base/errors.ts';
 import { DiscoveryRequest, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
-import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
+import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
 import { namesOf } from '../support/sds-client.ts';
 
 async function fetch({ identities, clock }: Join, peer: ScriptedPeer, ...resourceNames: string[]): Promise<string[]> {
@@ -33,12 +34,39 @@ describe('a fetch of secrets', () => {
     assert.deepEqual(await both, ['spiffe://ilinux.io/late']);
   });
 
+  it('has the SVID of an entry as it is after a change that came while it was issued', async (t) => {
+    const join = await makeJoin(t);
+    const entry = await join.create('/web', ['unix:uid:1']);
+    const gate = Promise.withResolvers<void>();
+    const original = join.ca.issue.bind(join.ca);
+    const issue = t.mock.method(join.ca, 'issue', async (request: Parameters<typeof join.ca.issue>[0]) => {
+      if (request.dnsNames.length === 0) await gate.promise;
+      return original(request);
+    });
+    const fetched = fetch(join, new ScriptedPeer('unix:uid:1'), 'spiffe://ilinux.io/web');
+    await until(() => issue.mock.callCount() === 1);
+    await join.registry.update(entry.id, { dnsNames: ['web.example'] }, entry.revisionNumber);
+    gate.resolve();
+    assert.deepEqual(await fetched, ['spiffe://ilinux.io/web']);
+    assert.deepEqual(issue.mock.calls.at(-1)?.arguments[0].dnsNames, ['web.example']);
+  });
+
   it('says NOT_FOUND to a caller that may have nothing, and not what it lacks', async (t) => {
     const join = await makeJoin(t);
     await join.create('/web', ['unix:uid:7']);
     await assert.rejects(fetch(join, new ScriptedPeer('unix:uid:1'), 'spiffe://ilinux.io/web'), {
       status: 5,
       message: /^this caller may not have what spiffe:\/\/ilinux\.io\/web stands for now \(decision d-[0-9a-f]{12}\)$/,
+    });
+  });
+
+  it('says UNAVAILABLE to a caller whose SVID could not be issued', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', ['unix:uid:1']);
+    t.mock.method(join.ca, 'issue', () => Promise.reject(new SidekeyError('ERR_STORE', 'the disk is full')));
+    await assert.rejects(fetch(join, new ScriptedPeer('unix:uid:1'), 'spiffe://ilinux.io/web', 'other'), {
+      status: 14,
+      message: /^any of the names can't be issued now \(decision d-[0-9a-f]{12}\)$/,
     });
   });
 });
