@@ -3,6 +3,8 @@
  */
 
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { type Clock, type Deadline, SystemClock } from '../../src/base/clock.ts';
 import type { ServeConfig } from '../../src/config/serve-config.ts';
 import { startServer } from '../../src/server.ts';
@@ -48,6 +50,8 @@ class JumpingClock implements Clock {
   }
 }
 
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 const clock = new JumpingClock();
 const delay = monitorEventLoopDelay({ resolution: 1 });
 
@@ -59,6 +63,13 @@ obey({
   jump: ({ milliseconds }: { milliseconds: number }) => {
     clock.jump(milliseconds);
     return sharedNow();
+  },
+  /** What is in use, once garbage was collected, in bytes: the heap, and buffers outside of it. */
+  used: () => {
+    collectGarbage();
+    collectGarbage();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
   },
   watchPauses: () => {
     delay.reset();
