@@ -71,12 +71,12 @@ export function makeEntry(spiffeId: string, caller: readonly Selector[], like: M
 
 /** Why {@link makeEntry} makes none. */
 export function makingNote(caller: readonly Selector[]): string | undefined {
-  if (!caller.some(isOfRoot)) {
-    return caller.some(isSecret)
-      ? 'what is known of it is not shown: an entry for it takes its value from you'
-      : undefined;
+  if (caller.some(isOfRoot)) {
+    return 'nothing that is known of it tells it from other processes of root, which an entry must: run it as a user of its own, or let Sidekey see its program (unix:path)';
   }
-  return 'nothing that is known of it tells it from other processes of root, which an entry must: run it as a user of its own, or let Sidekey see its program (unix:path)';
+  return caller.some(isSecret)
+    ? 'what is known of it is not shown: an entry for it takes its value from you'
+    : undefined;
 }
 
 /** All that an entry says but whom it is for. */
