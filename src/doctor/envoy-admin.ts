@@ -11,10 +11,19 @@ import { adminUrl, type EnvoySecret, type EnvoyState, plainSerial, readEnvoyStat
 export type Lookup = (nodeId: string) => Promise<readonly ProxyJson[] | { readonly unknown: string }>;
 
 export function envoyAdminCheck(url: string, lookup: Lookup, clock: Clock): Check {
-  return { name: 'envoy-admin', run: () => check(url, lookup, clock.now()) };
+  return { name: 'envoy-admin', run: () => check(url, withoutPassword(url), lookup, clock.now()) };
 }
 
-async function check(url: string, lookup: Lookup, now: number): Promise<Outcome> {
+function withoutPassword(url: string): string {
+  const shown = new URL(url);
+  if (shown.username === '' && shown.password === '') return url;
+  shown.username = '';
+  shown.password = '';
+  return shown.href;
+}
+
+/** @param place the URL as it is shown */
+async function check(url: string, place: string, lookup: Lookup, now: number): Promise<Outcome> {
   let envoy: EnvoyState;
   try {
     envoy = await readEnvoyState(url);
@@ -22,16 +31,16 @@ async function check(url: string, lookup: Lookup, now: number): Promise<Outcome>
     const problem = `no Envoy answers there: ${(thrown as Error).message}`;
     const why = 'what it holds is not known';
     const fix = 'give the address of admin: in its bootstrap, and start it if it does not run';
-    return { findings: [{ rule: 'envoy-unreachable', severity: 'error', place: url, problem, why, fix }], skipped: [] };
+    return { findings: [{ rule: 'envoy-unreachable', severity: 'error', place, problem, why, fix }], skipped: [] };
   }
-  const expired = expiredOf(envoy, url, now);
+  const expired = expiredOf(envoy, place, now);
   const proxies = await lookup(envoy.nodeId);
   if ('unknown' in proxies) {
     const skipped = [{ what: `what the server has sent to ${envoy.nodeId}`, why: proxies.unknown }];
-    return { findings: [...expired, ...envoy.secrets.flatMap((secret) => alone(secret, url))], skipped };
+    return { findings: [...expired, ...envoy.secrets.flatMap((secret) => alone(secret, place))], skipped };
   }
   const sent = proxies.flatMap(({ streams }) => streams.flatMap(({ secrets }) => secrets));
-  const findings = envoy.secrets.flatMap((secret) => compare(secret, envoy, sent, url));
+  const findings = envoy.secrets.flatMap((secret) => compare(secret, envoy, sent, place));
   return { findings: [...findings, ...expired], skipped: [] };
 }
 

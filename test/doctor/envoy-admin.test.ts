@@ -80,6 +80,26 @@ describe('what answers on an admin port', () => {
     }
   });
 
+  it('may want a password, which is not shown', async (t) => {
+    const asked: (string | undefined)[] = [];
+    const server = http.createServer(({ headers }, response) => {
+      asked.push(headers.authorization);
+      response.writeHead(403).end();
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const outcome = await envoyAdminCheck(
+      `http://me:s3cret@127.0.0.1:${port}`,
+      async () => [],
+      new SystemClock(),
+    ).run();
+    assert.deepEqual(asked, [`Basic ${Buffer.from('me:s3cret').toString('base64')}`]);
+    assert.equal(outcome.findings[0]!.place, `http://127.0.0.1:${port}/`);
+    assert.doesNotMatch(JSON.stringify(outcome), /s3cret/);
+  });
+
   it('is looked at without a server too', async (t) => {
     const url = await fakeEnvoy(t, {
       '/server_info': { node: { id: 'web-1' } },

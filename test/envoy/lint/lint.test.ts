@@ -374,8 +374,23 @@ describe('the lint of a bootstrap', () => {
       assert.equal(none, undefined);
     }
     const expected = ['sds-cluster', 'sds-pipe', 'sds-http2', 'sds-max-requests', 'api-type', 'api-version'];
-    expected.push('retry-back-off', 'node-once', 'client-certificate', 'no-entry', 'no-bundle');
+    expected.push('retry-back-off', 'node-once', 'client-certificate');
     assert.deepEqual([...mended].toSorted(), expected.toSorted());
+  });
+
+  test('no command gives an Envoy another name or another server than its bootstrap says', () => {
+    const known = { entries: ENTRIES, aliases: [] };
+    const names = changed(GOOD, [`name: ${WEB}\n`, 'name: defalt\n'], [`name: ${WEB}\n`, `name: ${WEB}2\n`]);
+    const cluster = changed(GOOD, ['cluster_name: sidekey\n', 'cluster_name: dbs\n']);
+    for (const [text, rules] of [
+      [names, ['name', 'no-entry']],
+      [cluster, ['sds-cluster']],
+    ] as const) {
+      const found = lintBootstrap(text, 'envoy.yaml', known);
+      assert.deepEqual(found.map(({ rule }) => rule).toSorted(), rules);
+      assert.deepEqual(new Set(found.map(({ command }) => command)), new Set([undefined]));
+    }
+    assert.match(lintBootstrap(cluster, 'envoy.yaml')[0]!.fix, /cluster_name: db/);
   });
 
   test('commands are right in flow style, beside comments and anchors, and for letters that sed cares about', (t) => {
@@ -389,7 +404,6 @@ describe('the lint of a bootstrap', () => {
       [[/retry_policy: .*/, 'retry_policy: {}'], 'retry-back-off'],
       [[/ +typed_extension_protocol_options:\n(.*\n){5}/, ''], 'sds-http2'],
       [['path: /run/sidekey/agent.sock', 'path: "/a&b|c\\\\d/admin.sock"'], 'sds-pipe'],
-      [[`name: ${WEB}`, 'name: defalt'], 'name'],
       [['require_client_certificate: true', 'require_client_certificate: &no false # no'], 'client-certificate'],
     ];
     for (const [change, rule] of cases) {

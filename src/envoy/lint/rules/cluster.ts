@@ -37,19 +37,23 @@ function missing(name: string, at: Spot, { root, clusters }: Model): Draft[] {
       problem: `there is no static cluster ${JSON.stringify(name)}`,
       why: `${dynamic ? 'unless CDS brings it, ' : ''}Envoy has nobody to ask, so no secret ever comes`,
       fix: known === undefined ? `a cluster of that name whose endpoint is Sidekey's pipe` : `cluster_name: ${known}`,
-      edit: known === undefined ? undefined : named?.replaced(known),
+      // What else is called nearly the same is hardly meant.
+      edit: known !== undefined && isPipe(clusters.get(known)!) ? named?.replaced(known) : undefined,
     },
   ];
 }
 
+function isPipe(cluster: Spot): boolean {
+  return networkAddress(cluster) === undefined && addressesOf(cluster).length > 0;
+}
+
 function address(name: string, cluster: Spot): Draft[] {
-  const elsewhere = networkAddress(cluster);
-  if (elsewhere !== undefined || addressesOf(cluster).length === 0) {
+  if (!isPipe(cluster)) {
     return [
       {
         rule: 'sds-pipe',
         severity: 'warning',
-        at: elsewhere ?? cluster,
+        at: networkAddress(cluster) ?? cluster,
         problem: `the cluster ${name}, which is asked for secrets, is no pipe`,
         why: 'Sidekey serves them on a Unix socket alone, where the kernel tells who calls; what this cluster gives was not looked at',
         fix: 'address: { pipe: { path: /run/sidekey/agent.sock } }',

@@ -3,8 +3,6 @@
 import { nearest } from '../../../base/nearest.ts';
 import { shellQuote } from '../../../base/shell.ts';
 import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '../../../spiffe/id.ts';
-import { scalar } from '../../yaml-text.ts';
-import type { Edit } from '../edit.ts';
 import { type AskedSecret, mayBeOurs } from '../model.ts';
 import type { Draft, Known, Rule } from './rule.ts';
 
@@ -78,7 +76,6 @@ function unknown({ kind, at }: AskedSecret, name: string, because: string, known
     problem: `the name ${JSON.stringify(name)} is no SPIFFE ID (${because}) and none of ${RESERVED.join(', ')}`,
     why: `it is given to nobody${aliases === undefined ? ', unless it was made an alias' : ': it is no alias either'}`,
     fix: `name: ${near ?? EXAMPLES[kind === 'validation' ? kind : 'certificate']}`,
-    edit: renamed(at, near),
   };
 }
 
@@ -97,7 +94,6 @@ function withoutEntry(at: Draft['at'], name: string, spiffeId: string | undefine
       problem: `no entry gives ${name}`,
       why: 'the name is held: Envoy waits 15 seconds for it, then resets every connection',
       fix: near === undefined || near === name ? make : `name: ${near}, or ${make}`,
-      edit: near === name ? undefined : renamed(at, near),
     },
   ];
 }
@@ -116,11 +112,6 @@ function withoutFederation(at: Draft['at'], domain: string | undefined, entries:
       problem: `no entry gives the authorities of ${domain}`,
       why: `the own trust domain is ${own}, and no entry federates with another of that name: the name is held`,
       fix: near === undefined ? `sidekey entry update ID --federates-with ${domain}` : `name: spiffe://${near}`,
-      edit: near === undefined ? undefined : renamed(at, `spiffe://${near}`),
     },
   ];
-}
-
-function renamed(at: Draft['at'], name: string | undefined): Edit | undefined {
-  return name === undefined ? undefined : at.get('name')?.replaced(scalar(name));
 }
