@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { withHandshakePerRequest } from '../../envoy-examples/demo/alterations.ts';
+import { readBootstrap } from '../../envoy-examples/demo/bootstraps.ts';
 import { wait } from '../../envoy-examples/demo/expect.ts';
 import { ROOT } from '../support/serve.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -69,6 +71,22 @@ test('docker compose up', { skip: whyNoEngine() ?? false }, async (t) => {
     assert.ok(rows.some(({ name }) => name === PURPLE));
   });
 
+  await t.test('who follows the redirect inside, where the ports are 80 and 443, comes to the service', async () => {
+    const code = "fetch('http://front-envoy/service/gray').then((answer) => answer.text()).then(console.log)";
+    const flags = ['--network', 'sidekey-demo_mesh', '--env', 'NODE_TLS_REJECT_UNAUTHORIZED=0'];
+    const told = await engine.docker(
+      'run',
+      '--rm',
+      ...flags,
+      'sidekey-demo:0.1.0',
+      'node',
+      '--no-warnings',
+      '-e',
+      code,
+    );
+    assert.equal(colour(told), 'gray');
+  });
+
   await t.test('the admin API is on loopback of the host, for who has the token', async () => {
     const token = await demo.exec('sidekey', 'cat', '/var/lib/sidekey/admin.token');
     assert.equal(await demo.admin('/v1/entries'), 401);
@@ -118,35 +136,39 @@ test('docker compose up', { skip: whyNoEngine() ?? false }, async (t) => {
     const pids = await demo.pids('service-gray');
     assert.equal(pids.length, 3);
     await haveSvid(demo, GRAY, pids);
-    const clusters =
-      'exec 3<>/dev/tcp/127.0.0.1/9901 && printf "GET /clusters HTTP/1.1\\r\\nHost: e\\r\\nConnection: close\\r\\n\\r\\n" >&3 && cat <&3';
     await wait('front-envoy to have sent requests to all three', {
       look: async () => {
         await demo.get('/service/gray');
-        return demo.exec('front-envoy', 'bash', '-c', clusters);
+        return demo.envoyAdmin('front-envoy', '/clusters');
       },
       until: (text) => (text.match(/^service-gray::[\d.:]+::rq_success::[1-9]/gm) ?? []).length === 3,
       within: 60_000,
     });
   });
 
-  await t.test('Sidekey is restarted under traffic and no request fails', async () => {
+  await handshakePerRequest(t, demo);
+
+  await t.test('Sidekey is restarted under traffic: no request fails, though each makes a handshake', async () => {
+    const before = await demo.handshakes('service-purple');
     const { requests, failed } = await demo.under('/service/purple', async () => {
       await demo.compose('restart', 'sidekey');
       await haveSvid(demo, PURPLE, await demo.pids('service-purple'));
     });
     assert.ok(requests > 10);
     assert.deepEqual(failed, []);
+    assert.ok((await demo.handshakes('service-purple')) >= before + requests);
   });
 
-  await t.test('the engine hangs: traffic goes on; it is back: so is all else', async () => {
-    const before = await demo.certificate().then(() => demo.get('/service/purple'));
+  await t.test('the engine hangs: handshakes go on; it is back: so is all else', async () => {
+    await answers(demo, '/service/purple');
+    const before = await demo.handshakes('service-purple');
     engine.pause();
     try {
-      for (let i = 0; i < 20; i += 1) assert.equal((await demo.get('/service/purple')).status, before.status);
+      for (let i = 0; i < 20; i += 1) assert.equal((await demo.get('/service/purple')).status, 200);
     } finally {
       engine.goOn();
     }
+    assert.ok((await demo.handshakes('service-purple')) >= before + 20);
     await demo.compose('restart', 'service-purple');
     await haveSvid(demo, PURPLE, await demo.pids('service-purple'));
     await answers(demo, '/service/purple');
@@ -159,15 +181,19 @@ test('docker compose up', { skip: whyNoEngine() ?? false }, async (t) => {
     await haveSvid(demo, PURPLE, await demo.pids('service-purple'));
   });
 
-  await t.test('without pid: host Sidekey says in one line what is wrong', async (t) => {
+  await t.test('without pid: host Sidekey says in one line what is wrong, and doctor what mends it', async (t) => {
     const without = path.join(tempDir(t), 'pid.yaml');
     writeFileSync(without, 'services: { sidekey: { pid: !reset null } }\n');
     await demo.compose('-f', 'compose.yaml', '-f', without, 'up', '-d', '--wait', '--no-deps', 'sidekey');
-    await wait('a line that says so', {
+    // As docs/docker.md quotes it.
+    const doc = readFileSync(path.join(ROOT, 'docs/docker.md'), 'utf8');
+    const [, quoted] = /^\| `pid: host` \|.*`(the caller [^`]+)`/m.exec(doc) ?? [];
+    await wait(`a line that says: ${quoted}`, {
       look: () => demo.compose('logs', '--no-log-prefix', 'sidekey'),
-      until: (log) => log.split('\n').some((line) => /uid 101.*pid namespace.*pid: host/.test(line)),
+      until: (log) => log.split('\n').some((line) => line.includes(quoted!) && line.includes('pid: host')),
       within: 60_000,
     });
+    await assert.rejects(demo.exec('sidekey', 'sidekey', 'doctor'), /pid-namespace\].*fix: .*compose: pid: host/s);
   });
 
   await t.test('as another user, in the group of the engine, it does the same', async (t) => {
@@ -190,6 +216,15 @@ test('docker compose up', { skip: whyNoEngine() ?? false }, async (t) => {
 
   await t.test("the ten lines of docs/docker.md give somebody's own Envoy its identity", (t) => tenLines(t, demo));
 });
+
+/** From now on no request goes over a connection, or resumes a TLS session, from before. */
+async function handshakePerRequest(t: TestContext, demo: Demo): Promise<void> {
+  const folder = tempDir(t);
+  const [bootstrap, file] = [path.join(folder, 'envoy.yaml'), path.join(folder, 'handshakes.yaml')];
+  writeFileSync(bootstrap, JSON.stringify(withHandshakePerRequest(readBootstrap('front-envoy'))), { mode: 0o644 });
+  writeFileSync(file, `services: { front-envoy: { volumes: ["${bootstrap}:/etc/envoy/envoy.yaml:ro"] } }\n`);
+  await demo.compose('-f', 'compose.yaml', '-f', file, 'up', '-d', '--wait', '--no-deps', 'front-envoy');
+}
 
 async function tenLines(t: TestContext, demo: Demo): Promise<void> {
   const { engine } = demo;

@@ -1,5 +1,6 @@
 /** compose.yaml on an engine of the test's own, called from outside. */
 
+import { Agent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Answer, call } from '../../envoy-examples/demo/http.ts';
 import { freePorts } from '../../envoy-examples/demo/ports.ts';
@@ -12,6 +13,8 @@ export interface Row {
   readonly name: string;
   readonly state: string;
 }
+
+const UNVERIFIED = new Agent({ rejectUnauthorized: false });
 
 export class Demo {
   readonly engine: OwnEngine;
@@ -46,6 +49,19 @@ export class Demo {
     return this.compose('exec', '-T', service, ...command);
   }
 
+  /** What an Envoy's admin port, which is on loopback of its container, has at a path. */
+  envoyAdmin(service: string, path: string): Promise<string> {
+    const request = `GET ${path} HTTP/1.1\\r\\nHost: envoy\\r\\nConnection: close\\r\\n\\r\\n`;
+    return this.exec(service, 'bash', '-c', `exec 3<>/dev/tcp/127.0.0.1/9901 && printf '${request}' >&3 && cat <&3`);
+  }
+
+  /** How many TLS handshakes front-envoy has finished with a service since it started. */
+  async handshakes(service: string): Promise<number> {
+    const name = `cluster.${service}.ssl.handshake`;
+    const [, count] = /: (\d+)$/m.exec(await this.envoyAdmin('front-envoy', `/stats?filter=^${name}$`)) ?? [];
+    return Number(count);
+  }
+
   /** The certificate of front-envoy, which clients outside must know. */
   certificate(): Promise<string> {
     return this.exec('front-envoy', 'cat', '/etc/envoy/certs/server.crt');
@@ -59,9 +75,9 @@ export class Demo {
 
   #certificate: string | undefined;
 
-  /** After `down -v` there is another certificate. */
-  forget(): void {
-    this.#certificate = undefined;
+  /** The same as `curl -k` does it. */
+  getUnverified(path: string): Promise<Answer> {
+    return call(`https://localhost:${this.#https}${path}`, { agent: UNVERIFIED });
   }
 
   /** One to the admin API's port on this host. */
