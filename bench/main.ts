@@ -6,12 +6,14 @@
 import { Cleanup, type Figure } from './figure.ts';
 import { attestation } from './figures/attestation.ts';
 import { bundleChange } from './figures/bundle-change.ts';
+import { cli } from './figures/cli.ts';
 import { composeUp } from './figures/compose-up.ts';
 import { dockerAttestation } from './figures/docker-attestation.ts';
 import { entriesAtOnce } from './figures/entries-at-once.ts';
 import { entryToEnvoy } from './figures/entry-to-envoy.ts';
 import { explain } from './figures/explain.ts';
 import { firstSecret } from './figures/first-secret.ts';
+import { heldNames } from './figures/held-names.ts';
 import { leafSvids } from './figures/leaf-svids.ts';
 import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
@@ -39,7 +41,9 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   fetches,
   match,
   explain,
+  cli,
   ledger,
+  'held-names': heldNames,
   memory,
   storm,
 };

@@ -1,6 +1,5 @@
 /** Which server the client commands ask: the options that say so, and the client made of them. */
 
-import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { AdminClient } from '../admin/client.ts';
 import { shellQuote } from '../base/shell.ts';
@@ -72,6 +71,7 @@ export function aimed(command: string, { adminSocket, adminUrl, tokenFile }: Cli
 }
 
 async function readToken(file: string, where: string): Promise<string> {
+  const { readFile } = await import('node:fs/promises');
   const text = await readFile(file, 'utf8').catch((thrown: Error) => {
     throw new UsageError(`${where}: ${thrown.message}`);
   });
