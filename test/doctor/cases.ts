@@ -40,7 +40,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     words: HELD,
     cause: 'the entry names a user, and the process runs as another one',
     name: 'other-user',
-    says: /needs unix:user:daemon, has unix:user:/,
+    says: /needs unix:user:daemon, has /,
     break: (stage, spiffeId) => entry(stage, spiffeId, ['unix:user:daemon']),
     fix: 'sidekey entry update ENTRY --selector unix:user:root --selector unix:path:/usr/bin/envoy',
     note: 'that alone would be every process of root: so the program is asked for, too',
