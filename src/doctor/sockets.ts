@@ -11,8 +11,9 @@ const OTHERS = { write: 0o002, search: 0o001 };
 
 /** Whether somebody listens: `stale` is a file that a server has left. */
 export async function socketState(file: string): Promise<'missing' | 'stale' | 'forbidden' | 'no socket' | 'answers'> {
-  const stats = fs.lstatSync(file, { throwIfNoEntry: false });
+  const stats = look(file);
   if (stats === undefined) return 'missing';
+  if (stats === 'forbidden') return stats;
   if (!stats.isSocket()) return 'no socket';
   return new Promise((resolve) => {
     const client = net.connect(file);
@@ -25,6 +26,16 @@ export async function socketState(file: string): Promise<'missing' | 'stale' | '
       done(code === 'ECONNREFUSED' ? 'stale' : code === 'EACCES' ? 'forbidden' : 'answers');
     });
   });
+}
+
+/** Undefined where nothing is; `forbidden` where a directory above lets nobody look who is not its owner. */
+function look(file: string): fs.Stats | 'forbidden' | undefined {
+  try {
+    return fs.lstatSync(file, { throwIfNoEntry: false });
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'EACCES') return 'forbidden';
+    throw thrown;
+  }
 }
 
 /** A socket that nobody answers on. @param env where settings of `serve` may stand */
@@ -44,8 +55,9 @@ export async function judgeSilence(file: string, env: NodeJS.ProcessEnv): Promis
     return [{ ...head, rule: 'stale-socket', problem, fix, command: serve }];
   }
   if (state === 'forbidden') {
-    const owner = fs.lstatSync(file).uid;
-    const problem = `only uid ${owner} and root may use it, and this is uid ${process.geteuid!()}`;
+    const stats = look(file);
+    const who = typeof stats === 'object' ? `uid ${stats.uid}` : 'the owner of its directories';
+    const problem = `only ${who} and root may use it, and this is uid ${process.geteuid!()}`;
     return [{ ...head, rule: 'forbidden', problem, fix: 'run sidekey doctor as that user or as root' }];
   }
   const fix = 'take it away, and start the server';

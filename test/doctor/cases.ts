@@ -394,7 +394,7 @@ const LINTED: readonly Omit<LintCase, 'by'>[] = [
     cause: 'there is no retry_back_off, and what Envoy does without one goes up to 30 s',
     rule: 'retry-back-off',
     change: [/ +retry_policy: .*\n/, ''],
-    fix: "sed -i 'LINEs|^|      retry_policy: …|' envoy.yaml",
+    fix: "sed -i 'LINEs|… retry_policy: …|' envoy.yaml",
     note: 'a line more, as `sidekey envoy bootstrap` writes it',
   },
   {

@@ -67,5 +67,6 @@ export function plain(command: string, places: Readonly<Record<string, string>>)
     .replace(/cd \S+/, 'cd /')
     .replace(/(?<=PID.*sidekey serve ).*?(?= --max-connections-per-uid 2$|$)/, '…')
     .replace(/(?<=sed -i ')\d+/, 'LINE')
-    .replace(/(?<=\|\^\|) +retry_policy: .*\\n(?=\|)/, '      retry_policy: …');
+    .replace(/(?<=LINEs\|).*(retry_policy: )/, '… $1')
+    .replace(/(?<=retry_policy: ).*(?=\|)/, '…');
 }

@@ -2,21 +2,24 @@
 
 import { shellQuote } from '../../base/shell.ts';
 
-/** A change within a line, of the first place that reads `old`; or a new line before it. Lines count from 1. */
-export type Edit =
-  | { readonly line: number; readonly old: string; readonly text: string }
-  | { readonly line: number; readonly insert: string };
+/**
+ * A change of the first place in a line, counted from 1, that reads `old`; `text` may have line breaks. Where another edit has
+ * moved the lines, `old` is not there, and nothing is changed.
+ */
+export interface Edit {
+  readonly line: number;
+  readonly old: string;
+  readonly text: string;
+}
 
 /** Neither in YAML's plain texts nor in patterns of sed, most of the time. */
 const MARKS = [...'|#,!~%@'];
 
 /** The edit as a command for sed, GNU's or busybox's; nothing where the text has all that could delimit it. */
-export function sedCommand(edit: Edit, file: string): string | undefined {
-  const [old, text] = 'insert' in edit ? ['', edit.insert] : [edit.old, edit.text];
+export function sedCommand({ line, old, text }: Edit, file: string): string | undefined {
   const mark = MARKS.find((one) => !`${old}${text}`.includes(one));
   if (mark === undefined) return undefined;
-  const pattern = old === '' ? '^' : old.replaceAll(/[\\.*[\]^$]/g, '\\$&');
-  const replacement = text.replaceAll(/[\\&]/g, '\\$&');
-  const script = `${edit.line}s${mark}${pattern}${mark}${replacement}${'insert' in edit ? '\\n' : ''}${mark}`;
-  return ['sed', '-i', script, file].map(shellQuote).join(' ');
+  const pattern = old.replaceAll(/[\\.*[\]^$]/g, '\\$&');
+  const replacement = text.replaceAll(/[\\&]/g, '\\$&').replaceAll('\n', '\\n');
+  return ['sed', '-i', `${line}s${mark}${pattern}${mark}${replacement}${mark}`, file].map(shellQuote).join(' ');
 }

@@ -109,7 +109,8 @@ export class Spot {
       if (!range) continue;
       const { line, col } = this.#file.lines.linePos(range[0]);
       const margin = this.#file.text.slice(range[0] - col + 1, range[0]);
-      if (margin.trim() === '') return { line, insert: `${margin}${member}` };
+      if (margin.trim() === '')
+        return { line, old: this.#lineAt(range[0]), text: `${margin}${member}\n${this.#lineAt(range[0])}` };
     }
     return undefined;
   }
@@ -117,9 +118,13 @@ export class Spot {
   #edit(from: number, to: number, text: string): Edit | undefined {
     const old = this.#file.text.slice(from, to);
     const { line, col } = this.#file.lines.linePos(from);
-    const whole = this.#file.text.slice(from - col + 1).split('\n', 1)[0]!;
     // What stands there twice is not told apart.
-    return old.includes('\n') || whole.indexOf(old) !== col - 1 ? undefined : { line, old, text };
+    return old.includes('\n') || this.#lineAt(from).indexOf(old) !== col - 1 ? undefined : { line, old, text };
+  }
+
+  #lineAt(offset: number): string {
+    const { col } = this.#file.lines.linePos(offset);
+    return this.#file.text.slice(offset - col + 1).split(/\r?\n/, 1)[0]!;
   }
 
   #lineOf(node: Node): number {

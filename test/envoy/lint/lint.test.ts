@@ -417,6 +417,25 @@ describe('the lint of a bootstrap', () => {
       assert.equal(spawnSync('/bin/sh', ['-c', before[0]!.command!]).status, 0);
       assert.deepEqual(lintBootstrap(readFileSync(file, 'utf8'), file), [], `${before[0]!.command}`);
     }
+    const late = changed(
+      GOOD,
+      [/ +retry_policy: .*\n/, ''],
+      ['http2_protocol_options:\n', 'http_protocol_options: {}\n'],
+      [/ +connection_keepalive: .*\n/, ''],
+    );
+    writeFileSync(file, late);
+    const commands = lintBootstrap(late, file).map(({ command }) => command!);
+    assert.equal(commands.length, 2);
+    // The first adds a line, so that the second is about another one: it must leave that alone.
+    for (const command of commands) assert.equal(spawnSync('/bin/sh', ['-c', command]).status, 0);
+    const [left, ...more] = lintBootstrap(readFileSync(file, 'utf8'), file);
+    assert.deepEqual([left!.rule, more], ['sds-http2', []]);
+    for (const again of [commands[0]!, left!.command!]) spawnSync('/bin/sh', ['-c', again]);
+    assert.deepEqual(
+      lintBootstrap(readFileSync(file, 'utf8'), file),
+      [],
+      'nor is a command that is run twice done twice',
+    );
     const pipe = changed(GOOD, ['path: /run/sidekey/agent.sock', 'path: "/a&b|c\\\\d/admin.sock"']);
     writeFileSync(file, pipe);
     spawnSync('/bin/sh', ['-c', lintBootstrap(pipe, file)[0]!.command!]);
