@@ -82,7 +82,7 @@ export const EXPLANATION = Type.Object(
     unset_bundles: Type.Array(Type.String(), { description: 'trust domains that it would get if somebody set them' }),
     near: Type.Array(MISS, { description: 'entries that do not match, nearest first' }),
     fixes: Type.Array(Type.String(), { description: 'commands, the best first' }),
-    note: { ...MaybeText, description: 'why a command that one would expect is not among them' },
+    note: { ...MaybeText, description: 'what to know before that, or why there is none that one would expect' },
   },
   CLOSED,
 );

@@ -46,7 +46,7 @@ export interface Explanation {
   readonly near: readonly ExplainedMiss[];
   /** The commands that mend it, the best first; none where nothing is amiss. */
   readonly fixes: readonly string[];
-  /** Why none of them makes an entry, where one might be expected to. */
+  /** What to know before one of them is run, or why there is none that one would expect. */
   readonly note: string | undefined;
 }
 
@@ -89,7 +89,7 @@ export function explain(
     unset,
     asked,
     near,
-    ...(query.failed ? { fixes: [], note: undefined } : remedies(asked, near, selectors, unset)),
+    ...(query.failed ? { fixes: [], note: FAILING } : remedies(asked, near, selectors, unset)),
   };
 }
 
@@ -140,6 +140,13 @@ function alikeId(spiffeId: string, registry: Registry): string | undefined {
   return nearest(spiffeId, alike);
 }
 
+const FAILING = 'an attestor fails, which no entry mends: sidekey doctor says what does';
+
+function meantNote({ alike }: Asked): string | undefined {
+  if (alike === undefined) return undefined;
+  return `if ${alike} is meant, have that asked for: an entry would be for the other name`;
+}
+
 /**
  * To change an entry takes the identity from those who have it by that entry: while there are any, another entry is made
  * first. While there are none, the entry is out of date, and a second one would be left over.
@@ -159,5 +166,5 @@ function remedies(
   const made = makeEntry(asked.spiffeId, selectors, own[0]);
   const make = made === undefined ? [] : [made];
   const fixes = miss !== undefined && miss.holders > 0 ? [...make, ...mend] : [...mend, ...make];
-  return { fixes: [...fixes, ...others], note: made === undefined ? makingNote(selectors) : undefined };
+  return { fixes: [...fixes, ...others], note: made === undefined ? makingNote(selectors) : meantNote(asked) };
 }
