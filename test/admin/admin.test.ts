@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { call, startAdmin } from './support.ts';
+
+test('requests that come before the application is loaded wait for it', async (t) => {
+  const { admin, socketPath } = await startAdmin(t);
+  const answers = await Promise.all([
+    call(socketPath, 'GET', '/healthz'),
+    call(socketPath, 'GET', '/v1/entries'),
+    admin.load(),
+    call(socketPath, 'POST', '/v1/entries', { json: { entries: 'none' } }),
+    admin.load(),
+  ]);
+  assert.deepEqual(
+    answers.map((answer) => answer?.status),
+    [200, 200, undefined, 400, undefined],
+  );
+});
+
+test('what nobody has asked closes like the rest', async (t) => {
+  const { admin } = await startAdmin(t);
+  await admin.close();
+  assert.equal(admin.unix.listening, false);
+  assert.equal(admin.tcp.listening, false);
+});
+
+test('a request is answered where the application can not be made', async (t) => {
+  const explain = {
+    get identities(): never {
+      throw new Error('there is no identity');
+    },
+    inspect: () => Promise.reject(new Error('no attestors here')),
+    mainPid: undefined,
+  };
+  const { socketPath } = await startAdmin(t, { explain });
+  const { status, body } = await call(socketPath, 'GET', '/healthz');
+  assert.equal(status, 500);
+  assert.equal(body.code, 'ERR_INTERNAL');
+});
