@@ -61,9 +61,17 @@ export class Containers {
    * A container that runs; undefined where the engine knows none of this id (64 hexadecimal digits).
    * @throws ERR_ATTESTATION_FAILED within {@link INSPECT_LIMIT_MS}
    */
-  get(id: string): Promise<Container | undefined> {
+  async get(id: string): Promise<Container | undefined> {
+    return this.remembered(id) ?? this.#askOnce(id);
+  }
+
+  /** The same where the engine need not be asked; else undefined. */
+  remembered(id: string): Container | undefined {
     const known = this.#remembered.get(id);
-    if (known !== undefined && this.#isGood(known)) return Promise.resolve(known.container);
+    return known !== undefined && this.#isGood(known) ? known.container : undefined;
+  }
+
+  #askOnce(id: string): Promise<Container | undefined> {
     let asking = this.#asking.get(id);
     if (asking === undefined) {
       asking = this.#ask(id);

@@ -67,8 +67,10 @@ export function createDockerAttestor({ socketPath, clock, log, asksFor }: Docker
       const inOurs = place.id === undefined && place.inNamespace;
       const id = inOurs ? own : place.id;
       if (id === undefined) return [];
-      const container = await containers.get(id);
-      const cgroupsAfter = cgroupsOf(pid);
+      const remembered = containers.remembered(id);
+      const container = remembered ?? (await containers.get(id));
+      // Without a question no time has passed.
+      const cgroupsAfter = remembered === undefined ? cgroupsOf(pid) : cgroups;
       const after = cgroupsAfter === cgroups ? place : parseCgroup(cgroupsAfter);
       if (inOurs) {
         // Engines may run in a container too, of another engine: then this one doesn't know it, and nobody is in one.
