@@ -3,7 +3,7 @@
 import { isUtf8 } from 'node:buffer';
 import fs from 'node:fs';
 import { SidekeyError } from '../base/errors.ts';
-import { fileStatus } from './libc.ts';
+import { fileIdentity } from './libc.ts';
 
 /** The members of /proc/PID/status that attestation reads; numbers as in this process's user namespace. */
 export interface ProcessStatus {
@@ -34,8 +34,7 @@ export function readExecutablePath(pid: number): string | undefined {
 
 /** Which file the process runs, as device and inode. @throws ENOENT, ESRCH, EACCES */
 export function readExecutableIdentity(pid: number): string {
-  const { dev, ino } = fileStatus(executableLink(pid));
-  return `${dev}:${ino}`;
+  return fileIdentity(executableLink(pid));
 }
 
 /** Opens as the very file that the process runs, whatever its path means here. */

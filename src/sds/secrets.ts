@@ -4,14 +4,14 @@
  * @see envoy/extensions/transport_sockets/tls/v3/secret.proto, tls_spiffe_validator_config.proto
  */
 
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { isValidAt } from '../base/validity.ts';
 import type { X509Svid } from '../ca/types.ts';
 import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { SPIFFECertValidatorConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
-import { DeltaDiscoveryResponse, DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
 import type { TrustBundle } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
+import { field, type Parts } from './field-writer.ts';
 import type { Node } from './node.ts';
 import { SECRET_TYPE_URL } from './request.ts';
 
@@ -28,6 +28,9 @@ export interface Certificate {
   readonly notAfter: number;
 }
 
+/** The `type_url` of an Any. */
+const SECRET_TYPE = field(1, [Buffer.from(SECRET_TYPE_URL)]);
+
 export class EncodedSecret {
   readonly name: string;
   /** Equal for equal content. */
@@ -36,15 +39,18 @@ export class EncodedSecret {
   readonly certificate: Certificate | undefined;
   /** A DiscoveryResponse with nothing in it but the Secret: what comes before or after it in bytes is added to it. */
   readonly sotw: Uint8Array;
+  /** Of the Secret as an Any, at the end of `sotw`, in bytes. */
+  readonly #anyLength: number;
   #delta: Uint8Array | undefined;
 
-  constructor(secret: Parameters<typeof Secret.fromPartial>[0], certificate: Certificate | undefined) {
-    const bytes = Secret.encode(Secret.fromPartial(secret)).finish();
-    this.name = secret.name!;
-    this.version = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  /** @param secret an encoded Secret, in parts */
+  constructor(name: string, secret: Parts, certificate: Certificate | undefined) {
+    this.name = name;
     this.certificate = certificate;
-    const resources = [{ typeUrl: SECRET_TYPE_URL, value: asBuffer(bytes) }];
-    this.sotw = DiscoveryResponse.encode(DiscoveryResponse.fromPartial({ resources })).finish();
+    const any = [...SECRET_TYPE, ...field(2, secret)];
+    this.sotw = Buffer.concat(field(2, any));
+    this.#anyLength = lengthOf(any);
+    this.version = hash('sha256', this.sotw.subarray(-lengthOf(secret))).slice(0, 16);
   }
 
   /** The same as a DeltaDiscoveryResponse. */
@@ -54,10 +60,10 @@ export class EncodedSecret {
   }
 
   #asDelta(): Uint8Array {
-    const { name, version } = this;
-    const [resource] = DiscoveryResponse.decode(this.sotw).resources;
-    const resources = [{ name, version, resource: resource! }];
-    return DeltaDiscoveryResponse.encode(DeltaDiscoveryResponse.fromPartial({ resources })).finish();
+    const any = this.sotw.subarray(-this.#anyLength);
+    const version = field(1, [Buffer.from(this.version)]);
+    const name = field(3, [Buffer.from(this.name)]);
+    return Buffer.concat(field(2, [...version, ...field(2, [any]), ...name]));
   }
 }
 
@@ -96,22 +102,24 @@ interface BundleSecret {
  */
 const KEPT = 256;
 
+/** A DataSource. */
+function inlineBytes(bytes: Uint8Array): Parts {
+  return field(2, [bytes]);
+}
+
+function lengthOf(parts: Parts): number {
+  return parts.reduce((length, part) => length + part.length, 0);
+}
+
 /** The SVID as a `tls_certificate` under the name that was asked for. */
 export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
   const secrets = memberOf(ofSvid, svid);
   let secret = secrets.get(name);
   if (secret === undefined) {
     const { entryId, spiffeId, serial, notBefore, notAfter, certificateChain, privateKey } = svid;
-    secret = new EncodedSecret(
-      {
-        name,
-        tlsCertificate: {
-          certificateChain: { inlineBytes: certificateChain },
-          privateKey: { inlineBytes: privateKey },
-        },
-      },
-      { entryId, spiffeId, serial, notBefore, notAfter },
-    );
+    const tlsCertificate = [...field(1, inlineBytes(certificateChain)), ...field(2, inlineBytes(privateKey))];
+    const parts = [...field(1, [Buffer.from(name)]), ...field(2, tlsCertificate)];
+    secret = new EncodedSecret(name, parts, { entryId, spiffeId, serial, notBefore, notAfter });
     keep(secrets, name, secret);
   }
   return secret;
@@ -139,7 +147,8 @@ export function bundleSecret(
   }));
   const validationContext =
     validation === 'spiffe' ? spiffeValidator(pems) : { trustedCa: { inlineBytes: pems[0]!.inlineBytes } };
-  const secret = new EncodedSecret({ name, validationContext }, undefined);
+  const bytes = Secret.encode(Secret.fromPartial({ name, validationContext })).finish();
+  const secret = new EncodedSecret(name, [bytes], undefined);
   keep(secrets, key, { bundles, secret });
   return secret;
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 import {
   parseExecutablePath,
@@ -11,6 +13,7 @@ import {
   readStatus,
 } from '../../src/attest/proc.ts';
 import { startCaller } from '../support/caller.ts';
+import { tempDir } from '../support/temp-dir.ts';
 
 /** As the kernel wrote them (6.18). */
 function captured(name: string): string {
@@ -55,12 +58,25 @@ test('an executable path is taken as it is, or not at all', () => {
 });
 
 test('of the own process everything can be read', () => {
-  const stat = fs.statSync('/proc/self/exe', { bigint: true });
   assert.ok(readStartTime(process.pid) > 0);
   assert.equal(readStatus(process.pid).uid, process.geteuid!());
   assert.equal(readStatus(process.pid).gid, process.getegid!());
   assert.equal(readExecutablePath(process.pid), fs.realpathSync(process.execPath));
-  assert.match(readExecutableIdentity(process.pid), new RegExp(`:${stat.ino}$`));
+});
+
+test('the file that a process runs is told from every other, whatever its name', (t) => {
+  const identityOf = (program: string) => {
+    const child = spawn(program, ['60']);
+    t.after(() => child.kill());
+    return readExecutableIdentity(child.pid!);
+  };
+  const directory = tempDir(t);
+  for (const name of ['a', 'b']) fs.copyFileSync('/bin/sleep', path.join(directory, name));
+  fs.linkSync(path.join(directory, 'a'), path.join(directory, 'a too'));
+  const a = identityOf(path.join(directory, 'a'));
+  assert.equal(identityOf(path.join(directory, 'a')), a);
+  assert.equal(identityOf(path.join(directory, 'a too')), a);
+  assert.notEqual(identityOf(path.join(directory, 'b')), a);
 });
 
 test('a pid that no process has is told as such', () => {
