@@ -80,7 +80,7 @@ export function schemaVersion(db: Database): number {
   return db.pragma('user_version', { simple: true }) as number;
 }
 
-/** Takes the steps that are left, each in a transaction of its own. */
+/** Takes the steps that are left, each in a transaction of its own, or all in the caller's. */
 export function migrate(db: Database, migrations: readonly string[] = MIGRATIONS): void {
   for (let version = schemaVersion(db); version < migrations.length; version += 1) {
     db.transaction(() => {

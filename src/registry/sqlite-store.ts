@@ -73,8 +73,11 @@ function prepare(db: Database, file: string, trustDomain: TrustDomain): void {
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
   db.pragma('foreign_keys = ON');
-  migrate(db);
-  db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
+  // Each transaction waits for the disk; a new file takes all of its steps in one.
+  db.transaction(() => {
+    migrate(db);
+    db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
+  }).immediate();
   // Not the issuances, which may be many; these are read whole in a moment anyway.
   for (const table of ['entries', 'federated_bundles', 'aliases']) {
     const result = db.pragma(`quick_check(${table})`, { simple: true });
