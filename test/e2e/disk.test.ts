@@ -98,7 +98,7 @@ describe('on a disk that is full', { skip, concurrency: 2, timeout: 60_000 }, ()
     assert.equal((await server.logged('name held')).reason, 'issuance-failed');
     const fetcher = new SdsClient(server.socket);
     t.after(() => fetcher.close());
-    await assert.rejects(fetcher.fetch({ resourceNames: [`spiffe://${TRUST_DOMAIN}/web`] }), { code: 5 });
+    await assert.rejects(fetcher.fetch({ resourceNames: [`spiffe://${TRUST_DOMAIN}/web`] }), { code: 14 });
     assert.equal(stream.received, 0);
     place.disk.free();
     const response = await stream.next();
