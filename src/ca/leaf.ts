@@ -65,12 +65,14 @@ const PLAIN_SUBJECT = encodeName(SUBJECT);
 
 export class LeafWriter {
   readonly authority: Authority;
+  readonly #authorityPem: Buffer;
   readonly #commonExtensions: readonly Buffer[];
   /** The dates written last: those of a burst are all the same. */
   #dates = { notBefore: 0, notAfter: 0, der: validity(0, 0) };
 
   constructor(authority: Authority) {
     this.authority = authority;
+    this.#authorityPem = Buffer.from(authority.certificatePem, 'latin1');
     const authorityId = authorityKeyId(Buffer.from(authority.id, 'hex'));
     this.#commonExtensions = [digitalSignature, serverAndClientAuth, notAnAuthority, authorityId];
   }
@@ -101,11 +103,11 @@ export class LeafWriter {
    * cache, and stays there while nothing else is done between them.
    */
   sign(drafts: readonly LeafDraft[]): Leaf[] {
-    const { privateKey, certificatePem } = this.authority;
+    const { privateKey } = this.authority;
     const certificates = drafts.map(({ toBeSigned }) => signCertificate(toBeSigned, privateKey));
     return drafts.map(({ keyPair, serial, notBefore, notAfter }, i) => ({
-      certificateChain: Buffer.from(pem('CERTIFICATE', certificates[i]!) + certificatePem, 'latin1'),
-      privateKey: Buffer.from(pem('PRIVATE KEY', keyPair.pkcs8), 'latin1'),
+      certificateChain: Buffer.concat([pem('CERTIFICATE', certificates[i]!), this.#authorityPem]),
+      privateKey: pem('PRIVATE KEY', keyPair.pkcs8),
       ...{ keyPair, serial, notBefore, notAfter },
     }));
   }

@@ -1,26 +1,53 @@
 /**
- * Writes protobuf messages whose fields all are strings, bytes or messages: each is a head, and then what is in it. The
- * parts are copied once, when they are put together; generated code would copy a certificate for each message around it.
+ * Writes protobuf messages whose fields all are strings, bytes or messages: each is a head, and then what is in it. With
+ * the lengths known before, a message of messages is written in one go; generated code copies what is within once for each
+ * message around it.
  *
  * @see https://protobuf.dev/programming-guides/encoding/ "Length-Delimited Records"
  */
 
 const LENGTH_DELIMITED = 2;
 
-/** A message, or a part of one, in pieces. */
-export type Parts = readonly Uint8Array[];
-
-/** A field of a number below 16 around the parts. */
-export function field(number: number, parts: Parts): Uint8Array[] {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  return [head(number, length), ...parts];
+/** How long a field of a number below 16 is whose content is that long, in bytes. */
+export function fieldLength(contentLength: number): number {
+  let length = 2 + contentLength;
+  for (let rest = contentLength >>> 7; rest > 0; rest >>>= 7) length += 1;
+  return length;
 }
 
-function head(number: number, length: number): Uint8Array {
-  const bytes = [(number << 3) | LENGTH_DELIMITED];
-  let rest = length;
-  for (; rest >= 0x80; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
-  bytes.push(rest);
-  return Uint8Array.from(bytes);
+export class FieldWriter {
+  /** What has been written, and room for the rest. */
+  readonly bytes: Buffer;
+  #at = 0;
+
+  /** @param length of all that will be written, in bytes */
+  constructor(length: number) {
+    this.bytes = Buffer.allocUnsafeSlow(length);
+  }
+
+  /** The head of a field of a number below 16, whose content of that length follows. */
+  head(number: number, contentLength: number): this {
+    this.#byte((number << 3) | LENGTH_DELIMITED);
+    let rest = contentLength;
+    for (; rest >= 0x80; rest >>>= 7) this.#byte((rest & 0x7f) | 0x80);
+    this.#byte(rest);
+    return this;
+  }
+
+  /** Bytes as they are. */
+  raw(bytes: Uint8Array): this {
+    this.bytes.set(bytes, this.#at);
+    this.#at += bytes.length;
+    return this;
+  }
+
+  /** A whole field. */
+  field(number: number, content: Uint8Array): this {
+    return this.head(number, content.length).raw(content);
+  }
+
+  #byte(value: number): void {
+    this.bytes[this.#at] = value;
+    this.#at += 1;
+  }
 }

@@ -11,7 +11,7 @@ import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.
 import { SPIFFECertValidatorConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
 import type { TrustBundle } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
-import { field, type Parts } from './field-writer.ts';
+import { FieldWriter, fieldLength } from './field-writer.ts';
 import type { Node } from './node.ts';
 import { SECRET_TYPE_URL } from './request.ts';
 
@@ -28,8 +28,8 @@ export interface Certificate {
   readonly notAfter: number;
 }
 
-/** The `type_url` of an Any. */
-const SECRET_TYPE = field(1, [Buffer.from(SECRET_TYPE_URL)]);
+/** The `type_url` of an Any, whole. */
+const SECRET_TYPE = new FieldWriter(fieldLength(SECRET_TYPE_URL.length)).field(1, Buffer.from(SECRET_TYPE_URL)).bytes;
 
 export class EncodedSecret {
   readonly name: string;
@@ -43,14 +43,23 @@ export class EncodedSecret {
   readonly #anyLength: number;
   #delta: Uint8Array | undefined;
 
-  /** @param secret an encoded Secret, in parts */
-  constructor(name: string, secret: Parts, certificate: Certificate | undefined) {
+  /**
+   * @param length of the encoded Secret, in bytes
+   * @param write writes it
+   */
+  constructor(
+    name: string,
+    certificate: Certificate | undefined,
+    length: number,
+    write: (writer: FieldWriter) => void,
+  ) {
     this.name = name;
     this.certificate = certificate;
-    const any = [...SECRET_TYPE, ...field(2, secret)];
-    this.sotw = Buffer.concat(field(2, any));
-    this.#anyLength = lengthOf(any);
-    this.version = hash('sha256', this.sotw.subarray(-lengthOf(secret))).slice(0, 16);
+    this.#anyLength = SECRET_TYPE.length + fieldLength(length);
+    const writer = new FieldWriter(fieldLength(this.#anyLength));
+    write(writer.head(2, this.#anyLength).raw(SECRET_TYPE).head(2, length));
+    this.sotw = writer.bytes;
+    this.version = hash('sha256', this.sotw.subarray(-length)).slice(0, 16);
   }
 
   /** The same as a DeltaDiscoveryResponse. */
@@ -60,10 +69,14 @@ export class EncodedSecret {
   }
 
   #asDelta(): Uint8Array {
-    const any = this.sotw.subarray(-this.#anyLength);
-    const version = field(1, [Buffer.from(this.version)]);
-    const name = field(3, [Buffer.from(this.name)]);
-    return Buffer.concat(field(2, [...version, ...field(2, [any]), ...name]));
+    const [any, version, name] = [
+      this.sotw.subarray(-this.#anyLength),
+      Buffer.from(this.version),
+      Buffer.from(this.name),
+    ];
+    const length = fieldLength(version.length) + fieldLength(any.length) + fieldLength(name.length);
+    const writer = new FieldWriter(fieldLength(length)).head(2, length);
+    return writer.field(1, version).field(2, any).field(3, name).bytes;
   }
 }
 
@@ -102,27 +115,29 @@ interface BundleSecret {
  */
 const KEPT = 256;
 
-/** A DataSource. */
-function inlineBytes(bytes: Uint8Array): Parts {
-  return field(2, [bytes]);
-}
-
-function lengthOf(parts: Parts): number {
-  return parts.reduce((length, part) => length + part.length, 0);
-}
-
 /** The SVID as a `tls_certificate` under the name that was asked for. */
 export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
   const secrets = memberOf(ofSvid, svid);
   let secret = secrets.get(name);
   if (secret === undefined) {
-    const { entryId, spiffeId, serial, notBefore, notAfter, certificateChain, privateKey } = svid;
-    const tlsCertificate = [...field(1, inlineBytes(certificateChain)), ...field(2, inlineBytes(privateKey))];
-    const parts = [...field(1, [Buffer.from(name)]), ...field(2, tlsCertificate)];
-    secret = new EncodedSecret(name, parts, { entryId, spiffeId, serial, notBefore, notAfter });
+    const { entryId, spiffeId, serial, notBefore, notAfter } = svid;
+    secret = encodeCertificate(name, svid, { entryId, spiffeId, serial, notBefore, notAfter });
     keep(secrets, name, secret);
   }
   return secret;
+}
+
+/** A Secret of its name and a TlsCertificate, of which chain and key are DataSources with `inline_bytes`. */
+function encodeCertificate(name: string, svid: X509Svid, certificate: Certificate): EncodedSecret {
+  const { certificateChain, privateKey } = svid;
+  const nameBytes = Buffer.from(name);
+  const [chainSource, keySource] = [fieldLength(certificateChain.length), fieldLength(privateKey.length)];
+  const tlsCertificate = fieldLength(chainSource) + fieldLength(keySource);
+  return new EncodedSecret(name, certificate, fieldLength(nameBytes.length) + fieldLength(tlsCertificate), (writer) => {
+    writer.field(1, nameBytes).head(2, tlsCertificate);
+    writer.head(1, chainSource).field(2, certificateChain);
+    writer.head(2, keySource).field(2, privateKey);
+  });
 }
 
 /**
@@ -148,7 +163,7 @@ export function bundleSecret(
   const validationContext =
     validation === 'spiffe' ? spiffeValidator(pems) : { trustedCa: { inlineBytes: pems[0]!.inlineBytes } };
   const bytes = Secret.encode(Secret.fromPartial({ name, validationContext })).finish();
-  const secret = new EncodedSecret(name, [bytes], undefined);
+  const secret = new EncodedSecret(name, undefined, bytes.length, (writer) => writer.raw(bytes));
   keep(secrets, key, { bundles, secret });
   return secret;
 }

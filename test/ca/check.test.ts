@@ -54,7 +54,9 @@ function faultOf(changes: Partial<Leaf>, given: Given = {}): string {
 
 /** The same SVID with this certificate in its chain. */
 function withCertificate(der: Buffer): Partial<Leaf> {
-  return { certificateChain: Buffer.from(pem('CERTIFICATE', der) + authority.certificatePem, 'latin1') };
+  return {
+    certificateChain: Buffer.from(pem('CERTIFICATE', der).toString('latin1') + authority.certificatePem, 'latin1'),
+  };
 }
 
 test('a good SVID passes both looks', () => {
@@ -105,7 +107,7 @@ test('no bit of an SVID may be another one, but in its signature', () => {
     });
     const key = Buffer.from(made.privateKey.toString().replace(/-.*-|\s/g, ''), 'base64');
     eachBitOf(key, key, (der, bit) => {
-      const changed = { ...made, privateKey: Buffer.from(pem('PRIVATE KEY', der), 'latin1') };
+      const changed = { ...made, privateKey: pem('PRIVATE KEY', der) };
       assert.notEqual(faultOf(changed, { request: asked, authority: signer }), '', `bit ${bit} of the key`);
     });
   }
@@ -254,18 +256,18 @@ test('a private key that is not the one of the public key beside it is withheld'
     [scalar(another.pkcs8), point(another.pkcs8)],
   ] as const) {
     const { pkcs8 } = encodeKeyPair(s, p);
-    assert.equal(faultOf({ privateKey: Buffer.from(pem('PRIVATE KEY', pkcs8), 'latin1') }), 'its key is another one');
+    assert.equal(faultOf({ privateKey: pem('PRIVATE KEY', pkcs8) }), 'its key is another one');
   }
   for (const bad of [Buffer.alloc(32), Buffer.alloc(32, 0xff)]) {
     const { pkcs8 } = encodeKeyPair(bad, point(mine.pkcs8));
-    assert.notEqual(faultOf({ privateKey: Buffer.from(pem('PRIVATE KEY', pkcs8), 'latin1') }), '');
+    assert.notEqual(faultOf({ privateKey: pem('PRIVATE KEY', pkcs8) }), '');
   }
 });
 
 test('a private key that the public one was not made from is seen in the look of OpenSSL', () => {
   const { point } = leaf.keyPair;
   const keyPair = encodeKeyPair(writeLeaf(writer, request).keyPair.scalar, point);
-  const changes = { keyPair, privateKey: Buffer.from(pem('PRIVATE KEY', keyPair.pkcs8), 'latin1') };
+  const changes = { keyPair, privateKey: pem('PRIVATE KEY', keyPair.pkcs8) };
   assert.equal(faultOf(changes, { check: checkLeafWithOpenSsl }), 'its key is another one');
 });
 
