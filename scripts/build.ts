@@ -31,6 +31,8 @@ const COMPILED = Object.keys(BUNDLES).filter((name) => name !== 'sidekey.cjs');
 
 const COMMANDS = [
   ['healthcheck'],
+  ['entry', 'create', '--entry-id', 'made', '--spiffe-id', 'spiffe://build.invalid/made', '--selector', 'unix:uid:1'],
+  ['entry', 'delete', 'made'],
   ['entry', 'list'],
   ['proxies'],
   ['bundle', 'show'],

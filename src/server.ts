@@ -49,7 +49,7 @@ export interface Server {
 /** How long clients have to read the last status before their connections are cut, in milliseconds. */
 const DRAIN_MS = 2_000;
 /** How long after a start the admin API is loaded at the latest, in milliseconds; who asks it loads it. */
-const ADMIN_LOAD_MS = 1_000;
+const ADMIN_LOAD_MS = 500;
 /** The `source` of entries that a file declares. */
 const FILE_SOURCE = 'file';
 /** Hashing a large binary takes a while, so it is done only while an entry asks for it; so is asking a container engine. */
