@@ -30,6 +30,8 @@ export function notedOf(
 /** UNAVAILABLE, so that an Envoy tries again. `log` says who the caller is. */
 export function refuseCaller(failure: SidekeyError, asker: Asker, decisions: Decisions, log: Log): StatusError {
   const decision = decisions.note(notedOf('refused', asker, { reason: failure.code, detail: failure.message }));
-  log.warn({ err: failure, decision }, 'the caller is refused');
+  // What refuses callers by a rule does so as often as they come back, and a stack says nothing about it.
+  const why = failure.cause === undefined ? { code: failure.code, reason: failure.message } : { err: failure };
+  log.warn({ ...why, decision }, 'the caller is refused');
   return new StatusError(Status.UNAVAILABLE, `${failure.message} (decision ${decision})`, { cause: failure });
 }
