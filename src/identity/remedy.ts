@@ -22,16 +22,20 @@ export function mendEntry(
 
 /**
  * What the caller has stays; what it lacks becomes what it has of the same kind. Undefined where it has nothing of that
- * kind: to leave out what an entry asks for would give the identity to others as well.
+ * kind that the entry does not ask for already: to leave out what an entry asks for would give the identity to others as well.
  */
 function mendedSelectors({ entry, lacks }: NearMiss, caller: readonly Selector[]): readonly Selector[] | undefined {
-  const instead = new Map(lacks.map(({ selector, has, alike }) => [formatSelector(selector), alike ?? has[0]]));
+  const lacked = new Map(lacks.map((lack) => [formatSelector(lack.selector), lack]));
+  const taken = new Set(entry.selectors.map(formatSelector));
   const mended = new Map<string, Selector>();
   for (const selector of entry.selectors) {
-    const key = formatSelector(selector);
-    const kept = instead.has(key) ? instead.get(key) : selector;
+    const lack = lacked.get(formatSelector(selector));
+    const instead = lack && [lack.alike, ...lack.has].find((one) => one && !taken.has(formatSelector(one)));
+    const kept = lack === undefined ? selector : instead;
     if (kept === undefined) return undefined;
-    mended.set(formatSelector(kept), kept);
+    const key = formatSelector(kept);
+    taken.add(key);
+    mended.set(key, kept);
   }
   const selectors = strongEnough([...mended.values()], caller);
   return selectors?.some(isSecret) === true ? undefined : selectors;

@@ -30,6 +30,17 @@ test('no remedy has an entry ask for less: who lacks something of a kind gets an
   );
 });
 
+test('what an entry asks for already takes the place of nothing else: one fact less would do then', async (t) => {
+  const { registry, identities, clock, create } = await makeJoin(t);
+  const { id } = await create('/web', ['unix:supplementary_gid:5', 'unix:supplementary_gid:6']);
+  const fixes = (...caller: string[]) =>
+    explain(facts(...caller), QUERY, { registry, identities }, clock.now()).near.map(({ fix }) => fix);
+  assert.deepEqual(fixes('unix:uid:7', 'unix:supplementary_gid:5'), [undefined]);
+  assert.deepEqual(fixes('unix:uid:7', 'unix:supplementary_gid:8'), [undefined]);
+  const two = ['--selector', 'unix:supplementary_gid:5', '--selector', 'unix:supplementary_gid:8'].join(' ');
+  assert.deepEqual(fixes('unix:supplementary_gid:5', 'unix:supplementary_gid:8'), [`${UPDATE} ${id} ${two}`]);
+});
+
 test('a fact of the same kind takes the place of the one that is lacked', async (t) => {
   const { registry, identities, clock, create } = await makeJoin(t);
   const { id } = await create('/web', ['unix:uid:0', 'unix:path:/bin/old']);
