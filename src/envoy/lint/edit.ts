@@ -21,5 +21,7 @@ export function sedCommand({ line, old, text }: Edit, file: string): string | un
   if (mark === undefined) return undefined;
   const pattern = old.replaceAll(/[\\.*[\]^$]/g, '\\$&');
   const replacement = text.replaceAll(/[\\&]/g, '\\$&').replaceAll('\n', '\\n');
-  return ['sed', '-i', `${line}s${mark}${pattern}${mark}${replacement}${mark}`, file].map(shellQuote).join(' ');
+  // sed would take such a name for an option, and run what it says.
+  const place = file.startsWith('-') ? `./${file}` : file;
+  return ['sed', '-i', `${line}s${mark}${pattern}${mark}${replacement}${mark}`, place].map(shellQuote).join(' ');
 }

@@ -101,7 +101,7 @@ export class Spot {
     if (!isMap(node) || !node.range || this.#file.isJson) return undefined;
     if (node.flow === true) {
       const text = this.#file.text.slice(node.range[0], node.range[1]);
-      const inside = text.slice(1, -1).trim();
+      const inside = text.slice(1, -1).trim().replace(/\s*,$/, '');
       return this.#edit(node.range[0], node.range[1], inside === '' ? `{ ${member} }` : `{ ${inside}, ${member} }`);
     }
     for (const { key } of node.items) {

@@ -402,6 +402,8 @@ describe('the lint of a bootstrap', () => {
       ],
       [[/retry_policy: .*/, 'retry_policy: { num_retries: 3 }'], 'retry-back-off'],
       [[/retry_policy: .*/, 'retry_policy: {}'], 'retry-back-off'],
+      [[/retry_policy: .*/, 'retry_policy: { num_retries: 3, }'], 'retry-back-off'],
+      [[/- name: sidekey\n/, '- name: "side: key"\n'], 'sds-cluster'],
       [[/ +typed_extension_protocol_options:\n(.*\n){5}/, ''], 'sds-http2'],
       [['path: /run/sidekey/agent.sock', 'path: "/a&b|c\\\\d/admin.sock"'], 'sds-pipe'],
       [['require_client_certificate: true', 'require_client_certificate: &no false # no'], 'client-certificate'],
@@ -436,6 +438,12 @@ describe('the lint of a bootstrap', () => {
       [],
       'nor is a command that is run twice done twice',
     );
+    const option = '-e1e touch made';
+    const cwd = path.dirname(file);
+    const open = changed(GOOD, ['require_client_certificate: true', 'require_client_certificate: false']);
+    writeFileSync(path.join(cwd, option), open);
+    spawnSync('/bin/sh', ['-c', lintBootstrap(open, option)[0]!.command!], { cwd });
+    assert.equal(readFileSync(path.join(cwd, option), 'utf8'), GOOD, 'a name of a file is none of the options of sed');
     const pipe = changed(GOOD, ['path: /run/sidekey/agent.sock', 'path: "/a&b|c\\\\d/admin.sock"']);
     writeFileSync(file, pipe);
     spawnSync('/bin/sh', ['-c', lintBootstrap(pipe, file)[0]!.command!]);

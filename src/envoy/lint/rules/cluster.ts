@@ -38,7 +38,7 @@ function missing(name: string, at: Spot, { root, clusters }: Model): Draft[] {
       why: `${dynamic ? 'unless CDS brings it, ' : ''}Envoy has nobody to ask, so no secret ever comes`,
       fix: known === undefined ? `a cluster of that name whose endpoint is Sidekey's pipe` : `cluster_name: ${known}`,
       // What else is called nearly the same is hardly meant.
-      edit: known !== undefined && isPipe(clusters.get(known)!) ? named?.replaced(known) : undefined,
+      edit: known !== undefined && isPipe(clusters.get(known)!) ? named?.replaced(scalar(known)) : undefined,
     },
   ];
 }
