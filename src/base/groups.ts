@@ -12,6 +12,14 @@ export function groupId(group: string): number | undefined {
   return undefined;
 }
 
+/** Whether `/etc/group` has a name for it. Callers may have a group by its number alone, as in containers. */
+export function isNamedGroup(gid: number): boolean {
+  return linesOf('/etc/group').some((line) => {
+    const id = line.split(':')[2];
+    return id !== undefined && id !== '' && Number(id) === gid;
+  });
+}
+
 /** Users of this host that are in a group, by their own entry or the group's. @see passwd(5), group(5) */
 export function groupMembers(gid: number): { readonly name: string; readonly uid: number }[] {
   const listed = new Set<string>();

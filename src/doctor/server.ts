@@ -23,10 +23,8 @@ export function serverChecks(known: DoctorJson, now: number, here: boolean): Che
   return [
     ...(here
       ? [
-          judged('sockets', async () => [
-            ...(await judgePipe(socket, uid, restart())),
-            ...judgeAdminSocket(admin, uid),
-          ]),
+          { name: 'pipe', run: () => judgePipe(socket, uid, restart()) },
+          judged('admin-socket', () => judgeAdminSocket(admin, uid)),
           { name: 'data-dir', run: async () => judgeDataDir(dataDir, uid) },
         ]
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),

@@ -4,8 +4,9 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import type { Finding } from '../base/finding.ts';
-import { groupMembers } from '../base/groups.ts';
+import { groupMembers, isNamedGroup } from '../base/groups.ts';
 import { shellQuote } from '../base/shell.ts';
+import type { Outcome, Skipped } from './check.ts';
 
 const OTHERS = { write: 0o002, search: 0o001 };
 
@@ -72,7 +73,7 @@ function serveCommand(adminSocket: string, env: NodeJS.ProcessEnv): string | und
 }
 
 /** Who reaches the pipe. @param owner the uid of the server @param restart the command that starts it anew, if known */
-export async function judgePipe(file: string, owner: number, restart: string | undefined): Promise<Finding[]> {
+export async function judgePipe(file: string, owner: number, restart: string | undefined): Promise<Outcome> {
   const state = await socketState(file);
   if (state === 'missing' || state === 'stale' || state === 'no socket') {
     const instead = state === 'stale' ? 'one that nobody listens on' : 'something that is no socket';
@@ -81,9 +82,22 @@ export async function judgePipe(file: string, owner: number, restart: string | u
     const command = restart && `${inTheWay}${restart}`;
     const why = 'who is connected stays connected; nobody else gets in';
     const fix = 'start the server anew, and keep what removed the file away from its directory';
-    return [{ rule: 'pipe-gone', severity: 'error', place: file, problem, why, fix, command }];
+    const gone: Finding = { rule: 'pipe-gone', severity: 'error', place: file, problem, why, fix, command };
+    return { findings: [gone], skipped: [] };
   }
-  return [...judgeDirectory(file, owner), ...judgeReach(file, fs.lstatSync(file))];
+  const stats = fs.lstatSync(file);
+  return {
+    findings: [...judgeDirectory(file, owner), ...judgeReach(file, stats)],
+    skipped: unknownMembers(file, stats),
+  };
+}
+
+/** A group without a name is had by number, such as by containers, and no file says by whom. */
+function unknownMembers(file: string, { mode, uid, gid }: fs.Stats): Skipped[] {
+  const decides = (mode & OTHERS.write) === 0 && (mode & 0o020) !== 0;
+  if (!decides || isNamedGroup(gid) || membersOf(gid, uid).length > 0) return [];
+  const why = `/etc/group has no name for it: who has it by its number, as containers do (user: "101:${gid}"), is not known here`;
+  return [{ what: `who is in the group ${gid}, which may use ${file}`, why }];
 }
 
 /** What the file's mode says, and whether the directories above it let it be so. */
@@ -97,7 +111,7 @@ function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
     const fix = 'let its group in; sidekey serve --socket-mode 0660 keeps it so';
     return [{ ...head, rule: 'pipe-closed', problem, why, fix, command: `chmod 660 ${shellQuote(file)}` }];
   }
-  if (!forOthers && membersOf(gid, uid).length === 0) {
+  if (!forOthers && isNamedGroup(gid) && membersOf(gid, uid).length === 0) {
     const problem = `only uid ${uid} and root reach it: nobody else is in its group ${gid}`;
     const why = 'an Envoy of another user gets "Permission denied"';
     const fix = `chgrp GROUP_OF_ENVOY ${shellQuote(file)}; sidekey serve --socket-group keeps it so`;

@@ -1,10 +1,13 @@
-/** What is found of a socket by somebody who may not look: as another user, where that can be. */
+/** What is found of sockets where users and groups matter that a test may not always be or give. */
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync } from 'node:fs';
+import { once } from 'node:events';
+import { chmodSync, chownSync } from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { it } from 'node:test';
+import { judgePipe } from '../../src/doctor/sockets.ts';
 import { ROOT } from '../support/serve.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -31,4 +34,30 @@ it('who may not pass through the directory of a socket is told so', (t) => {
   const [found] = JSON.parse(ran.stdout);
   assert.equal(found.rule, 'forbidden');
   assert.match(found.problem, /^only the owner of its directories and root may use it, and this is uid \d+$/);
+});
+
+it('nobody says who is in a group that has no name, as the one that containers have by its number', async (t) => {
+  if (process.getuid!() !== 0) {
+    t.skip('only root may give a file to any group');
+    return;
+  }
+  const directory = tempDir(t);
+  chmodSync(directory, 0o2755);
+  const file = path.join(directory, 'agent.sock');
+  const server = net.createServer().listen(file);
+  t.after(() => server.close());
+  await once(server, 'listening');
+  chmodSync(file, 0o660);
+  const nameless = 3_999_999_999;
+  chownSync(file, 0, nameless);
+  const { findings, skipped } = await judgePipe(file, 0, undefined);
+  assert.deepEqual(
+    findings.filter(({ place }) => place === file),
+    [],
+  );
+  assert.match(skipped[0]!.what, /^who is in the group 3999999999, which may use /);
+  // Who reaches it is said by its mode then.
+  chmodSync(file, 0o600);
+  const closed = await judgePipe(file, 0, undefined);
+  assert.deepEqual([closed.findings[0]!.rule, closed.skipped], ['pipe-closed', []]);
 });
