@@ -34,7 +34,7 @@ export const MIGRATIONS: readonly string[] = [
 
   CREATE TABLE issuances (
     sequence     INTEGER PRIMARY KEY,
-    serial       TEXT NOT NULL UNIQUE,
+    serial       TEXT NOT NULL,
     spiffe_id    TEXT NOT NULL,
     entry_id     TEXT NOT NULL,
     authority_id TEXT NOT NULL,
@@ -43,7 +43,6 @@ export const MIGRATIONS: readonly string[] = [
     issued_at    INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX issuances_by_spiffe_id ON issuances (spiffe_id);
-  CREATE INDEX issuances_by_not_after ON issuances (not_after);
   `,
   `
   CREATE TABLE federated_bundles (
