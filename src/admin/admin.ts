@@ -38,9 +38,14 @@ export function createAdmin(options: AdminOptions): Admin {
   const callers = new WeakMap<IncomingMessage, Caller>();
   let app: Promise<App> | undefined;
   const appNow = () => {
-    app ??= loadApp(options, (request) => callers.get(request));
+    app ??= loadApp(options, (request) => callers.get(request)).catch((thrown: unknown) => {
+      // What stood in the way may be gone by the next request.
+      app = undefined;
+      throw thrown;
+    });
     return app;
   };
+  const loaded = () => app?.catch(() => undefined);
   const handle = async (request: IncomingMessage, response: ServerResponse, caller: Caller) => {
     callers.set(request, caller);
     try {
@@ -59,10 +64,10 @@ export function createAdmin(options: AdminOptions): Admin {
       await appNow();
     },
     close: async () => {
-      const loaded = await app?.catch(() => undefined);
-      loaded?.endEvents();
+      (await loaded())?.endEvents();
       await Promise.all([unix.close(), tcp.close()]);
-      await loaded?.close();
+      // A last request may have loaded it meanwhile.
+      await (await loaded())?.close();
     },
   };
 }

@@ -24,10 +24,12 @@ test('what nobody has asked closes like the rest', async (t) => {
   assert.equal(admin.tcp.listening, false);
 });
 
-test('a request is answered where the application can not be made', async (t) => {
+test('a request is answered where the application can not be made, and the next one tries again', async (t) => {
+  let mayBeMade = false;
   const explain = {
-    get identities(): never {
-      throw new Error('there is no identity');
+    get identities(): { bundle: () => never; federated: () => []; holders: () => 0 } {
+      if (!mayBeMade) throw new Error('there is no identity');
+      return { bundle: () => assert.fail(), federated: () => [], holders: () => 0 };
     },
     inspect: () => Promise.reject(new Error('no attestors here')),
     mainPid: undefined,
@@ -36,4 +38,6 @@ test('a request is answered where the application can not be made', async (t) =>
   const { status, body } = await call(socketPath, 'GET', '/healthz');
   assert.equal(status, 500);
   assert.equal(body.code, 'ERR_INTERNAL');
+  mayBeMade = true;
+  assert.equal((await call(socketPath, 'GET', '/healthz')).status, 200, 'it is tried again');
 });
