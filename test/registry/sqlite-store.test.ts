@@ -271,10 +271,11 @@ test('issuances are on record, newest first, all or of one SPIFFE ID', async (t)
   assert.equal((await openStore(t, file).issuances({ limit: 10 })).length, 4);
 });
 
-test('issuances of one call are recorded all or none: no serial number twice', async (t) => {
+test('issuances of one call are recorded all or none', async (t) => {
   const store = openStore(t, newFile(t));
   await store.recordIssuances([issuance('01', 'a')]);
-  await assert.rejects(store.recordIssuances([issuance('02', 'a'), issuance('01', 'b')]), { code: 'ERR_STORE' });
+  const wrong = { ...issuance('03', 'b'), notAfter: 1.5 };
+  await assert.rejects(store.recordIssuances([issuance('02', 'a'), wrong]), { code: 'ERR_STORE' });
   assert.deepEqual(await store.issuances({ limit: 10 }), [issuance('01', 'a')]);
 });
 
@@ -319,7 +320,7 @@ test('migrations are taken once, in order, each whole or not at all', (t) => {
   assert.deepEqual(db.prepare('SELECT x FROM a').pluck().all(), [1]);
 });
 
-test('the issuances of a SPIFFE ID, and those that end, are found by an index', async (t) => {
+test('the issuances of a SPIFFE ID are found by an index', async (t) => {
   const file = await filled(t, 1);
   const db = new Sqlite(file, { readonly: true });
   t.after(() => db.close());
@@ -332,5 +333,4 @@ test('the issuances of a SPIFFE ID, and those that end, are found by an index', 
     plan("SELECT * FROM issuances WHERE spiffe_id = 'x' ORDER BY sequence DESC LIMIT 5"),
     /TEMP B-TREE/,
   );
-  assert.match(plan('SELECT * FROM issuances WHERE not_after > 5'), /issuances_by_not_after/);
 });
