@@ -50,6 +50,8 @@ const RECORDED_AT_ONCE = 256;
 const RELEASED_AT_ONCE = 32;
 /** How far renewals spread, as a part of half a life. */
 const JITTER = 0.1;
+/** Of more entries than this, some are warned of again. */
+const WARNED = 10_000;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export class Issuer {
@@ -172,6 +174,7 @@ export class Issuer {
     const wanted = notAfter === 0 ? asked : Math.min(asked, notAfter);
     if (wanted <= authority.notAfter) return wanted;
     if (!this.#warned.has(entryId)) {
+      if (this.#warned.size >= WARNED) this.#warned.clear();
       this.#warned.add(entryId);
       this.#options.log.warn(
         { entry_id: entryId, spiffe_id: spiffeId, asked: new Date(wanted), not_after: new Date(authority.notAfter) },
