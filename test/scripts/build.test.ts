@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { cpSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { loadedBy } from '../support/bundle-probe.ts';
 import { ROOT } from '../support/serve.ts';
@@ -82,3 +84,53 @@ for (const [what, spoil] of Object.entries(BREAKS)) {
     assert.deepEqual(bundles, [{ name: 'cli.cjs', code: 'none' }]);
   });
 }
+
+/** An installation that can be built anew. */
+function sources(t: TestContext): string {
+  const root = path.join(tempDir(t), 'a "place" of ours');
+  mkdirSync(root);
+  for (const folder of ['bin', 'dist', 'scripts']) {
+    cpSync(path.join(ROOT, folder), path.join(root, folder), { recursive: true });
+  }
+  for (const name of ['node_modules', 'src', 'package.json']) symlinkSync(path.join(ROOT, name), path.join(root, name));
+  return root;
+}
+
+async function build(root: string, env: NodeJS.ProcessEnv): Promise<{ status: number; stderr: string }> {
+  const child = spawn(path.join(root, 'scripts/node'), [path.join(root, 'scripts/build.ts')], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const stderr = text(child.stderr);
+  const status = await new Promise<number>((resolve) => child.once('close', resolve));
+  return { status, stderr: await stderr };
+}
+
+test('a build makes the code anew that does not fit, in any place, and starts no server of the settings around it', async (t) => {
+  const root = sources(t);
+  const code = path.join(root, 'dist/serve.cjs.code');
+  writeFileSync(code, readFileSync(code).subarray(1));
+  const elsewhere = path.join(root, 'elsewhere');
+  const { status, stderr } = await build(root, {
+    SIDEKEY_TRUST_DOMAIN: 'example.org',
+    SIDEKEY_DATA_DIR: elsewhere,
+    SIDEKEY_SOCKET: path.join(elsewhere, 'agent.sock'),
+    SIDEKEY_ADMIN_SOCKET: path.join(elsewhere, 'admin.sock'),
+  });
+  assert.deepEqual([status, stderr], [0, '']);
+  assert.ok(!existsSync(elsewhere));
+  const { bundles } = loadedBy(t, root, ['serve', '--data-dir', '/dev/null/data']);
+  assert.deepEqual(bundles.at(-1), { name: 'serve.cjs', code: 'taken' });
+});
+
+test('builds at once, where nothing can be tried out, make all bundles all the same', async (t) => {
+  const root = sources(t);
+  rmSync(path.join(root, 'dist'), { recursive: true });
+  const results = await Promise.all([1, 2].map(() => build(root, { TMPDIR: path.join(root, 'none') })));
+  for (const { status, stderr } of results) {
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /^build: starts take longer than they need to, .*ENOENT/);
+  }
+  assert.deepEqual(readdirSync(path.join(root, 'dist')), ['cli.cjs', 'sds-client.cjs', 'serve.cjs', 'sidekey.cjs']);
+  assert.match(loadedBy(t, root, ['--version']).stdout, /^\d+\.\d+\.\d+\n$/);
+});
