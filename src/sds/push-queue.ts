@@ -21,8 +21,8 @@ export interface Pushing {
 
 export class PushQueue {
   readonly #waiting = new Map<Peer, Set<Pushing>>();
-  /** Streams whose clients have said something meanwhile. */
-  #behind: Pushing[] = [];
+  /** Streams whose clients have said something meanwhile; each once, however much a client says. */
+  readonly #behind = new Set<Pushing>();
   #scheduled = false;
 
   /** True while streams wait to push. */
@@ -32,7 +32,7 @@ export class PushQueue {
 
   /** Lets the stream catch up once no stream waits to push; to call while the queue is busy. */
   catchUpLater(stream: Pushing): void {
-    this.#behind.push(stream);
+    this.#behind.add(stream);
   }
 
   /** Lets the stream push soon; once, however often it is asked for before. */
@@ -46,6 +46,7 @@ export class PushQueue {
   }
 
   remove(stream: Pushing): void {
+    this.#behind.delete(stream);
     const streams = this.#waiting.get(stream.peer);
     streams?.delete(stream);
     if (streams?.size === 0) this.#waiting.delete(stream.peer);
@@ -55,7 +56,7 @@ export class PushQueue {
     const end = performance.now() + SLICE_MS;
     this.#push(end);
     if (this.#waiting.size === 0) this.#catchUp(end);
-    this.#scheduled = this.#waiting.size > 0 || this.#behind.length > 0;
+    this.#scheduled = this.#waiting.size > 0 || this.#behind.size > 0;
     if (this.#scheduled) setImmediate(() => this.#drain());
   }
 
@@ -75,12 +76,10 @@ export class PushQueue {
   }
 
   #catchUp(end: number): void {
-    let done = 0;
     for (const stream of this.#behind) {
+      this.#behind.delete(stream);
       stream.catchUp();
-      done += 1;
       if (performance.now() >= end) break;
     }
-    this.#behind = this.#behind.slice(done);
   }
 }

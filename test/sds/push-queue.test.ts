@@ -57,11 +57,21 @@ describe('the queue of pushes', () => {
     assert.deepEqual(done, ['a pushes', 'b pushes', 'c pushes', 'b catches up', 'a catches up']);
   });
 
+  it('lets a stream catch up once, however much its client says meanwhile', async () => {
+    const [done, queue] = [[] as string[], new PushQueue()];
+    const [a, b] = ['a', 'b'].map((name) => stream(done, name, peerOf(name)));
+    queue.add(a!);
+    for (const one of [a!, b!, a!, b!]) queue.catchUpLater(one);
+    await until(() => !queue.busy);
+    assert.deepEqual(done, ['a pushes', 'a catches up', 'b catches up']);
+  });
+
   it('forgets a stream that is gone', async () => {
     const [done, queue] = [[] as string[], new PushQueue()];
     const [a, b] = ['a', 'b'].map((name) => stream(done, name, peerOf('one')));
     queue.add(a!);
     queue.add(b!);
+    queue.catchUpLater(a!);
     queue.remove(a!);
     await until(() => !queue.busy);
     assert.deepEqual(done, ['b pushes']);
@@ -105,14 +115,17 @@ describe('what a client says while others wait to be pushed to', () => {
         client.say = (names, more = {}) => {
           const responseNonce = client.responses.at(-1)?.nonce ?? '';
           const request = DiscoveryRequest.fromPartial({ resourceNames: [...names], responseNonce, ...more });
-          handler.message(DiscoveryRequest.encode(request).finish());
+          const bytes = DiscoveryRequest.encode(request).finish();
+          handler.message(bytes);
+          // Another message gets their place.
+          bytes.fill(0xff);
         };
         client.say([BUNDLE]);
         await until(() => client.responses.length === 1);
         return client;
       }),
     );
-    return { setBundle, clients, counters };
+    return { identities, setBundle, clients, counters };
   }
 
   interface Client {
@@ -181,6 +194,24 @@ describe('what a client says while others wait to be pushed to', () => {
     assert.deepEqual(
       clients.map(({ ended }) => ended),
       [Status.INVALID_ARGUMENT, undefined, undefined],
+    );
+  });
+
+  it('ends its own stream alone where Sidekey fails at it', async (t) => {
+    const { identities, setBundle, clients } = await open(t, 3, (client) => {
+      client.say(client.responses.length === 2 && client.number === 0 ? [BUNDLE, 'spiffe://broken.example'] : [BUNDLE]);
+    });
+    const watchBundle = identities.watchBundle.bind(identities);
+    t.mock.method(identities, 'watchBundle', (...args: Parameters<typeof watchBundle>) => {
+      if (args[0] !== OTHER) throw new Error('broken');
+      return watchBundle(...args);
+    });
+    await setBundle();
+    await until(() => clients.every(({ responses }) => responses.length === 2));
+    await until(() => clients.some(({ ended }) => ended !== undefined));
+    assert.deepEqual(
+      clients.map(({ ended }) => ended),
+      [Status.INTERNAL, undefined, undefined],
     );
   });
 });
