@@ -9,7 +9,7 @@ const NONCE_TAG = (5 << 3) | 2;
 /** Lengths below it are one byte. */
 const LONG = 0x80;
 
-/** Both are of our making: ASCII, and short. */
+/** Both are of our making, never a client's words: ASCII, and short. */
 export function versionAndNonce(version: string, nonce: string): Buffer {
   if (version.length >= LONG || nonce.length >= LONG) throw new RangeError('a version or nonce is too long');
   const bytes = Buffer.allocUnsafe(4 + version.length + nonce.length);

@@ -416,11 +416,16 @@ export class Subscription {
     this.#gone.add(name);
   }
 
-  /** The version of all that the client now has: its own for a single secret, else a hash over them. */
+  /**
+   * The version of all that the client now has: its own for a single secret, else a hash over them. One that the client
+   * alone says that it has may be any text, of any length, and is hashed too.
+   */
   #versionInfo(): string {
-    if (this.#asked.size === 1) for (const { version } of this.#asked.values()) return version ?? '';
+    if (this.#asked.size === 1) {
+      for (const { version, sentAt } of this.#asked.values()) if (!version || sentAt > 0) return version ?? '';
+    }
     const held = [...this.#asked.values()].filter(({ version }) => version !== undefined);
-    if (held.length === 1) return held[0]!.version!;
+    if (held.length === 1 && held[0]!.sentAt > 0) return held[0]!.version!;
     const hash = createHash('sha256');
     for (const { name, version } of held.sort(byName)) hash.update(`${name}\n${version}\n`);
     return hash.digest('hex').slice(0, 16);

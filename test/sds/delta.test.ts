@@ -123,6 +123,17 @@ describe('an incremental subscription', () => {
     assert.equal(client.subscription.get('same')!.acked, '1');
   });
 
+  it('has a version of its own for what a client says to have', () => {
+    const client = new Client();
+    client.request({
+      subscribe: ['not-issued', 'nothing'],
+      initialVersions: new Map([['not-issued', 'é'.repeat(200)]]),
+    });
+    client.subscription.takeDirty();
+    const push = client.subscription.push([], [{ name: 'nothing', mayCome: false }], NOW)!;
+    assert.match(push.versionInfo, /^[0-9a-f]{16}$/);
+  });
+
   it('takes what a client has from its first request alone', () => {
     const client = new Client();
     client.request({ subscribe: ['a'] });
