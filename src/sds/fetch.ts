@@ -70,8 +70,10 @@ function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[
   parts.log.info({ peer: asker.peer.id, pid, uid, decision, ...logged }, 'a fetch finds nothing');
   // What exactly the caller lacks is for the admin: the log has it under the decision.
   const what = names.length === 1 ? `what ${names[0]} stands for` : 'any of the names';
-  if (failed !== undefined)
-    return new StatusError(Status.UNAVAILABLE, `${what} can't be issued now (decision ${decision})`);
+  if (failed !== undefined) {
+    const which = names.length === 1 ? what : 'what some of the names stand for';
+    return new StatusError(Status.UNAVAILABLE, `${which} can't be issued now (decision ${decision})`);
+  }
   const why = names.length === 0 ? 'no entry matches this caller' : `this caller may not have ${what} now`;
   return new StatusError(Status.NOT_FOUND, `${why} (decision ${decision})`);
 }

@@ -66,7 +66,7 @@ describe('a fetch of secrets', () => {
     t.mock.method(join.ca, 'issue', () => Promise.reject(new SidekeyError('ERR_STORE', 'the disk is full')));
     await assert.rejects(fetch(join, new ScriptedPeer('unix:uid:1'), 'spiffe://ilinux.io/web', 'other'), {
       status: 14,
-      message: /^any of the names can't be issued now \(decision d-[0-9a-f]{12}\)$/,
+      message: /^what some of the names stand for can't be issued now \(decision d-[0-9a-f]{12}\)$/,
     });
   });
 });
