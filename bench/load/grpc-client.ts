@@ -139,6 +139,7 @@ export class Connection {
       this.#windowOfCalls = size;
     }
     this.write(frame(FrameType.SETTINGS, ACK, 0));
+    this.#goOn();
   }
 
   #opened(stream: number, size: number): void {
@@ -148,6 +149,10 @@ export class Connection {
       if (call === undefined) return;
       call.window += size;
     }
+    this.#goOn();
+  }
+
+  #goOn(): void {
     for (const call of [...this.#waiting]) this.send(call);
   }
 }

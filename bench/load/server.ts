@@ -12,7 +12,7 @@ export interface InnerServer extends Place {
 }
 
 /** Those of `bin/sidekey`. */
-const NODE_FLAGS = (process.env.FLAG ?? '--max-semi-space-size=4').split(' ').filter(Boolean);
+const NODE_FLAGS = ['--max-semi-space-size=4'];
 
 export async function serveInner(cleanup: Cleanup): Promise<InnerServer> {
   const place = makePlace(cleanup);
