@@ -144,17 +144,14 @@ async function tryOut(sidekey: string): Promise<void> {
     spawnSync(sidekey, args, { env: recording(bundle), stdio: 'ignore', timeout: 10_000 });
   };
   const serving = async (whileServing: () => void) => {
-    const server = spawn(sidekey, serve, {
-      env: recording('serve.cjs'),
-      stdio: ['ignore', 'pipe', 'ignore'],
-      timeout: SERVE_TIMEOUT_MS,
-      killSignal: 'SIGKILL',
-    });
+    const server = spawn(sidekey, serve, { env: recording('serve.cjs'), stdio: ['ignore', 'pipe', 'ignore'] });
+    const late = setTimeout(() => server.kill('SIGKILL'), SERVE_TIMEOUT_MS);
     const ended = new Promise<void>((resolve) => server.once('error', () => resolve()).once('close', () => resolve()));
     for await (const line of createInterface(server.stdout)) if (line.includes('"msg":"serving"')) break;
     whileServing();
     server.kill();
     await ended;
+    clearTimeout(late);
   };
   try {
     await serving(() => ask('sds-client.cjs', 'fetch', '--socket', socket));

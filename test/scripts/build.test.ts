@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
@@ -102,7 +112,9 @@ async function build(root: string, env: NodeJS.ProcessEnv): Promise<{ status: nu
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const stderr = text(child.stderr);
+  const late = setTimeout(() => child.kill('SIGKILL'), 45_000);
   const status = await new Promise<number>((resolve) => child.once('close', resolve));
+  clearTimeout(late);
   return { status, stderr: await stderr };
 }
 
@@ -131,6 +143,16 @@ test('builds at once, where nothing can be tried out, make all bundles all the s
     assert.equal(status, 0, stderr);
     assert.match(stderr, /^build: starts take longer than they need to, .*ENOENT/);
   }
-  assert.deepEqual(readdirSync(path.join(root, 'dist')), ['cli.cjs', 'sds-client.cjs', 'serve.cjs', 'sidekey.cjs']);
+  // A command that can't be run.
+  chmodSync(path.join(root, 'bin/sidekey'), 0o644);
+  const { status, stderr } = await build(root, {});
+  assert.deepEqual([status, /left no code behind/.test(stderr)], [0, true], stderr);
+  chmodSync(path.join(root, 'bin/sidekey'), 0o755);
+  assert.deepEqual(readdirSync(path.join(root, 'dist')).toSorted(), [
+    'cli.cjs',
+    'sds-client.cjs',
+    'serve.cjs',
+    'sidekey.cjs',
+  ]);
   assert.match(loadedBy(t, root, ['--version']).stdout, /^\d+\.\d+\.\d+\n$/);
 });
