@@ -8,6 +8,7 @@ export interface ProcessView {
   readonly cmdline: string;
   readonly environ: string;
   readonly cgroup: string;
+  readonly stat: string;
   readonly cwd: string;
   /** Whose process it is. */
   readonly uid: number;
@@ -19,7 +20,8 @@ export function viewProcess(pid: number): ProcessView | undefined {
   try {
     const cwd = fs.readlinkSync(`/proc/${pid}/cwd`);
     const { uid } = fs.statSync(`/proc/${pid}`);
-    return { cmdline: read('cmdline'), environ: read('environ'), cgroup: read('cgroup'), cwd, uid };
+    const [cmdline, environ, cgroup, stat] = [read('cmdline'), read('environ'), read('cgroup'), read('stat')];
+    return { cmdline, environ, cgroup, stat, cwd, uid };
   } catch {
     return undefined;
   }
@@ -31,17 +33,33 @@ export function viewProcess(pid: number): ProcessView | undefined {
  */
 export function restartCommand(
   pid: number,
-  { cmdline, environ, cgroup, cwd, uid }: ProcessView,
+  { cmdline, environ, cgroup, stat, cwd, uid }: ProcessView,
   flags: readonly string[] = [],
 ): string | undefined {
   const words = cmdline.split('\0').slice(0, -1);
   const serve = words.indexOf('serve');
   if (serve === -1 || pid === 1) return undefined;
   const unit = /^0::\/system\.slice\/(?:[^\n]*\/)?([^/\n]+\.service)$/m.exec(cgroup)?.[1];
-  if (unit !== undefined) return flags.length === 0 ? `systemctl restart ${shellQuote(unit)}` : undefined;
+  if (unit !== undefined) {
+    const itself = isMain(pid, stat) && flags.length === 0;
+    return itself ? `systemctl restart ${shellQuote(unit)}` : undefined;
+  }
   if (uid !== process.geteuid!()) return undefined;
   if (environ.split('\0').some((variable) => variable.startsWith('SIDEKEY_'))) return undefined;
   const again = ['sidekey', ...words.slice(serve), ...flags].map(shellQuote).join(' ');
   const end = `kill ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.1; done`;
   return `${end}; cd ${shellQuote(cwd)} && ${again}`;
+}
+
+/**
+ * What systemd starts for a unit is its child, and begins a session; a program that a unit such as cron starts is not both.
+ * @see proc_pid_stat(5)
+ */
+function isMain(pid: number, stat: string): boolean {
+  // A name in parentheses comes before, with any letters in it.
+  const [, parent, , session] = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
+  return parent === 1 && session === pid;
 }

@@ -11,7 +11,7 @@ import type { Outcome, Skipped } from './check.ts';
 const OTHERS = { write: 0o002, search: 0o001 };
 
 /** Whether somebody listens: `stale` is a file that a server has left. */
-export async function socketState(file: string): Promise<'missing' | 'stale' | 'forbidden' | 'no socket' | 'answers'> {
+async function socketState(file: string): Promise<'missing' | 'stale' | 'forbidden' | 'no socket' | 'answers'> {
   const stats = look(file);
   if (stats === undefined) return 'missing';
   if (stats === 'forbidden') return stats;
