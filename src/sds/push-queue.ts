@@ -2,13 +2,16 @@
  * Streams that have something to push, served in slices: a change that concerns ten thousand of them must not keep the
  * event loop from a new caller. The streams of one connection come one after the other: HTTP/2 then writes their
  * responses to the socket in one go. What clients say meanwhile, as a rule that they have taken it, is looked at when
- * all have it: those that wait for a secret come first.
+ * all have it: those that wait for a secret come first. Changes that follow each other without a pause must not put it off
+ * for ever, and so both have their turn when it has waited long.
  */
 
 import type { Peer } from '../attest/types.ts';
 
 /** How long a slice may take, in milliseconds. */
 const SLICE_MS = 8;
+/** How long what clients say may wait for pushes, in milliseconds: longer than one change takes to reach ten thousand streams. */
+const LATE_MS = 1_000;
 
 export interface Pushing {
   /** Whose connection the stream is on. */
@@ -23,6 +26,8 @@ export class PushQueue {
   readonly #waiting = new Map<Peer, Set<Pushing>>();
   /** Streams whose clients have said something meanwhile; each once, however much a client says. */
   readonly #behind = new Set<Pushing>();
+  /** Since when one of them waits. */
+  #behindSince = 0;
   #scheduled = false;
 
   /** True while streams wait to push. */
@@ -30,8 +35,9 @@ export class PushQueue {
     return this.#waiting.size > 0;
   }
 
-  /** Lets the stream catch up once no stream waits to push; to call while the queue is busy. */
+  /** Lets the stream catch up once no stream waits to push, or after a while; to call while the queue is busy. */
   catchUpLater(stream: Pushing): void {
+    if (this.#behind.size === 0) this.#behindSince = performance.now();
     this.#behind.add(stream);
   }
 
@@ -53,9 +59,10 @@ export class PushQueue {
   }
 
   #drain(): void {
-    const end = performance.now() + SLICE_MS;
-    this.#push(end);
-    if (this.#waiting.size === 0) this.#catchUp(end);
+    const begin = performance.now();
+    const isLate = this.#behind.size > 0 && begin - this.#behindSince >= LATE_MS;
+    this.#push(begin + (isLate ? SLICE_MS / 2 : SLICE_MS));
+    if (isLate || this.#waiting.size === 0) this.#catchUp(begin + SLICE_MS);
     this.#scheduled = this.#waiting.size > 0 || this.#behind.size > 0;
     if (this.#scheduled) setImmediate(() => this.#drain());
   }

@@ -66,6 +66,20 @@ describe('the queue of pushes', () => {
     assert.deepEqual(done, ['a pushes', 'a catches up', 'b catches up']);
   });
 
+  it('lets a stream catch up after a while though streams always wait to push', async () => {
+    const [done, queue] = [[] as string[], new PushQueue()];
+    const a = stream(done, 'a', peerOf('a'), 5);
+    const restless = {
+      ...stream(done, 'b', peerOf('b')),
+      push: () => done.includes('a catches up') || queue.add(restless),
+    };
+    queue.add(restless);
+    queue.catchUpLater(a);
+    await until(() => done.length > 0);
+    assert.deepEqual(done, ['a catches up']);
+    await until(() => !queue.busy);
+  });
+
   it('forgets a stream that is gone', async () => {
     const [done, queue] = [[] as string[], new PushQueue()];
     const [a, b] = ['a', 'b'].map((name) => stream(done, name, peerOf('one')));
