@@ -433,7 +433,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     if (push === undefined) return;
     if (withKey) this.#noteCertificates(push.resources);
     this.#parts.counters.add('responses_total');
-    this.#stream.send(...this.#kind.variant.write(push));
+    this.#stream.send(this.#kind.variant.write(push));
     if (this.#isHeard) this.#tellSent(push);
   }
 

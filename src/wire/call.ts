@@ -63,9 +63,9 @@ export class Call implements Stream, Sink {
     this.#stream.on('end', () => this.#end());
   }
 
-  send(...parts: readonly Uint8Array[]): void {
+  send(message: Uint8Array | readonly Uint8Array[]): void {
     if (this.#over || this.#stream.closed) return;
-    const framed = frame(parts);
+    const framed = frame(message instanceof Uint8Array ? [message] : message);
     if (!this.#stream.headersSent) respond(this.#stream);
     if (this.#stream.write(framed)) return;
     // Who doesn't read isn't listened to either, or what it asks for would pile up.

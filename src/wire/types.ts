@@ -28,8 +28,8 @@ export class StatusError extends Error {
 /** The server's side of a bidirectional stream. */
 export interface Stream {
   readonly peer: Peer;
-  /** Queues one message, given in parts, which it copies. A no-op once the stream has ended. */
-  send(...parts: readonly Uint8Array[]): void;
+  /** Queues one message, given in parts or whole, which it copies. A no-op once the stream has ended. */
+  send(message: Uint8Array | readonly Uint8Array[]): void;
   /** Ends the stream with a status. A no-op once it has ended. */
   end(status: StatusCode, details: string): void;
 }

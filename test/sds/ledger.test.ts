@@ -37,7 +37,7 @@ class Asker {
     const read = variant.startsWith('Delta') ? readDelta : DiscoveryResponse.decode;
     this.#handler = method.open({
       peer,
-      send: (...parts) => this.responses.push(read(Buffer.concat(parts))),
+      send: (message) => this.responses.push(read(Buffer.concat([message].flat()))),
       end: (status, details) => {
         this.ended = { status, details };
         this.#handler.closed();

@@ -114,8 +114,8 @@ describe('what a client says while others wait to be pushed to', () => {
         const client: Client = { number, responses: [], acksBefore: [], ended: undefined } as unknown as Client;
         const handler = method.open({
           peer: new ScriptedPeer('unix:uid:1'),
-          send(...parts) {
-            client.responses.push(DiscoveryResponse.decode(Buffer.concat(parts)));
+          send(message) {
+            client.responses.push(DiscoveryResponse.decode(Buffer.concat([message].flat())));
             client.acksBefore.push(counters.get('acks_total'));
             answer(client);
           },

@@ -34,7 +34,7 @@ function open(t: TestContext, { identities, clock }: Join, peer: ScriptedPeer): 
   assert.ok(method.kind === 'stream');
   const handler = method.open({
     peer,
-    send: (...parts) => scripted.responses.push(DiscoveryResponse.decode(Buffer.concat(parts))),
+    send: (message) => scripted.responses.push(DiscoveryResponse.decode(Buffer.concat([message].flat()))),
     end(status, details) {
       scripted.ended = { status, details };
       handler.closed();
@@ -171,7 +171,7 @@ describe('a stream of secrets', () => {
     const responses: DeltaDiscoveryResponse[] = [];
     const handler = method.open({
       peer: new ScriptedPeer('unix:uid:1'),
-      send: (...parts) => responses.push(DeltaDiscoveryResponse.decode(Buffer.concat(parts))),
+      send: (message) => responses.push(DeltaDiscoveryResponse.decode(Buffer.concat([message].flat()))),
       end: () => undefined,
     });
     t.after(() => handler.closed());

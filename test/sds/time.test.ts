@@ -53,8 +53,8 @@ function openStream(t: TestContext, join: Join, peer: ScriptedPeer, ...resourceN
     handler.message(DiscoveryRequest.encode(DiscoveryRequest.fromPartial(request)).finish());
   const handler = method.open({
     peer,
-    send(...parts) {
-      const { nonce, versionInfo } = look(Buffer.concat(parts), clock.now(), seen);
+    send(message) {
+      const { nonce, versionInfo } = look(Buffer.concat([message].flat()), clock.now(), seen);
       setImmediate(() => write({ resourceNames, responseNonce: nonce, versionInfo }));
     },
     end(_status, details) {

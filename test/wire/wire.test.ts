@@ -125,6 +125,15 @@ test('a Uint8Array that is a part of something larger is sent as that part', asy
   assert.equal(await stream.receive(), 'secret');
 });
 
+test('a message may be given in any number of parts', async (t) => {
+  const parts = Array<Buffer>(300_000).fill(Buffer.from('ab'));
+  const record = recorder((stream) => stream.send(parts));
+  const { client } = await startWire(t, [record.method]);
+  const stream = client().stream(RECORD);
+  stream.send('?');
+  assert.equal(await stream.receive(), 'ab'.repeat(300_000));
+});
+
 test('each of 200 connections from 4 processes is tied to the process behind it', async (t) => {
   const record = recorder((stream) => stream.send(Buffer.from(`${stream.peer.credentials.pid}`)));
   const { path, wire, pipe } = await startWire(t, [record.method]);
