@@ -92,7 +92,9 @@ export class Spot {
     if (!range || !keyRange || this.#file.isJson) return undefined;
     const between = this.#file.text.slice(keyRange[1], range[0]);
     const before = key ?? this.#file.text.slice(keyRange[0], keyRange[1]);
-    return this.#edit(keyRange[0], range[1], `${before}${between}${value}`);
+    // A member without a value may end with its colon, which needs a space after it.
+    const gap = /\s$/.test(between) ? '' : ' ';
+    return this.#edit(keyRange[0], range[1], `${before}${between}${gap}${value}`);
   }
 
   /** Gives a map one member more, `field: value`; nothing where that takes more than a new line or a change within one. */

@@ -403,6 +403,7 @@ describe('the lint of a bootstrap', () => {
       [[/retry_policy: .*/, 'retry_policy: { num_retries: 3 }'], 'retry-back-off'],
       [[/retry_policy: .*/, 'retry_policy: {}'], 'retry-back-off'],
       [[/retry_policy: .*/, 'retry_policy: { num_retries: 3, }'], 'retry-back-off'],
+      [['require_client_certificate: true', 'require_client_certificate:'], 'client-certificate'],
       [[/- name: sidekey\n/, '- name: "side: key"\n'], 'sds-cluster'],
       [[/ +typed_extension_protocol_options:\n(.*\n){5}/, ''], 'sds-http2'],
       [['path: /run/sidekey/agent.sock', 'path: "/a&b|c\\\\d/admin.sock"'], 'sds-pipe'],
