@@ -66,9 +66,12 @@ test('docker compose up', { skip: whyNoEngine() ?? false }, async (t) => {
 
   await t.test('a service that no entry is for gets nothing', async () => {
     const [pid] = await demo.pids('stranger');
-    const rows = (await demo.rows()).filter((row) => row.pid === pid);
+    const rows = await wait('the stranger, who may be the last to start, to ask', {
+      look: async () => (await demo.rows()).filter((row) => row.pid === pid),
+      until: (found) => found.some(({ name }) => name === PURPLE),
+      within: 60_000,
+    });
     assert.deepEqual(new Set(rows.map(({ state }) => state)), new Set(['held']));
-    assert.ok(rows.some(({ name }) => name === PURPLE));
   });
 
   await t.test('who follows the redirect inside, where the ports are 80 and 443, comes to the service', async () => {
