@@ -29,7 +29,7 @@ export interface Certificate {
 }
 
 /** The `type_url` of an Any, whole. */
-const SECRET_TYPE = new FieldWriter(fieldLength(SECRET_TYPE_URL.length)).field(1, Buffer.from(SECRET_TYPE_URL)).bytes;
+const SECRET_TYPE = writerOf(fieldLength(SECRET_TYPE_URL.length)).ascii(1, SECRET_TYPE_URL).bytes;
 
 export class EncodedSecret {
   readonly name: string;
@@ -56,7 +56,7 @@ export class EncodedSecret {
     this.name = name;
     this.certificate = certificate;
     this.#anyLength = SECRET_TYPE.length + fieldLength(length);
-    const writer = new FieldWriter(fieldLength(this.#anyLength));
+    const writer = writerOf(fieldLength(this.#anyLength));
     write(writer.head(2, this.#anyLength).raw(SECRET_TYPE).head(2, length));
     this.sotw = writer.bytes;
     this.version = hash('sha256', this.sotw.subarray(-length)).slice(0, 16);
@@ -75,9 +75,14 @@ export class EncodedSecret {
       Buffer.from(this.name),
     ];
     const length = fieldLength(version.length) + fieldLength(any.length) + fieldLength(name.length);
-    const writer = new FieldWriter(fieldLength(length)).head(2, length);
+    const writer = writerOf(fieldLength(length)).head(2, length);
     return writer.field(1, version).field(2, any).field(3, name).bytes;
   }
+}
+
+/** For what is kept: a piece of Node's pool would keep all of the pool. */
+function writerOf(length: number): FieldWriter {
+  return new FieldWriter(Buffer.allocUnsafeSlow(length));
 }
 
 /** False for a certificate that has ended, or not begun since the clock was set back: it must not be handed out. */
