@@ -3,7 +3,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { AdminClient, DecisionJson, ExplanationJson } from '../admin/client.ts';
 import { shellQuote } from '../base/shell.ts';
-import { splitSelector } from '../spiffe/selector.ts';
+import { isSecret, splitSelector } from '../spiffe/selector.ts';
 import { UsageError } from './errors.ts';
 import { decisionLines, explanationLines } from './explain-text.ts';
 import { printable, printJson } from './output.ts';
@@ -76,7 +76,7 @@ function valuesRemark(
   facts: readonly string[],
   options: ClientOptions,
 ): string | null {
-  if (!facts.some((fact) => fact.startsWith('docker:env:'))) return null;
+  if (!facts.map(splitSelector).some((fact) => fact !== undefined && isSecret(fact))) return null;
   const command = ['sidekey', 'explain', '--pid', String(pid), ...(spiffeId === null ? [] : ['--spiffe-id', spiffeId])];
   const itself = aimed(command.map(shellQuote).join(' '), options);
   return `values of docker:env are not on record, so an entry that selects by one counts as lacked; as long as it runs, ask the process itself: ${itself}`;

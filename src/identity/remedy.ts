@@ -2,7 +2,7 @@
 
 import { shellQuote } from '../base/shell.ts';
 import type { Entry, NearMiss } from '../registry/types.ts';
-import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import { formatSelector, isSecret, type Selector } from '../spiffe/selector.ts';
 
 /** Makes the entry one that a caller with these selectors matches; undefined where that would show a secret value, or ask for less. */
 export function mendEntry(
@@ -110,11 +110,6 @@ function tellingSelectors(caller: readonly Selector[]): Selector[] {
 
 function selectorFlags(selectors: readonly Selector[]): string[] {
   return selectors.flatMap((selector) => ['--selector', formatSelector(selector)]);
-}
-
-/** True if it holds a value that is never shown, or stands for one, as on record. */
-function isSecret({ type, value }: Selector): boolean {
-  return type === 'docker' && value.startsWith('env:');
 }
 
 /** Who declares an entry may undo what is changed in it. */
