@@ -10,12 +10,15 @@ import net from 'node:net';
 import {
   callHeaders,
   END_STREAM,
+  FRAME_HEAD_BYTES,
   type Frame,
   FrameType,
   frame,
+  frameHead,
   grpcMessage,
   PREFACE,
   readFrames,
+  uint32,
 } from '../../test/support/http2-frames.ts';
 
 const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
@@ -31,7 +34,6 @@ export const METHODS = {
 export type Way = keyof typeof METHODS;
 
 const ACK = 1;
-const FRAME_HEAD = 9;
 const MESSAGE_HEAD = 5;
 /** Until a server says otherwise. */
 const FIRST_WINDOW = 65_535;
@@ -111,7 +113,7 @@ export class Connection {
     const bytes = this.#unread === undefined ? chunk : Buffer.concat([this.#unread, chunk]);
     let read = 0;
     for (const received of readFrames(bytes)) {
-      read += FRAME_HEAD + received.payload.length;
+      read += FRAME_HEAD_BYTES + received.payload.length;
       this.#take(received);
     }
     this.#unread = read === bytes.length ? undefined : bytes.subarray(read);
@@ -196,7 +198,7 @@ export class Call {
     for (let at = 0; at < size; at += LARGEST_FRAME) {
       const part = this.#unsent.subarray(at, Math.min(at + LARGEST_FRAME, size));
       const isLast = this.#half && at + part.length === this.#unsent.length;
-      this.#connection.write(frameHead(part.length, isLast ? END_STREAM : 0, this.number));
+      this.#connection.write(frameHead(FrameType.DATA, isLast ? END_STREAM : 0, this.number, part.length));
       this.#connection.write(part);
     }
     if (size <= 0) return 0;
@@ -224,21 +226,6 @@ export class Call {
 }
 
 const EMPTY = Buffer.alloc(0);
-
-function frameHead(length: number, flags: number, stream: number): Buffer {
-  const head = Buffer.allocUnsafe(FRAME_HEAD);
-  head.writeUIntBE(length, 0, 3);
-  head[3] = FrameType.DATA;
-  head[4] = flags;
-  head.writeUInt32BE(stream, 5);
-  return head;
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
 
 /** A load that fails measures nothing. */
 function fail(error: Error): never {

@@ -28,12 +28,19 @@ export interface Frame {
 }
 
 export function frame(type: number, flags: number, stream: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
+  return Buffer.concat([frameHead(type, flags, stream, payload.length), payload]);
+}
+
+export const FRAME_HEAD_BYTES = 9;
+
+/** @param length of the payload, which follows */
+export function frameHead(type: number, flags: number, stream: number, length: number): Buffer {
+  const head = Buffer.alloc(FRAME_HEAD_BYTES);
+  head.writeUIntBE(length, 0, 3);
   head.writeUInt8(type, 3);
   head.writeUInt8(flags, 4);
   head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
+  return head;
 }
 
 /** A header block of literals that are not indexed. */
@@ -83,9 +90,14 @@ export function dataFrames(stream: number, bytes: Uint8Array, flags = 0): Buffer
 }
 
 export function resetStream(stream: number, code = 8): Buffer {
-  const payload = Buffer.alloc(4);
-  payload.writeUInt32BE(code);
-  return frame(FrameType.RST_STREAM, 0, stream, payload);
+  return frame(FrameType.RST_STREAM, 0, stream, uint32(code));
+}
+
+/** A number as payloads have it. */
+export function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
 }
 
 /** The frames in what came so far; an unfinished one is left out. */
