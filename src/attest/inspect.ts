@@ -6,9 +6,9 @@ import { SidekeyError } from '../base/errors.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import { type AttestOptions, ask } from './attestation.ts';
 import { hasEnded } from './libc.ts';
-import { readStartTime, readStatus } from './proc.ts';
+import { type ProcessStatus, readStatus } from './proc.ts';
 import { openPidfdByPid } from './socket-peer.ts';
-import type { Attestor, PeerCredentials } from './types.ts';
+import type { Attestor, CallingProcess, PeerCredentials } from './types.ts';
 
 /** One attestor's word. */
 export interface AttestorReport {
@@ -39,14 +39,12 @@ export function createInspector(options: AttestOptions): Inspect {
     const pidfd = openPidfdByPid(pid);
     if (pidfd === undefined) throw notThere(pid);
     try {
-      const { uid, gid } = read(pid, readStatus);
-      const begun = read(pid, readStartTime);
-      const credentials = { pid, uid, gid };
-      const reports = options.attestors.map((attestor) => report(attestor, credentials, options));
+      const { uid, gid, groups } = statusOf(pid);
+      const reports = options.attestors.map((attestor) => report(attestor, { pid, uid, gid, groups }, options));
       const attestors = await Promise.all(reports);
       // Another process may have got the number: then the facts are of two.
-      if (hasEnded(pidfd) || read(pid, readStartTime) !== begun) throw notThere(pid);
-      return { credentials, attestors };
+      if (hasEnded(pidfd)) throw notThere(pid);
+      return { credentials: { pid, uid, gid }, attestors };
     } finally {
       fs.closeSync(pidfd);
     }
@@ -55,7 +53,7 @@ export function createInspector(options: AttestOptions): Inspect {
 
 async function report(
   attestor: Attestor,
-  credentials: PeerCredentials,
+  process: CallingProcess,
   options: AttestOptions & { readonly clock: Clock },
 ): Promise<AttestorReport> {
   const at = options.clock.now();
@@ -63,11 +61,11 @@ async function report(
   const head = () => ({ name: attestor.name, at, took: performance.now() - begun });
   const nothing = { error: undefined, remark: undefined };
   try {
-    return { found: await ask(attestor, credentials, options, true), ...nothing, ...head() };
+    return { found: await ask(attestor, process, options, true), ...nothing, ...head() };
   } catch (error) {
     const message = (error as Error).message;
     try {
-      const found = await ask(attestor, credentials, options);
+      const found = await ask(attestor, process, options);
       return { found, ...nothing, remark: `no entry asks for what fails: ${message}`, ...head() };
     } catch {
       return { found: [], ...nothing, error: message, ...head() };
@@ -75,9 +73,9 @@ async function report(
   }
 }
 
-function read<T>(pid: number, reader: (pid: number) => T): T {
+function statusOf(pid: number): ProcessStatus {
   try {
-    return reader(pid);
+    return readStatus(pid);
   } catch (cause) {
     throw new SidekeyError('ERR_NOT_FOUND', `/proc does not show process ${pid} (is it mounted with hidepid?)`, {
       cause,

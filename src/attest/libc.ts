@@ -64,15 +64,16 @@ export function pidfdOpen(pid: number): number {
 }
 
 const POLLIN = 1;
+/** A `struct pollfd`, for one call after the other. */
+const pollFd = Buffer.alloc(8);
 
 /** True once the process of a pidfd has ended, reaped or not. @see pidfd_open(2) */
 export function hasEnded(pidfd: number): boolean {
-  const fds = Buffer.alloc(8);
-  fds.writeInt32LE(pidfd, 0);
-  fds.writeInt16LE(POLLIN, 4);
-  let ready = c.poll(fds, 1, 0);
+  pollFd.writeInt32LE(pidfd, 0);
+  pollFd.writeInt16LE(POLLIN, 4);
+  let ready = c.poll(pollFd, 1, 0);
   // A signal that arrives meanwhile (a reload, a profiler's) interrupts even a poll that doesn't wait.
-  while (ready < 0 && koffi.errno() === constants.errno.EINTR) ready = c.poll(fds, 1, 0);
+  while (ready < 0 && koffi.errno() === constants.errno.EINTR) ready = c.poll(pollFd, 1, 0);
   return check('poll', ready) !== 0;
 }
 
@@ -119,19 +120,21 @@ export function fileStatus(path: string): FileStatus {
 }
 
 /**
- * The file behind a path, by device and inode: no two have the same at a time. Like {@link fileStatus}, and made of less,
- * since it is asked before each key that leaves.
+ * The file behind a path, by device and inode, whose bytes these are: no two have the same at a time. Like
+ * {@link fileStatus}, and made of less, since it is asked before keys leave.
  */
 export function fileIdentity(path: string): string {
   const statx = statusOf(path, STATX_INO);
-  const number = (at: number) => statx.readUInt32LE(at).toString(16);
-  return `${number(136)}:${number(140)}:${number(36)}:${number(32)}`;
+  return statx.toString('latin1', 136, 144) + statx.toString('latin1', 32, 40);
 }
 
+/** A `struct statx`, for one call after the other. */
+const statxBuffer = Buffer.alloc(256);
+
+/** What is given back is good until the next call. */
 function statusOf(path: string, mask: number): Buffer {
-  const statx = Buffer.alloc(256);
-  check('statx', c.statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, mask, statx));
-  return statx;
+  check('statx', c.statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, mask, statxBuffer));
+  return statxBuffer;
 }
 
 /** A `struct statx_timestamp`. */

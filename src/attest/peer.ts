@@ -10,10 +10,11 @@
 import fs from 'node:fs';
 import type net from 'node:net';
 import { SidekeyError } from '../base/errors.ts';
+import { currentTurn } from '../base/turn.ts';
 import { type AttestOptions, collectSelectors } from './attestation.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { hasEnded } from './libc.ts';
-import { readExecutableIdentity, readStartTime, readStatus } from './proc.ts';
+import { type ProcessStatus, readExecutableIdentity, readStatus } from './proc.ts';
 import { openPeerPidfd, peerCredentials } from './socket-peer.ts';
 import type { Attestation, Peer, PeerCredentials } from './types.ts';
 
@@ -46,9 +47,10 @@ class PipePeer implements Peer {
   readonly #options: PeerOptions;
   /** Undefined for pid 0, where nothing can be known of the process. */
   readonly #pidfd: number | undefined;
-  /** As they were when the connection was accepted; undefined what could not be read. */
-  readonly #startTime: number | undefined;
+  /** The file that the process ran when the connection was accepted; undefined where that can't be read. */
   readonly #executable: string | undefined;
+  /** When that was last seen to be so, as {@link currentTurn} counts. */
+  #seen: number | undefined;
   #unwatch = (): void => {};
   #gone = false;
   #listeners: (() => void)[] = [];
@@ -61,7 +63,6 @@ class PipePeer implements Peer {
     this.#socket = socket;
     this.#options = options;
     this.#pidfd = pidfd;
-    this.#startTime = readable(() => readStartTime(credentials.pid));
     this.#executable = readable(() => readExecutableIdentity(credentials.pid));
     if (pidfd !== undefined) this.#unwatch = options.exitWatcher.watch(pidfd, () => this.#end());
     socket.once('close', () => this.#end());
@@ -79,35 +80,43 @@ class PipePeer implements Peer {
   }
 
   async #attest(): Promise<Attestation> {
-    this.#verifyProcess();
-    const [result] = await Promise.allSettled([collectSelectors(this.credentials, this.#options)]);
+    const { groups } = this.#readStatus();
+    const process = { ...this.credentials, groups };
+    const [result] = await Promise.allSettled([collectSelectors(process, this.#options)]);
     // Whatever came out: a process that has ended or changed is the better reason, and makes the facts worthless.
-    this.#verifyProcess();
+    this.#seen = undefined;
+    this.verify();
     if (result.status === 'rejected') throw result.reason;
     return result.value;
   }
 
   verify(): void {
-    const executable = readable(() => readExecutableIdentity(this.credentials.pid));
+    // What is written in one turn of the event loop leaves at its end, all at once: the program is looked at once for it.
+    const turn = currentTurn();
+    const isSame = this.#seen === turn || this.#runsTheSame();
     // Looked at last: if it is alive now, it was alive, and the pid its own, while /proc was read.
     this.#verifyAlive();
-    if (executable !== this.#executable) throw this.#spent('has executed another program');
+    if (!isSame) throw this.#spent('has executed another program');
+    this.#seen = turn;
   }
 
-  /** The whole check, around an attestation. */
-  #verifyProcess(): void {
-    const startTime = readable(() => readStartTime(this.credentials.pid));
-    const owner = readable(() => readStatus(this.credentials.pid));
-    this.verify();
+  #runsTheSame(): boolean {
+    return readable(() => readExecutableIdentity(this.credentials.pid)) === this.#executable;
+  }
+
+  /** @throws unless the process still has the user and group that it connected with */
+  #readStatus(): ProcessStatus {
     const { pid, uid, gid } = this.credentials;
-    if (startTime === undefined || owner === undefined) {
+    const status = readable(() => readStatus(pid));
+    this.#verifyAlive();
+    if (status === undefined) {
       throw new SidekeyError(
         'ERR_PEER_UNATTESTABLE',
         `/proc does not show process ${pid} (is it mounted with hidepid?)`,
       );
     }
-    if (startTime !== this.#startTime) throw this.#spent('is not the process that connected');
-    if (owner.uid !== uid || owner.gid !== gid) throw this.#spent('has changed its user or group');
+    if (status.uid !== uid || status.gid !== gid) throw this.#spent('has changed its user or group');
+    return status;
   }
 
   #verifyAlive(): void {

@@ -1,4 +1,4 @@
-/** What /proc says of a process. @see proc_pid_stat(5), proc_pid_status(5), proc_pid_exe(5) */
+/** What /proc says of a process. @see proc_pid_status(5), proc_pid_exe(5) */
 
 import { isUtf8 } from 'node:buffer';
 import fs from 'node:fs';
@@ -13,11 +13,6 @@ export interface ProcessStatus {
   readonly gid: number;
   /** The supplementary groups, in the file's order. */
   readonly groups: readonly number[];
-}
-
-/** The moment the process was started, in clock ticks since boot: with the pid it names a process for good. */
-export function readStartTime(pid: number): number {
-  return parseStartTime(readSmallFile(`/proc/${pid}/stat`));
 }
 
 export function readStatus(pid: number): ProcessStatus {
@@ -40,12 +35,6 @@ export function readExecutableIdentity(pid: number): string {
 /** Opens as the very file that the process runs, whatever its path means here. */
 export function executableLink(pid: number): string {
   return `/proc/${pid}/exe`;
-}
-
-/** Field 22 of /proc/PID/stat. The name before it may hold anything, also parentheses: it ends at the last one. */
-export function parseStartTime(stat: string): number {
-  const rest = stat.slice(stat.lastIndexOf(')') + 1).trim();
-  return requireNumber(rest.split(' ', 20)[22 - 3], 'stat has no start time');
 }
 
 /** The kernel escapes line breaks in the name, so every line is the kernel's own. */
@@ -90,7 +79,7 @@ const scratch = Buffer.allocUnsafe(16 * 1024);
 /**
  * Reads a file of /proc in one go, on the event loop: a turn of the thread pool would take ten times as long.
  *
- * That is safe for `stat` and `status`, and for `exe` as a link: the kernel answers from memory, without the lock of the
+ * That is safe for `status`, and for `exe` as a link: the kernel answers from memory, without the lock of the
  * process's address space (which `cmdline`, `environ` and `maps` take) and without asking the executable's file system:
  * a process that hangs, is stopped or was started from a dead mount can't make its reader wait.
  */

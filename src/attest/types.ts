@@ -9,6 +9,12 @@ export interface PeerCredentials {
   readonly gid: number;
 }
 
+/** A process, as the attestors are given it. */
+export interface CallingProcess extends PeerCredentials {
+  /** Its supplementary groups, in the kernel's order. */
+  readonly groups: readonly number[];
+}
+
 /** What the attestors found out, at one moment. */
 export interface Attestation {
   /** Sorted by type, then value; no two the same. */
@@ -27,7 +33,7 @@ export interface Attestor {
    * @param everything for a person to see: also what no entry asks for, where that costs little
    * @throws whatever went wrong: an attestor that is configured and fails makes the attestation fail
    */
-  attest(credentials: PeerCredentials, everything?: boolean): Promise<Selector[]>;
+  attest(process: CallingProcess, everything?: boolean): Promise<Selector[]>;
 }
 
 /** A caller: one connection on the pipe and the process that opened it. */

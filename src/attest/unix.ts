@@ -19,7 +19,7 @@
 import type { Log } from '../telemetry/log.ts';
 import { type Accounts, createAccounts } from './accounts.ts';
 import { createFileHasher, type FileHasher } from './file-hash.ts';
-import { executableLink, readExecutablePath, readStatus } from './proc.ts';
+import { executableLink, readExecutablePath } from './proc.ts';
 import type { Attestor } from './types.ts';
 
 export interface UnixAttestorOptions {
@@ -35,11 +35,11 @@ export function createUnixAttestor(options: UnixAttestorOptions): Attestor {
 
   return {
     name: 'unix',
-    async attest({ pid, uid, gid }) {
+    async attest({ pid, uid, gid, groups }) {
       const values = [`uid:${uid}`, `gid:${gid}`];
       add(values, 'user', accounts.user(uid));
       add(values, 'group', accounts.group(gid));
-      for (const id of readStatus(pid).groups) {
+      for (const id of groups) {
         values.push(`supplementary_gid:${id}`);
         add(values, 'supplementary_group', accounts.group(id));
       }

@@ -117,11 +117,11 @@ function addTests(engine: ContainerEngine): void {
   test(`${engine.name}: a cgroup with a container's name is not that container's`, { skip }, async (t) => {
     const { attestor, folder } = await start(t, engine);
     const { id, pid } = startSleeper(engine, `${RUN}-f`, folder);
-    assert.notEqual((await attestor.attest({ pid, uid: 0, gid: 0 })).length, 0);
+    assert.notEqual((await attestor.attest({ pid, uid: 0, gid: 0, groups: [] })).length, 0);
     const impostor = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
     endAfter(t, impostor);
     makeCgroup(t, id).join(impostor.pid!);
-    await assert.rejects(attestor.attest({ pid: impostor.pid!, uid: 0, gid: 0 }), {
+    await assert.rejects(attestor.attest({ pid: impostor.pid!, uid: 0, gid: 0, groups: [] }), {
       code: 'ERR_ATTESTATION_FAILED',
       message: /not where its main process is/,
     });
@@ -137,7 +137,7 @@ function addTests(engine: ContainerEngine): void {
     const [said] = await Promise.race([once(forger.stdout, 'data'), once(forger, 'close')]);
     if (String(said) !== 'mounted\n') return t.skip('users may make no user namespaces here');
     assert.match(readFileSync(`/proc/${forger.pid}/mountinfo`, 'utf8'), / \/mnt .* - cgroup/);
-    assert.deepEqual(await attestor.attest({ pid: forger.pid!, uid: NOBODY, gid: NOBODY }), []);
+    assert.deepEqual(await attestor.attest({ pid: forger.pid!, uid: NOBODY, gid: NOBODY, groups: [] }), []);
   });
 }
 

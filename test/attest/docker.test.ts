@@ -50,7 +50,7 @@ async function start(t: TestContext, asksFor: (kind: string) => boolean = () => 
 }
 
 function attest(attestor: DockerAttestor, pid: number): Promise<Selector[]> {
-  return attestor.attest({ pid, uid: 0, gid: 0 });
+  return attestor.attest({ pid, uid: 0, gid: 0, groups: [] });
 }
 
 function running(pid: number): Record<string, unknown> {

@@ -105,6 +105,22 @@ test('connect, fork, execute: the connection is spent once its process runs anot
   assert.equal(peer.gone, true);
 });
 
+test('what leaves in one turn of the event loop leaves by one look at the program, and in the next by another', async (t) => {
+  const pipe = await startPipe(t);
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  await caller.tell('share');
+  const { peer } = await pipe.next();
+  const before = fs.readlinkSync(`/proc/${caller.pid}/exe`);
+  peer.verify();
+  caller.tellLast('execute', '/bin/sleep', '1000');
+  // The event loop stands still here.
+  while (fs.readlinkSync(`/proc/${caller.pid}/exe`) === before);
+  peer.verify();
+  await new Promise(setImmediate);
+  assert.throws(() => peer.verify(), { code: 'ERR_PEER_CHANGED' });
+});
+
 test('a process that executes another program while it is attested is refused', async (t) => {
   const reading = Promise.withResolvers<void>();
   const begun = Promise.withResolvers<void>();

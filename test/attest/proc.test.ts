@@ -5,11 +5,9 @@ import path from 'node:path';
 import { test } from 'node:test';
 import {
   parseExecutablePath,
-  parseStartTime,
   parseStatus,
   readExecutableIdentity,
   readExecutablePath,
-  readStartTime,
   readStatus,
 } from '../../src/attest/proc.ts';
 import { startCaller } from '../support/caller.ts';
@@ -19,19 +17,6 @@ import { tempDir } from '../support/temp-dir.ts';
 function captured(name: string): string {
   return fs.readFileSync(new URL(`fixtures/proc/${name}`, import.meta.url), 'latin1');
 }
-
-test('the start time is found behind a name with parentheses, spaces and a line break', () => {
-  assert.equal(parseStartTime(captured('odd-name.stat')), 213310);
-});
-
-test('a kernel thread, too, has a start time', () => {
-  assert.equal(parseStartTime(captured('kernel-thread.stat')), Number(captured('kernel-thread.stat').split(' ')[21]));
-});
-
-test('a stat that ends early has no start time', () => {
-  assert.throws(() => parseStartTime('7 (node) S 1 2 3'), /start time/);
-  assert.throws(() => parseStartTime(''), /start time/);
-});
 
 test('status gives the ids and the groups, whatever the name is', () => {
   assert.deepEqual(parseStatus(captured('odd-name.status')), { uid: 0, gid: 0, groups: [4, 27, 1000] });
@@ -58,7 +43,6 @@ test('an executable path is taken as it is, or not at all', () => {
 });
 
 test('of the own process everything can be read', () => {
-  assert.ok(readStartTime(process.pid) > 0);
   assert.equal(readStatus(process.pid).uid, process.geteuid!());
   assert.equal(readStatus(process.pid).gid, process.getegid!());
   assert.equal(readExecutablePath(process.pid), fs.realpathSync(process.execPath));
@@ -80,7 +64,7 @@ test('the file that a process runs is told from every other, whatever its name',
 });
 
 test('a pid that no process has is told as such', () => {
-  for (const read of [readStartTime, readStatus, readExecutablePath, readExecutableIdentity]) {
+  for (const read of [readStatus, readExecutablePath, readExecutableIdentity]) {
     assert.throws(() => read(0x7fff_fff0), { code: 'ENOENT' });
   }
 });

@@ -21,7 +21,7 @@ function unix(options: Partial<UnixAttestorOptions> = {}): Attestor {
 }
 
 async function values(attestor: Attestor, pid: number): Promise<string[]> {
-  const selectors = await attestor.attest({ pid, uid: process.geteuid!(), gid: process.getegid!() });
+  const selectors = await attestor.attest({ pid, uid: process.geteuid!(), gid: process.getegid!(), groups: [] });
   assert.ok(selectors.every(({ type }) => type === 'unix'));
   return selectors.map(({ value }) => value);
 }
@@ -161,7 +161,7 @@ test('where another user may not look at the executable, path and hash are left 
   const attestor = unix({ log });
   const { pid } = await program(t);
   process.seteuid!(65_534);
-  const found = await attestor.attest({ pid, uid: 0, gid: 0 }).finally(() => process.seteuid!(0));
+  const found = await attestor.attest({ pid, uid: 0, gid: 0, groups: [] }).finally(() => process.seteuid!(0));
   const left = found.map(({ value }) => value).filter((value) => /^(path|sha256|uid):/.test(value));
   assert.deepEqual(left, ['uid:0']);
   assert.deepEqual(
