@@ -9,7 +9,7 @@ import type { SpiffeId } from '../spiffe/id.ts';
 import { redactSelector } from '../spiffe/selector.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type CallerClass, type CallerClasses, difference, type Member } from './classes.ts';
-import type { Sequence } from './svids.ts';
+import type { SequenceNumbers } from './svids.ts';
 
 type Listener = () => void;
 
@@ -19,7 +19,7 @@ const NO_SELECTORS: ReadonlySet<string> = new Set();
 
 export interface CallerParts {
   readonly classes: CallerClasses;
-  readonly sequence: Sequence;
+  readonly sequence: SequenceNumbers;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -15,7 +15,7 @@ import type { Log } from '../telemetry/log.ts';
 import { Caller, type CallerParts } from './caller.ts';
 import { CallerClasses } from './classes.ts';
 import { explainHeld, type Held } from './held.ts';
-import { Sequence, type SequencedSvid, Svids } from './svids.ts';
+import { type SequencedSvid, SequenceNumbers, Svids } from './svids.ts';
 
 export interface IdentitiesParts {
   readonly registry: Registry;
@@ -40,7 +40,7 @@ export class Identities {
 
   constructor(parts: IdentitiesParts) {
     const { registry, ca, clock, log } = parts;
-    const sequence = new Sequence();
+    const sequence = new SequenceNumbers();
     this.#parts = parts;
     this.#noteAsked();
     this.#classes = new CallerClasses(registry);

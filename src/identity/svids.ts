@@ -10,14 +10,14 @@ import type { CertificateAuthority, X509Svid } from '../ca/types.ts';
 import type { Entry } from '../registry/types.ts';
 import type { Log } from '../telemetry/log.ts';
 
-/** An SVID and where it stands in the order of issuances and attestations; see {@link Sequence}. */
+/** An SVID and where it stands in the order of issuances and attestations; see {@link SequenceNumbers}. */
 export interface SequencedSvid {
   readonly svid: X509Svid;
   readonly sequence: number;
 }
 
 /** Orders issuances and attestations: an SVID goes only to callers that were attested after its issuance began. */
-export class Sequence {
+export class SequenceNumbers {
   #last = 0;
   next(): number {
     this.#last += 1;
@@ -48,9 +48,9 @@ export class Svids {
   readonly #ca: CertificateAuthority;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #sequence: Sequence;
+  readonly #sequence: SequenceNumbers;
 
-  constructor(parts: { ca: CertificateAuthority; clock: Clock; log: Log; sequence: Sequence }) {
+  constructor(parts: { ca: CertificateAuthority; clock: Clock; log: Log; sequence: SequenceNumbers }) {
     this.#ca = parts.ca;
     this.#clock = parts.clock;
     this.#log = parts.log;
