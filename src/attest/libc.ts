@@ -119,13 +119,28 @@ export function fileStatus(path: string): FileStatus {
   };
 }
 
-/**
- * The file behind a path, by device and inode, whose bytes these are: no two have the same at a time. Like
- * {@link fileStatus}, and made of less, since it is asked before keys leave.
- */
-export function fileIdentity(path: string): string {
+/** A file, by its device and inode: no two have the same at a time. */
+export interface FileIdentity {
+  readonly major: number;
+  readonly minor: number;
+  /** The lower and the upper 32 bits. */
+  readonly inode: number;
+  readonly inodeAbove: number;
+}
+
+/** The file behind a path. Like {@link fileStatus}, and made of less, since it is asked before keys leave. */
+export function fileIdentity(path: string): FileIdentity {
   const statx = statusOf(path, STATX_INO);
-  return statx.toString('latin1', 136, 144) + statx.toString('latin1', 32, 40);
+  return {
+    major: statx.readUInt32LE(136),
+    minor: statx.readUInt32LE(140),
+    inode: statx.readUInt32LE(32),
+    inodeAbove: statx.readUInt32LE(36),
+  };
+}
+
+export function areSameFile(a: FileIdentity, b: FileIdentity): boolean {
+  return a.inode === b.inode && a.inodeAbove === b.inodeAbove && a.major === b.major && a.minor === b.minor;
 }
 
 /** A `struct statx`, for one call after the other. */

@@ -13,7 +13,7 @@ import { SidekeyError } from '../base/errors.ts';
 import { currentTurn } from '../base/turn.ts';
 import { type AttestOptions, collectSelectors } from './attestation.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
-import { hasEnded } from './libc.ts';
+import { areSameFile, type FileIdentity, hasEnded } from './libc.ts';
 import { type ProcessStatus, readExecutableIdentity, readStatus } from './proc.ts';
 import { openPeerPidfd, peerCredentials } from './socket-peer.ts';
 import type { Attestation, Peer, PeerCredentials } from './types.ts';
@@ -48,7 +48,7 @@ class PipePeer implements Peer {
   /** Undefined for pid 0, where nothing can be known of the process. */
   readonly #pidfd: number | undefined;
   /** The file that the process ran when the connection was accepted; undefined where that can't be read. */
-  readonly #executable: string | undefined;
+  readonly #executable: FileIdentity | undefined;
   /** When that was last seen to be so, as {@link currentTurn} counts. */
   #seen: number | undefined;
   #unwatch = (): void => {};
@@ -101,7 +101,8 @@ class PipePeer implements Peer {
   }
 
   #runsTheSame(): boolean {
-    return readable(() => readExecutableIdentity(this.credentials.pid)) === this.#executable;
+    const [then, now] = [this.#executable, readable(() => readExecutableIdentity(this.credentials.pid))];
+    return then === undefined || now === undefined ? then === now : areSameFile(then, now);
   }
 
   /** @throws unless the process still has the user and group that it connected with */

@@ -3,7 +3,7 @@
 import { isUtf8 } from 'node:buffer';
 import fs from 'node:fs';
 import { SidekeyError } from '../base/errors.ts';
-import { fileIdentity } from './libc.ts';
+import { type FileIdentity, fileIdentity } from './libc.ts';
 
 /** The members of /proc/PID/status that attestation reads; numbers as in this process's user namespace. */
 export interface ProcessStatus {
@@ -27,8 +27,8 @@ export function readExecutablePath(pid: number): string | undefined {
   return parseExecutablePath(fs.readlinkSync(executableLink(pid), { encoding: 'buffer' }));
 }
 
-/** Which file the process runs, as device and inode. @throws ENOENT, ESRCH, EACCES */
-export function readExecutableIdentity(pid: number): string {
+/** Which file the process runs. @throws ENOENT, ESRCH, EACCES */
+export function readExecutableIdentity(pid: number): FileIdentity {
   return fileIdentity(executableLink(pid));
 }
 
