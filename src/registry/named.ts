@@ -90,24 +90,22 @@ export class Named<T extends object> {
     });
   }
 
-  /** Told when what has this name is set, changed or deleted. Returns the way to stop. */
+  /** Told when what has this name is set, changed or deleted; each listener once. Returns the way to stop. */
   watch(name: string, listener: () => void): () => void {
-    const own = () => listener();
     const listeners = this.#ofOne.get(name);
-    if (listeners === undefined) this.#ofOne.set(name, new Set([own]));
-    else listeners.add(own);
+    if (listeners === undefined) this.#ofOne.set(name, new Set([listener]));
+    else listeners.add(listener);
     return () => {
       const left = this.#ofOne.get(name);
-      left?.delete(own);
+      left?.delete(listener);
       if (left?.size === 0) this.#ofOne.delete(name);
     };
   }
 
-  /** Told the name of whatever is set, changed or deleted. Returns the way to stop. */
+  /** Told the name of whatever is set, changed or deleted; each listener once. Returns the way to stop. */
   onChange(listener: Listener): () => void {
-    const own = (name: string) => listener(name);
-    this.#ofAny.add(own);
-    return () => this.#ofAny.delete(own);
+    this.#ofAny.add(listener);
+    return () => this.#ofAny.delete(listener);
   }
 
   #tell(name: string): void {

@@ -7,9 +7,10 @@
  */
 
 import type { Peer } from '../attest/types.ts';
+import { Fifo } from '../base/fifo.ts';
 
 /** How long a slice may take, in milliseconds. */
-const SLICE_MS = 8;
+const SLICE_MS = 5;
 /** How long what clients say may wait for pushes, in milliseconds: longer than one change takes to reach ten thousand streams. */
 const LATE_MS = 1_000;
 
@@ -22,71 +23,124 @@ export interface Pushing {
   catchUp(): void;
 }
 
+/** The streams of one connection that wait to push. */
+interface Line {
+  places: Place[];
+}
+
+/** A stream's place in the queue: marks on it instead of sets of streams, since all of them may come at once. */
+export class Place {
+  readonly stream: Pushing;
+  readonly line: Line;
+  /** Waits to push. */
+  waits = false;
+  /** Its client has said something meanwhile. */
+  isBehind = false;
+
+  constructor(stream: Pushing, line: Line) {
+    this.stream = stream;
+    this.line = line;
+  }
+}
+
 export class PushQueue {
-  readonly #waiting = new Map<Peer, Set<Pushing>>();
+  readonly #lines = new WeakMap<Peer, Line>();
+  /** Connections with streams that wait. */
+  readonly #waiting = new Fifo<Line>();
+  /** The streams of the connection whose turn it is, and the next of them. */
+  #turn: readonly Place[] = [];
+  #next = 0;
+  /** How many streams wait to push. */
+  #waits = 0;
   /** Streams whose clients have said something meanwhile; each once, however much a client says. */
-  readonly #behind = new Set<Pushing>();
+  readonly #behind = new Fifo<Place>();
   /** Since when one of them waits. */
   #behindSince = 0;
   #scheduled = false;
 
   /** True while streams wait to push. */
   get busy(): boolean {
-    return this.#waiting.size > 0;
+    return this.#waits > 0;
+  }
+
+  /** The place of a stream, which does not wait yet. */
+  place(stream: Pushing): Place {
+    let line = this.#lines.get(stream.peer);
+    if (line === undefined) {
+      line = { places: [] };
+      this.#lines.set(stream.peer, line);
+    }
+    return new Place(stream, line);
   }
 
   /** Lets the stream catch up once no stream waits to push, or after a while; to call while the queue is busy. */
-  catchUpLater(stream: Pushing): void {
-    if (this.#behind.size === 0) this.#behindSince = performance.now();
-    this.#behind.add(stream);
+  catchUpLater(place: Place): void {
+    if (place.isBehind) return;
+    if (this.#behind.length === 0) this.#behindSince = performance.now();
+    place.isBehind = true;
+    this.#behind.push(place);
   }
 
   /** Lets the stream push soon; once, however often it is asked for before. */
-  add(stream: Pushing): void {
-    const streams = this.#waiting.get(stream.peer);
-    if (streams !== undefined) streams.add(stream);
-    else this.#waiting.set(stream.peer, new Set<Pushing>().add(stream));
+  add(place: Place): void {
+    if (place.waits) return;
+    place.waits = true;
+    this.#waits += 1;
+    const { line } = place;
+    if (line.places.length === 0) {
+      this.#waiting.push(line);
+      line.places = [place];
+    } else line.places.push(place);
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => this.#drain());
   }
 
-  remove(stream: Pushing): void {
-    this.#behind.delete(stream);
-    const streams = this.#waiting.get(stream.peer);
-    streams?.delete(stream);
-    if (streams?.size === 0) this.#waiting.delete(stream.peer);
+  remove(place: Place): void {
+    place.isBehind = false;
+    if (place.waits) this.#waits -= 1;
+    place.waits = false;
   }
 
   #drain(): void {
     const begin = performance.now();
-    const isLate = this.#behind.size > 0 && begin - this.#behindSince >= LATE_MS;
+    const isLate = this.#behind.length > 0 && begin - this.#behindSince >= LATE_MS;
     this.#push(begin + (isLate ? SLICE_MS / 2 : SLICE_MS));
-    if (isLate || this.#waiting.size === 0) this.#catchUp(begin + SLICE_MS);
-    this.#scheduled = this.#waiting.size > 0 || this.#behind.size > 0;
+    if (isLate || this.#waits === 0) this.#catchUp(begin + SLICE_MS);
+    this.#scheduled = this.#waits > 0 || this.#behind.length > 0;
     if (this.#scheduled) setImmediate(() => this.#drain());
   }
 
   #push(end: number): void {
-    let over = false;
-    for (const [peer, streams] of this.#waiting) {
-      for (const stream of streams) {
-        streams.delete(stream);
-        stream.push();
-        over = performance.now() >= end;
-        if (over) break;
-      }
-      // A push may have taken the last stream out, and brought the connection in anew.
-      if (streams.size === 0 && this.#waiting.get(peer) === streams) this.#waiting.delete(peer);
-      if (over) break;
+    for (let place = this.#shift(); place !== undefined; place = this.#shift()) {
+      if (!place.waits) continue;
+      place.waits = false;
+      this.#waits -= 1;
+      place.stream.push();
+      if (performance.now() >= end) return;
     }
   }
 
+  /** The next place, whether it still waits or not. */
+  #shift(): Place | undefined {
+    if (this.#next === this.#turn.length) {
+      const line = this.#waiting.shift();
+      this.#turn = line?.places ?? [];
+      this.#next = 0;
+      // Who asks again while its connection has its turn comes after the other connections.
+      if (line !== undefined) line.places = [];
+    }
+    const place = this.#turn[this.#next];
+    if (place !== undefined) this.#next += 1;
+    return place;
+  }
+
   #catchUp(end: number): void {
-    for (const stream of this.#behind) {
-      this.#behind.delete(stream);
-      stream.catchUp();
-      if (performance.now() >= end) break;
+    for (let place = this.#behind.shift(); place !== undefined; place = this.#behind.shift()) {
+      if (!place.isBehind) continue;
+      place.isBehind = false;
+      place.stream.catchUp();
+      if (performance.now() >= end) return;
     }
   }
 }

@@ -11,9 +11,16 @@ const NONCE = 5;
 /** What is of our making is shorter. */
 const LONG = 0x80;
 
-/** Both are of our making, never a client's words: ASCII, and short. */
+/** Room for one after the other, by their length: a change is written for ten thousand streams, and each copies it. */
+const rooms: Buffer[] = [];
+
+/**
+ * Both are of our making, never a client's words: ASCII, and short.
+ * @returns bytes that are the caller's until the next call
+ */
 export function versionAndNonce(version: string, nonce: string): Buffer {
   if (version.length >= LONG || nonce.length >= LONG) throw new RangeError('a version or nonce is too long');
-  const bytes = Buffer.allocUnsafe(fieldLength(version.length) + fieldLength(nonce.length));
-  return new FieldWriter(bytes).ascii(VERSION, version).ascii(NONCE, nonce).bytes;
+  const length = fieldLength(version.length) + fieldLength(nonce.length);
+  rooms[length] ??= Buffer.alloc(length);
+  return new FieldWriter(rooms[length]).ascii(VERSION, version).ascii(NONCE, nonce).bytes;
 }

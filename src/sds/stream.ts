@@ -25,7 +25,7 @@ import {
 } from './ledger.ts';
 import { everyName, isHeld, secretFor, secretNow, spiffeIdBehind } from './names.ts';
 import type { Node } from './node.ts';
-import type { Pushing, PushQueue } from './push-queue.ts';
+import type { Place, Pushing, PushQueue } from './push-queue.ts';
 import { type Asker, notedOf, refuseCaller } from './refusal.ts';
 import { type EncodedSecret, isCurrent, type Validation, validationFor } from './secrets.ts';
 import { type Change, type Missing, type Outcome, type Push, Subscription } from './subscription.ts';
@@ -77,6 +77,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   readonly #caller: Caller;
   readonly #subscription: Subscription;
   readonly #names: WatchedNames;
+  readonly #place: Place;
   readonly #number: number;
   readonly #openedAt: number;
   #node: Node | undefined;
@@ -106,6 +107,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     this.#caller = parts.identities.caller(stream.peer);
     this.#subscription = new Subscription(`${noncePrefix}.${streams}.`, kind.variant.saysRemoved);
     this.#names = new WatchedNames(parts.identities, this.#caller, parts.trustDomain, (name) => this.#dirty(name));
+    this.#place = parts.queue.place(this);
     this.#validation = parts.validation;
     this.#number = streams;
     this.#openedAt = parts.clock.now();
@@ -186,7 +188,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     if (this.#parts.queue.busy && this.#subscription.begun && bytes.length <= SHORT_MESSAGE) {
       // They are ours only until this returns.
       this.#unread = Buffer.from(bytes);
-      this.#parts.queue.catchUpLater(this);
+      this.#parts.queue.catchUpLater(this.#place);
     } else this.#read(bytes);
   }
 
@@ -222,7 +224,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   closed(): void {
     this.#ended = true;
     this.#unread = undefined;
-    this.#parts.queue.remove(this);
+    this.#parts.queue.remove(this.#place);
     this.#parts.ledger.close(this);
     this.#lastChance?.cancel();
     this.#stopRecovery?.();
@@ -333,7 +335,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   }
 
   #pushSoon(): void {
-    if (!this.#ended) this.#parts.queue.add(this);
+    if (!this.#ended) this.#parts.queue.add(this.#place);
   }
 
   /** Sends what is to be sent. Does not throw. */
@@ -363,14 +365,8 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     }
     if (!this.#subscription.canPush) return;
     const names = this.#subscription.takeDirty();
-    const answers: (Answer | Promise<Answer>)[] = [];
-    let complete = true;
-    for (const name of names) {
-      const answer = this.#find(name);
-      if (answer instanceof Promise) complete = false;
-      answers.push(answer);
-    }
-    if (complete) this.#send(names, answers as Answer[]);
+    const answers = names.map((name) => this.#find(name));
+    if (answers.every((answer): answer is Answer => !(answer instanceof Promise))) this.#send(names, answers);
     else this.#await(this.#settle(names, answers));
   }
 

@@ -90,6 +90,8 @@ const NO_CHANGE: Change = { added: [], removed: [] };
 
 export class Subscription {
   readonly #asked = new Map<string, Asked>();
+  /** The one that was looked for last: most streams ask for one name, and so have their table looked into once. */
+  #latest: Asked | undefined;
   /** Every asked name that is dirty, and some that are not, or not any more. */
   #dirty: Asked[] = [];
   readonly #noncePrefix: string;
@@ -154,7 +156,8 @@ export class Subscription {
   }
 
   get(name: string): Asked | undefined {
-    return this.#asked.get(name);
+    if (this.#latest?.name !== name) this.#latest = this.#asked.get(name);
+    return this.#latest;
   }
 
   /** Notes that the client has said something; true if it was the first time. */
@@ -209,7 +212,7 @@ export class Subscription {
     const wanted = new Set(names);
     if (wanted.delete(WILDCARD)) this.#beginWildcard();
     for (const name of wanted) {
-      const asked = this.#asked.get(name);
+      const asked = this.get(name);
       if (asked === undefined) continue;
       asked.again = true;
       asked.absent = false;
@@ -227,7 +230,7 @@ export class Subscription {
     const unwanted = new Set(names);
     if (unwanted.delete(WILDCARD)) this.#wildcard = false;
     for (const name of unwanted) {
-      const asked = this.#asked.get(name);
+      const asked = this.get(name);
       if (asked === undefined || !this.#wildcard) continue;
       if (asked.wild) {
         asked.again = true;
@@ -244,7 +247,7 @@ export class Subscription {
   /** Incremental: what the client has from an earlier stream, name to version. To call after its first names are in. */
   claim(versions: ReadonlyMap<string, string>, now: number): void {
     for (const [name, version] of versions) {
-      const asked = this.#asked.get(name);
+      const asked = this.get(name);
       if (asked !== undefined) claimed(asked, version, now);
     }
     if (this.#wildcard && versions.size > 0) this.#claimed = versions;
@@ -263,7 +266,7 @@ export class Subscription {
     for (const name of removed) if (had.get(name)?.version !== undefined) this.#depart(name);
     const added = this.#ask(wanted, false);
     for (const [name, version] of this.#claimed ?? []) {
-      const asked = this.#asked.get(name);
+      const asked = this.get(name);
       if (asked === undefined) this.#depart(name);
       else if (asked.version === undefined) claimed(asked, version, now);
     }
@@ -273,13 +276,13 @@ export class Subscription {
 
   /** Something about the name changed: it is to be looked at. A name that is not asked for is none of our business. */
   markDirty(name: string): void {
-    const asked = this.#asked.get(name);
+    const asked = this.get(name);
     if (asked !== undefined) this.#mark(asked);
   }
 
   /** True if the name was dirty; it is not any more. */
   takeBack(name: string): boolean {
-    const asked = this.#asked.get(name);
+    const asked = this.get(name);
     if (asked === undefined || !asked.dirty) return false;
     asked.dirty = false;
     return true;
@@ -303,18 +306,19 @@ export class Subscription {
    * out is what the client has already, and what changed again since it was taken to be looked at.
    */
   push<R extends Versioned>(found: readonly R[], missing: readonly Missing[], now: number): Push<R> | undefined {
-    const sent: Asked[] = [];
-    const resources: R[] = [];
-    for (const resource of found) {
-      const asked = this.#asked.get(resource.name);
-      if (asked === undefined || asked.dirty || (asked.version === resource.version && !asked.again)) continue;
-      asked.version = resource.version;
+    const resources = found.filter(({ name, version }) => {
+      const asked = this.get(name);
+      return asked !== undefined && !asked.dirty && (asked.version !== version || asked.again);
+    });
+    // It is kept until the client answers, and so made as large as it has to be, which an array that grows is not.
+    const sent = resources.map(({ name, version }) => {
+      const asked = this.get(name)!;
+      asked.version = version;
       asked.sentAt = now;
       asked.again = false;
       asked.absent = false;
-      sent.push(asked);
-      resources.push(resource);
-    }
+      return asked;
+    });
     const removed = this.#saysRemoved ? this.#removed(missing) : [];
     if (resources.length === 0 && removed.length === 0) return undefined;
     this.#responses += 1;
@@ -327,7 +331,7 @@ export class Subscription {
     const removed = [...(this.#gone ?? [])];
     this.#gone = undefined;
     for (const { name, mayCome } of missing) {
-      const asked = this.#asked.get(name);
+      const asked = this.get(name);
       if (asked === undefined || asked.dirty || asked.absent || (mayCome && asked.version === undefined)) continue;
       asked.absent = true;
       asked.again = false;
@@ -351,7 +355,7 @@ export class Subscription {
 
   #areExplicit(names: readonly string[]): boolean {
     if (names.length !== this.#asked.size) return false;
-    for (const name of names) if (this.#asked.get(name)?.explicit !== true) return false;
+    for (const name of names) if (this.get(name)?.explicit !== true) return false;
     return names.length <= 1 || new Set(names).size === names.length;
   }
 
@@ -359,7 +363,7 @@ export class Subscription {
   #ask(names: Iterable<string>, explicit = true): string[] {
     const added: string[] = [];
     for (const name of names) {
-      const asked = this.#asked.get(name);
+      const asked = this.get(name);
       if (asked === undefined) {
         this.#add(name, explicit);
         added.push(name);
@@ -396,6 +400,7 @@ export class Subscription {
       take(asked);
       if (asked.explicit || asked.wild) continue;
       this.#asked.delete(asked.name);
+      if (this.#latest === asked) this.#latest = undefined;
       asked.dirty = false;
       removed.push(asked.name);
     }
@@ -405,7 +410,9 @@ export class Subscription {
   #mark(asked: Asked): void {
     if (asked.dirty) return;
     asked.dirty = true;
-    this.#dirty.push(asked);
+    // Most streams ask for one name, and an array that grows makes room for sixteen.
+    if (this.#dirty.length === 0) this.#dirty = [asked];
+    else this.#dirty.push(asked);
     // Names that come and go while a response waits for its answer must not pile up.
     if (this.#dirty.length > 2 * this.#asked.size + SPARE_DIRTY) this.#dirty = this.#dirty.filter(({ dirty }) => dirty);
   }

@@ -29,6 +29,6 @@ export interface Variant {
   readonly saysRemoved: boolean;
   /** Puts a request into the subscription. @throws StatusError for one that breaks a rule; the subscription is as it was */
   take(subscription: Subscription, bytes: Uint8Array, options: TakeOptions): Taken;
-  /** The response's bytes, in parts. */
+  /** The response's bytes, in parts, which are the caller's until the next call. */
   write(push: Push<EncodedSecret>): Uint8Array[];
 }

@@ -32,6 +32,8 @@ interface Watches extends WatchedName {
 
 export class WatchedNames {
   readonly #names = new Map<string, Watches>();
+  /** The one that was looked for last, as in the subscription. */
+  #latest: Watches | undefined;
   readonly #identities: Identities;
   readonly #caller: Caller;
   readonly #trustDomain: TrustDomain;
@@ -46,7 +48,7 @@ export class WatchedNames {
   }
 
   get(text: string): WatchedName | undefined {
-    return this.#names.get(text);
+    return this.#find(text);
   }
 
   add(text: string): void {
@@ -70,9 +72,10 @@ export class WatchedNames {
   }
 
   remove(text: string): void {
-    const watches = this.#names.get(text);
+    const watches = this.#find(text);
     if (watches === undefined) return;
     this.#names.delete(text);
+    this.#latest = undefined;
     watches.stopSvid?.();
     for (const stop of watches.stops) stop();
   }
@@ -83,7 +86,7 @@ export class WatchedNames {
 
   /** Watches the SVID of the entry that is behind the name now; to call before its secret is looked for. */
   followEntry(text: string): WatchedName | undefined {
-    const watches = this.#names.get(text);
+    const watches = this.#find(text);
     if (watches === undefined || watches.name.kind === 'bundle' || watches.name.kind === 'all') return watches;
     const entry = entryBehind(this.#identities, this.#caller, watches.name);
     if (entry === watches.entry) return watches;
@@ -91,6 +94,11 @@ export class WatchedNames {
     watches.entry = entry;
     watches.stopSvid = entry && this.#identities.watchSvid(entry, () => this.#changed(text));
     return watches;
+  }
+
+  #find(text: string): Watches | undefined {
+    if (this.#latest?.name.name !== text) this.#latest = this.#names.get(text);
+    return this.#latest;
   }
 
   #watch(name: Name, changed: () => void): (() => void)[] {

@@ -21,17 +21,17 @@ const peerOf = (id: string) => ({ id }) as unknown as Peer;
 
 describe('the queue of pushes', () => {
   /** A stream that notes what it does, and spends some milliseconds on it. */
-  function stream(done: string[], name: string, peer: Peer, milliseconds = 0) {
+  function stream(queue: PushQueue, done: string[], name: string, peer = peerOf(name), milliseconds = 0) {
     const note = (what: string) => () => {
       done.push(`${name} ${what}`);
       for (const end = performance.now() + milliseconds; performance.now() < end; );
     };
-    return { peer, push: note('pushes'), catchUp: note('catches up') };
+    return queue.place({ peer, push: note('pushes'), catchUp: note('catches up') });
   }
 
   it('lets the streams of one connection push one after the other, each once', async () => {
     const [done, queue, a, b] = [[] as string[], new PushQueue(), peerOf('a'), peerOf('b')];
-    const streams = [stream(done, 'a1', a), stream(done, 'b1', b), stream(done, 'a2', a)];
+    const streams = [stream(queue, done, 'a1', a), stream(queue, done, 'b1', b), stream(queue, done, 'a2', a)];
     for (const one of [...streams, ...streams]) queue.add(one);
     assert.ok(queue.busy);
     await until(() => !queue.busy);
@@ -40,7 +40,7 @@ describe('the queue of pushes', () => {
 
   it('gives way to the event loop between its slices, and goes on after it', async () => {
     const [done, queue] = [[] as string[], new PushQueue()];
-    for (let i = 0; i < 5; i += 1) queue.add(stream(done, `${i}`, peerOf(`${i}`), 5));
+    for (let i = 0; i < 5; i += 1) queue.add(stream(queue, done, `${i}`, peerOf(`${i}`), 5));
     await turn();
     await turn();
     assert.ok(done.length > 0 && done.length < 5, `${done.length} of 5 in the first slices`);
@@ -49,7 +49,7 @@ describe('the queue of pushes', () => {
 
   it('lets streams catch up when all have pushed, in the order in which they were asked to', async () => {
     const [done, queue] = [[] as string[], new PushQueue()];
-    const [a, b, c] = ['a', 'b', 'c'].map((name) => stream(done, name, peerOf(name), 6));
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => stream(queue, done, name, peerOf(name), 6));
     for (const one of [a!, b!, c!]) queue.add(one);
     queue.catchUpLater(b!);
     queue.catchUpLater(a!);
@@ -59,7 +59,7 @@ describe('the queue of pushes', () => {
 
   it('lets a stream catch up once, however much its client says meanwhile', async () => {
     const [done, queue] = [[] as string[], new PushQueue()];
-    const [a, b] = ['a', 'b'].map((name) => stream(done, name, peerOf(name)));
+    const [a, b] = ['a', 'b'].map((name) => stream(queue, done, name));
     queue.add(a!);
     for (const one of [a!, b!, a!, b!]) queue.catchUpLater(one);
     await until(() => !queue.busy);
@@ -68,11 +68,12 @@ describe('the queue of pushes', () => {
 
   it('lets a stream catch up after a while though streams always wait to push', async () => {
     const [done, queue] = [[] as string[], new PushQueue()];
-    const a = stream(done, 'a', peerOf('a'), 5);
-    const restless = {
-      ...stream(done, 'b', peerOf('b')),
+    const a = stream(queue, done, 'a', peerOf('a'), 5);
+    const restless = queue.place({
+      peer: peerOf('b'),
       push: () => done.includes('a catches up') || queue.add(restless),
-    };
+      catchUp: () => undefined,
+    });
     queue.add(restless);
     queue.catchUpLater(a);
     await until(() => done.length > 0);
@@ -81,14 +82,35 @@ describe('the queue of pushes', () => {
   });
 
   it('forgets a stream that is gone', async () => {
-    const [done, queue] = [[] as string[], new PushQueue()];
-    const [a, b] = ['a', 'b'].map((name) => stream(done, name, peerOf('one')));
+    const [done, queue, peer] = [[] as string[], new PushQueue(), peerOf('one')];
+    const [a, b] = ['a', 'b'].map((name) => stream(queue, done, name, peer));
     queue.add(a!);
     queue.add(b!);
     queue.catchUpLater(a!);
     queue.remove(a!);
     await until(() => !queue.busy);
     assert.deepEqual(done, ['b pushes']);
+    queue.add(b!);
+    queue.remove(b!);
+    assert.ok(!queue.busy);
+  });
+
+  it('lets a stream that asks again at once push after those of other connections', async () => {
+    const [done, queue] = [[] as string[], new PushQueue()];
+    let times = 0;
+    const again = queue.place({
+      peer: peerOf('a'),
+      push() {
+        done.push('a pushes');
+        times += 1;
+        if (times < 3) queue.add(again);
+      },
+      catchUp: () => undefined,
+    });
+    queue.add(again);
+    queue.add(stream(queue, done, 'b'));
+    await until(() => !queue.busy);
+    assert.deepEqual(done, ['a pushes', 'b pushes', 'a pushes', 'a pushes']);
   });
 });
 

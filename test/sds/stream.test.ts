@@ -227,6 +227,17 @@ describe('a stream of secrets', () => {
     assert.deepEqual(namesOf(stream.responses[0]!), [BUNDLE, WEB]);
   });
 
+  it('has a name renewed that is dropped, alone as it was, and asked for again', async (t) => {
+    const { join, stream } = await served(t);
+    stream.ask();
+    stream.ask(WEB);
+    await until(() => stream.responses.length === 2);
+    stream.ack();
+    join.clock.advance(HALF_LIFE);
+    await until(() => stream.responses.length === 3);
+    assert.deepEqual(namesOf(stream.responses.at(-1)!), [WEB]);
+  });
+
   it('watches nothing any more once it is closed', async (t) => {
     const join = await makeJoin(t);
     const peer = new ScriptedPeer('unix:uid:1');
