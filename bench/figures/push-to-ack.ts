@@ -1,9 +1,9 @@
 /** From the push of one changed secret to a real Envoy's ACK, as the events tell. */
 
-import http from 'node:http';
 import { serve, TRUST_DOMAIN } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, percentile } from '../figure.ts';
 import { startEnvoy } from '../load/envoy.ts';
+import { Events } from '../load/events.ts';
 
 const TIMES = 200;
 const NAME = `spiffe://${TRUST_DOMAIN}/bench`;
@@ -28,35 +28,4 @@ export async function pushToAck(cleanup: Cleanup): Promise<Figure[]> {
     { name: 'push-to-ack-p50', value: percentile(sample, 0.5), unit: 'ms', compared_with: compared, how },
     { name: 'push-to-ack-p99', value: percentile(sample, 0.99), unit: 'ms', compared_with: {}, how },
   ];
-}
-
-/** When events come, on a clock without steps. */
-class Events {
-  readonly #waiting = new Map<string, (at: number) => void>();
-
-  static async open(cleanup: Cleanup, socketPath: string): Promise<Events> {
-    const events = new Events();
-    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
-      const request = http.get({ socketPath, path: '/v1/events' }, resolve).on('error', reject);
-      cleanup.after(() => request.destroy());
-    });
-    let rest = '';
-    response.setEncoding('utf8').on('data', (text: string) => {
-      const at = performance.now();
-      const lines = (rest + text).split('\n');
-      rest = lines.pop()!;
-      for (const line of lines) if (line.startsWith('event: ')) events.#tell(line.slice('event: '.length), at);
-    });
-    response.on('error', () => undefined);
-    return events;
-  }
-
-  next(type: 'sent' | 'acked'): Promise<number> {
-    return new Promise((resolve) => this.#waiting.set(type, resolve));
-  }
-
-  #tell(type: string, at: number): void {
-    this.#waiting.get(type)?.(at);
-    this.#waiting.delete(type);
-  }
 }
