@@ -1,7 +1,8 @@
 /** Ten thousand distinct SVIDs that are due at once, renewed and pushed to a stream each. */
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { TRUST_DOMAIN } from '../../test/support/serve.ts';
-import { type Cleanup, type Figure, round } from '../figure.ts';
+import { type Cleanup, type Figure, percentile, round } from '../figure.ts';
 import type { OpenOptions } from '../load/client-program.ts';
 import { Program } from '../load/program.ts';
 import { serveInner } from '../load/server.ts';
@@ -9,7 +10,10 @@ import { serveInner } from '../load/server.ts';
 const STREAMS = 10_000;
 const CONNECTIONS = 1_000;
 const PER_CALL = 2_000;
-/** Beyond the half life and its jitter of an SVID that lives an hour; within the intermediate's. */
+const RENEWALS = 3;
+/** For the last ACKs of a renewal. */
+const BETWEEN_MS = 500;
+/** Beyond the half life and its jitter of an SVID that lives an hour; all of them together within the intermediate's. */
 const JUMP_MS = 40 * 60_000;
 
 export async function renewal(cleanup: Cleanup): Promise<Figure[]> {
@@ -25,27 +29,30 @@ export async function renewal(cleanup: Cleanup): Promise<Figure[]> {
     ...{ socket: server.socket, connections: CONNECTIONS, names, node: 'real', nodeInAcks: false, atOnce: 200 },
   };
   await client.tell('open', options);
-  await server.program.tell('watchPauses');
-  const begun = await server.program.tell<number>('jump', { milliseconds: JUMP_MS });
-  const ended = await client.tell<number>('received', { messages: 2 });
-  const pause = await server.program.tell<number>('longestPause');
-  await client.end();
-  await server.program.end();
-  const how = `${STREAMS} entries, a stream for each over ${CONNECTIONS} connections; the clock jumps ${JUMP_MS / 60_000} minutes, so that all SVIDs are due; every connection is attested again; one client process`;
+  const times: number[] = [];
+  const pauses: number[] = [];
+  for (let renewal = 1; renewal <= RENEWALS; renewal += 1) {
+    await pause(BETWEEN_MS);
+    await server.program.tell('watchPauses');
+    const begun = await server.program.tell<number>('jump', { milliseconds: JUMP_MS });
+    times.push((await client.tell<number>('received', { messages: 1 + renewal })) - begun);
+    pauses.push(await server.program.tell<number>('longestPause'));
+  }
+  const how = `${STREAMS} entries, a stream for each over ${CONNECTIONS} connections; the clock jumps ${JUMP_MS / 60_000} minutes, so that all SVIDs are due; every connection is attested again; one client process; median of ${RENEWALS}`;
   return [
     {
       name: 'renewal-of-all',
-      value: round(ended - begun),
+      value: percentile(times, 0.5),
       unit: 'ms',
       compared_with: { reach: 3_000 },
-      how: `${how}; from the jump to the last stream's message in the client`,
+      how: `${how} (${times.map(Math.round).join(', ')}), from the jump to the last stream's message in the client`,
     },
     {
       name: 'renewal-of-all-pause',
-      value: round(pause),
+      value: percentile(pauses, 0.5),
       unit: 'ms',
       compared_with: { reach: 50 },
-      how: `${how}; the most of perf_hooks.monitorEventLoopDelay at 1 ms from the jump to the last message`,
+      how: `${how} (${pauses.map(round).join(', ')}), the most of perf_hooks.monitorEventLoopDelay at 1 ms from the jump to the last message`,
     },
   ];
 }

@@ -7,6 +7,7 @@
  */
 
 import fs from 'node:fs';
+import { currentTurn } from '../base/turn.ts';
 
 export interface Accounts {
   /** The user's name; undefined where the file has none. */
@@ -19,7 +20,7 @@ export interface Accounts {
   groups(): readonly string[];
 }
 
-/** Reads the files when they are first needed and again when they have changed. */
+/** Reads the files when they are first needed and again when they have changed, at the next turn of the event loop. */
 export function createAccounts(passwdPath = '/etc/passwd', groupPath = '/etc/group'): Accounts {
   const users = new NameFile(passwdPath);
   const groups = new NameFile(groupPath);
@@ -34,6 +35,8 @@ export function createAccounts(passwdPath = '/etc/passwd', groupPath = '/etc/gro
 class NameFile {
   readonly #path: string;
   #version = '';
+  /** When the file was last looked at: an attestation asks for several names. */
+  #turn: number | undefined;
   #names: ReadonlyMap<number, string> = new Map();
 
   constructor(path: string) {
@@ -42,6 +45,9 @@ class NameFile {
 
   /** A file that is not there or can't be read has no names. */
   names(): ReadonlyMap<number, string> {
+    const turn = currentTurn();
+    if (this.#turn === turn) return this.#names;
+    this.#turn = turn;
     try {
       const stat = fs.statSync(this.#path, { bigint: true });
       const version = `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.ctimeNs}:${stat.size}`;

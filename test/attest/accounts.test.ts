@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createAccounts, parseNames } from '../../src/attest/accounts.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -28,7 +29,7 @@ test('the first name of an id counts, and lines that are no accounts are passed 
   );
 });
 
-test('names are read again when a file changes, and are gone when it is', (t) => {
+test('names are read again when a file changes, and are gone when it is', async (t) => {
   const directory = tempDir(t);
   const passwd = path.join(directory, 'passwd');
   const group = path.join(directory, 'group');
@@ -42,9 +43,11 @@ test('names are read again when a file changes, and are gone when it is', (t) =>
   // As useradd does it: a new file takes the old one's name.
   fs.writeFileSync(`${passwd}.new`, 'api:x:1000:1000::/:/bin/sh\n');
   fs.renameSync(`${passwd}.new`, passwd);
+  await nextTurn();
   assert.equal(accounts.user(1000), 'api');
 
   fs.rmSync(passwd);
+  await nextTurn();
   assert.equal(accounts.user(1000), undefined);
   assert.equal(accounts.group(1000), 'www');
 });
