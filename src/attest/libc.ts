@@ -42,18 +42,28 @@ const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const SO_PEERPIDFD = 77;
 
+/** What is asked of a socket, for one call after the other. */
+const ucred = Buffer.alloc(12);
+const pidfdOption = Buffer.alloc(4);
+const optionLength = new Uint32Array(1);
+
 /** Who opened the other end of a Unix socket. @see unix(7), SO_PEERCRED */
 export function peerCredentials(fd: number): PeerCredentials {
-  const ucred = Buffer.alloc(12);
-  check('getsockopt SO_PEERCRED', c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ucred, [ucred.length]));
+  readOption(fd, SO_PEERCRED, 'SO_PEERCRED', ucred);
   return { pid: ucred.readInt32LE(0), uid: ucred.readUInt32LE(4), gid: ucred.readUInt32LE(8) };
 }
 
 /** A pidfd of the process that opened the other end (Linux 6.5). @throws ENOPROTOOPT before, EINVAL or ESRCH once it was reaped */
 export function peerPidfd(fd: number): number {
-  const value = Buffer.alloc(4);
-  check('getsockopt SO_PEERPIDFD', c.getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, value, [value.length]));
-  return value.readInt32LE(0);
+  readOption(fd, SO_PEERPIDFD, 'SO_PEERPIDFD', pidfdOption);
+  return pidfdOption.readInt32LE(0);
+}
+
+function readOption(fd: number, option: number, name: string, value: Buffer): void {
+  optionLength[0] = value.length;
+  check(`getsockopt ${name}`, c.getsockopt(fd, SOL_SOCKET, option, value, optionLength));
+  // What is beyond would be of the call before.
+  if (optionLength[0] !== value.length) throw new Error(`${name} has ${optionLength[0]} bytes, not ${value.length}`);
 }
 
 const SYS_PIDFD_OPEN = 434;
