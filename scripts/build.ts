@@ -107,11 +107,13 @@ if (!existsSync(made) || readFileSync(made, 'utf8') !== fingerprint()) {
 }
 
 /**
- * Of two that have one name a bundle renames one, and asn1-schema asks for a class of asn1js by this one. To keep all names
- * would do too, but takes a microsecond of each function that is made, a closure for each stream among them.
+ * asn1-schema asks for a class of asn1js by its name, and a bundle renames one of two that have the same, and one that names
+ * itself. To keep all names would do too, but takes a microsecond of each function that is made, a closure for each stream
+ * among them.
  */
 function checkNames(bundle: string): void {
-  if (/\bSequence\d/.test(bundle)) throw new Error('a class of our own is named Sequence, as one of asn1js has to be');
+  const renamed = /\b(_Sequence|Sequence\d+)\b/.exec(bundle);
+  if (renamed !== null) throw new Error(`asn1js's class Sequence must keep its name, and a class is now ${renamed[0]}`);
 }
 
 /** Puts a file into its place in one step; other builds may run. */

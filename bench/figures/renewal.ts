@@ -31,11 +31,11 @@ export async function renewal(cleanup: Cleanup): Promise<Figure[]> {
   await client.tell('open', options);
   const times: number[] = [];
   const pauses: number[] = [];
-  for (let renewal = 1; renewal <= RENEWALS; renewal += 1) {
+  for (let done = 1; done <= RENEWALS; done += 1) {
     await pause(BETWEEN_MS);
     await server.program.tell('watchPauses');
     const begun = await server.program.tell<number>('jump', { milliseconds: JUMP_MS });
-    times.push((await client.tell<number>('received', { messages: 1 + renewal })) - begun);
+    times.push((await client.tell<number>('received', { messages: 1 + done })) - begun);
     pauses.push(await server.program.tell<number>('longestPause'));
   }
   const how = `${STREAMS} entries, a stream for each over ${CONNECTIONS} connections; the clock jumps ${JUMP_MS / 60_000} minutes, so that all SVIDs are due; every connection is attested again; one client process; median of ${RENEWALS}`;

@@ -17,8 +17,8 @@ export interface AttestOptions {
  * Fails closed: one attestor that fails or is late fails the whole, since what it would have said is not known.
  * @throws ERR_ATTESTATION_FAILED naming the attestor; the reason is in it where it is safe to show
  */
-export async function collectSelectors(process: CallingProcess, options: AttestOptions): Promise<Attestation> {
-  const found = await Promise.all(options.attestors.map((attestor) => ask(attestor, process, options)));
+export async function collectSelectors(caller: CallingProcess, options: AttestOptions): Promise<Attestation> {
+  const found = await Promise.all(options.attestors.map((attestor) => ask(attestor, caller, options)));
   return makeAttestation(found.flat());
 }
 
@@ -33,7 +33,7 @@ export function makeAttestation(found: readonly Selector[]): Attestation {
 /** Asks one, within its time; see {@link Attestor.attest} for `everything`. @throws ERR_ATTESTATION_FAILED */
 export async function ask(
   attestor: Attestor,
-  process: CallingProcess,
+  caller: CallingProcess,
   options: AttestOptions,
   everything = false,
 ): Promise<Selector[]> {
@@ -42,7 +42,7 @@ export async function ask(
     late.reject(new SidekeyError('ERR_ATTESTATION_FAILED', `no answer within ${options.attestTimeoutMs} ms`)),
   );
   try {
-    return await Promise.race([attestor.attest(process, everything), late.promise]);
+    return await Promise.race([attestor.attest(caller, everything), late.promise]);
   } catch (error) {
     const message = `the ${attestor.name} attestor failed: ${safeReason(error)}`;
     throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause: error });

@@ -53,7 +53,7 @@ export function createInspector(options: AttestOptions): Inspect {
 
 async function report(
   attestor: Attestor,
-  process: CallingProcess,
+  inspected: CallingProcess,
   options: AttestOptions & { readonly clock: Clock },
 ): Promise<AttestorReport> {
   const at = options.clock.now();
@@ -61,11 +61,11 @@ async function report(
   const head = () => ({ name: attestor.name, at, took: performance.now() - begun });
   const nothing = { error: undefined, remark: undefined };
   try {
-    return { found: await ask(attestor, process, options, true), ...nothing, ...head() };
+    return { found: await ask(attestor, inspected, options, true), ...nothing, ...head() };
   } catch (error) {
     const message = (error as Error).message;
     try {
-      const found = await ask(attestor, process, options);
+      const found = await ask(attestor, inspected, options);
       return { found, ...nothing, remark: `no entry asks for what fails: ${message}`, ...head() };
     } catch {
       return { found: [], ...nothing, error: message, ...head() };

@@ -80,18 +80,20 @@ class PipePeer implements Peer {
   }
 
   async #attest(): Promise<Attestation> {
+    const begun = currentTurn();
     const { groups } = this.#readStatus();
-    const process = { ...this.credentials, groups };
-    const [result] = await Promise.allSettled([collectSelectors(process, this.#options)]);
-    // Whatever came out: a process that has ended or changed is the better reason, and makes the facts worthless.
+    const [result] = await Promise.allSettled([collectSelectors({ ...this.credentials, groups }, this.#options)]);
+    // Whatever came out: a process that has ended or changed is the better reason, and makes the facts worthless. A look
+    // before the facts were read says nothing of them.
     this.#seen = undefined;
     this.verify();
+    if (currentTurn() !== begun) this.#readStatus();
     if (result.status === 'rejected') throw result.reason;
     return result.value;
   }
 
   verify(): void {
-    // What is written in one turn of the event loop leaves at its end, all at once: the program is looked at once for it.
+    // Many keys may leave in one turn of the event loop, and the look costs more than all the rest of it.
     const turn = currentTurn();
     const isSame = this.#seen === turn || this.#runsTheSame();
     // Looked at last: if it is alive now, it was alive, and the pid its own, while /proc was read.

@@ -33,7 +33,7 @@ export interface Attestor {
    * @param everything for a person to see: also what no entry asks for, where that costs little
    * @throws whatever went wrong: an attestor that is configured and fails makes the attestation fail
    */
-  attest(process: CallingProcess, everything?: boolean): Promise<Selector[]>;
+  attest(caller: CallingProcess, everything?: boolean): Promise<Selector[]>;
 }
 
 /** A caller: one connection on the pipe and the process that opened it. */
@@ -44,11 +44,14 @@ export interface Peer {
   /** True once the process has ended, or was found to be another, or the connection has closed. */
   readonly gone: boolean;
   /**
-   * Reads the facts anew and checks that the process was alive and the same throughout. Calls at the same time share
-   * one reading. @throws ERR_PEER_GONE, ERR_PEER_CHANGED, ERR_PEER_UNATTESTABLE, ERR_ATTESTATION_FAILED
+   * Reads the facts anew and checks that the process, afterwards, is alive and the same. Calls at the same time share one
+   * reading. @throws ERR_PEER_GONE, ERR_PEER_CHANGED, ERR_PEER_UNATTESTABLE, ERR_ATTESTATION_FAILED
    */
   attest(): Promise<Attestation>;
-  /** To call right before a key leaves: throws ERR_PEER_GONE or ERR_PEER_CHANGED unless the process is the attested one. */
+  /**
+   * To call right before a key leaves: throws ERR_PEER_GONE or ERR_PEER_CHANGED unless the process is the attested one: alive
+   * at this moment, and running the same program as it was last seen to in this turn of the event loop.
+   */
   verify(): void;
   /** Called once, when {@link gone} becomes true; at once (next tick) if it is. */
   onGone(listener: () => void): void;

@@ -25,7 +25,7 @@ export interface Pushing {
 
 /** The streams of one connection that wait to push. */
 interface Line {
-  places: Place[];
+  places: Fifo<Place>;
 }
 
 /** A stream's place in the queue: marks on it instead of sets of streams, since all of them may come at once. */
@@ -47,9 +47,8 @@ export class PushQueue {
   readonly #lines = new WeakMap<Peer, Line>();
   /** Connections with streams that wait. */
   readonly #waiting = new Fifo<Line>();
-  /** The streams of the connection whose turn it is, and the next of them. */
-  #turn: readonly Place[] = [];
-  #next = 0;
+  /** Of the connection that is served, the streams that waited when it came to be. */
+  #served = new Fifo<Place>();
   /** How many streams wait to push. */
   #waits = 0;
   /** Streams whose clients have said something meanwhile; each once, however much a client says. */
@@ -67,7 +66,7 @@ export class PushQueue {
   place(stream: Pushing): Place {
     let line = this.#lines.get(stream.peer);
     if (line === undefined) {
-      line = { places: [] };
+      line = { places: new Fifo() };
       this.#lines.set(stream.peer, line);
     }
     return new Place(stream, line);
@@ -87,10 +86,8 @@ export class PushQueue {
     place.waits = true;
     this.#waits += 1;
     const { line } = place;
-    if (line.places.length === 0) {
-      this.#waiting.push(line);
-      line.places = [place];
-    } else line.places.push(place);
+    if (line.places.length === 0) this.#waiting.push(line);
+    line.places.push(place);
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => this.#drain());
@@ -123,16 +120,14 @@ export class PushQueue {
 
   /** The next place, whether it still waits or not. */
   #shift(): Place | undefined {
-    if (this.#next === this.#turn.length) {
+    while (this.#served.length === 0) {
       const line = this.#waiting.shift();
-      this.#turn = line?.places ?? [];
-      this.#next = 0;
-      // Who asks again while its connection has its turn comes after the other connections.
-      if (line !== undefined) line.places = [];
+      if (line === undefined) return undefined;
+      this.#served = line.places;
+      // Who asks again while its connection is served comes after the other connections.
+      line.places = new Fifo();
     }
-    const place = this.#turn[this.#next];
-    if (place !== undefined) this.#next += 1;
-    return place;
+    return this.#served.shift();
   }
 
   #catchUp(end: number): void {

@@ -304,6 +304,7 @@ export class Subscription {
   /**
    * What to send of what was found and of what was not, which is then in flight; undefined where there is nothing. Left
    * out is what the client has already, and what changed again since it was taken to be looked at.
+   * @param found each name once
    */
   push<R extends Versioned>(found: readonly R[], missing: readonly Missing[], now: number): Push<R> | undefined {
     const resources = found.filter(({ name, version }) => {

@@ -22,7 +22,7 @@ export function createLog(level: LogLevel): Log {
         paths: ['privateKey', '*.privateKey', 'token', '*.token', 'req.headers.authorization'],
         censor: '[redacted]',
       },
-      serializers: { err: pino.stdSerializers.errWithCause },
+      serializers: { err: serializeError },
     },
     isPipe() ? createLogPipe(process.stdout, tell) : pino.destination({ dest: 1, sync: true }),
   );
@@ -31,6 +31,17 @@ export function createLog(level: LogLevel): Log {
     log.child({}, { level: 'warn' }).warn({ lines }, 'the reader of this log stalled: lines were dropped');
   }
   return log;
+}
+
+/** As pino has it, but `type` is the error's name: that of its class is another one in a bundle, `_SidekeyError`. */
+export function serializeError(error: Error): unknown {
+  const serialized = pino.stdSerializers.errWithCause(error);
+  let shown: { type: string; cause?: unknown } | undefined = serialized;
+  for (let one: unknown = error; one instanceof Error && shown !== undefined; one = one.cause) {
+    shown.type = one.name;
+    shown = shown.cause as typeof shown;
+  }
+  return serialized;
 }
 
 /** Gives the last lines to the reader before the process ends. */

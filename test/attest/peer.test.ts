@@ -13,6 +13,12 @@ import { TestClock } from '../support/clock.ts';
 import { openDescriptors, startPipe, whenGone } from '../support/pipe.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
+/** The event loop does not turn meanwhile. */
+function standStillWhile(condition: () => boolean): void {
+  const end = performance.now() + 10_000;
+  while (condition()) assert.ok(performance.now() < end, 'it takes for ever');
+}
+
 const asRoot = process.getuid!() === 0 ? false : 'only root can become another user';
 
 test('a caller is who the kernel says, and is attested and verified as long as it stays so', async (t) => {
@@ -77,8 +83,8 @@ test('a process that has ended is refused before anybody is told that it has', a
   await peer.attest();
   const pidfd = pidfdOpen(caller.pid);
   process.kill(caller.pid, 'SIGKILL');
-  // The event loop stands still here, so that nothing can have been told.
-  while (!hasEnded(pidfd));
+  // Nothing can have been told by then.
+  standStillWhile(() => !hasEnded(pidfd));
   fs.closeSync(pidfd);
   assert.equal(peer.gone, false);
   assert.throws(() => peer.verify(), { code: 'ERR_PEER_GONE' });
@@ -114,11 +120,23 @@ test('what leaves in one turn of the event loop leaves by one look at the progra
   const before = fs.readlinkSync(`/proc/${caller.pid}/exe`);
   peer.verify();
   caller.tellLast('execute', '/bin/sleep', '1000');
-  // The event loop stands still here.
-  while (fs.readlinkSync(`/proc/${caller.pid}/exe`) === before);
+  standStillWhile(() => fs.readlinkSync(`/proc/${caller.pid}/exe`) === before);
   peer.verify();
   await new Promise(setImmediate);
   assert.throws(() => peer.verify(), { code: 'ERR_PEER_CHANGED' });
+});
+
+test('facts are not believed by a look at the program that was before them, be it in the same turn', async (t) => {
+  const pipe = await startPipe(t);
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  await caller.tell('share');
+  const { peer } = await pipe.next();
+  const before = fs.readlinkSync(`/proc/${caller.pid}/exe`);
+  peer.verify();
+  caller.tellLast('execute', '/bin/sleep', '1000');
+  standStillWhile(() => fs.readlinkSync(`/proc/${caller.pid}/exe`) === before);
+  await assert.rejects(peer.attest(), { code: 'ERR_PEER_CHANGED' });
 });
 
 test('a process that executes another program while it is attested is refused', async (t) => {
@@ -168,6 +186,28 @@ test('a process that changes its user after it connected is refused', { skip: as
   await peer.attest();
   await caller.tell('setuid', 65_534);
   await assert.rejects(peer.attest(), { code: 'ERR_PEER_CHANGED', message: /user or group/ });
+});
+
+test('a process that changes its user while an attestor is asked is refused', { skip: asRoot }, async (t) => {
+  const reading = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  const slow: Attestor = {
+    name: 'slow',
+    attest: async () => {
+      begun.resolve();
+      await reading.promise;
+      return [];
+    },
+  };
+  const pipe = await startPipe(t, { attestors: [slow] });
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  const { peer } = await pipe.next();
+  const refused = assert.rejects(peer.attest(), { code: 'ERR_PEER_CHANGED', message: /user or group/ });
+  await begun.promise;
+  await caller.tell('setuid', 65_534);
+  reading.resolve();
+  await refused;
 });
 
 test('calls at the same time share one reading; a later one reads anew', async (t) => {

@@ -1,7 +1,7 @@
 /** A log that the test can read. */
 
 import pino from 'pino';
-import type { Log } from '../../src/telemetry/log.ts';
+import { type Log, serializeError } from '../../src/telemetry/log.ts';
 
 export interface RecordingLog {
   readonly log: Log;
@@ -12,7 +12,7 @@ export interface RecordingLog {
 export function recordingLog(): RecordingLog {
   const lines: Record<string, unknown>[] = [];
   const log = pino(
-    { level: 'trace', base: null, serializers: { err: pino.stdSerializers.errWithCause } },
+    { level: 'trace', base: null, serializers: { err: serializeError } },
     { write: (line: string) => void lines.push(JSON.parse(line)) },
   );
   return { log, lines };
