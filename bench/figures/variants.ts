@@ -1,4 +1,4 @@
-/** The ways to ask beside each other: streams opened, what they weigh, and one change of the bundle to all of them. */
+/** The ways to ask beside each other: streams opened, what they weigh, and changes of the bundle to all of them. */
 
 import { type Cleanup, type Figure, percentile, round } from '../figure.ts';
 import type { OpenOptions } from '../load/client-program.ts';
@@ -6,10 +6,12 @@ import { METHODS, type Way } from '../load/grpc-client.ts';
 import { settledMemory } from '../load/memory.ts';
 import { Program } from '../load/program.ts';
 import { BUNDLE_NAME, federate, serveInner, setBundle } from '../load/server.ts';
+import { timeChanges } from './bundle-change.ts';
 
 const STREAMS = 10_000;
 const CONNECTIONS = 1_000;
 const RUNS = 3;
+const CHANGES = 5;
 const WAYS = Object.keys(METHODS) as Way[];
 
 interface Measured {
@@ -36,7 +38,7 @@ export async function variants(cleanup: Cleanup): Promise<Figure[]> {
       sample.get(way)!.map((one) => one[key]),
       0.5,
     );
-  const how = `median of ${RUNS} runs, each way in turn: ${STREAMS} streams over ${CONNECTIONS} connections that ask for another domain's bundle with nodes of 61 KB, ACKs without the node; then PUT /v1/bundles sets a new one`;
+  const how = `median of ${RUNS} runs, each way in turn: ${STREAMS} streams over ${CONNECTIONS} connections that ask for another domain's bundle with nodes of 61 KB, ACKs without the node; then PUT /v1/bundles sets a new one, in each run ${CHANGES} times, of which the median`;
   return FIGURES.flatMap(({ key, name, unit }) =>
     WAYS.filter((way) => way !== 'sds sotw').map((way) => {
       const sotw = median('sds sotw', key);
@@ -65,10 +67,8 @@ async function measure(cleanup: Cleanup, way: Way): Promise<Measured> {
     };
     const open = await client.tell<{ begun: number; ended: number }>('open', options);
     const memory = ((await settledMemory(server.program.pid)) - before) / STREAMS;
-    await server.program.tell('watchPauses');
-    const begun = await setBundle(server);
-    const changed = await client.tell<number>('received', { messages: 2 });
-    const pause = await server.program.tell<number>('longestPause');
-    return { opened: STREAMS / ((open.ended - open.begun) / 1_000), memory, change: changed - begun, pause };
+    const { times, pauses } = await timeChanges(server, client, CHANGES);
+    const opened = STREAMS / ((open.ended - open.begun) / 1_000);
+    return { opened, memory, change: percentile(times, 0.5), pause: percentile(pauses, 0.5) };
   });
 }
