@@ -19,6 +19,21 @@ function standStillWhile(condition: () => boolean): void {
   while (condition()) assert.ok(performance.now() < end, 'it takes for ever');
 }
 
+/** One that is asked and does not answer before it is told to. */
+function slowAttestor(): { attestor: Attestor; begun: Promise<void>; goOn: () => void } {
+  const reading = Promise.withResolvers<void>();
+  const begun = Promise.withResolvers<void>();
+  const attestor: Attestor = {
+    name: 'slow',
+    attest: async () => {
+      begun.resolve();
+      await reading.promise;
+      return [];
+    },
+  };
+  return { attestor, begun: begun.promise, goOn: reading.resolve };
+}
+
 const asRoot = process.getuid!() === 0 ? false : 'only root can become another user';
 
 test('a caller is who the kernel says, and is attested and verified as long as it stays so', async (t) => {
@@ -140,27 +155,18 @@ test('facts are not believed by a look at the program that was before them, be i
 });
 
 test('a process that executes another program while it is attested is refused', async (t) => {
-  const reading = Promise.withResolvers<void>();
-  const begun = Promise.withResolvers<void>();
-  const slow: Attestor = {
-    name: 'slow',
-    attest: async () => {
-      begun.resolve();
-      await reading.promise;
-      return [];
-    },
-  };
-  const pipe = await startPipe(t, { attestors: [slow] });
+  const { attestor, begun, goOn } = slowAttestor();
+  const pipe = await startPipe(t, { attestors: [attestor] });
   const caller = startCaller(t);
   await caller.tell('connect', pipe.path);
   await caller.tell('share');
   const { peer } = await pipe.next();
   const refused = assert.rejects(peer.attest(), { code: 'ERR_PEER_CHANGED' });
-  await begun.promise;
+  await begun;
   const before = fs.readlinkSync(`/proc/${caller.pid}/exe`);
   caller.tellLast('execute', '/bin/sleep', '1000');
   while (fs.readlinkSync(`/proc/${caller.pid}/exe`) === before) await new Promise(setImmediate);
-  reading.resolve();
+  goOn();
   await refused;
 });
 
@@ -189,24 +195,15 @@ test('a process that changes its user after it connected is refused', { skip: as
 });
 
 test('a process that changes its user while an attestor is asked is refused', { skip: asRoot }, async (t) => {
-  const reading = Promise.withResolvers<void>();
-  const begun = Promise.withResolvers<void>();
-  const slow: Attestor = {
-    name: 'slow',
-    attest: async () => {
-      begun.resolve();
-      await reading.promise;
-      return [];
-    },
-  };
-  const pipe = await startPipe(t, { attestors: [slow] });
+  const { attestor, begun, goOn } = slowAttestor();
+  const pipe = await startPipe(t, { attestors: [attestor] });
   const caller = startCaller(t);
   await caller.tell('connect', pipe.path);
   const { peer } = await pipe.next();
   const refused = assert.rejects(peer.attest(), { code: 'ERR_PEER_CHANGED', message: /user or group/ });
-  await begun.promise;
+  await begun;
   await caller.tell('setuid', 65_534);
-  reading.resolve();
+  goOn();
   await refused;
 });
 
