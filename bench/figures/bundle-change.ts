@@ -1,17 +1,15 @@
 /** A change of a bundle to ten thousand streams that have it, and how long the event loop stands still for it. */
 
-import { setTimeout as pause } from 'node:timers/promises';
 import { type Cleanup, type Figure, percentile, round } from '../figure.ts';
 import type { OpenOptions } from '../load/client-program.ts';
 import { Program } from '../load/program.ts';
-import { BUNDLE_NAME, federate, type InnerServer, serveInner, setBundle } from '../load/server.ts';
+import { timeRounds } from '../load/rounds.ts';
+import { BUNDLE_NAME, federate, serveInner, setBundle } from '../load/server.ts';
 
 const STREAMS = 10_000;
 const CONNECTIONS = 1_000;
 /** Of the first, the machine code is not made yet. */
 const CHANGES = 7;
-/** For the last ACKs of a change. */
-const BETWEEN_MS = 500;
 
 export async function bundleChange(cleanup: Cleanup): Promise<Figure[]> {
   const small = await cleanup.within((inner) => changes(inner, false));
@@ -29,7 +27,7 @@ async function changes(cleanup: Cleanup, nodeInAcks: boolean): Promise<Figure[]>
     ...{ socket: server.socket, connections: CONNECTIONS, names, node: 'real', nodeInAcks, atOnce: 200 },
   };
   await client.tell('open', options);
-  const { times, pauses } = await timeChanges(server, client, CHANGES);
+  const { times, pauses } = await timeRounds(server, client, CHANGES, () => setBundle(server));
   const which = nodeInAcks ? '-real-acks' : '';
   const acks = nodeInAcks ? 'ACKs with 61 KB' : 'ACKs without the node, as with set_node_on_first_message_only';
   const how = `${STREAMS} streams over ${CONNECTIONS} connections have another domain's bundle, and PUT /v1/bundles sets a new one; ${acks}; one client process; median of ${CHANGES} changes`;
@@ -49,22 +47,4 @@ async function changes(cleanup: Cleanup, nodeInAcks: boolean): Promise<Figure[]>
       how: `${how} (${pauses.map(round).join(', ')}), the most of perf_hooks.monitorEventLoopDelay at 1 ms from the call to the last message`,
     },
   ];
-}
-
-/** Changes the bundle that all streams of the client have; each time until the last has it, and the longest pause, in milliseconds. */
-export async function timeChanges(
-  server: InnerServer,
-  client: Program,
-  count: number,
-): Promise<{ times: number[]; pauses: number[] }> {
-  const times: number[] = [];
-  const pauses: number[] = [];
-  for (let change = 1; change <= count; change += 1) {
-    await pause(BETWEEN_MS);
-    await server.program.tell('watchPauses');
-    const begun = await setBundle(server);
-    times.push((await client.tell<number>('received', { messages: 1 + change })) - begun);
-    pauses.push(await server.program.tell<number>('longestPause'));
-  }
-  return { times, pauses };
 }

@@ -1,18 +1,16 @@
 /** Ten thousand distinct SVIDs that are due at once, renewed and pushed to a stream each. */
 
-import { setTimeout as pause } from 'node:timers/promises';
 import { TRUST_DOMAIN } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, percentile, round } from '../figure.ts';
 import type { OpenOptions } from '../load/client-program.ts';
 import { Program } from '../load/program.ts';
+import { timeRounds } from '../load/rounds.ts';
 import { serveInner } from '../load/server.ts';
 
 const STREAMS = 10_000;
 const CONNECTIONS = 1_000;
 const PER_CALL = 2_000;
 const RENEWALS = 3;
-/** For the last ACKs of a renewal. */
-const BETWEEN_MS = 500;
 /** Beyond the half life and its jitter of an SVID that lives an hour; all of them together within the intermediate's. */
 const JUMP_MS = 40 * 60_000;
 
@@ -29,15 +27,8 @@ export async function renewal(cleanup: Cleanup): Promise<Figure[]> {
     ...{ socket: server.socket, connections: CONNECTIONS, names, node: 'real', nodeInAcks: false, atOnce: 200 },
   };
   await client.tell('open', options);
-  const times: number[] = [];
-  const pauses: number[] = [];
-  for (let done = 1; done <= RENEWALS; done += 1) {
-    await pause(BETWEEN_MS);
-    await server.program.tell('watchPauses');
-    const begun = await server.program.tell<number>('jump', { milliseconds: JUMP_MS });
-    times.push((await client.tell<number>('received', { messages: 1 + done })) - begun);
-    pauses.push(await server.program.tell<number>('longestPause'));
-  }
+  const jump = () => server.program.tell<number>('jump', { milliseconds: JUMP_MS });
+  const { times, pauses } = await timeRounds(server, client, RENEWALS, jump);
   const how = `${STREAMS} entries, a stream for each over ${CONNECTIONS} connections; the clock jumps ${JUMP_MS / 60_000} minutes, so that all SVIDs are due; every connection is attested again; one client process; median of ${RENEWALS}`;
   return [
     {

@@ -5,8 +5,8 @@ import type { OpenOptions } from '../load/client-program.ts';
 import { METHODS, type Way } from '../load/grpc-client.ts';
 import { settledMemory } from '../load/memory.ts';
 import { Program } from '../load/program.ts';
+import { timeRounds } from '../load/rounds.ts';
 import { BUNDLE_NAME, federate, serveInner, setBundle } from '../load/server.ts';
-import { timeChanges } from './bundle-change.ts';
 
 const STREAMS = 10_000;
 const CONNECTIONS = 1_000;
@@ -67,7 +67,7 @@ async function measure(cleanup: Cleanup, way: Way): Promise<Measured> {
     };
     const open = await client.tell<{ begun: number; ended: number }>('open', options);
     const memory = ((await settledMemory(server.program.pid)) - before) / STREAMS;
-    const { times, pauses } = await timeChanges(server, client, CHANGES);
+    const { times, pauses } = await timeRounds(server, client, CHANGES, () => setBundle(server));
     const opened = STREAMS / ((open.ended - open.begun) / 1_000);
     return { opened, memory, change: percentile(times, 0.5), pause: percentile(pauses, 0.5) };
   });
