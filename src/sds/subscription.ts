@@ -8,6 +8,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { RecentMap } from './recent-map.ts';
 
 /** A name that is asked for, and what the client has of it. */
 export interface Asked {
@@ -89,9 +90,7 @@ const SPARE_DIRTY = 100;
 const NO_CHANGE: Change = { added: [], removed: [] };
 
 export class Subscription {
-  readonly #asked = new Map<string, Asked>();
-  /** The one that was looked for last: most streams ask for one name, and so have their table looked into once. */
-  #latest: Asked | undefined;
+  readonly #asked = new RecentMap<string, Asked>();
   /** Every asked name that is dirty, and some that are not, or not any more. */
   #dirty: Asked[] = [];
   readonly #noncePrefix: string;
@@ -156,8 +155,7 @@ export class Subscription {
   }
 
   get(name: string): Asked | undefined {
-    if (this.#latest?.name !== name) this.#latest = this.#asked.get(name);
-    return this.#latest;
+    return this.#asked.get(name);
   }
 
   /** Notes that the client has said something; true if it was the first time. */
@@ -212,7 +210,7 @@ export class Subscription {
     const wanted = new Set(names);
     if (wanted.delete(WILDCARD)) this.#beginWildcard();
     for (const name of wanted) {
-      const asked = this.get(name);
+      const asked = this.#asked.get(name);
       if (asked === undefined) continue;
       asked.again = true;
       asked.absent = false;
@@ -230,7 +228,7 @@ export class Subscription {
     const unwanted = new Set(names);
     if (unwanted.delete(WILDCARD)) this.#wildcard = false;
     for (const name of unwanted) {
-      const asked = this.get(name);
+      const asked = this.#asked.get(name);
       if (asked === undefined || !this.#wildcard) continue;
       if (asked.wild) {
         asked.again = true;
@@ -247,7 +245,7 @@ export class Subscription {
   /** Incremental: what the client has from an earlier stream, name to version. To call after its first names are in. */
   claim(versions: ReadonlyMap<string, string>, now: number): void {
     for (const [name, version] of versions) {
-      const asked = this.get(name);
+      const asked = this.#asked.get(name);
       if (asked !== undefined) claimed(asked, version, now);
     }
     if (this.#wildcard && versions.size > 0) this.#claimed = versions;
@@ -266,7 +264,7 @@ export class Subscription {
     for (const name of removed) if (had.get(name)?.version !== undefined) this.#depart(name);
     const added = this.#ask(wanted, false);
     for (const [name, version] of this.#claimed ?? []) {
-      const asked = this.get(name);
+      const asked = this.#asked.get(name);
       if (asked === undefined) this.#depart(name);
       else if (asked.version === undefined) claimed(asked, version, now);
     }
@@ -276,13 +274,13 @@ export class Subscription {
 
   /** Something about the name changed: it is to be looked at. A name that is not asked for is none of our business. */
   markDirty(name: string): void {
-    const asked = this.get(name);
+    const asked = this.#asked.get(name);
     if (asked !== undefined) this.#mark(asked);
   }
 
   /** True if the name was dirty; it is not any more. */
   takeBack(name: string): boolean {
-    const asked = this.get(name);
+    const asked = this.#asked.get(name);
     if (asked === undefined || !asked.dirty) return false;
     asked.dirty = false;
     return true;
@@ -308,12 +306,12 @@ export class Subscription {
    */
   push<R extends Versioned>(found: readonly R[], missing: readonly Missing[], now: number): Push<R> | undefined {
     const resources = found.filter(({ name, version }) => {
-      const asked = this.get(name);
+      const asked = this.#asked.get(name);
       return asked !== undefined && !asked.dirty && (asked.version !== version || asked.again);
     });
     // It is kept until the client answers, and so made as large as it has to be, which an array that grows is not.
     const sent = resources.map(({ name, version }) => {
-      const asked = this.get(name)!;
+      const asked = this.#asked.get(name)!;
       asked.version = version;
       asked.sentAt = now;
       asked.again = false;
@@ -332,7 +330,7 @@ export class Subscription {
     const removed = [...(this.#gone ?? [])];
     this.#gone = undefined;
     for (const { name, mayCome } of missing) {
-      const asked = this.get(name);
+      const asked = this.#asked.get(name);
       if (asked === undefined || asked.dirty || asked.absent || (mayCome && asked.version === undefined)) continue;
       asked.absent = true;
       asked.again = false;
@@ -356,7 +354,7 @@ export class Subscription {
 
   #areExplicit(names: readonly string[]): boolean {
     if (names.length !== this.#asked.size) return false;
-    for (const name of names) if (this.get(name)?.explicit !== true) return false;
+    for (const name of names) if (this.#asked.get(name)?.explicit !== true) return false;
     return names.length <= 1 || new Set(names).size === names.length;
   }
 
@@ -364,7 +362,7 @@ export class Subscription {
   #ask(names: Iterable<string>, explicit = true): string[] {
     const added: string[] = [];
     for (const name of names) {
-      const asked = this.get(name);
+      const asked = this.#asked.get(name);
       if (asked === undefined) {
         this.#add(name, explicit);
         added.push(name);
@@ -401,7 +399,6 @@ export class Subscription {
       take(asked);
       if (asked.explicit || asked.wild) continue;
       this.#asked.delete(asked.name);
-      if (this.#latest === asked) this.#latest = undefined;
       asked.dirty = false;
       removed.push(asked.name);
     }

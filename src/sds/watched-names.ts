@@ -7,6 +7,7 @@ import type { Identities } from '../identity/identities.ts';
 import type { Entry } from '../registry/types.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import { entryBehind, type Name, readName } from './names.ts';
+import { RecentMap } from './recent-map.ts';
 import type { Certificate } from './secrets.ts';
 
 export interface WatchedName {
@@ -31,9 +32,7 @@ interface Watches extends WatchedName {
 }
 
 export class WatchedNames {
-  readonly #names = new Map<string, Watches>();
-  /** The one that was looked for last, as in the subscription. */
-  #latest: Watches | undefined;
+  readonly #names = new RecentMap<string, Watches>();
   readonly #identities: Identities;
   readonly #caller: Caller;
   readonly #trustDomain: TrustDomain;
@@ -48,7 +47,7 @@ export class WatchedNames {
   }
 
   get(text: string): WatchedName | undefined {
-    return this.#find(text);
+    return this.#names.get(text);
   }
 
   add(text: string): void {
@@ -72,10 +71,9 @@ export class WatchedNames {
   }
 
   remove(text: string): void {
-    const watches = this.#find(text);
+    const watches = this.#names.get(text);
     if (watches === undefined) return;
     this.#names.delete(text);
-    this.#latest = undefined;
     watches.stopSvid?.();
     for (const stop of watches.stops) stop();
   }
@@ -86,7 +84,7 @@ export class WatchedNames {
 
   /** Watches the SVID of the entry that is behind the name now; to call before its secret is looked for. */
   followEntry(text: string): WatchedName | undefined {
-    const watches = this.#find(text);
+    const watches = this.#names.get(text);
     if (watches === undefined || watches.name.kind === 'bundle' || watches.name.kind === 'all') return watches;
     const entry = entryBehind(this.#identities, this.#caller, watches.name);
     if (entry === watches.entry) return watches;
@@ -94,11 +92,6 @@ export class WatchedNames {
     watches.entry = entry;
     watches.stopSvid = entry && this.#identities.watchSvid(entry, () => this.#changed(text));
     return watches;
-  }
-
-  #find(text: string): Watches | undefined {
-    if (this.#latest?.name.name !== text) this.#latest = this.#names.get(text);
-    return this.#latest;
   }
 
   #watch(name: Name, changed: () => void): (() => void)[] {

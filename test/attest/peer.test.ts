@@ -5,10 +5,10 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import readline from 'node:readline';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { hasEnded, pidfdOpen } from '../../src/attest/libc.ts';
 import type { Attestor } from '../../src/attest/types.ts';
-import { endAfter, startCaller } from '../support/caller.ts';
+import { type Caller, endAfter, startCaller } from '../support/caller.ts';
 import { TestClock } from '../support/clock.ts';
 import { openDescriptors, startPipe, whenGone } from '../support/pipe.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -17,6 +17,23 @@ import { tempDir } from '../support/temp-dir.ts';
 function standStillWhile(condition: () => boolean): void {
   const end = performance.now() + 10_000;
   while (condition()) assert.ok(performance.now() < end, 'it takes for ever');
+}
+
+/** A caller whose child has its connection too, which so stays open whatever becomes of the caller. */
+async function connectShared(t: TestContext, options?: Parameters<typeof startPipe>[1]) {
+  const pipe = await startPipe(t, options);
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path);
+  await caller.tell('share');
+  return { caller, ...(await pipe.next()) };
+}
+
+/** Has the caller execute another program. Nothing tells when it has: what is given back says whether it is still to come. */
+function executeAnother(caller: Caller): () => boolean {
+  const program = () => fs.readlinkSync(`/proc/${caller.pid}/exe`);
+  const before = program();
+  caller.tellLast('execute', '/bin/sleep', '1000');
+  return () => program() === before;
 }
 
 /** One that is asked and does not answer before it is told to. */
@@ -74,11 +91,7 @@ test('closing a peer cuts its connection', async (t) => {
 });
 
 test('a process that ends is gone, also while its child holds the connection', async (t) => {
-  const pipe = await startPipe(t);
-  const caller = startCaller(t);
-  await caller.tell('connect', pipe.path);
-  await caller.tell('share');
-  const { peer, socket } = await pipe.next();
+  const { caller, peer, socket } = await connectShared(t);
   await peer.attest();
 
   const gone = whenGone(peer);
@@ -90,11 +103,7 @@ test('a process that ends is gone, also while its child holds the connection', a
 });
 
 test('a process that has ended is refused before anybody is told that it has', async (t) => {
-  const pipe = await startPipe(t);
-  const caller = startCaller(t);
-  await caller.tell('connect', pipe.path);
-  await caller.tell('share');
-  const { peer } = await pipe.next();
+  const { caller, peer } = await connectShared(t);
   await peer.attest();
   const pidfd = pidfdOpen(caller.pid);
   process.kill(caller.pid, 'SIGKILL');
@@ -106,18 +115,12 @@ test('a process that has ended is refused before anybody is told that it has', a
 });
 
 test('connect, fork, execute: the connection is spent once its process runs another program', async (t) => {
-  const pipe = await startPipe(t);
-  const caller = startCaller(t);
-  await caller.tell('connect', pipe.path);
-  await caller.tell('share');
-  const { peer } = await pipe.next();
+  const { caller, peer } = await connectShared(t);
   await peer.attest();
   peer.verify();
 
-  const before = fs.readlinkSync(`/proc/${caller.pid}/exe`);
-  caller.tellLast('execute', '/bin/sleep', '1000');
-  // Nothing tells when a process has executed: this looks until it has.
-  while (fs.readlinkSync(`/proc/${caller.pid}/exe`) === before) await new Promise(setImmediate);
+  const runsTheSame = executeAnother(caller);
+  while (runsTheSame()) await new Promise(setImmediate);
   assert.equal(peer.gone, false);
   assert.throws(() => peer.verify(), { code: 'ERR_PEER_CHANGED', message: /executed another program/ });
   await assert.rejects(peer.attest(), { code: 'ERR_PEER_CHANGED' });
@@ -127,45 +130,28 @@ test('connect, fork, execute: the connection is spent once its process runs anot
 });
 
 test('what leaves in one turn of the event loop leaves by one look at the program, and in the next by another', async (t) => {
-  const pipe = await startPipe(t);
-  const caller = startCaller(t);
-  await caller.tell('connect', pipe.path);
-  await caller.tell('share');
-  const { peer } = await pipe.next();
-  const before = fs.readlinkSync(`/proc/${caller.pid}/exe`);
+  const { caller, peer } = await connectShared(t);
   peer.verify();
-  caller.tellLast('execute', '/bin/sleep', '1000');
-  standStillWhile(() => fs.readlinkSync(`/proc/${caller.pid}/exe`) === before);
+  standStillWhile(executeAnother(caller));
   peer.verify();
   await new Promise(setImmediate);
   assert.throws(() => peer.verify(), { code: 'ERR_PEER_CHANGED' });
 });
 
 test('facts are not believed by a look at the program that was before them, be it in the same turn', async (t) => {
-  const pipe = await startPipe(t);
-  const caller = startCaller(t);
-  await caller.tell('connect', pipe.path);
-  await caller.tell('share');
-  const { peer } = await pipe.next();
-  const before = fs.readlinkSync(`/proc/${caller.pid}/exe`);
+  const { caller, peer } = await connectShared(t);
   peer.verify();
-  caller.tellLast('execute', '/bin/sleep', '1000');
-  standStillWhile(() => fs.readlinkSync(`/proc/${caller.pid}/exe`) === before);
+  standStillWhile(executeAnother(caller));
   await assert.rejects(peer.attest(), { code: 'ERR_PEER_CHANGED' });
 });
 
 test('a process that executes another program while it is attested is refused', async (t) => {
   const { attestor, begun, goOn } = slowAttestor();
-  const pipe = await startPipe(t, { attestors: [attestor] });
-  const caller = startCaller(t);
-  await caller.tell('connect', pipe.path);
-  await caller.tell('share');
-  const { peer } = await pipe.next();
+  const { caller, peer } = await connectShared(t, { attestors: [attestor] });
   const refused = assert.rejects(peer.attest(), { code: 'ERR_PEER_CHANGED' });
   await begun;
-  const before = fs.readlinkSync(`/proc/${caller.pid}/exe`);
-  caller.tellLast('execute', '/bin/sleep', '1000');
-  while (fs.readlinkSync(`/proc/${caller.pid}/exe`) === before) await new Promise(setImmediate);
+  const runsTheSame = executeAnother(caller);
+  while (runsTheSame()) await new Promise(setImmediate);
   goOn();
   await refused;
 });
