@@ -138,7 +138,7 @@ function describe(role: AuthorityRole, certificate: X509Certificate, privateKey:
     notAfter: certificate.validToDate.getTime(),
     subject: certificate.subject.replaceAll('\n', ','),
     certificate,
-    certificatePem: pem('CERTIFICATE', certificate.raw).toString('latin1'),
+    certificatePem: pem('CERTIFICATE', certificate.raw),
     publicKey: certificate.publicKey,
     privateKey,
     name,

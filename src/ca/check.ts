@@ -25,7 +25,7 @@ export function checkLeaf(leaf: Leaf, request: LeafRequest, authority: Authority
 export function checkLeafWithOpenSsl(leaf: Leaf, request: LeafRequest, authority: Authority): void {
   withhold(request, () => {
     const certificate = new X509Certificate(leaf.certificateChain);
-    const privateKey = createPrivateKey(leaf.privateKey.toString('latin1'));
+    const privateKey = createPrivateKey(leaf.privateKey);
     if (!certificate.checkPrivateKey(privateKey) || !isPair(leaf.keyPair)) return 'its key is another one';
     if (!isIssuedBy(certificate, authority)) return 'its authority did not sign it';
     return undefined;
@@ -51,7 +51,7 @@ function faultOf(leaf: Leaf, request: LeafRequest, authority: Authority): string
   if (notBefore < authority.notBefore || notAfter > authority.notAfter) return 'it outlives its authority';
   if (notAfter > request.notAfter) return 'it lives longer than asked';
 
-  const chain = leaf.certificateChain.toString('latin1');
+  const chain = leaf.certificateChain;
   if (!chain.endsWith(authority.certificatePem)) return 'its chain does not end with its authority';
   const read = readLeaf(chain.slice(0, -authority.certificatePem.length));
   if (read.serial !== leaf.serial) return 'its serial is not the one to be put on record';
@@ -66,7 +66,7 @@ function faultOf(leaf: Leaf, request: LeafRequest, authority: Authority): string
   }
   if (read.subjectKeyId !== hash('sha1', read.point)) return 'its key is not the one that it identifies';
 
-  const key = readKey(leaf.privateKey.toString('latin1'));
+  const key = readKey(leaf.privateKey);
   const { scalar, point } = leaf.keyPair;
   if (!key.scalar.equals(scalar) || !key.point.equals(point) || !read.point.equals(point)) {
     return 'its key is another one';

@@ -36,9 +36,9 @@ export interface LeafRequest {
 
 export interface Leaf {
   /** PEM: leaf, then its authority. */
-  readonly certificateChain: Buffer;
+  readonly certificateChain: string;
   /** PEM, PKCS#8. */
-  readonly privateKey: Buffer;
+  readonly privateKey: string;
   /** The same key as it was made, to be compared. */
   readonly keyPair: Pick<KeyPair, 'scalar' | 'point'>;
   /** Lower-case hex of whole bytes. */
@@ -65,14 +65,12 @@ const PLAIN_SUBJECT = encodeName(SUBJECT);
 
 export class LeafWriter {
   readonly authority: Authority;
-  readonly #authorityPem: Buffer;
   readonly #commonExtensions: readonly Buffer[];
   /** The dates written last: those of a burst are all the same. */
   #dates = { notBefore: 0, notAfter: 0, der: validity(0, 0) };
 
   constructor(authority: Authority) {
     this.authority = authority;
-    this.#authorityPem = Buffer.from(authority.certificatePem, 'latin1');
     const authorityId = authorityKeyId(Buffer.from(authority.id, 'hex'));
     this.#commonExtensions = [digitalSignature, serverAndClientAuth, notAnAuthority, authorityId];
   }
@@ -103,10 +101,10 @@ export class LeafWriter {
    * cache, and stays there while nothing else is done between them.
    */
   sign(drafts: readonly LeafDraft[]): Leaf[] {
-    const { privateKey } = this.authority;
+    const { privateKey, certificatePem } = this.authority;
     const certificates = drafts.map(({ toBeSigned }) => signCertificate(toBeSigned, privateKey));
     return drafts.map(({ keyPair, serial, notBefore, notAfter }, i) => ({
-      certificateChain: Buffer.concat([pem('CERTIFICATE', certificates[i]!), this.#authorityPem]),
+      certificateChain: pem('CERTIFICATE', certificates[i]!) + certificatePem,
       privateKey: pem('PRIVATE KEY', keyPair.pkcs8),
       ...{ keyPair, serial, notBefore, notAfter },
     }));

@@ -9,7 +9,7 @@ const LINE_END = 0x0a;
 const LINE = 48;
 
 /** One block, with a line end after it. Strings for its lines would take twice as long. */
-export function pem(label: PemLabel, der: Buffer): Buffer {
+export function pem(label: PemLabel, der: Buffer): string {
   const head = `-----BEGIN ${label}-----\n`;
   const tail = `-----END ${label}-----\n`;
   const lines = Math.ceil(der.length / LINE);
@@ -22,7 +22,7 @@ export function pem(label: PemLabel, der: Buffer): Buffer {
     at += 1;
   }
   block.write(tail, at, 'latin1');
-  return block;
+  return block.toString('latin1');
 }
 
 /** Writes at `at`; says where it ended. */

@@ -17,14 +17,17 @@ export interface SvidRequest {
   readonly notAfter: number;
 }
 
-/** An X.509-SVID with its key. Times in milliseconds since the epoch, on whole seconds. */
+/**
+ * An X.509-SVID with its key. Times in milliseconds since the epoch, on whole seconds. Its PEM is text, since that lies in
+ * V8's heap: buffers of their own for ten thousand SVIDs have the garbage collector stop the event loop.
+ */
 export interface X509Svid {
   readonly entryId: string;
   readonly spiffeId: SpiffeId;
   /** Leaf, then intermediate, PEM. */
-  readonly certificateChain: Buffer;
+  readonly certificateChain: string;
   /** PKCS#8, PEM. */
-  readonly privateKey: Buffer;
+  readonly privateKey: string;
   /** Lower-case hex. */
   readonly serial: string;
   /** The signing authority's subject key identifier, lower-case hex. */

@@ -6,6 +6,7 @@
  * @see https://protobuf.dev/programming-guides/encoding/ "Length-Delimited Records"
  */
 
+import type { Bytes } from '../wire/types.ts';
 import { LENGTH_DELIMITED } from './fields.ts';
 
 /** How long a field of a number below 16 is whose content is that long, in bytes. */
@@ -35,14 +36,15 @@ export class FieldWriter {
   }
 
   /** Bytes as they are. */
-  raw(bytes: Uint8Array): this {
-    this.bytes.set(bytes, this.#at);
+  raw(bytes: Bytes): this {
+    if (typeof bytes === 'string') this.bytes.write(bytes, this.#at, 'latin1');
+    else this.bytes.set(bytes, this.#at);
     this.#at += bytes.length;
     return this;
   }
 
   /** A whole field. */
-  field(number: number, content: Uint8Array): this {
+  field(number: number, content: Bytes): this {
     return this.head(number, content.length).raw(content);
   }
 

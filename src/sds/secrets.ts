@@ -37,11 +37,14 @@ export class EncodedSecret {
   readonly version: string;
   /** There if the secret holds a private key. */
   readonly certificate: Certificate | undefined;
-  /** A DiscoveryResponse with nothing in it but the Secret: what comes before or after it in bytes is added to it. */
-  readonly sotw: Uint8Array;
+  /**
+   * A DiscoveryResponse with nothing in it but the Secret: what comes before or after it in bytes is added to it. Bytes as
+   * Latin-1, since text lies in V8's heap; see `X509Svid`.
+   */
+  readonly sotw: string;
   /** Of the Secret as an Any, at the end of `sotw`, in bytes. */
   readonly #anyLength: number;
-  #delta: Uint8Array | undefined;
+  #delta: string | undefined;
 
   /**
    * @param length of the encoded Secret, in bytes
@@ -58,31 +61,26 @@ export class EncodedSecret {
     this.#anyLength = SECRET_TYPE.length + fieldLength(length);
     const writer = writerOf(fieldLength(this.#anyLength));
     write(writer.head(2, this.#anyLength).raw(SECRET_TYPE).head(2, length));
-    this.sotw = writer.bytes;
-    this.version = hash('sha256', this.sotw.subarray(-length)).slice(0, 16);
+    this.sotw = writer.bytes.toString('latin1');
+    this.version = hash('sha256', writer.bytes.subarray(-length)).slice(0, 16);
   }
 
   /** The same as a DeltaDiscoveryResponse. */
-  get delta(): Uint8Array {
+  get delta(): string {
     this.#delta ??= this.#asDelta();
     return this.#delta;
   }
 
-  #asDelta(): Uint8Array {
-    const [any, version, name] = [
-      this.sotw.subarray(-this.#anyLength),
-      Buffer.from(this.version),
-      Buffer.from(this.name),
-    ];
+  #asDelta(): string {
+    const [any, version, name] = [this.sotw.slice(-this.#anyLength), Buffer.from(this.version), Buffer.from(this.name)];
     const length = fieldLength(version.length) + fieldLength(any.length) + fieldLength(name.length);
     const writer = writerOf(fieldLength(length)).head(2, length);
-    return writer.field(1, version).field(2, any).field(3, name).bytes;
+    return writer.field(1, version).field(2, any).field(3, name).bytes.toString('latin1');
   }
 }
 
-/** For what is kept: a piece of Node's pool would keep all of the pool. */
 function writerOf(length: number): FieldWriter {
-  return new FieldWriter(Buffer.allocUnsafeSlow(length));
+  return new FieldWriter(Buffer.allocUnsafe(length));
 }
 
 /** False for a certificate that has ended, or not begun since the clock was set back: it must not be handed out. */
@@ -102,7 +100,16 @@ export function validationFor(node: Node | undefined, otherwise: Validation): Va
 const VALIDATOR_NAME = 'envoy.tls.cert_validator.spiffe';
 const VALIDATOR_TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig';
 
-const ofSvid = new WeakMap<X509Svid, Map<string, EncodedSecret>>();
+/**
+ * Where an SVID has its secrets, by name. A WeakMap would hold them as well, but the garbage collector looks at each of its
+ * entries in one go: with ten thousand SVIDs the event loop stands still for 20 ms longer.
+ */
+const SECRETS = Symbol('secrets');
+
+interface Encoded {
+  [SECRETS]?: Map<string, EncodedSecret>;
+}
+
 /** By the first of the bundles and the name. */
 type BundleSecrets = WeakMap<TrustBundle, Map<string, BundleSecret>>;
 const ofBundle: Readonly<Record<Validation, BundleSecrets>> = { spiffe: new WeakMap(), plain: new WeakMap() };
@@ -121,8 +128,9 @@ interface BundleSecret {
 const KEPT = 256;
 
 /** The SVID as a `tls_certificate` under the name that was asked for. */
-export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
-  const secrets = memberOf(ofSvid, svid);
+export function certificateSecret(name: string, svid: X509Svid & Encoded): EncodedSecret {
+  svid[SECRETS] ??= new Map();
+  const secrets = svid[SECRETS];
   let secret = secrets.get(name);
   if (secret === undefined) {
     const { entryId, spiffeId, serial, notBefore, notAfter } = svid;
@@ -156,7 +164,7 @@ export function bundleSecret(
   validation: Validation,
   respelled = false,
 ): EncodedSecret {
-  const secrets = memberOf((respelled ? respelledOfBundle : ofBundle)[validation], bundles[0]!);
+  const secrets = secretsOf((respelled ? respelledOfBundle : ofBundle)[validation], bundles[0]!);
   // A change that ten thousand streams hear of comes here for each.
   const key = bundles.length === 1 ? name : `${name} ${bundles.map(({ trustDomain }) => trustDomain)}`;
   const made = secrets.get(key);
@@ -187,16 +195,13 @@ function spiffeValidator(pems: readonly { readonly name: string; readonly inline
   return { customValidatorConfig: { name: VALIDATOR_NAME, typedConfig } };
 }
 
-function memberOf<Source extends object, Member>(
-  cache: WeakMap<Source, Map<string, Member>>,
-  source: Source,
-): Map<string, Member> {
-  let members = cache.get(source);
-  if (members === undefined) {
-    members = new Map();
-    cache.set(source, members);
+function secretsOf(cache: BundleSecrets, bundle: TrustBundle): Map<string, BundleSecret> {
+  let secrets = cache.get(bundle);
+  if (secrets === undefined) {
+    secrets = new Map();
+    cache.set(bundle, secrets);
   }
-  return members;
+  return secrets;
 }
 
 function keep<Member>(members: Map<string, Member>, key: string, member: Member): void {

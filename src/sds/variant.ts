@@ -3,6 +3,7 @@
  * is written. Everything else is one thing for both.
  */
 
+import type { Bytes } from '../wire/types.ts';
 import type { Node } from './node.ts';
 import type { EncodedSecret } from './secrets.ts';
 import type { Outcome, Push, Subscription } from './subscription.ts';
@@ -30,5 +31,5 @@ export interface Variant {
   /** Puts a request into the subscription. @throws StatusError for one that breaks a rule; the subscription is as it was */
   take(subscription: Subscription, bytes: Uint8Array, options: TakeOptions): Taken;
   /** The response's bytes, in parts, which are the caller's until the next call. */
-  write(push: Push<EncodedSecret>): Uint8Array[];
+  write(push: Push<EncodedSecret>): Bytes[];
 }

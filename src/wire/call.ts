@@ -10,7 +10,16 @@ import type { MessageBuffers } from './message-buffers.ts';
 import { HEAD_BYTES, type Holdings, MessageReader, type Sink } from './message-reader.ts';
 import type { RequestHead } from './request-head.ts';
 import { statusHeaders, statusOf } from './status.ts';
-import { type Method, Status, type StatusCode, StatusError, type Stream, type StreamHandler } from './types.ts';
+import {
+  type Bytes,
+  type Message,
+  type Method,
+  Status,
+  type StatusCode,
+  StatusError,
+  type Stream,
+  type StreamHandler,
+} from './types.ts';
 
 /** What a call needs of the connection that it came on. */
 export interface Caller extends Holdings {
@@ -63,9 +72,9 @@ export class Call implements Stream, Sink {
     this.#stream.on('end', () => this.#end());
   }
 
-  send(message: Uint8Array | readonly Uint8Array[]): void {
+  send(message: Message): void {
     if (this.#over || this.#stream.closed) return;
-    const framed = frame(message instanceof Uint8Array ? [message] : message);
+    const framed = frame(typeof message === 'string' || message instanceof Uint8Array ? [message] : message);
     if (!this.#stream.headersSent) respond(this.#stream);
     if (this.#stream.write(framed)) return;
     // Who doesn't read isn't listened to either, or what it asks for would pile up.
@@ -165,7 +174,7 @@ export class Call implements Stream, Sink {
 }
 
 /** A message that is not compressed, length first. */
-function frame(parts: readonly Uint8Array[]): Buffer {
+function frame(parts: readonly Bytes[]): Buffer {
   let length = 0;
   for (const part of parts) length += part.length;
   const framed = Buffer.allocUnsafe(HEAD_BYTES + length);
@@ -173,7 +182,8 @@ function frame(parts: readonly Uint8Array[]): Buffer {
   framed.writeUInt32BE(length, 1);
   let at = HEAD_BYTES;
   for (const part of parts) {
-    framed.set(part, at);
+    if (typeof part === 'string') framed.write(part, at, 'latin1');
+    else framed.set(part, at);
     at += part.length;
   }
   return framed;

@@ -25,11 +25,17 @@ export class StatusError extends Error {
   }
 }
 
+/** Bytes; in a string, which is Latin-1 then, a character is one. */
+export type Bytes = Uint8Array | string;
+
+/** Whole or in parts. */
+export type Message = Bytes | readonly Bytes[];
+
 /** The server's side of a bidirectional stream. */
 export interface Stream {
   readonly peer: Peer;
-  /** Queues one message, given in parts or whole, which it copies. A no-op once the stream has ended. */
-  send(message: Uint8Array | readonly Uint8Array[]): void;
+  /** Queues one message, which it copies. A no-op once the stream has ended. */
+  send(message: Message): void;
   /** Ends the stream with a status. A no-op once it has ended. */
   end(status: StatusCode, details: string): void;
 }
@@ -50,4 +56,4 @@ export interface StreamHandler {
  */
 export type Method =
   | { readonly path: string; readonly kind: 'stream'; open(stream: Stream): StreamHandler }
-  | { readonly path: string; readonly kind: 'unary'; call(peer: Peer, request: Uint8Array): Promise<Uint8Array> };
+  | { readonly path: string; readonly kind: 'unary'; call(peer: Peer, request: Uint8Array): Promise<Message> };

@@ -39,7 +39,7 @@ function listen(ca: CertificateAuthority): string[] {
 
 /** A proxy's look at an SVID: is there a path to a root of the bundle, and is all of it valid now? */
 function assertTrusted(svid: X509Svid, bundle: TrustBundle, now: number): void {
-  const blocks = pemBlocks(svid.certificateChain.toString(), 'CERTIFICATE');
+  const blocks = pemBlocks(svid.certificateChain, 'CERTIFICATE');
   const [leaf, intermediate] = blocks.map((block) => new X509Certificate(block));
   const issuers = bundle.authorities.map((der) => new X509Certificate(der));
   const root = issuers.find((issuer) => intermediate!.checkIssued(issuer) && intermediate!.verify(issuer.publicKey));
@@ -54,7 +54,7 @@ function assertTrusted(svid: X509Svid, bundle: TrustBundle, now: number): void {
 
 /** The subject of the root that signed the SVID's intermediate. */
 function issuerOf(svid: X509Svid): string {
-  const [, intermediate] = pemBlocks(svid.certificateChain.toString(), 'CERTIFICATE');
+  const [, intermediate] = pemBlocks(svid.certificateChain, 'CERTIFICATE');
   return new X509Certificate(intermediate!).issuer.replaceAll('\n', ',');
 }
 

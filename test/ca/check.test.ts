@@ -55,7 +55,7 @@ function faultOf(changes: Partial<Leaf>, given: Given = {}): string {
 /** The same SVID with this certificate in its chain. */
 function withCertificate(der: Buffer): Partial<Leaf> {
   return {
-    certificateChain: Buffer.from(pem('CERTIFICATE', der).toString('latin1') + authority.certificatePem, 'latin1'),
+    certificateChain: pem('CERTIFICATE', der) + authority.certificatePem,
   };
 }
 
@@ -127,9 +127,9 @@ test("no bit of the signature may be another one, in OpenSSL's look", () => {
 
 test('no character of the PEM may be another one, and none may be more or less', () => {
   for (const field of ['certificateChain', 'privateKey'] as const) {
-    const text = leaf[field].toString('latin1');
+    const text = leaf[field];
     const refused = (changed: string, what: string) => {
-      const changes = { [field]: Buffer.from(changed, 'latin1') };
+      const changes = { [field]: changed };
       // A character of the signature is seen by OpenSSL only.
       const fault = faultOf(changes) || faultOf(changes, { check: checkLeafWithOpenSsl });
       assert.notEqual(fault, '', `${field}: ${what}`);

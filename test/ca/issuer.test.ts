@@ -34,7 +34,7 @@ test('an SVID is for the entry that was asked for, with its key', async (t) => {
   assert.equal(svid.entryId, 'gray');
   assert.equal(svid.spiffeId, 'spiffe://ilinux.io/front-envoy');
   assert.equal(certificate.subjectAltName, 'URI:spiffe://ilinux.io/front-envoy, DNS:gray.example');
-  assert.ok(certificate.checkPrivateKey(createPrivateKey(svid.privateKey.toString())));
+  assert.ok(certificate.checkPrivateKey(createPrivateKey(svid.privateKey)));
   assert.equal(certificate.serialNumber.toLowerCase(), svid.serial);
   assert.equal(svid.authorityId, ca.authorities()[1]!.id);
   assert.equal(svid.notBefore, clock.now() - 30 * SECOND);

@@ -102,7 +102,7 @@ test('files that hold something else stop the start', async (t) => {
     [whole.replace('KEY-----\nMI', 'KEY-----\nAA'), /holds a private key that cannot be read; /],
     [blocks(intermediate).join(''), /did not sign itself; /],
     [
-      leaf.certificateChain.toString().split(/(?<=END CERTIFICATE-----\n)/)[0]! + leaf.privateKey,
+      leaf.certificateChain.split(/(?<=END CERTIFICATE-----\n)/)[0]! + leaf.privateKey,
       /holds a certificate that is no authority; /,
     ],
   ];

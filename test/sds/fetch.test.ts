@@ -4,6 +4,7 @@ import { SidekeyError } from '../../src/base/errors.ts';
 import { DiscoveryRequest, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import { bytesOf } from '../support/message.ts';
 import { namesOf } from '../support/sds-client.ts';
 
 async function fetch({ identities, clock }: Join, peer: ScriptedPeer, ...resourceNames: string[]): Promise<string[]> {
@@ -11,7 +12,7 @@ async function fetch({ identities, clock }: Join, peer: ScriptedPeer, ...resourc
   const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'unary')!;
   assert.ok(method.kind === 'unary');
   const request = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ resourceNames })).finish();
-  return namesOf(DiscoveryResponse.decode(await method.call(peer, request)));
+  return namesOf(DiscoveryResponse.decode(bytesOf(await method.call(peer, request))));
 }
 
 describe('a fetch of secrets', () => {

@@ -12,6 +12,7 @@ import { Ledger, type SecretReport, STALE_MS, type StreamEvent, type StreamRepor
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { Status, type StatusCode, type StreamHandler } from '../../src/wire/types.ts';
 import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import { bytesOf } from '../support/message.ts';
 import { namesOf, rootsOf, secretOf } from '../support/sds-client.ts';
 
 const WEB = 'spiffe://ilinux.io/web';
@@ -37,7 +38,7 @@ class Asker {
     const read = variant.startsWith('Delta') ? readDelta : DiscoveryResponse.decode;
     this.#handler = method.open({
       peer,
-      send: (message) => this.responses.push(read(Buffer.concat([message].flat()))),
+      send: (message) => this.responses.push(read(bytesOf(message))),
       end: (status, details) => {
         this.ended = { status, details };
         this.#handler.closed();

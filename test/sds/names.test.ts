@@ -7,6 +7,7 @@ import { bundleSecret, type EncodedSecret } from '../../src/sds/secrets.ts';
 import type { TrustBundle } from '../../src/spiffe/bundle.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
+import { bytesOf } from '../support/message.ts';
 import { rootsOf, secretsOf } from '../support/sds-client.ts';
 
 describe('a resource name', () => {
@@ -114,5 +115,5 @@ describe('the secret behind a name', () => {
 });
 
 function decoded({ sotw }: EncodedSecret): Secret {
-  return secretsOf(DiscoveryResponse.decode(sotw))[0]!;
+  return secretsOf(DiscoveryResponse.decode(bytesOf(sotw)))[0]!;
 }

@@ -12,6 +12,7 @@ import { Counters } from '../../src/telemetry/counters.ts';
 import { Status, type StatusCode, type StreamHandler } from '../../src/wire/types.ts';
 import { log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
 import { makeCertificate } from '../support/certificates.ts';
+import { bytesOf } from '../support/message.ts';
 
 const OTHER = parseTrustDomain('other.example');
 const BUNDLE = `spiffe://${OTHER}`;
@@ -137,7 +138,7 @@ describe('what a client says while others wait to be pushed to', () => {
         const handler = method.open({
           peer: new ScriptedPeer('unix:uid:1'),
           send(message) {
-            client.responses.push(DiscoveryResponse.decode(Buffer.concat([message].flat())));
+            client.responses.push(DiscoveryResponse.decode(bytesOf(message)));
             client.acksBefore.push(counters.get('acks_total'));
             answer(client);
           },

@@ -8,6 +8,7 @@ import { Secret } from '../../src/gen/envoy/extensions/transport_sockets/tls/v3/
 import { DeltaDiscoveryResponse, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { SECRET_TYPE_URL } from '../../src/sds/request.ts';
 import { certificateSecret } from '../../src/sds/secrets.ts';
+import { bytesOf } from '../support/message.ts';
 
 /** Lengths on both sides of one more byte for the length. */
 const bytes = fc
@@ -18,7 +19,11 @@ test('a certificate is encoded as the generated code would, whatever its size', 
   const name = fc.oneof(fc.string({ minLength: 1, unit: 'grapheme', maxLength: 300 }), fc.constant('é'.repeat(200)));
   fc.assert(
     fc.property(name, bytes, bytes, (name, certificateChain, privateKey) => {
-      const svid = { entryId: 'e', certificateChain, privateKey } as unknown as X509Svid;
+      const svid = {
+        entryId: 'e',
+        certificateChain: certificateChain.toString('latin1'),
+        privateKey: privateKey.toString('latin1'),
+      } as unknown as X509Svid;
       const tlsCertificate = {
         certificateChain: { inlineBytes: certificateChain },
         privateKey: { inlineBytes: privateKey },
@@ -27,10 +32,10 @@ test('a certificate is encoded as the generated code would, whatever its size', 
       const resources = [{ typeUrl: SECRET_TYPE_URL, value }];
       const expected = DiscoveryResponse.encode(DiscoveryResponse.fromPartial({ resources })).finish();
       const secret = certificateSecret(name, svid);
-      const [resource] = DeltaDiscoveryResponse.decode(secret.delta).resources;
+      const [resource] = DeltaDiscoveryResponse.decode(bytesOf(secret.delta)).resources;
       assert.deepEqual([resource?.name, resource?.version], [name, secret.version]);
       assert.ok(resource?.resource?.typeUrl === SECRET_TYPE_URL && value.equals(resource.resource.value));
-      assert.ok(Buffer.from(expected).equals(secret.sotw), `${name}, ${certificateChain.length}, ${privateKey.length}`);
+      assert.ok(bytesOf(secret.sotw).equals(expected), `${name}, ${certificateChain.length}, ${privateKey.length}`);
     }),
     { numRuns: 60 },
   );

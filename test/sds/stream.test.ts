@@ -13,6 +13,7 @@ import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
 import { Status, type StatusCode } from '../../src/wire/types.ts';
 import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import { bytesOf } from '../support/message.ts';
 import { namesOf } from '../support/sds-client.ts';
 
 const WEB = 'spiffe://ilinux.io/web';
@@ -34,7 +35,7 @@ function open(t: TestContext, { identities, clock }: Join, peer: ScriptedPeer): 
   assert.ok(method.kind === 'stream');
   const handler = method.open({
     peer,
-    send: (message) => scripted.responses.push(DiscoveryResponse.decode(Buffer.concat([message].flat()))),
+    send: (message) => scripted.responses.push(DiscoveryResponse.decode(bytesOf(message))),
     end(status, details) {
       scripted.ended = { status, details };
       handler.closed();
@@ -171,7 +172,7 @@ describe('a stream of secrets', () => {
     const responses: DeltaDiscoveryResponse[] = [];
     const handler = method.open({
       peer: new ScriptedPeer('unix:uid:1'),
-      send: (message) => responses.push(DeltaDiscoveryResponse.decode(Buffer.concat([message].flat()))),
+      send: (message) => responses.push(DeltaDiscoveryResponse.decode(bytesOf(message))),
       end: () => undefined,
     });
     t.after(() => handler.closed());

@@ -8,6 +8,7 @@ import { SidekeyError } from '../../src/base/errors.ts';
 import { DiscoveryRequest, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
+import { bytesOf } from '../support/message.ts';
 import { chainOf, namesOf, rootsOf, secretsOf } from '../support/sds-client.ts';
 
 const WEB = 'spiffe://ilinux.io/web';
@@ -54,7 +55,7 @@ function openStream(t: TestContext, join: Join, peer: ScriptedPeer, ...resourceN
   const handler = method.open({
     peer,
     send(message) {
-      const { nonce, versionInfo } = look(Buffer.concat([message].flat()), clock.now(), seen);
+      const { nonce, versionInfo } = look(bytesOf(message), clock.now(), seen);
       setImmediate(() => write({ resourceNames, responseNonce: nonce, versionInfo }));
     },
     end(_status, details) {
@@ -157,7 +158,7 @@ it('a fetch gets nothing rather than what is not valid yet', async (t) => {
   const method = service.find(({ kind }) => kind === 'unary');
   assert.ok(method?.kind === 'unary');
   const request = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ resourceNames: [WEB, BUNDLE] })).finish();
-  const fetch = async () => namesOf(DiscoveryResponse.decode(await method.call(peer, request)));
+  const fetch = async () => namesOf(DiscoveryResponse.decode(bytesOf(await method.call(peer, request))));
   assert.deepEqual(await fetch(), [BUNDLE, WEB]);
   clock.advance(HALF_LIFE);
   const attest = peer.attest.bind(peer);

@@ -134,6 +134,17 @@ test('a message may be given in any number of parts', async (t) => {
   assert.equal(await stream.receive(), 'ab'.repeat(300_000));
 });
 
+test('text in a message is bytes, one for each character', async (t) => {
+  const all = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+  const text = Buffer.from(all).toString('latin1');
+  const whole: Method = { path: '/test.Test/Whole', kind: 'unary', call: async () => text };
+  const inParts: Method = { path: '/test.Test/Parts', kind: 'unary', call: async () => [text, all, ''] };
+  const { client } = await startWire(t, [whole, inParts]);
+  const one = client();
+  assert.deepEqual(await one.unary(whole.path), Buffer.from(all));
+  assert.deepEqual(await one.unary(inParts.path), Buffer.from([...all, ...all]));
+});
+
 test('each of 200 connections from 4 processes is tied to the process behind it', async (t) => {
   const record = recorder((stream) => stream.send(Buffer.from(`${stream.peer.credentials.pid}`)));
   const { path, wire, pipe } = await startWire(t, [record.method]);
