@@ -22,13 +22,14 @@ const dist = path.join(root, 'dist');
  */
 const BUNDLES: Readonly<Record<string, string>> = {
   'serve.cjs': 'src/cli/serve.ts',
+  'leaf-thread-program.cjs': 'src/ca/leaf-thread-program.ts',
   'sds-client.cjs': 'src/cli/sds-client.ts',
   'cli.cjs': 'src/cli/main.ts',
   'sidekey.cjs': 'src/cli/launch.ts',
 };
 
 /** Those that src/cli/launch.ts takes with their code. */
-const COMPILED = Object.keys(BUNDLES).filter((name) => name !== 'sidekey.cjs');
+const COMPILED = ['serve.cjs', 'sds-client.cjs', 'cli.cjs'];
 
 const COMMANDS = [
   ['healthcheck'],
@@ -64,6 +65,7 @@ const options: BuildOptions = {
   target: 'node24',
   // Calls of require, which are done sooner; the code in question is in the bundle or in another beside it.
   supported: { 'dynamic-import': false },
+  define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
   sourcemap: false,
   minifySyntax: true,
   minifyWhitespace: true,

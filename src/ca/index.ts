@@ -24,6 +24,8 @@ export interface CertificateAuthorityOptions {
   readonly caSubject: string;
   /** Spreads the renewals; from 0 (included) to 1 (not included). */
   readonly random?: () => number;
+  /** For tests: another program for the second thread; see `LeafThread`. */
+  readonly threadFile?: string | undefined;
 }
 
 /** The longest life of an SVID that is always kept, in seconds: an intermediate signs until half of its own is over. */
@@ -37,11 +39,11 @@ export function longestKeptSvidTtl(caTtl: number): number {
  *   and what mends it
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
-  const { trustDomain, dir, clock, log, issuanceLog, caTtl, x509SvidTtl, random = Math.random } = options;
+  const { trustDomain, dir, clock, log, issuanceLog, caTtl, x509SvidTtl, random = Math.random, threadFile } = options;
   const subject = parseName(options.caSubject, 'caSubject');
   const store = await KeyStore.open(dir, trustDomain);
   const authorities = await Authorities.open({ trustDomain, store, clock, log, caTtl, subject });
-  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, x509SvidTtl, random });
+  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, x509SvidTtl, random, threadFile });
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),

@@ -12,9 +12,9 @@ import { type TrustDomain, trustDomainOf } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Authorities } from './authorities.ts';
 import type { Authority } from './authority.ts';
-import { checkLeaf, checkLeafWithOpenSsl } from './check.ts';
-import { generateKeyPair } from './key-pair.ts';
-import { type Leaf, type LeafDraft, type LeafRequest, LeafWriter } from './leaf.ts';
+import { type Leaf, type LeafRequest, LeafWriter } from './leaf.ts';
+import { type Made, makeLeafs } from './leaf-batch.ts';
+import { BATCH, LeafThread } from './leaf-thread.ts';
 import type { IssuanceLog, SvidRequest, X509Svid } from './types.ts';
 
 export interface IssuerOptions {
@@ -27,12 +27,20 @@ export interface IssuerOptions {
   readonly x509SvidTtl: number;
   /** From 0 (included) to 1 (not included). */
   readonly random: () => number;
+  /** See {@link LeafThread}. */
+  readonly threadFile?: string | undefined;
 }
 
 interface Job {
   readonly request: SvidRequest;
   readonly resolve: (svid: X509Svid) => void;
   readonly reject: (error: unknown) => void;
+}
+
+/** A job, and what is to stand in its SVID. */
+interface Asked {
+  readonly job: Job;
+  readonly request: LeafRequest;
 }
 
 interface Signed {
@@ -42,7 +50,7 @@ interface Signed {
 
 /** How long one slice may sign, in milliseconds. */
 const SLICE_MS = 5;
-/** How many go through each step together; see {@link LeafWriter.sign}. */
+/** How many go through each step together; see {@link makeLeafs}. */
 const WRITTEN_TOGETHER = 32;
 /** Signed SVIDs wait for each other up to this number: a write that the disk confirms costs more than a slice. */
 const RECORDED_AT_ONCE = 256;
@@ -59,6 +67,9 @@ export class Issuer {
   #queue: Job[] = [];
   #working: Promise<void> | undefined;
   #writer: LeafWriter | undefined;
+  /** Of the writer's SVIDs that are to go on record next; see {@link makeLeafs}. */
+  readonly #checked = new Set<boolean>();
+  readonly #thread: LeafThread;
   /** Entries whose cut lives were warned of. */
   readonly #warned = new Set<string>();
   /** The latest `notBefore` of an SVID that was given out. */
@@ -68,6 +79,7 @@ export class Issuer {
 
   constructor(options: IssuerOptions) {
     this.#options = options;
+    this.#thread = new LeafThread({ ...options, file: options.threadFile });
     this.#stopListening = options.clock.onSetBack(() => this.#noticeSetBackClock());
   }
 
@@ -83,21 +95,32 @@ export class Issuer {
     this.#closed = true;
     this.#stopListening();
     await this.#working;
+    await this.#thread.close();
   }
 
   async #work(): Promise<void> {
     const signed: Signed[] = [];
-    while (this.#queue.length > 0) {
+    /** What the second thread makes while this one puts on record what it made before. */
+    let ahead: Promise<Signed[]> | undefined;
+    while (this.#queue.length > 0 || ahead !== undefined) {
       await nextTurn();
+      const made = ahead;
+      ahead = undefined;
       try {
         if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
         this.#noticeSetBackClock();
         const authority = await this.#options.authorities.signer();
-        this.#signSlice(authority, signed);
+        if (this.#thread.takes(this.#queue.length)) ahead = this.#signElsewhere(authority);
+        else if (made === undefined) this.#signSlice(authority, signed);
       } catch (error) {
         for (const job of this.#queue.splice(0)) job.reject(error);
       }
-      if (this.#queue.length === 0 || signed.length >= RECORDED_AT_ONCE) await this.#release(signed.splice(0));
+      if (made !== undefined) signed.push(...(await made));
+      const isLast = this.#queue.length === 0 && ahead === undefined;
+      if (isLast || signed.length >= RECORDED_AT_ONCE) {
+        this.#checked.clear();
+        await this.#release(signed.splice(0));
+      }
     }
     // In the same turn as the last look at the queue, so that nobody queues for a loop that has ended.
     this.#working = undefined;
@@ -123,26 +146,50 @@ export class Issuer {
     this.#queue = this.#queue.slice(taken);
   }
 
-  /** Each step for all before the next; a request that fails drops out. */
   #signTogether(jobs: readonly Job[], authority: Authority, signed: Signed[]): void {
-    if (this.#writer?.authority !== authority) this.#writer = new LeafWriter(authority);
-    const writer = this.#writer;
-    const keyPairs = jobs.map(() => generateKeyPair());
-    const drafts: { job: Job; draft: LeafDraft }[] = [];
-    jobs.forEach((job, i) => {
-      attempt(job, () =>
-        drafts.push({ job, draft: writer.draft(this.#leafRequest(job.request, authority), keyPairs[i]!) }),
-      );
+    if (this.#writer?.authority !== authority) {
+      this.#writer = new LeafWriter(authority);
+      this.#checked.clear();
+    }
+    const asked = this.#asked(jobs, authority);
+    const requests = asked.map(({ request }) => request);
+    signed.push(...this.#signed(asked, makeLeafs(this.#writer, requests, this.#checked), authority));
+  }
+
+  /** Takes a batch from the queue; where the second thread fails, it is there again. */
+  async #signElsewhere(authority: Authority): Promise<Signed[]> {
+    const jobs = this.#queue.splice(0, BATCH);
+    const asked = this.#asked(jobs, authority);
+    try {
+      const requests = asked.map(({ request }) => request);
+      return this.#signed(asked, await this.#thread.make(authority, requests), authority);
+    } catch {
+      this.#queue.unshift(...asked.map(({ job }) => job));
+      return [];
+    }
+  }
+
+  /** A job that asks for what it may not have drops out. */
+  #asked(jobs: readonly Job[], authority: Authority): Asked[] {
+    const asked: Asked[] = [];
+    for (const job of jobs) {
+      try {
+        asked.push({ job, request: this.#leafRequest(job.request, authority) });
+      } catch (error) {
+        job.reject(error);
+      }
+    }
+    return asked;
+  }
+
+  #signed(asked: readonly Asked[], made: readonly Made[], authority: Authority): Signed[] {
+    const signed: Signed[] = [];
+    asked.forEach(({ job, request }, i) => {
+      const one = made[i]!;
+      if ('fault' in one) job.reject(one.fault);
+      else signed.push({ job, svid: this.#svid(job.request, one.leaf, request, authority) });
     });
-    const leafs = writer.sign(drafts.map(({ draft }) => draft));
-    drafts.forEach(({ job, draft: { request } }, i) => {
-      attempt(job, () => {
-        const leaf = leafs[i]!;
-        checkLeaf(leaf, request, authority);
-        if (!isAlike(signed.at(-1), job.request, authority)) checkLeafWithOpenSsl(leaf, request, authority);
-        signed.push({ job, svid: this.#svid(job.request, leaf, request, authority) });
-      });
-    });
+    return signed;
   }
 
   #leafRequest(request: SvidRequest, authority: Authority): LeafRequest {
@@ -155,7 +202,12 @@ export class Issuer {
     return { spiffeId, dnsNames, now, notAfter: this.#endOf(request, authority, now) };
   }
 
-  #svid(request: SvidRequest, leaf: Leaf, { now, notAfter: asked }: LeafRequest, authority: Authority): X509Svid {
+  #svid(
+    request: SvidRequest,
+    leaf: Omit<Leaf, 'keyPair'>,
+    { now, notAfter: asked }: LeafRequest,
+    authority: Authority,
+  ): X509Svid {
     const { entryId, spiffeId } = request;
     const { certificateChain, privateKey, serial, notBefore, notAfter } = leaf;
     const halfLife = (notAfter - now) / 2;
@@ -204,22 +256,6 @@ export class Issuer {
       } else job.reject(new SidekeyError('ERR_CA', 'the clock jumped while the SVID was put on record'));
     }
   }
-}
-
-/** Keeps a failure to the one whose it is. */
-function attempt(job: Job, step: () => unknown): void {
-  try {
-    step();
-  } catch (error) {
-    job.reject(SidekeyError.from(error, 'ERR_CA'));
-  }
-}
-
-/** True if what OpenSSL found good in the last one holds for the other: same authority, same fields. */
-function isAlike(last: Signed | undefined, request: SvidRequest, authority: Authority): boolean {
-  if (last === undefined) return false;
-  const hadDnsNames = last.job.request.dnsNames.length > 0;
-  return last.svid.authorityId === authority.id && hadDnsNames === request.dnsNames.length > 0;
 }
 
 function recordOf(svid: X509Svid, issuedAt: number): IssuanceRecord {

@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import type { X509Certificate } from 'node:crypto';
+import { createPrivateKey, type X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
@@ -67,6 +68,27 @@ describe('the secret discovery service on the pipe', { concurrency: 2, timeout: 
     const key = secretOf(response, WEB).tlsCertificate!.privateKey!.inlineBytes!;
     assert.match(Buffer.from(key).toString(), /^-----BEGIN PRIVATE KEY-----/);
     assert.equal(response.controlPlane?.identifier, 'sidekey');
+  });
+
+  it('makes a burst of SVIDs, with a second thread once it is there', async (t) => {
+    const server = await serve(t);
+    const names = Array.from({ length: 2_000 }, (_, i) => `spiffe://${TRUST_DOMAIN}/burst/${i}`);
+    const entries = names.map((spiffe_id) => ({ spiffe_id, selectors: MINE }));
+    const { status } = await server.request('POST', '/v1/entries', { entries });
+    assert.equal(status, 201);
+    // A client of gRPC takes no message beyond 4 MiB.
+    const parts = Array.from({ length: 4 }, (_, i) => names.slice(i * 500, (i + 1) * 500));
+    const responses = await Promise.all(parts.map((part) => open(t, server, ...part).next()));
+    for (const [i, response] of responses.entries()) {
+      assert.deepEqual(new Set(namesOf(response)), new Set(parts[i]));
+      const key = createPrivateKey(
+        Buffer.from(secretOf(response, parts[i]![0]!).tlsCertificate!.privateKey!.inlineBytes!),
+      );
+      assert.ok(chainOf(secretOf(response, parts[i]![0]!))[0]!.checkPrivateKey(key));
+    }
+    const told = ['a second thread makes SVIDs', 'the second thread failed: SVIDs are made without it'];
+    if (availableParallelism() > 1) await Promise.race(told.map((message) => server.logged(message)));
+    assert.ok(!server.log.some(({ level }) => level === 'warn' || level === 'error'));
   });
 
   it('holds a name without an entry and answers when the entry is made', async (t) => {

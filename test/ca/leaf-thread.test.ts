@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { type Authority, isIssuedBy, makeIntermediate, makeRoot } from '../../src/ca/authority.ts';
+import type { LeafRequest } from '../../src/ca/leaf.ts';
+import { BATCH, IDLE_MS, LeafThread, MANY, REST_MS } from '../../src/ca/leaf-thread.ts';
+import { parseSpiffeId } from '../../src/spiffe/id.ts';
+import { TestClock } from '../support/clock.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { DAY, HOUR, listeningLog, openTestAuthority, request, TRUST_DOMAIN, until } from './support.ts';
+
+const READY = 'a second thread makes SVIDs';
+const FAILED = 'the second thread failed: SVIDs are made without it';
+const skip = availableParallelism() < 2 && 'a second thread is of no use to one processor';
+
+/** A program in place of the thread's own. */
+function program(t: TestContext, text: string): string {
+  const file = path.join(tempDir(t), 'program.mjs');
+  writeFileSync(file, `import { parentPort } from 'node:worker_threads';\n${text}`);
+  return file;
+}
+
+async function openThread(t: TestContext, file?: string) {
+  const clock = new TestClock();
+  const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
+  const authority = await makeIntermediate(making, await makeRoot(making), DAY);
+  const { log, lines } = listeningLog();
+  const thread = new LeafThread({ trustDomain: TRUST_DOMAIN, clock, log, file });
+  t.after(() => thread.close());
+  const told = (message: string) => lines().filter(({ msg }) => msg === message).length;
+  const leafRequest = (name: string, dnsNames: string[] = []): LeafRequest => ({
+    ...{ spiffeId: parseSpiffeId(`spiffe://ilinux.io/${name}`), dnsNames, now: clock.now() },
+    notAfter: clock.now() + HOUR,
+  });
+  return { thread, clock, authority, told, leafRequest };
+}
+
+function verify(leaf: { certificateChain: string; privateKey: string }, authority: Authority, spiffeId: string): void {
+  const certificate = new X509Certificate(leaf.certificateChain);
+  assert.ok(isIssuedBy(certificate, authority) && leaf.certificateChain.endsWith(authority.certificatePem));
+  assert.ok(certificate.checkPrivateKey(createPrivateKey(leaf.privateKey)));
+  assert.equal(certificate.subjectAltName?.split(',')[0], `URI:${spiffeId}`);
+}
+
+const nicenessOf = (stat: string) => Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+
+describe('the second thread', { skip, timeout: 60_000 }, () => {
+  it('is started where many wait, makes SVIDs in their order, and says what is wrong with one', async (t) => {
+    const { thread, authority, told, leafRequest } = await openThread(t);
+    assert.equal(thread.takes(MANY - 1), false);
+    assert.equal(thread.takes(MANY), false, 'it is not ready yet');
+    await until(() => thread.takes(BATCH));
+    assert.equal(thread.takes(BATCH - 1), false, 'the last few are made sooner here');
+    const requests = [leafRequest('a'), leafRequest('b', ['gräy.example']), leafRequest('c', ['c.example'])];
+    const [a, b, c] = await thread.make(authority, requests);
+    assert.ok('leaf' in a! && 'fault' in b! && 'leaf' in c!);
+    verify(a.leaf, authority, 'spiffe://ilinux.io/a');
+    verify(c.leaf, authority, 'spiffe://ilinux.io/c');
+    assert.notEqual(a.leaf.privateKey, c.leaf.privateKey);
+    assert.deepEqual([b.fault.name, b.fault.code], ['SidekeyError', 'ERR_CA']);
+    assert.match(String(b.fault.cause), /^RangeError: .*not ASCII/);
+    assert.equal(told(READY), 1);
+  });
+
+  it('signs by the authority that is given, also after another', async (t) => {
+    const { thread, clock, authority, leafRequest } = await openThread(t);
+    const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
+    const other = await makeIntermediate(making, await makeRoot(making), DAY);
+    thread.takes(MANY);
+    await until(() => thread.takes(BATCH));
+    const orders = [authority, other, authority].map((one) => thread.make(one, [leafRequest('a')]));
+    for (const [i, [made]] of (await Promise.all(orders)).entries()) {
+      assert.ok('leaf' in made!);
+      verify(made.leaf, i === 1 ? other : authority, 'spiffe://ilinux.io/a');
+    }
+  });
+
+  it('gives way to the event loop, whose own priority stays', async (t) => {
+    const before = nicenessOf(readFileSync('/proc/thread-self/stat', 'utf8'));
+    const threads = new Set(readdirSync('/proc/self/task'));
+    const { thread } = await openThread(t);
+    thread.takes(MANY);
+    await until(() => thread.takes(BATCH));
+    const niceness = readdirSync('/proc/self/task')
+      .filter((id) => !threads.has(id))
+      .map((id) => nicenessOf(readFileSync(`/proc/self/task/${id}/stat`, 'utf8')));
+    assert.ok(niceness.includes(10), `${niceness}`);
+    assert.equal(nicenessOf(readFileSync('/proc/thread-self/stat', 'utf8')), before);
+  });
+
+  it('is ended when it had nothing to do for a while, and started again for the next burst', async (t) => {
+    const { thread, clock, authority, told, leafRequest } = await openThread(t);
+    thread.takes(MANY);
+    await until(() => thread.takes(BATCH));
+    clock.advance(IDLE_MS - 1);
+    await thread.make(authority, [leafRequest('a')]);
+    clock.advance(IDLE_MS - 1);
+    assert.equal(thread.takes(BATCH), true);
+    clock.advance(1);
+    assert.equal(thread.takes(BATCH), false);
+    thread.takes(MANY);
+    await until(() => thread.takes(BATCH));
+    assert.equal(told(READY), 2);
+    assert.equal(told(FAILED), 0);
+  });
+
+  it('that fails is reported, rejects what it was given, and has a rest', async (t) => {
+    const file = program(t, `parentPort.on('message', () => { throw new Error('broken'); }).postMessage('ready');`);
+    const { thread, clock, authority, told, leafRequest } = await openThread(t, file);
+    thread.takes(MANY);
+    await until(() => thread.takes(BATCH));
+    const orders = ['a', 'b'].map((name) => thread.make(authority, [leafRequest(name)]));
+    for (const order of orders) await assert.rejects(order, /broken/);
+    assert.equal(told(FAILED), 1);
+    clock.advance(REST_MS - 1);
+    assert.equal(thread.takes(MANY), false);
+    // One that is started after it would be ready after it.
+    const { thread: later } = await openThread(t);
+    later.takes(MANY);
+    await until(() => later.takes(BATCH));
+    assert.equal(told(READY), 1);
+    clock.advance(1);
+    thread.takes(MANY);
+    await until(() => thread.takes(BATCH));
+  });
+
+  it('that is closed rejects what it was given, and is not started again', async (t) => {
+    const { thread, authority, told, leafRequest } = await openThread(t);
+    thread.takes(MANY);
+    await until(() => thread.takes(BATCH));
+    const order = assert.rejects(thread.make(authority, [leafRequest('a')]), /closed/);
+    await thread.close();
+    await order;
+    assert.equal(thread.takes(MANY), false);
+    assert.equal(told(FAILED), 0);
+  });
+});
+
+describe('a burst of SVIDs', { skip, timeout: 60_000 }, () => {
+  const BURST = 2 * MANY;
+  const spiffeIds = Array.from({ length: BURST }, (_, i) => `spiffe://ilinux.io/${i}`);
+
+  const own = undefined;
+  const endsAtOnce = 'process.exit(3);';
+  const endsLater = `let orders = 0;
+    parentPort.on('message', () => { orders += 1; if (orders === 2) process.exit(3); }).postMessage('ready');`;
+
+  for (const [what, text, failures] of [
+    ['that a second thread takes part in', own, 0],
+    ['is made without a thread that does not start', endsAtOnce, 1],
+    ['is made without a thread that ends with two batches in hand', endsLater, 1],
+  ] as const) {
+    it(`${what} is whole: each on record once, with a key of its own`, async (t) => {
+      const { ca, records, lines } = await openTestAuthority(t, {
+        threadFile: text === undefined ? undefined : program(t, text),
+      });
+      const told = (message: string) => lines().filter(({ msg }) => msg === message).length;
+      const issue = () => Promise.all(spiffeIds.map((spiffeId) => ca.issue(request({ entryId: spiffeId, spiffeId }))));
+      // The first may be over before the thread is ready.
+      let svids = await issue();
+      await until(() => told(READY) + told(FAILED) > 0);
+      svids = [...svids, ...(await issue())];
+      await until(() => told(FAILED) === failures);
+      const [, authority] = ca.authorities();
+      for (const [i, svid] of svids.entries()) {
+        assert.deepEqual([svid.spiffeId, svid.authorityId], [spiffeIds[i % BURST], authority!.id]);
+      }
+      assert.equal(new Set(svids.map(({ privateKey }) => privateKey)).size, svids.length);
+      const certificate = new X509Certificate(svids.at(-BURST)!.certificateChain);
+      assert.equal(certificate.subjectAltName, `URI:${spiffeIds[0]}`);
+      assert.ok(certificate.checkPrivateKey(createPrivateKey(svids.at(-BURST)!.privateKey)));
+      const recorded = records.flat().map(({ serial }) => serial);
+      assert.deepEqual(recorded.sort(), svids.map(({ serial }) => serial).sort());
+    });
+  }
+});
