@@ -14,7 +14,8 @@ import { currentTurn } from '../base/turn.ts';
 import { type AttestOptions, collectSelectors } from './attestation.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { areSameFile, type FileIdentity, hasEnded } from './libc.ts';
-import { type ProcessStatus, readExecutableIdentity, readStatus } from './proc.ts';
+import { type ProcessStatus, readable, readExecutableIdentity, readStatus } from './proc.ts';
+import { lookAtProgram, looksSoFar } from './program-looks.ts';
 import { openPeerPidfd, peerCredentials } from './socket-peer.ts';
 import type { Attestation, Peer, PeerCredentials } from './types.ts';
 
@@ -49,8 +50,8 @@ class PipePeer implements Peer {
   readonly #pidfd: number | undefined;
   /** The file that the process ran when the connection was accepted; undefined where that can't be read. */
   readonly #executable: FileIdentity | undefined;
-  /** When that was last seen to be so, as {@link currentTurn} counts. */
-  #seen: number | undefined;
+  /** Looks at the program up to this one say nothing: they were before the connection, or before the facts. */
+  #seen = looksSoFar();
   #unwatch = (): void => {};
   #gone = false;
   #listeners: (() => void)[] = [];
@@ -85,7 +86,7 @@ class PipePeer implements Peer {
     const [result] = await Promise.allSettled([collectSelectors({ ...this.credentials, groups }, this.#options)]);
     // Whatever came out: a process that has ended or changed is the better reason, and makes the facts worthless. A look
     // before the facts were read says nothing of them.
-    this.#seen = undefined;
+    this.#seen = looksSoFar();
     this.verify();
     if (currentTurn() !== begun) this.#readStatus();
     if (result.status === 'rejected') throw result.reason;
@@ -93,17 +94,14 @@ class PipePeer implements Peer {
   }
 
   verify(): void {
-    // Many keys may leave in one turn of the event loop, and the look costs more than all the rest of it.
-    const turn = currentTurn();
-    const isSame = this.#seen === turn || this.#runsTheSame();
+    const isSame = this.#runsTheSame();
     // Looked at last: if it is alive now, it was alive, and the pid its own, while /proc was read.
     this.#verifyAlive();
     if (!isSame) throw this.#spent('has executed another program');
-    this.#seen = turn;
   }
 
   #runsTheSame(): boolean {
-    const [then, now] = [this.#executable, readable(() => readExecutableIdentity(this.credentials.pid))];
+    const [then, now] = [this.#executable, lookAtProgram(this.credentials.pid, this.#seen)];
     return then === undefined || now === undefined ? then === now : areSameFile(then, now);
   }
 
@@ -155,15 +153,6 @@ class PipePeer implements Peer {
     const listeners = this.#listeners;
     this.#listeners = [];
     for (const listener of listeners) listener();
-  }
-}
-
-/** What /proc says; undefined where the process is not there or may not be looked at. */
-function readable<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
   }
 }
 

@@ -32,6 +32,15 @@ export function readExecutableIdentity(pid: number): FileIdentity {
   return fileIdentity(executableLink(pid));
 }
 
+/** What /proc says; undefined where the process is not there or may not be looked at. */
+export function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
 /** Opens as the very file that the process runs, whatever its path means here. */
 export function executableLink(pid: number): string {
   return `/proc/${pid}/exe`;

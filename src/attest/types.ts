@@ -50,7 +50,7 @@ export interface Peer {
   attest(): Promise<Attestation>;
   /**
    * To call right before a key leaves: throws ERR_PEER_GONE or ERR_PEER_CHANGED unless the process is the attested one: alive
-   * at this moment, and running the same program as it was last seen to in this turn of the event loop.
+   * at this moment, and running the same program when it was last looked at in this turn of the event loop.
    */
   verify(): void;
   /** Called once, when {@link gone} becomes true; at once (next tick) if it is. */

@@ -6,8 +6,13 @@ import net from 'node:net';
 import path from 'node:path';
 import readline from 'node:readline';
 import { type TestContext, test } from 'node:test';
+import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
 import { hasEnded, pidfdOpen } from '../../src/attest/libc.ts';
+import { openPeer } from '../../src/attest/peer.ts';
 import type { Attestor } from '../../src/attest/types.ts';
+import { SystemClock } from '../../src/base/clock.ts';
+import { currentTurn } from '../../src/base/turn.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { type Caller, endAfter, startCaller } from '../support/caller.ts';
 import { TestClock } from '../support/clock.ts';
 import { openDescriptors, startPipe, whenGone } from '../support/pipe.ts';
@@ -136,6 +141,36 @@ test('what leaves in one turn of the event loop leaves by one look at the progra
   peer.verify();
   await new Promise(setImmediate);
   assert.throws(() => peer.verify(), { code: 'ERR_PEER_CHANGED' });
+});
+
+test('all connections of a process share the look of a turn, and each looks whether the process is alive', async (t) => {
+  const pipe = await startPipe(t);
+  const caller = startCaller(t);
+  await caller.tell('connect', pipe.path, 2);
+  await caller.tell('share');
+  const [one, two] = [(await pipe.next()).peer, (await pipe.next()).peer];
+  one.verify();
+  const begun = currentTurn();
+  standStillWhile(executeAnother(caller));
+  two.verify();
+  process.kill(caller.pid, 'SIGKILL');
+  standStillWhile(() => !fs.readFileSync(`/proc/${caller.pid}/stat`, 'latin1').includes(') Z '));
+  for (const peer of [one, two]) assert.throws(() => peer.verify(), { code: 'ERR_PEER_GONE' });
+  assert.equal(currentTurn(), begun);
+});
+
+test('a connection is not judged by a look that was before it, be it in the same turn', async (t) => {
+  const { caller, peer, socket } = await connectShared(t);
+  const exitWatcher = createExitWatcher();
+  t.after(() => exitWatcher.close());
+  peer.verify();
+  standStillWhile(executeAnother(caller));
+  const parts = { attestors: [], attestTimeoutMs: 1_000, clock: new SystemClock(), log: createLog('silent') };
+  const later = openPeer(socket, { ...parts, exitWatcher });
+  later.verify();
+  await new Promise(setImmediate);
+  assert.throws(() => peer.verify(), { code: 'ERR_PEER_CHANGED' });
+  later.verify();
 });
 
 test('facts are not believed by a look at the program that was before them, be it in the same turn', async (t) => {
