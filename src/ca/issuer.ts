@@ -160,13 +160,11 @@ export class Issuer {
   async #signElsewhere(authority: Authority): Promise<Signed[]> {
     const jobs = this.#queue.splice(0, BATCH);
     const asked = this.#asked(jobs, authority);
-    try {
-      const requests = asked.map(({ request }) => request);
-      return this.#signed(asked, await this.#thread.make(authority, requests), authority);
-    } catch {
-      this.#queue.unshift(...asked.map(({ job }) => job));
-      return [];
-    }
+    const requests = asked.map(({ request }) => request);
+    const made = await this.#thread.make(authority, requests).catch(() => undefined);
+    if (made !== undefined) return this.#signed(asked, made, authority);
+    this.#queue.unshift(...asked.map(({ job }) => job));
+    return [];
   }
 
   /** A job that asks for what it may not have drops out. */

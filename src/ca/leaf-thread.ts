@@ -68,7 +68,7 @@ export class LeafThread {
   takes(count: number): boolean {
     if (this.#state === 'off' && count >= MANY && availableParallelism() > 1) {
       this.#state = 'starting';
-      void this.#start();
+      this.#start().catch((error: unknown) => this.#failed(error));
     }
     return this.#state === 'ready' && count >= BATCH;
   }
@@ -79,9 +79,13 @@ export class LeafThread {
     const waiting: Waiting = Promise.withResolvers();
     this.#waiting.push(waiting);
     this.#idle?.cancel();
-    // The process does not end while somebody waits for it.
-    this.#worker!.ref();
-    this.#worker!.postMessage({ trustDomain, authority: authorityFile(authority), requests } satisfies LeafOrder);
+    try {
+      // The process does not end while somebody waits for it.
+      this.#worker!.ref();
+      this.#worker!.postMessage({ trustDomain, authority: authorityFile(authority), requests } satisfies LeafOrder);
+    } catch (error) {
+      this.#failed(error);
+    }
     return (await waiting.promise).map((one) => {
       if (!('fault' in one)) return one;
       const { code, message, cause } = one.fault;
@@ -100,12 +104,15 @@ export class LeafThread {
     const worker = new Worker(this.#options.file ?? FILE, { name: 'leafs', env: {}, argv: [] });
     this.#worker = worker;
     worker.unref();
+    // What comes of one that was ended is not asked for any more.
+    const isMeant = () => this.#worker === worker;
     worker.on('message', (answers: 'ready' | readonly LeafAnswer[]) => {
+      if (!isMeant()) return;
       if (answers === 'ready') this.#isReady();
       else this.#answered(answers);
     });
-    worker.on('error', (error) => this.#failed(worker, error));
-    worker.on('exit', (status) => this.#failed(worker, new Error(`it ended with status ${status}`)));
+    worker.on('error', (error) => isMeant() && this.#failed(error));
+    worker.on('exit', (status) => isMeant() && this.#failed(new Error(`it ended with status ${status}`)));
   }
 
   #isReady(): void {
@@ -128,8 +135,7 @@ export class LeafThread {
     });
   }
 
-  #failed(worker: Worker, error: unknown): void {
-    if (this.#worker !== worker) return;
+  #failed(error: unknown): void {
     const { clock, log } = this.#options;
     log.warn({ err: error }, 'the second thread failed: SVIDs are made without it');
     this.#state = 'resting';

@@ -6,10 +6,11 @@
 import type { Peer } from '../attest/types.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Held } from '../identity/held.ts';
-import { type Bytes, Status, StatusError } from '../wire/types.ts';
+import { Status, StatusError } from '../wire/types.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, spiffeIdBehind } from './names.ts';
 import { type Asker, notedOf, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
+import { joined } from './response.ts';
 import { type EncodedSecret, isCurrent, validationFor } from './secrets.ts';
 import { takeRequest, writeDiscoveryResponse } from './sotw.ts';
 import type { StreamParts } from './stream.ts';
@@ -19,7 +20,7 @@ import { Subscription } from './subscription.ts';
 const LOGGED = 10;
 
 /** @throws StatusError */
-export async function fetchSecrets(peer: Peer, bytes: Uint8Array, parts: StreamParts): Promise<Bytes[]> {
+export async function fetchSecrets(peer: Peer, bytes: Uint8Array, parts: StreamParts): Promise<Uint8Array> {
   const request = readDiscoveryRequest(bytes, true);
   checkTypeUrl(request.typeUrl, false);
   const asker = { peer, caller: parts.identities.caller(peer), node: request.node };
@@ -33,7 +34,7 @@ export async function fetchSecrets(peer: Peer, bytes: Uint8Array, parts: StreamP
   }
 }
 
-async function answer(asker: Asker, request: DiscoveryRequest, parts: StreamParts): Promise<Bytes[]> {
+async function answer(asker: Asker, request: DiscoveryRequest, parts: StreamParts): Promise<Uint8Array> {
   const { identities, trustDomain } = parts;
   const { peer, caller } = asker;
   const validation = validationFor(request.node, parts.validation);
@@ -55,7 +56,7 @@ async function answer(asker: Asker, request: DiscoveryRequest, parts: StreamPart
   if (found.some(({ certificate }) => certificate !== undefined)) peer.verify();
   const push = subscription.push(found, [], end);
   if (push === undefined) throw foundNothing(asker, names, answers.filter(isHeld), parts);
-  return writeDiscoveryResponse(push);
+  return joined(writeDiscoveryResponse(push));
 }
 
 function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[], parts: StreamParts): StatusError {

@@ -56,4 +56,4 @@ export interface StreamHandler {
  */
 export type Method =
   | { readonly path: string; readonly kind: 'stream'; open(stream: Stream): StreamHandler }
-  | { readonly path: string; readonly kind: 'unary'; call(peer: Peer, request: Uint8Array): Promise<Message> };
+  | { readonly path: string; readonly kind: 'unary'; call(peer: Peer, request: Uint8Array): Promise<Uint8Array> };

@@ -4,15 +4,18 @@ import { SidekeyError } from '../../src/base/errors.ts';
 import { DiscoveryRequest, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
-import { bytesOf } from '../support/message.ts';
 import { namesOf } from '../support/sds-client.ts';
 
-async function fetch({ identities, clock }: Join, peer: ScriptedPeer, ...resourceNames: string[]): Promise<string[]> {
+function answer({ identities, clock }: Join, peer: ScriptedPeer, ...resourceNames: string[]): Promise<Uint8Array> {
   const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, validation: 'spiffe' } as const;
   const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'unary')!;
   assert.ok(method.kind === 'unary');
   const request = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ resourceNames })).finish();
-  return namesOf(DiscoveryResponse.decode(bytesOf(await method.call(peer, request))));
+  return method.call(peer, request);
+}
+
+async function fetch(...asked: Parameters<typeof answer>): Promise<string[]> {
+  return namesOf(DiscoveryResponse.decode(await answer(...asked)));
 }
 
 describe('a fetch of secrets', () => {
@@ -50,6 +53,21 @@ describe('a fetch of secrets', () => {
     gate.resolve();
     assert.deepEqual(await fetched, ['spiffe://ilinux.io/web']);
     assert.deepEqual(issue.mock.calls.at(-1)?.arguments[0].dnsNames, ['web.example']);
+  });
+
+  it('keeps each of two answers that are made at once as it is', async (t) => {
+    const join = await makeJoin(t);
+    for (const path of ['/web', '/api']) await join.create(path, ['unix:uid:1']);
+    const peer = new ScriptedPeer('unix:uid:1');
+    const names = ['spiffe://ilinux.io/web', 'spiffe://ilinux.io/api'];
+    const apart: DiscoveryResponse[] = [];
+    for (const name of names) apart.push(DiscoveryResponse.decode(await answer(join, peer, name)));
+    const together = await Promise.all(names.map((name) => answer(join, peer, name)));
+    assert.notEqual(apart[0]!.versionInfo, apart[1]!.versionInfo);
+    assert.deepEqual(
+      together.map((bytes) => DiscoveryResponse.decode(bytes)),
+      apart,
+    );
   });
 
   it('says NOT_FOUND to a caller that may have nothing, and not what it lacks', async (t) => {

@@ -158,7 +158,7 @@ it('a fetch gets nothing rather than what is not valid yet', async (t) => {
   const method = service.find(({ kind }) => kind === 'unary');
   assert.ok(method?.kind === 'unary');
   const request = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ resourceNames: [WEB, BUNDLE] })).finish();
-  const fetch = async () => namesOf(DiscoveryResponse.decode(bytesOf(await method.call(peer, request))));
+  const fetch = async () => namesOf(DiscoveryResponse.decode(await method.call(peer, request)));
   assert.deepEqual(await fetch(), [BUNDLE, WEB]);
   clock.advance(HALF_LIFE);
   const attest = peer.attest.bind(peer);

@@ -137,12 +137,17 @@ test('a message may be given in any number of parts', async (t) => {
 test('text in a message is bytes, one for each character', async (t) => {
   const all = Uint8Array.from({ length: 256 }, (_, byte) => byte);
   const text = Buffer.from(all).toString('latin1');
-  const whole: Method = { path: '/test.Test/Whole', kind: 'unary', call: async () => text };
-  const inParts: Method = { path: '/test.Test/Parts', kind: 'unary', call: async () => [text, all, ''] };
-  const { client } = await startWire(t, [whole, inParts]);
-  const one = client();
-  assert.deepEqual(await one.unary(whole.path), Buffer.from(all));
-  assert.deepEqual(await one.unary(inParts.path), Buffer.from([...all, ...all]));
+  const record = recorder((stream, said) => stream.send(said === 'whole' ? text : [text, all, '']));
+  const { client } = await startWire(t, [record.method]);
+  const { call } = client().stream(RECORD);
+  for (const [said, expected] of [
+    ['whole', [...all]],
+    ['parts', [...all, ...all]],
+  ] as const) {
+    call.write(Buffer.from(said));
+    const [received] = (await once(call, 'data')) as [Buffer];
+    assert.deepEqual([...received], expected);
+  }
 });
 
 test('each of 200 connections from 4 processes is tied to the process behind it', async (t) => {
