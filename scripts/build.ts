@@ -17,12 +17,13 @@ const dist = path.join(root, 'dist');
 
 /**
  * A bundle is read whole before any of it runs, so a client's command gets one without the server and without grpc-js.
- * The server is one file, with all that it may load later: one that runs while a new one is built misses nothing.
+ * The server reads all that it may load later when it starts: one that runs while a new one is built misses nothing.
  * sidekey.cjs, which requires the others, comes last.
  */
 const BUNDLES: Readonly<Record<string, string>> = {
-  'serve.cjs': 'src/cli/serve.ts',
+  // Read by the server when it starts.
   'leaf-thread-program.cjs': 'src/ca/leaf-thread-program.ts',
+  'serve.cjs': 'src/cli/serve.ts',
   'sds-client.cjs': 'src/cli/sds-client.ts',
   'cli.cjs': 'src/cli/main.ts',
   'sidekey.cjs': 'src/cli/launch.ts',

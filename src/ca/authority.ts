@@ -129,7 +129,8 @@ export function isIssuedBy(
   return certificate.checkIssued(issuer.certificate) && certificate.verify(issuer.publicKey);
 }
 
-function describe(role: AuthorityRole, certificate: X509Certificate, privateKey: KeyObject): Authority {
+/** An authority by its certificate and the key of that; whether it is, is not looked at. */
+export function describe(role: AuthorityRole, certificate: X509Certificate, privateKey: KeyObject): Authority {
   const { name, keyId } = fields(certificate.raw);
   return {
     id: keyId,

@@ -54,6 +54,8 @@ const SLICE_MS = 5;
 const WRITTEN_TOGETHER = 32;
 /** Signed SVIDs wait for each other up to this number: a write that the disk confirms costs more than a slice. */
 const RECORDED_AT_ONCE = 256;
+/** So many batches the second thread has at a time, so that it need not wait for the event loop. */
+const AHEAD = 2;
 /** Of those on record, so many are given out in one turn of the event loop. */
 const RELEASED_AT_ONCE = 32;
 /** How far renewals spread, as a part of half a life. */
@@ -66,6 +68,8 @@ export class Issuer {
   readonly #options: IssuerOptions;
   #queue: Job[] = [];
   #working: Promise<void> | undefined;
+  /** For a queue that waits for the second thread: resolved when somebody asks. */
+  #asked: PromiseWithResolvers<void> | undefined;
   #writer: LeafWriter | undefined;
   /** Of the writer's SVIDs that are to go on record next; see {@link makeLeafs}. */
   readonly #checked = new Set<boolean>();
@@ -86,6 +90,7 @@ export class Issuer {
   issue(request: SvidRequest): Promise<X509Svid> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ request, resolve, reject });
+      this.#asked?.resolve();
       this.#working ??= this.#work();
     });
   }
@@ -100,26 +105,30 @@ export class Issuer {
 
   async #work(): Promise<void> {
     const signed: Signed[] = [];
-    /** What the second thread makes while this one puts on record what it made before. */
-    let ahead: Promise<Signed[]> | undefined;
-    while (this.#queue.length > 0 || ahead !== undefined) {
+    /** What the second thread makes. */
+    const elsewhere = new Set<Promise<void>>();
+    while (this.#queue.length > 0 || elsewhere.size > 0 || signed.length > 0) {
       await nextTurn();
-      const made = ahead;
-      ahead = undefined;
       try {
         if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
         this.#noticeSetBackClock();
         const authority = await this.#options.authorities.signer();
-        if (this.#thread.takes(this.#queue.length)) ahead = this.#signElsewhere(authority);
-        else if (made === undefined) this.#signSlice(authority, signed);
+        this.#thread.startFor(this.#queue.length);
+        while (elsewhere.size < AHEAD && this.#thread.takes(this.#queue.length)) {
+          const batch = this.#signElsewhere(authority, signed).finally(() => elsewhere.delete(batch));
+          elsewhere.add(batch);
+        }
+        this.#signSlice(authority, signed);
       } catch (error) {
         for (const job of this.#queue.splice(0)) job.reject(error);
       }
-      if (made !== undefined) signed.push(...(await made));
-      const isLast = this.#queue.length === 0 && ahead === undefined;
-      if (isLast || signed.length >= RECORDED_AT_ONCE) {
+      if (this.#queue.length === 0 || signed.length >= RECORDED_AT_ONCE) {
         this.#checked.clear();
         await this.#release(signed.splice(0));
+      }
+      if (this.#queue.length === 0 && elsewhere.size > 0) {
+        this.#asked = Promise.withResolvers();
+        await Promise.race([this.#asked.promise, ...elsewhere]);
       }
     }
     // In the same turn as the last look at the queue, so that nobody queues for a loop that has ended.
@@ -151,24 +160,22 @@ export class Issuer {
       this.#writer = new LeafWriter(authority);
       this.#checked.clear();
     }
-    const asked = this.#asked(jobs, authority);
+    const asked = this.#requests(jobs, authority);
     const requests = asked.map(({ request }) => request);
     signed.push(...this.#signed(asked, makeLeafs(this.#writer, requests, this.#checked), authority));
   }
 
-  /** Takes a batch from the queue; where the second thread fails, it is there again. */
-  async #signElsewhere(authority: Authority): Promise<Signed[]> {
-    const jobs = this.#queue.splice(0, BATCH);
-    const asked = this.#asked(jobs, authority);
+  /** Takes a batch from the queue and adds what comes of it to `signed`; where the second thread fails, it is there again. */
+  async #signElsewhere(authority: Authority, signed: Signed[]): Promise<void> {
+    const asked = this.#requests(this.#queue.splice(0, BATCH), authority);
     const requests = asked.map(({ request }) => request);
     const made = await this.#thread.make(authority, requests).catch(() => undefined);
-    if (made !== undefined) return this.#signed(asked, made, authority);
-    this.#queue.unshift(...asked.map(({ job }) => job));
-    return [];
+    if (made !== undefined) signed.push(...this.#signed(asked, made, authority));
+    else this.#queue.unshift(...asked.map(({ job }) => job));
   }
 
   /** A job that asks for what it may not have drops out. */
-  #asked(jobs: readonly Job[], authority: Authority): Asked[] {
+  #requests(jobs: readonly Job[], authority: Authority): Asked[] {
     const asked: Asked[] = [];
     for (const job of jobs) {
       try {

@@ -1,8 +1,9 @@
 /** What runs in the thread of {@link LeafThread}. */
 
+import { X509Certificate } from 'node:crypto';
 import os from 'node:os';
 import { parentPort } from 'node:worker_threads';
-import { readAuthority } from './authority.ts';
+import { describe } from './authority.ts';
 import { LeafWriter } from './leaf.ts';
 import { makeLeafs } from './leaf-batch.ts';
 import type { LeafAnswer, LeafOrder } from './leaf-thread.ts';
@@ -11,13 +12,11 @@ import type { LeafAnswer, LeafOrder } from './leaf-thread.ts';
 os.setPriority(os.constants.priority.PRIORITY_BELOW_NORMAL);
 
 let writer: LeafWriter | undefined;
-/** What the writer was made from. */
-let written: string | undefined;
 
-parentPort!.on('message', ({ trustDomain, authority, requests }: LeafOrder) => {
-  if (writer === undefined || written !== authority) {
-    writer = new LeafWriter(readAuthority('intermediate', trustDomain, authority));
-    written = authority;
+parentPort!.on('message', ({ certificatePem, privateKey, requests }: LeafOrder) => {
+  const last = writer?.authority;
+  if (writer === undefined || last?.certificatePem !== certificatePem || !last.privateKey.equals(privateKey)) {
+    writer = new LeafWriter(describe('intermediate', new X509Certificate(certificatePem), privateKey));
   }
   const answers = makeLeafs(writer, requests, new Set()).map((made): LeafAnswer => {
     if (!('fault' in made)) return made;

@@ -50,7 +50,6 @@ export interface Leaf {
 
 /** A leaf that is not signed yet. */
 export interface LeafDraft extends Pick<Leaf, 'serial' | 'notBefore' | 'notAfter'> {
-  readonly request: LeafRequest;
   readonly keyPair: KeyPair;
   /** DER. */
   readonly toBeSigned: Buffer;
@@ -93,7 +92,7 @@ export class LeafWriter {
         subjectAltName(request.spiffeId, request.dnsNames),
       ],
     });
-    return { request, keyPair, serial: serial.toString('hex'), notBefore, notAfter, toBeSigned };
+    return { keyPair, serial: serial.toString('hex'), notBefore, notAfter, toBeSigned };
   }
 
   /**

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type Authority, isIssuedBy, makeIntermediate, makeRoot } from '../../src/ca/authority.ts';
 import type { LeafRequest } from '../../src/ca/leaf.ts';
-import { BATCH, IDLE_MS, LeafThread, MANY, REST_MS } from '../../src/ca/leaf-thread.ts';
+import { IDLE_MS, LATE_MS, LEAST, LeafThread, MANY, REST_MS } from '../../src/ca/leaf-thread.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
+import { endAfter } from '../support/caller.ts';
 import { TestClock } from '../support/clock.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { DAY, HOUR, listeningLog, openTestAuthority, request, TRUST_DOMAIN, until } from './support.ts';
@@ -28,7 +31,7 @@ async function openThread(t: TestContext, file?: string) {
   const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
   const authority = await makeIntermediate(making, await makeRoot(making), DAY);
   const { log, lines } = listeningLog();
-  const thread = new LeafThread({ trustDomain: TRUST_DOMAIN, clock, log, file });
+  const thread = new LeafThread({ clock, log, file });
   t.after(() => thread.close());
   const told = (message: string) => lines().filter(({ msg }) => msg === message).length;
   const leafRequest = (name: string, dnsNames: string[] = []): LeafRequest => ({
@@ -50,10 +53,11 @@ const nicenessOf = (stat: string) => Number(stat.slice(stat.lastIndexOf(')') + 2
 describe('the second thread', { skip, timeout: 60_000 }, () => {
   it('is started where many wait, makes SVIDs in their order, and says what is wrong with one', async (t) => {
     const { thread, authority, told, leafRequest } = await openThread(t);
-    assert.equal(thread.takes(MANY - 1), false);
-    assert.equal(thread.takes(MANY), false, 'it is not ready yet');
-    await until(() => thread.takes(BATCH));
-    assert.equal(thread.takes(BATCH - 1), false, 'the last few are made sooner here');
+    thread.startFor(MANY - 1);
+    assert.equal(thread.takes(MANY), false);
+    thread.startFor(MANY);
+    await until(() => thread.takes(LEAST));
+    assert.equal(thread.takes(LEAST - 1), false, 'the last few are made sooner here');
     const requests = [leafRequest('a'), leafRequest('b', ['gräy.example']), leafRequest('c', ['c.example'])];
     const [a, b, c] = await thread.make(authority, requests);
     assert.ok('leaf' in a! && 'fault' in b! && 'leaf' in c!);
@@ -69,8 +73,8 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     const { thread, clock, authority, leafRequest } = await openThread(t);
     const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
     const other = await makeIntermediate(making, await makeRoot(making), DAY);
-    thread.takes(MANY);
-    await until(() => thread.takes(BATCH));
+    thread.startFor(MANY);
+    await until(() => thread.takes(LEAST));
     const orders = [authority, other, authority].map((one) => thread.make(one, [leafRequest('a')]));
     for (const [i, [made]] of (await Promise.all(orders)).entries()) {
       assert.ok('leaf' in made!);
@@ -78,12 +82,26 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     }
   });
 
+  it('looks at one of each batch with OpenSSL, and withholds what its authority did not sign', async (t) => {
+    const { thread, clock, authority, leafRequest } = await openThread(t);
+    const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
+    const { privateKey } = await makeIntermediate(making, await makeRoot(making), DAY);
+    thread.startFor(MANY);
+    await until(() => thread.takes(LEAST));
+    const requests = [leafRequest('a'), leafRequest('b', ['b.example'])];
+    for (const one of await thread.make(authority, requests)) assert.ok('leaf' in one);
+    for (const one of await thread.make({ ...authority, privateKey }, requests)) {
+      assert.ok('fault' in one);
+      assert.match(one.fault.message, /is withheld: its authority did not sign it/);
+    }
+  });
+
   it('gives way to the event loop, whose own priority stays', async (t) => {
     const before = nicenessOf(readFileSync('/proc/thread-self/stat', 'utf8'));
     const threads = new Set(readdirSync('/proc/self/task'));
     const { thread } = await openThread(t);
-    thread.takes(MANY);
-    await until(() => thread.takes(BATCH));
+    thread.startFor(MANY);
+    await until(() => thread.takes(LEAST));
     const niceness = readdirSync('/proc/self/task')
       .filter((id) => !threads.has(id))
       .map((id) => nicenessOf(readFileSync(`/proc/self/task/${id}/stat`, 'utf8')));
@@ -93,16 +111,16 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
 
   it('is ended when it had nothing to do for a while, and started again for the next burst', async (t) => {
     const { thread, clock, authority, told, leafRequest } = await openThread(t);
-    thread.takes(MANY);
-    await until(() => thread.takes(BATCH));
+    thread.startFor(MANY);
+    await until(() => thread.takes(LEAST));
     clock.advance(IDLE_MS - 1);
     await thread.make(authority, [leafRequest('a')]);
     clock.advance(IDLE_MS - 1);
-    assert.equal(thread.takes(BATCH), true);
+    assert.equal(thread.takes(LEAST), true);
     clock.advance(1);
-    assert.equal(thread.takes(BATCH), false);
-    thread.takes(MANY);
-    await until(() => thread.takes(BATCH));
+    assert.equal(thread.takes(LEAST), false);
+    thread.startFor(MANY);
+    await until(() => thread.takes(LEAST));
     assert.equal(told(READY), 2);
     assert.equal(told(FAILED), 0);
   });
@@ -110,32 +128,85 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
   it('that fails is reported, rejects what it was given, and has a rest', async (t) => {
     const file = program(t, `parentPort.on('message', () => { throw new Error('broken'); }).postMessage('ready');`);
     const { thread, clock, authority, told, leafRequest } = await openThread(t, file);
-    thread.takes(MANY);
-    await until(() => thread.takes(BATCH));
+    thread.startFor(MANY);
+    await until(() => thread.takes(LEAST));
     const orders = ['a', 'b'].map((name) => thread.make(authority, [leafRequest(name)]));
     for (const order of orders) await assert.rejects(order, /broken/);
     assert.equal(told(FAILED), 1);
     clock.advance(REST_MS - 1);
-    assert.equal(thread.takes(MANY), false);
+    thread.startFor(MANY);
     // One that is started after it would be ready after it.
     const { thread: later } = await openThread(t);
-    later.takes(MANY);
-    await until(() => later.takes(BATCH));
+    later.startFor(MANY);
+    await until(() => later.takes(LEAST));
     assert.equal(told(READY), 1);
     clock.advance(1);
-    thread.takes(MANY);
-    await until(() => thread.takes(BATCH));
+    thread.startFor(MANY);
+    await until(() => thread.takes(LEAST));
+  });
+
+  for (const [what, text, error] of [
+    ['does not answer', `parentPort.on('message', () => {}).postMessage('ready');`, /no answer within 2000 ms/],
+    [
+      'answers to less than it was asked',
+      `parentPort.on('message', () => parentPort.postMessage([])).postMessage('ready');`,
+      /0 answers to 1 requests/,
+    ],
+  ] as const) {
+    it(`that ${what} has failed`, async (t) => {
+      const { thread, clock, authority, told, leafRequest } = await openThread(t, program(t, text));
+      thread.startFor(MANY);
+      await until(() => thread.takes(LEAST));
+      const order = assert.rejects(thread.make(authority, [leafRequest('a')]), error);
+      if (what === 'does not answer') clock.advance(LATE_MS);
+      await order;
+      assert.equal(thread.takes(MANY), false);
+      assert.equal(told(FAILED), 1);
+    });
+  }
+
+  it('keeps the process while somebody waits for it, and no longer', async (t) => {
+    const file = program(
+      t,
+      `setTimeout(() => parentPort.postMessage([{ leaf: 'made' }]), 100);
+      parentPort.on('message', () => {}).postMessage('ready');`,
+    );
+    const url = (name: string) => JSON.stringify(new URL(`../../src/${name}`, import.meta.url).href);
+    const user = path.join(tempDir(t), 'user.mjs');
+    writeFileSync(
+      user,
+      `import { LeafThread, LEAST, MANY } from ${url('ca/leaf-thread.ts')};
+      const log = { debug() {}, warn: console.error };
+      const thread = new LeafThread({ clock: { after: () => ({ cancel() {} }) }, log, file: ${JSON.stringify(file)} });
+      thread.startFor(MANY);
+      while (!thread.takes(LEAST)) await new Promise(setImmediate);
+      const [{ leaf }] = await thread.make({}, [{}]);
+      console.log(leaf);`,
+    );
+    const child = spawn(process.execPath, [user], { stdio: ['ignore', 'pipe', 'inherit'] });
+    endAfter(t, child);
+    const ended = once(child, 'exit');
+    let said = '';
+    for await (const text of child.stdout.setEncoding('utf8')) said += text;
+    assert.equal(said, 'made\n');
+    assert.deepEqual(await ended, [0, null]);
   });
 
   it('that is closed rejects what it was given, and is not started again', async (t) => {
     const { thread, authority, told, leafRequest } = await openThread(t);
-    thread.takes(MANY);
-    await until(() => thread.takes(BATCH));
+    thread.startFor(MANY);
+    await until(() => thread.takes(LEAST));
     const order = assert.rejects(thread.make(authority, [leafRequest('a')]), /closed/);
     await thread.close();
     await order;
+    await assert.rejects(thread.make(authority, [leafRequest('b')]));
+    thread.startFor(MANY);
+    // One that is started after it would be ready after it.
+    const { thread: later } = await openThread(t);
+    later.startFor(MANY);
+    await until(() => later.takes(LEAST));
     assert.equal(thread.takes(MANY), false);
-    assert.equal(told(FAILED), 0);
+    assert.deepEqual([told(READY), told(FAILED)], [1, 0]);
   });
 });
 
@@ -147,11 +218,13 @@ describe('a burst of SVIDs', { skip, timeout: 60_000 }, () => {
   const endsAtOnce = 'process.exit(3);';
   const endsLater = `let orders = 0;
     parentPort.on('message', () => { orders += 1; if (orders === 2) process.exit(3); }).postMessage('ready');`;
+  const saysLess = `parentPort.on('message', () => parentPort.postMessage([])).postMessage('ready');`;
 
   for (const [what, text, failures] of [
     ['that a second thread takes part in', own, 0],
     ['is made without a thread that does not start', endsAtOnce, 1],
     ['is made without a thread that ends with two batches in hand', endsLater, 1],
+    ['is made without a thread that answers too little', saysLess, 1],
   ] as const) {
     it(`${what} is whole: each on record once, with a key of its own`, async (t) => {
       const { ca, records, lines } = await openTestAuthority(t, {
@@ -176,4 +249,29 @@ describe('a burst of SVIDs', { skip, timeout: 60_000 }, () => {
       assert.deepEqual(recorded.sort(), svids.map(({ serial }) => serial).sort());
     });
   }
+
+  it('whose authority is closed meanwhile: what was given out is on record, the rest is refused', async (t) => {
+    const { ca, records, lines } = await openTestAuthority(t);
+    const issue = () =>
+      Promise.allSettled(spiffeIds.map((spiffeId) => ca.issue(request({ entryId: spiffeId, spiffeId }))));
+    while (!lines().some(({ msg }) => msg === READY)) await issue();
+    const before = records.flat().length;
+    const burst = issue();
+    await until(() => records.flat().length > before);
+    await ca.close();
+    const serials: string[] = [];
+    for (const result of await burst) {
+      if (result.status === 'fulfilled') serials.push(result.value.serial);
+      else assert.equal(result.reason.message, 'the authority is closed');
+    }
+    assert.ok(serials.length > 0 && serials.length < BURST, `${serials.length}`);
+    assert.deepEqual(
+      serials.sort(),
+      records
+        .flat()
+        .slice(before)
+        .map(({ serial }) => serial)
+        .sort(),
+    );
+  });
 });
