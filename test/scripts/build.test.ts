@@ -47,7 +47,7 @@ test('the server and the client of the pipe run with the code that the build kep
   assert.deepEqual(fetch.bundles.at(-1), { name: 'sds-client.cjs', code: 'taken' });
 });
 
-test('the server is one file: a running one needs no other bundle, which a build may replace', () => {
+test('a server that runs needs no other bundle, which a build may replace', () => {
   const bundle = readFileSync(path.join(ROOT, 'dist/serve.cjs'), 'utf8');
   assert.doesNotMatch(bundle, /require\(["']\.{1,2}\/[^"']*["']\)/);
 });
@@ -150,6 +150,7 @@ test('builds at once, where nothing can be tried out, make all bundles all the s
   chmodSync(path.join(root, 'bin/sidekey'), 0o755);
   assert.deepEqual(readdirSync(path.join(root, 'dist')).toSorted(), [
     'cli.cjs',
+    'leaf-thread-program.cjs',
     'sds-client.cjs',
     'serve.cjs',
     'sidekey.cjs',
