@@ -41,6 +41,14 @@ export function percentile(sample: readonly number[], share: number): number {
   return round(sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!);
 }
 
+/** What each is of the one that it is compared with, at the same place: the median, which no odd minute of the machine moves. */
+export function medianShare(sample: readonly number[], compared: readonly number[]): number {
+  return percentile(
+    sample.map((value, i) => value / compared[i]!),
+    0.5,
+  );
+}
+
 export function round(value: number): number {
   return Math.round(value * 100) / 100;
 }

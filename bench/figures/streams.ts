@@ -5,7 +5,7 @@
 
 import path from 'node:path';
 import { makePlace, type Place, serve, TRUST_DOMAIN } from '../../test/support/serve.ts';
-import { type Cleanup, type Figure, percentile, round } from '../figure.ts';
+import { type Cleanup, type Figure, medianShare, percentile, round } from '../figure.ts';
 import type { FetchOptions, OpenOptions } from '../load/client-program.ts';
 import { settledMemory } from '../load/memory.ts';
 import { Program } from '../load/program.ts';
@@ -47,7 +47,7 @@ async function opened(cleanup: Cleanup, node: NodeSize): Promise<Figure[]> {
       unit: '1/s',
       compared_with: {
         'grpc-js alone': barePerSecond,
-        'share of it': shareOf(ours, bare),
+        'share of it': medianShare(ratesOf(ours), ratesOf(bare)),
         reach: 'a share of 0.85',
         'SPIRE 1.16-dev': node === 'real' ? 685 : 2_230,
       },
@@ -103,7 +103,7 @@ export async function fetches(cleanup: Cleanup): Promise<Figure[]> {
       unit: '1/s',
       compared_with: {
         'grpc-js alone': barePerSecond,
-        'share of it': shareOf(ours, bare),
+        'share of it': medianShare(ratesOf(ours), ratesOf(bare)),
         reach: 'a share of 0.85',
         'SPIRE 1.16-dev': 980,
       },
@@ -148,9 +148,8 @@ async function captureResponse(cleanup: Cleanup): Promise<string> {
   });
 }
 
-function shareOf(ours: readonly { perSecond: number }[], bare: readonly { perSecond: number }[]): number {
-  const shares = ours.map(({ perSecond }, run) => perSecond / bare[run]!.perSecond);
-  return round(percentile(shares, 0.5));
+function ratesOf(sample: readonly { perSecond: number }[]): number[] {
+  return sample.map(({ perSecond }) => perSecond);
 }
 
 function of<Key extends string>(sample: readonly Readonly<Record<Key, number>>[], key: Key): number {

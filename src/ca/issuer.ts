@@ -12,8 +12,8 @@ import { type TrustDomain, trustDomainOf } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Authorities } from './authorities.ts';
 import type { Authority } from './authority.ts';
-import { type Leaf, type LeafRequest, LeafWriter } from './leaf.ts';
-import { type Made, makeLeafs } from './leaf-batch.ts';
+import { type LeafRequest, LeafWriter } from './leaf.ts';
+import { type Made, type MadeLeaf, makeLeafs } from './leaf-batch.ts';
 import { BATCH, LeafThread } from './leaf-thread.ts';
 import type { IssuanceLog, SvidRequest, X509Svid } from './types.ts';
 
@@ -69,7 +69,7 @@ export class Issuer {
   #queue: Job[] = [];
   #working: Promise<void> | undefined;
   /** For a queue that waits for the second thread: resolved when somebody asks. */
-  #asked: PromiseWithResolvers<void> | undefined;
+  #newcomer: PromiseWithResolvers<void> | undefined;
   #writer: LeafWriter | undefined;
   /** Of the writer's SVIDs that are to go on record next; see {@link makeLeafs}. */
   readonly #checked = new Set<boolean>();
@@ -90,7 +90,7 @@ export class Issuer {
   issue(request: SvidRequest): Promise<X509Svid> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ request, resolve, reject });
-      this.#asked?.resolve();
+      this.#newcomer?.resolve();
       this.#working ??= this.#work();
     });
   }
@@ -127,8 +127,8 @@ export class Issuer {
         await this.#release(signed.splice(0));
       }
       if (this.#queue.length === 0 && elsewhere.size > 0) {
-        this.#asked = Promise.withResolvers();
-        await Promise.race([this.#asked.promise, ...elsewhere]);
+        this.#newcomer = Promise.withResolvers();
+        await Promise.race([this.#newcomer.promise, ...elsewhere]);
       }
     }
     // In the same turn as the last look at the queue, so that nobody queues for a loop that has ended.
@@ -207,12 +207,7 @@ export class Issuer {
     return { spiffeId, dnsNames, now, notAfter: this.#endOf(request, authority, now) };
   }
 
-  #svid(
-    request: SvidRequest,
-    leaf: Omit<Leaf, 'keyPair'>,
-    { now, notAfter: asked }: LeafRequest,
-    authority: Authority,
-  ): X509Svid {
+  #svid(request: SvidRequest, leaf: MadeLeaf, { now, notAfter: asked }: LeafRequest, authority: Authority): X509Svid {
     const { entryId, spiffeId } = request;
     const { certificateChain, privateKey, serial, notBefore, notAfter } = leaf;
     const halfLife = (notAfter - now) / 2;

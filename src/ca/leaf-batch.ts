@@ -5,8 +5,11 @@ import { checkLeaf, checkLeafWithOpenSsl } from './check.ts';
 import { generateKeyPair } from './key-pair.ts';
 import type { Leaf, LeafDraft, LeafRequest, LeafWriter } from './leaf.ts';
 
-/** What came of a request: an SVID that was looked at, or why there is none. */
-export type Made = { readonly leaf: Omit<Leaf, 'keyPair'> } | { readonly fault: SidekeyError };
+/** An SVID that was looked at. */
+export type MadeLeaf = Omit<Leaf, 'keyPair'>;
+
+/** What came of a request: an SVID, or why there is none. */
+export type Made = { readonly leaf: MadeLeaf } | { readonly fault: SidekeyError };
 
 /**
  * Each step for all before the next, which takes less time; a request that fails drops out.

@@ -14,8 +14,7 @@ os.setPriority(os.constants.priority.PRIORITY_BELOW_NORMAL);
 let writer: LeafWriter | undefined;
 
 parentPort!.on('message', ({ certificatePem, privateKey, requests }: LeafOrder) => {
-  const last = writer?.authority;
-  if (writer === undefined || last?.certificatePem !== certificatePem || !last.privateKey.equals(privateKey)) {
+  if (writer?.authority.certificatePem !== certificatePem || !writer.authority.privateKey.equals(privateKey)) {
     writer = new LeafWriter(describe('intermediate', new X509Certificate(certificatePem), privateKey));
   }
   const answers = makeLeafs(writer, requests, new Set()).map((made): LeafAnswer => {

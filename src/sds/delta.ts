@@ -6,8 +6,8 @@
  *   Resources", "Unsubscribing from Resources"
  */
 
+import type { Bytes } from '../base/bytes.ts';
 import { DeltaDiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
-import type { Bytes } from '../wire/types.ts';
 import {
   checkCount,
   checkTypeUrl,

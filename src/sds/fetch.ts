@@ -4,13 +4,13 @@
  */
 
 import type { Peer } from '../attest/types.ts';
+import { joinBytes } from '../base/bytes.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Held } from '../identity/held.ts';
 import { Status, StatusError } from '../wire/types.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, spiffeIdBehind } from './names.ts';
 import { type Asker, notedOf, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
-import { joined } from './response.ts';
 import { type EncodedSecret, isCurrent, validationFor } from './secrets.ts';
 import { takeRequest, writeDiscoveryResponse } from './sotw.ts';
 import type { StreamParts } from './stream.ts';
@@ -56,7 +56,7 @@ async function answer(asker: Asker, request: DiscoveryRequest, parts: StreamPart
   if (found.some(({ certificate }) => certificate !== undefined)) peer.verify();
   const push = subscription.push(found, [], end);
   if (push === undefined) throw foundNothing(asker, names, answers.filter(isHeld), parts);
-  return joined(writeDiscoveryResponse(push));
+  return joinBytes(writeDiscoveryResponse(push));
 }
 
 function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[], parts: StreamParts): StatusError {

@@ -6,7 +6,7 @@
  * @see https://protobuf.dev/programming-guides/encoding/ "Length-Delimited Records"
  */
 
-import type { Bytes } from '../wire/types.ts';
+import { type Bytes, putBytes } from '../base/bytes.ts';
 import { LENGTH_DELIMITED } from './fields.ts';
 
 /** How long a field of a number below 16 is whose content is that long, in bytes. */
@@ -37,8 +37,7 @@ export class FieldWriter {
 
   /** Bytes as they are. */
   raw(bytes: Bytes): this {
-    if (typeof bytes === 'string') this.bytes.write(bytes, this.#at, 'latin1');
-    else this.bytes.set(bytes, this.#at);
+    putBytes(bytes, this.bytes, this.#at);
     this.#at += bytes.length;
     return this;
   }

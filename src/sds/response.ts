@@ -3,7 +3,6 @@
  * only version and nonce are written for each: the secrets, and what all responses have in common, are ready.
  */
 
-import type { Bytes } from '../wire/types.ts';
 import { FieldWriter, fieldLength } from './field-writer.ts';
 
 /** The fields of either variant's response: `version_info` (`system_version_info`) and `nonce`. */
@@ -11,15 +10,6 @@ const VERSION = 1;
 const NONCE = 5;
 /** What is of our making is shorter. */
 const LONG = 0x80;
-
-/** A response's parts as one, which stays as it is. */
-export function joined(parts: readonly Bytes[]): Uint8Array {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  const writer = new FieldWriter(Buffer.allocUnsafe(length));
-  for (const part of parts) writer.raw(part);
-  return writer.bytes;
-}
 
 /** Room for one after the other, by their length: a change is written for ten thousand streams, and each copies it. */
 const rooms: Buffer[] = [];

@@ -5,8 +5,8 @@
  * @see https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol sections "ACK", "NACK", "Resource updates"
  */
 
+import type { Bytes } from '../base/bytes.ts';
 import { DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
-import type { Bytes } from '../wire/types.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest, SECRET_TYPE_URL } from './request.ts';
 import { versionAndNonce } from './response.ts';
 import { CONTROL_PLANE, type EncodedSecret } from './secrets.ts';

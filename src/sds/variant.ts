@@ -3,7 +3,7 @@
  * is written. Everything else is one thing for both.
  */
 
-import type { Bytes } from '../wire/types.ts';
+import type { Bytes } from '../base/bytes.ts';
 import type { Node } from './node.ts';
 import type { EncodedSecret } from './secrets.ts';
 import type { Outcome, Push, Subscription } from './subscription.ts';

@@ -2,6 +2,7 @@
 
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Peer } from '../attest/types.ts';
+import { type Bytes, joinBytes } from '../base/bytes.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import { answer, respond } from './answer.ts';
@@ -11,7 +12,6 @@ import { HEAD_BYTES, type Holdings, MessageReader, type Sink } from './message-r
 import type { RequestHead } from './request-head.ts';
 import { statusHeaders, statusOf } from './status.ts';
 import {
-  type Bytes,
   type Message,
   type Method,
   Status,
@@ -175,16 +175,8 @@ export class Call implements Stream, Sink {
 
 /** A message that is not compressed, length first. */
 function frame(parts: readonly Bytes[]): Buffer {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  const framed = Buffer.allocUnsafe(HEAD_BYTES + length);
+  const framed = joinBytes(parts, HEAD_BYTES);
   framed[0] = 0;
-  framed.writeUInt32BE(length, 1);
-  let at = HEAD_BYTES;
-  for (const part of parts) {
-    if (typeof part === 'string') framed.write(part, at, 'latin1');
-    else framed.set(part, at);
-    at += part.length;
-  }
+  framed.writeUInt32BE(framed.length - HEAD_BYTES, 1);
   return framed;
 }

@@ -1,6 +1,7 @@
 /** gRPC on the pipe, behind an interface of ours: bytes in, bytes out, and which peer they came from. */
 
 import type { Peer } from '../attest/types.ts';
+import type { Bytes } from '../base/bytes.ts';
 
 /** gRPC status codes that Sidekey uses. @see https://grpc.io/docs/guides/status-codes/ */
 export const Status = {
@@ -24,9 +25,6 @@ export class StatusError extends Error {
     this.status = status;
   }
 }
-
-/** Bytes; in a string, which is Latin-1 then, a character is one. */
-export type Bytes = Uint8Array | string;
 
 /** Whole or in parts. */
 export type Message = Bytes | readonly Bytes[];

@@ -26,10 +26,19 @@ function program(t: TestContext, text: string): string {
   return file;
 }
 
+async function makeAuthority(clock: TestClock): Promise<Authority> {
+  const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
+  return makeIntermediate(making, await makeRoot(making), DAY);
+}
+
+async function start(thread: LeafThread): Promise<void> {
+  thread.startFor(MANY);
+  await until(() => thread.takes(LEAST));
+}
+
 async function openThread(t: TestContext, file?: string) {
   const clock = new TestClock();
-  const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
-  const authority = await makeIntermediate(making, await makeRoot(making), DAY);
+  const authority = await makeAuthority(clock);
   const { log, lines } = listeningLog();
   const thread = new LeafThread({ clock, log, file });
   t.after(() => thread.close());
@@ -55,8 +64,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     const { thread, authority, told, leafRequest } = await openThread(t);
     thread.startFor(MANY - 1);
     assert.equal(thread.takes(MANY), false);
-    thread.startFor(MANY);
-    await until(() => thread.takes(LEAST));
+    await start(thread);
     assert.equal(thread.takes(LEAST - 1), false, 'the last few are made sooner here');
     const requests = [leafRequest('a'), leafRequest('b', ['gräy.example']), leafRequest('c', ['c.example'])];
     const [a, b, c] = await thread.make(authority, requests);
@@ -71,10 +79,8 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
 
   it('signs by the authority that is given, also after another', async (t) => {
     const { thread, clock, authority, leafRequest } = await openThread(t);
-    const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
-    const other = await makeIntermediate(making, await makeRoot(making), DAY);
-    thread.startFor(MANY);
-    await until(() => thread.takes(LEAST));
+    const other = await makeAuthority(clock);
+    await start(thread);
     const orders = [authority, other, authority].map((one) => thread.make(one, [leafRequest('a')]));
     for (const [i, [made]] of (await Promise.all(orders)).entries()) {
       assert.ok('leaf' in made!);
@@ -84,10 +90,8 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
 
   it('looks at one of each batch with OpenSSL, and withholds what its authority did not sign', async (t) => {
     const { thread, clock, authority, leafRequest } = await openThread(t);
-    const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
-    const { privateKey } = await makeIntermediate(making, await makeRoot(making), DAY);
-    thread.startFor(MANY);
-    await until(() => thread.takes(LEAST));
+    const { privateKey } = await makeAuthority(clock);
+    await start(thread);
     const requests = [leafRequest('a'), leafRequest('b', ['b.example'])];
     for (const one of await thread.make(authority, requests)) assert.ok('leaf' in one);
     for (const one of await thread.make({ ...authority, privateKey }, requests)) {
@@ -100,8 +104,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     const before = nicenessOf(readFileSync('/proc/thread-self/stat', 'utf8'));
     const threads = new Set(readdirSync('/proc/self/task'));
     const { thread } = await openThread(t);
-    thread.startFor(MANY);
-    await until(() => thread.takes(LEAST));
+    await start(thread);
     const niceness = readdirSync('/proc/self/task')
       .filter((id) => !threads.has(id))
       .map((id) => nicenessOf(readFileSync(`/proc/self/task/${id}/stat`, 'utf8')));
@@ -111,16 +114,14 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
 
   it('is ended when it had nothing to do for a while, and started again for the next burst', async (t) => {
     const { thread, clock, authority, told, leafRequest } = await openThread(t);
-    thread.startFor(MANY);
-    await until(() => thread.takes(LEAST));
+    await start(thread);
     clock.advance(IDLE_MS - 1);
     await thread.make(authority, [leafRequest('a')]);
     clock.advance(IDLE_MS - 1);
     assert.equal(thread.takes(LEAST), true);
     clock.advance(1);
     assert.equal(thread.takes(LEAST), false);
-    thread.startFor(MANY);
-    await until(() => thread.takes(LEAST));
+    await start(thread);
     assert.equal(told(READY), 2);
     assert.equal(told(FAILED), 0);
   });
@@ -128,21 +129,17 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
   it('that fails is reported, rejects what it was given, and has a rest', async (t) => {
     const file = program(t, `parentPort.on('message', () => { throw new Error('broken'); }).postMessage('ready');`);
     const { thread, clock, authority, told, leafRequest } = await openThread(t, file);
-    thread.startFor(MANY);
-    await until(() => thread.takes(LEAST));
+    await start(thread);
     const orders = ['a', 'b'].map((name) => thread.make(authority, [leafRequest(name)]));
     for (const order of orders) await assert.rejects(order, /broken/);
     assert.equal(told(FAILED), 1);
     clock.advance(REST_MS - 1);
     thread.startFor(MANY);
     // One that is started after it would be ready after it.
-    const { thread: later } = await openThread(t);
-    later.startFor(MANY);
-    await until(() => later.takes(LEAST));
+    await start((await openThread(t)).thread);
     assert.equal(told(READY), 1);
     clock.advance(1);
-    thread.startFor(MANY);
-    await until(() => thread.takes(LEAST));
+    await start(thread);
   });
 
   for (const [what, text, error] of [
@@ -155,8 +152,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
   ] as const) {
     it(`that ${what} has failed`, async (t) => {
       const { thread, clock, authority, told, leafRequest } = await openThread(t, program(t, text));
-      thread.startFor(MANY);
-      await until(() => thread.takes(LEAST));
+      await start(thread);
       const order = assert.rejects(thread.make(authority, [leafRequest('a')]), error);
       if (what === 'does not answer') clock.advance(LATE_MS);
       await order;
@@ -194,17 +190,14 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
 
   it('that is closed rejects what it was given, and is not started again', async (t) => {
     const { thread, authority, told, leafRequest } = await openThread(t);
-    thread.startFor(MANY);
-    await until(() => thread.takes(LEAST));
+    await start(thread);
     const order = assert.rejects(thread.make(authority, [leafRequest('a')]), /closed/);
     await thread.close();
     await order;
     await assert.rejects(thread.make(authority, [leafRequest('b')]));
     thread.startFor(MANY);
     // One that is started after it would be ready after it.
-    const { thread: later } = await openThread(t);
-    later.startFor(MANY);
-    await until(() => later.takes(LEAST));
+    await start((await openThread(t)).thread);
     assert.equal(thread.takes(MANY), false);
     assert.deepEqual([told(READY), told(FAILED)], [1, 0]);
   });
