@@ -65,6 +65,23 @@ describe('a DiscoveryRequest', () => {
     assert.equal(read({ node }, false).node, undefined);
   });
 
+  it('shares the node of the request before if it is the very same, and no other', () => {
+    const node = { id: 'one', cluster: 'c', extensions: [{ name: 'x'.repeat(60_000) }] };
+    const first = read({ node }).node;
+    assert.equal(read({ node }).node, first);
+    // As long as the one before, which differs in its beginning, or in its end.
+    assert.equal(read({ node: { ...node, id: 'two' } }).node?.id, 'two');
+    const ofPatch = (patch: number) => ({ id: 'n', userAgentBuildVersion: { version: { patch } } });
+    assert.equal(read({ node: ofPatch(1) }).node?.version, '0.0.1');
+    assert.equal(read({ node: ofPatch(2) }).node?.version, '0.0.2');
+    // Beyond what is remembered, or no node at all: that which was, stays.
+    assert.equal(read({ node }).node?.id, 'one');
+    assert.equal(read({ node: { id: 'n'.repeat(200_000) } }).node?.id, 'n'.repeat(1_000));
+    const broken = Buffer.from([0x12, 2, 0x0a, 9]);
+    for (let i = 0; i < 2; i += 1) assert.throws(() => readDiscoveryRequest(broken, true), invalid(/valid Node/));
+    assert.deepEqual(read({ node }).node, first);
+  });
+
   it('takes a node whose version is set but empty, which ends a SPIRE agent', () => {
     assert.equal(read({ node: { userAgentBuildVersion: {} } }).node?.version, '');
     assert.equal(read({ node: { userAgentBuildVersion: { version: {} } } }).node?.version, '0.0.0');
