@@ -45,7 +45,7 @@ const reached: { streams: number; at: number }[] = [];
 let streams = 0;
 let waiting: { messages: number; resolve: (at: number) => void } | undefined;
 
-obey({ open, received, fetch, latency, respond, connect });
+obey({ open, received, settled, fetch, latency, respond, connect });
 
 /** Opens the streams and, with `atOnce` below their number, waits for their responses; says when it began and ended. */
 async function open(options: OpenOptions): Promise<{ begun: number; ended: number }> {
@@ -79,7 +79,7 @@ function openStream(connection: Connection, name: string, options: OpenOptions, 
     note(messages);
     if (messages === 1) opened();
   }, way);
-  call.send(first);
+  call.send([first]);
 }
 
 const requests = new Map<string, Buffer>();
@@ -112,6 +112,11 @@ function received({ messages }: { messages: number }): Promise<number> {
   });
 }
 
+/** When the server has read what all streams have said. */
+async function settled(): Promise<void> {
+  await Promise.all(connections.map((connection) => connection.settled()));
+}
+
 /** FetchSecrets a second, after a first second that isn't counted. */
 async function fetch({ socket, name, node, atOnce, seconds }: FetchOptions): Promise<number> {
   const request = requestFor([name], node);
@@ -136,7 +141,7 @@ async function latency({ socket, names, times, pause: between }: LatencyOptions)
   const sample: number[] = [];
   let arrived: (bytes: Buffer) => void = () => undefined;
   const call: Call = connection.stream((bytes) => arrived(bytes));
-  let request = requestFor([names[0]], 'real');
+  let request: readonly Buffer[] = [requestFor([names[0]], 'real')];
   for (let i = 0; i < times; i += 1) {
     const response = new Promise<Buffer>((resolve) => {
       arrived = resolve;

@@ -1,7 +1,8 @@
 /**
  * A gRPC client that writes and reads HTTP/2 frames itself: with a library's, ten thousand streams cost the client as
  * much as the server, and the client would be measured. As a real client does, it answers in one write all that came in
- * one read, and keeps to the windows that the server opens.
+ * one read, and keeps to the windows that the server opens. What waits for those is not copied: of ten thousand ACKs
+ * of 61 KB that would be 600 MB.
  *
  * @see RFC 9113 sections 5.2 (flow control), 6.5.2 (settings)
  */
@@ -15,6 +16,7 @@ import {
   FrameType,
   frame,
   frameHead,
+  grpcHead,
   grpcMessage,
   PREFACE,
   readFrames,
@@ -52,6 +54,8 @@ export class Connection {
   #window = FIRST_WINDOW;
   #windowOfCalls = FIRST_WINDOW;
   #corked = false;
+  /** Told when nothing waits any more, and when the server answers the PING. */
+  #settling: { sent: () => void; answered: () => void } | undefined;
 
   constructor(socket: string) {
     this.#socket = net.connect(socket);
@@ -72,7 +76,7 @@ export class Connection {
 
   fetch(request: Buffer): Promise<Buffer> {
     return new Promise((resolve) => {
-      this.#open(`${SDS}/FetchSecrets`, resolve).end(request);
+      this.#open(`${SDS}/FetchSecrets`, resolve).end([request]);
     });
   }
 
@@ -80,12 +84,21 @@ export class Connection {
     this.#socket.destroy();
   }
 
+  /** When the server has read all that was to be sent. */
+  async settled(): Promise<void> {
+    const [sent, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    this.#settling = { sent: sent.resolve, answered: answered.resolve };
+    if (this.#waiting.size > 0) await sent.promise;
+    this.write(frame(FrameType.PING, 0, 0, Buffer.alloc(8)));
+    await answered.promise;
+  }
+
   /** Lets a call send what the windows allow; the rest waits. */
   send(call: Call): void {
     const sent = call.write(this.#window);
     this.#window -= sent;
     if (call.unsent) this.#waiting.add(call);
-    else this.#waiting.delete(call);
+    else if (this.#waiting.delete(call) && this.#waiting.size === 0) this.#settling?.sent();
   }
 
   /** What is written in one turn leaves in one write. */
@@ -124,7 +137,8 @@ export class Connection {
     if (type === FrameType.RST_STREAM || type === FrameType.GOAWAY) {
       fail(new Error(`the server ends a stream or the connection (frame type ${type}): ${payload.toString('latin1')}`));
     } else if (type === FrameType.SETTINGS && !isAck) this.#settings(payload);
-    else if (type === FrameType.PING && !isAck) this.write(frame(FrameType.PING, ACK, 0, payload));
+    else if (type === FrameType.PING && isAck) this.#settling?.answered();
+    else if (type === FrameType.PING) this.write(frame(FrameType.PING, ACK, 0, payload));
     else if (type === FrameType.WINDOW_UPDATE) this.#opened(stream, payload.readUInt32BE());
     else if (type === FrameType.DATA) this.#calls.get(stream)?.read(payload);
     if ((type === FrameType.HEADERS || type === FrameType.DATA) && (flags & END_STREAM) !== 0) {
@@ -165,7 +179,7 @@ export class Call {
   window: number;
   readonly #connection: Connection;
   readonly #message: (bytes: Buffer) => void;
-  #unsent: Buffer = EMPTY;
+  readonly #unsent: Buffer[] = [];
   #unread: Buffer | undefined;
   #answered = false;
   #half = false;
@@ -177,13 +191,16 @@ export class Call {
     this.#message = message;
   }
 
-  send(message: Buffer): void {
-    const framed = grpcMessage(message);
-    this.#unsent = this.#unsent.length === 0 ? framed : Buffer.concat([this.#unsent, framed]);
+  /** One message, in parts that stay as they are. */
+  send(message: readonly Buffer[]): void {
+    let size = 0;
+    for (const { length } of message) size += length;
+    if (size <= COPIED) this.#unsent.push(grpcMessage(Buffer.concat(message)));
+    else this.#unsent.push(grpcHead(size), ...message);
     this.#connection.send(this);
   }
 
-  end(message: Buffer): void {
+  end(message: readonly Buffer[]): void {
     this.#half = true;
     this.send(message);
   }
@@ -194,17 +211,19 @@ export class Call {
 
   /** For the connection: sends as much as it may, of at most so many bytes; says how many. */
   write(most: number): number {
-    const size = Math.min(this.#unsent.length, this.window, most);
-    for (let at = 0; at < size; at += LARGEST_FRAME) {
-      const part = this.#unsent.subarray(at, Math.min(at + LARGEST_FRAME, size));
-      const isLast = this.#half && at + part.length === this.#unsent.length;
-      this.#connection.write(frameHead(FrameType.DATA, isLast ? END_STREAM : 0, this.number, part.length));
-      this.#connection.write(part);
+    let sent = 0;
+    for (;;) {
+      const part = this.#unsent[0];
+      const size = Math.min(part?.length ?? 0, this.window, most - sent, LARGEST_FRAME);
+      if (part === undefined || size <= 0) return sent;
+      if (size === part.length) this.#unsent.shift();
+      else this.#unsent[0] = part.subarray(size);
+      const isLast = this.#half && this.#unsent.length === 0;
+      this.#connection.write(frameHead(FrameType.DATA, isLast ? END_STREAM : 0, this.number, size));
+      this.#connection.write(part.subarray(0, size));
+      this.window -= size;
+      sent += size;
     }
-    if (size <= 0) return 0;
-    this.#unsent = this.#unsent.subarray(size);
-    this.window -= size;
-    return size;
   }
 
   /** For the connection: bytes that came. */
@@ -225,7 +244,8 @@ export class Call {
   }
 }
 
-const EMPTY = Buffer.alloc(0);
+/** To write a message of so many bytes in parts takes longer than to copy it. */
+const COPIED = 4_096;
 
 /** A load that fails measures nothing. */
 function fail(error: Error): never {

@@ -50,15 +50,13 @@ const DELTA_RESPONSE_NONCE = 0x32;
 
 /**
  * The ACK of a response: the request with the response's version and nonce, whose fields are copied as they are. A load
- * that encodes and decodes would measure itself.
+ * that encodes and decodes would measure itself. In parts, of which the request is the one that was given.
  */
-export function answerTo(response: Buffer, request: Buffer, variant: Variant = 'sotw'): Buffer {
-  const version = fieldOf(response, VERSION_INFO);
-  const nonce = fieldOf(response, NONCE);
-  if (variant === 'sotw') return Buffer.concat([request, version, nonce]);
-  const answer = Buffer.concat([request, nonce]);
-  answer[request.length] = DELTA_RESPONSE_NONCE;
-  return answer;
+export function answerTo(response: Buffer, request: Buffer, variant: Variant = 'sotw'): Buffer[] {
+  const nonce = Buffer.from(fieldOf(response, NONCE));
+  if (variant === 'sotw') return [request, Buffer.concat([fieldOf(response, VERSION_INFO), nonce])];
+  nonce[0] = DELTA_RESPONSE_NONCE;
+  return [request, nonce];
 }
 
 /** A field with its tag; both variants' responses have version and nonce in the same places, and shorter than 128 bytes. */

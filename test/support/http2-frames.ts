@@ -73,10 +73,15 @@ export function callHeaders(stream: number, path: string, more: readonly (readon
 
 /** A gRPC message, length first. */
 export function grpcMessage(bytes: Uint8Array, compressed = false): Buffer {
+  return Buffer.concat([grpcHead(bytes.length, compressed), bytes]);
+}
+
+/** What comes before a message of so many bytes. */
+export function grpcHead(length: number, compressed = false): Buffer {
   const head = Buffer.alloc(5);
   head.writeUInt8(compressed ? 1 : 0, 0);
-  head.writeUInt32BE(bytes.length, 1);
-  return Buffer.concat([head, bytes]);
+  head.writeUInt32BE(length, 1);
+  return head;
 }
 
 /** DATA of at most 16 KiB each, the largest that a server must take. */
