@@ -16,7 +16,7 @@ import type { ExitWatcher } from './exit-watcher.ts';
 import { areSameFile, type FileIdentity, hasEnded } from './libc.ts';
 import { type ProcessStatus, readable, readExecutableIdentity, readStatus } from './proc.ts';
 import { lookAtProgram, looksSoFar } from './program-looks.ts';
-import { openPeerPidfd, peerCredentials } from './socket-peer.ts';
+import { openPeerPidfd, peerCredentials, startReading, stopReading } from './socket-peer.ts';
 import type { Attestation, Peer, PeerCredentials } from './types.ts';
 
 export interface PeerOptions extends AttestOptions {
@@ -132,6 +132,14 @@ class PipePeer implements Peer {
   onGone(listener: () => void): void {
     if (this.#gone) process.nextTick(listener);
     else this.#listeners.push(listener);
+  }
+
+  pause(): void {
+    stopReading(this.#socket);
+  }
+
+  resume(): void {
+    startReading(this.#socket);
   }
 
   close(): void {

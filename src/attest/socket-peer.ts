@@ -1,8 +1,8 @@
 /**
  * Who is on the other end of a connected Unix socket, by the kernel's word.
  *
- * Node has no public way to a socket's descriptor: `_handle.fd` is the one private thing that Sidekey touches, here and
- * nowhere else.
+ * Node has no public way to a socket's descriptor, nor one to stop reading from a socket that node:http2 has taken over:
+ * `_handle` is the one private thing that Sidekey touches, here and nowhere else.
  */
 
 import type net from 'node:net';
@@ -44,8 +44,28 @@ function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof SystemCallError && codes.includes(error.code);
 }
 
+/** Reads nothing from the socket until {@link startReading}; a no-op on one that is closed. */
+export function stopReading(socket: net.Socket): void {
+  handleOf(socket)?.readStop();
+}
+
+/** Goes on; a no-op on one that is closed. */
+export function startReading(socket: net.Socket): void {
+  handleOf(socket)?.readStart();
+}
+
 function descriptorOf(socket: net.Socket): number {
-  const fd = (socket as unknown as { _handle?: { fd?: unknown } | null })._handle?.fd;
+  const fd = handleOf(socket)?.fd;
   if (typeof fd !== 'number' || fd < 0) throw new Error('the socket has no descriptor');
   return fd;
+}
+
+interface Handle {
+  readonly fd?: unknown;
+  readStart(): void;
+  readStop(): void;
+}
+
+function handleOf(socket: net.Socket): Handle | null | undefined {
+  return (socket as unknown as { _handle?: Handle | null })._handle;
 }

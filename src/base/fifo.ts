@@ -11,13 +11,18 @@ export class Fifo<T> {
     return this.#items.length - this.#first;
   }
 
+  /** What leaves next; undefined where nothing waits. */
+  get first(): T | undefined {
+    return this.#items[this.#first];
+  }
+
   push(item: T): void {
     this.#items.push(item);
   }
 
   /** Undefined where nothing waits. */
   shift(): T | undefined {
-    const item = this.#items[this.#first];
+    const item = this.first;
     if (this.length === 0) return undefined;
     this.#items[this.#first] = undefined;
     this.#first += 1;

@@ -1,9 +1,13 @@
 /**
  * Streams that have something to push, served in slices: a change that concerns ten thousand of them must not keep the
  * event loop from a new caller. The streams of one connection come one after the other: HTTP/2 then writes their
- * responses to the socket in one go. What clients say meanwhile, as a rule that they have taken it, is looked at when
- * all have it: those that wait for a secret come first. Changes that follow each other without a pause must not put it off
- * for ever, and so both have their turn when it has waited long.
+ * responses to the socket in one go.
+ *
+ * Who has been pushed to answers, as a real Envoy with 61 KB, and to read that takes as long as the pushes. Those that
+ * wait for a secret come first: while one slice is not enough for all, the connections that it served are not read from
+ * until all have been. Then they are let go some at a time, since all of them at once would keep the event loop for long.
+ * Changes that follow each other without a pause must not put them off for ever: those that have waited long are let
+ * go all the same.
  */
 
 import type { Peer } from '../attest/types.ts';
@@ -11,31 +15,31 @@ import { Fifo } from '../base/fifo.ts';
 
 /** How long a slice may take, in milliseconds. */
 const SLICE_MS = 5;
-/** How long what clients say may wait for pushes, in milliseconds: longer than one change takes to reach ten thousand streams. */
+/** How long a connection may be left unread, in milliseconds: longer than one change takes to reach ten thousand streams. */
 const LATE_MS = 1_000;
+/** How many connections are let go in a turn of the event loop. */
+const LET_GO = 8;
 
 export interface Pushing {
   /** Whose connection the stream is on. */
   readonly peer: Peer;
   /** Must not throw. */
   push(): void;
-  /** Looks at what the client said while the queue was busy. Must not throw. */
-  catchUp(): void;
 }
 
-/** The streams of one connection that wait to push. */
+/** A connection, and its streams that wait to push. */
 interface Line {
+  readonly peer: Peer;
   places: Fifo<Place>;
+  isPaused: boolean;
 }
 
-/** A stream's place in the queue: marks on it instead of sets of streams, since all of them may come at once. */
+/** A stream's place in the queue: a mark on it instead of a set of streams, since all of them may come at once. */
 export class Place {
   readonly stream: Pushing;
   readonly line: Line;
   /** Waits to push. */
   waits = false;
-  /** Its client has said something meanwhile. */
-  isBehind = false;
 
   constructor(stream: Pushing, line: Line) {
     this.stream = stream;
@@ -51,33 +55,19 @@ export class PushQueue {
   #served = new Fifo<Place>();
   /** How many streams wait to push. */
   #waits = 0;
-  /** Streams whose clients have said something meanwhile; each once, however much a client says. */
-  readonly #behind = new Fifo<Place>();
-  /** Since when one of them waits. */
-  #behindSince = 0;
+  /** Connections that are not read from, and since when, in milliseconds. */
+  readonly #paused = new Fifo<{ readonly line: Line; readonly since: number }>();
   #scheduled = false;
-
-  /** True while streams wait to push. */
-  get busy(): boolean {
-    return this.#waits > 0;
-  }
 
   /** The place of a stream, which does not wait yet. */
   place(stream: Pushing): Place {
-    let line = this.#lines.get(stream.peer);
+    const { peer } = stream;
+    let line = this.#lines.get(peer);
     if (line === undefined) {
-      line = { places: new Fifo() };
-      this.#lines.set(stream.peer, line);
+      line = { peer, places: new Fifo(), isPaused: false };
+      this.#lines.set(peer, line);
     }
     return new Place(stream, line);
-  }
-
-  /** Lets the stream catch up once no stream waits to push, or after a while; to call while the queue is busy. */
-  catchUpLater(place: Place): void {
-    if (place.isBehind) return;
-    if (this.#behind.length === 0) this.#behindSince = performance.now();
-    place.isBehind = true;
-    this.#behind.push(place);
   }
 
   /** Lets the stream push soon; once, however often it is asked for before. */
@@ -88,34 +78,41 @@ export class PushQueue {
     const { line } = place;
     if (line.places.length === 0) this.#waiting.push(line);
     line.places.push(place);
+    this.#schedule();
+  }
+
+  remove(place: Place): void {
+    if (place.waits) this.#waits -= 1;
+    place.waits = false;
+  }
+
+  #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
     setImmediate(() => this.#drain());
   }
 
-  remove(place: Place): void {
-    place.isBehind = false;
-    if (place.waits) this.#waits -= 1;
-    place.waits = false;
-  }
-
   #drain(): void {
+    this.#scheduled = false;
     const begin = performance.now();
-    const isLate = this.#behind.length > 0 && begin - this.#behindSince >= LATE_MS;
-    this.#push(begin + (isLate ? SLICE_MS / 2 : SLICE_MS));
-    if (isLate || this.#waits === 0) this.#catchUp(begin + SLICE_MS);
-    this.#scheduled = this.#waits > 0 || this.#behind.length > 0;
-    if (this.#scheduled) setImmediate(() => this.#drain());
+    const served = this.#push(begin + SLICE_MS);
+    if (this.#waits > 0) for (const line of served) this.#pause(line, begin);
+    this.#letGo(this.#waits > 0 ? begin - LATE_MS : Number.POSITIVE_INFINITY);
+    if (this.#waits > 0 || this.#paused.length > 0) this.#schedule();
   }
 
-  #push(end: number): void {
+  /** Says which connections it has served. */
+  #push(end: number): Set<Line> {
+    const lines = new Set<Line>();
     for (let place = this.#shift(); place !== undefined; place = this.#shift()) {
       if (!place.waits) continue;
       place.waits = false;
       this.#waits -= 1;
+      lines.add(place.line);
       place.stream.push();
-      if (performance.now() >= end) return;
+      if (performance.now() >= end) break;
     }
+    return lines;
   }
 
   /** The next place, whether it still waits or not. */
@@ -130,12 +127,21 @@ export class PushQueue {
     return this.#served.shift();
   }
 
-  #catchUp(end: number): void {
-    for (let place = this.#behind.shift(); place !== undefined; place = this.#behind.shift()) {
-      if (!place.isBehind) continue;
-      place.isBehind = false;
-      place.stream.catchUp();
-      if (performance.now() >= end) return;
+  #pause(line: Line, now: number): void {
+    if (line.isPaused) return;
+    line.isPaused = true;
+    line.peer.pause();
+    this.#paused.push({ line, since: now });
+  }
+
+  /** Lets some go of those that were paused by then. */
+  #letGo(by: number): void {
+    for (let i = 0; i < LET_GO; i += 1) {
+      const first = this.#paused.first;
+      if (first === undefined || first.since > by) return;
+      this.#paused.shift();
+      first.line.isPaused = false;
+      first.line.peer.resume();
     }
   }
 }

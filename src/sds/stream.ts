@@ -60,8 +60,6 @@ interface HeldName {
   readonly held: Held;
 }
 
-/** A message up to so many bytes, such as an ACK without the node, can wait until others have been pushed to. */
-const SHORT_MESSAGE = 1024;
 /** Of the names that one push holds, so many have a line in the log. */
 const LOGGED_HOLDS = 10;
 /** Names that stand for nothing, on one connection: whoever has TLS clients ask for them could ask for any number. */
@@ -84,8 +82,6 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   #validation: Validation;
   #stopWildcard: (() => void) | undefined;
   #ended = false;
-  /** What the client said while others waited to push. */
-  #unread: Buffer | undefined;
   /** How many things are awaited; what changes meanwhile is looked at afterwards. */
   #awaited = 0;
   /** When the last of the SVIDs that were sent ends. */
@@ -184,22 +180,6 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   }
 
   message(bytes: Uint8Array): void {
-    this.catchUp();
-    if (this.#parts.queue.busy && this.#subscription.begun && bytes.length <= SHORT_MESSAGE) {
-      // They are ours only until this returns.
-      this.#unread = Buffer.from(bytes);
-      this.#parts.queue.catchUpLater(this.#place);
-    } else this.#read(bytes);
-  }
-
-  catchUp(): void {
-    const bytes = this.#unread;
-    if (bytes === undefined) return;
-    this.#unread = undefined;
-    this.#guard(() => this.#read(bytes));
-  }
-
-  #read(bytes: Uint8Array): void {
     if (this.#ended) return;
     try {
       const { variant, service } = this.#kind;
@@ -217,13 +197,11 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   }
 
   halfClose(): void {
-    this.catchUp();
     this.#end(Status.OK, '');
   }
 
   closed(): void {
     this.#ended = true;
-    this.#unread = undefined;
     this.#parts.queue.remove(this.#place);
     this.#parts.ledger.close(this);
     this.#lastChance?.cancel();

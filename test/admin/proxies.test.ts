@@ -161,6 +161,8 @@ function streamOf(id: number, peerId: string, names: number, peers: Map<string, 
     attest: async () => makeAttestation([]),
     verify: () => undefined,
     onGone: () => undefined,
+    pause: () => undefined,
+    resume: () => undefined,
     close: () => undefined,
   };
   peers.set(peerId, peer);

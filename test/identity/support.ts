@@ -114,6 +114,10 @@ export class ScriptedPeer implements Peer {
     this.#listeners.push(listener);
   }
 
+  pause(): void {}
+
+  resume(): void {}
+
   close(): void {
     this.gone = true;
     for (const listener of this.#listeners) listener();

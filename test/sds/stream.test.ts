@@ -103,6 +103,15 @@ describe('a stream of secrets', () => {
     assert.equal(stream.counters.get('attestations_failed_total'), 1);
   });
 
+  it('ends where a request breaks a rule, and counts it', async (t) => {
+    const join = await makeJoin(t);
+    const stream = open(t, join, new ScriptedPeer('unix:uid:1'));
+    stream.ask('x'.repeat(2_049));
+    assert.equal(stream.ended?.status, Status.INVALID_ARGUMENT);
+    assert.match(stream.ended.details, /resource_names\[0\] has 2049 characters/);
+    assert.equal(stream.counters.get('requests_invalid_total'), 1);
+  });
+
   it('stays while an attestor fails at a renewal, sends the new SVID when it works again', async (t) => {
     const { join, peer, stream } = await served(t);
     peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine does not answer');

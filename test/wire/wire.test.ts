@@ -697,6 +697,46 @@ test('a stream whose client gives it no window holds up nobody else, and is gone
   assert.deepEqual(record.events, ['message x', 'message x', 'closed', 'closed']);
 });
 
+test('a connection that is paused is not read from, while others are, until it goes on', async (t) => {
+  const { method, events, streams } = recorder();
+  const { path } = await startWire(t, [method]);
+  const message = (said: string) => dataFrames(1, grpcMessage(Buffer.from(said)));
+  const [one, other] = [await RawClient.begin(path), await RawClient.begin(path)];
+  for (const client of [one, other]) t.after(() => client.destroy());
+  one.write(callHeaders(1, RECORD), message('first'));
+  await one.ping();
+  const [stream] = streams;
+  stream!.peer.pause();
+  one.write(message('second'));
+  other.write(callHeaders(1, RECORD), message('third'));
+  await other.ping();
+  await other.ping();
+  assert.deepEqual(events, ['message first', 'message third']);
+  // What is sent to it goes out all the same.
+  stream!.send(Buffer.from('pushed'));
+  await one.frame(({ type, payload }) => type === FrameType.DATA && payload.includes('pushed'));
+  stream!.peer.resume();
+  await one.ping();
+  assert.deepEqual(events, ['message first', 'message third', 'message second']);
+});
+
+test('a paused connection that its client closes is gone when it goes on', async (t) => {
+  const { method, streams, closed } = recorder();
+  const { path } = await startWire(t, [method]);
+  const client = await RawClient.begin(path);
+  client.write(callHeaders(1, RECORD), dataFrames(1, grpcMessage(Buffer.from('first'))));
+  await client.ping();
+  const { peer } = streams[0]!;
+  peer.pause();
+  client.destroy();
+  peer.resume();
+  await closed(1);
+  await new Promise<void>((resolve) => peer.onGone(resolve));
+  // Of a connection that is closed nothing is left to be read.
+  peer.pause();
+  peer.resume();
+});
+
 test('messages in one frame wait, too, while their client does not read', async (t) => {
   const record = recorder((stream, said) => stream.send(Buffer.alloc(said === 'large' ? 128 * 1024 : 1)));
   const { path } = await startWire(t, [record.method]);
