@@ -49,9 +49,13 @@ export function stopReading(socket: net.Socket): void {
   handleOf(socket)?.readStop();
 }
 
-/** Goes on; a no-op on one that is closed. */
+/**
+ * Goes on; a no-op on one that is closed. Where the other end does not read what is written to it, node:http2 reads nothing
+ * either, and goes on by itself when it does: to read behind its back would make it keep, and copy, all that comes.
+ */
 export function startReading(socket: net.Socket): void {
-  handleOf(socket)?.readStart();
+  const handle = handleOf(socket);
+  if (handle?.writeQueueSize === 0) handle.readStart();
 }
 
 function descriptorOf(socket: net.Socket): number {
@@ -62,6 +66,8 @@ function descriptorOf(socket: net.Socket): number {
 
 interface Handle {
   readonly fd?: unknown;
+  /** Bytes that the other end has not made room for. */
+  readonly writeQueueSize: number;
   readStart(): void;
   readStop(): void;
 }

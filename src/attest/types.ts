@@ -55,7 +55,10 @@ export interface Peer {
   verify(): void;
   /** Called once, when {@link gone} becomes true; at once (next tick) if it is. */
   onGone(listener: () => void): void;
-  /** Reads nothing more from the connection until {@link resume}; that the other end has closed it is not noticed either. */
+  /**
+   * Reads nothing more from the connection until {@link resume}, or until what waits to be written to it has been; that
+   * the other end has closed it is not noticed either.
+   */
   pause(): void;
   resume(): void;
   /** Cuts the connection. */

@@ -3,11 +3,11 @@
  * event loop from a new caller. The streams of one connection come one after the other: HTTP/2 then writes their
  * responses to the socket in one go.
  *
- * Who has been pushed to answers, as a real Envoy with 61 KB, and to read that takes as long as the pushes. Those that
- * wait for a secret come first: while one slice is not enough for all, the connections that it served are not read from
- * until all have been. Then they are let go some at a time, since all of them at once would keep the event loop for long.
- * Changes that follow each other without a pause must not put them off for ever: those that have waited long are let
- * go all the same.
+ * Who has been sent something answers, as a real Envoy with 61 KB, and to read that takes as long as to push. Those that
+ * wait for a secret come first: while one slice is not enough for all, the connections that it sent to are not read from
+ * until all have their turn; a stream that opens on one of them waits as long. Then they are let go some at a time, since
+ * all of them at once would keep the event loop for long. Changes that follow each other without a pause must not put
+ * them off for ever: those that have waited long are let go all the same, as many as are left unread meanwhile.
  */
 
 import type { Peer } from '../attest/types.ts';
@@ -15,16 +15,16 @@ import { Fifo } from '../base/fifo.ts';
 
 /** How long a slice may take, in milliseconds. */
 const SLICE_MS = 5;
-/** How long a connection may be left unread, in milliseconds: longer than one change takes to reach ten thousand streams. */
+/** How long a connection is left unread while others push, in milliseconds: longer than a change takes to reach ten thousand. */
 const LATE_MS = 1_000;
-/** How many connections are let go in a turn of the event loop. */
+/** How many connections are let go in a turn of the event loop, at least. */
 const LET_GO = 8;
 
 export interface Pushing {
   /** Whose connection the stream is on. */
   readonly peer: Peer;
-  /** Must not throw. */
-  push(): void;
+  /** Says whether it has sent something. Must not throw. */
+  push(): boolean;
 }
 
 /** A connection, and its streams that wait to push. */
@@ -95,21 +95,22 @@ export class PushQueue {
   #drain(): void {
     this.#scheduled = false;
     const begin = performance.now();
-    const served = this.#push(begin + SLICE_MS);
-    if (this.#waits > 0) for (const line of served) this.#pause(line, begin);
-    this.#letGo(this.#waits > 0 ? begin - LATE_MS : Number.POSITIVE_INFINITY);
+    const sentTo = this.#push(begin + SLICE_MS);
+    if (this.#waits > 0) {
+      for (const line of sentTo) this.#pause(line, begin);
+      this.#letGo(Math.max(LET_GO, sentTo.size), begin - LATE_MS);
+    } else this.#letGo(LET_GO, begin);
     if (this.#waits > 0 || this.#paused.length > 0) this.#schedule();
   }
 
-  /** Says which connections it has served. */
+  /** Says which connections it has sent something to. */
   #push(end: number): Set<Line> {
     const lines = new Set<Line>();
     for (let place = this.#shift(); place !== undefined; place = this.#shift()) {
       if (!place.waits) continue;
       place.waits = false;
       this.#waits -= 1;
-      lines.add(place.line);
-      place.stream.push();
+      if (place.stream.push()) lines.add(place.line);
       if (performance.now() >= end) break;
     }
     return lines;
@@ -134,9 +135,9 @@ export class PushQueue {
     this.#paused.push({ line, since: now });
   }
 
-  /** Lets some go of those that were paused by then. */
-  #letGo(by: number): void {
-    for (let i = 0; i < LET_GO; i += 1) {
+  /** Lets so many go of those that were paused by then. */
+  #letGo(count: number, by: number): void {
+    for (let i = 0; i < count; i += 1) {
       const first = this.#paused.first;
       if (first === undefined || first.since > by) return;
       this.#paused.shift();

@@ -316,36 +316,33 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     if (!this.#ended) this.#parts.queue.add(this.#place);
   }
 
-  /** Sends what is to be sent. Does not throw. */
-  push(): void {
-    this.#guard(() => this.#pushNow());
-  }
-
-  /** What goes wrong on one stream is no reason to fail the others. */
-  #guard(step: () => void): void {
+  /** Sends what is to be sent, and says whether that was something. What goes wrong is no reason to fail other streams. */
+  push(): boolean {
     try {
-      step();
+      return this.#pushNow();
     } catch (error) {
       this.#log.error({ err: error }, 'a stream failed');
       this.#end(Status.INTERNAL, 'Sidekey failed; its log has the reason');
+      return false;
     }
   }
 
-  #pushNow(): void {
-    if (this.#ended || this.#awaited > 0) return;
+  #pushNow(): boolean {
+    if (this.#ended || this.#awaited > 0) return false;
     if (!this.#caller.attested) {
       this.#await(this.#caller.attestAfter(0));
-      return;
+      return false;
     }
     if (this.#subscription.wildcard) {
       const names = everyName(this.#parts.identities, this.#caller);
       this.#follow(this.#subscription.setWildcardNames(names, this.#parts.clock.now()));
     }
-    if (!this.#subscription.canPush) return;
+    if (!this.#subscription.canPush) return false;
     const names = this.#subscription.takeDirty();
     const answers = names.map((name) => this.#find(name));
-    if (answers.every((answer): answer is Answer => !(answer instanceof Promise))) this.#send(names, answers);
-    else this.#await(this.#settle(names, answers));
+    if (answers.every((answer): answer is Answer => !(answer instanceof Promise))) return this.#send(names, answers);
+    this.#await(this.#settle(names, answers));
+    return false;
   }
 
   /** The secret behind a name; its next change will be told. */
@@ -385,8 +382,8 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     return latest ?? answer;
   }
 
-  #send(names: readonly string[], answers: readonly Answer[]): void {
-    if (this.#ended) return;
+  #send(names: readonly string[], answers: readonly Answer[]): boolean {
+    if (this.#ended) return false;
     const now = this.#parts.clock.now();
     const found: EncodedSecret[] = [];
     const held: HeldName[] = [];
@@ -401,14 +398,15 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
       } else this.#dirty(name);
     }
     if (held.length > 0) this.#hold(held, now);
-    if (this.#ended) return;
-    if (withKey && !this.#verified()) return;
+    if (this.#ended) return false;
+    if (withKey && !this.#verified()) return false;
     const push = this.#subscription.push(found, missingOf(held), now);
-    if (push === undefined) return;
+    if (push === undefined) return false;
     if (withKey) this.#noteCertificates(push.resources);
     this.#parts.counters.add('responses_total');
     this.#stream.send(this.#kind.variant.write(push));
     if (this.#isHeard) this.#tellSent(push);
+    return true;
   }
 
   #noteCertificates(sent: readonly EncodedSecret[]): void {

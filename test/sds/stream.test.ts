@@ -10,14 +10,17 @@ import {
   DiscoveryResponse,
 } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
+import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
 import { Status, type StatusCode } from '../../src/wire/types.ts';
 import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import { makeCertificate } from '../support/certificates.ts';
 import { bytesOf } from '../support/message.ts';
 import { namesOf } from '../support/sds-client.ts';
 
 const WEB = 'spiffe://ilinux.io/web';
 const BUNDLE = 'spiffe://ilinux.io';
+const OTHER = parseTrustDomain('other.example');
 const HALF_LIFE = 1_800_000;
 
 interface Scripted {
@@ -28,11 +31,16 @@ interface Scripted {
   ack(): void;
 }
 
-function open(t: TestContext, { identities, clock }: Join, peer: ScriptedPeer): Scripted {
+/** Those that share one share its queue of pushes. */
+function service({ identities, clock }: Join) {
   const counters = new Counters();
   const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, counters, validation: 'spiffe' } as const;
   const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'stream')!;
   assert.ok(method.kind === 'stream');
+  return { method, counters };
+}
+
+function open(t: TestContext, join: Join, peer: ScriptedPeer, { method, counters } = service(join)): Scripted {
   const handler = method.open({
     peer,
     send: (message) => scripted.responses.push(DiscoveryResponse.decode(bytesOf(message))),
@@ -110,6 +118,65 @@ describe('a stream of secrets', () => {
     assert.equal(stream.ended?.status, Status.INVALID_ARGUMENT);
     assert.match(stream.ended.details, /resource_names\[0\] has 2049 characters/);
     assert.equal(stream.counters.get('requests_invalid_total'), 1);
+  });
+
+  it('has its connection left unread once it was sent something while others wait, and not before', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', ['unix:uid:1'], { federates_with: [OTHER] });
+    const setBundle = async () => {
+      const authorities = [(await makeCertificate()).der];
+      await join.registry.federatedBundles.set(OTHER, {
+        authorities,
+        sequenceNumber: undefined,
+        refreshHint: undefined,
+      });
+    };
+    await setBundle();
+    const peers = [0, 1, 2, 3].map(() => new ScriptedPeer('unix:uid:1'));
+    const pauses = peers.map((peer) => t.mock.method(peer, 'pause').mock);
+    const resumes = peers.map((peer) => t.mock.method(peer, 'resume').mock);
+    const shared = service(join);
+    const streams = peers.map((peer) => open(t, join, peer, shared));
+    for (const stream of streams) stream.ask(`spiffe://${OTHER}`);
+    await until(() => streams.every(({ responses }) => responses.length === 1));
+    // The second does not answer, and so is sent nothing more.
+    for (const i of [0, 2, 3]) streams[i]!.ack();
+    // Every push takes a slice of its own.
+    let now = performance.now();
+    t.mock.method(performance, 'now', () => {
+      now += 10;
+      return now;
+    });
+    await setBundle();
+    await until(() => [0, 2, 3].every((i) => streams[i]!.responses.length === 2));
+    await until(() => resumes[2]!.callCount() === 1);
+    for (const calls of [pauses, resumes]) {
+      assert.deepEqual(
+        calls.map((call) => call.callCount()),
+        [1, 0, 1, 0],
+      );
+    }
+  });
+
+  it('ends alone where Sidekey fails at a push, and the others get theirs', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', ['unix:uid:1']);
+    const shared = service(join);
+    const streams = [0, 1, 2].map(() => open(t, join, new ScriptedPeer('unix:uid:1'), shared));
+    for (const stream of streams) stream.ask(WEB);
+    await until(() => streams.every(({ responses }) => responses.length === 1));
+    for (const stream of streams) stream.ack();
+    const peekSvid = join.identities.peekSvid.bind(join.identities);
+    let failed = false;
+    t.mock.method(join.identities, 'peekSvid', (...args: Parameters<typeof peekSvid>) => {
+      if (failed) return peekSvid(...args);
+      failed = true;
+      throw new Error('broken');
+    });
+    await join.clock.advance(HALF_LIFE);
+    await until(() => streams.filter(({ responses }) => responses.length === 2).length === 2);
+    assert.deepEqual(streams.map(({ ended }) => ended?.status).sort(), [Status.INTERNAL, undefined, undefined]);
+    assert.doesNotMatch(streams.find(({ ended }) => ended !== undefined)!.ended!.details, /broken/);
   });
 
   it('stays while an attestor fails at a renewal, sends the new SVID when it works again', async (t) => {

@@ -23,6 +23,7 @@ import {
   grpcMessage,
   RawClient,
   resetStream,
+  uint32,
 } from '../support/http2-frames.ts';
 import { openDescriptors, startPipe, type TestPipe } from '../support/pipe.ts';
 import { recordingLog } from '../support/recording-log.ts';
@@ -718,6 +719,36 @@ test('a connection that is paused is not read from, while others are, until it g
   stream!.peer.resume();
   await one.ping();
   assert.deepEqual(events, ['message first', 'message third', 'message second']);
+});
+
+test('a paused connection whose client does not read is not listened to when it goes on, before the client reads', async (t) => {
+  const { method, events, streams } = recorder(() => undefined);
+  const { path } = await startWire(t, [method]);
+  const message = (said: string) => dataFrames(1, grpcMessage(Buffer.from(said)));
+  const [deaf, other] = [await RawClient.begin(path), await RawClient.begin(path)];
+  for (const client of [deaf, other]) t.after(() => client.destroy());
+  // Windows without an end, so that it is the socket that fills up.
+  const window = Buffer.concat([Buffer.of(0, 4), uint32(0x7fff_ffff)]);
+  deaf.write(frame(FrameType.SETTINGS, 0, 0, window), frame(FrameType.WINDOW_UPDATE, 0, 0, uint32(0x7fff_0000)));
+  deaf.write(callHeaders(1, RECORD), message('first'));
+  await deaf.ping();
+  deaf.socket.pause();
+  const { peer } = streams[0]!;
+  streams[0]!.send(Buffer.alloc(4 * 1024 * 1024));
+  peer.pause();
+  await other.ping();
+  peer.resume();
+  // Frames of a type that HTTP/2 does not know, which are passed over.
+  for (let i = 0; i < 256; i += 1) deaf.write(frame(0xfa, 0, 0, Buffer.alloc(16_384)));
+  deaf.write(message('second'));
+  const unsent = deaf.socket.writableLength;
+  for (let i = 0; i < 100; i += 1) await other.ping();
+  const taken = unsent - deaf.socket.writableLength;
+  assert.ok(taken < 1024 * 1024, `${taken} of ${unsent} bytes were taken`);
+  assert.deepEqual(events, ['message first']);
+  deaf.socket.resume();
+  await deaf.ping();
+  assert.deepEqual(events, ['message first', 'message second']);
 });
 
 test('a paused connection that its client closes is gone when it goes on', async (t) => {
