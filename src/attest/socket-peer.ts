@@ -1,5 +1,5 @@
 /**
- * Who is on the other end of a connected Unix socket, by the kernel's word.
+ * A connected Unix socket: who is on the other end, by the kernel's word, and whether it is read from.
  *
  * Node has no public way to a socket's descriptor, nor one to stop reading from a socket that node:http2 has taken over:
  * `_handle` is the one private thing that Sidekey touches, here and nowhere else.
