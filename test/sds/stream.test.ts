@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { SidekeyError } from '../../src/base/errors.ts';
 import {
   DeltaDiscoveryRequest,
@@ -22,6 +23,8 @@ const WEB = 'spiffe://ilinux.io/web';
 const BUNDLE = 'spiffe://ilinux.io';
 const OTHER = parseTrustDomain('other.example');
 const HALF_LIFE = 1_800_000;
+/** In milliseconds. */
+const LONGER_THAN_A_SLICE = 10;
 
 interface Scripted {
   readonly responses: DiscoveryResponse[];
@@ -132,6 +135,12 @@ describe('a stream of secrets', () => {
       });
     };
     await setBundle();
+    // Time stands still, so that one slice is enough for all, until every push is to take a slice of its own.
+    let [now, pace] = [0, 0];
+    t.mock.method(performance, 'now', () => {
+      now += pace;
+      return now;
+    });
     const peers = [0, 1, 2, 3].map(() => new ScriptedPeer('unix:uid:1'));
     const pauses = peers.map((peer) => t.mock.method(peer, 'pause').mock);
     const resumes = peers.map((peer) => t.mock.method(peer, 'resume').mock);
@@ -141,12 +150,9 @@ describe('a stream of secrets', () => {
     await until(() => streams.every(({ responses }) => responses.length === 1));
     // The second does not answer, and so is sent nothing more.
     for (const i of [0, 2, 3]) streams[i]!.ack();
-    // Every push takes a slice of its own.
-    let now = performance.now();
-    t.mock.method(performance, 'now', () => {
-      now += 10;
-      return now;
-    });
+    // Streams that were told of entries meanwhile wait for a turn in which there is nothing to send.
+    await turn();
+    pace = LONGER_THAN_A_SLICE;
     await setBundle();
     await until(() => [0, 2, 3].every((i) => streams[i]!.responses.length === 2));
     await until(() => resumes[2]!.callCount() === 1);
