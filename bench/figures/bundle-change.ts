@@ -43,7 +43,7 @@ async function changes(cleanup: Cleanup, nodeInAcks: boolean): Promise<Figure[]>
       name: `bundle-change-pause${which}`,
       value: percentile(pauses, 0.5),
       unit: 'ms',
-      compared_with: { reach: 50, 'until all ACKs are read': round(percentile(pausesWithAcks, 0.5)) },
+      compared_with: { reach: 50, 'until all ACKs are read': percentile(pausesWithAcks, 0.5) },
       how: `${how} (${pauses.map(round).join(', ')}), the most of perf_hooks.monitorEventLoopDelay at 1 ms from the call to the last message`,
     },
   ];

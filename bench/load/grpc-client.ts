@@ -17,7 +17,6 @@ import {
   frame,
   frameHead,
   grpcHead,
-  grpcMessage,
   PREFACE,
   readFrames,
   uint32,
@@ -195,8 +194,9 @@ export class Call {
   send(message: readonly Buffer[]): void {
     let size = 0;
     for (const { length } of message) size += length;
-    if (size <= COPIED) this.#unsent.push(grpcMessage(Buffer.concat(message)));
-    else this.#unsent.push(grpcHead(size), ...message);
+    const framed = [grpcHead(size), ...message];
+    if (size <= COPIED) this.#unsent.push(Buffer.concat(framed));
+    else this.#unsent.push(...framed);
     this.#connection.send(this);
   }
 

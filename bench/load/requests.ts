@@ -53,10 +53,9 @@ const DELTA_RESPONSE_NONCE = 0x32;
  * that encodes and decodes would measure itself. In parts, of which the request is the one that was given.
  */
 export function answerTo(response: Buffer, request: Buffer, variant: Variant = 'sotw'): Buffer[] {
-  const nonce = Buffer.from(fieldOf(response, NONCE));
+  const nonce = fieldOf(response, NONCE);
   if (variant === 'sotw') return [request, Buffer.concat([fieldOf(response, VERSION_INFO), nonce])];
-  nonce[0] = DELTA_RESPONSE_NONCE;
-  return [request, nonce];
+  return [request, Buffer.concat([Buffer.of(DELTA_RESPONSE_NONCE), nonce.subarray(1)])];
 }
 
 /** A field with its tag; both variants' responses have version and nonce in the same places, and shorter than 128 bytes. */

@@ -16,10 +16,10 @@ export interface Node {
   readonly disableSpiffeCertValidation: boolean | undefined;
 }
 
-/** The bytes that were read last, up to twice a real Envoy's, and what they say. */
-const lastBytes = Buffer.allocUnsafeSlow(128 * 1024);
-let lastLength = 0;
-let lastNode: Node | undefined;
+/** Room for the bytes of one node: twice a real Envoy's. */
+const room = Buffer.allocUnsafeSlow(128 * 1024);
+/** The node that was read last, of those that there is room for. */
+let last: { readonly bytes: Buffer; readonly node: Node } | undefined;
 
 /**
  * The streams of one Envoy are opened one after the other, and all say the same: bytes that are those of the node before
@@ -28,15 +28,11 @@ let lastNode: Node | undefined;
  * @throws StatusError INVALID_ARGUMENT
  */
 export function readNode(bytes: Uint8Array): Node {
-  const length = bytes.length;
-  if (length === lastLength && lastNode !== undefined && lastBytes.compare(bytes, 0, length, 0, length) === 0) {
-    return lastNode;
-  }
+  if (last?.bytes.equals(bytes)) return last.node;
   const node = readFresh(bytes);
-  if (length <= lastBytes.length) {
-    lastBytes.set(bytes);
-    lastLength = length;
-    lastNode = node;
+  if (bytes.length <= room.length) {
+    room.set(bytes);
+    last = { bytes: room.subarray(0, bytes.length), node };
   }
   return node;
 }

@@ -31,7 +31,8 @@ export interface Pushing {
 interface Line {
   readonly peer: Peer;
   places: Fifo<Place>;
-  isPaused: boolean;
+  /** Since when nothing is read from it, in milliseconds; undefined: it is read from. */
+  pausedAt: number | undefined;
 }
 
 /** A stream's place in the queue: a mark on it instead of a set of streams, since all of them may come at once. */
@@ -55,8 +56,8 @@ export class PushQueue {
   #served = new Fifo<Place>();
   /** How many streams wait to push. */
   #waits = 0;
-  /** Connections that are not read from, and since when, in milliseconds. */
-  readonly #paused = new Fifo<{ readonly line: Line; readonly since: number }>();
+  /** Connections that are not read from, those that were left first before the others. */
+  readonly #paused = new Fifo<Line>();
   #scheduled = false;
 
   /** The place of a stream, which does not wait yet. */
@@ -64,7 +65,7 @@ export class PushQueue {
     const { peer } = stream;
     let line = this.#lines.get(peer);
     if (line === undefined) {
-      line = { peer, places: new Fifo(), isPaused: false };
+      line = { peer, places: new Fifo(), pausedAt: undefined };
       this.#lines.set(peer, line);
     }
     return new Place(stream, line);
@@ -129,20 +130,20 @@ export class PushQueue {
   }
 
   #pause(line: Line, now: number): void {
-    if (line.isPaused) return;
-    line.isPaused = true;
+    if (line.pausedAt !== undefined) return;
+    line.pausedAt = now;
     line.peer.pause();
-    this.#paused.push({ line, since: now });
+    this.#paused.push(line);
   }
 
   /** Lets so many go of those that were paused by then. */
   #letGo(count: number, by: number): void {
     for (let i = 0; i < count; i += 1) {
-      const first = this.#paused.first;
-      if (first === undefined || first.since > by) return;
+      const line = this.#paused.first;
+      if (line === undefined || line.pausedAt! > by) return;
       this.#paused.shift();
-      first.line.isPaused = false;
-      first.line.peer.resume();
+      line.pausedAt = undefined;
+      line.peer.resume();
     }
   }
 }

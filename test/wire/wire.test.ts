@@ -698,10 +698,12 @@ test('a stream whose client gives it no window holds up nobody else, and is gone
   assert.deepEqual(record.events, ['message x', 'message x', 'closed', 'closed']);
 });
 
+/** Of the first stream of a connection. */
+const message = (said: string) => dataFrames(1, grpcMessage(Buffer.from(said)));
+
 test('a connection that is paused is not read from, while others are, until it goes on', async (t) => {
   const { method, events, streams } = recorder();
   const { path } = await startWire(t, [method]);
-  const message = (said: string) => dataFrames(1, grpcMessage(Buffer.from(said)));
   const [one, other] = [await RawClient.begin(path), await RawClient.begin(path)];
   for (const client of [one, other]) t.after(() => client.destroy());
   one.write(callHeaders(1, RECORD), message('first'));
@@ -724,7 +726,6 @@ test('a connection that is paused is not read from, while others are, until it g
 test('a paused connection whose client does not read is not listened to when it goes on, before the client reads', async (t) => {
   const { method, events, streams } = recorder(() => undefined);
   const { path } = await startWire(t, [method]);
-  const message = (said: string) => dataFrames(1, grpcMessage(Buffer.from(said)));
   const [deaf, other] = [await RawClient.begin(path), await RawClient.begin(path)];
   for (const client of [deaf, other]) t.after(() => client.destroy());
   // Windows without an end, so that it is the socket that fills up.
@@ -755,7 +756,7 @@ test('a paused connection that its client closes is gone when it goes on', async
   const { method, streams, closed } = recorder();
   const { path } = await startWire(t, [method]);
   const client = await RawClient.begin(path);
-  client.write(callHeaders(1, RECORD), dataFrames(1, grpcMessage(Buffer.from('first'))));
+  client.write(callHeaders(1, RECORD), message('first'));
   await client.ping();
   const { peer } = streams[0]!;
   peer.pause();
