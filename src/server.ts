@@ -14,11 +14,13 @@ import { createDockerAttestor, type DockerAttestor } from './attest/docker/docke
 import { DOCKER_KINDS } from './attest/docker/selectors.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
 import { createInspector } from './attest/inspect.ts';
-import { createPipe, PIPE_LIMITS } from './attest/pipe.ts';
+import { createOwnerOf } from './attest/owner-of.ts';
+import { ATTEST_TIMEOUT_MS, createPipe } from './attest/pipe.ts';
 import { checkProc } from './attest/proc.ts';
 import { readProcView } from './attest/proc-view.ts';
 import { whyNever } from './attest/producible.ts';
 import { peerCredentials } from './attest/socket-peer.ts';
+import { createSubordinateIds } from './attest/subordinate-ids.ts';
 import type { Attestor } from './attest/types.ts';
 import { createUnixAttestor } from './attest/unix.ts';
 import { type Clock, SystemClock } from './base/clock.ts';
@@ -32,6 +34,10 @@ import { ToldIssuances } from './ca/told-issuances.ts';
 import type { ServeConfig } from './config/serve-config.ts';
 import { Decisions } from './identity/decisions.ts';
 import { Identities } from './identity/identities.ts';
+import { MemoryBudget, memoryLimits } from './limits/memory.ts';
+import { Owners } from './limits/owner.ts';
+import { QUOTA_LIMITS, Quota } from './limits/quota.ts';
+import { Turns } from './limits/turns.ts';
 import { openRegistry } from './registry/registry.ts';
 import { openSqliteStore } from './registry/sqlite-store.ts';
 import type { EntryInput, EntryRules, Registry } from './registry/types.ts';
@@ -168,23 +174,36 @@ async function start(
   const counters = new Counters();
   const ledger = new Ledger();
   const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
+  const owners = new Owners();
+  const quota = new Quota(
+    {
+      ...QUOTA_LIMITS,
+      connectionsPerUid: config.maxConnectionsPerUid,
+      callsPerUid: config.maxStreamsPerUid,
+      requestsPerSecondPerUid: config.maxRequestsPerSecondPerUid,
+    },
+    counters,
+  );
+  const turns = new Turns();
   const wire = createWire({
     methods: secretDiscoveryService({ identities, trustDomain, clock, log, counters, ledger, decisions, validation }),
     clock,
     log,
-    counters,
-    limits: {
-      callsPerUid: config.maxStreamsPerUid,
-      requestsPerSecondPerUid: config.maxRequestsPerSecondPerUid,
-    },
+    quota,
+    memory: new MemoryBudget(memoryLimits(), owners, counters),
+    turns,
   });
   const pipe = createPipe({
     attestors,
     exitWatcher,
     clock,
     log,
-    limits: { connectionsPerUid: config.maxConnectionsPerUid },
-    counters,
+    quota,
+    turns,
+    ownerOf: createOwnerOf(
+      owners,
+      createSubordinateIds((user) => accounts.uid(user)),
+    ),
     onConnection: (socket, peer) => wire.inject(socket, peer),
   });
 
@@ -197,7 +216,7 @@ async function start(
     decisions,
     explain: {
       identities,
-      inspect: createInspector({ attestors, clock, attestTimeoutMs: PIPE_LIMITS.attestTimeoutMs }),
+      inspect: createInspector({ attestors, clock, attestTimeoutMs: ATTEST_TIMEOUT_MS }),
       mainPid: docker && ((nameOrId) => docker.mainPid(nameOrId)),
     },
     self: {

@@ -7,6 +7,8 @@ import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
 import { openPeer } from '../../src/attest/peer.ts';
 import { createUnixAttestor } from '../../src/attest/unix.ts';
 import { SystemClock } from '../../src/base/clock.ts';
+import { Owners } from '../../src/limits/owner.ts';
+import { Turns } from '../../src/limits/turns.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { makePlace } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, percentile } from '../figure.ts';
@@ -19,7 +21,15 @@ export async function attestation(cleanup: Cleanup): Promise<Figure[]> {
   const exitWatcher = createExitWatcher();
   cleanup.after(() => exitWatcher.close());
   const attestors = [createUnixAttestor({ log, wantSha256: () => true })];
-  const options = { attestors, exitWatcher, clock: new SystemClock(), attestTimeoutMs: 5_000 };
+  const owner = new Owners().user(process.getuid!());
+  const options = {
+    attestors,
+    exitWatcher,
+    clock: new SystemClock(),
+    attestTimeoutMs: 5_000,
+    owner,
+    turns: new Turns(),
+  };
   const socket = path.join(makePlace(cleanup).directory, 'bench.sock');
   const server = net.createServer().listen(socket);
   await once(server, 'listening');

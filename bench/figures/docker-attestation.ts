@@ -9,6 +9,8 @@ import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
 import { openPeer } from '../../src/attest/peer.ts';
 import { createUnixAttestor } from '../../src/attest/unix.ts';
 import { SystemClock } from '../../src/base/clock.ts';
+import { Owners } from '../../src/limits/owner.ts';
+import { Turns } from '../../src/limits/turns.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { makeCgroup, whyNoCgroup } from '../../test/support/cgroup.ts';
 import { type ContainerEngine, engines, NO_ENGINE } from '../../test/support/container-engine.ts';
@@ -49,7 +51,8 @@ async function withEngine(cleanup: Cleanup): Promise<Figure[]> {
   const docker = createDockerAttestor({ socketPath: engine.socketPath, clock, log, asksFor: isAskedFor });
   cleanup.after(() => docker.close());
   const unix = createUnixAttestor({ log, wantSha256: () => false });
-  const options = { attestors: [unix, docker], exitWatcher, clock, attestTimeoutMs: 5_000 };
+  const limits = { owner: new Owners().user(process.getuid!()), turns: new Turns() };
+  const options = { attestors: [unix, docker], exitWatcher, clock, attestTimeoutMs: 5_000, ...limits };
 
   const folder = makePlace(cleanup).directory;
   const pipe = await listen(cleanup, path.join(folder, 'pipe.sock'));

@@ -14,6 +14,8 @@ export interface Accounts {
   user(uid: number): string | undefined;
   /** The group's name; undefined where the file has none. */
   group(gid: number): string | undefined;
+  /** The user of this name; undefined where the file has none. */
+  uid(name: string): number | undefined;
   /** Every name that {@link user} gives. */
   users(): readonly string[];
   /** Every name that {@link group} gives. */
@@ -27,6 +29,7 @@ export function createAccounts(passwdPath = '/etc/passwd', groupPath = '/etc/gro
   return {
     user: (uid) => users.names().get(uid),
     group: (gid) => groups.names().get(gid),
+    uid: (name) => [...users.names()].find(([, user]) => user === name)?.[0],
     users: () => [...users.names().values()],
     groups: () => [...groups.names().values()],
   };

@@ -11,6 +11,8 @@ import fs from 'node:fs';
 import type net from 'node:net';
 import { SidekeyError } from '../base/errors.ts';
 import { currentTurn } from '../base/turn.ts';
+import type { Owner } from '../limits/owner.ts';
+import type { Turns } from '../limits/turns.ts';
 import { type AttestOptions, collectSelectors } from './attestation.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { areSameFile, type FileIdentity, hasEnded } from './libc.ts';
@@ -21,10 +23,14 @@ import type { Attestation, Peer, PeerCredentials } from './types.ts';
 
 export interface PeerOptions extends AttestOptions {
   readonly exitWatcher: ExitWatcher;
+  /** Who pays for the caller. */
+  readonly owner: Owner;
+  /** Attestations are begun in turns. */
+  readonly turns: Turns;
 }
 
 /**
- * Takes the kernel's word about a connection that was just accepted; to call before anything else.
+ * Takes the kernel's word about a connection that was just accepted, and pins its process.
  * @throws ERR_PEER_GONE when the process has ended and left nothing to pin
  */
 export function openPeer(socket: net.Socket, options: PeerOptions): Peer {
@@ -56,6 +62,8 @@ class PipePeer implements Peer {
   #gone = false;
   #listeners: (() => void)[] = [];
   #reading: Promise<Attestation> | undefined;
+  /** How many times it was paused and not resumed. */
+  #pauses = 0;
 
   constructor(socket: net.Socket, credentials: PeerCredentials, pidfd: number | undefined, options: PeerOptions) {
     opened += 1;
@@ -73,11 +81,21 @@ class PipePeer implements Peer {
     return this.#gone;
   }
 
+  get owner(): Owner {
+    return this.#options.owner;
+  }
+
   attest(): Promise<Attestation> {
-    this.#reading ??= this.#attest().finally(() => {
+    this.#reading ??= this.#attestInTurn().finally(() => {
       this.#reading = undefined;
     });
     return this.#reading;
+  }
+
+  #attestInTurn(): Promise<Attestation> {
+    return new Promise((resolve) => {
+      this.#options.turns.run(this.owner.accounts[0], () => resolve(this.#attest()));
+    });
   }
 
   async #attest(): Promise<Attestation> {
@@ -135,11 +153,13 @@ class PipePeer implements Peer {
   }
 
   pause(): void {
-    stopReading(this.#socket);
+    this.#pauses += 1;
+    if (this.#pauses === 1) stopReading(this.#socket);
   }
 
   resume(): void {
-    startReading(this.#socket);
+    this.#pauses -= 1;
+    if (this.#pauses === 0) startReading(this.#socket);
   }
 
   close(): void {

@@ -1,37 +1,42 @@
 /**
  * The pipe: accepts connections on the Unix socket and says who each one is.
  *
- * Listening, and to stop listening, is somebody else's; closing connections is that of whoever they are given to.
+ * Whoever made the listener starts and stops it; whoever is given a connection closes it.
  */
 
 import net from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
+import { LimitError } from '../limits/limit-error.ts';
+import { Owners } from '../limits/owner.ts';
+import { QUOTA_LIMITS, Quota } from '../limits/quota.ts';
+import { Turns } from '../limits/turns.ts';
 import { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
+import { createAccounts } from './accounts.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
-import { openPeer } from './peer.ts';
-import type { Attestor, Peer } from './types.ts';
+import { createOwnerOf, type OwnerOf } from './owner-of.ts';
+import { openPeer, type PeerOptions } from './peer.ts';
+import { peerCredentials, startReading, stopReading } from './socket-peer.ts';
+import { createSubordinateIds } from './subordinate-ids.ts';
+import type { Attestor, Peer, PeerCredentials } from './types.ts';
 
 export interface PipeOptions {
   readonly attestors: readonly Attestor[];
   readonly exitWatcher: ExitWatcher;
   readonly clock: Clock;
   readonly log: Log;
-  /** Takes the socket over, in the tick in which it was accepted, so that no byte of it is lost. */
+  /** Takes the socket over. Nothing was read from it before, so that no byte of it is lost. */
   readonly onConnection: (socket: net.Socket, peer: Peer) => void;
-  readonly limits?: Partial<PipeLimits>;
-  readonly counters?: Counters;
-}
-
-export interface PipeLimits {
-  /** How many connections one uid may hold; more are closed at once. */
-  readonly connectionsPerUid: number;
   /** How long an attestation may take, in milliseconds. */
-  readonly attestTimeoutMs: number;
+  readonly attestTimeoutMs?: number;
+  readonly quota?: Quota;
+  readonly turns?: Turns;
+  readonly ownerOf?: OwnerOf;
 }
 
-export const PIPE_LIMITS: PipeLimits = { connectionsPerUid: 2_000, attestTimeoutMs: 5_000 };
+/** How long an attestation may take unless told otherwise, in milliseconds. */
+export const ATTEST_TIMEOUT_MS = 5_000;
 
 export interface Pipe {
   /** To listen with: backlog 4096, since Node's 511 turns a burst of connections away with EAGAIN. */
@@ -44,11 +49,17 @@ export interface Pipe {
 const REFUSALS_LOG_MS = 10_000;
 
 export function createPipe(options: PipeOptions): Pipe {
-  const limits = { ...PIPE_LIMITS, ...options.limits };
-  const counters = options.counters ?? new Counters();
-  const peerOptions = { ...options, attestTimeoutMs: limits.attestTimeoutMs };
-  const perUid = new Map<number, number>();
+  const { clock, log, onConnection } = options;
+  const quota = options.quota ?? new Quota(QUOTA_LIMITS, new Counters());
+  const turns = options.turns ?? new Turns();
+  const ownerOf = options.ownerOf ?? defaultOwnerOf();
+  const peerOptions: Omit<PeerOptions, 'owner'> = {
+    ...options,
+    turns,
+    attestTimeoutMs: options.attestTimeoutMs ?? ATTEST_TIMEOUT_MS,
+  };
   let connectionCount = 0;
+  let refused = 0;
   let nextRefusalLog = 0;
 
   const server = net.createServer(accept);
@@ -61,45 +72,57 @@ export function createPipe(options: PipeOptions): Pipe {
 
   function accept(socket: net.Socket): void {
     // A reset connection is an everyday thing; what matters of it is the 'close' that follows.
-    socket.on('error', (err) => options.log.debug({ err }, 'connection on the pipe failed'));
-    let peer: Peer;
+    socket.on('error', (err) => log.debug({ err }, 'connection on the pipe failed'));
+    let credentials: PeerCredentials | undefined;
     try {
-      peer = openPeer(socket, peerOptions);
+      credentials = peerCredentials(socket);
+      const owner = ownerOf(credentials);
+      // Before anything that costs: a caller may connect as fast as the kernel lets it.
+      quota.openConnection(owner, clock.now());
+      connectionCount += 1;
+      socket.once('close', () => {
+        connectionCount -= 1;
+        quota.closeConnection(owner);
+      });
+      handOver(socket, openPeer(socket, { ...peerOptions, owner }));
     } catch (err) {
-      if (err instanceof SidekeyError) options.log.debug({ err }, 'caller was gone before it was accepted');
-      else options.log.error({ err }, 'cannot find out who is calling: connection closed');
       socket.destroy();
-      return;
+      if (err instanceof LimitError) tellRefused(err, credentials!);
+      else if (err instanceof SidekeyError) log.debug({ err }, 'caller was gone before it was accepted');
+      else log.error({ err }, 'cannot find out who is calling: connection closed');
     }
-    const { uid } = peer.credentials;
-    const held = perUid.get(uid) ?? 0;
-    if (held >= limits.connectionsPerUid) {
-      refuse(peer);
-      return;
-    }
-    perUid.set(uid, held + 1);
-    connectionCount += 1;
-    counters.add('connections_accepted_total');
-    socket.once('close', () => release(uid));
-    options.onConnection(socket, peer);
   }
 
-  function release(uid: number): void {
-    connectionCount -= 1;
-    const held = perUid.get(uid)! - 1;
-    if (held === 0) perUid.delete(uid);
-    else perUid.set(uid, held);
+  /** Now, or in its owner's turn, and until then nothing is read from the connection. */
+  function handOver(socket: net.Socket, peer: Peer): void {
+    const [account] = peer.owner.accounts;
+    if (turns.isOpen(account)) {
+      turns.measure(account, () => onConnection(socket, peer));
+      return;
+    }
+    stopReading(socket);
+    turns.later(account, () => {
+      if (socket.destroyed) return;
+      onConnection(socket, peer);
+      startReading(socket);
+    });
   }
 
-  function refuse(peer: Peer): void {
-    peer.close();
-    counters.add('connections_refused_total');
-    const now = options.clock.now();
+  function tellRefused({ message: reason }: LimitError, credentials: PeerCredentials): void {
+    refused += 1;
+    const now = clock.now();
     if (now < nextRefusalLog) return;
     nextRefusalLog = now + REFUSALS_LOG_MS;
-    options.log.warn(
-      { ...peer.credentials, limit: limits.connectionsPerUid, refused: counters.get('connections_refused_total') },
-      'connection refused: its uid holds as many as it may (maxConnectionsPerUid)',
-    );
+    log.warn({ ...credentials, reason, refused }, 'connections are refused');
+    refused = 0;
   }
+}
+
+/** For a pipe that shares no limits with other parts. */
+function defaultOwnerOf(): OwnerOf {
+  const accounts = createAccounts();
+  return createOwnerOf(
+    new Owners(),
+    createSubordinateIds((user) => accounts.uid(user)),
+  );
 }

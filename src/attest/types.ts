@@ -1,5 +1,6 @@
 /** Who is on the other end of the pipe. */
 
+import type { Owner } from '../limits/owner.ts';
 import type { Selector } from '../spiffe/selector.ts';
 
 /** The kernel's word at connect time (SO_PEERCRED). `pid` is in our pid namespace; 0: the caller is not in it. */
@@ -41,6 +42,8 @@ export interface Peer {
   /** Unique in this process's life; for the log. */
   readonly id: string;
   readonly credentials: PeerCredentials;
+  /** Who pays for what it uses. */
+  readonly owner: Owner;
   /** True once the process has ended, or was found to be another, or the connection has closed. */
   readonly gone: boolean;
   /**
@@ -56,8 +59,8 @@ export interface Peer {
   /** Called once, when {@link gone} becomes true; at once (next tick) if it is. */
   onGone(listener: () => void): void;
   /**
-   * Reads nothing more from the connection until {@link resume}, or until what waits to be written to it has been; that
-   * the other end has closed it is not noticed either.
+   * Reads nothing more from the connection until {@link resume} was called as often, or until what waits to be written to
+   * it has been; that the other end has closed it is not noticed either.
    */
   pause(): void;
   resume(): void;

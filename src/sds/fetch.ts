@@ -3,11 +3,11 @@
  * UNAVAILABLE where it may, and what it may have could not be issued.
  */
 
-import type { Peer } from '../attest/types.ts';
 import { joinBytes } from '../base/bytes.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Held } from '../identity/held.ts';
-import { Status, StatusError } from '../wire/types.ts';
+import { LimitError } from '../limits/limit-error.ts';
+import { type Charged, Status, StatusError } from '../wire/types.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, spiffeIdBehind } from './names.ts';
 import { type Asker, notedOf, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
@@ -19,30 +19,40 @@ import { Subscription } from './subscription.ts';
 /** Of the names that nothing is found for, so many stand in the log. */
 const LOGGED = 10;
 
-/** @throws StatusError */
-export async function fetchSecrets(peer: Peer, bytes: Uint8Array, parts: StreamParts): Promise<Uint8Array> {
+/** @throws StatusError, LimitError */
+export async function fetchSecrets(charged: Charged, bytes: Uint8Array, parts: StreamParts): Promise<Uint8Array> {
+  const { peer } = charged;
   const request = readDiscoveryRequest(bytes, true);
   checkTypeUrl(request.typeUrl, false);
   const asker = { peer, caller: parts.identities.caller(peer), node: request.node };
   try {
-    return await answer(asker, request, parts);
+    return await answer(charged, asker, request, parts);
   } catch (error) {
-    if (error instanceof StatusError) throw error;
+    if (error instanceof StatusError || error instanceof LimitError) throw error;
     const { pid, uid } = peer.credentials;
     const log = parts.log.child({ peer: peer.id, pid, uid });
     throw refuseCaller(SidekeyError.from(error), asker, parts.decisions, log);
   }
 }
 
-async function answer(asker: Asker, request: DiscoveryRequest, parts: StreamParts): Promise<Uint8Array> {
+async function answer(
+  charged: Charged,
+  asker: Asker,
+  request: DiscoveryRequest,
+  parts: StreamParts,
+): Promise<Uint8Array> {
   const { identities, trustDomain } = parts;
   const { peer, caller } = asker;
   const validation = validationFor(request.node, parts.validation);
-  if (!caller.attested) await caller.attestAfter(0);
   const subscription = new Subscription('', false);
   const now = parts.clock.now();
   takeRequest(subscription, request, now);
-  if (subscription.wildcard) subscription.setWildcardNames(everyName(identities, caller), now);
+  charged.hold(subscription.bytes);
+  if (!caller.attested) await caller.attestAfter(0);
+  if (subscription.wildcard) {
+    subscription.setWildcardNames(everyName(identities, caller), now);
+    charged.hold(subscription.bytes);
+  }
   const names = subscription.takeDirty().map((name) => readName(name, trustDomain));
   const answers = await Promise.all(names.map((name) => secretFor(identities, caller, name, validation)));
   const end = parts.clock.now();

@@ -39,6 +39,6 @@ export function secretDiscoveryService(settings: ServiceSettings): Method[] {
     stream(`${SDS}/DeltaSecrets`, { variant: DELTA, service: 'sds' }),
     stream(`${ADS}/StreamAggregatedResources`, { variant: SOTW, service: 'ads' }),
     stream(`${ADS}/DeltaAggregatedResources`, { variant: DELTA, service: 'ads' }),
-    { path: `${SDS}/FetchSecrets`, kind: 'unary', call: (peer, request) => fetchSecrets(peer, request, parts) },
+    { path: `${SDS}/FetchSecrets`, kind: 'unary', call: (charged, request) => fetchSecrets(charged, request, parts) },
   ];
 }

@@ -11,6 +11,7 @@ import type { Caller } from '../identity/caller.ts';
 import type { Decisions } from '../identity/decisions.ts';
 import type { Held } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
+import { LimitError } from '../limits/limit-error.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -88,6 +89,8 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   #heldUntil = 0;
   /** Names that stand for nothing. */
   #unknown = 0;
+  /** Memory that its caller's owner pays for, in bytes. */
+  #charged = 0;
   /** The client's last reason to reject something, until it accepts. */
   #rejection: string | undefined;
   /** Names that a failing attestor left without an answer, and what they wait for. */
@@ -186,6 +189,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
       const first = !this.#subscription.begun;
       const options = { typeRequired: service === 'ads', now: this.#parts.clock.now() };
       const taken = variant.take(this.#subscription, bytes, options);
+      this.#charge();
       if (first) this.#begin(taken.node);
       this.#request(taken);
     } catch (error) {
@@ -219,6 +223,14 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
       () => ({ node: node?.id, envoy: node?.version, names: this.#askedNames(), variant: this.#kind.variant.name }),
       'stream opened',
     );
+  }
+
+  /** Has the caller's owner pay for what is kept now. @throws LimitError */
+  #charge(): void {
+    const { bytes } = this.#subscription;
+    if (bytes > this.#charged) this.#stream.hold(bytes - this.#charged);
+    else if (bytes < this.#charged) this.#stream.release(this.#charged - bytes);
+    this.#charged = bytes;
   }
 
   #askedNames(): string[] {
@@ -321,6 +333,10 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     try {
       return this.#pushNow();
     } catch (error) {
+      if (error instanceof LimitError) {
+        this.#end(Status.RESOURCE_EXHAUSTED, error.message);
+        return false;
+      }
       this.#log.error({ err: error }, 'a stream failed');
       this.#end(Status.INTERNAL, 'Sidekey failed; its log has the reason');
       return false;
@@ -336,6 +352,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     if (this.#subscription.wildcard) {
       const names = everyName(this.#parts.identities, this.#caller);
       this.#follow(this.#subscription.setWildcardNames(names, this.#parts.clock.now()));
+      this.#charge();
     }
     if (!this.#subscription.canPush) return false;
     const names = this.#subscription.takeDirty();

@@ -87,6 +87,10 @@ const WILDCARD = '*';
 const NONE_NOW = '';
 /** How many names that are not dirty any more may be on the list, at least, before it is cleared of them. */
 const SPARE_DIRTY = 100;
+/** What is kept for each name here and beside it (watches, why it is held), in bytes, without the name itself. */
+const NAME_BYTES = 1_500;
+/** A name is kept in about so many copies. */
+const NAME_COPIES = 3;
 const NO_CHANGE: Change = { added: [], removed: [] };
 
 export class Subscription {
@@ -109,6 +113,7 @@ export class Subscription {
   #gone: Set<string> | undefined;
   /** What the client said that it has, until it is known what the wildcard stands for. */
   #claimed: ReadonlyMap<string, string> | undefined;
+  #bytes = 0;
 
   /**
    * @param noncePrefix what makes this stream's nonces differ from those of a stream before it
@@ -152,6 +157,11 @@ export class Subscription {
   /** How many names it keeps: those that are asked for, and those that the client is still to be told the end of. */
   get size(): number {
     return this.#asked.size + (this.#gone?.size ?? 0);
+  }
+
+  /** The memory that is kept for it, here and by its stream: an estimate on the safe side, in bytes. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get(name: string): Asked | undefined {
@@ -245,6 +255,8 @@ export class Subscription {
   /** Incremental: what the client has from an earlier stream, name to version. To call after its first names are in. */
   claim(versions: ReadonlyMap<string, string>, now: number): void {
     for (const [name, version] of versions) {
+      // It may be any text.
+      this.#bytes += bytesOf(name) + version.length;
       const asked = this.#asked.get(name);
       if (asked !== undefined) claimed(asked, version, now);
     }
@@ -328,6 +340,7 @@ export class Subscription {
 
   #removed(missing: readonly Missing[]): string[] {
     const removed = [...(this.#gone ?? [])];
+    for (const name of removed) this.#bytes -= bytesOf(name);
     this.#gone = undefined;
     for (const { name, mayCome } of missing) {
       const asked = this.#asked.get(name);
@@ -373,7 +386,9 @@ export class Subscription {
 
   #add(name: string, explicit: boolean): void {
     // What the client was not told yet that it is gone it still has, and what is on its way to it it will have.
-    const stillHas = this.#gone?.delete(name) === true || this.#isInFlight(name);
+    const wasGone = this.#gone?.delete(name) === true;
+    const stillHas = wasGone || this.#isInFlight(name);
+    if (!wasGone) this.#bytes += bytesOf(name);
     if (this.#gone?.size === 0) this.#gone = undefined;
     const asked: Asked = {
       name,
@@ -399,6 +414,7 @@ export class Subscription {
       take(asked);
       if (asked.explicit || asked.wild) continue;
       this.#asked.delete(asked.name);
+      this.#bytes -= bytesOf(asked.name);
       asked.dirty = false;
       removed.push(asked.name);
     }
@@ -418,7 +434,9 @@ export class Subscription {
   #depart(name: string): void {
     if (!this.#saysRemoved) return;
     this.#gone ??= new Set();
+    if (this.#gone.has(name)) return;
     this.#gone.add(name);
+    this.#bytes += bytesOf(name);
   }
 
   /**
@@ -435,6 +453,10 @@ export class Subscription {
     for (const { name, version } of held.sort(byName)) hash.update(`${name}\n${version}\n`);
     return hash.digest('hex').slice(0, 16);
   }
+}
+
+function bytesOf(name: string): number {
+  return NAME_BYTES + NAME_COPIES * name.length;
 }
 
 function claimed(asked: Asked, version: string, now: number): void {

@@ -3,10 +3,13 @@
 /** Every counter, with what it counts. Names follow Prometheus: snake case, `_total`. */
 export const COUNTERS = {
   connections_accepted_total: 'connections on the pipe that were taken in',
-  connections_refused_total: 'connections on the pipe that were refused for the limit of their uid',
-  streams_refused_total: 'calls on the pipe that were refused for the limit of their uid',
-  requests_refused_total: 'requests on the pipe that were refused for the rate of their uid',
-  messages_refused_total: 'messages on the pipe that were refused for what unfinished ones of their uid take',
+  connections_refused_total:
+    'connections on the pipe that were refused for a limit of their owner, a user or container',
+  streams_refused_total: 'calls on the pipe that were refused for a limit of their owner, a user or container',
+  requests_refused_total: 'requests on the pipe that were refused for the rate of their owner',
+  memory_refused_total: 'requests on the pipe that were refused for the memory that their owner makes the server keep',
+  memory_shed_total:
+    'calls on the pipe that were ended because all callers together made the server keep too much memory',
   attestations_failed_total: 'callers that could not be attested',
   requests_invalid_total: 'requests that broke a rule and ended their stream',
   responses_total: 'responses sent on streams',

@@ -4,14 +4,16 @@ import type { ServerHttp2Stream } from 'node:http2';
 import type { Peer } from '../attest/types.ts';
 import { type Bytes, joinBytes } from '../base/bytes.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
+import type { Holder, MemoryBudget } from '../limits/memory.ts';
+import type { Owner } from '../limits/owner.ts';
 import type { Log } from '../telemetry/log.ts';
 import { answer, respond } from './answer.ts';
-import { decompress } from './compression.ts';
 import type { MessageBuffers } from './message-buffers.ts';
 import { HEAD_BYTES, type Holdings, MessageReader, type Sink } from './message-reader.ts';
 import type { RequestHead } from './request-head.ts';
 import { statusHeaders, statusOf } from './status.ts';
 import {
+  type Charged,
   type Message,
   type Method,
   Status,
@@ -22,16 +24,24 @@ import {
 } from './types.ts';
 
 /** What a call needs of the connection that it came on. */
-export interface Caller extends Holdings {
+export interface Caller {
   readonly peer: Peer;
   readonly clock: Clock;
   readonly log: Log;
   readonly buffers: MessageBuffers;
-  /** Counts a request. @throws StatusError when it is one too many */
+  readonly memory: MemoryBudget;
+  /** Counts a request. @throws LimitError when it is one too many */
   request(): void;
+  /** Does the work now or in its owner's next turn; until then nothing is read from the connection. It must not throw. */
+  inTurn(work: () => void): void;
 }
 
-export class Call implements Stream, Sink {
+/** What a call keeps by itself, in bytes: its objects, and those of its HTTP/2 stream. */
+export const CALL_BYTES = 12 * 1024;
+/** What may have come of a stream that is not read, in bytes: its window. */
+const WINDOW_BYTES = 64 * 1024;
+
+export class Call implements Stream, Sink, Charged, Holdings, Holder {
   readonly peer: Peer;
   readonly #caller: Caller;
   readonly #head: RequestHead;
@@ -51,7 +61,27 @@ export class Call implements Stream, Sink {
     this.#caller = caller;
     this.#head = head;
     this.#stream = stream;
-    this.#reader = new MessageReader(caller.buffers, caller);
+    this.#reader = new MessageReader(caller.buffers, this);
+  }
+
+  get owner(): Owner {
+    return this.peer.owner;
+  }
+
+  hold(bytes: number): void {
+    this.#caller.memory.hold(this, bytes);
+  }
+
+  release(bytes: number): void {
+    this.#caller.memory.release(this, bytes);
+  }
+
+  /** Ended because all callers together, and this one's owner most, keep too much memory. */
+  shed(reason: string): void {
+    this.end(Status.RESOURCE_EXHAUSTED, reason);
+    // A client that does not read would not read the status either, and what it was sent would stay.
+    if (this.#stalled) this.#stream.destroy();
+    this.#caller.memory.releaseAll(this);
   }
 
   get method(): Method {
@@ -68,16 +98,23 @@ export class Call implements Stream, Sink {
     this.#attempt(() => {
       if (method.kind === 'stream') this.#handler = method.open(this);
     });
-    this.#stream.on('data', (chunk: Buffer) => this.#data(chunk));
-    this.#stream.on('end', () => this.#end());
+    this.#stream.on('data', (chunk: Buffer) => this.#caller.inTurn(() => this.#data(chunk)));
+    this.#stream.on('end', () => this.#caller.inTurn(() => this.#end()));
   }
 
   send(message: Message): void {
     if (this.#over || this.#stream.closed) return;
     const framed = frame(typeof message === 'string' || message instanceof Uint8Array ? [message] : message);
+    try {
+      this.hold(framed.length);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
     if (!this.#stream.headersSent) respond(this.#stream);
-    if (this.#stream.write(framed)) return;
-    // Who doesn't read isn't listened to either, or what it asks for would pile up.
+    // Called once the bytes are in the socket, or will never be.
+    if (this.#stream.write(framed, () => this.release(framed.length))) return;
+    // While the client does not read its answers, its requests are not read: they would pile up.
     if (!this.#stalled) this.#stall();
   }
 
@@ -91,17 +128,17 @@ export class Call implements Stream, Sink {
   }
 
   /** A message of the client's. @throws StatusError */
-  take(message: Buffer, compressed: boolean): boolean {
-    const { encoding, method } = this.#head;
+  take(message: Buffer): boolean {
+    const { method } = this.#head;
     this.#caller.request();
-    const bytes = compressed ? decompress(message, encoding) : message;
-    if (method.kind === 'stream') this.#handler?.message(bytes);
-    else this.#answer(method, bytes);
+    if (method.kind === 'stream') this.#handler?.message(message);
+    else this.#answer(method, message);
     return !this.#over && !this.#stalled;
   }
 
   /** The stream is gone, answered or not. */
   gone(): void {
+    this.#caller.memory.releaseAll(this);
     if (this.#over) return;
     this.#settle();
     this.#tellClosed();
@@ -129,7 +166,7 @@ export class Call implements Stream, Sink {
   #answer(method: Extract<Method, { kind: 'unary' }>, request: Buffer): void {
     if (this.#asked) throw new StatusError(Status.UNIMPLEMENTED, 'the method takes one message, not several');
     this.#asked = true;
-    method.call(this.peer, request).then(
+    method.call(this, request).then(
       (response) => {
         this.send(response);
         this.end(Status.OK, '');
@@ -153,10 +190,14 @@ export class Call implements Stream, Sink {
     const stream = this.#stream;
     const goOn = () => {
       this.#stalled = false;
+      this.release(WINDOW_BYTES);
       stream.off('drain', goOn).off('aborted', goOn).resume();
     };
-    this.#stalled = true;
-    stream.on('drain', goOn).on('aborted', goOn).pause();
+    this.#attempt(() => {
+      this.hold(WINDOW_BYTES);
+      this.#stalled = true;
+      stream.on('drain', goOn).on('aborted', goOn).pause();
+    });
   }
 
   #attempt(step: () => void): void {

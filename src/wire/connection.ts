@@ -4,12 +4,14 @@ import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHt
 import type net from 'node:net';
 import type { Peer } from '../attest/types.ts';
 import type { Clock } from '../base/clock.ts';
+import type { MemoryBudget } from '../limits/memory.ts';
+import type { Quota } from '../limits/quota.ts';
+import type { Turns } from '../limits/turns.ts';
 import type { Log } from '../telemetry/log.ts';
 import { refuse } from './answer.ts';
-import { Call, type Caller } from './call.ts';
+import { CALL_BYTES, Call, type Caller } from './call.ts';
 import { keepAlive } from './keepalive.ts';
 import type { MessageBuffers } from './message-buffers.ts';
-import type { Quota } from './quota.ts';
 import { isRefusal, readRequestHead } from './request-head.ts';
 import { statusOf } from './status.ts';
 import { type Method, Status, StatusError } from './types.ts';
@@ -18,6 +20,8 @@ import { type Method, Status, StatusError } from './types.ts';
 export interface ConnectionParts {
   readonly methods: ReadonlyMap<string, Method>;
   readonly quota: Quota;
+  readonly memory: MemoryBudget;
+  readonly turns: Turns;
   readonly buffers: MessageBuffers;
   readonly clock: Clock;
   readonly log: Log;
@@ -32,20 +36,20 @@ export class Connection implements Caller {
   readonly #parts: ConnectionParts;
   readonly #socket: net.Socket;
   readonly #session: ServerHttp2Session;
-  readonly #uid: number;
   readonly #calls = new Set<Call>();
   /** Why no call is taken any more. */
   #ended: string | undefined;
   #streamCount = 0;
+  /** Work that waits for its owner's turn. */
+  #waitingWork = 0;
 
-  /** To make in the tick in which the connection was accepted. */
+  /** To make before anything is read from the socket. */
   constructor(socket: net.Socket, peer: Peer, parts: ConnectionParts) {
     this.peer = peer;
     this.#parts = parts;
     this.#socket = socket;
-    this.#uid = peer.credentials.uid;
     this.#session = http2.performServerHandshake(socket, parts.sessionOptions);
-    this.#session.on('stream', (stream, headers) => this.#take(stream, headers));
+    this.#session.on('stream', (stream, headers) => this.#open(stream, headers));
     // A client that breaks HTTP/2 is an everyday thing; what matters of it is that the socket closes.
     this.#session.on('error', (err) => parts.log.debug({ err, peer: peer.id }, 'HTTP/2 failed on a connection'));
     const stop = keepAlive(this.#session, parts.clock, () => peer.close());
@@ -70,16 +74,28 @@ export class Connection implements Caller {
     return this.#streamCount;
   }
 
+  get memory(): MemoryBudget {
+    return this.#parts.memory;
+  }
+
   request(): void {
-    this.#parts.quota.request(this.#uid, this.#parts.clock.now());
+    this.#parts.quota.request(this.peer.owner, this.#parts.clock.now());
   }
 
-  hold(bytes: number): void {
-    this.#parts.quota.hold(this.#uid, bytes);
-  }
-
-  release(bytes: number): void {
-    this.#parts.quota.release(this.#uid, bytes);
+  inTurn(work: () => void): void {
+    const { turns } = this.#parts;
+    const [account] = this.peer.owner.accounts;
+    if (turns.isOpen(account)) {
+      turns.measure(account, work);
+      return;
+    }
+    this.#waitingWork += 1;
+    if (this.#waitingWork === 1) this.peer.pause();
+    turns.later(account, () => {
+      work();
+      this.#waitingWork -= 1;
+      if (this.#waitingWork === 0) this.peer.resume();
+    });
   }
 
   /** Ends all calls, and those that still come, with UNAVAILABLE. */
@@ -94,21 +110,26 @@ export class Connection implements Caller {
     this.#session.close();
   }
 
-  #take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  #open(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     if (stream.destroyed) return;
     // Why it ended doesn't matter; that it did, 'close' tells.
     stream.on('error', ignore);
     const { quota } = this.#parts;
-    if (!quota.openStream(this.#uid)) {
+    const { owner } = this.peer;
+    if (!quota.openStream(owner)) {
       stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
       return;
     }
+    stream.once('close', () => quota.closeStream(owner));
+    this.inTurn(() => this.#take(stream, headers));
+  }
+
+  #take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    if (stream.destroyed) return;
     const call = this.#admit(stream, headers);
-    stream.once('close', () => {
-      quota.closeStream(this.#uid);
-      if (call !== undefined) this.#leave(call);
-    });
-    call?.serve();
+    if (call === undefined) return;
+    stream.once('close', () => this.#leave(call));
+    call.serve();
   }
 
   #admit(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Call | undefined {
@@ -117,15 +138,17 @@ export class Connection implements Caller {
       refuse(stream, head);
       return undefined;
     }
+    const call = new Call(stream, head, this);
     try {
       if (this.#ended !== undefined) throw new StatusError(Status.UNAVAILABLE, this.#ended);
-      this.#parts.quota.open(this.#uid);
+      call.hold(CALL_BYTES);
+      this.#parts.quota.open(this.peer.owner);
     } catch (error) {
+      this.memory.releaseAll(call);
       const { status, message } = statusOf(error, head.method.path, this.log);
       refuse(stream, { status, details: message });
       return undefined;
     }
-    const call = new Call(stream, head, this);
     this.#calls.add(call);
     if (head.method.kind === 'stream') this.#streamCount += 1;
     return call;
@@ -134,7 +157,7 @@ export class Connection implements Caller {
   #leave(call: Call): void {
     this.#calls.delete(call);
     if (call.method.kind === 'stream') this.#streamCount -= 1;
-    this.#parts.quota.close(this.#uid);
+    this.#parts.quota.close(this.peer.owner);
     call.gone();
     if (this.peer.gone && this.#calls.size === 0) this.#closeSoon();
   }

@@ -6,14 +6,14 @@
 import type { MessageBuffers } from './message-buffers.ts';
 import { Status, StatusError } from './types.ts';
 
-/** A real Envoy's DiscoveryRequest has 61 KB. Compressed messages are measured again after decompression. */
+/** A real Envoy's DiscoveryRequest has 61 KB. */
 export const MAX_MESSAGE_BYTES = 1024 * 1024;
 /** Flag and length. */
 export const HEAD_BYTES = 5;
 
-/** What unfinished messages of all calls of a uid may take. */
+/** What unfinished messages are charged to. */
 export interface Holdings {
-  /** @throws StatusError when it is too much */
+  /** @throws LimitError when it is too much */
   hold(bytes: number): void;
   release(bytes: number): void;
 }
@@ -23,15 +23,14 @@ export interface Sink {
   /**
    * Told of each message; the bytes are its own only until it returns. Returns false where no more is wanted now.
    */
-  take(message: Buffer, compressed: boolean): boolean;
+  take(message: Buffer): boolean;
 }
 
 export class MessageReader {
   readonly #buffers: MessageBuffers;
   readonly #holdings: Holdings;
-  /** How much of the head has come, and what it says so far. */
+  /** How much of the head has come, and the length that it says so far. */
   #headBytes = 0;
-  #flag = 0;
   #length = 0;
   /** Where a message is put together that comes in parts, and how much of it has come. */
   #buffer: Buffer | undefined;
@@ -62,7 +61,7 @@ export class MessageReader {
       const end = at + this.#length - this.#filled;
       if (this.#buffer === undefined && end <= chunk.length) {
         this.#headBytes = 0;
-        const goOn = sink.take(chunk.subarray(at, end), this.#flag === 1);
+        const goOn = sink.take(chunk.subarray(at, end));
         at = end;
         if (!goOn) return at;
         continue;
@@ -73,7 +72,7 @@ export class MessageReader {
       if (this.#filled < this.#length) return at;
       try {
         this.#headBytes = 0;
-        if (!sink.take(this.#buffer!.subarray(0, this.#length), this.#flag === 1)) return at;
+        if (!sink.take(this.#buffer!.subarray(0, this.#length))) return at;
       } finally {
         this.discard();
       }
@@ -91,9 +90,7 @@ export class MessageReader {
 
   #readHead(byte: number): void {
     if (this.#headBytes === 0) {
-      if (byte > 1)
-        throw new StatusError(Status.INTERNAL, `a message begins with ${byte}; only 0 and 1 mean something`);
-      this.#flag = byte;
+      if (byte !== 0) throw badFlag(byte);
       this.#length = 0;
     } else {
       this.#length = this.#length * 256 + byte;
@@ -113,4 +110,12 @@ export class MessageReader {
     this.#buffer.set(part, this.#filled);
     this.#filled += part.length;
   }
+}
+
+function badFlag(flag: number): StatusError {
+  const problem =
+    flag === 1
+      ? 'a message is flagged as compressed, and no grpc-encoding says how'
+      : `a message begins with ${flag}; only 0 and 1 mean something`;
+  return new StatusError(Status.INTERNAL, problem);
 }

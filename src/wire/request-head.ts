@@ -4,7 +4,6 @@
  */
 
 import type { IncomingHttpHeaders } from 'node:http2';
-import { ENCODINGS, isKnownEncoding } from './compression.ts';
 import { type Method, Status, type StatusCode } from './types.ts';
 
 /** What a call asks for. */
@@ -12,8 +11,6 @@ export interface RequestHead {
   readonly method: Method;
   /** How long the client will wait, in milliseconds; undefined: for ever, or longer than is worth a look. */
   readonly timeout: number | undefined;
-  /** What the messages that are flagged as compressed are compressed with. */
-  readonly encoding: string;
 }
 
 /** Why there will be no call: who speaks no gRPC gets an HTTP status, others that of gRPC. */
@@ -23,6 +20,8 @@ export type Refusal =
 
 /** Subtypes name how messages are encoded; of those only protobuf makes sense here. */
 const CONTENT_TYPE = /^application\/grpc(\+proto)?($|[; ])/i;
+/** Messages are taken as they are: no Envoy compresses its own, and a small one could be made to take long to read. */
+const ENCODING = 'identity';
 const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
 /** A client keeps its deadline itself: ours only spares work. */
@@ -45,20 +44,20 @@ export function readRequestHead(
   if (method === undefined) {
     return { status: Status.UNIMPLEMENTED, details: `there is no method ${path.slice(0, MOST_QUOTED)} here` };
   }
-  const encoding = one(headers['grpc-encoding']) ?? 'identity';
-  if (!isKnownEncoding(encoding)) {
-    const details = `unsupported encoding ${JSON.stringify(encoding.slice(0, MOST_QUOTED))}; ${ENCODINGS} are supported`;
-    return { status: Status.UNIMPLEMENTED, details, headers: { 'grpc-accept-encoding': ENCODINGS } };
+  const encoding = one(headers['grpc-encoding']) ?? ENCODING;
+  if (encoding !== ENCODING) {
+    const details = `grpc-encoding ${JSON.stringify(encoding.slice(0, MOST_QUOTED))} is not supported; send messages uncompressed`;
+    return { status: Status.UNIMPLEMENTED, details, headers: { 'grpc-accept-encoding': ENCODING } };
   }
   const timeout = one(headers['grpc-timeout']);
-  if (timeout === undefined) return { method, encoding, timeout: undefined };
+  if (timeout === undefined) return { method, timeout: undefined };
   const parts = TIMEOUT.exec(timeout);
   if (parts === null) {
     const details = `grpc-timeout is no number with a unit: ${JSON.stringify(timeout.slice(0, MOST_QUOTED))}`;
     return { status: Status.INTERNAL, details };
   }
   const milliseconds = Number(parts[1]) * UNIT_MS[parts[2]!]!;
-  return { method, encoding, timeout: milliseconds <= LONGEST_TIMEOUT_MS ? milliseconds : undefined };
+  return { method, timeout: milliseconds <= LONGEST_TIMEOUT_MS ? milliseconds : undefined };
 }
 
 export function isRefusal(head: RequestHead | Refusal): head is Refusal {

@@ -1,12 +1,14 @@
 /** How a call ends: what of an error the client may know, and the headers that say so. */
 
 import type { OutgoingHttpHeaders } from 'node:http2';
+import { LimitError } from '../limits/limit-error.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Status, type StatusCode, StatusError } from './types.ts';
 
 /** A StatusError as it is; of anything else the client learns nothing, that is for the log. */
 export function statusOf(error: unknown, path: string, log: Log): StatusError {
   if (error instanceof StatusError) return error;
+  if (error instanceof LimitError) return new StatusError(Status.RESOURCE_EXHAUSTED, error.message, { cause: error });
   log.error({ err: error, method: path }, 'handler of a call failed');
   return new StatusError(Status.INTERNAL, 'Sidekey failed; its log has the reason');
 }

@@ -29,9 +29,19 @@ export class StatusError extends Error {
 /** Whole or in parts. */
 export type Message = Bytes | readonly Bytes[];
 
-/** The server's side of a bidirectional stream. */
-export interface Stream {
+/** A call, as its method is given it. */
+export interface Charged {
   readonly peer: Peer;
+  /**
+   * Charges memory that is kept for the call to its caller's owner, in bytes; given back when the call's HTTP/2 stream is
+   * closed at the latest. @throws LimitError when that is more than the owner may have, and then nothing is charged
+   */
+  hold(bytes: number): void;
+  release(bytes: number): void;
+}
+
+/** The server's side of a bidirectional stream. */
+export interface Stream extends Charged {
   /** Queues one message, which it copies. A no-op once the stream has ended. */
   send(message: Message): void;
   /** Ends the stream with a status. A no-op once it has ended. */
@@ -54,4 +64,4 @@ export interface StreamHandler {
  */
 export type Method =
   | { readonly path: string; readonly kind: 'stream'; open(stream: Stream): StreamHandler }
-  | { readonly path: string; readonly kind: 'unary'; call(peer: Peer, request: Uint8Array): Promise<Uint8Array> };
+  | { readonly path: string; readonly kind: 'unary'; call(charged: Charged, request: Uint8Array): Promise<Uint8Array> };

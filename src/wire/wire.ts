@@ -4,27 +4,22 @@ import type http2 from 'node:http2';
 import type net from 'node:net';
 import type { Peer } from '../attest/types.ts';
 import type { Clock } from '../base/clock.ts';
-import { Counters } from '../telemetry/counters.ts';
+import type { MemoryBudget } from '../limits/memory.ts';
+import type { Quota } from '../limits/quota.ts';
+import type { Turns } from '../limits/turns.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Connection, type ConnectionParts } from './connection.ts';
 import { MessageBuffers } from './message-buffers.ts';
-import { createQuota, type QuotaLimits } from './quota.ts';
 import type { Method } from './types.ts';
 
 export interface WireOptions {
   readonly methods: readonly Method[];
   readonly clock: Clock;
   readonly log: Log;
-  readonly limits?: Partial<QuotaLimits>;
-  readonly counters?: Counters;
+  readonly quota: Quota;
+  readonly memory: MemoryBudget;
+  readonly turns: Turns;
 }
-
-export const WIRE_LIMITS: QuotaLimits = {
-  callsPerUid: 20_000,
-  refusedStreamsPerUid: 1_000,
-  requestsPerSecondPerUid: 20_000,
-  unfinishedBytesPerUid: 256 * 1024 * 1024,
-};
 
 export interface Wire {
   /** Takes over a connection of the pipe, in the tick in which it was accepted. */
@@ -49,7 +44,9 @@ export function createWire(options: WireOptions): Wire {
   const { clock, log } = options;
   const parts: ConnectionParts = {
     methods: new Map(options.methods.map((method) => [method.path, method])),
-    quota: createQuota({ ...WIRE_LIMITS, ...options.limits }, options.counters ?? new Counters()),
+    quota: options.quota,
+    memory: options.memory,
+    turns: options.turns,
     buffers: new MessageBuffers(),
     clock,
     log,

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import type { AdminClient, ProxyPageJson, SecretJson } from '../../src/admin/client.ts';
 import { makeAttestation } from '../../src/attest/attestation.ts';
+import { Owners } from '../../src/limits/owner.ts';
 import { Ledger, type LedgerStream, type StreamReport } from '../../src/sds/ledger.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import type { SdsClient } from '../support/sds-client.ts';
@@ -157,6 +158,7 @@ function streamOf(id: number, peerId: string, names: number, peers: Map<string, 
   const peer = peers.get(peerId) ?? {
     id: peerId,
     credentials: { pid: id, uid: 0, gid: 0 },
+    owner: new Owners().user(0),
     gone: false,
     attest: async () => makeAttestation([]),
     verify: () => undefined,

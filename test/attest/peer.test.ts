@@ -12,6 +12,7 @@ import { openPeer } from '../../src/attest/peer.ts';
 import type { Attestor } from '../../src/attest/types.ts';
 import { SystemClock } from '../../src/base/clock.ts';
 import { currentTurn } from '../../src/base/turn.ts';
+import { Turns } from '../../src/limits/turns.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { type Caller, endAfter, startCaller } from '../support/caller.ts';
 import { TestClock } from '../support/clock.ts';
@@ -166,7 +167,7 @@ test('a connection is not judged by a look that was before it, be it in the same
   peer.verify();
   standStillWhile(executeAnother(caller));
   const parts = { attestors: [], attestTimeoutMs: 1_000, clock: new SystemClock(), log: createLog('silent') };
-  const later = openPeer(socket, { ...parts, exitWatcher });
+  const later = openPeer(socket, { ...parts, exitWatcher, owner: peer.owner, turns: new Turns() });
   later.verify();
   await new Promise(setImmediate);
   assert.throws(() => peer.verify(), { code: 'ERR_PEER_CHANGED' });
@@ -294,7 +295,7 @@ for (const [sentence, thrown, message] of [
 test('an attestor that does not answer in time fails the attestation', async (t) => {
   const clock = new TestClock();
   const silent: Attestor = { name: 'docker', attest: () => new Promise(() => {}) };
-  const pipe = await startPipe(t, { attestors: [silent], clock, limits: { attestTimeoutMs: 3_000 } });
+  const pipe = await startPipe(t, { attestors: [silent], clock, attestTimeoutMs: 3_000 });
   const client = net.connect(pipe.path);
   t.after(() => client.destroy());
   const { peer } = await pipe.next();

@@ -10,6 +10,7 @@ import type { Attestation, Peer } from '../../src/attest/types.ts';
 import { openCertificateAuthority } from '../../src/ca/index.ts';
 import type { CertificateAuthority } from '../../src/ca/types.ts';
 import { Identities } from '../../src/identity/identities.ts';
+import { Owners } from '../../src/limits/owner.ts';
 import { parseEntryInput } from '../../src/registry/entry-input.ts';
 import { openRegistry } from '../../src/registry/registry.ts';
 import { openSqliteStore } from '../../src/registry/sqlite-store.ts';
@@ -76,10 +77,16 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
   };
 }
 
+/** A call of this peer whose memory nobody counts. */
+export function charged<P extends Peer>(peer: P): { peer: P; hold(bytes: number): void; release(bytes: number): void } {
+  return { peer, hold: () => undefined, release: () => undefined };
+}
+
 /** A caller whose facts the test sets. */
 export class ScriptedPeer implements Peer {
   readonly id = 'scripted';
   readonly credentials = { pid: 1, uid: 0, gid: 0 };
+  readonly owner = new Owners().user(0);
   gone = false;
   attestations = 0;
   /** A reading that begins ends no sooner than this. */

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { SidekeyError } from '../../src/base/errors.ts';
 import { DiscoveryRequest, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
-import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
 import { namesOf } from '../support/sds-client.ts';
 
 function answer({ identities, clock }: Join, peer: ScriptedPeer, ...resourceNames: string[]): Promise<Uint8Array> {
@@ -11,7 +11,7 @@ function answer({ identities, clock }: Join, peer: ScriptedPeer, ...resourceName
   const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'unary')!;
   assert.ok(method.kind === 'unary');
   const request = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ resourceNames })).finish();
-  return method.call(peer, request);
+  return method.call(charged(peer), request);
 }
 
 async function fetch(...asked: Parameters<typeof answer>): Promise<string[]> {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { Ledger, type LedgerStream } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
-import { log, makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
+import { charged, log, makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
 import { TestClock } from '../support/clock.ts';
 
 const WEB = 'spiffe://ilinux.io/web';
@@ -17,7 +17,7 @@ test('a stream that closes while it is told of tells nothing more, and is told o
   const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'stream')!;
   assert.ok(method.kind === 'stream');
   const peer = new ScriptedPeer();
-  const streams = [0, 1].map(() => method.open({ peer, send: () => undefined, end: () => undefined }));
+  const streams = [0, 1].map(() => method.open({ ...charged(peer), send: () => undefined, end: () => undefined }));
   const request = { resourceNames: [WEB, 'default', 'ROOTCA'] };
   streams[0]!.message(DiscoveryRequest.encode(DiscoveryRequest.fromPartial(request)).finish());
   const [connection] = ledger.connections();

@@ -11,7 +11,7 @@ import {
 import { Ledger, type SecretReport, STALE_MS, type StreamEvent, type StreamReport } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { Status, type StatusCode, type StreamHandler } from '../../src/wire/types.ts';
-import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
 import { bytesOf } from '../support/message.ts';
 import { namesOf, rootsOf, secretOf } from '../support/sds-client.ts';
 
@@ -37,7 +37,7 @@ class Asker {
     assert.ok(method.kind === 'stream');
     const read = variant.startsWith('Delta') ? readDelta : DiscoveryResponse.decode;
     this.#handler = method.open({
-      peer,
+      ...charged(peer),
       send: (message) => this.responses.push(read(bytesOf(message))),
       end: (status, details) => {
         this.ended = { status, details };

@@ -14,7 +14,7 @@ import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
 import { Status, type StatusCode } from '../../src/wire/types.ts';
-import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { bytesOf } from '../support/message.ts';
 import { namesOf } from '../support/sds-client.ts';
@@ -45,7 +45,7 @@ function service({ identities, clock }: Join) {
 
 function open(t: TestContext, join: Join, peer: ScriptedPeer, { method, counters } = service(join)): Scripted {
   const handler = method.open({
-    peer,
+    ...charged(peer),
     send: (message) => scripted.responses.push(DiscoveryResponse.decode(bytesOf(message))),
     end(status, details) {
       scripted.ended = { status, details };
@@ -253,7 +253,7 @@ describe('a stream of secrets', () => {
     assert.ok(method.kind === 'stream');
     const responses: DeltaDiscoveryResponse[] = [];
     const handler = method.open({
-      peer: new ScriptedPeer('unix:uid:1'),
+      ...charged(new ScriptedPeer('unix:uid:1')),
       send: (message) => responses.push(DeltaDiscoveryResponse.decode(bytesOf(message))),
       end: () => undefined,
     });

@@ -7,7 +7,7 @@ import type { Attestation } from '../../src/attest/types.ts';
 import { SidekeyError } from '../../src/base/errors.ts';
 import { DiscoveryRequest, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
-import { type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
+import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
 import { bytesOf } from '../support/message.ts';
 import { chainOf, namesOf, rootsOf, secretsOf } from '../support/sds-client.ts';
 
@@ -53,7 +53,7 @@ function openStream(t: TestContext, join: Join, peer: ScriptedPeer, ...resourceN
   const write = (request: Parameters<typeof DiscoveryRequest.fromPartial>[0]) =>
     handler.message(DiscoveryRequest.encode(DiscoveryRequest.fromPartial(request)).finish());
   const handler = method.open({
-    peer,
+    ...charged(peer),
     send(message) {
       const { nonce, versionInfo } = look(bytesOf(message), clock.now(), seen);
       setImmediate(() => write({ resourceNames, responseNonce: nonce, versionInfo }));
@@ -158,7 +158,7 @@ it('a fetch gets nothing rather than what is not valid yet', async (t) => {
   const method = service.find(({ kind }) => kind === 'unary');
   assert.ok(method?.kind === 'unary');
   const request = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ resourceNames: [WEB, BUNDLE] })).finish();
-  const fetch = async () => namesOf(DiscoveryResponse.decode(await method.call(peer, request)));
+  const fetch = async () => namesOf(DiscoveryResponse.decode(await method.call(charged(peer), request)));
   assert.deepEqual(await fetch(), [BUNDLE, WEB]);
   clock.advance(HALF_LIFE);
   const attest = peer.attest.bind(peer);

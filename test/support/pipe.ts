@@ -6,9 +6,10 @@ import type net from 'node:net';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
-import { createPipe, type Pipe, type PipeLimits } from '../../src/attest/pipe.ts';
+import { createPipe, type Pipe } from '../../src/attest/pipe.ts';
 import type { Attestor, Peer } from '../../src/attest/types.ts';
 import { type Clock, SystemClock } from '../../src/base/clock.ts';
+import { QUOTA_LIMITS, Quota, type QuotaLimits } from '../../src/limits/quota.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
 import { createLog, type Log } from '../../src/telemetry/log.ts';
 import { tempDir } from './temp-dir.ts';
@@ -27,7 +28,8 @@ export interface TestPipe {
 
 export interface TestPipeOptions {
   readonly attestors?: readonly Attestor[];
-  readonly limits?: Partial<PipeLimits>;
+  readonly limits?: Partial<QuotaLimits>;
+  readonly attestTimeoutMs?: number;
   readonly clock?: Clock;
   readonly log?: Log;
   readonly counters?: Counters;
@@ -59,8 +61,8 @@ export async function startPipe(t: TestContext, options: TestPipeOptions = {}): 
     exitWatcher,
     clock: options.clock ?? new SystemClock(),
     log: options.log ?? createLog('silent'),
-    counters: options.counters ?? new Counters(),
-    ...(options.limits === undefined ? {} : { limits: options.limits }),
+    quota: new Quota({ ...QUOTA_LIMITS, ...options.limits }, options.counters ?? new Counters()),
+    ...(options.attestTimeoutMs === undefined ? {} : { attestTimeoutMs: options.attestTimeoutMs }),
     onConnection(socket, peer) {
       open.add(socket);
       socket.once('close', () => open.delete(socket));

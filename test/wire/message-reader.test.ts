@@ -21,14 +21,12 @@ class Holdings {
 /** Copies what it is given, since it is its own only for a moment; stops after so many. */
 class Taken implements Sink {
   readonly messages: Buffer[] = [];
-  readonly compressed: boolean[] = [];
   #most: number;
   constructor(most = Number.POSITIVE_INFINITY) {
     this.#most = most;
   }
-  take(message: Buffer, compressed: boolean): boolean {
+  take(message: Buffer): boolean {
     this.messages.push(Buffer.from(message));
-    this.compressed.push(compressed);
     return this.messages.length < this.#most;
   }
 }
@@ -42,10 +40,10 @@ test('messages come out as they went in, wherever their bytes are cut', () => {
   const large = fc.integer({ min: 0, max: 150_000 }).map((length) => new Uint8Array(length).fill(length % 251));
   fc.assert(
     fc.property(
-      fc.array(fc.tuple(fc.oneof({ weight: 4, arbitrary: message }, large), fc.boolean()), { maxLength: 6 }),
+      fc.array(fc.oneof({ weight: 4, arbitrary: message }, large), { maxLength: 6 }),
       fc.array(fc.oneof(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 70_000 })), { minLength: 1 }),
       (messages, cuts) => {
-        const bytes = Buffer.concat(messages.map(([one, compressed]) => grpcMessage(one, compressed)));
+        const bytes = Buffer.concat(messages.map((one) => grpcMessage(one)));
         const holdings = new Holdings();
         const reader = readerOf(holdings);
         const taken = new Taken();
@@ -56,11 +54,7 @@ test('messages come out as they went in, wherever their bytes are cut', () => {
         }
         assert.deepEqual(
           taken.messages,
-          messages.map(([one]) => Buffer.from(one)),
-        );
-        assert.deepEqual(
-          taken.compressed,
-          messages.map(([, compressed]) => compressed),
+          messages.map((one) => Buffer.from(one)),
         );
         assert.equal(reader.unfinished, false);
         assert.equal(holdings.held, 0);
@@ -98,6 +92,10 @@ test('a message that may not be is refused by its head, before anything is held 
   assert.throws(() => readerOf(holdings).read(head(2, 1), new Taken()), {
     status: Status.INTERNAL,
     message: /begins with 2/,
+  });
+  assert.throws(() => readerOf(holdings).read(head(1, 1), new Taken()), {
+    status: Status.INTERNAL,
+    message: /flagged as compressed/,
   });
   const reader = readerOf(holdings);
   assert.equal(reader.read(head(0, MAX_MESSAGE_BYTES), new Taken()), 5);

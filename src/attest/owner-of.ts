@@ -1,0 +1,63 @@
+/**
+ * Which owner a caller's use is counted for; see `limits/owner.ts`.
+ *
+ * The cgroup is the kernel's word. A process can move only within a subtree that was delegated to its user, and what
+ * systemd delegates to a user lies below `user-UID.slice`: there the user pays, whatever the cgroup is called.
+ */
+
+import type { Owner, Owners } from '../limits/owner.ts';
+import { readable, readSmallFile } from './proc.ts';
+import type { SubordinateIds } from './subordinate-ids.ts';
+import type { PeerCredentials } from './types.ts';
+
+export type OwnerOf = (credentials: PeerCredentials) => Owner;
+
+/** How long a process is taken to be in the same container, in milliseconds: to ask costs as much as to refuse. */
+const REMEMBERED_MS = 1_000;
+/** How many processes are remembered. */
+const REMEMBERED = 1_000;
+
+export function createOwnerOf(owners: Owners, subordinateIds: SubordinateIds): OwnerOf {
+  const remembered = new Map<number, { readonly uid: number; readonly owner: Owner; readonly at: number }>();
+
+  return ({ pid, uid }) => {
+    const now = performance.now();
+    const known = remembered.get(pid);
+    if (known !== undefined && known.uid === uid && now - known.at < REMEMBERED_MS) return known.owner;
+    const owner = find(pid, uid);
+    remembered.delete(pid);
+    if (remembered.size >= REMEMBERED) remembered.delete(remembered.keys().next().value!);
+    remembered.set(pid, { uid, owner, at: now });
+    return owner;
+  };
+
+  function find(pid: number, uid: number): Owner {
+    const place = readable(() => placeOf(readSmallFile(`/proc/${pid}/cgroup`)));
+    if (place?.user !== undefined) return owners.user(place.user);
+    const user = subordinateIds.ownerOf(uid);
+    return place?.container === undefined ? owners.user(user) : owners.container(place.container, user);
+  }
+}
+
+interface Place {
+  /** The user whose slice it is in. */
+  readonly user: number | undefined;
+  /** The cgroup of its outermost container. */
+  readonly container: string | undefined;
+}
+
+/** What runtimes call the cgroup of a container or pod. */
+const CONTAINER = /^(?:.*[-:])?[0-9a-f]{64}(?:\.scope)?$|^kubepods|^lxc\.payload\.|^machine-.*\.scope$/;
+const USER_SLICE = /^user-(\d{1,10})\.slice$/;
+
+export function placeOf(cgroups: string): Place {
+  for (const line of cgroups.split('\n')) {
+    const path = line.slice(line.indexOf(':', line.indexOf(':') + 1) + 1);
+    const parts = path.split('/');
+    const slice = parts.findIndex((part) => USER_SLICE.test(part));
+    if (slice !== -1) return { user: Number(USER_SLICE.exec(parts[slice]!)![1]), container: undefined };
+    const at = parts.findIndex((part) => CONTAINER.test(part));
+    if (at !== -1) return { user: undefined, container: parts.slice(0, at + 1).join('/') };
+  }
+  return { user: undefined, container: undefined };
+}

@@ -1,0 +1,130 @@
+/** How many connections, streams, calls and requests one owner may have. What they make the server keep is in memory.ts. */
+
+import type { Counters } from '../telemetry/counters.ts';
+import { LimitError } from './limit-error.ts';
+import type { Owner } from './owner.ts';
+
+export interface QuotaLimits {
+  /** Connections on the pipe that one uid may hold. */
+  readonly connectionsPerUid: number;
+  /** Connections on the pipe that one uid may open a second; a burst may open `connectionsPerUid`. */
+  readonly connectsPerSecondPerUid: number;
+  /** Connections on the pipe that all together may hold. */
+  readonly connections: number;
+  /** Calls that one uid may have open at a time. */
+  readonly callsPerUid: number;
+  /**
+   * Extra HTTP/2 streams per uid, for refused calls whose client has not read the refusal yet. Beyond them a stream is
+   * closed without a status.
+   */
+  readonly refusedStreamsPerUid: number;
+  /** Requests that one uid may send a second; a burst may use up one second's worth. */
+  readonly requestsPerSecondPerUid: number;
+}
+
+export const QUOTA_LIMITS: QuotaLimits = {
+  connectionsPerUid: 2_000,
+  connectsPerSecondPerUid: 1_000,
+  connections: 16_000,
+  callsPerUid: 20_000,
+  refusedStreamsPerUid: 1_000,
+  requestsPerSecondPerUid: 20_000,
+};
+
+export class Quota {
+  readonly #limits: QuotaLimits;
+  readonly #counters: Counters;
+  #connections = 0;
+
+  constructor(limits: QuotaLimits, counters: Counters) {
+    this.#limits = limits;
+    this.#counters = counters;
+  }
+
+  /** Takes a place for a connection; `now` in milliseconds since the epoch. @throws LimitError naming the limit */
+  openConnection({ accounts }: Owner, now: number): void {
+    const { connectionsPerUid, connectsPerSecondPerUid, connections } = this.#limits;
+    for (const { name, connections: held, share } of accounts) {
+      const most = connectionsPerUid * share;
+      if (held >= most)
+        throw this.#refuse(
+          'connections_refused_total',
+          `${name} holds ${most} connections, the most it may (maxConnectionsPerUid)`,
+        );
+    }
+    if (this.#connections >= connections) {
+      throw this.#refuse(
+        'connections_refused_total',
+        `all callers together hold ${connections} connections, the most they may`,
+      );
+    }
+    for (const { name, connects, share } of accounts) {
+      const perSecond = connectsPerSecondPerUid * share;
+      if (connects.take(Math.max(connectionsPerUid * share, perSecond), perSecond, now)) continue;
+      throw this.#refuse(
+        'connections_refused_total',
+        `${name} opens more than ${perSecond} connections a second, the most it may (connectsPerSecondPerUid)`,
+      );
+    }
+    this.#connections += 1;
+    for (const account of accounts) account.connections += 1;
+  }
+
+  closeConnection({ accounts }: Owner): void {
+    this.#connections -= 1;
+    for (const account of accounts) account.connections -= 1;
+  }
+
+  /**
+   * Takes a place for an HTTP/2 stream, which has one from its headers to its very end, whatever becomes of its call;
+   * false where too many have.
+   */
+  openStream({ accounts }: Owner): boolean {
+    const most = this.#limits.callsPerUid + this.#limits.refusedStreamsPerUid;
+    for (const { streams, share } of accounts) if (streams >= most * share) return false;
+    for (const account of accounts) account.streams += 1;
+    return true;
+  }
+
+  closeStream({ accounts }: Owner): void {
+    for (const account of accounts) account.streams -= 1;
+  }
+
+  /** Takes a place for a call. @throws LimitError naming the limit */
+  open({ accounts }: Owner): void {
+    for (const { name, calls, share } of accounts) {
+      const most = this.#limits.callsPerUid * share;
+      if (calls >= most)
+        throw this.#refuse(
+          'streams_refused_total',
+          `${name} has ${most} streams open, the most it may (maxStreamsPerUid)`,
+        );
+    }
+    for (const account of accounts) account.calls += 1;
+  }
+
+  close({ accounts }: Owner): void {
+    for (const account of accounts) account.calls -= 1;
+  }
+
+  /** Counts a request; `now` in milliseconds since the epoch. @throws LimitError naming the limit */
+  request({ accounts }: Owner, now: number): void {
+    for (const { name, requests, share } of accounts) {
+      const most = this.#limits.requestsPerSecondPerUid * share;
+      if (!requests.take(most, most, now)) {
+        throw this.#refuse(
+          'requests_refused_total',
+          `${name} sends more than ${most} requests a second, the most it may (maxRequestsPerSecondPerUid)`,
+        );
+      }
+    }
+  }
+
+  #refuse(
+    counter: 'connections_refused_total' | 'streams_refused_total' | 'requests_refused_total',
+    message: string,
+  ): LimitError {
+    this.#counters.add(counter);
+    return new LimitError(message);
+  }
+}

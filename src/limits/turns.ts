@@ -1,0 +1,90 @@
+/**
+ * The event loop's time, shared out in turns: what an owner's callers ask for is done at once while the owner has used
+ * little of the current turn of the event loop. Beyond that it waits, and each owner with waiting work gets a slice in
+ * each turn, one after the other. So an owner that asks for much delays another one by slices, not by all that it asks
+ * for; and an owner that is alone has all of the time.
+ *
+ * Work is not interrupted. What may take long is cut into pieces that each come here.
+ */
+
+import { Fifo } from '../base/fifo.ts';
+import { currentTurn } from '../base/turn.ts';
+import type { Account } from './owner.ts';
+
+/** How long an owner may keep the event loop before others have their turn, in milliseconds. */
+const SLICE_MS = 3;
+/** How long all waiting work may keep the event loop from new events, in milliseconds. */
+const ALL_MS = 9;
+
+export class Turns {
+  /** Accounts with work that waits. */
+  readonly #waiting = new Fifo<Account>();
+  #scheduled = false;
+
+  /** True if the owner's work may be done now: it has time left, and nothing of it waits. */
+  isOpen(account: Account): boolean {
+    return account.waitingWork.length === 0 && (account.usedInTurn !== currentTurn() || account.usedMs < SLICE_MS);
+  }
+
+  /** Does the work now, or in the owner's next turn. It must not throw. */
+  run(account: Account, work: () => void): void {
+    if (this.isOpen(account)) this.measure(account, work);
+    else this.later(account, work);
+  }
+
+  /** Does the work now, and counts its time. */
+  measure(account: Account, work: () => void): void {
+    const begun = performance.now();
+    try {
+      work();
+    } finally {
+      const turn = currentTurn();
+      if (account.usedInTurn !== turn) {
+        account.usedInTurn = turn;
+        account.usedMs = 0;
+      }
+      account.usedMs += performance.now() - begun;
+    }
+  }
+
+  /** Does the work in the owner's next turn. It must not throw. */
+  later(account: Account, work: () => void): void {
+    account.waitingWork.push(work);
+    if (account.waitingWork.length > 1) return;
+    this.#waiting.push(account);
+    this.#schedule();
+  }
+
+  /** Resolves in the owner's next turn: for work that is cut into pieces. */
+  next(account: Account): Promise<void> {
+    return new Promise((resolve) => this.later(account, resolve));
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#drain());
+  }
+
+  /** One slice for each owner that waits; whoever is not reached is first in the next turn. */
+  #drain(): void {
+    this.#scheduled = false;
+    const end = performance.now() + ALL_MS;
+    for (let left = this.#waiting.length; left > 0 && performance.now() < end; left -= 1) {
+      const account = this.#waiting.shift()!;
+      try {
+        this.#serve(account);
+      } finally {
+        if (account.waitingWork.length > 0) this.#waiting.push(account);
+        if (this.#waiting.length > 0) this.#schedule();
+      }
+    }
+    if (this.#waiting.length > 0) this.#schedule();
+  }
+
+  #serve(account: Account): void {
+    const end = performance.now() + SLICE_MS;
+    do this.measure(account, account.waitingWork.shift()!);
+    while (account.waitingWork.length > 0 && performance.now() < end);
+  }
+}

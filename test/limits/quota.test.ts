@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { LimitError } from '../../src/limits/limit-error.ts';
+import { CONTAINERS_SHARE, Owners } from '../../src/limits/owner.ts';
+import { QUOTA_LIMITS, Quota, type QuotaLimits } from '../../src/limits/quota.ts';
+import { Counters } from '../../src/telemetry/counters.ts';
+
+const NOW = Date.UTC(2026, 5, 1);
+const exhausted = { name: 'LimitError' };
+
+function quotaOf(limits: Partial<QuotaLimits>, counters = new Counters()): Quota {
+  return new Quota({ ...QUOTA_LIMITS, ...limits }, counters);
+}
+
+test('an owner has so many calls at a time, and the error names the limit', () => {
+  const counters = new Counters();
+  const quota = quotaOf({ callsPerUid: 2 }, counters);
+  const owners = new Owners();
+  const [one, other] = [owners.user(1000), owners.user(1001)];
+  quota.open(one);
+  quota.open(one);
+  assert.throws(() => quota.open(one), {
+    ...exhausted,
+    message: 'uid 1000 has 2 streams open, the most it may (maxStreamsPerUid)',
+  });
+  assert.equal(counters.get('streams_refused_total'), 1);
+  quota.open(other);
+  quota.close(one);
+  quota.open(one);
+});
+
+test('an owner may send so many requests a second, a burst of as many included', () => {
+  const counters = new Counters();
+  const quota = quotaOf({ requestsPerSecondPerUid: 10 }, counters);
+  const owners = new Owners();
+  const one = owners.user(1000);
+  for (let at = 0; at < 10; at += 1) quota.request(one, NOW);
+  assert.throws(() => quota.request(one, NOW), {
+    ...exhausted,
+    message: 'uid 1000 sends more than 10 requests a second, the most it may (maxRequestsPerSecondPerUid)',
+  });
+  assert.equal(counters.get('requests_refused_total'), 1);
+  quota.request(owners.user(1001), NOW);
+  quota.request(one, NOW + 100);
+  assert.throws(() => quota.request(one, NOW + 199), exhausted);
+  quota.request(one, NOW + 200);
+  for (let at = 0; at < 10; at += 1) quota.request(one, NOW + 60_000);
+  assert.throws(() => quota.request(one, NOW + 60_000), exhausted);
+});
+
+test('a clock that is set back gives nothing, and goes on from there', () => {
+  const quota = quotaOf({ requestsPerSecondPerUid: 1 });
+  const owner = new Owners().user(1000);
+  quota.request(owner, NOW);
+  assert.throws(() => quota.request(owner, NOW - 3_600_000), exhausted);
+  quota.request(owner, NOW - 3_600_000 + 1_000);
+});
+
+test('owners that have nothing open are forgotten when there are many, others never', () => {
+  const quota = quotaOf({ connectionsPerUid: 1 });
+  const owners = new Owners();
+  quota.openConnection(owners.user(7), NOW);
+  for (let uid = 1_000; uid < 6_000; uid += 1) {
+    const owner = owners.user(uid);
+    quota.openConnection(owner, NOW);
+    quota.closeConnection(owner);
+  }
+  assert.ok([...owners.accounts()].length <= 1_000);
+  assert.throws(() => quota.openConnection(owners.user(7), NOW + 60_000), exhausted);
+  quota.closeConnection(owners.user(7));
+  quota.openConnection(owners.user(7), NOW + 120_000);
+});
+
+test('connections: so many of an owner at a time, so many a second, and so many of all', () => {
+  const counters = new Counters();
+  const quota = quotaOf({ connectionsPerUid: 3, connectsPerSecondPerUid: 1, connections: 4 }, counters);
+  const owners = new Owners();
+  const one = owners.user(1000);
+  for (let i = 0; i < 3; i += 1) quota.openConnection(one, NOW);
+  assert.throws(() => quota.openConnection(one, NOW + 60_000), {
+    message: 'uid 1000 holds 3 connections, the most it may (maxConnectionsPerUid)',
+  });
+  quota.closeConnection(one);
+  assert.throws(() => quota.openConnection(one, NOW), {
+    message: 'uid 1000 opens more than 1 connections a second, the most it may (connectsPerSecondPerUid)',
+  });
+  quota.openConnection(one, NOW + 1_000);
+  quota.openConnection(owners.user(1001), NOW);
+  assert.throws(() => quota.openConnection(owners.user(1002), NOW), {
+    message: /^all callers together hold 4 connections/,
+  });
+  assert.equal(counters.get('connections_refused_total'), 3);
+  quota.closeConnection(one);
+  quota.openConnection(owners.user(1002), NOW);
+});
+
+test('streams have places of their own, some more than calls', () => {
+  const quota = quotaOf({ callsPerUid: 3, refusedStreamsPerUid: 2 });
+  const owners = new Owners();
+  const one = owners.user(1000);
+  for (let at = 0; at < 5; at += 1) assert.equal(quota.openStream(one), true);
+  assert.equal(quota.openStream(one), false);
+  assert.equal(quota.openStream(owners.user(1001)), true);
+  quota.closeStream(one);
+  assert.equal(quota.openStream(one), true);
+});
+
+test('a container has limits of its own, and the containers of one user together some times as much', () => {
+  const quota = quotaOf({ callsPerUid: 2 });
+  const owners = new Owners();
+  const first = owners.container('/docker/a', 0);
+  quota.open(first);
+  quota.open(first);
+  assert.throws(() => quota.open(first), { message: /^container \/docker\/a has 2 streams open/ });
+  // Neither the host's own processes of that user nor another container pays for it.
+  quota.open(owners.user(0));
+  let opened = 2;
+  const more = () => {
+    for (let i = 0; ; i += 1) {
+      quota.open(owners.container(`/docker/${i}`, 0));
+      opened += 1;
+    }
+  };
+  assert.throws(more, (error: Error) => {
+    assert.ok(error instanceof LimitError);
+    return /^the containers of uid 0 has 8 streams open/.test(error.message);
+  });
+  assert.equal(opened, 2 * CONTAINERS_SHARE);
+});
