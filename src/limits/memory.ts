@@ -9,14 +9,7 @@
 import { getHeapStatistics } from 'node:v8';
 import type { Counters } from '../telemetry/counters.ts';
 import { LimitError } from './limit-error.ts';
-import type { Account, Owner, Owners } from './owner.ts';
-
-/** Something that keeps memory for a caller: a call. */
-export interface Holder {
-  readonly owner: Owner;
-  /** Ends it, with this reason, and calls {@link MemoryBudget.releaseAll}. */
-  shed(reason: string): void;
-}
+import type { Account, Holder, Owners } from './owner.ts';
 
 export interface MemoryLimits {
   /** Bytes that one owner may make the server keep. */

@@ -8,11 +8,17 @@
  */
 
 import { Fifo } from '../base/fifo.ts';
-import type { Holder } from './memory.ts';
 import { TokenBucket } from './token-bucket.ts';
 
 /** How many times its own limits a user may use in all containers together. */
 export const CONTAINERS_SHARE = 4;
+
+/** Something that keeps memory for a caller: a call. */
+export interface Holder {
+  readonly owner: Owner;
+  /** Ends it, with this reason, and gives back all that it was charged. */
+  shed(reason: string): void;
+}
 
 /** What one user or container uses now. */
 export class Account {
