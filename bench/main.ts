@@ -14,6 +14,7 @@ import { entryToEnvoy } from './figures/entry-to-envoy.ts';
 import { explain } from './figures/explain.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { heldNames } from './figures/held-names.ts';
+import { hostile } from './figures/hostile.ts';
 import { leafSvids } from './figures/leaf-svids.ts';
 import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
@@ -46,6 +47,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'held-names': heldNames,
   memory,
   storm,
+  hostile,
 };
 
 const asked = process.argv.slice(2);

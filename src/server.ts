@@ -186,7 +186,17 @@ async function start(
   );
   const turns = new Turns();
   const wire = createWire({
-    methods: secretDiscoveryService({ identities, trustDomain, clock, log, counters, ledger, decisions, validation }),
+    methods: secretDiscoveryService({
+      identities,
+      trustDomain,
+      clock,
+      log,
+      counters,
+      ledger,
+      decisions,
+      validation,
+      turns,
+    }),
     clock,
     log,
     quota,

@@ -7,11 +7,12 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock, Deadline } from '../base/clock.ts';
+import type { Owner } from '../limits/owner.ts';
 import type { DecisionPage, DecisionQuery, DecisionRecord, DecisionStore } from '../registry/decision.ts';
 import type { Log } from '../telemetry/log.ts';
 
 /** What is noted; the rest of the record is the book's. */
-export type Noted = Omit<DecisionRecord, 'id' | 'at' | 'endedAt'>;
+export type Noted = Omit<DecisionRecord, 'id' | 'at' | 'endedAt' | 'owner'>;
 
 /** A hold that was noted, to be noted again or ended. */
 export interface NotedHold {
@@ -29,6 +30,12 @@ export interface DecisionsParts {
 
 /** How many are kept, the newest. */
 export const KEPT = 10_000;
+/** How many of one owner are, so that an owner pushes only its own older ones out. */
+export const KEPT_OF_OWNER = 2_000;
+/** How many one owner may have put on record a second, once it has used up a burst of {@link KEPT_OF_OWNER}. */
+export const PER_SECOND = 20;
+/** A record keeps so many characters of its caller's facts. */
+const FACTS_CHARACTERS = 8_192;
 /** How long they are kept, in milliseconds; a hold that goes on is kept for longer. */
 export const KEPT_MS = 24 * 3_600_000;
 /** How long a decision may wait to be written, in milliseconds. */
@@ -65,20 +72,33 @@ export class Decisions {
     return new Decisions(parts);
   }
 
-  /** Notes a refusal or a fetch that found nothing; returns its id. */
-  note(noted: Noted): string {
+  /**
+   * Notes a refusal or a fetch that found nothing; returns its id, undefined where the caller's owner has had as many put
+   * on record as it may for now. `noted` is made only where it is kept.
+   */
+  note(owner: Owner, noted: () => Noted): string | undefined {
+    const now = this.#parts.clock.now();
+    if (!this.#mayNote(owner, now)) return undefined;
     const id = newDecisionId();
-    this.#add({ ...noted, id, at: this.#parts.clock.now(), endedAt: undefined });
+    this.#add({ ...bounded(noted()), owner: owner.name, id, at: now, endedAt: undefined });
     return id;
   }
 
-  /** Notes that a name is held. `before`: the last record of the same name on the same stream, which an equal reason goes on with. */
-  hold(noted: Noted, before: NotedHold | undefined): NotedHold {
+  /**
+   * Notes that a name is held; undefined as of {@link note}.
+   * @param before the last record of the same name on the same stream, which an equal reason goes on with
+   */
+  hold(owner: Owner, reason: string, noted: () => Noted, before: NotedHold | undefined): NotedHold | undefined {
     const now = this.#parts.clock.now();
-    const hold = before?.reason === noted.reason ? before : { id: newDecisionId(), at: now, reason: noted.reason };
+    if (!this.#mayNote(owner, now)) return undefined;
+    const hold = before?.reason === reason ? before : { id: newDecisionId(), at: now, reason };
     this.#ended.delete(hold.id);
-    this.#add({ ...noted, id: hold.id, at: hold.at, endedAt: undefined });
+    this.#add({ ...bounded(noted()), owner: owner.name, id: hold.id, at: hold.at, endedAt: undefined });
     return hold;
+  }
+
+  #mayNote({ accounts: [account] }: Owner, now: number): boolean {
+    return this.#put.size < KEPT && account.decisions.take(KEPT_OF_OWNER, PER_SECOND, now);
   }
 
   /** The name is not held any more, or for another reason. */
@@ -111,8 +131,6 @@ export class Decisions {
 
   #add(record: DecisionRecord): void {
     this.#put.set(record.id, record);
-    // The oldest would be deleted right after they were written.
-    if (this.#put.size > KEPT) this.#put.delete(this.#put.keys().next().value!);
     this.#writeLater();
   }
 
@@ -143,17 +161,22 @@ export class Decisions {
     // What is noted meanwhile is the next one's: in a flood of notes whoever asks would wait for its end.
     const most = Math.ceil(Math.max(this.#put.size, this.#ended.size) / BATCH);
     let batches = 0;
+    const owners = new Set<string>();
     try {
       while (batches < most) {
         const put = firstOf(this.#put, BATCH);
         const ended = firstOf(this.#ended, BATCH);
         await store.write({ put: put.map(([, one]) => one), ended: ended.map(([id, at]) => ({ id, at })) });
-        for (const [id, record] of put) if (this.#put.get(id) === record) this.#put.delete(id);
+        for (const [id, record] of put) {
+          owners.add(record.owner);
+          if (this.#put.get(id) === record) this.#put.delete(id);
+        }
         for (const [id, at] of ended) if (this.#ended.get(id) === at) this.#ended.delete(id);
         batches += 1;
         if (batches % PRUNE_EVERY === 0) await this.#prune(store);
         await turn();
       }
+      for (const owner of owners) await store.pruneOwner(owner, KEPT_OF_OWNER);
       if (batches > 0) await this.#prune(store);
       if (this.#put.size > 0 || this.#ended.size > 0) this.#writeLater();
       this.#failing = false;
@@ -168,6 +191,18 @@ export class Decisions {
   #prune(store: DecisionStore): Promise<void> {
     return store.prune(KEPT, this.#parts.clock.now() - KEPT_MS);
   }
+}
+
+/** Facts are the one part of a record that a caller could make large. */
+function bounded(noted: Noted): Noted {
+  let room = FACTS_CHARACTERS;
+  const first = noted.facts.findIndex((fact) => {
+    room -= fact.length;
+    return room < 0;
+  });
+  if (first === -1) return noted;
+  const detail = `${noted.detail} (of ${noted.facts.length} facts, ${first} are on record)`;
+  return { ...noted, facts: noted.facts.slice(0, first), detail };
 }
 
 function firstOf<V>(map: ReadonlyMap<string, V>, count: number): [string, V][] {

@@ -36,6 +36,8 @@ export class Account {
   readonly holders = new Map<Holder, number>();
   readonly requests = new TokenBucket(Number.POSITIVE_INFINITY);
   readonly connects = new TokenBucket(Number.POSITIVE_INFINITY);
+  /** Decisions that are put on record. */
+  readonly decisions = new TokenBucket(Number.POSITIVE_INFINITY);
   /** Work that waits for its turn, and the time that was used in a turn of the event loop; see `turns.ts`. */
   readonly waitingWork = new Fifo<() => void>();
   usedMs = 0;

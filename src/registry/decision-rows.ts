@@ -11,6 +11,7 @@ interface DecisionRow {
   pid: number;
   spiffe_id: string | null;
   ended_at: number | null;
+  owner: string;
   record: string;
 }
 
@@ -20,8 +21,8 @@ interface DecisionRow {
  */
 export function decisionStore(db: Database, guard: Guard): DecisionStore {
   const put = db.prepare<[DecisionRow]>(`
-    INSERT INTO decisions (id, at, pid, spiffe_id, ended_at, record)
-    VALUES (@id, @at, @pid, @spiffe_id, @ended_at, @record)
+    INSERT INTO decisions (id, at, pid, spiffe_id, ended_at, owner, record)
+    VALUES (@id, @at, @pid, @spiffe_id, @ended_at, @owner, @record)
     ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, record = excluded.record`);
   const end = db.prepare<[number, string]>('UPDATE decisions SET ended_at = ? WHERE id = ?');
   const endAll = db.prepare<[number]>(
@@ -30,6 +31,9 @@ export function decisionStore(db: Database, guard: Guard): DecisionStore {
   const prune = db.prepare<[{ keep: number; since: number }]>(`
     DELETE FROM decisions WHERE (at < @since AND (ended_at IS NOT NULL OR record ->> '$.kind' <> 'held'))
       OR sequence <= (SELECT sequence FROM decisions ORDER BY sequence DESC LIMIT 1 OFFSET @keep)`);
+  const pruneOwner = db.prepare<[{ owner: string; keep: number }]>(`
+    DELETE FROM decisions WHERE owner = @owner AND sequence <=
+      (SELECT sequence FROM decisions WHERE owner = @owner ORDER BY sequence DESC LIMIT 1 OFFSET @keep)`);
   const one = db.prepare<[string]>('SELECT * FROM decisions WHERE id = ?');
   const page = db.prepare(`
     SELECT * FROM decisions
@@ -53,6 +57,7 @@ export function decisionStore(db: Database, guard: Guard): DecisionStore {
         for (const { id, at } of ended) end.run(at, id);
       }),
     prune: async (keep, since) => change(() => void prune.run({ keep, since })),
+    pruneOwner: async (owner, keep) => change(() => void pruneOwner.run({ owner, keep })),
     endAll: async (at) => change(() => void endAll.run(at)),
     get: async (id) =>
       guard('read', () => {
@@ -72,11 +77,11 @@ export function decisionStore(db: Database, guard: Guard): DecisionStore {
   };
 }
 
-function toRow({ id, at, pid, spiffeId, endedAt, ...rest }: DecisionRecord): DecisionRow {
-  return { id, at, pid, spiffe_id: spiffeId ?? null, ended_at: endedAt ?? null, record: JSON.stringify(rest) };
+function toRow({ id, at, pid, spiffeId, endedAt, owner, ...rest }: DecisionRecord): DecisionRow {
+  return { id, at, pid, spiffe_id: spiffeId ?? null, ended_at: endedAt ?? null, owner, record: JSON.stringify(rest) };
 }
 
-function fromRow({ id, at, pid, spiffe_id, ended_at, record }: DecisionRow): DecisionRecord {
-  const rest = JSON.parse(record) as Omit<DecisionRecord, 'id' | 'at' | 'pid' | 'spiffeId' | 'endedAt'>;
-  return { ...rest, id, at, pid, spiffeId: spiffe_id ?? undefined, endedAt: ended_at ?? undefined };
+function fromRow({ id, at, pid, spiffe_id, ended_at, owner, record }: DecisionRow): DecisionRecord {
+  const rest = JSON.parse(record) as Omit<DecisionRecord, 'id' | 'at' | 'pid' | 'spiffeId' | 'endedAt' | 'owner'>;
+  return { ...rest, id, at, pid, spiffeId: spiffe_id ?? undefined, endedAt: ended_at ?? undefined, owner };
 }

@@ -21,6 +21,8 @@ export interface DecisionRecord {
   readonly gid: number;
   /** As in the log: `pipe-7`. */
   readonly connection: string;
+  /** Who pays for the caller: `uid 1000`, or a container. */
+  readonly owner: string;
   /** The node id that an Envoy calls itself by. */
   readonly node: string | undefined;
   /** What was known of the caller, as `type:value`; values of environment selectors are left out. */
@@ -65,6 +67,8 @@ export interface DecisionStore {
   write(write: DecisionWrite): Promise<void>;
   /** Deletes all but the newest `keep`, and those from before `since` but for holds that go on. */
   prune(keep: number, since: number): Promise<void>;
+  /** Deletes all but the newest `keep` of one owner. */
+  pruneOwner(owner: string, keep: number): Promise<void>;
   /** Holds of a former process are over. */
   endAll(at: number): Promise<void>;
   get(id: string): Promise<DecisionRecord | undefined>;

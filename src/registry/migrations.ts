@@ -72,6 +72,10 @@ export const MIGRATIONS: readonly string[] = [
     record    TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  ALTER TABLE decisions ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+  CREATE INDEX decisions_by_owner ON decisions (owner, sequence);
+  `,
 ];
 
 /** How many steps a database has taken; 0 for a new one. */

@@ -9,7 +9,7 @@ import type { Held } from '../identity/held.ts';
 import { LimitError } from '../limits/limit-error.ts';
 import { type Charged, Status, StatusError } from '../wire/types.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, spiffeIdBehind } from './names.ts';
-import { type Asker, notedOf, refuseCaller } from './refusal.ts';
+import { type Asker, notedOf, recordText, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { type EncodedSecret, isCurrent, validationFor } from './secrets.ts';
 import { takeRequest, writeDiscoveryResponse } from './sotw.ts';
@@ -76,15 +76,17 @@ function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[
   const first = failed ?? held[0] ?? { reason: 'no-identity', detail: 'no entry matches this caller' };
   const name = names.length === 0 ? undefined : names.slice(0, LOGGED).join(' ');
   const spiffeId = names.length === 1 ? spiffeIdBehind(parts.identities, asked[0]!) : undefined;
-  const decision = parts.decisions.note(notedOf('fetch-nothing', asker, { ...first, name, spiffeId }));
+  const decision = parts.decisions.note(asker.peer.owner, () =>
+    notedOf('fetch-nothing', asker, { ...first, name, spiffeId }),
+  );
   const logged = { names: names.slice(0, LOGGED), held: held.slice(0, LOGGED) };
   parts.log.info({ peer: asker.peer.id, pid, uid, decision, ...logged }, 'a fetch finds nothing');
   // What exactly the caller lacks is for the admin: the log has it under the decision.
   const what = names.length === 1 ? `what ${names[0]} stands for` : 'any of the names';
   if (failed !== undefined) {
     const which = names.length === 1 ? what : 'what some of the names stand for';
-    return new StatusError(Status.UNAVAILABLE, `${which} can't be issued now (decision ${decision})`);
+    return new StatusError(Status.UNAVAILABLE, `${which} can't be issued now${recordText(decision)}`);
   }
   const why = names.length === 0 ? 'no entry matches this caller' : `this caller may not have ${what} now`;
-  return new StatusError(Status.NOT_FOUND, `${why} (decision ${decision})`);
+  return new StatusError(Status.NOT_FOUND, `${why}${recordText(decision)}`);
 }

@@ -27,11 +27,18 @@ export function notedOf(
   return { kind, ...who, name: undefined, spiffeId: undefined, candidates: [], ...about };
 }
 
+/** How a text tells which record has the reason. */
+export function recordText(decision: string | undefined): string {
+  return decision === undefined ? ' (not on record: this caller had too many refusals)' : ` (decision ${decision})`;
+}
+
 /** UNAVAILABLE, so that an Envoy tries again. `log` says who the caller is. */
 export function refuseCaller(failure: SidekeyError, asker: Asker, decisions: Decisions, log: Log): StatusError {
-  const decision = decisions.note(notedOf('refused', asker, { reason: failure.code, detail: failure.message }));
+  const decision = decisions.note(asker.peer.owner, () =>
+    notedOf('refused', asker, { reason: failure.code, detail: failure.message }),
+  );
   // What refuses callers by a rule does so as often as they come back, and a stack says nothing about it.
   const why = failure.cause === undefined ? { code: failure.code, reason: failure.message } : { err: failure };
   log.warn({ ...why, decision }, 'the caller is refused');
-  return new StatusError(Status.UNAVAILABLE, `${failure.message} (decision ${decision})`, { cause: failure });
+  return new StatusError(Status.UNAVAILABLE, `${failure.message}${recordText(decision)}`, { cause: failure });
 }

@@ -6,6 +6,7 @@
  */
 
 import { Decisions } from '../identity/decisions.ts';
+import { Turns } from '../limits/turns.ts';
 import { Counters } from '../telemetry/counters.ts';
 import type { Method } from '../wire/types.ts';
 import { DELTA } from './delta.ts';
@@ -18,11 +19,12 @@ import { SecretStream, type StreamKind, type StreamParts } from './stream.ts';
 const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
 const ADS = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
 
-export type ServiceSettings = Omit<StreamParts, 'queue' | 'counters' | 'ledger' | 'decisions'> &
-  Partial<Pick<StreamParts, 'counters' | 'ledger' | 'decisions'>>;
+export type ServiceSettings = Omit<StreamParts, 'queue' | 'turns' | 'counters' | 'ledger' | 'decisions'> &
+  Partial<Pick<StreamParts, 'counters' | 'ledger' | 'decisions' | 'turns'>>;
 
 export function secretDiscoveryService(settings: ServiceSettings): Method[] {
   const parts: StreamParts = {
+    turns: new Turns(),
     counters: new Counters(),
     ledger: new Ledger(),
     decisions: new Decisions({ ...settings, store: undefined }),

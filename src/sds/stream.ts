@@ -12,6 +12,7 @@ import type { Decisions } from '../identity/decisions.ts';
 import type { Held } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
 import { LimitError } from '../limits/limit-error.ts';
+import type { Turns } from '../limits/turns.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -27,7 +28,7 @@ import {
 import { everyName, isHeld, secretFor, secretNow, spiffeIdBehind } from './names.ts';
 import type { Node } from './node.ts';
 import type { Place, Pushing, PushQueue } from './push-queue.ts';
-import { type Asker, notedOf, refuseCaller } from './refusal.ts';
+import { type Asker, notedOf, recordText, refuseCaller } from './refusal.ts';
 import { type EncodedSecret, isCurrent, type Validation, validationFor } from './secrets.ts';
 import { type Change, type Missing, type Outcome, type Push, Subscription } from './subscription.ts';
 import type { Taken, Variant } from './variant.ts';
@@ -39,6 +40,7 @@ export interface StreamParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly queue: PushQueue;
+  readonly turns: Turns;
   readonly counters: Counters;
   readonly ledger: Ledger;
   /** The record of what callers do not get. */
@@ -61,6 +63,8 @@ interface HeldName {
   readonly held: Held;
 }
 
+/** Of more names than these, some are looked for in each of the owner's turns. */
+const SLICE_NAMES = 256;
 /** Of the names that one push holds, so many have a line in the log. */
 const LOGGED_HOLDS = 10;
 /** Names that stand for nothing, on one connection: whoever has TLS clients ask for them could ask for any number. */
@@ -356,10 +360,36 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     }
     if (!this.#subscription.canPush) return false;
     const names = this.#subscription.takeDirty();
+    if (names.length > SLICE_NAMES) {
+      this.#await(this.#settleInSlices(names));
+      return false;
+    }
     const answers = names.map((name) => this.#find(name));
     if (answers.every((answer): answer is Answer => !(answer instanceof Promise))) return this.#send(names, answers);
     this.#await(this.#settle(names, answers));
     return false;
+  }
+
+  /** The same for very many names, which would keep the event loop for long: some in each of the owner's turns. */
+  async #settleInSlices(names: readonly string[]): Promise<void> {
+    const found: string[] = [];
+    const answers: (Answer | Promise<Answer>)[] = [];
+    for (let at = 0; at < names.length && !this.#ended; at += SLICE_NAMES) {
+      const held: HeldName[] = [];
+      for (const name of names.slice(at, at + SLICE_NAMES)) {
+        // It may have been dropped meanwhile.
+        if (this.#names.get(name) === undefined) continue;
+        const answer = this.#find(name);
+        // Looked at when all are there; until then nobody else handles it.
+        if (answer instanceof Promise) answer.catch(() => undefined);
+        else if (isHeld(answer)) held.push({ name, held: answer });
+        found.push(name);
+        answers.push(answer);
+      }
+      if (held.length > 0) this.#hold(held, this.#parts.clock.now());
+      await this.#parts.turns.next(this.peer.owner.accounts[0]);
+    }
+    await this.#settle(found, answers);
   }
 
   /** The secret behind a name; its next change will be told. */
@@ -373,8 +403,12 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     const foundNames: string[] = [];
     const found: Answer[] = [];
     let failure: unknown;
-    for (const [i, result] of (await Promise.allSettled(answers)).entries()) {
+    const waiting = answers.filter((answer) => answer instanceof Promise);
+    const settled = (await Promise.allSettled(waiting)).values();
+    for (const [i, answer] of answers.entries()) {
       const name = names[i]!;
+      const result =
+        answer instanceof Promise ? settled.next().value! : { status: 'fulfilled' as const, value: answer };
       if (result.status === 'fulfilled') {
         foundNames.push(name);
         found.push(this.#latest(name, result.value));
@@ -450,9 +484,9 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
       this.#known(name);
       watched.held = held;
       watched.heldSince = now;
-      const spiffeId = spiffeIdBehind(this.#parts.identities, watched.name);
-      const noted = notedOf('held', this.#asker, { ...held, name, spiffeId });
-      watched.decision = this.#parts.decisions.hold(noted, watched.decision);
+      const spiffeId = () => spiffeIdBehind(this.#parts.identities, watched.name);
+      const noted = () => notedOf('held', this.#asker, { ...held, name, spiffeId: spiffeId() });
+      watched.decision = this.#parts.decisions.hold(this.peer.owner, held.reason, noted, watched.decision);
       if (held.reason === 'unknown-name') this.#unknown += 1;
       this.#parts.counters.add('names_held_total');
       return true;
@@ -483,8 +517,9 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     const limit = `more than ${MAX_UNKNOWN_NAMES} names that stand for nothing (no SPIFFE ID, no alias)`;
     this.#log.warn({ limit: MAX_UNKNOWN_NAMES }, 'a connection asks for too many names that stand for nothing');
     const detail = `this connection asks for ${limit}`;
-    const decision = this.#parts.decisions.note(notedOf('refused', this.#asker, { reason: 'unknown-names', detail }));
-    this.#end(Status.RESOURCE_EXHAUSTED, `${detail} (decision ${decision})`);
+    const noted = () => notedOf('refused', this.#asker, { reason: 'unknown-names', detail });
+    const decision = this.#parts.decisions.note(this.peer.owner, noted);
+    this.#end(Status.RESOURCE_EXHAUSTED, `${detail}${recordText(decision)}`);
   }
 
   /** The last look before a key leaves. */

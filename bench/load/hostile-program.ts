@@ -1,0 +1,222 @@
+/**
+ * A hostile caller: uses all that it is allowed, of one kind after the other. Each attack goes on until the program is
+ * ended; those that open things tell how many they have.
+ */
+
+import { spawn } from 'node:child_process';
+import { closeSync, copyFileSync, ftruncateSync, openSync } from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import {
+  callHeaders,
+  dataFrames,
+  END_STREAM,
+  FRAME_HEAD_BYTES,
+  FrameType,
+  frame,
+  grpcMessage,
+  PREFACE,
+  readFrames,
+  resetStream,
+  uint32,
+} from '../../test/support/http2-frames.ts';
+import { obey } from './program.ts';
+import { requestFor } from './requests.ts';
+
+const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
+const STREAM = `${SDS}/StreamSecrets`;
+const FETCH = `${SDS}/FetchSecrets`;
+const LARGEST_WINDOW = 0x7fff_ffff;
+
+interface Target {
+  readonly socket: string;
+  readonly uid: number;
+}
+
+let made = 0;
+/** Names that were never asked for. */
+const freshNames = (count: number): string[] => {
+  made += 1;
+  return Array.from({ length: count }, (_, i) => `spiffe://ilinux.io/hostile/${made}/${i}`);
+};
+
+/** A connection that sends, reads and throws away what comes; made again when it is cut. */
+class Raw {
+  readonly #path: string;
+  #socket: net.Socket | undefined;
+  #next = 1;
+  #answered: () => void = () => undefined;
+
+  constructor(socketPath: string) {
+    this.#path = socketPath;
+  }
+
+  get stream(): number {
+    const stream = this.#next;
+    this.#next += 2;
+    return stream;
+  }
+
+  get open(): boolean {
+    return this.#socket !== undefined && !this.#socket.destroyed;
+  }
+
+  connect(): void {
+    const socket = net.connect(this.#path).on('error', () => socket.destroy());
+    let unread = Buffer.alloc(0);
+    socket.on('data', (bytes) => {
+      // As much may come as will.
+      if (!socket.destroyed) socket.write(frame(FrameType.WINDOW_UPDATE, 0, 0, uint32(1_000_000)));
+      unread = Buffer.concat([unread, bytes]);
+      for (const { type, flags, payload } of readFrames(unread)) {
+        unread = unread.subarray(FRAME_HEAD_BYTES + payload.length);
+        if (type === FrameType.PING && flags === 1) this.#answered();
+      }
+    });
+    this.#socket = socket;
+    this.#next = 1;
+    const window = Buffer.concat([Buffer.of(0, 4), uint32(LARGEST_WINDOW)]);
+    socket.write(Buffer.concat([PREFACE, frame(FrameType.SETTINGS, 0, 0, window), frame(FrameType.SETTINGS, 1, 0)]));
+  }
+
+  /** Waits until the server has read everything. */
+  async settled(): Promise<void> {
+    const answer = new Promise<void>((resolve) => {
+      this.#answered = resolve;
+      this.#socket?.once('close', resolve);
+    });
+    await this.write(frame(FrameType.PING, 0, 0, Buffer.alloc(8)));
+    await answer;
+  }
+
+  /** Waits while the kernel takes no more. */
+  async write(...parts: readonly Buffer[]): Promise<void> {
+    if (!this.open) this.connect();
+    const socket = this.#socket!;
+    if (socket.write(Buffer.concat(parts))) return turn();
+    await new Promise<void>((resolve) => socket.once('drain', resolve).once('close', resolve));
+  }
+}
+
+/** A window of the server's has 64 KiB: what is larger goes bit by bit. */
+const PIECE = 48 * 1024;
+
+async function large(raw: Raw, message: Buffer): Promise<number> {
+  const { stream } = raw;
+  const bytes = grpcMessage(message);
+  await raw.write(callHeaders(stream, STREAM));
+  for (let at = 0; at < bytes.length; at += PIECE) {
+    await raw.settled();
+    await raw.write(dataFrames(stream, bytes.subarray(at, at + PIECE)));
+  }
+  return stream;
+}
+
+async function call(
+  raw: Raw,
+  method: string,
+  message: Buffer,
+  headers: readonly [string, string][] = [],
+  compressed = false,
+  last = false,
+): Promise<number> {
+  const { stream } = raw;
+  await raw.write(
+    callHeaders(stream, method, headers),
+    dataFrames(stream, grpcMessage(message, compressed), last ? END_STREAM : 0),
+  );
+  return stream;
+}
+
+const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
+  /** Burns a processor and asks for nothing: what the others are compared with. */
+  async nothing() {
+    for (;;) {
+      const end = performance.now() + 50;
+      while (performance.now() < end);
+      await turn();
+    }
+  },
+  /** Streams that each ask for as many names as one may. */
+  async memory({ socket }) {
+    for (;;) {
+      const raw = new Raw(socket);
+      for (let i = 0; i < 100; i += 1) await large(raw, requestFor(freshNames(10_000), 'none'));
+    }
+  },
+  /** New sets of names on streams that are given up at once. */
+  async names({ socket }) {
+    const raw = new Raw(socket);
+    for (;;) {
+      const stream = await large(raw, requestFor(freshNames(10_000), 'none'));
+      await raw.settled();
+      await raw.write(resetStream(stream));
+    }
+  },
+  async gzip({ socket }) {
+    const bomb = gzipSync(Buffer.alloc(1024 * 1024));
+    const raw = new Raw(socket);
+    for (;;) await call(raw, FETCH, bomb, [['grpc-encoding', 'gzip']], true, true);
+  },
+  /** As many fetches as there may be, with a real Envoy's node. */
+  async fetches({ socket }) {
+    const request = requestFor(['spiffe://ilinux.io/none'], 'real');
+    const raws = Array.from({ length: 20 }, () => new Raw(socket));
+    await Promise.all(
+      raws.map(async (raw) => {
+        for (;;) await call(raw, FETCH, request, [], false, true);
+      }),
+    );
+  },
+  /** Requests that are no requests, each on a stream of its own. */
+  async garbage({ socket }) {
+    const raw = new Raw(socket);
+    for (;;) await call(raw, STREAM, Buffer.alloc(99, 255));
+  },
+  /** Connects and hangs up, as fast as the kernel lets it. */
+  async connects({ socket }) {
+    const program = `use IO::Socket::UNIX; use Socket;
+      my $to = pack_sockaddr_un($ARGV[0]);
+      while (1) { socket(my $s, AF_UNIX, SOCK_STREAM, 0); connect($s, $to); close $s }`;
+    const child = spawn('perl', ['-e', program, socket], { stdio: ['ignore', 'ignore', 'ignore'] });
+    process.once('exit', () => child.kill('SIGKILL'));
+    await new Promise((resolve) => child.once('exit', resolve));
+  },
+  /** Programs of 512 MiB that are all to be hashed. */
+  async hashes({ socket }) {
+    const folder = path.join(path.dirname(socket), '..', 'hostile');
+    const perl = `use IO::Socket::UNIX; my @open;
+      for (1..3) { push @open, IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $ARGV[0]) or die }
+      my $hello = pack('H*', $ARGV[1]);
+      for (@open) { syswrite $_, $hello } sleep 5`;
+    const hello = Buffer.concat([
+      PREFACE,
+      frame(FrameType.SETTINGS, 0, 0),
+      callHeaders(1, FETCH),
+      dataFrames(1, grpcMessage(requestFor(['default'], 'none')), END_STREAM),
+    ]);
+    for (let i = 0; ; i += 1) {
+      const file = path.join(folder, `perl-${i % 40}`);
+      const fresh = `${file}.new-${i}`;
+      copyFileSync('/usr/bin/perl', fresh);
+      const fd = openSync(fresh, 'r+');
+      ftruncateSync(fd, 512 * 1024 * 1024);
+      closeSync(fd);
+      const child = spawn(fresh, ['-e', perl, socket, hello.toString('hex')], { stdio: 'ignore' });
+      child.on('error', () => undefined);
+      await pause(100);
+    }
+  },
+};
+
+obey({
+  /** Answers at once; the attack goes on. */
+  attack({ attack, groups = 0, ...target }: Target & { attack: string; groups?: number }) {
+    process.setgroups!(Array.from({ length: groups }, (_, i) => 100_000 + i));
+    process.setgid!(target.uid);
+    process.setuid!(target.uid);
+    void ATTACKS[attack]!(target);
+  },
+});
