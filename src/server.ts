@@ -184,7 +184,7 @@ async function start(
     },
     counters,
   );
-  const turns = new Turns();
+  const turns = new Turns((err) => log.error({ err }, 'the work of a caller failed'));
   const wire = createWire({
     methods: secretDiscoveryService({
       identities,

@@ -13,6 +13,7 @@ import type { PeerCredentials } from './types.ts';
 const libc = koffi.load(null);
 const c = {
   getsockopt: libc.func('int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)'),
+  accept: libc.func('int accept4(int fd, void *address, void *length, int flags)'),
   poll: libc.func('int poll(_Inout_ uint8_t *fds, unsigned long count, int timeout)'),
   statx: libc.func('int statx(int dir, const char *path, int flags, unsigned int mask, _Out_ uint8_t *result)'),
   syscall: libc.func('long syscall(long number, long first, long second)'),
@@ -64,6 +65,18 @@ function readOption(fd: number, option: number, name: string, value: Buffer): vo
   check(`getsockopt ${name}`, c.getsockopt(fd, SOL_SOCKET, option, value, optionLength));
   // What is beyond would be of the call before.
   if (optionLength[0] !== value.length) throw new Error(`${name} has ${optionLength[0]} bytes, not ${value.length}`);
+}
+
+const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
+
+/** The next connection of a listening socket that does not block; undefined where none waits. @throws EMFILE, ENFILE, … */
+export function acceptConnection(fd: number): number | undefined {
+  const accepted = c.accept(fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (accepted >= 0) return accepted;
+  const errno = koffi.errno();
+  if (errno === constants.errno.EAGAIN || errno === constants.errno.ECONNABORTED) return undefined;
+  throw new SystemCallError('accept4', errno);
 }
 
 const SYS_PIDFD_OPEN = 434;

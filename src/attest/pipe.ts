@@ -7,8 +7,7 @@
 import net from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
-import { LimitError } from '../limits/limit-error.ts';
-import { Owners } from '../limits/owner.ts';
+import { type Owner, Owners } from '../limits/owner.ts';
 import { QUOTA_LIMITS, Quota } from '../limits/quota.ts';
 import { Turns } from '../limits/turns.ts';
 import { Counters } from '../telemetry/counters.ts';
@@ -17,7 +16,7 @@ import { createAccounts } from './accounts.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { createOwnerOf, type OwnerOf } from './owner-of.ts';
 import { openPeer, type PeerOptions } from './peer.ts';
-import { peerCredentials, startReading, stopReading } from './socket-peer.ts';
+import { acceptNext, peerCredentials, startReading, stopReading } from './socket-peer.ts';
 import { createSubordinateIds } from './subordinate-ids.ts';
 import type { Attestor, Peer, PeerCredentials } from './types.ts';
 
@@ -45,6 +44,8 @@ export interface Pipe {
   readonly connectionCount: number;
 }
 
+/** How many connections are accepted in one turn of the event loop. */
+const ACCEPTED_AT_ONCE = 256;
 /** The log gets one line in this many milliseconds about refused connections. */
 const REFUSALS_LOG_MS = 10_000;
 
@@ -62,7 +63,10 @@ export function createPipe(options: PipeOptions): Pipe {
   let refused = 0;
   let nextRefusalLog = 0;
 
-  const server = net.createServer(accept);
+  const server = net.createServer((socket) => {
+    accept(socket);
+    acceptOthers();
+  });
   return {
     server,
     get connectionCount() {
@@ -71,24 +75,53 @@ export function createPipe(options: PipeOptions): Pipe {
   };
 
   function accept(socket: net.Socket): void {
+    let owner: Owner | undefined;
+    try {
+      owner = admit(peerCredentials(socket));
+    } catch (err) {
+      log.error({ err }, 'cannot find out who is calling: connection closed');
+    }
+    if (owner === undefined) socket.destroy();
+    else take(socket, owner);
+  }
+
+  /** Whatever else waits, up to a bound: what is refused costs a few system calls and becomes no socket of Node's. */
+  function acceptOthers(): void {
+    try {
+      for (let i = 0; i < ACCEPTED_AT_ONCE; i += 1) {
+        const accepted = acceptNext(server);
+        if (accepted === undefined) return;
+        const owner = admit(accepted.credentials);
+        if (owner === undefined) accepted.close();
+        else take(accepted.open(), owner);
+      }
+    } catch (err) {
+      log.error({ err }, 'connections could not be accepted');
+    }
+  }
+
+  /** Takes a place for a connection; undefined where its owner gets none. Cheap: a caller may connect as fast as it can. */
+  function admit(credentials: PeerCredentials): Owner | undefined {
+    const owner = ownerOf(credentials);
+    const reason = quota.openConnection(owner, clock.now());
+    if (reason === undefined) return owner;
+    tellRefused(reason, credentials);
+    return undefined;
+  }
+
+  function take(socket: net.Socket, owner: Owner): void {
     // A reset connection is an everyday thing; what matters of it is the 'close' that follows.
     socket.on('error', (err) => log.debug({ err }, 'connection on the pipe failed'));
-    let credentials: PeerCredentials | undefined;
+    connectionCount += 1;
+    socket.once('close', () => {
+      connectionCount -= 1;
+      quota.closeConnection(owner);
+    });
     try {
-      credentials = peerCredentials(socket);
-      const owner = ownerOf(credentials);
-      // Before anything that costs: a caller may connect as fast as the kernel lets it.
-      quota.openConnection(owner, clock.now());
-      connectionCount += 1;
-      socket.once('close', () => {
-        connectionCount -= 1;
-        quota.closeConnection(owner);
-      });
       handOver(socket, openPeer(socket, { ...peerOptions, owner }));
     } catch (err) {
       socket.destroy();
-      if (err instanceof LimitError) tellRefused(err, credentials!);
-      else if (err instanceof SidekeyError) log.debug({ err }, 'caller was gone before it was accepted');
+      if (err instanceof SidekeyError) log.debug({ err }, 'caller was gone before it was accepted');
       else log.error({ err }, 'cannot find out who is calling: connection closed');
     }
   }
@@ -108,7 +141,7 @@ export function createPipe(options: PipeOptions): Pipe {
     });
   }
 
-  function tellRefused({ message: reason }: LimitError, credentials: PeerCredentials): void {
+  function tellRefused(reason: string, credentials: PeerCredentials): void {
     refused += 1;
     const now = clock.now();
     if (now < nextRefusalLog) return;

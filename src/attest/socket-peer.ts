@@ -5,13 +5,40 @@
  * `_handle` is the one private thing that Sidekey touches, here and nowhere else.
  */
 
-import type net from 'node:net';
-import { peerPidfd, pidfdOpen, peerCredentials as readCredentials, SystemCallError } from './libc.ts';
+import fs from 'node:fs';
+import net from 'node:net';
+import { acceptConnection, peerPidfd, pidfdOpen, peerCredentials as readCredentials, SystemCallError } from './libc.ts';
 import type { PeerCredentials } from './types.ts';
 
 /** The process that connected, as it was then: its pid, effective uid and gid. */
 export function peerCredentials(socket: net.Socket): PeerCredentials {
   return readCredentials(descriptorOf(socket));
+}
+
+/** A connection that was accepted and is no socket of Node's yet. */
+export interface Accepted {
+  readonly credentials: PeerCredentials;
+  /** To call this or {@link Accepted.close}. */
+  open(): net.Socket;
+  close(): void;
+}
+
+/**
+ * The next connection that waits; undefined where none does. Node accepts one in each turn of its event loop: a caller
+ * that connects faster than that would fill the backlog, and others would be turned away by the kernel.
+ * @throws SystemCallError EMFILE, …
+ */
+export function acceptNext(server: net.Server): Accepted | undefined {
+  const listener = handleOf(server)?.fd;
+  const fd = typeof listener === 'number' && listener >= 0 ? acceptConnection(listener) : undefined;
+  if (fd === undefined) return undefined;
+  const close = () => fs.closeSync(fd);
+  try {
+    return { credentials: readCredentials(fd), open: () => new net.Socket({ fd }), close };
+  } catch (error) {
+    close();
+    throw error;
+  }
 }
 
 /**
@@ -72,6 +99,6 @@ interface Handle {
   readStop(): void;
 }
 
-function handleOf(socket: net.Socket): Handle | null | undefined {
+function handleOf(socket: net.Socket | net.Server): Handle | null | undefined {
   return (socket as unknown as { _handle?: Handle | null })._handle;
 }

@@ -40,6 +40,8 @@ export class Account {
   readonly decisions = new TokenBucket(Number.POSITIVE_INFINITY);
   /** Work that waits for its turn, and the time that was used in a turn of the event loop; see `turns.ts`. */
   readonly waitingWork = new Fifo<() => void>();
+  /** It is in the line of owners with work that waits, or being served. */
+  inLine = false;
   usedMs = 0;
   usedInTurn = -1;
 

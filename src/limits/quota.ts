@@ -41,33 +41,31 @@ export class Quota {
     this.#counters = counters;
   }
 
-  /** Takes a place for a connection; `now` in milliseconds since the epoch. @throws LimitError naming the limit */
-  openConnection({ accounts }: Owner, now: number): void {
+  /**
+   * Takes a place for a connection, or says why there is none, naming the limit: an error with its stack would cost more
+   * than all the rest of a refusal.
+   * @param now milliseconds since the epoch
+   */
+  openConnection({ accounts }: Owner, now: number): string | undefined {
     const { connectionsPerUid, connectsPerSecondPerUid, connections } = this.#limits;
     for (const { name, connections: held, share } of accounts) {
       const most = connectionsPerUid * share;
       if (held >= most)
-        throw this.#refuse(
-          'connections_refused_total',
-          `${name} holds ${most} connections, the most it may (maxConnectionsPerUid)`,
-        );
+        return this.#refuseConnection(`${name} holds ${most} connections, the most it may (maxConnectionsPerUid)`);
     }
     if (this.#connections >= connections) {
-      throw this.#refuse(
-        'connections_refused_total',
-        `all callers together hold ${connections} connections, the most they may`,
-      );
+      return this.#refuseConnection(`all callers together hold ${connections} connections, the most they may`);
     }
     for (const { name, connects, share } of accounts) {
       const perSecond = connectsPerSecondPerUid * share;
       if (connects.take(Math.max(connectionsPerUid * share, perSecond), perSecond, now)) continue;
-      throw this.#refuse(
-        'connections_refused_total',
+      return this.#refuseConnection(
         `${name} opens more than ${perSecond} connections a second, the most it may (connectsPerSecondPerUid)`,
       );
     }
     this.#connections += 1;
     for (const account of accounts) account.connections += 1;
+    return undefined;
   }
 
   closeConnection({ accounts }: Owner): void {
@@ -120,10 +118,12 @@ export class Quota {
     }
   }
 
-  #refuse(
-    counter: 'connections_refused_total' | 'streams_refused_total' | 'requests_refused_total',
-    message: string,
-  ): LimitError {
+  #refuseConnection(reason: string): string {
+    this.#counters.add('connections_refused_total');
+    return reason;
+  }
+
+  #refuse(counter: 'streams_refused_total' | 'requests_refused_total', message: string): LimitError {
     this.#counters.add(counter);
     return new LimitError(message);
   }

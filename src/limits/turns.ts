@@ -20,6 +20,12 @@ export class Turns {
   /** Accounts with work that waits. */
   readonly #waiting = new Fifo<Account>();
   #scheduled = false;
+  readonly #failed: (error: unknown) => void;
+
+  /** @param failed told of work that waited and then threw, which it must not */
+  constructor(failed: (error: unknown) => void = () => undefined) {
+    this.#failed = failed;
+  }
 
   /** True if the owner's work may be done now: it has time left, and nothing of it waits. */
   isOpen(account: Account): boolean {
@@ -50,7 +56,8 @@ export class Turns {
   /** Does the work in the owner's next turn. It must not throw. */
   later(account: Account, work: () => void): void {
     account.waitingWork.push(work);
-    if (account.waitingWork.length > 1) return;
+    if (account.inLine) return;
+    account.inLine = true;
     this.#waiting.push(account);
     this.#schedule();
   }
@@ -72,19 +79,22 @@ export class Turns {
     const end = performance.now() + ALL_MS;
     for (let left = this.#waiting.length; left > 0 && performance.now() < end; left -= 1) {
       const account = this.#waiting.shift()!;
-      try {
-        this.#serve(account);
-      } finally {
-        if (account.waitingWork.length > 0) this.#waiting.push(account);
-        if (this.#waiting.length > 0) this.#schedule();
-      }
+      this.#serve(account);
+      account.inLine = account.waitingWork.length > 0;
+      if (account.inLine) this.#waiting.push(account);
     }
     if (this.#waiting.length > 0) this.#schedule();
   }
 
   #serve(account: Account): void {
     const end = performance.now() + SLICE_MS;
-    do this.measure(account, account.waitingWork.shift()!);
-    while (account.waitingWork.length > 0 && performance.now() < end);
+    while (account.waitingWork.length > 0 && performance.now() < end) {
+      try {
+        this.measure(account, account.waitingWork.shift()!);
+      } catch (error) {
+        // One caller's work that fails must end neither the turns of others nor the process.
+        this.#failed(error);
+      }
+    }
   }
 }

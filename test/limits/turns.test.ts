@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { Account } from '../../src/limits/owner.ts';
+import { Turns } from '../../src/limits/turns.ts';
+
+/** Keeps the event loop, as work does. */
+function busy(milliseconds: number): void {
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end);
+}
+
+const turn = () => new Promise(setImmediate);
+
+test('an owner that has used little is served at once, one that has used much in its next turn', async () => {
+  const turns = new Turns();
+  const [one, other] = [new Account('one'), new Account('other')];
+  const done: string[] = [];
+  turns.run(one, () => busy(10));
+  turns.run(one, () => done.push('one'));
+  turns.run(other, () => done.push('other'));
+  assert.deepEqual(done, ['other']);
+  await turn();
+  assert.deepEqual(done, ['other', 'one']);
+});
+
+test('an owner with much work delays another by slices, not by all of it', async () => {
+  const turns = new Turns();
+  const [greedy, modest] = [new Account('greedy'), new Account('modest')];
+  let served = 0;
+  for (let i = 0; i < 200; i += 1) {
+    turns.later(greedy, () => {
+      busy(1);
+      served += 1;
+    });
+  }
+  let servedBefore = Number.NaN;
+  turns.later(modest, () => {
+    servedBefore = served;
+  });
+  while (Number.isNaN(servedBefore)) await turn();
+  assert.ok(servedBefore < 20, `${servedBefore} of 200 came first`);
+  while (served < 200) await turn();
+});
+
+test('everything is done once, in each owner’s order, whatever it asks for meanwhile', async () => {
+  const owner = fc.integer({ min: 0, max: 3 });
+  const work = fc.record({ owner, nested: fc.array(owner, { maxLength: 3 }), slow: fc.boolean() });
+  await fc.assert(
+    fc.asyncProperty(fc.array(work, { maxLength: 30 }), async (all) => {
+      const turns = new Turns();
+      const accounts = Array.from({ length: 4 }, (_, i) => new Account(String(i)));
+      const asked: number[][] = [[], [], [], []];
+      const done: number[][] = [[], [], [], []];
+      let count = 0;
+      const ask = (of: number, then: () => void) => {
+        count += 1;
+        const number = count;
+        asked[of]!.push(number);
+        turns.later(accounts[of]!, () => {
+          done[of]!.push(number);
+          then();
+        });
+      };
+      for (const { owner: of, nested, slow } of all) {
+        ask(of, () => {
+          if (slow) busy(1);
+          for (const next of nested) ask(next, () => undefined);
+        });
+      }
+      while (done.flat().length < count) await turn();
+      await turn();
+      assert.deepEqual(done, asked);
+      for (const account of accounts) assert.equal(account.inLine, false);
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test('work that fails is told, and what waits behind it is done', async () => {
+  const failures: unknown[] = [];
+  const turns = new Turns((error) => failures.push(error));
+  const [one, other] = [new Account('one'), new Account('other')];
+  const done: string[] = [];
+  turns.later(one, () => {
+    throw new Error('broken');
+  });
+  turns.later(one, () => done.push('one'));
+  turns.later(other, () => done.push('other'));
+  while (done.length < 2) await turn();
+  assert.deepEqual(failures.map(String), ['Error: broken']);
+});
