@@ -3,11 +3,15 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SidekeyError } from '../base/errors.ts';
+import { FairSlots } from '../limits/fair-slots.ts';
 import { type FileStatus, fileStatus } from './libc.ts';
 
 export interface FileHasher {
-  /** Lower-case hex. @throws the error of open(2) or read(2); ERR_ATTESTATION_FAILED beyond the size limit */
-  sha256(path: string): Promise<string>;
+  /**
+   * Lower-case hex. @throws the error of open(2) or read(2); ERR_ATTESTATION_FAILED beyond the size limit
+   * @param owner for whom it is read: owners have their turns one after the other, however much one asks for
+   */
+  sha256(path: string, owner?: string): Promise<string>;
   /** How many files were read, since the start. */
   readonly runs: number;
 }
@@ -23,20 +27,28 @@ export const FILE_HASH_LIMITS: FileHashLimits = { maxBytes: 512 * 1024 * 1024, r
 
 /** Read on the thread pool; hashing one such slice takes the event loop a fraction of a millisecond. */
 const SLICE_BYTES = 256 * 1024;
-/** Files read at a time: a file system that hangs may not take all of the pool's threads. */
-const CONCURRENT = 2;
+/**
+ * Slices read at a time, one of an owner: a file system that hangs, which any user may mount, takes neither all of the
+ * pool's threads nor everybody's turn.
+ */
+const CONCURRENT = 4;
+const PER_OWNER = 1;
+
+/** The owner of what is asked for by a person, and not for a caller. */
+const NO_CALLER = 'the admin API';
 
 export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): FileHasher {
   /** By version of a file, the least recently used first. */
   const hashes = new Map<string, Promise<string>>();
-  const turn = createTurns(CONCURRENT);
+  const slots = new FairSlots(CONCURRENT, PER_OWNER);
   let runs = 0;
 
   return {
     get runs() {
       return runs;
     },
-    async sha256(path) {
+    async sha256(path, owner = NO_CALLER) {
+      const turn = <T>(task: () => Promise<T>) => slots.run(owner, task);
       // A hash that is known takes no turn of the thread pool: those would be most of an attestation's time.
       const status = fileStatus(path);
       const known = status.onBlockDevice ? recall(versionOf(status)) : undefined;
@@ -47,26 +59,30 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
         const stat = await turn(() => file.stat({ bigint: true }));
         if (stat.size > limits.maxBytes) throw tooLarge(stat.size, limits.maxBytes);
         const version = versionOf(stat);
-        // Whoever begins to hash a file keeps it open for as long; others who want the same hash wait for it.
-        return await (recall(version) ??
-          remember(
-            version,
-            turn(() => hashUnchanged(file, version)),
-          ));
+        // The first to ask keeps the file open until it is hashed; others who want the same hash wait for it.
+        return await (recall(version) ?? remember(version, hashUnchanged(file, version, turn)));
       } finally {
         await file.close();
       }
     },
   };
 
-  async function hashUnchanged(file: FileHandle, version: string): Promise<string> {
+  /** Slice by slice, so that a small file of another owner does not wait for a large one. */
+  async function hashUnchanged(
+    file: FileHandle,
+    version: string,
+    turn: <T>(task: () => Promise<T>) => Promise<T>,
+  ): Promise<string> {
     runs += 1;
     const hash = createHash('sha256');
     const slice = Buffer.allocUnsafe(SLICE_BYTES);
     for (;;) {
-      const { bytesRead } = await file.read(slice, 0, SLICE_BYTES);
+      const bytesRead = await turn(async () => {
+        const read = await file.read(slice, 0, SLICE_BYTES);
+        hash.update(slice.subarray(0, read.bytesRead));
+        return read.bytesRead;
+      });
       if (bytesRead === 0) break;
-      hash.update(slice.subarray(0, bytesRead));
     }
     if (versionOf(await file.stat({ bigint: true })) !== version) {
       throw new SidekeyError('ERR_ATTESTATION_FAILED', 'the binary changed while it was read');
@@ -101,21 +117,4 @@ function versionOf(stat: Omit<FileStatus, 'onBlockDevice'>): string {
 function tooLarge(size: bigint, limit: number): SidekeyError {
   const message = `the binary has ${size} bytes; for its sha256 it may have ${limit}`;
   return new SidekeyError('ERR_ATTESTATION_FAILED', message);
-}
-
-/** Lets so many tasks run at a time; the others wait in line. */
-function createTurns(concurrent: number): <T>(task: () => Promise<T>) => Promise<T> {
-  const waiting: (() => void)[] = [];
-  let running = 0;
-  return async (task) => {
-    if (running === concurrent) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running += 1;
-    try {
-      return await task();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running -= 1;
-      else next();
-    }
-  };
 }

@@ -14,6 +14,8 @@ export interface PeerCredentials {
 export interface CallingProcess extends PeerCredentials {
   /** Its supplementary groups, in the kernel's order. */
   readonly groups: readonly number[];
+  /** Who pays for the attestation, by name: owners have their turns. Undefined: a person asks. */
+  readonly owner?: string;
 }
 
 /** What the attestors found out, at one moment. */

@@ -35,7 +35,7 @@ export function createUnixAttestor(options: UnixAttestorOptions): Attestor {
 
   return {
     name: 'unix',
-    async attest({ pid, uid, gid, groups }) {
+    async attest({ pid, uid, gid, groups, owner }) {
       const values = [`uid:${uid}`, `gid:${gid}`];
       add(values, 'user', accounts.user(uid));
       add(values, 'group', accounts.group(gid));
@@ -44,7 +44,8 @@ export function createUnixAttestor(options: UnixAttestorOptions): Attestor {
         add(values, 'supplementary_group', accounts.group(id));
       }
       add(values, 'path', await ifAllowed(pid, 'path', () => readExecutablePath(pid)));
-      if (wantSha256()) add(values, 'sha256', await ifAllowed(pid, 'sha256', () => hasher.sha256(executableLink(pid))));
+      if (wantSha256())
+        add(values, 'sha256', await ifAllowed(pid, 'sha256', () => hasher.sha256(executableLink(pid), owner)));
       return values.map((value) => ({ type: 'unix', value }));
     },
   };

@@ -122,6 +122,15 @@ function takeAllTurns(t: TestContext, hasher: FileHasher): () => Promise<void> {
   }
 }
 
+test('files of one owner that hang when they are opened keep no other owner waiting', {
+  timeout: 10_000,
+}, async (t) => {
+  const hasher = createFileHasher();
+  const giveBack = takeAllTurns(t, hasher);
+  assert.equal(await hasher.sha256(import.meta.filename, 'another'), sha256(fs.readFileSync(import.meta.filename)));
+  await giveBack();
+});
+
 test('files that hang when they are opened leave the rest of the thread pool free', { timeout: 10_000 }, async (t) => {
   const giveBack = takeAllTurns(t, createFileHasher());
   assert.ok((await readFile(import.meta.filename)).length > 0);
