@@ -6,6 +6,7 @@ import path from 'node:path';
 import { createDockerAttestor } from '../../src/attest/docker/docker.ts';
 import { createEngine } from '../../src/attest/docker/engine.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
+import { probeKernel } from '../../src/attest/kernel.ts';
 import { openPeer } from '../../src/attest/peer.ts';
 import { createUnixAttestor } from '../../src/attest/unix.ts';
 import { SystemClock } from '../../src/base/clock.ts';
@@ -49,7 +50,13 @@ async function withEngine(cleanup: Cleanup): Promise<Figure[]> {
   const docker = createDockerAttestor({ socketPath: engine.socketPath, clock, log, asksFor: isAskedFor });
   cleanup.after(() => docker.close());
   const unix = createUnixAttestor({ log, wantSha256: () => false });
-  const options = { attestors: [unix, docker], exitWatcher, clock, attestTimeoutMs: 5_000 };
+  const options = {
+    attestors: [unix, docker],
+    exitWatcher,
+    clock,
+    attestTimeoutMs: 5_000,
+    pinByPid: !probeKernel().pinsPeers,
+  };
 
   const folder = makePlace(cleanup).directory;
   const pipe = await listen(cleanup, path.join(folder, 'pipe.sock'));
