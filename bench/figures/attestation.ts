@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import path from 'node:path';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
+import { probeKernel } from '../../src/attest/kernel.ts';
 import { openPeer } from '../../src/attest/peer.ts';
 import { createUnixAttestor } from '../../src/attest/unix.ts';
 import { SystemClock } from '../../src/base/clock.ts';
@@ -29,6 +30,7 @@ export async function attestation(cleanup: Cleanup): Promise<Figure[]> {
     attestTimeoutMs: 5_000,
     owner,
     turns: new Turns(),
+    pinByPid: !probeKernel().pinsPeers,
   };
   const socket = path.join(makePlace(cleanup).directory, 'bench.sock');
   const server = net.createServer().listen(socket);

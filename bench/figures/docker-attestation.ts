@@ -6,6 +6,7 @@ import path from 'node:path';
 import { createDockerAttestor } from '../../src/attest/docker/docker.ts';
 import { createEngine } from '../../src/attest/docker/engine.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
+import { probeKernel } from '../../src/attest/kernel.ts';
 import { openPeer } from '../../src/attest/peer.ts';
 import { createUnixAttestor } from '../../src/attest/unix.ts';
 import { SystemClock } from '../../src/base/clock.ts';
@@ -52,7 +53,14 @@ async function withEngine(cleanup: Cleanup): Promise<Figure[]> {
   cleanup.after(() => docker.close());
   const unix = createUnixAttestor({ log, wantSha256: () => false });
   const limits = { owner: new Owners().user(process.getuid!()), turns: new Turns() };
-  const options = { attestors: [unix, docker], exitWatcher, clock, attestTimeoutMs: 5_000, ...limits };
+  const options = {
+    attestors: [unix, docker],
+    exitWatcher,
+    clock,
+    attestTimeoutMs: 5_000,
+    pinByPid: !probeKernel().pinsPeers,
+    ...limits,
+  };
 
   const folder = makePlace(cleanup).directory;
   const pipe = await listen(cleanup, path.join(folder, 'pipe.sock'));

@@ -179,7 +179,8 @@ const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
   async connects({ socket }) {
     const program = `use IO::Socket::UNIX; use Socket;
       my $to = pack_sockaddr_un($ARGV[0]);
-      while (1) { socket(my $s, AF_UNIX, SOCK_STREAM, 0); connect($s, $to); close $s }`;
+      my $parent = getppid();
+      while (getppid() == $parent) { socket(my $s, AF_UNIX, SOCK_STREAM, 0); connect($s, $to); close $s }`;
     const child = spawn('perl', ['-e', program, socket], { stdio: ['ignore', 'ignore', 'ignore'] });
     process.once('exit', () => child.kill('SIGKILL'));
     await new Promise((resolve) => child.once('exit', resolve));

@@ -42,7 +42,8 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       const failed = inspection?.attestors.some(({ error }) => error !== undefined) ?? false;
       const selectors = query.selector?.map(readSelector) ?? inspection!.attestors.flatMap(({ found }) => found);
       const now = parts.clock.now();
-      const explanation = explain(selectors, { spiffeId, limit: query.limit, failed }, parts, now);
+      const options = { spiffeId, limit: query.limit, failed, replaced: inspection?.replaced };
+      const explanation = explain(selectors, options, parts, now);
       return toJson(explanation, inspection, now);
     },
   );

@@ -14,6 +14,8 @@ const libc = koffi.load(null);
 const c = {
   getsockopt: libc.func('int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)'),
   accept: libc.func('int accept4(int fd, void *address, void *length, int flags)'),
+  socketpair: libc.func('int socketpair(int domain, int type, int protocol, _Out_ int *pair)'),
+  clockGettime: libc.func('int clock_gettime(int clock, _Out_ int64_t *time)'),
   poll: libc.func('int poll(_Inout_ uint8_t *fds, unsigned long count, int timeout)'),
   statx: libc.func('int statx(int dir, const char *path, int flags, unsigned int mask, _Out_ uint8_t *result)'),
   syscall: libc.func('long syscall(long number, long first, long second)'),
@@ -41,11 +43,13 @@ function check(call: string, result: number): number {
 
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
+const SO_PEERGROUPS = 59;
 const SO_PEERPIDFD = 77;
 
 /** What is asked of a socket, for one call after the other. */
 const ucred = Buffer.alloc(12);
 const pidfdOption = Buffer.alloc(4);
+let groupsOption = new Uint32Array(0);
 const optionLength = new Uint32Array(1);
 
 /** Who opened the other end of a Unix socket. @see unix(7), SO_PEERCRED */
@@ -58,6 +62,20 @@ export function peerCredentials(fd: number): PeerCredentials {
 export function peerPidfd(fd: number): number {
   readOption(fd, SO_PEERPIDFD, 'SO_PEERPIDFD', pidfdOption);
   return pidfdOption.readInt32LE(0);
+}
+
+/**
+ * The supplementary groups of the process that opened the other end, as they were then (Linux 4.13), in the kernel's order:
+ * the list where there are at most `limit`, else their number, without reading them. @throws ENOPROTOOPT before
+ */
+export function peerGroups(fd: number, limit: number): number[] | { readonly count: number } {
+  if (groupsOption.length !== limit) groupsOption = new Uint32Array(limit);
+  optionLength[0] = groupsOption.byteLength;
+  const result = c.getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groupsOption, optionLength);
+  const count = optionLength[0] / Uint32Array.BYTES_PER_ELEMENT;
+  if (result < 0 && koffi.errno() === constants.errno.ERANGE) return { count };
+  check('getsockopt SO_PEERGROUPS', result);
+  return Array.from(groupsOption.subarray(0, count));
 }
 
 function readOption(fd: number, option: number, name: string, value: Buffer): void {
@@ -77,6 +95,26 @@ export function acceptConnection(fd: number): number | undefined {
   const errno = koffi.errno();
   if (errno === constants.errno.EAGAIN || errno === constants.errno.ECONNABORTED) return undefined;
   throw new SystemCallError('accept4', errno);
+}
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+
+/** Two Unix sockets of this process that are connected to each other. */
+export function socketPair(): [number, number] {
+  const pair = new Int32Array(2);
+  check('socketpair', c.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+  return [pair[0]!, pair[1]!];
+}
+
+const CLOCK_BOOTTIME = 7;
+/** A `struct timespec`. */
+const timespec = new BigInt64Array(2);
+
+/** The time since the machine started, in hundredths of a second, rounded down: what /proc/PID/stat counts in. */
+export function bootTicks(): number {
+  check('clock_gettime', c.clockGettime(CLOCK_BOOTTIME, timespec));
+  return Number(timespec[0]! * 100n + timespec[1]! / 10_000_000n);
 }
 
 const SYS_PIDFD_OPEN = 434;

@@ -6,7 +6,8 @@
  */
 
 import type { Owner, Owners } from '../limits/owner.ts';
-import { readable, readSmallFile } from './proc.ts';
+import { type CgroupLine, readCgroup } from './proc/cgroup.ts';
+import { readable } from './proc/text.ts';
 import type { SubordinateIds } from './subordinate-ids.ts';
 import type { PeerCredentials } from './types.ts';
 
@@ -32,7 +33,7 @@ export function createOwnerOf(owners: Owners, subordinateIds: SubordinateIds): O
   };
 
   function find(pid: number, uid: number): Owner {
-    const place = readable(() => placeOf(readSmallFile(`/proc/${pid}/cgroup`)));
+    const place = readable(() => placeOf(readCgroup(pid)));
     if (place?.user !== undefined) return owners.user(place.user);
     const user = subordinateIds.ownerOf(uid);
     return place?.container === undefined ? owners.user(user) : owners.container(place.container, user);
@@ -50,9 +51,8 @@ interface Place {
 const CONTAINER = /^(?:.*[-:])?[0-9a-f]{64}(?:\.scope)?$|^kubepods|^lxc\.payload\.|^machine-.*\.scope$/;
 const USER_SLICE = /^user-(\d{1,10})\.slice$/;
 
-export function placeOf(cgroups: string): Place {
-  for (const line of cgroups.split('\n')) {
-    const path = line.slice(line.indexOf(':', line.indexOf(':') + 1) + 1);
+export function placeOf(cgroups: readonly CgroupLine[]): Place {
+  for (const { path } of cgroups) {
     const parts = path.split('/');
     const slice = parts.findIndex((part) => USER_SLICE.test(part));
     if (slice !== -1) return { user: Number(USER_SLICE.exec(parts[slice]!)![1]), container: undefined };

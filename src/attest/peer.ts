@@ -16,26 +16,47 @@ import type { Turns } from '../limits/turns.ts';
 import { type AttestOptions, collectSelectors } from './attestation.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { areSameFile, type FileIdentity, hasEnded } from './libc.ts';
-import { type ProcessStatus, readable, readExecutableIdentity, readStatus } from './proc.ts';
+import { readExecutableIdentity } from './proc/exe.ts';
+import { type ProcessStatus, readStatus } from './proc/status.ts';
+import { readable } from './proc/text.ts';
 import { lookAtProgram, looksSoFar } from './program-looks.ts';
-import { openPeerPidfd, peerCredentials, startReading, stopReading } from './socket-peer.ts';
-import type { Attestation, Peer, PeerCredentials } from './types.ts';
+import {
+  openPeerPidfd,
+  openPeerPidfdByPid,
+  peerCredentials,
+  peerGroups,
+  startReading,
+  stopReading,
+} from './socket-peer.ts';
+import { checkGroupCount, MAX_GROUPS } from './supplementary-groups.ts';
+import type { Attestation, Peer, PeerCredentials, ProgramMemory } from './types.ts';
 
 export interface PeerOptions extends AttestOptions {
   readonly exitWatcher: ExitWatcher;
+  /**
+   * True: the kernel has no SO_PEERPIDFD, and callers are pinned by their pids, which leaves a hole.
+   * @see openPeerPidfdByPid
+   */
+  readonly pinByPid?: boolean;
   /** Who pays for the caller. */
   readonly owner: Owner;
   /** Attestations are begun in turns. */
   readonly turns: Turns;
 }
 
+/** A peer with what only this room asks about. */
+export interface ConnectedPeer extends Peer {
+  readonly program: Readonly<ProgramMemory>;
+}
+
 /**
  * Takes the kernel's word about a connection that was just accepted, and pins its process.
- * @throws ERR_PEER_GONE when the process has ended and left nothing to pin
+ * @throws ERR_PEER_GONE when the process has ended and left nothing to pin, ERR_PEER_CHANGED where it may be another
  */
-export function openPeer(socket: net.Socket, options: PeerOptions): Peer {
+export function openPeer(socket: net.Socket, options: PeerOptions): ConnectedPeer {
   const credentials = peerCredentials(socket);
-  const pidfd = credentials.pid === 0 ? undefined : openPeerPidfd(socket, credentials.pid);
+  const pin = () => (options.pinByPid === true ? openPeerPidfdByPid(socket) : openPeerPidfd(socket));
+  const pidfd = credentials.pid === 0 ? undefined : pin();
   if (credentials.pid !== 0 && pidfd === undefined) throw gone(credentials);
   try {
     return new PipePeer(socket, credentials, pidfd, options);
@@ -47,9 +68,10 @@ export function openPeer(socket: net.Socket, options: PeerOptions): Peer {
 
 let opened = 0;
 
-class PipePeer implements Peer {
+class PipePeer implements ConnectedPeer {
   readonly id: string;
   readonly credentials: PeerCredentials;
+  readonly program: ProgramMemory = { path: undefined, replaced: undefined };
   readonly #socket: net.Socket;
   readonly #options: PeerOptions;
   /** Undefined for pid 0, where nothing can be known of the process. */
@@ -101,9 +123,8 @@ class PipePeer implements Peer {
   async #attest(): Promise<Attestation> {
     const begun = currentTurn();
     const { groups } = this.#readStatus();
-    const [result] = await Promise.allSettled([
-      collectSelectors({ ...this.credentials, groups, owner: this.owner.name }, this.#options),
-    ]);
+    const caller = { ...this.credentials, groups, owner: this.owner.name, program: this.program };
+    const [result] = await Promise.allSettled([collectSelectors(caller, this.#options)]);
     // Whatever came out: a process that has ended or changed is the better reason, and makes the facts worthless. A look
     // before the facts were read says nothing of them.
     this.#seen = looksSoFar();
@@ -125,10 +146,19 @@ class PipePeer implements Peer {
     return then === undefined || now === undefined ? then === now : areSameFile(then, now);
   }
 
-  /** @throws unless the process still has the user and group that it connected with */
+  /**
+   * The groups are asked for twice, as they were at connect and as they are: where they differ, no answer is right. The
+   * process would keep one that it gave up, or have one that it took after it had connected; and to count only those of
+   * both lists would hide one from an entry that excludes it.
+   * @throws unless the process still has the user and the groups that it connected with
+   */
   #readStatus(): ProcessStatus {
+    this.#verifyAlive();
     const { pid, uid, gid } = this.credentials;
-    const status = readable(() => readStatus(pid));
+    // Asked for first: of a process in too many groups it tells the number, where `status` is made whole.
+    const groups = peerGroups(this.#socket, MAX_GROUPS);
+    if (groups !== undefined && 'count' in groups) checkGroupCount(pid, groups.count);
+    const status = this.#lookAtStatus();
     this.#verifyAlive();
     if (status === undefined) {
       throw new SidekeyError(
@@ -137,7 +167,20 @@ class PipePeer implements Peer {
       );
     }
     if (status.uid !== uid || status.gid !== gid) throw this.#spent('has changed its user or group');
+    if (groups !== undefined && !areSame(groups as readonly number[], status.groups)) {
+      throw this.#spent('has changed its supplementary groups');
+    }
     return status;
+  }
+
+  /** Undefined where it is not to be seen. @throws ERR_PROC where the file has another form */
+  #lookAtStatus(): ProcessStatus | undefined {
+    try {
+      return readStatus(this.credentials.pid);
+    } catch (error) {
+      if (error instanceof SidekeyError) throw error;
+      return undefined;
+    }
   }
 
   #verifyAlive(): void {
@@ -184,6 +227,10 @@ class PipePeer implements Peer {
     this.#listeners = [];
     for (const listener of listeners) listener();
   }
+}
+
+function areSame(some: readonly number[], others: readonly number[]): boolean {
+  return some.length === others.length && some.every((one, at) => one === others[at]);
 }
 
 function gone({ pid }: PeerCredentials): SidekeyError {

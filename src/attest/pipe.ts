@@ -6,7 +6,6 @@
 
 import net from 'node:net';
 import type { Clock } from '../base/clock.ts';
-import { SidekeyError } from '../base/errors.ts';
 import { type Owner, Owners } from '../limits/owner.ts';
 import { QUOTA_LIMITS, Quota } from '../limits/quota.ts';
 import { Turns } from '../limits/turns.ts';
@@ -15,7 +14,9 @@ import type { Log } from '../telemetry/log.ts';
 import { createAccounts } from './accounts.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { createOwnerOf, type OwnerOf } from './owner-of.ts';
-import { openPeer, type PeerOptions } from './peer.ts';
+import { type ConnectedPeer, openPeer, type PeerOptions } from './peer.ts';
+import { readExecutablePath } from './proc/exe.ts';
+import { readable } from './proc/text.ts';
 import { acceptNext, peerCredentials, startReading, stopReading } from './socket-peer.ts';
 import { createSubordinateIds } from './subordinate-ids.ts';
 import type { Attestor, Peer, PeerCredentials } from './types.ts';
@@ -29,6 +30,8 @@ export interface PipeOptions {
   readonly onConnection: (socket: net.Socket, peer: Peer) => void;
   /** How long an attestation may take, in milliseconds. */
   readonly attestTimeoutMs?: number;
+  /** The kernel has no SO_PEERPIDFD; see {@link PeerOptions.pinByPid}. */
+  readonly pinByPid?: boolean;
   readonly quota?: Quota;
   readonly turns?: Turns;
   readonly ownerOf?: OwnerOf;
@@ -42,12 +45,25 @@ export interface Pipe {
   readonly server: net.Server;
   /** Connections that are open now. */
   readonly connectionCount: number;
+  /** Callers whose program was deleted or replaced since it started; of very many the first. */
+  replacedPrograms(): ReplacedProgram[];
+}
+
+export interface ReplacedProgram {
+  readonly pid: number;
+  readonly uid: number;
+  /** Where its file was. */
+  readonly path: string;
+  /** True where its connection still has `unix:path`, of the time before; a new one would not. */
+  readonly keepsPath: boolean;
 }
 
 /** How many connections are accepted in one turn of the event loop. */
 const ACCEPTED_AT_ONCE = 256;
-/** The log gets one line in this many milliseconds about refused connections. */
+/** The log gets one line in this many milliseconds about refused connections, and one about callers that are not known. */
 const REFUSALS_LOG_MS = 10_000;
+/** How many processes are looked at for programs that were replaced: a look takes a few microseconds. */
+const REPLACED_LOOKS = 10_000;
 
 export function createPipe(options: PipeOptions): Pipe {
   const { clock, log, onConnection } = options;
@@ -59,9 +75,12 @@ export function createPipe(options: PipeOptions): Pipe {
     turns,
     attestTimeoutMs: options.attestTimeoutMs ?? ATTEST_TIMEOUT_MS,
   };
+  const peers = new Set<ConnectedPeer>();
   let connectionCount = 0;
   let refused = 0;
   let nextRefusalLog = 0;
+  let unknown = 0;
+  let nextUnknownLog = 0;
 
   const server = net.createServer((socket) => {
     accept(socket);
@@ -72,14 +91,15 @@ export function createPipe(options: PipeOptions): Pipe {
     get connectionCount() {
       return connectionCount;
     },
+    replacedPrograms,
   };
 
   function accept(socket: net.Socket): void {
     let owner: Owner | undefined;
     try {
       owner = admit(peerCredentials(socket));
-    } catch (err) {
-      log.error({ err }, 'cannot find out who is calling: connection closed');
+    } catch (error) {
+      tellUnknown(error as Error);
     }
     if (owner === undefined) socket.destroy();
     else take(socket, owner);
@@ -95,8 +115,8 @@ export function createPipe(options: PipeOptions): Pipe {
         if (owner === undefined) accepted.close();
         else take(accepted.open(), owner);
       }
-    } catch (err) {
-      log.error({ err }, 'connections could not be accepted');
+    } catch (error) {
+      tellUnknown(error as Error);
     }
   }
 
@@ -111,19 +131,54 @@ export function createPipe(options: PipeOptions): Pipe {
 
   function take(socket: net.Socket, owner: Owner): void {
     // A reset connection is an everyday thing; what matters of it is the 'close' that follows.
-    socket.on('error', (err) => log.debug({ err }, 'connection on the pipe failed'));
+    socket.on('error', ({ message }) => log.debug({ reason: message }, 'connection on the pipe failed'));
     connectionCount += 1;
     socket.once('close', () => {
       connectionCount -= 1;
       quota.closeConnection(owner);
     });
+    let peer: ConnectedPeer;
     try {
-      handOver(socket, openPeer(socket, { ...peerOptions, owner }));
-    } catch (err) {
+      peer = openPeer(socket, { ...peerOptions, owner });
+    } catch (error) {
       socket.destroy();
-      if (err instanceof SidekeyError) log.debug({ err }, 'caller was gone before it was accepted');
-      else log.error({ err }, 'cannot find out who is calling: connection closed');
+      tellUnknown(error as Error);
+      return;
     }
+    peers.add(peer);
+    socket.once('close', () => peers.delete(peer));
+    handOver(socket, peer);
+  }
+
+  /** A process that has ended meanwhile is an everyday thing. Callers can cause any number of all other errors. */
+  function tellUnknown(error: Error): void {
+    const { code } = error as { code?: string };
+    if (code === 'ERR_PEER_GONE') {
+      log.debug({ reason: error.message }, 'caller was gone before it was accepted');
+      return;
+    }
+    unknown += 1;
+    const now = clock.now();
+    if (now < nextUnknownLog) return;
+    nextUnknownLog = now + REFUSALS_LOG_MS;
+    const line = { code, reason: error.message, closed: unknown };
+    if (code === 'ERR_PEER_CHANGED') log.warn(line, 'cannot find out who is calling: connection closed');
+    else log.error(line, 'cannot find out who is calling: connection closed');
+  }
+
+  function replacedPrograms(): ReplacedProgram[] {
+    const found = new Map<number, ReplacedProgram>();
+    const looked = new Set<number>();
+    for (const { credentials, program, gone } of peers) {
+      const { pid, uid } = credentials;
+      if (gone || looked.has(pid)) continue;
+      looked.add(pid);
+      if (looked.size > REPLACED_LOOKS) break;
+      const replaced = program.replaced ?? readable(() => readExecutablePath(pid))?.replaced;
+      if (replaced === undefined) continue;
+      found.set(pid, { pid, uid, path: replaced, keepsPath: program.path !== undefined });
+    }
+    return [...found.values()];
   }
 
   /** Now, or in its owner's turn, and until then nothing is read from the connection. */

@@ -64,10 +64,18 @@ export interface ExplanationParts {
   readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders'>;
 }
 
-/** @param failed an attestor failed: the caller gets nothing, whatever the others have found */
+export interface ExplainOptions {
+  readonly spiffeId: SpiffeId | undefined;
+  readonly limit: number;
+  /** An attestor failed: the caller gets nothing, whatever the others have found. */
+  readonly failed: boolean;
+  /** Where the program's file was before it was deleted or replaced. */
+  readonly replaced: string | undefined;
+}
+
 export function explain(
   selectors: readonly Selector[],
-  query: { readonly spiffeId: SpiffeId | undefined; readonly limit: number; readonly failed: boolean },
+  query: ExplainOptions,
   { registry, identities }: ExplanationParts,
   now: number,
 ): Explanation {
@@ -89,7 +97,9 @@ export function explain(
     unset,
     asked,
     near,
-    ...(query.failed ? { fixes: [], note: FAILING } : remedies(asked, near, selectors, unset)),
+    ...(query.failed
+      ? { fixes: [], note: FAILING }
+      : withReplaced(remedies(asked, near, selectors, unset), query.replaced, asked, misses)),
   };
 }
 
@@ -142,6 +152,24 @@ function alikeId(spiffeId: string, registry: Registry): string | undefined {
 
 const FAILING = 'an attestor fails, which no entry mends: sidekey doctor says what does';
 
+type Remedies = Pick<Explanation, 'fixes' | 'note'>;
+
+/** Where an entry asks for the very path that was lost, no entry mends it: the program is to be started anew. */
+function withReplaced(
+  { fixes, note }: Remedies,
+  path: string | undefined,
+  asked: Asked | undefined,
+  misses: readonly NearMiss[],
+): Remedies {
+  if (path === undefined || asked?.given !== false) return { fixes, note };
+  const lost = `unix:path:${path}`;
+  const isLost = misses.some(({ lacks }) => lacks.some(({ selector }) => formatSelector(selector) === lost));
+  const replaced = `${path} was replaced or deleted since this process started: restart the program, which has no unix:path on new connections until then (one that was attested before keeps it)`;
+  return isLost || note === undefined
+    ? { fixes: isLost ? [] : fixes, note: replaced }
+    : { fixes, note: `${replaced}; ${note}` };
+}
+
 function meantNote({ alike }: Asked): string | undefined {
   if (alike === undefined) return undefined;
   return `if ${alike} is meant, have that asked for: an entry would be for the other name`;
@@ -156,7 +184,7 @@ function remedies(
   near: readonly ExplainedMiss[],
   selectors: readonly Selector[],
   unset: readonly TrustDomain[],
-): Pick<Explanation, 'fixes' | 'note'> {
+): Remedies {
   const others = unset.map((trustDomain) => `sidekey bundle set ${trustDomain} --file BUNDLE`);
   if (asked === undefined || asked.given) return { fixes: others, note: undefined };
   // Those of another SPIFFE ID don't give this one.

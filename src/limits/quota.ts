@@ -64,6 +64,7 @@ export class Quota {
       );
     }
     this.#connections += 1;
+    this.#counters.add('connections_accepted_total');
     for (const account of accounts) account.connections += 1;
     return undefined;
   }

@@ -7,6 +7,7 @@ import path from 'node:path';
 import readline from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
+import { probeKernel } from '../../src/attest/kernel.ts';
 import { hasEnded, pidfdOpen } from '../../src/attest/libc.ts';
 import { openPeer } from '../../src/attest/peer.ts';
 import type { Attestor } from '../../src/attest/types.ts';
@@ -166,7 +167,8 @@ test('a connection is not judged by a look that was before it, be it in the same
   t.after(() => exitWatcher.close());
   peer.verify();
   standStillWhile(executeAnother(caller));
-  const parts = { attestors: [], attestTimeoutMs: 1_000, clock: new SystemClock(), log: createLog('silent') };
+  const pinByPid = !probeKernel().pinsPeers;
+  const parts = { pinByPid, attestors: [], attestTimeoutMs: 1_000, clock: new SystemClock(), log: createLog('silent') };
   const later = openPeer(socket, { ...parts, exitWatcher, owner: peer.owner, turns: new Turns() });
   later.verify();
   await new Promise(setImmediate);

@@ -44,6 +44,7 @@ test('root needs a trust domain only', async () => {
     adminInsecureListen: false,
     entries: undefined,
     dockerSocket: undefined,
+    allowUnpinnedPeers: false,
     allowWeakSelectors: false,
     bundleFor: 'identified',
     disableSpiffeCertValidation: false,
@@ -105,6 +106,7 @@ adminHost: [sidekey.test, "[::2]"]
 adminInsecureListen: True
 entries: entries.json
 dockerSocket: unix:///run/podman/podman.sock
+allowUnpinnedPeers: true
 allowWeakSelectors: true
 bundleFor: anyone
 disableSpiffeCertValidation: false
@@ -135,6 +137,7 @@ logLevel: warn
       adminInsecureListen: true,
       entries: path.join(folder, 'entries.json'),
       dockerSocket: '/run/podman/podman.sock',
+      allowUnpinnedPeers: true,
       allowWeakSelectors: true,
       bundleFor: 'anyone',
       disableSpiffeCertValidation: false,

@@ -30,7 +30,15 @@ export async function startInnerServer(t: TestContext, flags: Record<string, str
   const adminSocket = path.join(folder, 'admin.sock');
   const dataDir = path.join(folder, 'data');
   const config = await loadServeConfig({
-    flags: { trustDomain: 'ilinux.io', dataDir, socket, adminSocket, logLevel: 'silent', ...flags },
+    flags: {
+      trustDomain: 'ilinux.io',
+      dataDir,
+      socket,
+      adminSocket,
+      logLevel: 'silent',
+      allowUnpinnedPeers: 'true',
+      ...flags,
+    },
     env: {},
     uid: process.getuid!(),
     folder,
