@@ -118,6 +118,11 @@ async function start(
   const kernel = probeKernel();
   checkPinning(kernel, config, log);
   const unmapped = readUnmappedIds();
+  if (unmapped.uid === process.geteuid!()) {
+    const problem =
+      'the user of this process is not mapped in its user namespace, where strangers read as the same uid';
+    log.warn({ uid: unmapped.uid }, `${problem}: the admin socket lets in root alone`);
+  }
   const entryRules: EntryRules = {
     trustDomain,
     allowWeakSelectors: config.allowWeakSelectors,
@@ -248,7 +253,7 @@ async function start(
       look: () => lookAtSelf({ config, dataDir: dataDir.path, docker, kernel, unmapped, pipe }),
       authorities: () => ca.authorities(),
       issuances: store,
-      whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts),
+      whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts, unmapped),
       limits: { connectionsPerUid: config.maxConnectionsPerUid, streamsPerUid: config.maxStreamsPerUid },
     },
     onIssued: (listener) => issuances.onRecorded(listener),

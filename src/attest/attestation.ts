@@ -45,7 +45,9 @@ export async function ask(
     return await Promise.race([attestor.attest(caller, everything), late.promise]);
   } catch (error) {
     const message = `the ${attestor.name} attestor failed: ${safeReason(error)}`;
-    throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause: error });
+    // One of ours is in the message whole: the log would only add its stack, as often as a caller comes back.
+    const cause = error instanceof SidekeyError ? error.cause : error;
+    throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause });
   } finally {
     deadline.cancel();
   }

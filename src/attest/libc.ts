@@ -49,7 +49,8 @@ const SO_PEERPIDFD = 77;
 /** What is asked of a socket, for one call after the other. */
 const ucred = Buffer.alloc(12);
 const pidfdOption = Buffer.alloc(4);
-let groupsOption = new Uint32Array(0);
+/** Made larger for a caller that has more. */
+let groupsOption = new Uint32Array(32);
 const optionLength = new Uint32Array(1);
 
 /** Who opened the other end of a Unix socket. @see unix(7), SO_PEERCRED */
@@ -69,13 +70,16 @@ export function peerPidfd(fd: number): number {
  * the list where there are at most `limit`, else their number, without reading them. @throws ENOPROTOOPT before
  */
 export function peerGroups(fd: number, limit: number): number[] | { readonly count: number } {
-  if (groupsOption.length !== limit) groupsOption = new Uint32Array(limit);
-  optionLength[0] = groupsOption.byteLength;
-  const result = c.getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groupsOption, optionLength);
-  const count = optionLength[0] / Uint32Array.BYTES_PER_ELEMENT;
-  if (result < 0 && koffi.errno() === constants.errno.ERANGE) return { count };
-  check('getsockopt SO_PEERGROUPS', result);
-  return Array.from(groupsOption.subarray(0, count));
+  for (;;) {
+    optionLength[0] = groupsOption.byteLength;
+    const result = c.getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groupsOption, optionLength);
+    const count = optionLength[0] / Uint32Array.BYTES_PER_ELEMENT;
+    const isTooSmall = result < 0 && koffi.errno() === constants.errno.ERANGE;
+    if (!isTooSmall) check('getsockopt SO_PEERGROUPS', result);
+    if (count > limit) return { count };
+    if (!isTooSmall) return Array.from(groupsOption.subarray(0, count));
+    groupsOption = new Uint32Array(count);
+  }
 }
 
 function readOption(fd: number, option: number, name: string, value: Buffer): void {

@@ -3,17 +3,38 @@
 import { nearest } from '../base/nearest.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import type { Accounts } from './accounts.ts';
+import type { UnmappedIds } from './unmapped-ids.ts';
 
 /** Says why nobody has a selector here; undefined where somebody may. */
-export function whyNever(selector: Selector, attestors: ReadonlySet<string>, accounts: Accounts): string | undefined {
+export function whyNever(
+  selector: Selector,
+  attestors: ReadonlySet<string>,
+  accounts: Accounts,
+  unmapped: UnmappedIds,
+): string | undefined {
   const { type, value } = selector;
   if (!attestors.has(type)) return `no ${type} attestor runs here`;
   if (type !== 'unix') return undefined;
   const colon = value.indexOf(':');
   const [kind, name] = [value.slice(0, colon), value.slice(colon + 1)];
+  const { uid, gid } = unmapped;
+  if (uid !== undefined && isId(kind, name, ['uid', 'user'], uid, accounts.user(uid))) return whyUnmapped('user', uid);
+  const groupKinds = kind.startsWith('supplementary_')
+    ? ['supplementary_gid', 'supplementary_group']
+    : ['gid', 'group'];
+  if (gid !== undefined && isId(kind, name, groupKinds, gid, accounts.group(gid))) return whyUnmapped('group', gid);
   if (kind === 'user') return whyNoName(name, accounts.users(), '/etc/passwd of the server has no user');
   const isGroup = kind === 'group' || kind === 'supplementary_group';
   return isGroup ? whyNoName(name, accounts.groups(), '/etc/group of the server has no group') : undefined;
+}
+
+function isId(kind: string, name: string, kinds: readonly string[], id: number, called: string | undefined): boolean {
+  const [byNumber, byName] = kinds;
+  return (kind === byNumber && name === String(id)) || (kind === byName && name === called);
+}
+
+function whyUnmapped(what: string, id: number): string {
+  return `in the user namespace of the server ${id} stands for every ${what} that it leaves out, and so for none`;
 }
 
 function whyNoName(name: string, names: readonly string[], problem: string): string | undefined {

@@ -193,7 +193,8 @@ export class Caller implements Member {
     if (this.#class === undefined || failure.code !== 'ERR_ATTESTATION_FAILED' || this.peer.gone) return;
     this.#failures += 1;
     const delay = backoff(this.#failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
-    this.#parts.log.warn({ err: failure, peer: this.peer.id, retry_ms: delay }, 'attesting a caller again failed');
+    const why = failure.cause === undefined ? { code: failure.code, reason: failure.message } : { err: failure };
+    this.#parts.log.warn({ ...why, peer: this.peer.id, retry_ms: delay }, 'attesting a caller again failed');
     this.#retry?.cancel();
     this.#retry = this.#parts.clock.after(delay, () => {
       this.reattest().catch(() => undefined); // set for another try by this very function

@@ -153,7 +153,8 @@ test('a stream whose engine fails ends with its reason, and one that was served 
   const { code, details } = await early.status;
   assert.equal(code, 14);
   const decision = /decision (d-[0-9a-f]{12})/.exec(details)![1]!;
-  const told = server.log.find((line) => JSON.stringify(line).includes(decision));
+  const told = await server.logged('the caller is refused');
+  assert.equal(told.decision, decision);
   assert.match(JSON.stringify(told), /the docker attestor failed: the container engine at .* ENOENT/);
 
   engine.answer = answering(containerJson(ID, { Config: CONFIG }));

@@ -84,3 +84,14 @@ test('explain says that a process has too many groups', { skip }, async (t) => {
   assert.match(body.attestors[0].error, /has 2000 supplementary groups, and callers may have 1024 at most/);
   assert.deepEqual(body.attestors[0].facts, []);
 });
+
+test('a caller with too many groups is told so, and the log has no stack of it', { skip }, async (t) => {
+  const server = await serve(t);
+  const caller = startCaller(t);
+  await caller.tell('setgroups', groups(2_000));
+  await caller.tell('connect', server.socket);
+  caller.tellLast('stream', '/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets');
+  const { code, reason, err } = await server.logged('the caller is refused');
+  assert.deepEqual([code, err], ['ERR_ATTESTATION_FAILED', undefined]);
+  assert.match(String(reason), /has 2000 supplementary groups/);
+});

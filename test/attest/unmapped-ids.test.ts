@@ -74,6 +74,9 @@ test('users of the host are not taken for uid 65534, no entry for it is proposed
 
   const { stdout } = await sidekey(['doctor', '--admin-socket', server.adminSocket]);
   assert.match(stdout, /\[unmapped-users\]/);
+  const { body: known } = await server.request('GET', '/v1/doctor');
+  assert.equal(known.entries.unproducible.count, 3, 'nobody ever has what they ask for');
+  assert.match(known.entries.unproducible.sample[0].detail, /65534 stands for every user that it leaves out/);
 
   // This process is root of the host, which the namespace maps, and in the groups of root, of which it maps one.
   const { body: own } = await server.request('GET', `/v1/explain?pid=${process.pid}`);
