@@ -20,7 +20,12 @@ export async function serveInner(cleanup: Cleanup): Promise<InnerServer> {
   const program = Program.start(cleanup, 'server-program.ts', NODE_FLAGS);
   await program.tell('serve', {
     ...{ trustDomain: TRUST_DOMAIN, dataDir, socket, adminSocket, socketMode: 0o600, adminHost: [] },
-    ...{ allowWeakSelectors: false, bundleFor: 'identified', disableSpiffeCertValidation: false },
+    ...{
+      allowContained: false,
+      allowWeakSelectors: false,
+      bundleFor: 'identified',
+      disableSpiffeCertValidation: false,
+    },
     ...{ x509SvidTtl: 3_600, caTtl: 86_400, caSubject: 'C=US,O=SPIFFE', logLevel: 'silent' },
   });
   return {

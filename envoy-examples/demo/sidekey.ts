@@ -39,8 +39,8 @@ export class Sidekey {
 
   /** Starts it and waits until it is ready. */
   async start(): Promise<void> {
-    const { dataDir, socket, adminSocket } = this.#paths;
-    const places = ['--data-dir', dataDir, '--socket', socket, '--admin-socket', adminSocket];
+    const { dataDir, socket } = this.#paths;
+    const places = ['--data-dir', dataDir, '--socket', socket];
     const args = ['serve', '--trust-domain', TRUST_DOMAIN, ...places, '--log-level', 'info'];
     this.#running = await this.#processes.start('sidekey', program, args, withoutSettings(process.env));
     await wait('Sidekey to be ready', {

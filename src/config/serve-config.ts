@@ -25,6 +25,8 @@ export interface ServeConfig {
   readonly entries: string | undefined;
   /** Undefined: containers are not attested. */
   readonly dockerSocket: string | undefined;
+  /** Callers in containers are treated as those outside. */
+  readonly allowContained: boolean;
   readonly allowWeakSelectors: boolean;
   readonly bundleFor: BundleFor;
   readonly disableSpiffeCertValidation: boolean;

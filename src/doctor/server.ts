@@ -8,7 +8,7 @@ import { judgeDataDir } from './data-dir.ts';
 import { judgeEntries } from './entries.ts';
 import { judgeHost } from './host.ts';
 import { restartCommand, viewProcess } from './restart.ts';
-import { judgeAdminSocket, judgePipe, judgeSilence } from './sockets.ts';
+import { judgeAdminSocket, judgeLayout, judgePipe, judgeSilence } from './sockets.ts';
 
 /** What a server that runs says of itself; `here`: its files can be looked at from here. @param now of the clock here */
 export function serverChecks(known: DoctorJson, now: number, here: boolean): Check[] {
@@ -25,6 +25,7 @@ export function serverChecks(known: DoctorJson, now: number, here: boolean): Che
       ? [
           { name: 'pipe', run: () => judgePipe(socket, uid, restart()) },
           judged('admin-socket', () => judgeAdminSocket(admin, uid)),
+          judged('layout', () => judgeLayout(known)),
           { name: 'data-dir', run: async () => judgeDataDir(dataDir, uid) },
         ]
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),
@@ -34,7 +35,11 @@ export function serverChecks(known: DoctorJson, now: number, here: boolean): Che
   ];
 }
 
-/** Where no server answers on its socket. @param env where settings of `serve` may stand */
-export function silenceCheck(adminSocket: string, env: NodeJS.ProcessEnv): Check {
-  return { name: 'server', run: async () => ({ findings: await judgeSilence(adminSocket, env), skipped: [] }) };
+/**
+ * Where no server answers on its socket.
+ * @param env where settings of `serve` may stand
+ * @param former where the socket of a server of an earlier version is, if there is one
+ */
+export function silenceCheck(adminSocket: string, env: NodeJS.ProcessEnv, former?: string): Check {
+  return { name: 'server', run: async () => ({ findings: await judgeSilence(adminSocket, env, former), skipped: [] }) };
 }
