@@ -15,7 +15,7 @@ import { DOCKER_KINDS } from './attest/docker/selectors.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
 import { createInspector } from './attest/inspect.ts';
 import { createPipe, PIPE_LIMITS } from './attest/pipe.ts';
-import { checkProc } from './attest/proc.ts';
+import { checkProc } from './attest/proc/self.ts';
 import { readProcView } from './attest/proc-view.ts';
 import { whyNever } from './attest/producible.ts';
 import { peerCredentials } from './attest/socket-peer.ts';

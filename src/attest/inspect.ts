@@ -6,7 +6,7 @@ import { SidekeyError } from '../base/errors.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import { type AttestOptions, ask } from './attestation.ts';
 import { hasEnded } from './libc.ts';
-import { type ProcessStatus, readStatus } from './proc.ts';
+import { type ProcessStatus, readStatus } from './proc/status.ts';
 import { openPidfdByPid } from './socket-peer.ts';
 import type { Attestor, CallingProcess, PeerCredentials } from './types.ts';
 

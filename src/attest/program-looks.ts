@@ -5,7 +5,8 @@
 
 import { currentTurn } from '../base/turn.ts';
 import type { FileIdentity } from './libc.ts';
-import { readable, readExecutableIdentity } from './proc.ts';
+import { readExecutableIdentity } from './proc/exe.ts';
+import { readable } from './proc/text.ts';
 
 interface Look {
   /** Undefined where /proc does not say. */

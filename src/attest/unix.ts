@@ -19,7 +19,7 @@
 import type { Log } from '../telemetry/log.ts';
 import { type Accounts, createAccounts } from './accounts.ts';
 import { createFileHasher, type FileHasher } from './file-hash.ts';
-import { executableLink, readExecutablePath } from './proc.ts';
+import { executableLink, readExecutablePath } from './proc/exe.ts';
 import type { Attestor } from './types.ts';
 
 export interface UnixAttestorOptions {

@@ -24,6 +24,15 @@ export interface Descriptors {
 
 /** @see getrlimit(2), RLIMIT_NOFILE */
 export function descriptors(): Descriptors {
-  const limit = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1];
-  return { open: readdirSync('/proc/self/fd').length, limit: Number(limit ?? Number.MAX_SAFE_INTEGER) };
+  const limit = openFilesLimit(readFileSync('/proc/self/limits', 'latin1'));
+  return { open: readdirSync('/proc/self/fd').length, limit };
+}
+
+const OPEN_FILES = 'Max open files';
+
+/** Lines `NAME   SOFT   HARD   UNIT`, in columns; `unlimited` is no number. */
+function openFilesLimit(limits: string): number {
+  const line = limits.split('\n').find((each) => each.startsWith(OPEN_FILES));
+  const [soft] = line?.slice(OPEN_FILES.length).trim().split(' ') ?? [];
+  return soft !== undefined && /^[0-9]+$/.test(soft) ? Number(soft) : Number.MAX_SAFE_INTEGER;
 }

@@ -1,14 +1,16 @@
 /** How a server that runs is started anew, read off its process. */
 
 import fs from 'node:fs';
+import { type CgroupLine, readCgroup } from '../attest/proc/cgroup.ts';
+import { type ProcessStat, readStat } from '../attest/proc/stat.ts';
 import { shellQuote } from '../base/shell.ts';
 
 export interface ProcessView {
-  /** As in /proc/PID: words and variables that end with NUL, and lines. */
-  readonly cmdline: string;
-  readonly environ: string;
-  readonly cgroup: string;
-  readonly stat: string;
+  readonly cmdline: readonly string[];
+  /** Each as `NAME=value`. */
+  readonly environ: readonly string[];
+  readonly cgroup: readonly CgroupLine[];
+  readonly stat: Pick<ProcessStat, 'parent' | 'session'>;
   readonly cwd: string;
   /** Whose process it is. */
   readonly uid: number;
@@ -16,12 +18,12 @@ export interface ProcessView {
 
 /** @returns undefined where the process can't be looked at, as one in another pid namespace */
 export function viewProcess(pid: number): ProcessView | undefined {
-  const read = (name: string) => fs.readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  const words = (name: string) => fs.readFileSync(`/proc/${pid}/${name}`, 'utf8').split('\0').slice(0, -1);
   try {
     const cwd = fs.readlinkSync(`/proc/${pid}/cwd`);
     const { uid } = fs.statSync(`/proc/${pid}`);
-    const [cmdline, environ, cgroup, stat] = [read('cmdline'), read('environ'), read('cgroup'), read('stat')];
-    return { cmdline, environ, cgroup, stat, cwd, uid };
+    const [cmdline, environ] = [words('cmdline'), words('environ')];
+    return { cmdline, environ, cgroup: readCgroup(pid), stat: readStat(pid), cwd, uid };
   } catch {
     return undefined;
   }
@@ -36,30 +38,32 @@ export function restartCommand(
   { cmdline, environ, cgroup, stat, cwd, uid }: ProcessView,
   flags: readonly string[] = [],
 ): string | undefined {
-  const words = cmdline.split('\0').slice(0, -1);
-  const serve = words.indexOf('serve');
+  const serve = cmdline.indexOf('serve');
   if (serve === -1 || pid === 1) return undefined;
-  const unit = /^0::\/system\.slice\/(?:[^\n]*\/)?([^/\n]+\.service)$/m.exec(cgroup)?.[1];
+  const unit = systemdUnit(cgroup);
   if (unit !== undefined) {
     const itself = isMain(pid, stat) && flags.length === 0;
     return itself ? `systemctl restart ${shellQuote(unit)}` : undefined;
   }
   if (uid !== process.geteuid!()) return undefined;
-  if (environ.split('\0').some((variable) => variable.startsWith('SIDEKEY_'))) return undefined;
-  const again = ['sidekey', ...words.slice(serve), ...flags].map(shellQuote).join(' ');
+  if (environ.some((variable) => variable.startsWith('SIDEKEY_'))) return undefined;
+  const again = ['sidekey', ...cmdline.slice(serve), ...flags].map(shellQuote).join(' ');
   const end = `kill ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.1; done`;
   return `${end}; cd ${shellQuote(cwd)} && ${again}`;
 }
 
 /**
  * What systemd starts for a unit is its child, and begins a session; a program that a unit such as cron starts is not both.
- * @see proc_pid_stat(5)
  */
-function isMain(pid: number, stat: string): boolean {
-  // A name in parentheses comes before, with any letters in it.
-  const [, parent, , session] = stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .map(Number);
+function isMain(pid: number, { parent, session }: ProcessView['stat']): boolean {
   return parent === 1 && session === pid;
+}
+
+/** The service of the system's systemd that a process is in; undefined where it is in none. @see systemd.unit(5) */
+function systemdUnit(cgroup: readonly CgroupLine[]): string | undefined {
+  const path = cgroup.find(({ hierarchy }) => hierarchy === '')?.path;
+  if (path === undefined || !path.startsWith('/system.slice/')) return undefined;
+  const unit = path.slice(path.lastIndexOf('/') + 1);
+  // The letters that systemd allows: whoever a subtree was delegated to may call a cgroup otherwise.
+  return /^[A-Za-z0-9:_.\\@-]+\.service$/.test(unit) ? unit : undefined;
 }

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { isSameContainer, parseCgroup } from '../../src/attest/docker/cgroup.ts';
 import { ownContainerId } from '../../src/attest/docker/own-container.ts';
+import { parseMountinfo } from '../../src/attest/proc/mountinfo.ts';
 
 const A = '3ccf15f6e39aa0ecb8093c50b48bae3998ffa5ba64f86094ac7e1683b44caae2';
 const B = '50dd10e5e915b4029c5db70e98c65852869607cae24d2810adb18f699880882d';
@@ -80,7 +81,7 @@ test('two containers at once are refused, and both named', () => {
 
 test('what is no cgroup file is refused', () => {
   for (const text of [`docker/${A}`, `0::docker/${A}`, `0:/docker/${A}`, 'Name:\tnode\n']) {
-    assert.throws(() => parseCgroup(text), { code: 'ERR_ATTESTATION_FAILED' }, text);
+    assert.throws(() => parseCgroup(text), { code: 'ERR_PROC' }, text);
   }
 });
 
@@ -94,7 +95,7 @@ test('whatever the file holds, an id is 64 hexadecimal digits that stand in it',
       try {
         ({ id } = parseCgroup(text));
       } catch (error) {
-        assert.equal((error as { code: string }).code, 'ERR_ATTESTATION_FAILED');
+        assert.match((error as { code: string }).code, /^ERR_(ATTESTATION_FAILED|PROC)$/);
       }
       assert.ok(id === undefined || (/^[0-9a-f]{64}$/.test(id) && text.includes(id)));
     }),
@@ -127,16 +128,24 @@ test('a path that leads out of the namespace is told', () => {
 });
 
 test('the own container is known by what the engine mounted from its directory', () => {
-  assert.equal(ownContainerId(captured('docker.mountinfo')), A);
-  const podman = `571 564 0:45 /containers/overlay-containers/${B}/userdata/.containerenv /run/.containerenv rw - tmpfs tmpfs rw`;
-  assert.equal(ownContainerId(podman), B);
+  assert.equal(ownContainerId(parseMountinfo(captured('docker.mountinfo'))), A);
+  const podman = `571 564 0:45 /containers/overlay-containers/${B}/userdata/.containerenv /run/.containerenv rw - tmpfs tmpfs rw\n`;
+  assert.equal(ownContainerId(parseMountinfo(podman)), B);
 });
 
 test('the own container is not guessed', () => {
   const hostname = (id: string) => `9 2 254:0 /docker/containers/${id}/hostname /etc/hostname rw - ext4 /dev/vda rw\n`;
-  assert.equal(ownContainerId(hostname(A) + hostname(B)), undefined, 'two of them');
-  assert.equal(ownContainerId(`9 2 0:1 /volumes/${A}/_data /data rw - ext4 /dev/vda rw\n`), undefined, 'a volume');
-  assert.equal(ownContainerId(`9 2 0:1 /docker/${A} /sys/fs/cgroup rw - cgroup2 cgroup rw\n`), undefined, 'a cgroup');
-  assert.equal(ownContainerId(hostname(A.slice(1))), undefined);
-  assert.equal(ownContainerId(''), undefined);
+  assert.equal(ownContainerId(parseMountinfo(hostname(A) + hostname(B))), undefined, 'two of them');
+  assert.equal(
+    ownContainerId(parseMountinfo(`9 2 0:1 /volumes/${A}/_data /data rw - ext4 /dev/vda rw\n`)),
+    undefined,
+    'a volume',
+  );
+  assert.equal(
+    ownContainerId(parseMountinfo(`9 2 0:1 /docker/${A} /sys/fs/cgroup rw - cgroup2 cgroup rw\n`)),
+    undefined,
+    'a cgroup',
+  );
+  assert.equal(ownContainerId(parseMountinfo(hostname(A.slice(1)))), undefined);
+  assert.equal(ownContainerId(parseMountinfo('')), undefined);
 });

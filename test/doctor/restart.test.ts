@@ -2,14 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { parseCgroupLines } from '../../src/attest/proc/cgroup.ts';
 import { type ProcessView, restartCommand, viewProcess } from '../../src/doctor/restart.ts';
 
-const words = (...all: readonly string[]) => all.map((one) => `${one}\0`).join('');
 const VIEW: ProcessView = {
-  cmdline: words('/opt/node', '/opt/sidekey.cjs', 'serve', '--trust-domain', 'a.example', '--socket', '/run/a b.sock'),
-  environ: words('PATH=/bin', 'HOME=/root'),
-  cgroup: '0::/user.slice/user-0.slice/session-1.scope\n',
-  stat: '42 (node (1)) S 41 42 41 34816 42 0\n',
+  cmdline: ['/opt/node', '/opt/sidekey.cjs', 'serve', '--trust-domain', 'a.example', '--socket', '/run/a b.sock'],
+  environ: ['PATH=/bin', 'HOME=/root'],
+  cgroup: parseCgroupLines('0::/user.slice/user-0.slice/session-1.scope\n'),
+  stat: { parent: 41, session: 41 },
   cwd: '/srv/it is',
   uid: process.geteuid!(),
 };
@@ -24,26 +24,37 @@ describe('the command that starts a server anew', () => {
   });
 
   it("is systemd's for a unit, which has its flags in a file", () => {
-    const cgroup = '0::/system.slice/sidekey@web.service\n';
-    const stat = '42 (node) S 1 42 42 0 -1 0\n';
+    const cgroup = parseCgroupLines('0::/system.slice/sidekey@web.service\n');
+    const stat = { parent: 1, session: 42 };
     assert.equal(command({ cgroup, stat, uid: 4_000_000 }), 'systemctl restart sidekey@web.service');
     assert.equal(command({ cgroup, stat }, '--max-streams-per-uid', '2'), undefined);
   });
 
   it('is none where it would start another server, or one as somebody else', () => {
-    assert.equal(command({ environ: words('SIDEKEY_DATA_DIR=/data') }), undefined);
+    assert.equal(command({ environ: ['SIDEKEY_DATA_DIR=/data'] }), undefined);
     assert.equal(command({ uid: 4_000_000 }), undefined);
-    assert.equal(command({ cmdline: words('/bin/sleep', '10') }), undefined);
-    const cgroup = '0::/system.slice/cron.service\n';
+    assert.equal(command({ cmdline: ['/bin/sleep', '10'] }), undefined);
+    const cgroup = parseCgroupLines('0::/system.slice/cron.service\n');
     assert.equal(command({ cgroup }), undefined, 'a unit that is not for it: one of its programs has started it');
-    assert.equal(command({ cgroup, stat: '42 (node) S 1 41 41 0 -1 0\n' }), undefined, 'and is over');
+    assert.equal(command({ cgroup, stat: { parent: 1, session: 41 } }), undefined, 'and is over');
     assert.equal(restartCommand(1, VIEW), undefined, 'the first process of a container');
+  });
+
+  it('is not that of a unit whose name holds what systemd does not allow, or that only a name pretends', () => {
+    const stat = { parent: 1, session: 42 };
+    for (const name of [
+      'system.slice/a b.service',
+      'system.slice/a\u2028.service',
+      'a\r0::/system.slice/ssh.service',
+    ]) {
+      assert.match(command({ cgroup: parseCgroupLines(`0::/${name}\n`), stat })!, /^kill 42;/, name);
+    }
   });
 
   it('looks at a process that is there', () => {
     const { uid, cwd, cmdline } = viewProcess(process.pid)!;
     assert.deepEqual([uid, cwd], [process.geteuid!(), process.cwd()]);
-    assert.ok(cmdline.startsWith(words(process.argv0)) || cmdline.includes('node'));
+    assert.ok(cmdline[0] === process.argv0 || cmdline[0]!.includes('node'));
     assert.equal(viewProcess(4_194_303), undefined);
   });
 });

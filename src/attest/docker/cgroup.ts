@@ -11,6 +11,7 @@
  */
 
 import { SidekeyError } from '../../base/errors.ts';
+import { parseCgroupLines } from '../proc/cgroup.ts';
 
 /** Where a process is, as this process's cgroup namespace shows it. */
 export interface CgroupPlace {
@@ -27,19 +28,16 @@ export interface CgroupPlace {
  * `cri-containerd-<id>.scope` (systemd), `libpod-payload-<id>` (Podman, split), `….slice:cri-containerd:<id>` (containerd).
  * A pod's (`….slice`) is no container's.
  */
-const CONTAINER = /^(?:.*[-:])?([0-9a-f]{64})(?:\.scope)?$/;
+const CONTAINER = /(?:^|[-:])([0-9a-f]{64})(?:\.scope)?$/;
 /** Podman's and CRI-O's monitors run outside of the container that they are named after. */
 const MONITOR = /(?:^|-)conmon-/;
 
-/** Reads `/proc/PID/cgroup`. @throws ERR_ATTESTATION_FAILED where it names two containers, or is none */
+/** Reads the text of `/proc/PID/cgroup`. @throws ERR_ATTESTATION_FAILED where it names two containers, ERR_PROC where it is none */
 export function parseCgroup(text: string): CgroupPlace {
   const containers = new Map<string, string>();
   let id: string | undefined;
   let inNamespace = true;
-  for (const line of text.split('\n')) {
-    if (line === '') continue;
-    const [, hierarchy, path] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
-    if (hierarchy === undefined || path === undefined) throw failed('/proc/PID/cgroup has a line of another form');
+  for (const { hierarchy, path } of parseCgroupLines(text)) {
     if (path === '/..' || path.startsWith('/../')) inNamespace = false;
     const found = innermost(path);
     if (found === undefined) continue;

@@ -7,7 +7,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { SidekeyError } from '../../base/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
-import { readSmallFile } from '../proc.ts';
+import { readCgroupText } from '../proc/cgroup.ts';
 import { type CgroupPlace, parseCgroup } from './cgroup.ts';
 import type { Engine } from './engine.ts';
 import { EventStream } from './event-stream.ts';
@@ -161,7 +161,7 @@ export class Containers {
 
 function placeOfMain({ id, pid }: Inspection): CgroupPlace {
   try {
-    return parseCgroup(readSmallFile(`/proc/${pid}/cgroup`));
+    return parseCgroup(readCgroupText(pid));
   } catch (cause) {
     const message = `process ${pid}, the main one of container ${id} by the engine's word, is not to be seen here: does Sidekey share the host's pid namespace (pid: host)?`;
     throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause });

@@ -11,7 +11,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { SidekeyError } from '../../base/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
-import { readSmallFile } from '../proc.ts';
+import { readCgroupText } from '../proc/cgroup.ts';
 import type { Attestor } from '../types.ts';
 import { isSameContainer, parseCgroup } from './cgroup.ts';
 import { type Container, Containers } from './containers.ts';
@@ -62,7 +62,7 @@ export function createDockerAttestor({ socketPath, clock, log, asksFor }: Docker
     async attest({ pid }, everything = false) {
       const wanted = everything ? () => true : asksFor;
       if (!DOCKER_KINDS.some(wanted)) return [];
-      const cgroups = cgroupsOf(pid);
+      const cgroups = readCgroupText(pid);
       const place = parseCgroup(cgroups);
       const inOurs = place.id === undefined && place.inNamespace;
       const id = inOurs ? own : place.id;
@@ -70,7 +70,7 @@ export function createDockerAttestor({ socketPath, clock, log, asksFor }: Docker
       const remembered = containers.remembered(id);
       const container = remembered ?? (await containers.get(id));
       // Without a question no time has passed.
-      const cgroupsAfter = remembered === undefined ? cgroupsOf(pid) : cgroups;
+      const cgroupsAfter = remembered === undefined ? readCgroupText(pid) : cgroups;
       const after = cgroupsAfter === cgroups ? place : parseCgroup(cgroupsAfter);
       if (inOurs) {
         // Engines may run in a container too, of another engine: then this one doesn't know it, and nobody is in one.
@@ -93,10 +93,6 @@ export function createDockerAttestor({ socketPath, clock, log, asksFor }: Docker
 
 function unseen({ id, pid }: Container): string {
   return `process ${pid}, the main one of container ${id} by the engine's word, is not in it here: does Sidekey share the host's pid namespace (pid: host)?`;
-}
-
-function cgroupsOf(pid: number): string {
-  return readSmallFile(`/proc/${pid}/cgroup`);
 }
 
 function failed(message: string): SidekeyError {

@@ -7,6 +7,7 @@
  */
 
 import fs from 'node:fs';
+import { type Mount, readOwnMounts } from '../proc/mountinfo.ts';
 
 /** The kernel's number of the first cgroup namespace, in which every path is whole. */
 const FIRST_NAMESPACE = 'cgroup:[4026531835]';
@@ -18,7 +19,7 @@ const FROM_ENGINE: readonly string[] = ['/etc/hostname', '/run/.containerenv'];
 export function readOwnContainer(): string | undefined {
   try {
     if (fs.readlinkSync('/proc/self/ns/cgroup') === FIRST_NAMESPACE) return undefined;
-    return ownContainerId(fs.readFileSync('/proc/self/mountinfo', 'latin1'));
+    return ownContainerId(readOwnMounts());
   } catch {
     // Kernels without cgroup namespaces hide nothing either.
     return undefined;
@@ -26,11 +27,10 @@ export function readOwnContainer(): string | undefined {
 }
 
 /** The id in the paths that those files were mounted from; undefined where there is none, or more than one. */
-export function ownContainerId(mountinfo: string): string | undefined {
+export function ownContainerId(mounts: readonly Mount[]): string | undefined {
   const ids = new Set<string>();
-  for (const line of mountinfo.split('\n')) {
-    const [, , , root, mountPoint] = line.split(' ');
-    if (root === undefined || mountPoint === undefined || !FROM_ENGINE.includes(mountPoint)) continue;
+  for (const { root, mountPoint } of mounts) {
+    if (!FROM_ENGINE.includes(mountPoint)) continue;
     for (const part of root.split('/')) if (/^[0-9a-f]{64}$/.test(part)) ids.add(part);
   }
   return ids.size === 1 ? [...ids][0] : undefined;
