@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import path from 'node:path';
+import { createWhyContained } from '../../src/attest/contained.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
 import { openPeer } from '../../src/attest/peer.ts';
 import { createUnixAttestor } from '../../src/attest/unix.ts';
@@ -19,7 +20,8 @@ export async function attestation(cleanup: Cleanup): Promise<Figure[]> {
   const exitWatcher = createExitWatcher();
   cleanup.after(() => exitWatcher.close());
   const attestors = [createUnixAttestor({ log, wantSha256: () => true })];
-  const options = { attestors, exitWatcher, clock: new SystemClock(), attestTimeoutMs: 5_000 };
+  const whyContained = createWhyContained();
+  const options = { attestors, whyContained, exitWatcher, clock: new SystemClock(), attestTimeoutMs: 5_000 };
   const socket = path.join(makePlace(cleanup).directory, 'bench.sock');
   const server = net.createServer().listen(socket);
   await once(server, 'listening');

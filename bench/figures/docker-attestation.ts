@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import path from 'node:path';
+import { createWhyContained } from '../../src/attest/contained.ts';
 import { createDockerAttestor } from '../../src/attest/docker/docker.ts';
 import { createEngine } from '../../src/attest/docker/engine.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
@@ -49,7 +50,8 @@ async function withEngine(cleanup: Cleanup): Promise<Figure[]> {
   const docker = createDockerAttestor({ socketPath: engine.socketPath, clock, log, asksFor: isAskedFor });
   cleanup.after(() => docker.close());
   const unix = createUnixAttestor({ log, wantSha256: () => false });
-  const options = { attestors: [unix, docker], exitWatcher, clock, attestTimeoutMs: 5_000 };
+  const whyContained = createWhyContained();
+  const options = { attestors: [unix, docker], whyContained, exitWatcher, clock, attestTimeoutMs: 5_000 };
 
   const folder = makePlace(cleanup).directory;
   const pipe = await listen(cleanup, path.join(folder, 'pipe.sock'));

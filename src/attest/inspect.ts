@@ -28,6 +28,8 @@ export interface AttestorReport {
 export interface Inspection {
   /** As the kernel has it now: effective. */
   readonly credentials: PeerCredentials;
+  /** Why it counts as contained; undefined where it does not. */
+  readonly contained: string | undefined;
   readonly attestors: readonly AttestorReport[];
 }
 
@@ -39,12 +41,14 @@ export function createInspector(options: AttestOptions): Inspect {
     const pidfd = openPidfdByPid(pid);
     if (pidfd === undefined) throw notThere(pid);
     try {
-      const { uid, gid, groups } = statusOf(pid);
+      const status = statusOf(pid);
+      const { uid, gid, groups } = status;
+      const contained = options.whyContained(pid, status);
       const reports = options.attestors.map((attestor) => report(attestor, { pid, uid, gid, groups }, options));
       const attestors = await Promise.all(reports);
       // Another process may have got the number: then the facts are of two.
       if (hasEnded(pidfd)) throw notThere(pid);
-      return { credentials: { pid, uid, gid }, attestors };
+      return { credentials: { pid, uid, gid }, contained, attestors };
     } finally {
       fs.closeSync(pidfd);
     }

@@ -84,8 +84,12 @@ class PipePeer implements Peer {
 
   async #attest(): Promise<Attestation> {
     const begun = currentTurn();
-    const { groups } = this.#readStatus();
-    const [result] = await Promise.allSettled([collectSelectors({ ...this.credentials, groups }, this.#options)]);
+    const status = this.#readStatus();
+    const { groups } = status;
+    const contained = this.#options.whyContained(this.credentials.pid, status);
+    const [result] = await Promise.allSettled([
+      collectSelectors({ ...this.credentials, groups }, contained, this.#options),
+    ]);
     // Whatever came out: a process that has ended or changed is the better reason, and makes the facts worthless. A look
     // before the facts were read says nothing of them.
     this.#seen = looksSoFar();

@@ -9,12 +9,14 @@ import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { WhyContained } from './contained.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { openPeer } from './peer.ts';
 import type { Attestor, Peer } from './types.ts';
 
 export interface PipeOptions {
   readonly attestors: readonly Attestor[];
+  readonly whyContained: WhyContained;
   readonly exitWatcher: ExitWatcher;
   readonly clock: Clock;
   readonly log: Log;

@@ -5,7 +5,7 @@ import type { Finding } from '../base/finding.ts';
 import { judgeAuthority } from './authority.ts';
 import type { Check } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
-import { judgeEntries } from './entries.ts';
+import { judgeEntries, judgeWithheld } from './entries.ts';
 import { judgeHost } from './host.ts';
 import { restartCommand, viewProcess } from './restart.ts';
 import { judgeAdminSocket, judgeLayout, judgePipe, judgeSilence } from './sockets.ts';
@@ -31,7 +31,7 @@ export function serverChecks(known: DoctorJson, now: number, here: boolean): Che
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),
     judged('authority', () => judgeAuthority(known, now)),
     judged('host', () => judgeHost(known, restart)),
-    judged('entries', () => judgeEntries(known)),
+    judged('entries', () => [...judgeWithheld(known), ...judgeEntries(known)]),
   ];
 }
 

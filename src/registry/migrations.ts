@@ -72,6 +72,9 @@ export const MIGRATIONS: readonly string[] = [
     record    TEXT NOT NULL
   ) STRICT;
   `,
+  `
+  ALTER TABLE entries ADD COLUMN allow_contained INTEGER NOT NULL DEFAULT 0 CHECK (allow_contained IN (0, 1));
+  `,
 ];
 
 /** How many steps a database has taken; 0 for a new one. */

@@ -6,6 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import readline from 'node:readline';
 import { type TestContext, test } from 'node:test';
+import { nobodyContained } from '../../src/attest/contained.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
 import { hasEnded, pidfdOpen } from '../../src/attest/libc.ts';
 import { openPeer } from '../../src/attest/peer.ts';
@@ -165,7 +166,13 @@ test('a connection is not judged by a look that was before it, be it in the same
   t.after(() => exitWatcher.close());
   peer.verify();
   standStillWhile(executeAnother(caller));
-  const parts = { attestors: [], attestTimeoutMs: 1_000, clock: new SystemClock(), log: createLog('silent') };
+  const parts = {
+    attestors: [],
+    whyContained: nobodyContained,
+    attestTimeoutMs: 1_000,
+    clock: new SystemClock(),
+    log: createLog('silent'),
+  };
   const later = openPeer(socket, { ...parts, exitWatcher });
   later.verify();
   await new Promise(setImmediate);

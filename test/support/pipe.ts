@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import type net from 'node:net';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { nobodyContained, type WhyContained } from '../../src/attest/contained.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
 import { createPipe, type Pipe, type PipeLimits } from '../../src/attest/pipe.ts';
 import type { Attestor, Peer } from '../../src/attest/types.ts';
@@ -27,6 +28,7 @@ export interface TestPipe {
 
 export interface TestPipeOptions {
   readonly attestors?: readonly Attestor[];
+  readonly whyContained?: WhyContained;
   readonly limits?: Partial<PipeLimits>;
   readonly clock?: Clock;
   readonly log?: Log;
@@ -56,6 +58,7 @@ export async function startPipe(t: TestContext, options: TestPipeOptions = {}): 
 
   const pipe = createPipe({
     attestors: options.attestors ?? [credentialsAttestor],
+    whyContained: options.whyContained ?? nobodyContained,
     exitWatcher,
     clock: options.clock ?? new SystemClock(),
     log: options.log ?? createLog('silent'),
