@@ -22,7 +22,8 @@ export function readAdminCaller(socket: net.Socket, whyContained: WhyContained):
 
 /** A process that has ended, or that the server does not see, can't be read and so counts as contained. */
 function containedPeer(socket: net.Socket, pid: number, whyContained: WhyContained): string | undefined {
-  const pidfd = pid === 0 ? undefined : openPeerPidfd(socket, pid);
+  if (pid === 0) return whyContained(0, undefined);
+  const pidfd = openPeerPidfd(socket, pid);
   if (pidfd === undefined) return whyContained(pid, undefined);
   try {
     const why = whyContained(
@@ -30,7 +31,7 @@ function containedPeer(socket: net.Socket, pid: number, whyContained: WhyContain
       readable(() => readStatus(pid)),
     );
     // While it lives, the number is its own.
-    return hasEnded(pidfd) ? whyContained(0, undefined) : why;
+    return hasEnded(pidfd) ? whyContained(pid, undefined) : why;
   } finally {
     fs.closeSync(pidfd);
   }

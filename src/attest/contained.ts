@@ -39,6 +39,7 @@ const REASONS = {
   pid: 'its pid namespace is below that of Sidekey',
   user: 'its user namespace maps other ids than that of Sidekey',
   cgroup: 'its cgroup was made by a container runtime',
+  unseen: 'it is in a pid namespace that Sidekey does not see',
   unreadable: 'what tells whether it is in a container cannot be read',
 } as const;
 
@@ -113,6 +114,7 @@ export function createWhyContained(): WhyContained {
     return cgroups;
   };
   return (pid, status) => {
+    if (pid === 0) return REASONS.unseen;
     const caller = {
       pidNamespaces: status?.pids.length,
       uidMap: uidMap === undefined ? undefined : readable(() => readIdMap(pid, 'uid_map').text),
