@@ -11,7 +11,7 @@
  */
 
 import { currentTurn } from '../base/turn.ts';
-import { type CgroupLine, readCgroup } from './proc/cgroup.ts';
+import { type CgroupLine, parseCgroupLines, readCgroupText } from './proc/cgroup.ts';
 import { readIdMap } from './proc/id-map.ts';
 import { readStatus } from './proc/status.ts';
 import { readable } from './proc/text.ts';
@@ -69,6 +69,8 @@ export function compareContainment(caller: ContainmentFacts, own: OwnFacts): str
  * `/`, that of another container `/../<id>`.
  */
 export function isInOtherContainer(path: string, own: string): boolean {
+  // As most are, and with cgroup v1 in most hierarchies.
+  if (path === own) return false;
   const [parts, ours] = [partsOf(path), partsOf(own)];
   let common = 0;
   while (common < parts.length && common < ours.length && parts[common] === ours[common]) common += 1;
@@ -99,6 +101,9 @@ function isOfRuntime(part: string, above: string | undefined): boolean {
   );
 }
 
+/** So many texts of cgroups. */
+const REMEMBERED = 256;
+
 /**
  * Reads Sidekey's own facts, and compares processes with them, reading the facts of each anew at each call.
  * @throws ERR_PROC, or the error of open(2), where Sidekey's own can't be read
@@ -107,10 +112,21 @@ export function createWhyContained(): WhyContained {
   const own = process.pid;
   const pidNamespaces = readStatus(own).pids.length;
   const uidMap = ifThere(() => readIdMap(own, 'uid_map').text);
-  let [turn, cgroups] = [currentTurn(), ifThere(() => readCgroup(own))];
+  /** Parsed once: callers are in few different cgroups. */
+  const parsed = new Map<string, readonly CgroupLine[]>();
+  const cgroupsOf = (id: number): readonly CgroupLine[] => {
+    const text = readCgroupText(id);
+    const known = parsed.get(text);
+    if (known !== undefined) return known;
+    if (parsed.size === REMEMBERED) parsed.clear();
+    const lines = parseCgroupLines(text);
+    parsed.set(text, lines);
+    return lines;
+  };
+  let [turn, cgroups] = [currentTurn(), ifThere(() => cgroupsOf(own))];
   /** A manager may move Sidekey to another cgroup. */
   const cgroupsNow = () => {
-    if (cgroups !== undefined && turn !== currentTurn()) [turn, cgroups] = [currentTurn(), readCgroup(own)];
+    if (cgroups !== undefined && turn !== currentTurn()) [turn, cgroups] = [currentTurn(), cgroupsOf(own)];
     return cgroups;
   };
   return (pid, status) => {
@@ -118,7 +134,7 @@ export function createWhyContained(): WhyContained {
     const caller = {
       pidNamespaces: status?.pids.length,
       uidMap: uidMap === undefined ? undefined : readable(() => readIdMap(pid, 'uid_map').text),
-      cgroups: readable(() => readCgroup(pid)),
+      cgroups: cgroups === undefined ? undefined : readable(() => cgroupsOf(pid)),
     };
     return compareContainment(caller, { pidNamespaces, uidMap, cgroups: cgroupsNow() });
   };
