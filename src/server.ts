@@ -16,15 +16,18 @@ import { createDockerAttestor, type DockerAttestor } from './attest/docker/docke
 import { DOCKER_KINDS } from './attest/docker/selectors.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
 import { createInspector } from './attest/inspect.ts';
-import { createPipe, PIPE_LIMITS } from './attest/pipe.ts';
+import { type Kernel, probeKernel } from './attest/kernel.ts';
+import { createPipe, PIPE_LIMITS, type Pipe } from './attest/pipe.ts';
 import { checkProc } from './attest/proc/self.ts';
 import { readProcView } from './attest/proc-view.ts';
 import { whyNever } from './attest/producible.ts';
 import type { Attestor } from './attest/types.ts';
 import { createUnixAttestor } from './attest/unix.ts';
+import { readUnmappedIds, type UnmappedIds } from './attest/unmapped-ids.ts';
 import { type Clock, SystemClock } from './base/clock.ts';
 import { openDataDir } from './base/data-dir.ts';
 import { formatDuration } from './base/duration.ts';
+import { SidekeyError } from './base/errors.ts';
 import { descriptors, diskOf } from './base/resources.ts';
 import { listenOnSocket } from './base/socket-file.ts';
 import { version } from './base/version.ts';
@@ -109,6 +112,9 @@ async function start(
   };
   checkProc();
   const whyContained = config.allowContained ? nobodyContained : createWhyContained();
+  const kernel = probeKernel();
+  checkPinning(kernel, config, log);
+  const unmapped = readUnmappedIds();
   const entryRules: EntryRules = {
     trustDomain,
     allowWeakSelectors: config.allowWeakSelectors,
@@ -155,7 +161,15 @@ async function start(
   closers.push(() => identities.close());
 
   const accounts = createAccounts();
-  const attestors: Attestor[] = [createUnixAttestor({ log, accounts, wantSha256: () => registry.asksFor(SHA256) })];
+  const attestors: Attestor[] = [
+    createUnixAttestor({
+      log,
+      accounts,
+      unmapped,
+      wantSha256: () => registry.asksFor(SHA256),
+      wantPath: () => registry.asksFor('unix:path'),
+    }),
+  ];
   let docker: DockerAttestor | undefined;
   if (config.dockerSocket !== undefined) {
     const asksFor = (kind: string) => registry.asksFor(kind);
@@ -188,6 +202,7 @@ async function start(
     clock,
     log,
     limits: { connectionsPerUid: config.maxConnectionsPerUid },
+    pinByPid: !kernel.pinsPeers,
     counters,
     onConnection: (socket, peer) => wire.inject(socket, peer),
   });
@@ -205,7 +220,7 @@ async function start(
       mainPid: docker && ((nameOrId) => docker.mainPid(nameOrId)),
     },
     self: {
-      look: () => lookAtSelf(config, dataDir.path, docker),
+      look: () => lookAtSelf({ config, dataDir: dataDir.path, docker, kernel, unmapped, pipe }),
       authorities: () => ca.authorities(),
       issuances: store,
       whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts),
@@ -216,7 +231,11 @@ async function start(
     log,
     clock,
     version: version(),
-    unixCaller: (socket) => readAdminCaller(socket, whyContained),
+    unixCaller: (socket) => {
+      const { uid, contained } = readAdminCaller(socket, whyContained, !kernel.pinsPeers);
+      // Of an owner who has that id, too, no stranger could be told.
+      return { uid: uid === unmapped.uid ? NOBODY : uid, contained };
+    },
     token: givenToken ?? (await adminToken(dataDir.path)),
     hosts: config.adminHost,
   });
@@ -280,13 +299,53 @@ async function warnOfWithheld(parts: WithheldParts, now: number, log: Log): Prom
   );
 }
 
-async function lookAtSelf(
-  config: ServeConfig,
-  dataDir: string,
-  docker: DockerAttestor | undefined,
-): ReturnType<SelfKnowledge['look']> {
-  const { othersExecutables, hidepid } = readProcView();
-  const { freeBytes, freeInodes } = await diskOf(dataDir);
+/** (uid_t) -1, which no process has. */
+const NOBODY = 0xffff_ffff;
+
+/** @throws ERR_KERNEL where a process might pass for another one, and nobody said that it may */
+function checkPinning({ pinsPeers, noPidfdOpen }: Kernel, config: ServeConfig, log: Log): void {
+  if (noPidfdOpen !== undefined) log.warn({ reason: noPidfdOpen }, 'sidekey explain --pid does not work here');
+  if (pinsPeers) return;
+  const hole =
+    'a process that ends right after it connected may leave its pid to another one of the same user, which then gives its identities to whoever holds the connection';
+  if (config.allowUnpinnedPeers) {
+    log.warn({ setting: 'allowUnpinnedPeers' }, `this kernel has no SO_PEERPIDFD (Linux has it since 6.5): ${hole}`);
+    return;
+  }
+  throw new SidekeyError(
+    'ERR_KERNEL',
+    `getsockopt(SO_PEERPIDFD) fails, which Linux has since 6.5: ${hole}. Take a newer kernel, or accept that with --allow-unpinned-peers`,
+  );
+}
+
+interface SelfParts {
+  readonly config: ServeConfig;
+  readonly dataDir: string;
+  readonly docker: DockerAttestor | undefined;
+  readonly kernel: Kernel;
+  readonly unmapped: UnmappedIds;
+  readonly pipe: Pick<Pipe, 'replacedPrograms'>;
+}
+
+/** Of many programs that were replaced, so many are named. */
+const REPLACED_SAMPLE = 20;
+
+/** Each part by itself: what can't be looked at now, as without a descriptor to spare, leaves the rest. */
+async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
+  const { config, dataDir, docker, kernel, unmapped, pipe } = parts;
+  const unseen: { what: string; error: string }[] = [];
+  const part = async <T>(what: string, look: () => T | Promise<T>): Promise<T | null> => {
+    try {
+      return await look();
+    } catch (thrown) {
+      unseen.push({ what, error: (thrown as Error).message });
+      return null;
+    }
+  };
+  const view = await part('/proc', readProcView);
+  const disk = await part(`the file system of ${dataDir}`, () => diskOf(dataDir));
+  const used = await part('descriptors', descriptors);
+  const replaced = pipe.replacedPrograms();
   const attestors: { name: string; error: string | null }[] = [{ name: 'unix', error: null }];
   if (docker !== undefined) {
     const error = await docker.check().then(
@@ -301,9 +360,19 @@ async function lookAtSelf(
     admin_socket: config.adminSocket,
     docker_socket: config.dockerSocket ?? null,
     attestors,
-    proc: { others_executables: othersExecutables, hidepid: hidepid ?? null },
-    disk: { free_bytes: freeBytes, free_inodes: freeInodes },
-    descriptors: descriptors(),
+    proc: view && { others_executables: view.othersExecutables, hidepid: view.hidepid ?? null },
+    disk: disk && { free_bytes: disk.freeBytes, free_inodes: disk.freeInodes },
+    descriptors: used,
+    unseen,
+    kernel: { pins_peers: kernel.pinsPeers, no_pidfd_open: kernel.noPidfdOpen ?? null },
+    unmapped: { uid: unmapped.uid ?? null, gid: unmapped.gid ?? null },
+    replaced_programs: {
+      count: replaced.length,
+      sample: replaced
+        .toSorted((a, b) => Number(a.keepsPath) - Number(b.keepsPath))
+        .slice(0, REPLACED_SAMPLE)
+        .map(({ pid, uid, path, keepsPath }) => ({ pid, uid, path, keeps_path: keepsPath })),
+    },
   };
 }
 

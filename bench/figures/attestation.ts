@@ -5,6 +5,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { createWhyContained } from '../../src/attest/contained.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
+import { probeKernel } from '../../src/attest/kernel.ts';
 import { openPeer } from '../../src/attest/peer.ts';
 import { createUnixAttestor } from '../../src/attest/unix.ts';
 import { SystemClock } from '../../src/base/clock.ts';
@@ -20,8 +21,14 @@ export async function attestation(cleanup: Cleanup): Promise<Figure[]> {
   const exitWatcher = createExitWatcher();
   cleanup.after(() => exitWatcher.close());
   const attestors = [createUnixAttestor({ log, wantSha256: () => true })];
-  const whyContained = createWhyContained();
-  const options = { attestors, whyContained, exitWatcher, clock: new SystemClock(), attestTimeoutMs: 5_000 };
+  const options = {
+    attestors,
+    whyContained: createWhyContained(),
+    exitWatcher,
+    clock: new SystemClock(),
+    attestTimeoutMs: 5_000,
+    pinByPid: !probeKernel().pinsPeers,
+  };
   const socket = path.join(makePlace(cleanup).directory, 'bench.sock');
   const server = net.createServer().listen(socket);
   await once(server, 'listening');

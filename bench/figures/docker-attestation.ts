@@ -7,6 +7,7 @@ import { createWhyContained } from '../../src/attest/contained.ts';
 import { createDockerAttestor } from '../../src/attest/docker/docker.ts';
 import { createEngine } from '../../src/attest/docker/engine.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
+import { probeKernel } from '../../src/attest/kernel.ts';
 import { openPeer } from '../../src/attest/peer.ts';
 import { createUnixAttestor } from '../../src/attest/unix.ts';
 import { SystemClock } from '../../src/base/clock.ts';
@@ -50,8 +51,14 @@ async function withEngine(cleanup: Cleanup): Promise<Figure[]> {
   const docker = createDockerAttestor({ socketPath: engine.socketPath, clock, log, asksFor: isAskedFor });
   cleanup.after(() => docker.close());
   const unix = createUnixAttestor({ log, wantSha256: () => false });
-  const whyContained = createWhyContained();
-  const options = { attestors: [unix, docker], whyContained, exitWatcher, clock, attestTimeoutMs: 5_000 };
+  const options = {
+    attestors: [unix, docker],
+    whyContained: createWhyContained(),
+    exitWatcher,
+    clock,
+    attestTimeoutMs: 5_000,
+    pinByPid: !probeKernel().pinsPeers,
+  };
 
   const folder = makePlace(cleanup).directory;
   const pipe = await listen(cleanup, path.join(folder, 'pipe.sock'));

@@ -22,6 +22,7 @@ export async function serveInner(cleanup: Cleanup): Promise<InnerServer> {
     ...{ trustDomain: TRUST_DOMAIN, dataDir, socket, adminSocket, socketMode: 0o600, adminHost: [] },
     ...{
       allowContained: false,
+      allowUnpinnedPeers: true,
       allowWeakSelectors: false,
       bundleFor: 'identified',
       disableSpiffeCertValidation: false,

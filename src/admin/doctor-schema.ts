@@ -1,12 +1,17 @@
 /** The shape of what a server knows of itself, for `sidekey doctor` to judge. */
 
-import Type, { type Static } from 'typebox';
+import Type, { type Static, type TSchema } from 'typebox';
 
 const CLOSED = { additionalProperties: false } as const;
 const Timestamp = Type.String({ format: 'date-time' });
 const MaybeText = Type.Union([Type.String(), Type.Null()]);
 const MaybeTimestamp = Type.Union([Timestamp, Type.Null()]);
+const MaybeId = Type.Union([Type.Integer(), Type.Null()]);
 const Count = Type.Integer({ minimum: 0 });
+
+function maybe<T extends TSchema>(schema: T) {
+  return Type.Union([schema, Type.Null()]);
+}
 
 const FAULTS = Type.Object(
   {
@@ -33,9 +38,38 @@ export const DOCTOR = Type.Object(
     attestors: Type.Array(
       Type.Object({ name: Type.String(), error: MaybeText }, { ...CLOSED, description: 'error: it does not work now' }),
     ),
-    proc: Type.Object({ others_executables: Type.Boolean(), hidepid: MaybeText }, CLOSED),
-    disk: Type.Object({ free_bytes: Count, free_inodes: Count }, CLOSED),
-    descriptors: Type.Object({ open: Count, limit: Count }, CLOSED),
+    proc: maybe(Type.Object({ others_executables: Type.Boolean(), hidepid: MaybeText }, CLOSED)),
+    disk: maybe(Type.Object({ free_bytes: Count, free_inodes: Count }, CLOSED)),
+    descriptors: maybe(Type.Object({ open: Count, limit: Count }, CLOSED)),
+    unseen: Type.Array(Type.Object({ what: Type.String(), error: Type.String() }, CLOSED), {
+      description: 'what is null here since it could not be looked at',
+    }),
+    kernel: Type.Object(
+      {
+        pins_peers: { ...Type.Boolean(), description: 'it says which process connected (SO_PEERPIDFD)' },
+        no_pidfd_open: { ...MaybeText, description: 'why no process can be looked at by its pid' },
+      },
+      CLOSED,
+    ),
+    unmapped: Type.Object(
+      { uid: MaybeId, gid: MaybeId },
+      {
+        ...CLOSED,
+        description: "what the ids that the server's user namespace leaves out read as; null: it leaves none out",
+      },
+    ),
+    replaced_programs: Type.Object(
+      {
+        count: Count,
+        sample: Type.Array(
+          Type.Object(
+            { pid: Type.Integer(), uid: Type.Integer(), path: Type.String(), keeps_path: Type.Boolean() },
+            CLOSED,
+          ),
+        ),
+      },
+      { ...CLOSED, description: 'callers whose program was deleted or replaced since it started' },
+    ),
     authorities: Type.Array(
       Type.Object(
         {

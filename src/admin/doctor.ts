@@ -18,7 +18,18 @@ export interface SelfKnowledge {
   readonly look: () => Promise<
     Pick<
       DoctorJson,
-      'data_dir' | 'socket' | 'admin_socket' | 'docker_socket' | 'attestors' | 'proc' | 'disk' | 'descriptors'
+      | 'data_dir'
+      | 'socket'
+      | 'admin_socket'
+      | 'docker_socket'
+      | 'attestors'
+      | 'proc'
+      | 'disk'
+      | 'descriptors'
+      | 'unseen'
+      | 'kernel'
+      | 'unmapped'
+      | 'replaced_programs'
     >
   >;
   readonly authorities: CertificateAuthority['authorities'];

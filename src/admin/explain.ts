@@ -48,7 +48,9 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       const selectors = query.selector?.map(readSelector) ?? inspection!.attestors.flatMap(({ found }) => found);
       const now = parts.clock.now();
       const contained = inspection === undefined ? (query.contained ? SUPPOSED : undefined) : inspection.contained;
-      const explanation = explain(selectors, { spiffeId, limit: query.limit, failed, contained }, parts, now);
+      const replaced = inspection?.replaced;
+      const options = { spiffeId, limit: query.limit, failed, contained, replaced };
+      const explanation = explain(selectors, options, parts, now);
       return toJson(explanation, inspection, now);
     },
   );

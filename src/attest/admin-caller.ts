@@ -6,7 +6,7 @@ import type { WhyContained } from './contained.ts';
 import { hasEnded } from './libc.ts';
 import { readStatus } from './proc/status.ts';
 import { readable } from './proc/text.ts';
-import { openPeerPidfd, peerCredentials } from './socket-peer.ts';
+import { openPeerPidfd, openPeerPidfdByPid, peerCredentials } from './socket-peer.ts';
 
 export interface AdminCaller {
   readonly uid: number;
@@ -14,16 +14,20 @@ export interface AdminCaller {
   readonly contained: string | undefined;
 }
 
-/** Reads who is on the other end. @throws where the kernel does not say */
-export function readAdminCaller(socket: net.Socket, whyContained: WhyContained): AdminCaller {
+/**
+ * Reads who is on the other end.
+ * @param pinByPid the kernel has no SO_PEERPIDFD
+ * @throws where the kernel does not say, or the process may be another one by now
+ */
+export function readAdminCaller(socket: net.Socket, whyContained: WhyContained, pinByPid: boolean): AdminCaller {
   const { pid, uid } = peerCredentials(socket);
-  return { uid, contained: containedPeer(socket, pid, whyContained) };
+  if (pid === 0) return { uid, contained: whyContained(0, undefined) };
+  const pidfd = pinByPid ? openPeerPidfdByPid(socket) : openPeerPidfd(socket);
+  return { uid, contained: containedPeer(pid, pidfd, whyContained) };
 }
 
-/** A process that has ended, or that the server does not see, can't be read and so counts as contained. */
-function containedPeer(socket: net.Socket, pid: number, whyContained: WhyContained): string | undefined {
-  if (pid === 0) return whyContained(0, undefined);
-  const pidfd = openPeerPidfd(socket, pid);
+/** A process that has ended can't be read, and so counts as contained. */
+function containedPeer(pid: number, pidfd: number | undefined, whyContained: WhyContained): string | undefined {
   if (pidfd === undefined) return whyContained(pid, undefined);
   try {
     const why = whyContained(

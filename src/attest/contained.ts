@@ -13,7 +13,7 @@
 import { currentTurn } from '../base/turn.ts';
 import { type CgroupLine, parseCgroupLines, readCgroupText } from './proc/cgroup.ts';
 import { readIdMap } from './proc/id-map.ts';
-import { readStatus } from './proc/status.ts';
+import { type ProcessStatus, readStatus } from './proc/status.ts';
 import { readable } from './proc/text.ts';
 
 /** What is compared; undefined where it can't be read. */
@@ -31,7 +31,7 @@ export type OwnFacts = ContainmentFacts;
 /** Says why a process counts as contained; undefined where it does not. @param status as it was just read, if it was */
 export type WhyContained = (
   pid: number,
-  status: { readonly pids: readonly number[] } | undefined,
+  status: Pick<ProcessStatus, 'pids' | 'mainThreadEnded'> | undefined,
 ) => string | undefined;
 
 /** The reasons, a closed set: callers with equal facts and equal reasons share what is worked out for them. */
@@ -132,7 +132,8 @@ export function createWhyContained(): WhyContained {
   return (pid, status) => {
     if (pid === 0) return REASONS.unseen;
     const caller = {
-      pidNamespaces: status?.pids.length,
+      // Without its main thread it does not say where it is.
+      pidNamespaces: status === undefined || status.mainThreadEnded ? undefined : status.pids.length,
       uidMap: uidMap === undefined ? undefined : readable(() => readIdMap(pid, 'uid_map').text),
       cgroups: cgroups === undefined ? undefined : readable(() => cgroupsOf(pid)),
     };

@@ -5,10 +5,10 @@ import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import { type AttestOptions, ask } from './attestation.ts';
-import { hasEnded } from './libc.ts';
+import { hasEnded, SystemCallError } from './libc.ts';
 import { type ProcessStatus, readStatus } from './proc/status.ts';
 import { openPidfdByPid } from './socket-peer.ts';
-import type { Attestor, CallingProcess, PeerCredentials } from './types.ts';
+import type { Attestor, CallingProcess, PeerCredentials, ProgramMemory } from './types.ts';
 
 /** One attestor's word. */
 export interface AttestorReport {
@@ -30,6 +30,8 @@ export interface Inspection {
   readonly credentials: PeerCredentials;
   /** Why it counts as contained; undefined where it does not. */
   readonly contained: string | undefined;
+  /** The path that its program's file had before it was deleted or replaced; undefined where it was not. */
+  readonly replaced: string | undefined;
   readonly attestors: readonly AttestorReport[];
 }
 
@@ -38,17 +40,18 @@ export type Inspect = (pid: number) => Promise<Inspection>;
 /** @returns a function that throws ERR_NOT_FOUND where no such process is to be seen, or it ended meanwhile */
 export function createInspector(options: AttestOptions): Inspect {
   return async (pid) => {
-    const pidfd = openPidfdByPid(pid);
+    const pidfd = pin(pid);
     if (pidfd === undefined) throw notThere(pid);
     try {
       const status = statusOf(pid);
       const { uid, gid, groups } = status;
       const contained = options.whyContained(pid, status);
-      const reports = options.attestors.map((attestor) => report(attestor, { pid, uid, gid, groups }, options));
-      const attestors = await Promise.all(reports);
+      const program: ProgramMemory = { path: undefined, replaced: undefined };
+      const inspected = { pid, uid, gid, groups, program };
+      const attestors = await Promise.all(options.attestors.map((attestor) => report(attestor, inspected, options)));
       // Another process may have got the number: then the facts are of two.
       if (hasEnded(pidfd)) throw notThere(pid);
-      return { credentials: { pid, uid, gid }, contained, attestors };
+      return { credentials: { pid, uid, gid }, contained, replaced: program.replaced, attestors };
     } finally {
       fs.closeSync(pidfd);
     }
@@ -77,10 +80,21 @@ async function report(
   }
 }
 
+/** @throws ERR_KERNEL where this can't be done here at all */
+function pin(pid: number): number | undefined {
+  try {
+    return openPidfdByPid(pid);
+  } catch (cause) {
+    if (!(cause instanceof SystemCallError)) throw cause;
+    throw new SidekeyError('ERR_KERNEL', `no process can be looked at by its pid: ${cause.message}`, { cause });
+  }
+}
+
 function statusOf(pid: number): ProcessStatus {
   try {
     return readStatus(pid);
   } catch (cause) {
+    if (cause instanceof SidekeyError) throw cause;
     throw new SidekeyError('ERR_NOT_FOUND', `/proc does not show process ${pid} (is it mounted with hidepid?)`, {
       cause,
     });

@@ -13,6 +13,8 @@ import type { PeerCredentials } from './types.ts';
 const libc = koffi.load(null);
 const c = {
   getsockopt: libc.func('int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)'),
+  socketpair: libc.func('int socketpair(int domain, int type, int protocol, _Out_ int *pair)'),
+  clockGettime: libc.func('int clock_gettime(int clock, _Out_ int64_t *time)'),
   poll: libc.func('int poll(_Inout_ uint8_t *fds, unsigned long count, int timeout)'),
   statx: libc.func('int statx(int dir, const char *path, int flags, unsigned int mask, _Out_ uint8_t *result)'),
   syscall: libc.func('long syscall(long number, long first, long second)'),
@@ -40,11 +42,14 @@ function check(call: string, result: number): number {
 
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
+const SO_PEERGROUPS = 59;
 const SO_PEERPIDFD = 77;
 
 /** What is asked of a socket, for one call after the other. */
 const ucred = Buffer.alloc(12);
 const pidfdOption = Buffer.alloc(4);
+/** Made larger for a caller that has more. */
+let groupsOption = new Uint32Array(32);
 const optionLength = new Uint32Array(1);
 
 /** Who opened the other end of a Unix socket. @see unix(7), SO_PEERCRED */
@@ -59,11 +64,49 @@ export function peerPidfd(fd: number): number {
   return pidfdOption.readInt32LE(0);
 }
 
+/**
+ * The supplementary groups of the process that opened the other end, as they were then (Linux 4.13), in the kernel's order:
+ * the list where there are at most `limit`, else their number, without reading them. @throws ENOPROTOOPT before
+ */
+export function peerGroups(fd: number, limit: number): number[] | { readonly count: number } {
+  for (;;) {
+    optionLength[0] = groupsOption.byteLength;
+    const result = c.getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groupsOption, optionLength);
+    const count = optionLength[0] / Uint32Array.BYTES_PER_ELEMENT;
+    const isTooSmall = result < 0 && koffi.errno() === constants.errno.ERANGE;
+    if (!isTooSmall) check('getsockopt SO_PEERGROUPS', result);
+    if (count > limit) return { count };
+    if (!isTooSmall) return Array.from(groupsOption.subarray(0, count));
+    groupsOption = new Uint32Array(count);
+  }
+}
+
 function readOption(fd: number, option: number, name: string, value: Buffer): void {
   optionLength[0] = value.length;
   check(`getsockopt ${name}`, c.getsockopt(fd, SOL_SOCKET, option, value, optionLength));
   // What is beyond would be of the call before.
   if (optionLength[0] !== value.length) throw new Error(`${name} has ${optionLength[0]} bytes, not ${value.length}`);
+}
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_CLOEXEC = 0o2000000;
+
+/** Two Unix sockets of this process that are connected to each other. */
+export function socketPair(): [number, number] {
+  const pair = new Int32Array(2);
+  check('socketpair', c.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+  return [pair[0]!, pair[1]!];
+}
+
+const CLOCK_BOOTTIME = 7;
+/** A `struct timespec`. */
+const timespec = new BigInt64Array(2);
+
+/** The time since the machine started, in hundredths of a second, rounded down: what /proc/PID/stat counts in. */
+export function bootTicks(): number {
+  check('clock_gettime', c.clockGettime(CLOCK_BOOTTIME, timespec));
+  return Number(timespec[0]! * 100n + timespec[1]! / 10_000_000n);
 }
 
 const SYS_PIDFD_OPEN = 434;

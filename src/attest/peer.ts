@@ -18,20 +18,39 @@ import { readExecutableIdentity } from './proc/exe.ts';
 import { type ProcessStatus, readStatus } from './proc/status.ts';
 import { readable } from './proc/text.ts';
 import { lookAtProgram, looksSoFar } from './program-looks.ts';
-import { openPeerPidfd, peerCredentials, startReading, stopReading } from './socket-peer.ts';
-import type { Attestation, Peer, PeerCredentials } from './types.ts';
+import {
+  openPeerPidfd,
+  openPeerPidfdByPid,
+  peerCredentials,
+  peerGroups,
+  startReading,
+  stopReading,
+} from './socket-peer.ts';
+import { checkGroupCount, MAX_GROUPS } from './supplementary-groups.ts';
+import type { Attestation, Peer, PeerCredentials, ProgramMemory } from './types.ts';
 
 export interface PeerOptions extends AttestOptions {
   readonly exitWatcher: ExitWatcher;
+  /**
+   * True: the kernel has no SO_PEERPIDFD, and callers are pinned by their pids, which leaves a hole.
+   * @see openPeerPidfdByPid
+   */
+  readonly pinByPid?: boolean;
+}
+
+/** A peer with what only this room asks about. */
+export interface ConnectedPeer extends Peer {
+  readonly program: Readonly<ProgramMemory>;
 }
 
 /**
  * Takes the kernel's word about a connection that was just accepted; to call before anything else.
- * @throws ERR_PEER_GONE when the process has ended and left nothing to pin
+ * @throws ERR_PEER_GONE when the process has ended and left nothing to pin, ERR_PEER_CHANGED where it may be another
  */
-export function openPeer(socket: net.Socket, options: PeerOptions): Peer {
+export function openPeer(socket: net.Socket, options: PeerOptions): ConnectedPeer {
   const credentials = peerCredentials(socket);
-  const pidfd = credentials.pid === 0 ? undefined : openPeerPidfd(socket, credentials.pid);
+  const pin = () => (options.pinByPid === true ? openPeerPidfdByPid(socket) : openPeerPidfd(socket));
+  const pidfd = credentials.pid === 0 ? undefined : pin();
   if (credentials.pid !== 0 && pidfd === undefined) throw gone(credentials);
   try {
     return new PipePeer(socket, credentials, pidfd, options);
@@ -43,9 +62,10 @@ export function openPeer(socket: net.Socket, options: PeerOptions): Peer {
 
 let opened = 0;
 
-class PipePeer implements Peer {
+class PipePeer implements ConnectedPeer {
   readonly id: string;
   readonly credentials: PeerCredentials;
+  readonly program: ProgramMemory = { path: undefined, replaced: undefined };
   readonly #socket: net.Socket;
   readonly #options: PeerOptions;
   /** Undefined for pid 0, where nothing can be known of the process. */
@@ -85,11 +105,9 @@ class PipePeer implements Peer {
   async #attest(): Promise<Attestation> {
     const begun = currentTurn();
     const status = this.#readStatus();
-    const { groups } = status;
     const contained = this.#options.whyContained(this.credentials.pid, status);
-    const [result] = await Promise.allSettled([
-      collectSelectors({ ...this.credentials, groups }, contained, this.#options),
-    ]);
+    const caller = { ...this.credentials, groups: status.groups, program: this.program };
+    const [result] = await Promise.allSettled([collectSelectors(caller, contained, this.#options)]);
     // Whatever came out: a process that has ended or changed is the better reason, and makes the facts worthless. A look
     // before the facts were read says nothing of them.
     this.#seen = looksSoFar();
@@ -111,10 +129,19 @@ class PipePeer implements Peer {
     return then === undefined || now === undefined ? then === now : areSameFile(then, now);
   }
 
-  /** @throws unless the process still has the user and group that it connected with */
+  /**
+   * The groups are asked for twice, as they were at connect and as they are: where they differ, no answer is right. The
+   * process would keep one that it gave up, or have one that it took after it had connected; and to count only those of
+   * both lists would hide one from an entry that excludes it.
+   * @throws unless the process still has the user and the groups that it connected with
+   */
   #readStatus(): ProcessStatus {
+    this.#verifyAlive();
     const { pid, uid, gid } = this.credentials;
-    const status = readable(() => readStatus(pid));
+    // Asked for first: of a process in too many groups it tells the number, where `status` is made whole.
+    const groups = peerGroups(this.#socket, MAX_GROUPS);
+    if (groups !== undefined && 'count' in groups) checkGroupCount(pid, groups.count);
+    const status = this.#lookAtStatus();
     this.#verifyAlive();
     if (status === undefined) {
       throw new SidekeyError(
@@ -123,7 +150,20 @@ class PipePeer implements Peer {
       );
     }
     if (status.uid !== uid || status.gid !== gid) throw this.#spent('has changed its user or group');
+    if (groups !== undefined && !areSame(groups as readonly number[], status.groups)) {
+      throw this.#spent('has changed its supplementary groups');
+    }
     return status;
+  }
+
+  /** Undefined where it is not to be seen. @throws ERR_PROC where the file has another form */
+  #lookAtStatus(): ProcessStatus | undefined {
+    try {
+      return readStatus(this.credentials.pid);
+    } catch (error) {
+      if (error instanceof SidekeyError) throw error;
+      return undefined;
+    }
   }
 
   #verifyAlive(): void {
@@ -168,6 +208,10 @@ class PipePeer implements Peer {
     this.#listeners = [];
     for (const listener of listeners) listener();
   }
+}
+
+function areSame(some: readonly number[], others: readonly number[]): boolean {
+  return some.length === others.length && some.every((one, at) => one === others[at]);
 }
 
 function gone({ pid }: PeerCredentials): SidekeyError {

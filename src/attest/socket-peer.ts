@@ -5,8 +5,20 @@
  * `_handle` is the one private thing that Sidekey touches, here and nowhere else.
  */
 
+import fs from 'node:fs';
 import type net from 'node:net';
-import { peerPidfd, pidfdOpen, peerCredentials as readCredentials, SystemCallError } from './libc.ts';
+import { SidekeyError } from '../base/errors.ts';
+import {
+  bootTicks,
+  hasEnded,
+  peerPidfd,
+  pidfdOpen,
+  peerCredentials as readCredentials,
+  peerGroups as readGroups,
+  SystemCallError,
+} from './libc.ts';
+import { readStat } from './proc/stat.ts';
+import { readStatus } from './proc/status.ts';
 import type { PeerCredentials } from './types.ts';
 
 /** The process that connected, as it was then: its pid, effective uid and gid. */
@@ -15,22 +27,76 @@ export function peerCredentials(socket: net.Socket): PeerCredentials {
 }
 
 /**
- * A pidfd of the process that connected, so that its pid can't come to mean another one; undefined once it was reaped.
- *
- * Before Linux 6.5 the pid has to do: between connecting and being accepted the process could end and its pid be taken
- * by another one, of the same uid and gid as the caller checks.
+ * The supplementary groups of the process that connected, as they were then: the list where there are at most `limit`, else
+ * their number; undefined where the kernel does not say (Linux before 4.13).
  */
-export function openPeerPidfd(socket: net.Socket, pid: number): number | undefined {
+export function peerGroups(socket: net.Socket, limit: number): ReturnType<typeof readGroups> | undefined {
+  try {
+    return readGroups(descriptorOf(socket), limit);
+  } catch (error) {
+    if (hasCode(error, 'ENOPROTOOPT')) return undefined;
+    throw error;
+  }
+}
+
+/** A pidfd of the process that connected, so that its pid can't come to mean another one; undefined once it was reaped. */
+export function openPeerPidfd(socket: net.Socket): number | undefined {
   try {
     return peerPidfd(descriptorOf(socket));
   } catch (error) {
     if (hasCode(error, 'EINVAL', 'ESRCH')) return undefined;
-    if (!hasCode(error, 'ENOPROTOOPT')) throw error;
+    throw error;
   }
-  return openPidfdByPid(pid);
 }
 
-/** The way before SO_PEERPIDFD; undefined where no process has the pid. */
+/**
+ * The same by the pid alone, for Linux before 6.5; to call right after the connection was accepted. The process that is
+ * pinned has the user and group of the one that connected, and began before the connection was accepted.
+ *
+ * What that leaves open: the kernel does not tell when a process connected. One that has ended since, before it was
+ * accepted, may have left its pid to another one of the same user and group, which is then taken for it.
+ *
+ * @param accepted when the connection was, or a little later, as {@link bootTicks} has it
+ * @returns undefined where no process has the pid any more
+ * @throws ERR_PEER_CHANGED where the process that has it is not the one that connected, or can't be told from a later one
+ */
+export function openPeerPidfdByPid(socket: net.Socket, accepted: number = bootTicks()): number | undefined {
+  const { pid, uid, gid } = readCredentials(descriptorOf(socket));
+  const pidfd = openPidfdByPid(pid);
+  if (pidfd === undefined) return undefined;
+  try {
+    const { startTicks } = readStat(pid);
+    const status = readStatus(pid);
+    // Looked at last: if it is alive now, what was read is of this process.
+    if (!hasEnded(pidfd)) {
+      if (status.uid !== uid || status.gid !== gid) throw another(pid, 'has another user or group');
+      // Within the same hundredth of a second it may have begun afterwards.
+      if (startTicks >= accepted) throw another(pid, 'began when the connection was accepted, or later');
+      return pidfd;
+    }
+  } catch (error) {
+    fs.closeSync(pidfd);
+    if (isEnd(error)) return undefined;
+    throw error;
+  }
+  fs.closeSync(pidfd);
+  return undefined;
+}
+
+function another(pid: number, how: string): SidekeyError {
+  return new SidekeyError(
+    'ERR_PEER_CHANGED',
+    `process ${pid} ${how}: its pid may have been that of another one before`,
+  );
+}
+
+/** Of reading /proc/PID: it was reaped. */
+function isEnd(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ESRCH';
+}
+
+/** A pidfd of the process that has this pid now; undefined where none has. @throws SystemCallError */
 export function openPidfdByPid(pid: number): number | undefined {
   try {
     return pidfdOpen(pid);

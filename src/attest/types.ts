@@ -13,6 +13,19 @@ export interface PeerCredentials {
 export interface CallingProcess extends PeerCredentials {
   /** Its supplementary groups, in the kernel's order. */
   readonly groups: readonly number[];
+  /** Of a caller on the pipe: what is remembered of its program, as long as its connection lasts. */
+  readonly program?: ProgramMemory;
+}
+
+/**
+ * What a connection's attestations found out about the program, for those that come after. The peer sees to it that all of
+ * them are of the same file: a process that executes another one loses its connection.
+ */
+export interface ProgramMemory {
+  /** As of the first attestation that could read it. */
+  path: string | undefined;
+  /** The path that the file had before it was deleted or replaced, where that was so before {@link path} was known. */
+  replaced: string | undefined;
 }
 
 /** What the attestors found out, at one moment. */

@@ -26,6 +26,7 @@ export const ERRORS = {
   ERR_SOCKET: { status: 500, title: 'A socket cannot be used' },
   ERR_CA: { status: 500, title: 'The authority cannot sign' },
   ERR_PROC: { status: 500, title: '/proc cannot be used' },
+  ERR_KERNEL: { status: 500, title: 'The kernel lacks what attestation needs' },
   ERR_PEER_UNATTESTABLE: { status: 503, title: 'The kernel does not say which process is calling' },
   ERR_PEER_GONE: { status: 503, title: 'The calling process has ended' },
   ERR_PEER_CHANGED: { status: 503, title: 'The calling process is not the one that was attested' },

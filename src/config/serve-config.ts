@@ -27,6 +27,8 @@ export interface ServeConfig {
   readonly dockerSocket: string | undefined;
   /** Callers in containers are treated as those outside. */
   readonly allowContained: boolean;
+  /** Whether to serve where the kernel can't say which process connected. */
+  readonly allowUnpinnedPeers: boolean;
   readonly allowWeakSelectors: boolean;
   readonly bundleFor: BundleFor;
   readonly disableSpiffeCertValidation: boolean;

@@ -90,6 +90,10 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     about: 'let callers in containers have entries without a container selector, and use the admin socket',
     ...off,
   },
+  allowUnpinnedPeers: {
+    about: 'start on a kernel without SO_PEERPIDFD (before Linux 6.5): a process may pass for an ended one of its user',
+    ...off,
+  },
   allowWeakSelectors: { about: 'allow entries that only a path or a hash tells apart', ...off },
   bundleFor: {
     about: 'who gets the bundle: callers that an entry matches, or anyone on the pipe',

@@ -17,15 +17,85 @@ const NEARLY = 0.8;
 /** @param restart the command that starts the server anew with these flags more, if known */
 export function judgeHost(known: DoctorJson, restart: Restart): Finding[] {
   return [
+    ...judgeUnlooked(known),
+    ...judgeKernel(known),
     ...judgeDisk(known),
     ...judgeAttestors(known),
     ...judgeProc(known),
     ...judgeUnseen(known),
+    ...judgeReplaced(known),
     ...judgeLimits(known, restart),
   ];
 }
 
+function judgeUnlooked({ unseen }: DoctorJson): Finding[] {
+  return unseen.map(({ what, error }) => ({
+    rule: 'not-seen',
+    severity: 'error',
+    place: what,
+    problem: `the server can't look at it: ${error}`,
+    why: 'what may be wrong with it is not known',
+    fix: error.includes('EMFILE')
+      ? 'the server has no descriptor left: end connections, or start it with a higher limit (systemd: LimitNOFILE=)'
+      : 'see to it that the server may, and ask again',
+  }));
+}
+
+function judgeKernel({ kernel, unmapped }: DoctorJson): Finding[] {
+  const findings: Finding[] = [];
+  if (!kernel.pins_peers) {
+    findings.push({
+      rule: 'unpinned-peers',
+      severity: 'warning',
+      place: 'the kernel',
+      problem: 'it does not say which process connected: it has no SO_PEERPIDFD',
+      why: 'a process that ends right after it connected may leave its pid to another one of the same user, and whoever holds the connection gets its identities (--allow-unpinned-peers)',
+      fix: 'run the server on Linux 6.5 or later',
+    });
+  }
+  if (kernel.no_pidfd_open !== null) {
+    findings.push({
+      rule: 'no-pidfd-open',
+      severity: 'info',
+      place: 'the kernel',
+      problem: kernel.no_pidfd_open,
+      why: 'sidekey explain --pid can look at no process',
+      fix: 'have the seccomp profile of the server allow pidfd_open',
+    });
+  }
+  if (unmapped.uid !== null) {
+    findings.push({
+      rule: 'unmapped-users',
+      severity: 'info',
+      place: 'the user namespace',
+      problem: `the server's leaves users of the host out, who all read as uid ${unmapped.uid}`,
+      why: 'callers of those users are not told apart, so none of them gets an identity',
+      fix: 'run the server outside of that user namespace, or map the users who call',
+    });
+  }
+  return findings;
+}
+
+function judgeReplaced({ replaced_programs: replaced }: DoctorJson): Finding[] {
+  const [first] = replaced.sample;
+  if (first === undefined) return [];
+  const more = replaced.count === 1 ? '' : `, and so it is with ${replaced.count - 1} more`;
+  return [
+    {
+      rule: 'program-replaced',
+      severity: first.keeps_path ? 'info' : 'warning',
+      place: first.path,
+      problem: `process ${first.pid} (uid ${first.uid}) runs a file that was replaced or deleted since${more}`,
+      why: first.keeps_path
+        ? 'its connection keeps unix:path; a new one would have none'
+        : 'it has no unix:path, so no entry that asks for one matches it',
+      fix: 'restart the program',
+    },
+  ];
+}
+
 function judgeDisk({ disk, data_dir: place }: DoctorJson): Finding[] {
+  if (disk === null) return [];
   const { free_bytes: bytes, free_inodes: inodes } = disk;
   if (bytes >= LOW_BYTES && inodes >= LOW_INODES) return [];
   const severity: Severity = bytes < NO_BYTES || inodes === 0 ? 'error' : 'warning';
@@ -67,6 +137,7 @@ function judgeAttestors({ attestors, docker_socket: docker }: DoctorJson): Findi
 }
 
 function judgeProc({ proc, uid }: DoctorJson): Finding[] {
+  if (proc === null) return [];
   const findings: Finding[] = [];
   if (proc.hidepid !== null && uid !== 0) {
     findings.push({
@@ -110,6 +181,7 @@ function judgeLimits({ usage, descriptors }: DoctorJson, restart: Restart): Find
       const command = restart(setting, String(2 * limit));
       return { rule: 'limit', severity, place: setting, problem, why, fix, command };
     });
+  if (descriptors === null) return findings;
   const { open, limit } = descriptors;
   if (open < NEARLY * limit) return findings;
   const problem = `the server has ${open} of ${limit} descriptors open`;

@@ -83,6 +83,8 @@ export interface ExplanationQuery {
   readonly failed: boolean;
   /** Why the caller counts as contained; undefined where it does not. */
   readonly contained?: string | undefined;
+  /** Where the program's file was before it was deleted or replaced. */
+  readonly replaced: string | undefined;
 }
 
 export function explain(
@@ -112,7 +114,9 @@ export function explain(
     unset,
     asked,
     near,
-    ...(query.failed ? { fixes: [], note: FAILING } : remedies(asked, near, { selectors, isContained }, unset)),
+    ...(query.failed
+      ? { fixes: [], note: FAILING }
+      : withReplaced(remedies(asked, near, { selectors, isContained }, unset), query.replaced, asked, misses)),
   };
 }
 
@@ -169,6 +173,24 @@ function alikeId(spiffeId: string, registry: Registry): string | undefined {
 
 const FAILING = 'an attestor fails, which no entry mends: sidekey doctor says what does';
 
+type Remedies = Pick<Explanation, 'fixes' | 'note'>;
+
+/** Where an entry asks for the very path that was lost, no entry mends it: the program is to be started anew. */
+function withReplaced(
+  { fixes, note }: Remedies,
+  path: string | undefined,
+  asked: Asked | undefined,
+  misses: readonly NearMiss[],
+): Remedies {
+  if (path === undefined || asked?.given !== false) return { fixes, note };
+  const lost = `unix:path:${path}`;
+  const isLost = misses.some(({ lacks }) => lacks.some(({ selector }) => formatSelector(selector) === lost));
+  const replaced = `${path} was replaced or deleted since this process started: restart the program, which has no unix:path on new connections until then (one that was attested before keeps it)`;
+  return isLost || note === undefined
+    ? { fixes: isLost ? [] : fixes, note: replaced }
+    : { fixes, note: `${replaced}; ${note}` };
+}
+
 function meantNote({ alike }: Asked): string | undefined {
   if (alike === undefined) return undefined;
   return `if ${alike} is meant, have that asked for: an entry would be for the other name`;
@@ -183,7 +205,7 @@ function remedies(
   near: readonly ExplainedMiss[],
   caller: RemedyCaller,
   unset: readonly TrustDomain[],
-): Pick<Explanation, 'fixes' | 'note'> {
+): Remedies {
   const others = unset.map((trustDomain) => `sidekey bundle set ${trustDomain} --file BUNDLE`);
   if (asked === undefined || asked.given) return { fixes: others, note: undefined };
   // Those of another SPIFFE ID don't give this one.

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { compareContainment, createWhyContained, isInOtherContainer } from '../../src/attest/contained.ts';
 import { readStatus } from '../../src/attest/proc/status.ts';
+import { endAfter } from '../support/caller.ts';
+import { until } from '../support/process-state.ts';
 
 const ID = `${'a'.repeat(63)}1`;
 const OTHER = `0${'b'.repeat(63)}`;
@@ -141,5 +144,21 @@ it('this process is not in another container than itself, and one that is not th
   assert.match(why(0, undefined)!, /pid namespace that Sidekey does not see/);
   assert.match(why(process.pid, undefined)!, /cannot be read/);
   // A number that no process has.
-  assert.match(why(4_194_304, { pids: readStatus(process.pid).pids })!, /cannot be read/);
+  assert.match(why(4_194_304, readStatus(process.pid))!, /cannot be read/);
+});
+
+/** Ends its main thread, and goes on in another one. */
+const WITHOUT_MAIN_THREAD = `
+import ctypes, platform, threading, time
+threading.Thread(target=time.sleep, args=(1000,)).start()
+ctypes.CDLL(None).syscall(60 if platform.machine() == "x86_64" else 93, 0)`;
+
+it('a process without its main thread counts as contained: of its cgroups the kernel may say that they are the root', async (t) => {
+  const child = spawn('python3', ['-c', WITHOUT_MAIN_THREAD], { stdio: 'ignore' });
+  const missing = await new Promise((resolve) => child.once('spawn', () => resolve(false)).once('error', resolve));
+  if (missing) return t.skip('there is no python3 here, whose main thread may end alone');
+  endAfter(t, child);
+  const why = createWhyContained();
+  await until(() => readStatus(child.pid!).mainThreadEnded);
+  assert.match(why(child.pid!, readStatus(child.pid!))!, /cannot be read/);
 });

@@ -8,6 +8,7 @@ import readline from 'node:readline';
 import { type TestContext, test } from 'node:test';
 import { nobodyContained } from '../../src/attest/contained.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
+import { probeKernel } from '../../src/attest/kernel.ts';
 import { hasEnded, pidfdOpen } from '../../src/attest/libc.ts';
 import { openPeer } from '../../src/attest/peer.ts';
 import type { Attestor } from '../../src/attest/types.ts';
@@ -167,6 +168,7 @@ test('a connection is not judged by a look that was before it, be it in the same
   peer.verify();
   standStillWhile(executeAnother(caller));
   const parts = {
+    pinByPid: !probeKernel().pinsPeers,
     attestors: [],
     whyContained: nobodyContained,
     attestTimeoutMs: 1_000,

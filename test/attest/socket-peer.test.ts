@@ -7,7 +7,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { hasEnded } from '../../src/attest/libc.ts';
-import { openPeerPidfd, openPidfdByPid, peerCredentials } from '../../src/attest/socket-peer.ts';
+import { openPeerPidfdByPid, openPidfdByPid, peerCredentials } from '../../src/attest/socket-peer.ts';
 import { endAfter, startCaller } from '../support/caller.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -32,7 +32,7 @@ test('a socket that Node accepted has a descriptor behind _handle.fd, and the ke
   const [socket] = await Promise.all([accepted(), caller.tell('connect', socketPath)]);
   assert.deepEqual(peerCredentials(socket), { pid: caller.pid, uid: process.geteuid!(), gid: process.getegid!() });
 
-  const pidfd = openPeerPidfd(socket, caller.pid)!;
+  const pidfd = openPeerPidfdByPid(socket)!;
   assert.equal(hasEnded(pidfd), false);
   caller.tellLast('exit');
   await caller.ended;

@@ -46,6 +46,7 @@ test('root needs a trust domain only', async () => {
     entries: undefined,
     dockerSocket: undefined,
     allowContained: false,
+    allowUnpinnedPeers: false,
     allowWeakSelectors: false,
     bundleFor: 'identified',
     disableSpiffeCertValidation: false,
@@ -108,6 +109,7 @@ adminInsecureListen: True
 entries: entries.json
 dockerSocket: unix:///run/podman/podman.sock
 allowContained: true
+allowUnpinnedPeers: true
 allowWeakSelectors: true
 bundleFor: anyone
 disableSpiffeCertValidation: false
@@ -139,6 +141,7 @@ logLevel: warn
       entries: path.join(folder, 'entries.json'),
       dockerSocket: '/run/podman/podman.sock',
       allowContained: true,
+      allowUnpinnedPeers: true,
       allowWeakSelectors: true,
       bundleFor: 'anyone',
       disableSpiffeCertValidation: false,

@@ -10,6 +10,7 @@ test('flags and variables follow from the keys', () => {
     '--admin-socket',
     '--admin-token-file',
     '--allow-contained',
+    '--allow-unpinned-peers',
     '--allow-weak-selectors',
     '--bundle-for',
     '--ca-subject',

@@ -17,7 +17,16 @@ it('callers from outside of the pid namespace are refused, and doctor tells whic
 }, async (t) => {
   const place = makePlace(t);
   const { dataDir, socket, adminSocket } = place;
-  const serve = ['serve', '--trust-domain', TRUST_DOMAIN, '--data-dir', dataDir, '--socket', socket];
+  const serve = [
+    'serve',
+    '--trust-domain',
+    TRUST_DOMAIN,
+    '--data-dir',
+    dataDir,
+    '--socket',
+    socket,
+    '--allow-unpinned-peers',
+  ];
   const child = spawn('unshare', [...INSIDE, path.join(ROOT, 'bin/sidekey'), ...serve, '--admin-socket', adminSocket], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

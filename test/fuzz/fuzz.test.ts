@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { fuzzCore } from './core.ts';
 import { fuzzDecoder } from './decoder.ts';
 import { fuzzPipe } from './pipe.ts';
+import { fuzzProc } from './proc.ts';
 import { inputs } from './target.ts';
 
 const SEED = 20_260_601;
@@ -14,6 +15,10 @@ test('the decoder reads or refuses whatever comes', async (t) => {
 
 test('the subscription core keeps its promises whatever is asked and pushed', async (t) => {
   t.diagnostic((await fuzzCore(SEED, inputs(5_000))).notes.join(', '));
+});
+
+test('files of /proc say what they say, whatever processes, cgroups and paths are called', async (t) => {
+  t.diagnostic((await fuzzProc(SEED, inputs(10_000))).notes.join(', '));
 });
 
 test('the pipe lives through frames that nobody would send, and gives nothing to whom nothing is due', async (t) => {

@@ -1,6 +1,6 @@
 /**
- * `npm run fuzz [-- MINUTES] [--seed N]`: throws made and changed inputs at the decoder, at the subscription core and at
- * the socket of a real server, a third of the time each (one minute in all, unless told). The same seed makes the same
+ * `npm run fuzz [-- MINUTES] [--seed N]`: throws made and changed inputs at the decoder, at the subscription core, at
+ * the readers of /proc and at the socket of a real server, a quarter of the time each (one minute in all, unless told). The same seed makes the same
  * inputs; a failure tells the input.
  */
 
@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { fuzzCore } from './core.ts';
 import { fuzzDecoder } from './decoder.ts';
 import { fuzzPipe } from './pipe.ts';
+import { fuzzProc } from './proc.ts';
 import { seconds, type Target } from './target.ts';
 
 const { values, positionals } = parseArgs({ options: { seed: { type: 'string' } }, allowPositionals: true });
@@ -19,7 +20,12 @@ if (!(minutes > 0) || !Number.isInteger(seed) || positionals.length > 1) {
   process.exit(2);
 }
 
-const TARGETS: Readonly<Record<string, Target>> = { decoder: fuzzDecoder, subscription: fuzzCore, pipe: fuzzPipe };
+const TARGETS: Readonly<Record<string, Target>> = {
+  decoder: fuzzDecoder,
+  subscription: fuzzCore,
+  proc: fuzzProc,
+  pipe: fuzzPipe,
+};
 
 console.log(`seed ${seed}, ${minutes} min`);
 let total = 0;

@@ -100,7 +100,7 @@ describe('remedies for a caller in a container', () => {
     const { id } = await create('/web', entry);
     if (holder !== undefined) await identities.caller(holder).attestAfter(0);
     const selectors = caller.map((one) => splitSelector(one)!);
-    const query = { spiffeId: WEB, limit: 10, failed: false, contained: WHY };
+    const query = { spiffeId: WEB, limit: 10, failed: false, contained: WHY, replaced: undefined };
     return { id, ...explain(selectors, query, { registry, identities }, clock.now()) };
   };
   const CREATE = `sidekey entry create --spiffe-id ${WEB}`;

@@ -8,7 +8,7 @@ import { makeJoin, ScriptedPeer } from './support.ts';
 const facts = (...texts: readonly string[]) => texts.map((text) => splitSelector(text)!);
 const CALLER = facts('unix:uid:0', 'unix:path:/bin/web');
 const WEB = parseSpiffeId('spiffe://ilinux.io/web');
-const QUERY = { spiffeId: WEB, limit: 10, failed: false };
+const QUERY = { spiffeId: WEB, limit: 10, failed: false, replaced: undefined };
 const UPDATE = 'sidekey entry update';
 const CREATE = `sidekey entry create --spiffe-id ${WEB}`;
 

@@ -19,9 +19,9 @@ export interface Caller {
 
 const PROGRAM = fileURLToPath(new URL('caller-program.ts', import.meta.url));
 
-/** Starts a caller, as whom the test runs or, for a test that runs as root, as somebody else. */
-export function startCaller(t: TestContext): Caller {
-  return controlCaller(t, spawn(process.execPath, [PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'] }));
+/** Starts a caller, as whom the test runs or, for a test that runs as root, as somebody else. @param node the Node that it runs */
+export function startCaller(t: TestContext, node = process.execPath): Caller {
+  return controlCaller(t, spawn(node, [PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'] }));
 }
 
 /** A caller that was started as `child`, or that `child` stands for. */

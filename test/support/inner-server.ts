@@ -31,7 +31,7 @@ export async function startInnerServer(t: TestContext, flags: Record<string, str
   const dataDir = path.join(tempDir(t), 'data');
   const adminSocket = path.join(dataDir, 'admin.sock');
   const config = await loadServeConfig({
-    flags: { trustDomain: 'ilinux.io', dataDir, socket, logLevel: 'silent', ...flags },
+    flags: { trustDomain: 'ilinux.io', dataDir, socket, logLevel: 'silent', allowUnpinnedPeers: 'true', ...flags },
     env: {},
     uid: process.getuid!(),
     folder,

@@ -7,6 +7,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { nobodyContained, type WhyContained } from '../../src/attest/contained.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
+import { probeKernel } from '../../src/attest/kernel.ts';
 import { createPipe, type Pipe, type PipeLimits } from '../../src/attest/pipe.ts';
 import type { Attestor, Peer } from '../../src/attest/types.ts';
 import { type Clock, SystemClock } from '../../src/base/clock.ts';
@@ -33,6 +34,8 @@ export interface TestPipeOptions {
   readonly clock?: Clock;
   readonly log?: Log;
   readonly counters?: Counters;
+  /** As on a kernel before 6.5, unless it is one. */
+  readonly pinByPid?: boolean;
   /** Told before {@link TestPipe.next} is. */
   readonly onConnection?: (socket: net.Socket, peer: Peer) => void;
 }
@@ -63,6 +66,7 @@ export async function startPipe(t: TestContext, options: TestPipeOptions = {}): 
     clock: options.clock ?? new SystemClock(),
     log: options.log ?? createLog('silent'),
     counters: options.counters ?? new Counters(),
+    pinByPid: options.pinByPid ?? !probeKernel().pinsPeers,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
     onConnection(socket, peer) {
       open.add(socket);

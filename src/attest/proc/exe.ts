@@ -4,11 +4,19 @@ import { isUtf8 } from 'node:buffer';
 import fs from 'node:fs';
 import { type FileIdentity, fileIdentity } from '../libc.ts';
 
-/**
- * The executable's absolute path, in the process's own mount namespace; undefined where it is no name that a selector
- * could mean: the file was deleted or replaced, or the name is not UTF-8. @throws ENOENT, ESRCH, EACCES
- */
-export function readExecutablePath(pid: number): string | undefined {
+/** Where the executable is, by the kernel's word. */
+export interface ExecutablePath {
+  /**
+   * Absolute, in the process's own mount namespace; undefined where it is no name that a selector could mean: the file was
+   * deleted or replaced, or the name is not UTF-8.
+   */
+  readonly path: string | undefined;
+  /** The path that it had before it was deleted or replaced; undefined where it was not, or never had one. */
+  readonly replaced: string | undefined;
+}
+
+/** @throws ENOENT, ESRCH, EACCES */
+export function readExecutablePath(pid: number): ExecutablePath {
   return parseExecutablePath(fs.readlinkSync(executableLink(pid), { encoding: 'buffer' }));
 }
 
@@ -22,12 +30,18 @@ export function executableLink(pid: number): string {
   return `/proc/${pid}/exe`;
 }
 
+const DELETED = ' (deleted)';
+/** Made by memfd_create(2): never was at a path. */
+const IN_MEMORY = '/memfd:';
+
 /**
  * A link is told as it is, nothing escaped. A deleted file's name ends in ` (deleted)`; a file that is really named so loses
  * its name too, which only denies.
  */
-export function parseExecutablePath(link: Buffer): string | undefined {
-  if (!isUtf8(link)) return undefined;
-  const path = link.toString('utf8');
-  return path.startsWith('/') && !path.endsWith(' (deleted)') ? path : undefined;
+export function parseExecutablePath(link: Buffer): ExecutablePath {
+  const text = isUtf8(link) ? link.toString('utf8') : '';
+  if (!text.startsWith('/')) return { path: undefined, replaced: undefined };
+  if (!text.endsWith(DELETED)) return { path: text, replaced: undefined };
+  const replaced = text.startsWith(IN_MEMORY) ? undefined : text.slice(0, -DELETED.length);
+  return { path: undefined, replaced };
 }

@@ -5,7 +5,7 @@
  * own, and each of them is there once.
  */
 
-import { linesOf, otherForm, parseId, readProcFile } from './text.ts';
+import { otherForm, parseId, readProcFile } from './text.ts';
 
 /** The members of the file that attestation reads; ids as in this process's user namespace. */
 export interface ProcessStatus {
@@ -20,6 +20,11 @@ export interface ProcessStatus {
    * nested in it, outermost first. Empty where the kernel does not say (no pid namespaces, Linux before 4.1).
    */
   readonly pids: readonly number[];
+  /**
+   * The main thread has ended, and others may go on. Of such a one cgroup v1 says that it is in `/`, whatever it is in.
+   * @see cgroups(7)
+   */
+  readonly mainThreadEnded: boolean;
 }
 
 /** @throws ENOENT, ESRCH; ERR_PROC where the file has another form */
@@ -34,39 +39,47 @@ export function readOwnCapabilities(): bigint {
 
 /** @throws ERR_PROC where the file has another form, a line is missing or there twice */
 export function parseStatus(text: string): ProcessStatus {
-  const fields = readFields(text, ['Uid', 'Gid', 'Groups', 'NSpid']);
+  checkForm(text);
+  const pids = readField(text, 'NSpid')?.split('\t') ?? [];
   return {
-    uid: effectiveOf(fields.get('Uid'), 'Uid'),
-    gid: effectiveOf(fields.get('Gid'), 'Gid'),
-    groups: groupsOf(fields.get('Groups')),
-    pids: (fields.get('NSpid')?.split('\t') ?? []).map((pid) => parseId(pid, 'status has an NSpid of another form')),
+    uid: effectiveOf(text, 'Uid'),
+    gid: effectiveOf(text, 'Gid'),
+    groups: groupsOf(readField(text, 'Groups')),
+    pids: pids.map((pid) => parseId(pid, 'status has an NSpid of another form')),
+    mainThreadEnded: /^[ZX]/.test(readField(text, 'State') ?? ''),
   };
 }
 
 /** @throws ERR_PROC where the file has another form */
 export function parseCapabilities(text: string): bigint {
-  const capabilities = readFields(text, ['CapEff']).get('CapEff');
+  checkForm(text);
+  const capabilities = readField(text, 'CapEff');
   if (capabilities === undefined || !/^[0-9a-f]{16}$/.test(capabilities)) throw otherForm('status has no CapEff');
   return BigInt(`0x${capabilities}`);
 }
 
-/** The values of lines `KEY:\tVALUE`, by key. */
-function readFields(text: string, keys: readonly string[]): Map<string, string> {
-  const lines = linesOf(text, 'status');
-  if (!lines[0]?.startsWith('Name:\t')) throw otherForm('status does not begin with the name');
-  const fields = new Map<string, string>();
-  for (let at = 1; at < lines.length; at += 1) {
-    const line = lines[at]!;
-    const key = line.slice(0, line.indexOf(':\t'));
-    if (!keys.includes(key)) continue;
-    if (fields.has(key)) throw otherForm(`status has more than one ${key}`);
-    fields.set(key, line.slice(key.length + 2));
-  }
-  return fields;
+/**
+ * The value of the line `KEY:\tVALUE`; undefined where there is none. It is looked for instead of splitting the text, which
+ * has sixty lines: that is part of every attestation.
+ */
+function readField(text: string, key: string): string | undefined {
+  const label = `\n${key}:\t`;
+  const at = text.indexOf(label);
+  if (at === -1) return undefined;
+  const begin = at + label.length;
+  const end = text.indexOf('\n', begin);
+  if (text.indexOf(label, begin - 1) !== -1) throw otherForm(`status has more than one ${key}`);
+  return text.slice(begin, end);
+}
+
+function checkForm(text: string): void {
+  if (!text.startsWith('Name:\t')) throw otherForm('status does not begin with the name');
+  if (!text.endsWith('\n')) throw otherForm('status ends within a line');
 }
 
 /** Of four numbers, real, effective, saved and file system, the second. */
-function effectiveOf(value: string | undefined, key: string): number {
+function effectiveOf(text: string, key: string): number {
+  const value = readField(text, key);
   if (value === undefined) throw otherForm(`status has no ${key}`);
   const problem = `status has a ${key} of another form`;
   const ids = value.split('\t').map((id) => parseId(id, problem));

@@ -9,16 +9,19 @@ import { tempDir } from '../../support/temp-dir.ts';
 
 test('an executable path is taken as it is, or not at all', () => {
   const path = (link: string | Buffer) => parseExecutablePath(Buffer.from(link as string));
-  assert.equal(path('/usr/bin/envoy'), '/usr/bin/envoy');
-  assert.equal(path('/opt/a b/(deleted) /ä\nb'), '/opt/a b/(deleted) /ä\nb');
-  assert.equal(path('/usr/bin/envoy (deleted)'), undefined);
-  assert.equal(path('/memfd:envoy (deleted)'), undefined);
-  assert.equal(path('socket:[1]'), undefined);
-  assert.equal(path(Buffer.from([0x2f, 0xff, 0xfe])), undefined);
+  const at = (place: string) => ({ path: place, replaced: undefined });
+  const nowhere = { path: undefined, replaced: undefined };
+  assert.deepEqual(path('/usr/bin/envoy'), at('/usr/bin/envoy'));
+  assert.deepEqual(path('/opt/a b/(deleted) /ä\nb'), at('/opt/a b/(deleted) /ä\nb'));
+  assert.deepEqual(path('/usr/bin/envoy (deleted)'), { path: undefined, replaced: '/usr/bin/envoy' });
+  assert.deepEqual(path('/memfd:envoy (deleted)'), nowhere);
+  assert.deepEqual(path('socket:[1]'), nowhere);
+  assert.deepEqual(path(Buffer.from([0x2f, 0xff, 0xfe])), nowhere);
 });
 
 test('of the own process the path can be read', () => {
-  assert.equal(readExecutablePath(process.pid), fs.realpathSync(process.execPath));
+  const { path, replaced } = readExecutablePath(process.pid);
+  assert.deepEqual([path, replaced], [fs.realpathSync(process.execPath), undefined]);
 });
 
 test('the file that a process runs is told from every other, whatever its name', (t) => {
