@@ -212,7 +212,7 @@ function remedies(
   const own = near.filter(({ entry }) => entry.spiffeId === asked.spiffeId);
   const miss = own.find(({ fixes }) => fixes.length > 0);
   const mend = miss?.fixes ?? [];
-  const made = makeEntry(asked.spiffeId, caller, own[0]);
+  const made = makeEntry(asked.spiffeId, caller, own);
   const make = made === undefined ? [] : [made];
   const fixes = miss !== undefined && miss.holders > 0 ? [...make, ...mend] : [...mend, ...make];
   const notes = [made === undefined ? makingNote(caller.selectors) : meantNote(asked), containedNote(fixes, caller)];

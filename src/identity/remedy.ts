@@ -85,15 +85,23 @@ export interface Model {
 }
 
 /**
- * An entry that gives the SPIFFE ID to callers like this one, as `like` does to others; undefined where nothing tells the
- * caller apart.
+ * An entry that gives the SPIFFE ID to callers like this one, as the first of `models` does to others; undefined where nothing
+ * tells the caller apart, or one of the models is that entry but for what it lacks otherwise.
  */
-export function makeEntry(spiffeId: string, caller: RemedyCaller, like: Model | undefined): string | undefined {
+export function makeEntry(spiffeId: string, caller: RemedyCaller, models: readonly Model[]): string | undefined {
   const selectors = tellingSelectors(caller.selectors);
   if (selectors.every(isOfRoot)) return undefined;
+  // The registry takes no second one that says the same of the same callers.
+  if (models.some(({ entry }) => areSame(entry.selectors, selectors))) return undefined;
+  const [like] = models;
   const words = ['sidekey', 'entry', 'create', '--spiffe-id', spiffeId, ...selectorFlags(selectors)];
   if (caller.isContained && !tellsContainers(selectors)) words.push(ALLOW);
   return [...words, ...(like === undefined ? [] : otherFlags(like))].map(shellQuote).join(' ');
+}
+
+function areSame(a: readonly Selector[], b: readonly Selector[]): boolean {
+  const keys = new Set(a.map(formatSelector));
+  return a.length === b.length && b.every((selector) => keys.has(formatSelector(selector)));
 }
 
 /** Why {@link makeEntry} makes none. */

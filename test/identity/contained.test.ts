@@ -125,6 +125,11 @@ describe('remedies for a caller in a container', () => {
     assert.match(note!, /better give the entry a container selector: sidekey serve --docker-socket/);
   });
 
+  test('make no entry that is there already', async (t) => {
+    const { id, fixes } = await look(t, [MINE], [MINE]);
+    assert.deepEqual(fixes, [`sidekey entry update ${id} --allow-contained`]);
+  });
+
   test('mend what it lacks at the same time', async (t) => {
     const { id, asked, fixes } = await look(t, [MINE, NAME], ['unix:uid:8']);
     assert.equal(asked!.reason, 'lacks-selectors');
