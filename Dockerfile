@@ -31,8 +31,7 @@ ARG PIPE_GROUP=2000
 RUN install -d -o ${RUN_AS} -g ${RUN_AS} -m 0700 /var/lib/sidekey \
  && install -d -o ${RUN_AS} -g ${PIPE_GROUP} -m 2750 /run/sidekey
 ENV SIDEKEY_DATA_DIR=/var/lib/sidekey \
-    SIDEKEY_SOCKET=/run/sidekey/agent.sock \
-    SIDEKEY_ADMIN_SOCKET=/var/lib/sidekey/admin.sock
+    SIDEKEY_SOCKET=/run/sidekey/agent.sock
 USER ${RUN_AS}:${RUN_AS}
 ENTRYPOINT ["sidekey"]
 CMD ["serve"]

@@ -143,14 +143,15 @@ function fingerprint(): string | undefined {
  */
 async function tryOut(sidekey: string): Promise<void> {
   const place = mkdtempSync(path.join(tmpdir(), 'sidekey-build-'));
-  const [socket, adminSocket, entries] = ['agent.sock', 'admin.sock', 'entries.yaml'].map((name) =>
+  const [dataDir, socket, entries] = ['data', 'run/agent.sock', 'entries.yaml'].map((name) =>
     path.join(place, name),
   ) as [string, string, string];
+  const adminSocket = path.join(dataDir, 'admin.sock');
   writeFileSync(
     entries,
     `entries:\n- spiffe_id: spiffe://build.invalid/warm\n  selectors: ["unix:uid:${process.getuid!()}"]\n`,
   );
-  const flags = ['--data-dir', path.join(place, 'data'), '--socket', socket, '--admin-socket', adminSocket];
+  const flags = ['--data-dir', dataDir, '--socket', socket];
   const serve = ['serve', '--trust-domain', 'build.invalid', '--entries', entries, ...flags];
   const ask = (bundle: string, ...args: string[]) => {
     spawnSync(sidekey, args, { env: recording(bundle), stdio: 'ignore', timeout: 10_000 });

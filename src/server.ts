@@ -10,6 +10,8 @@ import type { SelfKnowledge } from './admin/doctor.ts';
 import { listenAddress, listenOnTcp } from './admin/tcp.ts';
 import { adminToken, readAdminTokenFile } from './admin/token.ts';
 import { createAccounts } from './attest/accounts.ts';
+import { readAdminCaller } from './attest/admin-caller.ts';
+import { createWhyContained, nobodyContained } from './attest/contained.ts';
 import { createDockerAttestor, type DockerAttestor } from './attest/docker/docker.ts';
 import { DOCKER_KINDS } from './attest/docker/selectors.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
@@ -20,7 +22,6 @@ import { ATTEST_TIMEOUT_MS, createPipe, type Pipe } from './attest/pipe.ts';
 import { checkProc } from './attest/proc/self.ts';
 import { readProcView } from './attest/proc-view.ts';
 import { whyNever } from './attest/producible.ts';
-import { peerCredentials } from './attest/socket-peer.ts';
 import { createSubordinateIds } from './attest/subordinate-ids.ts';
 import type { Attestor } from './attest/types.ts';
 import { createUnixAttestor } from './attest/unix.ts';
@@ -37,6 +38,7 @@ import { ToldIssuances } from './ca/told-issuances.ts';
 import type { ServeConfig } from './config/serve-config.ts';
 import { Decisions } from './identity/decisions.ts';
 import { Identities } from './identity/identities.ts';
+import { type WithheldParts, withheldEntries } from './identity/withheld.ts';
 import { MemoryBudget, memoryLimits } from './limits/memory.ts';
 import { Owners } from './limits/owner.ts';
 import { QUOTA_LIMITS, Quota } from './limits/quota.ts';
@@ -115,6 +117,7 @@ async function start(
     stop.throwIfAborted();
   };
   checkProc();
+  const whyContained = config.allowContained ? nobodyContained : createWhyContained();
   const kernel = probeKernel();
   checkPinning(kernel, config, log);
   const unmapped = readUnmappedIds();
@@ -224,6 +227,7 @@ async function start(
   });
   const pipe = createPipe({
     attestors,
+    whyContained,
     exitWatcher,
     clock,
     log,
@@ -246,7 +250,7 @@ async function start(
     decisions,
     explain: {
       identities,
-      inspect: createInspector({ attestors, clock, attestTimeoutMs: ATTEST_TIMEOUT_MS }),
+      inspect: createInspector({ attestors, whyContained, clock, attestTimeoutMs: ATTEST_TIMEOUT_MS }),
       mainPid: docker && ((nameOrId) => docker.mainPid(nameOrId)),
     },
     self: {
@@ -261,10 +265,10 @@ async function start(
     log,
     clock,
     version: version(),
-    peerUid: (socket) => {
-      const { uid } = peerCredentials(socket);
+    unixCaller: (socket) => {
+      const { uid, contained } = readAdminCaller(socket, whyContained, !kernel.pinsPeers);
       // Of an owner who has that id, too, no stranger could be told.
-      return uid === unmapped.uid ? NOBODY : uid;
+      return { uid: uid === unmapped.uid ? NOBODY : uid, contained };
     },
     token: givenToken ?? (await adminToken(dataDir.path)),
     hosts: config.adminHost,
@@ -291,6 +295,9 @@ async function start(
   // Those who came with the start have their secrets first.
   const load = clock.after(ADMIN_LOAD_MS, () => {
     admin.load().catch((err: unknown) => log.error({ err }, 'the admin API could not be loaded'));
+    warnOfWithheld({ identities, decisions, registry }, clock.now(), log).catch((err: unknown) =>
+      log.error({ err }, 'the record of decisions could not be read'),
+    );
   });
   closers.push(() => load.cancel());
   log.info(
@@ -309,6 +316,20 @@ function warnOfTtl(config: ServeConfig, log: Log): void {
       always_kept: formatDuration(kept),
     },
     'SVIDs end with the intermediate that signs them: the TTL asked for is cut short in the second half of its life',
+  );
+}
+
+/** So many entries are named in one line. */
+const NAMED_WITHHELD = 5;
+
+/** By what was asked of the server that ran before, and of this one so far. */
+async function warnOfWithheld(parts: WithheldParts, now: number, log: Log): Promise<void> {
+  const entries = await withheldEntries(parts, now);
+  if (entries.length === 0) return;
+  const named = entries.slice(0, NAMED_WITHHELD).map(({ entry }) => ({ id: entry.id, spiffe_id: entry.spiffeId }));
+  log.warn(
+    { entries: named, more: entries.length - named.length },
+    'callers in containers do not get these entries, which select by nothing about a container: sidekey doctor',
   );
 }
 

@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import path from 'node:path';
+import { createWhyContained } from '../../src/attest/contained.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
 import { probeKernel } from '../../src/attest/kernel.ts';
 import { openPeer } from '../../src/attest/peer.ts';
@@ -25,6 +26,7 @@ export async function attestation(cleanup: Cleanup): Promise<Figure[]> {
   const owner = new Owners().user(process.getuid!());
   const options = {
     attestors,
+    whyContained: createWhyContained(),
     exitWatcher,
     clock: new SystemClock(),
     attestTimeoutMs: 5_000,

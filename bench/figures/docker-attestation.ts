@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import path from 'node:path';
+import { createWhyContained } from '../../src/attest/contained.ts';
 import { createDockerAttestor } from '../../src/attest/docker/docker.ts';
 import { createEngine } from '../../src/attest/docker/engine.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
@@ -55,6 +56,7 @@ async function withEngine(cleanup: Cleanup): Promise<Figure[]> {
   const limits = { owner: new Owners().user(process.getuid!()), turns: new Turns() };
   const options = {
     attestors: [unix, docker],
+    whyContained: createWhyContained(),
     exitWatcher,
     clock,
     attestTimeoutMs: 5_000,

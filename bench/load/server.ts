@@ -21,6 +21,7 @@ export async function serveInner(cleanup: Cleanup): Promise<InnerServer> {
   await program.tell('serve', {
     ...{ trustDomain: TRUST_DOMAIN, dataDir, socket, adminSocket, socketMode: 0o600, adminHost: [] },
     ...{
+      allowContained: false,
       allowUnpinnedPeers: true,
       allowWeakSelectors: false,
       bundleFor: 'identified',

@@ -80,7 +80,7 @@ function sayWhatToTry(stage: Stage): void {
   const lines = [
     `curl --cacert ${stage.certificateFile} ${frontUrl(stage, '/service/purple')}`,
     `curl http://127.0.0.1:${stage.ports['service-purple'].admin}/certs   # what service-purple holds, by Envoy's word`,
-    `export SIDEKEY_ADMIN_SOCKET=${stage.adminSocket}`,
+    `export SIDEKEY_DATA_DIR=${stage.dataDir}`,
     `${sidekey} entry list`,
     `${sidekey} entry update service-purple --x509-svid-ttl 10s   # then look at the certs again and again`,
     `tail -f ${path.join(stage.folder, 'logs/sidekey.log')}`,

@@ -39,8 +39,8 @@ export class Sidekey {
 
   /** Starts it and waits until it is ready. */
   async start(): Promise<void> {
-    const { dataDir, socket, adminSocket } = this.#paths;
-    const places = ['--data-dir', dataDir, '--socket', socket, '--admin-socket', adminSocket];
+    const { dataDir, socket } = this.#paths;
+    const places = ['--data-dir', dataDir, '--socket', socket];
     // For kernels before 6.5, such as Debian 12's: the demo's processes don't try to pass for each other.
     const kernel = ['--allow-unpinned-peers'];
     const args = ['serve', '--trust-domain', TRUST_DOMAIN, ...places, ...kernel, '--log-level', 'info'];

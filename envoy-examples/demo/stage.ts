@@ -30,7 +30,7 @@ interface Ports {
 export interface Stage {
   readonly folder: string;
   readonly pipe: string;
-  readonly adminSocket: string;
+  readonly dataDir: string;
   readonly processes: Processes;
   readonly sidekey: Sidekey;
   readonly envoys: Readonly<Record<Example, DemoEnvoy>>;
@@ -58,7 +58,7 @@ export async function buildStage(): Promise<Stage> {
   const names = [...EXAMPLES, IMPOSTOR] as const;
   const ports = await portsFor(names);
   const pipe = within('run/agent.sock');
-  const adminSocket = within('run/admin.sock');
+  const dataDir = within('data');
   const paths = {
     '/run/sidekey/agent.sock': pipe,
     '/etc/envoy/certs/server.crt': within('etc/server.crt'),
@@ -74,12 +74,12 @@ export async function buildStage(): Promise<Stage> {
   return {
     folder,
     pipe,
-    adminSocket,
+    dataDir,
     processes,
     sidekey: new Sidekey(processes, {
-      dataDir: within('data'),
+      dataDir,
       socket: pipe,
-      adminSocket,
+      adminSocket: path.join(dataDir, 'admin.sock'),
       log: within('logs/sidekey.log'),
     }),
     envoys: Object.fromEntries(EXAMPLES.map((name) => [name, envoy(name)])) as Record<Example, DemoEnvoy>,

@@ -1,6 +1,6 @@
 /**
- * Who may use the admin API. The Unix socket lets in its owner's uid and root, by the kernel's word. TCP wants a Host
- * that is on the list, against DNS rebinding, and a bearer token, since loopback is not authentication.
+ * Who may use the admin API. The Unix socket lets in its owner's uid and root, by the kernel's word, and nobody in a
+ * container, where anybody may be root. TCP wants a Host that is on the list, against DNS rebinding, and a bearer token, since loopback is not authentication.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
@@ -8,7 +8,14 @@ import { isIPv4 } from 'node:net';
 import { SidekeyError } from '../base/errors.ts';
 
 /** How a request came in. */
-export type Caller = { readonly via: 'unix'; readonly uid: number } | { readonly via: 'tcp' };
+export type Caller =
+  | {
+      readonly via: 'unix';
+      readonly uid: number;
+      /** Why it counts as a process in a container; undefined where it does not. */
+      readonly contained: string | undefined;
+    }
+  | { readonly via: 'tcp' };
 
 export interface AccessRules {
   /** The uid that owns the Unix socket; root may always. */
@@ -30,6 +37,12 @@ export interface AccessRequest {
 /** Why this caller is refused; undefined when it is not. */
 export function refusal(caller: Caller, request: AccessRequest, rules: AccessRules): SidekeyError | undefined {
   if (caller.via === 'unix') {
+    if (caller.contained !== undefined) {
+      return new SidekeyError(
+        'ERR_FORBIDDEN',
+        `this process is in a container (${caller.contained}), whose root is not root of this host: run the command on the host or in the server's own container, or start sidekey serve with --allow-contained`,
+      );
+    }
     if (caller.uid === 0 || caller.uid === rules.ownerUid) return undefined;
     return new SidekeyError('ERR_FORBIDDEN', `uid ${caller.uid} is neither the owner of this socket nor root`);
   }

@@ -11,8 +11,8 @@ import { endWithProblem } from './problem.ts';
 
 export interface AdminOptions extends Omit<AppOptions, 'callerOf' | 'eventReaders'>, Pick<EventSources, 'onIssued'> {
   readonly ledger: AppOptions['ledger'] & EventSources['ledger'];
-  /** The kernel's word on who opened a connection to the Unix socket (SO_PEERCRED). */
-  readonly peerUid: (socket: Socket) => number;
+  /** The kernel's word on who opened a connection to the Unix socket; asked once a connection. */
+  readonly unixCaller: (socket: Socket) => Omit<Extract<Caller, { via: 'unix' }>, 'via'>;
 }
 
 export interface Admin {
@@ -55,7 +55,7 @@ export function createAdmin(options: AdminOptions): Admin {
       endWithProblem(response, SidekeyError.from(thrown));
     }
   };
-  const unix = createDoor((socket) => ({ via: 'unix', uid: options.peerUid(socket) }), handle, options.clock);
+  const unix = createDoor((socket) => ({ via: 'unix', ...options.unixCaller(socket) }), handle, options.clock);
   const tcp = createDoor(() => ({ via: 'tcp' }), handle, options.clock);
   return {
     unix: unix.server,

@@ -15,7 +15,11 @@ export type { AliasJson, BundleJson } from './schema.ts';
 
 /** Where a server is asked. */
 export type AdminTarget =
-  | { readonly socketPath: string }
+  | {
+      readonly socketPath: string;
+      /** What to say where there is no such socket; undefined: what is said of any. */
+      readonly hint?: () => string | undefined;
+    }
   | { readonly url: string; readonly token: string | undefined };
 
 export interface AdminRequest {
@@ -180,6 +184,7 @@ function unreachable(target: AdminTarget, cause: NodeJS.ErrnoException): AdminEr
     ABORT_ERR: `no answer within ${TIMEOUT_MS / 1000} s`,
     TimeoutError: `no answer within ${TIMEOUT_MS / 1000} s`,
   };
-  const reason = reasons[cause.code ?? ''] ?? reasons[cause.name] ?? cause.message;
+  const hint = cause.code === 'ENOENT' && 'hint' in target ? target.hint?.() : undefined;
+  const reason = hint ?? reasons[cause.code ?? ''] ?? reasons[cause.name] ?? cause.message;
   return new AdminError('ERR_UNREACHABLE', 0, `${place}: ${reason}`, [], { cause });
 }

@@ -24,6 +24,7 @@ export const DECISION = Type.Object(
     gid: Type.Integer(),
     connection: Type.String({ description: 'as in the log' }),
     node_id: MaybeText,
+    contained: { ...MaybeText, description: 'why the caller counted as a process in a container' },
     facts: Type.Array(FACT, { description: 'what was known of the caller' }),
     name: { ...MaybeText, description: 'what was asked for; null: the caller was refused whatever it asks for' },
     spiffe_id: { ...MaybeText, description: 'that the name stands for' },
@@ -46,6 +47,7 @@ export const DECISION_QUERY = Type.Object({
     Type.Integer({ minimum: 0, maximum: 4_294_967_295, description: 'it is the number of a process' }),
   ),
   spiffe_id: Type.Optional(Type.String({ description: 'decisions on names that stand for this SPIFFE ID' })),
+  reason: Type.Optional(Type.String({ description: 'a reason to hold, or the code of an error' })),
   limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'it is an integer from 1 to 1000' }),
   cursor: Type.Optional(Type.Integer({ minimum: 1, description: 'it is the next_cursor of the page before' })),
 });

@@ -54,6 +54,7 @@ function toJson(record: DecisionRecord): DecisionJson {
     gid: record.gid,
     connection: record.connection,
     node_id: record.node ?? null,
+    contained: record.contained ?? null,
     facts: record.facts.map((selector) => ({ selector, source: sourceOf(selector) })),
     name: record.name ?? null,
     spiffe_id: record.spiffeId ?? null,

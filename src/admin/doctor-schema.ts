@@ -89,6 +89,26 @@ export const DOCTOR = Type.Object(
       { count: Count, uid: Type.Union([Type.Integer(), Type.Null()]), last_at: MaybeTimestamp },
       { ...CLOSED, description: 'refused in the last day since their pid namespace is not to be seen' },
     ),
+    withheld: Type.Object(
+      {
+        count: Count,
+        sample: Type.Array(
+          Type.Object(
+            {
+              entry_id: Type.String(),
+              spiffe_id: Type.String(),
+              callers: { ...Count, description: 'connections that are open now' },
+              pids: Type.Array(Type.Integer(), { description: 'of some of those' }),
+              why: { ...MaybeText, description: 'why they count as processes in containers' },
+              decisions: { ...Count, description: 'refusals and holds of the last day' },
+              last_at: MaybeTimestamp,
+            },
+            CLOSED,
+          ),
+        ),
+      },
+      { ...CLOSED, description: 'entries that callers do not have since they are in containers' },
+    ),
     entries: Type.Object(
       { total: Count, expired: FAULTS, unproducible: FAULTS, shadowed: FAULTS, 'never-issued': FAULTS },
       CLOSED,

@@ -5,6 +5,8 @@ import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../base/clock.ts';
 import type { CertificateAuthority } from '../ca/types.ts';
 import type { Decisions } from '../identity/decisions.ts';
+import type { Identities } from '../identity/identities.ts';
+import { withheldEntries } from '../identity/withheld.ts';
 import { type EntryFault, type EntryFaultsParts, entryFaults } from '../registry/entry-faults.ts';
 import type { Registry, RegistryStore } from '../registry/types.ts';
 import type { Ledger } from '../sds/ledger.ts';
@@ -41,6 +43,7 @@ export interface DoctorRoutesParts {
   readonly registry: Registry;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'list'>;
+  readonly explain: { readonly identities: Pick<Identities, 'withheld'> };
   readonly clock: Clock;
   readonly version: string;
 }
@@ -74,10 +77,27 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         last_issued_at: newest === undefined ? null : time(newest.issuedAt),
         usage: usageOf(parts),
         unseen_callers: await unseenCallers(parts.decisions),
+        withheld: await withheldOf(parts, now),
         entries: await entriesOf(parts, now),
       };
     },
   );
+}
+
+async function withheldOf(
+  { explain: { identities }, decisions, registry }: DoctorRoutesParts,
+  now: number,
+): Promise<DoctorJson['withheld']> {
+  const entries = await withheldEntries({ identities, decisions, registry }, now);
+  const sample = entries.slice(0, SAMPLE).map(({ entry, pids, lastAt, why, ...counts }) => ({
+    entry_id: entry.id,
+    spiffe_id: entry.spiffeId,
+    ...counts,
+    pids: [...pids],
+    why: why ?? null,
+    last_at: lastAt === undefined ? null : time(lastAt),
+  }));
+  return { count: entries.length, sample };
 }
 
 async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Promise<DoctorJson['entries']> {

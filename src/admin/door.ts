@@ -15,16 +15,19 @@ export interface Door {
 
 const CLOSE_GRACE_MS = 1_000;
 
-/** `callerOf` may throw: then nobody gets in. */
+/** `callerOf` is asked once a connection. It may throw: then nobody gets in. */
 export function createDoor(
   callerOf: (socket: Socket) => Caller,
   handle: (request: IncomingMessage, response: ServerResponse, caller: Caller) => void,
   clock: Clock,
 ): Door {
+  const known = new WeakMap<Socket, Caller>();
   const server = createServer((request, response) => {
-    let caller: Caller;
+    const { socket } = request;
+    let caller = known.get(socket);
     try {
-      caller = callerOf(request.socket);
+      caller ??= callerOf(socket);
+      known.set(socket, caller);
     } catch (thrown) {
       const message = 'the kernel does not say who is calling';
       endWithProblem(response, new SidekeyError('ERR_FORBIDDEN', message, { cause: thrown }));

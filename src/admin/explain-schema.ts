@@ -15,6 +15,7 @@ export const EXPLAIN_QUERY = Type.Object({
   selector: Type.Optional(
     Type.Array(Type.String(), { description: 'type:value; facts to suppose instead of asking the attestors' }),
   ),
+  contained: Type.Boolean({ default: false, description: 'with selector: suppose a caller in a container' }),
   spiffe_id: Type.Optional(Type.String({ description: 'the SPIFFE ID that it should have' })),
   limit: Type.Integer({ minimum: 1, maximum: 1000, default: 10, description: 'it is an integer from 1 to 1000' }),
 });
@@ -49,7 +50,9 @@ const MISS = Type.Object(
     selectors: Type.Integer({ description: 'how many the entry has' }),
     lacks: Type.Array(LACK),
     expired_at: Type.Union([Timestamp, Type.Null()]),
-    fix: { ...MaybeText, description: 'the command that makes it match' },
+    withheld: Type.Boolean({ description: 'the caller is in a container, and the entry is not for those' }),
+    fix: { ...MaybeText, description: 'the command that gives it to the caller' },
+    fixes: Type.Array(Type.String(), { description: 'where there are several: each does, the best first' }),
     note: { ...MaybeText, description: 'what to know before that' },
   },
   CLOSED,
@@ -72,7 +75,15 @@ export const EXPLANATION = Type.Object(
   {
     at: Timestamp,
     process: Type.Union([
-      Type.Object({ pid: Type.Integer(), uid: Type.Integer(), gid: Type.Integer() }, CLOSED),
+      Type.Object(
+        {
+          pid: Type.Integer(),
+          uid: Type.Integer(),
+          gid: Type.Integer(),
+          contained: { ...MaybeText, description: 'why it counts as a process in a container' },
+        },
+        CLOSED,
+      ),
       Type.Null(),
     ]),
     attestors: Type.Array(ATTESTOR, { description: 'none where facts were supposed' }),

@@ -14,7 +14,7 @@ import { EXPLAIN_QUERY, EXPLANATION, type ExplainQuery, type ExplanationJson } f
 
 export interface ExplainRoutesParts {
   readonly registry: Registry;
-  readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders'>;
+  readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders' | 'withheld'>;
   /** Asks the attestors about a process. */
   readonly inspect: Inspect;
   /** The main process of a container; undefined where no container engine is asked. */
@@ -22,6 +22,8 @@ export interface ExplainRoutesParts {
   readonly clock: Clock;
 }
 
+/** Why a caller counts as contained that is not there. */
+const SUPPOSED = 'as is supposed';
 const SUBJECT_RULE = 'give one of pid, container and selector';
 
 export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts): void {
@@ -37,12 +39,17 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
     async ({ query }) => {
       const spiffeId = query.spiffe_id === undefined ? undefined : readId(query.spiffe_id);
       const subjects = [query.pid, query.container, query.selector].filter((one) => one !== undefined);
+      if (query.contained && query.selector === undefined) {
+        throw badParameter('?contained', 'it is given without selector', 'of a process it is found out');
+      }
       if (subjects.length !== 1) throw badParameter('?', `${subjects.length} of them are given`, SUBJECT_RULE);
       const inspection = query.selector === undefined ? await parts.inspect(await pidOf(query, parts)) : undefined;
       const failed = inspection?.attestors.some(({ error }) => error !== undefined) ?? false;
       const selectors = query.selector?.map(readSelector) ?? inspection!.attestors.flatMap(({ found }) => found);
       const now = parts.clock.now();
-      const options = { spiffeId, limit: query.limit, failed, replaced: inspection?.replaced };
+      const contained = inspection === undefined ? (query.contained ? SUPPOSED : undefined) : inspection.contained;
+      const replaced = inspection?.replaced;
+      const options = { spiffeId, limit: query.limit, failed, contained, replaced };
       const explanation = explain(selectors, options, parts, now);
       return toJson(explanation, inspection, now);
     },
@@ -82,7 +89,7 @@ function toJson(explanation: Explanation, inspection: Inspection | undefined, no
   const { entries, byDefault, bundles, unset, asked, near, fixes, note } = explanation;
   return {
     at: new Date(now).toISOString(),
-    process: inspection === undefined ? null : { ...inspection.credentials },
+    process: inspection === undefined ? null : { ...inspection.credentials, contained: inspection.contained ?? null },
     attestors: inspection?.attestors.map(attestorToJson) ?? [],
     asked:
       asked === undefined
@@ -126,14 +133,16 @@ function attestorToJson({
   };
 }
 
-function missToJson({ entry, lacks, expired, fix, note }: ExplainedMiss): ExplanationJson['near'][number] {
+function missToJson({ entry, lacks, expired, withheld, fixes, note }: ExplainedMiss): ExplanationJson['near'][number] {
   return {
     entry_id: entry.id,
     spiffe_id: entry.spiffeId,
     selectors: entry.selectors.length,
     lacks: lacks.map(({ selector, has, alike }) => ({ selector, has: [...has], alike: alike ?? null })),
     expired_at: expired ? new Date(entry.expiresAt).toISOString() : null,
-    fix: fix ?? null,
+    withheld,
+    fix: fixes[0] ?? null,
+    fixes: [...fixes],
     note: note ?? null,
   };
 }

@@ -24,6 +24,9 @@ const settable = {
   dns_names: Type.Array(Type.String()),
   federates_with: Type.Array(Type.String()),
   hint: Type.String({ maxLength: 1024 }),
+  allow_contained: Type.Boolean({
+    description: 'callers in containers may have it though no selector is a fact about the container',
+  }),
 };
 
 const Timestamp = Type.String({ format: 'date-time' });

@@ -3,31 +3,39 @@
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { compareSelectors, formatSelector, type Selector } from '../spiffe/selector.ts';
+import type { WhyContained } from './contained.ts';
 import type { Attestation, Attestor, CallingProcess } from './types.ts';
 
 /** How the attestors are asked. */
 export interface AttestOptions {
   readonly attestors: readonly Attestor[];
   readonly clock: Clock;
+  /** Asked at each attestation. */
+  readonly whyContained: WhyContained;
   /** How long each may take, in milliseconds; they run side by side. */
   readonly attestTimeoutMs: number;
 }
 
 /**
  * Fails closed: one attestor that fails or is late fails the whole, since what it would have said is not known.
+ * @param contained why the caller counts as contained; undefined where it does not
  * @throws ERR_ATTESTATION_FAILED naming the attestor; the reason is in it where it is safe to show
  */
-export async function collectSelectors(caller: CallingProcess, options: AttestOptions): Promise<Attestation> {
+export async function collectSelectors(
+  caller: CallingProcess,
+  contained: string | undefined,
+  options: AttestOptions,
+): Promise<Attestation> {
   const found = await Promise.all(options.attestors.map((attestor) => ask(attestor, caller, options)));
-  return makeAttestation(found.flat());
+  return makeAttestation(found.flat(), contained);
 }
 
 /** Sorts the selectors, drops repeated ones and derives the keys. */
-export function makeAttestation(found: readonly Selector[]): Attestation {
+export function makeAttestation(found: readonly Selector[], contained?: string): Attestation {
   const byKey = new Map(found.map((selector) => [formatSelector(selector), selector]));
   const selectors = [...byKey.values()].sort(compareSelectors);
   const keys = selectors.map(formatSelector);
-  return { selectors, keys: new Set(keys), key: JSON.stringify(keys) };
+  return { selectors, keys: new Set(keys), contained, key: JSON.stringify([contained ?? null, ...keys]) };
 }
 
 /** Asks one, within its time; see {@link Attestor.attest} for `everything`. @throws ERR_ATTESTATION_FAILED */

@@ -28,6 +28,8 @@ export interface AttestorReport {
 export interface Inspection {
   /** As the kernel has it now: effective. */
   readonly credentials: PeerCredentials;
+  /** Why it counts as contained; undefined where it does not. */
+  readonly contained: string | undefined;
   /** The path that its program's file had before it was deleted or replaced; undefined where it was not. */
   readonly replaced: string | undefined;
   readonly attestors: readonly AttestorReport[];
@@ -41,13 +43,15 @@ export function createInspector(options: AttestOptions): Inspect {
     const pidfd = pin(pid);
     if (pidfd === undefined) throw notThere(pid);
     try {
-      const { uid, gid, groups } = statusOf(pid);
+      const status = statusOf(pid);
+      const { uid, gid, groups } = status;
+      const contained = options.whyContained(pid, status);
       const program: ProgramMemory = { path: undefined, replaced: undefined };
       const inspected = { pid, uid, gid, groups, program };
       const attestors = await Promise.all(options.attestors.map((attestor) => report(attestor, inspected, options)));
       // Another process may have got the number: then the facts are of two.
       if (hasEnded(pidfd)) throw notThere(pid);
-      return { credentials: { pid, uid, gid }, replaced: program.replaced, attestors };
+      return { credentials: { pid, uid, gid }, contained, replaced: program.replaced, attestors };
     } finally {
       fs.closeSync(pidfd);
     }

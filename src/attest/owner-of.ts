@@ -6,6 +6,7 @@
  */
 
 import type { Owner, Owners } from '../limits/owner.ts';
+import { otherContainer } from './contained.ts';
 import { type CgroupLine, readCgroup } from './proc/cgroup.ts';
 import { readable } from './proc/text.ts';
 import type { SubordinateIds } from './subordinate-ids.ts';
@@ -19,6 +20,7 @@ const REMEMBERED_MS = 1_000;
 const REMEMBERED = 1_000;
 
 export function createOwnerOf(owners: Owners, subordinateIds: SubordinateIds): OwnerOf {
+  const own = new Map((readable(() => readCgroup(process.pid)) ?? []).map(({ hierarchy, path }) => [hierarchy, path]));
   const remembered = new Map<number, { readonly uid: number; readonly owner: Owner; readonly at: number }>();
 
   return ({ pid, uid }) => {
@@ -33,7 +35,7 @@ export function createOwnerOf(owners: Owners, subordinateIds: SubordinateIds): O
   };
 
   function find(pid: number, uid: number): Owner {
-    const place = readable(() => placeOf(readCgroup(pid)));
+    const place = readable(() => placeOf(readCgroup(pid), own));
     if (place?.user !== undefined) return owners.user(place.user);
     const user = subordinateIds.ownerOf(uid);
     return place?.container === undefined ? owners.user(user) : owners.container(place.container, user);
@@ -47,17 +49,15 @@ interface Place {
   readonly container: string | undefined;
 }
 
-/** What runtimes call the cgroup of a container or pod. */
-const CONTAINER = /^(?:.*[-:])?[0-9a-f]{64}(?:\.scope)?$|^kubepods|^lxc\.payload\.|^machine-.*\.scope$/;
-const USER_SLICE = /^user-(\d{1,10})\.slice$/;
+const USER_SLICE = /\/user-([0-9]{1,10})\.slice\//;
 
-export function placeOf(cgroups: readonly CgroupLine[]): Place {
-  for (const { path } of cgroups) {
-    const parts = path.split('/');
-    const slice = parts.findIndex((part) => USER_SLICE.test(part));
-    if (slice !== -1) return { user: Number(USER_SLICE.exec(parts[slice]!)![1]), container: undefined };
-    const at = parts.findIndex((part) => CONTAINER.test(part));
-    if (at !== -1) return { user: undefined, container: parts.slice(0, at + 1).join('/') };
+/** Where a process is, by the cgroups that it is a member of. @param own the path of Sidekey's own, by hierarchy */
+export function placeOf(cgroups: readonly CgroupLine[], own: ReadonlyMap<string, string>): Place {
+  for (const { hierarchy, path } of cgroups) {
+    const slice = USER_SLICE.exec(path);
+    if (slice !== null) return { user: Number(slice[1]), container: undefined };
+    const container = otherContainer(path, own.get(hierarchy) ?? '/');
+    if (container !== undefined) return { user: undefined, container };
   }
   return { user: undefined, container: undefined };
 }

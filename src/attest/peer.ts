@@ -122,9 +122,10 @@ class PipePeer implements ConnectedPeer {
 
   async #attest(): Promise<Attestation> {
     const begun = currentTurn();
-    const { groups } = this.#readStatus();
-    const caller = { ...this.credentials, groups, owner: this.owner.name, program: this.program };
-    const [result] = await Promise.allSettled([collectSelectors(caller, this.#options)]);
+    const status = this.#readStatus();
+    const contained = this.#options.whyContained(this.credentials.pid, status);
+    const caller = { ...this.credentials, groups: status.groups, owner: this.owner.name, program: this.program };
+    const [result] = await Promise.allSettled([collectSelectors(caller, contained, this.#options)]);
     // Whatever came out: a process that has ended or changed is the better reason, and makes the facts worthless. A look
     // before the facts were read says nothing of them.
     this.#seen = looksSoFar();

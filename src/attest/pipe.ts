@@ -12,6 +12,7 @@ import { Turns } from '../limits/turns.ts';
 import { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createAccounts } from './accounts.ts';
+import type { WhyContained } from './contained.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { createOwnerOf, type OwnerOf } from './owner-of.ts';
 import { type ConnectedPeer, openPeer, type PeerOptions } from './peer.ts';
@@ -23,6 +24,7 @@ import type { Attestor, Peer, PeerCredentials } from './types.ts';
 
 export interface PipeOptions {
   readonly attestors: readonly Attestor[];
+  readonly whyContained: WhyContained;
   readonly exitWatcher: ExitWatcher;
   readonly clock: Clock;
   readonly log: Log;

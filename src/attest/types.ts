@@ -37,7 +37,9 @@ export interface Attestation {
   readonly selectors: readonly Selector[];
   /** The selectors as `type:value`. */
   readonly keys: ReadonlySet<string>;
-  /** Equal for two attestations if and only if their selectors are. */
+  /** Why the caller counts as contained: entries of unix selectors alone are not for it. Undefined where it does not. */
+  readonly contained: string | undefined;
+  /** Equal for two attestations if and only if their selectors are, and why they are contained or that they are not. */
   readonly key: string;
 }
 

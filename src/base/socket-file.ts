@@ -40,7 +40,7 @@ export interface SocketFile {
 
 const DIRECTORY_RULE = 'a socket stands in a directory that root or its owner alone can write';
 /** `sockaddr_un.sun_path` without its final zero byte. @see unix(7) */
-const MAX_PATH_BYTES = 107;
+export const MAX_SOCKET_PATH_BYTES = 107;
 /** More than the 511 of Node: a burst of connections beyond the backlog gets EAGAIN. */
 const BACKLOG = 4096;
 
@@ -75,8 +75,8 @@ export async function listenOnSocket(server: net.Server, options: SocketOptions)
 
 function checkLength(file: string): void {
   const bytes = Math.max(Buffer.byteLength(file), Buffer.byteLength(draftName(file)));
-  if (bytes <= MAX_PATH_BYTES) return;
-  throw refusal(file, `the path has ${bytes} bytes; the path of a socket has at most ${MAX_PATH_BYTES}`);
+  if (bytes <= MAX_SOCKET_PATH_BYTES) return;
+  throw refusal(file, `the path has ${bytes} bytes; the path of a socket has at most ${MAX_SOCKET_PATH_BYTES}`);
 }
 
 function findGroup(file: string, group: string): number {

@@ -8,7 +8,7 @@ import type { Names } from '../doctor/envoy-file.ts';
 import { allEntries } from './entry.ts';
 import { readInput } from './input.ts';
 import { readProxies } from './proxy-rows.ts';
-import { type ClientOptions, NoTargetError, openClient, socketOf } from './target.ts';
+import { type ClientOptions, formerSocketOf, NoTargetError, openClient, socketOf } from './target.ts';
 
 /** Of bootstraps. `-` is stdin. @throws UsageError for a file that can't be read */
 export async function fileChecks(files: readonly string[], options: ClientOptions): Promise<Check[]> {
@@ -46,7 +46,7 @@ export async function serverChecks(options: ClientOptions): Promise<Check[]> {
     return checks(known, new SystemClock().now(), socket !== undefined);
   } catch (thrown) {
     if ((thrown as { code?: unknown }).code !== 'ERR_UNREACHABLE' || socket === undefined) throw thrown;
-    return [silenceCheck(socket, process.env)];
+    return [silenceCheck(socket, process.env, formerSocketOf(options))];
   }
 }
 

@@ -14,6 +14,7 @@ export interface EntryFlags {
   readonly dns?: readonly string[] | false;
   readonly federatesWith?: readonly string[] | false;
   readonly hint?: string;
+  readonly allowContained?: boolean;
   readonly expiresAt?: string | number;
 }
 
@@ -30,6 +31,11 @@ export function addEntryFlags(command: Command): Command {
     .option('--dns <name>', 'a DNS name for the certificate; give it again for more', collect)
     .option('--federates-with <domain>', 'a trust domain whose bundle it gets too; give it again for more', collect)
     .option('--hint <text>', '"default" makes it the answer to the SDS name default')
+    .option(
+      '--allow-contained',
+      'callers in containers may have it, though it has no container selector such as docker:',
+    )
+    .option('--no-allow-contained', 'they may not (the default)')
     .option('--expires-at <time>', 'RFC 3339, epoch seconds or never: nothing is issued from then on', instant)
     .option('--parent-id <id>', 'kept and shown; it grants nothing');
 }
@@ -45,6 +51,7 @@ export function flagsToJson(flags: EntryFlags): Record<string, unknown> {
     dns_names: flags.dns === false ? [] : flags.dns,
     federates_with: flags.federatesWith === false ? [] : flags.federatesWith,
     hint: flags.hint,
+    allow_contained: flags.allowContained,
     expires_at: flags.expiresAt,
   };
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));

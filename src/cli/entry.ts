@@ -139,8 +139,9 @@ function printEntries(entries: readonly EntryJson[], format: OutputFormat): void
     entry.expires_at ?? 'never',
     String(entry.revision_number),
     entry.source,
+    entry.allow_contained ? 'allowed' : '',
   ]);
-  printTable(['ID', 'SPIFFE ID', 'SELECTORS', 'HINT', 'EXPIRES', 'REVISION', 'SOURCE'], rows);
+  printTable(['ID', 'SPIFFE ID', 'SELECTORS', 'HINT', 'EXPIRES', 'REVISION', 'SOURCE', 'CONTAINED'], rows);
 }
 
 function printEntry(entry: EntryJson, format: OutputFormat): void {
@@ -158,6 +159,7 @@ function printEntry(entry: EntryJson, format: OutputFormat): void {
     ['dns_names', entry.dns_names],
     ['federates_with', entry.federates_with],
     ['hint', entry.hint],
+    ['allow_contained', String(entry.allow_contained)],
     ['expires_at', entry.expires_at ?? 'never'],
     ['created_at', entry.created_at],
     ['updated_at', entry.updated_at],

@@ -42,7 +42,7 @@ export function addEnvoyCommands(program: Command): void {
 /** The bootstrap may be for another user or host, so here the system's place stands in where this user has none. */
 function pipe(): string {
   const here = { env: process.env, uid: process.geteuid!() };
-  return process.env.SIDEKEY_SOCKET || defaultSocket('agent.sock', here) || '/run/sidekey/agent.sock';
+  return process.env.SIDEKEY_SOCKET || defaultSocket(here) || '/run/sidekey/agent.sock';
 }
 
 const EXAMPLE = `

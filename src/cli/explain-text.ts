@@ -8,7 +8,9 @@ type Miss = ExplanationJson['near'][number];
 export function explanationLines(explanation: ExplanationJson): string[] {
   const { process: subject, attestors, identities, bundles, unset_bundles: unset, near, fixes, note } = explanation;
   return [
-    ...(subject === null ? [] : [`process ${subject.pid}: uid ${subject.uid}, gid ${subject.gid}`]),
+    ...(subject === null
+      ? []
+      : [`process ${subject.pid}: uid ${subject.uid}, gid ${subject.gid}${containedText(subject.contained)}`]),
     ...askedLines(explanation),
     ...attestors.flatMap(({ error, name }) =>
       error === null ? [] : [`${error}: while ${name} fails, it gets no identity`],
@@ -26,17 +28,32 @@ export function explanationLines(explanation: ExplanationJson): string[] {
 }
 
 export function decisionLines(decision: DecisionJson): string[] {
-  const { id, at, kind, name, reason, detail, ended_at: ended, pid, uid, gid, connection, node_id: node } = decision;
+  const {
+    id,
+    at,
+    kind,
+    name,
+    reason,
+    detail,
+    ended_at: ended,
+    pid,
+    uid,
+    gid,
+    contained,
+    connection,
+    node_id: node,
+  } = decision;
   const what = name === null ? '' : ` ${name}`;
+  const nothingLacked = reason === 'contained' ? 'is not for callers in containers' : 'had expired';
   return [
     `${id}: ${kind}${what} at ${at}${ended === null ? '' : `, ended at ${ended}`}`,
     `${reason}: ${detail}`,
-    `process ${pid}: uid ${uid}, gid ${gid}, connection ${connection}${node === null ? '' : `, node ${node}`}`,
+    `process ${pid}: uid ${uid}, gid ${gid}${containedText(contained)}, connection ${connection}${node === null ? '' : `, node ${node}`}`,
     ...section('facts', columnLines(decision.facts.map(({ selector, source }) => [selector, source]))),
     ...section(
       'candidates',
       decision.candidates.map(({ entry_id: entry, lacks }) =>
-        lacks.length === 0 ? `entry ${entry} had expired` : `entry ${entry} needs ${lacks.join(', ')}`,
+        lacks.length === 0 ? `entry ${entry} ${nothingLacked}` : `entry ${entry} needs ${lacks.join(', ')}`,
       ),
     ),
   ];
@@ -64,14 +81,19 @@ function attestorSection({
 }
 
 function missLines(miss: Miss): string[] {
-  const { entry_id: entry, spiffe_id: spiffeId, selectors, lacks, expired_at: expired, fix, note } = miss;
+  const { entry_id: entry, spiffe_id: spiffeId, selectors, lacks, expired_at: expired, withheld, fixes, note } = miss;
   return [
     `${spiffeId} by entry ${entry}: has ${selectors - lacks.length} of ${selectors}`,
     ...lacks.map(({ selector, has, alike }) => `  needs ${selector}, has ${hasText(has, alike)}`),
     ...(expired === null ? [] : [`  expired at ${expired}`]),
-    ...(fix === null ? [] : [`  fix: ${fix}`]),
+    ...(withheld ? ['  it is not for callers in containers'] : []),
+    ...fixes.map((fix, at) => `  ${at === 0 ? 'fix' : 'or'}: ${fix}`),
     ...(note === null ? [] : [`  note: ${note}`]),
   ];
+}
+
+function containedText(why: string | null): string {
+  return why === null ? '' : `, in a container (${why})`;
 }
 
 function hasText(has: readonly string[], alike: string | null): string {

@@ -13,6 +13,7 @@ interface ExplainOptions extends ClientOptions {
   readonly pid?: string;
   readonly container?: string;
   readonly selector?: readonly string[];
+  readonly contained?: boolean;
   readonly spiffeId?: string;
   readonly limit?: string;
 }
@@ -24,6 +25,7 @@ export function addExplainCommand(program: Command): void {
     .option('--pid <pid>', 'a process that runs', digits)
     .option('--container <name>', 'a container that runs, by name or id')
     .option('--selector <type:value>', 'suppose a caller with this fact; give it again for more', selector)
+    .option('--contained', 'with --selector: suppose a caller in a container')
     .option('--spiffe-id <id>', 'the SPIFFE ID that it should have')
     .option('--limit <number>', 'how many near misses to show (default: 10)', digits);
   addClientOptions(command).action(async (decision: string | undefined, options: ExplainOptions) => {
@@ -31,7 +33,10 @@ export function addExplainCommand(program: Command): void {
     const subjects = [decision, pid, container, selector].filter((one) => one !== undefined);
     if (subjects.length !== 1) throw new UsageError('give one of --pid, --container, --selector and a decision id');
     if (decision !== undefined) await explainDecision(decision, options);
-    else await explainSubject(queryOf({ pid, container, spiffe_id: spiffeId, limit }, selector), options);
+    else {
+      const contained = options.contained ? 'true' : undefined;
+      await explainSubject(queryOf({ pid, container, contained, spiffe_id: spiffeId, limit }, selector), options);
+    }
   });
 }
 
@@ -47,7 +52,11 @@ async function ask(client: AdminClient, query: URLSearchParams, options: ClientO
   const explanation = await client.json<ExplanationJson>('GET', `/v1/explain?${query}`);
   return {
     ...explanation,
-    near: explanation.near.map((miss) => ({ ...miss, fix: miss.fix && aimed(miss.fix, options) })),
+    near: explanation.near.map((miss) => ({
+      ...miss,
+      fix: miss.fix && aimed(miss.fix, options),
+      fixes: miss.fixes.map((fix) => aimed(fix, options)),
+    })),
     fixes: explanation.fixes.map((fix) => aimed(fix, options)),
   };
 }
@@ -57,7 +66,8 @@ async function explainDecision(id: string, options: ExplainOptions): Promise<voi
   const client = await openClient(options);
   const decision = await client.json<DecisionJson>('GET', `/v1/decisions/${encodeURIComponent(id)}`);
   const facts = decision.facts.map(({ selector }) => selector);
-  const query = queryOf({ spiffe_id: decision.spiffe_id ?? undefined, limit: options.limit }, facts);
+  const contained = decision.contained === null ? undefined : 'true';
+  const query = queryOf({ contained, spiffe_id: decision.spiffe_id ?? undefined, limit: options.limit }, facts);
   const now = facts.length > 0 ? await ask(client, query, options) : null;
   const remark = valuesRemark(decision, facts, options);
   if (options.output === 'json') printJson({ decision, now, remark });

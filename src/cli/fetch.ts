@@ -23,9 +23,7 @@ export function addFetchCommand(program: Command): void {
 }
 
 async function fetchIdentity({ spiffeId, write, socket, output }: FetchOptions): Promise<void> {
-  const place =
-    socket ??
-    (process.env.SIDEKEY_SOCKET || defaultSocket('agent.sock', { env: process.env, uid: process.geteuid!() }));
+  const place = socket ?? (process.env.SIDEKEY_SOCKET || defaultSocket({ env: process.env, uid: process.geteuid!() }));
   if (place === undefined) throw new UsageError('give --socket: there is no XDG_RUNTIME_DIR to look in');
   const { connectPipe } = await import('./sds-client.ts');
   const { bundleOf, identityOf, leafOf, writeIdentity } = await import('./identity.ts');

@@ -1,9 +1,11 @@
 /** Which server the client commands ask: the options that say so, and the client made of them. */
 
+import { lstatSync } from 'node:fs';
+import path from 'node:path';
 import type { Command } from 'commander';
 import type { AdminClient } from '../admin/client.ts';
 import { shellQuote } from '../base/shell.ts';
-import { defaultSocket } from '../config/defaults.ts';
+import { adminSocketIn, defaultDataDir, formerAdminSocket } from '../config/defaults.ts';
 import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat } from './output.ts';
 
@@ -21,7 +23,7 @@ export function addClientOptions(command: Command): Command {
   command
     .option(
       '--admin-socket <path>',
-      "the server's admin socket (default: the server's default, or SIDEKEY_ADMIN_SOCKET)",
+      "the server's admin socket (env: SIDEKEY_ADMIN_SOCKET; default: admin.sock in the server's data directory, SIDEKEY_DATA_DIR or its default)",
     )
     .option('--admin-url <url>', 'ask over TCP instead, as in http://127.0.0.1:8443 (env: SIDEKEY_ADMIN_URL)')
     .option('--token-file <file>', 'the file with the bearer token for that (env: SIDEKEY_TOKEN_FILE)');
@@ -35,10 +37,39 @@ export function socketOf({ adminSocket, adminUrl }: ClientOptions): string | und
   }
   const isUrlSet = adminSocket === undefined && Boolean(process.env.SIDEKEY_ADMIN_URL);
   if (adminUrl !== undefined || isUrlSet) return undefined;
-  const surroundings = { env: process.env, uid: process.geteuid!() };
-  const socket = adminSocket ?? (process.env.SIDEKEY_ADMIN_SOCKET || defaultSocket('admin.sock', surroundings));
-  if (socket === undefined) throw new NoTargetError('give --admin-socket: there is no XDG_RUNTIME_DIR to look in');
-  return socket;
+  return adminSocket ?? (process.env.SIDEKEY_ADMIN_SOCKET || defaultAdminSocket());
+}
+
+/** @throws NoTargetError */
+function defaultAdminSocket(): string {
+  // Absolute, as `serve` in the same shell has it.
+  const given = process.env.SIDEKEY_DATA_DIR ? path.resolve(process.env.SIDEKEY_DATA_DIR) : undefined;
+  const dataDir = given ?? defaultDataDir(surroundings());
+  if (dataDir !== undefined) return adminSocketIn(dataDir);
+  throw new NoTargetError('neither HOME nor XDG_STATE_HOME says where the data directory is: give --admin-socket');
+}
+
+function surroundings() {
+  return { env: process.env, uid: process.geteuid!() };
+}
+
+/**
+ * Where the admin socket of a server of an earlier version is, if nobody named a socket and none is at today's default
+ * place; undefined where there is none either.
+ */
+export function formerSocketOf(options: ClientOptions): string | undefined {
+  const named = options.adminSocket ?? process.env.SIDEKEY_ADMIN_SOCKET;
+  const former = named ? undefined : formerAdminSocket(surroundings());
+  if (former === undefined || socketOf(options) === undefined) return undefined;
+  return isSocket(former) && !isSocket(defaultAdminSocket()) ? former : undefined;
+}
+
+function isSocket(file: string): boolean {
+  try {
+    return lstatSync(file).isSocket();
+  } catch {
+    return false;
+  }
 }
 
 /** A URL beats the socket that `serve` has in the same shells. @throws UsageError */
@@ -48,7 +79,7 @@ export async function openClient(options: ClientOptions): Promise<AdminClient> {
   const socketPath = socketOf(options);
   if (socketPath !== undefined) {
     if (tokenFile !== undefined) throw new UsageError('--token-file goes with --admin-url');
-    return connectAdmin({ socketPath });
+    return connectAdmin({ socketPath, hint: () => missingHint(options) });
   }
   const url = adminUrl ?? process.env.SIDEKEY_ADMIN_URL!;
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
@@ -58,6 +89,16 @@ export async function openClient(options: ClientOptions): Promise<AdminClient> {
   const file = tokenFile ?? (process.env.SIDEKEY_TOKEN_FILE || undefined);
   const where = tokenFile === undefined ? 'SIDEKEY_TOKEN_FILE' : '--token-file';
   return connectAdmin({ url, token: file === undefined ? undefined : await readToken(file, where) });
+}
+
+/** What to do where the socket is not there; undefined where there is more to say than that. */
+function missingHint(options: ClientOptions): string | undefined {
+  const former = formerSocketOf(options);
+  if (former !== undefined) {
+    return `there is no such socket, but one at ${former}, where earlier versions put it: start that server anew with this version, or ask it with --admin-socket ${shellQuote(former)}`;
+  }
+  if (options.adminSocket !== undefined || process.env.SIDEKEY_ADMIN_SOCKET) return undefined;
+  return 'there is no such socket: start sidekey serve, or set SIDEKEY_DATA_DIR to its data directory, or give its --admin-socket';
 }
 
 /** A command that was given, with the flags that say which server is asked: it goes to that one from any shell. */

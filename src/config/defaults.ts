@@ -17,10 +17,29 @@ export function defaultDataDir({ env, uid }: Surroundings): string | undefined {
   return state === undefined ? undefined : path.join(state, 'sidekey');
 }
 
-export type SocketName = 'agent.sock' | 'admin.sock';
+/** The pipe: `agent.sock` in `/run/sidekey`, else `$XDG_RUNTIME_DIR/sidekey`; undefined without that. */
+export function defaultSocket(surroundings: Surroundings): string | undefined {
+  return inRuntimeDir('agent.sock', surroundings);
+}
 
-/** `agent.sock` (the pipe) or `admin.sock` in `/run/sidekey`, else `$XDG_RUNTIME_DIR/sidekey`; undefined without that. */
-export function defaultSocket(name: SocketName, { env, uid }: Surroundings): string | undefined {
+const ADMIN_SOCKET = 'admin.sock';
+
+/** The admin socket of a server with this data directory: containers mount the pipe's directory, and never this one. */
+export function adminSocketIn(dataDir: string): string {
+  return path.join(dataDir, ADMIN_SOCKET);
+}
+
+/** Where the admin socket was by default in earlier versions: beside the pipe. */
+export function formerAdminSocket(surroundings: Surroundings): string | undefined {
+  return inRuntimeDir(ADMIN_SOCKET, surroundings);
+}
+
+/** The same for a pipe at any place. */
+export function formerAdminSocketOf(pipe: string): string {
+  return path.join(path.dirname(pipe), ADMIN_SOCKET);
+}
+
+function inRuntimeDir(name: string, { env, uid }: Surroundings): string | undefined {
   const runtime = uid === 0 ? '/run' : absolute(env.XDG_RUNTIME_DIR);
   return runtime === undefined ? undefined : path.join(runtime, 'sidekey', name);
 }

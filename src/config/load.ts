@@ -3,7 +3,8 @@
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import type { Surroundings } from './defaults.ts';
 import { type Flags, fromEnvironment, fromFlags, type Given } from './given.ts';
-import { quote, refusal } from './kinds.ts';
+import { refusal } from './kinds.ts';
+import { placeProblems } from './places.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, SETTING_KEYS, SETTINGS, type Setting, type SettingKey, variableOf } from './settings.ts';
 import { fromYamlFile } from './yaml-file.ts';
@@ -24,7 +25,7 @@ export async function loadServeConfig(sources: ConfigSources): Promise<ServeConf
 
   const settle = (key: SettingKey) => {
     try {
-      values.set(key, readValue(key, given.get(key), sources));
+      values.set(key, readValue(key, given.get(key), sources, Object.fromEntries(values)));
     } catch (thrown) {
       problems.push(...problemsOf(thrown, given.get(key)?.where ?? flagOf(key)));
     }
@@ -42,19 +43,17 @@ export async function loadServeConfig(sources: ConfigSources): Promise<ServeConf
   for (const key of SETTING_KEYS) if (key !== 'config' && (wholeGiven || given.has(key))) settle(key);
 
   const config = Object.fromEntries(values) as unknown as ServeConfig;
-  if (config.socket !== undefined && config.socket === config.adminSocket) {
-    const path = given.get('adminSocket')?.where ?? flagOf('adminSocket');
-    problems.push({
-      path,
-      problem: `${quote(config.socket)} is the pipe`,
-      rule: 'the admin API has a socket of its own',
-    });
-  }
+  problems.push(...placeProblems(config, (key) => given.get(key)?.where));
   if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
   return config;
 }
 
-function readValue(key: SettingKey, given: Given | undefined, sources: ConfigSources): unknown {
+function readValue(
+  key: SettingKey,
+  given: Given | undefined,
+  sources: ConfigSources,
+  settled: Partial<ServeConfig>,
+): unknown {
   const { kind, fallback, optional }: Setting<unknown> = SETTINGS[key];
   if (given !== undefined) {
     const { texts, folder } = given;
@@ -62,7 +61,8 @@ function readValue(key: SettingKey, given: Given | undefined, sources: ConfigSou
     if (texts.length !== 1 && kind.takes !== 'many') throw refusal(`it has ${texts.length} values`, 'it takes one');
     return kind.read(texts, folder);
   }
-  const otherwise = fallback?.text(sources);
+  if (fallback?.from !== undefined && settled[fallback.from] === undefined) return undefined;
+  const otherwise = fallback?.text(sources, settled);
   if (otherwise !== undefined) return kind.read([otherwise], sources.folder);
   if (kind.takes === 'many') return kind.read([], sources.folder);
   if (optional) return undefined;

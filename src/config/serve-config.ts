@@ -25,6 +25,8 @@ export interface ServeConfig {
   readonly entries: string | undefined;
   /** Undefined: containers are not attested. */
   readonly dockerSocket: string | undefined;
+  /** Callers in containers are treated as those outside. */
+  readonly allowContained: boolean;
   /** Whether to serve where the kernel can't say which process connected. */
   readonly allowUnpinnedPeers: boolean;
   readonly allowWeakSelectors: boolean;

@@ -4,7 +4,7 @@
  */
 
 import { LOG_LEVELS } from '../telemetry/levels.ts';
-import { defaultDataDir, defaultSocket, type SocketName, type Surroundings } from './defaults.ts';
+import { adminSocketIn, defaultDataDir, defaultSocket, type Surroundings } from './defaults.ts';
 import type { Kind } from './kinds.ts';
 import * as kinds from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
@@ -23,21 +23,16 @@ export interface Setting<T> {
 }
 
 export interface Fallback {
-  /** As somebody would write it; undefined where these surroundings have none. */
-  text(surroundings: Surroundings): string | undefined;
+  /** As somebody would write it; undefined where these surroundings, or the settings before this one, have none. */
+  text(surroundings: Surroundings, settled: Partial<ServeConfig>): string | undefined;
+  /** The setting that it is derived from; while that one has no value, its own fault is told and not this one's. */
+  readonly from?: SettingKey;
   /** The same for `--help`. */
   readonly words: string;
 }
 
 const fixed = (text: string): Fallback => ({ text: () => text, words: text });
 const off = { kind: kinds.toggle, fallback: fixed('false') } as const;
-
-function socketFallback(name: SocketName): Fallback {
-  return {
-    text: (surroundings) => defaultSocket(name, surroundings),
-    words: `/run/sidekey/${name} as root, else $XDG_RUNTIME_DIR/sidekey/${name}`,
-  };
-}
 
 export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } = {
   config: { about: 'YAML file with any of these settings', kind: kinds.file, optional: true },
@@ -50,12 +45,19 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
   socket: {
     about: 'the pipe: Unix socket on which Envoys ask for their secrets',
     kind: kinds.socket,
-    fallback: socketFallback('agent.sock'),
+    fallback: {
+      text: defaultSocket,
+      words: '/run/sidekey/agent.sock as root, else $XDG_RUNTIME_DIR/sidekey/agent.sock',
+    },
   },
   adminSocket: {
-    about: 'Unix socket of the admin API, for its owner and root',
+    about: "Unix socket of the admin API, for its owner and root; never in or below the pipe's directory",
     kind: kinds.socket,
-    fallback: socketFallback('admin.sock'),
+    fallback: {
+      text: (_surroundings, { dataDir }) => dataDir && adminSocketIn(dataDir),
+      words: 'admin.sock in the data directory',
+      from: 'dataDir',
+    },
   },
   socketMode: { about: 'mode of the pipe', kind: kinds.mode, fallback: fixed('0660') },
   socketGroup: { about: 'group of the pipe, by name or number', kind: kinds.group, optional: true },
@@ -83,6 +85,10 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     about: 'Unix socket of the container engine (Docker, Podman); without it there are no docker selectors',
     kind: kinds.engineSocket,
     optional: true,
+  },
+  allowContained: {
+    about: 'let callers in containers have entries without a container selector, and use the admin socket',
+    ...off,
   },
   allowUnpinnedPeers: {
     about: 'start on a kernel without SO_PEERPIDFD (before Linux 6.5): a process may pass for an ended one of its user',

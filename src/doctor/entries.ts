@@ -35,6 +35,30 @@ const JUDGEMENTS: Readonly<
   },
 };
 
+/** Of a server of an earlier version. */
+const NONE: DoctorJson['withheld'] = { count: 0, sample: [] };
+
+/** Entries that callers do not have since they are in containers. */
+export function judgeWithheld({ withheld = NONE }: Partial<Pick<DoctorJson, 'withheld'>>): Finding[] {
+  const findings = withheld.sample.map(
+    ({ entry_id: id, spiffe_id: spiffeId, callers, pids, why, ...past }): Finding => {
+      const asked = `${past.decisions} ${past.decisions === 1 ? 'decision' : 'decisions'} of the last day`;
+      const now = `${callers} ${callers === 1 ? 'connection' : 'connections'} now (pid ${pids.join(', ')}: ${why})`;
+      return {
+        rule: 'entry-withheld',
+        severity: 'warning',
+        place: `entry ${id}`,
+        problem: `callers in containers have its selectors and do not get ${spiffeId}: ${callers > 0 ? now : asked}`,
+        why: 'it selects by nothing about a container, and root in any container can take on the rest',
+        fix: `give it a container selector: sidekey explain --pid ${pids[0] ?? 'PID'} --spiffe-id ${spiffeId} prints the command; or, if every container of this host may have it: sidekey entry update ${id} --allow-contained`,
+      };
+    },
+  );
+  const more = withheld.count - withheld.sample.length;
+  if (more > 0) findings[findings.length - 1] = andMore(findings.at(-1)!, more);
+  return findings;
+}
+
 export function judgeEntries({ entries }: Pick<DoctorJson, 'entries'>): Finding[] {
   return (Object.keys(JUDGEMENTS) as Kind[]).flatMap((kind) => {
     const { severity, why, fix, command } = JUDGEMENTS[kind];

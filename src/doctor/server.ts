@@ -5,10 +5,10 @@ import type { Finding } from '../base/finding.ts';
 import { judgeAuthority } from './authority.ts';
 import type { Check } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
-import { judgeEntries } from './entries.ts';
+import { judgeEntries, judgeWithheld } from './entries.ts';
 import { judgeHost } from './host.ts';
 import { restartCommand, viewProcess } from './restart.ts';
-import { judgeAdminSocket, judgePipe, judgeSilence } from './sockets.ts';
+import { judgeAdminSocket, judgeLayout, judgePipe, judgeSilence } from './sockets.ts';
 
 /** What a server that runs says of itself; `here`: its files can be looked at from here. @param now of the clock here */
 export function serverChecks(known: DoctorJson, now: number, here: boolean): Check[] {
@@ -25,16 +25,21 @@ export function serverChecks(known: DoctorJson, now: number, here: boolean): Che
       ? [
           { name: 'pipe', run: () => judgePipe(socket, uid, restart()) },
           judged('admin-socket', () => judgeAdminSocket(admin, uid)),
+          judged('layout', () => judgeLayout(known)),
           { name: 'data-dir', run: async () => judgeDataDir(dataDir, uid) },
         ]
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),
     judged('authority', () => judgeAuthority(known, now)),
     judged('host', () => judgeHost(known, restart)),
-    judged('entries', () => judgeEntries(known)),
+    judged('entries', () => [...judgeWithheld(known), ...judgeEntries(known)]),
   ];
 }
 
-/** Where no server answers on its socket. @param env where settings of `serve` may stand */
-export function silenceCheck(adminSocket: string, env: NodeJS.ProcessEnv): Check {
-  return { name: 'server', run: async () => ({ findings: await judgeSilence(adminSocket, env), skipped: [] }) };
+/**
+ * Where no server answers on its socket.
+ * @param env where settings of `serve` may stand
+ * @param former where the socket of a server of an earlier version is, if there is one
+ */
+export function silenceCheck(adminSocket: string, env: NodeJS.ProcessEnv, former?: string): Check {
+  return { name: 'server', run: async () => ({ findings: await judgeSilence(adminSocket, env, former), skipped: [] }) };
 }

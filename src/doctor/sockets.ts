@@ -3,9 +3,11 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
+import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding } from '../base/finding.ts';
 import { groupMembers, isNamedGroup } from '../base/groups.ts';
 import { shellQuote } from '../base/shell.ts';
+import { isWithin } from '../base/within.ts';
 import type { Outcome, Skipped } from './check.ts';
 
 const OTHERS = { write: 0o002, search: 0o001 };
@@ -39,9 +41,14 @@ function look(file: string): fs.Stats | 'forbidden' | undefined {
   }
 }
 
-/** A socket that nobody answers on. @param env where settings of `serve` may stand */
-export async function judgeSilence(file: string, env: NodeJS.ProcessEnv): Promise<Finding[]> {
+/**
+ * A socket that nobody answers on.
+ * @param env where settings of `serve` may stand
+ * @param former where the socket of a server of an earlier version is, if there is one
+ */
+export async function judgeSilence(file: string, env: NodeJS.ProcessEnv, former?: string): Promise<Finding[]> {
   const state = await socketState(file);
+  if (former !== undefined && (await socketState(former)) !== 'stale') return [earlierServer(former)];
   if (state === 'answers') return [];
   const head = { severity: 'error', place: file, why: 'nobody gets an identity there' } as const;
   const serve = serveCommand(file, env);
@@ -64,6 +71,45 @@ export async function judgeSilence(file: string, env: NodeJS.ProcessEnv): Promis
   const fix = 'take it away, and start the server';
   const command = `rm ${shellQuote(file)}${serve === undefined ? '' : ` && ${serve}`}`;
   return [{ ...head, rule: 'not-a-socket', problem: 'something that is not a socket is in its place', fix, command }];
+}
+
+function earlierServer(former: string): Finding {
+  return {
+    rule: 'admin-socket-former',
+    severity: 'error',
+    place: former,
+    problem: 'a server of an earlier version has its admin socket in the directory of the pipe',
+    why: REACHABLE,
+    fix: `start it anew with this version, without --admin-socket; until then it is asked by sidekey doctor --admin-socket ${shellQuote(former)}`,
+  };
+}
+
+const REACHABLE =
+  "containers mount the pipe's directory: root in any of them has the whole admin API, and so every identity";
+
+/** Whether containers that mount the pipe's directory find more there than the pipe. */
+export async function judgeLayout({
+  socket,
+  admin_socket: admin,
+  data_dir: dataDir,
+}: Pick<DoctorJson, 'socket' | 'admin_socket' | 'data_dir'>): Promise<Finding[]> {
+  const directory = path.dirname(socket);
+  const former = path.join(directory, 'admin.sock');
+  const inside = [
+    ...(isWithin(admin, directory) ? [['the admin socket', '--admin-socket', admin] as const] : []),
+    ...(isWithin(dataDir, directory) ? [['the data directory', '--data-dir', dataDir] as const] : []),
+  ].map(([what, flag, place]): Finding => {
+    const problem = `${what} is in the directory of the pipe, ${directory}`;
+    const fix = `start the server with a ${flag} that is elsewhere, or a --socket in a directory of its own`;
+    return { rule: 'pipe-directory-shared', severity: 'error', place, problem, why: REACHABLE, fix };
+  });
+  const state = former === socket || inside.length > 0 ? 'missing' : await socketState(former);
+  if (state !== 'stale' && state !== 'answers') return inside;
+  if (state === 'answers') return [earlierServer(former)];
+  const problem = 'the admin socket of a server of an earlier version is left in the directory of the pipe';
+  const why = 'nobody listens there; clients that name it ask nobody';
+  const head = { rule: 'admin-socket-left', severity: 'warning', place: former } as const;
+  return [{ ...head, problem, why, fix: 'take it away', command: `rm ${shellQuote(former)}` }];
 }
 
 /** Without a trust domain there is nothing to start: then the settings stand elsewhere. */

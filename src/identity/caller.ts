@@ -47,6 +47,16 @@ export class Caller implements Member {
     return this.#class?.entries ?? [];
   }
 
+  /** Entries whose selectors this caller has, and that it does not have since it is in a container. */
+  get withheld(): readonly Entry[] {
+    return this.#class?.withheld ?? [];
+  }
+
+  /** Why this caller counts as contained, by the last attestation; undefined where it does not. */
+  get contained(): string | undefined {
+    return this.#class?.attestation.contained;
+  }
+
   /** The selectors of the last attestation. */
   get selectors(): ReadonlySet<string> {
     return this.#class?.attestation.keys ?? NO_SELECTORS;
@@ -181,10 +191,12 @@ export class Caller implements Member {
         uid,
         selectors: attestation.selectors.map(redactSelector),
         entries: this.entries.length,
+        ...(attestation.contained === undefined ? {} : { contained: attestation.contained }),
       },
       former === undefined ? 'caller attested' : 'caller has other facts than before',
     );
     const changed = difference(former?.entries ?? [], this.entries);
+    for (const entry of difference(former?.withheld ?? [], this.withheld)) changed.add(entry);
     if (changed.size > 0) this.entriesChanged(changed);
   }
 

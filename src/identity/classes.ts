@@ -3,14 +3,16 @@
  * out once for them all.
  */
 
-import type { Attestation } from '../attest/types.ts';
+import type { Attestation, Peer } from '../attest/types.ts';
+import { isForContained } from '../registry/contained.ts';
 import { missing } from '../registry/match.ts';
 import type { Entry, EntryChange, Registry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
 import { formatSelector, redactSelector } from '../spiffe/selector.ts';
 
-/** A member of a class: told which entries it has won and lost. */
+/** A member of a class: told which entries it has won and lost, or was denied. */
 export interface Member {
+  readonly peer: Pick<Peer, 'credentials'>;
   entriesChanged(changed: ReadonlySet<Entry>): void;
 }
 
@@ -19,13 +21,15 @@ export class CallerClass {
   readonly attestation: Attestation;
   readonly members = new Set<Member>();
   #entries: readonly Entry[] = [];
+  #withheld: readonly Entry[] = [];
   #all: ReadonlySet<Entry> = new Set();
   #byId: ReadonlyMap<SpiffeId, Entry> = new Map();
   #shown: readonly string[] | undefined;
 
-  constructor(attestation: Attestation, entries: readonly Entry[]) {
+  /** @param matching the entries whose selectors the callers have, oldest first */
+  constructor(attestation: Attestation, matching: readonly Entry[]) {
     this.attestation = attestation;
-    this.entries = entries;
+    this.match(matching);
   }
 
   /** The selectors for people to see: values of environment selectors are left out. One list for all who show it. */
@@ -39,11 +43,22 @@ export class CallerClass {
     return this.#entries;
   }
 
-  set entries(entries: readonly Entry[]) {
+  /** Entries whose selectors the callers have, and that they don't have since they are in a container. Oldest first. */
+  get withheld(): readonly Entry[] {
+    return this.#withheld;
+  }
+
+  /** Takes the entries whose selectors the callers have, oldest first; returns those that it won, lost or was denied. */
+  match(matching: readonly Entry[]): Set<Entry> {
+    const [entries, withheld] = split(matching, this.attestation);
+    const changed = difference(this.#entries, entries);
+    for (const entry of difference(this.#withheld, withheld)) changed.add(entry);
     this.#entries = entries;
+    this.#withheld = withheld;
     this.#all = new Set(entries);
     // Of several entries with one SPIFFE ID the oldest stays: it is set last.
     this.#byId = new Map(entries.map((entry) => [entry.spiffeId, entry] as const).reverse());
+    return changed;
   }
 
   has(entry: Entry): boolean {
@@ -103,20 +118,23 @@ export class CallerClasses {
       if (after !== undefined) this.#addMatching(after, touched);
     }
     for (const one of touched) {
-      const former = one.entries;
-      one.entries = this.#registry.match(one.attestation.keys);
-      const changed = difference(former, one.entries);
+      const changed = one.match(this.#registry.match(one.attestation.keys));
       if (changed.size > 0) for (const member of [...one.members]) member.entriesChanged(changed);
     }
   }
 
-  /** How many callers match this entry. */
+  /** How many callers have this entry. */
   holders(entry: Entry): number {
     const matching = new Set<CallerClass>();
     this.#addMatching(entry, matching);
     let members = 0;
-    for (const one of matching) members += one.members.size;
+    for (const one of matching) if (isFor(entry, one.attestation)) members += one.members.size;
     return members;
+  }
+
+  /** Classes of callers that some entry is withheld from. */
+  *withholding(): Iterable<CallerClass> {
+    for (const one of this.#classes.values()) if (one.withheld.length > 0) yield one;
   }
 
   #addMatching(entry: Entry, into: Set<CallerClass>): void {
@@ -130,6 +148,22 @@ export class CallerClasses {
       if (missing(entry, one.attestation.keys).length === 0) into.add(one);
     }
   }
+}
+
+function isFor(entry: Entry, { contained }: Pick<Attestation, 'contained'>): boolean {
+  return contained === undefined || isForContained(entry);
+}
+
+/** Of entries whose selectors a caller has: those that it has, and those that are withheld from it. */
+export function split(
+  matching: readonly Entry[],
+  attestation: Pick<Attestation, 'contained'>,
+): readonly [entries: readonly Entry[], withheld: readonly Entry[]] {
+  if (attestation.contained === undefined) return [matching, []];
+  return [
+    matching.filter((entry) => isFor(entry, attestation)),
+    matching.filter((entry) => !isFor(entry, attestation)),
+  ];
 }
 
 /** The entries that are in one list alone; an entry that changed is a new object and so appears twice, old and new. */

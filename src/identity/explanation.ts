@@ -1,15 +1,25 @@
 /** Why a caller with these facts has the identities that it has, and not others; and what would change that. */
 
 import { nearest } from '../base/nearest.ts';
+import { isForContained } from '../registry/contained.ts';
 import { isExpired } from '../registry/entry.ts';
 import { differInOnePlace } from '../registry/near.ts';
 import type { Entry, NearMiss, Registry } from '../registry/types.ts';
 import { type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/id.ts';
 import { formatSelector, redactSelector, type Selector } from '../spiffe/selector.ts';
+import { split } from './classes.ts';
 import { defaultEntry } from './default-entry.ts';
-import { explainHeld, type HeldReason } from './held.ts';
+import { explainHeld, type HeldCaller, type HeldReason } from './held.ts';
 import type { Identities } from './identities.ts';
-import { holdersNote, makeEntry, makingNote, mendEntry, sourceNote } from './remedy.ts';
+import {
+  containedNote,
+  holdersNote,
+  makeEntry,
+  makingNote,
+  mendEntry,
+  type RemedyCaller,
+  sourceNote,
+} from './remedy.ts';
 
 /** What a caller lacks, and has instead. All as `type:value`, without values of environment selectors. */
 export interface ExplainedLack {
@@ -23,10 +33,12 @@ export interface ExplainedMiss {
   readonly entry: Entry;
   readonly lacks: readonly ExplainedLack[];
   readonly expired: boolean;
+  /** The caller is in a container, and the entry is not for such. */
+  readonly withheld: boolean;
   /** How many callers have it by this entry now. */
   readonly holders: number;
-  /** The command that makes the caller match. */
-  readonly fix: string | undefined;
+  /** The commands that each make the caller have it, the best first. */
+  readonly fixes: readonly string[];
   /** What to know before it is run. */
   readonly note: string | undefined;
 }
@@ -64,27 +76,32 @@ export interface ExplanationParts {
   readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders'>;
 }
 
-export interface ExplainOptions {
+export interface ExplanationQuery {
   readonly spiffeId: SpiffeId | undefined;
   readonly limit: number;
   /** An attestor failed: the caller gets nothing, whatever the others have found. */
   readonly failed: boolean;
+  /** Why the caller counts as contained; undefined where it does not. */
+  readonly contained?: string | undefined;
   /** Where the program's file was before it was deleted or replaced. */
   readonly replaced: string | undefined;
 }
 
 export function explain(
   selectors: readonly Selector[],
-  query: ExplainOptions,
+  query: ExplanationQuery,
   { registry, identities }: ExplanationParts,
   now: number,
 ): Explanation {
   const keys = new Set(selectors.map(formatSelector));
-  const entries = query.failed ? [] : registry.match(keys);
-  const asked = query.spiffeId === undefined ? undefined : explainAsked(query.spiffeId, entries, keys, registry, now);
-  const misses = registry.nearMisses(keys, { spiffeId: asked?.alike ?? asked?.spiffeId, limit: query.limit });
-  const near = misses.map((miss) => explainMiss(miss, selectors, identities, now));
-  const caller = { entries };
+  const { contained } = query;
+  const isContained = contained !== undefined;
+  const [entries, withheld] = split(query.failed ? [] : registry.match(keys), { contained });
+  const caller = { entries, withheld, contained, selectors: keys };
+  const asked = query.spiffeId === undefined ? undefined : explainAsked(query.spiffeId, caller, registry, now);
+  const spiffeId = asked?.alike ?? asked?.spiffeId;
+  const misses = registry.nearMisses(keys, { spiffeId, limit: query.limit, contained: isContained });
+  const near = misses.map((miss) => explainMiss(miss, { selectors, isContained }, identities, now));
   const own = identities.bundle(caller);
   const federated = identities.federated(caller).map(({ trustDomain }) => trustDomain);
   const unset = [...new Set(entries.flatMap(({ federatesWith }) => federatesWith))].filter(
@@ -99,20 +116,24 @@ export function explain(
     near,
     ...(query.failed
       ? { fixes: [], note: FAILING }
-      : withReplaced(remedies(asked, near, selectors, unset), query.replaced, asked, misses)),
+      : withReplaced(remedies(asked, near, { selectors, isContained }, unset), query.replaced, asked, misses)),
   };
 }
 
 function explainMiss(
   miss: NearMiss,
-  selectors: readonly Selector[],
+  caller: RemedyCaller,
   identities: ExplanationParts['identities'],
   now: number,
 ): ExplainedMiss {
   const expired = isExpired(miss.entry, now);
   const holders = expired ? 0 : identities.holders(miss.entry);
-  const fix = mendEntry(miss, selectors, expired);
-  const notes = [sourceNote(miss.entry), fix && holdersNote(holders)].filter((note) => note !== undefined);
+  const fixes = mendEntry(miss, caller, expired);
+  const notes = [
+    sourceNote(miss.entry),
+    fixes.length === 0 ? undefined : holdersNote(holders),
+    containedNote(fixes, caller),
+  ].filter((note) => note !== undefined);
   return {
     entry: miss.entry,
     lacks: miss.lacks.map(({ selector, has, alike }) => ({
@@ -121,25 +142,25 @@ function explainMiss(
       alike: alike && redactSelector(alike),
     })),
     expired,
+    withheld: caller.isContained && !isForContained(miss.entry),
     holders,
-    fix,
+    fixes,
     note: notes.length === 0 ? undefined : notes.join('; '),
   };
 }
 
 function explainAsked(
   spiffeId: SpiffeId,
-  entries: readonly Entry[],
-  keys: ReadonlySet<string>,
+  caller: HeldCaller & { readonly entries: readonly Entry[] },
   registry: Registry,
   now: number,
 ): Asked {
-  const entry = entries.find((one) => one.spiffeId === spiffeId);
+  const entry = caller.entries.find((one) => one.spiffeId === spiffeId);
   if (entry !== undefined) {
     return { spiffeId, given: true, reason: undefined, detail: `entry ${entry.id} gives it`, alike: undefined };
   }
   const givers = registry.bySpiffeId(spiffeId);
-  const { reason, detail } = explainHeld(spiffeId, givers, keys, now);
+  const { reason, detail } = explainHeld(spiffeId, givers, caller, now);
   return { spiffeId, given: false, reason, detail, alike: givers.length > 0 ? undefined : alikeId(spiffeId, registry) };
 }
 
@@ -182,17 +203,19 @@ function meantNote({ alike }: Asked): string | undefined {
 function remedies(
   asked: Asked | undefined,
   near: readonly ExplainedMiss[],
-  selectors: readonly Selector[],
+  caller: RemedyCaller,
   unset: readonly TrustDomain[],
 ): Remedies {
   const others = unset.map((trustDomain) => `sidekey bundle set ${trustDomain} --file BUNDLE`);
   if (asked === undefined || asked.given) return { fixes: others, note: undefined };
   // Those of another SPIFFE ID don't give this one.
   const own = near.filter(({ entry }) => entry.spiffeId === asked.spiffeId);
-  const miss = own.find(({ fix }) => fix !== undefined);
-  const mend = miss?.fix === undefined ? [] : [miss.fix];
-  const made = makeEntry(asked.spiffeId, selectors, own[0]);
+  const miss = own.find(({ fixes }) => fixes.length > 0);
+  const mend = miss?.fixes ?? [];
+  const made = makeEntry(asked.spiffeId, caller, own);
   const make = made === undefined ? [] : [made];
   const fixes = miss !== undefined && miss.holders > 0 ? [...make, ...mend] : [...mend, ...make];
-  return { fixes: [...fixes, ...others], note: made === undefined ? makingNote(selectors) : meantNote(asked) };
+  const notes = [made === undefined ? makingNote(caller.selectors) : meantNote(asked), containedNote(fixes, caller)];
+  const note = notes.filter((one) => one !== undefined).join('; ') || undefined;
+  return { fixes: [...fixes, ...others], note };
 }

@@ -1,5 +1,6 @@
 /** Why a caller does not get a name now. Names are held, not refused: the reason is on record until it ends. */
 
+import { isForContained } from '../registry/contained.ts';
 import type { Candidate } from '../registry/decision.ts';
 import { isExpired } from '../registry/entry.ts';
 import { missing } from '../registry/match.ts';
@@ -12,6 +13,8 @@ export type HeldReason =
   | 'no-entry'
   /** An entry gives it, but to somebody who has selectors that this caller lacks. */
   | 'lacks-selectors'
+  /** An entry gives it to callers with these selectors, but the caller is in a container and the entry is not for those. */
+  | 'contained'
   /** The entry that gives it has expired. */
   | 'expired'
   /** The caller matches no entry, and bundles are for callers that do. */
@@ -36,11 +39,18 @@ export interface Held {
 /** A record says of so many entries what a caller lacks; `explain` says it of all. */
 const CANDIDATES = 5;
 
-/** Explains why none of the `candidates`, the entries that give this ID, gives it to a caller with these selectors. */
+/** What the explanation of a held name depends on. */
+export interface HeldCaller {
+  readonly selectors: ReadonlySet<string>;
+  /** Why it counts as contained; undefined where it does not. */
+  readonly contained: string | undefined;
+}
+
+/** Explains why none of the `candidates`, the entries that give this ID, gives it to this caller. */
 export function explainHeld(
   spiffeId: SpiffeId,
   candidates: readonly Entry[],
-  callerSelectors: ReadonlySet<string>,
+  { selectors: callerSelectors, contained }: HeldCaller,
   now: number,
 ): Held {
   const ranked = candidates
@@ -58,9 +68,22 @@ export function explainHeld(
     const detail = `entry ${entry.id} gives ${spiffeId} to callers with ${list}`;
     return { reason: 'lacks-selectors', detail, candidates: told };
   }
+  const matching = ranked.filter((one) => one.lacks.length === 0 && !isExpired(one.entry, now));
+  const [alive] = matching;
+  const withheld = new Set(matching.map((one) => one.entry.id));
+  if (alive !== undefined && contained !== undefined && !isForContained(alive.entry)) {
+    const candidates = told.filter(({ entryId, lacks }) => lacks.length > 0 || withheld.has(entryId));
+    return { ...heldAsContained(alive.entry, contained), candidates };
+  }
   if (isExpired(entry, now)) {
     const detail = `entry ${entry.id} expired at ${new Date(entry.expiresAt).toISOString()}`;
     return { reason: 'expired', detail, candidates: told };
   }
   return { reason: 'no-entry', detail: `no entry gives ${spiffeId} to this caller yet` };
+}
+
+/** Why a caller in a container does not have an entry whose selectors it has. @param contained why it counts as contained */
+export function heldAsContained(entry: Entry, contained: string): Held {
+  const detail = `entry ${entry.id} gives ${entry.spiffeId} to such callers outside of containers, and this one is in a container (${contained}); an entry for those has a container selector (docker:…) or allow_contained`;
+  return { reason: 'contained', detail, candidates: [{ entryId: entry.id, lacks: [] }] };
 }

@@ -14,7 +14,7 @@ import { compareText } from '../spiffe/selector.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Caller, type CallerParts } from './caller.ts';
 import { CallerClasses } from './classes.ts';
-import { explainHeld, type Held } from './held.ts';
+import { explainHeld, type Held, heldAsContained } from './held.ts';
 import { type SequencedSvid, SequenceNumbers, Svids } from './svids.ts';
 
 export interface IdentitiesParts {
@@ -27,6 +27,19 @@ export interface IdentitiesParts {
   /** Kinds of selectors that attestors find out only while an entry asks for them, such as `unix:sha256`. */
   readonly lazyKinds: readonly string[];
 }
+
+/** An entry whose selectors callers have, and that they do not have since they are in a container. */
+export interface Withheld {
+  readonly entry: Entry;
+  /** How many connections. */
+  readonly callers: number;
+  /** Of some of them. */
+  readonly pids: readonly number[];
+  /** Why they count as contained. */
+  readonly why: string;
+}
+
+const SHOWN_PIDS = 5;
 
 export class Identities {
   readonly #parts: IdentitiesParts;
@@ -98,12 +111,14 @@ export class Identities {
    * entry which it matches now federates with.
    */
   bundle(
-    caller: Pick<Caller, 'entries'>,
+    caller: Pick<Caller, 'entries' | 'withheld' | 'contained'>,
     trustDomain: TrustDomain = this.#parts.registry.trustDomain,
   ): TrustBundle | Held {
     const { registry, ca, bundleFor } = this.#parts;
     const isOwn = trustDomain === registry.trustDomain;
     if (caller.entries.length === 0 && !(isOwn && bundleFor === 'anyone')) {
+      const [withheld] = caller.withheld;
+      if (withheld !== undefined) return heldAsContained(withheld, caller.contained!);
       return { reason: 'no-identity', detail: 'bundles are for callers that an entry matches, and none does' };
     }
     if (isOwn) return ca.bundle();
@@ -156,10 +171,18 @@ export class Identities {
   /** Why the caller does not get this SPIFFE ID now. */
   explain(caller: Caller, spiffeId: SpiffeId): Held {
     const candidates = this.#parts.registry.bySpiffeId(spiffeId);
-    return explainHeld(spiffeId, candidates, caller.selectors, this.#parts.clock.now());
+    return explainHeld(spiffeId, candidates, caller, this.#parts.clock.now());
   }
 
-  /** How many of the callers that are connected match this entry. */
+  /** The entries that callers that are connected do not have since they are in containers; by group of like callers. */
+  *withheld(): Iterable<Withheld> {
+    for (const { withheld, members, attestation } of this.#classes.withholding()) {
+      const pids = [...members].slice(0, SHOWN_PIDS).map(({ peer }) => peer.credentials.pid);
+      for (const entry of withheld) yield { entry, callers: members.size, pids, why: attestation.contained! };
+    }
+  }
+
+  /** How many of the callers that are connected have this entry. */
   holders(entry: Entry): number {
     return this.#classes.holders(entry);
   }

@@ -1,23 +1,45 @@
 /** The commands that would give somebody an identity. They show no environment value: where one is needed there is none. */
 
 import { shellQuote } from '../base/shell.ts';
+import { isForContained, tellsContainers } from '../registry/contained.ts';
 import type { Entry, NearMiss } from '../registry/types.ts';
 import { formatSelector, isSecret, type Selector } from '../spiffe/selector.ts';
 
-/** Makes the entry one that a caller with these selectors matches; undefined where that would show a secret value, or ask for less. */
-export function mendEntry(
-  { entry, lacks }: NearMiss,
-  caller: readonly Selector[],
-  expired: boolean,
-): string | undefined {
-  const words = ['sidekey', 'entry', 'update', entry.id];
-  if (lacks.length > 0) {
-    const selectors = mendedSelectors({ entry, lacks }, caller);
-    if (selectors === undefined) return undefined;
-    words.push(...selectorFlags(selectors));
+/** For whom something is to be mended. */
+export interface RemedyCaller {
+  readonly selectors: readonly Selector[];
+  /** It is in a container: then it has no entry that selects by nothing about the container, unless that says so. */
+  readonly isContained: boolean;
+}
+
+const ALLOW = '--allow-contained';
+
+/**
+ * The commands that each make the entry one that this caller has, the best first; none where that would show a secret
+ * value, or ask for less.
+ */
+export function mendEntry({ entry, lacks }: NearMiss, caller: RemedyCaller, expired: boolean): string[] {
+  const selectors = lacks.length === 0 ? entry.selectors : mendedSelectors({ entry, lacks }, caller.selectors);
+  if (selectors === undefined) return [];
+  const mended = lacks.length === 0 ? [] : selectorFlags(selectors);
+  const ways: string[][] = [];
+  if (!caller.isContained || isForContained({ selectors, allowContained: entry.allowContained })) ways.push(mended);
+  else {
+    const container = containerSelectors(caller.selectors);
+    if (container.length > 0) ways.push(selectorFlags([...selectors, ...container]));
+    ways.push([...mended, ALLOW]);
   }
-  if (expired) words.push('--expires-at', 'never');
-  return words.map(shellQuote).join(' ');
+  const end = expired ? ['--expires-at', 'never'] : [];
+  return ways.map((way) => ['sidekey', 'entry', 'update', entry.id, ...way, ...end].map(shellQuote).join(' '));
+}
+
+/** What to know before a command that lets in callers in containers by facts that they may take on. */
+export function containedNote(fixes: readonly string[], { selectors }: RemedyCaller): string | undefined {
+  if (!fixes.some((fix) => fix.split(' ').includes(ALLOW))) return undefined;
+  const risk = `${ALLOW} gives it to every container whose processes take on these facts, which root in a container can`;
+  return containerSelectors(selectors).length > 0
+    ? risk
+    : `${risk}; better give the entry a container selector: sidekey serve --docker-socket finds out which container it is`;
 }
 
 /**
@@ -63,14 +85,23 @@ export interface Model {
 }
 
 /**
- * An entry that gives the SPIFFE ID to callers like this one, as `like` does to others; undefined where nothing tells the
- * caller apart.
+ * An entry that gives the SPIFFE ID to callers like this one, as the first of `models` does to others; undefined where nothing
+ * tells the caller apart, or one of the models is that entry but for what it lacks otherwise.
  */
-export function makeEntry(spiffeId: string, caller: readonly Selector[], like: Model | undefined): string | undefined {
-  const selectors = tellingSelectors(caller);
+export function makeEntry(spiffeId: string, caller: RemedyCaller, models: readonly Model[]): string | undefined {
+  const selectors = tellingSelectors(caller.selectors);
   if (selectors.every(isOfRoot)) return undefined;
+  // The registry takes no second one that says the same of the same callers.
+  if (models.some(({ entry }) => areSame(entry.selectors, selectors))) return undefined;
+  const [like] = models;
   const words = ['sidekey', 'entry', 'create', '--spiffe-id', spiffeId, ...selectorFlags(selectors)];
+  if (caller.isContained && !tellsContainers(selectors)) words.push(ALLOW);
   return [...words, ...(like === undefined ? [] : otherFlags(like))].map(shellQuote).join(' ');
+}
+
+function areSame(a: readonly Selector[], b: readonly Selector[]): boolean {
+  const keys = new Set(a.map(formatSelector));
+  return a.length === b.length && b.every((selector) => keys.has(formatSelector(selector)));
 }
 
 /** Why {@link makeEntry} makes none. */
@@ -98,14 +129,21 @@ function otherFlags({ entry, expired }: Model): string[] {
 
 /** What says best who a caller is: its service or container, else its user and program. */
 function tellingSelectors(caller: readonly Selector[]): Selector[] {
-  const of = (type: string, ...kinds: readonly string[]) =>
-    kinds.flatMap((kind) => caller.find((one) => one.type === type && one.value.startsWith(`${kind}:`)) ?? []);
-  const service = of('docker', 'compose_project', 'compose_service');
-  if (service.length === 2) return service;
-  const container = of('docker', 'name');
-  if (container.length === 1) return container;
-  const unix = of('unix', 'uid', 'path');
+  const container = containerSelectors(caller);
+  if (container.length > 0) return container;
+  const unix = ofKinds(caller, 'unix', 'uid', 'path');
   return unix.length > 0 ? unix : caller.filter((one) => !isSecret(one)).slice(0, 3);
+}
+
+/** What says best which container a caller is in; empty where that is not known. */
+function containerSelectors(caller: readonly Selector[]): Selector[] {
+  const service = ofKinds(caller, 'docker', 'compose_project', 'compose_service');
+  return service.length === 2 ? service : ofKinds(caller, 'docker', 'name');
+}
+
+/** Of each kind the first. */
+function ofKinds(caller: readonly Selector[], type: string, ...kinds: readonly string[]): Selector[] {
+  return kinds.flatMap((kind) => caller.find((one) => one.type === type && one.value.startsWith(`${kind}:`)) ?? []);
 }
 
 function selectorFlags(selectors: readonly Selector[]): string[] {

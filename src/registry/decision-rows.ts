@@ -38,6 +38,7 @@ export function decisionStore(db: Database, guard: Guard): DecisionStore {
   const page = db.prepare(`
     SELECT * FROM decisions
     WHERE sequence < @before AND (@pid IS NULL OR pid = @pid) AND (@spiffeId IS NULL OR spiffe_id = @spiffeId)
+      AND (@reason IS NULL OR record ->> '$.reason' = @reason)
     ORDER BY sequence DESC LIMIT @limit`);
 
   const change = (work: () => void): void =>
@@ -64,9 +65,10 @@ export function decisionStore(db: Database, guard: Guard): DecisionStore {
         const row = one.get(id) as DecisionRow | undefined;
         return row && fromRow(row);
       }),
-    list: async ({ pid, spiffeId, limit, cursor }) =>
+    list: async ({ pid, spiffeId, reason, limit, cursor }) =>
       guard('read', () => {
-        const given = { pid: pid ?? null, spiffeId: spiffeId ?? null, before: cursor ?? Number.MAX_SAFE_INTEGER };
+        const before = cursor ?? Number.MAX_SAFE_INTEGER;
+        const given = { pid: pid ?? null, spiffeId: spiffeId ?? null, reason: reason ?? null, before };
         const rows = page.all({ ...given, limit: limit + 1 }) as (DecisionRow & { sequence: number })[];
         const decisions = rows.slice(0, limit);
         return {

@@ -6,7 +6,10 @@ export type DecisionKind = 'held' | 'refused' | 'fetch-nothing';
 /** An entry that gives what was asked for, to somebody else or at another time. */
 export interface Candidate {
   readonly entryId: string;
-  /** What the caller lacks, as `type:value`; values of environment selectors are left out. Empty: the entry has expired. */
+  /**
+   * What the caller lacks, as `type:value`; values of environment selectors are left out. Empty: the entry has expired, or
+   * is not for callers in containers.
+   */
   readonly lacks: readonly string[];
 }
 
@@ -27,6 +30,8 @@ export interface DecisionRecord {
   readonly node: string | undefined;
   /** What was known of the caller, as `type:value`; values of environment selectors are left out. */
   readonly facts: readonly string[];
+  /** Why the caller counted as contained; undefined where it did not. */
+  readonly contained?: string | undefined;
   /** What was asked for; undefined where the caller was refused whatever it asks for. */
   readonly name: string | undefined;
   /** The SPIFFE ID that the name stands for, if any. */
@@ -43,6 +48,7 @@ export interface DecisionRecord {
 export interface DecisionQuery {
   readonly pid?: number;
   readonly spiffeId?: string;
+  readonly reason?: string;
   readonly limit: number;
   /** What the page before returned; undefined: the newest. */
   readonly cursor?: number;

@@ -96,6 +96,13 @@ export function readHint(value: unknown, place: Place): string | undefined {
   return /\p{Cc}/u.test(text) ? place.fault('it has a control character', HINT_RULE) : text;
 }
 
+const ALLOW_CONTAINED_RULE =
+  'allow_contained is true or false: whether callers in containers may have an entry without a container selector';
+
+export function readAllowContained(value: unknown, place: Place): boolean | undefined {
+  return typeof value === 'boolean' ? value : place.fault(`it is ${show(value)}`, ALLOW_CONTAINED_RULE);
+}
+
 /** The end of the year 9999, the last that RFC 3339 can write. */
 const MAX_EPOCH_SECONDS = 253_402_300_799;
 const EXPIRES_AT_RULE = 'it is an RFC 3339 time after 1970 (2030-01-31T12:00:00Z), or epoch seconds; 0 or null: never';

@@ -3,6 +3,7 @@
 import { nearest } from '../base/nearest.ts';
 import { trustDomainId } from '../spiffe/id.ts';
 import {
+  readAllowContained,
   readDnsNames,
   readExpiresAt,
   readFederatesWith,
@@ -55,6 +56,7 @@ const READERS: { readonly [Field in keyof EntryInput]: Reader<EntryInput[Field]>
   dnsNames: readDnsNames,
   federatesWith: readFederatesWith,
   hint: readHint,
+  allowContained: readAllowContained,
   expiresAt: readExpiresAt,
 };
 
@@ -69,6 +71,7 @@ const FIELDS: Readonly<Record<string, keyof EntryInput>> = {
   dns_names: 'dnsNames',
   federates_with: 'federatesWith',
   hint: 'hint',
+  allow_contained: 'allowContained',
   expires_at: 'expiresAt',
   entry_id: 'id',
   entryExpiry: 'expiresAt',
@@ -113,6 +116,7 @@ const DEFAULTS = {
   dnsNames: [],
   federatesWith: [],
   hint: '',
+  allowContained: false,
   expiresAt: 0,
 } as const;
 

@@ -16,6 +16,7 @@ export interface EntryJson {
   readonly dns_names: readonly string[];
   readonly federates_with: readonly string[];
   readonly hint: string;
+  readonly allow_contained: boolean;
   /** null: never. */
   readonly expires_at: string | null;
   readonly created_at: string;
@@ -35,6 +36,7 @@ export function entryToJson(entry: Entry): EntryJson {
     dns_names: entry.dnsNames,
     federates_with: entry.federatesWith,
     hint: entry.hint,
+    allow_contained: entry.allowContained,
     expires_at: entry.expiresAt === 0 ? null : new Date(entry.expiresAt).toISOString(),
     created_at: new Date(entry.createdAt).toISOString(),
     updated_at: new Date(entry.updatedAt).toISOString(),

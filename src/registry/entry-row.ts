@@ -14,6 +14,8 @@ export interface EntryRow {
   dns_names: string;
   federates_with: string;
   hint: string;
+  /** 0 or 1. */
+  allow_contained: number;
   expires_at: number;
   created_at: number;
   updated_at: number;
@@ -39,6 +41,7 @@ export function fromRow(row: EntryRow, trustDomain: TrustDomain): Entry {
     dnsNames: JSON.parse(row.dns_names) as string[],
     federatesWith: (JSON.parse(row.federates_with) as string[]).map(parseTrustDomain),
     hint: row.hint,
+    allowContained: row.allow_contained === 1,
     expiresAt: row.expires_at,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
@@ -58,6 +61,7 @@ export function toRow(entry: Entry): EntryRow {
     dns_names: JSON.stringify(entry.dnsNames),
     federates_with: JSON.stringify(entry.federatesWith),
     hint: entry.hint,
+    allow_contained: entry.allowContained ? 1 : 0,
     expires_at: entry.expiresAt,
     created_at: entry.createdAt,
     updated_at: entry.updatedAt,

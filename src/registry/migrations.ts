@@ -76,6 +76,9 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE decisions ADD COLUMN owner TEXT NOT NULL DEFAULT '';
   CREATE INDEX decisions_by_owner ON decisions (owner, sequence);
   `,
+  `
+  ALTER TABLE entries ADD COLUMN allow_contained INTEGER NOT NULL DEFAULT 0 CHECK (allow_contained IN (0, 1));
+  `,
 ];
 
 /** How many steps a database has taken; 0 for a new one. */

@@ -7,6 +7,7 @@ import { SidekeyError } from '../base/errors.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Aliases } from './aliases.ts';
+import { isForContained } from './contained.ts';
 import { compareAge, findTwins, isExpired, similarityKey } from './entry.ts';
 import { entryToJson } from './entry-json.ts';
 import { FederatedBundles } from './federated-bundles.ts';
@@ -105,8 +106,9 @@ class StoredRegistry implements Registry {
   }
 
   nearMisses(selectors: ReadonlySet<string>, query: NearQuery): NearMiss[] {
-    const mine = new Set(this.match(selectors).map(({ id }) => id));
-    const { spiffeId, limit } = query;
+    const { spiffeId, contained = false, limit } = query;
+    const matching = this.match(selectors);
+    const mine = new Set((contained ? matching.filter(isForContained) : matching).map(({ id }) => id));
     const entries = spiffeId === undefined ? this.#keyed() : this.bySpiffeId(spiffeId).map(keyed);
     const misses = nearest(entries, selectors, limit + mine.size);
     return misses.filter(({ entry }) => !mine.has(entry.id)).slice(0, limit);

@@ -56,10 +56,22 @@ const DOCKER_KINDS: Kinds = {
   network: { fits: isText, rule: TEXT_RULE },
 };
 
-const TYPES: Readonly<Record<string, { kinds: Kinds; example: string }>> = {
-  unix: { kinds: UNIX_KINDS, example: 'uid:1000' },
-  docker: { kinds: DOCKER_KINDS, example: 'label:app:web' },
+interface SelectorType {
+  readonly kinds: Kinds;
+  readonly example: string;
+  /** True if they are facts about the container that a caller is in, by the word of who runs it. */
+  readonly container: boolean;
+}
+
+const TYPES: Readonly<Record<string, SelectorType>> = {
+  unix: { kinds: UNIX_KINDS, example: 'uid:1000', container: false },
+  docker: { kinds: DOCKER_KINDS, example: 'label:app:web', container: true },
 };
+
+/** True if it is a fact about the container that a caller is in. */
+export function isOfContainer({ type }: Pick<Selector, 'type'>): boolean {
+  return Object.hasOwn(TYPES, type) && TYPES[type]!.container;
+}
 
 /** Reads the selectors of an entry, sorted. */
 export function readSelectors(value: unknown, place: Place, rules: EntryRules): Selector[] | undefined {
@@ -122,7 +134,7 @@ function check(selector: Selector, places: { type: Place; value: Place }, rules:
 }
 
 /** What an environment holds may be a secret: nothing behind `=`, and no faulty `env`, is shown. */
-function hasForm({ type, value: text }: Selector, { kinds, example }: (typeof TYPES)[string], place: Place): boolean {
+function hasForm({ type, value: text }: Selector, { kinds, example }: SelectorType, place: Place): boolean {
   const names = Object.keys(kinds);
   const colon = `${text}:`.indexOf(':');
   const [kind, value] = [text.slice(0, colon), text.slice(colon + 1)];

@@ -111,9 +111,9 @@ class SqliteStore implements RegistryStore {
     this.#trustDomain = trustDomain;
     this.#put = db.prepare(`
       INSERT OR REPLACE INTO entries (id, spiffe_id, selectors, parent_id, x509_svid_ttl, jwt_svid_ttl, dns_names,
-        federates_with, hint, expires_at, created_at, updated_at, revision_number, source)
+        federates_with, hint, allow_contained, expires_at, created_at, updated_at, revision_number, source)
       VALUES (@id, @spiffe_id, @selectors, @parent_id, @x509_svid_ttl, @jwt_svid_ttl, @dns_names,
-        @federates_with, @hint, @expires_at, @created_at, @updated_at, @revision_number, @source)`);
+        @federates_with, @hint, @allow_contained, @expires_at, @created_at, @updated_at, @revision_number, @source)`);
     const guard: Guard = (what, work) => this.#guard(what, work);
     this.bundles = bundleStore(db, guard, trustDomain);
     this.aliases = aliasStore(db, guard, trustDomain);

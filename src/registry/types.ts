@@ -26,6 +26,8 @@ export interface Entry {
   readonly federatesWith: readonly TrustDomain[];
   /** At most 1024 characters; `default` makes it the answer to the SDS name `default`. */
   readonly hint: string;
+  /** Callers in containers may have it though none of its selectors is a fact about the container. */
+  readonly allowContained: boolean;
   /** When it ends, in milliseconds since the epoch; 0: never. Nothing is issued from that moment on. */
   readonly expiresAt: number;
   /** Milliseconds since the epoch. */
@@ -116,13 +118,15 @@ export interface Lack {
 
 export interface NearMiss {
   readonly entry: Entry;
-  /** Empty: the entry has expired, that's all. */
+  /** Empty: the entry has expired, or is not for callers in containers, and that's all. */
   readonly lacks: readonly Lack[];
 }
 
 export interface NearQuery {
   /** Only entries that give it. */
   readonly spiffeId?: string | undefined;
+  /** The caller is in a container: entries that are not for such are none of its own. */
+  readonly contained?: boolean;
   readonly limit: number;
 }
 

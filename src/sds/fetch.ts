@@ -5,7 +5,7 @@
 
 import { joinBytes } from '../base/bytes.ts';
 import { SidekeyError } from '../base/errors.ts';
-import type { Held } from '../identity/held.ts';
+import { type Held, heldAsContained } from '../identity/held.ts';
 import { LimitError } from '../limits/limit-error.ts';
 import { type Charged, Status, StatusError } from '../wire/types.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, spiffeIdBehind } from './names.ts';
@@ -69,11 +69,17 @@ async function answer(
   return joinBytes(writeDiscoveryResponse(push));
 }
 
+/** Why a caller has nothing at all. */
+function nothingFor({ caller: { withheld, contained } }: Asker): Held {
+  if (withheld[0] !== undefined) return heldAsContained(withheld[0], contained!);
+  return { reason: 'no-identity', detail: 'no entry matches this caller' };
+}
+
 function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[], parts: StreamParts): StatusError {
   const { pid, uid } = asker.peer.credentials;
   const names = asked.map(({ name }) => name);
   const failed = held.find(({ reason }) => reason === 'issuance-failed');
-  const first = failed ?? held[0] ?? { reason: 'no-identity', detail: 'no entry matches this caller' };
+  const first = failed ?? held[0] ?? nothingFor(asker);
   const name = names.length === 0 ? undefined : names.slice(0, LOGGED).join(' ');
   const spiffeId = names.length === 1 ? spiffeIdBehind(parts.identities, asked[0]!) : undefined;
   const decision = parts.decisions.note(asker.peer.owner, () =>

@@ -4,7 +4,7 @@ import { SidekeyError } from '../base/errors.ts';
 import type { X509Svid } from '../ca/types.ts';
 import type { Caller } from '../identity/caller.ts';
 import { defaultEntry } from '../identity/default-entry.ts';
-import type { Held } from '../identity/held.ts';
+import { type Held, heldAsContained } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { Entry } from '../registry/types.ts';
 import { parseSpiffeId, parseTrustDomainId, type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/id.ts';
@@ -104,6 +104,8 @@ export function secretNow(
 function withoutEntry(identities: Identities, caller: Caller, name: Name): Held {
   const spiffeId = spiffeIdBehind(identities, name);
   if (spiffeId !== undefined) return identities.explain(caller, spiffeId);
+  const [withheld] = caller.withheld;
+  if (name.kind === 'default' && withheld !== undefined) return heldAsContained(withheld, caller.contained!);
   if (name.kind === 'default') return { reason: 'no-entry', detail: 'no entry matches this caller' };
   return { reason: 'unknown-name', detail: 'the name is no SPIFFE ID, no reserved name and no alias' };
 }

@@ -23,7 +23,15 @@ export function notedOf(
   about: Pick<Noted, 'reason' | 'detail'> & Partial<Pick<Noted, 'name' | 'spiffeId' | 'candidates'>>,
 ): Noted {
   const { pid, uid, gid } = peer.credentials;
-  const who = { pid, uid, gid, connection: peer.id, node: node?.id, facts: caller.shownSelectors };
+  const who = {
+    pid,
+    uid,
+    gid,
+    connection: peer.id,
+    node: node?.id,
+    facts: caller.shownSelectors,
+    contained: caller.contained,
+  };
   return { kind, ...who, name: undefined, spiffeId: undefined, candidates: [], ...about };
 }
 

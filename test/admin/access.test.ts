@@ -40,7 +40,9 @@ describe('the Unix socket', () => {
   });
 
   test('refuses a uid that is neither the owner nor root, also for health', async (t) => {
-    const { socketPath } = await startAdmin(t, { peerUid: () => process.getuid!() + 4_242 });
+    const { socketPath } = await startAdmin(t, {
+      unixCaller: () => ({ uid: process.getuid!() + 4_242, contained: undefined }),
+    });
     for (const url of [...PATHS, '/healthz', '/readyz']) {
       const { status, body } = await call(socketPath, 'GET', url);
       assert.equal(status, 403, url);
@@ -50,7 +52,7 @@ describe('the Unix socket', () => {
 
   test('refuses everybody when the kernel does not say who is calling', async (t) => {
     const { socketPath } = await startAdmin(t, {
-      peerUid: () => {
+      unixCaller: () => {
         throw new Error('getsockopt: ENOTCONN');
       },
     });
@@ -64,7 +66,7 @@ describe('the Unix socket', () => {
   test('belongs to its owner and root', () => {
     const ask = (uid: number) =>
       refusal(
-        { via: 'unix', uid },
+        { via: 'unix', uid, contained: undefined },
         { host: undefined, authorization: undefined, open: false },
         { ownerUid: 1_000, token: TOKEN, hosts: [] },
       );

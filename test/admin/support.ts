@@ -43,7 +43,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     ledger: new Ledger(),
     decisions: new Decisions({ store: store.decisions, clock, log: SILENT }),
     explain: {
-      identities: { bundle: () => bundle, federated: () => [], holders: () => 0 },
+      identities: { bundle: () => bundle, federated: () => [], holders: () => 0, withheld: () => [] },
       inspect: () => Promise.reject(new Error('no attestors here')),
       mainPid: undefined,
     },
@@ -59,7 +59,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     log: SILENT,
     clock,
     version: '1.2.3',
-    peerUid: (socket) => peerCredentials(socket).uid,
+    unixCaller: (socket) => ({ uid: peerCredentials(socket).uid, contained: undefined }),
     token: TOKEN,
     hosts: ['sidekey.example'],
     ...options,

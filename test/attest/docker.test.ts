@@ -141,10 +141,11 @@ test('a stream whose engine fails ends with its reason, and one that was served 
   const engine = new StandInEngine(t);
   // What is served is the test itself.
   const server = await serve(t, { flags: ['--docker-socket', engine.socketPath, '--x509-svid-ttl', '10s'] });
-  makeCgroup(t, `docker-${ID}.scope`).join(process.pid);
   assert.match(JSON.stringify(await server.logged(REMEMBERS_NOTHING)), /there is no such socket/);
   const { status } = await server.request('POST', '/v1/entries', ENTRY);
   assert.equal(status, 201);
+  // From then on it may not use the admin socket.
+  makeCgroup(t, `docker-${ID}.scope`).join(process.pid);
   const client = new SdsClient(server.socket);
   t.after(() => client.close());
 

@@ -6,6 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import readline from 'node:readline';
 import { type TestContext, test } from 'node:test';
+import { nobodyContained } from '../../src/attest/contained.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
 import { probeKernel } from '../../src/attest/kernel.ts';
 import { hasEnded, pidfdOpen } from '../../src/attest/libc.ts';
@@ -167,8 +168,14 @@ test('a connection is not judged by a look that was before it, be it in the same
   t.after(() => exitWatcher.close());
   peer.verify();
   standStillWhile(executeAnother(caller));
-  const pinByPid = !probeKernel().pinsPeers;
-  const parts = { pinByPid, attestors: [], attestTimeoutMs: 1_000, clock: new SystemClock(), log: createLog('silent') };
+  const parts = {
+    pinByPid: !probeKernel().pinsPeers,
+    attestors: [],
+    whyContained: nobodyContained,
+    attestTimeoutMs: 1_000,
+    clock: new SystemClock(),
+    log: createLog('silent'),
+  };
   const later = openPeer(socket, { ...parts, exitWatcher, owner: peer.owner, turns: new Turns() });
   later.verify();
   await new Promise(setImmediate);

@@ -13,7 +13,8 @@ test('a bootstrap is looked at where no server is named and there is no place to
   t.after(() => {
     process.env = before;
   });
-  for (const name of ['XDG_RUNTIME_DIR', 'SIDEKEY_ADMIN_SOCKET', 'SIDEKEY_ADMIN_URL']) delete process.env[name];
+  for (const name of ['HOME', 'XDG_STATE_HOME', 'SIDEKEY_ADMIN_SOCKET', 'SIDEKEY_ADMIN_URL', 'SIDEKEY_DATA_DIR'])
+    delete process.env[name];
   t.mock.property(process, 'geteuid', () => 1000);
   const flags = { spiffeId: 'spiffe://ilinux.io/web', listen: '0.0.0.0:1', to: '127.0.0.1:2' };
   const file = path.join(tempDir(t), 'envoy.yaml');
@@ -21,5 +22,5 @@ test('a bootstrap is looked at where no server is named and there is no place to
   const { findings, skipped } = await runChecks(await fileChecks([file], { output: 'table' }));
   assert.deepEqual(findings, []);
   assert.equal(skipped.length, 1);
-  assert.match(skipped[0]!.why, /give --admin-socket: there is no XDG_RUNTIME_DIR/);
+  assert.match(skipped[0]!.why, /neither HOME nor XDG_STATE_HOME .*: give --admin-socket/);
 });

@@ -53,6 +53,7 @@ describe('sidekey entry', () => {
       dns_names: ['web.example', 'www.example'],
       federates_with: ['other.example'],
       hint: 'default',
+      allow_contained: false,
       expires_at: '2030-01-01T00:00:00.000Z',
       revision_number: 1,
       source: 'api',
@@ -149,11 +150,22 @@ describe('sidekey entry', () => {
     assert.equal((await run(['entry', 'count'])).stdout, '1001\n');
     const { stdout } = await run(['entry', 'list', '--selector', 'unix:uid:7']);
     const [header, row, ...rest] = stdout.split('\n');
-    assert.match(header!, /^ID +SPIFFE ID +SELECTORS +HINT +EXPIRES +REVISION +SOURCE$/);
+    assert.match(header!, /^ID +SPIFFE ID +SELECTORS +HINT +EXPIRES +REVISION +SOURCE +CONTAINED$/);
     assert.match(row!, /^[0-9a-f-]{36} +spiffe:\/\/ilinux\.io\/e7 +unix:uid:7 +never +1 +api$/);
     assert.deepEqual(rest, ['']);
     const byId = await json(['entry', 'list', '--spiffe-id', 'spiffe://ilinux.io/e9']);
     assert.equal(byId.entries.length, 1);
+  });
+
+  test('create and update say whether callers in containers may have it, list and show show it', async (t) => {
+    const { run, json } = await start(t);
+    assert.equal((await json([...CREATE, '--entry-id', 'web-1', '--allow-contained'])).allow_contained, true);
+    assert.match((await run(['entry', 'list'])).stdout, / api +allowed\n$/);
+    const update = ['entry', 'update', 'web-1'];
+    assert.equal((await json([...update, '--hint', 'h'])).allow_contained, true, 'what is not given is left');
+    assert.equal((await json([...update, '--no-allow-contained'])).allow_contained, false);
+    assert.match((await run(['entry', 'show', 'web-1'])).stdout, /^allow_contained +false$/m);
+    assert.equal((await json([...update, '--allow-contained'])).allow_contained, true);
   });
 
   test('show, update and delete work on one entry', async (t) => {

@@ -9,7 +9,7 @@ describe('a switch as a flag', () => {
   // Another fault, so that none of these serves; a switch that is taken adds no line to it.
   const run = (flag: string, env: Record<string, string> = {}) =>
     sidekey(['serve', '--trust-domain', 'ilinux.io', flag, '--data-dir', '/x', '--log-level', 'loud'], {
-      env: { SIDEKEY_SOCKET: '/x/a', SIDEKEY_ADMIN_SOCKET: '/x/b', ...env },
+      env: { SIDEKEY_SOCKET: '/y/a', ...env },
     });
 
   for (const flag of ['', '=true', '=false', '=0']) {
@@ -31,7 +31,7 @@ describe('a switch as a flag', () => {
     writeFileSync(entries, 'entries: [{spiffe_id: spiffe://ilinux.io/a, selectors: [unix:path:/bin/a]}]');
     const args = ['serve', '--trust-domain', 'ilinux.io', '--entries', entries, '--allow-weak-selectors=false'];
     const place = path.join(tempDir(t), 'x');
-    args.push('--data-dir', place, '--socket', `${place}/a.sock`, '--admin-socket', `${place}/b.sock`);
+    args.push('--data-dir', place, '--socket', `${place}.run/a.sock`);
     const { status, stderr } = await sidekey(args, { env: { SIDEKEY_ALLOW_WEAK_SELECTORS: 'true' } });
     assert.equal(status, 2);
     assert.match(stderr, /\/entries\/0\/selectors/);
@@ -47,7 +47,7 @@ test('what settings name is looked at before anything is made', async (t) => {
   writeFileSync(open, 'sixteen-letters!');
   chmodSync(open, 0o644);
   const args = ['serve', '--trust-domain', 'ilinux.io', '--data-dir', path.join(directory, 'data')];
-  args.push('--socket', path.join(directory, 'run/a.sock'), '--admin-socket', path.join(directory, 'run/b.sock'));
+  args.push('--socket', path.join(directory, 'run/a.sock'));
   for (const [more, says] of [
     [['--entries', broken], /entries\.yaml:1 \/entries\/0\/spiffe_id/],
     [['--admin-token-file', open], /--admin-token-file: .*chmod 600/],

@@ -18,9 +18,9 @@ interface Started {
 /** Starts `sidekey serve`, whose stdout is a pipe that only the test reads, if it does. */
 function start(t: TestContext, more: readonly string[] = []): Started {
   const directory = tempDir(t);
-  const adminSocket = path.join(directory, 'admin.sock');
+  const adminSocket = path.join(directory, 'data/admin.sock');
   const args = ['serve', '--trust-domain', 'ilinux.io', '--data-dir', path.join(directory, 'data')];
-  args.push('--socket', path.join(directory, 'agent.sock'), '--admin-socket', adminSocket, ...more);
+  args.push('--socket', path.join(directory, 'run/agent.sock'), ...more);
   const child = spawn(process.execPath, [path.join(ROOT, 'src/cli/main.ts'), ...args], {
     env: cleanEnvironment(),
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -21,7 +21,7 @@ interface Server {
 function flags(directory: string): string[] {
   return [
     ...['serve', '--trust-domain', 'ilinux.io', '--data-dir', path.join(directory, 'data')],
-    ...['--socket', path.join(directory, 'agent.sock'), '--admin-socket', path.join(directory, 'admin.sock')],
+    ...['--socket', path.join(directory, 'run/agent.sock')],
   ];
 }
 
@@ -40,8 +40,8 @@ async function start(t: TestContext, more: readonly string[] = []): Promise<Serv
   };
   await logged('serving');
   const env = {
-    SIDEKEY_ADMIN_SOCKET: path.join(directory, 'admin.sock'),
-    SIDEKEY_SOCKET: path.join(directory, 'agent.sock'),
+    SIDEKEY_DATA_DIR: path.join(directory, 'data'),
+    SIDEKEY_SOCKET: path.join(directory, 'run/agent.sock'),
   };
   return { directory, process: child, logged, run: (args, options) => sidekey(args, { ...options, env }) };
 }
@@ -69,14 +69,19 @@ describe('sidekey serve', () => {
       const server = await start(t);
       assert.equal((await server.run(['healthcheck'])).status, 0);
       assert.equal(await end(server.process, signal), 0);
-      assert.deepEqual(readdirSync(server.directory), ['data'], 'no socket stays behind');
+      const left = ['run', 'data'].flatMap((name) => readdirSync(path.join(server.directory, name)));
+      assert.deepEqual(
+        left.filter((name) => name.endsWith('.sock')),
+        [],
+        'no socket stays behind',
+      );
     });
   }
 
   test('ends at once at the second signal, whatever still runs', async (t) => {
     const server = await start(t);
     // A request that never ends is waited for, a second at most.
-    const caller = net.connect(path.join(server.directory, 'admin.sock'));
+    const caller = net.connect(path.join(server.directory, 'data/admin.sock'));
     t.after(() => caller.destroy());
     const begun = ['POST /v1/entries HTTP/1.1', 'Host: x', 'Content-Type: application/json', 'Content-Length: 99'];
     caller.write([...begun, 'Expect: 100-continue', '', '{'].join('\r\n'));
@@ -173,7 +178,7 @@ describe('sidekey fetch', () => {
   }, async (t) => {
     const server = await start(t);
     chmodSync(server.directory, 0o755);
-    const args = ['fetch', '--socket', path.join(server.directory, 'agent.sock')];
+    const args = ['fetch', '--socket', path.join(server.directory, 'run/agent.sock')];
     const stranger = spawnSync(
       'setpriv',
       [

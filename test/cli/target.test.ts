@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import { aimed } from '../../src/cli/target.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { sidekey } from './support.ts';
+import { cleanEnvironment, ROOT, sidekey } from './support.ts';
 
 const TOKEN = 'sixteen-letters!';
 
@@ -36,6 +37,45 @@ test('the variables name server and token where no flag does', async (t) => {
   const otherToken = await sidekey(['healthcheck', '--token-file', '/nonexistent'], { env });
   assert.match(otherToken.stderr, /--token-file: .*ENOENT/);
   assert.equal(asked.length, 1);
+});
+
+/** A socket file that nobody listens on. */
+function leaveSocket(file: string): void {
+  mkdirSync(path.dirname(file), { recursive: true });
+  const listen = `require('node:net').createServer().listen(${JSON.stringify(file)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  spawnSync(process.execPath, ['-e', listen]);
+}
+
+test('the socket that is asked is the one in the data directory, as serve in the same shell has it', async (t) => {
+  const dataDir = tempDir(t);
+  const { stderr } = await sidekey(['healthcheck'], { env: { SIDEKEY_DATA_DIR: dataDir } });
+  assert.match(stderr, new RegExp(`^sidekey: ${dataDir}/admin.sock: there is no such socket: .*SIDEKEY_DATA_DIR`));
+  const named = await sidekey(['healthcheck', '--admin-socket', '/nonexistent/x.sock'], {
+    env: { SIDEKEY_DATA_DIR: dataDir },
+  });
+  assert.match(named.stderr, /^sidekey: \/nonexistent\/x.sock: there is no such socket; is sidekey serve running/);
+});
+
+test('where the socket of an earlier version is, a command says so and does not use it', async (t) => {
+  const folder = tempDir(t);
+  chmodSync(folder, 0o711);
+  const [runtime, home] = ['runtime', 'home'].map((name) => path.join(folder, name)) as [string, string];
+  leaveSocket(path.join(runtime, 'sidekey/admin.sock'));
+  const script = `
+    import { openClient } from ${JSON.stringify(path.join(ROOT, 'src/cli/target.ts'))};
+    process.geteuid = () => 1000;
+    const client = await openClient({ output: 'table' });
+    await client.json('GET', '/readyz').catch(({ message }) => console.log(message));`;
+  const env = { ...cleanEnvironment(), XDG_RUNTIME_DIR: runtime, HOME: home, XDG_STATE_HOME: '' };
+  const run = () =>
+    spawnSync(process.execPath, ['--input-type=module', '-e', script], { env, encoding: 'utf8' }).stdout;
+  const [former, today] = [`${runtime}/sidekey/admin.sock`, `${home}/.local/state/sidekey/admin.sock`];
+  assert.equal(
+    run(),
+    `${today}: there is no such socket, but one at ${former}, where earlier versions put it: start that server anew with this version, or ask it with --admin-socket ${former}\n`,
+  );
+  leaveSocket(today);
+  assert.match(run(), /nobody listens there/);
 });
 
 test('a variable that is wrong is told by its name', async () => {

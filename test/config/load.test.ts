@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import type { SidekeyError } from '../../src/base/errors.ts';
 import { type ConfigSources, loadServeConfig } from '../../src/config/load.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -35,7 +36,7 @@ test('root needs a trust domain only', async () => {
     trustDomain: 'example.org',
     dataDir: '/var/lib/sidekey',
     socket: '/run/sidekey/agent.sock',
-    adminSocket: '/run/sidekey/admin.sock',
+    adminSocket: '/var/lib/sidekey/admin.sock',
     socketMode: 0o660,
     socketGroup: undefined,
     adminListen: undefined,
@@ -44,6 +45,7 @@ test('root needs a trust domain only', async () => {
     adminInsecureListen: false,
     entries: undefined,
     dockerSocket: undefined,
+    allowContained: false,
     allowUnpinnedPeers: false,
     allowWeakSelectors: false,
     bundleFor: 'identified',
@@ -63,7 +65,7 @@ test("another user's places are those of the XDG specification", async () => {
   const config = await load({ uid: 7, env });
   assert.equal(config.dataDir, '/home/ann/.local/state/sidekey');
   assert.equal(config.socket, '/run/user/7/sidekey/agent.sock');
-  assert.equal(config.adminSocket, '/run/user/7/sidekey/admin.sock');
+  assert.equal(config.adminSocket, '/home/ann/.local/state/sidekey/admin.sock');
   assert.equal((await load({ uid: 7, env: { ...env, XDG_STATE_HOME: '/state' } })).dataDir, '/state/sidekey');
 });
 
@@ -106,6 +108,7 @@ adminHost: [sidekey.test, "[::2]"]
 adminInsecureListen: True
 entries: entries.json
 dockerSocket: unix:///run/podman/podman.sock
+allowContained: true
 allowUnpinnedPeers: true
 allowWeakSelectors: true
 bundleFor: anyone
@@ -137,6 +140,7 @@ logLevel: warn
       adminInsecureListen: true,
       entries: path.join(folder, 'entries.json'),
       dockerSocket: '/run/podman/podman.sock',
+      allowContained: true,
       allowUnpinnedPeers: true,
       allowWeakSelectors: true,
       bundleFor: 'anyone',
@@ -234,6 +238,107 @@ test('a trust domain is needed', async () => {
     code: 'ERR_CONFIG',
     message: '--trust-domain: it is not set; give --trust-domain, SIDEKEY_TRUST_DOMAIN or trustDomain in the YAML file',
   });
+});
+
+describe('nothing but the pipe is in the directory of the pipe, which containers mount', () => {
+  const RULE = (what: string) => `containers mount the directory of the pipe, so ${what} is neither in it nor below it`;
+  const place = (t: TestContext) => {
+    const folder = tempDir(t);
+    for (const name of ['run', 'data', 'elsewhere']) mkdirSync(path.join(folder, name));
+    return (...parts: string[]) => path.join(folder, ...parts);
+  };
+
+  for (const [title, lay] of Object.entries({
+    'beside the pipe': (at) => at('run/admin.sock'),
+    'below it, where nothing is yet': (at) => at('run/a/b/admin.sock'),
+    'through a link to its directory': (at) => {
+      symlinkSync(at('run'), at('link'));
+      return at('link/admin.sock');
+    },
+    'through a link that leads nowhere yet': (at) => {
+      symlinkSync('../run/later', at('elsewhere/link'));
+      return at('elsewhere/link/admin.sock');
+    },
+    'by a way that goes up again': (at) => `${at('elsewhere')}/../run/admin.sock`,
+  } satisfies Record<string, (at: ReturnType<typeof place>) => string>)) {
+    test(`an admin socket ${title} is refused`, async (t) => {
+      const at = place(t);
+      const adminSocket = lay(at);
+      const flags = { dataDir: at('data'), socket: at('run/agent.sock'), adminSocket };
+      assert.deepEqual(await faults({ flags }), [
+        `--admin-socket: the admin socket, "${path.resolve(adminSocket)}", is in the directory of the pipe, "${at('run')}"; ${RULE('the admin socket')}`,
+      ]);
+    });
+  }
+
+  test('an admin socket beside a pipe whose directory is reached by a link is refused', async (t) => {
+    const at = place(t);
+    symlinkSync(at('elsewhere'), at('link'));
+    const flags = { dataDir: at('data'), socket: at('link/agent.sock'), adminSocket: at('elsewhere/admin.sock') };
+    assert.match((await faults({ flags })).join(), /^--admin-socket: the admin socket, .* is in the directory/);
+  });
+
+  test('an admin socket in a directory that is mounted at a second place is refused', async (t) => {
+    const at = place(t);
+    if (spawnSync('mount', ['--bind', at('run'), at('elsewhere')]).status !== 0) {
+      t.skip('this user may not mount');
+      return;
+    }
+    try {
+      const flags = { dataDir: at('data'), socket: at('run/agent.sock'), adminSocket: at('elsewhere/admin.sock') };
+      assert.match((await faults({ flags })).join(), /^--admin-socket: the admin socket, .* is in the directory/);
+    } finally {
+      spawnSync('umount', [at('elsewhere')]);
+    }
+  });
+
+  test('a data directory there is refused by the setting that somebody gave, and its socket is not named again', async (t) => {
+    const at = place(t);
+    const flags = { dataDir: at('run/data'), socket: at('run/agent.sock') };
+    assert.deepEqual(await faults({ flags }), [
+      `--data-dir: the data directory, "${at('run/data')}", is in the directory of the pipe, "${at('run')}"; ${RULE('the data directory')}`,
+    ]);
+    assert.deepEqual(await faults({ flags: { dataDir: at('run'), socket: at('run/agent.sock') } }), [
+      `--data-dir: the data directory, "${at('run')}", is in the directory of the pipe, "${at('run')}"; ${RULE('the data directory')}`,
+    ]);
+    assert.match(
+      (await faults({ env: { SIDEKEY_SOCKET: '/var/lib/agent.sock' } })).join(),
+      /^SIDEKEY_SOCKET: the data /,
+    );
+  });
+
+  test('so is the token of the admin API', async (t) => {
+    const at = place(t);
+    writeFileSync(at('run/token'), 'sixteen-letters!');
+    const flags = { dataDir: at('data'), socket: at('run/agent.sock'), adminTokenFile: at('run/token') };
+    assert.match((await faults({ flags })).join(), /^--admin-token-file: the token of the admin API, .* is in the /);
+  });
+
+  test('a pipe below the data directory, and places whose names begin alike, are taken', async (t) => {
+    const at = place(t);
+    await load({ flags: { dataDir: at('data'), socket: at('data/run/agent.sock') } });
+    await load({ flags: { dataDir: at('run-data'), socket: at('run/agent.sock') } });
+  });
+});
+
+test('the admin socket is in the data directory, whoever says where that is', async (t) => {
+  const file = yaml(t, 'dataDir: /yaml/data');
+  const socketOf = async (given: Partial<ConfigSources>) => (await load(given)).adminSocket;
+  assert.equal(await socketOf({ flags: { dataDir: '/flag' } }), '/flag/admin.sock');
+  assert.equal(await socketOf({ env: { SIDEKEY_DATA_DIR: '/variable' } }), '/variable/admin.sock');
+  assert.equal(await socketOf({ flags: { config: file } }), '/yaml/data/admin.sock');
+  assert.equal(await socketOf({ flags: { dataDir: '/flag', adminSocket: '/a/b.sock' } }), '/a/b.sock');
+});
+
+test('a socket whose path is too long is told by the setting that makes it so', async () => {
+  const long = `/${'x'.repeat(100)}`;
+  assert.deepEqual(await faults({ flags: { dataDir: long } }), [
+    `--data-dir: the path "${long}/admin.sock" has 112 bytes; the path of a socket has at most 107 bytes: give --admin-socket a shorter one, outside the directory of the pipe`,
+  ]);
+  assert.deepEqual(await faults({ env: { SIDEKEY_SOCKET: `${long}/agent.sock` } }), [
+    `SIDEKEY_SOCKET: the path "${long}/agent.sock" has 112 bytes; the path of a socket has at most 107 bytes`,
+  ]);
+  await load({ flags: { dataDir: long, adminSocket: '/a/admin.sock' } });
 });
 
 test('the pipe and the admin API do not share a socket', async () => {

@@ -9,6 +9,7 @@ test('flags and variables follow from the keys', () => {
     '--admin-listen',
     '--admin-socket',
     '--admin-token-file',
+    '--allow-contained',
     '--allow-unpinned-peers',
     '--allow-weak-selectors',
     '--bundle-for',

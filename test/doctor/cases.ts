@@ -174,16 +174,24 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
   {
     symptom: 'The admin API looks open to others',
     cause: 'the mode of the admin socket was changed',
-    rule: 'admin-socket-open',
+    rule: 'data-dir-open',
     break: chmod(({ adminSocket }) => adminSocket, 0o666),
     fix: 'chmod 600 ADMIN_SOCKET',
+  },
+  {
+    symptom: 'There are two admin sockets, one of them beside the pipe',
+    words: '`nobody listens there; is sidekey serve running?` (the command line)',
+    cause: 'a server of an earlier version, which had it there, left it',
+    rule: 'admin-socket-left',
+    break: ({ directory }) => leaveSocket(path.join(directory, 'admin.sock')),
+    fix: 'rm DIRECTORY/admin.sock',
   },
   {
     symptom: 'Sidekey does not start again after a backup was put back',
     words: '`the data directory … is not closed to others; mend it with:` (Sidekey)',
     cause: 'files in the data directory are open to others',
     rule: 'data-dir-open',
-    break: chmod(({ directory }) => path.join(directory, 'data', 'sidekey.db'), 0o644),
+    break: chmod(({ dataDir }) => path.join(dataDir, 'sidekey.db'), 0o644),
     fix: 'chmod 600 DATA_DIR/sidekey.db',
   },
   {
@@ -191,7 +199,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     words: '`the data directory … is not closed to others; mend it with:` (Sidekey, at the next start)',
     cause: 'the data directory has the mode 0755',
     rule: 'data-dir-open',
-    break: chmod(({ directory }) => path.join(directory, 'data'), 0o755),
+    break: chmod(({ dataDir }) => dataDir, 0o755),
     fix: 'chmod 700 DATA_DIR',
   },
   {
@@ -293,9 +301,7 @@ const RESTARTED: readonly Omit<RestartCase, 'by'>[] = [
     rule: 'pipe-gone',
     break: async ({ socket }) => {
       rmSync(socket);
-      const listen =
-        'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))';
-      await once(spawn(process.execPath, ['-e', listen, socket]), 'exit');
+      await leaveSocket(socket);
     },
     fix: 'kill PID; while kill -0 PID 2>/dev/null; do sleep 0.1; done; cd / && sidekey serve …',
   },
@@ -413,6 +419,12 @@ const LINTED: readonly Omit<LintCase, 'by'>[] = [
     fix: "sed -i 'LINEs|require_client_certificate: false|require_client_certificate: true|' envoy.yaml",
   },
 ];
+
+/** A socket file that nobody listens on. */
+async function leaveSocket(file: string): Promise<void> {
+  const listen = 'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))';
+  await once(spawn(process.execPath, ['-e', listen, file]), 'exit');
+}
 
 export const CASES: readonly Case[] = [
   ...EXPLAINED.map((one): Case => ({ ...one, by: 'explain' })),

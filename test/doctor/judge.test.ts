@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import type { DoctorJson } from '../../src/admin/client.ts';
 import type { Finding } from '../../src/base/finding.ts';
 import { judgeAuthority } from '../../src/doctor/authority.ts';
-import { judgeEntries } from '../../src/doctor/entries.ts';
+import { judgeEntries, judgeWithheld } from '../../src/doctor/entries.ts';
 import { judgeHost } from '../../src/doctor/host.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
@@ -39,12 +39,18 @@ const WELL: DoctorJson = {
   last_issued_at: day(-0.5),
   usage: [{ setting: '--max-streams-per-uid', uid: 0, used: 3, limit: 20_000 }],
   unseen_callers: { count: 0, uid: null, last_at: null },
+  withheld: { count: 0, sample: [] },
   entries: { total: 1, expired: NONE, unproducible: NONE, shadowed: NONE, 'never-issued': NONE },
 };
 
 const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
   const known = { ...WELL, ...change };
-  return [...judgeAuthority(known, now), ...judgeHost(known, () => undefined), ...judgeEntries(known)];
+  return [
+    ...judgeAuthority(known, now),
+    ...judgeHost(known, () => undefined),
+    ...judgeWithheld(known),
+    ...judgeEntries(known),
+  ];
 };
 
 const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'], RegExp][] = [

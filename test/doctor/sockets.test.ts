@@ -7,7 +7,7 @@ import { chmodSync, chownSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { it } from 'node:test';
-import { judgePipe } from '../../src/doctor/sockets.ts';
+import { judgeLayout, judgePipe, judgeSilence } from '../../src/doctor/sockets.ts';
 import { ROOT } from '../support/serve.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -34,6 +34,28 @@ it('who may not pass through the directory of a socket is told so', (t) => {
   const [found] = JSON.parse(ran.stdout);
   assert.equal(found.rule, 'forbidden');
   assert.match(found.problem, /^only the owner of its directories and root may use it, and this is uid \d+$/);
+});
+
+it('an admin socket or a data directory that containers find beside the pipe is found', async (t) => {
+  const directory = tempDir(t);
+  const [socket, beside] = [path.join(directory, 'agent.sock'), path.join(directory, 'admin.sock')];
+  const apart = { socket, admin_socket: '/data/admin.sock', data_dir: '/data' };
+  const rules = async (known: typeof apart) => (await judgeLayout(known)).map(({ rule, place }) => [rule, place]);
+  assert.deepEqual(await rules(apart), []);
+  assert.deepEqual(await rules({ ...apart, admin_socket: beside }), [['pipe-directory-shared', beside]]);
+  const below = path.join(directory, 'data');
+  assert.deepEqual(await rules({ ...apart, admin_socket: `${below}/admin.sock`, data_dir: below }), [
+    ['pipe-directory-shared', `${below}/admin.sock`],
+    ['pipe-directory-shared', below],
+  ]);
+  // A server of an earlier version that still answers there.
+  const server = net.createServer().listen(beside);
+  t.after(() => server.close());
+  await once(server, 'listening');
+  assert.deepEqual(await rules(apart), [['admin-socket-former', beside]]);
+  const [found] = await judgeSilence('/data/admin.sock', {}, beside);
+  assert.deepEqual([found!.rule, found!.place], ['admin-socket-former', beside]);
+  assert.match(found!.fix, /sidekey doctor --admin-socket /);
 });
 
 it('nobody says who is in a group that has no name, as the one that containers have by its number', async (t) => {

@@ -25,11 +25,11 @@ async function startStage(t: TestContext, own?: DoctorCase['own']): Promise<Stag
   const engine = new StandInEngine(t);
   await engine.start();
   const inner = await startInnerServer(t, own?.({ engine }));
-  const { admin, adminSocket, clock } = inner;
+  const { admin, socket, clock } = inner;
   return {
     ...inner,
     engine,
-    directory: path.dirname(adminSocket),
+    directory: path.dirname(socket),
     findings: async () => {
       const known = await admin.json<DoctorJson>('GET', '/v1/doctor');
       return [...(await runChecks(serverChecks(known, clock.now(), true))).findings];
@@ -47,7 +47,7 @@ function assertDocumented({ fix }: Case, command: string, places: Readonly<Recor
 const keyOf = ({ rule, place, problem }: Finding) => `${rule} ${place} ${problem}`;
 
 async function checkDoctorCase(t: TestContext, stage: Stage, one: DoctorCase): Promise<void> {
-  const { socket, adminSocket, directory } = stage;
+  const { socket, adminSocket, dataDir, directory } = stage;
   const before = new Set((await stage.findings()).map(keyOf));
   await one.break(stage, t);
   const fresh = async () => (await stage.findings()).filter((finding) => !before.has(keyOf(finding)));
@@ -57,7 +57,7 @@ async function checkDoctorCase(t: TestContext, stage: Stage, one: DoctorCase): P
   const command = one.explained === undefined ? first.command : (await stage.explain(one.explained)).fixes[0];
   assert.ok(command !== undefined, 'there is a command');
   const sockets = { [socket]: 'SOCKET', [adminSocket]: 'ADMIN_SOCKET' };
-  assertDocumented(one, command, { ...sockets, [path.join(directory, 'data')]: 'DATA_DIR', [directory]: 'DIRECTORY' });
+  assertDocumented(one, command, { ...sockets, [dataDir]: 'DATA_DIR', [directory]: 'DIRECTORY' });
   const instead = one.standIn === undefined ? undefined : standIn(t, one.standIn.program);
   await run(command, { SIDEKEY_ADMIN_SOCKET: adminSocket }, instead?.directory);
   if (instead?.wasRun() === true) await one.standIn!.does(stage);

@@ -52,7 +52,7 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
     const pid = process1(t);
     const id = await create(server, WEB, ['unix:user:nobody-here', MINE]);
     const before = await explain(server, '--pid', String(pid), '--spiffe-id', WEB);
-    assert.deepEqual(before.process, { pid, uid: process.getuid!(), gid: process.getgid!() });
+    assert.deepEqual(before.process, { pid, uid: process.getuid!(), gid: process.getgid!(), contained: null });
     const [unix] = before.attestors;
     assert.deepEqual([unix!.name, unix!.error, unix!.remark], ['unix', null, null]);
     assert.ok(unix!.facts.some(({ selector, source }) => selector === MINE && source.includes('SO_PEERCRED')));

@@ -17,7 +17,7 @@ test('no remedy has an entry ask for less: who lacks something of a kind gets an
   const entry = await create('/web', ['unix:uid:0', `unix:sha256:${'a'.repeat(64)}`]);
   const lacking = explain(CALLER, QUERY, { registry, identities }, clock.now());
   assert.deepEqual(
-    lacking.near.map((miss) => [miss.entry.id, miss.lacks.map(({ has }) => has), miss.fix]),
+    lacking.near.map((miss) => [miss.entry.id, miss.lacks.map(({ has }) => has), miss.fixes[0]]),
     [[entry.id, [[]], undefined]],
   );
   const make = `${CREATE} --selector unix:uid:0 --selector unix:path:/bin/web`;
@@ -25,7 +25,7 @@ test('no remedy has an entry ask for less: who lacks something of a kind gets an
 
   const stranger = explain(facts('unix:user:x'), QUERY, { registry, identities }, clock.now());
   assert.deepEqual(
-    stranger.near.map(({ fix }) => fix),
+    stranger.near.map(({ fixes }) => fixes[0]),
     [undefined],
   );
 });
@@ -34,7 +34,7 @@ test('what an entry asks for already takes the place of nothing else: one fact l
   const { registry, identities, clock, create } = await makeJoin(t);
   const { id } = await create('/web', ['unix:supplementary_gid:5', 'unix:supplementary_gid:6']);
   const fixes = (...caller: string[]) =>
-    explain(facts(...caller), QUERY, { registry, identities }, clock.now()).near.map(({ fix }) => fix);
+    explain(facts(...caller), QUERY, { registry, identities }, clock.now()).near.map(({ fixes }) => fixes[0]);
   assert.deepEqual(fixes('unix:uid:7', 'unix:supplementary_gid:5'), [undefined]);
   assert.deepEqual(fixes('unix:uid:7', 'unix:supplementary_gid:8'), [undefined]);
   const two = ['--selector', 'unix:supplementary_gid:5', '--selector', 'unix:supplementary_gid:8'].join(' ');
@@ -76,7 +76,7 @@ test('no remedy gives an identity to every process of root', async (t) => {
   const { id } = await create('/web', ['unix:user:daemon']);
   const look = (...caller: string[]) => explain(facts(...caller), QUERY, { registry, identities }, clock.now());
   const blind = look('unix:uid:0', 'unix:gid:0', 'unix:user:root', 'unix:group:root', 'unix:supplementary_gid:0');
-  assert.deepEqual([blind.fixes, blind.near[0]!.fix], [[], undefined]);
+  assert.deepEqual([blind.fixes, blind.near[0]!.fixes[0]], [[], undefined]);
   assert.match(blind.note!, /nothing that is known of it tells it from other processes of root/);
   const seen = look('unix:uid:0', 'unix:user:root', 'unix:path:/bin/web');
   assert.deepEqual(seen.fixes, [
@@ -85,7 +85,7 @@ test('no remedy gives an identity to every process of root', async (t) => {
   ]);
   assert.equal(seen.note, undefined);
   const hidden = look('docker:env:TOKEN=[redacted]');
-  assert.deepEqual([hidden.fixes, hidden.near[0]!.fix], [[], undefined]);
+  assert.deepEqual([hidden.fixes, hidden.near[0]!.fixes[0]], [[], undefined]);
   assert.match(hidden.note!, /not shown: an entry for it takes its value from you/);
   // A user of its own is somebody.
   assert.deepEqual(look('unix:uid:7', 'unix:user:web').fixes, [

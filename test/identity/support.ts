@@ -93,6 +93,8 @@ export class ScriptedPeer implements Peer {
   gate: Promise<unknown> = Promise.resolve();
   /** What the next attestations find; an error makes them fail. */
   facts: readonly string[] | Error;
+  /** Why it counts as contained at the next attestation. */
+  contained: string | undefined;
   readonly #listeners: (() => void)[] = [];
   #reading: Promise<Attestation> | undefined;
 
@@ -112,7 +114,8 @@ export class ScriptedPeer implements Peer {
     await this.gate;
     await nextTurn();
     if (this.facts instanceof Error) throw this.facts;
-    return makeAttestation(this.facts.map((fact) => splitSelector(fact)!));
+    const found = this.facts.map((fact) => splitSelector(fact)!);
+    return makeAttestation(found, this.contained);
   }
 
   verify(): void {}

@@ -100,6 +100,7 @@ test('a YAML file is read, its selectors as objects or as texts', async (t) => {
     dnsNames: [],
     federatesWith: [],
     hint: '',
+    allowContained: false,
     expiresAt: 0,
   });
 });
@@ -120,6 +121,7 @@ test("SPIRE's file format is read, tabs and all", async (t) => {
     dnsNames: ['blog.ilinux.io'],
     federatesWith: ['example.org'],
     hint: 'internal',
+    allowContained: false,
     expiresAt: 1_900_000_000_000,
   });
 });

@@ -57,6 +57,7 @@ test('an entry with only what it needs gets defaults for the rest', () => {
     dnsNames: [],
     federatesWith: [],
     hint: '',
+    allowContained: false,
     expiresAt: 0,
   });
 });
@@ -71,6 +72,7 @@ test('an entry with every field is read whole, its selectors sorted', () => {
     dns_names: ['front.ilinux.io', '*.ilinux.io'],
     federates_with: ['spiffe://example.org', 'other.example'],
     hint: 'default',
+    allow_contained: true,
     expires_at: '2030-01-31T12:00:00Z',
   });
   assert.deepEqual(parseEntryInput(value, rules()), {
@@ -87,6 +89,7 @@ test('an entry with every field is read whole, its selectors sorted', () => {
     dnsNames: ['front.ilinux.io', '*.ilinux.io'],
     federatesWith: ['example.org', 'other.example'],
     hint: 'default',
+    allowContained: true,
     expiresAt: Date.UTC(2030, 0, 31, 12),
   });
 });
@@ -136,7 +139,7 @@ test('what the API shows can be given back', () => {
     revisionNumber: 2,
     source: 'api',
   });
-  assert.deepEqual(Object.keys(shown).length, 14);
+  assert.deepEqual(Object.keys(shown).length, 15);
   assert.equal(shown.expires_at, '2030-03-17T17:46:40.000Z');
   assert.equal(shown.created_at, '1970-01-01T00:00:00.005Z');
   const again = parseEntryInput(JSON.parse(JSON.stringify(shown)), rules());
@@ -170,6 +173,7 @@ test('any entry that was read is the same when it is shown and read again', () =
       ),
       federates_with: fc.uniqueArray(label, { maxLength: 3 }),
       hint: fc.string({ unit: fc.constantFrom('a', 'é', '🤯', '"', '\\'), maxLength: 20 }),
+      allow_contained: fc.boolean(),
       expires_at: fc.integer({ min: 0, max: 253_402_300_799 }),
     },
     { requiredKeys: ['spiffe_id', 'selectors', 'id'] },
@@ -333,6 +337,16 @@ test('federated trust domains are others, with or without the scheme, and no two
   refused(entry({ federates_with: ['Example.org'] }), '/federates_with/0', /"E"/);
   refused(entry({ federates_with: ['spiffe://spiffe://a'] }), '/federates_with/0', /":"/);
   refused(entry({ federates_with: 'a' }), '/federates_with', /not a list/);
+});
+
+test('allow_contained is true or false and nothing else', () => {
+  assert.equal(parseEntryInput(entry({ allow_contained: true }), rules()).allowContained, true);
+  assert.equal(parseEntryInput(entry({ allow_contained: false }), rules()).allowContained, false);
+  for (const value of ['true', 1, null, [], '']) {
+    refused(entry({ allow_contained: value }), '/allow_contained', /allow_contained is true or false/);
+  }
+  assert.deepEqual(parseEntryPatch({ allow_contained: true }, rules(), 'x'), { allowContained: true });
+  refused(entry({ allowContained: true }), '/allowContained', /did you mean allow_contained\?/);
 });
 
 test('a hint is a short text without control characters', () => {

@@ -258,7 +258,8 @@ test('a database of the first schema is taken over with its entries', async (t) 
   await registry.close();
   await store.close();
   const db = new Sqlite(file);
-  db.exec('DROP TABLE federated_bundles; DROP TABLE aliases; DROP TABLE decisions; PRAGMA user_version = 1');
+  db.exec('DROP TABLE federated_bundles; DROP TABLE aliases; DROP TABLE decisions');
+  db.exec('ALTER TABLE entries DROP COLUMN allow_contained; PRAGMA user_version = 1');
   db.close();
   const again = await open(t, { file });
   assert.deepEqual(again.registry.list({ limit: 10 }).entries, [entry]);

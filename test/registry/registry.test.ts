@@ -632,6 +632,7 @@ function write(): fc.Arbitrary<Write> {
       id: fc.constantFrom(undefined, undefined, 'x', 'y'),
       expiresAt: fc.constantFrom(0, start, start + 50, start + 100),
       hint: fc.constantFrom('', 'h'),
+      allowContained: fc.boolean(),
     })
     .map(({ name, selectors, ...more }) => input(name, selectors, more));
   const inputs = fc.array(one, { maxLength: 4 });

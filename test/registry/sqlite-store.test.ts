@@ -80,6 +80,7 @@ test('an entry comes back as it went in, also from another opening', async (t) =
     dnsNames: ['b.org', 'a.org'],
     federatesWith: [parseTrustDomain('z.org'), parseTrustDomain('a.org')],
     hint: "it's; DROP TABLE entries",
+    allowContained: true,
     expiresAt: 253_402_300_799_999,
     createdAt: 1_900_000_000_001,
     updatedAt: 1_900_000_000_002,
@@ -302,6 +303,22 @@ test('the log is synced at every commit', async (t) => {
   // 2 is FULL.
   assert.equal(read('synchronous'), 2);
   assert.equal(read('foreign_keys'), 1);
+});
+
+test('entries of an earlier version are for nobody in a container', async (t) => {
+  const file = newFile(t);
+  const db = new Sqlite(file);
+  migrate(db, MIGRATIONS.slice(0, 4));
+  db.prepare("INSERT INTO meta VALUES ('trust_domain', ?)").run(TRUST_DOMAIN);
+  db.exec(
+    `INSERT INTO entries VALUES ('old', 'spiffe://ilinux.io/old', '[{"type":"unix","value":"uid:1"}]', '', 0, 0, '[]', '[]', '', 0, 1, 1, 1, 'api')`,
+  );
+  db.close();
+  const store = openStore(t, file);
+  const [old] = await store.load();
+  assert.deepEqual([old!.id, old!.allowContained], ['old', false]);
+  await store.write({ put: [{ ...old!, allowContained: true }], delete: [] });
+  assert.equal((await store.load())[0]!.allowContained, true);
 });
 
 test('migrations are taken once, in order, each whole or not at all', (t) => {

@@ -33,6 +33,7 @@ export function input(name: string, selectors: readonly string[] = ['unix:uid:10
     dnsNames: [],
     federatesWith: [],
     hint: '',
+    allowContained: false,
     expiresAt: 0,
     ...more,
   } satisfies EntryInput;

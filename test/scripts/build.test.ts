@@ -41,7 +41,7 @@ for (const command of COMMANDS) {
 }
 
 test('the server and the client of the pipe run with the code that the build kept of them', (t) => {
-  const serve = loadedBy(t, ROOT, ['serve', '--data-dir', '/dev/null/data']);
+  const serve = loadedBy(t, ROOT, ['serve', '--data-dir', '/dev/null/data', '--socket', '/dev/null/run/agent.sock']);
   assert.deepEqual(serve.bundles.at(-1), { name: 'serve.cjs', code: 'taken' });
   const fetch = loadedBy(t, ROOT, ['fetch', '--socket', path.join(tempDir(t), 'none.sock')]);
   assert.deepEqual(fetch.bundles.at(-1), { name: 'sds-client.cjs', code: 'taken' });
@@ -126,12 +126,17 @@ test('a build makes the code anew that does not fit, in any place, and starts no
   const { status, stderr } = await build(root, {
     SIDEKEY_TRUST_DOMAIN: 'example.org',
     SIDEKEY_DATA_DIR: elsewhere,
-    SIDEKEY_SOCKET: path.join(elsewhere, 'agent.sock'),
-    SIDEKEY_ADMIN_SOCKET: path.join(elsewhere, 'admin.sock'),
+    SIDEKEY_SOCKET: path.join(elsewhere, 'run/agent.sock'),
   });
   assert.deepEqual([status, stderr], [0, '']);
   assert.ok(!existsSync(elsewhere));
-  const { bundles } = loadedBy(t, root, ['serve', '--data-dir', '/dev/null/data']);
+  const { bundles } = loadedBy(t, root, [
+    'serve',
+    '--data-dir',
+    '/dev/null/data',
+    '--socket',
+    '/dev/null/run/agent.sock',
+  ]);
   assert.deepEqual(bundles.at(-1), { name: 'serve.cjs', code: 'taken' });
 });
 

@@ -14,8 +14,14 @@ export function whyNoCgroup(): string | undefined {
     : undefined;
 }
 
+export interface TestCgroup {
+  join(pid: number): void;
+  /** Out of it, to where no name is that of a container. */
+  leave(pid: number): void;
+}
+
 /** A new cgroup, `/sidekey-test-…/<name>`, and the way into it; removed after the test, when it is empty. */
-export function makeCgroup(t: Pick<TestContext, 'after'>, name: string): { join(pid: number): void } {
+export function makeCgroup(t: Pick<TestContext, 'after'>, name: string): TestCgroup {
   const above = fs.mkdtempSync(path.join(root()!, 'sidekey-test-'));
   const cgroup = path.join(above, name);
   fs.mkdirSync(cgroup);
@@ -27,7 +33,10 @@ export function makeCgroup(t: Pick<TestContext, 'after'>, name: string): { join(
     fs.rmdirSync(cgroup);
     fs.rmdirSync(above);
   });
-  return { join: (pid) => fs.writeFileSync(members, String(pid)) };
+  return {
+    join: (pid) => fs.writeFileSync(members, String(pid)),
+    leave: (pid) => fs.writeFileSync(path.join(root()!, 'cgroup.procs'), String(pid)),
+  };
 }
 
 function root(): string | undefined {

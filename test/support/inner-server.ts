@@ -13,6 +13,7 @@ import { tempDir } from './temp-dir.ts';
 export interface InnerServer {
   readonly clock: TestClock;
   readonly server: Server;
+  readonly dataDir: string;
   readonly socket: string;
   readonly adminSocket: string;
   readonly admin: AdminClient;
@@ -27,18 +28,10 @@ export async function startInnerServer(t: TestContext, flags: Record<string, str
   const folder = tempDir(t);
   const clock = new TestClock();
   const socket = path.join(folder, 'agent.sock');
-  const adminSocket = path.join(folder, 'admin.sock');
-  const dataDir = path.join(folder, 'data');
+  const dataDir = path.join(tempDir(t), 'data');
+  const adminSocket = path.join(dataDir, 'admin.sock');
   const config = await loadServeConfig({
-    flags: {
-      trustDomain: 'ilinux.io',
-      dataDir,
-      socket,
-      adminSocket,
-      logLevel: 'silent',
-      allowUnpinnedPeers: 'true',
-      ...flags,
-    },
+    flags: { trustDomain: 'ilinux.io', dataDir, socket, logLevel: 'silent', allowUnpinnedPeers: 'true', ...flags },
     env: {},
     uid: process.getuid!(),
     folder,
@@ -49,6 +42,7 @@ export async function startInnerServer(t: TestContext, flags: Record<string, str
   return {
     clock,
     server,
+    dataDir,
     socket,
     adminSocket,
     admin,

@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import type net from 'node:net';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { nobodyContained, type WhyContained } from '../../src/attest/contained.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
 import { probeKernel } from '../../src/attest/kernel.ts';
 import { createPipe, type Pipe } from '../../src/attest/pipe.ts';
@@ -31,6 +32,7 @@ export interface TestPipeOptions {
   readonly attestors?: readonly Attestor[];
   readonly limits?: Partial<QuotaLimits>;
   readonly attestTimeoutMs?: number;
+  readonly whyContained?: WhyContained;
   readonly clock?: Clock;
   readonly log?: Log;
   readonly counters?: Counters;
@@ -61,6 +63,7 @@ export async function startPipe(t: TestContext, options: TestPipeOptions = {}): 
 
   const pipe = createPipe({
     attestors: options.attestors ?? [credentialsAttestor],
+    whyContained: options.whyContained ?? nobodyContained,
     exitWatcher,
     clock: options.clock ?? new SystemClock(),
     log: options.log ?? createLog('silent'),

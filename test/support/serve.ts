@@ -27,7 +27,7 @@ export function makePlace(t: Pick<TestContext, 'after'>): Place {
     directory,
     dataDir: path.join(directory, 'data'),
     socket: path.join(directory, 'run', 'agent.sock'),
-    adminSocket: path.join(directory, 'run', 'admin.sock'),
+    adminSocket: path.join(directory, 'data', 'admin.sock'),
   };
 }
 

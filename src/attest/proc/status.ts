@@ -20,6 +20,11 @@ export interface ProcessStatus {
    * nested in it, outermost first. Empty where the kernel does not say (no pid namespaces, Linux before 4.1).
    */
   readonly pids: readonly number[];
+  /**
+   * The main thread has ended, and others may go on. Of such a one cgroup v1 says that it is in `/`, whatever it is in.
+   * @see cgroups(7)
+   */
+  readonly mainThreadEnded: boolean;
 }
 
 /** @throws ENOENT, ESRCH; ERR_PROC where the file has another form */
@@ -41,6 +46,7 @@ export function parseStatus(text: string): ProcessStatus {
     gid: effectiveOf(text, 'Gid'),
     groups: groupsOf(readField(text, 'Groups')),
     pids: pids.map((pid) => parseId(pid, 'status has an NSpid of another form')),
+    mainThreadEnded: /^[ZX]/.test(readField(text, 'State') ?? ''),
   };
 }
 

@@ -11,7 +11,7 @@ function captured(name: string): string {
 }
 
 test('status gives the ids, the groups and the pids, whatever the name is', () => {
-  const expected = { uid: 0, gid: 0, groups: [4, 27, 1000], pids: [13487] };
+  const expected = { uid: 0, gid: 0, groups: [4, 27, 1000], pids: [13487], mainThreadEnded: false };
   assert.deepEqual(parseStatus(captured('odd-name.status')), expected);
 });
 

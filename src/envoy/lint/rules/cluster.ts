@@ -69,11 +69,13 @@ function address(name: string, cluster: Spot): Draft[] {
   });
 }
 
-/** The pipe is beside the admin socket, unless somebody has put it elsewhere. */
+/** Where the pipe is by default, if the admin socket is where it is by default; else beside it, as in earlier versions. */
 function toPipe(socket: Spot | undefined): Edit | undefined {
   const place = socket?.text ?? '';
-  const isAdmin = path.isAbsolute(place) && path.basename(place) === 'admin.sock';
-  return isAdmin ? socket?.replaced(scalar(path.join(path.dirname(place), 'agent.sock'))) : undefined;
+  if (!path.isAbsolute(place) || path.basename(place) !== 'admin.sock') return undefined;
+  const directory = path.dirname(place);
+  const runtime = directory === '/var/lib/sidekey' ? '/run/sidekey' : directory;
+  return socket?.replaced(scalar(path.join(runtime, 'agent.sock')));
 }
 
 function wrongSocket(socket: string): { problem: string; why: string } | undefined {

@@ -1,0 +1,42 @@
+/** Who opened a connection to the admin socket. */
+
+import fs from 'node:fs';
+import type net from 'node:net';
+import type { WhyContained } from './contained.ts';
+import { hasEnded } from './libc.ts';
+import { readStatus } from './proc/status.ts';
+import { readable } from './proc/text.ts';
+import { openPeerPidfd, openPeerPidfdByPid, peerCredentials } from './socket-peer.ts';
+
+export interface AdminCaller {
+  readonly uid: number;
+  /** Why it counts as contained: root of a container is root to a socket, too. Undefined where it does not. */
+  readonly contained: string | undefined;
+}
+
+/**
+ * Reads who is on the other end.
+ * @param pinByPid the kernel has no SO_PEERPIDFD
+ * @throws where the kernel does not say, or the process may be another one by now
+ */
+export function readAdminCaller(socket: net.Socket, whyContained: WhyContained, pinByPid: boolean): AdminCaller {
+  const { pid, uid } = peerCredentials(socket);
+  if (pid === 0) return { uid, contained: whyContained(0, undefined) };
+  const pidfd = pinByPid ? openPeerPidfdByPid(socket) : openPeerPidfd(socket);
+  return { uid, contained: containedPeer(pid, pidfd, whyContained) };
+}
+
+/** A process that has ended can't be read, and so counts as contained. */
+function containedPeer(pid: number, pidfd: number | undefined, whyContained: WhyContained): string | undefined {
+  if (pidfd === undefined) return whyContained(pid, undefined);
+  try {
+    const why = whyContained(
+      pid,
+      readable(() => readStatus(pid)),
+    );
+    // While it lives, the number is its own.
+    return hasEnded(pidfd) ? whyContained(pid, undefined) : why;
+  } finally {
+    fs.closeSync(pidfd);
+  }
+}

@@ -1,0 +1,53 @@
+/** Whether a path lies in a directory, by where both really are. */
+
+import { lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import path from 'node:path';
+
+/** As many links in a row as the kernel follows. @see path_resolution(7) */
+const MAX_LINKS = 40;
+
+/**
+ * True if `file` is `directory` or below it, whether or not either exists. Symbolic links are followed as far as they
+ * lead, and a directory that is mounted at a second place counts as the same one.
+ */
+export function isWithin(file: string, directory: string): boolean {
+  const [place, above] = [realPlace(file), realPlace(directory)];
+  const identity = identityOf(above);
+  for (let at = place; ; at = path.dirname(at)) {
+    if (at === above || (identity !== undefined && identityOf(at) === identity)) return true;
+    if (at === path.dirname(at)) return false;
+  }
+}
+
+/** The path without symbolic links; what does not exist yet is kept as it is written, also behind a dangling link. */
+export function realPlace(file: string, links = 0): string {
+  const whole = path.resolve(file);
+  try {
+    return realpathSync(whole);
+  } catch {
+    const directory = path.dirname(whole);
+    if (directory === whole) return whole;
+    const above = realPlace(directory, links);
+    const place = path.join(above, path.basename(whole));
+    const target = links < MAX_LINKS ? linkTarget(place) : undefined;
+    return target === undefined ? place : realPlace(path.resolve(above, target), links + 1);
+  }
+}
+
+function linkTarget(place: string): string | undefined {
+  try {
+    return lstatSync(place).isSymbolicLink() ? readlinkSync(place) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Equal for two paths of one directory; undefined where there is none, or it may not be looked at. */
+function identityOf(place: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(place, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Where the settings put things, beside each other. Containers mount the pipe's directory, and root in a container is
+ * root to a socket or a key file that it finds there: nothing but the pipe may be in it.
+ */
+
+import path from 'node:path';
+import type { Problem } from '../base/errors.ts';
+import { MAX_SOCKET_PATH_BYTES } from '../base/socket-file.ts';
+import { isWithin } from '../base/within.ts';
+import { quote } from './kinds.ts';
+import type { ServeConfig } from './serve-config.ts';
+import { flagOf, type SettingKey } from './settings.ts';
+
+type PlaceKey = 'socket' | 'adminSocket' | 'dataDir' | 'adminTokenFile';
+
+/** What may not be in the pipe's directory. */
+const APART: readonly (readonly [key: PlaceKey, what: string])[] = [
+  ['adminSocket', 'the admin socket'],
+  ['dataDir', 'the data directory'],
+  ['adminTokenFile', 'the token of the admin API'],
+];
+
+/** The faults of places that keep each rule alone. @param where the setting as its user wrote it; undefined where nobody did */
+export function placeProblems(
+  config: Partial<Pick<ServeConfig, PlaceKey>>,
+  where: (key: SettingKey) => string | undefined,
+): Problem[] {
+  const { socket, adminSocket, dataDir } = config;
+  const problems = lengthProblems(config, where);
+  if (socket === undefined) return problems;
+  if (socket === adminSocket) {
+    const at = where('adminSocket') ?? flagOf('adminSocket');
+    problems.push({ path: at, problem: `${quote(socket)} is the pipe`, rule: 'the admin API has a socket of its own' });
+    return problems;
+  }
+  const directory = path.dirname(socket);
+  for (const [key, what] of APART) {
+    const place = config[key];
+    // By default the socket goes where the data directory goes.
+    const follows = key === 'adminSocket' && where(key) === undefined && dataDir !== undefined;
+    if (place === undefined || follows || !isWithin(place, directory)) continue;
+    problems.push({
+      path: where(key) ?? where('socket') ?? flagOf(key),
+      problem: `${what}, ${quote(place)}, is in the directory of the pipe, ${quote(directory)}`,
+      rule: `containers mount the directory of the pipe, so ${what} is neither in it nor below it`,
+    });
+  }
+  return problems;
+}
+
+/** Checked before anything is made: a socket file is bound last. @see unix(7) */
+function lengthProblems(
+  config: Partial<Pick<ServeConfig, PlaceKey>>,
+  where: (key: SettingKey) => string | undefined,
+): Problem[] {
+  return (['socket', 'adminSocket'] as const).flatMap((key): Problem[] => {
+    const place = config[key];
+    const bytes = place === undefined ? 0 : Buffer.byteLength(place);
+    if (bytes <= MAX_SOCKET_PATH_BYTES) return [];
+    const isDefault = key === 'adminSocket' && where(key) === undefined;
+    const rule = `the path of a socket has at most ${MAX_SOCKET_PATH_BYTES} bytes`;
+    return [
+      {
+        path: where(key) ?? (isDefault ? where('dataDir') : undefined) ?? flagOf(key),
+        problem: `the path ${quote(place!)} has ${bytes} bytes`,
+        rule: isDefault ? `${rule}: give ${flagOf(key)} a shorter one, outside the directory of the pipe` : rule,
+      },
+    ];
+  });
+}

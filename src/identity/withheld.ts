@@ -1,0 +1,59 @@
+/** The entries that callers do not have since they are in containers: for those who start the server, and for doctor. */
+
+import { isForContained } from '../registry/contained.ts';
+import { compareAge, isExpired } from '../registry/entry.ts';
+import type { Entry, Registry } from '../registry/types.ts';
+import type { Decisions } from './decisions.ts';
+import type { Identities } from './identities.ts';
+
+export interface WithheldEntry {
+  readonly entry: Entry;
+  /** Connections that are open now. */
+  readonly callers: number;
+  /** Of some of them. */
+  readonly pids: readonly number[];
+  /** Why the last of them counts as contained; undefined where none is connected. */
+  readonly why: string | undefined;
+  /** Decisions on record, of the last day, that name the entry. */
+  readonly decisions: number;
+  /** When the newest of those was made, in milliseconds since the epoch; undefined where there is none. */
+  readonly lastAt: number | undefined;
+}
+
+export interface WithheldParts {
+  readonly identities: Pick<Identities, 'withheld'>;
+  readonly decisions: Pick<Decisions, 'list'>;
+  readonly registry: Pick<Registry, 'get'>;
+}
+
+const SHOWN_PIDS = 5;
+/** Decisions are read in one page. */
+const MAX_DECISIONS = 1_000;
+
+/** Oldest first. @throws ERR_STORE */
+export async function withheldEntries(parts: WithheldParts, now: number): Promise<WithheldEntry[]> {
+  const { identities, decisions, registry } = parts;
+  const found = new Map<string, WithheldEntry>();
+  const add = (entry: Entry, change: (known: WithheldEntry) => Partial<WithheldEntry>) => {
+    const none = { entry, callers: 0, pids: [], why: undefined, decisions: 0, lastAt: undefined };
+    const known = found.get(entry.id) ?? none;
+    found.set(entry.id, { ...known, ...change(known) });
+  };
+  for (const { entry, callers, pids, why } of identities.withheld()) {
+    add(entry, (known) => ({
+      callers: known.callers + callers,
+      pids: [...known.pids, ...pids].slice(0, SHOWN_PIDS),
+      why,
+    }));
+  }
+  const { decisions: records } = await decisions.list({ reason: 'contained', limit: MAX_DECISIONS });
+  for (const { at, candidates } of records) {
+    for (const { entryId, lacks } of candidates) {
+      const entry = lacks.length === 0 ? registry.get(entryId) : undefined;
+      // It may have been changed, or have ended, since.
+      if (entry === undefined || isForContained(entry) || isExpired(entry, now)) continue;
+      add(entry, (known) => ({ decisions: known.decisions + 1, lastAt: Math.max(known.lastAt ?? 0, at) }));
+    }
+  }
+  return [...found.values()].sort((a, b) => compareAge(a.entry, b.entry));
+}
