@@ -9,7 +9,7 @@ import type { Decisions } from '../identity/decisions.ts';
 import type { EntryRules } from '../registry/entry-input.ts';
 import type { Registry } from '../registry/types.ts';
 import type { Ledger } from '../sds/ledger.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Log, ownedLog } from '../telemetry/log.ts';
 import { type Caller, refusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
@@ -50,8 +50,12 @@ export interface AppOptions {
   readonly hosts: readonly string[];
 }
 
+/** Statuses of callers that may not use the admin API. */
+const REFUSED: ReadonlySet<number> = new Set([401, 403]);
+
 export function createApp(options: AppOptions): FastifyInstance {
   const { callerOf, log, version } = options;
+  const refusedLog = ownedLog(log, 'refused admin callers');
   const routes: RouteOptions[] = [];
   const app = fastify({
     bodyLimit: BODY_LIMIT,
@@ -67,7 +71,9 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.addHook('onRequest', async (request) => checkAccess(request, callerOf(request.raw), options));
   app.addHook('onResponse', async ({ method, url, raw }, { statusCode }) => {
     if (method === 'GET' || method === 'HEAD') return;
-    log.info({ method, path: pathOf(url), status: statusCode, caller: callerOf(raw) }, 'admin request');
+    // Callers that are refused can come as often as they like.
+    const to = REFUSED.has(statusCode) ? refusedLog : log;
+    to.info({ method, path: pathOf(url), status: statusCode, caller: callerOf(raw) }, 'admin request');
   });
   app.setErrorHandler((thrown, { method, url }, reply) => {
     const error = toSidekeyError(thrown);

@@ -8,7 +8,7 @@ import net from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { Counters } from '../telemetry/counters.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Log, ownedLog } from '../telemetry/log.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { openPeer } from './peer.ts';
 import type { Attestor, Peer } from './types.ts';
@@ -48,6 +48,8 @@ export function createPipe(options: PipeOptions): Pipe {
   const counters = options.counters ?? new Counters();
   const peerOptions = { ...options, attestTimeoutMs: limits.attestTimeoutMs };
   const perUid = new Map<number, number>();
+  /** Of those about whom not even the uid is known. */
+  const log = ownedLog(options.log, 'unknown callers');
   let connectionCount = 0;
   let nextRefusalLog = 0;
 
@@ -61,13 +63,13 @@ export function createPipe(options: PipeOptions): Pipe {
 
   function accept(socket: net.Socket): void {
     // A reset connection is an everyday thing; what matters of it is the 'close' that follows.
-    socket.on('error', (err) => options.log.debug({ err }, 'connection on the pipe failed'));
+    socket.on('error', (err) => log.debug({ err }, 'connection on the pipe failed'));
     let peer: Peer;
     try {
       peer = openPeer(socket, peerOptions);
     } catch (err) {
-      if (err instanceof SidekeyError) options.log.debug({ err }, 'caller was gone before it was accepted');
-      else options.log.error({ err }, 'cannot find out who is calling: connection closed');
+      if (err instanceof SidekeyError) log.debug({ err }, 'caller was gone before it was accepted');
+      else log.error({ err }, 'cannot find out who is calling: connection closed');
       socket.destroy();
       return;
     }

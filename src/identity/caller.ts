@@ -7,7 +7,8 @@ import { SidekeyError } from '../base/errors.ts';
 import type { Entry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
 import { redactSelector } from '../spiffe/selector.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Log, ownedLog } from '../telemetry/log.ts';
+import { ownerKey } from '../telemetry/owner-key.ts';
 import { type CallerClass, type CallerClasses, difference, type Member } from './classes.ts';
 import type { SequenceNumbers } from './svids.ts';
 
@@ -193,7 +194,8 @@ export class Caller implements Member {
     if (this.#class === undefined || failure.code !== 'ERR_ATTESTATION_FAILED' || this.peer.gone) return;
     this.#failures += 1;
     const delay = backoff(this.#failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
-    this.#parts.log.warn({ err: failure, peer: this.peer.id, retry_ms: delay }, 'attesting a caller again failed');
+    const log = ownedLog(this.#parts.log, ownerKey(this.peer));
+    log.warn({ err: failure, peer: this.peer.id, retry_ms: delay }, 'attesting a caller again failed');
     this.#retry?.cancel();
     this.#retry = this.#parts.clock.after(delay, () => {
       this.reattest().catch(() => undefined); // set for another try by this very function

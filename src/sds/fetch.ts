@@ -7,6 +7,8 @@ import type { Peer } from '../attest/types.ts';
 import { joinBytes } from '../base/bytes.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Held } from '../identity/held.ts';
+import { ownedLog } from '../telemetry/log.ts';
+import { ownerKey } from '../telemetry/owner-key.ts';
 import { Status, StatusError } from '../wire/types.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, spiffeIdBehind } from './names.ts';
 import { type Asker, notedOf, refuseCaller } from './refusal.ts';
@@ -29,7 +31,7 @@ export async function fetchSecrets(peer: Peer, bytes: Uint8Array, parts: StreamP
   } catch (error) {
     if (error instanceof StatusError) throw error;
     const { pid, uid } = peer.credentials;
-    const log = parts.log.child({ peer: peer.id, pid, uid });
+    const log = ownedLog(parts.log, ownerKey(peer), { peer: peer.id, pid, uid });
     throw refuseCaller(SidekeyError.from(error), asker, parts.decisions, log);
   }
 }
@@ -68,7 +70,8 @@ function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[
   const spiffeId = names.length === 1 ? spiffeIdBehind(parts.identities, asked[0]!) : undefined;
   const decision = parts.decisions.note(notedOf('fetch-nothing', asker, { ...first, name, spiffeId }));
   const logged = { names: names.slice(0, LOGGED), held: held.slice(0, LOGGED) };
-  parts.log.info({ peer: asker.peer.id, pid, uid, decision, ...logged }, 'a fetch finds nothing');
+  const log = ownedLog(parts.log, ownerKey(asker.peer), { peer: asker.peer.id, pid, uid });
+  log.info({ decision, ...logged }, 'a fetch finds nothing');
   // What exactly the caller lacks is for the admin: the log has it under the decision.
   const what = names.length === 1 ? `what ${names[0]} stands for` : 'any of the names';
   if (failed !== undefined) {

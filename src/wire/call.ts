@@ -168,7 +168,7 @@ export class Call implements Stream, Sink {
   }
 
   #fail(error: unknown): void {
-    const { status, message } = statusOf(error, this.method.path, this.#caller.log);
+    const { status, message } = statusOf(error, this.method.path, this.#caller);
     this.end(status, message);
   }
 }

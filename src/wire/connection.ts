@@ -4,7 +4,8 @@ import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHt
 import type net from 'node:net';
 import type { Peer } from '../attest/types.ts';
 import type { Clock } from '../base/clock.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Log, ownedLog } from '../telemetry/log.ts';
+import { ownerKey } from '../telemetry/owner-key.ts';
 import { refuse } from './answer.ts';
 import { Call, type Caller } from './call.ts';
 import { keepAlive } from './keepalive.ts';
@@ -47,7 +48,7 @@ export class Connection implements Caller {
     this.#session = http2.performServerHandshake(socket, parts.sessionOptions);
     this.#session.on('stream', (stream, headers) => this.#take(stream, headers));
     // A client that breaks HTTP/2 is an everyday thing; what matters of it is that the socket closes.
-    this.#session.on('error', (err) => parts.log.debug({ err, peer: peer.id }, 'HTTP/2 failed on a connection'));
+    this.#session.on('error', (err) => this.log.debug({ err }, 'HTTP/2 failed on a connection'));
     const stop = keepAlive(this.#session, parts.clock, () => peer.close());
     socket.once('close', stop);
     peer.onGone(() => this.#cut());
@@ -57,8 +58,9 @@ export class Connection implements Caller {
     return this.#parts.clock;
   }
 
+  /** Made when something is said: most connections never say anything. */
   get log(): Log {
-    return this.#parts.log;
+    return ownedLog(this.#parts.log, ownerKey(this.peer), { peer: this.peer.id });
   }
 
   get buffers(): MessageBuffers {
@@ -121,7 +123,7 @@ export class Connection implements Caller {
       if (this.#ended !== undefined) throw new StatusError(Status.UNAVAILABLE, this.#ended);
       this.#parts.quota.open(this.#uid);
     } catch (error) {
-      const { status, message } = statusOf(error, head.method.path, this.log);
+      const { status, message } = statusOf(error, head.method.path, this);
       refuse(stream, { status, details: message });
       return undefined;
     }
