@@ -18,7 +18,7 @@ const RETRY_LIMIT_MS = 1_000;
 /** Lines that were dropped one after the other. */
 export interface Dropped {
   readonly lines: number;
-  /** The error's name by which writing failed last: `ENOSPC`; EAGAIN: the reader stalls. */
+  /** The error's name by which writing failed when the last of them was dropped: `ENOSPC`; EAGAIN: the reader stalls. */
   readonly code: string;
 }
 
@@ -42,6 +42,8 @@ export class LogWriter {
   /** How much of the first is written. */
   #written = 0;
   #dropped = 0;
+  #droppedBy = '';
+  /** Why the last try failed. */
   #code = '';
   #failures = 0;
   #retry: Deadline | undefined;
@@ -56,6 +58,7 @@ export class LogWriter {
     const bytes = Buffer.from(line);
     if (this.#dropped > 0 || this.#waitingBytes + bytes.length > BOUND_BYTES) {
       this.#dropped += 1;
+      this.#droppedBy = this.#code;
       return;
     }
     this.#waiting.push(bytes);
@@ -94,7 +97,7 @@ export class LogWriter {
 
   /** Until the report itself is written, nothing follows it: it counts what is dropped meanwhile with the next one. */
   #takeReport(): void {
-    const bytes = Buffer.from(this.#options.report({ lines: this.#dropped, code: this.#code }));
+    const bytes = Buffer.from(this.#options.report({ lines: this.#dropped, code: this.#droppedBy }));
     this.#dropped = 0;
     this.#waiting.push(bytes);
     this.#waitingBytes += bytes.length;
