@@ -6,10 +6,12 @@ import { shellQuote } from '../base/shell.ts';
 export interface ProcessView {
   /** As in /proc/PID: words and variables that end with NUL, and lines. */
   readonly cmdline: string;
-  readonly environ: string;
   readonly cgroup: string;
   readonly stat: string;
-  readonly cwd: string;
+  /** Undefined where only root may read it: a server keeps them from other processes of its user. */
+  readonly environ: string | undefined;
+  /** As `environ`. */
+  readonly cwd: string | undefined;
   /** Whose process it is. */
   readonly uid: number;
 }
@@ -18,12 +20,23 @@ export interface ProcessView {
 export function viewProcess(pid: number): ProcessView | undefined {
   const read = (name: string) => fs.readFileSync(`/proc/${pid}/${name}`, 'utf8');
   try {
-    const cwd = fs.readlinkSync(`/proc/${pid}/cwd`);
     const { uid } = fs.statSync(`/proc/${pid}`);
-    const [cmdline, environ, cgroup, stat] = [read('cmdline'), read('environ'), read('cgroup'), read('stat')];
+    const [cmdline, cgroup, stat] = [read('cmdline'), read('cgroup'), read('stat')];
+    const environ = unlessForbidden(() => read('environ'));
+    const cwd = unlessForbidden(() => fs.readlinkSync(`/proc/${pid}/cwd`));
     return { cmdline, environ, cgroup, stat, cwd, uid };
   } catch {
     return undefined;
+  }
+}
+
+function unlessForbidden(look: () => string): string | undefined {
+  try {
+    return look();
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code === 'EACCES' || code === 'EPERM') return undefined;
+    throw thrown;
   }
 }
 
@@ -45,6 +58,7 @@ export function restartCommand(
     return itself ? `systemctl restart ${shellQuote(unit)}` : undefined;
   }
   if (uid !== process.geteuid!()) return undefined;
+  if (environ === undefined || cwd === undefined) return undefined;
   if (environ.split('\0').some((variable) => variable.startsWith('SIDEKEY_'))) return undefined;
   const again = ['sidekey', ...words.slice(serve), ...flags].map(shellQuote).join(' ');
   const end = `kill ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.1; done`;

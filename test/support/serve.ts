@@ -7,6 +7,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { launcherWith } from '../../scripts/launcher-with.ts';
 
 export const ROOT = path.resolve(import.meta.dirname, '../..');
 export const TRUST_DOMAIN = 'ilinux.io';
@@ -51,20 +52,40 @@ export interface Answer {
 /** Starts a server and waits until it serves. */
 export async function serve(
   t: Pick<TestContext, 'after'>,
-  options: { place?: Place; flags?: readonly string[]; logLevel?: string; env?: Record<string, string> } = {},
+  options: {
+    place?: Place;
+    flags?: readonly string[];
+    logLevel?: string;
+    env?: Record<string, string>;
+    /** Node's own, besides those of bin/sidekey. */
+    nodeFlags?: readonly string[];
+    /** Words of a command that executes the server, such as `setpriv …`. */
+    through?: readonly string[];
+  } = {},
 ): Promise<Served> {
   const place = options.place ?? makePlace(t);
-  const child = spawnServe(place, [...(options.flags ?? []), '--log-level', options.logLevel ?? 'debug'], options.env);
+  const flags = [...(options.flags ?? []), '--log-level', options.logLevel ?? 'debug'];
+  const child = spawnServe(place, flags, options.env, options);
   const served = watch(child, place);
   t.after(() => served.stop('SIGKILL'));
   await served.logged('serving');
   return served;
 }
 
-export function spawnServe(place: Place, flags: readonly string[], env: Record<string, string> = {}): ChildProcess {
+export function spawnServe(
+  place: Place,
+  flags: readonly string[],
+  env: Record<string, string> = {},
+  { nodeFlags = [], through = [] }: { nodeFlags?: readonly string[]; through?: readonly string[] } = {},
+): ChildProcess {
   const args = ['serve', '--trust-domain', TRUST_DOMAIN, '--data-dir', place.dataDir];
   args.push('--socket', place.socket, '--admin-socket', place.adminSocket, ...flags);
-  return spawn(path.join(ROOT, 'bin/sidekey'), args, {
+  const launcher =
+    nodeFlags.length === 0
+      ? path.join(ROOT, 'bin/sidekey')
+      : launcherWith(ROOT, mkdtempSync(path.join(place.directory, 'launcher-')), nodeFlags);
+  const [program, ...words] = [...through, launcher, ...args];
+  return spawn(program!, words, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
