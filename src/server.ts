@@ -24,7 +24,7 @@ import { createUnixAttestor } from './attest/unix.ts';
 import { type Clock, SystemClock } from './base/clock.ts';
 import { openDataDir } from './base/data-dir.ts';
 import { formatDuration } from './base/duration.ts';
-import { descriptors, diskOf } from './base/resources.ts';
+import { type DescriptorPlan, descriptorLimit, descriptors, diskOf, planDescriptors } from './base/resources.ts';
 import { listenOnSocket } from './base/socket-file.ts';
 import { version } from './base/version.ts';
 import { longestKeptSvidTtl, openCertificateAuthority } from './ca/index.ts';
@@ -106,6 +106,11 @@ async function start(
     stop.throwIfAborted();
   };
   checkProc();
+  const plan = planDescriptors(descriptorLimit(), {
+    adminConnections: config.adminMaxConnections,
+    pipeConnectionsPerUid: config.maxConnectionsPerUid,
+  });
+  warnOfDescriptors(plan, config, log);
   const entryRules: EntryRules = {
     trustDomain,
     allowWeakSelectors: config.allowWeakSelectors,
@@ -183,7 +188,7 @@ async function start(
     exitWatcher,
     clock,
     log,
-    limits: { connectionsPerUid: config.maxConnectionsPerUid },
+    limits: { connectionsPerUid: plan.pipeConnectionsPerUid, connections: plan.pipeConnections },
     counters,
     onConnection: (socket, peer) => wire.inject(socket, peer),
   });
@@ -201,11 +206,11 @@ async function start(
       mainPid: docker && ((nameOrId) => docker.mainPid(nameOrId)),
     },
     self: {
-      look: () => lookAtSelf(config, dataDir.path, docker),
+      look: () => lookAtSelf(config, dataDir.path, docker, counters),
       authorities: () => ca.authorities(),
       issuances: store,
       whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts),
-      limits: { connectionsPerUid: config.maxConnectionsPerUid, streamsPerUid: config.maxStreamsPerUid },
+      limits: { connectionsPerUid: plan.pipeConnectionsPerUid, streamsPerUid: config.maxStreamsPerUid },
     },
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => (ready ? { ready } : { ready, reason: 'not every listener accepts yet' }),
@@ -215,6 +220,7 @@ async function start(
     peerUid: (socket) => peerCredentials(socket).uid,
     token: givenToken ?? (await adminToken(dataDir.path)),
     hosts: config.adminHost,
+    maxConnections: plan.adminConnections,
   });
   closers.push(async () => {
     await Promise.all([admin.close(), wire.close(DRAIN_MS)]);
@@ -246,6 +252,15 @@ async function start(
   );
 }
 
+function warnOfDescriptors(plan: DescriptorPlan, config: ServeConfig, log: Log): void {
+  const { adminConnections, pipeConnectionsPerUid } = plan;
+  if (adminConnections === config.adminMaxConnections && pipeConnectionsPerUid === config.maxConnectionsPerUid) return;
+  log.warn(
+    { descriptors: descriptorLimit(), ...plan },
+    'few descriptors (RLIMIT_NOFILE, ulimit -n): fewer connections are allowed than the settings say',
+  );
+}
+
 function warnOfTtl(config: ServeConfig, log: Log): void {
   const kept = longestKeptSvidTtl(config.caTtl);
   if (config.x509SvidTtl <= kept) return;
@@ -263,6 +278,7 @@ async function lookAtSelf(
   config: ServeConfig,
   dataDir: string,
   docker: DockerAttestor | undefined,
+  counters: Counters,
 ): ReturnType<SelfKnowledge['look']> {
   const { othersExecutables, hidepid } = readProcView();
   const { freeBytes, freeInodes } = await diskOf(dataDir);
@@ -282,7 +298,7 @@ async function lookAtSelf(
     attestors,
     proc: { others_executables: othersExecutables, hidepid: hidepid ?? null },
     disk: { free_bytes: freeBytes, free_inodes: freeInodes },
-    descriptors: descriptors(),
+    descriptors: { ...descriptors(), refused_connections: counters.get('connections_without_descriptors_total') },
   };
 }
 

@@ -35,7 +35,13 @@ export const DOCTOR = Type.Object(
     ),
     proc: Type.Object({ others_executables: Type.Boolean(), hidepid: MaybeText }, CLOSED),
     disk: Type.Object({ free_bytes: Count, free_inodes: Count }, CLOSED),
-    descriptors: Type.Object({ open: Count, limit: Count }, CLOSED),
+    descriptors: Type.Object(
+      { open: Count, limit: Count, refused_connections: Count },
+      {
+        ...CLOSED,
+        description: 'refused_connections: on the pipe since the start, since the others held all descriptors',
+      },
+    ),
     authorities: Type.Array(
       Type.Object(
         {

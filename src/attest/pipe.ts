@@ -27,11 +27,17 @@ export interface PipeOptions {
 export interface PipeLimits {
   /** How many connections one uid may hold; more are closed at once. */
   readonly connectionsPerUid: number;
+  /** How many connections all may hold together: as many as there are descriptors for. */
+  readonly connections: number;
   /** How long an attestation may take, in milliseconds. */
   readonly attestTimeoutMs: number;
 }
 
-export const PIPE_LIMITS: PipeLimits = { connectionsPerUid: 2_000, attestTimeoutMs: 5_000 };
+export const PIPE_LIMITS: PipeLimits = {
+  connectionsPerUid: 2_000,
+  connections: Number.MAX_SAFE_INTEGER,
+  attestTimeoutMs: 5_000,
+};
 
 export interface Pipe {
   /** To listen with: backlog 4096, since Node's 511 turns a burst of connections away with EAGAIN. */
@@ -76,7 +82,13 @@ export function createPipe(options: PipeOptions): Pipe {
     const { uid } = peer.credentials;
     const held = perUid.get(uid) ?? 0;
     if (held >= limits.connectionsPerUid) {
-      refuse(peer);
+      refuse(peer, limits.connectionsPerUid, 'its uid holds as many as it may (maxConnectionsPerUid)');
+      return;
+    }
+    // Accepting until there are no descriptors left would have libuv close connections without a word.
+    if (connectionCount >= limits.connections) {
+      counters.add('connections_without_descriptors_total');
+      refuse(peer, limits.connections, 'the descriptors for the pipe are all taken (RLIMIT_NOFILE, ulimit -n)');
       return;
     }
     perUid.set(uid, held + 1);
@@ -93,15 +105,15 @@ export function createPipe(options: PipeOptions): Pipe {
     else perUid.set(uid, held);
   }
 
-  function refuse(peer: Peer): void {
+  function refuse(peer: Peer, limit: number, why: string): void {
     peer.close();
     counters.add('connections_refused_total');
     const now = options.clock.now();
     if (now < nextRefusalLog) return;
     nextRefusalLog = now + REFUSALS_LOG_MS;
     options.log.warn(
-      { ...peer.credentials, limit: limits.connectionsPerUid, refused: counters.get('connections_refused_total') },
-      'connection refused: its uid holds as many as it may (maxConnectionsPerUid)',
+      { ...peer.credentials, limit, refused: counters.get('connections_refused_total') },
+      `connection refused: ${why}`,
     );
   }
 }

@@ -3,7 +3,8 @@
 /** Every counter, with what it counts. Names follow Prometheus: snake case, `_total`. */
 export const COUNTERS = {
   connections_accepted_total: 'connections on the pipe that were taken in',
-  connections_refused_total: 'connections on the pipe that were refused for the limit of their uid',
+  connections_refused_total: 'connections on the pipe that were refused for the limit of their uid, or of all',
+  connections_without_descriptors_total: 'those of them that were refused since the descriptors were taken',
   streams_refused_total: 'calls on the pipe that were refused for the limit of their uid',
   requests_refused_total: 'requests on the pipe that were refused for the rate of their uid',
   messages_refused_total: 'messages on the pipe that were refused for what unfinished ones of their uid take',
