@@ -7,6 +7,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { launcherWith } from '../../scripts/launcher-with.ts';
 
 export const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -37,6 +38,8 @@ export interface Served extends Place {
   readonly log: Record<string, unknown>[];
   /** The first line with this message, now or later; rejects when the server ends before. */
   logged(message: string): Promise<Record<string, unknown>>;
+  /** The first line whose message is like this, now or later. */
+  loggedLike(message: RegExp): Promise<Record<string, unknown>>;
   /** Sends the signal and waits for the end. */
   stop(signal?: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   request(method: string, url: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
@@ -61,6 +64,8 @@ export async function serve(
     nodeFlags?: readonly string[];
     /** Words of a command that executes the server, such as `setpriv …`. */
     through?: readonly string[];
+    /** Its log goes elsewhere. */
+    silent?: boolean;
   } = {},
 ): Promise<Served> {
   const place = options.place ?? makePlace(t);
@@ -68,8 +73,18 @@ export async function serve(
   const child = spawnServe(place, flags, options.env, options);
   const served = watch(child, place);
   t.after(() => served.stop('SIGKILL'));
-  await served.logged('serving');
+  if (options.silent === true) await ready(served);
+  else await served.logged('serving');
   return served;
+}
+
+/** Asks until it serves. */
+async function ready({ request }: Served): Promise<void> {
+  for (;;) {
+    const answer = await request('GET', '/readyz').catch(() => undefined);
+    if (answer?.status === 200) return;
+    await sleep(20);
+  }
 }
 
 export function spawnServe(
@@ -94,6 +109,7 @@ export function spawnServe(
 function watch(child: ChildProcess, place: Place): Served {
   const log: Record<string, unknown>[] = [];
   const waiting = new Map<string, PromiseWithResolvers<Record<string, unknown>>>();
+  const likes = new Map<RegExp, PromiseWithResolvers<Record<string, unknown>>>();
   let stderr = '';
   let rest = '';
   child.stdout!.setEncoding('utf8').on('data', (text: string) => {
@@ -103,6 +119,7 @@ function watch(child: ChildProcess, place: Place): Served {
       const entry = JSON.parse(line) as Record<string, unknown>;
       log.push(entry);
       waiting.get(entry.msg as string)?.resolve(entry);
+      for (const [like, { resolve }] of likes) if (like.test(String(entry.msg))) resolve(entry);
     }
   });
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
@@ -110,7 +127,8 @@ function watch(child: ChildProcess, place: Place): Served {
   });
   const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   void ended.then(([code, signal]) => {
-    for (const { reject } of waiting.values()) reject(new Error(`sidekey ended (${code ?? signal}): ${stderr}`));
+    for (const { reject } of [...waiting.values(), ...likes.values()])
+      reject(new Error(`sidekey ended (${code ?? signal}): ${stderr}`));
   });
   return {
     ...place,
@@ -125,6 +143,14 @@ function watch(child: ChildProcess, place: Place): Served {
         waiter.promise.catch(() => undefined);
         waiting.set(message, waiter);
       }
+      return waiter.promise;
+    },
+    loggedLike(message) {
+      const there = log.find(({ msg }) => message.test(String(msg)));
+      if (there !== undefined) return Promise.resolve(there);
+      const waiter = Promise.withResolvers<Record<string, unknown>>();
+      waiter.promise.catch(() => undefined);
+      likes.set(message, waiter);
       return waiter.promise;
     },
     async stop(signal = 'SIGTERM') {
