@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { launcherWith } from './launcher-with.ts';
 
 const root = path.dirname(import.meta.dirname);
 const dist = path.join(root, 'dist');
@@ -100,7 +101,7 @@ for (const { file, text } of built) if (!existsSync(file) || !readFileSync(file)
 if (!existsSync(made) || readFileSync(made, 'utf8') !== fingerprint()) {
   try {
     rmSync(path.join(dist, 'cache'), { recursive: true, force: true });
-    await tryOut(path.join(root, 'bin/sidekey'));
+    await tryOut();
     const now = fingerprint();
     if (now === undefined) throw new Error('a bundle left no code behind');
     put(made, now);
@@ -141,8 +142,11 @@ function fingerprint(): string | undefined {
  * Starts a server twice, on an empty directory and on what is there then, and asks it. What goes wrong here costs some
  * speed; whoever starts it in earnest is told.
  */
-async function tryOut(sidekey: string): Promise<void> {
+async function tryOut(): Promise<void> {
   const place = mkdtempSync(path.join(tmpdir(), 'sidekey-build-'));
+  // It leaves the code of a bundle behind.
+  const recorder = path.join(import.meta.dirname, 'record-code.cjs');
+  const sidekey = launcherWith(root, place, [`--require=${recorder}`]);
   const [dataDir, socket, entries] = ['data', 'run/agent.sock', 'entries.yaml'].map((name) =>
     path.join(place, name),
   ) as [string, string, string];
@@ -179,12 +183,10 @@ async function tryOut(sidekey: string): Promise<void> {
   }
 }
 
-/** The environment of a process that leaves the code of a bundle behind, without settings: they are for another server. */
+/** The environment, with the bundle whose code is to be left behind, without settings: they are for another server. */
 function recording(bundle: string): NodeJS.ProcessEnv {
-  const recorder = path.join(import.meta.dirname, 'record-code.cjs').replaceAll(/["\\]/g, '\\$&');
   return {
     ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SIDEKEY_'))),
-    NODE_OPTIONS: `--require="${recorder}"`,
     RECORD: bundle,
   };
 }

@@ -30,7 +30,7 @@ import { type Clock, SystemClock } from './base/clock.ts';
 import { openDataDir } from './base/data-dir.ts';
 import { formatDuration } from './base/duration.ts';
 import { SidekeyError } from './base/errors.ts';
-import { descriptors, diskOf } from './base/resources.ts';
+import { type DescriptorPlan, descriptorLimit, descriptors, diskOf, planDescriptors } from './base/resources.ts';
 import { listenOnSocket } from './base/socket-file.ts';
 import { version } from './base/version.ts';
 import { longestKeptSvidTtl, openCertificateAuthority } from './ca/index.ts';
@@ -126,6 +126,11 @@ async function start(
       'the user of this process is not mapped in its user namespace, where strangers read as the same uid';
     log.warn({ uid: unmapped.uid }, `${problem}: the admin socket lets in root alone`);
   }
+  const plan = planDescriptors(descriptorLimit(), {
+    adminConnections: config.adminMaxConnections,
+    pipeConnectionsPerUid: config.maxConnectionsPerUid,
+  });
+  warnOfDescriptors(plan, config, log);
   const entryRules: EntryRules = {
     trustDomain,
     allowWeakSelectors: config.allowWeakSelectors,
@@ -200,7 +205,8 @@ async function start(
   const quota = new Quota(
     {
       ...QUOTA_LIMITS,
-      connectionsPerUid: config.maxConnectionsPerUid,
+      connectionsPerUid: plan.pipeConnectionsPerUid,
+      connections: plan.pipeConnections,
       callsPerUid: config.maxStreamsPerUid,
       requestsPerSecondPerUid: config.maxRequestsPerSecondPerUid,
     },
@@ -254,11 +260,11 @@ async function start(
       mainPid: docker && ((nameOrId) => docker.mainPid(nameOrId)),
     },
     self: {
-      look: () => lookAtSelf({ config, dataDir: dataDir.path, docker, kernel, unmapped, pipe }),
+      look: () => lookAtSelf({ config, dataDir: dataDir.path, docker, kernel, unmapped, pipe, counters }),
       authorities: () => ca.authorities(),
       issuances: store,
       whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts, unmapped),
-      limits: { connectionsPerUid: config.maxConnectionsPerUid, streamsPerUid: config.maxStreamsPerUid },
+      limits: { connectionsPerUid: plan.pipeConnectionsPerUid, streamsPerUid: config.maxStreamsPerUid },
     },
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => (ready ? { ready } : { ready, reason: 'not every listener accepts yet' }),
@@ -272,6 +278,7 @@ async function start(
     },
     token: givenToken ?? (await adminToken(dataDir.path)),
     hosts: config.adminHost,
+    maxConnections: plan.adminConnections,
   });
   closers.push(async () => {
     await Promise.all([admin.close(), wire.close(DRAIN_MS)]);
@@ -303,6 +310,15 @@ async function start(
   log.info(
     { trust_domain: trustDomain, socket: config.socket, admin_socket: config.adminSocket, entries: registry.size },
     'serving',
+  );
+}
+
+function warnOfDescriptors(plan: DescriptorPlan, config: ServeConfig, log: Log): void {
+  const { adminConnections, pipeConnectionsPerUid } = plan;
+  if (adminConnections === config.adminMaxConnections && pipeConnectionsPerUid === config.maxConnectionsPerUid) return;
+  log.warn(
+    { descriptors: descriptorLimit(), ...plan },
+    'few descriptors (RLIMIT_NOFILE, ulimit -n): fewer connections are allowed than the settings say',
   );
 }
 
@@ -359,6 +375,7 @@ interface SelfParts {
   readonly kernel: Kernel;
   readonly unmapped: UnmappedIds;
   readonly pipe: Pick<Pipe, 'replacedPrograms'>;
+  readonly counters: Counters;
 }
 
 /** Of many programs that were replaced, so many are named. */
@@ -366,7 +383,7 @@ const REPLACED_SAMPLE = 20;
 
 /** Each part by itself: what can't be looked at now, as without a descriptor to spare, leaves the rest. */
 async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
-  const { config, dataDir, docker, kernel, unmapped, pipe } = parts;
+  const { config, dataDir, docker, kernel, unmapped, pipe, counters } = parts;
   const unseen: { what: string; error: string }[] = [];
   const part = async <T>(what: string, look: () => T | Promise<T>): Promise<T | null> => {
     try {
@@ -396,7 +413,7 @@ async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
     attestors,
     proc: view && { others_executables: view.othersExecutables, hidepid: view.hidepid ?? null },
     disk: disk && { free_bytes: disk.freeBytes, free_inodes: disk.freeInodes },
-    descriptors: used,
+    descriptors: used && { ...used, refused_connections: counters.get('connections_without_descriptors_total') },
     unseen,
     kernel: { pins_peers: kernel.pinsPeers, no_pidfd_open: kernel.noPidfdOpen ?? null },
     unmapped: { uid: unmapped.uid ?? null, gid: unmapped.gid ?? null },

@@ -9,10 +9,14 @@ import { createDoor } from './door.ts';
 import type { EventSources } from './events.ts';
 import { endWithProblem } from './problem.ts';
 
-export interface AdminOptions extends Omit<AppOptions, 'callerOf' | 'eventReaders'>, Pick<EventSources, 'onIssued'> {
+export interface AdminOptions
+  extends Omit<AppOptions, 'callerOf' | 'eventReaders' | 'admit'>,
+    Pick<EventSources, 'onIssued'> {
   readonly ledger: AppOptions['ledger'] & EventSources['ledger'];
   /** The kernel's word on who opened a connection to the Unix socket; asked once a connection. */
   readonly unixCaller: (socket: Socket) => Omit<Extract<Caller, { via: 'unix' }>, 'via'>;
+  /** Connections at a time, on each door. */
+  readonly maxConnections: number;
 }
 
 export interface Admin {
@@ -38,7 +42,11 @@ export function createAdmin(options: AdminOptions): Admin {
   const callers = new WeakMap<IncomingMessage, Caller>();
   let app: Promise<App> | undefined;
   const appNow = () => {
-    app ??= loadApp(options, (request) => callers.get(request)).catch((thrown: unknown) => {
+    const admit = ({ socket }: IncomingMessage) => {
+      unix.admit(socket);
+      tcp.admit(socket);
+    };
+    app ??= loadApp({ ...options, admit }, (request) => callers.get(request)).catch((thrown: unknown) => {
       // What stood in the way may be gone by the next request.
       app = undefined;
       throw thrown;
@@ -55,8 +63,13 @@ export function createAdmin(options: AdminOptions): Admin {
       endWithProblem(response, SidekeyError.from(thrown));
     }
   };
-  const unix = createDoor((socket) => ({ via: 'unix', ...options.unixCaller(socket) }), handle, options.clock);
-  const tcp = createDoor(() => ({ via: 'tcp' }), handle, options.clock);
+  const unix = createDoor({
+    ...options,
+    name: 'its Unix socket',
+    callerOf: (socket) => ({ via: 'unix', ...options.unixCaller(socket) }),
+    handle,
+  });
+  const tcp = createDoor({ ...options, name: 'TCP', callerOf: () => ({ via: 'tcp' }), handle });
   return {
     unix: unix.server,
     tcp: tcp.server,
@@ -72,7 +85,10 @@ export function createAdmin(options: AdminOptions): Admin {
   };
 }
 
-async function loadApp(options: AdminOptions, callerOf: AppOptions['callerOf']): Promise<App> {
+async function loadApp(
+  options: AdminOptions & Pick<AppOptions, 'admit'>,
+  callerOf: AppOptions['callerOf'],
+): Promise<App> {
   const [{ createApp }, { createEventReaders }] = await Promise.all([import('./app.ts'), import('./events.ts')]);
   const eventReaders = createEventReaders(options);
   const app = createApp({ ...options, eventReaders, callerOf });

@@ -9,7 +9,7 @@ import type { Decisions } from '../identity/decisions.ts';
 import type { EntryRules } from '../registry/entry-input.ts';
 import type { Registry } from '../registry/types.ts';
 import type { Ledger } from '../sds/ledger.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Log, ownedLog } from '../telemetry/log.ts';
 import { type Caller, refusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
@@ -44,14 +44,20 @@ export interface AppOptions {
   readonly version: string;
   /** How a request came in; undefined refuses it. */
   readonly callerOf: (request: IncomingMessage) => Caller | undefined;
+  /** Told of requests whose caller may use the admin API, which paths that are open to all don't show. */
+  readonly admit: (request: IncomingMessage) => void;
   /** What TCP callers must show; undefined: none gets in. */
   readonly token: string | undefined;
   /** Host names that TCP callers may use, besides the loopback's. */
   readonly hosts: readonly string[];
 }
 
+/** Statuses of callers that may not use the admin API. */
+const REFUSED: ReadonlySet<number> = new Set([401, 403]);
+
 export function createApp(options: AppOptions): FastifyInstance {
   const { callerOf, log, version } = options;
+  const refusedLog = ownedLog(log, 'refused admin callers');
   const routes: RouteOptions[] = [];
   const app = fastify({
     bodyLimit: BODY_LIMIT,
@@ -64,10 +70,20 @@ export function createApp(options: AppOptions): FastifyInstance {
     route.schema = { querystring: NO_QUERY, ...route.schema };
     routes.push(route);
   });
-  app.addHook('onRequest', async (request) => checkAccess(request, callerOf(request.raw), options));
+  app.addHook('onRequest', async (request, reply) => {
+    try {
+      checkAccess(request, callerOf(request.raw), options);
+    } catch (thrown) {
+      // Its connection is not kept, and what it may still send is not read.
+      reply.header('connection', 'close');
+      throw thrown;
+    }
+  });
   app.addHook('onResponse', async ({ method, url, raw }, { statusCode }) => {
     if (method === 'GET' || method === 'HEAD') return;
-    log.info({ method, path: pathOf(url), status: statusCode, caller: callerOf(raw) }, 'admin request');
+    // Callers that are refused can come as often as they like.
+    const to = REFUSED.has(statusCode) ? refusedLog : log;
+    to.info({ method, path: pathOf(url), status: statusCode, caller: callerOf(raw) }, 'admin request');
   });
   app.setErrorHandler((thrown, { method, url }, reply) => {
     const error = toSidekeyError(thrown);
@@ -113,12 +129,13 @@ function pathOf(url: string): string {
 }
 
 /** @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED */
-function checkAccess(request: FastifyRequest, caller: Caller | undefined, { token, hosts }: AppOptions): void {
+function checkAccess(request: FastifyRequest, caller: Caller | undefined, { token, hosts, admit }: AppOptions): void {
   if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'it is not known who is calling');
   const { host, authorization } = request.headers;
   const open = OPEN_PATHS.has(request.routeOptions.url ?? '');
   const refused = refusal(caller, { host, authorization, open }, { ownerUid: process.geteuid!(), token, hosts });
   if (refused !== undefined) throw refused;
+  if (!open) admit(request.raw);
 }
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });

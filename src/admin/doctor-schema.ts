@@ -40,7 +40,15 @@ export const DOCTOR = Type.Object(
     ),
     proc: maybe(Type.Object({ others_executables: Type.Boolean(), hidepid: MaybeText }, CLOSED)),
     disk: maybe(Type.Object({ free_bytes: Count, free_inodes: Count }, CLOSED)),
-    descriptors: maybe(Type.Object({ open: Count, limit: Count }, CLOSED)),
+    descriptors: maybe(
+      Type.Object(
+        { open: Count, limit: Count, refused_connections: Count },
+        {
+          ...CLOSED,
+          description: 'refused_connections: on the pipe since the start, since the others held all descriptors',
+        },
+      ),
+    ),
     unseen: Type.Array(Type.Object({ what: Type.String(), error: Type.String() }, CLOSED), {
       description: 'what is null here since it could not be looked at',
     }),

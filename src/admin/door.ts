@@ -1,39 +1,74 @@
-/** A way into the application: an HTTP server that knows who is at its other end. */
+/**
+ * A way into the application: an HTTP server that knows who is at its other end, and holds a bounded number of
+ * connections. Where one more comes, the oldest that has shown no right to be here goes.
+ */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { Caller } from './access.ts';
 import { endWithProblem } from './problem.ts';
 
+export interface DoorOptions {
+  /** For the log. */
+  readonly name: string;
+  /** May throw: then nobody gets in. */
+  readonly callerOf: (socket: Socket) => Caller;
+  readonly handle: (request: IncomingMessage, response: ServerResponse, caller: Caller) => void;
+  readonly maxConnections: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 export interface Door {
   readonly server: Server;
+  /** The connection is one of somebody who may use the admin API; without effect for another door's. */
+  admit(socket: Socket): void;
   /** Stops listening, lets running requests end for a second, then cuts what is left. */
   close(): Promise<void>;
 }
 
 const CLOSE_GRACE_MS = 1_000;
 
-/** `callerOf` is asked once a connection. It may throw: then nobody gets in. */
-export function createDoor(
-  callerOf: (socket: Socket) => Caller,
-  handle: (request: IncomingMessage, response: ServerResponse, caller: Caller) => void,
-  clock: Clock,
-): Door {
+/**
+ * How long a client has for the headers of a request, counted from the connection for its first one, and for all of the
+ * request, in milliseconds; and how often that is looked at.
+ */
+const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 30_000, connectionsCheckingInterval: 1_000 } as const;
+
+/** The log gets one line in this many milliseconds about connections that had to go. */
+const CROWDED_LOG_MS = 10_000;
+
+export function createDoor(options: DoorOptions): Door {
+  const { clock, maxConnections } = options;
   const known = new WeakMap<Socket, Caller>();
-  const server = createServer((request, response) => {
+  const server = createServer(TIMEOUTS, (request, response) => {
     const { socket } = request;
     let caller = known.get(socket);
     try {
-      caller ??= callerOf(socket);
+      caller ??= options.callerOf(socket);
       known.set(socket, caller);
     } catch (thrown) {
       const message = 'the kernel does not say who is calling';
       endWithProblem(response, new SidekeyError('ERR_FORBIDDEN', message, { cause: thrown }));
       return;
     }
-    handle(request, response, caller);
+    options.handle(request, response, caller);
+  });
+  /** In the order in which they came. */
+  const strangers = new Set<Socket>();
+  const admitted = new Set<Socket>();
+  let cut = 0;
+  let nextLog = 0;
+  server.prependListener('connection', (socket) => {
+    strangers.add(socket);
+    socket.once('close', () => {
+      strangers.delete(socket);
+      admitted.delete(socket);
+    });
+    if (strangers.size + admitted.size > maxConnections) makeRoom();
   });
   let closed: Promise<void> | undefined;
   server.on('listening', () => {
@@ -41,11 +76,30 @@ export function createDoor(
   });
   return {
     server,
+    admit: (socket) => {
+      if (strangers.delete(socket)) admitted.add(socket);
+    },
     close: async () => {
       if (server.listening) server.close();
-      const cut = clock.after(CLOSE_GRACE_MS, () => server.closeAllConnections());
+      const cutAll = clock.after(CLOSE_GRACE_MS, () => server.closeAllConnections());
       await closed;
-      cut.cancel();
+      cutAll.cancel();
     },
   };
+
+  /** The newest is a stranger too: where all others were admitted, it is the one that goes. */
+  function makeRoom(): void {
+    const [oldest] = strangers;
+    if (oldest === undefined) return;
+    strangers.delete(oldest);
+    oldest.destroy();
+    cut += 1;
+    const now = clock.now();
+    if (now < nextLog) return;
+    nextLog = now + CROWDED_LOG_MS;
+    options.log.warn(
+      { cut, limit: maxConnections, admitted: admitted.size },
+      `the admin API has as many connections on ${options.name} as it may (adminMaxConnections): those without a right are cut`,
+    );
+  }
 }

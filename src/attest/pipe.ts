@@ -6,11 +6,11 @@
 
 import net from 'node:net';
 import type { Clock } from '../base/clock.ts';
-import { type Owner, Owners } from '../limits/owner.ts';
+import { type ConnectionPlace, type Owner, Owners } from '../limits/owner.ts';
 import { QUOTA_LIMITS, Quota } from '../limits/quota.ts';
 import { Turns } from '../limits/turns.ts';
 import { Counters } from '../telemetry/counters.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Log, ownedLog } from '../telemetry/log.ts';
 import { createAccounts } from './accounts.ts';
 import type { WhyContained } from './contained.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
@@ -60,6 +60,12 @@ export interface ReplacedProgram {
   readonly keepsPath: boolean;
 }
 
+/** A connection that may be there. */
+interface Admitted {
+  readonly owner: Owner;
+  readonly place: ConnectionPlace;
+}
+
 /** How many connections are accepted in one turn of the event loop. */
 const ACCEPTED_AT_ONCE = 256;
 /** The log gets one line in this many milliseconds about refused connections, and one about callers that are not known. */
@@ -68,7 +74,9 @@ const REFUSALS_LOG_MS = 10_000;
 const REPLACED_LOOKS = 10_000;
 
 export function createPipe(options: PipeOptions): Pipe {
-  const { clock, log, onConnection } = options;
+  const { clock, onConnection } = options;
+  /** Of callers about whom not even the uid is known. */
+  const log = ownedLog(options.log, 'unknown callers');
   const quota = options.quota ?? new Quota(QUOTA_LIMITS, new Counters());
   const turns = options.turns ?? new Turns();
   const ownerOf = options.ownerOf ?? defaultOwnerOf();
@@ -97,14 +105,14 @@ export function createPipe(options: PipeOptions): Pipe {
   };
 
   function accept(socket: net.Socket): void {
-    let owner: Owner | undefined;
+    let admitted: Admitted | undefined;
     try {
-      owner = admit(peerCredentials(socket));
+      admitted = admit(peerCredentials(socket));
     } catch (error) {
       tellUnknown(error as Error);
     }
-    if (owner === undefined) socket.destroy();
-    else take(socket, owner);
+    if (admitted === undefined) socket.destroy();
+    else take(socket, admitted);
   }
 
   /** Whatever else waits, up to a bound: what is refused costs a few system calls and becomes no socket of Node's. */
@@ -113,9 +121,9 @@ export function createPipe(options: PipeOptions): Pipe {
       for (let i = 0; i < ACCEPTED_AT_ONCE; i += 1) {
         const accepted = acceptNext(server);
         if (accepted === undefined) return;
-        const owner = admit(accepted.credentials);
-        if (owner === undefined) accepted.close();
-        else take(accepted.open(), owner);
+        const admitted = admit(accepted.credentials);
+        if (admitted === undefined) accepted.close();
+        else take(accepted.open(), admitted);
       }
     } catch (error) {
       tellUnknown(error as Error);
@@ -123,21 +131,22 @@ export function createPipe(options: PipeOptions): Pipe {
   }
 
   /** Takes a place for a connection; undefined where its owner gets none. Cheap: a caller may connect as fast as it can. */
-  function admit(credentials: PeerCredentials): Owner | undefined {
+  function admit(credentials: PeerCredentials): Admitted | undefined {
     const owner = ownerOf(credentials);
-    const reason = quota.openConnection(owner, clock.now());
-    if (reason === undefined) return owner;
-    tellRefused(reason, credentials);
+    const place = quota.openConnection(owner, clock.now());
+    if (typeof place !== 'string') return { owner, place };
+    tellRefused(place, credentials);
     return undefined;
   }
 
-  function take(socket: net.Socket, owner: Owner): void {
+  function take(socket: net.Socket, { owner, place }: Admitted): void {
+    place.evict = () => socket.destroy();
     // A reset connection is an everyday thing; what matters of it is the 'close' that follows.
     socket.on('error', ({ message }) => log.debug({ reason: message }, 'connection on the pipe failed'));
     connectionCount += 1;
     socket.once('close', () => {
       connectionCount -= 1;
-      quota.closeConnection(owner);
+      quota.closeConnection(place);
     });
     let peer: ConnectedPeer;
     try {
@@ -203,7 +212,7 @@ export function createPipe(options: PipeOptions): Pipe {
     const now = clock.now();
     if (now < nextRefusalLog) return;
     nextRefusalLog = now + REFUSALS_LOG_MS;
-    log.warn({ ...credentials, reason, refused }, 'connections are refused');
+    options.log.warn({ ...credentials, reason, refused }, 'connections are refused');
     refused = 0;
   }
 }

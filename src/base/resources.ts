@@ -18,21 +18,49 @@ export async function diskOf(directory: string): Promise<Disk> {
 
 export interface Descriptors {
   readonly open: number;
-  /** The soft limit, which holds. */
   readonly limit: number;
 }
 
 /** @see getrlimit(2), RLIMIT_NOFILE */
 export function descriptors(): Descriptors {
-  const limit = openFilesLimit(readFileSync('/proc/self/limits', 'latin1'));
-  return { open: readdirSync('/proc/self/fd').length, limit };
+  return { open: readdirSync('/proc/self/fd').length, limit: descriptorLimit() };
 }
 
-const OPEN_FILES = 'Max open files';
+/** The soft limit, which holds; Node raises it to the hard one when it starts. */
+export function descriptorLimit(): number {
+  const line = readFileSync('/proc/self/limits', 'latin1')
+    .split('\n')
+    .find((one) => one.startsWith(OPEN_FILES));
+  const soft = line?.slice(OPEN_FILES.length).trim().split(/ +/)[0];
+  return soft === undefined || soft === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(soft);
+}
 
-/** Lines `NAME   SOFT   HARD   UNIT`, in columns; `unlimited` is no number. */
-function openFilesLimit(limits: string): number {
-  const line = limits.split('\n').find((each) => each.startsWith(OPEN_FILES));
-  const [soft] = line?.slice(OPEN_FILES.length).trim().split(' ') ?? [];
-  return soft !== undefined && /^[0-9]+$/.test(soft) ? Number(soft) : Number.MAX_SAFE_INTEGER;
+const OPEN_FILES = 'Max open files ';
+
+/** How the descriptors are shared out, so that none of those who take them can take the others' too. */
+export interface DescriptorPlan {
+  /** Connections at a time on each listener of the admin API. */
+  readonly adminConnections: number;
+  /** Connections at a time on the pipe, of all callers. */
+  readonly pipeConnections: number;
+  /** And of one uid, so that it leaves the others some. */
+  readonly pipeConnectionsPerUid: number;
+}
+
+/** For the database, files and directories of /proc, programs that are hashed, and the container engine. */
+const OWN = 96;
+const ADMIN_LISTENERS = 2;
+/** A socket and a pidfd. */
+const PER_CALLER = 2;
+
+/** @param limit the process's @param wanted as the settings have it: what may be less here */
+export function planDescriptors(
+  limit: number,
+  wanted: Pick<DescriptorPlan, 'adminConnections' | 'pipeConnectionsPerUid'>,
+): DescriptorPlan {
+  const adminConnections = Math.max(4, Math.min(wanted.adminConnections, Math.floor(limit / 8)));
+  const left = limit - OWN - ADMIN_LISTENERS * adminConnections;
+  const pipeConnections = Math.max(4, Math.floor(left / PER_CALLER));
+  const pipeConnectionsPerUid = Math.min(wanted.pipeConnectionsPerUid, Math.ceil(pipeConnections / 2));
+  return { adminConnections, pipeConnections, pipeConnectionsPerUid };
 }

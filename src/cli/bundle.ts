@@ -3,6 +3,7 @@
 import { type Command, Option } from 'commander';
 import type { BundleJson } from '../admin/client.ts';
 import { type Problem, SidekeyError } from '../base/errors.ts';
+import { printableLines } from '../base/printable.ts';
 import { printWarnings, UsageError } from './errors.ts';
 import { readInput } from './input.ts';
 import { printFields, printJson, printTable } from './output.ts';
@@ -43,7 +44,8 @@ function addShow(bundle: Command): void {
       const client = await openClient(options);
       const accept = asJson || options.format === 'spiffe' ? JSON_TYPE : PEM_TYPE;
       const path = trustDomain === undefined ? '/v1/bundle' : pathOf(trustDomain);
-      process.stdout.write(`${(await client.text('GET', path, { headers: { accept } })).trimEnd()}\n`);
+      const text = await client.text('GET', path, { headers: { accept } });
+      process.stdout.write(`${printableLines(text.trimEnd())}\n`);
     },
   );
 }

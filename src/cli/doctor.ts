@@ -2,8 +2,9 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Finding } from '../base/finding.ts';
+import { printable } from '../base/printable.ts';
 import type { Check, Outcome } from '../doctor/check.ts';
-import { printable, printJson } from './output.ts';
+import { printJson } from './output.ts';
 import { addClientOptions, aimed, type ClientOptions } from './target.ts';
 
 interface DoctorOptions extends ClientOptions {

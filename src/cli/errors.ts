@@ -1,7 +1,7 @@
 /** Exit statuses, and what stands on stderr with them. */
 
 import { formatProblem, type Problem } from '../base/errors.ts';
-import { printable } from './output.ts';
+import { printable } from '../base/printable.ts';
 
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 

@@ -2,11 +2,12 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 import type { AdminClient, DecisionJson, ExplanationJson } from '../admin/client.ts';
+import { printable } from '../base/printable.ts';
 import { shellQuote } from '../base/shell.ts';
 import { isSecret, splitSelector } from '../spiffe/selector.ts';
 import { UsageError } from './errors.ts';
 import { decisionLines, explanationLines } from './explain-text.ts';
-import { printable, printJson } from './output.ts';
+import { printJson } from './output.ts';
 import { addClientOptions, aimed, type ClientOptions, openClient } from './target.ts';
 
 interface ExplainOptions extends ClientOptions {

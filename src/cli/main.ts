@@ -1,6 +1,7 @@
 /** The `sidekey` command. Each command loads what it needs when it runs, so that asking a server something is quick. */
 
 import { Command, CommanderError } from 'commander';
+import { printableLines } from '../base/printable.ts';
 import { version } from '../base/version.ts';
 import { addAliasCommands } from './alias.ts';
 import { addBundleCommands } from './bundle.ts';
@@ -33,6 +34,7 @@ function program(asked: string | undefined): Command {
     .description('SPIFFE identities for the Envoys on a host: CA, registry, attestation and SDS in one process')
     .version(version())
     .showHelpAfterError('(--help tells more)')
+    .configureOutput({ writeErr: (text) => void process.stderr.write(printableLines(text)) })
     .exitOverride();
   const adders = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? [COMMANDS[asked]!] : Object.values(COMMANDS);
   for (const add of adders) add(sidekey);
@@ -51,10 +53,14 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-// A reader that has seen enough, as in `sidekey entry list | head -1`, is no failure.
+// A reader that has seen enough, as in `sidekey entry list | head -1`, is no failure; a full disk is.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
+  if (error.code === 'EPIPE') return;
+  process.exitCode = report(new Error(`the output could not be written: ${error.message}`));
 });
+// Nothing is left to say it on.
+process.stderr.on('error', () => undefined);
 void main(process.argv.slice(2)).then((status) => {
-  process.exitCode = status;
+  // Output that was lost is a failure, whatever the command says.
+  process.exitCode ||= status;
 });

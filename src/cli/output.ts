@@ -1,6 +1,7 @@
 /** What commands print: tables for people, JSON for scripts. */
 
 import { type Command, Option } from 'commander';
+import { printable, printableLines } from '../base/printable.ts';
 
 export type OutputFormat = 'table' | 'json';
 
@@ -14,11 +15,9 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${jsonText(value, 2)}\n`);
 }
 
-/** JSON that is fit for a terminal: what JSON itself leaves as it is, is escaped too. */
+/** JSON that is fit for a terminal: characters that JSON itself leaves as they are, but a terminal obeys, are escaped too. */
 export function jsonText(value: unknown, indent?: number): string {
-  const text = JSON.stringify(value, undefined, indent);
-  // The line breaks are those between members: in a value they are escaped.
-  return text.replace(UNSEEN, (found) => (found === '\n' ? found : escaped(found)));
+  return printableLines(JSON.stringify(value, undefined, indent));
 }
 
 /** Prints rows under a header, each column as wide as its widest cell. */
@@ -68,24 +67,4 @@ export function columnLines(rows: readonly (readonly string[])[], widths?: Width
       .join('  ')
       .trimEnd(),
   );
-}
-
-/**
- * What a terminal obeys or does not show: control characters, line breaks, what turns the order of reading around
- * (UAX #9), and what is invisible, so that two names look the same.
- */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
-
-const PLAIN = /^[ -~]*$/;
-
-/** A value may hold anything; what a terminal obeys or does not show stands escaped in what is printed. */
-export function printable(text: string): string {
-  // Nearly all is, which is seen in a fraction of the time.
-  return PLAIN.test(text) ? text : text.replace(UNSEEN, escaped);
-}
-
-/** As in JSON, by UTF-16 units. */
-function escaped(character: string): string {
-  const units = character.split('').map((unit) => unit.charCodeAt(0));
-  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
 }

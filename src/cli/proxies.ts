@@ -48,7 +48,7 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
       ? (proxies: Proxies) => process.stdout.write(screen(proxies, process.stdout.columns, process.stdout.rows))
       : changesPrinter(options.output);
     // Nobody reads any more: the rest is for nobody.
-    process.stdout.once('error', () => process.exit(0));
+    process.stdout.once('error', () => process.exit());
     await watchProxies(client, filter, print);
   }
   const proxies = await readProxies(client, filter);

@@ -1,6 +1,7 @@
 /** Runs the server until a signal stops it. */
 
 import { once } from 'node:events';
+import { hardenProcess } from '../base/hardening.ts';
 import type { Flags } from '../config/given.ts';
 import { loadServeConfig } from '../config/load.ts';
 import { startServer } from '../server.ts';
@@ -9,8 +10,9 @@ import { flushLog } from '../telemetry/log.ts';
 /** How long a stop may take, as docs/operations.md promises, in milliseconds. */
 const STOP_MS = 5_000;
 
-/** Ends the process with 0 when a signal has stopped it. @throws ERR_CONFIG; whatever keeps the server from starting */
+/** Ends the process with 0 when a signal has stopped it. @throws ERR_CONFIG, as {@link hardenProcess}; whatever keeps the server from starting */
 export async function serve(flags: Flags): Promise<void> {
+  hardenProcess();
   const config = await loadServeConfig({
     flags,
     env: process.env,

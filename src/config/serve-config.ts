@@ -22,6 +22,8 @@ export interface ServeConfig {
   /** As in a Host header, without ports. */
   readonly adminHost: readonly string[];
   readonly adminInsecureListen: boolean;
+  /** On each listener. */
+  readonly adminMaxConnections: number;
   readonly entries: string | undefined;
   /** Undefined: containers are not attested. */
   readonly dockerSocket: string | undefined;

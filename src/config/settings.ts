@@ -76,6 +76,11 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     kind: kinds.hosts,
   },
   adminInsecureListen: { about: 'something else protects an admin API that listens beyond loopback', ...off },
+  adminMaxConnections: {
+    about: 'connections that the admin API holds on its socket, and as many on TCP',
+    kind: kinds.count(4, 100_000),
+    fallback: fixed('100'),
+  },
   entries: {
     about: 'file of entries; at each start those that came from it are made equal to it',
     kind: kinds.readableFile,

@@ -182,10 +182,14 @@ function judgeLimits({ usage, descriptors }: DoctorJson, restart: Restart): Find
       return { rule: 'limit', severity, place: setting, problem, why, fix, command };
     });
   if (descriptors === null) return findings;
-  const { open, limit } = descriptors;
-  if (open < NEARLY * limit) return findings;
-  const problem = `the server has ${open} of ${limit} descriptors open`;
+  const { open, limit, refused_connections: refused } = descriptors;
+  if (open < NEARLY * limit && refused === 0) return findings;
+  const held = `the server has ${open} of ${limit} descriptors open`;
+  const problem = refused === 0 ? held : `${held}; ${refused} connections on the pipe were refused for want of them`;
   const why = 'every connection takes two: without any, nobody connects';
   const fix = `systemd: LimitNOFILE=${4 * limit}; a shell: ulimit -n ${4 * limit} before sidekey serve`;
-  return [...findings, { rule: 'descriptors', severity: 'warning', place: 'the server', problem, why, fix }];
+  return [
+    ...findings,
+    { rule: 'descriptors', severity: refused === 0 ? 'warning' : 'error', place: 'the server', problem, why, fix },
+  ];
 }

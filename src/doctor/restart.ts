@@ -7,11 +7,12 @@ import { shellQuote } from '../base/shell.ts';
 
 export interface ProcessView {
   readonly cmdline: readonly string[];
-  /** Each as `NAME=value`. */
-  readonly environ: readonly string[];
   readonly cgroup: readonly CgroupLine[];
   readonly stat: Pick<ProcessStat, 'parent' | 'session'>;
-  readonly cwd: string;
+  /** Each as `NAME=value`. Undefined where only root may read it: a server keeps them from other processes of its user. */
+  readonly environ: readonly string[] | undefined;
+  /** As `environ`. */
+  readonly cwd: string | undefined;
   /** Whose process it is. */
   readonly uid: number;
 }
@@ -20,12 +21,22 @@ export interface ProcessView {
 export function viewProcess(pid: number): ProcessView | undefined {
   const words = (name: string) => fs.readFileSync(`/proc/${pid}/${name}`, 'utf8').split('\0').slice(0, -1);
   try {
-    const cwd = fs.readlinkSync(`/proc/${pid}/cwd`);
     const { uid } = fs.statSync(`/proc/${pid}`);
-    const [cmdline, environ] = [words('cmdline'), words('environ')];
-    return { cmdline, environ, cgroup: readCgroup(pid), stat: readStat(pid), cwd, uid };
+    const environ = unlessForbidden(() => words('environ'));
+    const cwd = unlessForbidden(() => fs.readlinkSync(`/proc/${pid}/cwd`));
+    return { cmdline: words('cmdline'), environ, cgroup: readCgroup(pid), stat: readStat(pid), cwd, uid };
   } catch {
     return undefined;
+  }
+}
+
+function unlessForbidden<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code === 'EACCES' || code === 'EPERM') return undefined;
+    throw thrown;
   }
 }
 
@@ -46,6 +57,7 @@ export function restartCommand(
     return itself ? `systemctl restart ${shellQuote(unit)}` : undefined;
   }
   if (uid !== process.geteuid!()) return undefined;
+  if (environ === undefined || cwd === undefined) return undefined;
   if (environ.some((variable) => variable.startsWith('SIDEKEY_'))) return undefined;
   const again = ['sidekey', ...cmdline.slice(serve), ...flags].map(shellQuote).join(' ');
   const end = `kill ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.1; done`;

@@ -7,7 +7,7 @@ import { SidekeyError } from '../base/errors.ts';
 import type { Entry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
 import { redactSelector } from '../spiffe/selector.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Log, ownedLog } from '../telemetry/log.ts';
 import { type CallerClass, type CallerClasses, difference, type Member } from './classes.ts';
 import type { SequenceNumbers } from './svids.ts';
 
@@ -206,7 +206,8 @@ export class Caller implements Member {
     this.#failures += 1;
     const delay = backoff(this.#failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
     const why = failure.cause === undefined ? { code: failure.code, reason: failure.message } : { err: failure };
-    this.#parts.log.warn({ ...why, peer: this.peer.id, retry_ms: delay }, 'attesting a caller again failed');
+    const log = ownedLog(this.#parts.log, this.peer.owner.name);
+    log.warn({ ...why, peer: this.peer.id, retry_ms: delay }, 'attesting a caller again failed');
     this.#retry?.cancel();
     this.#retry = this.#parts.clock.after(delay, () => {
       this.reattest().catch(() => undefined); // set for another try by this very function

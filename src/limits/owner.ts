@@ -20,13 +20,20 @@ export interface Holder {
   shed(reason: string): void;
 }
 
+/** The place that one connection takes. */
+export interface ConnectionPlace {
+  /** Closes the connection, to let a more modest owner have the place. Set by whoever holds the connection. */
+  evict: () => void;
+}
+
 /** What one user or container uses now. */
 export class Account {
   /** For messages: `uid 1000`. */
   readonly name: string;
   /** How many times each limit it may use. */
   readonly share: number;
-  connections = 0;
+  /** In the order in which they were opened. */
+  readonly connections = new Set<ConnectionPlace>();
   /** HTTP/2 streams, from their headers to their end. */
   streams = 0;
   calls = 0;
@@ -51,7 +58,7 @@ export class Account {
   }
 
   get isIdle(): boolean {
-    return this.connections === 0 && this.streams === 0 && this.heldBytes === 0 && this.waitingWork.length === 0;
+    return this.connections.size === 0 && this.streams === 0 && this.heldBytes === 0 && this.waitingWork.length === 0;
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { Counters } from '../telemetry/counters.ts';
 import { LimitError } from './limit-error.ts';
-import type { Owner } from './owner.ts';
+import type { Account, ConnectionPlace, Owner } from './owner.ts';
 
 export interface QuotaLimits {
   /** Connections on the pipe that one uid may hold. */
@@ -34,7 +34,8 @@ export const QUOTA_LIMITS: QuotaLimits = {
 export class Quota {
   readonly #limits: QuotaLimits;
   readonly #counters: Counters;
-  #connections = 0;
+  /** Every connection that is open, and whose it is. */
+  readonly #places = new Map<ConnectionPlace, Owner['accounts']>();
 
   constructor(limits: QuotaLimits, counters: Counters) {
     this.#limits = limits;
@@ -43,18 +44,22 @@ export class Quota {
 
   /**
    * Takes a place for a connection, or says why there is none, naming the limit: an error with its stack would cost more
-   * than all the rest of a refusal.
+   * than all the rest of a refusal. Where all places are taken, an owner that has fewer than another gets the newest of
+   * the one that has most.
    * @param now milliseconds since the epoch
    */
-  openConnection({ accounts }: Owner, now: number): string | undefined {
+  openConnection({ accounts }: Owner, now: number): ConnectionPlace | string {
     const { connectionsPerUid, connectsPerSecondPerUid, connections } = this.#limits;
     for (const { name, connections: held, share } of accounts) {
       const most = connectionsPerUid * share;
-      if (held >= most)
-        return this.#refuseConnection(`${name} holds ${most} connections, the most it may (maxConnectionsPerUid)`);
+      if (held.size < most) continue;
+      return this.#refuseConnection(`${name} holds ${most} connections, the most it may (maxConnectionsPerUid)`);
     }
-    if (this.#connections >= connections) {
-      return this.#refuseConnection(`all callers together hold ${connections} connections, the most they may`);
+    if (this.#places.size >= connections && !this.#makeRoom(accounts[0])) {
+      this.#counters.add('connections_without_descriptors_total');
+      return this.#refuseConnection(
+        `all callers together hold ${connections} connections, the most they may (by RLIMIT_NOFILE, ulimit -n), and ${accounts[0].name} as many as any`,
+      );
     }
     for (const { name, connects, share } of accounts) {
       const perSecond = connectsPerSecondPerUid * share;
@@ -63,15 +68,32 @@ export class Quota {
         `${name} opens more than ${perSecond} connections a second, the most it may (connectsPerSecondPerUid)`,
       );
     }
-    this.#connections += 1;
     this.#counters.add('connections_accepted_total');
-    for (const account of accounts) account.connections += 1;
-    return undefined;
+    const place: ConnectionPlace = { evict: () => undefined };
+    this.#places.set(place, accounts);
+    for (const account of accounts) account.connections.add(place);
+    return place;
   }
 
-  closeConnection({ accounts }: Owner): void {
-    this.#connections -= 1;
-    for (const account of accounts) account.connections -= 1;
+  /** Gives the place back; a no-op for one that was evicted. */
+  closeConnection(place: ConnectionPlace): void {
+    for (const account of this.#places.get(place) ?? []) account.connections.delete(place);
+    this.#places.delete(place);
+  }
+
+  /** Evicts a connection of the owner that holds most, if that is more than this one would; false where it is not. */
+  #makeRoom(asking: Account): boolean {
+    let largest = asking;
+    for (const [account] of this.#places.values()) {
+      if (account.connections.size > largest.connections.size) largest = account;
+    }
+    if (largest.connections.size <= asking.connections.size + 1) return false;
+    let newest: ConnectionPlace | undefined;
+    for (const place of largest.connections) newest = place;
+    this.closeConnection(newest!);
+    this.#counters.add('connections_evicted_total');
+    newest!.evict();
+    return true;
   }
 
   /**

@@ -7,6 +7,7 @@ import { joinBytes } from '../base/bytes.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { type Held, heldAsContained } from '../identity/held.ts';
 import { LimitError } from '../limits/limit-error.ts';
+import { ownedLog } from '../telemetry/log.ts';
 import { type Charged, Status, StatusError } from '../wire/types.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, spiffeIdBehind } from './names.ts';
 import { type Asker, notedOf, recordText, refuseCaller } from './refusal.ts';
@@ -30,7 +31,7 @@ export async function fetchSecrets(charged: Charged, bytes: Uint8Array, parts: S
   } catch (error) {
     if (error instanceof StatusError || error instanceof LimitError) throw error;
     const { pid, uid } = peer.credentials;
-    const log = parts.log.child({ peer: peer.id, pid, uid });
+    const log = ownedLog(parts.log, peer.owner.name, { peer: peer.id, pid, uid });
     throw refuseCaller(SidekeyError.from(error), asker, parts.decisions, log);
   }
 }
@@ -86,7 +87,8 @@ function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[
     notedOf('fetch-nothing', asker, { ...first, name, spiffeId }),
   );
   const logged = { names: names.slice(0, LOGGED), held: held.slice(0, LOGGED) };
-  parts.log.info({ peer: asker.peer.id, pid, uid, decision, ...logged }, 'a fetch finds nothing');
+  const log = ownedLog(parts.log, asker.peer.owner.name, { peer: asker.peer.id, pid, uid });
+  log.info({ decision, ...logged }, 'a fetch finds nothing');
   // What exactly the caller lacks is for the admin: the log has it under the decision.
   const what = names.length === 1 ? `what ${names[0]} stands for` : 'any of the names';
   if (failed !== undefined) {

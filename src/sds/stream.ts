@@ -15,7 +15,7 @@ import { LimitError } from '../limits/limit-error.ts';
 import type { Turns } from '../limits/turns.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Counters } from '../telemetry/counters.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Log, ownedLog } from '../telemetry/log.ts';
 import { Status, StatusError, type Stream, type StreamHandler } from '../wire/types.ts';
 import {
   type Ledger,
@@ -67,6 +67,8 @@ interface HeldName {
 const SLICE_NAMES = 256;
 /** Of the names that one push holds, so many have a line in the log. */
 const LOGGED_HOLDS = 10;
+/** Of the names that one answer rejects, so many stand in the log. */
+const LOGGED_NAMES = 10;
 /** Names that stand for nothing, on one connection: whoever has TLS clients ask for them could ask for any number. */
 const MAX_UNKNOWN_NAMES = 1_000;
 
@@ -137,7 +139,8 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   /** Made when something is said: most streams never say anything. */
   get #log(): Log {
     const { id, credentials } = this.#stream.peer;
-    return this.#parts.log.child({ stream: this.#number, peer: id, pid: credentials.pid, uid: credentials.uid });
+    const who = { stream: this.#number, peer: id, pid: credentials.pid, uid: credentials.uid };
+    return ownedLog(this.#parts.log, this.#stream.peer.owner.name, who);
   }
 
   get #asker(): Asker {
@@ -280,7 +283,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     const { identities, ledger, counters, clock } = this.#parts;
     counters.add('nacks_total');
     if (message === this.#rejection) this.#debug(() => ({ names: namesOf(outcome) }), 'rejected again');
-    else this.#log.warn({ names: namesOf(outcome), message }, 'the client rejects what it was sent');
+    else this.#log.warn({ ...shownNames(outcome), message }, 'the client rejects what it was sent');
     this.#rejection = message;
     this.#tell('rejected', () => namesOf(outcome), message);
     ledger.rejected(this.#stream.peer, clock, (entryId) => identities.reissue(entryId));
@@ -587,6 +590,13 @@ function missingOf(names: readonly HeldName[]): Missing[] {
     if (held.reason !== 'issuance-failed') missing.push({ name, mayCome: held.reason !== 'unknown-name' });
   }
   return missing;
+}
+
+/** A few of the names, and how many more there are: a line is no larger for a stream that has thousands. */
+function shownNames(outcome: Answered): { names: string[]; more?: number } {
+  const names = namesOf(outcome);
+  const more = names.length - LOGGED_NAMES;
+  return more > 0 ? { names: names.slice(0, LOGGED_NAMES), more } : { names };
 }
 
 function namesOf({ answered }: Answered): string[] {

@@ -5,6 +5,8 @@ export const COUNTERS = {
   connections_accepted_total: 'connections on the pipe that were taken in',
   connections_refused_total:
     'connections on the pipe that were refused for a limit of their owner, a user or container',
+  connections_evicted_total: 'connections on the pipe that were closed for an owner that held fewer',
+  connections_without_descriptors_total: 'those of them that were refused since the descriptors were taken',
   streams_refused_total: 'calls on the pipe that were refused for a limit of their owner, a user or container',
   requests_refused_total: 'requests on the pipe that were refused for the rate of their owner',
   memory_refused_total: 'requests on the pipe that were refused for the memory that their owner makes the server keep',

@@ -209,7 +209,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
   }
 
   #fail(error: unknown): void {
-    const { status, message } = statusOf(error, this.method.path, this.#caller.log);
+    const { status, message } = statusOf(error, this.method.path, this.#caller);
     this.end(status, message);
   }
 }

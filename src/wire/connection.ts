@@ -7,7 +7,7 @@ import type { Clock } from '../base/clock.ts';
 import type { MemoryBudget } from '../limits/memory.ts';
 import type { Quota } from '../limits/quota.ts';
 import type { Turns } from '../limits/turns.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Log, ownedLog } from '../telemetry/log.ts';
 import { refuse } from './answer.ts';
 import { CALL_BYTES, Call, type Caller } from './call.ts';
 import { keepAlive } from './keepalive.ts';
@@ -51,7 +51,7 @@ export class Connection implements Caller {
     this.#session = http2.performServerHandshake(socket, parts.sessionOptions);
     this.#session.on('stream', (stream, headers) => this.#open(stream, headers));
     // A client that breaks HTTP/2 is an everyday thing; what matters of it is that the socket closes.
-    this.#session.on('error', (err) => parts.log.debug({ err, peer: peer.id }, 'HTTP/2 failed on a connection'));
+    this.#session.on('error', (err) => this.log.debug({ err }, 'HTTP/2 failed on a connection'));
     const stop = keepAlive(this.#session, parts.clock, () => peer.close());
     socket.once('close', stop);
     peer.onGone(() => this.#cut());
@@ -61,8 +61,9 @@ export class Connection implements Caller {
     return this.#parts.clock;
   }
 
+  /** Made when something is said: most connections never say anything. */
   get log(): Log {
-    return this.#parts.log;
+    return ownedLog(this.#parts.log, this.peer.owner.name, { peer: this.peer.id });
   }
 
   get buffers(): MessageBuffers {
@@ -145,7 +146,7 @@ export class Connection implements Caller {
       this.#parts.quota.open(this.peer.owner);
     } catch (error) {
       this.memory.releaseAll(call);
-      const { status, message } = statusOf(error, head.method.path, this.log);
+      const { status, message } = statusOf(error, head.method.path, this);
       refuse(stream, { status, details: message });
       return undefined;
     }

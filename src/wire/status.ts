@@ -6,10 +6,10 @@ import type { Log } from '../telemetry/log.ts';
 import { Status, type StatusCode, StatusError } from './types.ts';
 
 /** A StatusError as it is; of anything else the client learns nothing, that is for the log. */
-export function statusOf(error: unknown, path: string, log: Log): StatusError {
+export function statusOf(error: unknown, path: string, caller: { readonly log: Log }): StatusError {
   if (error instanceof StatusError) return error;
   if (error instanceof LimitError) return new StatusError(Status.RESOURCE_EXHAUSTED, error.message, { cause: error });
-  log.error({ err: error, method: path }, 'handler of a call failed');
+  caller.log.error({ err: error, method: path }, 'handler of a call failed');
   return new StatusError(Status.INTERNAL, 'Sidekey failed; its log has the reason');
 }
 

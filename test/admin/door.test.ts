@@ -6,25 +6,34 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { createDoor } from '../../src/admin/door.ts';
 import { TestClock } from '../support/clock.ts';
+import { recordingLog } from '../support/recording-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 async function open(t: Parameters<typeof tempDir>[0]) {
   const clock = new TestClock();
   const responses: ServerResponse[] = [];
   const asked = Promise.withResolvers<void>();
-  const door = createDoor(
-    () => ({ via: 'tcp' }),
-    (_request, response) => {
+  const { log, lines } = recordingLog();
+  const door = createDoor({
+    name: 'TCP',
+    callerOf: () => ({ via: 'tcp' }),
+    handle: (request, response) => {
+      if (request.headers.authorization !== undefined) door.admit(request.socket);
       responses.push(response);
       asked.resolve();
     },
+    maxConnections: 3,
     clock,
-  );
+    log,
+  });
   const socketPath = path.join(tempDir(t), 'door.sock');
   door.server.listen(socketPath);
   await once(door.server, 'listening');
-  t.after(() => door.server.closeAllConnections());
-  return { clock, door, responses, asked: asked.promise, socketPath };
+  t.after(() => {
+    door.server.closeAllConnections();
+    door.server.close();
+  });
+  return { clock, door, lines, responses, asked: asked.promise, socketPath };
 }
 
 describe('a door that closes', () => {
@@ -67,14 +76,82 @@ describe('a door that closes', () => {
   });
 
   test('closes when it never opened, and when its server was closed before', async (t) => {
-    const never = createDoor(
-      () => ({ via: 'tcp' }),
-      () => {},
-      new TestClock(),
-    );
+    const never = createDoor({
+      name: 'TCP',
+      callerOf: () => ({ via: 'tcp' }),
+      handle: () => {},
+      maxConnections: 1,
+      clock: new TestClock(),
+      log: recordingLog().log,
+    });
     await never.close();
     const { door } = await open(t);
     door.server.close();
     await door.close();
   });
+});
+
+describe('a door with as many connections as it may have', () => {
+  test('cuts the oldest that has shown no right to be there, and says so once in ten seconds', async (t) => {
+    const { clock, lines, responses, socketPath } = await open(t);
+    const right = new Agent({ keepAlive: true });
+    t.after(() => right.destroy());
+    const ask = async () => {
+      const answered = once(
+        request({ socketPath, agent: right, headers: { authorization: 'Bearer x' } }).end(),
+        'response',
+      );
+      while (responses.length === 0) await new Promise(setImmediate);
+      responses.shift()!.end('done');
+      const [response] = await answered;
+      response.resume();
+      await once(response, 'end');
+    };
+    await ask();
+    const order: number[] = [];
+    for (let i = 0; i < 10; i += 1) {
+      const idle = net.connect(socketPath);
+      t.after(() => idle.destroy());
+      idle.on('close', () => order.push(i)).on('error', () => undefined);
+      await once(idle, 'connect');
+    }
+    while (order.length < 8) await new Promise(setImmediate);
+    assert.deepEqual(order, [0, 1, 2, 3, 4, 5, 6, 7]);
+    await ask();
+    assert.equal(lines.length, 1);
+    assert.match(String(lines[0]!.msg), /adminMaxConnections/);
+    clock.advance(10_000);
+    const another = net.connect(socketPath);
+    t.after(() => another.destroy());
+    while (lines.length < 2) await new Promise(setImmediate);
+  });
+
+  test('lets nobody in where all are of those who may', async (t) => {
+    const { responses, socketPath } = await open(t);
+    const running = Array.from({ length: 3 }, () => request({ socketPath, headers: { authorization: 'x' } }).end());
+    for (const one of running) one.on('error', () => undefined);
+    while (responses.length < 3) await new Promise(setImmediate);
+    const late = net.connect(socketPath);
+    late.on('error', () => undefined);
+    await new Promise((resolve) => late.once('close', resolve));
+    for (const response of responses) assert.ok(!response.destroyed);
+  });
+});
+
+describe('a door that waits for a request', { concurrency: true }, () => {
+  const SLOW: Readonly<Record<string, string>> = {
+    'that does not begin': '',
+    'whose headers do not end': 'GET / HTTP/1.1\r\nHost: x\r\n',
+  };
+  for (const [what, text] of Object.entries(SLOW)) {
+    test(`cuts it after some seconds: one ${what}`, { timeout: 20_000 }, async (t) => {
+      const { socketPath } = await open(t);
+      const slow = net.connect(socketPath);
+      slow.on('error', () => undefined).resume();
+      slow.write(text);
+      const drip = setInterval(() => text !== '' && slow.write('x: y\r\n'), 500);
+      t.after(() => clearInterval(drip));
+      await new Promise((resolve) => slow.once('close', resolve));
+    });
+  }
 });

@@ -54,6 +54,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       whyNever: () => undefined,
       limits: { connectionsPerUid: 1, streamsPerUid: 1 },
     },
+    maxConnections: 1_000,
     onIssued: () => () => undefined,
     ready: () => ({ ready: true }),
     log: SILENT,

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { jsonText, printable } from '../../src/cli/output.ts';
+import { printable } from '../../src/base/printable.ts';
+import { jsonText } from '../../src/cli/output.ts';
 import { ROOT, sidekey } from './support.ts';
 
 function printed(code: string): string {

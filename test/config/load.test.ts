@@ -54,6 +54,7 @@ test('root needs a trust domain only', async () => {
     caTtl: 86_400,
     caSubject: 'C=CN,O=SPIFFE',
     maxConnectionsPerUid: 2_000,
+    adminMaxConnections: 100,
     maxStreamsPerUid: 20_000,
     maxRequestsPerSecondPerUid: 20_000,
     logLevel: 'info',
@@ -118,6 +119,7 @@ caTtl: 7d
 caSubject: O=Acme\\, Inc.,CN=Sidekey
 maxConnectionsPerUid: 5
 maxStreamsPerUid: 6
+adminMaxConnections: 8
 maxRequestsPerSecondPerUid: 7
 logLevel: warn
 `,
@@ -149,6 +151,7 @@ logLevel: warn
       caTtl: 604_800,
       caSubject: 'O=Acme\\, Inc.,CN=Sidekey',
       maxConnectionsPerUid: 5,
+      adminMaxConnections: 8,
       maxStreamsPerUid: 6,
       maxRequestsPerSecondPerUid: 7,
       logLevel: 'warn',

@@ -7,6 +7,7 @@ test('flags and variables follow from the keys', () => {
     '--admin-host',
     '--admin-insecure-listen',
     '--admin-listen',
+    '--admin-max-connections',
     '--admin-socket',
     '--admin-token-file',
     '--allow-contained',

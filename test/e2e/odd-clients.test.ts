@@ -76,7 +76,7 @@ before(async () => {
     {
       logLevel: 'info',
       // Held small, so that garbage does not pass for a leak.
-      env: { NODE_OPTIONS: '--max-old-space-size=48' },
+      nodeFlags: ['--max-old-space-size=48'],
     },
   );
   webEntry = await entry(server, WEB);

@@ -14,7 +14,7 @@ const ALLOWED = ['--allow-unpinned-peers'];
 
 /** What a start that is refused says. */
 async function refused(t: TestContext, calls: string[], flags: string[], env = {}): Promise<string> {
-  const child = spawnServe(makePlace(t), flags, env, lacking(...calls));
+  const child = spawnServe(makePlace(t), flags, env, { launcher: lacking(...calls) });
   let [stderr, stdout] = ['', ''];
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;

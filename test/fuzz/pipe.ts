@@ -53,7 +53,7 @@ export const fuzzPipe: Target = async (seed, goOn) => {
 };
 
 async function run(seed: number, goOn: (inputs: number) => boolean, after: TestContext['after']) {
-  const server = await serve({ after }, { logLevel: 'info', env: { NODE_OPTIONS: '--max-old-space-size=96' } });
+  const server = await serve({ after }, { logLevel: 'info', nodeFlags: ['--max-old-space-size=96'] });
   const uid = process.getuid!();
   await create(server, THEIRS, uid + 1);
   const before = descriptorsOf(server.pid);

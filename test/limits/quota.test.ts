@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LimitError } from '../../src/limits/limit-error.ts';
-import { CONTAINERS_SHARE, Owners } from '../../src/limits/owner.ts';
+import { CONTAINERS_SHARE, type ConnectionPlace, Owners } from '../../src/limits/owner.ts';
 import { QUOTA_LIMITS, Quota, type QuotaLimits } from '../../src/limits/quota.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
 
@@ -56,42 +56,66 @@ test('a clock that is set back gives nothing, and goes on from there', () => {
   quota.request(owner, NOW - 3_600_000 + 1_000);
 });
 
+const opened = (place: ConnectionPlace | string): ConnectionPlace => {
+  assert.ok(typeof place !== 'string', String(place));
+  return place;
+};
+const refused = (place: ConnectionPlace | string): string => {
+  assert.ok(typeof place === 'string', 'it was opened');
+  return place;
+};
+
 test('owners that have nothing open are forgotten when there are many, others never', () => {
   const quota = quotaOf({ connectionsPerUid: 1 });
   const owners = new Owners();
-  quota.openConnection(owners.user(7), NOW);
+  const seventh = opened(quota.openConnection(owners.user(7), NOW));
   for (let uid = 1_000; uid < 6_000; uid += 1) {
-    const owner = owners.user(uid);
-    quota.openConnection(owner, NOW);
-    quota.closeConnection(owner);
+    quota.closeConnection(opened(quota.openConnection(owners.user(uid), NOW)));
   }
   assert.ok([...owners.accounts()].length <= 1_000);
-  assert.match(quota.openConnection(owners.user(7), NOW + 60_000)!, /maxConnectionsPerUid/);
-  quota.closeConnection(owners.user(7));
-  assert.equal(quota.openConnection(owners.user(7), NOW + 120_000), undefined);
+  assert.match(refused(quota.openConnection(owners.user(7), NOW + 60_000)), /maxConnectionsPerUid/);
+  quota.closeConnection(seventh);
+  opened(quota.openConnection(owners.user(7), NOW + 120_000));
 });
 
-test('connections: so many of an owner at a time, so many a second, and so many of all', () => {
+test('connections: so many of an owner at a time, and so many a second', () => {
   const counters = new Counters();
-  const quota = quotaOf({ connectionsPerUid: 3, connectsPerSecondPerUid: 1, connections: 4 }, counters);
-  const owners = new Owners();
-  const one = owners.user(1000);
-  for (let i = 0; i < 3; i += 1) quota.openConnection(one, NOW);
+  const quota = quotaOf({ connectionsPerUid: 3, connectsPerSecondPerUid: 1 }, counters);
+  const one = new Owners().user(1000);
+  const places = [0, 1, 2].map(() => opened(quota.openConnection(one, NOW)));
   assert.equal(
-    quota.openConnection(one, NOW + 60_000),
+    refused(quota.openConnection(one, NOW + 60_000)),
     'uid 1000 holds 3 connections, the most it may (maxConnectionsPerUid)',
   );
-  quota.closeConnection(one);
+  quota.closeConnection(places[0]!);
   assert.equal(
-    quota.openConnection(one, NOW),
+    refused(quota.openConnection(one, NOW)),
     'uid 1000 opens more than 1 connections a second, the most it may (connectsPerSecondPerUid)',
   );
-  assert.equal(quota.openConnection(one, NOW + 1_000), undefined);
-  quota.openConnection(owners.user(1001), NOW);
-  assert.match(quota.openConnection(owners.user(1002), NOW)!, /^all callers together hold 4 connections/);
-  assert.equal(counters.get('connections_refused_total'), 3);
-  quota.closeConnection(one);
-  assert.equal(quota.openConnection(owners.user(1002), NOW), undefined);
+  opened(quota.openConnection(one, NOW + 1_000));
+  assert.equal(counters.get('connections_refused_total'), 2);
+});
+
+test('when all places are taken, an owner that has few gets the newest of the one that has most', () => {
+  const counters = new Counters();
+  const quota = quotaOf({ connections: 4 }, counters);
+  const owners = new Owners();
+  const evicted: number[] = [];
+  const many = [0, 1, 2].map((i) => {
+    const place = opened(quota.openConnection(owners.user(1), NOW));
+    place.evict = () => void evicted.push(i);
+    return place;
+  });
+  opened(quota.openConnection(owners.user(2), NOW));
+  opened(quota.openConnection(owners.user(3), NOW));
+  assert.deepEqual(evicted, [2]);
+  // What was evicted has no place to give back any more.
+  quota.closeConnection(many[2]!);
+  assert.match(refused(quota.openConnection(owners.user(1), NOW)), /^all callers together hold 4 connections/);
+  assert.match(refused(quota.openConnection(owners.user(2), NOW)), /uid 2 as many as any$/);
+  quota.closeConnection(many[0]!);
+  opened(quota.openConnection(owners.user(2), NOW));
+  assert.equal(counters.get('connections_evicted_total'), 1);
 });
 
 test('streams have places of their own, some more than calls', () => {

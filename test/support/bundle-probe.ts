@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { launcherWith } from '../../scripts/launcher-with.ts';
 import { tempDir } from './temp-dir.ts';
 
 export interface Loaded {
@@ -39,7 +40,8 @@ export function loadedBy(t: TestContext, root: string, args: readonly string[]):
   const folder = tempDir(t);
   const [probe, report] = [path.join(folder, 'probe.cjs'), path.join(folder, 'report.json')];
   writeFileSync(probe, PROBE);
-  const env = { ...process.env, NODE_OPTIONS: `--require=${probe}`, REPORT: report };
-  const { stdout } = spawnSync(path.join(root, 'bin/sidekey'), args, { env, encoding: 'utf8' });
+  const env = { ...process.env, REPORT: report };
+  const launcher = launcherWith(root, tempDir(t), [`--require=${probe}`]);
+  const { stdout } = spawnSync(launcher, args, { env, encoding: 'utf8' });
   return { stdout, ...JSON.parse(readFileSync(report, 'utf8')) };
 }

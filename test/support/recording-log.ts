@@ -1,7 +1,8 @@
 /** A log that the test can read. */
 
 import pino from 'pino';
-import { type Log, serializeError } from '../../src/telemetry/log.ts';
+import type { Log } from '../../src/telemetry/log.ts';
+import { serializeError } from '../../src/telemetry/serialize-error.ts';
 
 export interface RecordingLog {
   readonly log: Log;

@@ -7,6 +7,8 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { launcherWith } from '../../scripts/launcher-with.ts';
 import { probeKernel } from '../../src/attest/kernel.ts';
 
 export const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -37,6 +39,8 @@ export interface Served extends Place {
   readonly log: Record<string, unknown>[];
   /** The first line with this message, now or later; rejects when the server ends before. */
   logged(message: string): Promise<Record<string, unknown>>;
+  /** The first line whose message is like this, now or later. */
+  loggedLike(message: RegExp): Promise<Record<string, unknown>>;
   /** Sends the signal and waits for the end. */
   stop(signal?: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   request(method: string, url: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
@@ -57,16 +61,31 @@ export async function serve(
     flags?: readonly string[];
     logLevel?: string;
     env?: Record<string, string>;
+    /** Node's own flags, besides those of bin/sidekey. */
+    nodeFlags?: readonly string[];
+    /** Words of a command that executes the server, such as `setpriv …`. */
     launcher?: readonly string[];
+    /** Its log goes elsewhere. */
+    silent?: boolean;
   } = {},
 ): Promise<Served> {
   const place = options.place ?? makePlace(t);
   const flags = [...(options.flags ?? []), '--log-level', options.logLevel ?? 'debug'];
-  const child = spawnServe(place, flags, options.env, options.launcher);
+  const child = spawnServe(place, flags, options.env, options);
   const served = watch(child, place);
   t.after(() => served.stop('SIGKILL'));
-  await served.logged('serving');
+  if (options.silent === true) await ready(served);
+  else await served.logged('serving');
   return served;
+}
+
+/** Asks until it serves. */
+async function ready({ request }: Served): Promise<void> {
+  for (;;) {
+    const answer = await request('GET', '/readyz').catch(() => undefined);
+    if (answer?.status === 200) return;
+    await sleep(20);
+  }
 }
 
 /** @param launcher a program, with its arguments, that executes the server in some surroundings */
@@ -74,14 +93,18 @@ export function spawnServe(
   place: Place,
   flags: readonly string[],
   env: Record<string, string> = {},
-  launcher: readonly string[] = [],
+  { nodeFlags = [], launcher = [] }: { nodeFlags?: readonly string[]; launcher?: readonly string[] } = {},
 ): ChildProcess {
   const args = ['serve', '--trust-domain', TRUST_DOMAIN, '--data-dir', place.dataDir];
   args.push('--socket', place.socket, '--admin-socket', place.adminSocket, ...flags);
   // So that tests run on kernels before 6.5 too; a launcher's surroundings are the test's own affair.
   if (launcher.length === 0 && !probeKernel().pinsPeers) args.push('--allow-unpinned-peers');
-  const [program, ...before] = [...launcher, path.join(ROOT, 'bin/sidekey')];
-  return spawn(program!, [...before, ...args], {
+  const sidekey =
+    nodeFlags.length === 0
+      ? path.join(ROOT, 'bin/sidekey')
+      : launcherWith(ROOT, mkdtempSync(path.join(place.directory, 'launcher-')), nodeFlags);
+  const [program, ...words] = [...launcher, sidekey, ...args];
+  return spawn(program!, words, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
@@ -90,6 +113,7 @@ export function spawnServe(
 function watch(child: ChildProcess, place: Place): Served {
   const log: Record<string, unknown>[] = [];
   const waiting = new Map<string, PromiseWithResolvers<Record<string, unknown>>>();
+  const likes = new Map<RegExp, PromiseWithResolvers<Record<string, unknown>>>();
   let stderr = '';
   let rest = '';
   child.stdout!.setEncoding('utf8').on('data', (text: string) => {
@@ -99,6 +123,7 @@ function watch(child: ChildProcess, place: Place): Served {
       const entry = JSON.parse(line) as Record<string, unknown>;
       log.push(entry);
       waiting.get(entry.msg as string)?.resolve(entry);
+      for (const [like, { resolve }] of likes) if (like.test(String(entry.msg))) resolve(entry);
     }
   });
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
@@ -106,7 +131,8 @@ function watch(child: ChildProcess, place: Place): Served {
   });
   const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   void ended.then(([code, signal]) => {
-    for (const { reject } of waiting.values()) reject(new Error(`sidekey ended (${code ?? signal}): ${stderr}`));
+    for (const { reject } of [...waiting.values(), ...likes.values()])
+      reject(new Error(`sidekey ended (${code ?? signal}): ${stderr}`));
   });
   return {
     ...place,
@@ -121,6 +147,14 @@ function watch(child: ChildProcess, place: Place): Served {
         waiter.promise.catch(() => undefined);
         waiting.set(message, waiter);
       }
+      return waiter.promise;
+    },
+    loggedLike(message) {
+      const there = log.find(({ msg }) => message.test(String(msg)));
+      if (there !== undefined) return Promise.resolve(there);
+      const waiter = Promise.withResolvers<Record<string, unknown>>();
+      waiter.promise.catch(() => undefined);
+      likes.set(message, waiter);
       return waiter.promise;
     },
     async stop(signal = 'SIGTERM') {

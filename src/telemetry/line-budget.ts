@@ -1,0 +1,136 @@
+/**
+ * A budget for log lines that callers cause: a token bucket for each owner, and one for all together. An owner is
+ * whoever answers for the line: a user, a container. Lines beyond the budget are left out and counted; every
+ * SUMMARY_MS the log gets the counts.
+ *
+ * The last part of the bucket for all is a reserve: the emptier it is, the fewer lines of late must an owner have to
+ * use it, and the last tokens are for owners without any. So loud owners don't silence quiet ones.
+ */
+
+import type { Clock, Deadline } from '../base/clock.ts';
+
+export interface LineBudgetLimits {
+  /** Lines that one owner may cause at once. */
+  readonly burst: number;
+  /** Lines a second that one owner may cause for long. */
+  readonly perSecond: number;
+  /** The same for all owners together. */
+  readonly totalBurst: number;
+  readonly totalPerSecond: number;
+  /** The part of `totalBurst` that is for owners with few lines of late. */
+  readonly reserve: number;
+  /** Owners that are remembered; those beyond share one bucket. */
+  readonly owners: number;
+}
+
+export const LINE_BUDGET: LineBudgetLimits = {
+  burst: 50,
+  perSecond: 5,
+  totalBurst: 1_000,
+  totalPerSecond: 100,
+  reserve: 250,
+  owners: 1_000,
+};
+
+/** How often the log is told what was left out, in milliseconds. */
+export const SUMMARY_MS = 10_000;
+/** Owners that a summary names, those with the most lines; the rest are one number. */
+const NAMED = 20;
+/** Who comes when too many owners are remembered. */
+const OTHERS = 'other owners';
+
+export interface LeftOut {
+  readonly owner: string;
+  readonly lines: number;
+}
+
+interface Bucket {
+  tokens: number;
+  filledAt: number;
+}
+
+interface Owner extends Bucket {
+  leftOut: number;
+}
+
+export class LineBudget {
+  readonly #clock: Clock;
+  readonly #limits: LineBudgetLimits;
+  readonly #tell: (leftOut: LeftOut) => void;
+  readonly #owners = new Map<string, Owner>();
+  readonly #total: Bucket;
+  #summary: Deadline | undefined;
+  #forgotAt = Number.NEGATIVE_INFINITY;
+
+  /** `tell` gets a line's worth of what was left out: at most 21 each {@link SUMMARY_MS}, one an owner. */
+  constructor(clock: Clock, tell: (leftOut: LeftOut) => void, limits: LineBudgetLimits = LINE_BUDGET) {
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#tell = tell;
+    this.#total = { tokens: limits.totalBurst, filledAt: clock.now() };
+  }
+
+  /** Whether this owner may cause one more line now; if not, it is counted. */
+  mayLog(key: string): boolean {
+    const { burst, perSecond, totalBurst, totalPerSecond, reserve } = this.#limits;
+    const now = this.#clock.now();
+    const owner = this.#ownerOf(key, now);
+    fill(owner, now, burst, perSecond);
+    fill(this.#total, now, totalBurst, totalPerSecond);
+    const usedPart = 1 - owner.tokens / burst;
+    if (owner.tokens >= 1) {
+      // Also for a line that the bucket for all refuses: an owner whose lines are left out is no quiet one.
+      owner.tokens -= 1;
+      if (this.#total.tokens >= 1 + usedPart * reserve) {
+        this.#total.tokens -= 1;
+        return true;
+      }
+    }
+    owner.leftOut += 1;
+    this.#summary ??= this.#clock.after(SUMMARY_MS, () => this.#summarize());
+    return false;
+  }
+
+  #ownerOf(key: string, now: number): Owner {
+    const known = this.#owners.get(key);
+    if (known !== undefined) return known;
+    if (this.#owners.size >= this.#limits.owners) {
+      this.#forgetQuiet(now);
+      if (this.#owners.size >= this.#limits.owners && key !== OTHERS) return this.#ownerOf(OTHERS, now);
+    }
+    const owner = { tokens: this.#limits.burst, filledAt: now, leftOut: 0 };
+    this.#owners.set(key, owner);
+    return owner;
+  }
+
+  /** Those whose bucket is full again are as good as new. Looked at once a second at most: it goes through all. */
+  #forgetQuiet(now: number): void {
+    if (Math.abs(now - this.#forgotAt) < 1_000) return;
+    this.#forgotAt = now;
+    const { burst, perSecond } = this.#limits;
+    for (const [key, owner] of this.#owners) {
+      fill(owner, now, burst, perSecond);
+      if (owner.tokens >= burst && owner.leftOut === 0) this.#owners.delete(key);
+    }
+  }
+
+  #summarize(): void {
+    this.#summary = undefined;
+    const loud: LeftOut[] = [];
+    for (const [owner, bucket] of this.#owners) {
+      if (bucket.leftOut > 0) loud.push({ owner, lines: bucket.leftOut });
+      bucket.leftOut = 0;
+    }
+    loud.sort((a, b) => b.lines - a.lines);
+    for (const leftOut of loud.slice(0, NAMED)) this.#tell(leftOut);
+    const lines = loud.slice(NAMED).reduce((sum, one) => sum + one.lines, 0);
+    if (lines > 0) this.#tell({ owner: `${loud.length - NAMED} other owners`, lines });
+  }
+}
+
+/** A clock that was set back refills nothing. */
+function fill(bucket: Bucket, now: number, burst: number, perSecond: number): void {
+  const elapsed = Math.max(now - bucket.filledAt, 0);
+  bucket.tokens = Math.min(burst, bucket.tokens + (elapsed * perSecond) / 1_000);
+  bucket.filledAt = now;
+}

@@ -1,0 +1,50 @@
+/** What the log has of an error. */
+
+import pino from 'pino';
+
+/** As pino has it, but `type` is the error's name: that of its class is another one in a bundle, `_SidekeyError`. */
+export function serializeError(error: Error): unknown {
+  const serialized = pino.stdSerializers.errWithCause(error);
+  let shown: { type: string; cause?: unknown } | undefined = serialized;
+  for (let one: unknown = error; one instanceof Error && shown !== undefined; one = one.cause) {
+    shown.type = one.name;
+    shown = shown.cause as typeof shown;
+  }
+  return serialized;
+}
+
+/** How many causes are told, and characters of a message, and lines of a stack. */
+const CAUSES = 4;
+const MESSAGE_LENGTH = 1_024;
+const FRAMES = 2;
+
+/** An error's name, code, message and causes, without its stack, for lines that are caused at will. */
+export function briefError(error: unknown): unknown {
+  return brief(error, CAUSES);
+}
+
+function brief(error: unknown, causes: number): unknown {
+  if (!(error instanceof Error)) return error;
+  const { name, message, cause } = error;
+  const code: unknown = Reflect.get(error, 'code');
+  return {
+    type: name,
+    ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
+    message: message.slice(0, MESSAGE_LENGTH),
+    ...(isFault(error) ? { at: framesOf(error) } : {}),
+    ...(cause instanceof Error && causes > 0 ? { cause: brief(cause, causes - 1) } : {}),
+  };
+}
+
+/** Errors of the language say that Sidekey's code is wrong: without a place in it, nobody could find it. */
+function isFault(error: Error): boolean {
+  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
+}
+
+function framesOf({ stack = '' }: Error): string {
+  const frames = stack.split('\n').filter((line) => line.startsWith('    at '));
+  return frames
+    .slice(0, FRAMES)
+    .map((frame) => frame.trim())
+    .join(' ');
+}
