@@ -16,7 +16,15 @@ export interface SelfKnowledge {
   readonly look: () => Promise<
     Pick<
       DoctorJson,
-      'data_dir' | 'socket' | 'admin_socket' | 'docker_socket' | 'attestors' | 'proc' | 'disk' | 'descriptors'
+      | 'data_dir'
+      | 'socket'
+      | 'admin_socket'
+      | 'docker_socket'
+      | 'inputs'
+      | 'attestors'
+      | 'proc'
+      | 'disk'
+      | 'descriptors'
     >
   >;
   readonly authorities: CertificateAuthority['authorities'];

@@ -7,24 +7,33 @@ import type { Check } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
 import { judgeEntries } from './entries.ts';
 import { judgeHost } from './host.ts';
+import { judgeInputs } from './inputs.ts';
+import { type FindListener, judgeListeners } from './listeners.ts';
 import { restartCommand, viewProcess } from './restart.ts';
 import { judgeAdminSocket, judgePipe, judgeSilence } from './sockets.ts';
 
-/** What a server that runs says of itself; `here`: its files can be looked at from here. @param now of the clock here */
-export function serverChecks(known: DoctorJson, now: number, here: boolean): Check[] {
+/**
+ * Of what a server that runs says of itself.
+ *
+ * @param now of the clock here
+ * @param here what tells which process listens on a socket; undefined where the server's files can't be looked at from here
+ */
+export function serverChecks(known: DoctorJson, now: number, here: FindListener | undefined): Check[] {
   const { socket, admin_socket: admin, data_dir: dataDir, uid } = known;
   const judged = (name: string, findings: () => Finding[] | Promise<Finding[]>): Check => ({
     name,
     run: async () => ({ findings: await findings(), skipped: [] }),
   });
-  const process = here ? viewProcess(known.pid) : undefined;
+  const process = here && viewProcess(known.pid);
   const restart = (...flags: string[]) => process && restartCommand(known.pid, process, flags);
   const far = { what: `sockets and files of ${known.data_dir}`, why: 'the server is asked over a URL: run it there' };
   return [
-    ...(here
+    ...(here !== undefined
       ? [
           { name: 'pipe', run: () => judgePipe(socket, uid, restart()) },
           judged('admin-socket', () => judgeAdminSocket(admin, uid)),
+          { name: 'listeners', run: () => judgeListeners({ pipe: socket, admin }, here) },
+          { name: 'inputs', run: async () => judgeInputs(known.inputs, uid) },
           { name: 'data-dir', run: async () => judgeDataDir(dataDir, uid) },
         ]
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),
