@@ -1,9 +1,10 @@
 /** The token of the admin API on TCP. */
 
 import { randomBytes } from 'node:crypto';
-import { link, lstat, open, unlink } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import { SidekeyError } from '../base/errors.ts';
+import { writeFileAtomic } from '../base/files.ts';
 import { readTrustedFile } from '../base/trusted-file.ts';
 
 /** The file in the data directory. */
@@ -19,7 +20,7 @@ export async function adminToken(dataDir: string): Promise<string> {
   const file = path.join(dataDir, TOKEN_FILE);
   const bad = (problem: string) => new SidekeyError('ERR_DATA_DIR', `${file}: ${problem}`);
   try {
-    if (!(await isThere(file))) await makeToken(file);
+    if (!(await isThere(file))) writeFileAtomic(file, `${randomBytes(32).toString('base64url')}\n`);
   } catch (thrown) {
     throw bad((thrown as Error).message);
   }
@@ -59,18 +60,4 @@ async function isThere(file: string): Promise<boolean> {
     () => true,
     (thrown: NodeJS.ErrnoException) => (thrown.code === 'ENOENT' ? false : Promise.reject(thrown)),
   );
-}
-
-/** Under another name first, so that nobody ever reads half a token. */
-async function makeToken(place: string): Promise<void> {
-  const draft = `${place}.${randomBytes(6).toString('hex')}`;
-  const handle = await open(draft, 'wx', 0o600);
-  try {
-    await handle.writeFile(`${randomBytes(32).toString('base64url')}\n`);
-    await handle.sync();
-    await link(draft, place);
-  } finally {
-    await handle.close();
-    await unlink(draft);
-  }
 }

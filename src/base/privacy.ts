@@ -55,7 +55,9 @@ function suspicion(stats: Stats, owner: number): string | undefined {
   if (stats.isSymbolicLink()) return 'it is a symbolic link, which Sidekey never makes here';
   if (uid !== owner) return `it belongs to uid ${uid}, not to uid ${owner}, who runs Sidekey`;
   if (stats.isDirectory()) return undefined;
-  if (!stats.isFile() && !isOfType(stats, constants.S_IFSOCK)) return 'it is neither a file, a directory nor a socket';
+  // A server that is killed while it starts leaves a socket with two names; a socket holds nothing.
+  if (isOfType(stats, constants.S_IFSOCK)) return undefined;
+  if (!stats.isFile()) return 'it is neither a file, a directory nor a socket';
   if (nlink > 1) return `it has ${nlink} names (hard links), of which others may be open to others`;
   if ((mode & GROUP_AND_OTHERS_WRITE) !== 0) return `others can write it (mode ${octal(mode)})`;
   return undefined;

@@ -190,7 +190,9 @@ describe('what others could put at a path', { timeout: 120_000, skip: notNobody 
     chmodSync(entries, 0o666);
     writeFileSync(config, 'logLevel: info\n');
     chownSync(config, NOBODY, NOBODY);
-    const server = await serve(t, { place, flags: ['--entries', entries, '--config', config] });
+    const engine = path.join(clone, 'docker.sock');
+    const flags = ['--entries', entries, '--config', config, '--docker-socket', engine];
+    const server = await serve(t, { place, flags });
     const lines = server.log.filter(({ msg }) => String(msg).startsWith('others can change this file'));
     assert.deepEqual(
       lines.map(({ level, setting, file, by }) => ({ level, setting, file, by })),
@@ -210,13 +212,19 @@ describe('what others could put at a path', { timeout: 120_000, skip: notNobody 
             { place: entries, uid: 0, mode: '0666' },
           ],
         },
+        {
+          level: lines[0]!.level,
+          setting: '--docker-socket',
+          file: engine,
+          by: [{ place: clone, uid: 0, mode: '0775' }],
+        },
       ],
     );
     assert.match(String(lines[0]!.msg), /whoever can write it decides who gets which identity/);
     const found = (await doctor(server)).findings.filter(({ rule }) => rule === 'input-open');
     assert.deepEqual(
       found.map(({ place }) => place),
-      [config, entries],
+      [config, entries, engine],
     );
     assert.match(found[1]!.problem, /entries\.yaml \(uid 0, mode 0666\) can be written by everybody/);
     await server.stop();
