@@ -44,7 +44,11 @@ export async function serverChecks(options: ClientOptions): Promise<Check[]> {
   const socket = socketOf(options);
   try {
     const known = await (await openClient(options)).json<DoctorJson>('GET', '/v1/doctor');
-    return checks(known, new SystemClock().now(), socket === undefined ? undefined : findListener);
+    return checks(
+      known,
+      new SystemClock().now(),
+      socket === undefined ? undefined : { adminSocket: socket, findListener },
+    );
   } catch (thrown) {
     if ((thrown as { code?: unknown }).code !== 'ERR_UNREACHABLE' || socket === undefined) throw thrown;
     return [silenceCheck(socket, process.env)];

@@ -1,11 +1,13 @@
 /** The data directory, which has the keys. */
 
 import fs from 'node:fs';
+import path from 'node:path';
 import type { Finding } from '../base/finding.ts';
 import { closingCommand, privacyFaults, READABLE_WARNING, SUSPECT_REMEDY } from '../base/privacy.ts';
 import { describeLoose, pathRemedy, pathRule, walkPath } from '../base/trusted-path.ts';
 import { observer } from '../base/user-ids.ts';
 import type { Outcome } from './check.ts';
+import { isSafeToName } from './safe-command.ts';
 
 /** @param owner the uid of the server */
 export function judgeDataDir(directory: string, owner: number): Outcome {
@@ -26,12 +28,11 @@ export function judgeDataDir(directory: string, owner: number): Outcome {
   for (const { place, problem } of suspect) {
     findings.push({ ...head, rule: 'data-dir-suspect', place, problem, fix: SUSPECT_REMEDY });
   }
-  const isSafe = findings.length === 0;
+  const isSafe = findings.length === 0 && isSafeToName(path.join(directory, 'ca'));
   const command = closingCommand(readable);
   if (command !== undefined) {
     const problem = 'it, or something in it, is not closed to others';
     const fix = `close it to them; ${READABLE_WARNING}`;
-    // Where others can change what a path means, it would be done to what they have put there.
     findings.push({ ...head, rule: 'data-dir-open', place: directory, problem, fix, ...(isSafe ? { command } : {}) });
   }
   return { findings, skipped: [] };

@@ -17,6 +17,15 @@ export interface Sockets {
 }
 
 /**
+ * Whether the process on the admin socket is root's or the user's here. Another one's words are no base for commands that
+ * name files: they could be any.
+ */
+export async function isOwnServer(admin: string, find: FindListener): Promise<boolean> {
+  const { uid } = await find(admin).catch(() => ({ uid: undefined }));
+  return uid === 0 || uid === process.geteuid!();
+}
+
+/**
  * Compares who answers on the pipe with who answers on the admin socket. The pid that a server tells of itself is not
  * asked: in a container it has another number.
  */
@@ -48,7 +57,7 @@ export async function judgeListeners({ pipe, admin }: Sockets, find: FindListene
       place: admin,
       problem: `${name(server)} answers there, neither root nor uid ${me}`,
       why: 'all that is found is judged by what that process says',
-      fix: `if that is not the user who runs sidekey serve, another program has taken its place`,
+      fix: `if that is not the user who runs sidekey serve, another program has taken its place; else run sidekey doctor as uid ${server.uid}, which is given commands for its files too`,
     });
   }
   const what = `which process answers on ${pipe}, beyond its uid ${other.uid}`;

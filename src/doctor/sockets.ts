@@ -9,6 +9,7 @@ import { shellQuote } from '../base/shell.ts';
 import { describeLoose, octal, pathRemedy, pathRule, walkToMade } from '../base/trusted-path.ts';
 import { observer } from '../base/user-ids.ts';
 import type { Outcome, Skipped } from './check.ts';
+import { isSafeToName, withoutCommand } from './safe-command.ts';
 
 const OTHERS = { write: 0o002, search: 0o001 };
 
@@ -64,9 +65,7 @@ export async function judgeSilence(file: string, env: NodeJS.ProcessEnv): Promis
     return [{ ...head, rule: 'forbidden', problem, fix: 'run sidekey doctor as that user or as root' }];
   }
   const fix = 'take it away, and start the server';
-  const command = isSafe(file, process.geteuid!())
-    ? `rm ${shellQuote(file)}${serve === undefined ? '' : ` && ${serve}`}`
-    : undefined;
+  const command = isSafeToName(file) ? `rm ${shellQuote(file)}${serve === undefined ? '' : ` && ${serve}`}` : undefined;
   return [{ ...head, rule: 'not-a-socket', problem: 'something that is not a socket is in its place', fix, command }];
 }
 
@@ -83,7 +82,7 @@ export async function judgePipe(file: string, owner: number, restart: string | u
     const instead = state === 'stale' ? 'one that nobody listens on' : 'something that is no socket';
     const problem = `the server runs, but its socket is gone${state === 'missing' ? '' : `: in its place is ${instead}`}`;
     const inTheWay = state === 'no socket' ? `rm ${shellQuote(file)} && ` : '';
-    const command = isSafe(file, owner) ? restart && `${inTheWay}${restart}` : undefined;
+    const command = isSafeToName(file) ? restart && `${inTheWay}${restart}` : undefined;
     const why = 'who is connected stays connected; nobody else gets in';
     const fix = 'start the server anew, and keep what removed the file away from its directory';
     const gone: Finding = { rule: 'pipe-gone', severity: 'error', place: file, problem, why, fix, command };
@@ -92,7 +91,7 @@ export async function judgePipe(file: string, owner: number, restart: string | u
   const stats = fs.lstatSync(file);
   const directories = judgeDirectories(file, owner);
   const reach = judgeReach(file, stats);
-  const isServers = directories.length === 0 && stats.uid === owner && stats.isSocket();
+  const isServers = stats.uid === owner && stats.isSocket() && isSafeToName(file);
   return {
     findings: [...directories, ...(isServers ? reach : reach.map(withoutCommand))],
     skipped: unknownMembers(file, stats),
@@ -158,14 +157,9 @@ export function judgeAdminSocket(file: string, owner: number): Finding[] {
       fix: 'close it to them',
       command: `chmod 600 ${shellQuote(file)}`,
     };
-    findings.push(findings.length === 0 && stats.uid === owner ? open : withoutCommand(open));
+    findings.push(stats.uid === owner && isSafeToName(file) ? open : withoutCommand(open));
   }
   return findings;
-}
-
-/** Where others can change what a path means, a command that names it would do it to what they have put there. */
-function withoutCommand({ command: _, ...finding }: Finding): Finding {
-  return finding;
 }
 
 /** Every directory by which others could put a socket of their own in its place. */
@@ -182,15 +176,6 @@ function judgeDirectories(file: string, owner: number): Finding[] {
       fix: `end the server and ${pathRemedy(who.uid).replace('put it', 'start it with its socket')}; trust nothing that is here`,
     };
   });
-}
-
-/** Whether nobody but root and the server's user can change what the path means. */
-function isSafe(file: string, owner: number): boolean {
-  try {
-    return walkToMade(file, observer(owner)).loose.length === 0;
-  } catch {
-    return false;
-  }
 }
 
 interface Directory {

@@ -33,7 +33,7 @@ async function startStage(t: TestContext, own?: DoctorCase['own']): Promise<Stag
     directory: path.dirname(adminSocket),
     findings: async () => {
       const known = await admin.json<DoctorJson>('GET', '/v1/doctor');
-      return [...(await runChecks(serverChecks(known, clock.now(), findListener))).findings];
+      return [...(await runChecks(serverChecks(known, clock.now(), { adminSocket, findListener }))).findings];
     },
     explain: (spiffeId, pid = process.pid) =>
       admin.json<ExplanationJson>('GET', `/v1/explain?pid=${pid}&spiffe_id=${spiffeId}`),
@@ -82,7 +82,9 @@ async function checkRestartCase(t: TestContext, one: RestartCase): Promise<void>
   const admin = connectAdmin({ socketPath: server.adminSocket });
   const findings = async () => {
     const known = await admin.json<DoctorJson>('GET', '/v1/doctor');
-    return (await runChecks(serverChecks(known, new SystemClock().now(), findListener))).findings;
+    return (
+      await runChecks(serverChecks(known, new SystemClock().now(), { adminSocket: server.adminSocket, findListener }))
+    ).findings;
   };
   const [first] = await findings();
   assert.equal(first?.rule, one.rule, JSON.stringify(first));

@@ -19,7 +19,16 @@ import type { Finding } from '../../src/base/finding.ts';
 import { sidekey } from '../cli/support.ts';
 import { endAfter } from '../support/caller.ts';
 import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
-import { makePlace, type Place, ROOT, type Served, serve, spawnServe, TRUST_DOMAIN } from '../support/serve.ts';
+import {
+  makePlace,
+  type Place,
+  ROOT,
+  requestAdmin,
+  type Served,
+  serve,
+  spawnServe,
+  TRUST_DOMAIN,
+} from '../support/serve.ts';
 
 const notNobody = whyNotNobody() ?? false;
 
@@ -139,6 +148,48 @@ describe('what others could put at a path', { timeout: 120_000, skip: notNobody 
     const { findings } = await doctor(server);
     const gone = findings.find(({ rule }) => rule === 'pipe-gone');
     assert.ok(gone !== undefined && gone.command === undefined, JSON.stringify(findings));
+  });
+
+  it('doctor gives root no command on files of another user, nor on what a false server names', async (t) => {
+    const place = makePlace(t);
+    chownSync(place.directory, NOBODY, NOBODY);
+    const flags = ['--data-dir', place.dataDir, '--socket', place.socket, '--admin-socket', place.adminSocket];
+    const serving = spawn(path.join(ROOT, 'bin/sidekey'), ['serve', '--trust-domain', TRUST_DOMAIN, ...flags], {
+      uid: NOBODY,
+      gid: NOBODY,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    endAfter(t, serving);
+    await new Promise<void>((resolve) => {
+      serving.stdout.on('data', (text) => String(text).includes('"serving"') && resolve());
+    });
+    chmodSync(path.join(place.dataDir, 'sidekey.db'), 0o644);
+    const { findings } = await doctor(place);
+    const rules = findings.map(({ rule }) => rule);
+    assert.ok(rules.includes('data-dir-open') && rules.includes('admin-listener'), rules.join());
+    for (const { command, rule } of findings) assert.equal(command, undefined, rule);
+    const known = await requestAdmin(place.adminSocket, 'GET', '/v1/doctor');
+    serving.kill('SIGKILL');
+    await once(serving, 'close');
+
+    // It says that it is root, and that the system's files are its own.
+    const victims = makePlace(t);
+    await (await serve(t, { place: victims })).stop();
+    chmodSync(victims.dataDir, 0o755);
+    const lies = { ...known.body, uid: 0, data_dir: victims.dataDir, socket: '/etc/passwd' };
+    const falseServer = `
+      import fs from 'node:fs';
+      import http from 'node:http';
+      fs.rmSync('${place.adminSocket}', { force: true });
+      const answer = ${JSON.stringify(JSON.stringify(lies))};
+      const server = http.createServer((request, response) => {
+        response.setHeader('content-type', 'application/json').end(answer);
+      });
+      server.listen('${place.adminSocket}', () => console.log('up'));`;
+    assert.equal(await runChild(t, falseServer, NOBODY).firstLine, 'up');
+    const told = (await doctor(place)).findings;
+    assert.ok(told.some(({ rule }) => rule === 'data-dir-open') && told.some(({ rule }) => rule === 'pipe-gone'));
+    for (const { command, rule } of told) assert.equal(command, undefined, rule);
   });
 
   it('a planted root authority does not become live by what is printed', async (t) => {
