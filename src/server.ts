@@ -32,6 +32,9 @@ import { formatDuration } from './base/duration.ts';
 import { SidekeyError } from './base/errors.ts';
 import { type DescriptorPlan, descriptorLimit, descriptors, diskOf, planDescriptors } from './base/resources.ts';
 import { listenOnSocket } from './base/socket-file.ts';
+import { whoCanChange } from './base/trusted-file.ts';
+import { octal, walkPath } from './base/trusted-path.ts';
+import { observer } from './base/user-ids.ts';
 import { version } from './base/version.ts';
 import { longestKeptSvidTtl, openCertificateAuthority } from './ca/index.ts';
 import { ToldIssuances } from './ca/told-issuances.ts';
@@ -144,6 +147,7 @@ async function start(
   const givenToken = config.adminTokenFile === undefined ? undefined : await readAdminTokenFile(config.adminTokenFile);
   const declared = config.entries === undefined ? undefined : await readDeclared(config.entries, entryRules);
   await mayGoOn();
+  warnOfInputs(config, log);
   const dataDir = openDataDir(config.dataDir);
   closers.push(() => dataDir.release());
 
@@ -298,6 +302,7 @@ async function start(
     group: config.socketGroup,
   });
   closers.push(() => pipeFile.close());
+  warnOfAssumed(config, log);
   ready = true;
   // Those who came with the start have their secrets first.
   const load = clock.after(ADMIN_LOAD_MS, () => {
@@ -332,6 +337,49 @@ function warnOfTtl(config: ServeConfig, log: Log): void {
       always_kept: formatDuration(kept),
     },
     'SVIDs end with the intermediate that signs them: the TTL asked for is cut short in the second half of its life',
+  );
+}
+
+/** What decides who gets which identity, besides the data directory. */
+function inputsOf({ config, entries, dockerSocket }: ServeConfig): { setting: string; path: string }[] {
+  const inputs = { '--config': config, '--entries': entries, '--docker-socket': dockerSocket };
+  return Object.entries(inputs).flatMap(([setting, path]) => (path === undefined ? [] : [{ setting, path }]));
+}
+
+/**
+ * Warns of files that others can change. It refuses none: the file of a clone's owner, mounted into root's container, and a
+ * clone made with umask 002 are both usual.
+ */
+function warnOfInputs(config: ServeConfig, log: Log): void {
+  for (const { setting, path: file } of inputsOf(config)) {
+    let places: ReturnType<typeof whoCanChange>;
+    try {
+      places = whoCanChange(file);
+    } catch (err) {
+      log.warn({ setting, file, err }, 'who can change this file cannot be told');
+      continue;
+    }
+    if (places.length === 0) continue;
+    const by = places.map(({ place, uid, mode }) => ({ place, uid, mode: octal(mode) }));
+    log.warn(
+      { setting, file, by },
+      'others can change this file: whoever can write it decides who gets which identity',
+    );
+  }
+}
+
+/** Says which directories were taken for root's, where nothing can tell. */
+function warnOfAssumed(config: ServeConfig, log: Log): void {
+  const me = observer();
+  const assumed = new Map(
+    [config.dataDir, config.socket, config.adminSocket]
+      .flatMap((place) => walkPath(place, me).assumed)
+      .map(({ place, uid, mode }) => [place, { place, uid, mode: octal(mode) }]),
+  );
+  if (assumed.size === 0) return;
+  log.warn(
+    { directories: [...assumed.values()] },
+    'the owner of these directories has no number in this user namespace: taken for root of the host, since / has the same owner',
   );
 }
 
@@ -410,6 +458,7 @@ async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
     socket: config.socket,
     admin_socket: config.adminSocket,
     docker_socket: config.dockerSocket ?? null,
+    inputs: inputsOf(config),
     attestors,
     proc: view && { others_executables: view.othersExecutables, hidepid: view.hidepid ?? null },
     disk: disk && { free_bytes: disk.freeBytes, free_inodes: disk.freeInodes },

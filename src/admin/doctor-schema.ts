@@ -35,6 +35,9 @@ export const DOCTOR = Type.Object(
     socket: Type.String(),
     admin_socket: Type.String(),
     docker_socket: MaybeText,
+    inputs: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
+      description: 'files that decide who gets which identity, and the socket of the container engine',
+    }),
     attestors: Type.Array(
       Type.Object({ name: Type.String(), error: MaybeText }, { ...CLOSED, description: 'error: it does not work now' }),
     ),

@@ -22,6 +22,7 @@ export interface SelfKnowledge {
       | 'socket'
       | 'admin_socket'
       | 'docker_socket'
+      | 'inputs'
       | 'attestors'
       | 'proc'
       | 'disk'

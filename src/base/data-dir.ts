@@ -3,12 +3,14 @@
  * one process serves it at a time.
  */
 
-import { closeSync, constants, mkdirSync, openSync, realpathSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import path from 'node:path';
 import { SidekeyError } from './errors.ts';
 import { tryLock } from './flock.ts';
 import { checkPrivate } from './privacy.ts';
 import { shellQuote } from './shell.ts';
+import { describeLoose, isOfType, makePath, pathRemedy, pathRule } from './trusted-path.ts';
+import { observer } from './user-ids.ts';
 
 export interface DataDir {
   /** Absolute, without symbolic links: what a link points to later changes nothing. */
@@ -22,18 +24,32 @@ const LOCK_FILE = 'lock';
 /**
  * Opens the data directory at `place`, made with its parents (0700) where it is missing.
  *
- * @throws ERR_DATA_DIR when it or a file in it is open to others or somebody else's, with the commands that mend it;
- * ERR_DATA_DIR_IN_USE when another server has it
+ * @throws ERR_DATA_DIR when a directory above it, it or a file in it is open to others or somebody else's, with what mends
+ * that; ERR_DATA_DIR_IN_USE when another server has it
  */
 export function openDataDir(place: string): DataDir {
   try {
-    mkdirSync(place, { recursive: true, mode: 0o700 });
-    const directory = realpathSync(place);
+    const directory = makeDirectory(path.resolve(place));
     checkPrivate(directory);
     return { path: directory, release: lock(directory) };
   } catch (thrown) {
     throw SidekeyError.from(thrown, 'ERR_DATA_DIR', `${place}: ${(thrown as Error).message}`);
   }
+}
+
+/** Returns the path without symbolic links. */
+function makeDirectory(place: string): string {
+  const me = observer();
+  if (me.uid === undefined) {
+    throw new Error(
+      `the user of this process has no number in its user namespace, so no file is known to be its own; run it as a user who has (unshare --map-current-user)`,
+    );
+  }
+  const walk = makePath(place, me, 0o700);
+  const [loose] = walk.loose;
+  if (loose !== undefined) throw new Error(`${describeLoose(loose)}; ${pathRule(me.uid)}: ${pathRemedy(me.uid)}`);
+  if (!isOfType(walk.entry!, constants.S_IFDIR)) throw new Error('something that is not a directory is in the way');
+  return walk.path;
 }
 
 function lock(directory: string): () => void {

@@ -1,45 +1,102 @@
-/** What closes the data directory to everybody but its owner. */
+/**
+ * What closes the data directory to everybody but its owner: modes, owners, and that nothing in it leads elsewhere.
+ *
+ * What was merely readable can be closed by a command. What somebody else may have put there or changed can't: to change
+ * its owner or mode would make a planted authority a trusted one, and chmod and chown follow symbolic links.
+ */
 
-import { lstatSync, mkdtempSync, readdirSync, rmdirSync, statSync } from 'node:fs';
+import { constants, lstatSync, mkdtempSync, readdirSync, rmdirSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import { SidekeyError } from './errors.ts';
 import { shellQuote } from './shell.ts';
+import { isOfType, octal } from './trusted-path.ts';
 
 const GROUP_AND_OTHERS = 0o077;
+const GROUP_AND_OTHERS_WRITE = 0o022;
 
-/** What stands in the way of privacy, by what mends it. */
-interface Faults {
-  readonly wideDirectories: string[];
-  readonly wideFiles: string[];
-  readonly foreign: string[];
+/** What stands in the way of privacy. */
+export interface PrivacyFaults {
+  /** Files and directories of the owner that others may read or pass through, but not write. */
+  readonly readable: readonly string[];
+  /** What somebody else may have put there or changed, each with the reason. */
+  readonly suspect: readonly Suspect[];
 }
 
-/** The commands that close a data directory, and what is in it, to everybody but `owner`; none where it is. */
-export function privacyCommands(directory: string, owner: number): string[] {
-  return commandsFor(faultsOf(directory, owner), owner);
+export interface Suspect {
+  readonly place: string;
+  readonly problem: string;
 }
 
-function faultsOf(directory: string, owner: number): Faults {
-  const faults: Faults = { wideDirectories: [], wideFiles: [], foreign: [] };
-  inspect(directory, owner, faults);
-  return faults;
+/** Looks at a directory and everything in it; symbolic links are not followed. @param owner the uid of the server */
+export function privacyFaults(directory: string, owner: number): PrivacyFaults {
+  const readable: string[] = [];
+  const suspect: Suspect[] = [];
+  const inspect = (place: string): void => {
+    const stats = lstatSync(place, { throwIfNoEntry: false });
+    if (stats === undefined) return;
+    const problem = suspicion(stats, owner);
+    if (problem !== undefined) {
+      suspect.push({ place, problem });
+      return;
+    }
+    const names = stats.isDirectory() ? readdirSync(place) : [];
+    if ((stats.mode & GROUP_AND_OTHERS_WRITE) !== 0 && names.length > 0) {
+      suspect.push({ place, problem: `others can write in it (mode ${octal(stats.mode)}), and it is not empty` });
+    } else if ((stats.mode & GROUP_AND_OTHERS) !== 0) readable.push(place);
+    for (const name of names) inspect(path.join(place, name));
+  };
+  inspect(directory);
+  return { readable, suspect };
 }
 
-function commandsFor(faults: Faults, owner: number): string[] {
-  return [
-    command(`chown ${owner}`, faults.foreign),
-    command('chmod 700', faults.wideDirectories),
-    command('chmod 600', faults.wideFiles),
-  ].filter((line) => line !== undefined);
+/** Why it may be somebody else's doing; undefined where only its owner can have made and changed it. */
+function suspicion(stats: Stats, owner: number): string | undefined {
+  const { uid, mode, nlink } = stats;
+  if (stats.isSymbolicLink()) return 'it is a symbolic link, which Sidekey never makes here';
+  if (uid !== owner) return `it belongs to uid ${uid}, not to uid ${owner}, who runs Sidekey`;
+  if (stats.isDirectory()) return undefined;
+  // A server that is killed while it starts leaves a socket with two names; a socket holds nothing.
+  if (isOfType(stats, constants.S_IFSOCK)) return undefined;
+  if (!stats.isFile()) return 'it is neither a file, a directory nor a socket';
+  if (nlink > 1) return `it has ${nlink} names (hard links), of which others may be open to others`;
+  if ((mode & GROUP_AND_OTHERS_WRITE) !== 0) return `others can write it (mode ${octal(mode)})`;
+  return undefined;
 }
 
-/** @throws ERR_DATA_DIR with the commands that mend it, when the directory or a file in it is open to others or somebody else's */
+/** The command that closes what was merely readable; undefined where nothing was. Its paths are the owner's own, and no links. */
+export function closingCommand(readable: readonly string[]): string | undefined {
+  return readable.length === 0 ? undefined : `chmod go-rwx ${readable.map(shellQuote).join(' ')}`;
+}
+
+/** What to do about a suspect: in words, since it is for a person to judge. */
+export const SUSPECT_REMEDY =
+  'move it away and restore it from a backup, as the user of Sidekey; do not change its owner or mode, which would trust what somebody else may have put there';
+
+/** What comes of keys that were readable, whatever their mode is made. */
+export const READABLE_WARNING =
+  'if others could reach these files, they may have the keys: then move the folder "ca" and "admin.token" away, and the next start makes new ones';
+
+/** @throws ERR_DATA_DIR with what is wrong and what mends it, when the directory or a file in it is open to others or may be somebody else's */
 export function checkPrivate(directory: string): void {
-  const owner = process.geteuid!();
-  const faults = faultsOf(directory, owner);
-  const mending = commandsFor(faults, owner);
-  if (mending.length === 0) return;
-  if (faults.foreign.length === 0 && !keepsModes(directory)) {
+  const { readable, suspect } = privacyFaults(directory, process.geteuid!());
+  if (suspect[0]?.place === directory) {
+    throw new SidekeyError(
+      'ERR_DATA_DIR',
+      `the data directory ${directory} cannot be trusted: ${suspect[0].problem}; only the user of Sidekey may own it and write in it: ` +
+        'start Sidekey as the user who owns it, or give --data-dir a new directory',
+    );
+  }
+  if (suspect.length > 0) {
+    const lines = suspect.map(({ place, problem }) => `\n  ${place}: ${problem}`);
+    throw new SidekeyError(
+      'ERR_DATA_DIR',
+      `the data directory ${directory} holds what somebody else may have put there or changed; ` +
+        `all that is in it must be made by the user of Sidekey and writable by that user alone; ${SUSPECT_REMEDY}:${lines.join('')}`,
+    );
+  }
+  const command = closingCommand(readable);
+  if (command === undefined) return;
+  if (!keepsModes(directory)) {
     throw new SidekeyError(
       'ERR_DATA_DIR',
       `the filesystem of ${directory} does not keep file modes, so keys in it are open to others; ` +
@@ -48,31 +105,15 @@ export function checkPrivate(directory: string): void {
   }
   throw new SidekeyError(
     'ERR_DATA_DIR',
-    `the data directory ${directory} is not closed to others; mend it with:\n${mending.map((line) => `  ${line}`).join('\n')}`,
+    `the data directory ${directory} is not closed to others; ${READABLE_WARNING}; close it with:\n  ${command}`,
   );
-}
-
-function inspect(item: string, owner: number, faults: Faults): void {
-  // Through symbolic links: what counts is the file that holds the bytes.
-  const stats = statSync(item, { throwIfNoEntry: false });
-  if (stats === undefined) return;
-  const ours = stats.uid === owner;
-  if (!ours) faults.foreign.push(item);
-  if ((stats.mode & GROUP_AND_OTHERS) !== 0)
-    (stats.isDirectory() ? faults.wideDirectories : faults.wideFiles).push(item);
-  if (!ours || !stats.isDirectory() || lstatSync(item).isSymbolicLink()) return;
-  for (const name of readdirSync(item)) inspect(path.join(item, name), owner, faults);
-}
-
-function command(name: string, items: readonly string[]): string | undefined {
-  return items.length === 0 ? undefined : `${name} ${items.map(shellQuote).join(' ')}`;
 }
 
 /** Whether modes have an effect here: on vfat and some network mounts they have none. */
 function keepsModes(directory: string): boolean {
   const probe = mkdtempSync(path.join(directory, '.modes-'));
   try {
-    return (statSync(probe).mode & GROUP_AND_OTHERS) === 0;
+    return (lstatSync(probe).mode & GROUP_AND_OTHERS) === 0;
   } finally {
     rmdirSync(probe);
   }

@@ -5,22 +5,13 @@
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  chmodSync,
-  chownSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  renameSync,
-  rmSync,
-  type Stats,
-  statSync,
-} from 'node:fs';
+import { chmodSync, lchownSync, linkSync, lstatSync, renameSync, rmSync, type Stats } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { SidekeyError } from './errors.ts';
 import { groupId } from './groups.ts';
-import { shellQuote } from './shell.ts';
+import { describeLoose, makePath, pathRemedy, pathRule, walkToMade } from './trusted-path.ts';
+import { observer } from './user-ids.ts';
 
 export interface SocketOptions {
   readonly path: string;
@@ -38,7 +29,6 @@ export interface SocketFile {
   close(): void;
 }
 
-const DIRECTORY_RULE = 'a socket stands in a directory that root or its owner alone can write';
 /** `sockaddr_un.sun_path` without its final zero byte. @see unix(7) */
 export const MAX_SOCKET_PATH_BYTES = 107;
 /** More than the 511 of Node: a burst of connections beyond the backlog gets EAGAIN. */
@@ -58,7 +48,8 @@ export async function listenOnSocket(server: net.Server, options: SocketOptions)
     bindClosed(server, draft, options.backlog ?? BACKLOG);
     await once(server, 'listening');
     bound = true;
-    if (gid !== undefined) chownSync(draft, -1, gid);
+    // Nobody else can put something at this path: its directory was judged.
+    if (gid !== undefined) lchownSync(draft, -1, gid);
     chmodSync(draft, options.mode);
     if (dead !== undefined) removeDead(file, dead);
     // Not a rename, which would displace a server that took the name meanwhile.
@@ -86,32 +77,21 @@ function findGroup(file: string, group: string): number {
 }
 
 /**
- * Whoever may write in the directory can put a socket of their own in this one's place and hand out identities. That
- * the sticky bit keeps a running server's file from others is not enough: the name is free while no server runs.
+ * Makes the directory of the socket (0755) where it is missing. Others who may write in it or above it could put a socket
+ * of their own in this one's place and hand out identities. That the sticky bit keeps a running server's file from others
+ * is not enough for the directory of the socket itself: the name is free while no server runs.
  */
 function prepareDirectory(file: string): void {
-  const directory = path.dirname(file);
+  const me = observer();
   const umask = process.umask(0o022);
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    makePath(path.dirname(file), me, 0o755);
   } finally {
     process.umask(umask);
   }
-  const { mode, uid } = statSync(directory);
-  if ((mode & 0o1000) !== 0 && (mode & 0o022) !== 0) {
-    throw refusal(file, `everybody may make files in ${directory}; ${DIRECTORY_RULE}: give it one of its own`);
-  }
-  if ((mode & 0o022) !== 0)
-    throw refusal(
-      file,
-      `others may write in ${directory}; ${DIRECTORY_RULE}: mend it with chmod go-w ${shellQuote(directory)}`,
-    );
-  if (uid !== 0 && uid !== process.geteuid!()) {
-    throw refusal(
-      file,
-      `${directory} belongs to uid ${uid}, who could replace the socket; ${DIRECTORY_RULE}: give it one of its own`,
-    );
-  }
+  const [loose] = walkToMade(file, me).loose;
+  if (loose === undefined) return;
+  throw refusal(file, `${describeLoose(loose)}; ${pathRule(me.uid)}: ${pathRemedy(me.uid)}`);
 }
 
 /** What stands at the path, if it is a socket that nobody listens on; undefined where nothing does. */
@@ -176,7 +156,7 @@ function refusal(place: string, why: string): SidekeyError {
 }
 
 function explain(error: NodeJS.ErrnoException, { group }: SocketOptions): string {
-  if (error.syscall === 'chown') return `this user may not give it to the group ${JSON.stringify(group)}`;
+  if (error.syscall === 'lchown') return `this user may not give it to the group ${JSON.stringify(group)}`;
   if (error.code === 'EEXIST') return 'another server took it this moment';
   return error.message;
 }

@@ -3,7 +3,8 @@
  * is new; and the bundle's sequence number. Asynchronous, since authorities may come from elsewhere one day.
  */
 
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { SidekeyError } from '../base/errors.ts';
 import { writeFileAtomic } from '../base/files.ts';
@@ -45,6 +46,7 @@ export class KeyStore {
   static async open(dir: string, trustDomain: TrustDomain): Promise<KeyStore> {
     try {
       await mkdir(dir, { recursive: true, mode: 0o700 });
+      if (!(await lstat(dir)).isDirectory()) throw new Error('it is not a directory');
       for (const name of await readdir(dir)) if (HALF_WRITTEN.test(name)) await rm(path.join(dir, name));
     } catch (error) {
       throw SidekeyError.from(error, 'ERR_CA', `${dir} cannot hold the authorities: ${(error as Error).message}`);
@@ -109,10 +111,20 @@ export class KeyStore {
   /** What stands in the file; undefined without one. @throws ERR_CA when it can't be read */
   async #text(name: string): Promise<string | undefined> {
     try {
-      return await readFile(path.join(this.#dir, name), 'utf8');
+      const file = await open(path.join(this.#dir, name), constants.O_RDONLY | constants.O_NOFOLLOW);
+      try {
+        return await file.readFile('utf8');
+      } finally {
+        await file.close();
+      }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw this.#fault(name, 'cannot be read', 'it must be a file that the user of sidekey may read', error);
+      throw this.#fault(
+        name,
+        'cannot be read',
+        'it must be a file, not a link, that the user of sidekey may read',
+        error,
+      );
     }
   }
 

@@ -8,6 +8,7 @@ import type { Names } from '../doctor/envoy-file.ts';
 import { allEntries } from './entry.ts';
 import { readInput } from './input.ts';
 import { readProxies } from './proxy-rows.ts';
+import { findListener } from './socket-listener.ts';
 import { type ClientOptions, formerSocketOf, NoTargetError, openClient, socketOf } from './target.ts';
 
 /** Of bootstraps. `-` is stdin. @throws UsageError for a file that can't be read */
@@ -43,7 +44,11 @@ export async function serverChecks(options: ClientOptions): Promise<Check[]> {
   const socket = socketOf(options);
   try {
     const known = await (await openClient(options)).json<DoctorJson>('GET', '/v1/doctor');
-    return checks(known, new SystemClock().now(), socket !== undefined);
+    return checks(
+      known,
+      new SystemClock().now(),
+      socket === undefined ? undefined : { adminSocket: socket, findListener },
+    );
   } catch (thrown) {
     if ((thrown as { code?: unknown }).code !== 'ERR_UNREACHABLE' || socket === undefined) throw thrown;
     return [silenceCheck(socket, process.env, formerSocketOf(options))];

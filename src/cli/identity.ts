@@ -1,7 +1,7 @@
 /** An identity as it came over the pipe, and as files. */
 
 import { X509Certificate } from 'node:crypto';
-import { chmod, mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 
@@ -61,7 +61,7 @@ async function writeDraft(draft: string, mode: number, content: string): Promise
   const handle = await open(draft, 'wx', 0o600);
   try {
     await handle.writeFile(content);
-    await chmod(draft, mode);
+    await handle.chmod(mode);
     await handle.sync();
   } finally {
     await handle.close();

@@ -112,11 +112,14 @@ export function aimed(command: string, { adminSocket, adminUrl, tokenFile }: Cli
 }
 
 async function readToken(file: string, where: string): Promise<string> {
-  const { readFile } = await import('node:fs/promises');
-  const text = await readFile(file, 'utf8').catch((thrown: Error) => {
-    throw new UsageError(`${where}: ${thrown.message}`);
-  });
-  const token = text.trim();
+  const { readTrustedFile } = await import('../base/trusted-file.ts');
+  let token: string;
+  try {
+    const remedy = 'keep the token in a file of your own that nobody else can write';
+    token = readTrustedFile(file, { closed: false, remedy }).trim();
+  } catch (thrown) {
+    throw new UsageError(`${where}: ${(thrown as Error).message}`);
+  }
   if (!/^[\x21-\x7e]+$/.test(token)) throw new UsageError(`${where}: ${file} holds no token`);
   return token;
 }

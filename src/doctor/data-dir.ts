@@ -1,9 +1,13 @@
 /** The data directory, which has the keys. */
 
 import fs from 'node:fs';
+import path from 'node:path';
 import type { Finding } from '../base/finding.ts';
-import { privacyCommands } from '../base/privacy.ts';
+import { closingCommand, privacyFaults, READABLE_WARNING, SUSPECT_REMEDY } from '../base/privacy.ts';
+import { describeLoose, pathRemedy, pathRule, walkPath } from '../base/trusted-path.ts';
+import { observer } from '../base/user-ids.ts';
 import type { Outcome } from './check.ts';
+import { isSafeToName } from './safe-command.ts';
 
 /** @param owner the uid of the server */
 export function judgeDataDir(directory: string, owner: number): Outcome {
@@ -12,11 +16,24 @@ export function judgeDataDir(directory: string, owner: number): Outcome {
   } catch (thrown) {
     return { findings: [], skipped: [{ what: `the files in ${directory}`, why: (thrown as Error).message }] };
   }
-  const findings = privacyCommands(directory, owner).map((command): Finding => {
-    const problem = 'it, or something in it, is not closed to others';
-    const fix = 'close it to them';
-    const why = 'the keys of the authority are in it; sidekey serve refuses to start again';
-    return { rule: 'data-dir-open', severity: 'error', place: directory, problem, why, fix, command };
+  const why = 'the keys of the authority are in it; sidekey serve refuses to start again';
+  const head = { severity: 'error', why } as const;
+  const who = observer(owner);
+  const findings = walkPath(directory, who).loose.map((loose): Finding => {
+    const problem = `above the data directory: ${describeLoose(loose)}; ${pathRule(who.uid)}`;
+    const fix = `move the data directory: ${pathRemedy(who.uid)}`;
+    return { ...head, rule: 'data-dir-above', place: loose.place, problem, fix };
   });
+  const { readable, suspect } = privacyFaults(directory, owner);
+  for (const { place, problem } of suspect) {
+    findings.push({ ...head, rule: 'data-dir-suspect', place, problem, fix: SUSPECT_REMEDY });
+  }
+  const isSafe = findings.length === 0 && isSafeToName(path.join(directory, 'ca'));
+  const command = closingCommand(readable);
+  if (command !== undefined) {
+    const problem = 'it, or something in it, is not closed to others';
+    const fix = `close it to them; ${READABLE_WARNING}`;
+    findings.push({ ...head, rule: 'data-dir-open', place: directory, problem, fix, ...(isSafe ? { command } : {}) });
+  }
   return { findings, skipped: [] };
 }

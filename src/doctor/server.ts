@@ -3,34 +3,59 @@
 import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding } from '../base/finding.ts';
 import { judgeAuthority } from './authority.ts';
-import type { Check } from './check.ts';
+import type { Check, Outcome } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
 import { judgeEntries, judgeWithheld } from './entries.ts';
 import { judgeHost } from './host.ts';
+import { judgeInputs } from './inputs.ts';
+import { type FindListener, isOwnServer, judgeListeners } from './listeners.ts';
 import { restartCommand, viewProcess } from './restart.ts';
+import { withoutCommand } from './safe-command.ts';
 import { judgeAdminSocket, judgeLayout, judgePipe, judgeSilence } from './sockets.ts';
 
-/** What a server that runs says of itself; `here`: its files can be looked at from here. @param now of the clock here */
-export function serverChecks(known: DoctorJson, now: number, here: boolean): Check[] {
+/** A server whose files and sockets can be looked at from here. */
+export interface Here {
+  /** The socket on which it was asked, whatever it says of itself. */
+  readonly adminSocket: string;
+  readonly findListener: FindListener;
+}
+
+/** Of what a server that runs says of itself. @param now of the clock here @param here undefined: it was asked over a URL */
+export function serverChecks(known: DoctorJson, now: number, here: Here | undefined): Check[] {
   const { socket, admin_socket: admin, data_dir: dataDir, uid } = known;
   const judged = (name: string, findings: () => Finding[] | Promise<Finding[]>): Check => ({
     name,
     run: async () => ({ findings: await findings(), skipped: [] }),
   });
-  const process = here ? viewProcess(known.pid) : undefined;
+  const process = here && viewProcess(known.pid);
   const restart = (...flags: string[]) => process && restartCommand(known.pid, process, flags);
+  // Another user's process could name any file, for root to run a command on.
+  const ownOnly = async (here: Here, outcome: Outcome): Promise<Outcome> =>
+    (await isOwnServer(here.adminSocket, here.findListener))
+      ? outcome
+      : { ...outcome, findings: outcome.findings.map(withoutCommand) };
   const far = { what: `sockets and files of ${known.data_dir}`, why: 'the server is asked over a URL: run it there' };
   return [
-    ...(here
+    ...(here !== undefined
       ? [
-          { name: 'pipe', run: () => judgePipe(socket, uid, restart()) },
-          judged('admin-socket', () => judgeAdminSocket(admin, uid)),
-          judged('layout', () => judgeLayout(known)),
-          { name: 'data-dir', run: async () => judgeDataDir(dataDir, uid) },
+          { name: 'pipe', run: async () => ownOnly(here, await judgePipe(socket, uid, restart())) },
+          {
+            name: 'admin-socket',
+            run: () => ownOnly(here, { findings: judgeAdminSocket(admin, uid), skipped: [] }),
+          },
+          { name: 'layout', run: async () => ownOnly(here, { findings: await judgeLayout(known), skipped: [] }) },
+          {
+            name: 'listeners',
+            run: () => judgeListeners({ pipe: socket, admin: here.adminSocket }, here.findListener),
+          },
+          { name: 'inputs', run: async () => judgeInputs(known.inputs, uid) },
+          { name: 'data-dir', run: () => ownOnly(here, judgeDataDir(dataDir, uid)) },
         ]
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),
     judged('authority', () => judgeAuthority(known, now)),
-    judged('host', () => judgeHost(known, restart)),
+    here === undefined
+      ? judged('host', () => judgeHost(known, restart))
+      : { name: 'host', run: () => ownOnly(here, { findings: judgeHost(known, restart), skipped: [] }) },
     judged('entries', () => [...judgeWithheld(known), ...judgeEntries(known)]),
   ];
 }

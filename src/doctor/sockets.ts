@@ -7,8 +7,11 @@ import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding } from '../base/finding.ts';
 import { groupMembers, isNamedGroup } from '../base/groups.ts';
 import { shellQuote } from '../base/shell.ts';
+import { describeLoose, octal, pathRemedy, pathRule, walkToMade } from '../base/trusted-path.ts';
+import { observer } from '../base/user-ids.ts';
 import { isWithin } from '../base/within.ts';
 import type { Outcome, Skipped } from './check.ts';
+import { isSafeToName, withoutCommand } from './safe-command.ts';
 
 const OTHERS = { write: 0o002, search: 0o001 };
 
@@ -69,7 +72,7 @@ export async function judgeSilence(file: string, env: NodeJS.ProcessEnv, former?
     return [{ ...head, rule: 'forbidden', problem, fix: 'run sidekey doctor as that user or as root' }];
   }
   const fix = 'take it away, and start the server';
-  const command = `rm ${shellQuote(file)}${serve === undefined ? '' : ` && ${serve}`}`;
+  const command = isSafeToName(file) ? `rm ${shellQuote(file)}${serve === undefined ? '' : ` && ${serve}`}` : undefined;
   return [{ ...head, rule: 'not-a-socket', problem: 'something that is not a socket is in its place', fix, command }];
 }
 
@@ -109,7 +112,8 @@ export async function judgeLayout({
   const problem = 'the admin socket of a server of an earlier version is left in the directory of the pipe';
   const why = 'nobody listens there; clients that name it ask nobody';
   const head = { rule: 'admin-socket-left', severity: 'warning', place: former } as const;
-  return [{ ...head, problem, why, fix: 'take it away', command: `rm ${shellQuote(former)}` }];
+  const command = isSafeToName(former) ? `rm ${shellQuote(former)}` : undefined;
+  return [{ ...head, problem, why, fix: 'take it away', command }];
 }
 
 /** Without a trust domain there is nothing to start: then the settings stand elsewhere. */
@@ -125,15 +129,18 @@ export async function judgePipe(file: string, owner: number, restart: string | u
     const instead = state === 'stale' ? 'one that nobody listens on' : 'something that is no socket';
     const problem = `the server runs, but its socket is gone${state === 'missing' ? '' : `: in its place is ${instead}`}`;
     const inTheWay = state === 'no socket' ? `rm ${shellQuote(file)} && ` : '';
-    const command = restart && `${inTheWay}${restart}`;
+    const command = isSafeToName(file) ? restart && `${inTheWay}${restart}` : undefined;
     const why = 'who is connected stays connected; nobody else gets in';
     const fix = 'start the server anew, and keep what removed the file away from its directory';
     const gone: Finding = { rule: 'pipe-gone', severity: 'error', place: file, problem, why, fix, command };
-    return { findings: [gone], skipped: [] };
+    return { findings: [...judgeDirectories(file, owner), gone], skipped: [] };
   }
   const stats = fs.lstatSync(file);
+  const directories = judgeDirectories(file, owner);
+  const reach = judgeReach(file, stats);
+  const isServers = stats.uid === owner && stats.isSocket() && isSafeToName(file);
   return {
-    findings: [...judgeDirectory(file, owner), ...judgeReach(file, stats)],
+    findings: [...directories, ...(isServers ? reach : reach.map(withoutCommand))],
     skipped: unknownMembers(file, stats),
   };
 }
@@ -152,7 +159,7 @@ function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
   const forGroup = (mode & 0o020) !== 0;
   const head = { severity: 'warning', place: file } as const;
   if (!forOthers && !forGroup) {
-    const problem = `only uid ${uid} and root reach it (mode ${modeOf(mode)})`;
+    const problem = `only uid ${uid} and root reach it (mode ${octal(mode)})`;
     const why = 'to connect takes the right to write: an Envoy of another user gets "Permission denied" at every retry';
     const fix = 'let its group in; sidekey serve --socket-mode 0660 keeps it so';
     return [{ ...head, rule: 'pipe-closed', problem, why, fix, command: `chmod 660 ${shellQuote(file)}` }];
@@ -160,7 +167,7 @@ function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
   if (!forOthers && isNamedGroup(gid) && membersOf(gid, uid).length === 0) {
     const problem = `only uid ${uid} and root reach it: nobody else is in its group ${gid}`;
     const why = 'an Envoy of another user gets "Permission denied"';
-    const fix = `chgrp GROUP_OF_ENVOY ${shellQuote(file)}; sidekey serve --socket-group keeps it so`;
+    const fix = 'start the server with --socket-group GROUP_OF_ENVOY';
     return [{ ...head, rule: 'pipe-group-empty', severity: 'info', problem, why, fix }];
   }
   const passes = (directory: Directory) =>
@@ -168,7 +175,7 @@ function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
   const closed = directoriesAbove(file).find((directory) => !passes(directory));
   if (closed !== undefined) {
     const { place } = closed;
-    const problem = `who may use ${path.basename(file)} may not pass through here (mode ${modeOf(closed.mode)})`;
+    const problem = `who may use ${path.basename(file)} may not pass through here (mode ${octal(closed.mode)})`;
     const why = 'the mode of the socket lets them in, the directory does not: Envoy gets "Permission denied"';
     const fix = 'let them pass';
     return [
@@ -176,7 +183,7 @@ function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
     ];
   }
   if (!forOthers) return [];
-  const problem = `every user of this host reaches it (mode ${modeOf(mode)})`;
+  const problem = `every user of this host reaches it (mode ${octal(mode)})`;
   const why = 'who reaches the pipe may ask, and only the entries stand between them and an identity';
   const fix = 'let its group in alone; sidekey serve --socket-mode 0660 keeps it so';
   return [{ ...head, rule: 'pipe-open', problem, why, fix, command: `chmod 660 ${shellQuote(file)}` }];
@@ -186,36 +193,36 @@ function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
 export function judgeAdminSocket(file: string, owner: number): Finding[] {
   const stats = fs.lstatSync(file, { throwIfNoEntry: false });
   if (stats === undefined) return [];
-  const findings = judgeDirectory(file, owner);
-  if ((stats.mode & 0o077) !== 0) {
-    findings.push({
+  const findings = judgeDirectories(file, owner);
+  if ((stats.mode & 0o077) !== 0 && stats.isSocket()) {
+    const open: Finding = {
       rule: 'admin-socket-open',
       severity: 'warning',
       place: file,
-      problem: `others may connect to it (mode ${modeOf(stats.mode)})`,
+      problem: `others may connect to it (mode ${octal(stats.mode)})`,
       why: 'the server turns them away by their uid, which is then the only thing that does',
       fix: 'close it to them',
       command: `chmod 600 ${shellQuote(file)}`,
-    });
+    };
+    findings.push(stats.uid === owner && isSafeToName(file) ? open : withoutCommand(open));
   }
   return findings;
 }
 
-function judgeDirectory(file: string, owner: number): Finding[] {
-  const directory = path.dirname(file);
-  const { mode, uid } = fs.statSync(directory);
-  const why = 'who may write there can put a socket of their own in its place, and be the one who hands out identities';
-  if ((mode & 0o022) !== 0) {
-    const problem = `others may write in the directory of ${path.basename(file)} (mode ${modeOf(mode)})`;
-    const command = `chmod go-w ${shellQuote(directory)}`;
-    const fix = 'let its owner alone write there';
-    return [{ rule: 'socket-directory-open', severity: 'error', place: directory, problem, why, fix, command }];
-  }
-  if (uid === 0 || uid === owner) return [];
-  const problem = `the directory of ${path.basename(file)} belongs to uid ${uid}, the server runs as ${owner}`;
-  const fix = 'give it to the user of the server';
-  const command = `chown ${owner} ${shellQuote(directory)}`;
-  return [{ rule: 'socket-directory-foreign', severity: 'error', place: directory, problem, why, fix, command }];
+/** Every directory by which others could put a socket of their own in its place. */
+function judgeDirectories(file: string, owner: number): Finding[] {
+  const who = observer(owner);
+  return walkToMade(file, who).loose.map((loose): Finding => {
+    const isOpen = loose.kind === 'writable' || loose.kind === 'shared';
+    return {
+      rule: isOpen ? 'socket-directory-open' : 'socket-directory-foreign',
+      severity: 'error',
+      place: loose.place,
+      problem: `on the way to ${path.basename(file)}: ${describeLoose(loose)}`,
+      why: `whoever can change a directory above a socket can put another socket in its place and hand out identities; ${pathRule(who.uid)}`,
+      fix: `end the server and ${pathRemedy(who.uid).replace('put it', 'start it with its socket')}; trust nothing that is here`,
+    };
+  });
 }
 
 interface Directory {
@@ -239,8 +246,4 @@ function membersOf(gid: number, uid: number): readonly string[] {
   return groupMembers(gid)
     .filter(({ uid: member }) => member !== uid && member !== 0)
     .map(({ name }) => name);
-}
-
-function modeOf(mode: number): string {
-  return `0${(mode & 0o7777).toString(8)}`;
 }

@@ -1,6 +1,6 @@
 /** The registry's store in one SQLite file: write-ahead log, every commit on disk before it is answered. */
 
-import { accessSync, closeSync, constants, fchmodSync, fsyncSync, openSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, fchmodSync, fsyncSync, lstatSync, openSync } from 'node:fs';
 import path from 'node:path';
 import Sqlite, { type Database, type Statement } from 'better-sqlite3';
 import { SidekeyError } from '../base/errors.ts';
@@ -38,8 +38,13 @@ export function openSqliteStore(options: { path: string; trustDomain: TrustDomai
 
 /** Makes the file with its mode before SQLite writes to it: SQLite gives -wal and -shm the mode of their database. */
 function createPrivately(file: string): void {
-  for (const name of [file, `${file}-wal`, `${file}-shm`]) {
-    if (statSync(name, { throwIfNoEntry: false }) === undefined) continue;
+  for (const name of [file, `${file}-wal`, `${file}-shm`, `${file}-journal`]) {
+    const stats = lstatSync(name, { throwIfNoEntry: false });
+    if (stats === undefined) continue;
+    // SQLite opens by name and follows links.
+    if (!stats.isFile() || stats.nlink > 1) {
+      throw new Error(`${name} is a link or not a regular file: move it away and restore it from a backup`);
+    }
     // SQLite would open it all the same, and leave a log and an index behind that can't be written either.
     accessSync(name, constants.R_OK | constants.W_OK);
   }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, chownSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { adminToken, readAdminTokenFile } from '../../src/admin/token.ts';
+import { NOBODY, whyNotNobody } from '../support/child.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 describe('the token in the data directory', () => {
@@ -29,12 +31,20 @@ describe('the token in the data directory', () => {
     }
   });
 
-  test('is refused when others may read it, with the command that mends it', async (t) => {
+  test('is refused when others may have read it, and to be made anew', async (t) => {
     const directory = tempDir(t);
     await adminToken(directory);
-    const file = path.join(directory, 'admin.token');
-    chmodSync(file, 0o640);
-    await assert.rejects(adminToken(directory), { code: 'ERR_DATA_DIR', message: new RegExp(`chmod 600 ${file}`) });
+    chmodSync(path.join(directory, 'admin.token'), 0o640);
+    const message =
+      /admin\.token: it is open to others, who may have read it \(mode 0640\): move it away, and the next start/;
+    await assert.rejects(adminToken(directory), { code: 'ERR_DATA_DIR', message });
+  });
+
+  test('is not read through a symbolic link', async (t) => {
+    const directory = tempDir(t);
+    symlinkSync('nowhere', path.join(directory, 'admin.token'));
+    await assert.rejects(adminToken(directory), { code: 'ERR_DATA_DIR' });
+    assert.deepEqual(readdirSync(directory), ['admin.token']);
   });
 
   test('fails clearly where it can not be made', async (t) => {
@@ -64,12 +74,46 @@ describe('the token of --admin-token-file', () => {
     assert.equal(await readAdminTokenFile(write(t, 'sixteen-letters!\n')), 'sixteen-letters!');
   });
 
-  test('is refused when others may read it, with the command that mends it', async (t) => {
+  test('is refused when others may have read or written it', async (t) => {
     const file = write(t, 'sixteen-letters!');
-    for (const mode of [0o640, 0o604, 0o620]) {
+    for (const [mode, problem] of [
+      [0o640, /is open to others, who may have read it \(mode 0640\): write a new token to a new file of mode 0600/],
+      [0o604, /is open to others/],
+      [0o620, /can be written by others, so it may be theirs/],
+    ] as const) {
       chmodSync(file, mode);
-      await assert.rejects(readAdminTokenFile(file), { code: 'ERR_CONFIG', message: new RegExp(`chmod 600 ${file}`) });
+      await assert.rejects(readAdminTokenFile(file), { code: 'ERR_CONFIG', message: problem });
     }
+  });
+
+  test('is refused where a directory above it is open to others, and through a link', async (t) => {
+    const file = write(t, 'sixteen-letters!');
+    const link = path.join(tempDir(t), 'link');
+    symlinkSync(file, link);
+    assert.equal(await readAdminTokenFile(link), 'sixteen-letters!');
+    chmodSync(path.dirname(file), 0o770);
+    for (const place of [file, link]) {
+      await assert.rejects(readAdminTokenFile(place), {
+        code: 'ERR_CONFIG',
+        message:
+          /mode 0770\) can be written by its group.*put it below a directory that only root or uid \d+ can write/,
+      });
+    }
+  });
+
+  test('is refused when it belongs to somebody else', { skip: whyNotNobody() ?? false }, async (t) => {
+    const file = write(t, 'sixteen-letters!');
+    chownSync(file, NOBODY, NOBODY);
+    await assert.rejects(readAdminTokenFile(file), {
+      code: 'ERR_CONFIG',
+      message: /it belongs to uid 65534, which is/,
+    });
+  });
+
+  test('is not waited for where it is a FIFO', async (t) => {
+    const file = path.join(tempDir(t), 'fifo');
+    execFileSync('mkfifo', [file]);
+    await assert.rejects(readAdminTokenFile(file), { code: 'ERR_CONFIG', message: /is not a regular file/ });
   });
 
   for (const [what, content] of [

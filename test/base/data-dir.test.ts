@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import {
   chmodSync,
   chownSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -12,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { openDataDir } from '../../src/base/data-dir.ts';
 import type { SidekeyError } from '../../src/base/errors.ts';
 import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
@@ -47,32 +48,118 @@ test('a missing directory is made with its parents, closed to others', (t) => {
   }
 });
 
-test('everything that is open to others is told at once, with commands that mend it', (t) => {
+test('everything that others could read is told at once, with a command that closes it', (t) => {
   const directory = path.join(tempDir(t), "it's");
   mkdirSync(path.join(directory, 'keys'), { recursive: true });
-  const files = ['sidekey.db', 'sidekey.db-wal', 'sidekey.db-shm', 'keys/root.pem', 'admin.token', 'closed'];
+  const files = ['sidekey.db', 'sidekey.db-wal', 'keys/root.pem', 'admin.token', 'closed'];
   for (const name of files) writeFileSync(path.join(directory, name), '');
-  const modes = { '': 0o755, keys: 0o710, 'sidekey.db': 0o644, 'sidekey.db-wal': 0o640, 'sidekey.db-shm': 0o620 };
+  const modes = { '': 0o755, keys: 0o710, 'sidekey.db': 0o644, 'sidekey.db-wal': 0o640 };
   const more = { 'keys/root.pem': 0o604, 'admin.token': 0o601, closed: 0o600 };
   for (const [name, mode] of Object.entries({ ...modes, ...more })) chmodSync(path.join(directory, name), mode);
 
-  let message = '';
-  assert.throws(
-    () => openDataDir(directory),
-    (error: SidekeyError) => {
-      message = error.message;
-      return error.code === 'ERR_DATA_DIR';
-    },
-  );
+  const message = refusalOf(directory);
   const quoted = (name: string) => `'${path.join(directory, name).replace("'", "'\\''")}'`;
-  const wide = ['admin.token', 'keys/root.pem', 'sidekey.db', 'sidekey.db-shm', 'sidekey.db-wal'];
-  const [first, ...commands] = message.split('\n');
-  assert.equal(first, `the data directory ${directory} is not closed to others; mend it with:`);
-  assert.equal(commands[0], `  chmod 700 ${quoted('')} ${quoted('keys')}`);
-  assert.deepEqual(commands[1]!.split(/ (?=')/).sort(), ['  chmod 600', ...wide.map(quoted)].sort());
-  assert.equal(commands.length, 2);
+  const wide = ['admin.token', 'keys', 'keys/root.pem', 'sidekey.db', 'sidekey.db-wal'];
+  const [first, command, ...rest] = message.split('\n');
+  assert.match(
+    first!,
+    /^the data directory .* is not closed to others; if others could reach these files, they may have/,
+  );
+  assert.deepEqual(command!.split(/ (?=')/).sort(), [
+    '  chmod go-rwx',
+    `'${directory.replace("'", "'\\''")}'`,
+    ...wide.map(quoted),
+  ]);
+  assert.deepEqual(rest, []);
 
-  execFileSync('sh', ['-ec', commands.join('\n')]);
+  execFileSync('sh', ['-ec', command!]);
+  openDataDir(directory).release();
+});
+
+/** Every way in which something in the data directory may be somebody else's doing. */
+const SUSPECT: readonly [string, RegExp, (directory: string, t: TestContext) => void][] = [
+  [
+    'a key that others could write',
+    /ca\/root-1\.pem: others can write it \(mode 0660\)/,
+    (d) => chmodSync(keyIn(d), 0o660),
+  ],
+  [
+    'a database that others could write',
+    /sidekey\.db: others can write it \(mode 0602\)/,
+    (d) => writeFileSync(path.join(d, 'sidekey.db'), '') ?? chmodSync(path.join(d, 'sidekey.db'), 0o602),
+  ],
+  [
+    'a directory that others could write in',
+    /\/ca: others can write in it \(mode 0770\), and it is not empty/,
+    (d) => chmodSync(path.join(d, 'ca'), 0o770),
+  ],
+  [
+    'a symbolic link',
+    /ca\/root-2\.pem: it is a symbolic link/,
+    (d) => symlinkSync('root-1.pem', path.join(d, 'ca/root-2.pem')),
+  ],
+  [
+    'a symbolic link to a directory',
+    /\/more: it is a symbolic link/,
+    (d, t) => symlinkSync(tempDir(t), path.join(d, 'more')),
+  ],
+  [
+    'a link to nothing',
+    /sidekey\.db: it is a symbolic link/,
+    (d) => symlinkSync('/nowhere', path.join(d, 'sidekey.db')),
+  ],
+  ['a hard link', /ca\/root-1\.pem: it has 2 names/, (d, t) => linkSync(keyIn(d), path.join(tempDir(t), 'other'))],
+  [
+    'a FIFO',
+    /\/fifo: it is neither a file, a directory nor a socket/,
+    (d) => void execFileSync('mkfifo', ['-m', '600', path.join(d, 'fifo')]),
+  ],
+];
+
+function keyIn(directory: string): string {
+  return path.join(directory, 'ca/root-1.pem');
+}
+
+function refusalOf(directory: string): string {
+  try {
+    openDataDir(directory).release();
+  } catch (thrown) {
+    assert.equal((thrown as SidekeyError).code, 'ERR_DATA_DIR');
+    return (thrown as SidekeyError).message;
+  }
+  return assert.fail('it was opened');
+}
+
+for (const [what, problem, plant] of SUSPECT) {
+  test(`${what} is refused, and no command would make it trusted`, (t) => {
+    const directory = path.join(tempDir(t), 'data');
+    mkdirSync(path.join(directory, 'ca'), { recursive: true, mode: 0o700 });
+    writeFileSync(keyIn(directory), '', { mode: 0o600 });
+    openDataDir(directory).release();
+    plant(directory, t);
+    const message = refusalOf(directory);
+    assert.match(message, problem);
+    assert.match(message, /move it away and restore it from a backup/);
+    assert.doesNotMatch(message, /chmod|chown/);
+  });
+}
+
+test('an empty directory that others could write in is closed by a command', (t) => {
+  const directory = path.join(tempDir(t), 'data');
+  mkdirSync(directory);
+  chmodSync(directory, 0o775);
+  const command = refusalOf(directory).split('\n')[1]!;
+  assert.equal(command, `  chmod go-rwx ${directory}`);
+  execFileSync('sh', ['-ec', command]);
+  openDataDir(directory).release();
+});
+
+test('a socket of a server is no stranger', (t) => {
+  const directory = path.join(tempDir(t), 'data');
+  mkdirSync(directory, { mode: 0o700 });
+  const listen = 'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))';
+  spawnSync(process.execPath, ['-e', `process.umask(0o177); ${listen}`, path.join(directory, 'admin.sock')]);
+  assert.ok(statSync(path.join(directory, 'admin.sock')).isSocket());
   openDataDir(directory).release();
 });
 
@@ -89,7 +176,10 @@ test('a symbolic link is followed once, at start', (t) => {
 test('a file where the directory should be is refused', (t) => {
   const file = path.join(tempDir(t), 'file');
   writeFileSync(file, '');
-  assert.throws(() => openDataDir(file), { code: 'ERR_DATA_DIR', message: new RegExp(`^${file}: EEXIST`) });
+  assert.throws(() => openDataDir(file), {
+    code: 'ERR_DATA_DIR',
+    message: `${file}: something that is not a directory is in the way`,
+  });
 });
 
 test('a second server on the directory is refused, until the first one is killed', async (t) => {
@@ -129,19 +219,45 @@ test('a child of the server does not keep the lock', async (t) => {
   await once(child, 'close');
 });
 
-test("somebody else's directory or file is refused with the command that mends it", { skip: notNobody }, (t) => {
+test("somebody else's key is refused, and what is printed does not make it trusted", { skip: notNobody }, (t) => {
   const directory = path.join(tempDir(t), 'data');
   mkdirSync(directory, { mode: 0o700 });
   writeFileSync(path.join(directory, 'sidekey.db'), '', { mode: 0o644 });
   chownSync(path.join(directory, 'sidekey.db'), NOBODY, NOBODY);
-  assert.throws(() => openDataDir(directory), {
-    code: 'ERR_DATA_DIR',
-    message:
-      `the data directory ${directory} is not closed to others; mend it with:\n` +
-      `  chown 0 ${directory}/sidekey.db\n  chmod 600 ${directory}/sidekey.db`,
-  });
+  const message = refusalOf(directory);
+  assert.match(message, /\n {2}\/.*\/sidekey\.db: it belongs to uid 65534, not to uid 0, who runs Sidekey$/);
+  assert.match(message, /move it away and restore it from a backup/);
+  assert.doesNotMatch(message, /chown|chmod/);
   chownSync(directory, NOBODY, NOBODY);
-  assert.throws(() => openDataDir(directory), { message: new RegExp(`\\n  chown 0 ${directory}$`) });
+  assert.equal(
+    refusalOf(directory),
+    `the data directory ${directory} cannot be trusted: it belongs to uid ${NOBODY}, not to uid 0, who runs Sidekey; ` +
+      'only the user of Sidekey may own it and write in it: start Sidekey as the user who owns it, or give --data-dir a new directory',
+  );
+});
+
+test('a directory below one that a stranger owns is refused, and nothing is made there', { skip: notNobody }, (t) => {
+  const home = tempDir(t);
+  const data = path.join(home, 'stranger', 'data');
+  mkdirSync(data, { recursive: true });
+  chmodSync(data, 0o700);
+  openDataDir(data).release();
+  chownSync(path.dirname(data), NOBODY, NOBODY);
+  for (const place of [data, path.join(home, 'stranger', 'new', 'data')]) {
+    const message = refusalOf(place);
+    assert.match(message, /\/stranger \(uid 65534, mode 0755\) belongs to another user/);
+    assert.match(message, /put it below a directory that only root or uid 0 can write$/);
+  }
+  assert.deepEqual(readdirSync(path.join(home, 'stranger')), ['data']);
+  // A link from a good place does not help, nor does one that a stranger could change.
+  symlinkSync(data, path.join(home, 'link'));
+  assert.match(refusalOf(path.join(home, 'link')), /\/stranger \(uid 65534/);
+  const good = path.join(home, 'good');
+  mkdirSync(good, { mode: 0o700 });
+  symlinkSync(good, path.join(home, 'stranger', 'link'));
+  assert.match(refusalOf(path.join(home, 'stranger', 'link')), /\/stranger \(uid 65534/);
+  symlinkSync('good', path.join(home, 'trusted-link'));
+  openDataDir(path.join(home, 'trusted-link')).release();
 });
 
 test('a user without rights opens a directory of its own, and no other', { skip: notNobody }, async (t) => {
@@ -153,10 +269,9 @@ test('a user without rights opens a directory of its own, and no other', { skip:
   const foreign = path.join(home, 'foreign');
   mkdirSync(foreign, { mode: 0o755 });
   const answer = await runChild(t, openElsewhere(foreign), NOBODY).firstLine;
-  assert.equal(
+  assert.match(
     answer,
-    `ERR_DATA_DIR the data directory ${foreign} is not closed to others; mend it with: |` +
-      `  chown ${NOBODY} ${foreign} |  chmod 700 ${foreign}`,
+    /^ERR_DATA_DIR .*: it belongs to uid 0, not to uid 65534, who runs Sidekey; only the user of Sidekey/,
   );
 });
 

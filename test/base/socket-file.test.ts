@@ -15,7 +15,8 @@ import {
 import net from 'node:net';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { listenOnSocket, type SocketFile } from '../../src/base/socket-file.ts';
+import type { SidekeyError } from '../../src/base/errors.ts';
+import { listenOnSocket } from '../../src/base/socket-file.ts';
 import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -155,37 +156,67 @@ test('what is not a socket stays', async (t) => {
   assert.deepEqual(readdirSync(directory).sort(), ['directory', 'file', 'link']);
 });
 
-const DIRECTORY_RULE = 'a socket stands in a directory that root or its owner alone can write';
+async function refusalOf(t: TestContext, file: string): Promise<string> {
+  const error = await listenOnSocket(greeter(t), { path: file, mode: 0o600 }).then(
+    () => assert.fail('it listens'),
+    (thrown: SidekeyError) => thrown,
+  );
+  assert.equal(error.code, 'ERR_SOCKET');
+  assert.doesNotMatch(error.message, /chmod|chown/, 'no command adopts what somebody has put there');
+  return error.message;
+}
+
+const REMEDY =
+  /; every directory from \/ down must belong to root or uid \d+ .*: put it below a directory that only root or uid \d+ can write$/;
 
 test('a directory that others can write in is refused', async (t) => {
   const directory = path.join(tempDir(t), 'run');
   const file = path.join(directory, 'agent.sock');
   mkdirSync(directory);
-  const listen = (): Promise<SocketFile> => listenOnSocket(greeter(t), { path: file, mode: 0o600 });
-  for (const mode of [0o775, 0o757, 0o777]) {
+  for (const [mode, who] of [
+    [0o775, 'its group'],
+    [0o757, 'everybody'],
+    [0o777, 'everybody'],
+  ] as const) {
     chmodSync(directory, mode);
-    await assert.rejects(listen, {
-      code: 'ERR_SOCKET',
-      message: `${file}: others may write in ${directory}; ${DIRECTORY_RULE}: mend it with chmod go-w ${directory}`,
-    });
+    const message = await refusalOf(t, file);
+    assert.ok(
+      message.startsWith(
+        `${file}: ${directory} (uid ${process.getuid!()}, mode 0${mode.toString(8)}) can be written by ${who}`,
+      ),
+    );
+    assert.match(message, REMEDY);
   }
   chmodSync(directory, 0o1777);
-  await assert.rejects(listen, {
-    code: 'ERR_SOCKET',
-    message: `${file}: everybody may make files in ${directory}; ${DIRECTORY_RULE}: give it one of its own`,
-  });
+  assert.match(await refusalOf(t, file), /: everybody may make files in .*\/run \(uid \d+, mode 01777\)/);
   chmodSync(directory, 0o1755);
-  (await listen()).close();
+  await listenOnSocket(greeter(t), { path: file, mode: 0o600 });
 });
 
-test("another user's directory is refused", { skip: notNobody }, async (t) => {
-  const directory = tempDir(t);
-  const file = path.join(directory, 'agent.sock');
-  chownSync(directory, NOBODY, NOBODY);
-  await assert.rejects(listenOnSocket(greeter(t), { path: file, mode: 0o600 }), {
-    code: 'ERR_SOCKET',
-    message: `${file}: ${directory} belongs to uid ${NOBODY}, who could replace the socket; ${DIRECTORY_RULE}: give it one of its own`,
-  });
+test("a directory in one that others can write in is refused, and so is one in another user's", {
+  skip: notNobody,
+}, async (t) => {
+  const home = tempDir(t);
+  const above = path.join(home, 'above');
+  const file = path.join(above, 'run', 'agent.sock');
+  mkdirSync(path.dirname(file), { recursive: true });
+  (await listenOnSocket(greeter(t), { path: file, mode: 0o600 })).close();
+  chmodSync(above, 0o777);
+  assert.match(await refusalOf(t, file), /\/above \(uid 0, mode 0777\) can be written by everybody/);
+  // In a sticky one what belongs to root stays where it is.
+  chmodSync(above, 0o1777);
+  (await listenOnSocket(greeter(t), { path: file, mode: 0o600 })).close();
+  chownSync(path.dirname(file), NOBODY, NOBODY);
+  assert.match(await refusalOf(t, file), /\/above\/run \(uid 65534, mode 0755\) belongs to another user/);
+  chownSync(path.dirname(file), 0, 0);
+  chmodSync(above, 0o755);
+  chownSync(above, NOBODY, NOBODY);
+  const message = await refusalOf(t, file);
+  assert.match(message, /\/above \(uid 65534, mode 0755\) belongs to another user/);
+  assert.match(message, REMEDY);
+  // Nothing is made below it either.
+  assert.match(await refusalOf(t, path.join(above, 'new', 'agent.sock')), /\/above \(uid 65534/);
+  assert.deepEqual(readdirSync(above), ['run']);
 });
 
 test('a path that does not fit a socket address is refused with its length', async (t) => {

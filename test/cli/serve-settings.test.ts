@@ -50,7 +50,10 @@ test('what settings name is looked at before anything is made', async (t) => {
   args.push('--socket', path.join(directory, 'run/a.sock'));
   for (const [more, says] of [
     [['--entries', broken], /entries\.yaml:1 \/entries\/0\/spiffe_id/],
-    [['--admin-token-file', open], /--admin-token-file: .*chmod 600/],
+    [
+      ['--admin-token-file', open],
+      /--admin-token-file: .*is open to others.*write a new token to a new file of mode 0600/,
+    ],
     [['--admin-listen', '192.0.2.1:0'], /--admin-listen: .*not a loopback/],
     [['--entries', '/nope'], /--entries: "\/nope" cannot be read: ENOENT.*; it is a file/],
     [['--socket-group', 'nosuch'], /--socket-group: this host has no group "nosuch"/],

@@ -26,7 +26,7 @@ interface Told {
   readonly words?: string;
   /** What is wrong. */
   readonly cause: string;
-  /** The command that the finding gives, which is run and mends it, with names in place of what differs each time. */
+  /** The command that the finding gives, which is run and mends it, with names in place of what differs each time; or words. */
   readonly fix: string;
   /** What to know beside it. */
   readonly note?: string;
@@ -40,6 +40,8 @@ export interface DoctorCase extends Told {
   /** The rule of the first finding that was not there before. */
   readonly rule: string;
   break(stage: Stage, t: TestContext): unknown;
+  /** Where the finding gives no command, since that could adopt what somebody has put there: what a person does. */
+  readonly byHand?: (stage: Stage) => unknown;
   /** The SPIFFE ID to ask explain about, where the finding says to; its first fix is run. */
   readonly explained?: string;
   /** A program that the fix runs and that a test must not: what it would do to this machine. */

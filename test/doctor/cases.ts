@@ -166,10 +166,29 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
   },
   {
     symptom: 'A stranger could answer in the place of Sidekey',
-    cause: 'others may write in the directory of the sockets',
+    words:
+      '`…/agent.sock: … can be written by its group, who could put something else in its place; …` (Sidekey, at the next start)',
+    cause: 'others may write in the directory of the sockets, or in one above it',
     rule: 'socket-directory-open',
     break: chmod(({ directory }) => directory, 0o770),
-    fix: 'chmod go-w DIRECTORY',
+    // The test has made this one itself, and knows what is in it.
+    byHand: ({ directory }) => chmodSync(directory, 0o700),
+    fix: 'end the server and start it with its socket below a directory that only root or its user can write; trust nothing that is here',
+  },
+  {
+    symptom: 'Another program answers in the place of Sidekey',
+    cause: 'somebody who could write in a directory above the pipe has put a socket of their own there',
+    own: () => ({}),
+    rule: 'pipe-impostor',
+    break: async ({ socket }, t) => {
+      rmSync(socket);
+      const listen = 'require("net").createServer().listen(process.argv[1], () => console.log("up"))';
+      const impostor = spawn(process.execPath, ['-e', listen, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+      endAfter(t, impostor);
+      await once(impostor.stdout, 'data');
+    },
+    byHand: ({ socket }) => rmSync(socket),
+    fix: 'find out what it is (`ps -fp PID`) and end it; then start the server anew, with its socket below a directory that only root or its user can write',
   },
   {
     symptom: 'The admin API looks open to others',
@@ -188,19 +207,30 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
   },
   {
     symptom: 'Sidekey does not start again after a backup was put back',
-    words: '`the data directory … is not closed to others; mend it with:` (Sidekey)',
+    words: '`the data directory … is not closed to others; … close it with:` (Sidekey)',
     cause: 'files in the data directory are open to others',
     rule: 'data-dir-open',
     break: chmod(({ dataDir }) => path.join(dataDir, 'sidekey.db'), 0o644),
-    fix: 'chmod 600 DATA_DIR/sidekey.db',
+    fix: 'chmod go-rwx DATA_DIR/sidekey.db',
+    note: 'if others could pass through its directory too, they may have the keys: then move `ca` and `admin.token` away, and the next start makes new ones',
+  },
+  {
+    symptom: 'Somebody else may have put a key or a database there',
+    words:
+      '`the data directory … holds what somebody else may have put there or changed; …` (Sidekey, at the next start)',
+    cause: 'a file in the data directory could be written by others, belongs to somebody else, or is a link',
+    rule: 'data-dir-suspect',
+    break: chmod(({ dataDir }) => path.join(dataDir, 'sidekey.db'), 0o660),
+    byHand: ({ dataDir }) => chmodSync(path.join(dataDir, 'sidekey.db'), 0o600),
+    fix: 'move it away and restore it from a backup, as the user of Sidekey; do not change its owner or mode, which would trust what somebody else may have put there',
   },
   {
     symptom: 'Others can list the data directory',
-    words: '`the data directory … is not closed to others; mend it with:` (Sidekey, at the next start)',
+    words: '`the data directory … is not closed to others; … close it with:` (Sidekey, at the next start)',
     cause: 'the data directory has the mode 0755',
     rule: 'data-dir-open',
     break: chmod(({ dataDir }) => dataDir, 0o755),
-    fix: 'chmod 700 DATA_DIR',
+    fix: 'chmod go-rwx DATA_DIR',
   },
   {
     symptom: 'An entry does nothing: it selects by a user that does not exist',

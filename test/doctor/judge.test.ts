@@ -27,6 +27,7 @@ const WELL: DoctorJson = {
   socket: '/run/agent.sock',
   admin_socket: '/run/admin.sock',
   docker_socket: null,
+  inputs: [],
   attestors: [{ name: 'unix', error: null }],
   proc: { others_executables: true, hidepid: null },
   disk: { free_bytes: 2 ** 40, free_inodes: 1e6 },

@@ -8,6 +8,7 @@ import { connectAdmin, type DoctorJson, type ExplanationJson } from '../../src/a
 import { SystemClock } from '../../src/base/clock.ts';
 import type { Finding } from '../../src/base/finding.ts';
 import { explanationLines } from '../../src/cli/explain-text.ts';
+import { findListener } from '../../src/cli/socket-listener.ts';
 import { runChecks } from '../../src/doctor/check.ts';
 import { envoyFileCheck } from '../../src/doctor/envoy-file.ts';
 import { serverChecks, silenceCheck } from '../../src/doctor/server.ts';
@@ -25,14 +26,14 @@ async function startStage(t: TestContext, own?: DoctorCase['own']): Promise<Stag
   const engine = new StandInEngine(t);
   await engine.start();
   const inner = await startInnerServer(t, own?.({ engine }));
-  const { admin, socket, clock } = inner;
+  const { admin, socket, adminSocket, clock } = inner;
   return {
     ...inner,
     engine,
     directory: path.dirname(socket),
     findings: async () => {
       const known = await admin.json<DoctorJson>('GET', '/v1/doctor');
-      return [...(await runChecks(serverChecks(known, clock.now(), true))).findings];
+      return [...(await runChecks(serverChecks(known, clock.now(), { adminSocket, findListener }))).findings];
     },
     explain: (spiffeId, pid = process.pid) =>
       admin.json<ExplanationJson>('GET', `/v1/explain?pid=${pid}&spiffe_id=${spiffeId}`),
@@ -47,12 +48,24 @@ function assertDocumented({ fix }: Case, command: string, places: Readonly<Recor
 const keyOf = ({ rule, place, problem }: Finding) => `${rule} ${place} ${problem}`;
 
 async function checkDoctorCase(t: TestContext, stage: Stage, one: DoctorCase): Promise<void> {
-  const { socket, adminSocket, dataDir, directory } = stage;
   const before = new Set((await stage.findings()).map(keyOf));
   await one.break(stage, t);
   const fresh = async () => (await stage.findings()).filter((finding) => !before.has(keyOf(finding)));
   const [first] = await fresh();
   assert.equal(first?.rule, one.rule, JSON.stringify(first));
+  if (one.byHand !== undefined) {
+    assert.equal(first.command, undefined);
+    await one.byHand(stage);
+  } else {
+    await mendByCommand(t, stage, one, first);
+  }
+  await one.after?.(stage);
+  const left = (await fresh()).filter(({ rule }) => rule === one.rule);
+  assert.deepEqual(left, []);
+}
+
+async function mendByCommand(t: TestContext, stage: Stage, one: DoctorCase, first: Finding): Promise<void> {
+  const { socket, adminSocket, dataDir, directory } = stage;
   if (one.explained !== undefined) assert.match(first.fix, /sidekey explain --pid PID/);
   const command = one.explained === undefined ? first.command : (await stage.explain(one.explained)).fixes[0];
   assert.ok(command !== undefined, 'there is a command');
@@ -61,9 +74,6 @@ async function checkDoctorCase(t: TestContext, stage: Stage, one: DoctorCase): P
   const instead = one.standIn === undefined ? undefined : standIn(t, one.standIn.program);
   await run(command, { SIDEKEY_ADMIN_SOCKET: adminSocket }, instead?.directory);
   if (instead?.wasRun() === true) await one.standIn!.does(stage);
-  await one.after?.(stage);
-  const left = (await fresh()).filter(({ rule }) => rule === one.rule);
-  assert.deepEqual(left, []);
 }
 
 async function checkRestartCase(t: TestContext, one: RestartCase): Promise<void> {
@@ -72,7 +82,9 @@ async function checkRestartCase(t: TestContext, one: RestartCase): Promise<void>
   const admin = connectAdmin({ socketPath: server.adminSocket });
   const findings = async () => {
     const known = await admin.json<DoctorJson>('GET', '/v1/doctor');
-    return (await runChecks(serverChecks(known, new SystemClock().now(), true))).findings;
+    return (
+      await runChecks(serverChecks(known, new SystemClock().now(), { adminSocket: server.adminSocket, findListener }))
+    ).findings;
   };
   const [first] = await findings();
   assert.equal(first?.rule, one.rule, JSON.stringify(first));

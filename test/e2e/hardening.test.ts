@@ -126,7 +126,9 @@ describe('the memory of the server', { concurrency: 2, timeout: 60_000 }, () => 
     const folder = tempDir(t);
     const crash = async (launcher: readonly string[]) => {
       const unlimited = ['sh', '-c', 'ulimit -c unlimited; cd "$0"; exec "$@"', folder];
-      const child = spawn(unlimited[0]!, [...unlimited.slice(1), ...launcher], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const child = spawn(unlimited[0]!, [...unlimited.slice(1), ...launcher], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
       endAfter(t, child);
       await once(child.stdout, 'data');
       child.kill('SIGSEGV');

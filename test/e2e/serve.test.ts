@@ -62,7 +62,7 @@ describe('sidekey serve', { concurrency: 2, timeout: 60_000 }, () => {
     chmodSync(db, 0o644);
     const { code, stderr } = await runServe(place);
     assert.equal(code, 1);
-    assert.match(stderr, new RegExp(`chmod 600 ${db}`));
+    assert.match(stderr, new RegExp(`chmod go-rwx ${db}`));
     chmodSync(db, 0o600);
     await serve(t, { place });
   });

@@ -1,0 +1,32 @@
+/** Files that the server reads, and that decide who gets which identity: who else could write them. */
+
+import type { DoctorJson } from '../admin/doctor-schema.ts';
+import type { Finding } from '../base/finding.ts';
+import { whoCanChange } from '../base/trusted-file.ts';
+import { describeLoose } from '../base/trusted-path.ts';
+import { observer } from '../base/user-ids.ts';
+import type { Outcome, Skipped } from './check.ts';
+
+/** @param owner the uid of the server */
+export function judgeInputs(inputs: DoctorJson['inputs'], owner: number): Outcome {
+  const who = observer(owner);
+  const findings: Finding[] = [];
+  const skipped: Skipped[] = [];
+  for (const { setting, path: place } of inputs) {
+    try {
+      const loose = whoCanChange(place, who);
+      if (loose.length === 0) continue;
+      findings.push({
+        rule: 'input-open',
+        severity: 'warning',
+        place,
+        problem: `others can change what ${setting} names: ${loose.map(describeLoose).join('; ')}`,
+        why: 'whoever can change it decides who gets which identity',
+        fix: `keep it where only root or uid ${owner} can write, in the directories above it too; look whether it says what you wrote`,
+      });
+    } catch (thrown) {
+      skipped.push({ what: `who can change ${place}`, why: (thrown as Error).message });
+    }
+  }
+  return { findings, skipped };
+}

@@ -1,0 +1,70 @@
+/** Which process answers on the two sockets, by the kernel's word: what a server says of itself, another could say too. */
+
+import type { Finding } from '../base/finding.ts';
+import type { Outcome } from './check.ts';
+
+/** The process that listens on a Unix socket, as SO_PEERCRED has it; pid 0 where its pid namespace is not to be seen. */
+export interface Listener {
+  readonly pid: number;
+  readonly uid: number;
+}
+
+export type FindListener = (socket: string) => Promise<Listener>;
+
+export interface Sockets {
+  readonly pipe: string;
+  readonly admin: string;
+}
+
+/**
+ * Whether the process on the admin socket is root's or the user's here. Another one's words are no base for commands that
+ * name files: they could be any.
+ */
+export async function isOwnServer(admin: string, find: FindListener): Promise<boolean> {
+  const { uid } = await find(admin).catch(() => ({ uid: undefined }));
+  return uid === 0 || uid === process.geteuid!();
+}
+
+/**
+ * Compares who answers on the pipe with who answers on the admin socket. The pid that a server tells of itself is not
+ * asked: in a container it has another number.
+ */
+export async function judgeListeners({ pipe, admin }: Sockets, find: FindListener): Promise<Outcome> {
+  let server: Listener;
+  let other: Listener;
+  try {
+    [server, other] = [await find(admin), await find(pipe)];
+  } catch (thrown) {
+    const why = (thrown as Error).message;
+    return { findings: [], skipped: [{ what: `which process answers on ${pipe}`, why }] };
+  }
+  const findings: Finding[] = [];
+  if (other.pid !== server.pid || other.uid !== server.uid) {
+    findings.push({
+      rule: 'pipe-impostor',
+      severity: 'error',
+      place: pipe,
+      problem: `another process answers there: ${name(other)}; the server is ${name(server)}`,
+      why: 'whoever connects gets identities and trust bundles of that process, which may let its own peers in',
+      fix: `find out what it is (ps -fp ${other.pid || 'PID'}) and end it; then start the server anew, with its socket below a directory that only root or uid ${server.uid} can write`,
+    });
+  }
+  const me = process.geteuid!();
+  if (server.uid !== 0 && server.uid !== me) {
+    findings.push({
+      rule: 'admin-listener',
+      severity: 'info',
+      place: admin,
+      problem: `${name(server)} answers there, neither root nor uid ${me}`,
+      why: 'all that is found is judged by what that process says',
+      fix: `if that is not the user who runs sidekey serve, another program has taken its place; else run sidekey doctor as uid ${server.uid}, which is given commands for its files too`,
+    });
+  }
+  const what = `which process answers on ${pipe}, beyond its uid ${other.uid}`;
+  const why = 'the server runs in a pid namespace that is not to be seen from here: run sidekey doctor on its host';
+  return { findings, skipped: server.pid === 0 && other.pid === 0 ? [{ what, why }] : [] };
+}
+
+function name({ pid, uid }: Listener): string {
+  return pid === 0 ? `a process of uid ${uid}` : `process ${pid} (uid ${uid})`;
+}
