@@ -14,7 +14,7 @@ import { EXPLAIN_QUERY, EXPLANATION, type ExplainQuery, type ExplanationJson } f
 
 export interface ExplainRoutesParts {
   readonly registry: Registry;
-  readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders'>;
+  readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders' | 'lapsesOf'>;
   /** Asks the attestors about a process. */
   readonly inspect: Inspect;
   /** The main process of a container; undefined where no container engine is asked. */
@@ -43,7 +43,9 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       const selectors = query.selector?.map(readSelector) ?? inspection!.attestors.flatMap(({ found }) => found);
       const now = parts.clock.now();
       const explanation = explain(selectors, { spiffeId, limit: query.limit, failed }, parts, now);
-      return toJson(explanation, inspection, now);
+      const lapses = inspection === undefined ? [] : parts.identities.lapsesOf(inspection.credentials.pid);
+      const note = [...lapses, explanation.note].filter((one) => one !== undefined).join('; ');
+      return toJson({ ...explanation, note: note === '' ? undefined : note }, inspection, now);
     },
   );
 }

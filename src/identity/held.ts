@@ -22,6 +22,8 @@ export type HeldReason =
   | 'no-bundle'
   /** The name is no SPIFFE ID, no bundle that is known and no reserved name. */
   | 'unknown-name'
+  /** The caller's facts lack something since a moment ago; it keeps its SVID until that ends, and is attested again. */
+  | 'facts-missing'
   /** The authority or the store failed; it is tried again. */
   | 'issuance-failed';
 
@@ -63,4 +65,23 @@ export function explainHeld(
     return { reason: 'expired', detail, candidates: told };
   }
   return { reason: 'no-entry', detail: `no entry gives ${spiffeId} to this caller yet` };
+}
+
+const OF_FACTS: readonly HeldReason[] = [
+  'no-entry',
+  'lacks-selectors',
+  'expired',
+  'no-identity',
+  'not-federated',
+  'facts-missing',
+];
+
+/** True if other facts of the caller could end the hold. */
+export function dependsOnFacts({ reason }: Held): boolean {
+  return OF_FACTS.includes(reason);
+}
+
+/** True if the name is still the caller's: nothing of it is gone, and the client is not told so. */
+export function isStillGiven({ reason }: Held): boolean {
+  return reason === 'issuance-failed' || reason === 'facts-missing';
 }

@@ -43,7 +43,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     ledger: new Ledger(),
     decisions: new Decisions({ store: store.decisions, clock, log: SILENT }),
     explain: {
-      identities: { bundle: () => bundle, federated: () => [], holders: () => 0 },
+      identities: { bundle: () => bundle, federated: () => [], holders: () => 0, lapsesOf: () => [] },
       inspect: () => Promise.reject(new Error('no attestors here')),
       mainPid: undefined,
     },
