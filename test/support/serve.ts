@@ -51,20 +51,34 @@ export interface Answer {
 /** Starts a server and waits until it serves. */
 export async function serve(
   t: Pick<TestContext, 'after'>,
-  options: { place?: Place; flags?: readonly string[]; logLevel?: string; env?: Record<string, string> } = {},
+  options: {
+    place?: Place;
+    flags?: readonly string[];
+    logLevel?: string;
+    env?: Record<string, string>;
+    /** A command that runs the server, given to it as its last arguments, in its own place: it must execute it. */
+    within?: readonly string[];
+  } = {},
 ): Promise<Served> {
   const place = options.place ?? makePlace(t);
-  const child = spawnServe(place, [...(options.flags ?? []), '--log-level', options.logLevel ?? 'debug'], options.env);
+  const flags = [...(options.flags ?? []), '--log-level', options.logLevel ?? 'debug'];
+  const child = spawnServe(place, flags, options.env, options.within);
   const served = watch(child, place);
   t.after(() => served.stop('SIGKILL'));
   await served.logged('serving');
   return served;
 }
 
-export function spawnServe(place: Place, flags: readonly string[], env: Record<string, string> = {}): ChildProcess {
+export function spawnServe(
+  place: Place,
+  flags: readonly string[],
+  env: Record<string, string> = {},
+  within: readonly string[] = [],
+): ChildProcess {
   const args = ['serve', '--trust-domain', TRUST_DOMAIN, '--data-dir', place.dataDir];
   args.push('--socket', place.socket, '--admin-socket', place.adminSocket, ...flags);
-  return spawn(path.join(ROOT, 'bin/sidekey'), args, {
+  const [command, ...before] = [...within, path.join(ROOT, 'bin/sidekey')];
+  return spawn(command!, [...before, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
