@@ -29,8 +29,8 @@ const NO_SELECTORS: ReadonlySet<string> = new Set();
 interface Attesting {
   readonly sequence: number;
   readonly done: Promise<void>;
-  /** A stream waits for it, or did; else a failure is nobody's matter. */
-  needed: boolean;
+  /** It failed, a stream waited for it, and another try is set. */
+  refused: boolean;
 }
 
 export interface CallerParts {
@@ -152,7 +152,16 @@ export class Caller implements Member, LookedAt {
    * @throws what {@link Peer.attest} throws; a failing attestor is tried again in the background
    */
   async attestAfter(sequence: number): Promise<void> {
-    while (!this.attestedAfter(sequence)) await this.#reading(sequence, true).done;
+    while (!this.attestedAfter(sequence)) {
+      const reading = this.#reading(sequence);
+      try {
+        await reading.done;
+      } catch (error) {
+        if (!reading.refused) this.#refuse(error as SidekeyError);
+        reading.refused = true;
+        throw error;
+      }
+    }
   }
 
   /** Reads the caller's facts anew. @throws as {@link attestAfter} */
@@ -165,7 +174,7 @@ export class Caller implements Member, LookedAt {
     if (this.peer.gone || (!this.attested && this.#attesting === undefined)) return;
     const sequence = this.#parts.sequence.next();
     try {
-      while (!this.attestedAfter(sequence)) await this.#reading(sequence, false).done;
+      while (!this.attestedAfter(sequence)) await this.#reading(sequence).done;
     } catch (err) {
       this.#parts.log.debug({ err, peer: this.peer.id }, 'looking at a caller again failed');
       if (!this.peer.gone) this.#awaitFacts();
@@ -173,9 +182,8 @@ export class Caller implements Member, LookedAt {
   }
 
   /** The reading that is under way, if it began after this point of the sequence, else a new one. */
-  #reading(sequence: number, needed: boolean): Attesting {
+  #reading(sequence: number): Attesting {
     if (this.#attesting === undefined || this.#attesting.sequence <= sequence) this.#attesting = this.#attest();
-    this.#attesting.needed ||= needed;
     return this.#attesting;
   }
 
@@ -249,14 +257,12 @@ export class Caller implements Member, LookedAt {
     const reading = (former === undefined ? this.peer.attest() : former.then(() => this.peer.attest())).then(
       (attestation) => this.#accept(attestation, sequence),
       (error: unknown) => {
-        const failure = SidekeyError.from(error, 'ERR_ATTESTATION_FAILED');
-        if (attesting.needed) this.#refuse(failure);
-        throw failure;
+        throw SidekeyError.from(error, 'ERR_ATTESTATION_FAILED');
       },
     );
     const attesting: Attesting = {
       sequence,
-      needed: false,
+      refused: false,
       done: reading.finally(() => {
         if (this.#attesting === attesting) this.#attesting = undefined;
       }),

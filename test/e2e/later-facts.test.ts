@@ -13,6 +13,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { endAfter } from '../support/caller.ts';
 import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';
+import { engines, NO_ENGINE } from '../support/container-engine.ts';
 import { until } from '../support/process-state.ts';
 import { chainOf, namesOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
 import { type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
@@ -23,6 +24,7 @@ const WEB = `spiffe://${TRUST_DOMAIN}/web`;
 const ME = process.getuid!();
 const MY_GROUP = process.getgid!();
 const ID = 'ab'.repeat(32);
+const ASKING_PROGRAM = fileURLToPath(new URL('../support/asking-program.ts', import.meta.url));
 
 /** Why no mount namespace can be made here. */
 const noMounts =
@@ -161,10 +163,13 @@ describe('facts that come later', { concurrency: 3, timeout: 120_000 }, () => {
     await engine.start();
     const server = await serve(t, { flags: ['--docker-socket', engine.socketPath] });
     await create(server, ['docker:network:back', 'docker:network:front']);
-    const program = fileURLToPath(new URL('../support/asking-program.ts', import.meta.url));
-    const child = spawn('/bin/sh', ['-c', 'read go; exec "$@"', 'sh', process.execPath, program, server.socket, WEB], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    const child = spawn(
+      '/bin/sh',
+      ['-c', 'read go; exec "$@"', 'sh', process.execPath, ASKING_PROGRAM, server.socket, WEB],
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      },
+    );
     endAfter(t, child);
     makeCgroup(t, `docker-${ID}.scope`).join(child.pid!);
     const json = (...networks: string[]) =>
@@ -185,6 +190,27 @@ describe('facts that come later', { concurrency: 3, timeout: 120_000 }, () => {
     assert.ok(performance.now() - begun < 10_000, 'an event need not wait for the slow round');
   });
 });
+
+const here = engines();
+if (here.length === 0) it('pushes when a network of a real container is connected', { skip: NO_ENGINE });
+for (const engine of here) {
+  it(`${engine.name}: pushes when a network of a real container is connected`, { timeout: 120_000 }, async (t) => {
+    const server = await serve(t, { flags: ['--docker-socket', engine.socketPath, '--socket-mode', '0666'] });
+    const name = `sidekey-test-later-${process.pid}`;
+    await create(server, [`docker:network:${name}`, `docker:name:${name}`]);
+    const image = engine.image(t, `${name}:1`);
+    engine.docker('network', 'create', name);
+    t.after(() => spawnSync('docker', ['-H', `unix://${engine.socketPath}`, 'network', 'rm', name]));
+    const folder = path.dirname(server.socket);
+    engine.run(image, { name, folder }, process.execPath, ASKING_PROGRAM, server.socket, WEB);
+    t.after(() => spawnSync('docker', ['-H', `unix://${engine.socketPath}`, 'rm', '-f', name]));
+    await server.logged('name held');
+    const begun = performance.now();
+    engine.docker('network', 'connect', name, name);
+    await until(() => engine.docker('logs', name).includes(WEB));
+    assert.ok(performance.now() - begun < 10_000, 'an event need not wait for the slow round');
+  });
+}
 
 function serialOf(response: Awaited<ReturnType<SdsStream['next']>>): string {
   return chainOf(secretOf(response, WEB))[0]!.serialNumber;
