@@ -199,10 +199,19 @@ for (const engine of here) {
     const name = `sidekey-test-later-${process.pid}`;
     await create(server, [`docker:network:${name}`, `docker:name:${name}`]);
     const image = engine.image(t, `${name}:1`);
-    engine.docker('network', 'create', name);
-    t.after(() => spawnSync('docker', ['-H', `unix://${engine.socketPath}`, 'network', 'rm', name]));
+    for (const network of [name, `${name}-first`]) {
+      engine.docker('network', 'create', network);
+      t.after(() => spawnSync('docker', ['-H', `unix://${engine.socketPath}`, 'network', 'rm', network]));
+    }
     const folder = path.dirname(server.socket);
-    engine.run(image, { name, folder }, process.execPath, ASKING_PROGRAM, server.socket, WEB);
+    engine.run(
+      image,
+      { name, folder, flags: ['--network', `${name}-first`] },
+      process.execPath,
+      ASKING_PROGRAM,
+      server.socket,
+      WEB,
+    );
     t.after(() => spawnSync('docker', ['-H', `unix://${engine.socketPath}`, 'rm', '-f', name]));
     await server.logged('name held');
     const begun = performance.now();

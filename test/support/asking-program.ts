@@ -4,7 +4,7 @@ import { namesOf, SdsClient } from './sds-client.ts';
 
 const [socket, name] = process.argv.slice(2) as [string, string];
 const stream = new SdsClient(socket).stream();
-stream.status.then(() => process.exit());
+void stream.status.then(() => process.exit());
 stream.ask(name);
 for (;;) {
   const response = await stream.next();
