@@ -31,8 +31,10 @@ export interface LooksParts {
 /** A user's next round begins so long after the last one ended, in milliseconds: jittered between these two. */
 export const ROUND_MIN_MS = 15_000;
 export const ROUND_MAX_MS = 20_000;
-/** Between the beginnings of two looks, in milliseconds: 50 looks a second at most, of all users together. */
+/** From the beginning of a look to the next one, in milliseconds, of all users together: 50 a second at most. */
 export const LOOK_EVERY_MS = 20;
+/** The same after a look that nothing but the slow rounds asked for: 25 a second at most. */
+export const SLOW_LOOK_EVERY_MS = 40;
 /** A look that keeps the event loop busy for t is followed by a pause of so many t. */
 const PAUSE_FACTOR = 50;
 /** How often the passwd and group files are looked at, in milliseconds. */
@@ -48,6 +50,8 @@ interface User {
   readonly once: Set<LookedAt>;
   /** Callers that were last looked at before this point are due. */
   round: number;
+  /** The round began because something was observed. */
+  observed: boolean;
   nextRound: Deadline | undefined;
   looking: boolean;
 }
@@ -117,7 +121,7 @@ export class Looks {
       return;
     }
     this.#observedAt = this.#parts.sequence.next();
-    for (const user of [...this.#users.values()]) this.#beginRound(user);
+    for (const user of [...this.#users.values()]) this.#beginRound(user, true);
     this.#observedPause = this.#parts.clock.after(OBSERVED_EVERY_MS, () => {
       this.#observedPause = undefined;
       if (!this.#observedMeanwhile) return;
@@ -139,7 +143,8 @@ export class Looks {
   #user(uid: number): User {
     let user = this.#users.get(uid);
     if (user === undefined) {
-      user = { uid, waiting: new Map(), once: new Set(), round: 0, nextRound: undefined, looking: false };
+      const none = { waiting: new Map(), once: new Set<LookedAt>(), round: 0, nextRound: undefined };
+      user = { uid, ...none, observed: false, looking: false };
       this.#users.set(uid, user);
     }
     return user;
@@ -159,9 +164,10 @@ export class Looks {
     });
   }
 
-  #beginRound(user: User): void {
+  #beginRound(user: User, observed: boolean): void {
     user.nextRound?.cancel();
     user.nextRound = undefined;
+    user.observed = observed;
     user.round = this.#parts.sequence.next();
     this.#settle(user);
     this.#next();
@@ -180,7 +186,7 @@ export class Looks {
       this.#users.delete(user.uid);
       return;
     }
-    user.nextRound ??= this.#parts.clock.after(this.#untilNextRound(), () => this.#beginRound(user));
+    user.nextRound ??= this.#parts.clock.after(this.#untilNextRound(), () => this.#beginRound(user, false));
   }
 
   #untilNextRound(): number {
@@ -217,8 +223,9 @@ export class Looks {
         continue;
       }
       const begun = performance.now();
+      const atLeast = user.observed || user.once.has(caller) ? LOOK_EVERY_MS : SLOW_LOOK_EVERY_MS;
       this.#lookAt(user, caller);
-      const pause = Math.max(LOOK_EVERY_MS, PAUSE_FACTOR * (performance.now() - begun));
+      const pause = Math.max(atLeast, PAUSE_FACTOR * (performance.now() - begun));
       this.#pause = this.#parts.clock.after(pause, () => {
         this.#pause = undefined;
         this.#next();
