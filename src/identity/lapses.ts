@@ -94,13 +94,33 @@ export class Lapses {
   }
 }
 
+/** Any other member may decide who gets which identity, also one that entries will have later. */
+const HARMLESS: ReadonlySet<string> = new Set<keyof Entry>([
+  'parentId',
+  'x509SvidTtl',
+  'jwtSvidTtl',
+  'dnsNames',
+  'federatesWith',
+  'hint',
+  'expiresAt',
+  'updatedAt',
+  'revisionNumber',
+  'source',
+]);
+
 function givesTheSame(a: Entry, b: Entry): boolean {
-  const selectors = ({ selectors }: Entry) => JSON.stringify(selectors);
-  return a.spiffeId === b.spiffeId && selectors(a) === selectors(b);
+  const rest = (entry: Entry) =>
+    JSON.stringify(
+      Object.entries(entry)
+        .filter(([name]) => !HARMLESS.has(name))
+        .sort(),
+    );
+  return rest(a) === rest(b);
 }
 
 /** One line for people. */
 export function describeLapse({ entry, since, until, lacks }: Lapse): string {
   const [from, end] = [since, until].map((at) => new Date(at).toISOString());
-  return `entry ${entry.id} gave ${entry.spiffeId}; since ${from} the caller lacks ${lacks.join(', ')}; it is attested again until its SVID ends at ${end}`;
+  const why = lacks.length === 0 ? 'does not match it' : `lacks ${lacks.join(', ')}`;
+  return `entry ${entry.id} gave ${entry.spiffeId}; since ${from} the caller ${why}; it is attested again until its SVID ends at ${end}`;
 }
