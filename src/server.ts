@@ -177,10 +177,12 @@ async function start(
   await mayGoOn();
 
   const lazyKinds = config.dockerSocket === undefined ? [SHA256] : [SHA256, ...DOCKER_KINDS];
-  const identities = new Identities({ registry, ca, clock, log, bundleFor: config.bundleFor, lazyKinds });
+  const accounts = createAccounts();
+  const { bundleFor } = config;
+  const accountsRevision = () => accounts.revision();
+  const identities = new Identities({ registry, ca, clock, log, bundleFor, lazyKinds, accountsRevision });
   closers.push(() => identities.close());
 
-  const accounts = createAccounts();
   const attestors: Attestor[] = [
     createUnixAttestor({
       log,
@@ -193,7 +195,8 @@ async function start(
   let docker: DockerAttestor | undefined;
   if (config.dockerSocket !== undefined) {
     const asksFor = (kind: string) => registry.asksFor(kind);
-    const created = createDockerAttestor({ socketPath: config.dockerSocket, clock, log, asksFor });
+    const onChange = () => identities.factsMayDiffer();
+    const created = createDockerAttestor({ socketPath: config.dockerSocket, clock, log, asksFor, onChange });
     closers.push(() => created.close());
     attestors.push(created);
     docker = created;

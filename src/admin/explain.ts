@@ -14,7 +14,7 @@ import { EXPLAIN_QUERY, EXPLANATION, type ExplainQuery, type ExplanationJson } f
 
 export interface ExplainRoutesParts {
   readonly registry: Registry;
-  readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders' | 'withheld'>;
+  readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders' | 'withheld' | 'lapsesOf'>;
   /** Asks the attestors about a process. */
   readonly inspect: Inspect;
   /** The main process of a container; undefined where no container engine is asked. */
@@ -51,7 +51,9 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       const replaced = inspection?.replaced;
       const options = { spiffeId, limit: query.limit, failed, contained, replaced };
       const explanation = explain(selectors, options, parts, now);
-      return toJson(explanation, inspection, now);
+      const lapses = inspection === undefined ? [] : parts.identities.lapsesOf(inspection.credentials.pid);
+      const note = [...lapses, explanation.note].filter((one) => one !== undefined).join('; ');
+      return toJson({ ...explanation, note: note === '' ? undefined : note }, inspection, now);
     },
   );
 }

@@ -20,6 +20,11 @@ export interface Accounts {
   users(): readonly string[];
   /** Every name that {@link group} gives. */
   groups(): readonly string[];
+  /**
+   * Looks whether the files are the ones that were last read, and reads them if not. The number rises with each change,
+   * also with those that {@link user} or {@link group} came upon.
+   */
+  revision(): number;
 }
 
 /** Reads the files when they are first needed and again when they have changed, at the next turn of the event loop. */
@@ -32,18 +37,25 @@ export function createAccounts(passwdPath = '/etc/passwd', groupPath = '/etc/gro
     uid: (name) => [...users.names()].find(([, user]) => user === name)?.[0],
     users: () => [...users.names().values()],
     groups: () => [...groups.names().values()],
+    revision: () => users.revision() + groups.revision(),
   };
 }
 
 class NameFile {
   readonly #path: string;
   #version = '';
+  #revision = 0;
   /** When the file was last looked at: an attestation asks for several names. */
   #turn: number | undefined;
   #names: ReadonlyMap<number, string> = new Map();
 
   constructor(path: string) {
     this.#path = path;
+  }
+
+  revision(): number {
+    this.names();
+    return this.#revision;
   }
 
   /** A file that is not there or can't be read has no names. */
@@ -56,13 +68,19 @@ class NameFile {
       const version = `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.ctimeNs}:${stat.size}`;
       if (version !== this.#version) {
         this.#names = parseNames(fs.readFileSync(this.#path, 'utf8'));
-        this.#version = version;
+        this.#take(version);
       }
     } catch {
       this.#names = new Map();
-      this.#version = '';
+      this.#take('');
     }
     return this.#names;
+  }
+
+  #take(version: string): void {
+    if (version === this.#version) return;
+    this.#version = version;
+    this.#revision += 1;
   }
 }
 

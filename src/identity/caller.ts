@@ -4,47 +4,87 @@ import type { Attestation, Peer } from '../attest/types.ts';
 import { backoff } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
-import type { Entry } from '../registry/types.ts';
+import { compareAge } from '../registry/entry.ts';
+import type { Entry, EntryChange } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
 import { redactSelector } from '../spiffe/selector.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
 import { type CallerClass, type CallerClasses, difference, type Member } from './classes.ts';
+import { describeLapse, type Lapse, Lapses } from './lapses.ts';
+import type { LookedAt, Looks } from './looks.ts';
 import type { SequenceNumbers } from './svids.ts';
 
 type Listener = () => void;
 
 const RETRY_FIRST_MS = 500;
 const RETRY_LIMIT_MS = 15_000;
+/** One caller's missing facts have a line in the log this often at most, in milliseconds. */
+const WARN_EVERY_MS = 60_000;
+/** Beyond so many the ended ones are dropped from the record of what the caller was given. */
+const SPARE_GIVEN = 16;
+/** Of the entries that lapse at once, so many stand in a line of the log. */
+const LOGGED = 10;
 const NO_SELECTORS: ReadonlySet<string> = new Set();
+
+interface Attesting {
+  readonly sequence: number;
+  readonly done: Promise<void>;
+  /** It failed, a stream waited for it, and another try is set. */
+  refused: boolean;
+}
 
 export interface CallerParts {
   readonly classes: CallerClasses;
   readonly sequence: SequenceNumbers;
   readonly clock: Clock;
   readonly log: Log;
+  readonly looks: Looks;
+  /** The callers that have lapses, for changes of the registry. */
+  readonly lapsing: Set<Caller>;
 }
 
-export class Caller implements Member {
+export class Caller implements Member, LookedAt {
   readonly peer: Peer;
   readonly #parts: CallerParts;
   readonly #ofIdentity = new Map<string, Set<Listener>>();
   readonly #ofEntries = new Set<Listener>();
-  readonly #ofRecovery = new Set<Listener>();
+  #ofRecovery: Set<Listener> | undefined;
   #class: CallerClass | undefined;
   /** Where the last successful attestation began in the order of issuances and attestations. */
   #attested = 0;
-  #attesting: { readonly sequence: number; readonly done: Promise<void> } | undefined;
+  #attesting: Attesting | undefined;
   #retry: Deadline | undefined;
   #failures = 0;
+  /** How many names of this caller's streams wait for an entry to match. */
+  #waiting = 0;
+  /** Entry id to the end of the last SVID that a stream of this caller was sent, in milliseconds since the epoch. */
+  readonly #given = new Map<string, number>();
+  #lapses: Lapses | undefined;
+  /** The entries of the class and those that lapse; undefined: to be put together. */
+  #merged: readonly Entry[] | undefined;
+  #lapseEnd: Deadline | undefined;
+  #lapseRetry: Deadline | undefined;
+  #lapseLooks = 0;
+  #warnedAt = Number.NEGATIVE_INFINITY;
 
   constructor(peer: Peer, parts: CallerParts) {
     this.peer = peer;
     this.#parts = parts;
   }
 
-  /** The entries that this caller matches now, oldest first; none before it is attested. */
+  get uid(): number {
+    return this.peer.credentials.uid;
+  }
+
+  /**
+   * The entries that this caller matches now, and those that lapse (see {@link lapseOf}), oldest first; none before it is
+   * attested.
+   */
   get entries(): readonly Entry[] {
-    return this.#class?.entries ?? [];
+    const matching = this.#class?.entries ?? [];
+    if (this.#lapses === undefined) return matching;
+    this.#merged ??= [...matching, ...Array.from(this.#lapses.values(), ({ entry }) => entry)].sort(compareAge);
+    return this.#merged;
   }
 
   /** Entries whose selectors this caller has, and that it does not have since it is in a container. */
@@ -67,14 +107,49 @@ export class Caller implements Member {
     return this.#class?.shownSelectors ?? [];
   }
 
-  /** The oldest matching entry that gives this SPIFFE ID. */
+  /** The oldest matching entry that gives this SPIFFE ID; else one that lapses. */
   entryFor(spiffeId: SpiffeId): Entry | undefined {
-    return this.#class?.entryFor(spiffeId);
+    const matching = this.#class?.entryFor(spiffeId);
+    if (matching !== undefined || this.#lapses === undefined) return matching;
+    return this.entries.find((entry) => entry.spiffeId === spiffeId);
   }
 
-  /** True if the caller matches the entry, as it stands, now. */
+  /** True if the caller matches the entry, as it stands, now; false for one that lapses. */
   holds(entry: Entry): boolean {
     return this.#class?.has(entry) ?? false;
+  }
+
+  /**
+   * Set where the caller's latest facts lack what the entry asks for, while the caller still has a valid SVID of it: it
+   * gets nothing new from the entry, and the entry is not lost before that SVID ends.
+   */
+  lapseOf(entry: Entry): Lapse | undefined {
+    return this.#lapses?.of(entry);
+  }
+
+  get lapses(): readonly Lapse[] {
+    return this.#lapses === undefined ? [] : [...this.#lapses.values()];
+  }
+
+  /** A stream has sent an SVID of this entry, which ends at `notAfter` (milliseconds since the epoch). */
+  given(entryId: string, notAfter: number): void {
+    this.#given.set(entryId, Math.max(notAfter, this.#given.get(entryId) ?? 0));
+    if (this.#given.size <= 2 * this.entries.length + SPARE_GIVEN) return;
+    const now = this.#parts.clock.now();
+    for (const [id, until] of this.#given) if (until <= now) this.#given.delete(id);
+  }
+
+  /** True while a name of this caller's streams waits for an entry to match. */
+  get waiting(): boolean {
+    return this.#waiting > 0;
+  }
+
+  /** One more name of this caller's streams waits for an entry to match (1), or one less (-1). */
+  waits(change: 1 | -1): void {
+    this.#waiting += change;
+    if (this.peer.gone) return;
+    if (this.#waiting === 1 && change === 1) this.#parts.looks.add(this);
+    else if (this.#waiting === 0) this.#parts.looks.remove(this);
   }
 
   /** True if the caller was attested after this point of the sequence. */
@@ -88,8 +163,14 @@ export class Caller implements Member {
    */
   async attestAfter(sequence: number): Promise<void> {
     while (!this.attestedAfter(sequence)) {
-      if (this.#attesting === undefined || this.#attesting.sequence <= sequence) this.#attesting = this.#attest();
-      await this.#attesting.done;
+      const reading = this.#reading(sequence);
+      try {
+        await reading.done;
+      } catch (error) {
+        if (!reading.refused) this.#refuse(error as SidekeyError);
+        reading.refused = true;
+        throw error;
+      }
     }
   }
 
@@ -98,10 +179,22 @@ export class Caller implements Member {
     return this.attestAfter(this.#attested);
   }
 
-  /** Reads the caller's facts anew, in the background, if they were read; whoever watches hears what that changes. */
-  refresh(): void {
-    if (!this.attested && this.#attesting === undefined) return;
-    this.attestAfter(this.#parts.sequence.next()).catch(() => undefined); // logged, and tried again, by #refuse
+  /** Reads the facts anew if they were read before; the watchers hear of any change. A failure changes nothing. */
+  async look(): Promise<void> {
+    if (this.peer.gone || (!this.attested && this.#attesting === undefined)) return;
+    const sequence = this.#parts.sequence.next();
+    try {
+      while (!this.attestedAfter(sequence)) await this.#reading(sequence).done;
+    } catch (err) {
+      this.#parts.log.debug({ err, peer: this.peer.id }, 'looking at a caller again failed');
+      if (!this.peer.gone) this.#awaitFacts();
+    }
+  }
+
+  /** The reading that is under way, if it began after this point of the sequence, else a new one. */
+  #reading(sequence: number): Attesting {
+    if (this.#attesting === undefined || this.#attesting.sequence <= sequence) this.#attesting = this.#attest();
+    return this.#attesting;
   }
 
   /** True once the caller's facts are known. */
@@ -129,40 +222,57 @@ export class Caller implements Member {
 
   /** Told when an attestation works again after one that failed. Returns the way to stop. */
   watchRecovery(listener: Listener): () => void {
+    this.#ofRecovery ??= new Set();
     this.#ofRecovery.add(listener);
-    return () => this.#ofRecovery.delete(listener);
+    return () => this.#ofRecovery?.delete(listener);
   }
 
   entriesChanged(changed: ReadonlySet<Entry>): void {
+    this.#merged = undefined;
     const told = new Set<Listener>(this.#ofEntries);
     for (const { spiffeId } of changed) for (const listener of this.#ofIdentity.get(spiffeId) ?? []) told.add(listener);
     for (const listener of told) listener();
   }
 
+  /** The registry's changes, for a caller that has lapses; to call when its class has taken them over. */
+  registryChanged(changes: readonly EntryChange[]): void {
+    const ended = new Set<Entry>();
+    for (const { before, after } of changes) {
+      const lapsed = this.#lapses?.entryChanged((after ?? before)!.id, after);
+      if (lapsed !== undefined) ended.add(lapsed);
+    }
+    if (ended.size === 0) return;
+    this.#followLapses();
+    this.entriesChanged(ended);
+  }
+
   /** Takes the caller out of the join, for good. */
   leave(): void {
+    this.#parts.looks.forget(this);
+    this.#lapses = undefined;
+    this.#followLapses();
+    this.#given.clear();
     this.#retry?.cancel();
     if (this.#class !== undefined) this.#parts.classes.leave(this, this.#class);
     this.#class = undefined;
     this.#ofIdentity.clear();
     this.#ofEntries.clear();
-    this.#ofRecovery.clear();
+    this.#ofRecovery = undefined;
   }
 
-  #attest(): { sequence: number; done: Promise<void> } {
+  #attest(): Attesting {
     const sequence = this.#parts.sequence.next();
     // Peer shares a reading that is under way, but that one may have begun before what this one must come after.
     const former = this.#attesting?.done.catch(() => undefined);
     const reading = (former === undefined ? this.peer.attest() : former.then(() => this.peer.attest())).then(
       (attestation) => this.#accept(attestation, sequence),
       (error: unknown) => {
-        const failure = SidekeyError.from(error, 'ERR_ATTESTATION_FAILED');
-        this.#refuse(failure);
-        throw failure;
+        throw SidekeyError.from(error, 'ERR_ATTESTATION_FAILED');
       },
     );
-    const attesting = {
+    const attesting: Attesting = {
       sequence,
+      refused: false,
       done: reading.finally(() => {
         if (this.#attesting === attesting) this.#attesting = undefined;
       }),
@@ -179,25 +289,82 @@ export class Caller implements Member {
     const former = this.#class;
     this.#class = this.#parts.classes.move(this, attestation, former);
     if (this.#class !== former) this.#tellFacts(attestation, former);
-    if (recovered) for (const listener of [...this.#ofRecovery]) listener();
+    if (this.#lapses !== undefined) this.#awaitFacts();
+    if (recovered) for (const listener of [...(this.#ofRecovery ?? [])]) listener();
   }
 
   #tellFacts(attestation: Attestation, former: CallerClass | undefined): void {
-    const { pid, uid } = this.peer.credentials;
-    this.#parts.log.debug(
-      {
-        peer: this.peer.id,
-        pid,
-        uid,
-        selectors: attestation.selectors.map(redactSelector),
-        entries: this.entries.length,
-        ...(attestation.contained === undefined ? {} : { contained: attestation.contained }),
-      },
-      former === undefined ? 'caller attested' : 'caller has other facts than before',
-    );
-    const changed = difference(former?.entries ?? [], this.entries);
+    const message = former === undefined ? 'caller attested' : 'caller has other facts than before';
+    const selectors = attestation.selectors.map(redactSelector);
+    const contained = attestation.contained === undefined ? {} : { contained: attestation.contained };
+    this.#parts.log.debug({ ...this.#who, selectors, entries: this.#class!.entries.length, ...contained }, message);
+    if (former !== undefined) this.#noteLapses(attestation, former.entries);
+    const changed = difference(former?.entries ?? [], this.#class!.entries);
     for (const entry of difference(former?.withheld ?? [], this.withheld)) changed.add(entry);
     if (changed.size > 0) this.entriesChanged(changed);
+  }
+
+  get #who(): { peer: string; pid: number; uid: number } {
+    const { pid, uid } = this.peer.credentials;
+    return { peer: this.peer.id, pid, uid };
+  }
+
+  #noteLapses(attestation: Attestation, former: readonly Entry[]): void {
+    const now = this.#parts.clock.now();
+    const lapses = this.#lapses ?? new Lapses();
+    const isGiven = (id: string) => this.#given.get(id);
+    const { begun, restored } = lapses.attested(former, attestation.keys, (one) => this.holds(one), isGiven, now);
+    if (begun.length === 0 && restored.length === 0) return;
+    this.#lapses = lapses;
+    this.#lapseLooks = 0;
+    this.#followLapses();
+    for (const { entry, since } of restored) {
+      const what = { ...this.#who, entry_id: entry.id, spiffe_id: entry.spiffeId, missing_ms: now - since };
+      this.#parts.log.info(what, 'facts of a caller that were missing are there again');
+    }
+    if (begun.length === 0) return;
+    const level = now - this.#warnedAt >= WARN_EVERY_MS ? 'warn' : 'debug';
+    if (level === 'warn') this.#warnedAt = now;
+    const lapsed = begun.slice(0, LOGGED).map(describeLapse);
+    this.#parts.log[level]({ ...this.#who, entries: begun.length, lapsed }, 'facts of a caller are missing');
+  }
+
+  /** What lapses has changed: sets the next end, or forgets about it all where nothing lapses any more. */
+  #followLapses(): void {
+    this.#merged = undefined;
+    this.#lapseEnd?.cancel();
+    const first = this.#lapses?.firstEnd;
+    if (first !== undefined) {
+      this.#parts.lapsing.add(this);
+      this.#lapseEnd = this.#parts.clock.at(first, () => this.#endLapses());
+      return;
+    }
+    this.#parts.lapsing.delete(this);
+    this.#lapseRetry?.cancel();
+    this.#lapses = undefined;
+    this.#lapseEnd = undefined;
+    this.#lapseRetry = undefined;
+  }
+
+  /** The SVIDs that some lapses waited for have ended: those entries are lost. */
+  #endLapses(): void {
+    const ended = this.#lapses?.end(this.#parts.clock.now()) ?? [];
+    this.#followLapses();
+    const lost = ended.slice(0, LOGGED).map(({ entry }) => entry.spiffeId);
+    if (ended.length === 0) return;
+    for (const { entry } of ended) this.#given.delete(entry.id);
+    const message = 'a caller has lost entries: its facts were missing until its SVIDs ended';
+    this.#parts.log.info({ ...this.#who, entries: ended.length, lost }, message);
+    this.entriesChanged(new Set(ended.map(({ entry }) => entry)));
+  }
+
+  /** Sets the next look for facts that are missing. */
+  #awaitFacts(): void {
+    if (this.#lapses === undefined) return;
+    this.#lapseLooks += 1;
+    this.#lapseRetry?.cancel();
+    const delay = backoff(this.#lapseLooks, RETRY_FIRST_MS, RETRY_LIMIT_MS);
+    this.#lapseRetry = this.#parts.clock.after(delay, () => this.#parts.looks.once(this));
   }
 
   /** A caller that held something before an attestor failed is attested again until it works; see Peer for the rest. */

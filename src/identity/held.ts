@@ -25,6 +25,8 @@ export type HeldReason =
   | 'no-bundle'
   /** The name is no SPIFFE ID, no bundle that is known and no reserved name. */
   | 'unknown-name'
+  /** The caller's facts lack something since a moment ago; it keeps its SVID until that ends, and is attested again. */
+  | 'facts-missing'
   /** The authority or the store failed; it is tried again. */
   | 'issuance-failed';
 
@@ -86,4 +88,24 @@ export function explainHeld(
 export function heldAsContained(entry: Entry, contained: string): Held {
   const detail = `entry ${entry.id} gives ${entry.spiffeId} to such callers outside of containers, and this one is in a container (${contained}); an entry for those has a container selector (docker:…) or allow_contained`;
   return { reason: 'contained', detail, candidates: [{ entryId: entry.id, lacks: [] }] };
+}
+
+const OF_FACTS: readonly HeldReason[] = [
+  'no-entry',
+  'lacks-selectors',
+  'contained',
+  'expired',
+  'no-identity',
+  'not-federated',
+  'facts-missing',
+];
+
+/** True if other facts of the caller could end the hold. */
+export function dependsOnFacts({ reason }: Held): boolean {
+  return OF_FACTS.includes(reason);
+}
+
+/** True if the name is still the caller's: nothing of it is gone, and the client is not told so. */
+export function isStillGiven({ reason }: Held): boolean {
+  return reason === 'issuance-failed' || reason === 'facts-missing';
 }

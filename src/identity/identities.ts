@@ -15,6 +15,8 @@ import type { Log } from '../telemetry/log.ts';
 import { Caller, type CallerParts } from './caller.ts';
 import { CallerClasses } from './classes.ts';
 import { explainHeld, type Held, heldAsContained } from './held.ts';
+import { describeLapse } from './lapses.ts';
+import { Looks } from './looks.ts';
 import { type SequencedSvid, SequenceNumbers, Svids } from './svids.ts';
 
 export interface IdentitiesParts {
@@ -26,6 +28,10 @@ export interface IdentitiesParts {
   readonly bundleFor: 'identified' | 'anyone';
   /** Kinds of selectors that attestors find out only while an entry asks for them, such as `unix:sha256`. */
   readonly lazyKinds: readonly string[];
+  /** Rises whenever the passwd or group file was found to be another one; asked each second while callers wait. */
+  readonly accountsRevision?: () => number;
+  /** For the jitter of looks: from 0 to 1, exclusive. */
+  readonly random?: () => number;
 }
 
 /** An entry whose selectors callers have, and that they do not have since they are in a container. */
@@ -47,6 +53,7 @@ export class Identities {
   readonly #svids: Svids;
   readonly #callers = new Map<Peer, Caller>();
   readonly #callerParts: CallerParts;
+  readonly #looks: Looks;
   /** The lazy kinds that entries ask for. */
   #asked: ReadonlySet<string> = new Set();
   readonly #stops: (() => void)[] = [];
@@ -58,7 +65,10 @@ export class Identities {
     this.#noteAsked();
     this.#classes = new CallerClasses(registry);
     this.#svids = new Svids({ ca, clock, log, sequence });
-    this.#callerParts = { classes: this.#classes, sequence, clock, log };
+    const { accountsRevision, random } = parts;
+    this.#looks = new Looks({ clock, sequence, accountsRevision, random });
+    const lapsing = new Set<Caller>();
+    this.#callerParts = { classes: this.#classes, sequence, clock, log, looks: this.#looks, lapsing };
     this.#stops.push(
       registry.onChange((changes) => this.#entriesChanged(changes)),
       ca.onReplaced(() => this.#svids.replaceAll()),
@@ -83,7 +93,8 @@ export class Identities {
   /** The SVID that the caller may have right now without waiting: issued, fresh, and the caller attested since. */
   peekSvid(caller: Caller, entry: Entry): X509Svid | undefined {
     const found = this.#svids.peek(entry);
-    return found !== undefined && caller.attestedAfter(found.sequence) ? found.svid : undefined;
+    const isGood = found !== undefined && caller.holds(entry) && caller.attestedAfter(found.sequence);
+    return isGood ? found.svid : undefined;
   }
 
   /**
@@ -174,6 +185,26 @@ export class Identities {
     return explainHeld(spiffeId, candidates, caller, this.#parts.clock.now());
   }
 
+  /** Something happened that may have changed what attestors find: callers that wait are looked at again. */
+  factsMayDiffer(): void {
+    this.#looks.observed();
+  }
+
+  /** Why the caller gets nothing new from an entry that it matched a moment ago; undefined where the entry does not lapse. */
+  explainLapse(caller: Caller, entry: Entry): Held | undefined {
+    const lapse = caller.lapseOf(entry);
+    return lapse && { reason: 'facts-missing', detail: describeLapse(lapse) };
+  }
+
+  /** What lapses of the callers that this process has connected, each once. */
+  lapsesOf(pid: number): string[] {
+    const told = new Set<string>();
+    for (const caller of this.#callerParts.lapsing) {
+      if (caller.peer.credentials.pid === pid) for (const lapse of caller.lapses) told.add(describeLapse(lapse));
+    }
+    return [...told];
+  }
+
   /** The entries that callers that are connected do not have since they are in containers; by group of like callers. */
   *withheld(): Iterable<Withheld> {
     for (const { withheld, members, attestation } of this.#classes.withholding()) {
@@ -189,14 +220,19 @@ export class Identities {
 
   close(): void {
     for (const stop of this.#stops) stop();
+    this.#looks.close();
     this.#svids.close();
   }
 
   #entriesChanged(changes: readonly EntryChange[]): void {
     for (const { before, after } of changes) this.#svids.entryChanged((after ?? before)!.id, after);
     this.#classes.apply(changes);
-    // Whoever was attested before a kind was asked for has nothing of it; what fails here is told on the streams.
-    if (this.#noteAsked()) for (const caller of this.#callers.values()) caller.refresh();
+    for (const caller of [...this.#callerParts.lapsing]) caller.registryChanged(changes);
+    // Callers that were attested before a kind was asked for have nothing of it.
+    if (!this.#noteAsked()) return;
+    const callers = [...this.#callers.values()];
+    for (const caller of callers) if (caller.waiting) this.#looks.once(caller);
+    for (const caller of callers) if (!caller.waiting) this.#looks.once(caller);
   }
 
   /** True if a kind is asked for that was not before. */

@@ -57,13 +57,12 @@ async function answer(
   const names = subscription.takeDirty().map((name) => readName(name, trustDomain));
   const answers = await Promise.all(names.map((name) => secretFor(identities, caller, name, validation)));
   const end = parts.clock.now();
-  // What came early waited for the rest: an entry may be gone by now.
-  const found = answers.filter(
-    (one, i): one is EncodedSecret =>
-      !isHeld(one) &&
-      isCurrent(one, end) &&
-      one.certificate?.entryId === entryBehind(identities, caller, names[i]!)?.id,
-  );
+  // What came early waited for the rest: the caller may not match its entry by now.
+  const found = answers.filter((one, i): one is EncodedSecret => {
+    if (isHeld(one) || !isCurrent(one, end)) return false;
+    const entry = entryBehind(identities, caller, names[i]!);
+    return one.certificate?.entryId === (entry && caller.holds(entry) ? entry.id : undefined);
+  });
   if (found.some(({ certificate }) => certificate !== undefined)) peer.verify();
   const push = subscription.push(found, [], end);
   if (push === undefined) throw foundNothing(asker, names, answers.filter(isHeld), parts);

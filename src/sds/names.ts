@@ -97,6 +97,8 @@ export function secretNow(
   }
   const entry = entryBehind(identities, caller, name);
   if (entry === undefined) return withoutEntry(identities, caller, name);
+  const lapsed = identities.explainLapse(caller, entry);
+  if (lapsed !== undefined) return lapsed;
   const svid = identities.peekSvid(caller, entry);
   return svid === undefined ? undefined : certificateSecret(name.name, svid);
 }
@@ -117,6 +119,8 @@ async function issued(identities: Identities, caller: Caller, name: Name): Promi
   for (let tries = 0; tries < TRIES; tries += 1) {
     const entry = entryBehind(identities, caller, name);
     if (entry === undefined) return withoutEntry(identities, caller, name);
+    const lapsed = identities.explainLapse(caller, entry);
+    if (lapsed !== undefined) return lapsed;
     let svid: X509Svid | undefined;
     try {
       svid = await identities.svid(caller, entry);

@@ -9,7 +9,7 @@ import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Decisions } from '../identity/decisions.ts';
-import type { Held } from '../identity/held.ts';
+import { dependsOnFacts, type Held, isStillGiven } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
 import { LimitError } from '../limits/limit-error.ts';
 import type { Turns } from '../limits/turns.ts';
@@ -313,6 +313,8 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   #watchEverything(): () => void {
     const changed = () => this.#pushSoon();
     const stops = [this.#caller.watchEntries(changed), this.#parts.identities.watchBundles(changed)];
+    this.#caller.waits(1);
+    stops.push(() => this.#caller.waits(-1));
     return () => {
       for (const stop of stops) stop();
     };
@@ -468,6 +470,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
       const watched = this.#names.get(name);
       if (watched === undefined || certificate === undefined) continue;
       watched.certificate = certificate;
+      this.#caller.given(certificate.entryId, certificate.notAfter);
       this.#heldUntil = Math.max(this.#heldUntil, certificate.notAfter);
     }
   }
@@ -491,6 +494,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
       const noted = () => notedOf('held', this.#asker, { ...held, name, spiffeId: spiffeId() });
       watched.decision = this.#parts.decisions.hold(this.peer.owner, held.reason, noted, watched.decision);
       if (held.reason === 'unknown-name') this.#unknown += 1;
+      if (dependsOnFacts(held)) this.#caller.waits(1);
       this.#parts.counters.add('names_held_total');
       return true;
     });
@@ -510,6 +514,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     const watched = this.#names.get(name);
     if (watched?.held === undefined) return;
     if (watched.held.reason === 'unknown-name') this.#unknown -= 1;
+    if (dependsOnFacts(watched.held)) this.#caller.waits(-1);
     watched.held = undefined;
     if (watched.decision !== undefined) this.#parts.decisions.end(watched.decision);
   }
@@ -583,11 +588,10 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
   }
 }
 
-/** What could not be issued is the caller's all the same: nothing of it is gone. */
 function missingOf(names: readonly HeldName[]): Missing[] {
   const missing: Missing[] = [];
   for (const { name, held } of names) {
-    if (held.reason !== 'issuance-failed') missing.push({ name, mayCome: held.reason !== 'unknown-name' });
+    if (!isStillGiven(held)) missing.push({ name, mayCome: held.reason !== 'unknown-name' });
   }
   return missing;
 }

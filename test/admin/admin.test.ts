@@ -27,9 +27,21 @@ test('what nobody has asked closes like the rest', async (t) => {
 test('a request is answered where the application can not be made, and the next one tries again', async (t) => {
   let mayBeMade = false;
   const explain = {
-    get identities(): { bundle: () => never; federated: () => []; holders: () => 0; withheld: () => [] } {
+    get identities(): {
+      bundle: () => never;
+      federated: () => [];
+      holders: () => 0;
+      withheld: () => [];
+      lapsesOf: () => [];
+    } {
       if (!mayBeMade) throw new Error('there is no identity');
-      return { bundle: () => assert.fail(), federated: () => [], holders: () => 0, withheld: () => [] };
+      return {
+        bundle: () => assert.fail(),
+        federated: () => [],
+        holders: () => 0,
+        withheld: () => [],
+        lapsesOf: () => [],
+      };
     },
     inspect: () => Promise.reject(new Error('no attestors here')),
     mainPid: undefined,

@@ -43,7 +43,13 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     ledger: new Ledger(),
     decisions: new Decisions({ store: store.decisions, clock, log: SILENT }),
     explain: {
-      identities: { bundle: () => bundle, federated: () => [], holders: () => 0, withheld: () => [] },
+      identities: {
+        bundle: () => bundle,
+        federated: () => [],
+        holders: () => 0,
+        withheld: () => [],
+        lapsesOf: () => [],
+      },
       inspect: () => Promise.reject(new Error('no attestors here')),
       mainPid: undefined,
     },

@@ -57,3 +57,35 @@ test('a machine without the files has no names', (t) => {
   assert.equal(accounts.user(0), undefined);
   assert.equal(accounts.group(0), undefined);
 });
+
+test('the revision rises with every change of a file, whoever comes upon it', async (t) => {
+  const directory = tempDir(t);
+  const [passwd, group] = [path.join(directory, 'passwd'), path.join(directory, 'group')];
+  fs.writeFileSync(passwd, 'web:x:1000:1000::/:/bin/sh\n');
+  fs.writeFileSync(group, 'www:x:1000:\n');
+  const accounts = createAccounts(passwd, group);
+  let last = accounts.revision();
+  await nextTurn();
+  assert.equal(accounts.revision(), last, 'nothing has changed');
+  const changes: (readonly [string, () => void])[] = [
+    ['in place', () => fs.appendFileSync(passwd, 'api:x:1001:1001::/:/bin/sh\n')],
+    [
+      'by another file',
+      () => {
+        fs.writeFileSync(`${group}.new`, 'xxx:x:1000:\n');
+        fs.renameSync(`${group}.new`, group);
+      },
+    ],
+    ['gone', () => fs.rmSync(passwd)],
+    ['there again', () => fs.writeFileSync(passwd, 'web:x:1000:1000::/:/bin/sh\n')],
+  ];
+  for (const [how, change] of changes) {
+    change();
+    await nextTurn();
+    // An attestation comes upon it first.
+    accounts.user(1000);
+    const revision = accounts.revision();
+    assert.ok(revision > last, how);
+    last = revision;
+  }
+});

@@ -311,3 +311,20 @@ test('a file that is no socket fails and says so', async (t) => {
   t.after(() => containers.close());
   await assert.rejects(containers.get(ID), { code: FAILED, message: /ECONNREFUSED|ENOTSOCK/ });
 });
+
+test('who wants to know is told of a change once what was remembered is forgotten, and of no harmless event', async (t) => {
+  const told: boolean[] = [];
+  let containers: Containers | undefined;
+  const onChange = () => told.push(containers?.remembered(ID) === undefined);
+  const setting = await start(t, { onChange });
+  ({ containers } = setting);
+  await containers.get(ID);
+  assert.deepEqual(told.splice(0), [true], 'the events began');
+  setting.engine.tell({ Type: 'container', Action: 'exec_start: sh', Actor: { ID } });
+  setting.engine.tell({ Type: 'container', Action: 'health_status: healthy', Actor: { ID } });
+  setting.engine.tell({ Type: 'network', Action: 'connect', Actor: { ID: OTHER, Attributes: { container: ID } } });
+  await until(() => told.length > 0);
+  assert.deepEqual(told.splice(0), [true]);
+  setting.engine.cut();
+  await until(() => told.length > 0);
+});

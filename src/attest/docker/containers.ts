@@ -27,6 +27,8 @@ export interface ContainersOptions {
   readonly log: Log;
   /** Asked at each reading. */
   readonly wantImageDigests: () => boolean;
+  /** Told when some container may be another one than before, as soon as what was remembered of it is forgotten. */
+  readonly onChange?: () => void;
 }
 
 /** For all that is asked about one container, in milliseconds. */
@@ -156,6 +158,7 @@ export class Containers {
       if (affected === 'all') map.clear();
       else map.delete(affected.id);
     }
+    this.#options.onChange?.();
   }
 }
 

@@ -29,6 +29,8 @@ export interface DockerAttestorOptions {
    * nobody asks for are left out, and while nobody asks for any, the engine is not asked either.
    */
   readonly asksFor: (kind: string) => boolean;
+  /** Told when the engine says that some container has changed, and when its events begin or end. */
+  readonly onChange?: () => void;
 }
 
 export interface DockerAttestor extends Attestor {
@@ -46,10 +48,11 @@ export interface DockerAttestor extends Attestor {
   close(): void;
 }
 
-export function createDockerAttestor({ socketPath, clock, log, asksFor }: DockerAttestorOptions): DockerAttestor {
+export function createDockerAttestor(options: DockerAttestorOptions): DockerAttestor {
+  const { socketPath, clock, log, asksFor, onChange = () => undefined } = options;
   const own = readOwnContainer();
   const wantImageDigests = () => asksFor(IMAGE_DIGEST);
-  const containers = new Containers({ engine: createEngine(socketPath), clock, log, wantImageDigests });
+  const containers = new Containers({ engine: createEngine(socketPath), clock, log, wantImageDigests, onChange });
 
   return {
     name: 'docker',

@@ -1,0 +1,248 @@
+/**
+ * Reads the facts of connected callers again, within a budget: of every caller that waits for a name, slowly and in
+ * rounds, and sooner after something was observed that may have changed facts. Users take turns, so that one user's
+ * callers, however many, delay those of others by one look each.
+ */
+
+import type { Clock, Deadline } from '../base/clock.ts';
+import type { SequenceNumbers } from './svids.ts';
+
+/** A caller that can be looked at again. */
+export interface LookedAt {
+  readonly uid: number;
+  /** True if its facts were read after this point of the sequence. */
+  attestedAfter(sequence: number): boolean;
+  /** Reads its facts anew; never rejects. */
+  look(): Promise<void>;
+}
+
+export interface LooksParts {
+  readonly clock: Clock;
+  readonly sequence: SequenceNumbers;
+  /**
+   * Rises whenever the passwd or group file was found to be another one. Asked every {@link OBSERVE_MS} while callers
+   * wait; undefined: nothing is observed.
+   */
+  readonly accountsRevision: (() => number) | undefined;
+  /** From 0 to 1, exclusive. */
+  readonly random: (() => number) | undefined;
+}
+
+/** A user's next round begins so long after the last one ended, in milliseconds: jittered between these two. */
+export const ROUND_MIN_MS = 15_000;
+export const ROUND_MAX_MS = 20_000;
+/** From the beginning of a look to the next one, in milliseconds, of all users together: 50 a second at most. */
+export const LOOK_EVERY_MS = 20;
+/** The same after a look that nothing but the slow rounds asked for: 25 a second at most. */
+export const SLOW_LOOK_EVERY_MS = 40;
+/** A look that keeps the event loop busy for t is followed by a pause of so many t. */
+const PAUSE_FACTOR = 50;
+/** How often the passwd and group files are looked at, in milliseconds. */
+export const OBSERVE_MS = 1_000;
+/** Rounds because of something observed begin so long after each other, at least, in milliseconds. */
+const OBSERVED_EVERY_MS = 1_000;
+
+interface User {
+  readonly uid: number;
+  /** Callers that wait, and the point of the sequence at which each was last looked at; the longest ago first. */
+  readonly waiting: Map<LookedAt, number>;
+  /** Callers to be looked at once, before those that wait. */
+  readonly once: Set<LookedAt>;
+  /** Callers that were last looked at before this point are due. */
+  round: number;
+  /** The round began because something was observed. */
+  observed: boolean;
+  nextRound: Deadline | undefined;
+  looking: boolean;
+}
+
+export class Looks {
+  readonly #parts: LooksParts;
+  readonly #users = new Map<number, User>();
+  /** Users whose turn may come, the next first. */
+  readonly #ready = new Set<User>();
+  #waiting = 0;
+  /** Set while the budget allows no look. */
+  #pause: Deadline | undefined;
+  #observing: Deadline | undefined;
+  #revision = 0;
+  /** The point of the sequence at which something was observed last. */
+  #observedAt = 0;
+  #observedPause: Deadline | undefined;
+  #observedMeanwhile = false;
+  #closed = false;
+
+  constructor(parts: LooksParts) {
+    this.#parts = parts;
+  }
+
+  /** Looks at this caller in each round from now on; it was attested just now. */
+  add(caller: LookedAt): void {
+    if (this.#closed) return;
+    const user = this.#user(caller.uid);
+    if (user.waiting.has(caller)) return;
+    user.waiting.set(caller, this.#parts.sequence.next());
+    // Its facts may have been read just before something was observed.
+    if (!caller.attestedAfter(this.#observedAt)) user.once.add(caller);
+    this.#waiting += 1;
+    this.#observe();
+    this.#settle(user);
+    this.#next();
+  }
+
+  /** Ends what {@link add} began. */
+  remove(caller: LookedAt): void {
+    const user = this.#users.get(caller.uid);
+    if (user?.waiting.delete(caller) !== true) return;
+    this.#waiting -= 1;
+    this.#settle(user);
+  }
+
+  /** Looks at this caller once, as soon as the budget allows. */
+  once(caller: LookedAt): void {
+    if (this.#closed) return;
+    const user = this.#user(caller.uid);
+    user.once.add(caller);
+    this.#settle(user);
+    this.#next();
+  }
+
+  /** The caller has left. */
+  forget(caller: LookedAt): void {
+    this.#users.get(caller.uid)?.once.delete(caller);
+    this.remove(caller);
+  }
+
+  /** Something happened that may have changed facts: a round for every caller that waits begins now, or within a second. */
+  observed(): void {
+    if (this.#closed) return;
+    if (this.#observedPause !== undefined) {
+      this.#observedMeanwhile = true;
+      return;
+    }
+    this.#observedAt = this.#parts.sequence.next();
+    for (const user of [...this.#users.values()]) this.#beginRound(user, true);
+    this.#observedPause = this.#parts.clock.after(OBSERVED_EVERY_MS, () => {
+      this.#observedPause = undefined;
+      if (!this.#observedMeanwhile) return;
+      this.#observedMeanwhile = false;
+      this.observed();
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const user of this.#users.values()) user.nextRound?.cancel();
+    this.#users.clear();
+    this.#ready.clear();
+    this.#pause?.cancel();
+    this.#observing?.cancel();
+    this.#observedPause?.cancel();
+  }
+
+  #user(uid: number): User {
+    let user = this.#users.get(uid);
+    if (user === undefined) {
+      const none = { waiting: new Map(), once: new Set<LookedAt>(), round: 0, nextRound: undefined };
+      user = { uid, ...none, observed: false, looking: false };
+      this.#users.set(uid, user);
+    }
+    return user;
+  }
+
+  #observe(): void {
+    const { clock, accountsRevision } = this.#parts;
+    if (accountsRevision === undefined || this.#observing !== undefined) return;
+    this.#observing = clock.after(OBSERVE_MS, () => {
+      this.#observing = undefined;
+      if (this.#waiting === 0) return;
+      const revision = accountsRevision();
+      const isNew = revision !== this.#revision;
+      this.#revision = revision;
+      this.#observe();
+      if (isNew) this.observed();
+    });
+  }
+
+  #beginRound(user: User, observed: boolean): void {
+    user.nextRound?.cancel();
+    user.nextRound = undefined;
+    user.observed = observed;
+    user.round = this.#parts.sequence.next();
+    this.#settle(user);
+    this.#next();
+  }
+
+  /** Puts the user where it belongs: in the queue, asleep until its next round, or away. */
+  #settle(user: User): void {
+    if (user.looking) return;
+    if (this.#due(user) !== undefined) {
+      this.#ready.add(user);
+      return;
+    }
+    this.#ready.delete(user);
+    if (user.waiting.size === 0) {
+      user.nextRound?.cancel();
+      this.#users.delete(user.uid);
+      return;
+    }
+    user.nextRound ??= this.#parts.clock.after(this.#untilNextRound(), () => this.#beginRound(user, false));
+  }
+
+  #untilNextRound(): number {
+    const { random = Math.random } = this.#parts;
+    return ROUND_MIN_MS + random() * (ROUND_MAX_MS - ROUND_MIN_MS);
+  }
+
+  /** The caller whose turn it is among the user's. */
+  #due(user: User): LookedAt | undefined {
+    for (const caller of user.once) return caller;
+    for (const [caller, looked] of user.waiting) {
+      if (looked >= user.round) return undefined;
+      if (!caller.attestedAfter(user.round)) return caller;
+      // It was attested meanwhile for another reason.
+      this.#lookedAt(user, caller);
+    }
+    return undefined;
+  }
+
+  #lookedAt(user: User, caller: LookedAt): void {
+    user.once.delete(caller);
+    if (!user.waiting.delete(caller)) return;
+    user.waiting.set(caller, this.#parts.sequence.next());
+  }
+
+  /** Looks at the next caller of the next user, if the budget allows. */
+  #next(): void {
+    if (this.#pause !== undefined || this.#closed) return;
+    for (const user of this.#ready) {
+      this.#ready.delete(user);
+      const caller = this.#due(user);
+      if (caller === undefined) {
+        this.#settle(user);
+        continue;
+      }
+      const begun = performance.now();
+      const atLeast = user.observed || user.once.has(caller) ? LOOK_EVERY_MS : SLOW_LOOK_EVERY_MS;
+      this.#lookAt(user, caller);
+      const pause = Math.max(atLeast, PAUSE_FACTOR * (performance.now() - begun));
+      this.#pause = this.#parts.clock.after(pause, () => {
+        this.#pause = undefined;
+        this.#next();
+      });
+      return;
+    }
+  }
+
+  /** One look of each user is under way at a time: a caller whose facts take long to read delays only its own user's. */
+  #lookAt(user: User, caller: LookedAt): void {
+    user.looking = true;
+    this.#lookedAt(user, caller);
+    void caller.look().then(() => {
+      user.looking = false;
+      if (this.#closed) return;
+      this.#settle(user);
+      this.#next();
+    });
+  }
+}

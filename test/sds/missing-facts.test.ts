@@ -1,0 +1,273 @@
+/** Facts of a caller that come later, or are missing for a moment, on streams of both variants; the wire is scripted. */
+
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import {
+  DeltaDiscoveryRequest,
+  DeltaDiscoveryResponse,
+  DiscoveryRequest,
+  DiscoveryResponse,
+} from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import { ROUND_MAX_MS } from '../../src/identity/looks.ts';
+import { Ledger, type SecretReport } from '../../src/sds/ledger.ts';
+import { secretDiscoveryService } from '../../src/sds/service.ts';
+import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import { bytesOf } from '../support/message.ts';
+import { chainOf, namesOf, secretOf } from '../support/sds-client.ts';
+
+const WEB = 'spiffe://ilinux.io/web';
+const BUNDLE = 'spiffe://ilinux.io';
+const HALF_LIFE = 1_800_000;
+const MATCHING = ['unix:uid:1', 'unix:user:web'];
+const LACKING = ['unix:uid:1'];
+
+type Response = DiscoveryResponse | DeltaDiscoveryResponse;
+type Variant = 'sotw' | 'delta';
+const VARIANTS: readonly Variant[] = ['sotw', 'delta'];
+
+interface Opened {
+  readonly responses: Response[];
+  ended: boolean;
+  ask(...names: string[]): void;
+  /** Waits for the next response and accepts it. */
+  next(): Promise<Response>;
+  state(name?: string): SecretReport;
+  close(): void;
+}
+
+function open(t: TestContext, { identities, clock }: Join, peer: ScriptedPeer, variant: Variant): Opened {
+  const ledger = new Ledger();
+  const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, ledger, validation: 'spiffe' } as const;
+  const streams = secretDiscoveryService(settings).filter(({ kind }) => kind === 'stream');
+  const path = variant === 'sotw' ? '/StreamSecrets' : '/DeltaSecrets';
+  const method = streams.find((one) => one.path.endsWith(path))!;
+  assert.ok(method.kind === 'stream');
+  const decode = variant === 'sotw' ? DiscoveryResponse.decode : DeltaDiscoveryResponse.decode;
+  const handler = method.open({
+    ...charged(peer),
+    send: (message) => opened.responses.push(decode(bytesOf(message))),
+    end: () => {
+      opened.ended = true;
+    },
+  });
+  const close = () => handler.closed();
+  t.after(close);
+  let taken = 0;
+  let asked: string[] = [];
+  const send = (resourceNames: string[], responseNonce: string) => {
+    const bytes =
+      variant === 'sotw'
+        ? DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ resourceNames, responseNonce }))
+        : DeltaDiscoveryRequest.encode(
+            DeltaDiscoveryRequest.fromPartial({
+              resourceNamesSubscribe: responseNonce === '' ? resourceNames : [],
+              responseNonce,
+            }),
+          );
+    handler.message(bytes.finish());
+  };
+  const opened: Opened = {
+    responses: [],
+    ended: false,
+    close,
+    ask(...names) {
+      asked = names;
+      send(names, '');
+    },
+    async next() {
+      await until(() => opened.responses.length > taken);
+      const response = opened.responses[taken]!;
+      taken += 1;
+      send(asked, response.nonce);
+      return response;
+    },
+    state(name = WEB) {
+      for (const { streams } of ledger.connections()) {
+        for (const stream of streams) {
+          for (const secret of stream.report(clock.now()).secrets) if (secret.name === name) return secret;
+        }
+      }
+      return assert.fail(`no ${name} on the stream`);
+    },
+  };
+  return opened;
+}
+
+const removedOf = (response: Response) => ('removedResources' in response ? response.removedResources : []);
+const serialOf = (response: Response) => chainOf(secretOf(response, WEB))[0]!.serialNumber;
+
+for (const variant of VARIANTS) {
+  describe(`${variant}: facts that are not there`, () => {
+    it('has a caller that matched nothing looked at again, and pushed to; without names held it is left alone', async (t) => {
+      const join = await makeJoin(t);
+      await join.create('/web', MATCHING);
+      const peer = new ScriptedPeer(...LACKING);
+      const stream = open(t, join, peer, variant);
+      stream.ask(WEB, BUNDLE);
+      await until(() => stream.state().held?.reason === 'lacks-selectors');
+      await until(() => stream.state(BUNDLE).held?.reason === 'no-identity');
+      peer.facts = MATCHING;
+      join.clock.advance(ROUND_MAX_MS);
+      assert.deepEqual(namesOf(await stream.next()), [BUNDLE, WEB]);
+      const before = peer.attestations;
+      join.clock.advance(5 * ROUND_MAX_MS);
+      await until(() => stream.state().state === 'in_sync');
+      assert.equal(peer.attestations, before);
+    });
+
+    it('renews without a loss when a fact was missing for a moment at the renewal', async (t) => {
+      const join = await makeJoin(t);
+      await join.create('/web', MATCHING);
+      const peer = new ScriptedPeer(...MATCHING);
+      const stream = open(t, join, peer, variant);
+      stream.ask(WEB, BUNDLE);
+      const first = await stream.next();
+      peer.facts = LACKING;
+      join.clock.advance(HALF_LIFE);
+      await until(() => stream.state().held?.reason === 'facts-missing');
+      const { detail } = stream.state().held!;
+      assert.match(
+        detail,
+        /since 2026-06-01T12:30:00.000Z the caller lacks unix:user:web; .* ends at 2026-06-01T13:00/,
+      );
+      assert.equal(stream.state(BUNDLE).state, 'in_sync', 'the bundle stays the caller’s too');
+      const before = peer.attestations;
+      join.clock.advance(500);
+      await until(() => peer.attestations === before + 1);
+      peer.facts = MATCHING;
+      await until(() => {
+        join.clock.advance(500);
+        return stream.responses.length > 1;
+      });
+      const second = await stream.next();
+      assert.deepEqual([namesOf(second), removedOf(second)], [[WEB], []]);
+      assert.notEqual(serialOf(second), serialOf(first));
+      assert.equal(stream.state().state, 'in_sync');
+      assert.equal(stream.state().held, undefined);
+    });
+
+    it('loses it for good when the SVID ends, and gives it back when the fact comes later still', async (t) => {
+      const join = await makeJoin(t);
+      await join.create('/web', MATCHING);
+      const peer = new ScriptedPeer(...MATCHING);
+      const stream = open(t, join, peer, variant);
+      stream.ask(WEB, BUNDLE);
+      await stream.next();
+      const end = join.clock.now() + 2 * HALF_LIFE;
+      peer.facts = LACKING;
+      join.clock.advance(HALF_LIFE);
+      await until(() => stream.state().held?.reason === 'facts-missing');
+      join.clock.advanceTo(end - 1);
+      await new Promise(setImmediate);
+      assert.equal(stream.state().held?.reason, 'facts-missing');
+      assert.equal(stream.responses.length, 1, 'nothing was sent meanwhile');
+      join.clock.advanceTo(end);
+      await until(() => stream.state().held?.reason === 'lacks-selectors');
+      assert.equal(stream.state(BUNDLE).held?.reason, 'no-identity');
+      if (variant === 'delta') assert.deepEqual(removedOf(await stream.next()).sort(), [BUNDLE, WEB]);
+      peer.facts = MATCHING;
+      join.clock.advance(ROUND_MAX_MS);
+      assert.ok(namesOf(await stream.next()).includes(WEB));
+    });
+
+    it('asks for the missing fact less and less often, and never gives anything of the entry meanwhile', async (t) => {
+      const join = await makeJoin(t);
+      const web = await join.create('/web', MATCHING);
+      const peer = new ScriptedPeer(...MATCHING);
+      const stream = open(t, join, peer, variant);
+      stream.ask(WEB);
+      await stream.next();
+      peer.facts = LACKING;
+      join.clock.advance(HALF_LIFE);
+      await until(() => stream.state().held?.reason === 'facts-missing');
+      const caller = join.identities.caller(peer);
+      const before = peer.attestations;
+      for (let i = 0; i < 600; i += 1) {
+        join.clock.advance(100);
+        await new Promise(setImmediate);
+        assert.equal(join.identities.peekSvid(caller, web), undefined);
+      }
+      const looks = peer.attestations - before;
+      // After 0.5, 1, 2, 4, 8, 15, 15 … seconds, and in rounds beside.
+      assert.ok(looks >= 6 && looks <= 14, `${looks} looks in a minute`);
+      assert.equal(await join.identities.svid(caller, web), undefined);
+      assert.equal(join.identities.holders(web), 0);
+    });
+
+    it('takes a loss through the registry at once: an entry that is deleted, or asks for more', async (t) => {
+      for (const loss of ['delete', 'update'] as const) {
+        const join = await makeJoin(t);
+        const web = await join.create('/web', MATCHING);
+        const peer = new ScriptedPeer(...MATCHING);
+        const stream = open(t, join, peer, variant);
+        stream.ask(WEB);
+        await stream.next();
+        peer.facts = LACKING;
+        join.clock.advance(HALF_LIFE);
+        await until(() => stream.state().held?.reason === 'facts-missing');
+        await join.registry.update(web.id, { hint: 'harmless' });
+        await new Promise(setImmediate);
+        assert.equal(stream.state().held?.reason, 'facts-missing', 'what does not matter changes nothing');
+        if (loss === 'delete') await join.registry.delete(web.id);
+        else await join.registry.update(web.id, { selectors: [...web.selectors, { type: 'unix', value: 'gid:1' }] });
+        const reason = loss === 'delete' ? 'no-entry' : 'lacks-selectors';
+        await until(() => stream.state().held?.reason === reason);
+        if (variant === 'delta') assert.deepEqual(removedOf(await stream.next()), [WEB]);
+        stream.close();
+      }
+    });
+
+    it('has another entry with the same SPIFFE ID take over, and a gain counts at once', async (t) => {
+      const join = await makeJoin(t);
+      await join.create('/web', MATCHING);
+      const peer = new ScriptedPeer(...MATCHING);
+      const stream = open(t, join, peer, variant);
+      stream.ask(WEB);
+      const first = await stream.next();
+      peer.facts = LACKING;
+      join.clock.advance(HALF_LIFE);
+      await until(() => stream.state().held?.reason === 'facts-missing');
+      await join.create('/web', LACKING);
+      assert.notEqual(serialOf(await stream.next()), serialOf(first));
+      assert.equal(stream.state().state, 'in_sync');
+    });
+
+    it('keeps nothing for a caller that holds no SVID of the entry: the loss counts at once', async (t) => {
+      const join = await makeJoin(t);
+      await join.create('/web', MATCHING);
+      const peer = new ScriptedPeer(...MATCHING);
+      const stream = open(t, join, peer, variant);
+      stream.ask(BUNDLE);
+      await stream.next();
+      peer.facts = LACKING;
+      await join.identities.caller(peer).reattest();
+      await until(() => stream.state(BUNDLE).held?.reason === 'no-identity');
+      assert.deepEqual(join.identities.caller(peer).entries, []);
+    });
+
+    it('stops looking at a caller that has closed its stream', async (t) => {
+      const join = await makeJoin(t);
+      const peer = new ScriptedPeer(...LACKING);
+      const stream = open(t, join, peer, variant);
+      stream.ask(WEB);
+      await until(() => stream.state().held?.reason === 'no-entry');
+      assert.equal(join.identities.caller(peer).waiting, true);
+      stream.close();
+      assert.equal(join.identities.caller(peer).waiting, false);
+    });
+  });
+}
+
+describe('a wildcard', () => {
+  it('grows when a fact of its caller comes later', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', MATCHING);
+    const peer = new ScriptedPeer(...LACKING);
+    const stream = open(t, join, peer, 'delta');
+    stream.ask('*');
+    await until(() => join.identities.caller(peer).attested);
+    peer.facts = MATCHING;
+    join.clock.advance(ROUND_MAX_MS);
+    assert.deepEqual(namesOf(await stream.next()), [BUNDLE, WEB]);
+  });
+});
