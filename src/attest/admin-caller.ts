@@ -2,7 +2,7 @@
 
 import fs from 'node:fs';
 import type net from 'node:net';
-import type { WhyContained } from './contained.ts';
+import { isInHostUserNamespace, REASONS, type WhyContained } from './contained.ts';
 import { hasEnded } from './libc.ts';
 import { readStatus } from './proc/status.ts';
 import { readable } from './proc/text.ts';
@@ -34,8 +34,11 @@ function containedPeer(pid: number, pidfd: number | undefined, whyContained: Why
       pid,
       readable(() => readStatus(pid)),
     );
+    // The owner of a Sidekey in a user namespace asks from outside of it.
+    const isOutside = why === REASONS.user && readable(() => isInHostUserNamespace(pid)) === true;
     // While it lives, the number is its own.
-    return hasEnded(pidfd) ? whyContained(pid, undefined) : why;
+    if (hasEnded(pidfd)) return whyContained(pid, undefined);
+    return isOutside ? undefined : why;
   } finally {
     fs.closeSync(pidfd);
   }

@@ -35,7 +35,7 @@ export type WhyContained = (
 ) => string | undefined;
 
 /** The reasons, a closed set: callers with equal facts and equal reasons share what is worked out for them. */
-const REASONS = {
+export const REASONS = {
   pid: 'its pid namespace is below that of Sidekey',
   user: 'its user namespace maps other ids than that of Sidekey',
   cgroup: 'its cgroup was made by a container runtime',
@@ -83,6 +83,17 @@ export function otherContainer(path: string, own: string): string | undefined {
     if (isOfRuntime(parts[at]!, parts[at - 1])) return `/${parts.slice(0, at + 1).join('/')}`;
   }
   return undefined;
+}
+
+/** How many ids the host's own user namespace maps, as no other one does that its users could make. */
+const ALL_IDS = 0xffff_ffff;
+
+/**
+ * True of a process in the host's own user namespace. It reads another uid_map than a Sidekey in a user namespace, and is
+ * outside of that, not in a container. @throws ENOENT, ESRCH; ERR_PROC
+ */
+export function isInHostUserNamespace(pid: number): boolean {
+  return readIdMap(pid, 'uid_map').ranges.some(({ count }) => count === ALL_IDS);
 }
 
 /** What the kernel adds to the path of a cgroup that was removed. */

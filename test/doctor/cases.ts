@@ -195,7 +195,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     cause: 'the mode of the admin socket was changed',
     rule: 'data-dir-open',
     break: chmod(({ adminSocket }) => adminSocket, 0o666),
-    fix: 'chmod 600 ADMIN_SOCKET',
+    fix: 'chmod go-rwx ADMIN_SOCKET',
   },
   {
     symptom: 'There are two admin sockets, one of them beside the pipe',
