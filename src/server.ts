@@ -24,7 +24,7 @@ import { readProcView } from './attest/proc-view.ts';
 import { whyNever } from './attest/producible.ts';
 import { createSubordinateIds } from './attest/subordinate-ids.ts';
 import type { Attestor } from './attest/types.ts';
-import { createUnixAttestor } from './attest/unix.ts';
+import { createUnixAttestor, isKeptIfAsked } from './attest/unix.ts';
 import { readUnmappedIds, type UnmappedIds } from './attest/unmapped-ids.ts';
 import { type Clock, SystemClock } from './base/clock.ts';
 import { openDataDir } from './base/data-dir.ts';
@@ -51,6 +51,7 @@ import { openSqliteStore } from './registry/sqlite-store.ts';
 import type { EntryInput, EntryRules, Registry } from './registry/types.ts';
 import { Ledger } from './sds/ledger.ts';
 import { secretDiscoveryService } from './sds/service.ts';
+import { formatSelector } from './spiffe/selector.ts';
 import { Counters } from './telemetry/counters.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { createWire } from './wire/wire.ts';
@@ -175,7 +176,16 @@ async function start(
   const accounts = createAccounts();
   const { bundleFor } = config;
   const accountsRevision = () => accounts.revision();
-  const identities = new Identities({ registry, ca, clock, log, bundleFor, lazyKinds, accountsRevision });
+  const identities = new Identities({
+    registry,
+    ca,
+    clock,
+    log,
+    bundleFor,
+    lazyKinds,
+    isKeptIfAsked,
+    accountsRevision,
+  });
   closers.push(() => identities.close());
 
   const attestors: Attestor[] = [
@@ -241,6 +251,7 @@ async function start(
     log,
     quota,
     turns,
+    keeps: (selector) => !isKeptIfAsked(selector) || registry.askers(formatSelector(selector)) > 0,
     ownerOf: createOwnerOf(
       owners,
       createSubordinateIds((user) => accounts.uid(user)),

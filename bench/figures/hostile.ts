@@ -34,8 +34,9 @@ interface Beside extends Fetches {
 async function beside(cleanup: Cleanup, attack: string): Promise<Beside> {
   const server = await serve(cleanup, { logLevel: 'info', flags: ['--socket-mode', '0666'] });
   execFileSync('chmod', ['755', server.directory, path.dirname(server.socket)]);
-  mkdirSync(path.join(server.directory, 'hostile'), { mode: 0o777 });
-  execFileSync('chmod', ['777', path.join(server.directory, 'hostile')]);
+  const folder = path.join(server.directory, 'hostile');
+  mkdirSync(folder);
+  execFileSync('chmod', ['777', folder]);
   const selectors = [{ type: 'unix', value: `uid:${HONEST}` }];
   await server.request('POST', '/v1/entries', { spiffe_id: NAME, selectors });
   if (attack === 'hashes') {
@@ -49,8 +50,8 @@ async function beside(cleanup: Cleanup, attack: string): Promise<Beside> {
     return honest.tell<Fetches>('fetches', options);
   };
   await fetches(1);
-  const neighbour = Program.start(cleanup, 'hostile-program.ts');
-  await neighbour.tell('attack', { attack, socket: server.socket, uid: HOSTILE });
+  const neighbour = Program.start(cleanup, '../../test/support/hostile-program.ts');
+  await neighbour.tell('attack', { attack, socket: server.socket, uid: HOSTILE, folder });
   const measured = await fetches(SECONDS);
   const status = readFileSync(`/proc/${server.pid}/status`, 'latin1');
   const peak = round(Number(/VmHWM:\s*(\d+)/.exec(status)?.[1]) / 1024);

@@ -3,15 +3,10 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
+import type { Reply } from '../../test/support/obey.ts';
 import type { Cleanup } from '../figure.ts';
 
-// biome-ignore lint/suspicious/noExplicitAny: what a command takes and gives is told by its program
-type Command = (options: any) => unknown;
-
-interface Reply {
-  readonly value?: unknown;
-  readonly error?: string;
-}
+export { obey } from '../../test/support/obey.ts';
 
 export class Program {
   readonly pid: number;
@@ -50,20 +45,6 @@ export class Program {
     this.#child.kill('SIGKILL');
     await once(this.#child, 'exit');
   }
-}
-
-/** The other side: in the program. */
-export function obey(commands: Readonly<Record<string, Command>>): void {
-  process.on('message', async ({ command, options }: { command: string; options: unknown }) => {
-    const reply = await Promise.resolve()
-      .then(() => commands[command]!(options))
-      .then(
-        (value): Reply => ({ value }),
-        (error: unknown): Reply => ({ error: String((error as Error).stack ?? error) }),
-      );
-    process.send!(reply);
-  });
-  process.once('disconnect', () => process.exit());
 }
 
 /** Milliseconds by a clock that all processes of the machine share. */

@@ -12,6 +12,11 @@ export interface AttestOptions {
   readonly clock: Clock;
   /** Asked at each attestation. */
   readonly whyContained: WhyContained;
+  /**
+   * Kinds of which a caller may have very many, and has as many as it likes: such a selector is kept only while an entry
+   * asks for it.
+   */
+  readonly keeps?: (selector: Selector) => boolean;
   /** How long each may take, in milliseconds; they run side by side. */
   readonly attestTimeoutMs: number;
 }
@@ -27,7 +32,8 @@ export async function collectSelectors(
   options: AttestOptions,
 ): Promise<Attestation> {
   const found = await Promise.all(options.attestors.map((attestor) => ask(attestor, caller, options)));
-  return makeAttestation(found.flat(), contained);
+  const selectors = found.flat();
+  return makeAttestation(options.keeps === undefined ? selectors : selectors.filter(options.keeps), contained);
 }
 
 /** Sorts the selectors, drops repeated ones and derives the keys. */

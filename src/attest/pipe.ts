@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import { type ConnectionPlace, type Owner, Owners } from '../limits/owner.ts';
 import { QUOTA_LIMITS, Quota } from '../limits/quota.ts';
 import { Turns } from '../limits/turns.ts';
+import type { Selector } from '../spiffe/selector.ts';
 import { Counters } from '../telemetry/counters.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
 import { createAccounts } from './accounts.ts';
@@ -32,6 +33,8 @@ export interface PipeOptions {
   readonly onConnection: (socket: net.Socket, peer: Peer) => void;
   /** How long an attestation may take, in milliseconds. */
   readonly attestTimeoutMs?: number;
+  /** See {@link AttestOptions.keeps}. */
+  readonly keeps?: (selector: Selector) => boolean;
   /** The kernel has no SO_PEERPIDFD; see {@link PeerOptions.pinByPid}. */
   readonly pinByPid?: boolean;
   readonly quota?: Quota;

@@ -10,7 +10,7 @@ import type { CertificateAuthority, X509Svid } from '../ca/types.ts';
 import type { Entry, EntryChange, Registry } from '../registry/types.ts';
 import type { TrustBundle } from '../spiffe/bundle.ts';
 import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
-import { compareText } from '../spiffe/selector.ts';
+import { compareText, formatSelector, type Selector } from '../spiffe/selector.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Caller, type CallerParts } from './caller.ts';
 import { CallerClasses } from './classes.ts';
@@ -28,6 +28,8 @@ export interface IdentitiesParts {
   readonly bundleFor: 'identified' | 'anyone';
   /** Kinds of selectors that attestors find out only while an entry asks for them, such as `unix:sha256`. */
   readonly lazyKinds: readonly string[];
+  /** True of selectors that callers are given only while an entry asks for exactly them. */
+  readonly isKeptIfAsked?: (selector: Selector) => boolean;
   /** Rises whenever the passwd or group file was found to be another one; asked each second while callers wait. */
   readonly accountsRevision?: () => number;
   /** For the jitter of looks: from 0 to 1, exclusive. */
@@ -228,11 +230,31 @@ export class Identities {
     for (const { before, after } of changes) this.#svids.entryChanged((after ?? before)!.id, after);
     this.#classes.apply(changes);
     for (const caller of [...this.#callerParts.lapsing]) caller.registryChanged(changes);
-    // Callers that were attested before a kind was asked for have nothing of it.
-    if (!this.#noteAsked()) return;
+    // Callers that were attested before a kind or selector was asked for have nothing of it.
+    const asksAnew = this.#asksForNewSelector(changes);
+    if (!this.#noteAsked() && !asksAnew) return;
     const callers = [...this.#callers.values()];
     for (const caller of callers) if (caller.waiting) this.#looks.once(caller);
     for (const caller of callers) if (!caller.waiting) this.#looks.once(caller);
+  }
+
+  /** True if these changes ask for a selector that was not kept before. */
+  #asksForNewSelector(changes: readonly EntryChange[]): boolean {
+    const { registry, isKeptIfAsked } = this.#parts;
+    if (isKeptIfAsked === undefined) return false;
+    const added = new Map<string, number>();
+    const count = (entry: Entry | undefined, by: 1 | -1) => {
+      for (const selector of entry?.selectors ?? []) {
+        if (!isKeptIfAsked(selector)) continue;
+        const key = formatSelector(selector);
+        added.set(key, (added.get(key) ?? 0) + by);
+      }
+    };
+    for (const { before, after } of changes) {
+      count(before, -1);
+      count(after, 1);
+    }
+    return [...added].some(([key, more]) => more > 0 && registry.askers(key) === more);
   }
 
   /** True if a kind is asked for that was not before. */

@@ -18,9 +18,13 @@ export interface MemoryLimits {
   readonly memory: number;
 }
 
+/** What one request for as many names as there may be takes, by its charge, and some. In bytes. */
+const LEAST_OF_OWNER = 32 * 1024 * 1024;
+
 /** Shares of the largest heap that Node allows itself, which depends on the machine's or container's memory. */
 export function memoryLimits(heapLimit = getHeapStatistics().heap_size_limit): MemoryLimits {
-  return { memoryPerOwner: Math.floor(heapLimit / 8), memory: Math.floor(heapLimit / 2) };
+  const memory = Math.floor(heapLimit / 2);
+  return { memoryPerOwner: Math.min(memory, Math.max(Math.floor(heapLimit / 8), LEAST_OF_OWNER)), memory };
 }
 
 export class MemoryBudget {

@@ -34,6 +34,11 @@ export class MatchIndex {
     return this.#kinds.has(kind);
   }
 
+  /** How many entries ask for this selector, `type:value`. */
+  askers(selector: string): number {
+    return this.#askers.get(selector) ?? 0;
+  }
+
   /** Every entry that counts now. */
   filed(): Iterable<Keyed> {
     return this.#byId.values();

@@ -93,6 +93,10 @@ class StoredRegistry implements Registry {
     return this.#live.asksFor(kind);
   }
 
+  askers(selector: string): number {
+    return this.#live.askers(selector);
+  }
+
   match(selectors: ReadonlySet<string>): Entry[] {
     return this.#live.match(selectors, this.#parts.clock.now());
   }

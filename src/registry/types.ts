@@ -163,6 +163,8 @@ export interface Registry {
   nearMisses(selectors: ReadonlySet<string>, query: NearQuery): NearMiss[];
   /** True if some entry that counts now has a selector of this kind (`unix:sha256`): others need not be found out. */
   asksFor(kind: string): boolean;
+  /** How many entries that count now have this selector, as `type:value`. */
+  askers(selector: string): number;
   /** Entries, matching or not, that give this SPIFFE ID. */
   bySpiffeId(spiffeId: string): Entry[];
   /** Every SPIFFE ID that some entry gives. */

@@ -4,6 +4,7 @@ import type { ServerHttp2Stream } from 'node:http2';
 import type { Peer } from '../attest/types.ts';
 import { type Bytes, joinBytes } from '../base/bytes.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
+import { LimitError } from '../limits/limit-error.ts';
 import type { MemoryBudget } from '../limits/memory.ts';
 import type { Holder, Owner } from '../limits/owner.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -78,6 +79,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
 
   /** Ended because all callers together, and this one's owner most, keep too much memory. */
   shed(reason: string): void {
+    this.#caller.log.warn({ reason }, 'a call ends for a limit');
     this.end(Status.RESOURCE_EXHAUSTED, reason);
     // A client that does not read would not read the status either, and what it was sent would stay.
     if (this.#stalled) this.#stream.destroy();
@@ -209,6 +211,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
   }
 
   #fail(error: unknown): void {
+    if (error instanceof LimitError) this.#caller.log.warn({ reason: error.message }, 'a call ends for a limit');
     const { status, message } = statusOf(error, this.method.path, this.#caller);
     this.end(status, message);
   }

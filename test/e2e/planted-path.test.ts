@@ -210,7 +210,8 @@ describe('what others could put at a path', { timeout: 120_000, skip: notNobody 
 
   it('token files are refused where somebody else could exchange them, of the server and of its clients', async (t) => {
     const place = makeHome(t);
-    const token = path.join(place.home, 'run/token');
+    const token = path.join(place.home, 'secrets/token');
+    mkdirSync(path.dirname(token));
     writeFileSync(token, 'a-token-of-sixteen-letters', { mode: 0o600 });
     chownSync(place.home, NOBODY, NOBODY);
     const server = await ended(t, spawnServe(place, ['--admin-token-file', token]));

@@ -9,6 +9,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
+import { DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import {
   callHeaders,
   dataFrames,
@@ -21,9 +22,8 @@ import {
   readFrames,
   resetStream,
   uint32,
-} from '../../test/support/http2-frames.ts';
-import { obey } from './program.ts';
-import { requestFor } from './requests.ts';
+} from './http2-frames.ts';
+import { obey } from './obey.ts';
 
 const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
 const STREAM = `${SDS}/StreamSecrets`;
@@ -33,6 +33,8 @@ const LARGEST_WINDOW = 0x7fff_ffff;
 interface Target {
   readonly socket: string;
   readonly uid: number;
+  /** Where it may write, where it must. */
+  readonly folder?: string;
 }
 
 let made = 0;
@@ -42,15 +44,33 @@ const freshNames = (count: number): string[] => {
   return Array.from({ length: count }, (_, i) => `spiffe://ilinux.io/hostile/${made}/${i}`);
 };
 
+/** @param extensions of the node: 450 make a message as large as a real Envoy's */
+function requestFor(resourceNames: readonly string[], extensions = 0): Buffer {
+  const node = {
+    id: `hostile-${made}`,
+    extensions: Array.from({ length: extensions }, (_, i) => ({
+      name: `envoy.filters.http.extension_${i}`,
+      category: 'envoy.filters.http',
+      typeUrls: [`type.googleapis.com/envoy.extensions.filters.http.extension_${i}.v3.Config`],
+    })),
+  };
+  return Buffer.from(
+    DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ node, resourceNames: [...resourceNames] })).finish(),
+  );
+}
+
 /** A connection that sends, reads and throws away what comes; made again when it is cut. */
 class Raw {
   readonly #path: string;
+  /** The window that it opens for each stream: with none, the server's answers wait. */
+  readonly #streamWindow: number;
   #socket: net.Socket | undefined;
   #next = 1;
   #answered: () => void = () => undefined;
 
-  constructor(socketPath: string) {
+  constructor(socketPath: string, streamWindow = LARGEST_WINDOW) {
     this.#path = socketPath;
+    this.#streamWindow = streamWindow;
   }
 
   get stream(): number {
@@ -77,7 +97,7 @@ class Raw {
     });
     this.#socket = socket;
     this.#next = 1;
-    const window = Buffer.concat([Buffer.of(0, 4), uint32(LARGEST_WINDOW)]);
+    const window = Buffer.concat([Buffer.of(0, 4), uint32(this.#streamWindow)]);
     socket.write(Buffer.concat([PREFACE, frame(FrameType.SETTINGS, 0, 0, window), frame(FrameType.SETTINGS, 1, 0)]));
   }
 
@@ -130,6 +150,15 @@ async function call(
   return stream;
 }
 
+/** In turn on some connections, until the program is ended. */
+async function onConnections(count: number, raw: () => Raw, attack: (raw: Raw) => Promise<unknown>): Promise<void> {
+  const one = async () => {
+    const connection = raw();
+    for (;;) await attack(connection);
+  };
+  await Promise.all(Array.from({ length: count }, one));
+}
+
 const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
   /** Burns a processor and asks for nothing: what the others are compared with. */
   async nothing() {
@@ -139,55 +168,84 @@ const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
       await turn();
     }
   },
-  /** Streams that each ask for as many names as one may. */
-  async memory({ socket }) {
-    for (;;) {
-      const raw = new Raw(socket);
-      for (let i = 0; i < 100; i += 1) await large(raw, requestFor(freshNames(10_000), 'none'));
-    }
-  },
-  /** New sets of names on streams that are given up at once. */
-  async names({ socket }) {
-    const raw = new Raw(socket);
-    for (;;) {
-      const stream = await large(raw, requestFor(freshNames(10_000), 'none'));
-      await raw.settled();
-      await raw.write(resetStream(stream));
-    }
-  },
+  /** Streams that each ask for as many names as one may, which nobody may have. */
+  memory: ({ socket }) =>
+    onConnections(
+      4,
+      () => new Raw(socket),
+      (raw) => large(raw, requestFor(freshNames(10_000))),
+    ),
+  /** The same, on streams that are given up at once. */
+  names: ({ socket }) =>
+    onConnections(
+      1,
+      () => new Raw(socket),
+      async (raw) => {
+        const stream = await large(raw, requestFor(freshNames(10_000)));
+        await raw.settled();
+        await raw.write(resetStream(stream));
+      },
+    ),
+  /** As many streams as there may be, each with a real Envoy's node. */
+  streams: ({ socket }) =>
+    onConnections(
+      10,
+      () => new Raw(socket),
+      (raw) => call(raw, STREAM, requestFor(['default'], 450)),
+    ),
+  /** Streams whose answers are never read. */
+  unread: ({ socket }) =>
+    onConnections(
+      10,
+      () => new Raw(socket, 0),
+      (raw) => call(raw, STREAM, requestFor(['default', 'ROOTCA'])),
+    ),
+  /** Messages that never end. */
+  unfinished: ({ socket }) =>
+    onConnections(
+      10,
+      () => new Raw(socket),
+      async (raw) => {
+        const begun = grpcMessage(Buffer.alloc(60_000)).subarray(0, 8_000);
+        await raw.write(callHeaders(raw.stream, STREAM), dataFrames(raw.stream - 2, begun));
+      },
+    ),
+  /** Small messages that would inflate to the largest that there may be. */
   async gzip({ socket }) {
     const bomb = gzipSync(Buffer.alloc(1024 * 1024));
-    const raw = new Raw(socket);
-    for (;;) await call(raw, FETCH, bomb, [['grpc-encoding', 'gzip']], true, true);
+    await onConnections(
+      1,
+      () => new Raw(socket),
+      (raw) => call(raw, FETCH, bomb, [['grpc-encoding', 'gzip']], true, true),
+    );
   },
   /** As many fetches as there may be, with a real Envoy's node. */
-  async fetches({ socket }) {
-    const request = requestFor(['spiffe://ilinux.io/none'], 'real');
-    const raws = Array.from({ length: 20 }, () => new Raw(socket));
-    await Promise.all(
-      raws.map(async (raw) => {
-        for (;;) await call(raw, FETCH, request, [], false, true);
-      }),
+  fetches: ({ socket }) => {
+    const request = requestFor(['spiffe://ilinux.io/none'], 450);
+    return onConnections(
+      20,
+      () => new Raw(socket),
+      (raw) => call(raw, FETCH, request, [], false, true),
     );
   },
   /** Requests that are no requests, each on a stream of its own. */
-  async garbage({ socket }) {
-    const raw = new Raw(socket);
-    for (;;) await call(raw, STREAM, Buffer.alloc(99, 255));
-  },
-  /** Connects and hangs up, as fast as the kernel lets it. */
+  garbage: ({ socket }) =>
+    onConnections(
+      1,
+      () => new Raw(socket),
+      (raw) => call(raw, STREAM, Buffer.alloc(99, 255)),
+    ),
+  /** Connects and hangs up, as fast as the kernel lets it; ends with this program. */
   async connects({ socket }) {
-    const program = `use IO::Socket::UNIX; use Socket;
+    const program = `use Socket;
       my $to = pack_sockaddr_un($ARGV[0]);
       my $parent = getppid();
       while (getppid() == $parent) { socket(my $s, AF_UNIX, SOCK_STREAM, 0); connect($s, $to); close $s }`;
     const child = spawn('perl', ['-e', program, socket], { stdio: ['ignore', 'ignore', 'ignore'] });
-    process.once('exit', () => child.kill('SIGKILL'));
     await new Promise((resolve) => child.once('exit', resolve));
   },
-  /** Programs of 512 MiB that are all to be hashed. */
-  async hashes({ socket }) {
-    const folder = path.join(path.dirname(socket), '..', 'hostile');
+  /** Programs of 512 MiB, of which each is to be hashed for its first connection. */
+  async hashes({ socket, folder }) {
     const perl = `use IO::Socket::UNIX; my @open;
       for (1..3) { push @open, IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => $ARGV[0]) or die }
       my $hello = pack('H*', $ARGV[1]);
@@ -196,10 +254,10 @@ const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
       PREFACE,
       frame(FrameType.SETTINGS, 0, 0),
       callHeaders(1, FETCH),
-      dataFrames(1, grpcMessage(requestFor(['default'], 'none')), END_STREAM),
+      dataFrames(1, grpcMessage(requestFor(['default'])), END_STREAM),
     ]);
     for (let i = 0; ; i += 1) {
-      const file = path.join(folder, `perl-${i % 40}`);
+      const file = path.join(folder!, `perl-${i % 40}`);
       const fresh = `${file}.new-${i}`;
       copyFileSync('/usr/bin/perl', fresh);
       const fd = openSync(fresh, 'r+');
@@ -213,9 +271,9 @@ const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
 };
 
 obey({
-  /** Answers at once; the attack goes on. */
-  attack({ attack, groups = 0, ...target }: Target & { attack: string; groups?: number }) {
-    process.setgroups!(Array.from({ length: groups }, (_, i) => 100_000 + i));
+  /** Becomes the uid and begins; answers at once, and the attack goes on. */
+  attack({ attack, ...target }: Target & { attack: string }) {
+    process.setgroups!([]);
     process.setgid!(target.uid);
     process.setuid!(target.uid);
     void ATTACKS[attack]!(target);
