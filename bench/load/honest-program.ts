@@ -50,7 +50,7 @@ async function fetches({ socket, name, seconds, pause: between }: FetchesOptions
       await fetchOnce(socket, request, name);
       took.push(sharedNow() - begun);
     } catch (error) {
-      failures.push((error as Error).message);
+      failures.push(`${(error as Error).message} at ${Math.round(begun - end + seconds * 1_000)} ms`);
     }
     await pause(between);
   }

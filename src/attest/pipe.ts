@@ -7,7 +7,7 @@
 import net from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { type ConnectionPlace, type Owner, Owners } from '../limits/owner.ts';
-import { QUOTA_LIMITS, Quota } from '../limits/quota.ts';
+import { QUOTA_LIMITS, Quota, type Refusal } from '../limits/quota.ts';
 import { Turns } from '../limits/turns.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import { Counters } from '../telemetry/counters.ts';
@@ -19,7 +19,14 @@ import { createOwnerOf, type OwnerOf } from './owner-of.ts';
 import { type ConnectedPeer, openPeer, type PeerOptions } from './peer.ts';
 import { readExecutablePath } from './proc/exe.ts';
 import { readable } from './proc/text.ts';
-import { acceptNext, peerCredentials, startReading, stopReading } from './socket-peer.ts';
+import {
+  acceptWaiting,
+  openAccepted,
+  peerCredentials,
+  refuseAccepted,
+  startReading,
+  stopReading,
+} from './socket-peer.ts';
 import { createSubordinateIds } from './subordinate-ids.ts';
 import type { Attestor, Peer, PeerCredentials } from './types.ts';
 
@@ -69,8 +76,11 @@ interface Admitted {
   readonly place: ConnectionPlace;
 }
 
-/** How many connections are accepted in one turn of the event loop. */
-const ACCEPTED_AT_ONCE = 256;
+/**
+ * How long connections are accepted in one turn of the event loop, in milliseconds: longer than the rest of a busy turn, so
+ * that they are accepted faster than a flood brings them, and the backlog has room for others.
+ */
+const ACCEPT_MS = 8;
 /** The log gets one line in this many milliseconds about refused connections, and one about callers that are not known. */
 const REFUSALS_LOG_MS = 10_000;
 /** How many processes are looked at for programs that were replaced: a look takes a few microseconds. */
@@ -118,16 +128,16 @@ export function createPipe(options: PipeOptions): Pipe {
     else take(socket, admitted);
   }
 
-  /** Whatever else waits, up to a bound: what is refused costs a few system calls and becomes no socket of Node's. */
+  /** The others that wait, up to a bound. */
   function acceptOthers(): void {
+    const end = performance.now() + ACCEPT_MS;
     try {
-      for (let i = 0; i < ACCEPTED_AT_ONCE; i += 1) {
-        const accepted = acceptNext(server);
-        if (accepted === undefined) return;
-        const admitted = admit(accepted.credentials);
-        if (admitted === undefined) accepted.close();
-        else take(accepted.open(), admitted);
-      }
+      acceptWaiting(server, (fd, credentials) => {
+        const admitted = admit(credentials);
+        if (admitted === undefined) refuseAccepted(fd);
+        else take(openAccepted(fd), admitted);
+        return performance.now() < end;
+      });
     } catch (error) {
       tellUnknown(error as Error);
     }
@@ -137,7 +147,7 @@ export function createPipe(options: PipeOptions): Pipe {
   function admit(credentials: PeerCredentials): Admitted | undefined {
     const owner = ownerOf(credentials);
     const place = quota.openConnection(owner, clock.now());
-    if (typeof place !== 'string') return { owner, place };
+    if (typeof place !== 'function') return { owner, place };
     tellRefused(place, credentials);
     return undefined;
   }
@@ -210,12 +220,12 @@ export function createPipe(options: PipeOptions): Pipe {
     });
   }
 
-  function tellRefused(reason: string, credentials: PeerCredentials): void {
+  function tellRefused(reason: Refusal, credentials: PeerCredentials): void {
     refused += 1;
     const now = clock.now();
     if (now < nextRefusalLog) return;
     nextRefusalLog = now + REFUSALS_LOG_MS;
-    options.log.warn({ ...credentials, reason, refused }, 'connections are refused');
+    options.log.warn({ ...credentials, reason: reason(), refused }, 'connections are refused');
     refused = 0;
   }
 }

@@ -27,30 +27,36 @@ export function peerCredentials(socket: net.Socket): PeerCredentials {
   return readCredentials(descriptorOf(socket));
 }
 
-/** A connection that was accepted and is no socket of Node's yet. */
-export interface Accepted {
-  readonly credentials: PeerCredentials;
-  /** To call this or {@link Accepted.close}. */
-  open(): net.Socket;
-  close(): void;
-}
-
 /**
- * The next connection that waits; undefined where none does. Node accepts one in each turn of its event loop: a caller
- * that connects faster than that would fill the backlog, and others would be turned away by the kernel.
+ * Accepts connections that wait, as descriptors that are no sockets of Node's yet, until none waits or `admit` returns
+ * false. Node accepts one in each turn of its event loop: a caller that connects faster than that would fill the backlog,
+ * and the kernel would turn others away. What is refused costs three system calls.
+ * @param admit told who connected; the descriptor is its own, to open ({@link openAccepted}) or to close
  * @throws SystemCallError EMFILE, …
  */
-export function acceptNext(server: net.Server): Accepted | undefined {
+export function acceptWaiting(server: net.Server, admit: (fd: number, peer: PeerCredentials) => boolean): void {
   const listener = handleOf(server)?.fd;
-  const fd = typeof listener === 'number' && listener >= 0 ? acceptConnection(listener) : undefined;
-  if (fd === undefined) return undefined;
-  const close = () => fs.closeSync(fd);
-  try {
-    return { credentials: readCredentials(fd), open: () => new net.Socket({ fd }), close };
-  } catch (error) {
-    close();
-    throw error;
+  if (typeof listener !== 'number' || listener < 0) return;
+  for (;;) {
+    const fd = acceptConnection(listener);
+    if (fd === undefined) return;
+    let credentials: PeerCredentials;
+    try {
+      credentials = readCredentials(fd);
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
+    if (!admit(fd, credentials)) return;
   }
+}
+
+export function openAccepted(fd: number): net.Socket {
+  return new net.Socket({ fd });
+}
+
+export function refuseAccepted(fd: number): void {
+  fs.closeSync(fd);
 }
 
 /**

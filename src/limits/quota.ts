@@ -22,9 +22,12 @@ export interface QuotaLimits {
   readonly requestsPerSecondPerUid: number;
 }
 
+/** Why there is no connection, in words. */
+export type Refusal = () => string;
+
 export const QUOTA_LIMITS: QuotaLimits = {
   connectionsPerUid: 2_000,
-  connectsPerSecondPerUid: 1_000,
+  connectsPerSecondPerUid: 500,
   connections: 16_000,
   callsPerUid: 20_000,
   refusedStreamsPerUid: 1_000,
@@ -43,29 +46,30 @@ export class Quota {
   }
 
   /**
-   * Takes a place for a connection, or says why there is none, naming the limit: an error with its stack would cost more
-   * than all the rest of a refusal. Where all places are taken, an owner that has fewer than another gets the newest of
+   * Takes a place for a connection, or says why there is none, naming the limit: an error with its stack, or a text that
+   * nobody reads, would cost as much as the rest of a refusal. Where all places are taken, an owner that has fewer than another gets the newest of
    * the one that has most.
    * @param now milliseconds since the epoch
    */
-  openConnection({ accounts }: Owner, now: number): ConnectionPlace | string {
+  openConnection({ accounts }: Owner, now: number): ConnectionPlace | Refusal {
     const { connectionsPerUid, connectsPerSecondPerUid, connections } = this.#limits;
     for (const { name, connections: held, share } of accounts) {
       const most = connectionsPerUid * share;
       if (held.size < most) continue;
-      return this.#refuseConnection(`${name} holds ${most} connections, the most it may (maxConnectionsPerUid)`);
+      return this.#refuseConnection(() => `${name} holds ${most} connections, the most it may (maxConnectionsPerUid)`);
     }
     if (this.#places.size >= connections && !this.#makeRoom(accounts[0])) {
       this.#counters.add('connections_without_descriptors_total');
       return this.#refuseConnection(
-        `all callers together hold ${connections} connections, the most they may (by RLIMIT_NOFILE, ulimit -n), and ${accounts[0].name} as many as any`,
+        () =>
+          `all callers together hold ${connections} connections, the most they may (by RLIMIT_NOFILE, ulimit -n), and ${accounts[0].name} as many as any`,
       );
     }
     for (const { name, connects, share } of accounts) {
       const perSecond = connectsPerSecondPerUid * share;
       if (connects.take(Math.max(connectionsPerUid * share, perSecond), perSecond, now)) continue;
       return this.#refuseConnection(
-        `${name} opens more than ${perSecond} connections a second, the most it may (connectsPerSecondPerUid)`,
+        () => `${name} opens more than ${perSecond} connections a second, the most it may (connectsPerSecondPerUid)`,
       );
     }
     this.#counters.add('connections_accepted_total');
@@ -141,7 +145,7 @@ export class Quota {
     }
   }
 
-  #refuseConnection(reason: string): string {
+  #refuseConnection(reason: Refusal): Refusal {
     this.#counters.add('connections_refused_total');
     return reason;
   }

@@ -12,15 +12,18 @@ import { currentTurn } from '../base/turn.ts';
 import type { Account } from './owner.ts';
 
 /** How long an owner may keep the event loop before others have their turn, in milliseconds. */
-const SLICE_MS = 3;
+const SLICE_MS = 2;
 /** How long all waiting work may keep the event loop from new events, in milliseconds. */
-const ALL_MS = 9;
+const ALL_MS = 6;
 
 export class Turns {
   /** Accounts with work that waits. */
   readonly #waiting = new Fifo<Account>();
   #scheduled = false;
   readonly #failed: (error: unknown) => void;
+  /** Whose time runs, and since when. */
+  #running: Account | undefined;
+  #since = 0;
 
   /** @param failed told of work that waited and then threw, which it must not */
   constructor(failed: (error: unknown) => void = () => undefined) {
@@ -29,7 +32,10 @@ export class Turns {
 
   /** True if the owner's work may be done now: it has time left, and nothing of it waits. */
   isOpen(account: Account): boolean {
-    return account.waitingWork.length === 0 && (account.usedInTurn !== currentTurn() || account.usedMs < SLICE_MS);
+    if (account.waitingWork.length > 0) return false;
+    if (account.usedInTurn !== currentTurn()) return true;
+    const running = account === this.#running ? performance.now() - this.#since : 0;
+    return account.usedMs + running < SLICE_MS;
   }
 
   /** Does the work now, or in the owner's next turn. It must not throw. */
@@ -38,19 +44,13 @@ export class Turns {
     else this.later(account, work);
   }
 
-  /** Does the work now, and counts its time. */
+  /**
+   * Does the work now, and counts its time: until the work of another owner begins or the turn ends, since promises and
+   * the reading of sockets go on after it.
+   */
   measure(account: Account, work: () => void): void {
-    const begun = performance.now();
-    try {
-      work();
-    } finally {
-      const turn = currentTurn();
-      if (account.usedInTurn !== turn) {
-        account.usedInTurn = turn;
-        account.usedMs = 0;
-      }
-      account.usedMs += performance.now() - begun;
-    }
+    this.#charge(account);
+    work();
   }
 
   /** Does the work in the owner's next turn. It must not throw. */
@@ -65,6 +65,19 @@ export class Turns {
   /** Resolves in the owner's next turn: for work that is cut into pieces. */
   next(account: Account): Promise<void> {
     return new Promise((resolve) => this.later(account, resolve));
+  }
+
+  /** Charges the owner whose work was done last, and begins to count for this one. */
+  #charge(next: Account | undefined): void {
+    const now = performance.now();
+    const running = this.#running;
+    if (running !== undefined) running.usedMs += now - this.#since;
+    else if (next !== undefined) setImmediate(() => this.#charge(undefined));
+    this.#running = next;
+    this.#since = now;
+    if (next === undefined || next.usedInTurn === currentTurn()) return;
+    next.usedInTurn = currentTurn();
+    next.usedMs = 0;
   }
 
   #schedule(): void {

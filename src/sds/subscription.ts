@@ -88,7 +88,7 @@ const NONE_NOW = '';
 /** How many names that are not dirty any more may be on the list, at least, before it is cleared of them. */
 const SPARE_DIRTY = 100;
 /** What is kept for each name here and beside it (watches, why it is held), in bytes, without the name itself. */
-const NAME_BYTES = 1_500;
+const NAME_BYTES = 3_000;
 /** A name is kept in about so many copies. */
 const NAME_COPIES = 3;
 const NO_CHANGE: Change = { added: [], removed: [] };

@@ -235,12 +235,15 @@ const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
       () => new Raw(socket),
       (raw) => call(raw, STREAM, Buffer.alloc(99, 255)),
     ),
-  /** Connects and hangs up, as fast as the kernel lets it; ends with this program. */
+  /** Connects and hangs up, 30,000 times a second; ends with this program. */
   async connects({ socket }) {
-    const program = `use Socket;
+    const program = `use Socket; use Time::HiRes qw(usleep);
       my $to = pack_sockaddr_un($ARGV[0]);
       my $parent = getppid();
-      while (getppid() == $parent) { socket(my $s, AF_UNIX, SOCK_STREAM, 0); connect($s, $to); close $s }`;
+      while (getppid() == $parent) {
+        for (1..60) { socket(my $s, AF_UNIX, SOCK_STREAM, 0); connect($s, $to); close $s }
+        usleep(1600);
+      }`;
     const child = spawn('perl', ['-e', program, socket], { stdio: ['ignore', 'ignore', 'ignore'] });
     await new Promise((resolve) => child.once('exit', resolve));
   },
