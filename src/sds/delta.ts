@@ -17,16 +17,17 @@ import {
 } from './request.ts';
 import { versionAndNonce } from './response.ts';
 import { CONTROL_PLANE, type EncodedSecret } from './secrets.ts';
-import type { Outcome, Push, Subscription } from './subscription.ts';
+import { bytesOfNames, type Outcome, type Push, type Subscription } from './subscription.ts';
 import type { Variant } from './variant.ts';
 
 export const DELTA: Variant = {
   name: 'delta',
   saysRemoved: true,
-  take(subscription, bytes, { typeRequired, now }) {
+  take(subscription, bytes, { typeRequired, now, admit }) {
     const request = readDeltaDiscoveryRequest(bytes, !subscription.begun, subscription.nonce);
     checkTypeUrl(request.typeUrl, typeRequired);
     checkCount(subscription.size + request.subscribe.length, 'the stream, with resource_names_subscribe,');
+    admit(subscription.bytes + bytesOfNames(request.subscribe));
     const outcome = takeRequest(subscription, request, now);
     return { outcome, node: request.node, rejection: request.errorDetail?.message };
   },

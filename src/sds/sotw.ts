@@ -10,15 +10,16 @@ import { DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.t
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest, SECRET_TYPE_URL } from './request.ts';
 import { versionAndNonce } from './response.ts';
 import { CONTROL_PLANE, type EncodedSecret } from './secrets.ts';
-import type { Outcome, Push, Subscription } from './subscription.ts';
+import { bytesOfNames, type Outcome, type Push, type Subscription } from './subscription.ts';
 import type { Variant } from './variant.ts';
 
 export const SOTW: Variant = {
   name: 'sotw',
   saysRemoved: false,
-  take(subscription, bytes, { typeRequired, now }) {
+  take(subscription, bytes, { typeRequired, now, admit }) {
     const request = readDiscoveryRequest(bytes, !subscription.begun, subscription.nonce);
     checkTypeUrl(request.typeUrl, typeRequired);
+    admit(bytesOfNames(request.resourceNames));
     const outcome = takeRequest(subscription, request, now);
     return { outcome, node: request.node, rejection: request.errorDetail?.message };
   },

@@ -194,7 +194,8 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     try {
       const { variant, service } = this.#kind;
       const first = !this.#subscription.begun;
-      const options = { typeRequired: service === 'ads', now: this.#parts.clock.now() };
+      const admit = (bytes: number) => this.#admit(bytes);
+      const options = { typeRequired: service === 'ads', now: this.#parts.clock.now(), admit };
       const taken = variant.take(this.#subscription, bytes, options);
       this.#charge();
       if (first) this.#begin(taken.node);
@@ -230,6 +231,13 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
       () => ({ node: node?.id, envoy: node?.version, names: this.#askedNames(), variant: this.#kind.variant.name }),
       'stream opened',
     );
+  }
+
+  /** Has the caller's owner pay for what is about to be kept. @throws LimitError */
+  #admit(bytes: number): void {
+    if (bytes <= this.#charged) return;
+    this.#stream.hold(bytes - this.#charged);
+    this.#charged = bytes;
   }
 
   /** Has the caller's owner pay for what is kept now. @throws LimitError */

@@ -455,6 +455,13 @@ export class Subscription {
   }
 }
 
+/** What {@link Subscription.bytes} will be, at most, with these names alone. */
+export function bytesOfNames(names: readonly string[]): number {
+  let bytes = 0;
+  for (const name of names) bytes += bytesOf(name);
+  return bytes;
+}
+
 function bytesOf(name: string): number {
   return NAME_BYTES + NAME_COPIES * name.length;
 }

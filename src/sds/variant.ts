@@ -22,6 +22,8 @@ export interface TakeOptions {
   readonly typeRequired: boolean;
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** To call with the names that are asked for from now on, before anything is made of them. @throws LimitError */
+  readonly admit: (bytes: number) => void;
 }
 
 export interface Variant {

@@ -37,6 +37,11 @@ export interface Caller {
   inTurn(work: () => void): void;
 }
 
+/** Says in the log which limit ended a call. */
+export function tellLimit(log: Log, reason: string): void {
+  log.warn({ reason }, 'a call ends for a limit');
+}
+
 /** What a call keeps by itself, in bytes: its objects, and those of its HTTP/2 stream. */
 export const CALL_BYTES = 12 * 1024;
 /** What may have come of a stream that is not read, in bytes: its window. */
@@ -79,7 +84,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
 
   /** Ended because all callers together, and this one's owner most, keep too much memory. */
   shed(reason: string): void {
-    this.#caller.log.warn({ reason }, 'a call ends for a limit');
+    tellLimit(this.#caller.log, reason);
     this.end(Status.RESOURCE_EXHAUSTED, reason);
     // A client that does not read would not read the status either, and what it was sent would stay.
     if (this.#stalled) this.#stream.destroy();
@@ -211,7 +216,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
   }
 
   #fail(error: unknown): void {
-    if (error instanceof LimitError) this.#caller.log.warn({ reason: error.message }, 'a call ends for a limit');
+    if (error instanceof LimitError) tellLimit(this.#caller.log, error.message);
     const { status, message } = statusOf(error, this.method.path, this.#caller);
     this.end(status, message);
   }

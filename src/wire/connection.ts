@@ -4,12 +4,13 @@ import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHt
 import type net from 'node:net';
 import type { Peer } from '../attest/types.ts';
 import type { Clock } from '../base/clock.ts';
+import { LimitError } from '../limits/limit-error.ts';
 import type { MemoryBudget } from '../limits/memory.ts';
 import type { Quota } from '../limits/quota.ts';
 import type { Turns } from '../limits/turns.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
 import { refuse } from './answer.ts';
-import { CALL_BYTES, Call, type Caller } from './call.ts';
+import { CALL_BYTES, Call, type Caller, tellLimit } from './call.ts';
 import { keepAlive } from './keepalive.ts';
 import type { MessageBuffers } from './message-buffers.ts';
 import { isRefusal, readRequestHead } from './request-head.ts';
@@ -146,6 +147,7 @@ export class Connection implements Caller {
       this.#parts.quota.open(this.peer.owner);
     } catch (error) {
       this.memory.releaseAll(call);
+      if (error instanceof LimitError) tellLimit(this.log, error.message);
       const { status, message } = statusOf(error, head.method.path, this);
       refuse(stream, { status, details: message });
       return undefined;

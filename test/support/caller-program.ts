@@ -27,6 +27,11 @@ const commands: Record<string, (...args: never[]) => unknown> = {
   async stream(method: string) {
     await once(openStream(method), 'data');
   },
+  /** Opens gRPC streams on the last connection, sends an empty message on each, and waits for nothing. */
+  open(method: string, count: number) {
+    const session = openSession();
+    for (let at = 0; at < count; at += 1) openStream(method, session);
+  },
   /** The same, but reads nothing, so that the window is soon full. */
   async stall(method: string) {
     await once(openStream(method), 'response');
@@ -64,8 +69,11 @@ const commands: Record<string, (...args: never[]) => unknown> = {
   exit: () => process.exit(0),
 };
 
-function openStream(method: string): http2.ClientHttp2Stream {
-  const session = http2.connect('http://pipe', { createConnection: () => sockets.at(-1)! });
+function openSession(): http2.ClientHttp2Session {
+  return http2.connect('http://pipe', { createConnection: () => sockets.at(-1)! });
+}
+
+function openStream(method: string, session = openSession()): http2.ClientHttp2Stream {
   const stream = session.request({
     ':method': 'POST',
     ':path': method,
