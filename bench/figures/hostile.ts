@@ -12,7 +12,7 @@ const HONEST = 21_001;
 const HOSTILE = 21_002;
 const NAME = `spiffe://${TRUST_DOMAIN}/honest`;
 const SECONDS = 6;
-const ATTACKS = ['memory', 'names', 'gzip', 'fetches', 'garbage', 'connects', 'hashes'] as const;
+const ATTACKS = ['memory', 'names', 'gzip', 'fetches', 'garbage', 'connects', 'hashes', 'groups', 'admin'] as const;
 
 export async function hostile(cleanup: Cleanup): Promise<Figure[]> {
   if (process.getuid!() !== 0) throw new Error('only root can become other users');
@@ -32,7 +32,11 @@ interface Beside extends Fetches {
 }
 
 async function beside(cleanup: Cleanup, attack: string): Promise<Beside> {
-  const server = await serve(cleanup, { logLevel: 'info', flags: ['--socket-mode', '0666'] });
+  const server = await serve(cleanup, {
+    logLevel: 'info',
+    flags: ['--socket-mode', '0666', '--admin-listen', '127.0.0.1:0'],
+  });
+  const { port } = await server.logged('admin API listens on TCP');
   execFileSync('chmod', ['755', server.directory, path.dirname(server.socket)]);
   const folder = path.join(server.directory, 'hostile');
   mkdirSync(folder);
@@ -51,7 +55,7 @@ async function beside(cleanup: Cleanup, attack: string): Promise<Beside> {
   };
   await fetches(1);
   const neighbour = Program.start(cleanup, '../../test/support/hostile-program.ts');
-  await neighbour.tell('attack', { attack, socket: server.socket, uid: HOSTILE, folder });
+  await neighbour.tell('attack', { attack, socket: server.socket, uid: HOSTILE, folder, port });
   const measured = await fetches(SECONDS);
   const status = readFileSync(`/proc/${server.pid}/status`, 'latin1');
   const peak = round(Number(/VmHWM:\s*(\d+)/.exec(status)?.[1]) / 1024);

@@ -29,12 +29,16 @@ const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
 const STREAM = `${SDS}/StreamSecrets`;
 const FETCH = `${SDS}/FetchSecrets`;
 const LARGEST_WINDOW = 0x7fff_ffff;
+/** NGROUPS_MAX. */
+const MOST_GROUPS = 65_536;
 
 interface Target {
   readonly socket: string;
   readonly uid: number;
   /** Where it may write, where it must. */
   readonly folder?: string;
+  /** Of the admin API on TCP. */
+  readonly port?: number;
 }
 
 let made = 0;
@@ -81,6 +85,10 @@ class Raw {
 
   get open(): boolean {
     return this.#socket !== undefined && !this.#socket.destroyed;
+  }
+
+  close(): void {
+    this.#socket?.destroy();
   }
 
   connect(): void {
@@ -228,6 +236,28 @@ const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
       (raw) => call(raw, FETCH, request, [], false, true),
     );
   },
+  /** Fetches of a process in as many groups as there may be, each on a connection of its own, which is attested. */
+  groups: ({ socket }) =>
+    onConnections(
+      4,
+      () => new Raw(socket),
+      async (raw) => {
+        await call(raw, FETCH, requestFor(['default']), [], false, true);
+        await raw.settled();
+        raw.close();
+      },
+    ),
+  /** Idle connections to the admin API on TCP, made again when they are cut. */
+  async admin({ port }) {
+    const idle = (): void => {
+      const socket = net.connect(port!, '127.0.0.1').on('error', () => undefined);
+      socket.once('close', () => setTimeout(idle, 20));
+    };
+    for (let i = 0; i < 4_500; i += 1) {
+      idle();
+      if (i % 100 === 0) await pause(10);
+    }
+  },
   /** Requests that are no requests, each on a stream of its own. */
   garbage: ({ socket }) =>
     onConnections(
@@ -276,7 +306,7 @@ const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
 obey({
   /** Becomes the uid and begins; answers at once, and the attack goes on. */
   attack({ attack, ...target }: Target & { attack: string }) {
-    process.setgroups!([]);
+    process.setgroups!(attack === 'groups' ? Array.from({ length: MOST_GROUPS }, (_, i) => 100_000 + i) : []);
     process.setgid!(target.uid);
     process.setuid!(target.uid);
     void ATTACKS[attack]!(target);
