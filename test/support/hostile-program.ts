@@ -265,13 +265,13 @@ const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
       () => new Raw(socket),
       (raw) => call(raw, STREAM, Buffer.alloc(99, 255)),
     ),
-  /** Connects and hangs up, 30,000 times a second; ends with this program. */
+  /** Connects and hangs up, 15,000 times a second; ends with this program. */
   async connects({ socket }) {
     const program = `use Socket; use Time::HiRes qw(usleep);
       my $to = pack_sockaddr_un($ARGV[0]);
       my $parent = getppid();
       while (getppid() == $parent) {
-        for (1..60) { socket(my $s, AF_UNIX, SOCK_STREAM, 0); connect($s, $to); close $s }
+        for (1..30) { socket(my $s, AF_UNIX, SOCK_STREAM, 0); connect($s, $to); close $s }
         usleep(1600);
       }`;
     const child = spawn('perl', ['-e', program, socket], { stdio: ['ignore', 'ignore', 'ignore'] });
