@@ -13,6 +13,10 @@ import type { Account } from './owner.ts';
 
 /** How long an owner may keep the event loop before others have their turn, in milliseconds. */
 const SLICE_MS = 2;
+/** The same of an owner that is alone: shorter slices cost it a part of its time. */
+const SLICE_ALONE_MS = 20;
+/** An owner is alone when no other one had anything done for so long, in milliseconds. */
+const ALONE_AFTER_MS = 100;
 /** How long all waiting work may keep the event loop from new events, in milliseconds. */
 const ALL_MS = 6;
 
@@ -24,6 +28,9 @@ export class Turns {
   /** Whose time runs, and since when. */
   #running: Account | undefined;
   #since = 0;
+  /** Whose work was done last, and since when nobody else's. */
+  #latest: Account | undefined;
+  #changedAt = 0;
 
   /** @param failed told of work that waited and then threw, which it must not */
   constructor(failed: (error: unknown) => void = () => undefined) {
@@ -35,7 +42,7 @@ export class Turns {
     if (account.waitingWork.length > 0) return false;
     if (account.usedInTurn !== currentTurn()) return true;
     const running = account === this.#running ? performance.now() - this.#since : 0;
-    return account.usedMs + running < SLICE_MS;
+    return account.usedMs + running < this.#slice(account);
   }
 
   /** Does the work now, or in the owner's next turn. It must not throw. */
@@ -67,6 +74,11 @@ export class Turns {
     return new Promise((resolve) => this.later(account, resolve));
   }
 
+  #slice(account: Account): number {
+    const isAlone = account === this.#latest && performance.now() - this.#changedAt > ALONE_AFTER_MS;
+    return isAlone ? SLICE_ALONE_MS : SLICE_MS;
+  }
+
   /** Charges the owner whose work was done last, and begins to count for this one. */
   #charge(next: Account | undefined): void {
     const now = performance.now();
@@ -75,6 +87,10 @@ export class Turns {
     else if (next !== undefined) setImmediate(() => this.#charge(undefined));
     this.#running = next;
     this.#since = now;
+    if (next !== undefined && next !== this.#latest) {
+      this.#latest = next;
+      this.#changedAt = now;
+    }
     if (next === undefined || next.usedInTurn === currentTurn()) return;
     next.usedInTurn = currentTurn();
     next.usedMs = 0;
@@ -100,7 +116,7 @@ export class Turns {
   }
 
   #serve(account: Account): void {
-    const end = performance.now() + SLICE_MS;
+    const end = performance.now() + this.#slice(account);
     while (account.waitingWork.length > 0 && performance.now() < end) {
       try {
         this.measure(account, account.waitingWork.shift()!);
