@@ -4,6 +4,7 @@ import type { Attestation, Peer } from '../attest/types.ts';
 import { backoff } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
+import type { Owner } from '../limits/owner.ts';
 import { compareAge } from '../registry/entry.ts';
 import type { Entry, EntryChange } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
@@ -72,8 +73,8 @@ export class Caller implements Member, LookedAt {
     this.#parts = parts;
   }
 
-  get uid(): number {
-    return this.peer.credentials.uid;
+  get owner(): Owner {
+    return this.peer.owner;
   }
 
   /**

@@ -94,9 +94,12 @@ export class Connection implements Caller {
     this.#waitingWork += 1;
     if (this.#waitingWork === 1) this.peer.pause();
     turns.later(account, () => {
-      work();
-      this.#waitingWork -= 1;
-      if (this.#waitingWork === 0) this.peer.resume();
+      try {
+        work();
+      } finally {
+        this.#waitingWork -= 1;
+        if (this.#waitingWork === 0) this.peer.resume();
+      }
     });
   }
 

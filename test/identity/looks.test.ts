@@ -11,6 +11,7 @@ import {
   SLOW_LOOK_EVERY_MS,
 } from '../../src/identity/looks.ts';
 import { SequenceNumbers } from '../../src/identity/svids.ts';
+import { type Owner, Owners } from '../../src/limits/owner.ts';
 import { TestClock } from '../support/clock.ts';
 
 /** A look takes no time of the event loop here, but for what a busy machine makes of it. */
@@ -27,7 +28,7 @@ interface Setting {
 }
 
 class Counted implements LookedAt {
-  readonly uid: number;
+  readonly owner: Owner;
   looks = 0;
   attested: number;
   gate: Promise<void> = Promise.resolve();
@@ -35,7 +36,7 @@ class Counted implements LookedAt {
   readonly #looked: Counted[];
 
   constructor(uid: number, sequence: SequenceNumbers, looked: Counted[]) {
-    this.uid = uid;
+    this.owner = new Owners().user(uid);
     this.#sequence = sequence;
     this.#looked = looked;
     this.attested = sequence.next();
