@@ -58,18 +58,19 @@ export class Quota {
       if (held.size < most) continue;
       return this.#refuseConnection(() => `${name} holds ${most} connections, the most it may (maxConnectionsPerUid)`);
     }
-    if (this.#places.size >= connections && !this.#makeRoom(accounts[0])) {
-      this.#counters.add('connections_without_descriptors_total');
-      return this.#refuseConnection(
-        () =>
-          `all callers together hold ${connections} connections, the most they may (by RLIMIT_NOFILE, ulimit -n), and ${accounts[0].name} as many as any`,
-      );
-    }
     for (const { name, connects, share } of accounts) {
       const perSecond = connectsPerSecondPerUid * share;
       if (connects.take(Math.max(connectionsPerUid * share, perSecond), perSecond, now)) continue;
       return this.#refuseConnection(
         () => `${name} opens more than ${perSecond} connections a second, the most it may (connectsPerSecondPerUid)`,
+      );
+    }
+    // Last: it may close a connection, and is the one part whose cost grows with the number of connections.
+    if (this.#places.size >= connections && !this.#makeRoom(accounts[0])) {
+      this.#counters.add('connections_without_descriptors_total');
+      return this.#refuseConnection(
+        () =>
+          `all callers together hold ${connections} connections, the most they may (by RLIMIT_NOFILE, ulimit -n), and ${accounts[0].name} as many as any`,
       );
     }
     this.#counters.add('connections_accepted_total');

@@ -118,6 +118,18 @@ test('when all places are taken, an owner that has few gets the newest of the on
   assert.equal(counters.get('connections_evicted_total'), 1);
 });
 
+test('an owner that connects too fast has nobody evicted', () => {
+  const counters = new Counters();
+  const quota = quotaOf({ connections: 4, connectionsPerUid: 3, connectsPerSecondPerUid: 1 }, counters);
+  const owners = new Owners();
+  const hasty = owners.user(1);
+  for (let i = 0; i < 3; i += 1) quota.closeConnection(opened(quota.openConnection(hasty, NOW)));
+  for (let i = 0; i < 3; i += 1) opened(quota.openConnection(owners.user(2), NOW));
+  opened(quota.openConnection(owners.user(3), NOW));
+  assert.match(refused(quota.openConnection(hasty, NOW)), /connectsPerSecondPerUid/);
+  assert.equal(counters.get('connections_evicted_total'), 0);
+});
+
 test('streams have places of their own, some more than calls', () => {
   const quota = quotaOf({ callsPerUid: 3, refusedStreamsPerUid: 2 });
   const owners = new Owners();
