@@ -50,15 +50,16 @@ export function compareContainment(caller: ContainmentFacts, own: OwnFacts): str
     if (caller.pidNamespaces === undefined || caller.pidNamespaces < own.pidNamespaces) return REASONS.unreadable;
     if (caller.pidNamespaces > own.pidNamespaces) return REASONS.pid;
   }
-  if (own.uidMap !== undefined) {
-    if (caller.uidMap === undefined) return REASONS.unreadable;
-    if (caller.uidMap !== own.uidMap) return REASONS.user;
-  }
   if (own.cgroups !== undefined) {
     if (caller.cgroups === undefined) return REASONS.unreadable;
     const places = new Map(own.cgroups.map(({ hierarchy, path }) => [hierarchy, path]));
     const isBelow = ({ hierarchy, path }: CgroupLine) => isInOtherContainer(path, places.get(hierarchy) ?? '/');
     if (caller.cgroups.some(isBelow)) return REASONS.cgroup;
+  }
+  // Last: the admin socket lets this sign pass for processes outside of Sidekey's user namespace, and no other.
+  if (own.uidMap !== undefined) {
+    if (caller.uidMap === undefined) return REASONS.unreadable;
+    if (caller.uidMap !== own.uidMap) return REASONS.user;
   }
   return undefined;
 }
