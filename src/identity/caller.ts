@@ -72,8 +72,8 @@ export class Caller implements Member, LookedAt {
     this.#parts = parts;
   }
 
-  get uid(): number {
-    return this.peer.credentials.uid;
+  get owner(): string {
+    return this.peer.owner.name;
   }
 
   /**

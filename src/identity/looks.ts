@@ -1,7 +1,7 @@
 /**
  * Reads the facts of connected callers again, within a budget: of every caller that waits for a name, slowly and in
- * rounds, and sooner after something was observed that may have changed facts. Users take turns, so that one user's
- * callers, however many, delay those of others by one look each.
+ * rounds, and sooner after something was observed that may have changed facts. Owners (users and containers, see
+ * `limits/owner.ts`) take turns, so that one owner's callers, however many, delay those of others by one look each.
  */
 
 import type { Clock, Deadline } from '../base/clock.ts';
@@ -9,7 +9,8 @@ import type { SequenceNumbers } from './svids.ts';
 
 /** A caller that can be looked at again. */
 export interface LookedAt {
-  readonly uid: number;
+  /** The name of its owner, whose turn its looks take. */
+  readonly owner: string;
   /** True if its facts were read after this point of the sequence. */
   attestedAfter(sequence: number): boolean;
   /** Reads its facts anew; never rejects. */
@@ -28,10 +29,10 @@ export interface LooksParts {
   readonly random: (() => number) | undefined;
 }
 
-/** A user's next round begins so long after the last one ended, in milliseconds: jittered between these two. */
+/** The time from the end of an owner's round to the next one, in milliseconds: jittered between these two. */
 export const ROUND_MIN_MS = 15_000;
 export const ROUND_MAX_MS = 20_000;
-/** From the beginning of a look to the next one, in milliseconds, of all users together: 50 a second at most. */
+/** From the beginning of a look to the next one, in milliseconds, of all owners together: 50 a second at most. */
 export const LOOK_EVERY_MS = 20;
 /** The same after a look that nothing but the slow rounds asked for: 25 a second at most. */
 export const SLOW_LOOK_EVERY_MS = 40;
@@ -42,8 +43,9 @@ export const OBSERVE_MS = 1_000;
 /** Rounds because of something observed begin so long after each other, at least, in milliseconds. */
 const OBSERVED_EVERY_MS = 1_000;
 
-interface User {
-  readonly uid: number;
+/** The callers of one owner. */
+interface Group {
+  readonly owner: string;
   /** Callers that wait, and the point of the sequence at which each was last looked at; the longest ago first. */
   readonly waiting: Map<LookedAt, number>;
   /** Callers to be looked at once, before those that wait. */
@@ -58,9 +60,9 @@ interface User {
 
 export class Looks {
   readonly #parts: LooksParts;
-  readonly #users = new Map<number, User>();
-  /** Users whose turn may come, the next first. */
-  readonly #ready = new Set<User>();
+  readonly #groups = new Map<string, Group>();
+  /** Groups whose turn may come, the next first. */
+  readonly #ready = new Set<Group>();
   #waiting = 0;
   /** Set while the budget allows no look. */
   #pause: Deadline | undefined;
@@ -79,37 +81,37 @@ export class Looks {
   /** Looks at this caller in each round from now on; it was attested just now. */
   add(caller: LookedAt): void {
     if (this.#closed) return;
-    const user = this.#user(caller.uid);
-    if (user.waiting.has(caller)) return;
-    user.waiting.set(caller, this.#parts.sequence.next());
+    const group = this.#groupOf(caller.owner);
+    if (group.waiting.has(caller)) return;
+    group.waiting.set(caller, this.#parts.sequence.next());
     // Its facts may have been read just before something was observed.
-    if (!caller.attestedAfter(this.#observedAt)) user.once.add(caller);
+    if (!caller.attestedAfter(this.#observedAt)) group.once.add(caller);
     this.#waiting += 1;
     this.#observe();
-    this.#settle(user);
+    this.#settle(group);
     this.#next();
   }
 
   /** Ends what {@link add} began. */
   remove(caller: LookedAt): void {
-    const user = this.#users.get(caller.uid);
-    if (user?.waiting.delete(caller) !== true) return;
+    const group = this.#groups.get(caller.owner);
+    if (group?.waiting.delete(caller) !== true) return;
     this.#waiting -= 1;
-    this.#settle(user);
+    this.#settle(group);
   }
 
   /** Looks at this caller once, as soon as the budget allows. */
   once(caller: LookedAt): void {
     if (this.#closed) return;
-    const user = this.#user(caller.uid);
-    user.once.add(caller);
-    this.#settle(user);
+    const group = this.#groupOf(caller.owner);
+    group.once.add(caller);
+    this.#settle(group);
     this.#next();
   }
 
   /** The caller has left. */
   forget(caller: LookedAt): void {
-    this.#users.get(caller.uid)?.once.delete(caller);
+    this.#groups.get(caller.owner)?.once.delete(caller);
     this.remove(caller);
   }
 
@@ -121,7 +123,7 @@ export class Looks {
       return;
     }
     this.#observedAt = this.#parts.sequence.next();
-    for (const user of [...this.#users.values()]) this.#beginRound(user, true);
+    for (const group of [...this.#groups.values()]) this.#beginRound(group, true);
     this.#observedPause = this.#parts.clock.after(OBSERVED_EVERY_MS, () => {
       this.#observedPause = undefined;
       if (!this.#observedMeanwhile) return;
@@ -132,22 +134,22 @@ export class Looks {
 
   close(): void {
     this.#closed = true;
-    for (const user of this.#users.values()) user.nextRound?.cancel();
-    this.#users.clear();
+    for (const group of this.#groups.values()) group.nextRound?.cancel();
+    this.#groups.clear();
     this.#ready.clear();
     this.#pause?.cancel();
     this.#observing?.cancel();
     this.#observedPause?.cancel();
   }
 
-  #user(uid: number): User {
-    let user = this.#users.get(uid);
-    if (user === undefined) {
+  #groupOf(owner: string): Group {
+    let group = this.#groups.get(owner);
+    if (group === undefined) {
       const none = { waiting: new Map(), once: new Set<LookedAt>(), round: 0, nextRound: undefined };
-      user = { uid, ...none, observed: false, looking: false };
-      this.#users.set(uid, user);
+      group = { owner, ...none, observed: false, looking: false };
+      this.#groups.set(owner, group);
     }
-    return user;
+    return group;
   }
 
   #observe(): void {
@@ -164,29 +166,29 @@ export class Looks {
     });
   }
 
-  #beginRound(user: User, observed: boolean): void {
-    user.nextRound?.cancel();
-    user.nextRound = undefined;
-    user.observed = observed;
-    user.round = this.#parts.sequence.next();
-    this.#settle(user);
+  #beginRound(group: Group, observed: boolean): void {
+    group.nextRound?.cancel();
+    group.nextRound = undefined;
+    group.observed = observed;
+    group.round = this.#parts.sequence.next();
+    this.#settle(group);
     this.#next();
   }
 
-  /** Puts the user where it belongs: in the queue, asleep until its next round, or away. */
-  #settle(user: User): void {
-    if (user.looking) return;
-    if (this.#due(user) !== undefined) {
-      this.#ready.add(user);
+  /** Puts the group where it belongs: in the queue, asleep until its next round, or away. */
+  #settle(group: Group): void {
+    if (group.looking) return;
+    if (this.#due(group) !== undefined) {
+      this.#ready.add(group);
       return;
     }
-    this.#ready.delete(user);
-    if (user.waiting.size === 0) {
-      user.nextRound?.cancel();
-      this.#users.delete(user.uid);
+    this.#ready.delete(group);
+    if (group.waiting.size === 0) {
+      group.nextRound?.cancel();
+      this.#groups.delete(group.owner);
       return;
     }
-    user.nextRound ??= this.#parts.clock.after(this.#untilNextRound(), () => this.#beginRound(user, false));
+    group.nextRound ??= this.#parts.clock.after(this.#untilNextRound(), () => this.#beginRound(group, false));
   }
 
   #untilNextRound(): number {
@@ -194,37 +196,37 @@ export class Looks {
     return ROUND_MIN_MS + random() * (ROUND_MAX_MS - ROUND_MIN_MS);
   }
 
-  /** The caller whose turn it is among the user's. */
-  #due(user: User): LookedAt | undefined {
-    for (const caller of user.once) return caller;
-    for (const [caller, looked] of user.waiting) {
-      if (looked >= user.round) return undefined;
-      if (!caller.attestedAfter(user.round)) return caller;
+  /** The caller whose turn it is in the group. */
+  #due(group: Group): LookedAt | undefined {
+    for (const caller of group.once) return caller;
+    for (const [caller, looked] of group.waiting) {
+      if (looked >= group.round) return undefined;
+      if (!caller.attestedAfter(group.round)) return caller;
       // It was attested meanwhile for another reason.
-      this.#lookedAt(user, caller);
+      this.#lookedAt(group, caller);
     }
     return undefined;
   }
 
-  #lookedAt(user: User, caller: LookedAt): void {
-    user.once.delete(caller);
-    if (!user.waiting.delete(caller)) return;
-    user.waiting.set(caller, this.#parts.sequence.next());
+  #lookedAt(group: Group, caller: LookedAt): void {
+    group.once.delete(caller);
+    if (!group.waiting.delete(caller)) return;
+    group.waiting.set(caller, this.#parts.sequence.next());
   }
 
-  /** Looks at the next caller of the next user, if the budget allows. */
+  /** Looks at the next caller of the next owner, if the budget allows. */
   #next(): void {
     if (this.#pause !== undefined || this.#closed) return;
-    for (const user of this.#ready) {
-      this.#ready.delete(user);
-      const caller = this.#due(user);
+    for (const group of this.#ready) {
+      this.#ready.delete(group);
+      const caller = this.#due(group);
       if (caller === undefined) {
-        this.#settle(user);
+        this.#settle(group);
         continue;
       }
       const begun = performance.now();
-      const atLeast = user.observed || user.once.has(caller) ? LOOK_EVERY_MS : SLOW_LOOK_EVERY_MS;
-      this.#lookAt(user, caller);
+      const atLeast = group.observed || group.once.has(caller) ? LOOK_EVERY_MS : SLOW_LOOK_EVERY_MS;
+      this.#lookAt(group, caller);
       const pause = Math.max(atLeast, PAUSE_FACTOR * (performance.now() - begun));
       this.#pause = this.#parts.clock.after(pause, () => {
         this.#pause = undefined;
@@ -234,14 +236,14 @@ export class Looks {
     }
   }
 
-  /** One look of each user is under way at a time: a caller whose facts take long to read delays only its own user's. */
-  #lookAt(user: User, caller: LookedAt): void {
-    user.looking = true;
-    this.#lookedAt(user, caller);
+  /** One look of each owner is under way at a time: a caller whose facts take long to read delays only its own owner's. */
+  #lookAt(group: Group, caller: LookedAt): void {
+    group.looking = true;
+    this.#lookedAt(group, caller);
     void caller.look().then(() => {
-      user.looking = false;
+      group.looking = false;
       if (this.#closed) return;
-      this.#settle(user);
+      this.#settle(group);
       this.#next();
     });
   }
