@@ -73,7 +73,9 @@ function figureOf(attack: string, quiet: Beside, attacked: Beside): Figure {
       'quiet p50': percentile(quiet.took, 0.5),
       fetches: attacked.took.length,
       failed: attacked.failures.length,
-      ...(attacked.failures.length > 0 ? { 'first failure': attacked.failures[0]!, 'last failure': attacked.failures.at(-1)! } : {}),
+      ...(attacked.failures.length > 0
+        ? { 'first failure': attacked.failures[0]!, 'last failure': attacked.failures.at(-1)! }
+        : {}),
       'peak memory of the server (MiB)': attacked.peak,
     },
     how: `an honest caller fetches its SVID on a new connection each 10 ms for ${SECONDS} s, while a caller of another uid uses all that it may (${attack}); quiet: while another process keeps a processor busy`,

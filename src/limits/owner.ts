@@ -62,7 +62,7 @@ export class Account {
   }
 }
 
-/** Who pays for a caller. */
+/** The user or container that a caller's use is counted for. */
 export interface Owner {
   /** `uid 1000` or `container 4f2c…`. */
   readonly name: string;
@@ -104,8 +104,7 @@ export class Owners {
   }
 
   /**
-   * Whoever comes back has full token buckets again. That gives nobody more than a new owner has, and owners are not
-   * made at will.
+   * An owner that comes back has full token buckets again: no more than a new owner has, and owners can't be made at will.
    */
   #forgetIdle(): void {
     for (const [name, account] of this.#accounts) if (account.isIdle) this.#accounts.delete(name);

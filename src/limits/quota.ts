@@ -1,24 +1,27 @@
-/** How many connections, streams, calls and requests one owner may have. What they make the server keep is in memory.ts. */
+/**
+ * How many connections, streams, calls and requests one owner may have. (The limits are named for uids, as their settings are:
+ * an owner is a user, whom several uids may belong to, or a container.) For the memory of the server see memory.ts.
+ */
 
 import type { Counters } from '../telemetry/counters.ts';
 import { LimitError } from './limit-error.ts';
 import type { Account, ConnectionPlace, Owner } from './owner.ts';
 
 export interface QuotaLimits {
-  /** Connections on the pipe that one uid may hold. */
+  /** Connections on the pipe that one owner may hold. */
   readonly connectionsPerUid: number;
-  /** Connections on the pipe that one uid may open a second; a burst may open `connectionsPerUid`. */
+  /** Connections on the pipe that one owner may open a second; a burst may open `connectionsPerUid`. */
   readonly connectsPerSecondPerUid: number;
   /** Connections on the pipe that all together may hold. */
   readonly connections: number;
-  /** Calls that one uid may have open at a time. */
+  /** Calls that one owner may have open at a time. */
   readonly callsPerUid: number;
   /**
-   * Extra HTTP/2 streams per uid, for refused calls whose client has not read the refusal yet. Beyond them a stream is
+   * Extra HTTP/2 streams per owner, for refused calls whose client has not read the refusal yet. Beyond them a stream is
    * closed without a status.
    */
   readonly refusedStreamsPerUid: number;
-  /** Requests that one uid may send a second; a burst may use up one second's worth. */
+  /** Requests that one owner may send a second; a burst may use up one second's worth. */
   readonly requestsPerSecondPerUid: number;
 }
 
@@ -46,9 +49,9 @@ export class Quota {
   }
 
   /**
-   * Takes a place for a connection, or says why there is none, naming the limit: an error with its stack, or a text that
-   * nobody reads, would cost as much as the rest of a refusal. Where all places are taken, an owner that has fewer than another gets the newest of
-   * the one that has most.
+   * Takes a place for a connection. Where there is none, returns a function that names the limit: an error with its stack,
+   * or a text that is not logged, would cost as much as the rest of a refusal. Where all places are taken, the newest
+   * connection of the owner with most of them is closed, unless this owner has as many.
    * @param now milliseconds since the epoch
    */
   openConnection({ accounts }: Owner, now: number): ConnectionPlace | Refusal {
