@@ -25,7 +25,6 @@ import { whyNever } from './attest/producible.ts';
 import { createSubordinateIds } from './attest/subordinate-ids.ts';
 import type { Attestor } from './attest/types.ts';
 import { createUnixAttestor, isKeptIfAsked } from './attest/unix.ts';
-import { readUnmappedIds, type UnmappedIds } from './attest/unmapped-ids.ts';
 import { type Clock, SystemClock } from './base/clock.ts';
 import { openDataDir } from './base/data-dir.ts';
 import { formatDuration } from './base/duration.ts';
@@ -34,6 +33,7 @@ import { type DescriptorPlan, descriptorLimit, descriptors, diskOf, planDescript
 import { listenOnSocket } from './base/socket-file.ts';
 import { whoCanChange } from './base/trusted-file.ts';
 import { octal, walkPath } from './base/trusted-path.ts';
+import { readUnmappedIds, type UnmappedIds } from './base/unmapped-ids.ts';
 import { observer } from './base/user-ids.ts';
 import { version } from './base/version.ts';
 import { longestKeptSvidTtl, openCertificateAuthority } from './ca/index.ts';

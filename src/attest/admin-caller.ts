@@ -2,10 +2,10 @@
 
 import fs from 'node:fs';
 import type net from 'node:net';
+import { readable } from '../base/proc/text.ts';
 import { isInHostUserNamespace, REASONS, type WhyContained } from './contained.ts';
 import { hasEnded } from './libc.ts';
 import { readStatus } from './proc/status.ts';
-import { readable } from './proc/text.ts';
 import { openPeerPidfd, openPeerPidfdByPid, peerCredentials } from './socket-peer.ts';
 
 export interface AdminCaller {

@@ -10,11 +10,11 @@
  * @see pid_namespaces(7), user_namespaces(7), cgroups(7)
  */
 
+import { readIdMap } from '../base/proc/id-map.ts';
+import { readable } from '../base/proc/text.ts';
 import { currentTurn } from '../base/turn.ts';
 import { type CgroupLine, parseCgroupLines, readCgroupText } from './proc/cgroup.ts';
-import { readIdMap } from './proc/id-map.ts';
 import { type ProcessStatus, readStatus } from './proc/status.ts';
-import { readable } from './proc/text.ts';
 
 /** What is compared; undefined where it can't be read. */
 export interface ContainmentFacts {

@@ -5,10 +5,10 @@
  * systemd delegates to a user lies below `user-UID.slice`: there the user pays, whatever the cgroup is called.
  */
 
+import { readable } from '../base/proc/text.ts';
 import type { Owner, Owners } from '../limits/owner.ts';
 import { otherContainer } from './contained.ts';
 import { type CgroupLine, readCgroup } from './proc/cgroup.ts';
-import { readable } from './proc/text.ts';
 import type { SubordinateIds } from './subordinate-ids.ts';
 import type { PeerCredentials } from './types.ts';
 

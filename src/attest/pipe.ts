@@ -6,6 +6,7 @@
 
 import net from 'node:net';
 import type { Clock } from '../base/clock.ts';
+import { readable } from '../base/proc/text.ts';
 import { type ConnectionPlace, type Owner, Owners } from '../limits/owner.ts';
 import { QUOTA_LIMITS, Quota, type Refusal } from '../limits/quota.ts';
 import { Turns } from '../limits/turns.ts';
@@ -18,7 +19,6 @@ import type { ExitWatcher } from './exit-watcher.ts';
 import { createOwnerOf, type OwnerOf } from './owner-of.ts';
 import { type ConnectedPeer, openPeer, type PeerOptions } from './peer.ts';
 import { readExecutablePath } from './proc/exe.ts';
-import { readable } from './proc/text.ts';
 import {
   acceptWaiting,
   openAccepted,

@@ -19,7 +19,12 @@ const OVERFLOW_ID = 65_534;
 
 /** For the namespace of this process. A map can be written once, so what is read at the start stays. */
 export function readUnmappedIds(): UnmappedIds {
-  return { uid: unmappedId('uid_map', 'overflowuid'), gid: unmappedId('gid_map', 'overflowgid') };
+  return { uid: readUnmappedUid(), gid: unmappedId('gid_map', 'overflowgid') };
+}
+
+/** The uid of these, alone. */
+export function readUnmappedUid(): number | undefined {
+  return unmappedId('uid_map', 'overflowuid');
 }
 
 function unmappedId(file: 'uid_map' | 'gid_map', setting: string): number | undefined {

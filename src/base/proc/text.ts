@@ -7,7 +7,7 @@
  */
 
 import fs from 'node:fs';
-import { SidekeyError } from '../../base/errors.ts';
+import { SidekeyError } from '../errors.ts';
 
 const scratch = Buffer.allocUnsafe(32 * 1024);
 
