@@ -8,7 +8,7 @@
  */
 
 import { Fifo } from '../base/fifo.ts';
-import { TokenBucket } from './token-bucket.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 
 /** How many times its own limits a user may use in all containers together. */
 export const CONTAINERS_SHARE = 4;
