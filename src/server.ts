@@ -251,7 +251,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
       authorities: () => ca.authorities(),
       issuances: store,
       whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts, unmapped),
-      limits: { connectionsPerUid: plan.pipeConnectionsPerUid, streamsPerUid: config.maxStreamsPerUid },
+      usage: () => usageOf(quota, owners),
     },
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => (ready ? { ready } : { ready, reason: 'not every listener accepts yet' }),
@@ -449,6 +449,12 @@ interface SelfParts {
   readonly unmapped: UnmappedIds;
   readonly pipe: Pick<Pipe, 'replacedPrograms'>;
   readonly counters: Counters;
+}
+
+function usageOf(quota: Quota, owners: Owners): ReturnType<SelfKnowledge['usage']> {
+  const { connections, calls } = quota.nearest(owners.accounts());
+  const uses = { '--max-connections-per-uid': connections, '--max-streams-per-uid': calls };
+  return Object.entries(uses).flatMap(([setting, use]) => (use === undefined ? [] : [{ setting, ...use }]));
 }
 
 /** Of many programs that were replaced, so many are named. */

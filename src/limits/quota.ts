@@ -25,6 +25,14 @@ export interface QuotaLimits {
   readonly requestsPerSecondPerUid: number;
 }
 
+/** How much of a limit an owner uses. */
+export interface Use {
+  /** The owner's name. */
+  readonly owner: string;
+  readonly used: number;
+  readonly limit: number;
+}
+
 /** Why there is no connection, in words. */
 export type Refusal = () => string;
 
@@ -149,6 +157,18 @@ export class Quota {
     }
   }
 
+  /** The use of the owner that is nearest to each limit; undefined where no owner uses any of it. @param accounts all that there are */
+  nearest(accounts: Iterable<Account>): { readonly connections: Use | undefined; readonly calls: Use | undefined } {
+    const { connectionsPerUid, callsPerUid } = this.#limits;
+    let connections: Use | undefined;
+    let calls: Use | undefined;
+    for (const { name: owner, share, connections: held, calls: open } of accounts) {
+      connections = nearer(connections, { owner, used: held.size, limit: connectionsPerUid * share });
+      calls = nearer(calls, { owner, used: open, limit: callsPerUid * share });
+    }
+    return { connections, calls };
+  }
+
   #refuseConnection(reason: Refusal): Refusal {
     this.#counters.add('connections_refused_total');
     return reason;
@@ -158,4 +178,8 @@ export class Quota {
     this.#counters.add(counter);
     return new LimitError(message);
   }
+}
+
+function nearer(one: Use | undefined, other: Use): Use | undefined {
+  return other.used / other.limit > (one === undefined ? 0 : one.used / one.limit) ? other : one;
 }

@@ -141,6 +141,19 @@ test('streams have places of their own, some more than calls', () => {
   assert.equal(quota.openStream(one), true);
 });
 
+test('the owner that is nearest to a limit: by its share, of all its uids together, with and without calls', () => {
+  const quota = quotaOf({ connectionsPerUid: 10, callsPerUid: 4 });
+  const owners = new Owners();
+  assert.deepEqual(quota.nearest(owners.accounts()), { connections: undefined, calls: undefined });
+  for (let i = 0; i < 5; i += 1) opened(quota.openConnection(owners.container(`/docker/${i}`, 0), NOW));
+  for (let i = 0; i < 2; i += 1) opened(quota.openConnection(owners.user(1000), NOW));
+  quota.open(owners.container('/docker/0', 0));
+  assert.deepEqual(quota.nearest(owners.accounts()), {
+    connections: { owner: 'uid 1000', used: 2, limit: 10 },
+    calls: { owner: 'container /docker/0', used: 1, limit: 4 },
+  });
+});
+
 test('a container has limits of its own, and the containers of one user together some times as much', () => {
   const quota = quotaOf({ callsPerUid: 2 });
   const owners = new Owners();
