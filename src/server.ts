@@ -260,7 +260,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
     version: version(),
     unixCaller: (socket) => {
       const { uid, contained } = readAdminCaller(socket, whyContained, !kernel.pinsPeers);
-      // Of an owner who has that id, too, no stranger could be told.
+      // The overflow id may be any user's, so it is nobody's here: not the owner's either, where the owner reads as that.
       return { uid: uid === unmapped.uid ? NOBODY : uid, contained };
     },
     token: givenToken ?? (await adminToken(dataDir.path)),
@@ -304,7 +304,7 @@ async function listenForAdmins(admin: Admin, config: ServeConfig, closers: Close
   log.info({ address: address.address, port: address.port }, 'admin API listens on TCP');
 }
 
-/** What the machine gives for attestation and connections. */
+/** The kernel's and the machine's means for attestation and connections. */
 interface Host {
   readonly kernel: Kernel;
   readonly unmapped: UnmappedIds;
@@ -365,7 +365,7 @@ function warnOfTtl(config: ServeConfig, log: Log): void {
   );
 }
 
-/** What decides who gets which identity, besides the data directory. */
+/** Files that decide which caller gets which identity, besides the data directory. */
 function inputsOf({ config, entries, dockerSocket }: ServeConfig): { setting: string; path: string }[] {
   const inputs = { '--config': config, '--entries': entries, '--docker-socket': dockerSocket };
   return Object.entries(inputs).flatMap(([setting, path]) => (path === undefined ? [] : [{ setting, path }]));
@@ -381,7 +381,7 @@ function warnOfInputs(config: ServeConfig, log: Log): void {
     try {
       places = whoCanChange(file);
     } catch (err) {
-      log.warn({ setting, file, err }, 'who can change this file cannot be told');
+      log.warn({ setting, file, err }, 'cannot find out who can change this file');
       continue;
     }
     if (places.length === 0) continue;
@@ -393,7 +393,7 @@ function warnOfInputs(config: ServeConfig, log: Log): void {
   }
 }
 
-/** Says which directories were taken for root's, where nothing can tell. */
+/** Warns of directories that were taken for root's because their owner has no number here. */
 function warnOfAssumed(config: ServeConfig, log: Log): void {
   const me = observer();
   const assumed = new Map(
@@ -408,17 +408,17 @@ function warnOfAssumed(config: ServeConfig, log: Log): void {
   );
 }
 
-/** So many entries are named in one line. */
+/** The most entries that one line names. */
 const NAMED_WITHHELD = 5;
 
-/** By what was asked of the server that ran before, and of this one so far. */
+/** Warns of entries that callers in containers asked for and did not get, by the record of decisions and the live callers. */
 async function warnOfWithheld(parts: WithheldParts, now: number, log: Log): Promise<void> {
   const entries = await withheldEntries(parts, now);
   if (entries.length === 0) return;
   const named = entries.slice(0, NAMED_WITHHELD).map(({ entry }) => ({ id: entry.id, spiffe_id: entry.spiffeId }));
   log.warn(
     { entries: named, more: entries.length - named.length },
-    'callers in containers do not get these entries, which select by nothing about a container: sidekey doctor',
+    'callers in containers do not get these entries, which have no container selector; sidekey doctor says more',
   );
 }
 
@@ -457,10 +457,10 @@ function usageOf(quota: Quota, owners: Owners): ReturnType<SelfKnowledge['usage'
   return Object.entries(uses).flatMap(([setting, use]) => (use === undefined ? [] : [{ setting, ...use }]));
 }
 
-/** Of many programs that were replaced, so many are named. */
+/** The most replaced programs that are named. */
 const REPLACED_SAMPLE = 20;
 
-/** Each part by itself: what can't be looked at now, as without a descriptor to spare, leaves the rest. */
+/** Looks at each part by itself: one that can't be read now, as for want of a descriptor, does not keep back the others. */
 async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
   const { config, dataDir, docker, kernel, unmapped, pipe, counters } = parts;
   const unseen: { what: string; error: string }[] = [];

@@ -1,4 +1,4 @@
-/** Who opened a connection to the admin socket. */
+/** The process that opened a connection to the admin socket. */
 
 import fs from 'node:fs';
 import type net from 'node:net';
@@ -15,7 +15,7 @@ export interface AdminCaller {
 }
 
 /**
- * Reads who is on the other end.
+ * Reads the uid of the process on the other end, and whether that is in a container.
  * @param pinByPid the kernel has no SO_PEERPIDFD
  * @throws where the kernel does not say, or the process may be another one by now
  */

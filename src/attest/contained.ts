@@ -16,7 +16,7 @@ import { currentTurn } from '../base/turn.ts';
 import { type CgroupLine, parseCgroupLines, readCgroupText } from './proc/cgroup.ts';
 import { type ProcessStatus, readStatus } from './proc/status.ts';
 
-/** What is compared; undefined where it can't be read. */
+/** The facts of a process that are compared; undefined where one can't be read. */
 export interface ContainmentFacts {
   /** In how many pid namespaces the process has a pid, counted from the one of /proc on. */
   readonly pidNamespaces: number | undefined;

@@ -34,7 +34,7 @@ const SLICE_BYTES = 256 * 1024;
 const CONCURRENT = 4;
 const PER_OWNER = 1;
 
-/** The owner of what is asked for by a person, and not for a caller. */
+/** The owner of hashes that the admin API asks for (explain), not a caller. */
 const NO_CALLER = 'the admin API';
 
 export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): FileHasher {

@@ -38,7 +38,7 @@ export interface PeerOptions extends AttestOptions {
    * @see openPeerPidfdByPid
    */
   readonly pinByPid?: boolean;
-  /** Who pays for the caller. */
+  /** The user or container that the caller's use is counted for. */
   readonly owner: Owner;
   /** Attestations are begun in turns. */
   readonly turns: Turns;

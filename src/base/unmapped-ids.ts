@@ -1,6 +1,6 @@
 /**
- * The ids by which the kernel says that it has none to tell: where this process's user namespace leaves ids of the host
- * unmapped, each of those reads as the overflow id, 65534, as whom a real user may run elsewhere.
+ * The overflow ids. Where this process's user namespace leaves ids of the host unmapped, each of those reads as the overflow
+ * id, 65534; elsewhere 65534 is a user like others (nobody).
  *
  * @see user_namespaces(7), /proc/sys/kernel/overflowuid
  */
@@ -8,7 +8,7 @@
 import { readIdMap } from './proc/id-map.ts';
 import { parseId, readable, readProcFile } from './proc/text.ts';
 
-/** Undefined: every id is one. */
+/** The overflow ids; undefined where every id is mapped. */
 export interface UnmappedIds {
   readonly uid: number | undefined;
   readonly gid: number | undefined;

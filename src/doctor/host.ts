@@ -34,10 +34,10 @@ function judgeUnlooked({ unseen }: DoctorJson): Finding[] {
     severity: 'error',
     place: what,
     problem: `the server can't look at it: ${error}`,
-    why: 'what may be wrong with it is not known',
+    why: 'faults of it are not found',
     fix: error.includes('EMFILE')
       ? 'the server has no descriptor left: end connections, or start it with a higher limit (systemd: LimitNOFILE=)'
-      : 'see to it that the server may, and ask again',
+      : 'let the server read it, and run sidekey doctor again',
   }));
 }
 

@@ -20,9 +20,9 @@ const RETRY_FIRST_MS = 500;
 const RETRY_LIMIT_MS = 15_000;
 /** One caller's missing facts have a line in the log this often at most, in milliseconds. */
 const WARN_EVERY_MS = 60_000;
-/** Beyond so many the ended ones are dropped from the record of what the caller was given. */
+/** With this many more than entries, SVIDs that have ended are dropped from the record of given ones. */
 const SPARE_GIVEN = 16;
-/** Of the entries that lapse at once, so many stand in a line of the log. */
+/** The most entries that one line of the log names. */
 const LOGGED = 10;
 const NO_SELECTORS: ReadonlySet<string> = new Set();
 

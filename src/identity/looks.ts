@@ -36,7 +36,7 @@ export const ROUND_MAX_MS = 20_000;
 export const LOOK_EVERY_MS = 20;
 /** The same after a look that nothing but the slow rounds asked for: 25 a second at most. */
 export const SLOW_LOOK_EVERY_MS = 40;
-/** A look that keeps the event loop busy for t is followed by a pause of so many t. */
+/** The pause after a look, as a multiple of the time that the look kept the event loop busy. */
 const PAUSE_FACTOR = 50;
 /** How often the passwd and group files are looked at, in milliseconds. */
 export const OBSERVE_MS = 1_000;

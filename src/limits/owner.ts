@@ -22,7 +22,7 @@ export interface Holder {
 
 /** The place that one connection takes. */
 export interface ConnectionPlace {
-  /** Closes the connection, to let a more modest owner have the place. Set by whoever holds the connection. */
+  /** Closes the connection, to give the place to an owner that has fewer. Set once the connection is accepted. */
   evict: () => void;
 }
 

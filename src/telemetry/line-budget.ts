@@ -33,7 +33,7 @@ export const LINE_BUDGET: LineBudgetLimits = {
   owners: 1_000,
 };
 
-/** How often the log is told what was left out, in milliseconds. */
+/** The time between the summaries of lines that were left out, in milliseconds. */
 export const SUMMARY_MS = 10_000;
 /** Owners that a summary names, those with the most lines; the rest are one number. */
 const NAMED = 20;
@@ -59,7 +59,7 @@ export class LineBudget {
   #summary: Deadline | undefined;
   #forgotAt = Number.NEGATIVE_INFINITY;
 
-  /** `tell` gets a line's worth of what was left out: at most 21 each {@link SUMMARY_MS}, one an owner. */
+  /** @param tell called for each summary line, one an owner: at most 21 each {@link SUMMARY_MS} */
   constructor(clock: Clock, tell: (leftOut: LeftOut) => void, limits: LineBudgetLimits = LINE_BUDGET) {
     this.#clock = clock;
     this.#limits = limits;
