@@ -5,13 +5,13 @@
 
 import path from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { createAdmin } from './admin/admin.ts';
+import { type Admin, createAdmin } from './admin/admin.ts';
 import type { SelfKnowledge } from './admin/doctor.ts';
 import { listenAddress, listenOnTcp } from './admin/tcp.ts';
 import { adminToken, readAdminTokenFile } from './admin/token.ts';
 import { createAccounts } from './attest/accounts.ts';
 import { readAdminCaller } from './attest/admin-caller.ts';
-import { createWhyContained, nobodyContained } from './attest/contained.ts';
+import { createWhyContained, nobodyContained, type WhyContained } from './attest/contained.ts';
 import { createDockerAttestor, type DockerAttestor } from './attest/docker/docker.ts';
 import { DOCKER_KINDS } from './attest/docker/selectors.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
@@ -25,7 +25,6 @@ import { whyNever } from './attest/producible.ts';
 import { createSubordinateIds } from './attest/subordinate-ids.ts';
 import type { Attestor } from './attest/types.ts';
 import { createUnixAttestor, isKeptIfAsked } from './attest/unix.ts';
-import { readUnmappedIds, type UnmappedIds } from './attest/unmapped-ids.ts';
 import { type Clock, SystemClock } from './base/clock.ts';
 import { openDataDir } from './base/data-dir.ts';
 import { formatDuration } from './base/duration.ts';
@@ -34,6 +33,7 @@ import { type DescriptorPlan, descriptorLimit, descriptors, diskOf, planDescript
 import { listenOnSocket } from './base/socket-file.ts';
 import { whoCanChange } from './base/trusted-file.ts';
 import { octal, walkPath } from './base/trusted-path.ts';
+import { readUnmappedIds, type UnmappedIds } from './base/unmapped-ids.ts';
 import { observer } from './base/user-ids.ts';
 import { version } from './base/version.ts';
 import { longestKeptSvidTtl, openCertificateAuthority } from './ca/index.ts';
@@ -61,6 +61,9 @@ export interface Server {
   close(): Promise<void>;
 }
 
+/** Closes one part of the server. */
+type Closer = () => void | Promise<void>;
+
 /** How long clients have to read the last status before their connections are cut, in milliseconds. */
 const DRAIN_MS = 2_000;
 /** How long after a start the admin API is loaded at the latest, in milliseconds; who asks it loads it. */
@@ -80,7 +83,7 @@ export async function startServer(
   stop: AbortSignal = new AbortController().signal,
 ): Promise<Server> {
   const log = createLog(config.logLevel);
-  const closers: (() => void | Promise<void>)[] = [];
+  const closers: Closer[] = [];
   const close = async (): Promise<void> => {
     for (const closer of closers.splice(0).reverse()) {
       // One part that fails to close is no reason to leave the others open.
@@ -107,29 +110,14 @@ export async function startServer(
   };
 }
 
-async function start(
-  config: ServeConfig,
-  clock: Clock,
-  log: Log,
-  closers: (() => void | Promise<void>)[],
-  stop: AbortSignal,
-): Promise<void> {
+async function start(config: ServeConfig, clock: Clock, log: Log, closers: Closer[], stop: AbortSignal): Promise<void> {
   const { trustDomain } = config;
   /** Between steps, some of which take a while: signals are heard only when the event loop turns. */
   const mayGoOn = async () => {
     await turn();
     stop.throwIfAborted();
   };
-  checkProc();
-  const whyContained = config.allowContained ? nobodyContained : createWhyContained();
-  const kernel = probeKernel();
-  checkPinning(kernel, config, log);
-  const unmapped = readUnmappedIds();
-  const plan = planDescriptors(descriptorLimit(), {
-    adminConnections: config.adminMaxConnections,
-    pipeConnectionsPerUid: config.maxConnectionsPerUid,
-  });
-  warnOfDescriptors(plan, config, log);
+  const { kernel, unmapped, whyContained, plan } = lookAtHost(config, log);
   const entryRules: EntryRules = {
     trustDomain,
     allowWeakSelectors: config.allowWeakSelectors,
@@ -188,24 +176,21 @@ async function start(
   });
   closers.push(() => identities.close());
 
-  const attestors: Attestor[] = [
-    createUnixAttestor({
-      log,
-      accounts,
-      unmapped,
-      wantSha256: () => registry.asksFor(SHA256),
-      wantPath: () => registry.asksFor('unix:path'),
-    }),
-  ];
-  let docker: DockerAttestor | undefined;
-  if (config.dockerSocket !== undefined) {
-    const asksFor = (kind: string) => registry.asksFor(kind);
-    const onChange = () => identities.factsMayDiffer();
-    const created = createDockerAttestor({ socketPath: config.dockerSocket, clock, log, asksFor, onChange });
-    closers.push(() => created.close());
-    attestors.push(created);
-    docker = created;
-  }
+  const asksFor = (kind: string) => registry.asksFor(kind);
+  const unix = createUnixAttestor({
+    log,
+    accounts,
+    unmapped,
+    wantSha256: () => asksFor(SHA256),
+    wantPath: () => asksFor('unix:path'),
+  });
+  const onChange = () => identities.factsMayDiffer();
+  const docker =
+    config.dockerSocket === undefined
+      ? undefined
+      : createDockerAttestor({ socketPath: config.dockerSocket, clock, log, asksFor, onChange });
+  closers.push(() => docker?.close());
+  const attestors: Attestor[] = docker === undefined ? [unix] : [unix, docker];
   const decisions = await Decisions.open({ store: store.decisions, clock, log });
   closers.push(() => decisions.close());
   const exitWatcher = createExitWatcher();
@@ -213,18 +198,7 @@ async function start(
   const counters = new Counters();
   const ledger = new Ledger();
   const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
-  const owners = new Owners();
-  const quota = new Quota(
-    {
-      ...QUOTA_LIMITS,
-      connectionsPerUid: plan.pipeConnectionsPerUid,
-      connections: plan.pipeConnections,
-      callsPerUid: config.maxStreamsPerUid,
-      requestsPerSecondPerUid: config.maxRequestsPerSecondPerUid,
-    },
-    counters,
-  );
-  const turns = new Turns((err) => log.error({ err }, 'the work of a caller failed'));
+  const { owners, quota, memory, turns } = createLimits(plan, config, counters, log);
   const wire = createWire({
     methods: secretDiscoveryService({
       identities,
@@ -240,7 +214,7 @@ async function start(
     clock,
     log,
     quota,
-    memory: new MemoryBudget(memoryLimits(), owners, counters),
+    memory,
     turns,
   });
   const pipe = createPipe({
@@ -277,7 +251,7 @@ async function start(
       authorities: () => ca.authorities(),
       issuances: store,
       whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts, unmapped),
-      limits: { connectionsPerUid: plan.pipeConnectionsPerUid, streamsPerUid: config.maxStreamsPerUid },
+      usage: () => usageOf(quota, owners),
     },
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => (ready ? { ready } : { ready, reason: 'not every listener accepts yet' }),
@@ -286,7 +260,7 @@ async function start(
     version: version(),
     unixCaller: (socket) => {
       const { uid, contained } = readAdminCaller(socket, whyContained, !kernel.pinsPeers);
-      // Of an owner who has that id, too, no stranger could be told.
+      // The overflow id may be any user's, so it is nobody's here: not the owner's either, where the owner reads as that.
       return { uid: uid === unmapped.uid ? NOBODY : uid, contained };
     },
     token: givenToken ?? (await adminToken(dataDir.path)),
@@ -297,13 +271,7 @@ async function start(
     await Promise.all([admin.close(), wire.close(DRAIN_MS)]);
   });
 
-  const adminFile = await listenOnSocket(admin.unix, { path: config.adminSocket, mode: 0o600 });
-  closers.push(() => adminFile.close());
-  if (config.adminListen !== undefined) {
-    const { host, port } = config.adminListen;
-    const address = await listenOnTcp(admin.tcp, { host, port, insecure: config.adminInsecureListen });
-    log.info({ address: address.address, port: address.port }, 'admin API listens on TCP');
-  }
+  await listenForAdmins(admin, config, closers, log);
   await mayGoOn();
   const pipeFile = await listenOnSocket(pipe.server, {
     path: config.socket,
@@ -325,6 +293,54 @@ async function start(
     { trust_domain: trustDomain, socket: config.socket, admin_socket: config.adminSocket, entries: registry.size },
     'serving',
   );
+}
+
+async function listenForAdmins(admin: Admin, config: ServeConfig, closers: Closer[], log: Log): Promise<void> {
+  const file = await listenOnSocket(admin.unix, { path: config.adminSocket, mode: 0o600 });
+  closers.push(() => file.close());
+  if (config.adminListen === undefined) return;
+  const { host, port } = config.adminListen;
+  const address = await listenOnTcp(admin.tcp, { host, port, insecure: config.adminInsecureListen });
+  log.info({ address: address.address, port: address.port }, 'admin API listens on TCP');
+}
+
+/** The kernel's and the machine's means for attestation and connections. */
+interface Host {
+  readonly kernel: Kernel;
+  readonly unmapped: UnmappedIds;
+  readonly whyContained: WhyContained;
+  readonly plan: DescriptorPlan;
+}
+
+/** Warns of what the machine lacks. @throws ERR_PROC, ERR_KERNEL where attestation can't do without it */
+function lookAtHost(config: ServeConfig, log: Log): Host {
+  checkProc();
+  const whyContained = config.allowContained ? nobodyContained : createWhyContained();
+  const kernel = probeKernel();
+  checkPinning(kernel, config, log);
+  const plan = planDescriptors(descriptorLimit(), {
+    adminConnections: config.adminMaxConnections,
+    pipeConnectionsPerUid: config.maxConnectionsPerUid,
+  });
+  warnOfDescriptors(plan, config, log);
+  return { kernel, unmapped: readUnmappedIds(), whyContained, plan };
+}
+
+function createLimits(plan: DescriptorPlan, config: ServeConfig, counters: Counters, log: Log) {
+  const owners = new Owners();
+  const quota = new Quota(
+    {
+      ...QUOTA_LIMITS,
+      connectionsPerUid: plan.pipeConnectionsPerUid,
+      connections: plan.pipeConnections,
+      callsPerUid: config.maxStreamsPerUid,
+      requestsPerSecondPerUid: config.maxRequestsPerSecondPerUid,
+    },
+    counters,
+  );
+  const memory = new MemoryBudget(memoryLimits(), owners, counters);
+  const turns = new Turns((err) => log.error({ err }, "work for a caller, done in its owner's turn, threw an error"));
+  return { owners, quota, memory, turns };
 }
 
 function warnOfDescriptors(plan: DescriptorPlan, config: ServeConfig, log: Log): void {
@@ -349,7 +365,7 @@ function warnOfTtl(config: ServeConfig, log: Log): void {
   );
 }
 
-/** What decides who gets which identity, besides the data directory. */
+/** Files that decide which caller gets which identity, besides the data directory. */
 function inputsOf({ config, entries, dockerSocket }: ServeConfig): { setting: string; path: string }[] {
   const inputs = { '--config': config, '--entries': entries, '--docker-socket': dockerSocket };
   return Object.entries(inputs).flatMap(([setting, path]) => (path === undefined ? [] : [{ setting, path }]));
@@ -365,7 +381,7 @@ function warnOfInputs(config: ServeConfig, log: Log): void {
     try {
       places = whoCanChange(file);
     } catch (err) {
-      log.warn({ setting, file, err }, 'who can change this file cannot be told');
+      log.warn({ setting, file, err }, 'cannot find out who can change this file');
       continue;
     }
     if (places.length === 0) continue;
@@ -377,7 +393,7 @@ function warnOfInputs(config: ServeConfig, log: Log): void {
   }
 }
 
-/** Says which directories were taken for root's, where nothing can tell. */
+/** Warns of directories that were taken for root's because their owner has no number here. */
 function warnOfAssumed(config: ServeConfig, log: Log): void {
   const me = observer();
   const assumed = new Map(
@@ -392,17 +408,17 @@ function warnOfAssumed(config: ServeConfig, log: Log): void {
   );
 }
 
-/** So many entries are named in one line. */
+/** The most entries that one line names. */
 const NAMED_WITHHELD = 5;
 
-/** By what was asked of the server that ran before, and of this one so far. */
+/** Warns of entries that callers in containers asked for and did not get, by the record of decisions and the live callers. */
 async function warnOfWithheld(parts: WithheldParts, now: number, log: Log): Promise<void> {
   const entries = await withheldEntries(parts, now);
   if (entries.length === 0) return;
   const named = entries.slice(0, NAMED_WITHHELD).map(({ entry }) => ({ id: entry.id, spiffe_id: entry.spiffeId }));
   log.warn(
     { entries: named, more: entries.length - named.length },
-    'callers in containers do not get these entries, which select by nothing about a container: sidekey doctor',
+    'callers in containers do not get these entries, which have no container selector; sidekey doctor says more',
   );
 }
 
@@ -435,10 +451,16 @@ interface SelfParts {
   readonly counters: Counters;
 }
 
-/** Of many programs that were replaced, so many are named. */
+function usageOf(quota: Quota, owners: Owners): ReturnType<SelfKnowledge['usage']> {
+  const { connections, calls } = quota.nearest(owners.accounts());
+  const uses = { '--max-connections-per-uid': connections, '--max-streams-per-uid': calls };
+  return Object.entries(uses).flatMap(([setting, use]) => (use === undefined ? [] : [{ setting, ...use }]));
+}
+
+/** The most replaced programs that are named. */
 const REPLACED_SAMPLE = 20;
 
-/** Each part by itself: what can't be looked at now, as without a descriptor to spare, leaves the rest. */
+/** Looks at each part by itself: one that can't be read now, as for want of a descriptor, does not keep back the others. */
 async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
   const { config, dataDir, docker, kernel, unmapped, pipe, counters } = parts;
   const unseen: { what: string; error: string }[] = [];

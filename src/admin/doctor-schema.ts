@@ -93,9 +93,12 @@ export const DOCTOR = Type.Object(
       ),
     ),
     last_issued_at: { ...MaybeTimestamp, description: 'of the newest issuance on record' },
-    usage: Type.Array(Type.Object({ setting: Type.String(), uid: Type.Integer(), used: Count, limit: Count }, CLOSED), {
-      description: 'the uid that uses most of each limit',
-    }),
+    usage: Type.Array(
+      Type.Object({ setting: Type.String(), owner: Type.String(), used: Count, limit: Count }, CLOSED),
+      {
+        description: 'the user or container that is nearest to each limit',
+      },
+    ),
     unseen_callers: Type.Object(
       { count: Count, uid: Type.Union([Type.Integer(), Type.Null()]), last_at: MaybeTimestamp },
       { ...CLOSED, description: 'refused in the last day since their pid namespace is not to be seen' },

@@ -9,7 +9,6 @@ import type { Identities } from '../identity/identities.ts';
 import { withheldEntries } from '../identity/withheld.ts';
 import { type EntryFault, type EntryFaultsParts, entryFaults } from '../registry/entry-faults.ts';
 import type { Registry, RegistryStore } from '../registry/types.ts';
-import type { Ledger } from '../sds/ledger.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
 
 /** What the server's composition knows. */
@@ -36,13 +35,13 @@ export interface SelfKnowledge {
   readonly authorities: CertificateAuthority['authorities'];
   readonly issuances: Pick<RegistryStore, 'issuances' | 'issuedIds'>;
   readonly whyNever: EntryFaultsParts['whyNever'];
-  readonly limits: { readonly connectionsPerUid: number; readonly streamsPerUid: number };
+  /** How much of each limit the owner that is nearest to it uses; none where nobody uses any of it. */
+  readonly usage: () => DoctorJson['usage'];
 }
 
 export interface DoctorRoutesParts {
   readonly self: SelfKnowledge;
   readonly registry: Registry;
-  readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'list'>;
   readonly explain: { readonly identities: Pick<Identities, 'withheld'> };
   readonly clock: Clock;
@@ -76,7 +75,7 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
           not_after: time(notAfter),
         })),
         last_issued_at: newest === undefined ? null : time(newest.issuedAt),
-        usage: usageOf(parts),
+        usage: self.usage(),
         unseen_callers: await unseenCallers(parts.decisions),
         withheld: await withheldOf(parts, now),
         entries: await entriesOf(parts, now),
@@ -119,25 +118,6 @@ function note(faults: DoctorJson['entries']['expired'], { entry, detail }: Entry
   faults.count += 1;
   if (faults.sample.length >= SAMPLE) return;
   faults.sample.push({ entry_id: entry.id, spiffe_id: entry.spiffeId, detail });
-}
-
-function usageOf({ ledger, self: { limits } }: DoctorRoutesParts): DoctorJson['usage'] {
-  const perUid = new Map<number, { connections: number; streams: number }>();
-  for (const { peer, streams } of ledger.connections()) {
-    const { uid } = peer.credentials;
-    const used = perUid.get(uid) ?? { connections: 0, streams: 0 };
-    used.connections += 1;
-    for (const _ of streams) used.streams += 1;
-    perUid.set(uid, used);
-  }
-  const most = (setting: string, limit: number, of: 'connections' | 'streams') => {
-    const [top] = [...perUid].toSorted(([, a], [, b]) => b[of] - a[of]);
-    return top === undefined ? [] : [{ setting, uid: top[0], used: top[1][of], limit }];
-  };
-  return [
-    ...most('--max-connections-per-uid', limits.connectionsPerUid, 'connections'),
-    ...most('--max-streams-per-uid', limits.streamsPerUid, 'streams'),
-  ];
 }
 
 /** The kernel gives the pid 0 to callers whose namespace does not lie in the server's. */

@@ -1,6 +1,6 @@
 /**
- * A way into the application: an HTTP server that knows who is at its other end, and holds a bounded number of
- * connections. Where one more comes, the oldest that has shown no right to be here goes.
+ * One listener of the admin API: an HTTP server that knows its callers and holds a bounded number of connections. When one
+ * more comes, the oldest connection without an authorized request is closed.
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -24,7 +24,7 @@ export interface DoorOptions {
 
 export interface Door {
   readonly server: Server;
-  /** The connection is one of somebody who may use the admin API; without effect for another door's. */
+  /** The connection's caller may use the admin API, so the bound does not close it; a no-op for a connection of another door. */
   admit(socket: Socket): void;
   /** Stops listening, lets running requests end for a second, then cuts what is left. */
   close(): Promise<void>;
@@ -87,7 +87,7 @@ export function createDoor(options: DoorOptions): Door {
     },
   };
 
-  /** The newest is a stranger too: where all others were admitted, it is the one that goes. */
+  /** The newest connection is a stranger too: where all others were admitted, the newest is closed. */
   function makeRoom(): void {
     const [oldest] = strangers;
     if (oldest === undefined) return;

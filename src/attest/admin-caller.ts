@@ -1,11 +1,11 @@
-/** Who opened a connection to the admin socket. */
+/** The process that opened a connection to the admin socket. */
 
 import fs from 'node:fs';
 import type net from 'node:net';
+import { readable } from '../base/proc/text.ts';
 import { isInHostUserNamespace, REASONS, type WhyContained } from './contained.ts';
 import { hasEnded } from './libc.ts';
 import { readStatus } from './proc/status.ts';
-import { readable } from './proc/text.ts';
 import { openPeerPidfd, openPeerPidfdByPid, peerCredentials } from './socket-peer.ts';
 
 export interface AdminCaller {
@@ -15,7 +15,7 @@ export interface AdminCaller {
 }
 
 /**
- * Reads who is on the other end.
+ * Reads the uid of the process on the other end, and whether that is in a container.
  * @param pinByPid the kernel has no SO_PEERPIDFD
  * @throws where the kernel does not say, or the process may be another one by now
  */

@@ -10,13 +10,13 @@
  * @see pid_namespaces(7), user_namespaces(7), cgroups(7)
  */
 
+import { readIdMap } from '../base/proc/id-map.ts';
+import { readable } from '../base/proc/text.ts';
 import { currentTurn } from '../base/turn.ts';
 import { type CgroupLine, parseCgroupLines, readCgroupText } from './proc/cgroup.ts';
-import { readIdMap } from './proc/id-map.ts';
 import { type ProcessStatus, readStatus } from './proc/status.ts';
-import { readable } from './proc/text.ts';
 
-/** What is compared; undefined where it can't be read. */
+/** The facts of a process that are compared; undefined where one can't be read. */
 export interface ContainmentFacts {
   /** In how many pid namespaces the process has a pid, counted from the one of /proc on. */
   readonly pidNamespaces: number | undefined;
@@ -50,15 +50,16 @@ export function compareContainment(caller: ContainmentFacts, own: OwnFacts): str
     if (caller.pidNamespaces === undefined || caller.pidNamespaces < own.pidNamespaces) return REASONS.unreadable;
     if (caller.pidNamespaces > own.pidNamespaces) return REASONS.pid;
   }
-  if (own.uidMap !== undefined) {
-    if (caller.uidMap === undefined) return REASONS.unreadable;
-    if (caller.uidMap !== own.uidMap) return REASONS.user;
-  }
   if (own.cgroups !== undefined) {
     if (caller.cgroups === undefined) return REASONS.unreadable;
     const places = new Map(own.cgroups.map(({ hierarchy, path }) => [hierarchy, path]));
     const isBelow = ({ hierarchy, path }: CgroupLine) => isInOtherContainer(path, places.get(hierarchy) ?? '/');
     if (caller.cgroups.some(isBelow)) return REASONS.cgroup;
+  }
+  // Last: the admin socket lets this sign pass for processes outside of Sidekey's user namespace, and no other.
+  if (own.uidMap !== undefined) {
+    if (caller.uidMap === undefined) return REASONS.unreadable;
+    if (caller.uidMap !== own.uidMap) return REASONS.user;
   }
   return undefined;
 }

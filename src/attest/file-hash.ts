@@ -34,12 +34,14 @@ const SLICE_BYTES = 256 * 1024;
 const CONCURRENT = 4;
 const PER_OWNER = 1;
 
-/** The owner of what is asked for by a person, and not for a caller. */
+/** The owner of hashes that the admin API asks for (explain), not a caller. */
 const NO_CALLER = 'the admin API';
 
 export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): FileHasher {
   /** By version of a file, the least recently used first. */
-  const hashes = new Map<string, Promise<string>>();
+  const hashes = new Map<string, string>();
+  /** Hashes that are being read, by version and owner: an owner whose turn is far off keeps no other owner waiting. */
+  const reading = new Map<string, Promise<string>>();
   const slots = new FairSlots(CONCURRENT, PER_OWNER);
   let runs = 0;
 
@@ -51,7 +53,7 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
       const turn = <T>(task: () => Promise<T>) => slots.run(owner, task);
       // A hash that is known takes no turn of the thread pool: those would be most of an attestation's time.
       const status = fileStatus(path);
-      const known = status.onBlockDevice ? recall(versionOf(status)) : undefined;
+      const known = status.onBlockDevice ? recall(versionOf(status), owner) : undefined;
       if (known !== undefined) return known;
       // Even opening hangs on a dead file system: it takes a turn too, so that the rest of the pool stays free.
       const file = await turn(() => open(path, 'r'));
@@ -59,8 +61,8 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
         const stat = await turn(() => file.stat({ bigint: true }));
         if (stat.size > limits.maxBytes) throw tooLarge(stat.size, limits.maxBytes);
         const version = versionOf(stat);
-        // The first to ask keeps the file open until it is hashed; others who want the same hash wait for it.
-        return await (recall(version) ?? remember(version, hashUnchanged(file, version, turn)));
+        // The first to ask keeps the file open until it is hashed; others of its owner wait for it.
+        return await (recall(version, owner) ?? remember(version, owner, hashUnchanged(file, version, turn)));
       } finally {
         await file.close();
       }
@@ -90,21 +92,25 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
     return hash.digest('hex');
   }
 
-  function recall(version: string): Promise<string> | undefined {
+  function recall(version: string, owner: string): string | Promise<string> | undefined {
     const hash = hashes.get(version);
-    if (hash === undefined) return undefined;
+    if (hash === undefined) return reading.get(`${version} ${owner}`);
     hashes.delete(version);
     hashes.set(version, hash);
     return hash;
   }
 
-  function remember(version: string, hash: Promise<string>): Promise<string> {
-    const kept = hash.catch((error) => {
-      hashes.delete(version);
-      throw error;
-    });
-    hashes.set(version, kept);
-    if (hashes.size > limits.remembered) hashes.delete(hashes.keys().next().value!);
+  function remember(version: string, owner: string, read: Promise<string>): Promise<string> {
+    const key = `${version} ${owner}`;
+    const kept = read
+      .then((hash) => {
+        hashes.delete(version);
+        hashes.set(version, hash);
+        if (hashes.size > limits.remembered) hashes.delete(hashes.keys().next().value!);
+        return hash;
+      })
+      .finally(() => reading.delete(key));
+    reading.set(key, kept);
     return kept;
   }
 }

@@ -1,4 +1,4 @@
-/** Whether the kernel, and what may filter its system calls, has what attestation takes; tried once, at the start. */
+/** Whether the system calls of attestation work here: the kernel may lack one, a seccomp profile may forbid it. Tried once, at the start. */
 
 import fs from 'node:fs';
 import { SidekeyError } from '../base/errors.ts';
@@ -76,7 +76,7 @@ function must<T>(call: string, provider: string, run: () => T): T {
   }
 }
 
-/** Lets one error be. */
+/** Runs it, and ignores this one error. */
 function attempt(run: () => unknown, code: string): void {
   const failure = failing(run);
   if (failure !== undefined && failure !== code) run();

@@ -10,6 +10,7 @@
 import fs from 'node:fs';
 import type net from 'node:net';
 import { SidekeyError } from '../base/errors.ts';
+import { readable } from '../base/proc/text.ts';
 import { currentTurn } from '../base/turn.ts';
 import type { Owner } from '../limits/owner.ts';
 import type { Turns } from '../limits/turns.ts';
@@ -18,7 +19,6 @@ import type { ExitWatcher } from './exit-watcher.ts';
 import { areSameFile, type FileIdentity, hasEnded } from './libc.ts';
 import { readExecutableIdentity } from './proc/exe.ts';
 import { type ProcessStatus, readStatus } from './proc/status.ts';
-import { readable } from './proc/text.ts';
 import { lookAtProgram, looksSoFar } from './program-looks.ts';
 import {
   openPeerPidfd,
@@ -38,7 +38,7 @@ export interface PeerOptions extends AttestOptions {
    * @see openPeerPidfdByPid
    */
   readonly pinByPid?: boolean;
-  /** Who pays for the caller. */
+  /** The user or container that the caller's use is counted for. */
   readonly owner: Owner;
   /** Attestations are begun in turns. */
   readonly turns: Turns;

@@ -1,11 +1,12 @@
 /**
  * The pipe: accepts connections on the Unix socket and says who each one is.
  *
- * Whoever made the listener starts and stops it; whoever is given a connection closes it.
+ * The maker of the listener starts and stops it; `onConnection` takes over each connection, and closes it.
  */
 
 import net from 'node:net';
 import type { Clock } from '../base/clock.ts';
+import { readable } from '../base/proc/text.ts';
 import { type ConnectionPlace, type Owner, Owners } from '../limits/owner.ts';
 import { QUOTA_LIMITS, Quota, type Refusal } from '../limits/quota.ts';
 import { Turns } from '../limits/turns.ts';
@@ -18,7 +19,6 @@ import type { ExitWatcher } from './exit-watcher.ts';
 import { createOwnerOf, type OwnerOf } from './owner-of.ts';
 import { type ConnectedPeer, openPeer, type PeerOptions } from './peer.ts';
 import { readExecutablePath } from './proc/exe.ts';
-import { readable } from './proc/text.ts';
 import {
   acceptWaiting,
   openAccepted,
@@ -186,8 +186,8 @@ export function createPipe(options: PipeOptions): Pipe {
     if (now < nextUnknownLog) return;
     nextUnknownLog = now + REFUSALS_LOG_MS;
     const line = { code, reason: error.message, closed: unknown };
-    if (code === 'ERR_PEER_CHANGED') log.warn(line, 'cannot find out who is calling: connection closed');
-    else log.error(line, 'cannot find out who is calling: connection closed');
+    if (code === 'ERR_PEER_CHANGED') log.warn(line, 'the calling process cannot be identified: connection closed');
+    else log.error(line, 'the calling process cannot be identified: connection closed');
   }
 
   function replacedPrograms(): ReplacedProgram[] {

@@ -1,9 +1,9 @@
 /** Selectors that no attestor of this server ever gives. */
 
 import { nearest } from '../base/nearest.ts';
+import type { UnmappedIds } from '../base/unmapped-ids.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import type { Accounts } from './accounts.ts';
-import type { UnmappedIds } from './unmapped-ids.ts';
 
 /** Says why nobody has a selector here; undefined where somebody may. */
 export function whyNever(

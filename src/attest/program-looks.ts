@@ -3,10 +3,10 @@
  * has and keys it gets. To look costs more than all the rest of what is done for a key.
  */
 
+import { readable } from '../base/proc/text.ts';
 import { currentTurn } from '../base/turn.ts';
 import type { FileIdentity } from './libc.ts';
 import { readExecutableIdentity } from './proc/exe.ts';
-import { readable } from './proc/text.ts';
 
 interface Look {
   /** Undefined where /proc does not say. */

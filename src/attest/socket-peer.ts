@@ -30,7 +30,7 @@ export function peerCredentials(socket: net.Socket): PeerCredentials {
 /**
  * Accepts connections that wait, as descriptors that are no sockets of Node's yet, until none waits or `admit` returns
  * false. Node accepts one in each turn of its event loop: a caller that connects faster than that would fill the backlog,
- * and the kernel would turn others away. What is refused costs three system calls.
+ * and the kernel would turn others away. A refused connection costs three system calls.
  * @param admit told who connected; the descriptor is its own, to open ({@link openAccepted}) or to close
  * @throws SystemCallError EMFILE, …
  */

@@ -4,8 +4,8 @@ import { SidekeyError } from '../base/errors.ts';
 
 /**
  * Each makes one or two selectors. The kernel allows 65,536, for which reading and sorting them would hold the event loop
- * for long. Beyond this the attestation fails: facts are never cut short, since who is known in part would pass for
- * somebody who lacks the rest.
+ * for long. Beyond this the attestation fails: facts are never cut short, since a caller of whom some are
+ * known would pass for one that lacks the others.
  */
 export const MAX_GROUPS = 1_024;
 

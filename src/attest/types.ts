@@ -59,7 +59,7 @@ export interface Peer {
   /** Unique in this process's life; for the log. */
   readonly id: string;
   readonly credentials: PeerCredentials;
-  /** Who pays for what it uses. */
+  /** The user or container that its use is counted for. */
   readonly owner: Owner;
   /** True once the process has ended, or was found to be another, or the connection has closed. */
   readonly gone: boolean;

@@ -25,6 +25,7 @@
  */
 
 import { SidekeyError } from '../base/errors.ts';
+import { readUnmappedIds, type UnmappedIds } from '../base/unmapped-ids.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Accounts, createAccounts } from './accounts.ts';
@@ -32,7 +33,6 @@ import { createFileHasher, type FileHasher } from './file-hash.ts';
 import { executableLink, readExecutablePath } from './proc/exe.ts';
 import { checkGroupCount } from './supplementary-groups.ts';
 import type { Attestor } from './types.ts';
-import { readUnmappedIds, type UnmappedIds } from './unmapped-ids.ts';
 
 export interface UnixAttestorOptions {
   readonly log: Log;

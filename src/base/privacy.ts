@@ -1,7 +1,7 @@
 /**
- * What closes the data directory to everybody but its owner: modes, owners, and that nothing in it leads elsewhere.
+ * Checks that only its owner can read and write the data directory: modes, owners, and no link that leads elsewhere.
  *
- * What was merely readable can be closed by a command. What somebody else may have put there or changed can't: to change
+ * A file that others could only read is closed by a command. A file that others could have made or changed is not: to change
  * its owner or mode would make a planted authority a trusted one, and chmod and chown follow symbolic links.
  */
 
@@ -72,7 +72,7 @@ export function closingCommand(readable: readonly string[]): string | undefined 
 export const SUSPECT_REMEDY =
   'move it away and restore it from a backup, as the user of Sidekey; do not change its owner or mode, which would trust what somebody else may have put there';
 
-/** What comes of keys that were readable, whatever their mode is made. */
+/** Closing a file does not take back keys that were read. */
 export const READABLE_WARNING =
   'if others could reach these files, they may have the keys: then move the folder "ca" and "admin.token" away, and the next start makes new ones';
 

@@ -37,13 +37,13 @@ export function descriptorLimit(): number {
 
 const OPEN_FILES = 'Max open files ';
 
-/** How the descriptors are shared out, so that none of those who take them can take the others' too. */
+/** How the descriptors are shared out, so that the admin API, the pipe and the server's own files can't use up each other's. */
 export interface DescriptorPlan {
   /** Connections at a time on each listener of the admin API. */
   readonly adminConnections: number;
   /** Connections at a time on the pipe, of all callers. */
   readonly pipeConnections: number;
-  /** And of one uid, so that it leaves the others some. */
+  /** And of one user or container, so that it leaves the others some. */
   readonly pipeConnectionsPerUid: number;
 }
 

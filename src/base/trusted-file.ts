@@ -23,7 +23,7 @@ export function readTrustedFile(file: string, { closed, remedy }: { closed: bool
   const [loose] = walk.loose;
   if (loose !== undefined) throw new Error(`${describeLoose(loose)}; ${pathRule(me.uid)}: ${pathRemedy(me.uid)}`);
   if (walk.entry === undefined) throw new Error(`ENOENT: there is no such file: ${file}`);
-  // The path without symbolic links: what is opened is what the walk has seen.
+  // The path without symbolic links: the file that is opened is the one that the walk has judged.
   const fd = openSync(walk.path, OPEN);
   try {
     const { uid, mode } = fstatSync(fd);

@@ -122,17 +122,17 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     fallback: fixed('C=CN,O=SPIFFE'),
   },
   maxConnectionsPerUid: {
-    about: 'connections on the pipe that one uid may hold',
+    about: 'connections on the pipe that one user or container may hold',
     kind: kinds.count(1, 1_000_000),
     fallback: fixed('2000'),
   },
   maxStreamsPerUid: {
-    about: 'streams on the pipe that one uid may hold',
+    about: 'streams on the pipe that one user or container may hold',
     kind: kinds.count(1, 1_000_000),
     fallback: fixed('20000'),
   },
   maxRequestsPerSecondPerUid: {
-    about: 'requests on the pipe that one uid may send a second',
+    about: 'requests on the pipe that one user or container may send a second',
     kind: kinds.count(1, 1_000_000),
     fallback: fixed('20000'),
   },

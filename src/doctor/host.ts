@@ -34,10 +34,10 @@ function judgeUnlooked({ unseen }: DoctorJson): Finding[] {
     severity: 'error',
     place: what,
     problem: `the server can't look at it: ${error}`,
-    why: 'what may be wrong with it is not known',
+    why: 'faults of it are not found',
     fix: error.includes('EMFILE')
       ? 'the server has no descriptor left: end connections, or start it with a higher limit (systemd: LimitNOFILE=)'
-      : 'see to it that the server may, and ask again',
+      : 'let the server read it, and run sidekey doctor again',
   }));
 }
 
@@ -173,9 +173,9 @@ function judgeUnseen({ unseen_callers: unseen }: DoctorJson): Finding[] {
 function judgeLimits({ usage, descriptors }: DoctorJson, restart: Restart): Finding[] {
   const findings = usage
     .filter(({ used, limit }) => used >= NEARLY * limit)
-    .map(({ setting, uid, used, limit }): Finding => {
+    .map(({ setting, owner, used, limit }): Finding => {
       const severity = used >= limit ? 'error' : 'warning';
-      const problem = `uid ${uid} uses ${used} of ${limit}`;
+      const problem = `${owner} uses ${used} of ${limit}`;
       const why = 'what goes beyond is refused';
       const fix = `sidekey serve ${setting} ${2 * limit}, if they are all yours; else end those that are not`;
       const command = restart(setting, String(2 * limit));

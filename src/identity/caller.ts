@@ -4,7 +4,6 @@ import type { Attestation, Peer } from '../attest/types.ts';
 import { backoff } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
-import type { Owner } from '../limits/owner.ts';
 import { compareAge } from '../registry/entry.ts';
 import type { Entry, EntryChange } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
@@ -21,9 +20,9 @@ const RETRY_FIRST_MS = 500;
 const RETRY_LIMIT_MS = 15_000;
 /** One caller's missing facts have a line in the log this often at most, in milliseconds. */
 const WARN_EVERY_MS = 60_000;
-/** Beyond so many the ended ones are dropped from the record of what the caller was given. */
+/** With this many more than entries, SVIDs that have ended are dropped from the record of given ones. */
 const SPARE_GIVEN = 16;
-/** Of the entries that lapse at once, so many stand in a line of the log. */
+/** The most entries that one line of the log names. */
 const LOGGED = 10;
 const NO_SELECTORS: ReadonlySet<string> = new Set();
 
@@ -73,8 +72,8 @@ export class Caller implements Member, LookedAt {
     this.#parts = parts;
   }
 
-  get owner(): Owner {
-    return this.peer.owner;
+  get owner(): string {
+    return this.peer.owner.name;
   }
 
   /**

@@ -34,7 +34,7 @@ export const KEPT = 10_000;
 export const KEPT_OF_OWNER = 2_000;
 /** How many one owner may have put on record a second, once it has used up a burst of {@link KEPT_OF_OWNER}. */
 export const PER_SECOND = 20;
-/** A record keeps so many characters of its caller's facts. */
+/** The most characters of a caller's facts that a record keeps. */
 const FACTS_CHARACTERS = 8_192;
 /** How long they are kept, in milliseconds; a hold that goes on is kept for longer. */
 export const KEPT_MS = 24 * 3_600_000;

@@ -17,7 +17,7 @@ export interface Lapse {
   readonly lacks: readonly string[];
 }
 
-/** What a new attestation or the passing of time has made of the lapses. */
+/** The lapses that a new attestation has begun and ended. */
 export interface LapseChange {
   readonly begun: readonly Lapse[];
   /** The caller matches these again. */

@@ -1,17 +1,16 @@
 /**
  * Reads the facts of connected callers again, within a budget: of every caller that waits for a name, slowly and in
- * rounds, and sooner after something was observed that may have changed facts. Owners take turns, so that one owner's
- * callers, however many, delay those of others by one look each.
+ * rounds, and sooner after something was observed that may have changed facts. Owners (users and containers, see
+ * `limits/owner.ts`) take turns, so that one owner's callers, however many, delay those of others by one look each.
  */
 
 import type { Clock, Deadline } from '../base/clock.ts';
-import type { Owner } from '../limits/owner.ts';
 import type { SequenceNumbers } from './svids.ts';
 
 /** A caller that can be looked at again. */
 export interface LookedAt {
-  /** Who pays for it. */
-  readonly owner: Owner;
+  /** The name of its owner, whose turn its looks take. */
+  readonly owner: string;
   /** True if its facts were read after this point of the sequence. */
   attestedAfter(sequence: number): boolean;
   /** Reads its facts anew; never rejects. */
@@ -30,22 +29,23 @@ export interface LooksParts {
   readonly random: (() => number) | undefined;
 }
 
-/** An owner's next round begins so long after the last one ended, in milliseconds: jittered between these two. */
+/** The time from the end of an owner's round to the next one, in milliseconds: jittered between these two. */
 export const ROUND_MIN_MS = 15_000;
 export const ROUND_MAX_MS = 20_000;
 /** From the beginning of a look to the next one, in milliseconds, of all owners together: 50 a second at most. */
 export const LOOK_EVERY_MS = 20;
 /** The same after a look that nothing but the slow rounds asked for: 25 a second at most. */
 export const SLOW_LOOK_EVERY_MS = 40;
-/** A look that keeps the event loop busy for t is followed by a pause of so many t. */
+/** The pause after a look, as a multiple of the time that the look kept the event loop busy. */
 const PAUSE_FACTOR = 50;
 /** How often the passwd and group files are looked at, in milliseconds. */
 export const OBSERVE_MS = 1_000;
 /** Rounds because of something observed begin so long after each other, at least, in milliseconds. */
 const OBSERVED_EVERY_MS = 1_000;
 
-interface OwnersCallers {
-  readonly name: string;
+/** The callers of one owner. */
+interface Group {
+  readonly owner: string;
   /** Callers that wait, and the point of the sequence at which each was last looked at; the longest ago first. */
   readonly waiting: Map<LookedAt, number>;
   /** Callers to be looked at once, before those that wait. */
@@ -60,9 +60,9 @@ interface OwnersCallers {
 
 export class Looks {
   readonly #parts: LooksParts;
-  readonly #owners = new Map<string, OwnersCallers>();
-  /** Owners whose turn may come, the next first. */
-  readonly #ready = new Set<OwnersCallers>();
+  readonly #groups = new Map<string, Group>();
+  /** Groups whose turn may come, the next first. */
+  readonly #ready = new Set<Group>();
   #waiting = 0;
   /** Set while the budget allows no look. */
   #pause: Deadline | undefined;
@@ -81,37 +81,37 @@ export class Looks {
   /** Looks at this caller in each round from now on; it was attested just now. */
   add(caller: LookedAt): void {
     if (this.#closed) return;
-    const owner = this.#callersOf(caller.owner.name);
-    if (owner.waiting.has(caller)) return;
-    owner.waiting.set(caller, this.#parts.sequence.next());
+    const group = this.#groupOf(caller.owner);
+    if (group.waiting.has(caller)) return;
+    group.waiting.set(caller, this.#parts.sequence.next());
     // Its facts may have been read just before something was observed.
-    if (!caller.attestedAfter(this.#observedAt)) owner.once.add(caller);
+    if (!caller.attestedAfter(this.#observedAt)) group.once.add(caller);
     this.#waiting += 1;
     this.#observe();
-    this.#settle(owner);
+    this.#settle(group);
     this.#next();
   }
 
   /** Ends what {@link add} began. */
   remove(caller: LookedAt): void {
-    const owner = this.#owners.get(caller.owner.name);
-    if (owner?.waiting.delete(caller) !== true) return;
+    const group = this.#groups.get(caller.owner);
+    if (group?.waiting.delete(caller) !== true) return;
     this.#waiting -= 1;
-    this.#settle(owner);
+    this.#settle(group);
   }
 
   /** Looks at this caller once, as soon as the budget allows. */
   once(caller: LookedAt): void {
     if (this.#closed) return;
-    const owner = this.#callersOf(caller.owner.name);
-    owner.once.add(caller);
-    this.#settle(owner);
+    const group = this.#groupOf(caller.owner);
+    group.once.add(caller);
+    this.#settle(group);
     this.#next();
   }
 
   /** The caller has left. */
   forget(caller: LookedAt): void {
-    this.#owners.get(caller.owner.name)?.once.delete(caller);
+    this.#groups.get(caller.owner)?.once.delete(caller);
     this.remove(caller);
   }
 
@@ -123,7 +123,7 @@ export class Looks {
       return;
     }
     this.#observedAt = this.#parts.sequence.next();
-    for (const owner of [...this.#owners.values()]) this.#beginRound(owner, true);
+    for (const group of [...this.#groups.values()]) this.#beginRound(group, true);
     this.#observedPause = this.#parts.clock.after(OBSERVED_EVERY_MS, () => {
       this.#observedPause = undefined;
       if (!this.#observedMeanwhile) return;
@@ -134,22 +134,22 @@ export class Looks {
 
   close(): void {
     this.#closed = true;
-    for (const owner of this.#owners.values()) owner.nextRound?.cancel();
-    this.#owners.clear();
+    for (const group of this.#groups.values()) group.nextRound?.cancel();
+    this.#groups.clear();
     this.#ready.clear();
     this.#pause?.cancel();
     this.#observing?.cancel();
     this.#observedPause?.cancel();
   }
 
-  #callersOf(name: string): OwnersCallers {
-    let owner = this.#owners.get(name);
-    if (owner === undefined) {
+  #groupOf(owner: string): Group {
+    let group = this.#groups.get(owner);
+    if (group === undefined) {
       const none = { waiting: new Map(), once: new Set<LookedAt>(), round: 0, nextRound: undefined };
-      owner = { name, ...none, observed: false, looking: false };
-      this.#owners.set(name, owner);
+      group = { owner, ...none, observed: false, looking: false };
+      this.#groups.set(owner, group);
     }
-    return owner;
+    return group;
   }
 
   #observe(): void {
@@ -166,29 +166,29 @@ export class Looks {
     });
   }
 
-  #beginRound(owner: OwnersCallers, observed: boolean): void {
-    owner.nextRound?.cancel();
-    owner.nextRound = undefined;
-    owner.observed = observed;
-    owner.round = this.#parts.sequence.next();
-    this.#settle(owner);
+  #beginRound(group: Group, observed: boolean): void {
+    group.nextRound?.cancel();
+    group.nextRound = undefined;
+    group.observed = observed;
+    group.round = this.#parts.sequence.next();
+    this.#settle(group);
     this.#next();
   }
 
-  /** Puts the owner where it belongs: in the queue, asleep until its next round, or away. */
-  #settle(owner: OwnersCallers): void {
-    if (owner.looking) return;
-    if (this.#due(owner) !== undefined) {
-      this.#ready.add(owner);
+  /** Puts the group where it belongs: in the queue, asleep until its next round, or away. */
+  #settle(group: Group): void {
+    if (group.looking) return;
+    if (this.#due(group) !== undefined) {
+      this.#ready.add(group);
       return;
     }
-    this.#ready.delete(owner);
-    if (owner.waiting.size === 0) {
-      owner.nextRound?.cancel();
-      this.#owners.delete(owner.name);
+    this.#ready.delete(group);
+    if (group.waiting.size === 0) {
+      group.nextRound?.cancel();
+      this.#groups.delete(group.owner);
       return;
     }
-    owner.nextRound ??= this.#parts.clock.after(this.#untilNextRound(), () => this.#beginRound(owner, false));
+    group.nextRound ??= this.#parts.clock.after(this.#untilNextRound(), () => this.#beginRound(group, false));
   }
 
   #untilNextRound(): number {
@@ -196,37 +196,37 @@ export class Looks {
     return ROUND_MIN_MS + random() * (ROUND_MAX_MS - ROUND_MIN_MS);
   }
 
-  /** The caller whose turn it is among the owner's. */
-  #due(owner: OwnersCallers): LookedAt | undefined {
-    for (const caller of owner.once) return caller;
-    for (const [caller, looked] of owner.waiting) {
-      if (looked >= owner.round) return undefined;
-      if (!caller.attestedAfter(owner.round)) return caller;
+  /** The caller whose turn it is in the group. */
+  #due(group: Group): LookedAt | undefined {
+    for (const caller of group.once) return caller;
+    for (const [caller, looked] of group.waiting) {
+      if (looked >= group.round) return undefined;
+      if (!caller.attestedAfter(group.round)) return caller;
       // It was attested meanwhile for another reason.
-      this.#lookedAt(owner, caller);
+      this.#lookedAt(group, caller);
     }
     return undefined;
   }
 
-  #lookedAt(owner: OwnersCallers, caller: LookedAt): void {
-    owner.once.delete(caller);
-    if (!owner.waiting.delete(caller)) return;
-    owner.waiting.set(caller, this.#parts.sequence.next());
+  #lookedAt(group: Group, caller: LookedAt): void {
+    group.once.delete(caller);
+    if (!group.waiting.delete(caller)) return;
+    group.waiting.set(caller, this.#parts.sequence.next());
   }
 
   /** Looks at the next caller of the next owner, if the budget allows. */
   #next(): void {
     if (this.#pause !== undefined || this.#closed) return;
-    for (const owner of this.#ready) {
-      this.#ready.delete(owner);
-      const caller = this.#due(owner);
+    for (const group of this.#ready) {
+      this.#ready.delete(group);
+      const caller = this.#due(group);
       if (caller === undefined) {
-        this.#settle(owner);
+        this.#settle(group);
         continue;
       }
       const begun = performance.now();
-      const atLeast = owner.observed || owner.once.has(caller) ? LOOK_EVERY_MS : SLOW_LOOK_EVERY_MS;
-      this.#lookAt(owner, caller);
+      const atLeast = group.observed || group.once.has(caller) ? LOOK_EVERY_MS : SLOW_LOOK_EVERY_MS;
+      this.#lookAt(group, caller);
       const pause = Math.max(atLeast, PAUSE_FACTOR * (performance.now() - begun));
       this.#pause = this.#parts.clock.after(pause, () => {
         this.#pause = undefined;
@@ -237,13 +237,13 @@ export class Looks {
   }
 
   /** One look of each owner is under way at a time: a caller whose facts take long to read delays only its own owner's. */
-  #lookAt(owner: OwnersCallers, caller: LookedAt): void {
-    owner.looking = true;
-    this.#lookedAt(owner, caller);
+  #lookAt(group: Group, caller: LookedAt): void {
+    group.looking = true;
+    this.#lookedAt(group, caller);
     void caller.look().then(() => {
-      owner.looking = false;
+      group.looking = false;
       if (this.#closed) return;
-      this.#settle(owner);
+      this.#settle(group);
       this.#next();
     });
   }

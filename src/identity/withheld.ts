@@ -1,4 +1,4 @@
-/** The entries that callers do not have since they are in containers: for those who start the server, and for doctor. */
+/** The entries that callers do not get because they are in containers: for the warning at start and for doctor. */
 
 import { isForContained } from '../registry/contained.ts';
 import { compareAge, isExpired } from '../registry/entry.ts';

@@ -3,7 +3,7 @@
  * a budget for each owner, and one for all together; where that is used up, the owner that keeps most loses its
  * largest calls.
  *
- * The charges are estimates on the safe side: `npm run bench -- memory-full` measures what is really used beside them.
+ * The charges are estimates on the safe side: `npm run bench -- hostile` reports the resident memory under attack.
  */
 
 import { getHeapStatistics } from 'node:v8';
@@ -14,11 +14,11 @@ import type { Account, Holder, Owners } from './owner.ts';
 export interface MemoryLimits {
   /** Bytes that one owner may make the server keep. */
   readonly memoryPerOwner: number;
-  /** Bytes that all together may. */
+  /** Bytes that all owners together may make the server keep. */
   readonly memory: number;
 }
 
-/** What one request for as many names as there may be takes, by its charge, and some. In bytes. */
+/** In bytes: more than the charge of one request for the largest number of names. */
 const LEAST_OF_OWNER = 32 * 1024 * 1024;
 
 /** Shares of the largest heap that Node allows itself, which depends on the machine's or container's memory. */
@@ -55,7 +55,7 @@ export class MemoryBudget {
     this.#charge(holder, bytes);
     while (this.#heldBytes > this.#limits.memory) {
       const victim = this.#largest();
-      // The caller that asks may be the one that keeps most.
+      // No call is left to end, or the asking one is the largest.
       if (victim === undefined || victim === holder) {
         this.release(holder, bytes);
         this.#counters.add('memory_refused_total');

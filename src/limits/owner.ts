@@ -8,7 +8,7 @@
  */
 
 import { Fifo } from '../base/fifo.ts';
-import { TokenBucket } from './token-bucket.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 
 /** How many times its own limits a user may use in all containers together. */
 export const CONTAINERS_SHARE = 4;
@@ -22,7 +22,7 @@ export interface Holder {
 
 /** The place that one connection takes. */
 export interface ConnectionPlace {
-  /** Closes the connection, to let a more modest owner have the place. Set by whoever holds the connection. */
+  /** Closes the connection, to give the place to an owner that has fewer. Set once the connection is accepted. */
   evict: () => void;
 }
 
@@ -62,7 +62,7 @@ export class Account {
   }
 }
 
-/** Who pays for a caller. */
+/** The user or container that a caller's use is counted for. */
 export interface Owner {
   /** `uid 1000` or `container 4f2c…`. */
   readonly name: string;
@@ -104,8 +104,7 @@ export class Owners {
   }
 
   /**
-   * Whoever comes back has full token buckets again. That gives nobody more than a new owner has, and owners are not
-   * made at will.
+   * An owner that comes back has full token buckets again: no more than a new owner has, and owners can't be made at will.
    */
   #forgetIdle(): void {
     for (const [name, account] of this.#accounts) if (account.isIdle) this.#accounts.delete(name);

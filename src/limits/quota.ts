@@ -1,25 +1,36 @@
-/** How many connections, streams, calls and requests one owner may have. What they make the server keep is in memory.ts. */
+/**
+ * How many connections, streams, calls and requests one owner may have. (The limits are named for uids, as their settings are:
+ * an owner is a user, whom several uids may belong to, or a container.) For the memory of the server see memory.ts.
+ */
 
 import type { Counters } from '../telemetry/counters.ts';
 import { LimitError } from './limit-error.ts';
 import type { Account, ConnectionPlace, Owner } from './owner.ts';
 
 export interface QuotaLimits {
-  /** Connections on the pipe that one uid may hold. */
+  /** Connections on the pipe that one owner may hold. */
   readonly connectionsPerUid: number;
-  /** Connections on the pipe that one uid may open a second; a burst may open `connectionsPerUid`. */
+  /** Connections on the pipe that one owner may open a second; a burst may open `connectionsPerUid`. */
   readonly connectsPerSecondPerUid: number;
   /** Connections on the pipe that all together may hold. */
   readonly connections: number;
-  /** Calls that one uid may have open at a time. */
+  /** Calls that one owner may have open at a time. */
   readonly callsPerUid: number;
   /**
-   * Extra HTTP/2 streams per uid, for refused calls whose client has not read the refusal yet. Beyond them a stream is
+   * Extra HTTP/2 streams per owner, for refused calls whose client has not read the refusal yet. Beyond them a stream is
    * closed without a status.
    */
   readonly refusedStreamsPerUid: number;
-  /** Requests that one uid may send a second; a burst may use up one second's worth. */
+  /** Requests that one owner may send a second; a burst may use up one second's worth. */
   readonly requestsPerSecondPerUid: number;
+}
+
+/** How much of a limit an owner uses. */
+export interface Use {
+  /** The owner's name. */
+  readonly owner: string;
+  readonly used: number;
+  readonly limit: number;
 }
 
 /** Why there is no connection, in words. */
@@ -46,9 +57,9 @@ export class Quota {
   }
 
   /**
-   * Takes a place for a connection, or says why there is none, naming the limit: an error with its stack, or a text that
-   * nobody reads, would cost as much as the rest of a refusal. Where all places are taken, an owner that has fewer than another gets the newest of
-   * the one that has most.
+   * Takes a place for a connection. Where there is none, returns a function that names the limit: an error with its stack,
+   * or a text that is not logged, would cost as much as the rest of a refusal. Where all places are taken, the newest
+   * connection of the owner with most of them is closed, unless this owner has as many.
    * @param now milliseconds since the epoch
    */
   openConnection({ accounts }: Owner, now: number): ConnectionPlace | Refusal {
@@ -58,18 +69,19 @@ export class Quota {
       if (held.size < most) continue;
       return this.#refuseConnection(() => `${name} holds ${most} connections, the most it may (maxConnectionsPerUid)`);
     }
-    if (this.#places.size >= connections && !this.#makeRoom(accounts[0])) {
-      this.#counters.add('connections_without_descriptors_total');
-      return this.#refuseConnection(
-        () =>
-          `all callers together hold ${connections} connections, the most they may (by RLIMIT_NOFILE, ulimit -n), and ${accounts[0].name} as many as any`,
-      );
-    }
     for (const { name, connects, share } of accounts) {
       const perSecond = connectsPerSecondPerUid * share;
       if (connects.take(Math.max(connectionsPerUid * share, perSecond), perSecond, now)) continue;
       return this.#refuseConnection(
         () => `${name} opens more than ${perSecond} connections a second, the most it may (connectsPerSecondPerUid)`,
+      );
+    }
+    // Last: it may close a connection, and is the one part whose cost grows with the number of connections.
+    if (this.#places.size >= connections && !this.#makeRoom(accounts[0])) {
+      this.#counters.add('connections_without_descriptors_total');
+      return this.#refuseConnection(
+        () =>
+          `all callers together hold ${connections} connections, the most they may (by RLIMIT_NOFILE, ulimit -n), and ${accounts[0].name} as many as any`,
       );
     }
     this.#counters.add('connections_accepted_total');
@@ -145,6 +157,18 @@ export class Quota {
     }
   }
 
+  /** The use of the owner that is nearest to each limit; undefined where no owner uses any of it. @param accounts all that there are */
+  nearest(accounts: Iterable<Account>): { readonly connections: Use | undefined; readonly calls: Use | undefined } {
+    const { connectionsPerUid, callsPerUid } = this.#limits;
+    let connections: Use | undefined;
+    let calls: Use | undefined;
+    for (const { name: owner, share, connections: held, calls: open } of accounts) {
+      connections = nearer(connections, { owner, used: held.size, limit: connectionsPerUid * share });
+      calls = nearer(calls, { owner, used: open, limit: callsPerUid * share });
+    }
+    return { connections, calls };
+  }
+
   #refuseConnection(reason: Refusal): Refusal {
     this.#counters.add('connections_refused_total');
     return reason;
@@ -154,4 +178,8 @@ export class Quota {
     this.#counters.add(counter);
     return new LimitError(message);
   }
+}
+
+function nearer(one: Use | undefined, other: Use): Use | undefined {
+  return other.used / other.limit > (one === undefined ? 0 : one.used / one.limit) ? other : one;
 }

@@ -4,7 +4,7 @@
  * each turn, one after the other. So an owner that asks for much delays another one by slices, not by all that it asks
  * for; and an owner that is alone has all of the time.
  *
- * Work is not interrupted. What may take long is cut into pieces that each come here.
+ * Work is not interrupted: work that may take long comes here in pieces.
  */
 
 import { Fifo } from '../base/fifo.ts';
@@ -102,7 +102,7 @@ export class Turns {
     setImmediate(() => this.#drain());
   }
 
-  /** One slice for each owner that waits; whoever is not reached is first in the next turn. */
+  /** One slice for each owner that waits; owners that are not reached are first in the next turn. */
   #drain(): void {
     this.#scheduled = false;
     const end = performance.now() + ALL_MS;

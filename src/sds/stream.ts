@@ -67,7 +67,7 @@ interface HeldName {
 const SLICE_NAMES = 256;
 /** Of the names that one push holds, so many have a line in the log. */
 const LOGGED_HOLDS = 10;
-/** Of the names that one answer rejects, so many stand in the log. */
+/** The most rejected names of one answer that the log names. */
 const LOGGED_NAMES = 10;
 /** Names that stand for nothing, on one connection: whoever has TLS clients ask for them could ask for any number. */
 const MAX_UNKNOWN_NAMES = 1_000;
@@ -233,14 +233,14 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing {
     );
   }
 
-  /** Has the caller's owner pay for what is about to be kept. @throws LimitError */
+  /** Charges memory that is about to be kept to the caller's owner. @throws LimitError */
   #admit(bytes: number): void {
     if (bytes <= this.#charged) return;
     this.#stream.hold(bytes - this.#charged);
     this.#charged = bytes;
   }
 
-  /** Has the caller's owner pay for what is kept now. @throws LimitError */
+  /** Charges the memory that is kept now to the caller's owner. @throws LimitError */
   #charge(): void {
     const { bytes } = this.#subscription;
     if (bytes > this.#charged) this.#stream.hold(bytes - this.#charged);

@@ -89,7 +89,7 @@ const NONE_NOW = '';
 const SPARE_DIRTY = 100;
 /** What is kept for each name here and beside it (watches, why it is held), in bytes, without the name itself. */
 const NAME_BYTES = 3_000;
-/** A name is kept in about so many copies. */
+/** How many copies of a name are kept, about. */
 const NAME_COPIES = 3;
 const NO_CHANGE: Change = { added: [], removed: [] };
 

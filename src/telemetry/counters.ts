@@ -6,10 +6,12 @@ export const COUNTERS = {
   connections_refused_total:
     'connections on the pipe that were refused for a limit of their owner, a user or container',
   connections_evicted_total: 'connections on the pipe that were closed for an owner that held fewer',
-  connections_without_descriptors_total: 'those of them that were refused since the descriptors were taken',
+  connections_without_descriptors_total:
+    'connections on the pipe that were refused because all callers together held as many as the descriptors allow',
   streams_refused_total: 'calls on the pipe that were refused for a limit of their owner, a user or container',
   requests_refused_total: 'requests on the pipe that were refused for the rate of their owner',
-  memory_refused_total: 'requests on the pipe that were refused for the memory that their owner makes the server keep',
+  memory_refused_total:
+    'requests and calls on the pipe that were refused for a limit of the memory that is kept for callers',
   memory_shed_total:
     'calls on the pipe that were ended because all callers together made the server keep too much memory',
   attestations_failed_total: 'callers that could not be attested',

@@ -1,13 +1,14 @@
 /**
  * A budget for log lines that callers cause: a token bucket for each owner, and one for all together. An owner is
- * whoever answers for the line: a user, a container. Lines beyond the budget are left out and counted; every
+ * the user or container that answers for the line. Lines beyond the budget are left out and counted; every
  * SUMMARY_MS the log gets the counts.
  *
- * The last part of the bucket for all is a reserve: the emptier it is, the fewer lines of late must an owner have to
- * use it, and the last tokens are for owners without any. So loud owners don't silence quiet ones.
+ * The last part of the bucket for all is a reserve: the emptier it is, the fewer recent lines an owner may have
+ * to use it, and the last tokens are for owners without any. So loud owners don't silence quiet ones.
  */
 
 import type { Clock, Deadline } from '../base/clock.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 
 export interface LineBudgetLimits {
   /** Lines that one owner may cause at once. */
@@ -32,11 +33,11 @@ export const LINE_BUDGET: LineBudgetLimits = {
   owners: 1_000,
 };
 
-/** How often the log is told what was left out, in milliseconds. */
+/** The time between the summaries of lines that were left out, in milliseconds. */
 export const SUMMARY_MS = 10_000;
 /** Owners that a summary names, those with the most lines; the rest are one number. */
 const NAMED = 20;
-/** Who comes when too many owners are remembered. */
+/** The one bucket of owners that come while too many are remembered. */
 const OTHERS = 'other owners';
 
 export interface LeftOut {
@@ -44,12 +45,8 @@ export interface LeftOut {
   readonly lines: number;
 }
 
-interface Bucket {
-  tokens: number;
-  filledAt: number;
-}
-
-interface Owner extends Bucket {
+interface Owner {
+  readonly lines: TokenBucket;
   leftOut: number;
 }
 
@@ -58,16 +55,16 @@ export class LineBudget {
   readonly #limits: LineBudgetLimits;
   readonly #tell: (leftOut: LeftOut) => void;
   readonly #owners = new Map<string, Owner>();
-  readonly #total: Bucket;
+  readonly #total: TokenBucket;
   #summary: Deadline | undefined;
   #forgotAt = Number.NEGATIVE_INFINITY;
 
-  /** `tell` gets a line's worth of what was left out: at most 21 each {@link SUMMARY_MS}, one an owner. */
+  /** @param tell called for each summary line, one an owner: at most 21 each {@link SUMMARY_MS} */
   constructor(clock: Clock, tell: (leftOut: LeftOut) => void, limits: LineBudgetLimits = LINE_BUDGET) {
     this.#clock = clock;
     this.#limits = limits;
     this.#tell = tell;
-    this.#total = { tokens: limits.totalBurst, filledAt: clock.now() };
+    this.#total = new TokenBucket(limits.totalBurst);
   }
 
   /** Whether this owner may cause one more line now; if not, it is counted. */
@@ -75,17 +72,10 @@ export class LineBudget {
     const { burst, perSecond, totalBurst, totalPerSecond, reserve } = this.#limits;
     const now = this.#clock.now();
     const owner = this.#ownerOf(key, now);
-    fill(owner, now, burst, perSecond);
-    fill(this.#total, now, totalBurst, totalPerSecond);
-    const usedPart = 1 - owner.tokens / burst;
-    if (owner.tokens >= 1) {
-      // Also for a line that the bucket for all refuses: an owner whose lines are left out is no quiet one.
-      owner.tokens -= 1;
-      if (this.#total.tokens >= 1 + usedPart * reserve) {
-        this.#total.tokens -= 1;
-        return true;
-      }
-    }
+    const usedPart = 1 - owner.lines.left(burst, perSecond, now) / burst;
+    const isLeft = this.#total.left(totalBurst, totalPerSecond, now) >= 1 + usedPart * reserve;
+    // Taken also for a line that the bucket for all refuses: an owner whose lines are left out is no quiet one.
+    if (owner.lines.take(burst, perSecond, now) && isLeft) return this.#total.take(totalBurst, totalPerSecond, now);
     owner.leftOut += 1;
     this.#summary ??= this.#clock.after(SUMMARY_MS, () => this.#summarize());
     return false;
@@ -98,19 +88,18 @@ export class LineBudget {
       this.#forgetQuiet(now);
       if (this.#owners.size >= this.#limits.owners && key !== OTHERS) return this.#ownerOf(OTHERS, now);
     }
-    const owner = { tokens: this.#limits.burst, filledAt: now, leftOut: 0 };
+    const owner = { lines: new TokenBucket(this.#limits.burst), leftOut: 0 };
     this.#owners.set(key, owner);
     return owner;
   }
 
-  /** Those whose bucket is full again are as good as new. Looked at once a second at most: it goes through all. */
+  /** Forgets owners whose buckets are full again; once a second at most, since it goes through all of them. */
   #forgetQuiet(now: number): void {
     if (Math.abs(now - this.#forgotAt) < 1_000) return;
     this.#forgotAt = now;
     const { burst, perSecond } = this.#limits;
     for (const [key, owner] of this.#owners) {
-      fill(owner, now, burst, perSecond);
-      if (owner.tokens >= burst && owner.leftOut === 0) this.#owners.delete(key);
+      if (owner.leftOut === 0 && owner.lines.left(burst, perSecond, now) >= burst) this.#owners.delete(key);
     }
   }
 
@@ -126,11 +115,4 @@ export class LineBudget {
     const lines = loud.slice(NAMED).reduce((sum, one) => sum + one.lines, 0);
     if (lines > 0) this.#tell({ owner: `${loud.length - NAMED} other owners`, lines });
   }
-}
-
-/** A clock that was set back refills nothing. */
-function fill(bucket: Bucket, now: number, burst: number, perSecond: number): void {
-  const elapsed = Math.max(now - bucket.filledAt, 0);
-  bucket.tokens = Math.min(burst, bucket.tokens + (elapsed * perSecond) / 1_000);
-  bucket.filledAt = now;
 }

@@ -95,7 +95,7 @@ export class LogWriter {
     }
   }
 
-  /** Until the report itself is written, nothing follows it: it counts what is dropped meanwhile with the next one. */
+  /** Until the report is written, no line follows it: lines dropped meanwhile are counted by the next report. */
   #takeReport(): void {
     const bytes = Buffer.from(this.#options.report({ lines: this.#dropped, code: this.#droppedBy }));
     this.#dropped = 0;

@@ -75,7 +75,7 @@ export interface LogOptions {
 /**
  * A log for lines that a caller on the pipe, or on the admin API without a token, can cause at will. From level info on,
  * they are within the owner's budget ({@link LineBudget}); errors are without a stack. At debug and trace every line is
- * logged: whoever asks for these wants to see all.
+ * logged: these levels are for seeing all.
  */
 export function ownedLog(log: Log, owner: string, bindings: pino.Bindings = {}): Log {
   const owned: Owned = log.child(bindings, { serializers: { err: briefError } });

@@ -1,4 +1,4 @@
-/** What the log has of an error. */
+/** Errors as the log shows them. */
 
 import pino from 'pino';
 
@@ -13,7 +13,7 @@ export function serializeError(error: Error): unknown {
   return serialized;
 }
 
-/** How many causes are told, and characters of a message, and lines of a stack. */
+/** How many causes, characters of a message and lines of a stack are logged. */
 const CAUSES = 4;
 const MESSAGE_LENGTH = 1_024;
 const FRAMES = 2;
@@ -36,7 +36,7 @@ function brief(error: unknown, causes: number): unknown {
   };
 }
 
-/** Errors of the language say that Sidekey's code is wrong: without a place in it, nobody could find it. */
+/** Errors of the language are bugs of Sidekey: the log needs their place in the code. */
 function isFault(error: Error): boolean {
   return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
 }

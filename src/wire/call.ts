@@ -37,14 +37,14 @@ export interface Caller {
   inTurn(work: () => void): void;
 }
 
-/** Says in the log which limit ended a call. */
+/** Logs which limit refused or ended a call. */
 export function tellLimit(log: Log, reason: string): void {
-  log.warn({ reason }, 'a call ends for a limit');
+  log.warn({ reason }, 'a call was refused or ended because of a limit');
 }
 
-/** What a call keeps by itself, in bytes: its objects, and those of its HTTP/2 stream. */
+/** The memory of a call without names and messages, in bytes: its objects, and those of its HTTP/2 stream. */
 export const CALL_BYTES = 12 * 1024;
-/** What may have come of a stream that is not read, in bytes: its window. */
+/** The most bytes that can arrive on a stream that is not read: its HTTP/2 window. */
 const WINDOW_BYTES = 64 * 1024;
 
 export class Call implements Stream, Sink, Charged, Holdings, Holder {
@@ -86,7 +86,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
   shed(reason: string): void {
     tellLimit(this.#caller.log, reason);
     this.end(Status.RESOURCE_EXHAUSTED, reason);
-    // A client that does not read would not read the status either, and what it was sent would stay.
+    // A client that does not read would not read the status either, and unread answers would stay in memory.
     if (this.#stalled) this.#stream.destroy();
     this.#caller.memory.releaseAll(this);
   }
@@ -134,7 +134,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     if (this.method.kind === 'stream') queueMicrotask(() => this.#tellClosed());
   }
 
-  /** A message of the client's. @throws StatusError */
+  /** A message of the client's. @throws StatusError, LimitError */
   take(message: Buffer): boolean {
     const { method } = this.#head;
     this.#caller.request();

@@ -62,7 +62,7 @@ export class Connection implements Caller {
     return this.#parts.clock;
   }
 
-  /** Made when something is said: most connections never say anything. */
+  /** Made when a line is logged: most connections never cause one. */
   get log(): Log {
     return ownedLog(this.#parts.log, this.peer.owner.name, { peer: this.peer.id });
   }

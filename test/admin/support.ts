@@ -58,7 +58,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       authorities: () => [],
       issuances: store,
       whyNever: () => undefined,
-      limits: { connectionsPerUid: 1, streamsPerUid: 1 },
+      usage: () => [],
     },
     maxConnections: 1_000,
     onIssued: () => () => undefined,

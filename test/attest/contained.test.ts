@@ -119,6 +119,10 @@ describe('a process counts as contained', () => {
     assert.match(compareContainment({ ...own, cgroups: docker }, own)!, /cgroup/);
   });
 
+  it('by its cgroup before its user namespace, which the admin socket lets pass for processes outside of that of Sidekey', () => {
+    assert.match(compareContainment({ ...own, uidMap: 'all of the host', cgroups: docker }, own)!, /cgroup/);
+  });
+
   it('where one of them cannot be read, or is not as it can be', () => {
     for (const unknown of [{ pidNamespaces: undefined }, { uidMap: undefined }, { cgroups: undefined }]) {
       assert.match(compareContainment({ ...own, ...unknown }, own)!, /cannot be read/);

@@ -131,6 +131,25 @@ test('files of one owner that hang when they are opened keep no other owner wait
   await giveBack();
 });
 
+test('an owner whose files hang while it reads one keeps no other owner waiting that asks for the same one', {
+  timeout: 10_000,
+}, async (t) => {
+  const file = path.join(tempDir(t), 'file');
+  fs.writeFileSync(file, '');
+  fs.truncateSync(file, 64 * 1024 * 1024);
+  const hasher = createFileHasher();
+  let ended = false;
+  const first = hasher.sha256(file).finally(() => {
+    ended = true;
+  });
+  while (hasher.runs === 0) await setImmediate();
+  const giveBack = takeAllTurns(t, hasher);
+  const hash = await hasher.sha256(file, 'another');
+  assert.equal(ended, false);
+  await giveBack();
+  assert.equal(await first, hash);
+});
+
 test('files that hang when they are opened leave the rest of the thread pool free', { timeout: 10_000 }, async (t) => {
   const giveBack = takeAllTurns(t, createFileHasher());
   assert.ok((await readFile(import.meta.filename)).length > 0);

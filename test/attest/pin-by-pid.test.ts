@@ -64,7 +64,7 @@ test('a pid that another user has by the time of the accept is refused, with one
       code: 'ERR_PEER_CHANGED',
       reason: `process ${found.pid} has another user or group: its pid may have been that of another one before`,
       closed: 1,
-      msg: 'cannot find out who is calling: connection closed',
+      msg: 'the calling process cannot be identified: connection closed',
     },
   ]);
 });

@@ -6,7 +6,7 @@ import { chownSync } from 'node:fs';
 import { test } from 'node:test';
 import type { CallingProcess } from '../../src/attest/types.ts';
 import { createUnixAttestor } from '../../src/attest/unix.ts';
-import { readUnmappedIds, type UnmappedIds } from '../../src/attest/unmapped-ids.ts';
+import { readUnmappedIds, type UnmappedIds } from '../../src/base/unmapped-ids.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { sidekey } from '../cli/support.ts';
 import { type Caller, startCaller } from '../support/caller.ts';
@@ -39,7 +39,7 @@ test('where ids are left out, a user without one is not known, and such groups a
 });
 
 test('the map of a user namespace says whether ids are left out', { skip }, () => {
-  const url = JSON.stringify(new URL('../../src/attest/unmapped-ids.ts', import.meta.url).href);
+  const url = JSON.stringify(new URL('../../src/base/unmapped-ids.ts', import.meta.url).href);
   const code = `import { readUnmappedIds } from ${url}; console.log(JSON.stringify(readUnmappedIds()))`;
   const inside = (...flags: string[]) => {
     const args = [...flags, process.execPath, '--no-warnings', '--input-type=module', '-e', code];

@@ -349,9 +349,8 @@ const RESTARTED: readonly Omit<RestartCase, 'by'>[] = [
   },
   {
     symptom: 'Some Envoys of a host are turned away',
-    words:
-      '`… reset reason: connection termination`; Sidekey logs `connection refused: its uid holds as many as it may`',
-    cause: 'a uid holds as many connections as one may',
+    words: '`… reset reason: connection termination`; Sidekey logs `connections are refused`',
+    cause: 'a user or container holds as many connections as one may',
     flags: ['--max-connections-per-uid', '1'],
     rule: 'limit',
     break: async (server, t) => {

@@ -290,7 +290,7 @@ describe('an entry that callers in containers are refused', { skip, timeout: 120
     cgroup.leave(process.pid);
     const again = await open(t, flags, place);
     const warned = await again.logged(
-      'callers in containers do not get these entries, which select by nothing about a container: sidekey doctor',
+      'callers in containers do not get these entries, which have no container selector; sidekey doctor says more',
     );
     assert.deepEqual(warned.entries, [{ id, spiffe_id: idOf('web') }]);
   });

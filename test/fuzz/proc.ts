@@ -6,10 +6,10 @@
 import assert from 'node:assert/strict';
 import { parseCgroup } from '../../src/attest/docker/cgroup.ts';
 import { parseCgroupLines } from '../../src/attest/proc/cgroup.ts';
-import { parseIdMap } from '../../src/attest/proc/id-map.ts';
 import { parseMountinfo } from '../../src/attest/proc/mountinfo.ts';
 import { parseStat } from '../../src/attest/proc/stat.ts';
 import { parseStatus } from '../../src/attest/proc/status.ts';
+import { parseIdMap } from '../../src/base/proc/id-map.ts';
 import { mutate } from './mutate.ts';
 import { Random } from './random.ts';
 import { Broken, type Target } from './target.ts';

@@ -11,8 +11,9 @@ import {
   SLOW_LOOK_EVERY_MS,
 } from '../../src/identity/looks.ts';
 import { SequenceNumbers } from '../../src/identity/svids.ts';
-import { type Owner, Owners } from '../../src/limits/owner.ts';
+import { Owners } from '../../src/limits/owner.ts';
 import { TestClock } from '../support/clock.ts';
+import { makeJoin, ScriptedPeer } from './support.ts';
 
 /** A look takes no time of the event loop here, but for what a busy machine makes of it. */
 const STEP_MS = 10 * LOOK_EVERY_MS;
@@ -22,21 +23,21 @@ interface Setting {
   readonly looks: Looks;
   readonly looked: Counted[];
   revision: number;
-  caller(uid: number): Counted;
+  caller(owner: string): Counted;
   /** Lets time pass in steps, and what was begun end after each. */
   pass(milliseconds: number, step?: number): Promise<void>;
 }
 
 class Counted implements LookedAt {
-  readonly owner: Owner;
+  readonly owner: string;
   looks = 0;
   attested: number;
   gate: Promise<void> = Promise.resolve();
   readonly #sequence: SequenceNumbers;
   readonly #looked: Counted[];
 
-  constructor(uid: number, sequence: SequenceNumbers, looked: Counted[]) {
-    this.owner = new Owners().user(uid);
+  constructor(owner: string, sequence: SequenceNumbers, looked: Counted[]) {
+    this.owner = owner;
     this.#sequence = sequence;
     this.#looked = looked;
     this.attested = sequence.next();
@@ -72,7 +73,7 @@ function start(t: TestContext): Setting {
     looks,
     looked,
     revision: 0,
-    caller: (uid) => new Counted(uid, sequence, looked),
+    caller: (owner) => new Counted(owner, sequence, looked),
     async pass(milliseconds, step = STEP_MS) {
       for (let passed = 0; passed < milliseconds; passed += step) {
         clock.advance(Math.min(step, milliseconds - passed));
@@ -86,7 +87,7 @@ function start(t: TestContext): Setting {
 describe('looks at callers again', () => {
   it('has every caller that waits looked at in each round, and nobody else', async (t) => {
     const { looks, caller, pass } = start(t);
-    const [waiting, other] = [caller(1), caller(1)];
+    const [waiting, other] = [caller('uid 1'), caller('uid 1')];
     looks.add(waiting);
     await pass(ROUND_MIN_MS - STEP_MS);
     assert.equal(waiting.looks, 0);
@@ -103,7 +104,7 @@ describe('looks at callers again', () => {
   it('leaves a caller out of a round that was attested since it began', async (t) => {
     const { looks, caller, pass, clock } = start(t);
     const gate = Promise.withResolvers<void>();
-    const [slow, attested, third] = [caller(1), caller(1), caller(1)];
+    const [slow, attested, third] = [caller('uid 1'), caller('uid 1'), caller('uid 1')];
     slow.gate = gate.promise;
     for (const each of [slow, attested, third]) looks.add(each);
     clock.advance(ROUND_MAX_MS);
@@ -117,7 +118,7 @@ describe('looks at callers again', () => {
   it('begins a round at once when an account file has changed, and one a second at most', async (t) => {
     const setting = start(t);
     const { looks, caller, pass } = setting;
-    const waiting = caller(1);
+    const waiting = caller('uid 1');
     looks.add(waiting);
     setting.revision += 1;
     await pass(OBSERVE_MS, OBSERVE_MS);
@@ -133,15 +134,15 @@ describe('looks at callers again', () => {
 
   it('looks at a caller that began to wait after something that its facts were read before', async (t) => {
     const { looks, caller } = start(t);
-    const early = caller(1);
+    const early = caller('uid 1');
     looks.observed();
     looks.add(early);
     assert.equal(early.looks, 1);
   });
 
-  it('looks at all of 10,000 callers of one user, 25 times a second in slow rounds and 50 times else', async (t) => {
+  it('looks at all of 10,000 callers of one owner, 25 times a second in slow rounds and 50 times else', async (t) => {
     const { looks, caller, pass, looked, clock } = start(t);
-    const callers = Array.from({ length: 10_000 }, () => caller(1));
+    const callers = Array.from({ length: 10_000 }, () => caller('uid 1'));
     for (const each of callers) looks.add(each);
     const whole = async (every: number, begin: () => void) => {
       const from = looked.length;
@@ -158,10 +159,10 @@ describe('looks at callers again', () => {
     await whole(LOOK_EVERY_MS, () => looks.observed());
   });
 
-  it('has users take turns: 10,000 callers of one delay the only one of another by a look', async (t) => {
+  it('has owners take turns: 10,000 callers of one delay the only one of another by a look', async (t) => {
     const { looks, caller, pass, looked } = start(t);
-    for (let i = 0; i < 10_000; i += 1) looks.add(caller(1));
-    const lonely = caller(2);
+    for (let i = 0; i < 10_000; i += 1) looks.add(caller('uid 1'));
+    const lonely = caller('uid 2');
     looks.add(lonely);
     looks.observed();
     await pass(3 * LOOK_EVERY_MS, LOOK_EVERY_MS);
@@ -171,9 +172,18 @@ describe('looks at callers again', () => {
     assert.equal(lonely.looks, 2);
   });
 
-  it('goes on with other users while a look of one does not end', async (t) => {
+  it('counts a caller for the owner of its uid, not for the uid', async (t) => {
+    const join = await makeJoin(t);
+    const peer = Object.assign(new ScriptedPeer(), {
+      credentials: { pid: 1, uid: 100_001, gid: 0 },
+      owner: new Owners().user(1000),
+    });
+    assert.equal(join.identities.caller(peer).owner, 'uid 1000');
+  });
+
+  it('goes on with other owners while a look of one does not end', async (t) => {
     const { looks, caller, pass } = start(t);
-    const [stuck, behind, other] = [caller(1), caller(1), caller(2)];
+    const [stuck, behind, other] = [caller('uid 1'), caller('uid 1'), caller('uid 2')];
     stuck.gate = new Promise(() => {});
     for (const each of [stuck, behind, other]) looks.once(each);
     await pass(1_000);
@@ -182,7 +192,7 @@ describe('looks at callers again', () => {
 
   it('pauses for fifty times as long as a look kept the event loop busy', async (t) => {
     const { looks, caller, pass, looked } = start(t);
-    const [heavy, next] = [caller(1), caller(2)];
+    const [heavy, next] = [caller('uid 1'), caller('uid 2')];
     let now = 0;
     t.mock.method(performance, 'now', () => now);
     const look = heavy.look.bind(heavy);
@@ -200,7 +210,7 @@ describe('looks at callers again', () => {
 
   it('keeps nothing of callers that have left', async (t) => {
     const { looks, caller, pass, clock } = start(t);
-    const left = caller(1);
+    const left = caller('uid 1');
     looks.add(left);
     looks.once(left);
     looks.once(left);

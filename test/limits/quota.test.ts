@@ -118,6 +118,18 @@ test('when all places are taken, an owner that has few gets the newest of the on
   assert.equal(counters.get('connections_evicted_total'), 1);
 });
 
+test('an owner that connects too fast has nobody evicted', () => {
+  const counters = new Counters();
+  const quota = quotaOf({ connections: 4, connectionsPerUid: 3, connectsPerSecondPerUid: 1 }, counters);
+  const owners = new Owners();
+  const hasty = owners.user(1);
+  for (let i = 0; i < 3; i += 1) quota.closeConnection(opened(quota.openConnection(hasty, NOW)));
+  for (let i = 0; i < 3; i += 1) opened(quota.openConnection(owners.user(2), NOW));
+  opened(quota.openConnection(owners.user(3), NOW));
+  assert.match(refused(quota.openConnection(hasty, NOW)), /connectsPerSecondPerUid/);
+  assert.equal(counters.get('connections_evicted_total'), 0);
+});
+
 test('streams have places of their own, some more than calls', () => {
   const quota = quotaOf({ callsPerUid: 3, refusedStreamsPerUid: 2 });
   const owners = new Owners();
@@ -127,6 +139,19 @@ test('streams have places of their own, some more than calls', () => {
   assert.equal(quota.openStream(owners.user(1001)), true);
   quota.closeStream(one);
   assert.equal(quota.openStream(one), true);
+});
+
+test('the owner that is nearest to a limit: by its share, of all its uids together, with and without calls', () => {
+  const quota = quotaOf({ connectionsPerUid: 10, callsPerUid: 4 });
+  const owners = new Owners();
+  assert.deepEqual(quota.nearest(owners.accounts()), { connections: undefined, calls: undefined });
+  for (let i = 0; i < 5; i += 1) opened(quota.openConnection(owners.container(`/docker/${i}`, 0), NOW));
+  for (let i = 0; i < 2; i += 1) opened(quota.openConnection(owners.user(1000), NOW));
+  quota.open(owners.container('/docker/0', 0));
+  assert.deepEqual(quota.nearest(owners.accounts()), {
+    connections: { owner: 'uid 1000', used: 2, limit: 10 },
+    calls: { owner: 'container /docker/0', used: 1, limit: 4 },
+  });
 });
 
 test('a container has limits of its own, and the containers of one user together some times as much', () => {

@@ -48,13 +48,20 @@ interface Options {
   readonly counters?: Counters;
 }
 
+/** On a busy machine work may wait for its turn; a test that has the answer to a PING relies on what came before it being done. */
+class OpenTurns extends Turns {
+  override isOpen(): boolean {
+    return true;
+  }
+}
+
 async function startWire(t: TestContext, methods: Method[], options: Options = {}): Promise<Harness> {
   const { log, lines } = recordingLog();
   const clock: Clock = options.clock ?? new SystemClock();
   const counters = options.counters ?? new Counters();
   const quota = new Quota({ ...QUOTA_LIMITS, ...options.limits }, counters);
   const memory = new MemoryBudget({ ...memoryLimits(), ...options.limits }, new Owners(), counters);
-  const wire = createWire({ methods, log, clock, quota, memory, turns: new Turns() });
+  const wire = createWire({ methods, log, clock, quota, memory, turns: new OpenTurns() });
   const pipe = await startPipe(t, { log, onConnection: (socket, peer) => wire.inject(socket, peer) });
   t.after(() => wire.close(0));
   return {

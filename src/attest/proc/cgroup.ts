@@ -5,7 +5,7 @@
  * as it is, `:`, `\` and `\r` too. The name of a cgroup v1 hierarchy has letters, digits, `_`, `.` and `-` alone.
  */
 
-import { linesOf, otherForm, readProcFile } from './text.ts';
+import { linesOf, otherForm, readProcFile } from '../../base/proc/text.ts';
 
 export interface CgroupLine {
   /** The controllers of cgroup v1, or `name=…`; empty for v2. */

@@ -5,7 +5,7 @@
  * so that a line is split at spaces; every other byte, `\r` too, stands as it is.
  */
 
-import { linesOf, otherForm, readProcRecords } from './text.ts';
+import { linesOf, otherForm, readProcRecords } from '../../base/proc/text.ts';
 
 /** Strings are latin1. */
 export interface Mount {

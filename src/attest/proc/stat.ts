@@ -4,7 +4,7 @@
  * In the name the kernel escapes nothing here, `)` and `\n` neither; what follows its last `)` is the kernel's own.
  */
 
-import { otherForm, readProcFile } from './text.ts';
+import { otherForm, readProcFile } from '../../base/proc/text.ts';
 
 export interface ProcessStat {
   readonly parent: number;

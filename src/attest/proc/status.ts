@@ -5,7 +5,7 @@
  * own, and each of them is there once.
  */
 
-import { otherForm, parseId, readProcFile } from './text.ts';
+import { otherForm, parseId, readProcFile } from '../../base/proc/text.ts';
 
 /** The members of the file that attestation reads; ids as in this process's user namespace. */
 export interface ProcessStatus {

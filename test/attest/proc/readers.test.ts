@@ -5,9 +5,9 @@ import fs from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseCgroupLines, readCgroup } from '../../../src/attest/proc/cgroup.ts';
-import { parseIdMap, readIdMap } from '../../../src/attest/proc/id-map.ts';
 import { parseMountinfo, readOwnMounts } from '../../../src/attest/proc/mountinfo.ts';
 import { parseStat, readStat } from '../../../src/attest/proc/stat.ts';
+import { parseIdMap, readIdMap } from '../../../src/base/proc/id-map.ts';
 
 const refused = { code: 'ERR_PROC' };
 

@@ -1,7 +1,7 @@
 /**
  * /proc/PID/uid_map and gid_map: which ids of a process's user namespace are which here. @see user_namespaces(7)
  *
- * Nobody has a hand in the text but by the three numbers of each line, which the kernel prints.
+ * A process chooses nothing in the text but the three numbers of each line, which the kernel prints.
  */
 
 import { linesOf, otherForm, parseId, readProcRecords } from './text.ts';

@@ -1,6 +1,6 @@
 /**
- * The ids by which the kernel says that it has none to tell: where this process's user namespace leaves ids of the host
- * unmapped, each of those reads as the overflow id, 65534, as whom a real user may run elsewhere.
+ * The overflow ids. Where this process's user namespace leaves ids of the host unmapped, each of those reads as the overflow
+ * id, 65534; elsewhere 65534 is a user like others (nobody).
  *
  * @see user_namespaces(7), /proc/sys/kernel/overflowuid
  */
@@ -8,7 +8,7 @@
 import { readIdMap } from './proc/id-map.ts';
 import { parseId, readable, readProcFile } from './proc/text.ts';
 
-/** Undefined: every id is one. */
+/** The overflow ids; undefined where every id is mapped. */
 export interface UnmappedIds {
   readonly uid: number | undefined;
   readonly gid: number | undefined;
@@ -19,7 +19,12 @@ const OVERFLOW_ID = 65_534;
 
 /** For the namespace of this process. A map can be written once, so what is read at the start stays. */
 export function readUnmappedIds(): UnmappedIds {
-  return { uid: unmappedId('uid_map', 'overflowuid'), gid: unmappedId('gid_map', 'overflowgid') };
+  return { uid: readUnmappedUid(), gid: unmappedId('gid_map', 'overflowgid') };
+}
+
+/** The uid of these, alone. */
+export function readUnmappedUid(): number | undefined {
+  return unmappedId('uid_map', 'overflowuid');
 }
 
 function unmappedId(file: 'uid_map' | 'gid_map', setting: string): number | undefined {

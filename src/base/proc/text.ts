@@ -1,5 +1,5 @@
 /**
- * The text of /proc files, some of which a process has a hand in: its name, its program's path, its cgroups' names.
+ * The text of /proc files. A process chooses parts of it: its name, its program's path, its cgroups' names.
  *
  * A line ends at `\n` and nowhere else. JavaScript's regular expressions know more line ends (`\r`, U+2028, U+2029), which
  * the kernel does not escape, so that a process could write lines of its own; `npm run check` refuses their `m` flag. All
@@ -7,7 +7,7 @@
  */
 
 import fs from 'node:fs';
-import { SidekeyError } from '../../base/errors.ts';
+import { SidekeyError } from '../errors.ts';
 
 const scratch = Buffer.allocUnsafe(32 * 1024);
 

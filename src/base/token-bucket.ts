@@ -16,21 +16,16 @@ export class TokenBucket {
    * @param now milliseconds since the epoch; a clock that was set back adds nothing
    */
   take(size: number, perSecond: number, now: number): boolean {
-    this.#fill(size, perSecond, now);
-    if (this.#tokens < 1) return false;
+    if (this.left(size, perSecond, now) < 1) return false;
     this.#tokens -= 1;
     return true;
   }
 
-  /** True while nothing is used up: forgetting the bucket would give nobody more. */
-  isFull(size: number, perSecond: number, now: number): boolean {
-    this.#fill(size, perSecond, now);
-    return this.#tokens >= size;
-  }
-
-  #fill(size: number, perSecond: number, now: number): void {
+  /** How many tokens are left, fractions included. Arguments as of {@link take}. */
+  left(size: number, perSecond: number, now: number): number {
     const elapsed = Math.max(now - this.#filledAt, 0);
     this.#tokens = Math.min(size, this.#tokens + (elapsed * perSecond) / 1_000);
     this.#filledAt = now;
+    return this.#tokens;
   }
 }
