@@ -186,6 +186,7 @@ export function createPipe(options: PipeOptions): Pipe {
     if (now < nextUnknownLog) return;
     nextUnknownLog = now + REFUSALS_LOG_MS;
     const line = { code, reason: error.message, closed: unknown };
+    unknown = 0;
     if (code === 'ERR_PEER_CHANGED') log.warn(line, 'the calling process cannot be identified: connection closed');
     else log.error(line, 'the calling process cannot be identified: connection closed');
   }
