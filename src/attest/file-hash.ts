@@ -64,7 +64,7 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
         // The first to ask keeps the file open until it is hashed; others of its owner wait for it.
         return await (recall(version, owner) ?? remember(version, owner, hashUnchanged(file, version, turn)));
       } finally {
-        await file.close();
+        await turn(() => file.close());
       }
     },
   };
@@ -86,7 +86,7 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
       });
       if (bytesRead === 0) break;
     }
-    if (versionOf(await file.stat({ bigint: true })) !== version) {
+    if (versionOf(await turn(() => file.stat({ bigint: true }))) !== version) {
       throw new SidekeyError('ERR_ATTESTATION_FAILED', 'the binary changed while it was read');
     }
     return hash.digest('hex');
