@@ -200,7 +200,8 @@ class PipePeer implements ConnectedPeer {
 
   pause(): void {
     this.#pauses += 1;
-    if (this.#pauses === 1) stopReading(this.#socket);
+    // Each time: node:http2 begins to read when what it has written is taken, paused or not.
+    stopReading(this.#socket);
   }
 
   resume(): void {

@@ -19,14 +19,7 @@ import type { ExitWatcher } from './exit-watcher.ts';
 import { createOwnerOf, type OwnerOf } from './owner-of.ts';
 import { type ConnectedPeer, openPeer, type PeerOptions } from './peer.ts';
 import { readExecutablePath } from './proc/exe.ts';
-import {
-  acceptWaiting,
-  openAccepted,
-  peerCredentials,
-  refuseAccepted,
-  startReading,
-  stopReading,
-} from './socket-peer.ts';
+import { acceptWaiting, openAccepted, peerCredentials, refuseAccepted } from './socket-peer.ts';
 import { createSubordinateIds } from './subordinate-ids.ts';
 import type { Attestor, Peer, PeerCredentials } from './types.ts';
 
@@ -213,11 +206,11 @@ export function createPipe(options: PipeOptions): Pipe {
       turns.measure(account, () => onConnection(socket, peer));
       return;
     }
-    stopReading(socket);
+    peer.pause();
     turns.later(account, () => {
       if (socket.destroyed) return;
       onConnection(socket, peer);
-      startReading(socket);
+      peer.resume();
     });
   }
 

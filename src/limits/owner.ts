@@ -9,6 +9,7 @@
 
 import { Fifo } from '../base/fifo.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
+import { Readers } from './readers.ts';
 
 /** How many times its own limits a user may use in all containers together. */
 export const CONTAINERS_SHARE = 4;
@@ -34,6 +35,7 @@ export class Account {
   readonly share: number;
   /** In the order in which they were opened. */
   readonly connections = new Set<ConnectionPlace>();
+  readonly readers = new Readers();
   /** HTTP/2 streams, from their headers to their end. */
   streams = 0;
   calls = 0;

@@ -41,8 +41,6 @@ export class Connection implements Caller {
   /** Why no call is taken any more. */
   #ended: string | undefined;
   #streamCount = 0;
-  /** Work that waits for its owner's turn. */
-  #waitingWork = 0;
 
   /** To make before anything is read from the socket. */
   constructor(socket: net.Socket, peer: Peer, parts: ConnectionParts) {
@@ -53,6 +51,9 @@ export class Connection implements Caller {
     this.#session.on('stream', (stream, headers) => this.#open(stream, headers));
     // A client that breaks HTTP/2 is an everyday thing; what matters of it is that the socket closes.
     this.#session.on('error', (err) => this.log.debug({ err }, 'HTTP/2 failed on a connection'));
+    const { readers } = peer.owner.accounts[0];
+    readers.add(peer);
+    socket.once('close', () => readers.remove(peer));
     const stop = keepAlive(this.#session, parts.clock, () => peer.close());
     socket.once('close', stop);
     peer.onGone(() => this.#cut());
@@ -91,14 +92,13 @@ export class Connection implements Caller {
       turns.measure(account, work);
       return;
     }
-    this.#waitingWork += 1;
-    if (this.#waitingWork === 1) this.peer.pause();
+    account.readers.rest(turns, account);
+    this.peer.pause();
     turns.later(account, () => {
       try {
         work();
       } finally {
-        this.#waitingWork -= 1;
-        if (this.#waitingWork === 0) this.peer.resume();
+        this.peer.resume();
       }
     });
   }

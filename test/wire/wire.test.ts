@@ -9,8 +9,9 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import type * as grpc from '@grpc/grpc-js';
 import { type Clock, SystemClock } from '../../src/base/clock.ts';
+import { currentTurn } from '../../src/base/turn.ts';
 import { MemoryBudget, type MemoryLimits, memoryLimits } from '../../src/limits/memory.ts';
-import { Owners } from '../../src/limits/owner.ts';
+import { type Owner, Owners } from '../../src/limits/owner.ts';
 import { QUOTA_LIMITS, Quota, type QuotaLimits } from '../../src/limits/quota.ts';
 import { Turns } from '../../src/limits/turns.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
@@ -46,6 +47,7 @@ interface Options {
   readonly clock?: Clock;
   readonly limits?: Partial<QuotaLimits & MemoryLimits>;
   readonly counters?: Counters;
+  readonly quota?: Quota;
 }
 
 /** On a busy machine work may wait for its turn; a test that has the answer to a PING relies on what came before it being done. */
@@ -59,7 +61,7 @@ async function startWire(t: TestContext, methods: Method[], options: Options = {
   const { log, lines } = recordingLog();
   const clock: Clock = options.clock ?? new SystemClock();
   const counters = options.counters ?? new Counters();
-  const quota = new Quota({ ...QUOTA_LIMITS, ...options.limits }, counters);
+  const quota = options.quota ?? new Quota({ ...QUOTA_LIMITS, ...options.limits }, counters);
   const memory = new MemoryBudget({ ...memoryLimits(), ...options.limits }, new Owners(), counters);
   const wire = createWire({ methods, log, clock, quota, memory, turns: new OpenTurns() });
   const pipe = await startPipe(t, { log, onConnection: (socket, peer) => wire.inject(socket, peer) });
@@ -828,4 +830,29 @@ test('one that is refused again and again and does not read has its streams clos
       type === FrameType.RST_STREAM && payload.readUInt32BE() === http2.constants.NGHTTP2_ENHANCE_YOUR_CALM,
   );
   assert.ok(reset.stream > 20, `stream ${reset.stream}`);
+});
+
+test('streams that come on many connections of one owner at once are opened some in a turn of the event loop', async (t) => {
+  const [clients, burst] = [40, 200];
+  const opened = new Map<number, number>();
+  class CountingQuota extends Quota {
+    override openStream(owner: Owner): boolean {
+      opened.set(currentTurn(), (opened.get(currentTurn()) ?? 0) + 1);
+      return super.openStream(owner);
+    }
+  }
+  const { path } = await startWire(t, [echo], { quota: new CountingQuota(QUOTA_LIMITS, new Counters()) });
+  const raws = await Promise.all(Array.from({ length: clients }, () => RawClient.begin(path)));
+  for (const raw of raws) t.after(() => raw.destroy());
+  await Promise.all(raws.map((raw) => raw.ping()));
+  const headers = Buffer.concat(Array.from({ length: burst }, (_, at) => callHeaders(1 + 2 * at, '/none')));
+  for (const raw of raws) raw.write(headers);
+  // Each of them is read from at last.
+  await Promise.all(raws.map((raw) => raw.ping()));
+  const counts = [...opened.values()];
+  assert.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    clients * burst,
+  );
+  assert.ok(Math.max(...counts) < (clients * burst) / 4, `${Math.max(...counts)} in one turn`);
 });
