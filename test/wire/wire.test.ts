@@ -23,10 +23,12 @@ import { TestClock } from '../support/clock.ts';
 import {
   callHeaders,
   dataFrames,
+  END_HEADERS,
   END_STREAM,
   FrameType,
   frame,
   grpcMessage,
+  headerBlock,
   RawClient,
   resetStream,
   uint32,
@@ -855,4 +857,22 @@ test('streams that come on many connections of one owner at once are opened some
     clients * burst,
   );
   assert.ok(Math.max(...counts) < (clients * burst) / 4, `${Math.max(...counts)} in one turn`);
+});
+
+test('a client whose headers break the rules again and again is cut off, since they cost time that nobody is charged for', async (t) => {
+  const { path } = await startWire(t, [echo]);
+  const raw = await RawClient.begin(path);
+  t.after(() => raw.destroy());
+  // Without an authority: a stream is opened and closed, and none of ours hears of it.
+  const headers = headerBlock([
+    [':method', 'POST'],
+    [':scheme', 'http'],
+    [':path', '/'],
+  ]);
+  for (let at = 0; at < 20; at += 1) raw.write(frame(FrameType.HEADERS, END_STREAM | END_HEADERS, 1 + 2 * at, headers));
+  const answered = raw.ping().then(
+    () => 'goes on',
+    () => 'is cut off',
+  );
+  assert.equal(await Promise.race([raw.closed.then(() => 'is cut off'), answered]), 'is cut off');
 });
