@@ -50,6 +50,8 @@ export class Quota {
   readonly #counters: Counters;
   /** Every connection that is open, and whose it is. */
   readonly #places = new Map<ConnectionPlace, Owner['accounts']>();
+  /** The accounts of those owners. */
+  readonly #connected = new Set<Account>();
 
   constructor(limits: QuotaLimits, counters: Counters) {
     this.#limits = limits;
@@ -87,20 +89,24 @@ export class Quota {
     this.#counters.add('connections_accepted_total');
     const place: ConnectionPlace = { evict: () => undefined };
     this.#places.set(place, accounts);
+    this.#connected.add(accounts[0]);
     for (const account of accounts) account.connections.add(place);
     return place;
   }
 
   /** Gives the place back; a no-op for one that was evicted. */
   closeConnection(place: ConnectionPlace): void {
-    for (const account of this.#places.get(place) ?? []) account.connections.delete(place);
+    const accounts = this.#places.get(place);
+    if (accounts === undefined) return;
+    for (const account of accounts) account.connections.delete(place);
+    if (accounts[0].connections.size === 0) this.#connected.delete(accounts[0]);
     this.#places.delete(place);
   }
 
   /** Evicts a connection of the owner that holds most, if that is more than this one would; false where it is not. */
   #makeRoom(asking: Account): boolean {
     let largest = asking;
-    for (const [account] of this.#places.values()) {
+    for (const account of this.#connected) {
       if (account.connections.size > largest.connections.size) largest = account;
     }
     if (largest.connections.size <= asking.connections.size + 1) return false;

@@ -4,9 +4,6 @@
  * next one, on none of its connections; then some of them are at a time.
  */
 
-import type { Account } from './owner.ts';
-import type { Turns } from './turns.ts';
-
 /** A connection. */
 export interface Reader {
   pause(): void;
@@ -39,19 +36,23 @@ export class Readers {
     this.#resting.delete(reader);
   }
 
-  /** Nothing is read from any of them until the owner's next turn. */
-  rest(turns: Turns, account: Account): void {
+  /**
+   * Nothing is read from any of them until the owner's next turn.
+   *
+   * @param later does work in the owner's next turn
+   */
+  rest(later: (work: () => void) => void): void {
     for (const reader of this.#reading) {
       reader.pause();
       this.#resting.add(reader);
     }
     this.#reading.clear();
-    if (!this.#isToGoOn && this.#resting.size > 0) this.#goOn(turns, account);
+    if (!this.#isToGoOn && this.#resting.size > 0) this.#goOn(later);
   }
 
-  #goOn(turns: Turns, account: Account): void {
+  #goOn(later: (work: () => void) => void): void {
     this.#isToGoOn = true;
-    turns.later(account, () => {
+    later(() => {
       let left = AT_ONCE;
       for (const reader of this.#resting) {
         if (left === 0) break;
@@ -62,7 +63,7 @@ export class Readers {
       }
       if (this.#resting.size === 0) this.#isToGoOn = false;
       // What these bring may use the time up again: the others wait until it was read.
-      else setImmediate(() => this.#goOn(turns, account));
+      else setImmediate(() => this.#goOn(later));
     });
   }
 }

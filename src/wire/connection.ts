@@ -92,7 +92,7 @@ export class Connection implements Caller {
       turns.measure(account, work);
       return;
     }
-    account.readers.rest(turns, account);
+    account.readers.rest((goOn) => turns.later(account, goOn));
     this.peer.pause();
     turns.later(account, () => {
       try {

@@ -11,7 +11,7 @@ import type * as grpc from '@grpc/grpc-js';
 import { type Clock, SystemClock } from '../../src/base/clock.ts';
 import { currentTurn } from '../../src/base/turn.ts';
 import { MemoryBudget, type MemoryLimits, memoryLimits } from '../../src/limits/memory.ts';
-import { type Owner, Owners } from '../../src/limits/owner.ts';
+import { Account, type Owner, Owners } from '../../src/limits/owner.ts';
 import { QUOTA_LIMITS, Quota, type QuotaLimits } from '../../src/limits/quota.ts';
 import { Turns } from '../../src/limits/turns.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
@@ -50,6 +50,7 @@ interface Options {
   readonly limits?: Partial<QuotaLimits & MemoryLimits>;
   readonly counters?: Counters;
   readonly quota?: Quota;
+  readonly turns?: Turns;
 }
 
 /** On a busy machine work may wait for its turn; a test that has the answer to a PING relies on what came before it being done. */
@@ -65,7 +66,7 @@ async function startWire(t: TestContext, methods: Method[], options: Options = {
   const counters = options.counters ?? new Counters();
   const quota = options.quota ?? new Quota({ ...QUOTA_LIMITS, ...options.limits }, counters);
   const memory = new MemoryBudget({ ...memoryLimits(), ...options.limits }, new Owners(), counters);
-  const wire = createWire({ methods, log, clock, quota, memory, turns: new OpenTurns() });
+  const wire = createWire({ methods, log, clock, quota, memory, turns: options.turns ?? new OpenTurns() });
   const pipe = await startPipe(t, { log, onConnection: (socket, peer) => wire.inject(socket, peer) });
   t.after(() => wire.close(0));
   return {
@@ -843,7 +844,12 @@ test('streams that come on many connections of one owner at once are opened some
       return super.openStream(owner);
     }
   }
-  const { path } = await startWire(t, [echo], { quota: new CountingQuota(QUOTA_LIMITS, new Counters()) });
+  const turns = new Turns();
+  const { path } = await startWire(t, [echo], { quota: new CountingQuota(QUOTA_LIMITS, new Counters()), turns });
+  // The time is shared with another owner: one that is alone may use more of it.
+  const other = new Account('other');
+  const timer = setInterval(() => turns.measure(other, () => undefined), 5);
+  t.after(() => clearInterval(timer));
   const raws = await Promise.all(Array.from({ length: clients }, () => RawClient.begin(path)));
   for (const raw of raws) t.after(() => raw.destroy());
   await Promise.all(raws.map((raw) => raw.ping()));
