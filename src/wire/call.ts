@@ -61,6 +61,12 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
   #over = false;
   /** The client doesn't read, so that it isn't listened to. */
   #stalled = false;
+  /** What was read waits for its turn. Nothing more is read until then: it would not see that the client stopped reading. */
+  #waits = false;
+  /** What was read and not yet taken when the client stopped reading. */
+  #kept: Buffer | undefined;
+  /** The request has ended, behind what waits or is kept. */
+  #ended = false;
 
   constructor(stream: ServerHttp2Stream, head: RequestHead, caller: Caller) {
     this.peer = caller.peer;
@@ -105,8 +111,11 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     this.#attempt(() => {
       if (method.kind === 'stream') this.#handler = method.open(this);
     });
-    this.#stream.on('data', (chunk: Buffer) => this.#caller.inTurn(() => this.#data(chunk)));
-    this.#stream.on('end', () => this.#caller.inTurn(() => this.#end()));
+    this.#stream.on('data', (chunk: Buffer) => this.#arrived(chunk));
+    this.#stream.on('end', () => {
+      this.#ended = true;
+      this.#caller.inTurn(() => this.#goOn());
+    });
   }
 
   send(message: Message): void {
@@ -154,6 +163,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
   #settle(): void {
     this.#over = true;
     this.#deadline?.cancel();
+    this.#kept = undefined;
     this.#reader.discard();
   }
 
@@ -161,12 +171,41 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     this.#attempt(() => this.#handler?.closed());
   }
 
+  #arrived(chunk: Buffer): void {
+    this.#waits = true;
+    this.#caller.inTurn(() => {
+      this.#waits = false;
+      this.#data(chunk);
+      this.#goOn();
+    });
+    if (this.#waits) this.#stream.pause();
+  }
+
   #data(chunk: Buffer): void {
     if (this.#over || this.#stream.aborted) return;
+    if (this.#stalled) {
+      this.#kept = chunk;
+      return;
+    }
     this.#attempt(() => {
       const used = this.#reader.read(chunk, this);
-      if (this.#stalled && !this.#over && used < chunk.length) this.#stream.unshift(chunk.subarray(used));
+      if (this.#stalled && !this.#over && used < chunk.length) this.#kept = chunk.subarray(used);
     });
+  }
+
+  /** Takes what is there, as far as the client reads and the owner's time allows. */
+  #goOn(): void {
+    if (this.#stalled || this.#waits) return;
+    const kept = this.#kept;
+    this.#kept = undefined;
+    if (kept !== undefined) {
+      this.#arrived(kept);
+    } else if (this.#ended) {
+      this.#ended = false;
+      this.#end();
+    } else if (this.#stream.isPaused()) {
+      this.#stream.resume();
+    }
   }
 
   /** At once: that nothing follows is looked at while the answer is made. */
@@ -198,7 +237,8 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     const goOn = () => {
       this.#stalled = false;
       this.release(WINDOW_BYTES);
-      stream.off('drain', goOn).off('aborted', goOn).resume();
+      stream.off('drain', goOn).off('aborted', goOn);
+      this.#goOn();
     };
     this.#attempt(() => {
       this.hold(WINDOW_BYTES);

@@ -60,6 +60,13 @@ class OpenTurns extends Turns {
   }
 }
 
+/** All work waits for its turn, as an owner's does that asks for much. */
+class ClosedTurns extends Turns {
+  override isOpen(): boolean {
+    return false;
+  }
+}
+
 async function startWire(t: TestContext, methods: Method[], options: Options = {}): Promise<Harness> {
   const { log, lines } = recordingLog();
   const clock: Clock = options.clock ?? new SystemClock();
@@ -811,6 +818,35 @@ test('messages in one frame wait, too, while their client does not read', async 
   while (record.events.length < 3) await raw.ping();
   assert.deepEqual(record.events, ['message large', 'message second', 'message third']);
 });
+
+for (const [form, frames] of [
+  [
+    'frames of their own',
+    (messages: Buffer[]) => messages.map((message, at) => dataFrames(1, message, flagsOf(messages, at))),
+  ],
+  ['one frame', (messages: Buffer[]) => [dataFrames(1, Buffer.concat(messages), END_STREAM)]],
+] as const) {
+  test(`messages in ${form} that wait for their turn wait, too, while their client does not read, and keep their order`, async (t) => {
+    const record = recorder((stream, said) => stream.send(Buffer.alloc(said === 'large' ? 128 * 1024 : 1)));
+    const { path } = await startWire(t, [record.method], { turns: new ClosedTurns() });
+    const raw = await RawClient.begin(path);
+    t.after(() => raw.destroy());
+    const said = ['large', ...Array.from({ length: 100 }, (_, at) => `${at}`)];
+    raw.write(callHeaders(1, RECORD), ...frames(said.map((text) => grpcMessage(Buffer.from(text)))));
+    while (record.events.length === 0) await raw.ping();
+    for (let at = 0; at < 20; at += 1) await raw.ping();
+    assert.deepEqual(record.events, ['message large']);
+    const window = uint32(1024 * 1024);
+    raw.write(frame(FrameType.WINDOW_UPDATE, 0, 0, window), frame(FrameType.WINDOW_UPDATE, 0, 1, window));
+    while (record.events.length < 102) await raw.ping();
+    assert.deepEqual(record.events, [...said.map((text) => `message ${text}`), 'half close']);
+  });
+}
+
+/** The last one ends the request. */
+function flagsOf(messages: Buffer[], at: number): number {
+  return at === messages.length - 1 ? END_STREAM : 0;
+}
 
 test('one that is refused again and again and does not read has its streams closed at last', async (t) => {
   const limits = { callsPerUid: 1, refusedStreamsPerUid: 10 };
