@@ -13,10 +13,13 @@ import type { Account } from './owner.ts';
 
 /** How long an owner may keep the event loop before others have their turn, in milliseconds. */
 const SLICE_MS = 2;
-/** The same of an owner that is alone: shorter slices cost it a part of its time. */
-const SLICE_ALONE_MS = 20;
-/** An owner is alone when no other one had anything done for so long, in milliseconds. */
-const ALONE_AFTER_MS = 100;
+/**
+ * The same of an owner that is alone: to wait, and to read from its connections anew, costs it about a sixth of what it
+ * gets done. It is also what the first caller of another owner may wait for.
+ */
+const SLICE_ALONE_MS = 250;
+/** An owner is alone when no other one had anything done for so long, in milliseconds: callers that come now and then count. */
+const ALONE_AFTER_MS = 5_000;
 /** How long all waiting work may keep the event loop from new events, in milliseconds. */
 const ALL_MS = 6;
 
@@ -30,7 +33,7 @@ export class Turns {
   #since = 0;
   /** Whose work was done last, and since when nobody else's. */
   #latest: Account | undefined;
-  #changedAt = 0;
+  #changedAt = Number.NEGATIVE_INFINITY;
 
   /** @param failed told of work that waited and then threw, which it must not */
   constructor(failed: (error: unknown) => void = () => undefined) {
@@ -88,8 +91,8 @@ export class Turns {
     this.#running = next;
     this.#since = now;
     if (next !== undefined && next !== this.#latest) {
+      if (this.#latest !== undefined) this.#changedAt = now;
       this.#latest = next;
-      this.#changedAt = now;
     }
     if (next === undefined || next.usedInTurn === currentTurn()) return;
     next.usedInTurn = currentTurn();

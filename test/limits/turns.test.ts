@@ -16,12 +16,36 @@ test('an owner that has used little is served at once, one that has used much in
   const turns = new Turns();
   const [one, other] = [new Account('one'), new Account('other')];
   const done: string[] = [];
+  turns.run(other, () => undefined);
   turns.run(one, () => busy(10));
   turns.run(one, () => done.push('one'));
   turns.run(other, () => done.push('other'));
   assert.deepEqual(done, ['other']);
   await turn();
   assert.deepEqual(done, ['other', 'one']);
+});
+
+test('an owner that is alone may use more of a turn, until another one comes', async () => {
+  const turns = new Turns();
+  const [one, other] = [new Account('one'), new Account('other')];
+  turns.run(one, () => busy(10));
+  assert.equal(turns.isOpen(one), true);
+  turns.run(other, () => undefined);
+  turns.run(one, () => undefined);
+  assert.equal(turns.isOpen(one), false);
+  await turn();
+  assert.equal(turns.isOpen(one), true);
+  turns.run(one, () => busy(10));
+  assert.equal(turns.isOpen(one), false, 'the other one was there a moment ago');
+});
+
+test('an owner that is alone does not keep a turn for ever', async () => {
+  const turns = new Turns();
+  const one = new Account('one');
+  turns.run(one, () => busy(300));
+  assert.equal(turns.isOpen(one), false);
+  await turn();
+  assert.equal(turns.isOpen(one), true);
 });
 
 test('an owner with much work delays another by slices, not by all of it', async () => {
