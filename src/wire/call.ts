@@ -114,7 +114,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     this.#stream.on('data', (chunk: Buffer) => this.#arrived(chunk));
     this.#stream.on('end', () => {
       this.#ended = true;
-      this.#caller.inTurn(() => this.#goOn());
+      this.#goOn();
     });
   }
 
