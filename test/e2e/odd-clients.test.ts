@@ -322,8 +322,7 @@ describe('clients that behave badly', { timeout: 120_000 }, () => {
       client.write(callHeaders(stream, STREAM), resetStream(stream));
       if (stream % 1000 === 1) await new Promise(setImmediate);
     }
-    const goaway = client.frames.find(({ type }) => type === FrameType.GOAWAY);
-    assert.ok(goaway !== undefined);
+    // By a GOAWAY, which it may not have read when a write of it fails.
     await client.closed;
   });
 
