@@ -7,6 +7,7 @@
  */
 
 import fs from 'node:fs';
+import { fileVersion } from '../base/file-version.ts';
 import { currentTurn } from '../base/turn.ts';
 
 export interface Accounts {
@@ -64,8 +65,7 @@ class NameFile {
     if (this.#turn === turn) return this.#names;
     this.#turn = turn;
     try {
-      const stat = fs.statSync(this.#path, { bigint: true });
-      const version = `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.ctimeNs}:${stat.size}`;
+      const version = fileVersion(fs.statSync(this.#path, { bigint: true }));
       if (version !== this.#version) {
         this.#names = parseNames(fs.readFileSync(this.#path, 'utf8'));
         this.#take(version);

@@ -3,8 +3,9 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SidekeyError } from '../base/errors.ts';
+import { fileVersion } from '../base/file-version.ts';
 import { FairSlots } from '../limits/fair-slots.ts';
-import { type FileStatus, fileStatus } from './libc.ts';
+import { fileStatus } from './libc.ts';
 
 export interface FileHasher {
   /**
@@ -53,14 +54,14 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
       const turn = <T>(task: () => Promise<T>) => slots.run(owner, task);
       // A hash that is known takes no turn of the thread pool: those would be most of an attestation's time.
       const status = fileStatus(path);
-      const known = status.onBlockDevice ? recall(versionOf(status), owner) : undefined;
+      const known = status.onBlockDevice ? recall(fileVersion(status), owner) : undefined;
       if (known !== undefined) return known;
       // Even opening hangs on a dead file system: it takes a turn too, so that the rest of the pool stays free.
       const file = await turn(() => open(path, 'r'));
       try {
         const stat = await turn(() => file.stat({ bigint: true }));
         if (stat.size > limits.maxBytes) throw tooLarge(stat.size, limits.maxBytes);
-        const version = versionOf(stat);
+        const version = fileVersion(stat);
         // The first to ask keeps the file open until it is hashed; others of its owner wait for it.
         return await (recall(version, owner) ?? remember(version, owner, hashUnchanged(file, version, turn)));
       } finally {
@@ -86,7 +87,7 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
       });
       if (bytesRead === 0) break;
     }
-    if (versionOf(await turn(() => file.stat({ bigint: true }))) !== version) {
+    if (fileVersion(await turn(() => file.stat({ bigint: true }))) !== version) {
       throw new SidekeyError('ERR_ATTESTATION_FAILED', 'the binary changed while it was read');
     }
     return hash.digest('hex');
@@ -113,11 +114,6 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
     reading.set(key, kept);
     return kept;
   }
-}
-
-/** Equal for a file that nobody wrote to: ctime is the kernel's, whatever mtime is set to. */
-function versionOf(stat: Omit<FileStatus, 'onBlockDevice'>): string {
-  return `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.ctimeNs}:${stat.size}`;
 }
 
 function tooLarge(size: bigint, limit: number): SidekeyError {

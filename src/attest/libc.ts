@@ -8,6 +8,7 @@
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
+import type { FileStat } from '../base/file-version.ts';
 import type { PeerCredentials } from './types.ts';
 
 const libc = koffi.load(null);
@@ -149,14 +150,8 @@ const STATX_CTIME = 0x80;
 const STATX_INO = 0x100;
 const STATX_SIZE = 0x200;
 
-/** A file's status, in the numbers of `fs.BigIntStats`. */
-export interface FileStatus {
-  readonly dev: bigint;
-  readonly ino: bigint;
-  /** In bytes. */
-  readonly size: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
+/** A file's status. */
+export interface FileStatus extends FileStat {
   /**
    * The file is on a block device of this machine, so that nobody but its kernel writes to it, and the status is what
    * the file system would say too. False for network and FUSE file systems, and for overlay, btrfs and tmpfs with them.

@@ -6,6 +6,7 @@
  */
 
 import fs from 'node:fs';
+import { fileVersion } from '../base/file-version.ts';
 
 interface Range {
   readonly start: number;
@@ -42,8 +43,7 @@ export function createSubordinateIds(
     if (now - lookedAt < LOOK_AGAIN_MS) return;
     lookedAt = now;
     try {
-      const stat = fs.statSync(path, { bigint: true });
-      const current = `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.ctimeNs}:${stat.size}`;
+      const current = fileVersion(fs.statSync(path, { bigint: true }));
       if (current === version) return;
       ranges = parseRanges(fs.readFileSync(path, 'utf8'), uidOf);
       version = current;
