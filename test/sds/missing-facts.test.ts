@@ -96,6 +96,23 @@ function open(t: TestContext, { identities, clock }: Join, peer: ScriptedPeer, v
 const removedOf = (response: Response) => ('removedResources' in response ? response.removedResources : []);
 const serialOf = (response: Response) => chainOf(secretOf(response, WEB))[0]!.serialNumber;
 
+/** A caller that has an SVID of the entry, and a stream that asked for these names. */
+async function given(t: TestContext, variant: Variant, ...names: string[]) {
+  const join = await makeJoin(t);
+  const web = await join.create('/web', MATCHING);
+  const peer = new ScriptedPeer(...MATCHING);
+  const stream = open(t, join, peer, variant);
+  stream.ask(...names);
+  return { join, web, peer, stream, first: await stream.next() };
+}
+
+/** At the renewal, a fact is missing. */
+async function lapse({ join, peer, stream }: { join: Join; peer: ScriptedPeer; stream: Opened }): Promise<void> {
+  peer.facts = LACKING;
+  join.clock.advance(HALF_LIFE);
+  await until(() => stream.state().held?.reason === 'facts-missing');
+}
+
 for (const variant of VARIANTS) {
   describe(`${variant}: facts that are not there`, () => {
     it('has a caller that matched nothing looked at again, and pushed to; without names held it is left alone', async (t) => {
@@ -116,15 +133,8 @@ for (const variant of VARIANTS) {
     });
 
     it('renews without a loss when a fact was missing for a moment at the renewal', async (t) => {
-      const join = await makeJoin(t);
-      await join.create('/web', MATCHING);
-      const peer = new ScriptedPeer(...MATCHING);
-      const stream = open(t, join, peer, variant);
-      stream.ask(WEB, BUNDLE);
-      const first = await stream.next();
-      peer.facts = LACKING;
-      join.clock.advance(HALF_LIFE);
-      await until(() => stream.state().held?.reason === 'facts-missing');
+      const { join, peer, stream, first } = await given(t, variant, WEB, BUNDLE);
+      await lapse({ join, peer, stream });
       const { detail } = stream.state().held!;
       assert.match(
         detail,
@@ -147,16 +157,9 @@ for (const variant of VARIANTS) {
     });
 
     it('loses it for good when the SVID ends, and gives it back when the fact comes later still', async (t) => {
-      const join = await makeJoin(t);
-      await join.create('/web', MATCHING);
-      const peer = new ScriptedPeer(...MATCHING);
-      const stream = open(t, join, peer, variant);
-      stream.ask(WEB, BUNDLE);
-      await stream.next();
+      const { join, peer, stream } = await given(t, variant, WEB, BUNDLE);
       const end = join.clock.now() + 2 * HALF_LIFE;
-      peer.facts = LACKING;
-      join.clock.advance(HALF_LIFE);
-      await until(() => stream.state().held?.reason === 'facts-missing');
+      await lapse({ join, peer, stream });
       join.clock.advanceTo(end - 1);
       await new Promise(setImmediate);
       assert.equal(stream.state().held?.reason, 'facts-missing');
@@ -171,15 +174,8 @@ for (const variant of VARIANTS) {
     });
 
     it('asks for the missing fact less and less often, and never gives anything of the entry meanwhile', async (t) => {
-      const join = await makeJoin(t);
-      const web = await join.create('/web', MATCHING);
-      const peer = new ScriptedPeer(...MATCHING);
-      const stream = open(t, join, peer, variant);
-      stream.ask(WEB);
-      await stream.next();
-      peer.facts = LACKING;
-      join.clock.advance(HALF_LIFE);
-      await until(() => stream.state().held?.reason === 'facts-missing');
+      const { join, web, peer, stream } = await given(t, variant, WEB);
+      await lapse({ join, peer, stream });
       const caller = join.identities.caller(peer);
       const before = peer.attestations;
       for (let i = 0; i < 600; i += 1) {
@@ -196,15 +192,8 @@ for (const variant of VARIANTS) {
 
     it('takes a loss through the registry at once: an entry that is deleted, or asks for more', async (t) => {
       for (const loss of ['delete', 'update'] as const) {
-        const join = await makeJoin(t);
-        const web = await join.create('/web', MATCHING);
-        const peer = new ScriptedPeer(...MATCHING);
-        const stream = open(t, join, peer, variant);
-        stream.ask(WEB);
-        await stream.next();
-        peer.facts = LACKING;
-        join.clock.advance(HALF_LIFE);
-        await until(() => stream.state().held?.reason === 'facts-missing');
+        const { join, web, peer, stream } = await given(t, variant, WEB);
+        await lapse({ join, peer, stream });
         await join.registry.update(web.id, { hint: 'harmless' });
         await new Promise(setImmediate);
         assert.equal(stream.state().held?.reason, 'facts-missing', 'what does not matter changes nothing');
@@ -218,27 +207,15 @@ for (const variant of VARIANTS) {
     });
 
     it('has another entry with the same SPIFFE ID take over, and a gain counts at once', async (t) => {
-      const join = await makeJoin(t);
-      await join.create('/web', MATCHING);
-      const peer = new ScriptedPeer(...MATCHING);
-      const stream = open(t, join, peer, variant);
-      stream.ask(WEB);
-      const first = await stream.next();
-      peer.facts = LACKING;
-      join.clock.advance(HALF_LIFE);
-      await until(() => stream.state().held?.reason === 'facts-missing');
+      const { join, peer, stream, first } = await given(t, variant, WEB);
+      await lapse({ join, peer, stream });
       await join.create('/web', LACKING);
       assert.notEqual(serialOf(await stream.next()), serialOf(first));
       assert.equal(stream.state().state, 'in_sync');
     });
 
     it('keeps nothing for a caller that holds no SVID of the entry: the loss counts at once', async (t) => {
-      const join = await makeJoin(t);
-      await join.create('/web', MATCHING);
-      const peer = new ScriptedPeer(...MATCHING);
-      const stream = open(t, join, peer, variant);
-      stream.ask(BUNDLE);
-      await stream.next();
+      const { join, peer, stream } = await given(t, variant, BUNDLE);
       peer.facts = LACKING;
       await join.identities.caller(peer).reattest();
       await until(() => stream.state(BUNDLE).held?.reason === 'no-identity');
