@@ -4,6 +4,7 @@ import type { Attestation, Peer } from '../attest/types.ts';
 import { backoff } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
+import { KeyedListeners } from '../base/keyed-listeners.ts';
 import { compareAge } from '../registry/entry.ts';
 import type { Entry, EntryChange } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
@@ -46,7 +47,7 @@ export interface CallerParts {
 export class Caller implements Member, LookedAt {
   readonly peer: Peer;
   readonly #parts: CallerParts;
-  readonly #ofIdentity = new Map<string, Set<Listener>>();
+  readonly #ofIdentity = new KeyedListeners<SpiffeId>();
   readonly #ofEntries = new Set<Listener>();
   #ofRecovery: Set<Listener> | undefined;
   #class: CallerClass | undefined;
@@ -204,14 +205,7 @@ export class Caller implements Member, LookedAt {
 
   /** Told when the entry that gives this SPIFFE ID changes for this caller. Returns the way to stop. */
   watchIdentity(spiffeId: SpiffeId, listener: Listener): () => void {
-    const listeners = this.#ofIdentity.get(spiffeId);
-    if (listeners === undefined) this.#ofIdentity.set(spiffeId, new Set([listener]));
-    else listeners.add(listener);
-    return () => {
-      const left = this.#ofIdentity.get(spiffeId);
-      left?.delete(listener);
-      if (left?.size === 0) this.#ofIdentity.delete(spiffeId);
-    };
+    return this.#ofIdentity.add(spiffeId, listener);
   }
 
   /** Told when the set of matching entries changes. Returns the way to stop. */
@@ -230,7 +224,7 @@ export class Caller implements Member, LookedAt {
   entriesChanged(changed: ReadonlySet<Entry>): void {
     this.#merged = undefined;
     const told = new Set<Listener>(this.#ofEntries);
-    for (const { spiffeId } of changed) for (const listener of this.#ofIdentity.get(spiffeId) ?? []) told.add(listener);
+    for (const { spiffeId } of changed) for (const listener of this.#ofIdentity.of(spiffeId)) told.add(listener);
     for (const listener of told) listener();
   }
 

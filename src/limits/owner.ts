@@ -9,6 +9,7 @@
 
 import { Fifo } from '../base/fifo.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
+import { LoopTime } from './loop-time.ts';
 import { Readers } from './readers.ts';
 
 /** How many times its own limits a user may use in all containers together. */
@@ -47,12 +48,11 @@ export class Account {
   readonly connects = new TokenBucket(Number.POSITIVE_INFINITY);
   /** Decisions that are put on record. */
   readonly decisions = new TokenBucket(Number.POSITIVE_INFINITY);
-  /** Work that waits for its turn, and the time that was used in a turn of the event loop; see `turns.ts`. */
+  /** Work that waits for its turn, and the time that its work took; see `turns.ts`. */
   readonly waitingWork = new Fifo<() => void>();
+  readonly time = new LoopTime();
   /** It is in the line of owners with work that waits, or being served. */
   inLine = false;
-  usedMs = 0;
-  usedInTurn = -1;
 
   constructor(name: string, share = 1) {
     this.name = name;

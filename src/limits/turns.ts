@@ -2,13 +2,13 @@
  * The event loop's time, shared out in turns: what an owner's callers ask for is done at once while the owner has used
  * little of the current turn of the event loop. Beyond that it waits, and each owner with waiting work gets a slice in
  * each turn, one after the other. So an owner that asks for much delays another one by slices, not by all that it asks
- * for; and an owner that is alone has all of the time.
+ * for. While others call, it also has no more than its share in the long run (`loop-time.ts`): what it makes the garbage
+ * collector and the kernel do comes beside. An owner that is alone has all of the time.
  *
  * Work is not interrupted: work that may take long comes here in pieces.
  */
 
 import { Fifo } from '../base/fifo.ts';
-import { currentTurn } from '../base/turn.ts';
 import type { Account } from './owner.ts';
 
 /** How long an owner may keep the event loop before others have their turn, in milliseconds. */
@@ -22,6 +22,8 @@ const SLICE_ALONE_MS = 250;
 const ALONE_AFTER_MS = 5_000;
 /** How long all waiting work may keep the event loop from new events, in milliseconds. */
 const ALL_MS = 6;
+/** How long to wait where every owner with waiting work has used up its share, in milliseconds. */
+const REST_MS = 1;
 
 export class Turns {
   /** Accounts with work that waits. */
@@ -42,10 +44,9 @@ export class Turns {
 
   /** True if the owner's work may be done now: it has time left, and nothing of it waits. */
   isOpen(account: Account): boolean {
-    if (account.waitingWork.length > 0) return false;
-    if (account.usedInTurn !== currentTurn()) return true;
+    if (account.waitingWork.length > 0 || !this.#hasShareLeft(account)) return false;
     const running = account === this.#running ? performance.now() - this.#since : 0;
-    return account.usedMs + running < this.#slice(account);
+    return account.time.usedInTurn + running < this.#slice(account);
   }
 
   /** Does the work now, or in the owner's next turn. It must not throw. */
@@ -77,45 +78,54 @@ export class Turns {
     return new Promise((resolve) => this.later(account, resolve));
   }
 
+  #isAlone(account: Account): boolean {
+    return account === this.#latest && performance.now() - this.#changedAt > ALONE_AFTER_MS;
+  }
+
   #slice(account: Account): number {
-    const isAlone = account === this.#latest && performance.now() - this.#changedAt > ALONE_AFTER_MS;
-    return isAlone ? SLICE_ALONE_MS : SLICE_MS;
+    return this.#isAlone(account) ? SLICE_ALONE_MS : SLICE_MS;
+  }
+
+  #hasShareLeft(account: Account): boolean {
+    return account.time.hasCredit(performance.now()) || this.#isAlone(account);
   }
 
   /** Charges the owner whose work was done last, and begins to count for this one. */
   #charge(next: Account | undefined): void {
     const now = performance.now();
     const running = this.#running;
-    if (running !== undefined) running.usedMs += now - this.#since;
+    if (running !== undefined) running.time.use(now - this.#since, !this.#isAlone(running), now);
     else if (next !== undefined) setImmediate(() => this.#charge(undefined));
     this.#running = next;
     this.#since = now;
-    if (next !== undefined && next !== this.#latest) {
-      if (this.#latest !== undefined) this.#changedAt = now;
-      this.#latest = next;
-    }
-    if (next === undefined || next.usedInTurn === currentTurn()) return;
-    next.usedInTurn = currentTurn();
-    next.usedMs = 0;
+    next?.time.begin();
+    if (next === undefined || next === this.#latest) return;
+    if (this.#latest !== undefined) this.#changedAt = now;
+    this.#latest = next;
   }
 
-  #schedule(): void {
+  #schedule(isToRest = false): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => this.#drain());
+    if (isToRest) setTimeout(() => this.#drain(), REST_MS);
+    else setImmediate(() => this.#drain());
   }
 
-  /** One slice for each owner that waits; owners that are not reached are first in the next turn. */
+  /** One slice for each owner that waits and has some of its share left; owners that are not reached are first in the next turn. */
   #drain(): void {
     this.#scheduled = false;
     const end = performance.now() + ALL_MS;
+    let isToRest = true;
     for (let left = this.#waiting.length; left > 0 && performance.now() < end; left -= 1) {
       const account = this.#waiting.shift()!;
-      this.#serve(account);
+      if (this.#hasShareLeft(account)) {
+        isToRest = false;
+        this.#serve(account);
+      }
       account.inLine = account.waitingWork.length > 0;
       if (account.inLine) this.#waiting.push(account);
     }
-    if (this.#waiting.length > 0) this.#schedule();
+    if (this.#waiting.length > 0) this.#schedule(isToRest);
   }
 
   #serve(account: Account): void {

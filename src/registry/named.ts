@@ -1,6 +1,7 @@
 /** What is set by hand under a name, one thing each: in memory for every question, in the store for good. */
 
 import { SidekeyError } from '../base/errors.ts';
+import { KeyedListeners } from '../base/keyed-listeners.ts';
 import { compareText } from '../spiffe/selector.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { WriteQueue } from './write-queue.ts';
@@ -36,7 +37,7 @@ export class Named<T extends object> {
   readonly #parts: NamedParts<T>;
   readonly #values: Map<string, T>;
   readonly #ofAny = new Set<Listener>();
-  readonly #ofOne = new Map<string, Set<Listener>>();
+  readonly #ofOne = new KeyedListeners<string>();
 
   private constructor(parts: NamedParts<T>, values: readonly T[]) {
     this.#parts = parts;
@@ -92,14 +93,7 @@ export class Named<T extends object> {
 
   /** Told when what has this name is set, changed or deleted; each listener once. Returns the way to stop. */
   watch(name: string, listener: () => void): () => void {
-    const listeners = this.#ofOne.get(name);
-    if (listeners === undefined) this.#ofOne.set(name, new Set([listener]));
-    else listeners.add(listener);
-    return () => {
-      const left = this.#ofOne.get(name);
-      left?.delete(listener);
-      if (left?.size === 0) this.#ofOne.delete(name);
-    };
+    return this.#ofOne.add(name, listener);
   }
 
   /** Told the name of whatever is set, changed or deleted; each listener once. Returns the way to stop. */
@@ -109,7 +103,7 @@ export class Named<T extends object> {
   }
 
   #tell(name: string): void {
-    for (const listener of [...(this.#ofOne.get(name) ?? []), ...this.#ofAny]) {
+    for (const listener of [...this.#ofOne.of(name), ...this.#ofAny]) {
       try {
         listener(name);
       } catch (err) {

@@ -16,7 +16,7 @@ export function readFields(
   read: (field: number, wireType: number, reader: BinaryReader) => boolean,
 ): void {
   try {
-    const reader = new BinaryReader(bytes, decodeText);
+    const reader = new FieldReader(bytes);
     while (reader.pos < reader.len) {
       const first = bytes[reader.pos]!;
       // The reader's own ways make objects, of each of the several hundred fields of a real Envoy's node.
@@ -40,9 +40,26 @@ function skipBytes(reader: BinaryReader): void {
   if (reader.pos > reader.len) throw new RangeError('a field ends after its message');
 }
 
-/** Node's own decoder takes a fraction of the time of a TextDecoder, which is the reader's. */
-function decodeText(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString();
+/**
+ * Decodes texts where they are, by Node: the parent's way makes an array of each, which for thousands of names takes more
+ * than twice the time, and more of the garbage collector's.
+ */
+class FieldReader extends BinaryReader {
+  readonly #buffer: Buffer;
+
+  constructor(bytes: Uint8Array) {
+    super(bytes);
+    this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  /** Bytes that are no UTF-8 become U+FFFD. */
+  override string(): string {
+    const length = this.uint32();
+    const start = this.pos;
+    this.pos += length;
+    if (this.pos > this.len) throw new RangeError('a field ends after its message');
+    return this.#buffer.toString('utf8', start, this.pos);
+  }
 }
 
 /**

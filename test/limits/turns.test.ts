@@ -48,6 +48,37 @@ test('an owner that is alone does not keep a turn for ever', async () => {
   assert.equal(turns.isOpen(one), true);
 });
 
+test('an owner that used up its share waits while others call, and one that is alone does not', async () => {
+  for (const isShared of [true, false]) {
+    const turns = new Turns();
+    const [one, other] = [new Account('one'), new Account('other')];
+    if (isShared) turns.run(other, () => undefined);
+    turns.run(one, () => busy(100));
+    // Its time is counted when its turn ends.
+    await turn();
+    await turn();
+    assert.equal(turns.isOpen(one), !isShared);
+    assert.equal(turns.isOpen(other), true);
+    const begun = performance.now();
+    await turns.next(one);
+    const waited = performance.now() - begun;
+    // It may use 10 ms at once, and 50 ms in 100 ms: it has 40 ms too many, which are half of the next 80.
+    if (isShared) assert.ok(waited > 60, `it waited for ${waited} ms only`);
+  }
+});
+
+test('an owner that was in the way for very long waits for a moment, not as long', async () => {
+  const turns = new Turns();
+  const [one, other] = [new Account('one'), new Account('other')];
+  turns.run(other, () => undefined);
+  turns.run(one, () => busy(1_000));
+  await turn();
+  const begun = performance.now();
+  await turns.next(one);
+  const waited = performance.now() - begun;
+  assert.ok(waited > 100 && waited < 900, `it waited for ${waited} ms`);
+});
+
 test('an owner with much work delays another by slices, not by all of it', async () => {
   const turns = new Turns();
   const [greedy, modest] = [new Account('greedy'), new Account('modest')];

@@ -111,12 +111,15 @@ class Raw {
 
   /** Waits until the server has read everything. */
   async settled(): Promise<void> {
+    if (!this.open) this.connect();
+    const socket = this.#socket!;
     const answer = new Promise<void>((resolve) => {
       this.#answered = resolve;
-      this.#socket?.once('close', resolve);
+      socket.once('close', resolve);
     });
     await this.write(frame(FrameType.PING, 0, 0, Buffer.alloc(8)));
     await answer;
+    socket.off('close', this.#answered);
   }
 
   /** Waits while the kernel takes no more. */
@@ -124,7 +127,13 @@ class Raw {
     if (!this.open) this.connect();
     const socket = this.#socket!;
     if (socket.write(Buffer.concat(parts))) return turn();
-    await new Promise<void>((resolve) => socket.once('drain', resolve).once('close', resolve));
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        socket.off('drain', done).off('close', done);
+        resolve();
+      };
+      socket.on('drain', done).on('close', done);
+    });
   }
 }
 

@@ -1,0 +1,33 @@
+type Listener = () => void;
+
+const NOBODY: readonly Listener[] = [];
+
+/** Who wants to hear of which of many things. As a rule one listener does of each, and that one takes no set of its own. */
+export class KeyedListeners<Key> {
+  readonly #byKey = new Map<Key, Listener | Set<Listener>>();
+
+  /** A listener that is there already is told once all the same. Returns the way to stop. */
+  add(key: Key, listener: Listener): () => void {
+    const there = this.#byKey.get(key);
+    if (there instanceof Set) there.add(listener);
+    else this.#byKey.set(key, there === undefined || there === listener ? listener : new Set([there, listener]));
+    return () => this.#remove(key, listener);
+  }
+
+  /** Those of one key. */
+  of(key: Key): Iterable<Listener> {
+    const there = this.#byKey.get(key);
+    if (there === undefined) return NOBODY;
+    return there instanceof Set ? there : [there];
+  }
+
+  clear(): void {
+    this.#byKey.clear();
+  }
+
+  #remove(key: Key, listener: Listener): void {
+    const there = this.#byKey.get(key);
+    if (there instanceof Set) there.delete(listener);
+    if (there === listener || (there instanceof Set && there.size === 0)) this.#byKey.delete(key);
+  }
+}
