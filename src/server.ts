@@ -140,7 +140,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
   const registry = await openRegistry({ store, trustDomain, clock, log });
   closers.push(() => registry.close());
   await mayGoOn();
-  const issuances = new ToldIssuances(store);
+  const issuances = new ToldIssuances(store, log);
   const ca = await openCertificateAuthority({
     trustDomain,
     dir: path.join(dataDir.path, 'ca'),
@@ -196,7 +196,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
   const exitWatcher = createExitWatcher();
   closers.push(() => exitWatcher.close());
   const counters = new Counters();
-  const ledger = new Ledger();
+  const ledger = new Ledger(log);
   const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
   const { owners, quota, memory, turns } = createLimits(plan, config, counters, log);
   const wire = createWire({

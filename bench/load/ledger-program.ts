@@ -6,6 +6,7 @@ import { Ledger, type LedgerStream, reportSecret } from '../../src/sds/ledger.ts
 import { Subscription } from '../../src/sds/subscription.ts';
 import { WatchedNames } from '../../src/sds/watched-names.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../../test/identity/support.ts';
 import { Cleanup } from '../figure.ts';
 import { obey } from './program.ts';
@@ -29,7 +30,7 @@ obey({ weigh });
 async function weigh({ streams, streamsAConnection, what }: WeighOptions): Promise<number> {
   const cleanup = new Cleanup();
   const { identities, clock } = await makeJoin(cleanup as unknown as Parameters<typeof makeJoin>[0]);
-  const ledger = new Ledger();
+  const ledger = new Ledger(createLog('silent'));
   const peers = Array.from({ length: Math.ceil(streams / streamsAConnection) }, () => new ScriptedPeer());
   const name = parseSpiffeId(`spiffe://${TRUST_DOMAIN}/web`);
 

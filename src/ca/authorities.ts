@@ -10,13 +10,13 @@
 
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
+import { Listeners } from '../base/listeners.ts';
 import { isValidAt } from '../base/validity.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Authority, makeIntermediate, makeRoot } from './authority.ts';
 import { trustBundle } from './bundle.ts';
 import type { KeyStore, StoredAuthorities } from './key-store.ts';
-import { Listeners } from './listeners.ts';
 import type { NamePart } from './name.ts';
 import type { AuthorityInfo, TrustBundle } from './types.ts';
 
@@ -34,8 +34,8 @@ export interface AuthoritiesOptions {
 const RETRY_MS = 30_000;
 
 export class Authorities {
-  readonly bundleChange: Listeners<TrustBundle> = new Listeners();
-  readonly replaced: Listeners<void> = new Listeners();
+  readonly bundleChange: Listeners<TrustBundle>;
+  readonly replaced: Listeners<void>;
   readonly #options: AuthoritiesOptions;
   /** In milliseconds. */
   readonly #life: number;
@@ -56,6 +56,9 @@ export class Authorities {
     this.#roots = stored.roots;
     this.#intermediates = stored.intermediates;
     this.#life = options.caTtl * 1000;
+    const failed = (err: unknown) => options.log.error({ err }, 'a listener of the authorities failed');
+    this.bundleChange = new Listeners(failed);
+    this.replaced = new Listeners(failed);
   }
 
   /** @throws ERR_CA when a stored authority can't be used or a new one can't be stored */

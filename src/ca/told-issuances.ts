@@ -1,15 +1,18 @@
 /** The record of issuances, which also tells of those that it has. */
 
 import type { IssuanceRecord } from '../base/issuance.ts';
-import { Listeners } from './listeners.ts';
+import { Listeners } from '../base/listeners.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { IssuanceLog } from './types.ts';
 
 export class ToldIssuances implements IssuanceLog {
   readonly #log: IssuanceLog;
-  readonly #listeners = new Listeners<readonly IssuanceRecord[]>();
+  readonly #listeners: Listeners<readonly IssuanceRecord[]>;
 
-  constructor(log: IssuanceLog) {
+  /** @param diagnostics where it is logged that a listener fails */
+  constructor(log: IssuanceLog, diagnostics: Log) {
     this.#log = log;
+    this.#listeners = new Listeners((err) => diagnostics.error({ err }, 'a listener of issuances failed'));
   }
 
   async recordIssuances(records: readonly IssuanceRecord[]): Promise<void> {
@@ -17,7 +20,7 @@ export class ToldIssuances implements IssuanceLog {
     this.#listeners.tell(records);
   }
 
-  /** Told of what is on record now, before anybody has the SVIDs; a listener must not throw. Returns the way to stop. */
+  /** Told of what is on record now, before anybody has the SVIDs. Returns the way to stop. */
   onRecorded(listener: (records: readonly IssuanceRecord[]) => void): () => void {
     return this.#listeners.add(listener);
   }

@@ -5,6 +5,7 @@ import { backoff } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { KeyedListeners } from '../base/keyed-listeners.ts';
+import { tellEach } from '../base/listeners.ts';
 import { compareAge } from '../registry/entry.ts';
 import type { Entry, EntryChange } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
@@ -225,7 +226,7 @@ export class Caller implements Member, LookedAt {
     this.#merged = undefined;
     const told = new Set<Listener>(this.#ofEntries);
     for (const { spiffeId } of changed) for (const listener of this.#ofIdentity.of(spiffeId)) told.add(listener);
-    for (const listener of told) listener();
+    tellEach(told, undefined, (err) => this.#parts.log.error({ err }, 'a listener of a caller failed'));
   }
 
   /** The registry's changes, for a caller that has lapses; to call when its class has taken them over. */

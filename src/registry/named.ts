@@ -2,6 +2,7 @@
 
 import { SidekeyError } from '../base/errors.ts';
 import { KeyedListeners } from '../base/keyed-listeners.ts';
+import { tellEach } from '../base/listeners.ts';
 import { compareText } from '../spiffe/selector.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { WriteQueue } from './write-queue.ts';
@@ -31,12 +32,10 @@ export interface Put<T> {
   readonly created: boolean;
 }
 
-type Listener = (name: string) => void;
-
 export class Named<T extends object> {
   readonly #parts: NamedParts<T>;
   readonly #values: Map<string, T>;
-  readonly #ofAny = new Set<Listener>();
+  readonly #ofAny = new Set<(name: string) => void>();
   readonly #ofOne = new KeyedListeners<string>();
 
   private constructor(parts: NamedParts<T>, values: readonly T[]) {
@@ -97,19 +96,14 @@ export class Named<T extends object> {
   }
 
   /** Told the name of whatever is set, changed or deleted; each listener once. Returns the way to stop. */
-  onChange(listener: Listener): () => void {
+  onChange(listener: (name: string) => void): () => void {
     this.#ofAny.add(listener);
     return () => this.#ofAny.delete(listener);
   }
 
   #tell(name: string): void {
-    for (const listener of [...this.#ofOne.of(name), ...this.#ofAny]) {
-      try {
-        listener(name);
-      } catch (err) {
-        // The write is done; one listener that fails must not keep the news from the others.
-        this.#parts.log.error({ err }, `a listener of the ${this.#parts.what}s failed`);
-      }
-    }
+    tellEach([...this.#ofOne.of(name), ...this.#ofAny], name, (err) =>
+      this.#parts.log.error({ err }, `a listener of the ${this.#parts.what}s failed`),
+    );
   }
 }

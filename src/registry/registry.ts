@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
+import { Listeners } from '../base/listeners.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Aliases } from './aliases.ts';
@@ -30,8 +31,6 @@ import { WriteQueue } from './write-queue.ts';
 
 /** From how many entries on a write is dearer to sort in one by one than to sort anew. */
 const BULK = 100;
-
-type Listener = (changes: readonly EntryChange[]) => void;
 
 export interface RegistryParts {
   readonly store: RegistryStore;
@@ -66,10 +65,11 @@ class StoredRegistry implements Registry {
   readonly #expiries = new Map<string, Deadline>();
   /** All entries in order; sorted when a list is asked for, dropped by a write of many. */
   #ordered: Entry[] | undefined;
-  readonly #listeners = new Set<Listener>();
+  readonly #listeners: Listeners<readonly EntryChange[]>;
 
   constructor(parts: StoredRegistryParts, entries: readonly Entry[]) {
     this.#parts = parts;
+    this.#listeners = new Listeners((err) => parts.log.error({ err }, 'a listener of the registry failed'));
     this.trustDomain = parts.trustDomain;
     this.federatedBundles = parts.federatedBundles;
     this.aliases = parts.aliases;
@@ -124,9 +124,8 @@ class StoredRegistry implements Registry {
     for (const entry of this.#entries.values()) if (!this.#live.has(entry.id)) yield keyed(entry);
   }
 
-  onChange(listener: Listener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+  onChange(listener: (changes: readonly EntryChange[]) => void): () => void {
+    return this.#listeners.add(listener);
   }
 
   create(inputs: readonly EntryInput[], source: string): Promise<Entry[]> {
@@ -251,15 +250,7 @@ class StoredRegistry implements Registry {
   }
 
   #tell(changes: readonly EntryChange[]): void {
-    if (changes.length === 0) return;
-    for (const listener of this.#listeners) {
-      try {
-        listener(changes);
-      } catch (err) {
-        // The write is done; one listener that fails must not keep the news from the others.
-        this.#parts.log.error({ err }, 'a listener of the registry failed');
-      }
-    }
+    if (changes.length > 0) this.#listeners.tell(changes);
   }
 
   #made(input: EntryInput, source: string): Entry {

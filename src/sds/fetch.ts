@@ -14,7 +14,7 @@ import { type Asker, notedOf, recordText, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { type EncodedSecret, isCurrent, validationFor } from './secrets.ts';
 import { takeRequest, writeDiscoveryResponse } from './sotw.ts';
-import type { StreamParts } from './stream.ts';
+import type { StreamParts } from './stream-context.ts';
 import { Subscription } from './subscription.ts';
 
 /** Of the names that nothing is found for, so many stand in the log. */

@@ -5,7 +5,9 @@
 
 import type { Peer } from '../attest/types.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
+import { Listeners } from '../base/listeners.ts';
 import type { Held, HeldReason } from '../identity/held.ts';
+import type { Log } from '../telemetry/log.ts';
 import type { Node } from './node.ts';
 import type { Asked } from './subscription.ts';
 import type { WatchedName } from './watched-names.ts';
@@ -159,8 +161,12 @@ class OpenConnection implements Connection {
 
 export class Ledger {
   readonly #byPeer = new Map<Peer, OpenConnection>();
-  readonly #listeners = new Set<(event: StreamEvent) => void>();
+  readonly #listeners: Listeners<StreamEvent>;
   #connections = 0;
+
+  constructor(log: Log) {
+    this.#listeners = new Listeners((err) => log.error({ err }, 'a listener of stream events failed'));
+  }
 
   open(stream: LedgerStream): void {
     let connection = this.#byPeer.get(stream.peer);
@@ -220,8 +226,7 @@ export class Ledger {
 
   /** Told of everything that happens from now on. Returns the way to stop. */
   watch(listener: (event: StreamEvent) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#listeners.add(listener);
   }
 
   /** True while somebody listens. */
@@ -232,8 +237,7 @@ export class Ledger {
   /** Makes an event only where somebody listens. */
   tell(make: () => StreamEvent): void {
     if (this.#listeners.size === 0) return;
-    const event = make();
-    for (const listener of [...this.#listeners]) listener(event);
+    this.#listeners.tell(make());
   }
 }
 

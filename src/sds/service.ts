@@ -14,7 +14,8 @@ import { fetchSecrets } from './fetch.ts';
 import { Ledger } from './ledger.ts';
 import { PushQueue } from './push-queue.ts';
 import { SOTW } from './sotw.ts';
-import { SecretStream, type StreamKind, type StreamParts } from './stream.ts';
+import { SecretStream } from './stream.ts';
+import type { StreamKind, StreamParts } from './stream-context.ts';
 
 const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
 const ADS = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
@@ -26,7 +27,7 @@ export function secretDiscoveryService(settings: ServiceSettings): Method[] {
   const parts: StreamParts = {
     turns: new Turns(),
     counters: new Counters(),
-    ledger: new Ledger(),
+    ledger: new Ledger(settings.log),
     decisions: new Decisions({ ...settings, store: undefined }),
     ...settings,
     queue: new PushQueue(),

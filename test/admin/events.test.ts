@@ -8,6 +8,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { type AdminEvent, connectAdmin } from '../../src/admin/client.ts';
 import { HEARTBEAT_MS, MAX_READERS, MAX_WAITING } from '../../src/admin/event-readers.ts';
 import { Ledger, type StreamEvent } from '../../src/sds/ledger.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import { serve } from '../support/serve.ts';
 import { call, entry, startAdmin, TOKEN } from './support.ts';
@@ -105,7 +106,7 @@ describe('GET /v1/events', { timeout: 60_000 }, () => {
   });
 
   it('comes over TCP to who has the token, and HEAD has none', async (t) => {
-    const ledger = new Ledger();
+    const ledger = new Ledger(createLog('silent'));
     const { tcp, socketPath } = await startAdmin(t, { ledger });
     assert.equal((await call(tcp.port, 'GET', '/v1/events')).status, 401);
     assert.equal((await call(socketPath, 'HEAD', '/v1/events')).status, 405);
@@ -117,7 +118,7 @@ describe('GET /v1/events', { timeout: 60_000 }, () => {
   });
 
   it('says at intervals that it lives, and nothing is watched once nobody reads', async (t) => {
-    const ledger = new Ledger();
+    const ledger = new Ledger(createLog('silent'));
     const { socketPath, clock } = await startAdmin(t, { ledger });
     const response = await read(t, socketPath);
     assert.match(response.headers['content-type']!, /^text\/event-stream/);
@@ -139,7 +140,7 @@ describe('GET /v1/events', { timeout: 60_000 }, () => {
   });
 
   it('lets a reader that does not read go, with the word that it lagged; others go on', async (t) => {
-    const ledger = new Ledger();
+    const ledger = new Ledger(createLog('silent'));
     const { socketPath } = await startAdmin(t, { ledger });
     const slow = await read(t, socketPath);
     const events = (await connectAdmin({ socketPath }).events())[Symbol.asyncIterator]();
@@ -157,7 +158,7 @@ describe('GET /v1/events', { timeout: 60_000 }, () => {
   });
 
   it('lets everybody go when too much happens at once, and a reader that lags is cut in the end', async (t) => {
-    const ledger = new Ledger();
+    const ledger = new Ledger(createLog('silent'));
     const { socketPath, clock } = await startAdmin(t, { ledger });
     const [reader, stuck] = [await read(t, socketPath), await read(t, socketPath)];
     const name = 'x'.repeat(MAX_WAITING / 4);
@@ -195,7 +196,7 @@ describe('GET /v1/events', { timeout: 60_000 }, () => {
   });
 
   it('ends when the API closes, also for one that does not read', async (t) => {
-    const ledger = new Ledger();
+    const ledger = new Ledger(createLog('silent'));
     const { admin, socketPath, clock } = await startAdmin(t, { ledger });
     const stuck = await read(t, socketPath);
     ledger.tell(() => held('x'.repeat(MAX_WAITING / 2)));

@@ -6,6 +6,7 @@ import type { AdminClient, ProxyPageJson, SecretJson } from '../../src/admin/cli
 import { makeAttestation } from '../../src/attest/attestation.ts';
 import { Owners } from '../../src/limits/owner.ts';
 import { Ledger, type LedgerStream, type StreamReport } from '../../src/sds/ledger.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import type { SdsClient } from '../support/sds-client.ts';
 import { call, startAdmin } from './support.ts';
@@ -179,7 +180,7 @@ function streamOf(id: number, peerId: string, names: number, peers: Map<string, 
 
 describe('GET /v1/proxies of many', { timeout: 60_000 }, () => {
   it('comes in pages, by connection, each once, whoever goes meanwhile', async (t) => {
-    const ledger = new Ledger();
+    const ledger = new Ledger(createLog('silent'));
     const peers = new Map();
     const streams = Array.from({ length: 7 }, (_, i) => streamOf(i + 1, `peer-${i % 5}`, 1, peers));
     for (const stream of streams) ledger.open(stream);
@@ -199,7 +200,7 @@ describe('GET /v1/proxies of many', { timeout: 60_000 }, () => {
   });
 
   it('keeps nobody else waiting while ten thousand streams are told', async (t) => {
-    const ledger = new Ledger();
+    const ledger = new Ledger(createLog('silent'));
     const peers = new Map();
     for (let i = 1; i <= 10_000; i += 1) ledger.open(streamOf(i, `peer-${i % 1_000}`, 5, peers));
     const { socketPath } = await startAdmin(t, { ledger });

@@ -11,6 +11,7 @@ import { listenOnSocket } from '../../src/base/socket-file.ts';
 import { Decisions } from '../../src/identity/decisions.ts';
 import type { Registry } from '../../src/registry/types.ts';
 import { Ledger } from '../../src/sds/ledger.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { open, SILENT, TRUST_DOMAIN } from '../registry/support.ts';
 import type { TestClock } from '../support/clock.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -40,7 +41,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       attestors: new Set(['unix']),
       warn: () => {},
     },
-    ledger: new Ledger(),
+    ledger: new Ledger(createLog('silent')),
     decisions: new Decisions({ store: store.decisions, clock, log: SILENT }),
     explain: {
       identities: {

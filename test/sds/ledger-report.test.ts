@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { Ledger, type LedgerStream } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { charged, log, makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
 import { TestClock } from '../support/clock.ts';
 
@@ -12,7 +13,7 @@ const WEB = 'spiffe://ilinux.io/web';
 
 test('a stream that closes while it is told of tells nothing more, and is told of no more', async (t) => {
   const { identities, clock } = await makeJoin(t);
-  const ledger = new Ledger();
+  const ledger = new Ledger(createLog('silent'));
   const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, ledger, validation: 'spiffe' } as const;
   const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'stream')!;
   assert.ok(method.kind === 'stream');
@@ -32,7 +33,7 @@ test('a stream that closes while it is told of tells nothing more, and is told o
 
 test('a proxy that rejects on each of many streams has all of them looked at twice, not once for each', () => {
   const clock = new TestClock();
-  const ledger = new Ledger();
+  const ledger = new Ledger(createLog('silent'));
   const peer = new ScriptedPeer();
   let looks = 0;
   const streams = Array.from(

@@ -10,6 +10,7 @@ import {
 } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { Ledger, type SecretReport, STALE_MS, type StreamEvent, type StreamReport } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { Status, type StatusCode, type StreamHandler } from '../../src/wire/types.ts';
 import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
 import { bytesOf } from '../support/message.ts';
@@ -81,7 +82,7 @@ interface World {
 
 async function world(t: TestContext): Promise<World> {
   const join = await makeJoin(t);
-  const ledger = new Ledger();
+  const ledger = new Ledger(createLog('silent'));
   return {
     join,
     ledger,

@@ -11,6 +11,7 @@ import {
 import { ROUND_MAX_MS } from '../../src/identity/looks.ts';
 import { Ledger, type SecretReport } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
 import { bytesOf } from '../support/message.ts';
 import { chainOf, namesOf, secretOf } from '../support/sds-client.ts';
@@ -36,7 +37,7 @@ interface Opened {
 }
 
 function open(t: TestContext, { identities, clock }: Join, peer: ScriptedPeer, variant: Variant): Opened {
-  const ledger = new Ledger();
+  const ledger = new Ledger(createLog('silent'));
   const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, ledger, validation: 'spiffe' } as const;
   const streams = secretDiscoveryService(settings).filter(({ kind }) => kind === 'stream');
   const path = variant === 'sotw' ? '/StreamSecrets' : '/DeltaSecrets';

@@ -1,0 +1,94 @@
+/** The names of one stream that there is nothing for now: why, on record, and until when. */
+
+import { dependsOnFacts, type Held, isStillGiven } from '../identity/held.ts';
+import { Status } from '../wire/types.ts';
+import { spiffeIdBehind } from './names.ts';
+import { notedOf, recordText } from './refusal.ts';
+import type { StreamContext } from './stream-context.ts';
+import type { Missing } from './subscription.ts';
+
+export interface HeldName {
+  readonly name: string;
+  readonly held: Held;
+}
+
+/** Of the names that one push holds, so many have a line in the log. */
+const LOGGED = 10;
+/** Names that stand for nothing, on one connection: whoever has TLS clients ask for them could ask for any number. */
+const MAX_UNKNOWN = 1_000;
+
+export class HeldNames {
+  readonly #context: StreamContext;
+  #unknown = 0;
+
+  constructor(context: StreamContext) {
+    this.#context = context;
+  }
+
+  /** How many names that stand for nothing at all are held. */
+  get unknown(): number {
+    return this.#unknown;
+  }
+
+  /** Notes why names are held, where that was not known; of many at once the log has a few and the number of the rest. */
+  hold(names: readonly HeldName[], now: number): void {
+    const news = names.filter(({ name, held }) => this.#note(name, held, now));
+    if (news.length === 0) return;
+    const { events, names: watchedNames } = this.#context;
+    const { log } = events;
+    for (const { name, held } of news.slice(0, LOGGED)) {
+      const decision = watchedNames.get(name)?.decision?.id;
+      log.info({ name, reason: held.reason, detail: held.detail, decision }, 'name held');
+    }
+    if (news.length > LOGGED) log.info({ more: news.length - LOGGED }, 'more names held');
+    for (const { name, held } of news) events.tell('held', () => [name], held.reason);
+    if (this.#unknown > 0) this.#limitUnknown();
+  }
+
+  /** The name is not held any more, or for another reason. */
+  end(name: string): void {
+    const watched = this.#context.names.get(name);
+    if (watched?.held === undefined) return;
+    if (watched.held.reason === 'unknown-name') this.#unknown -= 1;
+    if (dependsOnFacts(watched.held)) this.#context.caller.waits(-1);
+    watched.held = undefined;
+    if (watched.decision !== undefined) this.#context.parts.decisions.end(watched.decision);
+  }
+
+  /** False where the same was noted before. */
+  #note(name: string, held: Held, now: number): boolean {
+    const { parts, names, caller, asker } = this.#context;
+    const watched = names.get(name);
+    if (watched === undefined || watched.held?.detail === held.detail) return false;
+    this.end(name);
+    watched.held = held;
+    watched.heldSince = now;
+    const noted = () =>
+      notedOf('held', asker, { ...held, name, spiffeId: spiffeIdBehind(parts.identities, watched.name) });
+    watched.decision = parts.decisions.hold(asker.peer.owner, held.reason, noted, watched.decision);
+    if (held.reason === 'unknown-name') this.#unknown += 1;
+    if (dependsOnFacts(held)) caller.waits(1);
+    parts.counters.add('names_held_total');
+    return true;
+  }
+
+  #limitUnknown(): void {
+    const { parts, stream, events, asker } = this.#context;
+    if (parts.ledger.unknownNamesOf(stream.peer) <= MAX_UNKNOWN) return;
+    parts.counters.add('names_refused_total');
+    events.log.warn({ limit: MAX_UNKNOWN }, 'a connection asks for too many names that stand for nothing');
+    const detail = `this connection asks for more than ${MAX_UNKNOWN} names that stand for nothing (no SPIFFE ID, no alias)`;
+    const noted = () => notedOf('refused', asker, { reason: 'unknown-names', detail });
+    const decision = parts.decisions.note(stream.peer.owner, noted);
+    this.#context.end(Status.RESOURCE_EXHAUSTED, `${detail}${recordText(decision)}`);
+  }
+}
+
+/** Those of the names that there is nothing for, as the protocol has it. */
+export function missingOf(names: readonly HeldName[]): Missing[] {
+  const missing: Missing[] = [];
+  for (const { name, held } of names) {
+    if (!isStillGiven(held)) missing.push({ name, mayCome: held.reason !== 'unknown-name' });
+  }
+  return missing;
+}

@@ -1,0 +1,160 @@
+/** Sends what one stream's client asks for and does not have. */
+
+import { SidekeyError } from '../base/errors.ts';
+import { LimitError } from '../limits/limit-error.ts';
+import { Status } from '../wire/types.ts';
+import { AttestationRetry } from './attestation-retry.ts';
+import { type HeldName, type HeldNames, missingOf } from './held-names.ts';
+import { type Found, Lookup } from './lookup.ts';
+import { isHeld } from './names.ts';
+import { refuseCaller } from './refusal.ts';
+import { type EncodedSecret, isCurrent } from './secrets.ts';
+import type { StreamContext } from './stream-context.ts';
+import type { Push } from './subscription.ts';
+
+export class Pusher {
+  readonly lookup: Lookup;
+  readonly #context: StreamContext;
+  readonly #held: HeldNames;
+  /** How many things are awaited; what changes meanwhile is looked at afterwards. */
+  #awaited = 0;
+  /** When the last of the SVIDs that were sent ends, in milliseconds since the epoch. */
+  #heldUntil = 0;
+  #retry: AttestationRetry | undefined;
+
+  constructor(context: StreamContext, held: HeldNames) {
+    this.#context = context;
+    this.#held = held;
+    this.lookup = new Lookup(context, held);
+  }
+
+  /** Sends what is to be sent, and says whether that was something. What goes wrong is no reason to fail other streams. */
+  push(): boolean {
+    try {
+      return this.#push();
+    } catch (error) {
+      if (error instanceof LimitError) {
+        this.#context.end(Status.RESOURCE_EXHAUSTED, error.message);
+        return false;
+      }
+      this.#context.events.log.error({ err: error }, 'a stream failed');
+      this.#context.end(Status.INTERNAL, 'Sidekey failed; its log has the reason');
+      return false;
+    }
+  }
+
+  close(): void {
+    this.#retry?.cancel();
+  }
+
+  #push(): boolean {
+    const { ended, caller, subscription } = this.#context;
+    if (ended || this.#awaited > 0) return false;
+    if (!caller.attested) {
+      this.#await(caller.attestAfter(0));
+      return false;
+    }
+    this.#context.followWildcard();
+    if (!subscription.canPush) return false;
+    const found = this.lookup.find(subscription.takeDirty());
+    if (!(found instanceof Promise)) return this.#send(found);
+    this.#await(found.then((later) => this.#sendLater(later)));
+    return false;
+  }
+
+  /** Awaits, and then looks at whatever is dirty. */
+  #await(work: Promise<void>): void {
+    this.#awaited += 1;
+    work
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#awaited -= 1;
+        this.push();
+      });
+  }
+
+  #sendLater(found: Found): void {
+    if (found.unanswered.length > 0) this.#attestationRetry.leave(found.unanswered);
+    this.#send(found);
+    if (found.unanswered.length > 0) throw found.failure;
+  }
+
+  #send({ names, answers }: Found): boolean {
+    const { parts, kind, stream, subscription, events } = this.#context;
+    if (this.#context.ended) return false;
+    const now = parts.clock.now();
+    const found: EncodedSecret[] = [];
+    const held: HeldName[] = [];
+    let withKey = false;
+    for (const [i, answer] of answers.entries()) {
+      const name = names[i]!;
+      if (isHeld(answer)) held.push({ name, held: answer });
+      else if (isCurrent(answer, now)) {
+        this.#held.end(name);
+        withKey ||= answer.certificate !== undefined;
+        found.push(answer);
+      } else this.#context.lookAgain(name);
+    }
+    if (held.length > 0) this.#held.hold(held, now);
+    if (this.#context.ended) return false;
+    if (withKey && !this.#verified()) return false;
+    const push = subscription.push(found, missingOf(held), now);
+    if (push === undefined) return false;
+    if (withKey) this.#noteCertificates(push.resources);
+    parts.counters.add('responses_total');
+    stream.send(kind.variant.write(push));
+    if (events.isHeard) this.#tellSent(push);
+    return true;
+  }
+
+  /** The last look before a key leaves. */
+  #verified(): boolean {
+    try {
+      this.#context.stream.peer.verify();
+      return true;
+    } catch (error) {
+      this.#fail(error);
+      return false;
+    }
+  }
+
+  #noteCertificates(sent: readonly EncodedSecret[]): void {
+    const { names, caller } = this.#context;
+    for (const { name, certificate } of sent) {
+      const watched = names.get(name);
+      if (watched === undefined || certificate === undefined) continue;
+      watched.certificate = certificate;
+      caller.given(certificate.entryId, certificate.notAfter);
+      this.#heldUntil = Math.max(this.#heldUntil, certificate.notAfter);
+    }
+  }
+
+  #tellSent({ resources, removed, versionInfo }: Push<EncodedSecret>): void {
+    const { events } = this.#context;
+    const names = resources.map(({ name }) => name);
+    events.debug(() => ({ names, removed, version: versionInfo }), 'sent');
+    if (names.length > 0) events.tell('sent', () => names, versionInfo);
+    if (removed.length > 0) events.tell('removed', () => removed);
+  }
+
+  /** A failing attestor ends a stream, but for one that holds an SVID: there it is tried again until the SVID's end. */
+  #fail(error: unknown): void {
+    const { parts, asker, events } = this.#context;
+    if (this.#context.ended) return;
+    const failure = SidekeyError.from(error);
+    if (failure.code === 'ERR_ATTESTATION_FAILED') {
+      if (parts.clock.now() < this.#heldUntil) {
+        this.#attestationRetry.wait(this.#heldUntil);
+        return;
+      }
+      parts.counters.add('attestations_failed_total');
+    }
+    const { status, message } = refuseCaller(failure, asker, parts.decisions, events.log);
+    this.#context.end(status, message);
+  }
+
+  get #attestationRetry(): AttestationRetry {
+    this.#retry ??= new AttestationRetry(this.#context);
+    return this.#retry;
+  }
+}

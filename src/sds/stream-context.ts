@@ -1,0 +1,63 @@
+/** What the parts of one stream share. */
+
+import type { Clock } from '../base/clock.ts';
+import type { Caller } from '../identity/caller.ts';
+import type { Decisions } from '../identity/decisions.ts';
+import type { Identities } from '../identity/identities.ts';
+import type { Turns } from '../limits/turns.ts';
+import type { TrustDomain } from '../spiffe/id.ts';
+import type { Counters } from '../telemetry/counters.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { StatusCode, Stream } from '../wire/types.ts';
+import type { Ledger } from './ledger.ts';
+import type { PushQueue } from './push-queue.ts';
+import type { Asker } from './refusal.ts';
+import type { Validation } from './secrets.ts';
+import type { StreamEvents } from './stream-events.ts';
+import type { Subscription } from './subscription.ts';
+import type { Variant } from './variant.ts';
+import type { WatchedNames } from './watched-names.ts';
+
+/** What all streams share. */
+export interface StreamParts {
+  readonly identities: Identities;
+  readonly trustDomain: TrustDomain;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly queue: PushQueue;
+  readonly turns: Turns;
+  readonly counters: Counters;
+  readonly ledger: Ledger;
+  /** The record of what callers do not get. */
+  readonly decisions: Decisions;
+  /** How validation contexts check where the node's metadata does not say. */
+  readonly validation: Validation;
+}
+
+/** Which method a stream was opened by. */
+export interface StreamKind {
+  readonly variant: Variant;
+  readonly service: 'sds' | 'ads';
+}
+
+/** What the parts of one stream share. */
+export interface StreamContext {
+  readonly parts: StreamParts;
+  readonly kind: StreamKind;
+  readonly stream: Stream;
+  readonly caller: Caller;
+  readonly subscription: Subscription;
+  readonly names: WatchedNames;
+  readonly events: StreamEvents;
+  /** Who is told, and what of. */
+  readonly asker: Asker;
+  /** True once the client has its status, or is gone. */
+  readonly ended: boolean;
+  /** Has a name looked at again, soon. */
+  lookAgain(name: string): void;
+  /** Has whatever is dirty sent, soon. */
+  pushSoon(): void;
+  /** Takes in what a wildcard stands for now. @throws LimitError */
+  followWildcard(): void;
+  end(status: StatusCode, details: string): void;
+}

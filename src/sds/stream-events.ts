@@ -1,0 +1,52 @@
+/** What one stream says of itself: to whoever follows events, and in the log. */
+
+import type { Clock } from '../base/clock.ts';
+import { type Log, ownedLog } from '../telemetry/log.ts';
+import type { Stream } from '../wire/types.ts';
+import type { Ledger, StreamEvent } from './ledger.ts';
+import type { Node } from './node.ts';
+
+export interface StreamEventsParts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly ledger: Ledger;
+}
+
+export class StreamEvents {
+  readonly #stream: Stream;
+  readonly #number: number;
+  readonly #parts: StreamEventsParts;
+  /** Set when the first request has told it. */
+  node: Node | undefined;
+
+  /** @param number of the stream, since the start */
+  constructor(stream: Stream, number: number, parts: StreamEventsParts) {
+    this.#stream = stream;
+    this.#number = number;
+    this.#parts = parts;
+  }
+
+  /** A log whose lines name the stream and its caller. It is made anew each time: most streams never log anything. */
+  get log(): Log {
+    const { id, credentials, owner } = this.#stream.peer;
+    const { pid, uid } = credentials;
+    return ownedLog(this.#parts.log, owner.name, { stream: this.#number, peer: id, pid, uid });
+  }
+
+  /** False: events and debug lines would reach nobody. */
+  get isHeard(): boolean {
+    return this.#parts.ledger.heard || this.#parts.log.isLevelEnabled('debug');
+  }
+
+  debug(fields: () => object, message: string): void {
+    if (this.#parts.log.isLevelEnabled('debug')) this.log.debug(fields(), message);
+  }
+
+  tell(type: StreamEvent['type'], names: () => readonly string[], detail?: string): void {
+    this.#parts.ledger.tell(() => {
+      const { pid, uid } = this.#stream.peer.credentials;
+      const at = this.#parts.clock.now();
+      return { type, at, stream: this.#number, pid, uid, node: this.node?.id, names: names(), detail };
+    });
+  }
+}
