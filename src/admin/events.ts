@@ -4,7 +4,8 @@ import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../base/clock.ts';
 import type { IssuanceRecord } from '../base/issuance.ts';
 import type { Entry, EntryChange, Registry } from '../registry/types.ts';
-import type { Ledger, StreamEvent } from '../sds/ledger.ts';
+import type { Ledger } from '../sds/ledger.ts';
+import type { StreamEvent } from '../sds/stream-event.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
 import { type EntryEventJson, EVENT, type IssuanceEventJson, type StreamEventJson } from './event-schema.ts';
 

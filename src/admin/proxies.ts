@@ -3,7 +3,8 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../base/clock.ts';
-import type { Connection, Ledger, SecretReport } from '../sds/ledger.ts';
+import type { Connection, Ledger } from '../sds/ledger.ts';
+import type { SecretReport } from '../sds/stream-report.ts';
 import { inSlices, objectWithList } from './json-pieces.ts';
 import {
   PROXY_PAGE,

@@ -7,7 +7,7 @@ const Timestamp = Type.String({ format: 'date-time' });
 const MaybeTimestamp = Type.Union([Timestamp, Type.Null()]);
 const MaybeText = Type.Union([Type.String(), Type.Null()]);
 
-/** What the ledger says of a secret; `sds/ledger.ts` says when. */
+/** What the ledger says of a secret; `sds/stream-report.ts` says when. */
 export const STATES = ['held', 'sent', 'in_sync', 'rejected', 'stale'] as const;
 const State = Type.Enum([...STATES]);
 

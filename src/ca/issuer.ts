@@ -4,29 +4,20 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { IssuanceRecord } from '../base/issuance.ts';
 import { isValidAt } from '../base/validity.ts';
-import { type TrustDomain, trustDomainOf } from '../spiffe/id.ts';
-import type { Log } from '../telemetry/log.ts';
 import type { Authorities } from './authorities.ts';
 import type { Authority } from './authority.ts';
 import { type LeafRequest, LeafWriter } from './leaf.ts';
-import { type Made, type MadeLeaf, makeLeafs } from './leaf-batch.ts';
+import { type Made, makeLeafs } from './leaf-batch.ts';
 import { BATCH, LeafThread } from './leaf-thread.ts';
+import { SvidTerms, type SvidTermsOptions } from './svid-terms.ts';
 import type { IssuanceLog, SvidRequest, X509Svid } from './types.ts';
 
-export interface IssuerOptions {
-  readonly trustDomain: TrustDomain;
+export interface IssuerOptions extends SvidTermsOptions {
   readonly authorities: Authorities;
   readonly issuanceLog: IssuanceLog;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** The default, in seconds. */
-  readonly x509SvidTtl: number;
-  /** From 0 (included) to 1 (not included). */
-  readonly random: () => number;
   /** See {@link LeafThread}. */
   readonly threadFile?: string | undefined;
 }
@@ -58,11 +49,6 @@ const RECORDED_AT_ONCE = 256;
 const AHEAD = 2;
 /** Of those on record, so many are given out in one turn of the event loop. */
 const RELEASED_AT_ONCE = 32;
-/** How far renewals spread, as a part of half a life. */
-const JITTER = 0.1;
-/** Of more entries than this, some are warned of again. */
-const WARNED = 10_000;
-const NEVER = Number.POSITIVE_INFINITY;
 
 export class Issuer {
   readonly #options: IssuerOptions;
@@ -74,8 +60,7 @@ export class Issuer {
   /** Of the writer's SVIDs that are to go on record next; see {@link makeLeafs}. */
   readonly #checked = new Set<boolean>();
   readonly #thread: LeafThread;
-  /** Entries whose cut lives were warned of. */
-  readonly #warned = new Set<string>();
+  readonly #svids: SvidTerms;
   /** The latest `notBefore` of an SVID that was given out. */
   #latestStart = 0;
   readonly #stopListening: () => void;
@@ -83,6 +68,7 @@ export class Issuer {
 
   constructor(options: IssuerOptions) {
     this.#options = options;
+    this.#svids = new SvidTerms(options);
     this.#thread = new LeafThread({ ...options, file: options.threadFile });
     this.#stopListening = options.clock.onSetBack(() => this.#noticeSetBackClock());
   }
@@ -179,7 +165,7 @@ export class Issuer {
     const asked: Asked[] = [];
     for (const job of jobs) {
       try {
-        asked.push({ job, request: this.#leafRequest(job.request, authority) });
+        asked.push({ job, request: this.#svids.request(job.request, authority) });
       } catch (error) {
         job.reject(error);
       }
@@ -192,48 +178,9 @@ export class Issuer {
     asked.forEach(({ job, request }, i) => {
       const one = made[i]!;
       if ('fault' in one) job.reject(one.fault);
-      else signed.push({ job, svid: this.#svid(job.request, one.leaf, request, authority) });
+      else signed.push({ job, svid: this.#svids.svid(job.request, one.leaf, request, authority) });
     });
     return signed;
-  }
-
-  #leafRequest(request: SvidRequest, authority: Authority): LeafRequest {
-    const { spiffeId, dnsNames } = request;
-    const { trustDomain, clock } = this.#options;
-    if (trustDomainOf(spiffeId) !== trustDomain) {
-      throw new SidekeyError('ERR_CA', `${spiffeId} is not of the trust domain ${trustDomain}`);
-    }
-    const now = clock.now();
-    return { spiffeId, dnsNames, now, notAfter: this.#endOf(request, authority, now) };
-  }
-
-  #svid(request: SvidRequest, leaf: MadeLeaf, { now, notAfter: asked }: LeafRequest, authority: Authority): X509Svid {
-    const { entryId, spiffeId } = request;
-    const { certificateChain, privateKey, serial, notBefore, notAfter } = leaf;
-    const halfLife = (notAfter - now) / 2;
-    const renewAt = Math.round(now + halfLife * (1 + JITTER * (2 * this.#options.random() - 1)));
-    const endsWithEntry = asked === request.notAfter;
-    return {
-      ...{ entryId, spiffeId, certificateChain, privateKey, serial, authorityId: authority.id },
-      ...{ notBefore, notAfter, renewAt: endsWithEntry ? NEVER : renewAt },
-    };
-  }
-
-  /** When the SVID ends: as asked, but no later than its entry and its authority. */
-  #endOf({ entryId, spiffeId, ttl, notAfter }: SvidRequest, authority: Authority, now: number): number {
-    if (notAfter !== 0 && notAfter <= now) throw new SidekeyError('ERR_CA', `the entry ${entryId} has ended`);
-    const asked = now + (ttl === 0 ? this.#options.x509SvidTtl : ttl) * 1000;
-    const wanted = notAfter === 0 ? asked : Math.min(asked, notAfter);
-    if (wanted <= authority.notAfter) return wanted;
-    if (!this.#warned.has(entryId)) {
-      if (this.#warned.size >= WARNED) this.#warned.clear();
-      this.#warned.add(entryId);
-      this.#options.log.warn(
-        { entry_id: entryId, spiffe_id: spiffeId, asked: new Date(wanted), not_after: new Date(authority.notAfter) },
-        'an SVID ends earlier than asked, since its authority does; ask for less than half of the CA TTL',
-      );
-    }
-    return authority.notAfter;
   }
 
   async #release(signed: readonly Signed[]): Promise<void> {

@@ -6,69 +6,16 @@
 import type { Peer } from '../attest/types.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { Listeners } from '../base/listeners.ts';
-import type { Held, HeldReason } from '../identity/held.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Node } from './node.ts';
-import type { Asked } from './subscription.ts';
-import type { WatchedName } from './watched-names.ts';
-
-/**
- * - `held`: there is nothing for the name now; what was sent before, if anything, the proxy still has
- * - `sent`: on its way, no answer yet
- * - `in_sync`: acknowledged; with no NACK pending, in force
- * - `rejected`: the last answer was a NACK; the proxy goes on with what it had
- * - `stale`: sent {@link STALE_MS} ago or earlier, and never answered
- */
-export type SecretState = 'held' | 'sent' | 'in_sync' | 'rejected' | 'stale';
-
-/** A proxy that has not answered for so long, in milliseconds, is not just slow. */
-export const STALE_MS = 30_000;
+import type { StreamEvent } from './stream-event.ts';
+import type { StreamReport } from './stream-report.ts';
 
 /**
  * A proxy that rejects everything does so stream by stream, and each time all of them are looked at: how long the next
  * look waits, in milliseconds. Nothing is issued anew so soon.
  */
 const LOOK_AGAIN_MS = 200;
-
-/** One name on one stream. Times in milliseconds since the epoch; undefined where there was none. */
-export interface SecretReport {
-  readonly name: string;
-  readonly state: SecretState;
-  /** Why there is nothing for the name; `pending` while it is looked for. */
-  readonly held:
-    | {
-        readonly reason: HeldReason | 'pending';
-        readonly detail: string;
-        readonly since: number;
-        /** The id of the record; undefined while it is pending. */
-        readonly decision: string | undefined;
-      }
-    | undefined;
-  /** The version that was sent last. */
-  readonly version: string | undefined;
-  readonly sentAt: number | undefined;
-  /** The version that was acknowledged last. */
-  readonly acked: string | undefined;
-  readonly ackedAt: number | undefined;
-  readonly rejection: { readonly version: string; readonly message: string; readonly at: number } | undefined;
-  /** Of a certificate that was sent last. */
-  readonly spiffeId: string | undefined;
-  readonly serial: string | undefined;
-  readonly notBefore: number | undefined;
-  readonly notAfter: number | undefined;
-}
-
-/** One stream that is open. */
-export interface StreamReport {
-  /** Counted from 1 since the start. */
-  readonly id: number;
-  readonly service: 'sds' | 'ads';
-  readonly variant: 'sotw' | 'delta';
-  /** Milliseconds since the epoch. */
-  readonly openedAt: number;
-  /** Made while it is read, since one stream may ask for very many. */
-  readonly secrets: Iterable<SecretReport>;
-}
 
 /** One connection, which the streams of a proxy share; it lives on while it is looked at. */
 export interface Connection {
@@ -81,21 +28,6 @@ export interface Connection {
   readonly node: Node | undefined;
   /** Oldest first. */
   readonly streams: Iterable<LedgerStream>;
-}
-
-/** What happens on the streams, as it happens. */
-export interface StreamEvent {
-  readonly type: 'stream_opened' | 'stream_closed' | 'held' | 'sent' | 'acked' | 'rejected' | 'removed';
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-  readonly stream: number;
-  readonly pid: number;
-  readonly uid: number;
-  readonly node: string | undefined;
-  /** The names that it is about. */
-  readonly names: readonly string[];
-  /** Of `sent`: the version; of `held`: the reason; of `rejected`: the client's text. */
-  readonly detail: string | undefined;
 }
 
 /** A stream, as the ledger sees it. */
@@ -239,42 +171,4 @@ export class Ledger {
     if (this.#listeners.size === 0) return;
     this.#listeners.tell(make());
   }
-}
-
-/** What is known of one name on one stream. */
-export function reportSecret(asked: Asked, watched: WatchedName, now: number): SecretReport {
-  const { name, version, acked, rejection } = asked;
-  const { held, heldSince, decision, certificate } = watched;
-  const state = stateOf(asked, watched, now);
-  const pending = {
-    reason: 'pending',
-    detail: 'it is being looked for',
-    since: heldSince,
-    decision: undefined,
-  } as const;
-  return {
-    name,
-    state,
-    held: held !== undefined ? reportHeld(held, heldSince, decision?.id) : state === 'held' ? pending : undefined,
-    version,
-    sentAt: version === undefined || asked.sentAt === 0 ? undefined : asked.sentAt,
-    acked,
-    ackedAt: acked === undefined ? undefined : asked.ackedAt,
-    rejection,
-    spiffeId: certificate?.spiffeId,
-    serial: certificate?.serial,
-    notBefore: certificate?.notBefore,
-    notAfter: certificate?.notAfter,
-  };
-}
-
-function reportHeld({ reason, detail }: Held, since: number, decision: string | undefined): SecretReport['held'] {
-  return { reason, detail, since, decision };
-}
-
-function stateOf({ version, acked, rejection, sentAt }: Asked, { held }: WatchedName, now: number): SecretState {
-  if (held !== undefined || version === undefined) return 'held';
-  if (rejection !== undefined) return 'rejected';
-  if (acked === version) return 'in_sync';
-  return now - sentAt >= STALE_MS ? 'stale' : 'sent';
 }

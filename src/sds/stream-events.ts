@@ -3,8 +3,9 @@
 import type { Clock } from '../base/clock.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
 import type { Stream } from '../wire/types.ts';
-import type { Ledger, StreamEvent } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
 import type { Node } from './node.ts';
+import type { StreamEvent } from './stream-event.ts';
 
 export interface StreamEventsParts {
   readonly clock: Clock;

@@ -8,8 +8,10 @@ import {
   DiscoveryRequest,
   DiscoveryResponse,
 } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
-import { Ledger, type SecretReport, STALE_MS, type StreamEvent, type StreamReport } from '../../src/sds/ledger.ts';
+import { Ledger } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
+import type { StreamEvent } from '../../src/sds/stream-event.ts';
+import { type SecretReport, STALE_MS, type StreamReport } from '../../src/sds/stream-report.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { Status, type StatusCode, type StreamHandler } from '../../src/wire/types.ts';
 import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';

@@ -9,8 +9,9 @@ import {
   DiscoveryResponse,
 } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { ROUND_MAX_MS } from '../../src/identity/looks.ts';
-import { Ledger, type SecretReport } from '../../src/sds/ledger.ts';
+import { Ledger } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
+import type { SecretReport } from '../../src/sds/stream-report.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
 import { bytesOf } from '../support/message.ts';
