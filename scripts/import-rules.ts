@@ -21,7 +21,17 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   admin: ['registry', 'ca', 'identity', 'sds', 'types:attest'],
   envoy: [],
   doctor: ['envoy', 'types:admin', 'attest/proc/cgroup.ts', 'attest/proc/stat.ts'],
-  cli: ['config', 'envoy', 'doctor', 'types:admin', 'admin/client.ts', 'attest/socket-peer.ts', 'gen', 'server.ts'],
+  cli: [
+    'config',
+    'envoy',
+    'doctor',
+    'types:admin',
+    'admin/client.ts',
+    'registry/entry-fields.ts',
+    'attest/socket-peer.ts',
+    'gen',
+    'server.ts',
+  ],
   'server.ts': ['config', 'registry', 'ca', 'attest', 'wire', 'identity', 'sds', 'admin'],
 };
 

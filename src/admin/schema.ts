@@ -4,76 +4,46 @@
  */
 
 import Type, { type Static } from 'typebox';
+import { ENTRY_FIELD_LIST, ENTRY_FIELDS } from '../registry/entry-fields.ts';
 
 const CLOSED = { additionalProperties: false } as const;
 
-const Selector = Type.Object({ type: Type.String({ minLength: 1 }), value: Type.String({ minLength: 1 }) }, CLOSED);
-const GivenSelector = Type.Union([
-  Selector,
-  Type.String({ pattern: '^[^:]+:.+', description: 'both as one text: unix:uid:1000' }),
-]);
-const WHOEVER = { minItems: 1, description: 'whoever has all of them may be the SPIFFE ID' } as const;
-const Ttl = Type.Integer({ minimum: 0, description: "seconds; 0: the server's default" });
-
-const settable = {
-  spiffe_id: Type.String({ description: 'spiffe://<trust domain>/<path>' }),
-  selectors: Type.Array(GivenSelector, WHOEVER),
-  parent_id: Type.String({ description: 'kept and echoed; it grants nothing' }),
-  x509_svid_ttl: Ttl,
-  jwt_svid_ttl: Ttl,
-  dns_names: Type.Array(Type.String()),
-  federates_with: Type.Array(Type.String()),
-  hint: Type.String({ maxLength: 1024 }),
-  allow_contained: Type.Boolean({
-    description: 'callers in containers may have it though no selector is a fact about the container',
-  }),
-};
-
+const SpiffeId = Type.Unsafe<string>(ENTRY_FIELDS.spiffeId.schema);
 const Timestamp = Type.String({ format: 'date-time' });
-const ExpiresAt = Type.Union([Timestamp, Type.Integer({ minimum: 0 }), Type.Null()], {
-  description: 'RFC 3339 or epoch seconds; null or 0: never',
-});
 /** What SPIRE's entries can be and Sidekey's can't. */
 const Refused = Type.Literal(false);
 
 /** An entry as it is shown. */
 export const ENTRY = Type.Object(
-  {
-    id: Type.String(),
-    ...settable,
-    selectors: Type.Array(Selector, WHOEVER),
-    expires_at: Type.Union([Timestamp, Type.Null()], { description: 'null: never' }),
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    revision_number: Type.Integer({ minimum: 1 }),
-    source: Type.String(),
-  },
+  Object.fromEntries(ENTRY_FIELD_LIST.map(([, { name, schema }]) => [name, schema])),
   CLOSED,
 );
 
-/** What may stand in an entry that is given besides the settable members. */
-const tolerated = {
-  id: Type.String({ pattern: '^[A-Za-z0-9._-]{1,255}$' }),
-  expires_at: ExpiresAt,
-  // Read back and given again: ignored.
-  created_at: Timestamp,
-  updated_at: Timestamp,
-  revision_number: Type.Integer(),
-  source: Type.String(),
-  // SPIRE's names for files.
-  entry_id: Type.String(),
-  entryExpiry: Type.Integer({ minimum: 0 }),
+/** What may stand in an entry that is given; of what the registry sets itself, nothing is taken in. */
+const given = {
+  ...Object.fromEntries(ENTRY_FIELD_LIST.map(([, { name, schema, givenSchema }]) => [name, givenSchema ?? schema])),
+  ...Object.fromEntries(
+    ENTRY_FIELD_LIST.flatMap(([, { spireName }]) =>
+      spireName === undefined ? [] : [[spireName.name, spireName.schema]],
+    ),
+  ),
   admin: Refused,
   downstream: Refused,
   store_svid: Refused,
   additional_attributes: Type.Object({}),
 };
 
-export const ENTRY_PATCH = Type.Partial(Type.Object({ ...settable, ...tolerated }), CLOSED);
+/** Those that must be given: there is nothing to take in their place, and the registry doesn't make them. */
+const REQUIRED = ENTRY_FIELD_LIST.filter(([key]) => key === 'spiffeId' || key === 'selectors');
+
+export const ENTRY_PATCH = Type.Partial(Type.Object(given), CLOSED);
 
 /** An entry as it is given. */
 export const ENTRY_INPUT = Type.Object(
-  { ...ENTRY_PATCH.properties, spiffe_id: settable.spiffe_id, selectors: settable.selectors },
+  {
+    ...ENTRY_PATCH.properties,
+    ...Object.fromEntries(REQUIRED.map(([, { name, schema, givenSchema }]) => [name, givenSchema ?? schema])),
+  },
   CLOSED,
 );
 
@@ -168,7 +138,7 @@ export const SET_BUNDLE = Type.Object({ ...foreignBundle, warnings }, CLOSED);
 
 const alias = {
   host: Type.String({ description: 'in lower case' }),
-  spiffe_id: settable.spiffe_id,
+  spiffe_id: SpiffeId,
   created_at: Timestamp,
   updated_at: Timestamp,
 };
@@ -179,7 +149,7 @@ export type AliasJson = Static<typeof ALIAS>;
 
 export const ALIASES = Type.Object({ aliases: Type.Array(ALIAS) }, CLOSED);
 export const ALIAS_PARAMS = Type.Object({ host: Type.String() });
-export const ALIAS_INPUT = Type.Object({ spiffe_id: settable.spiffe_id }, CLOSED);
+export const ALIAS_INPUT = Type.Object({ spiffe_id: SpiffeId }, CLOSED);
 export const SET_ALIAS = Type.Object({ ...alias, warnings }, CLOSED);
 
 export const NOTHING = Type.Null();

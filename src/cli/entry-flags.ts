@@ -1,60 +1,55 @@
-/** The members of an entry as flags of the command line. */
+/** The fields of an entry as flags of the command line, by the table of fields. */
 
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { DURATION_RULE, parseDuration } from '../base/duration.ts';
+import { ENTRY_FIELD_LIST, type Flag } from '../registry/entry-fields.ts';
 import { type Selector, splitSelector } from '../spiffe/selector.ts';
 
-/** As commander gives them. `false`: the flag's `--no-` form. */
-export interface EntryFlags {
-  readonly spiffeId?: string;
-  readonly selector?: readonly Selector[];
-  readonly parentId?: string;
-  readonly x509SvidTtl?: number;
-  readonly jwtSvidTtl?: number;
-  readonly dns?: readonly string[] | false;
-  readonly federatesWith?: readonly string[] | false;
-  readonly hint?: string;
-  readonly allowContained?: boolean;
-  readonly expiresAt?: string | number;
+/** As commander gives them, by the names of the flags. `false`: the flag's `--no-` form. */
+export type EntryFlags = Readonly<Record<string, unknown>>;
+
+interface FieldFlag {
+  /** The field's name in JSON. */
+  readonly name: string;
+  readonly flag: Flag;
 }
 
-export function addEntryFlags(command: Command): Command {
-  return command
-    .option('--spiffe-id <id>', 'the identity: spiffe://<trust domain>/<path>')
-    .option(
-      '--selector <type:value>',
-      'what a caller must have, such as unix:uid:1000; give it again for more',
-      selector,
-    )
-    .option('--x509-svid-ttl <duration>', "how long an X.509-SVID lives (default: the server's)", seconds)
-    .option('--jwt-svid-ttl <duration>', "how long a JWT-SVID lives (default: the server's)", seconds)
-    .option('--dns <name>', 'a DNS name for the certificate; give it again for more', collect)
-    .option('--federates-with <domain>', 'a trust domain whose bundle it gets too; give it again for more', collect)
-    .option('--hint <text>', '"default" makes it the answer to the SDS name default')
-    .option(
-      '--allow-contained',
-      'callers in containers may have it, though it has no container selector such as docker:',
-    )
-    .option('--no-allow-contained', 'they may not (the default)')
-    .option('--expires-at <time>', 'RFC 3339, epoch seconds or never: nothing is issued from then on', instant)
-    .option('--parent-id <id>', 'kept and shown; it grants nothing');
+const FLAGS: readonly FieldFlag[] = ENTRY_FIELD_LIST.flatMap(([, { name, flag }]) =>
+  flag === undefined ? [] : [{ name, flag }],
+);
+
+/** How the text after a flag is read; `before` is what the same flag gave before. */
+const PARSERS: Readonly<Record<Flag['kind'], ((text: string, before: never) => unknown) | undefined>> = {
+  text: undefined,
+  switch: undefined,
+  texts: collect,
+  selectors: selector,
+  duration: seconds,
+  instant,
+};
+
+/** @param isUpdate the entry is there already: what it has can be taken away */
+export function addEntryFlags(command: Command, isUpdate = false): Command {
+  for (const { flag } of FLAGS) {
+    const option = new Option(flag.option, flag.help);
+    const parser = PARSERS[flag.kind];
+    if (parser !== undefined) option.argParser(parser as (text: string, before: unknown) => unknown);
+    command.addOption(option);
+    if (flag.no === undefined || (flag.noOnUpdate === true && !isUpdate)) continue;
+    command.option(`--no-${option.long!.slice(2)}`, flag.no);
+  }
+  return command;
 }
 
-/** The members that were given, as the admin API takes them. */
+/** The fields that were given, as the admin API takes them. */
 export function flagsToJson(flags: EntryFlags): Record<string, unknown> {
-  const members = {
-    spiffe_id: flags.spiffeId,
-    selectors: flags.selector,
-    parent_id: flags.parentId,
-    x509_svid_ttl: flags.x509SvidTtl,
-    jwt_svid_ttl: flags.jwtSvidTtl,
-    dns_names: flags.dns === false ? [] : flags.dns,
-    federates_with: flags.federatesWith === false ? [] : flags.federatesWith,
-    hint: flags.hint,
-    allow_contained: flags.allowContained,
-    expires_at: flags.expiresAt,
-  };
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
+  const json: Record<string, unknown> = {};
+  for (const { name, flag } of FLAGS) {
+    const value = flags[new Option(flag.option).attributeName()];
+    if (value === undefined) continue;
+    json[name] = flag.kind === 'texts' && value === false ? [] : value;
+  }
+  return json;
 }
 
 /** After the `--no-` form the list begins anew; the last of them all has the last word. */

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import type { EntryJson } from '../admin/client.ts';
+import { ENTRY_FIELD_LIST, type Flag } from '../registry/entry-fields.ts';
 import { addEntryFlags, type EntryFlags, flagsToJson } from './entry-flags.ts';
 import { UsageError } from './errors.ts';
 import { type OutputFormat, printFields, printJson, printTable } from './output.ts';
@@ -79,10 +80,10 @@ function addList(entry: Command): void {
 }
 
 function addUpdate(entry: Command): void {
-  const command = addEntryFlags(entry.command('update <id>').description('change what is given, leave the rest'))
-    .option('--no-dns', 'take all DNS names away')
-    .option('--no-federates-with', 'take all foreign trust domains away')
-    .option('--if-match <revision>', 'only if the entry is still at this revision');
+  const command = addEntryFlags(
+    entry.command('update <id>').description('change what is given, leave the rest'),
+    true,
+  ).option('--if-match <revision>', 'only if the entry is still at this revision');
   addClientOptions(command).action(async (id: string, options: EntryFlags & ClientOptions & { ifMatch?: string }) => {
     const body = flagsToJson(options);
     if (Object.keys(body).length === 0) throw new UsageError('give at least one flag to change');
@@ -149,23 +150,15 @@ function printEntry(entry: EntryJson, format: OutputFormat): void {
     printJson(entry);
     return;
   }
-  printFields([
-    ['id', entry.id],
-    ['spiffe_id', entry.spiffe_id],
-    ['selectors', selectorsOf(entry)],
-    ['parent_id', entry.parent_id],
-    ['x509_svid_ttl', ttl(entry.x509_svid_ttl)],
-    ['jwt_svid_ttl', ttl(entry.jwt_svid_ttl)],
-    ['dns_names', entry.dns_names],
-    ['federates_with', entry.federates_with],
-    ['hint', entry.hint],
-    ['allow_contained', String(entry.allow_contained)],
-    ['expires_at', entry.expires_at ?? 'never'],
-    ['created_at', entry.created_at],
-    ['updated_at', entry.updated_at],
-    ['revision_number', String(entry.revision_number)],
-    ['source', entry.source],
-  ]);
+  printFields(ENTRY_FIELD_LIST.map(([, { name, flag }]) => [name, shown(entry, name, flag?.kind)]));
+}
+
+function shown(entry: EntryJson, name: keyof EntryJson, kind: Flag['kind'] | undefined): string | readonly string[] {
+  const value = entry[name];
+  if (kind === 'selectors') return selectorsOf(entry);
+  if (kind === 'duration') return ttl(value as number);
+  if (kind === 'instant') return (value as string | null) ?? 'never';
+  return kind === 'texts' ? (value as readonly string[]) : String(value);
 }
 
 function selectorsOf(entry: EntryJson): string[] {

@@ -4,6 +4,8 @@
  * SVID ends; until then nothing is issued from it.
  */
 
+import { isDeepStrictEqual } from 'node:util';
+import { ENTRY_FIELD_LIST } from '../registry/entry-fields.ts';
 import { missing } from '../registry/match.ts';
 import type { Entry } from '../registry/types.ts';
 import { redactSelector } from '../spiffe/selector.ts';
@@ -94,28 +96,10 @@ export class Lapses {
   }
 }
 
-/** Any other member may decide who gets which identity, also one that entries will have later. */
-const HARMLESS: ReadonlySet<string> = new Set<keyof Entry>([
-  'parentId',
-  'x509SvidTtl',
-  'jwtSvidTtl',
-  'dnsNames',
-  'federatesWith',
-  'hint',
-  'expiresAt',
-  'updatedAt',
-  'revisionNumber',
-  'source',
-]);
+const DECIDES_WHO = ENTRY_FIELD_LIST.filter(([, { decidesNobody }]) => decidesNobody !== true).map(([field]) => field);
 
 function givesTheSame(a: Entry, b: Entry): boolean {
-  const rest = (entry: Entry) =>
-    JSON.stringify(
-      Object.entries(entry)
-        .filter(([name]) => !HARMLESS.has(name))
-        .sort(),
-    );
-  return rest(a) === rest(b);
+  return DECIDES_WHO.every((field) => isDeepStrictEqual(a[field], b[field]));
 }
 
 /** One line for people. */

@@ -3,10 +3,12 @@
  * somebody watches, forgotten when nobody does.
  */
 
+import { isDeepStrictEqual } from 'node:util';
 import { backoff } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { isValidAt } from '../base/validity.ts';
 import type { CertificateAuthority, X509Svid } from '../ca/types.ts';
+import { ENTRY_FIELD_LIST } from '../registry/entry-fields.ts';
 import type { Entry } from '../registry/types.ts';
 import type { Log } from '../telemetry/log.ts';
 
@@ -227,6 +229,8 @@ function newSlot(entry: Entry): Slot {
   };
 }
 
+const IN_SVID = ENTRY_FIELD_LIST.filter(([, { inSvid }]) => inSvid).map(([field]) => field);
+
 function cancel(slot: Slot): void {
   slot.renewal?.cancel();
   slot.reissue?.cancel();
@@ -234,12 +238,5 @@ function cancel(slot: Slot): void {
 
 /** True if SVIDs of the two entries would be the same but for key, serial and dates. */
 function sameContent(a: Entry, b: Entry): boolean {
-  return (
-    a === b ||
-    (a.spiffeId === b.spiffeId &&
-      a.x509SvidTtl === b.x509SvidTtl &&
-      a.expiresAt === b.expiresAt &&
-      a.dnsNames.length === b.dnsNames.length &&
-      a.dnsNames.every((name, i) => name === b.dnsNames[i]))
-  );
+  return a === b || IN_SVID.every((field) => isDeepStrictEqual(a[field], b[field]));
 }

@@ -4,7 +4,7 @@ import { domainToASCII } from 'node:url';
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
 import { aliasKey } from './aliases.ts';
-import { readSpiffeId } from './entry-fields.ts';
+import { readSpiffeId } from './entry-readers.ts';
 import { collect, Place, readObject, show } from './place.ts';
 
 const MAX_HOST = 253;

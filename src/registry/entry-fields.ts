@@ -1,133 +1,291 @@
-/** The fields of an entry one by one: each reader gives the value, or undefined and a fault. */
+/**
+ * The fields of an entry, each in one row: what it means, how it is read from JSON and files, shown, stored and given on the
+ * command line, and what a change of it means for SVIDs. A new field is a row here and a migration (migrations.ts).
+ */
 
+import { parseSpiffeId, parseTrustDomain, type SpiffeId, type TrustDomain } from '../spiffe/id.ts';
+import type { Selector } from '../spiffe/selector.ts';
 import {
-  parseSpiffeId,
-  parseTrustDomain,
-  pathOf,
-  type SpiffeId,
-  SpiffeIdError,
-  type TrustDomain,
-  trustDomainId,
-  trustDomainOf,
-} from '../spiffe/id.ts';
-import { DNS_NAME_RULE, dnsNameProblem } from './dns-name.ts';
-import { parseRfc3339 } from './instant.ts';
-import { type Place, readSet, readText, show } from './place.ts';
-import type { EntryRules } from './types.ts';
+  readAllowContained,
+  readDnsNames,
+  readExpiresAt,
+  readFederatesWith,
+  readHint,
+  readId,
+  readParentId,
+  readSpiffeId,
+  readTtl,
+} from './entry-readers.ts';
+import type { EntryRules } from './entry-rules.ts';
+import type { Place } from './place.ts';
+import { readSelectors } from './selector-rules.ts';
 
-const ID_RULE = 'an id is 1 to 255 of the characters A-Z a-z 0-9 . _ -; without one the registry makes a UUID';
+/** JSON Schema, as OpenAPI 3.1 has it. */
+export type JsonSchema = Readonly<Record<string, unknown>>;
 
-export function readId(value: unknown, place: Place): string | undefined {
-  const text = readText(value, place, ID_RULE);
-  return text === undefined || /^[A-Za-z0-9._-]{1,255}$/.test(text)
-    ? text
-    : place.fault(`it is ${show(text)}`, ID_RULE);
+/** How a value stands in a row of the database: lists as JSON, times as milliseconds since the epoch. */
+interface Column<T> {
+  toColumn(value: T): string | number;
+  /** @throws what is no such value: somebody edited the database */
+  fromColumn(stored: never): T;
 }
 
-export function readSpiffeId(
-  value: unknown,
-  place: Place,
-  rules: Pick<EntryRules, 'trustDomain'>,
-): SpiffeId | undefined {
-  const id = readIdOfTrustDomain(value, place, rules);
-  if (id === undefined) return undefined;
-  const path = pathOf(id);
-  if (path !== '/spire' && !path.startsWith('/spire/')) return id;
-  return place.fault(
-    `its path is ${show(path)}`,
-    '/spire and all below it is reserved for the servers of the trust domain',
-  );
+/** How a value is given on the command line. */
+export interface Flag {
+  /** `--x509-svid-ttl <duration>` */
+  readonly option: string;
+  readonly help: string;
+  readonly kind: 'text' | 'texts' | 'selectors' | 'duration' | 'instant' | 'switch';
+  /** There is a `--no-…` form too: what it means. */
+  readonly no?: string;
+  /** The `--no-…` form takes something away, and so is for updates alone. */
+  readonly noOnUpdate?: boolean;
 }
 
-export function readParentId(value: unknown, place: Place, rules: EntryRules): string | undefined {
-  return value === '' ? '' : readIdOfTrustDomain(value, place, rules);
+export interface EntryField<Name extends string, T, Shown> {
+  /** In JSON, and as a column. */
+  readonly name: Name;
+  /** SPIRE's name for it in files, where that is another one. */
+  readonly spireName?: { readonly name: string; readonly schema: JsonSchema };
+  /** Reads what was given: the value, or undefined and a fault. Undefined: the registry sets it, and ignores what is given. */
+  readonly read?: (value: unknown, place: Place, rules: EntryRules) => T | undefined;
+  /** What it is where nothing was given; undefined: it must be given, or the registry sets it. */
+  readonly absent?: T;
+  readonly column: Column<T>;
+  /** As JSON shows it. */
+  show(value: T): Shown;
+  readonly schema: JsonSchema;
+  /** Of what may be given, where that is more than is shown. */
+  readonly givenSchema?: JsonSchema;
+  readonly flag?: Flag;
+  /** It stands in the SVID, or decides how long that lives: a change makes SVIDs anew. */
+  readonly inSvid?: true;
+  /** A change of it can't make another caller match. In doubt it can: then a lapse ends (`identity/lapses.ts`). */
+  readonly decidesNobody?: true;
 }
 
-function readIdOfTrustDomain(
-  value: unknown,
-  place: Place,
-  rules: Pick<EntryRules, 'trustDomain'>,
-): SpiffeId | undefined {
-  const rule = `it is a SPIFFE ID as one text: ${trustDomainId(rules.trustDomain)}/…`;
-  const text = readText(value, place, rule);
-  const id = text === undefined ? undefined : attempt(place, () => parseSpiffeId(text));
-  if (id === undefined || trustDomainOf(id) === rules.trustDomain) return id;
-  return place.fault(
-    `its trust domain is ${trustDomainOf(id)}`,
-    `an entry is of this server's trust domain, ${rules.trustDomain}`,
-  );
+const TEXT: Column<string> = { toColumn: (value) => value, fromColumn: (stored: string) => stored };
+const NUMBER: Column<number> = { toColumn: (value) => value, fromColumn: (stored: number) => stored };
+const BOOLEAN: Column<boolean> = { toColumn: Number, fromColumn: (stored: number) => stored === 1 };
+const TEXTS = listOf((text: string) => text);
+
+function listOf<T>(read: (element: never) => T): Column<readonly T[]> {
+  return {
+    toColumn: (value) => JSON.stringify(value),
+    fromColumn: (stored: string) => (JSON.parse(stored) as never[]).map(read),
+  };
 }
 
-const MAX_TTL = 2 ** 31 - 1;
+const same = <T>(value: T): T => value;
+const timestamp = (value: number): string => new Date(value).toISOString();
+/** Checks the type of a row, and keeps its names. */
+const field = <const Name extends string, T, Shown>(row: EntryField<Name, T, Shown>): EntryField<Name, T, Shown> => row;
 
-export function readTtl(value: unknown, place: Place): number | undefined {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_TTL) return unsigned(value);
-  return place.fault(
-    `it is ${show(value)}`,
-    `a TTL is a whole number of seconds from 0 (the server's default) to ${MAX_TTL}`,
-  );
-}
+const SELECTOR: JsonSchema = {
+  type: 'object',
+  properties: { type: { type: 'string', minLength: 1 }, value: { type: 'string', minLength: 1 } },
+  required: ['type', 'value'],
+  additionalProperties: false,
+};
+const SELECTOR_TEXT = { type: 'string', pattern: '^[^:]+:.+', description: 'both as one text: unix:uid:1000' };
+const WHOEVER = { minItems: 1, description: 'whoever has all of them may be the SPIFFE ID' };
+const TTL: JsonSchema = { type: 'integer', minimum: 0, description: "seconds; 0: the server's default" };
+const LIST_OF_TEXTS: JsonSchema = { type: 'array', items: { type: 'string' } };
+const TIMESTAMP: JsonSchema = { type: 'string', format: 'date-time' };
 
-export function readDnsNames(value: unknown, place: Place): string[] | undefined {
-  return readSet(value, place, 'dns_names is a list of DNS names', (element, at) => {
-    const name = readText(element, at, DNS_NAME_RULE);
-    const problem = name === undefined ? undefined : dnsNameProblem(name);
-    return problem === undefined ? name : at.fault(`${show(name)}: ${problem}`, DNS_NAME_RULE);
-  });
-}
+export const ENTRY_FIELDS = {
+  /** `[A-Za-z0-9._-]`, 1 to 255 characters; a UUIDv4 unless the caller chose one. */
+  id: field({
+    name: 'id',
+    spireName: { name: 'entry_id', schema: { type: 'string' } },
+    read: readId,
+    column: TEXT,
+    show: same,
+    schema: { type: 'string' },
+    givenSchema: { type: 'string', pattern: '^[A-Za-z0-9._-]{1,255}$' },
+  }),
+  spiffeId: field({
+    name: 'spiffe_id',
+    read: readSpiffeId,
+    column: { toColumn: (value: SpiffeId) => value, fromColumn: (stored: string) => parseSpiffeId(stored) },
+    show: (value): string => value,
+    schema: { type: 'string', description: 'spiffe://<trust domain>/<path>' },
+    flag: { option: '--spiffe-id <id>', help: 'the identity: spiffe://<trust domain>/<path>', kind: 'text' },
+    inSvid: true,
+  }),
+  /** At least one; no two the same; sorted by type, then value. */
+  selectors: field({
+    name: 'selectors',
+    read: (value, place, rules): readonly Selector[] | undefined => readSelectors(value, place, rules),
+    column: listOf((selector: Selector) => selector),
+    show: same,
+    schema: { type: 'array', items: SELECTOR, ...WHOEVER },
+    givenSchema: { type: 'array', items: { anyOf: [SELECTOR, SELECTOR_TEXT] }, ...WHOEVER },
+    flag: {
+      option: '--selector <type:value>',
+      help: 'what a caller must have, such as unix:uid:1000; give it again for more',
+      kind: 'selectors',
+    },
+  }),
+  /** Kept and echoed for SPIRE's files; it grants nothing. Empty where none was given. */
+  parentId: field({
+    name: 'parent_id',
+    read: readParentId,
+    absent: '',
+    column: TEXT,
+    show: same,
+    schema: { type: 'string', description: 'kept and echoed; it grants nothing' },
+    flag: { option: '--parent-id <id>', help: 'kept and shown; it grants nothing', kind: 'text' },
+    decidesNobody: true,
+  }),
+  /** Seconds; 0: the server's default. */
+  x509SvidTtl: field({
+    name: 'x509_svid_ttl',
+    read: readTtl,
+    absent: 0,
+    column: NUMBER,
+    show: same,
+    schema: TTL,
+    flag: {
+      option: '--x509-svid-ttl <duration>',
+      help: "how long an X.509-SVID lives (default: the server's)",
+      kind: 'duration',
+    },
+    inSvid: true,
+    decidesNobody: true,
+  }),
+  /** Seconds; 0: the server's default. */
+  jwtSvidTtl: field({
+    name: 'jwt_svid_ttl',
+    read: readTtl,
+    absent: 0,
+    column: NUMBER,
+    show: same,
+    schema: TTL,
+    flag: {
+      option: '--jwt-svid-ttl <duration>',
+      help: "how long a JWT-SVID lives (default: the server's)",
+      kind: 'duration',
+    },
+    decidesNobody: true,
+  }),
+  dnsNames: field({
+    name: 'dns_names',
+    read: readDnsNames,
+    absent: [] as readonly string[],
+    column: TEXTS,
+    show: same,
+    schema: LIST_OF_TEXTS,
+    flag: {
+      option: '--dns <name>',
+      help: 'a DNS name for the certificate; give it again for more',
+      kind: 'texts',
+      no: 'take all DNS names away',
+      noOnUpdate: true,
+    },
+    inSvid: true,
+    decidesNobody: true,
+  }),
+  federatesWith: field({
+    name: 'federates_with',
+    read: readFederatesWith,
+    absent: [] as readonly TrustDomain[],
+    column: listOf((domain: string) => parseTrustDomain(domain)),
+    show: (value): readonly string[] => value,
+    schema: LIST_OF_TEXTS,
+    flag: {
+      option: '--federates-with <domain>',
+      help: 'a trust domain whose bundle it gets too; give it again for more',
+      kind: 'texts',
+      no: 'take all foreign trust domains away',
+      noOnUpdate: true,
+    },
+    decidesNobody: true,
+  }),
+  /** At most 1024 characters; `default` makes it the answer to the SDS name `default`. */
+  hint: field({
+    name: 'hint',
+    read: readHint,
+    absent: '',
+    column: TEXT,
+    show: same,
+    schema: { type: 'string', maxLength: 1024 },
+    flag: { option: '--hint <text>', help: '"default" makes it the answer to the SDS name default', kind: 'text' },
+    decidesNobody: true,
+  }),
+  /** Callers in containers may have it though none of its selectors is a fact about the container. */
+  allowContained: field({
+    name: 'allow_contained',
+    read: readAllowContained,
+    absent: false,
+    column: BOOLEAN,
+    show: same,
+    schema: {
+      type: 'boolean',
+      description: 'callers in containers may have it though no selector is a fact about the container',
+    },
+    flag: {
+      option: '--allow-contained',
+      help: 'callers in containers may have it, though it has no container selector such as docker:',
+      kind: 'switch',
+      no: 'they may not (the default)',
+    },
+  }),
+  /** When it ends, in milliseconds since the epoch; 0: never. Nothing is issued from that moment on. */
+  expiresAt: field({
+    name: 'expires_at',
+    spireName: { name: 'entryExpiry', schema: { type: 'integer', minimum: 0 } },
+    read: readExpiresAt,
+    absent: 0,
+    column: NUMBER,
+    show: (value): string | null => (value === 0 ? null : timestamp(value)),
+    schema: { anyOf: [TIMESTAMP, { type: 'null' }], description: 'null: never' },
+    givenSchema: {
+      anyOf: [TIMESTAMP, { type: 'integer', minimum: 0 }, { type: 'null' }],
+      description: 'RFC 3339 or epoch seconds; null or 0: never',
+    },
+    flag: {
+      option: '--expires-at <time>',
+      help: 'RFC 3339, epoch seconds or never: nothing is issued from then on',
+      kind: 'instant',
+    },
+    inSvid: true,
+    decidesNobody: true,
+  }),
+  /** Milliseconds since the epoch. */
+  createdAt: field({ name: 'created_at', column: NUMBER, show: timestamp, schema: TIMESTAMP }),
+  /** Milliseconds since the epoch. */
+  updatedAt: field({ name: 'updated_at', column: NUMBER, show: timestamp, schema: TIMESTAMP, decidesNobody: true }),
+  /** 1 at first, one more at each change. */
+  revisionNumber: field({
+    name: 'revision_number',
+    column: NUMBER,
+    show: same,
+    schema: { type: 'integer', minimum: 1 },
+    givenSchema: { type: 'integer' },
+    decidesNobody: true,
+  }),
+  /** Who declares it: `api` for REST and the command line, `file` for `--entries`, or a name given to PUT. */
+  source: field({ name: 'source', column: TEXT, show: same, schema: { type: 'string' }, decidesNobody: true }),
+};
 
-export function readFederatesWith(value: unknown, place: Place, rules: EntryRules): TrustDomain[] | undefined {
-  return readSet(value, place, 'federates_with is a list of trust domains', (element, at) => {
-    const text = readText(element, at, 'it is a trust domain: example.org or spiffe://example.org');
-    if (text === undefined) return undefined;
-    const trustDomain = attempt(at, () => parseTrustDomain(text.replace(/^spiffe:\/\//, '')));
-    if (trustDomain !== rules.trustDomain) return trustDomain;
-    return at.fault("it is the server's own trust domain", 'an entry federates with other trust domains');
-  });
-}
+type Fields = typeof ENTRY_FIELDS;
 
-const MAX_HINT_LENGTH = 1024;
-const HINT_RULE = `a hint is a text of at most ${MAX_HINT_LENGTH} characters, none of them a control character`;
+/** A registration entry: whoever has all of `selectors` may be `spiffeId`. Immutable; an update makes a new object. */
+export type Entry = {
+  readonly [F in keyof Fields]: Fields[F] extends EntryField<string, infer T, infer _> ? T : never;
+};
 
-export function readHint(value: unknown, place: Place): string | undefined {
-  const text = readText(value, place, HINT_RULE);
-  if (text === undefined) return undefined;
-  if (text.length > MAX_HINT_LENGTH) return place.fault(`it has ${text.length} characters`, HINT_RULE);
-  return /\p{Cc}/u.test(text) ? place.fault('it has a control character', HINT_RULE) : text;
-}
+/** An entry as the admin API, the command line and their files show it: every member is always there. */
+export type EntryJson = {
+  readonly [F in keyof Fields as Fields[F]['name']]: ReturnType<Fields[F]['show']>;
+};
 
-const ALLOW_CONTAINED_RULE =
-  'allow_contained is true or false: whether callers in containers may have an entry without a container selector';
+/** A row of the database. */
+export type EntryRow = Record<Fields[keyof Fields]['name'], string | number>;
 
-export function readAllowContained(value: unknown, place: Place): boolean | undefined {
-  return typeof value === 'boolean' ? value : place.fault(`it is ${show(value)}`, ALLOW_CONTAINED_RULE);
-}
-
-/** The end of the year 9999, the last that RFC 3339 can write. */
-const MAX_EPOCH_SECONDS = 253_402_300_799;
-const EXPIRES_AT_RULE = 'it is an RFC 3339 time after 1970 (2030-01-31T12:00:00Z), or epoch seconds; 0 or null: never';
-
-export function readExpiresAt(value: unknown, place: Place): number | undefined {
-  if (value === null) return 0;
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_EPOCH_SECONDS) {
-    return unsigned(value) * 1000;
-  }
-  const instant = typeof value === 'string' ? parseRfc3339(value) : undefined;
-  // The epoch itself would be 0, which means never.
-  if (instant !== undefined && instant > 0 && instant < (MAX_EPOCH_SECONDS + 1) * 1000) return instant;
-  return place.fault(`it is ${show(value)}`, EXPIRES_AT_RULE);
-}
-
-/** JSON has a -0, which would not be equal to 0. */
-function unsigned(value: number): number {
-  return Math.abs(value);
-}
-
-function attempt<T>(place: Place, parse: () => T): T | undefined {
-  try {
-    return parse();
-  } catch (thrown) {
-    if (thrown instanceof SpiffeIdError) return place.fault(thrown.problem, thrown.rule);
-    throw thrown;
-  }
-}
+/** All rows of the table. */
+export const ENTRY_FIELD_LIST = Object.entries(ENTRY_FIELDS) as unknown as readonly [
+  keyof Entry,
+  EntryField<keyof EntryJson, never, never>,
+][];

@@ -2,19 +2,8 @@
 
 import { nearest } from '../base/nearest.ts';
 import { trustDomainId } from '../spiffe/id.ts';
-import {
-  readAllowContained,
-  readDnsNames,
-  readExpiresAt,
-  readFederatesWith,
-  readHint,
-  readId,
-  readParentId,
-  readSpiffeId,
-  readTtl,
-} from './entry-fields.ts';
+import { ENTRY_FIELD_LIST } from './entry-fields.ts';
 import { collect, Place, readList, readObject, show } from './place.ts';
-import { readSelectors } from './selector-rules.ts';
 import type { EntryInput, EntryPatch, EntryRules } from './types.ts';
 
 export type { EntryRules } from './types.ts';
@@ -44,41 +33,21 @@ export function parseEntryPatch(value: unknown, rules: EntryRules, id: string, a
   });
 }
 
-type Reader<T> = (value: unknown, place: Place, rules: EntryRules) => T | undefined;
+/** What the registry sets itself is ignored where it is given, so that what was read can be given back. */
+const GIVEN = ENTRY_FIELD_LIST.filter(([, { read }]) => read !== undefined);
+const SET_BY_REGISTRY = ENTRY_FIELD_LIST.filter(([, { read }]) => read === undefined);
 
-const READERS: { readonly [Field in keyof EntryInput]: Reader<EntryInput[Field]> } = {
-  id: readId,
-  spiffeId: readSpiffeId,
-  selectors: readSelectors,
-  parentId: readParentId,
-  x509SvidTtl: readTtl,
-  jwtSvidTtl: readTtl,
-  dnsNames: readDnsNames,
-  federatesWith: readFederatesWith,
-  hint: readHint,
-  allowContained: readAllowContained,
-  expiresAt: readExpiresAt,
-};
-
-/** The names that fields have in JSON; the last two are those of SPIRE's files. */
-const FIELDS: Readonly<Record<string, keyof EntryInput>> = {
-  id: 'id',
-  spiffe_id: 'spiffeId',
-  selectors: 'selectors',
-  parent_id: 'parentId',
-  x509_svid_ttl: 'x509SvidTtl',
-  jwt_svid_ttl: 'jwtSvidTtl',
-  dns_names: 'dnsNames',
-  federates_with: 'federatesWith',
-  hint: 'hint',
-  allow_contained: 'allowContained',
-  expires_at: 'expiresAt',
-  entry_id: 'id',
-  entryExpiry: 'expiresAt',
-};
-
-/** The registry sets these itself. They are ignored, so that what was read can be given back. */
-const READ_ONLY: ReadonlySet<string> = new Set(['created_at', 'updated_at', 'revision_number', 'source']);
+/** By the names that they have in JSON, and in SPIRE's files. */
+const BY_NAME = new Map(
+  GIVEN.flatMap(([key, row]) =>
+    [row.name, row.spireName?.name ?? row.name].map((name) => [name as string, { key, row }]),
+  ),
+);
+const READ_ONLY = new Set(SET_BY_REGISTRY.map(([, { name }]) => name as string));
+const DEFAULTS = Object.fromEntries(GIVEN.map(([key, { absent }]) => [key, absent])) as unknown as Pick<
+  EntryInput,
+  Exclude<keyof EntryInput, 'spiffeId' | 'selectors'>
+>;
 
 /** What SPIRE's entries can be and Sidekey's can't. */
 const REFUSED: Readonly<Record<string, string>> = {
@@ -108,18 +77,6 @@ function readEntry(value: unknown, place: Place, rules: EntryRules): EntryInput 
   return { ...DEFAULTS, ...fields, spiffeId, selectors };
 }
 
-const DEFAULTS = {
-  id: undefined,
-  parentId: '',
-  x509SvidTtl: 0,
-  jwtSvidTtl: 0,
-  dnsNames: [],
-  federatesWith: [],
-  hint: '',
-  allowContained: false,
-  expiresAt: 0,
-} as const;
-
 /** The fields that are there; those that break a rule are left out. */
 function readFields(value: unknown, place: Place, rules: EntryRules, rule: string): Partial<EntryInput> | undefined {
   const object = readObject(value, place, rule);
@@ -127,14 +84,14 @@ function readFields(value: unknown, place: Place, rules: EntryRules, rule: strin
   const fields: Record<string, unknown> = {};
   const names = new Map<string, string>();
   for (const [name, member] of Object.entries(object)) {
-    const field = Object.hasOwn(FIELDS, name) ? FIELDS[name] : undefined;
+    const field = BY_NAME.get(name);
     const at = place.at(name);
     if (field === undefined) readOther(name, member, at);
-    else if (names.has(field)) at.fault(`it says the same as ${names.get(field)}`, 'give one of the two');
+    else if (names.has(field.key)) at.fault(`it says the same as ${names.get(field.key)}`, 'give one of the two');
     else {
-      names.set(field, name);
-      const read = READERS[field](member, at, rules);
-      if (read !== undefined) fields[field] = read;
+      names.set(field.key, name);
+      const read = field.row.read!(member, at, rules);
+      if (read !== undefined) fields[field.key] = read;
     }
   }
   return fields as Partial<EntryInput>;
@@ -148,7 +105,7 @@ function readOther(name: string, value: unknown, place: Place): void {
     readAttributes(value, place);
   } else {
     place.fault(
-      `there is no such field${didYouMean(name, Object.keys(FIELDS))}`,
+      `there is no such field${didYouMean(name, [...BY_NAME.keys()])}`,
       'an entry has only fields that are known',
     );
   }

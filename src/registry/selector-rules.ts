@@ -5,8 +5,8 @@
 
 import { nearest } from '../base/nearest.ts';
 import { compareSelectors, formatSelector, redactSelector, type Selector, splitSelector } from '../spiffe/selector.ts';
+import type { EntryRules } from './entry-rules.ts';
 import { type Place, readList, readObject, readText, show } from './place.ts';
-import type { EntryRules } from './types.ts';
 
 const MAX_VALUE_LENGTH = 8192;
 const MAX_ID = 2 ** 32 - 2;

@@ -7,7 +7,7 @@ import { SidekeyError } from '../base/errors.ts';
 import type { IssuanceRecord } from '../base/issuance.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import { decisionStore } from './decision-rows.ts';
-import { type EntryRow, fromRow, toRow } from './entry-row.ts';
+import { ENTRY_COLUMNS, type EntryRow, fromRow, toRow } from './entry-row.ts';
 import { APPLICATION_ID, MIGRATIONS, migrate, schemaVersion } from './migrations.ts';
 import { aliasStore, bundleStore, type Guard, RowError } from './named-rows.ts';
 import type { Entry, RegistryStore, StoreWrite } from './types.ts';
@@ -114,11 +114,10 @@ class SqliteStore implements RegistryStore {
     this.#db = db;
     this.#file = file;
     this.#trustDomain = trustDomain;
-    this.#put = db.prepare(`
-      INSERT OR REPLACE INTO entries (id, spiffe_id, selectors, parent_id, x509_svid_ttl, jwt_svid_ttl, dns_names,
-        federates_with, hint, allow_contained, expires_at, created_at, updated_at, revision_number, source)
-      VALUES (@id, @spiffe_id, @selectors, @parent_id, @x509_svid_ttl, @jwt_svid_ttl, @dns_names,
-        @federates_with, @hint, @allow_contained, @expires_at, @created_at, @updated_at, @revision_number, @source)`);
+    const values = ENTRY_COLUMNS.map((name) => `@${name}`);
+    this.#put = db.prepare(
+      `INSERT OR REPLACE INTO entries (${ENTRY_COLUMNS.join(', ')}) VALUES (${values.join(', ')})`,
+    );
     const guard: Guard = (what, work) => this.#guard(what, work);
     this.bundles = bundleStore(db, guard, trustDomain);
     this.aliases = aliasStore(db, guard, trustDomain);

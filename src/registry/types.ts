@@ -1,44 +1,16 @@
 /** What the registry holds and says: entries, their changes, and the store behind them. */
 
-import type { Problem } from '../base/errors.ts';
 import type { IssuanceRecord } from '../base/issuance.ts';
-import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
+import type { TrustDomain } from '../spiffe/id.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import type { Alias, Aliases } from './aliases.ts';
 import type { DecisionStore } from './decision.ts';
+import type { Entry } from './entry-fields.ts';
 import type { FederatedBundle, FederatedBundles } from './federated-bundles.ts';
 import type { NamedStore } from './named.ts';
 
-/** A registration entry: whoever has all of `selectors` may be `spiffeId`. Immutable; an update makes a new object. */
-export interface Entry {
-  /** `[A-Za-z0-9._-]`, 1 to 255 characters; a UUIDv4 unless the caller chose one. */
-  readonly id: string;
-  readonly spiffeId: SpiffeId;
-  /** At least one; no two the same; sorted by type, then value. */
-  readonly selectors: readonly Selector[];
-  /** Kept and echoed for SPIRE's files; it grants nothing. Empty where none was given. */
-  readonly parentId: string;
-  /** Seconds; 0: the server's default. */
-  readonly x509SvidTtl: number;
-  /** Seconds; 0: the server's default. */
-  readonly jwtSvidTtl: number;
-  readonly dnsNames: readonly string[];
-  readonly federatesWith: readonly TrustDomain[];
-  /** At most 1024 characters; `default` makes it the answer to the SDS name `default`. */
-  readonly hint: string;
-  /** Callers in containers may have it though none of its selectors is a fact about the container. */
-  readonly allowContained: boolean;
-  /** When it ends, in milliseconds since the epoch; 0: never. Nothing is issued from that moment on. */
-  readonly expiresAt: number;
-  /** Milliseconds since the epoch. */
-  readonly createdAt: number;
-  /** Milliseconds since the epoch. */
-  readonly updatedAt: number;
-  /** 1 at first, one more at each change. */
-  readonly revisionNumber: number;
-  /** Who declares it: `api` for REST and the command line, `file` for `--entries`, or a name given to PUT. */
-  readonly source: string;
-}
+export type { Entry } from './entry-fields.ts';
+export type { EntryRules } from './entry-rules.ts';
 
 /** What a caller gives to make an entry, checked and with its defaults filled in. */
 export type EntryInput = Omit<Entry, 'id' | 'createdAt' | 'updatedAt' | 'revisionNumber' | 'source'> & {
@@ -48,17 +20,6 @@ export type EntryInput = Omit<Entry, 'id' | 'createdAt' | 'updatedAt' | 'revisio
 
 /** What may be changed in an entry: the members that are there. */
 export type EntryPatch = Partial<Omit<EntryInput, 'id'>>;
-
-/** What the reading of entries depends on. */
-export interface EntryRules {
-  readonly trustDomain: TrustDomain;
-  /** Takes entries that select by nothing but unix:path and unix:sha256. */
-  readonly allowWeakSelectors: boolean;
-  /** The types of selectors that attestors give here: `unix`. */
-  readonly attestors: ReadonlySet<string>;
-  /** Told of what is accepted but will hardly do what was meant. */
-  readonly warn: (warning: Problem) => void;
-}
 
 /**
  * One entry's change: made (`before` undefined), changed, deleted or expired (`after` undefined). An expired entry counts

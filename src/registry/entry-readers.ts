@@ -1,0 +1,133 @@
+/** The fields of an entry one by one: each reader gives the value, or undefined and a fault. */
+
+import {
+  parseSpiffeId,
+  parseTrustDomain,
+  pathOf,
+  type SpiffeId,
+  SpiffeIdError,
+  type TrustDomain,
+  trustDomainId,
+  trustDomainOf,
+} from '../spiffe/id.ts';
+import { DNS_NAME_RULE, dnsNameProblem } from './dns-name.ts';
+import type { EntryRules } from './entry-rules.ts';
+import { parseRfc3339 } from './instant.ts';
+import { type Place, readSet, readText, show } from './place.ts';
+
+const ID_RULE = 'an id is 1 to 255 of the characters A-Z a-z 0-9 . _ -; without one the registry makes a UUID';
+
+export function readId(value: unknown, place: Place): string | undefined {
+  const text = readText(value, place, ID_RULE);
+  return text === undefined || /^[A-Za-z0-9._-]{1,255}$/.test(text)
+    ? text
+    : place.fault(`it is ${show(text)}`, ID_RULE);
+}
+
+export function readSpiffeId(
+  value: unknown,
+  place: Place,
+  rules: Pick<EntryRules, 'trustDomain'>,
+): SpiffeId | undefined {
+  const id = readIdOfTrustDomain(value, place, rules);
+  if (id === undefined) return undefined;
+  const path = pathOf(id);
+  if (path !== '/spire' && !path.startsWith('/spire/')) return id;
+  return place.fault(
+    `its path is ${show(path)}`,
+    '/spire and all below it is reserved for the servers of the trust domain',
+  );
+}
+
+export function readParentId(value: unknown, place: Place, rules: EntryRules): string | undefined {
+  return value === '' ? '' : readIdOfTrustDomain(value, place, rules);
+}
+
+function readIdOfTrustDomain(
+  value: unknown,
+  place: Place,
+  rules: Pick<EntryRules, 'trustDomain'>,
+): SpiffeId | undefined {
+  const rule = `it is a SPIFFE ID as one text: ${trustDomainId(rules.trustDomain)}/…`;
+  const text = readText(value, place, rule);
+  const id = text === undefined ? undefined : attempt(place, () => parseSpiffeId(text));
+  if (id === undefined || trustDomainOf(id) === rules.trustDomain) return id;
+  return place.fault(
+    `its trust domain is ${trustDomainOf(id)}`,
+    `an entry is of this server's trust domain, ${rules.trustDomain}`,
+  );
+}
+
+const MAX_TTL = 2 ** 31 - 1;
+
+export function readTtl(value: unknown, place: Place): number | undefined {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_TTL) return unsigned(value);
+  return place.fault(
+    `it is ${show(value)}`,
+    `a TTL is a whole number of seconds from 0 (the server's default) to ${MAX_TTL}`,
+  );
+}
+
+export function readDnsNames(value: unknown, place: Place): string[] | undefined {
+  return readSet(value, place, 'dns_names is a list of DNS names', (element, at) => {
+    const name = readText(element, at, DNS_NAME_RULE);
+    const problem = name === undefined ? undefined : dnsNameProblem(name);
+    return problem === undefined ? name : at.fault(`${show(name)}: ${problem}`, DNS_NAME_RULE);
+  });
+}
+
+export function readFederatesWith(value: unknown, place: Place, rules: EntryRules): TrustDomain[] | undefined {
+  return readSet(value, place, 'federates_with is a list of trust domains', (element, at) => {
+    const text = readText(element, at, 'it is a trust domain: example.org or spiffe://example.org');
+    if (text === undefined) return undefined;
+    const trustDomain = attempt(at, () => parseTrustDomain(text.replace(/^spiffe:\/\//, '')));
+    if (trustDomain !== rules.trustDomain) return trustDomain;
+    return at.fault("it is the server's own trust domain", 'an entry federates with other trust domains');
+  });
+}
+
+const MAX_HINT_LENGTH = 1024;
+const HINT_RULE = `a hint is a text of at most ${MAX_HINT_LENGTH} characters, none of them a control character`;
+
+export function readHint(value: unknown, place: Place): string | undefined {
+  const text = readText(value, place, HINT_RULE);
+  if (text === undefined) return undefined;
+  if (text.length > MAX_HINT_LENGTH) return place.fault(`it has ${text.length} characters`, HINT_RULE);
+  return /\p{Cc}/u.test(text) ? place.fault('it has a control character', HINT_RULE) : text;
+}
+
+const ALLOW_CONTAINED_RULE =
+  'allow_contained is true or false: whether callers in containers may have an entry without a container selector';
+
+export function readAllowContained(value: unknown, place: Place): boolean | undefined {
+  return typeof value === 'boolean' ? value : place.fault(`it is ${show(value)}`, ALLOW_CONTAINED_RULE);
+}
+
+/** The end of the year 9999, the last that RFC 3339 can write. */
+const MAX_EPOCH_SECONDS = 253_402_300_799;
+const EXPIRES_AT_RULE = 'it is an RFC 3339 time after 1970 (2030-01-31T12:00:00Z), or epoch seconds; 0 or null: never';
+
+export function readExpiresAt(value: unknown, place: Place): number | undefined {
+  if (value === null) return 0;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_EPOCH_SECONDS) {
+    return unsigned(value) * 1000;
+  }
+  const instant = typeof value === 'string' ? parseRfc3339(value) : undefined;
+  // The epoch itself would be 0, which means never.
+  if (instant !== undefined && instant > 0 && instant < (MAX_EPOCH_SECONDS + 1) * 1000) return instant;
+  return place.fault(`it is ${show(value)}`, EXPIRES_AT_RULE);
+}
+
+/** JSON has a -0, which would not be equal to 0. */
+function unsigned(value: number): number {
+  return Math.abs(value);
+}
+
+function attempt<T>(place: Place, parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch (thrown) {
+    if (thrown instanceof SpiffeIdError) return place.fault(thrown.problem, thrown.rule);
+    throw thrown;
+  }
+}
