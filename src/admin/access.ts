@@ -8,7 +8,7 @@ import { isIPv4 } from 'node:net';
 import { SidekeyError } from '../base/errors.ts';
 
 /** How a request came in. */
-export type Caller =
+export type AdminCaller =
   | {
       readonly via: 'unix';
       readonly uid: number;
@@ -35,7 +35,7 @@ export interface AccessRequest {
 }
 
 /** Why this caller is refused; undefined when it is not. */
-export function refusal(caller: Caller, request: AccessRequest, rules: AccessRules): SidekeyError | undefined {
+export function refusal(caller: AdminCaller, request: AccessRequest, rules: AccessRules): SidekeyError | undefined {
   if (caller.via === 'unix') {
     if (caller.contained !== undefined) {
       return new SidekeyError(

@@ -3,7 +3,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { SidekeyError } from '../base/errors.ts';
-import type { Caller } from './access.ts';
+import type { AdminCaller } from './access.ts';
 import type { AppOptions } from './app.ts';
 import { createDoor } from './door.ts';
 import type { EventSources } from './events.ts';
@@ -14,7 +14,7 @@ export interface AdminOptions
     Pick<EventSources, 'onIssued'> {
   readonly ledger: AppOptions['ledger'] & EventSources['ledger'];
   /** The kernel's word on who opened a connection to the Unix socket; asked once a connection. */
-  readonly unixCaller: (socket: Socket) => Omit<Extract<Caller, { via: 'unix' }>, 'via'>;
+  readonly unixCaller: (socket: Socket) => Omit<Extract<AdminCaller, { via: 'unix' }>, 'via'>;
   /** Connections at a time, on each door. */
   readonly maxConnections: number;
 }
@@ -39,7 +39,7 @@ interface App {
 
 /** Makes the doors; they listen where the caller says. Behind them, Fastify and all routes take a tenth of a second of a start. */
 export function createAdmin(options: AdminOptions): Admin {
-  const callers = new WeakMap<IncomingMessage, Caller>();
+  const callers = new WeakMap<IncomingMessage, AdminCaller>();
   let app: Promise<App> | undefined;
   const appNow = () => {
     const admit = ({ socket }: IncomingMessage) => {
@@ -54,7 +54,7 @@ export function createAdmin(options: AdminOptions): Admin {
     return app;
   };
   const loaded = () => app?.catch(() => undefined);
-  const handle = async (request: IncomingMessage, response: ServerResponse, caller: Caller) => {
+  const handle = async (request: IncomingMessage, response: ServerResponse, caller: AdminCaller) => {
     callers.set(request, caller);
     try {
       (await appNow()).handle(request, response);

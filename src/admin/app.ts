@@ -10,7 +10,7 @@ import type { EntryRules } from '../registry/entry-input.ts';
 import type { Registry } from '../registry/types.ts';
 import type { Ledger } from '../sds/ledger.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
-import { type Caller, refusal } from './access.ts';
+import { type AdminCaller, refusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { addDecisionRoutes } from './decisions.ts';
@@ -43,7 +43,7 @@ export interface AppOptions {
   readonly log: Log;
   readonly version: string;
   /** How a request came in; undefined refuses it. */
-  readonly callerOf: (request: IncomingMessage) => Caller | undefined;
+  readonly callerOf: (request: IncomingMessage) => AdminCaller | undefined;
   /** Told of requests whose caller may use the admin API, which paths that are open to all don't show. */
   readonly admit: (request: IncomingMessage) => void;
   /** What TCP callers must show; undefined: none gets in. */
@@ -129,7 +129,11 @@ function pathOf(url: string): string {
 }
 
 /** @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED */
-function checkAccess(request: FastifyRequest, caller: Caller | undefined, { token, hosts, admit }: AppOptions): void {
+function checkAccess(
+  request: FastifyRequest,
+  caller: AdminCaller | undefined,
+  { token, hosts, admit }: AppOptions,
+): void {
   if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'it is not known who is calling');
   const { host, authorization } = request.headers;
   const open = OPEN_PATHS.has(request.routeOptions.url ?? '');

@@ -8,15 +8,15 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { Caller } from './access.ts';
+import type { AdminCaller } from './access.ts';
 import { endWithProblem } from './problem.ts';
 
 export interface DoorOptions {
   /** For the log. */
   readonly name: string;
   /** May throw: then nobody gets in. */
-  readonly callerOf: (socket: Socket) => Caller;
-  readonly handle: (request: IncomingMessage, response: ServerResponse, caller: Caller) => void;
+  readonly callerOf: (socket: Socket) => AdminCaller;
+  readonly handle: (request: IncomingMessage, response: ServerResponse, caller: AdminCaller) => void;
   readonly maxConnections: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -43,7 +43,7 @@ const CROWDED_LOG_MS = 10_000;
 
 export function createDoor(options: DoorOptions): Door {
   const { clock, maxConnections } = options;
-  const known = new WeakMap<Socket, Caller>();
+  const known = new WeakMap<Socket, AdminCaller>();
   const server = createServer(TIMEOUTS, (request, response) => {
     const { socket } = request;
     let caller = known.get(socket);

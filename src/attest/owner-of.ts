@@ -43,7 +43,7 @@ export function createOwnerOf(owners: Owners, subordinateIds: SubordinateIds): O
   }
 }
 
-interface Place {
+interface CallerPlace {
   /** The user whose slice it is in. */
   readonly user: number | undefined;
   /** The cgroup of its outermost container. */
@@ -62,7 +62,7 @@ function podBelow(path: string, container: string): string {
 }
 
 /** Where a process is, by the cgroups that it is a member of. @param own the path of Sidekey's own, by hierarchy */
-export function placeOf(cgroups: readonly CgroupLine[], own: ReadonlyMap<string, string>): Place {
+export function placeOf(cgroups: readonly CgroupLine[], own: ReadonlyMap<string, string>): CallerPlace {
   for (const { hierarchy, path } of cgroups) {
     const container = otherContainer(path, own.get(hierarchy) ?? '/');
     const slice = USER_SLICE.exec(path);

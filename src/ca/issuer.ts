@@ -29,7 +29,7 @@ interface Job {
 }
 
 /** A job, and what is to stand in its SVID. */
-interface Asked {
+interface PreparedJob {
   readonly job: Job;
   readonly request: LeafRequest;
 }
@@ -161,8 +161,8 @@ export class Issuer {
   }
 
   /** A job that asks for what it may not have drops out. */
-  #requests(jobs: readonly Job[], authority: Authority): Asked[] {
-    const asked: Asked[] = [];
+  #requests(jobs: readonly Job[], authority: Authority): PreparedJob[] {
+    const asked: PreparedJob[] = [];
     for (const job of jobs) {
       try {
         asked.push({ job, request: this.#svids.request(job.request, authority) });
@@ -173,7 +173,7 @@ export class Issuer {
     return asked;
   }
 
-  #signed(asked: readonly Asked[], made: readonly Made[], authority: Authority): Signed[] {
+  #signed(asked: readonly PreparedJob[], made: readonly Made[], authority: Authority): Signed[] {
     const signed: Signed[] = [];
     asked.forEach(({ job, request }, i) => {
       const one = made[i]!;

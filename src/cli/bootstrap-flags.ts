@@ -167,14 +167,14 @@ function twice(upstreams: readonly Upstream[]): Problem[] {
   return [...again].map((name) => ({ path: '--upstream', problem: `${JSON.stringify(name)} is given twice`, rule }));
 }
 
-type Place = readonly [what: string, address: Address | undefined];
+type FlagAddress = readonly [what: string, address: Address | undefined];
 
-function placesOf(upstreams: readonly Upstream[]): Place[] {
+function placesOf(upstreams: readonly Upstream[]): FlagAddress[] {
   return upstreams.map(({ name, local }) => [`--upstream ${name}`, local]);
 }
 
 /** Two listeners on one port: of the same address, or where one has all addresses. */
-function collisions(places: readonly Place[]): Problem[] {
+function collisions(places: readonly FlagAddress[]): Problem[] {
   return places.flatMap(([what, address], at) => {
     const other = places.slice(0, at).find(([, before]) => collide(address, before));
     if (other === undefined) return [];

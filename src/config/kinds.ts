@@ -10,7 +10,7 @@ import { parseName } from '../ca/name.ts';
 import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/id.ts';
 import type { HostPort } from './serve-config.ts';
 
-export interface Kind<T> {
+export interface SettingKind<T> {
   /** How many texts it takes: one, any number, or, as a flag, one or none. */
   readonly takes: 'one' | 'many' | 'none';
   /** What stands for the text in `--help`. */
@@ -31,7 +31,7 @@ export function quote(text: string): string {
   return JSON.stringify(text);
 }
 
-function one<T>(placeholder: string, read: (text: string, folder: string) => T): Kind<T> {
+function one<T>(placeholder: string, read: (text: string, folder: string) => T): SettingKind<T> {
   return { takes: 'one', placeholder, read: (texts, folder) => read(texts[0]!, folder) };
 }
 
@@ -39,7 +39,7 @@ export const directory = pathKind('DIR');
 export const socket = pathKind('PATH');
 export const file = pathKind('FILE');
 
-function pathKind(placeholder: string): Kind<string> {
+function pathKind(placeholder: string): SettingKind<string> {
   const rule = 'a path is absolute or starts at the working directory, in a YAML file at the folder of that file';
   return one(placeholder, (text, folder) => {
     if (text === '') throw refusal('it is empty', rule);
@@ -49,7 +49,7 @@ function pathKind(placeholder: string): Kind<string> {
 }
 
 /** The Unix socket of a container engine, as a path or as the tools of Docker and Podman have it: `unix:///run/docker.sock`. */
-export const engineSocket: Kind<string> = {
+export const engineSocket: SettingKind<string> = {
   ...socket,
   read(texts, folder) {
     const text = texts[0]!;
@@ -60,7 +60,7 @@ export const engineSocket: Kind<string> = {
 };
 
 /** A file that is there and that this user can read. */
-export const readableFile: Kind<string> = {
+export const readableFile: SettingKind<string> = {
   ...file,
   read(texts, folder) {
     const place = file.read(texts, folder);
@@ -76,7 +76,7 @@ export const readableFile: Kind<string> = {
 };
 
 /** On or off: a flag without a value, or `true` or `false`. */
-export const toggle: Kind<boolean> = {
+export const toggle: SettingKind<boolean> = {
   takes: 'none',
   placeholder: 'true|false',
   read(texts) {
@@ -87,7 +87,7 @@ export const toggle: Kind<boolean> = {
   },
 };
 
-export function choice<const T extends string>(...words: readonly T[]): Kind<T> {
+export function choice<const T extends string>(...words: readonly T[]): SettingKind<T> {
   return one(words.join('|'), (text) => {
     const word = words.find((candidate) => candidate === text);
     if (word === undefined) throw refusal(`${quote(text)} is not one of the words`, `it is one of ${words.join(', ')}`);
@@ -96,7 +96,7 @@ export function choice<const T extends string>(...words: readonly T[]): Kind<T> 
 }
 
 /** A duration in seconds, from `least` to `most`. */
-export function duration(least: string, most: string): Kind<number> {
+export function duration(least: string, most: string): SettingKind<number> {
   const [min, max] = [parseDuration(least)!, parseDuration(most)!];
   return one('DURATION', (text) => {
     const seconds = parseDuration(text);
@@ -109,7 +109,7 @@ export function duration(least: string, most: string): Kind<number> {
 }
 
 /** A count, from `least` to `most`. */
-export function count(least: number, most: number): Kind<number> {
+export function count(least: number, most: number): SettingKind<number> {
   return one('N', (text) => {
     const rule = `it is a whole number from ${least} to ${most}`;
     if (!/^\d{1,15}$/.test(text)) throw refusal(`${quote(text)} is not a whole number`, rule);
@@ -121,7 +121,7 @@ export function count(least: number, most: number): Kind<number> {
 }
 
 /** Permission bits in octal. */
-export const mode: Kind<number> = one('MODE', (text) => {
+export const mode: SettingKind<number> = one('MODE', (text) => {
   const rule = 'a mode is three octal digits, such as 0660, of which the first lets the owner read and write (6 or 7)';
   const digits = /^0?o?([0-7]{3})$/.exec(text)?.[1];
   if (digits === undefined) throw refusal(`${quote(text)} is not an octal mode`, rule);
@@ -130,14 +130,14 @@ export const mode: Kind<number> = one('MODE', (text) => {
   return bits;
 });
 
-export const group: Kind<string> = one('NAME', (text) => {
+export const group: SettingKind<string> = one('NAME', (text) => {
   if (groupId(text) !== undefined) return text;
   throw refusal(`this host has no group ${quote(text)}`, 'a group is the name of one in /etc/group or its number');
 });
 
 const HOST_NAME = /^(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/i;
 
-export const hostPort: Kind<HostPort> = one('HOST:PORT', (text) => {
+export const hostPort: SettingKind<HostPort> = one('HOST:PORT', (text) => {
   const rule = 'it is a name or an address (IPv6 in brackets), a colon and a port to 65535, such as 127.0.0.1:8080';
   const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
   if (match === null) throw refusal(`${quote(text)} is not HOST:PORT`, rule);
@@ -149,7 +149,7 @@ export const hostPort: Kind<HostPort> = one('HOST:PORT', (text) => {
 });
 
 /** Hosts as a Host header names them. */
-export const hosts: Kind<readonly string[]> = {
+export const hosts: SettingKind<readonly string[]> = {
   takes: 'many',
   placeholder: 'NAME',
   read: (texts) => texts.map(readHost),
@@ -164,7 +164,7 @@ function readHost(text: string): string {
   );
 }
 
-export const trustDomain: Kind<TrustDomain> = one('NAME', (text) => {
+export const trustDomain: SettingKind<TrustDomain> = one('NAME', (text) => {
   try {
     return parseTrustDomain(text);
   } catch (thrown) {
@@ -173,7 +173,7 @@ export const trustDomain: Kind<TrustDomain> = one('NAME', (text) => {
   }
 });
 
-export const subject: Kind<string> = one('NAME', (text) => {
+export const subject: SettingKind<string> = one('NAME', (text) => {
   parseName(text, '');
   return text;
 });

@@ -5,7 +5,7 @@
 
 import { LOG_LEVELS } from '../telemetry/levels.ts';
 import { adminSocketIn, defaultDataDir, defaultSocket, type Surroundings } from './defaults.ts';
-import type { Kind } from './kinds.ts';
+import type { SettingKind } from './kinds.ts';
 import * as kinds from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
 
@@ -15,7 +15,7 @@ export type SettingKey = keyof ServeConfig;
 export interface Setting<T> {
   /** What it is, for `--help`. */
   readonly about: string;
-  readonly kind: Kind<NonNullable<T>>;
+  readonly kind: SettingKind<NonNullable<T>>;
   /** What it is where nobody says. */
   readonly fallback?: Fallback;
   /** Whether it may stay unset. */

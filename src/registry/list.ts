@@ -5,7 +5,7 @@ import { formatSelector } from '../spiffe/selector.ts';
 import { compareAge } from './entry.ts';
 import type { Entry, ListQuery } from './types.ts';
 
-type Place = Pick<Entry, 'createdAt' | 'id'>;
+type ListPosition = Pick<Entry, 'createdAt' | 'id'>;
 
 /** The page of `ordered` (oldest first) that the query asks for. @throws ERR_BAD_INPUT for a cursor that no page gave */
 export function listPage(ordered: readonly Entry[], query: ListQuery): { entries: Entry[]; nextCursor: string } {
@@ -37,7 +37,7 @@ function wanted(entry: Entry, query: ListQuery): boolean {
   return query.selectors.every((selector) => keys.includes(selector));
 }
 
-function firstAfter(ordered: readonly Entry[], place: Place): number {
+function firstAfter(ordered: readonly Entry[], place: ListPosition): number {
   let [low, high] = [0, ordered.length];
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -47,11 +47,11 @@ function firstAfter(ordered: readonly Entry[], place: Place): number {
   return low;
 }
 
-function writeCursor({ createdAt, id }: Place): string {
+function writeCursor({ createdAt, id }: ListPosition): string {
   return Buffer.from(`${createdAt} ${id}`).toString('base64url');
 }
 
-function readCursor(cursor: string): Place {
+function readCursor(cursor: string): ListPosition {
   const match = /^(\d{1,15}) ([\w.-]+)$/.exec(Buffer.from(cursor, 'base64url').toString());
   const place = match === null ? undefined : { createdAt: Number(match[1]), id: match[2]! };
   // Written again, since the decoder skips whatever is not its alphabet.

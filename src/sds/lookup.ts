@@ -21,7 +21,7 @@ export interface Found {
 /** Of more names than these, some are looked for in each of the owner's turns. */
 const SLICE_NAMES = 256;
 
-export class Lookup {
+export class SecretLookup {
   readonly #context: StreamContext;
   readonly #held: HeldNames;
   /** How validation contexts check. */

@@ -30,13 +30,13 @@ export interface Pushing {
 /** A connection, and its streams that wait to push. */
 interface Line {
   readonly peer: Peer;
-  places: Fifo<Place>;
+  places: Fifo<QueuePlace>;
   /** Since when nothing is read from it, in milliseconds; undefined: it is read from. */
   pausedAt: number | undefined;
 }
 
 /** A stream's place in the queue: a mark on it instead of a set of streams, since all of them may come at once. */
-export class Place {
+export class QueuePlace {
   readonly stream: Pushing;
   readonly line: Line;
   /** Waits to push. */
@@ -53,7 +53,7 @@ export class PushQueue {
   /** Connections with streams that wait. */
   readonly #waiting = new Fifo<Line>();
   /** Of the connection that is served, the streams that waited when it came to be. */
-  #served = new Fifo<Place>();
+  #served = new Fifo<QueuePlace>();
   /** How many streams wait to push. */
   #waits = 0;
   /** Connections that are not read from, those that were left first before the others. */
@@ -61,18 +61,18 @@ export class PushQueue {
   #scheduled = false;
 
   /** The place of a stream, which does not wait yet. */
-  place(stream: Pushing): Place {
+  place(stream: Pushing): QueuePlace {
     const { peer } = stream;
     let line = this.#lines.get(peer);
     if (line === undefined) {
       line = { peer, places: new Fifo(), pausedAt: undefined };
       this.#lines.set(peer, line);
     }
-    return new Place(stream, line);
+    return new QueuePlace(stream, line);
   }
 
   /** Lets the stream push soon; once, however often it is asked for before. */
-  add(place: Place): void {
+  add(place: QueuePlace): void {
     if (place.waits) return;
     place.waits = true;
     this.#waits += 1;
@@ -82,7 +82,7 @@ export class PushQueue {
     this.#schedule();
   }
 
-  remove(place: Place): void {
+  remove(place: QueuePlace): void {
     if (place.waits) this.#waits -= 1;
     place.waits = false;
   }
@@ -118,7 +118,7 @@ export class PushQueue {
   }
 
   /** The next place, whether it still waits or not. */
-  #shift(): Place | undefined {
+  #shift(): QueuePlace | undefined {
     while (this.#served.length === 0) {
       const line = this.#waiting.shift();
       if (line === undefined) return undefined;

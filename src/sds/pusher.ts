@@ -5,7 +5,7 @@ import { LimitError } from '../limits/limit-error.ts';
 import { Status } from '../wire/types.ts';
 import { AttestationRetry } from './attestation-retry.ts';
 import { type HeldName, type HeldNames, missingOf } from './held-names.ts';
-import { type Found, Lookup } from './lookup.ts';
+import { type Found, SecretLookup } from './lookup.ts';
 import { isHeld } from './names.ts';
 import { refuseCaller } from './refusal.ts';
 import { type EncodedSecret, isCurrent } from './secrets.ts';
@@ -13,7 +13,7 @@ import type { StreamContext } from './stream-context.ts';
 import type { Push } from './subscription.ts';
 
 export class Pusher {
-  readonly lookup: Lookup;
+  readonly lookup: SecretLookup;
   readonly #context: StreamContext;
   readonly #held: HeldNames;
   /** How many things are awaited; what changes meanwhile is looked at afterwards. */
@@ -25,7 +25,7 @@ export class Pusher {
   constructor(context: StreamContext, held: HeldNames) {
     this.#context = context;
     this.#held = held;
-    this.lookup = new Lookup(context, held);
+    this.lookup = new SecretLookup(context, held);
   }
 
   /** Sends what is to be sent, and says whether that was something. What goes wrong is no reason to fail other streams. */

@@ -1,7 +1,7 @@
 /** What is known of one stream and of its names, as `sidekey proxies` and `GET /v1/proxies` show it. */
 
 import type { Held, HeldReason } from '../identity/held.ts';
-import type { Asked } from './subscription.ts';
+import type { AskedName } from './subscription.ts';
 import type { WatchedName } from './watched-names.ts';
 
 /**
@@ -57,7 +57,7 @@ export interface StreamReport {
 }
 
 /** What is known of one name on one stream. */
-export function reportSecret(asked: Asked, watched: WatchedName, now: number): SecretReport {
+export function reportSecret(asked: AskedName, watched: WatchedName, now: number): SecretReport {
   const { name, version, acked, rejection } = asked;
   const { held, heldSince, decision, certificate } = watched;
   const state = stateOf(asked, watched, now);
@@ -87,7 +87,7 @@ function reportHeld({ reason, detail }: Held, since: number, decision: string | 
   return { reason, detail, since, decision };
 }
 
-function stateOf({ version, acked, rejection, sentAt }: Asked, { held }: WatchedName, now: number): SecretState {
+function stateOf({ version, acked, rejection, sentAt }: AskedName, { held }: WatchedName, now: number): SecretState {
   if (held !== undefined || version === undefined) return 'held';
   if (rejection !== undefined) return 'rejected';
   if (acked === version) return 'in_sync';

@@ -11,7 +11,7 @@ import { HeldNames } from './held-names.ts';
 import type { LedgerStream } from './ledger.ts';
 import { everyName } from './names.ts';
 import type { Node } from './node.ts';
-import type { Place, Pushing } from './push-queue.ts';
+import type { Pushing, QueuePlace } from './push-queue.ts';
 import { Pusher } from './pusher.ts';
 import type { Asker } from './refusal.ts';
 import { namesOf, Rejections } from './rejections.ts';
@@ -37,7 +37,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
   readonly #held: HeldNames;
   readonly #pusher: Pusher;
   readonly #rejections: Rejections;
-  readonly #place: Place;
+  readonly #place: QueuePlace;
   readonly #number: number;
   readonly #openedAt: number;
   #stopWildcard: (() => void) | undefined;

@@ -11,7 +11,7 @@ import { createHash } from 'node:crypto';
 import { RecentMap } from './recent-map.ts';
 
 /** A name that is asked for, and what the client has of it. */
-export interface Asked {
+export interface AskedName {
   readonly name: string;
   /** Asked for by its name. */
   explicit: boolean;
@@ -56,7 +56,7 @@ export type Outcome =
   | (Change & {
       readonly kind: 'ack' | 'nack';
       /** The names that the ACK or NACK is about. */
-      readonly answered: readonly Asked[];
+      readonly answered: readonly AskedName[];
     });
 
 /** Something to send: a name and the version of its content. */
@@ -94,15 +94,15 @@ const NAME_COPIES = 3;
 const NO_CHANGE: Change = { added: [], removed: [] };
 
 export class Subscription {
-  readonly #asked = new RecentMap<string, Asked>();
+  readonly #asked = new RecentMap<string, AskedName>();
   /** Every asked name that is dirty, and some that are not, or not any more. */
-  #dirty: Asked[] = [];
+  #dirty: AskedName[] = [];
   readonly #noncePrefix: string;
   readonly #saysRemoved: boolean;
   #responses = 0;
   #nonce = '';
   /** The names of the response that waits for its answer. */
-  #inFlight: readonly Asked[] | undefined;
+  #inFlight: readonly AskedName[] | undefined;
   /** The same, made when it is first asked for. */
   #inFlightNames: ReadonlySet<string> | undefined;
   #begun = false;
@@ -145,7 +145,7 @@ export class Subscription {
   }
 
   /** What is asked for, in the order in which it was. */
-  get asked(): Iterable<Asked> {
+  get asked(): Iterable<AskedName> {
     return this.#asked.values();
   }
 
@@ -164,7 +164,7 @@ export class Subscription {
     return this.#bytes;
   }
 
-  get(name: string): Asked | undefined {
+  get(name: string): AskedName | undefined {
     return this.#asked.get(name);
   }
 
@@ -179,7 +179,7 @@ export class Subscription {
    * Takes the answer to the response that is in flight; undefined where none is.
    * @param rejection the client's reason not to take it
    */
-  answer(rejection: string | undefined, now: number): readonly Asked[] | undefined {
+  answer(rejection: string | undefined, now: number): readonly AskedName[] | undefined {
     const answered = this.#inFlight;
     this.#inFlight = undefined;
     this.#inFlightNames = undefined;
@@ -266,7 +266,7 @@ export class Subscription {
   /** Replaces what a wildcard stands for. */
   setWildcardNames(names: readonly string[], now: number): Change {
     const wanted = new Set(names);
-    const had = new Map<string, Asked>();
+    const had = new Map<string, AskedName>();
     for (const asked of this.#asked.values()) {
       if (asked.wild && !wanted.has(asked.name)) had.set(asked.name, asked);
     }
@@ -390,7 +390,7 @@ export class Subscription {
     const stillHas = wasGone || this.#isInFlight(name);
     if (!wasGone) this.#bytes += bytesOf(name);
     if (this.#gone?.size === 0) this.#gone = undefined;
-    const asked: Asked = {
+    const asked: AskedName = {
       name,
       explicit,
       wild: !explicit,
@@ -408,7 +408,7 @@ export class Subscription {
   }
 
   /** Takes claims off the names, drops those that are left without one, and says which those are. */
-  #release(take: (asked: Asked) => void): string[] {
+  #release(take: (asked: AskedName) => void): string[] {
     const removed: string[] = [];
     for (const asked of this.#asked.values()) {
       take(asked);
@@ -421,7 +421,7 @@ export class Subscription {
     return removed;
   }
 
-  #mark(asked: Asked): void {
+  #mark(asked: AskedName): void {
     if (asked.dirty) return;
     asked.dirty = true;
     // Most streams ask for one name, and an array that grows makes room for sixteen.
@@ -466,12 +466,12 @@ function bytesOf(name: string): number {
   return NAME_BYTES + NAME_COPIES * name.length;
 }
 
-function claimed(asked: Asked, version: string, now: number): void {
+function claimed(asked: AskedName, version: string, now: number): void {
   asked.version = version;
   asked.acked = version;
   asked.ackedAt = now;
 }
 
-function byName(a: Asked, b: Asked): number {
+function byName(a: AskedName, b: AskedName): number {
   return a.name < b.name ? -1 : 1;
 }

@@ -25,7 +25,7 @@ import {
 } from './types.ts';
 
 /** What a call needs of the connection that it came on. */
-export interface Caller {
+export interface CallConnection {
   readonly peer: Peer;
   readonly clock: Clock;
   readonly log: Log;
@@ -49,7 +49,7 @@ const WINDOW_BYTES = 64 * 1024;
 
 export class Call implements Stream, Sink, Charged, Holdings, Holder {
   readonly peer: Peer;
-  readonly #caller: Caller;
+  readonly #caller: CallConnection;
   readonly #head: RequestHead;
   readonly #stream: ServerHttp2Stream;
   readonly #reader: MessageReader;
@@ -68,7 +68,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
   /** The request has ended, behind what waits or is kept. */
   #ended = false;
 
-  constructor(stream: ServerHttp2Stream, head: RequestHead, caller: Caller) {
+  constructor(stream: ServerHttp2Stream, head: RequestHead, caller: CallConnection) {
     this.peer = caller.peer;
     this.#caller = caller;
     this.#head = head;

@@ -10,7 +10,7 @@ import type { Quota } from '../limits/quota.ts';
 import type { Turns } from '../limits/turns.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
 import { refuse } from './answer.ts';
-import { CALL_BYTES, Call, type Caller, tellLimit } from './call.ts';
+import { CALL_BYTES, Call, type CallConnection, tellLimit } from './call.ts';
 import { keepAlive } from './keepalive.ts';
 import type { MessageBuffers } from './message-buffers.ts';
 import { isRefusal, readRequestHead } from './request-head.ts';
@@ -32,7 +32,7 @@ export interface ConnectionParts {
 /** How long whoever holds the socket of an ended process may take to read the last status, in milliseconds. */
 const CUT_MS = 500;
 
-export class Connection implements Caller {
+export class Connection implements CallConnection {
   readonly peer: Peer;
   readonly #parts: ConnectionParts;
   readonly #socket: net.Socket;
