@@ -17,7 +17,12 @@ import { start } from './steps/start.ts';
 const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 type Signal = keyof typeof SIGNALS;
 
-const { check } = parseArgs({ options: { check: { type: 'boolean', default: false } } }).values;
+const USAGE = `usage: npm run demo [-- --check]
+
+Three Envoys get their identities from a Sidekey and talk mTLS on loopback. It stays up until ^C.
+  --check  stop after the steps were shown, with status 0 or 1`;
+
+const check = readFlags();
 const interruption = new AbortController();
 const interrupted = new Promise<Signal>((resolve) => {
   for (const signal of Object.keys(SIGNALS) as Signal[]) {
@@ -30,6 +35,19 @@ const interrupted = new Promise<Signal>((resolve) => {
 });
 process.exitCode = await main();
 process.exit();
+
+function readFlags(): boolean {
+  try {
+    const options = { check: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' } } as const;
+    const { check, help } = parseArgs({ options }).values;
+    if (help !== true) return check;
+    console.log(USAGE);
+    process.exit(0);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
 
 /** Returns the exit status. */
 async function main(): Promise<number> {

@@ -33,7 +33,7 @@ export interface SelfKnowledge {
     >
   >;
   readonly authorities: CertificateAuthority['authorities'];
-  readonly issuances: Pick<RegistryStore, 'issuances' | 'issuedIds'>;
+  readonly issuances: Pick<RegistryStore, 'issuances' | 'issuedOf'>;
   readonly whyNever: EntryFaultsParts['whyNever'];
   /** How much of each limit the owner that is nearest to it uses; none where nobody uses any of it. */
   readonly usage: () => DoctorJson['usage'];
@@ -52,6 +52,8 @@ export interface DoctorRoutesParts {
 const SAMPLE = 5;
 /** How long a slice of the search through all entries may take, in milliseconds. */
 const SLICE_MS = 5;
+/** The store is asked about so many SPIFFE IDs at a time. */
+const ASKED_AT_ONCE = 500;
 
 export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts): void {
   app.get(
@@ -103,7 +105,7 @@ async function withheldOf(
 async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Promise<DoctorJson['entries']> {
   const none = () => ({ count: 0, sample: [] as DoctorJson['entries']['expired']['sample'] });
   const faults = { expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
-  const issued = await self.issuances.issuedIds();
+  const issued = await issuedIds(registry, self.issuances);
   let end = performance.now() + SLICE_MS;
   for (const fault of entryFaults({ registry, issued, whyNever: self.whyNever, now })) {
     if (fault !== undefined) note(faults[fault.kind], fault);
@@ -112,6 +114,17 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
     end = performance.now() + SLICE_MS;
   }
   return { total: registry.size, ...faults };
+}
+
+/** Of the SPIFFE IDs of entries, those that were ever issued. */
+async function issuedIds(registry: DoctorRoutesParts['registry'], issuances: Pick<RegistryStore, 'issuedOf'>) {
+  const ids = [...new Set(registry.spiffeIds())];
+  const issued = new Set<string>();
+  for (let at = 0; at < ids.length; at += ASKED_AT_ONCE) {
+    for (const id of await issuances.issuedOf(ids.slice(at, at + ASKED_AT_ONCE))) issued.add(id);
+    await turn();
+  }
+  return issued;
 }
 
 function note(faults: DoctorJson['entries']['expired'], { entry, detail }: EntryFault): void {

@@ -38,7 +38,7 @@ export interface X509Svid {
   readonly renewAt: number;
 }
 
-/** An authority, root or intermediate, as `ca show` and the log tell of it. Times in milliseconds since the epoch. */
+/** An authority, root or intermediate, as `GET /v1/doctor` and the log tell of it. Times in milliseconds since the epoch. */
 export interface AuthorityInfo {
   readonly id: string;
   readonly role: 'root' | 'intermediate';

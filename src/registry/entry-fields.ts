@@ -12,6 +12,7 @@ import {
   readFederatesWith,
   readHint,
   readId,
+  readJwtTtl,
   readParentId,
   readSpiffeId,
   readTtl,
@@ -157,7 +158,7 @@ export const ENTRY_FIELDS = {
   /** Seconds; 0: the server's default. */
   jwtSvidTtl: field({
     name: 'jwt_svid_ttl',
-    read: readTtl,
+    read: readJwtTtl,
     absent: 0,
     column: NUMBER,
     show: same,

@@ -68,6 +68,19 @@ export function readTtl(value: unknown, place: Place): number | undefined {
   );
 }
 
+/** Kept, shown and given back; there are no JWT-SVIDs yet, which whoever sets it should know. */
+export function readJwtTtl(value: unknown, place: Place, rules: Pick<EntryRules, 'warn'>): number | undefined {
+  const ttl = readTtl(value, place);
+  if (ttl !== undefined && ttl > 0) {
+    rules.warn({
+      path: place.path,
+      problem: 'it has no effect yet',
+      rule: 'Sidekey issues no JWT-SVIDs; the value is kept',
+    });
+  }
+  return ttl;
+}
+
 export function readDnsNames(value: unknown, place: Place): string[] | undefined {
   return readSet(value, place, 'dns_names is a list of DNS names', (element, at) => {
     const name = readText(element, at, DNS_NAME_RULE);

@@ -162,9 +162,9 @@ class SqliteStore implements RegistryStore {
     return this.#guard('read', () => this.#db.prepare(select).all(query) as IssuanceRecord[]);
   }
 
-  async issuedIds(): Promise<Set<string>> {
-    const ids = this.#db.prepare('SELECT DISTINCT spiffe_id FROM issuances').pluck();
-    return this.#guard('read', () => new Set(ids.all() as string[]));
+  async issuedOf(spiffeIds: readonly string[]): Promise<Set<string>> {
+    const issued = this.#db.prepare('SELECT 1 FROM issuances WHERE spiffe_id = ? LIMIT 1');
+    return this.#guard('read', () => new Set(spiffeIds.filter((id) => issued.get(id) !== undefined)));
   }
 
   async close(): Promise<void> {

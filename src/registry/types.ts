@@ -52,8 +52,8 @@ export interface RegistryStore {
   recordIssuances(records: readonly IssuanceRecord[]): Promise<void>;
   /** The newest issuances of a SPIFFE ID (of all without one), newest first. */
   issuances(query: { spiffeId?: string; limit: number }): Promise<IssuanceRecord[]>;
-  /** Every SPIFFE ID that was ever issued. */
-  issuedIds(): Promise<Set<string>>;
+  /** Of these SPIFFE IDs, those that were ever issued. */
+  issuedOf(spiffeIds: readonly string[]): Promise<Set<string>>;
   close(): Promise<void>;
 }
 

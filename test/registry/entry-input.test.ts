@@ -75,7 +75,9 @@ test('an entry with every field is read whole, its selectors sorted', () => {
     allow_contained: true,
     expires_at: '2030-01-31T12:00:00Z',
   });
-  assert.deepEqual(parseEntryInput(value, rules()), {
+  const warnings: string[] = [];
+  const noting = rules({ warn: ({ path, problem }) => warnings.push(`${path}: ${problem}`) });
+  assert.deepEqual(parseEntryInput(value, noting), {
     id: 'front-envoy.1_A',
     spiffeId: 'spiffe://ilinux.io/a',
     selectors: [
@@ -92,6 +94,7 @@ test('an entry with every field is read whole, its selectors sorted', () => {
     allowContained: true,
     expiresAt: Date.UTC(2030, 0, 31, 12),
   });
+  assert.deepEqual(warnings, ['/jwt_svid_ttl: it has no effect yet']);
 });
 
 test("the names of SPIRE's files are understood", () => {

@@ -286,7 +286,7 @@ function bound(store: RegistryStore): RegistryStore {
     write: (write) => store.write(write),
     recordIssuances: (records) => store.recordIssuances(records),
     issuances: (query) => store.issuances(query),
-    issuedIds: () => store.issuedIds(),
+    issuedOf: (spiffeIds) => store.issuedOf(spiffeIds),
     close: () => store.close(),
   };
 }
