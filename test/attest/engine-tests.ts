@@ -1,3 +1,5 @@
+/** What the docker attestor says of containers of a real engine, the same for each engine. */
+
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,13 +13,10 @@ import { createLog } from '../../src/telemetry/log.ts';
 import { endAfter, startCaller } from '../support/caller.ts';
 import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';
 import { NOBODY } from '../support/child.ts';
-import { type ContainerEngine, engines, NO_ENGINE } from '../support/container-engine.ts';
+import type { ContainerEngine } from '../support/container-engine.ts';
 import { startPipe, type TestPipe } from '../support/pipe.ts';
 import { until } from '../support/process-state.ts';
-
-const here = engines();
-if (here.length === 0) test('containers of a real engine are attested', { skip: NO_ENGINE });
-for (const engine of here) addTests(engine);
+import { serveImage } from '../support/registry.ts';
 
 const log = createLog('silent');
 /** Names that no other run uses. */
@@ -42,7 +41,7 @@ async function start(t: TestContext, engine: ContainerEngine): Promise<Setting> 
   return { attestor, pipe, folder: path.dirname(pipe.path), attestNext: async () => (await pipe.next()).peer.attest() };
 }
 
-function addTests(engine: ContainerEngine): void {
+export function addEngineTests(engine: ContainerEngine): void {
   test(`${engine.name}: a caller in a container is attested, one that came later by exec too`, async (t) => {
     const { attestor, pipe, folder, attestNext } = await start(t, engine);
     const name = `${RUN}-a`;
@@ -69,7 +68,7 @@ function addTests(engine: ContainerEngine): void {
   });
 
   test(`${engine.name}: what changes of a container is seen`, async (t) => {
-    const { attestor, pipe, folder } = await start(t, engine);
+    const { attestor, pipe, folder, attestNext } = await start(t, engine);
     const name = `${RUN}-b`;
     const caller = engine.startCaller(t, IMAGE, { name, folder });
     await caller.tell('connect', pipe.path);
@@ -81,7 +80,86 @@ function addTests(engine: ContainerEngine): void {
     assert.ok(attestor.inspections - before <= 1);
     engine.removeLater(`${name}-renamed`);
     engine.docker('rename', name, `${name}-renamed`);
+    const begun = performance.now();
     while (!(await peer.attest()).keys.has(`docker:name:${name}-renamed`)) await new Promise(setImmediate);
+    assert.ok(performance.now() - begun < 10_000, 'by the event, not when what is remembered grows old');
+    assert.ok(!(await peer.attest()).keys.has(`docker:name:${name}`), 'the old name is nobody any more');
+    // Whoever has the old name now is another one.
+    await engine.startCaller(t, IMAGE, { name, folder }).tell('connect', pipe.path);
+    assert.ok((await attestNext()).keys.has(`docker:name:${name}`));
+    const { keys } = await peer.attest();
+    assert.deepEqual(
+      [...keys].filter((key) => key.startsWith('docker:name:')),
+      [`docker:name:${name}-renamed`],
+    );
+  });
+
+  test(`${engine.name}: a tag that is moved changes nothing of a container that runs`, async (t) => {
+    const { attestor, pipe, folder, attestNext } = await start(t, engine);
+    const other = engine.image(t, `${RUN}-other:1`, ['LABEL made=otherwise']);
+    const [first, second] = [`${RUN}-h`, `${RUN}-i`];
+    await engine.startCaller(t, IMAGE, { name: first, folder }).tell('connect', pipe.path);
+    const { peer } = await pipe.next();
+    const before = imageOf(await peer.attest());
+    assert.equal(before.name, engine.inspect(first, '{{.Config.Image}}'));
+    const asked = attestor.inspections;
+    engine.docker('tag', other, IMAGE);
+    while (attestor.inspections === asked) await peer.attest();
+    assert.deepEqual(imageOf(await peer.attest()), before, 'the name is that of its creation');
+
+    // The name is no proof of the image: a container of the other one has it, too.
+    await engine.startCaller(t, IMAGE, { name: second, folder }).tell('connect', pipe.path);
+    const later = imageOf(await attestNext());
+    assert.equal(later.name, before.name);
+    assert.notEqual(later.config, before.config);
+  });
+
+  test(`${engine.name}: an image that is made of a container has its labels, and another digest`, async (t) => {
+    const { pipe, folder, attestNext } = await start(t, engine);
+    const [first, second] = [`${RUN}-j`, `${RUN}-k`];
+    const flags = ['--label', 'role=admin'];
+    await engine.startCaller(t, IMAGE, { name: first, flags, folder }).tell('connect', pipe.path);
+    const { peer } = await pipe.next();
+    const before = await peer.attest();
+    const committed = `${RUN}-committed:1`;
+    engine.removeImageLater(t, committed);
+    engine.commit(first, committed);
+    assert.deepEqual((await peer.attest()).keys, before.keys);
+    await engine.startCaller(t, committed, { name: second, folder }).tell('connect', pipe.path);
+    const after = await attestNext();
+    for (const { keys } of [before, after]) assert.ok(keys.has('docker:label:role:admin'), [...keys].join(' '));
+    assert.notEqual(imageOf(after).config, imageOf(before).config);
+    assert.notEqual(imageOf(after).name, imageOf(before).name);
+  });
+
+  test(`${engine.name}: an image from a registry has its digest, whatever it is called here`, async (t) => {
+    const { attestor, pipe, folder } = await start(t, engine);
+    const served = await serveImage(t, { role: 'web' });
+    engine.removeImageLater(t, served.name);
+    await engine.pull(served.name);
+    const called = `${RUN}-called:1`;
+    engine.removeImageLater(t, called);
+    engine.docker('tag', served.name, called);
+    const name = `${RUN}-l`;
+    await engine.startCaller(t, called, { name, folder }).tell('connect', pipe.path);
+    const { peer } = await pipe.next();
+    const { keys } = await peer.attest();
+    const digest = `docker:image_digest:${served.digest}`;
+    const expected = [digest, `docker:image_config_digest:${served.configDigest}`, 'docker:label:role:web'];
+    for (const key of expected) assert.ok(keys.has(key), `${key} is missing from ${[...keys]}`);
+
+    // While it runs: the other name comes to mean another image.
+    const asked = attestor.inspections;
+    engine.docker('tag', IMAGE, called);
+    while (attestor.inspections === asked) await peer.attest();
+    assert.ok((await peer.attest()).keys.has(digest));
+
+    // Without the name by which the registry knew it, it has no digest that a registry knows.
+    const begun = performance.now();
+    engine.untag(served.name);
+    while ((await peer.attest()).keys.has(digest)) await new Promise(setImmediate);
+    assert.ok(performance.now() - begun < 10_000, 'by the event, not when what is remembered grows old');
+    assert.ok((await peer.attest()).keys.has(`docker:image_config_digest:${served.configDigest}`));
   });
 
   test(`${engine.name}: a container that was started again is attested again`, async (t) => {
@@ -95,16 +173,18 @@ function addTests(engine: ContainerEngine): void {
     assert.equal((await attestNext()).key, first.key);
   });
 
-  test(`${engine.name}: containers that share a network are told apart`, async (t) => {
-    const { pipe, folder, attestNext } = await start(t, engine);
-    const [first, second] = [`${RUN}-d`, `${RUN}-e`];
-    engine.run(IMAGE, { name: first, folder }, '/bin/sleep', '1000');
-    const flags = ['--network', `container:${first}`];
-    await engine.startCaller(t, IMAGE, { name: second, flags, folder }).tell('connect', pipe.path);
-    const { keys } = await attestNext();
-    assert.ok(keys.has(`docker:name:${second}`));
-    assert.ok(!keys.has(`docker:name:${first}`));
-  });
+  for (const shared of ['network', 'ipc']) {
+    test(`${engine.name}: containers that share a namespace (${shared}) are told apart`, async (t) => {
+      const { pipe, folder, attestNext } = await start(t, engine);
+      const [first, second] = [`${RUN}-d-${shared}`, `${RUN}-e-${shared}`];
+      engine.run(IMAGE, { name: first, flags: ['--ipc', 'shareable'], folder }, '/bin/sleep', '1000');
+      const flags = [`--${shared}`, `container:${first}`];
+      await engine.startCaller(t, IMAGE, { name: second, flags, folder }).tell('connect', pipe.path);
+      const { keys } = await attestNext();
+      assert.ok(keys.has(`docker:name:${second}`));
+      assert.ok(!keys.has(`docker:name:${first}`));
+    });
+  }
 
   test(`${engine.name}: who is in no container is not asked about`, async (t) => {
     const { attestor, pipe, attestNext } = await start(t, engine);
@@ -139,6 +219,12 @@ function addTests(engine: ContainerEngine): void {
     assert.match(readFileSync(`/proc/${forger.pid}/mountinfo`, 'utf8'), / \/mnt .* - cgroup/);
     assert.deepEqual(await attestor.attest({ pid: forger.pid!, uid: NOBODY, gid: NOBODY, groups: [] }), []);
   });
+}
+
+/** What an attestation says of the image. */
+function imageOf({ keys }: Attestation): { name: string | undefined; config: string | undefined } {
+  const of = (kind: string) => [...keys].find((key) => key.startsWith(`docker:${kind}:`))?.slice(kind.length + 8);
+  return { name: of('image_id'), config: of('image_config_digest') };
 }
 
 function startSleeper(engine: ContainerEngine, name: string, folder: string): { id: string; pid: number } {
