@@ -1,11 +1,11 @@
 /**
  * What would give somebody an identity, as commands for an operator to consider.
  *
- * Whoever asks for an identity may have arranged the facts that are known of him: in a container its name, labels and
- * variables, its uids and paths, outside the path of the program (a mount namespace of one's own is enough). So no command
- * changes an existing entry to facts of the caller: that would take the identity from those it was meant for, and give
- * it to whoever asked. The caller gets an entry of its own, or none; for a container it asks for the image's digest, which
- * nobody can give to another image.
+ * The caller may have chosen the facts that are known of it: in a container its name, labels, variables, uids and paths;
+ * outside of one the path of its program (a mount namespace of its own is enough). So no command changes an existing entry
+ * to facts of the caller, which would take the identity from the callers that the entry was for, and give it to whoever
+ * asked. The caller gets an entry of its own, or none. For a container that entry asks for the digest of the image, which no
+ * other image can have.
  */
 
 import { commandLine } from '../base/shell.ts';
@@ -21,7 +21,7 @@ export interface RemedyCaller {
   readonly isContained: boolean;
 }
 
-/** One command, or none, and what to know about it, or why there is none. */
+/** A command with what to know before it is run; or no command, with the reason. */
 export interface Remedy {
   readonly fix: string | undefined;
   readonly note: string | undefined;
