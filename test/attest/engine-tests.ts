@@ -20,10 +20,10 @@ import { serveImage } from '../support/registry.ts';
 
 const log = createLog('silent');
 /** Names that no other run uses. */
-const RUN = `sidekey-test-${process.pid}`;
-const IMAGE = `${RUN}:1`;
+export const RUN = `sidekey-test-${process.pid}`;
+export const IMAGE = `${RUN}:1`;
 
-interface Setting {
+export interface Setting {
   readonly attestor: DockerAttestor;
   readonly pipe: TestPipe;
   /** Of the pipe. */
@@ -31,7 +31,8 @@ interface Setting {
   attestNext(): Promise<Attestation>;
 }
 
-async function start(t: TestContext, engine: ContainerEngine): Promise<Setting> {
+/** An attestor that asks the engine, a pipe, and {@link IMAGE}. */
+export async function startAttestor(t: TestContext, engine: ContainerEngine): Promise<Setting> {
   const socketPath = engine.socketPath;
   const attestor = createDockerAttestor({ socketPath, clock: new SystemClock(), log, asksFor: () => true });
   t.after(() => attestor.close());
@@ -43,7 +44,7 @@ async function start(t: TestContext, engine: ContainerEngine): Promise<Setting> 
 
 export function addEngineTests(engine: ContainerEngine): void {
   test(`${engine.name}: a caller in a container is attested, one that came later by exec too`, async (t) => {
-    const { attestor, pipe, folder, attestNext } = await start(t, engine);
+    const { attestor, pipe, folder, attestNext } = await startAttestor(t, engine);
     const name = `${RUN}-a`;
     const flags = ['--label', 'app=web', '--label', 'com.docker.compose.service=web', '-e', 'MODE=a=b'];
     const caller = engine.startCaller(t, IMAGE, { name, flags, folder });
@@ -68,7 +69,7 @@ export function addEngineTests(engine: ContainerEngine): void {
   });
 
   test(`${engine.name}: what changes of a container is seen`, async (t) => {
-    const { attestor, pipe, folder, attestNext } = await start(t, engine);
+    const { attestor, pipe, folder, attestNext } = await startAttestor(t, engine);
     const name = `${RUN}-b`;
     const caller = engine.startCaller(t, IMAGE, { name, folder });
     await caller.tell('connect', pipe.path);
@@ -95,7 +96,7 @@ export function addEngineTests(engine: ContainerEngine): void {
   });
 
   test(`${engine.name}: a tag that is moved changes nothing of a container that runs`, async (t) => {
-    const { attestor, pipe, folder, attestNext } = await start(t, engine);
+    const { attestor, pipe, folder, attestNext } = await startAttestor(t, engine);
     const other = engine.image(t, `${RUN}-other:1`, ['LABEL made=otherwise']);
     const [first, second] = [`${RUN}-h`, `${RUN}-i`];
     await engine.startCaller(t, IMAGE, { name: first, folder }).tell('connect', pipe.path);
@@ -115,7 +116,7 @@ export function addEngineTests(engine: ContainerEngine): void {
   });
 
   test(`${engine.name}: an image that is made of a container has its labels, and another digest`, async (t) => {
-    const { pipe, folder, attestNext } = await start(t, engine);
+    const { pipe, folder, attestNext } = await startAttestor(t, engine);
     const [first, second] = [`${RUN}-j`, `${RUN}-k`];
     const flags = ['--label', 'role=admin'];
     await engine.startCaller(t, IMAGE, { name: first, flags, folder }).tell('connect', pipe.path);
@@ -133,7 +134,7 @@ export function addEngineTests(engine: ContainerEngine): void {
   });
 
   test(`${engine.name}: an image from a registry has its digest, whatever it is called here`, async (t) => {
-    const { attestor, pipe, folder } = await start(t, engine);
+    const { attestor, pipe, folder } = await startAttestor(t, engine);
     const served = await serveImage(t, { role: 'web' });
     engine.removeImageLater(t, served.name);
     await engine.pull(served.name);
@@ -163,7 +164,7 @@ export function addEngineTests(engine: ContainerEngine): void {
   });
 
   test(`${engine.name}: a container that was started again is attested again`, async (t) => {
-    const { pipe, folder, attestNext } = await start(t, engine);
+    const { pipe, folder, attestNext } = await startAttestor(t, engine);
     const name = `${RUN}-c`;
     engine.run(IMAGE, { name, flags: ['--stop-timeout', '0'], folder }, '/bin/sleep', '1000');
     await engine.execCaller(t, name).tell('connect', pipe.path);
@@ -175,7 +176,7 @@ export function addEngineTests(engine: ContainerEngine): void {
 
   for (const shared of ['network', 'ipc']) {
     test(`${engine.name}: containers that share a namespace (${shared}) are told apart`, async (t) => {
-      const { pipe, folder, attestNext } = await start(t, engine);
+      const { pipe, folder, attestNext } = await startAttestor(t, engine);
       const [first, second] = [`${RUN}-d-${shared}`, `${RUN}-e-${shared}`];
       engine.run(IMAGE, { name: first, flags: ['--ipc', 'shareable'], folder }, '/bin/sleep', '1000');
       const flags = [`--${shared}`, `container:${first}`];
@@ -187,7 +188,7 @@ export function addEngineTests(engine: ContainerEngine): void {
   }
 
   test(`${engine.name}: who is in no container is not asked about`, async (t) => {
-    const { attestor, pipe, attestNext } = await start(t, engine);
+    const { attestor, pipe, attestNext } = await startAttestor(t, engine);
     await startCaller(t).tell('connect', pipe.path);
     assert.equal((await attestNext()).selectors.length, 0);
     assert.equal(attestor.inspections, 0);
@@ -195,7 +196,7 @@ export function addEngineTests(engine: ContainerEngine): void {
 
   const skip = whyNoCgroup() ?? false;
   test(`${engine.name}: a cgroup with a container's name is not that container's`, { skip }, async (t) => {
-    const { attestor, folder } = await start(t, engine);
+    const { attestor, folder } = await startAttestor(t, engine);
     const { id, pid } = startSleeper(engine, `${RUN}-f`, folder);
     assert.notEqual((await attestor.attest({ pid, uid: 0, gid: 0, groups: [] })).length, 0);
     const impostor = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
@@ -208,7 +209,7 @@ export function addEngineTests(engine: ContainerEngine): void {
   });
 
   test(`${engine.name}: who mounts a container's cgroup is not in it`, { skip }, async (t) => {
-    const { attestor, folder } = await start(t, engine);
+    const { attestor, folder } = await startAttestor(t, engine);
     const { pid } = startSleeper(engine, `${RUN}-g`, folder);
     const script = 'mount --bind "$0" /mnt && echo mounted && exec sleep 1000';
     const as = { uid: NOBODY, gid: NOBODY, cwd: '/' };

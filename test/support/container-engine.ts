@@ -109,11 +109,12 @@ export class ContainerEngine {
   }
 }
 
-const CALLER = [process.execPath, path.join(import.meta.dirname, 'caller-program.ts')];
+/** The command of a container whose main process is a caller. */
+export const CALLER = [process.execPath, path.join(import.meta.dirname, 'caller-program.ts')];
 const STDIO: ['pipe', 'pipe', 'inherit'] = ['pipe', 'pipe', 'inherit'];
 
 /** Without a network unless `flags` name one: another engine that starts on this machine may take the default one away. */
-function runFlags(name: string, folder: string, flags: readonly string[]): string[] {
+export function runFlags(name: string, folder: string, flags: readonly string[]): string[] {
   const mounts = HOST_FOLDERS.flatMap((each) => ['-v', `${each}:${each}:ro`]);
   // Podman asks for more open files than some machines let it have.
   return [

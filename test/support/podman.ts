@@ -2,11 +2,13 @@
 
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import { ContainerEngine } from './container-engine.ts';
+import { type Caller, controlCaller } from './caller.ts';
+import { CALLER, ContainerEngine, type RunOptions, runFlags } from './container-engine.ts';
 import { until } from './process-state.ts';
 
 const run = promisify(execFile);
@@ -27,6 +29,20 @@ export class Podman extends ContainerEngine {
   constructor(socketPath: string, flags: readonly string[]) {
     super('Podman', socketPath);
     this.#flags = flags;
+  }
+
+  /** Starts a pod, and in it a container whose main process is a caller. Docker's API has no pods. */
+  startCallerInPod(t: TestContext, image: string, pod: string, { name, folder }: RunOptions): Caller {
+    execFileSync('podman', [...this.#flags, 'pod', 'create', '--infra=false', '--share', 'none', '--name', pod]);
+    this.removeLater(name);
+    const args = [
+      'run',
+      '--interactive',
+      ...runFlags(name, folder, ['--pod', pod, '--stop-timeout', '0']),
+      image,
+      ...CALLER,
+    ];
+    return controlCaller(t, spawn('podman', [...this.#flags, ...args], { stdio: ['pipe', 'pipe', 'inherit'] }));
   }
 
   /** By Podman itself: its service reads a body that the docker command does not send. */
@@ -67,6 +83,12 @@ export async function startPodman(after: (end: () => Promise<void>) => void): Pr
       service.kill('SIGTERM');
       await ended;
     }
+    // What watched a container calls podman once more, after an exec five minutes later, which would make the folder anew.
+    await until(() => {
+      const left = processesNaming(folder);
+      for (const pid of left) kill(pid);
+      return left.length === 0;
+    });
     const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
     for (const line of mounts.reverse()) {
       const mount = line.split(' ')[4] ?? '';
@@ -79,4 +101,26 @@ export async function startPodman(after: (end: () => Promise<void>) => void): Pr
     return spawnSync('docker', ['-H', `unix://${socketPath}`, 'version'], { stdio: 'ignore' }).status === 0;
   });
   return podman;
+}
+
+/** The processes whose command line names the folder, which is of no other run. */
+function processesNaming(folder: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^[0-9]+$/.test(name) && Number(name) !== process.pid)
+    .filter((name) => {
+      try {
+        return readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(folder);
+      } catch {
+        return false; // it has ended
+      }
+    })
+    .map(Number);
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
