@@ -11,7 +11,16 @@ import { split } from './classes.ts';
 import { defaultEntry } from './default-entry.ts';
 import { explainHeld, type HeldCaller, type HeldReason } from './held.ts';
 import type { Identities } from './identities.ts';
-import { allowNote, holdersNote, lackNote, makeEntry, mendEntry, type RemedyCaller, sourceNote } from './remedy.ts';
+import {
+  allowNote,
+  holdersNote,
+  lackNote,
+  makeEntry,
+  mendEntry,
+  mendNote,
+  type RemedyCaller,
+  sourceNote,
+} from './remedy.ts';
 
 /** What a caller lacks, and has instead. All as `type:value`, without values of environment selectors. */
 export interface ExplainedLack {
@@ -194,7 +203,8 @@ function remedies(
   const make = makeEntry(asked.spiffeId, caller, own);
   const allow = own.map((miss) => allowNote(miss, caller)).find((note) => note !== undefined);
   const [closest] = own;
-  const notes = [make.note, make.fix && meantNote(asked), allow, closest && lackNote(closest)];
+  const note = mend !== undefined && make.fix === undefined ? mendNote(caller) : make.note;
+  const notes = [note, make.fix && meantNote(asked), allow, closest && lackNote(closest)];
   return { fixes: [mend, make.fix, ...others].filter((fix) => fix !== undefined), note: joined(notes) };
 }
 

@@ -35,6 +35,11 @@ export function mendEntry({ entry, lacks }: NearMiss, caller: RemedyCaller, expi
     : undefined;
 }
 
+/** Before an entry goes on: who has its selectors may not be the one that it was made for. */
+export function mendNote({ selectors }: RemedyCaller): string | undefined {
+  return selectors.some(isOfContainer) ? CHECK_CONTAINER : undefined;
+}
+
 /** How an entry that the caller lacks something of is changed, should it be out of date: by hand. */
 export function lackNote({
   entry,
@@ -70,7 +75,7 @@ const UNSHOWN =
   'the command is not printed, since one of its values has characters that a terminal does not show as they are; sidekey explain --output json shows each value whole, with such characters escaped: see what it is for before you make an entry of it';
 
 const CHECK_CONTAINER =
-  'whoever starts a container chooses its name and labels, and whoever builds an image may add labels: before you make that entry, see that the container and the digest are those that you mean';
+  'whoever starts a container chooses its name and labels, and whoever builds an image may add labels: before you run that, see that the container and the digest of its image are those that you mean';
 
 const UNKNOWN_IMAGE =
   'no command is printed, since what is known of its container is chosen by whoever starts it: an entry for it needs its name or its compose service, and the digest of its image (docker:image_config_digest); sidekey explain --pid, while it runs, shows both';

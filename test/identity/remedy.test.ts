@@ -142,6 +142,12 @@ test('the new entry gives what the other one gives, but for whom; an expired one
     'nobody has it any more, and it still is not the one that asks',
   );
   assert.deepEqual(look(join, ['unix:uid:1', 'unix:path:/bin/web']).fixes, [`${UPDATE} ${id} --expires-at never`]);
+
+  const past = await makeJoin(t);
+  const { id: label } = await past.create('/web', ['docker:compose_service:web'], { expires_at: 1 });
+  const labelled = look(past, ['docker:compose_service:web'], 'why');
+  assert.deepEqual(labelled.fixes, [`${UPDATE} ${label} --expires-at never`]);
+  assert.match(labelled.note!, /^whoever starts a container chooses its name and labels/);
 });
 
 test('no remedy gives an identity to every process of root, nor to every program of nobody in particular', async (t) => {
