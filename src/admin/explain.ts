@@ -135,7 +135,7 @@ function attestorToJson({
   };
 }
 
-function missToJson({ entry, lacks, expired, withheld, fixes, note }: ExplainedMiss): ExplanationJson['near'][number] {
+function missToJson({ entry, lacks, expired, withheld, fix, note }: ExplainedMiss): ExplanationJson['near'][number] {
   return {
     entry_id: entry.id,
     spiffe_id: entry.spiffeId,
@@ -143,8 +143,8 @@ function missToJson({ entry, lacks, expired, withheld, fixes, note }: ExplainedM
     lacks: lacks.map(({ selector, has, alike }) => ({ selector, has: [...has], alike: alike ?? null })),
     expired_at: expired ? new Date(entry.expiresAt).toISOString() : null,
     withheld,
-    fix: fixes[0] ?? null,
-    fixes: [...fixes],
+    fix: fix ?? null,
+    fixes: fix === undefined ? [] : [fix],
     note: note ?? null,
   };
 }

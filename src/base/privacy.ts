@@ -8,7 +8,7 @@
 import { constants, lstatSync, mkdtempSync, readdirSync, rmdirSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import { SidekeyError } from './errors.ts';
-import { shellQuote } from './shell.ts';
+import { isShownWhole, shellQuote } from './shell.ts';
 import { isOfType, octal } from './trusted-path.ts';
 
 const GROUP_AND_OTHERS = 0o077;
@@ -103,9 +103,12 @@ export function checkPrivate(directory: string): void {
         'put the data directory on one that does (ext4, xfs, btrfs, tmpfs)',
     );
   }
+  const how = isShownWhole(command)
+    ? `close it with:\n  ${command}`
+    : 'close it with chmod go-rwx for each of them (a name has characters that a terminal does not show)';
   throw new SidekeyError(
     'ERR_DATA_DIR',
-    `the data directory ${directory} is not closed to others; ${READABLE_WARNING}; close it with:\n  ${command}`,
+    `the data directory ${directory} is not closed to others; ${READABLE_WARNING}; ${how}`,
   );
 }
 

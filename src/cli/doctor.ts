@@ -3,6 +3,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Finding } from '../base/finding.ts';
 import { printable } from '../base/printable.ts';
+import { isShownWhole } from '../base/shell.ts';
 import type { Check, Outcome } from '../doctor/check.ts';
 import { printJson } from './output.ts';
 import { addClientOptions, aimed, type ClientOptions } from './target.ts';
@@ -71,7 +72,11 @@ function blockOf({ place, line, severity, problem, rule, why, fix, command }: Fi
   return [
     `${printable(where)}: ${severity}: ${printable(problem)} [${rule}]`,
     `  why: ${printable(why)}`,
-    `  fix: ${printable(fix)}`,
-    ...(command === undefined ? [] : [`  run: ${printable(command)}`]),
+    `  fix: ${printable(fix)}${isShownWhole(fix) ? '' : ` (${UNSHOWN})`}`,
+    ...(command === undefined ? [] : [isShownWhole(command) ? `  run: ${command}` : `  no command: ${UNSHOWN}`]),
   ].join('\n');
 }
+
+/** What is copied from the screen would be another command. */
+const UNSHOWN =
+  'a name in it has characters that a terminal does not show as they are, escaped here: --output json has it whole';

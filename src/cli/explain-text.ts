@@ -81,13 +81,13 @@ function attestorSection({
 }
 
 function missLines(miss: Miss): string[] {
-  const { entry_id: entry, spiffe_id: spiffeId, selectors, lacks, expired_at: expired, withheld, fixes, note } = miss;
+  const { entry_id: entry, spiffe_id: spiffeId, selectors, lacks, expired_at: expired, withheld, fix, note } = miss;
   return [
     `${spiffeId} by entry ${entry}: has ${selectors - lacks.length} of ${selectors}`,
     ...lacks.map(({ selector, has, alike }) => `  needs ${selector}, has ${hasText(has, alike)}`),
     ...(expired === null ? [] : [`  expired at ${expired}`]),
     ...(withheld ? ['  it is not for callers in containers'] : []),
-    ...fixes.map((fix, at) => `  ${at === 0 ? 'fix' : 'or'}: ${fix}`),
+    ...(fix === null ? [] : [`  fix: ${fix}`]),
     ...(note === null ? [] : [`  note: ${note}`]),
   ];
 }

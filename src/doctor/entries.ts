@@ -50,7 +50,7 @@ export function judgeWithheld({ withheld = NONE }: Partial<Pick<DoctorJson, 'wit
         place: `entry ${id}`,
         problem: `callers in containers have its selectors and do not get ${spiffeId}: ${callers > 0 ? now : asked}`,
         why: 'it selects by nothing about a container, and root in any container can take on the rest',
-        fix: `give it a container selector: sidekey explain --pid ${pids[0] ?? 'PID'} --spiffe-id ${spiffeId} prints the command; or, if every container of this host may have it: sidekey entry update ${id} --allow-contained`,
+        fix: `make an entry with container selectors: sidekey explain --pid ${pids[0] ?? 'PID'} --spiffe-id ${spiffeId} prints a command to consider; or, if every container of this host may have it: sidekey entry update ${id} --allow-contained`,
       };
     },
   );

@@ -12,11 +12,12 @@ import { defaultEntry } from './default-entry.ts';
 import { explainHeld, type HeldCaller, type HeldReason } from './held.ts';
 import type { Identities } from './identities.ts';
 import {
-  containedNote,
+  allowNote,
   holdersNote,
+  lackNote,
   makeEntry,
-  makingNote,
   mendEntry,
+  mendNote,
   type RemedyCaller,
   sourceNote,
 } from './remedy.ts';
@@ -35,10 +36,8 @@ export interface ExplainedMiss {
   readonly expired: boolean;
   /** The caller is in a container, and the entry is not for such. */
   readonly withheld: boolean;
-  /** How many callers have it by this entry now. */
-  readonly holders: number;
-  /** The commands that each make the caller have it, the best first. */
-  readonly fixes: readonly string[];
+  /** The command that changes this entry so that the caller has it again; see remedy.ts for when there is one. */
+  readonly fix: string | undefined;
   /** What to know before it is run. */
   readonly note: string | undefined;
 }
@@ -128,12 +127,7 @@ function explainMiss(
 ): ExplainedMiss {
   const expired = isExpired(miss.entry, now);
   const holders = expired ? 0 : identities.holders(miss.entry);
-  const fixes = mendEntry(miss, caller, expired);
-  const notes = [
-    sourceNote(miss.entry),
-    fixes.length === 0 ? undefined : holdersNote(holders),
-    containedNote(fixes, caller),
-  ].filter((note) => note !== undefined);
+  const notes = [sourceNote(miss.entry), holdersNote(holders), allowNote(miss, caller)];
   return {
     entry: miss.entry,
     lacks: miss.lacks.map(({ selector, has, alike }) => ({
@@ -143,9 +137,8 @@ function explainMiss(
     })),
     expired,
     withheld: caller.isContained && !isForContained(miss.entry),
-    holders,
-    fixes,
-    note: notes.length === 0 ? undefined : notes.join('; '),
+    fix: mendEntry(miss, caller, expired),
+    note: joined(notes),
   };
 }
 
@@ -196,10 +189,6 @@ function meantNote({ alike }: Asked): string | undefined {
   return `if ${alike} is meant, have that asked for: an entry would be for the other name`;
 }
 
-/**
- * To change an entry takes the identity from those who have it by that entry: while there are any, another entry is made
- * first. While there are none, the entry is out of date, and a second one would be left over.
- */
 function remedies(
   asked: Asked | undefined,
   near: readonly ExplainedMiss[],
@@ -210,12 +199,15 @@ function remedies(
   if (asked === undefined || asked.given) return { fixes: others, note: undefined };
   // Those of another SPIFFE ID don't give this one.
   const own = near.filter(({ entry }) => entry.spiffeId === asked.spiffeId);
-  const miss = own.find(({ fixes }) => fixes.length > 0);
-  const mend = miss?.fixes ?? [];
-  const made = makeEntry(asked.spiffeId, caller, own);
-  const make = made === undefined ? [] : [made];
-  const fixes = miss !== undefined && miss.holders > 0 ? [...make, ...mend] : [...mend, ...make];
-  const notes = [made === undefined ? makingNote(caller.selectors) : meantNote(asked), containedNote(fixes, caller)];
-  const note = notes.filter((one) => one !== undefined).join('; ') || undefined;
-  return { fixes: [...fixes, ...others], note };
+  const mend = own.find(({ fix }) => fix !== undefined)?.fix;
+  const make = makeEntry(asked.spiffeId, caller, own);
+  const allow = own.map((miss) => allowNote(miss, caller)).find((note) => note !== undefined);
+  const [closest] = own;
+  const note = mend !== undefined && make.fix === undefined ? mendNote(caller) : make.note;
+  const notes = [note, make.fix && meantNote(asked), allow, closest && lackNote(closest)];
+  return { fixes: [mend, make.fix, ...others].filter((fix) => fix !== undefined), note: joined(notes) };
+}
+
+function joined(notes: readonly (string | undefined)[]): string | undefined {
+  return notes.filter((note) => note !== undefined).join('; ') || undefined;
 }

@@ -1,7 +1,16 @@
-/** The commands that would give somebody an identity. They show no environment value: where one is needed there is none. */
+/**
+ * What would give somebody an identity, as commands for an operator to consider.
+ *
+ * The caller may have chosen the facts that are known of it: in a container its name, labels, variables, uids and paths;
+ * outside of one the path of its program (a mount namespace of its own is enough). So no command changes an existing entry
+ * to facts of the caller, which would take the identity from the callers that the entry was for, and give it to whoever
+ * asked. The caller gets an entry of its own, or none. For a container that entry asks for the digest of the image, which no
+ * other image can have.
+ */
 
-import { shellQuote } from '../base/shell.ts';
-import { isForContained, tellsContainers } from '../registry/contained.ts';
+import { commandLine } from '../base/shell.ts';
+import { isForContained } from '../registry/contained.ts';
+import { isOfContainer } from '../registry/selector-rules.ts';
 import type { Entry, NearMiss } from '../registry/types.ts';
 import { formatSelector, isSecret, type Selector } from '../spiffe/selector.ts';
 
@@ -12,71 +21,33 @@ export interface RemedyCaller {
   readonly isContained: boolean;
 }
 
-const ALLOW = '--allow-contained';
-
-/**
- * The commands that each make the entry one that this caller has, the best first; none where that would show a secret
- * value, or ask for less.
- */
-export function mendEntry({ entry, lacks }: NearMiss, caller: RemedyCaller, expired: boolean): string[] {
-  const selectors = lacks.length === 0 ? entry.selectors : mendedSelectors({ entry, lacks }, caller.selectors);
-  if (selectors === undefined) return [];
-  const mended = lacks.length === 0 ? [] : selectorFlags(selectors);
-  const ways: string[][] = [];
-  if (!caller.isContained || isForContained({ selectors, allowContained: entry.allowContained })) ways.push(mended);
-  else {
-    const container = containerSelectors(caller.selectors);
-    if (container.length > 0) ways.push(selectorFlags([...selectors, ...container]));
-    ways.push([...mended, ALLOW]);
-  }
-  const end = expired ? ['--expires-at', 'never'] : [];
-  return ways.map((way) => ['sidekey', 'entry', 'update', entry.id, ...way, ...end].map(shellQuote).join(' '));
+/** A command with what to know before it is run; or no command, with the reason. */
+export interface Remedy {
+  readonly fix: string | undefined;
+  readonly note: string | undefined;
 }
 
-/** What to know before a command that lets in callers in containers by facts that they may take on. */
-export function containedNote(fixes: readonly string[], { selectors }: RemedyCaller): string | undefined {
-  if (!fixes.some((fix) => fix.split(' ').includes(ALLOW))) return undefined;
-  const risk = `${ALLOW} gives it to every container whose processes take on these facts, which root in a container can`;
-  return containerSelectors(selectors).length > 0
-    ? risk
-    : `${risk}; better give the entry a container selector: sidekey serve --docker-socket finds out which container it is`;
+/** Lets an entry go on that gave the identity to this caller until it expired. Nothing else of an entry is changed. */
+export function mendEntry({ entry, lacks }: NearMiss, caller: RemedyCaller, expired: boolean): string | undefined {
+  const isTheirs = lacks.length === 0 && (!caller.isContained || isForContained(entry));
+  return isTheirs && expired
+    ? commandLine(['sidekey', 'entry', 'update', entry.id, '--expires-at', 'never'])
+    : undefined;
 }
 
-/**
- * What the caller has stays; what it lacks becomes what it has of the same kind. Undefined where it has nothing of that
- * kind that the entry does not ask for already: to leave out what an entry asks for would give the identity to others as well.
- */
-function mendedSelectors({ entry, lacks }: NearMiss, caller: readonly Selector[]): readonly Selector[] | undefined {
-  const lacked = new Map(lacks.map((lack) => [formatSelector(lack.selector), lack]));
-  const taken = new Set(entry.selectors.map(formatSelector));
-  const mended = new Map<string, Selector>();
-  for (const selector of entry.selectors) {
-    const lack = lacked.get(formatSelector(selector));
-    const instead = lack && [lack.alike, ...lack.has].find((one) => one && !taken.has(formatSelector(one)));
-    const kept = lack === undefined ? selector : instead;
-    if (kept === undefined) return undefined;
-    const key = formatSelector(kept);
-    taken.add(key);
-    mended.set(key, kept);
-  }
-  const selectors = strongEnough([...mended.values()], caller);
-  return selectors?.some(isSecret) === true ? undefined : selectors;
+/** Before an entry goes on: who has its selectors may not be the one that it was made for. */
+export function mendNote({ selectors }: RemedyCaller): string | undefined {
+  return selectors.some(isOfContainer) ? CHECK_CONTAINER : undefined;
 }
 
-/** Undefined where nothing makes them strong enough. */
-function strongEnough(selectors: readonly Selector[], caller: readonly Selector[]): readonly Selector[] | undefined {
-  // A path or a hash alone could be any program's of that user.
-  if (selectors.every(isOfProgram)) return [...caller.filter(isUid), ...selectors];
-  if (!selectors.every(isOfRoot)) return selectors;
-  const programs = caller.filter(isOfProgram).slice(0, 1);
-  return programs.length === 0 ? undefined : [...selectors, ...programs];
+/** How an entry that the caller lacks something of is changed, should it be out of date: by hand. */
+export function lackNote({
+  entry,
+  lacks,
+}: Pick<NearMiss, 'entry'> & { readonly lacks: readonly unknown[] }): string | undefined {
+  if (lacks.length === 0) return undefined;
+  return `no command changes entry ${entry.id} to what the caller has, since it may be for another one; if it is mistyped or out of date: sidekey entry update ${entry.id} --selector …, with all selectors that it should have`;
 }
-
-const isUid = ({ type, value }: Selector) => type === 'unix' && value.startsWith('uid:');
-const isOfProgram = ({ type, value }: Selector) => type === 'unix' && /^(path|sha256):/.test(value);
-/** What every process of root has: alone it would give the identity to all of them, those in containers too. */
-const isOfRoot = ({ type, value }: Selector) =>
-  type === 'unix' && /^((uid|gid|supplementary_gid):0|(user|group|supplementary_group):root)$/.test(value);
 
 /** An entry that the caller lacks something of, and that gives the SPIFFE ID to others. */
 export interface Model {
@@ -85,33 +56,85 @@ export interface Model {
 }
 
 /**
- * An entry that gives the SPIFFE ID to callers like this one, as the first of `models` does to others; undefined where nothing
- * tells the caller apart, or one of the models is that entry but for what it lacks otherwise.
+ * A new entry that gives the SPIFFE ID to callers like this one, as the first of `models` does to others; none where
+ * nothing tells the caller apart, or one of the models is that entry but for what it lacks otherwise.
  */
-export function makeEntry(spiffeId: string, caller: RemedyCaller, models: readonly Model[]): string | undefined {
-  const selectors = tellingSelectors(caller.selectors);
-  if (selectors.every(isOfRoot)) return undefined;
+export function makeEntry(spiffeId: string, caller: RemedyCaller, models: readonly Model[]): Remedy {
+  const known = tellingSelectors(caller);
+  if ('why' in known) return { fix: undefined, note: known.why };
+  const { selectors, note } = known;
   // The registry takes no second one that says the same of the same callers.
-  if (models.some(({ entry }) => areSame(entry.selectors, selectors))) return undefined;
+  if (models.some(({ entry }) => areSame(entry.selectors, selectors))) return { fix: undefined, note: undefined };
   const [like] = models;
   const words = ['sidekey', 'entry', 'create', '--spiffe-id', spiffeId, ...selectorFlags(selectors)];
-  if (caller.isContained && !tellsContainers(selectors)) words.push(ALLOW);
-  return [...words, ...(like === undefined ? [] : otherFlags(like))].map(shellQuote).join(' ');
+  const fix = commandLine([...words, ...(like === undefined ? [] : otherFlags(like))]);
+  return fix === undefined ? { fix, note: UNSHOWN } : { fix, note };
 }
+
+const UNSHOWN =
+  'the command is not printed, since one of its values has characters that a terminal does not show as they are; sidekey explain --output json shows each value whole, with such characters escaped: see what it is for before you make an entry of it';
+
+const CHECK_CONTAINER =
+  'whoever starts a container chooses its name and labels, and whoever builds an image may add labels: before you run that, see that the container and the digest of its image are those that you mean';
+
+const UNKNOWN_IMAGE =
+  'no command is printed, since what is known of its container is chosen by whoever starts it: an entry for it needs its name or its compose service, and the digest of its image (docker:image_config_digest); sidekey explain --pid, while it runs, shows both';
+
+const UNKNOWN_CONTAINER =
+  'it is in a container, where root can take on any uid and any path, and nothing is known of that container: sidekey serve --docker-socket finds out which one it is';
+
+const ONLY_ROOT =
+  'nothing that is known of it tells it from other processes of root, which an entry must: run it as a user of its own, or let Sidekey see its program (unix:path)';
+
+const NOTHING_KNOWN = 'what is known of it makes no entry: ask about the process itself, with sidekey explain --pid';
+
+/** What opens an entry to every container; in words, since the operator alone knows whether that may be. */
+export function allowNote(
+  { entry, lacks }: Pick<NearMiss, 'entry'> & { readonly lacks: readonly unknown[] },
+  { isContained }: RemedyCaller,
+): string | undefined {
+  if (!isContained || lacks.length > 0 || isForContained(entry)) return undefined;
+  return `sidekey entry update ${entry.id} --allow-contained would give it to every container whose processes take on these facts, which root in a container can`;
+}
+
+type Telling = { readonly selectors: readonly Selector[]; readonly note: string | undefined };
+
+/** What says best who a caller is: its service or container with the image, else its user and program. */
+function tellingSelectors({ selectors, isContained }: RemedyCaller): Telling | { readonly why: string } {
+  if (selectors.some(isOfContainer)) {
+    const container = containerSelectors(selectors);
+    return container === undefined ? { why: UNKNOWN_IMAGE } : { selectors: container, note: CHECK_CONTAINER };
+  }
+  if (isContained) return { why: UNKNOWN_CONTAINER };
+  const unix = ofKinds(selectors, 'unix', 'uid', 'path');
+  const telling = unix.length > 0 ? unix : selectors.filter((one) => !isSecret(one)).slice(0, 3);
+  // A path or a hash alone could be any program's of that user.
+  if (telling.every(isOfProgram)) return { why: NOTHING_KNOWN };
+  if (telling.every(isOfRoot)) return { why: ONLY_ROOT };
+  return { selectors: telling, note: undefined };
+}
+
+/** Which container a caller is in, and of which image; undefined where one of the two is not known. */
+function containerSelectors(caller: readonly Selector[]): Selector[] | undefined {
+  const [digest] = ofKinds(caller, 'docker', 'image_config_digest', 'image_digest');
+  const service = ofKinds(caller, 'docker', 'compose_project', 'compose_service');
+  const called = service.length === 2 ? service : ofKinds(caller, 'docker', 'name');
+  return digest === undefined || called.length === 0 ? undefined : [digest, ...called];
+}
+
+/** Of each kind the first. */
+function ofKinds(caller: readonly Selector[], type: string, ...kinds: readonly string[]): Selector[] {
+  return kinds.flatMap((kind) => caller.find((one) => one.type === type && one.value.startsWith(`${kind}:`)) ?? []);
+}
+
+const isOfProgram = ({ type, value }: Selector) => type === 'unix' && /^(path|sha256):/.test(value);
+/** What every process of root has: alone it would give the identity to all of them, those in containers too. */
+const isOfRoot = ({ type, value }: Selector) =>
+  type === 'unix' && /^((uid|gid|supplementary_gid):0|(user|group|supplementary_group):root)$/.test(value);
 
 function areSame(a: readonly Selector[], b: readonly Selector[]): boolean {
   const keys = new Set(a.map(formatSelector));
   return a.length === b.length && b.every((selector) => keys.has(formatSelector(selector)));
-}
-
-/** Why {@link makeEntry} makes none. */
-export function makingNote(caller: readonly Selector[]): string | undefined {
-  if (caller.some(isOfRoot)) {
-    return 'nothing that is known of it tells it from other processes of root, which an entry must: run it as a user of its own, or let Sidekey see its program (unix:path)';
-  }
-  return caller.some(isSecret)
-    ? 'what is known of it is not shown: an entry for it takes its value from you'
-    : undefined;
 }
 
 /** All that an entry says but whom it is for. */
@@ -127,25 +150,6 @@ function otherFlags({ entry, expired }: Model): string[] {
   ];
 }
 
-/** What says best who a caller is: its service or container, else its user and program. */
-function tellingSelectors(caller: readonly Selector[]): Selector[] {
-  const container = containerSelectors(caller);
-  if (container.length > 0) return container;
-  const unix = ofKinds(caller, 'unix', 'uid', 'path');
-  return unix.length > 0 ? unix : caller.filter((one) => !isSecret(one)).slice(0, 3);
-}
-
-/** What says best which container a caller is in; empty where that is not known. */
-function containerSelectors(caller: readonly Selector[]): Selector[] {
-  const service = ofKinds(caller, 'docker', 'compose_project', 'compose_service');
-  return service.length === 2 ? service : ofKinds(caller, 'docker', 'name');
-}
-
-/** Of each kind the first. */
-function ofKinds(caller: readonly Selector[], type: string, ...kinds: readonly string[]): Selector[] {
-  return kinds.flatMap((kind) => caller.find((one) => one.type === type && one.value.startsWith(`${kind}:`)) ?? []);
-}
-
 function selectorFlags(selectors: readonly Selector[]): string[] {
   return selectors.flatMap((selector) => ['--selector', formatSelector(selector)]);
 }
@@ -157,9 +161,9 @@ export function sourceNote({ source }: Entry): string | undefined {
   return `${whose} declares this entry: change it there, or the change is undone when it is taken over again`;
 }
 
-/** Who has it by that entry now loses it by the change. */
+/** Who has it by that entry now. */
 export function holdersNote(holders: number): string | undefined {
   if (holders === 0) return undefined;
   const who = holders === 1 ? 'a caller that is connected has' : `${holders} callers that are connected have`;
-  return `${who} it by this entry, and would lose it by that change`;
+  return `${who} it by this entry`;
 }

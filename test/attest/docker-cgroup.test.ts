@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { isInOtherContainer } from '../../src/attest/contained.ts';
 import { isSameContainer, parseCgroup } from '../../src/attest/docker/cgroup.ts';
 import { ownContainerId } from '../../src/attest/docker/own-container.ts';
+import { parseCgroupLines } from '../../src/attest/proc/cgroup.ts';
 import { parseMountinfo } from '../../src/attest/proc/mountinfo.ts';
 
 const A = '3ccf15f6e39aa0ecb8093c50b48bae3998ffa5ba64f86094ac7e1683b44caae2';
@@ -57,6 +59,40 @@ const SETTINGS: readonly [name: string, cgroup: string, id: string | undefined][
   ['Kubernetes, CRI-O', `0::/kubepods.slice/${POD}/crio-${A}.scope\n`, A],
   ["CRI-O's monitor", `0::/kubepods.slice/${POD}/crio-conmon-${A}.scope\n`, undefined],
   ['Kubernetes in Docker', `0::/docker/${B}/kubelet/kubepods/besteffort/pod1/${A}\n`, A],
+  ['Docker, v2, systemd, a slice as parent', `0::/tenants.slice/tenants-blue.slice/docker-${A}.scope\n`, A],
+  ['Docker, v2, systemd, an init system in it', `0::/system.slice/docker-${A}.scope/system.slice/web.service\n`, A],
+  ['Docker, v2, systemd, seen from two cgroups below', `0::/../../system.slice/docker-${A}.scope/init.scope\n`, A],
+  ['Docker in Docker, v2, systemd', `0::/system.slice/docker-${B}.scope/docker/${A}\n`, A],
+  ['Docker in Docker, v2, both by systemd', `0::/system.slice/docker-${B}.scope/system.slice/docker-${A}.scope\n`, A],
+  [
+    'Docker, v1 and v2 at once, systemd',
+    `4:memory:/system.slice/docker-${A}.scope\n0::/system.slice/docker-${A}.scope\n`,
+    A,
+  ],
+  ['Podman, v2, seen from a container of its own', `0::/../../libpod-${A}.scope/container\n`, A],
+  ['Podman, v2, an init system in it', `0::/machine.slice/libpod-${A}.scope/container/system.slice/web.service\n`, A],
+  ['Podman, split, cgroups below', `0::/system.slice/web.service/libpod-payload-${A}/container\n`, A],
+  ['Podman, split, seen from a container', `0::/../../web.service/libpod-payload-${A}\n`, A],
+  ["Podman's monitor, split", `0::/system.slice/web.service/supervisor\n`, undefined],
+  ["Podman's monitor, cgroupfs", `0::/libpod_parent/conmon-${A}\n`, undefined],
+  ['nerdctl, systemd', `0::/system.slice/nerdctl-${A}.scope\n`, A],
+  ['containerd, cgroupfs', `0::/default/${A}\n`, A],
+  ['Kubernetes, CRI-O, cgroupfs', `0::/kubepods/burstable/pod0fe13ba7/crio-${A}\n`, A],
+  ['Kubernetes, CRI-O, crun', `0::/kubepods.slice/${POD}/crio-${A}.scope/container\n`, A],
+  ['Kubernetes, containerd, seen from a pod', `0::/../../${POD}/cri-containerd-${A}.scope\n`, A],
+  // Whoever may make a cgroup chooses its name: these name whom the engine is asked about, and prove nothing.
+  ['a cgroup of a user that is named after a container', `0::${USER}/app.slice/docker-${A}.scope\n`, A],
+  ['a cgroup in a container that is named after another', `0::/docker/${B}/libpod-${A}.scope\n`, A],
+  ['a cgroup in a container that is named as a monitor', `0::/docker/${B}/conmon-${A}\n`, undefined],
+  ['a name with two ids', `0::/docker/${B}:${A}\n`, A],
+  ['a name that looks like a line', `0::/12:pids:/docker/${A}\n`, A],
+  ['a name with the end of another line in it', `0::/x\r0::/docker/${A}\n`, A],
+  ['an id before a carriage return', `0::/docker/${A}\r\n`, undefined],
+  ['an id before the bytes of U+2028', `0::/docker/${A}\u00e2\u0080\u00a8\n`, undefined],
+  ['an id before a space', `0::/docker/${A} \n`, undefined],
+  ['an id before a backslash', `0::/docker/${A}\\012\n`, undefined],
+  ['an id that is a slice', `0::/docker-${A}.slice\n`, undefined],
+  ['an id with two ends', `0::/docker-${A}.scope.scope\n`, undefined],
   ['the host', '0::/system.slice/ssh.service\n', undefined],
   ['the host, v1', '4:memory:/user.slice\n1:name=systemd:/user.slice/user-0.slice/session-1.scope\n0::/\n', undefined],
   ['32 digits', `4:memory:/jobs/${A.slice(32)}\n`, undefined],
@@ -119,6 +155,40 @@ test('a cgroup that only has the name of a container does not pass for it', () =
   const mainOfV1 = parseCgroup(`9:pids:/docker/${A}\n1:name=systemd:/docker/${A}\n`);
   const inOneHierarchy = parseCgroup(`9:pids:/user.slice\n1:name=systemd:/docker/${A}\n`);
   assert.ok(!isSameContainer(inOneHierarchy, mainOfV1));
+});
+
+const PART = fc.constantFrom(
+  ...['docker', 'system.slice', '..', 'x', A, B, `docker-${A}.scope`, `docker-${B}.scope`, `libpod-payload-${A}`],
+  ...[`libpod-${A}.scope`, 'container', `conmon-${A}`, `x:${A}`, `${A}\r`, `${A}:${B}`, `12:pids:`, 'init.scope'],
+);
+const PATH = fc.array(PART, { minLength: 1, maxLength: 5 }).map((parts) => `/${parts.join('/')}`);
+
+test('no name makes a process one of a container whose cgroup it is neither in nor below', () => {
+  fc.assert(
+    fc.property(PATH, PATH, (main, caller) => {
+      const known = parseCgroup(`0::${main}\n`);
+      const isIt = isSameContainer(parseCgroup(`0::${caller}\n`), known);
+      const place = known.containers.get('');
+      assert.equal(isIt, place !== undefined && parseCgroup(`0::${caller}\n`).containers.get('') === place);
+      if (isIt) assert.ok(caller === place || caller.startsWith(`${place}/`), `${caller} is not in ${place}`);
+    }),
+  );
+});
+
+test('whoever is in a container by the docker attestor counts as contained, and so do those beside it', () => {
+  fc.assert(
+    fc.property(PATH, (path) => {
+      if (parseCgroup(`0::${path}\n`).id !== undefined) assert.ok(isInOtherContainer(path, '/'), path);
+    }),
+  );
+  for (const [name, text, id] of SETTINGS) {
+    const paths = parseCgroupLines(text).map(({ path }) => path);
+    if (id !== undefined)
+      assert.ok(
+        paths.some((path) => isInOtherContainer(path, '/')),
+        name,
+      );
+  }
 });
 
 test('a path that leads out of the namespace is told', () => {

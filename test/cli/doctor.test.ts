@@ -33,6 +33,17 @@ describe('sidekey doctor --envoy', { concurrency: 2 }, () => {
     assert.ok(stdout.includes(`\n  fix: require_client_certificate: true\n  run: ${command}\n`), stdout);
   });
 
+  test('prints no command with a name that a terminal would not show as it is; --output json has it whole', async (t) => {
+    const text = (await bootstrap()).replace('require_client_certificate: true', 'require_client_certificate: false');
+    const file = path.join(tempDir(t), 'en\u0007voy\u202e.yaml');
+    writeFileSync(file, text);
+    const { stdout } = await sidekey(['doctor', '--envoy', file, ...NOBODY]);
+    assert.match(stdout, /\n {2}no command: a name in it has characters that a terminal does not show/);
+    assert.doesNotMatch(stdout, /\n {2}run:/);
+    const { findings } = JSON.parse((await sidekey(['doctor', '--envoy', file, '--output', 'json', ...NOBODY])).stdout);
+    assert.ok(findings[0].command.endsWith(`'${file}'`), findings[0].command);
+  });
+
   test('has status 0 where there is no error, and says what it could not look at', async (t) => {
     const text = (await bootstrap()).replace(/ +retry_policy: .*\n/, '');
     const { status, stdout, stderr } = await doctor(t, text, ...NOBODY).ran;

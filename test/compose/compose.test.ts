@@ -90,12 +90,31 @@ test('docker compose up', { skip: whyNoEngine() ?? false }, async (t) => {
     assert.equal(colour(told), 'gray');
   });
 
-  await t.test('the admin API is on loopback of the host, for who has the token', async () => {
-    const token = await demo.exec('sidekey', 'cat', '/var/lib/sidekey/admin.token');
-    assert.equal(await demo.admin('/v1/entries'), 401);
-    assert.equal(await demo.admin('/v1/entries', token), 200);
-    const ports = await engine.docker('ps', '--format', '{{.Ports}}');
-    assert.doesNotMatch(ports, /0\.0\.0\.0|\[::\]/);
+  await t.test('nothing but front-envoy has a port, on loopback, or a way out; Sidekey has no network', async () => {
+    const ports = (await engine.docker('ps', '--format', '{{.Names}} {{.Ports}}')).split('\n');
+    const published = ports.filter((line) => line.includes('->'));
+    assert.equal(published.length, 1, published.join('\n'));
+    assert.match(published[0]!, /front-envoy.* 127\.0\.0\.1:\d+->80\/tcp, 127\.0\.0\.1:\d+->443\/tcp$/);
+    const format = '{{range .NetworkSettings.Networks}}{{.NetworkID}} {{end}}';
+    for (const service of ['front-envoy', 'service-gray', 'service-gray-app', 'stranger', 'sidekey']) {
+      const id = await demo.compose('ps', '--quiet', service);
+      const networks = (await engine.docker('inspect', '--format', format, id)).split(' ').filter((one) => one !== '');
+      const kinds =
+        networks.length === 0
+          ? ''
+          : await engine.docker('network', 'inspect', '-f', '{{.Internal}} {{.Driver}}', ...networks);
+      const expected = {
+        'front-envoy': 'false bridge true bridge',
+        sidekey: 'false null',
+        'service-gray-app': 'true bridge',
+        stranger: 'true bridge',
+      };
+      assert.equal(
+        kinds.split('\n').sort().join(' '),
+        (expected as Record<string, string>)[service] ?? 'true bridge true bridge',
+        service,
+      );
+    }
   });
 
   await t.test('Sidekey has no capability, Envoy is uid 101, and can not touch the pipe', async () => {
@@ -215,6 +234,17 @@ test('docker compose up', { skip: whyNoEngine() ?? false }, async (t) => {
     assert.equal(await engine.docker('ps', '--all', '--quiet'), '');
     assert.equal(await engine.docker('volume', 'ls', '--quiet'), '');
     assert.doesNotMatch(await engine.docker('network', 'ls'), /sidekey-demo/);
+  });
+
+  await t.test('with compose.admin.yaml the admin API is on loopback of the host, for who has the token', async () => {
+    const files = ['-f', 'compose.yaml', '-f', 'compose.admin.yaml'];
+    await demo.build('sidekey');
+    await demo.compose(...files, 'up', '-d', '--wait', '--no-deps', 'sidekey');
+    const token = await demo.exec('sidekey', 'cat', '/var/lib/sidekey/admin.token');
+    assert.equal(await demo.admin('/v1/entries'), 401);
+    assert.equal(await demo.admin('/v1/entries', token), 200);
+    assert.match(await engine.docker('ps', '--format', '{{.Ports}}'), /^127\.0\.0\.1:\d+->8081\/tcp$/);
+    await demo.compose(...files, 'down', '-v');
   });
 
   await t.test("the ten lines of docs/docker.md give somebody's own Envoy its identity", (t) => tenLines(t, demo));

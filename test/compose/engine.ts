@@ -2,7 +2,7 @@
 
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -22,13 +22,24 @@ export function whyNoEngine(): string | undefined {
   return undefined;
 }
 
+export interface EngineOptions {
+  /** Runs the engine, with this command before it. */
+  readonly launcher?: readonly string[];
+  /** Further flags of `dockerd`. By default it has no bridge: beside another engine on this machine the two would share one. */
+  readonly flags?: readonly string[];
+}
+
 export class OwnEngine {
   readonly socketPath: string;
   readonly #folder: string;
+  readonly #options: EngineOptions;
   #daemon: ChildProcess | undefined;
 
-  constructor(t: Pick<TestContext, 'after'>) {
+  constructor(t: Pick<TestContext, 'after'>, options: EngineOptions = {}) {
+    this.#options = options;
     this.#folder = mkdtempSync(path.join(tmpdir(), 'sidekey-engine-'));
+    // Containers whose ids are shifted pass through it.
+    chmodSync(this.#folder, 0o711);
     this.socketPath = path.join(this.#folder, 'run/docker.sock');
     mkdirSync(path.dirname(this.socketPath));
     t.after(async () => {
@@ -40,13 +51,14 @@ export class OwnEngine {
     });
   }
 
-  /** Beside another engine on this machine: it has no default bridge, which the two would share. */
   async start(): Promise<void> {
     const { socketPath } = this;
     const place = (name: string) => path.join(this.#folder, name);
     const log = openSync(place('log'), 'a');
     const args = ['--data-root', place('data'), '--exec-root', place('exec'), '--pidfile', place('pid')];
-    const daemon = spawn('dockerd', [...args, '--host', `unix://${socketPath}`, '--bridge', 'none'], {
+    const { launcher = [], flags = ['--bridge', 'none'] } = this.#options;
+    const [command, ...words] = [...launcher, 'dockerd', ...args, '--host', `unix://${socketPath}`, ...flags];
+    const daemon = spawn(command!, words, {
       detached: true, // so that Ctrl-C is not for it: it ends after its containers
       stdio: ['ignore', log, log],
     });

@@ -42,8 +42,6 @@ export interface DoctorCase extends Told {
   break(stage: Stage, t: TestContext): unknown;
   /** Where the finding gives no command, since that could adopt what somebody has put there: what a person does. */
   readonly byHand?: (stage: Stage) => unknown;
-  /** The SPIFFE ID to ask explain about, where the finding says to; its first fix is run. */
-  readonly explained?: string;
   /** A program that the fix runs and that a test must not: what it would do to this machine. */
   readonly standIn?: { readonly program: string; does(stage: Stage): unknown };
   /** What the workload does by itself once it may. */
@@ -72,6 +70,10 @@ export interface ExplainCase extends Told {
   readonly name: string;
   /** The first of what it says. */
   readonly says: RegExp;
+  /** It needs a container engine, or a cgroup that looks as one makes it: a server of its own, with these settings. */
+  readonly own?: DoctorCase['own'];
+  /** Where it prints no command, since the operator has to see first what it would do: what he does then. */
+  readonly byHand?: (stage: Stage, spiffeId: string) => unknown;
   /** May return the pid of the process that has no identity, where it is not this one. */
   break(stage: Stage, spiffeId: string, t: TestContext): unknown;
 }

@@ -1,11 +1,15 @@
 /** The broken set-ups. */
 
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { TestContext } from 'node:test';
 import { endAfter } from '../support/caller.ts';
+import { makeCgroup } from '../support/cgroup.ts';
 import { SdsClient } from '../support/sds-client.ts';
+import { answering, containerJson, IMAGE_ID } from '../support/stand-in-engine.ts';
 import type { Case, DoctorCase, ExplainCase, LintCase, RestartCase, SilenceCase, Stage } from './case.ts';
 
 const MINE = `unix:uid:${process.getuid!()}`;
@@ -22,8 +26,30 @@ async function entry(stage: Stage, spiffeId: string, selectors: readonly string[
   return (await stage.admin.json<{ id: string }>('POST', '/v1/entries', { body })).id;
 }
 
-const UPDATE = 'sidekey entry update ENTRY --selector unix:path:/usr/bin/envoy --selector unix:uid:0';
+const LEFT =
+  'if the entry that was there is out of date, change or delete it yourself: explain gives its id, and no command that changes it';
+const LOOK_FIRST = 'before you run it, see that it is the container, and the image, that you mean';
+const CREATE_FOR_CONTAINER =
+  'sidekey entry create --spiffe-id ID --selector docker:image_config_digest:sha256:… --selector docker:name:web-1';
 const CREATE = 'sidekey entry create --spiffe-id ID --selector unix:uid:0 --selector unix:path:/usr/bin/envoy';
+
+const withEngine: DoctorCase['own'] = ({ engine }) => ({ dockerSocket: engine.socketPath });
+
+/** A process in a container, as its cgroup and the engine say, with these labels. Its pid. */
+function startContained({ engine }: Stage, t: TestContext, labels: Readonly<Record<string, string>>): number {
+  const id = randomBytes(32).toString('hex');
+  const { pid } = startSleeper(t);
+  makeCgroup(t, id).join(pid!);
+  const config = { Image: 'envoy:v1', Labels: labels, Env: ['MODE=test'] };
+  engine.answer = answering(containerJson(id, { State: { Running: true, Pid: pid }, Config: config }));
+  return pid!;
+}
+
+function startSleeper(t: TestContext) {
+  const child = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
+  endAfter(t, child);
+  return child;
+}
 
 const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
   {
@@ -42,8 +68,8 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'other-user',
     says: /needs unix:user:daemon, has /,
     break: (stage, spiffeId) => entry(stage, spiffeId, ['unix:user:daemon']),
-    fix: 'sidekey entry update ENTRY --selector unix:user:root --selector unix:path:/usr/bin/envoy',
-    note: 'that alone would be every process of root: so the program is asked for, too',
+    fix: CREATE,
+    note: 'the entry of the other user stays as it is. The uid alone would be every process of root: so the program is asked for, too',
   },
   {
     symptom: 'An Envoy gets no certificate since its container has another uid',
@@ -52,7 +78,8 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'other-uid',
     says: new RegExp(`needs unix:uid:4000000, has ${MINE}`),
     break: (stage, spiffeId) => entry(stage, spiffeId, ['unix:uid:4000000', MY_PATH]),
-    fix: UPDATE,
+    fix: CREATE,
+    note: LEFT,
   },
   {
     symptom: 'An Envoy gets no certificate since it was upgraded',
@@ -61,7 +88,8 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'other-path',
     says: /needs unix:path:\/opt\/old\/bin\/node, has unix:path:/,
     break: (stage, spiffeId) => entry(stage, spiffeId, [MINE, 'unix:path:/opt/old/bin/node']),
-    fix: UPDATE,
+    fix: CREATE,
+    note: LEFT,
   },
   {
     symptom: 'An Envoy gets no certificate: a selector is mistyped by a letter',
@@ -70,7 +98,8 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'mistyped-path',
     says: /: mistyped\?/,
     break: (stage, spiffeId) => entry(stage, spiffeId, [MINE, `${MY_PATH}e`]),
-    fix: UPDATE,
+    fix: CREATE,
+    note: LEFT,
   },
   {
     symptom: 'An Envoy gets no certificate: the name that it asks for is mistyped',
@@ -110,25 +139,93 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
       await entry(stage, spiffeId, ['unix:uid:4000000', 'unix:gid:4000000']);
       await entry(stage, spiffeId, [MINE, 'unix:gid:4000000']);
     },
-    fix: 'sidekey entry update ENTRY --selector unix:gid:0 --selector unix:uid:0 --selector unix:path:/usr/bin/envoy',
+    fix: CREATE,
   },
   {
     symptom: 'A workload shall have an identity that belongs to another one, too',
     words: HELD,
-    cause: 'the entry is for somebody who has it now: the fix makes another one, and takes nothing from the other',
+    cause:
+      'the entry is for somebody who has it now: the command makes another entry, and takes nothing from the other',
     name: 'shared',
-    says: /needs unix:path:.*\n.*\n {4}note: a caller that is connected has it by this entry/,
+    says: /needs unix:path:.*\n {4}note: a caller that is connected has it by this entry/,
     break: async (stage, spiffeId, t) => {
       await entry(stage, spiffeId, [MY_PATH, MINE]);
       const stream = stage.connect().stream();
       t.after(() => stream.cancel());
       stream.ask(spiffeId);
       await stream.next();
-      const other = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
-      endAfter(t, other);
-      return other.pid;
+      return startSleeper(t).pid;
     },
     fix: CREATE,
+  },
+  {
+    symptom: 'A container asks for the identity of another one, whose label it lacks',
+    words: HELD,
+    cause: 'the entry is for a container with another label. Whoever starts a container chooses its labels',
+    name: 'other-label',
+    says: /needs docker:label:app:web, has docker:label:app:evil/,
+    own: withEngine,
+    break: async (stage, spiffeId, t) => {
+      await entry(stage, spiffeId, ['docker:label:app:web']);
+      return startContained(stage, t, { app: 'evil' });
+    },
+    fix: CREATE_FOR_CONTAINER,
+    note: LOOK_FIRST,
+  },
+  {
+    symptom: 'A container gets no certificate: the value of a variable differs',
+    words: HELD,
+    cause: 'the entry is for a container with another value. Whoever starts a container chooses its variables',
+    name: 'other-variable',
+    says: /needs docker:env:MODE=\[redacted\], has docker:env:MODE=\[redacted\]/,
+    own: withEngine,
+    break: async (stage, spiffeId, t) => {
+      await entry(stage, spiffeId, ['docker:env:MODE=web']);
+      return startContained(stage, t, {});
+    },
+    fix: CREATE_FOR_CONTAINER,
+    note: LOOK_FIRST,
+  },
+  {
+    symptom: 'A container asks for the identity of a user of the host',
+    words: HELD,
+    cause: 'the entry is for a uid, and root in any container can take on every uid',
+    name: 'withheld',
+    says: /it is not for callers in containers\n {4}note: .*--allow-contained would give it to every container/,
+    own: withEngine,
+    break: async (stage, spiffeId, t) => {
+      await entry(stage, spiffeId, [MINE]);
+      return startContained(stage, t, {});
+    },
+    fix: CREATE_FOR_CONTAINER,
+    note: LOOK_FIRST,
+  },
+  {
+    symptom: 'A process in a container gets no certificate, and the server asks no container engine',
+    words: HELD,
+    cause: 'nothing is known of its container, and root in any container can take on the rest',
+    name: 'unknown-container',
+    says: /note: it is in a container, .* sidekey serve --docker-socket finds out which one it is/,
+    own: () => ({}),
+    break: (stage, _spiffeId, t) => startContained(stage, t, {}),
+    fix: "start the server with `--docker-socket`; where no engine knows the container and every container of the host may have it: `sidekey entry create --allow-contained` with the caller's unix selectors",
+    byHand: (stage, spiffeId) => entry(stage, spiffeId, [MINE], { allow_contained: true }),
+  },
+  {
+    symptom: 'A container gets no certificate, and a label of it has control characters',
+    words: HELD,
+    cause: 'nobody has made an entry for its SPIFFE ID, and a terminal would not show its compose service as it is',
+    name: 'odd-label',
+    says: /note: the command is not printed, since one of its values has characters that a terminal does not show/,
+    own: withEngine,
+    break: (stage, _spiffeId, t) =>
+      startContained(stage, t, {
+        'com.docker.compose.project': 'shop',
+        'com.docker.compose.service': 'web\r\u202e',
+      }),
+    fix: 'see with `sidekey explain --output json` what it is; then `sidekey entry create` with selectors that you have checked, the digest of its image among them',
+    byHand: (stage, spiffeId) =>
+      entry(stage, spiffeId, ['docker:name:web-1', `docker:image_config_digest:${IMAGE_ID}`]),
   },
 ];
 
@@ -278,10 +375,16 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
       await entry(stage, spiffeId, ['unix:uid:4000000', MY_PATH]);
       stage.clock.advance(3_600_000);
     },
-    explained: 'spiffe://ilinux.io/unused',
+    fix: 'see what its workload lacks (`sidekey explain --pid PID --spiffe-id ID`), and give the entry the selectors that it should have: `sidekey entry update ENTRY --selector …`',
+    byHand: async (stage) => {
+      const { entries } = await stage.admin.json<{ entries: { id: string; spiffe_id: string }[] }>(
+        'GET',
+        '/v1/entries',
+      );
+      const { id } = entries.find((one) => one.spiffe_id === 'spiffe://ilinux.io/unused')!;
+      await stage.admin.json('PATCH', `/v1/entries/${id}`, { body: { selectors: [MINE, MY_PATH] } });
+    },
     after: (stage) => stage.connect().fetch({ resourceNames: ['spiffe://ilinux.io/unused'] }),
-    fix: UPDATE,
-    note: 'the command is what `sidekey explain --pid PID --spiffe-id ID` gives for the workload',
   },
   {
     symptom: 'Nobody in a container gets an identity',

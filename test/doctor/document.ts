@@ -10,7 +10,7 @@ export const DOCUMENT = path.resolve(import.meta.dirname, '../../docs/troublesho
 const HEAD = `# Troubleshooting
 
 Each of these is broken for real by a test, found, mended by the very command that stands here, and seen to be well
-again (where a command could adopt what somebody has planted, by hand: "do"): this page is made of the cases of \`test/doctor/cases.ts\`. In place of \`systemctl\` and \`timedatectl\`, which change the
+again (where a command could adopt what somebody has planted or asked for, by hand: "do"): this page is made of the cases of \`test/doctor/cases.ts\`. In place of \`systemctl\` and \`timedatectl\`, which change the
 machine, the test has programs of its own. Names in capitals, the ids 0 and \`/usr/bin/envoy\` stand for yours: doctor and explain
 print the whole command. Find the symptom, or ask:
 

@@ -13,7 +13,7 @@ import { after, before, describe, it, type TestContext } from 'node:test';
 import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';
 import { SdsClient, secretsOf } from '../support/sds-client.ts';
 import { makePlace, type Place, ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
-import { answering, containerJson, StandInEngine } from '../support/stand-in-engine.ts';
+import { answering, containerJson, IMAGE_ID, StandInEngine } from '../support/stand-in-engine.ts';
 
 const SIDEKEY = path.join(ROOT, 'bin/sidekey');
 const ID = 'cd'.repeat(32);
@@ -255,19 +255,12 @@ describe('an entry that callers in containers are refused', { skip, timeout: 120
     assert.equal(subject.contained, 'its cgroup was made by a container runtime');
     assert.deepEqual([asked.given, asked.reason], [false, 'contained']);
     assert.deepEqual([near[0].entry_id, near[0].withheld, near[0].lacks], [id, true, []]);
-    const at = ` --admin-socket ${server.adminSocket}`;
-    assert.deepEqual(fixes.slice(0, 2), [
-      `sidekey entry update ${id} --selector unix:uid:0 --selector docker:name:web-1${at}`,
-      `sidekey entry update ${id} --allow-contained${at}`,
-    ]);
-    for (const fix of fixes) assert.match(fix, /docker:|--allow-contained/, 'no entry of unix selectors alone');
-    assert.match(note, /--allow-contained gives it to every container/);
+    const make = `sidekey entry create --spiffe-id ${idOf('web')} --selector docker:image_config_digest:${IMAGE_ID}`;
+    assert.deepEqual(fixes, [`${make} --selector docker:name:web-1 --admin-socket ${server.adminSocket}`]);
+    assert.ok(note.includes(`sidekey entry update ${id} --allow-contained would give it to every container`), note);
     const words = (await outside('explain', '--pid', String(process.pid))).stdout;
     assert.match(words, /, in a container \(its cgroup was made by a container runtime\)\n/);
-    assert.match(
-      words,
-      /it is not for callers in containers\n +fix: sidekey entry update .*\n +or: .*--allow-contained/,
-    );
+    assert.match(words, /it is not for callers in containers\n +note: sidekey entry update .* --allow-contained would/);
     const decision = await outside('explain', String(held.decision));
     assert.match(decision.stdout, new RegExp(`entry ${id} is not for callers in containers`));
     assert.match(decision.stdout, /with these facts now\n.* is not given: contained:/);

@@ -221,6 +221,30 @@ for (const engine of here) {
   });
 }
 
+for (const engine of here) {
+  it(`${engine.name}: pushes when a real container is renamed, and gives nothing by the old name`, {
+    timeout: 120_000,
+  }, async (t) => {
+    const server = await serve(t, { flags: ['--docker-socket', engine.socketPath, '--socket-mode', '0666'] });
+    const name = `sidekey-test-renamed-${process.pid}`;
+    await create(server, [`docker:name:${name}-new`]);
+    const image = engine.image(t, `${name}:1`);
+    const folder = path.dirname(server.socket);
+    engine.run(image, { name, folder }, process.execPath, ASKING_PROGRAM, server.socket, WEB);
+    engine.removeLater(`${name}-new`);
+    await server.logged('name held');
+    const begun = performance.now();
+    engine.docker('rename', name, `${name}-new`);
+    await until(() => engine.docker('logs', `${name}-new`).includes(WEB));
+    assert.ok(performance.now() - begun < 10_000, 'an event need not wait for the slow round');
+
+    const old = { spiffe_id: `${WEB}/old`, selectors: [`docker:name:${name}`] };
+    assert.equal((await server.request('POST', '/v1/entries', old)).status, 201);
+    const explained = await server.request('GET', `/v1/explain?container=${name}-new&spiffe_id=${old.spiffe_id}`);
+    assert.equal(explained.body.asked.reason, 'lacks-selectors');
+  });
+}
+
 function serialOf(response: Awaited<ReturnType<SdsStream['next']>>): string {
   return chainOf(secretOf(response, WEB))[0]!.serialNumber;
 }

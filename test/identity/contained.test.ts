@@ -11,6 +11,7 @@ const WHY = 'its cgroup was made by a container runtime';
 const WEB = parseSpiffeId('spiffe://ilinux.io/web');
 const MINE = 'unix:uid:7';
 const NAME = 'docker:name:web-1';
+const DIGEST = `docker:image_config_digest:sha256:${'1f'.repeat(32)}`;
 
 function contained(...facts: string[]): ScriptedPeer {
   const peer = new ScriptedPeer(...facts);
@@ -105,52 +106,53 @@ describe('remedies for a caller in a container', () => {
   };
   const CREATE = `sidekey entry create --spiffe-id ${WEB}`;
 
-  test('are a container selector, and allow_contained, where nothing else is amiss', async (t) => {
-    const { id, asked, near, fixes, note } = await look(t, [MINE, NAME], [MINE]);
+  test('are an entry for the container; the one that there is stays, and what opens it is said in words', async (t) => {
+    const { id, asked, near, fixes, note } = await look(t, [MINE, NAME, DIGEST], [MINE]);
     assert.deepEqual([asked!.given, asked!.reason], [false, 'contained']);
-    const update = `sidekey entry update ${id}`;
-    const both = [`${update} --selector ${MINE} --selector ${NAME}`, `${update} --allow-contained`];
-    assert.deepEqual(near[0]!.fixes, both);
-    assert.ok(near[0]!.withheld);
-    assert.deepEqual(fixes, [...both, `${CREATE} --selector ${NAME}`]);
-    assert.match(note!, /root in a container can$/);
+    assert.deepEqual([near[0]!.fix, near[0]!.withheld], [undefined, true]);
+    assert.deepEqual(fixes, [`${CREATE} --selector ${DIGEST} --selector ${NAME}`]);
+    const allow = `sidekey entry update ${id} --allow-contained would give it to every container`;
+    for (const text of [note!, near[0]!.note!]) assert.ok(text.includes(allow), text);
   });
 
   test('say where container facts come from while none is known', async (t) => {
-    const { id, fixes, note } = await look(t, [MINE, 'unix:path:/bin/web'], [MINE]);
-    assert.deepEqual(fixes, [
-      `sidekey entry update ${id} --allow-contained`,
-      `${CREATE} --selector ${MINE} --selector unix:path:/bin/web --allow-contained`,
-    ]);
-    assert.match(note!, /better give the entry a container selector: sidekey serve --docker-socket/);
+    const { fixes, note } = await look(t, [MINE, 'unix:path:/bin/web'], [MINE]);
+    assert.deepEqual(fixes, []);
+    assert.match(note!, /sidekey serve --docker-socket finds out which one it is; .* --allow-contained would/);
   });
 
   test('make no entry that is there already', async (t) => {
-    const { id, fixes } = await look(t, [MINE], [MINE]);
-    assert.deepEqual(fixes, [`sidekey entry update ${id} --allow-contained`]);
+    const { fixes } = await look(t, [MINE, NAME, DIGEST], [NAME, DIGEST, 'unix:uid:8']);
+    assert.deepEqual(fixes, [`${CREATE} --selector ${DIGEST} --selector ${NAME}`]);
+    const { registry, identities, clock, create } = await makeJoin(t);
+    await create('/web', [NAME, DIGEST], { expires_at: 1 });
+    const query = { spiffeId: WEB, limit: 10, failed: false, contained: WHY, replaced: undefined };
+    const caller = [NAME, DIGEST].map((one) => splitSelector(one)!);
+    const again = explain(caller, query, { registry, identities }, clock.now()).fixes;
+    assert.equal(again.length, 1);
+    assert.match(again[0]!, /^sidekey entry update .* --expires-at never$/);
   });
 
-  test('mend what it lacks at the same time', async (t) => {
-    const { id, asked, fixes } = await look(t, [MINE, NAME], ['unix:uid:8']);
+  test('do not open an entry that it lacks something of', async (t) => {
+    const { asked, fixes, note } = await look(t, [MINE, NAME, DIGEST], ['unix:uid:8']);
     assert.equal(asked!.reason, 'lacks-selectors');
-    const update = `sidekey entry update ${id} --selector ${MINE}`;
-    assert.deepEqual(fixes.slice(0, 2), [`${update} --selector ${NAME}`, `${update} --allow-contained`]);
+    assert.deepEqual(fixes, [`${CREATE} --selector ${DIGEST} --selector ${NAME}`]);
+    assert.doesNotMatch(note!, /--allow-contained/);
   });
 
-  test('leave an entry alone first that others have', async (t) => {
-    const { fixes, near } = await look(t, [MINE, NAME], [MINE], new ScriptedPeer(MINE));
-    assert.equal(fixes[0], `${CREATE} --selector ${NAME}`);
-    assert.match(near[0]!.note!, /would lose it by that change/);
+  test('say that others have the entry', async (t) => {
+    const { near } = await look(t, [MINE, NAME], [MINE], new ScriptedPeer(MINE));
+    assert.match(near[0]!.note!, /a caller that is connected has it by this entry/);
   });
 
   test('never are an entry of unix selectors alone', async (t) => {
-    const facts = [MINE, 'unix:gid:7', 'unix:path:/bin/web', 'unix:user:web', NAME, 'docker:label:a:b'];
+    const facts = [MINE, 'unix:gid:7', 'unix:path:/bin/web', 'unix:user:web', NAME, DIGEST];
     for (let at = 1; at < 2 ** facts.length; at += 3) {
       const caller = facts.filter((_, bit) => (at & (1 << bit)) !== 0);
       await t.test(caller.join(' '), async (t) => {
         const { fixes, near } = await look(t, caller, ['unix:uid:8', 'unix:user:web']);
-        for (const fix of [...fixes, ...near.flatMap((miss) => miss.fixes)]) {
-          assert.match(fix, /--selector docker:|--allow-contained/);
+        for (const fix of [...fixes, ...near.flatMap((miss) => miss.fix ?? [])]) {
+          assert.ok(fix.includes(`--selector ${DIGEST}`), fix);
         }
       });
     }

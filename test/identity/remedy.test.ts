@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { explain } from '../../src/identity/explanation.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { splitSelector } from '../../src/spiffe/selector.ts';
@@ -11,85 +12,163 @@ const WEB = parseSpiffeId('spiffe://ilinux.io/web');
 const QUERY = { spiffeId: WEB, limit: 10, failed: false, replaced: undefined };
 const UPDATE = 'sidekey entry update';
 const CREATE = `sidekey entry create --spiffe-id ${WEB}`;
+const MAKE = `${CREATE} --selector unix:uid:0 --selector unix:path:/bin/web`;
+const DIGEST = `docker:image_config_digest:sha256:${'1f'.repeat(32)}`;
+const NAME = 'docker:name:web-1';
+const SERVICE = ['docker:compose_project:shop', 'docker:compose_service:web'];
 
-test('no remedy has an entry ask for less: who lacks something of a kind gets an entry of its own', async (t) => {
-  const { registry, identities, clock, create } = await makeJoin(t);
-  const entry = await create('/web', ['unix:uid:0', `unix:sha256:${'a'.repeat(64)}`]);
-  const lacking = explain(CALLER, QUERY, { registry, identities }, clock.now());
+type Join = Awaited<ReturnType<typeof makeJoin>>;
+
+function look({ registry, identities, clock }: Join, caller: readonly string[], contained?: string) {
+  return explain(facts(...caller), { ...QUERY, contained }, { registry, identities }, clock.now());
+}
+
+test('who lacks something gets an entry of its own: the one that there is stays as it is', async (t) => {
+  const join = await makeJoin(t);
+  const entry = await join.create('/web', ['unix:uid:0', `unix:sha256:${'a'.repeat(64)}`]);
+  const lacking = explain(CALLER, QUERY, join, join.clock.now());
   assert.deepEqual(
-    lacking.near.map((miss) => [miss.entry.id, miss.lacks.map(({ has }) => has), miss.fixes[0]]),
+    lacking.near.map((miss) => [miss.entry.id, miss.lacks.map(({ has }) => has), miss.fix]),
     [[entry.id, [[]], undefined]],
   );
-  const make = `${CREATE} --selector unix:uid:0 --selector unix:path:/bin/web`;
-  assert.deepEqual(lacking.fixes, [make]);
-
-  const stranger = explain(facts('unix:user:x'), QUERY, { registry, identities }, clock.now());
-  assert.deepEqual(
-    stranger.near.map(({ fixes }) => fixes[0]),
-    [undefined],
+  assert.deepEqual(lacking.fixes, [MAKE]);
+  assert.match(
+    lacking.note!,
+    new RegExp(`^no command changes entry ${entry.id} to what the caller has.*: ${UPDATE} ${entry.id} `),
   );
 });
 
-test('what an entry asks for already takes the place of nothing else: one fact less would do then', async (t) => {
-  const { registry, identities, clock, create } = await makeJoin(t);
-  const { id } = await create('/web', ['unix:supplementary_gid:5', 'unix:supplementary_gid:6']);
-  const fixes = (...caller: string[]) =>
-    explain(facts(...caller), QUERY, { registry, identities }, clock.now()).near.map(({ fixes }) => fixes[0]);
-  assert.deepEqual(fixes('unix:uid:7', 'unix:supplementary_gid:5'), [undefined]);
-  assert.deepEqual(fixes('unix:uid:7', 'unix:supplementary_gid:8'), [undefined]);
-  const two = ['--selector', 'unix:supplementary_gid:5', '--selector', 'unix:supplementary_gid:8'].join(' ');
-  assert.deepEqual(fixes('unix:supplementary_gid:5', 'unix:supplementary_gid:8'), [`${UPDATE} ${id} ${two}`]);
+test('no command changes an entry to a fact of who asks, whatever the two have', async (t) => {
+  const values = [
+    'unix:uid:1000',
+    'unix:uid:1001',
+    'unix:user:web',
+    'unix:user:wbe',
+    'unix:path:/usr/bin/envoy',
+    'unix:path:/home/u/envoy',
+    'unix:supplementary_gid:27',
+    'docker:label:app:web',
+    'docker:label:app:wbe',
+    'docker:env:ROLE=web',
+    'docker:env:ROLE=evil',
+    NAME,
+    'docker:name:web-2',
+    ...SERVICE,
+    DIGEST,
+  ];
+  const some = fc.subarray(values, { minLength: 1 });
+  await fc.assert(
+    fc.asyncProperty(some, some, fc.boolean(), fc.boolean(), async (caller, entry, contained, expired) => {
+      const join = await makeJoin(t);
+      const more = { expires_at: expired ? 1 : 0 };
+      const { id } = await join.create('/web', entry, more).catch(() => ({ id: undefined }));
+      fc.pre(id !== undefined);
+      const { fixes, near } = look(join, caller, contained ? 'why' : undefined);
+      for (const fix of [...fixes, ...near.flatMap((miss) => miss.fix ?? [])]) {
+        if (fix.startsWith(UPDATE)) assert.equal(fix, `${UPDATE} ${id} --expires-at never`);
+        else assert.ok(fix.startsWith(`${CREATE} --selector `), fix);
+        const isOfContainer = contained || caller.some((one) => one.startsWith('docker:'));
+        if (isOfContainer && fix.startsWith(CREATE)) assert.ok(fix.includes(`--selector ${DIGEST}`), fix);
+        assert.doesNotMatch(fix, /docker:env|docker:label|--allow-contained/);
+      }
+    }),
+    { numRuns: 60 },
+  );
 });
 
-test('a fact of the same kind takes the place of the one that is lacked', async (t) => {
-  const { registry, identities, clock, create } = await makeJoin(t);
-  const { id } = await create('/web', ['unix:uid:0', 'unix:path:/bin/old']);
-  const { fixes } = explain(CALLER, QUERY, { registry, identities }, clock.now());
-  assert.equal(fixes[0], `sidekey entry update ${id} --selector unix:path:/bin/web --selector unix:uid:0`);
+test('an entry for a container asks for the digest of its image beside its service or name, or is none', async (t) => {
+  const join = await makeJoin(t);
+  const label = 'docker:label:app:web';
+  const fixesOf = (...caller: string[]) => look(join, caller, 'why').fixes;
+  assert.deepEqual(fixesOf('unix:uid:0', label, NAME, DIGEST), [`${CREATE} --selector ${DIGEST} --selector ${NAME}`]);
+  const [project, service] = SERVICE;
+  assert.deepEqual(fixesOf(NAME, ...SERVICE, DIGEST), [
+    `${CREATE} --selector ${DIGEST} --selector ${project} --selector ${service}`,
+  ]);
+  const registered = `docker:image_digest:sha256:${'2e'.repeat(32)}`;
+  assert.deepEqual(fixesOf(NAME, registered), [`${CREATE} --selector ${registered} --selector ${NAME}`]);
+  assert.match(look(join, [NAME, DIGEST], 'why').note!, /whoever starts a container chooses its name and labels/);
+  for (const caller of [[label], [NAME, label], [DIGEST, label], [DIGEST, 'docker:compose_service:web'], SERVICE]) {
+    const { fixes, note } = look(join, ['unix:uid:7', ...caller], 'why');
+    assert.deepEqual(fixes, [], caller.join(' '));
+    assert.match(note!, /the digest of its image .*sidekey explain --pid/);
+  }
 });
 
-test('an entry that somebody has is left alone first: another one is made, which gives the same but for whom', async (t) => {
-  const { registry, identities, clock, create } = await makeJoin(t);
+test('a command is printed only as it is: none has a value that a terminal would not show', async (t) => {
+  const join = await makeJoin(t);
+  for (const odd of [
+    '/bin/\u0007web',
+    '/bin/web\n',
+    '/bin/\u202ebew',
+    '/bin/we\u200bb',
+    '/bin/\u009bweb',
+    '/bin/\ud800',
+  ]) {
+    const { fixes, note } = look(join, ['unix:uid:7', `unix:path:${odd}`]);
+    assert.deepEqual(fixes, [], JSON.stringify(odd));
+    assert.match(note!, /not printed, .*sidekey explain --output json shows each value whole/);
+  }
+  const service = ['docker:compose_project:shop', 'docker:compose_service:web\r--selector unix:uid:0'];
+  assert.deepEqual(look(join, [DIGEST, ...service], 'why').fixes, []);
+  // What the shell would take is quoted, and is shown.
+  assert.deepEqual(look(join, ['unix:uid:7', "unix:path:/bin/a b'c$(id)"]).fixes, [
+    `${CREATE} --selector unix:uid:7 --selector 'unix:path:/bin/a b'\\''c$(id)'`,
+  ]);
+  await join.create('/web', ['unix:uid:8'], { hint: 'a\u200bb' });
+  assert.deepEqual(look(join, ['unix:uid:7']).fixes, [], 'nor a hint that it would take over');
+});
+
+test('the new entry gives what the other one gives, but for whom; an expired one goes on where it was theirs', async (t) => {
+  const join = await makeJoin(t);
   const more = { x509_svid_ttl: 60, dns_names: ['web.local'], federates_with: ['b.example'], hint: 'a b' };
-  const { id } = await create('/web', ['unix:uid:1', 'unix:path:/bin/web'], { ...more, expires_at: 4e9 });
-  const update = `${UPDATE} ${id} --selector unix:path:/bin/web --selector unix:uid:0`;
+  const { id } = await join.create('/web', ['unix:uid:1', 'unix:path:/bin/web'], { ...more, expires_at: 4e9 });
   const given = `--x509-svid-ttl 60s --dns web.local --federates-with b.example --hint 'a b'`;
-  const copy = `${CREATE} --selector unix:uid:0 --selector unix:path:/bin/web ${given} --expires-at 2096-10-02T07:06:40.000Z`;
-  const look = () => explain(CALLER, QUERY, { registry, identities }, clock.now());
-  const alone = look();
-  assert.deepEqual([alone.fixes, alone.near[0]!.note], [[update, copy], undefined]);
+  const copy = `${MAKE} ${given} --expires-at 2096-10-02T07:06:40.000Z`;
+  const other = () => look(join, ['unix:uid:0', 'unix:path:/bin/web']);
+  const alone = other();
+  assert.deepEqual([alone.fixes, alone.near[0]!.note], [[copy], undefined]);
 
   const peer = new ScriptedPeer('unix:uid:1', 'unix:path:/bin/web');
-  await identities.caller(peer).reattest();
-  const shared = look();
-  assert.deepEqual(shared.fixes, [copy, update]);
-  assert.match(shared.near[0]!.note!, /^a caller that is connected has it by this entry, and would lose it/);
+  await join.identities.caller(peer).reattest();
+  const shared = other();
+  assert.deepEqual(shared.fixes, [copy]);
+  assert.match(shared.near[0]!.note!, /^a caller that is connected has it by this entry$/);
 
-  clock.set(4e12);
-  const over = look();
-  assert.equal(over.fixes[0], `${update} --expires-at never`, 'nobody has it any more');
-  assert.doesNotMatch(over.fixes[1]!, /--expires-at/);
+  join.clock.set(4e12);
+  assert.deepEqual(
+    other().fixes,
+    [`${MAKE} ${given}`],
+    'nobody has it any more, and it still is not the one that asks',
+  );
+  assert.deepEqual(look(join, ['unix:uid:1', 'unix:path:/bin/web']).fixes, [`${UPDATE} ${id} --expires-at never`]);
+
+  const past = await makeJoin(t);
+  const { id: label } = await past.create('/web', ['docker:compose_service:web'], { expires_at: 1 });
+  const labelled = look(past, ['docker:compose_service:web'], 'why');
+  assert.deepEqual(labelled.fixes, [`${UPDATE} ${label} --expires-at never`]);
+  assert.match(labelled.note!, /^whoever starts a container chooses its name and labels/);
 });
 
-test('no remedy gives an identity to every process of root', async (t) => {
-  const { registry, identities, clock, create } = await makeJoin(t);
-  const { id } = await create('/web', ['unix:user:daemon']);
-  const look = (...caller: string[]) => explain(facts(...caller), QUERY, { registry, identities }, clock.now());
-  const blind = look('unix:uid:0', 'unix:gid:0', 'unix:user:root', 'unix:group:root', 'unix:supplementary_gid:0');
-  assert.deepEqual([blind.fixes, blind.near[0]!.fixes[0]], [[], undefined]);
+test('no remedy gives an identity to every process of root, nor to every program of nobody in particular', async (t) => {
+  const join = await makeJoin(t);
+  await join.create('/web', ['unix:user:daemon']);
+  const blind = look(join, [
+    'unix:uid:0',
+    'unix:gid:0',
+    'unix:user:root',
+    'unix:group:root',
+    'unix:supplementary_gid:0',
+  ]);
+  assert.deepEqual([blind.fixes, blind.near[0]!.fix], [[], undefined]);
   assert.match(blind.note!, /nothing that is known of it tells it from other processes of root/);
-  const seen = look('unix:uid:0', 'unix:user:root', 'unix:path:/bin/web');
-  assert.deepEqual(seen.fixes, [
-    `${UPDATE} ${id} --selector unix:user:root --selector unix:path:/bin/web`,
-    `${CREATE} --selector unix:uid:0 --selector unix:path:/bin/web`,
-  ]);
-  assert.equal(seen.note, undefined);
-  const hidden = look('docker:env:TOKEN=[redacted]');
-  assert.deepEqual([hidden.fixes, hidden.near[0]!.fixes[0]], [[], undefined]);
-  assert.match(hidden.note!, /not shown: an entry for it takes its value from you/);
+  const seen = look(join, ['unix:uid:0', 'unix:user:root', 'unix:path:/bin/web']);
+  assert.deepEqual(seen.fixes, [MAKE]);
+  for (const caller of [['docker:env:TOKEN=[redacted]'], ['unix:path:/bin/web']]) {
+    const { fixes, note } = look(join, caller);
+    assert.deepEqual(fixes, []);
+    assert.match(note!, /sidekey explain --pid/);
+  }
   // A user of its own is somebody.
-  assert.deepEqual(look('unix:uid:7', 'unix:user:web').fixes, [
-    `${UPDATE} ${id} --selector unix:user:web`,
-    `${CREATE} --selector unix:uid:7`,
-  ]);
+  assert.deepEqual(look(join, ['unix:uid:7', 'unix:user:web']).fixes, [`${CREATE} --selector unix:uid:7`]);
 });

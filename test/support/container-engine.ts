@@ -3,10 +3,11 @@
  * no registry: empty, with the host's programs mounted into them.
  */
 
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { promisify } from 'node:util';
 import { type Caller, controlCaller } from './caller.ts';
 import { ROOT } from './serve.ts';
 
@@ -39,8 +40,18 @@ export class ContainerEngine {
     return execFileSync('docker', ['-H', `unix://${this.socketPath}`, ...args], { encoding: 'utf8' }).trim();
   }
 
-  /** An empty image of this name; after the test it is removed, and so are the containers that were started since. */
-  image(t: After, name: string): string {
+  /** An empty image of this name, with settings as in a Dockerfile; removed after the test as by {@link removeImageLater}. */
+  image(t: After, name: string, settings: readonly string[] = []): string {
+    this.removeImageLater(t, name);
+    const empty = Buffer.alloc(10_240);
+    const changes = settings.flatMap((setting) => ['--change', setting]);
+    const args = ['-H', `unix://${this.socketPath}`, 'import', ...changes, '-', name];
+    execFileSync('docker', args, { input: empty, stdio: ['pipe', 'ignore', 'pipe'] });
+    return name;
+  }
+
+  /** After the test the image is removed, and before it the containers that were started by then. */
+  removeImageLater(t: After, name: string): void {
     t.after(() => {
       // The last first: some depend on those before them.
       const containers = this.#containers.splice(0).reverse();
@@ -51,22 +62,18 @@ export class ContainerEngine {
         spawnSync('docker', ['-H', `unix://${this.socketPath}`, ...args], { stdio: 'ignore' });
       }
     });
-    const empty = Buffer.alloc(10_240);
-    const args = ['-H', `unix://${this.socketPath}`, 'import', '-', name];
-    execFileSync('docker', args, { input: empty, stdio: ['pipe', 'ignore', 'pipe'] });
-    return name;
   }
 
   /** Starts a container in the background. */
   run(image: string, { name, flags = [], folder }: RunOptions, ...command: readonly string[]): void {
     this.removeLater(name);
-    this.docker('run', '-d', ...runFlags(name, folder), ...flags, image, ...command);
+    this.docker('run', '-d', ...runFlags(name, folder, flags), image, ...command);
   }
 
   /** Starts a container whose main process is a caller. */
   startCaller(t: TestContext, image: string, { name, flags = [], folder }: RunOptions): Caller {
     this.removeLater(name);
-    const args = ['run', '-i', ...runFlags(name, folder), ...flags, image, ...CALLER];
+    const args = ['run', '-i', ...runFlags(name, folder, flags), image, ...CALLER];
     return controlCaller(t, spawn('docker', ['-H', `unix://${this.socketPath}`, ...args], { stdio: STDIO }));
   }
 
@@ -74,6 +81,22 @@ export class ContainerEngine {
   execCaller(t: TestContext, container: string): Caller {
     const args = ['-H', `unix://${this.socketPath}`, 'exec', '-i', container, ...CALLER];
     return controlCaller(t, spawn('docker', args, { stdio: STDIO }));
+  }
+
+  /** Makes an image of a container. */
+  commit(container: string, image: string): void {
+    this.docker('commit', container, image);
+  }
+
+  /** Takes a name from an image that a container runs. */
+  untag(image: string): void {
+    this.docker('rmi', '-f', image);
+  }
+
+  /** Not by {@link docker}, which would keep a registry in this very process from answering. */
+  async pull(image: string): Promise<void> {
+    const args = ['-H', `unix://${this.socketPath}`, 'pull', '--quiet', image];
+    await promisify(execFile)('docker', args, { timeout: 20_000 });
   }
 
   inspect(name: string, format: string): string {
@@ -86,10 +109,12 @@ export class ContainerEngine {
   }
 }
 
-const CALLER = [process.execPath, path.join(import.meta.dirname, 'caller-program.ts')];
+/** The command of a container whose main process is a caller. */
+export const CALLER = [process.execPath, path.join(import.meta.dirname, 'caller-program.ts')];
 const STDIO: ['pipe', 'pipe', 'inherit'] = ['pipe', 'pipe', 'inherit'];
 
-function runFlags(name: string, folder: string): string[] {
+/** Without a network unless `flags` name one: another engine that starts on this machine may take the default one away. */
+export function runFlags(name: string, folder: string, flags: readonly string[]): string[] {
   const mounts = HOST_FOLDERS.flatMap((each) => ['-v', `${each}:${each}:ro`]);
   // Podman asks for more open files than some machines let it have.
   return [
@@ -102,6 +127,8 @@ function runFlags(name: string, folder: string): string[] {
     ...mounts,
     '-v',
     `${folder}:${folder}`,
+    ...(flags.includes('--network') ? [] : ['--network', 'none']),
+    ...flags,
   ];
 }
 
