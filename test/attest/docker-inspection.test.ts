@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { affectedBy, eventsPath } from '../../src/attest/docker/events.ts';
+import { affectedBy, CHANGES, eventsPath } from '../../src/attest/docker/events.ts';
 import { readImageDigests, readInspection } from '../../src/attest/docker/inspection.ts';
 import { dockerSelectors } from '../../src/attest/docker/selectors.ts';
 import { formatSelector } from '../../src/spiffe/selector.ts';
@@ -171,7 +171,7 @@ test('events tell which containers changed; in doubt all', () => {
 });
 
 test('events are asked for from a little before, so that none falls between', () => {
-  const url = new URL(eventsPath(1_800_000_000_999), 'http://engine');
+  const url = new URL(eventsPath(1_800_000_000_999, CHANGES), 'http://engine');
   assert.equal(url.searchParams.get('since'), '1799999995');
-  assert.deepEqual(JSON.parse(url.searchParams.get('filters')!), { type: ['container', 'image', 'network'] });
+  assert.deepEqual(JSON.parse(url.searchParams.get('filters')!), CHANGES);
 });

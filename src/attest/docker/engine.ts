@@ -53,7 +53,7 @@ export function createEngine(socketPath: string): Engine {
         const response = await ask(path, false, signal);
         if (response.statusCode === 200) return response;
         response.destroy();
-        throw failed(`it answered with status ${response.statusCode}`);
+        throw new EngineStatusError(failed(`it answered with status ${response.statusCode}`));
       } catch (error) {
         throw translate(error, signal);
       }
@@ -98,6 +98,13 @@ export function createEngine(socketPath: string): Engine {
     if (code.startsWith('HPE_')) return failed('its answer is not HTTP');
     const hint = HINTS[code];
     return failed(hint === undefined ? code || 'an unexpected error' : `${code}, ${hint}`);
+  }
+}
+
+/** The engine is there and refuses what it was asked for. */
+export class EngineStatusError extends SidekeyError {
+  constructor({ code, message }: SidekeyError) {
+    super(code, message);
   }
 }
 
