@@ -11,9 +11,9 @@ import { listenAddress, listenOnTcp } from './admin/tcp.ts';
 import { adminToken, readAdminTokenFile } from './admin/token.ts';
 import { createAccounts } from './attest/accounts.ts';
 import { readAdminCaller } from './attest/admin-caller.ts';
+import { isKept, isKeptIfAsked } from './attest/asked.ts';
 import { createWhyContained, nobodyContained, type WhyContained } from './attest/contained.ts';
 import { createDockerAttestor, type DockerAttestor } from './attest/docker/docker.ts';
-import { DOCKER_KINDS } from './attest/docker/selectors.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
 import { createInspector } from './attest/inspect.ts';
 import { type Kernel, probeKernel } from './attest/kernel.ts';
@@ -24,7 +24,7 @@ import { readProcView } from './attest/proc-view.ts';
 import { whyNever } from './attest/producible.ts';
 import { createSubordinateIds } from './attest/subordinate-ids.ts';
 import type { Attestor } from './attest/types.ts';
-import { createUnixAttestor, isKeptIfAsked } from './attest/unix.ts';
+import { createUnixAttestor } from './attest/unix.ts';
 import { type Clock, SystemClock } from './base/clock.ts';
 import { openDataDir } from './base/data-dir.ts';
 import { formatDuration } from './base/duration.ts';
@@ -51,7 +51,6 @@ import { openSqliteStore } from './registry/sqlite-store.ts';
 import type { EntryInput, EntryRules, Registry } from './registry/types.ts';
 import { Ledger } from './sds/ledger.ts';
 import { secretDiscoveryService } from './sds/service.ts';
-import { formatSelector } from './spiffe/selector.ts';
 import { Counters } from './telemetry/counters.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { createWire } from './wire/wire.ts';
@@ -70,7 +69,7 @@ const DRAIN_MS = 2_000;
 const ADMIN_LOAD_MS = 500;
 /** The `source` of entries that a file declares. */
 const FILE_SOURCE = 'file';
-/** Hashing a large binary takes a while, so it is done only while an entry asks for it; so is asking a container engine. */
+/** Hashing a large binary takes a while, so it is done only while an entry asks for it. */
 const SHA256 = 'unix:sha256';
 
 /**
@@ -160,7 +159,6 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
   }
   await mayGoOn();
 
-  const lazyKinds = config.dockerSocket === undefined ? [SHA256] : [SHA256, ...DOCKER_KINDS];
   const accounts = createAccounts();
   const { bundleFor } = config;
   const accountsRevision = () => accounts.revision();
@@ -170,7 +168,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
     clock,
     log,
     bundleFor,
-    lazyKinds,
+    lazyKinds: [SHA256],
     isKeptIfAsked,
     accountsRevision,
   });
@@ -188,7 +186,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
   const docker =
     config.dockerSocket === undefined
       ? undefined
-      : createDockerAttestor({ socketPath: config.dockerSocket, clock, log, asksFor, onChange });
+      : createDockerAttestor({ socketPath: config.dockerSocket, clock, log, asksFor, asked: registry, onChange });
   closers.push(() => docker?.close());
   const attestors: Attestor[] = docker === undefined ? [unix] : [unix, docker];
   const decisions = await Decisions.open({ store: store.decisions, clock, log });
@@ -225,7 +223,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
     log,
     quota,
     turns,
-    keeps: (selector) => !isKeptIfAsked(selector) || registry.askers(formatSelector(selector)) > 0,
+    keeps: (selector) => isKept(selector, registry),
     ownerOf: createOwnerOf(
       owners,
       createSubordinateIds((user) => accounts.uid(user)),

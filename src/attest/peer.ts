@@ -14,6 +14,7 @@ import { readable } from '../base/proc/text.ts';
 import { currentTurn } from '../base/turn.ts';
 import type { Owner } from '../limits/owner.ts';
 import type { Turns } from '../limits/turns.ts';
+import type { Selector } from '../spiffe/selector.ts';
 import { type AttestOptions, collectSelectors } from './attestation.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { areSameFile, type FileIdentity, hasEnded } from './libc.ts';
@@ -133,6 +134,10 @@ class PipePeer implements ConnectedPeer {
     if (currentTurn() !== begun) this.#readStatus();
     if (result.status === 'rejected') throw result.reason;
     return result.value;
+  }
+
+  known(type: string): readonly Selector[] | undefined {
+    return this.#options.attestors.find(({ name }) => name === type)?.known?.(this.program);
   }
 
   verify(): void {

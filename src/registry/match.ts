@@ -22,6 +22,7 @@ export class MatchIndex {
   readonly #files = new Map<string, Set<Filed>>();
   /** How many entries ask for a selector. */
   readonly #askers = new Map<string, number>();
+  #askedRevision = 0;
   /** How many times entries ask for a kind of selector, such as `unix:sha256`. */
   readonly #kinds = new Map<string, number>();
 
@@ -39,6 +40,11 @@ export class MatchIndex {
     return this.#askers.get(selector) ?? 0;
   }
 
+  /** Rises whenever a selector is asked for that was not, or is not any more. */
+  get askedRevision(): number {
+    return this.#askedRevision;
+  }
+
   /** Every entry that counts now. */
   filed(): Iterable<Keyed> {
     return this.#byId.values();
@@ -49,7 +55,7 @@ export class MatchIndex {
     this.delete(entry.id);
     const keys = entry.selectors.map(formatSelector);
     for (const key of keys) {
-      add(this.#askers, key, 1);
+      this.#count(key, 1);
       add(this.#kinds, kindOf(key), 1);
     }
     const under = keys.reduce((rarest, key) => (this.#askers.get(key)! < this.#askers.get(rarest)! ? key : rarest));
@@ -65,12 +71,18 @@ export class MatchIndex {
     if (filed === undefined) return;
     this.#byId.delete(id);
     for (const key of filed.keys) {
-      add(this.#askers, key, -1);
+      this.#count(key, -1);
       add(this.#kinds, kindOf(key), -1);
     }
     const file = this.#files.get(filed.under)!;
     file.delete(filed);
     if (file.size === 0) this.#files.delete(filed.under);
+  }
+
+  #count(key: string, change: 1 | -1): void {
+    const before = this.#askers.size;
+    add(this.#askers, key, change);
+    if (this.#askers.size !== before) this.#askedRevision += 1;
   }
 
   /** The entries whose selectors are all among these (`type:value`), but for those that end by `now`; oldest first. */

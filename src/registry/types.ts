@@ -165,6 +165,8 @@ export interface Registry {
   asksFor(kind: string): boolean;
   /** How many entries that count now have this selector, as `type:value`. */
   askers(selector: string): number;
+  /** Rises whenever a selector is asked for that was not, or is not any more. */
+  readonly askedRevision: number;
   /** Entries, matching or not, that give this SPIFFE ID. */
   bySpiffeId(spiffeId: string): Entry[];
   /** Every SPIFFE ID that some entry gives. */

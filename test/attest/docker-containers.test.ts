@@ -270,7 +270,6 @@ test('what an engine may not answer fails and says why', async (t) => {
       (response) => response.writeHead(200, { 'content-length': '900' }).write('{', () => response.destroy()),
       /ECONNRESET/,
     ],
-    [answering(`"${'x'.repeat(5 * 1024 * 1024)}"`), /more than 4194304 bytes/],
     [answering(containerJson(ID, { State: { Running: true, Pid: 2 ** 22 + 1 } })), /pid: host/],
   ];
   for (const [answer, message] of cases) {
@@ -284,6 +283,33 @@ test('what an engine may not answer fails and says why', async (t) => {
   }
   engine.answer = answering(containerJson(ID));
   assert.equal((await containers.get(ID))!.name, 'web-1', 'and it recovers');
+});
+
+test('a container of which there is too much to read fails without a question until it changes', async (t) => {
+  const labels = Object.fromEntries(Array.from({ length: 90_000 }, (_, at) => [String(at), '']));
+  const tooMuch: readonly [string | Record<string, unknown>, RegExp][] = [
+    [
+      containerJson(ID, { Config: { Image: 'x', Labels: labels } }),
+      /more than 20000 members, up to its Config\.Labels/,
+    ],
+    [`"${'x'.repeat(5 * 1024 * 1024)}"`, /more than 4194304 bytes/],
+  ];
+  for (const [answer, message] of tooMuch) {
+    const { containers, engine, clock } = await start(t);
+    engine.answer = answering(answer);
+    const rejects = () => assert.rejects(containers.get(ID), { code: FAILED, message });
+    await Promise.all([rejects(), rejects()]);
+    for (let again = 0; again < 100; again += 1) await rejects();
+    assert.equal(containers.inspections, 1);
+    assert.throws(() => containers.remembered(ID), { code: FAILED });
+    clock.advance(REMEMBERED_MS);
+    await rejects();
+    assert.equal(containers.inspections, 2);
+    engine.answer = answering(containerJson(ID));
+    engine.tell({ Type: 'container', Action: 'start', Actor: { ID } });
+    while ((await containers.get(ID).catch(() => undefined)) === undefined) await new Promise(setImmediate);
+    assert.equal(containers.inspections, 3);
+  }
 });
 
 test('a container that the engine does not know is none, and is asked about each time', async (t) => {
