@@ -51,6 +51,7 @@ import { openSqliteStore } from './registry/sqlite-store.ts';
 import type { EntryInput, EntryRules, Registry } from './registry/types.ts';
 import { Ledger } from './sds/ledger.ts';
 import { secretDiscoveryService } from './sds/service.ts';
+import { formatSelector } from './spiffe/selector.ts';
 import { Counters } from './telemetry/counters.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { createWire } from './wire/wire.ts';
@@ -457,6 +458,8 @@ function usageOf(quota: Quota, owners: Owners): ReturnType<SelfKnowledge['usage'
 
 /** The most replaced programs that are named. */
 const REPLACED_SAMPLE = 20;
+/** The most labels that are named. */
+const AMBIGUOUS_SAMPLE = 20;
 
 /** Looks at each part by itself: one that can't be read now, as for want of a descriptor, does not keep back the others. */
 async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
@@ -474,6 +477,7 @@ async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
   const disk = await part(`the file system of ${dataDir}`, () => diskOf(dataDir));
   const used = await part('descriptors', descriptors);
   const replaced = pipe.replacedPrograms();
+  const ambiguous = docker?.ambiguousLabels() ?? [];
   const attestors: { name: string; error: string | null }[] = [{ name: 'unix', error: null }];
   if (docker !== undefined) {
     const error = await docker.check().then(
@@ -501,6 +505,12 @@ async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
         .toSorted((a, b) => Number(a.keepsPath) - Number(b.keepsPath))
         .slice(0, REPLACED_SAMPLE)
         .map(({ pid, uid, path, keepsPath }) => ({ pid, uid, path, keeps_path: keepsPath })),
+    },
+    ambiguous_labels: {
+      count: ambiguous.length,
+      sample: ambiguous
+        .slice(0, AMBIGUOUS_SAMPLE)
+        .map(({ container, selector }) => ({ container, selector: formatSelector(selector) })),
     },
   };
 }
