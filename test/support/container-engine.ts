@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Caller, controlCaller } from './caller.ts';
-import { ROOT } from './serve.ts';
+import { type Answer, ROOT, requestAdmin } from './serve.ts';
 
 type After = Pick<TestContext, 'after'>;
 
@@ -70,6 +70,28 @@ export class ContainerEngine {
     return controlCaller(t, spawn('docker', ['-H', `unix://${this.socketPath}`, ...args], { stdio: STDIO }));
   }
 
+  /**
+   * Makes a container by the engine's API, where labels may be longer than a command's words, and starts nothing.
+   * @param config of the container, as `POST /containers/create` has it
+   */
+  async create(image: string, { name, folder }: RunOptions, config: Record<string, unknown>): Promise<void> {
+    this.removeLater(name);
+    const Binds = [...HOST_FOLDERS.map((each) => `${each}:${each}:ro`), `${folder}:${folder}`];
+    const HostConfig = { Binds, NetworkMode: 'none', Ulimits: ULIMITS };
+    const made = await this.#post(`/containers/create?name=${name}`, { Image: image, HostConfig, ...config });
+    if (made.status !== 201) throw new Error(`${name}: ${made.status} ${JSON.stringify(made.body)}`);
+  }
+
+  /** Starts a container that was made; resolves when the engine says that it has started. */
+  async start(name: string): Promise<void> {
+    const { status, body } = await this.#post(`/containers/${name}/start`);
+    if (status !== 204) throw new Error(`${name}: ${status} ${JSON.stringify(body)}`);
+  }
+
+  #post(url: string, body?: unknown): Promise<Answer> {
+    return requestAdmin(this.socketPath, 'POST', url, body, { host: 'engine' });
+  }
+
   /** A caller that came into a running container later. */
   execCaller(t: TestContext, container: string): Caller {
     const args = ['-H', `unix://${this.socketPath}`, 'exec', '-i', container, ...CALLER];
@@ -89,20 +111,13 @@ export class ContainerEngine {
 const CALLER = [process.execPath, path.join(import.meta.dirname, 'caller-program.ts')];
 const STDIO: ['pipe', 'pipe', 'inherit'] = ['pipe', 'pipe', 'inherit'];
 
+/** Podman asks for more open files than some machines let it have. */
+const ULIMITS = ['nofile', 'nproc'].map((Name) => ({ Name, Soft: 1_024, Hard: 1_024 }));
+
 function runFlags(name: string, folder: string): string[] {
   const mounts = HOST_FOLDERS.flatMap((each) => ['-v', `${each}:${each}:ro`]);
-  // Podman asks for more open files than some machines let it have.
-  return [
-    '--name',
-    name,
-    '--ulimit',
-    'nofile=1024:1024',
-    '--ulimit',
-    'nproc=1024:1024',
-    ...mounts,
-    '-v',
-    `${folder}:${folder}`,
-  ];
+  const ulimits = ULIMITS.flatMap(({ Name, Soft, Hard }) => ['--ulimit', `${Name}=${Soft}:${Hard}`]);
+  return ['--name', name, ...ulimits, ...mounts, '-v', `${folder}:${folder}`];
 }
 
 const PLACES: readonly [name: string, socket: string][] = [
