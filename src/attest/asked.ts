@@ -7,6 +7,8 @@ import { formatSelector, type Selector } from '../spiffe/selector.ts';
 
 /** What entries ask for, as the registry knows it. */
 export interface AskedSelectors {
+  /** True if some entry asks for a label or variable of this name, whatever its value: `docker:label:app`. */
+  asksFor(kind: string): boolean;
   /** How many entries that count now have this selector, as `type:value`. */
   askers(selector: string): number;
   /** Rises whenever a selector is asked for that was not, or is not any more. */

@@ -14,7 +14,6 @@ import { readable } from '../base/proc/text.ts';
 import { currentTurn } from '../base/turn.ts';
 import type { Owner } from '../limits/owner.ts';
 import type { Turns } from '../limits/turns.ts';
-import type { Selector } from '../spiffe/selector.ts';
 import { type AttestOptions, collectSelectors } from './attestation.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { areSameFile, type FileIdentity, hasEnded } from './libc.ts';
@@ -30,7 +29,7 @@ import {
   stopReading,
 } from './socket-peer.ts';
 import { checkGroupCount, MAX_GROUPS } from './supplementary-groups.ts';
-import type { Attestation, Peer, PeerCredentials, ProgramMemory } from './types.ts';
+import type { Attestation, KnownSelectors, Peer, PeerCredentials, ProgramMemory } from './types.ts';
 
 export interface PeerOptions extends AttestOptions {
   readonly exitWatcher: ExitWatcher;
@@ -136,7 +135,7 @@ class PipePeer implements ConnectedPeer {
     return result.value;
   }
 
-  known(type: string): readonly Selector[] | undefined {
+  known(type: string): KnownSelectors | undefined {
     return this.#options.attestors.find(({ name }) => name === type)?.known?.(this.program);
   }
 

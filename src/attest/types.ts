@@ -45,6 +45,14 @@ export interface Attestation {
   readonly key: string;
 }
 
+/** What is known of a caller without asking anybody. */
+export interface KnownSelectors {
+  /** The selectors that an attestation would likely find. */
+  readonly given: readonly Selector[];
+  /** A few that entries ask for with other values: of the same kind, or a label or variable of the same name. */
+  readonly alike: readonly Selector[];
+}
+
 /** Finds selectors for a process. One file per attestor. */
 export interface Attestor {
   /** The type of its selectors: `unix`, `docker`. */
@@ -56,10 +64,10 @@ export interface Attestor {
    */
   attest(caller: CallingProcess, everything?: boolean, remark?: (text: string) => void): Promise<Selector[]>;
   /**
-   * What it would likely give a caller now, by what is remembered; for no decision. Undefined where nothing is.
+   * What is remembered of a caller, for no decision; undefined where nothing is.
    * @param program of the caller's last attestation
    */
-  known?(program: ProgramMemory): readonly Selector[] | undefined;
+  known?(program: ProgramMemory): KnownSelectors | undefined;
 }
 
 /** A caller: one connection on the pipe and the process that opened it. */
@@ -81,8 +89,8 @@ export interface Peer {
    * at this moment, and running the same program when it was last looked at in this turn of the event loop.
    */
   verify(): void;
-  /** The selectors of one type that an attestation would likely find; see {@link Attestor.known}. */
-  known(type: string): readonly Selector[] | undefined;
+  /** What is remembered of selectors of one type; see {@link Attestor.known}. */
+  known(type: string): KnownSelectors | undefined;
   /** Called once, when {@link gone} becomes true; at once (next tick) if it is. */
   onGone(listener: () => void): void;
   /**

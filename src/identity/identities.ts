@@ -291,7 +291,7 @@ function mayHaveMore(caller: Caller, types: ReadonlySet<string>): boolean | unde
   for (const type of types) {
     const known = caller.peer.known(type);
     if (known === undefined) more = undefined;
-    else if (known.some((selector) => !caller.selectors.has(formatSelector(selector)))) return true;
+    else if (known.given.some((selector) => !caller.selectors.has(formatSelector(selector)))) return true;
   }
   return more;
 }

@@ -23,14 +23,17 @@ export class MatchIndex {
   /** How many entries ask for a selector. */
   readonly #askers = new Map<string, number>();
   #askedRevision = 0;
-  /** How many times entries ask for a kind of selector, such as `unix:sha256`. */
+  /** How many times entries ask for a kind of selector, such as `unix:sha256`, and for a label or variable by its name. */
   readonly #kinds = new Map<string, number>();
 
   has(id: string): boolean {
     return this.#byId.has(id);
   }
 
-  /** True if some entry asks for a selector of this kind: its type and the name that its value begins with. */
+  /**
+   * True if some entry asks for a selector of this kind: its type and the name that its value begins with, and of labels
+   * and variables their own name too if that is given: `docker:label:app`.
+   */
   asksFor(kind: string): boolean {
     return this.#kinds.has(kind);
   }
@@ -56,7 +59,7 @@ export class MatchIndex {
     const keys = entry.selectors.map(formatSelector);
     for (const key of keys) {
       this.#count(key, 1);
-      add(this.#kinds, kindOf(key), 1);
+      for (const kind of kindsOf(key)) add(this.#kinds, kind, 1);
     }
     const under = keys.reduce((rarest, key) => (this.#askers.get(key)! < this.#askers.get(rarest)! ? key : rarest));
     const filed = { entry, keys, under };
@@ -72,7 +75,7 @@ export class MatchIndex {
     this.#byId.delete(id);
     for (const key of filed.keys) {
       this.#count(key, -1);
-      add(this.#kinds, kindOf(key), -1);
+      for (const kind of kindsOf(key)) add(this.#kinds, kind, -1);
     }
     const file = this.#files.get(filed.under)!;
     file.delete(filed);
@@ -97,10 +100,13 @@ export class MatchIndex {
   }
 }
 
-/** `unix:sha256` of `unix:sha256:…`. */
-function kindOf(key: string): string {
+/** `unix:sha256` of `unix:sha256:…`; `docker:label` and `docker:label:app` of `docker:label:app:web`. */
+function kindsOf(key: string): string[] {
   const end = key.indexOf(':', key.indexOf(':') + 1);
-  return end === -1 ? key : key.slice(0, end);
+  if (end === -1) return [key];
+  const name = key.startsWith('docker:label:') ? ':' : key.startsWith('docker:env:') ? '=' : undefined;
+  const endOfName = name === undefined ? -1 : key.indexOf(name, end + 1);
+  return endOfName === -1 ? [key.slice(0, end)] : [key.slice(0, end), key.slice(0, endOfName)];
 }
 
 function add(counts: Map<string, number>, key: string, change: 1 | -1): void {

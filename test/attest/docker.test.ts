@@ -103,11 +103,18 @@ test('of a container with many labels callers have what entries ask for, and a n
   skip,
 }, async (t) => {
   const askers = new Set(['docker:label:l7:x', 'docker:network:front', 'docker:label:role:admin:prod']);
-  const asked = { askers: (selector: string) => (askers.has(selector) ? 1 : 0), askedRevision: 1 };
+  const names = new Set(['docker:label:l7', 'docker:label:l8', 'docker:label:long', 'docker:env:A', 'docker:name']);
+  const asked = {
+    asksFor: (name: string) => names.has(name),
+    askers: (selector: string) => (askers.has(selector) ? 1 : 0),
+    askedRevision: 1,
+  };
   const { attestor, engine } = await start(t, () => true, asked);
   const pid = startIn(t, ID);
   const labels = Object.fromEntries(Array.from({ length: 1_900 }, (_, at) => [`l${at}`, 'x']));
-  const json = containerJson(ID, { Config: { Image: 'x', Labels: { ...labels, 'role:admin': 'prod' }, Env: ['A=1'] } });
+  const json = containerJson(ID, {
+    Config: { Image: 'x', Labels: { ...labels, 'role:admin': 'prod', long: 'x'.repeat(250) }, Env: ['A=1'] },
+  });
   engine.answer = answering({ ...json, State: { Running: true, Pid: pid } });
   const program: ProgramMemory = { path: undefined, replaced: undefined };
   const caller = { pid, uid: 0, gid: 0, groups: [], program };
@@ -117,9 +124,15 @@ test('of a container with many labels callers have what entries ask for, and a n
 
   askers.add('docker:env:A=1');
   asked.askedRevision += 1;
+  const { given, alike } = attestor.known!(program)!;
   assert.deepEqual(
-    attestor.known!(program)!.map(({ value }) => value),
+    given.map(({ value }) => value),
     ['label:l7:x', 'env:A=1', 'network:front'],
+  );
+  assert.deepEqual(
+    alike.map(({ value }) => value),
+    ['label:l8:x', 'name:web-1'],
+    'of names and kinds that entries ask for with other values, and not a long one',
   );
   assert.deepEqual(await values(), ['label:l7:x', 'env:A=1', 'network:front']);
   assert.equal(attestor.inspections, 1, 'the engine is not asked again');
@@ -137,7 +150,7 @@ test('of a caller in no container it is known that it has nothing', async (t) =>
   const { attestor } = await start(t);
   const program: ProgramMemory = { path: undefined, replaced: undefined };
   await attestor.attest({ pid: process.pid, uid: 0, gid: 0, groups: [], program });
-  assert.deepEqual(attestor.known!(program), []);
+  assert.deepEqual(attestor.known!(program), { given: [], alike: [] });
 });
 
 test('a caller in a cgroup that only has the name of a container gets nothing', { skip }, async (t) => {

@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isKeptIfAsked } from '../../src/attest/asked.ts';
 import { makeAttestation } from '../../src/attest/attestation.ts';
-import type { Attestation, Peer } from '../../src/attest/types.ts';
+import type { Attestation, KnownSelectors, Peer } from '../../src/attest/types.ts';
 import { openCertificateAuthority } from '../../src/ca/index.ts';
 import type { CertificateAuthority } from '../../src/ca/types.ts';
 import { Identities } from '../../src/identity/identities.ts';
@@ -17,7 +17,7 @@ import { openRegistry } from '../../src/registry/registry.ts';
 import { openSqliteStore } from '../../src/registry/sqlite-store.ts';
 import type { Entry, Registry } from '../../src/registry/types.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
-import { type Selector, splitSelector } from '../../src/spiffe/selector.ts';
+import { splitSelector } from '../../src/spiffe/selector.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { TestClock } from '../support/clock.ts';
 
@@ -125,8 +125,9 @@ export class ScriptedPeer implements Peer {
 
   verify(): void {}
 
-  known(type: string): Selector[] | undefined {
-    return this.remembered?.map((fact) => splitSelector(fact)!).filter((selector) => selector.type === type);
+  known(type: string): KnownSelectors | undefined {
+    const given = this.remembered?.map((fact) => splitSelector(fact)!).filter((selector) => selector.type === type);
+    return given && { given, alike: [] };
   }
 
   onGone(listener: () => void): void {

@@ -100,9 +100,9 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
       return found(container);
     },
     known({ container: id }) {
-      if (id === null) return [];
+      if (id === null) return { given: [], alike: [] };
       const container = id === undefined ? undefined : containers.known(id);
-      return container && given.of(container);
+      return container && given.known(container);
     },
     ambiguousLabels: () => [...containers.all()].flatMap((container) => given.ambiguous(container)),
     mainPid: (nameOrId) => containers.mainPid(nameOrId),

@@ -2,6 +2,7 @@
 
 import { redactSelector, type Selector } from '../../spiffe/selector.ts';
 import { type AskedSelectors, isKept } from '../asked.ts';
+import type { KnownSelectors } from '../types.ts';
 import type { Container } from './containers.ts';
 import { ambiguousLabels, dockerSelectors } from './selectors.ts';
 
@@ -12,12 +13,17 @@ export interface AmbiguousLabel {
   readonly selector: Selector;
 }
 
+/** The most selectors that are alike, and the most characters of one. */
+const ALIKE = 20;
+const ALIKE_CHARACTERS = 256;
+
 export class Given {
   readonly #asksFor: (kind: string) => boolean;
   /** Undefined: everything of the kinds that are asked for. */
   readonly #asked: AskedSelectors | undefined;
   /** What was found at some revision of what is asked for: a container's many callers cost no more than one. */
   readonly #found = new WeakMap<Container, { readonly revision: number; readonly selectors: Selector[] }>();
+  readonly #known = new WeakMap<Container, { readonly revision: number; readonly known: KnownSelectors }>();
 
   constructor(asksFor: (kind: string) => boolean, asked: AskedSelectors | undefined) {
     this.#asksFor = asksFor;
@@ -36,6 +42,21 @@ export class Given {
     return selectors;
   }
 
+  /** See {@link KnownSelectors}. */
+  known(container: Container): KnownSelectors {
+    const given = this.of(container);
+    const asked = this.#asked;
+    if (asked === undefined) return { given, alike: [] };
+    const before = this.#known.get(container);
+    if (before?.revision === asked.askedRevision) return before.known;
+    const keeps = (selector: Selector) =>
+      selector.value.length <= ALIKE_CHARACTERS && asked.asksFor(nameOf(selector)) && !isKept(selector, asked);
+    const alike = dockerSelectors(container, { asksFor: this.#asksFor, keeps }).slice(0, ALIKE);
+    const known = { given, alike };
+    this.#known.set(container, { revision: asked.askedRevision, known });
+    return known;
+  }
+
   /** All of the container's selectors, for a person; `remark` is told of each label that gives none and is asked for. */
   everything(container: Container, remark: (text: string) => void): Selector[] {
     for (const { selector } of this.ambiguous(container)) remark(whyAmbiguous(selector));
@@ -49,6 +70,14 @@ export class Given {
       .filter((selector) => isKept(selector, asked))
       .map((selector) => ({ container: container.id, selector }));
   }
+}
+
+/** `docker:label:app` of a label, `docker:env:MODE` of a variable, and `docker:network` of others. */
+function nameOf({ type, value }: Selector): string {
+  const end = value.indexOf(':');
+  const kind = value.slice(0, end);
+  const endOfName = kind === 'label' ? value.indexOf(':', end + 1) : kind === 'env' ? value.indexOf('=') : end;
+  return `${type}:${value.slice(0, endOfName)}`;
 }
 
 /** No more of the label is shown than the entry has in its selector. */
