@@ -203,6 +203,11 @@ export class Caller implements Member, LookedAt {
     return this.#attesting;
   }
 
+  /** True while the caller's facts are being read. */
+  get attesting(): boolean {
+    return this.#attesting !== undefined;
+  }
+
   /** True once the caller's facts are known. */
   get attested(): boolean {
     return this.#attested > 0;

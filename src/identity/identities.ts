@@ -287,7 +287,8 @@ export class Identities {
 
 /** True if an attestation of the caller would likely find more selectors of these types; undefined: that is not known. */
 function mayHaveMore(caller: Caller, types: ReadonlySet<string>): boolean | undefined {
-  let more: boolean | undefined = false;
+  // A reading that is under way may have left out what was not asked for when it began.
+  let more = caller.attesting ? undefined : false;
   for (const type of types) {
     const known = caller.peer.known(type);
     if (known === undefined) more = undefined;
