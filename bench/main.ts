@@ -15,6 +15,7 @@ import { explain } from './figures/explain.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { heldNames } from './figures/held-names.ts';
 import { hostile } from './figures/hostile.ts';
+import { hostileContainers } from './figures/hostile-containers.ts';
 import { leafSvids } from './figures/leaf-svids.ts';
 import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
@@ -48,6 +49,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   memory,
   storm,
   hostile,
+  'hostile-containers': hostileContainers,
 };
 
 const asked = process.argv.slice(2);

@@ -11,9 +11,9 @@ import { listenAddress, listenOnTcp } from './admin/tcp.ts';
 import { adminToken, readAdminTokenFile } from './admin/token.ts';
 import { createAccounts } from './attest/accounts.ts';
 import { readAdminCaller } from './attest/admin-caller.ts';
+import { isKept, isKeptIfAsked } from './attest/asked.ts';
 import { createWhyContained, nobodyContained, type WhyContained } from './attest/contained.ts';
 import { createDockerAttestor, type DockerAttestor } from './attest/docker/docker.ts';
-import { DOCKER_KINDS } from './attest/docker/selectors.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
 import { createInspector } from './attest/inspect.ts';
 import { type Kernel, probeKernel } from './attest/kernel.ts';
@@ -24,7 +24,7 @@ import { readProcView } from './attest/proc-view.ts';
 import { whyNever } from './attest/producible.ts';
 import { createSubordinateIds } from './attest/subordinate-ids.ts';
 import type { Attestor } from './attest/types.ts';
-import { createUnixAttestor, isKeptIfAsked } from './attest/unix.ts';
+import { createUnixAttestor } from './attest/unix.ts';
 import { type Clock, SystemClock } from './base/clock.ts';
 import { openDataDir } from './base/data-dir.ts';
 import { formatDuration } from './base/duration.ts';
@@ -70,7 +70,7 @@ const DRAIN_MS = 2_000;
 const ADMIN_LOAD_MS = 500;
 /** The `source` of entries that a file declares. */
 const FILE_SOURCE = 'file';
-/** Hashing a large binary takes a while, so it is done only while an entry asks for it; so is asking a container engine. */
+/** Hashing a large binary takes a while, so it is done only while an entry asks for it. */
 const SHA256 = 'unix:sha256';
 
 /**
@@ -160,7 +160,6 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
   }
   await mayGoOn();
 
-  const lazyKinds = config.dockerSocket === undefined ? [SHA256] : [SHA256, ...DOCKER_KINDS];
   const accounts = createAccounts();
   const { bundleFor } = config;
   const accountsRevision = () => accounts.revision();
@@ -170,7 +169,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
     clock,
     log,
     bundleFor,
-    lazyKinds,
+    lazyKinds: [SHA256],
     isKeptIfAsked,
     accountsRevision,
   });
@@ -188,7 +187,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
   const docker =
     config.dockerSocket === undefined
       ? undefined
-      : createDockerAttestor({ socketPath: config.dockerSocket, clock, log, asksFor, onChange });
+      : createDockerAttestor({ socketPath: config.dockerSocket, clock, log, asksFor, asked: registry, onChange });
   closers.push(() => docker?.close());
   const attestors: Attestor[] = docker === undefined ? [unix] : [unix, docker];
   const decisions = await Decisions.open({ store: store.decisions, clock, log });
@@ -225,7 +224,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
     log,
     quota,
     turns,
-    keeps: (selector) => !isKeptIfAsked(selector) || registry.askers(formatSelector(selector)) > 0,
+    keeps: (selector) => isKept(selector, registry),
     ownerOf: createOwnerOf(
       owners,
       createSubordinateIds((user) => accounts.uid(user)),
@@ -459,6 +458,8 @@ function usageOf(quota: Quota, owners: Owners): ReturnType<SelfKnowledge['usage'
 
 /** The most replaced programs that are named. */
 const REPLACED_SAMPLE = 20;
+/** The most labels that are named. */
+const AMBIGUOUS_SAMPLE = 20;
 
 /** Looks at each part by itself: one that can't be read now, as for want of a descriptor, does not keep back the others. */
 async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
@@ -476,6 +477,7 @@ async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
   const disk = await part(`the file system of ${dataDir}`, () => diskOf(dataDir));
   const used = await part('descriptors', descriptors);
   const replaced = pipe.replacedPrograms();
+  const ambiguous = docker?.ambiguousLabels() ?? [];
   const attestors: { name: string; error: string | null }[] = [{ name: 'unix', error: null }];
   if (docker !== undefined) {
     const error = await docker.check().then(
@@ -503,6 +505,12 @@ async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
         .toSorted((a, b) => Number(a.keepsPath) - Number(b.keepsPath))
         .slice(0, REPLACED_SAMPLE)
         .map(({ pid, uid, path, keepsPath }) => ({ pid, uid, path, keeps_path: keepsPath })),
+    },
+    ambiguous_labels: {
+      count: ambiguous.length,
+      sample: ambiguous
+        .slice(0, AMBIGUOUS_SAMPLE)
+        .map(({ container, selector }) => ({ container, selector: formatSelector(selector) })),
     },
   };
 }

@@ -22,6 +22,7 @@ export const DECISION = Type.Object(
     pid: Type.Integer({ description: '0: outside the pid namespace of the server' }),
     uid: Type.Integer(),
     gid: Type.Integer(),
+    owner: Type.String({ description: 'the user or container that limits count it for' }),
     connection: Type.String({ description: 'as in the log' }),
     node_id: MaybeText,
     contained: { ...MaybeText, description: 'why the caller counted as a process in a container' },

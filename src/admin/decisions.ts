@@ -52,6 +52,7 @@ function toJson(record: DecisionRecord): DecisionJson {
     pid: record.pid,
     uid: record.uid,
     gid: record.gid,
+    owner: record.owner,
     connection: record.connection,
     node_id: record.node ?? null,
     contained: record.contained ?? null,

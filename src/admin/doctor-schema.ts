@@ -81,6 +81,16 @@ export const DOCTOR = Type.Object(
       },
       { ...CLOSED, description: 'callers whose program was deleted or replaced since it started' },
     ),
+    ambiguous_labels: Type.Object(
+      {
+        count: Count,
+        sample: Type.Array(Type.Object({ container: Type.String(), selector: Type.String() }, CLOSED)),
+      },
+      {
+        ...CLOSED,
+        description: 'labels of containers that give no selector, though an entry asks for it: their key has a colon',
+      },
+    ),
     authorities: Type.Array(
       Type.Object(
         {

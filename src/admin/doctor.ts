@@ -30,6 +30,7 @@ export interface SelfKnowledge {
       | 'kernel'
       | 'unmapped'
       | 'replaced_programs'
+      | 'ambiguous_labels'
     >
   >;
   readonly authorities: CertificateAuthority['authorities'];

@@ -104,6 +104,7 @@ function whoIs({ peer, node, selectors }: Connection): Omit<ProxyJson, 'streams'
     pid,
     uid,
     gid,
+    owner: peer.owner.name,
     selectors: [...selectors],
     node_id: node?.id ?? null,
     cluster: node?.cluster ?? null,

@@ -77,8 +77,9 @@ const proxy = {
   pid: Type.Integer({ description: '0: outside the pid namespace of the server' }),
   uid: Type.Integer(),
   gid: Type.Integer(),
+  owner: Type.String({ description: 'the user or container that limits count it for' }),
   selectors: Type.Array(Type.String(), {
-    description: 'type:value, as attested; docker:name and docker:container_id too, while an entry asks for them',
+    description: 'type:value, as attested; of a container those that an entry asks for',
   }),
   node_id: { ...MaybeText, description: 'null before the first request' },
   cluster: MaybeText,

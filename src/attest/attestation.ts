@@ -12,10 +12,7 @@ export interface AttestOptions {
   readonly clock: Clock;
   /** Asked at each attestation. */
   readonly whyContained: WhyContained;
-  /**
-   * Kinds of which a caller may have very many, and has as many as it likes: such a selector is kept only while an entry
-   * asks for it.
-   */
+  /** Which selectors are kept; all where it is left out. See `asked.ts`. */
   readonly keeps?: (selector: Selector) => boolean;
   /** How long each may take, in milliseconds; they run side by side. */
   readonly attestTimeoutMs: number;
@@ -44,19 +41,20 @@ export function makeAttestation(found: readonly Selector[], contained?: string):
   return { selectors, keys: new Set(keys), contained, key: JSON.stringify([contained ?? null, ...keys]) };
 }
 
-/** Asks one, within its time; see {@link Attestor.attest} for `everything`. @throws ERR_ATTESTATION_FAILED */
+/** Asks one, within its time; see {@link Attestor.attest} for `everything` and `remark`. @throws ERR_ATTESTATION_FAILED */
 export async function ask(
   attestor: Attestor,
   caller: CallingProcess,
   options: AttestOptions,
   everything = false,
+  remark?: (text: string) => void,
 ): Promise<Selector[]> {
   const late = Promise.withResolvers<never>();
   const deadline = options.clock.after(options.attestTimeoutMs, () =>
     late.reject(new SidekeyError('ERR_ATTESTATION_FAILED', `no answer within ${options.attestTimeoutMs} ms`)),
   );
   try {
-    return await Promise.race([attestor.attest(caller, everything), late.promise]);
+    return await Promise.race([attestor.attest(caller, everything, remark), late.promise]);
   } catch (error) {
     const message = `the ${attestor.name} attestor failed: ${safeReason(error)}`;
     // One of ours is in the message whole: the log would only add its stack, as often as a caller comes back.

@@ -21,7 +21,7 @@ export interface AttestorReport {
   readonly found: readonly Selector[];
   /** Why it failed; a caller would get nothing then, whatever the others say. */
   readonly error: string | undefined;
-  /** What is amiss without being in a caller's way: nobody asks for what failed. */
+  /** What a person should know: that nobody asks for what failed, or what an attestor passes over. */
   readonly remark: string | undefined;
 }
 
@@ -34,6 +34,9 @@ export interface Inspection {
   readonly replaced: string | undefined;
   readonly attestors: readonly AttestorReport[];
 }
+
+/** The most remarks of one attestor. */
+const SHOWN_REMARKS = 5;
 
 export type Inspect = (pid: number) => Promise<Inspection>;
 
@@ -68,7 +71,10 @@ async function report(
   const head = () => ({ name: attestor.name, at, took: performance.now() - begun });
   const nothing = { error: undefined, remark: undefined };
   try {
-    return { found: await ask(attestor, inspected, options, true), ...nothing, ...head() };
+    const remarks: string[] = [];
+    const found = await ask(attestor, inspected, options, true, (text) => remarks.push(text));
+    const remark = remarks.length === 0 ? undefined : remarks.slice(0, SHOWN_REMARKS).join('; ');
+    return { found, error: undefined, remark, ...head() };
   } catch (error) {
     const message = (error as Error).message;
     try {

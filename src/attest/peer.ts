@@ -29,7 +29,7 @@ import {
   stopReading,
 } from './socket-peer.ts';
 import { checkGroupCount, MAX_GROUPS } from './supplementary-groups.ts';
-import type { Attestation, Peer, PeerCredentials, ProgramMemory } from './types.ts';
+import type { Attestation, KnownSelectors, Peer, PeerCredentials, ProgramMemory } from './types.ts';
 
 export interface PeerOptions extends AttestOptions {
   readonly exitWatcher: ExitWatcher;
@@ -133,6 +133,10 @@ class PipePeer implements ConnectedPeer {
     if (currentTurn() !== begun) this.#readStatus();
     if (result.status === 'rejected') throw result.reason;
     return result.value;
+  }
+
+  known(type: string): KnownSelectors | undefined {
+    return this.#options.attestors.find(({ name }) => name === type)?.known?.(this.program);
   }
 
   verify(): void {

@@ -29,6 +29,8 @@ export interface ProgramMemory {
   path: string | undefined;
   /** The path that the file had before it was deleted or replaced, where that was so before {@link path} was known. */
   replaced: string | undefined;
+  /** The id of the container that the last attestation found the caller in; null: in none. No proof of where it is now. */
+  container?: string | null;
 }
 
 /** What the attestors found out, at one moment. */
@@ -43,15 +45,29 @@ export interface Attestation {
   readonly key: string;
 }
 
+/** What is known of a caller without asking anybody. */
+export interface KnownSelectors {
+  /** The selectors that an attestation would likely find. */
+  readonly given: readonly Selector[];
+  /** A few that entries ask for with other values: of the same kind, or a label or variable of the same name. */
+  readonly alike: readonly Selector[];
+}
+
 /** Finds selectors for a process. One file per attestor. */
 export interface Attestor {
   /** The type of its selectors: `unix`, `docker`. */
   readonly name: string;
   /**
    * @param everything for a person to see: also what no entry asks for, where that costs little
+   * @param remark told for that person what may surprise in what is found
    * @throws whatever went wrong: an attestor that is configured and fails makes the attestation fail
    */
-  attest(caller: CallingProcess, everything?: boolean): Promise<Selector[]>;
+  attest(caller: CallingProcess, everything?: boolean, remark?: (text: string) => void): Promise<Selector[]>;
+  /**
+   * What is remembered of a caller, for no decision; undefined where nothing is.
+   * @param program of the caller's last attestation
+   */
+  known?(program: ProgramMemory): KnownSelectors | undefined;
 }
 
 /** A caller: one connection on the pipe and the process that opened it. */
@@ -73,6 +89,8 @@ export interface Peer {
    * at this moment, and running the same program when it was last looked at in this turn of the event loop.
    */
   verify(): void;
+  /** What is remembered of selectors of one type; see {@link Attestor.known}. */
+  known(type: string): KnownSelectors | undefined;
   /** Called once, when {@link gone} becomes true; at once (next tick) if it is. */
   onGone(listener: () => void): void;
   /**

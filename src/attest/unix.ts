@@ -26,7 +26,6 @@
 
 import { SidekeyError } from '../base/errors.ts';
 import { readUnmappedIds, type UnmappedIds } from '../base/unmapped-ids.ts';
-import type { Selector } from '../spiffe/selector.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Accounts, createAccounts } from './accounts.ts';
 import { createFileHasher, type FileHasher } from './file-hash.ts';
@@ -112,9 +111,4 @@ function add(values: string[], selector: string, value: string | undefined): voi
 function isForbidden(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'EACCES' || code === 'EPERM';
-}
-
-/** A caller has as many of these as it has groups: they are kept only while an entry asks for them. */
-export function isKeptIfAsked({ type, value }: Selector): boolean {
-  return type === 'unix' && (value.startsWith('supplementary_gid:') || value.startsWith('supplementary_group:'));
 }

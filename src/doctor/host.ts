@@ -24,6 +24,7 @@ export function judgeHost(known: DoctorJson, restart: Restart): Finding[] {
     ...judgeProc(known),
     ...judgeUnseen(known),
     ...judgeReplaced(known),
+    ...judgeLabels(known),
     ...judgeLimits(known, restart),
   ];
 }
@@ -90,6 +91,22 @@ function judgeReplaced({ replaced_programs: replaced }: DoctorJson): Finding[] {
         ? 'its connection keeps unix:path; a new one would have none'
         : 'it has no unix:path, so no entry that asks for one matches it',
       fix: 'restart the program',
+    },
+  ];
+}
+
+function judgeLabels({ ambiguous_labels: labels }: DoctorJson): Finding[] {
+  const [first] = labels.sample;
+  if (first === undefined) return [];
+  const more = labels.count === 1 ? '' : `, and ${labels.count - 1} more labels are like it`;
+  return [
+    {
+      rule: 'label-ambiguous',
+      severity: 'warning',
+      place: `container ${first.container}`,
+      problem: `it has a label whose key has a colon and that reads as ${first.selector}, which an entry asks for${more}`,
+      why: 'such a label gives no selector, since it could pass for one with a shorter key',
+      fix: 'give the label a key without colons, and have the entry ask for that',
     },
   ];
 }

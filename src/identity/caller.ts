@@ -109,6 +109,12 @@ export class Caller implements Member, LookedAt {
     return this.#class?.shownSelectors ?? [];
   }
 
+  /** The same, with what is remembered of the caller that entries ask for with other values: for a record of why not. */
+  get recordedSelectors(): readonly string[] {
+    const alike = this.peer.known('docker')?.alike ?? [];
+    return [...this.shownSelectors, ...alike.map(redactSelector)];
+  }
+
   /** The oldest matching entry that gives this SPIFFE ID; else one that lapses. */
   entryFor(spiffeId: SpiffeId): Entry | undefined {
     const matching = this.#class?.entryFor(spiffeId);
@@ -197,6 +203,11 @@ export class Caller implements Member, LookedAt {
   #reading(sequence: number): Attesting {
     if (this.#attesting === undefined || this.#attesting.sequence <= sequence) this.#attesting = this.#attest();
     return this.#attesting;
+  }
+
+  /** True while the caller's facts are being read. */
+  get attesting(): boolean {
+    return this.#attesting !== undefined;
   }
 
   /** True once the caller's facts are known. */

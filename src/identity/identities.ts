@@ -231,30 +231,48 @@ export class Identities {
     this.#classes.apply(changes);
     for (const caller of [...this.#callerParts.lapsing]) caller.registryChanged(changes);
     // Callers that were attested before a kind or selector was asked for have nothing of it.
-    const asksAnew = this.#asksForNewSelector(changes);
-    if (!this.#noteAsked() && !asksAnew) return;
-    const callers = [...this.#callers.values()];
-    for (const caller of callers) if (caller.waiting) this.#looks.once(caller);
-    for (const caller of callers) if (!caller.waiting) this.#looks.once(caller);
+    const types = this.#newlyAskedTypes(changes);
+    const isNewKind = this.#noteAsked();
+    if (isNewKind || types.size > 0) this.#lookForMore(isNewKind ? undefined : types);
   }
 
-  /** True if these changes ask for a selector that was not kept before. */
-  #asksForNewSelector(changes: readonly EntryChange[]): boolean {
+  /**
+   * Looks at the callers again that may have more selectors by what entries newly ask for: at once at those that wait for
+   * a name and likely have one.
+   * @param types of the selectors that are newly asked for; undefined: nobody knows who has them
+   */
+  #lookForMore(types: ReadonlySet<string> | undefined): void {
+    const later: Caller[] = [];
+    for (const caller of [...this.#callers.values()]) {
+      const more = types === undefined ? undefined : mayHaveMore(caller, types);
+      if (more === true && caller.waiting) void caller.look();
+      else if (more !== false) later.push(caller);
+    }
+    for (const caller of later) if (caller.waiting) this.#looks.once(caller);
+    for (const caller of later) if (!caller.waiting) this.#looks.once(caller);
+  }
+
+  /** The types of the selectors that these changes ask for, and that were not kept before. */
+  #newlyAskedTypes(changes: readonly EntryChange[]): Set<string> {
     const { registry, isKeptIfAsked } = this.#parts;
-    if (isKeptIfAsked === undefined) return false;
-    const added = new Map<string, number>();
+    const types = new Set<string>();
+    if (isKeptIfAsked === undefined) return types;
+    const added = new Map<string, { readonly type: string; more: number }>();
     const count = (entry: Entry | undefined, by: 1 | -1) => {
       for (const selector of entry?.selectors ?? []) {
         if (!isKeptIfAsked(selector)) continue;
         const key = formatSelector(selector);
-        added.set(key, (added.get(key) ?? 0) + by);
+        const known = added.get(key);
+        if (known === undefined) added.set(key, { type: selector.type, more: by });
+        else known.more += by;
       }
     };
     for (const { before, after } of changes) {
       count(before, -1);
       count(after, 1);
     }
-    return [...added].some(([key, more]) => more > 0 && registry.askers(key) === more);
+    for (const [key, { type, more }] of added) if (more > 0 && registry.askers(key) === more) types.add(type);
+    return types;
   }
 
   /** True if a kind is asked for that was not before. */
@@ -265,4 +283,16 @@ export class Identities {
     this.#asked = new Set(asked);
     return isNew;
   }
+}
+
+/** True if an attestation of the caller would likely find more selectors of these types; undefined: that is not known. */
+function mayHaveMore(caller: Caller, types: ReadonlySet<string>): boolean | undefined {
+  // A reading that is under way may have left out what was not asked for when it began.
+  let more = caller.attesting ? undefined : false;
+  for (const type of types) {
+    const known = caller.peer.known(type);
+    if (known === undefined) more = undefined;
+    else if (known.given.some((selector) => !caller.selectors.has(formatSelector(selector)))) return true;
+  }
+  return more;
 }

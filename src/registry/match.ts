@@ -22,14 +22,18 @@ export class MatchIndex {
   readonly #files = new Map<string, Set<Filed>>();
   /** How many entries ask for a selector. */
   readonly #askers = new Map<string, number>();
-  /** How many times entries ask for a kind of selector, such as `unix:sha256`. */
+  #askedRevision = 0;
+  /** How many times entries ask for a kind of selector, such as `unix:sha256`, and for a label or variable by its name. */
   readonly #kinds = new Map<string, number>();
 
   has(id: string): boolean {
     return this.#byId.has(id);
   }
 
-  /** True if some entry asks for a selector of this kind: its type and the name that its value begins with. */
+  /**
+   * True if some entry asks for a selector of this kind: its type and the name that its value begins with, and of labels
+   * and variables their own name too if that is given: `docker:label:app`.
+   */
   asksFor(kind: string): boolean {
     return this.#kinds.has(kind);
   }
@@ -37,6 +41,11 @@ export class MatchIndex {
   /** How many entries ask for this selector, `type:value`. */
   askers(selector: string): number {
     return this.#askers.get(selector) ?? 0;
+  }
+
+  /** Rises whenever a selector is asked for that was not, or is not any more. */
+  get askedRevision(): number {
+    return this.#askedRevision;
   }
 
   /** Every entry that counts now. */
@@ -49,8 +58,8 @@ export class MatchIndex {
     this.delete(entry.id);
     const keys = entry.selectors.map(formatSelector);
     for (const key of keys) {
-      add(this.#askers, key, 1);
-      add(this.#kinds, kindOf(key), 1);
+      this.#count(key, 1);
+      for (const kind of kindsOf(key)) add(this.#kinds, kind, 1);
     }
     const under = keys.reduce((rarest, key) => (this.#askers.get(key)! < this.#askers.get(rarest)! ? key : rarest));
     const filed = { entry, keys, under };
@@ -65,12 +74,18 @@ export class MatchIndex {
     if (filed === undefined) return;
     this.#byId.delete(id);
     for (const key of filed.keys) {
-      add(this.#askers, key, -1);
-      add(this.#kinds, kindOf(key), -1);
+      this.#count(key, -1);
+      for (const kind of kindsOf(key)) add(this.#kinds, kind, -1);
     }
     const file = this.#files.get(filed.under)!;
     file.delete(filed);
     if (file.size === 0) this.#files.delete(filed.under);
+  }
+
+  #count(key: string, change: 1 | -1): void {
+    const before = this.#askers.size;
+    add(this.#askers, key, change);
+    if (this.#askers.size !== before) this.#askedRevision += 1;
   }
 
   /** The entries whose selectors are all among these (`type:value`), but for those that end by `now`; oldest first. */
@@ -85,10 +100,13 @@ export class MatchIndex {
   }
 }
 
-/** `unix:sha256` of `unix:sha256:…`. */
-function kindOf(key: string): string {
+/** `unix:sha256` of `unix:sha256:…`; `docker:label` and `docker:label:app` of `docker:label:app:web`. */
+function kindsOf(key: string): string[] {
   const end = key.indexOf(':', key.indexOf(':') + 1);
-  return end === -1 ? key : key.slice(0, end);
+  if (end === -1) return [key];
+  const name = key.startsWith('docker:label:') ? ':' : key.startsWith('docker:env:') ? '=' : undefined;
+  const endOfName = name === undefined ? -1 : key.indexOf(name, end + 1);
+  return endOfName === -1 ? [key.slice(0, end)] : [key.slice(0, end), key.slice(0, endOfName)];
 }
 
 function add(counts: Map<string, number>, key: string, change: 1 | -1): void {

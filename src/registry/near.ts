@@ -64,14 +64,22 @@ interface Kind {
   readonly prefix: string;
   readonly keys: string[];
 }
-type Kinds = readonly Kind[];
+type Kinds = ReadonlyMap<string, Kind>;
+
+/** Of one kind no more are looked at: a container may have thousands of networks. */
+const OF_KIND = 200;
+/** Of one kind no more are told. */
+const TOLD_OF_KIND = 20;
+/** With more kinds than these it is faster to make a text of each key's prefix: a container may have thousands of labels. */
+const FEW_KINDS = 32;
 
 function byKind(selectors: ReadonlySet<string>): Kinds {
-  const kinds: Kind[] = [];
+  const kinds = new Map<string, Kind>();
   for (const key of selectors) {
-    const kind = kinds.find(({ prefix }) => prefix === prefixOf(key));
-    if (kind === undefined) kinds.push({ prefix: prefixOf(key), keys: [key] });
-    else kind.keys.push(key);
+    const prefix = prefixOf(key);
+    const kind = kinds.get(prefix);
+    if (kind === undefined) kinds.set(prefix, { prefix, keys: [key] });
+    else if (kind.keys.length < OF_KIND) kind.keys.push(key);
   }
   return kinds;
 }
@@ -84,9 +92,10 @@ function prefixOf(key: string): string {
   return key.slice(0, value);
 }
 
-/** Prefixes, not a map: a map would take a new text for each of ten thousand entries. */
+/** Few prefixes are compared one by one, which takes no new text for each of ten thousand entries. */
 function kindFor(key: string, kinds: Kinds): Kind | undefined {
-  for (const kind of kinds) if (key.startsWith(kind.prefix)) return kind;
+  if (kinds.size > FEW_KINDS) return kinds.get(prefixOf(key));
+  for (const kind of kinds.values()) if (key.startsWith(kind.prefix)) return kind;
   return undefined;
 }
 
@@ -101,7 +110,7 @@ function lackOf(key: string, kinds: Kinds): Lack {
   const alike = alikeOf(key, kind);
   return {
     selector: splitSelector(key)!,
-    has: (kind?.keys ?? []).map((other) => splitSelector(other)!),
+    has: (kind?.keys ?? []).slice(0, TOLD_OF_KIND).map((other) => splitSelector(other)!),
     alike: alike === undefined ? undefined : splitSelector(alike)!,
   };
 }

@@ -97,6 +97,10 @@ class StoredRegistry implements Registry {
     return this.#live.askers(selector);
   }
 
+  get askedRevision(): number {
+    return this.#live.askedRevision;
+  }
+
   match(selectors: ReadonlySet<string>): Entry[] {
     return this.#live.match(selectors, this.#parts.clock.now());
   }

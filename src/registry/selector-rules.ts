@@ -36,7 +36,7 @@ const UNIX_KINDS: Kinds = {
 };
 
 const TEXT_RULE = 'it is not empty';
-const LABEL_RULE = 'it is KEY:VALUE; the value may be empty';
+const LABEL_RULE = 'it is KEY:VALUE, the key without colons; the value may be empty';
 const ENV_RULE = 'it is NAME=VALUE, as the container has it';
 const DIGEST_RULE = 'it is sha256: and 64 hexadecimal digits in lower case';
 

@@ -122,10 +122,15 @@ export interface Registry {
   match(selectors: ReadonlySet<string>): Entry[];
   /** The entries that a caller with these selectors does not have, the nearest first; expired ones too. */
   nearMisses(selectors: ReadonlySet<string>, query: NearQuery): NearMiss[];
-  /** True if some entry that counts now has a selector of this kind (`unix:sha256`): others need not be found out. */
+  /**
+   * True if some entry that counts now has a selector of this kind (`unix:sha256`, or with the name of a label or variable
+   * `docker:label:app`): others need not be found out.
+   */
   asksFor(kind: string): boolean;
   /** How many entries that count now have this selector, as `type:value`. */
   askers(selector: string): number;
+  /** Rises whenever a selector is asked for that was not, or is not any more. */
+  readonly askedRevision: number;
   /** Entries, matching or not, that give this SPIFFE ID. */
   bySpiffeId(spiffeId: string): Entry[];
   /** Every SPIFFE ID that some entry gives. */

@@ -29,7 +29,7 @@ export function notedOf(
     gid,
     connection: peer.id,
     node: node?.id,
-    facts: caller.shownSelectors,
+    facts: caller.recordedSelectors,
     contained: caller.contained,
   };
   return { kind, ...who, name: undefined, spiffeId: undefined, candidates: [], ...about };

@@ -112,9 +112,10 @@ describe('GET /v1/proxies', { timeout: 60_000 }, () => {
       proxies.map(({ streams }) => streams.map(({ service, variant }) => `${service} ${variant}`)),
       [['sds sotw', 'sds sotw'], ['ads delta']],
     );
-    const { connection, selectors, streams, ...who } = proxies[0]!;
+    const { connection, selectors, streams, owner, ...who } = proxies[0]!;
     const [uid, gid] = [process.getuid!(), process.getgid!()];
     assert.deepEqual(who, { pid: process.pid, uid, gid, node_id: 'test', cluster: 'test', envoy_version: '' });
+    assert.match(owner, /^(uid [0-9]+|container .+)$/);
     assert.notEqual(connection, proxies[1]!.connection);
     assert.ok(selectors.includes(`unix:uid:${uid}`));
     assert.ok(streams[0]!.id < streams[1]!.id);
@@ -164,6 +165,7 @@ function streamOf(id: number, peerId: string, names: number, peers: Map<string, 
     gone: false,
     attest: async () => makeAttestation([]),
     verify: () => undefined,
+    known: () => undefined,
     onGone: () => undefined,
     pause: () => undefined,
     resume: () => undefined,

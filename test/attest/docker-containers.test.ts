@@ -9,6 +9,9 @@ import {
   REMEMBERED_MS,
 } from '../../src/attest/docker/containers.ts';
 import { createEngine } from '../../src/attest/docker/engine.ts';
+import { MAX_LINE_CHARACTERS } from '../../src/attest/docker/event-lines.ts';
+import { LOG_EVERY_MS, STEADY_MS } from '../../src/attest/docker/event-stream.ts';
+import { ALL_OF_KIND, CHANGES } from '../../src/attest/docker/events.ts';
 import { TestClock } from '../support/clock.ts';
 import { until } from '../support/process-state.ts';
 import { recordingLog } from '../support/recording-log.ts';
@@ -134,24 +137,82 @@ test('an engine that went and came back is found again, later each time and with
   await until(() => containers.remembering);
   assert.equal((await containers.get(ID))!.name, 'web-1');
   assert.equal(lines.length, 2);
+  clock.advance(STEADY_MS);
   engine.cut();
   await until(() => clock.pending === 1);
   clock.advance(100);
   await until(() => containers.remembering);
 });
 
-test("events that can't be read end the stream, and so does an endless one", async (t) => {
-  const endings: readonly [garbage: string, end: string][] = [
-    ['{"Type":', '\n'],
-    ['x'.repeat(1024 * 1024 + 1), ''],
-  ];
-  for (const [garbage, end] of endings) {
-    const { containers, engine, lines } = await start(t);
+test("an event that can't be read ends the stream", async (t) => {
+  const { containers, engine, lines } = await start(t);
+  await containers.get(ID);
+  engine.tell('{"Type":');
+  await until(() => !containers.remembering);
+  assert.match(JSON.stringify(lines[0]), /can't be read/);
+  assert.doesNotMatch(JSON.stringify(lines[0]), /stack/);
+});
+
+test('an event that is too long forgets all and is passed over: the stream goes on', async (t) => {
+  const { containers, engine, clock, lines } = await start(t);
+  for (let round = 1; round <= 3; round += 1) {
+    const before = containers.inspections;
     await containers.get(ID);
-    engine.tell(garbage, end);
-    await until(() => !containers.remembering);
-    assert.match(JSON.stringify(lines[0]), /can't be read/);
+    assert.equal(containers.inspections, before + 1);
+    const label = 'x'.repeat(3 * 1024 * 1024);
+    const event = { status: 'start', id: OTHER, Type: 'container', Action: 'start', Actor: { ID: OTHER, label } };
+    engine.tell(event);
+    while (containers.remembered(ID) !== undefined) await new Promise(setImmediate);
+    await containers.get(ID);
+    // The event after it is read.
+    engine.tell({ Type: 'container', Action: 'rename', Actor: { ID } });
+    while (containers.remembered(ID) !== undefined) await new Promise(setImmediate);
   }
+  assert.equal(containers.remembering, true);
+  assert.equal(lines.length, 1, JSON.stringify(lines).slice(0, 2_000));
+  assert.equal(lines[0]!.container, OTHER);
+  clock.advance(LOG_EVERY_MS);
+  engine.tell('y'.repeat(MAX_LINE_CHARACTERS + 1), '');
+  await until(() => lines.length === 2);
+  assert.deepEqual([lines[1]!.left_out, lines[1]!.container], [2, undefined]);
+  assert.ok(JSON.stringify(lines).length < 2_000);
+});
+
+test('a stream that ends again and again is opened less and less often, with a line in the log each 10 s', async (t) => {
+  const { containers, engine, clock, lines } = await start(t);
+  for (const delay of [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]) {
+    engine.cut();
+    await until(() => clock.pending === 1);
+    clock.advance(delay - 1);
+    assert.equal(clock.pending, 1, `${delay} ms`);
+    clock.advance(1);
+    await until(() => containers.remembering);
+  }
+  const told = lines.filter(({ level }) => level === 40);
+  assert.deepEqual(
+    told.map(({ left_out }) => left_out),
+    [0, 6],
+  );
+  assert.doesNotMatch(JSON.stringify(lines), /stack/);
+  clock.advance(STEADY_MS);
+  engine.cut();
+  await until(() => clock.pending === 1);
+  clock.advance(100);
+  await until(() => containers.remembering);
+});
+
+test('an engine that refuses to leave out events is asked for all of the kind', async (t) => {
+  const engine = new StandInEngine(t);
+  const filters: Record<string, unknown>[] = [];
+  engine.refusesEvents = (asked) => {
+    filters.push(asked);
+    return 'event' in asked;
+  };
+  engine.answer = answering(containerJson(ID));
+  await engine.start();
+  const { containers } = open(t, engine);
+  await until(() => containers.remembering);
+  assert.deepEqual(filters, [CHANGES, ALL_OF_KIND]);
 });
 
 test('what is remembered is asked again after a minute, however healthy the events look', async (t) => {
@@ -209,7 +270,6 @@ test('what an engine may not answer fails and says why', async (t) => {
       (response) => response.writeHead(200, { 'content-length': '900' }).write('{', () => response.destroy()),
       /ECONNRESET/,
     ],
-    [answering(`"${'x'.repeat(5 * 1024 * 1024)}"`), /more than 4194304 bytes/],
     [answering(containerJson(ID, { State: { Running: true, Pid: 2 ** 22 + 1 } })), /pid: host/],
   ];
   for (const [answer, message] of cases) {
@@ -223,6 +283,33 @@ test('what an engine may not answer fails and says why', async (t) => {
   }
   engine.answer = answering(containerJson(ID));
   assert.equal((await containers.get(ID))!.name, 'web-1', 'and it recovers');
+});
+
+test('a container of which there is too much to read fails without a question until it changes', async (t) => {
+  const labels = Object.fromEntries(Array.from({ length: 90_000 }, (_, at) => [String(at), '']));
+  const tooMuch: readonly [string | Record<string, unknown>, RegExp][] = [
+    [
+      containerJson(ID, { Config: { Image: 'x', Labels: labels } }),
+      /more than 20000 members, up to its Config\.Labels/,
+    ],
+    [`"${'x'.repeat(5 * 1024 * 1024)}"`, /more than 4194304 bytes/],
+  ];
+  for (const [answer, message] of tooMuch) {
+    const { containers, engine, clock } = await start(t);
+    engine.answer = answering(answer);
+    const rejects = () => assert.rejects(containers.get(ID), { code: FAILED, message });
+    await Promise.all([rejects(), rejects()]);
+    for (let again = 0; again < 100; again += 1) await rejects();
+    assert.equal(containers.inspections, 1);
+    assert.throws(() => containers.remembered(ID), { code: FAILED });
+    clock.advance(REMEMBERED_MS);
+    await rejects();
+    assert.equal(containers.inspections, 2);
+    engine.answer = answering(containerJson(ID));
+    engine.tell({ Type: 'container', Action: 'start', Actor: { ID } });
+    while ((await containers.get(ID).catch(() => undefined)) === undefined) await new Promise(setImmediate);
+    assert.equal(containers.inspections, 3);
+  }
 });
 
 test('a container that the engine does not know is none, and is asked about each time', async (t) => {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { affectedBy, eventsPath } from '../../src/attest/docker/events.ts';
+import { MAX_ITEM_BYTES, MAX_ITEMS, MAX_MEMBERS, parseAnswer, TooLargeError } from '../../src/attest/docker/answer.ts';
+import { affectedBy, CHANGES, eventsPath } from '../../src/attest/docker/events.ts';
 import { readImageDigests, readInspection } from '../../src/attest/docker/inspection.ts';
-import { dockerSelectors } from '../../src/attest/docker/selectors.ts';
+import { ambiguousLabels, dockerSelectors } from '../../src/attest/docker/selectors.ts';
 import { formatSelector } from '../../src/spiffe/selector.ts';
 import { containerJson, IMAGE_ID } from '../support/stand-in-engine.ts';
 
@@ -103,8 +104,10 @@ const CONTAINER = {
   imageDigests: [`sha256:${'9e'.repeat(32)}`],
 };
 
+const ALL = { asksFor: () => true, keeps: () => true };
+
 test("the selectors are SPIRE's four and Sidekey's six", () => {
-  assert.deepEqual(dockerSelectors(CONTAINER, () => true).map(formatSelector), [
+  assert.deepEqual(dockerSelectors(CONTAINER, ALL).map(formatSelector), [
     'docker:label:app:a:b',
     'docker:label:com.docker.compose.project:demo',
     'docker:label:com.docker.compose.service:web',
@@ -123,18 +126,142 @@ test("the selectors are SPIRE's four and Sidekey's six", () => {
   ]);
 });
 
+test('of the kinds that are asked for, selectors that nobody asks for are left out', () => {
+  const found = dockerSelectors(CONTAINER, { ...ALL, keeps: ({ value }) => value === 'network:front' });
+  assert.deepEqual(found, [{ type: 'docker', value: 'network:front' }]);
+});
+
+test('a label whose key has a colon, or is empty, gives no selector, and is told of as what it would pass for', () => {
+  const labels = new Map([
+    ['role:admin', 'prod'],
+    ['role', 'user'],
+    [':', ''],
+    ['', 'empty'],
+    ['a', ':b'],
+  ]);
+  const values = dockerSelectors({ ...CONTAINER, labels, env: [], networks: [] }, ALL).map(({ value }) => value);
+  assert.deepEqual(
+    values.filter((value) => value.startsWith('label:')),
+    ['label:role:user', 'label:a::b'],
+  );
+  assert.deepEqual(ambiguousLabels({ labels }).map(formatSelector), [
+    'docker:label:role:admin:prod',
+    'docker:label:::',
+    'docker:label::empty',
+  ]);
+});
+
+test('no two labels give the same selector, whatever they are', () => {
+  const text = fc.string({ unit: fc.constantFrom('a', 'b', ':'), maxLength: 5 });
+  fc.assert(
+    fc.property(fc.dictionary(text, text), (labels) => {
+      const container = { ...CONTAINER, labels: new Map(Object.entries(labels)) };
+      const found = dockerSelectors(container, { ...ALL, asksFor: (kind) => kind === 'docker:label' });
+      const keys = found.map(formatSelector);
+      assert.equal(new Set(keys).size, keys.length);
+      for (const key of keys) {
+        // The first colon after the kind is where the label's key ends.
+        const [, , name, ...value] = key.split(':');
+        assert.equal(labels[name!], value.join(':'));
+      }
+    }),
+  );
+});
+
+test('of several variables with one name none gives a selector, nor does one without a name or value', () => {
+  const env = ['A=1', 'B=1', 'A=2', 'C', '=x', 'D:E=1', 'B=1', 'F=', 'G=H=I', '', 'D:E\n=1'];
+  const found = dockerSelectors({ ...CONTAINER, env }, { ...ALL, asksFor: (kind) => kind === 'docker:env' });
+  assert.deepEqual(
+    found.map(({ value }) => value),
+    ['env:D:E=1', 'env:F=', 'env:G=H=I', 'env:D:E\n=1'],
+  );
+});
+
+const MANY = MAX_ITEMS + 1;
+const LONG = 'hunter2'.repeat(MAX_ITEM_BYTES / 7 + 1);
+
+test('more labels, variables, networks or digests than are read, or longer ones, fail with field, number and rule', () => {
+  const named = (count: number, value: unknown = '') =>
+    Object.fromEntries(Array.from({ length: count }, (_, at) => [`hunter2-${at}`, value]));
+  const config = (more: Record<string, unknown>) => ({ Config: { Image: 'x', ...more } });
+  const networks = (Networks: Record<string, unknown>) => ({ NetworkSettings: { Networks } });
+  const tooMuch: readonly [Record<string, unknown>, RegExp][] = [
+    [config({ Labels: named(MANY) }), /Config\.Labels has 2001 members, and at most 2000 are read/],
+    [config({ Labels: { a: LONG } }), /Config\.Labels has 262\d{3} bytes, and at most 262144 are read/],
+    [config({ Labels: { [LONG]: '' } }), /Config\.Labels has 262\d{3} bytes/],
+    [config({ Env: Object.keys(named(MANY)) }), /Config\.Env has 2001 members/],
+    [config({ Env: [`A=${LONG}`] }), /Config\.Env has 262\d{3} bytes/],
+    [networks(named(MANY, null)), /NetworkSettings\.Networks has 2001 members/],
+    [networks({ [LONG]: null }), /NetworkSettings\.Networks has 262\d{3} bytes/],
+    [{ Name: LONG }, /Name has 262\d{3} characters/],
+    [{ Config: { Image: LONG } }, /Config\.Image has 262\d{3} characters/],
+  ];
+  for (const [more, message] of tooMuch) {
+    assert.throws(
+      () => readInspection(containerJson(ID, more), ID),
+      (error: Error) => {
+        assert.ok(error instanceof TooLargeError, String(error).slice(0, 200));
+        assert.match(error.message, message);
+        assert.ok(error.message.includes(`container ${ID}`));
+        assert.doesNotMatch(error.message, /hunter2/);
+        return true;
+      },
+    );
+  }
+  assert.throws(() => readImageDigests({ RepoDigests: Object.keys(named(MANY)) }), /RepoDigests has 2001 members/);
+  const most = config({ Labels: named(MAX_ITEMS), Env: Object.keys(named(MAX_ITEMS)) });
+  assert.equal(readInspection(containerJson(ID, most), ID).labels.size, MAX_ITEMS);
+});
+
+test('an answer with more members than are read fails before it is parsed, and says where they are', () => {
+  const labels = Object.fromEntries(Array.from({ length: 90_000 }, (_, at) => [`hunter2-${at}`, ',"{[']));
+  const body = Buffer.from(JSON.stringify(containerJson(ID, { Config: { Image: 'x', Labels: labels } })));
+  assert.throws(() => parseAnswer(body, '/containers/x/json'), {
+    message: `too much to read from the container engine: the answer to /containers/x/json has more than ${MAX_MEMBERS} members, up to its Config.Labels, and no more are read`,
+  });
+  const lists = Buffer.from(`[${'[],'.repeat(MAX_MEMBERS)}[]]`);
+  assert.throws(() => parseAnswer(lists, 'x'), TooLargeError);
+  const texts = { text: ',[{"\\'.repeat(MAX_MEMBERS), rest: ['\\', '"', ''] };
+  assert.deepEqual(parseAnswer(Buffer.from(JSON.stringify(texts)), 'x'), texts, 'what is in a text is no member');
+});
+
+test('whatever JSON is parsed, or what is none, counting it changes nothing', () => {
+  const json = fc.json({ maxDepth: 5 });
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        json,
+        fc.string(),
+        json.map((text) => `]]}${text}`),
+      ),
+      (text) => {
+        const parsed = attempt(() => parseAnswer(Buffer.from(text), 'x'));
+        assert.deepEqual(
+          parsed,
+          attempt(() => JSON.parse(Buffer.from(text).toString('utf8'))),
+        );
+      },
+    ),
+  );
+});
+
+function attempt(read: () => unknown): unknown {
+  try {
+    return { value: read() };
+  } catch (error) {
+    return (error as Error).name;
+  }
+}
+
 test('kinds that nobody asks for are left out', () => {
-  const found = dockerSelectors(CONTAINER, (kind) => kind === 'docker:name');
+  const found = dockerSelectors(CONTAINER, { ...ALL, asksFor: (kind) => kind === 'docker:name' });
   assert.deepEqual(found, [{ type: 'docker', value: 'name:web-1' }]);
 });
 
 test('a container that compose did not make has no compose selectors', () => {
   const plain = { ...CONTAINER, labels: new Map([['com.docker.compose.service', '']]) };
   const kinds = ['docker:compose_project', 'docker:compose_service'];
-  assert.deepEqual(
-    dockerSelectors(plain, (kind) => kinds.includes(kind)),
-    [],
-  );
+  assert.deepEqual(dockerSelectors(plain, { ...ALL, asksFor: (kind) => kinds.includes(kind) }), []);
 });
 
 test('events tell which containers changed; in doubt all', () => {
@@ -171,7 +298,7 @@ test('events tell which containers changed; in doubt all', () => {
 });
 
 test('events are asked for from a little before, so that none falls between', () => {
-  const url = new URL(eventsPath(1_800_000_000_999), 'http://engine');
+  const url = new URL(eventsPath(1_800_000_000_999, CHANGES), 'http://engine');
   assert.equal(url.searchParams.get('since'), '1799999995');
-  assert.deepEqual(JSON.parse(url.searchParams.get('filters')!), { type: ['container', 'image', 'network'] });
+  assert.deepEqual(JSON.parse(url.searchParams.get('filters')!), CHANGES);
 });

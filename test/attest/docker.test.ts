@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
+import type { AskedSelectors } from '../../src/attest/asked.ts';
 import { createDockerAttestor, type DockerAttestor } from '../../src/attest/docker/docker.ts';
 import { DOCKER_KINDS } from '../../src/attest/docker/selectors.ts';
+import type { ProgramMemory } from '../../src/attest/types.ts';
 import type { Selector } from '../../src/spiffe/selector.ts';
 import { endAfter } from '../support/caller.ts';
 import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';
@@ -38,12 +40,22 @@ interface Setting {
   readonly lines: Record<string, unknown>[];
 }
 
-async function start(t: TestContext, asksFor: (kind: string) => boolean = () => true): Promise<Setting> {
+async function start(
+  t: TestContext,
+  asksFor: (kind: string) => boolean = () => true,
+  asked?: AskedSelectors,
+): Promise<Setting> {
   const engine = new StandInEngine(t);
   await engine.start();
   const clock = new TestClock();
   const { log, lines } = recordingLog();
-  const attestor = createDockerAttestor({ socketPath: engine.socketPath, clock, log, asksFor });
+  const attestor = createDockerAttestor({
+    socketPath: engine.socketPath,
+    clock,
+    log,
+    asksFor,
+    ...(asked === undefined ? {} : { asked }),
+  });
   t.after(() => attestor.close());
   await until(() => attestor.remembering);
   return { engine, clock, attestor, lines };
@@ -85,6 +97,60 @@ test('while no entry asks for a docker selector the engine is not asked', { skip
   asked = 'docker:name';
   assert.deepEqual(await attest(attestor, pid), [{ type: 'docker', value: 'name:web-1' }]);
   assert.ok(DOCKER_KINDS.includes(asked));
+});
+
+test('of a container with many labels callers have what entries ask for, and a new one at once', {
+  skip,
+}, async (t) => {
+  const askers = new Set(['docker:label:l7:x', 'docker:network:front', 'docker:label:role:admin:prod']);
+  const names = new Set(['docker:label:l7', 'docker:label:l8', 'docker:label:long', 'docker:env:A', 'docker:name']);
+  const asked = {
+    asksFor: (name: string) => names.has(name),
+    askers: (selector: string) => (askers.has(selector) ? 1 : 0),
+    askedRevision: 1,
+  };
+  const { attestor, engine } = await start(t, () => true, asked);
+  const pid = startIn(t, ID);
+  const labels = Object.fromEntries(Array.from({ length: 1_900 }, (_, at) => [`l${at}`, 'x']));
+  const json = containerJson(ID, {
+    Config: { Image: 'x', Labels: { ...labels, 'role:admin': 'prod', long: 'x'.repeat(250) }, Env: ['A=1'] },
+  });
+  engine.answer = answering({ ...json, State: { Running: true, Pid: pid } });
+  const program: ProgramMemory = { path: undefined, replaced: undefined };
+  const caller = { pid, uid: 0, gid: 0, groups: [], program };
+  assert.equal(attestor.known!(program), undefined, 'nothing is known of it yet');
+  const values = async () => (await attestor.attest(caller)).map(({ value }) => value);
+  assert.deepEqual(await values(), ['label:l7:x', 'network:front']);
+
+  askers.add('docker:env:A=1');
+  asked.askedRevision += 1;
+  const { given, alike } = attestor.known!(program)!;
+  assert.deepEqual(
+    given.map(({ value }) => value),
+    ['label:l7:x', 'env:A=1', 'network:front'],
+  );
+  assert.deepEqual(
+    alike.map(({ value }) => value),
+    ['label:l8:x', 'name:web-1'],
+    'of names and kinds that entries ask for with other values, and not a long one',
+  );
+  assert.deepEqual(await values(), ['label:l7:x', 'env:A=1', 'network:front']);
+  assert.equal(attestor.inspections, 1, 'the engine is not asked again');
+  const selector = { type: 'docker', value: 'label:role:admin:prod' };
+  assert.deepEqual(attestor.ambiguousLabels(), [{ container: ID, selector }]);
+
+  const remarks: string[] = [];
+  const everything = await attestor.attest(caller, true, (text) => remarks.push(text));
+  assert.ok(everything.length > 1_900 && everything.length < 1_920);
+  assert.equal(remarks.length, 1);
+  assert.match(remarks[0]!, /docker:label:role:admin:prod, which an entry asks for/);
+});
+
+test('of a caller in no container it is known that it has nothing', async (t) => {
+  const { attestor } = await start(t);
+  const program: ProgramMemory = { path: undefined, replaced: undefined };
+  await attestor.attest({ pid: process.pid, uid: 0, gid: 0, groups: [], program });
+  assert.deepEqual(attestor.known!(program), { given: [], alike: [] });
 });
 
 test('a caller in a cgroup that only has the name of a container gets nothing', { skip }, async (t) => {

@@ -68,6 +68,16 @@ export function addEngineTests(engine: ContainerEngine): void {
     assert.ok(attestor.inspections <= 2, 'the start itself may have been told in between');
   });
 
+  test(`${engine.name}: a label whose key has a colon does not pass for one with a shorter key`, async (t) => {
+    const { pipe, folder, attestNext } = await startAttestor(t, engine);
+    const flags = ['role:admin=prod', 'role=user'].flatMap((label) => ['--label', label]);
+    const caller = engine.startCaller(t, IMAGE, { name: `${RUN}-colon`, flags, folder });
+    await caller.tell('connect', pipe.path);
+    const { keys } = await attestNext();
+    assert.equal(keys.has('docker:label:role:admin:prod'), false);
+    assert.equal(keys.has('docker:label:role:user'), true);
+  });
+
   test(`${engine.name}: what changes of a container is seen`, async (t) => {
     const { attestor, pipe, folder, attestNext } = await startAttestor(t, engine);
     const name = `${RUN}-b`;

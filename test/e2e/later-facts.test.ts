@@ -191,6 +191,39 @@ describe('facts that come later', { concurrency: 3, timeout: 120_000 }, () => {
   });
 });
 
+it('pushes to a container as soon as an entry asks for one of its labels that none asked for before', {
+  skip: whyNoCgroup() ?? false,
+}, async (t) => {
+  const engine = new StandInEngine(t);
+  await engine.start();
+  const server = await serve(t, { flags: ['--docker-socket', engine.socketPath] });
+  const { body } = await server.request('POST', '/v1/entries', {
+    spiffe_id: `${WEB}/other`,
+    selectors: ['docker:label:app:other'],
+  });
+  assert.equal(body.spiffe_id, `${WEB}/other`);
+  const start = ['-c', 'read go; exec "$@"', 'sh', process.execPath, ASKING_PROGRAM, server.socket, WEB];
+  const child = spawn('/bin/sh', start, { stdio: ['pipe', 'pipe', 'inherit'] });
+  endAfter(t, child);
+  makeCgroup(t, `docker-${ID}.scope`).join(child.pid!);
+  engine.answer = answering(containerJson(ID, { State: { Running: true, Pid: child.pid } }));
+  await engine.listenedTo();
+  child.stdin.write('\n');
+  await server.logged('name held');
+  const asked = engine.asked.length;
+  const begun = performance.now();
+  await create(server, ['docker:label:app:web', 'docker:env:MODE=test']);
+  const [line] = await once(createInterface({ input: child.stdout }), 'line');
+  assert.equal(line, WEB);
+  assert.ok(performance.now() - begun < 5_000, 'it need not wait for the slow round');
+  assert.equal(engine.asked.length, asked, 'the engine is not asked again');
+  const { body: proxies } = await server.request('GET', '/v1/proxies');
+  assert.deepEqual(
+    proxies.proxies[0].selectors.filter((one: string) => one.startsWith('docker:')),
+    ['docker:env:MODE=[redacted]', 'docker:label:app:web'],
+  );
+});
+
 const here = engines();
 if (here.length === 0) it('pushes when a network of a real container is connected', { skip: NO_ENGINE });
 for (const engine of here) {

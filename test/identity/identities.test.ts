@@ -262,6 +262,46 @@ describe('the live join', () => {
     assert.equal(peer.attestations, 2);
   });
 
+  it('looks at once at a waiting caller that likely has a selector newly asked for, and at none that likely has not', async (t) => {
+    const { identities, create, registry, clock } = await makeJoin(t);
+    const peers = ['likely', 'not', 'unknown', 'busy'].map(() => new ScriptedPeer('unix:uid:1'));
+    const [likely, not, unknown, busy] = peers as [ScriptedPeer, ScriptedPeer, ScriptedPeer, ScriptedPeer];
+    const callers = peers.map((peer) => identities.caller(peer));
+    for (const caller of callers) await caller.attestAfter(0);
+    for (const caller of callers.slice(0, 3)) caller.waits(1);
+    for (const peer of [likely, busy]) {
+      peer.remembered = ['docker:label:a:b'];
+      peer.facts = ['unix:uid:1', 'docker:label:a:b'];
+    }
+    not.remembered = [];
+    const counts = () => peers.map(({ attestations }) => attestations);
+    assert.deepEqual(counts(), [1, 1, 1, 1]);
+    const web = await create('/web', ['docker:label:a:b']);
+    assert.equal(likely.attestations, 2, 'within the very change');
+    await until(() => callers[0]!.holds(web));
+    await until(() => unknown.attestations === 2);
+    clock.advance(5_000);
+    await until(() => callers[3]!.holds(web));
+    assert.deepEqual(counts(), [2, 1, 2, 2]);
+    // What is being read now may have left it out.
+    const late = new ScriptedPeer('unix:uid:1');
+    const gate = Promise.withResolvers<void>();
+    late.gate = gate.promise;
+    late.remembered = [];
+    const reading = identities.caller(late).attestAfter(0);
+    await create('/late', ['docker:label:a:late']);
+    clock.advance(1_000);
+    gate.resolve();
+    await reading;
+    await until(() => late.attestations === 2);
+    // Asked for already: nothing is new.
+    const before = counts();
+    await create('/other', ['docker:label:a:b']);
+    await registry.delete(web.id);
+    clock.advance(1_000);
+    assert.deepEqual(counts(), before);
+  });
+
   it('keeps what callers with the same facts have when one of them leaves', async (t) => {
     const { identities, create } = await makeJoin(t);
     const leaving = new ScriptedPeer('unix:uid:1');

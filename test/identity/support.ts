@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { isKeptIfAsked } from '../../src/attest/asked.ts';
 import { makeAttestation } from '../../src/attest/attestation.ts';
-import type { Attestation, Peer } from '../../src/attest/types.ts';
+import type { Attestation, KnownSelectors, Peer } from '../../src/attest/types.ts';
 import { openCertificateAuthority } from '../../src/ca/index.ts';
 import type { CertificateAuthority } from '../../src/ca/types.ts';
 import { Identities } from '../../src/identity/identities.ts';
@@ -49,7 +50,8 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
     caSubject: 'C=CN,O=SPIFFE',
     random: () => 0.5,
   });
-  const identities = new Identities({ registry, ca, clock, log, bundleFor, lazyKinds: ['unix:sha256'] });
+  const lazyKinds = ['unix:sha256'];
+  const identities = new Identities({ registry, ca, clock, log, bundleFor, lazyKinds, isKeptIfAsked });
   t.after(async () => {
     identities.close();
     await ca.close();
@@ -60,7 +62,7 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
   const rules = {
     trustDomain: TRUST_DOMAIN,
     allowWeakSelectors: true,
-    attestors: new Set(['unix']),
+    attestors: new Set(['unix', 'docker']),
     warn: () => undefined,
   };
   return {
@@ -118,7 +120,15 @@ export class ScriptedPeer implements Peer {
     return makeAttestation(found, this.contained);
   }
 
+  /** What is remembered, without an attestation, of the facts that it has. */
+  remembered: readonly string[] | undefined;
+
   verify(): void {}
+
+  known(type: string): KnownSelectors | undefined {
+    const given = this.remembered?.map((fact) => splitSelector(fact)!).filter((selector) => selector.type === type);
+    return given && { given, alike: [] };
+  }
 
   onGone(listener: () => void): void {
     this.#listeners.push(listener);

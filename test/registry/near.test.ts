@@ -55,6 +55,25 @@ describe('near misses', () => {
     );
   });
 
+  it('of a container with very many labels, variables and networks are found soon, with a few of what it has', async (t) => {
+    const { registry } = await open(t);
+    const entries = Array.from({ length: 2_000 }, (_, at) =>
+      input(`e${at}`, [`docker:label:l${at}:y`, `docker:network:m${at}`, `docker:env:V${at}=y`]),
+    );
+    await registry.create(entries, 'api');
+    const many = (name: (at: number) => string) => Array.from({ length: 2_000 }, (_, at) => `docker:${name(at)}`);
+    const keys = [many((at) => `label:l${at}:x`), many((at) => `env:V${at}=x`), many((at) => `network:n${at}`)].flat();
+    const begun = performance.now();
+    const near = registry.nearMisses(new Set(keys), { limit: 10, spiffeId: undefined });
+    const took = performance.now() - begun;
+    assert.ok(took < 2_000, `${took} ms`);
+    assert.equal(near.length, 10);
+    for (const { lacks } of near) {
+      const has = lacks.map((lack) => lack.has.length);
+      assert.deepEqual(has, [1, 1, 20]);
+    }
+  });
+
   it('have the expired ones among them, which lack nothing but time', async (t) => {
     const { registry, clock } = await open(t);
     await registry.create([input('over', ['unix:uid:0'], { expiresAt: clock.now() + 1_000 })], 'api');

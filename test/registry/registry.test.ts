@@ -80,6 +80,38 @@ test('a kind of selector is asked for while an entry that counts asks for it', a
   assert.equal(registry.asksFor('unix:uid'), true);
 });
 
+test('a selector is asked for while an entry that counts has exactly it, a label and a variable also by name', async (t) => {
+  const { registry, clock } = await open(t);
+  const selectors = ['docker:label:app:web:1', 'docker:env:A=b=c', 'docker:network:x:y'];
+  const [a] = await registry.create([input('a', selectors)], 'api');
+  for (const key of selectors) assert.equal(registry.askers(key), 1);
+  assert.equal(registry.askers('docker:label:app:web'), 0);
+  for (const name of ['docker:label', 'docker:label:app', 'docker:env', 'docker:env:A', 'docker:network']) {
+    assert.equal(registry.asksFor(name), true, name);
+  }
+  for (const name of ['docker:label:app:web', 'docker:env:A=b', 'docker:network:x', 'docker:label:']) {
+    assert.equal(registry.asksFor(name), false, name);
+  }
+  let revision = registry.askedRevision;
+  const isNew = () => {
+    const before = revision;
+    revision = registry.askedRevision;
+    return revision !== before;
+  };
+  await registry.create([input('b', ['docker:label:app:web:1'])], 'api');
+  assert.equal(isNew(), false, 'it was asked for already');
+  await registry.create([input('c', ['docker:label:app:api'], { expiresAt: clock.now() + 1_000 })], 'api');
+  assert.equal(isNew(), true);
+  clock.advance(1_000);
+  assert.equal(isNew(), true);
+  await registry.delete(a!.id);
+  assert.equal(isNew(), true);
+  assert.deepEqual(
+    [registry.asksFor('docker:label:app'), registry.asksFor('docker:env:A'), registry.askers(selectors[0]!)],
+    [true, false, 1],
+  );
+});
+
 test('an entry keeps the id that was chosen for it', async (t) => {
   const { registry } = await open(t);
   const [made] = await registry.create([input('a', undefined, { id: 'mine' })], 'api');

@@ -39,6 +39,19 @@ export function makeCgroup(t: Pick<TestContext, 'after'>, name: string): TestCgr
   };
 }
 
+/** Moves a process into every cgroup that another one is in: into the container of that one, as `docker exec` does. */
+export function joinCgroupsOf(other: number, pid: number): void {
+  for (const line of fs.readFileSync(`/proc/${other}/cgroup`, 'latin1').split('\n')) {
+    const [, hierarchy, ...cgroup] = line.split(':');
+    if (hierarchy === undefined) continue;
+    const unified = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup'].find((mount) =>
+      fs.existsSync(`${mount}/cgroup.procs`),
+    );
+    const mount = hierarchy === '' ? unified! : `/sys/fs/cgroup/${hierarchy.replace('name=', '')}`;
+    fs.writeFileSync(path.join(mount, cgroup.join(':'), 'cgroup.procs'), String(pid));
+  }
+}
+
 function root(): string | undefined {
   return ROOTS.find((candidate) => {
     try {

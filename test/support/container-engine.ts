@@ -9,7 +9,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { type Caller, controlCaller } from './caller.ts';
-import { ROOT } from './serve.ts';
+import { type Answer, ROOT, requestAdmin } from './serve.ts';
 
 type After = Pick<TestContext, 'after'>;
 
@@ -77,6 +77,28 @@ export class ContainerEngine {
     return controlCaller(t, spawn('docker', ['-H', `unix://${this.socketPath}`, ...args], { stdio: STDIO }));
   }
 
+  /**
+   * Makes a container by the engine's API, where labels may be longer than a command's words, and starts nothing.
+   * @param config of the container, as `POST /containers/create` has it
+   */
+  async create(image: string, { name, folder }: RunOptions, config: Record<string, unknown>): Promise<void> {
+    this.removeLater(name);
+    const Binds = [...HOST_FOLDERS.map((each) => `${each}:${each}:ro`), `${folder}:${folder}`];
+    const HostConfig = { Binds, NetworkMode: 'none', Ulimits: ULIMITS };
+    const made = await this.#post(`/containers/create?name=${name}`, { Image: image, HostConfig, ...config });
+    if (made.status !== 201) throw new Error(`${name}: ${made.status} ${JSON.stringify(made.body)}`);
+  }
+
+  /** Starts a container that was made; resolves when the engine says that it has started. */
+  async start(name: string): Promise<void> {
+    const { status, body } = await this.#post(`/containers/${name}/start`);
+    if (status !== 204) throw new Error(`${name}: ${status} ${JSON.stringify(body)}`);
+  }
+
+  #post(url: string, body?: unknown): Promise<Answer> {
+    return requestAdmin(this.socketPath, 'POST', url, body, { host: 'engine' });
+  }
+
   /** A caller that came into a running container later. */
   execCaller(t: TestContext, container: string): Caller {
     const args = ['-H', `unix://${this.socketPath}`, 'exec', '-i', container, ...CALLER];
@@ -113,23 +135,15 @@ export class ContainerEngine {
 export const CALLER = [process.execPath, path.join(import.meta.dirname, 'caller-program.ts')];
 const STDIO: ['pipe', 'pipe', 'inherit'] = ['pipe', 'pipe', 'inherit'];
 
+/** Podman asks for more open files than some machines let it have. */
+const ULIMITS = ['nofile', 'nproc'].map((Name) => ({ Name, Soft: 1_024, Hard: 1_024 }));
+
 /** Without a network unless `flags` name one: another engine that starts on this machine may take the default one away. */
 export function runFlags(name: string, folder: string, flags: readonly string[]): string[] {
   const mounts = HOST_FOLDERS.flatMap((each) => ['-v', `${each}:${each}:ro`]);
-  // Podman asks for more open files than some machines let it have.
-  return [
-    '--name',
-    name,
-    '--ulimit',
-    'nofile=1024:1024',
-    '--ulimit',
-    'nproc=1024:1024',
-    ...mounts,
-    '-v',
-    `${folder}:${folder}`,
-    ...(flags.includes('--network') ? [] : ['--network', 'none']),
-    ...flags,
-  ];
+  const ulimits = ULIMITS.flatMap(({ Name, Soft, Hard }) => ['--ulimit', `${Name}=${Soft}:${Hard}`]);
+  const network = flags.includes('--network') ? [] : ['--network', 'none'];
+  return ['--name', name, ...ulimits, ...mounts, '-v', `${folder}:${folder}`, ...network, ...flags];
 }
 
 const PLACES: readonly [name: string, socket: string][] = [

@@ -176,6 +176,18 @@ async function onConnections(count: number, raw: () => Raw, attack: (raw: Raw) =
   await Promise.all(Array.from({ length: count }, one));
 }
 
+function fetchAnew({ socket }: Target): Promise<void> {
+  return onConnections(
+    4,
+    () => new Raw(socket),
+    async (raw) => {
+      await call(raw, FETCH, requestFor(['default']), [], false, true);
+      await raw.settled();
+      raw.close();
+    },
+  );
+}
+
 const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
   /** Burns a processor and asks for nothing: what the others are compared with. */
   async nothing() {
@@ -245,17 +257,10 @@ const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
       (raw) => call(raw, FETCH, request, [], false, true),
     );
   },
-  /** Fetches of a process in as many groups as there may be, each on a connection of its own, which is attested. */
-  groups: ({ socket }) =>
-    onConnections(
-      4,
-      () => new Raw(socket),
-      async (raw) => {
-        await call(raw, FETCH, requestFor(['default']), [], false, true);
-        await raw.settled();
-        raw.close();
-      },
-    ),
+  /** Fetches, each on a connection of its own, which is attested. */
+  attested: fetchAnew,
+  /** The same of a process in as many groups as there may be. */
+  groups: fetchAnew,
   /** Idle connections to the admin API on TCP, made again when they are cut. */
   async admin({ port }) {
     const idle = (): void => {

@@ -17,6 +17,8 @@ export class StandInEngine {
   readonly socketPath: string;
   /** Answers about containers and images; by default there are none. */
   answer: Answer = (response) => response.writeHead(404).end('{"message":"no such container"}');
+  /** Which questions for events are refused with status 400, by their filters; by default none. */
+  refusesEvents: (filters: Record<string, unknown>) => boolean = () => false;
   /** Paths that were asked for, events aside. */
   readonly asked: string[] = [];
   #server: http.Server | undefined;
@@ -32,6 +34,11 @@ export class StandInEngine {
   async start(): Promise<void> {
     this.#server = http.createServer((request, response) => {
       if (request.url!.startsWith('/events?')) {
+        const { searchParams } = new URL(request.url!, 'http://engine');
+        if (this.refusesEvents(JSON.parse(searchParams.get('filters')!) as Record<string, unknown>)) {
+          response.writeHead(400).end('{"message":"invalid filter"}');
+          return;
+        }
         response.writeHead(200).flushHeaders();
         this.#listeners.add(response);
         response.once('close', () => this.#listeners.delete(response));

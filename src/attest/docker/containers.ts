@@ -8,6 +8,7 @@ import type { Clock } from '../../base/clock.ts';
 import { SidekeyError } from '../../base/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
 import { readCgroupText } from '../proc/cgroup.ts';
+import { TooLargeError } from './answer.ts';
 import { type CgroupPlace, parseCgroup } from './cgroup.ts';
 import type { Engine } from './engine.ts';
 import { EventStream } from './event-stream.ts';
@@ -36,10 +37,16 @@ export const INSPECT_LIMIT_MS = 1_000;
 /** However healthy the events look: an engine that hangs tells none either. In milliseconds. */
 export const REMEMBERED_MS = 60_000;
 
+/** What the engine said of a container, and when (milliseconds since the epoch); an error: it was too much to be read. */
+interface Remembered {
+  readonly answer: Container | TooLargeError;
+  readonly since: number;
+}
+
 export class Containers {
   readonly #options: ContainersOptions;
   readonly #events: EventStream;
-  readonly #remembered = new Map<string, { readonly container: Container; readonly since: number }>();
+  readonly #remembered = new Map<string, Remembered>();
   readonly #asking = new Map<string, Promise<Container | undefined>>();
   #inspections = 0;
 
@@ -67,10 +74,26 @@ export class Containers {
     return this.remembered(id) ?? this.#askOnce(id);
   }
 
-  /** The same where the engine need not be asked; else undefined. */
+  /**
+   * The same where the engine need not be asked; else undefined.
+   * @throws TooLargeError where its last answer was: it need not be read again to fail
+   */
   remembered(id: string): Container | undefined {
     const known = this.#remembered.get(id);
-    return known !== undefined && this.#isGood(known) ? known.container : undefined;
+    if (known === undefined || !this.#isGood(known)) return undefined;
+    if (known.answer instanceof TooLargeError) throw known.answer;
+    return known.answer;
+  }
+
+  /** What was remembered last of a container, however old, for no decision; undefined where it is forgotten. */
+  known(id: string): Container | undefined {
+    const known = this.#remembered.get(id)?.answer;
+    return known instanceof TooLargeError ? undefined : known;
+  }
+
+  /** As {@link known}, of each container. */
+  *all(): Iterable<Container> {
+    for (const { answer } of this.#remembered.values()) if (!(answer instanceof TooLargeError)) yield answer;
   }
 
   #askOnce(id: string): Promise<Container | undefined> {
@@ -79,15 +102,15 @@ export class Containers {
       asking = this.#ask(id);
       this.#asking.set(id, asking);
       const begun = asking;
-      const done = (container?: Container): void => {
+      const done = (answer: Container | TooLargeError | undefined): void => {
         // Another one, or none, where the container changed meanwhile: what was found may be what it was before.
         if (this.#asking.get(id) !== begun) return;
         this.#asking.delete(id);
-        if (container !== undefined && this.#events.up) {
-          this.#remembered.set(id, { container, since: this.#options.clock.now() });
+        if (answer !== undefined && this.#events.up) {
+          this.#remembered.set(id, { answer, since: this.#options.clock.now() });
         }
       };
-      asking.then(done, () => done());
+      asking.then(done, (error: unknown) => done(error instanceof TooLargeError ? error : undefined));
     }
     return asking;
   }
@@ -117,10 +140,11 @@ export class Containers {
   }
 
   /** What is remembered at all was told while the events were up, and is forgotten when they end. */
-  #isGood({ container, since }: { container: Container; since: number }): boolean {
+  #isGood({ answer, since }: Remembered): boolean {
     const age = this.#options.clock.now() - since;
-    const complete = container.imageDigests !== undefined || !this.#options.wantImageDigests();
-    return complete && age >= 0 && age < REMEMBERED_MS;
+    const isComplete =
+      answer instanceof TooLargeError || answer.imageDigests !== undefined || !this.#options.wantImageDigests();
+    return isComplete && age >= 0 && age < REMEMBERED_MS;
   }
 
   async #ask(id: string): Promise<Container | undefined> {

@@ -11,13 +11,15 @@
 import type { Clock } from '../../base/clock.ts';
 import { SidekeyError } from '../../base/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
+import type { AskedSelectors } from '../asked.ts';
 import { readCgroupText } from '../proc/cgroup.ts';
 import type { Attestor } from '../types.ts';
 import { isSameContainer, parseCgroup } from './cgroup.ts';
 import { type Container, Containers } from './containers.ts';
 import { createEngine } from './engine.ts';
+import { type AmbiguousLabel, Given } from './given.ts';
 import { readOwnContainer } from './own-container.ts';
-import { DOCKER_KINDS, dockerSelectors, IMAGE_DIGEST } from './selectors.ts';
+import { DOCKER_KINDS, IMAGE_DIGEST } from './selectors.ts';
 
 export interface DockerAttestorOptions {
   /** Path of the engine's Unix socket; it need not be there yet. */
@@ -29,6 +31,8 @@ export interface DockerAttestorOptions {
    * nobody asks for are left out, and while nobody asks for any, the engine is not asked either.
    */
   readonly asksFor: (kind: string) => boolean;
+  /** Of those kinds, which selectors a container's callers are given; undefined: all. */
+  readonly asked?: AskedSelectors;
   /** Told when the engine says that some container has changed, and when its events begin or end. */
   readonly onChange?: () => void;
 }
@@ -43,15 +47,18 @@ export interface DockerAttestor extends Attestor {
    * @throws ERR_ATTESTATION_FAILED
    */
   mainPid(nameOrId: string): Promise<number | undefined>;
+  /** Of the containers that are remembered, the labels that give no selector though an entry asks for it. */
+  ambiguousLabels(): AmbiguousLabel[];
   /** Asks the engine for nothing but an answer. @throws ERR_ATTESTATION_FAILED */
   check(): Promise<void>;
   close(): void;
 }
 
 export function createDockerAttestor(options: DockerAttestorOptions): DockerAttestor {
-  const { socketPath, clock, log, asksFor, onChange = () => undefined } = options;
+  const { socketPath, clock, log, asksFor, asked, onChange = () => undefined } = options;
   const own = readOwnContainer();
   const wantImageDigests = () => asksFor(IMAGE_DIGEST);
+  const given = new Given(asksFor, asked);
   const containers = new Containers({ engine: createEngine(socketPath), clock, log, wantImageDigests, onChange });
 
   return {
@@ -62,14 +69,18 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
     get remembering() {
       return containers.remembering;
     },
-    async attest({ pid }, everything = false) {
-      const wanted = everything ? () => true : asksFor;
-      if (!DOCKER_KINDS.some(wanted)) return [];
+    async attest({ pid, program }, everything = false, remark = () => undefined) {
+      if (!everything && !DOCKER_KINDS.some(asksFor)) return [];
+      const found = (container: Container | undefined) => {
+        if (program !== undefined) program.container = container?.id ?? null;
+        if (container === undefined) return [];
+        return everything ? given.everything(container, remark) : given.of(container);
+      };
       const cgroups = readCgroupText(pid);
       const place = parseCgroup(cgroups);
       const inOurs = place.id === undefined && place.inNamespace;
       const id = inOurs ? own : place.id;
-      if (id === undefined) return [];
+      if (id === undefined) return found(undefined);
       const remembered = containers.remembered(id);
       const container = remembered ?? (await containers.get(id));
       // Without a question no time has passed.
@@ -78,7 +89,7 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
       if (inOurs) {
         // Engines may run in a container too, of another engine: then this one doesn't know it, and nobody is in one.
         const ours = container?.place.inNamespace === true && after.id === undefined && after.inNamespace;
-        return ours ? dockerSelectors(container, wanted) : [];
+        return found(ours ? container : undefined);
       }
       if (container === undefined) throw failed(`the container engine at ${socketPath} knows no container ${id}`);
       if (container.place.id !== id) throw failed(unseen(container));
@@ -86,8 +97,14 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
         throw failed(`the caller's cgroup has the name of container ${id}, but is not where its main process is`);
       }
       if (!isSameContainer(after, container.place)) throw failed('the caller went to another cgroup meanwhile');
-      return dockerSelectors(container, wanted);
+      return found(container);
     },
+    known({ container: id }) {
+      if (id === null) return { given: [], alike: [] };
+      const container = id === undefined ? undefined : containers.known(id);
+      return container && given.known(container);
+    },
+    ambiguousLabels: () => [...containers.all()].flatMap((container) => given.ambiguous(container)),
     mainPid: (nameOrId) => containers.mainPid(nameOrId),
     check: () => containers.check(),
     close: () => containers.close(),

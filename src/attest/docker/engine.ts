@@ -7,11 +7,12 @@
 
 import http from 'node:http';
 import { SidekeyError } from '../../base/errors.ts';
+import { MAX_ANSWER_BYTES, parseAnswer, TooLargeError } from './answer.ts';
 
 export interface Engine {
   /**
    * The JSON at a path; undefined for 404. The caller has made sure of what it put into the path.
-   * @throws ERR_ATTESTATION_FAILED, or the reason of the signal
+   * @throws ERR_ATTESTATION_FAILED, as TooLargeError where it is that; or the reason of the signal
    */
   get(path: string, signal: AbortSignal): Promise<unknown>;
   /** Opens a response that goes on, on a connection of its own. @throws as {@link get} */
@@ -21,8 +22,6 @@ export interface Engine {
 
 /** Connections; further questions wait for one, within their time. */
 const CONNECTIONS = 8;
-/** An answer about a container has some 10 KB, more with large labels and environments. */
-const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 export function createEngine(socketPath: string): Engine {
   const agent = new http.Agent({ keepAlive: true, maxSockets: CONNECTIONS });
@@ -38,12 +37,13 @@ export function createEngine(socketPath: string): Engine {
           throw translate(second, signal);
         });
       }
-      const body = await read(response, signal);
+      const body = await read(response, path, signal);
       if (response.statusCode === 404) return undefined;
       if (response.statusCode !== 200) throw failed(`it answered with status ${response.statusCode}`);
       try {
-        return JSON.parse(body);
-      } catch {
+        return parseAnswer(body, path);
+      } catch (error) {
+        if (error instanceof TooLargeError) throw error;
         // The error of JSON.parse shows what it read.
         throw failed('its answer is not JSON');
       }
@@ -53,7 +53,7 @@ export function createEngine(socketPath: string): Engine {
         const response = await ask(path, false, signal);
         if (response.statusCode === 200) return response;
         response.destroy();
-        throw failed(`it answered with status ${response.statusCode}`);
+        throw new EngineStatusError(failed(`it answered with status ${response.statusCode}`));
       } catch (error) {
         throw translate(error, signal);
       }
@@ -71,20 +71,22 @@ export function createEngine(socketPath: string): Engine {
     return promise;
   }
 
-  async function read(response: http.IncomingMessage, signal: AbortSignal): Promise<string> {
+  async function read(response: http.IncomingMessage, path: string, signal: AbortSignal): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let bytes = 0;
     try {
       for await (const chunk of response) {
         bytes += chunk.length;
         // Leaving the loop destroys the response, and its connection with it.
-        if (bytes > MAX_ANSWER_BYTES) throw failed(`its answer has more than ${MAX_ANSWER_BYTES} bytes`);
+        if (bytes > MAX_ANSWER_BYTES) {
+          throw new TooLargeError(`the answer to ${path}`, `more than ${MAX_ANSWER_BYTES} bytes, and no more are read`);
+        }
         chunks.push(chunk);
       }
     } catch (error) {
       throw translate(error, signal);
     }
-    return Buffer.concat(chunks).toString('utf8');
+    return Buffer.concat(chunks);
   }
 
   function failed(problem: string): SidekeyError {
@@ -98,6 +100,13 @@ export function createEngine(socketPath: string): Engine {
     if (code.startsWith('HPE_')) return failed('its answer is not HTTP');
     const hint = HINTS[code];
     return failed(hint === undefined ? code || 'an unexpected error' : `${code}, ${hint}`);
+  }
+}
+
+/** The engine is there and refuses what it was asked for. */
+export class EngineStatusError extends SidekeyError {
+  constructor({ code, message }: SidekeyError) {
+    super(code, message);
   }
 }
 

@@ -1,24 +1,34 @@
 /** A connection to an engine's events that is made again whenever it ends. */
 
+import type http from 'node:http';
 import { backoff } from '../../base/backoff.ts';
 import type { Clock, Deadline } from '../../base/clock.ts';
 import { SidekeyError } from '../../base/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
-import type { Engine } from './engine.ts';
-import { type Affected, affectedBy, eventsPath } from './events.ts';
+import { type Engine, EngineStatusError } from './engine.ts';
+import { EventLines, type LongLine, MAX_LINE_CHARACTERS } from './event-lines.ts';
+import { type Affected, ALL_OF_KIND, affectedBy, CHANGES, type EventFilters, eventsPath } from './events.ts';
 
 export interface EventStreamOptions {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly log: Log;
-  /** Told of each event, and of `all` when the stream comes up and when it ends: what happened before is not known. */
+  /**
+   * Told of each event, of `all` when the stream comes up and when it ends, since what happened before is not known, and of
+   * `all` for an event that is too long to be read.
+   */
   readonly onEvent: (affected: Affected) => void;
 }
 
 const RETRY_FIRST_MS = 100;
 const RETRY_LIMIT_MS = 5_000;
-/** One event has the labels of a container in it. */
-const MAX_LINE_CHARACTERS = 1024 * 1024;
+/** A stream that lived for so long, in milliseconds, worked: the next one is tried for at once when it ends. */
+export const STEADY_MS = 10_000;
+/** Each kind of line in the log comes this often at most, in milliseconds, with the number of those that were left out. */
+export const LOG_EVERY_MS = 10_000;
+
+/** The container's id in the beginning of a line, before anything that the container has a hand in. */
+const ID_OF_LINE = /^\{"status":"[a-z_]+","id":"([0-9a-f]{64})"/;
 
 export class EventStream {
   readonly #options: EventStreamOptions;
@@ -28,9 +38,13 @@ export class EventStream {
   #retry: Deadline | undefined;
   /** Set while the log's last word was that the engine can't be reached. */
   #lamented = false;
+  readonly #downLines: Rarely;
+  readonly #longLines: Rarely;
 
   constructor(options: EventStreamOptions) {
     this.#options = options;
+    this.#downLines = new Rarely(options.clock);
+    this.#longLines = new Rarely(options.clock);
     void this.#run();
   }
 
@@ -45,42 +59,93 @@ export class EventStream {
   }
 
   async #run(): Promise<void> {
+    const { clock, onEvent } = this.#options;
     let failure: unknown = new SidekeyError('ERR_ATTESTATION_FAILED', 'the stream of its events ended');
+    let upSince = Number.POSITIVE_INFINITY;
     try {
-      await this.#follow();
+      const events = await this.#open();
+      upSince = clock.now();
+      await this.#follow(events);
     } catch (error) {
       failure = error;
     }
-    if (this.#up) this.#options.onEvent('all');
+    if (this.#up) onEvent('all');
     this.#up = false;
     if (this.#closing.signal.aborted) return;
+    if (clock.now() - upSince >= STEADY_MS) this.#failures = 0;
     this.#failures += 1;
-    if (!this.#lamented) this.#lament(failure);
+    this.#lament(failure);
     const delay = backoff(this.#failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
-    this.#retry = this.#options.clock.after(delay, () => void this.#run());
+    this.#retry = clock.after(delay, () => void this.#run());
   }
 
-  async #follow(): Promise<void> {
-    const { engine, clock, log, onEvent } = this.#options;
-    const events = await engine.open(eventsPath(clock.now()), this.#closing.signal);
-    onEvent('all');
-    this.#up = true;
-    this.#failures = 0;
-    if (this.#lamented) log.info('the container engine is there again');
-    this.#lamented = false;
-    let rest = '';
-    for await (const text of events.setEncoding('utf8') as AsyncIterable<string>) {
-      const lines = (rest + text).split('\n');
-      rest = lines.pop()!;
-      for (const line of lines) if (line.trim() !== '') onEvent(affectedBy(parse(line)));
-      if (rest.length > MAX_LINE_CHARACTERS) throw unreadable();
+  async #open(): Promise<http.IncomingMessage> {
+    const { engine, clock } = this.#options;
+    const open = (filters: EventFilters) => engine.open(eventsPath(clock.now(), filters), this.#closing.signal);
+    try {
+      return await open(CHANGES);
+    } catch (error) {
+      if (!(error instanceof EngineStatusError)) throw error;
+      return await open(ALL_OF_KIND);
     }
   }
 
-  #lament(err: unknown): void {
+  async #follow(events: http.IncomingMessage): Promise<void> {
+    const { log, onEvent } = this.#options;
+    onEvent('all');
+    this.#up = true;
+    if (this.#lamented) log.info('the container engine is there again');
+    this.#lamented = false;
+    const lines = new EventLines();
+    for await (const text of events.setEncoding('utf8') as AsyncIterable<string>) {
+      for (const line of lines.push(text))
+        onEvent(typeof line === 'string' ? affectedBy(parse(line)) : this.#tooLong(line));
+    }
+  }
+
+  #tooLong({ beginning }: LongLine): Affected {
+    const leftOut = this.#longLines.mayTell();
+    if (leftOut !== undefined) {
+      const container = ID_OF_LINE.exec(beginning)?.[1];
+      const message = `an event of the container engine has more than ${MAX_LINE_CHARACTERS} characters, as of a container with very long labels: all that the engine said is forgotten and asked again`;
+      this.#options.log.warn({ ...(container === undefined ? {} : { container }), left_out: leftOut }, message);
+    }
+    return 'all';
+  }
+
+  #lament(failure: unknown): void {
+    if (this.#lamented) return;
+    const leftOut = this.#downLines.mayTell();
+    if (leftOut === undefined) return;
     this.#lamented = true;
     const message = 'the container engine tells no events: nothing it said is remembered, and it is tried again';
-    this.#options.log.warn({ err }, message);
+    const reason = failure instanceof Error ? failure.message : String(failure);
+    this.#options.log.warn({ reason, left_out: leftOut }, message);
+  }
+}
+
+/** Says when a line may be logged that a container could cause at will. */
+class Rarely {
+  readonly #clock: Clock;
+  #next = Number.NEGATIVE_INFINITY;
+  #leftOut = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** How many lines were left out since the last one; undefined where this one is, too. */
+  mayTell(): number | undefined {
+    const now = this.#clock.now();
+    // A clock that was set back must not silence the line for longer.
+    if (now < this.#next && now >= this.#next - LOG_EVERY_MS) {
+      this.#leftOut += 1;
+      return undefined;
+    }
+    const leftOut = this.#leftOut;
+    this.#next = now + LOG_EVERY_MS;
+    this.#leftOut = 0;
+    return leftOut;
   }
 }
 
@@ -88,10 +153,6 @@ function parse(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    throw unreadable();
+    throw new SidekeyError('ERR_ATTESTATION_FAILED', "the container engine's events can't be read");
   }
-}
-
-function unreadable(): SidekeyError {
-  return new SidekeyError('ERR_ATTESTATION_FAILED', "the container engine's events can't be read");
 }

@@ -6,6 +6,7 @@
  */
 
 import { SidekeyError } from '../../base/errors.ts';
+import { checkItems, MAX_ITEM_BYTES, TooLargeError } from './answer.ts';
 
 export interface Inspection {
   /** 64 hexadecimal digits. */
@@ -25,7 +26,10 @@ export interface Inspection {
   readonly pid: number;
 }
 
-/** @throws ERR_ATTESTATION_FAILED where it is not of this container, not running, or of another form; without its values */
+/**
+ * @throws ERR_ATTESTATION_FAILED where it is not of this container, not running, or of another form; TooLargeError where
+ * it has more labels, variables or networks than are read. Values are in no message
+ */
 export function readInspection(answer: unknown, id: string): Inspection {
   const container = object(answer, 'the answer');
   if (text(container.Id, 'Id') !== id) throw malformed('Id', 'is that of another container');
@@ -38,21 +42,22 @@ export function readInspection(answer: unknown, id: string): Inspection {
   const settings = object(container.NetworkSettings, 'NetworkSettings');
   const imageId = text(container.Image, 'Image');
   if (!/^sha256:[0-9a-f]{64}$/.test(imageId)) throw malformed('Image');
+  const whose = `container ${id}`;
   return {
     id,
-    name: text(container.Name, 'Name').replace(/^\//, ''),
-    imageName: text(config.Image, 'Config.Image'),
+    name: name(container.Name, 'Name', whose).replace(/^\//, ''),
+    imageName: name(config.Image, 'Config.Image', whose),
     imageId,
-    labels: textMap(config.Labels, 'Config.Labels'),
-    env: texts(config.Env, 'Config.Env'),
-    networks: Object.keys(settings.Networks == null ? {} : object(settings.Networks, 'NetworkSettings.Networks')),
+    labels: textMap(config.Labels, 'Config.Labels', whose),
+    env: texts(config.Env, 'Config.Env', whose),
+    networks: keys(settings.Networks, 'NetworkSettings.Networks', whose),
     pid: pid as number,
   };
 }
 
 /** The digests, `sha256:<64 hex>`, by which registries know an image; none for one that was never in a registry. */
 export function readImageDigests(answer: unknown): string[] {
-  const names = texts(object(answer, 'the answer').RepoDigests, 'RepoDigests');
+  const names = texts(object(answer, 'the answer').RepoDigests, 'RepoDigests', 'an image');
   return names.map((name) => {
     const digest = /@(sha256:[0-9a-f]{64})$/.exec(name)?.[1];
     if (digest === undefined) throw malformed('RepoDigests');
@@ -70,16 +75,30 @@ function text(value: unknown, place: string): string {
   return value;
 }
 
-function texts(value: unknown, place: string): string[] {
+function name(value: unknown, place: string, whose: string): string {
+  const found = text(value, place);
+  if (found.length <= MAX_ITEM_BYTES) return found;
+  throw new TooLargeError(`${whose}: ${place}`, `${found.length} characters, and at most ${MAX_ITEM_BYTES} are read`);
+}
+
+function texts(value: unknown, place: string, whose: string): string[] {
   if (value == null) return [];
   if (!Array.isArray(value) || !value.every((element) => typeof element === 'string')) throw malformed(place);
+  checkItems(value, value.length, `${whose}: ${place}`);
   return value;
 }
 
-function textMap(value: unknown, place: string): Map<string, string> {
-  return new Map(
-    Object.entries(value == null ? {} : object(value, place)).map(([key, each]) => [key, text(each, place)]),
-  );
+function keys(value: unknown, place: string, whose: string): string[] {
+  const found = Object.keys(value == null ? {} : object(value, place));
+  checkItems(found, found.length, `${whose}: ${place}`);
+  return found;
+}
+
+function textMap(value: unknown, place: string, whose: string): Map<string, string> {
+  const found = Object.entries(value == null ? {} : object(value, place));
+  const texts = found.flatMap(([key, each]) => [key, text(each, place)]);
+  checkItems(texts, found.length, `${whose}: ${place}`);
+  return new Map(found as [string, string][]);
 }
 
 function malformed(place: string, problem = 'is not what its API describes'): SidekeyError {

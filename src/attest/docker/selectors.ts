@@ -12,8 +12,8 @@ const SERVICE_LABEL = 'com.docker.compose.service';
 
 /** By kind: the values of `docker:<kind>:<value>` that a container has. */
 const VALUES: Readonly<Record<string, (container: Container) => readonly (string | undefined)[]>> = {
-  label: ({ labels }) => [...labels].map(([key, value]) => `${key}:${value}`),
-  env: ({ env }) => env,
+  label: ({ labels }) => [...labels].filter(([key]) => !isAmbiguous(key)).map(labelValue),
+  env: ({ env }) => unambiguous(env),
   image_id: ({ imageName }) => [imageName],
   image_config_digest: ({ imageId }) => [imageId],
   image_digest: ({ imageDigests }) => imageDigests ?? [],
@@ -32,11 +32,52 @@ export const DOCKER_KINDS: readonly string[] = KINDS.map((kind) => `docker:${kin
 /** The only kind that takes a question of its own, about the image. */
 export const IMAGE_DIGEST = 'docker:image_digest';
 
-/** The container's selectors of the kinds that are asked for: values of an environment that nobody asks for go nowhere. */
-export function dockerSelectors(container: Container, asksFor: (kind: string) => boolean): Selector[] {
+/** The container's selectors that are kept: values of an environment that nobody asks for go nowhere. */
+export function dockerSelectors(container: Container, { asksFor, keeps }: Wanted): Selector[] {
   return KINDS.filter((kind) => asksFor(`docker:${kind}`)).flatMap((kind) =>
     VALUES[kind]!(container)
       .filter((value) => value !== undefined && value !== '')
-      .map((value) => ({ type: 'docker', value: `${kind}:${value}` })),
+      .map((value) => ({ type: 'docker', value: `${kind}:${value}` }))
+      .filter(keeps),
   );
+}
+
+/** What is wanted of a container's selectors. */
+export interface Wanted {
+  /** True if some entry asks for selectors of this kind, such as `docker:label`. */
+  readonly asksFor: (kind: string) => boolean;
+  readonly keeps: (selector: Selector) => boolean;
+}
+
+/**
+ * The selectors that the labels would give that give none, since their key has a colon: `docker:label:a:b:c` is the label
+ * `a` with the value `b:c`, so a label `a:b` with the value `c` must not pass for it.
+ */
+export function ambiguousLabels({ labels }: Pick<Container, 'labels'>): Selector[] {
+  return [...labels]
+    .filter(([key]) => isAmbiguous(key))
+    .map((label) => ({ type: 'docker', value: `label:${labelValue(label)}` }));
+}
+
+function isAmbiguous(key: string): boolean {
+  return key === '' || key.includes(':');
+}
+
+function labelValue([key, value]: readonly [string, string]): string {
+  return `${key}:${value}`;
+}
+
+/**
+ * The variables `NAME=VALUE` of which one alone has the name. Of several with one name a program finds any one, so none
+ * gives a selector, and neither does what has no name or no value.
+ */
+function unambiguous(env: readonly string[]): string[] {
+  const byName = new Map<string, string | undefined>();
+  for (const variable of env) {
+    const equals = variable.indexOf('=');
+    if (equals <= 0) continue;
+    const name = variable.slice(0, equals);
+    byName.set(name, byName.has(name) ? undefined : variable);
+  }
+  return [...byName.values()].filter((variable) => variable !== undefined);
 }
