@@ -14,7 +14,7 @@ import type { Log } from '../../telemetry/log.ts';
 import { readCgroupText } from '../proc/cgroup.ts';
 import type { Attestor } from '../types.ts';
 import { isSameContainer, parseCgroup } from './cgroup.ts';
-import { type Container, Containers } from './containers.ts';
+import { Containers, unseen } from './containers.ts';
 import { createEngine } from './engine.ts';
 import { readOwnContainer } from './own-container.ts';
 import { DOCKER_KINDS, dockerSelectors, IMAGE_DIGEST } from './selectors.ts';
@@ -62,7 +62,7 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
     get remembering() {
       return containers.remembering;
     },
-    async attest({ pid }, everything = false) {
+    async attest({ pid, owner }, everything = false) {
       const wanted = everything ? () => true : asksFor;
       if (!DOCKER_KINDS.some(wanted)) return [];
       const cgroups = readCgroupText(pid);
@@ -71,31 +71,27 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
       const id = inOurs ? own : place.id;
       if (id === undefined) return [];
       const remembered = containers.remembered(id);
-      const container = remembered ?? (await containers.get(id));
+      const container = remembered ?? (await containers.get(id, { owner, pid }));
       // Without a question no time has passed.
       const cgroupsAfter = remembered === undefined ? readCgroupText(pid) : cgroups;
       const after = cgroupsAfter === cgroups ? place : parseCgroup(cgroupsAfter);
       if (inOurs) {
         // Engines may run in a container too, of another engine: then this one doesn't know it, and nobody is in one.
-        const ours = container?.place.inNamespace === true && after.id === undefined && after.inNamespace;
+        const ours = container?.main.place.inNamespace === true && after.id === undefined && after.inNamespace;
         return ours ? dockerSelectors(container, wanted) : [];
       }
       if (container === undefined) throw failed(`the container engine at ${socketPath} knows no container ${id}`);
-      if (container.place.id !== id) throw failed(unseen(container));
-      if (!isSameContainer(place, container.place)) {
+      if (container.main.place.id !== id) throw failed(unseen(container));
+      if (!isSameContainer(place, container.main.place)) {
         throw failed(`the caller's cgroup has the name of container ${id}, but is not where its main process is`);
       }
-      if (!isSameContainer(after, container.place)) throw failed('the caller went to another cgroup meanwhile');
+      if (!isSameContainer(after, container.main.place)) throw failed('the caller went to another cgroup meanwhile');
       return dockerSelectors(container, wanted);
     },
     mainPid: (nameOrId) => containers.mainPid(nameOrId),
     check: () => containers.check(),
     close: () => containers.close(),
   };
-}
-
-function unseen({ id, pid }: Container): string {
-  return `process ${pid}, the main one of container ${id} by the engine's word, is not in it here: does Sidekey share the host's pid namespace (pid: host)?`;
 }
 
 function failed(message: string): SidekeyError {

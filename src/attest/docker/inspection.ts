@@ -23,6 +23,8 @@ export interface Inspection {
   readonly networks: readonly string[];
   /** Of its main process, in the engine's pid namespace. */
   readonly pid: number;
+  /** When the engine started its main process, as the engine has it: RFC 3339. */
+  readonly startedAt: string;
 }
 
 /** @throws ERR_ATTESTATION_FAILED where it is not of this container, not running, or of another form; without its values */
@@ -47,6 +49,7 @@ export function readInspection(answer: unknown, id: string): Inspection {
     env: texts(config.Env, 'Config.Env'),
     networks: Object.keys(settings.Networks == null ? {} : object(settings.Networks, 'NetworkSettings.Networks')),
     pid: pid as number,
+    startedAt: instantText(state.StartedAt, 'State.StartedAt'),
   };
 }
 
@@ -68,6 +71,27 @@ function object(value: unknown, place: string): Record<string, unknown> {
 function text(value: unknown, place: string): string {
   if (typeof value !== 'string') throw malformed(place);
   return value;
+}
+
+/** An instant, which `Date.parse` can read; engines tell it to the nanosecond. */
+function instantText(value: unknown, place: string): string {
+  const form = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})$/;
+  const found = text(value, place);
+  if (!form.test(found) || Number.isNaN(Date.parse(found))) throw malformed(place, 'is no instant');
+  return found;
+}
+
+/** The pids, in the engine's pid namespace, of a container's processes: what its API calls `top`, asked for with `-o pid`. */
+export function readPids(answer: unknown): number[] {
+  const { Titles: titles, Processes: processes } = object(answer, 'the answer');
+  const [title, ...others] = texts(titles, 'Titles');
+  if (title?.trim() !== 'PID' || others.length > 0) throw malformed('Titles');
+  if (!Array.isArray(processes)) throw malformed('Processes');
+  return processes.map((row) => {
+    const [pid = '', ...more] = texts(row, 'Processes');
+    if (!/^ *[0-9]{1,10} *$/.test(pid) || more.length > 0) throw malformed('Processes');
+    return Number(pid);
+  });
 }
 
 function texts(value: unknown, place: string): string[] {
