@@ -25,9 +25,12 @@ export function whyNoEngine(): string | undefined {
 export class OwnEngine {
   readonly socketPath: string;
   readonly #folder: string;
+  readonly #flags: readonly string[];
   #daemon: ChildProcess | undefined;
 
-  constructor(t: Pick<TestContext, 'after'>) {
+  /** @param flags of dockerd, such as `--live-restore` */
+  constructor(t: Pick<TestContext, 'after'>, ...flags: readonly string[]) {
+    this.#flags = flags;
     this.#folder = mkdtempSync(path.join(tmpdir(), 'sidekey-engine-'));
     this.socketPath = path.join(this.#folder, 'run/docker.sock');
     mkdirSync(path.dirname(this.socketPath));
@@ -46,7 +49,7 @@ export class OwnEngine {
     const place = (name: string) => path.join(this.#folder, name);
     const log = openSync(place('log'), 'a');
     const args = ['--data-root', place('data'), '--exec-root', place('exec'), '--pidfile', place('pid')];
-    const daemon = spawn('dockerd', [...args, '--host', `unix://${socketPath}`, '--bridge', 'none'], {
+    const daemon = spawn('dockerd', [...args, '--host', `unix://${socketPath}`, '--bridge', 'none', ...this.#flags], {
       detached: true, // so that Ctrl-C is not for it: it ends after its containers
       stdio: ['ignore', log, log],
     });
