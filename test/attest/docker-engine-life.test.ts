@@ -27,7 +27,7 @@ interface Setting {
 }
 
 async function start(t: TestContext, ...flags: readonly string[]): Promise<Setting> {
-  const own = new OwnEngine(t, ...flags);
+  const own = new OwnEngine(t, { flags, alone: true });
   await own.start();
   const engine = new ContainerEngine('Docker', own.socketPath);
   engine.image(t, IMAGE);

@@ -22,15 +22,24 @@ export function whyNoEngine(): string | undefined {
   return undefined;
 }
 
+export interface OwnEngineOptions {
+  /** Of dockerd, such as `--live-restore`. */
+  readonly flags?: readonly string[];
+  /**
+   * In a network namespace of its own, where no container's network can be reached from here: without a default bridge it
+   * removes that of another engine.
+   */
+  readonly alone?: boolean;
+}
+
 export class OwnEngine {
   readonly socketPath: string;
   readonly #folder: string;
-  readonly #flags: readonly string[];
+  readonly #options: OwnEngineOptions;
   #daemon: ChildProcess | undefined;
 
-  /** @param flags of dockerd, such as `--live-restore` */
-  constructor(t: Pick<TestContext, 'after'>, ...flags: readonly string[]) {
-    this.#flags = flags;
+  constructor(t: Pick<TestContext, 'after'>, options: OwnEngineOptions = {}) {
+    this.#options = options;
     this.#folder = mkdtempSync(path.join(tmpdir(), 'sidekey-engine-'));
     this.socketPath = path.join(this.#folder, 'run/docker.sock');
     mkdirSync(path.dirname(this.socketPath));
@@ -49,7 +58,10 @@ export class OwnEngine {
     const place = (name: string) => path.join(this.#folder, name);
     const log = openSync(place('log'), 'a');
     const args = ['--data-root', place('data'), '--exec-root', place('exec'), '--pidfile', place('pid')];
-    const daemon = spawn('dockerd', [...args, '--host', `unix://${socketPath}`, '--bridge', 'none', ...this.#flags], {
+    const { flags = [], alone = false } = this.#options;
+    const dockerd = ['dockerd', ...args, '--host', `unix://${socketPath}`, '--bridge', 'none', ...flags];
+    const [program, ...words] = alone ? ['unshare', '--net', ...dockerd] : dockerd;
+    const daemon = spawn(program!, words, {
       detached: true, // so that Ctrl-C is not for it: it ends after its containers
       stdio: ['ignore', log, log],
     });

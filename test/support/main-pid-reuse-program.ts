@@ -37,7 +37,7 @@ try {
 }
 
 async function run(mode: 'delayed' | 'stale'): Promise<unknown> {
-  const own = new OwnEngine(t);
+  const own = new OwnEngine(t, { alone: true });
   await own.start();
   const engine = new ContainerEngine('Docker', own.socketPath);
   engine.image(t, IMAGE);
