@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
@@ -483,3 +483,32 @@ test('who wants to know is told of a change once what was remembered is forgotte
   setting.engine.cut();
   await until(() => told.length > 0);
 });
+
+test('what is remembered takes a bounded number of descriptors, and gives them back', async (t) => {
+  const { containers, engine } = await start(t);
+  engine.answer = (response, request) =>
+    answering(containerJson(/[0-9a-f]{64}/.exec(request.url!)![0]))(response, request);
+  const id = (n: number) => n.toString(16).padStart(64, '0');
+  const pidfds = () => readdirSync('/proc/self/fd').filter(isPidfd).length;
+  for (let n = 0; n < 40; n += 1) await containers.get(id(n), MAIN);
+  assert.equal(pidfds(), 32);
+  for (let n = 0; n < 40; n += 1) assert.notEqual(containers.remembered(id(n)), undefined);
+  assert.equal(containers.inspections, 40);
+  engine.tell({ Type: 'container', Action: 'rename', Actor: { ID: id(0) } });
+  await until(() => pidfds() === 31);
+  await containers.get(id(0), MAIN);
+  assert.equal(pidfds(), 32);
+  engine.answer = (response) => response.writeHead(500).end();
+  for (let n = 100; n < 110; n += 1) await assert.rejects(containers.get(id(n), MAIN));
+  assert.equal(pidfds(), 32);
+  engine.tell({ Type: 'image', Action: 'tag', Actor: { ID: 'x' } });
+  await until(() => pidfds() === 0);
+});
+
+function isPidfd(fd: string): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`).includes('pidfd');
+  } catch {
+    return false;
+  }
+}

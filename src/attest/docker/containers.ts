@@ -12,7 +12,15 @@ import type { Engine } from './engine.ts';
 import { EventStream } from './event-stream.ts';
 import type { Affected } from './events.ts';
 import { type Inspection, readImageDigests, readInspection, readPids } from './inspection.ts';
-import { beganWith, canBeRemembered, instant, isAlive, type MainProcess, pinProcess } from './main-process.ts';
+import {
+  beganWith,
+  canBeRemembered,
+  instant,
+  isAlive,
+  type MainProcess,
+  type PinnedProcess,
+  pinProcess,
+} from './main-process.ts';
 import { UnknownIds } from './unknown-ids.ts';
 
 export interface Container extends Inspection {
@@ -49,6 +57,25 @@ export const REMEMBERED_MS = 60_000;
  */
 export const QUESTIONS = { all: 8, perUser: 4, perOwner: 2 };
 
+/**
+ * Main processes that stay pinned while their containers are remembered, which takes a descriptor each: to look whether one
+ * lives is a tenth of the work then.
+ */
+const PINNED = 32;
+
+interface Remembered {
+  readonly container: Container;
+  readonly since: number;
+  /** Its main process, where that stays pinned. */
+  readonly pinned: PinnedProcess | undefined;
+}
+
+/** What the engine was asked about: its main process is still pinned. */
+interface Read {
+  readonly container: Container;
+  readonly pinned: PinnedProcess;
+}
+
 interface Asking {
   /** For one owner: another one that has asked for the same container may have to wait for its turn. */
   readonly owner: string;
@@ -58,7 +85,9 @@ interface Asking {
 export class Containers {
   readonly #options: ContainersOptions;
   readonly #events: EventStream;
-  readonly #remembered = new Map<string, { readonly container: Container; readonly since: number }>();
+  readonly #remembered = new Map<string, Remembered>();
+  #pinned = 0;
+  #closed = false;
   readonly #asking = new Map<string, Asking[]>();
   readonly #unknown: UnknownIds;
   readonly #slots = new FairSlots(QUESTIONS);
@@ -96,7 +125,7 @@ export class Containers {
     const known = this.#remembered.get(id);
     if (known === undefined) return undefined;
     if (this.#isGood(known)) return known.container;
-    this.#remembered.delete(id);
+    this.#drop(id);
     return undefined;
   }
 
@@ -105,33 +134,54 @@ export class Containers {
     const askings = this.#asking.get(id) ?? [];
     const underWay = askings.find((one) => one.owner === owner);
     if (underWay !== undefined) return underWay.answer;
-    const answer = this.#ask(id, asker);
+    const read = this.#ask(id, asker);
+    const answer = read.then((found) => found?.container);
     const asking = { owner, answer };
     this.#asking.set(id, [...askings, asking]);
-    const done = (found?: { readonly container: Container | undefined }): void => {
+    /** @returns true if it is remembered */
+    const done = (): boolean => {
       const others = this.#asking.get(id);
       // Not there where the container changed meanwhile: what was found may be what it was before.
-      if (others === undefined || !others.includes(asking)) return;
+      if (others === undefined || !others.includes(asking)) return false;
       if (others.length === 1) this.#asking.delete(id);
       else
         this.#asking.set(
           id,
           others.filter((one) => one !== asking),
         );
-      if (found !== undefined && this.#events.up) this.#remember(id, found.container);
+      return this.#events.up && !this.#closed;
     };
-    answer.then(
-      (container) => done({ container }),
+    read.then(
+      (found) => {
+        const isCurrent = done();
+        if (found === undefined && isCurrent) this.#unknown.add(id);
+        if (found === undefined) return;
+        if (isCurrent && canBeRemembered(found.container.main)) this.#remember(id, found);
+        else found.pinned.close();
+      },
       () => done(),
     );
     return answer;
   }
 
-  #remember(id: string, container: Container | undefined): void {
-    if (container === undefined) this.#unknown.add(id);
-    else if (canBeRemembered(container.main)) {
-      this.#remembered.set(id, { container, since: this.#options.clock.now() });
-    }
+  #remember(id: string, { container, pinned }: Read): void {
+    this.#drop(id);
+    const stays = this.#pinned < PINNED;
+    if (stays) this.#pinned += 1;
+    else pinned.close();
+    this.#remembered.set(id, { container, since: this.#options.clock.now(), pinned: stays ? pinned : undefined });
+  }
+
+  #dropAll(): void {
+    for (const id of this.#remembered.keys()) this.#drop(id);
+  }
+
+  #drop(id: string): void {
+    const pinned = this.#remembered.get(id)?.pinned;
+    this.#remembered.delete(id);
+    if (pinned === undefined) return;
+    pinned.close();
+    this.#pinned -= 1;
   }
 
   /**
@@ -158,19 +208,22 @@ export class Containers {
   }
 
   close(): void {
+    this.#closed = true;
     this.#events.close();
     this.#options.engine.close();
+    this.#dropAll();
   }
 
   /** What is remembered at all was told while the events were up, and is forgotten when they end. */
-  #isGood({ container, since }: { container: Container; since: number }): boolean {
+  #isGood({ container, since, pinned }: Remembered): boolean {
     const age = this.#options.clock.now() - since;
     const complete = container.imageDigests !== undefined || !this.#options.wantImageDigests();
     // The engine may be late to tell of its end, and a child of it may live on.
-    return complete && age >= 0 && age < REMEMBERED_MS && isAlive(container.main);
+    if (!complete || age < 0 || age >= REMEMBERED_MS) return false;
+    return pinned === undefined ? isAlive(container.main) : !pinned.hasEnded();
   }
 
-  async #ask(id: string, { owner = NO_CALLER, pid }: Asker): Promise<Container | undefined> {
+  async #ask(id: string, { owner = NO_CALLER, pid }: Asker): Promise<Read | undefined> {
     // It enters a path.
     if (!/^[0-9a-f]{64}$/.test(id)) throw failed('what names the container is no id');
     return this.#inTime((signal) =>
@@ -184,8 +237,9 @@ export class Containers {
   }
 
   /** @param guess the pid that its main process may have */
-  async #read(id: string, guess: number | undefined, signal: AbortSignal): Promise<Container | undefined> {
+  async #read(id: string, guess: number | undefined, signal: AbortSignal): Promise<Read | undefined> {
     let pinned = guess === undefined ? undefined : pinProcess(guess);
+    let read: Read | undefined;
     try {
       let inspection = await this.#inspect(id, signal);
       if (inspection === undefined) return undefined;
@@ -204,9 +258,12 @@ export class Containers {
       if (!beganWith(Date.parse(inspection.startedAt), startTicks, instant())) await this.#checkPid(inspection, signal);
       const imageDigests = await this.#imageDigests(inspection, signal);
       if (pinned.hasEnded()) throw failed(changed(id));
-      return { ...inspection, main: { pid: pinned.pid, startTicks, place }, imageDigests };
+      // It has come too late: nobody would close what is pinned.
+      signal.throwIfAborted();
+      read = { container: { ...inspection, main: { pid: pinned.pid, startTicks, place }, imageDigests }, pinned };
+      return read;
     } finally {
-      pinned?.close();
+      if (read === undefined) pinned?.close();
     }
   }
 
@@ -259,9 +316,14 @@ export class Containers {
 
   #forget(affected: Affected): void {
     if (affected === 'none') return;
-    for (const known of [this.#remembered, this.#asking, this.#unknown]) {
-      if (affected === 'all') known.clear();
-      else known.delete(affected.id);
+    if (affected === 'all') {
+      this.#dropAll();
+      this.#asking.clear();
+      this.#unknown.clear();
+    } else {
+      this.#drop(affected.id);
+      this.#asking.delete(affected.id);
+      this.#unknown.delete(affected.id);
     }
     this.#options.onChange?.();
   }
