@@ -20,7 +20,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   sds: ['identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
   admin: ['registry', 'ca', 'identity', 'sds', 'types:attest'],
   envoy: [],
-  doctor: ['envoy', 'types:admin', 'attest/proc/cgroup.ts', 'attest/proc/stat.ts'],
+  doctor: ['envoy', 'types:admin', 'attest/docker/engine-trust.ts', 'attest/proc/cgroup.ts', 'attest/proc/stat.ts'],
   cli: [
     'config',
     'envoy',

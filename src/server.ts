@@ -14,6 +14,7 @@ import { readAdminCaller } from './attest/admin-caller.ts';
 import { isKept, isKeptIfAsked } from './attest/asked.ts';
 import { createWhyContained, nobodyContained, type WhyContained } from './attest/contained.ts';
 import { createDockerAttestor, type DockerAttestor } from './attest/docker/docker.ts';
+import { whyLoosePath } from './attest/docker/engine-trust.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
 import { createInspector } from './attest/inspect.ts';
 import { type Kernel, probeKernel } from './attest/kernel.ts';
@@ -132,6 +133,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
   const declared = config.entries === undefined ? undefined : await readDeclared(config.entries, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
+  warnOfEngine(config, log);
   const dataDir = openDataDir(config.dataDir);
   closers.push(() => dataDir.release());
 
@@ -365,8 +367,8 @@ function warnOfTtl(config: ServeConfig, log: Log): void {
 }
 
 /** Files that decide which caller gets which identity, besides the data directory. */
-function inputsOf({ config, entries, dockerSocket }: ServeConfig): { setting: string; path: string }[] {
-  const inputs = { '--config': config, '--entries': entries, '--docker-socket': dockerSocket };
+function inputsOf({ config, entries }: ServeConfig): { setting: string; path: string }[] {
+  const inputs = { '--config': config, '--entries': entries };
   return Object.entries(inputs).flatMap(([setting, path]) => (path === undefined ? [] : [{ setting, path }]));
 }
 
@@ -390,6 +392,16 @@ function warnOfInputs(config: ServeConfig, log: Log): void {
       'others can change this file: whoever can write it decides who gets which identity',
     );
   }
+}
+
+/** Warns of an engine that is not believed, for its path; which user runs it is looked at whenever it is connected to. */
+function warnOfEngine({ dockerSocket: file }: ServeConfig, log: Log): void {
+  const reason = file === undefined ? undefined : whyLoosePath(file);
+  if (reason === undefined) return;
+  log.warn(
+    { setting: '--docker-socket', file, reason },
+    'the container engine is not believed: callers in containers get no identity',
+  );
 }
 
 /** Warns of directories that were taken for root's because their owner has no number here. */
@@ -426,7 +438,10 @@ const NOBODY = 0xffff_ffff;
 
 /** @throws ERR_KERNEL where a process might pass for another one, and nobody said that it may */
 function checkPinning({ pinsPeers, noPidfdOpen }: Kernel, config: ServeConfig, log: Log): void {
-  if (noPidfdOpen !== undefined) log.warn({ reason: noPidfdOpen }, 'sidekey explain --pid does not work here');
+  if (noPidfdOpen !== undefined) {
+    const containers = config.dockerSocket === undefined ? '' : ', and no caller in a container is attested';
+    log.warn({ reason: noPidfdOpen }, `sidekey explain --pid does not work here${containers}`);
+  }
   if (pinsPeers) return;
   const hole =
     'a process that ends right after it connected may leave its pid to another one of the same user, which then gives its identities to whoever holds the connection';

@@ -193,7 +193,9 @@ async function whileHanging(cleanup: Cleanup): Promise<Figure[]> {
   await engine.start();
   const server = await serve(cleanup, { flags: ['--docker-socket', engine.socketPath], logLevel: 'info' });
   const spiffeId = `spiffe://${TRUST_DOMAIN}/web`;
-  await server.request('POST', '/v1/entries', { spiffe_id: spiffeId, selectors: ['docker:label:app:web'] });
+  const entry = { spiffe_id: spiffeId, selectors: ['docker:label:app:web'] };
+  const { status } = await server.request('POST', '/v1/entries', entry);
+  if (status !== 201) throw new Error(`the entry is refused: ${status}`);
   // From then on it may not use the admin socket.
   makeCgroup(cleanup, 'ab'.repeat(32)).join(process.pid);
   const sample: number[] = [];

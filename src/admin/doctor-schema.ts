@@ -36,7 +36,7 @@ export const DOCTOR = Type.Object(
     admin_socket: Type.String(),
     docker_socket: MaybeText,
     inputs: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
-      description: 'files that decide who gets which identity, and the socket of the container engine',
+      description: 'files that decide who gets which identity',
     }),
     attestors: Type.Array(
       Type.Object({ name: Type.String(), error: MaybeText }, { ...CLOSED, description: 'error: it does not work now' }),

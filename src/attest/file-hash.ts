@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SidekeyError } from '../base/errors.ts';
 import { fileVersion } from '../base/file-version.ts';
-import { FairSlots } from '../limits/fair-slots.ts';
+import { FairSlots, NO_CALLER, type SlotOwner } from '../limits/fair-slots.ts';
 import { fileStatus } from './libc.ts';
 
 export interface FileHasher {
@@ -12,7 +12,7 @@ export interface FileHasher {
    * Lower-case hex. @throws the error of open(2) or read(2); ERR_ATTESTATION_FAILED beyond the size limit
    * @param owner for whom it is read: owners have their turns one after the other, however much one asks for
    */
-  sha256(path: string, owner?: string): Promise<string>;
+  sha256(path: string, owner?: SlotOwner): Promise<string>;
   /** How many files were read, since the start. */
   readonly runs: number;
 }
@@ -32,18 +32,14 @@ const SLICE_BYTES = 256 * 1024;
  * Slices read at a time, one of an owner: a file system that hangs, which any user may mount, takes neither all of the
  * pool's threads nor everybody's turn.
  */
-const CONCURRENT = 4;
-const PER_OWNER = 1;
-
-/** The owner of hashes that the admin API asks for (explain), not a caller. */
-const NO_CALLER = 'the admin API';
+const SLOTS = { all: 4, perUser: 3, perOwner: 1 };
 
 export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): FileHasher {
   /** By version of a file, the least recently used first. */
   const hashes = new Map<string, string>();
   /** Hashes that are being read, by version and owner: an owner whose turn is far off keeps no other owner waiting. */
   const reading = new Map<string, Promise<string>>();
-  const slots = new FairSlots(CONCURRENT, PER_OWNER);
+  const slots = new FairSlots(SLOTS);
   let runs = 0;
 
   return {
@@ -54,7 +50,7 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
       const turn = <T>(task: () => Promise<T>) => slots.run(owner, task);
       // A hash that is known takes no turn of the thread pool: those would be most of an attestation's time.
       const status = fileStatus(path);
-      const known = status.onBlockDevice ? recall(fileVersion(status), owner) : undefined;
+      const known = status.onBlockDevice ? recall(fileVersion(status), owner.name) : undefined;
       if (known !== undefined) return known;
       // Even opening hangs on a dead file system: it takes a turn too, so that the rest of the pool stays free.
       const file = await turn(() => open(path, 'r'));
@@ -63,7 +59,7 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
         if (stat.size > limits.maxBytes) throw tooLarge(stat.size, limits.maxBytes);
         const version = fileVersion(stat);
         // The first to ask keeps the file open until it is hashed; others of its owner wait for it.
-        return await (recall(version, owner) ?? remember(version, owner, hashUnchanged(file, version, turn)));
+        return await (recall(version, owner.name) ?? remember(version, owner.name, hashUnchanged(file, version, turn)));
       } finally {
         await turn(() => file.close());
       }

@@ -124,7 +124,7 @@ class PipePeer implements ConnectedPeer {
     const begun = currentTurn();
     const status = this.#readStatus();
     const contained = this.#options.whyContained(this.credentials.pid, status);
-    const caller = { ...this.credentials, groups: status.groups, owner: this.owner.name, program: this.program };
+    const caller = { ...this.credentials, groups: status.groups, owner: this.owner, program: this.program };
     const [result] = await Promise.allSettled([collectSelectors(caller, contained, this.#options)]);
     // Whatever came out: a process that has ended or changed is the better reason, and makes the facts worthless. A look
     // before the facts were read says nothing of them.

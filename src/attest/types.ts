@@ -1,5 +1,6 @@
 /** Who is on the other end of the pipe. */
 
+import type { SlotOwner } from '../limits/fair-slots.ts';
 import type { Owner } from '../limits/owner.ts';
 import type { Selector } from '../spiffe/selector.ts';
 
@@ -14,8 +15,8 @@ export interface PeerCredentials {
 export interface CallingProcess extends PeerCredentials {
   /** Its supplementary groups, in the kernel's order. */
   readonly groups: readonly number[];
-  /** Who pays for the attestation, by name: owners have their turns. Undefined: a person asks. */
-  readonly owner?: string;
+  /** Who pays for the attestation: owners have their turns. Undefined: a person asks. */
+  readonly owner?: SlotOwner;
   /** Of a caller on the pipe: what is remembered of its program, as long as its connection lasts. */
   readonly program?: ProgramMemory;
 }

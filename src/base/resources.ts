@@ -48,7 +48,7 @@ export interface DescriptorPlan {
 }
 
 /** For the database, files and directories of /proc, programs that are hashed, and the container engine. */
-const OWN = 96;
+const OWN = 128;
 const ADMIN_LISTENERS = 2;
 /** A socket and a pidfd. */
 const PER_CALLER = 2;

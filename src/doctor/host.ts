@@ -6,6 +6,7 @@ import { shellQuote } from '../base/shell.ts';
 
 type Restart = (...flags: string[]) => string | undefined;
 
+const NO_PIDFD_OPEN = 'have the seccomp profile of the server allow pidfd_open';
 const MIB = 1024 * 1024;
 /** A day of a busy server's issuances. */
 const LOW_BYTES = 256 * MIB;
@@ -60,8 +61,8 @@ function judgeKernel({ kernel, unmapped }: DoctorJson): Finding[] {
       severity: 'info',
       place: 'the kernel',
       problem: kernel.no_pidfd_open,
-      why: 'sidekey explain --pid can look at no process',
-      fix: 'have the seccomp profile of the server allow pidfd_open',
+      why: 'sidekey explain --pid can look at no process, and with --docker-socket no caller in a container is attested',
+      fix: NO_PIDFD_OPEN,
     });
   }
   if (unmapped.uid !== null) {
@@ -142,15 +143,20 @@ function judgeAttestors({ attestors, docker_socket: docker }: DoctorJson): Findi
             place: docker ?? name,
             problem: error,
             why: 'callers in containers get no identity while it fails, also none by their uid',
-            ...(error.includes('EACCES')
-              ? { fix: `run sidekey serve with the group of the socket: stat -c %G ${shellQuote(docker ?? '')}` }
-              : {
-                  fix: 'start the container engine, or give --docker-socket its socket',
-                  command: 'systemctl start docker',
-                }),
+            ...attestorFix(error, docker ?? ''),
           },
         ],
   );
+}
+
+function attestorFix(error: string, docker: string): Pick<Finding, 'fix' | 'command'> {
+  if (error.includes(' is not believed: '))
+    return { fix: 'have root or the user of sidekey serve alone reach that place' };
+  if (error.startsWith('pidfd_open')) return { fix: NO_PIDFD_OPEN };
+  if (error.includes('EACCES')) {
+    return { fix: `run sidekey serve with the group of the socket: stat -c %G ${shellQuote(docker)}` };
+  }
+  return { fix: 'start the container engine, or give --docker-socket its socket', command: 'systemctl start docker' };
 }
 
 function judgeProc({ proc, uid }: DoctorJson): Finding[] {

@@ -5,6 +5,7 @@ import type { Finding } from '../base/finding.ts';
 import { judgeAuthority } from './authority.ts';
 import type { Check, Outcome } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
+import { judgeEngineSocket } from './engine-socket.ts';
 import { judgeEntries, judgeWithheld } from './entries.ts';
 import { judgeHost } from './host.ts';
 import { judgeInputs } from './inputs.ts';
@@ -22,7 +23,7 @@ export interface Here {
 
 /** Of what a server that runs says of itself. @param now of the clock here @param here undefined: it was asked over a URL */
 export function serverChecks(known: DoctorJson, now: number, here: Here | undefined): Check[] {
-  const { socket, admin_socket: admin, data_dir: dataDir, uid } = known;
+  const { socket, admin_socket: admin, data_dir: dataDir, docker_socket: engine, uid } = known;
   const judged = (name: string, findings: () => Finding[] | Promise<Finding[]>): Check => ({
     name,
     run: async () => ({ findings: await findings(), skipped: [] }),
@@ -49,6 +50,9 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
             run: () => judgeListeners({ pipe: socket, admin: here.adminSocket }, here.findListener),
           },
           { name: 'inputs', run: async () => judgeInputs(known.inputs, uid) },
+          ...(engine === null
+            ? []
+            : [{ name: 'engine', run: () => judgeEngineSocket(engine, uid, here.findListener) }]),
           { name: 'data-dir', run: () => ownOnly(here, judgeDataDir(dataDir, uid)) },
         ]
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),

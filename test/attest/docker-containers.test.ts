@@ -1,26 +1,35 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
   Containers,
   type ContainersOptions,
   INSPECT_LIMIT_MS,
+  QUESTIONS,
   REMEMBERED_MS,
 } from '../../src/attest/docker/containers.ts';
 import { createEngine } from '../../src/attest/docker/engine.ts';
 import { MAX_LINE_CHARACTERS } from '../../src/attest/docker/event-lines.ts';
 import { LOG_EVERY_MS, STEADY_MS } from '../../src/attest/docker/event-stream.ts';
 import { ALL_OF_KIND, CHANGES } from '../../src/attest/docker/events.ts';
+import { UNKNOWN_MS } from '../../src/attest/docker/unknown-ids.ts';
+import { bootTicks } from '../../src/attest/libc.ts';
+import { readStat } from '../../src/attest/proc/stat.ts';
+import { endAfter } from '../support/caller.ts';
 import { TestClock } from '../support/clock.ts';
 import { until } from '../support/process-state.ts';
 import { recordingLog } from '../support/recording-log.ts';
-import { answering, containerJson, IMAGE_ID, StandInEngine } from '../support/stand-in-engine.ts';
+import { answering, containerJson, IMAGE_ID, runningAs, StandInEngine } from '../support/stand-in-engine.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const ID = 'ab'.repeat(32);
 const OTHER = 'cd'.repeat(32);
 const FAILED = 'ERR_ATTESTATION_FAILED';
+/** The caller is the main process, as most are: one question is enough then. */
+const MAIN = { pid: process.pid };
 
 interface Setting {
   readonly engine: StandInEngine;
@@ -61,55 +70,55 @@ function slowly(engine: StandInEngine, json: unknown): { asked: Promise<void>; a
 
 test('who asks at the same time shares one answer, and who comes later gets what is remembered', async (t) => {
   const { containers, engine } = await start(t);
-  const found = await Promise.all(Array.from({ length: 20 }, () => containers.get(ID)));
+  const found = await Promise.all(Array.from({ length: 20 }, () => containers.get(ID, MAIN)));
   assert.ok(found.every((each) => each === found[0] && each?.name === 'web-1'));
-  assert.equal(await containers.get(ID), found[0]);
+  assert.equal(await containers.get(ID, MAIN), found[0]);
   assert.deepEqual(engine.asked, [`/containers/${ID}/json`]);
   assert.equal(containers.inspections, 1);
 });
 
 test('a change that the engine tells of is asked about', async (t) => {
   const { containers, engine } = await start(t);
-  await containers.get(ID);
+  await containers.get(ID, MAIN);
   engine.answer = answering(containerJson(ID, { Name: '/renamed' }));
   engine.tell({ Type: 'container', Action: 'exec_start', Actor: { ID } });
   engine.tell({ Type: 'container', Action: 'rename', Actor: { ID: OTHER } });
   engine.tell({ Type: 'container', Action: 'rename', Actor: { ID } });
-  while ((await containers.get(ID))!.name === 'web-1') await new Promise(setImmediate);
+  while ((await containers.get(ID, MAIN))!.name === 'web-1') await new Promise(setImmediate);
   assert.equal(containers.inspections, 2);
 });
 
 test('an answer that was on its way when the container changed is not remembered, nor shared from then on', async (t) => {
   const { containers, engine } = await start(t);
   const old = slowly(engine, containerJson(ID));
-  const first = containers.get(ID);
+  const first = containers.get(ID, MAIN);
   await old.asked;
   engine.answer = answering(containerJson(ID, { Name: '/renamed' }));
   engine.tell({ Type: 'container', Action: 'rename', Actor: { ID } });
   // Asked about for itself as soon as the event has come; until then it is the same answer.
   while (containers.inspections === 1) {
-    void containers.get(ID);
+    void containers.get(ID, MAIN);
     await new Promise(setImmediate);
   }
-  assert.equal((await containers.get(ID))!.name, 'renamed');
+  assert.equal((await containers.get(ID, MAIN))!.name, 'renamed');
   old.answer();
   assert.equal((await first)!.name, 'web-1');
-  assert.equal((await containers.get(ID))!.name, 'renamed');
+  assert.equal((await containers.get(ID, MAIN))!.name, 'renamed');
   assert.equal(containers.inspections, 2);
 });
 
 test('nothing is remembered while the engine tells no events, and all is asked again when it does', async (t) => {
   const { containers, engine, clock, lines } = await start(t);
-  await containers.get(ID);
+  await containers.get(ID, MAIN);
   engine.cut();
   await until(() => !containers.remembering);
-  await containers.get(ID);
-  await containers.get(ID);
+  await containers.get(ID, MAIN);
+  await containers.get(ID, MAIN);
   assert.equal(containers.inspections, 3);
   clock.advance(100);
   await until(() => containers.remembering);
-  await containers.get(ID);
-  await containers.get(ID);
+  await containers.get(ID, MAIN);
+  await containers.get(ID, MAIN);
   assert.equal(containers.inspections, 4);
   assert.deepEqual(
     lines.map(({ level }) => level),
@@ -120,10 +129,10 @@ test('nothing is remembered while the engine tells no events, and all is asked a
 
 test('an engine that went and came back is found again, later each time and with one line in the log', async (t) => {
   const { containers, engine, clock, lines } = await start(t);
-  await containers.get(ID);
+  await containers.get(ID, MAIN);
   await engine.stop();
   await until(() => clock.pending === 1);
-  await assert.rejects(containers.get(ID), { code: FAILED, message: /ENOENT, there is no such socket/ });
+  await assert.rejects(containers.get(ID, MAIN), { code: FAILED, message: /ENOENT, there is no such socket/ });
   for (const delay of [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]) {
     clock.advance(delay - 1);
     assert.equal(clock.pending, 1);
@@ -135,7 +144,7 @@ test('an engine that went and came back is found again, later each time and with
   await engine.start();
   clock.advance(5_000);
   await until(() => containers.remembering);
-  assert.equal((await containers.get(ID))!.name, 'web-1');
+  assert.equal((await containers.get(ID, MAIN))!.name, 'web-1');
   assert.equal(lines.length, 2);
   clock.advance(STEADY_MS);
   engine.cut();
@@ -146,7 +155,7 @@ test('an engine that went and came back is found again, later each time and with
 
 test("an event that can't be read ends the stream", async (t) => {
   const { containers, engine, lines } = await start(t);
-  await containers.get(ID);
+  await containers.get(ID, MAIN);
   engine.tell('{"Type":');
   await until(() => !containers.remembering);
   assert.match(JSON.stringify(lines[0]), /can't be read/);
@@ -157,13 +166,13 @@ test('an event that is too long forgets all and is passed over: the stream goes 
   const { containers, engine, clock, lines } = await start(t);
   for (let round = 1; round <= 3; round += 1) {
     const before = containers.inspections;
-    await containers.get(ID);
+    await containers.get(ID, MAIN);
     assert.equal(containers.inspections, before + 1);
     const label = 'x'.repeat(3 * 1024 * 1024);
     const event = { status: 'start', id: OTHER, Type: 'container', Action: 'start', Actor: { ID: OTHER, label } };
     engine.tell(event);
     while (containers.remembered(ID) !== undefined) await new Promise(setImmediate);
-    await containers.get(ID);
+    await containers.get(ID, MAIN);
     // The event after it is read.
     engine.tell({ Type: 'container', Action: 'rename', Actor: { ID } });
     while (containers.remembered(ID) !== undefined) await new Promise(setImmediate);
@@ -217,15 +226,15 @@ test('an engine that refuses to leave out events is asked for all of the kind', 
 
 test('what is remembered is asked again after a minute, however healthy the events look', async (t) => {
   const { containers, clock } = await start(t);
-  await containers.get(ID);
+  await containers.get(ID, MAIN);
   clock.advance(REMEMBERED_MS - 1);
-  await containers.get(ID);
+  await containers.get(ID, MAIN);
   assert.equal(containers.inspections, 1);
   clock.advance(1);
-  await containers.get(ID);
+  await containers.get(ID, MAIN);
   assert.equal(containers.inspections, 2);
   clock.set(clock.now() - 1);
-  await containers.get(ID);
+  await containers.get(ID, MAIN);
   assert.equal(containers.inspections, 3, 'a clock that was set back proves nothing');
 });
 
@@ -240,7 +249,7 @@ test('an engine that hangs fails within the limit, and all that it keeps waiting
   clock.advance(INSPECT_LIMIT_MS);
   await rejected;
   engine.answer = answering(containerJson(ID));
-  assert.equal((await containers.get(ID))!.name, 'web-1', 'and it recovers');
+  assert.equal((await containers.get(ID, MAIN))!.name, 'web-1', 'and it recovers');
 });
 
 test('an engine that dribbles fails within the limit', async (t) => {
@@ -250,7 +259,7 @@ test('an engine that dribbles fails within the limit', async (t) => {
     response.write('{"Id":');
     resolve();
   };
-  const rejected = assert.rejects(containers.get(ID), { code: FAILED, message: /within 1000 ms/ });
+  const rejected = assert.rejects(containers.get(ID, MAIN), { code: FAILED, message: /within 1000 ms/ });
   await begun;
   clock.advance(INSPECT_LIMIT_MS);
   await rejected;
@@ -270,11 +279,11 @@ test('what an engine may not answer fails and says why', async (t) => {
       (response) => response.writeHead(200, { 'content-length': '900' }).write('{', () => response.destroy()),
       /ECONNRESET/,
     ],
-    [answering(containerJson(ID, { State: { Running: true, Pid: 2 ** 22 + 1 } })), /pid: host/],
+    [answering(containerJson(ID, { State: runningAs(2 ** 22 + 1) })), /pid: host/],
   ];
   for (const [answer, message] of cases) {
     engine.answer = answer;
-    await assert.rejects(containers.get(ID), (error: Error & { code: string }) => {
+    await assert.rejects(containers.get(ID, MAIN), (error: Error & { code: string }) => {
       assert.equal(error.code, FAILED);
       assert.match(error.message, message);
       assert.doesNotMatch(error.message, /hunter2/);
@@ -282,7 +291,7 @@ test('what an engine may not answer fails and says why', async (t) => {
     });
   }
   engine.answer = answering(containerJson(ID));
-  assert.equal((await containers.get(ID))!.name, 'web-1', 'and it recovers');
+  assert.equal((await containers.get(ID, MAIN))!.name, 'web-1', 'and it recovers');
 });
 
 test('a container of which there is too much to read fails without a question until it changes', async (t) => {
@@ -312,25 +321,171 @@ test('a container of which there is too much to read fails without a question un
   }
 });
 
-test('a container that the engine does not know is none, and is asked about each time', async (t) => {
-  const { containers, engine } = await start(t);
-  engine.answer = (response) => response.writeHead(404).end('{"message":"No such container"}');
+const notFound: StandInEngine['answer'] = (response) => response.writeHead(404).end('{"message":"No such container"}');
+
+test('a container that the engine does not know is none, and is not asked about again for a moment', async (t) => {
+  const { containers, engine, clock } = await start(t);
+  engine.answer = notFound;
+  for (let i = 0; i < 5; i += 1) assert.equal(await containers.get(ID), undefined);
+  assert.equal(containers.inspections, 1);
+  clock.advance(UNKNOWN_MS - 1);
   assert.equal(await containers.get(ID), undefined);
+  assert.equal(containers.inspections, 1);
+  clock.advance(1);
   assert.equal(await containers.get(ID), undefined);
   assert.equal(containers.inspections, 2);
+  clock.set(clock.now() - 1);
+  await containers.get(ID);
+  assert.equal(containers.inspections, 3, 'a clock that was set back proves nothing');
+});
+
+test('an unknown container is asked about again as soon as the engine tells of it, or of all', async (t) => {
+  const { containers, engine } = await start(t);
+  for (const action of ['create', 'start']) {
+    engine.answer = notFound;
+    assert.equal(await containers.get(ID), undefined);
+    engine.answer = answering(containerJson(ID));
+    engine.tell({ Type: 'container', Action: action, Actor: { ID: OTHER } });
+    engine.tell({ Type: 'container', Action: action, Actor: { ID } });
+    while ((await containers.get(ID)) === undefined) await new Promise(setImmediate);
+    engine.tell({ Type: 'image', Action: 'tag', Actor: { ID: 'x' } });
+    while (containers.remembered(ID) !== undefined) await new Promise(setImmediate);
+  }
+  engine.answer = notFound;
+  assert.equal(await containers.get(ID), undefined);
+  engine.cut();
+  await until(() => !containers.remembering);
+  const before = containers.inspections;
+  await containers.get(ID);
+  await containers.get(ID);
+  assert.equal(containers.inspections, before + 2, 'while no event would tell of it, it is asked about each time');
+});
+
+test('of unknown containers a bounded number is remembered, the oldest are forgotten', async (t) => {
+  const { containers, engine } = await start(t);
+  engine.answer = notFound;
+  const id = (n: number) => n.toString(16).padStart(64, '0');
+  for (let n = 0; n <= 1_000; n += 1) await containers.get(id(n));
+  assert.equal(containers.inspections, 1_001);
+  await containers.get(id(1));
+  assert.equal(containers.inspections, 1_001);
+  await containers.get(id(0));
+  assert.equal(containers.inspections, 1_002);
+});
+
+test('a user whose containers are asked about without end leaves questions to others', async (t) => {
+  const { containers, engine } = await start(t);
+  let waiting = 0;
+  engine.answer = (response, request) => {
+    if (request.url!.includes(ID)) answering(containerJson(ID))(response, request);
+    else waiting += 1;
+  };
+  const user = { name: 'the containers of uid 7' };
+  const flood = Array.from({ length: 200 }, (_, n) => {
+    const name = `container /hostile/${n}`;
+    const id = n.toString(16).padStart(64, '0');
+    return containers.get(id, { owner: { name, accounts: [{ name }, user] } });
+  });
+  // One of the names is that of the honest one: the answer to it waits in the user's own line.
+  flood.push(containers.get(ID, { owner: { name: 'container /hostile/x', accounts: [{ name: 'x' }, user] } }));
+  for (const each of flood) each.catch(() => undefined);
+  await until(() => waiting === QUESTIONS.perUser);
+  const owner = { name: 'container /docker/a', accounts: [{ name: 'a' }, { name: 'the containers of uid 0' }] };
+  assert.equal((await containers.get(ID, { ...MAIN, owner }))!.name, 'web-1');
+  assert.equal(waiting, QUESTIONS.perUser);
+});
+
+test('a main process that did not call is asked about twice: the first answer may be old when it is read', async (t) => {
+  const { containers, engine } = await start(t);
+  const path = `/containers/${ID}/json`;
+  await containers.get(ID, { pid: process.ppid });
+  assert.deepEqual(engine.asked, [path, path]);
+  const other = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
+  endAfter(t, other);
+  const state = runningAs(process.pid);
+  const later: readonly unknown[] = [
+    containerJson(ID, { State: runningAs(other.pid!) }),
+    containerJson(ID, { State: { ...state, StartedAt: '2026-01-01T00:00:00Z' } }),
+    undefined,
+  ];
+  for (const json of later) {
+    engine.tell({ Type: 'container', Action: 'restart', Actor: { ID } });
+    await until(() => containers.remembered(ID) === undefined);
+    engine.answer = (response, request) => {
+      answering(containerJson(ID))(response, request);
+      engine.answer = json === undefined ? notFound : answering(json);
+    };
+    await assert.rejects(containers.get(ID), { code: FAILED, message: /ended while the engine was asked/ });
+  }
+  engine.answer = (response, request) => {
+    answering(containerJson(ID))(response, request);
+    engine.answer = answering(containerJson(ID, { State: { ...state, Running: false } }));
+  };
+  await assert.rejects(containers.get(ID), { code: FAILED, message: /is not running/ });
+});
+
+test('a process that did not begin with the container is taken only if the engine sees it in the cgroup', async (t) => {
+  const { containers, engine } = await start(t);
+  const startedAt = new Date(performance.timeOrigin - 60_000).toISOString();
+  const stale = containerJson(ID, { State: { ...runningAs(process.pid), StartedAt: startedAt } });
+  let top: unknown;
+  engine.answer = (response, request) => {
+    if (!request.url!.includes('/top?')) answering(stale)(response, request);
+    else if (top === undefined) notFound(response, request);
+    else answering(top)(response, request);
+  };
+  const pid = String(process.pid);
+  const refused: readonly [unknown, RegExp][] = [
+    [undefined, /not in its cgroup, says the engine/],
+    [{ Titles: ['PID'], Processes: [] }, /not in its cgroup/],
+    [{ Titles: ['PID'], Processes: [[`${pid}0`], ['1']] }, /not in its cgroup/],
+    [{ Titles: ['PPID'], Processes: [[pid]] }, /Titles is not/],
+    [{ Titles: ['PID', 'CMD'], Processes: [[pid, 'x']] }, /Titles is not/],
+    [{ Titles: ['PID'], Processes: [['1', pid]] }, /Processes is not/],
+    [{ Titles: ['PID'], Processes: [`x${pid}`] }, /Processes is not/],
+  ];
+  for (const [answer, message] of refused) {
+    top = answer;
+    await assert.rejects(containers.get(ID, MAIN), (error: Error & { code: string }) => {
+      assert.equal(error.code, FAILED);
+      assert.match(error.message, /did not begin when the container was started/);
+      assert.match(error.message, message);
+      return true;
+    });
+  }
+  top = { Titles: ['PID'], Processes: [['1'], [pid]] };
+  assert.equal((await containers.get(ID, MAIN))!.name, 'web-1');
+});
+
+test('what is remembered of a container ends with its main process, whether that is reaped or not', async (t) => {
+  const { containers, engine } = await start(t);
+  // A shell that does not wait for its child: the child stays when it has ended.
+  const parent = spawn('/bin/sh', ['-c', 'sleep 1000 & echo $!; exec sleep 1000'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  endAfter(t, parent);
+  const main = Number(String((await once(parent.stdout, 'data'))[0]));
+  engine.answer = answering(containerJson(ID, { State: runningAs(main) }));
+  await until(() => readStat(main).startTicks < bootTicks());
+  assert.notEqual(await containers.get(ID), undefined);
+  assert.notEqual(containers.remembered(ID), undefined);
+  process.kill(main, 'SIGKILL');
+  await until(() => readStat(main).hasEnded);
+  assert.equal(containers.remembered(ID), undefined);
+  await assert.rejects(containers.get(ID), { code: FAILED, message: /is not to be seen/ });
 });
 
 test('a connection that the engine closed while it was kept is no failure', async (t) => {
   const { containers, engine } = await start(t);
   engine.answer = answering(containerJson(ID));
-  await containers.get(ID);
+  await containers.get(ID, MAIN);
   let connections = 0;
   engine.answer = (response, request) => {
     connections += 1;
     if (connections === 1) response.socket!.destroy();
     else answering(containerJson(OTHER))(response, request);
   };
-  assert.equal((await containers.get(OTHER))!.id, OTHER);
+  assert.equal((await containers.get(OTHER, MAIN))!.id, OTHER);
   assert.equal(connections, 2);
 });
 
@@ -350,10 +505,10 @@ test('the image is asked about only where its digest is wanted, within the same 
     request.url!.startsWith('/images/')
       ? response.end(JSON.stringify({ RepoDigests: [`envoy@${digest}`] }))
       : response.end(JSON.stringify(containerJson(ID)));
-  assert.equal((await containers.get(ID))!.imageDigests, undefined);
+  assert.equal((await containers.get(ID, MAIN))!.imageDigests, undefined);
   wanted = true;
-  assert.deepEqual((await containers.get(ID))!.imageDigests, [digest]);
-  await containers.get(ID);
+  assert.deepEqual((await containers.get(ID, MAIN))!.imageDigests, [digest]);
+  await containers.get(ID, MAIN);
   const container = `/containers/${ID}/json`;
   assert.deepEqual(engine.asked, [container, container, `/images/${IMAGE_ID}/json`]);
 
@@ -362,7 +517,7 @@ test('the image is asked about only where its digest is wanted, within the same 
     if (request.url!.startsWith('/images/')) response.writeHead(404).end('{}');
     else response.end(JSON.stringify(containerJson(ID)));
   };
-  assert.deepEqual((await containers.get(ID))!.imageDigests, [], 'an image that was deleted under its container');
+  assert.deepEqual((await containers.get(ID, MAIN))!.imageDigests, [], 'an image that was deleted under its container');
 
   clock.advance(REMEMBERED_MS);
   const { promise: hanging, resolve } = Promise.withResolvers<void>();
@@ -370,7 +525,7 @@ test('the image is asked about only where its digest is wanted, within the same 
     if (request.url!.startsWith('/images/')) resolve();
     else response.end(JSON.stringify(containerJson(ID)));
   };
-  const rejected = assert.rejects(containers.get(ID), { code: FAILED, message: /within 1000 ms/ });
+  const rejected = assert.rejects(containers.get(ID, MAIN), { code: FAILED, message: /within 1000 ms/ });
   await hanging;
   clock.advance(INSPECT_LIMIT_MS);
   await rejected;
@@ -384,7 +539,7 @@ test('no socket at the start is a warning, and found once it is there', async (t
   assert.match(JSON.stringify(lines[0]), /ENOENT/);
   engine.answer = answering(containerJson(ID));
   await engine.start();
-  assert.equal((await containers.get(ID))!.name, 'web-1', 'asked before it tells events, too');
+  assert.equal((await containers.get(ID, MAIN))!.name, 'web-1', 'asked before it tells events, too');
   clock.advance(100);
   await until(() => containers.remembering);
 });
@@ -396,7 +551,7 @@ test('a file that is no socket fails and says so', async (t) => {
   const engine = createEngine(file);
   const containers = new Containers({ engine, clock: new TestClock(), log, wantImageDigests: () => false });
   t.after(() => containers.close());
-  await assert.rejects(containers.get(ID), { code: FAILED, message: /ECONNREFUSED|ENOTSOCK/ });
+  await assert.rejects(containers.get(ID, MAIN), { code: FAILED, message: /ECONNREFUSED|ENOTSOCK/ });
 });
 
 test('who wants to know is told of a change once what was remembered is forgotten, and of no harmless event', async (t) => {
@@ -405,7 +560,7 @@ test('who wants to know is told of a change once what was remembered is forgotte
   const onChange = () => told.push(containers?.remembered(ID) === undefined);
   const setting = await start(t, { onChange });
   ({ containers } = setting);
-  await containers.get(ID);
+  await containers.get(ID, MAIN);
   assert.deepEqual(told.splice(0), [true], 'the events began');
   setting.engine.tell({ Type: 'container', Action: 'exec_start: sh', Actor: { ID } });
   setting.engine.tell({ Type: 'container', Action: 'health_status: healthy', Actor: { ID } });
@@ -415,3 +570,32 @@ test('who wants to know is told of a change once what was remembered is forgotte
   setting.engine.cut();
   await until(() => told.length > 0);
 });
+
+test('what is remembered takes a bounded number of descriptors, and gives them back', async (t) => {
+  const { containers, engine } = await start(t);
+  engine.answer = (response, request) =>
+    answering(containerJson(/[0-9a-f]{64}/.exec(request.url!)![0]))(response, request);
+  const id = (n: number) => n.toString(16).padStart(64, '0');
+  const pidfds = () => readdirSync('/proc/self/fd').filter(isPidfd).length;
+  for (let n = 0; n < 40; n += 1) await containers.get(id(n), MAIN);
+  assert.equal(pidfds(), 32);
+  for (let n = 0; n < 40; n += 1) assert.notEqual(containers.remembered(id(n)), undefined);
+  assert.equal(containers.inspections, 40);
+  engine.tell({ Type: 'container', Action: 'rename', Actor: { ID: id(0) } });
+  await until(() => pidfds() === 31);
+  await containers.get(id(0), MAIN);
+  assert.equal(pidfds(), 32);
+  engine.answer = (response) => response.writeHead(500).end();
+  for (let n = 100; n < 110; n += 1) await assert.rejects(containers.get(id(n), MAIN));
+  assert.equal(pidfds(), 32);
+  engine.tell({ Type: 'image', Action: 'tag', Actor: { ID: 'x' } });
+  await until(() => pidfds() === 0);
+});
+
+function isPidfd(fd: string): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`).includes('pidfd');
+  } catch {
+    return false;
+  }
+}

@@ -21,6 +21,7 @@ test('an answer gives what entries can ask for', () => {
     env: ['MODE=test'],
     networks: ['front'],
     pid: process.pid,
+    startedAt: new Date(performance.timeOrigin).toISOString(),
   });
 });
 
@@ -42,6 +43,9 @@ test('a member of another type, or a missing one, fails and is named, and no val
     [{ State: { Running: true, Pid: 0 } }, /State\.Pid/],
     [{ State: { Running: true, Pid: 1.5 } }, /State\.Pid/],
     [{ State: { Running: false, Pid: 1 } }, /not running/],
+    [{ State: { Running: true, Pid: 1 } }, /State\.StartedAt/],
+    [{ State: { Running: true, Pid: 1, StartedAt: '2026-11-29' } }, /State\.StartedAt is no instant/],
+    [{ State: { Running: true, Pid: 1, StartedAt: '2026-13-29T00:00:00Z' } }, /State\.StartedAt is no instant/],
     [{ Image: secret }, /: Image/],
     [{ Config: [] }, /: Config/],
     [{ Config: { Image: 'x', Labels: [] } }, /Config\.Labels/],
@@ -100,7 +104,7 @@ const CONTAINER = {
     }),
     ID,
   ),
-  place: { id: ID, containers: new Map(), inNamespace: true },
+  main: { pid: 7, startTicks: 1, place: { id: ID, containers: new Map(), inNamespace: true } },
   imageDigests: [`sha256:${'9e'.repeat(32)}`],
 };
 

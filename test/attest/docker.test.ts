@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test';
 import type { AskedSelectors } from '../../src/attest/asked.ts';
 import { createDockerAttestor, type DockerAttestor } from '../../src/attest/docker/docker.ts';
 import { DOCKER_KINDS } from '../../src/attest/docker/selectors.ts';
+import { UNKNOWN_MS } from '../../src/attest/docker/unknown-ids.ts';
 import type { ProgramMemory } from '../../src/attest/types.ts';
 import type { Selector } from '../../src/spiffe/selector.ts';
 import { endAfter } from '../support/caller.ts';
@@ -14,7 +15,7 @@ import { until } from '../support/process-state.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { SdsClient, secretsOf } from '../support/sds-client.ts';
 import { serve } from '../support/serve.ts';
-import { answering, containerJson, StandInEngine } from '../support/stand-in-engine.ts';
+import { answering, containerJson, runningAs, StandInEngine } from '../support/stand-in-engine.ts';
 
 const ID = 'ab'.repeat(32);
 const FAILED = 'ERR_ATTESTATION_FAILED';
@@ -66,7 +67,7 @@ function attest(attestor: DockerAttestor, pid: number): Promise<Selector[]> {
 }
 
 function running(pid: number): Record<string, unknown> {
-  return containerJson(ID, { State: { Running: true, Pid: pid } });
+  return containerJson(ID, { State: runningAs(pid) });
 }
 
 test('a caller in no container has no docker selectors, and the engine is not asked', async (t) => {
@@ -115,7 +116,7 @@ test('of a container with many labels callers have what entries ask for, and a n
   const json = containerJson(ID, {
     Config: { Image: 'x', Labels: { ...labels, 'role:admin': 'prod', long: 'x'.repeat(250) }, Env: ['A=1'] },
   });
-  engine.answer = answering({ ...json, State: { Running: true, Pid: pid } });
+  engine.answer = answering({ ...json, State: runningAs(pid) });
   const program: ProgramMemory = { path: undefined, replaced: undefined };
   const caller = { pid, uid: 0, gid: 0, groups: [], program };
   assert.equal(attestor.known!(program), undefined, 'nothing is known of it yet');
@@ -171,9 +172,10 @@ test("a container whose main process this one can't see is not believed", { skip
 });
 
 test('a container that the engine does not know, or that does not run, fails', { skip }, async (t) => {
-  const { attestor, engine } = await start(t);
+  const { attestor, engine, clock } = await start(t);
   const pid = startIn(t, ID);
   await assert.rejects(attest(attestor, pid), { code: FAILED, message: new RegExp(`knows no container ${ID}`) });
+  clock.advance(UNKNOWN_MS);
   engine.answer = answering(containerJson(ID, { State: { Running: false, Pid: 0 } }));
   await assert.rejects(attest(attestor, pid), { code: FAILED, message: /not running/ });
 });
@@ -184,9 +186,10 @@ test('a caller that leaves its container while the engine is asked gets nothing'
   const cgroup = makeCgroup(t, ID);
   const elsewhere = makeCgroup(t, 'elsewhere');
   for (const pid of [main, caller]) cgroup.join(pid);
+  const answer = answering(running(main));
   engine.answer = (response, request) => {
     elsewhere.join(caller);
-    answering(running(main))(response, request);
+    answer(response, request);
   };
   await assert.rejects(attest(attestor, caller), { code: FAILED, message: /another cgroup meanwhile/ });
   assert.deepEqual(await attest(attestor, caller), [], 'from then on it is in none');

@@ -100,6 +100,8 @@ test('many files at once are all hashed, and every one is closed', async (t) => 
   assert.equal(openDescriptors(), before);
 });
 
+const ANOTHER = { name: 'another', accounts: [] };
+
 /** Keeps every turn of the hasher taken, until the returned function is called or the test ends. */
 function takeAllTurns(t: TestContext, hasher: FileHasher): () => Promise<void> {
   const directory = fs.mkdtempSync(path.join(tmpdir(), 'sidekey-test-'));
@@ -127,7 +129,7 @@ test('files of one owner that hang when they are opened keep no other owner wait
 }, async (t) => {
   const hasher = createFileHasher();
   const giveBack = takeAllTurns(t, hasher);
-  assert.equal(await hasher.sha256(import.meta.filename, 'another'), sha256(fs.readFileSync(import.meta.filename)));
+  assert.equal(await hasher.sha256(import.meta.filename, ANOTHER), sha256(fs.readFileSync(import.meta.filename)));
   await giveBack();
 });
 
@@ -144,7 +146,7 @@ test('an owner whose files hang while it reads one keeps no other owner waiting 
   });
   while (hasher.runs === 0) await setImmediate();
   const giveBack = takeAllTurns(t, hasher);
-  const hash = await hasher.sha256(file, 'another');
+  const hash = await hasher.sha256(file, ANOTHER);
   assert.equal(ended, false);
   await giveBack();
   assert.equal(await first, hash);

@@ -25,8 +25,15 @@ export function whyNoEngine(): string | undefined {
 export interface EngineOptions {
   /** Runs the engine, with this command before it. */
   readonly launcher?: readonly string[];
-  /** Further flags of `dockerd`. By default it has no bridge: beside another engine on this machine the two would share one. */
+  /** Further flags of `dockerd`, such as `--live-restore`. */
   readonly flags?: readonly string[];
+  /** It has a default bridge, which it would share with another engine on this machine. */
+  readonly bridge?: boolean;
+  /**
+   * In a network namespace of its own, where no container's network can be reached from here: without a default bridge it
+   * removes that of another engine.
+   */
+  readonly alone?: boolean;
 }
 
 export class OwnEngine {
@@ -56,9 +63,11 @@ export class OwnEngine {
     const place = (name: string) => path.join(this.#folder, name);
     const log = openSync(place('log'), 'a');
     const args = ['--data-root', place('data'), '--exec-root', place('exec'), '--pidfile', place('pid')];
-    const { launcher = [], flags = ['--bridge', 'none'] } = this.#options;
-    const [command, ...words] = [...launcher, 'dockerd', ...args, '--host', `unix://${socketPath}`, ...flags];
-    const daemon = spawn(command!, words, {
+    const { launcher = [], flags = [], bridge = false, alone = false } = this.#options;
+    const before = alone ? ['unshare', '--net', ...launcher] : launcher;
+    const all = [...args, '--host', `unix://${socketPath}`, ...(bridge ? [] : ['--bridge', 'none']), ...flags];
+    const [program, ...words] = [...before, 'dockerd', ...all];
+    const daemon = spawn(program!, words, {
       detached: true, // so that Ctrl-C is not for it: it ends after its containers
       stdio: ['ignore', log, log],
     });

@@ -62,7 +62,7 @@ test('a neighbour reaches no port on loopback and no container, once the rules o
   timeout: 120_000,
 }, async (t) => {
   const { host, neighbour } = makeNetwork(t);
-  const own = new OwnEngine(t, { launcher: host, flags: [] });
+  const own = new OwnEngine(t, { launcher: host, bridge: true });
   await own.start();
   const engine = new ContainerEngine('Docker', own.socketPath);
   engine.image(t, IMAGE);

@@ -9,7 +9,7 @@ import type { TestContext } from 'node:test';
 import { endAfter } from '../support/caller.ts';
 import { makeCgroup } from '../support/cgroup.ts';
 import { SdsClient } from '../support/sds-client.ts';
-import { answering, containerJson, IMAGE_ID } from '../support/stand-in-engine.ts';
+import { answering, containerJson, IMAGE_ID, runningAs } from '../support/stand-in-engine.ts';
 import type { Case, DoctorCase, ExplainCase, LintCase, RestartCase, SilenceCase, Stage } from './case.ts';
 
 const MINE = `unix:uid:${process.getuid!()}`;
@@ -41,7 +41,7 @@ function startContained({ engine }: Stage, t: TestContext, labels: Readonly<Reco
   const { pid } = startSleeper(t);
   makeCgroup(t, id).join(pid!);
   const config = { Image: 'envoy:v1', Labels: labels, Env: ['MODE=test'] };
-  engine.answer = answering(containerJson(id, { State: { Running: true, Pid: pid }, Config: config }));
+  engine.answer = answering(containerJson(id, { State: runningAs(pid!), Config: config }));
   return pid!;
 }
 

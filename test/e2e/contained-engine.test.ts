@@ -18,7 +18,7 @@ it('a container has what is for containers, whoever it says that it is, and no a
   skip: whyNoEngine() ?? false,
   timeout: 300_000,
 }, async (t) => {
-  const own = new OwnEngine(t);
+  const own = new OwnEngine(t, { alone: true });
   await own.start();
   const engine = new ContainerEngine('Docker', own.socketPath);
   engine.image(t, IMAGE);

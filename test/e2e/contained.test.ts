@@ -13,7 +13,7 @@ import { after, before, describe, it, type TestContext } from 'node:test';
 import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';
 import { SdsClient, secretsOf } from '../support/sds-client.ts';
 import { makePlace, type Place, ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
-import { answering, containerJson, IMAGE_ID, StandInEngine } from '../support/stand-in-engine.ts';
+import { answering, containerJson, IMAGE_ID, runningAs, StandInEngine } from '../support/stand-in-engine.ts';
 
 const SIDEKEY = path.join(ROOT, 'bin/sidekey');
 const ID = 'cd'.repeat(32);
@@ -230,7 +230,7 @@ describe('an entry that callers in containers are refused', { skip, timeout: 120
   it('is told by explain with both fixes, by doctor and at the next start, and pushed once it is for them', async (t) => {
     const engine = new StandInEngine(t);
     await engine.start();
-    engine.answer = answering(containerJson(ID, { State: { Running: true, Pid: process.pid } }));
+    engine.answer = answering(containerJson(ID, { State: runningAs(process.pid) }));
     const place = openPlace(t);
     const flags = ['--docker-socket', engine.socketPath];
     const server = await open(t, flags, place);

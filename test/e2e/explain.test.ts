@@ -11,7 +11,7 @@ import { type Ran, sidekey } from '../cli/support.ts';
 import { endAfter } from '../support/caller.ts';
 import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';
 import { ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
-import { answering, containerJson, StandInEngine } from '../support/stand-in-engine.ts';
+import { answering, containerJson, runningAs, StandInEngine } from '../support/stand-in-engine.ts';
 
 const WEB = `spiffe://${TRUST_DOMAIN}/web`;
 const MINE = `unix:uid:${process.getuid!()}`;
@@ -129,7 +129,7 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
     endAfter(t, child);
     makeCgroup(t, `docker-${ID}.scope`).join(child.pid!);
     const config = { Image: 'envoy:v1', Labels: { app: 'web' }, Env: ['TOKEN=s3cret'] };
-    engine.answer = answering(containerJson(ID, { State: { Running: true, Pid: child.pid }, Config: config }));
+    engine.answer = answering(containerJson(ID, { State: runningAs(child.pid!), Config: config }));
     child.stdin.end('\n');
     const said = await text(child.stderr);
     const decision = /d-[0-9a-f]{12}/.exec(said)![0];
@@ -177,7 +177,7 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
     const pid = process1(t);
     makeCgroup(t, `docker-${ID}.scope`).join(pid);
     const config = { Image: 'envoy:v1', Labels: { app: 'web' }, Env: ['TOKEN=s3cret'] };
-    engine.answer = answering(containerJson(ID, { State: { Running: true, Pid: pid }, Config: config }));
+    engine.answer = answering(containerJson(ID, { State: runningAs(pid), Config: config }));
     await create(server, WEB, ['docker:label:app:api', 'docker:env:TOKEN=0ther']);
     const explained = await explain(server, '--container', 'web-1', '--spiffe-id', WEB);
     assert.equal(explained.process!.pid, pid);

@@ -17,7 +17,7 @@ import { engines, NO_ENGINE } from '../support/container-engine.ts';
 import { until } from '../support/process-state.ts';
 import { chainOf, namesOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
 import { type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
-import { answering, containerJson, StandInEngine } from '../support/stand-in-engine.ts';
+import { answering, containerJson, runningAs, StandInEngine } from '../support/stand-in-engine.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const WEB = `spiffe://${TRUST_DOMAIN}/web`;
@@ -172,9 +172,10 @@ describe('facts that come later', { concurrency: 3, timeout: 120_000 }, () => {
     );
     endAfter(t, child);
     makeCgroup(t, `docker-${ID}.scope`).join(child.pid!);
+    const state = runningAs(child.pid!);
     const json = (...networks: string[]) =>
       containerJson(ID, {
-        State: { Running: true, Pid: child.pid },
+        State: state,
         NetworkSettings: { Networks: Object.fromEntries(networks.map((name) => [name, { NetworkID: 'ab' }])) },
       });
     engine.answer = answering(json('front'));
@@ -206,7 +207,7 @@ it('pushes to a container as soon as an entry asks for one of its labels that no
   const child = spawn('/bin/sh', start, { stdio: ['pipe', 'pipe', 'inherit'] });
   endAfter(t, child);
   makeCgroup(t, `docker-${ID}.scope`).join(child.pid!);
-  engine.answer = answering(containerJson(ID, { State: { Running: true, Pid: child.pid } }));
+  engine.answer = answering(containerJson(ID, { State: runningAs(child.pid!) }));
   await engine.listenedTo();
   child.stdin.write('\n');
   await server.logged('name held');

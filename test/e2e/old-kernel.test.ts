@@ -5,8 +5,12 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { sidekey } from '../cli/support.ts';
+import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';
+import { SdsClient } from '../support/sds-client.ts';
 import { makePlace, ROOT, type Served, serve, spawnServe } from '../support/serve.ts';
+import { answering, containerJson, StandInEngine } from '../support/stand-in-engine.ts';
 
+const ID = 'ab'.repeat(32);
 const PROGRAM = path.join(ROOT, 'test/support/old-kernel-program.ts');
 const NO_PEERPIDFD = 'peerpidfd:ENOPROTOOPT';
 const lacking = (...calls: string[]) => [process.execPath, '--no-warnings', PROGRAM, calls.join(',')];
@@ -85,6 +89,31 @@ describe('on a kernel without', { concurrency: 2 }, () => {
     assert.match(body.detail, /pidfd_open: EPERM/);
     const { stdout } = await sidekey(['doctor', '--admin-socket', server.adminSocket]);
     assert.match(stdout, /\[no-pidfd-open\]/);
+  });
+
+  it('pidfd_open no caller in a container is attested, which the start and doctor say', {
+    skip: whyNoCgroup() ?? false,
+  }, async (t) => {
+    const engine = new StandInEngine(t);
+    engine.answer = answering(containerJson(ID));
+    await engine.start();
+    const flags = ['--docker-socket', engine.socketPath];
+    const server = await serve(t, { launcher: lacking('pidfd_open:EPERM'), flags });
+    await server.loggedLike(/^sidekey explain --pid does not work here, and no caller in a container is attested$/);
+    await gives(server);
+    const { stdout } = await sidekey(['doctor', '--admin-socket', server.adminSocket]);
+    assert.match(stdout, /pidfd_open: EPERM.*\[attestor-docker\]\n.*\n.*seccomp/);
+    const spiffe_id = 'spiffe://ilinux.io/container';
+    await server.request('POST', '/v1/entries', { spiffe_id, selectors: ['docker:label:app:web'] });
+    // From then on the test may not use the admin socket.
+    makeCgroup(t, ID).join(process.pid);
+    const client = new SdsClient(server.socket);
+    t.after(() => client.close());
+    const stream = client.stream();
+    stream.ask(spiffe_id);
+    const { code, details } = await stream.status;
+    assert.equal(code, 14);
+    assert.match(details, /pidfd_open: EPERM: the main process of a container can't be told/);
   });
 
   it('SO_PEERGROUPS the groups are those of /proc', async (t) => {

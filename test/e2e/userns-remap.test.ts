@@ -43,7 +43,7 @@ it('a container with shifted ids has its shifted uid and its container as select
     return `mount --bind ${path.join(files, name)} /etc/${name}`;
   });
   const launcher = ['unshare', '--mount', 'sh', '-c', `${mounts.join(' && ')} && exec "$@"`, 'sh'];
-  const own = new OwnEngine(t, { launcher, flags: ['--bridge', 'none', '--userns-remap', USER] });
+  const own = new OwnEngine(t, { launcher, flags: ['--userns-remap', USER] });
   await own.start();
   const engine = new ContainerEngine('Docker', own.socketPath);
   engine.image(t, IMAGE);

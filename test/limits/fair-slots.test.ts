@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FairSlots } from '../../src/limits/fair-slots.ts';
+import { FairSlots, type SlotOwner } from '../../src/limits/fair-slots.ts';
+
+const own = (name: string): SlotOwner => ({ name, accounts: [] });
+/** A container of a user. */
+const inContainer = (name: string, user: string): SlotOwner => ({ name, accounts: [{ name }, { name: user }] });
 
 test('owners have their turns one after the other, however much one waits for', async () => {
-  const slots = new FairSlots(1, 1);
+  const slots = new FairSlots({ all: 1, perUser: 1, perOwner: 1 });
   const done: string[] = [];
   const task = (owner: string, name: string) =>
-    slots.run(owner, async () => {
+    slots.run(own(owner), async () => {
       await new Promise(setImmediate);
       done.push(name);
     });
@@ -17,7 +21,7 @@ test('owners have their turns one after the other, however much one waits for', 
 });
 
 test('so many run at a time, and one that fails gives its slot on', async () => {
-  const slots = new FairSlots(2, 2);
+  const slots = new FairSlots({ all: 2, perUser: 2, perOwner: 2 });
   let running = 0;
   let most = 0;
   const task = async (i: number) => {
@@ -28,7 +32,9 @@ test('so many run at a time, and one that fails gives its slot on', async () => 
     if (i % 3 === 0) throw new Error(String(i));
     return i;
   };
-  const results = await Promise.allSettled(Array.from({ length: 12 }, (_, i) => slots.run(`o${i % 2}`, () => task(i))));
+  const results = await Promise.allSettled(
+    Array.from({ length: 12 }, (_, i) => slots.run(own(`o${i % 2}`), () => task(i))),
+  );
   assert.equal(most, 2);
   assert.deepEqual(
     results.map((result) => (result.status === 'fulfilled' ? result.value : (result.reason as Error).message)),
@@ -37,11 +43,35 @@ test('so many run at a time, and one that fails gives its slot on', async () => 
 });
 
 test('an owner whose tasks never end keeps its own slots alone', async () => {
-  const slots = new FairSlots(3, 1);
+  const slots = new FairSlots({ all: 3, perUser: 3, perOwner: 1 });
   const never = Promise.withResolvers<void>();
-  const stuck = Array.from({ length: 5 }, () => slots.run('stuck', () => never.promise));
-  assert.equal(await slots.run('other', async () => 'served'), 'served');
-  assert.equal(await slots.run('other', async () => 'again'), 'again');
+  const stuck = Array.from({ length: 5 }, () => slots.run(own('stuck'), () => never.promise));
+  assert.equal(await slots.run(own('other'), async () => 'served'), 'served');
+  assert.equal(await slots.run(own('other'), async () => 'again'), 'again');
   never.resolve();
   await Promise.all(stuck);
+});
+
+test('a user has turns like any other, however many containers the user seems to have', async () => {
+  const slots = new FairSlots({ all: 2, perUser: 1, perOwner: 1 });
+  const done: string[] = [];
+  const task = (owner: SlotOwner) =>
+    slots.run(owner, async () => {
+      await new Promise(setImmediate);
+      done.push(owner.name);
+    });
+  const all = Array.from({ length: 20 }, (_, i) => task(inContainer(`hostile-${i}`, 'the containers of uid 7')));
+  all.push(task(inContainer('a', 'the containers of uid 0')), task(inContainer('b', 'the containers of uid 0')));
+  await Promise.all(all);
+  assert.deepEqual(done.slice(0, 4), ['hostile-0', 'a', 'hostile-1', 'b']);
+});
+
+test("the tasks that never end of a user's containers keep their own slots alone", async () => {
+  const slots = new FairSlots({ all: 4, perUser: 3, perOwner: 1 });
+  const never = Promise.withResolvers<void>();
+  const stuck = Array.from({ length: 9 }, (_, i) => slots.run(inContainer(`c${i}`, 'u'), () => never.promise));
+  assert.equal(await slots.run(inContainer('other', 'v'), async () => 'served'), 'served');
+  never.resolve();
+  await Promise.all(stuck);
+  assert.equal(await slots.run(own('later'), async () => 'served'), 'served');
 });

@@ -15,25 +15,26 @@ export function whyNoCgroup(): string | undefined {
 }
 
 export interface TestCgroup {
+  /** Where it is mounted. */
+  readonly folder: string;
   join(pid: number): void;
   /** Out of it, to where no name is that of a container. */
   leave(pid: number): void;
 }
 
-/** A new cgroup, `/sidekey-test-…/<name>`, and the way into it; removed after the test, when it is empty. */
+/** A new cgroup, `/sidekey-test-…/<name>`, and the way into it; removed after the test, with those that were made in it. */
 export function makeCgroup(t: Pick<TestContext, 'after'>, name: string): TestCgroup {
   const above = fs.mkdtempSync(path.join(root()!, 'sidekey-test-'));
+  fs.chmodSync(above, 0o755);
   const cgroup = path.join(above, name);
   fs.mkdirSync(cgroup);
   const members = path.join(cgroup, 'cgroup.procs');
   t.after(() => {
-    for (const each of fs.readFileSync(members, 'utf8').split('\n')) {
-      if (each !== '') fs.writeFileSync(path.join(root()!, 'cgroup.procs'), each);
-    }
-    fs.rmdirSync(cgroup);
+    remove(cgroup);
     fs.rmdirSync(above);
   });
   return {
+    folder: cgroup,
     join: (pid) => fs.writeFileSync(members, String(pid)),
     leave: (pid) => fs.writeFileSync(path.join(root()!, 'cgroup.procs'), String(pid)),
   };
@@ -50,6 +51,16 @@ export function joinCgroupsOf(other: number, pid: number): void {
     const mount = hierarchy === '' ? unified! : `/sys/fs/cgroup/${hierarchy.replace('name=', '')}`;
     fs.writeFileSync(path.join(mount, cgroup.join(':'), 'cgroup.procs'), String(pid));
   }
+}
+
+function remove(cgroup: string): void {
+  for (const entry of fs.readdirSync(cgroup, { withFileTypes: true })) {
+    if (entry.isDirectory()) remove(path.join(cgroup, entry.name));
+  }
+  for (const each of fs.readFileSync(path.join(cgroup, 'cgroup.procs'), 'utf8').split('\n')) {
+    if (each !== '') fs.writeFileSync(path.join(root()!, 'cgroup.procs'), each);
+  }
+  fs.rmdirSync(cgroup);
 }
 
 function root(): string | undefined {

@@ -89,12 +89,18 @@ export class StandInEngine {
 
 export const IMAGE_ID = `sha256:${'1f'.repeat(32)}`;
 
+/** The state of a container whose main process has just been started. */
+export function runningAs(pid: number): Record<string, unknown> {
+  const startedAt = pid === process.pid ? performance.timeOrigin : Date.now();
+  return { Status: 'running', Running: true, Pid: pid, StartedAt: new Date(startedAt).toISOString() };
+}
+
 /** What a real engine says of a container, as far as it is read; its main process is the test itself. */
 export function containerJson(id: string, more: Record<string, unknown> = {}): Record<string, unknown> {
   return {
     Id: id,
     Name: '/web-1',
-    State: { Status: 'running', Running: true, Pid: process.pid },
+    State: runningAs(process.pid),
     Image: IMAGE_ID,
     Config: { Image: 'envoy:v1', Labels: { app: 'web' }, Env: ['MODE=test'] },
     NetworkSettings: { Networks: { front: { NetworkID: 'ab' } } },

@@ -1,23 +1,31 @@
 /**
- * What is known of the engine's containers. However many callers a container has, it is asked about once: those who
- * come while the answer is on its way share it, and those who come later get what is remembered, for as long as the
- * engine tells of every change and a minute at most.
+ * What is known of the engine's containers. However many callers a container has, it is asked about once for each owner:
+ * those who come while the answer is on its way share it, and those who come later get what is remembered, for as long as
+ * its main process lives, the engine tells of every change, and a minute at most.
  */
 
 import type { Clock } from '../../base/clock.ts';
 import { SidekeyError } from '../../base/errors.ts';
+import { FairSlots, NO_CALLER, type SlotOwner } from '../../limits/fair-slots.ts';
 import type { Log } from '../../telemetry/log.ts';
-import { readCgroupText } from '../proc/cgroup.ts';
 import { TooLargeError } from './answer.ts';
-import { type CgroupPlace, parseCgroup } from './cgroup.ts';
 import type { Engine } from './engine.ts';
 import { EventStream } from './event-stream.ts';
 import type { Affected } from './events.ts';
-import { type Inspection, readImageDigests, readInspection } from './inspection.ts';
+import { type Inspection, readImageDigests, readInspection, readPids } from './inspection.ts';
+import {
+  beganWith,
+  canBeRemembered,
+  instant,
+  isAlive,
+  type MainProcess,
+  type PinnedProcess,
+  pinProcess,
+} from './main-process.ts';
+import { UnknownIds } from './unknown-ids.ts';
 
 export interface Container extends Inspection {
-  /** Where its main process is. */
-  readonly place: CgroupPlace;
+  readonly main: MainProcess;
   /** `sha256:<64 hex>`, by which registries know its image; undefined where that was not asked. */
   readonly imageDigests: readonly string[] | undefined;
 }
@@ -32,27 +40,66 @@ export interface ContainersOptions {
   readonly onChange?: () => void;
 }
 
+/** For whom a container is asked about. */
+export interface Asker {
+  /** Its share of the questions at a time pays for it. */
+  readonly owner?: SlotOwner | undefined;
+  /** The caller: most often it is the container's main process, which then takes no second question. */
+  readonly pid?: number;
+}
+
 /** For all that is asked about one container, in milliseconds. */
 export const INSPECT_LIMIT_MS = 1_000;
 /** However healthy the events look: an engine that hangs tells none either. In milliseconds. */
 export const REMEMBERED_MS = 60_000;
+/**
+ * Containers that are asked about at a time: as many as the engine's connections. One user, who may name any number of
+ * containers where a cgroup was delegated to them, leaves half of them to others.
+ */
+export const QUESTIONS = { all: 8, perUser: 4, perOwner: 2 };
 
-/** What the engine said of a container, and when (milliseconds since the epoch); an error: it was too much to be read. */
+/**
+ * Main processes that stay pinned while their containers are remembered, which takes a descriptor each: to look whether one
+ * lives is a tenth of the work then.
+ */
+const PINNED = 32;
+
+/** What the engine said of a container, and when (milliseconds since the epoch). */
 interface Remembered {
+  /** An error: it was too much to be read. */
   readonly answer: Container | TooLargeError;
   readonly since: number;
+  /** Its main process, where that stays pinned. */
+  readonly pinned: PinnedProcess | undefined;
+}
+
+/** What the engine was asked about: its main process is still pinned. */
+interface Read {
+  readonly container: Container;
+  readonly pinned: PinnedProcess;
+}
+
+interface Asking {
+  /** For one owner: another one that has asked for the same container may have to wait for its turn. */
+  readonly owner: string;
+  readonly answer: Promise<Container | undefined>;
 }
 
 export class Containers {
   readonly #options: ContainersOptions;
   readonly #events: EventStream;
   readonly #remembered = new Map<string, Remembered>();
-  readonly #asking = new Map<string, Promise<Container | undefined>>();
+  #pinned = 0;
+  #closed = false;
+  readonly #asking = new Map<string, Asking[]>();
+  readonly #unknown: UnknownIds;
+  readonly #slots = new FairSlots(QUESTIONS);
   #inspections = 0;
 
   constructor(options: ContainersOptions) {
     this.#options = options;
     const { engine, clock, log } = options;
+    this.#unknown = new UnknownIds(clock);
     this.#events = new EventStream({ engine, clock, log, onEvent: (affected) => this.#forget(affected) });
   }
 
@@ -70,8 +117,10 @@ export class Containers {
    * A container that runs; undefined where the engine knows none of this id (64 hexadecimal digits).
    * @throws ERR_ATTESTATION_FAILED within {@link INSPECT_LIMIT_MS}
    */
-  async get(id: string): Promise<Container | undefined> {
-    return this.remembered(id) ?? this.#askOnce(id);
+  async get(id: string, asker: Asker = {}): Promise<Container | undefined> {
+    const known = this.remembered(id);
+    if (known !== undefined) return known;
+    return this.#unknown.has(id) ? undefined : this.#askOnce(id, asker);
   }
 
   /**
@@ -80,7 +129,11 @@ export class Containers {
    */
   remembered(id: string): Container | undefined {
     const known = this.#remembered.get(id);
-    if (known === undefined || !this.#isGood(known)) return undefined;
+    if (known === undefined) return undefined;
+    if (!this.#isGood(known)) {
+      this.#drop(id);
+      return undefined;
+    }
     if (known.answer instanceof TooLargeError) throw known.answer;
     return known.answer;
   }
@@ -96,23 +149,61 @@ export class Containers {
     for (const { answer } of this.#remembered.values()) if (!(answer instanceof TooLargeError)) yield answer;
   }
 
-  #askOnce(id: string): Promise<Container | undefined> {
-    let asking = this.#asking.get(id);
-    if (asking === undefined) {
-      asking = this.#ask(id);
-      this.#asking.set(id, asking);
-      const begun = asking;
-      const done = (answer: Container | TooLargeError | undefined): void => {
-        // Another one, or none, where the container changed meanwhile: what was found may be what it was before.
-        if (this.#asking.get(id) !== begun) return;
-        this.#asking.delete(id);
-        if (answer !== undefined && this.#events.up) {
-          this.#remembered.set(id, { answer, since: this.#options.clock.now() });
-        }
-      };
-      asking.then(done, (error: unknown) => done(error instanceof TooLargeError ? error : undefined));
-    }
-    return asking;
+  #askOnce(id: string, asker: Asker): Promise<Container | undefined> {
+    const owner = (asker.owner ?? NO_CALLER).name;
+    const askings = this.#asking.get(id) ?? [];
+    const underWay = askings.find((one) => one.owner === owner);
+    if (underWay !== undefined) return underWay.answer;
+    const read = this.#ask(id, asker);
+    const answer = read.then((found) => found?.container);
+    const asking = { owner, answer };
+    this.#asking.set(id, [...askings, asking]);
+    /** @returns true if it is remembered */
+    const done = (): boolean => {
+      const others = this.#asking.get(id);
+      // Not there where the container changed meanwhile: what was found may be what it was before.
+      if (others === undefined || !others.includes(asking)) return false;
+      if (others.length === 1) this.#asking.delete(id);
+      else
+        this.#asking.set(
+          id,
+          others.filter((one) => one !== asking),
+        );
+      return this.#events.up && !this.#closed;
+    };
+    read.then(
+      (found) => {
+        const isCurrent = done();
+        if (found === undefined && isCurrent) this.#unknown.add(id);
+        if (found === undefined) return;
+        if (isCurrent && canBeRemembered(found.container.main)) this.#remember(id, found.container, found.pinned);
+        else found.pinned.close();
+      },
+      (error: unknown) => {
+        if (done() && error instanceof TooLargeError) this.#remember(id, error);
+      },
+    );
+    return answer;
+  }
+
+  #remember(id: string, answer: Container | TooLargeError, pinned?: PinnedProcess): void {
+    this.#drop(id);
+    const stays = pinned !== undefined && this.#pinned < PINNED;
+    if (stays) this.#pinned += 1;
+    else pinned?.close();
+    this.#remembered.set(id, { answer, since: this.#options.clock.now(), pinned: stays ? pinned : undefined });
+  }
+
+  #dropAll(): void {
+    for (const id of this.#remembered.keys()) this.#drop(id);
+  }
+
+  #drop(id: string): void {
+    const pinned = this.#remembered.get(id)?.pinned;
+    this.#remembered.delete(id);
+    if (pinned === undefined) return;
+    pinned.close();
+    this.#pinned -= 1;
   }
 
   /**
@@ -129,48 +220,118 @@ export class Containers {
     });
   }
 
-  /** Asks the engine for nothing but an answer. @throws ERR_ATTESTATION_FAILED within {@link INSPECT_LIMIT_MS} */
+  /**
+   * Asks the engine for nothing but an answer, and the kernel for what a container takes.
+   * @throws ERR_ATTESTATION_FAILED within {@link INSPECT_LIMIT_MS}
+   */
   async check(): Promise<void> {
+    pinProcess(process.pid)?.close();
     await this.#inTime((signal) => this.#options.engine.get('/version', signal));
   }
 
   close(): void {
+    this.#closed = true;
     this.#events.close();
     this.#options.engine.close();
+    this.#dropAll();
   }
 
   /** What is remembered at all was told while the events were up, and is forgotten when they end. */
-  #isGood({ answer, since }: Remembered): boolean {
+  #isGood({ answer, since, pinned }: Remembered): boolean {
     const age = this.#options.clock.now() - since;
-    const isComplete =
-      answer instanceof TooLargeError || answer.imageDigests !== undefined || !this.#options.wantImageDigests();
-    return isComplete && age >= 0 && age < REMEMBERED_MS;
+    if (age < 0 || age >= REMEMBERED_MS) return false;
+    if (answer instanceof TooLargeError) return true;
+    if (answer.imageDigests === undefined && this.#options.wantImageDigests()) return false;
+    // The engine may be late to tell of its end, and a child of it may live on.
+    return pinned === undefined ? isAlive(answer.main) : !pinned.hasEnded();
   }
 
-  async #ask(id: string): Promise<Container | undefined> {
-    const { engine, wantImageDigests } = this.#options;
+  async #ask(id: string, { owner = NO_CALLER, pid }: Asker): Promise<Read | undefined> {
     // It enters a path.
     if (!/^[0-9a-f]{64}$/.test(id)) throw failed('what names the container is no id');
-    this.#inspections += 1;
-    return this.#inTime(async (signal) => {
-      const answer = await engine.get(`/containers/${id}/json`, signal);
-      if (answer === undefined) return undefined;
-      const inspection = readInspection(answer, id);
-      const place = placeOfMain(inspection);
-      if (!wantImageDigests()) return { ...inspection, place, imageDigests: undefined };
-      const image = await engine.get(`/images/${inspection.imageId}/json`, signal);
-      // An image that was deleted under its container has no names any more.
-      return { ...inspection, place, imageDigests: image === undefined ? [] : readImageDigests(image) };
-    });
+    return this.#inTime((signal) =>
+      this.#slots.run(owner, async () => {
+        // It may have waited for longer than it had.
+        signal.throwIfAborted();
+        this.#inspections += 1;
+        return this.#read(id, pid, signal);
+      }),
+    );
+  }
+
+  /** @param guess the pid that its main process may have */
+  async #read(id: string, guess: number | undefined, signal: AbortSignal): Promise<Read | undefined> {
+    let pinned = guess === undefined ? undefined : pinProcess(guess);
+    let read: Read | undefined;
+    try {
+      let inspection = await this.#inspect(id, signal);
+      if (inspection === undefined) return undefined;
+      if (pinned?.pid !== inspection.pid) {
+        pinned?.close();
+        pinned = undefined;
+        pinned = pinProcess(inspection.pid);
+        if (pinned === undefined) throw failed(unseen(inspection));
+        // The answer may have been old when the pid was pinned; this one is of later.
+        const again = await this.#inspect(id, signal);
+        if (again?.pid !== inspection.pid || again.startedAt !== inspection.startedAt) throw failed(changed(id));
+        inspection = again;
+      }
+      const { startTicks, place } = pinned;
+      if (place.id !== undefined && place.id !== id) throw failed(unseen(inspection));
+      if (!beganWith(Date.parse(inspection.startedAt), startTicks, instant())) await this.#checkPid(inspection, signal);
+      const imageDigests = await this.#imageDigests(inspection, signal);
+      if (pinned.hasEnded()) throw failed(changed(id));
+      // It has come too late: nobody would close what is pinned.
+      signal.throwIfAborted();
+      read = { container: { ...inspection, main: { pid: pinned.pid, startTicks, place }, imageDigests }, pinned };
+      return read;
+    } finally {
+      if (read === undefined) pinned?.close();
+    }
+  }
+
+  async #inspect(id: string, signal: AbortSignal): Promise<Inspection | undefined> {
+    const answer = await this.#options.engine.get(`/containers/${id}/json`, signal);
+    return answer === undefined ? undefined : readInspection(answer, id);
+  }
+
+  /**
+   * Has the engine look into the container's cgroup for the process that it calls the main one. That costs as much as all
+   * else together, and needs a `ps` where the engine is.
+   * @throws ERR_ATTESTATION_FAILED unless the process is in it
+   */
+  async #checkPid({ id, pid }: Inspection, signal: AbortSignal): Promise<void> {
+    const problem = `process ${pid}, the main one of container ${id} by the engine's word, did not begin when the container was started`;
+    const remedy =
+      "the pid is another process by now, or Sidekey does not share the host's pid namespace (pid: host), or the clock was set since: then restart the container";
+    let pids: number[] = [];
+    try {
+      const answer = await this.#options.engine.get(`/containers/${id}/top?ps_args=-o%20pid`, signal);
+      if (answer !== undefined) pids = readPids(answer);
+    } catch (cause) {
+      if (signal.aborted || !(cause instanceof SidekeyError)) throw cause;
+      throw failed(`${problem}, and the engine does not say which processes are in it (${cause.message}): ${remedy}`);
+    }
+    if (!pids.includes(pid)) throw failed(`${problem}, and is not in its cgroup, says the engine: ${remedy}`);
+  }
+
+  async #imageDigests({ imageId }: Inspection, signal: AbortSignal): Promise<readonly string[] | undefined> {
+    if (!this.#options.wantImageDigests()) return undefined;
+    const image = await this.#options.engine.get(`/images/${imageId}/json`, signal);
+    // An image that was deleted under its container has no names any more.
+    return image === undefined ? [] : readImageDigests(image);
   }
 
   async #inTime<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const limit = new AbortController();
-    const deadline = this.#options.clock.after(INSPECT_LIMIT_MS, () =>
-      limit.abort(failed(`the container engine gave no answer within ${INSPECT_LIMIT_MS} ms`)),
-    );
+    const late = Promise.withResolvers<never>();
+    const deadline = this.#options.clock.after(INSPECT_LIMIT_MS, () => {
+      const error = failed(`the container engine gave no answer within ${INSPECT_LIMIT_MS} ms`);
+      limit.abort(error);
+      late.reject(error);
+    });
     try {
-      return await work(limit.signal);
+      return await Promise.race([work(limit.signal), late.promise]);
     } finally {
       deadline.cancel();
     }
@@ -178,21 +339,26 @@ export class Containers {
 
   #forget(affected: Affected): void {
     if (affected === 'none') return;
-    for (const map of [this.#remembered, this.#asking]) {
-      if (affected === 'all') map.clear();
-      else map.delete(affected.id);
+    if (affected === 'all') {
+      this.#dropAll();
+      this.#asking.clear();
+      this.#unknown.clear();
+    } else {
+      this.#drop(affected.id);
+      this.#asking.delete(affected.id);
+      this.#unknown.delete(affected.id);
     }
     this.#options.onChange?.();
   }
 }
 
-function placeOfMain({ id, pid }: Inspection): CgroupPlace {
-  try {
-    return parseCgroup(readCgroupText(pid));
-  } catch (cause) {
-    const message = `process ${pid}, the main one of container ${id} by the engine's word, is not to be seen here: does Sidekey share the host's pid namespace (pid: host)?`;
-    throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause });
-  }
+/** Of the process that the engine means, this process sees nothing, or another one. */
+export function unseen({ id, pid }: Pick<Inspection, 'id' | 'pid'>): string {
+  return `process ${pid}, the main one of container ${id} by the engine's word, is not to be seen in it here: it has ended, or Sidekey does not share the host's pid namespace (pid: host)`;
+}
+
+function changed(id: string): string {
+  return `the main process of container ${id} ended while the engine was asked about it`;
 }
 
 function failed(message: string): SidekeyError {

@@ -15,7 +15,7 @@ import type { AskedSelectors } from '../asked.ts';
 import { readCgroupText } from '../proc/cgroup.ts';
 import type { Attestor } from '../types.ts';
 import { isSameContainer, parseCgroup } from './cgroup.ts';
-import { type Container, Containers } from './containers.ts';
+import { type Container, Containers, unseen } from './containers.ts';
 import { createEngine } from './engine.ts';
 import { type AmbiguousLabel, Given } from './given.ts';
 import { readOwnContainer } from './own-container.ts';
@@ -69,7 +69,7 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
     get remembering() {
       return containers.remembering;
     },
-    async attest({ pid, program }, everything = false, remark = () => undefined) {
+    async attest({ pid, program, owner }, everything = false, remark = () => undefined) {
       if (!everything && !DOCKER_KINDS.some(asksFor)) return [];
       const found = (container: Container | undefined) => {
         if (program !== undefined) program.container = container?.id ?? null;
@@ -82,21 +82,21 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
       const id = inOurs ? own : place.id;
       if (id === undefined) return found(undefined);
       const remembered = containers.remembered(id);
-      const container = remembered ?? (await containers.get(id));
+      const container = remembered ?? (await containers.get(id, { owner, pid }));
       // Without a question no time has passed.
       const cgroupsAfter = remembered === undefined ? readCgroupText(pid) : cgroups;
       const after = cgroupsAfter === cgroups ? place : parseCgroup(cgroupsAfter);
       if (inOurs) {
         // Engines may run in a container too, of another engine: then this one doesn't know it, and nobody is in one.
-        const ours = container?.place.inNamespace === true && after.id === undefined && after.inNamespace;
+        const ours = container?.main.place.inNamespace === true && after.id === undefined && after.inNamespace;
         return found(ours ? container : undefined);
       }
       if (container === undefined) throw failed(`the container engine at ${socketPath} knows no container ${id}`);
-      if (container.place.id !== id) throw failed(unseen(container));
-      if (!isSameContainer(place, container.place)) {
+      if (container.main.place.id !== id) throw failed(unseen(container));
+      if (!isSameContainer(place, container.main.place)) {
         throw failed(`the caller's cgroup has the name of container ${id}, but is not where its main process is`);
       }
-      if (!isSameContainer(after, container.place)) throw failed('the caller went to another cgroup meanwhile');
+      if (!isSameContainer(after, container.main.place)) throw failed('the caller went to another cgroup meanwhile');
       return found(container);
     },
     known({ container: id }) {
@@ -109,10 +109,6 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
     check: () => containers.check(),
     close: () => containers.close(),
   };
-}
-
-function unseen({ id, pid }: Container): string {
-  return `process ${pid}, the main one of container ${id} by the engine's word, is not in it here: does Sidekey share the host's pid namespace (pid: host)?`;
 }
 
 function failed(message: string): SidekeyError {

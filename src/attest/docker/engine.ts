@@ -2,12 +2,18 @@
  * Questions to a container engine, Docker's or Podman's, over its Unix socket and nothing else: an API over TCP would
  * need its own proof of who answers.
  *
+ * Each new connection is looked at before anything is sent on it: see engine-trust.ts.
+ *
  * Paths have no version: any engine answers with its newest, and what is read of it has been the same since 2014.
  */
 
 import http from 'node:http';
+import net from 'node:net';
+import type { Duplex } from 'node:stream';
 import { SidekeyError } from '../../base/errors.ts';
+import { peerCredentials } from '../socket-peer.ts';
 import { MAX_ANSWER_BYTES, parseAnswer, TooLargeError } from './answer.ts';
+import { whyForeignEngine, whyLoosePath } from './engine-trust.ts';
 
 export interface Engine {
   /**
@@ -24,7 +30,9 @@ export interface Engine {
 const CONNECTIONS = 8;
 
 export function createEngine(socketPath: string): Engine {
-  const agent = new http.Agent({ keepAlive: true, maxSockets: CONNECTIONS });
+  const agent = new EngineAgent(socketPath, { keepAlive: true, maxSockets: CONNECTIONS });
+  /** For responses that go on. */
+  const single = new EngineAgent(socketPath, { keepAlive: false });
 
   return {
     async get(path, signal) {
@@ -50,7 +58,7 @@ export function createEngine(socketPath: string): Engine {
     },
     async open(path, signal) {
       try {
-        const response = await ask(path, false, signal);
+        const response = await ask(path, single, signal);
         if (response.statusCode === 200) return response;
         response.destroy();
         throw new EngineStatusError(failed(`it answered with status ${response.statusCode}`));
@@ -58,10 +66,13 @@ export function createEngine(socketPath: string): Engine {
         throw translate(error, signal);
       }
     },
-    close: () => agent.destroy(),
+    close: () => {
+      agent.destroy();
+      single.destroy();
+    },
   };
 
-  function ask(path: string, agent: http.Agent | false, signal: AbortSignal): Promise<http.IncomingMessage> {
+  function ask(path: string, agent: http.Agent, signal: AbortSignal): Promise<http.IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
     const request = http.get({ socketPath, path, agent, signal, headers: { host: 'engine' } }, resolve);
     request.on('error', (error: NodeJS.ErrnoException) => {
@@ -107,6 +118,45 @@ export function createEngine(socketPath: string): Engine {
 export class EngineStatusError extends SidekeyError {
   constructor({ code, message }: SidekeyError) {
     super(code, message);
+  }
+}
+
+/** Makes connections to an engine that is believed, and gives them away only then. */
+class EngineAgent extends http.Agent {
+  readonly #socketPath: string;
+
+  constructor(socketPath: string, options: http.AgentOptions) {
+    super(options);
+    this.#socketPath = socketPath;
+  }
+
+  override createConnection(_: unknown, callback: (error: Error | null, socket: Duplex) => void): undefined {
+    let socket: net.Socket | undefined;
+    const fail = (error: Error): void => {
+      socket?.destroy();
+      // The callback takes no socket where there is an error.
+      (callback as (error: Error) => void)(error);
+    };
+    const why = whyLoosePath(this.#socketPath);
+    if (why !== undefined) {
+      process.nextTick(fail, this.#disbelieve(why));
+      return;
+    }
+    const connecting = net.connect(this.#socketPath);
+    socket = connecting;
+    connecting.once('error', fail).once('connect', () => {
+      connecting.off('error', fail);
+      const why = whyForeignEngine(peerCredentials(connecting).uid);
+      if (why === undefined) callback(null, connecting);
+      else fail(this.#disbelieve(why));
+    });
+  }
+
+  #disbelieve(why: string): SidekeyError {
+    return new SidekeyError(
+      'ERR_ATTESTATION_FAILED',
+      `the container engine at ${this.#socketPath} is not believed: ${why}`,
+    );
   }
 }
 

@@ -24,6 +24,8 @@ export interface Inspection {
   readonly networks: readonly string[];
   /** Of its main process, in the engine's pid namespace. */
   readonly pid: number;
+  /** When the engine started its main process, as the engine has it: RFC 3339. */
+  readonly startedAt: string;
 }
 
 /**
@@ -52,6 +54,7 @@ export function readInspection(answer: unknown, id: string): Inspection {
     env: texts(config.Env, 'Config.Env', whose),
     networks: keys(settings.Networks, 'NetworkSettings.Networks', whose),
     pid: pid as number,
+    startedAt: instantText(state.StartedAt, 'State.StartedAt'),
   };
 }
 
@@ -79,6 +82,27 @@ function name(value: unknown, place: string, whose: string): string {
   const found = text(value, place);
   if (found.length <= MAX_ITEM_BYTES) return found;
   throw new TooLargeError(`${whose}: ${place}`, `${found.length} characters, and at most ${MAX_ITEM_BYTES} are read`);
+}
+
+/** An instant, which `Date.parse` can read; engines tell it to the nanosecond. */
+function instantText(value: unknown, place: string): string {
+  const form = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})$/;
+  const found = text(value, place);
+  if (!form.test(found) || Number.isNaN(Date.parse(found))) throw malformed(place, 'is no instant');
+  return found;
+}
+
+/** The pids, in the engine's pid namespace, of a container's processes: what its API calls `top`, asked for with `-o pid`. */
+export function readPids(answer: unknown): number[] {
+  const { Titles: titles, Processes: processes } = object(answer, 'the answer');
+  const [title, ...others] = texts(titles, 'Titles', 'the list of processes');
+  if (title?.trim() !== 'PID' || others.length > 0) throw malformed('Titles');
+  if (!Array.isArray(processes)) throw malformed('Processes');
+  return processes.map((row) => {
+    const [pid = '', ...more] = texts(row, 'Processes', 'the list of processes');
+    if (!/^ *[0-9]{1,10} *$/.test(pid) || more.length > 0) throw malformed('Processes');
+    return Number(pid);
+  });
 }
 
 function texts(value: unknown, place: string, whose: string): string[] {

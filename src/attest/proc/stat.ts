@@ -7,6 +7,8 @@
 import { otherForm, readProcFile } from '../../base/proc/text.ts';
 
 export interface ProcessStat {
+  /** Its first thread has ended: it waits to be reaped, or for its other threads. */
+  readonly hasEnded: boolean;
   readonly parent: number;
   /** Pid of the session's leader. */
   readonly session: number;
@@ -29,5 +31,8 @@ export function parseStat(text: string): ProcessStat {
     if (end === -1 || value === undefined || !/^[0-9]{1,15}$/.test(value)) throw otherForm('stat has another form');
     return Number(value);
   };
-  return { parent: member(4), session: member(6), startTicks: member(22) };
+  const state = members[0];
+  if (end === -1 || state === undefined || !/^[A-Za-z]$/.test(state)) throw otherForm('stat has another form');
+  const hasEnded = state === 'Z' || state === 'X' || state === 'x';
+  return { hasEnded, parent: member(4), session: member(6), startTicks: member(22) };
 }

@@ -60,9 +60,11 @@ test('what is no cgroup file is refused, and so is one that has a hierarchy twic
 test('stat is read from behind the last parenthesis', () => {
   const rest = 'S 41 42 43 34816 42 4194560 1 0 0 0 1 2 0 0 20 0 1 0 987654 1 2 18446744073709551615';
   for (const name of ['node', 'node (1)', ') R 1 2 3', 'a\n) S 0 0 0', '']) {
-    assert.deepEqual(parseStat(`7 (${name}) ${rest}\n`), { parent: 41, session: 43, startTicks: 987_654 }, name);
+    const alive = { hasEnded: false, parent: 41, session: 43, startTicks: 987_654 };
+    assert.deepEqual(parseStat(`7 (${name}) ${rest}\n`), alive, name);
+    assert.deepEqual(parseStat(`7 (${name}) Z${rest.slice(1)}\n`), { ...alive, hasEnded: true }, name);
   }
-  for (const text of ['', '7 node S 1 2 3', `7 (node) S x ${rest}`, '7 (node) S 1 2 3']) {
+  for (const text of ['', '7 node S 1 2 3', `7 (node) S x ${rest}`, '7 (node) S 1 2 3', `7 (node) ${rest.slice(1)}`]) {
     assert.throws(() => parseStat(text), refused, text);
   }
 });

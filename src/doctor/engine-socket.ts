@@ -1,0 +1,49 @@
+/** The container engine's socket: who could put another one in its place, and who listens on it. */
+
+import { looseOnEnginePath, whyForeignEngine } from '../attest/docker/engine-trust.ts';
+import type { Finding } from '../base/finding.ts';
+import { describeLoose, pathRemedy, pathRule } from '../base/trusted-path.ts';
+import { observer } from '../base/user-ids.ts';
+import type { Outcome, Skipped } from './check.ts';
+import type { FindListener } from './listeners.ts';
+
+const WHY =
+  'what the engine says decides who gets which identity: callers in containers get none by one that others may be';
+
+/** @param owner the uid of the server */
+export async function judgeEngineSocket(file: string, owner: number, find: FindListener): Promise<Outcome> {
+  const who = observer(owner);
+  const findings: Finding[] = [];
+  const skipped: Skipped[] = [];
+  try {
+    for (const loose of looseOnEnginePath(file, who)) {
+      findings.push({
+        rule: 'engine-directory',
+        severity: 'error',
+        place: loose.place,
+        problem: `on the way to the container engine at ${file}: ${describeLoose(loose)}`,
+        why: `${WHY}; ${pathRule(who.uid)}`,
+        fix: `have the engine listen elsewhere, and give --docker-socket that: ${pathRemedy(who.uid)}`,
+      });
+    }
+  } catch (thrown) {
+    skipped.push({ what: `who can change ${file}`, why: (thrown as Error).message });
+  }
+  try {
+    const { pid, uid } = await find(file);
+    const problem = whyForeignEngine(uid, who);
+    if (problem !== undefined) {
+      findings.push({
+        rule: 'engine-user',
+        severity: 'error',
+        place: file,
+        problem,
+        why: WHY,
+        fix: `find out what listens there (ps -fp ${pid || 'PID'}); run the engine as root, or Sidekey as its user`,
+      });
+    }
+  } catch (thrown) {
+    skipped.push({ what: `who listens on ${file}`, why: (thrown as Error).message });
+  }
+  return { findings, skipped };
+}
