@@ -89,9 +89,9 @@ export function instant(): Instant {
 const TICK_MS = 10;
 /** Both ends of the process's age are rounded down to a tick. */
 const ROUNDING_MS = 2 * TICK_MS;
-/** How long before `StartedAt` Docker before 25 and Podman may have made the process: they note the time once it runs. */
+/** How long before `StartedAt` older Dockers and Podman may have made the process: they note the time once it runs. */
 const EARLY_MS = 10_000;
-/** How long after `StartedAt` Docker 25 and later may make the process: they note the time, and then make it. */
+/** How long after `StartedAt` Docker may make the process: since moby pull request 47003 (2024) it notes the time first. */
 const LATE_MS = 1_000;
 /** An engine that says that a process runs has noticed the end of any that ended longer ago. */
 const NOTICED_MS = 10_000;
