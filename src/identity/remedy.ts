@@ -10,6 +10,7 @@
 
 import { commandLine } from '../base/shell.ts';
 import { isForContained } from '../registry/contained.ts';
+import { ENTRY_FIELD_LIST } from '../registry/entry-fields.ts';
 import { isOfContainer } from '../registry/selector-rules.ts';
 import type { Entry, NearMiss } from '../registry/types.ts';
 import { formatSelector, isSecret, type Selector } from '../spiffe/selector.ts';
@@ -137,17 +138,19 @@ function areSame(a: readonly Selector[], b: readonly Selector[]): boolean {
   return a.length === b.length && b.every((selector) => keys.has(formatSelector(selector)));
 }
 
+/** Whom an entry is for, and what grants nothing. */
+const NOT_COPIED: ReadonlySet<keyof Entry> = new Set(['spiffeId', 'selectors', 'allowContained', 'parentId']);
+
 /** All that an entry says but whom it is for. */
 function otherFlags({ entry, expired }: Model): string[] {
-  const { x509SvidTtl, jwtSvidTtl, dnsNames, federatesWith, hint, expiresAt } = entry;
-  return [
-    ...(x509SvidTtl === 0 ? [] : ['--x509-svid-ttl', `${x509SvidTtl}s`]),
-    ...(jwtSvidTtl === 0 ? [] : ['--jwt-svid-ttl', `${jwtSvidTtl}s`]),
-    ...dnsNames.flatMap((name) => ['--dns', name]),
-    ...federatesWith.flatMap((trustDomain) => ['--federates-with', trustDomain]),
-    ...(hint === '' ? [] : ['--hint', hint]),
-    ...(expiresAt === 0 || expired ? [] : ['--expires-at', new Date(expiresAt).toISOString()]),
-  ];
+  return ENTRY_FIELD_LIST.flatMap(([key, { flag, absent }]) => {
+    const value = entry[key];
+    if (flag === undefined || NOT_COPIED.has(key) || value === absent) return [];
+    const [name] = flag.option.split(' ') as [string];
+    if (flag.kind === 'duration') return [name, `${value}s`];
+    if (flag.kind === 'instant') return expired ? [] : [name, new Date(value as number).toISOString()];
+    return [value].flat().flatMap((one) => [name, String(one)]);
+  });
 }
 
 function selectorFlags(selectors: readonly Selector[]): string[] {
