@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { type Clock, type Deadline, SystemClock } from '../../src/base/clock.ts';
 import type { ServeConfig } from '../../src/config/serve-config.ts';
-import { startServer } from '../../src/server.ts';
+import { startServer } from '../../src/server/server.ts';
 import { obey, sharedNow } from './program.ts';
 
 class JumpingClock implements Clock {

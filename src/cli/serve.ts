@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { hardenProcess } from '../base/hardening.ts';
 import type { Flags } from '../config/given.ts';
 import { loadServeConfig } from '../config/load.ts';
-import { startServer } from '../server.ts';
+import { startServer } from '../server/server.ts';
 import { flushLog } from '../telemetry/log.ts';
 
 /** How long a stop may take, as docs/operations.md promises, in milliseconds. */

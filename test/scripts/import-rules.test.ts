@@ -39,7 +39,7 @@ describe('the import rules', () => {
   });
 
   it('let only the serve command import the composition', (t) => {
-    assert.equal(planted(t, 'cli/planted.ts', "import { startServer } from '../server.ts';\n").length, 1);
+    assert.equal(planted(t, 'cli/planted.ts', "import { startServer } from '../server/server.ts';\n").length, 1);
   });
 
   it('know no room that is not in the table', (t) => {

@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { type AdminClient, connectAdmin } from '../../src/admin/client.ts';
 import { loadServeConfig } from '../../src/config/load.ts';
-import { type Server, startServer } from '../../src/server.ts';
+import { type Server, startServer } from '../../src/server/server.ts';
 import { TestClock } from './clock.ts';
 import { SdsClient } from './sds-client.ts';
 import { tempDir } from './temp-dir.ts';

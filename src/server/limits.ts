@@ -1,0 +1,35 @@
+/** What callers may use: the limits of the settings, within what the machine has. */
+
+import type { SelfKnowledge } from '../admin/doctor.ts';
+import type { DescriptorPlan } from '../base/resources.ts';
+import type { ServeConfig } from '../config/serve-config.ts';
+import { MemoryBudget, memoryLimits } from '../limits/memory.ts';
+import { Owners } from '../limits/owner.ts';
+import { QUOTA_LIMITS, Quota } from '../limits/quota.ts';
+import { Turns } from '../limits/turns.ts';
+import type { Counters } from '../telemetry/counters.ts';
+import type { Log } from '../telemetry/log.ts';
+
+export function createLimits(plan: DescriptorPlan, config: ServeConfig, counters: Counters, log: Log) {
+  const owners = new Owners();
+  const quota = new Quota(
+    {
+      ...QUOTA_LIMITS,
+      connectionsPerUid: plan.pipeConnectionsPerUid,
+      connections: plan.pipeConnections,
+      callsPerUid: config.maxStreamsPerUid,
+      requestsPerSecondPerUid: config.maxRequestsPerSecondPerUid,
+    },
+    counters,
+  );
+  const memory = new MemoryBudget(memoryLimits(), owners, counters);
+  const turns = new Turns((err) => log.error({ err }, "work for a caller, done in its owner's turn, threw an error"));
+  return { owners, quota, memory, turns };
+}
+
+/** For doctor: which owner is nearest to which limit. */
+export function usageOf(quota: Quota, owners: Owners): ReturnType<SelfKnowledge['usage']> {
+  const { connections, calls } = quota.nearest(owners.accounts());
+  const uses = { '--max-connections-per-uid': connections, '--max-streams-per-uid': calls };
+  return Object.entries(uses).flatMap(([setting, use]) => (use === undefined ? [] : [{ setting, ...use }]));
+}

@@ -1,0 +1,82 @@
+/** What the server knows of itself and its host, for doctor. */
+
+import type { SelfKnowledge } from '../admin/doctor.ts';
+import type { DockerAttestor } from '../attest/docker/docker.ts';
+import type { Kernel } from '../attest/kernel.ts';
+import type { Pipe } from '../attest/pipe.ts';
+import { readProcView } from '../attest/proc-view.ts';
+import { descriptors, diskOf } from '../base/resources.ts';
+import type { UnmappedIds } from '../base/unmapped-ids.ts';
+import type { ServeConfig } from '../config/serve-config.ts';
+import { formatSelector } from '../spiffe/selector.ts';
+import type { Counters } from '../telemetry/counters.ts';
+import { inputsOf } from './warnings.ts';
+
+export interface SelfParts {
+  readonly config: ServeConfig;
+  readonly dataDir: string;
+  readonly docker: DockerAttestor | undefined;
+  readonly kernel: Kernel;
+  readonly unmapped: UnmappedIds;
+  readonly pipe: Pick<Pipe, 'replacedPrograms'>;
+  readonly counters: Counters;
+}
+
+/** The most replaced programs that are named. */
+const REPLACED_SAMPLE = 20;
+/** The most labels that are named. */
+const AMBIGUOUS_SAMPLE = 20;
+
+/** Looks at each part by itself: one that can't be read now, as for want of a descriptor, does not keep back the others. */
+export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
+  const { config, dataDir, docker, kernel, unmapped, pipe, counters } = parts;
+  const unseen: { what: string; error: string }[] = [];
+  const part = async <T>(what: string, look: () => T | Promise<T>): Promise<T | null> => {
+    try {
+      return await look();
+    } catch (thrown) {
+      unseen.push({ what, error: (thrown as Error).message });
+      return null;
+    }
+  };
+  const view = await part('/proc', readProcView);
+  const disk = await part(`the file system of ${dataDir}`, () => diskOf(dataDir));
+  const used = await part('descriptors', descriptors);
+  const replaced = pipe.replacedPrograms();
+  const ambiguous = docker?.ambiguousLabels() ?? [];
+  const attestors: { name: string; error: string | null }[] = [{ name: 'unix', error: null }];
+  if (docker !== undefined) {
+    const error = await docker.check().then(
+      () => null,
+      (thrown: Error) => thrown.message,
+    );
+    attestors.push({ name: 'docker', error });
+  }
+  return {
+    data_dir: dataDir,
+    socket: config.socket,
+    admin_socket: config.adminSocket,
+    docker_socket: config.dockerSocket ?? null,
+    inputs: inputsOf(config),
+    attestors,
+    proc: view && { others_executables: view.othersExecutables, hidepid: view.hidepid ?? null },
+    disk: disk && { free_bytes: disk.freeBytes, free_inodes: disk.freeInodes },
+    descriptors: used && { ...used, refused_connections: counters.get('connections_without_descriptors_total') },
+    unseen,
+    kernel: { pins_peers: kernel.pinsPeers, no_pidfd_open: kernel.noPidfdOpen ?? null },
+    unmapped: { uid: unmapped.uid ?? null, gid: unmapped.gid ?? null },
+    replaced_programs: {
+      count: replaced.length,
+      sample: replaced
+        .toSorted((a, b) => Number(a.keepsPath) - Number(b.keepsPath))
+        .slice(0, REPLACED_SAMPLE)
+        .map(({ pid, uid, path, keepsPath }) => ({ pid, uid, path, keeps_path: keepsPath })),
+    },
+    ambiguous_labels: {
+      count: ambiguous.length,
+      sample: ambiguous
+        .slice(0, AMBIGUOUS_SAMPLE)
+        .map(({ container, selector }) => ({ container, selector: formatSelector(selector) })),
+    },
+  };
+}

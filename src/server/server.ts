@@ -1,0 +1,257 @@
+/**
+ * The composition: opens the parts in the order in which they need each other, closes them in the other. Only here, and
+ * in `server/`, do the rooms meet.
+ */
+
+import path from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { type Admin, createAdmin } from '../admin/admin.ts';
+import { listenAddress, listenOnTcp } from '../admin/tcp.ts';
+import { adminToken, readAdminTokenFile } from '../admin/token.ts';
+import { createAccounts } from '../attest/accounts.ts';
+import { isKept, isKeptIfAsked } from '../attest/asked.ts';
+import { createExitWatcher } from '../attest/exit-watcher.ts';
+import { createInspector } from '../attest/inspect.ts';
+import { createOwnerOf } from '../attest/owner-of.ts';
+import { ATTEST_TIMEOUT_MS, createPipe } from '../attest/pipe.ts';
+import { whyNever } from '../attest/producible.ts';
+import { createSubordinateIds } from '../attest/subordinate-ids.ts';
+import { type Clock, SystemClock } from '../base/clock.ts';
+import { openDataDir } from '../base/data-dir.ts';
+import { listenOnSocket } from '../base/socket-file.ts';
+import { version } from '../base/version.ts';
+import { openCertificateAuthority } from '../ca/index.ts';
+import { ToldIssuances } from '../ca/told-issuances.ts';
+import type { ServeConfig } from '../config/serve-config.ts';
+import { Decisions } from '../identity/decisions.ts';
+import { Identities } from '../identity/identities.ts';
+import { openRegistry } from '../registry/registry.ts';
+import { openSqliteStore } from '../registry/sqlite-store.ts';
+import type { EntryInput, EntryRules } from '../registry/types.ts';
+import { Ledger } from '../sds/ledger.ts';
+import { secretDiscoveryService } from '../sds/service.ts';
+import { Counters } from '../telemetry/counters.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
+import { createWire } from '../wire/wire.ts';
+import { adminCaller } from './admin-caller.ts';
+import { attestorTypes, LAZY_KINDS, openAttestors } from './attestors.ts';
+import { readDeclared, takeEntries } from './declared-entries.ts';
+import { lookAtHost } from './host.ts';
+import { createLimits, usageOf } from './limits.ts';
+import { Parts } from './parts.ts';
+import { lookAtSelf } from './self.ts';
+import { warnOfAssumed, warnOfEngine, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnings.ts';
+
+export interface Server {
+  /** Tells every stream UNAVAILABLE, lets it be read, closes what is open; the second call waits for the first. */
+  close(): Promise<void>;
+}
+
+/** How long clients have to read the last status before their connections are cut, in milliseconds. */
+const DRAIN_MS = 2_000;
+/** How long after a start the admin API is loaded at the latest, in milliseconds; who asks it loads it. */
+const ADMIN_LOAD_MS = 500;
+
+/**
+ * Serves until it is closed; the promise is kept when every configured listener accepts.
+ * @throws SidekeyError, or the reason of `stop` when that came first, with everything that had been opened closed again
+ */
+export async function startServer(
+  config: ServeConfig,
+  clock: Clock = new SystemClock(),
+  stop: AbortSignal = new AbortController().signal,
+): Promise<Server> {
+  const log = createLog(config.logLevel);
+  const parts = new Parts(log);
+  const setting: Setting = {
+    config,
+    clock,
+    log,
+    parts,
+    mayGoOn: async () => {
+      await turn();
+      stop.throwIfAborted();
+    },
+  };
+  try {
+    await start(setting);
+  } catch (error) {
+    await parts.close();
+    throw error;
+  }
+  let closing: Promise<void> | undefined;
+  return {
+    close: () => {
+      log.info('stopping');
+      closing ??= parts.close().then(() => log.info('stopped'));
+      return closing;
+    },
+  };
+}
+
+/** What each step of a start has. */
+interface Setting {
+  readonly config: ServeConfig;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly parts: Parts;
+  /** Between steps, some of which take a while: signals are heard only when the event loop turns. @throws the signal's reason */
+  mayGoOn(): Promise<void>;
+}
+
+async function start(setting: Setting): Promise<void> {
+  const { config, clock, log, parts, mayGoOn } = setting;
+  const { trustDomain } = config;
+  const host = lookAtHost(config, log);
+  const entryRules: EntryRules = {
+    trustDomain,
+    allowWeakSelectors: config.allowWeakSelectors,
+    attestors: attestorTypes(config),
+    warn: (problem) => log.warn(problem, 'an entry asks for what no attestor says'),
+  };
+  const { declared, givenToken } = await readInputs(config, entryRules);
+  await mayGoOn();
+  warnOfInputs(config, log);
+  warnOfEngine(config, log);
+
+  const { dataDir, store, registry, issuances, ca } = await openState(setting);
+  warnOfTtl(config, log);
+  if (declared !== undefined) {
+    await mayGoOn();
+    await takeEntries(declared, config.entries, registry, log);
+  }
+  await mayGoOn();
+
+  const accounts = createAccounts();
+  const identities = parts.own(
+    new Identities({
+      registry,
+      ca,
+      clock,
+      log,
+      bundleFor: config.bundleFor,
+      lazyKinds: LAZY_KINDS,
+      isKeptIfAsked,
+      accountsRevision: () => accounts.revision(),
+    }),
+  );
+  const { unmapped, whyContained, kernel, plan } = host;
+  const onChange = () => identities.factsMayDiffer();
+  const attestors = openAttestors(config, { registry, accounts, unmapped, clock, log, onChange }, parts);
+  const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log }));
+  const exitWatcher = parts.own(createExitWatcher());
+  const counters = new Counters();
+  const ledger = new Ledger(log);
+  const { owners, quota, memory, turns } = createLimits(plan, config, counters, log);
+  const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
+  const sds = { identities, trustDomain, clock, log, counters, ledger, decisions, validation, turns } as const;
+  const wire = createWire({ methods: secretDiscoveryService(sds), clock, log, quota, memory, turns });
+  const subordinateIds = createSubordinateIds((user) => accounts.uid(user));
+  const pipe = createPipe({
+    attestors: attestors.all,
+    whyContained,
+    exitWatcher,
+    clock,
+    log,
+    quota,
+    turns,
+    keeps: (selector) => isKept(selector, registry),
+    ownerOf: createOwnerOf(owners, subordinateIds),
+    pinByPid: !kernel.pinsPeers,
+    onConnection: (socket, peer) => wire.inject(socket, peer),
+  });
+
+  const { docker } = attestors;
+  let ready = false;
+  const admin = createAdmin({
+    registry,
+    ca,
+    entryRules,
+    ledger,
+    decisions,
+    explain: {
+      identities,
+      inspect: createInspector({
+        attestors: attestors.all,
+        whyContained,
+        clock,
+        attestTimeoutMs: ATTEST_TIMEOUT_MS,
+      }),
+      mainPid: docker && ((nameOrId) => docker.mainPid(nameOrId)),
+    },
+    self: {
+      look: () => lookAtSelf({ config, dataDir, docker, kernel, unmapped, pipe, counters }),
+      authorities: () => ca.authorities(),
+      issuances: store,
+      whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts, unmapped),
+      usage: () => usageOf(quota, owners),
+    },
+    onIssued: (listener) => issuances.onRecorded(listener),
+    ready: () => (ready ? { ready } : { ready, reason: 'not every listener accepts yet' }),
+    log,
+    clock,
+    version: version(),
+    unixCaller: (socket) => adminCaller(socket, host),
+    token: givenToken ?? (await adminToken(dataDir)),
+    hosts: config.adminHost,
+    maxConnections: plan.adminConnections,
+  });
+  parts.defer(() => Promise.all([admin.close(), wire.close(DRAIN_MS)]));
+
+  await listenForAdmins(admin, setting);
+  await mayGoOn();
+  const { socket, socketMode, socketGroup } = config;
+  parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));
+  warnOfAssumed(config, log);
+  ready = true;
+  // Those who came with the start have their secrets first.
+  const load = clock.after(ADMIN_LOAD_MS, () => {
+    admin.load().catch((err: unknown) => log.error({ err }, 'the admin API could not be loaded'));
+    warnOfWithheld({ identities, decisions, registry }, clock.now(), log).catch((err: unknown) =>
+      log.error({ err }, 'the record of decisions could not be read'),
+    );
+  });
+  parts.defer(() => load.cancel());
+  log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
+}
+
+interface Inputs {
+  /** Of the file of `--entries`. */
+  readonly declared: readonly EntryInput[] | undefined;
+  /** Of the file of `--admin-token-file`. */
+  readonly givenToken: string | undefined;
+}
+
+/** Looks at what the settings name, before anything is made for them. */
+async function readInputs(config: ServeConfig, rules: EntryRules): Promise<Inputs> {
+  const { adminListen, adminInsecureListen, adminTokenFile, entries } = config;
+  if (adminListen !== undefined) await listenAddress({ ...adminListen, insecure: adminInsecureListen });
+  return {
+    givenToken: adminTokenFile === undefined ? undefined : await readAdminTokenFile(adminTokenFile),
+    declared: entries === undefined ? undefined : await readDeclared(entries, rules),
+  };
+}
+
+/** What outlives the process: the data directory, with entries, records and authorities. */
+async function openState({ config, clock, log, parts, mayGoOn }: Setting) {
+  const { trustDomain, caTtl, x509SvidTtl, caSubject } = config;
+  const directory = openDataDir(config.dataDir);
+  parts.defer(() => directory.release());
+  const dataDir = directory.path;
+  const store = parts.own(openSqliteStore({ path: path.join(dataDir, 'sidekey.db'), trustDomain }));
+  const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
+  await mayGoOn();
+  const issuances = new ToldIssuances(store, log);
+  const dir = path.join(dataDir, 'ca');
+  const options = { trustDomain, dir, clock, log, issuanceLog: issuances, caTtl, x509SvidTtl, caSubject };
+  const ca = parts.own(await openCertificateAuthority(options));
+  return { dataDir, store, registry, issuances, ca };
+}
+
+async function listenForAdmins(admin: Admin, { config, parts, log }: Setting): Promise<void> {
+  parts.own(await listenOnSocket(admin.unix, { path: config.adminSocket, mode: 0o600 }));
+  if (config.adminListen === undefined) return;
+  const { host, port } = config.adminListen;
+  const address = await listenOnTcp(admin.tcp, { host, port, insecure: config.adminInsecureListen });
+  log.info({ address: address.address, port: address.port }, 'admin API listens on TCP');
+}
