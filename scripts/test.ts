@@ -18,6 +18,10 @@ const files = (places.length > 0 ? places : ['test'])
   )
   .sort();
 
+/** Each server in a test's own process keeps one of libuv's threads, to wait for the ends of processes. */
+const THREADS = '32';
+process.env.UV_THREADPOOL_SIZE ??= THREADS;
+
 const skipped: string[] = [];
 /** The compose test builds an image, which takes minutes where others work too. */
 const LIMIT_MS = 900_000;

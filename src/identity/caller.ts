@@ -1,7 +1,7 @@
 /** One caller's standing: its facts, the entries that it matches now, and who wants to hear when that changes. */
 
 import type { Attestation, Peer } from '../attest/types.ts';
-import { backoff } from '../base/backoff.ts';
+import { backoffApart } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { KeyedListeners } from '../base/keyed-listeners.ts';
@@ -369,7 +369,7 @@ export class Caller implements Member, LookedAt {
     if (this.#lapses === undefined) return;
     this.#lapseLooks += 1;
     this.#lapseRetry?.cancel();
-    const delay = backoff(this.#lapseLooks, RETRY_FIRST_MS, RETRY_LIMIT_MS);
+    const delay = backoffApart(this.#lapseLooks, RETRY_FIRST_MS, RETRY_LIMIT_MS);
     this.#lapseRetry = this.#parts.clock.after(delay, () => this.#parts.looks.once(this));
   }
 
@@ -377,7 +377,7 @@ export class Caller implements Member, LookedAt {
   #refuse(failure: SidekeyError): void {
     if (this.#class === undefined || failure.code !== 'ERR_ATTESTATION_FAILED' || this.peer.gone) return;
     this.#failures += 1;
-    const delay = backoff(this.#failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
+    const delay = backoffApart(this.#failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
     const why = failure.cause === undefined ? { code: failure.code, reason: failure.message } : { err: failure };
     const log = ownedLog(this.#parts.log, this.peer.owner.name);
     log.warn({ ...why, peer: this.peer.id, retry_ms: delay }, 'attesting a caller again failed');

@@ -4,7 +4,7 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
-import { backoff } from '../base/backoff.ts';
+import { backoff, backoffApart } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { isValidAt } from '../base/validity.ts';
 import type { CertificateAuthority, X509Svid } from '../ca/types.ts';
@@ -180,7 +180,7 @@ export class Svids {
 
   #failed(slot: Slot, error: unknown): void {
     slot.failures += 1;
-    const delay = backoff(slot.failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
+    const delay = backoffApart(slot.failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
     this.#log.error(
       { err: error, entry_id: slot.entry.id, spiffe_id: slot.entry.spiffeId, retry_ms: delay },
       'issuing an SVID failed',
