@@ -40,7 +40,7 @@ async function weigh({ streams, streamsAConnection, what }: WeighOptions): Promi
     const subscription = new Subscription(`0123abcd.${i}.`, false);
     const watched = new WatchedNames(identities, identities.caller(peer), TRUST_DOMAIN, () => subscription.begin());
     subscription.begin();
-    for (const added of subscription.replace([name], true).added) watched.add(added);
+    for (const added of subscription.replace([name], true).added) watched.follow(added);
     for (const [n, rejection] of [undefined, textOf(i, NACK_TEXT)].entries()) {
       clock.advance(1);
       subscription.markDirty(name);
@@ -63,7 +63,7 @@ async function weigh({ streams, streamsAConnection, what }: WeighOptions): Promi
   // What is made once is made before, the callers' maps too.
   for (const peer of peers) {
     const watched = new WatchedNames(identities, identities.caller(peer), TRUST_DOMAIN, () => undefined);
-    watched.add(name);
+    watched.follow(name);
     watched.clear();
   }
   make(0);

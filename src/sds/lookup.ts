@@ -51,7 +51,7 @@ export class SecretLookup {
       const held: HeldName[] = [];
       for (const name of names.slice(at, at + SLICE_NAMES)) {
         // It may have been dropped meanwhile.
-        if (this.#context.names.get(name) === undefined) continue;
+        if (this.#context.subscription.get(name) === undefined) continue;
         const answer = this.#ask(name);
         // Looked at when all are there; until then nobody else handles it.
         if (answer instanceof Promise) answer.catch(() => undefined);
@@ -68,7 +68,7 @@ export class SecretLookup {
   /** The secret behind a name, whose next change will be told. */
   #ask(text: string): Answer | Promise<Answer> {
     const { parts, caller, names } = this.#context;
-    const { name, respelled } = names.followEntry(text)!;
+    const { name, respelled } = names.follow(text);
     return secretFor(parts.identities, caller, name, this.validation, respelled);
   }
 
@@ -96,9 +96,8 @@ export class SecretLookup {
   #latest(text: string, answer: Answer): Answer {
     const { parts, caller, subscription, names } = this.#context;
     if (!subscription.takeBack(text)) return answer;
-    const watched = names.followEntry(text);
-    if (watched === undefined) return answer;
-    const latest = secretNow(parts.identities, caller, watched.name, this.validation, watched.respelled);
+    const { name, respelled } = names.follow(text);
+    const latest = secretNow(parts.identities, caller, name, this.validation, respelled);
     if (latest === undefined) this.#context.lookAgain(text);
     return latest ?? answer;
   }

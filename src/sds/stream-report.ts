@@ -56,8 +56,18 @@ export interface StreamReport {
   readonly secrets: Iterable<SecretReport>;
 }
 
+type Known = Omit<WatchedName, 'name' | 'respelled'>;
+
+/** What is known of a name before its secret is looked for. */
+export const NOT_LOOKED_FOR: Known = {
+  held: undefined,
+  heldSince: 0,
+  decision: undefined,
+  certificate: undefined,
+};
+
 /** What is known of one name on one stream. */
-export function reportSecret(asked: AskedName, watched: WatchedName, now: number): SecretReport {
+export function reportSecret(asked: AskedName, watched: Known, now: number): SecretReport {
   const { name, version, acked, rejection } = asked;
   const { held, heldSince, decision, certificate } = watched;
   const state = stateOf(asked, watched, now);
@@ -87,7 +97,7 @@ function reportHeld({ reason, detail }: Held, since: number, decision: string | 
   return { reason, detail, since, decision };
 }
 
-function stateOf({ version, acked, rejection, sentAt }: AskedName, { held }: WatchedName, now: number): SecretState {
+function stateOf({ version, acked, rejection, sentAt }: AskedName, { held }: Known, now: number): SecretState {
   if (held !== undefined || version === undefined) return 'held';
   if (rejection !== undefined) return 'rejected';
   if (acked === version) return 'in_sync';

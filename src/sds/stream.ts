@@ -18,7 +18,7 @@ import { namesOf, Rejections } from './rejections.ts';
 import { validationFor } from './secrets.ts';
 import type { StreamContext, StreamKind, StreamParts } from './stream-context.ts';
 import { StreamEvents } from './stream-events.ts';
-import { reportSecret, type SecretReport, type StreamReport } from './stream-report.ts';
+import { NOT_LOOKED_FOR, reportSecret, type SecretReport, type StreamReport } from './stream-report.ts';
 import { type Change, Subscription } from './subscription.ts';
 import type { Taken } from './variant.ts';
 import { WatchedNames } from './watched-names.ts';
@@ -100,9 +100,9 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
 
   *#secrets(now: number): Iterable<SecretReport> {
     for (const asked of this.subscription.asked) {
-      const watched = this.names.get(asked.name);
-      // Undefined: the stream was closed while its report was read.
-      if (watched !== undefined) yield reportSecret(asked, watched, now);
+      // The stream may be closed while its report is read.
+      if (this.#ended) return;
+      yield reportSecret(asked, this.names.get(asked.name) ?? NOT_LOOKED_FOR, now);
     }
   }
 
@@ -218,7 +218,6 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
       this.#held.end(name);
       this.names.remove(name);
     }
-    for (const name of change.added) this.names.add(name);
   }
 
   lookAgain(name: string): void {

@@ -1,4 +1,7 @@
-/** The names that one stream asks for, and what each is watched by: its entry, that entry's SVID, its bundles, its alias. */
+/**
+ * The names that one stream asks for, and what each is watched by: its entry, that entry's SVID, its bundles, its alias. A
+ * name is watched from the first look for its secret on; before that it is marked dirty anyway.
+ */
 
 import type { Caller } from '../identity/caller.ts';
 import type { NotedHold } from '../identity/decisions.ts';
@@ -50,22 +53,6 @@ export class WatchedNames {
     return this.#names.get(text);
   }
 
-  add(text: string): void {
-    const name = readName(text, this.#trustDomain);
-    const changed = () => this.#changed(text);
-    this.#names.set(text, {
-      name,
-      stops: this.#watch(name, changed),
-      entry: undefined,
-      stopSvid: undefined,
-      held: undefined,
-      heldSince: 0,
-      decision: undefined,
-      certificate: undefined,
-      respelled: false,
-    });
-  }
-
   names(): Iterable<string> {
     return this.#names.keys();
   }
@@ -82,15 +69,33 @@ export class WatchedNames {
     for (const text of [...this.#names.keys()]) this.remove(text);
   }
 
-  /** Watches the SVID of the entry that is behind the name now; to call before its secret is looked for. */
-  followEntry(text: string): WatchedName | undefined {
-    const watches = this.#names.get(text);
-    if (watches === undefined || watches.name.kind === 'bundle' || watches.name.kind === 'all') return watches;
+  /** Watches the name, and the SVID of the entry that is behind it now; to call before its secret is looked for. */
+  follow(text: string): WatchedName {
+    const watches = this.#names.get(text) ?? this.#add(text);
+    if (watches.name.kind === 'bundle' || watches.name.kind === 'all') return watches;
     const entry = entryBehind(this.#identities, this.#caller, watches.name);
     if (entry === watches.entry) return watches;
     watches.stopSvid?.();
     watches.entry = entry;
     watches.stopSvid = entry && this.#identities.watchSvid(entry, () => this.#changed(text));
+    return watches;
+  }
+
+  #add(text: string): Watches {
+    const name = readName(text, this.#trustDomain);
+    const changed = () => this.#changed(text);
+    const watches: Watches = {
+      name,
+      stops: this.#watch(name, changed),
+      entry: undefined,
+      stopSvid: undefined,
+      held: undefined,
+      heldSince: 0,
+      decision: undefined,
+      certificate: undefined,
+      respelled: false,
+    };
+    this.#names.set(text, watches);
     return watches;
   }
 
