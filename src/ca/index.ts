@@ -28,6 +28,9 @@ export interface CertificateAuthorityOptions {
   readonly threadFile?: string | undefined;
 }
 
+/** True if authorities are kept in this directory; false where it isn't there. */
+export { hasAuthorities } from './key-store.ts';
+
 /** The longest life of an SVID that is always kept, in seconds: an intermediate signs until half of its own is over. */
 export function longestKeptSvidTtl(caTtl: number): number {
   return Math.floor(caTtl / 2);

@@ -3,7 +3,7 @@
  * is new; and the bundle's sequence number. Asynchronous, since authorities may come from elsewhere one day.
  */
 
-import { constants } from 'node:fs';
+import { constants, existsSync, readdirSync } from 'node:fs';
 import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { SidekeyError } from '../base/errors.ts';
@@ -25,6 +25,11 @@ export interface BundleState {
 const AUTHORITY_FILE = /^(root|intermediate)-[0-9a-f]+\.pem$/;
 const BUNDLE_FILE = 'bundle.json';
 const HALF_WRITTEN = /\.new$/;
+
+/** True if authorities are kept in this directory; false where it isn't there. */
+export function hasAuthorities(dir: string): boolean {
+  return existsSync(dir) && readdirSync(dir).some((name) => AUTHORITY_FILE.test(name));
+}
 
 const MEND: Readonly<Record<AuthorityRole, string>> = {
   root:

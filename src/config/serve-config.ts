@@ -32,6 +32,8 @@ export interface ServeConfig {
   /** Whether to serve where the kernel can't say which process connected. */
   readonly allowUnpinnedPeers: boolean;
   readonly allowWeakSelectors: boolean;
+  /** The half of the data directory that is missing is made anew. */
+  readonly newRoot: boolean;
   readonly bundleFor: BundleFor;
   readonly disableSpiffeCertValidation: boolean;
   /** Seconds. */

@@ -100,6 +100,11 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     ...off,
   },
   allowWeakSelectors: { about: 'allow entries that only a path or a hash tells apart', ...off },
+  newRoot: {
+    about:
+      'start though the database or the authorities are missing, and make them anew: without authorities that is a new root',
+    ...off,
+  },
   bundleFor: {
     about: 'who gets the bundle: callers that an entry matches, or anyone on the pipe',
     kind: kinds.choice('identified', 'anyone'),

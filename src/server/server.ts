@@ -3,7 +3,6 @@
  * in `server/`, do the rooms meet.
  */
 
-import path from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type Admin, createAdmin } from '../admin/admin.ts';
 import { listenAddress, listenOnTcp } from '../admin/tcp.ts';
@@ -17,21 +16,16 @@ import { ATTEST_TIMEOUT_MS, createPipe } from '../attest/pipe.ts';
 import { whyNever } from '../attest/producible.ts';
 import { createSubordinateIds } from '../attest/subordinate-ids.ts';
 import { type Clock, SystemClock } from '../base/clock.ts';
-import { openDataDir } from '../base/data-dir.ts';
 import { listenOnSocket } from '../base/socket-file.ts';
 import { version } from '../base/version.ts';
-import { openCertificateAuthority } from '../ca/index.ts';
-import { ToldIssuances } from '../ca/told-issuances.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { Decisions } from '../identity/decisions.ts';
 import { Identities } from '../identity/identities.ts';
-import { openRegistry } from '../registry/registry.ts';
-import { openSqliteStore } from '../registry/sqlite-store.ts';
 import type { EntryInput, EntryRules } from '../registry/types.ts';
 import { Ledger } from '../sds/ledger.ts';
 import { secretDiscoveryService } from '../sds/service.ts';
 import { Counters } from '../telemetry/counters.ts';
-import { createLog, type Log } from '../telemetry/log.ts';
+import { createLog } from '../telemetry/log.ts';
 import { createWire } from '../wire/wire.ts';
 import { adminCaller } from './admin-caller.ts';
 import { attestorTypes, LAZY_KINDS, openAttestors } from './attestors.ts';
@@ -40,6 +34,8 @@ import { lookAtHost } from './host.ts';
 import { createLimits, usageOf } from './limits.ts';
 import { Parts } from './parts.ts';
 import { lookAtSelf } from './self.ts';
+import type { Setting } from './setting.ts';
+import { openState } from './state.ts';
 import { warnOfAssumed, warnOfEngine, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnings.ts';
 
 export interface Server {
@@ -87,16 +83,6 @@ export async function startServer(
       return closing;
     },
   };
-}
-
-/** What each step of a start has. */
-interface Setting {
-  readonly config: ServeConfig;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly parts: Parts;
-  /** Between steps, some of which take a while: signals are heard only when the event loop turns. @throws the signal's reason */
-  mayGoOn(): Promise<void>;
 }
 
 async function start(setting: Setting): Promise<void> {
@@ -230,22 +216,6 @@ async function readInputs(config: ServeConfig, rules: EntryRules): Promise<Input
     givenToken: adminTokenFile === undefined ? undefined : await readAdminTokenFile(adminTokenFile),
     declared: entries === undefined ? undefined : await readDeclared(entries, rules),
   };
-}
-
-/** What outlives the process: the data directory, with entries, records and authorities. */
-async function openState({ config, clock, log, parts, mayGoOn }: Setting) {
-  const { trustDomain, caTtl, x509SvidTtl, caSubject } = config;
-  const directory = openDataDir(config.dataDir);
-  parts.defer(() => directory.release());
-  const dataDir = directory.path;
-  const store = parts.own(openSqliteStore({ path: path.join(dataDir, 'sidekey.db'), trustDomain }));
-  const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
-  await mayGoOn();
-  const issuances = new ToldIssuances(store, log);
-  const dir = path.join(dataDir, 'ca');
-  const options = { trustDomain, dir, clock, log, issuanceLog: issuances, caTtl, x509SvidTtl, caSubject };
-  const ca = parts.own(await openCertificateAuthority(options));
-  return { dataDir, store, registry, issuances, ca };
 }
 
 async function listenForAdmins(admin: Admin, { config, parts, log }: Setting): Promise<void> {

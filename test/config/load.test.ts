@@ -48,6 +48,7 @@ test('root needs a trust domain only', async () => {
     allowContained: false,
     allowUnpinnedPeers: false,
     allowWeakSelectors: false,
+    newRoot: false,
     bundleFor: 'identified',
     disableSpiffeCertValidation: false,
     x509SvidTtl: 3_600,
@@ -112,6 +113,7 @@ dockerSocket: unix:///run/podman/podman.sock
 allowContained: true
 allowUnpinnedPeers: true
 allowWeakSelectors: true
+newRoot: true
 bundleFor: anyone
 disableSpiffeCertValidation: false
 x509SvidTtl: 20s
@@ -145,6 +147,7 @@ logLevel: warn
       allowContained: true,
       allowUnpinnedPeers: true,
       allowWeakSelectors: true,
+      newRoot: true,
       bundleFor: 'anyone',
       disableSpiffeCertValidation: false,
       x509SvidTtl: 20,

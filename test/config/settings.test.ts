@@ -25,6 +25,7 @@ test('flags and variables follow from the keys', () => {
     '--max-connections-per-uid',
     '--max-requests-per-second-per-uid',
     '--max-streams-per-uid',
+    '--new-root',
     '--socket',
     '--socket-group',
     '--socket-mode',

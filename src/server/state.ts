@@ -1,0 +1,46 @@
+/** What outlives the process: the data directory, with entries, records and authorities. */
+
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { openDataDir } from '../base/data-dir.ts';
+import { SidekeyError } from '../base/errors.ts';
+import { hasAuthorities, openCertificateAuthority } from '../ca/index.ts';
+import { ToldIssuances } from '../ca/told-issuances.ts';
+import { openRegistry } from '../registry/registry.ts';
+import { openSqliteStore } from '../registry/sqlite-store.ts';
+import type { Setting } from './setting.ts';
+
+/**
+ * Opens both halves, the database and the authorities, or makes them at the first start.
+ * @throws ERR_DATA_DIR where only one of the two is there: without the authorities a new root would be made, which no peer trusts
+ */
+export async function openState({ config, clock, log, parts, mayGoOn }: Setting) {
+  const { trustDomain, caTtl, x509SvidTtl, caSubject, newRoot } = config;
+  const directory = openDataDir(config.dataDir);
+  parts.defer(() => directory.release());
+  const dataDir = directory.path;
+  const [database, dir] = [path.join(dataDir, 'sidekey.db'), path.join(dataDir, 'ca')];
+  const hasCa = hasAuthorities(dir);
+  if (hasCa && !existsSync(database) && !newRoot) {
+    throw new SidekeyError(
+      'ERR_DATA_DIR',
+      `${dir} has authorities, but the database ${database} is missing: all entries would be gone. ${RESTORE}`,
+    );
+  }
+  const store = parts.own(openSqliteStore({ path: database, trustDomain }));
+  const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
+  // The first start may have ended between the two.
+  const isUsed = registry.size > 0 || (await store.issuances({ limit: 1 })).length > 0;
+  if (!hasCa && isUsed) {
+    const what = `the database ${database} is in use, but ${dir} has no authorities: a new root would be made, which no peer trusts`;
+    if (!newRoot) throw new SidekeyError('ERR_DATA_DIR', `${what}. ${RESTORE}`);
+    log.warn({ database, authorities: dir }, 'the authorities are missing: a new root is made, as --new-root says');
+  }
+  await mayGoOn();
+  const issuances = new ToldIssuances(store, log);
+  const options = { trustDomain, dir, clock, log, issuanceLog: issuances, caTtl, x509SvidTtl, caSubject };
+  const ca = parts.own(await openCertificateAuthority(options));
+  return { dataDir, store, registry, issuances, ca };
+}
+
+const RESTORE = 'Restore both from the same backup, or start once with --new-root to have the missing half made anew';
