@@ -48,7 +48,7 @@ import { Owners } from './limits/owner.ts';
 import { QUOTA_LIMITS, Quota } from './limits/quota.ts';
 import { Turns } from './limits/turns.ts';
 import { openRegistry } from './registry/registry.ts';
-import { openSqliteStore } from './registry/sqlite-store.ts';
+import { openSqliteStore } from './registry/sqlite/sqlite-store.ts';
 import type { EntryInput, EntryRules, Registry } from './registry/types.ts';
 import { Ledger } from './sds/ledger.ts';
 import { secretDiscoveryService } from './sds/service.ts';
@@ -142,7 +142,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
   const registry = await openRegistry({ store, trustDomain, clock, log });
   closers.push(() => registry.close());
   await mayGoOn();
-  const issuances = new ToldIssuances(store, log);
+  const issuances = new ToldIssuances(store.issuances, log);
   const ca = await openCertificateAuthority({
     trustDomain,
     dir: path.join(dataDir.path, 'ca'),
@@ -250,7 +250,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
     self: {
       look: () => lookAtSelf({ config, dataDir: dataDir.path, docker, kernel, unmapped, pipe, counters }),
       authorities: () => ca.authorities(),
-      issuances: store,
+      issuances: store.issuances,
       whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts, unmapped),
       usage: () => usageOf(quota, owners),
     },

@@ -5,15 +5,8 @@ import { KeyedListeners } from '../base/keyed-listeners.ts';
 import { tellEach } from '../base/listeners.ts';
 import { compareText } from '../spiffe/selector.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { NamedStore } from './store/named-store.ts';
 import type { WriteQueue } from './write-queue.ts';
-
-/** Where it is kept. Each write is durable when its promise is kept, or throws ERR_STORE and changes nothing. */
-export interface NamedStore<T> {
-  load(): Promise<T[]>;
-  /** It takes the place of what has its name. */
-  put(value: T): Promise<void>;
-  delete(name: string): Promise<void>;
-}
 
 export interface NamedParts<T> {
   readonly store: NamedStore<T>;

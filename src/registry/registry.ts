@@ -15,6 +15,7 @@ import { FederatedBundles } from './federated-bundles.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
 import { type Keyed, keyed, nearest } from './near.ts';
+import type { Store } from './store/store.ts';
 import type {
   Entry,
   EntryChange,
@@ -24,7 +25,6 @@ import type {
   NearMiss,
   NearQuery,
   Registry,
-  RegistryStore,
   SourceChanges,
 } from './types.ts';
 import { WriteQueue } from './write-queue.ts';
@@ -33,7 +33,7 @@ import { WriteQueue } from './write-queue.ts';
 const BULK = 100;
 
 export interface RegistryParts {
-  readonly store: RegistryStore;
+  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases'>;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
@@ -45,7 +45,7 @@ export async function openRegistry(parts: RegistryParts): Promise<Registry> {
   const queue = new WriteQueue();
   const federatedBundles = await FederatedBundles.open({ store: store.bundles, queue, clock, log });
   const aliases = await Aliases.open({ store: store.aliases, queue, clock, log });
-  return new StoredRegistry({ ...parts, queue, federatedBundles, aliases }, await store.load());
+  return new StoredRegistry({ ...parts, queue, federatedBundles, aliases }, await store.entries.load());
 }
 
 interface StoredRegistryParts extends RegistryParts, Pick<Registry, 'federatedBundles' | 'aliases'> {
@@ -210,7 +210,7 @@ class StoredRegistry implements Registry {
 
   async #commit(put: readonly Entry[], deleted: readonly Entry[]): Promise<void> {
     if (put.length === 0 && deleted.length === 0) return;
-    await this.#parts.store.write({ put, delete: deleted.map((entry) => entry.id) });
+    await this.#parts.store.entries.write({ put, delete: deleted.map((entry) => entry.id) });
     if (put.length + deleted.length >= BULK) this.#ordered = undefined;
     const changes = [...deleted.map((entry) => this.#remove(entry)), ...put.map((entry) => this.#put(entry))];
     this.#tell(changes.filter(({ before, after }) => before !== undefined || after !== undefined));

@@ -5,7 +5,9 @@ import type { SidekeyError } from '../../src/base/errors.ts';
 import { compareAge, isExpired, similarityKey } from '../../src/registry/entry.ts';
 import type { EntryJson } from '../../src/registry/entry-json.ts';
 import { openRegistry } from '../../src/registry/registry.ts';
-import type { Entry, EntryChange, EntryInput, Registry, RegistryStore } from '../../src/registry/types.ts';
+import type { EntryStore } from '../../src/registry/store/entry-store.ts';
+import type { Store } from '../../src/registry/store/store.ts';
+import type { Entry, EntryChange, EntryInput, Registry } from '../../src/registry/types.ts';
 import { TestClock } from '../support/clock.ts';
 import { input, open, SILENT, TRUST_DOMAIN } from './support.ts';
 
@@ -153,7 +155,7 @@ test('a batch is made whole or not at all, also when two of it are the same', as
   const sameId = [input('a', undefined, { id: 'x' }), input('b', undefined, { id: 'x' })];
   await rejects(registry.create(sameId, 'api'), 'ERR_ENTRY_EXISTS', /0 and 1/);
   assert.equal(registry.size, 0);
-  assert.deepEqual(await store.load(), []);
+  assert.deepEqual(await store.entries.load(), []);
   await registry.create([input('a'), input('b')], 'api');
   assert.deepEqual(told, ['made a, made b']);
 });
@@ -176,7 +178,7 @@ test('a change is told after it is on disk and in force, in order, to all who li
   const stored: Promise<Entry[]>[] = [];
   const matched: string[][] = [];
   registry.onChange(() => {
-    stored.push(store.load());
+    stored.push(store.entries.load());
     matched.push(names(registry.match(UID)));
   });
   const told = news(registry);
@@ -289,10 +291,11 @@ test('what is not there can neither be changed nor deleted', async (t) => {
 test('a write that the store refuses leaves everything as it was, and the next one goes on', async (t) => {
   const { store } = await open(t);
   let full = false;
-  const failing: RegistryStore = {
-    ...bound(store),
-    write: (write) => (full ? Promise.reject(new Error('disk full')) : store.write(write)),
+  const entries: EntryStore = {
+    ...store.entries,
+    write: (write) => (full ? Promise.reject(new Error('disk full')) : store.entries.write(write)),
   };
+  const failing: Store = { ...store, entries };
   const clock = new TestClock();
   const registry = await openRegistry({ store: failing, trustDomain: TRUST_DOMAIN, clock, log: SILENT });
   const [a] = await registry.create([input('a')], 'api');
@@ -309,20 +312,6 @@ test('a write that the store refuses leaves everything as it was, and the next o
   await registry.close();
 });
 
-function bound(store: RegistryStore): RegistryStore {
-  return {
-    bundles: store.bundles,
-    aliases: store.aliases,
-    decisions: store.decisions,
-    load: () => store.load(),
-    write: (write) => store.write(write),
-    recordIssuances: (records) => store.recordIssuances(records),
-    issuances: (query) => store.issuances(query),
-    issuedOf: (spiffeIds) => store.issuedOf(spiffeIds),
-    close: () => store.close(),
-  };
-}
-
 test('a closed registry finishes what it was asked for and takes no more', async (t) => {
   const { registry, clock, store } = await open(t);
   const told = news(registry);
@@ -330,7 +319,7 @@ test('a closed registry finishes what it was asked for and takes no more', async
   await registry.close();
   await last;
   assert.deepEqual(told, ['made a']);
-  assert.equal((await store.load()).length, 1);
+  assert.equal((await store.entries.load()).length, 1);
   assert.equal(clock.pending, 0);
   await rejects(registry.create([input('b')], 'api'), 'ERR_STORE', /closed/);
 });
@@ -457,7 +446,7 @@ test('a dry run tells what would be done and does nothing', async (t) => {
   const told = news(registry);
   const plan = await registry.replaceSource('file', [input('b')], { dryRun: true });
   assert.deepEqual([names(plan.created), names(plan.deleted)], [['b'], ['a']]);
-  assert.deepEqual(names(await store.load()), ['a']);
+  assert.deepEqual(names(await store.entries.load()), ['a']);
   assert.deepEqual(names(registry.match(UID)), ['a']);
   assert.deepEqual(told, []);
 });
@@ -635,7 +624,7 @@ test('after any writes, memory, disk and what was told agree', async (t) => {
       });
       for (const one of writes) await perform(registry, clock, one);
       const entries = registry.list({ limit: 1000 }).entries;
-      assert.deepEqual((await store.load()).sort(compareAge), entries);
+      assert.deepEqual((await store.entries.load()).sort(compareAge), entries);
       assert.equal(registry.size, entries.length);
       const live = entries.filter((entry) => !isExpired(entry, clock.now()));
       assert.deepEqual([...heard.values()].sort(compareAge), live);

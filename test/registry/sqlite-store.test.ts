@@ -15,16 +15,17 @@ import { type TestContext, test } from 'node:test';
 import Sqlite from 'better-sqlite3';
 import { SidekeyError } from '../../src/base/errors.ts';
 import type { IssuanceRecord } from '../../src/base/issuance.ts';
-import { MIGRATIONS, migrate, schemaVersion } from '../../src/registry/migrations.ts';
-import { openSqliteStore } from '../../src/registry/sqlite-store.ts';
-import type { Entry, RegistryStore } from '../../src/registry/types.ts';
+import { MIGRATIONS, migrate, schemaVersion } from '../../src/registry/sqlite/migrations.ts';
+import { openSqliteStore } from '../../src/registry/sqlite/sqlite-store.ts';
+import type { Store } from '../../src/registry/store/store.ts';
+import type { Entry } from '../../src/registry/types.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
 import { input, TRUST_DOMAIN, temporaryDirectory } from './support.ts';
 
 const notNobody = whyNotNobody() ?? false;
 
-function openStore(t: TestContext, file: string, trustDomain = TRUST_DOMAIN): RegistryStore {
+function openStore(t: TestContext, file: string, trustDomain = TRUST_DOMAIN): Store {
   const store = openSqliteStore({ path: file, trustDomain });
   t.after(() => store.close());
   return store;
@@ -60,7 +61,7 @@ function refuses(file: string, code: string, ...says: RegExp[]): void {
 async function filled(t: TestContext, count: number): Promise<string> {
   const file = newFile(t);
   const store = openSqliteStore({ path: file, trustDomain: TRUST_DOMAIN });
-  await store.write({ put: Array.from({ length: count }, (_, at) => entry(`e${at}`)), delete: [] });
+  await store.entries.write({ put: Array.from({ length: count }, (_, at) => entry(`e${at}`)), delete: [] });
   await store.close();
   assert.ok(!existsSync(`${file}-wal`));
   return file;
@@ -87,34 +88,34 @@ test('an entry comes back as it went in, also from another opening', async (t) =
     revisionNumber: 7,
     source: 'file',
   });
-  await first.write({ put: [whole, entry('y')], delete: [] });
-  assert.deepEqual(await first.load(), [whole, entry('y')]);
+  await first.entries.write({ put: [whole, entry('y')], delete: [] });
+  assert.deepEqual(await first.entries.load(), [whole, entry('y')]);
   await first.close();
-  assert.deepEqual(await openStore(t, file).load(), [whole, entry('y')]);
+  assert.deepEqual(await openStore(t, file).entries.load(), [whole, entry('y')]);
 });
 
 test('a write puts and deletes in one transaction, or does nothing', async (t) => {
   const store = openStore(t, newFile(t));
-  await store.write({ put: [entry('a'), entry('b')], delete: [] });
-  await store.write({ put: [entry('a', { hint: 'h' }), entry('c')], delete: ['b', 'not there'] });
-  assert.deepEqual(await store.load(), [entry('a', { hint: 'h' }), entry('c')]);
+  await store.entries.write({ put: [entry('a'), entry('b')], delete: [] });
+  await store.entries.write({ put: [entry('a', { hint: 'h' }), entry('c')], delete: ['b', 'not there'] });
+  assert.deepEqual(await store.entries.load(), [entry('a', { hint: 'h' }), entry('c')]);
   const broken = entry('d', { x509SvidTtl: -1 });
-  await assert.rejects(store.write({ put: [entry('e'), broken], delete: ['a'] }), (error: SidekeyError) => {
+  await assert.rejects(store.entries.write({ put: [entry('e'), broken], delete: ['a'] }), (error: SidekeyError) => {
     assert.equal(error.code, 'ERR_STORE');
     return true;
   });
-  assert.deepEqual(await store.load(), [entry('a', { hint: 'h' }), entry('c')]);
+  assert.deepEqual(await store.entries.load(), [entry('a', { hint: 'h' }), entry('c')]);
 });
 
 test('what is written is in the log on disk before it is answered, and survives a process that is killed', async (t) => {
   const file = newFile(t);
   const store = openStore(t, file);
-  await store.write({ put: [entry('a')], delete: [] });
+  await store.entries.write({ put: [entry('a')], delete: [] });
   // The files of a process that never closed them, as a killed one leaves them.
   const copy = newFile(t);
   for (const suffix of ['', '-wal']) copyFileSync(file + suffix, copy + suffix);
   for (const suffix of ['', '-wal']) chmodSync(copy + suffix, 0o600);
-  assert.deepEqual(await openStore(t, copy).load(), [entry('a')]);
+  assert.deepEqual(await openStore(t, copy).entries.load(), [entry('a')]);
 });
 
 test('the database, its log and its index are 0600, whatever the umask', async (t) => {
@@ -123,7 +124,7 @@ test('the database, its log and its index are 0600, whatever the umask', async (
     const before = process.umask(umask);
     t.after(() => process.umask(before));
     const store = openStore(t, file);
-    await store.write({ put: [entry('a')], delete: [] });
+    await store.entries.write({ put: [entry('a')], delete: [] });
     process.umask(before);
     for (const suffix of ['', '-wal', '-shm']) {
       assert.equal((statSync(file + suffix).mode & 0o777).toString(8), '600', `${suffix} under ${umask.toString(8)}`);
@@ -207,7 +208,7 @@ test('a database or a directory that may not be written is refused, and left as 
   for (const one of [file, directory]) chownSync(one, NOBODY, NOBODY);
   const before = readFileSync(file);
   const open = `
-    import { openSqliteStore } from 'src/registry/sqlite-store.ts';
+    import { openSqliteStore } from 'src/registry/sqlite/sqlite-store.ts';
     try {
       await openSqliteStore({ path: ${JSON.stringify(file)}, trustDomain: '${TRUST_DOMAIN}' }).close();
       console.log('open');
@@ -230,7 +231,7 @@ test('a database or a directory that may not be written is refused, and left as 
 test('an empty file, which a crash at the first start leaves, becomes a database', async (t) => {
   const file = newFile(t);
   writeFileSync(file, '', { mode: 0o600 });
-  assert.deepEqual(await openStore(t, file).load(), []);
+  assert.deepEqual(await openStore(t, file).entries.load(), []);
 });
 
 test('an entry that was edited by hand into another trust domain, or into nonsense, is not loaded', async (t) => {
@@ -244,7 +245,7 @@ test('an entry that was edited by hand into another trust domain, or into nonsen
     const db = new Sqlite(file);
     db.exec(edit);
     db.close();
-    await assert.rejects(openStore(t, file).load(), (error: SidekeyError) => {
+    await assert.rejects(openStore(t, file).entries.load(), (error: SidekeyError) => {
       assert.equal(error.code, 'ERR_STORE');
       assert.match(error.message, /entry e0/);
       return true;
@@ -254,30 +255,35 @@ test('an entry that was edited by hand into another trust domain, or into nonsen
 
 test('a database whose entries have no selectors cannot be', async (t) => {
   const store = openStore(t, newFile(t));
-  await assert.rejects(store.write({ put: [entry('a', { selectors: [] })], delete: [] }), { code: 'ERR_STORE' });
+  await assert.rejects(store.entries.write({ put: [entry('a', { selectors: [] })], delete: [] }), {
+    code: 'ERR_STORE',
+  });
 });
 
 test('issuances are on record, newest first, all or of one SPIFFE ID', async (t) => {
   const file = newFile(t);
   const store = openStore(t, file);
   const records = ['01', '02', '03', '04'].map((serial, at) => issuance(serial, `spiffe://ilinux.io/${at % 2}`));
-  await store.recordIssuances(records.slice(0, 2));
-  await store.recordIssuances(records.slice(2));
-  await store.recordIssuances([]);
-  assert.deepEqual(await store.issuances({ limit: 10 }), records.toReversed());
-  assert.deepEqual(await store.issuances({ limit: 1 }), [records[3]]);
-  assert.deepEqual(await store.issuances({ spiffeId: 'spiffe://ilinux.io/0', limit: 10 }), [records[2], records[0]]);
-  assert.deepEqual(await store.issuances({ spiffeId: 'spiffe://ilinux.io/2', limit: 10 }), []);
+  await store.issuances.recordIssuances(records.slice(0, 2));
+  await store.issuances.recordIssuances(records.slice(2));
+  await store.issuances.recordIssuances([]);
+  assert.deepEqual(await store.issuances.newest({ limit: 10 }), records.toReversed());
+  assert.deepEqual(await store.issuances.newest({ limit: 1 }), [records[3]]);
+  assert.deepEqual(await store.issuances.newest({ spiffeId: 'spiffe://ilinux.io/0', limit: 10 }), [
+    records[2],
+    records[0],
+  ]);
+  assert.deepEqual(await store.issuances.newest({ spiffeId: 'spiffe://ilinux.io/2', limit: 10 }), []);
   await store.close();
-  assert.equal((await openStore(t, file).issuances({ limit: 10 })).length, 4);
+  assert.equal((await openStore(t, file).issuances.newest({ limit: 10 })).length, 4);
 });
 
 test('issuances of one call are recorded all or none', async (t) => {
   const store = openStore(t, newFile(t));
-  await store.recordIssuances([issuance('01', 'a')]);
+  await store.issuances.recordIssuances([issuance('01', 'a')]);
   const wrong = { ...issuance('03', 'b'), notAfter: 1.5 };
-  await assert.rejects(store.recordIssuances([issuance('02', 'a'), wrong]), { code: 'ERR_STORE' });
-  assert.deepEqual(await store.issuances({ limit: 10 }), [issuance('01', 'a')]);
+  await assert.rejects(store.issuances.recordIssuances([issuance('02', 'a'), wrong]), { code: 'ERR_STORE' });
+  assert.deepEqual(await store.issuances.newest({ limit: 10 }), [issuance('01', 'a')]);
 });
 
 test('a closed store says so, and closing again is fine', async (t) => {
@@ -285,8 +291,8 @@ test('a closed store says so, and closing again is fine', async (t) => {
   const store = openStore(t, file);
   await store.close();
   await store.close();
-  await assert.rejects(store.load(), { code: 'ERR_STORE' });
-  await assert.rejects(store.write({ put: [entry('a')], delete: [] }), { code: 'ERR_STORE' });
+  await assert.rejects(store.entries.load(), { code: 'ERR_STORE' });
+  await assert.rejects(store.entries.write({ put: [entry('a')], delete: [] }), { code: 'ERR_STORE' });
 });
 
 test('the log is synced at every commit', async (t) => {
@@ -315,10 +321,10 @@ test('entries of an earlier version are for nobody in a container', async (t) =>
   );
   db.close();
   const store = openStore(t, file);
-  const [old] = await store.load();
+  const [old] = await store.entries.load();
   assert.deepEqual([old!.id, old!.allowContained], ['old', false]);
-  await store.write({ put: [{ ...old!, allowContained: true }], delete: [] });
-  assert.equal((await store.load())[0]!.allowContained, true);
+  await store.entries.write({ put: [{ ...old!, allowContained: true }], delete: [] });
+  assert.equal((await store.entries.load())[0]!.allowContained, true);
 });
 
 test('migrations are taken once, in order, each whole or not at all', (t) => {
