@@ -312,6 +312,61 @@ test('a write that the store refuses leaves everything as it was, and the next o
   await registry.close();
 });
 
+test('what another server wrote is not written over, though this one has not heard of it', async (t) => {
+  const ours = await open(t);
+  const [a, b] = await ours.registry.create([input('a'), input('b')], 'api');
+  await ours.registry.aliases.set('a.example', a!.spiffeId);
+  const theirs = await open(t, { file: ours.file });
+  const theirA = await theirs.registry.update(a!.id, { hint: 'theirs' });
+  await theirs.registry.delete(b!.id);
+  const [theirC] = await theirs.registry.create([input('c')], 'api');
+  await theirs.registry.aliases.set('a.example', b!.spiffeId);
+  await theirs.registry.aliases.set('b.example', b!.spiffeId);
+
+  const { registry } = ours;
+  const told = news(registry);
+  const stale = await rejects(registry.update(a!.id, { hint: 'ours' }), 'ERR_REVISION', /is at revision 2, not 1/);
+  assert.deepEqual(stale.extra, { revision_number: 2 });
+  await rejects(registry.delete(a!.id), 'ERR_REVISION', /is at revision 2, not 1/);
+  await rejects(registry.update(b!.id, { hint: 'ours' }), 'ERR_NOT_FOUND');
+  const exists = await rejects(registry.create([input('d'), input('c')], 'api'), 'ERR_ENTRY_EXISTS');
+  assert.equal((exists.extra.entry as EntryJson).id, theirC!.id);
+  await rejects(registry.replaceSource('api', []), 'ERR_REVISION');
+  await rejects(
+    registry.aliases.set('a.example', theirC!.spiffeId),
+    'ERR_REVISION',
+    /^alias a\.example is at revision/,
+  );
+  await rejects(registry.aliases.set('b.example', theirC!.spiffeId), 'ERR_REVISION', /, not new/);
+  await rejects(registry.aliases.delete('a.example'), 'ERR_REVISION');
+  assert.deepEqual([told, names(registry.list({ limit: 9 }).entries)], [[], ['a', 'b']]);
+  assert.deepEqual((await ours.store.entries.load()).sort(compareAge), [theirA, theirC!].sort(compareAge));
+  assert.deepEqual(
+    (await ours.store.aliases.load()).map(({ value }) => value.spiffeId),
+    [b!.spiffeId, b!.spiffeId],
+  );
+});
+
+test('two sources may declare the same entry, which each of them then changes and deletes alone', async (t) => {
+  const { registry, store } = await open(t);
+  const [mine] = await registry.create([input('a')], 'api');
+  const { created } = await registry.replaceSource('file', [input('a')]);
+  await registry.update(mine!.id, { hint: 'h' });
+  const { changed } = await registry.replaceSource('file', [input('a', undefined, { hint: 'other' })]);
+  assert.deepEqual([changed.length, changed[0]!.id], [1, created[0]!.id]);
+  await registry.delete(mine!.id);
+  assert.deepEqual(await store.entries.load(), changed);
+});
+
+test('entries of a source may trade their selectors', async (t) => {
+  const { registry, store } = await open(t);
+  const declare = (a: string, b: string) => [input(a, undefined, { id: 'x' }), input(b, undefined, { id: 'y' })];
+  await registry.replaceSource('file', declare('a', 'b'));
+  const { changed } = await registry.replaceSource('file', declare('b', 'a'));
+  assert.deepEqual(names(changed), ['a', 'b']);
+  assert.deepEqual((await store.entries.load()).sort(compareAge), registry.list({ limit: 9 }).entries);
+});
+
 test('a closed registry finishes what it was asked for and takes no more', async (t) => {
   const { registry, clock, store } = await open(t);
   const told = news(registry);

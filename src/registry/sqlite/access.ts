@@ -41,6 +41,12 @@ export function accessTo(db: Database, file: string): Access {
   };
 }
 
+/** True for the error of SQLite that another row has one of the unique keys. */
+export function isTaken(thrown: unknown): boolean {
+  const { code } = thrown as { code?: string };
+  return code === 'SQLITE_CONSTRAINT_PRIMARYKEY' || code === 'SQLITE_CONSTRAINT_UNIQUE';
+}
+
 /** A row that Sidekey can't have written; the message says which and why. */
 export class RowError extends Error {}
 

@@ -2,9 +2,9 @@
 
 import { parseSpiffeId, type TrustDomain, trustDomainOf } from '../../spiffe/id.ts';
 import type { Alias } from '../alias.ts';
-import type { AliasStore } from '../store/alias-store.ts';
 import type { Access } from './access.ts';
-import { namedTable } from './named-table.ts';
+import type { ChangeLog } from './change-table.ts';
+import { type NamedTable, namedTable } from './named-table.ts';
 
 interface AliasRow {
   host: string;
@@ -14,9 +14,10 @@ interface AliasRow {
 }
 
 /** @param own the server's trust domain, which every alias stands for an ID of */
-export function aliasTable(access: Access, own: TrustDomain): AliasStore {
-  return namedTable<Alias, AliasRow>(access, {
-    name: 'aliases',
+export function aliasTable(access: Access, log: ChangeLog, own: TrustDomain): NamedTable<Alias> {
+  return namedTable<Alias, AliasRow>(access, log, {
+    table: 'aliases',
+    what: 'alias',
     columns: ['host', 'spiffe_id', 'created_at', 'updated_at'],
     toRow: ({ host, spiffeId, createdAt, updatedAt }) => ({
       host,

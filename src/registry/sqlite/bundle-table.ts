@@ -4,9 +4,9 @@ import { X509Certificate } from 'node:crypto';
 import { makeTrustBundle } from '../../spiffe/bundle.ts';
 import { parseTrustDomain, type TrustDomain } from '../../spiffe/id.ts';
 import type { FederatedBundle } from '../federated-bundle.ts';
-import type { BundleStore } from '../store/bundle-store.ts';
 import type { Access } from './access.ts';
-import { namedTable } from './named-table.ts';
+import type { ChangeLog } from './change-table.ts';
+import { type NamedTable, namedTable } from './named-table.ts';
 
 interface BundleRow {
   trust_domain: string;
@@ -17,9 +17,10 @@ interface BundleRow {
 }
 
 /** @param own the server's trust domain, whose bundle is the authority's */
-export function bundleTable(access: Access, own: TrustDomain): BundleStore {
-  return namedTable<FederatedBundle, BundleRow>(access, {
-    name: 'federated_bundles',
+export function bundleTable(access: Access, log: ChangeLog, own: TrustDomain): NamedTable<FederatedBundle> {
+  return namedTable<FederatedBundle, BundleRow>(access, log, {
+    table: 'federated_bundles',
+    what: 'bundle',
     columns: ['trust_domain', 'pem', 'sequence_number', 'refresh_hint', 'updated_at'],
     toRow: (bundle) => ({
       trust_domain: bundle.trustDomain,

@@ -7,6 +7,7 @@ import type { Store } from '../store/store.ts';
 import { accessTo, damaged, storeError } from './access.ts';
 import { aliasTable } from './alias-table.ts';
 import { bundleTable } from './bundle-table.ts';
+import { changeFeed, changeLog, KEPT_CHANGES } from './change-table.ts';
 import { createPrivately } from './database-file.ts';
 import { decisionTable } from './decision-table.ts';
 import { entryTable } from './entry-table.ts';
@@ -16,6 +17,13 @@ import { APPLICATION_ID, MIGRATIONS, migrate, schemaVersion } from './migrations
 /** How long a write waits for another program that holds the database's lock, in milliseconds; the event loop waits too. */
 const BUSY_TIMEOUT_MS = 1_000;
 
+export interface SqliteStoreOptions {
+  readonly path: string;
+  readonly trustDomain: TrustDomain;
+  /** How many changes the feed keeps, 1 or more; {@link KEPT_CHANGES} unless given. */
+  readonly keptChanges?: number;
+}
+
 /**
  * Opens the database at `path`, or makes it (mode 0600, in a directory that exists). That nobody else may read an
  * existing one is the data directory's own check.
@@ -23,14 +31,14 @@ const BUSY_TIMEOUT_MS = 1_000;
  * @throws {SidekeyError} ERR_STORE when the file is damaged, not a registry, from a newer Sidekey or of another trust
  *   domain
  */
-export function openSqliteStore(options: { path: string; trustDomain: TrustDomain }): Store {
+export function openSqliteStore(options: SqliteStoreOptions): Store {
   const file = options.path;
   let db: Database | undefined;
   try {
     createPrivately(file);
     db = new Sqlite(file, { timeout: BUSY_TIMEOUT_MS, fileMustExist: true });
     prepare(db, file, options.trustDomain);
-    return storeOf(db, file, options.trustDomain);
+    return storeOf(db, options);
   } catch (thrown) {
     db?.close();
     throw storeError(thrown, file, 'opened');
@@ -59,7 +67,7 @@ function prepare(db: Database, file: string, trustDomain: TrustDomain): void {
     db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
   }).immediate();
   // Not the issuances, which may be many; these are read whole in a moment anyway.
-  for (const table of ['entries', 'federated_bundles', 'aliases']) {
+  for (const table of ['entries', 'federated_bundles', 'aliases', 'changes']) {
     const result = db.pragma(`quick_check(${table})`, { simple: true });
     if (result !== 'ok') throw damaged(file, String(result));
   }
@@ -74,14 +82,19 @@ function checkTrustDomain(db: Database, file: string, trustDomain: TrustDomain):
   );
 }
 
-function storeOf(db: Database, file: string, trustDomain: TrustDomain): Store {
-  const access = accessTo(db, file);
+function storeOf(db: Database, { path, trustDomain, keptChanges = KEPT_CHANGES }: SqliteStoreOptions): Store {
+  const access = accessTo(db, path);
+  const log = changeLog(access, keptChanges);
+  const entries = entryTable(access, log, trustDomain);
+  const bundles = bundleTable(access, log, trustDomain);
+  const aliases = aliasTable(access, log, trustDomain);
   return {
-    entries: entryTable(access, trustDomain),
-    bundles: bundleTable(access, trustDomain),
-    aliases: aliasTable(access, trustDomain),
+    entries: entries.store,
+    bundles: bundles.store,
+    aliases: aliases.store,
     issuances: issuanceTable(access),
     decisions: decisionTable(access),
+    changes: changeFeed(access, { entry: entries.get, bundle: bundles.get, alias: aliases.get }),
     close: async () => access.close(),
   };
 }

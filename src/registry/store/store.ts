@@ -6,6 +6,7 @@
 
 import type { AliasStore } from './alias-store.ts';
 import type { BundleStore } from './bundle-store.ts';
+import type { ChangeFeed } from './change-feed.ts';
 import type { DecisionStore } from './decision-store.ts';
 import type { EntryStore } from './entry-store.ts';
 import type { IssuanceStore } from './issuance-store.ts';
@@ -16,6 +17,8 @@ export interface Store {
   readonly aliases: AliasStore;
   readonly issuances: IssuanceStore;
   readonly decisions: DecisionStore;
+  /** Of entries, bundles and aliases. */
+  readonly changes: ChangeFeed;
   /** Closing again does nothing. After it every call throws ERR_STORE. */
   close(): Promise<void>;
 }
