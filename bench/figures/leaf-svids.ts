@@ -5,7 +5,7 @@ import path from 'node:path';
 import { SystemClock } from '../../src/base/clock.ts';
 import { openCertificateAuthority } from '../../src/ca/index.ts';
 import type { CertificateAuthority } from '../../src/ca/types.ts';
-import { openSqliteStore } from '../../src/registry/sqlite-store.ts';
+import { openSqliteStore } from '../../src/registry/sqlite/sqlite-store.ts';
 import { parseSpiffeId, parseTrustDomain } from '../../src/spiffe/id.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { makePlace, TRUST_DOMAIN } from '../../test/support/serve.ts';
@@ -54,7 +54,7 @@ async function openAuthority(cleanup: Cleanup): Promise<CertificateAuthority> {
     dir: path.join(directory, 'ca'),
     clock: new SystemClock(),
     log: createLog('warn'),
-    issuanceLog: store,
+    issuanceLog: store.issuances,
     caTtl: 86_400,
     x509SvidTtl: 3_600,
     caSubject: 'C=US,O=SPIFFE',

@@ -3,8 +3,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import { type Problem, SidekeyError } from '../base/errors.ts';
+import type { Alias } from '../registry/alias.ts';
 import { parseAliasHost, parseAliasTarget } from '../registry/alias-input.ts';
-import type { Alias } from '../registry/aliases.ts';
 import type { Registry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
 import * as schema from './schema.ts';

@@ -12,7 +12,7 @@ import {
   parseBundlePem,
   parseForeignTrustDomain,
 } from '../registry/bundle-input.ts';
-import type { FederatedBundle } from '../registry/federated-bundles.ts';
+import type { FederatedBundle } from '../registry/federated-bundle.ts';
 import type { Registry } from '../registry/types.ts';
 import type { TrustBundle } from '../spiffe/bundle.ts';
 import { bundleDocument } from '../spiffe/bundle-json.ts';

@@ -8,7 +8,8 @@ import type { Decisions } from '../identity/decisions.ts';
 import type { Identities } from '../identity/identities.ts';
 import { withheldEntries } from '../identity/withheld.ts';
 import { type EntryFault, type EntryFaultsParts, entryFaults } from '../registry/entry-faults.ts';
-import type { Registry, RegistryStore } from '../registry/types.ts';
+import type { IssuanceStore } from '../registry/store/issuance-store.ts';
+import type { Registry } from '../registry/types.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
 
 /** What the server's composition knows. */
@@ -34,7 +35,7 @@ export interface SelfKnowledge {
     >
   >;
   readonly authorities: CertificateAuthority['authorities'];
-  readonly issuances: Pick<RegistryStore, 'issuances' | 'issuedOf'>;
+  readonly issuances: Pick<IssuanceStore, 'newest' | 'issuedOf'>;
   readonly whyNever: EntryFaultsParts['whyNever'];
   /** How much of each limit the owner that is nearest to it uses; none where nobody uses any of it. */
   readonly usage: () => DoctorJson['usage'];
@@ -63,7 +64,7 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
     async (): Promise<DoctorJson> => {
       const { self, registry, clock, version } = parts;
       const now = clock.now();
-      const [newest] = await self.issuances.issuances({ limit: 1 });
+      const [newest] = await self.issuances.newest({ limit: 1 });
       return {
         at: time(now),
         version,
@@ -118,7 +119,7 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
 }
 
 /** Of the SPIFFE IDs of entries, those that were ever issued. */
-async function issuedIds(registry: DoctorRoutesParts['registry'], issuances: Pick<RegistryStore, 'issuedOf'>) {
+async function issuedIds(registry: DoctorRoutesParts['registry'], issuances: Pick<IssuanceStore, 'issuedOf'>) {
   const ids = [...new Set(registry.spiffeIds())];
   const issued = new Set<string>();
   for (let at = 0; at < ids.length; at += ASKED_AT_ONCE) {

@@ -8,7 +8,8 @@ import { randomBytes } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock, Deadline } from '../base/clock.ts';
 import type { Owner } from '../limits/owner.ts';
-import type { DecisionPage, DecisionQuery, DecisionRecord, DecisionStore } from '../registry/decision.ts';
+import type { DecisionRecord } from '../registry/decision.ts';
+import type { DecisionPage, DecisionQuery, DecisionStore } from '../registry/store/decision-store.ts';
 import type { Log } from '../telemetry/log.ts';
 
 /** What is noted; the rest of the record is the book's. */

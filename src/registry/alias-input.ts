@@ -3,7 +3,7 @@
 import { domainToASCII } from 'node:url';
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
-import { aliasKey } from './aliases.ts';
+import { aliasKey } from './alias.ts';
 import { readSpiffeId } from './entry-readers.ts';
 import { collect, Place, readObject, show } from './place.ts';
 

@@ -3,30 +3,15 @@
 import type { Clock } from '../base/clock.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
-import { Named, type NamedStore, type Put } from './named.ts';
+import { type Alias, aliasKey } from './alias.ts';
+import { Named, type Put } from './named.ts';
+import type { AliasStore } from './store/alias-store.ts';
 import type { WriteQueue } from './write-queue.ts';
-
-/** Immutable; a change makes a new object. */
-export interface Alias {
-  /** As {@link aliasKey} writes it. */
-  readonly host: string;
-  /** Whose SVID is meant: who asks must have an entry for it, as under its own name. */
-  readonly spiffeId: SpiffeId;
-  /** Milliseconds since the epoch. */
-  readonly createdAt: number;
-  /** Milliseconds since the epoch. */
-  readonly updatedAt: number;
-}
-
-/** Host names are the same in any case (RFC 4343), and TLS clients send SNI as they please; no other letter has a case. */
-export function aliasKey(host: string): string {
-  return host.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
-}
 
 const MAX_ALIASES = 10_000;
 
 export interface AliasesParts {
-  readonly store: NamedStore<Alias>;
+  readonly store: AliasStore;
   readonly queue: WriteQueue;
   readonly clock: Clock;
   readonly log: Log;

@@ -9,7 +9,7 @@ import { createPublicKey, type JsonWebKey } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
 import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/id.ts';
 import { BundleAuthorities, type BundleRules } from './bundle-authorities.ts';
-import { type BundleInput, type FederatedBundle, haveSameAuthorities } from './federated-bundles.ts';
+import { type BundleInput, type FederatedBundle, haveSameAuthorities } from './federated-bundle.ts';
 import { readPemBlocks } from './pem-input.ts';
 import { collect, Place, readObject, show } from './place.ts';
 

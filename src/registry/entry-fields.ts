@@ -1,6 +1,6 @@
 /**
  * The fields of an entry, each in one row: what it means, how it is read from JSON and files, shown, stored and given on the
- * command line, and what a change of it means for SVIDs. A new field is a row here and a migration (migrations.ts).
+ * command line, and what a change of it means for SVIDs. A new field is a row here and a migration (sqlite/migrations.ts).
  */
 
 import { parseSpiffeId, parseTrustDomain, type SpiffeId, type TrustDomain } from '../spiffe/id.ts';

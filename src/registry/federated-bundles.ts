@@ -2,40 +2,18 @@
 
 import { X509Certificate } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
-import { makeTrustBundle, type TrustBundle } from '../spiffe/bundle.ts';
+import { makeTrustBundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
-import { Named, type NamedStore, type Put } from './named.ts';
+import { type BundleInput, type FederatedBundle, haveSameAuthorities } from './federated-bundle.ts';
+import { Named, type Put } from './named.ts';
+import type { BundleStore } from './store/bundle-store.ts';
 import type { WriteQueue } from './write-queue.ts';
-
-/** Another trust domain's bundle. Immutable; a change makes a new object. */
-export interface FederatedBundle extends TrustBundle {
-  /** How often its domain says that one should look for a change, in seconds; undefined where it does not say. */
-  readonly refreshHint: number | undefined;
-  /** Milliseconds since the epoch. */
-  readonly updatedAt: number;
-}
-
-/** A bundle as it is given, checked: see bundle-input.ts. */
-export interface BundleInput {
-  /** DER; at least one, no two the same. */
-  readonly authorities: readonly Buffer[];
-  /** Undefined where the form that it came in has none: PEM, or a document that does not say. */
-  readonly sequenceNumber: number | undefined;
-  readonly refreshHint: number | undefined;
-}
-
-type Authorities = Pick<BundleInput, 'authorities'>;
-
-/** True for the same ones in the same order. */
-export function haveSameAuthorities({ authorities: a }: Authorities, { authorities: b }: Authorities): boolean {
-  return a.length === b.length && a.every((der, at) => der.equals(b[at]!));
-}
 
 const MAX_BUNDLES = 1_000;
 
 export interface FederatedBundlesParts {
-  readonly store: NamedStore<FederatedBundle>;
+  readonly store: BundleStore;
   readonly queue: WriteQueue;
   readonly clock: Clock;
   readonly log: Log;

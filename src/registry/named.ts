@@ -5,15 +5,9 @@ import { KeyedListeners } from '../base/keyed-listeners.ts';
 import { tellEach } from '../base/listeners.ts';
 import { compareText } from '../spiffe/selector.ts';
 import type { Log } from '../telemetry/log.ts';
+import { noSuchName } from './store/conflict.ts';
+import type { NamedStore, Versioned } from './store/named-store.ts';
 import type { WriteQueue } from './write-queue.ts';
-
-/** Where it is kept. Each write is durable when its promise is kept, or throws ERR_STORE and changes nothing. */
-export interface NamedStore<T> {
-  load(): Promise<T[]>;
-  /** It takes the place of what has its name. */
-  put(value: T): Promise<void>;
-  delete(name: string): Promise<void>;
-}
 
 export interface NamedParts<T> {
   readonly store: NamedStore<T>;
@@ -34,13 +28,13 @@ export interface Put<T> {
 
 export class Named<T extends object> {
   readonly #parts: NamedParts<T>;
-  readonly #values: Map<string, T>;
+  readonly #values: Map<string, Versioned<T>>;
   readonly #ofAny = new Set<(name: string) => void>();
   readonly #ofOne = new KeyedListeners<string>();
 
-  private constructor(parts: NamedParts<T>, values: readonly T[]) {
+  private constructor(parts: NamedParts<T>, values: readonly Versioned<T>[]) {
     this.#parts = parts;
-    this.#values = new Map(values.map((value) => [parts.nameOf(value), value]));
+    this.#values = new Map(values.map((version) => [parts.nameOf(version.value), version]));
   }
 
   /** @throws ERR_STORE */
@@ -49,12 +43,12 @@ export class Named<T extends object> {
   }
 
   get(name: string): T | undefined {
-    return this.#values.get(name);
+    return this.#values.get(name)?.value;
   }
 
   /** Sorted by name. */
   list(): T[] {
-    return [...this.#values].sort(([a], [b]) => compareText(a, b)).map(([, value]) => value);
+    return [...this.#values].sort(([a], [b]) => compareText(a, b)).map(([, { value }]) => value);
   }
 
   /**
@@ -69,10 +63,10 @@ export class Named<T extends object> {
         const problem = `there are ${limit} already`;
         throw SidekeyError.badInput([{ path: '', problem, rule: `at most ${limit} of the kind ${what}: delete one` }]);
       }
-      const value = make(before);
-      if (value !== before) {
-        await store.put(value);
-        this.#values.set(name, value);
+      const value = make(before?.value);
+      if (value !== before?.value) {
+        const revision = await store.put(value, before?.revision);
+        this.#values.set(name, { value, revision });
         this.#tell(name);
       }
       return { value, created: before === undefined };
@@ -83,8 +77,9 @@ export class Named<T extends object> {
   delete(name: string): Promise<void> {
     const { queue, store, what } = this.#parts;
     return queue.add(async () => {
-      if (!this.#values.has(name)) throw new SidekeyError('ERR_NOT_FOUND', `there is no ${what} of ${name}`);
-      await store.delete(name);
+      const version = this.#values.get(name);
+      if (version === undefined) throw noSuchName(what, name);
+      await store.delete(name, version.revision);
       this.#values.delete(name);
       this.#tell(name);
     });

@@ -10,11 +10,13 @@ import type { Log } from '../telemetry/log.ts';
 import { Aliases } from './aliases.ts';
 import { isForContained } from './contained.ts';
 import { compareAge, findTwins, isExpired, similarityKey } from './entry.ts';
-import { entryToJson } from './entry-json.ts';
 import { FederatedBundles } from './federated-bundles.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
 import { type Keyed, keyed, nearest } from './near.ts';
+import { entryExists, noSuchEntry, staleEntry } from './store/conflict.ts';
+import type { EntryUpdate } from './store/entry-store.ts';
+import type { Store } from './store/store.ts';
 import type {
   Entry,
   EntryChange,
@@ -24,7 +26,6 @@ import type {
   NearMiss,
   NearQuery,
   Registry,
-  RegistryStore,
   SourceChanges,
 } from './types.ts';
 import { WriteQueue } from './write-queue.ts';
@@ -33,7 +34,7 @@ import { WriteQueue } from './write-queue.ts';
 const BULK = 100;
 
 export interface RegistryParts {
-  readonly store: RegistryStore;
+  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases'>;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
@@ -45,11 +46,18 @@ export async function openRegistry(parts: RegistryParts): Promise<Registry> {
   const queue = new WriteQueue();
   const federatedBundles = await FederatedBundles.open({ store: store.bundles, queue, clock, log });
   const aliases = await Aliases.open({ store: store.aliases, queue, clock, log });
-  return new StoredRegistry({ ...parts, queue, federatedBundles, aliases }, await store.load());
+  return new StoredRegistry({ ...parts, queue, federatedBundles, aliases }, await store.entries.load());
 }
 
 interface StoredRegistryParts extends RegistryParts, Pick<Registry, 'federatedBundles' | 'aliases'> {
   readonly queue: WriteQueue;
+}
+
+/** One write of the registry; what it deletes as it is in memory. */
+interface Commit {
+  readonly create?: readonly Entry[];
+  readonly update?: readonly EntryUpdate[];
+  readonly delete?: readonly Entry[];
 }
 
 class StoredRegistry implements Registry {
@@ -138,10 +146,10 @@ class StoredRegistry implements Registry {
       for (const [index, input] of inputs.entries()) {
         const taken = input.id === undefined ? undefined : this.#entries.get(input.id);
         const existing = taken ?? this.#similarTo(input);
-        if (existing !== undefined) throw conflict(existing, input, index);
+        if (existing !== undefined) throw entryExists(existing, input, index);
       }
       const entries = inputs.map((input) => this.#made(input, source));
-      await this.#commit(entries, []);
+      await this.#commit({ create: entries });
       return entries;
     });
   }
@@ -153,15 +161,15 @@ class StoredRegistry implements Registry {
       if (after === before) return before;
       const key = similarityKey(after);
       const existing = key === similarityKey(before) ? undefined : this.#similarTo(after);
-      if (existing !== undefined) throw conflict(existing, after);
-      await this.#commit([after], []);
+      if (existing !== undefined) throw entryExists(existing, after);
+      await this.#commit({ update: [{ entry: after, replaces: before.revisionNumber }] });
       return after;
     });
   }
 
   delete(id: string, ifRevision?: number): Promise<void> {
     return this.#parts.queue.add(async () => {
-      await this.#commit([], [this.#require(id, ifRevision)]);
+      await this.#commit({ delete: [this.#require(id, ifRevision)] });
     });
   }
 
@@ -175,7 +183,8 @@ class StoredRegistry implements Registry {
       const mine = [...this.#entries.values()].filter((entry) => entry.source === source);
       const named = new Set(inputs.map((input) => input.id));
       const unnamed = new Map(mine.filter((e) => !named.has(e.id)).map((entry) => [similarityKey(entry), entry]));
-      const [created, changed, kept]: [Entry[], Entry[], Entry[]] = [[], [], []];
+      const [created, kept]: [Entry[], Entry[]] = [[], []];
+      const updates: EntryUpdate[] = [];
       const stays = new Set<string>();
       for (const [index, input] of inputs.entries()) {
         const before = input.id === undefined ? unnamed.get(similarityKey(input)) : this.#entries.get(input.id);
@@ -190,14 +199,15 @@ class StoredRegistry implements Registry {
           continue;
         }
         // Its id names an entry that somebody else declares.
-        if (before.source !== source) throw conflict(before, input, index);
+        if (before.source !== source) throw entryExists(before, input, index);
         stays.add(before.id);
         const after = this.#changed(before, input);
-        (after === before ? kept : changed).push(after);
+        if (after === before) kept.push(after);
+        else updates.push({ entry: after, replaces: before.revisionNumber });
       }
       const deleted = mine.filter((entry) => !stays.has(entry.id));
-      if (options.dryRun !== true) await this.#commit([...created, ...changed], deleted);
-      return { created, changed, deleted, kept };
+      if (options.dryRun !== true) await this.#commit({ create: created, update: updates, delete: deleted });
+      return { created, changed: updates.map(({ entry }) => entry), deleted, kept };
     });
   }
 
@@ -208,9 +218,11 @@ class StoredRegistry implements Registry {
     this.#listeners.clear();
   }
 
-  async #commit(put: readonly Entry[], deleted: readonly Entry[]): Promise<void> {
+  async #commit({ create = [], update = [], delete: deleted = [] }: Commit): Promise<void> {
+    const put = [...create, ...update.map(({ entry }) => entry)];
     if (put.length === 0 && deleted.length === 0) return;
-    await this.#parts.store.write({ put, delete: deleted.map((entry) => entry.id) });
+    const deletions = deleted.map(({ id, revisionNumber }) => ({ id, revision: revisionNumber }));
+    await this.#parts.store.entries.write({ create, update, delete: deletions });
     if (put.length + deleted.length >= BULK) this.#ordered = undefined;
     const changes = [...deleted.map((entry) => this.#remove(entry)), ...put.map((entry) => this.#put(entry))];
     this.#tell(changes.filter(({ before, after }) => before !== undefined || after !== undefined));
@@ -271,27 +283,14 @@ class StoredRegistry implements Registry {
 
   #require(id: string, ifRevision: number | undefined): Entry {
     const entry = this.#entries.get(id);
-    if (entry === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no entry with the id ${id}`);
+    if (entry === undefined) throw noSuchEntry(id);
     if (ifRevision === undefined || ifRevision === entry.revisionNumber) return entry;
-    throw new SidekeyError(
-      'ERR_REVISION',
-      `entry ${id} is at revision ${entry.revisionNumber}, not ${ifRevision}: read it again`,
-      { extra: { revision_number: entry.revisionNumber } },
-    );
+    throw staleEntry(id, { present: entry.revisionNumber, given: ifRevision });
   }
 
   #similarTo(input: Pick<EntryInput, 'spiffeId' | 'selectors' | 'parentId'>): Entry | undefined {
     return this.#bySimilarity.get(similarityKey(input))?.values().next().value;
   }
-}
-
-function conflict(existing: Entry, input: Pick<EntryInput, 'id'>, index?: number): SidekeyError {
-  const same = existing.id === input.id ? 'this id' : 'this SPIFFE ID, these selectors and this parent';
-  return new SidekeyError(
-    'ERR_ENTRY_EXISTS',
-    `entry ${existing.id} (${existing.spiffeId}, source ${existing.source}) has ${same}: change or delete that one`,
-    { extra: { entry: entryToJson(existing), ...(index === undefined ? {} : { index }) } },
-  );
 }
 
 function refuseTwins(inputs: readonly EntryInput[]): void {

@@ -1,13 +1,10 @@
-/** What the registry holds and says: entries, their changes, and the store behind them. */
+/** What the registry holds and says: entries and their changes. */
 
-import type { IssuanceRecord } from '../base/issuance.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Selector } from '../spiffe/selector.ts';
-import type { Alias, Aliases } from './aliases.ts';
-import type { DecisionStore } from './decision.ts';
+import type { Aliases } from './aliases.ts';
 import type { Entry } from './entry-fields.ts';
-import type { FederatedBundle, FederatedBundles } from './federated-bundles.ts';
-import type { NamedStore } from './named.ts';
+import type { FederatedBundles } from './federated-bundles.ts';
 
 export type { Entry } from './entry-fields.ts';
 export type { EntryRules } from './entry-rules.ts';
@@ -28,33 +25,6 @@ export type EntryPatch = Partial<Omit<EntryInput, 'id'>>;
 export interface EntryChange {
   readonly before: Entry | undefined;
   readonly after: Entry | undefined;
-}
-
-/** One transaction of the store; the lists replace what stands under the same ids. */
-export interface StoreWrite {
-  readonly put: readonly Entry[];
-  readonly delete: readonly string[];
-}
-
-/**
- * Where the registry keeps things. Asynchronous, since the next one is a database over a network; only this seam may
- * know that today's is a file.
- */
-export interface RegistryStore {
-  readonly bundles: NamedStore<FederatedBundle>;
-  readonly aliases: NamedStore<Alias>;
-  readonly decisions: DecisionStore;
-  /** Every entry there is. */
-  load(): Promise<Entry[]>;
-  /** Writes durably and in one transaction, or throws ERR_STORE and leaves everything as it was. */
-  write(write: StoreWrite): Promise<void>;
-  /** Puts issuances on record, durably and in one transaction. */
-  recordIssuances(records: readonly IssuanceRecord[]): Promise<void>;
-  /** The newest issuances of a SPIFFE ID (of all without one), newest first. */
-  issuances(query: { spiffeId?: string; limit: number }): Promise<IssuanceRecord[]>;
-  /** Of these SPIFFE IDs, those that were ever issued. */
-  issuedOf(spiffeIds: readonly string[]): Promise<Set<string>>;
-  close(): Promise<void>;
 }
 
 export interface ListQuery {

@@ -168,7 +168,7 @@ async function start(setting: Setting): Promise<void> {
     self: {
       look: () => lookAtSelf({ config, dataDir, docker, kernel, unmapped, pipe, counters }),
       authorities: () => ca.authorities(),
-      issuances: store,
+      issuances: store.issuances,
       whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts, unmapped),
       usage: () => usageOf(quota, owners),
     },

@@ -7,7 +7,7 @@ import { SidekeyError } from '../base/errors.ts';
 import { hasAuthorities, openCertificateAuthority } from '../ca/index.ts';
 import { ToldIssuances } from '../ca/told-issuances.ts';
 import { openRegistry } from '../registry/registry.ts';
-import { openSqliteStore } from '../registry/sqlite-store.ts';
+import { openSqliteStore } from '../registry/sqlite/sqlite-store.ts';
 import type { Setting } from './setting.ts';
 
 /**
@@ -30,14 +30,14 @@ export async function openState({ config, clock, log, parts, mayGoOn }: Setting)
   const store = parts.own(openSqliteStore({ path: database, trustDomain }));
   const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
   // The first start may have ended between the two.
-  const isUsed = registry.size > 0 || (await store.issuances({ limit: 1 })).length > 0;
+  const isUsed = registry.size > 0 || (await store.issuances.newest({ limit: 1 })).length > 0;
   if (!hasCa && isUsed) {
     const what = `the database ${database} is in use, but ${dir} has no authorities: a new root would be made, which no peer trusts`;
     if (!newRoot) throw new SidekeyError('ERR_DATA_DIR', `${what}. ${RESTORE}`);
     log.warn({ database, authorities: dir }, 'the authorities are missing: a new root is made, as --new-root says');
   }
   await mayGoOn();
-  const issuances = new ToldIssuances(store, log);
+  const issuances = new ToldIssuances(store.issuances, log);
   const options = { trustDomain, dir, clock, log, issuanceLog: issuances, caTtl, x509SvidTtl, caSubject };
   const ca = parts.own(await openCertificateAuthority(options));
   return { dataDir, store, registry, issuances, ca };

@@ -57,7 +57,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     self: {
       look: () => Promise.reject(new Error('no machine here')),
       authorities: () => [],
-      issuances: store,
+      issuances: store.issuances,
       whyNever: () => undefined,
       usage: () => [],
     },

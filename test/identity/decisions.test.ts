@@ -13,7 +13,8 @@ import {
   WRITE_AFTER_MS,
 } from '../../src/identity/decisions.ts';
 import { type Owner, Owners } from '../../src/limits/owner.ts';
-import type { DecisionRecord, DecisionStore, DecisionWrite } from '../../src/registry/decision.ts';
+import type { DecisionRecord } from '../../src/registry/decision.ts';
+import type { DecisionStore, DecisionWrite } from '../../src/registry/store/decision-store.ts';
 import { open, SILENT } from '../registry/support.ts';
 import { until } from './support.ts';
 

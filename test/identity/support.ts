@@ -14,7 +14,7 @@ import { Identities } from '../../src/identity/identities.ts';
 import { Owners } from '../../src/limits/owner.ts';
 import { parseEntryInput } from '../../src/registry/entry-input.ts';
 import { openRegistry } from '../../src/registry/registry.ts';
-import { openSqliteStore } from '../../src/registry/sqlite-store.ts';
+import { openSqliteStore } from '../../src/registry/sqlite/sqlite-store.ts';
 import type { Entry, Registry } from '../../src/registry/types.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { splitSelector } from '../../src/spiffe/selector.ts';
@@ -44,7 +44,7 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
     dir: path.join(directory, 'ca'),
     clock,
     log,
-    issuanceLog: store,
+    issuanceLog: store.issuances,
     caTtl: 86_400,
     x509SvidTtl: 3_600,
     caSubject: 'C=CN,O=SPIFFE',
@@ -70,7 +70,7 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
     registry,
     ca,
     identities,
-    issued: async () => (await store.issuances({ limit: 1_000 })).map(({ serial }) => serial),
+    issued: async () => (await store.issuances.newest({ limit: 1_000 })).map(({ serial }) => serial),
     async create(name, selectors, more = {}) {
       const json = { spiffe_id: `spiffe://${TRUST_DOMAIN}${name}`, selectors: selectors.map(splitSelector), ...more };
       const [entry] = await registry.create([parseEntryInput(json, rules)], 'api');

@@ -12,7 +12,7 @@ import {
   parseBundlePem,
   parseForeignTrustDomain,
 } from '../../src/registry/bundle-input.ts';
-import type { BundleInput } from '../../src/registry/federated-bundles.ts';
+import type { BundleInput } from '../../src/registry/federated-bundle.ts';
 import { makeTrustBundle } from '../../src/spiffe/bundle.ts';
 import { bundleDocument } from '../../src/spiffe/bundle-json.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
+import path from 'node:path';
 import { describe, test } from 'node:test';
 import Sqlite from 'better-sqlite3';
 import { SidekeyError } from '../../src/base/errors.ts';
-import { Named, type NamedStore } from '../../src/registry/named.ts';
+import { Named } from '../../src/registry/named.ts';
+import { MIGRATIONS, migrate } from '../../src/registry/sqlite/migrations.ts';
+import type { NamedStore } from '../../src/registry/store/named-store.ts';
 import { WriteQueue } from '../../src/registry/write-queue.ts';
 import { parseSpiffeId, parseTrustDomain } from '../../src/spiffe/id.ts';
 import { makeCertificate } from '../support/certificates.ts';
-import { input as entryInput, open, SILENT } from './support.ts';
+import { input as entryInput, open, SILENT, temporaryDirectory } from './support.ts';
 
 const OTHER = parseTrustDomain('other.example');
 const ANOTHER = parseTrustDomain('another.example');
@@ -194,7 +197,7 @@ describe('what has a name', () => {
   const text = { nameOf: (value: { name: string }) => value.name, what: 'thing', log: SILENT };
   const memory: NamedStore<{ name: string }> = {
     load: async () => [],
-    put: async () => undefined,
+    put: async () => 1,
     delete: async () => undefined,
   };
 
@@ -219,8 +222,8 @@ describe('what has a name', () => {
     let store = memory;
     const flexible: NamedStore<{ name: string }> = {
       load: () => store.load(),
-      put: (value) => store.put(value),
-      delete: (name) => store.delete(name),
+      put: (value, replaces) => store.put(value, replaces),
+      delete: (name, revision) => store.delete(name, revision),
     };
     const named = await Named.open({ ...text, store: flexible, limit: 9, queue: new WriteQueue() });
     const { value } = await named.put('a', () => ({ name: 'a' }));
@@ -253,19 +256,19 @@ describe('what has a name', () => {
 });
 
 test('a database of the first schema is taken over with its entries', async (t) => {
-  const { registry, store, file } = await open(t);
-  const [entry] = await registry.create([entryInput('web')], 'api');
-  await registry.close();
-  await store.close();
+  const file = path.join(temporaryDirectory(t), 'registry.db');
   const db = new Sqlite(file);
-  db.exec('DROP TABLE federated_bundles; DROP TABLE aliases; DROP TABLE decisions');
-  db.exec('ALTER TABLE entries DROP COLUMN allow_contained; PRAGMA user_version = 1');
+  migrate(db, MIGRATIONS.slice(0, 1));
+  db.exec(`INSERT INTO meta VALUES ('trust_domain', 'ilinux.io');
+    INSERT INTO entries VALUES ('web', 'spiffe://ilinux.io/web', '[{"type":"unix","value":"uid:1000"}]', '', 0, 0, '[]', '[]',
+      '', 0, 1, 2, 1, 'api')`);
   db.close();
-  const again = await open(t, { file });
-  assert.deepEqual(again.registry.list({ limit: 10 }).entries, [entry]);
-  assert.deepEqual(again.registry.federatedBundles.list(), []);
-  await again.registry.federatedBundles.set(OTHER, input(one));
-  assert.equal(new X509Certificate(again.registry.federatedBundles.get(OTHER)!.authorities[0]!).subject, 'CN=one');
+  const { registry } = await open(t, { file });
+  const old = { id: 'web', createdAt: 1, updatedAt: 2, revisionNumber: 1, source: 'api' };
+  assert.deepEqual(registry.list({ limit: 10 }).entries, [{ ...entryInput('web'), ...old }]);
+  assert.deepEqual(registry.federatedBundles.list(), []);
+  await registry.federatedBundles.set(OTHER, input(one));
+  assert.equal(new X509Certificate(registry.federatedBundles.get(OTHER)!.authorities[0]!).subject, 'CN=one');
 });
 
 test('a closed registry takes neither bundle nor alias', async (t) => {

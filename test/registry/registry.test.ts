@@ -5,7 +5,9 @@ import type { SidekeyError } from '../../src/base/errors.ts';
 import { compareAge, isExpired, similarityKey } from '../../src/registry/entry.ts';
 import type { EntryJson } from '../../src/registry/entry-json.ts';
 import { openRegistry } from '../../src/registry/registry.ts';
-import type { Entry, EntryChange, EntryInput, Registry, RegistryStore } from '../../src/registry/types.ts';
+import type { EntryStore } from '../../src/registry/store/entry-store.ts';
+import type { Store } from '../../src/registry/store/store.ts';
+import type { Entry, EntryChange, EntryInput, Registry } from '../../src/registry/types.ts';
 import { TestClock } from '../support/clock.ts';
 import { input, open, SILENT, TRUST_DOMAIN } from './support.ts';
 
@@ -153,7 +155,7 @@ test('a batch is made whole or not at all, also when two of it are the same', as
   const sameId = [input('a', undefined, { id: 'x' }), input('b', undefined, { id: 'x' })];
   await rejects(registry.create(sameId, 'api'), 'ERR_ENTRY_EXISTS', /0 and 1/);
   assert.equal(registry.size, 0);
-  assert.deepEqual(await store.load(), []);
+  assert.deepEqual(await store.entries.load(), []);
   await registry.create([input('a'), input('b')], 'api');
   assert.deepEqual(told, ['made a, made b']);
 });
@@ -176,7 +178,7 @@ test('a change is told after it is on disk and in force, in order, to all who li
   const stored: Promise<Entry[]>[] = [];
   const matched: string[][] = [];
   registry.onChange(() => {
-    stored.push(store.load());
+    stored.push(store.entries.load());
     matched.push(names(registry.match(UID)));
   });
   const told = news(registry);
@@ -289,10 +291,11 @@ test('what is not there can neither be changed nor deleted', async (t) => {
 test('a write that the store refuses leaves everything as it was, and the next one goes on', async (t) => {
   const { store } = await open(t);
   let full = false;
-  const failing: RegistryStore = {
-    ...bound(store),
-    write: (write) => (full ? Promise.reject(new Error('disk full')) : store.write(write)),
+  const entries: EntryStore = {
+    ...store.entries,
+    write: (write) => (full ? Promise.reject(new Error('disk full')) : store.entries.write(write)),
   };
+  const failing: Store = { ...store, entries };
   const clock = new TestClock();
   const registry = await openRegistry({ store: failing, trustDomain: TRUST_DOMAIN, clock, log: SILENT });
   const [a] = await registry.create([input('a')], 'api');
@@ -309,19 +312,60 @@ test('a write that the store refuses leaves everything as it was, and the next o
   await registry.close();
 });
 
-function bound(store: RegistryStore): RegistryStore {
-  return {
-    bundles: store.bundles,
-    aliases: store.aliases,
-    decisions: store.decisions,
-    load: () => store.load(),
-    write: (write) => store.write(write),
-    recordIssuances: (records) => store.recordIssuances(records),
-    issuances: (query) => store.issuances(query),
-    issuedOf: (spiffeIds) => store.issuedOf(spiffeIds),
-    close: () => store.close(),
-  };
-}
+test('what another server wrote is not written over, though this one has not heard of it', async (t) => {
+  const ours = await open(t);
+  const [a, b] = await ours.registry.create([input('a'), input('b')], 'api');
+  await ours.registry.aliases.set('a.example', a!.spiffeId);
+  const theirs = await open(t, { file: ours.file });
+  const theirA = await theirs.registry.update(a!.id, { hint: 'theirs' });
+  await theirs.registry.delete(b!.id);
+  const [theirC] = await theirs.registry.create([input('c')], 'api');
+  await theirs.registry.aliases.set('a.example', b!.spiffeId);
+  await theirs.registry.aliases.set('b.example', b!.spiffeId);
+
+  const { registry } = ours;
+  const told = news(registry);
+  const stale = await rejects(registry.update(a!.id, { hint: 'ours' }), 'ERR_REVISION', /is at revision 2, not 1/);
+  assert.deepEqual(stale.extra, { revision_number: 2 });
+  await rejects(registry.delete(a!.id), 'ERR_REVISION', /is at revision 2, not 1/);
+  await rejects(registry.update(b!.id, { hint: 'ours' }), 'ERR_NOT_FOUND');
+  const exists = await rejects(registry.create([input('d'), input('c')], 'api'), 'ERR_ENTRY_EXISTS');
+  assert.equal((exists.extra.entry as EntryJson).id, theirC!.id);
+  await rejects(registry.replaceSource('api', []), 'ERR_REVISION');
+  await rejects(
+    registry.aliases.set('a.example', theirC!.spiffeId),
+    'ERR_REVISION',
+    /^alias a\.example is at revision/,
+  );
+  await rejects(registry.aliases.set('b.example', theirC!.spiffeId), 'ERR_REVISION', /, not new/);
+  await rejects(registry.aliases.delete('a.example'), 'ERR_REVISION');
+  assert.deepEqual([told, names(registry.list({ limit: 9 }).entries)], [[], ['a', 'b']]);
+  assert.deepEqual((await ours.store.entries.load()).sort(compareAge), [theirA, theirC!].sort(compareAge));
+  assert.deepEqual(
+    (await ours.store.aliases.load()).map(({ value }) => value.spiffeId),
+    [b!.spiffeId, b!.spiffeId],
+  );
+});
+
+test('two sources may declare the same entry, which each of them then changes and deletes alone', async (t) => {
+  const { registry, store } = await open(t);
+  const [mine] = await registry.create([input('a')], 'api');
+  const { created } = await registry.replaceSource('file', [input('a')]);
+  await registry.update(mine!.id, { hint: 'h' });
+  const { changed } = await registry.replaceSource('file', [input('a', undefined, { hint: 'other' })]);
+  assert.deepEqual([changed.length, changed[0]!.id], [1, created[0]!.id]);
+  await registry.delete(mine!.id);
+  assert.deepEqual(await store.entries.load(), changed);
+});
+
+test('entries of a source may trade their selectors', async (t) => {
+  const { registry, store } = await open(t);
+  const declare = (a: string, b: string) => [input(a, undefined, { id: 'x' }), input(b, undefined, { id: 'y' })];
+  await registry.replaceSource('file', declare('a', 'b'));
+  const { changed } = await registry.replaceSource('file', declare('b', 'a'));
+  assert.deepEqual(names(changed), ['a', 'b']);
+  assert.deepEqual((await store.entries.load()).sort(compareAge), registry.list({ limit: 9 }).entries);
+});
 
 test('a closed registry finishes what it was asked for and takes no more', async (t) => {
   const { registry, clock, store } = await open(t);
@@ -330,7 +374,7 @@ test('a closed registry finishes what it was asked for and takes no more', async
   await registry.close();
   await last;
   assert.deepEqual(told, ['made a']);
-  assert.equal((await store.load()).length, 1);
+  assert.equal((await store.entries.load()).length, 1);
   assert.equal(clock.pending, 0);
   await rejects(registry.create([input('b')], 'api'), 'ERR_STORE', /closed/);
 });
@@ -457,7 +501,7 @@ test('a dry run tells what would be done and does nothing', async (t) => {
   const told = news(registry);
   const plan = await registry.replaceSource('file', [input('b')], { dryRun: true });
   assert.deepEqual([names(plan.created), names(plan.deleted)], [['b'], ['a']]);
-  assert.deepEqual(names(await store.load()), ['a']);
+  assert.deepEqual(names(await store.entries.load()), ['a']);
   assert.deepEqual(names(registry.match(UID)), ['a']);
   assert.deepEqual(told, []);
 });
@@ -635,7 +679,7 @@ test('after any writes, memory, disk and what was told agree', async (t) => {
       });
       for (const one of writes) await perform(registry, clock, one);
       const entries = registry.list({ limit: 1000 }).entries;
-      assert.deepEqual((await store.load()).sort(compareAge), entries);
+      assert.deepEqual((await store.entries.load()).sort(compareAge), entries);
       assert.equal(registry.size, entries.length);
       const live = entries.filter((entry) => !isExpired(entry, clock.now()));
       assert.deepEqual([...heard.values()].sort(compareAge), live);

@@ -14,32 +14,29 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import Sqlite from 'better-sqlite3';
 import { SidekeyError } from '../../src/base/errors.ts';
-import type { IssuanceRecord } from '../../src/base/issuance.ts';
-import { MIGRATIONS, migrate, schemaVersion } from '../../src/registry/migrations.ts';
-import { openSqliteStore } from '../../src/registry/sqlite-store.ts';
-import type { Entry, RegistryStore } from '../../src/registry/types.ts';
+import { MIGRATIONS, migrate, schemaVersion } from '../../src/registry/sqlite/migrations.ts';
+import { openSqliteStore } from '../../src/registry/sqlite/sqlite-store.ts';
+import type { Store } from '../../src/registry/store/store.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
-import { input, TRUST_DOMAIN, temporaryDirectory } from './support.ts';
+import { alias, byId, entry, next, refuses as refused, write } from './store/values.ts';
+import { TRUST_DOMAIN, temporaryDirectory } from './support.ts';
 
 const notNobody = whyNotNobody() ?? false;
 
-function openStore(t: TestContext, file: string, trustDomain = TRUST_DOMAIN): RegistryStore {
+function openStore(t: TestContext, file: string, trustDomain = TRUST_DOMAIN): Store {
   const store = openSqliteStore({ path: file, trustDomain });
   t.after(() => store.close());
   return store;
 }
 
+/** An entry whose SPIFFE ID ends in another name than its id. */
+function entryNamed(id: string, name: string, source = 'api') {
+  return entry(id, { spiffeId: entry(name).spiffeId, source });
+}
+
 function newFile(t: TestContext): string {
   return path.join(temporaryDirectory(t), 'registry.db');
-}
-
-function entry(id: string, more: Partial<Entry> = {}): Entry {
-  return { ...input(id), id, createdAt: 1, updatedAt: 2, revisionNumber: 1, source: 'api', ...more };
-}
-
-function issuance(serial: string, spiffeId: string): IssuanceRecord {
-  return { serial, spiffeId, entryId: 'e', authorityId: 'ab', notBefore: 1, notAfter: 2_000_000_000_000, issuedAt: 3 };
 }
 
 /** Expects the opening to fail with a message that names the file and says each of these. */
@@ -60,61 +57,21 @@ function refuses(file: string, code: string, ...says: RegExp[]): void {
 async function filled(t: TestContext, count: number): Promise<string> {
   const file = newFile(t);
   const store = openSqliteStore({ path: file, trustDomain: TRUST_DOMAIN });
-  await store.write({ put: Array.from({ length: count }, (_, at) => entry(`e${at}`)), delete: [] });
+  await store.entries.write(write({ create: Array.from({ length: count }, (_, at) => entry(`e${at}`)) }));
   await store.close();
   assert.ok(!existsSync(`${file}-wal`));
   return file;
 }
 
-test('an entry comes back as it went in, also from another opening', async (t) => {
-  const file = newFile(t);
-  const first = openStore(t, file);
-  const whole = entry('x', {
-    selectors: [
-      { type: 'docker', value: 'label:a:é🤯\n"' },
-      { type: 'unix', value: 'uid:1' },
-    ],
-    parentId: 'spiffe://ilinux.io/p',
-    x509SvidTtl: 2_147_483_647,
-    jwtSvidTtl: 1,
-    dnsNames: ['b.org', 'a.org'],
-    federatesWith: [parseTrustDomain('z.org'), parseTrustDomain('a.org')],
-    hint: "it's; DROP TABLE entries",
-    allowContained: true,
-    expiresAt: 253_402_300_799_999,
-    createdAt: 1_900_000_000_001,
-    updatedAt: 1_900_000_000_002,
-    revisionNumber: 7,
-    source: 'file',
-  });
-  await first.write({ put: [whole, entry('y')], delete: [] });
-  assert.deepEqual(await first.load(), [whole, entry('y')]);
-  await first.close();
-  assert.deepEqual(await openStore(t, file).load(), [whole, entry('y')]);
-});
-
-test('a write puts and deletes in one transaction, or does nothing', async (t) => {
-  const store = openStore(t, newFile(t));
-  await store.write({ put: [entry('a'), entry('b')], delete: [] });
-  await store.write({ put: [entry('a', { hint: 'h' }), entry('c')], delete: ['b', 'not there'] });
-  assert.deepEqual(await store.load(), [entry('a', { hint: 'h' }), entry('c')]);
-  const broken = entry('d', { x509SvidTtl: -1 });
-  await assert.rejects(store.write({ put: [entry('e'), broken], delete: ['a'] }), (error: SidekeyError) => {
-    assert.equal(error.code, 'ERR_STORE');
-    return true;
-  });
-  assert.deepEqual(await store.load(), [entry('a', { hint: 'h' }), entry('c')]);
-});
-
 test('what is written is in the log on disk before it is answered, and survives a process that is killed', async (t) => {
   const file = newFile(t);
   const store = openStore(t, file);
-  await store.write({ put: [entry('a')], delete: [] });
+  await store.entries.write(write({ create: [entry('a')] }));
   // The files of a process that never closed them, as a killed one leaves them.
   const copy = newFile(t);
   for (const suffix of ['', '-wal']) copyFileSync(file + suffix, copy + suffix);
   for (const suffix of ['', '-wal']) chmodSync(copy + suffix, 0o600);
-  assert.deepEqual(await openStore(t, copy).load(), [entry('a')]);
+  assert.deepEqual(await openStore(t, copy).entries.load(), [entry('a')]);
 });
 
 test('the database, its log and its index are 0600, whatever the umask', async (t) => {
@@ -123,7 +80,7 @@ test('the database, its log and its index are 0600, whatever the umask', async (
     const before = process.umask(umask);
     t.after(() => process.umask(before));
     const store = openStore(t, file);
-    await store.write({ put: [entry('a')], delete: [] });
+    await store.entries.write(write({ create: [entry('a')] }));
     process.umask(before);
     for (const suffix of ['', '-wal', '-shm']) {
       assert.equal((statSync(file + suffix).mode & 0o777).toString(8), '600', `${suffix} under ${umask.toString(8)}`);
@@ -207,7 +164,7 @@ test('a database or a directory that may not be written is refused, and left as 
   for (const one of [file, directory]) chownSync(one, NOBODY, NOBODY);
   const before = readFileSync(file);
   const open = `
-    import { openSqliteStore } from 'src/registry/sqlite-store.ts';
+    import { openSqliteStore } from 'src/registry/sqlite/sqlite-store.ts';
     try {
       await openSqliteStore({ path: ${JSON.stringify(file)}, trustDomain: '${TRUST_DOMAIN}' }).close();
       console.log('open');
@@ -230,7 +187,7 @@ test('a database or a directory that may not be written is refused, and left as 
 test('an empty file, which a crash at the first start leaves, becomes a database', async (t) => {
   const file = newFile(t);
   writeFileSync(file, '', { mode: 0o600 });
-  assert.deepEqual(await openStore(t, file).load(), []);
+  assert.deepEqual(await openStore(t, file).entries.load(), []);
 });
 
 test('an entry that was edited by hand into another trust domain, or into nonsense, is not loaded', async (t) => {
@@ -244,49 +201,12 @@ test('an entry that was edited by hand into another trust domain, or into nonsen
     const db = new Sqlite(file);
     db.exec(edit);
     db.close();
-    await assert.rejects(openStore(t, file).load(), (error: SidekeyError) => {
+    await assert.rejects(openStore(t, file).entries.load(), (error: SidekeyError) => {
       assert.equal(error.code, 'ERR_STORE');
       assert.match(error.message, /entry e0/);
       return true;
     });
   }
-});
-
-test('a database whose entries have no selectors cannot be', async (t) => {
-  const store = openStore(t, newFile(t));
-  await assert.rejects(store.write({ put: [entry('a', { selectors: [] })], delete: [] }), { code: 'ERR_STORE' });
-});
-
-test('issuances are on record, newest first, all or of one SPIFFE ID', async (t) => {
-  const file = newFile(t);
-  const store = openStore(t, file);
-  const records = ['01', '02', '03', '04'].map((serial, at) => issuance(serial, `spiffe://ilinux.io/${at % 2}`));
-  await store.recordIssuances(records.slice(0, 2));
-  await store.recordIssuances(records.slice(2));
-  await store.recordIssuances([]);
-  assert.deepEqual(await store.issuances({ limit: 10 }), records.toReversed());
-  assert.deepEqual(await store.issuances({ limit: 1 }), [records[3]]);
-  assert.deepEqual(await store.issuances({ spiffeId: 'spiffe://ilinux.io/0', limit: 10 }), [records[2], records[0]]);
-  assert.deepEqual(await store.issuances({ spiffeId: 'spiffe://ilinux.io/2', limit: 10 }), []);
-  await store.close();
-  assert.equal((await openStore(t, file).issuances({ limit: 10 })).length, 4);
-});
-
-test('issuances of one call are recorded all or none', async (t) => {
-  const store = openStore(t, newFile(t));
-  await store.recordIssuances([issuance('01', 'a')]);
-  const wrong = { ...issuance('03', 'b'), notAfter: 1.5 };
-  await assert.rejects(store.recordIssuances([issuance('02', 'a'), wrong]), { code: 'ERR_STORE' });
-  assert.deepEqual(await store.issuances({ limit: 10 }), [issuance('01', 'a')]);
-});
-
-test('a closed store says so, and closing again is fine', async (t) => {
-  const file = newFile(t);
-  const store = openStore(t, file);
-  await store.close();
-  await store.close();
-  await assert.rejects(store.load(), { code: 'ERR_STORE' });
-  await assert.rejects(store.write({ put: [entry('a')], delete: [] }), { code: 'ERR_STORE' });
 });
 
 test('the log is synced at every commit', async (t) => {
@@ -305,20 +225,106 @@ test('the log is synced at every commit', async (t) => {
   assert.equal(read('foreign_keys'), 1);
 });
 
-test('entries of an earlier version are for nobody in a container', async (t) => {
+/** A database as a version with this many migrations left it, with these rows of `entries` (the first 14 columns). */
+function ofVersion(t: TestContext, version: number, rows: readonly string[] = []): string {
   const file = newFile(t);
   const db = new Sqlite(file);
-  migrate(db, MIGRATIONS.slice(0, 4));
+  migrate(db, MIGRATIONS.slice(0, version));
   db.prepare("INSERT INTO meta VALUES ('trust_domain', ?)").run(TRUST_DOMAIN);
-  db.exec(
-    `INSERT INTO entries VALUES ('old', 'spiffe://ilinux.io/old', '[{"type":"unix","value":"uid:1"}]', '', 0, 0, '[]', '[]', '', 0, 1, 1, 1, 'api')`,
-  );
+  const columns =
+    'id, spiffe_id, selectors, parent_id, x509_svid_ttl, jwt_svid_ttl, dns_names, federates_with, hint, expires_at, created_at, updated_at, revision_number, source';
+  for (const row of rows) db.exec(`INSERT INTO entries (${columns}) VALUES (${row})`);
+  db.close();
+  return file;
+}
+
+function oldRow(id: string, name: string, source = 'api', createdAt = 1): string {
+  const selectors = '[{"type":"unix","value":"uid:1000"}]';
+  return `'${id}', 'spiffe://ilinux.io/${name}', '${selectors}', '', 0, 0, '[]', '[]', '', 0, ${createdAt}, 2, 1, '${source}'`;
+}
+
+test('a database of any earlier version opens with its entries, whose keys are unique from then on', async (t) => {
+  for (let version = 1; version < MIGRATIONS.length; version += 1) {
+    const file = ofVersion(
+      t,
+      version,
+      version > 6 ? [] : [oldRow('a', 'a'), oldRow('b', 'b'), oldRow('c', 'a', 'file')],
+    );
+    const store = openStore(t, file);
+    const before = await store.entries.load();
+    assert.deepEqual(byId(before), version > 6 ? [] : [entry('a'), entry('b'), entryNamed('c', 'a', 'file')]);
+    if (version > 6) await store.entries.write(write({ create: [entry('a')] }));
+    await refused(store.entries.write(write({ create: [entryNamed('d', 'a')] })), 'ERR_ENTRY_EXISTS');
+    await refused(store.entries.write(write({ create: [entry('a')] })), 'ERR_ENTRY_EXISTS');
+    const cursor = await store.changes.cursor();
+    await store.entries.write(write({ create: [entry('e')] }));
+    const page = await store.changes.changesSince(cursor, 9);
+    assert.deepEqual(page !== 'reload' && page.changes, [{ of: 'entry', name: 'e', now: entry('e') }]);
+  }
+});
+
+test('entries of an earlier version are for nobody in a container', async (t) => {
+  const file = ofVersion(t, 4, [oldRow('old', 'old')]);
+  const store = openStore(t, file);
+  const [old] = await store.entries.load();
+  assert.deepEqual([old!.id, old!.allowContained], ['old', false]);
+  await store.entries.write(write({ update: [{ entry: next(old!, { allowContained: true }), replaces: 1 }] }));
+  assert.equal((await store.entries.load())[0]!.allowContained, true);
+});
+
+test('of a database with similar entries in one source, made by hand, all stay, and the oldest has the key', async (t) => {
+  const file = ofVersion(t, 6, [
+    oldRow('young', 'a', 'api', 9),
+    oldRow('old', 'a', 'api', 3),
+    oldRow('mid', 'a', 'api', 5),
+  ]);
+  const store = openStore(t, file);
+  assert.equal((await store.entries.load()).length, 3);
+  const error = await refused(store.entries.write(write({ create: [entryNamed('new', 'a')] })), 'ERR_ENTRY_EXISTS');
+  assert.match(error.message, /^entry old /);
+  await store.entries.write(write({ delete: ['old', 'mid'].map((id) => ({ id, revision: 1 })) }));
+  await store.entries.write(write({ create: [entryNamed('new', 'a')] }));
+});
+
+test('aliases and bundles of an earlier version are at a revision from which they can be changed', async (t) => {
+  const file = ofVersion(t, 6);
+  const db = new Sqlite(file);
+  db.exec("INSERT INTO aliases VALUES ('a.example', 'spiffe://ilinux.io/false', 1, 2000)");
   db.close();
   const store = openStore(t, file);
-  const [old] = await store.load();
-  assert.deepEqual([old!.id, old!.allowContained], ['old', false]);
-  await store.write({ put: [{ ...old!, allowContained: true }], delete: [] });
-  assert.equal((await store.load())[0]!.allowContained, true);
+  const [old] = await store.aliases.load();
+  assert.deepEqual(old!.value, alias('a.example'));
+  assert.ok((await store.aliases.put(alias('a.example', true), old!.revision)) > old!.revision);
+});
+
+test('an alias is found by its name, an entry by its keys, and a change by its number: by an index', async (t) => {
+  const file = await filled(t, 1);
+  const db = new Sqlite(file, { readonly: true });
+  t.after(() => db.close());
+  const plans: Record<string, RegExp> = {
+    "SELECT * FROM entries WHERE similarity = 'x' AND source = 'y'": /entries_by_similarity/,
+    "SELECT * FROM entries WHERE id = 'x'": /INDEX/,
+    "SELECT * FROM aliases WHERE host = 'x'": /INDEX/,
+    'SELECT * FROM changes WHERE sequence > 1 ORDER BY sequence LIMIT 1': /INTEGER PRIMARY KEY/,
+  };
+  for (const [sql, index] of Object.entries(plans)) {
+    const plan = JSON.stringify(db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all());
+    assert.match(plan, index);
+    assert.doesNotMatch(plan, /SCAN|TEMP B-TREE/);
+  }
+});
+
+test('the feed keeps its newest changes and no more', async (t) => {
+  const file = newFile(t);
+  const store = openSqliteStore({ path: file, trustDomain: TRUST_DOMAIN, keptChanges: 5 });
+  t.after(() => store.close());
+  for (let at = 0; at < 9; at += 1) await store.entries.write(write({ create: [entry(`e${at}`)] }));
+  const db = new Sqlite(file, { readonly: true });
+  t.after(() => db.close());
+  assert.deepEqual(
+    db.prepare('SELECT name FROM changes ORDER BY sequence').pluck().all(),
+    [4, 5, 6, 7, 8].map((n) => `e${n}`),
+  );
 });
 
 test('migrations are taken once, in order, each whole or not at all', (t) => {

@@ -6,8 +6,9 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { openRegistry } from '../../src/registry/registry.ts';
-import { openSqliteStore } from '../../src/registry/sqlite-store.ts';
-import type { EntryInput, Registry, RegistryStore } from '../../src/registry/types.ts';
+import { openSqliteStore } from '../../src/registry/sqlite/sqlite-store.ts';
+import type { Store } from '../../src/registry/store/store.ts';
+import type { EntryInput, Registry } from '../../src/registry/types.ts';
 import { parseSpiffeId, parseTrustDomain } from '../../src/spiffe/id.ts';
 import { splitSelector } from '../../src/spiffe/selector.ts';
 import { TestClock } from '../support/clock.ts';
@@ -41,7 +42,7 @@ export function input(name: string, selectors: readonly string[] = ['unix:uid:10
 
 export interface Opened {
   readonly registry: Registry;
-  readonly store: RegistryStore;
+  readonly store: Store;
   readonly clock: TestClock;
   readonly file: string;
 }

@@ -1,8 +1,8 @@
-/** The table of decisions in the registry's database. */
+/** The table of decisions. */
 
-import type { Database } from 'better-sqlite3';
-import type { DecisionRecord, DecisionStore } from './decision.ts';
-import type { Guard } from './named-rows.ts';
+import type { DecisionRecord } from '../decision.ts';
+import type { DecisionStore } from '../store/decision-store.ts';
+import type { Access } from './access.ts';
 
 /** What is looked for has a column of its own, the rest is JSON. */
 interface DecisionRow {
@@ -16,10 +16,10 @@ interface DecisionRow {
 }
 
 /**
- * Its commits don't wait for the disk (`synchronous = NORMAL`): nobody waits for a record of why somebody got nothing,
- * and no push may. In a write-ahead log that leaves the database whole at a power cut, without the last of them.
+ * Its commits don't wait for the disk: nobody waits for a record of why somebody got nothing, and no push may. A power cut
+ * may lose the last records.
  */
-export function decisionStore(db: Database, guard: Guard): DecisionStore {
+export function decisionTable({ db, read, writeWithoutSync: write }: Access): DecisionStore {
   const put = db.prepare<[DecisionRow]>(`
     INSERT INTO decisions (id, at, pid, spiffe_id, ended_at, owner, record)
     VALUES (@id, @at, @pid, @spiffe_id, @ended_at, @owner, @record)
@@ -41,32 +41,22 @@ export function decisionStore(db: Database, guard: Guard): DecisionStore {
       AND (@reason IS NULL OR record ->> '$.reason' = @reason)
     ORDER BY sequence DESC LIMIT @limit`);
 
-  const change = (work: () => void): void =>
-    guard('written', () => {
-      db.pragma('synchronous = NORMAL');
-      try {
-        db.transaction(work).immediate();
-      } finally {
-        db.pragma('synchronous = FULL');
-      }
-    });
-
   return {
     write: async ({ put: records, ended }) =>
-      change(() => {
+      write(() => {
         for (const record of records) put.run(toRow(record));
         for (const { id, at } of ended) end.run(at, id);
       }),
-    prune: async (keep, since) => change(() => void prune.run({ keep, since })),
-    pruneOwner: async (owner, keep) => change(() => void pruneOwner.run({ owner, keep })),
-    endAll: async (at) => change(() => void endAll.run(at)),
+    prune: async (keep, since) => write(() => void prune.run({ keep, since })),
+    pruneOwner: async (owner, keep) => write(() => void pruneOwner.run({ owner, keep })),
+    endAll: async (at) => write(() => void endAll.run(at)),
     get: async (id) =>
-      guard('read', () => {
+      read(() => {
         const row = one.get(id) as DecisionRow | undefined;
         return row && fromRow(row);
       }),
     list: async ({ pid, spiffeId, reason, limit, cursor }) =>
-      guard('read', () => {
+      read(() => {
         const before = cursor ?? Number.MAX_SAFE_INTEGER;
         const given = { pid: pid ?? null, spiffeId: spiffeId ?? null, reason: reason ?? null, before };
         const rows = page.all({ ...given, limit: limit + 1 }) as (DecisionRow & { sequence: number })[];

@@ -3,6 +3,7 @@
  * released: a change is a new step at the end.
  */
 
+import { hash } from 'node:crypto';
 import type { Database } from 'better-sqlite3';
 
 /** Marks a SQLite file as a registry ("SdKy"), so that another program's database is never taken for one. */
@@ -79,7 +80,40 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE entries ADD COLUMN allow_contained INTEGER NOT NULL DEFAULT 0 CHECK (allow_contained IN (0, 1));
   `,
+  // No version ever made two similar entries in one source; where somebody did by hand, the later ones keep a key that
+  // none can have, and stay.
+  `
+  ALTER TABLE entries ADD COLUMN similarity TEXT NOT NULL DEFAULT '';
+  UPDATE entries SET similarity = similarity_1(spiffe_id, parent_id, selectors);
+  UPDATE entries SET similarity = similarity || ' ' || id WHERE id IN (
+    SELECT id FROM (
+      SELECT id, row_number() OVER (PARTITION BY similarity, source ORDER BY created_at, id) AS place FROM entries
+    ) WHERE place > 1
+  );
+  CREATE UNIQUE INDEX entries_by_similarity ON entries (similarity, source);
+  `,
+  `
+  CREATE TABLE changes (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    concern  TEXT NOT NULL,
+    name     TEXT NOT NULL
+  ) STRICT;
+  ALTER TABLE federated_bundles ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE aliases ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+  `,
 ];
+
+/**
+ * What the step that made `entries.similarity` filled it with: the digest of SPIFFE ID, parent and selectors that
+ * `entry-table.ts` writes. Another digest there needs another step here, with a function of its own.
+ *
+ * @param selectors the column, JSON: `[{"type":"unix","value":"uid:1"}]`
+ */
+function similarity1(spiffeId: string, parentId: string, selectors: string): string {
+  const list = JSON.parse(selectors) as ({ type?: unknown; value?: unknown } | null)[];
+  const key = [spiffeId, parentId, ...list.map((selector) => `${selector?.type}:${selector?.value}`)];
+  return hash('sha256', JSON.stringify(key), 'base64url');
+}
 
 /** How many steps a database has taken; 0 for a new one. */
 export function schemaVersion(db: Database): number {
@@ -88,6 +122,11 @@ export function schemaVersion(db: Database): number {
 
 /** Takes the steps that are left, each in a transaction of its own, or all in the caller's. */
 export function migrate(db: Database, migrations: readonly string[] = MIGRATIONS): void {
+  db.function(
+    'similarity_1',
+    { deterministic: true, directOnly: true },
+    similarity1 as (...given: unknown[]) => string,
+  );
   for (let version = schemaVersion(db); version < migrations.length; version += 1) {
     db.transaction(() => {
       db.exec(migrations[version]!);

@@ -1,9 +1,9 @@
 /** An entry as a row of the database. */
 
-import { type TrustDomain, trustDomainOf } from '../spiffe/id.ts';
-import { ENTRY_FIELD_LIST, type Entry, type EntryRow } from './entry-fields.ts';
+import { type TrustDomain, trustDomainOf } from '../../spiffe/id.ts';
+import { ENTRY_FIELD_LIST, type Entry, type EntryRow } from '../entry-fields.ts';
 
-export type { EntryRow } from './entry-fields.ts';
+export type { EntryRow } from '../entry-fields.ts';
 
 /** The columns' names. */
 export const ENTRY_COLUMNS: readonly string[] = ENTRY_FIELD_LIST.map(([, { name }]) => name);

@@ -1,0 +1,70 @@
+/** How the tables reach their database: each piece of work in one transaction, each failure as ERR_STORE. */
+
+import type { Database } from 'better-sqlite3';
+import { SidekeyError } from '../../base/errors.ts';
+
+/** Each method returns what the work returns, and throws what it throws as ERR_STORE (an error of ours as it is). */
+export interface Access {
+  readonly db: Database;
+  /** All reads of the work see the same state. */
+  read<T>(work: () => T): T;
+  /** On disk when it returns; rolled back when it throws. */
+  write<T>(work: () => T): T;
+  /** Like `write`, but a power cut may lose it; the database stays whole. */
+  writeWithoutSync<T>(work: () => T): T;
+  close(): void;
+}
+
+/** @param file the database's path, for messages */
+export function accessTo(db: Database, file: string): Access {
+  const guard = <T>(what: string, work: () => T): T => {
+    try {
+      return work();
+    } catch (thrown) {
+      throw storeError(thrown, file, what);
+    }
+  };
+  return {
+    db,
+    read: (work) => guard('read', () => db.transaction(work).deferred()),
+    write: (work) => guard('written', () => db.transaction(work).immediate()),
+    writeWithoutSync: (work) =>
+      guard('written', () => {
+        db.pragma('synchronous = NORMAL');
+        try {
+          return db.transaction(work).immediate();
+        } finally {
+          db.pragma('synchronous = FULL');
+        }
+      }),
+    close: () => guard('closed', () => void db.close()),
+  };
+}
+
+/** True for the error of SQLite that another row has one of the unique keys. */
+export function isTaken(thrown: unknown): boolean {
+  const { code } = thrown as { code?: string };
+  return code === 'SQLITE_CONSTRAINT_PRIMARYKEY' || code === 'SQLITE_CONSTRAINT_UNIQUE';
+}
+
+/** A row that Sidekey can't have written; the message says which and why. */
+export class RowError extends Error {}
+
+export function damaged(file: string, detail: string, cause?: unknown): SidekeyError {
+  return new SidekeyError(
+    'ERR_STORE',
+    `${file} is damaged (${detail}): keep a copy of it and its -wal file, then restore a backup, or move them away to start with no entries`,
+    { cause },
+  );
+}
+
+/** @param what ends "the file could not be …" */
+export function storeError(thrown: unknown, file: string, what: string): SidekeyError {
+  if (thrown instanceof SidekeyError) return thrown;
+  if (thrown instanceof RowError) return damaged(file, thrown.message, thrown);
+  const { code, message } = thrown as Error & { code?: string };
+  if (code?.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') return damaged(file, message, thrown);
+  // A full disk has many names: SQLITE_IOERR_SHMSIZE is one.
+  const detail = code?.startsWith('SQLITE_IOERR') ? `${message} (${code})` : message;
+  return new SidekeyError('ERR_STORE', `${file} could not be ${what}: ${detail}`, { cause: thrown });
+}

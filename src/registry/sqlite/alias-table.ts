@@ -1,0 +1,34 @@
+/** The table of aliases; times are milliseconds since the epoch. */
+
+import { parseSpiffeId, type TrustDomain, trustDomainOf } from '../../spiffe/id.ts';
+import type { Alias } from '../alias.ts';
+import type { Access } from './access.ts';
+import type { ChangeLog } from './change-table.ts';
+import { type NamedTable, namedTable } from './named-table.ts';
+
+interface AliasRow {
+  host: string;
+  spiffe_id: string;
+  created_at: number;
+  updated_at: number;
+}
+
+/** @param own the server's trust domain, which every alias stands for an ID of */
+export function aliasTable(access: Access, log: ChangeLog, own: TrustDomain): NamedTable<Alias> {
+  return namedTable<Alias, AliasRow>(access, log, {
+    table: 'aliases',
+    what: 'alias',
+    columns: ['host', 'spiffe_id', 'created_at', 'updated_at'],
+    toRow: ({ host, spiffeId, createdAt, updatedAt }) => ({
+      host,
+      spiffe_id: spiffeId,
+      created_at: createdAt,
+      updated_at: updatedAt,
+    }),
+    fromRow: (row) => {
+      const spiffeId = parseSpiffeId(row.spiffe_id);
+      if (trustDomainOf(spiffeId) !== own) throw new Error(`${spiffeId} is not in ${own}`);
+      return { host: row.host, spiffeId, createdAt: row.created_at, updatedAt: row.updated_at };
+    },
+  });
+}

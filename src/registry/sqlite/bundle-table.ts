@@ -1,0 +1,48 @@
+/** The table of other trust domains' bundles; times are milliseconds since the epoch. */
+
+import { X509Certificate } from 'node:crypto';
+import { makeTrustBundle } from '../../spiffe/bundle.ts';
+import { parseTrustDomain, type TrustDomain } from '../../spiffe/id.ts';
+import type { FederatedBundle } from '../federated-bundle.ts';
+import type { Access } from './access.ts';
+import type { ChangeLog } from './change-table.ts';
+import { type NamedTable, namedTable } from './named-table.ts';
+
+interface BundleRow {
+  trust_domain: string;
+  pem: string;
+  sequence_number: number;
+  refresh_hint: number | null;
+  updated_at: number;
+}
+
+/** @param own the server's trust domain, whose bundle is the authority's */
+export function bundleTable(access: Access, log: ChangeLog, own: TrustDomain): NamedTable<FederatedBundle> {
+  return namedTable<FederatedBundle, BundleRow>(access, log, {
+    table: 'federated_bundles',
+    what: 'bundle',
+    columns: ['trust_domain', 'pem', 'sequence_number', 'refresh_hint', 'updated_at'],
+    toRow: (bundle) => ({
+      trust_domain: bundle.trustDomain,
+      pem: bundle.pem.toString('latin1'),
+      sequence_number: bundle.sequenceNumber,
+      refresh_hint: bundle.refreshHint ?? null,
+      updated_at: bundle.updatedAt,
+    }),
+    fromRow: (row) => {
+      const trustDomain = parseTrustDomain(row.trust_domain);
+      if (trustDomain === own) throw new Error(`${own} is the own trust domain`);
+      const blocks = row.pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
+      if (blocks === null) throw new Error('it has no certificate');
+      return {
+        ...makeTrustBundle(
+          trustDomain,
+          blocks.map((block) => new X509Certificate(block)),
+          row.sequence_number,
+        ),
+        refreshHint: row.refresh_hint ?? undefined,
+        updatedAt: row.updated_at,
+      };
+    },
+  });
+}

@@ -1,0 +1,80 @@
+/** A table of things that have a name: what the tables of bundles and aliases share. */
+
+import type { Change } from '../store/change-feed.ts';
+import { noSuchName, staleName } from '../store/conflict.ts';
+import type { NamedStore, Versioned } from '../store/named-store.ts';
+import { type Access, RowError } from './access.ts';
+import type { ChangeLog } from './change-table.ts';
+
+export interface NamedTableParts<T, Row> {
+  readonly table: string;
+  /** The first is the name; the column `revision`, which every such table has, is not among them. */
+  readonly columns: readonly (keyof Row & string)[];
+  /** In messages and in the feed of changes. */
+  readonly what: Exclude<Change['of'], 'entry'>;
+  toRow(value: T): Row;
+  /** @throws {Error} when it is none: someone edited the database, so nothing of it is trusted */
+  fromRow(row: Row): T;
+}
+
+export interface NamedTable<T> {
+  readonly store: NamedStore<T>;
+  /** Inside a transaction. */
+  get(name: string): Versioned<T> | undefined;
+}
+
+/** A revision is the number of the change that made it: such a number is never used again. */
+export function namedTable<T, Row>(
+  { db, read, write }: Access,
+  log: ChangeLog,
+  { table, columns, what, toRow, fromRow }: NamedTableParts<T, Row>,
+): NamedTable<T> {
+  type Stored = Row & { revision: number };
+  const key = columns[0]!;
+  const stored = [...columns, 'revision'];
+  const insert = db.prepare<[Stored]>(
+    `INSERT INTO ${table} (${stored.join(', ')}) VALUES (${stored.map((column) => `@${column}`).join(', ')})`,
+  );
+  const remove = db.prepare<[string]>(`DELETE FROM ${table} WHERE ${key} = ?`);
+  const all = db.prepare<[], Stored>(`SELECT ${stored.join(', ')} FROM ${table}`);
+  const one = db.prepare<[string], Stored>(`SELECT ${stored.join(', ')} FROM ${table} WHERE ${key} = ?`);
+
+  const versioned = (row: Stored): Versioned<T> => {
+    try {
+      return { value: fromRow(row), revision: row.revision };
+    } catch (thrown) {
+      throw new RowError(`${table}, ${String(row[key])}: ${(thrown as Error).message}`, { cause: thrown });
+    }
+  };
+  /** Takes away what has the name, if it is at this revision; undefined: if there is nothing. */
+  const removeRevision = (name: string, given: number | undefined): void => {
+    const present = one.get(name)?.revision;
+    if (present !== given)
+      throw present === undefined ? noSuchName(what, name) : staleName(what, name, { present, given });
+    if (given !== undefined) remove.run(name);
+  };
+
+  return {
+    get: (name) => {
+      const row = one.get(name);
+      return row && versioned(row);
+    },
+    store: {
+      load: async () => read(() => all.all().map(versioned)),
+      put: async (value, replaces) =>
+        write(() => {
+          const row = toRow(value);
+          const name = String(row[key]);
+          removeRevision(name, replaces);
+          const revision = log.note(what, [name]);
+          insert.run({ ...row, revision });
+          return revision;
+        }),
+      delete: async (name, revision) =>
+        write(() => {
+          removeRevision(name, revision);
+          log.note(what, [name]);
+        }),
+    },
+  };
+}

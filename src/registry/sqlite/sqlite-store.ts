@@ -1,0 +1,100 @@
+/** The store in one SQLite file: write-ahead log, every commit on disk before it is answered. */
+
+import Sqlite, { type Database } from 'better-sqlite3';
+import { SidekeyError } from '../../base/errors.ts';
+import type { TrustDomain } from '../../spiffe/id.ts';
+import type { Store } from '../store/store.ts';
+import { accessTo, damaged, storeError } from './access.ts';
+import { aliasTable } from './alias-table.ts';
+import { bundleTable } from './bundle-table.ts';
+import { changeFeed, changeLog, KEPT_CHANGES } from './change-table.ts';
+import { createPrivately } from './database-file.ts';
+import { decisionTable } from './decision-table.ts';
+import { entryTable } from './entry-table.ts';
+import { issuanceTable } from './issuance-table.ts';
+import { APPLICATION_ID, MIGRATIONS, migrate, schemaVersion } from './migrations.ts';
+
+/** How long a write waits for another program that holds the database's lock, in milliseconds; the event loop waits too. */
+const BUSY_TIMEOUT_MS = 1_000;
+
+export interface SqliteStoreOptions {
+  readonly path: string;
+  readonly trustDomain: TrustDomain;
+  /** How many changes the feed keeps, 1 or more; {@link KEPT_CHANGES} unless given. */
+  readonly keptChanges?: number;
+}
+
+/**
+ * Opens the database at `path`, or makes it (mode 0600, in a directory that exists). That nobody else may read an
+ * existing one is the data directory's own check.
+ *
+ * @throws {SidekeyError} ERR_STORE when the file is damaged, not a registry, from a newer Sidekey or of another trust
+ *   domain
+ */
+export function openSqliteStore(options: SqliteStoreOptions): Store {
+  const file = options.path;
+  let db: Database | undefined;
+  try {
+    createPrivately(file);
+    db = new Sqlite(file, { timeout: BUSY_TIMEOUT_MS, fileMustExist: true });
+    prepare(db, file, options.trustDomain);
+    return storeOf(db, options);
+  } catch (thrown) {
+    db?.close();
+    throw storeError(thrown, file, 'opened');
+  }
+}
+
+function prepare(db: Database, file: string, trustDomain: TrustDomain): void {
+  const version = schemaVersion(db);
+  if (version > MIGRATIONS.length) {
+    throw new SidekeyError(
+      'ERR_STORE',
+      `${file} has schema version ${version}, which a newer Sidekey made; this one knows versions up to ${MIGRATIONS.length}: run the newer one, or restore the copy from before the upgrade`,
+    );
+  }
+  const isNew = version === 0 && db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined;
+  if (!isNew && db.pragma('application_id', { simple: true }) !== APPLICATION_ID) {
+    throw new SidekeyError('ERR_STORE', `${file} is another program's SQLite database; choose another data directory`);
+  }
+  if (!isNew) checkTrustDomain(db, file, trustDomain);
+  db.pragma('journal_mode = WAL');
+  db.pragma('synchronous = FULL');
+  db.pragma('foreign_keys = ON');
+  // Each transaction waits for the disk; a new file takes all of its steps in one.
+  db.transaction(() => {
+    migrate(db);
+    db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
+  }).immediate();
+  // Not the issuances, which may be many; these are read whole in a moment anyway.
+  for (const table of ['entries', 'federated_bundles', 'aliases', 'changes']) {
+    const result = db.pragma(`quick_check(${table})`, { simple: true });
+    if (result !== 'ok') throw damaged(file, String(result));
+  }
+}
+
+function checkTrustDomain(db: Database, file: string, trustDomain: TrustDomain): void {
+  const row = db.prepare("SELECT value FROM meta WHERE key = 'trust_domain'").get() as { value: string } | undefined;
+  if (row === undefined || row.value === trustDomain) return;
+  throw new SidekeyError(
+    'ERR_STORE',
+    `${file} belongs to the trust domain ${row.value}, not ${trustDomain}: give --trust-domain ${row.value}, or another data directory`,
+  );
+}
+
+function storeOf(db: Database, { path, trustDomain, keptChanges = KEPT_CHANGES }: SqliteStoreOptions): Store {
+  const access = accessTo(db, path);
+  const log = changeLog(access, keptChanges);
+  const entries = entryTable(access, log, trustDomain);
+  const bundles = bundleTable(access, log, trustDomain);
+  const aliases = aliasTable(access, log, trustDomain);
+  return {
+    entries: entries.store,
+    bundles: bundles.store,
+    aliases: aliases.store,
+    issuances: issuanceTable(access),
+    decisions: decisionTable(access),
+    changes: changeFeed(access, { entry: entries.get, bundle: bundles.get, alias: aliases.get }),
+    close: async () => access.close(),
+  };
+}

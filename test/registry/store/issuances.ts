@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { IssuanceRecord } from '../../../src/base/issuance.ts';
+import type { MakeDatabase } from './conformance.ts';
+
+function issuance(serial: string, spiffeId: string): IssuanceRecord {
+  return { serial, spiffeId, entryId: 'e', authorityId: 'ab', notBefore: 1, notAfter: 2_000_000_000_000, issuedAt: 3 };
+}
+
+export function testIssuances(database: MakeDatabase): void {
+  test('issuances are on record, newest first, all or of one SPIFFE ID', async (t) => {
+    const shared = database(t);
+    const { issuances } = await shared.open();
+    const records = ['01', '02', '03', '04'].map((serial, at) => issuance(serial, `spiffe://ilinux.io/${at % 2}`));
+    await issuances.recordIssuances(records.slice(0, 2));
+    await issuances.recordIssuances(records.slice(2));
+    await issuances.recordIssuances([]);
+    for (const store of [issuances, (await shared.open()).issuances]) {
+      assert.deepEqual(await store.newest({ limit: 10 }), records.toReversed());
+      assert.deepEqual(await store.newest({ limit: 1 }), [records[3]]);
+      assert.deepEqual(await store.newest({ spiffeId: 'spiffe://ilinux.io/0', limit: 10 }), [records[2], records[0]]);
+      assert.deepEqual(await store.newest({ spiffeId: 'spiffe://ilinux.io/2', limit: 10 }), []);
+    }
+  });
+
+  test('issuances of one call are recorded all or none', async (t) => {
+    const { issuances } = await database(t).open();
+    await issuances.recordIssuances([issuance('01', 'a')]);
+    const wrong = { ...issuance('03', 'b'), notAfter: 1.5 };
+    await assert.rejects(issuances.recordIssuances([issuance('02', 'a'), wrong]), { code: 'ERR_STORE' });
+    assert.deepEqual(await issuances.newest({ limit: 10 }), [issuance('01', 'a')]);
+  });
+
+  test('of a list of SPIFFE IDs those are told that were ever issued', async (t) => {
+    const { issuances } = await database(t).open();
+    await issuances.recordIssuances([issuance('01', 'a'), issuance('02', 'a'), issuance('03', 'b')]);
+    assert.deepEqual(await issuances.issuedOf(['a', 'c']), new Set(['a']));
+    assert.deepEqual(await issuances.issuedOf([]), new Set());
+  });
+}

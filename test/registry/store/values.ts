@@ -1,0 +1,56 @@
+/** Entries, bundles and aliases for the tests of stores. */
+
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import type { SidekeyError } from '../../../src/base/errors.ts';
+import type { Alias } from '../../../src/registry/alias.ts';
+import type { FederatedBundle } from '../../../src/registry/federated-bundle.ts';
+import type { EntryWrite } from '../../../src/registry/store/entry-store.ts';
+import type { Entry } from '../../../src/registry/types.ts';
+import { makeTrustBundle } from '../../../src/spiffe/bundle.ts';
+import { parseSpiffeId, parseTrustDomain } from '../../../src/spiffe/id.ts';
+import { makeCertificate } from '../../support/certificates.ts';
+import { input } from '../support.ts';
+
+const [one, two] = await Promise.all([makeCertificate({ name: 'one' }), makeCertificate({ name: 'two' })]);
+
+/** `spiffe://ilinux.io/<id>` for unix:uid:1000, of source `api`, unless told otherwise. */
+export function entry(id: string, more: Partial<Entry> = {}): Entry {
+  return { ...input(id), id, createdAt: 1, updatedAt: 2, revisionNumber: 1, source: 'api', ...more };
+}
+
+/** The next revision of an entry. */
+export function next(before: Entry, more: Partial<Entry> = {}): Entry {
+  return { ...before, ...more, revisionNumber: before.revisionNumber + 1 };
+}
+
+export function write(parts: Partial<EntryWrite>): EntryWrite {
+  return { create: [], update: [], delete: [], ...parts };
+}
+
+export function byId(entries: readonly Entry[]): Entry[] {
+  return entries.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** With two roots, or one if `changed`. */
+export function bundle(name: string, changed = false): FederatedBundle {
+  const roots = (changed ? [two] : [one, two]).map(({ der }) => new X509Certificate(der));
+  const trustBundle = makeTrustBundle(parseTrustDomain(name), roots, changed ? 0 : 2 ** 53 - 1);
+  return { ...trustBundle, refreshHint: changed ? undefined : 0, updatedAt: 1_900_000_000_001 };
+}
+
+export function alias(name: string, changed = false): Alias {
+  return { host: name, spiffeId: parseSpiffeId(`spiffe://ilinux.io/${changed}`), createdAt: 1, updatedAt: 2_000 };
+}
+
+/** Expects the error, with the present revision if that is given. */
+export function refuses(promise: Promise<unknown>, code: string, present?: number): Promise<SidekeyError> {
+  return promise.then(
+    () => assert.fail(`expected ${code}`),
+    (error: SidekeyError) => {
+      assert.equal(error.code, code, String(error));
+      if (present !== undefined) assert.equal(error.extra.revision_number, present);
+      return error;
+    },
+  );
+}
