@@ -2,8 +2,8 @@
  * The event loop's time, shared out in turns: what an owner's callers ask for is done at once while the owner has used
  * little of the current turn of the event loop. Beyond that it waits, and each owner with waiting work gets a slice in
  * each turn, one after the other. So an owner that asks for much delays another one by slices, not by all that it asks
- * for. While others call, it also has no more than its share in the long run (`loop-time.ts`): what it makes the garbage
- * collector and the kernel do comes beside. An owner that is alone has all of the time.
+ * for. While others call, it also has no more than its share in the long run (`loop-time.ts`), since the garbage
+ * collector's and the kernel's work for it is not counted. An owner that is alone has all of the time.
  *
  * Work is not interrupted: work that may take long comes here in pieces.
  */
