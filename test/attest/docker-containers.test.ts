@@ -57,6 +57,11 @@ function open(t: TestContext, engine: StandInEngine, options: Partial<Containers
   return { engine, clock, lines, containers };
 }
 
+/** Waits before another try are as long as they can be. */
+function withoutJitter(t: TestContext): void {
+  t.mock.method(Math, 'random', () => 0);
+}
+
 /** Answers when the test says so. */
 function slowly(engine: StandInEngine, json: unknown): { asked: Promise<void>; answer: () => void } {
   const { promise: asked, resolve } = Promise.withResolvers<void>();
@@ -128,6 +133,7 @@ test('nothing is remembered while the engine tells no events, and all is asked a
 });
 
 test('an engine that went and came back is found again, later each time and with one line in the log', async (t) => {
+  withoutJitter(t);
   const { containers, engine, clock, lines } = await start(t);
   await containers.get(ID, MAIN);
   await engine.stop();
@@ -188,6 +194,7 @@ test('an event that is too long forgets all and is passed over: the stream goes 
 });
 
 test('a stream that ends again and again is opened less and less often, with a line in the log each 10 s', async (t) => {
+  withoutJitter(t);
   const { containers, engine, clock, lines } = await start(t);
   for (const delay of [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]) {
     engine.cut();
