@@ -2,7 +2,7 @@ type Listener = () => void;
 
 const NOBODY: readonly Listener[] = [];
 
-/** Who wants to hear of which of many things. As a rule one listener does of each, and that one takes no set of its own. */
+/** Listeners by key. Most keys have one listener, which is kept without a set to save memory. */
 export class KeyedListeners<Key> {
   readonly #byKey = new Map<Key, Listener | Set<Listener>>();
 

@@ -1,4 +1,4 @@
-/** Who wants to hear of something. */
+/** The listeners to one kind of event. */
 export class Listeners<T> {
   readonly #listeners = new Set<(event: T) => void>();
   readonly #failed: (error: unknown) => void;
@@ -27,7 +27,7 @@ export class Listeners<T> {
   }
 }
 
-/** Tells each. One that fails keeps the news from no other, and stops nothing of what it is told of. */
+/** Tells each listener. One that throws is reported, and the others are told all the same. */
 export function tellEach<T>(listeners: Iterable<(event: T) => void>, event: T, failed: (error: unknown) => void): void {
   for (const listener of listeners) {
     try {

@@ -6,7 +6,9 @@ import { currentTurn } from '../base/turn.ts';
 const SHARE = 1 / 2;
 /** What it may use at once before that. */
 const BURST_MS = 10;
-/** No owner waits for more than this, over its share: the machine may have slept during its work. */
+/** The most that one piece of work counts over the share: what the process does meanwhile for others is not told apart. */
+const MOST_COUNTED_MS = 25;
+/** The most that an owner may be over its share. */
 const MOST_DEBT_MS = 100;
 
 export class LoopTime {
@@ -35,18 +37,18 @@ export class LoopTime {
    */
   use(ms: number, isShared: boolean, now: number): void {
     this.#usedInTurn += ms;
-    if (isShared) this.#add(-ms, now);
+    this.#fill(now);
+    if (isShared) this.#credit = Math.max(this.#credit - Math.min(ms, MOST_COUNTED_MS), -MOST_DEBT_MS);
   }
 
   /** True unless more than its share was used lately. @param now as of `performance.now()` */
   hasCredit(now: number): boolean {
-    this.#add(0, now);
+    this.#fill(now);
     return this.#credit > 0;
   }
 
-  #add(ms: number, now: number): void {
-    const credit = this.#credit + (now - this.#creditAt) * SHARE + ms;
-    this.#credit = Math.min(Math.max(credit, -MOST_DEBT_MS), BURST_MS);
+  #fill(now: number): void {
+    this.#credit = Math.min(this.#credit + (now - this.#creditAt) * SHARE, BURST_MS);
     this.#creditAt = now;
   }
 }

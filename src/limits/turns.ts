@@ -2,8 +2,8 @@
  * The event loop's time, shared out in turns: what an owner's callers ask for is done at once while the owner has used
  * little of the current turn of the event loop. Beyond that it waits, and each owner with waiting work gets a slice in
  * each turn, one after the other. So an owner that asks for much delays another one by slices, not by all that it asks
- * for. While others call, it also has no more than its share in the long run (`loop-time.ts`): what it makes the garbage
- * collector and the kernel do comes beside. An owner that is alone has all of the time.
+ * for. While others call, it also has no more than its share in the long run (`loop-time.ts`), since the garbage
+ * collector's and the kernel's work for it is not counted. An owner that is alone has all of the time.
  *
  * Work is not interrupted: work that may take long comes here in pieces.
  */
@@ -20,6 +20,8 @@ const SLICE_MS = 2;
 const SLICE_ALONE_MS = 250;
 /** An owner is alone when no other one had anything done for so long, in milliseconds: callers that come now and then count. */
 const ALONE_AFTER_MS = 5_000;
+/** How long after another owner's work an owner has no more than its share, in milliseconds. */
+const SHARED_FOR_MS = 1_000;
 /** How long all waiting work may keep the event loop from new events, in milliseconds. */
 const ALL_MS = 6;
 /** How long to wait where every owner with waiting work has used up its share, in milliseconds. */
@@ -78,24 +80,26 @@ export class Turns {
     return new Promise((resolve) => this.later(account, resolve));
   }
 
-  #isAlone(account: Account): boolean {
-    return account === this.#latest && performance.now() - this.#changedAt > ALONE_AFTER_MS;
+  /** True if no other owner had anything done for so long, in milliseconds. */
+  #isAloneFor(account: Account, ms: number): boolean {
+    return account === this.#latest && performance.now() - this.#changedAt > ms;
   }
 
   #slice(account: Account): number {
-    return this.#isAlone(account) ? SLICE_ALONE_MS : SLICE_MS;
+    return this.#isAloneFor(account, ALONE_AFTER_MS) ? SLICE_ALONE_MS : SLICE_MS;
   }
 
   #hasShareLeft(account: Account): boolean {
-    return account.time.hasCredit(performance.now()) || this.#isAlone(account);
+    return account.time.hasCredit(performance.now()) || this.#isAloneFor(account, SHARED_FOR_MS);
   }
 
   /** Charges the owner whose work was done last, and begins to count for this one. */
   #charge(next: Account | undefined): void {
     const now = performance.now();
     const running = this.#running;
-    if (running !== undefined) running.time.use(now - this.#since, !this.#isAlone(running), now);
-    else if (next !== undefined) setImmediate(() => this.#charge(undefined));
+    if (running !== undefined) {
+      running.time.use(now - this.#since, !this.#isAloneFor(running, SHARED_FOR_MS), now);
+    } else if (next !== undefined) setImmediate(() => this.#charge(undefined));
     this.#running = next;
     this.#since = now;
     next?.time.begin();

@@ -75,3 +75,21 @@ test("the tasks that never end of a user's containers keep their own slots alone
   await Promise.all(stuck);
   assert.equal(await slots.run(own('later'), async () => 'served'), 'served');
 });
+
+test('a container has no more slots for having callers of many users', async () => {
+  const slots = new FairSlots({ all: 4, perUser: 3, perOwner: 1 });
+  const never = Promise.withResolvers<void>();
+  let running = 0;
+  const stuck = Array.from({ length: 8 }, (_, uid) =>
+    slots.run(inContainer('hostile', `the containers of uid ${uid}`), () => {
+      running += 1;
+      return never.promise;
+    }),
+  );
+  assert.equal(await slots.run(inContainer('honest', 'the containers of uid 0'), async () => 'served'), 'served');
+  assert.equal(await slots.run(own('uid 1000'), async () => 'served'), 'served');
+  assert.equal(running, 1);
+  never.resolve();
+  await Promise.all(stuck);
+  assert.equal(running, 8);
+});

@@ -13,8 +13,9 @@ export function looseOnEnginePath(socketPath: string, who: Observer = observer()
 }
 
 /** Why others could put a socket of theirs at the path, and the rule; undefined where nobody can. */
-export function whyLoosePath(socketPath: string, who: Observer = observer()): string | undefined {
+export function whyLoosePath(socketPath: string): string | undefined {
   try {
+    const who = observer();
     const [loose] = looseOnEnginePath(socketPath, who);
     return loose === undefined ? undefined : `${describeLoose(loose)}; ${pathRule(who.uid)}`;
   } catch (thrown) {

@@ -146,7 +146,7 @@ class EngineAgent extends http.Agent {
     socket = connecting;
     connecting.once('error', fail).once('connect', () => {
       connecting.off('error', fail);
-      const why = whyForeignEngine(peerCredentials(connecting).uid);
+      const why = whyForeignPeer(connecting);
       if (why === undefined) callback(null, connecting);
       else fail(this.#disbelieve(why));
     });
@@ -157,6 +157,15 @@ class EngineAgent extends http.Agent {
       'ERR_ATTESTATION_FAILED',
       `the container engine at ${this.#socketPath} is not believed: ${why}`,
     );
+  }
+}
+
+/** Nobody catches what is thrown while a socket tells that it is connected: it would end the server. */
+function whyForeignPeer(socket: net.Socket): string | undefined {
+  try {
+    return whyForeignEngine(peerCredentials(socket).uid);
+  } catch (thrown) {
+    return `who listens on its socket can't be found out: ${(thrown as Error).message}`;
   }
 }
 
