@@ -11,10 +11,10 @@ import { listenAddress, listenOnTcp } from './admin/tcp.ts';
 import { adminToken, readAdminTokenFile } from './admin/token.ts';
 import { createAccounts } from './attest/accounts.ts';
 import { readAdminCaller } from './attest/admin-caller.ts';
-import { isKept, isKeptIfAsked } from './attest/asked.ts';
+import { isKept } from './attest/asked.ts';
+import { runningWith } from './attest/catalog.ts';
 import { createWhyContained, nobodyContained, type WhyContained } from './attest/contained.ts';
-import { createDockerAttestor, type DockerAttestor } from './attest/docker/docker.ts';
-import { whyLoosePath } from './attest/docker/engine-trust.ts';
+import type { RunningAttestor } from './attest/description.ts';
 import { createExitWatcher } from './attest/exit-watcher.ts';
 import { createInspector } from './attest/inspect.ts';
 import { type Kernel, probeKernel } from './attest/kernel.ts';
@@ -22,10 +22,8 @@ import { createOwnerOf } from './attest/owner-of.ts';
 import { ATTEST_TIMEOUT_MS, createPipe, type Pipe } from './attest/pipe.ts';
 import { checkProc } from './attest/proc/self.ts';
 import { readProcView } from './attest/proc-view.ts';
-import { whyNever } from './attest/producible.ts';
+import { isKeptIfAsked, LAZY_KINDS } from './attest/selector-kinds.ts';
 import { createSubordinateIds } from './attest/subordinate-ids.ts';
-import type { Attestor } from './attest/types.ts';
-import { createUnixAttestor } from './attest/unix.ts';
 import { type Clock, SystemClock } from './base/clock.ts';
 import { openDataDir } from './base/data-dir.ts';
 import { formatDuration } from './base/duration.ts';
@@ -52,7 +50,7 @@ import { openSqliteStore } from './registry/sqlite-store.ts';
 import type { EntryInput, EntryRules, Registry } from './registry/types.ts';
 import { Ledger } from './sds/ledger.ts';
 import { secretDiscoveryService } from './sds/service.ts';
-import { formatSelector } from './spiffe/selector.ts';
+import { formatSelector, type Selector } from './spiffe/selector.ts';
 import { Counters } from './telemetry/counters.ts';
 import { createLog, type Log } from './telemetry/log.ts';
 import { createWire } from './wire/wire.ts';
@@ -71,8 +69,6 @@ const DRAIN_MS = 2_000;
 const ADMIN_LOAD_MS = 500;
 /** The `source` of entries that a file declares. */
 const FILE_SOURCE = 'file';
-/** Hashing a large binary takes a while, so it is done only while an entry asks for it. */
-const SHA256 = 'unix:sha256';
 
 /**
  * Serves until it is closed; the promise is kept when every configured listener accepts.
@@ -122,7 +118,7 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
   const entryRules: EntryRules = {
     trustDomain,
     allowWeakSelectors: config.allowWeakSelectors,
-    attestors: new Set(config.dockerSocket === undefined ? ['unix'] : ['unix', 'docker']),
+    attestors: new Set(runningWith(config).map(({ type }) => type)),
     warn: (problem) => log.warn(problem, 'an entry asks for what no attestor says'),
   };
   // What the settings name is looked at before anything is made for them.
@@ -133,7 +129,6 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
   const declared = config.entries === undefined ? undefined : await readDeclared(config.entries, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
-  warnOfEngine(config, log);
   const dataDir = openDataDir(config.dataDir);
   closers.push(() => dataDir.release());
 
@@ -171,27 +166,21 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
     clock,
     log,
     bundleFor,
-    lazyKinds: [SHA256],
+    lazyKinds: LAZY_KINDS,
     isKeptIfAsked,
     accountsRevision,
   });
   closers.push(() => identities.close());
 
-  const asksFor = (kind: string) => registry.asksFor(kind);
-  const unix = createUnixAttestor({
-    log,
-    accounts,
-    unmapped,
-    wantSha256: () => asksFor(SHA256),
-    wantPath: () => asksFor('unix:path'),
+  const attestors: RunningAttestor[] = [];
+  closers.push(() => {
+    for (const attestor of attestors) attestor.close?.();
   });
-  const onChange = () => identities.factsMayDiffer();
-  const docker =
-    config.dockerSocket === undefined
-      ? undefined
-      : createDockerAttestor({ socketPath: config.dockerSocket, clock, log, asksFor, asked: registry, onChange });
-  closers.push(() => docker?.close());
-  const attestors: Attestor[] = docker === undefined ? [unix] : [unix, docker];
+  for (const description of runningWith(config)) {
+    const onChange = () => identities.factsMayDiffer();
+    const parts = { clock, log, accounts, unmapped, asked: registry, onChange };
+    attestors.push(await description.create(parts, config));
+  }
   const decisions = await Decisions.open({ store: store.decisions, clock, log });
   closers.push(() => decisions.close());
   const exitWatcher = createExitWatcher();
@@ -245,13 +234,13 @@ async function start(config: ServeConfig, clock: Clock, log: Log, closers: Close
     explain: {
       identities,
       inspect: createInspector({ attestors, whyContained, clock, attestTimeoutMs: ATTEST_TIMEOUT_MS }),
-      mainPid: docker && ((nameOrId) => docker.mainPid(nameOrId)),
+      mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {
-      look: () => lookAtSelf({ config, dataDir: dataDir.path, docker, kernel, unmapped, pipe, counters }),
+      look: () => lookAtSelf({ config, dataDir: dataDir.path, attestors, kernel, unmapped, pipe, counters }),
       authorities: () => ca.authorities(),
       issuances: store,
-      whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts, unmapped),
+      whyNever: (selector) => whyNever(selector, attestors),
       usage: () => usageOf(quota, owners),
     },
     onIssued: (listener) => issuances.onRecorded(listener),
@@ -394,16 +383,6 @@ function warnOfInputs(config: ServeConfig, log: Log): void {
   }
 }
 
-/** Warns of an engine that is not believed, for its path; which user runs it is looked at whenever it is connected to. */
-function warnOfEngine({ dockerSocket: file }: ServeConfig, log: Log): void {
-  const reason = file === undefined ? undefined : whyLoosePath(file);
-  if (reason === undefined) return;
-  log.warn(
-    { setting: '--docker-socket', file, reason },
-    'the container engine is not believed: callers in containers get no identity',
-  );
-}
-
 /** Warns of directories that were taken for root's because their owner has no number here. */
 function warnOfAssumed(config: ServeConfig, log: Log): void {
   const me = observer();
@@ -439,7 +418,8 @@ const NOBODY = 0xffff_ffff;
 /** @throws ERR_KERNEL where a process might pass for another one, and nobody said that it may */
 function checkPinning({ pinsPeers, noPidfdOpen }: Kernel, config: ServeConfig, log: Log): void {
   if (noPidfdOpen !== undefined) {
-    const containers = config.dockerSocket === undefined ? '' : ', and no caller in a container is attested';
+    const saysContainers = runningWith(config).some(({ container }) => container !== undefined);
+    const containers = saysContainers ? ', and no caller in a container is attested' : '';
     log.warn({ reason: noPidfdOpen }, `sidekey explain --pid does not work here${containers}`);
   }
   if (pinsPeers) return;
@@ -458,7 +438,7 @@ function checkPinning({ pinsPeers, noPidfdOpen }: Kernel, config: ServeConfig, l
 interface SelfParts {
   readonly config: ServeConfig;
   readonly dataDir: string;
-  readonly docker: DockerAttestor | undefined;
+  readonly attestors: readonly RunningAttestor[];
   readonly kernel: Kernel;
   readonly unmapped: UnmappedIds;
   readonly pipe: Pick<Pipe, 'replacedPrograms'>;
@@ -478,7 +458,7 @@ const AMBIGUOUS_SAMPLE = 20;
 
 /** Looks at each part by itself: one that can't be read now, as for want of a descriptor, does not keep back the others. */
 async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
-  const { config, dataDir, docker, kernel, unmapped, pipe, counters } = parts;
+  const { config, dataDir, attestors, kernel, unmapped, pipe, counters } = parts;
   const unseen: { what: string; error: string }[] = [];
   const part = async <T>(what: string, look: () => T | Promise<T>): Promise<T | null> => {
     try {
@@ -492,22 +472,14 @@ async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
   const disk = await part(`the file system of ${dataDir}`, () => diskOf(dataDir));
   const used = await part('descriptors', descriptors);
   const replaced = pipe.replacedPrograms();
-  const ambiguous = docker?.ambiguousLabels() ?? [];
-  const attestors: { name: string; error: string | null }[] = [{ name: 'unix', error: null }];
-  if (docker !== undefined) {
-    const error = await docker.check().then(
-      () => null,
-      (thrown: Error) => thrown.message,
-    );
-    attestors.push({ name: 'docker', error });
-  }
+  const ambiguous = attestors.flatMap((attestor) => attestor.ambiguousLabels?.() ?? []);
   return {
     data_dir: dataDir,
     socket: config.socket,
     admin_socket: config.adminSocket,
     docker_socket: config.dockerSocket ?? null,
     inputs: inputsOf(config),
-    attestors,
+    attestors: await Promise.all(attestors.map(probe)),
     proc: view && { others_executables: view.othersExecutables, hidepid: view.hidepid ?? null },
     disk: disk && { free_bytes: disk.freeBytes, free_inodes: disk.freeInodes },
     descriptors: used && { ...used, refused_connections: counters.get('connections_without_descriptors_total') },
@@ -528,6 +500,22 @@ async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
         .map(({ container, selector }) => ({ container, selector: formatSelector(selector) })),
     },
   };
+}
+
+async function probe(attestor: RunningAttestor): Promise<{ name: string; error: string | null }> {
+  const { name } = attestor;
+  try {
+    await attestor.check?.();
+    return { name, error: null };
+  } catch (thrown) {
+    return { name, error: (thrown as Error).message };
+  }
+}
+
+/** Says why no caller has the selector; undefined where one may. */
+function whyNever(selector: Selector, attestors: readonly RunningAttestor[]): string | undefined {
+  const attestor = attestors.find(({ name }) => name === selector.type);
+  return attestor === undefined ? `no ${selector.type} attestor runs here` : attestor.whyNever?.(selector.value);
 }
 
 /** The reader of YAML is loaded for those who have a file. */
