@@ -2,10 +2,11 @@
 
 import type { AttestorDescription, AttestorSetting } from './description.ts';
 import { DOCKER } from './docker/docker.ts';
+import { SYSTEMD } from './systemd/systemd.ts';
 import { UNIX } from './unix/unix.ts';
 
 /** In the order in which people are told of them. */
-const CATALOG = [UNIX, DOCKER] as const;
+const CATALOG = [UNIX, DOCKER, SYSTEMD] as const;
 
 /** The settings of all of them, by their names. */
 export type AttestorSettings = Together<SettingsOf<(typeof CATALOG)[number]>>;
