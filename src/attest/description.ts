@@ -29,6 +29,8 @@ export interface SelectorKind {
   readonly secret?: true;
   /** Any program of the caller's user can take it on: an entry needs a selector of another kind too. */
   readonly weak?: true;
+  /** Whoever starts the caller chooses the value: an entry that has only such selectors is never proposed. */
+  readonly chosen?: true;
   /** The value that every process of root has. */
   readonly ofRoot?: string;
 }

@@ -29,6 +29,11 @@ export function isWeak(selector: Selector): boolean {
   return kindOf(selector)?.weak === true;
 }
 
+/** True if whoever starts the caller chooses it. */
+export function isChosen(selector: Selector): boolean {
+  return kindOf(selector)?.chosen === true;
+}
+
 /** True if every process of root has it. */
 export function isOfRoot(selector: Selector): boolean {
   const root = kindOf(selector)?.ofRoot;

@@ -9,7 +9,7 @@
  */
 
 import { ATTESTORS } from '../attest/catalog.ts';
-import { isOfRoot, isSecret, isWeak } from '../attest/selector-kinds.ts';
+import { isChosen, isOfRoot, isSecret, isWeak } from '../attest/selector-kinds.ts';
 import { commandLine } from '../base/shell.ts';
 import { isForContained } from '../registry/contained.ts';
 import { ENTRY_FIELD_LIST } from '../registry/entry-fields.ts';
@@ -101,7 +101,8 @@ function tellingSelectors({ selectors, isContained }: RemedyCaller): Telling | {
   if (known !== undefined) {
     const proposed = known.propose(selectors);
     const { check, unknown } = known.container;
-    return proposed === undefined ? { why: unknown } : { selectors: proposed, note: check };
+    const isKnown = proposed !== undefined && !proposed.every(isChosen);
+    return isKnown ? { selectors: proposed, note: check } : { why: unknown };
   }
   if (isContained) return { why: UNKNOWN_CONTAINER };
   const proposed = ATTESTORS.map((attestor) => attestor.propose?.(selectors) ?? []).find(({ length }) => length > 0);

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { ATTESTORS, attestorOf, runningWith } from '../../src/attest/catalog.ts';
 import {
+  isChosen,
   isKeptIfAsked,
   isOfContainer,
   isOfRoot,
@@ -27,10 +28,11 @@ const KNOWN: Readonly<Record<string, readonly string[]>> = {
   'unix:user:root': ['of root'],
   'unix:supplementary_gid:0': ['of root', 'kept if asked'],
   'unix:supplementary_group:adm': ['kept if asked'],
-  'unix:path:/bin/sh': ['weak'],
+  'unix:path:/bin/sh': ['weak', 'chosen'],
   'unix:sha256:ab': ['weak'],
-  'docker:env:A=b': ['secret', 'kept if asked', 'of a container'],
-  'docker:label:a:b': ['kept if asked', 'of a container'],
+  'docker:env:A=b': ['chosen', 'secret', 'kept if asked', 'of a container'],
+  'docker:label:a:b': ['chosen', 'kept if asked', 'of a container'],
+  'docker:image_config_digest:sha256:ab': ['kept if asked', 'of a container'],
   'docker:toString:a': ['of a container'],
   'systemd:id:web.service': [],
   'k8s:ns:default': [],
@@ -39,6 +41,7 @@ const KNOWN: Readonly<Record<string, readonly string[]>> = {
 
 const CHECKS: readonly (readonly [string, (selector: Selector) => boolean])[] = [
   ['weak', isWeak],
+  ['chosen', isChosen],
   ['of root', isOfRoot],
   ['secret', isSecret],
   ['kept if asked', isKeptIfAsked],

@@ -24,7 +24,7 @@ export const KINDS = {
   group: { ...NAME, source: GROUP },
   supplementary_gid: { ...ID, source: 'the kernel: /proc/PID/status', onDemand: 'selector' },
   supplementary_group: { ...NAME, source: GROUP, onDemand: 'selector' },
-  path: { fits: isPath, rule: PATH_RULE, source: 'the kernel: /proc/PID/exe', weak: true },
+  path: { fits: isPath, rule: PATH_RULE, source: 'the kernel: /proc/PID/exe', weak: true, chosen: true },
   sha256: {
     fits: (value) => /^[0-9a-f]{64}$/.test(value),
     rule: 'it is 64 hexadecimal digits in lower case',
