@@ -58,6 +58,14 @@ const apart: Plugin = {
   },
 };
 
+/** The catalog of attestors names how each is loaded, which the server alone does. */
+const withoutAttestors: Plugin = {
+  name: 'without-attestors',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/attestor\.ts$/ }, ({ path }) => ({ path, external: true }));
+  },
+};
+
 const options: BuildOptions = {
   bundle: true,
   platform: 'node',
@@ -92,7 +100,7 @@ for (const [name, source] of Object.entries(BUNDLES)) {
     entryPoints: [path.join(root, source)],
     outfile: file,
     write: false,
-    plugins: [apart],
+    plugins: name === 'serve.cjs' ? [apart] : [apart, withoutAttestors],
   });
   checkNames(outputFiles[0]!.text);
   built.push({ file, text: outputFiles[0]!.contents });

@@ -6,21 +6,31 @@
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
+/** The catalog of attestors, which loads an attestor only to run it. */
+const CATALOG = ['attest/catalog.ts', 'attest/selector-kinds.ts', 'types:attest'];
+
 /** What a room may import, besides itself and LEAVES. `types:x` allows only `import type` from x. */
 export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   base: [],
   spiffe: [],
   telemetry: [],
-  config: ['ca/name.ts'],
-  registry: [],
+  config: ['ca/name.ts', ...CATALOG],
+  registry: [...CATALOG],
   ca: [],
   attest: [],
   wire: ['types:attest'],
-  identity: ['registry', 'ca', 'types:attest'],
+  identity: ['registry', 'ca', ...CATALOG],
   sds: ['identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
-  admin: ['registry', 'ca', 'identity', 'sds', 'types:attest'],
+  admin: ['registry', 'ca', 'identity', 'sds', ...CATALOG],
   envoy: [],
-  doctor: ['envoy', 'types:admin', 'attest/docker/engine-trust.ts', 'attest/proc/cgroup.ts', 'attest/proc/stat.ts'],
+  doctor: [
+    'envoy',
+    'types:admin',
+    'attest/docker/engine-trust.ts',
+    'attest/proc/cgroup.ts',
+    'attest/proc/stat.ts',
+    ...CATALOG,
+  ],
   cli: [
     'config',
     'envoy',
@@ -29,6 +39,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'admin/client.ts',
     'registry/entry-fields.ts',
     'attest/socket-peer.ts',
+    ...CATALOG,
     'gen',
     'server/server.ts',
   ],

@@ -7,7 +7,7 @@ import { createWhyContained } from '../../src/attest/contained.ts';
 import { createExitWatcher } from '../../src/attest/exit-watcher.ts';
 import { probeKernel } from '../../src/attest/kernel.ts';
 import { openPeer } from '../../src/attest/peer.ts';
-import { createUnixAttestor } from '../../src/attest/unix.ts';
+import { createUnixAttestor } from '../../src/attest/unix/attestor.ts';
 import { SystemClock } from '../../src/base/clock.ts';
 import { Owners } from '../../src/limits/owner.ts';
 import { Turns } from '../../src/limits/turns.ts';

@@ -2,9 +2,9 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
+import { sourceOf } from '../attest/selector-kinds.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Decisions } from '../identity/decisions.ts';
-import { sourceOf } from '../identity/fact-source.ts';
 import type { DecisionRecord } from '../registry/decision.ts';
 import {
   DECISION,

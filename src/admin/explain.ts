@@ -2,14 +2,14 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { AttestorReport, Inspect, Inspection } from '../attest/inspect.ts';
+import { redactSelector, sourceOf } from '../attest/selector-kinds.ts';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { type ExplainedMiss, type Explanation, explain } from '../identity/explanation.ts';
-import { sourceOf } from '../identity/fact-source.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { Registry } from '../registry/types.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/id.ts';
-import { redactSelector, type Selector, splitSelector } from '../spiffe/selector.ts';
+import { type Selector, splitSelector } from '../spiffe/selector.ts';
 import { EXPLAIN_QUERY, EXPLANATION, type ExplainQuery, type ExplanationJson } from './explain-schema.ts';
 
 export interface ExplainRoutesParts {

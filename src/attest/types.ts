@@ -54,7 +54,17 @@ export interface KnownSelectors {
   readonly alike: readonly Selector[];
 }
 
-/** Finds selectors for a process. One file per attestor. */
+/** What entries ask for, as the registry knows it. */
+export interface AskedSelectors {
+  /** True if some entry asks for a label or variable of this name, whatever its value: `docker:label:app`. */
+  asksFor(kind: string): boolean;
+  /** How many entries that count now have this selector, as `type:value`. */
+  askers(selector: string): number;
+  /** Rises whenever a selector is asked for that was not, or is not any more. */
+  readonly askedRevision: number;
+}
+
+/** Finds selectors for a process. */
 export interface Attestor {
   /** The type of its selectors: `unix`, `docker`. */
   readonly name: string;

@@ -2,9 +2,10 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 import type { AdminClient, DecisionJson, ExplanationJson } from '../admin/client.ts';
+import { isSecret } from '../attest/selector-kinds.ts';
 import { printable } from '../base/printable.ts';
 import { shellQuote } from '../base/shell.ts';
-import { isSecret, splitSelector } from '../spiffe/selector.ts';
+import { splitSelector } from '../spiffe/selector.ts';
 import { UsageError } from './errors.ts';
 import { decisionLines, explanationLines } from './explain-text.ts';
 import { printJson } from './output.ts';

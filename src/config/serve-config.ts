@@ -1,10 +1,11 @@
 /** What `sidekey serve` is told, checked and in the units that the code uses. */
 
+import type { AttestorSettings } from '../attest/catalog.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { LogLevel } from '../telemetry/levels.ts';
 
 /** Paths are absolute. */
-export interface ServeConfig {
+export interface ServeConfig extends AttestorSettings {
   /** The YAML file that the rest was read from as well. */
   readonly config: string | undefined;
   readonly trustDomain: TrustDomain;
@@ -25,8 +26,6 @@ export interface ServeConfig {
   /** On each listener. */
   readonly adminMaxConnections: number;
   readonly entries: string | undefined;
-  /** Undefined: containers are not attested. */
-  readonly dockerSocket: string | undefined;
   /** Callers in containers are treated as those outside. */
   readonly allowContained: boolean;
   /** Whether to serve where the kernel can't say which process connected. */

@@ -3,6 +3,8 @@
  * all come from it.
  */
 
+import { ATTESTOR_SETTINGS, type AttestorSettings } from '../attest/catalog.ts';
+import type { AttestorSetting } from '../attest/description.ts';
 import { LOG_LEVELS } from '../telemetry/levels.ts';
 import { adminSocketIn, defaultDataDir, defaultSocket, type Surroundings } from './defaults.ts';
 import type { SettingKind } from './kinds.ts';
@@ -33,6 +35,11 @@ export interface Fallback {
 
 const fixed = (text: string): Fallback => ({ text: () => text, words: text });
 const off = { kind: kinds.toggle, fallback: fixed('false') } as const;
+
+/** The kinds of values that attestors have settings of. */
+const ATTESTOR_KINDS: { readonly [K in AttestorSetting['kind']]: SettingKind<string> } = {
+  engineSocket: kinds.engineSocket,
+};
 
 export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } = {
   config: { about: 'YAML file with any of these settings', kind: kinds.file, optional: true },
@@ -86,11 +93,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     kind: kinds.readableFile,
     optional: true,
   },
-  dockerSocket: {
-    about: 'Unix socket of the container engine (Docker, Podman); without it there are no docker selectors',
-    kind: kinds.engineSocket,
-    optional: true,
-  },
+  ...ofAttestors(),
   allowContained: {
     about: 'let callers in containers have entries without a container selector, and use the admin socket',
     ...off,
@@ -147,6 +150,15 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     fallback: fixed('info'),
   },
 };
+
+/** The settings of the attestors, from their descriptions. */
+function ofAttestors(): { readonly [K in keyof AttestorSettings]: Setting<AttestorSettings[K]> } {
+  const rows = Object.entries(ATTESTOR_SETTINGS).map(([key, { about, kind }]) => [
+    key,
+    { about, kind: ATTESTOR_KINDS[kind], optional: true },
+  ]);
+  return Object.fromEntries(rows);
+}
 
 export const SETTING_KEYS = Object.keys(SETTINGS) as SettingKey[];
 

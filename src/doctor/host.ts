@@ -1,6 +1,8 @@
 /** What the server's host gives it: /proc, disk, descriptors, attestors, and how near its limits are. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
+import { attestorOf } from '../attest/catalog.ts';
+import type { AttestorFailure } from '../attest/description.ts';
 import type { Finding, Severity } from '../base/finding.ts';
 import { shellQuote } from '../base/shell.ts';
 
@@ -132,31 +134,21 @@ function judgeDisk({ disk, data_dir: place }: DoctorJson): Finding[] {
   ];
 }
 
-function judgeAttestors({ attestors, docker_socket: docker }: DoctorJson): Finding[] {
-  return attestors.flatMap(({ name, error }): Finding[] =>
-    error === null
-      ? []
-      : [
-          {
-            rule: `attestor-${name}`,
-            severity: 'error',
-            place: docker ?? name,
-            problem: error,
-            why: 'callers in containers get no identity while it fails, also none by their uid',
-            ...attestorFix(error, docker ?? ''),
-          },
-        ],
-  );
+function judgeAttestors(known: DoctorJson): Finding[] {
+  return known.attestors.flatMap(({ name, error }): Finding[] => {
+    if (error === null) return [];
+    const failure = attestorOf(name)?.failure;
+    const place = (failure && known[failure.place]) ?? name;
+    const why = failure?.why ?? 'no caller gets an identity while it fails';
+    return [
+      { rule: `attestor-${name}`, severity: 'error', place, problem: error, why, ...fixOf(error, place, failure) },
+    ];
+  });
 }
 
-function attestorFix(error: string, docker: string): Pick<Finding, 'fix' | 'command'> {
-  if (error.includes(' is not believed: '))
-    return { fix: 'have root or the user of sidekey serve alone reach that place' };
+function fixOf(error: string, place: string, failure: AttestorFailure | undefined): Pick<Finding, 'fix' | 'command'> {
   if (error.startsWith('pidfd_open')) return { fix: NO_PIDFD_OPEN };
-  if (error.includes('EACCES')) {
-    return { fix: `run sidekey serve with the group of the socket: stat -c %G ${shellQuote(docker)}` };
-  }
-  return { fix: 'start the container engine, or give --docker-socket its socket', command: 'systemctl start docker' };
+  return failure?.fix(error, place) ?? { fix: 'see the log of the server' };
 }
 
 function judgeProc({ proc, uid }: DoctorJson): Finding[] {

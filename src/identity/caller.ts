@@ -1,5 +1,7 @@
 /** One caller's standing: its facts, the entries that it matches now, and who wants to hear when that changes. */
 
+import { ATTESTORS } from '../attest/catalog.ts';
+import { redactSelector } from '../attest/selector-kinds.ts';
 import type { Attestation, Peer } from '../attest/types.ts';
 import { backoffApart } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
@@ -9,7 +11,6 @@ import { tellEach } from '../base/listeners.ts';
 import { compareAge } from '../registry/entry.ts';
 import type { Entry, EntryChange } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
-import { redactSelector } from '../spiffe/selector.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
 import { type CallerClass, type CallerClasses, difference, type Member } from './classes.ts';
 import { describeLapse, type Lapse, Lapses } from './lapses.ts';
@@ -111,7 +112,7 @@ export class Caller implements Member, LookedAt {
 
   /** The same, with what is remembered of the caller that entries ask for with other values: for a record of why not. */
   get recordedSelectors(): readonly string[] {
-    const alike = this.peer.known('docker')?.alike ?? [];
+    const alike = ATTESTORS.flatMap(({ type }) => this.peer.known(type)?.alike ?? []);
     return [...this.shownSelectors, ...alike.map(redactSelector)];
   }
 

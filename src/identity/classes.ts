@@ -3,12 +3,13 @@
  * out once for them all.
  */
 
+import { redactSelector } from '../attest/selector-kinds.ts';
 import type { Attestation, Peer } from '../attest/types.ts';
 import { isForContained } from '../registry/contained.ts';
 import { missing } from '../registry/match.ts';
 import type { Entry, EntryChange, Registry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
-import { formatSelector, redactSelector } from '../spiffe/selector.ts';
+import { formatSelector } from '../spiffe/selector.ts';
 
 /** A member of a class: told which entries it has won and lost, or was denied. */
 export interface Member {

@@ -1,12 +1,13 @@
 /** Why a caller with these facts has the identities that it has, and not others; and what would change that. */
 
+import { redactSelector } from '../attest/selector-kinds.ts';
 import { nearest } from '../base/nearest.ts';
 import { isForContained } from '../registry/contained.ts';
 import { isExpired } from '../registry/entry.ts';
 import { differInOnePlace } from '../registry/near.ts';
 import type { Entry, NearMiss, Registry } from '../registry/types.ts';
 import { type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/id.ts';
-import { formatSelector, redactSelector, type Selector } from '../spiffe/selector.ts';
+import { formatSelector, type Selector } from '../spiffe/selector.ts';
 import { split } from './classes.ts';
 import { defaultEntry } from './default-entry.ts';
 import { explainHeld, type HeldCaller, type HeldReason } from './held.ts';

@@ -1,12 +1,12 @@
 /** Why a caller does not get a name now. Names are held, not refused: the reason is on record until it ends. */
 
+import { redactSelector } from '../attest/selector-kinds.ts';
 import { isForContained } from '../registry/contained.ts';
 import type { Candidate } from '../registry/decision.ts';
 import { isExpired } from '../registry/entry.ts';
 import { missing } from '../registry/match.ts';
 import type { Entry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
-import { redactSelector } from '../spiffe/selector.ts';
 
 export type HeldReason =
   /** No entry gives this SPIFFE ID to anybody. */

@@ -8,12 +8,13 @@
  * other image can have.
  */
 
+import { ATTESTORS } from '../attest/catalog.ts';
+import { isChosen, isOfRoot, isSecret, isWeak } from '../attest/selector-kinds.ts';
 import { commandLine } from '../base/shell.ts';
 import { isForContained } from '../registry/contained.ts';
 import { ENTRY_FIELD_LIST } from '../registry/entry-fields.ts';
-import { isOfContainer } from '../registry/selector-rules.ts';
 import type { Entry, NearMiss } from '../registry/types.ts';
-import { formatSelector, isSecret, type Selector } from '../spiffe/selector.ts';
+import { formatSelector, type Selector } from '../spiffe/selector.ts';
 
 /** For whom something is to be mended. */
 export interface RemedyCaller {
@@ -38,7 +39,7 @@ export function mendEntry({ entry, lacks }: NearMiss, caller: RemedyCaller, expi
 
 /** Before an entry goes on: who has its selectors may not be the one that it was made for. */
 export function mendNote({ selectors }: RemedyCaller): string | undefined {
-  return selectors.some(isOfContainer) ? CHECK_CONTAINER : undefined;
+  return knownContainer(selectors)?.container.check;
 }
 
 /** How an entry that the caller lacks something of is changed, should it be out of date: by hand. */
@@ -75,12 +76,6 @@ export function makeEntry(spiffeId: string, caller: RemedyCaller, models: readon
 const UNSHOWN =
   'the command is not printed, since one of its values has characters that a terminal does not show as they are; sidekey explain --output json shows each value whole, with such characters escaped: see what it is for before you make an entry of it';
 
-const CHECK_CONTAINER =
-  'whoever starts a container chooses its name and labels, and whoever builds an image may add labels: before you run that, see that the container and the digest of its image are those that you mean';
-
-const UNKNOWN_IMAGE =
-  'no command is printed, since what is known of its container is chosen by whoever starts it: an entry for it needs its name or its compose service, and the digest of its image (docker:image_config_digest); sidekey explain --pid, while it runs, shows both';
-
 const UNKNOWN_CONTAINER =
   'it is in a container, where root can take on any uid and any path, and nothing is known of that container: sidekey serve --docker-socket finds out which one it is';
 
@@ -102,36 +97,31 @@ type Telling = { readonly selectors: readonly Selector[]; readonly note: string 
 
 /** What says best who a caller is: its service or container with the image, else its user and program. */
 function tellingSelectors({ selectors, isContained }: RemedyCaller): Telling | { readonly why: string } {
-  if (selectors.some(isOfContainer)) {
-    const container = containerSelectors(selectors);
-    return container === undefined ? { why: UNKNOWN_IMAGE } : { selectors: container, note: CHECK_CONTAINER };
+  const known = knownContainer(selectors);
+  if (known !== undefined) {
+    const proposed = known.propose(selectors);
+    const { check, unknown } = known.container;
+    const isKnown = proposed !== undefined && !proposed.every(isChosen);
+    return isKnown ? { selectors: proposed, note: check } : { why: unknown };
   }
   if (isContained) return { why: UNKNOWN_CONTAINER };
-  const unix = ofKinds(selectors, 'unix', 'uid', 'path');
-  const telling = unix.length > 0 ? unix : selectors.filter((one) => !isSecret(one)).slice(0, 3);
+  const proposed = ATTESTORS.map((attestor) => attestor.propose?.(selectors) ?? []).find(({ length }) => length > 0);
+  const telling = proposed ?? selectors.filter((one) => !isSecret(one)).slice(0, 3);
   // A path or a hash alone could be any program's of that user.
-  if (telling.every(isOfProgram)) return { why: NOTHING_KNOWN };
+  if (telling.every(isWeak)) return { why: NOTHING_KNOWN };
+  // Alone it would give the identity to all processes of root, those in containers too.
   if (telling.every(isOfRoot)) return { why: ONLY_ROOT };
   return { selectors: telling, note: undefined };
 }
 
-/** Which container a caller is in, and of which image; undefined where one of the two is not known. */
-function containerSelectors(caller: readonly Selector[]): Selector[] | undefined {
-  const [digest] = ofKinds(caller, 'docker', 'image_config_digest', 'image_digest');
-  const service = ofKinds(caller, 'docker', 'compose_project', 'compose_service');
-  const called = service.length === 2 ? service : ofKinds(caller, 'docker', 'name');
-  return digest === undefined || called.length === 0 ? undefined : [digest, ...called];
+/** The attestor that says which container the caller is in; undefined where none does. */
+function knownContainer(selectors: readonly Selector[]) {
+  for (const { type, container, propose } of ATTESTORS) {
+    if (container === undefined || !selectors.some((one) => one.type === type)) continue;
+    return { container, propose: propose ?? (() => undefined) };
+  }
+  return undefined;
 }
-
-/** Of each kind the first. */
-function ofKinds(caller: readonly Selector[], type: string, ...kinds: readonly string[]): Selector[] {
-  return kinds.flatMap((kind) => caller.find((one) => one.type === type && one.value.startsWith(`${kind}:`)) ?? []);
-}
-
-const isOfProgram = ({ type, value }: Selector) => type === 'unix' && /^(path|sha256):/.test(value);
-/** What every process of root has: alone it would give the identity to all of them, those in containers too. */
-const isOfRoot = ({ type, value }: Selector) =>
-  type === 'unix' && /^((uid|gid|supplementary_gid):0|(user|group|supplementary_group):root)$/.test(value);
 
 function areSame(a: readonly Selector[], b: readonly Selector[]): boolean {
   const keys = new Set(a.map(formatSelector));

@@ -3,8 +3,8 @@
  * facts of `unix` tell its processes from nobody; what the container engine says of the container does.
  */
 
+import { isOfContainer } from '../attest/selector-kinds.ts';
 import type { Selector } from '../spiffe/selector.ts';
-import { isOfContainer } from './selector-rules.ts';
 import type { Entry } from './types.ts';
 
 /** True if the entry asks for a fact about the container, or says itself that callers in any container may have it. */

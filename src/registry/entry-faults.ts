@@ -1,6 +1,7 @@
 /** Entries that do nothing, and why. */
 
-import { formatSelector, redactSelector, type Selector } from '../spiffe/selector.ts';
+import { redactSelector } from '../attest/selector-kinds.ts';
+import { formatSelector, type Selector } from '../spiffe/selector.ts';
 import { compareAge, isExpired } from './entry.ts';
 import type { Entry, Registry } from './types.ts';
 

@@ -7,6 +7,7 @@
  * `unix:path` cost a caller no more than a few.
  */
 
+import { NAMED_KINDS } from '../attest/selector-kinds.ts';
 import { formatSelector, type Selector } from '../spiffe/selector.ts';
 import { compareAge, isExpired } from './entry.ts';
 import type { Keyed } from './near.ts';
@@ -104,8 +105,8 @@ export class MatchIndex {
 function kindsOf(key: string): string[] {
   const end = key.indexOf(':', key.indexOf(':') + 1);
   if (end === -1) return [key];
-  const name = key.startsWith('docker:label:') ? ':' : key.startsWith('docker:env:') ? '=' : undefined;
-  const endOfName = name === undefined ? -1 : key.indexOf(name, end + 1);
+  const named = NAMED_KINDS.find(({ prefix }) => key.startsWith(prefix));
+  const endOfName = named === undefined ? -1 : key.indexOf(named.end, end + 1);
   return endOfName === -1 ? [key.slice(0, end)] : [key.slice(0, end), key.slice(0, endOfName)];
 }
 

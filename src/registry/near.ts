@@ -1,5 +1,6 @@
 /** Near misses: entries that a caller almost matches, nearest first, and what it has instead of what it lacks. */
 
+import { NAMED_KINDS } from '../attest/selector-kinds.ts';
 import { formatSelector, splitSelector } from '../spiffe/selector.ts';
 import { compareAge } from './entry.ts';
 import type { Entry, Lack, NearMiss } from './types.ts';
@@ -86,10 +87,10 @@ function byKind(selectors: ReadonlySet<string>): Kinds {
 
 /** What can stand in place of another begins so: `unix:uid:`, and of labels and variables those with the same name. */
 function prefixOf(key: string): string {
-  const value = key.indexOf(':', key.indexOf(':') + 1) + 1;
-  if (key.startsWith('docker:label:')) return key.slice(0, key.indexOf(':', value) + 1);
-  if (key.startsWith('docker:env:')) return key.slice(0, key.indexOf('=') + 1);
-  return key.slice(0, value);
+  for (const { prefix, end } of NAMED_KINDS) {
+    if (key.startsWith(prefix)) return key.slice(0, key.indexOf(end, prefix.length) + 1);
+  }
+  return key.slice(0, key.indexOf(':', key.indexOf(':') + 1) + 1);
 }
 
 /** Few prefixes are compared one by one, which takes no new text for each of ten thousand entries. */

@@ -3,75 +3,27 @@
  * what can be told to be mistyped is refused. SPIRE takes it and stays silent.
  */
 
+import { ATTESTORS, attestorOf, type ListedAttestor } from '../attest/catalog.ts';
+import type { SelectorKind, SelectorKinds } from '../attest/description.ts';
+import { isWeak, redactSelector } from '../attest/selector-kinds.ts';
 import { nearest } from '../base/nearest.ts';
-import { compareSelectors, formatSelector, redactSelector, type Selector, splitSelector } from '../spiffe/selector.ts';
+import { compareSelectors, formatSelector, type Selector, splitSelector } from '../spiffe/selector.ts';
 import type { EntryRules } from './entry-rules.ts';
 import { type Place, readList, readObject, readText, show } from './place.ts';
 
 const MAX_VALUE_LENGTH = 8192;
-const MAX_ID = 2 ** 32 - 2;
 
 const SELECTORS_RULE = 'selectors is a list of at least one {"type": …, "value": …}; a caller must have all of them';
 const SELECTOR_RULE = 'a selector is {"type": "unix", "value": "uid:1000"}, or "unix:uid:1000" as one text';
 const VALUE_RULE = `a selector's value is a text of 1 to ${MAX_VALUE_LENGTH} characters`;
-const WEAK_RULE =
-  'unix:path and unix:sha256 can be borrowed by any program of the same user, so one more is needed: a unix uid, gid, user, group, supplementary_gid or supplementary_group, or a docker selector (--allow-weak-selectors lifts this)';
-
-const ID_RULE = `it is a decimal number from 0 to ${MAX_ID} without leading zeros`;
-const NAME_RULE = 'it is a name as passwd and group have it, without colons, spaces and control characters';
-const PATH_RULE = 'it is the absolute path that /proc/PID/exe shows: no empty segments, no . or ..';
-
-/** Kinds of selectors, `<type>:<kind>:<value>`: what the value must look like, and the rule to show if it does not. */
-type Kinds = Readonly<Record<string, { fits(value: string): boolean; rule: string }>>;
-
-const UNIX_KINDS: Kinds = {
-  uid: { fits: isId, rule: ID_RULE },
-  gid: { fits: isId, rule: ID_RULE },
-  user: { fits: isName, rule: NAME_RULE },
-  group: { fits: isName, rule: NAME_RULE },
-  supplementary_gid: { fits: isId, rule: ID_RULE },
-  supplementary_group: { fits: isName, rule: NAME_RULE },
-  path: { fits: isPath, rule: PATH_RULE },
-  sha256: { fits: (value) => /^[0-9a-f]{64}$/.test(value), rule: 'it is 64 hexadecimal digits in lower case' },
-};
-
-const TEXT_RULE = 'it is not empty';
-const LABEL_RULE = 'it is KEY:VALUE, the key without colons; the value may be empty';
-const ENV_RULE = 'it is NAME=VALUE, as the container has it';
-const DIGEST_RULE = 'it is sha256: and 64 hexadecimal digits in lower case';
-
-const DOCKER_KINDS: Kinds = {
-  label: { fits: (value) => value.indexOf(':') > 0, rule: LABEL_RULE },
-  env: { fits: (value) => value.indexOf('=') > 0, rule: ENV_RULE },
-  image_id: { fits: isText, rule: 'it is the name that the container was made with, such as envoyproxy/envoy:v1.36.0' },
-  image_config_digest: { fits: isDigest, rule: DIGEST_RULE },
-  image_digest: { fits: isDigest, rule: DIGEST_RULE },
-  name: {
-    fits: (value) => /^[A-Za-z0-9][\w.-]*$/.test(value),
-    rule: 'it is letters, digits, _ . and -, without a slash',
-  },
-  container_id: { fits: (value) => /^[0-9a-f]{64}$/.test(value), rule: 'it is the whole id, 64 hexadecimal digits' },
-  compose_project: { fits: isText, rule: TEXT_RULE },
-  compose_service: { fits: isText, rule: TEXT_RULE },
-  network: { fits: isText, rule: TEXT_RULE },
-};
-
-interface SelectorType {
-  readonly kinds: Kinds;
-  readonly example: string;
-  /** True if they are facts about the container that a caller is in, by the word of who runs it. */
-  readonly container: boolean;
-}
-
-const TYPES: Readonly<Record<string, SelectorType>> = {
-  unix: { kinds: UNIX_KINDS, example: 'uid:1000', container: false },
-  docker: { kinds: DOCKER_KINDS, example: 'label:app:web', container: true },
-};
-
-/** True if it is a fact about the container that a caller is in. */
-export function isOfContainer({ type }: Pick<Selector, 'type'>): boolean {
-  return Object.hasOwn(TYPES, type) && TYPES[type]!.container;
-}
+const WEAK = ATTESTORS.flatMap(({ type, kinds }) => names(kinds, isWeakKind).map((name) => `${type}:${name}`)).join(
+  ' and ',
+);
+const STRONG = ATTESTORS.map(({ type, kinds }) => {
+  const strong = names(kinds, (kind) => !isWeakKind(kind));
+  return strong.length === Object.keys(kinds).length ? `a ${type} selector` : `a ${type} ${alternatives(strong)}`;
+});
+const WEAK_RULE = `${WEAK} can be borrowed by any program of the same user, so one more is needed: ${STRONG.join(', or ')} (--allow-weak-selectors lifts this)`;
 
 /** Reads the selectors of an entry, sorted. */
 export function readSelectors(value: unknown, place: Place, rules: EntryRules): Selector[] | undefined {
@@ -89,7 +41,7 @@ export function readSelectors(value: unknown, place: Place, rules: EntryRules): 
   if (length === 0) return place.fault('it is empty', SELECTORS_RULE);
   // With a faulty selector among them nobody knows yet what they come to.
   if (selectors.length === length && selectors.every(isWeak) && !rules.allowWeakSelectors) {
-    return place.fault('it has only unix:path and unix:sha256', WEAK_RULE);
+    return place.fault(`it has only ${WEAK}`, WEAK_RULE);
   }
   return selectors.sort(compareSelectors);
 }
@@ -113,9 +65,9 @@ function readSelector(value: unknown, place: Place, rules: EntryRules): Selector
 
 function check(selector: Selector, places: { type: Place; value: Place }, rules: EntryRules): Selector | undefined {
   const { type, value } = selector;
-  const known = Object.hasOwn(TYPES, type) ? TYPES[type] : undefined;
+  const known = attestorOf(type);
   if (known === undefined) {
-    const types = Object.keys(TYPES);
+    const types = ATTESTORS.map((attestor) => attestor.type);
     const meant = nearest(type, types);
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
     return places.type.fault(`${show(type)} is no type of selectors here${hint}`, `the types are ${types.join(', ')}`);
@@ -133,8 +85,8 @@ function check(selector: Selector, places: { type: Place; value: Place }, rules:
   return selector;
 }
 
-/** What an environment holds may be a secret: nothing behind `=`, and no faulty `env`, is shown. */
-function hasForm({ type, value: text }: Selector, { kinds, example }: SelectorType, place: Place): boolean {
+/** A value may be a secret: nothing behind `=`, and no faulty value of a kind that has secrets, is shown. */
+function hasForm({ type, value: text }: Selector, { kinds, example }: ListedAttestor, place: Place): boolean {
   const names = Object.keys(kinds);
   const colon = `${text}:`.indexOf(':');
   const [kind, value] = [text.slice(0, colon), text.slice(colon + 1)];
@@ -147,36 +99,19 @@ function hasForm({ type, value: text }: Selector, { kinds, example }: SelectorTy
     return false;
   }
   if (rule.fits(value)) return true;
-  place.fault(`${type}:${kind} is ${kind === 'env' ? 'of another form' : show(value)}`, rule.rule);
+  place.fault(`${type}:${kind} is ${rule.secret === true ? 'of another form' : show(value)}`, rule.rule);
   return false;
 }
 
-function isWeak({ type, value }: Selector): boolean {
-  return type === 'unix' && (value.startsWith('path:') || value.startsWith('sha256:'));
+function names(kinds: SelectorKinds, of: (kind: SelectorKind) => boolean): string[] {
+  return Object.entries(kinds).flatMap(([name, kind]) => (of(kind) ? [name] : []));
 }
 
-function isId(value: string): boolean {
-  return /^(0|[1-9]\d{0,9})$/.test(value) && Number(value) <= MAX_ID;
+function isWeakKind({ weak }: SelectorKind): boolean {
+  return weak === true;
 }
 
-function isName(value: string): boolean {
-  return /^[^\s:\p{Cc}]+$/u.test(value);
-}
-
-function isText(value: string): boolean {
-  return value !== '';
-}
-
-function isDigest(value: string): boolean {
-  return /^sha256:[0-9a-f]{64}$/.test(value);
-}
-
-function isPath(value: string): boolean {
-  return (
-    value.startsWith('/') &&
-    value
-      .slice(1)
-      .split('/')
-      .every((part) => part !== '' && part !== '.' && part !== '..')
-  );
+/** `a, b or c` */
+function alternatives(words: readonly string[]): string {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
 }

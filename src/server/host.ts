@@ -1,5 +1,6 @@
 /** What the kernel and the machine give for attestation and connections. */
 
+import { runningWith } from '../attest/catalog.ts';
 import { createWhyContained, nobodyContained, type WhyContained } from '../attest/contained.ts';
 import { type Kernel, probeKernel } from '../attest/kernel.ts';
 import { checkProc } from '../attest/proc/self.ts';
@@ -43,7 +44,8 @@ function warnOfDescriptors(plan: DescriptorPlan, config: ServeConfig, log: Log):
 /** @throws ERR_KERNEL where a process might pass for another one, and nobody said that it may */
 function checkPinning({ pinsPeers, noPidfdOpen }: Kernel, config: ServeConfig, log: Log): void {
   if (noPidfdOpen !== undefined) {
-    const containers = config.dockerSocket === undefined ? '' : ', and no caller in a container is attested';
+    const saysContainers = runningWith(config).some(({ container }) => container !== undefined);
+    const containers = saysContainers ? ', and no caller in a container is attested' : '';
     log.warn({ reason: noPidfdOpen }, `sidekey explain --pid does not work here${containers}`);
   }
   if (pinsPeers) return;

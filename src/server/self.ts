@@ -1,7 +1,7 @@
 /** What the server knows of itself and its host, for doctor. */
 
 import type { SelfKnowledge } from '../admin/doctor.ts';
-import type { DockerAttestor } from '../attest/docker/docker.ts';
+import type { RunningAttestor } from '../attest/description.ts';
 import type { Kernel } from '../attest/kernel.ts';
 import type { Pipe } from '../attest/pipe.ts';
 import { readProcView } from '../attest/proc-view.ts';
@@ -10,12 +10,13 @@ import type { UnmappedIds } from '../base/unmapped-ids.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { formatSelector } from '../spiffe/selector.ts';
 import type { Counters } from '../telemetry/counters.ts';
+import { probe } from './attestors.ts';
 import { inputsOf } from './warnings.ts';
 
 export interface SelfParts {
   readonly config: ServeConfig;
   readonly dataDir: string;
-  readonly docker: DockerAttestor | undefined;
+  readonly attestors: readonly RunningAttestor[];
   readonly kernel: Kernel;
   readonly unmapped: UnmappedIds;
   readonly pipe: Pick<Pipe, 'replacedPrograms'>;
@@ -29,7 +30,7 @@ const AMBIGUOUS_SAMPLE = 20;
 
 /** Looks at each part by itself: one that can't be read now, as for want of a descriptor, does not keep back the others. */
 export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
-  const { config, dataDir, docker, kernel, unmapped, pipe, counters } = parts;
+  const { config, dataDir, attestors, kernel, unmapped, pipe, counters } = parts;
   const unseen: { what: string; error: string }[] = [];
   const part = async <T>(what: string, look: () => T | Promise<T>): Promise<T | null> => {
     try {
@@ -43,22 +44,14 @@ export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['lo
   const disk = await part(`the file system of ${dataDir}`, () => diskOf(dataDir));
   const used = await part('descriptors', descriptors);
   const replaced = pipe.replacedPrograms();
-  const ambiguous = docker?.ambiguousLabels() ?? [];
-  const attestors: { name: string; error: string | null }[] = [{ name: 'unix', error: null }];
-  if (docker !== undefined) {
-    const error = await docker.check().then(
-      () => null,
-      (thrown: Error) => thrown.message,
-    );
-    attestors.push({ name: 'docker', error });
-  }
+  const ambiguous = attestors.flatMap((attestor) => attestor.ambiguousLabels?.() ?? []);
   return {
     data_dir: dataDir,
     socket: config.socket,
     admin_socket: config.adminSocket,
     docker_socket: config.dockerSocket ?? null,
     inputs: inputsOf(config),
-    attestors,
+    attestors: await Promise.all(attestors.map(probe)),
     proc: view && { others_executables: view.othersExecutables, hidepid: view.hidepid ?? null },
     disk: disk && { free_bytes: disk.freeBytes, free_inodes: disk.freeInodes },
     descriptors: used && { ...used, refused_connections: counters.get('connections_without_descriptors_total') },

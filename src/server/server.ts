@@ -8,12 +8,12 @@ import { type Admin, createAdmin } from '../admin/admin.ts';
 import { listenAddress, listenOnTcp } from '../admin/tcp.ts';
 import { adminToken, readAdminTokenFile } from '../admin/token.ts';
 import { createAccounts } from '../attest/accounts.ts';
-import { isKept, isKeptIfAsked } from '../attest/asked.ts';
+import { isKept } from '../attest/asked.ts';
 import { createExitWatcher } from '../attest/exit-watcher.ts';
 import { createInspector } from '../attest/inspect.ts';
 import { createOwnerOf } from '../attest/owner-of.ts';
 import { ATTEST_TIMEOUT_MS, createPipe } from '../attest/pipe.ts';
-import { whyNever } from '../attest/producible.ts';
+import { isKeptIfAsked, LAZY_KINDS } from '../attest/selector-kinds.ts';
 import { createSubordinateIds } from '../attest/subordinate-ids.ts';
 import { type Clock, SystemClock } from '../base/clock.ts';
 import { listenOnSocket } from '../base/socket-file.ts';
@@ -28,7 +28,7 @@ import { Counters } from '../telemetry/counters.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createWire } from '../wire/wire.ts';
 import { adminCaller } from './admin-caller.ts';
-import { attestorTypes, LAZY_KINDS, openAttestors } from './attestors.ts';
+import { attestorTypes, openAttestors, whyNever } from './attestors.ts';
 import { readDeclared, takeEntries } from './declared-entries.ts';
 import { lookAtHost } from './host.ts';
 import { createLimits, usageOf } from './limits.ts';
@@ -36,7 +36,7 @@ import { Parts } from './parts.ts';
 import { lookAtSelf } from './self.ts';
 import type { Setting } from './setting.ts';
 import { openState } from './state.ts';
-import { warnOfAssumed, warnOfEngine, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnings.ts';
+import { warnOfAssumed, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnings.ts';
 
 export interface Server {
   /** Tells every stream UNAVAILABLE, lets it be read, closes what is open; the second call waits for the first. */
@@ -98,7 +98,6 @@ async function start(setting: Setting): Promise<void> {
   const { declared, givenToken } = await readInputs(config, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
-  warnOfEngine(config, log);
 
   const { dataDir, store, registry, issuances, ca } = await openState(setting);
   warnOfTtl(config, log);
@@ -123,7 +122,8 @@ async function start(setting: Setting): Promise<void> {
   );
   const { unmapped, whyContained, kernel, plan } = host;
   const onChange = () => identities.factsMayDiffer();
-  const attestors = openAttestors(config, { registry, accounts, unmapped, clock, log, onChange }, parts);
+  const facts = { clock, log, accounts, unmapped, asked: registry, onChange };
+  const attestors = await openAttestors(config, facts, parts);
   const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log }));
   const exitWatcher = parts.own(createExitWatcher());
   const counters = new Counters();
@@ -134,7 +134,7 @@ async function start(setting: Setting): Promise<void> {
   const wire = createWire({ methods: secretDiscoveryService(sds), clock, log, quota, memory, turns });
   const subordinateIds = createSubordinateIds((user) => accounts.uid(user));
   const pipe = createPipe({
-    attestors: attestors.all,
+    attestors,
     whyContained,
     exitWatcher,
     clock,
@@ -147,7 +147,6 @@ async function start(setting: Setting): Promise<void> {
     onConnection: (socket, peer) => wire.inject(socket, peer),
   });
 
-  const { docker } = attestors;
   let ready = false;
   const admin = createAdmin({
     registry,
@@ -158,18 +157,18 @@ async function start(setting: Setting): Promise<void> {
     explain: {
       identities,
       inspect: createInspector({
-        attestors: attestors.all,
+        attestors,
         whyContained,
         clock,
         attestTimeoutMs: ATTEST_TIMEOUT_MS,
       }),
-      mainPid: docker && ((nameOrId) => docker.mainPid(nameOrId)),
+      mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {
-      look: () => lookAtSelf({ config, dataDir, docker, kernel, unmapped, pipe, counters }),
+      look: () => lookAtSelf({ config, dataDir, attestors, kernel, unmapped, pipe, counters }),
       authorities: () => ca.authorities(),
       issuances: store.issuances,
-      whyNever: (selector) => whyNever(selector, entryRules.attestors, accounts, unmapped),
+      whyNever: (selector) => whyNever(selector, attestors),
       usage: () => usageOf(quota, owners),
     },
     onIssued: (listener) => issuances.onRecorded(listener),

@@ -1,6 +1,5 @@
 /** What the start warns of, and goes on. */
 
-import { whyLoosePath } from '../attest/docker/engine-trust.ts';
 import { formatDuration } from '../base/duration.ts';
 import { whoCanChange } from '../base/trusted-file.ts';
 import { octal, walkPath } from '../base/trusted-path.ts';
@@ -50,16 +49,6 @@ export function warnOfInputs(config: ServeConfig, log: Log): void {
       'others can change this file: whoever can write it decides who gets which identity',
     );
   }
-}
-
-/** Warns of an engine that is not believed, for its path; which user runs it is looked at whenever it is connected to. */
-export function warnOfEngine({ dockerSocket: file }: ServeConfig, log: Log): void {
-  const reason = file === undefined ? undefined : whyLoosePath(file);
-  if (reason === undefined) return;
-  log.warn(
-    { setting: '--docker-socket', file, reason },
-    'the container engine is not believed: callers in containers get no identity',
-  );
 }
 
 /** Warns of directories that were taken for root's because their owner has no number here. */

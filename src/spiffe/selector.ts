@@ -23,19 +23,6 @@ export function splitSelector(text: string): Selector | undefined {
   return { type: text.slice(0, colon), value: text.slice(colon + 1) };
 }
 
-/** True if it holds an environment variable's value, which is never shown, or stands for one, as on record. */
-export function isSecret({ type, value }: Selector): boolean {
-  return type === 'docker' && value.startsWith('env:');
-}
-
-/** For logs and answers: like {@link formatSelector}, but the value of an environment variable is never shown. */
-export function redactSelector(selector: Selector): string {
-  const text = formatSelector(selector);
-  if (!isSecret(selector)) return text;
-  const equals = text.indexOf('=');
-  return equals === -1 ? text : `${text.slice(0, equals)}=[redacted]`;
-}
-
 /** By type, then value. */
 export function compareSelectors(a: Selector, b: Selector): number {
   return compareText(a.type, b.type) || compareText(a.value, b.value);

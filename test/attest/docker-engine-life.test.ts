@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { chmodSync, readdirSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
-import { createDockerAttestor, type DockerAttestor } from '../../src/attest/docker/docker.ts';
+import { createDockerAttestor, type DockerAttestor } from '../../src/attest/docker/attestor.ts';
 import { bootTicks } from '../../src/attest/libc.ts';
 import { readStat } from '../../src/attest/proc/stat.ts';
 import { SystemClock } from '../../src/base/clock.ts';

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { createDockerAttestor, type DockerAttestor } from '../../src/attest/docker/docker.ts';
+import { createDockerAttestor, type DockerAttestor } from '../../src/attest/docker/attestor.ts';
 import type { Attestation } from '../../src/attest/types.ts';
 import { SystemClock } from '../../src/base/clock.ts';
 import { createLog } from '../../src/telemetry/log.ts';

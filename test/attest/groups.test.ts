@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { peerGroups } from '../../src/attest/socket-peer.ts';
 import { MAX_GROUPS } from '../../src/attest/supplementary-groups.ts';
-import { createUnixAttestor } from '../../src/attest/unix.ts';
+import { createUnixAttestor } from '../../src/attest/unix/attestor.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { startCaller } from '../support/caller.ts';
 import { startPipe } from '../support/pipe.ts';

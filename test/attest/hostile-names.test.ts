@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { createUnixAttestor } from '../../src/attest/unix.ts';
+import { createUnixAttestor } from '../../src/attest/unix/attestor.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { type Caller, startCaller } from '../support/caller.ts';
 import { startPipe } from '../support/pipe.ts';

@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Peer } from '../../src/attest/types.ts';
-import { createUnixAttestor } from '../../src/attest/unix.ts';
+import { createUnixAttestor } from '../../src/attest/unix/attestor.ts';
 import { sidekey } from '../cli/support.ts';
 import { type Caller, startCaller } from '../support/caller.ts';
 import { startPipe } from '../support/pipe.ts';

@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { createAccounts } from '../../src/attest/accounts.ts';
 import { createFileHasher, FILE_HASH_LIMITS, type FileHasher } from '../../src/attest/file-hash.ts';
 import type { Attestor } from '../../src/attest/types.ts';
-import { createUnixAttestor, type UnixAttestorOptions } from '../../src/attest/unix.ts';
+import { createUnixAttestor, type UnixAttestorOptions } from '../../src/attest/unix/attestor.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { endAfter, startCaller } from '../support/caller.ts';
 import { startPipe } from '../support/pipe.ts';

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { chownSync } from 'node:fs';
 import { test } from 'node:test';
 import type { CallingProcess } from '../../src/attest/types.ts';
-import { createUnixAttestor } from '../../src/attest/unix.ts';
+import { createUnixAttestor } from '../../src/attest/unix/attestor.ts';
 import { readUnmappedIds, type UnmappedIds } from '../../src/base/unmapped-ids.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { sidekey } from '../cli/support.ts';

@@ -9,6 +9,7 @@ import { parseCgroupLines } from '../../src/attest/proc/cgroup.ts';
 import { parseMountinfo } from '../../src/attest/proc/mountinfo.ts';
 import { parseStat } from '../../src/attest/proc/stat.ts';
 import { parseStatus } from '../../src/attest/proc/status.ts';
+import { unitOf } from '../../src/attest/systemd/unit.ts';
 import { parseIdMap } from '../../src/base/proc/id-map.ts';
 import { mutate } from './mutate.ts';
 import { Random } from './random.ts';
@@ -33,6 +34,7 @@ const HOSTILE = [
   'Groups:\t27 ',
   'Groups:27',
   'NSpid:\t1',
+  'a.slice/web.service',
   'Name:\tx',
   ') R 1 1 1',
   '0::/',
@@ -85,6 +87,11 @@ function cgroupOf(name: string): string {
   return `9:name=systemd:/docker/${ID}/${name.replaceAll('\n', '')}\n0::/docker/${ID}\n`;
 }
 
+/** A user to whom systemd delegated a subtree chooses names below it. */
+function delegatedTo(name: string): string {
+  return `0::/user.slice/user-7.slice/user@7.service/${name.replaceAll('\n', '')}\n`;
+}
+
 /** In `mountinfo` space, tab, line feed and backslash are. */
 function mountinfoOf(name: string): string {
   const escaped = name.replaceAll(/[ \t\n\\]/g, (letter) => `\\${letter.charCodeAt(0).toString(8).padStart(3, '0')}`);
@@ -99,6 +106,8 @@ function lookAt(name: string): void {
     { hierarchy: 'name=systemd', path: `/docker/${ID}/${name.replaceAll('\n', '')}` },
     { hierarchy: '', path: `/docker/${ID}` },
   ]);
+  const unit = unitOf(parseCgroupLines(delegatedTo(name)));
+  assert.ok(unit === undefined || unit === 'user@7.service', unit);
   const mount = { root: `/${name}`, mountPoint: `/${name}`, type: 'ext4', options: ['rw'] };
   assert.deepEqual(parseMountinfo(mountinfoOf(name)), [mount]);
 }

@@ -474,6 +474,35 @@ test('docker selectors are of a known kind, and could be true', () => {
   }
 });
 
+test('systemd selectors are of a known kind, and could be true', () => {
+  const systemd = rules({ attestors: new Set(['unix', 'systemd']) });
+  const good = ['web.service', 'getty@tty1.service', 'session-3.scope', 'a\\x2db.mount', 'x:y_z.socket', 'a.b.swap'];
+  for (const unit of good) parseEntryInput(entry({ selectors: [`systemd:id:${unit}`] }), systemd);
+  const bad: [string, RegExp][] = [
+    ['unit:web.service', /they are id, as in id:web\.service/],
+    ['id:web', /the full name of a unit/],
+    ['id:web.Service', /the full name of a unit/],
+    ['id:web.service ', /the full name of a unit/],
+    ['id:wéb.service', /the full name of a unit/],
+    ['id:.service', /the full name of a unit/],
+    ['id:getty@.service', /the full name of a unit/],
+    ['id:@tty1.service', /the full name of a unit/],
+    ['id:system.slice', /the full name of a unit/],
+    ['id:backup.timer', /the full name of a unit/],
+    ['id:system.slice/web.service', /the full name of a unit/],
+    [`id:${'a'.repeat(248)}.service`, /the full name of a unit/],
+  ];
+  for (const [value, says] of bad) {
+    const problems = faults(() => parseEntryInput(entry({ selectors: [{ type: 'systemd', value }] }), systemd));
+    assert.deepEqual(
+      problems.map(({ path }) => path),
+      ['/selectors/0/value'],
+      value,
+    );
+    assert.match(`${problems[0]!.problem}; ${problems[0]!.rule}`, says);
+  }
+});
+
 test('path and sha256 alone grant nothing, unless weak selectors are allowed', () => {
   const weak = entry({ selectors: ['unix:path:/bin/envoy', `unix:sha256:${SHA256}`] });
   refused(weak, '/selectors', /--allow-weak-selectors/);

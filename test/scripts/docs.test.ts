@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { ATTESTORS } from '../../src/attest/catalog.ts';
 import { ROOT } from '../support/serve.ts';
 
 const documents = ['README.md', 'CHANGELOG.md', 'envoy-examples/README.md', ...globSync('docs/*.md', { cwd: ROOT })];
@@ -29,6 +30,15 @@ describe('the documents', () => {
         assert.ok(existsSync(path.join(ROOT, 'src', target!)), `${file}: ${target}`);
       }
     }
+  });
+
+  it('have every kind of selector in the tables of selectors, and no other', () => {
+    const text = readFileSync(path.join(ROOT, 'docs/operations.md'), 'utf8');
+    const entries = text.slice(text.indexOf('\n## Entries\n'), text.indexOf('\n## Containers\n'));
+    const rows = entries.split('\n').filter((line) => line.startsWith('| `'));
+    const named = rows.flatMap((row) => [...row.split(' | ')[0]!.matchAll(/`(\w+:\w+):/g)].map(([, kind]) => kind!));
+    const kinds = ATTESTORS.flatMap(({ type, kinds }) => Object.keys(kinds).map((kind) => `${type}:${kind}`));
+    assert.deepEqual(named.toSorted(), kinds.toSorted());
   });
 
   it('are linked from the README', () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { formatSelector, redactSelector, splitSelector } from '../../src/spiffe/selector.ts';
+import { redactSelector } from '../../src/attest/selector-kinds.ts';
+import { formatSelector, splitSelector } from '../../src/spiffe/selector.ts';
 
 test('a selector is split at its first colon', () => {
   assert.deepEqual(splitSelector('unix:uid:1000'), { type: 'unix', value: 'uid:1000' });

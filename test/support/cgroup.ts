@@ -1,5 +1,6 @@
 /** Cgroups of a test's own, in which a process looks as if it were in a container. */
 
+import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -40,6 +41,27 @@ export function makeCgroup(t: Pick<TestContext, 'after'>, name: string): TestCgr
   };
 }
 
+/** Where the system manager has its cgroups: of version 1, of both, of version 2 alone. */
+const MANAGER_ROOTS = ['/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified', '/sys/fs/cgroup'];
+
+/**
+ * A new cgroup in a slice of the test's own, where the system manager would have that of a unit: `name`, which may have
+ * several parts. Needs what {@link makeCgroup} needs; removed after the test, with those that were made in it.
+ */
+export function makeUnitCgroup(t: Pick<TestContext, 'after'>, name: string): TestCgroup {
+  const manager = MANAGER_ROOTS.find((candidate) => fs.existsSync(path.join(candidate, 'cgroup.procs')))!;
+  const slice = path.join(manager, `sidekey-test-${randomUUID()}.slice`);
+  const folder = path.join(slice, name);
+  fs.mkdirSync(folder, { recursive: true });
+  const members = (cgroup: string) => path.join(cgroup, 'cgroup.procs');
+  t.after(() => remove(slice, manager));
+  return {
+    folder,
+    join: (pid) => fs.writeFileSync(members(folder), String(pid)),
+    leave: (pid) => fs.writeFileSync(members(manager), String(pid)),
+  };
+}
+
 /** Moves a process into every cgroup that another one is in: into the container of that one, as `docker exec` does. */
 export function joinCgroupsOf(other: number, pid: number): void {
   for (const line of fs.readFileSync(`/proc/${other}/cgroup`, 'latin1').split('\n')) {
@@ -53,12 +75,12 @@ export function joinCgroupsOf(other: number, pid: number): void {
   }
 }
 
-function remove(cgroup: string): void {
+function remove(cgroup: string, above = root()!): void {
   for (const entry of fs.readdirSync(cgroup, { withFileTypes: true })) {
-    if (entry.isDirectory()) remove(path.join(cgroup, entry.name));
+    if (entry.isDirectory()) remove(path.join(cgroup, entry.name), above);
   }
   for (const each of fs.readFileSync(path.join(cgroup, 'cgroup.procs'), 'utf8').split('\n')) {
-    if (each !== '') fs.writeFileSync(path.join(root()!, 'cgroup.procs'), each);
+    if (each !== '') fs.writeFileSync(path.join(above, 'cgroup.procs'), each);
   }
   fs.rmdirSync(cgroup);
 }

@@ -1,17 +1,11 @@
 /** Which of a container's selectors its callers are given: those that entries ask for. */
 
-import { redactSelector, type Selector } from '../../spiffe/selector.ts';
-import { type AskedSelectors, isKept } from '../asked.ts';
-import type { KnownSelectors } from '../types.ts';
+import { formatSelector, type Selector } from '../../spiffe/selector.ts';
+import type { AmbiguousLabel, SelectorKind } from '../description.ts';
+import type { AskedSelectors, KnownSelectors } from '../types.ts';
 import type { Container } from './containers.ts';
+import { KINDS } from './kinds.ts';
 import { ambiguousLabels, dockerSelectors } from './selectors.ts';
-
-/** A label that gives no selector though some entry asks for the one that it would give. */
-export interface AmbiguousLabel {
-  /** The container's id, 64 hexadecimal digits. */
-  readonly container: string;
-  readonly selector: Selector;
-}
 
 /** The most selectors that are alike, and the most characters of one. */
 const ALIKE = 20;
@@ -36,7 +30,7 @@ export class Given {
     if (asked === undefined) return dockerSelectors(container, { asksFor: this.#asksFor, keeps: () => true });
     const known = this.#found.get(container);
     if (known?.revision === asked.askedRevision) return known.selectors;
-    const keeps = (selector: Selector) => isKept(selector, asked);
+    const keeps = (selector: Selector) => isAskedFor(selector, asked);
     const selectors = dockerSelectors(container, { asksFor: this.#asksFor, keeps });
     this.#found.set(container, { revision: asked.askedRevision, selectors });
     return selectors;
@@ -50,7 +44,7 @@ export class Given {
     const before = this.#known.get(container);
     if (before?.revision === asked.askedRevision) return before.known;
     const keeps = (selector: Selector) =>
-      selector.value.length <= ALIKE_CHARACTERS && asked.asksFor(nameOf(selector)) && !isKept(selector, asked);
+      selector.value.length <= ALIKE_CHARACTERS && asked.asksFor(nameOf(selector)) && !isAskedFor(selector, asked);
     const alike = dockerSelectors(container, { asksFor: this.#asksFor, keeps }).slice(0, ALIKE);
     const known = { given, alike };
     this.#known.set(container, { revision: asked.askedRevision, known });
@@ -67,20 +61,26 @@ export class Given {
     const asked = this.#asked;
     if (asked === undefined) return [];
     return ambiguousLabels(container)
-      .filter((selector) => isKept(selector, asked))
+      .filter((selector) => isAskedFor(selector, asked))
       .map((selector) => ({ container: container.id, selector }));
   }
+}
+
+/** Callers have the docker selectors that an entry asks for exactly. */
+function isAskedFor(selector: Selector, asked: AskedSelectors): boolean {
+  return asked.askers(formatSelector(selector)) > 0;
 }
 
 /** `docker:label:app` of a label, `docker:env:MODE` of a variable, and `docker:network` of others. */
 function nameOf({ type, value }: Selector): string {
   const end = value.indexOf(':');
   const kind = value.slice(0, end);
-  const endOfName = kind === 'label' ? value.indexOf(':', end + 1) : kind === 'env' ? value.indexOf('=') : end;
+  const { nameEnd }: SelectorKind = KINDS[kind as keyof typeof KINDS];
+  const endOfName = nameEnd === undefined ? end : value.indexOf(nameEnd, end + 1);
   return `${type}:${value.slice(0, endOfName)}`;
 }
 
 /** No more of the label is shown than the entry has in its selector. */
 function whyAmbiguous(selector: Selector): string {
-  return `the container has a label whose key has a colon and that reads as ${redactSelector(selector)}, which an entry asks for: such a label gives no selector, since it could pass for another one`;
+  return `the container has a label whose key has a colon and that reads as ${formatSelector(selector)}, which an entry asks for: such a label gives no selector, since it could pass for another one`;
 }

@@ -6,11 +6,8 @@
  * @see proc_pid_mountinfo(5), cgroup_namespaces(7)
  */
 
-import fs from 'node:fs';
+import { seesWholePaths } from '../proc/cgroup-namespace.ts';
 import { type Mount, readOwnMounts } from '../proc/mountinfo.ts';
-
-/** The kernel's number of the first cgroup namespace, in which every path is whole. */
-const FIRST_NAMESPACE = 'cgroup:[4026531835]';
 
 /** Files that engines mount from the container's own directory: Docker and Podman the first, Podman the second. */
 const FROM_ENGINE: readonly string[] = ['/etc/hostname', '/run/.containerenv'];
@@ -18,10 +15,8 @@ const FROM_ENGINE: readonly string[] = ['/etc/hostname', '/run/.containerenv'];
 /** The id; undefined outside of a container, or where a cgroup namespace hides nothing. */
 export function readOwnContainer(): string | undefined {
   try {
-    if (fs.readlinkSync('/proc/self/ns/cgroup') === FIRST_NAMESPACE) return undefined;
-    return ownContainerId(readOwnMounts());
+    return seesWholePaths() ? undefined : ownContainerId(readOwnMounts());
   } catch {
-    // Kernels without cgroup namespaces hide nothing either.
     return undefined;
   }
 }

@@ -1,17 +1,16 @@
-/**
- * The docker attestor's selectors. The first four are SPIRE's, by name and meaning.
- *
- * @see https://github.com/spiffe/spire/blob/main/doc/plugin_agent_workloadattestor_docker.md
- */
+/** The docker attestor's selectors, by what the engine says of a container. */
 
 import type { Selector } from '../../spiffe/selector.ts';
 import type { Container } from './containers.ts';
+import type { KINDS } from './kinds.ts';
 
 const PROJECT_LABEL = 'com.docker.compose.project';
 const SERVICE_LABEL = 'com.docker.compose.service';
 
+type Kind = keyof typeof KINDS;
+
 /** By kind: the values of `docker:<kind>:<value>` that a container has. */
-const VALUES: Readonly<Record<string, (container: Container) => readonly (string | undefined)[]>> = {
+const VALUES: Readonly<Record<Kind, (container: Container) => readonly (string | undefined)[]>> = {
   label: ({ labels }) => [...labels].filter(([key]) => !isAmbiguous(key)).map(labelValue),
   env: ({ env }) => unambiguous(env),
   image_id: ({ imageName }) => [imageName],
@@ -24,18 +23,18 @@ const VALUES: Readonly<Record<string, (container: Container) => readonly (string
   network: ({ networks }) => networks,
 };
 
-const KINDS = Object.keys(VALUES);
+const NAMES = Object.keys(VALUES) as Kind[];
 
 /** The kinds as `docker:label`. */
-export const DOCKER_KINDS: readonly string[] = KINDS.map((kind) => `docker:${kind}`);
+export const DOCKER_KINDS: readonly string[] = NAMES.map((kind) => `docker:${kind}`);
 
 /** The only kind that takes a question of its own, about the image. */
 export const IMAGE_DIGEST = 'docker:image_digest';
 
 /** The container's selectors that are kept: values of an environment that nobody asks for go nowhere. */
 export function dockerSelectors(container: Container, { asksFor, keeps }: Wanted): Selector[] {
-  return KINDS.filter((kind) => asksFor(`docker:${kind}`)).flatMap((kind) =>
-    VALUES[kind]!(container)
+  return NAMES.filter((kind) => asksFor(`docker:${kind}`)).flatMap((kind) =>
+    VALUES[kind](container)
       .filter((value) => value !== undefined && value !== '')
       .map((value) => ({ type: 'docker', value: `${kind}:${value}` }))
       .filter(keeps),

@@ -1,5 +1,5 @@
 /**
- * The unix attestor: what the kernel says of a process. Selectors, with SPIRE's names:
+ * What the kernel says of a process. Selectors, with SPIRE's names:
  *
  * | selector | from |
  * |---|---|
@@ -24,14 +24,15 @@
  * @see https://github.com/spiffe/spire/blob/main/doc/plugin_agent_workloadattestor_unix.md
  */
 
-import { SidekeyError } from '../base/errors.ts';
-import { readUnmappedIds, type UnmappedIds } from '../base/unmapped-ids.ts';
-import type { Log } from '../telemetry/log.ts';
-import { type Accounts, createAccounts } from './accounts.ts';
-import { createFileHasher, type FileHasher } from './file-hash.ts';
-import { executableLink, readExecutablePath } from './proc/exe.ts';
-import { checkGroupCount } from './supplementary-groups.ts';
-import type { Attestor } from './types.ts';
+import { SidekeyError } from '../../base/errors.ts';
+import { readUnmappedIds, type UnmappedIds } from '../../base/unmapped-ids.ts';
+import type { Log } from '../../telemetry/log.ts';
+import { type Accounts, createAccounts } from '../accounts.ts';
+import type { RunningAttestor } from '../description.ts';
+import { createFileHasher, type FileHasher } from '../file-hash.ts';
+import { executableLink, readExecutablePath } from '../proc/exe.ts';
+import { checkGroupCount } from '../supplementary-groups.ts';
+import { whyNever } from './why-never.ts';
 
 export interface UnixAttestorOptions {
   readonly log: Log;
@@ -47,7 +48,7 @@ export interface UnixAttestorOptions {
 /** The log gets one line in this many milliseconds about programs that were replaced. */
 const REPLACED_LOG_MS = 10_000;
 
-export function createUnixAttestor(options: UnixAttestorOptions): Attestor {
+export function createUnixAttestor(options: UnixAttestorOptions): RunningAttestor {
   const { log, wantSha256, wantPath = () => true, accounts = createAccounts(), hasher = createFileHasher() } = options;
   const { unmapped = readUnmappedIds() } = options;
   let nextReplacedLog = 0;
@@ -79,6 +80,7 @@ export function createUnixAttestor(options: UnixAttestorOptions): Attestor {
         add(values, 'sha256', await ifAllowed(pid, 'sha256', () => hasher.sha256(executableLink(pid), owner)));
       return values.map((value) => ({ type: 'unix', value }));
     },
+    whyNever: (value) => whyNever(value, accounts, unmapped),
   };
 
   function tellReplaced(pid: number, uid: number, path: string): void {

@@ -1,20 +1,11 @@
-/** Selectors that no attestor of this server ever gives. */
+/** Selectors of users and groups that nobody has here. */
 
-import { nearest } from '../base/nearest.ts';
-import type { UnmappedIds } from '../base/unmapped-ids.ts';
-import type { Selector } from '../spiffe/selector.ts';
-import type { Accounts } from './accounts.ts';
+import { nearest } from '../../base/nearest.ts';
+import type { UnmappedIds } from '../../base/unmapped-ids.ts';
+import type { Accounts } from '../accounts.ts';
 
-/** Says why nobody has a selector here; undefined where somebody may. */
-export function whyNever(
-  selector: Selector,
-  attestors: ReadonlySet<string>,
-  accounts: Accounts,
-  unmapped: UnmappedIds,
-): string | undefined {
-  const { type, value } = selector;
-  if (!attestors.has(type)) return `no ${type} attestor runs here`;
-  if (type !== 'unix') return undefined;
+/** Says why nobody has the selector `unix:<value>` here; undefined where somebody may. */
+export function whyNever(value: string, accounts: Accounts, unmapped: UnmappedIds): string | undefined {
   const colon = value.indexOf(':');
   const [kind, name] = [value.slice(0, colon), value.slice(colon + 1)];
   const { uid, gid } = unmapped;

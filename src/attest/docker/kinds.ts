@@ -1,0 +1,50 @@
+/**
+ * The kinds of the docker attestor's selectors. The first four are SPIRE's, by name and meaning.
+ *
+ * @see https://github.com/spiffe/spire/blob/main/doc/plugin_agent_workloadattestor_docker.md
+ */
+
+import type { SelectorKinds } from '../description.ts';
+
+const TEXT_RULE = 'it is not empty';
+const LABEL_RULE = 'it is KEY:VALUE, the key without colons; the value may be empty';
+const ENV_RULE = 'it is NAME=VALUE, as the container has it';
+const DIGEST_RULE = 'it is sha256: and 64 hexadecimal digits in lower case';
+
+/** A container may have any number of labels, variables and networks, so its callers have what entries ask for. */
+const BY_ENGINE = { source: 'the container engine', onDemand: 'selector' } as const;
+/** The same of what whoever starts a container, or builds its image, says as they like. */
+const CHOSEN = { ...BY_ENGINE, chosen: true } as const;
+
+export const KINDS = {
+  label: { ...CHOSEN, fits: (value) => value.indexOf(':') > 0, rule: LABEL_RULE, nameEnd: ':' },
+  env: { ...CHOSEN, fits: (value) => value.indexOf('=') > 0, rule: ENV_RULE, nameEnd: '=', secret: true },
+  image_id: {
+    ...CHOSEN,
+    fits: isText,
+    rule: 'it is the name that the container was made with, such as envoyproxy/envoy:v1.36.0',
+  },
+  image_config_digest: { ...BY_ENGINE, fits: isDigest, rule: DIGEST_RULE },
+  image_digest: { ...BY_ENGINE, fits: isDigest, rule: DIGEST_RULE },
+  name: {
+    ...CHOSEN,
+    fits: (value) => /^[A-Za-z0-9][\w.-]*$/.test(value),
+    rule: 'it is letters, digits, _ . and -, without a slash',
+  },
+  container_id: {
+    ...BY_ENGINE,
+    fits: (value) => /^[0-9a-f]{64}$/.test(value),
+    rule: 'it is the whole id, 64 hexadecimal digits',
+  },
+  compose_project: { ...CHOSEN, fits: isText, rule: TEXT_RULE },
+  compose_service: { ...CHOSEN, fits: isText, rule: TEXT_RULE },
+  network: { ...CHOSEN, fits: isText, rule: TEXT_RULE },
+} as const satisfies SelectorKinds;
+
+function isText(value: string): boolean {
+  return value !== '';
+}
+
+function isDigest(value: string): boolean {
+  return /^sha256:[0-9a-f]{64}$/.test(value);
+}
