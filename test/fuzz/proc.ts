@@ -101,7 +101,7 @@ function mountinfoOf(name: string): string {
 function lookAt(name: string): void {
   const expected = { uid: 2, gid: 6, groups: [9, 10], pids: [11, 12], mainThreadEnded: false };
   assert.deepEqual(parseStatus(statusOf(name)), expected);
-  assert.deepEqual(parseStat(statOf(name)), { hasEnded: false, parent: 41, session: 43, startTicks: 987_654 });
+  assert.deepEqual(parseStat(statOf(name)), { parent: 41, session: 43, startTicks: 987_654, hasEnded: false });
   assert.deepEqual(parseCgroupLines(cgroupOf(name)), [
     { hierarchy: 'name=systemd', path: `/docker/${ID}/${name.replaceAll('\n', '')}` },
     { hierarchy: '', path: `/docker/${ID}` },
