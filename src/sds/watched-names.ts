@@ -1,4 +1,6 @@
-/** The names that one stream asks for, and what each is watched by: its entry, that entry's SVID, its bundles, its alias. */
+/**
+ * The names that one stream requests, with their watches: on the entry, the entry's SVID, the bundles and the alias.
+ */
 
 import type { Caller } from '../identity/caller.ts';
 import type { NotedHold } from '../identity/decisions.ts';
@@ -12,15 +14,15 @@ import type { Certificate } from './secrets.ts';
 
 export interface WatchedName {
   readonly name: Name;
-  /** Why there was nothing for it when last looked at, and since when; undefined: there was. */
+  /** Why the name was held at the last lookup; undefined: it was not. */
   held: Held | undefined;
-  /** Milliseconds since the epoch. */
+  /** When the name was held first for this reason, in milliseconds since the epoch. */
   heldSince: number;
-  /** The record of why it is held, or was last. */
+  /** The record of the current or last hold. */
   decision: NotedHold | undefined;
-  /** What was sent last, where that was a certificate. */
+  /** The certificate that was sent last, if the name's secret is one. */
   certificate: Certificate | undefined;
-  /** Of a bundle: it is sent in other bytes, since the client would not apply those that it has rejected. */
+  /** For a bundle: send it in different bytes, because the client ignores bytes that it has rejected before. */
   respelled: boolean;
 }
 
@@ -38,7 +40,7 @@ export class WatchedNames {
   readonly #trustDomain: TrustDomain;
   readonly #changed: (name: string) => void;
 
-  /** @param changed told of a name whose secret may be another one now */
+  /** @param changed called with a name when its secret may have changed */
   constructor(identities: Identities, caller: Caller, trustDomain: TrustDomain, changed: (name: string) => void) {
     this.#identities = identities;
     this.#caller = caller;
@@ -82,7 +84,7 @@ export class WatchedNames {
     for (const text of [...this.#names.keys()]) this.remove(text);
   }
 
-  /** Watches the SVID of the entry that is behind the name now; to call before its secret is looked for. */
+  /** Watches the SVID of the entry that now gives the name. Call before looking up its secret. */
   followEntry(text: string): WatchedName | undefined {
     const watches = this.#names.get(text);
     if (watches === undefined || watches.name.kind === 'bundle' || watches.name.kind === 'all') return watches;
