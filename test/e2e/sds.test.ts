@@ -86,7 +86,7 @@ describe('the secret discovery service on the pipe', { concurrency: 2, timeout: 
       );
       assert.ok(chainOf(secretOf(response, parts[i]![0]!))[0]!.checkPrivateKey(key));
     }
-    const told = ['a second thread makes SVIDs', 'the second thread failed: SVIDs are made without it'];
+    const told = ['second signing thread started', 'second signing thread failed: SVIDs are signed without it'];
     if (availableParallelism() > 1) await Promise.race(told.map((message) => server.logged(message)));
     const warnings = server.log.filter(({ level }) => level === 'warn' || level === 'error');
     assert.deepEqual(warnings, []);
