@@ -1,12 +1,14 @@
-/** How much of the event loop's time one owner has used: in this turn, and lately. Times are in milliseconds. */
+/**
+ * Measures how much of the event loop's time one owner uses, in the current turn and recently. Times in milliseconds.
+ */
 
 import { currentTurn } from '../base/turn.ts';
 
-/** Of the event loop's time, what an owner may use in the long run while others call too. */
+/** Maximum share of the event loop's time for one owner in the long run, while other owners are active. */
 const SHARE = 1 / 2;
-/** What it may use at once before that. */
+/** Time that an owner may use in a burst beyond its share. */
 const BURST_MS = 10;
-/** No owner waits for more than this, over its share: the machine may have slept during its work. */
+/** Limits the debt, and so the wait, of an owner: the machine may have slept during its work. */
 const MOST_DEBT_MS = 100;
 
 export class LoopTime {
@@ -16,12 +18,12 @@ export class LoopTime {
   #credit = BURST_MS;
   #creditAt = 0;
 
-  /** What was used since the event loop last went round. */
+  /** Time used in the current turn of the event loop. */
   get usedInTurn(): number {
     return this.#turn === currentTurn() ? this.#usedInTurn : 0;
   }
 
-  /** Its work begins. */
+  /** Notes that work of the owner begins. */
   begin(): void {
     if (this.#turn === currentTurn()) return;
     this.#turn = currentTurn();
@@ -29,16 +31,16 @@ export class LoopTime {
   }
 
   /**
-   * Counts work for the turn in which it began.
-   * @param isShared others call too
-   * @param now as of `performance.now()`
+   * Adds time to the turn in which the work began.
+   * @param isShared true while other owners are active
+   * @param now from `performance.now()`
    */
   use(ms: number, isShared: boolean, now: number): void {
     this.#usedInTurn += ms;
     if (isShared) this.#add(-ms, now);
   }
 
-  /** True unless more than its share was used lately. @param now as of `performance.now()` */
+  /** True unless the owner has recently used more than its share. @param now from `performance.now()` */
   hasCredit(now: number): boolean {
     this.#add(0, now);
     return this.#credit > 0;

@@ -103,8 +103,8 @@ describe('hostile callers', { skip, concurrency: 1, timeout: 300_000 }, () => {
     );
     const told = (text: RegExp) =>
       server.log.some(({ msg, reason }) => msg === 'call refused or ended by a limit' && text.test(String(reason)));
-    while (!told(/^uid \d+ makes Sidekey keep \d+ bytes, the most it may \(memoryPerUid\)$/)) await fetchAtLast(server);
-    while (!told(/^all callers together make Sidekey keep \d+ bytes/)) await fetchAtLast(server);
+    while (!told(/^uid \d+ has reached its memory limit of \d+ bytes \(memoryPerUid\)$/)) await fetchAtLast(server);
+    while (!told(/^all callers together have reached the memory limit of \d+ bytes/)) await fetchAtLast(server);
     for (let i = 0; i < 20; i += 1) await fetchAtLast(server);
     assert.equal((await server.request('GET', '/readyz')).status, 200);
     const used = residentMib(server);

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { Account } from '../../src/limits/owner.ts';
 import { Turns } from '../../src/limits/turns.ts';
 
-/** Keeps the event loop, as work does. */
+/** Blocks the event loop, as work does. */
 function busy(milliseconds: number): void {
   const end = performance.now() + milliseconds;
   while (performance.now() < end);
@@ -48,7 +48,7 @@ test('an owner that is alone does not keep a turn for ever', async () => {
   assert.equal(turns.isOpen(one), true);
 });
 
-test('an owner that used up its share waits while others call, and one that is alone does not', async () => {
+test('an owner that has used up its share waits while others are active, but not when it is alone', async () => {
   for (const isShared of [true, false]) {
     const turns = new Turns();
     const [one, other] = [new Account('one'), new Account('other')];
@@ -62,12 +62,12 @@ test('an owner that used up its share waits while others call, and one that is a
     const begun = performance.now();
     await turns.next(one);
     const waited = performance.now() - begun;
-    // It may use 10 ms at once, and 50 ms in 100 ms: it has 40 ms too many, which are half of the next 80.
+    // Its allowance is a burst of 10 ms plus half of 100 ms. It used 40 ms more, which is half of the next 80 ms.
     if (isShared) assert.ok(waited > 60, `it waited for ${waited} ms only`);
   }
 });
 
-test('an owner that was in the way for very long waits for a moment, not as long', async () => {
+test('an owner that blocked the loop for very long waits for a limited time only', async () => {
   const turns = new Turns();
   const [one, other] = [new Account('one'), new Account('other')];
   turns.run(other, () => undefined);
@@ -79,7 +79,7 @@ test('an owner that was in the way for very long waits for a moment, not as long
   assert.ok(waited > 100 && waited < 900, `it waited for ${waited} ms`);
 });
 
-test('an owner with much work delays another by slices, not by all of it', async () => {
+test('an owner with much work delays another one by slices, not by all of its work', async () => {
   const turns = new Turns();
   const [greedy, modest] = [new Account('greedy'), new Account('modest')];
   let served = 0;
@@ -98,7 +98,7 @@ test('an owner with much work delays another by slices, not by all of it', async
   while (served < 200) await turn();
 });
 
-test('everything is done once, in each owner’s order, whatever it asks for meanwhile', async () => {
+test('all work is done once, in the order of each owner, whatever is added meanwhile', async () => {
   const owner = fc.integer({ min: 0, max: 3 });
   const work = fc.record({ owner, nested: fc.array(owner, { maxLength: 3 }), slow: fc.boolean() });
   await fc.assert(
@@ -132,7 +132,7 @@ test('everything is done once, in each owner’s order, whatever it asks for mea
   );
 });
 
-test('work that fails is told, and what waits behind it is done', async () => {
+test('failing work is reported, and the work behind it is done', async () => {
   const failures: unknown[] = [];
   const turns = new Turns((error) => failures.push(error));
   const [one, other] = [new Account('one'), new Account('other')];
