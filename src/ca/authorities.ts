@@ -1,7 +1,7 @@
 /**
  * The life cycle of the authorities: which root and intermediate sign now, which roots are in the bundle, and when that
  * changes. A review brings everything up to date; it runs at start, when the next change is due, and before a signature
- * if the intermediate is due or not valid.
+ * if the intermediate is invalid or due for replacement.
  *
  * An intermediate is replaced after half of its life, so SVIDs of up to the other half get their full TTL. After a
  * clock jump in either direction only authorities that are valid at the new time sign. Expired roots stay on disk,
@@ -177,7 +177,10 @@ export class Authorities {
     return isValidAt(intermediate, now) && now < this.#renewalOf(intermediate, root) && !shortened;
   }
 
-  /** Half a life before its end; but its end itself if a new one would not last longer, because the root ends then. */
+  /**
+   * When to replace it: half a life before its end, or at its end if the root ends at the same time, since a new one
+   * would not last longer.
+   */
   #renewalOf(intermediate: Authority, root: Authority): number {
     const atRootsEnd = intermediate.notAfter >= root.notAfter;
     return atRootsEnd ? intermediate.notAfter : intermediate.notAfter - this.#life / 2;

@@ -43,7 +43,9 @@ interface Signed {
 const SLICE_MS = 5;
 /** Number of SVIDs that go through each step together; see {@link makeLeafs}. */
 const WRITTEN_TOGETHER = 32;
-/** Signed SVIDs wait until this many can be recorded in one durable write, which costs more than a slice. */
+/**
+ * Signed SVIDs are recorded when the queue is empty or this many wait, because a durable write costs more than a slice.
+ */
 const RECORDED_AT_ONCE = 256;
 /** Number of batches queued for the second thread, so that it need not wait for the event loop. */
 const AHEAD = 2;

@@ -49,7 +49,7 @@ export const IDLE_MS = 10_000;
 /** After a failure it is not started again for this time, in milliseconds. */
 export const REST_MS = 60_000;
 const SUFFIX = path.extname(import.meta.filename);
-/** Next to this file: TypeScript in the sources, a bundle in dist/. */
+/** The program next to this file: TypeScript in the sources, a bundle in dist/. */
 const FILE = path.join(import.meta.dirname, `leaf-thread-program${SUFFIX}`);
 /** A bundle is read at start, because a build may replace it while this server runs. */
 const PROGRAM = SUFFIX === '.cjs' ? { text: readFileSync(FILE, 'latin1'), eval: true } : { text: FILE, eval: false };

@@ -1,5 +1,5 @@
 /**
- * Runs a bounded number of tasks at a time: so many in all, fewer per user, and still fewer per owner. Waiting users
+ * Limits the number of tasks that run at a time: in all, per user (fewer), and per owner (fewer still). Waiting users
  * take turns, and so do the owners of each user. So an owner whose tasks never end cannot occupy all slots.
  *
  * The limit per user is needed because an owner may be a container, and a user who may create cgroups can imitate any
@@ -8,7 +8,7 @@
 
 import { Fifo } from '../base/fifo.ts';
 
-/** The owner of a task: an {@link Owner}, or an object that imitates one. */
+/** The owner of a task: an {@link Owner}, or an object of the same shape. */
 export interface SlotOwner {
   readonly name: string;
   /** The last account is the user's. */

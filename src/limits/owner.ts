@@ -3,8 +3,8 @@
  *
  * A uid is not a suitable unit: a user with a range in /etc/subuid has 65,536 uids, and root in a container can take
  * any. So a caller in a container that the host's root created counts for the container, and any other caller for the
- * user that owns its uid. A caller in a container also counts for that user, with a larger limit ({@link
- * CONTAINERS_SHARE}), since a user who may create cgroups could imitate many containers.
+ * user that owns its uid. A caller in a container also counts for that user, with a larger limit (CONTAINERS_SHARE),
+ * since a user who may create cgroups could imitate many containers.
  */
 
 import { Fifo } from '../base/fifo.ts';

@@ -36,8 +36,8 @@ export const DELTA: Variant = {
 
 /**
  * Applies a request. No request is stale: it changes the requested names whatever its nonce, and it is an ACK or NACK
- * if the nonce is the last response's. On the first request, no names mean the wildcard, and the client may say what it
- * has already.
+ * if the nonce is the last response's. In a first request, no names mean the wildcard, and the client may say which
+ * versions it has.
  */
 export function takeRequest(
   subscription: Subscription,

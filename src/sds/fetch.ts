@@ -1,6 +1,6 @@
 /**
- * FetchSecrets: one request, one response. It cannot hold a name, so it fails with NOT_FOUND if no entry allows any of
- * the names, and with UNAVAILABLE if an allowed SVID could not be issued.
+ * FetchSecrets: one request, one response. Since it cannot hold names, it returns the secrets that the caller may have
+ * now. If there is none, it fails: with UNAVAILABLE if an allowed SVID could not be issued, else with NOT_FOUND.
  */
 
 import { joinBytes } from '../base/bytes.ts';

@@ -84,7 +84,7 @@ export class HeldNames {
   }
 }
 
-/** The names that the client should be told are missing. A name that the client may still use is not one. */
+/** The held names without a usable secret. A name is not among them if the client may keep using its last secret. */
 export function missingOf(names: readonly HeldName[]): Missing[] {
   const missing: Missing[] = [];
   for (const { name, held } of names) {

@@ -12,8 +12,8 @@ import type { StreamEvent } from './stream-event.ts';
 import type { StreamReport } from './stream-report.ts';
 
 /**
- * A proxy that rejects everything sends a NACK on each stream. The entries of the connection are reported once in this
- * interval, in milliseconds; reissue waits longer than that anyway.
+ * Minimum interval between two reports of a connection's entries, in milliseconds: a proxy that rejects everything
+ * sends a NACK on each of its streams. A reissue waits longer than that anyway.
  */
 const LOOK_AGAIN_MS = 200;
 
@@ -51,7 +51,7 @@ class OpenConnection implements Connection {
    * again.
    */
   readonly rejecting = new Map<LedgerStream, () => void>();
-  /** Runs while entries were reported recently; `#lookAgain` requests another report at its end. */
+  /** Pending for LOOK_AGAIN_MS after a report; `#lookAgain` requests another report at its end. */
   #pause: Deadline | undefined;
   #lookAgain = false;
 

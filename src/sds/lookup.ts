@@ -93,8 +93,8 @@ export class SecretLookup {
   }
 
   /**
-   * Looks up a name again that changed during the lookup, so that one response has all names; if that takes time,
-   * later.
+   * Looks up a name again if it changed during the lookup, so that one response has all names. If that would have to
+   * wait, the name stays dirty for the next push.
    */
   #latest(text: string, answer: Answer): Answer {
     const { parts, caller, subscription, names } = this.#context;

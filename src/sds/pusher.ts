@@ -18,7 +18,7 @@ export class Pusher {
   readonly #held: HeldNames;
   /** The number of pending promises. Changes meanwhile are looked up afterwards. */
   #awaited = 0;
-  /** When the SVID that was sent with the latest end expires, in milliseconds since the epoch. */
+  /** The latest expiry of the SVIDs that were sent, in milliseconds since the epoch. */
   #heldUntil = 0;
   #retry: AttestationRetry | undefined;
 

@@ -1,5 +1,5 @@
 /**
- * A map that caches the last lookup. Most streams request one name, which a change looks up several times, and the
+ * A map that caches the last lookup. Most streams request one name, which each change looks up several times, and the
  * tables of ten thousand streams exceed the processor's cache. The constructor takes no entries: `Map`'s would call
  * `set` before this class's fields exist.
  */

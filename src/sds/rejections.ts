@@ -47,8 +47,8 @@ export class Rejections {
   }
 
   /**
-   * Sends rejected bundles again in different bytes: Envoy may have rejected them because of a bad certificate, of the
-   * same listener or earlier in the response, and then some listeners never got the bundle.
+   * Sends rejected bundles again in different bytes. Envoy may have rejected a bundle because of a bad certificate, of
+   * the same listener or earlier in the response; then some listeners never got the bundle.
    */
   #retryBundles(): void {
     const { subscription, names } = this.#context;

@@ -84,7 +84,7 @@ export interface Push<R extends Versioned> {
 }
 
 const WILDCARD = '*';
-/** The version of a secret that the client has from before it dropped the name: it equals no real version. */
+/** The version of a secret that the client kept from before it dropped the name; equals no real version. */
 const NONE_NOW = '';
 /** The dirty list may hold at least this many stale entries before it is compacted. */
 const SPARE_DIRTY = 100;
@@ -328,7 +328,7 @@ export class Subscription {
       const asked = this.#asked.get(name);
       return asked !== undefined && !asked.dirty && (asked.version !== version || asked.again);
     });
-    // The array lives until the client answers: `map` makes it just as long as needed, pushing would over-allocate.
+    // The array lives until the client answers. `map` makes it exactly as long as needed; `push` would over-allocate.
     const sent = resources.map(({ name, version }) => {
       const asked = this.#asked.get(name)!;
       asked.version = version;
@@ -362,7 +362,8 @@ export class Subscription {
 
   #beginWildcard(): void {
     this.#wildcard = true;
-    // A name in flight that the client has dropped: without a removal it would take it as part of the wildcard.
+    // If the client has dropped a name that is in flight, it needs a removal; else it would take the secret as part of
+    // the wildcard.
     for (const { name } of this.#inFlight ?? []) if (!this.#asked.has(name)) this.#depart(name);
   }
 
@@ -414,7 +415,9 @@ export class Subscription {
     this.#mark(asked);
   }
 
-  /** Lets `take` clear claims (explicit, wild), then drops and returns the names without any. */
+  /**
+   * Calls `take` to clear claims (explicit, wild) on each name, then drops and returns the names that have none left.
+   */
   #release(take: (asked: AskedName) => void): string[] {
     const removed: string[] = [];
     for (const asked of this.#asked.values()) {

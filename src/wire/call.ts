@@ -63,7 +63,10 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
   #over = false;
   /** Back-pressure: the client does not read its answers, so its requests are not read. */
   #stalled = false;
-  /** A chunk waits for its owner's turn. Reading stops meanwhile, since by then the client may have stopped reading. */
+  /**
+   * A chunk waits for its owner's turn. Reading is paused meanwhile, because only processing a chunk shows whether the
+   * client still reads its answers.
+   */
   #waits = false;
   /** The unread part of a chunk, kept when the call stalled. */
   #kept: Buffer | undefined;

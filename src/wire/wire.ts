@@ -33,14 +33,17 @@ export interface Wire {
   close(graceMs: number): Promise<void>;
 }
 
-/** Otherwise Node's defaults: 128 headers a request, 10 unanswered PINGs and SETTINGS, a limit on rapid resets. */
+/**
+ * Node's defaults except for these. The defaults limit headers (128 a request), unanswered PINGs and SETTINGS (10), and
+ * rapid resets.
+ */
 const SESSION_OPTIONS: http2.ServerSessionOptions = {
   settings: { maxHeaderListSize: 16 * 1024 },
   /** In MB, for each connection: enough for 20,000 streams and their unsent data; Node's default of 10 is too small. */
   maxSessionMemory: 200,
   /**
-   * Limits requests with invalid headers: node:http2 opens and closes a stream for each, at nobody's charge; Node's
-   * default of 1,000 would take 100 ms.
+   * Limits requests with invalid headers: node:http2 opens and closes a stream for each without telling the server, so
+   * no owner is charged. Node's default of 1,000 would take 100 ms.
    */
   maxSessionInvalidFrames: 10,
 };

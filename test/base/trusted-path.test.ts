@@ -201,13 +201,13 @@ for (const { what, place, tree = BASE, as = me, loose, path } of TABLE) {
   });
 }
 
-test('owners without a number are assumed to be root in an unbroken run from /, and told', () => {
+test('unmapped owners are assumed to be root in an unbroken run from /, and listed', () => {
   const assumed = (place: string) => walkPath(place, inNamespace, viewOf(HOST)).assumed.map(({ place }) => place);
   assert.deepEqual(assumed('/home/us/theirs/a'), ['/', '/home']);
   assert.deepEqual(assumed('/tmp/us/a'), ['/', '/tmp']);
 });
 
-test('what servers make anew may not be where anybody could be first, or where the owner is unknown', () => {
+test('a file that servers create anew may not be in a shared directory, or in one of an unmapped owner', () => {
   const loose = (place: string, as = me, tree: Readonly<Record<string, Node>> = BASE) =>
     walkToMade(place, as, viewOf(tree)).loose.map(short);
   assert.deepEqual(loose('/run/sidekey/new'), []);
@@ -217,7 +217,7 @@ test('what servers make anew may not be where anybody could be first, or where t
   assert.deepEqual(loose('/tmp/us/new', inNamespace, HOST), []);
 });
 
-test('a path that can not be followed is told', () => {
+test('a path that cannot be followed is an error', () => {
   const view = viewOf({ ...BASE, '/run/x': link('y'), '/run/y': link('x') });
   assert.throws(() => walkPath('/run/x/a', me, view), { code: 'ELOOP' });
   assert.throws(() => walkPath('/run/sidekey/a/b', me, view), { code: 'ENOTDIR' });
@@ -225,7 +225,7 @@ test('a path that can not be followed is told', () => {
   assert.deepEqual([missing, path, entry], [['b', 'c'], '/run', undefined]);
 });
 
-/** Whether somebody else has a say in what the path means: the naive way, with no regard for who is told what. */
+/** The reference: whether any other user can change what the path leads to, regardless of which finding reports it. */
 function canBeChanged(tree: Readonly<Record<string, Node>>, place: string): boolean {
   const ours = (uid: number) => uid === 0 || uid === US;
   const step = (holder: string, parts: readonly string[], links: number): boolean => {
@@ -238,7 +238,7 @@ function canBeChanged(tree: Readonly<Record<string, Node>>, place: string): bool
     const isOpen = (above.mode & 0o022) !== 0;
     const isSticky = (above.mode & 0o1000) !== 0;
     if (isOpen && !isSticky) return true;
-    // Not a way in for anybody, but of no use either: judged as the rest.
+    // Harmless but useless, so it is checked like the others.
     if (part === '..') return step(holder.slice(0, Math.max(0, holder.lastIndexOf('/'))), rest, links);
     if (entry === undefined) return false;
     if (isOpen && !ours(entry.uid)) return true;
@@ -275,7 +275,7 @@ const node: fc.Arbitrary<Node> = fc.oneof(
   },
 );
 
-test('a walk finds something loose exactly where somebody else has a say in what the path means', () => {
+test('a walk finds a loose entry exactly if another user can change what the path leads to', () => {
   let trusted = 0;
   const trees = fc.record({ '/': directory, ...Object.fromEntries(PLACES.map((place) => [place, node])) });
   fc.assert(
@@ -283,7 +283,7 @@ test('a walk finds something loose exactly where somebody else has a say in what
       trees as fc.Arbitrary<Record<string, Node>>,
       fc.constantFrom(...PLACES, '/a/../b/a', '/b/a/../b'),
       (tree, place) => {
-        // What is below something that is no directory is not there.
+        // The components below a file that is not a directory do not exist.
         const isThere = (at: string): boolean => {
           const above = at.slice(0, at.lastIndexOf('/')) || '/';
           return above === '/' ? true : (tree[above]!.mode & 0o170000) === DIRECTORY && isThere(above);

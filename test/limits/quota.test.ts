@@ -111,7 +111,7 @@ test('when all places are taken, an owner with few connections gets the newest o
   assert.deepEqual(evicted, [2]);
   // An evicted connection returns no place.
   quota.closeConnection(many[2]!);
-  assert.match(refused(quota.openConnection(owners.user(1), NOW)), /^all callers together hold 4 connections/);
+  assert.match(refused(quota.openConnection(owners.user(1), NOW)), /^all callers together have 4 connections open/);
   assert.match(refused(quota.openConnection(owners.user(2), NOW)), /uid 2 has as many as any other$/);
   quota.closeConnection(many[0]!);
   opened(quota.openConnection(owners.user(2), NOW));
