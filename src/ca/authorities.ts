@@ -217,7 +217,7 @@ export class Authorities {
     this.#deadline?.cancel();
     if (this.#closed) return;
     this.#deadline = this.#options.clock.at(instant, () => {
-      this.#review().catch(() => undefined); // logged, and the next one is set
+      this.#review().catch(() => undefined); // #review has logged it and scheduled the next one
     });
   }
 }

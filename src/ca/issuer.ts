@@ -128,7 +128,7 @@ export class Issuer {
     const { authorities, clock, log } = this.#options;
     if (clock.now() >= this.#latestStart) return;
     this.#latestStart = 0;
-    log.warn('the clock was set back to before issued SVIDs begin: all SVIDs are reissued');
+    log.warn('the clock was set back to before the start of issued SVIDs: all SVIDs are reissued');
     authorities.replaced.tell();
   }
 

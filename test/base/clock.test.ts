@@ -266,7 +266,7 @@ test('distant deadlines that are cancelled again and again do not pile up', asyn
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
   const left = held.filter((reference) => reference.deref() !== undefined).length;
-  assert.ok(left <= 1_100, `${left} callbacks are still held`);
+  assert.ok(left <= 1_100, `${left} callbacks are still in memory`);
   assert.ok(clock.now() > 0);
 });
 

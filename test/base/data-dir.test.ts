@@ -89,7 +89,7 @@ const SUSPECT: readonly [string, RegExp, (directory: string, t: TestContext) => 
     (d) => writeFileSync(path.join(d, 'sidekey.db'), '') ?? chmodSync(path.join(d, 'sidekey.db'), 0o602),
   ],
   [
-    'a directory that others could write in',
+    'a directory in which others could write',
     /\/ca: others can write in it \(mode 0770\), and it is not empty/,
     (d) => chmodSync(path.join(d, 'ca'), 0o770),
   ],
@@ -103,11 +103,7 @@ const SUSPECT: readonly [string, RegExp, (directory: string, t: TestContext) => 
     /\/more: it is a symbolic link/,
     (d, t) => symlinkSync(tempDir(t), path.join(d, 'more')),
   ],
-  [
-    'a link to nothing',
-    /sidekey\.db: it is a symbolic link/,
-    (d) => symlinkSync('/nowhere', path.join(d, 'sidekey.db')),
-  ],
+  ['a dangling link', /sidekey\.db: it is a symbolic link/, (d) => symlinkSync('/nowhere', path.join(d, 'sidekey.db'))],
   ['a hard link', /ca\/root-1\.pem: it has 2 hard links/, (d, t) => linkSync(keyIn(d), path.join(tempDir(t), 'other'))],
   [
     'a FIFO',

@@ -162,7 +162,7 @@ async function refusalOf(t: TestContext, file: string): Promise<string> {
     (thrown: SidekeyError) => thrown,
   );
   assert.equal(error.code, 'ERR_SOCKET');
-  assert.doesNotMatch(error.message, /chmod|chown/, 'no command adopts what somebody has put there');
+  assert.doesNotMatch(error.message, /chmod|chown/, 'no command adopts a planted file');
   return error.message;
 }
 

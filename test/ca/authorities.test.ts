@@ -137,7 +137,7 @@ test('an intermediate that expired during a pause is replaced before the next si
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
   const told = listen(ca);
-  clock.set(clock.now() + 3 * LIFE); // a suspend: no deadline was called
+  clock.set(clock.now() + 3 * LIFE); // as in a suspend: no deadline is called
   await assertIssues(authority, ca);
   assert.equal(intermediates(ca).length, 1);
   assert.deepEqual(told, []);

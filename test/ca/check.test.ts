@@ -176,7 +176,7 @@ test('a well-formed, signed certificate that violates the profile of SVIDs is re
     ['a serial of 21 bytes', { serial: Buffer.alloc(21, 1) }],
     ['another issuer', { issuer: root.name }],
     ['no issuer', { issuer: encodeName([]) }],
-    ['dates the other way round', { validity: validity(leaf.notAfter, leaf.notBefore) }],
+    ['reversed dates', { validity: validity(leaf.notAfter, leaf.notBefore) }],
     [
       'a third date',
       { validity: sequence(validity(leaf.notBefore, leaf.notAfter).subarray(2), integer(Uint8Array.of(1))) },
@@ -203,7 +203,7 @@ test('a well-formed, signed certificate that violates the profile of SVIDs is re
         ]),
       },
     ],
-    ['a subject with a unit', { subject: encodeName([{ type: 'OU', value: 'Sidekey' }]) }],
+    ['a subject with an organizational unit', { subject: encodeName([{ type: 'OU', value: 'Sidekey' }]) }],
     ['the key of the authority', { spki: authority.publicKey.export({ format: 'der', type: 'spki' }) }],
     [
       'the key of another, identified as such',
@@ -211,10 +211,13 @@ test('a well-formed, signed certificate that violates the profile of SVIDs is re
     ],
     ['another subject key identifier', { extensions: [...common, subjectKeyId(Buffer.alloc(20)), own[1]!] }],
     ['another URI', { extensions: [...common, own[0]!, subjectAltName('spiffe://ilinux.io/b', [])] }],
-    ['a DNS name that nobody asked for', { extensions: [...common, own[0]!, subjectAltName(request.spiffeId, ['b'])] }],
+    [
+      'a DNS name that was not requested',
+      { extensions: [...common, own[0]!, subjectAltName(request.spiffeId, ['b'])] },
+    ],
     ['a key usage twice and no purpose', { extensions: [...common.with(1, digitalSignature), ...own] }],
     ['an extension twice', { extensions: [...common, ...own, own[1]!] }],
-    ['an extension that no SVID has', { extensions: [...common, ...own, extension('2.5.29.30', sequence())] }],
+    ['an extension that SVIDs do not have', { extensions: [...common, ...own, extension('2.5.29.30', sequence())] }],
     ['an authority', { extensions: [...replaced(2, extension('2.5.29.19', sequence(TRUE), true)), ...own] }],
     [
       'keys for signing certificates',

@@ -65,7 +65,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     thread.startFor(MANY - 1);
     assert.equal(thread.takes(MANY), false);
     await start(thread);
-    assert.equal(thread.takes(LEAST - 1), false, 'the last few are made sooner here');
+    assert.equal(thread.takes(LEAST - 1), false, 'the event loop makes the last few sooner');
     const requests = [leafRequest('a'), leafRequest('b', ['gräy.example']), leafRequest('c', ['c.example'])];
     const [a, b, c] = await thread.make(authority, requests);
     assert.ok('leaf' in a! && 'fault' in b! && 'leaf' in c!);

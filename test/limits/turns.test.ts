@@ -36,7 +36,7 @@ test('an owner that is alone may use more of a turn, until another one comes', a
   await turn();
   assert.equal(turns.isOpen(one), true);
   turns.run(one, () => busy(10));
-  assert.equal(turns.isOpen(one), false, 'the other one was there a moment ago');
+  assert.equal(turns.isOpen(one), false, 'the other owner was active a moment ago');
 });
 
 test('an owner that is alone does not keep a turn for ever', async () => {

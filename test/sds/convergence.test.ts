@@ -138,7 +138,7 @@ abstract class Run {
     assert.equal(this.pending, undefined, 'one response is in flight');
     assert.notEqual(push.nonce, this.nonce);
     for (const { name, version } of push.resources) {
-      assert.ok(this.wants(name), `${name} is not asked for`);
+      assert.ok(this.wants(name), `${name} is not requested`);
       assert.ok(this.holds.get(name) !== version || this.again.delete(name), `${name} is sent twice`);
     }
     this.pending = push;

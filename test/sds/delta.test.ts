@@ -100,7 +100,7 @@ describe('an incremental subscription', () => {
     client.request({ subscribe: ['may-come', 'nothing'] });
     assert.deepEqual(client.send({}, ['nothing'])!.removed, ['nothing']);
     client.request({ responseNonce: 'n1', subscribe: ['nothing'] });
-    assert.deepEqual(client.send({}, ['nothing'])!.removed, ['nothing'], 'to who asks again too');
+    assert.deepEqual(client.send({}, ['nothing'])!.removed, ['nothing'], 'the same after another request');
   });
 
   it('sends a name again to a client that subscribes to it again, since it may have forgotten it', () => {
@@ -200,7 +200,7 @@ describe('an incremental subscription', () => {
     setFlagsFromString('--expose-gc');
     (runInNewContext('gc') as () => void)();
     const left = dropped.filter((reference) => reference.deref() !== undefined).length;
-    assert.ok(left <= 200, `${left} names are still held`);
+    assert.ok(left <= 200, `${left} names are still in memory`);
     assert.equal(client.subscription.canPush, false);
   });
 

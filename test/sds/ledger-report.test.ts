@@ -54,7 +54,7 @@ test('many NACKs of one proxy within the interval cause two reports of its entri
   assert.equal(new Set(told).size, 100, 'at once');
   assert.equal(looks, 100);
   clock.advance(1_000);
-  assert.deepEqual([looks, told.length], [200, 200], 'once more for what was sent meanwhile');
+  assert.deepEqual([looks, told.length], [200, 200], 'once more for the entries sent meanwhile');
   clock.advance(1_000);
   assert.equal(looks, 200);
   reject();
@@ -62,5 +62,5 @@ test('many NACKs of one proxy within the interval cause two reports of its entri
   reject();
   for (const stream of streams) ledger.close(stream);
   clock.advance(1_000);
-  assert.equal(looks, 300, 'a connection that is gone is looked at no more');
+  assert.equal(looks, 300, 'a closed connection is not reported');
 });

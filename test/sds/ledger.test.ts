@@ -271,7 +271,7 @@ describe('a NACK', () => {
       certificate.nack('wrongly blamed');
     }
     assert.deepEqual(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-    assert.equal(bundle.responses.length, 1, 'a bundle waits until a certificate is taken');
+    assert.equal(bundle.responses.length, 1, 'a bundle waits until a certificate is accepted');
   });
 
   it('has a bundle sent again in different bytes once a certificate is accepted', async (t) => {
@@ -295,7 +295,11 @@ describe('a NACK', () => {
     certificate.ack();
     bundle.ask(BUNDLE, 'ROOTCA');
     await until(() => bundle.responses.length === 3);
-    assert.deepEqual(namesOf(bundle.responses[2] as DiscoveryResponse), ['ROOTCA'], 'what was taken is not sent again');
+    assert.deepEqual(
+      namesOf(bundle.responses[2] as DiscoveryResponse),
+      ['ROOTCA'],
+      'an accepted bundle is not sent again',
+    );
   });
 });
 

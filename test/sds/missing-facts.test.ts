@@ -142,7 +142,7 @@ for (const variant of VARIANTS) {
         detail,
         /since 2026-06-01T12:30:00.000Z the caller lacks unix:user:web; .* ends at 2026-06-01T13:00/,
       );
-      assert.equal(stream.state(BUNDLE).state, 'in_sync', 'the bundle stays the caller’s too');
+      assert.equal(stream.state(BUNDLE).state, 'in_sync', 'the caller keeps the bundle, too');
       const before = peer.attestations;
       join.clock.advance(500);
       await until(() => peer.attestations === before + 1);
@@ -187,7 +187,7 @@ for (const variant of VARIANTS) {
       }
       const looks = peer.attestations - before;
       // Retries after 0.5, 1, 2, 4, 8, 15, 15 … seconds, plus the slow rounds.
-      assert.ok(looks >= 6 && looks <= 14, `${looks} looks in a minute`);
+      assert.ok(looks >= 6 && looks <= 14, `${looks} attestations in a minute`);
       assert.equal(await join.identities.svid(caller, web), undefined);
       assert.equal(join.identities.holders(web), 0);
     });
@@ -198,7 +198,7 @@ for (const variant of VARIANTS) {
         await lapse({ join, peer, stream });
         await join.registry.update(web.id, { hint: 'harmless' });
         await new Promise(setImmediate);
-        assert.equal(stream.state().held?.reason, 'facts-missing', 'what does not matter changes nothing');
+        assert.equal(stream.state().held?.reason, 'facts-missing', 'an irrelevant change has no effect');
         if (loss === 'delete') await join.registry.delete(web.id);
         else await join.registry.update(web.id, { selectors: [...web.selectors, { type: 'unix', value: 'gid:1' }] });
         const reason = loss === 'delete' ? 'no-entry' : 'lacks-selectors';

@@ -84,7 +84,7 @@ describe('the secret behind a name', () => {
       assert.equal((await ask(spelled)).name, spelled);
     }
     const again = await ask('www.example.org');
-    assert.ok(again !== first, 'it was not kept');
+    assert.ok(again !== first, 'it was evicted');
     assert.equal(again.version, first.version);
   });
 
@@ -99,7 +99,7 @@ describe('the secret behind a name', () => {
     const first = ask(others[0]!);
     assert.equal(ask(others[0]!), first);
     for (const other of others) ask(other);
-    assert.ok(ask(others[0]!) !== first, 'it was not kept');
+    assert.ok(ask(others[0]!) !== first, 'it was evicted');
   });
 
   it('is held with the reason while issuance fails', async (t) => {

@@ -208,7 +208,7 @@ describe('a stream of secrets', () => {
       await new Promise(setImmediate);
     }
     assert.equal(stream.ended.status, Status.UNAVAILABLE);
-    assert.ok(join.clock.now() >= end - 60_000, 'not before the SVID ends');
+    assert.ok(join.clock.now() >= end - 60_000, 'not before the SVID expires');
     assert.equal(stream.responses.length, 1);
   });
 

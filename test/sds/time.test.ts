@@ -94,7 +94,7 @@ describe('when the clock jumps, a stream', () => {
     ['set back by a year', -YEAR],
     ['set ahead by an hour', HOUR],
     ['set ahead by a year', YEAR],
-    ['gone on for a week of sleep', 7 * DAY],
+    ['resumed after a week of sleep', 7 * DAY],
     ['set ahead beyond the root', 11 * YEAR],
   ] as const) {
     it(`gets a new SVID at the next tick of a clock ${what}, and the next one at its half life`, async (t) => {
@@ -144,7 +144,7 @@ describe('when the clock jumps, a stream', () => {
       return attestation;
     });
     clock.advance(HALF_LIFE);
-    await until(() => seen.serials.length === 2); // `look` has seen that it is valid
+    await until(() => seen.serials.length === 2); // `look` has checked its validity
     assert.equal(jump.mock.callCount(), 1);
     assert.equal(issued(), 3);
   });
@@ -194,7 +194,7 @@ describe('an attempt that failed before the clock was set back is repeated', () 
     // The caller's next attempt, and the stream's last attempt at the end of its SVID.
     await until(() => clock.pending === deadlines + 2);
     peer.facts = ['unix:uid:1'];
-    clock.set(clock.now() - MINUTE / 3); // so little that no SVID has to be replaced
+    clock.set(clock.now() - MINUTE / 3); // not far enough for SVIDs to be replaced
     clock.tick();
     clock.advance(500);
     await until(() => seen.serials.length === 2);
@@ -210,6 +210,6 @@ it('an SVID that expires with its entry is not reissued again and again until th
   assert.equal(issued(), 1);
   assert.equal(seen.serials.length, 1);
   clock.advance(MINUTE);
-  assert.equal(clock.pending, 1, 'nothing is left to do but for the authority');
+  assert.equal(clock.pending, 1, 'only the timers of the authority remain');
   assert.equal(issued(), 1);
 });

@@ -26,7 +26,7 @@ describe('the budget of log lines', () => {
     clock.advance(SUMMARY_MS - 1_000);
     assert.deepEqual(told, [{ owner: 'uid 1', lines: 2_000 - LINE_BUDGET.burst - LINE_BUDGET.perSecond }]);
     clock.advance(10 * SUMMARY_MS);
-    assert.equal(told.length, 1, 'a quiet owner is not told of');
+    assert.equal(told.length, 1, 'a quiet owner has no summary');
     assert.equal(clock.pending, 0);
   });
 

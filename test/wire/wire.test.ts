@@ -451,12 +451,12 @@ test('a uid that sends too many requests gets an error with the limit', async (t
   }
   await assert.rejects(one.unary(echo.path), {
     code: Status.RESOURCE_EXHAUSTED,
-    details: /more than 3 requests a second/,
+    details: /limit of 3 requests per second/,
   });
   stream.send('4');
   const { code, details } = await stream.status;
   assert.equal(code, Status.RESOURCE_EXHAUSTED);
-  assert.match(details, /more than 3 requests a second/);
+  assert.match(details, /limit of 3 requests per second/);
   clock.advance(1_000);
   await one.unary(echo.path);
 });
