@@ -1,13 +1,13 @@
-/** How long to wait before another try: twice as long after each failure, up to a limit. */
+/** The delay before another try: it doubles after each failure, up to a limit. */
 
-/** In milliseconds; `failures`: how many there were in a row, the one just now included. */
+/** In milliseconds; `failures`: the number of consecutive failures, including the latest. */
 export function backoff(failures: number, first: number, limit: number): number {
   return Math.min(first * 2 ** (failures - 1), limit);
 }
 
 /**
- * The same, shortened by up to a half at random, where many may have failed together: they don't try again together.
- * @param random from 0 (included) to 1 (not included)
+ * The same with jitter: shortened at random by up to a half, so that parts that failed together do not retry together.
+ * @param random returns a number in [0, 1)
  */
 export function backoffApart(
   failures: number,

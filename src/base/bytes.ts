@@ -1,6 +1,6 @@
-/** Bytes that are kept as text: V8 has text in its heap, and a buffer outside of it. */
+/** Bytes that are kept as strings: V8 keeps strings in its heap, and buffers outside of it. */
 
-/** Bytes; in a string, which is Latin-1 then, a character is one. */
+/** Bytes; a string is Latin-1, one character for each byte. */
 export type Bytes = Uint8Array | string;
 
 export function putBytes(bytes: Bytes, target: Buffer, at: number): void {
@@ -8,7 +8,7 @@ export function putBytes(bytes: Bytes, target: Buffer, at: number): void {
   else target.set(bytes, at);
 }
 
-/** The parts as one. `before`: so many bytes of whatever content come before them. */
+/** Concatenates the parts. `before`: the number of arbitrary bytes to reserve before them. */
 export function joinBytes(parts: readonly Bytes[], before = 0): Buffer {
   let length = before;
   for (const part of parts) length += part.length;

@@ -1,16 +1,16 @@
 /**
- * Time as a seam: every part takes a {@link Clock}, tests drive one.
+ * Time as a dependency: every part takes a {@link Clock}, and tests control theirs.
  *
- * Deadlines are wall-clock instants. A bare `setTimeout` is not enough for them: it stands still while a machine is
- * suspended, never hears of a clock that was set, and fires at once beyond 24.8 days. So the system clock looks at its
- * deadlines when the nearest is due *and* at a coarse tick. A clock that was set ahead is met by what is due then; one
- * that was set back has listeners of its own. Grace periods and retries are no instants: they wait, whatever the wall
- * clock does meanwhile.
+ * Deadlines are instants of the wall clock. `setTimeout` alone is not enough for them: it stands still while the
+ * machine is suspended, does not notice when the clock is set, and fires at once for more than 24.8 days. So the system
+ * clock checks its deadlines when the nearest is due *and* at a coarse tick. If the clock is set ahead, the due
+ * deadlines are called; if it is set back, separate listeners are. Delays (grace periods, retries) do not depend on the
+ * wall clock.
  */
 
-/** Something that was asked for at an instant and can be called off. */
+/** A pending callback that can be cancelled. */
 export interface Deadline {
-  /** Calls the deadline off; a deadline that has passed stays passed. */
+  /** Cancels the callback; a no-op once it was called. */
   cancel(): void;
 }
 
@@ -19,9 +19,9 @@ export interface Clock {
   now(): number;
   /** Calls back once, never before `instant` (milliseconds since the epoch) and never synchronously. */
   at(instant: number, callback: () => void): Deadline;
-  /** Calls back once, when `delay` milliseconds (a day at most) have passed, whatever the wall clock was set to meanwhile. */
+  /** Calls back once after `delay` milliseconds (at most a day), whatever the wall clock is set to meanwhile. */
   after(delay: number, callback: () => void): Deadline;
-  /** Told soon after the wall clock went back behind what it has shown. Returns the way to stop. */
+  /** Calls the listener soon after the wall clock was set back. Returns a function that stops it. */
   onSetBack(listener: () => void): () => void;
 }
 
@@ -31,27 +31,27 @@ const TICK_MS = 5_000;
 interface Pending extends Deadline {
   readonly instant: number;
   readonly callback: () => void;
-  /** Called or called off. */
+  /** Called or cancelled. */
   done: boolean;
 }
 
-/** How many deadlines that were called off may wait in the heap, at least, before it is cleared of them. */
+/** The heap is cleaned only when it has more cancelled deadlines than this. */
 const SPARE_CANCELLED = 1_024;
-/** How long deadlines that are due are called in one go, in milliseconds. */
+/** Maximum time in which due deadlines are called without a break, in milliseconds. */
 const SLICE_MS = 8;
 
 /** The machine's clock. Its timer never keeps the process alive. */
 export class SystemClock implements Clock {
   /** A binary heap, the nearest instant first. */
   #heap: Pending[] = [];
-  /** How many of the heap's deadlines were called off, about: one that was called off on the way to its call counts too. */
+  /** The approximate number of cancelled deadlines in the heap; it includes some that are already due. */
   #cancelled = 0;
-  /** What is due and not called yet, in order. */
+  /** Due deadlines that were not called yet, in order. */
   #due: Pending[] = [];
   #timer: NodeJS.Timeout | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
   readonly #setBackListeners = new Set<() => void>();
-  /** The latest that the wall clock showed at a tick since it was last set back. */
+  /** The latest time seen at a tick since the clock was last set back. */
   #latest = Number.NEGATIVE_INFINITY;
 
   now(): number {
@@ -72,7 +72,7 @@ export class SystemClock implements Clock {
   }
 
   at(instant: number, callback: () => void): Deadline {
-    if (Number.isNaN(instant)) throw new RangeError('a deadline is at an instant, not at NaN');
+    if (Number.isNaN(instant)) throw new RangeError('the instant of a deadline is NaN');
     const pending: Pending = {
       instant,
       callback,
@@ -88,7 +88,8 @@ export class SystemClock implements Clock {
     if (pending.done) return;
     pending.done = true;
     this.#cancelled += 1;
-    // Far deadlines that are called off over and over (each renewal sets a new one) must not pile up until they are due.
+    // Each renewal cancels a distant deadline and sets a new one; without cleaning they would pile up until they are
+    // due.
     if (this.#cancelled <= Math.max(SPARE_CANCELLED, this.#heap.length / 2)) return;
     const left = this.#heap.filter(({ done }) => !done);
     this.#heap = [];
@@ -126,7 +127,7 @@ export class SystemClock implements Clock {
     if (!waiting) this.#callDue();
   }
 
-  /** In slices: after a long sleep thousands may be due at once. */
+  /** In slices, since thousands of deadlines may be due after a long sleep. */
   #callDue(): void {
     const end = performance.now() + SLICE_MS;
     let called = 0;
@@ -142,7 +143,7 @@ export class SystemClock implements Clock {
   }
 }
 
-/** One callback that throws must not keep the others from being called; its error is uncaught all the same. */
+/** A throwing callback must not prevent the other calls; its error becomes an uncaught exception. */
 function call(callback: () => void): void {
   try {
     callback();

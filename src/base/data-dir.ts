@@ -1,6 +1,6 @@
 /**
- * The data directory: keys, the database, the admin token. It is 0700 and what is in it is closed to everybody else;
- * one process serves it at a time.
+ * The data directory: keys, the database, the admin token. Only its owner may access it (0700) and its contents; one
+ * process at a time uses it.
  */
 
 import { closeSync, constants, openSync } from 'node:fs';
@@ -13,19 +13,19 @@ import { describeLoose, isOfType, makePath, pathRemedy, pathRule } from './trust
 import { observer } from './user-ids.ts';
 
 export interface DataDir {
-  /** Absolute, without symbolic links: what a link points to later changes nothing. */
+  /** Absolute, without symbolic links, so that a later change of a link has no effect. */
   readonly path: string;
-  /** Gives the directory to the next server. */
+  /** Unlocks the directory for the next server. */
   release(): void;
 }
 
 const LOCK_FILE = 'lock';
 
 /**
- * Opens the data directory at `place`, made with its parents (0700) where it is missing.
+ * Opens the data directory at `place`; creates it and its parents (0700) if missing.
  *
- * @throws ERR_DATA_DIR when a directory above it, it or a file in it is open to others or somebody else's, with what mends
- * that; ERR_DATA_DIR_IN_USE when another server has it
+ * @throws ERR_DATA_DIR with the remedy if a directory above it, it or a file in it is accessible to others or belongs
+ *   to another user; ERR_DATA_DIR_IN_USE if another server uses it
  */
 export function openDataDir(place: string): DataDir {
   try {
@@ -42,7 +42,7 @@ function makeDirectory(place: string): string {
   const me = observer();
   if (me.uid === undefined) {
     throw new Error(
-      `the user of this process has no number in its user namespace, so no file is known to be its own; run it as a user who has (unshare --map-current-user)`,
+      `the user of this process has no number in its user namespace, so no file is known to be its own; run it as a user that has a number (unshare --map-current-user)`,
     );
   }
   const walk = makePath(place, me, 0o700);
@@ -63,7 +63,7 @@ function lock(directory: string): () => void {
   }
   if (!locked) {
     const who = `fuser ${shellQuote(file)}`;
-    throw new SidekeyError('ERR_DATA_DIR_IN_USE', `another sidekey serves ${directory}; \`${who}\` says which process`);
+    throw new SidekeyError('ERR_DATA_DIR_IN_USE', `another Sidekey serves ${directory}; \`${who}\` shows its process`);
   }
   let held = true;
   return () => {

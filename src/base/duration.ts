@@ -1,4 +1,4 @@
-/** Durations as people write them: `90s`, `1h30m`, `7d`. Everywhere else they are numbers of seconds. */
+/** Durations as text: `90s`, `1h30m`, `7d`. Elsewhere they are numbers of seconds. */
 
 const UNITS = { d: 86_400, h: 3_600, m: 60, s: 1 } as const;
 
@@ -7,7 +7,7 @@ export const DURATION_RULE =
 
 const PATTERN = /^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/;
 
-/** Reads a duration; in seconds, undefined where the text is none. */
+/** Parses a duration to seconds; undefined if the text is not a duration. */
 export function parseDuration(text: string): number | undefined {
   const counts = PATTERN.exec(text)?.slice(1);
   if (counts === undefined || text === '') return undefined;
@@ -15,7 +15,7 @@ export function parseDuration(text: string): number | undefined {
   return Number.isSafeInteger(seconds) ? seconds : undefined;
 }
 
-/** Prints whole seconds so that {@link parseDuration} reads them back. */
+/** Formats whole seconds in the form that {@link parseDuration} reads. */
 export function formatDuration(seconds: number): string {
   let rest = seconds;
   let text = '';

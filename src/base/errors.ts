@@ -1,9 +1,9 @@
 /**
- * Every error that Sidekey shows to a user, in one place: a stable code, the HTTP status it has on the admin API, and
- * what it means. `docs/errors.md` lists them all; a test holds the two together.
+ * Every error that Sidekey shows to users: a stable code, its HTTP status on the admin API, and its meaning.
+ * `docs/errors.md` lists them all; a test compares the two.
  */
 
-/** What each code means to the admin API: its HTTP status and a title that does not change from case to case. */
+/** The HTTP status and title of each code. Titles do not depend on the case. */
 export const ERRORS = {
   ERR_BAD_INPUT: { status: 400, title: 'The input breaks a rule' },
   ERR_BAD_JSON: { status: 400, title: 'The body is not JSON' },
@@ -33,30 +33,30 @@ export const ERRORS = {
   ERR_ATTESTATION_FAILED: { status: 503, title: 'An attestor could not find out who is calling' },
 } as const satisfies Record<string, { status: number; title: string }>;
 
-/** The closed set of codes; they do not change once released. */
+/** The set of codes; a released code does not change. */
 export type ErrorCode = keyof typeof ERRORS;
 
-/** One fault of an input: where it is, what the value's problem is, and the rule that it breaks. */
+/** One problem of an input: its place, the problem of the value, and the rule that it violates. */
 export interface Problem {
-  /** Where: `/entries/3/spiffe_id` in JSON, `--x509-svid-ttl` or `x509SvidTtl` in a configuration. */
+  /** The place: `/entries/3/spiffe_id` in JSON, `--x509-svid-ttl` or `x509SvidTtl` in a configuration. */
   readonly path: string;
-  /** What is wrong with the value that stands there. */
+  /** The problem of the value. */
   readonly problem: string;
-  /** The rule, so that the next try can be right. */
+  /** The rule that the value must satisfy. */
   readonly rule: string;
 }
 
-/** One line for a person; a fault of the whole input has an empty path. */
+/** One line for a person; a problem of the whole input has an empty path. */
 export function formatProblem({ path, problem, rule }: Problem): string {
   return `${path === '' ? '' : `${path}: `}${problem}; ${rule}`;
 }
 
-/** An error with a stable code. Its message is safe to show; whatever must stay private goes into `cause`. */
+/** An error with a stable code. Its message may be shown to callers; private details belong into `cause`. */
 export class SidekeyError extends Error {
   readonly code: ErrorCode;
-  /** The faults of an input, when the code is about one. */
+  /** The problems of an input, if the code is about one. */
   readonly problems: readonly Problem[];
-  /** More members for the problem document, such as the existing entry of a conflict. */
+  /** Additional members of the problem document, such as the existing entry in a conflict. */
   readonly extra: Readonly<Record<string, unknown>>;
 
   constructor(
@@ -71,12 +71,12 @@ export class SidekeyError extends Error {
     this.extra = options.extra ?? {};
   }
 
-  /** An error about bad input; the message lists every problem. */
+  /** An error about invalid input; its message lists every problem. */
   static badInput(problems: readonly Problem[], code: ErrorCode = 'ERR_BAD_INPUT'): SidekeyError {
     return new SidekeyError(code, problems.map(formatProblem).join('\n'), { problems });
   }
 
-  /** Makes one of ours of whatever was thrown: what is not ours already becomes ERR_INTERNAL with the rest as cause. */
+  /** Converts any thrown value: a SidekeyError is returned unchanged, anything else becomes the cause of a new one. */
   static from(thrown: unknown, code: ErrorCode = 'ERR_INTERNAL', message: string = ERRORS[code].title): SidekeyError {
     return thrown instanceof SidekeyError ? thrown : new SidekeyError(code, message, { cause: thrown });
   }

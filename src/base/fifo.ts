@@ -1,6 +1,6 @@
-/** What came first leaves first, at a price that does not depend on how much waits: an array's own `shift` moves the rest. */
+/** A queue with constant cost per item; `shift` of an array moves all other items. */
 
-/** So much that has left may be kept room for, at least. */
+/** The array is compacted when its removed slots outnumber its items by this many. */
 const SPARE = 1_000;
 
 export class Fifo<T> {
@@ -11,7 +11,7 @@ export class Fifo<T> {
     return this.#items.length - this.#first;
   }
 
-  /** What leaves next; undefined where nothing waits. */
+  /** The next item; undefined if the queue is empty. */
   get first(): T | undefined {
     return this.#items[this.#first];
   }
@@ -20,7 +20,7 @@ export class Fifo<T> {
     this.#items.push(item);
   }
 
-  /** Undefined where nothing waits. */
+  /** Removes and returns the next item; undefined if the queue is empty. */
   shift(): T | undefined {
     const item = this.first;
     if (this.length === 0) return undefined;

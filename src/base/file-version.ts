@@ -1,6 +1,6 @@
-/** Whether a file is still what was read of it. */
+/** Detects whether a file has changed since it was read. */
 
-/** In the numbers of `fs.BigIntStats`. */
+/** The fields of `fs.BigIntStats` that are used. */
 export interface FileStat {
   readonly dev: bigint;
   readonly ino: bigint;
@@ -10,7 +10,7 @@ export interface FileStat {
   readonly ctimeNs: bigint;
 }
 
-/** Equal for a file that nobody wrote to: ctime is the kernel's, whatever mtime is set to. */
+/** Equal as long as nobody has written to the file: the kernel sets ctime, whatever a process sets mtime to. */
 export function fileVersion({ dev, ino, mtimeNs, ctimeNs, size }: FileStat): string {
   return `${dev}:${ino}:${mtimeNs}:${ctimeNs}:${size}`;
 }

@@ -1,17 +1,17 @@
-/** Files that are whole or not there at all. */
+/** Writes files atomically. */
 
 import { closeSync, fchmodSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 /**
- * Puts `bytes` at `file` with exactly `mode`: whoever reads gets the old content or the new, never half of it, also
- * after a power cut. For one writer a file: the name it writes first is `<file>.new`.
+ * Writes `bytes` to `file` with exactly `mode`. Readers see the old or the new content, never a part, even after a
+ * power cut. Each file may have one writer only: the draft is always `<file>.new`.
  */
 export function writeFileAtomic(file: string, bytes: string | Uint8Array, mode = 0o600): void {
   const draft = `${file}.new`;
   rmSync(draft, { force: true });
   try {
-    // 'wx' follows no link that somebody may have put there.
+    // 'wx' does not follow a link planted at this name.
     const fd = openSync(draft, 'wx', mode);
     try {
       fchmodSync(fd, mode);

@@ -1,4 +1,4 @@
-/** The kernel's lock on an open file, which ends with the process however that ends. */
+/** The kernel's lock on an open file, which is released when the process ends for any reason. */
 
 import koffi from 'koffi';
 
@@ -8,8 +8,8 @@ const LOCK_EX = 2;
 const LOCK_NB = 4;
 
 /**
- * Takes the lock of `fd` for as long as it is open; false where another open file has it, in this process or another.
- * Node opens files close-on-exec, so a child never keeps the lock. @see flock(2)
+ * Locks `fd` until it is closed; returns false if another open file (of any process) has the lock. Node opens files
+ * close-on-exec, so child processes do not inherit the lock. @see flock(2)
  */
 export function tryLock(fd: number): boolean {
   if (flock(fd, LOCK_EX | LOCK_NB) === 0) return true;

@@ -1,8 +1,10 @@
-/** Groups of this host. A host may have neither file, as an image of one program has: then nobody is named there. */
+/** Groups of this host. A minimal container image may have neither file; then no group or user has a name. */
 
 import { readFileSync } from 'node:fs';
 
-/** The gid of a group by its name in `/etc/group` or its number; undefined where there is none. @see group(5) */
+/**
+ * The gid of a group, given its name in `/etc/group` or its number; undefined if there is no such name. @see group(5)
+ */
 export function groupId(group: string): number | undefined {
   if (/^\d{1,10}$/.test(group)) return Number(group);
   for (const line of linesOf('/etc/group')) {
@@ -12,7 +14,7 @@ export function groupId(group: string): number | undefined {
   return undefined;
 }
 
-/** Whether `/etc/group` has a name for it. Callers may have a group by its number alone, as in containers. */
+/** True if `/etc/group` has a name for the gid. In containers, callers often have groups without a name. */
 export function isNamedGroup(gid: number): boolean {
   return linesOf('/etc/group').some((line) => {
     const id = line.split(':')[2];
@@ -20,7 +22,7 @@ export function isNamedGroup(gid: number): boolean {
   });
 }
 
-/** Users of this host that are in a group, by their own entry or the group's. @see passwd(5), group(5) */
+/** The users of this host in a group, as primary or listed members. @see passwd(5), group(5) */
 export function groupMembers(gid: number): { readonly name: string; readonly uid: number }[] {
   const listed = new Set<string>();
   for (const line of linesOf('/etc/group')) {

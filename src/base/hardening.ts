@@ -1,4 +1,4 @@
-/** Keeps other processes from reading this one's memory, which holds every key. */
+/** Prevents other processes from reading this process's memory, which contains every key. */
 
 import koffi from 'koffi';
 import { SidekeyError } from './errors.ts';
@@ -13,14 +13,15 @@ const RLIMIT_CORE = 4;
 const ZERO = Buffer.alloc(16);
 
 /**
- * To call before keys are read. From then on no core file is written, not by a program of `core_pattern` either, and only
- * who has CAP_SYS_PTRACE can attach to the process or read its memory: not other processes of its user. Files of
- * `/proc/PID` that only a process's user may read become root's. SIGUSR1 does nothing.
+ * Call before keys are read. Afterwards no core file is written, not even by a program in `core_pattern`, and only a
+ * process with CAP_SYS_PTRACE can attach to this one or read its memory, not other processes of its user. Root becomes
+ * the owner of the restricted files in `/proc/PID`. SIGUSR1 is ignored.
  * @see prctl(2), PR_SET_DUMPABLE; core(5)
- * @throws ERR_CONFIG where Node's inspector is open, and where the kernel refuses
+ * @throws ERR_CONFIG if Node's inspector is open or the kernel refuses
  */
 export function hardenProcess(): void {
-  // bin/sidekey has Node leave it alone already; where it is not used, this takes the place of Node's own handler.
+  // Replaces Node's handler, which opens the inspector. bin/sidekey disables that handler; this is for starts without
+  // it.
   process.on('SIGUSR1', () => undefined);
   if (isInspected(process.execArgv, process.env.NODE_OPTIONS)) {
     throw refusal("Node's inspector is open (--inspect), which shows all keys", 'start the server without it');
@@ -28,11 +29,13 @@ export function hardenProcess(): void {
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) !== 0) {
     throw refusal(`prctl(PR_SET_DUMPABLE) failed: errno ${koffi.errno()}`, 'the system call filter must allow prctl');
   }
-  // A second fence, for which the first is enough: some system call filters refuse it.
+  // A second measure; some system call filters refuse it, and the first one is sufficient.
   setrlimit(RLIMIT_CORE, ZERO);
 }
 
-/** By flags alone: to ask node:inspector itself takes milliseconds of a start, and nothing else opens it by now. */
+/**
+ * Checks the flags only: loading node:inspector takes milliseconds, and nothing else has opened the inspector by now.
+ */
 function isInspected(execArgv: readonly string[], nodeOptions = ''): boolean {
   return [...execArgv, ...nodeOptions.split(/[\s"]+/)].some((word) => word.startsWith('--inspect'));
 }

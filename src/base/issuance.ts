@@ -1,8 +1,8 @@
-/** The record of one issuance: made by the authority, kept by the store, read by audit and revocation. */
+/** The record of one issuance: the authority creates it, the store keeps it, audit and revocation read it. */
 
 /** Times in milliseconds since the epoch. */
 export interface IssuanceRecord {
-  /** Lower-case hex, without leading zeros beyond a whole byte. */
+  /** Lower-case hex of whole bytes without leading zero bytes. */
   readonly serial: string;
   readonly spiffeId: string;
   readonly entryId: string;

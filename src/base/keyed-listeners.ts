@@ -2,11 +2,11 @@ type Listener = () => void;
 
 const NOBODY: readonly Listener[] = [];
 
-/** Listeners by key. Most keys have one listener, which is kept without a set to save memory. */
+/** Listeners by key. Most keys have one listener, which is stored without a set to save memory. */
 export class KeyedListeners<Key> {
   readonly #byKey = new Map<Key, Listener | Set<Listener>>();
 
-  /** A listener that is there already is told once all the same. Returns the way to stop. */
+  /** Adding a listener twice has no effect. Returns a function that removes it. */
   add(key: Key, listener: Listener): () => void {
     const there = this.#byKey.get(key);
     if (there instanceof Set) there.add(listener);
@@ -14,7 +14,7 @@ export class KeyedListeners<Key> {
     return () => this.#remove(key, listener);
   }
 
-  /** Those of one key. */
+  /** The listeners of one key. */
   of(key: Key): Iterable<Listener> {
     const there = this.#byKey.get(key);
     if (there === undefined) return NOBODY;

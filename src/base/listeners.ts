@@ -1,9 +1,9 @@
-/** The listeners to one kind of event. */
+/** A set of listeners for one kind of event. */
 export class Listeners<T> {
   readonly #listeners = new Set<(event: T) => void>();
   readonly #failed: (error: unknown) => void;
 
-  /** @param failed told of what a listener threw */
+  /** @param failed called with the errors that listeners throw */
   constructor(failed: (error: unknown) => void) {
     this.#failed = failed;
   }
@@ -12,7 +12,7 @@ export class Listeners<T> {
     return this.#listeners.size;
   }
 
-  /** A listener that is added twice is told once. Returns the way to stop. */
+  /** Adding a listener twice has no effect. Returns a function that removes it. */
   add(listener: (event: T) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -27,7 +27,7 @@ export class Listeners<T> {
   }
 }
 
-/** Tells each listener. One that throws is reported, and the others are told all the same. */
+/** Calls each listener. A failing listener does not affect the others or the caller. */
 export function tellEach<T>(listeners: Iterable<(event: T) => void>, event: T, failed: (error: unknown) => void): void {
   for (const listener of listeners) {
     try {

@@ -1,8 +1,8 @@
-/** "Did you mean …?": the known word that a mistyped one is nearest to. */
+/** "Did you mean …?": finds the known word that is nearest to a mistyped one. */
 
 /**
- * The known word with the fewest edits from `word`, undefined where even that one is quite another word. Case, `_` and
- * `-` don't count, so that `data_dir` is `dataDir`.
+ * The known word with the fewest edits from `word`; undefined if even that one is too different. Case, `_` and `-` do
+ * not count, so `data_dir` equals `dataDir`.
  */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const plain = simplify(word);
@@ -11,7 +11,8 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   for (const candidate of known) {
     const other = simplify(candidate);
     const most = Math.ceil(Math.max(plain.length, other.length) * 0.4);
-    // Each letter that one has more is an edit; a word of a million letters is not compared letter by letter.
+    // The difference in length is a lower bound for the edits, so that very long words are not compared letter by
+    // letter.
     if (Math.abs(plain.length - other.length) > most) continue;
     const edits = distance(plain, other);
     if (edits < fewest && edits <= most) {
@@ -26,7 +27,7 @@ function simplify(word: string): string {
   return word.toLowerCase().replaceAll(/[_-]/g, '');
 }
 
-/** Letters to insert, delete or replace (Levenshtein). */
+/** The number of inserted, deleted and replaced letters (Levenshtein). */
 function distance(a: string, b: string): number {
   let last = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i += 1) {

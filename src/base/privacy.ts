@@ -1,8 +1,10 @@
 /**
- * Checks that only its owner can read and write the data directory: modes, owners, and no link that leads elsewhere.
+ * Checks that only the owner of the data directory can read and write it: modes, owners, and no links that lead
+ * elsewhere.
  *
- * A file that others could only read is closed by a command. A file that others could have made or changed is not: to change
- * its owner or mode would make a planted authority a trusted one, and chmod and chown follow symbolic links.
+ * If others could only read a file, the message has a command that closes it. If others could have created or changed a
+ * file, it has none: changing owner or mode would make a planted authority trusted, and chmod and chown follow symbolic
+ * links.
  */
 
 import { constants, lstatSync, mkdtempSync, readdirSync, rmdirSync, type Stats } from 'node:fs';
@@ -14,11 +16,11 @@ import { isOfType, octal } from './trusted-path.ts';
 const GROUP_AND_OTHERS = 0o077;
 const GROUP_AND_OTHERS_WRITE = 0o022;
 
-/** What stands in the way of privacy. */
+/** The violations found in a directory. */
 export interface PrivacyFaults {
-  /** Files and directories of the owner that others may read or pass through, but not write. */
+  /** Files and directories of the owner that others may read or enter, but not write. */
   readonly readable: readonly string[];
-  /** What somebody else may have put there or changed, each with the reason. */
+  /** Files and directories that another user may have created or changed, with the reason. */
   readonly suspect: readonly Suspect[];
 }
 
@@ -27,7 +29,7 @@ export interface Suspect {
   readonly problem: string;
 }
 
-/** Looks at a directory and everything in it; symbolic links are not followed. @param owner the uid of the server */
+/** Checks a directory and everything in it, without following symbolic links. @param owner the uid of the server */
 export function privacyFaults(directory: string, owner: number): PrivacyFaults {
   const readable: string[] = [];
   const suspect: Suspect[] = [];
@@ -49,34 +51,37 @@ export function privacyFaults(directory: string, owner: number): PrivacyFaults {
   return { readable, suspect };
 }
 
-/** Why it may be somebody else's doing; undefined where only its owner can have made and changed it. */
+/** Why another user may have created or changed it; undefined if only the owner can have. */
 function suspicion(stats: Stats, owner: number): string | undefined {
   const { uid, mode, nlink } = stats;
   if (stats.isSymbolicLink()) return 'it is a symbolic link, which Sidekey never makes here';
   if (uid !== owner) return `it belongs to uid ${uid}, not to uid ${owner}, who runs Sidekey`;
   if (stats.isDirectory()) return undefined;
-  // A server that is killed while it starts leaves a socket with two names; a socket holds nothing.
+  // A server that is killed during its start leaves a socket with two names; a socket has no content.
   if (isOfType(stats, constants.S_IFSOCK)) return undefined;
   if (!stats.isFile()) return 'it is neither a file, a directory nor a socket';
-  if (nlink > 1) return `it has ${nlink} names (hard links), of which others may be open to others`;
+  if (nlink > 1) return `it has ${nlink} hard links, and other users may have access to the other ones`;
   if ((mode & GROUP_AND_OTHERS_WRITE) !== 0) return `others can write it (mode ${octal(mode)})`;
   return undefined;
 }
 
-/** The command that closes what was merely readable; undefined where nothing was. Its paths are the owner's own, and no links. */
+/** The command that closes readable files; undefined if there are none. They belong to the owner and are not links. */
 export function closingCommand(readable: readonly string[]): string | undefined {
   return readable.length === 0 ? undefined : `chmod go-rwx ${readable.map(shellQuote).join(' ')}`;
 }
 
-/** What to do about a suspect: in words, since it is for a person to judge. */
+/** What to do about a suspect file, in words, because a person must judge it. */
 export const SUSPECT_REMEDY =
   'move it away and restore it from a backup, as the user of Sidekey; do not change its owner or mode, which would trust what somebody else may have put there';
 
-/** Closing a file does not take back keys that were read. */
+/** Closing a file does not undo that keys were read. */
 export const READABLE_WARNING =
   'if others could reach these files, they may have the keys: then move the folder "ca" and "admin.token" away, and the next start makes new ones';
 
-/** @throws ERR_DATA_DIR with what is wrong and what mends it, when the directory or a file in it is open to others or may be somebody else's */
+/**
+ * @throws ERR_DATA_DIR with problem and remedy if the directory or its contents are accessible to others or may be
+ *   another user's
+ */
 export function checkPrivate(directory: string): void {
   const { readable, suspect } = privacyFaults(directory, process.geteuid!());
   if (suspect[0]?.place === directory) {
@@ -112,7 +117,7 @@ export function checkPrivate(directory: string): void {
   );
 }
 
-/** Whether modes have an effect here: on vfat and some network mounts they have none. */
+/** True if file modes have an effect here; on vfat and some network mounts they have none. */
 function keepsModes(directory: string): boolean {
   const probe = mkdtempSync(path.join(directory, '.modes-'));
   try {

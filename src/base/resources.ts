@@ -1,18 +1,18 @@
-/** What the machine has left for this process. */
+/** The remaining resources of the machine for this process. */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 
 export interface Disk {
-  /** For those who are not root. */
+  /** Available to users other than root. */
   readonly freeBytes: number;
   readonly freeInodes: number;
 }
 
-/** The file system that a directory is on. */
+/** The free space of the file system that contains a directory. */
 export async function diskOf(directory: string): Promise<Disk> {
   const { bavail, bsize, ffree, files } = await statfs(directory);
-  // btrfs has no fixed number of inodes, and says 0 of 0.
+  // btrfs has no fixed number of inodes and reports 0 of 0.
   return { freeBytes: bavail * bsize, freeInodes: files === 0 ? Number.MAX_SAFE_INTEGER : ffree };
 }
 
@@ -26,7 +26,7 @@ export function descriptors(): Descriptors {
   return { open: readdirSync('/proc/self/fd').length, limit: descriptorLimit() };
 }
 
-/** The soft limit, which holds; Node raises it to the hard one when it starts. */
+/** The soft limit, which applies; Node raises it to the hard limit when it starts. */
 export function descriptorLimit(): number {
   const line = readFileSync('/proc/self/limits', 'latin1')
     .split('\n')
@@ -37,23 +37,26 @@ export function descriptorLimit(): number {
 
 const OPEN_FILES = 'Max open files ';
 
-/** How the descriptors are shared out, so that the admin API, the pipe and the server's own files can't use up each other's. */
+/**
+ * The shares of the file descriptors, so that admin API, agent socket and the server's own files cannot starve each
+ * other.
+ */
 export interface DescriptorPlan {
-  /** Connections at a time on each listener of the admin API. */
+  /** Maximum number of connections on each listener of the admin API. */
   readonly adminConnections: number;
-  /** Connections at a time on the pipe, of all callers. */
+  /** Maximum number of connections of all callers on the agent socket. */
   readonly pipeConnections: number;
-  /** And of one user or container, so that it leaves the others some. */
+  /** Maximum number of connections of one user or container there. */
   readonly pipeConnectionsPerUid: number;
 }
 
-/** For the database, files and directories of /proc, programs that are hashed, and the container engine. */
+/** For the database, files and directories of /proc, hashed programs, and the container engine. */
 const OWN = 128;
 const ADMIN_LISTENERS = 2;
 /** A socket and a pidfd. */
 const PER_CALLER = 2;
 
-/** @param limit the process's @param wanted as the settings have it: what may be less here */
+/** @param limit the process's limit @param wanted the configured numbers, which may be reduced */
 export function planDescriptors(
   limit: number,
   wanted: Pick<DescriptorPlan, 'adminConnections' | 'pipeConnectionsPerUid'>,

@@ -1,22 +1,22 @@
-/** Commands that a message offers to be pasted. */
+/** Shell commands for messages, to be pasted by a user. */
 
 import { printable } from './printable.ts';
 
-/** A word as a shell reads it back, quoted where it must be. */
+/** Quotes a word for a shell if necessary. */
 export function shellQuote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /**
- * The words as one command line; undefined where a terminal would not show it as it is (control characters, invisible
- * ones, half a surrogate pair): what is then copied from the screen is another command.
+ * Joins the words to a command line; undefined if a terminal would not show it exactly (control characters, invisible
+ * characters, half a surrogate pair), because a copy from the screen would be another command.
  */
 export function commandLine(words: readonly string[]): string | undefined {
   const line = words.map(shellQuote).join(' ');
   return isShownWhole(line) ? line : undefined;
 }
 
-/** True if what commands print is this very text. */
+/** True if commands print exactly this text. */
 export function isShownWhole(text: string): boolean {
   return printable(text) === text && text.isWellFormed();
 }

@@ -1,6 +1,7 @@
 /**
- * A server on a Unix socket whose file is right from its first moment: it is bound under another name, closed to
- * everybody, gets its group and mode there, and only then its real name. A dead socket is replaced, a live one never.
+ * A server on a Unix socket whose file has the right group and mode from the first moment: it is bound under another
+ * name without access for others, gets group and mode there, and then its real name. A dead socket is replaced, a live
+ * one never.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -15,26 +16,26 @@ import { observer } from './user-ids.ts';
 
 export interface SocketOptions {
   readonly path: string;
-  /** The file's mode, such as 0o660. Connecting takes the right to write. */
+  /** The file's mode, such as 0o660. Connecting requires write permission. */
   readonly mode: number;
-  /** The file's group, by name or number; without one it is the process's. */
+  /** The file's group, by name or number; default: that of the process. */
   readonly group?: string | undefined;
-  /** Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`. */
+  /** Maximum number of connections that wait to be accepted; the kernel limits it to `net.core.somaxconn`. */
   readonly backlog?: number;
 }
 
 export interface SocketFile {
   readonly path: string;
-  /** Accepts no more and removes the file, if it is still this one. Connections that are open live on. */
+  /** Stops accepting and removes the file if it is still this server's. Open connections continue. */
   close(): void;
 }
 
 /** `sockaddr_un.sun_path` without its final zero byte. @see unix(7) */
 export const MAX_SOCKET_PATH_BYTES = 107;
-/** More than the 511 of Node: a burst of connections beyond the backlog gets EAGAIN. */
+/** More than Node's default of 511, because clients get EAGAIN when the backlog is full. */
 const BACKLOG = 4096;
 
-/** Makes `server` accept on a socket file. @throws ERR_SOCKET, and then nothing is left behind */
+/** Makes `server` accept on a socket file. @throws ERR_SOCKET, leaving nothing behind */
 export async function listenOnSocket(server: net.Server, options: SocketOptions): Promise<SocketFile> {
   const file = path.resolve(options.path);
   const draft = draftName(file);
@@ -48,11 +49,11 @@ export async function listenOnSocket(server: net.Server, options: SocketOptions)
     bindClosed(server, draft, options.backlog ?? BACKLOG);
     await once(server, 'listening');
     bound = true;
-    // Nobody else can put something at this path: its directory was judged.
+    // Other users cannot put a file at this path, since its directory was checked.
     if (gid !== undefined) lchownSync(draft, -1, gid);
     chmodSync(draft, options.mode);
     if (dead !== undefined) removeDead(file, dead);
-    // Not a rename, which would displace a server that took the name meanwhile.
+    // A rename would displace a server that took the name meanwhile.
     linkSync(draft, file);
   } catch (thrown) {
     if (bound) server.close();
@@ -77,9 +78,9 @@ function findGroup(file: string, group: string): number {
 }
 
 /**
- * Makes the directory of the socket (0755) where it is missing. Others who may write in it or above it could put a socket
- * of their own in this one's place and hand out identities. That the sticky bit keeps a running server's file from others
- * is not enough for the directory of the socket itself: the name is free while no server runs.
+ * Creates the socket's directory (0755) if missing, and checks the path. Users that may write in a directory on it
+ * could replace the socket with their own and hand out identities. For the socket's own directory, the sticky bit is
+ * not enough: while no server runs, anyone could create the socket.
  */
 function prepareDirectory(file: string): void {
   const me = observer();
@@ -94,7 +95,7 @@ function prepareDirectory(file: string): void {
   throw refusal(file, `${describeLoose(loose)}; ${pathRule(me.uid)}: ${pathRemedy(me.uid)}`);
 }
 
-/** What stands at the path, if it is a socket that nobody listens on; undefined where nothing does. */
+/** The file at the path if it is a socket without a server; undefined if there is no file. */
 async function findDeadSocket(file: string): Promise<Stats | undefined> {
   const stats = lstatSync(file, { throwIfNoEntry: false });
   if (stats === undefined) return undefined;
@@ -106,14 +107,16 @@ async function findDeadSocket(file: string): Promise<Stats | undefined> {
     const { code } = thrown as NodeJS.ErrnoException;
     if (code === 'ECONNREFUSED') return stats;
     if (code === 'ENOENT') return undefined;
-    throw refusal(file, `whether a server answers there can't be told: ${(thrown as Error).message}`);
+    throw refusal(file, `cannot find out whether a server answers there: ${(thrown as Error).message}`);
   } finally {
     client.destroy();
   }
   throw refusal(file, 'another server answers there');
 }
 
-/** The file is made by bind(2), in here: the umask is the whole process's and must be back before anything else runs. */
+/**
+ * bind(2), called in here, creates the file. The umask is process-wide, so it is restored before anything else runs.
+ */
 function bindClosed(server: net.Server, draft: string, backlog: number): void {
   const umask = process.umask(0o177);
   try {
@@ -123,14 +126,14 @@ function bindClosed(server: net.Server, draft: string, backlog: number): void {
   }
 }
 
-/** Takes the dead socket away, and puts back what is there if it is another one by now. */
+/** Removes the dead socket, but restores the file if it is another one by now. */
 function removeDead(file: string, dead: Stats): void {
   const aside = draftName(file);
   renameSync(file, aside);
   try {
     if (!same(lstatSync(aside), dead)) {
       linkSync(aside, file);
-      throw refusal(file, 'another server took it this moment');
+      throw refusal(file, 'another server took the path at the same moment');
     }
   } finally {
     rmSync(aside);
@@ -156,7 +159,7 @@ function refusal(place: string, why: string): SidekeyError {
 }
 
 function explain(error: NodeJS.ErrnoException, { group }: SocketOptions): string {
-  if (error.syscall === 'lchown') return `this user may not give it to the group ${JSON.stringify(group)}`;
-  if (error.code === 'EEXIST') return 'another server took it this moment';
+  if (error.syscall === 'lchown') return `this user may not set the group of the socket to ${JSON.stringify(group)}`;
+  if (error.code === 'EEXIST') return 'another server took the path at the same moment';
   return error.message;
 }

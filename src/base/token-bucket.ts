@@ -4,16 +4,16 @@ export class TokenBucket {
   /** Milliseconds since the epoch. */
   #filledAt = 0;
 
-  /** @param size how many may be taken at once */
+  /** @param size the maximum number of tokens taken at once */
   constructor(size: number) {
     this.#tokens = size;
   }
 
   /**
-   * Takes one token; false where none is left.
-   * @param size the most that the bucket holds
-   * @param perSecond how many are added each second
-   * @param now milliseconds since the epoch; a clock that was set back adds nothing
+   * Takes one token; returns false if there is none.
+   * @param size the capacity of the bucket
+   * @param perSecond tokens added per second
+   * @param now milliseconds since the epoch; a clock that was set back adds no tokens
    */
   take(size: number, perSecond: number, now: number): boolean {
     if (this.left(size, perSecond, now) < 1) return false;
@@ -21,7 +21,7 @@ export class TokenBucket {
     return true;
   }
 
-  /** How many tokens are left, fractions included. Arguments as of {@link take}. */
+  /** The number of tokens left, including fractions. For the arguments see {@link take}. */
   left(size: number, perSecond: number, now: number): number {
     const elapsed = Math.max(now - this.#filledAt, 0);
     this.#tokens = Math.min(size, this.#tokens + (elapsed * perSecond) / 1_000);

@@ -1,20 +1,20 @@
-/** Files whose content decides: read only where nobody but root and this user could have written it, or warned of. */
+/** Reads files on which decisions depend, only if no other user than root and this one could have written them. */
 
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describeLoose, isOfType, type Loose, octal, pathRemedy, pathRule, walkPath } from './trusted-path.ts';
 import { type Observer, observer } from './user-ids.ts';
 
-/** @see open(2); a FIFO would make it wait. */
+/** @see open(2); without O_NONBLOCK a FIFO would block */
 const OPEN = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /**
  * The text of a file that only root and this user can have written. Descriptors of this process (`/dev/stdin`,
- * `<(command)`) are read as they are.
+ * `<(command)`) are read without this check.
  *
- * @param closed whether it is refused where others can read it, too
- * @param remedy what to do about a file that others could write or read
- * @throws Error whose message names the file or directory, what is wrong with it, the rule and the remedy
+ * @param closed refuses the file if others can read it, too
+ * @param remedy what to do if others could write or read the file
+ * @throws Error whose message has the file or directory, the problem, the rule and the remedy
  */
 export function readTrustedFile(file: string, { closed, remedy }: { closed: boolean; remedy: string }): string {
   const me = observer();
@@ -23,7 +23,7 @@ export function readTrustedFile(file: string, { closed, remedy }: { closed: bool
   const [loose] = walk.loose;
   if (loose !== undefined) throw new Error(`${describeLoose(loose)}; ${pathRule(me.uid)}: ${pathRemedy(me.uid)}`);
   if (walk.entry === undefined) throw new Error(`ENOENT: there is no such file: ${file}`);
-  // The path without symbolic links: the file that is opened is the one that the walk has judged.
+  // Without symbolic links: the file that was checked is the one that is opened.
   const fd = openSync(walk.path, OPEN);
   try {
     const { uid, mode } = fstatSync(fd);
@@ -44,10 +44,10 @@ export function readTrustedFile(file: string, { closed, remedy }: { closed: bool
 }
 
 /**
- * By whom, besides root and the observer, the content at a path can be changed: directories on the way, and the file itself
- * if it is a regular one. Empty where nobody can, and where the path leads to a descriptor of this process or nowhere.
+ * The directories on the way, and the file itself if it is a regular one, that users other than root and the observer
+ * can change. Empty if there are none, or if the path leads to a descriptor of this process or does not exist.
  *
- * @throws Error where a directory can't be looked at
+ * @throws Error if a directory cannot be examined
  */
 export function whoCanChange(file: string, who: Observer = observer()): readonly Loose[] {
   const { isDescriptor, path: place, entry, loose } = walkPath(path.resolve(file), who);

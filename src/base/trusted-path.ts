@@ -1,36 +1,38 @@
 /**
- * Who, besides root and one user, could put something else at a path. Every directory from / down counts, as for OpenSSH's
- * StrictModes: whoever may write in one of them can rename the next one away and put their own in its place.
+ * Checks whether users other than root and one given user could change what a path leads to. Every directory from /
+ * down counts, as in OpenSSH's StrictModes, because a user who may write in a directory can rename and replace the next
+ * one.
  *
- * A path is followed as the kernel does it, one component at a time, so that the directory of each symbolic link is judged
- * too. What only root and that user can change does not change between this look and the use of the path.
+ * The path is followed like in the kernel, one component at a time, so that the directories of symbolic links are
+ * checked too. What only root and that user can change stays the same between this check and the use of the path.
  */
 
 import { constants, lstatSync, mkdirSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import type { Observer } from './user-ids.ts';
 
-/** What lstat(2) says. */
+/** The used fields of lstat(2). */
 export interface PathEntry {
   readonly uid: number;
   /** Type and permission bits. */
   readonly mode: number;
 }
 
-/** The file system, as far as a walk looks at it. */
+/** The file system operations that a walk uses. */
 export interface PathView {
-  /** Does not follow a symbolic link; undefined where nothing is. */
+  /** Does not follow symbolic links; undefined if there is no file. */
   lstat(place: string): PathEntry | undefined;
   readlink(place: string): string;
 }
 
-/** A directory, or an entry of a shared one, by which somebody else could change what a path means. */
+/** A directory, or an entry of a shared one, through which another user could change what a path leads to. */
 export interface Loose extends PathEntry {
   /** Absolute, without symbolic links above its last part. */
   readonly place: string;
   /**
-   * `foreign`: somebody else owns it. `writable`: not only its owner may write in it. `shared`: it is sticky, so what is
-   * made in it first is safe, but anybody may be first. `unmapped`: this user namespace has no number for its owner.
+   * `foreign`: another user owns it. `writable`: users other than its owner may write in it. `shared`: it is sticky, so
+   * existing entries are safe, but anyone can create a missing one first. `unmapped`: this user namespace has no number
+   * for its owner.
    */
   readonly kind: 'foreign' | 'writable' | 'shared' | 'unmapped';
 }
@@ -38,25 +40,28 @@ export interface Loose extends PathEntry {
 export interface Walk {
   /** The path without symbolic links, as far as it exists. */
   readonly path: string;
-  /** What is there, which is not judged; undefined where something is missing. */
+  /** The file at the end, which is not checked; undefined if something is missing. */
   readonly entry: PathEntry | undefined;
-  /** The parts that don't exist below `path`. */
+  /** The components below `path` that do not exist. */
   readonly missing: readonly string[];
-  /** Everything by which others could change what the path means, from / down; empty: nobody can. */
+  /** Everything through which others could change what the path leads to, from / down; empty: nothing. */
   readonly loose: readonly Loose[];
-  /** The last directory that exists. */
+  /** The last existing directory. */
   readonly holder: Holder;
-  /** Directories without a known owner that were taken for root's, since / has the same. */
+  /** Directories with an unmapped owner that are assumed to be root's, since / has the same owner. */
   readonly assumed: readonly Loose[];
-  /** It is an open descriptor of this process (`/dev/stdin`, `<(command)`): whoever started it has chosen the file. */
+  /**
+   * It is an open descriptor of this process (`/dev/stdin`, `<(command)`), so the user who started the process chose
+   * it.
+   */
   readonly isDescriptor: boolean;
 }
 
 export interface Holder extends PathEntry {
   readonly place: string;
-  /** Everybody may make entries in it, but only remove their own. */
+  /** Anyone may create entries in it, but remove only their own (sticky). */
   readonly isShared: boolean;
-  /** It belongs to root or the observer; false where that was only assumed, or is not so. */
+  /** It belongs to root or the observer; false if that is only assumed, or not so. */
   readonly isKnown: boolean;
 }
 
@@ -65,19 +70,20 @@ const REAL: PathView = {
   readlink: (place) => readlinkSync(place),
 };
 
-/** As in the kernel. @see path_resolution(7) */
+/** The kernel's limit. @see path_resolution(7) */
 const MAX_LINKS = 40;
 const GROUP_AND_OTHERS_WRITE = 0o022;
 const STICKY = 0o1000;
 
 /**
- * Follows an absolute path and judges each directory on the way, those of symbolic links included: it must belong to root
- * or the observer, and nobody else may write in it. In a sticky one of theirs (/tmp), the next entry must belong to them.
+ * Follows an absolute path and checks each directory on the way, including those of symbolic links: it must belong to
+ * root or the observer, and others must not be able to write in it. In a sticky directory of theirs (/tmp), the next
+ * entry must belong to them.
  *
- * Where a user namespace has no number for the owner of /, directories below it with the same unknown owner are assumed to
- * be root's too, down to the first one whose owner is known.
+ * If / has an unmapped owner, directories below it with the same owner are assumed to be root's too, down to the first
+ * one with a known owner.
  *
- * @throws Error (ENOTDIR, ELOOP, EACCES, …) where the path can't be followed
+ * @throws Error (ENOTDIR, ELOOP, EACCES, …) if the path cannot be followed
  */
 export function walkPath(place: string, observer: Observer, view: PathView = REAL): Walk {
   const loose = new Map<string, Loose>();
@@ -91,7 +97,7 @@ export function walkPath(place: string, observer: Observer, view: PathView = REA
     const { uid, mode } = entry;
     const isKnown = isTrusted(entry);
     const isUnmapped = !isKnown && uid === observer.unmapped;
-    // Below a known owner, or where everybody makes entries, an unknown one may be anybody.
+    // Below a known owner, or in a shared directory, an unmapped owner may be anyone.
     const mayBeRoots = isUnmapped && (above === undefined || !(above.isKnown || above.isShared));
     if (mayBeRoots) assumed.set(at, { place: at, uid, mode, kind: 'unmapped' });
     else if (!isKnown) note(at, entry, isUnmapped ? 'unmapped' : 'foreign');
@@ -135,12 +141,12 @@ export function walkPath(place: string, observer: Observer, view: PathView = REA
       const target = view.readlink(at);
       if (target.startsWith('/')) trail.length = 1;
       parts.unshift(...partsOf(target));
-      // The link may end the path, at a directory that is entered already.
+      // The link may be the last component and lead to a directory that was entered already.
       const { uid, mode } = trail.at(-1)!;
       entry = { uid, mode };
       continue;
     }
-    // What the path ends at is for the caller to judge.
+    // The caller checks the file at the end of the path.
     if (parts.length === 0) return result({ path: at });
     if (!isOfType(entry, constants.S_IFDIR)) throw failure('ENOTDIR', at, 'is not a directory');
     trail.push(enter(at, entry, holder));
@@ -148,8 +154,8 @@ export function walkPath(place: string, observer: Observer, view: PathView = REA
 }
 
 /**
- * The same for a socket or another file that servers make anew: the directory that holds it may not be one where anybody
- * could be first, and its owner must be known.
+ * The same for a socket or another file that servers create anew: its directory must not be shared, where anyone could
+ * create the file first, and the directory's owner must be known.
  */
 export function walkToMade(place: string, observer: Observer, view: PathView = REAL): Walk {
   const walk = walkPath(place, observer, view);
@@ -163,8 +169,8 @@ export function walkToMade(place: string, observer: Observer, view: PathView = R
 }
 
 /**
- * Makes the directory, and those above it, where they are missing, each in a directory that nobody else can change; so that
- * what is there afterwards is what was made. The mode is cut by the umask. Makes nothing below a loose directory.
+ * Creates missing directories of the path, each in a directory that others cannot change, so that nobody can exchange
+ * them. The umask applies to the mode. Creates nothing below a loose directory.
  */
 export function makePath(place: string, observer: Observer, mode: number): Walk {
   for (;;) {
@@ -175,7 +181,7 @@ export function makePath(place: string, observer: Observer, mode: number): Walk 
     try {
       mkdirSync(path.join(walk.path, next), mode);
     } catch (thrown) {
-      // Somebody else was first: what they made is judged like all the rest.
+      // Another process created it first; the next walk checks it like the others.
       if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
     }
   }
@@ -190,7 +196,7 @@ export function octal(mode: number): string {
   return `0${(mode & 0o7777).toString(8)}`;
 }
 
-/** What is wrong with it, for a person. */
+/** Describes the problem for a person. */
 export function describeLoose({ place, uid, mode, kind }: Loose): string {
   const what = `${place} (uid ${uid}, mode ${octal(mode)})`;
   switch (kind) {
@@ -205,12 +211,14 @@ export function describeLoose({ place, uid, mode, kind }: Loose): string {
   }
 }
 
-/** The rule that {@link walkPath} goes by. */
+/** The rule that {@link walkPath} applies. */
 export function pathRule(uid: number | undefined): string {
-  return `every directory from / down must belong to root or ${nameOf(uid)} and be writable by its owner alone; a sticky one of root, such as /tmp, may hold what belongs to them`;
+  return `every directory from / down must belong to root or ${nameOf(uid)} and be writable by its owner alone; a sticky directory such as /tmp is allowed if the next part of the path belongs to one of them`;
 }
 
-/** What to do about it. It gives no command: a changed owner or mode would adopt what somebody has put there. */
+/**
+ * What to do about it. It has no command, because changing owner or mode would adopt files that another user planted.
+ */
 export function pathRemedy(uid: number | undefined): string {
   return `put it below a directory that only root or ${nameOf(uid)} can write`;
 }

@@ -1,9 +1,9 @@
-/** Turns of the event loop: for what need not be looked at twice within one. */
+/** Numbers the turns of the event loop, so that a result can be cached within one turn. */
 
 let turn = 0;
 let isEnding = false;
 
-/** A number that stays the same until the event loop has gone round. */
+/** A number that stays the same during a turn of the event loop. */
 export function currentTurn(): number {
   if (!isEnding) {
     isEnding = true;

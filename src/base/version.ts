@@ -1,4 +1,4 @@
-/** Sidekey's version, as package.json has it. */
+/** Sidekey's version, from package.json. */
 
 import manifest from '../../package.json' with { type: 'json' };
 

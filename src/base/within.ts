@@ -1,14 +1,14 @@
-/** Whether a path lies in a directory, by where both really are. */
+/** Checks whether a path lies in a directory, after resolving links and mounts. */
 
 import { lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 
-/** As many links in a row as the kernel follows. @see path_resolution(7) */
+/** The kernel's limit of consecutive links. @see path_resolution(7) */
 const MAX_LINKS = 40;
 
 /**
- * True if `file` is `directory` or below it, whether or not either exists. Symbolic links are followed as far as they
- * lead, and a directory that is mounted at a second place counts as the same one.
+ * True if `file` is `directory` or below it, even if they do not exist. Symbolic links are followed, and a directory
+ * that is mounted at a second place counts as the same one.
  */
 export function isWithin(file: string, directory: string): boolean {
   const [place, above] = [realPlace(file), realPlace(directory)];
@@ -19,7 +19,7 @@ export function isWithin(file: string, directory: string): boolean {
   }
 }
 
-/** The path without symbolic links; what does not exist yet is kept as it is written, also behind a dangling link. */
+/** The path without symbolic links. Components that do not exist are kept as written, also behind a dangling link. */
 export function realPlace(file: string, links = 0): string {
   const whole = path.resolve(file);
   try {
@@ -42,7 +42,7 @@ function linkTarget(place: string): string | undefined {
   }
 }
 
-/** Equal for two paths of one directory; undefined where there is none, or it may not be looked at. */
+/** Equal for two paths of the same directory; undefined if it does not exist or cannot be examined. */
 function identityOf(place: string): string | undefined {
   try {
     const { dev, ino } = statSync(place, { bigint: true });

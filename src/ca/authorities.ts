@@ -1,11 +1,11 @@
 /**
- * The life of the authorities: which root and which intermediate sign now, what is in the bundle, and when that
- * changes. One review brings everything to what the clock asks for; it runs at start, at the instant the next thing is
- * due, and before a signature whenever the intermediate is due or not valid.
+ * The life cycle of the authorities: which root and intermediate sign now, which roots are in the bundle, and when that
+ * changes. A review brings everything up to date; it runs at start, when the next change is due, and before a signature
+ * if the intermediate is invalid or due for replacement.
  *
- * The intermediate is made anew when half of its life is over: the longest SVID that is always kept is the other half.
- * A clock that jumps, either way, is met by what is valid then: nothing is ever signed by an authority outside its
- * dates. Roots are kept on disk after their end, since a clock that jumped ahead may come back.
+ * An intermediate is replaced after half of its life, so SVIDs of up to the other half get their full TTL. After a
+ * clock jump in either direction only authorities that are valid at the new time sign. Expired roots stay on disk,
+ * since a clock that jumped ahead may return.
  */
 
 import type { Clock, Deadline } from '../base/clock.ts';
@@ -25,26 +25,26 @@ export interface AuthoritiesOptions {
   readonly store: KeyStore;
   readonly clock: Clock;
   readonly log: Log;
-  /** Seconds. */
+  /** Lifetime of an intermediate, in seconds. */
   readonly caTtl: number;
   readonly subject: readonly NamePart[];
 }
 
-/** How long after a failed review the next one is, in milliseconds. */
+/** Time between a failed review and the next one, in milliseconds. */
 const RETRY_MS = 30_000;
 
 export class Authorities {
   readonly bundleChange: Listeners<TrustBundle>;
   readonly replaced: Listeners<void>;
   readonly #options: AuthoritiesOptions;
-  /** In milliseconds. */
+  /** Lifetime of an intermediate, in milliseconds. */
   readonly #life: number;
   readonly #roots: Authority[];
   #intermediates: Authority[];
   #current: Authority | undefined;
   #bundle: TrustBundle | undefined;
   #bundleIds = '';
-  /** What was issued before must be replaced, and nobody has been told yet. */
+  /** Issued SVIDs must be replaced, but the listeners have not been told yet. */
   #replacing = false;
   #reviewAt = 0;
   #reviewing: Promise<void> | undefined;
@@ -56,12 +56,15 @@ export class Authorities {
     this.#roots = stored.roots;
     this.#intermediates = stored.intermediates;
     this.#life = options.caTtl * 1000;
-    const failed = (err: unknown) => options.log.error({ err }, 'a listener of the authorities failed');
+    const failed = (err: unknown) => options.log.error({ err }, 'authority listener failed');
     this.bundleChange = new Listeners(failed);
     this.replaced = new Listeners(failed);
   }
 
-  /** @throws ERR_CA when a stored authority can't be used or a new one can't be stored */
+  /**
+   * Loads the authorities and creates missing ones. @throws ERR_CA if a stored authority is unusable or a new one
+   * cannot be stored
+   */
   static async open(options: AuthoritiesOptions): Promise<Authorities> {
     const stored = await options.store.load();
     const authorities = new Authorities(options, stored);
@@ -69,7 +72,7 @@ export class Authorities {
       await authorities.#review();
     } catch (error) {
       await authorities.close();
-      throw SidekeyError.from(error, 'ERR_CA', `the authorities could not be made: ${(error as Error).message}`);
+      throw SidekeyError.from(error, 'ERR_CA', `the authorities could not be created: ${(error as Error).message}`);
     }
     return authorities;
   }
@@ -78,7 +81,7 @@ export class Authorities {
     return this.#bundle!;
   }
 
-  /** Roots, then intermediates; those that have ended are left out. */
+  /** Roots, then intermediates, without expired ones. */
   list(): AuthorityInfo[] {
     const now = this.#options.clock.now();
     return [...this.#roots, ...this.#intermediates]
@@ -86,11 +89,11 @@ export class Authorities {
       .map(({ id, role, notBefore, notAfter, subject }) => ({ id, role, notBefore, notAfter, subject }));
   }
 
-  /** The authority that signs SVIDs now, made anew first where that is due. @throws ERR_CA when none is valid */
+  /** The authority that signs SVIDs now; replaces it first if that is due. @throws ERR_CA if none is valid */
   async signer(): Promise<Authority> {
     const { clock } = this.#options;
     let failure: unknown;
-    // The first may be one that is under way, begun before the clock jumped.
+    // The first call may join a review that began before the clock jumped.
     for (let reviews = 0; reviews < 2 && this.#isDue(); reviews += 1) {
       failure = await this.#review().then(
         () => undefined,
@@ -100,7 +103,7 @@ export class Authorities {
     const current = this.#current!;
     if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
     if (isValidAt(current, clock.now())) return current;
-    throw new SidekeyError('ERR_CA', 'no authority is valid now, and none can be made', { cause: failure });
+    throw new SidekeyError('ERR_CA', 'no authority is valid now, and none can be created', { cause: failure });
   }
 
   #isDue(): boolean {
@@ -114,7 +117,7 @@ export class Authorities {
     await this.#reviewing?.catch(() => undefined);
   }
 
-  /** One review at a time; after a failed one, logged, the next is set. */
+  /** Runs one review at a time. A failure is logged, and another review is scheduled. */
   #review(): Promise<void> {
     this.#reviewing ??= this.#reviewNow()
       .catch((error: unknown) => {
@@ -147,11 +150,11 @@ export class Authorities {
     const root = await makeRoot({ trustDomain, subject, now });
     await store.save(root);
     const fields = { authority_id: root.id, not_after: new Date(root.notAfter) };
-    if (this.#roots.length === 0) log.info(fields, 'made the root');
+    if (this.#roots.length === 0) log.info(fields, 'root created');
     else {
       log.error(
         fields,
-        'no root is valid at this time: made a new one; proxies trust it once they have the new bundle',
+        'no root is valid at this time: created a new one; proxies trust it once they have the new bundle',
       );
       this.#replacing = true;
     }
@@ -164,17 +167,20 @@ export class Authorities {
     const intermediate = await makeIntermediate({ trustDomain, subject, now }, root, this.#life);
     await store.save(intermediate);
     this.#intermediates.push(intermediate);
-    log.info({ authority_id: intermediate.id, not_after: new Date(intermediate.notAfter) }, 'made an intermediate');
+    log.info({ authority_id: intermediate.id, not_after: new Date(intermediate.notAfter) }, 'intermediate created');
     return intermediate;
   }
 
-  /** True if it may sign and a new one would not be better by much. */
+  /** True if it may sign and a new one would not last much longer. */
   #isFit(intermediate: Authority, root: Authority, now: number): boolean {
     const shortened = intermediate.notAfter - now > this.#life;
     return isValidAt(intermediate, now) && now < this.#renewalOf(intermediate, root) && !shortened;
   }
 
-  /** Half a life before its end; its end itself where a new one would end no later, since the root does. */
+  /**
+   * When to replace it: half a life before its end, or at its end if the root ends at the same time, since a new one
+   * would not last longer.
+   */
   #renewalOf(intermediate: Authority, root: Authority): number {
     const atRootsEnd = intermediate.notAfter >= root.notAfter;
     return atRootsEnd ? intermediate.notAfter : intermediate.notAfter - this.#life / 2;
@@ -184,7 +190,7 @@ export class Authorities {
     return this.#roots.filter((root) => now < root.notAfter);
   }
 
-  /** Tells of the bundle if its roots are not those it had, with a number that is on disk before. */
+  /** Publishes the bundle if its roots have changed. The new sequence number is on disk first. */
   async #publish(now: number): Promise<void> {
     const { trustDomain, store } = this.#options;
     const roots = this.#inBundle(now);
@@ -211,12 +217,12 @@ export class Authorities {
     this.#deadline?.cancel();
     if (this.#closed) return;
     this.#deadline = this.#options.clock.at(instant, () => {
-      this.#review().catch(() => undefined); // logged, and the next one is set
+      this.#review().catch(() => undefined); // #review has logged it and scheduled the next one
     });
   }
 }
 
-/** The one that ends last. */
+/** The authority with the latest end. */
 function latest(authorities: readonly Authority[]): Authority | undefined {
   return authorities.reduce<Authority | undefined>(
     (best, authority) => (best === undefined || authority.notAfter > best.notAfter ? authority : best),

@@ -1,6 +1,6 @@
 /**
- * One authority, root or intermediate: made new, or read back from the file that holds its certificate and key.
- * Its one URI SAN is the trust domain's ID.
+ * One authority, root or intermediate: creates it, or reads it from the file with its certificate and key. Its only URI
+ * SAN is the ID of the trust domain.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md section 4
  */
@@ -28,8 +28,8 @@ export interface Authority extends AuthorityInfo {
 const YEAR_MS = 365.25 * 24 * 3_600_000;
 const ROOT_LIFE_MS = 10 * YEAR_MS;
 /**
- * Roots are dated back by a day: a machine that takes its hardware clock for local time is hours ahead until it hears
- * of the right time, and a root that it makes meanwhile must be good after that.
+ * Roots are backdated by a day, because a machine that reads its hardware clock as local time is hours ahead until it
+ * gets the right time, and a root created meanwhile must be valid afterwards.
  */
 const ROOT_BACKDATE_MS = 24 * 3_600_000;
 
@@ -40,12 +40,12 @@ export interface AuthorityRequest {
   readonly now: number;
 }
 
-/** A self-signed root that lives ten years. */
+/** Creates a self-signed root, valid for ten years. */
 export function makeRoot(request: AuthorityRequest): Promise<Authority> {
   return make('root', request, request.now - ROOT_BACKDATE_MS, request.now + ROOT_LIFE_MS);
 }
 
-/** An intermediate that signs leafs only and never outlives its root. `life` in milliseconds. */
+/** Creates an intermediate that may only sign leaves and ends no later than its root. `life` in milliseconds. */
 export function makeIntermediate(request: AuthorityRequest, root: Authority, life: number): Promise<Authority> {
   const notBefore = Math.max(request.now - BACKDATE_MS, root.notBefore);
   return make('intermediate', request, notBefore, Math.min(request.now + life, root.notAfter), root);
@@ -63,7 +63,7 @@ async function make(
   const x509 = await import('./peculiar.ts');
   const keys = (await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
   const serial = randomSerial().toString('hex');
-  // As in SPIRE, the serial number keeps subjects apart: paths and CRLs are looked up by name.
+  // As in SPIRE, the serial number makes subjects unique: certificate paths and CRLs are looked up by name.
   const subject = encodeName([...request.subject, { type: 'serialNumber', value: BigInt(`0x${serial}`).toString() }]);
   const der = await x509.X509CertificateGenerator.create({
     serialNumber: serial,
@@ -87,41 +87,43 @@ async function make(
   const privateKey = KeyObject.from(keys.privateKey);
   const made = describe(role, new X509Certificate(Buffer.from(der.rawData)), privateKey);
   if (!made.certificate.checkPrivateKey(privateKey) || !isIssuedBy(made.certificate, issuer ?? made)) {
-    throw new SidekeyError('ERR_CA', `the ${role} that was made does not verify`);
+    throw new SidekeyError('ERR_CA', `the new ${role} does not verify`);
   }
   return made;
 }
 
-/** What is kept in an authority's file: its certificate, then its key, PEM. */
+/** The content of an authority's file: its certificate and its key, PEM. */
 export function authorityFile(authority: Authority): string {
   return authority.certificatePem + (authority.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string);
 }
 
 /**
- * Reads an authority's file back.
- * @throws {Error} with what is wrong, as the end of a sentence about the file
+ * Reads an authority's file.
+ * @throws {Error} whose message completes a sentence that begins with the file's name
  */
 export function readAuthority(role: AuthorityRole, trustDomain: TrustDomain, text: string): Authority {
   const [certificatePem, ...moreCertificates] = pemBlocks(text, 'CERTIFICATE');
   const [keyPem, ...moreKeys] = pemBlocks(text, 'PRIVATE KEY');
-  if (certificatePem === undefined || moreCertificates.length > 0) throw new Error('does not hold one certificate');
-  if (keyPem === undefined || moreKeys.length > 0) throw new Error('does not hold one private key');
-  const certificate = attempt('holds a certificate that cannot be read', () => new X509Certificate(certificatePem));
-  const privateKey = attempt('holds a private key that cannot be read', () => createPrivateKey(keyPem));
-  if (privateKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('holds a key that is not P-256');
-  if (!certificate.checkPrivateKey(privateKey)) throw new Error('holds a key that is not the key of its certificate');
-  if (!certificate.ca) throw new Error('holds a certificate that is no authority');
+  if (certificatePem === undefined || moreCertificates.length > 0)
+    throw new Error('does not contain exactly one certificate');
+  if (keyPem === undefined || moreKeys.length > 0) throw new Error('does not contain exactly one private key');
+  const certificate = attempt('contains a certificate that cannot be read', () => new X509Certificate(certificatePem));
+  const privateKey = attempt('contains a private key that cannot be read', () => createPrivateKey(keyPem));
+  if (privateKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('contains a key that is not P-256');
+  if (!certificate.checkPrivateKey(privateKey))
+    throw new Error('contains a private key that does not match its certificate');
+  if (!certificate.ca) throw new Error('contains a certificate that is not a CA certificate');
   const id = trustDomainId(trustDomain);
   if (certificate.subjectAltName !== `URI:${id}`) {
-    throw new Error(`holds an authority of ${certificate.subjectAltName ?? 'no trust domain'}, not of ${id}`);
+    throw new Error(`contains an authority of ${certificate.subjectAltName ?? 'no trust domain'}, not of ${id}`);
   }
   if (role === 'root' && !isIssuedBy(certificate, { certificate, publicKey: certificate.publicKey })) {
-    throw new Error('holds a certificate that did not sign itself');
+    throw new Error('contains a root certificate that is not self-signed');
   }
-  return attempt('holds a certificate that cannot be read', () => describe(role, certificate, privateKey));
+  return attempt('contains a certificate that cannot be read', () => describe(role, certificate, privateKey));
 }
 
-/** True if the issuer's name, key identifier and signature are on the certificate. */
+/** True if the certificate has the issuer's name, key identifier and signature. */
 export function isIssuedBy(
   certificate: X509Certificate,
   issuer: { readonly certificate: X509Certificate; readonly publicKey: KeyObject },
@@ -129,7 +131,7 @@ export function isIssuedBy(
   return certificate.checkIssued(issuer.certificate) && certificate.verify(issuer.publicKey);
 }
 
-/** An authority by its certificate and the key of that; whether it is, is not looked at. */
+/** Builds an Authority from its certificate and private key, without checking that they match. */
 export function describe(role: AuthorityRole, certificate: X509Certificate, privateKey: KeyObject): Authority {
   const { name, keyId } = fields(certificate.raw);
   return {
@@ -146,7 +148,7 @@ export function describe(role: AuthorityRole, certificate: X509Certificate, priv
   };
 }
 
-/** The subject as DER and the subject key identifier, which node:crypto does not give out. */
+/** The subject as DER and the subject key identifier, which node:crypto does not expose. */
 function fields(der: Buffer): { name: Buffer; keyId: string } {
   const [toBeSigned] = elements(elements(der)[0]!.contents);
   const parts = elements(toBeSigned!.contents);

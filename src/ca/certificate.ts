@@ -1,5 +1,5 @@
 /**
- * X.509 v3 certificates as the profile of X.509-SVIDs wants them, signed with ECDSA and SHA-256.
+ * Encodes X.509 v3 certificates in the profile of X.509-SVIDs, signed with ECDSA and SHA-256.
  *
  * @see RFC 5280 section 4, https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md sections 2 to 4
  */
@@ -8,7 +8,9 @@ import { type KeyObject, sign } from 'node:crypto';
 import { bitString, explicit, implicit, integer, octetString, oid, sequence, TRUE, time } from './der.ts';
 import { takeRandomBytes } from './random.ts';
 
-/** How far certificates of leafs and intermediates are dated back, so that a peer whose clock is late takes them. */
+/**
+ * Leaves and intermediates are backdated by this much, in milliseconds, so that peers with a slow clock accept them.
+ */
 export const BACKDATE_MS = 30_000;
 
 const VERSION_3 = explicit(0, integer(Uint8Array.of(2)));
@@ -42,12 +44,12 @@ export function subjectAltName(uri: string, dnsNames: readonly string[]): Buffer
   return extension(SUBJECT_ALT_NAME, sequence(...names));
 }
 
-/** From and until, in milliseconds since the epoch. */
+/** Start and end, in milliseconds since the epoch. */
 export function validity(notBefore: number, notAfter: number): Buffer {
   return sequence(time(notBefore), time(notAfter));
 }
 
-/** Certificates know no parts of a second. In and out: milliseconds since the epoch. */
+/** Rounds down to a whole second, since certificates have no fractions. In and out: milliseconds since the epoch. */
 export function wholeSecond(instant: number): number {
   return Math.floor(instant / 1000) * 1000;
 }
@@ -64,7 +66,7 @@ export function randomSerial(): Buffer {
 
 export interface CertificateContents {
   readonly serial: Uint8Array;
-  /** All else as DER. */
+  /** The following fields are DER. */
   readonly issuer: Uint8Array;
   readonly validity: Uint8Array;
   readonly subject: Uint8Array;
@@ -72,7 +74,7 @@ export interface CertificateContents {
   readonly extensions: readonly Uint8Array[];
 }
 
-/** What an authority signs, DER. */
+/** The part of a certificate that the authority signs, DER. */
 export function encodeToBeSigned(contents: CertificateContents): Buffer {
   return sequence(
     VERSION_3,
@@ -91,7 +93,7 @@ export function signCertificate(toBeSigned: Uint8Array, issuerKey: KeyObject): B
   return sequence(toBeSigned, ECDSA_WITH_SHA256, bitString(sign('sha256', toBeSigned, issuerKey)));
 }
 
-/** `bits`: from the first byte's high bit on, as RFC 5280 section 4.2.1.3 numbers them. */
+/** `bits`: the first bit is the high bit of the first byte, as in RFC 5280 section 4.2.1.3. */
 function keyUsage(bits: number, unusedBits: number): Buffer {
   return extension(KEY_USAGE, bitString(Uint8Array.of(bits), unusedBits), 'critical');
 }

@@ -1,4 +1,4 @@
-/** The last look at an SVID before anybody gets it. */
+/** Verifies a new SVID before it is issued. */
 
 import { createPrivateKey, hash, X509Certificate } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
@@ -9,8 +9,8 @@ import type { Leaf, LeafRequest } from './leaf.ts';
 import { readLeaf } from './leaf-reader.ts';
 
 /**
- * Reads the SVID's PEM as a proxy will. Everything in it must be what was asked for, and its key that of its
- * certificate. All but the signature is looked at: that is for {@link checkLeafWithOpenSsl}.
+ * Reads the SVID's PEM as a proxy would, and checks that everything is as requested and that key and certificate match.
+ * It does not verify the signature; {@link checkLeafWithOpenSsl} does.
  * @throws ERR_CA
  */
 export function checkLeaf(leaf: Leaf, request: LeafRequest, authority: Authority): void {
@@ -18,15 +18,15 @@ export function checkLeaf(leaf: Leaf, request: LeafRequest, authority: Authority
 }
 
 /**
- * The same SVID as OpenSSL sees it, its authority's signature included. This takes longer than making one, so that one
- * SVID of many is looked at so: what would be wrong here is wrong in each that the same code made with the same keys.
+ * Checks the SVID's keys and signature with OpenSSL. This takes longer than making an SVID, so only samples are
+ * checked: a fault here would be in every SVID that the same code made with the same keys.
  * @throws ERR_CA
  */
 export function checkLeafWithOpenSsl(leaf: Leaf, request: LeafRequest, authority: Authority): void {
   withhold(request, () => {
     const certificate = new X509Certificate(leaf.certificateChain);
     const privateKey = createPrivateKey(leaf.privateKey);
-    if (!certificate.checkPrivateKey(privateKey) || !isPair(leaf.keyPair)) return 'its key is another one';
+    if (!certificate.checkPrivateKey(privateKey) || !isPair(leaf.keyPair)) return 'its private key does not match';
     if (!isIssuedBy(certificate, authority)) return 'its authority did not sign it';
     return undefined;
   });
@@ -48,28 +48,29 @@ function withhold(request: LeafRequest, look: () => string | undefined): void {
 function faultOf(leaf: Leaf, request: LeafRequest, authority: Authority): string | undefined {
   const { notBefore, notAfter } = leaf;
   if (notBefore > request.now || notAfter <= request.now) return 'it is not valid now';
-  if (notBefore < authority.notBefore || notAfter > authority.notAfter) return 'it outlives its authority';
-  if (notAfter > request.notAfter) return 'it lives longer than asked';
+  if (notBefore < authority.notBefore || notAfter > authority.notAfter)
+    return 'its validity exceeds that of its authority';
+  if (notAfter > request.notAfter) return 'it expires later than requested';
 
   const chain = leaf.certificateChain;
   if (!chain.endsWith(authority.certificatePem)) return 'its chain does not end with its authority';
   const read = readLeaf(chain.slice(0, -authority.certificatePem.length));
-  if (read.serial !== leaf.serial) return 'its serial is not the one to be put on record';
-  if (read.notBefore !== notBefore || read.notAfter !== notAfter) return 'its dates are not those to be put on record';
+  if (read.serial !== leaf.serial) return 'its serial differs from the one to be recorded';
+  if (read.notBefore !== notBefore || read.notAfter !== notAfter) return 'its dates differ from those to be recorded';
   if (!read.issuer.equals(authority.name) || read.authorityKeyId !== authority.id) {
     return 'its issuer is another authority';
   }
-  if (read.subject !== subjectOf(request)) return 'its subject is another one';
+  if (read.subject !== subjectOf(request)) return 'its subject is not the expected one';
   const names = [`URI:${request.spiffeId}`, ...request.dnsNames.map((name) => `DNS:${name}`)];
   if (names.length !== read.names.length || names.some((name, i) => name !== read.names[i])) {
-    return 'its names are not those that were asked for';
+    return 'its names are not the requested ones';
   }
-  if (read.subjectKeyId !== hash('sha1', read.point)) return 'its key is not the one that it identifies';
+  if (read.subjectKeyId !== hash('sha1', read.point)) return 'its subject key identifier does not match its key';
 
   const key = readKey(leaf.privateKey);
   const { scalar, point } = leaf.keyPair;
   if (!key.scalar.equals(scalar) || !key.point.equals(point) || !read.point.equals(point)) {
-    return 'its key is another one';
+    return 'its private key does not match';
   }
   return undefined;
 }

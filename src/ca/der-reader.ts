@@ -1,11 +1,11 @@
 /**
- * A strict reader of DER: each element has the tag that is expected of it and a length in its shortest form, and
- * nothing is left over. It shares nothing with the writer in der.ts, so that what one gets wrong the other refuses.
+ * A strict DER reader: each element must have the expected tag and a length in the shortest form, and no bytes may
+ * remain. It shares no code with the writer in der.ts, so that each detects the other's mistakes.
  *
  * @see ITU-T X.690 sections 8 and 10
  */
 
-/** Tags, as they stand in the bytes. */
+/** Tag bytes. */
 export const TAG = {
   boolean: 0x01,
   integer: 0x02,
@@ -36,24 +36,24 @@ export class DerReader {
     return this.#at < this.#end ? this.#bytes[this.#at] : undefined;
   }
 
-  /** The contents of the next element. @throws {RangeError} if it has another tag or a length that is wrong */
+  /** The contents of the next element. @throws {RangeError} if its tag is another one or its length is invalid */
   contents(tag: number): Buffer {
     const from = this.#pass(tag);
     return this.#bytes.subarray(from, this.#at);
   }
 
-  /** Passes over the next element if it is this, and throws if it is not. `expected`: its contents. */
+  /** Skips the next element, which must have this tag and the contents `expected`. @throws {RangeError} otherwise */
   demand(tag: number, expected: Uint8Array): void {
     const from = this.#pass(tag);
     let same = this.#at - from === expected.length;
     for (let i = 0; same && i < expected.length; i += 1) same = this.#bytes[from + i] === expected[i];
-    if (!same) throw new RangeError(`an element with the tag ${tag} is not the one that belongs there`);
+    if (!same) throw new RangeError(`the element with tag ${tag} has unexpected contents`);
   }
 
-  /** The contents of the next element as one number, of six bytes at most. */
+  /** The contents of the next element as a number of at most six bytes. */
   number(tag: number): number {
     const from = this.#pass(tag);
-    if (this.#at - from > 6) throw new RangeError(`an element with the tag ${tag} is too long`);
+    if (this.#at - from > 6) throw new RangeError(`the element with tag ${tag} is longer than six bytes`);
     let value = 0;
     for (let at = from; at < this.#at; at += 1) value = value * 0x100 + this.#bytes[at]!;
     return value;
@@ -65,20 +65,20 @@ export class DerReader {
     return this.#bytes.toString('hex', from, this.#at);
   }
 
-  /** The same as characters of one byte each. */
+  /** The contents of the next element as Latin-1 text. */
   text(tag: number): string {
     const from = this.#pass(tag);
     return this.#bytes.toString('latin1', from, this.#at);
   }
 
-  /** The next element with its tag and length. */
+  /** The next element, including tag and length. */
   whole(tag: number): Buffer {
     const from = this.#at;
     this.#pass(tag);
     return this.#bytes.subarray(from, this.#at);
   }
 
-  /** Reads what stands inside the next element with `read`, which must leave nothing. */
+  /** Reads the contents of the next element with `read`, which must use all of them. */
   inside<T>(tag: number, read: (contents: DerReader) => T): T {
     const from = this.#pass(tag);
     const contents = new DerReader(this.#bytes, from, this.#at);
@@ -87,33 +87,33 @@ export class DerReader {
     return result;
   }
 
-  /** @throws {RangeError} if something is left */
+  /** @throws {RangeError} if bytes remain */
   end(): void {
-    if (this.#at !== this.#end) throw new RangeError('an element has more in it than it should');
+    if (this.#at !== this.#end) throw new RangeError('an element has surplus contents');
   }
 
-  /** Goes behind the next element and returns where its contents begin. */
+  /** Skips the next element and returns where its contents begin. */
   #pass(tag: number): number {
-    if (this.tag !== tag) throw new RangeError(`an element has the tag ${this.tag ?? 'of none'}, not ${tag}`);
+    if (this.tag !== tag) throw new RangeError(`an element has tag ${this.tag ?? 'none'}, not ${tag}`);
     let length = this.#byte(this.#at + 1);
     let from = this.#at + 2;
     if (length >= 0x80) {
       const lengthBytes = length & 0x7f;
-      // Longer ones are for what no certificate holds.
-      if (lengthBytes === 0 || lengthBytes > 3) throw new RangeError('an element has a length that is not taken');
+      // Certificates have no longer elements.
+      if (lengthBytes === 0 || lengthBytes > 3) throw new RangeError('an element has an unsupported length');
       length = 0;
       for (const end = from + lengthBytes; from < end; from += 1) length = length * 0x100 + this.#byte(from);
       if (length < 0x80 || length < 0x100 ** (lengthBytes - 1)) {
-        throw new RangeError('an element has a length in more bytes than it needs');
+        throw new RangeError('the length of an element is not in the shortest form');
       }
     }
-    if (from + length > this.#end) throw new RangeError('an element is cut short');
+    if (from + length > this.#end) throw new RangeError('an element is truncated');
     this.#at = from + length;
     return from;
   }
 
   #byte(at: number): number {
-    if (at >= this.#end) throw new RangeError('an element is cut short');
+    if (at >= this.#end) throw new RangeError('an element is truncated');
     return this.#bytes[at]!;
   }
 }

@@ -1,11 +1,11 @@
 /**
- * DER, as much of it as certificates need: a writer for all that Sidekey signs, and a reader for the few fields that
- * node:crypto does not give out.
+ * DER, as far as certificates need it: a writer for everything that Sidekey signs, and a reader for the few fields that
+ * node:crypto does not expose.
  *
  * @see ITU-T X.690 sections 8 and 10, RFC 5280 section 4.1.2.5 (dates)
  */
 
-/** A tag, a length in its shortest form, and the parts one after the other. */
+/** Encodes an element: tag, length in the shortest form, and the concatenated parts. */
 export function tlv(tag: number, ...parts: readonly Uint8Array[]): Buffer {
   let length = 0;
   for (const part of parts) length += part.length;
@@ -31,18 +31,18 @@ export const octetString = (bytes: Uint8Array): Buffer => tlv(0x04, bytes);
 export const utf8String = (text: string): Buffer => tlv(0x0c, Buffer.from(text, 'utf8'));
 export const printableString = (text: string): Buffer => tlv(0x13, Buffer.from(text, 'latin1'));
 
-/** `unusedBits`: how many of the last byte's low bits do not count. */
+/** `unusedBits`: the number of low bits in the last byte that do not count. */
 export const bitString = (bytes: Uint8Array, unusedBits = 0): Buffer => tlv(0x03, Uint8Array.of(unusedBits), bytes);
 
-/** A context tag around whole elements. */
+/** An explicit context tag: wraps whole elements. */
 export const explicit = (tag: number, ...parts: readonly Uint8Array[]): Buffer => tlv(0xa0 | tag, ...parts);
 
-/** A context tag in place of a primitive element's own. */
+/** An implicit context tag: replaces the tag of a primitive element. */
 export const implicit = (tag: number, bytes: Uint8Array): Buffer => tlv(0x80 | tag, bytes);
 
 export const TRUE: Buffer = Buffer.from([0x01, 0x01, 0xff]);
 
-/** A non-negative integer, big-endian, in as few bytes as it needs. */
+/** A non-negative integer, big-endian, in the shortest form. */
 export function integer(bytes: Uint8Array): Buffer {
   let start = 0;
   while (start < bytes.length - 1 && bytes[start] === 0) start += 1;
@@ -51,7 +51,7 @@ export function integer(bytes: Uint8Array): Buffer {
   return magnitude[0]! >= 0x80 ? tlv(0x02, Uint8Array.of(0), magnitude) : tlv(0x02, magnitude);
 }
 
-/** An object identifier from its dotted form. */
+/** Encodes an object identifier given in dotted form. */
 export function oid(dotted: string): Buffer {
   const [first, second, ...rest] = dotted.split('.').map(Number);
   const bytes: number[] = [];
@@ -64,7 +64,10 @@ export function oid(dotted: string): Buffer {
   return tlv(0x06, Buffer.from(bytes));
 }
 
-/** An instant (milliseconds since the epoch; parts of a second are dropped): UTCTime until 2049, then GeneralizedTime. */
+/**
+ * Encodes an instant (milliseconds since the epoch, rounded down to a second): UTCTime until 2049, then
+ * GeneralizedTime.
+ */
 export function time(instant: number): Buffer {
   const iso = new Date(instant).toISOString();
   const at = (from: number) => iso.slice(from, from + 2);
@@ -79,7 +82,7 @@ export interface Element {
   readonly whole: Buffer;
 }
 
-/** The elements that stand one after the other in `der`. @throws {RangeError} where one is cut short */
+/** Splits `der` into its consecutive elements. @throws {RangeError} if one is truncated */
 export function elements(der: Buffer): Element[] {
   const found: Element[] = [];
   for (let at = 0; at < der.length; ) {
@@ -87,7 +90,7 @@ export function elements(der: Buffer): Element[] {
     const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
     const start = at + 2 + lengthBytes;
     const end = start + (lengthBytes === 0 ? first : der.readUIntBE(at + 2, lengthBytes));
-    if (end > der.length) throw new RangeError('a DER element is cut short');
+    if (end > der.length) throw new RangeError('a DER element is truncated');
     found.push({ tag: der.readUInt8(at), contents: der.subarray(start, end), whole: der.subarray(at, end) });
     at = end;
   }

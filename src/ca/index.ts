@@ -11,35 +11,37 @@ import type { CertificateAuthority, IssuanceLog } from './types.ts';
 
 export interface CertificateAuthorityOptions {
   readonly trustDomain: TrustDomain;
-  /** Where authorities are kept; made with mode 0700 if it isn't there. Nothing else may be kept there. */
+  /** The directory of the authorities' files, for nothing else. Created with mode 0700 if missing. */
   readonly dir: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly issuanceLog: IssuanceLog;
-  /** How long an intermediate lives, in seconds. */
+  /** Lifetime of an intermediate, in seconds. */
   readonly caTtl: number;
-  /** How long an SVID lives whose entry does not say, in seconds. */
+  /** Default lifetime of an SVID, in seconds, for entries without one. */
   readonly x509SvidTtl: number;
-  /** `C=US,O=SPIFFE`: what the subjects of new authorities begin with. */
+  /** The first parts of new authorities' subjects: `C=US,O=SPIFFE`. */
   readonly caSubject: string;
-  /** Spreads the renewals; from 0 (included) to 1 (not included). */
+  /** Spreads renewals; returns a number in [0, 1). */
   readonly random?: () => number;
-  /** For tests: another program for the second thread; see `LeafThread`. */
+  /** For tests: replaces the program of the second thread; see `LeafThread`. */
   readonly threadFile?: string | undefined;
 }
 
-/** True if authorities are kept in this directory; false where it isn't there. */
+/** True if authorities are stored in this directory; false if it does not exist. */
 export { hasAuthorities } from './key-store.ts';
 
-/** The longest life of an SVID that is always kept, in seconds: an intermediate signs until half of its own is over. */
+/**
+ * The longest SVID TTL that is always honoured in full, in seconds: an intermediate signs until half of its life is
+ * over.
+ */
 export function longestKeptSvidTtl(caTtl: number): number {
   return Math.floor(caTtl / 2);
 }
 
 /**
- * Opens the authority, making what is missing: at first a root, then an intermediate under it.
- * @throws ERR_CONFIG for a subject that breaks a rule; ERR_CA for a stored authority that can't be used, with the file
- *   and what mends it
+ * Opens the authority; creates a root and an intermediate if there is none.
+ * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
   const { trustDomain, dir, clock, log, issuanceLog, caTtl, x509SvidTtl, random = Math.random, threadFile } = options;

@@ -1,6 +1,6 @@
 /**
- * The queue of what is to be signed. It works in slices, so that the event loop never stands still for long, and puts
- * some slices at a time on record, in one go, before anybody gets an SVID of them.
+ * The queue of SVIDs to sign. It works in short slices, so that the event loop is never blocked for long. The SVIDs of
+ * several slices are recorded in one write before any of them is handed out.
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -28,7 +28,7 @@ interface Job {
   readonly reject: (error: unknown) => void;
 }
 
-/** A job, and what is to stand in its SVID. */
+/** A job with the contents of its SVID. */
 interface PreparedJob {
   readonly job: Job;
   readonly request: LeafRequest;
@@ -39,29 +39,31 @@ interface Signed {
   readonly svid: X509Svid;
 }
 
-/** How long one slice may sign, in milliseconds. */
+/** Maximum duration of a slice, in milliseconds. */
 const SLICE_MS = 5;
-/** How many go through each step together; see {@link makeLeafs}. */
+/** Number of SVIDs that go through each step together; see {@link makeLeafs}. */
 const WRITTEN_TOGETHER = 32;
-/** Signed SVIDs wait for each other up to this number: a write that the disk confirms costs more than a slice. */
+/**
+ * Signed SVIDs are recorded when the queue is empty or this many wait, because a durable write costs more than a slice.
+ */
 const RECORDED_AT_ONCE = 256;
-/** So many batches the second thread has at a time, so that it need not wait for the event loop. */
+/** Number of batches queued for the second thread, so that it need not wait for the event loop. */
 const AHEAD = 2;
-/** Of those on record, so many are given out in one turn of the event loop. */
+/** Number of recorded SVIDs handed out in one turn of the event loop. */
 const RELEASED_AT_ONCE = 32;
 
 export class Issuer {
   readonly #options: IssuerOptions;
   #queue: Job[] = [];
   #working: Promise<void> | undefined;
-  /** For a queue that waits for the second thread: resolved when somebody asks. */
+  /** Set while the queue is empty and the second thread works; resolved by a new request. */
   #newcomer: PromiseWithResolvers<void> | undefined;
   #writer: LeafWriter | undefined;
-  /** Of the writer's SVIDs that are to go on record next; see {@link makeLeafs}. */
+  /** The shapes of SVIDs that OpenSSL has verified since the last record; see {@link makeLeafs}. */
   readonly #checked = new Set<boolean>();
   readonly #thread: LeafThread;
   readonly #svids: SvidTerms;
-  /** The latest `notBefore` of an SVID that was given out. */
+  /** The latest `notBefore` of all issued SVIDs. */
   #latestStart = 0;
   readonly #stopListening: () => void;
   #closed = false;
@@ -81,7 +83,7 @@ export class Issuer {
     });
   }
 
-  /** Ends after what is signed is on record; what still waits is refused. */
+  /** Records the signed SVIDs, rejects the queued requests, and stops. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopListening();
@@ -91,7 +93,7 @@ export class Issuer {
 
   async #work(): Promise<void> {
     const signed: Signed[] = [];
-    /** What the second thread makes. */
+    /** Batches in the second thread. */
     const elsewhere = new Set<Promise<void>>();
     while (this.#queue.length > 0 || elsewhere.size > 0 || signed.length > 0) {
       await nextTurn();
@@ -117,20 +119,20 @@ export class Issuer {
         await Promise.race([this.#newcomer.promise, ...elsewhere]);
       }
     }
-    // In the same turn as the last look at the queue, so that nobody queues for a loop that has ended.
+    // In the same turn as the last check of the queue, so that no request is added to a loop that has ended.
     this.#working = undefined;
   }
 
-  /** SVIDs that a clock set back makes not valid yet are to be replaced. */
+  /** If the clock was set back before the start of issued SVIDs, asks for their replacement: they are not valid yet. */
   #noticeSetBackClock(): void {
     const { authorities, clock, log } = this.#options;
     if (clock.now() >= this.#latestStart) return;
     this.#latestStart = 0;
-    log.warn('the clock was set back to before SVIDs that were issued: all are issued anew');
+    log.warn('the clock was set back to before the start of issued SVIDs: all SVIDs are reissued');
     authorities.replaced.tell();
   }
 
-  /** Takes jobs from the queue and adds what it signs to `signed`. */
+  /** Signs queued jobs until the slice ends and adds the SVIDs to `signed`. */
   #signSlice(authority: Authority, signed: Signed[]): void {
     const end = performance.now() + SLICE_MS;
     let taken = 0;
@@ -151,7 +153,7 @@ export class Issuer {
     signed.push(...this.#signed(asked, makeLeafs(this.#writer, requests, this.#checked), authority));
   }
 
-  /** Takes a batch from the queue and adds what comes of it to `signed`; where the second thread fails, it is there again. */
+  /** Signs a batch of jobs in the second thread. If that fails, the jobs return to the queue. */
   async #signElsewhere(authority: Authority, signed: Signed[]): Promise<void> {
     const asked = this.#requests(this.#queue.splice(0, BATCH), authority);
     const requests = asked.map(({ request }) => request);
@@ -160,7 +162,7 @@ export class Issuer {
     else this.#queue.unshift(...asked.map(({ job }) => job));
   }
 
-  /** A job that asks for what it may not have drops out. */
+  /** Prepares jobs; rejects those whose request is not allowed. */
   #requests(jobs: readonly Job[], authority: Authority): PreparedJob[] {
     const asked: PreparedJob[] = [];
     for (const job of jobs) {
@@ -190,17 +192,18 @@ export class Issuer {
     try {
       await issuanceLog.recordIssuances(signed.map(({ svid }) => recordOf(svid, issuedAt)));
     } catch (error) {
-      const failure = SidekeyError.from(error, 'ERR_STORE', 'the issuance could not be put on record');
+      const failure = SidekeyError.from(error, 'ERR_STORE', 'the issuance could not be recorded');
       for (const { job } of signed) job.reject(failure);
       return;
     }
     for (const [i, { job, svid }] of signed.entries()) {
-      // Who hears of an SVID attests its callers again, at once: hundreds of these in one turn would be a pause.
+      // Each SVID causes another attestation of its callers, so hundreds of them in one turn would block the event
+      // loop.
       if (i > 0 && i % RELEASED_AT_ONCE === 0) await nextTurn();
       if (isValidAt(svid, clock.now())) {
         this.#latestStart = Math.max(this.#latestStart, svid.notBefore);
         job.resolve(svid);
-      } else job.reject(new SidekeyError('ERR_CA', 'the clock jumped while the SVID was put on record'));
+      } else job.reject(new SidekeyError('ERR_CA', 'the clock jumped while the issuance was recorded'));
     }
   }
 }

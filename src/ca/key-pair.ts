@@ -1,6 +1,6 @@
 /**
- * P-256 key pairs with their encodings. The encodings are templates around the raw key: node:crypto takes longer to
- * write them than to make the key.
+ * P-256 key pairs with their encodings. The encodings are templates around the raw key, because node:crypto takes
+ * longer to encode a key than to make it.
  *
  * @see FIPS 186-5 section A.2.2 (a key by rejection sampling), RFC 5480 (SubjectPublicKeyInfo), RFC 5958 and RFC 5915
  *   (PKCS#8 around an EC key)
@@ -12,11 +12,11 @@ import { takeRandomBytes } from './random.ts';
 export interface KeyPair {
   /** The private key: 32 bytes. */
   readonly scalar: Buffer;
-  /** The public key that OpenSSL found for it: an uncompressed point. */
+  /** The public key that OpenSSL computed for it: an uncompressed point. */
   readonly point: Buffer;
   /** SubjectPublicKeyInfo, DER. */
   readonly spki: Buffer;
-  /** RFC 5280 section 4.2.1.2, method 1: SHA-1 of the public point. It names the key and secures nothing. */
+  /** RFC 5280 section 4.2.1.2, method 1: SHA-1 of the public point. It identifies the key and protects nothing. */
   readonly keyId: Buffer;
   /** DER. */
   readonly pkcs8: Buffer;
@@ -27,10 +27,10 @@ const PKCS8_HEAD = Buffer.from('308187020100301306072a8648ce3d020106082a8648ce3d
 const PKCS8_POINT = Buffer.from('a144034200', 'hex');
 const SCALAR_BYTES = 32;
 const ZERO = Buffer.alloc(SCALAR_BYTES);
-/** Of the group: private keys lie between zero and it. */
+/** The order of the group: private keys are between zero and it. */
 const ORDER = Buffer.from('ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551', 'hex');
 
-/** One for all: to make one takes as long as the key itself. */
+/** Shared, because creating one takes as long as making a key. */
 const curve = createECDH('prime256v1');
 
 export function generateKeyPair(): KeyPair {
@@ -50,18 +50,18 @@ export function encodeKeyPair(scalar: Buffer, point: Buffer): KeyPair {
   };
 }
 
-/** Finds the public key anew. */
+/** True if the public key, computed again, is the point. */
 export function isPair({ scalar, point }: Pick<KeyPair, 'scalar' | 'point'>): boolean {
   const other = createECDH('prime256v1');
   other.setPrivateKey(scalar);
   return other.getPublicKey().equals(point);
 }
 
-/** Each private key is as likely as any other. */
+/** A random private key, uniformly distributed. */
 function randomScalar(): Buffer {
   for (;;) {
     const scalar = takeRandomBytes(SCALAR_BYTES);
-    // One in four billion is drawn again.
+    // Rejects about one in four billion.
     if (scalar.compare(ZERO) > 0 && scalar.compare(ORDER) < 0) return scalar;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The authorities on disk: one file each, with certificate and key, so that there is no moment when only one of them
- * is new; and the bundle's sequence number. Asynchronous, since authorities may come from elsewhere one day.
+ * Stores the authorities, one file each with certificate and key, so that both change at once; and the sequence number
+ * of the bundle. The interface is asynchronous, since authorities may come from elsewhere one day.
  */
 
 import { constants, existsSync, readdirSync } from 'node:fs';
@@ -16,7 +16,7 @@ export interface StoredAuthorities {
   readonly intermediates: Authority[];
 }
 
-/** The last bundle that was told: its number, and the IDs of the roots in it. */
+/** The last published bundle: its sequence number and the IDs of its roots. */
 export interface BundleState {
   readonly sequenceNumber: number;
   readonly rootIds: readonly string[];
@@ -33,9 +33,9 @@ export function hasAuthorities(dir: string): boolean {
 
 const MEND: Readonly<Record<AuthorityRole, string>> = {
   root:
-    'restore the file from a backup; or remove it and the intermediates beside it: a new root is made at the next ' +
-    'start, and SVIDs of the old one are no longer trusted',
-  intermediate: 'remove the file: a new intermediate is made under the same root at the next start',
+    'restore the file from a backup; or remove it and the intermediate files beside it: Sidekey creates a new root at the next ' +
+    'start, and SVIDs of the old root are no longer trusted',
+  intermediate: 'remove the file: Sidekey creates a new intermediate under the same root at the next start',
 };
 
 export class KeyStore {
@@ -47,21 +47,26 @@ export class KeyStore {
     this.#trustDomain = trustDomain;
   }
 
-  /** Makes the directory (0700) if it isn't there; that nobody else may read it is the data directory's own check. @throws ERR_CA */
+  /** Creates the directory (0700) if missing. Its permissions are checked with the data directory. @throws ERR_CA */
   static async open(dir: string, trustDomain: TrustDomain): Promise<KeyStore> {
     try {
       await mkdir(dir, { recursive: true, mode: 0o700 });
       if (!(await lstat(dir)).isDirectory()) throw new Error('it is not a directory');
       for (const name of await readdir(dir)) if (HALF_WRITTEN.test(name)) await rm(path.join(dir, name));
     } catch (error) {
-      throw SidekeyError.from(error, 'ERR_CA', `${dir} cannot hold the authorities: ${(error as Error).message}`);
+      throw SidekeyError.from(
+        error,
+        'ERR_CA',
+        `${dir} cannot be used for the authorities: ${(error as Error).message}`,
+      );
     }
     return new KeyStore(dir, trustDomain);
   }
 
   /**
-   * Every authority, checked: its key is its certificate's, it is of this trust domain, and a root here signed it.
-   * @throws ERR_CA with the file and what mends it
+   * Loads and checks every authority: its key must match its certificate, its trust domain must be this one, and an
+   * intermediate must be signed by a stored root.
+   * @throws ERR_CA with the file and the remedy
    */
   async load(): Promise<StoredAuthorities> {
     const roots: Authority[] = [];
@@ -75,7 +80,7 @@ export class KeyStore {
     for (const { id, certificate } of intermediates) {
       if (!roots.some((root) => isIssuedBy(certificate, root))) {
         const name = fileName({ role: 'intermediate', id });
-        throw this.#fault(name, 'was not signed by a root that is stored here', MEND.intermediate);
+        throw this.#fault(name, 'is not signed by a root in the same directory', MEND.intermediate);
       }
     }
     return { roots, intermediates };
@@ -89,13 +94,13 @@ export class KeyStore {
     await rm(path.join(this.#dir, fileName(authority)), { force: true });
   }
 
-  /** Undefined: no bundle was told yet. @throws ERR_CA when the file can't be read */
+  /** Undefined before the first bundle. @throws ERR_CA if the file cannot be read */
   async loadBundleState(): Promise<BundleState | undefined> {
     const text = await this.#text(BUNDLE_FILE);
     if (text === undefined) return undefined;
     const state = parseBundleState(text);
     if (state !== undefined) return state;
-    throw this.#fault(BUNDLE_FILE, 'is damaged', 'remove it: the bundle is numbered from 1 again');
+    throw this.#fault(BUNDLE_FILE, 'is damaged', 'remove it: the sequence number of the bundle starts at 1 again');
   }
 
   async saveBundleState(state: BundleState): Promise<void> {
@@ -107,13 +112,13 @@ export class KeyStore {
     try {
       const authority = readAuthority(role, this.#trustDomain, text);
       if (fileName(authority) === name) return authority;
-      throw new Error(`holds the authority of ${fileName(authority)}`);
+      throw new Error(`contains the authority of ${fileName(authority)}`);
     } catch (error) {
       throw this.#fault(name, (error as Error).message, MEND[role], error);
     }
   }
 
-  /** What stands in the file; undefined without one. @throws ERR_CA when it can't be read */
+  /** The content of the file; undefined if it does not exist. @throws ERR_CA if it cannot be read */
   async #text(name: string): Promise<string | undefined> {
     try {
       const file = await open(path.join(this.#dir, name), constants.O_RDONLY | constants.O_NOFOLLOW);
@@ -127,7 +132,7 @@ export class KeyStore {
       throw this.#fault(
         name,
         'cannot be read',
-        'it must be a file, not a link, that the user of sidekey may read',
+        'it must be a regular file, not a symbolic link, readable by the user of Sidekey',
         error,
       );
     }

@@ -1,21 +1,22 @@
-/** Makes SVIDs, many at a time, on whichever thread: nothing here knows of queues, records or clocks. */
+/** Makes SVIDs in batches, on either thread; it does not depend on the queue, the records or the clock. */
 
 import { SidekeyError } from '../base/errors.ts';
 import { checkLeaf, checkLeafWithOpenSsl } from './check.ts';
 import { generateKeyPair } from './key-pair.ts';
 import type { Leaf, LeafDraft, LeafRequest, LeafWriter } from './leaf.ts';
 
-/** An SVID that was looked at. */
+/** A verified SVID. */
 export type MadeLeaf = Omit<Leaf, 'keyPair'>;
 
-/** What came of a request: an SVID, or why there is none. */
+/** The result of a request: an SVID, or the error. */
 export type Made = { readonly leaf: MadeLeaf } | { readonly fault: SidekeyError };
 
 /**
- * Each step for all before the next, which takes less time; a request that fails drops out.
- * @param checked of an SVID of this authority with DNS names (true) and of one without (false), whether OpenSSL has found
- *   one good; it looks at the first that it has not
- * @returns what came of each, in their order; faults are ERR_CA
+ * Makes SVIDs. Each step runs for all requests before the next one, which is faster. A failing request does not affect
+ * the others.
+ * @param checked shapes (with and without DNS names) of this authority's SVIDs that OpenSSL has verified; the first
+ *   SVID of each new shape is verified and added
+ * @returns the results in the order of the requests; errors are ERR_CA
  */
 export function makeLeafs(writer: LeafWriter, requests: readonly LeafRequest[], checked: Set<boolean>): Made[] {
   const made: Made[] = [];
@@ -47,7 +48,7 @@ function check(leaf: Leaf, request: LeafRequest, { authority }: LeafWriter, chec
   checked.add(hasDnsNames);
 }
 
-/** Keeps a failure to the one whose it is. */
+/** Turns an exception into the fault of its request. */
 function attempt(made: Made[], place: number, step: () => void): void {
   try {
     step();

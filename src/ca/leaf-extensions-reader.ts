@@ -1,5 +1,5 @@
 /**
- * Reads the extensions of an X.509-SVID: the six that one has, each once, and no other.
+ * Reads the extensions of an X.509-SVID, which must be exactly its six, each once.
  *
  * @see RFC 5280 section 4.2.1, https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md section 4
  */
@@ -10,7 +10,7 @@ export interface LeafExtensions {
   /** Lower-case hex. */
   readonly authorityKeyId: string;
   readonly subjectKeyId: string;
-  /** In their order, each behind its kind: `URI:spiffe://…`, `DNS:…`. */
+  /** In the certificate's order, with their kinds: `URI:spiffe://…`, `DNS:…`. */
   readonly names: readonly string[];
 }
 
@@ -23,7 +23,7 @@ const AUTHORITY_KEY_ID = 0x551d23;
 const EXTENDED_KEY_USAGE = 0x551d25;
 const COUNT = 6;
 
-/** The first bit of a byte, whose other seven do not count. */
+/** A bit string with seven unused bits, whose first bit is set. */
 const DIGITAL_SIGNATURE = Uint8Array.of(7, 0x80);
 const SERVER_AUTH = Buffer.from('2b06010505070301', 'hex');
 const CLIENT_AUTH = Buffer.from('2b06010505070302', 'hex');
@@ -33,7 +33,7 @@ const KEY_ID = 0x80;
 const DNS = 0x82;
 const URI = 0x86;
 
-/** @throws {Error} with what is wrong */
+/** @throws {Error} whose message says what is wrong */
 export function readLeafExtensions(reader: DerReader): LeafExtensions {
   const seen: number[] = [];
   let authorityKeyId = '';
@@ -47,7 +47,7 @@ export function readLeafExtensions(reader: DerReader): LeafExtensions {
     else if (id === SUBJECT_KEY_ID) subjectKeyId = value.hex(TAG.octetString);
     else if (id === AUTHORITY_KEY_ID) authorityKeyId = value.inside(TAG.sequence, (ids) => ids.hex(KEY_ID));
     else if (id === SUBJECT_ALT_NAME) value.inside(TAG.sequence, (all) => readNames(all, names));
-    else throw new Error('it has an extension that no SVID has');
+    else throw new Error('it has an extension that SVIDs do not have');
   };
   const readExtension = (extension: DerReader): void => {
     const id = extension.number(TAG.oid);

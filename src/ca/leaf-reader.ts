@@ -1,7 +1,7 @@
 /**
- * Reads an X.509-SVID from the PEM that is about to leave. It is written from the standards alone and shares no code
- * and no constant with the writer. What every SVID has is demanded here; what differs from one to the next is given
- * back, for whoever knows what it should be.
+ * Reads an X.509-SVID from the PEM that is about to be sent. It follows the standards and shares neither code nor
+ * constants with the writer. It checks the properties that all SVIDs share, and returns the others for the caller to
+ * check.
  *
  * @see RFC 5280 section 4.1, RFC 5480, RFC 5758 section 3.2
  */
@@ -30,10 +30,10 @@ const ECDSA_WITH_SHA256 = Buffer.from('2a8648ce3d040302', 'hex');
 const COMMON_NAME = 0x550403;
 const COUNTRY = 0x550406;
 const ORGANIZATION = 0x55040a;
-/** How many points P-256 has. */
+/** The order of the group of P-256. */
 const ORDER = 'ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551';
 
-/** `pem`: one certificate and nothing else. @throws {Error} with what is wrong */
+/** `pem`: exactly one certificate. @throws {Error} whose message says what is wrong */
 export function readLeaf(pem: string): ReadLeaf {
   const reader = new DerReader(readPemBlock(pem, 'CERTIFICATE'));
   return reader.inside(TAG.sequence, (certificate) => {
@@ -70,22 +70,22 @@ function readPublicKey(info: DerReader): Buffer {
   return readPoint(info);
 }
 
-/** Two numbers from 1 to the order of the group. That they are the signature of these bytes is not looked at. */
+/** Two numbers between zero and the order of the group. The signature itself is not verified. */
 function readSignature(bytes: Buffer): void {
   const reader = new DerReader(bytes);
   reader.inside(TAG.sequence, (signature) => {
     for (const _ of ['r', 's']) {
       const hex = readPositive(signature);
-      if (hex.padStart(64, '0') >= ORDER || hex.length > 64) throw new Error('it has a signature that is none');
+      if (hex.padStart(64, '0') >= ORDER || hex.length > 64) throw new Error('its signature is malformed');
     }
   });
   reader.end();
 }
 
-/** A number above zero, in lower-case hex of whole bytes, without leading zeros. */
+/** A number above zero, as lower-case hex of whole bytes without leading zeros. */
 function readPositive(reader: DerReader): string {
   const hex = reader.hex(TAG.integer);
-  // A byte of zeros stands in front exactly if the number would be negative without it.
+  // DER requires a leading zero byte exactly if the number would be negative without it.
   const isPadded = hex.startsWith('00');
   const bare = isPadded ? hex.slice(2) : hex;
   const isNegative = bare >= '8';
@@ -93,19 +93,19 @@ function readPositive(reader: DerReader): string {
   return bare;
 }
 
-/** UTCTime until 2049, GeneralizedTime from then on, as RFC 5280 section 4.1.2.5 wants them. */
+/** UTCTime until 2049, then GeneralizedTime, as RFC 5280 section 4.1.2.5 requires. */
 function readTime(reader: DerReader): number {
   const isShort = reader.tag === TAG.utcTime;
   const text = reader.text(isShort ? TAG.utcTime : TAG.generalizedTime);
-  if (!(isShort ? /^\d{12}Z$/ : /^\d{14}Z$/).test(text)) throw new Error('it has a date that is none');
+  if (!(isShort ? /^\d{12}Z$/ : /^\d{14}Z$/).test(text)) throw new Error('it has an invalid date');
   const digits = isShort ? (text < '5' ? '20' : '19') + text : text;
-  if (!isShort && digits < '2050') throw new Error('it has a date in a form that is for later ones');
+  if (!isShort && digits < '2050') throw new Error('it has a date before 2050 as GeneralizedTime');
   const [month, day, hour] = [twoDigits(digits, 4), twoDigits(digits, 6), twoDigits(digits, 8)];
   const [minute, second] = [twoDigits(digits, 10), twoDigits(digits, 12)];
   const date = new Date(Date.UTC(Number(digits.slice(0, 4)), month - 1, day, hour, minute, second));
-  // A day, an hour, a minute or a second too many goes over into the next month, day, hour or minute.
+  // Date.UTC accepts values that are too large and carries them over, so that the result differs from the input.
   const isThere = date.getUTCMonth() === month - 1 && date.getUTCHours() === hour && date.getUTCMinutes() === minute;
-  if (!isThere) throw new Error('it has a date that is none');
+  if (!isThere) throw new Error('it has an invalid date');
   return date.getTime();
 }
 
@@ -113,7 +113,7 @@ function twoDigits(digits: string, from: number): number {
   return Number(digits.slice(from, from + 2));
 }
 
-/** One attribute a part. */
+/** Each RDN must have one attribute. */
 function readName(name: DerReader): string {
   let parts = '';
   while (name.tag !== undefined) {
@@ -128,5 +128,5 @@ function readAttribute(attribute: DerReader): string {
   if (type === COUNTRY) return `C=${attribute.text(TAG.printableString)}`;
   if (type === ORGANIZATION) return `O=${attribute.text(TAG.utf8String)}`;
   if (type === COMMON_NAME) return `CN=${attribute.text(TAG.utf8String)}`;
-  throw new Error('it has a subject with a part that no SVID has');
+  throw new Error('its subject has an attribute that SVIDs do not have');
 }

@@ -1,4 +1,4 @@
-/** What runs in the thread of {@link LeafThread}. */
+/** The program of {@link LeafThread}'s worker thread. */
 
 import { X509Certificate } from 'node:crypto';
 import os from 'node:os';
@@ -8,7 +8,7 @@ import { LeafWriter } from './leaf.ts';
 import { makeLeafs } from './leaf-batch.ts';
 import type { LeafAnswer, LeafOrder } from './leaf-thread.ts';
 
-// On Linux that is this thread alone: the event loop, which everybody waits for, comes first.
+// On Linux this changes only the calling thread: the event loop takes precedence.
 os.setPriority(os.constants.priority.PRIORITY_BELOW_NORMAL);
 
 let writer: LeafWriter | undefined;

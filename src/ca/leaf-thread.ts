@@ -1,7 +1,7 @@
 /**
- * A second thread that makes SVIDs beside the event loop while very many are asked for: all of them after a start, or once
- * the machine slept. It has what time the processors have left, and few are made sooner without it, so that it is started for
- * a burst and ended after it. Whatever goes wrong with it, what it was given is made without it.
+ * A second thread that makes SVIDs while very many are queued, as after a start or a sleep of the machine. It runs at
+ * low priority and pays off only for large bursts, so it starts on demand and stops when idle. If it fails, its SVIDs
+ * are made on the event loop.
  */
 
 import type { KeyObject } from 'node:crypto';
@@ -16,15 +16,15 @@ import type { Authority } from './authority.ts';
 import type { LeafRequest } from './leaf.ts';
 import type { Made } from './leaf-batch.ts';
 
-/** What the thread is told. */
+/** A message to the thread. */
 export interface LeafOrder {
   readonly certificatePem: string;
-  /** Comes across as OpenSSL's: no thread's heap has the key itself. */
+  /** Transferred as an OpenSSL handle, so that the key is in no thread's heap. */
   readonly privateKey: KeyObject;
   readonly requests: readonly LeafRequest[];
 }
 
-/** What it says of each request. An error's class does not come across. */
+/** The thread's answer to a request. Messages between threads lose an error's class. */
 export type LeafAnswer =
   | Exclude<Made, { fault: unknown }>
   | { readonly fault: Pick<SidekeyError, 'code' | 'message' | 'cause'> };
@@ -32,30 +32,30 @@ export type LeafAnswer =
 export interface LeafThreadOptions {
   readonly clock: Clock;
   readonly log: Log;
-  /** For tests: another program. */
+  /** For tests: replaces the program. */
   readonly file?: string | undefined;
 }
 
-/** So many must wait for the thread to be started. */
+/** The thread is started when this many SVIDs are queued. */
 export const MANY = 1_000;
-/** It is given so many at a time. */
+/** The number of SVIDs in a batch. */
 export const BATCH = 128;
-/** It is given nothing where fewer wait: those are made before it would have answered. */
+/** It gets no batch when fewer are queued: the event loop makes them before it would answer. */
 export const LEAST = 4 * BATCH;
-/** It has failed when it has not answered for so long, in milliseconds. */
+/** It has failed if it does not answer within this time, in milliseconds. */
 export const LATE_MS = 2_000;
-/** It is ended when it has had nothing to do for so long, in milliseconds. */
+/** It is stopped after this time without work, in milliseconds. */
 export const IDLE_MS = 10_000;
-/** After a failure it is not started again for so long, in milliseconds. */
+/** After a failure it is not started again for this time, in milliseconds. */
 export const REST_MS = 60_000;
 const SUFFIX = path.extname(import.meta.filename);
-/** In the sources the program is TypeScript, in dist/ a bundle; each beside this. */
+/** The program next to this file: TypeScript in the sources, a bundle in dist/. */
 const FILE = path.join(import.meta.dirname, `leaf-thread-program${SUFFIX}`);
-/** That of a bundle is read at the start: another one may be built while this one runs. */
+/** A bundle is read at start, because a build may replace it while this server runs. */
 const PROGRAM = SUFFIX === '.cjs' ? { text: readFileSync(FILE, 'latin1'), eval: true } : { text: FILE, eval: false };
 
 interface Waiting extends PromiseWithResolvers<readonly LeafAnswer[]> {
-  /** When it is late. */
+  /** When the thread counts as failed. */
   readonly deadline: Deadline;
 }
 
@@ -63,7 +63,7 @@ export class LeafThread {
   readonly #options: LeafThreadOptions;
   #worker: Worker | undefined;
   #state: 'off' | 'starting' | 'ready' | 'resting' | 'closed' = 'off';
-  /** Orders without an answer, the oldest first. */
+  /** Batches without an answer, the oldest first. */
   #waiting: Waiting[] = [];
   #idle: Deadline | undefined;
 
@@ -71,19 +71,21 @@ export class LeafThread {
     this.#options = options;
   }
 
-  /** Starts it where that is of use: so many SVIDs wait to be made. Until it is ready they are made without it. */
+  /**
+   * Starts the thread if `count`, the number of queued SVIDs, makes it worthwhile. It gets batches once it is ready.
+   */
   startFor(count: number): void {
     if (this.#state !== 'off' || count < MANY || availableParallelism() < 2) return;
     this.#state = 'starting';
     this.#start().catch((error: unknown) => this.#failed(error));
   }
 
-  /** Whether to give it a batch, where so many SVIDs wait to be made. */
+  /** True if the thread should get a batch while `count` SVIDs are queued. */
   takes(count: number): boolean {
     return this.#state === 'ready' && count >= LEAST;
   }
 
-  /** @throws Error (the promise) when the thread failed: nothing came of any of them */
+  /** @throws Error (rejects) if the thread failed; then none of the SVIDs was made */
   async make(authority: Authority, requests: readonly LeafRequest[]): Promise<Made[]> {
     const isLate = () => this.#failed(new Error(`no answer within ${LATE_MS} ms`));
     const waiting = {
@@ -93,7 +95,7 @@ export class LeafThread {
     this.#waiting.push(waiting);
     this.#idle?.cancel();
     try {
-      // The process does not end while somebody waits for it.
+      // Keeps the process alive while the answer is awaited.
       this.#worker!.ref();
       const { certificatePem, privateKey } = authority;
       this.#worker!.postMessage({ certificatePem, privateKey, requests } satisfies LeafOrder);
@@ -126,7 +128,7 @@ export class LeafThread {
     const worker = new Worker(program.text, { name: 'leafs', env: {}, argv: [], eval: program.eval });
     this.#worker = worker;
     worker.unref();
-    // What comes of one that was ended is not asked for any more.
+    // Messages of a stopped worker are ignored.
     const isMeant = () => this.#worker === worker;
     worker.on('message', (answers: 'ready' | readonly LeafAnswer[]) => {
       if (!isMeant()) return;
@@ -140,7 +142,7 @@ export class LeafThread {
 
   #isReady(): void {
     this.#state = 'ready';
-    this.#options.log.debug('a second thread makes SVIDs');
+    this.#options.log.debug('second signing thread started');
     this.#endWhenIdle();
   }
 
@@ -163,7 +165,7 @@ export class LeafThread {
     const { clock, log } = this.#options;
     void this.#end(error);
     if (this.#state === 'closed') return;
-    log.warn({ err: error }, 'the second thread failed: SVIDs are made without it');
+    log.warn({ err: error }, 'second signing thread failed: SVIDs are signed without it');
     this.#state = 'resting';
     clock.after(REST_MS, () => {
       if (this.#state === 'resting') this.#state = 'off';

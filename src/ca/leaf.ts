@@ -1,6 +1,6 @@
 /**
- * The writer of X.509-SVIDs: a new key and a certificate for it, under one authority. This is the hot path, so that
- * whatever an authority's leafs have in common is encoded once.
+ * Writes X.509-SVIDs: a new key and its certificate, under one authority. This is the hot path, so the parts that all
+ * leaves of an authority share are encoded once.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
  */
@@ -30,16 +30,16 @@ export interface LeafRequest {
   readonly dnsNames: readonly string[];
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** When it is to end, in milliseconds since the epoch; it never outlives its authority. */
+  /** The requested end, in milliseconds since the epoch. The authority's end limits it. */
   readonly notAfter: number;
 }
 
 export interface Leaf {
-  /** PEM: leaf, then its authority. */
+  /** PEM: the leaf, then its authority. */
   readonly certificateChain: string;
   /** PEM, PKCS#8. */
   readonly privateKey: string;
-  /** The same key as it was made, to be compared. */
+  /** The generated key, for comparison with the PEM. */
   readonly keyPair: Pick<KeyPair, 'scalar' | 'point'>;
   /** Lower-case hex of whole bytes. */
   readonly serial: string;
@@ -48,14 +48,14 @@ export interface Leaf {
   readonly notAfter: number;
 }
 
-/** A leaf that is not signed yet. */
+/** An unsigned leaf. */
 export interface LeafDraft extends Pick<Leaf, 'serial' | 'notBefore' | 'notAfter'> {
   readonly keyPair: KeyPair;
   /** DER. */
   readonly toBeSigned: Buffer;
 }
 
-/** Every leaf's; the identity is in the URI SAN. */
+/** The subject of every leaf; the identity is in the URI SAN. */
 const SUBJECT: readonly NamePart[] = [
   { type: 'C', value: 'US' },
   { type: 'O', value: 'Sidekey' },
@@ -65,7 +65,7 @@ const PLAIN_SUBJECT = encodeName(SUBJECT);
 export class LeafWriter {
   readonly authority: Authority;
   readonly #commonExtensions: readonly Buffer[];
-  /** The dates written last: those of a burst are all the same. */
+  /** The encoding of the last dates, which are the same throughout a burst. */
   #dates = { notBefore: 0, notAfter: 0, der: validity(0, 0) };
 
   constructor(authority: Authority) {
@@ -95,10 +95,7 @@ export class LeafWriter {
     return { keyPair, serial: serial.toString('hex'), notBefore, notAfter, toBeSigned };
   }
 
-  /**
-   * Makes leafs of drafts. Many at once take less time each: what OpenSSL keeps for its signatures fills the processor's
-   * cache, and stays there while nothing else is done between them.
-   */
+  /** Signs drafts. Signing many in a row is faster, because OpenSSL's tables stay in the processor's cache. */
   sign(drafts: readonly LeafDraft[]): Leaf[] {
     const { privateKey, certificatePem } = this.authority;
     const certificates = drafts.map(({ toBeSigned }) => signCertificate(toBeSigned, privateKey));
@@ -117,7 +114,7 @@ export class LeafWriter {
   }
 }
 
-/** As in SPIRE, the first DNS name is the common name too, where it fits. */
+/** As in SPIRE, the first DNS name is also the common name if it is short enough. */
 function subjectFor(dnsNames: readonly string[]): Buffer {
   const [first] = dnsNames;
   if (first === undefined || first.length > LONGEST_COMMON_NAME) return PLAIN_SUBJECT;

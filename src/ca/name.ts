@@ -1,7 +1,7 @@
 /**
- * Subjects of certificates: read from the form `C=CN,O=SPIFFE`, written as DER in the order they were given.
+ * Certificate subjects: parsed from text like `C=CN,O=SPIFFE`, encoded as DER in the given order.
  *
- * @see RFC 4514 (the text form; multi-valued parts and hex are left out), RFC 5280 appendix A.1 (upper bounds)
+ * @see RFC 4514 (the text form; multi-valued parts and hex are not supported), RFC 5280 appendix A.1 (upper bounds)
  */
 
 import { type Problem, SidekeyError } from '../base/errors.ts';
@@ -25,17 +25,17 @@ export interface NamePart {
   readonly value: string;
 }
 
-/** The longest common name that fits a certificate, in characters. */
+/** Maximum length of a common name, in characters. */
 export const LONGEST_COMMON_NAME: number = ATTRIBUTES.CN.longest;
 
-/** What a user may write; a serial number is the authority's own to give. */
+/** The types that a user may set; the authority sets the serial number. */
 const WRITABLE: readonly string[] = ['C', 'ST', 'L', 'O', 'OU', 'CN'] satisfies AttributeType[];
 
 const RULE =
-  'a subject is parts with commas between, as in C=US,O=SPIFFE, each one of C (two capital letters), ST, L, O, OU, CN; ' +
-  'a backslash before one of , + " < > ; \\ makes it part of the value';
+  'a subject is a list like C=US,O=SPIFFE; each part is one of C (two capital letters), ST, L, O, OU, CN; ' +
+  'the characters , + " < > ; \\ in a value need a backslash before them';
 
-/** Reads `C=CN,O=SPIFFE`. @throws ERR_CONFIG with every problem, at `path` */
+/** Parses text like `C=CN,O=SPIFFE`. @throws ERR_CONFIG with every problem, at `path` */
 export function parseName(text: string, path: string): NamePart[] {
   const problems: Problem[] = [];
   const parts: NamePart[] = [];
@@ -51,7 +51,7 @@ export function parseName(text: string, path: string): NamePart[] {
   return parts;
 }
 
-/** The name as DER: one part a set, in the given order. */
+/** The name as DER: one RDN for each part, in the given order. */
 export function encodeName(parts: readonly NamePart[]): Buffer {
   return sequence(
     ...parts.map(({ type, value }) => {
@@ -65,16 +65,16 @@ function problemOf(raw: string, type: string, value: string | undefined): string
   const shown = JSON.stringify(raw.trim());
   if (raw.trim() === '') return 'a part is empty';
   if (!WRITABLE.includes(type)) return `${shown} does not begin with a known type and =`;
-  if (value === undefined) return `${shown} has one of + " < > ; or a last backslash without a backslash before it`;
+  if (value === undefined) return `${shown} has one of + " < > ; or a final backslash without a backslash before it`;
   if (value === '') return `${shown} has no value`;
   if (type === 'C' && !/^[A-Z]{2}$/.test(value)) return `${shown} is not a country of two capital letters`;
   if (/\p{Cc}/u.test(value) || !value.isWellFormed()) return `${shown} has a character that cannot be shown`;
   const { longest } = ATTRIBUTES[type as AttributeType];
   const length = [...value].length;
-  return length > longest ? `${type} has ${length} characters, ${longest} are the most` : undefined;
+  return length > longest ? `${type} has ${length} characters; the limit is ${longest}` : undefined;
 }
 
-/** Splits at the commas that no backslash stands before. */
+/** Splits at the commas without a backslash before them. */
 function splitParts(text: string): string[] {
   const parts = [''];
   for (const [piece] of text.matchAll(/\\.|./gsu)) {
@@ -84,7 +84,7 @@ function splitParts(text: string): string[] {
   return parts;
 }
 
-/** Takes the backslashes out; undefined where a character that needs one has none. */
+/** Removes the backslashes; undefined if a special character has none. */
 function unescapeValue(text: string): string | undefined {
   if (!/^(?:\\.|[^\\+"<>;])*$/su.test(text)) return undefined;
   return text.replace(/\\(.)/gsu, '$1');

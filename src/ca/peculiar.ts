@@ -1,6 +1,6 @@
 /**
- * `@peculiar/x509`, with the half of Reflect that its container asks for and its package does not bring. Loading it takes
- * as long as half of a start, so it is imported, dynamically, only where an authority has to be made.
+ * `@peculiar/x509` with the part of Reflect that it needs but does not bring along. Loading it is slow, so it is
+ * imported dynamically, only to create an authority.
  */
 
 import 'reflect-metadata';

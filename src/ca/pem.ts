@@ -5,10 +5,10 @@ export type PemLabel = 'CERTIFICATE' | 'PRIVATE KEY';
 const ALPHABET = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/');
 const PADDING = 0x3d;
 const LINE_END = 0x0a;
-/** In bytes of what is encoded; as text, 64 characters. */
+/** Bytes per line, which become 64 characters. */
 const LINE = 48;
 
-/** One block, with a line end after it. Strings for its lines would take twice as long. */
+/** Encodes one block with a final newline. Writes into a buffer, since joining strings is slower. */
 export function pem(label: PemLabel, der: Buffer): string {
   const head = `-----BEGIN ${label}-----\n`;
   const tail = `-----END ${label}-----\n`;
@@ -25,7 +25,7 @@ export function pem(label: PemLabel, der: Buffer): string {
   return block.toString('latin1');
 }
 
-/** Writes at `at`; says where it ended. */
+/** Writes base64 at `at`; returns the position after it. */
 function writeBase64(text: Buffer, at: number, bytes: Buffer, from: number, to: number): number {
   let end = at;
   for (let i = from; i < to; i += 3) {
@@ -39,7 +39,7 @@ function writeBase64(text: Buffer, at: number, bytes: Buffer, from: number, to: 
   return end;
 }
 
-/** The blocks of that label, each whole. */
+/** All blocks with this label, including their BEGIN and END lines. */
 export function pemBlocks(text: string, label: PemLabel): string[] {
   return text.match(new RegExp(`-----BEGIN ${label}-----[^-]+-----END ${label}-----\n?`, 'g')) ?? [];
 }

@@ -1,13 +1,13 @@
-/** Random bytes of node:crypto, drawn many at a time: 4,096 of them take hardly longer than 20. */
+/** A pool of random bytes: drawing 4,096 bytes from node:crypto takes hardly longer than drawing 20. */
 
 import { randomFillSync } from 'node:crypto';
 
 const drawn = Buffer.alloc(4096);
 let taken = drawn.length;
 
-/** Gives each byte out once and forgets it. `count`: 4,096 at most. @throws {RangeError} for more */
+/** Returns bytes of the pool and erases them there. `count`: at most 4,096. @throws {RangeError} for more */
 export function takeRandomBytes(count: number): Buffer {
-  if (count > drawn.length) throw new RangeError(`${count} random bytes are asked for at once`);
+  if (count > drawn.length) throw new RangeError(`${count} random bytes requested; the limit is 4096`);
   if (taken + count > drawn.length) {
     randomFillSync(drawn);
     taken = 0;

@@ -1,4 +1,4 @@
-/** What stands in an SVID: the trust domain that it may be of, and when it begins, is renewed and ends. */
+/** The terms of an SVID: its trust domain, start, end and renewal. */
 
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
@@ -13,39 +13,41 @@ export interface SvidTermsOptions {
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
-  /** The default, in seconds. */
+  /** Default lifetime of an SVID, in seconds. */
   readonly x509SvidTtl: number;
-  /** From 0 (included) to 1 (not included). */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
 }
 
-/** How far renewals spread, as a part of half a life. */
+/** Maximum shift of a renewal, as a fraction of half a life. */
 const JITTER = 0.1;
-/** Of more entries than this, some are warned of again. */
+/** Maximum number of remembered entries; beyond it, warnings may repeat. */
 const WARNED = 10_000;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export class SvidTerms {
   readonly #options: SvidTermsOptions;
-  /** Entries whose cut lives were warned of. */
+  /** Entries whose shortened SVIDs were warned of. */
   readonly #warned = new Set<string>();
 
   constructor(options: SvidTermsOptions) {
     this.#options = options;
   }
 
-  /** What is to be signed. @throws ERR_CA for another trust domain's ID, or an entry that has ended */
+  /**
+   * Determines the contents of an SVID. @throws ERR_CA if the ID is in another trust domain, or the entry has expired
+   */
   request(request: SvidRequest, authority: Authority): LeafRequest {
     const { spiffeId, dnsNames } = request;
     const { trustDomain, clock } = this.#options;
     if (trustDomainOf(spiffeId) !== trustDomain) {
-      throw new SidekeyError('ERR_CA', `${spiffeId} is not of the trust domain ${trustDomain}`);
+      throw new SidekeyError('ERR_CA', `${spiffeId} is not in the trust domain ${trustDomain}`);
     }
     const now = clock.now();
     return { spiffeId, dnsNames, now, notAfter: this.#endOf(request, authority, now) };
   }
 
-  /** The SVID of what was signed. */
+  /** Builds the SVID from its request and the signed leaf. */
   svid(request: SvidRequest, leaf: MadeLeaf, { now, notAfter: asked }: LeafRequest, authority: Authority): X509Svid {
     const { entryId, spiffeId } = request;
     const { certificateChain, privateKey, serial, notBefore, notAfter } = leaf;
@@ -58,9 +60,9 @@ export class SvidTerms {
     };
   }
 
-  /** As asked, but no later than its entry and its authority; in milliseconds since the epoch. */
+  /** The requested end, limited by those of the entry and the authority; in milliseconds since the epoch. */
   #endOf({ entryId, spiffeId, ttl, notAfter }: SvidRequest, authority: Authority, now: number): number {
-    if (notAfter !== 0 && notAfter <= now) throw new SidekeyError('ERR_CA', `the entry ${entryId} has ended`);
+    if (notAfter !== 0 && notAfter <= now) throw new SidekeyError('ERR_CA', `the entry ${entryId} has expired`);
     const asked = now + (ttl === 0 ? this.#options.x509SvidTtl : ttl) * 1000;
     const wanted = notAfter === 0 ? asked : Math.min(asked, notAfter);
     if (wanted <= authority.notAfter) return wanted;
@@ -69,7 +71,7 @@ export class SvidTerms {
       this.#warned.add(entryId);
       this.#options.log.warn(
         { entry_id: entryId, spiffe_id: spiffeId, asked: new Date(wanted), not_after: new Date(authority.notAfter) },
-        'an SVID ends earlier than asked, since its authority does; ask for less than half of the CA TTL',
+        'SVID expires earlier than requested, because its intermediate does; use a TTL of at most half of --ca-ttl',
       );
     }
     return authority.notAfter;

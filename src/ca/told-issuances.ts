@@ -1,4 +1,4 @@
-/** The record of issuances, which also tells of those that it has. */
+/** A record of issuances with listeners. */
 
 import type { IssuanceRecord } from '../base/issuance.ts';
 import { Listeners } from '../base/listeners.ts';
@@ -9,10 +9,10 @@ export class ToldIssuances implements IssuanceLog {
   readonly #log: IssuanceLog;
   readonly #listeners: Listeners<readonly IssuanceRecord[]>;
 
-  /** @param diagnostics where it is logged that a listener fails */
+  /** @param diagnostics the log for failures of listeners */
   constructor(log: IssuanceLog, diagnostics: Log) {
     this.#log = log;
-    this.#listeners = new Listeners((err) => diagnostics.error({ err }, 'a listener of issuances failed'));
+    this.#listeners = new Listeners((err) => diagnostics.error({ err }, 'issuance listener failed'));
   }
 
   async recordIssuances(records: readonly IssuanceRecord[]): Promise<void> {
@@ -20,7 +20,9 @@ export class ToldIssuances implements IssuanceLog {
     this.#listeners.tell(records);
   }
 
-  /** Told of what is on record now, before anybody has the SVIDs. Returns the way to stop. */
+  /**
+   * Calls the listener after a record is durable and before its SVIDs are handed out. Returns a function that stops it.
+   */
   onRecorded(listener: (records: readonly IssuanceRecord[]) => void): () => void {
     return this.#listeners.add(listener);
   }

@@ -1,4 +1,4 @@
-/** What the certificate authority gives out and what it needs. */
+/** The interface of the certificate authority, and the services that it needs. */
 
 import type { IssuanceRecord } from '../base/issuance.ts';
 import type { TrustBundle } from '../spiffe/bundle.ts';
@@ -6,20 +6,20 @@ import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
 
 export type { TrustBundle } from '../spiffe/bundle.ts';
 
-/** What to issue. Only the registry's entry decides what stands in it. */
+/** A request for an SVID. Its contents come from a registry entry alone. */
 export interface SvidRequest {
   readonly entryId: string;
   readonly spiffeId: SpiffeId;
   readonly dnsNames: readonly string[];
   /** Seconds; 0: the authority's default. */
   readonly ttl: number;
-  /** The SVID ends by then, in milliseconds since the epoch; 0: no such end. */
+  /** The latest end of the SVID, in milliseconds since the epoch; 0: no limit. */
   readonly notAfter: number;
 }
 
 /**
- * An X.509-SVID with its key. Times in milliseconds since the epoch, on whole seconds. Its PEM is text, since that lies in
- * V8's heap: buffers of their own for ten thousand SVIDs have the garbage collector stop the event loop.
+ * An X.509-SVID with its key. Times in milliseconds since the epoch, on whole seconds. The PEM is a string, because
+ * strings live in V8's heap, whereas ten thousand separate buffers slow down the garbage collector.
  */
 export interface X509Svid {
   readonly entryId: string;
@@ -34,11 +34,13 @@ export interface X509Svid {
   readonly authorityId: string;
   readonly notBefore: number;
   readonly notAfter: number;
-  /** When it is to be renewed: half its life, with jitter; infinity if it ends with its entry, as a new one would. */
+  /**
+   * When to renew it: after half its life, with jitter; Infinity if it ends with its entry, since a new one would too.
+   */
   readonly renewAt: number;
 }
 
-/** An authority, root or intermediate, as `GET /v1/doctor` and the log tell of it. Times in milliseconds since the epoch. */
+/** An authority, root or intermediate, as in `GET /v1/doctor` and the log. Times in milliseconds since the epoch. */
 export interface AuthorityInfo {
   readonly id: string;
   readonly role: 'root' | 'intermediate';
@@ -47,7 +49,7 @@ export interface AuthorityInfo {
   readonly subject: string;
 }
 
-/** Where issuances go on record; the promise is kept when they are durable. */
+/** The record of issuances. The promise resolves when they are durable. */
 export interface IssuanceLog {
   recordIssuances(records: readonly IssuanceRecord[]): Promise<void>;
 }
@@ -55,14 +57,16 @@ export interface IssuanceLog {
 /** Signs SVIDs under the live intermediate. */
 export interface CertificateAuthority {
   readonly trustDomain: TrustDomain;
-  /** On record when the promise is kept. @throws ERR_CA when nothing may be signed; ERR_STORE when it can't be recorded */
+  /**
+   * Issues an SVID; it is recorded when the promise resolves. @throws ERR_CA if it may not be signed; ERR_STORE if it
+   * cannot be recorded
+   */
   issue(request: SvidRequest): Promise<X509Svid>;
   bundle(): TrustBundle;
   authorities(): AuthorityInfo[];
   onBundleChange(listener: (bundle: TrustBundle) => void): () => void;
   /**
-   * Told when SVIDs of an earlier authority should be replaced at once (a root that ended was replaced): everything
-   * that `issue` gave before is to be issued anew.
+   * Calls the listener when all SVIDs issued before must be replaced at once, because a root expired and was replaced.
    */
   onReplaced(listener: () => void): () => void;
   close(): Promise<void>;

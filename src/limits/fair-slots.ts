@@ -1,45 +1,45 @@
 /**
- * A bounded number of tasks at a time, of each user fewer, and of each owner fewer still: those that wait have their turns
- * one after the other, users first and then each user's owners, and one whose tasks never end does not keep all slots.
+ * Limits the number of tasks that run at a time: in all, per user (fewer), and per owner (fewer still). Waiting users
+ * take turns, and so do the owners of each user. So an owner whose tasks never end cannot occupy all slots.
  *
- * An owner may be a container, and a user who may name cgroups can look like any number of containers: so the slots are
- * shared out among users, and what is a user's among that user's containers.
+ * The limit per user is needed because an owner may be a container, and a user who may create cgroups can imitate any
+ * number of containers.
  */
 
 import { Fifo } from '../base/fifo.ts';
 
-/** For whom a task runs: an {@link Owner}, or a name that stands for one. */
+/** The owner of a task: an {@link Owner}, or an object of the same shape. */
 export interface SlotOwner {
   readonly name: string;
-  /** The last one is the user's. */
+  /** The last account is the user's. */
   readonly accounts: readonly { readonly name: string }[];
 }
 
-/** Whose tasks are those that the admin API asks for (explain), not a caller. */
+/** The owner of tasks that the admin API requests (explain) without a caller. */
 export const NO_CALLER: SlotOwner = { name: 'the admin API', accounts: [] };
 
 export interface SlotCounts {
-  /** How many tasks run at a time. */
+  /** Maximum number of running tasks. */
   readonly all: number;
-  /** How many of them are for one user: for the user's own processes, or for all containers of that user. */
+  /** Maximum per user: for the user's own processes together, and for all containers of the user together. */
   readonly perUser: number;
-  /** How many are for one owner, whichever users its callers are. */
+  /** Maximum per owner, for all users of its processes together. */
   readonly perOwner: number;
 }
 
-/** One user's tasks. */
+/** The tasks of one user. */
 interface User {
   running: number;
-  /** What waits, by owner; the owner that has waited longest for a slot first. */
+  /** Waiting tasks by owner; the owner that has waited longest comes first. */
   readonly waiting: Map<string, Fifo<() => void>>;
 }
 
 export class FairSlots {
   readonly #counts: SlotCounts;
   #free: number;
-  /** How many tasks of an owner run, for whichever user: root in one container is any user. */
+  /** Running tasks by owner, for all users together: root in one container can be any user. */
   readonly #running = new Map<string, number>();
-  /** The user who has waited longest for a slot first. */
+  /** The user that has waited longest comes first. */
   readonly #users = new Map<string, User>();
 
   constructor(counts: SlotCounts) {
@@ -47,7 +47,7 @@ export class FairSlots {
     this.#free = counts.all;
   }
 
-  /** Runs the task when its owner's turn has come; its result or error is the task's. */
+  /** Runs the task when its owner's turn has come. Returns the task's result or throws its error. */
   async run<T>({ name, accounts }: SlotOwner, task: () => Promise<T>): Promise<T> {
     const userName = accounts.at(-1)?.name ?? name;
     await new Promise<void>((resolve) => {
@@ -89,14 +89,14 @@ export class FairSlots {
       const begin = this.#next(user);
       if (begin === undefined) continue;
       this.#free -= 1;
-      // The user's other tasks come after everybody else's.
+      // The user's other tasks come after those of all other users.
       this.#users.delete(name);
       this.#users.set(name, user);
       begin();
     }
   }
 
-  /** Takes the user's next task out of its line; undefined where none may begin now. */
+  /** Takes the user's next task from its queue; undefined if none may start now. */
   #next(user: User): (() => void) | undefined {
     if (user.running >= this.#counts.perUser) return undefined;
     for (const [owner, line] of user.waiting) {

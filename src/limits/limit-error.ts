@@ -1,4 +1,7 @@
-/** A caller's owner has used up a limit. The wire answers RESOURCE_EXHAUSTED; the message names the owner, the limit and its setting. */
+/**
+ * An owner has reached a limit. The wire answers RESOURCE_EXHAUSTED; the message has the owner, the limit and its
+ * setting.
+ */
 export class LimitError extends Error {
   constructor(message: string) {
     super(message);

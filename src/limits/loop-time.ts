@@ -1,14 +1,16 @@
-/** How much of the event loop's time one owner has used: in this turn, and lately. Times are in milliseconds. */
+/**
+ * Measures how much of the event loop's time one owner uses, in the current turn and recently. Times in milliseconds.
+ */
 
 import { currentTurn } from '../base/turn.ts';
 
-/** Of the event loop's time, what an owner may use in the long run while others call too. */
+/** Maximum share of the event loop's time for one owner in the long run, while other owners are active. */
 const SHARE = 1 / 2;
-/** What it may use at once before that. */
+/** Time that an owner may use in a burst beyond its share. */
 const BURST_MS = 10;
-/** The most that one piece of work counts over the share: what the process does meanwhile for others is not told apart. */
+/** Maximum counted time of one piece of work: the process may have done work of others meanwhile, which is not measured. */
 const MOST_COUNTED_MS = 25;
-/** The most that an owner may be over its share. */
+/** Limits the debt, and so the wait, of an owner. */
 const MOST_DEBT_MS = 100;
 
 export class LoopTime {
@@ -18,12 +20,12 @@ export class LoopTime {
   #credit = BURST_MS;
   #creditAt = 0;
 
-  /** What was used since the event loop last went round. */
+  /** Time used in the current turn of the event loop. */
   get usedInTurn(): number {
     return this.#turn === currentTurn() ? this.#usedInTurn : 0;
   }
 
-  /** Its work begins. */
+  /** Notes that work of the owner begins. */
   begin(): void {
     if (this.#turn === currentTurn()) return;
     this.#turn = currentTurn();
@@ -31,9 +33,9 @@ export class LoopTime {
   }
 
   /**
-   * Counts work for the turn in which it began.
-   * @param isShared others call too
-   * @param now as of `performance.now()`
+   * Adds time to the turn in which the work began.
+   * @param isShared true while other owners are active
+   * @param now from `performance.now()`
    */
   use(ms: number, isShared: boolean, now: number): void {
     this.#usedInTurn += ms;
@@ -41,7 +43,7 @@ export class LoopTime {
     if (isShared) this.#credit = Math.max(this.#credit - Math.min(ms, MOST_COUNTED_MS), -MOST_DEBT_MS);
   }
 
-  /** True unless more than its share was used lately. @param now as of `performance.now()` */
+  /** True unless the owner has recently used more than its share. @param now from `performance.now()` */
   hasCredit(now: number): boolean {
     this.#fill(now);
     return this.#credit > 0;

@@ -1,9 +1,9 @@
 /**
- * The memory that callers make the server keep: names, nodes, unfinished messages, answers that wait to be read. It has
- * a budget for each owner, and one for all together; where that is used up, the owner that keeps most loses its
- * largest calls.
+ * Limits the memory that the server keeps for callers: names, nodes, unfinished messages, unread answers. Each owner
+ * has a budget, and all owners together have one; when the common one is exhausted, the largest calls of the largest
+ * owner are ended.
  *
- * The charges are estimates on the safe side: `npm run bench -- hostile` reports the resident memory under attack.
+ * Charges are upper estimates; `npm run bench -- hostile` reports the resident memory under attack.
  */
 
 import { getHeapStatistics } from 'node:v8';
@@ -12,16 +12,16 @@ import { LimitError } from './limit-error.ts';
 import type { Account, Holder, Owners } from './owner.ts';
 
 export interface MemoryLimits {
-  /** Bytes that one owner may make the server keep. */
+  /** Maximum for one owner, in bytes. */
   readonly memoryPerOwner: number;
-  /** Bytes that all owners together may make the server keep. */
+  /** Maximum for all owners together, in bytes. */
   readonly memory: number;
 }
 
-/** In bytes: more than the charge of one request for the largest number of names. */
+/** In bytes; exceeds the charge of one request with the maximum number of names. */
 const LEAST_OF_OWNER = 32 * 1024 * 1024;
 
-/** Shares of the largest heap that Node allows itself, which depends on the machine's or container's memory. */
+/** Limits derived from Node's maximum heap size, which depends on the memory of the machine or container. */
 export function memoryLimits(heapLimit = getHeapStatistics().heap_size_limit): MemoryLimits {
   const memory = Math.floor(heapLimit / 2);
   return { memoryPerOwner: Math.min(memory, Math.max(Math.floor(heapLimit / 8), LEAST_OF_OWNER)), memory };
@@ -39,23 +39,23 @@ export class MemoryBudget {
     this.#counters = counters;
   }
 
-  /** Bytes that are kept now, by the charges. */
+  /** The bytes charged now. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
 
-  /** Charges what the holder is about to keep. @throws LimitError, and then nothing is charged */
+  /** Charges memory to the holder before it is used. @throws LimitError; then nothing is charged */
   hold(holder: Holder, bytes: number): void {
     for (const account of holder.owner.accounts) {
       const limit = this.#limits.memoryPerOwner * account.share;
       if (account.heldBytes + bytes <= limit) continue;
       this.#counters.add('memory_refused_total');
-      throw new LimitError(`${account.name} makes Sidekey keep ${limit} bytes, the most it may (memoryPerUid)`);
+      throw new LimitError(`${account.name} has reached its memory limit of ${limit} bytes (memoryPerUid)`);
     }
     this.#charge(holder, bytes);
     while (this.#heldBytes > this.#limits.memory) {
       const victim = this.#largest();
-      // No call is left to end, or the asking one is the largest.
+      // No call can be ended, or the charging call is the largest.
       if (victim === undefined || victim === holder) {
         this.release(holder, bytes);
         this.#counters.add('memory_refused_total');
@@ -66,13 +66,13 @@ export class MemoryBudget {
     }
   }
 
-  /** Gives back a part of what the holder was charged. */
+  /** Returns a part of the holder's charge. */
   release(holder: Holder, bytes: number): void {
-    // A holder that was shed has given everything back.
+    // A holder that was shed has returned its charge already.
     if (holder.owner.accounts[0].holders.has(holder)) this.#charge(holder, -bytes);
   }
 
-  /** Gives back all that the holder was charged. */
+  /** Returns the holder's whole charge. */
   releaseAll(holder: Holder): void {
     this.#charge(holder, -(holder.owner.accounts[0].holders.get(holder) ?? 0));
   }
@@ -87,7 +87,7 @@ export class MemoryBudget {
     }
   }
 
-  /** The largest call of the owner that keeps most. */
+  /** The largest call of the owner with the largest charge. */
   #largest(): Holder | undefined {
     let most: Account | undefined;
     for (const account of this.#owners.accounts()) {
@@ -105,6 +105,6 @@ export class MemoryBudget {
 
   #reason(account: Account): string {
     const { memory } = this.#limits;
-    return `all callers together make Sidekey keep ${memory} bytes, the most they may, and ${account.name} has the largest part`;
+    return `all callers together have reached the memory limit of ${memory} bytes, and ${account.name} uses most`;
   }
 }

@@ -1,10 +1,10 @@
 /**
- * Owners: the users and containers that limits count for.
+ * Owners: the users and containers to which limits apply.
  *
- * A uid alone would be the wrong unit: one user with a range in /etc/subuid has 65,536 of them, and root in a container
- * can take any. So a caller in a container that the host's root made is counted for its container, and every other caller
- * for the user that owns its uid. Callers in containers are counted for that user too, with a larger share
- * ({@link CONTAINERS_SHARE}): a user who may name cgroups could otherwise make one container after another.
+ * A uid is not a suitable unit: a user with a range in /etc/subuid has 65,536 uids, and root in a container can take
+ * any. So a caller in a container that the host's root created counts for the container, and any other caller for the
+ * user that owns its uid. A caller in a container also counts for that user, with a larger limit (CONTAINERS_SHARE),
+ * since a user who may create cgroups could imitate many containers.
  */
 
 import { Fifo } from '../base/fifo.ts';
@@ -12,46 +12,46 @@ import { TokenBucket } from '../base/token-bucket.ts';
 import { LoopTime } from './loop-time.ts';
 import { Readers } from './readers.ts';
 
-/** How many times its own limits a user may use in all containers together. */
+/** The factor by which the limits of all containers of a user exceed those of one owner. */
 export const CONTAINERS_SHARE = 4;
 
-/** Something that keeps memory for a caller: a call. */
+/** An object that has memory charged to an owner: a call. */
 export interface Holder {
   readonly owner: Owner;
-  /** Ends it, with this reason, and gives back all that it was charged. */
+  /** Ends it with this reason and returns its whole charge. */
   shed(reason: string): void;
 }
 
-/** The place that one connection takes. */
+/** The place of one connection. */
 export interface ConnectionPlace {
-  /** Closes the connection, to give the place to an owner that has fewer. Set once the connection is accepted. */
+  /** Closes the connection to make room for an owner with fewer. Set once the connection is accepted. */
   evict: () => void;
 }
 
-/** What one user or container uses now. */
+/** The current use of one user or container. */
 export class Account {
-  /** For messages: `uid 1000`. */
+  /** Name for messages: `uid 1000`. */
   readonly name: string;
-  /** How many times each limit it may use. */
+  /** The factor for all its limits. */
   readonly share: number;
-  /** In the order in which they were opened. */
+  /** Oldest first. */
   readonly connections = new Set<ConnectionPlace>();
   readonly readers = new Readers();
-  /** HTTP/2 streams, from their headers to their end. */
+  /** HTTP/2 streams, counted from their headers to their close. */
   streams = 0;
   calls = 0;
-  /** Bytes of memory that are kept for it. */
+  /** Memory charged to it, in bytes. */
   heldBytes = 0;
-  /** What keeps them, and how many each. */
+  /** The charge of each holder, in bytes. */
   readonly holders = new Map<Holder, number>();
   readonly requests = new TokenBucket(Number.POSITIVE_INFINITY);
   readonly connects = new TokenBucket(Number.POSITIVE_INFINITY);
-  /** Decisions that are put on record. */
+  /** Limits the rate of recorded decisions. */
   readonly decisions = new TokenBucket(Number.POSITIVE_INFINITY);
-  /** Work that waits for its turn, and the time that its work took; see `turns.ts`. */
+  /** Work that waits for the owner's turn, and the time used by its work; see `turns.ts`. */
   readonly waitingWork = new Fifo<() => void>();
   readonly time = new LoopTime();
-  /** It is in the line of owners with work that waits, or being served. */
+  /** True while the account is queued because of waiting work, or being served. */
   inLine = false;
 
   constructor(name: string, share = 1) {
@@ -64,21 +64,21 @@ export class Account {
   }
 }
 
-/** The user or container that a caller's use is counted for. */
+/** The user or container to which a caller's use is charged. */
 export interface Owner {
   /** `uid 1000` or `container 4f2c…`. */
   readonly name: string;
-  /** The owner's own account first: it takes turns. */
+  /** The owner's own account comes first; it is the one that takes turns. */
   readonly accounts: readonly [Account, ...Account[]];
 }
 
-/** With more accounts than this, idle ones are forgotten. */
+/** Above this number idle accounts are forgotten. */
 const REMEMBERED = 1_000;
 
 export class Owners {
   readonly #accounts = new Map<string, Account>();
 
-  /** Every account that is remembered. */
+  /** All remembered accounts. */
   accounts(): Iterable<Account> {
     return this.#accounts.values();
   }
@@ -89,7 +89,7 @@ export class Owners {
     return { name, accounts: [this.#account(name)] };
   }
 
-  /** @param container the container's cgroup path, or whatever else names it for good */
+  /** @param container the container's cgroup path, or another permanent name */
   container(container: string, user: number): Owner {
     const name = `container ${container}`;
     return { name, accounts: [this.#account(name), this.#account(`the containers of uid ${user}`, CONTAINERS_SHARE)] };
@@ -106,7 +106,8 @@ export class Owners {
   }
 
   /**
-   * An owner that comes back has full token buckets again: no more than a new owner has, and owners can't be made at will.
+   * Forgets idle accounts. One that returns gets full token buckets, as a new one does; owners cannot be created at
+   * will.
    */
   #forgetIdle(): void {
     for (const [name, account] of this.#accounts) if (account.isIdle) this.#accounts.delete(name);

@@ -1,6 +1,6 @@
 /**
- * How many connections, streams, calls and requests one owner may have. (The limits are named for uids, as their settings are:
- * an owner is a user, whom several uids may belong to, or a container.) For the memory of the server see memory.ts.
+ * Limits the connections, streams, calls and requests of each owner. The names of the limits say uid, as their settings
+ * do, but they apply to owners: a user (perhaps with several uids) or a container. Memory is limited in memory.ts.
  */
 
 import type { Counters } from '../telemetry/counters.ts';
@@ -8,24 +8,24 @@ import { LimitError } from './limit-error.ts';
 import type { Account, ConnectionPlace, Owner } from './owner.ts';
 
 export interface QuotaLimits {
-  /** Connections on the pipe that one owner may hold. */
+  /** Maximum number of connections of one owner on the agent socket. */
   readonly connectionsPerUid: number;
-  /** Connections on the pipe that one owner may open a second; a burst may open `connectionsPerUid`. */
+  /** Maximum rate of new connections of one owner; a burst may open `connectionsPerUid`. */
   readonly connectsPerSecondPerUid: number;
-  /** Connections on the pipe that all together may hold. */
+  /** Maximum number of connections of all owners on the agent socket. */
   readonly connections: number;
-  /** Calls that one owner may have open at a time. */
+  /** Maximum number of open calls of one owner. */
   readonly callsPerUid: number;
   /**
    * Extra HTTP/2 streams per owner, for refused calls whose client has not read the refusal yet. Beyond them a stream is
    * closed without a status.
    */
   readonly refusedStreamsPerUid: number;
-  /** Requests that one owner may send a second; a burst may use up one second's worth. */
+  /** Maximum rate of requests of one owner; a burst may use up one second's worth. */
   readonly requestsPerSecondPerUid: number;
 }
 
-/** How much of a limit an owner uses. */
+/** An owner's use of a limit. */
 export interface Use {
   /** The owner's name. */
   readonly owner: string;
@@ -33,7 +33,7 @@ export interface Use {
   readonly limit: number;
 }
 
-/** Why there is no connection, in words. */
+/** Returns the reason why a connection is refused. */
 export type Refusal = () => string;
 
 export const QUOTA_LIMITS: QuotaLimits = {
@@ -48,9 +48,9 @@ export const QUOTA_LIMITS: QuotaLimits = {
 export class Quota {
   readonly #limits: QuotaLimits;
   readonly #counters: Counters;
-  /** Every connection that is open, and whose it is. */
+  /** The owner's accounts for each open connection. */
   readonly #places = new Map<ConnectionPlace, Owner['accounts']>();
-  /** The accounts of those owners. */
+  /** The first accounts of those owners. */
   readonly #connected = new Set<Account>();
 
   constructor(limits: QuotaLimits, counters: Counters) {
@@ -59,9 +59,9 @@ export class Quota {
   }
 
   /**
-   * Takes a place for a connection. Where there is none, returns a function that names the limit: an error with its stack,
-   * or a text that is not logged, would cost as much as the rest of a refusal. Where all places are taken, the newest
-   * connection of the owner with most of them is closed, unless this owner has as many.
+   * Takes a place for a connection. If there is none, returns a function that describes the limit; building an error or
+   * an unused text would double the cost of a refusal. If all places are taken, the newest connection of the owner with
+   * the most connections is closed, unless this owner has as many.
    * @param now milliseconds since the epoch
    */
   openConnection({ accounts }: Owner, now: number): ConnectionPlace | Refusal {
@@ -69,21 +69,23 @@ export class Quota {
     for (const { name, connections: held, share } of accounts) {
       const most = connectionsPerUid * share;
       if (held.size < most) continue;
-      return this.#refuseConnection(() => `${name} holds ${most} connections, the most it may (maxConnectionsPerUid)`);
+      return this.#refuseConnection(
+        () => `${name} has ${most} connections open, which is its limit (maxConnectionsPerUid)`,
+      );
     }
     for (const { name, connects, share } of accounts) {
       const perSecond = connectsPerSecondPerUid * share;
       if (connects.take(Math.max(connectionsPerUid * share, perSecond), perSecond, now)) continue;
       return this.#refuseConnection(
-        () => `${name} opens more than ${perSecond} connections a second, the most it may (connectsPerSecondPerUid)`,
+        () => `${name} exceeds its limit of ${perSecond} new connections per second (connectsPerSecondPerUid)`,
       );
     }
-    // Last: it may close a connection, and is the one part whose cost grows with the number of connections.
+    // Comes last, because it may close a connection, and its cost grows with the number of connections.
     if (this.#places.size >= connections && !this.#makeRoom(accounts[0])) {
       this.#counters.add('connections_without_descriptors_total');
       return this.#refuseConnection(
         () =>
-          `all callers together hold ${connections} connections, the most they may (by RLIMIT_NOFILE, ulimit -n), and ${accounts[0].name} as many as any`,
+          `all callers together have ${connections} connections open, which is the limit (from RLIMIT_NOFILE, ulimit -n), and ${accounts[0].name} has as many as any other`,
       );
     }
     this.#counters.add('connections_accepted_total');
@@ -94,7 +96,7 @@ export class Quota {
     return place;
   }
 
-  /** Gives the place back; a no-op for one that was evicted. */
+  /** Returns the place; a no-op for an evicted connection. */
   closeConnection(place: ConnectionPlace): void {
     const accounts = this.#places.get(place);
     if (accounts === undefined) return;
@@ -103,7 +105,10 @@ export class Quota {
     this.#places.delete(place);
   }
 
-  /** Evicts a connection of the owner that holds most, if that is more than this one would; false where it is not. */
+  /**
+   * Evicts a connection of the owner with the most, if that has more than the asking one would have; returns false
+   * otherwise.
+   */
   #makeRoom(asking: Account): boolean {
     let largest = asking;
     for (const account of this.#connected) {
@@ -119,8 +124,8 @@ export class Quota {
   }
 
   /**
-   * Takes a place for an HTTP/2 stream, which has one from its headers to its very end, whatever becomes of its call;
-   * false where too many have.
+   * Takes a place for an HTTP/2 stream, from its headers to its close, whatever happens to its call. Returns false if
+   * there is none.
    */
   openStream({ accounts }: Owner): boolean {
     const most = this.#limits.callsPerUid + this.#limits.refusedStreamsPerUid;
@@ -133,14 +138,14 @@ export class Quota {
     for (const account of accounts) account.streams -= 1;
   }
 
-  /** Takes a place for a call. @throws LimitError naming the limit */
+  /** Takes a place for a call. @throws LimitError */
   open({ accounts }: Owner): void {
     for (const { name, calls, share } of accounts) {
       const most = this.#limits.callsPerUid * share;
       if (calls >= most)
         throw this.#refuse(
           'streams_refused_total',
-          `${name} has ${most} streams open, the most it may (maxStreamsPerUid)`,
+          `${name} has ${most} streams open, which is its limit (maxStreamsPerUid)`,
         );
     }
     for (const account of accounts) account.calls += 1;
@@ -150,20 +155,23 @@ export class Quota {
     for (const account of accounts) account.calls -= 1;
   }
 
-  /** Counts a request; `now` in milliseconds since the epoch. @throws LimitError naming the limit */
+  /** Counts a request; `now` in milliseconds since the epoch. @throws LimitError */
   request({ accounts }: Owner, now: number): void {
     for (const { name, requests, share } of accounts) {
       const most = this.#limits.requestsPerSecondPerUid * share;
       if (!requests.take(most, most, now)) {
         throw this.#refuse(
           'requests_refused_total',
-          `${name} sends more than ${most} requests a second, the most it may (maxRequestsPerSecondPerUid)`,
+          `${name} exceeds its limit of ${most} requests per second (maxRequestsPerSecondPerUid)`,
         );
       }
     }
   }
 
-  /** The use of the owner that is nearest to each limit; undefined where no owner uses any of it. @param accounts all that there are */
+  /**
+   * For each limit, the use of the owner that is nearest to it; undefined if none uses any. @param accounts all
+   * accounts
+   */
   nearest(accounts: Iterable<Account>): { readonly connections: Use | undefined; readonly calls: Use | undefined } {
     const { connectionsPerUid, callsPerUid } = this.#limits;
     let connections: Use | undefined;

@@ -1,7 +1,7 @@
 /**
- * Whose connections are read from. To read takes time before anything of it can wait for a turn: an HTTP/2 stream is made
- * as soon as its headers come. So an owner that has used up its time in a turn of the event loop is not read from until its
- * next one, on none of its connections; then some of them are at a time.
+ * Pauses reading from the connections of an owner. Reading itself takes time before any of the work can be delayed,
+ * since node:http2 creates a stream as soon as its headers come. So when an owner has used up its time in a turn of the
+ * event loop, all its connections are paused until its next turn; then they are resumed a few at a time.
  */
 
 /** A connection. */
@@ -10,17 +10,17 @@ export interface Reader {
   resume(): void;
 }
 
-/** How many connections are read from again in a turn of the event loop. */
+/** Number of connections resumed in a turn of the event loop. */
 const AT_ONCE = 32;
 
 /** The connections of one owner. */
 export class Readers {
   readonly #reading = new Set<Reader>();
-  /** Those that have waited longest first. */
+  /** The longest paused first. */
   readonly #resting = new Set<Reader>();
   #isToGoOn = false;
 
-  /** The reader must not be paused by this before. */
+  /** Adds a connection, which must not be paused yet. */
   add(reader: Reader): void {
     if (this.#resting.size === 0) {
       this.#reading.add(reader);
@@ -30,16 +30,16 @@ export class Readers {
     this.#resting.add(reader);
   }
 
-  /** The connection has closed. */
+  /** Removes a connection that has closed. */
   remove(reader: Reader): void {
     this.#reading.delete(reader);
     this.#resting.delete(reader);
   }
 
   /**
-   * Nothing is read from any of them until the owner's next turn.
+   * Pauses all connections until the owner's next turn.
    *
-   * @param later does work in the owner's next turn
+   * @param later runs work in the owner's next turn
    */
   rest(later: (work: () => void) => void): void {
     for (const reader of this.#reading) {
@@ -62,7 +62,7 @@ export class Readers {
         reader.resume();
       }
       if (this.#resting.size === 0) this.#isToGoOn = false;
-      // What these bring may use the time up again: the others wait until it was read.
+      // Input on these may use up the time again, so the others wait until it was read.
       else setImmediate(() => this.#goOn(later));
     });
   }

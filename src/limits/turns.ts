@@ -1,72 +1,72 @@
 /**
- * The event loop's time, shared out in turns: what an owner's callers ask for is done at once while the owner has used
- * little of the current turn of the event loop. Beyond that it waits, and each owner with waiting work gets a slice in
- * each turn, one after the other. So an owner that asks for much delays another one by slices, not by all that it asks
- * for. While others call, it also has no more than its share in the long run (`loop-time.ts`), since the garbage
- * collector's and the kernel's work for it is not counted. An owner that is alone has all of the time.
+ * Shares the event loop's time among owners. Work of an owner runs at once as long as the owner has used little of the
+ * current turn of the event loop. Beyond that it waits, and the owners with waiting work get one slice each per turn.
+ * So an owner with much work delays another one by a few slices only. While others are active, an owner is also limited
+ * to its long-term share (`loop-time.ts`); the time of the garbage collector and the kernel is not counted. An owner
+ * that is alone may use all the time.
  *
- * Work is not interrupted: work that may take long comes here in pieces.
+ * Work is not interrupted, so long work must be split.
  */
 
 import { Fifo } from '../base/fifo.ts';
 import type { Account } from './owner.ts';
 
-/** How long an owner may keep the event loop before others have their turn, in milliseconds. */
+/** Maximum time of an owner in one turn of the event loop, in milliseconds. */
 const SLICE_MS = 2;
 /**
- * The same of an owner that is alone: to wait, and to read from its connections anew, costs it about a sixth of what it
- * gets done. It is also what the first caller of another owner may wait for.
+ * The same for an owner that is alone. It is longer because waiting and pausing cost throughput; it is also the longest
+ * delay for the first caller of another owner.
  */
 const SLICE_ALONE_MS = 250;
-/** An owner is alone when no other one had anything done for so long, in milliseconds: callers that come now and then count. */
+/** An owner is alone if no other one had work for this time, in milliseconds. Occasional callers count too. */
 const ALONE_AFTER_MS = 5_000;
-/** How long after another owner's work an owner has no more than its share, in milliseconds. */
+/** An owner is limited to its share for this time after the last work of another owner, in milliseconds. */
 const SHARED_FOR_MS = 1_000;
-/** How long all waiting work may keep the event loop from new events, in milliseconds. */
+/** Maximum time of all waiting work in one turn of the event loop, in milliseconds. */
 const ALL_MS = 6;
-/** How long to wait where every owner with waiting work has used up its share, in milliseconds. */
+/** Delay when all owners with waiting work have used up their shares, in milliseconds. */
 const REST_MS = 1;
 
 export class Turns {
-  /** Accounts with work that waits. */
+  /** Accounts with waiting work. */
   readonly #waiting = new Fifo<Account>();
   #scheduled = false;
   readonly #failed: (error: unknown) => void;
-  /** Whose time runs, and since when. */
+  /** The account whose time is being counted, and since when. */
   #running: Account | undefined;
   #since = 0;
-  /** Whose work was done last, and since when nobody else's. */
+  /** The account whose work ran last, and since when no other one's did. */
   #latest: Account | undefined;
   #changedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param failed told of work that waited and then threw, which it must not */
+  /** @param failed called with the error of waiting work that throws, which it must not */
   constructor(failed: (error: unknown) => void = () => undefined) {
     this.#failed = failed;
   }
 
-  /** True if the owner's work may be done now: it has time left, and nothing of it waits. */
+  /** True if the owner's work may run now: it has time left, and no work of it waits. */
   isOpen(account: Account): boolean {
     if (account.waitingWork.length > 0 || !this.#hasShareLeft(account)) return false;
     const running = account === this.#running ? performance.now() - this.#since : 0;
     return account.time.usedInTurn + running < this.#slice(account);
   }
 
-  /** Does the work now, or in the owner's next turn. It must not throw. */
+  /** Runs the work now or in the owner's next turn. The work must not throw. */
   run(account: Account, work: () => void): void {
     if (this.isOpen(account)) this.measure(account, work);
     else this.later(account, work);
   }
 
   /**
-   * Does the work now, and counts its time: until the work of another owner begins or the turn ends, since promises and
-   * the reading of sockets go on after it.
+   * Runs the work now and counts its time until another owner's work begins or the turn ends, because promises and
+   * socket reads continue after it.
    */
   measure(account: Account, work: () => void): void {
     this.#charge(account);
     work();
   }
 
-  /** Does the work in the owner's next turn. It must not throw. */
+  /** Runs the work in the owner's next turn. The work must not throw. */
   later(account: Account, work: () => void): void {
     account.waitingWork.push(work);
     if (account.inLine) return;
@@ -75,7 +75,7 @@ export class Turns {
     this.#schedule();
   }
 
-  /** Resolves in the owner's next turn: for work that is cut into pieces. */
+  /** Resolves in the owner's next turn; splits long work. */
   next(account: Account): Promise<void> {
     return new Promise((resolve) => this.later(account, resolve));
   }
@@ -93,7 +93,7 @@ export class Turns {
     return account.time.hasCredit(performance.now()) || this.#isAloneFor(account, SHARED_FOR_MS);
   }
 
-  /** Charges the owner whose work was done last, and begins to count for this one. */
+  /** Charges the time since the last call to the account that ran, and starts counting for `next`. */
   #charge(next: Account | undefined): void {
     const now = performance.now();
     const running = this.#running;
@@ -115,7 +115,10 @@ export class Turns {
     else setImmediate(() => this.#drain());
   }
 
-  /** One slice for each owner that waits and has some of its share left; owners that are not reached are first in the next turn. */
+  /**
+   * Serves one slice to each waiting owner that has some of its share left. Owners that are not reached come first in
+   * the next turn.
+   */
   #drain(): void {
     this.#scheduled = false;
     const end = performance.now() + ALL_MS;
@@ -138,7 +141,7 @@ export class Turns {
       try {
         this.measure(account, account.waitingWork.shift()!);
       } catch (error) {
-        // One caller's work that fails must end neither the turns of others nor the process.
+        // The failure of one caller's work must not end the turns of others or the process.
         this.#failed(error);
       }
     }

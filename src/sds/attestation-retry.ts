@@ -1,6 +1,6 @@
 /**
- * A stream that holds an SVID outlives a failing attestor: what could not be answered is asked again when an attestation
- * of its caller has worked, and for the last time when the SVID ends.
+ * Keeps a stream open while attestation fails, if its client has a valid SVID. Names without an answer are looked up
+ * again when an attestation of the caller succeeds, and a last time when the SVID expires.
  */
 
 import type { Deadline } from '../base/clock.ts';
@@ -16,12 +16,12 @@ export class AttestationRetry {
     this.#context = context;
   }
 
-  /** Names that a failing attestor leaves without an answer. */
+  /** Notes names whose lookup failed with the attestation. */
   leave(names: readonly string[]): void {
     for (const name of names) this.#unanswered.add(name);
   }
 
-  /** @param until the SVID's end, in milliseconds since the epoch */
+  /** @param until when the SVID expires, in milliseconds since the epoch */
   wait(until: number): void {
     this.#stopRecovery ??= this.#context.caller.watchRecovery(() => this.#tryAgain());
     this.#lastChance ??= this.#context.parts.clock.at(until, () => this.#tryAgain());

@@ -1,6 +1,6 @@
 /**
- * Incremental: each request has the names that are asked for and dropped since the one before, each response the secrets
- * that are new and the names that there is nothing for any more.
+ * Incremental variant: each request has the names added and dropped since the last one, each response the changed
+ * secrets and the removed names.
  *
  * @see https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol sections "Incremental xDS", "Subscribing to
  *   Resources", "Unsubscribing from Resources"
@@ -35,8 +35,9 @@ export const DELTA: Variant = {
 };
 
 /**
- * What is asked for changes with every request, whatever its nonce: none is stale. A nonce that is the last response's
- * answers that. No names in the first request is the wildcard, and only the first says what the client has already.
+ * Applies a request. No request is stale: it changes the requested names whatever its nonce, and it is an ACK or NACK
+ * if the nonce is the last response's. In a first request, no names mean the wildcard, and the client may say which
+ * versions it has.
  */
 export function takeRequest(
   subscription: Subscription,

@@ -1,6 +1,6 @@
 /**
- * FetchSecrets: one request, one answer. It can't hold a name, so it says NOT_FOUND where the caller may have nothing, and
- * UNAVAILABLE where it may, and what it may have could not be issued.
+ * FetchSecrets: one request, one response. Since it cannot hold names, it returns the secrets that the caller may have
+ * now. If there is none, it fails: with UNAVAILABLE if an allowed SVID could not be issued, else with NOT_FOUND.
  */
 
 import { joinBytes } from '../base/bytes.ts';
@@ -17,7 +17,7 @@ import { takeRequest, writeDiscoveryResponse } from './sotw.ts';
 import type { StreamParts } from './stream-context.ts';
 import { Subscription } from './subscription.ts';
 
-/** Of the names that nothing is found for, so many stand in the log. */
+/** Maximum number of names without a secret in a log line. */
 const LOGGED = 10;
 
 /** @throws StatusError, LimitError */
@@ -57,7 +57,7 @@ async function answer(
   const names = subscription.takeDirty().map((name) => readName(name, trustDomain));
   const answers = await Promise.all(names.map((name) => secretFor(identities, caller, name, validation)));
   const end = parts.clock.now();
-  // What came early waited for the rest: the caller may not match its entry by now.
+  // Early answers waited for the others: meanwhile the caller may have lost its entry.
   const found = answers.filter((one, i): one is EncodedSecret => {
     if (isHeld(one) || !isCurrent(one, end)) return false;
     const entry = entryBehind(identities, caller, names[i]!);
@@ -69,7 +69,7 @@ async function answer(
   return joinBytes(writeDiscoveryResponse(push));
 }
 
-/** Why a caller has nothing at all. */
+/** Why a caller without any entry gets nothing. */
 function nothingFor({ caller: { withheld, contained } }: Asker): Held {
   if (withheld[0] !== undefined) return heldAsContained(withheld[0], contained!);
   return { reason: 'no-identity', detail: 'no entry matches this caller' };
@@ -87,13 +87,13 @@ function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[
   );
   const logged = { names: names.slice(0, LOGGED), held: held.slice(0, LOGGED) };
   const log = ownedLog(parts.log, asker.peer.owner.name, { peer: asker.peer.id, pid, uid });
-  log.info({ decision, ...logged }, 'a fetch finds nothing');
-  // What exactly the caller lacks is for the admin: the log has it under the decision.
-  const what = names.length === 1 ? `what ${names[0]} stands for` : 'any of the names';
+  log.info({ decision, ...logged }, 'fetch found no secret');
+  // The caller is not told what it lacks; the log and the decision have that for the operator.
   if (failed !== undefined) {
-    const which = names.length === 1 ? what : 'what some of the names stand for';
-    return new StatusError(Status.UNAVAILABLE, `${which} can't be issued now${recordText(decision)}`);
+    const which = names.length === 1 ? `the SVID for the name ${names[0]}` : 'some of the requested SVIDs';
+    return new StatusError(Status.UNAVAILABLE, `${which} could not be issued${recordText(decision)}`);
   }
-  const why = names.length === 0 ? 'no entry matches this caller' : `this caller may not have ${what} now`;
+  const under = names.length === 1 ? `the name ${names[0]}` : 'any of the names';
+  const why = names.length === 0 ? 'no entry matches this caller' : `no secret for this caller under ${under}`;
   return new StatusError(Status.NOT_FOUND, `${why}${recordText(decision)}`);
 }

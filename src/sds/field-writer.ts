@@ -1,7 +1,6 @@
 /**
- * Writes protobuf messages whose fields all are strings, bytes or messages: each is a head, and then what is in it. With
- * the lengths known before, a message of messages is written in one go; generated code copies what is within once for each
- * message around it.
+ * Writes protobuf messages whose fields are all strings, bytes or messages. The caller computes lengths first, so
+ * nested messages are written directly into one buffer; generated code copies them once per level.
  *
  * @see https://protobuf.dev/programming-guides/encoding/ "Length-Delimited Records"
  */
@@ -9,7 +8,7 @@
 import { type Bytes, putBytes } from '../base/bytes.ts';
 import { LENGTH_DELIMITED } from './fields.ts';
 
-/** How long a field of a number below 16 is whose content is that long, in bytes. */
+/** Length of a whole field in bytes, given that of its content. Valid for field numbers below 16. */
 export function fieldLength(contentLength: number): number {
   let length = 2 + contentLength;
   for (let rest = contentLength >>> 7; rest > 0; rest >>>= 7) length += 1;
@@ -17,16 +16,16 @@ export function fieldLength(contentLength: number): number {
 }
 
 export class FieldWriter {
-  /** What has been written, and room for the rest. */
+  /** The buffer; its first bytes are written already. */
   readonly bytes: Buffer;
   #at = 0;
 
-  /** @param bytes as many as will be written, of whatever content */
+  /** @param bytes as long as the message; its old content is overwritten */
   constructor(bytes: Buffer) {
     this.bytes = bytes;
   }
 
-  /** The head of a field of a number below 16, whose content of that length follows. */
+  /** Writes tag and length of a field with a number below 16; its content must follow. */
   head(number: number, contentLength: number): this {
     this.#byte((number << 3) | LENGTH_DELIMITED);
     let rest = contentLength;
@@ -35,19 +34,19 @@ export class FieldWriter {
     return this;
   }
 
-  /** Bytes as they are. */
+  /** Writes bytes unchanged. */
   raw(bytes: Bytes): this {
     putBytes(bytes, this.bytes, this.#at);
     this.#at += bytes.length;
     return this;
   }
 
-  /** A whole field. */
+  /** Writes a whole field. */
   field(number: number, content: Bytes): this {
     return this.head(number, content.length).raw(content);
   }
 
-  /** The same of a few characters of ASCII: the call of a native method costs more than they do. */
+  /** Writes a whole field of short ASCII text. A loop is faster here than a call of a native method. */
   ascii(number: number, text: string): this {
     this.head(number, text.length);
     for (let i = 0; i < text.length; i += 1) this.#byte(text.charCodeAt(i));

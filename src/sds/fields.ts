@@ -1,4 +1,4 @@
-/** Reads protobuf messages in part: field by field, without making objects of what nobody looks at. */
+/** Reads protobuf messages field by field, decoding only the fields that are used. */
 
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { Status, StatusError } from '../wire/types.ts';
@@ -7,8 +7,8 @@ import { Status, StatusError } from '../wire/types.ts';
 export const LENGTH_DELIMITED = 2;
 
 /**
- * Calls `read` for each field; a field that it returns false for is skipped.
- * @throws StatusError INVALID_ARGUMENT when the bytes are not of this message
+ * Calls `read` for each field; fields for which it returns false are skipped.
+ * @throws StatusError INVALID_ARGUMENT if the bytes are not a message of this type
  */
 export function readFields(
   bytes: Uint8Array,
@@ -19,7 +19,7 @@ export function readFields(
     const reader = new FieldReader(bytes);
     while (reader.pos < reader.len) {
       const first = bytes[reader.pos]!;
-      // The reader's own ways make objects, of each of the several hundred fields of a real Envoy's node.
+      // BinaryReader's own `tag` and `skip` allocate for each field, and an Envoy's node has several hundred.
       if (first < 0x80 && first >= 0x08 && (first & 7) === LENGTH_DELIMITED) {
         reader.pos += 1;
         if (!read(first >>> 3, LENGTH_DELIMITED, reader)) skipBytes(reader);
@@ -30,19 +30,19 @@ export function readFields(
     }
   } catch (cause) {
     if (cause instanceof StatusError) throw cause;
-    throw new StatusError(Status.INVALID_ARGUMENT, `the request is no valid ${message}`, { cause });
+    throw new StatusError(Status.INVALID_ARGUMENT, `the request is not a valid ${message}`, { cause });
   }
 }
 
 function skipBytes(reader: BinaryReader): void {
   const length = reader.uint32();
   reader.pos += length;
-  if (reader.pos > reader.len) throw new RangeError('a field ends after its message');
+  if (reader.pos > reader.len) throw new RangeError('field extends past the end of its message');
 }
 
 /**
- * Decodes texts where they are, by Node: the parent's way makes an array of each, which for thousands of names takes more
- * than twice the time, and more of the garbage collector's.
+ * Decodes strings in place with Node's decoder; the base class makes an array for each, which is slow for thousands of
+ * names.
  */
 class FieldReader extends BinaryReader {
   readonly #buffer: Buffer;
@@ -52,19 +52,19 @@ class FieldReader extends BinaryReader {
     this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
-  /** Bytes that are no UTF-8 become U+FFFD. */
+  /** Invalid UTF-8 becomes U+FFFD. */
   override string(): string {
     const length = this.uint32();
     const start = this.pos;
     this.pos += length;
-    if (this.pos > this.len) throw new RangeError('a field ends after its message');
+    if (this.pos > this.len) throw new RangeError('field extends past the end of its message');
     return this.#buffer.toString('utf8', start, this.pos);
   }
 }
 
 /**
- * A string field that as a rule is the one that is expected, which then is given back: nothing is decoded.
- * @param bytes those that are read
+ * Reads a string field. If the field equals `expected`, returns that without decoding.
+ * @param bytes the bytes that the reader reads
  * @param expected ASCII
  */
 export function readExpected(bytes: Uint8Array, reader: BinaryReader, expected: string): string {
@@ -82,10 +82,10 @@ function isAt(bytes: Uint8Array, at: number, text: string): boolean {
   return true;
 }
 
-/** Of a text that is kept for people to see, so many bytes are. */
+/** Maximum length of a string that is kept only for display, in bytes. */
 const SHORT = 1_000;
 
-/** A string field that is kept for people to see: its beginning. A part of the whole string would keep all of it alive. */
+/** Reads a string field for display: its first bytes. A substring would keep the whole string alive. */
 export function readShort(reader: BinaryReader): string {
   const bytes = reader.bytes();
   return Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, SHORT)).toString();

@@ -1,4 +1,4 @@
-/** The names of one stream that there is nothing for now: why, on record, and until when. */
+/** The held names of one stream: the reason, its record, and the limit on unknown names. */
 
 import { dependsOnFacts, type Held, isStillGiven } from '../identity/held.ts';
 import { Status } from '../wire/types.ts';
@@ -12,9 +12,9 @@ export interface HeldName {
   readonly held: Held;
 }
 
-/** Of the names that one push holds, so many have a line in the log. */
+/** Maximum number of held names of one push that are logged. */
 const LOGGED = 10;
-/** Names that stand for nothing, on one connection: whoever has TLS clients ask for them could ask for any number. */
+/** Maximum number of unknown names per connection: with secrets on demand, TLS clients choose the names. */
 const MAX_UNKNOWN = 1_000;
 
 export class HeldNames {
@@ -25,12 +25,12 @@ export class HeldNames {
     this.#context = context;
   }
 
-  /** How many names that stand for nothing at all are held. */
+  /** The number of held names with the reason `unknown-name`. */
   get unknown(): number {
     return this.#unknown;
   }
 
-  /** Notes why names are held, where that was not known; of many at once the log has a few and the number of the rest. */
+  /** Records why names are held, if that is new. Logs the first few, and the number of the rest. */
   hold(names: readonly HeldName[], now: number): void {
     const news = names.filter(({ name, held }) => this.#note(name, held, now));
     if (news.length === 0) return;
@@ -45,7 +45,7 @@ export class HeldNames {
     if (this.#unknown > 0) this.#limitUnknown();
   }
 
-  /** The name is not held any more, or for another reason. */
+  /** Ends the hold of a name: it has a secret again, was dropped, or is held for another reason. */
   end(name: string): void {
     const watched = this.#context.names.get(name);
     if (watched?.held === undefined) return;
@@ -55,7 +55,7 @@ export class HeldNames {
     if (watched.decision !== undefined) this.#context.parts.decisions.end(watched.decision);
   }
 
-  /** False where the same was noted before. */
+  /** Returns false if the name is already held for the same reason. */
   #note(name: string, held: Held, now: number): boolean {
     const { parts, names, caller, asker } = this.#context;
     const watched = names.get(name);
@@ -76,15 +76,15 @@ export class HeldNames {
     const { parts, stream, events, asker } = this.#context;
     if (parts.ledger.unknownNamesOf(stream.peer) <= MAX_UNKNOWN) return;
     parts.counters.add('names_refused_total');
-    events.log.warn({ limit: MAX_UNKNOWN }, 'a connection asks for too many names that stand for nothing');
-    const detail = `this connection asks for more than ${MAX_UNKNOWN} names that stand for nothing (no SPIFFE ID, no alias)`;
+    events.log.warn({ limit: MAX_UNKNOWN }, 'too many unknown names on a connection');
+    const detail = `this connection asks for more than ${MAX_UNKNOWN} unknown names (neither a SPIFFE ID nor an alias)`;
     const noted = () => notedOf('refused', asker, { reason: 'unknown-names', detail });
     const decision = parts.decisions.note(stream.peer.owner, noted);
     this.#context.end(Status.RESOURCE_EXHAUSTED, `${detail}${recordText(decision)}`);
   }
 }
 
-/** Those of the names that there is nothing for, as the protocol has it. */
+/** The held names without a usable secret. A name is not among them if the client may keep using its last secret. */
 export function missingOf(names: readonly HeldName[]): Missing[] {
   const missing: Missing[] = [];
   for (const { name, held } of names) {

@@ -1,6 +1,6 @@
 /**
- * The ledger: what each proxy asks for, was sent, and made of it. It is a view: each stream keeps what it knows of its
- * own names, and nothing is stored twice; so it is as large as what the streams ask for, which is limited.
+ * The ledger: what each proxy requests, was sent, and answered. It is a view over the streams, which keep the state of
+ * their own names; it stores nothing itself, so the limits on streams bound its size.
  */
 
 import type { Peer } from '../attest/types.ts';
@@ -12,25 +12,25 @@ import type { StreamEvent } from './stream-event.ts';
 import type { StreamReport } from './stream-report.ts';
 
 /**
- * A proxy that rejects everything does so stream by stream, and each time all of them are looked at: how long the next
- * look waits, in milliseconds. Nothing is issued anew so soon.
+ * Minimum interval between two reports of a connection's entries, in milliseconds: a proxy that rejects everything
+ * sends a NACK on each of its streams. A reissue waits longer than that anyway.
  */
 const LOOK_AGAIN_MS = 200;
 
-/** One connection, which the streams of a proxy share; it lives on while it is looked at. */
+/** One connection, shared by the streams of a proxy. The object stays readable after the connection has closed. */
 export interface Connection {
-  /** Rises in the order of {@link Ledger.connections}; like no other's since the start. */
+  /** Unique since the start; increases in the order of {@link Ledger.connections}. */
   readonly number: number;
   readonly peer: Peer;
-  /** The caller's facts as `type:value`; values of environment selectors are left out. */
+  /** The caller's facts as `type:value`, without the values of environment selectors. */
   readonly selectors: readonly string[];
-  /** Undefined before the first request, or where none has one. */
+  /** Undefined before the first request, or if no request had a node. */
   readonly node: Node | undefined;
   /** Oldest first. */
   readonly streams: Iterable<LedgerStream>;
 }
 
-/** A stream, as the ledger sees it. */
+/** The ledger's view of a stream. */
 export interface LedgerStream {
   readonly peer: Peer;
   readonly selectors: readonly string[];
@@ -38,7 +38,7 @@ export interface LedgerStream {
   report(now: number): StreamReport;
   /** The entries whose certificates the client was sent. */
   sentEntries(): Iterable<string>;
-  /** How many of its names stand for nothing at all. */
+  /** The number of its names with the reason `unknown-name`. */
   readonly unknownNames: number;
 }
 
@@ -46,9 +46,12 @@ class OpenConnection implements Connection {
   readonly number: number;
   readonly peer: Peer;
   readonly streams = new Set<LedgerStream>();
-  /** Those on which a bundle was rejected since the proxy last took a certificate, and the way to send it once more. */
+  /**
+   * Streams on which a bundle was rejected since the proxy last accepted a certificate, with the callback that sends it
+   * again.
+   */
   readonly rejecting = new Map<LedgerStream, () => void>();
-  /** Until when the entries are not looked at again, and whether they are to be then. */
+  /** Pending for LOOK_AGAIN_MS after a report; `#lookAgain` requests another report at its end. */
   #pause: Deadline | undefined;
   #lookAgain = false;
 
@@ -97,7 +100,7 @@ export class Ledger {
   #connections = 0;
 
   constructor(log: Log) {
-    this.#listeners = new Listeners((err) => log.error({ err }, 'a listener of stream events failed'));
+    this.#listeners = new Listeners((err) => log.error({ err }, 'stream event listener failed'));
   }
 
   open(stream: LedgerStream): void {
@@ -119,12 +122,14 @@ export class Ledger {
     this.#byPeer.delete(stream.peer);
   }
 
-  /** The proxy has rejected a bundle on this stream: to be sent once more when it takes a certificate. */
+  /** Notes that the proxy rejected a bundle on this stream. `retry` is called when the proxy accepts a certificate. */
   bundleRejected(stream: LedgerStream, retry: () => void): void {
     this.#byPeer.get(stream.peer)?.rejecting.set(stream, retry);
   }
 
-  /** The proxy on this connection has taken a certificate: it may take now what it has rejected because of another one. */
+  /**
+   * Notes that the proxy accepted a certificate: bundles that it rejected because of a bad certificate are sent again.
+   */
   certificateTaken(peer: Peer): void {
     const rejecting = this.#byPeer.get(peer)?.rejecting;
     if (rejecting === undefined || rejecting.size === 0) return;
@@ -134,39 +139,39 @@ export class Ledger {
   }
 
   /**
-   * Every connection with an open stream, in the order in which they were first opened, after the one of this number.
-   * May be read bit by bit: what comes and goes meanwhile is told or not.
+   * Every connection with an open stream and a number above `after`, in the order of their opening. The iteration may
+   * be spread over time; connections that open or close meanwhile may or may not be included.
    */
   *connections(after = 0): Iterable<Connection> {
     for (const connection of this.#byPeer.values()) if (connection.number > after) yield connection;
   }
 
   /**
-   * The proxy on this connection has rejected something: `told` is given the entries whose certificates it has, now, or a
-   * moment later where it was given them a moment ago.
+   * Notes a NACK on this connection: calls `told` with the ids of the entries whose certificates the proxy has, at most
+   * once per LOOK_AGAIN_MS; a NACK in between is reported at the end of that time.
    */
   rejected(peer: Peer, clock: Clock, told: (entryId: string) => void): void {
     this.#byPeer.get(peer)?.tellEntries(clock, told);
   }
 
-  /** How many names that stand for nothing the proxy on this connection asks for. */
+  /** The number of unknown names that the proxy requests on this connection. */
   unknownNamesOf(peer: Peer): number {
     let count = 0;
     for (const stream of this.#byPeer.get(peer)?.streams ?? []) count += stream.unknownNames;
     return count;
   }
 
-  /** Told of everything that happens from now on. Returns the way to stop. */
+  /** Calls the listener for every event from now on. Returns a function that stops it. */
   watch(listener: (event: StreamEvent) => void): () => void {
     return this.#listeners.add(listener);
   }
 
-  /** True while somebody listens. */
+  /** True if there is a listener. */
   get heard(): boolean {
     return this.#listeners.size > 0;
   }
 
-  /** Makes an event only where somebody listens. */
+  /** Builds the event only if there is a listener. */
   tell(make: () => StreamEvent): void {
     if (this.#listeners.size === 0) return;
     this.#listeners.tell(make());

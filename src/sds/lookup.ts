@@ -1,4 +1,4 @@
-/** Looks for the secrets behind one stream's names. */
+/** Looks up the secrets of one stream's names. */
 
 import type { Held } from '../identity/held.ts';
 import type { HeldName, HeldNames } from './held-names.ts';
@@ -6,25 +6,25 @@ import { isHeld, secretFor, secretNow } from './names.ts';
 import type { EncodedSecret, Validation } from './secrets.ts';
 import type { StreamContext } from './stream-context.ts';
 
-/** A secret, or why there is none. */
+/** A secret, or the reason why its name is held. */
 export type Answer = EncodedSecret | Held;
 
-/** What was found behind which names, in the same order. */
+/** The names that were looked up and their answers, in the same order. */
 export interface Found {
   readonly names: readonly string[];
   readonly answers: readonly Answer[];
-  /** Names that stay without an answer, and the first reason; there is none without the other. */
+  /** Names whose lookup failed, and the first error; either both are set or none. */
   readonly unanswered: readonly string[];
   readonly failure: unknown;
 }
 
-/** Of more names than these, some are looked for in each of the owner's turns. */
+/** Larger lookups are split: this many names in each of the owner's turns. */
 const SLICE_NAMES = 256;
 
 export class SecretLookup {
   readonly #context: StreamContext;
   readonly #held: HeldNames;
-  /** How validation contexts check. */
+  /** The form of validation contexts. */
   validation: Validation;
 
   constructor(context: StreamContext, held: HeldNames) {
@@ -33,7 +33,7 @@ export class SecretLookup {
     this.validation = context.parts.validation;
   }
 
-  /** A promise only where something must be issued or read first, or the names are very many. */
+  /** Returns a promise only if something must be issued or read first, or if there are more names than SLICE_NAMES. */
   find(names: readonly string[]): Found | Promise<Found> {
     if (names.length > SLICE_NAMES) return this.#inSlices(names);
     const answers = names.map((name) => this.#ask(name));
@@ -43,17 +43,17 @@ export class SecretLookup {
     return this.#settle(names, answers);
   }
 
-  /** Some of the names in each of the owner's turns: all at once would keep the event loop for long. */
+  /** Splits a large lookup over the owner's turns, so that it does not block the event loop. */
   async #inSlices(names: readonly string[]): Promise<Found> {
     const asked: string[] = [];
     const answers: (Answer | Promise<Answer>)[] = [];
     for (let at = 0; at < names.length && !this.#context.ended; at += SLICE_NAMES) {
       const held: HeldName[] = [];
       for (const name of names.slice(at, at + SLICE_NAMES)) {
-        // It may have been dropped meanwhile.
+        // The name may have been dropped meanwhile.
         if (this.#context.subscription.get(name) === undefined) continue;
         const answer = this.#ask(name);
-        // Looked at when all are there; until then nobody else handles it.
+        // #settle handles the rejection later; until then it must not count as unhandled.
         if (answer instanceof Promise) answer.catch(() => undefined);
         else if (isHeld(answer)) held.push({ name, held: answer });
         asked.push(name);
@@ -65,7 +65,7 @@ export class SecretLookup {
     return this.#settle(asked, answers);
   }
 
-  /** The secret behind a name, whose next change will be told. */
+  /** The secret of a name; a later change marks the name dirty. */
   #ask(text: string): Answer | Promise<Answer> {
     const { parts, caller, names } = this.#context;
     const { name, respelled } = names.follow(text);
@@ -92,7 +92,10 @@ export class SecretLookup {
     return { ...found, failure };
   }
 
-  /** What changed while it was looked for is looked at again, so that the answer has all of its names; or comes later. */
+  /**
+   * Looks up a name again if it changed during the lookup, so that one response has all names. If that would have to
+   * wait, the name stays dirty for the next push.
+   */
   #latest(text: string, answer: Answer): Answer {
     const { parts, caller, subscription, names } = this.#context;
     if (!subscription.takeBack(text)) return answer;

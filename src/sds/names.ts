@@ -1,4 +1,4 @@
-/** What a resource name stands for, and the secret behind it for one caller. */
+/** Parses resource names, and finds the secret for a name and a caller. */
 
 import { SidekeyError } from '../base/errors.ts';
 import type { X509Svid } from '../ca/types.ts';
@@ -12,17 +12,17 @@ import { bundleSecret, certificateSecret, type EncodedSecret, type Validation } 
 
 const SCHEME = 'spiffe://';
 
-/** A resource name, read. */
+/** A parsed resource name. */
 export type Name =
   | { readonly kind: 'identity'; readonly name: string; readonly spiffeId: SpiffeId }
   | { readonly kind: 'default'; readonly name: string }
   | { readonly kind: 'bundle'; readonly name: string; readonly trustDomain: TrustDomain }
-  /** The bundles of the own domain and of every domain that the caller's entries federate with. */
+  /** The bundles of the own trust domain and of every domain that the caller's entries federate with. */
   | { readonly kind: 'all'; readonly name: string }
-  /** Any other: it stands for something while an alias says so. */
+  /** Any other name: an alias, if one of that name is set. */
   | { readonly kind: 'alias'; readonly name: string };
 
-/** Reads a name; the reserved ones are SPIRE's. */
+/** Parses a name. The reserved names are those of SPIRE. */
 export function readName(name: string, trustDomain: TrustDomain): Name {
   if (name === 'default') return { kind: 'default', name };
   if (name === 'ALL') return { kind: 'all', name };
@@ -37,7 +37,7 @@ export function readName(name: string, trustDomain: TrustDomain): Name {
   }
 }
 
-/** The names that stand for everything that the caller may have now. */
+/** The names of all SVIDs and bundles that the caller may have now. */
 export function everyName(identities: Identities, caller: Caller): string[] {
   const names = new Set<string>(caller.entries.map((entry) => entry.spiffeId));
   const own = identities.bundle(caller);
@@ -46,14 +46,14 @@ export function everyName(identities: Identities, caller: Caller): string[] {
   return [...names];
 }
 
-/** The entry behind a name for this caller, where an entry is what it stands for. */
+/** The entry that gives this caller the SVID of this name; undefined if there is none, or if the name is a bundle's. */
 export function entryBehind(identities: Identities, caller: Caller, name: Name): Entry | undefined {
   if (name.kind === 'default') return defaultEntry(caller.entries);
   const spiffeId = spiffeIdBehind(identities, name);
   return spiffeId && caller.entryFor(spiffeId);
 }
 
-/** The SPIFFE ID that a name stands for, whoever asks; undefined where it stands for none, or that depends on the caller. */
+/** The SPIFFE ID of a name; undefined if it has none, or if it depends on the caller (`default`). */
 export function spiffeIdBehind(identities: Identities, name: Name): SpiffeId | undefined {
   if (name.kind === 'identity') return name.spiffeId;
   return name.kind === 'alias' ? identities.aliasOf(name.name) : undefined;
@@ -64,9 +64,10 @@ export function isHeld(value: object): value is Held {
 }
 
 /**
- * The secret behind a name for an attested caller, or why it is held; a promise only where something must be issued or
- * read first. @throws (the promise) ERR_PEER_*, ERR_ATTESTATION_FAILED; a failed issuance is a reason to hold
+ * The secret of a name for an attested caller, or the reason why the name is held. A promise only if an SVID must be
+ * issued or facts must be read first.
  * @param respelled see {@link bundleSecret}
+ * @throws (rejects) ERR_PEER_*, ERR_ATTESTATION_FAILED; a failed issuance does not reject but holds the name
  */
 export function secretFor(
   identities: Identities,
@@ -78,7 +79,7 @@ export function secretFor(
   return secretNow(identities, caller, name, validation, respelled) ?? issued(identities, caller, name);
 }
 
-/** What {@link secretFor} can tell at once; undefined where it would have to issue or read something. */
+/** {@link secretFor} without waiting; undefined if an SVID must be issued or facts must be read first. */
 export function secretNow(
   identities: Identities,
   caller: Caller,
@@ -92,7 +93,7 @@ export function secretNow(
   }
   if (name.kind === 'all') {
     const own = identities.bundle(caller);
-    // Several trust domains are told apart by the SPIFFE validator alone.
+    // Only the SPIFFE validator keeps several trust domains apart.
     return isHeld(own) ? own : bundleSecret(name.name, [own, ...identities.federated(caller)], 'spiffe', respelled);
   }
   const entry = entryBehind(identities, caller, name);
@@ -109,10 +110,10 @@ function withoutEntry(identities: Identities, caller: Caller, name: Name): Held 
   const [withheld] = caller.withheld;
   if (name.kind === 'default' && withheld !== undefined) return heldAsContained(withheld, caller.contained!);
   if (name.kind === 'default') return { reason: 'no-entry', detail: 'no entry matches this caller' };
-  return { reason: 'unknown-name', detail: 'the name is no SPIFFE ID, no reserved name and no alias' };
+  return { reason: 'unknown-name', detail: 'the name is not a SPIFFE ID, a reserved name or an alias' };
 }
 
-/** How often an SVID is asked for whose entry, or whose caller's facts, change while it is issued. */
+/** How often an SVID is requested again because its entry or the caller's facts changed during issuance. */
 const TRIES = 3;
 
 async function issued(identities: Identities, caller: Caller, name: Name): Promise<EncodedSecret | Held> {
@@ -131,5 +132,8 @@ async function issued(identities: Identities, caller: Caller, name: Name): Promi
     }
     if (svid !== undefined) return certificateSecret(name.name, svid);
   }
-  return { reason: 'issuance-failed', detail: `its entry changed ${TRIES} times while its SVID was issued` };
+  return {
+    reason: 'issuance-failed',
+    detail: `the entry, or the facts of the caller, changed ${TRIES} times during issuance`,
+  };
 }

@@ -1,5 +1,5 @@
 /**
- * The client's node, of which little is used: a real Envoy's is 61 KB, nearly all of it a list of its extensions.
+ * Reads the client's node. Few of its fields are used; most of an Envoy's node is a list of its extensions.
  *
  * @see envoy/config/core/v3/base.proto
  */
@@ -10,20 +10,20 @@ import { LENGTH_DELIMITED, readFields, readShort } from './fields.ts';
 export interface Node {
   readonly id: string;
   readonly cluster: string;
-  /** `1.40.0`; empty where the client does not say. */
+  /** `1.40.0`; empty if the client does not say. */
   readonly version: string;
-  /** The node's metadata wants plain `trusted_ca` (true) or the SPIFFE validator (false); undefined: says nothing. */
+  /** The node's metadata requests plain `trusted_ca` (true) or the SPIFFE validator (false); undefined: neither. */
   readonly disableSpiffeCertValidation: boolean | undefined;
 }
 
-/** Room for the bytes of one node: twice a real Envoy's. */
+/** Buffer for the bytes of one node, twice the size of a typical Envoy's. */
 const room = Buffer.allocUnsafeSlow(128 * 1024);
-/** The node that was read last, of those that there is room for. */
+/** The node that was read last, if it fits into the buffer. */
 let last: { readonly bytes: Buffer; readonly node: Node } | undefined;
 
 /**
- * The streams of one Envoy are opened one after the other, and all say the same: bytes that are those of the node before
- * are not read again, and both streams have the same object.
+ * Reads a node. An Envoy opens its streams in a row, all with the same node: bytes equal to the last node's return the
+ * same object without decoding.
  *
  * @throws StatusError INVALID_ARGUMENT
  */
@@ -55,7 +55,7 @@ function readFresh(bytes: Uint8Array): Node {
   return { id, cluster, version, disableSpiffeCertValidation };
 }
 
-/** A boolean, or a text that SPIRE would take for one; anything else says nothing. */
+/** A boolean, or a text that SPIRE reads as one; undefined for anything else. */
 function readMetadata(bytes: Uint8Array): boolean | undefined {
   const value: unknown = Struct.unwrap(Struct.decode(bytes)).disable_spiffe_cert_validation;
   if (typeof value === 'boolean') return value;

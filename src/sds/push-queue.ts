@@ -1,45 +1,47 @@
 /**
- * Streams that have something to push, served in slices: a change that concerns ten thousand of them must not keep the
- * event loop from a new caller. The streams of one connection come one after the other: HTTP/2 then writes their
- * responses to the socket in one go.
+ * The queue of streams that have something to push. It works in short slices, so that a change for ten thousand streams
+ * does not block new callers. The streams of one connection push in a row, so that HTTP/2 writes their responses to the
+ * socket at once.
  *
- * Who has been sent something answers, as a real Envoy with 61 KB, and to read that takes as long as to push. Those that
- * wait for a secret come first: while one slice is not enough for all, the connections that it sent to are not read from
- * until all have their turn; a stream that opens on one of them waits as long. Then they are let go some at a time, since
- * all of them at once would keep the event loop for long. Changes that follow each other without a pause must not put
- * them off for ever: those that have waited long are let go all the same, as many as are left unread meanwhile.
+ * Reading a client's ACK takes about as long as a push, since Envoy's requests are large. So while streams still wait
+ * for their push, connections that were already served are paused: they are not read from. Once no stream waits, they
+ * are resumed a few per turn of the event loop. Under continuous change, connections that were paused for longer than
+ * LATE_MS are resumed as fast as new ones are paused, so that none starves.
  */
 
 import type { Peer } from '../attest/types.ts';
 import { Fifo } from '../base/fifo.ts';
 
-/** How long a slice may take, in milliseconds. */
+/** Maximum duration of a slice, in milliseconds. */
 const SLICE_MS = 5;
-/** How long a connection is left unread while others push, in milliseconds: longer than a change takes to reach ten thousand. */
+/**
+ * How long a connection stays paused under continuous change, in milliseconds: longer than one change takes to reach
+ * ten thousand streams.
+ */
 const LATE_MS = 1_000;
-/** How many connections are let go in a turn of the event loop, at least. */
+/** The minimum number of connections resumed in a turn of the event loop. */
 const LET_GO = 8;
 
 export interface Pushing {
-  /** Whose connection the stream is on. */
+  /** The connection of the stream. */
   readonly peer: Peer;
-  /** Says whether it has sent something. Must not throw. */
+  /** Returns true if it has sent something. Must not throw. */
   push(): boolean;
 }
 
-/** A connection, and its streams that wait to push. */
+/** A connection and its streams that wait to push. */
 interface Line {
   readonly peer: Peer;
   places: Fifo<QueuePlace>;
-  /** Since when nothing is read from it, in milliseconds; undefined: it is read from. */
+  /** When reading from it was paused, in milliseconds (`performance.now()`); undefined: not paused. */
   pausedAt: number | undefined;
 }
 
-/** A stream's place in the queue: a mark on it instead of a set of streams, since all of them may come at once. */
+/** A stream's place in the queue. It carries the waiting mark, because a set of all streams would cost more. */
 export class QueuePlace {
   readonly stream: Pushing;
   readonly line: Line;
-  /** Waits to push. */
+  /** True while the stream waits to push. */
   waits = false;
 
   constructor(stream: Pushing, line: Line) {
@@ -50,17 +52,17 @@ export class QueuePlace {
 
 export class PushQueue {
   readonly #lines = new WeakMap<Peer, Line>();
-  /** Connections with streams that wait. */
+  /** Connections with waiting streams. */
   readonly #waiting = new Fifo<Line>();
-  /** Of the connection that is served, the streams that waited when it came to be. */
+  /** The waiting streams of the connection that is being served. */
   #served = new Fifo<QueuePlace>();
-  /** How many streams wait to push. */
+  /** The number of streams that wait to push. */
   #waits = 0;
-  /** Connections that are not read from, those that were left first before the others. */
+  /** Paused connections, the longest paused first. */
   readonly #paused = new Fifo<Line>();
   #scheduled = false;
 
-  /** The place of a stream, which does not wait yet. */
+  /** Makes the place of a stream, initially not waiting. */
   place(stream: Pushing): QueuePlace {
     const { peer } = stream;
     let line = this.#lines.get(peer);
@@ -71,7 +73,7 @@ export class PushQueue {
     return new QueuePlace(stream, line);
   }
 
-  /** Lets the stream push soon; once, however often it is asked for before. */
+  /** Schedules one push of the stream; further calls before that push have no effect. */
   add(place: QueuePlace): void {
     if (place.waits) return;
     place.waits = true;
@@ -104,7 +106,7 @@ export class PushQueue {
     if (this.#waits > 0 || this.#paused.length > 0) this.#schedule();
   }
 
-  /** Says which connections it has sent something to. */
+  /** Pushes until `end`; returns the connections to which something was sent. */
   #push(end: number): Set<Line> {
     const lines = new Set<Line>();
     for (let place = this.#shift(); place !== undefined; place = this.#shift()) {
@@ -117,13 +119,13 @@ export class PushQueue {
     return lines;
   }
 
-  /** The next place, whether it still waits or not. */
+  /** The next place, waiting or not. */
   #shift(): QueuePlace | undefined {
     while (this.#served.length === 0) {
       const line = this.#waiting.shift();
       if (line === undefined) return undefined;
       this.#served = line.places;
-      // Who asks again while its connection is served comes after the other connections.
+      // A stream that is added again while its connection is served comes after the other connections.
       line.places = new Fifo();
     }
     return this.#served.shift();
@@ -136,7 +138,7 @@ export class PushQueue {
     this.#paused.push(line);
   }
 
-  /** Lets so many go of those that were paused by then. */
+  /** Resumes up to `count` of the connections that were paused at `by` or earlier. */
   #letGo(count: number, by: number): void {
     for (let i = 0; i < count; i += 1) {
       const line = this.#paused.first;

@@ -1,4 +1,4 @@
-/** Sends what one stream's client asks for and does not have. */
+/** Sends the secrets that one stream's client requests and does not have yet. */
 
 import { SidekeyError } from '../base/errors.ts';
 import { LimitError } from '../limits/limit-error.ts';
@@ -16,9 +16,9 @@ export class Pusher {
   readonly lookup: SecretLookup;
   readonly #context: StreamContext;
   readonly #held: HeldNames;
-  /** How many things are awaited; what changes meanwhile is looked at afterwards. */
+  /** The number of pending promises. Changes meanwhile are looked up afterwards. */
   #awaited = 0;
-  /** When the last of the SVIDs that were sent ends, in milliseconds since the epoch. */
+  /** The latest expiry of the SVIDs that were sent, in milliseconds since the epoch. */
   #heldUntil = 0;
   #retry: AttestationRetry | undefined;
 
@@ -28,7 +28,9 @@ export class Pusher {
     this.lookup = new SecretLookup(context, held);
   }
 
-  /** Sends what is to be sent, and says whether that was something. What goes wrong is no reason to fail other streams. */
+  /**
+   * Sends one response if there is something to send; returns true if so. An error ends this stream and no other one.
+   */
   push(): boolean {
     try {
       return this.#push();
@@ -37,7 +39,7 @@ export class Pusher {
         this.#context.end(Status.RESOURCE_EXHAUSTED, error.message);
         return false;
       }
-      this.#context.events.log.error({ err: error }, 'a stream failed');
+      this.#context.events.log.error({ err: error }, 'stream failed: internal error');
       this.#context.end(Status.INTERNAL, 'Sidekey failed; its log has the reason');
       return false;
     }
@@ -62,7 +64,7 @@ export class Pusher {
     return false;
   }
 
-  /** Awaits, and then looks at whatever is dirty. */
+  /** Waits for the work, then pushes again. */
   #await(work: Promise<void>): void {
     this.#awaited += 1;
     work
@@ -107,7 +109,7 @@ export class Pusher {
     return true;
   }
 
-  /** The last look before a key leaves. */
+  /** Verifies the process one last time before a key is sent. */
   #verified(): boolean {
     try {
       this.#context.stream.peer.verify();
@@ -137,7 +139,10 @@ export class Pusher {
     if (removed.length > 0) events.tell('removed', () => removed);
   }
 
-  /** A failing attestor ends a stream, but for one that holds an SVID: there it is tried again until the SVID's end. */
+  /**
+   * A failed attestation ends the stream, unless the client has a valid SVID: then it is retried until that SVID
+   * expires.
+   */
   #fail(error: unknown): void {
     const { parts, asker, events } = this.#context;
     if (this.#context.ended) return;

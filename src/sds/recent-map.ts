@@ -1,7 +1,7 @@
 /**
- * A map that remembers what was looked for last: most streams ask for one name, of which a change asks several times over,
- * and ten thousand tables are too many for the processor's cache. It is made empty: `Map` fills itself before a class that
- * extends it has its fields.
+ * A map that caches the last lookup. Most streams request one name, which each change looks up several times, and the
+ * tables of ten thousand streams exceed the processor's cache. The constructor takes no entries: `Map`'s would call
+ * `set` before this class's fields exist.
  */
 export class RecentMap<Key, Value extends object> extends Map<Key, Value> {
   #key: Key | undefined;

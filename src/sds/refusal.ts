@@ -1,4 +1,4 @@
-/** What a caller does not get: what it is told, and the record of why, tied by a decision id. */
+/** Refusals: the status that the caller gets and the record of the reason, linked by a decision id. */
 
 import type { Peer } from '../attest/types.ts';
 import type { SidekeyError } from '../base/errors.ts';
@@ -9,14 +9,14 @@ import type { Log } from '../telemetry/log.ts';
 import { Status, StatusError } from '../wire/types.ts';
 import type { Node } from './node.ts';
 
-/** Who is told, as a record has it. */
+/** The caller, as a decision records it. */
 export interface Asker {
   readonly peer: Peer;
   readonly caller: Caller;
   readonly node: Node | undefined;
 }
 
-/** A record of what an asker does not get. */
+/** Builds the record of a hold or a refusal. */
 export function notedOf(
   kind: DecisionKind,
   { peer, caller, node }: Asker,
@@ -35,18 +35,18 @@ export function notedOf(
   return { kind, ...who, name: undefined, spiffeId: undefined, candidates: [], ...about };
 }
 
-/** How a text tells which record has the reason. */
+/** The part of a message that names the record of the reason. */
 export function recordText(decision: string | undefined): string {
-  return decision === undefined ? ' (not on record: this caller had too many refusals)' : ` (decision ${decision})`;
+  return decision === undefined ? ' (not recorded: too many refusals for this caller)' : ` (decision ${decision})`;
 }
 
-/** UNAVAILABLE, so that an Envoy tries again. `log` says who the caller is. */
+/** Logs and records the refusal. The status is UNAVAILABLE, so that Envoy tries again. `log` must name the caller. */
 export function refuseCaller(failure: SidekeyError, asker: Asker, decisions: Decisions, log: Log): StatusError {
   const decision = decisions.note(asker.peer.owner, () =>
     notedOf('refused', asker, { reason: failure.code, detail: failure.message }),
   );
-  // What refuses callers by a rule does so as often as they come back, and a stack says nothing about it.
+  // Refusals by a rule repeat with every retry, and their stack has no information, so it is not logged.
   const why = failure.cause === undefined ? { code: failure.code, reason: failure.message } : { err: failure };
-  log.warn({ ...why, decision }, 'the caller is refused');
+  log.warn({ ...why, decision }, 'caller refused');
   return new StatusError(Status.UNAVAILABLE, `${failure.message}${recordText(decision)}`, { cause: failure });
 }

@@ -1,6 +1,6 @@
 /**
- * What follows a NACK on one stream. An Envoy may blame the wrong secret, so that every certificate of the proxy is made
- * anew; nothing is sent again as it is, since the same bytes would be ACKed and not applied.
+ * Handles the NACKs of one stream. Envoy may blame the wrong secret, so all certificates of the proxy are reissued. A
+ * secret is never sent again unchanged, since Envoy would ACK the same bytes without applying them.
  */
 
 import type { LedgerStream } from './ledger.ts';
@@ -10,13 +10,13 @@ import type { Outcome } from './subscription.ts';
 /** An ACK or a NACK. */
 export type Answered = Extract<Outcome, { answered: unknown }>;
 
-/** The most rejected names of one answer that the log names. */
+/** Maximum number of rejected names in a log line. */
 const LOGGED = 10;
 
 export class Rejections {
   readonly #context: StreamContext;
   readonly #stream: LedgerStream;
-  /** The client's last reason to reject something, until it accepts: of one reason the log tells once. */
+  /** The reason of the last NACK, until the next ACK: the same reason is logged only once. */
   #reason: string | undefined;
 
   constructor(context: StreamContext, stream: LedgerStream) {
@@ -31,13 +31,13 @@ export class Rejections {
     if (hasCertificate) parts.ledger.certificateTaken(this.#stream.peer);
   }
 
-  /** @param message the client's text */
+  /** @param message the client's error text */
   rejected(outcome: Answered, message: string): void {
     const { parts, events } = this.#context;
     const { ledger, clock, identities } = parts;
     parts.counters.add('nacks_total');
-    if (message === this.#reason) events.debug(() => ({ names: namesOf(outcome) }), 'rejected again');
-    else events.log.warn({ ...shownNames(outcome), message }, 'the client rejects what it was sent');
+    if (message === this.#reason) events.debug(() => ({ names: namesOf(outcome) }), 'client rejected a response again');
+    else events.log.warn({ ...shownNames(outcome), message }, 'client rejected a response (NACK)');
     this.#reason = message;
     events.tell('rejected', () => namesOf(outcome), message);
     ledger.rejected(this.#stream.peer, clock, (entryId) => identities.reissue(entryId));
@@ -47,8 +47,8 @@ export class Rejections {
   }
 
   /**
-   * A bundle is rejected because of a certificate, of the same listener or of one before it in the response, and then some
-   * listener may never have been given the bundle. It is sent again in other bytes.
+   * Sends rejected bundles again in different bytes. Envoy may have rejected a bundle because of a bad certificate, of
+   * the same listener or earlier in the response; then some listeners never got the bundle.
    */
   #retryBundles(): void {
     const { subscription, names } = this.#context;
@@ -70,7 +70,7 @@ export function namesOf({ answered }: Answered): string[] {
   return answered.map(({ name }) => name);
 }
 
-/** A few of the names, and how many more there are: a line is no larger for a stream that has thousands. */
+/** The first few names and the number of the others, which limits the length of a log line. */
 function shownNames(outcome: Answered): { names: string[]; more?: number } {
   const names = namesOf(outcome);
   const more = names.length - LOGGED;

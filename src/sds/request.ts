@@ -1,6 +1,6 @@
 /**
- * Reads DiscoveryRequests, of either variant. A real Envoy's is 61 KB, nearly all of it a node, on every request and
- * ACK; so the node is read once a stream, and of it only what is used.
+ * Reads DiscoveryRequests of either variant. An Envoy repeats its large node in every request and ACK, so the node is
+ * decoded only once per stream, and only its used fields.
  *
  * @see envoy/service/discovery/v3/discovery.proto
  */
@@ -11,18 +11,18 @@ import { type Node, readNode } from './node.ts';
 
 export const SECRET_TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
 
-/** How long a resource name may be, in characters: a SPIFFE ID's limit. */
+/** Maximum length of a resource name, in characters: that of a SPIFFE ID. */
 export const MAX_NAME_LENGTH = 2048;
-/** How many names one stream may ask for. */
+/** Maximum number of names that one stream may request. */
 export const MAX_NAMES = 10_000;
 
-/** What both variants' requests have. */
+/** The fields that requests of both variants have. */
 interface Common {
   readonly responseNonce: string;
   readonly typeUrl: string;
-  /** There if and only if the client rejects a response: nothing else tells a NACK (section "ACK and NACK"). */
+  /** Set if and only if the client rejects a response: nothing else marks a NACK (section "ACK and NACK"). */
   readonly errorDetail: { readonly message: string } | undefined;
-  /** Undefined where it was not asked for or not sent. */
+  /** Undefined if the node was not wanted or not sent. */
   readonly node: Node | undefined;
 }
 
@@ -33,13 +33,14 @@ export interface DiscoveryRequest extends Common {
 export interface DeltaDiscoveryRequest extends Common {
   readonly subscribe: readonly string[];
   readonly unsubscribe: readonly string[];
-  /** What the client has from an earlier stream, name to version. */
+  /** The versions that the client has from an earlier stream, by name. */
   readonly initialVersions: ReadonlyMap<string, string>;
 }
 
 /**
- * @param nonce the one that as a rule it has
- * @throws StatusError INVALID_ARGUMENT when the bytes are no DiscoveryRequest or break a limit
+ * @param withNode whether to decode the node
+ * @param nonce the likely `response_nonce`, which then needs no decoding
+ * @throws StatusError INVALID_ARGUMENT if the bytes are no DiscoveryRequest or exceed a limit
  */
 export function readDiscoveryRequest(bytes: Uint8Array, withNode: boolean, nonce = ''): DiscoveryRequest {
   let responseNonce = '';
@@ -62,8 +63,9 @@ export function readDiscoveryRequest(bytes: Uint8Array, withNode: boolean, nonce
 }
 
 /**
- * @param nonce the one that as a rule it has
- * @throws StatusError INVALID_ARGUMENT when the bytes are no DeltaDiscoveryRequest or break a limit
+ * @param withNode whether to decode the node
+ * @param nonce the likely `response_nonce`, which then needs no decoding
+ * @throws StatusError INVALID_ARGUMENT if the bytes are no DeltaDiscoveryRequest or exceed a limit
  */
 export function readDeltaDiscoveryRequest(bytes: Uint8Array, withNode: boolean, nonce = ''): DeltaDiscoveryRequest {
   let responseNonce = '';
@@ -92,16 +94,16 @@ export function readDeltaDiscoveryRequest(bytes: Uint8Array, withNode: boolean, 
 }
 
 /**
- * @param required on a service of many types the type must be said; SDS serves one, so there it may be left out
+ * @param required true on ADS, which serves many types; SDS serves one, so there `type_url` may be empty
  * @throws StatusError INVALID_ARGUMENT unless the type is the Secret type
  */
 export function checkTypeUrl(typeUrl: string, required: boolean): void {
   if (typeUrl === SECRET_TYPE_URL || (typeUrl === '' && !required)) return;
   const shown = JSON.stringify(typeUrl.slice(0, 200));
-  throw new StatusError(Status.INVALID_ARGUMENT, `type_url ${shown} is not served here; only ${SECRET_TYPE_URL} is`);
+  throw new StatusError(Status.INVALID_ARGUMENT, `type_url ${shown} is not served; only ${SECRET_TYPE_URL} is`);
 }
 
-/** @throws StatusError INVALID_ARGUMENT when a stream asks for more names than it may */
+/** @throws StatusError INVALID_ARGUMENT if there are more names than MAX_NAMES */
 export function checkCount(count: number, field: string): void {
   if (count <= MAX_NAMES) return;
   throw new StatusError(Status.INVALID_ARGUMENT, `${field} has ${count} names; the limit is ${MAX_NAMES}`);
@@ -117,7 +119,7 @@ function checkNames(names: readonly string[], field: string): void {
   );
 }
 
-/** One entry of a map from name to version. */
+/** Reads one entry of the map from name to version. */
 function readVersion(bytes: Uint8Array): [name: string, version: string] {
   let name = '';
   let version = '';

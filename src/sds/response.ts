@@ -1,25 +1,25 @@
 /**
- * What responses of both variants begin with. An encoded message is the same as its fields encoded one by one, so that
- * only version and nonce are written for each: the secrets, and what all responses have in common, are ready.
+ * Encodes the first fields of a response. Encoded fields can be concatenated, so only version and nonce are written for
+ * each response; the secrets and the constant fields are encoded already.
  */
 
 import { FieldWriter, fieldLength } from './field-writer.ts';
 
-/** The fields of either variant's response: `version_info` (`system_version_info`) and `nonce`. */
+/** Field numbers of `version_info` (delta: `system_version_info`) and `nonce`, the same in both variants. */
 const VERSION = 1;
 const NONCE = 5;
-/** What is of our making is shorter. */
+/** Our own versions and nonces are under 128 bytes, so their length takes one byte. */
 const LONG = 0x80;
 
-/** Room for one after the other, by their length: a change is written for ten thousand streams, and each copies it. */
+/** Reused buffers, by length: each response is copied before the next one is written. */
 const rooms: Buffer[] = [];
 
 /**
- * Both are of our making, never a client's words: ASCII, and short.
- * @returns bytes that are the caller's until the next call
+ * Version and nonce are generated here, never by a client: short ASCII texts.
+ * @returns a buffer that the next call overwrites
  */
 export function versionAndNonce(version: string, nonce: string): Buffer {
-  if (version.length >= LONG || nonce.length >= LONG) throw new RangeError('a version or nonce is too long');
+  if (version.length >= LONG || nonce.length >= LONG) throw new RangeError('version or nonce is too long');
   const length = fieldLength(version.length) + fieldLength(nonce.length);
   rooms[length] ??= Buffer.alloc(length);
   return new FieldWriter(rooms[length]).ascii(VERSION, version).ascii(NONCE, nonce).bytes;

@@ -1,5 +1,5 @@
 /**
- * Secret resources, encoded once and versioned by a hash of their content: the same bytes go to every stream.
+ * Secret resources, encoded once and versioned by a hash of their content; all streams send the same bytes.
  *
  * @see envoy/extensions/transport_sockets/tls/v3/secret.proto, tls_spiffe_validator_config.proto
  */
@@ -15,10 +15,10 @@ import { FieldWriter, fieldLength } from './field-writer.ts';
 import type { Node } from './node.ts';
 import { SECRET_TYPE_URL } from './request.ts';
 
-/** What `control_plane.identifier` says. */
+/** The value of `control_plane.identifier`. */
 export const CONTROL_PLANE = 'sidekey';
 
-/** What the ledger keeps of a certificate, without its key. Times in milliseconds since the epoch. */
+/** The ledger's view of a certificate, without the key. Times in milliseconds since the epoch. */
 export interface Certificate {
   readonly entryId: string;
   readonly spiffeId: SpiffeId;
@@ -28,27 +28,27 @@ export interface Certificate {
   readonly notAfter: number;
 }
 
-/** The `type_url` of an Any, whole. */
+/** The encoded `type_url` field of an Any. */
 const SECRET_TYPE = writerOf(fieldLength(SECRET_TYPE_URL.length)).ascii(1, SECRET_TYPE_URL).bytes;
 
 export class EncodedSecret {
   readonly name: string;
   /** Equal for equal content. */
   readonly version: string;
-  /** There if the secret holds a private key. */
+  /** Set if the secret contains a private key. */
   readonly certificate: Certificate | undefined;
   /**
-   * A DiscoveryResponse with nothing in it but the Secret: what comes before or after it in bytes is added to it. Bytes as
-   * Latin-1, since text lies in V8's heap; see `X509Svid`.
+   * A DiscoveryResponse with this Secret alone; other fields of the response are concatenated to it. The bytes are kept
+   * as a Latin-1 string, because strings live in V8's heap; see `X509Svid`.
    */
   readonly sotw: string;
-  /** Of the Secret as an Any, at the end of `sotw`, in bytes. */
+  /** Length of the Secret as an Any, which is the end of `sotw`, in bytes. */
   readonly #anyLength: number;
   #delta: string | undefined;
 
   /**
    * @param length of the encoded Secret, in bytes
-   * @param write writes it
+   * @param write writes the encoded Secret
    */
   constructor(
     name: string,
@@ -65,7 +65,7 @@ export class EncodedSecret {
     this.version = hash('sha256', writer.bytes.subarray(-length)).slice(0, 16);
   }
 
-  /** The same as a DeltaDiscoveryResponse. */
+  /** The same Secret in a DeltaDiscoveryResponse. */
   get delta(): string {
     this.#delta ??= this.#asDelta();
     return this.#delta;
@@ -83,15 +83,17 @@ function writerOf(length: number): FieldWriter {
   return new FieldWriter(Buffer.allocUnsafe(length));
 }
 
-/** False for a certificate that has ended, or not begun since the clock was set back: it must not be handed out. */
+/**
+ * False for a certificate that has expired, or that is not yet valid because the clock was set back: do not send it.
+ */
 export function isCurrent({ certificate }: EncodedSecret, now: number): boolean {
   return certificate === undefined || isValidAt(certificate, now);
 }
 
-/** How a validation context checks: Envoy's SPIFFE validator, or plain `trusted_ca`. */
+/** The form of a validation context: Envoy's SPIFFE validator, or plain `trusted_ca`. */
 export type Validation = 'spiffe' | 'plain';
 
-/** As the node wishes; where it says nothing, as the configuration does. */
+/** The form that the node's metadata requests, else the configured one. */
 export function validationFor(node: Node | undefined, otherwise: Validation): Validation {
   if (node?.disableSpiffeCertValidation === undefined) return otherwise;
   return node.disableSpiffeCertValidation ? 'plain' : 'spiffe';
@@ -101,8 +103,8 @@ const VALIDATOR_NAME = 'envoy.tls.cert_validator.spiffe';
 const VALIDATOR_TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig';
 
 /**
- * Where an SVID has its secrets, by name. A WeakMap would hold them as well, but the garbage collector looks at each of its
- * entries in one go: with ten thousand SVIDs the event loop stands still for 20 ms longer.
+ * The encoded secrets of an SVID, by name. They are a property of the SVID because the garbage collector processes all
+ * entries of a WeakMap in one pause, which is long with ten thousand SVIDs.
  */
 const SECRETS = Symbol('secrets');
 
@@ -110,24 +112,24 @@ interface Encoded {
   [SECRETS]?: Map<string, EncodedSecret>;
 }
 
-/** By the first of the bundles and the name. */
+/** By the first bundle, then by name and trust domains. */
 type BundleSecrets = WeakMap<TrustBundle, Map<string, BundleSecret>>;
 const ofBundle: Readonly<Record<Validation, BundleSecrets>> = { spiffe: new WeakMap(), plain: new WeakMap() };
 const respelledOfBundle: typeof ofBundle = { spiffe: new WeakMap(), plain: new WeakMap() };
 
-/** A secret of bundles, and of which: a change makes a new object of each. */
+/** An encoded secret and the bundles it contains. A changed bundle is a new object. */
 interface BundleSecret {
   readonly bundles: readonly TrustBundle[];
   readonly secret: EncodedSecret;
 }
 
 /**
- * So many secrets of each SVID or bundle are kept, those that came last: an alias has more spellings than memory could
- * hold, of which whoever asks may choose, and a set of bundles that nobody has any more would be kept as long as the root.
+ * The number of encoded secrets kept for each SVID or bundle, the most recent ones. Clients choose how to spell an
+ * alias, and outdated sets of bundles would live as long as the first bundle, so both need a limit.
  */
 const KEPT = 256;
 
-/** The SVID as a `tls_certificate` under the name that was asked for. */
+/** The SVID as a `tls_certificate` under the requested name. */
 export function certificateSecret(name: string, svid: X509Svid & Encoded): EncodedSecret {
   svid[SECRETS] ??= new Map();
   const secrets = svid[SECRETS];
@@ -140,7 +142,7 @@ export function certificateSecret(name: string, svid: X509Svid & Encoded): Encod
   return secret;
 }
 
-/** A Secret of its name and a TlsCertificate, of which chain and key are DataSources with `inline_bytes`. */
+/** Encodes a Secret with a name and a TlsCertificate, whose chain and key are DataSources with `inline_bytes`. */
 function encodeCertificate(name: string, svid: X509Svid, certificate: Certificate): EncodedSecret {
   const { certificateChain, privateKey } = svid;
   const nameBytes = Buffer.from(name);
@@ -154,9 +156,9 @@ function encodeCertificate(name: string, svid: X509Svid, certificate: Certificat
 }
 
 /**
- * Bundles as a `validation_context` under the name that was asked for.
- * @param bundles at least one; of several, `validation` must be `spiffe`
- * @param respelled the same in other bytes
+ * Bundles as a `validation_context` under the requested name.
+ * @param bundles at least one; with several, `validation` must be `spiffe`
+ * @param respelled encodes the same content in different bytes, so that Envoy does not treat it as unchanged
  */
 export function bundleSecret(
   name: string,
@@ -165,7 +167,7 @@ export function bundleSecret(
   respelled = false,
 ): EncodedSecret {
   const secrets = secretsOf((respelled ? respelledOfBundle : ofBundle)[validation], bundles[0]!);
-  // A change that ten thousand streams hear of comes here for each.
+  // A bundle change calls this once for each stream, so the common case builds no key.
   const key = bundles.length === 1 ? name : `${name} ${bundles.map(({ trustDomain }) => trustDomain)}`;
   const made = secrets.get(key);
   if (made !== undefined && areSame(made.bundles, bundles)) return made.secret;
@@ -185,7 +187,7 @@ function areSame(a: readonly TrustBundle[], b: readonly TrustBundle[]): boolean 
   return a.length === b.length && a.every((bundle, i) => bundle === b[i]);
 }
 
-/** What PEM readers pass over. */
+/** PEM readers ignore it. */
 const NEWLINE = Buffer.from('\n');
 
 function spiffeValidator(pems: readonly { readonly name: string; readonly inlineBytes: Buffer }[]) {

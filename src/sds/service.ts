@@ -1,6 +1,6 @@
 /**
- * The methods by which secrets are asked for: the Secret Discovery Service's own, and the aggregated one's, which serves
- * secrets here and nothing else.
+ * The gRPC methods that serve secrets: those of the Secret Discovery Service, and the aggregated service's, which here
+ * serves secrets only.
  *
  * @see envoy/service/secret/v3/sds.proto, envoy/service/discovery/v3/ads.proto
  */

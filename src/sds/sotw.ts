@@ -1,6 +1,6 @@
 /**
- * State of the world: each request has all the names that are asked for, each response some secrets. There is no word
- * for a secret that is gone.
+ * State-of-the-world variant: each request has all requested names, each response some secrets. It cannot express that
+ * a secret was removed.
  *
  * @see https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol sections "ACK", "NACK", "Resource updates"
  */
@@ -27,8 +27,8 @@ export const SOTW: Variant = {
 };
 
 /**
- * The first request's nonce and version belong to another stream and say nothing (a client that connects again keeps
- * its version and clears the nonce); a later one that is not the last response's makes the request stale, names and all.
+ * Applies a request. In a stream's first request nonce and version are ignored, since they come from an earlier stream.
+ * A later request without the last response's nonce is stale and ignored with its names.
  */
 export function takeRequest(
   subscription: Subscription,

@@ -1,4 +1,4 @@
-/** What the parts of one stream share. */
+/** The objects that the parts of one stream share. */
 
 import type { Clock } from '../base/clock.ts';
 import type { Caller } from '../identity/caller.ts';
@@ -18,7 +18,7 @@ import type { Subscription } from './subscription.ts';
 import type { Variant } from './variant.ts';
 import type { WatchedNames } from './watched-names.ts';
 
-/** What all streams share. */
+/** The objects that all streams share. */
 export interface StreamParts {
   readonly identities: Identities;
   readonly trustDomain: TrustDomain;
@@ -28,19 +28,19 @@ export interface StreamParts {
   readonly turns: Turns;
   readonly counters: Counters;
   readonly ledger: Ledger;
-  /** The record of what callers do not get. */
+  /** The record of holds and refusals. */
   readonly decisions: Decisions;
-  /** How validation contexts check where the node's metadata does not say. */
+  /** The form of validation contexts unless the node's metadata says otherwise. */
   readonly validation: Validation;
 }
 
-/** Which method a stream was opened by. */
+/** The method that opened a stream. */
 export interface StreamKind {
   readonly variant: Variant;
   readonly service: 'sds' | 'ads';
 }
 
-/** What the parts of one stream share. */
+/** The state and operations that the parts of one stream share. */
 export interface StreamContext {
   readonly parts: StreamParts;
   readonly kind: StreamKind;
@@ -49,15 +49,15 @@ export interface StreamContext {
   readonly subscription: Subscription;
   readonly names: WatchedNames;
   readonly events: StreamEvents;
-  /** Who is told, and what of. */
+  /** The caller, as decisions record it. */
   readonly asker: Asker;
-  /** True once the client has its status, or is gone. */
+  /** True once the client has its status or has disconnected. */
   readonly ended: boolean;
-  /** Has a name looked at again, soon. */
+  /** Marks the name dirty and schedules a push. */
   lookAgain(name: string): void;
-  /** Has whatever is dirty sent, soon. */
+  /** Schedules a push of all dirty names. */
   pushSoon(): void;
-  /** Takes in what a wildcard stands for now. @throws LimitError */
+  /** Updates the names that the wildcard includes. @throws LimitError */
   followWildcard(): void;
   end(status: StatusCode, details: string): void;
 }

@@ -1,4 +1,4 @@
-/** What happens on the streams, as it happens. */
+/** An event on a stream. */
 export interface StreamEvent {
   readonly type: 'stream_opened' | 'stream_closed' | 'held' | 'sent' | 'acked' | 'rejected' | 'removed';
   /** Milliseconds since the epoch. */
@@ -7,8 +7,8 @@ export interface StreamEvent {
   readonly pid: number;
   readonly uid: number;
   readonly node: string | undefined;
-  /** The names that it is about. */
+  /** The names that the event is about. */
   readonly names: readonly string[];
-  /** Of `sent`: the version; of `held`: the reason; of `rejected`: the client's text. */
+  /** For `sent` the version, for `held` the reason, for `rejected` the client's error text. */
   readonly detail: string | undefined;
 }

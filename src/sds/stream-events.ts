@@ -1,4 +1,4 @@
-/** What one stream says of itself: to whoever follows events, and in the log. */
+/** Publishes one stream's events to listeners and the log. */
 
 import type { Clock } from '../base/clock.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
@@ -17,24 +17,24 @@ export class StreamEvents {
   readonly #stream: Stream;
   readonly #number: number;
   readonly #parts: StreamEventsParts;
-  /** Set when the first request has told it. */
+  /** Set by the first request. */
   node: Node | undefined;
 
-  /** @param number of the stream, since the start */
+  /** @param number counts the streams since the start */
   constructor(stream: Stream, number: number, parts: StreamEventsParts) {
     this.#stream = stream;
     this.#number = number;
     this.#parts = parts;
   }
 
-  /** A log whose lines name the stream and its caller. It is made anew each time: most streams never log anything. */
+  /** A log whose lines name the stream and its caller. Built on each use, since most streams never log. */
   get log(): Log {
     const { id, credentials, owner } = this.#stream.peer;
     const { pid, uid } = credentials;
     return ownedLog(this.#parts.log, owner.name, { stream: this.#number, peer: id, pid, uid });
   }
 
-  /** False: events and debug lines would reach nobody. */
+  /** False if nobody would get events or debug lines. */
   get isHeard(): boolean {
     return this.#parts.ledger.heard || this.#parts.log.isLevelEnabled('debug');
   }

@@ -1,50 +1,50 @@
-/** What is known of one stream and of its names, as `sidekey proxies` and `GET /v1/proxies` show it. */
+/** The state of one stream and its names, as in `sidekey proxies` and `GET /v1/proxies`. */
 
 import type { Held, HeldReason } from '../identity/held.ts';
 import type { AskedName } from './subscription.ts';
 import type { WatchedName } from './watched-names.ts';
 
 /**
- * - `held`: there is nothing for the name now; what was sent before, if anything, the proxy still has
- * - `sent`: on its way, no answer yet
- * - `in_sync`: acknowledged; with no NACK pending, in force
- * - `rejected`: the last answer was a NACK; the proxy goes on with what it had
- * - `stale`: sent {@link STALE_MS} ago or earlier, and never answered
+ * - `held`: no secret may be sent now; the proxy keeps what it was sent before, if anything
+ * - `sent`: sent, not answered yet
+ * - `in_sync`: acknowledged
+ * - `rejected`: the last answer was a NACK; the proxy keeps what it had
+ * - `stale`: sent {@link STALE_MS} ago or earlier and not answered
  */
 export type SecretState = 'held' | 'sent' | 'in_sync' | 'rejected' | 'stale';
 
-/** A proxy that has not answered for so long, in milliseconds, is not just slow. */
+/** After this time without an answer the proxy counts as `stale`, in milliseconds. */
 export const STALE_MS = 30_000;
 
-/** One name on one stream. Times in milliseconds since the epoch; undefined where there was none. */
+/** One name on one stream. Times in milliseconds since the epoch; undefined if the event has not happened. */
 export interface SecretReport {
   readonly name: string;
   readonly state: SecretState;
-  /** Why there is nothing for the name; `pending` while it is looked for. */
+  /** Why the name is held; `pending` while its secret is looked up or issued. */
   readonly held:
     | {
         readonly reason: HeldReason | 'pending';
         readonly detail: string;
         readonly since: number;
-        /** The id of the record; undefined while it is pending. */
+        /** The decision id; undefined while pending. */
         readonly decision: string | undefined;
       }
     | undefined;
-  /** The version that was sent last. */
+  /** The version sent last. */
   readonly version: string | undefined;
   readonly sentAt: number | undefined;
-  /** The version that was acknowledged last. */
+  /** The version acknowledged last. */
   readonly acked: string | undefined;
   readonly ackedAt: number | undefined;
   readonly rejection: { readonly version: string; readonly message: string; readonly at: number } | undefined;
-  /** Of a certificate that was sent last. */
+  /** The following fields describe the certificate sent last, if any. */
   readonly spiffeId: string | undefined;
   readonly serial: string | undefined;
   readonly notBefore: number | undefined;
   readonly notAfter: number | undefined;
 }
 
-/** One stream that is open. */
+/** One open stream. */
 export interface StreamReport {
   /** Counted from 1 since the start. */
   readonly id: number;
@@ -52,13 +52,13 @@ export interface StreamReport {
   readonly variant: 'sotw' | 'delta';
   /** Milliseconds since the epoch. */
   readonly openedAt: number;
-  /** Made while it is read, since one stream may ask for very many. */
+  /** Generated while read, since one stream may have thousands of names. */
   readonly secrets: Iterable<SecretReport>;
 }
 
 type Known = Omit<WatchedName, 'name' | 'respelled'>;
 
-/** What is known of a name before its secret is looked for. */
+/** The state of a name before its first lookup. */
 export const NOT_LOOKED_FOR: Known = {
   held: undefined,
   heldSince: 0,
@@ -66,14 +66,14 @@ export const NOT_LOOKED_FOR: Known = {
   certificate: undefined,
 };
 
-/** What is known of one name on one stream. */
+/** The report of one name on one stream. */
 export function reportSecret(asked: AskedName, watched: Known, now: number): SecretReport {
   const { name, version, acked, rejection } = asked;
   const { held, heldSince, decision, certificate } = watched;
   const state = stateOf(asked, watched, now);
   const pending = {
     reason: 'pending',
-    detail: 'it is being looked for',
+    detail: 'its secret is being looked up or issued',
     since: heldSince,
     decision: undefined,
   } as const;

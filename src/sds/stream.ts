@@ -1,6 +1,6 @@
 /**
- * One stream of secrets: ties its {@link Subscription} to what its caller may have. Whatever changes marks names dirty;
- * a push takes the dirty names, looks for their secrets, and sends what is new.
+ * One stream of secrets: connects its {@link Subscription} with the secrets that its caller may have. A change marks
+ * names dirty; a push takes the dirty names, looks up their secrets, and sends the new ones.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -42,7 +42,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
   readonly #openedAt: number;
   #stopWildcard: (() => void) | undefined;
   #ended = false;
-  /** Memory that its caller's owner pays for, in bytes. */
+  /** Memory charged to the caller's owner, in bytes. */
   #charged = 0;
 
   constructor(stream: Stream, kind: StreamKind, parts: StreamParts) {
@@ -100,7 +100,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
 
   *#secrets(now: number): Iterable<SecretReport> {
     for (const asked of this.subscription.asked) {
-      // The stream may be closed while its report is read.
+      // The stream may close while its report is read.
       if (this.#ended) return;
       yield reportSecret(asked, this.names.get(asked.name) ?? NOT_LOOKED_FOR, now);
     }
@@ -127,7 +127,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       this.parts.counters.add('requests_invalid_total');
-      this.events.log.warn({ err: error }, 'a request that breaks a rule ends its stream');
+      this.events.log.warn({ err: error }, 'invalid request: its stream is closed');
       this.end(error.status, error.message);
     }
   }
@@ -157,14 +157,14 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     );
   }
 
-  /** Charges memory that is about to be kept to the caller's owner. @throws LimitError */
+  /** Charges memory for an admitted request to the caller's owner, before it is used. @throws LimitError */
   #admit(bytes: number): void {
     if (bytes <= this.#charged) return;
     this.stream.hold(bytes - this.#charged);
     this.#charged = bytes;
   }
 
-  /** Charges the memory that is kept now to the caller's owner. @throws LimitError */
+  /** Adjusts the charge on the caller's owner to the memory in use. @throws LimitError */
   #charge(): void {
     const { bytes } = this.subscription;
     if (bytes > this.#charged) this.stream.hold(bytes - this.#charged);
@@ -174,7 +174,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
 
   #request({ outcome, rejection }: Taken): void {
     if (outcome.kind === 'stale') {
-      this.events.debug(() => ({}), 'a request with a stale nonce is ignored');
+      this.events.debug(() => ({}), 'request with a stale nonce ignored');
       return;
     }
     if (outcome.kind === 'nack') this.#rejections.rejected(outcome, rejection ?? '');
@@ -202,7 +202,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     this.#charge();
   }
 
-  /** What the wildcard stands for changes with the caller's entries, and with the bundles that these federate with. */
+  /** The wildcard's names change with the caller's entries and with the bundles that these entries federate with. */
   #watchEverything(): () => void {
     const changed = () => this.pushSoon();
     const stops = [this.caller.watchEntries(changed), this.parts.identities.watchBundles(changed)];

@@ -1,7 +1,8 @@
 /**
- * What one client asks for and has, as a pure object: it knows no socket, no secret and no clock. Requests are put into
- * it by one of the variants of the protocol (`sotw.ts`, `delta.ts`); what is to be sent comes out. One response is in
- * flight at a time, and the latest wins.
+ * The subscription of one client: the names that it requests and the versions that it has. It is pure state, without
+ * socket, secrets or clock: a variant of the protocol (`sotw.ts`, `delta.ts`) passes requests in and gets responses
+ * out. One response at a time is in flight; changes meanwhile are sent after its answer, only the latest version of
+ * each name.
  *
  * @see https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol sections "ACK and NACK", "How the client
  *   specifies what resources to return", "Deleting resources"
@@ -10,27 +11,27 @@
 import { createHash } from 'node:crypto';
 import { RecentMap } from './recent-map.ts';
 
-/** A name that is asked for, and what the client has of it. */
+/** A name that the client requests, and what the client has of it. */
 export interface AskedName {
   readonly name: string;
-  /** Asked for by its name. */
+  /** The client requests it by name. */
   explicit: boolean;
-  /** One of what the wildcard stands for. */
+  /** The wildcard includes it. */
   wild: boolean;
-  /** To be looked at. */
+  /** Its secret must be looked up. */
   dirty: boolean;
-  /** To be sent though the client has it. */
+  /** It is sent even if the client has this version. */
   again: boolean;
-  /** The client was told that the name stands for nothing, and it was not sent since. */
+  /** The client was told that there is no such secret, and none was sent since. */
   absent: boolean;
-  /** The version that the client was sent last, or says that it has; undefined: none. */
+  /** The version that the client was sent last, or claims to have; undefined: none. */
   version: string | undefined;
-  /** When that was sent, in milliseconds since the epoch. */
+  /** When that version was sent, in milliseconds since the epoch. */
   sentAt: number;
-  /** The last version that it acknowledged, and when. */
+  /** The last version that the client acknowledged, and when. */
   acked: string | undefined;
   ackedAt: number;
-  /** There if its last answer about the name was a NACK. */
+  /** Set if the client's last answer about the name was a NACK. */
   rejection: Rejection | undefined;
 }
 
@@ -41,83 +42,86 @@ export interface Rejection {
   readonly at: number;
 }
 
-/** What became of the names that are asked for. */
+/** How a request changed the set of requested names. */
 export interface Change {
   readonly added: readonly string[];
   readonly removed: readonly string[];
 }
 
-/** What a request meant. */
+/** The effect of a request. */
 export type Outcome =
-  /** It answers an older response than the last one: to be ignored (section "Resource update"). */
+  /** It answers a response before the last one and is ignored (section "Resource update"). */
   | { readonly kind: 'stale' }
-  /** It answers nothing that is under way, it only says what is asked for. */
+  /** It answers no response in flight; it only changes the requested names. */
   | (Change & { readonly kind: 'request' })
   | (Change & {
       readonly kind: 'ack' | 'nack';
-      /** The names that the ACK or NACK is about. */
+      /** The names in the response that the ACK or NACK answers. */
       readonly answered: readonly AskedName[];
     });
 
-/** Something to send: a name and the version of its content. */
+/** A resource that can be sent: its name and the version of its content. */
 export interface Versioned {
   readonly name: string;
   /** Equal for equal content. */
   readonly version: string;
 }
 
-/** A name that there is nothing for. */
+/** A name for which there is no secret now. */
 export interface Missing {
   readonly name: string;
-  /** It may come, and the client may wait for it; else it stands for nothing, and the client is better told. */
+  /** True: the secret may follow, so the client waits. False: no such secret exists, so the client is told. */
   readonly mayCome: boolean;
 }
 
 export interface Push<R extends Versioned> {
-  /** The version of all that the client then has. */
+  /** The version of everything that the client has once it takes this response. */
   readonly versionInfo: string;
   readonly nonce: string;
   readonly resources: readonly R[];
-  /** Names that there is nothing for any more; always empty where the variant has no word for it. */
+  /** Names that the client no longer has; always empty where the variant cannot express removal. */
   readonly removed: readonly string[];
 }
 
 const WILDCARD = '*';
-/** The version of what a client has though it is none any more: like no other. */
+/** The version of a secret that the client kept from before it dropped the name; equals no real version. */
 const NONE_NOW = '';
-/** How many names that are not dirty any more may be on the list, at least, before it is cleared of them. */
+/** The dirty list may hold at least this many stale entries before it is compacted. */
 const SPARE_DIRTY = 100;
-/** What is kept for each name here and beside it (watches, why it is held), in bytes, without the name itself. */
+/** Memory for each name here and in the stream (watches, the reason for a hold), in bytes, without the name itself. */
 const NAME_BYTES = 3_000;
-/** How many copies of a name are kept, about. */
+/** The approximate number of copies of a name. */
 const NAME_COPIES = 3;
 const NO_CHANGE: Change = { added: [], removed: [] };
 
 export class Subscription {
   readonly #asked = new RecentMap<string, AskedName>();
-  /** Every asked name that is dirty, and some that are not, or not any more. */
+  /** Every dirty name, and possibly names that are no longer dirty. */
   #dirty: AskedName[] = [];
   readonly #noncePrefix: string;
   readonly #saysRemoved: boolean;
   #responses = 0;
   #nonce = '';
-  /** The names of the response that waits for its answer. */
+  /** The names of the response that awaits its answer. */
   #inFlight: readonly AskedName[] | undefined;
-  /** The same, made when it is first asked for. */
+  /** The same names as a set, built on first use. */
   #inFlightNames: ReadonlySet<string> | undefined;
   #begun = false;
   #wildcard = false;
-  /** The wildcard is one by never having named anything, and goes on so: `*` would have to be repeated. */
+  /**
+   * The wildcard comes from a first request without names. It lasts while requests stay empty, whereas `*` must be
+   * repeated.
+   */
   #implicitWildcard = false;
-  /** Names that the client has and that there is nothing for any more, to be told. */
+  /** Removed names that the client still has to be told of. */
   #gone: Set<string> | undefined;
-  /** What the client said that it has, until it is known what the wildcard stands for. */
+  /** The versions that the client claims to have, kept until the wildcard's names are known. */
   #claimed: ReadonlyMap<string, string> | undefined;
   #bytes = 0;
 
   /**
-   * @param noncePrefix what makes this stream's nonces differ from those of a stream before it
-   * @param saysRemoved whether the variant can say that a name stands for nothing any more
+   * @param noncePrefix distinguishes this stream's nonces from those of earlier streams
+   * @param saysRemoved whether the variant can tell the client that a name was removed
    */
   constructor(noncePrefix: string, saysRemoved: boolean) {
     this.#noncePrefix = noncePrefix;
@@ -134,32 +138,32 @@ export class Subscription {
     return this.#begun;
   }
 
-  /** True while the client asks for everything that it may have; {@link setWildcardNames} says what that is. */
+  /** True while the client requests everything that it may have; {@link setWildcardNames} sets the names. */
   get wildcard(): boolean {
     return this.#wildcard;
   }
 
-  /** True while a response waits for its answer. */
+  /** True while a response awaits its answer. */
   get inFlight(): boolean {
     return this.#inFlight !== undefined;
   }
 
-  /** What is asked for, in the order in which it was. */
+  /** The requested names, in the order of their requests. */
   get asked(): Iterable<AskedName> {
     return this.#asked.values();
   }
 
-  /** True if there may be something to send, and nothing sent waits for an answer. */
+  /** True if there may be something to send and no response is in flight. */
   get canPush(): boolean {
     return this.#inFlight === undefined && (this.#dirty.some(({ dirty }) => dirty) || this.#gone !== undefined);
   }
 
-  /** How many names it keeps: those that are asked for, and those that the client is still to be told the end of. */
+  /** The number of names kept: the requested ones, and removed ones that the client has not been told of yet. */
   get size(): number {
     return this.#asked.size + (this.#gone?.size ?? 0);
   }
 
-  /** The memory that is kept for it, here and by its stream: an estimate on the safe side, in bytes. */
+  /** An upper estimate of the memory for this subscription and its stream's state, in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -168,7 +172,7 @@ export class Subscription {
     return this.#asked.get(name);
   }
 
-  /** Notes that the client has said something; true if it was the first time. */
+  /** Notes that a request has come; returns true for the first one. */
   begin(): boolean {
     const first = !this.#begun;
     this.#begun = true;
@@ -176,8 +180,8 @@ export class Subscription {
   }
 
   /**
-   * Takes the answer to the response that is in flight; undefined where none is.
-   * @param rejection the client's reason not to take it
+   * Applies the answer to the response in flight and returns that response's names; undefined if none is in flight.
+   * @param rejection the error message of a NACK; undefined for an ACK
    */
   answer(rejection: string | undefined, now: number): readonly AskedName[] | undefined {
     const answered = this.#inFlight;
@@ -194,8 +198,8 @@ export class Subscription {
   }
 
   /**
-   * State of the world: the names that are asked for from now on. No names at first, or `*`, is the wildcard; names
-   * beside `*` are asked for by name; no names after names is none at all.
+   * State of the world: replaces the requested names. An empty first request, or `*`, is the wildcard; names beside `*`
+   * are requested by name; an empty request after names requests nothing.
    */
   replace(names: readonly string[], first: boolean): Change {
     this.#implicitWildcard = names.length === 0 && (first || this.#implicitWildcard);
@@ -212,8 +216,8 @@ export class Subscription {
   }
 
   /**
-   * Incremental: asks for more names. Who asks for a name again may have forgotten it, and gets it again (section "How
-   * the client specifies what resources to return").
+   * Incremental: adds requested names. A client that subscribes again to a name may have forgotten its secret, so it is
+   * sent again (section "How the client specifies what resources to return").
    */
   subscribe(names: readonly string[]): Change {
     if (names.length === 0) return NO_CHANGE;
@@ -230,8 +234,8 @@ export class Subscription {
   }
 
   /**
-   * Incremental: asks for less. A name that the wildcard stands for too is sent again, and of another one the client is
-   * told that it is gone: it must not take what it had for a part of the wildcard (same section).
+   * Incremental: drops requested names. Beside a wildcard, a dropped name that the wildcard includes is sent again, and
+   * any other one is reported as removed, so that the client does not keep it as part of the wildcard (same section).
    */
   unsubscribe(names: readonly string[]): Change {
     if (names.length === 0) return NO_CHANGE;
@@ -252,10 +256,13 @@ export class Subscription {
     return { added: [], removed };
   }
 
-  /** Incremental: what the client has from an earlier stream, name to version. To call after its first names are in. */
+  /**
+   * Incremental: takes the versions (by name) that the client has from an earlier stream. Call after the first names
+   * are added.
+   */
   claim(versions: ReadonlyMap<string, string>, now: number): void {
     for (const [name, version] of versions) {
-      // It may be any text.
+      // The client chooses the version's text, so its length counts.
       this.#bytes += bytesOf(name) + version.length;
       const asked = this.#asked.get(name);
       if (asked !== undefined) claimed(asked, version, now);
@@ -263,7 +270,7 @@ export class Subscription {
     if (this.#wildcard && versions.size > 0) this.#claimed = versions;
   }
 
-  /** Replaces what a wildcard stands for. */
+  /** Replaces the names that the wildcard includes. */
   setWildcardNames(names: readonly string[], now: number): Change {
     const wanted = new Set(names);
     const had = new Map<string, AskedName>();
@@ -284,13 +291,13 @@ export class Subscription {
     return { added, removed };
   }
 
-  /** Something about the name changed: it is to be looked at. A name that is not asked for is none of our business. */
+  /** Marks a name for another lookup, since something about it changed. Names that are not requested are ignored. */
   markDirty(name: string): void {
     const asked = this.#asked.get(name);
     if (asked !== undefined) this.#mark(asked);
   }
 
-  /** True if the name was dirty; it is not any more. */
+  /** Clears the name's dirty mark; returns true if it was set. */
   takeBack(name: string): boolean {
     const asked = this.#asked.get(name);
     if (asked === undefined || !asked.dirty) return false;
@@ -298,7 +305,7 @@ export class Subscription {
     return true;
   }
 
-  /** The names to look at now; none while a response waits for its answer. */
+  /** The names to look up now; none while a response is in flight. */
   takeDirty(): string[] {
     if (this.#inFlight !== undefined) return [];
     const names: string[] = [];
@@ -312,8 +319,8 @@ export class Subscription {
   }
 
   /**
-   * What to send of what was found and of what was not, which is then in flight; undefined where there is nothing. Left
-   * out is what the client has already, and what changed again since it was taken to be looked at.
+   * Builds the next response, which then is in flight; undefined if there is nothing to send. Versions that the client
+   * already has are left out, and names that became dirty again since {@link takeDirty}.
    * @param found each name once
    */
   push<R extends Versioned>(found: readonly R[], missing: readonly Missing[], now: number): Push<R> | undefined {
@@ -321,7 +328,7 @@ export class Subscription {
       const asked = this.#asked.get(name);
       return asked !== undefined && !asked.dirty && (asked.version !== version || asked.again);
     });
-    // It is kept until the client answers, and so made as large as it has to be, which an array that grows is not.
+    // The array lives until the client answers. `map` makes it exactly as long as needed; `push` would over-allocate.
     const sent = resources.map(({ name, version }) => {
       const asked = this.#asked.get(name)!;
       asked.version = version;
@@ -355,7 +362,8 @@ export class Subscription {
 
   #beginWildcard(): void {
     this.#wildcard = true;
-    // What is on its way to the client, which has dropped it meanwhile, it may take for a part of the wildcard.
+    // If the client has dropped a name that is in flight, it needs a removal; else it would take the secret as part of
+    // the wildcard.
     for (const { name } of this.#inFlight ?? []) if (!this.#asked.has(name)) this.#depart(name);
   }
 
@@ -371,7 +379,7 @@ export class Subscription {
     return names.length <= 1 || new Set(names).size === names.length;
   }
 
-  /** Asks for names that are not asked for yet, and says which those are. */
+  /** Adds the names that are not requested yet and returns them. */
   #ask(names: Iterable<string>, explicit = true): string[] {
     const added: string[] = [];
     for (const name of names) {
@@ -385,7 +393,7 @@ export class Subscription {
   }
 
   #add(name: string, explicit: boolean): void {
-    // What the client was not told yet that it is gone it still has, and what is on its way to it it will have.
+    // The client still has a secret if it was not yet told of its removal, or if it is in flight.
     const wasGone = this.#gone?.delete(name) === true;
     const stillHas = wasGone || this.#isInFlight(name);
     if (!wasGone) this.#bytes += bytesOf(name);
@@ -407,7 +415,9 @@ export class Subscription {
     this.#mark(asked);
   }
 
-  /** Takes claims off the names, drops those that are left without one, and says which those are. */
+  /**
+   * Calls `take` to clear claims (explicit, wild) on each name, then drops and returns the names that have none left.
+   */
   #release(take: (asked: AskedName) => void): string[] {
     const removed: string[] = [];
     for (const asked of this.#asked.values()) {
@@ -424,10 +434,10 @@ export class Subscription {
   #mark(asked: AskedName): void {
     if (asked.dirty) return;
     asked.dirty = true;
-    // Most streams ask for one name, and an array that grows makes room for sixteen.
+    // Most streams request one name, and a growing array would reserve room for sixteen.
     if (this.#dirty.length === 0) this.#dirty = [asked];
     else this.#dirty.push(asked);
-    // Names that come and go while a response waits for its answer must not pile up.
+    // Without this, names that come and go while a response is in flight would pile up.
     if (this.#dirty.length > 2 * this.#asked.size + SPARE_DIRTY) this.#dirty = this.#dirty.filter(({ dirty }) => dirty);
   }
 
@@ -440,8 +450,8 @@ export class Subscription {
   }
 
   /**
-   * The version of all that the client now has: its own for a single secret, else a hash over them. One that the client
-   * alone says that it has may be any text, of any length, and is hashed too.
+   * The version of everything that the client has: a single secret's own version, else a hash over all. A version that
+   * only the client claims may be any text of any length, so it is hashed too.
    */
   #versionInfo(): string {
     if (this.#asked.size === 1) {
@@ -455,7 +465,7 @@ export class Subscription {
   }
 }
 
-/** What {@link Subscription.bytes} will be, at most, with these names alone. */
+/** The upper bound of {@link Subscription.bytes} for a subscription to these names alone. */
 export function bytesOfNames(names: readonly string[]): number {
   let bytes = 0;
   for (const name of names) bytes += bytesOf(name);

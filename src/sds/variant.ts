@@ -1,6 +1,6 @@
 /**
- * The two variants of the protocol, as far as they differ: how a request changes what is asked for, and how a response
- * is written. Everything else is one thing for both.
+ * The differences between the two variants of the protocol: how a request changes the subscription, and how a response
+ * is encoded. All else is shared.
  */
 
 import type { Bytes } from '../base/bytes.ts';
@@ -8,30 +8,30 @@ import type { Node } from './node.ts';
 import type { EncodedSecret } from './secrets.ts';
 import type { Outcome, Push, Subscription } from './subscription.ts';
 
-/** A request, taken in. */
+/** The effect of a request on the subscription. */
 export interface Taken {
   readonly outcome: Outcome;
-  /** The client's, from the first request of a stream; undefined: from a later one, or not sent. */
+  /** The client's node; undefined unless it is in a stream's first request. */
   readonly node: Node | undefined;
-  /** Why the client rejects what it was sent; undefined: it does not. */
+  /** The error text of a NACK; undefined: no NACK. */
   readonly rejection: string | undefined;
 }
 
 export interface TakeOptions {
-  /** The service has many types, so that the request must say which. */
+  /** On ADS, which serves many types, the request must name the type. */
   readonly typeRequired: boolean;
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** To call with the names that are asked for from now on, before anything is made of them. @throws LimitError */
+  /** Called with the memory for the requested names, in bytes, before they are kept. @throws LimitError */
   readonly admit: (bytes: number) => void;
 }
 
 export interface Variant {
   readonly name: 'sotw' | 'delta';
-  /** Whether it can say that there is nothing for a name any more. */
+  /** True if it can tell the client that a name was removed. */
   readonly saysRemoved: boolean;
-  /** Puts a request into the subscription. @throws StatusError for one that breaks a rule; the subscription is as it was */
+  /** Applies a request to the subscription. @throws StatusError for an invalid one; the subscription is unchanged */
   take(subscription: Subscription, bytes: Uint8Array, options: TakeOptions): Taken;
-  /** The response's bytes, in parts, which are the caller's until the next call. */
+  /** The encoded response, in parts. The parts may be overwritten by the next call. */
   write(push: Push<EncodedSecret>): Bytes[];
 }

@@ -1,6 +1,6 @@
 /**
- * The names that one stream asks for, and what each is watched by: its entry, that entry's SVID, its bundles, its alias. A
- * name is watched from the first look for its secret on; before that it is marked dirty anyway.
+ * The names that one stream requests, with their watches: on the entry, the entry's SVID, the bundles and the alias. A name
+ * is watched from its first lookup on; until then it is dirty, so that no change is missed.
  */
 
 import type { Caller } from '../identity/caller.ts';
@@ -15,15 +15,15 @@ import type { Certificate } from './secrets.ts';
 
 export interface WatchedName {
   readonly name: Name;
-  /** Why there was nothing for it when last looked at, and since when; undefined: there was. */
+  /** Why the name was held at the last lookup; undefined: it was not. */
   held: Held | undefined;
-  /** Milliseconds since the epoch. */
+  /** When the name was held first for this reason, in milliseconds since the epoch. */
   heldSince: number;
-  /** The record of why it is held, or was last. */
+  /** The record of the current or last hold. */
   decision: NotedHold | undefined;
-  /** What was sent last, where that was a certificate. */
+  /** The certificate that was sent last, if the name's secret is one. */
   certificate: Certificate | undefined;
-  /** Of a bundle: it is sent in other bytes, since the client would not apply those that it has rejected. */
+  /** For a bundle: send it in different bytes, because the client ignores bytes that it has rejected before. */
   respelled: boolean;
 }
 
@@ -41,7 +41,7 @@ export class WatchedNames {
   readonly #trustDomain: TrustDomain;
   readonly #changed: (name: string) => void;
 
-  /** @param changed told of a name whose secret may be another one now */
+  /** @param changed called with a name when its secret may have changed */
   constructor(identities: Identities, caller: Caller, trustDomain: TrustDomain, changed: (name: string) => void) {
     this.#identities = identities;
     this.#caller = caller;
@@ -69,7 +69,7 @@ export class WatchedNames {
     for (const text of [...this.#names.keys()]) this.remove(text);
   }
 
-  /** Watches the name, and the SVID of the entry that is behind it now; to call before its secret is looked for. */
+  /** Watches the name and the SVID of the entry that now gives it. Call before looking up its secret. */
   follow(text: string): WatchedName {
     const watches = this.#names.get(text) ?? this.#add(text);
     if (watches.name.kind === 'bundle' || watches.name.kind === 'all') return watches;

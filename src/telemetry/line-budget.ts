@@ -1,26 +1,26 @@
 /**
- * A budget for log lines that callers cause: a token bucket for each owner, and one for all together. An owner is
- * the user or container that answers for the line. Lines beyond the budget are left out and counted; every
- * SUMMARY_MS the log gets the counts.
+ * A budget for log lines that callers cause: a token bucket for each owner and one for all. An owner is the user or
+ * container that causes the lines. Lines beyond the budget are left out and counted; every SUMMARY_MS the counts are
+ * logged.
  *
- * The last part of the bucket for all is a reserve: the emptier it is, the fewer recent lines an owner may have
- * to use it, and the last tokens are for owners without any. So loud owners don't silence quiet ones.
+ * The last part of the common bucket is a reserve. The emptier it is, the fewer recent lines an owner may have to use
+ * it; the last tokens are for owners without recent lines. So loud owners do not silence quiet ones.
  */
 
 import type { Clock, Deadline } from '../base/clock.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 
 export interface LineBudgetLimits {
-  /** Lines that one owner may cause at once. */
+  /** Maximum burst of lines of one owner. */
   readonly burst: number;
-  /** Lines a second that one owner may cause for long. */
+  /** Maximum long-term rate of one owner's lines, per second. */
   readonly perSecond: number;
   /** The same for all owners together. */
   readonly totalBurst: number;
   readonly totalPerSecond: number;
-  /** The part of `totalBurst` that is for owners with few lines of late. */
+  /** The part of `totalBurst` reserved for owners with few recent lines. */
   readonly reserve: number;
-  /** Owners that are remembered; those beyond share one bucket. */
+  /** Maximum number of remembered owners; the others share one bucket. */
   readonly owners: number;
 }
 
@@ -33,11 +33,11 @@ export const LINE_BUDGET: LineBudgetLimits = {
   owners: 1_000,
 };
 
-/** The time between the summaries of lines that were left out, in milliseconds. */
+/** The interval of the summaries, in milliseconds. */
 export const SUMMARY_MS = 10_000;
-/** Owners that a summary names, those with the most lines; the rest are one number. */
+/** Maximum number of owners in a summary, those with the most lines; the others are added up. */
 const NAMED = 20;
-/** The one bucket of owners that come while too many are remembered. */
+/** The shared bucket of owners that are not remembered. */
 const OTHERS = 'other owners';
 
 export interface LeftOut {
@@ -59,7 +59,7 @@ export class LineBudget {
   #summary: Deadline | undefined;
   #forgotAt = Number.NEGATIVE_INFINITY;
 
-  /** @param tell called for each summary line, one an owner: at most 21 each {@link SUMMARY_MS} */
+  /** @param tell logs one summary line for an owner; called at most 21 times per {@link SUMMARY_MS} */
   constructor(clock: Clock, tell: (leftOut: LeftOut) => void, limits: LineBudgetLimits = LINE_BUDGET) {
     this.#clock = clock;
     this.#limits = limits;
@@ -67,14 +67,15 @@ export class LineBudget {
     this.#total = new TokenBucket(limits.totalBurst);
   }
 
-  /** Whether this owner may cause one more line now; if not, it is counted. */
+  /** True if the owner may log a line now; if not, the line is counted as left out. */
   mayLog(key: string): boolean {
     const { burst, perSecond, totalBurst, totalPerSecond, reserve } = this.#limits;
     const now = this.#clock.now();
     const owner = this.#ownerOf(key, now);
     const usedPart = 1 - owner.lines.left(burst, perSecond, now) / burst;
     const isLeft = this.#total.left(totalBurst, totalPerSecond, now) >= 1 + usedPart * reserve;
-    // Taken also for a line that the bucket for all refuses: an owner whose lines are left out is no quiet one.
+    // Taken even if the common bucket refuses the line, so that an owner whose lines are left out does not count as
+    // quiet.
     if (owner.lines.take(burst, perSecond, now) && isLeft) return this.#total.take(totalBurst, totalPerSecond, now);
     owner.leftOut += 1;
     this.#summary ??= this.#clock.after(SUMMARY_MS, () => this.#summarize());
@@ -93,7 +94,7 @@ export class LineBudget {
     return owner;
   }
 
-  /** Forgets owners whose buckets are full again; once a second at most, since it goes through all of them. */
+  /** Forgets owners with full buckets. It scans all owners, so it runs at most once a second. */
   #forgetQuiet(now: number): void {
     if (Math.abs(now - this.#forgotAt) < 1_000) return;
     this.#forgotAt = now;

@@ -1,34 +1,34 @@
 /**
  * Writes lines to a descriptor that may refuse them: a full disk, a reader that stalls or is gone, a file at its size
- * limit, a terminal that was hung up. Writing never throws and, but for files, never waits.
+ * limit, a terminal that was hung up. Writing never throws and, except for files, never blocks.
  *
- * Lines that can't be written wait in memory, up to a bound; further ones are dropped and counted. A timer tries again.
- * Once the waiting lines are written, the number of dropped ones is reported where they would have stood.
+ * Lines that cannot be written wait in memory up to a bound; further ones are dropped and counted. A timer tries again.
+ * Once the waiting lines are written, the number of dropped lines is reported in their place.
  */
 
 import { writeSync } from 'node:fs';
 import type { Clock, Deadline } from '../base/clock.ts';
 
-/** How many bytes may wait. */
+/** Maximum number of waiting bytes. */
 export const BOUND_BYTES = 1_048_576;
-/** Between tries, in milliseconds: the first, and the longest. A reader that is only slow is soon ready again. */
+/** The first and the longest delay between tries, in milliseconds. A reader that is only slow is ready again soon. */
 const RETRY_FIRST_MS = 10;
 const RETRY_LIMIT_MS = 1_000;
 
-/** Lines that were dropped one after the other. */
+/** A run of consecutive dropped lines. */
 export interface Dropped {
   readonly lines: number;
-  /** The error's name by which writing failed when the last of them was dropped: `ENOSPC`; EAGAIN: the reader stalls. */
+  /** The error code of writing when the last of them was dropped: `ENOSPC`; EAGAIN: the reader stalls. */
   readonly code: string;
 }
 
 export interface LogWriterOptions {
-  /** Where to write, asked for before the first line. Not closed here. */
+  /** Opens the descriptor, before the first line. The writer does not close it. */
   readonly open: () => number;
   readonly clock: Clock;
-  /** Makes the line that reports dropped ones. */
+  /** Builds the line that reports dropped ones. */
   readonly report: (dropped: Dropped) => string;
-  /** As `fs.writeSync`. */
+  /** Like `fs.writeSync`. */
   readonly writeBytes?: (fd: number, bytes: Uint8Array, offset: number) => number;
 }
 
@@ -36,14 +36,14 @@ export class LogWriter {
   readonly #options: LogWriterOptions;
   readonly #writeBytes: NonNullable<LogWriterOptions['writeBytes']>;
   #fd: number | undefined;
-  /** Whole lines, the first of them perhaps written in part. */
+  /** Whole lines; the first may be partly written. */
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
-  /** How much of the first is written. */
+  /** The number of written bytes of the first line. */
   #written = 0;
   #dropped = 0;
   #droppedBy = '';
-  /** Why the last try failed. */
+  /** The error code of the last failed try. */
   #code = '';
   #failures = 0;
   #retry: Deadline | undefined;
@@ -53,7 +53,7 @@ export class LogWriter {
     this.#writeBytes = options.writeBytes ?? writeSync;
   }
 
-  /** Writes a line, which ends with a line feed, now or later; or drops it. */
+  /** Writes a line (ending with a line feed) now or later, or drops it. */
   write(line: string): void {
     const bytes = Buffer.from(line);
     if (this.#dropped > 0 || this.#waitingBytes + bytes.length > BOUND_BYTES) {
@@ -63,11 +63,11 @@ export class LogWriter {
     }
     this.#waiting.push(bytes);
     this.#waitingBytes += bytes.length;
-    // Else the timer writes, in order: to try at each line would cost the callers a failing system call each time.
+    // If a retry is pending, the timer writes: a try for each line would cost a failing system call.
     if (this.#retry === undefined) this.#drain();
   }
 
-  /** Waits, `ms` at most, until a reader that stalls has read all lines. Other errors are not waited for. */
+  /** Waits up to `ms` milliseconds until a stalled reader has read all lines. It does not wait for other errors. */
   async flush(ms: number): Promise<void> {
     const { clock } = this.#options;
     let over = false;
@@ -95,7 +95,7 @@ export class LogWriter {
     }
   }
 
-  /** Until the report is written, no line follows it: lines dropped meanwhile are counted by the next report. */
+  /** No line follows the report until it is written; lines dropped meanwhile count for the next report. */
   #takeReport(): void {
     const bytes = Buffer.from(this.#options.report({ lines: this.#dropped, code: this.#droppedBy }));
     this.#dropped = 0;
@@ -106,7 +106,7 @@ export class LogWriter {
   #writeFirst(): void {
     this.#fd ??= this.#options.open();
     const bytes = this.#waiting[0]!;
-    // A short write leaves half a line: the rest of it comes next.
+    // A short write leaves a partial line, whose rest is written next.
     while (this.#written < bytes.length) {
       this.#written += this.#writeBytes(this.#fd, bytes, this.#written);
       this.#failures = 0;
@@ -118,7 +118,7 @@ export class LogWriter {
 
   #failed(code: string): void {
     this.#code = code;
-    // The next reader of a FIFO may find half a line there: it is ended, and written again as a whole.
+    // The next reader of a FIFO may find a partial line: end it, and write the line again as a whole.
     if (code === 'EPIPE' && this.#written > 0) {
       const whole = Buffer.concat([Buffer.from('\n'), this.#waiting[0]!]);
       this.#waiting[0] = whole;

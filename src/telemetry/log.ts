@@ -1,4 +1,4 @@
-/** JSON logs on stdout, one line an event (pino). A call of the log never throws, whatever it is given. */
+/** JSON logs on stdout, one line per event (pino). Log calls never throw, whatever their arguments. */
 
 import pino from 'pino';
 import { type Clock, SystemClock } from '../base/clock.ts';
@@ -11,19 +11,20 @@ import { openStdout } from './stdout.ts';
 
 export type Log = pino.Logger;
 
-/** How long a reader that stalls can hold the end of the process, in milliseconds. */
+/** How long a stalled reader can delay the end of the process, in milliseconds. */
 const FLUSH_MS = 250;
 
-/** One for the process, which has one stdout. */
+/** Shared, since the process has one stdout. */
 const stdout = new LogWriter({ open: openStdout, clock: new SystemClock(), report: reportOf });
 
-/** On a log that {@link ownedLog} made, and on its children: who answers for the lines. */
+/** The owner of a log's lines, on logs of {@link ownedLog} and their children. */
 const OWNER: unique symbol = Symbol('owner');
 type Owned = Log & { [OWNER]?: string };
 
 /**
- * Keys, tokens and environment values are never given to the log; `redact` is the second line of defence.
- * @param write takes whole lines, and must not throw; stdout's where it is left out
+ * Creates a log. Keys, tokens and environment values must never be passed to it; `redact` is only a second line of
+ * defence.
+ * @param write writes whole lines and must not throw; default: to stdout
  */
 export function createLog(
   level: LogLevel,
@@ -56,7 +57,7 @@ export function createLog(
     { write: (line) => write(printableLines(line)) },
   );
   const child = log.child;
-  // Inherited by all that descends from it. Bindings are made text when the child is made.
+  // Children inherit this. pino serializes bindings when a child is created.
   log.child = function safeChild(this: Log, ...args: Parameters<typeof child>) {
     try {
       return child.apply(this, args);
@@ -73,9 +74,9 @@ export interface LogOptions {
 }
 
 /**
- * A log for lines that a caller on the pipe, or on the admin API without a token, can cause at will. From level info on,
- * they are within the owner's budget ({@link LineBudget}); errors are without a stack. At debug and trace every line is
- * logged: these levels are for seeing all.
+ * A log for lines that a caller without a token (on the agent socket or the admin API) can cause at will. From level
+ * info up, the owner's budget ({@link LineBudget}) applies, and errors have no stack. At debug and trace every line is
+ * logged.
  */
 export function ownedLog(log: Log, owner: string, bindings: pino.Bindings = {}): Log {
   const owned: Owned = log.child(bindings, { serializers: { err: briefError } });
@@ -83,24 +84,24 @@ export function ownedLog(log: Log, owner: string, bindings: pino.Bindings = {}):
   return owned;
 }
 
-/** Gives the last lines to the reader before the process ends. */
+/** Waits for the reader of stdout before the process ends. */
 export function flushLog(): Promise<void> {
   return stdout.flush(FLUSH_MS);
 }
 
 function tellLeftOut(log: Log, { owner, lines }: LeftOut): void {
-  log.warn({ owner, lines }, `${lines} log lines of ${owner} were left out: more than its budget`);
+  log.warn({ owner, lines }, `${lines} log lines of ${owner} were left out: its budget was exceeded`);
 }
 
-/** Whatever the level of the log is: a gap is to be seen. */
+/** Logged at any level, so that a gap is always visible. */
 function reportOf({ lines, code }: Dropped): string {
   const why = code === 'EAGAIN' ? 'the reader of this log stalled' : code;
   return lineOf({ level: 'warn', lines, code, msg: `${lines} lines were dropped: ${why}` });
 }
 
-/** A getter or a toJSON method threw: the message is logged all the same. */
+/** The line for arguments whose getter or toJSON threw: the message without the fields. */
 function lineWithoutFields(number: number, args: readonly unknown[], thrown: unknown): string {
-  const msg = args.find((one) => typeof one === 'string') ?? 'a line without a message';
+  const msg = args.find((one) => typeof one === 'string') ?? 'log line without a message';
   const problem = thrown instanceof Error ? String(Reflect.get(thrown, 'message')) : typeof thrown;
   return printableLines(
     lineOf({ level: pino.levels.labels[number], msg, fields: `left out: they could not be written (${problem})` }),

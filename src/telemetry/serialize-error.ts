@@ -1,8 +1,8 @@
-/** Errors as the log shows them. */
+/** Serializes errors for the log. */
 
 import pino from 'pino';
 
-/** As pino has it, but `type` is the error's name: that of its class is another one in a bundle, `_SidekeyError`. */
+/** Like pino's serializer, but `type` is the error's name, because class names change in a bundle (`_SidekeyError`). */
 export function serializeError(error: Error): unknown {
   const serialized = pino.stdSerializers.errWithCause(error);
   let shown: { type: string; cause?: unknown } | undefined = serialized;
@@ -13,12 +13,12 @@ export function serializeError(error: Error): unknown {
   return serialized;
 }
 
-/** How many causes, characters of a message and lines of a stack are logged. */
+/** Maximum number of causes, characters of a message and stack frames in the log. */
 const CAUSES = 4;
 const MESSAGE_LENGTH = 1_024;
 const FRAMES = 2;
 
-/** An error's name, code, message and causes, without its stack, for lines that are caused at will. */
+/** An error's name, code, message and causes without its stack, for lines that callers can cause at will. */
 export function briefError(error: unknown): unknown {
   return brief(error, CAUSES);
 }
@@ -36,7 +36,7 @@ function brief(error: unknown, causes: number): unknown {
   };
 }
 
-/** Errors of the language are bugs of Sidekey: the log needs their place in the code. */
+/** These errors are bugs of Sidekey, so the log needs their place in the code. */
 function isFault(error: Error): boolean {
   return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
 }

@@ -1,4 +1,4 @@
-/** The descriptor that the log is written to: stdout, whatever it is. */
+/** Opens the descriptor to which the log is written: stdout. */
 
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
@@ -8,9 +8,9 @@ const AGAIN = '/proc/self/fd/1';
 const LINE_FEED = 0x0a;
 
 /**
- * A descriptor for stdout that never makes the process wait for a reader: a FIFO's, a socket's, a terminal's. A file's
- * does wait for its file system, so that no line is lost when the process ends; on a network file system that hangs, so
- * does the process (docs/operations.md). @throws only if stdout can't be looked at
+ * A descriptor for stdout that never blocks on a reader, if stdout is a FIFO, socket or terminal. Writing to a file
+ * blocks, so that no line is lost when the process ends; it hangs with its network file system (docs/operations.md).
+ * @throws only if fstat fails
  */
 export function openStdout(): number {
   const stdout = fstatSync(STDOUT);
@@ -21,8 +21,8 @@ export function openStdout(): number {
 }
 
 /**
- * Opened again, stdout gets flags of its own. Those of descriptor 1 are shared with other processes, and each program of
- * Node's that ends sets them back. Undefined where this user may not open it: a FIFO that another user has made.
+ * Opens stdout again to get separate flags: those of descriptor 1 are shared with other processes, and each Node
+ * process resets them when it ends. Undefined if this user may not open it, as a FIFO of another user.
  */
 function openAgain(): number | undefined {
   try {
@@ -32,13 +32,13 @@ function openAgain(): number | undefined {
   }
 }
 
-/** Node makes a socket or FIFO non-blocking when it makes the stream. */
+/** Node sets a socket or FIFO to non-blocking when it creates the stream. */
 function withoutWaiting(): number {
   void process.stdout;
   return STDOUT;
 }
 
-/** A process before this one may have ended, or been out of space, within a line. */
+/** An earlier process may have ended, or run out of space, within a line. */
 function endHalfLine({ size }: Stats): void {
   if (size === 0) return;
   try {
@@ -50,6 +50,6 @@ function endHalfLine({ size }: Stats): void {
       closeSync(fd);
     }
   } catch {
-    // It may be written to and not read, or it is full.
+    // The file may be write-only or full.
   }
 }

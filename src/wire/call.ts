@@ -1,4 +1,4 @@
-/** One call on its HTTP/2 stream. */
+/** One gRPC call on its HTTP/2 stream. */
 
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Peer } from '../attest/types.ts';
@@ -24,27 +24,29 @@ import {
   type StreamHandler,
 } from './types.ts';
 
-/** What a call needs of the connection that it came on. */
+/** The services that a call uses of its connection. */
 export interface CallConnection {
   readonly peer: Peer;
   readonly clock: Clock;
   readonly log: Log;
   readonly buffers: MessageBuffers;
   readonly memory: MemoryBudget;
-  /** Counts a request. @throws LimitError when it is one too many */
+  /** Counts a request. @throws LimitError if the owner has sent too many */
   request(): void;
-  /** Does the work now or in its owner's next turn; until then nothing is read from the connection. It must not throw. */
+  /**
+   * Runs the work now or in its owner's next turn; until then the connection is not read from. The work must not throw.
+   */
   inTurn(work: () => void): void;
 }
 
-/** Logs which limit refused or ended a call. */
+/** Logs the limit that refused or ended a call. */
 export function tellLimit(log: Log, reason: string): void {
-  log.warn({ reason }, 'a call was refused or ended because of a limit');
+  log.warn({ reason }, 'call refused or ended by a limit');
 }
 
-/** The memory of a call without names and messages, in bytes: its objects, and those of its HTTP/2 stream. */
+/** Memory of a call without names and messages, in bytes: its objects and those of its HTTP/2 stream. */
 export const CALL_BYTES = 12 * 1024;
-/** The most bytes that can arrive on a stream that is not read: its HTTP/2 window. */
+/** Maximum number of bytes that arrive on a stream while it is not read: its HTTP/2 flow-control window. */
 const WINDOW_BYTES = 64 * 1024;
 
 export class Call implements Stream, Sink, Charged, Holdings, Holder {
@@ -55,17 +57,20 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
   readonly #reader: MessageReader;
   #handler: StreamHandler | undefined;
   #deadline: Deadline | undefined;
-  /** Of a unary call: its one message has come. */
+  /** Unary calls: the request message has come. */
   #asked = false;
-  /** The status is given, or nobody waits for it any more. */
+  /** The status was sent, or the stream was closed before. */
   #over = false;
-  /** The client doesn't read, so that it isn't listened to. */
+  /** Back-pressure: the client does not read its answers, so its requests are not read. */
   #stalled = false;
-  /** What was read waits for its turn. Nothing more is read until then: it would not see that the client stopped reading. */
+  /**
+   * A chunk waits for its owner's turn. Reading is paused meanwhile, because only processing a chunk shows whether the
+   * client still reads its answers.
+   */
   #waits = false;
-  /** What was read and not yet taken when the client stopped reading. */
+  /** The unread part of a chunk, kept when the call stalled. */
   #kept: Buffer | undefined;
-  /** The request has ended, behind what waits or is kept. */
+  /** The request has ended; a waiting or kept chunk comes before the end. */
   #ended = false;
 
   constructor(stream: ServerHttp2Stream, head: RequestHead, caller: CallConnection) {
@@ -88,11 +93,11 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     this.#caller.memory.release(this, bytes);
   }
 
-  /** Ended because all callers together, and this one's owner most, keep too much memory. */
+  /** Ends the call to free memory: the server's budget is exhausted, and this owner uses most. */
   shed(reason: string): void {
     tellLimit(this.#caller.log, reason);
     this.end(Status.RESOURCE_EXHAUSTED, reason);
-    // A client that does not read would not read the status either, and unread answers would stay in memory.
+    // A client that does not read would not read the status either, and the unread answers would stay in memory.
     if (this.#stalled) this.#stream.destroy();
     this.#caller.memory.releaseAll(this);
   }
@@ -101,11 +106,11 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     return this.#head.method;
   }
 
-  /** Begins to listen. */
+  /** Starts to read the request. */
   serve(): void {
     const { method, timeout } = this.#head;
     if (timeout !== undefined) {
-      const passed = () => this.end(Status.DEADLINE_EXCEEDED, 'the time that the client gave (grpc-timeout) is over');
+      const passed = () => this.end(Status.DEADLINE_EXCEEDED, 'the time limit of the client (grpc-timeout) has passed');
       this.#deadline = this.#caller.clock.after(timeout, passed);
     }
     this.#attempt(() => {
@@ -128,9 +133,9 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
       return;
     }
     if (!this.#stream.headersSent) respond(this.#stream);
-    // Called once the bytes are in the socket, or will never be.
+    // The callback runs once the bytes are in the socket or are discarded.
     if (this.#stream.write(framed, () => this.release(framed.length))) return;
-    // While the client does not read its answers, its requests are not read: they would pile up.
+    // While the client does not read its answers, its requests are not read, since their answers would pile up.
     if (!this.#stalled) this.#stall();
   }
 
@@ -139,11 +144,11 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     const headers = statusHeaders(status, details);
     this.#settle();
     if (!this.#stream.closed) answer(this.#stream, headers);
-    // Later, since it may be the handler itself that ends the stream: it is told when it has returned.
+    // Deferred: the handler itself may be ending the stream, so it is told after it has returned.
     if (this.method.kind === 'stream') queueMicrotask(() => this.#tellClosed());
   }
 
-  /** A message of the client's. @throws StatusError, LimitError */
+  /** Handles one message of the client. @throws StatusError, LimitError */
   take(message: Buffer): boolean {
     const { method } = this.#head;
     this.#caller.request();
@@ -152,7 +157,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     return !this.#over && !this.#stalled;
   }
 
-  /** The stream is gone, answered or not. */
+  /** The HTTP/2 stream was closed, answered or not. */
   gone(): void {
     this.#caller.memory.releaseAll(this);
     if (this.#over) return;
@@ -193,7 +198,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     });
   }
 
-  /** Takes what is there, as far as the client reads and the owner's time allows. */
+  /** Continues with the kept chunk, the end or more input, unless the call is stalled or waits for its turn. */
   #goOn(): void {
     if (this.#stalled || this.#waits) return;
     const kept = this.#kept;
@@ -208,9 +213,9 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     }
   }
 
-  /** At once: that nothing follows is looked at while the answer is made. */
+  /** Answers at once; a further message fails the call while the answer is being made. */
   #answer(method: Extract<Method, { kind: 'unary' }>, request: Buffer): void {
-    if (this.#asked) throw new StatusError(Status.UNIMPLEMENTED, 'the method takes one message, not several');
+    if (this.#asked) throw new StatusError(Status.UNIMPLEMENTED, 'the method takes exactly one message; several came');
     this.#asked = true;
     method.call(this, request).then(
       (response) => {
@@ -222,13 +227,14 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
   }
 
   #end(): void {
-    // A client may reset a stream without a reason; what waits to be sent then would keep it.
+    // After a reset without an error code Node would keep the stream for the sake of unsent data.
     if (this.#stream.closed) this.#stream.destroy();
     if (this.#over || this.#stream.closed) return;
     this.#attempt(() => {
-      if (this.#reader.unfinished) throw new StatusError(Status.INTERNAL, 'the request ends within a message');
+      if (this.#reader.unfinished) throw new StatusError(Status.INTERNAL, 'the request ended within a message');
       if (this.method.kind === 'stream') this.#handler?.halfClose();
-      else if (!this.#asked) throw new StatusError(Status.UNIMPLEMENTED, 'the method takes one message, not none');
+      else if (!this.#asked)
+        throw new StatusError(Status.UNIMPLEMENTED, 'the method takes exactly one message; none came');
     });
   }
 
@@ -262,7 +268,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
   }
 }
 
-/** A message that is not compressed, length first. */
+/** Frames an uncompressed message: flag, length, bytes. */
 function frame(parts: readonly Bytes[]): Buffer {
   const framed = joinBytes(parts, HEAD_BYTES);
   framed[0] = 0;

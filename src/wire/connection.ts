@@ -1,4 +1,4 @@
-/** One connection on the wire: its HTTP/2 session, its live calls, what its uid may use, and its end. */
+/** One gRPC connection: its HTTP/2 session, its calls, its owner's limits, and its end. */
 
 import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type net from 'node:net';
@@ -17,7 +17,7 @@ import { isRefusal, readRequestHead } from './request-head.ts';
 import { statusOf } from './status.ts';
 import { type Method, Status, StatusError } from './types.ts';
 
-/** What all connections share. */
+/** The parts that all connections share. */
 export interface ConnectionParts {
   readonly methods: ReadonlyMap<string, Method>;
   readonly quota: Quota;
@@ -29,7 +29,10 @@ export interface ConnectionParts {
   readonly sessionOptions: http2.ServerSessionOptions;
 }
 
-/** How long whoever holds the socket of an ended process may take to read the last status, in milliseconds. */
+/**
+ * After the process has ended, its socket may be open in another process, which gets this time to read the status, in
+ * milliseconds.
+ */
 const CUT_MS = 500;
 
 export class Connection implements CallConnection {
@@ -38,18 +41,18 @@ export class Connection implements CallConnection {
   readonly #socket: net.Socket;
   readonly #session: ServerHttp2Session;
   readonly #calls = new Set<Call>();
-  /** Why no call is taken any more. */
+  /** Set once no more calls are accepted: the reason. */
   #ended: string | undefined;
   #streamCount = 0;
 
-  /** To make before anything is read from the socket. */
+  /** Call before anything is read from the socket. */
   constructor(socket: net.Socket, peer: Peer, parts: ConnectionParts) {
     this.peer = peer;
     this.#parts = parts;
     this.#socket = socket;
     this.#session = http2.performServerHandshake(socket, parts.sessionOptions);
     this.#session.on('stream', (stream, headers) => this.#open(stream, headers));
-    // A client that breaks HTTP/2 is an everyday thing; what matters of it is that the socket closes.
+    // HTTP/2 errors of clients are common and need no action: the socket closes.
     this.#session.on('error', (err) => this.log.debug({ err }, 'HTTP/2 failed on a connection'));
     const { readers } = peer.owner.accounts[0];
     readers.add(peer);
@@ -63,7 +66,7 @@ export class Connection implements CallConnection {
     return this.#parts.clock;
   }
 
-  /** Made when a line is logged: most connections never cause one. */
+  /** Built on each use, since most connections never log. */
   get log(): Log {
     return ownedLog(this.#parts.log, this.peer.owner.name, { peer: this.peer.id });
   }
@@ -72,7 +75,7 @@ export class Connection implements CallConnection {
     return this.#parts.buffers;
   }
 
-  /** Calls of streaming methods that are open now. */
+  /** The number of open calls of streaming methods. */
   get streamCount(): number {
     return this.#streamCount;
   }
@@ -103,13 +106,15 @@ export class Connection implements CallConnection {
     });
   }
 
-  /** Ends all calls, and those that still come, with UNAVAILABLE. */
+  /** Ends all calls, and any new ones, with UNAVAILABLE. */
   endCalls(reason: string): void {
     this.#ended = reason;
     for (const call of this.#calls) call.end(Status.UNAVAILABLE, reason);
   }
 
-  /** Ends all calls, tells the client to open no more, and hangs up once it has read that. */
+  /**
+   * Ends all calls, tells the client to open no more (GOAWAY), and closes the connection once the client has read that.
+   */
   close(reason: string): void {
     this.endCalls(reason);
     this.#session.close();
@@ -117,7 +122,7 @@ export class Connection implements CallConnection {
 
   #open(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     if (stream.destroyed) return;
-    // Why it ended doesn't matter; that it did, 'close' tells.
+    // 'close' follows and does all that is needed.
     stream.on('error', ignore);
     const { quota } = this.#parts;
     const { owner } = this.peer;
@@ -168,15 +173,17 @@ export class Connection implements CallConnection {
     if (this.peer.gone && this.#calls.size === 0) this.#closeSoon();
   }
 
-  /** The process has ended or changed, but somebody may hold its socket: he is told, and cut off. */
+  /**
+   * The process has ended or changed, but another process may have its socket open: sends it the status, then closes.
+   */
   #cut(): void {
     if (this.#socket.destroyed) return;
-    this.endCalls('the process that connected has ended or changed');
+    this.endCalls('the process that opened the connection has ended or changed');
     if (this.#calls.size === 0) this.#closeSoon();
     else this.#parts.clock.after(CUT_MS, () => this.peer.close());
   }
 
-  /** HTTP/2 writes at the end of a turn of the event loop what was given to it in the turn. */
+  /** Waits two turns of the event loop, because HTTP/2 writes its output at the end of a turn. */
   #closeSoon(): void {
     setImmediate(() => setImmediate(() => this.peer.close()));
   }

@@ -1,14 +1,14 @@
-/** Finds the clients that hang: of one that ends the kernel tells. */
+/** Detects clients that hang. A process that ends is reported by the kernel instead. */
 
 import type { Http2Session } from 'node:http2';
 import type { Clock, Deadline } from '../base/clock.ts';
 
-/** How long after the last PING the next is sent, in milliseconds. */
+/** Time between an answer and the next PING, in milliseconds. */
 const TIME_MS = 60_000;
-/** How long its answer may take, in milliseconds. */
+/** Maximum time for the answer to a PING, in milliseconds. */
 const TIMEOUT_MS = 20_000;
 
-/** Calls `dead` when the client leaves a PING without an answer. Returns the way to stop. */
+/** Calls `dead` if a PING is not answered in time. Returns a function that stops the keepalive. */
 export function keepAlive(session: Http2Session, clock: Clock, dead: () => void): () => void {
   let next: Deadline = clock.after(TIME_MS, ping);
 
@@ -18,7 +18,7 @@ export function keepAlive(session: Http2Session, clock: Clock, dead: () => void)
     next = late;
     session.ping((failed) => {
       late.cancel();
-      // A session that ends fails what it still waits for.
+      // The callback gets an error when the session ends.
       if (failed === null && !session.destroyed && next === late) next = clock.after(TIME_MS, ping);
     });
   }

@@ -1,25 +1,25 @@
 /**
- * Where the messages that come in parts are put together, which a real Envoy's of 61 KB all do. What Node gives out is
- * a piece of all that was read from the socket at once, and would keep the whole of it.
+ * Buffers in which messages are assembled that arrive in several chunks. Keeping Node's chunks would be expensive,
+ * because each is a slice of a larger read and keeps all of it alive.
  */
 
-/** Room for a real Envoy's message. */
+/** Fits a typical Envoy's message. */
 export const SPARE_BYTES = 64 * 1024;
-/** So many buffers wait for the next message; as a rule few are in use at a time. */
+/** Maximum number of idle buffers kept. Usually few are in use at a time. */
 const MOST_SPARE = 64;
 
 export class MessageBuffers {
   readonly #spare: Buffer[] = [];
 
-  /** At least `size` bytes, of whatever content. */
+  /** A buffer of at least `size` bytes with arbitrary content. */
   take(size: number): Buffer {
     if (size > SPARE_BYTES) return Buffer.allocUnsafeSlow(size);
-    // A small one costs less to make than a large one to keep busy for it.
+    // For a small message, allocating costs less than blocking a large buffer.
     if (size < SPARE_BYTES / 16) return Buffer.allocUnsafeSlow(size);
     return this.#spare.pop() ?? Buffer.allocUnsafeSlow(SPARE_BYTES);
   }
 
-  /** What was taken is not used any more. */
+  /** Returns a buffer that is no longer used. */
   give(buffer: Buffer): void {
     if (buffer.length === SPARE_BYTES && this.#spare.length < MOST_SPARE) this.#spare.push(buffer);
   }

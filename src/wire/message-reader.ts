@@ -1,38 +1,36 @@
 /**
- * Takes the messages out of one call's bytes, which may be cut anywhere: a flag, a length, and so many bytes.
+ * Splits one call's byte stream into messages, each framed as flag, length and bytes. Chunk boundaries may be anywhere.
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md "Length-Prefixed-Message"
  */
 
 import type { MessageBuffers } from './message-buffers.ts';
 import { Status, StatusError } from './types.ts';
 
-/** A real Envoy's DiscoveryRequest has 61 KB. */
+/** An Envoy's DiscoveryRequest is about 61 KB. */
 export const MAX_MESSAGE_BYTES = 1024 * 1024;
 /** Flag and length. */
 export const HEAD_BYTES = 5;
 
-/** What unfinished messages are charged to. */
+/** The memory account that unfinished messages are charged to. */
 export interface Holdings {
-  /** @throws LimitError when it is too much */
+  /** @throws LimitError if the account would exceed its limit */
   hold(bytes: number): void;
   release(bytes: number): void;
 }
 
-/** Who takes the messages. */
+/** The receiver of the messages. */
 export interface Sink {
-  /**
-   * Told of each message; the bytes are its own only until it returns. Returns false where no more is wanted now.
-   */
+  /** Called with each message; the bytes are valid only until it returns. Returns false to stop reading for now. */
   take(message: Buffer): boolean;
 }
 
 export class MessageReader {
   readonly #buffers: MessageBuffers;
   readonly #holdings: Holdings;
-  /** How much of the head has come, and the length that it says so far. */
+  /** The number of head bytes read so far, and the length as far as it is read. */
   #headBytes = 0;
   #length = 0;
-  /** Where a message is put together that comes in parts, and how much of it has come. */
+  /** The buffer of a message that arrives in several chunks, and the number of bytes in it. */
   #buffer: Buffer | undefined;
   #filled = 0;
 
@@ -41,14 +39,14 @@ export class MessageReader {
     this.#holdings = holdings;
   }
 
-  /** True if a message has begun and not come whole. */
+  /** True within a message. */
   get unfinished(): boolean {
     return this.#headBytes > 0;
   }
 
   /**
-   * Reads on, until the bytes or the sink end it; says how many bytes were used.
-   * @throws StatusError where the bytes are no messages or more than may be; what the sink throws
+   * Reads messages until the chunk ends or the sink stops; returns the number of bytes used.
+   * @throws StatusError if the bytes are not gRPC messages or a message is too large; errors of the sink
    */
   read(chunk: Buffer, sink: Sink): number {
     let at = 0;
@@ -79,7 +77,7 @@ export class MessageReader {
     }
   }
 
-  /** Gives back what is held for a message that has not come whole. */
+  /** Releases the memory of an unfinished message. */
   discard(): void {
     if (this.#buffer === undefined) return;
     this.#holdings.release(this.#buffer.length);
@@ -97,7 +95,7 @@ export class MessageReader {
     }
     this.#headBytes += 1;
     if (this.#headBytes < HEAD_BYTES || this.#length <= MAX_MESSAGE_BYTES) return;
-    const problem = `a message has ${this.#length} bytes; the limit is ${MAX_MESSAGE_BYTES}`;
+    const problem = `message has ${this.#length} bytes; the limit is ${MAX_MESSAGE_BYTES}`;
     throw new StatusError(Status.RESOURCE_EXHAUSTED, problem);
   }
 
@@ -115,7 +113,7 @@ export class MessageReader {
 function badFlag(flag: number): StatusError {
   const problem =
     flag === 1
-      ? 'a message is flagged as compressed, and no grpc-encoding says how'
-      : `a message begins with ${flag}; only 0 and 1 mean something`;
+      ? 'message is flagged as compressed, but compression is not supported'
+      : `message begins with flag ${flag}; only 0 (uncompressed) is accepted`;
   return new StatusError(Status.INTERNAL, problem);
 }

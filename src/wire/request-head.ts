@@ -6,32 +6,32 @@
 import type { IncomingHttpHeaders } from 'node:http2';
 import { type Method, Status, type StatusCode } from './types.ts';
 
-/** What a call asks for. */
+/** The method and options of a call. */
 export interface RequestHead {
   readonly method: Method;
-  /** How long the client will wait, in milliseconds; undefined: for ever, or longer than is worth a look. */
+  /** The client's timeout, in milliseconds; undefined: none, or longer than a day. */
   readonly timeout: number | undefined;
 }
 
-/** Why there will be no call: who speaks no gRPC gets an HTTP status, others that of gRPC. */
+/** Why a call is refused. A client that does not speak gRPC gets an HTTP status, any other a gRPC status. */
 export type Refusal =
   | { readonly httpStatus: number }
   | { readonly status: StatusCode; readonly details: string; readonly headers?: Readonly<Record<string, string>> };
 
-/** Subtypes name how messages are encoded; of those only protobuf makes sense here. */
+/** A suffix names the encoding of messages; only protobuf is supported. */
 const CONTENT_TYPE = /^application\/grpc(\+proto)?($|[; ])/i;
-/** Messages are taken as they are: no Envoy compresses its own, and a small one could be made to take long to read. */
+/** Compression is not supported: Envoy does not use it, and a small message could expand to a huge one. */
 const ENCODING = 'identity';
 const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
-/** A client keeps its deadline itself: ours only spares work. */
+/** Clients enforce their deadlines themselves; longer timeouts are not worth a timer. */
 const LONGEST_TIMEOUT_MS = 24 * 3_600_000;
-/** Of what a client sends, so many characters are repeated to it. */
+/** Maximum length of client text that is repeated in an error message, in characters. */
 const MOST_QUOTED = 200;
 
 /**
- * `te` is not asked for: it finds proxies that lose trailers, and there are none on a Unix socket. `:authority` may be
- * anything: clients put there what they like for a socket.
+ * Reads the headers of a call. `te` is not checked: it detects proxies that drop trailers, which do not exist on a Unix
+ * socket. `:authority` is not checked: for a Unix socket clients set it arbitrarily.
  */
 export function readRequestHead(
   headers: IncomingHttpHeaders,
@@ -42,7 +42,7 @@ export function readRequestHead(
   const path = headers[':path'] ?? '';
   const method = methods.get(path);
   if (method === undefined) {
-    return { status: Status.UNIMPLEMENTED, details: `there is no method ${path.slice(0, MOST_QUOTED)} here` };
+    return { status: Status.UNIMPLEMENTED, details: `unknown method ${path.slice(0, MOST_QUOTED)}` };
   }
   const encoding = one(headers['grpc-encoding']) ?? ENCODING;
   if (encoding !== ENCODING) {
@@ -53,7 +53,7 @@ export function readRequestHead(
   if (timeout === undefined) return { method, timeout: undefined };
   const parts = TIMEOUT.exec(timeout);
   if (parts === null) {
-    const details = `grpc-timeout is no number with a unit: ${JSON.stringify(timeout.slice(0, MOST_QUOTED))}`;
+    const details = `grpc-timeout is not a number with a unit: ${JSON.stringify(timeout.slice(0, MOST_QUOTED))}`;
     return { status: Status.INTERNAL, details };
   }
   const milliseconds = Number(parts[1]) * UNIT_MS[parts[2]!]!;

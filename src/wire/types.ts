@@ -1,4 +1,4 @@
-/** gRPC on the pipe, behind an interface of ours: bytes in, bytes out, and which peer they came from. */
+/** The interface of the gRPC server: methods with undecoded messages, and the peer of each call. */
 
 import type { Peer } from '../attest/types.ts';
 import type { Bytes } from '../base/bytes.ts';
@@ -26,15 +26,15 @@ export class StatusError extends Error {
   }
 }
 
-/** Whole or in parts. */
+/** The bytes of a message, whole or in parts. */
 export type Message = Bytes | readonly Bytes[];
 
-/** A call, as its method is given it. */
+/** A call: its peer and its memory account. */
 export interface Charged {
   readonly peer: Peer;
   /**
-   * Charges memory that is kept for the call to its caller's owner, in bytes; given back when the call's HTTP/2 stream is
-   * closed at the latest. @throws LimitError when that is more than the owner may have, and then nothing is charged
+   * Charges memory for the call to its owner, in bytes. Unreleased memory is released when the call's HTTP/2 stream
+   * closes. @throws LimitError if the owner would exceed its limit; then nothing is charged
    */
   hold(bytes: number): void;
   release(bytes: number): void;
@@ -48,9 +48,9 @@ export interface Stream extends Charged {
   end(status: StatusCode, details: string): void;
 }
 
-/** What the handler of a stream is told. */
+/** The events of a stream. */
 export interface StreamHandler {
-  /** One request message, undecoded. The bytes are the handler's only until it returns: another message gets their place. */
+  /** One undecoded request message. The bytes are valid only until the handler returns: the buffer is reused. */
   message(bytes: Uint8Array): void;
   /** The client will send no more. */
   halfClose(): void;
@@ -59,8 +59,8 @@ export interface StreamHandler {
 }
 
 /**
- * One gRPC method by its full path, `/package.Service/Method`. The bytes of a unary request, too, are the method's only
- * until `call` returns its promise.
+ * One gRPC method by its full path, `/package.Service/Method`. The bytes of a unary request are valid only until `call`
+ * returns its promise.
  */
 export type Method =
   | { readonly path: string; readonly kind: 'stream'; open(stream: Stream): StreamHandler }

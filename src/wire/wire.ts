@@ -1,4 +1,4 @@
-/** The wire: a gRPC server of our own on `node:http2`, so that each call is tied to the peer behind its connection. */
+/** The gRPC server. It uses `node:http2` directly, so that each call has the peer of its connection. */
 
 import type http2 from 'node:http2';
 import type net from 'node:net';
@@ -22,23 +22,29 @@ export interface WireOptions {
 }
 
 export interface Wire {
-  /** Takes over a connection of the pipe, in the tick in which it was accepted. */
+  /** Serves an accepted connection. Call in the tick in which it was accepted. */
   inject(socket: net.Socket, peer: Peer): void;
-  /** Streams that are open now. */
+  /** The number of open streams. */
   readonly streamCount: number;
   /**
-   * Ends every call with UNAVAILABLE, lets the clients read that and hang up, and cuts those that have not after
-   * `graceMs`. The listener must have stopped accepting before.
+   * Ends all calls with UNAVAILABLE, waits until the clients have closed their connections, and after `graceMs` closes
+   * the rest. The listener must have stopped accepting before.
    */
   close(graceMs: number): Promise<void>;
 }
 
-/** Node's defaults but for these: at most 128 headers a request, 10 pings and settings without an answer, rapid resets. */
+/**
+ * Node's defaults except for these. The defaults limit headers (128 a request), unanswered PINGs and SETTINGS (10), and
+ * rapid resets.
+ */
 const SESSION_OPTIONS: http2.ServerSessionOptions = {
   settings: { maxHeaderListSize: 16 * 1024 },
-  /** In MB, of one connection: for 20,000 streams and what is to be sent on them. Node's 10 are enough for a tenth. */
+  /** In MB, for each connection: enough for 20,000 streams and their unsent data; Node's default of 10 is too small. */
   maxSessionMemory: 200,
-  /** Headers that break the rules: node:http2 opens and closes a stream for each, which nobody is charged for. Node's 1,000 cost 100 ms. */
+  /**
+   * Limits requests with invalid headers: node:http2 opens and closes a stream for each without telling the server, so
+   * no owner is charged. Node's default of 1,000 would take 100 ms.
+   */
   maxSessionInvalidFrames: 10,
 };
 

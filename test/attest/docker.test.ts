@@ -222,7 +222,7 @@ test('a stream whose engine fails ends with its reason, and one that was served 
   const { code, details } = await early.status;
   assert.equal(code, 14);
   const decision = /decision (d-[0-9a-f]{12})/.exec(details)![1]!;
-  const told = await server.logged('the caller is refused');
+  const told = await server.logged('caller refused');
   assert.equal(told.decision, decision);
   assert.match(JSON.stringify(told), /the docker attestor failed: the container engine at .* ENOENT/);
 

@@ -91,7 +91,7 @@ test('a caller with too many groups is told so, and the log has no stack of it',
   await caller.tell('setgroups', groups(2_000));
   await caller.tell('connect', server.socket);
   caller.tellLast('stream', '/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets');
-  const { code, reason, err } = await server.logged('the caller is refused');
+  const { code, reason, err } = await server.logged('caller refused');
   assert.deepEqual([code, err], ['ERR_ATTESTATION_FAILED', undefined]);
   assert.match(String(reason), /has 2000 supplementary groups/);
 });

@@ -45,7 +45,7 @@ test('a uid that holds as many connections as it may gets no more until it gives
   const warnings = lines.filter(({ level }) => level === 40);
   assert.equal(warnings.length, 1);
   assert.equal(warnings[0]!.uid, process.geteuid!());
-  assert.match(String(warnings[0]!.reason), /holds 2 connections, the most it may \(maxConnectionsPerUid\)/);
+  assert.match(String(warnings[0]!.reason), /has 2 connections open, which is its limit \(maxConnectionsPerUid\)/);
 
   clock.advance(10_000);
   const late = net.connect(pipe.path);

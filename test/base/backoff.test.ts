@@ -3,12 +3,12 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { backoff, backoffApart } from '../../src/base/backoff.ts';
 
-test('waits twice as long after each failure, up to the limit', () => {
+test('the delay doubles after each failure, up to the limit', () => {
   const waits = [1, 2, 3, 4, 5].map((failures) => backoff(failures, 100, 500));
   assert.deepEqual(waits, [100, 200, 400, 500, 500]);
 });
 
-test('waits up to half as long by chance, and never longer, so that many come apart', () => {
+test('jitter shortens the delay by at most a half, so that retries spread', () => {
   const share = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
   fc.assert(
     fc.property(share, fc.integer({ min: 1, max: 2_000 }), (random, failures) => {

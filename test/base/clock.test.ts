@@ -11,13 +11,13 @@ const DAY_MS = 86_400_000;
 const TICK_MS = 5_000;
 const LONGEST_STEP_MS = 1_000;
 
-/** A machine whose time the test moves: the wall clock, which can jump, apart from the timers, which can't. */
+/** A machine whose time the test controls: the wall clock, which can jump, separate from the timers, which cannot. */
 class Machine {
   #wall = Date.UTC(2026, 5, 1);
 
   constructor(t: TestContext) {
     t.mock.method(Date, 'now', () => this.#wall);
-    // Work takes no time: however much is due is called in one go.
+    // Callbacks take no time, so all due ones are called without a break.
     t.mock.method(performance, 'now', () => 0);
     mock.timers.enable({ apis: ['setTimeout'] });
     t.after(() => mock.timers.reset());
@@ -31,13 +31,13 @@ class Machine {
     }
   }
 
-  /** Set by hand, or time that passed in suspend. */
+  /** Sets the wall clock, as by hand or after a suspend. */
   jump(milliseconds: number): void {
     this.#wall += milliseconds;
   }
 }
 
-test('the system clock tells the wall clock', () => {
+test('the system clock returns the wall clock', () => {
   const before = Date.now();
   const now = new SystemClock().now();
   assert.ok(before <= now && now <= Date.now());
@@ -54,14 +54,14 @@ test('a deadline is called once, not before its instant and never synchronously'
     });
     assert.equal(calls, 0);
     clock.at(instant + 20, resolve);
-    // Only this keeps the process alive: the clock's own timer doesn't.
+    // This timer keeps the process alive, since the clock's own timer does not.
     const alive = setInterval(() => {}, 1_000);
     clock.at(instant + 20, () => clearInterval(alive));
   });
   assert.equal(calls, 1);
 });
 
-test('an instant that has passed is called soon, but not at once', (t) => {
+test('an instant in the past is called soon, but not synchronously', (t) => {
   const machine = new Machine(t);
   const calls: string[] = [];
   const clock = new SystemClock();
@@ -72,7 +72,7 @@ test('an instant that has passed is called soon, but not at once', (t) => {
   assert.deepEqual(calls, ['long past', 'past']);
 });
 
-test('a deadline beyond the reach of setTimeout waits for its day', (t) => {
+test('a deadline beyond the maximum of setTimeout is called at its instant', (t) => {
   const machine = new Machine(t);
   const clock = new SystemClock();
   let called = 0;
@@ -100,7 +100,7 @@ test('a wall clock that jumped ahead is noticed within a tick', (t) => {
   assert.equal(called, true);
 });
 
-test('a wall clock that was set back calls nothing early and still hears of new deadlines', (t) => {
+test('after a wall clock was set back nothing is called early, and new deadlines work', (t) => {
   const machine = new Machine(t);
   const clock = new SystemClock();
   const calls: string[] = [];
@@ -115,7 +115,7 @@ test('a wall clock that was set back calls nothing early and still hears of new 
   assert.deepEqual(calls, ['after', 'before']);
 });
 
-test('whoever waits for it is told within a tick that the clock was set back, once, and of nothing else', (t) => {
+test('listeners are told once, within a tick, that the clock was set back, and of nothing else', (t) => {
   const machine = new Machine(t);
   const clock = new SystemClock();
   let told = 0;
@@ -140,7 +140,7 @@ test('whoever waits for it is told within a tick that the clock was set back, on
   assert.equal(told, 2);
 });
 
-test('a clock that goes back before its first tick is noticed too', (t) => {
+test('a clock that is set back before its first tick is noticed too', (t) => {
   const machine = new Machine(t);
   const clock = new SystemClock();
   let told = 0;
@@ -153,7 +153,7 @@ test('a clock that goes back before its first tick is noticed too', (t) => {
   assert.equal(told, 1);
 });
 
-test('what waits for time to pass waits as long, whatever the clock is set to meanwhile', (t) => {
+test('a delay lasts as long, whatever the wall clock is set to meanwhile', (t) => {
   const machine = new Machine(t);
   const clock = new SystemClock();
   clock.after(500, () => assert.fail('called off')).cancel();
@@ -170,7 +170,7 @@ test('what waits for time to pass waits as long, whatever the clock is set to me
   }
 });
 
-test('a deadline that was called off is not called, even by one that is due at the same time', (t) => {
+test('a cancelled deadline is not called, even if another one due at the same time cancels it', (t) => {
   const machine = new Machine(t);
   const clock = new SystemClock();
   const off = clock.at(clock.now() + 10, () => assert.fail('called off'));
@@ -185,7 +185,7 @@ test('a deadline that was called off is not called, even by one that is due at t
   machine.pass(30);
 });
 
-test('one callback that throws is reported and keeps no other from being called', async (t) => {
+test('a throwing callback is reported, and the others are called', async (t) => {
   const clock = new SystemClock();
   const uncaught: string[] = [];
   process.setUncaughtExceptionCaptureCallback((error) => uncaught.push(error.message));
@@ -203,7 +203,7 @@ test('one callback that throws is reported and keeps no other from being called'
   assert.deepEqual(uncaught, ['no']);
 });
 
-test('nothing that is due later is called along with what is due now', (t) => {
+test('nothing that is due later is called together with due callbacks', (t) => {
   const machine = new Machine(t);
   const clock = new SystemClock();
   const calls: number[] = [];
@@ -216,7 +216,7 @@ test('nothing that is due later is called along with what is due now', (t) => {
   assert.deepEqual(calls, [10, 11, 13]);
 });
 
-test('a deadline that is still to come does not keep the process alive', () => {
+test('a pending deadline does not keep the process alive', () => {
   const script = `
     import { SystemClock } from ${JSON.stringify(import.meta.resolve('../../src/base/clock.ts'))};
     const clock = new SystemClock();
@@ -228,11 +228,11 @@ test('a deadline that is still to come does not keep the process alive', () => {
   assert.equal(status, 0, stderr);
 });
 
-test('an instant that is no number is refused', () => {
+test('an instant that is NaN is refused', () => {
   assert.throws(() => new SystemClock().at(Number.NaN, () => {}), RangeError);
 });
 
-test('deadlines are called in order, but for those that were called off, however many there are', (t) => {
+test('deadlines are called in order, except cancelled ones, however many there are', (t) => {
   const machine = new Machine(t);
   const one = fc.record({ in: fc.integer({ min: 0, max: 4_000 }), off: fc.boolean() });
   fc.assert(
@@ -255,7 +255,7 @@ test('deadlines are called in order, but for those that were called off, however
   );
 });
 
-test('far deadlines that are called off over and over do not pile up', async () => {
+test('distant deadlines that are cancelled again and again do not pile up', async () => {
   const clock = new SystemClock();
   const held = Array.from({ length: 5_000 }, (_, index) => {
     const payload = { index };
@@ -266,11 +266,11 @@ test('far deadlines that are called off over and over do not pile up', async () 
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
   const left = held.filter((reference) => reference.deref() !== undefined).length;
-  assert.ok(left <= 1_100, `${left} callbacks are still held`);
+  assert.ok(left <= 1_100, `${left} callbacks are still in memory`);
   assert.ok(clock.now() > 0);
 });
 
-test('clearing away those that were called off loses none of the others', (t) => {
+test('cleaning the heap of cancelled deadlines loses no other one', (t) => {
   const machine = new Machine(t);
   const clock = new SystemClock();
   const called: number[] = [];
@@ -282,7 +282,7 @@ test('clearing away those that were called off loses none of the others', (t) =>
   assert.deepEqual(called, all.filter(isKept));
 });
 
-test('the test clock, when it is set, calls nothing, keeps what waits for time to pass, and tells at its tick', () => {
+test('setting the test clock calls nothing and keeps delays; listeners are told at its tick', () => {
   const clock = new TestClock(1_000);
   const calls: string[] = [];
   clock.at(1_500, () => calls.push('at'));
@@ -302,7 +302,7 @@ test('the test clock, when it is set, calls nothing, keeps what waits for time t
   assert.deepEqual(calls, ['at', 'back', 'after']);
 });
 
-test('the test clock calls deadlines in order, at their instants, also those asked for on the way', () => {
+test('the test clock calls deadlines in order and at their instants, including those added on the way', () => {
   const clock = new TestClock(0);
   const calls: string[] = [];
   clock.at(30, () => calls.push(`c@${clock.now()}`));
@@ -319,7 +319,7 @@ test('the test clock calls deadlines in order, at their instants, also those ask
   assert.equal(clock.now(), 30);
 });
 
-test('many that are due at once are called in order, and the event loop turns between', async () => {
+test('many due deadlines are called in order, and the event loop runs in between', async () => {
   const clock = new SystemClock();
   const called: number[] = [];
   let turns = 0;

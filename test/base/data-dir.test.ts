@@ -21,7 +21,7 @@ import { tempDir } from '../support/temp-dir.ts';
 
 const notNobody = whyNotNobody() ?? false;
 
-/** Takes the directory in another process and keeps it; the first line is `open` or the code of the error. */
+/** Opens the directory in another process and keeps it; the first line is `open` or the error code. */
 function openElsewhere(directory: string): string {
   return `
     import { openDataDir } from 'src/base/data-dir.ts';
@@ -34,7 +34,7 @@ function openElsewhere(directory: string): string {
     }`;
 }
 
-test('a missing directory is made with its parents, closed to others', (t) => {
+test('a missing directory is created with its parents, without access for others', (t) => {
   const umask = process.umask(0);
   t.after(() => process.umask(umask));
   const parent = path.join(tempDir(t), 'state');
@@ -48,7 +48,7 @@ test('a missing directory is made with its parents, closed to others', (t) => {
   }
 });
 
-test('everything that others could read is told at once, with a command that closes it', (t) => {
+test('all files that others could read are reported at once, with a command that closes them', (t) => {
   const directory = path.join(tempDir(t), "it's");
   mkdirSync(path.join(directory, 'keys'), { recursive: true });
   const files = ['sidekey.db', 'sidekey.db-wal', 'keys/root.pem', 'admin.token', 'closed'];
@@ -76,7 +76,7 @@ test('everything that others could read is told at once, with a command that clo
   openDataDir(directory).release();
 });
 
-/** Every way in which something in the data directory may be somebody else's doing. */
+/** Every way in which another user may have created or changed something in the data directory. */
 const SUSPECT: readonly [string, RegExp, (directory: string, t: TestContext) => void][] = [
   [
     'a key that others could write',
@@ -89,7 +89,7 @@ const SUSPECT: readonly [string, RegExp, (directory: string, t: TestContext) => 
     (d) => writeFileSync(path.join(d, 'sidekey.db'), '') ?? chmodSync(path.join(d, 'sidekey.db'), 0o602),
   ],
   [
-    'a directory that others could write in',
+    'a directory in which others could write',
     /\/ca: others can write in it \(mode 0770\), and it is not empty/,
     (d) => chmodSync(path.join(d, 'ca'), 0o770),
   ],
@@ -103,12 +103,8 @@ const SUSPECT: readonly [string, RegExp, (directory: string, t: TestContext) => 
     /\/more: it is a symbolic link/,
     (d, t) => symlinkSync(tempDir(t), path.join(d, 'more')),
   ],
-  [
-    'a link to nothing',
-    /sidekey\.db: it is a symbolic link/,
-    (d) => symlinkSync('/nowhere', path.join(d, 'sidekey.db')),
-  ],
-  ['a hard link', /ca\/root-1\.pem: it has 2 names/, (d, t) => linkSync(keyIn(d), path.join(tempDir(t), 'other'))],
+  ['a dangling link', /sidekey\.db: it is a symbolic link/, (d) => symlinkSync('/nowhere', path.join(d, 'sidekey.db'))],
+  ['a hard link', /ca\/root-1\.pem: it has 2 hard links/, (d, t) => linkSync(keyIn(d), path.join(tempDir(t), 'other'))],
   [
     'a FIFO',
     /\/fifo: it is neither a file, a directory nor a socket/,
@@ -144,7 +140,7 @@ for (const [what, problem, plant] of SUSPECT) {
   });
 }
 
-test('an empty directory that others could write in is closed by a command', (t) => {
+test('an empty directory in which others could write gets a command that closes it', (t) => {
   const directory = path.join(tempDir(t), 'data');
   mkdirSync(directory);
   chmodSync(directory, 0o775);
@@ -154,7 +150,7 @@ test('an empty directory that others could write in is closed by a command', (t)
   openDataDir(directory).release();
 });
 
-test('a socket of a server is no stranger', (t) => {
+test('the socket of a server is allowed', (t) => {
   const directory = path.join(tempDir(t), 'data');
   mkdirSync(directory, { mode: 0o700 });
   const listen = 'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))';
@@ -163,7 +159,7 @@ test('a socket of a server is no stranger', (t) => {
   openDataDir(directory).release();
 });
 
-test('a symbolic link is followed once, at start', (t) => {
+test('a symbolic link is resolved once, at start', (t) => {
   const directory = tempDir(t);
   mkdirSync(path.join(directory, 'real'), { mode: 0o700 });
   symlinkSync('real', path.join(directory, 'link'));
@@ -182,13 +178,13 @@ test('a file where the directory should be is refused', (t) => {
   });
 });
 
-test('a second server on the directory is refused, until the first one is killed', async (t) => {
+test('a second server on the directory is refused until the first one is killed', async (t) => {
   const directory = path.join(tempDir(t), 'data');
   const first = runChild(t, openElsewhere(directory));
   assert.equal(await first.firstLine, 'open');
   assert.throws(() => openDataDir(directory), {
     code: 'ERR_DATA_DIR_IN_USE',
-    message: `another sidekey serves ${directory}; \`fuser ${directory}/lock\` says which process`,
+    message: `another Sidekey serves ${directory}; \`fuser ${directory}/lock\` shows its process`,
   });
   await first.kill();
   const dataDir = openDataDir(directory);
@@ -197,7 +193,7 @@ test('a second server on the directory is refused, until the first one is killed
   assert.equal(await runChild(t, openElsewhere(directory)).firstLine, 'open');
 });
 
-test('releasing twice does not close what is open by then', (t) => {
+test('releasing twice does not close a descriptor opened meanwhile', (t) => {
   const directory = path.join(tempDir(t), 'data');
   const first = openDataDir(directory);
   first.release();
@@ -207,7 +203,7 @@ test('releasing twice does not close what is open by then', (t) => {
   second.release();
 });
 
-test('a child of the server does not keep the lock', async (t) => {
+test('a child process of the server does not keep the lock', async (t) => {
   const directory = path.join(tempDir(t), 'data');
   const dataDir = openDataDir(directory);
   const child = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'] });
@@ -219,7 +215,7 @@ test('a child of the server does not keep the lock', async (t) => {
   await once(child, 'close');
 });
 
-test("somebody else's key is refused, and what is printed does not make it trusted", { skip: notNobody }, (t) => {
+test("another user's key is refused, and the printed remedy does not make it trusted", { skip: notNobody }, (t) => {
   const directory = path.join(tempDir(t), 'data');
   mkdirSync(directory, { mode: 0o700 });
   writeFileSync(path.join(directory, 'sidekey.db'), '', { mode: 0o644 });
@@ -236,7 +232,7 @@ test("somebody else's key is refused, and what is printed does not make it trust
   );
 });
 
-test('a directory below one that a stranger owns is refused, and nothing is made there', { skip: notNobody }, (t) => {
+test('a directory below one of another user is refused, and nothing is created there', { skip: notNobody }, (t) => {
   const home = tempDir(t);
   const data = path.join(home, 'stranger', 'data');
   mkdirSync(data, { recursive: true });
@@ -249,7 +245,7 @@ test('a directory below one that a stranger owns is refused, and nothing is made
     assert.match(message, /put it below a directory that only root or uid 0 can write$/);
   }
   assert.deepEqual(readdirSync(path.join(home, 'stranger')), ['data']);
-  // A link from a good place does not help, nor does one that a stranger could change.
+  // A link from a trusted place does not help, nor does one that another user could change.
   symlinkSync(data, path.join(home, 'link'));
   assert.match(refusalOf(path.join(home, 'link')), /\/stranger \(uid 65534/);
   const good = path.join(home, 'good');
@@ -260,7 +256,7 @@ test('a directory below one that a stranger owns is refused, and nothing is made
   openDataDir(path.join(home, 'trusted-link')).release();
 });
 
-test('a user without rights opens a directory of its own, and no other', { skip: notNobody }, async (t) => {
+test('a user without privileges opens its own directory and no other', { skip: notNobody }, async (t) => {
   const home = tempDir(t);
   chownSync(home, NOBODY, NOBODY);
   const own = path.join(home, 'own', 'data');
@@ -275,7 +271,7 @@ test('a user without rights opens a directory of its own, and no other', { skip:
   );
 });
 
-test('a file system that keeps no modes is refused, and named as the reason', { skip: whyNoVfat() ?? false }, (t) => {
+test('a file system without file modes is refused with that reason', { skip: whyNoVfat() ?? false }, (t) => {
   const { image, directory } = makeVfat(tempDir(t));
   t.after(() => spawnSync('umount', [directory]));
   assert.equal(spawnSync('mount', ['-o', 'loop,umask=022', image, directory]).status, 0);
@@ -293,7 +289,7 @@ function makeVfat(place: string): { image: string; directory: string } {
   return { image, directory };
 }
 
-/** Why no file system without modes can be had here; undefined where one can. */
+/** Why no file system without modes is available here; undefined if one is. */
 function whyNoVfat(): string | undefined {
   if (process.getuid!() !== 0) return 'only root can mount a file system that keeps no modes';
   if (spawnSync('mkfs.vfat', ['--help']).error !== undefined) return 'mkfs.vfat (dosfstools) is not installed';

@@ -3,12 +3,12 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatDuration, parseDuration } from '../../src/base/duration.ts';
 
-test('durations are read in seconds', () => {
+test('durations are parsed to seconds', () => {
   const cases = { '1h': 3_600, '90s': 90, '1h30m': 5_400, '24h': 86_400, '7d': 604_800, '0s': 0, '1d2h3m4s': 93_784 };
   for (const [text, seconds] of Object.entries(cases)) assert.equal(parseDuration(text), seconds, text);
 });
 
-test('what is no duration is not read', () => {
+test('text that is not a duration is refused', () => {
   for (const text of [
     '',
     '1',
@@ -28,7 +28,7 @@ test('what is no duration is not read', () => {
   }
 });
 
-test('a printed duration reads back as the same seconds', () => {
+test('a formatted duration parses to the same seconds', () => {
   assert.equal(formatDuration(5_400), '1h30m');
   assert.equal(formatDuration(0), '0s');
   fc.assert(

@@ -16,12 +16,12 @@ const sections = new Map(
 );
 
 describe('docs/errors.md', () => {
-  test('has a section for every code, once, and for no other', () => {
+  test('has a section for every code, once, and for no other code', () => {
     assert.deepEqual([...sections.keys()].sort(), Object.keys(ERRORS).sort());
     assert.equal(text.match(/^### /gm)!.length, sections.size);
   });
 
-  /** The admin API's own errors; the others reach it as a failure of Sidekey at most. */
+  /** The admin API's own errors; others reach a client of the API only as ERR_INTERNAL. */
   const withStatus = text.slice(0, text.indexOf('\n## Starting and running'));
   for (const [code, { status }] of Object.entries(ERRORS)) {
     test(`says of ${code} what it means and what to do`, () => {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Fifo } from '../../src/base/fifo.ts';
 
-test('a fifo gives back what an array would, whatever comes and goes', () => {
+test('a fifo returns the same items as an array, in any order of calls', () => {
   const steps = fc.array(
     fc.oneof(
       fc.record({ push: fc.integer({ min: 1, max: 3_000 }) }),

@@ -6,7 +6,7 @@ import { writeFileAtomic } from '../../src/base/files.ts';
 import { makeSmallDisk, whyNoSmallDisk } from '../support/small-disk.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
-test('a file is written whole, with its mode, whatever the umask', (t) => {
+test('a file is written whole and with its mode, whatever the umask', (t) => {
   const file = path.join(tempDir(t), 'key');
   const umask = process.umask(0);
   t.after(() => process.umask(umask));
@@ -19,14 +19,14 @@ test('a file is written whole, with its mode, whatever the umask', (t) => {
   assert.deepEqual(readdirSync(path.dirname(file)), ['key']);
 });
 
-test('a write that fails leaves nothing behind', (t) => {
+test('a failed write leaves no file behind', (t) => {
   const file = path.join(tempDir(t), 'key');
   mkdirSync(file);
   assert.throws(() => writeFileAtomic(file, 'one'), { code: 'EISDIR' });
   assert.deepEqual(readdirSync(path.dirname(file)), ['key']);
 });
 
-test('a draft that a crash or somebody else left is not written through', (t) => {
+test('a draft left by a crash or planted by another user is not written to', (t) => {
   const directory = tempDir(t);
   const other = path.join(directory, 'other');
   writeFileSync(other, 'theirs');
@@ -36,7 +36,7 @@ test('a draft that a crash or somebody else left is not written through', (t) =>
   assert.ok(lstatSync(path.join(directory, 'key')).isFile());
 });
 
-test('on a disk that is full the old content stays, and no draft is left', { skip: whyNoSmallDisk() ?? false }, (t) => {
+test('on a full disk the old content stays, and no draft is left', { skip: whyNoSmallDisk() ?? false }, (t) => {
   const disk = makeSmallDisk(t, 64);
   const file = path.join(disk.directory, 'key');
   writeFileAtomic(file, 'old');

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { KeyedListeners } from '../../src/base/keyed-listeners.ts';
 
-test('listeners are those that were added and not stopped, each once, of their key only', () => {
+test('each added and not removed listener of a key is returned once', () => {
   const step = fc.record({
     key: fc.constantFrom('a', 'b'),
     listener: fc.integer({ min: 0, max: 3 }),
@@ -24,7 +24,7 @@ test('listeners are those that were added and not stopped, each once, of their k
           stops.set(`${key}${listener}`, listeners.add(key, one));
           model.get(key)!.add(one);
         } else {
-          // Some were never added, or stopped before.
+          // Some were never added, or were removed before.
           stops.get(`${key}${listener}`)?.();
           model.get(key)!.delete(one);
         }
@@ -34,7 +34,7 @@ test('listeners are those that were added and not stopped, each once, of their k
   );
 });
 
-test('cleared, nobody listens, and a way to stop from before ends nothing that came later', () => {
+test('after clear there are no listeners, and an old stop function does not remove a later listener', () => {
   const listeners = new KeyedListeners<string>();
   const stop = listeners.add('a', () => undefined);
   listeners.clear();

@@ -6,7 +6,7 @@ function unexpected(error: unknown): never {
   throw error;
 }
 
-test('a listener that fails keeps the news from nobody, and what it threw is told', () => {
+test('a failing listener does not affect the others, and its error is reported', () => {
   const failures: unknown[] = [];
   const heard: string[] = [];
   const listeners = new Listeners<string>((error) => failures.push(error));
@@ -20,7 +20,7 @@ test('a listener that fails keeps the news from nobody, and what it threw is tol
   assert.deepEqual(failures, [broken]);
 });
 
-test('a listener that is added twice is told once, and one that has stopped no more', () => {
+test('a listener that is added twice is told once, and a stopped one no longer', () => {
   const heard: string[] = [];
   const listeners = new Listeners<string>(unexpected);
   const listener = (news: string) => heard.push(news);
@@ -33,7 +33,7 @@ test('a listener that is added twice is told once, and one that has stopped no m
   assert.deepEqual(heard, ['a']);
 });
 
-test('who comes while news is told hears the next', () => {
+test('a listener that is added during an event gets the next one', () => {
   const heard: string[] = [];
   const listeners = new Listeners<string>(unexpected);
   listeners.add(() => listeners.add((news) => heard.push(news)));

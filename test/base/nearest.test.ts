@@ -5,7 +5,7 @@ import { nearest } from '../../src/base/nearest.ts';
 
 const KNOWN = ['dataDir', 'socket', 'socketMode', 'socketGroup', 'entries', 'caTtl'];
 
-test('a mistyped word is near to the known one', () => {
+test('a mistyped word finds the known one', () => {
   const cases = {
     data_dir: 'dataDir',
     'DATA-DIR': 'dataDir',
@@ -19,12 +19,12 @@ test('a mistyped word is near to the known one', () => {
   for (const [word, known] of Object.entries(cases)) assert.equal(nearest(word, KNOWN), known, word);
 });
 
-test('a word that is nothing like any known one has no nearest', () => {
+test('a word unlike any known one finds none', () => {
   for (const word of ['', 'x', 'listenAddress', 'quorum']) assert.equal(nearest(word, KNOWN), undefined, word);
   assert.equal(nearest('dataDir', []), undefined);
 });
 
-test('one slip in a longer word still finds it', () => {
+test('a longer word with one typo finds the known one', () => {
   fc.assert(
     fc.property(
       fc.stringMatching(/^[a-z]{4,12}$/),

@@ -22,9 +22,9 @@ import { tempDir } from '../support/temp-dir.ts';
 
 const notNobody = whyNotNobody() ?? false;
 
-/** A server that says its name to whoever connects. */
+/** A server that sends its name on each connection. */
 function greeter(t: TestContext, name = 'us'): net.Server {
-  // Whoever only tries whether a server is there leaves without reading.
+  // A client that only checks for a server disconnects without reading.
   const server = net.createServer((socket) => socket.on('error', () => {}).end(name));
   t.after(() => server.close());
   return server;
@@ -36,7 +36,7 @@ async function ask(file: string): Promise<string> {
   return text;
 }
 
-/** Leaves a socket on which nobody listens any more. */
+/** Leaves a socket without a server. */
 async function leaveDead(t: TestContext, file: string): Promise<void> {
   const child = runChild(
     t,
@@ -79,7 +79,7 @@ test('a socket has its mode and group from the moment it has its name', async (t
   assert.equal(await ask(file), 'us');
 });
 
-test('closing removes the file and lets open connections live', async (t) => {
+test('closing removes the file and keeps open connections', async (t) => {
   const file = path.join(tempDir(t), 'agent.sock');
   const server = net.createServer((socket) => socket.pipe(socket));
   const socket = await listenOnSocket(server, { path: file, mode: 0o600 });
@@ -94,7 +94,7 @@ test('closing removes the file and lets open connections live', async (t) => {
   socket.close();
 });
 
-test('closing leaves the socket of a server that came after', async (t) => {
+test('closing leaves the socket of a later server', async (t) => {
   const file = path.join(tempDir(t), 'agent.sock');
   const first = await listenOnSocket(greeter(t), { path: file, mode: 0o600 });
   rmSync(file);
@@ -124,7 +124,7 @@ test('a live socket is never replaced', async (t) => {
   assert.deepEqual(readdirSync(path.dirname(file)), ['agent.sock']);
 });
 
-test('of servers that find the same dead socket at the same time one wins and answers', async (t) => {
+test('of several servers that find the same dead socket exactly one wins and answers', async (t) => {
   const file = path.join(tempDir(t), 'agent.sock');
   await leaveDead(t, file);
   const names = ['a', 'b', 'c'];
@@ -140,7 +140,7 @@ test('of servers that find the same dead socket at the same time one wins and an
   assert.deepEqual(readdirSync(path.dirname(file)), ['agent.sock']);
 });
 
-test('what is not a socket stays', async (t) => {
+test('a file that is not a socket is not replaced', async (t) => {
   const directory = tempDir(t);
   writeFileSync(path.join(directory, 'file'), 'precious');
   mkdirSync(path.join(directory, 'directory'));
@@ -162,14 +162,14 @@ async function refusalOf(t: TestContext, file: string): Promise<string> {
     (thrown: SidekeyError) => thrown,
   );
   assert.equal(error.code, 'ERR_SOCKET');
-  assert.doesNotMatch(error.message, /chmod|chown/, 'no command adopts what somebody has put there');
+  assert.doesNotMatch(error.message, /chmod|chown/, 'no command adopts a planted file');
   return error.message;
 }
 
 const REMEDY =
   /; every directory from \/ down must belong to root or uid \d+ .*: put it below a directory that only root or uid \d+ can write$/;
 
-test('a directory that others can write in is refused', async (t) => {
+test('a directory in which others can write is refused', async (t) => {
   const directory = path.join(tempDir(t), 'run');
   const file = path.join(directory, 'agent.sock');
   mkdirSync(directory);
@@ -193,7 +193,7 @@ test('a directory that others can write in is refused', async (t) => {
   await listenOnSocket(greeter(t), { path: file, mode: 0o600 });
 });
 
-test("a directory in one that others can write in is refused, and so is one in another user's", {
+test("a directory below one in which others can write is refused, and so is one below another user's", {
   skip: notNobody,
 }, async (t) => {
   const home = tempDir(t);
@@ -203,7 +203,7 @@ test("a directory in one that others can write in is refused, and so is one in a
   (await listenOnSocket(greeter(t), { path: file, mode: 0o600 })).close();
   chmodSync(above, 0o777);
   assert.match(await refusalOf(t, file), /\/above \(uid 0, mode 0777\) can be written by everybody/);
-  // In a sticky one what belongs to root stays where it is.
+  // In a sticky directory, entries of root are safe.
   chmodSync(above, 0o1777);
   (await listenOnSocket(greeter(t), { path: file, mode: 0o600 })).close();
   chownSync(path.dirname(file), NOBODY, NOBODY);
@@ -214,12 +214,12 @@ test("a directory in one that others can write in is refused, and so is one in a
   const message = await refusalOf(t, file);
   assert.match(message, /\/above \(uid 65534, mode 0755\) belongs to another user/);
   assert.match(message, REMEDY);
-  // Nothing is made below it either.
+  // Nothing is created below it either.
   assert.match(await refusalOf(t, path.join(above, 'new', 'agent.sock')), /\/above \(uid 65534/);
   assert.deepEqual(readdirSync(above), ['run']);
 });
 
-test('a path that does not fit a socket address is refused with its length', async (t) => {
+test('a path that is too long for a socket address is refused with its length', async (t) => {
   const directory = tempDir(t);
   const fits = path.join(directory, 'x'.repeat(107 - directory.length - 1));
   (await listenOnSocket(greeter(t), { path: fits, mode: 0o600 })).close();
@@ -229,7 +229,7 @@ test('a path that does not fit a socket address is refused with its length', asy
   });
 });
 
-test('a group that this host does not have is refused', async (t) => {
+test('an unknown group is refused', async (t) => {
   const file = path.join(tempDir(t), 'agent.sock');
   await assert.rejects(listenOnSocket(greeter(t), { path: file, mode: 0o660, group: 'no-such-group' }), {
     code: 'ERR_SOCKET',
@@ -238,7 +238,7 @@ test('a group that this host does not have is refused', async (t) => {
   assert.deepEqual(readdirSync(path.dirname(file)), []);
 });
 
-test('a user may give the socket to its own groups only', { skip: notNobody }, async (t) => {
+test('a user may use only its own groups for the socket', { skip: notNobody }, async (t) => {
   const directory = tempDir(t);
   chownSync(directory, NOBODY, NOBODY);
   const file = path.join(directory, 'agent.sock');
@@ -247,13 +247,16 @@ test('a user may give the socket to its own groups only', { skip: notNobody }, a
     import { listenOnSocket } from 'src/base/socket-file.ts';
     await listenOnSocket(net.createServer(), { path: '${file}', mode: 0o660, group: '${group}' })
       .then(() => console.log('listening'), (error) => console.log(error.message));`;
-  assert.equal(await runChild(t, listen(0), NOBODY).firstLine, `${file}: this user may not give it to the group "0"`);
+  assert.equal(
+    await runChild(t, listen(0), NOBODY).firstLine,
+    `${file}: this user may not set the group of the socket to "0"`,
+  );
   assert.deepEqual(readdirSync(directory), []);
   assert.equal(await runChild(t, listen(NOBODY), NOBODY).firstLine, 'listening');
   assert.equal(statSync(file).gid, NOBODY);
 });
 
-test('a server that listens already keeps doing so', async (t) => {
+test('a server that already listens is unaffected', async (t) => {
   const directory = tempDir(t);
   const server = greeter(t);
   const { path: file } = await listenOnSocket(server, { path: path.join(directory, 'a.sock'), mode: 0o600 });

@@ -9,7 +9,7 @@ import { tempDir } from '../support/temp-dir.ts';
 
 const remedy = 'write another one';
 
-test('a descriptor of the process is read as it is: a pipe, as <(command) makes one', () => {
+test('a descriptor of the process is read unchecked: a pipe from <(command)', () => {
   const module = JSON.stringify(path.join(ROOT, 'src/base/trusted-file.ts'));
   const script = `
     import { readTrustedFile, whoCanChange } from ${module};
@@ -17,14 +17,14 @@ test('a descriptor of the process is read as it is: a pipe, as <(command) makes 
     console.log(readTrustedFile(process.argv[1], { closed: true, remedy: '' }), length);`;
   for (const file of ['/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']) {
     const args = ['--input-type=module-typescript', '-e', script, file];
-    // Node's own pipes are sockets, which can't be opened by name.
+    // Node's own pipes are sockets, which cannot be opened by name.
     const command = `printf secret | "$0" "$@"`;
     const { stdout, stderr } = spawnSync('sh', ['-c', command, process.execPath, ...args], { encoding: 'utf8' });
     assert.equal(stdout, 'secret 0\n', stderr);
   }
 });
 
-test('a file that others can read is refused only where it is to be closed', (t) => {
+test('a file that others can read is refused only if it must be closed', (t) => {
   const file = path.join(tempDir(t), 'token');
   writeFileSync(file, 'secret');
   chmodSync(file, 0o644);
@@ -38,7 +38,7 @@ test('a file that others can read is refused only where it is to be closed', (t)
   );
 });
 
-test('nothing, a directory and a link to nothing are told', (t) => {
+test('a missing file, a directory and a dangling link are reported', (t) => {
   const directory = tempDir(t);
   const read = (name: string) => readTrustedFile(path.join(directory, name), { closed: true, remedy });
   symlinkSync('nowhere', path.join(directory, 'link'));

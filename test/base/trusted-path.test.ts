@@ -68,124 +68,147 @@ const TABLE: readonly {
   readonly loose: readonly string[];
   readonly path?: string;
 }[] = [
-  { what: 'directories of root and ours', place: '/run/sidekey/a', loose: [] },
-  { what: "a directory of root's in a stranger's", place: '/home/them/run/a', loose: ['foreign /home/them'] },
-  { what: 'a home that a private group can write', place: '/home/us/a', loose: ['writable /home/us'] },
+  { what: 'directories of root and the observer', place: '/run/sidekey/a', loose: [] },
+  { what: "a directory of root below another user's", place: '/home/them/run/a', loose: ['foreign /home/them'] },
+  { what: 'a home that is writable for a private group', place: '/home/us/a', loose: ['writable /home/us'] },
   {
-    what: 'a sticky one of root with ours in it',
+    what: 'a sticky directory of root with one of the observer in it',
     tree: { ...BASE, '/tmp/us': dir(US), '/tmp/us/a': file(US) },
     place: '/tmp/us/a',
     loose: [],
   },
   {
-    what: "a sticky one of root with a stranger's in it",
+    what: "a sticky directory of root with another user's in it",
     tree: { ...BASE, '/tmp/x': dir(THEM), '/tmp/x/a': file(US) },
     place: '/tmp/x/a',
     loose: ['foreign /tmp/x'],
   },
   {
-    what: "a stranger's file in a sticky one",
+    what: "another user's file in a sticky directory",
     tree: { ...BASE, '/tmp/a': file(THEM) },
     place: '/tmp/a',
     loose: ['foreign /tmp/a'],
   },
-  { what: 'our file in a sticky one', tree: { ...BASE, '/tmp/a': file(US) }, place: '/tmp/a', loose: [] },
   {
-    what: "a stranger's sticky one",
+    what: "the observer's file in a sticky directory",
+    tree: { ...BASE, '/tmp/a': file(US) },
+    place: '/tmp/a',
+    loose: [],
+  },
+  {
+    what: "another user's sticky directory",
     tree: { ...BASE, '/s': dir(THEM, 0o1777), '/s/a': file(US) },
     place: '/s/a',
     loose: ['foreign /s'],
   },
   {
-    what: 'one that everybody can write, and that is not sticky',
+    what: 'a world-writable directory that is not sticky',
     tree: { ...BASE, '/s': dir(0, 0o777), '/s/us': dir(US), '/s/us/a': file(US) },
     place: '/s/us/a',
     loose: ['writable /s'],
   },
   {
-    what: 'a link, of whomever, in a good directory',
+    what: "any user's link in a trusted directory",
     tree: { ...BASE, '/run/l': link('sidekey', THEM) },
     place: '/run/l/a',
     loose: [],
     path: '/run/sidekey/a',
   },
   {
-    what: "a link to a stranger's",
+    what: "a link to another user's directory",
     tree: { ...BASE, '/run/l': link('/home/them/run') },
     place: '/run/l/a',
     loose: ['foreign /home/them'],
     path: '/home/them/run/a',
   },
   {
-    what: "a link in a stranger's, to a good directory",
+    what: "a link in another user's directory to a trusted one",
     tree: { ...BASE, '/home/them/l': link('/run/sidekey') },
     place: '/home/them/l/a',
     loose: ['foreign /home/them'],
     path: '/run/sidekey/a',
   },
   {
-    what: "a stranger's link in a sticky one",
+    what: "another user's link in a sticky directory",
     tree: { ...BASE, '/tmp/l': link('/run/sidekey', THEM) },
     place: '/tmp/l/a',
     loose: ['foreign /tmp/l'],
   },
   {
-    what: 'our link in a sticky one',
+    what: "the observer's link in a sticky directory",
     tree: { ...BASE, '/tmp/l': link('../run/./sidekey', US) },
     place: '/tmp/l/a',
     loose: [],
     path: '/run/sidekey/a',
   },
   {
-    what: 'a way up that passes by a stranger',
+    what: "a path that goes up from another user's directory",
     place: '/home/them/../../run/sidekey/a',
     loose: ['foreign /home/them'],
     path: '/run/sidekey/a',
   },
   {
-    what: 'a / that others can write',
+    what: 'a / that others can write in',
     tree: { ...BASE, '/': dir(0, 0o777) },
     place: '/run/sidekey/a',
     loose: ['writable /'],
   },
   {
-    what: 'everything that is loose at once',
+    what: 'several loose directories',
     tree: { ...BASE, '/home/them': dir(THEM, 0o777) },
     place: '/home/them/run/a',
     loose: ['foreign /home/them'],
   },
   {
-    what: '65534 where every user has a number',
+    what: 'uid 65534 when every user is mapped',
     tree: HOST,
     place: '/home/us/a',
     loose: ['foreign /', 'foreign /home'],
   },
-  { what: 'unknown owners from / down to ours', tree: HOST, as: inNamespace, place: '/home/us/a', loose: [] },
-  { what: 'an unknown /tmp with ours in it', tree: HOST, as: inNamespace, place: '/tmp/us/a', loose: [] },
-  { what: 'an unknown one in /tmp', tree: HOST, as: inNamespace, place: '/tmp/them/a', loose: ['unmapped /tmp/them'] },
   {
-    what: 'an unknown one in ours',
+    what: 'unmapped owners from / down to a directory of the observer',
+    tree: HOST,
+    as: inNamespace,
+    place: '/home/us/a',
+    loose: [],
+  },
+  {
+    what: 'an unmapped /tmp with a directory of the observer in it',
+    tree: HOST,
+    as: inNamespace,
+    place: '/tmp/us/a',
+    loose: [],
+  },
+  {
+    what: 'an unmapped directory in /tmp',
+    tree: HOST,
+    as: inNamespace,
+    place: '/tmp/them/a',
+    loose: ['unmapped /tmp/them'],
+  },
+  {
+    what: 'an unmapped directory below one of the observer',
     tree: HOST,
     as: inNamespace,
     place: '/home/us/theirs/a',
     loose: ['unmapped /home/us/theirs'],
   },
   {
-    what: 'an unknown one that a group can write',
+    what: 'an unmapped directory that a group can write in',
     tree: HOST,
     as: inNamespace,
     place: '/srv/a',
     loose: ['writable /srv'],
   },
   {
-    what: 'an unknown one below a / that is known',
+    what: 'an unmapped directory below a / with a known owner',
     tree: { ...HOST, '/': dir(0) },
     as: inNamespace,
     place: '/home/us/a',
     loose: ['unmapped /home'],
   },
   {
-    what: 'a user who has no number',
+    what: 'an unmapped observer',
     tree: HOST,
     as: { uid: undefined, unmapped: UNMAPPED },
     place: '/tmp/them/a',
@@ -201,13 +224,13 @@ for (const { what, place, tree = BASE, as = me, loose, path } of TABLE) {
   });
 }
 
-test('owners without a number are assumed to be root in an unbroken run from /, and told', () => {
+test('unmapped owners are assumed to be root in an unbroken run from /, and listed', () => {
   const assumed = (place: string) => walkPath(place, inNamespace, viewOf(HOST)).assumed.map(({ place }) => place);
   assert.deepEqual(assumed('/home/us/theirs/a'), ['/', '/home']);
   assert.deepEqual(assumed('/tmp/us/a'), ['/', '/tmp']);
 });
 
-test('what servers make anew may not be where anybody could be first, or where the owner is unknown', () => {
+test('a file that servers create anew may not be in a shared directory, or in one of an unmapped owner', () => {
   const loose = (place: string, as = me, tree: Readonly<Record<string, Node>> = BASE) =>
     walkToMade(place, as, viewOf(tree)).loose.map(short);
   assert.deepEqual(loose('/run/sidekey/new'), []);
@@ -217,7 +240,7 @@ test('what servers make anew may not be where anybody could be first, or where t
   assert.deepEqual(loose('/tmp/us/new', inNamespace, HOST), []);
 });
 
-test('a path that can not be followed is told', () => {
+test('a path that cannot be followed is an error', () => {
   const view = viewOf({ ...BASE, '/run/x': link('y'), '/run/y': link('x') });
   assert.throws(() => walkPath('/run/x/a', me, view), { code: 'ELOOP' });
   assert.throws(() => walkPath('/run/sidekey/a/b', me, view), { code: 'ENOTDIR' });
@@ -225,7 +248,7 @@ test('a path that can not be followed is told', () => {
   assert.deepEqual([missing, path, entry], [['b', 'c'], '/run', undefined]);
 });
 
-/** Whether somebody else has a say in what the path means: the naive way, with no regard for who is told what. */
+/** The reference: whether any other user can change what the path leads to, regardless of which finding reports it. */
 function canBeChanged(tree: Readonly<Record<string, Node>>, place: string): boolean {
   const ours = (uid: number) => uid === 0 || uid === US;
   const step = (holder: string, parts: readonly string[], links: number): boolean => {
@@ -238,7 +261,7 @@ function canBeChanged(tree: Readonly<Record<string, Node>>, place: string): bool
     const isOpen = (above.mode & 0o022) !== 0;
     const isSticky = (above.mode & 0o1000) !== 0;
     if (isOpen && !isSticky) return true;
-    // Not a way in for anybody, but of no use either: judged as the rest.
+    // Harmless but useless, so it is checked like the others.
     if (part === '..') return step(holder.slice(0, Math.max(0, holder.lastIndexOf('/'))), rest, links);
     if (entry === undefined) return false;
     if (isOpen && !ours(entry.uid)) return true;
@@ -275,7 +298,7 @@ const node: fc.Arbitrary<Node> = fc.oneof(
   },
 );
 
-test('a walk finds something loose exactly where somebody else has a say in what the path means', () => {
+test('a walk finds a loose entry exactly if another user can change what the path leads to', () => {
   let trusted = 0;
   const trees = fc.record({ '/': directory, ...Object.fromEntries(PLACES.map((place) => [place, node])) });
   fc.assert(
@@ -283,7 +306,7 @@ test('a walk finds something loose exactly where somebody else has a say in what
       trees as fc.Arbitrary<Record<string, Node>>,
       fc.constantFrom(...PLACES, '/a/../b/a', '/b/a/../b'),
       (tree, place) => {
-        // What is below something that is no directory is not there.
+        // The components below a file that is not a directory do not exist.
         const isThere = (at: string): boolean => {
           const above = at.slice(0, at.lastIndexOf('/')) || '/';
           return above === '/' ? true : (tree[above]!.mode & 0o170000) === DIRECTORY && isThere(above);
@@ -297,14 +320,14 @@ test('a walk finds something loose exactly where somebody else has a say in what
         }
         const { loose } = walkPathOrNone(real, place) ?? {};
         if (loose === undefined)
-          return assert.ok(expected, 'only a path that is loose before may end the walk otherwise');
+          return assert.ok(expected, 'only an earlier loose directory may lead to another end of the walk');
         if (!expected) trusted += 1;
         assert.equal(loose.length > 0, expected, JSON.stringify(loose));
       },
     ),
     { numRuns: 20_000 },
   );
-  assert.ok(trusted > 100, `${trusted} trusted paths were among them`);
+  assert.ok(trusted > 100, `${trusted} of the paths were trusted`);
 });
 
 function walkPathOrNone(tree: Readonly<Record<string, Node>>, place: string) {

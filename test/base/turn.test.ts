@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { currentTurn } from '../../src/base/turn.ts';
 
-test('a turn goes on through promises, and ends when the event loop goes round', async () => {
+test('a turn includes promises and ends with the iteration of the event loop', async () => {
   const turn = currentTurn();
   await Promise.resolve();
   await new Promise((resolve) => process.nextTick(resolve));
@@ -12,7 +12,7 @@ test('a turn goes on through promises, and ends when the event loop goes round',
   assert.notEqual(currentTurn(), turn);
 });
 
-test('turns in which nobody asks are one or several: who asks again learns that it is another', async () => {
+test('unobserved turns may count as one; a later call gets another number', async () => {
   const turns = new Set<number>();
   for (let i = 0; i < 5; i += 1) {
     turns.add(currentTurn());

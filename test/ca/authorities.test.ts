@@ -9,7 +9,7 @@ import { pemBlocks } from '../../src/ca/pem.ts';
 import type { AuthorityInfo, CertificateAuthority, TrustBundle, X509Svid } from '../../src/ca/types.ts';
 import { DAY, HOUR, openTestAuthority, request, SECOND, type TestAuthority, until, YEAR } from './support.ts';
 
-/** Of an intermediate. */
+/** Lifetime of an intermediate. */
 const LIFE = DAY;
 
 const intermediates = (ca: CertificateAuthority): AuthorityInfo[] =>
@@ -17,7 +17,7 @@ const intermediates = (ca: CertificateAuthority): AuthorityInfo[] =>
 const roots = (ca: CertificateAuthority): AuthorityInfo[] =>
   ca.authorities().filter((authority) => authority.role === 'root');
 
-/** A file in the directory's place: nothing can be written there, not by root either. */
+/** Puts a file in the place of the directory: then even root cannot write there. */
 function blockWrites(dir: string): { restore(): void } {
   renameSync(dir, `${dir}.away`);
   writeFileSync(dir, '');
@@ -29,7 +29,7 @@ function blockWrites(dir: string): { restore(): void } {
   };
 }
 
-/** What was told, in order. */
+/** The notifications, in order. */
 function listen(ca: CertificateAuthority): string[] {
   const told: string[] = [];
   ca.onBundleChange((bundle) => told.push(`bundle ${bundle.sequenceNumber}`));
@@ -37,7 +37,7 @@ function listen(ca: CertificateAuthority): string[] {
   return told;
 }
 
-/** A proxy's look at an SVID: is there a path to a root of the bundle, and is all of it valid now? */
+/** A proxy's check of an SVID: there is a path to a root of the bundle, and every certificate on it is valid now. */
 function assertTrusted(svid: X509Svid, bundle: TrustBundle, now: number): void {
   const blocks = pemBlocks(svid.certificateChain, 'CERTIFICATE');
   const [leaf, intermediate] = blocks.map((block) => new X509Certificate(block));
@@ -74,7 +74,7 @@ test('at first there are one root, one intermediate and a bundle with the number
   assert.equal(ca.bundle().authorities.length, 1);
 });
 
-test('at half its life the intermediate is made anew, and the bundle does not change', async (t) => {
+test('an intermediate is replaced at half its life, and the bundle does not change', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock, dir } = authority;
   const told = listen(ca);
@@ -88,14 +88,14 @@ test('at half its life the intermediate is made anew, and the bundle does not ch
   const after = await assertIssues(authority, ca);
   assert.notEqual(after.authorityId, first!.id);
   assert.deepEqual(told, []);
-  // What the former one signed is good until it ends, and then its file goes.
+  // SVIDs of the old one are valid until it ends; then its file is removed.
   clock.advance(LIFE / 2);
   await until(() => !intermediates(ca).some((i) => i.id === first!.id));
   await until(() => !readdirSync(dir).includes(`intermediate-${first!.id}.pem`));
   assert.equal(readdirSync(dir).filter((name) => name.startsWith('intermediate')).length, 2);
 });
 
-test('the longest SVID that is always kept is half the life of an intermediate', async (t) => {
+test('the longest SVID TTL that is honoured in full is half the life of an intermediate', async (t) => {
   const caTtl = 6 * 3600;
   const authority = await openTestAuthority(t, { caTtl });
   const ttl = longestKeptSvidTtl(caTtl);
@@ -111,7 +111,7 @@ test('the longest SVID that is always kept is half the life of an intermediate',
   );
 });
 
-test('a restart keeps the intermediate while more than half of its life is left, then makes a new one', async (t) => {
+test('a restart keeps the intermediate while more than half of its life is left, then replaces it', async (t) => {
   const authority = await openTestAuthority(t);
   const [first] = intermediates(authority.ca);
   authority.clock.set(authority.clock.now() + LIFE / 2 - 1);
@@ -123,7 +123,7 @@ test('a restart keeps the intermediate while more than half of its life is left,
   assert.deepEqual(later.bundle(), again.bundle());
 });
 
-test('a CA TTL made shorter or longer counts from the next start', async (t) => {
+test('a changed CA TTL applies from the next start', async (t) => {
   const authority = await openTestAuthority(t);
   const shorter = await authority.restart({ caTtl: HOUR / SECOND });
   const svid = await shorter.issue(request({ ttl: 2 * 3600 }));
@@ -133,11 +133,11 @@ test('a CA TTL made shorter or longer counts from the next start', async (t) => 
   assert.equal(long.notAfter, authority.clock.now() + 3 * DAY);
 });
 
-test('an intermediate that ended while nobody looked is replaced before the next signature', async (t) => {
+test('an intermediate that expired during a pause is replaced before the next signature', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
   const told = listen(ca);
-  clock.set(clock.now() + 3 * LIFE); // a suspend: no deadline was called
+  clock.set(clock.now() + 3 * LIFE); // as in a suspend: no deadline is called
   await assertIssues(authority, ca);
   assert.equal(intermediates(ca).length, 1);
   assert.deepEqual(told, []);
@@ -152,7 +152,7 @@ test('a year ahead, SVIDs are issued under the same root', async (t) => {
   assert.equal(ca.bundle(), bundle);
 });
 
-test('a root that ended is replaced at once: a louder line, a new bundle, and everybody is told', async (t) => {
+test('an expired root is replaced at once: an error in the log, a new bundle, and all listeners are told', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
   const told = listen(ca);
@@ -169,7 +169,7 @@ test('a root that ended is replaced at once: a louder line, a new bundle, and ev
   assert.equal((await authority.restart()).bundle().sequenceNumber, 2);
 });
 
-test('a root that ended while the server was down is replaced at start', async (t) => {
+test('a root that expired while the server was down is replaced at start', async (t) => {
   const authority = await openTestAuthority(t);
   authority.clock.set(authority.clock.now() + 11 * YEAR);
   const again = await authority.restart();
@@ -178,7 +178,7 @@ test('a root that ended while the server was down is replaced at start', async (
   await assertIssues(authority, again);
 });
 
-test('when a clock that jumped ahead comes back, the first root signs again and both are trusted', async (t) => {
+test('when a clock that jumped ahead returns, the first root signs again and both are trusted', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
   const start = clock.now();
@@ -204,7 +204,7 @@ test('hours back, SVIDs come from a new intermediate under the same root, and th
   assert.deepEqual(told, ['replaced']);
 });
 
-test('a clock set back after SVIDs were issued has them replaced, also under the same intermediate', async (t) => {
+test('a clock set back after SVIDs were issued has them replaced, even under the same intermediate', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
   clock.advance(5 * HOUR);
@@ -219,7 +219,7 @@ test('a clock set back after SVIDs were issued has them replaced, also under the
   assert.equal(intermediates(ca).length, 1);
 });
 
-test('before the root was made there is another root; the first stays trusted and signs when its time comes', async (t) => {
+test('before the start of the root another root is created; the first stays trusted and signs when it is valid again', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
   const [first] = roots(ca);
@@ -232,7 +232,7 @@ test('before the root was made there is another root; the first stays trusted an
   assert.equal((await authority.restart()).bundle().sequenceNumber, 2);
 });
 
-test('near its root’s end the intermediate is kept until then, not made anew again and again', async (t) => {
+test('near the end of its root an intermediate is kept until then, not replaced again and again', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
   clock.set(roots(ca)[0]!.notAfter - HOUR);
@@ -246,7 +246,7 @@ test('near its root’s end the intermediate is kept until then, not made anew a
   assert.equal(ca.bundle().sequenceNumber, 2);
 });
 
-test('wherever the clock goes, an SVID is valid now, within its issuers’ dates, and trusted by the bundle', async (t) => {
+test('wherever the clock goes, an SVID is valid now, within the validity of its issuers, and trusted by the bundle', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
   const start = clock.now();
@@ -266,7 +266,7 @@ test('wherever the clock goes, an SVID is valid now, within its issuers’ dates
   );
 });
 
-test('while nothing can be stored the former intermediate signs until its end; then nothing is issued until it can', async (t) => {
+test('while nothing can be stored the old intermediate signs until its end; then nothing is issued until storing works', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock, dir } = authority;
   const moved = blockWrites(dir);
@@ -280,7 +280,7 @@ test('while nothing can be stored the former intermediate signs until its end; t
   assert.notEqual((await assertIssues(authority, ca)).authorityId, first!.id);
 });
 
-test('a failed renewal is tried again half a minute later', async (t) => {
+test('a failed renewal is repeated half a minute later', async (t) => {
   const { ca, clock, dir, lines } = await openTestAuthority(t);
   const moved = blockWrites(dir);
   clock.advance(LIFE / 2);
@@ -290,9 +290,9 @@ test('a failed renewal is tried again half a minute later', async (t) => {
   await until(() => intermediates(ca).length === 2);
 });
 
-test('a bundle number that was not stored before a crash is not given twice', async (t) => {
+test('a bundle number that was not stored before a crash is not used twice', async (t) => {
   const authority = await openTestAuthority(t);
-  // A root was stored, but the server ended before it told of the bundle: the file still names the first root alone.
+  // The server stored a root but ended before it published the bundle: the file has only the first root.
   const other = await openTestAuthority(t);
   rmSync(path.join(authority.dir, `intermediate-${intermediates(authority.ca)[0]!.id}.pem`));
   const name = `root-${roots(other.ca)[0]!.id}.pem`;
@@ -302,7 +302,7 @@ test('a bundle number that was not stored before a crash is not given twice', as
   assert.equal(again.bundle().authorities.length, 2);
 });
 
-test('a closed authority asks nothing of the clock and signs nothing', async (t) => {
+test('a closed authority sets no timers and signs nothing', async (t) => {
   const { ca, clock } = await openTestAuthority(t);
   assert.equal(clock.pending, 1);
   await ca.close();

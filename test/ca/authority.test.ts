@@ -44,12 +44,12 @@ test('authorities have the profile of a SPIFFE signing certificate', () => {
   }
 });
 
-test('a root lives ten years from now on, and is good a day back', () => {
+test('a root is valid for ten years and is backdated by a day', () => {
   assert.equal(root.notBefore, NOW - DAY);
   assert.equal(root.notAfter, NOW + 10 * YEAR);
 });
 
-test('an intermediate lives as long as it is told, and is dated back by 30 s', () => {
+test('an intermediate has the given lifetime and is backdated by 30 s', () => {
   assert.equal(intermediate.notBefore, NOW - 30 * SECOND);
   assert.equal(intermediate.notAfter, NOW + DAY);
 });
@@ -59,7 +59,7 @@ test('an intermediate does not outlive its root', async () => {
   assert.equal(late.notAfter, root.notAfter);
 });
 
-test('subjects are as told, and no two are the same', () => {
+test('subjects begin with the given parts, and no two are equal', () => {
   const serial = BigInt(`0x${root.certificate.serialNumber}`);
   assert.equal(root.subject, `C=CN,O=SPIFFE,serialNumber=${serial}`);
   assert.notEqual(root.subject, intermediate.subject);

@@ -39,7 +39,7 @@ interface Given {
   check?: typeof checkLeaf;
 }
 
-/** What the check says of the SVID; nothing if it lets it pass. */
+/** The fault that the check finds; empty if it finds none. */
 function faultOf(changes: Partial<Leaf>, given: Given = {}): string {
   const { check = checkLeaf } = given;
   try {
@@ -52,14 +52,14 @@ function faultOf(changes: Partial<Leaf>, given: Given = {}): string {
   }
 }
 
-/** The same SVID with this certificate in its chain. */
+/** The same SVID with another leaf certificate. */
 function withCertificate(der: Buffer): Partial<Leaf> {
   return {
     certificateChain: pem('CERTIFICATE', der) + authority.certificatePem,
   };
 }
 
-test('a good SVID passes both looks', () => {
+test('a good SVID passes both checks', () => {
   for (const dnsNames of [[], ['a.example'], ['a.example', '*.b.example'], [`${'a'.repeat(62)}.io`]]) {
     const asked = { ...request, dnsNames };
     const made = writeLeaf(writer, asked);
@@ -68,30 +68,30 @@ test('a good SVID passes both looks', () => {
   }
 });
 
-test('an SVID of another caller, key, issuer or serial, or with dates that do not hold, is withheld', () => {
+test('an SVID with another caller, key, issuer, serial or dates is refused', () => {
   const other = writeLeaf(writer, request);
-  assert.equal(faultOf({ privateKey: other.privateKey }), 'its key is another one');
+  assert.equal(faultOf({ privateKey: other.privateKey }), 'its private key does not match');
   assert.equal(faultOf({}, { authority: sibling }), 'its chain does not end with its authority');
   assert.equal(
     faultOf({ certificateChain: writeLeaf(new LeafWriter(sibling), request).certificateChain }),
     'its chain does not end with its authority',
   );
-  assert.equal(faultOf({ serial: other.serial }), 'its serial is not the one to be put on record');
-  assert.equal(faultOf({ notAfter: leaf.notAfter - 1000 }), 'its dates are not those to be put on record');
-  assert.equal(faultOf({ notBefore: leaf.notBefore + 1000 }), 'its dates are not those to be put on record');
+  assert.equal(faultOf({ serial: other.serial }), 'its serial differs from the one to be recorded');
+  assert.equal(faultOf({ notAfter: leaf.notAfter - 1000 }), 'its dates differ from those to be recorded');
+  assert.equal(faultOf({ notBefore: leaf.notBefore + 1000 }), 'its dates differ from those to be recorded');
   assert.equal(faultOf({}, { request: { now: leaf.notBefore - 1 } }), 'it is not valid now');
   assert.equal(faultOf({}, { request: { now: leaf.notAfter } }), 'it is not valid now');
-  assert.equal(faultOf({}, { request: { notAfter: leaf.notAfter - 1 } }), 'it lives longer than asked');
-  assert.equal(faultOf({ notAfter: authority.notAfter + 1 }), 'it outlives its authority');
+  assert.equal(faultOf({}, { request: { notAfter: leaf.notAfter - 1 } }), 'it expires later than requested');
+  assert.equal(faultOf({ notAfter: authority.notAfter + 1 }), 'its validity exceeds that of its authority');
   assert.equal(
     faultOf({}, { request: { spiffeId: parseSpiffeId('spiffe://ilinux.io/b') } }),
-    'its names are not those that were asked for',
+    'its names are not the requested ones',
   );
-  assert.equal(faultOf({}, { request: { dnsNames: ['a.example'] } }), 'its subject is another one');
+  assert.equal(faultOf({}, { request: { dnsNames: ['a.example'] } }), 'its subject is not the expected one');
 });
 
-test('no bit of an SVID may be another one, but in its signature', () => {
-  // Names, a common name, and dates in their longer form.
+test('a change of any bit of an SVID is detected, except in its signature', () => {
+  // Variants: names, a common name, and dates as GeneralizedTime.
   const late = Date.UTC(2060, 0, 1);
   const dated = { ...request, now: late, notAfter: late + HOUR, dnsNames: ['a.example'] };
   const lateAuthority = { ...authority, notBefore: late - DAY, notAfter: late + YEAR };
@@ -113,24 +113,24 @@ test('no bit of an SVID may be another one, but in its signature', () => {
   }
 });
 
-test("no bit of the signature may be another one, in OpenSSL's look", () => {
+test('OpenSSL detects a change of any bit of the signature', () => {
   const { raw } = new X509Certificate(leaf.certificateChain);
   eachBitOf(raw.subarray(signatureStart(raw)), raw, (der, bit) => {
     assert.notEqual(faultOf(withCertificate(der), { check: checkLeafWithOpenSsl }), '', `bit ${bit}`);
   });
   assert.equal(
     faultOf({ privateKey: writeLeaf(writer, request).privateKey }, { check: checkLeafWithOpenSsl }),
-    'its key is another one',
+    'its private key does not match',
   );
   assert.equal(faultOf({}, { authority: sibling, check: checkLeafWithOpenSsl }), 'its authority did not sign it');
 });
 
-test('no character of the PEM may be another one, and none may be more or less', () => {
+test('a change, removal or addition of any character of the PEM is detected', () => {
   for (const field of ['certificateChain', 'privateKey'] as const) {
     const text = leaf[field];
     const refused = (changed: string, what: string) => {
       const changes = { [field]: changed };
-      // A character of the signature is seen by OpenSSL only.
+      // Only OpenSSL detects a change in the signature.
       const fault = faultOf(changes) || faultOf(changes, { check: checkLeafWithOpenSsl });
       assert.notEqual(fault, '', `${field}: ${what}`);
     };
@@ -146,7 +146,7 @@ test('no character of the PEM may be another one, and none may be more or less',
   }
 });
 
-test('a certificate that is well-formed, signed, and not as an SVID should be is withheld', () => {
+test('a well-formed, signed certificate that violates the profile of SVIDs is refused', () => {
   const keyPair = encodeKeyPairOf(leaf);
   const other = encodeKeyPairOf(writeLeaf(writer, request));
   const common = [
@@ -176,12 +176,12 @@ test('a certificate that is well-formed, signed, and not as an SVID should be is
     ['a serial of 21 bytes', { serial: Buffer.alloc(21, 1) }],
     ['another issuer', { issuer: root.name }],
     ['no issuer', { issuer: encodeName([]) }],
-    ['dates the other way round', { validity: validity(leaf.notAfter, leaf.notBefore) }],
+    ['reversed dates', { validity: validity(leaf.notAfter, leaf.notBefore) }],
     [
       'a third date',
       { validity: sequence(validity(leaf.notBefore, leaf.notAfter).subarray(2), integer(Uint8Array.of(1))) },
     ],
-    // Each the same two instants as the good ones, written as no date is.
+    // Each has the two correct instants in an invalid encoding.
     ...[
       ['260546115930Z', '260615130000Z'],
       ['260614355930Z', '260615130000Z'],
@@ -203,7 +203,7 @@ test('a certificate that is well-formed, signed, and not as an SVID should be is
         ]),
       },
     ],
-    ['a subject with a unit', { subject: encodeName([{ type: 'OU', value: 'Sidekey' }]) }],
+    ['a subject with an organizational unit', { subject: encodeName([{ type: 'OU', value: 'Sidekey' }]) }],
     ['the key of the authority', { spki: authority.publicKey.export({ format: 'der', type: 'spki' }) }],
     [
       'the key of another, identified as such',
@@ -211,10 +211,13 @@ test('a certificate that is well-formed, signed, and not as an SVID should be is
     ],
     ['another subject key identifier', { extensions: [...common, subjectKeyId(Buffer.alloc(20)), own[1]!] }],
     ['another URI', { extensions: [...common, own[0]!, subjectAltName('spiffe://ilinux.io/b', [])] }],
-    ['a DNS name that nobody asked for', { extensions: [...common, own[0]!, subjectAltName(request.spiffeId, ['b'])] }],
+    [
+      'a DNS name that was not requested',
+      { extensions: [...common, own[0]!, subjectAltName(request.spiffeId, ['b'])] },
+    ],
     ['a key usage twice and no purpose', { extensions: [...common.with(1, digitalSignature), ...own] }],
     ['an extension twice', { extensions: [...common, ...own, own[1]!] }],
-    ['an extension that no SVID has', { extensions: [...common, ...own, extension('2.5.29.30', sequence())] }],
+    ['an extension that SVIDs do not have', { extensions: [...common, ...own, extension('2.5.29.30', sequence())] }],
     ['an authority', { extensions: [...replaced(2, extension('2.5.29.19', sequence(TRUE), true)), ...own] }],
     [
       'keys for signing certificates',
@@ -246,7 +249,7 @@ test('a certificate that is well-formed, signed, and not as an SVID should be is
   }
 });
 
-test('a private key that is not the one of the public key beside it is withheld', () => {
+test('a private key that does not match the public key beside it is refused', () => {
   const [mine, another] = [encodeKeyPairOf(leaf), encodeKeyPairOf(writeLeaf(writer, request))];
   const scalar = (pkcs8: Buffer) => pkcs8.subarray(36, 68);
   const point = (pkcs8: Buffer) => pkcs8.subarray(-65);
@@ -256,7 +259,7 @@ test('a private key that is not the one of the public key beside it is withheld'
     [scalar(another.pkcs8), point(another.pkcs8)],
   ] as const) {
     const { pkcs8 } = encodeKeyPair(s, p);
-    assert.equal(faultOf({ privateKey: pem('PRIVATE KEY', pkcs8) }), 'its key is another one');
+    assert.equal(faultOf({ privateKey: pem('PRIVATE KEY', pkcs8) }), 'its private key does not match');
   }
   for (const bad of [Buffer.alloc(32), Buffer.alloc(32, 0xff)]) {
     const { pkcs8 } = encodeKeyPair(bad, point(mine.pkcs8));
@@ -264,14 +267,14 @@ test('a private key that is not the one of the public key beside it is withheld'
   }
 });
 
-test('a private key that the public one was not made from is seen in the look of OpenSSL', () => {
+test('OpenSSL detects a public key that was not derived from the private key', () => {
   const { point } = leaf.keyPair;
   const keyPair = encodeKeyPair(writeLeaf(writer, request).keyPair.scalar, point);
   const changes = { keyPair, privateKey: pem('PRIVATE KEY', keyPair.pkcs8) };
-  assert.equal(faultOf(changes, { check: checkLeafWithOpenSsl }), 'its key is another one');
+  assert.equal(faultOf(changes, { check: checkLeafWithOpenSsl }), 'its private key does not match');
 });
 
-/** Calls `look` with `whole`, whose part `part` has one bit turned round, for each bit of it. */
+/** Calls `look` with copies of `whole` in which one bit of `part` is flipped, for each bit of it. */
 function eachBitOf(part: Buffer, whole: Buffer, look: (changed: Buffer, bit: string) => void): void {
   const offset = part.byteOffset - whole.byteOffset;
   for (let at = offset; at < offset + part.length; at += 1) {
@@ -283,7 +286,7 @@ function eachBitOf(part: Buffer, whole: Buffer, look: (changed: Buffer, bit: str
   }
 }
 
-/** Where the two numbers of the signature begin: what stands before them is the same for all or compared. */
+/** The start of the signature's two numbers. Everything before them is constant or compared. */
 function signatureStart(certificate: Buffer): number {
   const algorithm = Buffer.from('300a06082a8648ce3d040302', 'hex');
   return certificate.lastIndexOf(algorithm) + algorithm.length;
@@ -301,7 +304,7 @@ function extension(id: string, value: Buffer, isCritical = false): Buffer {
   return sequence(oid(id), ...(isCritical ? [TRUE] : []), octetString(value));
 }
 
-/** `plain`: an extension with an identifier of five bytes. */
+/** `plain`: an extension whose identifier has five bytes. */
 function critical(plain: Buffer): Buffer {
   return sequence(plain.subarray(2, 7), TRUE, plain.subarray(7));
 }

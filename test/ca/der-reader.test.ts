@@ -10,7 +10,7 @@ const contents = fc.oneof(
   fc.constantFrom(...around).map((length) => new Uint8Array(length).fill(7)),
 );
 
-test('what the writer wrote is read back, at every length', () => {
+test('the reader reads what the writer wrote, at every length', () => {
   fc.assert(
     fc.property(fc.array(contents, { maxLength: 4 }), (parts) => {
       const reader = new DerReader(sequence(...parts.map((part) => octetString(part))));
@@ -23,7 +23,7 @@ test('what the writer wrote is read back, at every length', () => {
   );
 });
 
-test('an element that is cut short is refused, wherever', () => {
+test('a truncated element is refused, wherever it ends', () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 300 }), fc.nat(), (bytes, cut) => {
       const der = octetString(bytes);
@@ -37,7 +37,7 @@ test('an element that is cut short is refused, wherever', () => {
   );
 });
 
-test('another tag, something left over, and a length that is not in its shortest form are refused', () => {
+test('a wrong tag, surplus bytes, and a length that is not in the shortest form are refused', () => {
   const read = (hex: string) => new DerReader(Buffer.from(hex, 'hex')).contents(TAG.octetString);
   assert.equal(read('040107').toString('hex'), '07');
   for (const hex of [
@@ -58,7 +58,7 @@ test('another tag, something left over, and a length that is not in its shortest
   assert.throws(() => more.inside(TAG.sequence, (all) => all.contents(TAG.octetString)), RangeError);
 });
 
-test('an element is demanded to the last byte', () => {
+test('demand compares every byte of an element', () => {
   const expected = Buffer.from('2a8648', 'hex');
   const demand = (bytes: Uint8Array) => new DerReader(tlv(TAG.oid, bytes)).demand(TAG.oid, expected);
   demand(expected);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { elements, integer, octetString, oid, sequence, time, tlv } from '../../src/ca/der.ts';
 
-test('a length takes as few bytes as it can', () => {
+test('a length has the shortest form', () => {
   const heads: [number, string][] = [
     [0, '0400'],
     [1, '0401'],
@@ -21,7 +21,7 @@ test('a length takes as few bytes as it can', () => {
   }
 });
 
-test('what was written is read back, at every length', () => {
+test('the reader reads what the writer wrote, at every length', () => {
   const around = [126, 127, 128, 129, 254, 255, 256, 257, 65_535, 65_536];
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 300 }),
@@ -40,7 +40,7 @@ test('what was written is read back, at every length', () => {
   );
 });
 
-test('an element that is cut short is refused', () => {
+test('a truncated element is refused', () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 300 }), fc.nat(), (bytes, cut) => {
       const der = octetString(bytes);
@@ -49,7 +49,7 @@ test('an element that is cut short is refused', () => {
   );
 });
 
-test('an integer is never negative and has no byte too many', () => {
+test('an integer is never negative and has no surplus byte', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 24 }), (bytes) => {
       const [read] = elements(integer(bytes));

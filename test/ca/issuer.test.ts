@@ -11,7 +11,7 @@ import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { TestClock } from '../support/clock.ts';
 import { DAY, HOUR, listeningLog, openTestAuthority, request, SECOND, TRUST_DOMAIN, until } from './support.ts';
 
-/** A log whose promises the test keeps or breaks. */
+/** An issuance log whose promises the test resolves or rejects. */
 function heldLog() {
   const held: { records: readonly IssuanceRecord[]; keep: () => void; break: (error: unknown) => void }[] = [];
   const issuanceLog = {
@@ -27,7 +27,7 @@ function heldLog() {
   return { issuanceLog, next };
 }
 
-test('an SVID is for the entry that was asked for, with its key', async (t) => {
+test('an SVID is for the requested entry, and its key matches', async (t) => {
   const { ca, clock } = await openTestAuthority(t);
   const svid = await ca.issue(request({ entryId: 'gray', dnsNames: ['gray.example'] }));
   const certificate = new X509Certificate(svid.certificateChain);
@@ -40,25 +40,25 @@ test('an SVID is for the entry that was asked for, with its key', async (t) => {
   assert.equal(svid.notBefore, clock.now() - 30 * SECOND);
 });
 
-test('an SVID lives as long as its entry says, else as the default says', async (t) => {
+test('an SVID has the lifetime of its entry, else the default', async (t) => {
   const { ca, clock } = await openTestAuthority(t);
   assert.equal((await ca.issue(request())).notAfter, clock.now() + HOUR);
   assert.equal((await ca.issue(request({ ttl: 90 }))).notAfter, clock.now() + 90 * SECOND);
 });
 
-test('an SVID never outlives its entry, and an entry that has ended gets none', async (t) => {
+test('an SVID never outlives its entry, and an expired entry gets none', async (t) => {
   const { ca, clock, records } = await openTestAuthority(t);
   const notAfter = clock.now() + 10 * SECOND + 700;
   assert.equal((await ca.issue(request({ notAfter }))).notAfter, clock.now() + 10 * SECOND);
   await assert.rejects(ca.issue(request({ notAfter: clock.now() })), {
     code: 'ERR_CA',
-    message: 'the entry entry has ended',
+    message: 'the entry entry has expired',
   });
   await assert.rejects(ca.issue(request({ notAfter: clock.now() + 700 })), { code: 'ERR_CA' });
   assert.equal(records.length, 1);
 });
 
-test('an SVID never outlives its authority: it is cut, with one warning an entry', async (t) => {
+test('an SVID never outlives its authority: it is shortened, with one warning per entry', async (t) => {
   const { ca, lines } = await openTestAuthority(t);
   const [, intermediate] = ca.authorities();
   const ttl = (30 * DAY) / SECOND;
@@ -72,7 +72,7 @@ test('an SVID never outlives its authority: it is cut, with one warning an entry
   );
 });
 
-test('renewal is due at half the life, 10 % of that earlier or later', async (t) => {
+test('renewal is due at half the life, plus or minus 10 %', async (t) => {
   for (const [random, minutes] of [
     [0, 27],
     [0.5, 30],
@@ -83,7 +83,7 @@ test('renewal is due at half the life, 10 % of that earlier or later', async (t)
   }
 });
 
-test('an SVID that ends with its entry is not renewed: a new one would end with it too', async (t) => {
+test('an SVID that ends with its entry is not renewed, since a new one would end at the same time', async (t) => {
   const { ca, clock } = await openTestAuthority(t);
   const soon = await ca.issue(request({ notAfter: clock.now() + HOUR }));
   assert.equal(soon.renewAt, Number.POSITIVE_INFINITY);
@@ -98,7 +98,7 @@ test('an identity of another trust domain is refused', async (t) => {
   assert.deepEqual(records, []);
 });
 
-test('one request that cannot be signed does not touch the others', async (t) => {
+test('a request that cannot be signed does not affect the others', async (t) => {
   const { ca } = await openTestAuthority(t);
   const results = await Promise.allSettled([
     ca.issue(request({ entryId: 'a' })),
@@ -111,7 +111,7 @@ test('one request that cannot be signed does not touch the others', async (t) =>
   );
 });
 
-test('an SVID leaves only when it is on record', async (t) => {
+test('an SVID is handed out only once it is recorded', async (t) => {
   const { issuanceLog, next } = heldLog();
   const { ca, clock } = await openTestAuthority(t, { issuanceLog });
   let left = false;
@@ -136,7 +136,7 @@ test('an SVID leaves only when it is on record', async (t) => {
   ]);
 });
 
-test('what cannot be put on record does not leave; what comes after it does', async (t) => {
+test('an SVID that cannot be recorded is not handed out; later ones are', async (t) => {
   let failing = true;
   const issuanceLog = {
     async recordIssuances() {
@@ -154,7 +154,7 @@ test('what cannot be put on record does not leave; what comes after it does', as
   assert.equal((await ca.issue(request({ entryId: 'c' }))).entryId, 'c');
 });
 
-test('an SVID that ended while it was put on record does not leave', async (t) => {
+test('an SVID that expired while it was recorded is not handed out', async (t) => {
   const { issuanceLog, next } = heldLog();
   const { ca, clock } = await openTestAuthority(t, { issuanceLog });
   for (const jump of [HOUR, -2 * HOUR]) {
@@ -166,7 +166,7 @@ test('an SVID that ended while it was put on record does not leave', async (t) =
   }
 });
 
-test('many requests are signed in order, in slices that share one record, and the event loop goes on between', async (t) => {
+test('many requests are signed in order, in slices that share one record, and the event loop runs in between', async (t) => {
   const { ca, records } = await openTestAuthority(t);
   let turns = 0;
   let done = false;
@@ -193,7 +193,7 @@ test('many requests are signed in order, in slices that share one record, and th
   assert.ok(turns >= records.length, `${turns} turns`);
 });
 
-test('SVIDs that their authority did not sign are withheld, all of a burst', async (t) => {
+test('SVIDs that their authority did not sign are refused, all of a burst', async (t) => {
   const clock = new TestClock();
   const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
   const root = await makeRoot(making);
@@ -218,12 +218,12 @@ test('SVIDs that their authority did not sign are withheld, all of a burst', asy
   for (const { status } of await burst()) assert.equal(status, 'fulfilled');
 });
 
-test('a request that comes the moment the queue runs empty is answered too', async (t) => {
+test('a request that arrives the moment the queue runs empty is answered', async (t) => {
   const { ca } = await openTestAuthority(t);
   for (let i = 0; i < 20; i += 1) await ca.issue(request());
 });
 
-test('when the authority closes, the slice on its way is finished and the rest is refused', async (t) => {
+test('when the authority closes, the current slice is finished and the rest is refused', async (t) => {
   const { issuanceLog, next } = heldLog();
   const { ca } = await openTestAuthority(t, { issuanceLog });
   const first = ca.issue(request());

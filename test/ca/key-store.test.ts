@@ -6,7 +6,7 @@ import { SidekeyError } from '../../src/base/errors.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { openTestAuthority, type TestAuthority } from './support.ts';
 
-/** The paths of the one root and the one intermediate. */
+/** The paths of the only root and the only intermediate. */
 function filesOf(dir: string): { root: string; intermediate: string } {
   const find = (role: string) => path.join(dir, readdirSync(dir).find((name) => name.startsWith(role))!);
   return { root: find('root'), intermediate: find('intermediate') };
@@ -42,7 +42,7 @@ test('the directory is 0700, and each authority is one file of mode 0600 with ce
   }
 });
 
-test('a restart finds the same authorities', async (t) => {
+test('a restart loads the same authorities', async (t) => {
   const authority = await openTestAuthority(t);
   const before = authority.ca.authorities();
   const again = await authority.restart();
@@ -50,7 +50,7 @@ test('a restart finds the same authorities', async (t) => {
   assert.deepEqual(again.bundle(), authority.ca.bundle());
 });
 
-test('what was half written is swept away', async (t) => {
+test('half-written files are removed', async (t) => {
   const authority = await openTestAuthority(t);
   const half = path.join(authority.dir, 'root-00.pem.new');
   writeFileSync(half, '-----BEGIN CERT');
@@ -58,20 +58,22 @@ test('what was half written is swept away', async (t) => {
   assert.ok(!readdirSync(authority.dir).includes('root-00.pem.new'));
 });
 
-test('a key that is not its certificate’s stops the start, with the file and what mends it', async (t) => {
+test('a key that does not match its certificate stops the start, with the file and the remedy', async (t) => {
   const { one, files, otherFiles } = await openTwo(t);
   writeFileSync(files.root, blocks(files.root)[0]! + blocks(otherFiles.root)[1]!);
   const message = await refusal(one);
-  assert.ok(message.startsWith(`${files.root} holds a key that is not the key of its certificate; restore the file`));
+  assert.ok(
+    message.startsWith(`${files.root} contains a private key that does not match its certificate; restore the file`),
+  );
 });
 
-test('an intermediate of another root stops the start; without its file it is made anew', async (t) => {
+test('an intermediate of another root stops the start; once its file is removed, a new one is created', async (t) => {
   const { one, files, otherFiles } = await openTwo(t);
   const stray = path.join(one.dir, path.basename(otherFiles.intermediate));
   rmSync(files.intermediate);
   writeFileSync(stray, readFileSync(otherFiles.intermediate));
   const message = await refusal(one);
-  assert.ok(message.startsWith(`${stray} was not signed by a root that is stored here; remove the file`), message);
+  assert.ok(message.startsWith(`${stray} is not signed by a root in the same directory; remove the file`), message);
   rmSync(stray);
   const bundle = one.ca.bundle();
   assert.deepEqual((await one.restart()).bundle(), bundle);
@@ -83,7 +85,7 @@ test('authorities of another trust domain stop the start', async (t) => {
   assert.match(message, /an authority of URI:spiffe:\/\/ilinux\.io, not of spiffe:\/\/other\.example; /);
 });
 
-test('files that hold something else stop the start', async (t) => {
+test('files with other contents stop the start', async (t) => {
   const authority = await openTestAuthority(t);
   const { root, intermediate } = filesOf(authority.dir);
   const whole = readFileSync(root, 'utf8');
@@ -95,15 +97,15 @@ test('files that hold something else stop the start', async (t) => {
     notAfter: 0,
   });
   const cases: [string, RegExp][] = [
-    ['', /does not hold one certificate; /],
-    [whole + whole, /does not hold one certificate; /],
-    [blocks(root)[0]!, /does not hold one private key; /],
-    [whole.replace('MII', 'AAA'), /holds a certificate that cannot be read; /],
-    [whole.replace('KEY-----\nMI', 'KEY-----\nAA'), /holds a private key that cannot be read; /],
-    [blocks(intermediate).join(''), /did not sign itself; /],
+    ['', /does not contain exactly one certificate; /],
+    [whole + whole, /does not contain exactly one certificate; /],
+    [blocks(root)[0]!, /does not contain exactly one private key; /],
+    [whole.replace('MII', 'AAA'), /contains a certificate that cannot be read; /],
+    [whole.replace('KEY-----\nMI', 'KEY-----\nAA'), /contains a private key that cannot be read; /],
+    [blocks(intermediate).join(''), /is not self-signed; /],
     [
       leaf.certificateChain.split(/(?<=END CERTIFICATE-----\n)/)[0]! + leaf.privateKey,
-      /holds a certificate that is no authority; /,
+      /contains a certificate that is not a CA certificate; /,
     ],
   ];
   for (const [text, expected] of cases) {
@@ -112,10 +114,10 @@ test('files that hold something else stop the start', async (t) => {
   }
   writeFileSync(root, whole);
   renameSync(root, path.join(authority.dir, 'root-00.pem'));
-  assert.match(await refusal(authority), /root-00\.pem holds the authority of root-[0-9a-f]{40}\.pem; /);
+  assert.match(await refusal(authority), /root-00\.pem contains the authority of root-[0-9a-f]{40}\.pem; /);
 });
 
-test('a message about a file never has its key in it', async (t) => {
+test('a message about a file never contains its key', async (t) => {
   const { one, files, otherFiles } = await openTwo(t);
   const key = blocks(otherFiles.root)[1]!;
   writeFileSync(files.root, blocks(files.root)[0]! + key);
@@ -123,7 +125,7 @@ test('a message about a file never has its key in it', async (t) => {
   assert.ok(error instanceof Error && !`${error.stack}${error.cause}`.includes(key.split('\n')[1]!));
 });
 
-test('a damaged bundle.json stops the start, and says what to do', async (t) => {
+test('a damaged bundle.json stops the start, with the remedy', async (t) => {
   const authority = await openTestAuthority(t);
   for (const text of ['', '{}', '{"sequenceNumber":0,"rootIds":[]}', '{"sequenceNumber":1}']) {
     writeFileSync(path.join(authority.dir, 'bundle.json'), text);
@@ -131,7 +133,7 @@ test('a damaged bundle.json stops the start, and says what to do', async (t) => 
   }
 });
 
-test('a directory that cannot be made is an error of the authority', async (t) => {
+test('a directory that cannot be created is an error of the authority', async (t) => {
   const authority = await openTestAuthority(t);
   const file = path.join(authority.dir, 'bundle.json', 'ca');
   await assert.rejects(openTestAuthority(t, { dir: file }), { code: 'ERR_CA' });

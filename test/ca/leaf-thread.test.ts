@@ -15,11 +15,11 @@ import { TestClock } from '../support/clock.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { DAY, HOUR, listeningLog, openTestAuthority, request, TRUST_DOMAIN, until } from './support.ts';
 
-const READY = 'a second thread makes SVIDs';
-const FAILED = 'the second thread failed: SVIDs are made without it';
+const READY = 'second signing thread started';
+const FAILED = 'second signing thread failed: SVIDs are signed without it';
 const skip = availableParallelism() < 2 && 'a second thread is of no use to one processor';
 
-/** A program in place of the thread's own. */
+/** Writes a program that replaces the thread's own. */
 function program(t: TestContext, text: string): string {
   const file = path.join(tempDir(t), 'program.mjs');
   writeFileSync(file, `import { parentPort } from 'node:worker_threads';\n${text}`);
@@ -60,12 +60,12 @@ function verify(leaf: { certificateChain: string; privateKey: string }, authorit
 const nicenessOf = (stat: string) => Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
 
 describe('the second thread', { skip, timeout: 60_000 }, () => {
-  it('is started where many wait, makes SVIDs in their order, and says what is wrong with one', async (t) => {
+  it('is started while many SVIDs are queued, makes them in order, and reports single faults', async (t) => {
     const { thread, authority, told, leafRequest } = await openThread(t);
     thread.startFor(MANY - 1);
     assert.equal(thread.takes(MANY), false);
     await start(thread);
-    assert.equal(thread.takes(LEAST - 1), false, 'the last few are made sooner here');
+    assert.equal(thread.takes(LEAST - 1), false, 'the event loop makes the last few sooner');
     const requests = [leafRequest('a'), leafRequest('b', ['gräy.example']), leafRequest('c', ['c.example'])];
     const [a, b, c] = await thread.make(authority, requests);
     assert.ok('leaf' in a! && 'fault' in b! && 'leaf' in c!);
@@ -77,7 +77,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     assert.equal(told(READY), 1);
   });
 
-  it('signs by the authority that is given, also after another', async (t) => {
+  it('signs with the given authority, also after another one', async (t) => {
     const { thread, clock, authority, leafRequest } = await openThread(t);
     const other = await makeAuthority(clock);
     await start(thread);
@@ -88,7 +88,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     }
   });
 
-  it('looks at one of each batch with OpenSSL, and withholds what its authority did not sign', async (t) => {
+  it('verifies one SVID of each batch with OpenSSL, and refuses those that the authority did not sign', async (t) => {
     const { thread, clock, authority, leafRequest } = await openThread(t);
     const { privateKey } = await makeAuthority(clock);
     await start(thread);
@@ -100,7 +100,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     }
   });
 
-  it('gives way to the event loop, whose own priority stays', async (t) => {
+  it('has a lower priority than the event loop, whose priority is unchanged', async (t) => {
     const before = nicenessOf(readFileSync('/proc/thread-self/stat', 'utf8'));
     const threads = new Set(readdirSync('/proc/self/task'));
     const { thread } = await openThread(t);
@@ -112,7 +112,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     assert.equal(nicenessOf(readFileSync('/proc/thread-self/stat', 'utf8')), before);
   });
 
-  it('is ended when it had nothing to do for a while, and started again for the next burst', async (t) => {
+  it('is stopped after some time without work, and started again for the next burst', async (t) => {
     const { thread, clock, authority, told, leafRequest } = await openThread(t);
     await start(thread);
     clock.advance(IDLE_MS - 1);
@@ -126,7 +126,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     assert.equal(told(FAILED), 0);
   });
 
-  it('that fails is reported, rejects what it was given, and has a rest', async (t) => {
+  it('is reported when it fails, rejects its batches, and is not restarted for a while', async (t) => {
     const file = program(t, `parentPort.on('message', () => { throw new Error('broken'); }).postMessage('ready');`);
     const { thread, clock, authority, told, leafRequest } = await openThread(t, file);
     await start(thread);
@@ -135,7 +135,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     assert.equal(told(FAILED), 1);
     clock.advance(REST_MS - 1);
     thread.startFor(MANY);
-    // One that is started after it would be ready after it.
+    // A thread started later would also be ready later.
     await start((await openThread(t)).thread);
     assert.equal(told(READY), 1);
     clock.advance(1);
@@ -145,12 +145,12 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
   for (const [what, text, error] of [
     ['does not answer', `parentPort.on('message', () => {}).postMessage('ready');`, /no answer within 2000 ms/],
     [
-      'answers to less than it was asked',
+      'answers fewer requests than it got',
       `parentPort.on('message', () => parentPort.postMessage([])).postMessage('ready');`,
       /0 answers to 1 requests/,
     ],
   ] as const) {
-    it(`that ${what} has failed`, async (t) => {
+    it(`has failed if it ${what}`, async (t) => {
       const { thread, clock, authority, told, leafRequest } = await openThread(t, program(t, text));
       await start(thread);
       const order = assert.rejects(thread.make(authority, [leafRequest('a')]), error);
@@ -161,7 +161,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     });
   }
 
-  it('keeps the process while somebody waits for it, and no longer', async (t) => {
+  it('keeps the process alive only while an answer is awaited', async (t) => {
     const file = program(
       t,
       `setTimeout(() => parentPort.postMessage([{ leaf: 'made' }]), 100);
@@ -188,7 +188,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     assert.deepEqual(await ended, [0, null]);
   });
 
-  it('that is closed rejects what it was given, and is not started again', async (t) => {
+  it('rejects its batches when it is closed, and is not started again', async (t) => {
     const { thread, authority, told, leafRequest } = await openThread(t);
     await start(thread);
     const order = assert.rejects(thread.make(authority, [leafRequest('a')]), /closed/);
@@ -196,7 +196,7 @@ describe('the second thread', { skip, timeout: 60_000 }, () => {
     await order;
     await assert.rejects(thread.make(authority, [leafRequest('b')]));
     thread.startFor(MANY);
-    // One that is started after it would be ready after it.
+    // A thread started later would also be ready later.
     await start((await openThread(t)).thread);
     assert.equal(thread.takes(MANY), false);
     assert.deepEqual([told(READY), told(FAILED)], [1, 0]);
@@ -214,18 +214,18 @@ describe('a burst of SVIDs', { skip, timeout: 60_000 }, () => {
   const saysLess = `parentPort.on('message', () => parentPort.postMessage([])).postMessage('ready');`;
 
   for (const [what, text, failures] of [
-    ['that a second thread takes part in', own, 0],
-    ['is made without a thread that does not start', endsAtOnce, 1],
-    ['is made without a thread that ends with two batches in hand', endsLater, 1],
-    ['is made without a thread that answers too little', saysLess, 1],
+    ['in which a second thread takes part', own, 0],
+    ['with a thread that does not start', endsAtOnce, 1],
+    ['with a thread that ends during two batches', endsLater, 1],
+    ['with a thread that answers too few requests', saysLess, 1],
   ] as const) {
-    it(`${what} is whole: each on record once, with a key of its own`, async (t) => {
+    it(`${what} is complete: each SVID is recorded once and has its own key`, async (t) => {
       const { ca, records, lines } = await openTestAuthority(t, {
         threadFile: text === undefined ? undefined : program(t, text),
       });
       const told = (message: string) => lines().filter(({ msg }) => msg === message).length;
       const issue = () => Promise.all(spiffeIds.map((spiffeId) => ca.issue(request({ entryId: spiffeId, spiffeId }))));
-      // The first may be over before the thread is ready.
+      // The first burst may be over before the thread is ready.
       let svids = await issue();
       await until(() => told(READY) + told(FAILED) > 0);
       svids = [...svids, ...(await issue())];
@@ -243,7 +243,7 @@ describe('a burst of SVIDs', { skip, timeout: 60_000 }, () => {
     });
   }
 
-  it('whose authority is closed meanwhile: what was given out is on record, the rest is refused', async (t) => {
+  it('when the authority closes meanwhile, everything handed out is recorded and the rest is refused', async (t) => {
     const { ca, records, lines } = await openTestAuthority(t);
     const issue = () =>
       Promise.allSettled(spiffeIds.map((spiffeId) => ca.issue(request({ entryId: spiffeId, spiffeId }))));

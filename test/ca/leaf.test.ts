@@ -66,13 +66,13 @@ test('a leaf has the profile of an X.509-SVID', async () => {
   assert.equal(new x509.X509Certificate(certificate.raw).signatureAlgorithm.hash.name, 'SHA-256');
 });
 
-test('a leaf without a DNS name that fits has no common name', () => {
+test('a leaf without a short enough DNS name has no common name', () => {
   assert.equal(read(writeLeaf(writer, leafRequest())).subject, 'C=US\nO=Sidekey');
   const long = `${'a'.repeat(62)}.io`;
   assert.equal(read(writeLeaf(writer, leafRequest({ dnsNames: [long] }))).subject, 'C=US\nO=Sidekey');
 });
 
-test('a leaf is dated back by 30 s and ends as asked, on whole seconds', () => {
+test('a leaf is backdated by 30 s and ends as requested, on whole seconds', () => {
   const leaf = writeLeaf(writer, leafRequest({ notAfter: NOW + 90 * SECOND }));
   assert.equal(leaf.notBefore, Date.UTC(2026, 5, 1, 11, 59, 30));
   assert.equal(leaf.notAfter, Date.UTC(2026, 5, 1, 12, 1, 30));
@@ -80,7 +80,7 @@ test('a leaf is dated back by 30 s and ends as asked, on whole seconds', () => {
   assert.equal(read(leaf).validToDate.getTime(), leaf.notAfter);
 });
 
-test('a leaf stays within the dates of its authority', () => {
+test('a leaf stays within the validity of its authority', () => {
   const leaf = writeLeaf(writer, leafRequest({ now: intermediate.notBefore, notAfter: NOW + 2 * DAY }));
   assert.equal(leaf.notBefore, intermediate.notBefore);
   assert.equal(leaf.notAfter, intermediate.notAfter);
@@ -95,7 +95,7 @@ test('the chain is leaf, then intermediate', () => {
   assert.ok(intermediate.certificate.verify(root.publicKey));
 });
 
-test('each leaf has a key and a serial of its own', () => {
+test('each leaf has its own key and serial', () => {
   const leafs = Array.from({ length: 20 }, () => writeLeaf(writer, leafRequest()));
   assert.equal(new Set(leafs.map((leaf) => leaf.serial)).size, 20);
   assert.equal(new Set(leafs.map((leaf) => leaf.privateKey)).size, 20);
@@ -113,7 +113,7 @@ test('serials are positive, of at most 159 bits, without leading zero bytes', ()
   }
 });
 
-test('a private key is 32 bytes, however small it is', () => {
+test('a private key is encoded in 32 bytes, however small it is', () => {
   const scalars = fc.uint8Array({ minLength: 1, maxLength: 31 }).filter((bytes) => bytes.some((byte) => byte !== 0));
   fc.assert(
     fc.property(scalars, (bytes) => {
@@ -128,7 +128,7 @@ test('a private key is 32 bytes, however small it is', () => {
   );
 });
 
-test('leafs are read alike by the own reader, node and @peculiar/x509, at every length and date', async () => {
+test('the own reader, node and @peculiar/x509 read the same from a leaf, at every length and date', async () => {
   const letters = 'abcdefghijklmnopqrstuvwxyz0123456789-';
   const label = fc.string({ unit: fc.constantFrom(...letters), minLength: 1, maxLength: 20 }).map((text) => `a${text}`);
   const path = fc.constantFrom(1, 90, 100, 105, 108, 110, 112, 120, 127, 128, 220, 230, 236, 240, 255, 256, 1000, 2030);
@@ -170,7 +170,7 @@ test('leafs are read alike by the own reader, node and @peculiar/x509, at every 
   );
 });
 
-test('a name that is not ASCII is not written', () => {
+test('a name that is not ASCII is refused', () => {
   assert.throws(() => writeLeaf(writer, leafRequest({ dnsNames: ['gräy.example'] })), RangeError);
 });
 

@@ -16,7 +16,7 @@ const problemsOf = (text: string): string[] => {
   return [];
 };
 
-test('a subject is read in the order it was written', () => {
+test('the parts of a subject keep their order', () => {
   assert.deepEqual(parseName('C=CN, ST = Beijing ,O=SPIFFE', 'caSubject'), [
     { type: 'C', value: 'CN' },
     { type: 'ST', value: 'Beijing' },
@@ -31,7 +31,7 @@ test('a backslash makes a comma part of the value', () => {
   ]);
 });
 
-test('every problem of a subject is named', () => {
+test('every problem of a subject is reported', () => {
   assert.deepEqual(problemsOf('C=China,X=1,O=,,O=SPIFFE'), [
     '"C=China" is not a country of two capital letters',
     '"X=1" does not begin with a known type and =',
@@ -42,12 +42,12 @@ test('every problem of a subject is named', () => {
   assert.deepEqual(problemsOf('SPIFFE'), ['"SPIFFE" does not begin with a known type and =']);
   assert.deepEqual(problemsOf('serialNumber=1'), ['"serialNumber=1" does not begin with a known type and =']);
   assert.deepEqual(problemsOf('O=a\u0000'), ['"O=a\\u0000" has a character that cannot be shown']);
-  assert.deepEqual(problemsOf(`O=${'ä'.repeat(65)}`), ['O has 65 characters, 64 are the most']);
+  assert.deepEqual(problemsOf(`O=${'ä'.repeat(65)}`), ['O has 65 characters; the limit is 64']);
   assert.match(problemsOf('O=a+CN=b')[0]!, /without a backslash/);
-  assert.match(problemsOf('O=a\\')[0]!, /last backslash/);
+  assert.match(problemsOf('O=a\\')[0]!, /final backslash/);
 });
 
-test('any value survives being written, read and encoded', () => {
+test('any value survives being written, parsed and encoded', () => {
   const value = fc
     .string({ unit: 'grapheme', minLength: 1, maxLength: 20 })
     .filter((text) => text === text.trim() && text !== '' && [...text].length <= 64 && !/\p{Cc}/u.test(text));

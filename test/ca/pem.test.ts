@@ -1,4 +1,4 @@
-/** PEM as it is written, beside Node's own base64. */
+/** Compares the own PEM encoder with Node's base64. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -19,7 +19,7 @@ test('a block is base64 in lines of 64 characters, whatever its bytes', () => {
   );
 });
 
-test('a block that is not the strict form by one character is not taken', () => {
+test('a block that differs from the strict form by one character is refused', () => {
   const change = fc.record({ der: bytes, at: fc.nat(), by: fc.constantFrom('', '\n', ' ', 'A', '=', '-', '\r\n') });
   fc.assert(
     fc.property(change, ({ der, at, by }) => {
@@ -36,7 +36,7 @@ test('a block that is not the strict form by one character is not taken', () => 
         } catch {
           continue;
         }
-        // One base64 character is other bytes.
+        // Changing one base64 character changes the bytes.
         assert.notDeepEqual(read, der);
         assert.equal(pem('PRIVATE KEY', read), other);
       }

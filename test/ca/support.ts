@@ -1,4 +1,4 @@
-/** An authority in a directory of its own, on a clock that the test moves. */
+/** An authority in its own directory, with a clock that the test sets. */
 
 import assert from 'node:assert/strict';
 import path from 'node:path';
@@ -22,7 +22,7 @@ export const YEAR = 365.25 * DAY;
 
 export const TRUST_DOMAIN = parseTrustDomain('ilinux.io');
 
-/** Keeps its lines, for the test to look at. */
+/** Keeps the log lines for the test. */
 export function listeningLog(): { log: Log; lines: () => { level: string; msg: string; entry_id?: string }[] } {
   const lines: string[] = [];
   const log = pino(
@@ -38,11 +38,11 @@ export interface TestAuthority {
   readonly clock: TestClock;
   readonly records: IssuanceRecord[][];
   readonly lines: ReturnType<typeof listeningLog>['lines'];
-  /** Closes the authority and opens it again on the same directory and clock. */
+  /** Closes the authority and opens it again with the same directory and clock. */
   restart(options?: Partial<CertificateAuthorityOptions>): Promise<CertificateAuthority>;
 }
 
-/** Waits for what must come; a test that waits in vain fails after 10 s instead of hanging. */
+/** Waits for a condition; fails after 10 s instead of hanging. */
 export async function until(condition: () => boolean): Promise<void> {
   const giveUp = performance.now() + 10_000;
   while (!condition()) {
@@ -51,7 +51,7 @@ export async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-/** CA TTL 24 h, SVID TTL 1 h, no jitter, unless told otherwise. */
+/** Defaults: CA TTL 24 h, SVID TTL 1 h, no jitter. */
 export async function openTestAuthority(
   t: TestContext,
   overrides: Partial<CertificateAuthorityOptions> = {},
@@ -96,7 +96,7 @@ export function request(changes: Partial<Omit<SvidRequest, 'spiffeId'>> & { spif
   return { entryId: 'entry', dnsNames: [], ttl: 0, notAfter: 0, ...rest, spiffeId: parseSpiffeId(spiffeId) };
 }
 
-/** One leaf with a new key. */
+/** A leaf with a new key. */
 export function writeLeaf(writer: LeafWriter, leafRequest: LeafRequest): Leaf {
   const [leaf] = writer.sign([writer.draft(leafRequest, generateKeyPair())]);
   return leaf!;

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ToldIssuances } from '../../src/ca/told-issuances.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 
-test('a listener that fails does not make an issuance fail that is on record', async () => {
+test('a failing listener does not fail an issuance that is recorded', async () => {
   const recorded: unknown[] = [];
   const log = { recordIssuances: async (records: readonly unknown[]) => void recorded.push(...records) };
   const issuances = new ToldIssuances(log, createLog('silent'));

@@ -148,7 +148,7 @@ describe('sidekey fetch', () => {
       assert.equal(stdout, '');
       assert.match(
         stderr,
-        /^sidekey: .*agent\.sock: (this caller may not have|no entry matches this caller).*decision d-/,
+        /^sidekey: .*agent\.sock: (no secret for this caller|no entry matches this caller).*decision d-/,
       );
     }
     assert.ok(!readdirSync(server.directory).includes('id'));

@@ -145,7 +145,7 @@ test('docker compose up', { skip: whyNoEngine() ?? false }, async (t) => {
     const mount = (from: string, to: string) => ['--volume', `${from}:${to}:ro`];
     const pipe = mount('sidekey-demo_pipe', '/run/sidekey');
     const fetch = engine.docker('run', '--rm', ...flags, ...pipe, SIDEKEY, 'fetch', '--spiffe-id', PURPLE);
-    await assert.rejects(fetch, /this caller may not have/);
+    await assert.rejects(fetch, /no secret for this caller/);
 
     const config = mount(path.join(ROOT, 'envoy-examples/service-purple/envoy.yaml'), '/etc/envoy/envoy.yaml');
     await engine.docker('run', '-d', '--name', 'twin', ...flags, ...pipe, ...config, ENVOY);

@@ -146,7 +146,7 @@ describe('incremental secret discovery on the pipe', { concurrency: 2, timeout: 
         stream.send({ typeUrl });
         const status = await stream.status;
         assert.equal(status.code, 3);
-        assert.match(status.details, /^type_url ".*" is not served here; only type\.googleapis\.com\/\S+\.Secret is$/);
+        assert.match(status.details, /^type_url ".*" is not served; only type\.googleapis\.com\/\S+\.Secret is$/);
       }
     }
   });

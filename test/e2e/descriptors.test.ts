@@ -101,7 +101,9 @@ describe('few descriptors', { concurrency: 2, timeout: 120_000 }, () => {
     const server = await start(t, 256);
     const sockets = await occupy(t, { path: server.socket }, 1_000);
     const line = await server.logged('connections are refused');
-    const [, held] = /holds (\d+) connections, the most it may \(maxConnectionsPerUid\)/.exec(String(line.reason))!;
+    const [, held] = /has (\d+) connections open, which is its limit \(maxConnectionsPerUid\)/.exec(
+      String(line.reason),
+    )!;
     assert.ok(Number(held) < 50);
     assert.equal((await server.request('GET', '/v1/entries')).status, 200);
     assert.equal(await overTcp(server), 200);

@@ -145,7 +145,7 @@ describe('on a disk that is full', { skip, concurrency: 2, timeout: 60_000 }, ()
       failed.push(outcome.stderr);
       if (outcome.stderr.includes('admin.token')) break;
     }
-    for (const what of [/sidekey\.db could not be opened/, /the authorities could not be made/, /admin\.token/]) {
+    for (const what of [/sidekey\.db could not be opened/, /the authorities could not be created/, /admin\.token/]) {
       assert.match(failed.join(''), what);
     }
     place.disk.free();

@@ -102,11 +102,9 @@ describe('hostile callers', { skip, concurrency: 1, timeout: 300_000 }, () => {
       kinds.flatMap((kind, i) => [attack(t, server, kind, 21_101 + (i % 2)), attack(t, server, kind, 21_201 + i)]),
     );
     const told = (text: RegExp) =>
-      server.log.some(
-        ({ msg, reason }) => msg === 'a call was refused or ended because of a limit' && text.test(String(reason)),
-      );
-    while (!told(/^uid \d+ makes Sidekey keep \d+ bytes, the most it may \(memoryPerUid\)$/)) await fetchAtLast(server);
-    while (!told(/^all callers together make Sidekey keep \d+ bytes/)) await fetchAtLast(server);
+      server.log.some(({ msg, reason }) => msg === 'call refused or ended by a limit' && text.test(String(reason)));
+    while (!told(/^uid \d+ has reached its memory limit of \d+ bytes \(memoryPerUid\)$/)) await fetchAtLast(server);
+    while (!told(/^all callers together have reached the memory limit of \d+ bytes/)) await fetchAtLast(server);
     for (let i = 0; i < 20; i += 1) await fetchAtLast(server);
     assert.equal((await server.request('GET', '/readyz')).status, 200);
     const used = residentMib(server);
@@ -154,7 +152,7 @@ async function shareStreams(
   );
   await callers[0]!.tell('open', STREAM, 2);
   await callers[1]!.tell('open', STREAM, 1);
-  await server.logged('a call was refused or ended because of a limit');
-  const [line] = server.log.filter(({ msg }) => msg === 'a call was refused or ended because of a limit');
+  await server.logged('call refused or ended by a limit');
+  const [line] = server.log.filter(({ msg }) => msg === 'call refused or ended by a limit');
   assert.match(String(line!.reason), reason);
 }

@@ -22,7 +22,7 @@ describe('the limits of one uid', { concurrency: 2, timeout: 60_000 }, () => {
     refused.ask(WEB);
     const { code, details } = await refused.status;
     assert.equal(code, RESOURCE_EXHAUSTED);
-    assert.match(details, /2 streams open, the most it may \(maxStreamsPerUid\)/);
+    assert.match(details, /2 streams open, which is its limit \(maxStreamsPerUid\)/);
     held[0]!.cancel();
     await server.request('POST', '/v1/entries', {
       spiffe_id: WEB,
@@ -40,7 +40,7 @@ describe('the limits of one uid', { concurrency: 2, timeout: 60_000 }, () => {
     for (let i = 0; i < 50; i += 1) stream.ask(WEB);
     const { code, details } = await stream.status;
     assert.equal(code, RESOURCE_EXHAUSTED);
-    assert.match(details, /5 requests a second, the most it may \(maxRequestsPerSecondPerUid\)/);
+    assert.match(details, /limit of 5 requests per second \(maxRequestsPerSecondPerUid\)/);
   });
 
   it('on connections: one more is closed at once, the log names the limit, and those before go on', async (t) => {
@@ -54,7 +54,7 @@ describe('the limits of one uid', { concurrency: 2, timeout: 60_000 }, () => {
     refused.on('error', () => undefined);
     await once(refused, 'close');
     const line = await server.logged('connections are refused');
-    assert.match(String(line.reason), /holds 1 connections, the most it may \(maxConnectionsPerUid\)/);
+    assert.match(String(line.reason), /has 1 connections open, which is its limit \(maxConnectionsPerUid\)/);
     await server.request('POST', '/v1/entries', {
       spiffe_id: WEB,
       selectors: [{ type: 'unix', value: `uid:${process.getuid!()}` }],

@@ -86,7 +86,7 @@ describe('the secret discovery service on the pipe', { concurrency: 2, timeout: 
       );
       assert.ok(chainOf(secretOf(response, parts[i]![0]!))[0]!.checkPrivateKey(key));
     }
-    const told = ['a second thread makes SVIDs', 'the second thread failed: SVIDs are made without it'];
+    const told = ['second signing thread started', 'second signing thread failed: SVIDs are signed without it'];
     if (availableParallelism() > 1) await Promise.race(told.map((message) => server.logged(message)));
     const warnings = server.log.filter(({ level }) => level === 'warn' || level === 'error');
     assert.deepEqual(warnings, []);
@@ -177,7 +177,7 @@ describe('the secret discovery service on the pipe', { concurrency: 2, timeout: 
     web.ack(await web.next());
     bundle.ask(BUNDLE);
     bundle.nack(await bundle.next(), 'test rejects it');
-    assert.equal((await server.logged('the client rejects what it was sent')).message, 'test rejects it');
+    assert.equal((await server.logged('client rejected a response (NACK)')).message, 'test rejects it');
     const second = await web.next();
     assert.notEqual(serialOf(second, WEB), serialOf(first, WEB));
     assert.equal(serialOf(await certificate.next(), WEB), serialOf(second, WEB), 'all who share the entry have it');
@@ -205,7 +205,7 @@ describe('the secret discovery service on the pipe', { concurrency: 2, timeout: 
       await server.request('PATCH', `/v1/entries/${id}`, { dns_names: [`${name}.ilinux.io`] });
     }
     stream.send({ resourceNames: [API], responseNonce: 'stale' });
-    await server.logged('a request with a stale nonce is ignored');
+    await server.logged('request with a stale nonce ignored');
     assert.equal(stream.received, 1);
     stream.ack(first);
     const second = await stream.next();
@@ -237,7 +237,7 @@ describe('the secret discovery service on the pipe', { concurrency: 2, timeout: 
     stream.ack(first);
     const other = client(t, server);
     await assert.rejects(other.fetch({ resourceNames: [WEB] }), { code: 5 });
-    const { held } = await server.logged('a fetch finds nothing');
+    const { held } = await server.logged('fetch found no secret');
     assert.equal((held as { reason: string }[])[0]!.reason, 'expired');
   });
 
@@ -284,7 +284,7 @@ describe('the secret discovery service on the pipe', { concurrency: 2, timeout: 
       assert.equal(error.code, 5);
       assert.match(
         error.details,
-        /may not have what spiffe:\/\/ilinux\.io\/web stands for now \(decision d-[0-9a-f]{12}\)/,
+        /no secret for this caller under the name spiffe:\/\/ilinux\.io\/web \(decision d-[0-9a-f]{12}\)/,
       );
       return true;
     });
@@ -322,8 +322,8 @@ describe('the secret discovery service on the pipe', { concurrency: 2, timeout: 
       stderr += text;
     });
     assert.deepEqual(await once(stranger, 'close'), [1, null]);
-    assert.match(stderr, /may not have/);
-    const { held } = await server.logged('a fetch finds nothing');
+    assert.match(stderr, /no secret for this caller/);
+    const { held } = await server.logged('fetch found no secret');
     assert.match((held as { detail: string }[])[0]!.detail, /callers with unix:uid:0$/);
   });
 

@@ -157,7 +157,7 @@ describe('sidekey serve', { concurrency: 2, timeout: 60_000 }, () => {
     const [leaf, intermediate] = chainOf(secretOf(response, WEB));
     assert.equal(leaf!.validTo, intermediate!.validTo, 'an SVID never outlives its issuer');
     await server.logged(
-      'an SVID ends earlier than asked, since its authority does; ask for less than half of the CA TTL',
+      'SVID expires earlier than requested, because its intermediate does; use a TTL of at most half of --ca-ttl',
     );
     // What a later start finds too old to go on with it makes anew; the root stays.
     await server.stop();

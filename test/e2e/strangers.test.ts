@@ -87,7 +87,7 @@ describe('a connection that is not one’s own', { concurrency: 2, timeout: 60_0
     const result = await giveAway(caller, TRUSTED, 'inherited');
     caller.tellLast('execute', SLEEP, '1000');
     hasNoSecret(await result());
-    const refusal = () => server.log.find(({ msg, pid }) => msg === 'the caller is refused' && pid === caller.pid);
+    const refusal = () => server.log.find(({ msg, pid }) => msg === 'caller refused' && pid === caller.pid);
     await until(() => refusal() !== undefined);
     assert.match(String(refusal()!.reason), /has executed another program since it connected/);
   });

@@ -6,7 +6,7 @@ const own = (name: string): SlotOwner => ({ name, accounts: [] });
 /** A container of a user. */
 const inContainer = (name: string, user: string): SlotOwner => ({ name, accounts: [{ name }, { name: user }] });
 
-test('owners have their turns one after the other, however much one waits for', async () => {
+test('owners take turns, however many tasks each of them has', async () => {
   const slots = new FairSlots({ all: 1, perUser: 1, perOwner: 1 });
   const done: string[] = [];
   const task = (owner: string, name: string) =>
@@ -20,7 +20,7 @@ test('owners have their turns one after the other, however much one waits for', 
   assert.deepEqual(done, ['a1', 'a2', 'b1', 'c1', 'a3', 'b2', 'a4']);
 });
 
-test('so many run at a time, and one that fails gives its slot on', async () => {
+test('the number of running tasks is limited, and a failed task frees its slot', async () => {
   const slots = new FairSlots({ all: 2, perUser: 2, perOwner: 2 });
   let running = 0;
   let most = 0;
@@ -42,7 +42,7 @@ test('so many run at a time, and one that fails gives its slot on', async () => 
   );
 });
 
-test('an owner whose tasks never end keeps its own slots alone', async () => {
+test('an owner whose tasks never end occupies only its own slots', async () => {
   const slots = new FairSlots({ all: 3, perUser: 3, perOwner: 1 });
   const never = Promise.withResolvers<void>();
   const stuck = Array.from({ length: 5 }, () => slots.run(own('stuck'), () => never.promise));
@@ -52,7 +52,7 @@ test('an owner whose tasks never end keeps its own slots alone', async () => {
   await Promise.all(stuck);
 });
 
-test('a user has turns like any other, however many containers the user seems to have', async () => {
+test('a user takes turns like any other, however many containers the user seems to have', async () => {
   const slots = new FairSlots({ all: 2, perUser: 1, perOwner: 1 });
   const done: string[] = [];
   const task = (owner: SlotOwner) =>
@@ -66,7 +66,7 @@ test('a user has turns like any other, however many containers the user seems to
   assert.deepEqual(done.slice(0, 4), ['hostile-0', 'a', 'hostile-1', 'b']);
 });
 
-test("the tasks that never end of a user's containers keep their own slots alone", async () => {
+test('containers of a user whose tasks never end occupy only their own slots', async () => {
   const slots = new FairSlots({ all: 4, perUser: 3, perOwner: 1 });
   const never = Promise.withResolvers<void>();
   const stuck = Array.from({ length: 9 }, (_, i) => slots.run(inContainer(`c${i}`, 'u'), () => never.promise));

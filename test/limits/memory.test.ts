@@ -20,14 +20,14 @@ class TestHolder implements Holder {
   }
 }
 
-test('an owner keeps no more than its share, and what is refused is not charged', () => {
+test('an owner is charged no more than its limit, and a refused charge changes nothing', () => {
   const owners = new Owners();
   const budget = new MemoryBudget({ memoryPerOwner: 100, memory: 1_000 }, owners, new Counters());
   const one = new TestHolder(owners.user(1), budget);
   budget.hold(one, 60);
   assert.throws(() => budget.hold(one, 41), {
     name: 'LimitError',
-    message: 'uid 1 makes Sidekey keep 100 bytes, the most it may (memoryPerUid)',
+    message: 'uid 1 has reached its memory limit of 100 bytes (memoryPerUid)',
   });
   budget.hold(one, 40);
   budget.hold(new TestHolder(owners.user(2), budget), 100);
@@ -36,7 +36,7 @@ test('an owner keeps no more than its share, and what is refused is not charged'
   assert.equal(budget.heldBytes, 200);
 });
 
-test('when all is used up, the owner that keeps most loses its largest call, and a modest one is served', () => {
+test('when the common limit is reached, the largest owner loses its largest call, and a modest one is served', () => {
   const owners = new Owners();
   const counters = new Counters();
   const budget = new MemoryBudget({ memoryPerOwner: 100, memory: 200 }, owners, counters);
@@ -47,16 +47,16 @@ test('when all is used up, the owner that keeps most loses its largest call, and
   budget.hold(other, 90);
   const modest = new TestHolder(owners.user(3), budget);
   budget.hold(modest, 15);
-  assert.match(large.reason!, /^all callers together make Sidekey keep 200 bytes, .* uid 1 has the largest part$/);
+  assert.match(large.reason!, /^all callers together have reached the memory limit of 200 bytes, and uid 1 uses most$/);
   assert.deepEqual([small.reason, other.reason, modest.reason], [undefined, undefined, undefined]);
   assert.equal(budget.heldBytes, 125);
   assert.equal(counters.get('memory_shed_total'), 1);
-  // What was ended gives nothing back a second time.
+  // A call that was ended does not return its charge a second time.
   budget.release(large, 80);
   assert.equal(budget.heldBytes, 125);
 });
 
-test('the sums agree with what was charged, whatever comes in which order', () => {
+test('the sums match the charges, in any order of events', () => {
   const step = fc.record({
     holder: fc.integer({ min: 0, max: 7 }),
     bytes: fc.integer({ min: 1, max: 60 }),

@@ -12,7 +12,7 @@ function quotaOf(limits: Partial<QuotaLimits>, counters = new Counters()): Quota
   return new Quota({ ...QUOTA_LIMITS, ...limits }, counters);
 }
 
-test('an owner has so many calls at a time, and the error names the limit', () => {
+test('an owner has a limited number of calls at a time, and the error names the limit', () => {
   const counters = new Counters();
   const quota = quotaOf({ callsPerUid: 2 }, counters);
   const owners = new Owners();
@@ -21,7 +21,7 @@ test('an owner has so many calls at a time, and the error names the limit', () =
   quota.open(one);
   assert.throws(() => quota.open(one), {
     ...exhausted,
-    message: 'uid 1000 has 2 streams open, the most it may (maxStreamsPerUid)',
+    message: 'uid 1000 has 2 streams open, which is its limit (maxStreamsPerUid)',
   });
   assert.equal(counters.get('streams_refused_total'), 1);
   quota.open(other);
@@ -29,7 +29,7 @@ test('an owner has so many calls at a time, and the error names the limit', () =
   quota.open(one);
 });
 
-test('an owner may send so many requests a second, a burst of as many included', () => {
+test('an owner has a limited rate of requests, with a burst of one second', () => {
   const counters = new Counters();
   const quota = quotaOf({ requestsPerSecondPerUid: 10 }, counters);
   const owners = new Owners();
@@ -37,7 +37,7 @@ test('an owner may send so many requests a second, a burst of as many included',
   for (let at = 0; at < 10; at += 1) quota.request(one, NOW);
   assert.throws(() => quota.request(one, NOW), {
     ...exhausted,
-    message: 'uid 1000 sends more than 10 requests a second, the most it may (maxRequestsPerSecondPerUid)',
+    message: 'uid 1000 exceeds its limit of 10 requests per second (maxRequestsPerSecondPerUid)',
   });
   assert.equal(counters.get('requests_refused_total'), 1);
   quota.request(owners.user(1001), NOW);
@@ -48,7 +48,7 @@ test('an owner may send so many requests a second, a burst of as many included',
   assert.throws(() => quota.request(one, NOW + 60_000), exhausted);
 });
 
-test('a clock that is set back gives nothing, and goes on from there', () => {
+test('a clock that is set back adds no tokens, and the rate continues from there', () => {
   const quota = quotaOf({ requestsPerSecondPerUid: 1 });
   const owner = new Owners().user(1000);
   quota.request(owner, NOW);
@@ -65,7 +65,7 @@ const refused = (place: ConnectionPlace | Refusal): string => {
   return place();
 };
 
-test('owners that have nothing open are forgotten when there are many, others never', () => {
+test('idle owners are forgotten when there are many, active ones never', () => {
   const quota = quotaOf({ connectionsPerUid: 1 });
   const owners = new Owners();
   const seventh = opened(quota.openConnection(owners.user(7), NOW));
@@ -78,25 +78,25 @@ test('owners that have nothing open are forgotten when there are many, others ne
   opened(quota.openConnection(owners.user(7), NOW + 120_000));
 });
 
-test('connections: so many of an owner at a time, and so many a second', () => {
+test('an owner has a limited number and rate of connections', () => {
   const counters = new Counters();
   const quota = quotaOf({ connectionsPerUid: 3, connectsPerSecondPerUid: 1 }, counters);
   const one = new Owners().user(1000);
   const places = [0, 1, 2].map(() => opened(quota.openConnection(one, NOW)));
   assert.equal(
     refused(quota.openConnection(one, NOW + 60_000)),
-    'uid 1000 holds 3 connections, the most it may (maxConnectionsPerUid)',
+    'uid 1000 has 3 connections open, which is its limit (maxConnectionsPerUid)',
   );
   quota.closeConnection(places[0]!);
   assert.equal(
     refused(quota.openConnection(one, NOW)),
-    'uid 1000 opens more than 1 connections a second, the most it may (connectsPerSecondPerUid)',
+    'uid 1000 exceeds its limit of 1 new connections per second (connectsPerSecondPerUid)',
   );
   opened(quota.openConnection(one, NOW + 1_000));
   assert.equal(counters.get('connections_refused_total'), 2);
 });
 
-test('when all places are taken, an owner that has few gets the newest of the one that has most', () => {
+test('when all places are taken, an owner with few connections gets the newest of the owner with most', () => {
   const counters = new Counters();
   const quota = quotaOf({ connections: 4 }, counters);
   const owners = new Owners();
@@ -109,16 +109,16 @@ test('when all places are taken, an owner that has few gets the newest of the on
   opened(quota.openConnection(owners.user(2), NOW));
   opened(quota.openConnection(owners.user(3), NOW));
   assert.deepEqual(evicted, [2]);
-  // What was evicted has no place to give back any more.
+  // An evicted connection returns no place.
   quota.closeConnection(many[2]!);
-  assert.match(refused(quota.openConnection(owners.user(1), NOW)), /^all callers together hold 4 connections/);
-  assert.match(refused(quota.openConnection(owners.user(2), NOW)), /uid 2 as many as any$/);
+  assert.match(refused(quota.openConnection(owners.user(1), NOW)), /^all callers together have 4 connections open/);
+  assert.match(refused(quota.openConnection(owners.user(2), NOW)), /uid 2 has as many as any other$/);
   quota.closeConnection(many[0]!);
   opened(quota.openConnection(owners.user(2), NOW));
   assert.equal(counters.get('connections_evicted_total'), 1);
 });
 
-test('an owner that connects too fast has nobody evicted', () => {
+test('an owner that connects too fast evicts nobody', () => {
   const counters = new Counters();
   const quota = quotaOf({ connections: 4, connectionsPerUid: 3, connectsPerSecondPerUid: 1 }, counters);
   const owners = new Owners();
@@ -130,7 +130,7 @@ test('an owner that connects too fast has nobody evicted', () => {
   assert.equal(counters.get('connections_evicted_total'), 0);
 });
 
-test('streams have places of their own, some more than calls', () => {
+test('streams have their own limit, a little above that of calls', () => {
   const quota = quotaOf({ callsPerUid: 3, refusedStreamsPerUid: 2 });
   const owners = new Owners();
   const one = owners.user(1000);
@@ -141,7 +141,7 @@ test('streams have places of their own, some more than calls', () => {
   assert.equal(quota.openStream(one), true);
 });
 
-test('the owner that is nearest to a limit: by its share, of all its uids together, with and without calls', () => {
+test('the owner nearest to a limit: relative to its limit, for all its uids together, with and without calls', () => {
   const quota = quotaOf({ connectionsPerUid: 10, callsPerUid: 4 });
   const owners = new Owners();
   assert.deepEqual(quota.nearest(owners.accounts()), { connections: undefined, calls: undefined });
@@ -154,14 +154,14 @@ test('the owner that is nearest to a limit: by its share, of all its uids togeth
   });
 });
 
-test('a container has limits of its own, and the containers of one user together some times as much', () => {
+test('a container has its own limits, and the containers of one user together a multiple', () => {
   const quota = quotaOf({ callsPerUid: 2 });
   const owners = new Owners();
   const first = owners.container('/docker/a', 0);
   quota.open(first);
   quota.open(first);
   assert.throws(() => quota.open(first), { message: /^container \/docker\/a has 2 streams open/ });
-  // Neither the host's own processes of that user nor another container pays for it.
+  // The uses of the host processes of that user and of other containers are separate.
   quota.open(owners.user(0));
   let opened = 2;
   const more = () => {

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { Account } from '../../src/limits/owner.ts';
 import { Turns } from '../../src/limits/turns.ts';
 
-/** Keeps the event loop, as work does. */
+/** Blocks the event loop, as work does. */
 function busy(milliseconds: number): void {
   const end = performance.now() + milliseconds;
   while (performance.now() < end);
@@ -36,7 +36,7 @@ test('an owner that is alone may use more of a turn, until another one comes', a
   assert.equal(turns.isOpen(one), false);
   while (!turns.isOpen(one)) await turn();
   turns.run(one, () => busy(10));
-  assert.equal(turns.isOpen(one), false, 'the other one was there a moment ago');
+  assert.equal(turns.isOpen(one), false, 'the other owner was active a moment ago');
 });
 
 test('an owner that is alone does not keep a turn for ever', async () => {
@@ -48,17 +48,17 @@ test('an owner that is alone does not keep a turn for ever', async () => {
   assert.equal(turns.isOpen(one), true);
 });
 
-/** So much work of the owner, 20 ms in each turn of the event loop. */
+/** Work of the owner: 20 ms in each turn of the event loop. */
 async function work(turns: Turns, account: Account, times: number): Promise<void> {
   for (let i = 0; i < times; i += 1) {
     turns.measure(account, () => busy(20));
-    // Its time is counted when its turn ends.
+    // The time is counted when the turn ends.
     await turn();
     await turn();
   }
 }
 
-test('an owner that used up its share waits while others call, and one that is alone does not', async () => {
+test('an owner that has used up its share waits while others are active, but not when it is alone', async () => {
   for (const isShared of [true, false]) {
     const turns = new Turns();
     const [one, other] = [new Account('one'), new Account('other')];
@@ -69,12 +69,12 @@ test('an owner that used up its share waits while others call, and one that is a
     const begun = performance.now();
     await turns.next(one);
     const waited = performance.now() - begun;
-    // It may use 10 ms at once, and 30 ms in the 60 ms after them: it has 40 ms too many, half of the next 80.
+    // Its allowance is a burst of 10 ms, and half of the 60 ms after it. It used 40 ms more, which is half of the next 80 ms.
     if (isShared) assert.ok(waited > 60, `it waited for ${waited} ms only`);
   }
 });
 
-test('an owner has all of the time again a second after the last work of another', async () => {
+test('an owner may use all the time again a second after the last work of another one', async () => {
   const turns = new Turns();
   const [one, other] = [new Account('one'), new Account('other')];
   turns.run(other, () => undefined);
@@ -86,7 +86,7 @@ test('an owner has all of the time again a second after the last work of another
   assert.equal(turns.isOpen(one), false);
 });
 
-test('one piece of work that takes very long is counted in part: it may not all be the owner’s', async () => {
+test('a very long piece of work is counted in part only, since it may include work of others', async () => {
   const turns = new Turns();
   const [one, other] = [new Account('one'), new Account('other')];
   turns.run(other, () => undefined);
@@ -99,7 +99,7 @@ test('one piece of work that takes very long is counted in part: it may not all 
   assert.ok(waited > 20 && waited < 400, `it waited for ${waited} ms`);
 });
 
-test('an owner with much work delays another by slices, not by all of it', async () => {
+test('an owner with much work delays another one by slices, not by all of its work', async () => {
   const turns = new Turns();
   const [greedy, modest] = [new Account('greedy'), new Account('modest')];
   let served = 0;
@@ -118,7 +118,7 @@ test('an owner with much work delays another by slices, not by all of it', async
   while (served < 200) await turn();
 });
 
-test('everything is done once, in each owner’s order, whatever it asks for meanwhile', async () => {
+test('all work is done once, in the order of each owner, whatever is added meanwhile', async () => {
   const owner = fc.integer({ min: 0, max: 3 });
   const work = fc.record({ owner, nested: fc.array(owner, { maxLength: 3 }), slow: fc.boolean() });
   await fc.assert(
@@ -152,7 +152,7 @@ test('everything is done once, in each owner’s order, whatever it asks for mea
   );
 });
 
-test('work that fails is told, and what waits behind it is done', async () => {
+test('failing work is reported, and the work behind it is done', async () => {
   const failures: unknown[] = [];
   const turns = new Turns((error) => failures.push(error));
   const [one, other] = [new Account('one'), new Account('other')];

@@ -146,7 +146,7 @@ async function rejectFirst(stage: Stage): Promise<void> {
   await stage.serves(stage.ports.late, LATE);
 }
 
-const REJECTED = 'the client rejects what it was sent';
+const REJECTED = 'client rejected a response (NACK)';
 
 /** A line with this message that is about this name. */
 function says(message: string, name: string): (line: Line) => boolean {

@@ -1,6 +1,6 @@
 /**
- * Random requests, changes and answers against the subscription core, in both variants, beside a plain model of a
- * client: whatever happens between, a client that answers everything ends with what it must hold.
+ * Random requests, changes and answers against the subscription, in both variants, compared with a simple model of a
+ * client: a client that answers every response ends with exactly the secrets that it should have.
  */
 
 import assert from 'node:assert/strict';
@@ -11,7 +11,7 @@ import * as sotw from '../../src/sds/sotw.ts';
 import { type Push, Subscription, type Versioned } from '../../src/sds/subscription.ts';
 
 const NAMES = ['a', 'b', 'c', 'd'] as const;
-/** What a name stands for: a version, nothing yet (`held`), or nothing at all (`unknown`). */
+/** The state of a name in the world: a version, `held`, or `unknown`. */
 type Truth = number | 'held' | 'unknown';
 
 const names = fc.uniqueArray(fc.constantFrom(...NAMES));
@@ -34,11 +34,11 @@ const step = fc.oneof(
 );
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
 
-/** A server with a world of names, and one client that asks, answers, and keeps what it accepts. */
+/** A server with a world of names, and one client that requests, answers, and keeps what it accepts. */
 abstract class Run {
   protected subscription = this.connect();
   protected readonly truth = new Map<string, Truth>(NAMES.map((name) => [name, 1]));
-  /** The client: what it names, whether it asks for everything, what it has. */
+  /** The client: its names, whether it uses the wildcard, and the secrets that it has. */
   protected readonly named = new Set<string>();
   protected all = false;
   protected readonly holds = new Map<string, string>();
@@ -48,7 +48,7 @@ abstract class Run {
   protected nonce = '';
 
   protected abstract connect(): Subscription;
-  /** Tells the server what is asked for now, as the first request of a stream. */
+  /** Sends the requested names as the first request of a stream. */
   protected abstract open(): void;
   protected abstract ask(more: readonly string[], less: readonly string[], all: boolean): void;
   protected abstract answer(rejection: string | undefined): void;
@@ -65,7 +65,7 @@ abstract class Run {
   }
 
   #step(one: Step): void {
-    // A name that was dropped is sent again to whoever then asks for it, by its name or as one of all.
+    // A dropped name is sent again when it is requested again, by name or through the wildcard.
     if (one.kind === 'ask') {
       for (const name of this.all && !one.all ? NAMES : one.less) this.again.add(name);
       this.ask(one.more, one.less, one.all);
@@ -98,11 +98,11 @@ abstract class Run {
     const { pending } = this;
     if (pending === undefined) return;
     this.pending = undefined;
-    // There is no reason to reject that something is gone.
+    // There is no reason to reject a removal.
     const rejects = wants && pending.removed.length === 0;
     if (!rejects) this.#accept(pending);
     this.answer(rejects ? 'no' : undefined);
-    // What is rejected is made anew: the same would not be sent again.
+    // A rejected secret gets a new version, since the same one would not be sent again.
     if (rejects) for (const { name } of pending.resources) if (this.truth.has(name)) this.#remake(name);
     this.#pump();
   }
@@ -138,7 +138,7 @@ abstract class Run {
     assert.equal(this.pending, undefined, 'one response is in flight');
     assert.notEqual(push.nonce, this.nonce);
     for (const { name, version } of push.resources) {
-      assert.ok(this.wants(name), `${name} is not asked for`);
+      assert.ok(this.wants(name), `${name} is not requested`);
       assert.ok(this.holds.get(name) !== version || this.again.delete(name), `${name} is sent twice`);
     }
     this.pending = push;
@@ -151,7 +151,7 @@ class SotwRun extends Run {
     return new Subscription('n', false);
   }
 
-  /** Who connects again is answered with what there is. */
+  /** A client that reconnects gets everything that it may have. */
   protected open(): void {
     for (const name of this.holds.keys()) this.again.add(name);
     this.#send('');
@@ -161,7 +161,7 @@ class SotwRun extends Run {
     for (const name of more) this.named.add(name);
     for (const name of less) this.named.delete(name);
     this.all = all;
-    // A response that comes after its name was dropped is answered, and not kept.
+    // A response that arrives after its name was dropped is answered, but not kept.
     for (const name of [...this.holds.keys()]) if (!this.wants(name)) this.holds.delete(name);
     const { pending } = this;
     if (pending !== undefined) {
@@ -185,7 +185,7 @@ class SotwRun extends Run {
     );
   }
 
-  /** Of a name that there is nothing for any more a client is not told: it may keep what it had. */
+  /** State of the world has no removals: the client may keep what it had. */
   protected check(): void {
     for (const name of NAMES) {
       const truth = this.truth.get(name);
@@ -196,7 +196,7 @@ class SotwRun extends Run {
 
   #send(responseNonce: string, rejection?: string): void {
     const resourceNames = this.all ? ['*', ...this.named] : [...this.named];
-    // On a stream's first request no names at all would be the wildcard.
+    // In a first request, no names would mean the wildcard.
     if (resourceNames.length === 0 && responseNonce === '') resourceNames.push('other');
     const errorDetail = rejection === undefined ? undefined : { message: rejection };
     sotw.takeRequest(this.subscription, { resourceNames, responseNonce, errorDetail }, 0);
@@ -231,7 +231,7 @@ class DeltaRun extends Run {
     this.#send({ responseNonce: this.nonce, errorDetail });
   }
 
-  /** An old nonce answers nothing; there is no other harm in it. */
+  /** An old nonce answers nothing, and does nothing else. */
   protected stale(): void {
     assert.equal(this.#send({ responseNonce: 'another' }).kind, 'request');
   }
@@ -250,7 +250,7 @@ class DeltaRun extends Run {
   }
 }
 
-describe('a client that answers everything ends with what it must hold', () => {
+describe('a client that answers every response ends with the secrets that it should have', () => {
   for (const [variant, make] of [
     ['state of the world', () => new SotwRun()],
     ['delta', () => new DeltaRun()],

@@ -16,7 +16,7 @@ class Client {
     return takeRequest(this.subscription, { ...nothing, errorDetail: undefined, ...request }, NOW);
   }
 
-  /** Looks at what is dirty: `there` has versions, of the rest some stand for nothing at all. */
+  /** Looks up the dirty names: `there` has versions; of the others some are unknown names. */
   send(there: Record<string, string>, nothing: readonly string[] = []) {
     const names = this.subscription.takeDirty();
     const found: Versioned[] = [];
@@ -35,7 +35,7 @@ class Client {
   }
 }
 
-/** Has these names at version 1, and has said so. */
+/** The client has these names at version 1 and has acknowledged them. */
 function served(...names: string[]): Client {
   const client = new Client();
   client.request({ subscribe: names });
@@ -45,7 +45,7 @@ function served(...names: string[]): Client {
 }
 
 describe('an incremental subscription', () => {
-  it('asks for what is subscribed to, request by request', () => {
+  it('requests the names of every subscribe, request by request', () => {
     const client = new Client();
     assert.deepEqual(client.request({ subscribe: ['a', 'b'] }), { kind: 'request', added: ['a', 'b'], removed: [] });
     assert.deepEqual(client.send({ a: '1', b: '1' }), { names: ['a', 'b'], removed: [], nonce: 'n1' });
@@ -57,7 +57,7 @@ describe('an incremental subscription', () => {
     assert.deepEqual(client.send({ c: '1' })!.names, ['c']);
   });
 
-  it('takes a nonce that is not the last one, or none, for no answer, and the names all the same', () => {
+  it('treats another nonce than the last, or none, as no answer, but applies the names', () => {
     const client = new Client();
     client.request({ subscribe: ['a'] });
     client.send({ a: '1' });
@@ -69,7 +69,7 @@ describe('an incremental subscription', () => {
     assert.equal(client.request({ responseNonce: 'n1' }).kind, 'ack');
   });
 
-  it('is rejected by error_detail alone', () => {
+  it('treats a request as a NACK only if it has error_detail', () => {
     const client = new Client();
     client.request({ subscribe: ['a'] });
     client.send({ a: '1' });
@@ -83,7 +83,7 @@ describe('an incremental subscription', () => {
     assert.equal(client.subscription.get('a')!.rejection, undefined);
   });
 
-  it('tells that a name that was sent is gone, once, and sends it when it is there again', () => {
+  it('reports a sent name as removed once, and sends it when it exists again', () => {
     const client = served('a', 'b');
     client.change('a');
     const gone = client.send({})!;
@@ -95,21 +95,21 @@ describe('an incremental subscription', () => {
     assert.deepEqual(client.send({ a: '1' })!.names, ['a']);
   });
 
-  it('says nothing of a name that may come, and at once that another stands for nothing', () => {
+  it('waits for a held name, and reports an unknown name as removed at once', () => {
     const client = new Client();
     client.request({ subscribe: ['may-come', 'nothing'] });
     assert.deepEqual(client.send({}, ['nothing'])!.removed, ['nothing']);
     client.request({ responseNonce: 'n1', subscribe: ['nothing'] });
-    assert.deepEqual(client.send({}, ['nothing'])!.removed, ['nothing'], 'to who asks again too');
+    assert.deepEqual(client.send({}, ['nothing'])!.removed, ['nothing'], 'the same after another request');
   });
 
-  it('sends a name again to who subscribes to it again: he may have forgotten it', () => {
+  it('sends a name again to a client that subscribes to it again, since it may have forgotten it', () => {
     const client = served('a');
     assert.deepEqual(client.request({ subscribe: ['a'] }), { kind: 'request', added: [], removed: [] });
     assert.deepEqual(client.send({ a: '1' })!.names, ['a']);
   });
 
-  it('spares a client what it says to have, and tells it what of that is gone', () => {
+  it('does not send the versions that a client claims, and reports the removed ones among them', () => {
     const client = new Client();
     const initialVersions = new Map([
       ['same', '1'],
@@ -123,7 +123,7 @@ describe('an incremental subscription', () => {
     assert.equal(client.subscription.get('same')!.acked, '1');
   });
 
-  it('has a version of its own for what a client says to have', () => {
+  it('hashes claimed versions into version_info', () => {
     const client = new Client();
     client.request({
       subscribe: ['not-issued', 'nothing'],
@@ -134,14 +134,14 @@ describe('an incremental subscription', () => {
     assert.match(push.versionInfo, /^[0-9a-f]{16}$/);
   });
 
-  it('takes what a client has from its first request alone', () => {
+  it('accepts claimed versions in the first request only', () => {
     const client = new Client();
     client.request({ subscribe: ['a'] });
     client.request({ subscribe: ['b'], initialVersions: new Map([['b', '1']]) });
     assert.deepEqual(client.send({ a: '1', b: '1' })!.names, ['a', 'b']);
   });
 
-  it('takes no names at first for everything, and names beside it for more', () => {
+  it('treats a first request without names as the wildcard, and names beside it as additional', () => {
     const client = new Client();
     const initialVersions = new Map(['left', 'a'].map((name) => [name, '1']));
     client.request({ initialVersions });
@@ -156,7 +156,7 @@ describe('an incremental subscription', () => {
     assert.deepEqual([second.names, second.removed], [['c'], ['b']]);
   });
 
-  it('ends the wildcard by its name alone, and keeps what is asked for beside it', () => {
+  it('ends the wildcard when * is unsubscribed, and keeps the explicit names', () => {
     const client = new Client();
     client.request({ subscribe: ['*', 'a'] });
     client.subscription.setWildcardNames(['b'], NOW);
@@ -169,7 +169,7 @@ describe('an incremental subscription', () => {
     );
   });
 
-  it('sends a name that is dropped beside the wildcard again, or tells that it is no part of that', () => {
+  it('sends a name that is dropped beside the wildcard again if the wildcard includes it, else reports it removed', () => {
     const client = new Client();
     client.request({ subscribe: ['*', 'part', 'apart'] });
     client.subscription.setWildcardNames(['part'], NOW);
@@ -179,14 +179,14 @@ describe('an incremental subscription', () => {
     assert.deepEqual([sent.names, sent.removed], [['part'], ['apart']]);
   });
 
-  it('is not asked for a name that one request both subscribes to and drops', () => {
+  it('ignores a name that one request both subscribes and unsubscribes', () => {
     const client = new Client();
     const outcome = client.request({ subscribe: ['a', 'b'], unsubscribe: ['a'] });
     assert.deepEqual(outcome, { kind: 'request', added: ['b'], removed: ['a'] });
     assert.deepEqual(client.send({ a: '1', b: '1' })!.names, ['b']);
   });
 
-  it('keeps nothing of names that come and go while the client answers nothing', async () => {
+  it('keeps no memory of names that come and go while a response is in flight', async () => {
     const client = new Client();
     client.request({ subscribe: ['sent'] });
     client.send({ sent: '1' });
@@ -200,11 +200,11 @@ describe('an incremental subscription', () => {
     setFlagsFromString('--expose-gc');
     (runInNewContext('gc') as () => void)();
     const left = dropped.filter((reference) => reference.deref() !== undefined).length;
-    assert.ok(left <= 200, `${left} names are still held`);
+    assert.ok(left <= 200, `${left} names are still in memory`);
     assert.equal(client.subscription.canPush, false);
   });
 
-  it('counts names that it could not tell yet to be gone as names that it keeps', () => {
+  it('counts removed names that the client was not told of yet as kept names', () => {
     const client = new Client();
     client.request({ subscribe: ['*', 'sent'] });
     client.send({ sent: '1' });

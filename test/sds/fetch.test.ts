@@ -19,7 +19,7 @@ async function fetch(...asked: Parameters<typeof answer>): Promise<string[]> {
 }
 
 describe('a fetch of secrets', () => {
-  it('leaves out what an entry gave that was deleted while the rest was issued', async (t) => {
+  it('omits an SVID whose entry was deleted while the others were issued', async (t) => {
     const join = await makeJoin(t);
     const early = await join.create('/early', ['unix:uid:1']);
     await join.create('/late', ['unix:uid:1']);
@@ -38,7 +38,7 @@ describe('a fetch of secrets', () => {
     assert.deepEqual(await both, ['spiffe://ilinux.io/late']);
   });
 
-  it('has the SVID of an entry as it is after a change that came while it was issued', async (t) => {
+  it('returns the SVID of the changed entry when the entry changes during issuance', async (t) => {
     const join = await makeJoin(t);
     const entry = await join.create('/web', ['unix:uid:1']);
     const gate = Promise.withResolvers<void>();
@@ -55,7 +55,7 @@ describe('a fetch of secrets', () => {
     assert.deepEqual(issue.mock.calls.at(-1)?.arguments[0].dnsNames, ['web.example']);
   });
 
-  it('keeps each of two answers that are made at once as it is', async (t) => {
+  it('does not mix the responses of two concurrent fetches', async (t) => {
     const join = await makeJoin(t);
     for (const path of ['/web', '/api']) await join.create(path, ['unix:uid:1']);
     const peer = new ScriptedPeer('unix:uid:1');
@@ -70,22 +70,22 @@ describe('a fetch of secrets', () => {
     );
   });
 
-  it('says NOT_FOUND to a caller that may have nothing, and not what it lacks', async (t) => {
+  it('fails with NOT_FOUND for a caller without an entry, and does not say what it lacks', async (t) => {
     const join = await makeJoin(t);
     await join.create('/web', ['unix:uid:7']);
     await assert.rejects(fetch(join, new ScriptedPeer('unix:uid:1'), 'spiffe://ilinux.io/web'), {
       status: 5,
-      message: /^this caller may not have what spiffe:\/\/ilinux\.io\/web stands for now \(decision d-[0-9a-f]{12}\)$/,
+      message: /^no secret for this caller under the name spiffe:\/\/ilinux\.io\/web \(decision d-[0-9a-f]{12}\)$/,
     });
   });
 
-  it('says UNAVAILABLE to a caller whose SVID could not be issued', async (t) => {
+  it('fails with UNAVAILABLE if an SVID could not be issued', async (t) => {
     const join = await makeJoin(t);
     await join.create('/web', ['unix:uid:1']);
     t.mock.method(join.ca, 'issue', () => Promise.reject(new SidekeyError('ERR_STORE', 'the disk is full')));
     await assert.rejects(fetch(join, new ScriptedPeer('unix:uid:1'), 'spiffe://ilinux.io/web', 'other'), {
       status: 14,
-      message: /^what some of the names stand for can't be issued now \(decision d-[0-9a-f]{12}\)$/,
+      message: /^some of the requested SVIDs could not be issued \(decision d-[0-9a-f]{12}\)$/,
     });
   });
 });

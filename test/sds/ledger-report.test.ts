@@ -1,4 +1,4 @@
-/** What the ledger tells is read bit by bit, while streams come and go; and is not looked up for each of many NACKs. */
+/** The ledger can be read step by step while streams come and go, and many NACKs do not cause a lookup each. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ import { TestClock } from '../support/clock.ts';
 
 const WEB = 'spiffe://ilinux.io/web';
 
-test('a stream that closes while it is told of tells nothing more, and is told of no more', async (t) => {
+test('a stream that closes while the ledger is read is no longer reported', async (t) => {
   const { identities, clock } = await makeJoin(t);
   const ledger = new Ledger(createLog('silent'));
   const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, ledger, validation: 'spiffe' } as const;
@@ -31,7 +31,7 @@ test('a stream that closes while it is told of tells nothing more, and is told o
   assert.deepEqual([...ledger.connections()], []);
 });
 
-test('a proxy that rejects on each of many streams has all of them looked at twice, not once for each', () => {
+test('many NACKs of one proxy within the interval cause two reports of its entries, not one each', () => {
   const clock = new TestClock();
   const ledger = new Ledger(createLog('silent'));
   const peer = new ScriptedPeer();
@@ -54,7 +54,7 @@ test('a proxy that rejects on each of many streams has all of them looked at twi
   assert.equal(new Set(told).size, 100, 'at once');
   assert.equal(looks, 100);
   clock.advance(1_000);
-  assert.deepEqual([looks, told.length], [200, 200], 'once more for what was sent meanwhile');
+  assert.deepEqual([looks, told.length], [200, 200], 'once more for the entries sent meanwhile');
   clock.advance(1_000);
   assert.equal(looks, 200);
   reject();
@@ -62,5 +62,5 @@ test('a proxy that rejects on each of many streams has all of them looked at twi
   reject();
   for (const stream of streams) ledger.close(stream);
   clock.advance(1_000);
-  assert.equal(looks, 300, 'a connection that is gone is looked at no more');
+  assert.equal(looks, 300, 'a closed connection is not reported');
 });

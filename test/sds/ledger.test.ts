@@ -1,4 +1,4 @@
-/** What the ledger says of streams: against a real join, the wire scripted. */
+/** The ledger against a real join, with a scripted wire. */
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
@@ -104,7 +104,7 @@ function reportsOf(ledger: Ledger, { clock }: Join): StreamReport[] {
 }
 
 describe('the ledger', () => {
-  it('says who asks, from which facts, and shows no environment', async (t) => {
+  it('shows the caller and its facts, but no environment values', async (t) => {
     const { ledger, proxy, join } = await world(t);
     const one = proxy();
     one.ask(WEB);
@@ -121,7 +121,7 @@ describe('the ledger', () => {
     assert.deepEqual(report, { id: report.id, service: 'sds', variant: 'sotw', openedAt: join.clock.now() });
   });
 
-  it('follows a secret from held over sent to in sync, with its serial, its end and the times', async (t) => {
+  it('follows a secret from held to sent to in_sync, with serial, expiry and times', async (t) => {
     const { proxy, secret, join } = await world(t);
     const one = proxy();
     one.ask(WEB);
@@ -153,7 +153,7 @@ describe('the ledger', () => {
     assert.deepEqual([after, ackedAt, ackedVersion], ['in_sync', join.clock.now(), version]);
   });
 
-  it('says stale of what was sent long ago and never answered', async (t) => {
+  it('shows a secret as stale when it was sent long ago and not answered', async (t) => {
     const { proxy, secret, join } = await world(t);
     await join.create('/web', ['unix:uid:1']);
     const one = proxy();
@@ -167,7 +167,7 @@ describe('the ledger', () => {
     assert.equal(secret(WEB).state, 'in_sync');
   });
 
-  it('keeps the text of a NACK until the next answer, beside what was accepted before', async (t) => {
+  it('keeps the text of a NACK until the next answer, beside the accepted version', async (t) => {
     const { proxy, secret, join } = await world(t);
     const entry = await join.create('/web', ['unix:uid:1']);
     const one = proxy();
@@ -194,7 +194,7 @@ describe('the ledger', () => {
     assert.deepEqual([secret(WEB).state, secret(WEB).rejection], ['in_sync', undefined]);
   });
 
-  it('says held of what the proxy still has and may not have any more', async (t) => {
+  it('shows a name as held when the proxy still has its secret but no longer may', async (t) => {
     const { proxy, secret, join } = await world(t);
     const entry = await join.create('/web', ['unix:uid:1']);
     const one = proxy();
@@ -223,7 +223,7 @@ describe('the ledger', () => {
     );
   });
 
-  it('tells who watches what happens, in order', async (t) => {
+  it('tells a watcher every event, in order', async (t) => {
     const { ledger, proxy, join } = await world(t);
     const events: StreamEvent[] = [];
     const stop = ledger.watch((event) => events.push(event));
@@ -248,7 +248,7 @@ describe('the ledger', () => {
 });
 
 describe('a NACK', () => {
-  it('has every certificate of the connection made anew, later each time, up to a limit', async (t) => {
+  it('has every certificate of the connection reissued, with an increasing delay up to a limit', async (t) => {
     const { proxy, join } = await world(t);
     await join.create('/web', ['unix:uid:1']);
     const certificate = proxy();
@@ -271,10 +271,10 @@ describe('a NACK', () => {
       certificate.nack('wrongly blamed');
     }
     assert.deepEqual(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-    assert.equal(bundle.responses.length, 1, 'a bundle waits until a certificate is taken');
+    assert.equal(bundle.responses.length, 1, 'a bundle waits until a certificate is accepted');
   });
 
-  it('has a bundle sent again once a certificate is taken, in other bytes that mean the same', async (t) => {
+  it('has a bundle sent again in different bytes once a certificate is accepted', async (t) => {
     const { proxy, join } = await world(t);
     await join.create('/web', ['unix:uid:1']);
     const certificate = proxy();
@@ -295,12 +295,16 @@ describe('a NACK', () => {
     certificate.ack();
     bundle.ask(BUNDLE, 'ROOTCA');
     await until(() => bundle.responses.length === 3);
-    assert.deepEqual(namesOf(bundle.responses[2] as DiscoveryResponse), ['ROOTCA'], 'what was taken is not sent again');
+    assert.deepEqual(
+      namesOf(bundle.responses[2] as DiscoveryResponse),
+      ['ROOTCA'],
+      'an accepted bundle is not sent again',
+    );
   });
 });
 
-describe('names that stand for nothing', () => {
-  it('end a stream when one connection asks for too many of them', async (t) => {
+describe('unknown names', () => {
+  it('end the stream when one connection requests too many of them', async (t) => {
     const { proxy, join } = await world(t);
     await join.create('/web', ['unix:uid:1']);
     const one = proxy();
@@ -310,7 +314,7 @@ describe('names that stand for nothing', () => {
     other.subscribe('one-more.example.org');
     await until(() => other.ended !== undefined);
     assert.equal(other.ended!.status, Status.RESOURCE_EXHAUSTED);
-    assert.match(other.ended!.details, /more than 1000 names that stand for nothing/);
+    assert.match(other.ended!.details, /more than 1000 unknown names/);
     assert.equal(one.ended, undefined);
     const third = proxy('DeltaSecrets', new ScriptedPeer('unix:uid:1'));
     third.subscribe('one-more.example.org');

@@ -1,4 +1,4 @@
-/** Facts of a caller that come later, or are missing for a moment, on streams of both variants; the wire is scripted. */
+/** Facts of a caller that appear late or are missing for a moment, on streams of both variants with a scripted wire. */
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
@@ -31,7 +31,7 @@ interface Opened {
   readonly responses: Response[];
   ended: boolean;
   ask(...names: string[]): void;
-  /** Waits for the next response and accepts it. */
+  /** Waits for the next response and acknowledges it. */
   next(): Promise<Response>;
   state(name?: string): SecretReport;
   close(): void;
@@ -98,7 +98,7 @@ function open(t: TestContext, { identities, clock }: Join, peer: ScriptedPeer, v
 const removedOf = (response: Response) => ('removedResources' in response ? response.removedResources : []);
 const serialOf = (response: Response) => chainOf(secretOf(response, WEB))[0]!.serialNumber;
 
-/** A caller that has an SVID of the entry, and a stream that asked for these names. */
+/** A caller that has an SVID of the entry, and a stream that requested these names. */
 async function given(t: TestContext, variant: Variant, ...names: string[]) {
   const join = await makeJoin(t);
   const web = await join.create('/web', MATCHING);
@@ -108,7 +108,7 @@ async function given(t: TestContext, variant: Variant, ...names: string[]) {
   return { join, web, peer, stream, first: await stream.next() };
 }
 
-/** At the renewal, a fact is missing. */
+/** A fact is missing at the renewal. */
 async function lapse({ join, peer, stream }: { join: Join; peer: ScriptedPeer; stream: Opened }): Promise<void> {
   peer.facts = LACKING;
   join.clock.advance(HALF_LIFE);
@@ -116,8 +116,8 @@ async function lapse({ join, peer, stream }: { join: Join; peer: ScriptedPeer; s
 }
 
 for (const variant of VARIANTS) {
-  describe(`${variant}: facts that are not there`, () => {
-    it('has a caller that matched nothing looked at again, and pushed to; without names held it is left alone', async (t) => {
+  describe(`${variant}: missing facts`, () => {
+    it('reads the facts of a caller with held names again and pushes to it; a caller without held names is left alone', async (t) => {
       const join = await makeJoin(t);
       await join.create('/web', MATCHING);
       const peer = new ScriptedPeer(...LACKING);
@@ -142,7 +142,7 @@ for (const variant of VARIANTS) {
         detail,
         /since 2026-06-01T12:30:00.000Z the caller lacks unix:user:web; .* ends at 2026-06-01T13:00/,
       );
-      assert.equal(stream.state(BUNDLE).state, 'in_sync', 'the bundle stays the caller’s too');
+      assert.equal(stream.state(BUNDLE).state, 'in_sync', 'the caller keeps the bundle, too');
       const before = peer.attestations;
       join.clock.advance(500);
       await until(() => peer.attestations === before + 1);
@@ -158,7 +158,7 @@ for (const variant of VARIANTS) {
       assert.equal(stream.state().held, undefined);
     });
 
-    it('loses it for good when the SVID ends, and gives it back when the fact comes later still', async (t) => {
+    it('loses the identity when the SVID expires, and gets it back when the fact appears later still', async (t) => {
       const { join, peer, stream } = await given(t, variant, WEB, BUNDLE);
       const end = join.clock.now() + 2 * HALF_LIFE;
       await lapse({ join, peer, stream });
@@ -175,7 +175,7 @@ for (const variant of VARIANTS) {
       assert.ok(namesOf(await stream.next()).includes(WEB));
     });
 
-    it('asks for the missing fact less and less often, and never gives anything of the entry meanwhile', async (t) => {
+    it('reads the missing fact at growing intervals, and sends nothing of the entry meanwhile', async (t) => {
       const { join, web, peer, stream } = await given(t, variant, WEB);
       await lapse({ join, peer, stream });
       const caller = join.identities.caller(peer);
@@ -186,19 +186,19 @@ for (const variant of VARIANTS) {
         assert.equal(join.identities.peekSvid(caller, web), undefined);
       }
       const looks = peer.attestations - before;
-      // After 0.5, 1, 2, 4, 8, 15, 15 … seconds, and in rounds beside.
-      assert.ok(looks >= 6 && looks <= 14, `${looks} looks in a minute`);
+      // Retries after 0.5, 1, 2, 4, 8, 15, 15 … seconds, plus the slow rounds.
+      assert.ok(looks >= 6 && looks <= 14, `${looks} attestations in a minute`);
       assert.equal(await join.identities.svid(caller, web), undefined);
       assert.equal(join.identities.holders(web), 0);
     });
 
-    it('takes a loss through the registry at once: an entry that is deleted, or asks for more', async (t) => {
+    it('applies a loss through the registry at once: the entry is deleted or requires more selectors', async (t) => {
       for (const loss of ['delete', 'update'] as const) {
         const { join, web, peer, stream } = await given(t, variant, WEB);
         await lapse({ join, peer, stream });
         await join.registry.update(web.id, { hint: 'harmless' });
         await new Promise(setImmediate);
-        assert.equal(stream.state().held?.reason, 'facts-missing', 'what does not matter changes nothing');
+        assert.equal(stream.state().held?.reason, 'facts-missing', 'an irrelevant change has no effect');
         if (loss === 'delete') await join.registry.delete(web.id);
         else await join.registry.update(web.id, { selectors: [...web.selectors, { type: 'unix', value: 'gid:1' }] });
         const reason = loss === 'delete' ? 'no-entry' : 'lacks-selectors';
@@ -208,7 +208,7 @@ for (const variant of VARIANTS) {
       }
     });
 
-    it('has another entry with the same SPIFFE ID take over, and a gain counts at once', async (t) => {
+    it('switches to another entry with the same SPIFFE ID, and applies a gain at once', async (t) => {
       const { join, peer, stream, first } = await given(t, variant, WEB);
       await lapse({ join, peer, stream });
       await join.create('/web', LACKING);
@@ -216,7 +216,7 @@ for (const variant of VARIANTS) {
       assert.equal(stream.state().state, 'in_sync');
     });
 
-    it('keeps nothing for a caller that holds no SVID of the entry: the loss counts at once', async (t) => {
+    it('applies a loss at once for a caller without an SVID of the entry', async (t) => {
       const { join, peer, stream } = await given(t, variant, BUNDLE);
       peer.facts = LACKING;
       await join.identities.caller(peer).reattest();
@@ -224,7 +224,7 @@ for (const variant of VARIANTS) {
       assert.deepEqual(join.identities.caller(peer).entries, []);
     });
 
-    it('stops looking at a caller that has closed its stream', async (t) => {
+    it('stops reading the facts of a caller that has closed its stream', async (t) => {
       const join = await makeJoin(t);
       const peer = new ScriptedPeer(...LACKING);
       const stream = open(t, join, peer, variant);
@@ -238,7 +238,7 @@ for (const variant of VARIANTS) {
 }
 
 describe('a wildcard', () => {
-  it('grows when a fact of its caller comes later', async (t) => {
+  it('grows when a fact of its caller appears later', async (t) => {
     const join = await makeJoin(t);
     await join.create('/web', MATCHING);
     const peer = new ScriptedPeer(...LACKING);

@@ -32,7 +32,7 @@ describe('a resource name', () => {
 });
 
 describe('the secret behind a name', () => {
-  it('default is the entry with that hint, else the oldest', async (t) => {
+  it('default is the entry with that hint, else the oldest one', async (t) => {
     const { identities, create, clock, registry } = await makeJoin(t);
     const caller = identities.caller(new ScriptedPeer('unix:uid:1'));
     await caller.attestAfter(0);
@@ -49,7 +49,7 @@ describe('the secret behind a name', () => {
     assert.equal(await found(), 'spiffe://ilinux.io/younger');
   });
 
-  it('is the same object for all who ask, and has another version when its content differs', async (t) => {
+  it('is the same object for all callers, and gets another version when its content changes', async (t) => {
     const { identities, create } = await makeJoin(t);
     await create('/web', ['unix:uid:1']);
     const callers = [new ScriptedPeer('unix:uid:1'), new ScriptedPeer('unix:uid:1')].map((p) => identities.caller(p));
@@ -68,7 +68,7 @@ describe('the secret behind a name', () => {
     assert.equal(all.validationContext?.trustedCa, undefined, 'ALL is always the validator');
   });
 
-  it('is not kept under every spelling of an alias, of which there are as many as a client likes', async (t) => {
+  it('is not cached for an unlimited number of alias spellings', async (t) => {
     const { identities, create, registry } = await makeJoin(t);
     const web = await create('/web', ['unix:uid:1']);
     await registry.aliases.set('www.example.org', web.spiffeId);
@@ -84,11 +84,11 @@ describe('the secret behind a name', () => {
       assert.equal((await ask(spelled)).name, spelled);
     }
     const again = await ask('www.example.org');
-    assert.ok(again !== first, 'it was not kept');
+    assert.ok(again !== first, 'it was evicted');
     assert.equal(again.version, first.version);
   });
 
-  it('is not kept for every set of bundles that somebody had once', () => {
+  it('is not cached for every set of bundles that ever existed', () => {
     const bundle = (name: string) => ({
       trustDomain: parseTrustDomain(name),
       ...{ sequenceNumber: 1, authorities: [], pem: Buffer.from(name) },
@@ -99,10 +99,10 @@ describe('the secret behind a name', () => {
     const first = ask(others[0]!);
     assert.equal(ask(others[0]!), first);
     for (const other of others) ask(other);
-    assert.ok(ask(others[0]!) !== first, 'it was not kept');
+    assert.ok(ask(others[0]!) !== first, 'it was evicted');
   });
 
-  it('is held with the reason while nothing can be issued', async (t) => {
+  it('is held with the reason while issuance fails', async (t) => {
     const { identities, create, ca } = await makeJoin(t);
     await create('/web', ['unix:uid:1']);
     const caller = identities.caller(new ScriptedPeer('unix:uid:1'));

@@ -1,4 +1,4 @@
-/** The queue of streams that wait to push, and which connections are left unread meanwhile. */
+/** The queue of streams that wait to push, and the pausing of their connections. */
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -10,18 +10,18 @@ import { until } from '../identity/support.ts';
 /** Longer than a slice. */
 const LONG_MS = 6;
 
-/** What streams and connections do, in order. */
+/** The pushes of streams and the pauses of connections, in order. */
 class Scene {
   readonly queue = new PushQueue();
   readonly done: string[] = [];
 
-  /** A connection that notes when it is left unread and when it goes on. */
+  /** A connection that records when it is paused and resumed. */
   peer(id: string): Peer {
     const note = (what: string) => () => void this.done.push(`${id} ${what}`);
     return { id, pause: note('pauses'), resume: note('goes on') } as unknown as Peer;
   }
 
-  /** A stream that notes its pushes, and spends some milliseconds on each. */
+  /** A stream that records its pushes and spends some milliseconds on each. */
   stream(name: string, { milliseconds = 0, peer = this.peer(name), sends = true } = {}) {
     return this.queue.place({
       peer,
@@ -33,7 +33,7 @@ class Scene {
     });
   }
 
-  /** A stream of a connection of its own that asks again whenever it has pushed, until it is told to stop. */
+  /** A stream on its own connection that queues itself again after each push, until it is stopped. */
   restless(name: string, goOn: () => boolean) {
     const place = this.queue.place({
       peer: this.peer(name),
@@ -46,7 +46,7 @@ class Scene {
     return place;
   }
 
-  /** Nothing of connections: a slice ends early where the machine gives its time to others. */
+  /** The recorded pushes only: on a busy machine a slice ends early, so the pauses vary. */
   get pushes(): string[] {
     return this.done.filter((line) => line.endsWith('pushes'));
   }
@@ -57,7 +57,7 @@ class Scene {
 }
 
 describe('the queue of pushes', () => {
-  it('lets the streams of one connection push one after the other, each once', async () => {
+  it('lets the streams of one connection push in a row, each once', async () => {
     const scene = new Scene();
     const [a, b] = [scene.peer('a'), scene.peer('b')];
     const streams = [scene.stream('a1', { peer: a }), scene.stream('b1', { peer: b }), scene.stream('a2', { peer: a })];
@@ -68,7 +68,7 @@ describe('the queue of pushes', () => {
     assert.deepEqual(scene.pushes, ['a1 pushes', 'a2 pushes', 'b1 pushes']);
   });
 
-  it('gives way to the event loop between its slices, and goes on after it', async () => {
+  it('yields to the event loop between slices, and continues after it', async () => {
     const scene = new Scene();
     for (let i = 0; i < 5; i += 1) scene.queue.add(scene.stream(`${i}`, { milliseconds: LONG_MS }));
     await turn();
@@ -78,7 +78,7 @@ describe('the queue of pushes', () => {
     await until(() => scene.count('pushes') === 5);
   });
 
-  it('forgets a stream that is gone', async () => {
+  it('forgets a stream that has closed', async () => {
     const scene = new Scene();
     const [a, b] = [scene.stream('a'), scene.stream('b')];
     scene.queue.add(a);
@@ -94,7 +94,7 @@ describe('the queue of pushes', () => {
     assert.deepEqual(scene.done, ['b pushes', 'a pushes']);
   });
 
-  it('lets a stream that asks again at once push after those of other connections', async () => {
+  it('serves a stream that queues itself again after the streams of other connections', async () => {
     const scene = new Scene();
     const again = scene.restless('a', () => scene.pushes.length < 4);
     scene.queue.add(again);
@@ -106,7 +106,7 @@ describe('the queue of pushes', () => {
 });
 
 describe('the connections of streams that push', () => {
-  it('are left unread once they have been pushed to and others wait, and go on in order when none waits', async () => {
+  it('are paused after their push while other streams wait, and resumed in order when none waits', async () => {
     const scene = new Scene();
     const streams = ['a', 'b', 'c'].map((name) => scene.stream(name, { milliseconds: LONG_MS }));
     const round = ['a pushes', 'a pauses', 'b pushes', 'b pauses', 'c pushes', 'a goes on', 'b goes on'];
@@ -117,7 +117,7 @@ describe('the connections of streams that push', () => {
     }
   });
 
-  it('are read as ever where one slice is enough for all', async (t) => {
+  it('are not paused if one slice is enough for all', async (t) => {
     t.mock.method(performance, 'now', () => 0);
     const scene = new Scene();
     for (const name of ['a', 'b', 'c']) scene.queue.add(scene.stream(name));
@@ -127,7 +127,7 @@ describe('the connections of streams that push', () => {
     assert.equal(scene.done.length, 3);
   });
 
-  it('are read as ever where nothing was sent to them: what is read may be what they wait for', async () => {
+  it('are not paused if nothing was sent to them, since they may wait for what is read', async () => {
     const scene = new Scene();
     for (const name of ['a', 'b', 'c']) {
       scene.queue.add(scene.stream(name, { milliseconds: LONG_MS, sends: name === 'b' }));
@@ -136,7 +136,7 @@ describe('the connections of streams that push', () => {
     assert.deepEqual(scene.done, ['a pushes', 'b pushes', 'b pauses', 'c pushes', 'b goes on']);
   });
 
-  it('are left unread once, however many slices their streams take', async () => {
+  it('are paused once, however many slices their streams take', async () => {
     const scene = new Scene();
     const one = scene.peer('one');
     for (const name of ['a', 'b', 'c']) scene.queue.add(scene.stream(name, { milliseconds: LONG_MS, peer: one }));
@@ -144,7 +144,7 @@ describe('the connections of streams that push', () => {
     assert.deepEqual(scene.done, ['a pushes', 'one pauses', 'b pushes', 'c pushes', 'one goes on']);
   });
 
-  it('go on some at a time', async () => {
+  it('are resumed a few at a time', async () => {
     const scene = new Scene();
     for (let i = 0; i < 21; i += 1) scene.queue.add(scene.stream(`${i}`, { milliseconds: LONG_MS }));
     await until(() => scene.count('pushes') === 21);
@@ -158,7 +158,7 @@ describe('the connections of streams that push', () => {
     assert.ok(most <= 8, `${most} at a time`);
   });
 
-  it('go on after a while though streams always wait to push, those that were left first', async () => {
+  it('are resumed after LATE_MS while streams keep waiting, the longest paused first', async () => {
     const scene = new Scene();
     const { queue, done } = scene;
     queue.add(scene.stream('a', { milliseconds: LONG_MS }));
@@ -172,11 +172,11 @@ describe('the connections of streams that push', () => {
     assert.ok(done.indexOf('a goes on') > done.indexOf('b pauses'));
   });
 
-  it('go on as fast as others are left unread, where streams always wait to push', async () => {
+  it('are resumed as fast as others are paused while streams keep waiting', async () => {
     const scene = new Scene();
     for (let i = 0; i < 40; i += 1) scene.queue.add(scene.restless(`${i}`, () => scene.count('goes on') === 0));
     await until(() => scene.count('goes on') > 0);
-    // All of a slice, and they are forty a slice.
+    // One turn resumes as many as one slice paused, which is all forty.
     const first = scene.done.findIndex((line) => line.endsWith('goes on'));
     const rest = scene.done.slice(first);
     const inOneTurn = rest.findIndex((line) => !line.endsWith('goes on'));

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { RecentMap } from '../../src/sds/recent-map.ts';
 
-test('what is remembered is what a map has, whatever was set, deleted or cleared since', () => {
+test('returns the same values as a Map after any sets, deletes and clears', () => {
   const key = fc.constantFrom('a', 'b');
   const step = fc.oneof(
     { weight: 4, arbitrary: fc.record({ get: key }) },

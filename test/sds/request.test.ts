@@ -41,13 +41,13 @@ describe('a DiscoveryRequest', () => {
     );
   });
 
-  it('may have every field absent', () => {
+  it('may have no fields at all', () => {
     const request = readDiscoveryRequest(Buffer.alloc(0), true);
     assert.deepEqual(request.resourceNames, []);
     assert.equal(request.node, undefined);
   });
 
-  it('gives of the node what is used, and only where it is wanted', () => {
+  it('has the used fields of its node, and only if the node is wanted', () => {
     const node = {
       id: 'n',
       cluster: 'c',
@@ -65,16 +65,16 @@ describe('a DiscoveryRequest', () => {
     assert.equal(read({ node }, false).node, undefined);
   });
 
-  it('shares the node of the request before if it is the very same, and no other', () => {
+  it('shares the node object with the request before only if the bytes are equal', () => {
     const node = { id: 'one', cluster: 'c', extensions: [{ name: 'x'.repeat(60_000) }] };
     const first = read({ node }).node;
     assert.equal(read({ node }).node, first);
-    // As long as the one before, which differs in its beginning, or in its end.
+    // As long as the node before, with a difference at its beginning or its end.
     assert.equal(read({ node: { ...node, id: 'two' } }).node?.id, 'two');
     const ofPatch = (patch: number) => ({ id: 'n', userAgentBuildVersion: { version: { patch } } });
     assert.equal(read({ node: ofPatch(1) }).node?.version, '0.0.1');
     assert.equal(read({ node: ofPatch(2) }).node?.version, '0.0.2');
-    // Beyond what is remembered, or no node at all: that which was, stays.
+    // Too large for the buffer, or no node: the remembered node stays.
     assert.equal(read({ node }).node?.id, 'one');
     assert.equal(read({ node: { id: 'n'.repeat(200_000) } }).node?.id, 'n'.repeat(1_000));
     const broken = Buffer.from([0x12, 2, 0x0a, 9]);
@@ -82,12 +82,12 @@ describe('a DiscoveryRequest', () => {
     assert.deepEqual(read({ node }).node, first);
   });
 
-  it('takes a node whose version is set but empty, which ends a SPIRE agent', () => {
+  it('accepts a node whose version is set but empty, which makes a SPIRE agent crash', () => {
     assert.equal(read({ node: { userAgentBuildVersion: {} } }).node?.version, '');
     assert.equal(read({ node: { userAgentBuildVersion: { version: {} } } }).node?.version, '0.0.0');
   });
 
-  it('reads the wish for plain validation as SPIRE does: a boolean or its text; anything else says nothing', () => {
+  it('reads disable_spiffe_cert_validation as SPIRE does: a boolean or its text', () => {
     const wish = (value: unknown) =>
       read({ node: { metadata: { disable_spiffe_cert_validation: value } } }).node?.disableSpiffeCertValidation;
     for (const value of [true, '1', 't', 'T', 'true', 'TRUE', 'True']) assert.equal(wish(value), true, String(value));
@@ -96,7 +96,7 @@ describe('a DiscoveryRequest', () => {
     for (const value of ['yes', '', 1, null, ['true'], { true: true }]) assert.equal(wish(value), undefined);
   });
 
-  it('is refused with more names or longer ones than the limits, which the message tells', () => {
+  it('is refused with too many or too long names; the message has the limits', () => {
     const names = (count: number) => Array.from({ length: count }, (_, i) => `n${i}`);
     assert.equal(read({ resourceNames: names(MAX_NAMES) }).resourceNames.length, MAX_NAMES);
     assert.throws(() => read({ resourceNames: names(MAX_NAMES + 1) }), invalid(/has 10001 names; the limit is 10000/));
@@ -107,7 +107,7 @@ describe('a DiscoveryRequest', () => {
     );
   });
 
-  it('that is garbage is refused and breaks nothing', () => {
+  it('is refused if it is garbage, without other harm', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
         try {
@@ -120,7 +120,7 @@ describe('a DiscoveryRequest', () => {
     );
   });
 
-  it('cut off anywhere is refused or read in part, and breaks nothing', () => {
+  it('is refused or read in part if it is truncated anywhere, without other harm', () => {
     const bytes = bytesOf({
       versionInfo: '1',
       node: { id: 'n', cluster: 'c', metadata: { disable_spiffe_cert_validation: 'true' } },
@@ -131,7 +131,7 @@ describe('a DiscoveryRequest', () => {
       try {
         readDiscoveryRequest(bytes.subarray(0, end), true);
       } catch (error) {
-        assert.ok(invalid(/is no valid/)(error), `at ${end}: ${error}`);
+        assert.ok(invalid(/is not a valid/)(error), `at ${end}: ${error}`);
       }
     }
   });
@@ -181,7 +181,7 @@ describe('a DeltaDiscoveryRequest', () => {
     );
   });
 
-  it('has its limits named by field', () => {
+  it('is refused with too many names; the message has the field', () => {
     const long = 'x'.repeat(MAX_NAME_LENGTH + 1);
     const many = Array.from({ length: MAX_NAMES + 1 }, (_, i) => `${i}`);
     for (const [request, message] of [
@@ -194,8 +194,8 @@ describe('a DeltaDiscoveryRequest', () => {
   });
 });
 
-describe('what is kept of a request for people to see', () => {
-  it('is its beginning, so that nobody fills the memory by it', () => {
+describe('a text that is kept for display', () => {
+  it('is truncated, so that clients cannot fill the memory with it', () => {
     const long = 'x'.repeat(100_000);
     const { node, errorDetail } = read({ node: { id: long, cluster: long }, errorDetail: { code: 13, message: long } });
     assert.deepEqual([node!.id.length, node!.cluster.length, errorDetail!.message.length], [1_000, 1_000, 1_000]);
@@ -203,7 +203,7 @@ describe('what is kept of a request for people to see', () => {
 });
 
 describe('a type_url', () => {
-  it('is the Secret type or left out; anything else is refused by name', () => {
+  it('may be the Secret type or empty; anything else is refused', () => {
     checkTypeUrl(SECRET_TYPE_URL, false);
     checkTypeUrl('', false);
     assert.throws(
@@ -213,8 +213,8 @@ describe('a type_url', () => {
     assert.throws(() => checkTypeUrl(`${SECRET_TYPE_URL} `, false), invalid(/is not served/));
   });
 
-  it('must be said where the service has many types', () => {
+  it('must not be empty on a service with many types', () => {
     checkTypeUrl(SECRET_TYPE_URL, true);
-    assert.throws(() => checkTypeUrl('', true), invalid(/type_url "" is not served here/));
+    assert.throws(() => checkTypeUrl('', true), invalid(/type_url "" is not served/));
   });
 });

@@ -1,4 +1,4 @@
-/** What the encoder of our own writes, beside what the generated one does. */
+/** Compares the own encoder with the generated one. */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -10,12 +10,12 @@ import { SECRET_TYPE_URL } from '../../src/sds/request.ts';
 import { certificateSecret } from '../../src/sds/secrets.ts';
 import { bytesOf } from '../support/message.ts';
 
-/** Lengths on both sides of one more byte for the length. */
+/** Lengths around those that need one more byte for the length. */
 const bytes = fc
   .oneof(fc.nat(300), fc.integer({ min: 16_000, max: 17_000 }), fc.integer({ min: 2_097_000, max: 2_097_300 }))
   .map((length) => Buffer.alloc(length, length));
 
-test('a certificate is encoded as the generated code would, whatever its size', () => {
+test('a certificate is encoded as by the generated code, whatever its size', () => {
   const name = fc.oneof(fc.string({ minLength: 1, unit: 'grapheme', maxLength: 300 }), fc.constant('é'.repeat(200)));
   fc.assert(
     fc.property(name, bytes, bytes, (name, certificateChain, privateKey) => {

@@ -1,4 +1,4 @@
-/** One stream against a real join, its wire scripted: what it sends, and when it ends. */
+/** One stream against a real join with a scripted wire: its responses, and when it ends. */
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
@@ -34,7 +34,7 @@ interface Scripted {
   ack(): void;
 }
 
-/** Those that share one share its queue of pushes. */
+/** Streams with the same parts share a push queue. */
 function service({ identities, clock }: Join) {
   const counters = new Counters();
   const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, counters, validation: 'spiffe' } as const;
@@ -85,7 +85,7 @@ async function served(t: TestContext): Promise<{ join: Join; peer: ScriptedPeer;
 }
 
 describe('a stream of secrets', () => {
-  it('sends no key to a process that is not the attested one any more, and ends', async (t) => {
+  it('ends, and sends no key, when the process is no longer the attested one', async (t) => {
     const join = await makeJoin(t);
     await join.create('/web', ['unix:uid:1']);
     const peer = new ScriptedPeer('unix:uid:1');
@@ -100,7 +100,7 @@ describe('a stream of secrets', () => {
     assert.deepEqual(stream.responses, []);
   });
 
-  it('ends when the first attestation fails, with a decision and nothing of the inside', async (t) => {
+  it('ends when the first attestation fails, with a decision id and no internals', async (t) => {
     const join = await makeJoin(t);
     const peer = new ScriptedPeer();
     peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the docker attestor failed', {
@@ -114,7 +114,7 @@ describe('a stream of secrets', () => {
     assert.equal(stream.counters.get('attestations_failed_total'), 1);
   });
 
-  it('ends where a request breaks a rule, and counts it', async (t) => {
+  it('ends on an invalid request, which is counted', async (t) => {
     const join = await makeJoin(t);
     const stream = open(t, join, new ScriptedPeer('unix:uid:1'));
     stream.ask('x'.repeat(2_049));
@@ -123,7 +123,7 @@ describe('a stream of secrets', () => {
     assert.equal(stream.counters.get('requests_invalid_total'), 1);
   });
 
-  it('has its connection left unread once it was sent something while others wait, and not before', async (t) => {
+  it('has its connection paused after a push while other streams wait, and not before', async (t) => {
     const join = await makeJoin(t);
     await join.create('/web', ['unix:uid:1'], { federates_with: [OTHER] });
     const setBundle = async () => {
@@ -135,7 +135,7 @@ describe('a stream of secrets', () => {
       });
     };
     await setBundle();
-    // Time stands still, so that one slice is enough for all, until every push is to take a slice of its own.
+    // Time stands still, so one slice is enough for all, until each push takes a slice of its own.
     let [now, pace] = [0, 0];
     t.mock.method(performance, 'now', () => {
       now += pace;
@@ -148,9 +148,9 @@ describe('a stream of secrets', () => {
     const streams = peers.map((peer) => open(t, join, peer, shared));
     for (const stream of streams) stream.ask(`spiffe://${OTHER}`);
     await until(() => streams.every(({ responses }) => responses.length === 1));
-    // The second does not answer, and so is sent nothing more.
+    // The second client does not answer, so nothing more is sent to it.
     for (const i of [0, 2, 3]) streams[i]!.ack();
-    // Streams that were told of entries meanwhile wait for a turn in which there is nothing to send.
+    // Streams that were told of entries meanwhile wait for a slice in which they have nothing to send.
     await turn();
     pace = LONGER_THAN_A_SLICE;
     await setBundle();
@@ -164,7 +164,7 @@ describe('a stream of secrets', () => {
     }
   });
 
-  it('ends alone where Sidekey fails at a push, and the others get theirs', async (t) => {
+  it('ends alone when its push fails with an internal error', async (t) => {
     const join = await makeJoin(t);
     await join.create('/web', ['unix:uid:1']);
     const shared = service(join);
@@ -185,7 +185,7 @@ describe('a stream of secrets', () => {
     assert.doesNotMatch(streams.find(({ ended }) => ended !== undefined)!.ended!.details, /broken/);
   });
 
-  it('stays while an attestor fails at a renewal, sends the new SVID when it works again', async (t) => {
+  it('stays open while an attestor fails at a renewal, and sends the new SVID when it works again', async (t) => {
     const { join, peer, stream } = await served(t);
     peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine does not answer');
     join.clock.advance(HALF_LIFE);
@@ -199,7 +199,7 @@ describe('a stream of secrets', () => {
     assert.deepEqual(namesOf(stream.responses[1]!), [WEB]);
   });
 
-  it('ends with the SVID that it holds when the attestor goes on failing', async (t) => {
+  it('ends when its SVID expires if the attestor keeps failing', async (t) => {
     const { join, peer, stream } = await served(t);
     const end = join.clock.now() + 2 * HALF_LIFE;
     peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine does not answer');
@@ -208,15 +208,15 @@ describe('a stream of secrets', () => {
       await new Promise(setImmediate);
     }
     assert.equal(stream.ended.status, Status.UNAVAILABLE);
-    assert.ok(join.clock.now() >= end - 60_000, 'not before the SVID ends');
+    assert.ok(join.clock.now() >= end - 60_000, 'not before the SVID expires');
     assert.equal(stream.responses.length, 1);
   });
 
-  it('is answered in full after an attestor that failed, whoever finds that it works again', async (t) => {
+  it('sends everything after an attestor has recovered, even if another stream noticed the recovery', async (t) => {
     const { join, peer, stream } = await served(t);
     peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine does not answer');
     join.clock.advance(HALF_LIFE);
-    // What needs no attestation comes although the rest of its request fails.
+    // Names that need no attestation are sent although the rest of the request fails.
     stream.ask(WEB, BUNDLE);
     await until(() => stream.responses.length === 2);
     assert.deepEqual(namesOf(stream.responses[1]!), [BUNDLE]);
@@ -228,7 +228,7 @@ describe('a stream of secrets', () => {
     assert.deepEqual(namesOf(stream.responses[2]!), [WEB]);
   });
 
-  it('gives an SVID that is issued at last to all who waited, whoever asks first', async (t) => {
+  it('sends an SVID that was issued late to all streams that waited for it', async (t) => {
     const join = await makeJoin(t);
     await join.create('/web', ['unix:uid:1']);
     const issue = join.ca.issue.bind(join.ca);
@@ -243,7 +243,7 @@ describe('a stream of secrets', () => {
     assert.deepEqual(namesOf(first.responses[0]!), [WEB]);
   });
 
-  it('is not told by an incremental response that an identity is gone because a new SVID could not be issued', async (t) => {
+  it('sends no removal when a new SVID could not be issued', async (t) => {
     const join = await makeJoin(t);
     const entry = await join.create('/web', ['unix:uid:1']);
     const { identities, clock } = join;
@@ -278,7 +278,7 @@ describe('a stream of secrets', () => {
     );
   });
 
-  it('answers all names of a request in one response, also when one of them had to be issued', async (t) => {
+  it('answers all names of a request in one response, even if one had to be issued', async (t) => {
     const join = await makeJoin(t);
     await join.create('/web', ['unix:uid:1']);
     const stream = open(t, join, new ScriptedPeer('unix:uid:1'));
@@ -299,7 +299,7 @@ describe('a stream of secrets', () => {
     }
   });
 
-  it('answers a request for everything, of which there was nothing at first, when an entry is made', async (t) => {
+  it('answers a wildcard without any names when an entry is made', async (t) => {
     const join = await makeJoin(t);
     const peer = new ScriptedPeer('unix:uid:1');
     const stream = open(t, join, peer);
@@ -310,7 +310,7 @@ describe('a stream of secrets', () => {
     assert.deepEqual(namesOf(stream.responses[0]!), [BUNDLE, WEB]);
   });
 
-  it('has a name renewed that is dropped, alone as it was, and asked for again', async (t) => {
+  it('has the SVID of a dropped name renewed when the name is requested again', async (t) => {
     const { join, stream } = await served(t);
     stream.ask();
     stream.ask(WEB);
@@ -321,7 +321,7 @@ describe('a stream of secrets', () => {
     assert.deepEqual(namesOf(stream.responses.at(-1)!), [WEB]);
   });
 
-  it('watches nothing any more once it is closed', async (t) => {
+  it('watches nothing once it is closed', async (t) => {
     const join = await makeJoin(t);
     const peer = new ScriptedPeer('unix:uid:1');
     const stream = open(t, join, peer);

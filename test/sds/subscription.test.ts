@@ -6,7 +6,7 @@ import { type Outcome, Subscription, type Versioned } from '../../src/sds/subscr
 const NOW = 1_000;
 const make = () => new Subscription('n', false);
 
-/** What a request means, with the names of what it answers. */
+/** The kind of a request, with the names that it answers. */
 function ask(subscription: Subscription, names: readonly string[], nonce = '', rejected?: string) {
   const errorDetail = rejected === undefined ? undefined : { message: rejected };
   return shown(takeRequest(subscription, { resourceNames: names, responseNonce: nonce, errorDetail }, NOW));
@@ -20,7 +20,7 @@ const at = (version: string, ...names: string[]): Versioned[] => names.map((name
 const send = (subscription: Subscription, found: readonly Versioned[]) => subscription.push(found, [], NOW);
 const namesOf = (subscription: Subscription) => Array.from(subscription.asked, ({ name }) => name);
 
-/** Asks for names and is sent version 1 of each. */
+/** Requests names and sends version 1 of each. */
 function served(...names: string[]): { subscription: Subscription; nonce: string } {
   const subscription = make();
   ask(subscription, names);
@@ -28,7 +28,7 @@ function served(...names: string[]): { subscription: Subscription; nonce: string
 }
 
 describe('a state-of-the-world subscription', () => {
-  it('looks at every asked name at once and sends what was found in one response', () => {
+  it('looks up all requested names at once and sends the found ones in one response', () => {
     const subscription = make();
     assert.deepEqual(ask(subscription, ['a', 'b', 'a']), {
       kind: 'request',
@@ -41,7 +41,7 @@ describe('a state-of-the-world subscription', () => {
     assert.equal(push.nonce, 'n1');
   });
 
-  it('sends what is there and leaves what is held out', () => {
+  it('sends the available secrets and omits the held ones', () => {
     const subscription = make();
     ask(subscription, ['a', 'held']);
     subscription.takeDirty();
@@ -52,7 +52,7 @@ describe('a state-of-the-world subscription', () => {
     assert.deepEqual(send(subscription, at('7', 'held'))!.resources, at('7', 'held'));
   });
 
-  it('sends nothing when all is held, and still takes the next request for one without a nonce', () => {
+  it('sends nothing while all names are held, and accepts a next request without a nonce', () => {
     const subscription = make();
     ask(subscription, ['a']);
     subscription.takeDirty();
@@ -61,7 +61,7 @@ describe('a state-of-the-world subscription', () => {
     assert.deepEqual(subscription.takeDirty(), ['b']);
   });
 
-  it('takes a request with the last nonce for an ACK, and with error_detail for a NACK', () => {
+  it('treats a request with the last nonce as an ACK, and with error_detail as a NACK', () => {
     const acked = served('a');
     assert.deepEqual(ask(acked.subscription, ['a'], acked.nonce), {
       kind: 'ack',
@@ -73,13 +73,13 @@ describe('a state-of-the-world subscription', () => {
     assert.equal(ask(nacked.subscription, ['a'], nacked.nonce, 'no').kind, 'nack');
   });
 
-  it('takes an old version with an empty nonce on a new stream for a request, not for an ACK', () => {
+  it('treats an old version with an empty nonce on a new stream as a request, not as an ACK', () => {
     const subscription = make();
     assert.equal(ask(subscription, ['a'], 'of-another-stream').kind, 'request');
     assert.deepEqual(subscription.takeDirty(), ['a']);
   });
 
-  it('ignores a stale nonce, names and all', () => {
+  it('ignores a request with a stale nonce, with its names', () => {
     const { subscription, nonce } = served('a');
     ask(subscription, ['a'], nonce);
     subscription.markDirty('a');
@@ -91,7 +91,7 @@ describe('a state-of-the-world subscription', () => {
     assert.equal(ask(subscription, ['a'], second.nonce).kind, 'ack');
   });
 
-  it('keeps one response in flight and then sends the latest', () => {
+  it('keeps one response in flight and then sends the latest versions', () => {
     const { subscription, nonce } = served('a');
     subscription.markDirty('a');
     assert.equal(subscription.canPush, false);
@@ -101,7 +101,7 @@ describe('a state-of-the-world subscription', () => {
     assert.deepEqual(send(subscription, at('3', 'a'))!.resources, at('3', 'a'));
   });
 
-  it('does not send the same content again, ACKed or rejected', () => {
+  it('does not send the same content again after an ACK or a NACK', () => {
     for (const rejected of [undefined, 'bad']) {
       const { subscription, nonce } = served('a');
       ask(subscription, ['a'], nonce, rejected);
@@ -111,7 +111,7 @@ describe('a state-of-the-world subscription', () => {
     }
   });
 
-  it('sends the same content again to a name that was dropped and asked for again', () => {
+  it('sends the same content again for a name that was dropped and requested again', () => {
     const { subscription, nonce } = served('a', 'b');
     assert.deepEqual(ask(subscription, ['b'], nonce), {
       kind: 'ack',
@@ -124,7 +124,7 @@ describe('a state-of-the-world subscription', () => {
     assert.deepEqual(send(subscription, at('1', ...subscription.takeDirty()))!.resources, at('1', 'a'));
   });
 
-  it('leaves out what changed again or was dropped while it was looked for', () => {
+  it('omits names that changed again or were dropped during the lookup', () => {
     const subscription = make();
     ask(subscription, ['a', 'b', 'c']);
     subscription.takeDirty();
@@ -133,7 +133,7 @@ describe('a state-of-the-world subscription', () => {
     assert.deepEqual(send(subscription, at('1', 'a', 'b', 'c'))!.resources, at('1', 'a'));
   });
 
-  it('takes no names at first for everything, and goes on so when they stay empty', () => {
+  it('treats a first request without names as the wildcard, as long as requests stay empty', () => {
     const subscription = make();
     ask(subscription, []);
     assert.equal(subscription.wildcard, true);
@@ -145,7 +145,7 @@ describe('a state-of-the-world subscription', () => {
     assert.deepEqual(subscription.takeDirty(), ['c']);
   });
 
-  it('takes no names after names for an unsubscribe from all', () => {
+  it('treats no names after names as requesting nothing', () => {
     const { subscription, nonce } = served('a');
     const outcome = ask(subscription, [], nonce);
     assert.equal(subscription.wildcard, false);
@@ -154,7 +154,7 @@ describe('a state-of-the-world subscription', () => {
     assert.deepEqual(subscription.takeDirty(), []);
   });
 
-  it('takes names after the wildcard for just those', () => {
+  it('ends an implicit wildcard when names are requested', () => {
     const subscription = make();
     ask(subscription, []);
     subscription.setWildcardNames(['a', 'b'], NOW);
@@ -168,7 +168,7 @@ describe('a state-of-the-world subscription', () => {
     assert.equal(subscription.wildcard, false);
   });
 
-  it('keeps names that stand beside the wildcard asked for, and ends it when * is left out', () => {
+  it('keeps explicit names beside the wildcard, and ends the wildcard when * is left out', () => {
     const subscription = make();
     assert.deepEqual(ask(subscription, ['*', 'default']), {
       kind: 'request',
@@ -185,7 +185,7 @@ describe('a state-of-the-world subscription', () => {
     assert.deepEqual(outcome, { kind: 'ack', answered: ['default', 'a'], added: [], removed: ['default'] });
   });
 
-  it('gives a single secret its own version, and several one that changes with any of them', () => {
+  it('uses the version of a single secret as version_info, and a hash for several', () => {
     const one = make();
     ask(one, ['a']);
     assert.equal(send(one, at('abc', ...one.takeDirty()))!.versionInfo, 'abc');

@@ -1,4 +1,4 @@
-/** What callers are handed when the clock jumps: the whole way from the authority to the stream, time is the test's. */
+/** The secrets that callers get when the clock jumps, from the authority to the stream. The test controls the clock. */
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
@@ -20,15 +20,15 @@ const YEAR = 365 * DAY;
 const HALF_LIFE = HOUR / 2;
 
 interface Seen {
-  /** Leaf serials in the order in which they came. */
+  /** Leaf serials in the order of their arrival. */
   readonly serials: string[];
-  /** How many roots the last bundle had. */
+  /** The number of roots in the last bundle. */
   roots: number;
-  /** The status of the end, if it has ended. */
+  /** The status with which the stream ended, if it has. */
   ended: string | undefined;
 }
 
-/** Notes what a response holds. None of it may be out of its dates when it is handed out. */
+/** Records a response, and fails if any certificate is outside its validity. */
 function look(bytes: Uint8Array, now: number, seen: Seen): DiscoveryResponse {
   const response = DiscoveryResponse.decode(bytes);
   for (const secret of secretsOf(response)) {
@@ -43,7 +43,7 @@ function look(bytes: Uint8Array, now: number, seen: Seen): DiscoveryResponse {
   return response;
 }
 
-/** A stream that takes all it gets. */
+/** A stream that acknowledges every response. */
 function openStream(t: TestContext, join: Join, peer: ScriptedPeer, ...resourceNames: string[]): Seen {
   const { identities, clock } = join;
   const seen: Seen = { serials: [], roots: 0, ended: undefined };
@@ -67,7 +67,7 @@ function openStream(t: TestContext, join: Join, peer: ScriptedPeer, ...resourceN
   return seen;
 }
 
-/** Waits for what must come; a test that waits in vain fails after 10 s instead of hanging. */
+/** Waits for a condition; fails after 10 s instead of hanging. */
 async function until(condition: () => boolean): Promise<void> {
   const giveUp = performance.now() + 10_000;
   while (!condition()) {
@@ -76,7 +76,7 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-/** A join with a stream that has the SVID of /web and the bundle, and a count of what the authority is asked for. */
+/** A join with a stream that has the SVID of /web and the bundle, and a count of the authority's issuances. */
 async function openWeb(t: TestContext, more: Record<string, unknown> = {}) {
   const join = await makeJoin(t);
   const issue = t.mock.method(join.ca, 'issue');
@@ -94,10 +94,10 @@ describe('when the clock jumps, a stream', () => {
     ['set back by a year', -YEAR],
     ['set ahead by an hour', HOUR],
     ['set ahead by a year', YEAR],
-    ['gone on for a week of sleep', 7 * DAY],
+    ['resumed after a week of sleep', 7 * DAY],
     ['set ahead beyond the root', 11 * YEAR],
   ] as const) {
-    it(`has a new SVID at the next tick of a clock ${what}, and the next one at its half life`, async (t) => {
+    it(`gets a new SVID at the next tick of a clock ${what}, and the next one at its half life`, async (t) => {
       const { clock, seen, issued } = await openWeb(t);
       clock.set(clock.now() + jump);
       clock.tick();
@@ -110,7 +110,7 @@ describe('when the clock jumps, a stream', () => {
     });
   }
 
-  it('keeps an SVID that is still good after a few seconds back, until its half life', async (t) => {
+  it('keeps a valid SVID when the clock goes a few seconds back, until its half life', async (t) => {
     const { clock, seen, issued } = await openWeb(t);
     clock.set(clock.now() - 29_000);
     clock.tick();
@@ -121,7 +121,7 @@ describe('when the clock jumps, a stream', () => {
     assert.equal(issued(), 2);
   });
 
-  it('has one new SVID for each way of a clock that goes a year ahead and comes back', async (t) => {
+  it('gets one new SVID when the clock goes a year ahead, and one when it comes back', async (t) => {
     const { clock, seen, issued } = await openWeb(t);
     for (const [round, jump] of [YEAR, -YEAR, 11 * YEAR, -11 * YEAR].entries()) {
       clock.set(clock.now() + jump);
@@ -134,7 +134,7 @@ describe('when the clock jumps, a stream', () => {
     await until(() => seen.roots === 2);
   });
 
-  it('never gets what is not valid yet when the clock goes back while its caller is attested', async (t) => {
+  it('never gets an SVID that is not yet valid when the clock goes back during attestation', async (t) => {
     const { clock, peer, seen, issued } = await openWeb(t);
     const attest = peer.attest.bind(peer);
     const jump = t.mock.method(peer, 'attest', async (): Promise<Attestation> => {
@@ -144,13 +144,13 @@ describe('when the clock jumps, a stream', () => {
       return attestation;
     });
     clock.advance(HALF_LIFE);
-    await until(() => seen.serials.length === 2); // `look` has seen that it is valid
+    await until(() => seen.serials.length === 2); // `look` has checked its validity
     assert.equal(jump.mock.callCount(), 1);
     assert.equal(issued(), 3);
   });
 });
 
-it('a fetch gets nothing rather than what is not valid yet', async (t) => {
+it('a fetch gets nothing rather than an SVID that is not yet valid', async (t) => {
   const { identities, clock, create } = await makeJoin(t);
   await create('/web', ['unix:uid:1']);
   const peer = new ScriptedPeer('unix:uid:1');
@@ -171,7 +171,7 @@ it('a fetch gets nothing rather than what is not valid yet', async (t) => {
   assert.deepEqual(await fetch(), [BUNDLE, WEB]);
 });
 
-describe('a try that failed before the clock was set back is made again', () => {
+describe('an attempt that failed before the clock was set back is repeated', () => {
   it('half a second later, for an issuance', async (t) => {
     const { clock, seen, issue } = await openWeb(t);
     const { promise, reject } = Promise.withResolvers<never>();
@@ -191,17 +191,17 @@ describe('a try that failed before the clock was set back is made again', () => 
     const deadlines = clock.pending;
     peer.facts = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine does not answer');
     clock.advance(HALF_LIFE);
-    // The caller's next try, and the stream's last one at the end of the SVID that it has.
+    // The caller's next attempt, and the stream's last attempt at the end of its SVID.
     await until(() => clock.pending === deadlines + 2);
     peer.facts = ['unix:uid:1'];
-    clock.set(clock.now() - MINUTE / 3); // so little that no SVID has to be replaced
+    clock.set(clock.now() - MINUTE / 3); // not far enough for SVIDs to be replaced
     clock.tick();
     clock.advance(500);
     await until(() => seen.serials.length === 2);
   });
 });
 
-it('an SVID that ends with its entry is not issued over and over until then', async (t) => {
+it('an SVID that expires with its entry is not reissued again and again until then', async (t) => {
   const { clock, seen, issued } = await openWeb(t, { expires_at: Date.UTC(2026, 5, 1, 13) / 1000 });
   for (let minute = 0; minute < 59; minute += 1) {
     clock.advance(MINUTE);
@@ -210,6 +210,6 @@ it('an SVID that ends with its entry is not issued over and over until then', as
   assert.equal(issued(), 1);
   assert.equal(seen.serials.length, 1);
   clock.advance(MINUTE);
-  assert.equal(clock.pending, 1, 'nothing is left to do but for the authority');
+  assert.equal(clock.pending, 1, 'only the timers of the authority remain');
   assert.equal(issued(), 1);
 });

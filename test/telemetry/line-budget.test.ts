@@ -17,7 +17,7 @@ function makeBudget(limits = LINE_BUDGET) {
 }
 
 describe('the budget of log lines', () => {
-  test('a burst, then a rate, and one summary each ten seconds', () => {
+  test('a burst, then a rate, and a summary every ten seconds', () => {
     const { clock, told, logged } = makeBudget();
     assert.equal(logged('uid 1', 1_000), LINE_BUDGET.burst);
     clock.advance(1_000);
@@ -26,11 +26,11 @@ describe('the budget of log lines', () => {
     clock.advance(SUMMARY_MS - 1_000);
     assert.deepEqual(told, [{ owner: 'uid 1', lines: 2_000 - LINE_BUDGET.burst - LINE_BUDGET.perSecond }]);
     clock.advance(10 * SUMMARY_MS);
-    assert.equal(told.length, 1, 'a quiet owner is not told of');
+    assert.equal(told.length, 1, 'a quiet owner has no summary');
     assert.equal(clock.pending, 0);
   });
 
-  test('an owner with few lines is heard beside thirty that fill the budget for all', () => {
+  test('an owner with few lines is logged beside thirty owners that use up the common budget', () => {
     const { clock, logged } = makeBudget();
     for (let second = 0; second < 120; second += 1) {
       for (let owner = 0; owner < 30; owner += 1) logged(`loud ${owner}`, 100);
@@ -39,7 +39,7 @@ describe('the budget of log lines', () => {
     }
   });
 
-  test('more owners than are remembered share one bucket, and the summary names a few', () => {
+  test('owners beyond the remembered ones share one bucket, and the summary names a few', () => {
     const { clock, told, budget } = makeBudget({ ...LINE_BUDGET, owners: 100 });
     for (let owner = 0; owner < 100_000; owner += 1) budget.mayLog(`uid ${owner}`);
     clock.advance(SUMMARY_MS);
@@ -47,7 +47,7 @@ describe('the budget of log lines', () => {
     assert.ok(told.some(({ owner }) => owner === 'other owners'));
   });
 
-  test('a clock that is set back refills nothing, and one that is set ahead a burst at most', () => {
+  test('a clock that is set back adds no tokens, and one that is set ahead at most a burst', () => {
     const { clock, logged } = makeBudget();
     logged('uid 1', 100);
     clock.set(clock.now() - 3_600_000);
@@ -56,7 +56,7 @@ describe('the budget of log lines', () => {
     assert.equal(logged('uid 1', 100), LINE_BUDGET.burst);
   });
 
-  test('property: bounded for each and for all, and every line is logged or told of', () => {
+  test('property: bounded per owner and in all, and every line is logged or counted', () => {
     const step = fc.record({
       owner: fc.nat(30),
       lines: fc.integer({ min: 1, max: 300 }),
@@ -77,7 +77,7 @@ describe('the budget of log lines', () => {
           perOwner.set(`uid ${owner}`, (perOwner.get(`uid ${owner}`) ?? 0) + count);
           const seconds = (clock.now() - begun) / 1_000;
           assert.ok(all <= limits.totalBurst + limits.totalPerSecond * seconds);
-          // An owner that is forgotten was quiet for a full refill; with the shared bucket it has two at most.
+          // A forgotten owner was quiet for a full refill, so with the shared bucket it has at most two bursts.
           for (const one of perOwner.values()) assert.ok(one <= 2 * (limits.burst + limits.perSecond * seconds));
           clock.advance(ms);
         }

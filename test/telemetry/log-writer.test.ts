@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { BOUND_BYTES, LogWriter } from '../../src/telemetry/log-writer.ts';
 import { TestClock } from '../support/clock.ts';
 
-/** A descriptor that takes what it is told to: so many bytes, then the error. */
+/** A descriptor that accepts a number of bytes and then fails with an error. */
 function makeSink() {
   const clock = new TestClock();
   const sink = { text: '', room: Number.POSITIVE_INFINITY, code: 'ENOSPC', tries: 0 };
@@ -25,14 +25,14 @@ function makeSink() {
 }
 
 describe('the log writer', () => {
-  test('writes at once where there is room', () => {
+  test('writes at once while there is room', () => {
     const { sink, writer } = makeSink();
     writer.write('one\n');
     writer.write('two\n');
     assert.equal(sink.text, 'one\ntwo\n');
   });
 
-  test('finishes a line that was written in part before the next', () => {
+  test('finishes a partly written line before the next one', () => {
     const { clock, sink, writer } = makeSink();
     sink.room = 2;
     writer.write('first\n');
@@ -43,7 +43,7 @@ describe('the log writer', () => {
     assert.equal(sink.text, 'first\nsecond\n');
   });
 
-  test('ends half a line whose reader is gone, and writes it as a whole for the next', () => {
+  test('ends a partial line when its reader is gone, and writes it as a whole for the next reader', () => {
     const { clock, sink, writer } = makeSink();
     sink.room = 2;
     sink.code = 'EPIPE';
@@ -54,7 +54,7 @@ describe('the log writer', () => {
   });
 
   for (const code of ['ENOSPC', 'EPIPE', 'EAGAIN', 'EIO', 'EBADF', 'EFBIG', 'EDQUOT', 'ECONNRESET', 'ENXIO']) {
-    test(`${code}: bounded lines wait, the rest is counted, and reported once there is room`, () => {
+    test(`${code}: a bounded number of lines waits, the rest is counted and reported once there is room`, () => {
       const { clock, sink, writer } = makeSink();
       sink.room = 0;
       sink.code = code;
@@ -81,7 +81,7 @@ describe('the log writer', () => {
     assert.ok(sink.tries < 80, `${sink.tries} tries`);
   });
 
-  test('a descriptor that can not be opened is tried again too', () => {
+  test('also retries a descriptor that cannot be opened', () => {
     const clock = new TestClock();
     let text = '';
     let fails = true;
@@ -103,7 +103,7 @@ describe('the log writer', () => {
     assert.equal(text, 'one\n');
   });
 
-  test('property: whole lines only, in order, each written or counted once, whatever the descriptor takes', () => {
+  test('property: only whole lines, in order, each written or counted once, whatever the descriptor accepts', () => {
     const step = fc.oneof(
       fc.record({ line: fc.integer({ min: 1, max: 400_000 }) }),
       fc.record({ room: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 1_000_000 })) }),

@@ -23,7 +23,7 @@ function makeLog() {
   return { clock, log, texts, lines };
 }
 
-test('an error is logged by its name, whatever a bundle calls its class, and so is what caused it', () => {
+test('an error and its causes are logged by their names, even if a bundle renames the classes', () => {
   const { log, lines } = recordingLog();
   const Renamed = class _SidekeyError extends SidekeyError {};
   const cause = new TypeError('what happened', { cause: new Renamed('ERR_CA', 'at first') });
@@ -33,7 +33,7 @@ test('an error is logged by its name, whatever a bundle calls its class, and so 
   assert.deepEqual([second?.type, second?.cause?.type], ['TypeError', 'SidekeyError']);
 });
 
-test('what is thrown and is no error is logged all the same', () => {
+test('a thrown value that is not an error is logged', () => {
   const { log, lines } = recordingLog();
   const cause = { no: 'error' };
   log.error({ err: new Error('failed', { cause }) }, 'something failed');
@@ -79,7 +79,7 @@ describe('a call of the log never throws', () => {
   }
 });
 
-test('characters that a terminal obeys or does not show are escaped in every line', () => {
+test('characters that a terminal interprets or does not show are escaped in every line', () => {
   const { log, texts, lines } = makeLog();
   const unseen = '\u007f\u0080\u009b31m\u009f\u2028\u2029\u202e\u2066\u200b\ufeff\u001b[31m\r\n\u{e0041}';
   log.info({ [`key${unseen}`]: unseen, deep: [{ unseen }] }, unseen);
@@ -98,7 +98,7 @@ test('characters that a terminal obeys or does not show are escaped in every lin
 });
 
 describe('lines that a caller causes', () => {
-  test('are within its budget, the rest is counted, and other lines are not touched', () => {
+  test('are limited to its budget, the rest is counted, and other lines are unaffected', () => {
     const { clock, log, lines } = makeLog();
     for (let i = 0; i < 1_000; i += 1) ownedLog(log, 'uid 7', { stream: i }).child({ more: 1 }).warn('broke a rule');
     log.warn('of the server');
@@ -110,13 +110,13 @@ describe('lines that a caller causes', () => {
     assert.match(msg, /^950 log lines of uid 7 were left out/);
   });
 
-  test('at debug are all logged', () => {
+  test('are all logged at debug', () => {
     const { log, lines } = makeLog();
     for (let i = 0; i < 1_000; i += 1) ownedLog(log, 'uid 7').debug('sent');
     assert.equal(lines().length, 1_000);
   });
 
-  test('have no stack, and short messages; a fault of ours has its place', () => {
+  test('have no stack and short messages, but a bug of Sidekey has its place in the code', () => {
     const { log, texts, lines } = makeLog();
     const cause = new TypeError('x is undefined');
     ownedLog(log, 'uid 7').error({ err: new SidekeyError('ERR_STORE', 'm'.repeat(1e6), { cause }) }, 'failed');

@@ -18,7 +18,7 @@ class Holdings {
   }
 }
 
-/** Copies what it is given, since it is its own only for a moment; stops after so many. */
+/** Copies each message, since its bytes are valid only during the call; stops after `most` messages. */
 class Taken implements Sink {
   readonly messages: Buffer[] = [];
   #most: number;
@@ -35,7 +35,7 @@ function readerOf(holdings = new Holdings(), buffers = new MessageBuffers()): Me
   return new MessageReader(buffers, holdings);
 }
 
-test('messages come out as they went in, wherever their bytes are cut', () => {
+test('messages are read unchanged, wherever the chunks are cut', () => {
   const message = fc.uint8Array({ maxLength: 50 });
   const large = fc.integer({ min: 0, max: 150_000 }).map((length) => new Uint8Array(length).fill(length % 251));
   fc.assert(
@@ -63,7 +63,7 @@ test('messages come out as they went in, wherever their bytes are cut', () => {
   );
 });
 
-test('who wants no more is given no more, and told how far it came', () => {
+test('a sink that stops gets no more messages, and read returns the number of bytes used', () => {
   const bytes = Buffer.concat(['a', 'bc', 'def'].map((text) => grpcMessage(Buffer.from(text))));
   const reader = readerOf();
   const first = new Taken(1);
@@ -74,7 +74,7 @@ test('who wants no more is given no more, and told how far it came', () => {
   assert.deepEqual(rest.messages.map(String), ['bc', 'def']);
 });
 
-test('a message that may not be is refused by its head, before anything is held for it', () => {
+test('a message that is too large or compressed is refused by its head, before memory is charged', () => {
   const head = (flag: number, length: number) => {
     const bytes = Buffer.alloc(5);
     bytes.writeUInt8(flag, 0);
@@ -84,14 +84,14 @@ test('a message that may not be is refused by its head, before anything is held 
   const holdings = new Holdings();
   assert.throws(() => readerOf(holdings).read(head(0, MAX_MESSAGE_BYTES + 1), new Taken()), {
     status: Status.RESOURCE_EXHAUSTED,
-    message: 'a message has 1048577 bytes; the limit is 1048576',
+    message: 'message has 1048577 bytes; the limit is 1048576',
   });
   assert.throws(() => readerOf(holdings).read(head(0, 0xffff_ffff), new Taken()), {
     status: Status.RESOURCE_EXHAUSTED,
   });
   assert.throws(() => readerOf(holdings).read(head(2, 1), new Taken()), {
     status: Status.INTERNAL,
-    message: /begins with 2/,
+    message: /begins with flag 2/,
   });
   assert.throws(() => readerOf(holdings).read(head(1, 1), new Taken()), {
     status: Status.INTERNAL,
@@ -103,7 +103,7 @@ test('a message that may not be is refused by its head, before anything is held 
   assert.equal(holdings.held, 0);
 });
 
-test('what is held for an unfinished message is limited, and given back with the message or without it', () => {
+test('the memory of an unfinished message is limited, and released with or without the message', () => {
   const holdings = new Holdings();
   holdings.limit = SPARE_BYTES;
   const one = readerOf(holdings);
@@ -120,7 +120,7 @@ test('what is held for an unfinished message is limited, and given back with the
   assert.equal(holdings.held, 0);
 });
 
-test('the buffers of messages that come in parts are used again', () => {
+test('the buffers of messages in several chunks are reused', () => {
   const buffers = new MessageBuffers();
   const seen = new Set<ArrayBufferLike>();
   const sink: Sink = {
@@ -140,7 +140,7 @@ test('the buffers of messages that come in parts are used again', () => {
   assert.notEqual(first.buffer, second.buffer);
 });
 
-test('a sink that throws leaves nothing held', () => {
+test('a sink that throws leaves no memory charged', () => {
   const holdings = new Holdings();
   const reader = readerOf(holdings);
   const message = grpcMessage(Buffer.alloc(10_000));

@@ -12,11 +12,11 @@ function read(headers: IncomingHttpHeaders) {
   return readRequestHead({ ...usual, ...headers }, METHODS);
 }
 
-test('a request for a method that is there is a call', () => {
+test('a request for a known method is a call', () => {
   assert.deepEqual(read({}), { method, timeout: undefined });
 });
 
-test('the content type is that of gRPC with protobuf', () => {
+test('the content type must be gRPC with protobuf', () => {
   for (const type of [
     'application/grpc',
     'application/grpc+proto',
@@ -37,13 +37,13 @@ test('the content type is that of gRPC with protobuf', () => {
   }
 });
 
-test('only POST is served', () => {
+test('the HTTP method must be POST', () => {
   for (const verb of ['GET', 'HEAD', 'PUT', 'OPTIONS', 'post']) {
     assert.deepEqual(read({ ':method': verb }), { httpStatus: 405 }, verb);
   }
 });
 
-test('a method is its path, byte for byte', () => {
+test('a gRPC method is matched by its path, byte for byte', () => {
   for (const path of ['', '/', '/a.B', '/a.B/', '/a.B/c', '/a.B/C/', '/a.B/C?x', '//a.B/C', '/a.B/%43']) {
     const refused = read({ ':path': path });
     assert.ok('status' in refused && refused.status === Status.UNIMPLEMENTED, path);
@@ -52,12 +52,12 @@ test('a method is its path, byte for byte', () => {
   assert.ok('details' in refused && refused.details.length < 300);
 });
 
-test('te and :authority are not asked for', () => {
+test('te and :authority are not checked', () => {
   assert.ok('method' in read({ te: undefined, ':authority': undefined }));
   assert.ok('method' in read({ te: 'gzip', ':authority': '%2Frun%2Fpipe.sock' }));
 });
 
-test('a timeout is a number of at most eight digits and a unit; one of more than a day is left to the client', () => {
+test('a timeout has at most eight digits and a unit; one of more than a day is ignored', () => {
   const timeouts: [string, number | undefined][] = [
     ['1H', 3_600_000],
     ['2M', 120_000],
@@ -77,7 +77,7 @@ test('a timeout is a number of at most eight digits and a unit; one of more than
   }
 });
 
-test('messages that are compressed, in whatever way, are refused with the encoding that is read', () => {
+test('compressed messages are refused with the supported encoding', () => {
   for (const encoding of ['identity']) {
     assert.deepEqual(read({ 'grpc-encoding': encoding }), { method, timeout: undefined });
   }

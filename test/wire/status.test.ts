@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { percentEncode, statusHeaders } from '../../src/wire/status.ts';
 import { Status } from '../../src/wire/types.ts';
 
-test('details are printable ASCII on the wire, without blanks at their ends, and are read back', () => {
+test('details are sent as printable ASCII without spaces at the ends, and decode to the same text', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       const encoded = percentEncode(text);

@@ -53,14 +53,14 @@ interface Options {
   readonly turns?: Turns;
 }
 
-/** On a busy machine work may wait for its turn; a test that has the answer to a PING relies on what came before it being done. */
+/** On a busy machine work may wait for its turn, but tests rely on work being done before a PING is answered. */
 class OpenTurns extends Turns {
   override isOpen(): boolean {
     return true;
   }
 }
 
-/** All work waits for its turn, as an owner's does that asks for much. */
+/** Delays all work to a later turn, as for an owner that causes much work. */
 class ClosedTurns extends Turns {
   override isOpen(): boolean {
     return false;
@@ -89,12 +89,12 @@ async function startWire(t: TestContext, methods: Method[], options: Options = {
   };
 }
 
-/** Writes down what the handler of a stream is told, and answers each message with it. */
+/** Records the events of a stream's handler and answers each message with itself. */
 interface Recorder {
   readonly method: Method;
   readonly events: string[];
   readonly streams: Stream[];
-  /** Resolves when so many streams were closed. */
+  /** Resolves when this many streams have closed. */
   closed(count: number): Promise<void>;
 }
 
@@ -136,7 +136,7 @@ function recorder(
 
 const echo: Method = { path: '/test.Test/Echo', kind: 'unary', call: async (_peer, request) => request };
 
-test('bytes go there and back undecoded, on streams and in unary calls', async (t) => {
+test('bytes are sent and received undecoded, in streams and unary calls', async (t) => {
   const record = recorder();
   const { client } = await startWire(t, [record.method, echo]);
   const one = client();
@@ -149,7 +149,7 @@ test('bytes go there and back undecoded, on streams and in unary calls', async (
   assert.deepEqual(await one.unary(echo.path), Buffer.alloc(0));
 });
 
-test('a Uint8Array that is a part of something larger is sent as that part', async (t) => {
+test('a Uint8Array that is a slice of a larger buffer is sent as the slice', async (t) => {
   const record = recorder((stream) =>
     stream.send(new Uint8Array(new TextEncoder().encode('a secret b')).subarray(2, 8)),
   );
@@ -168,7 +168,7 @@ test('a message may be given in any number of parts', async (t) => {
   assert.equal(await stream.receive(), 'ab'.repeat(300_000));
 });
 
-test('text in a message is bytes, one for each character', async (t) => {
+test('a string message is sent as one byte per character', async (t) => {
   const all = Uint8Array.from({ length: 256 }, (_, byte) => byte);
   const text = Buffer.from(all).toString('latin1');
   const record = recorder((stream, said) => stream.send(said === 'whole' ? text : [text, all, '']));
@@ -184,7 +184,7 @@ test('text in a message is bytes, one for each character', async (t) => {
   }
 });
 
-test('each of 200 connections from 4 processes is tied to the process behind it', async (t) => {
+test('each of 200 connections from 4 processes has the right peer', async (t) => {
   const record = recorder((stream) => stream.send(Buffer.from(`${stream.peer.credentials.pid}`)));
   const { path, wire, pipe } = await startWire(t, [record.method]);
   const program = fileURLToPath(new URL('../support/wire-client-program.ts', import.meta.url));
@@ -202,7 +202,7 @@ test('each of 200 connections from 4 processes is tied to the process behind it'
   assert.equal(wire.streamCount, 0);
 });
 
-test('a handler hears of the half close, and of the end once and last', async (t) => {
+test('a handler is told of the half close, and last and once of the end', async (t) => {
   const record = recorder();
   const { client, wire } = await startWire(t, [record.method]);
   const stream = client().stream(RECORD);
@@ -222,7 +222,7 @@ test('a handler hears of the half close, and of the end once and last', async (t
   assert.deepEqual(record.events, ['message hello', 'half close', 'closed']);
 });
 
-test('the status that a handler ends a stream with is what the client sees, after all that was sent', async (t) => {
+test('the client gets the status of the handler after all messages', async (t) => {
   const record = recorder((stream) => {
     stream.send(Buffer.from('last words'));
     stream.end(Status.INVALID_ARGUMENT, 'no: "ä", 100 %, \ud800');
@@ -240,7 +240,7 @@ test('the status that a handler ends a stream with is what the client sees, afte
   assert.deepEqual(record.events, ['message hello', 'closed']);
 });
 
-test('a client that cancels, and one that vanishes, end their streams', async (t) => {
+test('a client that cancels or disappears ends its streams', async (t) => {
   const record = recorder();
   const { client, path } = await startWire(t, [record.method]);
   const cancelling = client().stream(RECORD);
@@ -257,7 +257,7 @@ test('a client that cancels, and one that vanishes, end their streams', async (t
   assert.equal(record.events.filter((event) => event === 'closed').length, 2);
 });
 
-test('a handler that throws ends its own call and nothing else, and the client learns nothing of the reason', async (t) => {
+test('a handler that throws ends only its own call, and the client does not get the reason', async (t) => {
   const failing: Method[] = [
     {
       path: '/test.Test/Open',
@@ -314,7 +314,7 @@ test('a handler that throws ends its own call and nothing else, and the client l
   ]);
 });
 
-test('a StatusError is what the client sees', async (t) => {
+test('the client gets the status of a StatusError', async (t) => {
   const refuse = (): never => {
     throw new StatusError(Status.NOT_FOUND, 'there is nothing for you');
   };
@@ -330,13 +330,13 @@ test('a StatusError is what the client sees', async (t) => {
   assert.deepEqual([code, details], [Status.NOT_FOUND, 'there is nothing for you']);
 });
 
-test('a method that is not there is UNIMPLEMENTED', async (t) => {
+test('an unknown method is UNIMPLEMENTED', async (t) => {
   const { client } = await startWire(t, [echo]);
   await assert.rejects(client().unary('/test.Test/Nothing'), { code: Status.UNIMPLEMENTED });
   assert.equal((await client().stream('/test.Test/Nothing').status).code, Status.UNIMPLEMENTED);
 });
 
-test('a message may have 1 MiB and not a byte more, and none that is compressed is read', async (t) => {
+test('a message may have up to 1 MiB, and must not be compressed', async (t) => {
   const { client, path } = await startWire(t, [echo, recorder().method]);
   const megabyte = 1024 * 1024;
   assert.equal((await client().unary(echo.path, Buffer.alloc(megabyte))).length, megabyte);
@@ -357,7 +357,7 @@ function framed(message: Buffer, compressed = false): Buffer {
   return Buffer.concat([head, message]);
 }
 
-/** What a client that writes its own frames gets as grpc-status; undefined where the stream was just closed. */
+/** The grpc-status for a client that writes its own frames; undefined if the stream was just closed. */
 async function rawStatus(
   t: TestContext,
   path: string,
@@ -387,7 +387,7 @@ async function rawStatus(
   return status;
 }
 
-test('no request, however malformed, takes the server down', async (t) => {
+test('no request, however malformed, crashes the server', async (t) => {
   const record = recorder();
   const { client, path } = await startWire(t, [echo, record.method]);
   const valid = framed(Buffer.from('x'));
@@ -420,7 +420,7 @@ test('no request, however malformed, takes the server down', async (t) => {
   assert.deepEqual(await client().unary(echo.path, Buffer.from('alive')), Buffer.from('alive'));
 });
 
-test('a uid has so many streams, and gets a place back when one ends', async (t) => {
+test('a uid has a limited number of streams, and may open another when one ends', async (t) => {
   const record = recorder();
   const { client, wire } = await startWire(t, [record.method], { limits: { callsPerUid: 2 } });
   const streams = [client().stream(RECORD), client().stream(RECORD)];
@@ -439,7 +439,7 @@ test('a uid has so many streams, and gets a place back when one ends', async (t)
   assert.equal(await next.receive(), 'hello');
 });
 
-test('a uid that sends too many requests is told which limit it broke', async (t) => {
+test('a uid that sends too many requests gets an error with the limit', async (t) => {
   const record = recorder();
   const clock = new TestClock();
   const { client } = await startWire(t, [record.method, echo], { clock, limits: { requestsPerSecondPerUid: 3 } });
@@ -451,25 +451,25 @@ test('a uid that sends too many requests is told which limit it broke', async (t
   }
   await assert.rejects(one.unary(echo.path), {
     code: Status.RESOURCE_EXHAUSTED,
-    details: /more than 3 requests a second/,
+    details: /limit of 3 requests per second/,
   });
   stream.send('4');
   const { code, details } = await stream.status;
   assert.equal(code, Status.RESOURCE_EXHAUSTED);
-  assert.match(details, /more than 3 requests a second/);
+  assert.match(details, /limit of 3 requests per second/);
   clock.advance(1_000);
   await one.unary(echo.path);
 });
 
-test('when the process that connected ends, its streams end and its connection is cut, whoever holds it', async (t) => {
+test('when the process that connected ends, its streams end and its connection closes, even if another process has the socket', async (t) => {
   const record = recorder();
-  // Its clock stands still: nothing here happens because time has passed.
+  // The clock stands still: nothing here depends on time.
   const { path, pipe, wire } = await startWire(t, [record.method], { clock: new TestClock() });
   const caller = startCaller(t);
   await caller.tell('connect', path);
   const { socket } = await pipe.next();
   await caller.tell('stream', RECORD);
-  // From now on the child, too, reads what is for the process.
+  // From now on the child also reads from the parent's socket.
   await caller.tell('share');
   assert.equal(wire.streamCount, 1);
   const cut = once(socket, 'close');
@@ -480,7 +480,7 @@ test('when the process that connected ends, its streams end and its connection i
   assert.ok(record.streams[0]!.peer.gone);
 });
 
-test('whoever holds the socket of a process that ended and does not read is cut off in time', async (t) => {
+test('the socket of an ended process is closed in time when its new owner does not read', async (t) => {
   const record = recorder((stream) => stream.send(Buffer.alloc(8 * 1024 * 1024)));
   const clock = new TestClock();
   const { path, pipe } = await startWire(t, [record.method], { clock });
@@ -498,7 +498,7 @@ test('whoever holds the socket of a process that ended and does not read is cut 
   await cut;
 });
 
-test('on shutdown every call gets UNAVAILABLE after what was sent, and every connection is closed', async (t) => {
+test('on shutdown every call gets UNAVAILABLE after its messages, and every connection closes', async (t) => {
   const record = recorder();
   const pending = Promise.withResolvers<Uint8Array>();
   const called = Promise.withResolvers<void>();
@@ -527,7 +527,7 @@ test('on shutdown every call gets UNAVAILABLE after what was sent, and every con
 
   for (const stream of record.streams) stream.send(Buffer.from('last words'));
   pipe.pipe.server.close();
-  // The clock stands still: that clients hang up is all that this waits for.
+  // The clock stands still: only the clients can end the shutdown.
   const closed = wire.close(60_000);
   for (const stream of streams) {
     assert.equal(await stream.receive(), 'last words');
@@ -541,7 +541,7 @@ test('on shutdown every call gets UNAVAILABLE after what was sent, and every con
   pending.resolve(Buffer.alloc(0));
 });
 
-test('on shutdown a client that does not read is cut off when its time is over', async (t) => {
+test('on shutdown a client that does not read is disconnected after the grace period', async (t) => {
   const record = recorder((stream) => stream.send(Buffer.alloc(8 * 1024 * 1024)));
   const clock = new TestClock();
   const { path, wire, pipe } = await startWire(t, [record.method], { clock });
@@ -558,7 +558,7 @@ test('on shutdown a client that does not read is cut off when its time is over',
   assert.equal(socket.destroyed, true);
 });
 
-test('a connection that comes during shutdown is closed', async (t) => {
+test('a connection that arrives during shutdown is closed', async (t) => {
   const { wire, path } = await startWire(t, [echo]);
   await wire.close(0);
   await wire.close(0);
@@ -567,7 +567,7 @@ test('a connection that comes during shutdown is closed', async (t) => {
   await once(late, 'close');
 });
 
-test('clients that come and go leave no descriptor', async (t) => {
+test('clients that connect and disconnect leave no file descriptor open', async (t) => {
   const record = recorder();
   const { client, pipe } = await startWire(t, [record.method]);
   const visit = async () => {
@@ -586,7 +586,7 @@ test('clients that come and go leave no descriptor', async (t) => {
   assert.equal(openDescriptors(), before);
 });
 
-test('a client that speaks no gRPC gets an HTTP status, and one that compresses is told which encoding is read', async (t) => {
+test('a client without gRPC gets an HTTP status, and one with compression gets the supported encoding', async (t) => {
   const { path } = await startWire(t, [echo]);
   const valid = framed(Buffer.from('x'));
   assert.equal(await rawStatus(t, path, { ':path': echo.path, ':method': 'PUT' }, valid), 405);
@@ -601,7 +601,7 @@ test('a client that speaks no gRPC gets an HTTP status, and one that compresses 
   assert.equal(headers['grpc-accept-encoding'], 'identity');
 });
 
-test('a call whose bytes are no messages, or not as many as its method takes, ends with a status that says so', async (t) => {
+test('a call with invalid bytes, or a wrong number of messages, ends with a status that says so', async (t) => {
   const { path } = await startWire(t, [echo, recorder().method]);
   const valid = framed(Buffer.from('x'));
   const { INTERNAL, UNIMPLEMENTED, OK } = Status;
@@ -620,7 +620,7 @@ test('a call whose bytes are no messages, or not as many as its method takes, en
   }
 });
 
-test('a handler that ends its stream as it opens is told that it is closed', async (t) => {
+test('a handler that ends its stream on opening is told that it closed', async (t) => {
   const closed = Promise.withResolvers<void>();
   const open = (stream: Stream) => {
     stream.end(Status.NOT_FOUND, 'nothing');
@@ -631,7 +631,7 @@ test('a handler that ends its stream as it opens is told that it is closed', asy
   await closed.promise;
 });
 
-test('a call ends with DEADLINE_EXCEEDED when the time that its client gave is over, and only then', async (t) => {
+test('a call ends with DEADLINE_EXCEEDED when the timeout of its client has passed, and not before', async (t) => {
   const clock = new TestClock();
   const record = recorder();
   const late = Promise.withResolvers<Uint8Array>();
@@ -668,7 +668,7 @@ test('a call ends with DEADLINE_EXCEEDED when the time that its client gave is o
   assert.equal(unary.received.length, 0);
 });
 
-test('a client that leaves a PING without an answer for 20 s is cut off; one that answers stays', async (t) => {
+test('a client that does not answer a PING within 20 s is disconnected; others stay', async (t) => {
   const clock = new TestClock();
   const { path, pipe } = await startWire(t, [echo], { clock });
   const raw = await RawClient.begin(path);
@@ -693,7 +693,7 @@ test('a client that leaves a PING without an answer for 20 s is cut off; one tha
   await raw.closed;
 });
 
-test('calls and unfinished messages of an owner take no more memory than they may, and make room when they end', async (t) => {
+test('the memory of calls and unfinished messages of an owner is limited, and released when they end', async (t) => {
   const record = recorder();
   const counters = new Counters();
   const limits = { memoryPerOwner: 2 * CALL_BYTES + 130_000 };
@@ -705,7 +705,7 @@ test('calls and unfinished messages of an owner take no more memory than they ma
   const refused = await raw.frame(({ type, stream }) => type === FrameType.HEADERS && stream === 3);
   assert.equal(refused.flags & END_STREAM, END_STREAM);
   assert.equal(counters.get('memory_refused_total'), 1);
-  // A message that comes whole takes nothing.
+  // A message in one chunk needs no memory.
   const small = client().stream(RECORD);
   small.send('small');
   assert.equal(await small.receive(), 'small');
@@ -713,13 +713,13 @@ test('calls and unfinished messages of an owner take no more memory than they ma
   await raw.frame(({ type, stream }) => type === FrameType.DATA && stream === 5);
 });
 
-test('a stream whose client gives it no window holds up nobody else, and is gone when it is reset, however', async (t) => {
+test('a stream whose client gives no window delays no other client, and disappears on any kind of reset', async (t) => {
   const record = recorder((stream) => stream.send(Buffer.alloc(256 * 1024)));
   const { path, wire, client } = await startWire(t, [record.method, echo]);
   const raw = await RawClient.begin(path);
   t.after(() => raw.destroy());
   const ask = (stream: number) => dataFrames(stream, grpcMessage(Buffer.from('x')));
-  // The second message waits: who doesn't read isn't listened to.
+  // The second message waits: while a client does not read, its requests are not read.
   for (const stream of [1, 3]) raw.write(callHeaders(stream, RECORD), ask(stream), ask(stream));
   raw.write(callHeaders(5, echo.path), dataFrames(5, grpcMessage(Buffer.from('x')), END_STREAM));
   await raw.ping();
@@ -732,10 +732,10 @@ test('a stream whose client gives it no window holds up nobody else, and is gone
   assert.deepEqual(record.events, ['message x', 'message x', 'closed', 'closed']);
 });
 
-/** Of the first stream of a connection. */
+/** The id of the first stream on a connection. */
 const message = (said: string) => dataFrames(1, grpcMessage(Buffer.from(said)));
 
-test('a connection that is paused is not read from, while others are, until it goes on', async (t) => {
+test('a paused connection is not read from until it is resumed, while others are', async (t) => {
   const { method, events, streams } = recorder();
   const { path } = await startWire(t, [method]);
   const [one, other] = [await RawClient.begin(path), await RawClient.begin(path)];
@@ -749,7 +749,7 @@ test('a connection that is paused is not read from, while others are, until it g
   await other.ping();
   await other.ping();
   assert.deepEqual(events, ['message first', 'message third']);
-  // What is sent to it goes out all the same.
+  // Output to a paused connection is still sent.
   stream!.send(Buffer.from('pushed'));
   await one.frame(({ type, payload }) => type === FrameType.DATA && payload.includes('pushed'));
   stream!.peer.resume();
@@ -757,12 +757,12 @@ test('a connection that is paused is not read from, while others are, until it g
   assert.deepEqual(events, ['message first', 'message third', 'message second']);
 });
 
-test('a paused connection whose client does not read is not listened to when it goes on, before the client reads', async (t) => {
+test('a paused connection is still not read after its resumption while its client does not read', async (t) => {
   const { method, events, streams } = recorder(() => undefined);
   const { path } = await startWire(t, [method]);
   const [deaf, other] = [await RawClient.begin(path), await RawClient.begin(path)];
   for (const client of [deaf, other]) t.after(() => client.destroy());
-  // Windows without an end, so that it is the socket that fills up.
+  // The windows are unlimited, so that the socket's buffer fills.
   const window = Buffer.concat([Buffer.of(0, 4), uint32(0x7fff_ffff)]);
   deaf.write(frame(FrameType.SETTINGS, 0, 0, window), frame(FrameType.WINDOW_UPDATE, 0, 0, uint32(0x7fff_0000)));
   deaf.write(callHeaders(1, RECORD), message('first'));
@@ -773,7 +773,7 @@ test('a paused connection whose client does not read is not listened to when it 
   peer.pause();
   await other.ping();
   peer.resume();
-  // Frames of a type that HTTP/2 does not know, which are passed over.
+  // Frames of an unknown type, which HTTP/2 ignores.
   for (let i = 0; i < 256; i += 1) deaf.write(frame(0xfa, 0, 0, Buffer.alloc(16_384)));
   deaf.write(message('second'));
   const unsent = deaf.socket.writableLength;
@@ -786,7 +786,7 @@ test('a paused connection whose client does not read is not listened to when it 
   assert.deepEqual(events, ['message first', 'message second']);
 });
 
-test('a paused connection that its client closes is gone when it goes on', async (t) => {
+test('a paused connection that its client closes is gone when it is resumed', async (t) => {
   const { method, streams, closed } = recorder();
   const { path } = await startWire(t, [method]);
   const client = await RawClient.begin(path);
@@ -798,12 +798,12 @@ test('a paused connection that its client closes is gone when it goes on', async
   peer.resume();
   await closed(1);
   await new Promise<void>((resolve) => peer.onGone(resolve));
-  // Of a connection that is closed nothing is left to be read.
+  // Nothing remains to be read from a closed connection.
   peer.pause();
   peer.resume();
 });
 
-test('messages in one frame wait, too, while their client does not read', async (t) => {
+test('messages in one frame wait while their client does not read', async (t) => {
   const record = recorder((stream, said) => stream.send(Buffer.alloc(said === 'large' ? 128 * 1024 : 1)));
   const { path } = await startWire(t, [record.method]);
   const raw = await RawClient.begin(path);
@@ -826,7 +826,7 @@ for (const [form, frames] of [
   ],
   ['one frame', (messages: Buffer[]) => [dataFrames(1, Buffer.concat(messages), END_STREAM)]],
 ] as const) {
-  test(`messages in ${form} that wait for their turn wait, too, while their client does not read, and keep their order`, async (t) => {
+  test(`messages in ${form} that wait for their turn also wait while their client does not read, and keep their order`, async (t) => {
     const record = recorder((stream, said) => stream.send(Buffer.alloc(said === 'large' ? 128 * 1024 : 1)));
     const { path } = await startWire(t, [record.method], { turns: new ClosedTurns() });
     const raw = await RawClient.begin(path);
@@ -843,20 +843,20 @@ for (const [form, frames] of [
   });
 }
 
-/** The last one ends the request. */
+/** The last message ends the request. */
 function flagsOf(messages: Buffer[], at: number): number {
   return at === messages.length - 1 ? END_STREAM : 0;
 }
 
-test('one that is refused again and again and does not read has its streams closed at last', async (t) => {
+test('a client that is refused again and again without reading has its streams closed', async (t) => {
   const limits = { callsPerUid: 1, refusedStreamsPerUid: 10 };
   const { path } = await startWire(t, [echo], { limits });
   const raw = await RawClient.begin(path);
   t.after(() => raw.destroy());
   raw.socket.pause();
-  // More than fits into the socket, so that refusals wait.
+  // More than the socket's buffer, so that refusals wait.
   for (let at = 0; at < 4_000; at += 1) raw.write(callHeaders(1 + 2 * at, `/${at}/${'x'.repeat(200)}`));
-  // The server listens to nobody who doesn't read; until then it takes some.
+  // The server stops reading from a client that does not read; until then some requests are accepted.
   const written = async () => {
     const before = raw.socket.writableLength;
     for (let at = 0; at < 20; at += 1) await new Promise(setImmediate);
@@ -871,7 +871,7 @@ test('one that is refused again and again and does not read has its streams clos
   assert.ok(reset.stream > 20, `stream ${reset.stream}`);
 });
 
-test('streams that come on many connections of one owner at once are opened some in a turn of the event loop', async (t) => {
+test('streams that arrive at once on many connections of one owner are opened over several turns of the event loop', async (t) => {
   const [clients, burst] = [40, 200];
   const opened = new Map<number, number>();
   class CountingQuota extends Quota {
@@ -882,7 +882,7 @@ test('streams that come on many connections of one owner at once are opened some
   }
   const turns = new Turns();
   const { path } = await startWire(t, [echo], { quota: new CountingQuota(QUOTA_LIMITS, new Counters()), turns });
-  // The time is shared with another owner: one that is alone may use more of it.
+  // Another owner shares the time, since an owner alone may use more.
   const other = new Account('other');
   const timer = setInterval(() => turns.measure(other, () => undefined), 5);
   t.after(() => clearInterval(timer));
@@ -891,7 +891,7 @@ test('streams that come on many connections of one owner at once are opened some
   await Promise.all(raws.map((raw) => raw.ping()));
   const headers = Buffer.concat(Array.from({ length: burst }, (_, at) => callHeaders(1 + 2 * at, '/none')));
   for (const raw of raws) raw.write(headers);
-  // Each of them is read from at last.
+  // All connections are read from eventually.
   await Promise.all(raws.map((raw) => raw.ping()));
   const counts = [...opened.values()];
   assert.equal(
@@ -901,11 +901,11 @@ test('streams that come on many connections of one owner at once are opened some
   assert.ok(Math.max(...counts) < (clients * burst) / 4, `${Math.max(...counts)} in one turn`);
 });
 
-test('a client whose headers break the rules again and again is cut off, since they cost time that nobody is charged for', async (t) => {
+test('a client that keeps sending invalid headers is disconnected, since their cost is charged to nobody', async (t) => {
   const { path } = await startWire(t, [echo]);
   const raw = await RawClient.begin(path);
   t.after(() => raw.destroy());
-  // Without an authority: a stream is opened and closed, and none of ours hears of it.
+  // Headers without an authority: Node opens and closes a stream without telling the server.
   const headers = headerBlock([
     [':method', 'POST'],
     [':scheme', 'http'],

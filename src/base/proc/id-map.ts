@@ -1,12 +1,13 @@
 /**
- * /proc/PID/uid_map and gid_map: which ids of a process's user namespace are which here. @see user_namespaces(7)
+ * Reads /proc/PID/uid_map and gid_map, which map the ids of a process's user namespace to those seen here.
+ * @see user_namespaces(7)
  *
- * A process chooses nothing in the text but the three numbers of each line, which the kernel prints.
+ * The kernel prints the text; a process can influence only the three numbers of each line.
  */
 
 import { linesOf, otherForm, parseId, readProcRecords } from './text.ts';
 
-/** `count` ids from `inside` (in the process's user namespace) are those from `outside`. */
+/** The `count` ids from `inside` (in the process's user namespace) equal those from `outside`. */
 export interface IdRange {
   readonly inside: number;
   readonly outside: number;
@@ -14,22 +15,22 @@ export interface IdRange {
 }
 
 export interface IdMap {
-  /** The file as it is, to compare with another process's as this one reads it. */
+  /** The unchanged text, for comparison with another process's map. */
   readonly text: string;
   readonly ranges: readonly IdRange[];
-  /** True where some id outside has none inside; such a one reads as the overflow id there. */
+  /** True if some outside id has no inside id; it reads as the overflow id there. */
   readonly leavesUnmapped: boolean;
 }
 
-/** `4294967295` is no id: (uid_t) -1. */
+/** `4294967295` is not an id: (uid_t) -1. */
 const ALL_IDS = 0xffff_ffff;
 
-/** @param pid a number, or `self` @throws ENOENT, ESRCH; ERR_PROC where the file has another form */
+/** @param pid a number, or `self` @throws ENOENT, ESRCH; ERR_PROC if the file has another form */
 export function readIdMap(pid: number | 'self', file: 'uid_map' | 'gid_map'): IdMap {
   return parseIdMap(readProcRecords(`/proc/${pid}/${file}`));
 }
 
-/** @throws ERR_PROC where a line is not three numbers */
+/** @throws ERR_PROC if a line is not three numbers */
 export function parseIdMap(text: string): IdMap {
   const ranges = linesOf(text, 'the id map').map((line): IdRange => {
     // Each number is padded with spaces to a width of ten.
@@ -41,7 +42,7 @@ export function parseIdMap(text: string): IdMap {
     }
     return { inside, outside, count };
   });
-  // The kernel refuses ranges that overlap, inside or outside, so they add up.
+  // The kernel refuses overlapping ranges, so the counts add up.
   const mapped = ranges.reduce((sum, { count }) => sum + count, 0);
   return { text, ranges, leavesUnmapped: mapped < ALL_IDS };
 }
