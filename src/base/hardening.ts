@@ -34,7 +34,8 @@ export function hardenProcess(): void {
 }
 
 /**
- * Checks the flags only: loading node:inspector takes milliseconds, and nothing else has opened the inspector by now.
+ * Checks the flags only: loading node:inspector would slow down the start, and nothing else has opened the inspector by
+ * now.
  */
 function isInspected(execArgv: readonly string[], nodeOptions = ''): boolean {
   return [...execArgv, ...nodeOptions.split(/[\s"]+/)].some((word) => word.startsWith('--inspect'));

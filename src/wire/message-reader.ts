@@ -6,7 +6,7 @@
 import type { MessageBuffers } from './message-buffers.ts';
 import { Status, StatusError } from './types.ts';
 
-/** An Envoy's DiscoveryRequest is about 61 KB. */
+/** Many times the size of an Envoy's DiscoveryRequest with its node. */
 export const MAX_MESSAGE_BYTES = 1024 * 1024;
 /** Flag and length. */
 export const HEAD_BYTES = 5;

@@ -43,7 +43,7 @@ const SESSION_OPTIONS: http2.ServerSessionOptions = {
   maxSessionMemory: 200,
   /**
    * Limits requests with invalid headers: node:http2 opens and closes a stream for each without telling the server, so
-   * no owner is charged. Node's default of 1,000 would take 100 ms.
+   * no owner is charged. Node's default of 1,000 would block the event loop for too long.
    */
   maxSessionInvalidFrames: 10,
 };

@@ -13,7 +13,7 @@ const scratch = Buffer.allocUnsafe(32 * 1024);
 
 /**
  * Reads a file of /proc that the kernel returns whole in one read (`status`, `stat`, `cgroup`, `limits`). It blocks the
- * event loop, since the thread pool would take ten times as long.
+ * event loop, since the thread pool is much slower.
  *
  * That is safe for `status`, `cgroup`, `stat`, the id maps, and `exe` as a link: the kernel answers from memory,
  * without the lock of the process's address space (which `cmdline`, `environ` and `maps` take) and without the file
