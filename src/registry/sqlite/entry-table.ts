@@ -46,7 +46,7 @@ export function entryTable({ db, read, write }: Access, log: ChangeLog, trustDom
     throw staleEntry(id, { present: toEntry(present).revisionNumber, given: revision });
   };
   const add = (entry: Entry): void => {
-    const row = { ...toRow(entry), similarity: similarityOf(entry) };
+    const row: StoredRow = Object.assign(toRow(entry), { similarity: similarityOf(entry) });
     try {
       insert.run(row);
     } catch (thrown) {
