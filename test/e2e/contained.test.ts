@@ -4,13 +4,12 @@
  */
 
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { text } from 'node:stream/consumers';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';
+import { type Ran, run } from '../support/run.ts';
 import { SdsClient, secretsOf } from '../support/sds-client.ts';
 import { makePlace, type Place, ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 import { answering, containerJson, IMAGE_ID, runningAs, StandInEngine } from '../support/stand-in-engine.ts';
@@ -19,24 +18,6 @@ const SIDEKEY = path.join(ROOT, 'bin/sidekey');
 const ID = 'cd'.repeat(32);
 /** A user that nobody is. */
 const USER = 31_337;
-
-interface Ran {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a command to its end; `started` is called when it has a pid, and its stdin ends afterwards. */
-async function run(words: readonly string[], started: (pid: number) => void = () => undefined): Promise<Ran> {
-  const [program, ...args] = words;
-  const child = spawn(program!, args, { cwd: '/', stdio: 'pipe' });
-  started(child.pid!);
-  child.stdin.end();
-  const ended = once(child, 'close');
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
-  const [status] = (await ended) as [number | null];
-  return { status, stdout, stderr };
-}
 
 const as = (uid: number) => ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups'];
 const NEW_PIDS = ['unshare', '--pid', '--fork', '--kill-child'];

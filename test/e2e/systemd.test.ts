@@ -5,12 +5,11 @@
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
 import { makeUnitCgroup, whyNoCgroup } from '../support/cgroup.ts';
+import { type Ran, run } from '../support/run.ts';
 import { namesOf, SdsClient } from '../support/sds-client.ts';
 import { makePlace, ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 
@@ -33,24 +32,6 @@ function whyNot(): string | undefined {
     if (spawnSync('unshare', [kind, '--fork', 'true']).status !== 0) return `no namespace can be made here (${kind})`;
   }
   return whyNoCgroup();
-}
-
-interface Ran {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a command to its end; `started` is called when it has a pid, and its stdin ends afterwards. */
-async function run(words: readonly string[], started: (pid: number) => void = () => undefined): Promise<Ran> {
-  const [program, ...args] = words;
-  const child = spawn(program!, args, { cwd: '/', stdio: 'pipe' });
-  started(child.pid!);
-  child.stdin.end();
-  const ended = once(child, 'close');
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
-  const [status] = (await ended) as [number | null];
-  return { status, stdout, stderr };
 }
 
 const fetch = ({ socket }: Served) => [SIDEKEY, 'fetch', '--socket', socket, '--spiffe-id', WEB];
