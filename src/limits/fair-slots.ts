@@ -30,8 +30,6 @@ export interface SlotCounts {
 /** One user's tasks. */
 interface User {
   running: number;
-  /** How many tasks of an owner run. */
-  readonly owners: Map<string, number>;
   /** What waits, by owner; the owner that has waited longest for a slot first. */
   readonly waiting: Map<string, Fifo<() => void>>;
 }
@@ -41,6 +39,8 @@ export class FairSlots {
   #free: number;
   /** The user who has waited longest for a slot first. */
   readonly #users = new Map<string, User>();
+  /** How many tasks of an owner run, for all users together: root in a container may be any number of users. */
+  readonly #owners = new Map<string, number>();
 
   constructor(counts: SlotCounts) {
     this.#counts = counts;
@@ -65,7 +65,7 @@ export class FairSlots {
   #wait(userName: string, owner: string, begin: () => void): void {
     let user = this.#users.get(userName);
     if (user === undefined) {
-      user = { running: 0, owners: new Map(), waiting: new Map() };
+      user = { running: 0, waiting: new Map() };
       this.#users.set(userName, user);
     }
     const line = user.waiting.get(owner) ?? new Fifo<() => void>();
@@ -75,9 +75,9 @@ export class FairSlots {
 
   #end(userName: string, owner: string): void {
     const user = this.#users.get(userName)!;
-    const left = user.owners.get(owner)! - 1;
-    if (left === 0) user.owners.delete(owner);
-    else user.owners.set(owner, left);
+    const left = this.#owners.get(owner)! - 1;
+    if (left === 0) this.#owners.delete(owner);
+    else this.#owners.set(owner, left);
     user.running -= 1;
     this.#free += 1;
     if (user.running === 0 && user.waiting.size === 0) this.#users.delete(userName);
@@ -100,10 +100,10 @@ export class FairSlots {
   #next(user: User): (() => void) | undefined {
     if (user.running >= this.#counts.perUser) return undefined;
     for (const [owner, line] of user.waiting) {
-      const running = user.owners.get(owner) ?? 0;
+      const running = this.#owners.get(owner) ?? 0;
       if (running >= this.#counts.perOwner) continue;
       user.running += 1;
-      user.owners.set(owner, running + 1);
+      this.#owners.set(owner, running + 1);
       user.waiting.delete(owner);
       const begin = line.shift()!;
       if (line.length > 0) user.waiting.set(owner, line);

@@ -79,7 +79,7 @@ export class Quota {
       );
     }
     // Last: it may close a connection, and is the one part whose cost grows with the number of connections.
-    if (this.#places.size >= connections && !this.#makeRoom(accounts[0])) {
+    if (this.#places.size >= connections && !this.#makeRoom(accounts)) {
       this.#counters.add('connections_without_descriptors_total');
       return this.#refuseConnection(
         () =>
@@ -89,8 +89,10 @@ export class Quota {
     this.#counters.add('connections_accepted_total');
     const place: ConnectionPlace = { evict: () => undefined };
     this.#places.set(place, accounts);
-    this.#connected.add(accounts[0]);
-    for (const account of accounts) account.connections.add(place);
+    for (const account of accounts) {
+      account.connections.add(place);
+      this.#connected.add(account);
+    }
     return place;
   }
 
@@ -98,18 +100,25 @@ export class Quota {
   closeConnection(place: ConnectionPlace): void {
     const accounts = this.#places.get(place);
     if (accounts === undefined) return;
-    for (const account of accounts) account.connections.delete(place);
-    if (accounts[0].connections.size === 0) this.#connected.delete(accounts[0]);
+    for (const account of accounts) {
+      account.connections.delete(place);
+      if (account.connections.size === 0) this.#connected.delete(account);
+    }
     this.#places.delete(place);
   }
 
-  /** Evicts a connection of the owner that holds most, if that is more than this one would; false where it is not. */
-  #makeRoom(asking: Account): boolean {
-    let largest = asking;
+  /**
+   * Evicts a connection of the owner that holds most, or of the containers of one user where these together hold most for
+   * their share, if that is more than the asking one would; false where it is not.
+   */
+  #makeRoom(asking: Owner['accounts']): boolean {
+    let [largest, most] = [asking[0], Math.max(...asking.map(heldForShare))];
+    const own = most;
     for (const account of this.#connected) {
-      if (account.connections.size > largest.connections.size) largest = account;
+      const held = heldForShare(account);
+      if (held > most) [largest, most] = [account, held];
     }
-    if (largest.connections.size <= asking.connections.size + 1) return false;
+    if (most <= own + 1) return false;
     let newest: ConnectionPlace | undefined;
     for (const place of largest.connections) newest = place;
     this.closeConnection(newest!);
@@ -184,6 +193,10 @@ export class Quota {
     this.#counters.add(counter);
     return new LimitError(message);
   }
+}
+
+function heldForShare({ connections, share }: Account): number {
+  return connections.size / share;
 }
 
 function nearer(one: Use | undefined, other: Use): Use | undefined {

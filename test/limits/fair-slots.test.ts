@@ -75,3 +75,23 @@ test("the tasks that never end of a user's containers keep their own slots alone
   await Promise.all(stuck);
   assert.equal(await slots.run(own('later'), async () => 'served'), 'served');
 });
+
+test('a container whose processes are many users keeps its own slots alone', async () => {
+  const slots = new FairSlots({ all: 4, perUser: 2, perOwner: 1 });
+  const never = Promise.withResolvers<void>();
+  let running = 0;
+  const stuck = Array.from({ length: 20 }, (_, i) =>
+    slots.run(inContainer('hostile', `the containers of uid ${i}`), () => {
+      running += 1;
+      return never.promise;
+    }),
+  );
+  let served = '';
+  const other = slots.run(inContainer('a', 'the containers of uid 0'), async () => {
+    served = 'served';
+  });
+  for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+  assert.deepEqual([running, served], [1, 'served']);
+  never.resolve();
+  await Promise.all([other, ...stuck]);
+});
