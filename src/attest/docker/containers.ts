@@ -14,10 +14,10 @@ import { EventStream } from './event-stream.ts';
 import type { Affected } from './events.ts';
 import { type Inspection, readImageDigests, readInspection, readPids } from './inspection.ts';
 import {
-  beganWith,
   canBeRemembered,
   instant,
   isAlive,
+  isOfContainer,
   type MainProcess,
   type PinnedProcess,
   pinProcess,
@@ -278,7 +278,7 @@ export class Containers {
       }
       const { startTicks, place } = pinned;
       if (place.id !== undefined && place.id !== id) throw failed(unseen(inspection));
-      if (!beganWith(Date.parse(inspection.startedAt), startTicks, instant())) await this.#checkPid(inspection, signal);
+      if (!isOfContainer(pinned, Date.parse(inspection.startedAt), instant())) await this.#checkPid(inspection, signal);
       const imageDigests = await this.#imageDigests(inspection, signal);
       if (pinned.hasEnded()) throw failed(changed(id));
       // It has come too late: nobody would close what is pinned.
@@ -296,12 +296,12 @@ export class Containers {
   }
 
   /**
-   * Has the engine look into the container's cgroup for the process that it calls the main one. That costs as much as all
+   * Has the engine look into the container's cgroup for the process that it calls the main one: one that began at another time, or is young and where a user may have put it. That costs as much as all
    * else together, and needs a `ps` where the engine is.
    * @throws ERR_ATTESTATION_FAILED unless the process is in it
    */
   async #checkPid({ id, pid }: Inspection, signal: AbortSignal): Promise<void> {
-    const problem = `process ${pid}, the main one of container ${id} by the engine's word, did not begin when the container was started`;
+    const problem = `process ${pid}, the main one of container ${id} by the engine's word, did not begin when the container was started, or did so seconds ago and is in another cgroup than engines use`;
     const remedy =
       "the pid is another process by now, or Sidekey does not share the host's pid namespace (pid: host), or the clock was set since: then restart the container";
     let pids: number[] = [];
