@@ -64,6 +64,9 @@ export const QUESTIONS = { all: 8, perUser: 4, perOwner: 2 };
  */
 const PINNED = 32;
 
+/** As commands show ids: engines prefer a container of such a name, which whoever starts one may give it. */
+const LIKE_ID = /^[0-9a-f]{12,64}$/;
+
 /** What the engine said of a container, and when (milliseconds since the epoch). */
 interface Remembered {
   /** An error: it was too much to be read. */
@@ -216,7 +219,11 @@ export class Containers {
     return this.#inTime(async (signal) => {
       const answer = await this.#options.engine.get(`/containers/${nameOrId}/json`, signal);
       if (answer === undefined) return undefined;
-      return readInspection(answer, String((answer as { Id?: unknown } | null)?.Id)).pid;
+      const id = String((answer as { Id?: unknown } | null)?.Id);
+      if (LIKE_ID.test(nameOrId) && !id.startsWith(nameOrId)) {
+        throw failed(`container ${id} is called ${nameOrId}, as the id of another one may begin: use its whole id`);
+      }
+      return readInspection(answer, id).pid;
     });
   }
 
