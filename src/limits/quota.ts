@@ -81,7 +81,7 @@ export class Quota {
       );
     }
     // Comes last, because it may close a connection, and its cost grows with the number of connections.
-    if (this.#places.size >= connections && !this.#makeRoom(accounts[0])) {
+    if (this.#places.size >= connections && !this.#makeRoom(accounts)) {
       this.#counters.add('connections_without_descriptors_total');
       return this.#refuseConnection(
         () =>
@@ -91,8 +91,10 @@ export class Quota {
     this.#counters.add('connections_accepted_total');
     const place: ConnectionPlace = { evict: () => undefined };
     this.#places.set(place, accounts);
-    this.#connected.add(accounts[0]);
-    for (const account of accounts) account.connections.add(place);
+    for (const account of accounts) {
+      account.connections.add(place);
+      this.#connected.add(account);
+    }
     return place;
   }
 
@@ -100,21 +102,25 @@ export class Quota {
   closeConnection(place: ConnectionPlace): void {
     const accounts = this.#places.get(place);
     if (accounts === undefined) return;
-    for (const account of accounts) account.connections.delete(place);
-    if (accounts[0].connections.size === 0) this.#connected.delete(accounts[0]);
+    for (const account of accounts) {
+      account.connections.delete(place);
+      if (account.connections.size === 0) this.#connected.delete(account);
+    }
     this.#places.delete(place);
   }
 
   /**
-   * Evicts a connection of the owner with the most, if that has more than the asking one would have; returns false
-   * otherwise.
+   * Evicts a connection of the owner with the most, or of one user's containers if these together have the most for their
+   * share. Returns false if that is not more than the asking one would have.
    */
-  #makeRoom(asking: Account): boolean {
-    let largest = asking;
+  #makeRoom(asking: Owner['accounts']): boolean {
+    let [largest, most] = [asking[0], Math.max(...asking.map(heldForShare))];
+    const own = most;
     for (const account of this.#connected) {
-      if (account.connections.size > largest.connections.size) largest = account;
+      const held = heldForShare(account);
+      if (held > most) [largest, most] = [account, held];
     }
-    if (largest.connections.size <= asking.connections.size + 1) return false;
+    if (most <= own + 1) return false;
     let newest: ConnectionPlace | undefined;
     for (const place of largest.connections) newest = place;
     this.closeConnection(newest!);
@@ -192,6 +198,10 @@ export class Quota {
     this.#counters.add(counter);
     return new LimitError(message);
   }
+}
+
+function heldForShare({ connections, share }: Account): number {
+  return connections.size / share;
 }
 
 function nearer(one: Use | undefined, other: Use): Use | undefined {

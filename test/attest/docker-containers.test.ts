@@ -489,6 +489,14 @@ test('a connection that the engine closed while it was kept is no failure', asyn
   assert.equal(connections, 2);
 });
 
+test('a container that is called as the id of another one begins is not taken for that one', async (t) => {
+  const { containers, engine } = await start(t);
+  engine.answer = answering(containerJson(ID, { Name: '/0123456789ab' }));
+  await assert.rejects(containers.mainPid('0123456789ab'), { code: FAILED, message: /use its whole id/ });
+  assert.equal(await containers.mainPid(ID.slice(0, 12)), process.pid);
+  assert.equal(await containers.mainPid('web-1'), process.pid);
+});
+
 test('only an id enters a path', async (t) => {
   const { containers, engine } = await start(t);
   for (const id of ['', '../info', `${ID}/../x`, ID.toUpperCase(), `${ID}\n`]) {

@@ -5,7 +5,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { beganWith, instant, isAlive, pinProcess } from '../../src/attest/docker/main-process.ts';
+import { parseCgroup } from '../../src/attest/docker/cgroup.ts';
+import { beganWith, instant, isAlive, isOfContainer, pinProcess } from '../../src/attest/docker/main-process.ts';
 import { openDescriptors } from '../support/pipe.ts';
 
 const STARTED_AT = Date.parse('2026-11-29T12:00:00Z');
@@ -31,6 +32,28 @@ test('a start that fits is taken at once, one that nearly does from ten seconds 
   ];
   for (const [late, age, taken, why] of table)
     assert.equal(judge(late, age), taken, `${late} ms late, ${age} ms old: ${why}`);
+});
+
+test('a young process in a cgroup that a user may have made takes a look of the engine, however well its start fits', () => {
+  const id = 'a'.repeat(64);
+  const table: readonly [path: string, age: number, taken: boolean][] = [
+    [`/docker/${id}`, 400, true],
+    [`/system.slice/docker-${id}.scope`, 400, true],
+    [`/machine.slice/libpod-${id}.scope/container`, 400, true],
+    [`/../docker-${id}.scope`, 400, true],
+    ['/', 400, true],
+    [`/user.slice/user-1000.slice/user@1000.service/${id}`, 400, false],
+    [`/system.slice/ci.service/docker/${id}`, 400, false],
+    [`/system.slice/ci.service/docker-${id}.scope`, 9_990, false],
+    [`/../ci.service/${id}`, 400, false],
+    [`/docker/x\\n/docker/${id}`, 400, false],
+    [`/system.slice/ci.service/docker-${id}.scope`, 10_000, true],
+  ];
+  for (const [path, age, taken] of table) {
+    const process = { pid: 7, startTicks: 1e9 - age / 10, place: parseCgroup(`0::${path}\n`) };
+    const now = { ticks: 1e9, wall: STARTED_AT - 300 + age };
+    assert.equal(isOfContainer(process, STARTED_AT, now), taken, `${path}, ${age} ms old`);
+  }
 });
 
 test('no process that began more than a second after the container is taken, and all that began just before', () => {

@@ -161,6 +161,16 @@ test('a caller in a cgroup that only has the name of a container gets nothing', 
   await assert.rejects(attest(attestor, impostor), { code: FAILED, message: /is not where its main process is/ });
 });
 
+test('a user who took the pid of a container before the engine noted its start gets nothing', { skip }, async (t) => {
+  const { attestor, engine } = await start(t);
+  // In a cgroup named after the container, but not one of the engine's.
+  const pid = startIn(t, ID);
+  const answer = answering(running(pid));
+  engine.answer = (response, request) =>
+    request.url!.includes('/top?') ? response.writeHead(409).end('{}') : answer(response, request);
+  await assert.rejects(attest(attestor, pid), { code: FAILED, message: /in another cgroup than engines use/ });
+});
+
 test("a container whose main process this one can't see is not believed", { skip }, async (t) => {
   const { attestor, engine } = await start(t);
   const pid = startIn(t, ID);

@@ -118,6 +118,22 @@ test('when all places are taken, an owner with few connections gets the newest o
   assert.equal(counters.get('connections_evicted_total'), 1);
 });
 
+test('when all places are taken by what looks like many containers of one user, others get some of them', () => {
+  const quota = quotaOf({ connections: 40 });
+  const owners = new Owners();
+  let evicted = 0;
+  for (let i = 0; i < 40; i += 1) {
+    const place = opened(quota.openConnection(owners.container(`/delegated/${i}`, 7), NOW));
+    place.evict = () => {
+      evicted += 1;
+    };
+  }
+  opened(quota.openConnection(owners.user(1), NOW));
+  opened(quota.openConnection(owners.container('/docker/a', 0), NOW));
+  assert.equal(evicted, 2);
+  assert.match(refused(quota.openConnection(owners.container('/delegated/40', 7), NOW)), /^all callers together/);
+});
+
 test('an owner that connects too fast evicts nobody', () => {
   const counters = new Counters();
   const quota = quotaOf({ connections: 4, connectionsPerUid: 3, connectsPerSecondPerUid: 1 }, counters);

@@ -108,7 +108,12 @@ export function containerJson(id: string, more: Record<string, unknown> = {}): R
   };
 }
 
-/** Answers about one container, whatever is asked. */
+/** Answers about one container, whatever is asked; of a container's processes it says that the main one is all. */
 export function answering(json: unknown): Answer {
-  return (response) => response.end(typeof json === 'string' ? json : JSON.stringify(json));
+  return (response, request) => {
+    const pid = (json as { State?: { Pid?: number } } | null)?.State?.Pid;
+    const isTop = pid !== undefined && request.url!.includes('/top?');
+    const answer = isTop ? { Titles: ['PID'], Processes: [[String(pid)]] } : json;
+    response.end(typeof answer === 'string' ? answer : JSON.stringify(answer));
+  };
 }

@@ -68,6 +68,18 @@ export function isSameContainer(place: CgroupPlace, known: CgroupPlace): boolean
   return [...known.containers].every(([hierarchy, path]) => place.containers.get(hierarchy) === path);
 }
 
+/**
+ * Where Docker (cgroupfs, systemd) and Podman (systemd, cgroupfs) put containers unless told otherwise, and beside the
+ * container that Sidekey itself is in: cgroups above which all are root's, so that no user can make one of such a path.
+ */
+const OF_ENGINES =
+  /^\/(?:docker\/|system\.slice\/docker-|machine\.slice\/libpod-|libpod_parent\/libpod-|\.\.\/(?:docker-|libpod-)?)[0-9a-f]{64}(?:\.scope)?$/;
+
+/** False of a process in a cgroup that is named after a container, and that others than root may have made. */
+export function isWhereEnginesPut({ containers }: CgroupPlace): boolean {
+  return [...containers.values()].every((path) => OF_ENGINES.test(path));
+}
+
 function failed(message: string): SidekeyError {
   return new SidekeyError('ERR_ATTESTATION_FAILED', message);
 }

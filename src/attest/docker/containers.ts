@@ -14,10 +14,10 @@ import { EventStream } from './event-stream.ts';
 import type { Affected } from './events.ts';
 import { type Inspection, readImageDigests, readInspection, readPids } from './inspection.ts';
 import {
-  beganWith,
   canBeRemembered,
   instant,
   isAlive,
+  isOfContainer,
   type MainProcess,
   type PinnedProcess,
   pinProcess,
@@ -63,6 +63,9 @@ export const QUESTIONS = { all: 8, perUser: 4, perOwner: 2 };
  * lives is a tenth of the work then.
  */
 const PINNED = 32;
+
+/** As commands show ids: engines prefer a container of such a name, which whoever starts one may give it. */
+const LIKE_ID = /^[0-9a-f]{12,64}$/;
 
 /** What the engine said of a container, and when (milliseconds since the epoch). */
 interface Remembered {
@@ -216,7 +219,11 @@ export class Containers {
     return this.#inTime(async (signal) => {
       const answer = await this.#options.engine.get(`/containers/${nameOrId}/json`, signal);
       if (answer === undefined) return undefined;
-      return readInspection(answer, String((answer as { Id?: unknown } | null)?.Id)).pid;
+      const id = String((answer as { Id?: unknown } | null)?.Id);
+      if (LIKE_ID.test(nameOrId) && !id.startsWith(nameOrId)) {
+        throw failed(`container ${id} is called ${nameOrId}, as the id of another one may begin: use its whole id`);
+      }
+      return readInspection(answer, id).pid;
     });
   }
 
@@ -278,7 +285,7 @@ export class Containers {
       }
       const { startTicks, place } = pinned;
       if (place.id !== undefined && place.id !== id) throw failed(unseen(inspection));
-      if (!beganWith(Date.parse(inspection.startedAt), startTicks, instant())) await this.#checkPid(inspection, signal);
+      if (!isOfContainer(pinned, Date.parse(inspection.startedAt), instant())) await this.#checkPid(inspection, signal);
       const imageDigests = await this.#imageDigests(inspection, signal);
       if (pinned.hasEnded()) throw failed(changed(id));
       // It has come too late: nobody would close what is pinned.
@@ -296,12 +303,13 @@ export class Containers {
   }
 
   /**
-   * Has the engine look into the container's cgroup for the process that it calls the main one. That costs as much as all
+   * Asks the engine whether the process that it calls the main one is in the container's cgroup: needed if the process began
+   * at another time, or is young and in a cgroup that a user may have made. That costs as much as all
    * else together, and needs a `ps` where the engine is.
    * @throws ERR_ATTESTATION_FAILED unless the process is in it
    */
   async #checkPid({ id, pid }: Inspection, signal: AbortSignal): Promise<void> {
-    const problem = `process ${pid}, the main one of container ${id} by the engine's word, did not begin when the container was started`;
+    const problem = `process ${pid}, the main one of container ${id} by the engine's word, did not begin when the container was started, or did so seconds ago and is in another cgroup than engines use`;
     const remedy =
       "the pid is another process by now, or Sidekey does not share the host's pid namespace (pid: host), or the clock was set since: then restart the container";
     let pids: number[] = [];

@@ -13,7 +13,7 @@ import { bootTicks, hasEnded, SystemCallError } from '../libc.ts';
 import { readCgroupText } from '../proc/cgroup.ts';
 import { readStat } from '../proc/stat.ts';
 import { openPidfdByPid } from '../socket-peer.ts';
-import { type CgroupPlace, parseCgroup } from './cgroup.ts';
+import { type CgroupPlace, isWhereEnginesPut, parseCgroup } from './cgroup.ts';
 
 /** A process that the engine was asked about while it was pinned. */
 export interface MainProcess {
@@ -95,6 +95,17 @@ const EARLY_MS = 10_000;
 const LATE_MS = 1_000;
 /** An engine that says that a process runs has noticed the end of any that ended longer ago. */
 const NOTICED_MS = 10_000;
+
+/**
+ * True if a process that has the pid of a container's main process may be taken for it without a look of the engine's own:
+ * by its start time, and by being where only root puts processes, or so old that the engine has noticed the end of any that
+ * had the pid before. (Engines may note the start of a container that has ended already, so that a process which took the
+ * pid meanwhile began before it.)
+ */
+export function isOfContainer(process: MainProcess, startedAt: number, now: Instant): boolean {
+  if (!beganWith(startedAt, process.startTicks, now)) return false;
+  return (now.ticks - process.startTicks) * TICK_MS >= NOTICED_MS || isWhereEnginesPut(process.place);
+}
 
 /**
  * True if a process that has the pid of a container's main process may be taken for it by its start time; false where that
