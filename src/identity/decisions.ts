@@ -98,8 +98,9 @@ export class Decisions {
     return hold;
   }
 
-  #mayNote({ accounts: [account] }: Owner, now: number): boolean {
-    return this.#put.size < KEPT && account.decisions.take(KEPT_OF_OWNER, PER_SECOND, now);
+  #mayNote({ accounts }: Owner, now: number): boolean {
+    if (this.#put.size >= KEPT) return false;
+    return accounts.every(({ decisions, share }) => decisions.take(KEPT_OF_OWNER * share, PER_SECOND * share, now));
   }
 
   /** The name is not held any more, or for another reason. */

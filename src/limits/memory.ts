@@ -87,11 +87,13 @@ export class MemoryBudget {
     }
   }
 
-  /** The largest call of the owner with the largest charge. */
+  /** The largest call of the owner with the largest charge, or of one user's containers, by their charge per share. */
   #largest(): Holder | undefined {
     let most: Account | undefined;
+    let mostBytes = 0;
     for (const account of this.#owners.accounts()) {
-      if (account.share === 1 && account.heldBytes > (most?.heldBytes ?? 0)) most = account;
+      const bytes = account.heldBytes / account.share;
+      if (bytes > mostBytes) [most, mostBytes] = [account, bytes];
     }
     let largest: Holder | undefined;
     let largestBytes = 0;

@@ -4,7 +4,7 @@
  * A uid is not a suitable unit: a user with a range in /etc/subuid has 65,536 uids, and root in a container can take
  * any. So a caller in a container that the host's root created counts for the container, and any other caller for the
  * user that owns its uid. A caller in a container also counts for that user, with a larger limit (CONTAINERS_SHARE),
- * since a user who may create cgroups could imitate many containers.
+ * since a user who may create cgroups could imitate many containers; root's callers do not, since root needs no imitation.
  */
 
 import { Fifo } from '../base/fifo.ts';
@@ -53,14 +53,20 @@ export class Account {
   readonly time = new LoopTime();
   /** True while the account is queued because of waiting work, or being served. */
   inLine = false;
+  /** The account with which it shares turns: that of all containers of the user who started its first caller. */
+  readonly group: Account | undefined;
+  /** Members of this group with waiting work, or this account itself; the one that has waited longest comes first. */
+  readonly line = new Fifo<Account>();
 
-  constructor(name: string, share = 1) {
+  constructor(name: string, share = 1, group?: Account) {
     this.name = name;
     this.share = share;
+    this.group = group;
   }
 
   get isIdle(): boolean {
-    return this.connections.size === 0 && this.streams === 0 && this.heldBytes === 0 && this.waitingWork.length === 0;
+    const hasWork = this.waitingWork.length > 0 || this.line.length > 0;
+    return this.connections.size === 0 && this.streams === 0 && this.heldBytes === 0 && !hasWork;
   }
 }
 
@@ -71,6 +77,8 @@ export interface Owner {
   /** The owner's own account comes first; it is the one that takes turns. */
   readonly accounts: readonly [Account, ...Account[]];
 }
+
+const ROOT = 0;
 
 /** Above this number idle accounts are forgotten. */
 const REMEMBERED = 1_000;
@@ -92,14 +100,17 @@ export class Owners {
   /** @param container the container's cgroup path, or another permanent name */
   container(container: string, user: number): Owner {
     const name = `container ${container}`;
-    return { name, accounts: [this.#account(name), this.#account(`the containers of uid ${user}`, CONTAINERS_SHARE)] };
+    // Containers of root are real ones: only root can create a cgroup there.
+    if (user === ROOT) return { name, accounts: [this.#account(name)] };
+    const group = this.#account(`the containers of uid ${user}`, CONTAINERS_SHARE);
+    return { name, accounts: [this.#account(name, 1, group), group] };
   }
 
-  #account(name: string, share = 1): Account {
+  #account(name: string, share = 1, group?: Account): Account {
     let account = this.#accounts.get(name);
     if (account === undefined) {
       if (this.#accounts.size >= REMEMBERED) this.#forgetIdle();
-      account = new Account(name, share);
+      account = new Account(name, share, group);
       this.#accounts.set(name, account);
     }
     return account;

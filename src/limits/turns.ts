@@ -5,6 +5,9 @@
  * to its long-term share (`loop-time.ts`); the time of the garbage collector and the kernel is not counted. An owner
  * that is alone may use all the time.
  *
+ * What may be imitations of containers by one user (`Account.group`) takes turns as one owner: of its members, one gets a
+ * slice in each turn of the group.
+ *
  * Work is not interrupted, so long work must be split.
  */
 
@@ -28,7 +31,7 @@ const ALL_MS = 6;
 const REST_MS = 1;
 
 export class Turns {
-  /** Accounts with waiting work. */
+  /** Accounts with waiting work of their own or of their members. */
   readonly #waiting = new Fifo<Account>();
   #scheduled = false;
   readonly #failed: (error: unknown) => void;
@@ -47,8 +50,9 @@ export class Turns {
   /** True if the owner's work may run now: it has time left, and no work of it waits. */
   isOpen(account: Account): boolean {
     if (account.waitingWork.length > 0 || !this.#hasShareLeft(account)) return false;
-    const running = account === this.#running ? performance.now() - this.#since : 0;
-    return account.time.usedInTurn + running < this.#slice(account);
+    const running = this.#running === undefined ? 0 : performance.now() - this.#since;
+    const used = (one: Account) => one.time.usedInTurn + (isCharged(one, this.#running) ? running : 0);
+    return Math.max(used(account), used(topOf(account))) < this.#slice(account);
   }
 
   /** Runs the work now or in the owner's next turn. The work must not throw. */
@@ -71,7 +75,9 @@ export class Turns {
     account.waitingWork.push(work);
     if (account.inLine) return;
     account.inLine = true;
-    this.#waiting.push(account);
+    const top = topOf(account);
+    if (top.line.length === 0) this.#waiting.push(top);
+    top.line.push(account);
     this.#schedule();
   }
 
@@ -82,7 +88,7 @@ export class Turns {
 
   /** True if no other owner had anything done for so long, in milliseconds. */
   #isAloneFor(account: Account, ms: number): boolean {
-    return account === this.#latest && performance.now() - this.#changedAt > ms;
+    return topOf(account) === this.#latest && performance.now() - this.#changedAt > ms;
   }
 
   #slice(account: Account): number {
@@ -90,7 +96,7 @@ export class Turns {
   }
 
   #hasShareLeft(account: Account): boolean {
-    return account.time.hasCredit(performance.now()) || this.#isAloneFor(account, SHARED_FOR_MS);
+    return topOf(account).time.hasCredit(performance.now()) || this.#isAloneFor(account, SHARED_FOR_MS);
   }
 
   /** Charges the time since the last call to the account that ran, and starts counting for `next`. */
@@ -98,14 +104,17 @@ export class Turns {
     const now = performance.now();
     const running = this.#running;
     if (running !== undefined) {
-      running.time.use(now - this.#since, !this.#isAloneFor(running, SHARED_FOR_MS), now);
+      const isShared = !this.#isAloneFor(running, SHARED_FOR_MS);
+      for (const charged of chargedFor(running)) charged.time.use(now - this.#since, isShared, now);
     } else if (next !== undefined) setImmediate(() => this.#charge(undefined));
     this.#running = next;
     this.#since = now;
-    next?.time.begin();
-    if (next === undefined || next === this.#latest) return;
+    if (next === undefined) return;
+    for (const charged of chargedFor(next)) charged.time.begin();
+    const top = topOf(next);
+    if (top === this.#latest) return;
     if (this.#latest !== undefined) this.#changedAt = now;
-    this.#latest = next;
+    this.#latest = top;
   }
 
   #schedule(isToRest = false): void {
@@ -124,15 +133,23 @@ export class Turns {
     const end = performance.now() + ALL_MS;
     let isToRest = true;
     for (let left = this.#waiting.length; left > 0 && performance.now() < end; left -= 1) {
-      const account = this.#waiting.shift()!;
-      if (this.#hasShareLeft(account)) {
+      const top = this.#waiting.shift()!;
+      if (this.#hasShareLeft(top)) {
         isToRest = false;
-        this.#serve(account);
+        this.#serveMember(top);
       }
-      account.inLine = account.waitingWork.length > 0;
-      if (account.inLine) this.#waiting.push(account);
+      if (top.line.length > 0) this.#waiting.push(top);
     }
     if (this.#waiting.length > 0) this.#schedule(isToRest);
+  }
+
+  /** Serves the member that has waited longest. */
+  #serveMember({ line }: Account): void {
+    const account = line.first!;
+    this.#serve(account);
+    line.shift();
+    account.inLine = account.waitingWork.length > 0;
+    if (account.inLine) line.push(account);
   }
 
   #serve(account: Account): void {
@@ -146,4 +163,17 @@ export class Turns {
       }
     }
   }
+}
+
+/** The account that takes turns for this one. */
+function topOf(account: Account): Account {
+  return account.group ?? account;
+}
+
+function chargedFor(account: Account): Account[] {
+  return account.group === undefined ? [account] : [account, account.group];
+}
+
+function isCharged(account: Account, running: Account | undefined): boolean {
+  return running !== undefined && (account === running || account === running.group);
 }

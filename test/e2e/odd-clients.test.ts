@@ -244,9 +244,14 @@ describe('requests that are odd', { timeout: 60_000 }, () => {
       'of a node with lists in lists, 60,000 deep, is refused',
       grpcMessage(deepNode(60_000)),
       INVALID_ARGUMENT,
-      /no valid Node/,
+      /not a valid Node/,
     ],
-    ['that is garbage is refused', grpcMessage(Buffer.alloc(99, 255)), INVALID_ARGUMENT, /no valid DiscoveryRequest/],
+    [
+      'that is garbage is refused',
+      grpcMessage(Buffer.alloc(99, 255)),
+      INVALID_ARGUMENT,
+      /not a valid DiscoveryRequest/,
+    ],
     [
       'in gzip is refused by the name of its encoding',
       grpcMessage(gzipSync(good), true),

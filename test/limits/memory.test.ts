@@ -56,6 +56,19 @@ test('when the common limit is reached, the largest owner loses its largest call
   assert.equal(budget.heldBytes, 125);
 });
 
+test('when the common limit is reached, the apparent containers of one user count together', () => {
+  const owners = new Owners();
+  const budget = new MemoryBudget({ memoryPerOwner: 100, memory: 300 }, owners, new Counters());
+  const honest = new TestHolder(owners.user(1), budget);
+  budget.hold(honest, 40);
+  const hostile = Array.from({ length: 13 }, (_, i) => new TestHolder(owners.container(`/delegated/${i}`, 7), budget));
+  for (const each of hostile) budget.hold(each, 20);
+  const modest = new TestHolder(owners.user(2), budget);
+  budget.hold(modest, 10);
+  assert.equal(honest.reason, undefined);
+  assert.equal(hostile.filter(({ reason }) => reason !== undefined).length, 1);
+});
+
 test('the sums match the charges, in any order of events', () => {
   const step = fc.record({
     holder: fc.integer({ min: 0, max: 7 }),

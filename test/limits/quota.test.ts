@@ -173,7 +173,7 @@ test('the owner nearest to a limit: relative to its limit, for all its uids toge
 test('a container has its own limits, and the containers of one user together a multiple', () => {
   const quota = quotaOf({ callsPerUid: 2 });
   const owners = new Owners();
-  const first = owners.container('/docker/a', 0);
+  const first = owners.container('/docker/a', 7);
   quota.open(first);
   quota.open(first);
   assert.throws(() => quota.open(first), { message: /^container \/docker\/a has 2 streams open/ });
@@ -182,13 +182,13 @@ test('a container has its own limits, and the containers of one user together a 
   let opened = 2;
   const more = () => {
     for (let i = 0; ; i += 1) {
-      quota.open(owners.container(`/docker/${i}`, 0));
+      quota.open(owners.container(`/docker/${i}`, 7));
       opened += 1;
     }
   };
   assert.throws(more, (error: Error) => {
     assert.ok(error instanceof LimitError);
-    return /^the containers of uid 0 has 8 streams open/.test(error.message);
+    return /^the containers of uid 7 has 8 streams open/.test(error.message);
   });
   assert.equal(opened, 2 * CONTAINERS_SHARE);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Account } from '../../src/limits/owner.ts';
+import { Account, Owners } from '../../src/limits/owner.ts';
 import { Turns } from '../../src/limits/turns.ts';
 
 /** Blocks the event loop, as work does. */
@@ -149,6 +149,34 @@ test('all work is done once, in the order of each owner, whatever is added meanw
       for (const account of accounts) assert.equal(account.inLine, false);
     }),
     { numRuns: 30 },
+  );
+});
+
+test('the apparent containers of one user take turns as one owner, and each of them has its turn', async () => {
+  const turns = new Turns();
+  const owners = new Owners();
+  const [modest] = owners.user(1).accounts;
+  const greedy = Array.from({ length: 40 }, (_, i) => owners.container(`/delegated/${i}`, 7).accounts[0]);
+  const served = new Map<Account, number>();
+  for (let round = 0; round < 3; round += 1) {
+    for (const account of greedy) {
+      turns.later(account, () => {
+        busy(2);
+        served.set(account, (served.get(account) ?? 0) + 1);
+      });
+    }
+  }
+  for (let asked = 0; asked < 5; asked += 1) {
+    const before = served.size;
+    await turns.next(modest);
+    assert.ok(served.size - before <= 3, `${served.size - before} of 40 had a slice before`);
+  }
+  assert.equal(turns.isOpen(owners.container('/delegated/new', 7).accounts[0]), false, 'its group has used its time');
+  assert.equal(turns.isOpen(owners.container('/docker/a', 0).accounts[0]), true);
+  while (served.size < greedy.length) await turn();
+  assert.ok(
+    [...served.values()].every((times) => times <= 2),
+    'all had one before any had three',
   );
 });
 
