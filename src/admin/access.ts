@@ -40,7 +40,7 @@ export function refusal(caller: AdminCaller, request: AccessRequest, rules: Acce
     if (caller.contained !== undefined) {
       return new SidekeyError(
         'ERR_FORBIDDEN',
-        `this process is in a container (${caller.contained}), whose root is not root of this host: run the command on the host or in the server's own container, or start sidekey serve with --allow-contained`,
+        `this process is in a container (${caller.contained}), and root there is not root of this host: run the command on the host or in the server's own container, or start sidekey serve with --allow-contained`,
       );
     }
     if (caller.uid === 0 || caller.uid === rules.ownerUid) return undefined;

@@ -134,7 +134,7 @@ function checkAccess(
   caller: AdminCaller | undefined,
   { token, hosts, admit }: AppOptions,
 ): void {
-  if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'it is not known who is calling');
+  if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'the kernel does not say which process is calling');
   const { host, authorization } = request.headers;
   const open = OPEN_PATHS.has(request.routeOptions.url ?? '');
   const refused = refusal(caller, { host, authorization, open }, { ownerUid: process.geteuid!(), token, hosts });

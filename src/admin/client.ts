@@ -78,7 +78,7 @@ export function connectAdmin(target: AdminTarget): AdminClient {
       try {
         return (body === '' ? undefined : JSON.parse(body)) as T;
       } catch (cause) {
-        throw new AdminError('ERR_PROTOCOL', status, 'the answer is not JSON: is it Sidekey that answers there?', [], {
+        throw new AdminError('ERR_PROTOCOL', status, "the answer is not JSON: is this Sidekey's admin address?", [], {
           cause,
         });
       }
@@ -152,7 +152,7 @@ async function open(
       outgoing.on('response', (response) => {
         silent = response;
       });
-      outgoing.on('timeout', () => silent.destroy(new Error(`nothing came for ${SILENCE_MS / 1000} s`)));
+      outgoing.on('timeout', () => silent.destroy(new Error(`the server sent nothing for ${SILENCE_MS / 1000} s`)));
     });
   } catch (thrown) {
     throw unreachable(target, thrown as NodeJS.ErrnoException);
@@ -172,14 +172,18 @@ function refused(status: number, body: string): AdminError {
   } catch {
     // Not a problem document: said below.
   }
-  return new AdminError('ERR_PROTOCOL', status, `the server answered ${status} without saying why`);
+  return new AdminError(
+    'ERR_PROTOCOL',
+    status,
+    `the server answered ${status} without a reason: is this Sidekey's admin address?`,
+  );
 }
 
 function unreachable(target: AdminTarget, cause: NodeJS.ErrnoException): AdminError {
   const place = 'url' in target ? target.url : target.socketPath;
   const reasons: Readonly<Record<string, string>> = {
-    ENOENT: 'there is no such socket; is sidekey serve running, and with this admin socket?',
-    ECONNREFUSED: 'nobody listens there; is sidekey serve running?',
+    ENOENT: 'this socket does not exist: start sidekey serve, or give --admin-socket the path that the server has',
+    ECONNREFUSED: 'no process listens there: start sidekey serve',
     EACCES: 'only the user who runs sidekey serve, and root, may use it',
     ABORT_ERR: `no answer within ${TIMEOUT_MS / 1000} s`,
     TimeoutError: `no answer within ${TIMEOUT_MS / 1000} s`,

@@ -39,7 +39,10 @@ export function addDecisionRoutes(app: FastifyInstance, decisions: Pick<Decision
     async ({ params: { id } }) => {
       const record = await decisions.get(id);
       if (record !== undefined) return toJson(record);
-      throw new SidekeyError('ERR_NOT_FOUND', `there is no decision ${id}: they are kept for a day, the last 10,000`);
+      throw new SidekeyError(
+        'ERR_NOT_FOUND',
+        `there is no decision ${id}: decisions are kept for a day, and at most 10,000`,
+      );
     },
   );
 }

@@ -59,7 +59,7 @@ const ASKED_AT_ONCE = 500;
 export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts): void {
   app.get(
     '/v1/doctor',
-    { schema: { summary: 'Tell what the server knows of what may be wrong', response: { 200: DOCTOR } } },
+    { schema: { summary: 'Report the state that sidekey doctor judges', response: { 200: DOCTOR } } },
     async (): Promise<DoctorJson> => {
       const { self, registry, clock, version } = parts;
       const now = clock.now();

@@ -51,7 +51,7 @@ export function createDoor(options: DoorOptions): Door {
       caller ??= options.callerOf(socket);
       known.set(socket, caller);
     } catch (thrown) {
-      const message = 'the kernel does not say who is calling';
+      const message = 'the kernel does not say which process is calling';
       endWithProblem(response, new SidekeyError('ERR_FORBIDDEN', message, { cause: thrown }));
       return;
     }
@@ -99,7 +99,7 @@ export function createDoor(options: DoorOptions): Door {
     nextLog = now + CROWDED_LOG_MS;
     options.log.warn(
       { cut, limit: maxConnections, admitted: admitted.size },
-      `the admin API has as many connections on ${options.name} as it may (adminMaxConnections): those without a right are cut`,
+      `connections to the admin API on ${options.name} reached adminMaxConnections: the oldest ones without an authorized request are closed`,
     );
   }
 }

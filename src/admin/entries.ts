@@ -20,7 +20,7 @@ export function addEntryRoutes(
     '/v1/entries',
     {
       schema: {
-        summary: 'Make one entry, or several or none',
+        summary: 'Create one entry, or several (all or none)',
         body: schema.NEW_ENTRIES,
         response: { 201: schema.MADE_ENTRIES },
       },
@@ -57,7 +57,7 @@ export function addEntryRoutes(
     '/v1/entries',
     {
       schema: {
-        summary: 'Make the entries of one source equal to these',
+        summary: 'Make the entries of one source equal to the given list',
         querystring: schema.SOURCE_QUERY,
         body: schema.SOURCE_ENTRIES,
         response: { 200: schema.SOURCE_CHANGES },
@@ -81,7 +81,11 @@ export function addEntryRoutes(
     { schema: { summary: 'Show an entry', params: schema.ENTRY_PARAMS, response: { 200: schema.ENTRY } } },
     ({ params }, reply) => {
       const entry = registry.get(params.id);
-      if (entry === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no entry with the id ${params.id}`);
+      if (entry === undefined)
+        throw new SidekeyError(
+          'ERR_NOT_FOUND',
+          `there is no entry with the id ${params.id}; sidekey entry list shows the ids`,
+        );
       return sendEntry(reply, entry);
     },
   );
@@ -90,7 +94,7 @@ export function addEntryRoutes(
     '/v1/entries/:id',
     {
       schema: {
-        summary: 'Change the members that are given',
+        summary: 'Change the given fields of an entry',
         params: schema.ENTRY_PARAMS,
         headers: schema.IF_MATCH,
         body: schema.ENTRY_PATCH,

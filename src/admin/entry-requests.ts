@@ -45,11 +45,7 @@ export function readIfMatch(header: string | undefined): number | undefined {
   if (header === undefined || header === '*') return undefined;
   const digits = /^(?:"(\d{1,15})"|(\d{1,15}))$/.exec(header);
   if (digits !== null) return Number(digits[1] ?? digits[2]);
-  throw badMember(
-    'If-Match',
-    `it is ${JSON.stringify(header)}`,
-    'it is the revision_number of the entry that was read',
-  );
+  throw badMember('If-Match', `it is ${JSON.stringify(header)}`, 'give the revision_number of the entry that was read');
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -48,9 +48,12 @@ export class EventReaders {
 
   /** Answers with what happens from now on. @throws ERR_TOO_MANY_READERS, ERR_NOT_READY, with the response untouched */
   add(response: ServerResponse): void {
-    if (this.#closed) throw new SidekeyError('ERR_NOT_READY', 'the server stops');
+    if (this.#closed) throw new SidekeyError('ERR_NOT_READY', 'the server is stopping');
     if (this.#open.size >= MAX_READERS) {
-      throw new SidekeyError('ERR_TOO_MANY_READERS', `${MAX_READERS} read events already; end one of them`);
+      throw new SidekeyError(
+        'ERR_TOO_MANY_READERS',
+        `${MAX_READERS} clients read events already, which is the maximum; end one of them`,
+      );
     }
     // What happened before in this turn is none of its business.
     this.#flush();
@@ -99,7 +102,10 @@ export class EventReaders {
 
   #lag(response: ServerResponse): void {
     this.#remove(response);
-    const data = { at: new Date(this.#clock.now()).toISOString(), detail: 'too much happened that was not read' };
+    const data = {
+      at: new Date(this.#clock.now()).toISOString(),
+      detail: 'the reader was too slow: too many events were unread',
+    };
     response.end(`event: lagged\ndata: ${JSON.stringify(data)}\n\n`);
     const cut = this.#clock.after(LAGGED_GRACE_MS, () => response.req.socket.destroy());
     response.req.socket.once('close', () => cut.cancel());

@@ -27,7 +27,7 @@ export function addEventRoutes(app: FastifyInstance, readers: EventReaders): voi
       // It would never end.
       exposeHeadRoute: false,
       schema: {
-        summary: 'What happens from now on, as server-sent events; what happened before is not told again',
+        summary: 'Stream changes from now on, as server-sent events; earlier events are not repeated',
         response: { 200: { content: { [MEDIA_TYPE]: { schema: EVENT } } } },
       },
     },

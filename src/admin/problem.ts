@@ -19,7 +19,7 @@ const OF_FASTIFY: Readonly<Record<string, readonly [ErrorCode, string]>> = {
     'ERR_MEDIA_TYPE',
     'send JSON, with the header "Content-Type: application/json"; a bundle may also be application/x-pem-file',
   ],
-  FST_ERR_CTP_BODY_TOO_LARGE: ['ERR_TOO_LARGE', `a body has at most ${BODY_LIMIT} bytes; send less at a time`],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['ERR_TOO_LARGE', `a body has at most ${BODY_LIMIT} bytes; send less in one request`],
   FST_ERR_MAX_PARAM_LENGTH: ['ERR_NOT_FOUND', 'nothing has a name that long'],
 };
 

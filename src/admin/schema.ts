@@ -60,11 +60,11 @@ export const NO_QUERY = Type.Object({});
 export const ENTRY_QUERY = Type.Object({
   spiffe_id: Type.Optional(Type.String({ description: 'one SPIFFE ID' })),
   selector: Type.Optional(
-    Type.Array(Type.String(), { description: 'type:value; an entry must have all that are given' }),
+    Type.Array(Type.String(), { description: 'type:value; an entry must have all given selectors' }),
   ),
   hint: Type.Optional(Type.String({ description: 'one hint' })),
-  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'it is an integer from 1 to 1000' }),
-  cursor: Type.Optional(Type.String({ description: 'the next_cursor of the page before' })),
+  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'give an integer from 1 to 1000' }),
+  cursor: Type.Optional(Type.String({ description: 'the next_cursor of the previous page' })),
 });
 
 export const ENTRY_PAGE = Type.Object(
@@ -75,16 +75,19 @@ export const ENTRY_PAGE = Type.Object(
 export const ENTRY_PARAMS = Type.Object({ id: Type.String() });
 
 export const IF_MATCH = Type.Object({
-  'if-match': Type.Optional(Type.String({ description: 'the revision_number that the change is meant for' })),
+  'if-match': Type.Optional(Type.String({ description: 'the revision_number that the entry must have' })),
 });
 
 export const SOURCE_QUERY = Type.Object({
-  dry_run: Type.Boolean({ default: false, description: 'it is true or false' }),
+  dry_run: Type.Boolean({ default: false, description: 'give true or false' }),
 });
 
 export const SOURCE_ENTRIES = Type.Object(
   {
-    source: Type.String({ pattern: '^[A-Za-z0-9._-]{1,64}$', description: 'whose entries these are, all of them' }),
+    source: Type.String({
+      pattern: '^[A-Za-z0-9._-]{1,64}$',
+      description: 'the source that declares exactly these entries',
+    }),
     entries: Type.Array(ENTRY_INPUT),
   },
   CLOSED,
@@ -119,8 +122,8 @@ const foreignBundle = {
   trust_domain: Type.String(),
   spiffe_sequence: Type.Integer({ minimum: 0 }),
   spiffe_refresh_hint: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], { description: 'seconds' }),
-  authorities: Type.Integer({ minimum: 1, description: 'how many it has' }),
-  expires_at: Type.String({ format: 'date-time', description: 'when the last of them ends' }),
+  authorities: Type.Integer({ minimum: 1, description: 'the number of authorities' }),
+  expires_at: Type.String({ format: 'date-time', description: 'when the last of the authorities ends' }),
   updated_at: Timestamp,
 };
 
@@ -132,7 +135,9 @@ export type BundleJson = Static<typeof ForeignBundle>;
 export const BUNDLES = Type.Object({ bundles: Type.Array(ForeignBundle) }, CLOSED);
 
 const Problem = Type.Object({ path: Type.String(), problem: Type.String(), rule: Type.String() }, CLOSED);
-const warnings = Type.Array(Problem, { description: 'what was taken, but will hardly do what was meant' });
+const warnings = Type.Array(Problem, {
+  description: 'problems of accepted input that probably does not do what was meant',
+});
 
 export const SET_BUNDLE = Type.Object({ ...foreignBundle, warnings }, CLOSED);
 
@@ -168,6 +173,8 @@ export const PROBLEM = Type.Object({
   code: Type.String({ description: 'stable; docs/errors.md lists them' }),
   errors: Type.Optional(Type.Array(Problem)),
   entry: Type.Optional(ENTRY),
-  index: Type.Optional(Type.Integer({ minimum: 0, description: '409: which of the entries that were given' })),
-  revision_number: Type.Optional(Type.Integer({ minimum: 1, description: '412: the revision that the entry is at' })),
+  index: Type.Optional(
+    Type.Integer({ minimum: 0, description: '409: the position of the refused entry in the request' }),
+  ),
+  revision_number: Type.Optional(Type.Integer({ minimum: 1, description: '412: the present revision of the entry' })),
 });

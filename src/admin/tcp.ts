@@ -27,8 +27,8 @@ export async function listenAddress(listen: TcpListen): Promise<string> {
     [
       {
         path: '--admin-listen',
-        problem: `${host} is not a loopback address, and the admin API speaks clear text`,
-        rule: 'listen on 127.0.0.1, or say --admin-insecure-listen where something else protects the connection',
+        problem: `${host} is not a loopback address, and the admin API uses clear text`,
+        rule: 'listen on 127.0.0.1, or give --admin-insecure-listen if something else protects the connection',
       },
     ],
     'ERR_CONFIG',

@@ -10,7 +10,7 @@ import { readTrustedFile } from '../base/trusted-file.ts';
 /** The file in the data directory. */
 const TOKEN_FILE = 'admin.token';
 
-const TOKEN_RULE = 'it must hold one token of 16 to 1024 visible ASCII characters';
+const TOKEN_RULE = 'it must contain one token of 16 to 1024 visible ASCII characters';
 
 /**
  * The token in `admin.token` of the data directory, which is made at the first start: 32 random bytes, base64url,
@@ -24,9 +24,9 @@ export async function adminToken(dataDir: string): Promise<string> {
   } catch (thrown) {
     throw bad((thrown as Error).message);
   }
-  const remedy = 'move it away, and the next start makes a new one';
+  const remedy = 'move the file away; the next start makes a new one';
   return readToken(file, remedy, (problem) =>
-    bad(`${problem}; ${TOKEN_RULE}, and without the file the next start makes one`),
+    bad(`${problem}; ${TOKEN_RULE}; without the file, the next start makes a new one`),
   );
 }
 
@@ -51,7 +51,7 @@ function readToken(file: string, remedy: string, bad: (problem: string) => Sidek
   } catch (thrown) {
     throw bad((thrown as Error).message);
   }
-  if (!/^[\x21-\x7e]{16,1024}$/.test(token)) throw bad('there is no token in it');
+  if (!/^[\x21-\x7e]{16,1024}$/.test(token)) throw bad('it contains no token');
   return token;
 }
 

@@ -66,8 +66,8 @@ export function readBootstrapFlags(flags: BootstrapFlags): BootstrapPlan {
   if (listen !== undefined && to !== undefined && reaches(to, listen)) {
     refuse(
       '--to',
-      'that is where --listen is',
-      'the program behind listens elsewhere: Envoy would call itself for ever',
+      'it is the same address as --listen',
+      '--to must be another address than --listen, else Envoy would forward to itself in a loop',
     );
   }
   if (flags.listen === undefined) {
@@ -75,7 +75,11 @@ export function readBootstrapFlags(flags: BootstrapFlags): BootstrapPlan {
     if (flags.to !== undefined) without('--to');
     if (flags.allow !== undefined) without('--allow');
     if (flags.to === undefined && upstreams.length === 0) {
-      refuse('', 'nothing is asked for', 'give --listen and --to for a server, --upstream for a client, or both');
+      refuse(
+        '',
+        'neither a server nor a client is given',
+        'give --listen and --to for a server, --upstream for a client, or both',
+      );
     }
   }
   if (upstreams.every((upstream) => upstream !== undefined)) {
@@ -117,7 +121,10 @@ function readListener(text: string): Address {
 
 function readSocket(text: string): string {
   if (!path.isAbsolute(text)) {
-    throw refusal(`${JSON.stringify(text)} is relative`, "the path is absolute: Envoy's working directory is another");
+    throw refusal(
+      `${JSON.stringify(text)} is relative`,
+      'give an absolute path, because Envoy may run in another working directory',
+    );
   }
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_SOCKET_BYTES)
@@ -155,7 +162,10 @@ function readName(name: string): string {
   }
   const reserved = Object.values<string>(RESERVED_NAMES);
   if (reserved.includes(name)) {
-    throw refusal(`${JSON.stringify(name)} is taken`, `the bootstrap itself uses ${reserved.join(', ')}`);
+    throw refusal(
+      `${JSON.stringify(name)} is reserved`,
+      `choose another name: the bootstrap itself uses ${reserved.join(', ')}`,
+    );
   }
   return name;
 }
@@ -180,7 +190,7 @@ function collisions(places: readonly FlagAddress[]): Problem[] {
     if (other === undefined) return [];
     const problem = `port ${address!.port} is that of ${other[0]}`;
     const rule =
-      'each listens on a port of its own; --local NAME=HOST:PORT places an upstream, --admin the admin interface';
+      "each listener needs its own port: change an upstream's with --local NAME=HOST:PORT, the admin interface's with --admin";
     return [{ path: what, problem, rule }];
   });
 }

@@ -16,7 +16,7 @@ export async function readEntriesFile(file: string): Promise<unknown> {
   if (fault !== undefined) throw new UsageError(`--data: ${name}: ${fault.message.trimEnd()}`);
   const content: unknown = document.toJS();
   if (typeof content !== 'object' || content === null || !Object.hasOwn(content, 'entries')) {
-    throw new UsageError(`--data: ${name} has no list of entries: {"entries":[…]}`);
+    throw new UsageError(`--data: ${name} has no list of entries; write {"entries":[…]}`);
   }
   checkSize(content, file);
   return content;
@@ -32,8 +32,8 @@ function checkSize(content: object, file: string): void {
   const [name, path] = file === '-' ? ['stdin', 'FILE'] : [file, file];
   throw new SidekeyError(
     'ERR_TOO_LARGE',
-    `--data: ${name} is a request of ${size} bytes, and one has at most ${BODY_LIMIT}; ` +
-      `entries this many go all or none by \`sidekey serve --entries ${path}\``,
+    `--data: ${name} makes a request of ${size} bytes, and the limit is ${BODY_LIMIT}; ` +
+      `to apply so many entries together, use \`sidekey serve --entries ${path}\``,
   );
 }
 

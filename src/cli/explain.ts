@@ -22,17 +22,18 @@ interface ExplainOptions extends ClientOptions {
 export function addExplainCommand(program: Command): void {
   const command = program
     .command('explain [decision]')
-    .description('say why a process, a container or a set of selectors has the identities that it has, and not others')
-    .option('--pid <pid>', 'a process that runs', digits)
-    .option('--container <name>', 'a container that runs, by name or id')
-    .option('--selector <type:value>', 'suppose a caller with this fact; give it again for more', selector)
-    .option('--contained', 'with --selector: suppose a caller in a container')
-    .option('--spiffe-id <id>', 'the SPIFFE ID that it should have')
+    .description('explain which identities a process, a container or a set of selectors has, and why it lacks others')
+    .option('--pid <pid>', 'pid of a running process', digits)
+    .option('--container <name>', 'a running container, by name or id')
+    .option('--selector <type:value>', 'assume a caller with this selector; repeat for more', selector)
+    .option('--contained', 'with --selector: assume that the caller is in a container')
+    .option('--spiffe-id <id>', 'the SPIFFE ID that the caller should have')
     .option('--limit <number>', 'how many near misses to show (default: 10)', digits);
   addClientOptions(command).action(async (decision: string | undefined, options: ExplainOptions) => {
     const { pid, container, selector, spiffeId, limit } = options;
     const subjects = [decision, pid, container, selector].filter((one) => one !== undefined);
-    if (subjects.length !== 1) throw new UsageError('give one of --pid, --container, --selector and a decision id');
+    if (subjects.length !== 1)
+      throw new UsageError('give exactly one of --pid, --container, --selector or a decision id');
     if (decision !== undefined) await explainDecision(decision, options);
     else {
       const contained = options.contained ? 'true' : undefined;
@@ -77,7 +78,7 @@ async function explainDecision(id: string, options: ExplainOptions): Promise<voi
       ...decisionLines(decision),
       ...(now === null
         ? []
-        : ['', 'with these facts now', ...(remark === null ? [] : [remark]), ...explanationLines(now)]),
+        : ['', 'the result for the same facts now', ...(remark === null ? [] : [remark]), ...explanationLines(now)]),
     ]);
 }
 
@@ -90,7 +91,7 @@ function valuesRemark(
   if (!facts.map(splitSelector).some((fact) => fact !== undefined && isSecret(fact))) return null;
   const command = ['sidekey', 'explain', '--pid', String(pid), ...(spiffeId === null ? [] : ['--spiffe-id', spiffeId])];
   const itself = aimed(command.map(shellQuote).join(' '), options);
-  return `values of docker:env are not on record, so an entry that selects by one counts as lacked; as long as it runs, ask the process itself: ${itself}`;
+  return `values of docker:env are not recorded, so an entry with such a selector counts as not matching; while the process runs, ask about the process itself: ${itself}`;
 }
 
 function queryOf(
@@ -113,6 +114,6 @@ function selector(text: string, before: readonly string[] = []): readonly string
 }
 
 function digits(text: string): string {
-  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('It is a number.');
+  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('Give a number.');
   return text;
 }

@@ -33,7 +33,7 @@ function program(asked: string | undefined): Command {
   const sidekey = new Command('sidekey')
     .description('SPIFFE identities for the Envoys on a host: CA, registry, attestation and SDS in one process')
     .version(version())
-    .showHelpAfterError('(--help tells more)')
+    .showHelpAfterError('(see --help)')
     .configureOutput({ writeErr: (text) => void process.stderr.write(printableLines(text)) })
     .exitOverride();
   const adders = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? [COMMANDS[asked]!] : Object.values(COMMANDS);

@@ -25,15 +25,15 @@ interface ProxiesOptions extends ClientOptions {
 export function addProxiesCommand(program: Command): void {
   const command = program
     .command('proxies')
-    .description('show what each proxy asks for, was sent, and made of it; a line for each secret')
-    .addOption(new Option('--state <state...>', 'secrets in one of these states').choices(STATES))
-    .option('--spiffe-id <id>', 'secrets of this SPIFFE ID, also held ones')
-    .option('--name <name>', 'secrets that are asked for by this name')
-    .option('--node <id>', 'proxies with this node id')
-    .option('--pid <pid>', 'proxies of this process', digits)
-    .option('--uid <uid>', 'proxies of this user', digits)
-    .option('--watch', 'go on: draw anew on a terminal, else print a line for each secret that changes')
-    .option('--check', 'show only what needs somebody, and exit with status 1 if there is something');
+    .description("show each proxy's secrets: what it asked for, what it was sent, and its answer")
+    .addOption(new Option('--state <state...>', 'only secrets in one of these states').choices(STATES))
+    .option('--spiffe-id <id>', 'only secrets of this SPIFFE ID, including held names')
+    .option('--name <name>', 'only secrets that are requested by this name')
+    .option('--node <id>', 'only proxies with this node id')
+    .option('--pid <pid>', 'only proxies of this process', digits)
+    .option('--uid <uid>', 'only proxies of this user', digits)
+    .option('--watch', 'keep running: redraw on a terminal, otherwise print a line for each secret that changes')
+    .option('--check', 'show only secrets that need attention, and exit with status 1 if there are any');
   addClientOptions(command).action(showProxies);
 }
 
@@ -69,8 +69,8 @@ function check(proxies: Proxies, format: OutputFormat): void {
     const troubles = troubled.map(({ row, trouble }) => ({ ...jsonOf(row), trouble }));
     printJson({ at, secrets: rows.length, troubles });
   } else if (troubled.length > 0) printLines(troubled.map(({ row, trouble }) => cellsOf(row, now, trouble)));
-  else process.stdout.write(`nothing needs anybody: ${allWell(rows, proxies)}\n`);
-  if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need somebody`);
+  else process.stdout.write(`nothing needs attention: ${allWell(rows, proxies)}\n`);
+  if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need attention`);
 }
 
 /** What is held may be as it should: it waits for an entry. */
@@ -94,6 +94,6 @@ function filterOf(options: ProxiesOptions): URLSearchParams {
 }
 
 function digits(text: string): string {
-  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('It is a number.');
+  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('Give a number.');
   return text;
 }

@@ -62,7 +62,7 @@ export function detailOf({ secret }: ProxyRow, now: number): string {
   if (secret.held !== null) return `${secret.held.reason}: ${secret.held.detail}`;
   if (secret.rejection !== null) return secret.rejection.message;
   if (secret.state !== 'stale' || secret.sent_at === null) return '';
-  return `sent ${untilOrSince(Date.parse(secret.sent_at) - now)}, and never answered`;
+  return `sent ${untilOrSince(Date.parse(secret.sent_at) - now)}, and not answered`;
 }
 
 /** `in 5m3s`, `5m3s ago`, by whole seconds. */

@@ -35,7 +35,7 @@ async function watchUntilLagged(
       happened = true;
       wake();
     }
-    throw new Error('the server has stopped');
+    throw new Error('the server stopped; run the command again when it is back');
   })().finally(() => {
     ended = true;
     wake();

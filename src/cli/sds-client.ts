@@ -52,10 +52,10 @@ class UnreachableError extends Error {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such socket; is sidekey serve running, and with this --socket?',
-  ECONNREFUSED: 'nobody listens there; is sidekey serve running?',
+  ENOENT: 'this socket does not exist: start sidekey serve, or give --socket the path that the server has',
+  ECONNREFUSED: 'no process listens there: start sidekey serve',
   EACCES:
-    "only the socket's owner and group may use it: run this as one of them (`ls -l` shows who they are), " +
+    "only the socket's owner and group may connect: run this command as one of them (`ls -l` shows both), " +
     'or start sidekey serve with --socket-group',
 };
 

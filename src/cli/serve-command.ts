@@ -8,7 +8,10 @@ export function addServeCommand(program: Command): void {
   const serve = program
     .command('serve')
     .description('run the server')
-    .addHelpText('after', '\nA flag beats its environment variable, and that the file of --config.');
+    .addHelpText(
+      'after',
+      '\nA flag overrides its environment variable, and the variable overrides the file of --config.',
+    );
   for (const key of SETTING_KEYS) {
     const { about, kind, fallback }: Setting<unknown> = SETTINGS[key];
     const flag =

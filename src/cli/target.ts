@@ -25,8 +25,11 @@ export function addClientOptions(command: Command): Command {
       '--admin-socket <path>',
       "the server's admin socket (env: SIDEKEY_ADMIN_SOCKET; default: admin.sock in the server's data directory, SIDEKEY_DATA_DIR or its default)",
     )
-    .option('--admin-url <url>', 'ask over TCP instead, as in http://127.0.0.1:8443 (env: SIDEKEY_ADMIN_URL)')
-    .option('--token-file <file>', 'the file with the bearer token for that (env: SIDEKEY_TOKEN_FILE)');
+    .option(
+      '--admin-url <url>',
+      'ask the server over TCP instead, such as http://127.0.0.1:8443 (env: SIDEKEY_ADMIN_URL)',
+    )
+    .option('--token-file <file>', 'file with the bearer token for --admin-url (env: SIDEKEY_TOKEN_FILE)');
   return addOutputOption(command);
 }
 
@@ -46,7 +49,7 @@ function defaultAdminSocket(): string {
   const given = process.env.SIDEKEY_DATA_DIR ? path.resolve(process.env.SIDEKEY_DATA_DIR) : undefined;
   const dataDir = given ?? defaultDataDir(surroundings());
   if (dataDir !== undefined) return adminSocketIn(dataDir);
-  throw new NoTargetError('neither HOME nor XDG_STATE_HOME says where the data directory is: give --admin-socket');
+  throw new NoTargetError('HOME and XDG_STATE_HOME are not set, so the data directory is unknown: give --admin-socket');
 }
 
 function surroundings() {
@@ -95,10 +98,10 @@ export async function openClient(options: ClientOptions): Promise<AdminClient> {
 function missingHint(options: ClientOptions): string | undefined {
   const former = formerSocketOf(options);
   if (former !== undefined) {
-    return `there is no such socket, but one at ${former}, where earlier versions put it: start that server anew with this version, or ask it with --admin-socket ${shellQuote(former)}`;
+    return `this socket does not exist, but there is one at ${former}, the default place of earlier versions: restart that server with this version, or ask it with --admin-socket ${shellQuote(former)}`;
   }
   if (options.adminSocket !== undefined || process.env.SIDEKEY_ADMIN_SOCKET) return undefined;
-  return 'there is no such socket: start sidekey serve, or set SIDEKEY_DATA_DIR to its data directory, or give its --admin-socket';
+  return "this socket does not exist: start sidekey serve, or set SIDEKEY_DATA_DIR to the server's data directory, or give its --admin-socket";
 }
 
 /** A command that was given, with the flags that say which server is asked: it goes to that one from any shell. */
@@ -115,11 +118,11 @@ async function readToken(file: string, where: string): Promise<string> {
   const { readTrustedFile } = await import('../base/trusted-file.ts');
   let token: string;
   try {
-    const remedy = 'keep the token in a file of your own that nobody else can write';
+    const remedy = 'keep the token in a file that belongs to you and that no other user can write';
     token = readTrustedFile(file, { closed: false, remedy }).trim();
   } catch (thrown) {
     throw new UsageError(`${where}: ${(thrown as Error).message}`);
   }
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new UsageError(`${where}: ${file} holds no token`);
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new UsageError(`${where}: ${file} does not contain a token`);
   return token;
 }

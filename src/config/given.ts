@@ -53,7 +53,7 @@ export function fromEnvironment(env: Readonly<Record<string, string | undefined>
     if (key === undefined) {
       if (CLIENT_VARIABLES.includes(variable) || SERVICE_LINK.test(variable)) continue;
       const rule = suggestion(name, [...keys.keys()], PREFIX);
-      problems.push({ path: variable, problem: 'there is no such variable', rule });
+      problems.push({ path: variable, problem: 'no setting has this variable', rule });
     } else if (text !== undefined && text !== '') {
       const texts = SETTINGS[key].kind.takes === 'many' ? text.split(',').map((part) => part.trim()) : [text];
       given.set(key, { where: variable, texts, folder });
@@ -66,6 +66,6 @@ export function fromEnvironment(env: Readonly<Record<string, string | undefined>
 export function suggestion(name: string, known: readonly string[], prefix = ''): string {
   const near = nearest(name, known);
   return near === undefined
-    ? `the known ones are ${known.map((k) => prefix + k).join(', ')}`
+    ? `the settings are ${known.map((k) => prefix + k).join(', ')}`
     : `did you mean ${prefix + near}?`;
 }

@@ -57,8 +57,8 @@ function readValue(
   const { kind, fallback, optional }: Setting<unknown> = SETTINGS[key];
   if (given !== undefined) {
     const { texts, folder } = given;
-    if (texts === undefined) throw refusal('it has no value that can be read', 'it takes a plain value');
-    if (texts.length !== 1 && kind.takes !== 'many') throw refusal(`it has ${texts.length} values`, 'it takes one');
+    if (texts === undefined) throw refusal('its value is missing or not a plain value', 'give a plain value');
+    if (texts.length !== 1 && kind.takes !== 'many') throw refusal(`it has ${texts.length} values`, 'give one value');
     return kind.read(texts, folder);
   }
   if (fallback?.from !== undefined && settled[fallback.from] === undefined) return undefined;
@@ -67,7 +67,9 @@ function readValue(
   if (kind.takes === 'many') return kind.read([], sources.folder);
   if (optional) return undefined;
   const problem =
-    fallback === undefined ? 'it is not set' : `it is not set, and there is no default here (${fallback.words})`;
+    fallback === undefined
+      ? 'it is not set'
+      : `it is not set, and the variable in its default is not set either, as after su, sudo or cron (${fallback.words})`;
   const rule = `give ${flagOf(key)}, ${variableOf(key)} or ${key} in the YAML file`;
   throw refusal(problem, rule);
 }

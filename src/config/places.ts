@@ -30,7 +30,11 @@ export function placeProblems(
   if (socket === undefined) return problems;
   if (socket === adminSocket) {
     const at = where('adminSocket') ?? flagOf('adminSocket');
-    problems.push({ path: at, problem: `${quote(socket)} is the pipe`, rule: 'the admin API has a socket of its own' });
+    problems.push({
+      path: at,
+      problem: `${quote(socket)} is the pipe`,
+      rule: 'give the admin API another socket than the pipe',
+    });
     return problems;
   }
   const directory = path.dirname(socket);
@@ -42,7 +46,7 @@ export function placeProblems(
     problems.push({
       path: where(key) ?? where('socket') ?? flagOf(key),
       problem: `${what}, ${quote(place)}, is in the directory of the pipe, ${quote(directory)}`,
-      rule: `containers mount the directory of the pipe, so ${what} is neither in it nor below it`,
+      rule: `containers mount the directory of the pipe, so ${what} may not be in or below it`,
     });
   }
   return problems;
@@ -63,7 +67,7 @@ function lengthProblems(
       {
         path: where(key) ?? (isDefault ? where('dataDir') : undefined) ?? flagOf(key),
         problem: `the path ${quote(place!)} has ${bytes} bytes`,
-        rule: isDefault ? `${rule}: give ${flagOf(key)} a shorter one, outside the directory of the pipe` : rule,
+        rule: isDefault ? `${rule}: give ${flagOf(key)} a shorter path, outside the directory of the pipe` : rule,
       },
     ];
   });

@@ -11,7 +11,7 @@ import { SETTING_KEYS, type SettingKey } from './settings.ts';
 /** A file can't name another one. */
 const KEYS = SETTING_KEYS.filter((key) => key !== 'config');
 
-const FILE_RULE = 'the configuration is a YAML file that this user can read';
+const FILE_RULE = 'give a YAML file that this user can read';
 const MAP_RULE = 'the file is one map of settings, such as trustDomain: example.org';
 
 /** Reads a file that was named by `where`. A value counts as it is written: `0660` is not a number here. */
@@ -48,7 +48,7 @@ async function readSettings(text: string, file: string): Promise<Source> {
     const where = `${file}:${lineOf(pair.key, lines)} ${name}`;
     const key = KEYS.find((candidate) => candidate === name);
     if (key === undefined)
-      problems.push({ path: where, problem: 'there is no such key', rule: suggestion(name, KEYS) });
+      problems.push({ path: where, problem: 'no setting has this key', rule: suggestion(name, KEYS) });
     else given.set(key, { where, texts: textsOf(pair.value, yaml), folder: path.dirname(file) });
   }
   return { given, problems };

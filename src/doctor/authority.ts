@@ -27,8 +27,8 @@ export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: 
       problem: early
         ? `by the server's clock (${at}) its authorities are not valid yet`
         : `by the server's clock (${at}) its authorities have ended`,
-      why: 'nothing can be issued, and no peer accepts what was issued',
-      fix: early ? 'set the clock' : 'set the clock, then start sidekey serve again',
+      why: 'no certificate can be issued, and no peer accepts the issued ones',
+      fix: early ? 'set the clock' : 'set the clock, then restart sidekey serve',
       command: SET_CLOCK,
     });
   }
@@ -40,8 +40,8 @@ export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: 
       severity: 'warning',
       place: `authority ${root!.id}`,
       problem: `the last root ends at ${root!.not_after}, in ${Math.floor(left)} days`,
-      why: 'bundles that others have copied end with it',
-      fix: 'sidekey bundle show, and give the new bundle to whoever has a copy',
+      why: 'copies of the bundle that other systems have end with it',
+      fix: 'give the new bundle (sidekey bundle show) to every system that has a copy',
     });
   }
   if (lastIssued !== null && Date.parse(lastIssued) > server + CLOCK_OFF_MS) {
@@ -49,8 +49,8 @@ export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: 
       rule: 'clock-set-back',
       severity: 'error',
       place: 'clock',
-      problem: `the server's clock shows ${at}, but it has issued something at ${lastIssued}`,
-      why: 'what is issued now is over before what was issued then, and what was issued then is not valid yet',
+      problem: `the server's clock shows ${at}, but it issued a certificate at ${lastIssued}`,
+      why: 'the certificates issued then are not valid yet, and new ones end before them',
       fix: 'set the clock',
       command: SET_CLOCK,
     });
@@ -61,7 +61,7 @@ export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: 
       severity: 'warning',
       place: 'clock',
       problem: `the server's clock shows ${at}, this one ${new Date(now).toISOString()}`,
-      why: 'where clocks differ, certificates are not valid yet, or over too early',
+      why: 'if clocks differ, certificates are not valid yet, or end too early',
       fix: 'set both',
       command: SET_CLOCK,
     });

@@ -100,12 +100,13 @@ async function get<T>(base: string, path: string): Promise<T> {
       });
       response.on('error', reject).on('end', () => {
         if (response.statusCode === 200) resolve(body);
-        else reject(new Error(`it answers ${path} with status ${response.statusCode}`));
+        else reject(new Error(`the server answers ${path} with status ${response.statusCode}`));
       });
     });
     request.on('error', reject);
   });
   const answer = jsonIn(text);
-  if (typeof answer !== 'object' || answer === null) throw new Error(`what it answers ${path} is not Envoy's`);
+  if (typeof answer !== 'object' || answer === null)
+    throw new Error(`the answer to ${path} is not Envoy's: is this Envoy's admin address?`);
   return answer as T;
 }

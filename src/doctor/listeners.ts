@@ -44,9 +44,9 @@ export async function judgeListeners({ pipe, admin }: Sockets, find: FindListene
       rule: 'pipe-impostor',
       severity: 'error',
       place: pipe,
-      problem: `another process answers there: ${name(other)}; the server is ${name(server)}`,
-      why: 'whoever connects gets identities and trust bundles of that process, which may let its own peers in',
-      fix: `find out what it is (ps -fp ${other.pid || 'PID'}) and end it; then start the server anew, with its socket below a directory that only root or uid ${server.uid} can write`,
+      problem: `another process listens on the pipe: ${name(other)}; the server is ${name(server)}`,
+      why: 'every client that connects gets identities and trust bundles of that process, and may then trust its peers',
+      fix: `find out what it is (ps -fp ${other.pid || 'PID'}) and end it; then restart the server, with its socket below a directory that only root or uid ${server.uid} can write`,
     });
   }
   const me = process.geteuid!();
@@ -55,13 +55,14 @@ export async function judgeListeners({ pipe, admin }: Sockets, find: FindListene
       rule: 'admin-listener',
       severity: 'info',
       place: admin,
-      problem: `${name(server)} answers there, neither root nor uid ${me}`,
-      why: 'all that is found is judged by what that process says',
-      fix: `if that is not the user who runs sidekey serve, another program has taken its place; else run sidekey doctor as uid ${server.uid}, which is given commands for its files too`,
+      problem: `${name(server)} listens there, which runs neither as root nor as uid ${me}`,
+      why: 'all findings depend on the answers of that process',
+      fix: `if uid ${server.uid} is not the user of sidekey serve, another program has taken its place; otherwise run sidekey doctor as that user, to get commands for its files too`,
     });
   }
   const what = `which process answers on ${pipe}, beyond its uid ${other.uid}`;
-  const why = 'the server runs in a pid namespace that is not to be seen from here: run sidekey doctor on its host';
+  const why =
+    "the server is in a pid namespace that this process does not see: run sidekey doctor on the server's host";
   return { findings, skipped: server.pid === 0 && other.pid === 0 ? [{ what, why }] : [] };
 }
 

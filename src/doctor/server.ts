@@ -35,7 +35,10 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
     (await isOwnServer(here.adminSocket, here.findListener))
       ? outcome
       : { ...outcome, findings: outcome.findings.map(withoutCommand) };
-  const far = { what: `sockets and files of ${known.data_dir}`, why: 'the server is asked over a URL: run it there' };
+  const far = {
+    what: `sockets and files of ${known.data_dir}`,
+    why: 'the server is asked over a URL: run sidekey doctor on its host',
+  };
   return [
     ...(here !== undefined
       ? [

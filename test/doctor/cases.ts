@@ -285,7 +285,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
       await once(impostor.stdout, 'data');
     },
     byHand: ({ socket }) => rmSync(socket),
-    fix: 'find out what it is (`ps -fp PID`) and end it; then start the server anew, with its socket below a directory that only root or its user can write',
+    fix: 'find out what it is (`ps -fp PID`) and end it; then restart the server, with its socket below a directory that only root or its user can write',
   },
   {
     symptom: 'The admin API looks open to others',
@@ -296,7 +296,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
   },
   {
     symptom: 'There are two admin sockets, one of them beside the pipe',
-    words: '`nobody listens there; is sidekey serve running?` (the command line)',
+    words: '`no process listens there: start sidekey serve` (the command line)',
     cause: 'a server of an earlier version, which had it there, left it',
     rule: 'admin-socket-left',
     break: ({ directory }) => leaveSocket(path.join(directory, 'admin.sock')),
@@ -367,7 +367,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
   },
   {
     symptom: 'An entry was made, and nobody uses it',
-    cause: 'nobody asks for it, or nobody who asks matches it',
+    cause: 'no caller has asked for it, or no caller that asked matches it',
     own: () => ({}),
     rule: 'entry-never-issued',
     break: async (stage) => {
@@ -472,7 +472,7 @@ const RESTARTED: readonly Omit<RestartCase, 'by'>[] = [
 
 const SILENT: readonly Omit<SilenceCase, 'by'>[] = [
   {
-    symptom: 'Every Envoy of the host waits, and sidekey says that there is no such socket',
+    symptom: 'Every Envoy of the host waits, and sidekey says that this socket does not exist',
     words: pipeError('No_such_file_or_directory'),
     cause: 'no server runs',
     rule: 'no-server',
@@ -481,13 +481,13 @@ const SILENT: readonly Omit<SilenceCase, 'by'>[] = [
     note: 'with the settings of the server in its environment or in `SIDEKEY_CONFIG`; else give them as flags',
   },
   {
-    symptom: 'Every Envoy of the host waits, and sidekey says that nobody listens',
+    symptom: 'Every Envoy of the host waits, and sidekey says that no process listens on the socket',
     words: pipeError('Connection_refused'),
     cause: 'the server was killed, and its sockets are left',
     rule: 'stale-socket',
     break: (server) => server.stop('SIGKILL'),
     fix: 'sidekey serve --admin-socket ADMIN_SOCKET',
-    note: 'it takes the place of a socket that nobody listens on',
+    note: 'it replaces a socket on which no process listens',
   },
   {
     symptom: 'Sidekey does not start: something is in the way of its socket',

@@ -49,7 +49,7 @@ function commandOf(edit: Edit | undefined, file: string): Pick<Finding, 'command
 }
 
 function syntax(place: string, line: number, problem: string): Finding {
-  const why = 'Envoy cannot read the file, so nothing else was looked at';
+  const why = 'Envoy cannot read the file, so nothing else was checked';
   return {
     rule: 'syntax',
     severity: 'error',
@@ -57,6 +57,6 @@ function syntax(place: string, line: number, problem: string): Finding {
     line,
     problem,
     why,
-    fix: 'a bootstrap is one map, in YAML or JSON',
+    fix: 'make the file one map, in YAML or JSON',
   };
 }

@@ -145,7 +145,7 @@ export function readFile(text: string): { readonly root: Spot; readonly faults: 
   const faults = document.errors.map(({ pos, message }) => ({ line: lines.linePos(pos[0]).line, message }));
   const targets = aliasTargets(document, (alias) => {
     const line = lines.linePos(alias.range?.[0] ?? 0).line;
-    faults.push({ line, message: `*${String((alias as { source?: string }).source)} stands for nothing` });
+    faults.push({ line, message: `*${String((alias as { source?: string }).source)} has no anchor` });
   });
   const isJson = isMap(document.contents) && document.contents.flow === true;
   return { root: new Spot({ text, lines, targets, isJson }, document.contents ?? undefined, 1), faults };

@@ -3,7 +3,7 @@
 import { mapsIn } from '../spot.ts';
 import type { Draft, Rule } from './rule.ts';
 
-const WHY = 'it is of the v2 API, which Envoy took away: it does not start with it';
+const WHY = 'it is part of the v2 API, which Envoy removed: Envoy does not start with it';
 
 /** Fields of v2 that no message of v3 has, and what v3 has instead. */
 const FIELDS: Readonly<Record<string, string>> = {
@@ -19,7 +19,7 @@ export const v2Rules: Rule = ({ root, clusters }) => {
   for (const map of mapsIn(root)) {
     for (const { field, spot } of map.members) {
       const instead = FIELDS[field];
-      if (instead !== undefined) found(spot, `${field} is no field`, instead);
+      if (instead !== undefined) found(spot, `${field} does not exist in v3`, instead);
     }
     const type = map.get('@type');
     if (/\.v2(alpha\d*)?\./.test(type?.text ?? '')) {
@@ -33,14 +33,14 @@ export const v2Rules: Rule = ({ root, clusters }) => {
     if (config?.isMap === true && /^envoy\./.test(map.get('name')?.text ?? '')) {
       found(
         config,
-        'config is no field of an extension',
-        'typed_config, with an "@type", and the full name of the extension',
+        'extensions have no field config',
+        'use typed_config, with an "@type", and the full name of the extension',
       );
     }
   }
   for (const cluster of clusters.values()) {
     const hosts = cluster.get('hosts');
-    if (hosts !== undefined) found(hosts, 'hosts is no field of a cluster', LOAD_ASSIGNMENT);
+    if (hosts !== undefined) found(hosts, 'clusters have no field hosts', LOAD_ASSIGNMENT);
   }
   return drafts;
 };
