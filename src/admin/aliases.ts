@@ -1,4 +1,4 @@
-/** Aliases: other names for SPIFFE IDs, such as the host names that on-demand secrets are asked for by. */
+/** Aliases: other names for SPIFFE IDs, such as host names of on-demand secrets. */
 
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';

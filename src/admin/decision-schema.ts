@@ -1,4 +1,4 @@
-/** The shapes of what is told of decisions. */
+/** JSON schemas of decisions. */
 
 import Type, { type Static } from 'typebox';
 

@@ -1,4 +1,4 @@
-/** `GET /v1/decisions`: what callers were refused, or have to wait for, and why. */
+/** `GET /v1/decisions`: refusals and held names of callers, with the reasons. */
 
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';

@@ -1,4 +1,4 @@
-/** The shape of what a server knows of itself, for `sidekey doctor` to judge. */
+/** JSON schema of the server's report about itself, which `sidekey doctor` judges. */
 
 import Type, { type Static, type TSchema } from 'typebox';
 

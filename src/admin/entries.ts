@@ -1,4 +1,4 @@
-/** Entries over REST: made, listed, shown, changed, deleted, and declared as the whole set of one source. */
+/** Routes for entries: create, list, show, change, delete, and declare the whole set of one source. */
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
@@ -9,7 +9,7 @@ import type { Entry, Registry } from '../registry/types.ts';
 import { badMember, isObject, onlyMembers, readIfMatch, readListQuery, readSource } from './entry-requests.ts';
 import * as schema from './schema.ts';
 
-/** What entries made over REST have as their source. */
+/** The source of entries that are created over REST. */
 const API = 'api';
 
 export function addEntryRoutes(
@@ -128,7 +128,7 @@ function toJson(entries: readonly Entry[]): EntryJson[] {
   return entries.map(entryToJson);
 }
 
-/** One entry, with what If-Match takes as its ETag. */
+/** Sends one entry, with the value for If-Match as its ETag. */
 function sendEntry(reply: FastifyReply, entry: Entry): FastifyReply {
   return reply.header('etag', `"${entry.revisionNumber}"`).send(entryToJson(entry));
 }

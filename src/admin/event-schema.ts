@@ -1,4 +1,4 @@
-/** The shapes of events: what happens on streams, to entries, and what is issued. */
+/** JSON schemas of events about streams, entries and issuances. */
 
 import Type, { type Static } from 'typebox';
 

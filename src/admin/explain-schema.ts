@@ -1,4 +1,4 @@
-/** The shapes of what is explained: who somebody is to the attestors, what that gets, and what it does not. */
+/** JSON schemas of explanations: the caller's facts, its identities, and the ones that it lacks. */
 
 import Type, { type Static } from 'typebox';
 import { FACT } from './decision-schema.ts';

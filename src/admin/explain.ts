@@ -1,4 +1,4 @@
-/** `GET /v1/explain`: why somebody has the identities that it has, and not others. */
+/** `GET /v1/explain`: which identities a caller has, and why it lacks others. */
 
 import type { FastifyInstance } from 'fastify';
 import type { AttestorReport, Inspect, Inspection } from '../attest/inspect.ts';
@@ -17,12 +17,12 @@ export interface ExplainRoutesParts {
   readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders' | 'withheld' | 'lapsesOf'>;
   /** Asks the attestors about a process. */
   readonly inspect: Inspect;
-  /** The main process of a container; undefined where no container engine is asked. */
+  /** Finds the main process of a container; undefined if no container engine is configured. */
   readonly mainPid: ((nameOrId: string) => Promise<number | undefined>) | undefined;
   readonly clock: Clock;
 }
 
-/** Why a caller counts as contained that is not there. */
+/** The reason why an assumed caller counts as contained. */
 const SUPPOSED = 'as assumed in the request';
 const SUBJECT_RULE = 'give exactly one of pid, container and selector';
 

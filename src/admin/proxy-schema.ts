@@ -1,4 +1,4 @@
-/** The shapes of what is told of proxies, at a moment and as it happens. */
+/** JSON schemas of proxies, shared by lists and events. */
 
 import Type, { type Static } from 'typebox';
 
@@ -7,7 +7,7 @@ const Timestamp = Type.String({ format: 'date-time' });
 const MaybeTimestamp = Type.Union([Timestamp, Type.Null()]);
 const MaybeText = Type.Union([Type.String(), Type.Null()]);
 
-/** What the ledger says of a secret; `sds/stream-report.ts` says when. */
+/** The states of a secret in the ledger; `sds/stream-report.ts` decides them. */
 export const STATES = ['held', 'sent', 'in_sync', 'rejected', 'stale'] as const;
 const State = Type.Enum([...STATES]);
 

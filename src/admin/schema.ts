@@ -1,6 +1,6 @@
 /**
- * The shapes of the admin API's JSON. Entries that come in are read by the registry's own rules, which also hold for
- * files; the schemas here are what the API says of itself.
+ * JSON schemas of the admin API. Given entries are read by the registry's own rules, which also apply to
+ * files; the schemas here only describe the API.
  */
 
 import Type, { type Static } from 'typebox';
@@ -10,16 +10,16 @@ const CLOSED = { additionalProperties: false } as const;
 
 const SpiffeId = Type.Unsafe<string>(ENTRY_FIELDS.spiffeId.schema);
 const Timestamp = Type.String({ format: 'date-time' });
-/** What SPIRE's entries can be and Sidekey's can't. */
+/** Fields of SPIRE's entries that Sidekey does not support. */
 const Refused = Type.Literal(false);
 
-/** An entry as it is shown. */
+/** An entry in answers. */
 export const ENTRY = Type.Object(
   Object.fromEntries(ENTRY_FIELD_LIST.map(([, { name, schema }]) => [name, schema])),
   CLOSED,
 );
 
-/** What may stand in an entry that is given; of what the registry sets itself, nothing is taken in. */
+/** Fields of a given entry; fields that the registry sets are ignored. */
 const given = {
   ...Object.fromEntries(ENTRY_FIELD_LIST.map(([, { name, schema, givenSchema }]) => [name, givenSchema ?? schema])),
   ...Object.fromEntries(
@@ -33,12 +33,12 @@ const given = {
   additional_attributes: Type.Object({}),
 };
 
-/** Those that must be given: there is nothing to take in their place, and the registry doesn't make them. */
+/** Required fields: they have no default, and the registry does not set them. */
 const REQUIRED = ENTRY_FIELD_LIST.filter(([key]) => key === 'spiffeId' || key === 'selectors');
 
 export const ENTRY_PATCH = Type.Partial(Type.Object(given), CLOSED);
 
-/** An entry as it is given. */
+/** An entry in requests. */
 export const ENTRY_INPUT = Type.Object(
   {
     ...ENTRY_PATCH.properties,
@@ -54,7 +54,7 @@ export const NEW_ENTRIES = Type.Union([
 
 export const MADE_ENTRIES = Type.Union([ENTRY, Type.Object({ entries: Type.Array(ENTRY) }, CLOSED)]);
 
-/** Of routes that say nothing of parameters. */
+/** Parameters of routes that declare none. */
 export const NO_QUERY = Type.Object({});
 
 export const ENTRY_QUERY = Type.Object({
@@ -129,7 +129,7 @@ const foreignBundle = {
 
 const ForeignBundle = Type.Object(foreignBundle, CLOSED);
 
-/** What is told of another trust domain's bundle in a list. */
+/** A bundle of another trust domain in a list. */
 export type BundleJson = Static<typeof ForeignBundle>;
 
 export const BUNDLES = Type.Object({ bundles: Type.Array(ForeignBundle) }, CLOSED);

@@ -14,7 +14,7 @@ const TOKEN_RULE = 'it must contain one token of 16 to 1024 visible ASCII charac
 
 /**
  * The token in `admin.token` of the data directory, which is made at the first start: 32 random bytes, base64url,
- * readable by its owner alone. @throws ERR_DATA_DIR when it can't be made or read, is open to others or holds no token
+ * readable only by its owner. @throws ERR_DATA_DIR if it can't be made or read, is open to others or contains no token
  */
 export async function adminToken(dataDir: string): Promise<string> {
   const file = path.join(dataDir, TOKEN_FILE);
@@ -31,8 +31,8 @@ export async function adminToken(dataDir: string): Promise<string> {
 }
 
 /**
- * The token of `--admin-token-file`. @throws ERR_CONFIG when it can't be read, is open to others, could be somebody else's
- * by its directories, or holds no token
+ * The token of `--admin-token-file`. @throws ERR_CONFIG if it can't be read, is open to others, could be replaced by another
+ * user, or contains no token
  */
 export async function readAdminTokenFile(file: string): Promise<string> {
   const remedy = 'write a new token to a new file of mode 0600';

@@ -1,4 +1,4 @@
-/** `sidekey alias …`: other names for SPIFFE IDs, such as the host names that on-demand secrets are asked for by. */
+/** `sidekey alias …`: other names for SPIFFE IDs, such as host names of on-demand secrets. */
 
 import type { Command } from 'commander';
 import type { AliasJson } from '../admin/client.ts';

@@ -1,4 +1,4 @@
-/** The flags of `sidekey envoy bootstrap`, read. */
+/** Reads the flags of `sidekey envoy bootstrap`. */
 
 import { isIP } from 'node:net';
 import path from 'node:path';
@@ -19,16 +19,16 @@ export interface BootstrapFlags {
   readonly admin: string;
 }
 
-/** Upstreams that no --local places listen here and on the ports that follow. */
+/** Default local address of the first upstream; further upstreams get the next ports. */
 export const FIRST_LOCAL: Address = { host: '127.0.0.1', port: 10_001 };
 
-/** What a socket's address holds, without the zero at its end (unix(7)); Envoy takes no longer one. */
+/** Longest path in a socket address, without the final zero byte (unix(7)); Envoy accepts no longer one. */
 const MAX_SOCKET_BYTES = 107;
 
 /** @throws SidekeyError ERR_CONFIG with the problems of all flags */
 export function readBootstrapFlags(flags: BootstrapFlags): BootstrapPlan {
   const problems: Problem[] = [];
-  /** What `read` makes of a flag's text, or its problem, kept. */
+  /** Calls `read`; keeps its problem if it throws. */
   const attempt = <T>(flag: string, read: () => T): T | undefined => {
     try {
       return read();
@@ -132,7 +132,7 @@ function readSocket(text: string): string {
   return text;
 }
 
-/** A SPIFFE ID, or `spiffe://<trust domain>` for everybody there. */
+/** A SPIFFE ID, or `spiffe://<trust domain>` for the whole trust domain. */
 function readPeer(text: string): Peer {
   const domain = /^spiffe:\/\/([^/]*)$/.exec(text)?.[1];
   return domain === undefined ? { spiffeId: parseSpiffeId(text) } : { trustDomain: parseTrustDomain(domain) };
@@ -183,7 +183,7 @@ function placesOf(upstreams: readonly Upstream[]): FlagAddress[] {
   return upstreams.map(({ name, local }) => [`--upstream ${name}`, local]);
 }
 
-/** Two listeners on one port: of the same address, or where one has all addresses. */
+/** Two listeners on one port that have the same address, or of which one listens on all addresses. */
 function collisions(places: readonly FlagAddress[]): Problem[] {
   return places.flatMap(([what, address], at) => {
     const other = places.slice(0, at).find(([, before]) => collide(address, before));
@@ -195,7 +195,7 @@ function collisions(places: readonly FlagAddress[]): Problem[] {
   });
 }
 
-/** Whether who connects to `to` on this host gets to this listener. */
+/** Whether a connection to `to` on this host reaches this listener. */
 function reaches(to: Address, listener: Address): boolean {
   const here = to.host === 'localhost' || to.host === '::1' || /^127(\.\d+){3}$/.test(to.host);
   return to.port === listener.port && (to.host === listener.host || (here && isAny(listener.host)));

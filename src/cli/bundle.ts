@@ -1,4 +1,4 @@
-/** `sidekey bundle …`: the trust domain's own bundle, and those of others. */
+/** `sidekey bundle …`: the server's own trust bundle, and those of other trust domains. */
 
 import { type Command, Option } from 'commander';
 import type { BundleJson } from '../admin/client.ts';
@@ -97,12 +97,12 @@ function pathOf(trustDomain: string): string {
   return `/v1/bundles/${encodeURIComponent(trustDomain)}`;
 }
 
-/** Whatever is neither is sent as PEM, and refused with the reason. */
+/** Any other text is sent as PEM, and the server refuses it with the reason. */
 function isJson(body: Buffer): boolean {
   return /^[\s\ufeff]*[{[]/.test(body.toString('utf8'));
 }
 
-/** Before it is sent: a server that refuses a large body may close the connection before its reason is read. */
+/** Checked before sending: a server that refuses a large body may close the connection before its reason is read. */
 async function checkSize(body: Buffer, file: string): Promise<void> {
   const { BODY_LIMIT } = await import('../admin/client.ts');
   if (body.length <= BODY_LIMIT) return;

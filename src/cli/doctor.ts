@@ -1,4 +1,4 @@
-/** `sidekey doctor`: what is wrong, what comes of it, and what mends it. */
+/** `sidekey doctor`: prints each fault with its effect and remedy. */
 
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Finding } from '../base/finding.ts';
@@ -44,7 +44,7 @@ export function addDoctorCommand(program: Command): void {
   });
 }
 
-/** Of the server and its host, unless something else is named. */
+/** By default the server and its host are checked. */
 async function checksFor({ envoy, envoyAdmin, ...options }: DoctorOptions): Promise<Check[]> {
   const { envoyChecks, fileChecks, serverChecks } = await import('./doctor-checks.ts');
   if (envoy === undefined && envoyAdmin === undefined) return serverChecks(options);
@@ -77,6 +77,6 @@ function blockOf({ place, line, severity, problem, rule, why, fix, command }: Fi
   ].join('\n');
 }
 
-/** What is copied from the screen would be another command. */
+/** Copied from the screen, it would be another command. */
 const UNSHOWN =
   'a name in it has characters that a terminal does not show unchanged, so they are escaped here; --output json has the exact name';

@@ -1,4 +1,4 @@
-/** The file of `entry create --data`, as it goes to the server, which knows the rules. */
+/** Reads the file of `entry create --data`; the server checks its entries. */
 
 import { parseDocument } from 'yaml';
 import { BODY_LIMIT } from '../admin/client.ts';
@@ -23,8 +23,8 @@ export async function readEntriesFile(file: string): Promise<unknown> {
 }
 
 /**
- * Before it is sent: a server that refuses a large body may close the connection before its reason is read. All or none
- * can't be sent in parts, so the message names the way that there is. @throws ERR_TOO_LARGE
+ * Checked before sending: a server that refuses a large body may close the connection before its reason is read. A request
+ * that is applied as a whole can't be split, so the message names the alternative. @throws ERR_TOO_LARGE
  */
 function checkSize(content: object, file: string): void {
   const size = Buffer.byteLength(JSON.stringify(content));
@@ -37,7 +37,7 @@ function checkSize(content: object, file: string): void {
   );
 }
 
-/** Strictly: an entry must not come out with other characters than were meant. */
+/** Strict decoding: invalid UTF-8 must not silently become other characters. */
 function decode(bytes: Buffer, name: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);

@@ -109,7 +109,7 @@ function addDelete(entry: Command): void {
   });
 }
 
-/** Of all pages. */
+/** Reads all pages. */
 export async function allEntries(options: ClientOptions, query: URLSearchParams): Promise<EntryJson[]> {
   const client = await openClient(options);
   const entries: EntryJson[] = [];

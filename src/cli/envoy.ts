@@ -1,4 +1,4 @@
-/** `sidekey envoy …`: what an Envoy needs to get its identity here. */
+/** `sidekey envoy …`: configuration for an Envoy that gets its identity from Sidekey. */
 
 import type { Command } from 'commander';
 import { defaultSocket } from '../config/defaults.ts';
@@ -42,7 +42,7 @@ export function addEnvoyCommands(program: Command): void {
     });
 }
 
-/** The bootstrap may be for another user or host, so here the system's place stands in where this user has none. */
+/** The bootstrap may be for another user or host, so without a default for this user, root's default is used. */
 function pipe(): string {
   const here = { env: process.env, uid: process.geteuid!() };
   return process.env.SIDEKEY_SOCKET || defaultSocket(here) || '/run/sidekey/agent.sock';

@@ -1,14 +1,14 @@
-/** Exit statuses, and what stands on stderr with them. */
+/** Exit statuses and error messages. */
 
 import { formatProblem, type Problem } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
 
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
-/** The command was given wrongly: exit status 2. */
+/** Wrong usage of a command: exit status 2. */
 export class UsageError extends Error {}
 
-/** Prints the error for a person, with its code, which docs/errors.md explains, and returns the exit status. */
+/** Prints the error with its code, which docs/errors.md explains, and returns the exit status. */
 export function report(thrown: unknown): number {
   const { message, code, problems = [] } = thrown as Error & { code?: unknown; problems?: readonly Problem[] };
   const texts = problems.length === 0 ? [message] : problems.map(formatProblem);
@@ -22,7 +22,7 @@ function print(text: string, code: string): void {
   process.stderr.write(`${[`sidekey: ${first}${code}`, ...rest].join('\n')}\n`);
 }
 
-/** Prints what the server took, but will hardly do what was meant. */
+/** Prints warnings about accepted input that probably does not do what was meant. */
 export function printWarnings(warnings: readonly Problem[]): void {
   for (const warning of warnings) print(`warning: ${formatProblem(warning)}`, '');
 }

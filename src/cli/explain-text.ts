@@ -1,4 +1,4 @@
-/** Explanations and decisions as lines for a person: what is wrong first, what mends it last. */
+/** Formats explanations and decisions as text: faults first, remedies last. */
 
 import type { DecisionJson, ExplanationJson } from '../admin/client.ts';
 import { columnLines } from './output.ts';

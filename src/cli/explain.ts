@@ -1,4 +1,4 @@
-/** `sidekey explain`: why somebody has the identities that it has, and not others. */
+/** `sidekey explain`: which identities a caller has, and why it lacks others. */
 
 import { type Command, InvalidArgumentError } from 'commander';
 import type { AdminClient, DecisionJson, ExplanationJson } from '../admin/client.ts';
@@ -49,7 +49,7 @@ async function explainSubject(query: URLSearchParams, options: ExplainOptions): 
   else print(explanationLines(explanation));
 }
 
-/** The commands in it go to the server that is asked here. */
+/** Proposed commands ask the same server as this command. */
 async function ask(client: AdminClient, query: URLSearchParams, options: ClientOptions): Promise<ExplanationJson> {
   const explanation = await client.json<ExplanationJson>('GET', `/v1/explain?${query}`);
   return {
@@ -63,7 +63,7 @@ async function ask(client: AdminClient, query: URLSearchParams, options: ClientO
   };
 }
 
-/** What is on record, and what comes of the same facts by now. */
+/** Prints a recorded decision, and the result for the same facts now. */
 async function explainDecision(id: string, options: ExplainOptions): Promise<void> {
   const client = await openClient(options);
   const decision = await client.json<DecisionJson>('GET', `/v1/decisions/${encodeURIComponent(id)}`);
@@ -82,7 +82,7 @@ async function explainDecision(id: string, options: ExplainOptions): Promise<voi
     ]);
 }
 
-/** The record has no values of environment selectors: whoever has one is taken for somebody with another value. */
+/** Values of environment selectors are not recorded, so a caller that has one counts as having another value. */
 function valuesRemark(
   { pid, spiffe_id: spiffeId }: DecisionJson,
   facts: readonly string[],

@@ -1,4 +1,4 @@
-/** `sidekey fetch`: what this very process is given over the pipe. */
+/** `sidekey fetch`: the identities that this process gets over the pipe. */
 
 import type { Command } from 'commander';
 import { defaultSocket } from '../config/defaults.ts';

@@ -1,4 +1,4 @@
-/** `sidekey proxies`: what every proxy asks for, was sent, and made of it. */
+/** `sidekey proxies`: the secrets of every proxy, as requested, sent and answered. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from './errors.ts';
@@ -8,7 +8,7 @@ import { cellsOf, HEADER, type Proxies, type ProxyRow, readProxies, rowsOf } fro
 import { changesPrinter, jsonOf, screen } from './proxy-show.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
-/** As in `admin/proxy-schema.ts`, which is not loaded for `--help`. */
+/** A copy of the list in `admin/proxy-schema.ts`, which is not loaded for `--help`. */
 const STATES = ['held', 'sent', 'in_sync', 'rejected', 'stale'];
 
 interface ProxiesOptions extends ClientOptions {
@@ -47,7 +47,7 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
     const print = isTerminal
       ? (proxies: Proxies) => process.stdout.write(screen(proxies, process.stdout.columns, process.stdout.rows))
       : changesPrinter(options.output);
-    // Nobody reads any more: the rest is for nobody.
+    // The reader has closed stdout.
     process.stdout.once('error', () => process.exit());
     await watchProxies(client, filter, print);
   }
@@ -57,7 +57,7 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
   else printLines(rowsOf(proxies).map((row) => cellsOf(row, proxies.now)));
 }
 
-/** @throws Error, which makes the exit status 1, where something needs somebody */
+/** @throws Error, for exit status 1, if secrets need attention */
 function check(proxies: Proxies, format: OutputFormat): void {
   const { at, now } = proxies;
   const rows = rowsOf(proxies);
@@ -73,7 +73,7 @@ function check(proxies: Proxies, format: OutputFormat): void {
   if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need attention`);
 }
 
-/** What is held may be as it should: it waits for an entry. */
+/** Held names are not counted as trouble: they wait for an entry. */
 function allWell(rows: readonly ProxyRow[], { proxies }: Proxies): string {
   const count = (number: number, one: string, more: string) => `${number} ${number === 1 ? one : more}`;
   const held = rows.filter(({ secret }) => secret.held !== null).length;

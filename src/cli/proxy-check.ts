@@ -1,12 +1,12 @@
-/** What is wrong with what proxies have, and needs somebody. */
+/** Finds secrets of proxies that need attention. */
 
 import { type ProxyRow, untilOrSince } from './proxy-rows.ts';
 
 const HOUR_MS = 3_600_000;
-/** SVIDs are renewed at half their life, give or take a tenth of that: one that has less than a third left was not. */
+/** SVIDs are renewed at half their life, ±10 %: with less than a third left, the renewal is overdue. */
 const LAST_SHARE = 1 / 3;
 
-/** Undefined where nothing is. A held name waits for an entry, which may well be right. */
+/** Undefined if the secret is fine. A held name waits for an entry, which may be intended. */
 export function troubleOf({ secret }: ProxyRow, now: number): string | undefined {
   if (secret.state === 'rejected') return `rejected: ${secret.rejection?.message ?? ''}`;
   if (secret.state === 'stale') {

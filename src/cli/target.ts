@@ -1,4 +1,4 @@
-/** Which server the client commands ask: the options that say so, and the client made of them. */
+/** The options of client commands that name the server, and the client made from them. */
 
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
@@ -16,7 +16,7 @@ export interface ClientOptions {
   readonly output: OutputFormat;
 }
 
-/** No flag, no variable and no default says which server is asked. */
+/** No flag, variable or default names a server. */
 export class NoTargetError extends UsageError {}
 
 export function addClientOptions(command: Command): Command {
@@ -33,7 +33,7 @@ export function addClientOptions(command: Command): Command {
   return addOutputOption(command);
 }
 
-/** The admin socket that is asked; undefined where a URL is. A flag beats a variable. @throws UsageError */
+/** The path of the admin socket; undefined if a URL is given. A flag overrides a variable. @throws UsageError */
 export function socketOf({ adminSocket, adminUrl }: ClientOptions): string | undefined {
   if (adminSocket !== undefined && adminUrl !== undefined) {
     throw new UsageError('give --admin-socket or --admin-url, not both');
@@ -45,7 +45,7 @@ export function socketOf({ adminSocket, adminUrl }: ClientOptions): string | und
 
 /** @throws NoTargetError */
 function defaultAdminSocket(): string {
-  // Absolute, as `serve` in the same shell has it.
+  // Absolute, like the path of `serve` in the same shell.
   const given = process.env.SIDEKEY_DATA_DIR ? path.resolve(process.env.SIDEKEY_DATA_DIR) : undefined;
   const dataDir = given ?? defaultDataDir(surroundings());
   if (dataDir !== undefined) return adminSocketIn(dataDir);
@@ -57,8 +57,8 @@ function surroundings() {
 }
 
 /**
- * Where the admin socket of a server of an earlier version is, if nobody named a socket and none is at today's default
- * place; undefined where there is none either.
+ * The admin socket of a server of an earlier version, if no socket was named and none exists at the present default
+ * path; undefined if there is none.
  */
 export function formerSocketOf(options: ClientOptions): string | undefined {
   const named = options.adminSocket ?? process.env.SIDEKEY_ADMIN_SOCKET;
@@ -75,7 +75,7 @@ function isSocket(file: string): boolean {
   }
 }
 
-/** A URL beats the socket that `serve` has in the same shells. @throws UsageError */
+/** A URL overrides the default socket. @throws UsageError */
 export async function openClient(options: ClientOptions): Promise<AdminClient> {
   const { connectAdmin } = await import('../admin/client.ts');
   const { adminUrl, tokenFile } = options;
@@ -94,7 +94,7 @@ export async function openClient(options: ClientOptions): Promise<AdminClient> {
   return connectAdmin({ url, token: file === undefined ? undefined : await readToken(file, where) });
 }
 
-/** What to do where the socket is not there; undefined where there is more to say than that. */
+/** The remedy for a missing socket; undefined if the general message says more. */
 function missingHint(options: ClientOptions): string | undefined {
   const former = formerSocketOf(options);
   if (former !== undefined) {
@@ -104,7 +104,7 @@ function missingHint(options: ClientOptions): string | undefined {
   return "this socket does not exist: start sidekey serve, or set SIDEKEY_DATA_DIR to the server's data directory, or give its --admin-socket";
 }
 
-/** A command that was given, with the flags that say which server is asked: it goes to that one from any shell. */
+/** A command with the flags that name the server, so that it asks the same server from any shell. */
 export function aimed(command: string, { adminSocket, adminUrl, tokenFile }: ClientOptions): string {
   if (!/^sidekey (?!serve |envoy )/.test(command)) return command;
   const flags = { '--admin-socket': adminSocket, '--admin-url': adminUrl, '--token-file': tokenFile };

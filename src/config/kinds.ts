@@ -1,4 +1,4 @@
-/** How the text of a setting becomes its value, and the rule that a text has to keep. */
+/** Parses the text of a setting; each kind has one rule for its texts. */
 
 import { accessSync, constants, statSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
@@ -11,9 +11,9 @@ import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/id.
 import type { HostPort } from './serve-config.ts';
 
 export interface SettingKind<T> {
-  /** How many texts it takes: one, any number, or, as a flag, one or none. */
+  /** The number of texts: one, any number, or (as a flag) one or none. */
   readonly takes: 'one' | 'many' | 'none';
-  /** What stands for the text in `--help`. */
+  /** The placeholder in `--help`. */
   readonly placeholder: string;
   /**
    * Reads the texts (exactly one unless it takes many); a relative path starts at `folder`.
@@ -22,7 +22,7 @@ export interface SettingKind<T> {
   read(texts: readonly string[], folder: string): T;
 }
 
-/** The error of a text that breaks a rule; the loader knows its place. */
+/** The error for a text that breaks a rule; the loader adds its place. */
 export function refusal(problem: string, rule: string): SidekeyError {
   return SidekeyError.badInput([{ path: '', problem, rule }], 'ERR_CONFIG');
 }
@@ -48,7 +48,7 @@ function pathKind(placeholder: string): SettingKind<string> {
   });
 }
 
-/** The Unix socket of a container engine, as a path or as the tools of Docker and Podman have it: `unix:///run/docker.sock`. */
+/** The Unix socket of a container engine, as a path or in the form of Docker's and Podman's tools: `unix:///run/docker.sock`. */
 export const engineSocket: SettingKind<string> = {
   ...socket,
   read(texts, folder) {
@@ -59,7 +59,7 @@ export const engineSocket: SettingKind<string> = {
   },
 };
 
-/** A file that is there and that this user can read. */
+/** An existing file that this user can read. */
 export const readableFile: SettingKind<string> = {
   ...file,
   read(texts, folder) {
@@ -148,7 +148,7 @@ export const hostPort: SettingKind<HostPort> = one('HOST:PORT', (text) => {
   return { host: bracketed ?? plain!, port: Number(port) };
 });
 
-/** Hosts as a Host header names them. */
+/** Host names as in a Host header. */
 export const hosts: SettingKind<readonly string[]> = {
   takes: 'many',
   placeholder: 'NAME',

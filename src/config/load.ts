@@ -1,4 +1,4 @@
-/** The configuration of `sidekey serve`: flag beats variable beats file, and every fault is told at once. */
+/** Loads the configuration of `sidekey serve`: a flag overrides a variable, a variable the file; all faults are reported at once. */
 
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import type { Surroundings } from './defaults.ts';
@@ -11,7 +11,7 @@ import { fromYamlFile } from './yaml-file.ts';
 
 export interface ConfigSources extends Surroundings {
   readonly flags: Flags;
-  /** Where relative paths in flags and variables start. */
+  /** The base of relative paths in flags and variables. */
   readonly folder: string;
 }
 
@@ -32,7 +32,7 @@ export async function loadServeConfig(sources: ConfigSources): Promise<ServeConf
   };
   settle('config');
   const file = values.get('config') as ServeConfig['config'];
-  // What a file with faults would have set is not known, so nobody is told to set it.
+  // If the file has faults, its settings are unknown, so missing settings are not reported.
   let wholeGiven = file !== undefined || !given.has('config');
   if (file !== undefined) {
     const yaml = await fromYamlFile(file, given.get('config')!.where);

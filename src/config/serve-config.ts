@@ -1,11 +1,11 @@
-/** What `sidekey serve` is told, checked and in the units that the code uses. */
+/** The checked settings of `sidekey serve`, in the units that the code uses. */
 
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { LogLevel } from '../telemetry/levels.ts';
 
 /** Paths are absolute. */
 export interface ServeConfig {
-  /** The YAML file that the rest was read from as well. */
+  /** The YAML file of settings. */
   readonly config: string | undefined;
   readonly trustDomain: TrustDomain;
   readonly dataDir: string;
@@ -14,22 +14,22 @@ export interface ServeConfig {
   readonly adminSocket: string;
   /** Permission bits of the pipe: 0o660. */
   readonly socketMode: number;
-  /** Name or gid; undefined: the process's own. */
+  /** Name or gid; undefined: the group of the process. */
   readonly socketGroup: string | undefined;
   readonly adminListen: HostPort | undefined;
   /** Undefined: `admin.token` in the data directory. */
   readonly adminTokenFile: string | undefined;
-  /** As in a Host header, without ports. */
+  /** Host names as in a Host header, without ports. */
   readonly adminHost: readonly string[];
   readonly adminInsecureListen: boolean;
-  /** On each listener. */
+  /** Connections on each listener. */
   readonly adminMaxConnections: number;
   readonly entries: string | undefined;
   /** Undefined: containers are not attested. */
   readonly dockerSocket: string | undefined;
-  /** Callers in containers are treated as those outside. */
+  /** Callers in containers are treated like all others. */
   readonly allowContained: boolean;
-  /** Whether to serve where the kernel can't say which process connected. */
+  /** Whether to serve on a kernel that can't say which process connected. */
   readonly allowUnpinnedPeers: boolean;
   readonly allowWeakSelectors: boolean;
   readonly bundleFor: BundleFor;
@@ -38,7 +38,7 @@ export interface ServeConfig {
   readonly x509SvidTtl: number;
   /** Seconds. */
   readonly caTtl: number;
-  /** As `C=CN,O=SPIFFE`, checked. */
+  /** Such as `C=CN,O=SPIFFE`; checked. */
   readonly caSubject: string;
   readonly maxConnectionsPerUid: number;
   readonly maxStreamsPerUid: number;
@@ -46,12 +46,12 @@ export interface ServeConfig {
   readonly logLevel: LogLevel;
 }
 
-/** Who gets bundles: callers that an entry matches, or everybody on the pipe. */
+/** The callers that get bundles: those that an entry matches, or all on the pipe. */
 export type BundleFor = 'identified' | 'anyone';
 
 export interface HostPort {
   /** A name or an address, IPv6 without brackets. */
   readonly host: string;
-  /** 0: a free one. */
+  /** 0: any free port. */
   readonly port: number;
 }

@@ -13,21 +13,21 @@ import type { ServeConfig } from './serve-config.ts';
 export type SettingKey = keyof ServeConfig;
 
 export interface Setting<T> {
-  /** What it is, for `--help`. */
+  /** The description in `--help`. */
   readonly about: string;
   readonly kind: SettingKind<NonNullable<T>>;
-  /** What it is where nobody says. */
+  /** The default. */
   readonly fallback?: Fallback;
   /** Whether it may stay unset. */
   readonly optional?: true;
 }
 
 export interface Fallback {
-  /** As somebody would write it; undefined where these surroundings, or the settings before this one, have none. */
+  /** The default as a user would write it; undefined if it can't be determined from the environment and earlier settings. */
   text(surroundings: Surroundings, settled: Partial<ServeConfig>): string | undefined;
-  /** The setting that it is derived from; while that one has no value, its own fault is told and not this one's. */
+  /** The setting that the default depends on; if that has no value, only its fault is reported. */
   readonly from?: SettingKey;
-  /** The same for `--help`. */
+  /** The default in `--help`. */
   readonly words: string;
 }
 

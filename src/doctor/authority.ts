@@ -1,19 +1,19 @@
-/** The authority's days, and the clock that they are counted by. */
+/** Checks the end of the authorities, and the clock. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding } from '../base/finding.ts';
 
 const DAY = 24 * 3_600_000;
-/** A root that ends sooner has no successor that everybody could know in time. */
+/** With less time left, a new root could not be distributed in time. */
 const ROOT_DAYS = 7;
-/** Clocks that differ by so much are not just read one after the other, in milliseconds. */
+/** A larger difference of clocks is not caused by reading them one after the other, in milliseconds. */
 const CLOCK_OFF_MS = 60_000;
 
 const SET_CLOCK = 'timedatectl set-ntp true';
 
 type Known = Pick<DoctorJson, 'at' | 'authorities' | 'last_issued_at'>;
 
-/** @param now by the clock of whoever asks, milliseconds since the epoch */
+/** @param now by the clock of this process, milliseconds since the epoch */
 export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: Known, now: number): Finding[] {
   const server = Date.parse(at);
   const findings: Finding[] = [];

@@ -1,4 +1,4 @@
-/** The data directory, which has the keys. */
+/** Checks the data directory, which contains the keys. */
 
 import fs from 'node:fs';
 import path from 'node:path';

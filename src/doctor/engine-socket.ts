@@ -1,4 +1,4 @@
-/** The container engine's socket: who could put another one in its place, and who listens on it. */
+/** Checks the container engine's socket: which users could replace it, and which process listens on it. */
 
 import { looseOnEnginePath, whyForeignEngine } from '../attest/docker/engine-trust.ts';
 import type { Finding } from '../base/finding.ts';

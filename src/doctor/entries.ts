@@ -1,4 +1,4 @@
-/** Entries that do nothing. */
+/** Checks for entries without effect. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding } from '../base/finding.ts';
@@ -36,10 +36,10 @@ const JUDGEMENTS: Readonly<
   },
 };
 
-/** Of a server of an earlier version. */
+/** For the answer of an earlier version. */
 const NONE: DoctorJson['withheld'] = { count: 0, sample: [] };
 
-/** Entries that callers do not have since they are in containers. */
+/** Entries that matching callers do not get because they are in containers. */
 export function judgeWithheld({ withheld = NONE }: Partial<Pick<DoctorJson, 'withheld'>>): Finding[] {
   const findings = withheld.sample.map(
     ({ entry_id: id, spiffe_id: spiffeId, callers, pids, why, ...past }): Finding => {

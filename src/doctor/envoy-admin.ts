@@ -1,4 +1,4 @@
-/** The check of an Envoy that runs: what it holds, beside what the server has sent it. */
+/** The check of a running Envoy: compares its secrets with those that the server has sent. */
 
 import type { ProxyJson, SecretJson } from '../admin/proxy-schema.ts';
 import type { Clock } from '../base/clock.ts';
@@ -7,7 +7,7 @@ import { shellQuote } from '../base/shell.ts';
 import type { Check, Outcome } from './check.ts';
 import { adminUrl, type EnvoySecret, type EnvoyState, plainSerial, readEnvoyState } from './envoy-state.ts';
 
-/** Looks the proxies up that have a node id; `unknown` says why that can't be. */
+/** Finds the proxies with a node id; `unknown` says why that is not possible. */
 export type Lookup = (nodeId: string) => Promise<readonly ProxyJson[] | { readonly unknown: string }>;
 
 export function envoyAdminCheck(url: string, lookup: Lookup, clock: Clock): Check {
@@ -22,7 +22,7 @@ function withoutPassword(url: string): string {
   return shown.href;
 }
 
-/** @param place the URL as it is shown */
+/** @param place the URL in findings */
 async function check(url: string, place: string, lookup: Lookup, now: number): Promise<Outcome> {
   let envoy: EnvoyState;
   try {
@@ -44,7 +44,7 @@ async function check(url: string, place: string, lookup: Lookup, now: number): P
   return { findings: [...findings, ...expired], skipped: [] };
 }
 
-/** A certificate that is over is served all the same. */
+/** Envoy keeps serving an expired certificate. */
 function expiredOf({ certificates }: EnvoyState, place: string, now: number): Finding[] {
   return [...certificates].flatMap(([serial, { spiffeId, ends }]): Finding[] => {
     if (Date.parse(ends) > now) return [];
@@ -55,7 +55,7 @@ function expiredOf({ certificates }: EnvoyState, place: string, now: number): Fi
   });
 }
 
-/** Without a server to ask. */
+/** Findings if no server answers. */
 function alone({ name, warming }: EnvoySecret, place: string): Finding[] {
   if (!warming) return [];
   const problem = `it waits for ${name}`;

@@ -1,4 +1,4 @@
-/** What the server's host gives it: /proc, disk, descriptors, attestors, and how near its limits are. */
+/** Checks the server's host and resources: /proc, disk, descriptors, attestors, and limits that are nearly reached. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding, Severity } from '../base/finding.ts';
@@ -8,14 +8,14 @@ type Restart = (...flags: string[]) => string | undefined;
 
 const NO_PIDFD_OPEN = 'allow pidfd_open in the seccomp profile of the server';
 const MIB = 1024 * 1024;
-/** A day of a busy server's issuances. */
+/** Space for a day of issuances of a busy server. */
 const LOW_BYTES = 256 * MIB;
 const NO_BYTES = 16 * MIB;
 const LOW_INODES = 1_000;
-/** From this share of a limit on it is nearly reached. */
+/** The share of a limit that counts as nearly reached. */
 const NEARLY = 0.8;
 
-/** @param restart the command that starts the server anew with these flags more, if known */
+/** @param restart makes the command that restarts the server with additional flags, if known */
 export function judgeHost(known: DoctorJson, restart: Restart): Finding[] {
   return [
     ...judgeUnlooked(known),

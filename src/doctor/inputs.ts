@@ -1,4 +1,4 @@
-/** Files that the server reads, and that decide who gets which identity: who else could write them. */
+/** Checks which other users could write the files that decide which process gets which identity. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding } from '../base/finding.ts';

@@ -1,9 +1,9 @@
-/** Which process answers on the two sockets, by the kernel's word: what a server says of itself, another could say too. */
+/** Checks which processes listen on the two sockets, by the kernel: another process could imitate the server's answers. */
 
 import type { Finding } from '../base/finding.ts';
 import type { Outcome } from './check.ts';
 
-/** The process that listens on a Unix socket, as SO_PEERCRED has it; pid 0 where its pid namespace is not to be seen. */
+/** The process that listens on a Unix socket, by SO_PEERCRED; pid 0 if its pid namespace is not visible. */
 export interface Listener {
   readonly pid: number;
   readonly uid: number;
@@ -17,8 +17,8 @@ export interface Sockets {
 }
 
 /**
- * Whether the process on the admin socket is root's or the user's here. Another one's words are no base for commands that
- * name files: they could be any.
+ * Whether the process on the admin socket runs as root or as this user. Answers of other users are not used for commands that
+ * name files, because they could name any file.
  */
 export async function isOwnServer(admin: string, find: FindListener): Promise<boolean> {
   const { uid } = await find(admin).catch(() => ({ uid: undefined }));
@@ -26,8 +26,8 @@ export async function isOwnServer(admin: string, find: FindListener): Promise<bo
 }
 
 /**
- * Compares who answers on the pipe with who answers on the admin socket. The pid that a server tells of itself is not
- * asked: in a container it has another number.
+ * Compares the process that listens on the pipe with that on the admin socket. The pid that the server reports is not
+ * used: in a container it differs.
  */
 export async function judgeListeners({ pipe, admin }: Sockets, find: FindListener): Promise<Outcome> {
   let server: Listener;

@@ -1,4 +1,4 @@
-/** The two socket files: whether somebody answers, who reaches them, and who could put another one in their place. */
+/** Checks the two socket files: whether a process listens, which users can connect, and which could replace them. */
 
 import fs from 'node:fs';
 import net from 'node:net';
@@ -15,7 +15,7 @@ import { isSafeToName, withoutCommand } from './safe-command.ts';
 
 const OTHERS = { write: 0o002, search: 0o001 };
 
-/** Whether somebody listens: `stale` is a file that a server has left. */
+/** Whether a process listens; `stale` is a file that a server left behind. */
 async function socketState(file: string): Promise<'missing' | 'stale' | 'forbidden' | 'no socket' | 'answers'> {
   const stats = look(file);
   if (stats === undefined) return 'missing';
@@ -34,7 +34,7 @@ async function socketState(file: string): Promise<'missing' | 'stale' | 'forbidd
   });
 }
 
-/** Undefined where nothing is; `forbidden` where a directory above lets nobody look who is not its owner. */
+/** Undefined if the file does not exist; `forbidden` if a directory above does not allow this user to search it. */
 function look(file: string): fs.Stats | 'forbidden' | undefined {
   try {
     return fs.lstatSync(file, { throwIfNoEntry: false });
@@ -45,9 +45,9 @@ function look(file: string): fs.Stats | 'forbidden' | undefined {
 }
 
 /**
- * A socket that nobody answers on.
- * @param env where settings of `serve` may stand
- * @param former where the socket of a server of an earlier version is, if there is one
+ * Judges a socket on which no process listens.
+ * @param env environment with possible settings of `serve`
+ * @param former the socket of a server of an earlier version, if there is one
  */
 export async function judgeSilence(file: string, env: NodeJS.ProcessEnv, former?: string): Promise<Finding[]> {
   const state = await socketState(file);
@@ -90,7 +90,7 @@ function earlierServer(former: string): Finding {
 const REACHABLE =
   "containers mount the pipe's directory: root in any of them can use the whole admin API, and so get every identity";
 
-/** Whether containers that mount the pipe's directory find more there than the pipe. */
+/** Whether the pipe's directory, which containers mount, contains more than the pipe. */
 export async function judgeLayout({
   socket,
   admin_socket: admin,
@@ -116,13 +116,13 @@ export async function judgeLayout({
   return [{ ...head, problem, why, fix: 'remove it', command }];
 }
 
-/** Without a trust domain there is nothing to start: then the settings stand elsewhere. */
+/** The command that starts the server; undefined without a trust domain in the environment, because then the settings are elsewhere. */
 function serveCommand(adminSocket: string, env: NodeJS.ProcessEnv): string | undefined {
   if (!env.SIDEKEY_TRUST_DOMAIN && !env.SIDEKEY_CONFIG) return undefined;
   return `sidekey serve --admin-socket ${shellQuote(adminSocket)}`;
 }
 
-/** Who reaches the pipe. @param owner the uid of the server @param restart the command that starts it anew, if known */
+/** Checks which users can connect to the pipe. @param owner the uid of the server @param restart the command that restarts it, if known */
 export async function judgePipe(file: string, owner: number, restart: string | undefined): Promise<Outcome> {
   const state = await socketState(file);
   if (state === 'missing' || state === 'stale' || state === 'no socket') {
@@ -145,7 +145,7 @@ export async function judgePipe(file: string, owner: number, restart: string | u
   };
 }
 
-/** A group without a name is had by number, such as by containers, and no file says by whom. */
+/** Processes in containers can have a group by number, and /etc/group does not list these. */
 function unknownMembers(file: string, { mode, uid, gid }: fs.Stats): Skipped[] {
   const decides = (mode & OTHERS.write) === 0 && (mode & 0o020) !== 0;
   if (!decides || isNamedGroup(gid) || membersOf(gid, uid).length > 0) return [];
@@ -153,7 +153,7 @@ function unknownMembers(file: string, { mode, uid, gid }: fs.Stats): Skipped[] {
   return [{ what: `who is in the group ${gid}, which may use ${file}`, why }];
 }
 
-/** What the file's mode says, and whether the directories above it let it be so. */
+/** Judges the mode of the file and of the directories above it. */
 function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
   const forOthers = (mode & OTHERS.write) !== 0;
   const forGroup = (mode & 0o020) !== 0;
@@ -189,7 +189,7 @@ function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
   return [{ ...head, rule: 'pipe-open', problem, why, fix, command: `chmod 660 ${shellQuote(file)}` }];
 }
 
-/** The admin socket: the server looks at the uid of each caller, too. */
+/** Judges the mode of the admin socket; the server also checks the uid of each caller. */
 export function judgeAdminSocket(file: string, owner: number): Finding[] {
   const stats = fs.lstatSync(file, { throwIfNoEntry: false });
   if (stats === undefined) return [];
@@ -209,7 +209,7 @@ export function judgeAdminSocket(file: string, owner: number): Finding[] {
   return findings;
 }
 
-/** Every directory by which others could put a socket of their own in its place. */
+/** Finds every directory through which other users could replace the socket. */
 function judgeDirectories(file: string, owner: number): Finding[] {
   const who = observer(owner);
   return walkToMade(file, who).loose.map((loose): Finding => {
@@ -231,7 +231,7 @@ interface Directory {
   readonly gid: number;
 }
 
-/** From the root down. */
+/** Directories from the root down. */
 function directoriesAbove(file: string): Directory[] {
   const directories: Directory[] = [];
   for (let place = path.dirname(file); ; place = path.dirname(place)) {
@@ -241,7 +241,7 @@ function directoriesAbove(file: string): Directory[] {
   }
 }
 
-/** Names of users in a group, but for its owner. */
+/** Names of the users in a group, except for the owner. */
 function membersOf(gid: number, uid: number): readonly string[] {
   return groupMembers(gid)
     .filter(({ uid: member }) => member !== uid && member !== 0)

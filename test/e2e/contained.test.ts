@@ -188,7 +188,10 @@ describe('a caller in a container', { skip, timeout: 120_000 }, () => {
       await run(['unshare', '--user', '--map-root-user', ...list]),
     ]) {
       assert.equal(refused.status, 1, refused.stdout);
-      assert.match(refused.stderr, /in a container \(its .*\), and root there is not root of this host.*\(ERR_FORBIDDEN\)/);
+      assert.match(
+        refused.stderr,
+        /in a container \(its .*\), and root there is not root of this host.*\(ERR_FORBIDDEN\)/,
+      );
     }
   });
 

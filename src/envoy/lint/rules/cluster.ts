@@ -1,4 +1,4 @@
-/** The cluster that stands for Sidekey's pipe. */
+/** Rules for the cluster of Sidekey's pipe. */
 
 import path from 'node:path';
 import { nearest } from '../../../base/nearest.ts';
@@ -38,7 +38,7 @@ function missing(name: string, at: Spot, { root, clusters }: Model): Draft[] {
       why: `${dynamic ? 'unless CDS adds it, ' : ''}Envoy has no server to ask, so no secret ever arrives`,
       fix:
         known === undefined ? `add a cluster of that name whose endpoint is Sidekey's pipe` : `cluster_name: ${known}`,
-      // What else is called nearly the same is hardly meant.
+      // Another cluster with a similar name is probably not meant.
       edit: known !== undefined && isPipe(clusters.get(known)!) ? named?.replaced(scalar(known)) : undefined,
     },
   ];
@@ -70,7 +70,7 @@ function address(name: string, cluster: Spot): Draft[] {
   });
 }
 
-/** Where the pipe is by default, if the admin socket is where it is by default; else beside it, as in earlier versions. */
+/** The default pipe if the admin socket has its default path; otherwise beside it, as in earlier versions. */
 function toPipe(socket: Spot | undefined): Edit | undefined {
   const place = socket?.text ?? '';
   if (!path.isAbsolute(place) || path.basename(place) !== 'admin.sock') return undefined;
@@ -101,7 +101,7 @@ const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 function http2(name: string, cluster: Spot): Draft[] {
   const options = cluster.get('typed_extension_protocol_options', HTTP_OPTIONS);
   if (options?.get('explicit_http_config', 'http2_protocol_options') !== undefined) return [];
-  // The form before 1.16; still taken.
+  // The form before Envoy 1.16, which still works.
   if (cluster.get('http2_protocol_options') !== undefined) return [];
   return [
     {
@@ -124,7 +124,7 @@ function toHttp2(cluster: Spot): Edit | undefined {
   const options = all.get(HTTP_OPTIONS);
   if (options === undefined) return all.with(HTTP2);
   const http1 = options.get('explicit_http_config', 'http_protocol_options');
-  // What is said of HTTP/1.1 has no meaning in HTTP/2.
+  // Options of HTTP/1.1 have no effect in HTTP/2.
   return http1?.isMap === true && http1.members.length === 0
     ? http1.replaced('{}', 'http2_protocol_options')
     : undefined;
@@ -141,7 +141,7 @@ function tls(name: string, cluster: Spot): Draft[] {
 
 const DEFAULT_MAX_REQUESTS = 1024;
 
-/** Each secret of its own name or `sds_config` is a stream, and each stream a request that never ends. */
+/** Each secret with a different name or `sds_config` has a stream, and each stream is a request that never ends. */
 function tooMany(name: string, cluster: Spot, { secrets }: Model): Draft[] {
   const streams = new Set(
     secrets.flatMap(({ kind, name: secret, source }) =>

@@ -1,4 +1,4 @@
-/** The names of the secrets that are asked for. */
+/** Rules for the names of requested secrets. */
 
 import { nearest } from '../../../base/nearest.ts';
 import { shellQuote } from '../../../base/shell.ts';
@@ -6,7 +6,7 @@ import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '.
 import { type AskedSecret, mayBeOurs } from '../model.ts';
 import type { Draft, Known, Rule } from './rule.ts';
 
-/** What Sidekey gives by a name. */
+/** The secret that Sidekey gives for a name. */
 type Meaning =
   | { readonly gives: 'certificate'; readonly spiffeId?: string }
   | { readonly gives: 'validation'; readonly trustDomain?: string }
@@ -19,7 +19,7 @@ export const identityRules: Rule = ({ secrets, clusters }, known) =>
 
 function check(secret: AskedSecret, known: Known): Draft[] {
   const { kind, name, at } = secret;
-  // Which names those are, their clients say.
+  // TLS clients choose these names.
   if (kind === 'on-demand') return [];
   if (kind === 'other') {
     const problem = `the secret ${JSON.stringify(name ?? '')} is neither a certificate nor a validation context`;
@@ -100,7 +100,7 @@ function withoutEntry(at: Draft['at'], name: string, spiffeId: string | undefine
   ];
 }
 
-/** Entries are all of the own trust domain; other domains come with those that federate with them. */
+/** All entries are of the own trust domain; other domains are known from entries that federate with them. */
 function withoutFederation(at: Draft['at'], domain: string | undefined, entries: Entries): Draft[] {
   if (domain === undefined || entries.length === 0) return [];
   const own = trustDomainOf(parseSpiffeId(entries[0]!.spiffe_id));

@@ -1,4 +1,4 @@
-/** How Envoy asks: the `sds_config` of its secrets, and the node that it asks as. */
+/** Rules for the `sds_config` of secrets, and for Envoy's node. */
 
 import type { Edit } from '../edit.ts';
 import type { Model, SdsSource } from '../model.ts';
@@ -100,7 +100,7 @@ function resourceVersions({ secrets }: Model): Draft[] {
   });
 }
 
-/** Nothing and AUTO mean V3 since Envoy 1.31. */
+/** A missing value and AUTO mean V3 since Envoy 1.31. */
 function wrongVersion(
   version: Spot | undefined,
   { field, ...verdict }: Pick<Draft, 'severity' | 'why'> & { readonly field: string },

@@ -1,4 +1,4 @@
-/** Whom Envoy lets in and talks to: its TLS contexts. */
+/** Rules for TLS contexts: the peers that Envoy accepts and connects to. */
 
 import { parseSpiffeId } from '../../../spiffe/id.ts';
 import { mayBeOurs, type TlsContext } from '../model.ts';
@@ -6,7 +6,7 @@ import { mapsIn, type Spot } from '../spot.ts';
 import { type Draft, isOn, type Known, type Rule, setField } from './rule.ts';
 
 export const tlsRules: Rule = (model, known) => {
-  // Those whose certificate or authorities Sidekey gives.
+  // Only contexts whose certificate or authorities come from Sidekey.
   const ours = new Set(
     model.secrets.flatMap(({ kind, at, source }) =>
       kind !== 'other' && mayBeOurs(source, model.clusters) ? [at.identity] : [],
@@ -29,7 +29,7 @@ function checkContext(context: TlsContext, known: Known): Draft[] {
 
 interface Validation {
   readonly at: Spot;
-  /** What may have matchers beside what comes by SDS. */
+  /** The validation context that can have matchers in addition to the secret from SDS. */
   readonly fixed: Spot | undefined;
 }
 
@@ -124,7 +124,7 @@ const EVERYBODY = {
   downstream: 'every workload of the trust domain is accepted',
 } as const;
 
-/** An exact name that nobody can have. */
+/** An exact name that no workload can have. */
 function exact(matcher: Spot, { entries }: Known): Draft[] {
   const name = matcher.get('matcher', 'exact');
   if (name?.text === undefined) return [];

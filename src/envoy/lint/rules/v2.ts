@@ -1,11 +1,11 @@
-/** What is left of Envoy's v2 API, which Envoy 1.18 took away. */
+/** Rules for remains of Envoy's v2 API, which Envoy 1.18 removed. */
 
 import { mapsIn } from '../spot.ts';
 import type { Draft, Rule } from './rule.ts';
 
 const WHY = 'it is part of the v2 API, which Envoy removed: Envoy does not start with it';
 
-/** Fields of v2 that no message of v3 has, and what v3 has instead. */
+/** Fields that exist only in v2, with their replacement in v3. */
 const FIELDS: Readonly<Record<string, string>> = {
   tls_context:
     'transport_socket: { name: envoy.transport_sockets.tls, typed_config: … }, with DownstreamTlsContext or UpstreamTlsContext as its "@type"',
