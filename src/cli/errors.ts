@@ -16,10 +16,11 @@ export function report(thrown: unknown): number {
   return thrown instanceof UsageError || code === 'ERR_CONFIG' ? EXIT.usage : EXIT.failed;
 }
 
-/** The code ends the first line: those after it are commands to copy. What was given may be quoted in any of them. */
+/** The code ends the first line, before a final colon; commands to copy follow on lines of their own. */
 function print(text: string, code: string): void {
   const [first, ...rest] = text.split('\n').map(printable);
-  process.stderr.write(`${[`sidekey: ${first}${code}`, ...rest].join('\n')}\n`);
+  const [, sentence, colon] = /^(.*?)(:?)$/.exec(first!)!;
+  process.stderr.write(`${[`sidekey: ${sentence}${code}${colon}`, ...rest].join('\n')}\n`);
 }
 
 /** Prints warnings about accepted input that probably does not do what was meant. */

@@ -98,7 +98,7 @@ describe('sidekey serve', () => {
     chmodSync(path.join(directory, 'data'), 0o755);
     const { status, stderr } = await sidekey(flags(directory));
     assert.equal(status, 1);
-    assert.match(stderr, /^sidekey: .* \(ERR_DATA_DIR\)\n {2}chmod go-rwx '?[^'\n]*'?\n$/);
+    assert.match(stderr, /^sidekey: .* \(ERR_DATA_DIR\):\n {2}chmod go-rwx '?[^'\n]*'?\n$/);
     assert.doesNotMatch(stderr, /\n +at /, 'no stack');
   });
 
