@@ -1,6 +1,6 @@
 /**
- * Who may use the admin API. The Unix socket lets in its owner's uid and root, by the kernel's word, and nobody in a
- * container, where anybody may be root. TCP wants a Host that is on the list, against DNS rebinding, and a bearer token, since loopback is not authentication.
+ * Access control of the admin API. The Unix socket accepts its owner's uid and root, as the kernel reports them, but no process in a
+ * container, where any user may be root. TCP needs a listed Host, against DNS rebinding, and a bearer token, because loopback is not authentication.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
@@ -12,7 +12,7 @@ export type AdminCaller =
   | {
       readonly via: 'unix';
       readonly uid: number;
-      /** Why it counts as a process in a container; undefined where it does not. */
+      /** Why the caller counts as a process in a container; undefined if it does not. */
       readonly contained: string | undefined;
     }
   | { readonly via: 'tcp' };
@@ -20,27 +20,27 @@ export type AdminCaller =
 export interface AccessRules {
   /** The uid that owns the Unix socket; root may always. */
   readonly ownerUid: number;
-  /** What TCP callers must show; undefined: no TCP caller gets in. */
+  /** The token that TCP callers need; undefined: TCP callers are refused. */
   readonly token: string | undefined;
-  /** Host names besides the loopback's, without ports. */
+  /** Host names in addition to the loopback names, without ports. */
   readonly hosts: readonly string[];
 }
 
-/** The parts of a request that decide. */
+/** The parts of a request that access control checks. */
 export interface AccessRequest {
   readonly host: string | undefined;
   readonly authorization: string | undefined;
-  /** Whether the path is one that needs no token. */
+  /** Whether the path needs no token. */
   readonly open: boolean;
 }
 
-/** Why this caller is refused; undefined when it is not. */
+/** The reason for refusing this caller; undefined if it is accepted. */
 export function refusal(caller: AdminCaller, request: AccessRequest, rules: AccessRules): SidekeyError | undefined {
   if (caller.via === 'unix') {
     if (caller.contained !== undefined) {
       return new SidekeyError(
         'ERR_FORBIDDEN',
-        `this process is in a container (${caller.contained}), whose root is not root of this host: run the command on the host or in the server's own container, or start sidekey serve with --allow-contained`,
+        `this process is in a container (${caller.contained}), and root there is not root of this host: run the command on the host or in the server's own container, or start sidekey serve with --allow-contained`,
       );
     }
     if (caller.uid === 0 || caller.uid === rules.ownerUid) return undefined;
@@ -68,7 +68,7 @@ function isKnownHost(header: string | undefined, hosts: readonly string[]): bool
   return hosts.some((host) => host.toLowerCase() === name);
 }
 
-/** Compares digests, so that neither the time nor the length tells anything about the token. */
+/** Compares digests, so that neither time nor length reveals anything about the token. */
 function isToken(authorization: string | undefined, token: string | undefined): boolean {
   if (token === undefined) return false;
   const given = /^bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];

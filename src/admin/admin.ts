@@ -1,4 +1,4 @@
-/** The admin API: one application behind two doors, the Unix socket and, when asked for, TCP. */
+/** The admin API: one application behind two listeners ("doors"), the Unix socket and optionally TCP. */
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -13,18 +13,18 @@ export interface AdminOptions
   extends Omit<AppOptions, 'callerOf' | 'eventReaders' | 'admit'>,
     Pick<EventSources, 'onIssued'> {
   readonly ledger: AppOptions['ledger'] & EventSources['ledger'];
-  /** The kernel's word on who opened a connection to the Unix socket; asked once a connection. */
+  /** The process that opened a connection to the Unix socket, as the kernel reports it; called once per connection. */
   readonly unixCaller: (socket: Socket) => Omit<Extract<AdminCaller, { via: 'unix' }>, 'via'>;
-  /** Connections at a time, on each door. */
+  /** Maximum of connections on each door. */
   readonly maxConnections: number;
 }
 
 export interface Admin {
-  /** To listen on the Unix socket: its owner and root get in. */
+  /** The server for the Unix socket; accepts its owner and root. */
   readonly unix: Server;
-  /** To listen on TCP: a known Host and the token are needed. */
+  /** The server for TCP; requires a known Host and the token. */
   readonly tcp: Server;
-  /** Loads the application, which else the first request waits for. Calls after the first one wait for the same. */
+  /** Loads the application; otherwise the first request waits for that. Later calls wait for the same load. */
   load(): Promise<void>;
   /** Stops listening, lets running requests end for a second, then cuts what is left. */
   close(): Promise<void>;
@@ -33,11 +33,11 @@ export interface Admin {
 interface App {
   handle(request: IncomingMessage, response: ServerResponse): void;
   close(): Promise<void>;
-  /** Nobody who reads events keeps the doors from closing. */
+  /** Ends readers of events, which would keep the doors open. */
   endEvents(): void;
 }
 
-/** Makes the doors; they listen where the caller says. Behind them, Fastify and all routes take a tenth of a second of a start. */
+/** Makes the doors; the caller makes them listen. Fastify and the routes are loaded later, because that slows a start. */
 export function createAdmin(options: AdminOptions): Admin {
   const callers = new WeakMap<IncomingMessage, AdminCaller>();
   let app: Promise<App> | undefined;
@@ -47,7 +47,7 @@ export function createAdmin(options: AdminOptions): Admin {
       tcp.admit(socket);
     };
     app ??= loadApp({ ...options, admit }, (request) => callers.get(request)).catch((thrown: unknown) => {
-      // What stood in the way may be gone by the next request.
+      // The cause of the failure may be gone at the next request.
       app = undefined;
       throw thrown;
     });
@@ -79,7 +79,7 @@ export function createAdmin(options: AdminOptions): Admin {
     close: async () => {
       (await loaded())?.endEvents();
       await Promise.all([unix.close(), tcp.close()]);
-      // A last request may have loaded it meanwhile.
+      // A last request may have loaded the application in the meantime.
       await (await loaded())?.close();
     },
   };

@@ -1,4 +1,4 @@
-/** Aliases: other names for SPIFFE IDs, such as the host names that on-demand secrets are asked for by. */
+/** Aliases: other names for SPIFFE IDs, such as host names of on-demand secrets. */
 
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
@@ -31,7 +31,7 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry): void {
     '/v1/aliases/:host',
     {
       schema: {
-        summary: 'Make a name an alias of a SPIFFE ID',
+        summary: 'Set an alias of a SPIFFE ID',
         params: schema.ALIAS_PARAMS,
         body: schema.ALIAS_INPUT,
         response: { 200: schema.SET_ALIAS, 201: schema.SET_ALIAS },
@@ -57,8 +57,10 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry): void {
 
 function warningsOf(spiffeId: SpiffeId, registry: Registry): Problem[] {
   if (registry.bySpiffeId(spiffeId).length > 0) return [];
-  const problem = `no entry gives ${spiffeId} to anybody yet`;
-  return [{ path: '/spiffe_id', problem, rule: 'who asks for the alias must have an entry for its SPIFFE ID' }];
+  const problem = `no entry gives ${spiffeId} yet`;
+  return [
+    { path: '/spiffe_id', problem, rule: 'a caller that asks for the alias must have an entry for its SPIFFE ID' },
+  ];
 }
 
 function toJson({ host, spiffeId, createdAt, updatedAt }: Alias): schema.AliasJson {

@@ -1,4 +1,4 @@
-/** The Fastify application: who gets in, what is understood, how errors look, and the routes. */
+/** The Fastify application: access control, content types, errors and routes. */
 
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
@@ -27,11 +27,11 @@ import { addProxyRoutes } from './proxies.ts';
 import { schemaController } from './query.ts';
 import { DOCUMENT, NO_QUERY } from './schema.ts';
 
-/** What the routes need. */
+/** Dependencies of the routes. */
 export interface AppOptions {
   readonly registry: Registry;
   readonly ca: Pick<CertificateAuthority, 'bundle'>;
-  /** The rules that entries are read by. */
+  /** The rules for reading entries. */
   readonly entryRules: EntryRules;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
@@ -42,17 +42,17 @@ export interface AppOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
-  /** How a request came in; undefined refuses it. */
+  /** The caller of a request; undefined refuses it. */
   readonly callerOf: (request: IncomingMessage) => AdminCaller | undefined;
-  /** Told of requests whose caller may use the admin API, which paths that are open to all don't show. */
+  /** Called for requests whose caller may use the admin API; not for paths that are open to all. */
   readonly admit: (request: IncomingMessage) => void;
-  /** What TCP callers must show; undefined: none gets in. */
+  /** The token that TCP callers need; undefined: TCP callers are refused. */
   readonly token: string | undefined;
-  /** Host names that TCP callers may use, besides the loopback's. */
+  /** Host names that TCP callers may use, in addition to the loopback names. */
   readonly hosts: readonly string[];
 }
 
-/** Statuses of callers that may not use the admin API. */
+/** Statuses of refused callers. */
 const REFUSED: ReadonlySet<number> = new Set([401, 403]);
 
 export function createApp(options: AppOptions): FastifyInstance {
@@ -66,7 +66,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     frameworkErrors: (error, _request, reply) => sendProblem(reply, toSidekeyError(error)),
   });
   app.addHook('onRoute', (route) => {
-    // A parameter that is not known is refused everywhere, also where there is none: `POST …?dry_run=true` must not write.
+    // Unknown parameters are refused on all routes, even those without parameters: `POST …?dry_run=true` must not write.
     route.schema = { querystring: NO_QUERY, ...route.schema };
     routes.push(route);
   });
@@ -74,14 +74,14 @@ export function createApp(options: AppOptions): FastifyInstance {
     try {
       checkAccess(request, callerOf(request.raw), options);
     } catch (thrown) {
-      // Its connection is not kept, and what it may still send is not read.
+      // The connection is closed, and the rest of the request is not read.
       reply.header('connection', 'close');
       throw thrown;
     }
   });
   app.addHook('onResponse', async ({ method, url, raw }, { statusCode }) => {
     if (method === 'GET' || method === 'HEAD') return;
-    // Callers that are refused can come as often as they like.
+    // Refused callers can send any number of requests, so their log lines are limited.
     const to = REFUSED.has(statusCode) ? refusedLog : log;
     to.info({ method, path: pathOf(url), status: statusCode, caller: callerOf(raw) }, 'admin request');
   });
@@ -89,7 +89,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     const error = toSidekeyError(thrown);
     const request = { method, path: pathOf(url) };
     if (ERRORS[error.code].status === 500) log.error({ err: error, ...request }, 'admin request failed');
-    // The caller is told all of it. What it sent stays out of the log: a selector may hold an environment value.
+    // The caller gets all details. Its input stays out of the log, because a selector may contain an environment value.
     else
       log.debug({ code: error.code, at: error.problems.map(({ path }) => path), ...request }, 'admin request refused');
     return sendProblem(reply, error);
@@ -123,7 +123,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   return app;
 }
 
-/** Without the query, which may hold selectors. */
+/** The path without the query, which may contain selectors. */
 function pathOf(url: string): string {
   return url.split('?', 1)[0]!;
 }
@@ -134,7 +134,7 @@ function checkAccess(
   caller: AdminCaller | undefined,
   { token, hosts, admit }: AppOptions,
 ): void {
-  if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'it is not known who is calling');
+  if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'the kernel does not say which process is calling');
   const { host, authorization } = request.headers;
   const open = OPEN_PATHS.has(request.routeOptions.url ?? '');
   const refused = refusal(caller, { host, authorization, open }, { ownerUid: process.geteuid!(), token, hosts });
@@ -144,7 +144,7 @@ function checkAccess(
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
-/** An empty body is none, whatever its type: some clients send the header with every request. */
+/** An empty body counts as none, with any content type: some clients send the header with every request. */
 function parseJson(body: Buffer): unknown {
   if (body.length === 0) return undefined;
   try {

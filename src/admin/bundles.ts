@@ -1,4 +1,4 @@
-/** Trust bundles: the own one, for whoever has to trust it, and those of other trust domains, which are set by hand. */
+/** Routes for trust bundles: the server's own, and those of other trust domains, which are set by hand. */
 
 import { X509Certificate } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -20,7 +20,7 @@ import * as schema from './schema.ts';
 
 const PEM = 'application/x-pem-file';
 
-/** How often others should look for a change of the own bundle, in seconds; SPIRE's default. */
+/** The refresh hint of the own bundle, in seconds; SPIRE's default. */
 const REFRESH_HINT = 300;
 
 export interface BundleRoutesParts {
@@ -64,7 +64,7 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
     },
   );
 
-  // A scope of its own: PEM is understood here alone.
+  // A separate scope, because only these routes accept PEM.
   app.register(async (scope) => addSetRoute(scope, parts));
 
   app.delete<Params>(
@@ -111,7 +111,7 @@ function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesPa
   );
 }
 
-/** PEM is for those who ask for it by name; anyone else gets JSON. */
+/** The answer is PEM only if the request names it; otherwise JSON. */
 function sendBundle(
   { headers }: FastifyRequest,
   reply: FastifyReply,
@@ -123,7 +123,7 @@ function sendBundle(
   return wantsPem ? reply.type(PEM).send(bundle.pem) : reply.send(bundleDocument(bundle, refreshHint));
 }
 
-/** Without parameters, in lower case. */
+/** The media type without parameters, in lower case. */
 function mediaType(header: string): string {
   return header.split(';', 1)[0]!.trim().toLowerCase();
 }

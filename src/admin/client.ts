@@ -13,17 +13,17 @@ export { BODY_LIMIT } from './problem.ts';
 export type { ProxyJson, ProxyPageJson, SecretJson, StreamJson } from './proxy-schema.ts';
 export type { AliasJson, BundleJson } from './schema.ts';
 
-/** Where a server is asked. */
+/** The address of a server. */
 export type AdminTarget =
   | {
       readonly socketPath: string;
-      /** What to say where there is no such socket; undefined: what is said of any. */
+      /** A hint for a missing socket; undefined: the general message. */
       readonly hint?: () => string | undefined;
     }
   | { readonly url: string; readonly token: string | undefined };
 
 export interface AdminRequest {
-  /** Sent as JSON; bytes as they are, with the media type of the header `content-type`. */
+  /** Sent as JSON; bytes are sent unchanged, with the media type of the header `content-type`. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -33,15 +33,15 @@ export interface AdminClient {
   text(method: string, path: string, request?: AdminRequest): Promise<string>;
   /** Resolves to the body's JSON; undefined where there is no body. @throws AdminError */
   json<T>(method: string, path: string, request?: AdminRequest): Promise<T>;
-  /** Resolves, when the server tells of what happens, to what happens from then on; it ends when the server stops. @throws AdminError */
+  /** Resolves to the events from now on, once the server streams them; ends when the server stops. @throws AdminError */
   events(): Promise<AsyncIterable<AdminEvent>>;
 }
 
-/** A request that was refused, failed or could not be made; the message is fit for a terminal. */
+/** A request that was refused, failed or could not be sent; the message is safe to print on a terminal. */
 export class AdminError extends Error {
-  /** The problem document's code; `ERR_UNREACHABLE` where no server answered, `ERR_PROTOCOL` where it was no Sidekey. */
+  /** The problem document's code; `ERR_UNREACHABLE` if no server answered, `ERR_PROTOCOL` if the server is not Sidekey. */
   readonly code: string;
-  /** The HTTP status; 0 where there was no answer. */
+  /** The HTTP status; 0 without an answer. */
   readonly status: number;
   readonly problems: readonly Problem[];
 
@@ -60,9 +60,9 @@ export class AdminError extends Error {
   }
 }
 
-/** Nothing that the server does for the admin API takes longer. */
+/** No request of the admin API takes longer. */
 const TIMEOUT_MS = 30_000;
-/** Who tells of events says something every 15 s, be it that nothing happened. */
+/** The server sends an event or a comment at least every 15 s. */
 const SILENCE_MS = 45_000;
 
 export function connectAdmin(target: AdminTarget): AdminClient {
@@ -78,7 +78,7 @@ export function connectAdmin(target: AdminTarget): AdminClient {
       try {
         return (body === '' ? undefined : JSON.parse(body)) as T;
       } catch (cause) {
-        throw new AdminError('ERR_PROTOCOL', status, 'the answer is not JSON: is it Sidekey that answers there?', [], {
+        throw new AdminError('ERR_PROTOCOL', status, "the answer is not JSON: is this Sidekey's admin address?", [], {
           cause,
         });
       }
@@ -123,7 +123,7 @@ async function open(
   { body, headers = {} }: AdminRequest,
   limits: { readonly signal: AbortSignal } | { readonly timeout: number },
 ): Promise<IncomingMessage> {
-  // Over a socket there is no TLS, which takes as long to load as all the rest of a command.
+  // TLS is not needed over a socket, and takes long to load.
   const isTls = 'url' in target && target.url.startsWith('https:');
   const { request } = isTls ? await import('node:https') : http;
   const payload = body === undefined || Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
@@ -136,8 +136,8 @@ async function open(
     },
     agent: false,
     ...limits,
-    // Without TLS there is no name to tell; but Node would look whether the host is an address, with an expression that
-    // takes it 5 ms to compile.
+    // Without TLS no server name is needed; Node would still test whether the host is an address, with an expression that
+    // is slow to compile.
     ...(isTls ? {} : { servername: '' }),
   } as const;
   try {
@@ -146,20 +146,20 @@ async function open(
         'url' in target
           ? request(urlOf(target.url, path), options)
           : request({ ...options, socketPath: target.socketPath, path });
-      // A server that refuses a large body answers before it has read it all; what comes then is no error any more.
+      // A server that refuses a large body answers before it has read it all; later errors of the connection are ignored.
       outgoing.on('response', resolve).on('error', reject).end(payload);
       let silent: { destroy(error: Error): unknown } = outgoing;
       outgoing.on('response', (response) => {
         silent = response;
       });
-      outgoing.on('timeout', () => silent.destroy(new Error(`nothing came for ${SILENCE_MS / 1000} s`)));
+      outgoing.on('timeout', () => silent.destroy(new Error(`the server sent nothing for ${SILENCE_MS / 1000} s`)));
     });
   } catch (thrown) {
     throw unreachable(target, thrown as NodeJS.ErrnoException);
   }
 }
 
-/** The path stands under the URL's own, as behind a proxy. */
+/** The path is appended to the URL's own, as behind a proxy. */
 function urlOf(base: string, path: string): URL {
   const { origin, pathname } = new URL(base);
   return new URL(`${origin}${pathname.replace(/\/+$/, '')}${path}`);
@@ -170,16 +170,20 @@ function refused(status: number, body: string): AdminError {
     const { code, detail, title, errors = [] } = JSON.parse(body) as Record<string, unknown> & { errors?: Problem[] };
     if (typeof code === 'string') return new AdminError(code, status, String(detail ?? title), errors);
   } catch {
-    // Not a problem document: said below.
+    // Not a problem document: handled below.
   }
-  return new AdminError('ERR_PROTOCOL', status, `the server answered ${status} without saying why`);
+  return new AdminError(
+    'ERR_PROTOCOL',
+    status,
+    `the server answered ${status} without a reason: is this Sidekey's admin address?`,
+  );
 }
 
 function unreachable(target: AdminTarget, cause: NodeJS.ErrnoException): AdminError {
   const place = 'url' in target ? target.url : target.socketPath;
   const reasons: Readonly<Record<string, string>> = {
-    ENOENT: 'there is no such socket; is sidekey serve running, and with this admin socket?',
-    ECONNREFUSED: 'nobody listens there; is sidekey serve running?',
+    ENOENT: 'this socket does not exist: start sidekey serve, or give --admin-socket the path that the server has',
+    ECONNREFUSED: 'no process listens there: start sidekey serve',
     EACCES: 'only the user who runs sidekey serve, and root, may use it',
     ABORT_ERR: `no answer within ${TIMEOUT_MS / 1000} s`,
     TimeoutError: `no answer within ${TIMEOUT_MS / 1000} s`,

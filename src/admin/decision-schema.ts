@@ -1,4 +1,4 @@
-/** The shapes of what is told of decisions. */
+/** JSON schemas of decisions. */
 
 import Type, { type Static } from 'typebox';
 
@@ -9,7 +9,7 @@ const MaybeText = Type.Union([Type.String(), Type.Null()]);
 export const FACT = Type.Object(
   {
     selector: Type.String({ description: 'type:value; values of environment selectors are left out' }),
-    source: Type.String({ description: 'whose word it is' }),
+    source: Type.String({ description: 'the source of the fact' }),
   },
   CLOSED,
 );
@@ -22,17 +22,18 @@ export const DECISION = Type.Object(
     pid: Type.Integer({ description: '0: outside the pid namespace of the server' }),
     uid: Type.Integer(),
     gid: Type.Integer(),
-    owner: Type.String({ description: 'the user or container that limits count it for' }),
+    owner: Type.String({ description: 'the owner for limits: a user or a container' }),
     connection: Type.String({ description: 'as in the log' }),
     node_id: MaybeText,
     contained: { ...MaybeText, description: 'why the caller counted as a process in a container' },
-    facts: Type.Array(FACT, { description: 'what was known of the caller' }),
-    name: { ...MaybeText, description: 'what was asked for; null: the caller was refused whatever it asks for' },
-    spiffe_id: { ...MaybeText, description: 'that the name stands for' },
-    reason: Type.String({ description: 'a reason to hold, or the code of an error' }),
+    facts: Type.Array(FACT, { description: 'the facts about the caller' }),
+    name: { ...MaybeText, description: 'the requested name; null: the caller was refused for any name' },
+    spiffe_id: { ...MaybeText, description: 'the SPIFFE ID that the name stands for' },
+    reason: Type.String({ description: 'the reason for holding the name, or an error code' }),
     detail: Type.String(),
     candidates: Type.Array(Type.Object({ entry_id: Type.String(), lacks: Type.Array(Type.String()) }, CLOSED), {
-      description: 'the entries that give it to others, the nearest first, and what the caller lacked',
+      description:
+        'entries that give the SPIFFE ID to others, the nearest first, with the selectors that the caller lacked',
     }),
     ended_at: Type.Union([Timestamp, Type.Null()], { description: 'when a hold ended; null while it lasts' }),
   },
@@ -44,13 +45,11 @@ export type DecisionJson = Static<typeof DECISION>;
 export const DECISION_PARAMS = Type.Object({ id: Type.String() });
 
 export const DECISION_QUERY = Type.Object({
-  pid: Type.Optional(
-    Type.Integer({ minimum: 0, maximum: 4_294_967_295, description: 'it is the number of a process' }),
-  ),
+  pid: Type.Optional(Type.Integer({ minimum: 0, maximum: 4_294_967_295, description: 'give the pid of a process' })),
   spiffe_id: Type.Optional(Type.String({ description: 'decisions on names that stand for this SPIFFE ID' })),
-  reason: Type.Optional(Type.String({ description: 'a reason to hold, or the code of an error' })),
-  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'it is an integer from 1 to 1000' }),
-  cursor: Type.Optional(Type.Integer({ minimum: 1, description: 'it is the next_cursor of the page before' })),
+  reason: Type.Optional(Type.String({ description: 'the reason for holding the name, or an error code' })),
+  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'give an integer from 1 to 1000' }),
+  cursor: Type.Optional(Type.Integer({ minimum: 1, description: 'give the next_cursor of the previous page' })),
 });
 
 export type DecisionQueryJson = Static<typeof DECISION_QUERY>;

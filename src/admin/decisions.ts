@@ -1,4 +1,4 @@
-/** `GET /v1/decisions`: what callers were refused, or have to wait for, and why. */
+/** `GET /v1/decisions`: refusals and held names of callers, with the reasons. */
 
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
@@ -39,7 +39,10 @@ export function addDecisionRoutes(app: FastifyInstance, decisions: Pick<Decision
     async ({ params: { id } }) => {
       const record = await decisions.get(id);
       if (record !== undefined) return toJson(record);
-      throw new SidekeyError('ERR_NOT_FOUND', `there is no decision ${id}: they are kept for a day, the last 10,000`);
+      throw new SidekeyError(
+        'ERR_NOT_FOUND',
+        `there is no decision ${id}: decisions are kept for a day, and at most 10,000`,
+      );
     },
   );
 }

@@ -1,4 +1,4 @@
-/** The shape of what a server knows of itself, for `sidekey doctor` to judge. */
+/** JSON schema of the server's report about itself, which `sidekey doctor` judges. */
 
 import Type, { type Static, type TSchema } from 'typebox';
 
@@ -36,10 +36,13 @@ export const DOCTOR = Type.Object(
     admin_socket: Type.String(),
     docker_socket: MaybeText,
     inputs: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
-      description: 'files that decide who gets which identity',
+      description: 'files that decide which process gets which identity',
     }),
     attestors: Type.Array(
-      Type.Object({ name: Type.String(), error: MaybeText }, { ...CLOSED, description: 'error: it does not work now' }),
+      Type.Object(
+        { name: Type.String(), error: MaybeText },
+        { ...CLOSED, description: 'error: why it does not work now; null: it works' },
+      ),
     ),
     proc: maybe(Type.Object({ others_executables: Type.Boolean(), hidepid: MaybeText }, CLOSED)),
     disk: maybe(Type.Object({ free_bytes: Count, free_inodes: Count }, CLOSED)),
@@ -48,17 +51,17 @@ export const DOCTOR = Type.Object(
         { open: Count, limit: Count, refused_connections: Count },
         {
           ...CLOSED,
-          description: 'refused_connections: on the pipe since the start, since the others held all descriptors',
+          description: 'refused_connections: refused on the pipe since the start because all descriptors were in use',
         },
       ),
     ),
     unseen: Type.Array(Type.Object({ what: Type.String(), error: Type.String() }, CLOSED), {
-      description: 'what is null here since it could not be looked at',
+      description: 'fields that are null because they could not be read',
     }),
     kernel: Type.Object(
       {
-        pins_peers: { ...Type.Boolean(), description: 'it says which process connected (SO_PEERPIDFD)' },
-        no_pidfd_open: { ...MaybeText, description: 'why no process can be looked at by its pid' },
+        pins_peers: { ...Type.Boolean(), description: 'the kernel says which process connected (SO_PEERPIDFD)' },
+        no_pidfd_open: { ...MaybeText, description: 'why processes cannot be opened by pid; null: they can' },
       },
       CLOSED,
     ),
@@ -66,7 +69,8 @@ export const DOCTOR = Type.Object(
       { uid: MaybeId, gid: MaybeId },
       {
         ...CLOSED,
-        description: "what the ids that the server's user namespace leaves out read as; null: it leaves none out",
+        description:
+          "the overflow ids, which stand for ids that the server's user namespace does not map; null: all are mapped",
       },
     ),
     replaced_programs: Type.Object(
@@ -88,7 +92,8 @@ export const DOCTOR = Type.Object(
       },
       {
         ...CLOSED,
-        description: 'labels of containers that give no selector, though an entry asks for it: their key has a colon',
+        description:
+          'labels of containers whose key has a colon, and which therefore give no selector, although an entry asks for it',
       },
     ),
     authorities: Type.Array(
@@ -106,12 +111,12 @@ export const DOCTOR = Type.Object(
     usage: Type.Array(
       Type.Object({ setting: Type.String(), owner: Type.String(), used: Count, limit: Count }, CLOSED),
       {
-        description: 'the user or container that is nearest to each limit',
+        description: 'for each limit, the user or container that is nearest to it',
       },
     ),
     unseen_callers: Type.Object(
       { count: Count, uid: Type.Union([Type.Integer(), Type.Null()]), last_at: MaybeTimestamp },
-      { ...CLOSED, description: 'refused in the last day since their pid namespace is not to be seen' },
+      { ...CLOSED, description: 'refused in the last day because the server does not see their pid namespace' },
     ),
     withheld: Type.Object(
       {
@@ -122,7 +127,7 @@ export const DOCTOR = Type.Object(
               entry_id: Type.String(),
               spiffe_id: Type.String(),
               callers: { ...Count, description: 'connections that are open now' },
-              pids: Type.Array(Type.Integer(), { description: 'of some of those' }),
+              pids: Type.Array(Type.Integer(), { description: 'pids of some of these callers' }),
               why: { ...MaybeText, description: 'why they count as processes in containers' },
               decisions: { ...Count, description: 'refusals and holds of the last day' },
               last_at: MaybeTimestamp,
@@ -131,7 +136,7 @@ export const DOCTOR = Type.Object(
           ),
         ),
       },
-      { ...CLOSED, description: 'entries that callers do not have since they are in containers' },
+      { ...CLOSED, description: 'entries that matching callers do not get because they are in containers' },
     ),
     entries: Type.Object(
       { total: Count, expired: FAULTS, unproducible: FAULTS, shadowed: FAULTS, 'never-issued': FAULTS },

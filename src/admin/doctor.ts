@@ -1,4 +1,4 @@
-/** `GET /v1/doctor`: what only the server knows of what may be wrong. It judges nothing; `sidekey doctor` does. */
+/** `GET /v1/doctor`: facts that only the server knows. `sidekey doctor` judges them. */
 
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
@@ -12,9 +12,9 @@ import type { IssuanceStore } from '../registry/store/issuance-store.ts';
 import type { Registry } from '../registry/types.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
 
-/** What the server's composition knows. */
+/** Facts from the server's composition. */
 export interface SelfKnowledge {
-  /** Where things are, and what the machine gives. */
+  /** Paths, and resources of the machine. */
   readonly look: () => Promise<
     Pick<
       DoctorJson,
@@ -37,7 +37,7 @@ export interface SelfKnowledge {
   readonly authorities: CertificateAuthority['authorities'];
   readonly issuances: Pick<IssuanceStore, 'newest' | 'issuedOf'>;
   readonly whyNever: EntryFaultsParts['whyNever'];
-  /** How much of each limit the owner that is nearest to it uses; none where nobody uses any of it. */
+  /** For each limit the use by the owner that is nearest to it; nothing for unused limits. */
   readonly usage: () => DoctorJson['usage'];
 }
 
@@ -50,17 +50,17 @@ export interface DoctorRoutesParts {
   readonly version: string;
 }
 
-/** Of each fault so many entries are named. */
+/** The number of entries that are named per fault. */
 const SAMPLE = 5;
-/** How long a slice of the search through all entries may take, in milliseconds. */
+/** Maximum duration of a slice of the search through all entries, in milliseconds. */
 const SLICE_MS = 5;
-/** The store is asked about so many SPIFFE IDs at a time. */
+/** The number of SPIFFE IDs per query to the store. */
 const ASKED_AT_ONCE = 500;
 
 export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts): void {
   app.get(
     '/v1/doctor',
-    { schema: { summary: 'Tell what the server knows of what may be wrong', response: { 200: DOCTOR } } },
+    { schema: { summary: 'Report the state that sidekey doctor judges', response: { 200: DOCTOR } } },
     async (): Promise<DoctorJson> => {
       const { self, registry, clock, version } = parts;
       const now = clock.now();
@@ -118,7 +118,7 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
   return { total: registry.size, ...faults };
 }
 
-/** Of the SPIFFE IDs of entries, those that were ever issued. */
+/** The SPIFFE IDs of entries for which an SVID was ever issued. */
 async function issuedIds(registry: DoctorRoutesParts['registry'], issuances: Pick<IssuanceStore, 'issuedOf'>) {
   const ids = [...new Set(registry.spiffeIds())];
   const issued = new Set<string>();
@@ -135,7 +135,7 @@ function note(faults: DoctorJson['entries']['expired'], { entry, detail }: Entry
   faults.sample.push({ entry_id: entry.id, spiffe_id: entry.spiffeId, detail });
 }
 
-/** The kernel gives the pid 0 to callers whose namespace does not lie in the server's. */
+/** The kernel reports pid 0 for callers whose pid namespace is not below the server's. */
 async function unseenCallers(decisions: Pick<Decisions, 'list'>): Promise<DoctorJson['unseen_callers']> {
   const { decisions: records } = await decisions.list({ pid: 0, limit: 1_000 });
   const [last] = records;

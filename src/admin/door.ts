@@ -1,5 +1,5 @@
 /**
- * One listener of the admin API: an HTTP server that knows its callers and holds a bounded number of connections. When one
+ * One listener of the admin API: an HTTP server that knows its callers and has a maximum of connections. When one
  * more comes, the oldest connection without an authorized request is closed.
  */
 
@@ -14,7 +14,7 @@ import { endWithProblem } from './problem.ts';
 export interface DoorOptions {
   /** For the log. */
   readonly name: string;
-  /** May throw: then nobody gets in. */
+  /** May throw: then the request is refused. */
   readonly callerOf: (socket: Socket) => AdminCaller;
   readonly handle: (request: IncomingMessage, response: ServerResponse, caller: AdminCaller) => void;
   readonly maxConnections: number;
@@ -24,7 +24,7 @@ export interface DoorOptions {
 
 export interface Door {
   readonly server: Server;
-  /** The connection's caller may use the admin API, so the bound does not close it; a no-op for a connection of another door. */
+  /** Marks a connection as authorized, so that the maximum does not close it; no effect on a connection of another door. */
   admit(socket: Socket): void;
   /** Stops listening, lets running requests end for a second, then cuts what is left. */
   close(): Promise<void>;
@@ -33,12 +33,12 @@ export interface Door {
 const CLOSE_GRACE_MS = 1_000;
 
 /**
- * How long a client has for the headers of a request, counted from the connection for its first one, and for all of the
- * request, in milliseconds; and how often that is looked at.
+ * Time limits for the headers of a request (counted from the connection for its first request) and for the whole
+ * request, in milliseconds, and the interval of the checks.
  */
 const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 30_000, connectionsCheckingInterval: 1_000 } as const;
 
-/** The log gets one line in this many milliseconds about connections that had to go. */
+/** Interval of log lines about closed connections, in milliseconds. */
 const CROWDED_LOG_MS = 10_000;
 
 export function createDoor(options: DoorOptions): Door {
@@ -51,13 +51,13 @@ export function createDoor(options: DoorOptions): Door {
       caller ??= options.callerOf(socket);
       known.set(socket, caller);
     } catch (thrown) {
-      const message = 'the kernel does not say who is calling';
+      const message = 'the kernel does not say which process is calling';
       endWithProblem(response, new SidekeyError('ERR_FORBIDDEN', message, { cause: thrown }));
       return;
     }
     options.handle(request, response, caller);
   });
-  /** In the order in which they came. */
+  /** Unauthorized connections, oldest first. */
   const strangers = new Set<Socket>();
   const admitted = new Set<Socket>();
   let cut = 0;
@@ -87,7 +87,7 @@ export function createDoor(options: DoorOptions): Door {
     },
   };
 
-  /** The newest connection is a stranger too: where all others were admitted, the newest is closed. */
+  /** The newest connection is unauthorized too: if all others are authorized, it is closed. */
   function makeRoom(): void {
     const [oldest] = strangers;
     if (oldest === undefined) return;
@@ -99,7 +99,7 @@ export function createDoor(options: DoorOptions): Door {
     nextLog = now + CROWDED_LOG_MS;
     options.log.warn(
       { cut, limit: maxConnections, admitted: admitted.size },
-      `the admin API has as many connections on ${options.name} as it may (adminMaxConnections): those without a right are cut`,
+      `connections to the admin API on ${options.name} reached adminMaxConnections: the oldest ones without an authorized request are closed`,
     );
   }
 }

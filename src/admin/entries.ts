@@ -1,4 +1,4 @@
-/** Entries over REST: made, listed, shown, changed, deleted, and declared as the whole set of one source. */
+/** Routes for entries: create, list, show, change, delete, and declare the whole set of one source. */
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
@@ -9,7 +9,7 @@ import type { Entry, Registry } from '../registry/types.ts';
 import { badMember, isObject, onlyMembers, readIfMatch, readListQuery, readSource } from './entry-requests.ts';
 import * as schema from './schema.ts';
 
-/** What entries made over REST have as their source. */
+/** The source of entries that are created over REST. */
 const API = 'api';
 
 export function addEntryRoutes(
@@ -20,7 +20,7 @@ export function addEntryRoutes(
     '/v1/entries',
     {
       schema: {
-        summary: 'Make one entry, or several or none',
+        summary: 'Create one entry, or several (all or none)',
         body: schema.NEW_ENTRIES,
         response: { 201: schema.MADE_ENTRIES },
       },
@@ -57,7 +57,7 @@ export function addEntryRoutes(
     '/v1/entries',
     {
       schema: {
-        summary: 'Make the entries of one source equal to these',
+        summary: 'Make the entries of one source equal to the given list',
         querystring: schema.SOURCE_QUERY,
         body: schema.SOURCE_ENTRIES,
         response: { 200: schema.SOURCE_CHANGES },
@@ -81,7 +81,11 @@ export function addEntryRoutes(
     { schema: { summary: 'Show an entry', params: schema.ENTRY_PARAMS, response: { 200: schema.ENTRY } } },
     ({ params }, reply) => {
       const entry = registry.get(params.id);
-      if (entry === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no entry with the id ${params.id}`);
+      if (entry === undefined)
+        throw new SidekeyError(
+          'ERR_NOT_FOUND',
+          `there is no entry with the id ${params.id}; sidekey entry list shows the ids`,
+        );
       return sendEntry(reply, entry);
     },
   );
@@ -90,7 +94,7 @@ export function addEntryRoutes(
     '/v1/entries/:id',
     {
       schema: {
-        summary: 'Change the members that are given',
+        summary: 'Change the given fields of an entry',
         params: schema.ENTRY_PARAMS,
         headers: schema.IF_MATCH,
         body: schema.ENTRY_PATCH,
@@ -124,7 +128,7 @@ function toJson(entries: readonly Entry[]): EntryJson[] {
   return entries.map(entryToJson);
 }
 
-/** One entry, with what If-Match takes as its ETag. */
+/** Sends one entry, with the value for If-Match as its ETag. */
 function sendEntry(reply: FastifyReply, entry: Entry): FastifyReply {
   return reply.header('etag', `"${entry.revisionNumber}"`).send(entryToJson(entry));
 }

@@ -1,4 +1,4 @@
-/** What stands around the entries in a request: which ones are asked for, at which revision, of whose set. */
+/** Reads the parts of requests besides the entries: filter, revision and source. */
 
 import type { Static } from 'typebox';
 import { type Problem, SidekeyError } from '../base/errors.ts';
@@ -7,10 +7,10 @@ import { parseSpiffeId, SpiffeIdError } from '../spiffe/id.ts';
 import { splitSelector } from '../spiffe/selector.ts';
 import type { ENTRY_QUERY } from './schema.ts';
 
-/** Sources that others declare: single entries over REST, and the file of `--entries`. */
+/** Sources that `PUT` may not declare: single entries over REST, and the file of `--entries`. */
 const RESERVED_SOURCES: readonly string[] = ['api', 'file'];
 
-/** A filter that nothing can match is a slip of the pen, and refused. @throws ERR_BAD_INPUT */
+/** A filter that nothing can match is refused as a mistake. @throws ERR_BAD_INPUT */
 export function readListQuery(query: Static<typeof ENTRY_QUERY>): ListQuery {
   const { spiffe_id: spiffeId, selector: selectors, hint, limit, cursor } = query;
   if (spiffeId !== undefined) checkSpiffeId(spiffeId);
@@ -40,23 +40,19 @@ function checkSpiffeId(text: string): void {
   }
 }
 
-/** The revision that the caller means; undefined: any. @throws ERR_BAD_INPUT */
+/** The revision in If-Match; undefined: any. @throws ERR_BAD_INPUT */
 export function readIfMatch(header: string | undefined): number | undefined {
   if (header === undefined || header === '*') return undefined;
   const digits = /^(?:"(\d{1,15})"|(\d{1,15}))$/.exec(header);
   if (digits !== null) return Number(digits[1] ?? digits[2]);
-  throw badMember(
-    'If-Match',
-    `it is ${JSON.stringify(header)}`,
-    'it is the revision_number of the entry that was read',
-  );
+  throw badMember('If-Match', `it is ${JSON.stringify(header)}`, 'give the revision_number of the entry that was read');
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The members of a body that may have these alone. @throws ERR_BAD_INPUT */
+/** The members of a body that may have only these names. @throws ERR_BAD_INPUT */
 export function onlyMembers(body: unknown, names: readonly string[]): Record<string, unknown> {
   const rule = `the body is an object with ${names.join(' and ')}, and nothing else`;
   if (!isObject(body)) throw badMember('', 'it is not an object', rule);

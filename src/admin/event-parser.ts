@@ -1,5 +1,5 @@
 /**
- * Server-sent events, read.
+ * Reads server-sent events.
  *
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html section "Interpreting an event stream"
  */
@@ -9,7 +9,7 @@ export interface AdminEvent {
   readonly data: unknown;
 }
 
-/** The events in a text that comes bit by bit; lines end as Sidekey ends them. @throws SyntaxError for data that is no JSON */
+/** Reads events from a text that arrives in pieces; lines must end as Sidekey ends them. @throws SyntaxError if data is not JSON */
 export async function* readEvents(texts: AsyncIterable<string>): AsyncGenerator<AdminEvent> {
   let rest = '';
   for await (const text of texts) {

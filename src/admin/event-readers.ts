@@ -1,6 +1,6 @@
 /**
- * Everybody who reads events, each over an HTTP response that does not end: what happens in one turn of the event loop
- * is written once, for all of them. Who does not read is let go, so that what waits for it never grows without bounds.
+ * Readers of events, each with an HTTP response that does not end. Events of one turn of the event loop
+ * are serialized once for all readers. A reader that does not read is disconnected, so that its buffer stays bounded.
  *
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html section "Parsing an event stream"
  */
@@ -9,55 +9,58 @@ import type { ServerResponse } from 'node:http';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 
-/** How many may read at once. */
+/** Maximum number of readers. */
 export const MAX_READERS = 16;
-/** How much may wait for a reader, in characters. */
+/** Maximum of unread output per reader, in characters. */
 export const MAX_WAITING = 4 * 1024 * 1024;
-/** A reader hears something so often, in milliseconds: it knows that the connection lives, and who is between does. */
+/** Interval of comments, in milliseconds, so that readers and proxies see that the connection is alive. */
 export const HEARTBEAT_MS = 15_000;
-/** How long a reader that lags has to take the rest, in milliseconds. */
+/** Time for a lagging reader to read the rest, in milliseconds. */
 const LAGGED_GRACE_MS = 30_000;
 
 const HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-store',
-  // It ends by its connection, so that a server that stops need not wait for another request.
+  // The connection closes with the response, so that a stopping server need not wait for another request.
   connection: 'close',
 };
 
-/** Tells of something that happened: the event's name and its data. */
+/** Sends an event: its name and data. */
 export type Tell = (event: string, data: object) => void;
 
 export class EventReaders {
   readonly #clock: Clock;
   readonly #listen: (tell: Tell) => () => void;
-  /** Every response that has not ended, also of those who lag. */
+  /** Responses that have not ended, including those of lagging readers. */
   readonly #open = new Set<ServerResponse>();
   readonly #readers = new Set<ServerResponse>();
   #stopListening: (() => void) | undefined;
   #heartbeat: Deadline | undefined;
-  /** What happened in this turn of the event loop. */
+  /** Events of this turn of the event loop. */
   #events = '';
   #closed = false;
 
-  /** @param listen called when the first reader comes; returns the way to stop, called when the last one has gone */
+  /** @param listen called for the first reader; returns a function that stops, called after the last reader left */
   constructor(clock: Clock, listen: (tell: Tell) => () => void) {
     this.#clock = clock;
     this.#listen = listen;
   }
 
-  /** Answers with what happens from now on. @throws ERR_TOO_MANY_READERS, ERR_NOT_READY, with the response untouched */
+  /** Streams events from now on. @throws ERR_TOO_MANY_READERS, ERR_NOT_READY, with the response untouched */
   add(response: ServerResponse): void {
-    if (this.#closed) throw new SidekeyError('ERR_NOT_READY', 'the server stops');
+    if (this.#closed) throw new SidekeyError('ERR_NOT_READY', 'the server is stopping');
     if (this.#open.size >= MAX_READERS) {
-      throw new SidekeyError('ERR_TOO_MANY_READERS', `${MAX_READERS} read events already; end one of them`);
+      throw new SidekeyError(
+        'ERR_TOO_MANY_READERS',
+        `${MAX_READERS} clients read events already, which is the maximum; end one of them`,
+      );
     }
-    // What happened before in this turn is none of its business.
+    // Earlier events of this turn are not for the new reader.
     this.#flush();
     this.#open.add(response);
     this.#readers.add(response);
     response.on('error', () => undefined); // 'close' follows
-    // The socket's: a response that waits behind another one on its connection is not told of the end.
+    // Uses the socket's event, because a response that waits behind another one on its connection gets no 'close'.
     response.req.socket.once('close', () => {
       this.#open.delete(response);
       this.#remove(response);
@@ -67,7 +70,7 @@ export class EventReaders {
     response.writeHead(200, HEADERS).write(':\n\n');
   }
 
-  /** Ends every response; nobody can read any more. */
+  /** Ends every response and refuses new readers. */
   close(): void {
     this.#closed = true;
     this.#flush();
@@ -99,7 +102,10 @@ export class EventReaders {
 
   #lag(response: ServerResponse): void {
     this.#remove(response);
-    const data = { at: new Date(this.#clock.now()).toISOString(), detail: 'too much happened that was not read' };
+    const data = {
+      at: new Date(this.#clock.now()).toISOString(),
+      detail: 'the reader was too slow: too many events were unread',
+    };
     response.end(`event: lagged\ndata: ${JSON.stringify(data)}\n\n`);
     const cut = this.#clock.after(LAGGED_GRACE_MS, () => response.req.socket.destroy());
     response.req.socket.once('close', () => cut.cancel());

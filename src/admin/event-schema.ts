@@ -1,4 +1,4 @@
-/** The shapes of events: what happens on streams, to entries, and what is issued. */
+/** JSON schemas of events about streams, entries and issuances. */
 
 import Type, { type Static } from 'typebox';
 
@@ -14,7 +14,7 @@ const STREAM_EVENT = Type.Object(
     node_id: Type.Union([Type.String(), Type.Null()]),
     names: Type.Array(Type.String()),
     detail: Type.Union([Type.String(), Type.Null()], {
-      description: 'sent: the version; held: the reason; rejected: what the proxy says',
+      description: 'sent: the version; held: the reason; rejected: the error text of the proxy',
     }),
   },
   {

@@ -1,4 +1,4 @@
-/** `GET /v1/events`: what happens on streams, to entries and in the authority, as server-sent events, as it happens. */
+/** `GET /v1/events`: events about streams, entries and issuances, as server-sent events. */
 
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../base/clock.ts';
@@ -9,11 +9,11 @@ import type { StreamEvent } from '../sds/stream-event.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
 import { type EntryEventJson, EVENT, type IssuanceEventJson, type StreamEventJson } from './event-schema.ts';
 
-/** Who has something to tell. */
+/** The sources of events. */
 export interface EventSources {
   readonly ledger: Pick<Ledger, 'watch'>;
   readonly registry: Pick<Registry, 'get' | 'onChange'>;
-  /** Told of SVIDs that are on record. Returns the way to stop. */
+  /** Calls the listener for recorded SVIDs. Returns a function that stops this. */
   readonly onIssued: (listener: (records: readonly IssuanceRecord[]) => void) => () => void;
   readonly clock: Clock;
 }
@@ -24,10 +24,10 @@ export function addEventRoutes(app: FastifyInstance, readers: EventReaders): voi
   app.get(
     '/v1/events',
     {
-      // It would never end.
+      // HEAD would never end.
       exposeHeadRoute: false,
       schema: {
-        summary: 'What happens from now on, as server-sent events; what happened before is not told again',
+        summary: 'Stream changes from now on, as server-sent events; earlier events are not repeated',
         response: { 200: { content: { [MEDIA_TYPE]: { schema: EVENT } } } },
       },
     },
@@ -38,7 +38,7 @@ export function addEventRoutes(app: FastifyInstance, readers: EventReaders): voi
   );
 }
 
-/** Readers of all that these have to tell, which is listened to while there is a reader. */
+/** Makes the readers; the sources are listened to only while there is a reader. */
 export function createEventReaders({ ledger, registry, onIssued, clock }: EventSources): EventReaders {
   return new EventReaders(clock, (tell) => {
     const stops = [
@@ -63,7 +63,7 @@ function streamEvent({ at, stream, pid, uid, node, names, detail }: StreamEvent)
 function tellChange({ before, after }: EntryChange, registry: EventSources['registry'], now: number, tell: Tell): void {
   if (after !== undefined) tell(before === undefined ? 'entry_created' : 'entry_changed', entryEvent(after, now));
   else if (before !== undefined) {
-    // One that expired stays stored.
+    // An expired entry stays stored.
     const stored = registry.get(before.id);
     if (stored === undefined) tell('entry_deleted', entryEvent(before, now));
     else tell('entry_expired', entryEvent(stored, now));

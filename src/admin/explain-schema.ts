@@ -1,4 +1,4 @@
-/** The shapes of what is explained: who somebody is to the attestors, what that gets, and what it does not. */
+/** JSON schemas of explanations: the caller's facts, its identities, and the ones that it lacks. */
 
 import Type, { type Static } from 'typebox';
 import { FACT } from './decision-schema.ts';
@@ -9,15 +9,15 @@ const MaybeText = Type.Union([Type.String(), Type.Null()]);
 
 export const EXPLAIN_QUERY = Type.Object({
   pid: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 4_194_304, description: 'it is the number of a process that runs' }),
+    Type.Integer({ minimum: 1, maximum: 4_194_304, description: 'give the pid of a running process' }),
   ),
-  container: Type.Optional(Type.String({ description: 'name or id of a container that runs' })),
+  container: Type.Optional(Type.String({ description: 'name or id of a running container' })),
   selector: Type.Optional(
-    Type.Array(Type.String(), { description: 'type:value; facts to suppose instead of asking the attestors' }),
+    Type.Array(Type.String(), { description: 'type:value; facts to assume instead of asking the attestors' }),
   ),
-  contained: Type.Boolean({ default: false, description: 'with selector: suppose a caller in a container' }),
-  spiffe_id: Type.Optional(Type.String({ description: 'the SPIFFE ID that it should have' })),
-  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 10, description: 'it is an integer from 1 to 1000' }),
+  contained: Type.Boolean({ default: false, description: 'with selector: assume that the caller is in a container' }),
+  spiffe_id: Type.Optional(Type.String({ description: 'the SPIFFE ID that the caller should have' })),
+  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 10, description: 'give an integer from 1 to 1000' }),
 });
 
 export type ExplainQuery = Static<typeof EXPLAIN_QUERY>;
@@ -28,7 +28,7 @@ const ATTESTOR = Type.Object(
     at: Timestamp,
     took_ms: Type.Number(),
     facts: Type.Array(FACT),
-    error: { ...MaybeText, description: 'why it failed: then there is no identity, whatever the others say' },
+    error: { ...MaybeText, description: 'why the attestor failed; then the caller gets no identity' },
     remark: MaybeText,
   },
   CLOSED,
@@ -37,8 +37,8 @@ const ATTESTOR = Type.Object(
 const LACK = Type.Object(
   {
     selector: Type.String(),
-    has: Type.Array(Type.String(), { description: 'what there is instead, of the same kind' }),
-    alike: { ...MaybeText, description: 'which of those is nearly the same: one of the two is likely mistyped' },
+    has: Type.Array(Type.String(), { description: 'the selectors of the same kind that the caller has' }),
+    alike: { ...MaybeText, description: 'one of these that is nearly the same; probably one of the two is mistyped' },
   },
   CLOSED,
 );
@@ -47,13 +47,16 @@ const MISS = Type.Object(
   {
     entry_id: Type.String(),
     spiffe_id: Type.String(),
-    selectors: Type.Integer({ description: 'how many the entry has' }),
+    selectors: Type.Integer({ description: 'the number of selectors of the entry' }),
     lacks: Type.Array(LACK),
     expired_at: Type.Union([Timestamp, Type.Null()]),
-    withheld: Type.Boolean({ description: 'the caller is in a container, and the entry is not for those' }),
-    fix: { ...MaybeText, description: 'the command that lets it go on, where it gave the SPIFFE ID to the caller' },
-    fixes: Type.Array(Type.String(), { description: 'the same, as a list' }),
-    note: { ...MaybeText, description: 'what to know before that' },
+    withheld: Type.Boolean({ description: 'the caller is in a container, and the entry does not allow that' }),
+    fix: {
+      ...MaybeText,
+      description: 'a command that gives the SPIFFE ID to the caller again, if this entry gave it before',
+    },
+    fixes: Type.Array(Type.String(), { description: 'fix as a list' }),
+    note: { ...MaybeText, description: 'what to consider before running the command' },
   },
   CLOSED,
 );
@@ -64,9 +67,12 @@ const ASKED = Type.Object(
   {
     spiffe_id: Type.String(),
     given: Type.Boolean(),
-    reason: { ...MaybeText, description: 'as of a held name' },
+    reason: { ...MaybeText, description: 'the reason for holding the name' },
     detail: Type.String(),
-    alike: { ...MaybeText, description: 'a SPIFFE ID that there is, and that this one is likely mistyped from' },
+    alike: {
+      ...MaybeText,
+      description: 'an existing SPIFFE ID that is nearly the same; this one is probably mistyped',
+    },
   },
   CLOSED,
 );
@@ -80,20 +86,25 @@ export const EXPLANATION = Type.Object(
           pid: Type.Integer(),
           uid: Type.Integer(),
           gid: Type.Integer(),
-          contained: { ...MaybeText, description: 'why it counts as a process in a container' },
+          contained: { ...MaybeText, description: 'why the caller counts as a process in a container' },
         },
         CLOSED,
       ),
       Type.Null(),
     ]),
-    attestors: Type.Array(ATTESTOR, { description: 'none where facts were supposed' }),
+    attestors: Type.Array(ATTESTOR, { description: 'empty if facts were assumed' }),
     asked: Type.Union([ASKED, Type.Null()]),
-    identities: Type.Array(GIVEN, { description: 'what there is by SPIFFE ID, oldest entry first' }),
+    identities: Type.Array(GIVEN, { description: 'the identities that the caller has, oldest entry first' }),
     bundles: Type.Array(Type.String()),
-    unset_bundles: Type.Array(Type.String(), { description: 'trust domains that it would get if somebody set them' }),
+    unset_bundles: Type.Array(Type.String(), {
+      description: 'trust domains whose bundles the caller would get if they were set',
+    }),
     near: Type.Array(MISS, { description: 'entries that do not match, nearest first' }),
     fixes: Type.Array(Type.String(), { description: 'commands for an operator to consider, the best first' }),
-    note: { ...MaybeText, description: 'what to know before that, or why there is none that one would expect' },
+    note: {
+      ...MaybeText,
+      description: 'what to consider before running a command, or why an expected command is missing',
+    },
   },
   CLOSED,
 );

@@ -1,4 +1,4 @@
-/** `GET /v1/explain`: why somebody has the identities that it has, and not others. */
+/** `GET /v1/explain`: which identities a caller has, and why it lacks others. */
 
 import type { FastifyInstance } from 'fastify';
 import type { AttestorReport, Inspect, Inspection } from '../attest/inspect.ts';
@@ -17,21 +17,21 @@ export interface ExplainRoutesParts {
   readonly identities: Pick<Identities, 'bundle' | 'federated' | 'holders' | 'withheld' | 'lapsesOf'>;
   /** Asks the attestors about a process. */
   readonly inspect: Inspect;
-  /** The main process of a container; undefined where no container engine is asked. */
+  /** Finds the main process of a container; undefined if no container engine is configured. */
   readonly mainPid: ((nameOrId: string) => Promise<number | undefined>) | undefined;
   readonly clock: Clock;
 }
 
-/** Why a caller counts as contained that is not there. */
-const SUPPOSED = 'as is supposed';
-const SUBJECT_RULE = 'give one of pid, container and selector';
+/** The reason why an assumed caller counts as contained. */
+const SUPPOSED = 'as assumed in the request';
+const SUBJECT_RULE = 'give exactly one of pid, container and selector';
 
 export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts): void {
   app.get<{ Querystring: ExplainQuery }>(
     '/v1/explain',
     {
       schema: {
-        summary: 'Explain which identities a process, a container or a set of selectors has, and why not others',
+        summary: 'Explain which identities a process, a container or a set of selectors has, and why it lacks others',
         querystring: EXPLAIN_QUERY,
         response: { 200: EXPLANATION },
       },
@@ -40,9 +40,14 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       const spiffeId = query.spiffe_id === undefined ? undefined : readId(query.spiffe_id);
       const subjects = [query.pid, query.container, query.selector].filter((one) => one !== undefined);
       if (query.contained && query.selector === undefined) {
-        throw badParameter('?contained', 'it is given without selector', 'of a process it is found out');
+        throw badParameter(
+          '?contained',
+          'it is given without selector',
+          'give it only with selector; for a process the server finds it out',
+        );
       }
-      if (subjects.length !== 1) throw badParameter('?', `${subjects.length} of them are given`, SUBJECT_RULE);
+      if (subjects.length !== 1)
+        throw badParameter('?', `${subjects.length} of pid, container and selector are given`, SUBJECT_RULE);
       const inspection = query.selector === undefined ? await parts.inspect(await pidOf(query, parts)) : undefined;
       const failed = inspection?.attestors.some(({ error }) => error !== undefined) ?? false;
       const selectors = query.selector?.map(readSelector) ?? inspection!.attestors.flatMap(({ found }) => found);
@@ -61,11 +66,12 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
 async function pidOf({ pid, container }: ExplainQuery, { mainPid }: ExplainRoutesParts): Promise<number> {
   if (pid !== undefined) return pid;
   if (mainPid === undefined) {
-    const rule = 'containers are known to a server that runs with --docker-socket';
+    const rule = 'start sidekey serve with --docker-socket to ask about containers';
     throw badParameter('?container', 'the server asks no container engine', rule);
   }
   const found = await mainPid(container!);
-  if (found === undefined) throw new SidekeyError('ERR_NOT_FOUND', `the container engine knows no ${container}`);
+  if (found === undefined)
+    throw new SidekeyError('ERR_NOT_FOUND', `the container engine knows no container ${container}`);
   return found;
 }
 
@@ -73,13 +79,14 @@ function readId(text: string): SpiffeId {
   try {
     return parseSpiffeId(text);
   } catch (thrown) {
-    throw badParameter('?spiffe_id', (thrown as Error).message, 'it is spiffe://<trust domain>/<path>');
+    throw badParameter('?spiffe_id', (thrown as Error).message, 'give spiffe://<trust domain>/<path>');
   }
 }
 
 function readSelector(text: string): Selector {
   const selector = splitSelector(text);
-  if (selector === undefined) throw badParameter('?selector', 'it has no type', 'it is type:value, as unix:uid:1000');
+  if (selector === undefined)
+    throw badParameter('?selector', 'it has no type', 'give type:value, such as unix:uid:1000');
   return selector;
 }
 

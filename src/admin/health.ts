@@ -1,10 +1,10 @@
-/** Whether the process lives, and whether it serves. */
+/** Liveness and readiness of the server. */
 
 import type { FastifyInstance } from 'fastify';
 import { SidekeyError } from '../base/errors.ts';
 import { HEALTH, READINESS } from './schema.ts';
 
-/** What the server says of itself; `reason` tells what is missing until it is ready. */
+/** The server's state; `reason` says what is missing until it is ready. */
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
 
 /** Paths that need no token. */

@@ -1,14 +1,14 @@
-/** JSON of any length, written while it is read: neither memory nor the event loop notices how long it is. */
+/** Writes JSON of any length in pieces, to bound memory and the time per turn of the event loop. */
 
 import { setImmediate as turn } from 'node:timers/promises';
 
-/** How long a slice may take, in milliseconds. */
+/** Maximum duration of a slice, in milliseconds. */
 const SLICE_MS = 5;
-/** In characters. */
+/** Size of a chunk, in characters. */
 const CHUNK = 32 * 1024;
 
 /**
- * An object with a list as its last member, in pieces. An empty piece is a place to pause; an item without any other
+ * An object with a list as its last member, in pieces. An empty piece marks a place to pause; an item without any other
  * is left out.
  * @param head the members before it, at least one
  * @param orNothing whether an object with an empty list is left out too
@@ -37,7 +37,7 @@ export function* objectWithList(
   if (begun || !orNothing) yield ']}';
 }
 
-/** The pieces in chunks; the event loop turns after each slice. */
+/** Joins the pieces into chunks; yields to the event loop after each slice. */
 export async function* inSlices(pieces: Iterable<string>): AsyncGenerator<string> {
   let chunk = '';
   let end = performance.now() + SLICE_MS;

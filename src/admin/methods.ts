@@ -1,8 +1,8 @@
-/** Which methods a path has, for the Allow header of 405. */
+/** Finds the methods of a path, for the Allow header of 405. */
 
 import type { RouteOptions } from 'fastify';
 
-/** The methods of the routes that this path is for, sorted; none when there is no such path. */
+/** The methods of the routes that match this path, sorted; empty for an unknown path. */
 export function methodsOf(path: string, routes: readonly RouteOptions[]): string[] {
   const fitting = routes.filter((route) => fits(route.url.split('/'), path.split('/')));
   return [...new Set(fitting.flatMap((route) => route.method))].sort();

@@ -1,14 +1,14 @@
-/** The OpenAPI document, made of the same schemas that the routes have. @see https://spec.openapis.org/oas/v3.1.0 */
+/** Makes the OpenAPI document from the schemas of the routes. @see https://spec.openapis.org/oas/v3.1.0 */
 
 import type { RouteOptions } from 'fastify';
 import { PROBLEM_TYPE } from './problem.ts';
 import { PROBLEM } from './schema.ts';
 
-/** What a route says of itself beside its schemas. */
+/** A route's description besides its schemas. */
 declare module 'fastify' {
   interface FastifySchema {
     readonly summary?: string;
-    /** The media type of each response that is not JSON. */
+    /** Media types of responses besides JSON. */
     readonly produces?: readonly string[];
     /** The media types that a body may have besides JSON. */
     readonly consumes?: readonly string[];
@@ -38,7 +38,7 @@ export function openApiDocument(routes: readonly RouteOptions[], version: string
     info: { title: 'Sidekey admin API', version },
     paths,
     components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
-    // Without a token on the Unix socket, with one on TCP.
+    // No token on the Unix socket; a token on TCP.
     security: [{}, { token: [] }],
   };
 }
@@ -74,7 +74,7 @@ function parameters(place: 'path' | 'query' | 'header', schema: JsonSchema | und
   return Object.entries(schema?.properties ?? {}).map(([name, property]) => ({
     name,
     in: place,
-    // The schemas are of what the handlers get: there, a default stands for what was left out.
+    // The schemas describe the handlers' input, where defaults replace missing parameters.
     required: property.default === undefined && (schema?.required?.includes(name) ?? false),
     schema: property,
   }));

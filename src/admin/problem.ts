@@ -1,5 +1,5 @@
 /**
- * Errors as the admin API tells them: problem documents with a stable code.
+ * Errors of the admin API: problem documents with a stable code.
  *
  * @see https://www.rfc-editor.org/rfc/rfc9457
  */
@@ -10,20 +10,20 @@ import { ERRORS, type ErrorCode, SidekeyError } from '../base/errors.ts';
 
 export const PROBLEM_TYPE = 'application/problem+json';
 
-/** In bytes. */
+/** Maximum size of a body, in bytes. */
 export const BODY_LIMIT = 1024 * 1024;
 
-/** Fastify's own errors that have a code of ours, and what there is to say; the rest of 4xx is bad input. */
+/** Maps Fastify's errors to Sidekey's codes and messages; all other 4xx errors are bad input. */
 const OF_FASTIFY: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: [
     'ERR_MEDIA_TYPE',
     'send JSON, with the header "Content-Type: application/json"; a bundle may also be application/x-pem-file',
   ],
-  FST_ERR_CTP_BODY_TOO_LARGE: ['ERR_TOO_LARGE', `a body has at most ${BODY_LIMIT} bytes; send less at a time`],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['ERR_TOO_LARGE', `a body has at most ${BODY_LIMIT} bytes; send less in one request`],
   FST_ERR_MAX_PARAM_LENGTH: ['ERR_NOT_FOUND', 'nothing has a name that long'],
 };
 
-/** Makes one of ours of whatever a handler or Fastify threw. What is not meant for a caller stays in `cause`. */
+/** Converts any thrown value to a SidekeyError. Details that callers may not see stay in `cause`. */
 export function toSidekeyError(thrown: unknown): SidekeyError {
   if (thrown instanceof SidekeyError) return thrown;
   const { code, statusCode, message } = thrown as Partial<FastifyError>;
@@ -34,7 +34,7 @@ export function toSidekeyError(thrown: unknown): SidekeyError {
   return SidekeyError.from(thrown);
 }
 
-/** The problem document's members; `errors` only where there are some. */
+/** The problem document's members; `errors` only if there are any. */
 function problemDocument(error: SidekeyError): Record<string, unknown> {
   const { status, title } = ERRORS[error.code];
   return {
@@ -56,7 +56,7 @@ export function sendProblem(reply: Pick<FastifyReply, 'code' | 'headers' | 'send
     .send(JSON.stringify(problemDocument(error)));
 }
 
-/** The same before the application has the request. */
+/** Sends the problem document before the application has the request. */
 export function endWithProblem(response: ServerResponse, error: SidekeyError): void {
   response.writeHead(ERRORS[error.code].status, headers(error)).end(JSON.stringify(problemDocument(error)));
 }

@@ -1,4 +1,4 @@
-/** `GET /v1/proxies`: what every proxy asks for, was sent, and made of it. */
+/** `GET /v1/proxies`: the secrets of every proxy, as requested, sent and answered. */
 
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
@@ -37,7 +37,7 @@ export function addProxyRoutes(app: FastifyInstance, { ledger, clock }: ProxyRou
   );
 }
 
-/** Where secrets are asked for, streams and proxies without any of them are left out. */
+/** If the query filters secrets, streams and proxies without a matching secret are left out. */
 function* pageOf(connections: Iterable<Connection>, query: ProxyQuery, now: number): Generator<string> {
   let written = 0;
   let last = 0;

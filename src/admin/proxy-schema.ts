@@ -1,4 +1,4 @@
-/** The shapes of what is told of proxies, at a moment and as it happens. */
+/** JSON schemas of proxies, shared by lists and events. */
 
 import Type, { type Static } from 'typebox';
 
@@ -7,7 +7,7 @@ const Timestamp = Type.String({ format: 'date-time' });
 const MaybeTimestamp = Type.Union([Timestamp, Type.Null()]);
 const MaybeText = Type.Union([Type.String(), Type.Null()]);
 
-/** What the ledger says of a secret; `sds/stream-report.ts` says when. */
+/** The states of a secret in the ledger; `sds/stream-report.ts` decides them. */
 export const STATES = ['held', 'sent', 'in_sync', 'rejected', 'stale'] as const;
 const State = Type.Enum([...STATES]);
 
@@ -19,23 +19,23 @@ export const PROXY_QUERY = Type.Object({
       description: `each is one of ${STATES.join(', ')}; a secret has one of those that are given`,
     }),
   ),
-  spiffe_id: Type.Optional(Type.String({ description: 'secrets of this SPIFFE ID, also held ones' })),
-  name: Type.Optional(Type.String({ description: 'secrets that are asked for by this name' })),
-  node: Type.Optional(Type.String({ description: 'proxies with this node id' })),
-  pid: Type.Optional(Type.Integer({ ...number, description: 'it is the number of a process' })),
-  uid: Type.Optional(Type.Integer({ ...number, description: 'it is the number of a user' })),
-  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'it is an integer from 1 to 1000' }),
-  cursor: Type.Optional(Type.Integer({ minimum: 1, description: 'it is the next_cursor of the page before' })),
+  spiffe_id: Type.Optional(Type.String({ description: 'only secrets of this SPIFFE ID, including held names' })),
+  name: Type.Optional(Type.String({ description: 'only secrets that are requested by this name' })),
+  node: Type.Optional(Type.String({ description: 'only proxies with this node id' })),
+  pid: Type.Optional(Type.Integer({ ...number, description: 'give the pid of a process' })),
+  uid: Type.Optional(Type.Integer({ ...number, description: 'give the uid of a user' })),
+  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'give an integer from 1 to 1000' }),
+  cursor: Type.Optional(Type.Integer({ minimum: 1, description: 'give the next_cursor of the previous page' })),
 });
 
 export type ProxyQuery = Static<typeof PROXY_QUERY>;
 
 const Held = Type.Object(
   {
-    reason: Type.String({ description: 'pending while it is looked for' }),
+    reason: Type.String({ description: 'pending while the secret is being looked up' }),
     detail: Type.String(),
     since: Timestamp,
-    decision: { ...MaybeText, description: 'the id of the record of why; null while it is pending' },
+    decision: { ...MaybeText, description: 'the id of the recorded decision; null while pending' },
   },
   CLOSED,
 );
@@ -45,13 +45,13 @@ const SECRET = Type.Object(
   {
     name: Type.String(),
     state: State,
-    held: Type.Union([Held, Type.Null()], { description: 'why there is nothing for the name now' }),
-    version: { ...MaybeText, description: 'sent last, or what the client says that it has' },
+    held: Type.Union([Held, Type.Null()], { description: 'why there is no secret for the name now' }),
+    version: { ...MaybeText, description: 'the version sent last, or that the client reported' },
     sent_at: MaybeTimestamp,
-    acked: { ...MaybeText, description: 'the version that was acknowledged last' },
+    acked: { ...MaybeText, description: 'the version acknowledged last' },
     acked_at: MaybeTimestamp,
-    rejection: Type.Union([Rejection, Type.Null()], { description: 'the NACK that was the last answer' }),
-    spiffe_id: { ...MaybeText, description: 'of the certificate that was sent last; null for a bundle' },
+    rejection: Type.Union([Rejection, Type.Null()], { description: 'the last answer, if it was a NACK' }),
+    spiffe_id: { ...MaybeText, description: 'SPIFFE ID of the certificate sent last; null for a bundle' },
     serial: MaybeText,
     not_before: MaybeTimestamp,
     expires_at: MaybeTimestamp,
@@ -77,9 +77,9 @@ const proxy = {
   pid: Type.Integer({ description: '0: outside the pid namespace of the server' }),
   uid: Type.Integer(),
   gid: Type.Integer(),
-  owner: Type.String({ description: 'the user or container that limits count it for' }),
+  owner: Type.String({ description: 'the owner for limits: a user or a container' }),
   selectors: Type.Array(Type.String(), {
-    description: 'type:value, as attested; of a container those that an entry asks for',
+    description: 'type:value, as attested; of a container only those that an entry asks for',
   }),
   node_id: { ...MaybeText, description: 'null before the first request' },
   cluster: MaybeText,
@@ -92,7 +92,7 @@ const PROXY = Type.Object({ ...proxy, streams: Type.Array(STREAM) }, CLOSED);
 
 export const PROXY_PAGE = Type.Object(
   {
-    at: { ...Timestamp, description: 'when it was so, by the clock of the server' },
+    at: { ...Timestamp, description: 'the time of the report, by the clock of the server' },
     proxies: Type.Array(PROXY),
     next_cursor: Type.String({ description: 'empty on the last page' }),
   },

@@ -1,19 +1,19 @@
-/** Query strings read by their schema, so that what the OpenAPI document says is what holds. */
+/** Reads query strings by their schema, so that the OpenAPI document is always right. */
 
 import type { FastifySchemaCompiler, FastifyServerOptions } from 'fastify';
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import { nearest } from '../base/nearest.ts';
 
-/** A parameter's schema, as far as query strings need one; `description` is the rule that messages name. */
+/** The parts of a parameter's schema that query strings need; `description` is the rule in messages. */
 interface Parameter {
   readonly type: 'string' | 'integer' | 'boolean' | 'array';
   readonly minimum?: number;
   readonly maximum?: number;
   readonly default?: unknown;
   readonly description?: string;
-  /** Of texts: those that there are. */
+  /** Allowed texts. */
   readonly enum?: readonly string[];
-  /** Of lists. */
+  /** Schema of a list's items. */
   readonly items?: Pick<Parameter, 'enum'>;
 }
 
@@ -21,7 +21,7 @@ interface Query {
   readonly properties: Readonly<Record<string, Parameter>>;
 }
 
-/** Query strings alone: bodies are read by the registry's rules. */
+/** For query strings only: bodies are read by the registry's rules. */
 const compileValidator: FastifySchemaCompiler<unknown> = ({ schema, httpPart }) => {
   if (httpPart !== 'querystring') return () => true;
   return (raw: Record<string, unknown>) => {
@@ -34,16 +34,16 @@ const compileValidator: FastifySchemaCompiler<unknown> = ({ schema, httpPart }) 
 };
 
 /**
- * What Fastify does with schemas. Ours, so that neither ajv nor fast-json-stringify is loaded at start: together they
- * cost as much as Fastify. Its types know no others.
+ * Replaces Fastify's compilers, so that neither ajv nor fast-json-stringify is loaded at start: they
+ * take long to load. Fastify's types require both.
  */
 export const schemaController = {
   compilersFactory: { buildValidator: () => compileValidator, buildSerializer: () => () => JSON.stringify },
 } as unknown as NonNullable<FastifyServerOptions['schemaController']>;
 
 /**
- * Turns what stood in the URL into the schema's types, with its defaults. @throws ERR_BAD_INPUT for unknown names,
- * names given twice that are no lists, and values that break the rule
+ * Converts the URL's parameters to the schema's types, with defaults. @throws ERR_BAD_INPUT for unknown names,
+ * repeated names that are not lists, and values that break the rule
  */
 function readQuery({ properties: parameters }: Query, raw: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const problems: Problem[] = [];

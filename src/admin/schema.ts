@@ -1,6 +1,6 @@
 /**
- * The shapes of the admin API's JSON. Entries that come in are read by the registry's own rules, which also hold for
- * files; the schemas here are what the API says of itself.
+ * JSON schemas of the admin API. Given entries are read by the registry's own rules, which also apply to
+ * files; the schemas here only describe the API.
  */
 
 import Type, { type Static } from 'typebox';
@@ -10,16 +10,16 @@ const CLOSED = { additionalProperties: false } as const;
 
 const SpiffeId = Type.Unsafe<string>(ENTRY_FIELDS.spiffeId.schema);
 const Timestamp = Type.String({ format: 'date-time' });
-/** What SPIRE's entries can be and Sidekey's can't. */
+/** Fields of SPIRE's entries that Sidekey does not support. */
 const Refused = Type.Literal(false);
 
-/** An entry as it is shown. */
+/** An entry in answers. */
 export const ENTRY = Type.Object(
   Object.fromEntries(ENTRY_FIELD_LIST.map(([, { name, schema }]) => [name, schema])),
   CLOSED,
 );
 
-/** What may stand in an entry that is given; of what the registry sets itself, nothing is taken in. */
+/** Fields of a given entry; fields that the registry sets are ignored. */
 const given = {
   ...Object.fromEntries(ENTRY_FIELD_LIST.map(([, { name, schema, givenSchema }]) => [name, givenSchema ?? schema])),
   ...Object.fromEntries(
@@ -33,12 +33,12 @@ const given = {
   additional_attributes: Type.Object({}),
 };
 
-/** Those that must be given: there is nothing to take in their place, and the registry doesn't make them. */
+/** Required fields: they have no default, and the registry does not set them. */
 const REQUIRED = ENTRY_FIELD_LIST.filter(([key]) => key === 'spiffeId' || key === 'selectors');
 
 export const ENTRY_PATCH = Type.Partial(Type.Object(given), CLOSED);
 
-/** An entry as it is given. */
+/** An entry in requests. */
 export const ENTRY_INPUT = Type.Object(
   {
     ...ENTRY_PATCH.properties,
@@ -54,17 +54,17 @@ export const NEW_ENTRIES = Type.Union([
 
 export const MADE_ENTRIES = Type.Union([ENTRY, Type.Object({ entries: Type.Array(ENTRY) }, CLOSED)]);
 
-/** Of routes that say nothing of parameters. */
+/** Parameters of routes that declare none. */
 export const NO_QUERY = Type.Object({});
 
 export const ENTRY_QUERY = Type.Object({
   spiffe_id: Type.Optional(Type.String({ description: 'one SPIFFE ID' })),
   selector: Type.Optional(
-    Type.Array(Type.String(), { description: 'type:value; an entry must have all that are given' }),
+    Type.Array(Type.String(), { description: 'type:value; an entry must have all given selectors' }),
   ),
   hint: Type.Optional(Type.String({ description: 'one hint' })),
-  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'it is an integer from 1 to 1000' }),
-  cursor: Type.Optional(Type.String({ description: 'the next_cursor of the page before' })),
+  limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'give an integer from 1 to 1000' }),
+  cursor: Type.Optional(Type.String({ description: 'the next_cursor of the previous page' })),
 });
 
 export const ENTRY_PAGE = Type.Object(
@@ -75,16 +75,19 @@ export const ENTRY_PAGE = Type.Object(
 export const ENTRY_PARAMS = Type.Object({ id: Type.String() });
 
 export const IF_MATCH = Type.Object({
-  'if-match': Type.Optional(Type.String({ description: 'the revision_number that the change is meant for' })),
+  'if-match': Type.Optional(Type.String({ description: 'the revision_number that the entry must have' })),
 });
 
 export const SOURCE_QUERY = Type.Object({
-  dry_run: Type.Boolean({ default: false, description: 'it is true or false' }),
+  dry_run: Type.Boolean({ default: false, description: 'give true or false' }),
 });
 
 export const SOURCE_ENTRIES = Type.Object(
   {
-    source: Type.String({ pattern: '^[A-Za-z0-9._-]{1,64}$', description: 'whose entries these are, all of them' }),
+    source: Type.String({
+      pattern: '^[A-Za-z0-9._-]{1,64}$',
+      description: 'the source that declares exactly these entries',
+    }),
     entries: Type.Array(ENTRY_INPUT),
   },
   CLOSED,
@@ -119,20 +122,22 @@ const foreignBundle = {
   trust_domain: Type.String(),
   spiffe_sequence: Type.Integer({ minimum: 0 }),
   spiffe_refresh_hint: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], { description: 'seconds' }),
-  authorities: Type.Integer({ minimum: 1, description: 'how many it has' }),
-  expires_at: Type.String({ format: 'date-time', description: 'when the last of them ends' }),
+  authorities: Type.Integer({ minimum: 1, description: 'the number of authorities' }),
+  expires_at: Type.String({ format: 'date-time', description: 'when the last of the authorities ends' }),
   updated_at: Timestamp,
 };
 
 const ForeignBundle = Type.Object(foreignBundle, CLOSED);
 
-/** What is told of another trust domain's bundle in a list. */
+/** A bundle of another trust domain in a list. */
 export type BundleJson = Static<typeof ForeignBundle>;
 
 export const BUNDLES = Type.Object({ bundles: Type.Array(ForeignBundle) }, CLOSED);
 
 const Problem = Type.Object({ path: Type.String(), problem: Type.String(), rule: Type.String() }, CLOSED);
-const warnings = Type.Array(Problem, { description: 'what was taken, but will hardly do what was meant' });
+const warnings = Type.Array(Problem, {
+  description: 'problems of accepted input that probably does not do what was meant',
+});
 
 export const SET_BUNDLE = Type.Object({ ...foreignBundle, warnings }, CLOSED);
 
@@ -168,6 +173,8 @@ export const PROBLEM = Type.Object({
   code: Type.String({ description: 'stable; docs/errors.md lists them' }),
   errors: Type.Optional(Type.Array(Problem)),
   entry: Type.Optional(ENTRY),
-  index: Type.Optional(Type.Integer({ minimum: 0, description: '409: which of the entries that were given' })),
-  revision_number: Type.Optional(Type.Integer({ minimum: 1, description: '412: the revision that the entry is at' })),
+  index: Type.Optional(
+    Type.Integer({ minimum: 0, description: '409: the position of the refused entry in the request' }),
+  ),
+  revision_number: Type.Optional(Type.Integer({ minimum: 1, description: '412: the present revision of the entry' })),
 });

@@ -1,4 +1,4 @@
-/** Where the admin API may listen on TCP. TLS is not built in, so beyond loopback something else must protect it. */
+/** Checks the TCP address of the admin API. TLS is not built in, so beyond loopback something else must protect it. */
 
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
@@ -12,13 +12,13 @@ LOOPBACK.addAddress('::1', 'ipv6');
 
 export interface TcpListen {
   readonly host: string;
-  /** 0: a free one. */
+  /** 0: any free port. */
   readonly port: number;
-  /** Whether the host may be another than a loopback one. */
+  /** Whether addresses beyond loopback are allowed. */
   readonly insecure: boolean;
 }
 
-/** The address of the host. @throws ERR_CONFIG when it may not be listened on; ERR_SOCKET when the host has none */
+/** The address of the host. @throws ERR_CONFIG if listening there is not allowed; ERR_SOCKET if the host has no address */
 export async function listenAddress(listen: TcpListen): Promise<string> {
   const { host, insecure } = listen;
   const { address } = await lookup(host).catch((thrown: unknown) => Promise.reject(failure(listen, thrown)));
@@ -27,8 +27,8 @@ export async function listenAddress(listen: TcpListen): Promise<string> {
     [
       {
         path: '--admin-listen',
-        problem: `${host} is not a loopback address, and the admin API speaks clear text`,
-        rule: 'listen on 127.0.0.1, or say --admin-insecure-listen where something else protects the connection',
+        problem: `${host} is not a loopback address, and the admin API uses clear text`,
+        rule: 'listen on 127.0.0.1, or give --admin-insecure-listen if something else protects the connection',
       },
     ],
     'ERR_CONFIG',
@@ -37,7 +37,7 @@ export async function listenAddress(listen: TcpListen): Promise<string> {
 
 /** Listens on `host:port`. @throws what {@link listenAddress} does; ERR_SOCKET when it can't listen */
 export async function listenOnTcp(server: Server, listen: TcpListen): Promise<AddressInfo> {
-  // What was looked at is what is listened on: the name is resolved once.
+  // The name is resolved only once, so that the checked address is the one that is used.
   server.listen({ host: await listenAddress(listen), port: listen.port });
   await once(server, 'listening').catch((thrown: unknown) => Promise.reject(failure(listen, thrown)));
   return server.address() as AddressInfo;

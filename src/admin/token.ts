@@ -10,11 +10,11 @@ import { readTrustedFile } from '../base/trusted-file.ts';
 /** The file in the data directory. */
 const TOKEN_FILE = 'admin.token';
 
-const TOKEN_RULE = 'it must hold one token of 16 to 1024 visible ASCII characters';
+const TOKEN_RULE = 'it must contain one token of 16 to 1024 visible ASCII characters';
 
 /**
  * The token in `admin.token` of the data directory, which is made at the first start: 32 random bytes, base64url,
- * readable by its owner alone. @throws ERR_DATA_DIR when it can't be made or read, is open to others or holds no token
+ * readable only by its owner. @throws ERR_DATA_DIR if it can't be made or read, is open to others or contains no token
  */
 export async function adminToken(dataDir: string): Promise<string> {
   const file = path.join(dataDir, TOKEN_FILE);
@@ -24,15 +24,15 @@ export async function adminToken(dataDir: string): Promise<string> {
   } catch (thrown) {
     throw bad((thrown as Error).message);
   }
-  const remedy = 'move it away, and the next start makes a new one';
+  const remedy = 'move the file away; the next start makes a new one';
   return readToken(file, remedy, (problem) =>
-    bad(`${problem}; ${TOKEN_RULE}, and without the file the next start makes one`),
+    bad(`${problem}; ${TOKEN_RULE}; without the file, the next start makes a new one`),
   );
 }
 
 /**
- * The token of `--admin-token-file`. @throws ERR_CONFIG when it can't be read, is open to others, could be somebody else's
- * by its directories, or holds no token
+ * The token of `--admin-token-file`. @throws ERR_CONFIG if it can't be read, is open to others, could be replaced by another
+ * user, or contains no token
  */
 export async function readAdminTokenFile(file: string): Promise<string> {
   const remedy = 'write a new token to a new file of mode 0600';
@@ -51,7 +51,7 @@ function readToken(file: string, remedy: string, bad: (problem: string) => Sidek
   } catch (thrown) {
     throw bad((thrown as Error).message);
   }
-  if (!/^[\x21-\x7e]{16,1024}$/.test(token)) throw bad('there is no token in it');
+  if (!/^[\x21-\x7e]{16,1024}$/.test(token)) throw bad('it contains no token');
   return token;
 }
 

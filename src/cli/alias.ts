@@ -1,4 +1,4 @@
-/** `sidekey alias …`: other names for SPIFFE IDs, such as the host names that on-demand secrets are asked for by. */
+/** `sidekey alias …`: other names for SPIFFE IDs, such as host names of on-demand secrets. */
 
 import type { Command } from 'commander';
 import type { AliasJson } from '../admin/client.ts';
@@ -8,9 +8,11 @@ import { printFields, printJson, printTable } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 export function addAliasCommands(program: Command): void {
-  const alias = program.command('alias').description('other names for SPIFFE IDs, such as host names (SNI)');
+  const alias = program.command('alias').description('manage other names for SPIFFE IDs, such as host names (SNI)');
   addClientOptions(
-    alias.command('set <host> <spiffe-id>').description('make a name an alias of a SPIFFE ID, in place of what it was'),
+    alias
+      .command('set <host> <spiffe-id>')
+      .description('make a name an alias of a SPIFFE ID; replaces an existing alias'),
   ).action(async (host: string, spiffeId: string, options: ClientOptions) => {
     const client = await openClient(options);
     const { warnings, ...made } = await client.json<AliasJson & { warnings: readonly Problem[] }>('PUT', pathOf(host), {
@@ -31,7 +33,7 @@ export function addAliasCommands(program: Command): void {
     printTable(['HOST', 'SPIFFE ID', 'UPDATED'], rows);
   });
   addClientOptions(
-    alias.command('delete <host>').description('delete an alias: what it stood for is not given under it any more'),
+    alias.command('delete <host>').description('delete an alias: its SPIFFE ID is no longer given under this name'),
   ).action(async (host: string, options: ClientOptions) => {
     const client = await openClient(options);
     await client.text('DELETE', pathOf(host));

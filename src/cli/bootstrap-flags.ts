@@ -1,4 +1,4 @@
-/** The flags of `sidekey envoy bootstrap`, read. */
+/** Reads the flags of `sidekey envoy bootstrap`. */
 
 import { isIP } from 'node:net';
 import path from 'node:path';
@@ -19,16 +19,16 @@ export interface BootstrapFlags {
   readonly admin: string;
 }
 
-/** Upstreams that no --local places listen here and on the ports that follow. */
+/** Default local address of the first upstream; further upstreams get the next ports. */
 export const FIRST_LOCAL: Address = { host: '127.0.0.1', port: 10_001 };
 
-/** What a socket's address holds, without the zero at its end (unix(7)); Envoy takes no longer one. */
+/** Longest path in a socket address, without the final zero byte (unix(7)); Envoy accepts no longer one. */
 const MAX_SOCKET_BYTES = 107;
 
 /** @throws SidekeyError ERR_CONFIG with the problems of all flags */
 export function readBootstrapFlags(flags: BootstrapFlags): BootstrapPlan {
   const problems: Problem[] = [];
-  /** What `read` makes of a flag's text, or its problem, kept. */
+  /** Calls `read`; keeps its problem if it throws. */
   const attempt = <T>(flag: string, read: () => T): T | undefined => {
     try {
       return read();
@@ -66,8 +66,8 @@ export function readBootstrapFlags(flags: BootstrapFlags): BootstrapPlan {
   if (listen !== undefined && to !== undefined && reaches(to, listen)) {
     refuse(
       '--to',
-      'that is where --listen is',
-      'the program behind listens elsewhere: Envoy would call itself for ever',
+      'it is the same address as --listen',
+      '--to must be another address than --listen, else Envoy would forward to itself in a loop',
     );
   }
   if (flags.listen === undefined) {
@@ -75,7 +75,11 @@ export function readBootstrapFlags(flags: BootstrapFlags): BootstrapPlan {
     if (flags.to !== undefined) without('--to');
     if (flags.allow !== undefined) without('--allow');
     if (flags.to === undefined && upstreams.length === 0) {
-      refuse('', 'nothing is asked for', 'give --listen and --to for a server, --upstream for a client, or both');
+      refuse(
+        '',
+        'neither a server nor a client is given',
+        'give --listen and --to for a server, --upstream for a client, or both',
+      );
     }
   }
   if (upstreams.every((upstream) => upstream !== undefined)) {
@@ -117,7 +121,10 @@ function readListener(text: string): Address {
 
 function readSocket(text: string): string {
   if (!path.isAbsolute(text)) {
-    throw refusal(`${JSON.stringify(text)} is relative`, "the path is absolute: Envoy's working directory is another");
+    throw refusal(
+      `${JSON.stringify(text)} is relative`,
+      'give an absolute path, because Envoy may run in another working directory',
+    );
   }
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_SOCKET_BYTES)
@@ -125,7 +132,7 @@ function readSocket(text: string): string {
   return text;
 }
 
-/** A SPIFFE ID, or `spiffe://<trust domain>` for everybody there. */
+/** A SPIFFE ID, or `spiffe://<trust domain>` for the whole trust domain. */
 function readPeer(text: string): Peer {
   const domain = /^spiffe:\/\/([^/]*)$/.exec(text)?.[1];
   return domain === undefined ? { spiffeId: parseSpiffeId(text) } : { trustDomain: parseTrustDomain(domain) };
@@ -155,7 +162,10 @@ function readName(name: string): string {
   }
   const reserved = Object.values<string>(RESERVED_NAMES);
   if (reserved.includes(name)) {
-    throw refusal(`${JSON.stringify(name)} is taken`, `the bootstrap itself uses ${reserved.join(', ')}`);
+    throw refusal(
+      `${JSON.stringify(name)} is reserved`,
+      `choose another name: the bootstrap itself uses ${reserved.join(', ')}`,
+    );
   }
   return name;
 }
@@ -173,19 +183,19 @@ function placesOf(upstreams: readonly Upstream[]): FlagAddress[] {
   return upstreams.map(({ name, local }) => [`--upstream ${name}`, local]);
 }
 
-/** Two listeners on one port: of the same address, or where one has all addresses. */
+/** Two listeners on one port that have the same address, or of which one listens on all addresses. */
 function collisions(places: readonly FlagAddress[]): Problem[] {
   return places.flatMap(([what, address], at) => {
     const other = places.slice(0, at).find(([, before]) => collide(address, before));
     if (other === undefined) return [];
     const problem = `port ${address!.port} is that of ${other[0]}`;
     const rule =
-      'each listens on a port of its own; --local NAME=HOST:PORT places an upstream, --admin the admin interface';
+      "each listener needs its own port: change an upstream's with --local NAME=HOST:PORT, the admin interface's with --admin";
     return [{ path: what, problem, rule }];
   });
 }
 
-/** Whether who connects to `to` on this host gets to this listener. */
+/** Whether a connection to `to` on this host reaches this listener. */
 function reaches(to: Address, listener: Address): boolean {
   const here = to.host === 'localhost' || to.host === '::1' || /^127(\.\d+){3}$/.test(to.host);
   return to.port === listener.port && (to.host === listener.host || (here && isAny(listener.host)));

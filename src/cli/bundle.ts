@@ -1,4 +1,4 @@
-/** `sidekey bundle …`: the trust domain's own bundle, and those of others. */
+/** `sidekey bundle …`: the server's own trust bundle, and those of other trust domains. */
 
 import { type Command, Option } from 'commander';
 import type { BundleJson } from '../admin/client.ts';
@@ -13,14 +13,16 @@ const JSON_TYPE = 'application/json';
 const PEM_TYPE = 'application/x-pem-file';
 
 export function addBundleCommands(program: Command): void {
-  const bundle = program.command('bundle').description("the trust domain's bundle, and those of other trust domains");
+  const bundle = program
+    .command('bundle')
+    .description("show and set trust bundles: the server's own, and those of other trust domains");
   addShow(bundle);
   addSet(bundle);
   addList(bundle);
   addClientOptions(
     bundle
       .command('delete <trust-domain>')
-      .description("delete another trust domain's bundle: nobody gets it any more"),
+      .description("delete another trust domain's bundle; it is no longer given to any caller"),
   ).action(async (trustDomain: string, options: ClientOptions) => {
     const client = await openClient(options);
     await client.text('DELETE', pathOf(trustDomain));
@@ -32,7 +34,7 @@ export function addBundleCommands(program: Command): void {
 function addShow(bundle: Command): void {
   const show = bundle
     .command('show [trust-domain]')
-    .description("print a bundle: the server's own, unless another trust domain is given")
+    .description("print a bundle: the server's own, or that of the given trust domain")
     .addOption(
       new Option('--format <format>', 'PEM (the default), or the SPIFFE bundle as JSON').choices(['pem', 'spiffe']),
     );
@@ -40,7 +42,7 @@ function addShow(bundle: Command): void {
     async (trustDomain: string | undefined, options: ClientOptions & { format?: 'pem' | 'spiffe' }) => {
       const asJson = options.output === 'json';
       if (asJson && options.format === 'pem')
-        throw new UsageError('--output json is not --format pem: give one of the two');
+        throw new UsageError('--output json and --format pem contradict each other: give one of the two');
       const client = await openClient(options);
       const accept = asJson || options.format === 'spiffe' ? JSON_TYPE : PEM_TYPE;
       const path = trustDomain === undefined ? '/v1/bundle' : pathOf(trustDomain);
@@ -53,7 +55,7 @@ function addShow(bundle: Command): void {
 function addSet(bundle: Command): void {
   const set = bundle
     .command('set <trust-domain>')
-    .description('set the bundle of another trust domain, in place of the one that is set')
+    .description('set the bundle of another trust domain; replaces the present one')
     .requiredOption('--file <file>', 'a SPIFFE bundle as JSON, or certificates as PEM; - reads stdin');
   addClientOptions(set).action(async (trustDomain: string, options: ClientOptions & { file: string }) => {
     const body = await readInput('--file', options.file);
@@ -95,18 +97,18 @@ function pathOf(trustDomain: string): string {
   return `/v1/bundles/${encodeURIComponent(trustDomain)}`;
 }
 
-/** Whatever is neither is sent as PEM, and refused with the reason. */
+/** Any other text is sent as PEM, and the server refuses it with the reason. */
 function isJson(body: Buffer): boolean {
   return /^[\s\ufeff]*[{[]/.test(body.toString('utf8'));
 }
 
-/** Before it is sent: a server that refuses a large body may close the connection before its reason is read. */
+/** Checked before sending: a server that refuses a large body may close the connection before its reason is read. */
 async function checkSize(body: Buffer, file: string): Promise<void> {
   const { BODY_LIMIT } = await import('../admin/client.ts');
   if (body.length <= BODY_LIMIT) return;
   const name = file === '-' ? 'stdin' : file;
   throw new SidekeyError(
     'ERR_TOO_LARGE',
-    `--file: ${name} has ${body.length} bytes, and a bundle at most ${BODY_LIMIT}`,
+    `--file: ${name} has ${body.length} bytes; a bundle may have at most ${BODY_LIMIT}`,
   );
 }

@@ -1,4 +1,4 @@
-/** Which checks `sidekey doctor` makes, and where what they need comes from. */
+/** Chooses the checks of `sidekey doctor` and gets their input. */
 
 import type { AliasJson, DoctorJson } from '../admin/client.ts';
 import { SystemClock } from '../base/clock.ts';
@@ -11,7 +11,7 @@ import { readProxies } from './proxy-rows.ts';
 import { findListener } from './socket-listener.ts';
 import { type ClientOptions, formerSocketOf, NoTargetError, openClient, socketOf } from './target.ts';
 
-/** Of bootstraps. `-` is stdin. @throws UsageError for a file that can't be read */
+/** Checks of bootstraps. `-` is stdin. @throws UsageError for a file that can't be read */
 export async function fileChecks(files: readonly string[], options: ClientOptions): Promise<Check[]> {
   const { envoyFileCheck, STDIN } = await import('../doctor/envoy-file.ts');
   let names: Promise<Names> | undefined;
@@ -27,7 +27,7 @@ export async function fileChecks(files: readonly string[], options: ClientOption
   );
 }
 
-/** Of an Envoy that runs. */
+/** The check of a running Envoy. */
 export async function envoyChecks(url: string, options: ClientOptions): Promise<Check[]> {
   const { envoyAdminCheck } = await import('../doctor/envoy-admin.ts');
   const proxies: Lookup = (node) =>
@@ -38,7 +38,7 @@ export async function envoyChecks(url: string, options: ClientOptions): Promise<
   return [envoyAdminCheck(url, proxies, new SystemClock())];
 }
 
-/** Of the server and its host. */
+/** Checks of the server and its host. */
 export async function serverChecks(options: ClientOptions): Promise<Check[]> {
   const { serverChecks: checks, silenceCheck } = await import('../doctor/server.ts');
   const socket = socketOf(options);
@@ -68,7 +68,7 @@ function namesNow(options: ClientOptions): Promise<Names> {
   });
 }
 
-/** A server that isn't there is no failure where an Envoy is looked at: that may be anywhere. */
+/** Without a reachable server an Envoy is still checked: it may run on another host. */
 async function orUnknown<T>(ask: () => Promise<T>): Promise<T | { readonly unknown: string }> {
   try {
     return await ask();

@@ -1,4 +1,4 @@
-/** `sidekey doctor`: what is wrong, what comes of it, and what mends it. */
+/** `sidekey doctor`: prints each fault with its effect and remedy. */
 
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Finding } from '../base/finding.ts';
@@ -17,19 +17,19 @@ export function addDoctorCommand(program: Command): void {
   const command = program
     .command('doctor')
     .description(
-      'look for what is wrong, with the server and its host unless told otherwise, and tell what mends it; exit status 1 when there is an error',
+      'look for faults, by default of the server and its host, and print a remedy for each; exit status 1 if there is an error',
     )
     .option(
       '--envoy <file>',
-      "an Envoy's bootstrap (- is stdin), held against the entries of the server if it answers; again for more",
+      "check an Envoy's bootstrap (- is stdin), also against the entries of the server if it answers; repeat for more",
       (value, before: string[] = []) => [...before, value],
     )
     .option(
       '--envoy-admin <url>',
-      'the admin port of an Envoy that runs, held against what the server has sent it',
+      'check a running Envoy by its admin port: compare its secrets with those that the server has sent',
       (value) => {
         if (URL.canParse(value) && /^http:/.test(value)) return value;
-        throw new InvalidArgumentError('It is a URL, such as http://127.0.0.1:9901.');
+        throw new InvalidArgumentError('Give a URL, such as http://127.0.0.1:9901.');
       },
     );
   addClientOptions(command).action(async (options: DoctorOptions) => {
@@ -44,7 +44,7 @@ export function addDoctorCommand(program: Command): void {
   });
 }
 
-/** Of the server and its host, unless something else is named. */
+/** By default the server and its host are checked. */
 async function checksFor({ envoy, envoyAdmin, ...options }: DoctorOptions): Promise<Check[]> {
   const { envoyChecks, fileChecks, serverChecks } = await import('./doctor-checks.ts');
   if (envoy === undefined && envoyAdmin === undefined) return serverChecks(options);
@@ -61,7 +61,7 @@ function aim(finding: Finding, options: ClientOptions): Finding {
 function printOutcome({ findings, skipped }: Outcome, summary: string): void {
   const blocks = [
     ...findings.map(blockOf),
-    ...skipped.map(({ what, why }) => `not looked at: ${printable(what)}\n  because: ${printable(why)}`),
+    ...skipped.map(({ what, why }) => `not checked: ${printable(what)}\n  because: ${printable(why)}`),
     ...(findings.some(({ severity }) => severity === 'error') ? [] : [`found ${summary}`]),
   ];
   process.stdout.write(`${blocks.join('\n\n')}\n`);
@@ -77,6 +77,6 @@ function blockOf({ place, line, severity, problem, rule, why, fix, command }: Fi
   ].join('\n');
 }
 
-/** What is copied from the screen would be another command. */
+/** Copied from the screen, it would be another command. */
 const UNSHOWN =
-  'a name in it has characters that a terminal does not show as they are, escaped here: --output json has it whole';
+  'a name in it has characters that a terminal does not show unchanged, so they are escaped here; --output json has the exact name';

@@ -1,4 +1,4 @@
-/** The file of `entry create --data`, as it goes to the server, which knows the rules. */
+/** Reads the file of `entry create --data`; the server checks its entries. */
 
 import { parseDocument } from 'yaml';
 import { BODY_LIMIT } from '../admin/client.ts';
@@ -16,15 +16,15 @@ export async function readEntriesFile(file: string): Promise<unknown> {
   if (fault !== undefined) throw new UsageError(`--data: ${name}: ${fault.message.trimEnd()}`);
   const content: unknown = document.toJS();
   if (typeof content !== 'object' || content === null || !Object.hasOwn(content, 'entries')) {
-    throw new UsageError(`--data: ${name} has no list of entries: {"entries":[…]}`);
+    throw new UsageError(`--data: ${name} has no list of entries; write {"entries":[…]}`);
   }
   checkSize(content, file);
   return content;
 }
 
 /**
- * Before it is sent: a server that refuses a large body may close the connection before its reason is read. All or none
- * can't be sent in parts, so the message names the way that there is. @throws ERR_TOO_LARGE
+ * Checked before sending: a server that refuses a large body may close the connection before its reason is read. A request
+ * that is applied as a whole can't be split, so the message names the alternative. @throws ERR_TOO_LARGE
  */
 function checkSize(content: object, file: string): void {
   const size = Buffer.byteLength(JSON.stringify(content));
@@ -32,12 +32,12 @@ function checkSize(content: object, file: string): void {
   const [name, path] = file === '-' ? ['stdin', 'FILE'] : [file, file];
   throw new SidekeyError(
     'ERR_TOO_LARGE',
-    `--data: ${name} is a request of ${size} bytes, and one has at most ${BODY_LIMIT}; ` +
-      `entries this many go all or none by \`sidekey serve --entries ${path}\``,
+    `--data: ${name} makes a request of ${size} bytes, and the limit is ${BODY_LIMIT}; ` +
+      `to apply so many entries together, use \`sidekey serve --entries ${path}\``,
   );
 }
 
-/** Strictly: an entry must not come out with other characters than were meant. */
+/** Strict decoding: invalid UTF-8 must not silently become other characters. */
 function decode(bytes: Buffer, name: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);

@@ -5,7 +5,7 @@ import { DURATION_RULE, parseDuration } from '../base/duration.ts';
 import { ENTRY_FIELD_LIST, type Flag } from '../registry/entry-fields.ts';
 import { type Selector, splitSelector } from '../spiffe/selector.ts';
 
-/** As commander gives them, by the names of the flags. `false`: the flag's `--no-` form. */
+/** Values from commander, by flag name. `false`: the flag's `--no-` form. */
 export type EntryFlags = Readonly<Record<string, unknown>>;
 
 interface FieldFlag {
@@ -18,7 +18,7 @@ const FLAGS: readonly FieldFlag[] = ENTRY_FIELD_LIST.flatMap(([, { name, flag }]
   flag === undefined ? [] : [{ name, flag }],
 );
 
-/** How the text after a flag is read; `before` is what the same flag gave before. */
+/** Readers of a flag's text; `before` is the value of the flag's earlier occurrences. */
 const PARSERS: Readonly<Record<Flag['kind'], ((text: string, before: never) => unknown) | undefined>> = {
   text: undefined,
   switch: undefined,
@@ -28,7 +28,7 @@ const PARSERS: Readonly<Record<Flag['kind'], ((text: string, before: never) => u
   instant,
 };
 
-/** @param isUpdate the entry is there already: what it has can be taken away */
+/** @param isUpdate whether the entry exists already, so that `--no-` forms can remove values */
 export function addEntryFlags(command: Command, isUpdate = false): Command {
   for (const { flag } of FLAGS) {
     const option = new Option(flag.option, flag.help);
@@ -41,7 +41,7 @@ export function addEntryFlags(command: Command, isUpdate = false): Command {
   return command;
 }
 
-/** The fields that were given, as the admin API takes them. */
+/** The given fields as JSON for the admin API. */
 export function flagsToJson(flags: EntryFlags): Record<string, unknown> {
   const json: Record<string, unknown> = {};
   for (const { name, flag } of FLAGS) {
@@ -52,7 +52,7 @@ export function flagsToJson(flags: EntryFlags): Record<string, unknown> {
   return json;
 }
 
-/** After the `--no-` form the list begins anew; the last of them all has the last word. */
+/** The `--no-` form clears the list; later flags add to it again. */
 function collect(value: string, before: readonly string[] | false | undefined): readonly string[] {
   return [...(before || []), value];
 }

@@ -15,7 +15,7 @@ interface Page {
 }
 
 export function addEntryCommands(program: Command): void {
-  const entry = program.command('entry').description('make, show, change and delete registration entries');
+  const entry = program.command('entry').description('create, show, change and delete registration entries');
   addCreate(entry);
   addList(entry);
   addClientOptions(entry.command('show <id>').description('show one entry')).action(
@@ -36,14 +36,17 @@ export function addEntryCommands(program: Command): void {
 function addCreate(entry: Command): void {
   const command = entry
     .command('create')
-    .description('make an entry from flags, or all entries of a file or none')
-    .option('--entry-id <id>', 'the id to have (default: a random UUID)')
-    .option('--data <file>', '{"entries":[…]} as JSON or YAML, SPIRE\'s file format too; - reads stdin');
+    .description('create an entry from flags, or the entries of a file (all or none)')
+    .option('--entry-id <id>', "the entry's id (default: a random UUID)")
+    .option(
+      '--data <file>',
+      'a file with {"entries":[…]} as JSON or YAML, also in SPIRE\'s file format; - reads stdin',
+    );
   addClientOptions(addEntryFlags(command)).action(
     async ({ data, entryId, ...options }: EntryFlags & ClientOptions & { data?: string; entryId?: string }) => {
       const flags = { ...(entryId === undefined ? {} : { id: entryId }), ...flagsToJson(options) };
       if (data !== undefined && Object.keys(flags).length > 0) {
-        throw new UsageError('--data goes without flags that describe an entry');
+        throw new UsageError("--data can't be combined with flags that describe an entry");
       }
       if (data === undefined && !('spiffe_id' in flags && 'selectors' in flags)) {
         throw new UsageError('give --spiffe-id and --selector, or --data');
@@ -61,13 +64,13 @@ function addList(entry: Command): void {
   const command = entry
     .command('list')
     .description('list entries, oldest first')
-    .option('--spiffe-id <id>', 'those with this SPIFFE ID')
+    .option('--spiffe-id <id>', 'only entries with this SPIFFE ID')
     .option(
       '--selector <type:value>',
-      'those with this selector; give it again for more',
+      'only entries with this selector; repeat for more',
       (value, before: string[] = []) => [...before, value],
     )
-    .option('--hint <text>', 'those with this hint');
+    .option('--hint <text>', 'only entries with this hint');
   addClientOptions(command).action(
     async (options: ClientOptions & { spiffeId?: string; selector?: readonly string[]; hint?: string }) => {
       const query = new URLSearchParams();
@@ -81,9 +84,9 @@ function addList(entry: Command): void {
 
 function addUpdate(entry: Command): void {
   const command = addEntryFlags(
-    entry.command('update <id>').description('change what is given, leave the rest'),
+    entry.command('update <id>').description('change the given fields of an entry; the others stay'),
     true,
-  ).option('--if-match <revision>', 'only if the entry is still at this revision');
+  ).option('--if-match <revision>', 'only if the entry still has this revision');
   addClientOptions(command).action(async (id: string, options: EntryFlags & ClientOptions & { ifMatch?: string }) => {
     const body = flagsToJson(options);
     if (Object.keys(body).length === 0) throw new UsageError('give at least one flag to change');
@@ -96,8 +99,8 @@ function addUpdate(entry: Command): void {
 function addDelete(entry: Command): void {
   const command = entry
     .command('delete <id>')
-    .description('delete an entry: nothing is issued or renewed for it any more')
-    .option('--if-match <revision>', 'only if the entry is still at this revision');
+    .description('delete an entry: no SVID is issued or renewed for it any more')
+    .option('--if-match <revision>', 'only if the entry still has this revision');
   addClientOptions(command).action(async (id: string, options: ClientOptions & { ifMatch?: string }) => {
     const client = await openClient(options);
     await client.text('DELETE', pathOf(id), { headers: ifMatch(options.ifMatch) });
@@ -106,7 +109,7 @@ function addDelete(entry: Command): void {
   });
 }
 
-/** Of all pages. */
+/** Reads all pages. */
 export async function allEntries(options: ClientOptions, query: URLSearchParams): Promise<EntryJson[]> {
   const client = await openClient(options);
   const entries: EntryJson[] = [];

@@ -1,35 +1,38 @@
-/** `sidekey envoy …`: what an Envoy needs to get its identity here. */
+/** `sidekey envoy …`: configuration for an Envoy that gets its identity from Sidekey. */
 
 import type { Command } from 'commander';
 import { defaultSocket } from '../config/defaults.ts';
 import type { BootstrapFlags } from './bootstrap-flags.ts';
 
 export function addEnvoyCommands(program: Command): void {
-  const envoy = program.command('envoy').description('what an Envoy needs');
+  const envoy = program.command('envoy').description('make configuration for an Envoy');
   const again = (value: string, before: string[] = []) => [...before, value];
   envoy
     .command('bootstrap')
-    .description('print a whole bootstrap for an Envoy with an identity from here: a server, a client or both')
-    .requiredOption('--spiffe-id <id>', 'who this Envoy is')
-    .option('--listen <host:port>', 'server: take mTLS here, from the network')
-    .option('--to <host:port>', 'server: and pass it on, in clear, to the program there')
+    .description('print a complete bootstrap for an Envoy with an identity from Sidekey: a server, a client or both')
+    .requiredOption('--spiffe-id <id>', 'the SPIFFE ID of this Envoy')
+    .option('--listen <host:port>', 'server: accept mTLS at this address')
+    .option('--to <host:port>', 'server: forward in clear text to the program at this address')
     .option(
       '--allow <id>',
-      'server: let this SPIFFE ID in, or all of spiffe://DOMAIN; again for more (default: its own)',
+      'server: accept this SPIFFE ID, or all of spiffe://DOMAIN; repeat for more (default: its own trust domain)',
       again,
     )
     .option(
       '--upstream <name=host:port,id>',
-      'client: reach by mTLS what answers there as this SPIFFE ID and nothing else; again for more',
+      'client: connect there by mTLS, only if the peer has this SPIFFE ID; repeat for more',
       again,
     )
     .option(
       '--local <name=host:port>',
-      'client: where that upstream is reached in clear (default: 127.0.0.1:10001 for the first, 10002, …)',
+      'client: the local address of that upstream, in clear text (default: 127.0.0.1:10001 for the first, 10002, …)',
       again,
     )
-    .option('--tcp', 'pass on bytes as they are (gRPC, databases, …) instead of HTTP requests')
-    .option('--socket <path>', "Sidekey's pipe, as Envoy sees it (default: the server's default, or SIDEKEY_SOCKET)")
+    .option('--tcp', 'forward bytes unchanged (gRPC, databases, …) instead of HTTP requests')
+    .option(
+      '--socket <path>',
+      "path of Sidekey's pipe, as Envoy sees it (default: the server's default, or SIDEKEY_SOCKET)",
+    )
     .option('--admin <host:port>', "Envoy's admin interface", '127.0.0.1:9901')
     .addHelpText('after', EXAMPLE)
     .action(async ({ socket, ...flags }: Omit<BootstrapFlags, 'socket'> & { readonly socket?: string }) => {
@@ -39,7 +42,7 @@ export function addEnvoyCommands(program: Command): void {
     });
 }
 
-/** The bootstrap may be for another user or host, so here the system's place stands in where this user has none. */
+/** The bootstrap may be for another user or host, so without a default for this user, root's default is used. */
 function pipe(): string {
   const here = { env: process.env, uid: process.geteuid!() };
   return process.env.SIDEKEY_SOCKET || defaultSocket(here) || '/run/sidekey/agent.sock';

@@ -1,14 +1,14 @@
-/** Exit statuses, and what stands on stderr with them. */
+/** Exit statuses and error messages. */
 
 import { formatProblem, type Problem } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
 
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
-/** The command was given wrongly: exit status 2. */
+/** Wrong usage of a command: exit status 2. */
 export class UsageError extends Error {}
 
-/** Prints the error for a person, with its code, which docs/errors.md explains, and returns the exit status. */
+/** Prints the error with its code, which docs/errors.md explains, and returns the exit status. */
 export function report(thrown: unknown): number {
   const { message, code, problems = [] } = thrown as Error & { code?: unknown; problems?: readonly Problem[] };
   const texts = problems.length === 0 ? [message] : problems.map(formatProblem);
@@ -16,13 +16,14 @@ export function report(thrown: unknown): number {
   return thrown instanceof UsageError || code === 'ERR_CONFIG' ? EXIT.usage : EXIT.failed;
 }
 
-/** The code ends the first line: those after it are commands to copy. What was given may be quoted in any of them. */
+/** The code ends the first line, before a final colon; commands to copy follow on lines of their own. */
 function print(text: string, code: string): void {
   const [first, ...rest] = text.split('\n').map(printable);
-  process.stderr.write(`${[`sidekey: ${first}${code}`, ...rest].join('\n')}\n`);
+  const [, sentence, colon] = /^(.*?)(:?)$/.exec(first!)!;
+  process.stderr.write(`${[`sidekey: ${sentence}${code}${colon}`, ...rest].join('\n')}\n`);
 }
 
-/** Prints what the server took, but will hardly do what was meant. */
+/** Prints warnings about accepted input that probably does not do what was meant. */
 export function printWarnings(warnings: readonly Problem[]): void {
   for (const warning of warnings) print(`warning: ${formatProblem(warning)}`, '');
 }

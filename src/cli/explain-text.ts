@@ -1,4 +1,4 @@
-/** Explanations and decisions as lines for a person: what is wrong first, what mends it last. */
+/** Formats explanations and decisions as text: faults first, remedies last. */
 
 import type { DecisionJson, ExplanationJson } from '../admin/client.ts';
 import { columnLines } from './output.ts';
@@ -13,12 +13,12 @@ export function explanationLines(explanation: ExplanationJson): string[] {
       : [`process ${subject.pid}: uid ${subject.uid}, gid ${subject.gid}${containedText(subject.contained)}`]),
     ...askedLines(explanation),
     ...attestors.flatMap(({ error, name }) =>
-      error === null ? [] : [`${error}: while ${name} fails, it gets no identity`],
+      error === null ? [] : [`${error}: as long as ${name} fails, the caller gets no identity`],
     ),
     ...section('gets', [
       ...identities.map((one) => `${one.spiffe_id} by entry ${one.entry_id}${one.default ? ', also as default' : ''}`),
       ...bundles.map((name) => `the bundle ${name}`),
-      ...unset.map((trustDomain) => `no bundle of ${trustDomain} yet: nobody has set it`),
+      ...unset.map((trustDomain) => `no bundle of ${trustDomain}: it is not set yet (sidekey bundle set)`),
       ...(identities.length + bundles.length === 0 ? ['nothing'] : []),
     ]),
     ...attestors.flatMap(attestorSection),

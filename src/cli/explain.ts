@@ -1,4 +1,4 @@
-/** `sidekey explain`: why somebody has the identities that it has, and not others. */
+/** `sidekey explain`: which identities a caller has, and why it lacks others. */
 
 import { type Command, InvalidArgumentError } from 'commander';
 import type { AdminClient, DecisionJson, ExplanationJson } from '../admin/client.ts';
@@ -23,17 +23,18 @@ interface ExplainOptions extends ClientOptions {
 export function addExplainCommand(program: Command): void {
   const command = program
     .command('explain [decision]')
-    .description('say why a process, a container or a set of selectors has the identities that it has, and not others')
-    .option('--pid <pid>', 'a process that runs', digits)
-    .option('--container <name>', 'a container that runs, by name or id')
-    .option('--selector <type:value>', 'suppose a caller with this fact; give it again for more', selector)
-    .option('--contained', 'with --selector: suppose a caller in a container')
-    .option('--spiffe-id <id>', 'the SPIFFE ID that it should have')
+    .description('explain which identities a process, a container or a set of selectors has, and why it lacks others')
+    .option('--pid <pid>', 'pid of a running process', digits)
+    .option('--container <name>', 'a running container, by name or id')
+    .option('--selector <type:value>', 'assume a caller with this selector; repeat for more', selector)
+    .option('--contained', 'with --selector: assume that the caller is in a container')
+    .option('--spiffe-id <id>', 'the SPIFFE ID that the caller should have')
     .option('--limit <number>', 'how many near misses to show (default: 10)', digits);
   addClientOptions(command).action(async (decision: string | undefined, options: ExplainOptions) => {
     const { pid, container, selector, spiffeId, limit } = options;
     const subjects = [decision, pid, container, selector].filter((one) => one !== undefined);
-    if (subjects.length !== 1) throw new UsageError('give one of --pid, --container, --selector and a decision id');
+    if (subjects.length !== 1)
+      throw new UsageError('give exactly one of --pid, --container, --selector or a decision id');
     if (decision !== undefined) await explainDecision(decision, options);
     else {
       const contained = options.contained ? 'true' : undefined;
@@ -49,7 +50,7 @@ async function explainSubject(query: URLSearchParams, options: ExplainOptions): 
   else print(explanationLines(explanation));
 }
 
-/** The commands in it go to the server that is asked here. */
+/** Proposed commands ask the same server as this command. */
 async function ask(client: AdminClient, query: URLSearchParams, options: ClientOptions): Promise<ExplanationJson> {
   const explanation = await client.json<ExplanationJson>('GET', `/v1/explain?${query}`);
   return {
@@ -63,7 +64,7 @@ async function ask(client: AdminClient, query: URLSearchParams, options: ClientO
   };
 }
 
-/** What is on record, and what comes of the same facts by now. */
+/** Prints a recorded decision, and the result for the same facts now. */
 async function explainDecision(id: string, options: ExplainOptions): Promise<void> {
   const client = await openClient(options);
   const decision = await client.json<DecisionJson>('GET', `/v1/decisions/${encodeURIComponent(id)}`);
@@ -78,11 +79,11 @@ async function explainDecision(id: string, options: ExplainOptions): Promise<voi
       ...decisionLines(decision),
       ...(now === null
         ? []
-        : ['', 'with these facts now', ...(remark === null ? [] : [remark]), ...explanationLines(now)]),
+        : ['', 'the result for the same facts now', ...(remark === null ? [] : [remark]), ...explanationLines(now)]),
     ]);
 }
 
-/** The record has no values of environment selectors: whoever has one is taken for somebody with another value. */
+/** Values of environment selectors are not recorded, so a caller that has one counts as having another value. */
 function valuesRemark(
   { pid, spiffe_id: spiffeId }: DecisionJson,
   facts: readonly string[],
@@ -91,7 +92,7 @@ function valuesRemark(
   if (!facts.map(splitSelector).some((fact) => fact !== undefined && isSecret(fact))) return null;
   const command = ['sidekey', 'explain', '--pid', String(pid), ...(spiffeId === null ? [] : ['--spiffe-id', spiffeId])];
   const itself = aimed(command.map(shellQuote).join(' '), options);
-  return `values of docker:env are not on record, so an entry that selects by one counts as lacked; as long as it runs, ask the process itself: ${itself}`;
+  return `values of docker:env are not recorded, so an entry with such a selector counts as not matching; while the process runs, ask about the process itself: ${itself}`;
 }
 
 function queryOf(
@@ -114,6 +115,6 @@ function selector(text: string, before: readonly string[] = []): readonly string
 }
 
 function digits(text: string): string {
-  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('It is a number.');
+  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('Give a number.');
   return text;
 }

@@ -1,4 +1,4 @@
-/** `sidekey fetch`: what this very process is given over the pipe. */
+/** `sidekey fetch`: the identities that this process gets over the pipe. */
 
 import type { Command } from 'commander';
 import { defaultSocket } from '../config/defaults.ts';
@@ -15,16 +15,20 @@ interface FetchOptions {
 export function addFetchCommand(program: Command): void {
   const command = program
     .command('fetch')
-    .description("fetch this process's own identity over the pipe; the key is written, never printed")
-    .option('--spiffe-id <id>', 'one identity (default: all that it may have; with --write the one named default)')
-    .option('--write <dir>', 'write svid.pem, key.pem and bundle.pem there')
+    .description('fetch the identity of this process over the pipe; the key is only written to a file, never printed')
+    .option(
+      '--spiffe-id <id>',
+      'one identity (default: all that the process may have; with --write the one named default)',
+    )
+    .option('--write <dir>', 'write svid.pem, key.pem and bundle.pem into this directory')
     .option('--socket <path>', "the server's pipe (default: the server's default, or SIDEKEY_SOCKET)");
   addOutputOption(command).action(fetchIdentity);
 }
 
 async function fetchIdentity({ spiffeId, write, socket, output }: FetchOptions): Promise<void> {
   const place = socket ?? (process.env.SIDEKEY_SOCKET || defaultSocket({ env: process.env, uid: process.geteuid!() }));
-  if (place === undefined) throw new UsageError('give --socket: there is no XDG_RUNTIME_DIR to look in');
+  if (place === undefined)
+    throw new UsageError('XDG_RUNTIME_DIR is not set (as after su, sudo or cron): give --socket');
   const { connectPipe } = await import('./sds-client.ts');
   const { bundleOf, identityOf, leafOf, writeIdentity } = await import('./identity.ts');
   const client = connectPipe(place);
@@ -32,10 +36,10 @@ async function fetchIdentity({ spiffeId, write, socket, output }: FetchOptions):
     const names = spiffeId !== undefined ? [spiffeId] : write !== undefined ? ['default'] : [];
     const identities = (await client.fetch(names)).flatMap((secret) => identityOf(secret) ?? []);
     const first = identities[0];
-    if (first === undefined) throw new Error(`${place}: the server gave no identity`);
+    if (first === undefined) throw new Error(`${place}: the server gave this process no identity`);
     if (write !== undefined) {
       const bundle = (await client.fetch(['ROOTCA'])).flatMap((secret) => bundleOf(secret) ?? [])[0];
-      if (bundle === undefined) throw new Error(`${place}: the server gave no bundle`);
+      if (bundle === undefined) throw new Error(`${place}: the server gave this process no bundle`);
       await writeIdentity(write, first, bundle);
     }
     const rows = identities.map((identity) => {

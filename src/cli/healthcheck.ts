@@ -6,7 +6,7 @@ import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 export function addHealthcheckCommand(program: Command): void {
   addClientOptions(
-    program.command('healthcheck').description('ask whether the server is ready; exit status 1 when it is not'),
+    program.command('healthcheck').description('check that the server is ready; exit status 1 if it is not'),
   ).action(async (options: ClientOptions) => {
     const client = await openClient(options);
     const { status } = await client.json<{ status: string }>('GET', '/readyz');

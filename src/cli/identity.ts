@@ -1,4 +1,4 @@
-/** An identity as it came over the pipe, and as files. */
+/** An identity received over the pipe, and its files. */
 
 import { X509Certificate } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
@@ -34,8 +34,8 @@ export function leafOf(certificateChain: string): X509Certificate {
 }
 
 /**
- * Writes svid.pem, key.pem (readable by its owner alone) and bundle.pem. Nobody ever reads half a file: each is
- * written under another name and takes its place when all three are there.
+ * Writes svid.pem, key.pem (readable only by its owner) and bundle.pem. To avoid partly written files, each is
+ * written under another name, and all three are renamed at the end.
  */
 export async function writeIdentity(directory: string, identity: Identity, bundle: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o755 });

@@ -1,10 +1,10 @@
 /**
- * dist/sidekey.cjs, which bin/sidekey runs: takes the bundles beside it, each with the code that V8 made of it while the
- * build tried it out. A start then parses and compiles next to nothing. Node's own cache is of little help: it has what is
- * compiled before the first line of a file runs, which is none of the functions that a start calls.
+ * dist/sidekey.cjs, which bin/sidekey runs: loads the bundles beside it, each with the code that V8 compiled during the
+ * build, so that a start compiles almost nothing. Node's own cache helps little: it contains only what is compiled before
+ * the first line of a file runs, which is none of the functions that a start calls (docs/decisions/code-cache.md).
  *
- * A bundle's code is in `<bundle>.code`: V8's bytes, then the CRC-32 of source and bytes. Whatever is wrong with it, be it of
- * another build or damaged, or of another version of V8 or other flags, which V8 itself sees: the source is compiled.
+ * A bundle's code is in `<bundle>.code`: V8's bytes, then the CRC-32 of source and bytes. If the CRC does not fit (another
+ * build, damage) or V8 rejects the code (another version, other flags), the source is compiled.
  */
 
 import { readFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ const requireHere = Object.assign((name: string): unknown => {
 function run(file: string): unknown {
   const source = readFileSync(file);
   const script = new vm.Script(
-    // ASCII, as esbuild writes it.
+    // esbuild writes ASCII.
     `(function (exports, require, module, __filename, __dirname) {${source.toString('latin1')}\n})`,
     { filename: file, cachedData: codeOf(file, source) },
   );

@@ -1,4 +1,4 @@
-/** The `sidekey` command. Each command loads what it needs when it runs, so that asking a server something is quick. */
+/** The `sidekey` command. Each command loads its dependencies only when it runs, so that commands start quickly. */
 
 import { Command, CommanderError } from 'commander';
 import { printableLines } from '../base/printable.ts';
@@ -28,12 +28,12 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   doctor: addDoctorCommand,
 };
 
-/** With the one command that is asked for; with all of them where it is none of them, such as --help. */
+/** Adds only the requested command; adds all of them if it is unknown, as for --help. */
 function program(asked: string | undefined): Command {
   const sidekey = new Command('sidekey')
     .description('SPIFFE identities for the Envoys on a host: CA, registry, attestation and SDS in one process')
     .version(version())
-    .showHelpAfterError('(--help tells more)')
+    .showHelpAfterError('(see --help)')
     .configureOutput({ writeErr: (text) => void process.stderr.write(printableLines(text)) })
     .exitOverride();
   const adders = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? [COMMANDS[asked]!] : Object.values(COMMANDS);
@@ -47,20 +47,20 @@ async function main(args: readonly string[]): Promise<number> {
     await program(args[0]).parseAsync(args, { from: 'user' });
     return EXIT.done;
   } catch (thrown) {
-    // Commander has printed help, version or the fault already.
+    // Commander has already printed help, version or the fault.
     if (!(thrown instanceof CommanderError)) return report(thrown);
     return thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
   }
 }
 
-// A reader that has seen enough, as in `sidekey entry list | head -1`, is no failure; a full disk is.
+// A reader that closes early, as in `sidekey entry list | head -1`, is not a failure; a full disk is.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') return;
   process.exitCode = report(new Error(`the output could not be written: ${error.message}`));
 });
-// Nothing is left to say it on.
+// There is no other stream to report it on.
 process.stderr.on('error', () => undefined);
 void main(process.argv.slice(2)).then((status) => {
-  // Output that was lost is a failure, whatever the command says.
+  // Lost output is a failure, even if the command succeeded.
   process.exitCode ||= status;
 });

@@ -1,4 +1,4 @@
-/** What commands print: tables for people, JSON for scripts. */
+/** Output of commands: tables for people, JSON for scripts. */
 
 import { type Command, Option } from 'commander';
 import { printable, printableLines } from '../base/printable.ts';
@@ -15,7 +15,7 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${jsonText(value, 2)}\n`);
 }
 
-/** JSON that is fit for a terminal: characters that JSON itself leaves as they are, but a terminal obeys, are escaped too. */
+/** JSON that is safe on a terminal: control characters that JSON itself does not escape are escaped too. */
 export function jsonText(value: unknown, indent?: number): string {
   return printableLines(JSON.stringify(value, undefined, indent));
 }
@@ -38,7 +38,7 @@ function printColumns(rows: readonly (readonly string[])[]): void {
   );
 }
 
-/** How wide the columns are at least, by place. */
+/** Minimum widths of the columns, by position. */
 export type Widths = readonly number[];
 
 /** The widest cell of each column. */

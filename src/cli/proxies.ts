@@ -1,4 +1,4 @@
-/** `sidekey proxies`: what every proxy asks for, was sent, and made of it. */
+/** `sidekey proxies`: the secrets of every proxy, as requested, sent and answered. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { UsageError } from './errors.ts';
@@ -8,7 +8,7 @@ import { cellsOf, HEADER, type Proxies, type ProxyRow, readProxies, rowsOf } fro
 import { changesPrinter, jsonOf, screen } from './proxy-show.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
-/** As in `admin/proxy-schema.ts`, which is not loaded for `--help`. */
+/** A copy of the list in `admin/proxy-schema.ts`, which is not loaded for `--help`. */
 const STATES = ['held', 'sent', 'in_sync', 'rejected', 'stale'];
 
 interface ProxiesOptions extends ClientOptions {
@@ -25,15 +25,15 @@ interface ProxiesOptions extends ClientOptions {
 export function addProxiesCommand(program: Command): void {
   const command = program
     .command('proxies')
-    .description('show what each proxy asks for, was sent, and made of it; a line for each secret')
-    .addOption(new Option('--state <state...>', 'secrets in one of these states').choices(STATES))
-    .option('--spiffe-id <id>', 'secrets of this SPIFFE ID, also held ones')
-    .option('--name <name>', 'secrets that are asked for by this name')
-    .option('--node <id>', 'proxies with this node id')
-    .option('--pid <pid>', 'proxies of this process', digits)
-    .option('--uid <uid>', 'proxies of this user', digits)
-    .option('--watch', 'go on: draw anew on a terminal, else print a line for each secret that changes')
-    .option('--check', 'show only what needs somebody, and exit with status 1 if there is something');
+    .description("show each proxy's secrets: what it asked for, what it was sent, and its answer")
+    .addOption(new Option('--state <state...>', 'only secrets in one of these states').choices(STATES))
+    .option('--spiffe-id <id>', 'only secrets of this SPIFFE ID, including held names')
+    .option('--name <name>', 'only secrets that are requested by this name')
+    .option('--node <id>', 'only proxies with this node id')
+    .option('--pid <pid>', 'only proxies of this process', digits)
+    .option('--uid <uid>', 'only proxies of this user', digits)
+    .option('--watch', 'keep running: redraw on a terminal, otherwise print a line for each secret that changes')
+    .option('--check', 'show only secrets that need attention, and exit with status 1 if there are any');
   addClientOptions(command).action(showProxies);
 }
 
@@ -47,7 +47,7 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
     const print = isTerminal
       ? (proxies: Proxies) => process.stdout.write(screen(proxies, process.stdout.columns, process.stdout.rows))
       : changesPrinter(options.output);
-    // Nobody reads any more: the rest is for nobody.
+    // The reader has closed stdout.
     process.stdout.once('error', () => process.exit());
     await watchProxies(client, filter, print);
   }
@@ -57,7 +57,7 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
   else printLines(rowsOf(proxies).map((row) => cellsOf(row, proxies.now)));
 }
 
-/** @throws Error, which makes the exit status 1, where something needs somebody */
+/** @throws Error, for exit status 1, if secrets need attention */
 function check(proxies: Proxies, format: OutputFormat): void {
   const { at, now } = proxies;
   const rows = rowsOf(proxies);
@@ -69,11 +69,11 @@ function check(proxies: Proxies, format: OutputFormat): void {
     const troubles = troubled.map(({ row, trouble }) => ({ ...jsonOf(row), trouble }));
     printJson({ at, secrets: rows.length, troubles });
   } else if (troubled.length > 0) printLines(troubled.map(({ row, trouble }) => cellsOf(row, now, trouble)));
-  else process.stdout.write(`nothing needs anybody: ${allWell(rows, proxies)}\n`);
-  if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need somebody`);
+  else process.stdout.write(`nothing needs attention: ${allWell(rows, proxies)}\n`);
+  if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need attention`);
 }
 
-/** What is held may be as it should: it waits for an entry. */
+/** Held names are not counted as trouble: they wait for an entry. */
 function allWell(rows: readonly ProxyRow[], { proxies }: Proxies): string {
   const count = (number: number, one: string, more: string) => `${number} ${number === 1 ? one : more}`;
   const held = rows.filter(({ secret }) => secret.held !== null).length;
@@ -94,6 +94,6 @@ function filterOf(options: ProxiesOptions): URLSearchParams {
 }
 
 function digits(text: string): string {
-  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('It is a number.');
+  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('Give a number.');
   return text;
 }

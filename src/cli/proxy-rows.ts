@@ -1,4 +1,4 @@
-/** What proxies have, as rows: one for each secret of each stream. */
+/** The state of proxies as rows: one for each secret of each stream. */
 
 import type { AdminClient, ProxyJson, ProxyPageJson, SecretJson, StreamJson } from '../admin/client.ts';
 import { formatDuration } from '../base/duration.ts';
@@ -17,7 +17,7 @@ export interface Proxies {
   readonly proxies: readonly ProxyJson[];
 }
 
-/** Every page of those that are asked for. @throws AdminError */
+/** Reads every page of the matching proxies. @throws AdminError */
 export async function readProxies(client: AdminClient, filter: URLSearchParams): Promise<Proxies> {
   const query = new URLSearchParams(filter);
   const proxies: ProxyJson[] = [];
@@ -30,7 +30,7 @@ export async function readProxies(client: AdminClient, filter: URLSearchParams):
   }
 }
 
-/** By node id, then pid; each proxy's in the order in which it asked. */
+/** Sorted by node id, then pid; within a proxy by the order of its requests. */
 export function rowsOf({ proxies }: Proxies): ProxyRow[] {
   return proxies
     .toSorted((a, b) => compare(a.node_id ?? '', b.node_id ?? '') || a.pid - b.pid)
@@ -62,10 +62,10 @@ export function detailOf({ secret }: ProxyRow, now: number): string {
   if (secret.held !== null) return `${secret.held.reason}: ${secret.held.detail}`;
   if (secret.rejection !== null) return secret.rejection.message;
   if (secret.state !== 'stale' || secret.sent_at === null) return '';
-  return `sent ${untilOrSince(Date.parse(secret.sent_at) - now)}, and never answered`;
+  return `sent ${untilOrSince(Date.parse(secret.sent_at) - now)}, and not answered`;
 }
 
-/** `in 5m3s`, `5m3s ago`, by whole seconds. */
+/** `in 5m3s` or `5m3s ago`, in whole seconds. */
 export function untilOrSince(milliseconds: number): string {
   const duration = formatDuration(Math.floor(Math.abs(milliseconds) / 1_000));
   return milliseconds < 0 ? `${duration} ago` : `in ${duration}`;

@@ -1,4 +1,4 @@
-/** What `sidekey proxies --watch` writes: the whole table again on a terminal, else what changed. */
+/** Output of `sidekey proxies --watch`: the whole table on a terminal, otherwise only changes. */
 
 import { columnLines, jsonText, type OutputFormat, type Widths, widthsOf } from './output.ts';
 import { cellsOf, HEADER, type Proxies, type ProxyRow, rowsOf } from './proxy-rows.ts';
@@ -7,10 +7,10 @@ const HOME = '\x1b[H';
 const CLEAR_LINE = '\x1b[K';
 const CLEAR_BELOW = '\x1b[J';
 
-/** The table as large as the terminal, which it overwrites. */
+/** The table, cut to the size of the terminal, which it overwrites. */
 export function screen(proxies: Proxies, columns: number, rows: number): string {
   const all = rowsOf(proxies);
-  // The header, the line below, and one for the cursor.
+  // Room for the header, the summary line, and the cursor.
   const room = Math.max(1, rows - 3);
   const lines = columnLines([HEADER, ...all.slice(0, room).map((row) => cellsOf(row, proxies.now))]);
   const more = all.length > room ? `, ${all.length - room} of them below` : '';
@@ -27,7 +27,7 @@ export function jsonOf({ proxy, stream, secret }: ProxyRow): object {
 
 const GONE = 'gone';
 
-/** Prints a line for each secret that is there at first, and then for each that came, changed or went. */
+/** Prints a line for each secret at first, and then for each that was added, changed or removed. */
 export function changesPrinter(format: OutputFormat): (proxies: Proxies) => void {
   let known = new Map<string, { readonly row: ProxyRow; readonly looks: string }>();
   let widths: Widths | undefined;
@@ -56,7 +56,7 @@ function keyOf({ proxy, stream, secret }: ProxyRow): string {
   return `${proxy.connection} ${stream.id} ${secret.name}`;
 }
 
-/** Equal while nothing changed; time alone is no change. */
+/** Equal as long as nothing changed; the passage of time is not a change. */
 function looksOf({ secret: { state, version, serial, held, rejection } }: ProxyRow): string {
   return JSON.stringify([state, version, serial, held?.detail, rejection?.at]);
 }

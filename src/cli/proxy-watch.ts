@@ -1,17 +1,17 @@
-/** Follows what proxies have: looks again when something happened, and now and then. */
+/** Follows the state of proxies: reads it again after events, and at intervals. */
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AdminClient } from '../admin/client.ts';
 import { type Proxies, readProxies } from './proxy-rows.ts';
 
-/** Some things change with time alone: what is never answered becomes stale. In milliseconds. */
+/** Interval for changes without an event, such as a secret that becomes stale, in milliseconds. */
 const LOOK_MS = 5_000;
-/** Between two looks, at least. */
+/** Minimum time between two reads, in milliseconds. */
 const REST_MS = 200;
-/** And at least so many times what a look took: watching a large server costs it a fifth of its time at most. */
+/** The pause is at least this multiple of the time that a read took, to limit the load on a large server. */
 const REST_SHARE = 4;
 
-/** Shows what is there at first, and then after each change; ends only by an error. @throws AdminError */
+/** Shows the state at first and after each change; ends only with an error. @throws AdminError */
 export async function watchProxies(
   client: AdminClient,
   filter: URLSearchParams,
@@ -35,12 +35,12 @@ async function watchUntilLagged(
       happened = true;
       wake();
     }
-    throw new Error('the server has stopped');
+    throw new Error('the server stopped; run the command again when it is back');
   })().finally(() => {
     ended = true;
     wake();
   });
-  // Where a look fails too, its reason is as good.
+  // If a read fails too, its reason is reported instead.
   listening.catch(() => undefined);
   while (!ended) {
     happened = false;

@@ -1,4 +1,4 @@
-/** Asks the pipe as an Envoy would: FetchSecrets, one request and one answer. */
+/** Asks the pipe like an Envoy, but with FetchSecrets: one request and one answer. */
 
 import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
@@ -6,11 +6,11 @@ import { DiscoveryRequest, DiscoveryResponse } from '../gen/envoy/service/discov
 
 const FETCH_SECRETS = '/envoy.service.secret.v3.SecretDiscoveryService/FetchSecrets';
 const TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
-/** Attestation may have a large binary to hash. */
+/** Attestation may have to hash a large binary. */
 const TIMEOUT_MS = 10_000;
 
 export interface SdsClient {
-  /** The secrets that this process may have of those named; of all without a name. @throws Error with the server's reason */
+  /** Fetches the named secrets that this process may have; all of them without names. @throws Error with the server's reason */
   fetch(names: readonly string[]): Promise<Secret[]>;
   close(): void;
 }
@@ -18,7 +18,7 @@ export interface SdsClient {
 export function connectPipe(socketPath: string): SdsClient {
   const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), {
     'grpc.default_authority': 'localhost',
-    // The answer to a caller without names has every identity that it may have.
+    // An answer without names contains every identity of the caller, so it may be large.
     'grpc.max_receive_message_length': -1,
   });
   return {
@@ -27,7 +27,7 @@ export function connectPipe(socketPath: string): SdsClient {
         const request = DiscoveryRequest.create({
           typeUrl: TYPE_URL,
           resourceNames: [...names],
-          // Plain PEM bundles: files have no use for Envoy's SPIFFE validator.
+          // Asks for plain PEM bundles: files can't use Envoy's SPIFFE validator.
           node: { id: 'sidekey-fetch', metadata: { disable_spiffe_cert_validation: true } },
         });
         client.makeUnaryRequest(
@@ -46,21 +46,21 @@ export function connectPipe(socketPath: string): SdsClient {
   };
 }
 
-/** The pipe can't be used; `code` is the one that the admin API's client has for that. */
+/** The pipe can't be reached; `code` is the same as in the admin API's client. */
 class UnreachableError extends Error {
   readonly code = 'ERR_UNREACHABLE';
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such socket; is sidekey serve running, and with this --socket?',
-  ECONNREFUSED: 'nobody listens there; is sidekey serve running?',
+  ENOENT: 'this socket does not exist: start sidekey serve, or give --socket the path that the server has',
+  ECONNREFUSED: 'no process listens there: start sidekey serve',
   EACCES:
-    "only the socket's owner and group may use it: run this as one of them (`ls -l` shows who they are), " +
+    "only the socket's owner and group may connect: run this command as one of them (`ls -l` shows both), " +
     'or start sidekey serve with --socket-group',
 };
 
 function explain(error: ServiceError, socketPath: string): Error {
-  // grpc-js tells why it could not connect in words alone.
+  // grpc-js gives the reason for a failed connection only as text.
   const errno = /^No connection established\..* connect (E[A-Z]+) /s.exec(error.details)?.[1] ?? '';
   const reason = REASONS[errno];
   if (reason !== undefined) return new UnreachableError(`${socketPath}: ${reason}`, { cause: error });

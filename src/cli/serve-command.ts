@@ -1,4 +1,4 @@
-/** `sidekey serve`: its flags, all of them from the table of settings. */
+/** `sidekey serve`; its flags come from the table of settings. */
 
 import { type Command, Option } from 'commander';
 import type { Flags } from '../config/given.ts';
@@ -8,14 +8,17 @@ export function addServeCommand(program: Command): void {
   const serve = program
     .command('serve')
     .description('run the server')
-    .addHelpText('after', '\nA flag beats its environment variable, and that the file of --config.');
+    .addHelpText(
+      'after',
+      '\nA flag overrides its environment variable, and the variable overrides the file of --config.',
+    );
   for (const key of SETTING_KEYS) {
     const { about, kind, fallback }: Setting<unknown> = SETTINGS[key];
     const flag =
       kind.takes === 'none' ? `${flagOf(key)} [${kind.placeholder}]` : `${flagOf(key)} <${kind.placeholder}>`;
     const words = kind.takes === 'none' || fallback === undefined ? '' : `default: ${fallback.words}, `;
     const option = new Option(flag, `${about} (${words}env: ${variableOf(key)})`);
-    // Taken as text: the configuration checks flags, variables and file by one rule.
+    // Kept as text: the configuration checks flags, variables and file by the same rules.
     serve.addOption(kind.takes === 'many' ? option.argParser(collect) : option);
   }
   serve.action(async (flags: Flags) => {

@@ -10,7 +10,7 @@ import { flushLog } from '../telemetry/log.ts';
 /** How long a stop may take, as docs/operations.md promises, in milliseconds. */
 const STOP_MS = 5_000;
 
-/** Ends the process with 0 when a signal has stopped it. @throws ERR_CONFIG, as {@link hardenProcess}; whatever keeps the server from starting */
+/** Exits with 0 after a signal. @throws ERR_CONFIG, as {@link hardenProcess}; any error of the start */
 export async function serve(flags: Flags): Promise<void> {
   hardenProcess();
   const config = await loadServeConfig({
@@ -27,7 +27,7 @@ export async function serve(flags: Flags): Promise<void> {
   } catch (thrown) {
     if (!stop.aborted || thrown !== stop.reason) {
       await flushLog();
-      // Lines that nobody reads would hold the process; the caller has told the error by then.
+      // Unread log lines would keep the process alive; the caller has reported the error by now.
       setTimeout(() => process.exit(), 0).unref();
       throw thrown;
     }
@@ -36,10 +36,10 @@ export async function serve(flags: Flags): Promise<void> {
   process.exit(0);
 }
 
-/** As a terminal that closes, a supervisor and Ctrl-C end a process. */
+/** Signals of a supervisor, Ctrl-C and a closing terminal. */
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
-/** Aborts at the first signal; from then on the process ends in time, done or not, and another signal ends it at once. */
+/** Aborts at the first signal. From then on the process exits within the time limit, and at a second signal at once. */
 function stopSignal(): AbortSignal {
   const stop = new AbortController();
   const onSignal = () => {

@@ -1,10 +1,10 @@
-/** Which process listens on a Unix socket. */
+/** Finds the process that listens on a Unix socket. */
 
 import { once } from 'node:events';
 import net from 'node:net';
 import type { Listener } from '../doctor/listeners.ts';
 
-/** Connects and asks the kernel. @throws Error when nobody answers there */
+/** Connects and asks the kernel. @throws Error if no process listens there */
 export async function findListener(socket: string): Promise<Listener> {
   const { peerCredentials } = await import('../attest/socket-peer.ts');
   const client = net.connect(socket);

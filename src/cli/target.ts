@@ -1,4 +1,4 @@
-/** Which server the client commands ask: the options that say so, and the client made of them. */
+/** The options of client commands that name the server, and the client made from them. */
 
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
@@ -16,7 +16,7 @@ export interface ClientOptions {
   readonly output: OutputFormat;
 }
 
-/** No flag, no variable and no default says which server is asked. */
+/** No flag, variable or default names a server. */
 export class NoTargetError extends UsageError {}
 
 export function addClientOptions(command: Command): Command {
@@ -25,12 +25,15 @@ export function addClientOptions(command: Command): Command {
       '--admin-socket <path>',
       "the server's admin socket (env: SIDEKEY_ADMIN_SOCKET; default: admin.sock in the server's data directory, SIDEKEY_DATA_DIR or its default)",
     )
-    .option('--admin-url <url>', 'ask over TCP instead, as in http://127.0.0.1:8443 (env: SIDEKEY_ADMIN_URL)')
-    .option('--token-file <file>', 'the file with the bearer token for that (env: SIDEKEY_TOKEN_FILE)');
+    .option(
+      '--admin-url <url>',
+      'ask the server over TCP instead, such as http://127.0.0.1:8443 (env: SIDEKEY_ADMIN_URL)',
+    )
+    .option('--token-file <file>', 'file with the bearer token for --admin-url (env: SIDEKEY_TOKEN_FILE)');
   return addOutputOption(command);
 }
 
-/** The admin socket that is asked; undefined where a URL is. A flag beats a variable. @throws UsageError */
+/** The path of the admin socket; undefined if a URL is given. A flag overrides a variable. @throws UsageError */
 export function socketOf({ adminSocket, adminUrl }: ClientOptions): string | undefined {
   if (adminSocket !== undefined && adminUrl !== undefined) {
     throw new UsageError('give --admin-socket or --admin-url, not both');
@@ -42,11 +45,11 @@ export function socketOf({ adminSocket, adminUrl }: ClientOptions): string | und
 
 /** @throws NoTargetError */
 function defaultAdminSocket(): string {
-  // Absolute, as `serve` in the same shell has it.
+  // Absolute, like the path of `serve` in the same shell.
   const given = process.env.SIDEKEY_DATA_DIR ? path.resolve(process.env.SIDEKEY_DATA_DIR) : undefined;
   const dataDir = given ?? defaultDataDir(surroundings());
   if (dataDir !== undefined) return adminSocketIn(dataDir);
-  throw new NoTargetError('neither HOME nor XDG_STATE_HOME says where the data directory is: give --admin-socket');
+  throw new NoTargetError('HOME and XDG_STATE_HOME are not set, so the data directory is unknown: give --admin-socket');
 }
 
 function surroundings() {
@@ -54,8 +57,8 @@ function surroundings() {
 }
 
 /**
- * Where the admin socket of a server of an earlier version is, if nobody named a socket and none is at today's default
- * place; undefined where there is none either.
+ * The admin socket of a server of an earlier version, if no socket was named and none exists at the present default
+ * path; undefined if there is none.
  */
 export function formerSocketOf(options: ClientOptions): string | undefined {
   const named = options.adminSocket ?? process.env.SIDEKEY_ADMIN_SOCKET;
@@ -72,7 +75,7 @@ function isSocket(file: string): boolean {
   }
 }
 
-/** A URL beats the socket that `serve` has in the same shells. @throws UsageError */
+/** A URL overrides the default socket. @throws UsageError */
 export async function openClient(options: ClientOptions): Promise<AdminClient> {
   const { connectAdmin } = await import('../admin/client.ts');
   const { adminUrl, tokenFile } = options;
@@ -91,17 +94,17 @@ export async function openClient(options: ClientOptions): Promise<AdminClient> {
   return connectAdmin({ url, token: file === undefined ? undefined : await readToken(file, where) });
 }
 
-/** What to do where the socket is not there; undefined where there is more to say than that. */
+/** The remedy for a missing socket; undefined if the general message says more. */
 function missingHint(options: ClientOptions): string | undefined {
   const former = formerSocketOf(options);
   if (former !== undefined) {
-    return `there is no such socket, but one at ${former}, where earlier versions put it: start that server anew with this version, or ask it with --admin-socket ${shellQuote(former)}`;
+    return `this socket does not exist, but there is one at ${former}, the default place of earlier versions: restart that server with this version, or ask it with --admin-socket ${shellQuote(former)}`;
   }
   if (options.adminSocket !== undefined || process.env.SIDEKEY_ADMIN_SOCKET) return undefined;
-  return 'there is no such socket: start sidekey serve, or set SIDEKEY_DATA_DIR to its data directory, or give its --admin-socket';
+  return "this socket does not exist: start sidekey serve, or set SIDEKEY_DATA_DIR to the server's data directory, or give its --admin-socket";
 }
 
-/** A command that was given, with the flags that say which server is asked: it goes to that one from any shell. */
+/** A command with the flags that name the server, so that it asks the same server from any shell. */
 export function aimed(command: string, { adminSocket, adminUrl, tokenFile }: ClientOptions): string {
   if (!/^sidekey (?!serve |envoy )/.test(command)) return command;
   const flags = { '--admin-socket': adminSocket, '--admin-url': adminUrl, '--token-file': tokenFile };
@@ -115,11 +118,11 @@ async function readToken(file: string, where: string): Promise<string> {
   const { readTrustedFile } = await import('../base/trusted-file.ts');
   let token: string;
   try {
-    const remedy = 'keep the token in a file of your own that nobody else can write';
+    const remedy = 'keep the token in a file that belongs to you and that no other user can write';
     token = readTrustedFile(file, { closed: false, remedy }).trim();
   } catch (thrown) {
     throw new UsageError(`${where}: ${(thrown as Error).message}`);
   }
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new UsageError(`${where}: ${file} holds no token`);
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new UsageError(`${where}: ${file} does not contain a token`);
   return token;
 }

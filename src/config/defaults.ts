@@ -1,11 +1,11 @@
-/** Where things are when nobody says: the system's places for root, the user's own for others. */
+/** Default paths: system directories for root, directories of the user for others. */
 
 import path from 'node:path';
 
-/** The environment and who runs in it. */
+/** The environment and the user. */
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The effective one. */
+  /** The effective uid. */
   readonly uid: number;
 }
 
@@ -24,17 +24,17 @@ export function defaultSocket(surroundings: Surroundings): string | undefined {
 
 const ADMIN_SOCKET = 'admin.sock';
 
-/** The admin socket of a server with this data directory: containers mount the pipe's directory, and never this one. */
+/** The admin socket of a server with this data directory, which containers do not mount, unlike the pipe's. */
 export function adminSocketIn(dataDir: string): string {
   return path.join(dataDir, ADMIN_SOCKET);
 }
 
-/** Where the admin socket was by default in earlier versions: beside the pipe. */
+/** The default admin socket of earlier versions, beside the pipe. */
 export function formerAdminSocket(surroundings: Surroundings): string | undefined {
   return inRuntimeDir(ADMIN_SOCKET, surroundings);
 }
 
-/** The same for a pipe at any place. */
+/** The same for a pipe with any path. */
 export function formerAdminSocketOf(pipe: string): string {
   return path.join(path.dirname(pipe), ADMIN_SOCKET);
 }
@@ -44,7 +44,7 @@ function inRuntimeDir(name: string, { env, uid }: Surroundings): string | undefi
   return runtime === undefined ? undefined : path.join(runtime, 'sidekey', name);
 }
 
-/** The specification wants relative ones ignored. */
+/** The specification says to ignore relative paths. */
 function absolute(place: string | undefined): string | undefined {
   return place !== undefined && path.isAbsolute(place) ? place : undefined;
 }

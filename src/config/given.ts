@@ -1,4 +1,4 @@
-/** What somebody gave for settings, still as text, and where. */
+/** Given settings, still as text, with their places. */
 
 import type { Problem } from '../base/errors.ts';
 import { nearest } from '../base/nearest.ts';
@@ -7,13 +7,13 @@ import { flagOf, SETTING_KEYS, SETTINGS, type SettingKey, variableOf } from './s
 export interface Given {
   /** The setting as its user wrote it: `--data-dir`, `SIDEKEY_DATA_DIR`, `sidekey.yaml:3 dataDir`. */
   readonly where: string;
-  /** As written; undefined where something stands there that is no text. */
+  /** As written; undefined if the value is not plain text. */
   readonly texts: readonly string[] | undefined;
-  /** Where relative paths start. */
+  /** The base of relative paths. */
   readonly folder: string;
 }
 
-/** By setting; the faults of values come later, those of names and shapes are in `problems`. */
+/** By setting. `problems` has faults of names and shapes; values are checked later. */
 export interface Source {
   readonly given: ReadonlyMap<SettingKey, Given>;
   readonly problems: readonly Problem[];
@@ -35,13 +35,13 @@ export function fromFlags(flags: Flags, folder: string): Source {
 
 const PREFIX = 'SIDEKEY_';
 
-/** Variables of the commands that ask a server; `serve` runs in the same shells and lets them be. */
+/** Variables of client commands; `serve` may run in the same shell and ignores them. */
 const CLIENT_VARIABLES: readonly string[] = ['SIDEKEY_ADMIN_URL', 'SIDEKEY_TOKEN_FILE'];
 
-/** What Kubernetes sets in every pod beside a service whose name begins with "sidekey". */
+/** Variables that Kubernetes sets in every pod for a service whose name begins with "sidekey". */
 const SERVICE_LINK = /^SIDEKEY_(.+_)?(SERVICE_(HOST|PORT)(_.+)?|PORT(_\d+_.+)?)$/;
 
-/** An empty variable counts as not set, as compose files have it (`${NAME:-}`). Several texts have commas between. */
+/** An empty variable counts as not set, as in compose files (`${NAME:-}`). Commas separate several values. */
 export function fromEnvironment(env: Readonly<Record<string, string | undefined>>, folder: string): Source {
   const given = new Map<SettingKey, Given>();
   const problems: Problem[] = [];
@@ -53,7 +53,7 @@ export function fromEnvironment(env: Readonly<Record<string, string | undefined>
     if (key === undefined) {
       if (CLIENT_VARIABLES.includes(variable) || SERVICE_LINK.test(variable)) continue;
       const rule = suggestion(name, [...keys.keys()], PREFIX);
-      problems.push({ path: variable, problem: 'there is no such variable', rule });
+      problems.push({ path: variable, problem: 'no setting has this variable', rule });
     } else if (text !== undefined && text !== '') {
       const texts = SETTINGS[key].kind.takes === 'many' ? text.split(',').map((part) => part.trim()) : [text];
       given.set(key, { where: variable, texts, folder });
@@ -62,10 +62,10 @@ export function fromEnvironment(env: Readonly<Record<string, string | undefined>
   return { given, problems };
 }
 
-/** The rule for a name that nobody knows; `prefix` is what all names have before them. */
+/** The rule for an unknown name; `prefix` is the prefix of all names. */
 export function suggestion(name: string, known: readonly string[], prefix = ''): string {
   const near = nearest(name, known);
   return near === undefined
-    ? `the known ones are ${known.map((k) => prefix + k).join(', ')}`
+    ? `the settings are ${known.map((k) => prefix + k).join(', ')}`
     : `did you mean ${prefix + near}?`;
 }

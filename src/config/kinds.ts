@@ -1,4 +1,4 @@
-/** How the text of a setting becomes its value, and the rule that a text has to keep. */
+/** Parses the text of a setting; each kind has one rule for its texts. */
 
 import { accessSync, constants, statSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
@@ -11,9 +11,9 @@ import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/id.
 import type { HostPort } from './serve-config.ts';
 
 export interface SettingKind<T> {
-  /** How many texts it takes: one, any number, or, as a flag, one or none. */
+  /** The number of texts: one, any number, or (as a flag) one or none. */
   readonly takes: 'one' | 'many' | 'none';
-  /** What stands for the text in `--help`. */
+  /** The placeholder in `--help`. */
   readonly placeholder: string;
   /**
    * Reads the texts (exactly one unless it takes many); a relative path starts at `folder`.
@@ -22,7 +22,7 @@ export interface SettingKind<T> {
   read(texts: readonly string[], folder: string): T;
 }
 
-/** The error of a text that breaks a rule; the loader knows its place. */
+/** The error for a text that breaks a rule; the loader adds its place. */
 export function refusal(problem: string, rule: string): SidekeyError {
   return SidekeyError.badInput([{ path: '', problem, rule }], 'ERR_CONFIG');
 }
@@ -43,23 +43,23 @@ function pathKind(placeholder: string): SettingKind<string> {
   const rule = 'a path is absolute or starts at the working directory, in a YAML file at the folder of that file';
   return one(placeholder, (text, folder) => {
     if (text === '') throw refusal('it is empty', rule);
-    if (text.startsWith('~')) throw refusal(`${quote(text)} begins with ~, which only a shell understands`, rule);
+    if (text.startsWith('~')) throw refusal(`${quote(text)} begins with ~, which only a shell replaces`, rule);
     return path.resolve(folder, text);
   });
 }
 
-/** The Unix socket of a container engine, as a path or as the tools of Docker and Podman have it: `unix:///run/docker.sock`. */
+/** The Unix socket of a container engine, as a path or in the form of Docker's and Podman's tools: `unix:///run/docker.sock`. */
 export const engineSocket: SettingKind<string> = {
   ...socket,
   read(texts, folder) {
     const text = texts[0]!;
     if (text.startsWith('unix://')) return socket.read([text.slice('unix://'.length)], folder);
     if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return socket.read(texts, folder);
-    throw refusal(`${quote(text)} is not a Unix socket`, 'a container engine is asked over its Unix socket only');
+    throw refusal(`${quote(text)} is not a Unix socket`, "give the path of the container engine's Unix socket");
   },
 };
 
-/** A file that is there and that this user can read. */
+/** An existing file that this user can read. */
 export const readableFile: SettingKind<string> = {
   ...file,
   read(texts, folder) {
@@ -83,14 +83,14 @@ export const toggle: SettingKind<boolean> = {
     const word = texts[0]!.toLowerCase();
     if (word === 'true' || word === '1') return true;
     if (word === 'false' || word === '0') return false;
-    throw refusal(`${quote(texts[0]!)} is neither true nor false`, 'a switch is true or false (1 or 0)');
+    throw refusal(`${quote(texts[0]!)} is neither true nor false`, 'give true or false (or 1 or 0)');
   },
 };
 
 export function choice<const T extends string>(...words: readonly T[]): SettingKind<T> {
   return one(words.join('|'), (text) => {
     const word = words.find((candidate) => candidate === text);
-    if (word === undefined) throw refusal(`${quote(text)} is not one of the words`, `it is one of ${words.join(', ')}`);
+    if (word === undefined) throw refusal(`${quote(text)} is not a known value`, `give one of ${words.join(', ')}`);
     return word;
   });
 }
@@ -101,7 +101,7 @@ export function duration(least: string, most: string): SettingKind<number> {
   return one('DURATION', (text) => {
     const seconds = parseDuration(text);
     if (seconds === undefined) throw refusal(`${quote(text)} is not a duration`, DURATION_RULE);
-    const rule = `it is from ${formatDuration(min)} to ${formatDuration(max)}`;
+    const rule = `give a duration from ${formatDuration(min)} to ${formatDuration(max)}`;
     if (seconds < min) throw refusal(`${quote(text)} is too short`, rule);
     if (seconds > max) throw refusal(`${quote(text)} is too long`, rule);
     return seconds;
@@ -122,33 +122,33 @@ export function count(least: number, most: number): SettingKind<number> {
 
 /** Permission bits in octal. */
 export const mode: SettingKind<number> = one('MODE', (text) => {
-  const rule = 'a mode is three octal digits, such as 0660, of which the first lets the owner read and write (6 or 7)';
+  const rule = 'a mode is three octal digits, such as 0660, and its first digit lets the owner read and write (6 or 7)';
   const digits = /^0?o?([0-7]{3})$/.exec(text)?.[1];
   if (digits === undefined) throw refusal(`${quote(text)} is not an octal mode`, rule);
   const bits = Number.parseInt(digits, 8);
-  if ((bits & 0o600) !== 0o600) throw refusal(`${quote(text)} shuts the owner out`, rule);
+  if ((bits & 0o600) !== 0o600) throw refusal(`${quote(text)} does not let the owner read and write`, rule);
   return bits;
 });
 
 export const group: SettingKind<string> = one('NAME', (text) => {
   if (groupId(text) !== undefined) return text;
-  throw refusal(`this host has no group ${quote(text)}`, 'a group is the name of one in /etc/group or its number');
+  throw refusal(`this host has no group ${quote(text)}`, 'give the name of a group in /etc/group or its number');
 });
 
 const HOST_NAME = /^(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/i;
 
 export const hostPort: SettingKind<HostPort> = one('HOST:PORT', (text) => {
-  const rule = 'it is a name or an address (IPv6 in brackets), a colon and a port to 65535, such as 127.0.0.1:8080';
+  const rule = 'give a name or an address (IPv6 in brackets), a colon and a port up to 65535, such as 127.0.0.1:8080';
   const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
   if (match === null) throw refusal(`${quote(text)} is not HOST:PORT`, rule);
   const [, bracketed, plain, port] = match;
   const known = bracketed === undefined ? isIPv4(plain!) || HOST_NAME.test(plain!) : isIPv6(bracketed);
   if (!known) throw refusal(`${quote(text)} has no host before the port`, rule);
-  if (Number(port) > 65_535) throw refusal(`${quote(text)} has a port beyond 65535`, rule);
+  if (Number(port) > 65_535) throw refusal(`${quote(text)} has a port above 65535`, rule);
   return { host: bracketed ?? plain!, port: Number(port) };
 });
 
-/** Hosts as a Host header names them. */
+/** Host names as in a Host header. */
 export const hosts: SettingKind<readonly string[]> = {
   takes: 'many',
   placeholder: 'NAME',
@@ -160,7 +160,7 @@ function readHost(text: string): string {
   if (text.startsWith('[') && text.endsWith(']') && isIPv6(text.slice(1, -1))) return text;
   throw refusal(
     `${quote(text)} is not the name of a host`,
-    'it is a name or an address (IPv6 in brackets), without a port',
+    'give a name or an address (IPv6 in brackets), without a port',
   );
 }
 

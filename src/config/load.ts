@@ -1,4 +1,4 @@
-/** The configuration of `sidekey serve`: flag beats variable beats file, and every fault is told at once. */
+/** Loads the configuration of `sidekey serve`: a flag overrides a variable, a variable the file; all faults are reported at once. */
 
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import type { Surroundings } from './defaults.ts';
@@ -11,7 +11,7 @@ import { fromYamlFile } from './yaml-file.ts';
 
 export interface ConfigSources extends Surroundings {
   readonly flags: Flags;
-  /** Where relative paths in flags and variables start. */
+  /** The base of relative paths in flags and variables. */
   readonly folder: string;
 }
 
@@ -32,7 +32,7 @@ export async function loadServeConfig(sources: ConfigSources): Promise<ServeConf
   };
   settle('config');
   const file = values.get('config') as ServeConfig['config'];
-  // What a file with faults would have set is not known, so nobody is told to set it.
+  // If the file has faults, its settings are unknown, so missing settings are not reported.
   let wholeGiven = file !== undefined || !given.has('config');
   if (file !== undefined) {
     const yaml = await fromYamlFile(file, given.get('config')!.where);
@@ -57,8 +57,8 @@ function readValue(
   const { kind, fallback, optional }: Setting<unknown> = SETTINGS[key];
   if (given !== undefined) {
     const { texts, folder } = given;
-    if (texts === undefined) throw refusal('it has no value that can be read', 'it takes a plain value');
-    if (texts.length !== 1 && kind.takes !== 'many') throw refusal(`it has ${texts.length} values`, 'it takes one');
+    if (texts === undefined) throw refusal('its value is missing or not a plain value', 'give a plain value');
+    if (texts.length !== 1 && kind.takes !== 'many') throw refusal(`it has ${texts.length} values`, 'give one value');
     return kind.read(texts, folder);
   }
   if (fallback?.from !== undefined && settled[fallback.from] === undefined) return undefined;
@@ -67,7 +67,9 @@ function readValue(
   if (kind.takes === 'many') return kind.read([], sources.folder);
   if (optional) return undefined;
   const problem =
-    fallback === undefined ? 'it is not set' : `it is not set, and there is no default here (${fallback.words})`;
+    fallback === undefined
+      ? 'it is not set'
+      : `it is not set, and the variable in its default is not set either, as after su, sudo or cron (${fallback.words})`;
   const rule = `give ${flagOf(key)}, ${variableOf(key)} or ${key} in the YAML file`;
   throw refusal(problem, rule);
 }

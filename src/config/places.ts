@@ -1,6 +1,6 @@
 /**
- * Where the settings put things, beside each other. Containers mount the pipe's directory, and root in a container is
- * root to a socket or a key file that it finds there: nothing but the pipe may be in it.
+ * Checks the paths of the settings against each other. Containers mount the pipe's directory, and root in a container has
+ * root's rights on a socket or a key file there, so only the pipe may be in it.
  */
 
 import path from 'node:path';
@@ -13,14 +13,14 @@ import { flagOf, type SettingKey } from './settings.ts';
 
 type PlaceKey = 'socket' | 'adminSocket' | 'dataDir' | 'adminTokenFile';
 
-/** What may not be in the pipe's directory. */
+/** Paths that may not be in the pipe's directory. */
 const APART: readonly (readonly [key: PlaceKey, what: string])[] = [
   ['adminSocket', 'the admin socket'],
   ['dataDir', 'the data directory'],
   ['adminTokenFile', 'the token of the admin API'],
 ];
 
-/** The faults of places that keep each rule alone. @param where the setting as its user wrote it; undefined where nobody did */
+/** The faults of paths that are valid each by itself. @param where the setting as the user wrote it; undefined if it is a default */
 export function placeProblems(
   config: Partial<Pick<ServeConfig, PlaceKey>>,
   where: (key: SettingKey) => string | undefined,
@@ -30,25 +30,29 @@ export function placeProblems(
   if (socket === undefined) return problems;
   if (socket === adminSocket) {
     const at = where('adminSocket') ?? flagOf('adminSocket');
-    problems.push({ path: at, problem: `${quote(socket)} is the pipe`, rule: 'the admin API has a socket of its own' });
+    problems.push({
+      path: at,
+      problem: `${quote(socket)} is the pipe`,
+      rule: 'give the admin API another socket than the pipe',
+    });
     return problems;
   }
   const directory = path.dirname(socket);
   for (const [key, what] of APART) {
     const place = config[key];
-    // By default the socket goes where the data directory goes.
+    // By default the admin socket is in the data directory.
     const follows = key === 'adminSocket' && where(key) === undefined && dataDir !== undefined;
     if (place === undefined || follows || !isWithin(place, directory)) continue;
     problems.push({
       path: where(key) ?? where('socket') ?? flagOf(key),
       problem: `${what}, ${quote(place)}, is in the directory of the pipe, ${quote(directory)}`,
-      rule: `containers mount the directory of the pipe, so ${what} is neither in it nor below it`,
+      rule: `containers mount the directory of the pipe, so ${what} may not be in or below it`,
     });
   }
   return problems;
 }
 
-/** Checked before anything is made: a socket file is bound last. @see unix(7) */
+/** Checked early, because sockets are bound last in a start. @see unix(7) */
 function lengthProblems(
   config: Partial<Pick<ServeConfig, PlaceKey>>,
   where: (key: SettingKey) => string | undefined,
@@ -63,7 +67,7 @@ function lengthProblems(
       {
         path: where(key) ?? (isDefault ? where('dataDir') : undefined) ?? flagOf(key),
         problem: `the path ${quote(place!)} has ${bytes} bytes`,
-        rule: isDefault ? `${rule}: give ${flagOf(key)} a shorter one, outside the directory of the pipe` : rule,
+        rule: isDefault ? `${rule}: give ${flagOf(key)} a shorter path, outside the directory of the pipe` : rule,
       },
     ];
   });

@@ -1,4 +1,4 @@
-/** What `sidekey serve` is told, checked and in the units that the code uses. */
+/** The checked settings of `sidekey serve`, in the units that the code uses. */
 
 import type { AttestorSettings } from '../attest/catalog.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
@@ -6,7 +6,7 @@ import type { LogLevel } from '../telemetry/levels.ts';
 
 /** Paths are absolute. */
 export interface ServeConfig extends AttestorSettings {
-  /** The YAML file that the rest was read from as well. */
+  /** The YAML file of settings. */
   readonly config: string | undefined;
   readonly trustDomain: TrustDomain;
   readonly dataDir: string;
@@ -15,20 +15,20 @@ export interface ServeConfig extends AttestorSettings {
   readonly adminSocket: string;
   /** Permission bits of the pipe: 0o660. */
   readonly socketMode: number;
-  /** Name or gid; undefined: the process's own. */
+  /** Name or gid; undefined: the group of the process. */
   readonly socketGroup: string | undefined;
   readonly adminListen: HostPort | undefined;
   /** Undefined: `admin.token` in the data directory. */
   readonly adminTokenFile: string | undefined;
-  /** As in a Host header, without ports. */
+  /** Host names as in a Host header, without ports. */
   readonly adminHost: readonly string[];
   readonly adminInsecureListen: boolean;
-  /** On each listener. */
+  /** Connections on each listener. */
   readonly adminMaxConnections: number;
   readonly entries: string | undefined;
-  /** Callers in containers are treated as those outside. */
+  /** Callers in containers are treated like all others. */
   readonly allowContained: boolean;
-  /** Whether to serve where the kernel can't say which process connected. */
+  /** Whether to serve on a kernel that can't say which process connected. */
   readonly allowUnpinnedPeers: boolean;
   readonly allowWeakSelectors: boolean;
   /** The half of the data directory that is missing is made anew. */
@@ -39,7 +39,7 @@ export interface ServeConfig extends AttestorSettings {
   readonly x509SvidTtl: number;
   /** Seconds. */
   readonly caTtl: number;
-  /** As `C=CN,O=SPIFFE`, checked. */
+  /** Such as `C=CN,O=SPIFFE`; checked. */
   readonly caSubject: string;
   readonly maxConnectionsPerUid: number;
   readonly maxStreamsPerUid: number;
@@ -47,12 +47,12 @@ export interface ServeConfig extends AttestorSettings {
   readonly logLevel: LogLevel;
 }
 
-/** Who gets bundles: callers that an entry matches, or everybody on the pipe. */
+/** The callers that get bundles: those that an entry matches, or all on the pipe. */
 export type BundleFor = 'identified' | 'anyone';
 
 export interface HostPort {
   /** A name or an address, IPv6 without brackets. */
   readonly host: string;
-  /** 0: a free one. */
+  /** 0: any free port. */
   readonly port: number;
 }

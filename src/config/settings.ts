@@ -15,21 +15,21 @@ import type { ServeConfig } from './serve-config.ts';
 export type SettingKey = keyof ServeConfig;
 
 export interface Setting<T> {
-  /** What it is, for `--help`. */
+  /** The description in `--help`. */
   readonly about: string;
   readonly kind: SettingKind<NonNullable<T>>;
-  /** What it is where nobody says. */
+  /** The default. */
   readonly fallback?: Fallback;
   /** Whether it may stay unset. */
   readonly optional?: true;
 }
 
 export interface Fallback {
-  /** As somebody would write it; undefined where these surroundings, or the settings before this one, have none. */
+  /** The default as a user would write it; undefined if it can't be determined from the environment and earlier settings. */
   text(surroundings: Surroundings, settled: Partial<ServeConfig>): string | undefined;
-  /** The setting that it is derived from; while that one has no value, its own fault is told and not this one's. */
+  /** The setting that the default depends on; if that has no value, only its fault is reported. */
   readonly from?: SettingKey;
-  /** The same for `--help`. */
+  /** The default in `--help`. */
   readonly words: string;
 }
 
@@ -45,7 +45,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
   config: { about: 'YAML file with any of these settings', kind: kinds.file, optional: true },
   trustDomain: { about: 'trust domain of the identities, such as example.org', kind: kinds.trustDomain },
   dataDir: {
-    about: 'directory of keys and database, closed to others (0700)',
+    about: 'directory for keys and database, accessible only for its owner (0700)',
     kind: kinds.directory,
     fallback: { text: defaultDataDir, words: '/var/lib/sidekey as root, else $XDG_STATE_HOME/sidekey' },
   },
@@ -58,7 +58,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     },
   },
   adminSocket: {
-    about: "Unix socket of the admin API, for its owner and root; never in or below the pipe's directory",
+    about: "Unix socket of the admin API, for the server's user and root; may not be in or below the pipe's directory",
     kind: kinds.socket,
     fallback: {
       text: (_surroundings, { dataDir }) => dataDir && adminSocketIn(dataDir),
@@ -69,7 +69,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
   socketMode: { about: 'mode of the pipe', kind: kinds.mode, fallback: fixed('0660') },
   socketGroup: { about: 'group of the pipe, by name or number', kind: kinds.group, optional: true },
   adminListen: {
-    about: 'serve the admin API on TCP as well; a bearer token is needed there',
+    about: 'serve the admin API on TCP as well; clients need a bearer token there',
     kind: kinds.hostPort,
     optional: true,
   },
@@ -79,73 +79,77 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     optional: true,
   },
   adminHost: {
-    about: 'host name by which the admin API may be called on TCP, besides the loopback names',
+    about: 'further host name that clients of the admin API may use on TCP, besides the loopback names',
     kind: kinds.hosts,
   },
-  adminInsecureListen: { about: 'something else protects an admin API that listens beyond loopback', ...off },
+  adminInsecureListen: {
+    about: 'allow --admin-listen beyond loopback, in clear text: confirms that something else protects it',
+    ...off,
+  },
   adminMaxConnections: {
-    about: 'connections that the admin API holds on its socket, and as many on TCP',
+    about: 'maximum of connections to the admin API on its socket, and the same number on TCP',
     kind: kinds.count(4, 100_000),
     fallback: fixed('100'),
   },
   entries: {
-    about: 'file of entries; at each start those that came from it are made equal to it',
+    about: 'file of entries; at each start the entries that came from the file are made equal to it',
     kind: kinds.readableFile,
     optional: true,
   },
   ...ofAttestors(),
   allowContained: {
-    about: 'let callers in containers have entries without a container selector, and use the admin socket',
+    about: 'give entries without a container selector to callers in containers too, and let these use the admin socket',
     ...off,
   },
   allowUnpinnedPeers: {
-    about: 'start on a kernel without SO_PEERPIDFD (before Linux 6.5): a process may pass for an ended one of its user',
+    about:
+      'start on a kernel without SO_PEERPIDFD (before Linux 6.5): a process may be mistaken for an ended one of the same user',
     ...off,
   },
-  allowWeakSelectors: { about: 'allow entries that only a path or a hash tells apart', ...off },
+  allowWeakSelectors: { about: 'allow entries that have only path or hash selectors', ...off },
   newRoot: {
     about:
       'start though the database or the authorities are missing, and make them anew: without authorities that is a new root',
     ...off,
   },
   bundleFor: {
-    about: 'who gets the bundle: callers that an entry matches, or anyone on the pipe',
+    about: 'callers that get the bundle: those that an entry matches (identified), or all on the pipe (anyone)',
     kind: kinds.choice('identified', 'anyone'),
     fallback: fixed('identified'),
   },
   disableSpiffeCertValidation: { about: "send plain trusted_ca instead of Envoy's SPIFFE validator", ...off },
   x509SvidTtl: {
-    about: 'life of an X.509-SVID whose entry does not say',
+    about: 'lifetime of an X.509-SVID whose entry sets none',
     kind: kinds.duration('10s', '365d'),
     fallback: fixed('1h'),
   },
   caTtl: {
-    about: 'life of the intermediate that signs them',
+    about: 'lifetime of the intermediate that signs the SVIDs',
     kind: kinds.duration('1m', '3650d'),
     fallback: fixed('24h'),
   },
   caSubject: {
-    about: 'subject of the authorities',
+    about: 'subject of root and intermediate certificates',
     kind: kinds.subject,
     fallback: fixed('C=CN,O=SPIFFE'),
   },
   maxConnectionsPerUid: {
-    about: 'connections on the pipe that one user or container may hold',
+    about: 'maximum of connections on the pipe per user or container',
     kind: kinds.count(1, 1_000_000),
     fallback: fixed('2000'),
   },
   maxStreamsPerUid: {
-    about: 'streams on the pipe that one user or container may hold',
+    about: 'maximum of streams on the pipe per user or container',
     kind: kinds.count(1, 1_000_000),
     fallback: fixed('20000'),
   },
   maxRequestsPerSecondPerUid: {
-    about: 'requests on the pipe that one user or container may send a second',
+    about: 'maximum of requests a second on the pipe per user or container',
     kind: kinds.count(1, 1_000_000),
     fallback: fixed('20000'),
   },
   logLevel: {
-    about: 'least level that is logged',
+    about: 'lowest level that is logged',
     kind: kinds.choice(...LOG_LEVELS),
     fallback: fixed('info'),
   },

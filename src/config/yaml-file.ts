@@ -11,10 +11,10 @@ import { SETTING_KEYS, type SettingKey } from './settings.ts';
 /** A file can't name another one. */
 const KEYS = SETTING_KEYS.filter((key) => key !== 'config');
 
-const FILE_RULE = 'the configuration is a YAML file that this user can read';
+const FILE_RULE = 'give a YAML file that this user can read';
 const MAP_RULE = 'the file is one map of settings, such as trustDomain: example.org';
 
-/** Reads a file that was named by `where`. A value counts as it is written: `0660` is not a number here. */
+/** Reads the file that `where` names. Values are taken as written: `0660` is not a number here. */
 export async function fromYamlFile(file: string, where: string): Promise<Source> {
   let text: string;
   try {
@@ -27,7 +27,7 @@ export async function fromYamlFile(file: string, where: string): Promise<Source>
 }
 
 async function readSettings(text: string, file: string): Promise<Source> {
-  // Loaded here, since most starts have no file.
+  // Loaded only here, because most starts have no file.
   const yaml = await import('yaml');
   const lines = new yaml.LineCounter();
   const document = yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false });
@@ -48,7 +48,7 @@ async function readSettings(text: string, file: string): Promise<Source> {
     const where = `${file}:${lineOf(pair.key, lines)} ${name}`;
     const key = KEYS.find((candidate) => candidate === name);
     if (key === undefined)
-      problems.push({ path: where, problem: 'there is no such key', rule: suggestion(name, KEYS) });
+      problems.push({ path: where, problem: 'no setting has this key', rule: suggestion(name, KEYS) });
     else given.set(key, { where, texts: textsOf(pair.value, yaml), folder: path.dirname(file) });
   }
   return { given, problems };
@@ -58,7 +58,7 @@ function lineOf(node: Node, lines: LineCounter): number {
   return lines.linePos(node.range?.[0] ?? 0).line;
 }
 
-/** The scalars of a value as they are written; undefined where it is something else or nothing. */
+/** The scalars of a value as written; undefined if the value is missing or something else. */
 function textsOf(value: Node | null, yaml: typeof import('yaml')): string[] | undefined {
   const items = yaml.isSeq(value) ? value.items : [value];
   const texts = items.map((item) => (yaml.isScalar(item) && item.value !== null ? item.source : undefined));

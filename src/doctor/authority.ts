@@ -1,19 +1,19 @@
-/** The authority's days, and the clock that they are counted by. */
+/** Checks the end of the authorities, and the clock. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding } from '../base/finding.ts';
 
 const DAY = 24 * 3_600_000;
-/** A root that ends sooner has no successor that everybody could know in time. */
+/** With less time left, a new root could not be distributed in time. */
 const ROOT_DAYS = 7;
-/** Clocks that differ by so much are not just read one after the other, in milliseconds. */
+/** A larger difference of clocks is not caused by reading them one after the other, in milliseconds. */
 const CLOCK_OFF_MS = 60_000;
 
 const SET_CLOCK = 'timedatectl set-ntp true';
 
 type Known = Pick<DoctorJson, 'at' | 'authorities' | 'last_issued_at'>;
 
-/** @param now by the clock of whoever asks, milliseconds since the epoch */
+/** @param now by the clock of this process, milliseconds since the epoch */
 export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: Known, now: number): Finding[] {
   const server = Date.parse(at);
   const findings: Finding[] = [];
@@ -27,8 +27,8 @@ export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: 
       problem: early
         ? `by the server's clock (${at}) its authorities are not valid yet`
         : `by the server's clock (${at}) its authorities have ended`,
-      why: 'nothing can be issued, and no peer accepts what was issued',
-      fix: early ? 'set the clock' : 'set the clock, then start sidekey serve again',
+      why: 'no certificate can be issued, and no peer accepts the issued ones',
+      fix: early ? 'set the clock' : 'set the clock, then restart sidekey serve',
       command: SET_CLOCK,
     });
   }
@@ -40,8 +40,8 @@ export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: 
       severity: 'warning',
       place: `authority ${root!.id}`,
       problem: `the last root ends at ${root!.not_after}, in ${Math.floor(left)} days`,
-      why: 'bundles that others have copied end with it',
-      fix: 'sidekey bundle show, and give the new bundle to whoever has a copy',
+      why: 'copies of the bundle that other systems have end with it',
+      fix: 'give the new bundle (sidekey bundle show) to every system that has a copy',
     });
   }
   if (lastIssued !== null && Date.parse(lastIssued) > server + CLOCK_OFF_MS) {
@@ -49,8 +49,8 @@ export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: 
       rule: 'clock-set-back',
       severity: 'error',
       place: 'clock',
-      problem: `the server's clock shows ${at}, but it has issued something at ${lastIssued}`,
-      why: 'what is issued now is over before what was issued then, and what was issued then is not valid yet',
+      problem: `the server's clock shows ${at}, but it issued a certificate at ${lastIssued}`,
+      why: 'the certificates issued then are not valid yet, and new ones end before them',
       fix: 'set the clock',
       command: SET_CLOCK,
     });
@@ -61,7 +61,7 @@ export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: 
       severity: 'warning',
       place: 'clock',
       problem: `the server's clock shows ${at}, this one ${new Date(now).toISOString()}`,
-      why: 'where clocks differ, certificates are not valid yet, or over too early',
+      why: 'if clocks differ, certificates are not valid yet, or end too early',
       fix: 'set both',
       command: SET_CLOCK,
     });

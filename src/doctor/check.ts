@@ -1,17 +1,17 @@
-/** What `sidekey doctor` is made of: checks that find things, each by itself. */
+/** The type of a check of `sidekey doctor`; checks are independent of each other. */
 
 import type { Finding, Severity } from '../base/finding.ts';
 
 export interface Check {
   /** A word that does not change once released, such as `envoy`. */
   readonly name: string;
-  /** @throws Error when the check itself can't be made, such as an unreadable file */
+  /** @throws Error if the check itself fails, for example because a file can't be read */
   run(): Promise<Outcome>;
 }
 
 export interface Outcome {
   readonly findings: readonly Finding[];
-  /** What was not looked at, and why. */
+  /** Parts that were not checked, with the reason. */
   readonly skipped: readonly Skipped[];
 }
 
@@ -22,7 +22,7 @@ export interface Skipped {
 
 const SEVERITIES: readonly Severity[] = ['error', 'warning', 'info'];
 
-/** Makes all checks, one after the other; the findings are told worst first. */
+/** Runs all checks one after the other; returns the findings with the worst first. */
 export async function runChecks(checks: readonly Check[]): Promise<Outcome> {
   const outcomes: Outcome[] = [];
   for (const check of checks) outcomes.push(await check.run());
@@ -33,7 +33,7 @@ export async function runChecks(checks: readonly Check[]): Promise<Outcome> {
   };
 }
 
-/** `2 errors, 1 warning`; `nothing` where nothing was found. */
+/** `2 errors, 1 warning`; `nothing` without findings. */
 export function summary(findings: readonly Finding[]): string {
   const counts = SEVERITIES.flatMap((severity) => {
     const count = findings.filter((finding) => finding.severity === severity).length;

@@ -1,4 +1,4 @@
-/** The data directory, which has the keys. */
+/** Checks the data directory, which contains the keys. */
 
 import fs from 'node:fs';
 import path from 'node:path';
@@ -16,7 +16,7 @@ export function judgeDataDir(directory: string, owner: number): Outcome {
   } catch (thrown) {
     return { findings: [], skipped: [{ what: `the files in ${directory}`, why: (thrown as Error).message }] };
   }
-  const why = 'the keys of the authority are in it; sidekey serve refuses to start again';
+  const why = "it contains the authority's keys; sidekey serve will refuse to start";
   const head = { severity: 'error', why } as const;
   const who = observer(owner);
   const findings = walkPath(directory, who).loose.map((loose): Finding => {
@@ -31,8 +31,8 @@ export function judgeDataDir(directory: string, owner: number): Outcome {
   const isSafe = findings.length === 0 && isSafeToName(path.join(directory, 'ca'));
   const command = closingCommand(readable);
   if (command !== undefined) {
-    const problem = 'it, or something in it, is not closed to others';
-    const fix = `close it to them; ${READABLE_WARNING}`;
+    const problem = 'it, or a file in it, can be read by other users';
+    const fix = `remove their access; ${READABLE_WARNING}`;
     findings.push({ ...head, rule: 'data-dir-open', place: directory, problem, fix, ...(isSafe ? { command } : {}) });
   }
   return { findings, skipped: [] };

@@ -1,4 +1,4 @@
-/** The container engine's socket: who could put another one in its place, and who listens on it. */
+/** Checks the container engine's socket: which users could replace it, and which process listens on it. */
 
 import { looseOnEnginePath, whyForeignEngine } from '../attest/docker/engine-trust.ts';
 import type { Finding } from '../base/finding.ts';
@@ -8,7 +8,7 @@ import type { Outcome, Skipped } from './check.ts';
 import type { FindListener } from './listeners.ts';
 
 const WHY =
-  'what the engine says decides who gets which identity: callers in containers get none by one that others may be';
+  'the answers of the engine decide which container gets which identity: while another user could imitate it, callers in containers get none';
 
 /** @param owner the uid of the server */
 export async function judgeEngineSocket(file: string, owner: number, find: FindListener): Promise<Outcome> {
@@ -21,9 +21,9 @@ export async function judgeEngineSocket(file: string, owner: number, find: FindL
         rule: 'engine-directory',
         severity: 'error',
         place: loose.place,
-        problem: `on the way to the container engine at ${file}: ${describeLoose(loose)}`,
+        problem: `above the container engine's socket ${file}: ${describeLoose(loose)}`,
         why: `${WHY}; ${pathRule(who.uid)}`,
-        fix: `have the engine listen elsewhere, and give --docker-socket that: ${pathRemedy(who.uid)}`,
+        fix: `let the engine listen at another place, and give that to --docker-socket: ${pathRemedy(who.uid)}`,
       });
     }
   } catch (thrown) {

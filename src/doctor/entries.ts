@@ -1,4 +1,4 @@
-/** Entries that do nothing. */
+/** Checks for entries without effect. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding } from '../base/finding.ts';
@@ -12,33 +12,34 @@ const JUDGEMENTS: Readonly<
 > = {
   unproducible: {
     severity: 'error',
-    why: 'a caller must have all selectors of an entry, and nobody ever has this one',
-    fix: (id) => `delete it, or give it selectors that somebody has: sidekey entry update ${id} --selector …`,
+    why: 'a caller must have all selectors of an entry, and no caller can have this one',
+    fix: (id) => `delete it, or give it selectors that callers have: sidekey entry update ${id} --selector …`,
     command: deletion,
   },
   expired: {
     severity: 'warning',
-    why: 'nothing is issued or renewed for it: whoever asks is left waiting',
-    fix: (id) => `delete it, or let it go on: sidekey entry update ${id} --expires-at TIME`,
+    why: 'no SVID is issued or renewed for it, so callers that ask for it wait',
+    fix: (id) => `delete it, or extend it: sidekey entry update ${id} --expires-at TIME`,
     command: deletion,
   },
   shadowed: {
     severity: 'warning',
-    why: 'of several entries that give one SPIFFE ID the oldest counts: the TTL and DNS names of this one never do',
+    why: 'if several matching entries give the same SPIFFE ID, the oldest is used: the TTL and DNS names of this one have no effect',
     fix: () => 'delete it, or the older one',
     command: deletion,
   },
   'never-issued': {
     severity: 'info',
-    why: 'nobody asks for it, or nobody who asks matches it',
-    fix: (id) => `sidekey entry show ${id} says whom it is for, sidekey explain --pid PID what that one lacks`,
+    why: 'no caller has asked for it, or no caller that asked matches it',
+    fix: (id) =>
+      `sidekey entry show ${id} shows its selectors, sidekey explain --pid PID the selectors that a process lacks`,
   },
 };
 
-/** Of a server of an earlier version. */
+/** For the answer of an earlier version. */
 const NONE: DoctorJson['withheld'] = { count: 0, sample: [] };
 
-/** Entries that callers do not have since they are in containers. */
+/** Entries that matching callers do not get because they are in containers. */
 export function judgeWithheld({ withheld = NONE }: Partial<Pick<DoctorJson, 'withheld'>>): Finding[] {
   const findings = withheld.sample.map(
     ({ entry_id: id, spiffe_id: spiffeId, callers, pids, why, ...past }): Finding => {
@@ -48,9 +49,9 @@ export function judgeWithheld({ withheld = NONE }: Partial<Pick<DoctorJson, 'wit
         rule: 'entry-withheld',
         severity: 'warning',
         place: `entry ${id}`,
-        problem: `callers in containers have its selectors and do not get ${spiffeId}: ${callers > 0 ? now : asked}`,
-        why: 'it selects by nothing about a container, and root in any container can take on the rest',
-        fix: `make an entry with container selectors: sidekey explain --pid ${pids[0] ?? 'PID'} --spiffe-id ${spiffeId} prints a command to consider; or, if every container of this host may have it: sidekey entry update ${id} --allow-contained`,
+        problem: `callers in containers match its selectors but do not get ${spiffeId}: ${callers > 0 ? now : asked}`,
+        why: 'it has no container selector, and root in any container can take on the other selectors',
+        fix: `create an entry with container selectors: sidekey explain --pid ${pids[0] ?? 'PID'} --spiffe-id ${spiffeId} prints a command to consider; or, if every container on this host may get it: sidekey entry update ${id} --allow-contained`,
       };
     },
   );
@@ -64,7 +65,7 @@ export function judgeEntries({ entries }: Pick<DoctorJson, 'entries'>): Finding[
     const { severity, why, fix, command } = JUDGEMENTS[kind];
     const { count, sample } = entries[kind];
     const findings = sample.map(({ entry_id: id, spiffe_id: spiffeId, detail }): Finding => {
-      const problem = `the entry of ${spiffeId} does nothing: ${detail}`;
+      const problem = `the entry of ${spiffeId} has no effect: ${detail}`;
       return {
         rule: `entry-${kind}`,
         severity,
@@ -82,5 +83,5 @@ export function judgeEntries({ entries }: Pick<DoctorJson, 'entries'>): Finding[
 }
 
 function andMore(last: Finding, more: number): Finding {
-  return { ...last, problem: `${last.problem} (and ${more} entries more)` };
+  return { ...last, problem: `${last.problem} (and ${more} more)` };
 }

@@ -1,11 +1,11 @@
-/** The check of an Envoy's bootstrap, held against what a server gives where one answers. */
+/** The check of an Envoy's bootstrap, compared with the server's entries if a server answers. */
 
 import { type Known, lintBootstrap } from '../envoy/lint/lint.ts';
 import type { Check } from './check.ts';
 
 export { STDIN } from '../envoy/lint/lint.ts';
 
-/** What the server gives by which name now, or why nobody tells. */
+/** Entries and aliases of the server, or the reason why they are unknown. */
 export type Names = Required<Known> | { readonly unknown: string };
 
 export function envoyFileCheck(file: string, text: string, names: () => Promise<Names>): Check {

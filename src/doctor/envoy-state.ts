@@ -1,5 +1,5 @@
 /**
- * What an Envoy that runs says of itself on its admin port.
+ * Reads the state of a running Envoy from its admin port.
  * @see https://www.envoyproxy.io/docs/envoy/latest/operations/admin
  */
 
@@ -11,15 +11,15 @@ export interface EnvoyState {
   /** `LIVE`, `INITIALIZING`, … */
   readonly state: string;
   readonly secrets: readonly EnvoySecret[];
-  /** Serials of the certificates that it presents, lower-case hex without leading zeros, with their ends. */
+  /** Certificates that the Envoy presents: serials as lower-case hex without leading zeros, and their ends. */
   readonly certificates: ReadonlyMap<string, { readonly spiffeId: string; readonly ends: string }>;
 }
 
 export interface EnvoySecret {
   readonly name: string;
-  /** Empty while it waits for it. */
+  /** Empty while the Envoy waits for the secret. */
   readonly version: string;
-  /** It waits for it. */
+  /** Whether the Envoy waits for the secret. */
   readonly warming: boolean;
 }
 
@@ -43,7 +43,7 @@ interface Certificates {
   }[];
 }
 
-/** @throws Error where nobody answers, or no Envoy */
+/** @throws Error if no server answers, or the server is not Envoy */
 export async function readEnvoyState(url: string): Promise<EnvoyState> {
   const { node, version, state } = await get<ServerInfo>(url, '/server_info');
   const active = await get<Dump>(url, '/config_dump?resource=dynamic_active_secrets');
@@ -68,12 +68,12 @@ function secretsOf({ configs = [] }: Dump, warming: boolean): EnvoySecret[] {
   return configs.map(({ name = '', version_info: version = '' }) => ({ name, version, warming }));
 }
 
-/** Without the zeros that one writes before it and another does not. */
+/** Without leading zeros, which only some programs write. */
 export function plainSerial(serial: string): string {
   return serial.toLowerCase().replace(/^0+(?=.)/, '');
 }
 
-/** Undefined where it is none. */
+/** Undefined for an invalid value. */
 function jsonIn(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -82,7 +82,7 @@ function jsonIn(text: string): unknown {
   }
 }
 
-/** A place below the admin port, or below the path that a proxy in front of it has for it. @param path begins with `/` */
+/** A URL below the admin port, or below the path that a proxy uses for it. @param path begins with `/` */
 export function adminUrl(base: string, path: string): URL {
   const root = new URL(base);
   if (!root.pathname.endsWith('/')) root.pathname += '/';
@@ -100,12 +100,13 @@ async function get<T>(base: string, path: string): Promise<T> {
       });
       response.on('error', reject).on('end', () => {
         if (response.statusCode === 200) resolve(body);
-        else reject(new Error(`it answers ${path} with status ${response.statusCode}`));
+        else reject(new Error(`the server answers ${path} with status ${response.statusCode}`));
       });
     });
     request.on('error', reject);
   });
   const answer = jsonIn(text);
-  if (typeof answer !== 'object' || answer === null) throw new Error(`what it answers ${path} is not Envoy's`);
+  if (typeof answer !== 'object' || answer === null)
+    throw new Error(`the answer to ${path} is not Envoy's: is this Envoy's admin address?`);
   return answer as T;
 }

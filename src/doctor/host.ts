@@ -1,4 +1,4 @@
-/** What the server's host gives it: /proc, disk, descriptors, attestors, and how near its limits are. */
+/** Checks the server's host and resources: /proc, disk, descriptors, attestors, and limits that are nearly reached. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
 import { attestorOf } from '../attest/catalog.ts';
@@ -8,16 +8,16 @@ import { shellQuote } from '../base/shell.ts';
 
 type Restart = (...flags: string[]) => string | undefined;
 
-const NO_PIDFD_OPEN = 'have the seccomp profile of the server allow pidfd_open';
+const NO_PIDFD_OPEN = 'allow pidfd_open in the seccomp profile of the server';
 const MIB = 1024 * 1024;
-/** A day of a busy server's issuances. */
+/** Space for a day of issuances of a busy server. */
 const LOW_BYTES = 256 * MIB;
 const NO_BYTES = 16 * MIB;
 const LOW_INODES = 1_000;
-/** From this share of a limit on it is nearly reached. */
+/** The share of a limit that counts as nearly reached. */
 const NEARLY = 0.8;
 
-/** @param restart the command that starts the server anew with these flags more, if known */
+/** @param restart makes the command that restarts the server with additional flags, if known */
 export function judgeHost(known: DoctorJson, restart: Restart): Finding[] {
   return [
     ...judgeUnlooked(known),
@@ -37,11 +37,11 @@ function judgeUnlooked({ unseen }: DoctorJson): Finding[] {
     rule: 'not-seen',
     severity: 'error',
     place: what,
-    problem: `the server can't look at it: ${error}`,
-    why: 'faults of it are not found',
+    problem: `the server can't read it: ${error}`,
+    why: 'faults there are not found',
     fix: error.includes('EMFILE')
-      ? 'the server has no descriptor left: end connections, or start it with a higher limit (systemd: LimitNOFILE=)'
-      : 'let the server read it, and run sidekey doctor again',
+      ? 'the server has no descriptor left: end connections, or restart it with a higher limit (systemd: LimitNOFILE=)'
+      : 'give the server read access, and run sidekey doctor again',
   }));
 }
 
@@ -52,8 +52,8 @@ function judgeKernel({ kernel, unmapped }: DoctorJson): Finding[] {
       rule: 'unpinned-peers',
       severity: 'warning',
       place: 'the kernel',
-      problem: 'it does not say which process connected: it has no SO_PEERPIDFD',
-      why: 'a process that ends right after it connected may leave its pid to another one of the same user, and whoever holds the connection gets its identities (--allow-unpinned-peers)',
+      problem: 'it has no SO_PEERPIDFD, so it does not say which process connected',
+      why: 'after a caller ends, another process of the same user may get its pid, and the process that has the connection open gets the identities of that process (--allow-unpinned-peers)',
       fix: 'run the server on Linux 6.5 or later',
     });
   }
@@ -63,7 +63,7 @@ function judgeKernel({ kernel, unmapped }: DoctorJson): Finding[] {
       severity: 'info',
       place: 'the kernel',
       problem: kernel.no_pidfd_open,
-      why: 'sidekey explain --pid can look at no process, and with --docker-socket no caller in a container is attested',
+      why: 'sidekey explain --pid does not work, and with --docker-socket no caller in a container is attested',
       fix: NO_PIDFD_OPEN,
     });
   }
@@ -72,9 +72,9 @@ function judgeKernel({ kernel, unmapped }: DoctorJson): Finding[] {
       rule: 'unmapped-users',
       severity: 'info',
       place: 'the user namespace',
-      problem: `the server's leaves users of the host out, who all read as uid ${unmapped.uid}`,
-      why: 'callers of those users are not told apart, so none of them gets an identity',
-      fix: 'run the server outside of that user namespace, or map the users who call',
+      problem: `the server's user namespace does not map all users of the host; the others all read as uid ${unmapped.uid}`,
+      why: 'callers of unmapped users can not be told apart, so none of them gets an identity',
+      fix: 'run the server outside that user namespace, or map the users of the callers',
     });
   }
   return findings;
@@ -83,7 +83,7 @@ function judgeKernel({ kernel, unmapped }: DoctorJson): Finding[] {
 function judgeReplaced({ replaced_programs: replaced }: DoctorJson): Finding[] {
   const [first] = replaced.sample;
   if (first === undefined) return [];
-  const more = replaced.count === 1 ? '' : `, and so it is with ${replaced.count - 1} more`;
+  const more = replaced.count === 1 ? '' : ` (and ${replaced.count - 1} more)`;
   return [
     {
       rule: 'program-replaced',
@@ -91,7 +91,7 @@ function judgeReplaced({ replaced_programs: replaced }: DoctorJson): Finding[] {
       place: first.path,
       problem: `process ${first.pid} (uid ${first.uid}) runs a file that was replaced or deleted since${more}`,
       why: first.keeps_path
-        ? 'its connection keeps unix:path; a new one would have none'
+        ? 'its present connection keeps unix:path; a new connection would have none'
         : 'it has no unix:path, so no entry that asks for one matches it',
       fix: 'restart the program',
     },
@@ -101,15 +101,15 @@ function judgeReplaced({ replaced_programs: replaced }: DoctorJson): Finding[] {
 function judgeLabels({ ambiguous_labels: labels }: DoctorJson): Finding[] {
   const [first] = labels.sample;
   if (first === undefined) return [];
-  const more = labels.count === 1 ? '' : `, and ${labels.count - 1} more labels are like it`;
+  const more = labels.count === 1 ? '' : ` (and ${labels.count - 1} more)`;
   return [
     {
       rule: 'label-ambiguous',
       severity: 'warning',
       place: `container ${first.container}`,
-      problem: `it has a label whose key has a colon and that reads as ${first.selector}, which an entry asks for${more}`,
-      why: 'such a label gives no selector, since it could pass for one with a shorter key',
-      fix: 'give the label a key without colons, and have the entry ask for that',
+      problem: `it has a label whose key has a colon, and which reads as ${first.selector}, which an entry asks for${more}`,
+      why: 'such a label gives no selector, because it could be mistaken for a label with a shorter key',
+      fix: 'give the label a key without colons, and change the entry to that key',
     },
   ];
 }
@@ -121,7 +121,7 @@ function judgeDisk({ disk, data_dir: place }: DoctorJson): Finding[] {
   const severity: Severity = bytes < NO_BYTES || inodes === 0 ? 'error' : 'warning';
   const left = bytes < LOW_BYTES ? `${Math.floor(bytes / MIB)} MiB` : `room for ${inodes} files`;
   const problem = `the file system of the data directory has ${left} left`;
-  const why = 'every issuance goes on record before it is given out: on a full disk nobody gets or renews an identity';
+  const why = 'every issuance is recorded on disk first: when the disk is full, no SVID is issued or renewed';
   return [
     {
       rule: 'disk-space',
@@ -129,7 +129,7 @@ function judgeDisk({ disk, data_dir: place }: DoctorJson): Finding[] {
       place,
       problem,
       why,
-      fix: `make room: df -h ${shellQuote(place)} says which file system, du -xsh what is in it`,
+      fix: `free space: df -h ${shellQuote(place)} shows the file system, du -xsh the size of directories in it`,
     },
   ];
 }
@@ -160,7 +160,7 @@ function judgeProc({ proc, uid }: DoctorJson): Finding[] {
       severity: 'error',
       place: '/proc',
       problem: `it is mounted with hidepid=${proc.hidepid}, and the server runs as uid ${uid}`,
-      why: 'the server sees no process of another user, so that none of them is attested',
+      why: 'the server sees no processes of other users, so these are not attested',
       fix: 'mount -o remount,hidepid=0 /proc, or run sidekey serve with the group of the mount option gid=',
     });
   }
@@ -169,7 +169,7 @@ function judgeProc({ proc, uid }: DoctorJson): Finding[] {
       rule: 'no-ptrace',
       severity: 'info',
       place: '/proc',
-      problem: `the server (uid ${uid}) may not look at the executables of other users`,
+      problem: `the server (uid ${uid}) may not read the executables of other users' processes`,
       why: 'callers of other users have no unix:path and no unix:sha256',
       fix: 'run sidekey serve with CAP_SYS_PTRACE (systemd: AmbientCapabilities=CAP_SYS_PTRACE), if entries select by them',
     });
@@ -179,8 +179,8 @@ function judgeProc({ proc, uid }: DoctorJson): Finding[] {
 
 function judgeUnseen({ unseen_callers: unseen }: DoctorJson): Finding[] {
   if (unseen.count === 0) return [];
-  const problem = `callers of uid ${unseen.uid} come from a pid namespace that the server does not see, last at ${unseen.last_at}`;
-  const why = 'the kernel names no process for them, so they are refused';
+  const problem = `callers of uid ${unseen.uid} are in a pid namespace that the server does not see; the last one came at ${unseen.last_at}`;
+  const why = 'the kernel reports pid 0 for them, so they are refused';
   const fix = "run the server in the host's pid namespace (docker run --pid=host, compose: pid: host)";
   return [{ rule: 'pid-namespace', severity: 'error', place: 'the pipe', problem, why, fix }];
 }
@@ -191,8 +191,8 @@ function judgeLimits({ usage, descriptors }: DoctorJson, restart: Restart): Find
     .map(({ setting, owner, used, limit }): Finding => {
       const severity = used >= limit ? 'error' : 'warning';
       const problem = `${owner} uses ${used} of ${limit}`;
-      const why = 'what goes beyond is refused';
-      const fix = `sidekey serve ${setting} ${2 * limit}, if they are all yours; else end those that are not`;
+      const why = 'anything beyond the limit is refused';
+      const fix = `sidekey serve ${setting} ${2 * limit}, if this use is intended; otherwise end the processes that cause it`;
       const command = restart(setting, String(2 * limit));
       return { rule: 'limit', severity, place: setting, problem, why, fix, command };
     });
@@ -200,8 +200,9 @@ function judgeLimits({ usage, descriptors }: DoctorJson, restart: Restart): Find
   const { open, limit, refused_connections: refused } = descriptors;
   if (open < NEARLY * limit && refused === 0) return findings;
   const held = `the server has ${open} of ${limit} descriptors open`;
-  const problem = refused === 0 ? held : `${held}; ${refused} connections on the pipe were refused for want of them`;
-  const why = 'every connection takes two: without any, nobody connects';
+  const problem =
+    refused === 0 ? held : `${held}; ${refused} connections on the pipe were refused because none was free`;
+  const why = 'every connection needs two; without free descriptors no client can connect';
   const fix = `systemd: LimitNOFILE=${4 * limit}; a shell: ulimit -n ${4 * limit} before sidekey serve`;
   return [
     ...findings,

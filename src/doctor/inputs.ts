@@ -1,4 +1,4 @@
-/** Files that the server reads, and that decide who gets which identity: who else could write them. */
+/** Checks which other users could write the files that decide which process gets which identity. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding } from '../base/finding.ts';
@@ -20,9 +20,9 @@ export function judgeInputs(inputs: DoctorJson['inputs'], owner: number): Outcom
         rule: 'input-open',
         severity: 'warning',
         place,
-        problem: `others can change what ${setting} names: ${loose.map(describeLoose).join('; ')}`,
-        why: 'whoever can change it decides who gets which identity',
-        fix: `keep it where only root or uid ${owner} can write, in the directories above it too; look whether it says what you wrote`,
+        problem: `other users can change the file of ${setting}: ${loose.map(describeLoose).join('; ')}`,
+        why: 'a user who can change it decides which process gets which identity',
+        fix: `keep it where only root or uid ${owner} can write, including the directories above it; check that its content is yours`,
       });
     } catch (thrown) {
       skipped.push({ what: `who can change ${place}`, why: (thrown as Error).message });

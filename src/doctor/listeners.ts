@@ -1,9 +1,9 @@
-/** Which process answers on the two sockets, by the kernel's word: what a server says of itself, another could say too. */
+/** Checks which processes listen on the two sockets, by the kernel: another process could imitate the server's answers. */
 
 import type { Finding } from '../base/finding.ts';
 import type { Outcome } from './check.ts';
 
-/** The process that listens on a Unix socket, as SO_PEERCRED has it; pid 0 where its pid namespace is not to be seen. */
+/** The process that listens on a Unix socket, by SO_PEERCRED; pid 0 if its pid namespace is not visible. */
 export interface Listener {
   readonly pid: number;
   readonly uid: number;
@@ -17,8 +17,8 @@ export interface Sockets {
 }
 
 /**
- * Whether the process on the admin socket is root's or the user's here. Another one's words are no base for commands that
- * name files: they could be any.
+ * Whether the process on the admin socket runs as root or as this user. Answers of other users are not used for commands that
+ * name files, because they could name any file.
  */
 export async function isOwnServer(admin: string, find: FindListener): Promise<boolean> {
   const { uid } = await find(admin).catch(() => ({ uid: undefined }));
@@ -26,8 +26,8 @@ export async function isOwnServer(admin: string, find: FindListener): Promise<bo
 }
 
 /**
- * Compares who answers on the pipe with who answers on the admin socket. The pid that a server tells of itself is not
- * asked: in a container it has another number.
+ * Compares the process that listens on the pipe with that on the admin socket. The pid that the server reports is not
+ * used: in a container it differs.
  */
 export async function judgeListeners({ pipe, admin }: Sockets, find: FindListener): Promise<Outcome> {
   let server: Listener;
@@ -44,9 +44,9 @@ export async function judgeListeners({ pipe, admin }: Sockets, find: FindListene
       rule: 'pipe-impostor',
       severity: 'error',
       place: pipe,
-      problem: `another process answers there: ${name(other)}; the server is ${name(server)}`,
-      why: 'whoever connects gets identities and trust bundles of that process, which may let its own peers in',
-      fix: `find out what it is (ps -fp ${other.pid || 'PID'}) and end it; then start the server anew, with its socket below a directory that only root or uid ${server.uid} can write`,
+      problem: `another process listens on the pipe: ${name(other)}; the server is ${name(server)}`,
+      why: 'every client that connects gets identities and trust bundles of that process, and may then trust its peers',
+      fix: `find out what it is (ps -fp ${other.pid || 'PID'}) and end it; then restart the server, with its socket below a directory that only root or uid ${server.uid} can write`,
     });
   }
   const me = process.geteuid!();
@@ -55,13 +55,14 @@ export async function judgeListeners({ pipe, admin }: Sockets, find: FindListene
       rule: 'admin-listener',
       severity: 'info',
       place: admin,
-      problem: `${name(server)} answers there, neither root nor uid ${me}`,
-      why: 'all that is found is judged by what that process says',
-      fix: `if that is not the user who runs sidekey serve, another program has taken its place; else run sidekey doctor as uid ${server.uid}, which is given commands for its files too`,
+      problem: `${name(server)} listens there, which runs neither as root nor as uid ${me}`,
+      why: 'all findings depend on the answers of that process',
+      fix: `if uid ${server.uid} is not the user of sidekey serve, another program has taken its place; otherwise run sidekey doctor as that user, to get commands for its files too`,
     });
   }
   const what = `which process answers on ${pipe}, beyond its uid ${other.uid}`;
-  const why = 'the server runs in a pid namespace that is not to be seen from here: run sidekey doctor on its host';
+  const why =
+    "the server is in a pid namespace that this process does not see: run sidekey doctor on the server's host";
   return { findings, skipped: server.pid === 0 && other.pid === 0 ? [{ what, why }] : [] };
 }
 

@@ -1,4 +1,4 @@
-/** How a server that runs is started anew, read off its process. */
+/** Derives the command that restarts a running server from its process. */
 
 import fs from 'node:fs';
 import { type CgroupLine, readCgroup } from '../attest/proc/cgroup.ts';
@@ -9,15 +9,15 @@ export interface ProcessView {
   readonly cmdline: readonly string[];
   readonly cgroup: readonly CgroupLine[];
   readonly stat: Pick<ProcessStat, 'parent' | 'session'>;
-  /** Each as `NAME=value`. Undefined where only root may read it: a server keeps them from other processes of its user. */
+  /** Each as `NAME=value`. Undefined if only root may read it: a server hides it from other processes of its user. */
   readonly environ: readonly string[] | undefined;
-  /** As `environ`. */
+  /** Undefined as for `environ`. */
   readonly cwd: string | undefined;
-  /** Whose process it is. */
+  /** The uid of the process. */
   readonly uid: number;
 }
 
-/** @returns undefined where the process can't be looked at, as one in another pid namespace */
+/** @returns undefined if the process can't be read, for example in another pid namespace */
 export function viewProcess(pid: number): ProcessView | undefined {
   const words = (name: string) => fs.readFileSync(`/proc/${pid}/${name}`, 'utf8').split('\0').slice(0, -1);
   try {
@@ -41,8 +41,8 @@ function unlessForbidden<T>(look: () => T): T | undefined {
 }
 
 /**
- * The command that ends it and starts it as it was started, with these flags more; undefined where that is not known:
- * settings may come from its environment, and what started it may be an engine or another manager.
+ * The command that ends the server and starts it in the same way, with additional flags; undefined if that is unknown, as
+ * when settings come from its environment, or an engine or another manager started it.
  */
 export function restartCommand(
   pid: number,
@@ -65,17 +65,17 @@ export function restartCommand(
 }
 
 /**
- * What systemd starts for a unit is its child, and begins a session; a program that a unit such as cron starts is not both.
+ * The main process of a unit is a child of systemd and leads a session; a program that cron or another unit starts is not both.
  */
 function isMain(pid: number, { parent, session }: ProcessView['stat']): boolean {
   return parent === 1 && session === pid;
 }
 
-/** The service of the system's systemd that a process is in; undefined where it is in none. @see systemd.unit(5) */
+/** The systemd system service of a process; undefined if it has none. @see systemd.unit(5) */
 function systemdUnit(cgroup: readonly CgroupLine[]): string | undefined {
   const path = cgroup.find(({ hierarchy }) => hierarchy === '')?.path;
   if (path === undefined || !path.startsWith('/system.slice/')) return undefined;
   const unit = path.slice(path.lastIndexOf('/') + 1);
-  // The letters that systemd allows: whoever a subtree was delegated to may call a cgroup otherwise.
+  // Only characters that systemd allows: a user with a delegated subtree may choose other cgroup names.
   return /^[A-Za-z0-9:_.\\@-]+\.service$/.test(unit) ? unit : undefined;
 }

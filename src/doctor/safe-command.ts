@@ -1,12 +1,12 @@
-/** When a finding may give a command that names a path: it is pasted later, as a rule by root. */
+/** Decides whether a finding may have a command with a path, which root usually runs later. */
 
 import type { Finding } from '../base/finding.ts';
 import { walkToMade } from '../base/trusted-path.ts';
 import { observer } from '../base/user-ids.ts';
 
 /**
- * Whether nobody but root and the user here can change what the path means before the command is run. A server of another
- * user counts as a stranger: by a symbolic link it could have root change the mode of any file.
+ * Whether only root and this user can change the meaning of the path before the command is run. A server of another
+ * user is not trusted: with a symbolic link it could make root change the mode of any file.
  */
 export function isSafeToName(file: string): boolean {
   try {

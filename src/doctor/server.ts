@@ -1,4 +1,4 @@
-/** The checks of a server and its host: by what the server says of itself, and what is to be seen from here. */
+/** The checks of a server and its host, by the server's report and by the files that this process sees. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding } from '../base/finding.ts';
@@ -14,14 +14,14 @@ import { restartCommand, viewProcess } from './restart.ts';
 import { withoutCommand } from './safe-command.ts';
 import { judgeAdminSocket, judgeLayout, judgePipe, judgeSilence } from './sockets.ts';
 
-/** A server whose files and sockets can be looked at from here. */
+/** A server whose files and sockets this process can read. */
 export interface Here {
-  /** The socket on which it was asked, whatever it says of itself. */
+  /** The socket on which it was asked, regardless of its report. */
   readonly adminSocket: string;
   readonly findListener: FindListener;
 }
 
-/** Of what a server that runs says of itself. @param now of the clock here @param here undefined: it was asked over a URL */
+/** Checks by the report of a running server. @param now by the clock of this process @param here undefined: it was asked over a URL */
 export function serverChecks(known: DoctorJson, now: number, here: Here | undefined): Check[] {
   const { socket, admin_socket: admin, data_dir: dataDir, docker_socket: engine, uid } = known;
   const judged = (name: string, findings: () => Finding[] | Promise<Finding[]>): Check => ({
@@ -30,12 +30,15 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
   });
   const process = here && viewProcess(known.pid);
   const restart = (...flags: string[]) => process && restartCommand(known.pid, process, flags);
-  // Another user's process could name any file, for root to run a command on.
+  // A process of another user could name any file, and root would run a command on it.
   const ownOnly = async (here: Here, outcome: Outcome): Promise<Outcome> =>
     (await isOwnServer(here.adminSocket, here.findListener))
       ? outcome
       : { ...outcome, findings: outcome.findings.map(withoutCommand) };
-  const far = { what: `sockets and files of ${known.data_dir}`, why: 'the server is asked over a URL: run it there' };
+  const far = {
+    what: `sockets and files of ${known.data_dir}`,
+    why: 'the server is asked over a URL: run sidekey doctor on its host',
+  };
   return [
     ...(here !== undefined
       ? [
@@ -65,9 +68,9 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
 }
 
 /**
- * Where no server answers on its socket.
- * @param env where settings of `serve` may stand
- * @param former where the socket of a server of an earlier version is, if there is one
+ * The checks if no server answers on its socket.
+ * @param env environment with possible settings of `serve`
+ * @param former the socket of a server of an earlier version, if there is one
  */
 export function silenceCheck(adminSocket: string, env: NodeJS.ProcessEnv, former?: string): Check {
   return { name: 'server', run: async () => ({ findings: await judgeSilence(adminSocket, env, former), skipped: [] }) };

@@ -1,4 +1,4 @@
-/** The two socket files: whether somebody answers, who reaches them, and who could put another one in their place. */
+/** Checks the two socket files: whether a process listens, which users can connect, and which could replace them. */
 
 import fs from 'node:fs';
 import net from 'node:net';
@@ -15,7 +15,7 @@ import { isSafeToName, withoutCommand } from './safe-command.ts';
 
 const OTHERS = { write: 0o002, search: 0o001 };
 
-/** Whether somebody listens: `stale` is a file that a server has left. */
+/** Whether a process listens; `stale` is a file that a server left behind. */
 async function socketState(file: string): Promise<'missing' | 'stale' | 'forbidden' | 'no socket' | 'answers'> {
   const stats = look(file);
   if (stats === undefined) return 'missing';
@@ -34,7 +34,7 @@ async function socketState(file: string): Promise<'missing' | 'stale' | 'forbidd
   });
 }
 
-/** Undefined where nothing is; `forbidden` where a directory above lets nobody look who is not its owner. */
+/** Undefined if the file does not exist; `forbidden` if a directory above does not allow this user to search it. */
 function look(file: string): fs.Stats | 'forbidden' | undefined {
   try {
     return fs.lstatSync(file, { throwIfNoEntry: false });
@@ -45,24 +45,24 @@ function look(file: string): fs.Stats | 'forbidden' | undefined {
 }
 
 /**
- * A socket that nobody answers on.
- * @param env where settings of `serve` may stand
- * @param former where the socket of a server of an earlier version is, if there is one
+ * Judges a socket on which no process listens.
+ * @param env environment with possible settings of `serve`
+ * @param former the socket of a server of an earlier version, if there is one
  */
 export async function judgeSilence(file: string, env: NodeJS.ProcessEnv, former?: string): Promise<Finding[]> {
   const state = await socketState(file);
   if (former !== undefined && (await socketState(former)) !== 'stale') return [earlierServer(former)];
   if (state === 'answers') return [];
-  const head = { severity: 'error', place: file, why: 'nobody gets an identity there' } as const;
+  const head = { severity: 'error', place: file, why: 'no client gets an identity from this server' } as const;
   const serve = serveCommand(file, env);
   if (state === 'missing') {
-    const fix = 'start it: sidekey serve --trust-domain DOMAIN …; or name its socket: --admin-socket PATH';
-    const problem = 'there is no such socket: no server runs here';
+    const fix = 'start it with sidekey serve --trust-domain DOMAIN …, or name its socket with --admin-socket PATH';
+    const problem = 'this socket does not exist: no server runs here';
     return [{ ...head, rule: 'no-server', problem, fix, command: serve }];
   }
   if (state === 'stale') {
-    const fix = 'start it again with the settings that it had: it takes the place of a socket that nobody listens on';
-    const problem = 'a socket is left of a server that does not run';
+    const fix = 'start the server again with the same settings; it replaces a socket on which no process listens';
+    const problem = 'the socket was left by a server that no longer runs';
     return [{ ...head, rule: 'stale-socket', problem, fix, command: serve }];
   }
   if (state === 'forbidden') {
@@ -71,9 +71,9 @@ export async function judgeSilence(file: string, env: NodeJS.ProcessEnv, former?
     const problem = `only ${who} and root may use it, and this is uid ${process.geteuid!()}`;
     return [{ ...head, rule: 'forbidden', problem, fix: 'run sidekey doctor as that user or as root' }];
   }
-  const fix = 'take it away, and start the server';
+  const fix = 'remove it, and start the server';
   const command = isSafeToName(file) ? `rm ${shellQuote(file)}${serve === undefined ? '' : ` && ${serve}`}` : undefined;
-  return [{ ...head, rule: 'not-a-socket', problem: 'something that is not a socket is in its place', fix, command }];
+  return [{ ...head, rule: 'not-a-socket', problem: 'there is a file at its path that is not a socket', fix, command }];
 }
 
 function earlierServer(former: string): Finding {
@@ -83,14 +83,14 @@ function earlierServer(former: string): Finding {
     place: former,
     problem: 'a server of an earlier version has its admin socket in the directory of the pipe',
     why: REACHABLE,
-    fix: `start it anew with this version, without --admin-socket; until then it is asked by sidekey doctor --admin-socket ${shellQuote(former)}`,
+    fix: `restart it with this version, without --admin-socket; until then ask it with sidekey doctor --admin-socket ${shellQuote(former)}`,
   };
 }
 
 const REACHABLE =
-  "containers mount the pipe's directory: root in any of them has the whole admin API, and so every identity";
+  "containers mount the pipe's directory: root in any of them can use the whole admin API, and so get every identity";
 
-/** Whether containers that mount the pipe's directory find more there than the pipe. */
+/** Whether the pipe's directory, which containers mount, contains more than the pipe. */
 export async function judgeLayout({
   socket,
   admin_socket: admin,
@@ -103,35 +103,35 @@ export async function judgeLayout({
     ...(isWithin(dataDir, directory) ? [['the data directory', '--data-dir', dataDir] as const] : []),
   ].map(([what, flag, place]): Finding => {
     const problem = `${what} is in the directory of the pipe, ${directory}`;
-    const fix = `start the server with a ${flag} that is elsewhere, or a --socket in a directory of its own`;
+    const fix = `start the server with ${flag} at another place, or with --socket in a directory of its own`;
     return { rule: 'pipe-directory-shared', severity: 'error', place, problem, why: REACHABLE, fix };
   });
   const state = former === socket || inside.length > 0 ? 'missing' : await socketState(former);
   if (state !== 'stale' && state !== 'answers') return inside;
   if (state === 'answers') return [earlierServer(former)];
-  const problem = 'the admin socket of a server of an earlier version is left in the directory of the pipe';
-  const why = 'nobody listens there; clients that name it ask nobody';
+  const problem = 'a server of an earlier version left its admin socket in the directory of the pipe';
+  const why = 'no process listens there; clients that use this path get no answer';
   const head = { rule: 'admin-socket-left', severity: 'warning', place: former } as const;
   const command = isSafeToName(former) ? `rm ${shellQuote(former)}` : undefined;
-  return [{ ...head, problem, why, fix: 'take it away', command }];
+  return [{ ...head, problem, why, fix: 'remove it', command }];
 }
 
-/** Without a trust domain there is nothing to start: then the settings stand elsewhere. */
+/** The command that starts the server; undefined without a trust domain in the environment, because then the settings are elsewhere. */
 function serveCommand(adminSocket: string, env: NodeJS.ProcessEnv): string | undefined {
   if (!env.SIDEKEY_TRUST_DOMAIN && !env.SIDEKEY_CONFIG) return undefined;
   return `sidekey serve --admin-socket ${shellQuote(adminSocket)}`;
 }
 
-/** Who reaches the pipe. @param owner the uid of the server @param restart the command that starts it anew, if known */
+/** Checks which users can connect to the pipe. @param owner the uid of the server @param restart the command that restarts it, if known */
 export async function judgePipe(file: string, owner: number, restart: string | undefined): Promise<Outcome> {
   const state = await socketState(file);
   if (state === 'missing' || state === 'stale' || state === 'no socket') {
-    const instead = state === 'stale' ? 'one that nobody listens on' : 'something that is no socket';
-    const problem = `the server runs, but its socket is gone${state === 'missing' ? '' : `: in its place is ${instead}`}`;
+    const instead = state === 'stale' ? 'a socket on which no process listens' : 'a file that is not a socket';
+    const problem = `the server runs, but its socket is gone${state === 'missing' ? '' : `: at its path is ${instead}`}`;
     const inTheWay = state === 'no socket' ? `rm ${shellQuote(file)} && ` : '';
     const command = isSafeToName(file) ? restart && `${inTheWay}${restart}` : undefined;
-    const why = 'who is connected stays connected; nobody else gets in';
-    const fix = 'start the server anew, and keep what removed the file away from its directory';
+    const why = 'connected clients stay connected; no other client can connect';
+    const fix = 'restart the server, and find out which program removed the file';
     const gone: Finding = { rule: 'pipe-gone', severity: 'error', place: file, problem, why, fix, command };
     return { findings: [...judgeDirectories(file, owner), gone], skipped: [] };
   }
@@ -145,27 +145,27 @@ export async function judgePipe(file: string, owner: number, restart: string | u
   };
 }
 
-/** A group without a name is had by number, such as by containers, and no file says by whom. */
+/** Processes in containers can have a group by number, and /etc/group does not list these. */
 function unknownMembers(file: string, { mode, uid, gid }: fs.Stats): Skipped[] {
   const decides = (mode & OTHERS.write) === 0 && (mode & 0o020) !== 0;
   if (!decides || isNamedGroup(gid) || membersOf(gid, uid).length > 0) return [];
-  const why = `/etc/group has no name for it: who has it by its number, as containers do (user: "101:${gid}"), is not known here`;
+  const why = `/etc/group has no name for it, so processes that have it by number, as in containers (user: "101:${gid}"), are not known here`;
   return [{ what: `who is in the group ${gid}, which may use ${file}`, why }];
 }
 
-/** What the file's mode says, and whether the directories above it let it be so. */
+/** Judges the mode of the file and of the directories above it. */
 function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
   const forOthers = (mode & OTHERS.write) !== 0;
   const forGroup = (mode & 0o020) !== 0;
   const head = { severity: 'warning', place: file } as const;
   if (!forOthers && !forGroup) {
-    const problem = `only uid ${uid} and root reach it (mode ${octal(mode)})`;
-    const why = 'to connect takes the right to write: an Envoy of another user gets "Permission denied" at every retry';
-    const fix = 'let its group in; sidekey serve --socket-mode 0660 keeps it so';
+    const problem = `only uid ${uid} and root can connect (mode ${octal(mode)})`;
+    const why = 'connecting needs write access: an Envoy of another user gets "Permission denied" at every retry';
+    const fix = 'give its group access; sidekey serve --socket-mode 0660 makes this permanent';
     return [{ ...head, rule: 'pipe-closed', problem, why, fix, command: `chmod 660 ${shellQuote(file)}` }];
   }
   if (!forOthers && isNamedGroup(gid) && membersOf(gid, uid).length === 0) {
-    const problem = `only uid ${uid} and root reach it: nobody else is in its group ${gid}`;
+    const problem = `only uid ${uid} and root can connect: its group ${gid} has no other members`;
     const why = 'an Envoy of another user gets "Permission denied"';
     const fix = 'start the server with --socket-group GROUP_OF_ENVOY';
     return [{ ...head, rule: 'pipe-group-empty', severity: 'info', problem, why, fix }];
@@ -175,21 +175,21 @@ function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
   const closed = directoriesAbove(file).find((directory) => !passes(directory));
   if (closed !== undefined) {
     const { place } = closed;
-    const problem = `who may use ${path.basename(file)} may not pass through here (mode ${octal(closed.mode)})`;
-    const why = 'the mode of the socket lets them in, the directory does not: Envoy gets "Permission denied"';
-    const fix = 'let them pass';
+    const problem = `users who may connect to ${path.basename(file)} may not pass this directory (mode ${octal(closed.mode)})`;
+    const why = 'the mode of the socket allows it, the directory does not: Envoy gets "Permission denied"';
+    const fix = 'let them pass the directory';
     return [
       { ...head, rule: 'pipe-directory-closed', place, problem, why, fix, command: `chmod o+x ${shellQuote(place)}` },
     ];
   }
   if (!forOthers) return [];
-  const problem = `every user of this host reaches it (mode ${octal(mode)})`;
-  const why = 'who reaches the pipe may ask, and only the entries stand between them and an identity';
-  const fix = 'let its group in alone; sidekey serve --socket-mode 0660 keeps it so';
+  const problem = `every user on this host can connect (mode ${octal(mode)})`;
+  const why = 'every process can ask for identities, and only the entries decide whether it gets them';
+  const fix = 'give access to its group only; sidekey serve --socket-mode 0660 makes this permanent';
   return [{ ...head, rule: 'pipe-open', problem, why, fix, command: `chmod 660 ${shellQuote(file)}` }];
 }
 
-/** The admin socket: the server looks at the uid of each caller, too. */
+/** Judges the mode of the admin socket; the server also checks the uid of each caller. */
 export function judgeAdminSocket(file: string, owner: number): Finding[] {
   const stats = fs.lstatSync(file, { throwIfNoEntry: false });
   if (stats === undefined) return [];
@@ -199,9 +199,9 @@ export function judgeAdminSocket(file: string, owner: number): Finding[] {
       rule: 'admin-socket-open',
       severity: 'warning',
       place: file,
-      problem: `others may connect to it (mode ${octal(stats.mode)})`,
-      why: 'the server turns them away by their uid, which is then the only thing that does',
-      fix: 'close it to them',
+      problem: `other users may connect to it (mode ${octal(stats.mode)})`,
+      why: 'the server still refuses them by uid, but that is then the only protection',
+      fix: 'remove their access',
       command: `chmod 600 ${shellQuote(file)}`,
     };
     findings.push(stats.uid === owner && isSafeToName(file) ? open : withoutCommand(open));
@@ -209,7 +209,7 @@ export function judgeAdminSocket(file: string, owner: number): Finding[] {
   return findings;
 }
 
-/** Every directory by which others could put a socket of their own in its place. */
+/** Finds every directory through which other users could replace the socket. */
 function judgeDirectories(file: string, owner: number): Finding[] {
   const who = observer(owner);
   return walkToMade(file, who).loose.map((loose): Finding => {
@@ -218,9 +218,9 @@ function judgeDirectories(file: string, owner: number): Finding[] {
       rule: isOpen ? 'socket-directory-open' : 'socket-directory-foreign',
       severity: 'error',
       place: loose.place,
-      problem: `on the way to ${path.basename(file)}: ${describeLoose(loose)}`,
-      why: `whoever can change a directory above a socket can put another socket in its place and hand out identities; ${pathRule(who.uid)}`,
-      fix: `end the server and ${pathRemedy(who.uid).replace('put it', 'start it with its socket')}; trust nothing that is here`,
+      problem: `above ${path.basename(file)}: ${describeLoose(loose)}`,
+      why: `a user who can change a directory above a socket can put another socket in its place and give out identities; ${pathRule(who.uid)}`,
+      fix: `end the server and ${pathRemedy(who.uid).replace('put it', 'start it with its socket')}; do not trust the files that are here`,
     };
   });
 }
@@ -231,7 +231,7 @@ interface Directory {
   readonly gid: number;
 }
 
-/** From the root down. */
+/** Directories from the root down. */
 function directoriesAbove(file: string): Directory[] {
   const directories: Directory[] = [];
   for (let place = path.dirname(file); ; place = path.dirname(place)) {
@@ -241,7 +241,7 @@ function directoriesAbove(file: string): Directory[] {
   }
 }
 
-/** Names of users in a group, but for its owner. */
+/** Names of the users in a group, except for the owner. */
 function membersOf(gid: number, uid: number): readonly string[] {
   return groupMembers(gid)
     .filter(({ uid: member }) => member !== uid && member !== 0)

@@ -1,4 +1,4 @@
-/** Writes a bootstrap of Envoy (v3, all static), to be read, kept and changed by people. */
+/** Writes a bootstrap for Envoy (v3, all static) that people can read and change. */
 
 import { pathOf } from '../spiffe/id.ts';
 import { appCluster, pipeCluster, upstreamCluster } from './clusters.ts';
@@ -27,10 +27,10 @@ export function bootstrapYaml(plan: BootstrapPlan): string {
   ];
   return `${summary(plan)}
 
-# Envoy asks nothing by SDS without both. Several of the same kind: tell them apart with --service-node.
+# Envoy sends no SDS request without both. If several Envoys use this file, give each another --service-node.
 node: { id: ${node}, cluster: ${node} }
 
-# Who reaches this can stop Envoy.
+# Any program that can connect here can stop Envoy.
 admin:
   address: ${socketAddress(admin)}
 
@@ -57,7 +57,7 @@ function summary({ spiffeId, tcp, inbound, upstreams }: BootstrapPlan): string {
   return comment.map((line) => `# ${line}`).join('\n');
 }
 
-/** Items of a list two columns in; the comment that an item begins with stands above its dash. */
+/** Items of a list, indented by two; a comment at the start of an item is placed above its dash. */
 function items(texts: readonly string[]): string {
   return texts
     .map((text) => {
@@ -72,5 +72,5 @@ function show({ host, port }: Address): string {
 }
 
 function showPeer(peer: Peer): string {
-  return 'spiffeId' in peer ? peer.spiffeId : `anybody of ${peer.trustDomain}`;
+  return 'spiffeId' in peer ? peer.spiffeId : `any workload of ${peer.trustDomain}`;
 }

@@ -1,4 +1,4 @@
-/** Clusters: where connections go. */
+/** Clusters of the bootstrap. */
 
 import { isIP } from 'node:net';
 import type { SpiffeId } from '../spiffe/id.ts';
@@ -9,14 +9,14 @@ import { lines, scalar } from './yaml-text.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
-/** Sidekey's pipe, which every `sds_config` names. */
+/** The cluster of Sidekey's pipe, which every `sds_config` names. */
 export function pipeCluster(socket: string): string {
   const { sidekey } = RESERVED_NAMES;
-  return `# Sidekey's pipe. Give a container its directory: the socket is a new one after each start of Sidekey.
+  return `# Sidekey's pipe. Mount its directory into a container, not the socket: each start of Sidekey makes a new socket.
 name: ${sidekey}
 type: STATIC
 connect_timeout: 1s
-# SDS is gRPC, which needs HTTP/2. The keepalive notices a Sidekey that hangs.
+# SDS is gRPC, which needs HTTP/2. The keepalive detects a Sidekey that hangs.
 typed_extension_protocol_options:
   ${HTTP_OPTIONS}:
     "@type": type.googleapis.com/${HTTP_OPTIONS}
@@ -30,7 +30,7 @@ load_assignment:
     - endpoint: { address: { pipe: { path: ${scalar(socket)} } } }`;
 }
 
-/** The program that the mTLS listener passes on to. */
+/** The cluster of the program behind the mTLS listener. */
 export function appCluster(to: Address): string {
   return lines('# The program behind the mTLS listener.', cluster(RESERVED_NAMES.app, to));
 }
@@ -56,6 +56,6 @@ load_assignment:
 
 function resolution({ host }: Address): string {
   if (isIP(host) !== 0) return 'type: STATIC';
-  // Envoy's own default asks for IPv6 first: localhost would be ::1, where most programs don't listen.
+  // Envoy's default prefers IPv6: localhost would be ::1, where most programs don't listen.
   return 'type: STRICT_DNS\ndns_lookup_family: V4_PREFERRED';
 }

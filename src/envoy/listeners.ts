@@ -1,4 +1,4 @@
-/** Listeners, and what they do with what they get. */
+/** Listeners and their filters. */
 
 import type { SpiffeId } from '../spiffe/id.ts';
 import { type Address, type Inbound, RESERVED_NAMES, type Upstream } from './plan.ts';
@@ -12,7 +12,7 @@ export function inboundListener({ listen, allow }: Inbound, me: SpiffeId, tcp: b
   const alpn = tcp ? '' : 'alpn_protocols: [h2, http/1.1]';
   const { inbound, app } = RESERVED_NAMES;
   const filter = tcp ? proxy(inbound, app) : http(inbound, app, VERIFIED_CALLER);
-  return `# In: mTLS is taken off here, and the program behind gets what comes.
+  return `# In: terminates mTLS and forwards to the program.
 name: ${inbound}
 address: ${socketAddress(listen)}
 filter_chains:
@@ -24,7 +24,7 @@ filter_chains:
 /** The plain listener for one upstream. */
 export function outboundListener({ name, local, spiffeId }: Upstream, tcp: boolean): string {
   const filter = tcp ? proxy(name, name) : http(name, name, UNVERIFIED_CALLER);
-  return `# Out: programs of this host connect here, in clear, for ${spiffeId}.
+  return `# Out: programs on this host connect here, in clear text, to reach ${spiffeId}.
 name: ${scalar(name)}
 address: ${socketAddress(local)}
 filter_chains:
@@ -34,15 +34,15 @@ filter_chains:
 
 /** An address to bind, or of an endpoint. */
 export function socketAddress({ host, port }: Address): string {
-  // Else the IPv6 "any" would take no IPv4, unlike nearly everywhere else.
+  // Otherwise the IPv6 "any" address would accept no IPv4, unlike in most other programs.
   const both = host === '::' ? ', ipv4_compat: true' : '';
   return `{ socket_address: { address: ${scalar(host)}, port_value: ${port}${both} } }`;
 }
 
-const VERIFIED_CALLER = `# The program learns who called: x-forwarded-client-cert has the verified SPIFFE ID.
+const VERIFIED_CALLER = `# The program gets the caller's verified SPIFFE ID in x-forwarded-client-cert.
 forward_client_cert_details: SANITIZE_SET
 set_current_client_cert_details: { uri: true }`;
-const UNVERIFIED_CALLER = `# Nobody is verified here, so nobody may pretend to have been.
+const UNVERIFIED_CALLER = `# Callers are not verified here, so a header that claims this is removed.
 forward_client_cert_details: SANITIZE`;
 
 function http(stat: string, cluster: string, caller: string): string {
@@ -57,7 +57,7 @@ typed_config:
       domains: ["*"]
       routes:
       - match: { prefix: / }
-        # How long an answer may take is for the two programs to say; Envoy's own default is 15 s.
+        # No timeout for answers, so that the two programs decide; Envoy's default is 15 s.
         route: { cluster: ${scalar(cluster)}, timeout: 0s }
   http_filters:
   - name: envoy.filters.http.router

@@ -1,4 +1,4 @@
-/** What a bootstrap is to do, as `sidekey envoy bootstrap` is told it. */
+/** The input of `sidekey envoy bootstrap`. */
 
 import { type SpiffeId, type TrustDomain, trustDomainId, trustDomainOf } from '../spiffe/id.ts';
 
@@ -8,47 +8,47 @@ export interface Address {
   readonly port: number;
 }
 
-/** Somebody to let in: one workload, or all those of a trust domain. */
+/** A peer to accept: one workload, or all workloads of a trust domain. */
 export type Peer = { readonly spiffeId: SpiffeId } | { readonly trustDomain: TrustDomain };
 
-/** A listener that takes mTLS off and passes on what it gets. */
+/** A listener that terminates mTLS and forwards the traffic. */
 export interface Inbound {
-  /** An IP address: Envoy listens on no name. */
+  /** An IP address: Envoy can't listen on a host name. */
   readonly listen: Address;
   readonly to: Address;
   /** Not empty. */
   readonly allow: readonly Peer[];
 }
 
-/** A plain local listener whose connections go to another place by mTLS. */
+/** A local clear-text listener whose connections are forwarded by mTLS. */
 export interface Upstream {
-  /** Of its listener and cluster, so unlike that of others and of {@link RESERVED_NAMES}. */
+  /** The name of its listener and cluster; unique, and not one of {@link RESERVED_NAMES}. */
   readonly name: string;
   readonly at: Address;
-  /** Who must answer there. */
+  /** The SPIFFE ID that the server must have. */
   readonly spiffeId: SpiffeId;
-  /** Where the programs of this host connect; an IP address. */
+  /** The address where local programs connect; an IP address. */
   readonly local: Address;
 }
 
 export interface BootstrapPlan {
-  /** Who this Envoy is. */
+  /** The SPIFFE ID of this Envoy. */
   readonly spiffeId: SpiffeId;
   /** Sidekey's pipe, an absolute path. */
   readonly socket: string;
   readonly admin: Address;
-  /** Bytes are passed on as they are; else requests of HTTP. */
+  /** Whether to forward bytes unchanged, instead of HTTP requests. */
   readonly tcp: boolean;
   readonly inbound?: Inbound | undefined;
   readonly upstreams: readonly Upstream[];
 }
 
-/** What a bootstrap has of its own: the clusters of Sidekey's pipe and of the program behind, and the mTLS listener. */
+/** Names that the bootstrap itself uses: the clusters of the pipe and of the program, and the mTLS listener. */
 export const RESERVED_NAMES = { sidekey: 'sidekey', app: 'app', inbound: 'inbound' } as const;
 
 /**
- * The name of the secret that verifies these peers: their trust domain's, so that no other domain's authority counts,
- * or those of all domains where they are of several.
+ * The name of the secret that verifies these peers: their trust domain's bundle, so that no other domain's authority is
+ * accepted, or `ALL` if they are of several domains.
  */
 export function validationName(peers: readonly Peer[]): string {
   const domains = new Set(peers.map((peer) => ('spiffeId' in peer ? trustDomainOf(peer.spiffeId) : peer.trustDomain)));

@@ -6,7 +6,7 @@ import { lines, list, nest } from './yaml-text.ts';
 
 const TYPES = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3';
 
-/** The `sds_config` of one bootstrap: written out at its first place, where the others refer to. */
+/** The `sds_config` of one bootstrap: written out at its first use; later uses refer to that. */
 export class SdsSource {
   #written = false;
 
@@ -22,15 +22,15 @@ resource_api_version: V3
 api_config_source:
   api_type: GRPC
   transport_api_version: V3
-  # The node is some 60 kB: once a stream is enough.
+  # The node takes about 60 kB: send it once per stream.
   set_node_on_first_message_only: true
   grpc_services:
   - envoy_grpc:
       cluster_name: ${RESERVED_NAMES.sidekey}
-      # Back within a second after a restart of Sidekey; Envoy's own default waits up to 30 s.
+      # Reconnects within a second after a restart of Sidekey; Envoy's default waits up to 30 s.
       retry_policy: { retry_back_off: { base_interval: 0.1s, max_interval: 1s } }`;
 
-/** The `transport_socket` of a filter chain: `allow` alone get in. */
+/** The `transport_socket` of a filter chain that accepts only `allow`. */
 export function downstreamTls(spiffeId: SpiffeId, allow: readonly Peer[], sds: SdsSource, alpn: string): string {
   return `transport_socket:
   name: envoy.transport_sockets.tls
@@ -38,12 +38,12 @@ export function downstreamTls(spiffeId: SpiffeId, allow: readonly Peer[], sds: S
     "@type": ${TYPES}.DownstreamTlsContext
     require_client_certificate: true
     common_tls_context:
-      ${nest(6, commonTls(spiffeId, allow, sds, { alpn, purpose: 'Whom it lets in' }))}`;
+      ${nest(6, commonTls(spiffeId, allow, sds, { alpn, purpose: 'The clients that it accepts' }))}`;
 }
 
-/** The `transport_socket` of a cluster: `server` alone is talked to. The first of a bootstrap is explained. */
+/** The `transport_socket` of a cluster that accepts only `server`. Only the first one in a bootstrap has comments. */
 export function upstreamTls(spiffeId: SpiffeId, server: SpiffeId, sds: SdsSource, first: boolean): string {
-  const purpose = first ? 'Whom it talks to' : '';
+  const purpose = first ? 'The server that it connects to' : '';
   return `transport_socket:
   name: envoy.transport_sockets.tls
   typed_config:
@@ -54,7 +54,7 @@ export function upstreamTls(spiffeId: SpiffeId, server: SpiffeId, sds: SdsSource
 
 interface Context {
   readonly alpn: string;
-  /** Empty where a comment has told it before. */
+  /** Empty if an earlier comment explains it. */
   readonly purpose: string;
 }
 
@@ -63,11 +63,13 @@ function commonTls(spiffeId: SpiffeId, peers: readonly Peer[], sds: SdsSource, {
   const domain = name === 'ALL' ? 'a trust domain that Sidekey knows' : 'this trust domain';
   return lines(
     alpn,
-    purpose === '' ? '' : '# Who this Envoy is: the name is the SPIFFE ID, the answer its certificate and key.',
+    purpose === ''
+      ? ''
+      : '# The identity of this Envoy: the name is the SPIFFE ID, the answer its certificate and key.',
     'tls_certificate_sds_secret_configs:',
     `- name: ${spiffeId}`,
     `  sds_config:${nest(2, sds.text())}`,
-    purpose === '' ? '' : `# ${purpose}: somebody of ${domain}, and of those only who matches here.`,
+    purpose === '' ? '' : `# ${purpose}: a workload of ${domain} that also matches here.`,
     'combined_validation_context:',
     '  default_validation_context:',
     '    match_typed_subject_alt_names:',

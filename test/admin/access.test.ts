@@ -50,7 +50,7 @@ describe('the Unix socket', () => {
     }
   });
 
-  test('refuses everybody when the kernel does not say who is calling', async (t) => {
+  test('refuses everybody when the kernel does not say which process is calling', async (t) => {
     const { socketPath } = await startAdmin(t, {
       unixCaller: () => {
         throw new Error('getsockopt: ENOTCONN');

@@ -48,7 +48,7 @@ describe('an alias', () => {
     assert.equal(status, 201);
     assert.deepEqual(
       body.warnings.map(({ path, problem }: Record<string, string>) => [path, problem]),
-      [['/spiffe_id', `no entry gives ${WEB} to anybody yet`]],
+      [['/spiffe_id', `no entry gives ${WEB} yet`]],
     );
   });
 

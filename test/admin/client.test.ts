@@ -60,9 +60,9 @@ describe('the client of the admin API', () => {
     const socketPath = path.join(tempDir(t), 'admin.sock');
     const nobody = await failure(connectAdmin({ socketPath }).text('GET', '/'));
     assert.deepEqual([nobody.code, nobody.status], ['ERR_UNREACHABLE', 0]);
-    assert.match(nobody.message, /admin\.sock: there is no such socket/);
+    assert.match(nobody.message, /admin\.sock: this socket does not exist/);
     const refused = await failure(connectAdmin({ url: 'http://127.0.0.1:1', token: undefined }).text('GET', '/'));
-    assert.match(refused.message, /127\.0\.0\.1:1: nobody listens there/);
+    assert.match(refused.message, /127\.0\.0\.1:1: no process listens there/);
   });
 
   test('says so when what answers is not Sidekey', async (t) => {

@@ -36,7 +36,7 @@ describe('the token in the data directory', () => {
     await adminToken(directory);
     chmodSync(path.join(directory, 'admin.token'), 0o640);
     const message =
-      /admin\.token: it is open to others, who may have read it \(mode 0640\): move it away, and the next start/;
+      /admin\.token: it is open to others, who may have read it \(mode 0640\): move the file away; the next start/;
     await assert.rejects(adminToken(directory), { code: 'ERR_DATA_DIR', message });
   });
 
@@ -58,7 +58,7 @@ describe('the token in the data directory', () => {
     writeFileSync(file, '', { mode: 0o600 });
     const error = await adminToken(directory).then(assert.fail, (thrown: Error & { code?: string }) => thrown);
     assert.equal(error.code, 'ERR_DATA_DIR');
-    assert.ok(error.message.startsWith(`${file}: there is no token in it; it must hold one token of 16 to 1024`));
+    assert.ok(error.message.startsWith(`${file}: it contains no token; it must contain one token of 16 to 1024`));
     assert.doesNotMatch(error.message, /--admin-token-file/);
   });
 });

@@ -9,7 +9,7 @@ const CLIENT = { upstream: ['db=10.0.0.7:8443,spiffe://ilinux.io/db'] };
 
 const FAULTS: readonly (readonly [string, Partial<BootstrapFlags>, RegExp])[] = [
   ['a bad SPIFFE ID', { ...SERVER, spiffeId: 'web' }, /^--spiffe-id: the scheme is missing/],
-  ['nothing to do', {}, /^nothing is asked for; give --listen and --to .* --upstream/],
+  ['nothing to do', {}, /^neither a server nor a client is given; give --listen and --to .* --upstream/],
   ['--listen alone', { listen: '0.0.0.0:1' }, /^--listen: there is no --to/],
   ['--to alone', { to: '127.0.0.1:1' }, /^--to: there is no --listen/],
   ['--allow for a client', { ...CLIENT, allow: ['spiffe://a/b'] }, /^--allow: there is no --listen/],
@@ -17,10 +17,10 @@ const FAULTS: readonly (readonly [string, Partial<BootstrapFlags>, RegExp])[] = 
   ['a bad --allow', { ...SERVER, allow: ['spiffe://a/b/'] }, /^--allow: it ends with a slash/],
   ['a bad trust domain to allow', { ...SERVER, allow: ['spiffe://A'] }, /^--allow: the trust domain has/],
   ['port 0', { listen: '0.0.0.0:1', to: 'a:0' }, /^--to: "a:0" has port 0/],
-  ['a server before itself', { listen: '0.0.0.0:80', to: 'localhost:80' }, /^--to: .* Envoy would call itself/],
+  ['a server before itself', { listen: '0.0.0.0:80', to: 'localhost:80' }, /^--to: .* Envoy would forward to itself/],
   ['an upstream without an ID', { upstream: ['db=10.0.0.7:1'] }, /^--upstream: .* it is NAME=HOST:PORT,SPIFFE_ID/],
   ['an upstream with a bad ID', { upstream: ['db=h:1,spiffe://a'] }, /^--upstream: it has no path/],
-  ['an upstream called as a part of ours', { upstream: ['app=h:1,spiffe://a/b'] }, /^--upstream: "app" is taken/],
+  ['an upstream called as a part of ours', { upstream: ['app=h:1,spiffe://a/b'] }, /^--upstream: "app" is reserved/],
   ['an upstream with a bad name', { upstream: ['a b=h:1,spiffe://a/b'] }, /^--upstream: "a b" is no name/],
   ['an upstream twice', { upstream: ['a=h:1,spiffe://a/b', 'a=h:2,spiffe://a/b'] }, /^--upstream: "a" is given twice/],
   ['--local of nobody', { ...CLIENT, local: ['bd=127.0.0.1:1'] }, /^--local: there is no upstream "bd"/],

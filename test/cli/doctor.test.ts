@@ -49,7 +49,10 @@ describe('sidekey doctor --envoy', { concurrency: 2 }, () => {
     const { status, stdout, stderr } = await doctor(t, text, ...NOBODY).ran;
     assert.deepEqual([status, stderr], [0, '']);
     assert.match(stdout, /warning: there is no retry_back_off/);
-    assert.match(stdout, /not looked at: whether an entry gives each name of .*\n {2}because: .*no such socket/);
+    assert.match(
+      stdout,
+      /not checked: whether an entry gives each name of .*\n {2}because: .*this socket does not exist/,
+    );
     assert.ok(stdout.endsWith('\nfound 1 warning\n'), stdout);
   });
 
@@ -109,7 +112,7 @@ describe('sidekey doctor', { concurrency: 2 }, () => {
     assert.equal(status, 1);
     assert.match(
       stdout,
-      /^\/nonexistent\/admin\.sock: error: there is no such socket: no server runs here \[no-server\]/,
+      /^\/nonexistent\/admin\.sock: error: this socket does not exist: no server runs here \[no-server\]/,
     );
   });
 
@@ -120,7 +123,7 @@ describe('sidekey doctor', { concurrency: 2 }, () => {
     const args = ['doctor', '--admin-url', `http://127.0.0.1:${port}`, '--token-file', token];
     const { status, stdout, stderr } = await sidekey(args);
     assert.equal(status, 0, stderr);
-    assert.match(stdout, /not looked at: sockets and files of .*\n {2}because: the server is asked over a URL/);
+    assert.match(stdout, /not checked: sockets and files of .*\n {2}because: the server is asked over a URL/);
   });
 
   test('is used wrongly with an admin port that is no URL', async () => {

@@ -130,8 +130,8 @@ describe('sidekey entry', () => {
       assert.equal(status, 1);
       assert.equal(
         stderr,
-        `sidekey: --data: ${name} is a request of ${text.length} bytes, and one has at most 1048576; ` +
-          `entries this many go all or none by \`sidekey serve --entries ${path}\` (ERR_TOO_LARGE)\n`,
+        `sidekey: --data: ${name} makes a request of ${text.length} bytes, and the limit is 1048576; ` +
+          `to apply so many entries together, use \`sidekey serve --entries ${path}\` (ERR_TOO_LARGE)\n`,
       );
     }
     assert.equal(registry.size, 0);
@@ -256,7 +256,7 @@ describe('a command that asks the server', () => {
     for (const command of [['entry', 'list'], ['bundle', 'show'], ['healthcheck']]) {
       const { status, stderr } = await sidekey([...command, '--admin-socket', socket]);
       assert.equal(status, 1);
-      assert.ok(stderr.startsWith(`sidekey: ${socket}: there is no such socket`), stderr);
+      assert.ok(stderr.startsWith(`sidekey: ${socket}: this socket does not exist`), stderr);
       assert.match(stderr, / \(ERR_UNREACHABLE\)\n$/);
     }
   });

@@ -50,6 +50,6 @@ describe('what is printed for people', () => {
 
   test('has none in what is said on stderr', async () => {
     const { stderr } = await sidekey(['entry', 'list', '--admin-socket', '/nonexistent/\u001b[31m']);
-    assert.match(stderr, /^sidekey: \/nonexistent\/\\u001b\[31m: there is no such socket/);
+    assert.match(stderr, /^sidekey: \/nonexistent\/\\u001b\[31m: this socket does not exist/);
   });
 });

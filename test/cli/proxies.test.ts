@@ -88,7 +88,7 @@ describe('sidekey proxies', { timeout: 60_000 }, () => {
     const fine = await run('--check');
     assert.deepEqual(fine, {
       status: 0,
-      stdout: 'nothing needs anybody: 2 secrets on 1 proxy, 1 of them held (sidekey proxies --state held)\n',
+      stdout: 'nothing needs attention: 2 secrets on 1 proxy, 1 of them held (sidekey proxies --state held)\n',
       stderr: '',
     });
 
@@ -103,7 +103,7 @@ describe('sidekey proxies', { timeout: 60_000 }, () => {
       lines.map((cells) => [cells[3], cells[4], cells.at(-1)]),
       [[WEB, 'rejected', 'rejected: no such key']],
     );
-    assert.equal(rejected.stderr, 'sidekey: 1 of 2 secrets need somebody\n');
+    assert.equal(rejected.stderr, 'sidekey: 1 of 2 secrets need attention\n');
 
     const json = await run('--check', '--output', 'json');
     assert.equal(json.status, 1);
@@ -116,7 +116,7 @@ describe('sidekey proxies', { timeout: 60_000 }, () => {
     await knows(API, 'stale');
     const stale = await run('--check', '--spiffe-id', API);
     assert.equal(stale.status, 1);
-    assert.match(stale.stdout, /stale: sent 30s ago, and never answered\n$/);
+    assert.match(stale.stdout, /stale: sent 30s ago, and not answered\n$/);
   });
 
   it('--watch prints what is there and then a line for each change, until the server stops', async (t) => {
@@ -216,7 +216,7 @@ describe('what needs somebody', () => {
     ] as const) {
       assert.equal(troubleOf(aged(behind, left), NOW) !== undefined, troubled, `${behind} ${left}`);
     }
-    assert.equal(troubleOf(aged(50 * MINUTE, 10 * MINUTE), NOW), 'not renewed: it ends in 10m');
+    assert.equal(troubleOf(aged(50 * MINUTE, 10 * MINUTE), NOW), 'not renewed: the certificate ends in 10m');
     assert.equal(troubleOf(aged(HOUR, -90_000), NOW), 'ended 1m30s ago');
   });
 

@@ -98,7 +98,7 @@ describe('sidekey serve', () => {
     chmodSync(path.join(directory, 'data'), 0o755);
     const { status, stderr } = await sidekey(flags(directory));
     assert.equal(status, 1);
-    assert.match(stderr, /^sidekey: .* \(ERR_DATA_DIR\)\n {2}chmod go-rwx '?[^'\n]*'?\n$/);
+    assert.match(stderr, /^sidekey: .* \(ERR_DATA_DIR\):\n {2}chmod go-rwx '?[^'\n]*'?\n$/);
     assert.doesNotMatch(stderr, /\n +at /, 'no stack');
   });
 
@@ -160,7 +160,7 @@ describe('sidekey fetch', () => {
     assert.equal(status, 1);
     assert.equal(
       stderr,
-      `sidekey: ${socket}: there is no such socket; is sidekey serve running, and with this --socket? (ERR_UNREACHABLE)\n`,
+      `sidekey: ${socket}: this socket does not exist: start sidekey serve, or give --socket the path that the server has (ERR_UNREACHABLE)\n`,
     );
   });
 
@@ -169,7 +169,7 @@ describe('sidekey fetch', () => {
     leaveSocket(socket);
     const { status, stderr } = await sidekey(['fetch', '--socket', socket]);
     assert.equal(status, 1);
-    assert.ok(stderr.startsWith(`sidekey: ${socket}: nobody listens there;`), stderr);
+    assert.ok(stderr.startsWith(`sidekey: ${socket}: no process listens there:`), stderr);
     assert.match(stderr, / \(ERR_UNREACHABLE\)\n$/);
   });
 

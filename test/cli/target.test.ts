@@ -49,11 +49,11 @@ function leaveSocket(file: string): void {
 test('the socket that is asked is the one in the data directory, as serve in the same shell has it', async (t) => {
   const dataDir = tempDir(t);
   const { stderr } = await sidekey(['healthcheck'], { env: { SIDEKEY_DATA_DIR: dataDir } });
-  assert.match(stderr, new RegExp(`^sidekey: ${dataDir}/admin.sock: there is no such socket: .*SIDEKEY_DATA_DIR`));
+  assert.match(stderr, new RegExp(`^sidekey: ${dataDir}/admin.sock: this socket does not exist: .*SIDEKEY_DATA_DIR`));
   const named = await sidekey(['healthcheck', '--admin-socket', '/nonexistent/x.sock'], {
     env: { SIDEKEY_DATA_DIR: dataDir },
   });
-  assert.match(named.stderr, /^sidekey: \/nonexistent\/x.sock: there is no such socket; is sidekey serve running/);
+  assert.match(named.stderr, /^sidekey: \/nonexistent\/x.sock: this socket does not exist: start sidekey serve/);
 });
 
 test('where the socket of an earlier version is, a command says so and does not use it', async (t) => {
@@ -72,10 +72,10 @@ test('where the socket of an earlier version is, a command says so and does not 
   const [former, today] = [`${runtime}/sidekey/admin.sock`, `${home}/.local/state/sidekey/admin.sock`];
   assert.equal(
     run(),
-    `${today}: there is no such socket, but one at ${former}, where earlier versions put it: start that server anew with this version, or ask it with --admin-socket ${former}\n`,
+    `${today}: this socket does not exist, but there is one at ${former}, the default place of earlier versions: restart that server with this version, or ask it with --admin-socket ${former}\n`,
   );
   leaveSocket(today);
-  assert.match(run(), /nobody listens there/);
+  assert.match(run(), /no process listens there/);
 });
 
 test('a variable that is wrong is told by its name', async () => {

@@ -74,9 +74,9 @@ test("another user's places are those of the XDG specification", async () => {
 test('where there is no default place the message says what to give', async () => {
   const sockets = '/run/sidekey/agent.sock as root, else $XDG_RUNTIME_DIR/sidekey/agent.sock';
   assert.deepEqual(await faults({ uid: 7, env: { XDG_RUNTIME_DIR: 'relative' }, flags: { adminSocket: '/a' } }), [
-    '--data-dir: it is not set, and there is no default here (/var/lib/sidekey as root, else $XDG_STATE_HOME/sidekey); ' +
+    '--data-dir: it is not set, and the variable in its default is not set either, as after su, sudo or cron (/var/lib/sidekey as root, else $XDG_STATE_HOME/sidekey); ' +
       'give --data-dir, SIDEKEY_DATA_DIR or dataDir in the YAML file',
-    `--socket: it is not set, and there is no default here (${sockets}); give --socket, SIDEKEY_SOCKET or socket in the YAML file`,
+    `--socket: it is not set, and the variable in its default is not set either, as after su, sudo or cron (${sockets}); give --socket, SIDEKEY_SOCKET or socket in the YAML file`,
   ]);
 });
 
@@ -184,46 +184,42 @@ test('an empty file is a file without settings', async (t) => {
 
 const PATH_RULE = 'a path is absolute or starts at the working directory, in a YAML file at the folder of that file';
 const HOST_PORT_RULE =
-  'it is a name or an address (IPv6 in brackets), a colon and a port to 65535, such as 127.0.0.1:8080';
+  'give a name or an address (IPv6 in brackets), a colon and a port up to 65535, such as 127.0.0.1:8080';
 const DURATION_RULE = 'a duration is whole numbers with the units d, h, m, s, largest first, such as 90s, 1h30m or 7d';
 const MODE_RULE =
-  'a mode is three octal digits, such as 0660, of which the first lets the owner read and write (6 or 7)';
+  'a mode is three octal digits, such as 0660, and its first digit lets the owner read and write (6 or 7)';
 
 const BAD_VALUES: [variable: string, text: string, message: string][] = [
   ['SIDEKEY_MAX_STREAMS_PER_UID', '0', '"0" is too small; it is a whole number from 1 to 1000000'],
   ['SIDEKEY_MAX_STREAMS_PER_UID', '-1', '"-1" is not a whole number; it is a whole number from 1 to 1000000'],
   ['SIDEKEY_MAX_STREAMS_PER_UID', '1e3', '"1e3" is not a whole number; it is a whole number from 1 to 1000000'],
   ['SIDEKEY_MAX_STREAMS_PER_UID', '1000001', '"1000001" is too large; it is a whole number from 1 to 1000000'],
-  ['SIDEKEY_DATA_DIR', '~/data', `"~/data" begins with ~, which only a shell understands; ${PATH_RULE}`],
+  ['SIDEKEY_DATA_DIR', '~/data', `"~/data" begins with ~, which only a shell replaces; ${PATH_RULE}`],
   ['SIDEKEY_SOCKET_MODE', '0999', `"0999" is not an octal mode; ${MODE_RULE}`],
   ['SIDEKEY_SOCKET_MODE', '01777', `"01777" is not an octal mode; ${MODE_RULE}`],
-  ['SIDEKEY_SOCKET_MODE', '0060', `"0060" shuts the owner out; ${MODE_RULE}`],
-  [
-    'SIDEKEY_SOCKET_GROUP',
-    'a b',
-    'this host has no group "a b"; a group is the name of one in /etc/group or its number',
-  ],
+  ['SIDEKEY_SOCKET_MODE', '0060', `"0060" does not let the owner read and write; ${MODE_RULE}`],
+  ['SIDEKEY_SOCKET_GROUP', 'a b', 'this host has no group "a b"; give the name of a group in /etc/group or its number'],
   ['SIDEKEY_ADMIN_LISTEN', '8080', `"8080" is not HOST:PORT; ${HOST_PORT_RULE}`],
   ['SIDEKEY_ADMIN_LISTEN', '::1:8080', `"::1:8080" is not HOST:PORT; ${HOST_PORT_RULE}`],
   ['SIDEKEY_ADMIN_LISTEN', ':8080', `":8080" has no host before the port; ${HOST_PORT_RULE}`],
   ['SIDEKEY_ADMIN_LISTEN', '1.2.3:8080', `"1.2.3:8080" has no host before the port; ${HOST_PORT_RULE}`],
   ['SIDEKEY_ADMIN_LISTEN', '[::g]:8080', `"[::g]:8080" has no host before the port; ${HOST_PORT_RULE}`],
-  ['SIDEKEY_ADMIN_LISTEN', 'localhost:65536', `"localhost:65536" has a port beyond 65535; ${HOST_PORT_RULE}`],
+  ['SIDEKEY_ADMIN_LISTEN', 'localhost:65536', `"localhost:65536" has a port above 65535; ${HOST_PORT_RULE}`],
   [
     'SIDEKEY_ADMIN_HOST',
     'a.test:80',
-    '"a.test:80" is not the name of a host; it is a name or an address (IPv6 in brackets), without a port',
+    '"a.test:80" is not the name of a host; give a name or an address (IPv6 in brackets), without a port',
   ],
-  ['SIDEKEY_ALLOW_WEAK_SELECTORS', 'yes', '"yes" is neither true nor false; a switch is true or false (1 or 0)'],
-  ['SIDEKEY_BUNDLE_FOR', 'all', '"all" is not one of the words; it is one of identified, anyone'],
+  ['SIDEKEY_ALLOW_WEAK_SELECTORS', 'yes', '"yes" is neither true nor false; give true or false (or 1 or 0)'],
+  ['SIDEKEY_BUNDLE_FOR', 'all', '"all" is not a known value; give one of identified, anyone'],
   ['SIDEKEY_X509_SVID_TTL', '3600', `"3600" is not a duration; ${DURATION_RULE}`],
-  ['SIDEKEY_X509_SVID_TTL', '9s', '"9s" is too short; it is from 10s to 365d'],
-  ['SIDEKEY_X509_SVID_TTL', '366d', '"366d" is too long; it is from 10s to 365d'],
-  ['SIDEKEY_CA_TTL', '59s', '"59s" is too short; it is from 1m to 3650d'],
+  ['SIDEKEY_X509_SVID_TTL', '9s', '"9s" is too short; give a duration from 10s to 365d'],
+  ['SIDEKEY_X509_SVID_TTL', '366d', '"366d" is too long; give a duration from 10s to 365d'],
+  ['SIDEKEY_CA_TTL', '59s', '"59s" is too short; give a duration from 1m to 3650d'],
   [
     'SIDEKEY_LOG_LEVEL',
     'INFO',
-    '"INFO" is not one of the words; it is one of trace, debug, info, warn, error, fatal, silent',
+    '"INFO" is not a known value; give one of trace, debug, info, warn, error, fatal, silent',
   ],
 ];
 
@@ -247,7 +243,7 @@ test('a trust domain is needed', async () => {
 });
 
 describe('nothing but the pipe is in the directory of the pipe, which containers mount', () => {
-  const RULE = (what: string) => `containers mount the directory of the pipe, so ${what} is neither in it nor below it`;
+  const RULE = (what: string) => `containers mount the directory of the pipe, so ${what} may not be in or below it`;
   const place = (t: TestContext) => {
     const folder = tempDir(t);
     for (const name of ['run', 'data', 'elsewhere']) mkdirSync(path.join(folder, name));
@@ -339,7 +335,7 @@ test('the admin socket is in the data directory, whoever says where that is', as
 test('a socket whose path is too long is told by the setting that makes it so', async () => {
   const long = `/${'x'.repeat(100)}`;
   assert.deepEqual(await faults({ flags: { dataDir: long } }), [
-    `--data-dir: the path "${long}/admin.sock" has 112 bytes; the path of a socket has at most 107 bytes: give --admin-socket a shorter one, outside the directory of the pipe`,
+    `--data-dir: the path "${long}/admin.sock" has 112 bytes; the path of a socket has at most 107 bytes: give --admin-socket a shorter path, outside the directory of the pipe`,
   ]);
   assert.deepEqual(await faults({ env: { SIDEKEY_SOCKET: `${long}/agent.sock` } }), [
     `SIDEKEY_SOCKET: the path "${long}/agent.sock" has 112 bytes; the path of a socket has at most 107 bytes`,
@@ -349,15 +345,15 @@ test('a socket whose path is too long is told by the setting that makes it so', 
 
 test('the pipe and the admin API do not share a socket', async () => {
   assert.deepEqual(await faults({ flags: { socket: '/x/../a.sock' }, env: { SIDEKEY_ADMIN_SOCKET: '/a.sock' } }), [
-    'SIDEKEY_ADMIN_SOCKET: "/a.sock" is the pipe; the admin API has a socket of its own',
+    'SIDEKEY_ADMIN_SOCKET: "/a.sock" is the pipe; give the admin API another socket than the pipe',
   ]);
 });
 
 test('an unknown variable is refused with the nearest known one, and its value is not shown', async () => {
   assert.deepEqual(await faults({ env: { SIDEKEY_DATADIR: 'secret' } }), [
-    'SIDEKEY_DATADIR: there is no such variable; did you mean SIDEKEY_DATA_DIR?',
+    'SIDEKEY_DATADIR: no setting has this variable; did you mean SIDEKEY_DATA_DIR?',
   ]);
-  assert.match((await faults({ env: { SIDEKEY_Q: '' } }))[0]!, /; the known ones are SIDEKEY_CONFIG, SIDEKEY_TRUST_/);
+  assert.match((await faults({ env: { SIDEKEY_Q: '' } }))[0]!, /; the settings are SIDEKEY_CONFIG, SIDEKEY_TRUST_/);
 });
 
 test('variables of other commands and of Kubernetes are let be', async () => {
@@ -380,15 +376,15 @@ test('faults of a file name its lines, and all are told at once, with those of f
     'trust_domain: a\nsocketMode: 0999\n\nentries:\ndataDir: [a, b]\nadminListen: {a: 1}\nconfig: x\n',
   );
   const lines = await faults({ flags: { config: file, caTtl: '1' }, env: { SIDEKEY_LOG_LEVEL: 'loud' } });
-  assert.deepEqual(lines.slice(0, 1), [`${file}:1 trust_domain: there is no such key; did you mean trustDomain?`]);
-  assert.match(lines[1]!, new RegExp(`^${file}:7 config: there is no such key; the known ones are trustDomain, `));
+  assert.deepEqual(lines.slice(0, 1), [`${file}:1 trust_domain: no setting has this key; did you mean trustDomain?`]);
+  assert.match(lines[1]!, new RegExp(`^${file}:7 config: no setting has this key; the settings are trustDomain, `));
   assert.deepEqual(lines.slice(2), [
-    `${file}:5 dataDir: it has 2 values; it takes one`,
+    `${file}:5 dataDir: it has 2 values; give one value`,
     `${file}:2 socketMode: "0999" is not an octal mode; ${MODE_RULE}`,
-    `${file}:6 adminListen: it has no value that can be read; it takes a plain value`,
-    `${file}:4 entries: it has no value that can be read; it takes a plain value`,
+    `${file}:6 adminListen: its value is missing or not a plain value; give a plain value`,
+    `${file}:4 entries: its value is missing or not a plain value; give a plain value`,
     `--ca-ttl: "1" is not a duration; ${DURATION_RULE}`,
-    'SIDEKEY_LOG_LEVEL: "loud" is not one of the words; it is one of trace, debug, info, warn, error, fatal, silent',
+    'SIDEKEY_LOG_LEVEL: "loud" is not a known value; give one of trace, debug, info, warn, error, fatal, silent',
   ]);
 });
 
@@ -409,7 +405,7 @@ test('a file that cannot be read is a fault of whoever named it', async (t) => {
   const missing = path.join(tempDir(t), 'missing.yaml');
   assert.deepEqual(await faults({ env: { SIDEKEY_CONFIG: missing } }), [
     `SIDEKEY_CONFIG: "${missing}" cannot be read: ENOENT: no such file or directory, open '${missing}'; ` +
-      'the configuration is a YAML file that this user can read',
+      'give a YAML file that this user can read',
   ]);
 });
 
@@ -436,7 +432,7 @@ test('files and groups that are not there are told with all other faults', async
     env: { SIDEKEY_CA_TTL: '1' },
   });
   assert.deepEqual(lines, [
-    '--socket-group: this host has no group "nosuch"; a group is the name of one in /etc/group or its number',
+    '--socket-group: this host has no group "nosuch"; give the name of a group in /etc/group or its number',
     `--admin-token-file: "${directory}" is a directory; ${rule}`,
     `--entries: "/nope" cannot be read: ENOENT: no such file or directory, access '/nope'; ${rule}`,
     `SIDEKEY_CA_TTL: "1" is not a duration; ${DURATION_RULE}`,

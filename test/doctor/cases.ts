@@ -27,8 +27,8 @@ async function entry(stage: Stage, spiffeId: string, selectors: readonly string[
 }
 
 const LEFT =
-  'if the entry that was there is out of date, change or delete it yourself: explain gives its id, and no command that changes it';
-const LOOK_FIRST = 'before you run it, see that it is the container, and the image, that you mean';
+  'if the old entry is out of date, change or delete it yourself: explain prints its id, but no command that changes it';
+const LOOK_FIRST = 'before you run it, check that container and image are the ones that you mean';
 const CREATE_FOR_CONTAINER =
   'sidekey entry create --spiffe-id ID --selector docker:image_config_digest:sha256:… --selector docker:name:web-1';
 const CREATE = 'sidekey entry create --spiffe-id ID --selector unix:uid:0 --selector unix:path:/usr/bin/envoy';
@@ -55,21 +55,21 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
   {
     symptom: 'A new workload gets no certificate',
     words: HELD,
-    cause: 'nobody has made an entry for its SPIFFE ID',
+    cause: 'there is no entry for its SPIFFE ID',
     name: 'new',
     says: /\/new is not given: no-entry: no entry gives/,
     break: () => undefined,
     fix: CREATE,
   },
   {
-    symptom: 'An Envoy gets no certificate, though there is an entry: it runs as another user',
+    symptom: 'An Envoy gets no certificate although there is an entry: it runs as another user',
     words: HELD,
     cause: 'the entry names a user, and the process runs as another one',
     name: 'other-user',
     says: /needs unix:user:daemon, has /,
     break: (stage, spiffeId) => entry(stage, spiffeId, ['unix:user:daemon']),
     fix: CREATE,
-    note: 'the entry of the other user stays as it is. The uid alone would be every process of root: so the program is asked for, too',
+    note: 'the entry of the other user stays as it is. The uid alone would match every process of root, so the new entry also asks for the program',
   },
   {
     symptom: 'An Envoy gets no certificate since its container has another uid',
@@ -109,10 +109,10 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     says: /did you mean spiffe:\/\/ilinux\.io\/billing\?/,
     break: (stage, spiffeId) => entry(stage, spiffeId.replace('biling', 'billing'), [MINE]),
     fix: CREATE,
-    note: 'that makes an entry for the mistyped name; to mend the name in the bootstrap is the other way',
+    note: 'the command makes an entry for the mistyped name; the alternative is to correct the name in the bootstrap',
   },
   {
-    symptom: 'A certificate is not renewed any more',
+    symptom: 'A certificate is no longer renewed',
     words: 'Nothing, until its end; then peers say `CERTIFICATE_VERIFY_FAILED: certificate has expired`',
     cause: 'the entry has expired',
     name: 'over',
@@ -123,7 +123,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
   {
     symptom: 'A workload that left its container gets no certificate',
     words: HELD,
-    cause: 'the entry wants a container, and the process is in none',
+    cause: 'the entry has a container selector, and the process is not in a container',
     name: 'no-container',
     says: /needs docker:label:app:web, has none/,
     break: (stage, spiffeId) => entry(stage, spiffeId, ['docker:label:app:web', MINE]),
@@ -132,7 +132,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
   {
     symptom: 'Two entries give the SPIFFE ID, and neither to this workload',
     words: HELD,
-    cause: 'each lacks something: the nearest comes first',
+    cause: 'the workload lacks a selector of each; the nearest entry is shown first',
     name: 'two',
     says: /has 1 of 2\n {4}needs unix:gid:4000000/,
     break: async (stage, spiffeId) => {
@@ -142,10 +142,9 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     fix: CREATE,
   },
   {
-    symptom: 'A workload shall have an identity that belongs to another one, too',
+    symptom: 'A second workload should get an identity that another one has',
     words: HELD,
-    cause:
-      'the entry is for somebody who has it now: the command makes another entry, and takes nothing from the other',
+    cause: 'another workload uses the entry now: the command makes a second entry, and does not change the first',
     name: 'shared',
     says: /needs unix:path:.*\n {4}note: a caller that is connected has it by this entry/,
     break: async (stage, spiffeId, t) => {
@@ -159,9 +158,9 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     fix: CREATE,
   },
   {
-    symptom: 'A container asks for the identity of another one, whose label it lacks',
+    symptom: 'A container asks for the identity of another container, whose label it lacks',
     words: HELD,
-    cause: 'the entry is for a container with another label. Whoever starts a container chooses its labels',
+    cause: 'the entry is for a container with another label. The user who starts a container chooses its labels',
     name: 'other-label',
     says: /needs docker:label:app:web, has docker:label:app:evil/,
     own: withEngine,
@@ -175,7 +174,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
   {
     symptom: 'A container gets no certificate: the value of a variable differs',
     words: HELD,
-    cause: 'the entry is for a container with another value. Whoever starts a container chooses its variables',
+    cause: 'the entry is for a container with another value. The user who starts a container chooses its variables',
     name: 'other-variable',
     says: /needs docker:env:MODE=\[redacted\], has docker:env:MODE=\[redacted\]/,
     own: withEngine,
@@ -203,7 +202,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
   {
     symptom: 'A process in a container gets no certificate, and the server asks no container engine',
     words: HELD,
-    cause: 'nothing is known of its container, and root in any container can take on the rest',
+    cause: 'the server has no facts about the container, and root in any container can take on the unix selectors',
     name: 'unknown-container',
     says: /note: it is in a container, .* sidekey serve --docker-socket finds out which one it is/,
     own: () => ({}),
@@ -212,9 +211,10 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     byHand: (stage, spiffeId) => entry(stage, spiffeId, [MINE], { allow_contained: true }),
   },
   {
-    symptom: 'A container gets no certificate, and a label of it has control characters',
+    symptom: 'A container gets no certificate, and one of its labels has control characters',
     words: HELD,
-    cause: 'nobody has made an entry for its SPIFFE ID, and a terminal would not show its compose service as it is',
+    cause:
+      'there is no entry for its SPIFFE ID, and a terminal would not show the name of its compose service unchanged',
     name: 'odd-label',
     says: /note: the command is not printed, since one of its values has characters that a terminal does not show/,
     own: withEngine,
@@ -233,24 +233,24 @@ const chmod = (file: (stage: Stage) => string, mode: number) => (stage: Stage) =
 
 const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
   {
-    symptom: 'Envoys of other users do not reach the pipe',
+    symptom: 'Envoys of other users can not connect to the pipe',
     words: pipeError('Permission_denied'),
-    cause: 'nobody but its owner may connect',
+    cause: 'only its owner may connect',
     rule: 'pipe-closed',
     break: chmod(({ socket }) => socket, 0o600),
     fix: 'chmod 660 SOCKET',
     note: '`sidekey serve --socket-mode 0660` keeps it so',
   },
   {
-    symptom: 'Envoys of other users do not reach the pipe, though its mode lets them',
+    symptom: 'Envoys of other users can not connect to the pipe, although its mode allows it',
     words: pipeError('Permission_denied'),
-    cause: 'a directory above it lets nobody pass',
+    cause: 'a directory above it does not let them pass',
     rule: 'pipe-directory-closed',
     break: chmod(({ socket }) => socket, 0o666),
     fix: 'chmod o+x DIRECTORY',
   },
   {
-    symptom: 'Whoever has a shell on the host can ask for certificates',
+    symptom: 'Every user with a shell on the host can ask for certificates',
     cause: 'the pipe is open to every user',
     own: () => ({}),
     rule: 'pipe-open',
@@ -262,7 +262,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     note: '`sidekey serve --socket-mode 0660` keeps it so',
   },
   {
-    symptom: 'A stranger could answer in the place of Sidekey',
+    symptom: 'Another user could put a socket in the place of the pipe',
     words:
       '`…/agent.sock: … can be written by its group, who could put something else in its place; …` (Sidekey, at the next start)',
     cause: 'others may write in the directory of the sockets, or in one above it',
@@ -273,8 +273,8 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     fix: 'end the server and start it with its socket below a directory that only root or its user can write; trust nothing that is here',
   },
   {
-    symptom: 'Another program answers in the place of Sidekey',
-    cause: 'somebody who could write in a directory above the pipe has put a socket of their own there',
+    symptom: 'Another program listens on the pipe instead of Sidekey',
+    cause: 'a user who could write in a directory above the pipe has put another socket in its place',
     own: () => ({}),
     rule: 'pipe-impostor',
     break: async ({ socket }, t) => {
@@ -285,10 +285,10 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
       await once(impostor.stdout, 'data');
     },
     byHand: ({ socket }) => rmSync(socket),
-    fix: 'find out what it is (`ps -fp PID`) and end it; then start the server anew, with its socket below a directory that only root or its user can write',
+    fix: 'find out what it is (`ps -fp PID`) and end it; then restart the server, with its socket below a directory that only root or its user can write',
   },
   {
-    symptom: 'The admin API looks open to others',
+    symptom: 'Other users could connect to the admin API',
     cause: 'the mode of the admin socket was changed',
     rule: 'data-dir-open',
     break: chmod(({ adminSocket }) => adminSocket, 0o666),
@@ -296,26 +296,26 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
   },
   {
     symptom: 'There are two admin sockets, one of them beside the pipe',
-    words: '`nobody listens there; is sidekey serve running?` (the command line)',
-    cause: 'a server of an earlier version, which had it there, left it',
+    words: '`no process listens there: start sidekey serve` (the command line)',
+    cause: 'a server of an earlier version, whose default was there, left it behind',
     rule: 'admin-socket-left',
     break: ({ directory }) => leaveSocket(path.join(directory, 'admin.sock')),
     fix: 'rm DIRECTORY/admin.sock',
   },
   {
-    symptom: 'Sidekey does not start again after a backup was put back',
+    symptom: 'Sidekey does not start after a backup was restored',
     words: '`the data directory … is not closed to others; … close it with:` (Sidekey)',
-    cause: 'files in the data directory are open to others',
+    cause: 'other users can read files in the data directory',
     rule: 'data-dir-open',
     break: chmod(({ dataDir }) => path.join(dataDir, 'sidekey.db'), 0o644),
     fix: 'chmod go-rwx DATA_DIR/sidekey.db',
     note: 'if others could pass through its directory too, they may have the keys: then move `ca` and `admin.token` away, and the next start makes new ones',
   },
   {
-    symptom: 'Somebody else may have put a key or a database there',
+    symptom: 'Another user may have put a key or a database into the data directory',
     words:
       '`the data directory … holds what somebody else may have put there or changed; …` (Sidekey, at the next start)',
-    cause: 'a file in the data directory could be written by others, belongs to somebody else, or is a link',
+    cause: 'a file in the data directory can be written by others, belongs to another user, or is a link',
     rule: 'data-dir-suspect',
     break: chmod(({ dataDir }) => path.join(dataDir, 'sidekey.db'), 0o660),
     byHand: ({ dataDir }) => chmodSync(path.join(dataDir, 'sidekey.db'), 0o600),
@@ -330,15 +330,15 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     fix: 'chmod go-rwx DATA_DIR',
   },
   {
-    symptom: 'An entry does nothing: it selects by a user that does not exist',
+    symptom: 'An entry has no effect: it selects by a user that does not exist',
     words: HELD,
-    cause: 'the name in unix:user is no user of this host',
+    cause: 'the host has no user with the name in unix:user',
     rule: 'entry-unproducible',
     break: (stage) => entry(stage, 'spiffe://ilinux.io/nobody', ['unix:user:no-such-user']),
     fix: 'sidekey entry delete ENTRY',
   },
   {
-    symptom: 'An entry does nothing: it selects by containers, and Sidekey asks no engine',
+    symptom: 'An entry has no effect: it has container selectors, and Sidekey asks no engine',
     words: HELD,
     cause: 'sidekey serve runs without --docker-socket',
     rule: 'entry-unproducible',
@@ -347,16 +347,16 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     note: 'or start the server with `--docker-socket /var/run/docker.sock`',
   },
   {
-    symptom: 'Old entries pile up',
-    cause: 'they have expired, and stay listed until somebody deletes them',
+    symptom: 'Old entries accumulate',
+    cause: 'they have expired, and stay listed until they are deleted',
     rule: 'entry-expired',
     break: (stage) => entry(stage, 'spiffe://ilinux.io/old', [MINE], { expires_at: '2026-01-01T00:00:00Z' }),
     fix: 'sidekey entry delete ENTRY',
-    note: 'or let it go on: `sidekey entry update ENTRY --expires-at TIME`',
+    note: 'or extend it: `sidekey entry update ENTRY --expires-at TIME`',
   },
   {
     symptom: 'The TTL or the DNS names of an entry have no effect',
-    cause: 'an older entry gives the same SPIFFE ID to the same callers, and goes first',
+    cause: 'an older entry gives the same SPIFFE ID to the same callers, and takes precedence',
     rule: 'entry-shadowed',
     break: async (stage) => {
       await entry(stage, 'spiffe://ilinux.io/twice', [MINE]);
@@ -366,8 +366,8 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     fix: 'sidekey entry delete ENTRY',
   },
   {
-    symptom: 'An entry was made, and nobody uses it',
-    cause: 'nobody asks for it, or nobody who asks matches it',
+    symptom: 'An entry is not used by any workload',
+    cause: 'no caller has asked for it, or no caller that asked matches it',
     own: () => ({}),
     rule: 'entry-never-issued',
     break: async (stage) => {
@@ -387,7 +387,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     after: (stage) => stage.connect().fetch({ resourceNames: ['spiffe://ilinux.io/unused'] }),
   },
   {
-    symptom: 'Nobody in a container gets an identity',
+    symptom: 'Workloads in containers get no identity',
     words:
       '`… 14, the docker attestor failed: the container engine at … fails: ENOENT, there is no such socket (decision d-…)`',
     cause: 'the container engine does not answer',
@@ -400,7 +400,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
   {
     symptom: 'Peers refuse certificates that are not valid yet',
     words: '`CERTIFICATE_VERIFY_FAILED: certificate is not yet valid`',
-    cause: 'the clock was set back behind what was issued',
+    cause: 'the clock was set back to before the last issuance',
     own: () => ({}),
     rule: 'clock-set-back',
     break: async (stage) => {
@@ -417,7 +417,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
 
 const RESTARTED: readonly Omit<RestartCase, 'by'>[] = [
   {
-    symptom: 'Nobody new gets in, while those who are connected stay',
+    symptom: 'New clients can not connect, while connected clients stay connected',
     words: pipeError('No_such_file_or_directory'),
     cause: "something removed the socket's file while the server runs",
     flags: [],
@@ -427,9 +427,9 @@ const RESTARTED: readonly Omit<RestartCase, 'by'>[] = [
     note: 'a server that systemd runs: `systemctl restart UNIT`',
   },
   {
-    symptom: 'Nobody new gets in, and there is a socket where one should be',
+    symptom: 'New clients can not connect, although there is a socket at the path of the pipe',
     words: pipeError('Connection_refused'),
-    cause: 'the socket of an older server was put in the place of this one, as when a directory is put back',
+    cause: 'the socket of an older server replaced this one, for example when a directory was restored',
     flags: [],
     rule: 'pipe-gone',
     break: async ({ socket }) => {
@@ -439,7 +439,7 @@ const RESTARTED: readonly Omit<RestartCase, 'by'>[] = [
     fix: 'kill PID; while kill -0 PID 2>/dev/null; do sleep 0.1; done; cd / && sidekey serve …',
   },
   {
-    symptom: 'Nobody new gets in, and there is a file where the socket should be',
+    symptom: 'New clients can not connect, and there is a file at the path of the pipe',
     words: pipeError('Connection_refused'),
     cause: 'something wrote a file to the path of the pipe',
     flags: [],
@@ -451,9 +451,9 @@ const RESTARTED: readonly Omit<RestartCase, 'by'>[] = [
     fix: 'rm SOCKET && kill PID; while kill -0 PID 2>/dev/null; do sleep 0.1; done; cd / && sidekey serve …',
   },
   {
-    symptom: 'Some Envoys of a host are turned away',
+    symptom: 'Some Envoys of a host are refused',
     words: '`… reset reason: connection termination`; Sidekey logs `connections are refused`',
-    cause: 'a user or container holds as many connections as one may',
+    cause: 'a user or container has reached its limit of connections',
     flags: ['--max-connections-per-uid', '1'],
     rule: 'limit',
     break: async (server, t) => {
@@ -466,33 +466,33 @@ const RESTARTED: readonly Omit<RestartCase, 'by'>[] = [
       await stream.next();
     },
     fix: 'kill PID; while kill -0 PID 2>/dev/null; do sleep 0.1; done; cd / && sidekey serve … --max-connections-per-uid 2',
-    note: 'if they are all yours; else end those that are not. Where systemd runs the server, its unit has the flags',
+    note: 'do this if the use is intended; otherwise end the processes that cause it. If systemd runs the server, change the flags in its unit',
   },
 ];
 
 const SILENT: readonly Omit<SilenceCase, 'by'>[] = [
   {
-    symptom: 'Every Envoy of the host waits, and sidekey says that there is no such socket',
+    symptom: 'Every Envoy of the host waits, and sidekey says that this socket does not exist',
     words: pipeError('No_such_file_or_directory'),
     cause: 'no server runs',
     rule: 'no-server',
     break: (server) => server.stop(),
     fix: 'sidekey serve --admin-socket ADMIN_SOCKET',
-    note: 'with the settings of the server in its environment or in `SIDEKEY_CONFIG`; else give them as flags',
+    note: 'this works if the settings are in the environment or in the file of `SIDEKEY_CONFIG`; otherwise add them as flags',
   },
   {
-    symptom: 'Every Envoy of the host waits, and sidekey says that nobody listens',
+    symptom: 'Every Envoy of the host waits, and sidekey says that no process listens on the socket',
     words: pipeError('Connection_refused'),
-    cause: 'the server was killed, and its sockets are left',
+    cause: 'the server was killed, and left its sockets behind',
     rule: 'stale-socket',
     break: (server) => server.stop('SIGKILL'),
     fix: 'sidekey serve --admin-socket ADMIN_SOCKET',
-    note: 'it takes the place of a socket that nobody listens on',
+    note: 'it replaces a socket on which no process listens',
   },
   {
-    symptom: 'Sidekey does not start: something is in the way of its socket',
+    symptom: 'Sidekey does not start: a file is at the path of its socket',
     words: '`something that is not a socket is in the way` (Sidekey)',
-    cause: 'a file stands where the admin socket should be',
+    cause: 'there is a file at the path of the admin socket',
     rule: 'not-a-socket',
     break: async (server) => {
       await server.stop();
@@ -528,12 +528,12 @@ const LINTED: readonly Omit<LintCase, 'by'>[] = [
     fix: "sed -i 'LINEs|path: /run/sidekey/admin\\.sock|path: /run/sidekey/agent.sock|' envoy.yaml",
   },
   {
-    symptom: 'An Envoy comes back only half a minute after Sidekey was started again',
-    cause: 'there is no retry_back_off, and what Envoy does without one goes up to 30 s',
+    symptom: 'An Envoy reconnects only half a minute after a restart of Sidekey',
+    cause: "there is no retry_back_off, and Envoy's default waits up to 30 s",
     rule: 'retry-back-off',
     change: [/ +retry_policy: .*\n/, ''],
     fix: "sed -i 'LINEs|… retry_policy: …|' envoy.yaml",
-    note: 'a line more, as `sidekey envoy bootstrap` writes it',
+    note: 'the command adds the line that `sidekey envoy bootstrap` writes',
   },
   {
     symptom: 'A bootstrap that is not v3',
@@ -544,7 +544,7 @@ const LINTED: readonly Omit<LintCase, 'by'>[] = [
     fix: "sed -i 'LINEs|transport_api_version: V2|transport_api_version: V3|' envoy.yaml",
   },
   {
-    symptom: 'Whoever has any certificate of the trust domain is let in',
+    symptom: 'Clients without a certificate may be accepted',
     cause: 'require_client_certificate is not true',
     rule: 'client-certificate',
     change: ['require_client_certificate: true', 'require_client_certificate: false'],

@@ -9,28 +9,29 @@ export const DOCUMENT = path.resolve(import.meta.dirname, '../../docs/troublesho
 
 const HEAD = `# Troubleshooting
 
-Each of these is broken for real by a test, found, mended by the very command that stands here, and seen to be well
-again (where a command could adopt what somebody has planted or asked for, by hand: "do"): this page is made of the cases of \`test/doctor/cases.ts\`. In place of \`systemctl\` and \`timedatectl\`, which change the
-machine, the test has programs of its own. Names in capitals, the ids 0 and \`/usr/bin/envoy\` stand for yours: doctor and explain
-print the whole command. Find the symptom, or ask:
+This page is generated from the cases of \`test/doctor/cases.ts\`. For each case a test causes the fault, finds it, repairs it with
+exactly the command shown here, and checks that it is gone. If a command could accept a file that an attacker planted, or an identity
+that a process only asked for, the repair is by hand ("do"). In place of \`systemctl\` and \`timedatectl\`, which change the
+machine, the test has its own programs. Names in capitals, the ids 0 and \`/usr/bin/envoy\` are placeholders: doctor and explain
+print the complete command. Find the symptom, or ask:
 
 \`\`\`
 sidekey doctor                                      # the server, its files, its host
-sidekey doctor --envoy FILE                         # a bootstrap, held against the entries
-sidekey doctor --envoy-admin http://127.0.0.1:9901  # an Envoy that runs: what it holds, beside what it was sent
+sidekey doctor --envoy FILE                         # a bootstrap, compared with the entries
+sidekey doctor --envoy-admin http://127.0.0.1:9901  # a running Envoy: its secrets, compared with those sent
 sidekey explain --pid PID --spiffe-id ID            # why this process does not get this identity
-sidekey explain d-3f2a90c1b7e4                      # what the log or an Envoy calls a decision
-sidekey proxies --check                             # what needs somebody
+sidekey explain d-3f2a90c1b7e4                      # the decision id in a log of Sidekey or Envoy
+sidekey proxies --check                             # secrets that need attention
 \`\`\`
 
-A held name has no words in Envoy's log: its stream is open and silent, which is as it should be while nobody has made
-the entry. What is refused has a decision id in Envoy's log. Values of a container's variables are shown nowhere here.
+Envoy's log has no message for a held name: its stream stays open without an answer, which is correct as long as there is
+no entry. For a refusal, Envoy's log has a decision id. Values of a container's variables are never shown.
 `;
 
 const PARTS: readonly { readonly title: string; readonly by: Case['by']; readonly ask: string }[] = [
   { title: 'A workload gets no identity', by: 'explain', ask: 'sidekey explain --pid PID --spiffe-id ID' },
   { title: 'The server and its host', by: 'doctor', ask: 'sidekey doctor' },
-  { title: 'The server is to be started anew', by: 'restart', ask: 'sidekey doctor' },
+  { title: 'The server has to be restarted', by: 'restart', ask: 'sidekey doctor' },
   { title: 'No server answers', by: 'silence', ask: 'sidekey doctor' },
   { title: "An Envoy's bootstrap", by: 'lint', ask: 'sidekey doctor --envoy FILE' },
 ];
@@ -56,7 +57,7 @@ function section(one: Case): string {
   ].join('\n');
 }
 
-/** A pattern as somebody reads it, whoever runs this. */
+/** A pattern as readable text, the same for every user. */
 function plain({ source }: RegExp): string {
   return source
     .replace(/unix:uid:\d{1,6}$/, 'unix:uid:0')

@@ -62,7 +62,12 @@ describe('what answers on an admin port', () => {
     const { findings } = await envoyAdminCheck(url, async () => [], new SystemClock()).run();
     assert.deepEqual(
       findings.map(({ rule, problem }) => [rule, problem]),
-      [['envoy-unreachable', "no Envoy answers there: what it answers /server_info is not Envoy's"]],
+      [
+        [
+          'envoy-unreachable',
+          "no Envoy answers at this address: the answer to /server_info is not Envoy's: is this Envoy's admin address?",
+        ],
+      ],
     );
   });
 

@@ -169,7 +169,10 @@ describe('a caller in a container', { skip, timeout: 120_000 }, () => {
       await run(['unshare', '--user', '--map-root-user', ...list]),
     ]) {
       assert.equal(refused.status, 1, refused.stdout);
-      assert.match(refused.stderr, /in a container \(its .*\), whose root is not root of this host.*\(ERR_FORBIDDEN\)/);
+      assert.match(
+        refused.stderr,
+        /in a container \(its .*\), and root there is not root of this host.*\(ERR_FORBIDDEN\)/,
+      );
     }
   });
 
@@ -244,7 +247,7 @@ describe('an entry that callers in containers are refused', { skip, timeout: 120
     assert.match(words, /it is not for callers in containers\n +note: sidekey entry update .* --allow-contained would/);
     const decision = await outside('explain', String(held.decision));
     assert.match(decision.stdout, new RegExp(`entry ${id} is not for callers in containers`));
-    assert.match(decision.stdout, /with these facts now\n.* is not given: contained:/);
+    assert.match(decision.stdout, /the result for the same facts now\n.* is not given: contained:/);
 
     const doctor = async () =>
       JSON.parse((await outside('doctor', '-o', 'json')).stdout).findings.find(

@@ -74,7 +74,7 @@ describe('few descriptors', { concurrency: 2, timeout: 120_000 }, () => {
     assert.equal((await server.request('GET', '/v1/entries')).status, 200);
     assert.equal(await overTcp(server), 200);
     await server.logged(
-      'the admin API has as many connections on TCP as it may (adminMaxConnections): those without a right are cut',
+      'connections to the admin API on TCP reached adminMaxConnections: the oldest ones without an authorized request are closed',
     );
     assert.ok(descriptorsOf(server.pid) < 400);
     // Those that are left are cut too, soon.

@@ -135,9 +135,9 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
     const decision = /d-[0-9a-f]{12}/.exec(said)![0];
     const shown = await run(server, 'explain', decision);
     assert.equal(shown.status, 0, shown.stderr);
-    assert.match(shown.stdout, /\nwith these facts now\nvalues of docker:env are not on record/);
+    assert.match(shown.stdout, /\nthe result for the same facts now\nvalues of docker:env are not recorded/);
     const command = `sidekey explain --pid ${child.pid} --spiffe-id ${WEB}`;
-    assert.ok(shown.stdout.includes(`ask the process itself: ${command}\n`), shown.stdout);
+    assert.ok(shown.stdout.includes(`ask about the process itself: ${command}\n`), shown.stdout);
     assert.match(shown.stdout, new RegExp(`by entry ${id}: has 1 of 2\n`));
     assert.ok(shown.stdout.includes('needs docker:env:TOKEN=[redacted], has docker:env:TOKEN=[redacted]\n'));
     const json = await run(server, 'explain', decision, '-o', 'json');

@@ -122,7 +122,7 @@ describe('what others could put at a path', { timeout: 120_000, skip: notNobody 
     const impostor = findings.find(({ rule }) => rule === 'pipe-impostor');
     assert.equal(
       impostor?.problem,
-      `another process answers there: process ${attacker.process.pid} (uid 65534); the server is process ${server.pid} (uid 0)`,
+      `another process listens on the pipe: process ${attacker.process.pid} (uid 65534); the server is process ${server.pid} (uid 0)`,
     );
     const foreign = findings.filter(({ rule }) => rule === 'socket-directory-foreign').map((one) => one.place);
     assert.deepEqual(foreign, [place.home, path.join(place.home, 'run')]);

@@ -5,7 +5,13 @@ import { describe, it } from 'node:test';
 import { ATTESTORS } from '../../src/attest/catalog.ts';
 import { ROOT } from '../support/serve.ts';
 
-const documents = ['README.md', 'CHANGELOG.md', 'envoy-examples/README.md', ...globSync('docs/*.md', { cwd: ROOT })];
+const documents = [
+  'README.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  'envoy-examples/README.md',
+  ...globSync('docs/{,decisions/}*.md', { cwd: ROOT }),
+];
 
 describe('the documents', () => {
   it('link to files that are there', () => {
@@ -44,5 +50,13 @@ describe('the documents', () => {
   it('are linked from the README', () => {
     const readme = readFileSync(path.join(ROOT, 'README.md'), 'utf8');
     for (const file of globSync('docs/*.md', { cwd: ROOT })) assert.ok(readme.includes(`(${file})`), file);
+    for (const file of ['CONTRIBUTING.md', 'docs/decisions/README.md']) assert.ok(readme.includes(`(${file})`), file);
+  });
+
+  it('list every decision', () => {
+    const list = readFileSync(path.join(ROOT, 'docs/decisions/README.md'), 'utf8');
+    for (const file of globSync('docs/decisions/*.md', { cwd: ROOT, exclude: ['docs/decisions/README.md'] })) {
+      assert.ok(list.includes(`(${path.basename(file)})`), file);
+    }
   });
 });

@@ -36,11 +36,11 @@ export const DOCKER: AttestorDescription<DockerSettings> = {
   },
   propose,
   failure: {
-    why: 'callers in containers get no identity while it fails, also none by their uid',
+    why: 'while it fails, callers in containers get no identity, not even by unix selectors',
     place: 'docker_socket',
     fix(error, place) {
       if (error.includes(' is not believed: ')) {
-        return { fix: 'have root or the user of sidekey serve alone reach that place' };
+        return { fix: 'let only root and the user of sidekey serve write there' };
       }
       if (error.includes('EACCES')) {
         return { fix: `run sidekey serve with the group of the socket: stat -c %G ${shellQuote(place)}` };

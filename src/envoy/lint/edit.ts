@@ -1,4 +1,4 @@
-/** Edits of a file, small enough to be a command that a person reads before it is run. */
+/** Edits of a file that are small enough for a command that a person checks before running it. */
 
 import { shellQuote } from '../../base/shell.ts';
 
@@ -12,16 +12,16 @@ export interface Edit {
   readonly text: string;
 }
 
-/** Neither in YAML's plain texts nor in patterns of sed, most of the time. */
+/** Delimiters that rarely occur in YAML or in sed patterns. */
 const MARKS = [...'|#,!~%@'];
 
-/** The edit as a command for sed, GNU's or busybox's; nothing where the text has all that could delimit it. */
+/** The edit as a command for GNU or busybox sed; undefined if the text contains all delimiters. */
 export function sedCommand({ line, old, text }: Edit, file: string): string | undefined {
   const mark = MARKS.find((one) => !`${old}${text}`.includes(one));
   if (mark === undefined) return undefined;
   const pattern = old.replaceAll(/[\\.*[\]^$]/g, '\\$&');
   const replacement = text.replaceAll(/[\\&]/g, '\\$&').replaceAll('\n', '\\n');
-  // sed would take such a name for an option, and run what it says.
+  // sed would treat such a name as an option, and could execute it.
   const place = file.startsWith('-') ? `./${file}` : file;
   return ['sed', '-i', `${line}s${mark}${pattern}${mark}${replacement}${mark}`, place].map(shellQuote).join(' ');
 }

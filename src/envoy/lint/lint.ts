@@ -1,4 +1,4 @@
-/** Looks at a bootstrap for what goes wrong between Envoy and Sidekey, before Envoy does. */
+/** Finds faults of a bootstrap that break the connection between Envoy and Sidekey. */
 
 import type { Finding } from '../../base/finding.ts';
 import { type Edit, sedCommand } from './edit.ts';
@@ -14,15 +14,15 @@ import { readFile } from './spot.ts';
 export type { Known, KnownAlias, KnownEntry } from './rules/rule.ts';
 
 /**
- * What is wrong in a bootstrap (v3, YAML or JSON), by line. Every secret that is asked for on a pipe is taken for one that
- * Sidekey is to give. What is not known of the server is not looked at.
+ * Finds faults in a bootstrap (v3, YAML or JSON), by line. Every secret that is requested on a Unix socket is assumed to
+ * come from Sidekey. Rules that need unknown facts about the server are skipped.
  *
- * @param file its name, for the findings and the commands that mend it; {@link STDIN}: it has none
+ * @param file its name, for findings and commands; {@link STDIN}: it has no name
  */
 export function lintBootstrap(text: string, file: string, known: Known = {}): Finding[] {
   const { root, faults } = readFile(text);
   if (faults.length > 0) {
-    // One slip may be told again for each bracket that it leaves open.
+    // One mistake may be reported for each bracket that it leaves open.
     const told = new Map(faults.map(({ line, message }) => [`${line} ${message}`, syntax(file, line, message)]));
     return [...told.values()];
   }
@@ -31,7 +31,7 @@ export function lintBootstrap(text: string, file: string, known: Known = {}): Fi
   const rules = [v2Rules, sourceRules, clusterRules, identityRules, tlsRules];
   const found = new Map<string, Finding>();
   for (const { at, edit, ...draft } of rules.flatMap((rule): readonly Draft[] => rule(model, known))) {
-    // What stands at an anchor is found at each of its aliases.
+    // A value with an anchor is found again at each of its aliases.
     found.set(`${draft.rule} ${at.line} ${draft.problem}`, {
       ...draft,
       place: file,
@@ -49,7 +49,7 @@ function commandOf(edit: Edit | undefined, file: string): Pick<Finding, 'command
 }
 
 function syntax(place: string, line: number, problem: string): Finding {
-  const why = 'Envoy cannot read the file, so nothing else was looked at';
+  const why = 'Envoy cannot read the file, so nothing else was checked';
   return {
     rule: 'syntax',
     severity: 'error',
@@ -57,6 +57,6 @@ function syntax(place: string, line: number, problem: string): Finding {
     line,
     problem,
     why,
-    fix: 'a bootstrap is one map, in YAML or JSON',
+    fix: 'make the file one map, in YAML or JSON',
   };
 }

@@ -1,15 +1,15 @@
-/** What the rules look at in a bootstrap, found once. */
+/** The parts of a bootstrap that the rules check, collected once. */
 
 import { mapsIn, type Spot } from './spot.ts';
 
 /** `on-demand`: certificates by the names that TLS clients send. */
 export type SecretKind = 'certificate' | 'validation' | 'on-demand' | 'other';
 
-/** A secret that is asked for by gRPC. */
+/** A secret that is requested by gRPC. */
 export interface AskedSecret {
   readonly kind: SecretKind;
   readonly name: string | undefined;
-  /** The `SdsSecretConfig`, or the selector's configuration that has no name. */
+  /** The `SdsSecretConfig`, or a certificate selector's configuration, which has no name. */
   readonly at: Spot;
   readonly source: SdsSource;
 }
@@ -27,10 +27,10 @@ export interface TlsContext {
 
 export interface Model {
   readonly root: Spot;
-  /** The static ones, by name. */
+  /** Static clusters, by name. */
   readonly clusters: ReadonlyMap<string, Spot>;
   readonly secrets: readonly AskedSecret[];
-  /** Each `ApiConfigSource` of SDS once, that of ADS included where a secret comes by it. */
+  /** Each `ApiConfigSource` of SDS once, including that of ADS if a secret uses it. */
   readonly sources: readonly Extract<SdsSource, { kind: 'api' }>[];
   readonly contexts: readonly TlsContext[];
 }
@@ -66,7 +66,7 @@ const KINDS: Readonly<Record<string, SecretKind>> = {
   validation_context_sds_secret_config: 'validation',
 };
 
-/** By the type of a `typed_config`, or by the field, where QUIC wraps a context. */
+/** Decided by the type of a `typed_config`, or by the field if QUIC wraps the context. */
 function sideOf(field: string, context: Spot): TlsContext['side'] {
   return /upstream/i.test(context.get('@type')?.text ?? field) ? 'upstream' : 'downstream';
 }
@@ -76,7 +76,7 @@ function isOnDemand(value: Spot): boolean {
   return value.get('@type')?.text?.endsWith('.on_demand_secret.v3.Config') ?? false;
 }
 
-/** Where a secret is asked for; nothing where it is no secret, or one of this file or of another. */
+/** The source of a secret; undefined if it is not a secret, or comes from this file or another file. */
 function sourceOf(config: Spot | undefined): SdsSource | undefined {
   if (config === undefined) return undefined;
   const ads = config.get('ads');
@@ -101,13 +101,13 @@ function sourcesOf(root: Spot, secrets: readonly AskedSecret[]): Extract<SdsSour
   return [...found.values()];
 }
 
-/** Whether a secret is asked of a server that can be Sidekey: everything but a cluster on the network. */
+/** Whether the server of a secret can be Sidekey: any source except for a cluster on the network. */
 export function mayBeOurs(source: SdsSource, clusters: ReadonlyMap<string, Spot>): boolean {
   const cluster = source.kind === 'api' && source.cluster !== undefined ? clusters.get(source.cluster) : undefined;
   return cluster === undefined || networkAddress(cluster) === undefined;
 }
 
-/** The first endpoint of a cluster that is no pipe. */
+/** The first endpoint of a cluster that is not a Unix socket. */
 export function networkAddress(cluster: Spot): Spot | undefined {
   return addressesOf(cluster).find((address) => address.get('pipe') === undefined);
 }

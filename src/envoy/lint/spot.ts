@@ -1,4 +1,4 @@
-/** A YAML (or JSON) file as places: values that know the line they stand on. */
+/** A YAML (or JSON) file as values with their lines. */
 
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import type { Edit } from './edit.ts';
@@ -12,15 +12,15 @@ export interface SyntaxFault {
 interface File {
   readonly text: string;
   readonly lines: LineCounter;
-  /** What each alias (`*name`) stands for. */
+  /** The value of each alias (`*name`). */
   readonly targets: ReadonlyMap<Node, Node>;
-  /** JSON, which what is written as YAML would break. */
+  /** The file is JSON, so edits can't insert YAML. */
   readonly isJson: boolean;
 }
 
-/** A value in a file. Fields are asked for as protobuf writes them; as JSON writes them (camelCase) they are found too. */
+/** A value in a file. Fields are requested in protobuf's spelling; JSON's spelling (camelCase) is found too. */
 export class Spot {
-  /** Where it begins: the line of its key, for a member. */
+  /** The line where the value begins; for a member, the line of its key. */
   readonly line: number;
   readonly #node: Node | undefined;
   readonly #file: File;
@@ -33,7 +33,7 @@ export class Spot {
     this.line = line;
   }
 
-  /** The same for all aliases of a value; nothing where there is no value. */
+  /** Equal for all aliases of a value; undefined without a value. */
   get identity(): object | undefined {
     return this.#node;
   }
@@ -53,20 +53,20 @@ export class Spot {
     return typeof node.value === 'string' ? node.value : node.source;
   }
 
-  /** As it is written, but for the space between words. */
+  /** The text as written, with white space reduced. */
   get source(): string {
     const range = this.#node?.range;
     return range ? this.#file.text.slice(range[0], range[1]).replaceAll(/\s+/g, ' ').trim() : '';
   }
 
-  /** The member by a path of fields; nothing where one of them is missing. */
+  /** The member at a path of fields; undefined if one is missing. */
   get(...path: readonly string[]): Spot | undefined {
     const [first, ...rest] = path;
     if (first === undefined) return this;
     return this.members.find(({ field }) => field === first)?.spot.get(...rest);
   }
 
-  /** Of a map, in order. */
+  /** Members of a map, in order. */
   get members(): readonly { readonly field: string; readonly spot: Spot }[] {
     if (!isMap(this.#node)) return [];
     return this.#node.items.map(({ key, value }) => {
@@ -79,13 +79,13 @@ export class Spot {
     });
   }
 
-  /** Of a list, in order. */
+  /** Items of a list, in order. */
   get items(): readonly Spot[] {
     if (!isSeq(this.#node)) return [];
     return (this.#node.items as Node[]).map((item) => new Spot(this.#file, item, this.#lineOf(item)));
   }
 
-  /** Gives a member another value, or another key with it; nothing where that is more than a change within a line. */
+  /** Replaces a member's value, or its key too; undefined if that is more than a change within a line. */
   replaced(value: string, key?: string): Edit | undefined {
     const { range } = this.#node ?? {};
     const keyRange = this.#key?.range;
@@ -97,7 +97,7 @@ export class Spot {
     return this.#edit(keyRange[0], range[1], `${before}${between}${gap}${value}`);
   }
 
-  /** Gives a map one member more, `field: value`; nothing where that takes more than a new line or a change within one. */
+  /** Adds a member `field: value` to a map; undefined if that needs more than one new line or a change within a line. */
   with(member: string): Edit | undefined {
     const node = this.#node;
     if (!isMap(node) || !node.range || this.#file.isJson) return undefined;
@@ -120,7 +120,7 @@ export class Spot {
   #edit(from: number, to: number, text: string): Edit | undefined {
     const old = this.#file.text.slice(from, to);
     const { line, col } = this.#file.lines.linePos(from);
-    // What stands there twice is not told apart.
+    // If the text occurs twice in the line, the edit would be ambiguous.
     return old.includes('\n') || this.#lineAt(from).indexOf(old) !== col - 1 ? undefined : { line, old, text };
   }
 
@@ -134,7 +134,7 @@ export class Spot {
   }
 }
 
-/** `setNodeOnFirstMessageOnly` as `set_node_on_first_message_only`; what is no name of a field stays as it is. */
+/** `setNodeOnFirstMessageOnly` becomes `set_node_on_first_message_only`; texts that are not field names stay unchanged. */
 function asField(name: string): string {
   return /^[a-z][A-Za-z0-9]*$/.test(name) ? name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) : name;
 }
@@ -145,13 +145,13 @@ export function readFile(text: string): { readonly root: Spot; readonly faults: 
   const faults = document.errors.map(({ pos, message }) => ({ line: lines.linePos(pos[0]).line, message }));
   const targets = aliasTargets(document, (alias) => {
     const line = lines.linePos(alias.range?.[0] ?? 0).line;
-    faults.push({ line, message: `*${String((alias as { source?: string }).source)} stands for nothing` });
+    faults.push({ line, message: `*${String((alias as { source?: string }).source)} has no anchor` });
   });
   const isJson = isMap(document.contents) && document.contents.flow === true;
   return { root: new Spot({ text, lines, targets, isJson }, document.contents ?? undefined, 1), faults };
 }
 
-/** One look at the whole file: yaml's own way to resolve an alias is one for each. */
+/** Resolves all aliases in one pass: yaml's own resolution needs one pass per alias. */
 function aliasTargets(document: Document, lost: (alias: Node) => void): Map<Node, Node> {
   const anchors = new Map<string, Node>();
   const targets = new Map<Node, Node>();
@@ -167,7 +167,7 @@ function aliasTargets(document: Document, lost: (alias: Node) => void): Map<Node
   return targets;
 }
 
-/** Every map below `from`, itself included, once, whatever aliases (in circles too) lead to it. */
+/** Every map below `from`, including itself, once, even if several (or circular) aliases lead to it. */
 export function* mapsIn(from: Spot, seen = new Set<object>()): Generator<Spot> {
   const { identity } = from;
   if (identity === undefined || seen.has(identity)) return;

@@ -1,4 +1,4 @@
-/** The cluster that stands for Sidekey's pipe. */
+/** Rules for the cluster of Sidekey's pipe. */
 
 import path from 'node:path';
 import { nearest } from '../../../base/nearest.ts';
@@ -35,9 +35,10 @@ function missing(name: string, at: Spot, { root, clusters }: Model): Draft[] {
       severity: dynamic ? 'warning' : 'error',
       at,
       problem: `there is no static cluster ${JSON.stringify(name)}`,
-      why: `${dynamic ? 'unless CDS brings it, ' : ''}Envoy has nobody to ask, so no secret ever comes`,
-      fix: known === undefined ? `a cluster of that name whose endpoint is Sidekey's pipe` : `cluster_name: ${known}`,
-      // What else is called nearly the same is hardly meant.
+      why: `${dynamic ? 'unless CDS adds it, ' : ''}Envoy has no server to ask, so no secret ever arrives`,
+      fix:
+        known === undefined ? `add a cluster of that name whose endpoint is Sidekey's pipe` : `cluster_name: ${known}`,
+      // Another cluster with a similar name is probably not meant.
       edit: known !== undefined && isPipe(clusters.get(known)!) ? named?.replaced(scalar(known)) : undefined,
     },
   ];
@@ -54,8 +55,8 @@ function address(name: string, cluster: Spot): Draft[] {
         rule: 'sds-pipe',
         severity: 'warning',
         at: networkAddress(cluster) ?? cluster,
-        problem: `the cluster ${name}, which is asked for secrets, is no pipe`,
-        why: 'Sidekey serves them on a Unix socket alone, where the kernel tells who calls; what this cluster gives was not looked at',
+        problem: `the cluster ${name}, which secrets are requested from, is not a Unix socket`,
+        why: 'Sidekey serves secrets only on a Unix socket, where the kernel identifies the caller; secrets from this cluster were not checked',
         fix: 'address: { pipe: { path: /run/sidekey/agent.sock } }',
       },
     ];
@@ -69,7 +70,7 @@ function address(name: string, cluster: Spot): Draft[] {
   });
 }
 
-/** Where the pipe is by default, if the admin socket is where it is by default; else beside it, as in earlier versions. */
+/** The default pipe if the admin socket has its default path; otherwise beside it, as in earlier versions. */
 function toPipe(socket: Spot | undefined): Edit | undefined {
   const place = socket?.text ?? '';
   if (!path.isAbsolute(place) || path.basename(place) !== 'admin.sock') return undefined;
@@ -80,16 +81,19 @@ function toPipe(socket: Spot | undefined): Edit | undefined {
 
 function wrongSocket(socket: string): { problem: string; why: string } | undefined {
   if (path.basename(socket) === 'admin.sock') {
-    return { problem: `${socket} is the admin socket`, why: 'secrets are given on the pipe, agent.sock, alone' };
+    return { problem: `${socket} is the admin socket`, why: 'secrets are served only on the pipe, agent.sock' };
   }
   if (socket.startsWith('@')) {
     return {
       problem: `${socket} is an abstract socket`,
-      why: 'Sidekey serves on a file, whose mode says who may connect',
+      why: 'Sidekey serves on a socket file, whose mode limits which users may connect',
     };
   }
   if (path.isAbsolute(socket)) return undefined;
-  return { problem: `the path ${JSON.stringify(socket)} is relative`, why: "it depends on Envoy's working directory" };
+  return {
+    problem: `the path ${JSON.stringify(socket)} is relative`,
+    why: "its meaning depends on Envoy's working directory",
+  };
 }
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -97,15 +101,15 @@ const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 function http2(name: string, cluster: Spot): Draft[] {
   const options = cluster.get('typed_extension_protocol_options', HTTP_OPTIONS);
   if (options?.get('explicit_http_config', 'http2_protocol_options') !== undefined) return [];
-  // The form before 1.16; still taken.
+  // The form before Envoy 1.16, which still works.
   if (cluster.get('http2_protocol_options') !== undefined) return [];
   return [
     {
       rule: 'sds-http2',
       severity: 'error',
       at: options ?? cluster,
-      problem: `the cluster ${name} does not speak HTTP/2`,
-      why: 'SDS is gRPC; in HTTP/1.1, which a cluster speaks by itself, no secret ever comes',
+      problem: `the cluster ${name} does not use HTTP/2`,
+      why: 'SDS is gRPC, which needs HTTP/2; over HTTP/1.1, the default of a cluster, no secret ever arrives',
       fix: `typed_extension_protocol_options: { ${HTTP2} }`,
       edit: toHttp2(cluster),
     },
@@ -120,7 +124,7 @@ function toHttp2(cluster: Spot): Edit | undefined {
   const options = all.get(HTTP_OPTIONS);
   if (options === undefined) return all.with(HTTP2);
   const http1 = options.get('explicit_http_config', 'http_protocol_options');
-  // What is said of HTTP/1.1 has no meaning in HTTP/2.
+  // Options of HTTP/1.1 have no effect in HTTP/2.
   return http1?.isMap === true && http1.members.length === 0
     ? http1.replaced('{}', 'http2_protocol_options')
     : undefined;
@@ -130,14 +134,14 @@ function tls(name: string, cluster: Spot): Draft[] {
   const socket = cluster.get('transport_socket');
   const kind = socket?.get('name')?.text ?? '';
   if (socket === undefined || kind.endsWith('raw_buffer') || networkAddress(cluster) !== undefined) return [];
-  const problem = `the cluster ${name} speaks ${kind}`;
-  const why = 'the pipe is in clear: it never leaves the host, and the kernel tells who calls';
-  return [{ rule: 'sds-tls', severity: 'error', at: socket, problem, why, fix: 'leave transport_socket out' }];
+  const problem = `the cluster ${name} uses ${kind}`;
+  const why = 'the pipe uses clear text: it never leaves the host, and the kernel identifies the caller';
+  return [{ rule: 'sds-tls', severity: 'error', at: socket, problem, why, fix: 'remove transport_socket' }];
 }
 
 const DEFAULT_MAX_REQUESTS = 1024;
 
-/** Each secret of its own name or `sds_config` is a stream, and each stream a request that never ends. */
+/** Each secret with a different name or `sds_config` has a stream, and each stream is a request that never ends. */
 function tooMany(name: string, cluster: Spot, { secrets }: Model): Draft[] {
   const streams = new Set(
     secrets.flatMap(({ kind, name: secret, source }) =>
@@ -155,8 +159,8 @@ function tooMany(name: string, cluster: Spot, { secrets }: Model): Draft[] {
       rule: 'sds-max-requests',
       severity: 'error',
       at: limit ?? cluster,
-      problem: `${streams.size} secrets are asked for, and the cluster ${name} allows ${most} requests at a time`,
-      why: 'each secret is a request that never ends: those beyond the limit never come',
+      problem: `${streams.size} secrets are requested, and the cluster ${name} allows ${most} requests at a time`,
+      why: 'each secret takes a request that never ends: secrets beyond the limit never arrive',
       fix: breakers,
       edit:
         limit?.replaced(String(2 * streams.size)) ?? (thresholds === undefined ? cluster.with(breakers) : undefined),

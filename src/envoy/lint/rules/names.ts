@@ -1,4 +1,4 @@
-/** The names of the secrets that are asked for. */
+/** Rules for the names of requested secrets. */
 
 import { nearest } from '../../../base/nearest.ts';
 import { shellQuote } from '../../../base/shell.ts';
@@ -6,7 +6,7 @@ import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '.
 import { type AskedSecret, mayBeOurs } from '../model.ts';
 import type { Draft, Known, Rule } from './rule.ts';
 
-/** What Sidekey gives by a name. */
+/** The secret that Sidekey gives for a name. */
 type Meaning =
   | { readonly gives: 'certificate'; readonly spiffeId?: string }
   | { readonly gives: 'validation'; readonly trustDomain?: string }
@@ -19,23 +19,25 @@ export const identityRules: Rule = ({ secrets, clusters }, known) =>
 
 function check(secret: AskedSecret, known: Known): Draft[] {
   const { kind, name, at } = secret;
-  // Which names those are, their clients say.
+  // TLS clients choose these names.
   if (kind === 'on-demand') return [];
   if (kind === 'other') {
     const problem = `the secret ${JSON.stringify(name ?? '')} is neither a certificate nor a validation context`;
-    const why = 'Sidekey gives no others, so it never comes';
-    return [{ rule: 'secret-kind', severity: 'error', at, problem, why, fix: 'a static secret, or one from a file' }];
+    const why = 'Sidekey serves no other kinds, so the secret never arrives';
+    return [
+      { rule: 'secret-kind', severity: 'error', at, problem, why, fix: 'use a static secret, or one from a file' },
+    ];
   }
   if (name === undefined) {
     const problem = 'a secret without a name';
-    const why = 'Sidekey would not know which';
+    const why = 'Sidekey can not know which secret is meant';
     return [{ rule: 'name', severity: 'error', at, problem, why, fix: `name: ${EXAMPLES[kind]}` }];
   }
   const meaning = meaningOf(name, known);
   if (meaning.gives === 'nothing') return [unknown(secret, name, meaning.because, known)];
   if (meaning.gives !== kind) {
     const [asked, given] = kind === 'certificate' ? ['a certificate', 'authorities'] : ['authorities', 'a certificate'];
-    const problem = `${name} is asked for ${asked}, and stands for ${given}`;
+    const problem = `${name} is requested as ${asked}, but stands for ${given}`;
     const why = 'Envoy does not use a secret of another kind';
     return [{ rule: 'name-kind', severity: 'error', at, problem, why, fix: `name: ${EXAMPLES[kind]}` }];
   }
@@ -73,8 +75,8 @@ function unknown({ kind, at }: AskedSecret, name: string, because: string, known
     rule: 'name',
     severity: aliases === undefined ? 'warning' : 'error',
     at,
-    problem: `the name ${JSON.stringify(name)} is no SPIFFE ID (${because}) and none of ${RESERVED.join(', ')}`,
-    why: `it is given to nobody${aliases === undefined ? ', unless it was made an alias' : ': it is no alias either'}`,
+    problem: `the name ${JSON.stringify(name)} is not a SPIFFE ID (${because}) and not one of ${RESERVED.join(', ')}`,
+    why: `no caller gets a secret for it${aliases === undefined ? ', unless it is an alias' : ': it is not an alias either'}`,
     fix: `name: ${near ?? EXAMPLES[kind === 'validation' ? kind : 'certificate']}`,
   };
 }
@@ -98,7 +100,7 @@ function withoutEntry(at: Draft['at'], name: string, spiffeId: string | undefine
   ];
 }
 
-/** Entries are all of the own trust domain; other domains come with those that federate with them. */
+/** All entries are of the own trust domain; other domains are known from entries that federate with them. */
 function withoutFederation(at: Draft['at'], domain: string | undefined, entries: Entries): Draft[] {
   if (domain === undefined || entries.length === 0) return [];
   const own = trustDomainOf(parseSpiffeId(entries[0]!.spiffe_id));
@@ -110,7 +112,7 @@ function withoutFederation(at: Draft['at'], domain: string | undefined, entries:
       severity: 'error',
       at,
       problem: `no entry gives the authorities of ${domain}`,
-      why: `the own trust domain is ${own}, and no entry federates with another of that name: the name is held`,
+      why: `the server's trust domain is ${own}, and no entry federates with ${domain}: the name is held`,
       fix: near === undefined ? `sidekey entry update ID --federates-with ${domain}` : `name: spiffe://${near}`,
     },
   ];

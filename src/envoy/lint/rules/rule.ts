@@ -1,11 +1,11 @@
-/** What a rule is: it looks at a bootstrap and tells what it finds. */
+/** The type of a rule: it checks a bootstrap and returns findings. */
 
 import type { Finding } from '../../../base/finding.ts';
 import type { Edit } from '../edit.ts';
 import type { Model } from '../model.ts';
 import type { Spot } from '../spot.ts';
 
-/** An entry, as far as a bootstrap can be held against it. */
+/** The parts of an entry that a bootstrap is compared with. */
 export interface KnownEntry {
   readonly spiffe_id: string;
   /** Trust domains, without `spiffe://`. */
@@ -26,18 +26,18 @@ export interface Known {
 
 export interface Draft extends Omit<Finding, 'place' | 'line' | 'command'> {
   readonly at: Spot;
-  /** The fix, where it is that small. */
+  /** The fix as an edit, if it is small enough. */
   readonly edit?: Edit | undefined;
 }
 
 export type Rule = (model: Model, known: Known) => Draft[];
 
-/** Whether a switch is on; YAML 1.1, which Envoy reads, knows more words for it. */
+/** Whether a switch is on; YAML 1.1, which Envoy reads, has more words for true. */
 export function isOn(spot: Spot | undefined): boolean {
   return /^(true|yes|on|y)$/i.test(spot?.text ?? '');
 }
 
-/** Gives a map this field, whether it has one or not. */
+/** Sets this field of a map, replacing an existing value. */
 export function setField(map: Spot, field: string, value: string): Edit | undefined {
   const there = map.get(field);
   return there === undefined ? map.with(`${field}: ${value}`) : there.replaced(value);

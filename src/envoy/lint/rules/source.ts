@@ -1,4 +1,4 @@
-/** How Envoy asks: the `sds_config` of its secrets, and the node that it asks as. */
+/** Rules for the `sds_config` of secrets, and for Envoy's node. */
 
 import type { Edit } from '../edit.ts';
 import type { Model, SdsSource } from '../model.ts';
@@ -14,7 +14,7 @@ export const sourceRules: Rule = (model) => [
 
 function nodeRule({ root, secrets }: Model): Draft[] {
   if (secrets.length === 0) {
-    const problem = 'no secret is asked for by gRPC';
+    const problem = 'no secret is requested by gRPC';
     const why = 'this Envoy gets no identity from Sidekey';
     const fix = 'see `sidekey envoy bootstrap --help`';
     return [{ rule: 'no-sds', severity: 'warning', at: root, problem, why, fix }];
@@ -28,7 +28,7 @@ function nodeRule({ root, secrets }: Model): Draft[] {
         severity: 'error',
         at: node ?? root,
         problem: `node.${field} is missing`,
-        why: `Envoy asks nobody for secrets without it, and does not start unless it is run with --service-${field === 'id' ? 'node' : field}`,
+        why: `without it Envoy requests no secrets, and does not start unless it is run with --service-${field === 'id' ? 'node' : field}`,
         fix: 'node: { id: web-1, cluster: web }',
       },
     ];
@@ -49,7 +49,7 @@ function adsRules({ root, secrets }: Model): Draft[] {
         severity: 'error',
         at,
         problem: 'a static cluster gets a secret by ADS',
-        why: 'Envoy crashes at start: the cluster is made before the ADS stream is',
+        why: 'Envoy crashes at start, because it makes the cluster before the ADS stream',
         fix: 'sds_config: { resource_api_version: V3, api_config_source: … } with the cluster of Sidekey',
       });
     }
@@ -58,8 +58,8 @@ function adsRules({ root, secrets }: Model): Draft[] {
         rule: 'ads-config',
         severity: 'error',
         at,
-        problem: 'a secret comes by ADS, and there is no dynamic_resources.ads_config',
-        why: 'nobody is asked for it',
+        problem: 'a secret is requested by ADS, but there is no dynamic_resources.ads_config',
+        why: 'Envoy has no server to ask for it',
         fix: 'sds_config: { resource_api_version: V3, api_config_source: … } with the cluster of Sidekey',
       });
     }
@@ -73,7 +73,7 @@ function apiType({ at }: ApiSource): Draft[] {
   const type = at.get('api_type');
   if (type?.text === 'GRPC' || type?.text === 'DELTA_GRPC') return [];
   const problem = type === undefined ? 'api_type is missing' : `api_type is ${type.text}`;
-  const why = 'Sidekey gives secrets by gRPC alone';
+  const why = 'Sidekey serves secrets only by gRPC';
   return [
     {
       rule: 'api-type',
@@ -88,19 +88,19 @@ function apiType({ at }: ApiSource): Draft[] {
 }
 
 function versions({ at }: ApiSource): Draft[] {
-  const why = 'Envoy and Sidekey speak v3 alone: Envoy does not start';
+  const why = 'Envoy and Sidekey support only v3: Envoy does not start';
   return wrongVersion(at.get('transport_api_version'), { field: 'transport_api_version', severity: 'error', why });
 }
 
 function resourceVersions({ secrets }: Model): Draft[] {
-  const why = 'there are no secrets of v2; Envoy up to 1.40 overlooks it';
+  const why = 'secrets of v2 do not exist; Envoy up to 1.40 ignores the field';
   return secrets.flatMap(({ at }) => {
     const version = (at.get('sds_config') ?? at.get('config_source'))?.get('resource_api_version');
     return wrongVersion(version, { field: 'resource_api_version', severity: 'warning', why });
   });
 }
 
-/** Nothing and AUTO mean V3 since Envoy 1.31. */
+/** A missing value and AUTO mean V3 since Envoy 1.31. */
 function wrongVersion(
   version: Spot | undefined,
   { field, ...verdict }: Pick<Draft, 'severity' | 'why'> & { readonly field: string },
@@ -115,8 +115,8 @@ function grpcService({ at, cluster }: ApiSource): Draft[] {
   const services = at.get('grpc_services');
   const service = services?.items[0];
   if (service === undefined) {
-    const problem = services === undefined ? 'grpc_services is missing' : 'grpc_services is no list';
-    const why = 'Envoy does not know whom to ask';
+    const problem = services === undefined ? 'grpc_services is missing' : 'grpc_services is not a list';
+    const why = 'Envoy has no server to ask';
     const fix = 'grpc_services: [{ envoy_grpc: { cluster_name: sidekey } }]';
     drafts.push({ rule: 'sds-cluster', severity: 'error', at: services ?? at, problem, why, fix });
   } else if (cluster !== undefined && service.get('envoy_grpc', 'retry_policy', 'retry_back_off') === undefined) {
@@ -125,7 +125,7 @@ function grpcService({ at, cluster }: ApiSource): Draft[] {
       severity: 'warning',
       at: service.get('envoy_grpc')!,
       problem: 'there is no retry_back_off',
-      why: 'after a restart of Sidekey, Envoy stays away for up to 30 seconds, each stream by itself',
+      why: 'after a restart of Sidekey, each stream of Envoy may take up to 30 seconds to reconnect',
       fix: `retry_policy: { ${BACK_OFF} }`,
       edit: withBackOff(service.get('envoy_grpc')!),
     });
@@ -136,7 +136,7 @@ function grpcService({ at, cluster }: ApiSource): Draft[] {
       severity: 'info',
       at,
       problem: 'set_node_on_first_message_only is not set',
-      why: 'Envoy sends all of its node, some 60 kB, with each request and each acknowledgement',
+      why: 'Envoy sends its whole node, about 60 kB, with each request and each acknowledgement',
       fix: 'set_node_on_first_message_only: true',
       edit: setField(at, 'set_node_on_first_message_only', 'true'),
     });

@@ -1,4 +1,4 @@
-/** Whom Envoy lets in and talks to: its TLS contexts. */
+/** Rules for TLS contexts: the peers that Envoy accepts and connects to. */
 
 import { parseSpiffeId } from '../../../spiffe/id.ts';
 import { mayBeOurs, type TlsContext } from '../model.ts';
@@ -6,7 +6,7 @@ import { mapsIn, type Spot } from '../spot.ts';
 import { type Draft, isOn, type Known, type Rule, setField } from './rule.ts';
 
 export const tlsRules: Rule = (model, known) => {
-  // Those whose certificate or authorities Sidekey gives.
+  // Only contexts whose certificate or authorities come from Sidekey.
   const ours = new Set(
     model.secrets.flatMap(({ kind, at, source }) =>
       kind !== 'other' && mayBeOurs(source, model.clusters) ? [at.identity] : [],
@@ -29,7 +29,7 @@ function checkContext(context: TlsContext, known: Known): Draft[] {
 
 interface Validation {
   readonly at: Spot;
-  /** What may have matchers beside what comes by SDS. */
+  /** The validation context that can have matchers in addition to the secret from SDS. */
   readonly fixed: Spot | undefined;
 }
 
@@ -50,8 +50,8 @@ function unverified(at: Spot): Draft {
     rule: 'unverified',
     severity: 'error',
     at,
-    problem: 'the upstream is not verified at all',
-    why: 'Envoy sends its requests to whoever answers there',
+    problem: 'the upstream is not verified',
+    why: 'Envoy sends its requests to any server that answers there',
     fix: COMBINED,
   };
 }
@@ -65,7 +65,7 @@ function clientCertificate(at: Spot): Draft[] {
       severity: 'error',
       at: required ?? at,
       problem: 'require_client_certificate is not true',
-      why: 'who shows no certificate is not verified, and gets in wherever the validator does not ask for one by itself',
+      why: 'a client without a certificate is not verified, and is accepted if the validator itself does not require one',
       fix: 'require_client_certificate: true',
       edit: setField(at, 'require_client_certificate', 'true'),
     },
@@ -80,9 +80,9 @@ function tickets(at: Spot): Draft[] {
       rule: 'session-tickets',
       severity: 'error',
       at: keys,
-      problem: 'session ticket keys of its own beside the SPIFFE validator',
-      why: 'a client whose certificate was revoked resumes its session, unverified, as long as the keys stay',
-      fix: 'leave them out: Envoy makes keys of its own, and a changed secret ends their sessions',
+      problem: 'session ticket keys together with the SPIFFE validator',
+      why: 'a client whose certificate was revoked can resume its session without verification as long as the keys stay the same',
+      fix: 'remove them: then Envoy makes its own keys, and a changed secret ends their sessions',
     },
   ];
 }
@@ -97,7 +97,7 @@ function matchers({ side }: TlsContext, { at, fixed }: Validation, known: Known)
       severity: 'warning',
       at: old,
       problem: 'match_subject_alt_names is deprecated',
-      why: 'it matches names of every kind, and is ignored beside match_typed_subject_alt_names',
+      why: 'it matches names of every kind, and is ignored if match_typed_subject_alt_names is present',
       fix: 'match_typed_subject_alt_names: [{ san_type: URI, matcher: { exact: spiffe://… } }]',
     });
   }
@@ -109,7 +109,7 @@ function matchers({ side }: TlsContext, { at, fixed }: Validation, known: Known)
       severity: side === 'upstream' || others ? 'error' : 'warning',
       at: typed ?? fixed ?? at,
       problem: others ? 'no SAN matcher is of the type URI' : 'there are no SAN matchers',
-      why: `${others ? 'the SPIFFE validator drops the others, so ' : ''}${EVERYBODY[side]}`,
+      why: `${others ? 'the SPIFFE validator ignores the others, so ' : ''}${EVERYBODY[side]}`,
       fix:
         typed === undefined
           ? COMBINED
@@ -121,10 +121,10 @@ function matchers({ side }: TlsContext, { at, fixed }: Validation, known: Known)
 
 const EVERYBODY = {
   upstream: 'any workload of the trust domain may answer in place of the upstream',
-  downstream: 'every workload of the trust domain is let in',
+  downstream: 'every workload of the trust domain is accepted',
 } as const;
 
-/** An exact name that nobody can have. */
+/** An exact name that no workload can have. */
 function exact(matcher: Spot, { entries }: Known): Draft[] {
   const name = matcher.get('matcher', 'exact');
   if (name?.text === undefined) return [];
@@ -132,13 +132,13 @@ function exact(matcher: Spot, { entries }: Known): Draft[] {
   try {
     parseSpiffeId(name.text);
   } catch (thrown) {
-    const problem = `${name.text} is no SPIFFE ID: ${(thrown as { problem: string }).problem}`;
-    return [{ rule: 'san-impossible', severity: 'error', at: name, problem, why: 'nobody is ever let through', fix }];
+    const problem = `${name.text} is not a SPIFFE ID: ${(thrown as { problem: string }).problem}`;
+    return [{ rule: 'san-impossible', severity: 'error', at: name, problem, why: 'no peer is ever accepted', fix }];
   }
   const own = entries?.[0]?.spiffe_id.split('/')[2];
   if (own === undefined || name.text.split('/')[2] !== own) return [];
   if (entries!.some((entry) => entry.spiffe_id === name.text)) return [];
-  const why = 'nobody has that identity now, so nobody is let through';
+  const why = 'no workload has that identity now, so no peer is accepted';
   return [
     { rule: 'peer-without-entry', severity: 'warning', at: name, problem: `no entry gives ${name.text}`, why, fix },
   ];

@@ -1,11 +1,11 @@
-/** What is left of Envoy's v2 API, which Envoy 1.18 took away. */
+/** Rules for remains of Envoy's v2 API, which Envoy 1.18 removed. */
 
 import { mapsIn } from '../spot.ts';
 import type { Draft, Rule } from './rule.ts';
 
-const WHY = 'it is of the v2 API, which Envoy took away: it does not start with it';
+const WHY = 'it is part of the v2 API, which Envoy removed: Envoy does not start with it';
 
-/** Fields of v2 that no message of v3 has, and what v3 has instead. */
+/** Fields that exist only in v2, with their replacement in v3. */
 const FIELDS: Readonly<Record<string, string>> = {
   tls_context:
     'transport_socket: { name: envoy.transport_sockets.tls, typed_config: … }, with DownstreamTlsContext or UpstreamTlsContext as its "@type"',
@@ -19,7 +19,7 @@ export const v2Rules: Rule = ({ root, clusters }) => {
   for (const map of mapsIn(root)) {
     for (const { field, spot } of map.members) {
       const instead = FIELDS[field];
-      if (instead !== undefined) found(spot, `${field} is no field`, instead);
+      if (instead !== undefined) found(spot, `${field} does not exist in v3`, instead);
     }
     const type = map.get('@type');
     if (/\.v2(alpha\d*)?\./.test(type?.text ?? '')) {
@@ -33,14 +33,14 @@ export const v2Rules: Rule = ({ root, clusters }) => {
     if (config?.isMap === true && /^envoy\./.test(map.get('name')?.text ?? '')) {
       found(
         config,
-        'config is no field of an extension',
-        'typed_config, with an "@type", and the full name of the extension',
+        'extensions have no field config',
+        'use typed_config, with an "@type", and the full name of the extension',
       );
     }
   }
   for (const cluster of clusters.values()) {
     const hosts = cluster.get('hosts');
-    if (hosts !== undefined) found(hosts, 'hosts is no field of a cluster', LOAD_ASSIGNMENT);
+    if (hosts !== undefined) found(hosts, 'clusters have no field hosts', LOAD_ASSIGNMENT);
   }
   return drafts;
 };
