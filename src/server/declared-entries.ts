@@ -21,6 +21,6 @@ export async function takeEntries(
   const { created, changed, deleted, kept } = await registry.replaceSource(FILE_SOURCE, inputs);
   log.info(
     { file, created: created.length, changed: changed.length, deleted: deleted.length, kept: kept.length },
-    'entries of the file taken over',
+    'entries file applied',
   );
 }

@@ -93,7 +93,7 @@ async function start(setting: Setting): Promise<void> {
     trustDomain,
     allowWeakSelectors: config.allowWeakSelectors,
     attestors: attestorTypes(config),
-    warn: (problem) => log.warn(problem, 'an entry asks for what no attestor says'),
+    warn: (problem) => log.warn(problem, 'an entry has a value without effect here'),
   };
   const { declared, givenToken } = await readInputs(config, entryRules);
   await mayGoOn();
