@@ -17,6 +17,7 @@ const container = {
 };
 const server = http.createServer((request, response) => {
   if (request.url!.startsWith('/events?')) response.writeHead(200).flushHeaders();
+  else if (request.url!.includes('/top?')) response.end(JSON.stringify({ Titles: ['PID'], Processes: [[pid]] }));
   else response.end(JSON.stringify(container));
 });
 server.listen(socket, () => {
