@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Log } from '../telemetry/log.ts';
+import { Rarely } from '../telemetry/rarely.ts';
 import type { AdminCaller } from './access.ts';
 import { endWithProblem } from './problem.ts';
 
@@ -61,7 +62,7 @@ export function createDoor(options: DoorOptions): Door {
   const strangers = new Set<Socket>();
   const admitted = new Set<Socket>();
   let cut = 0;
-  let nextLog = 0;
+  const crowdedLines = new Rarely(clock, CROWDED_LOG_MS);
   server.prependListener('connection', (socket) => {
     strangers.add(socket);
     socket.once('close', () => {
@@ -94,9 +95,7 @@ export function createDoor(options: DoorOptions): Door {
     strangers.delete(oldest);
     oldest.destroy();
     cut += 1;
-    const now = clock.now();
-    if (now < nextLog) return;
-    nextLog = now + CROWDED_LOG_MS;
+    if (crowdedLines.mayTell() === undefined) return;
     options.log.warn(
       { cut, limit: maxConnections, admitted: admitted.size },
       `connections to the admin API on ${options.name} reached adminMaxConnections: the oldest ones without an authorized request are closed`,

@@ -4,7 +4,7 @@
  */
 
 import Type, { type Static } from 'typebox';
-import { ENTRY_FIELD_LIST, ENTRY_FIELDS } from '../registry/entry-fields.ts';
+import { ENTRY_FIELD_LIST, ENTRY_FIELDS, type JsonSchema } from '../registry/entry-fields.ts';
 
 const CLOSED = { additionalProperties: false } as const;
 
@@ -19,9 +19,12 @@ export const ENTRY = Type.Object(
   CLOSED,
 );
 
-/** Fields of a given entry; fields that the registry sets are ignored. */
+/** Fields of a given entry by their names; fields that the registry sets are ignored. */
+const givenFields: Readonly<Record<string, JsonSchema>> = Object.fromEntries(
+  ENTRY_FIELD_LIST.map(([, { name, schema, givenSchema }]) => [name, givenSchema ?? schema]),
+);
 const given = {
-  ...Object.fromEntries(ENTRY_FIELD_LIST.map(([, { name, schema, givenSchema }]) => [name, givenSchema ?? schema])),
+  ...givenFields,
   ...Object.fromEntries(
     ENTRY_FIELD_LIST.flatMap(([, { spireName }]) =>
       spireName === undefined ? [] : [[spireName.name, spireName.schema]],
@@ -42,7 +45,7 @@ export const ENTRY_PATCH = Type.Partial(Type.Object(given), CLOSED);
 export const ENTRY_INPUT = Type.Object(
   {
     ...ENTRY_PATCH.properties,
-    ...Object.fromEntries(REQUIRED.map(([, { name, schema, givenSchema }]) => [name, givenSchema ?? schema])),
+    ...Object.fromEntries(REQUIRED.map(([, { name }]) => [name, givenFields[name]!])),
   },
   CLOSED,
 );

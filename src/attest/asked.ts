@@ -4,10 +4,9 @@
  */
 
 import { formatSelector, type Selector } from '../spiffe/selector.ts';
-import { isKeptIfAsked } from './selector-kinds.ts';
 import type { AskedSelectors } from './types.ts';
 
-/** True of a selector that a caller is given. */
-export function isKept(selector: Selector, asked: Pick<AskedSelectors, 'askers'>): boolean {
-  return !isKeptIfAsked(selector) || asked.askers(formatSelector(selector)) > 0;
+/** True if some entry asks for exactly this selector. */
+export function isAskedFor(selector: Selector, asked: Pick<AskedSelectors, 'askers'>): boolean {
+  return asked.askers(formatSelector(selector)) > 0;
 }

@@ -13,6 +13,7 @@ import { Turns } from '../limits/turns.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import { Counters } from '../telemetry/counters.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
+import { Rarely } from '../telemetry/rarely.ts';
 import { createAccounts } from './accounts.ts';
 import type { WhyContained } from './contained.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
@@ -93,10 +94,8 @@ export function createPipe(options: PipeOptions): Pipe {
   };
   const peers = new Set<ConnectedPeer>();
   let connectionCount = 0;
-  let refused = 0;
-  let nextRefusalLog = 0;
-  let unknown = 0;
-  let nextUnknownLog = 0;
+  const refusalLines = new Rarely(clock, REFUSALS_LOG_MS);
+  const unknownLines = new Rarely(clock, REFUSALS_LOG_MS);
 
   const server = net.createServer((socket) => {
     accept(socket);
@@ -174,12 +173,9 @@ export function createPipe(options: PipeOptions): Pipe {
       log.debug({ reason: error.message }, 'caller was gone before it was accepted');
       return;
     }
-    unknown += 1;
-    const now = clock.now();
-    if (now < nextUnknownLog) return;
-    nextUnknownLog = now + REFUSALS_LOG_MS;
-    const line = { code, reason: error.message, closed: unknown };
-    unknown = 0;
+    const leftOut = unknownLines.mayTell();
+    if (leftOut === undefined) return;
+    const line = { code, reason: error.message, closed: leftOut + 1 };
     if (code === 'ERR_PEER_CHANGED') log.warn(line, 'the calling process cannot be identified: connection closed');
     else log.error(line, 'the calling process cannot be identified: connection closed');
   }
@@ -215,12 +211,9 @@ export function createPipe(options: PipeOptions): Pipe {
   }
 
   function tellRefused(reason: Refusal, credentials: PeerCredentials): void {
-    refused += 1;
-    const now = clock.now();
-    if (now < nextRefusalLog) return;
-    nextRefusalLog = now + REFUSALS_LOG_MS;
-    options.log.warn({ ...credentials, reason: reason(), refused }, 'connections are refused');
-    refused = 0;
+    const leftOut = refusalLines.mayTell();
+    if (leftOut === undefined) return;
+    options.log.warn({ ...credentials, reason: reason(), refused: leftOut + 1 }, 'connections are refused');
   }
 }
 

@@ -1,8 +1,11 @@
 /** What the catalog of attestors says of selectors and their kinds. */
 
 import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import { isAskedFor } from './asked.ts';
 import { ATTESTORS, attestorOf } from './catalog.ts';
 import type { SelectorKind } from './description.ts';
+import { endOfName } from './of-kinds.ts';
+import type { AskedSelectors } from './types.ts';
 
 const BY_NAME = new Map(
   ATTESTORS.flatMap(({ type, kinds }) => Object.entries(kinds).map(([name, kind]) => [`${type}:${name}`, kind])),
@@ -53,6 +56,11 @@ export function isKeptIfAsked(selector: Selector): boolean {
   return kindOf(selector)?.onDemand === 'selector';
 }
 
+/** True of a selector that a caller is given. */
+export function isKept(selector: Selector, asked: Pick<AskedSelectors, 'askers'>): boolean {
+  return !isKeptIfAsked(selector) || isAskedFor(selector, asked);
+}
+
 /** True if it holds something that is never shown, such as a variable's value, or stands for it, as on record. */
 export function isSecret(selector: Selector): boolean {
   return kindOf(selector)?.secret === true;
@@ -63,8 +71,7 @@ export function redactSelector(selector: Selector): string {
   const kind = kindOf(selector);
   if (kind?.secret !== true) return formatSelector(selector);
   const { type, value } = selector;
-  const colon = value.indexOf(':');
-  const end = kind.nameEnd === undefined ? colon : value.indexOf(kind.nameEnd, colon + 1);
+  const end = endOfName(value, kind);
   return end === -1 ? formatSelector(selector) : `${type}:${value.slice(0, end + 1)}[redacted]`;
 }
 

@@ -39,8 +39,9 @@ export class LoopTime {
    */
   use(ms: number, isShared: boolean, now: number): void {
     this.#usedInTurn += ms;
+    if (!isShared) return;
     this.#fill(now);
-    if (isShared) this.#credit = Math.max(this.#credit - Math.min(ms, MOST_COUNTED_MS), -MOST_DEBT_MS);
+    this.#credit = Math.max(this.#credit - Math.min(ms, MOST_COUNTED_MS), -MOST_DEBT_MS);
   }
 
   /** True unless the owner has recently used more than its share. @param now from `performance.now()` */

@@ -48,8 +48,9 @@ export class Account {
   readonly connects = new TokenBucket(Number.POSITIVE_INFINITY);
   /** Limits the rate of recorded decisions. */
   readonly decisions = new TokenBucket(Number.POSITIVE_INFINITY);
-  /** Work that waits for the owner's turn, and the time used by its work; see `turns.ts`. */
+  /** Work that waits for the owner's turn; see `turns.ts`. */
   readonly waitingWork = new Fifo<() => void>();
+  /** The time used by its work, or by that of its members; a member of a group has none of its own. */
   readonly time = new LoopTime();
   /** True while the account is queued because of waiting work, or being served. */
   inLine = false;

@@ -35,7 +35,7 @@ export class Turns {
   readonly #waiting = new Fifo<Account>();
   #scheduled = false;
   readonly #failed: (error: unknown) => void;
-  /** The account whose time is being counted, and since when. */
+  /** The account that takes turns (see `topOf`) and whose time is being counted, and since when. */
   #running: Account | undefined;
   #since = 0;
   /** The account whose work ran last, and since when no other one's did. */
@@ -49,10 +49,10 @@ export class Turns {
 
   /** True if the owner's work may run now: it has time left, and no work of it waits. */
   isOpen(account: Account): boolean {
-    if (account.waitingWork.length > 0 || !this.#hasShareLeft(account)) return false;
-    const running = this.#running === undefined ? 0 : performance.now() - this.#since;
-    const used = (one: Account) => one.time.usedInTurn + (isCharged(one, this.#running) ? running : 0);
-    return Math.max(used(account), used(topOf(account))) < this.#slice(account);
+    const top = topOf(account);
+    if (account.waitingWork.length > 0 || !this.#hasShareLeft(top)) return false;
+    const running = top === this.#running ? performance.now() - this.#since : 0;
+    return top.time.usedInTurn + running < this.#slice(top);
   }
 
   /** Runs the work now or in the owner's next turn. The work must not throw. */
@@ -66,7 +66,7 @@ export class Turns {
    * socket reads continue after it.
    */
   measure(account: Account, work: () => void): void {
-    this.#charge(account);
+    this.#charge(topOf(account));
     work();
   }
 
@@ -87,16 +87,16 @@ export class Turns {
   }
 
   /** True if no other owner had anything done for so long, in milliseconds. */
-  #isAloneFor(account: Account, ms: number): boolean {
-    return topOf(account) === this.#latest && performance.now() - this.#changedAt > ms;
+  #isAloneFor(top: Account, ms: number): boolean {
+    return top === this.#latest && performance.now() - this.#changedAt > ms;
   }
 
-  #slice(account: Account): number {
-    return this.#isAloneFor(account, ALONE_AFTER_MS) ? SLICE_ALONE_MS : SLICE_MS;
+  #slice(top: Account): number {
+    return this.#isAloneFor(top, ALONE_AFTER_MS) ? SLICE_ALONE_MS : SLICE_MS;
   }
 
-  #hasShareLeft(account: Account): boolean {
-    return topOf(account).time.hasCredit(performance.now()) || this.#isAloneFor(account, SHARED_FOR_MS);
+  #hasShareLeft(top: Account): boolean {
+    return top.time.hasCredit(performance.now()) || this.#isAloneFor(top, SHARED_FOR_MS);
   }
 
   /** Charges the time since the last call to the account that ran, and starts counting for `next`. */
@@ -104,17 +104,14 @@ export class Turns {
     const now = performance.now();
     const running = this.#running;
     if (running !== undefined) {
-      const isShared = !this.#isAloneFor(running, SHARED_FOR_MS);
-      for (const charged of chargedFor(running)) charged.time.use(now - this.#since, isShared, now);
+      running.time.use(now - this.#since, !this.#isAloneFor(running, SHARED_FOR_MS), now);
     } else if (next !== undefined) setImmediate(() => this.#charge(undefined));
     this.#running = next;
     this.#since = now;
-    if (next === undefined) return;
-    for (const charged of chargedFor(next)) charged.time.begin();
-    const top = topOf(next);
-    if (top === this.#latest) return;
+    next?.time.begin();
+    if (next === undefined || next === this.#latest) return;
     if (this.#latest !== undefined) this.#changedAt = now;
-    this.#latest = top;
+    this.#latest = next;
   }
 
   #schedule(isToRest = false): void {
@@ -144,16 +141,16 @@ export class Turns {
   }
 
   /** Serves the member that has waited longest. */
-  #serveMember({ line }: Account): void {
+  #serveMember(top: Account): void {
+    const { line } = top;
     const account = line.first!;
-    this.#serve(account);
+    this.#serve(account, performance.now() + this.#slice(top));
     line.shift();
     account.inLine = account.waitingWork.length > 0;
     if (account.inLine) line.push(account);
   }
 
-  #serve(account: Account): void {
-    const end = performance.now() + this.#slice(account);
+  #serve(account: Account, end: number): void {
     while (account.waitingWork.length > 0 && performance.now() < end) {
       try {
         this.measure(account, account.waitingWork.shift()!);
@@ -168,12 +165,4 @@ export class Turns {
 /** The account that takes turns for this one. */
 function topOf(account: Account): Account {
   return account.group ?? account;
-}
-
-function chargedFor(account: Account): Account[] {
-  return account.group === undefined ? [account] : [account, account.group];
-}
-
-function isCharged(account: Account, running: Account | undefined): boolean {
-  return running !== undefined && (account === running || account === running.group);
 }

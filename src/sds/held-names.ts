@@ -57,15 +57,15 @@ export class HeldNames {
 
   /** Returns false if the name is already held for the same reason. */
   #note(name: string, held: Held, now: number): boolean {
-    const { parts, names, caller, asker } = this.#context;
+    const { parts, names, caller, stream } = this.#context;
     const watched = names.get(name);
     if (watched === undefined || watched.held?.detail === held.detail) return false;
     this.end(name);
     watched.held = held;
     watched.heldSince = now;
     const noted = () =>
-      notedOf('held', asker, { ...held, name, spiffeId: spiffeIdBehind(parts.identities, watched.name) });
-    watched.decision = parts.decisions.hold(asker.peer.owner, held.reason, noted, watched.decision);
+      notedOf('held', this.#context.asker, { ...held, name, spiffeId: spiffeIdBehind(parts.identities, watched.name) });
+    watched.decision = parts.decisions.hold(stream.peer.owner, held.reason, noted, watched.decision);
     if (held.reason === 'unknown-name') this.#unknown += 1;
     if (dependsOnFacts(held)) caller.waits(1);
     parts.counters.add('names_held_total');

@@ -1,6 +1,6 @@
 /**
- * The composition: opens the parts in the order in which they need each other, closes them in the other. Only here, and
- * in `server/`, do the rooms meet.
+ * The composition: opens the parts in the order in which they need each other, closes them in the other. Only in this
+ * folder do the rooms meet.
  */
 
 import { setImmediate as turn } from 'node:timers/promises';
@@ -8,12 +8,11 @@ import { type Admin, createAdmin } from '../admin/admin.ts';
 import { listenAddress, listenOnTcp } from '../admin/tcp.ts';
 import { adminToken, readAdminTokenFile } from '../admin/token.ts';
 import { createAccounts } from '../attest/accounts.ts';
-import { isKept } from '../attest/asked.ts';
 import { createExitWatcher } from '../attest/exit-watcher.ts';
 import { createInspector } from '../attest/inspect.ts';
 import { createOwnerOf } from '../attest/owner-of.ts';
 import { ATTEST_TIMEOUT_MS, createPipe } from '../attest/pipe.ts';
-import { isKeptIfAsked, LAZY_KINDS } from '../attest/selector-kinds.ts';
+import { isKept, isKeptIfAsked, LAZY_KINDS } from '../attest/selector-kinds.ts';
 import { createSubordinateIds } from '../attest/subordinate-ids.ts';
 import { type Clock, SystemClock } from '../base/clock.ts';
 import { listenOnSocket } from '../base/socket-file.ts';

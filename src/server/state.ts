@@ -29,9 +29,8 @@ export async function openState({ config, clock, log, parts, mayGoOn }: Setting)
   }
   const store = parts.own(openSqliteStore({ path: database, trustDomain }));
   const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
-  // The first start may have ended between the two.
-  const isUsed = registry.size > 0 || (await store.issuances.newest({ limit: 1 })).length > 0;
-  if (!hasCa && isUsed) {
+  // The first start may have ended between the two: then the database is empty.
+  if (!hasCa && (registry.size > 0 || (await store.issuances.newest({ limit: 1 })).length > 0)) {
     const what = `the database ${database} is in use, but ${dir} has no authorities: a new root would be made, which no peer trusts`;
     if (!newRoot) throw new SidekeyError('ERR_DATA_DIR', `${what}. ${RESTORE}`);
     log.warn({ database, authorities: dir }, 'the authorities are missing: a new root is made, as --new-root says');

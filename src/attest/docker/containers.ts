@@ -166,12 +166,9 @@ export class Containers {
       const others = this.#asking.get(id);
       // Not there where the container changed meanwhile: what was found may be what it was before.
       if (others === undefined || !others.includes(asking)) return false;
-      if (others.length === 1) this.#asking.delete(id);
-      else
-        this.#asking.set(
-          id,
-          others.filter((one) => one !== asking),
-        );
+      const left = others.filter((one) => one !== asking);
+      if (left.length === 0) this.#asking.delete(id);
+      else this.#asking.set(id, left);
       return this.#events.up && !this.#closed;
     };
     read.then(
@@ -304,8 +301,8 @@ export class Containers {
 
   /**
    * Asks the engine whether the process that it calls the main one is in the container's cgroup: needed if the process began
-   * at another time, or is young and in a cgroup that a user may have made. That costs as much as all
-   * else together, and needs a `ps` where the engine is.
+   * at another time, or is young and in a cgroup that a user may have made. That costs as much as all else together, and
+   * needs a `ps` where the engine is.
    * @throws ERR_ATTESTATION_FAILED unless the process is in it
    */
   async #checkPid({ id, pid }: Inspection, signal: AbortSignal): Promise<void> {

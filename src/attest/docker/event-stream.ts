@@ -5,6 +5,7 @@ import { backoff } from '../../base/backoff.ts';
 import type { Clock, Deadline } from '../../base/clock.ts';
 import { SidekeyError } from '../../base/errors.ts';
 import type { Log } from '../../telemetry/log.ts';
+import { Rarely } from '../../telemetry/rarely.ts';
 import { type Engine, EngineStatusError } from './engine.ts';
 import { EventLines, type LongLine, MAX_LINE_CHARACTERS } from './event-lines.ts';
 import { type Affected, ALL_OF_KIND, affectedBy, CHANGES, type EventFilters, eventsPath } from './events.ts';
@@ -43,8 +44,8 @@ export class EventStream {
 
   constructor(options: EventStreamOptions) {
     this.#options = options;
-    this.#downLines = new Rarely(options.clock);
-    this.#longLines = new Rarely(options.clock);
+    this.#downLines = new Rarely(options.clock, LOG_EVERY_MS);
+    this.#longLines = new Rarely(options.clock, LOG_EVERY_MS);
     void this.#run();
   }
 
@@ -121,31 +122,6 @@ export class EventStream {
     const message = 'the container engine tells no events: nothing it said is remembered, and it is tried again';
     const reason = failure instanceof Error ? failure.message : String(failure);
     this.#options.log.warn({ reason, left_out: leftOut }, message);
-  }
-}
-
-/** Says when a line may be logged that a container could cause at will. */
-class Rarely {
-  readonly #clock: Clock;
-  #next = Number.NEGATIVE_INFINITY;
-  #leftOut = 0;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  /** How many lines were left out since the last one; undefined where this one is, too. */
-  mayTell(): number | undefined {
-    const now = this.#clock.now();
-    // A clock that was set back must not silence the line for longer.
-    if (now < this.#next && now >= this.#next - LOG_EVERY_MS) {
-      this.#leftOut += 1;
-      return undefined;
-    }
-    const leftOut = this.#leftOut;
-    this.#next = now + LOG_EVERY_MS;
-    this.#leftOut = 0;
-    return leftOut;
   }
 }
 

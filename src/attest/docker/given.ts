@@ -1,7 +1,9 @@
 /** Which of a container's selectors its callers are given: those that entries ask for. */
 
 import { formatSelector, type Selector } from '../../spiffe/selector.ts';
+import { isAskedFor } from '../asked.ts';
 import type { AmbiguousLabel, SelectorKind } from '../description.ts';
+import { endOfName } from '../of-kinds.ts';
 import type { AskedSelectors, KnownSelectors } from '../types.ts';
 import type { Container } from './containers.ts';
 import { KINDS } from './kinds.ts';
@@ -66,18 +68,10 @@ export class Given {
   }
 }
 
-/** Callers have the docker selectors that an entry asks for exactly. */
-function isAskedFor(selector: Selector, asked: AskedSelectors): boolean {
-  return asked.askers(formatSelector(selector)) > 0;
-}
-
 /** `docker:label:app` of a label, `docker:env:MODE` of a variable, and `docker:network` of others. */
 function nameOf({ type, value }: Selector): string {
-  const end = value.indexOf(':');
-  const kind = value.slice(0, end);
-  const { nameEnd }: SelectorKind = KINDS[kind as keyof typeof KINDS];
-  const endOfName = nameEnd === undefined ? end : value.indexOf(nameEnd, end + 1);
-  return `${type}:${value.slice(0, endOfName)}`;
+  const kind: SelectorKind = KINDS[value.slice(0, value.indexOf(':')) as keyof typeof KINDS];
+  return `${type}:${value.slice(0, endOfName(value, kind))}`;
 }
 
 /** No more of the label is shown than the entry has in its selector. */
