@@ -2,7 +2,7 @@
  * `npm test [-- FILE_OR_FOLDER…]`: runs the tests, all by default, and lists at the end what was skipped and why.
  */
 
-import { globSync, statSync } from 'node:fs';
+import { globSync, readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { run } from 'node:test';
@@ -24,8 +24,10 @@ process.env.UV_THREADPOOL_SIZE ??= THREADS;
 
 const skipped: string[] = [];
 /** The compose test builds an image, which takes minutes where others work too. */
-const LIMIT_MS = 900_000;
-const stream = run({ files, concurrency: availableParallelism(), timeout: LIMIT_MS, cwd: root })
+const TEST_LIMIT_MS = 300_000;
+/** Of a whole file: the runner itself fails a test in time, but waits for its process for ever. */
+const FILE_LIMIT_MS = 2 * TEST_LIMIT_MS;
+const stream = run({ files, concurrency: availableParallelism(), timeout: TEST_LIMIT_MS, cwd: root })
   .on('test:fail', () => {
     process.exitCode = 1;
   })
@@ -36,3 +38,47 @@ stream.compose(new spec()).pipe(process.stdout);
 stream.on('end', () => {
   process.stdout.write(skipped.length === 0 ? 'Nothing was skipped.\n' : `Skipped:\n${skipped.join('\n')}\n`);
 });
+
+/** The processes that a process started and that still belong to it. */
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number).filter(Boolean);
+  } catch {
+    return [];
+  }
+}
+
+function kill(pid: number): void {
+  const children = childrenOf(pid);
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended.
+  }
+  children.forEach(kill);
+}
+
+const startedAt = new Map<number, number>();
+let lastEventAt = performance.now();
+stream.on('data', () => {
+  lastEventAt = performance.now();
+});
+setInterval(() => {
+  const now = performance.now();
+  for (const pid of childrenOf(process.pid)) {
+    const since = startedAt.get(pid) ?? now;
+    startedAt.set(pid, since);
+    if (now - since < FILE_LIMIT_MS) continue;
+    const [file] = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+      .split('\0')
+      .filter((word) => word.endsWith('.test.ts'));
+    process.stderr.write(`killed, as it had not ended within ${FILE_LIMIT_MS / 1_000} s: ${file}\n`);
+    process.exitCode = 1;
+    startedAt.delete(pid);
+    kill(pid);
+  }
+  if (now - lastEventAt > FILE_LIMIT_MS + 60_000) {
+    process.stderr.write('A process that a test left running keeps its output open: the run is ended.\n');
+    process.exit(1);
+  }
+}, 1_000).unref();
