@@ -15,7 +15,7 @@ import { isValidAt } from '../base/validity.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Authority, makeIntermediate, makeRoot } from './authority.ts';
-import { trustBundle } from './bundle.ts';
+import { ownBundle } from './bundle.ts';
 import type { KeyStore, StoredAuthorities } from './key-store.ts';
 import type { NamePart } from './name.ts';
 import type { AuthorityInfo, TrustBundle } from './types.ts';
@@ -201,7 +201,7 @@ export class Authorities {
     const sequenceNumber = same ? last.sequenceNumber : (last?.sequenceNumber ?? 0) + 1;
     if (!same) await store.saveBundleState({ sequenceNumber, rootIds });
     const first = this.#bundle === undefined;
-    this.#bundle = trustBundle(trustDomain, roots, sequenceNumber);
+    this.#bundle = ownBundle(trustDomain, roots, sequenceNumber);
     this.#bundleIds = rootIds.join();
     if (!first) this.bundleChange.tell(this.#bundle);
   }

@@ -41,7 +41,7 @@ function listen(ca: CertificateAuthority): string[] {
 function assertTrusted(svid: X509Svid, bundle: TrustBundle, now: number): void {
   const blocks = pemBlocks(svid.certificateChain, 'CERTIFICATE');
   const [leaf, intermediate] = blocks.map((block) => new X509Certificate(block));
-  const issuers = bundle.authorities.map((der) => new X509Certificate(der));
+  const issuers = bundle.x509Authorities.map((der) => new X509Certificate(der));
   const root = issuers.find((issuer) => intermediate!.checkIssued(issuer) && intermediate!.verify(issuer.publicKey));
   assert.ok(root !== undefined, 'no root of the bundle signed the intermediate');
   assert.ok(leaf!.checkIssued(intermediate!) && leaf!.verify(intermediate!.publicKey));
@@ -71,7 +71,7 @@ test('at first there are one root, one intermediate and a bundle with the number
     ['root', 'intermediate'],
   );
   assert.equal(ca.bundle().sequenceNumber, 1);
-  assert.equal(ca.bundle().authorities.length, 1);
+  assert.equal(ca.bundle().x509Authorities.length, 1);
 });
 
 test('an intermediate is replaced at half its life, and the bundle does not change', async (t) => {
@@ -162,7 +162,7 @@ test('an expired root is replaced at once: an error in the log, a new bundle, an
   clock.advance(0);
   await until(() => told.includes('replaced'));
   assert.deepEqual(told, ['bundle 2', 'replaced']);
-  assert.equal(ca.bundle().authorities.length, 1);
+  assert.equal(ca.bundle().x509Authorities.length, 1);
   assert.notEqual(roots(ca)[0]!.id, first!.id);
   await assertIssues(authority, ca);
   assert.ok(authority.lines().some((line) => line.level === 'error' && line.msg.startsWith('no root is valid')));
@@ -174,7 +174,7 @@ test('a root that expired while the server was down is replaced at start', async
   authority.clock.set(authority.clock.now() + 11 * YEAR);
   const again = await authority.restart();
   assert.equal(again.bundle().sequenceNumber, 2);
-  assert.equal(again.bundle().authorities.length, 1);
+  assert.equal(again.bundle().x509Authorities.length, 1);
   await assertIssues(authority, again);
 });
 
@@ -187,7 +187,7 @@ test('when a clock that jumped ahead returns, the first root signs again and bot
   await assertIssues(authority, ca);
   clock.set(start + HOUR);
   const svid = await assertIssues(authority, ca);
-  assert.equal(ca.bundle().authorities.length, 2);
+  assert.equal(ca.bundle().x509Authorities.length, 2);
   assert.equal(ca.bundle().sequenceNumber, 3);
   assert.equal(issuerOf(svid), first!.subject);
 });
@@ -226,7 +226,7 @@ test('before the start of the root another root is created; the first stays trus
   const start = clock.now();
   clock.set(start - YEAR);
   await assertIssues(authority, ca);
-  assert.equal(ca.bundle().authorities.length, 2);
+  assert.equal(ca.bundle().x509Authorities.length, 2);
   clock.set(start + 2 * DAY);
   assert.equal(issuerOf(await assertIssues(authority, ca)), first!.subject);
   assert.equal((await authority.restart()).bundle().sequenceNumber, 2);
@@ -299,7 +299,7 @@ test('a bundle number that was not stored before a crash is not used twice', asy
   writeFileSync(path.join(authority.dir, name), readFileSync(path.join(other.dir, name)), { mode: 0o600 });
   const again = await authority.restart();
   assert.equal(again.bundle().sequenceNumber, 2);
-  assert.equal(again.bundle().authorities.length, 2);
+  assert.equal(again.bundle().x509Authorities.length, 2);
 });
 
 test('a closed authority sets no timers and signs nothing', async (t) => {

@@ -127,9 +127,10 @@ describe('a stream of secrets', () => {
     const join = await makeJoin(t);
     await join.create('/web', ['unix:uid:1'], { federates_with: [OTHER] });
     const setBundle = async () => {
-      const authorities = [(await makeCertificate()).der];
+      const x509Authorities = [(await makeCertificate()).der];
       await join.registry.federatedBundles.set(OTHER, {
-        authorities,
+        x509Authorities,
+        jwtAuthorities: [],
         sequenceNumber: undefined,
         refreshHint: undefined,
       });
