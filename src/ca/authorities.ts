@@ -8,16 +8,19 @@
  * since a clock that jumped ahead may return.
  */
 
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { Listeners } from '../base/listeners.ts';
 import { isValidAt } from '../base/validity.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
-import { type Authority, makeIntermediate, makeRoot } from './authority.ts';
+import { type Authority, isUnder, makeIntermediate, makeRoot } from './authority.ts';
 import { ownBundle } from './bundle.ts';
-import type { KeyStore, StoredAuthorities } from './key-store.ts';
+import type { AuthorityState, KeyStore, StoredAuthorities } from './key-store.ts';
 import type { NamePart } from './name.ts';
+import { localSigner, type Signer } from './signer.ts';
+import { activate, choose, isTrusted, type Slot } from './slot.ts';
 import type { AuthorityInfo, TrustBundle } from './types.ts';
 
 export interface AuthoritiesOptions {
@@ -39,11 +42,12 @@ export class Authorities {
   readonly #options: AuthoritiesOptions;
   /** Lifetime of an intermediate, in milliseconds. */
   readonly #life: number;
-  readonly #roots: Authority[];
-  #intermediates: Authority[];
-  #current: Authority | undefined;
+  #roots: Slot[];
+  #intermediates: Slot[];
+  /** What is on disk. */
+  #state: AuthorityState;
+  #signer: Signer | undefined;
   #bundle: TrustBundle | undefined;
-  #bundleIds = '';
   /** Issued SVIDs must be replaced, but the listeners have not been told yet. */
   #replacing = false;
   #reviewAt = 0;
@@ -55,6 +59,7 @@ export class Authorities {
     this.#options = options;
     this.#roots = stored.roots;
     this.#intermediates = stored.intermediates;
+    this.#state = stored.state;
     this.#life = options.caTtl * 1000;
     const failed = (err: unknown) => options.log.error({ err }, 'authority listener failed');
     this.bundleChange = new Listeners(failed);
@@ -85,12 +90,14 @@ export class Authorities {
   list(): AuthorityInfo[] {
     const now = this.#options.clock.now();
     return [...this.#roots, ...this.#intermediates]
-      .filter((authority) => now < authority.notAfter)
-      .map(({ id, role, notBefore, notAfter, subject }) => ({ id, role, notBefore, notAfter, subject }));
+      .filter(({ authority }) => now < authority.notAfter)
+      .map(({ authority: { id, role, notBefore, notAfter, subject }, state }) => {
+        return { id, role, state, notBefore, notAfter, subject };
+      });
   }
 
   /** The authority that signs SVIDs now; replaces it first if that is due. @throws ERR_CA if none is valid */
-  async signer(): Promise<Authority> {
+  async signer(): Promise<Signer> {
     const { clock } = this.#options;
     let failure: unknown;
     // The first call may join a review that began before the clock jumped.
@@ -100,15 +107,15 @@ export class Authorities {
         (error: unknown) => error,
       );
     }
-    const current = this.#current!;
+    const signer = this.#signer!;
     if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
-    if (isValidAt(current, clock.now())) return current;
+    if (isValidAt(signer, clock.now())) return signer;
     throw new SidekeyError('ERR_CA', 'no authority is valid now, and none can be created', { cause: failure });
   }
 
   #isDue(): boolean {
     const now = this.#options.clock.now();
-    return now >= this.#reviewAt || !isValidAt(this.#current!, now);
+    return now >= this.#reviewAt || !isValidAt(this.#signer!, now);
   }
 
   async close(): Promise<void> {
@@ -133,19 +140,29 @@ export class Authorities {
 
   async #reviewNow(): Promise<void> {
     const now = this.#options.clock.now();
-    const root = latest(this.#roots.filter((r) => isValidAt(r, now))) ?? (await this.#newRoot(now));
-    await this.#publish(now);
-    const fit = this.#intermediates.filter((i) => this.#isFit(i, root, now));
-    this.#current = latest(fit) ?? (await this.#newIntermediate(now, root));
-    await this.#removeEnded(now);
-    this.#reviewNextAt(Math.min(this.#renewalOf(this.#current, root), ...this.#inBundle(now).map((r) => r.notAfter)));
+    const root = choose(this.#roots, now) ?? (await this.#newRoot(now));
+    const isFit = ({ authority }: Slot) => this.#isFit(authority, root.authority, now);
+    const intermediate = choose(this.#intermediates, now, isFit) ?? (await this.#newIntermediate(now, root.authority));
+    const roots = activate(this.#roots, root);
+    const hasEnded = ({ authority }: Slot) => authority.notAfter <= now;
+    const ended = this.#intermediates.filter(hasEnded);
+    const intermediates = activate(this.#intermediates, intermediate).filter((slot) => !hasEnded(slot));
+    const trusted = roots.filter((slot) => isTrusted(slot, now)).map(({ authority }) => authority);
+    await this.#save([...roots, ...intermediates], trusted);
+    this.#roots = roots;
+    this.#intermediates = intermediates;
+    for (const { authority } of ended) await this.#options.store.remove(authority);
+    if (this.#signer?.id !== intermediate.authority.id) this.#signer = localSigner(intermediate.authority);
+    const renewal = this.#renewalOf(intermediate.authority, root.authority);
+    this.#reviewNextAt(Math.min(renewal, ...trusted.map(({ notAfter }) => notAfter)));
+    this.#publish(trusted);
     if (this.#replacing) {
       this.#replacing = false;
       this.replaced.tell();
     }
   }
 
-  async #newRoot(now: number): Promise<Authority> {
+  async #newRoot(now: number): Promise<Slot> {
     const { trustDomain, subject, store, log } = this.#options;
     const root = await makeRoot({ trustDomain, subject, now });
     await store.save(root);
@@ -158,23 +175,25 @@ export class Authorities {
       );
       this.#replacing = true;
     }
-    this.#roots.push(root);
-    return root;
+    const slot: Slot = { authority: root, state: 'prepared' };
+    this.#roots.push(slot);
+    return slot;
   }
 
-  async #newIntermediate(now: number, root: Authority): Promise<Authority> {
+  async #newIntermediate(now: number, root: Authority): Promise<Slot> {
     const { trustDomain, subject, store, log } = this.#options;
     const intermediate = await makeIntermediate({ trustDomain, subject, now }, root, this.#life);
     await store.save(intermediate);
-    this.#intermediates.push(intermediate);
     log.info({ authority_id: intermediate.id, not_after: new Date(intermediate.notAfter) }, 'intermediate created');
-    return intermediate;
+    const slot: Slot = { authority: intermediate, state: 'prepared' };
+    this.#intermediates.push(slot);
+    return slot;
   }
 
-  /** True if it may sign and a new one would not last much longer. */
+  /** True if it is under this root and a new one would not last much longer. */
   #isFit(intermediate: Authority, root: Authority, now: number): boolean {
     const shortened = intermediate.notAfter - now > this.#life;
-    return isValidAt(intermediate, now) && now < this.#renewalOf(intermediate, root) && !shortened;
+    return isUnder(intermediate, root) && now < this.#renewalOf(intermediate, root) && !shortened;
   }
 
   /**
@@ -186,30 +205,24 @@ export class Authorities {
     return atRootsEnd ? intermediate.notAfter : intermediate.notAfter - this.#life / 2;
   }
 
-  #inBundle(now: number): Authority[] {
-    return this.#roots.filter((root) => now < root.notAfter);
+  /** Stores the states and the bundle's number in one write, if anything changed. @param trusted the bundle's roots */
+  async #save(slots: readonly Slot[], trusted: readonly Authority[]): Promise<void> {
+    const rootIds = trusted.map(({ id }) => id).sort();
+    const states = Object.fromEntries(slots.map(({ authority, state }) => [authority.id, state]));
+    const isSame = isDeepStrictEqual(rootIds, this.#state.rootIds);
+    const sequenceNumber = this.#state.sequenceNumber + (isSame ? 0 : 1);
+    const state = { sequenceNumber, rootIds, states };
+    if (isDeepStrictEqual(state, this.#state)) return;
+    await this.#options.store.saveState(state);
+    this.#state = state;
   }
 
-  /** Publishes the bundle if its roots have changed. The new sequence number is on disk first. */
-  async #publish(now: number): Promise<void> {
-    const { trustDomain, store } = this.#options;
-    const roots = this.#inBundle(now);
-    const rootIds = roots.map((root) => root.id).sort();
-    if (this.#bundle !== undefined && rootIds.join() === this.#bundleIds) return;
-    const last = await store.loadBundleState();
-    const same = last !== undefined && rootIds.join() === last.rootIds.join();
-    const sequenceNumber = same ? last.sequenceNumber : (last?.sequenceNumber ?? 0) + 1;
-    if (!same) await store.saveBundleState({ sequenceNumber, rootIds });
-    const first = this.#bundle === undefined;
-    this.#bundle = ownBundle(trustDomain, roots, sequenceNumber);
-    this.#bundleIds = rootIds.join();
-    if (!first) this.bundleChange.tell(this.#bundle);
-  }
-
-  async #removeEnded(now: number): Promise<void> {
-    const ended = this.#intermediates.filter((intermediate) => intermediate.notAfter <= now);
-    this.#intermediates = this.#intermediates.filter((intermediate) => now < intermediate.notAfter);
-    for (const intermediate of ended) await this.#options.store.remove(intermediate);
+  /** Announces the bundle if it has changed; its number is on disk by now. */
+  #publish(trusted: readonly Authority[]): void {
+    const before = this.#bundle;
+    if (before?.sequenceNumber === this.#state.sequenceNumber) return;
+    this.#bundle = ownBundle(this.#options.trustDomain, trusted, this.#state.sequenceNumber);
+    if (before !== undefined) this.bundleChange.tell(this.#bundle);
   }
 
   #reviewNextAt(instant: number): void {
@@ -220,12 +233,4 @@ export class Authorities {
       this.#review().catch(() => undefined); // #review has logged it and scheduled the next one
     });
   }
-}
-
-/** The authority with the latest end. */
-function latest(authorities: readonly Authority[]): Authority | undefined {
-  return authorities.reduce<Authority | undefined>(
-    (best, authority) => (best === undefined || authority.notAfter > best.notAfter ? authority : best),
-    undefined,
-  );
 }

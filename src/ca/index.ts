@@ -24,8 +24,6 @@ export interface CertificateAuthorityOptions {
   readonly caSubject: string;
   /** Spreads renewals; returns a number in [0, 1). */
   readonly random?: () => number;
-  /** For tests: replaces the program of the second thread; see `LeafThread`. */
-  readonly threadFile?: string | undefined;
 }
 
 /** True if authorities are stored in this directory; false if it does not exist. */
@@ -44,11 +42,11 @@ export function longestKeptSvidTtl(caTtl: number): number {
  * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
-  const { trustDomain, dir, clock, log, issuanceLog, caTtl, x509SvidTtl, random = Math.random, threadFile } = options;
+  const { trustDomain, dir, clock, log, issuanceLog, caTtl, x509SvidTtl, random = Math.random } = options;
   const subject = parseName(options.caSubject, 'caSubject');
   const store = await KeyStore.open(dir, trustDomain);
   const authorities = await Authorities.open({ trustDomain, store, clock, log, caTtl, subject });
-  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, x509SvidTtl, random, threadFile });
+  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, x509SvidTtl, random });
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),

@@ -3,6 +3,8 @@
 import type { IssuanceRecord } from '../base/issuance.ts';
 import type { TrustBundle } from '../spiffe/bundle.ts';
 import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
+import type { Authority } from './authority.ts';
+import type { SlotState } from './slot.ts';
 
 export type { TrustBundle } from '../spiffe/bundle.ts';
 
@@ -40,13 +42,9 @@ export interface X509Svid {
   readonly renewAt: number;
 }
 
-/** An authority, root or intermediate, as in `GET /v1/doctor` and the log. Times in milliseconds since the epoch. */
-export interface AuthorityInfo {
-  readonly id: string;
-  readonly role: 'root' | 'intermediate';
-  readonly notBefore: number;
-  readonly notAfter: number;
-  readonly subject: string;
+/** An authority without its keys. */
+export interface AuthorityInfo extends Pick<Authority, 'id' | 'role' | 'notBefore' | 'notAfter' | 'subject'> {
+  readonly state: SlotState;
 }
 
 /** The record of issuances. The promise resolves when they are durable. */

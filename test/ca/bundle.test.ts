@@ -13,7 +13,7 @@ const newer = await root(Date.UTC(2026, 5, 1) + DAY);
 test('the bundle has the roots, oldest first, as DER and as PEM', () => {
   const bundle = ownBundle(TRUST_DOMAIN, [newer, older], 7);
   assert.deepEqual(bundle.x509Authorities, [older.certificate.raw, newer.certificate.raw]);
-  assert.equal(bundle.pem.toString(), older.certificatePem + newer.certificatePem);
+  assert.equal(bundle.pem.toString(), older.certificate.toString() + newer.certificate.toString());
   assert.deepEqual(
     pemBlocks(bundle.pem.toString(), 'CERTIFICATE').map((block) => new X509Certificate(block).fingerprint256),
     [older, newer].map((authority) => authority.certificate.fingerprint256),

@@ -97,7 +97,6 @@ export function request(changes: Partial<Omit<SvidRequest, 'spiffeId'>> & { spif
 }
 
 /** A leaf with a new key. */
-export function writeLeaf(writer: LeafWriter, leafRequest: LeafRequest): Leaf {
-  const [leaf] = writer.sign([writer.draft(leafRequest, generateKeyPair())]);
-  return leaf!;
+export function writeLeaf(writer: LeafWriter, leafRequest: LeafRequest): Promise<Leaf> {
+  return writer.sign(writer.draft(leafRequest, generateKeyPair()));
 }
