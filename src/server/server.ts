@@ -98,7 +98,8 @@ async function start(setting: Setting): Promise<void> {
   await mayGoOn();
   warnOfInputs(config, log);
 
-  const { dataDir, store, registry, issuances, ca } = await openState(setting);
+  const ledger = new Ledger(log);
+  const { dataDir, store, registry, issuances, ca } = await openState(setting, ledger);
   warnOfTtl(config, log);
   if (declared !== undefined) {
     await mayGoOn();
@@ -126,7 +127,6 @@ async function start(setting: Setting): Promise<void> {
   const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log }));
   const exitWatcher = parts.own(createExitWatcher());
   const counters = new Counters();
-  const ledger = new Ledger(log);
   const { owners, quota, memory, turns } = createLimits(plan, config, counters, log);
   const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
   const sds = { identities, trustDomain, clock, log, counters, ledger, decisions, validation, turns } as const;
