@@ -18,7 +18,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   registry: [...CATALOG],
   ca: [],
   attest: [],
-  wire: ['types:attest'],
+  wire: ['types:attest', 'gen/google/rpc/status.ts'],
   identity: ['registry', 'ca', ...CATALOG],
   sds: ['identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
   admin: ['registry', 'ca', 'identity', 'sds', ...CATALOG],

@@ -9,7 +9,6 @@
  */
 
 import { createHash } from 'node:crypto';
-import { RecentMap } from './recent-map.ts';
 
 /** A name that the client requests, and what the client has of it. */
 export interface AskedName {
@@ -95,7 +94,7 @@ const NAME_COPIES = 3;
 const NO_CHANGE: Change = { added: [], removed: [] };
 
 export class Subscription {
-  readonly #asked = new RecentMap<string, AskedName>();
+  readonly #asked = new Map<string, AskedName>();
   /** Every dirty name, and possibly names that are no longer dirty. */
   #dirty: AskedName[] = [];
   readonly #noncePrefix: string;

@@ -143,7 +143,7 @@ async function start(setting: Setting): Promise<void> {
     keeps: (selector) => isKept(selector, registry),
     ownerOf: createOwnerOf(owners, subordinateIds),
     pinByPid: !kernel.pinsPeers,
-    onConnection: (socket, peer) => wire.inject(socket, peer),
+    onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading),
   });
 
   let ready = false;

@@ -6,6 +6,7 @@ import type { Peer } from '../attest/types.ts';
 import type { Clock } from '../base/clock.ts';
 import type { MemoryBudget } from '../limits/memory.ts';
 import type { Quota } from '../limits/quota.ts';
+import type { Reader } from '../limits/readers.ts';
 import type { Turns } from '../limits/turns.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Connection, type ConnectionParts } from './connection.ts';
@@ -22,8 +23,11 @@ export interface WireOptions {
 }
 
 export interface Wire {
-  /** Serves an accepted connection. Call in the tick in which it was accepted. */
-  inject(socket: net.Socket, peer: Peer): void;
+  /**
+   * Serves an accepted connection. Call in the tick in which it was accepted.
+   * @param reading pauses and resumes reading from the socket
+   */
+  inject(socket: net.Socket, peer: Peer, reading: Reader): void;
   /** The number of open streams. */
   readonly streamCount: number;
   /**
@@ -65,9 +69,9 @@ export function createWire(options: WireOptions): Wire {
   let closing: Promise<void> | undefined;
 
   return {
-    inject(socket, peer) {
+    inject(socket, peer, reading) {
       if (closing !== undefined) return peer.close();
-      const connection = new Connection(socket, peer, parts);
+      const connection = new Connection(socket, peer, reading, parts);
       connections.add(connection);
       socket.once('close', () => {
         connections.delete(connection);

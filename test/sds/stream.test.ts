@@ -13,8 +13,17 @@ import {
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
-import { Status, type StatusCode } from '../../src/wire/types.ts';
-import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import { Status, type StatusCode, type StreamConnection } from '../../src/wire/types.ts';
+import {
+  callOf,
+  type Join,
+  log,
+  makeJoin,
+  NO_METADATA,
+  ScriptedPeer,
+  TRUST_DOMAIN,
+  until,
+} from '../identity/support.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { bytesOf } from '../support/message.ts';
 import { namesOf } from '../support/sds-client.ts';
@@ -27,6 +36,7 @@ const HALF_LIFE = 1_800_000;
 const LONGER_THAN_A_SLICE = 10;
 
 interface Scripted {
+  readonly connection: StreamConnection;
   readonly responses: DiscoveryResponse[];
   readonly counters: Counters;
   ended: { status: StatusCode; details: string } | undefined;
@@ -38,25 +48,30 @@ interface Scripted {
 function service({ identities, clock }: Join) {
   const counters = new Counters();
   const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, counters, validation: 'spiffe' } as const;
-  const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'stream')!;
-  assert.ok(method.kind === 'stream');
+  const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'bidirectional')!;
+  assert.ok(method.kind === 'bidirectional');
   return { method, counters };
 }
 
 function open(t: TestContext, join: Join, peer: ScriptedPeer, { method, counters } = service(join)): Scripted {
-  const handler = method.open({
-    ...charged(peer),
-    send: (message) => scripted.responses.push(DiscoveryResponse.decode(bytesOf(message))),
-    end(status, details) {
-      scripted.ended = { status, details };
-      handler.closed();
+  const call = callOf(peer);
+  const handler = method.open(
+    {
+      ...call,
+      send: (message) => scripted.responses.push(DiscoveryResponse.decode(bytesOf(message))),
+      end(status, details) {
+        scripted.ended = { status, details };
+        handler.closed();
+      },
     },
-  });
+    NO_METADATA,
+  );
   t.after(() => handler.closed());
   const send = (request: Parameters<typeof DiscoveryRequest.fromPartial>[0]) =>
     handler.message(DiscoveryRequest.encode(DiscoveryRequest.fromPartial(request)).finish());
   let asked: string[] = [];
   const scripted: Scripted = {
+    connection: call.connection,
     responses: [],
     counters,
     ended: undefined,
@@ -123,7 +138,7 @@ describe('a stream of secrets', () => {
     assert.equal(stream.counters.get('requests_invalid_total'), 1);
   });
 
-  it('has its connection paused after a push while other streams wait, and not before', async (t) => {
+  it('has the requests of its connection deferred after a push while other streams wait, and not before', async (t) => {
     const join = await makeJoin(t);
     await join.create('/web', ['unix:uid:1'], { federates_with: [OTHER] });
     const setBundle = async () => {
@@ -141,11 +156,10 @@ describe('a stream of secrets', () => {
       now += pace;
       return now;
     });
-    const peers = [0, 1, 2, 3].map(() => new ScriptedPeer('unix:uid:1'));
-    const pauses = peers.map((peer) => t.mock.method(peer, 'pause').mock);
-    const resumes = peers.map((peer) => t.mock.method(peer, 'resume').mock);
     const shared = service(join);
-    const streams = peers.map((peer) => open(t, join, peer, shared));
+    const streams = [0, 1, 2, 3].map(() => open(t, join, new ScriptedPeer('unix:uid:1'), shared));
+    const defers = streams.map(({ connection }) => t.mock.method(connection, 'defer').mock);
+    const resumes = streams.map(({ connection }) => t.mock.method(connection, 'resume').mock);
     for (const stream of streams) stream.ask(`spiffe://${OTHER}`);
     await until(() => streams.every(({ responses }) => responses.length === 1));
     // The second client does not answer, so nothing more is sent to it.
@@ -156,7 +170,7 @@ describe('a stream of secrets', () => {
     await setBundle();
     await until(() => [0, 2, 3].every((i) => streams[i]!.responses.length === 2));
     await until(() => resumes[2]!.callCount() === 1);
-    for (const calls of [pauses, resumes]) {
+    for (const calls of [defers, resumes]) {
       assert.deepEqual(
         calls.map((call) => call.callCount()),
         [1, 0, 1, 0],
@@ -250,13 +264,16 @@ describe('a stream of secrets', () => {
     const counters = new Counters();
     const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, counters, validation: 'spiffe' } as const;
     const method = secretDiscoveryService(settings).find(({ path }) => path.endsWith('/DeltaSecrets'))!;
-    assert.ok(method.kind === 'stream');
+    assert.ok(method.kind === 'bidirectional');
     const responses: DeltaDiscoveryResponse[] = [];
-    const handler = method.open({
-      ...charged(new ScriptedPeer('unix:uid:1')),
-      send: (message) => responses.push(DeltaDiscoveryResponse.decode(bytesOf(message))),
-      end: () => undefined,
-    });
+    const handler = method.open(
+      {
+        ...callOf(new ScriptedPeer('unix:uid:1')),
+        send: (message) => responses.push(DeltaDiscoveryResponse.decode(bytesOf(message))),
+        end: () => undefined,
+      },
+      NO_METADATA,
+    );
     t.after(() => handler.closed());
     const send = (request: Parameters<typeof DeltaDiscoveryRequest.fromPartial>[0]) =>
       handler.message(DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(request)).finish());

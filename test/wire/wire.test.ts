@@ -74,7 +74,7 @@ async function startWire(t: TestContext, methods: Method[], options: Options = {
   const quota = options.quota ?? new Quota({ ...QUOTA_LIMITS, ...options.limits }, counters);
   const memory = new MemoryBudget({ ...memoryLimits(), ...options.limits }, new Owners(), counters);
   const wire = createWire({ methods, log, clock, quota, memory, turns: options.turns ?? new OpenTurns() });
-  const pipe = await startPipe(t, { log, onConnection: (socket, peer) => wire.inject(socket, peer) });
+  const pipe = await startPipe(t, { log, onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading) });
   t.after(() => wire.close(0));
   return {
     path: pipe.path,
@@ -114,7 +114,7 @@ function recorder(
     },
     method: {
       path: RECORD,
-      kind: 'stream',
+      kind: 'bidirectional',
       open(stream) {
         streams.push(stream);
         return {
@@ -261,14 +261,14 @@ test('a handler that throws ends only its own call, and the client does not get 
   const failing: Method[] = [
     {
       path: '/test.Test/Open',
-      kind: 'stream',
+      kind: 'bidirectional',
       open() {
         throw new Error('a secret');
       },
     },
     {
       path: '/test.Test/Message',
-      kind: 'stream',
+      kind: 'bidirectional',
       open: () => ({
         message() {
           throw new Error('a secret');
@@ -320,7 +320,7 @@ test('the client gets the status of a StatusError', async (t) => {
   };
   const { client } = await startWire(t, [
     { path: '/test.Test/Unary', kind: 'unary', call: async () => refuse() },
-    { path: '/test.Test/Stream', kind: 'stream', open: refuse },
+    { path: '/test.Test/Stream', kind: 'bidirectional', open: refuse },
   ]);
   await assert.rejects(client().unary('/test.Test/Unary'), {
     code: Status.NOT_FOUND,
@@ -626,7 +626,7 @@ test('a handler that ends its stream on opening is told that it closed', async (
     stream.end(Status.NOT_FOUND, 'nothing');
     return { message() {}, halfClose() {}, closed: closed.resolve };
   };
-  const { client } = await startWire(t, [{ path: RECORD, kind: 'stream', open }]);
+  const { client } = await startWire(t, [{ path: RECORD, kind: 'bidirectional', open }]);
   assert.equal((await client().stream(RECORD).status).code, Status.NOT_FOUND);
   await closed.promise;
 });
@@ -735,7 +735,7 @@ test('a stream whose client gives no window delays no other client, and disappea
 /** The id of the first stream on a connection. */
 const message = (said: string) => dataFrames(1, grpcMessage(Buffer.from(said)));
 
-test('a paused connection is not read from until it is resumed, while others are', async (t) => {
+test('a deferred connection is not read from until it is resumed, while others are', async (t) => {
   const { method, events, streams } = recorder();
   const { path } = await startWire(t, [method]);
   const [one, other] = [await RawClient.begin(path), await RawClient.begin(path)];
@@ -743,21 +743,21 @@ test('a paused connection is not read from until it is resumed, while others are
   one.write(callHeaders(1, RECORD), message('first'));
   await one.ping();
   const [stream] = streams;
-  stream!.peer.pause();
+  stream!.connection.defer();
   one.write(message('second'));
   other.write(callHeaders(1, RECORD), message('third'));
   await other.ping();
   await other.ping();
   assert.deepEqual(events, ['message first', 'message third']);
-  // Output to a paused connection is still sent.
+  // Output to a deferred connection is still sent.
   stream!.send(Buffer.from('pushed'));
   await one.frame(({ type, payload }) => type === FrameType.DATA && payload.includes('pushed'));
-  stream!.peer.resume();
+  stream!.connection.resume();
   await one.ping();
   assert.deepEqual(events, ['message first', 'message third', 'message second']);
 });
 
-test('a paused connection is still not read after its resumption while its client does not read', async (t) => {
+test('a deferred connection is still not read after its resumption while its client does not read', async (t) => {
   const { method, events, streams } = recorder(() => undefined);
   const { path } = await startWire(t, [method]);
   const [deaf, other] = [await RawClient.begin(path), await RawClient.begin(path)];
@@ -768,11 +768,11 @@ test('a paused connection is still not read after its resumption while its clien
   deaf.write(callHeaders(1, RECORD), message('first'));
   await deaf.ping();
   deaf.socket.pause();
-  const { peer } = streams[0]!;
+  const { connection } = streams[0]!;
   streams[0]!.send(Buffer.alloc(4 * 1024 * 1024));
-  peer.pause();
+  connection.defer();
   await other.ping();
-  peer.resume();
+  connection.resume();
   // Frames of an unknown type, which HTTP/2 ignores.
   for (let i = 0; i < 256; i += 1) deaf.write(frame(0xfa, 0, 0, Buffer.alloc(16_384)));
   deaf.write(message('second'));
@@ -786,21 +786,21 @@ test('a paused connection is still not read after its resumption while its clien
   assert.deepEqual(events, ['message first', 'message second']);
 });
 
-test('a paused connection that its client closes is gone when it is resumed', async (t) => {
+test('a deferred connection that its client closes is gone when it is resumed', async (t) => {
   const { method, streams, closed } = recorder();
   const { path } = await startWire(t, [method]);
   const client = await RawClient.begin(path);
   client.write(callHeaders(1, RECORD), message('first'));
   await client.ping();
-  const { peer } = streams[0]!;
-  peer.pause();
+  const { peer, connection } = streams[0]!;
+  connection.defer();
   client.destroy();
-  peer.resume();
+  connection.resume();
   await closed(1);
   await new Promise<void>((resolve) => peer.onGone(resolve));
   // Nothing remains to be read from a closed connection.
-  peer.pause();
-  peer.resume();
+  connection.defer();
+  connection.resume();
 });
 
 test('messages in one frame wait while their client does not read', async (t) => {
