@@ -33,6 +33,10 @@ const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
 /** Clients enforce their deadlines themselves; longer timeouts are not worth a timer. */
 const LONGEST_TIMEOUT_MS = 24 * 3_600_000;
+/** Maximum size of the headers of a request, in bytes as HTTP/2 counts them. */
+export const MAX_HEADER_BYTES = 16 * 1024;
+/** HTTP/2 counts this many bytes more for each header. @see RFC 9113 section 6.5.2 */
+const HEADER_OVERHEAD = 32;
 /** Maximum length of client text that is repeated in an error message, in characters. */
 const MOST_QUOTED = 200;
 
@@ -49,6 +53,11 @@ export function readRequestHead(
 ): RequestHead | Refusal {
   if (headers[':method'] !== 'POST') return { httpStatus: 405 };
   if (!CONTENT_TYPE.test(headers['content-type'] ?? '')) return { httpStatus: 415 };
+  // Node applies the limit that the server announces only once the client has confirmed it.
+  if (sizeOf(rawHeaders) > MAX_HEADER_BYTES) {
+    const message = `the headers of the request exceed the limit of ${MAX_HEADER_BYTES} bytes`;
+    return { status: Status.RESOURCE_EXHAUSTED, message };
+  }
   const path = headers[':path'] ?? '';
   const method = methods.get(path);
   if (method === undefined) {
@@ -73,6 +82,12 @@ export function readRequestHead(
 
 export function isRefusal(head: RequestHead | Refusal): head is Refusal {
   return !('method' in head);
+}
+
+function sizeOf(rawHeaders: readonly string[]): number {
+  let size = (rawHeaders.length / 2) * HEADER_OVERHEAD;
+  for (const text of rawHeaders) size += text.length;
+  return size;
 }
 
 function one(value: string | string[] | undefined): string | undefined {

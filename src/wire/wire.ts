@@ -11,6 +11,7 @@ import type { Turns } from '../limits/turns.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Connection, type ConnectionParts } from './connection.ts';
 import { MessageBuffers } from './message-buffers.ts';
+import { MAX_HEADER_BYTES } from './request-head.ts';
 import type { Method } from './types.ts';
 
 export interface WireOptions {
@@ -42,7 +43,7 @@ export interface Wire {
  * rapid resets.
  */
 const SESSION_OPTIONS: http2.ServerSessionOptions = {
-  settings: { maxHeaderListSize: 16 * 1024 },
+  settings: { maxHeaderListSize: MAX_HEADER_BYTES },
   /** In MB, for each connection: enough for 20,000 streams and their unsent data; Node's default of 10 is too small. */
   maxSessionMemory: 200,
   /**

@@ -80,6 +80,18 @@ test('a timeout has at most eight digits and a unit; one of more than a day is i
   }
 });
 
+test('the headers may have 16 KiB together, counted as HTTP/2 counts them', () => {
+  const refused = (headers: string[]) => {
+    const usual = { ':method': 'POST', ':path': method.path, 'content-type': 'application/grpc' };
+    const head = readRequestHead(usual, headers, METHODS);
+    return isRefusal(head) && 'status' in head && head.status === Status.RESOURCE_EXHAUSTED;
+  };
+  assert.equal(refused(['x', 'y'.repeat(16_384 - 33)]), false);
+  assert.equal(refused(['x', 'y'.repeat(16_384 - 32)]), true);
+  assert.equal(refused(Array<string>(2 * 496).fill('')), false);
+  assert.equal(refused(Array<string>(2 * 513).fill('')), true);
+});
+
 test('compressed messages are refused with the supported encoding', () => {
   for (const encoding of ['identity']) {
     assert.deepEqual(read({ 'grpc-encoding': encoding }), { method, timeout: undefined });
