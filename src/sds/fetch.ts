@@ -9,7 +9,7 @@ import { LimitError } from '../limits/limit-error.ts';
 import { ownedLog } from '../telemetry/log.ts';
 import { type Call, type Message, Status, StatusError } from '../wire/types.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, spiffeIdBehind } from './names.ts';
-import { type Asker, notedOf, recordText, refuseCaller } from './refusal.ts';
+import { type Asker, notedOf, recordText, refusalDetails, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { type EncodedSecret, isCurrent, validationFor } from './secrets.ts';
 import { takeRequest, writeDiscoveryResponse } from './sotw.ts';
@@ -85,9 +85,11 @@ function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[
   // The caller is not told what it lacks; the log and the decision have that for the operator.
   if (failed !== undefined) {
     const which = names.length === 1 ? `the SVID for the name ${names[0]}` : 'some of the requested SVIDs';
-    return new StatusError(Status.UNAVAILABLE, `${which} could not be issued${recordText(decision)}`);
+    const details = refusalDetails('ISSUANCE_FAILED', decision);
+    return new StatusError(Status.UNAVAILABLE, `${which} could not be issued${recordText(decision)}`, { details });
   }
   const under = names.length === 1 ? `the name ${names[0]}` : 'any of the names';
   const why = names.length === 0 ? 'no entry matches this caller' : `no secret for this caller under ${under}`;
-  return new StatusError(Status.NOT_FOUND, `${why}${recordText(decision)}`);
+  const details = refusalDetails('NO_SECRET', decision);
+  return new StatusError(Status.NOT_FOUND, `${why}${recordText(decision)}`, { details });
 }
