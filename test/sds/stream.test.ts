@@ -10,10 +10,11 @@ import {
   DiscoveryRequest,
   DiscoveryResponse,
 } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import { ErrorInfo } from '../../src/gen/google/rpc/error_details.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
-import { Status, type StatusCode, type StreamConnection } from '../../src/wire/types.ts';
+import { Status, type StatusCode, type StatusDetail, type StreamConnection } from '../../src/wire/types.ts';
 import {
   callOf,
   type Join,
@@ -39,7 +40,7 @@ interface Scripted {
   readonly connection: StreamConnection;
   readonly responses: DiscoveryResponse[];
   readonly counters: Counters;
-  ended: { status: StatusCode; details: string } | undefined;
+  ended: { status: StatusCode; message: string; details: readonly StatusDetail[] } | undefined;
   ask(...names: string[]): void;
   ack(): void;
 }
@@ -59,8 +60,8 @@ function open(t: TestContext, join: Join, peer: ScriptedPeer, { method, counters
     {
       ...call,
       send: (message) => scripted.responses.push(DiscoveryResponse.decode(bytesOf(message))),
-      end(status, details) {
-        scripted.ended = { status, details };
+      end(status, message, details = []) {
+        scripted.ended = { status, message, details };
         handler.closed();
       },
     },
@@ -111,7 +112,7 @@ describe('a stream of secrets', () => {
     stream.ask(WEB);
     await until(() => stream.ended !== undefined);
     assert.equal(stream.ended!.status, Status.UNAVAILABLE);
-    assert.match(stream.ended!.details, /executed another program.* \(decision d-[0-9a-f]{12}\)$/);
+    assert.match(stream.ended!.message, /executed another program.* \(decision d-[0-9a-f]{12}\)$/);
     assert.deepEqual(stream.responses, []);
   });
 
@@ -125,7 +126,12 @@ describe('a stream of secrets', () => {
     stream.ask(WEB);
     await until(() => stream.ended !== undefined);
     assert.equal(stream.ended!.status, Status.UNAVAILABLE);
-    assert.match(stream.ended!.details, /^the docker attestor failed \(decision d-[0-9a-f]{12}\)$/);
+    const [, decision] = /^the docker attestor failed \(decision (d-[0-9a-f]{12})\)$/.exec(stream.ended!.message)!;
+    const [detail, ...others] = stream.ended!.details;
+    assert.deepEqual(others, []);
+    assert.equal(detail!.typeUrl, 'type.googleapis.com/google.rpc.ErrorInfo');
+    const info = { reason: 'ERR_ATTESTATION_FAILED', domain: 'sidekey', metadata: { decision: decision! } };
+    assert.deepEqual(ErrorInfo.decode(detail!.value), info);
     assert.equal(stream.counters.get('attestations_failed_total'), 1);
   });
 
@@ -134,7 +140,7 @@ describe('a stream of secrets', () => {
     const stream = open(t, join, new ScriptedPeer('unix:uid:1'));
     stream.ask('x'.repeat(2_049));
     assert.equal(stream.ended?.status, Status.INVALID_ARGUMENT);
-    assert.match(stream.ended.details, /resource_names\[0\] has 2049 characters/);
+    assert.match(stream.ended!.message, /resource_names\[0\] has 2049 characters/);
     assert.equal(stream.counters.get('requests_invalid_total'), 1);
   });
 
@@ -196,7 +202,7 @@ describe('a stream of secrets', () => {
     await join.clock.advance(HALF_LIFE);
     await until(() => streams.filter(({ responses }) => responses.length === 2).length === 2);
     assert.deepEqual(streams.map(({ ended }) => ended?.status).sort(), [Status.INTERNAL, undefined, undefined]);
-    assert.doesNotMatch(streams.find(({ ended }) => ended !== undefined)!.ended!.details, /broken/);
+    assert.doesNotMatch(streams.find(({ ended }) => ended !== undefined)!.ended!.message, /broken/);
   });
 
   it('stays open while an attestor fails at a renewal, and sends the new SVID when it works again', async (t) => {
