@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import { readable } from '../base/proc/text.ts';
 import { type ConnectionPlace, type Owner, Owners } from '../limits/owner.ts';
 import { QUOTA_LIMITS, Quota, type Refusal } from '../limits/quota.ts';
+import type { Reader } from '../limits/readers.ts';
 import { Turns } from '../limits/turns.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import { Counters } from '../telemetry/counters.ts';
@@ -21,6 +22,7 @@ import { createOwnerOf, type OwnerOf } from './owner-of.ts';
 import { type ConnectedPeer, openPeer, type PeerOptions } from './peer.ts';
 import { readExecutablePath } from './proc/exe.ts';
 import { acceptWaiting, openAccepted, peerCredentials, refuseAccepted } from './socket-peer.ts';
+import { SocketReading } from './socket-reading.ts';
 import { createSubordinateIds } from './subordinate-ids.ts';
 import type { Attestor, Peer, PeerCredentials } from './types.ts';
 
@@ -31,7 +33,7 @@ export interface PipeOptions {
   readonly clock: Clock;
   readonly log: Log;
   /** Takes the socket over. Nothing was read from it before, so that no byte of it is lost. */
-  readonly onConnection: (socket: net.Socket, peer: Peer) => void;
+  readonly onConnection: (socket: net.Socket, peer: Peer, reading: Reader) => void;
   /** How long an attestation may take, in milliseconds. */
   readonly attestTimeoutMs?: number;
   /** See {@link AttestOptions.keeps}. */
@@ -198,15 +200,16 @@ export function createPipe(options: PipeOptions): Pipe {
   /** Now, or in its owner's turn, and until then nothing is read from the connection. */
   function handOver(socket: net.Socket, peer: Peer): void {
     const [account] = peer.owner.accounts;
+    const reading = new SocketReading(socket);
     if (turns.isOpen(account)) {
-      turns.measure(account, () => onConnection(socket, peer));
+      turns.measure(account, () => onConnection(socket, peer, reading));
       return;
     }
-    peer.pause();
+    reading.pause();
     turns.later(account, () => {
       if (socket.destroyed) return;
-      onConnection(socket, peer);
-      peer.resume();
+      onConnection(socket, peer, reading);
+      reading.resume();
     });
   }
 

@@ -104,12 +104,6 @@ export interface Peer {
   known(type: string): KnownSelectors | undefined;
   /** Called once, when {@link gone} becomes true; at once (next tick) if it is. */
   onGone(listener: () => void): void;
-  /**
-   * Reads nothing more from the connection until {@link resume} was called as often, or until what waits to be written to
-   * it has been; that the other end has closed it is not noticed either.
-   */
-  pause(): void;
-  resume(): void;
   /** Cuts the connection. */
   close(): void;
 }

@@ -9,7 +9,6 @@
  */
 
 import { createHash } from 'node:crypto';
-import { RecentMap } from './recent-map.ts';
 import type { Trust } from './secrets.ts';
 
 /** A name that the client requests, and what the client has of it. */
@@ -100,7 +99,7 @@ const NAME_COPIES = 3;
 const NO_CHANGE: Change = { added: [], removed: [] };
 
 export class Subscription {
-  readonly #asked = new RecentMap<string, AskedName>();
+  readonly #asked = new Map<string, AskedName>();
   /** Every dirty name, and possibly names that are no longer dirty. */
   #dirty: AskedName[] = [];
   readonly #noncePrefix: string;

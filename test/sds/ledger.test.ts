@@ -14,7 +14,16 @@ import type { StreamEvent } from '../../src/sds/stream-event.ts';
 import { type SecretReport, STALE_MS, type StreamReport } from '../../src/sds/stream-report.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { Status, type StatusCode, type StreamHandler } from '../../src/wire/types.ts';
-import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import {
+  callOf,
+  type Join,
+  log,
+  makeJoin,
+  NO_METADATA,
+  ScriptedPeer,
+  TRUST_DOMAIN,
+  until,
+} from '../identity/support.ts';
 import { bytesOf } from '../support/message.ts';
 import { namesOf, rootsOf, secretOf } from '../support/sds-client.ts';
 
@@ -37,16 +46,19 @@ class Asker {
     this.peer = peer;
     const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, ledger, validation: 'spiffe' } as const;
     const method = secretDiscoveryService(settings).find(({ path }) => path.endsWith(`/${variant}`))!;
-    assert.ok(method.kind === 'stream');
+    assert.ok(method.kind === 'bidirectional');
     const read = variant.startsWith('Delta') ? readDelta : DiscoveryResponse.decode;
-    this.#handler = method.open({
-      ...charged(peer),
-      send: (message) => this.responses.push(read(bytesOf(message))),
-      end: (status, details) => {
-        this.ended = { status, details };
-        this.#handler.closed();
+    this.#handler = method.open(
+      {
+        ...callOf(peer),
+        send: (message) => this.responses.push(read(bytesOf(message))),
+        end: (status, details) => {
+          this.ended = { status, details };
+          this.#handler.closed();
+        },
       },
-    });
+      NO_METADATA,
+    );
     t.after(() => this.#handler.closed());
   }
 
