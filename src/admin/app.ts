@@ -7,6 +7,7 @@ import { ERRORS, SidekeyError } from '../base/errors.ts';
 import type { CertificateAuthority } from '../ca/types.ts';
 import type { Decisions } from '../identity/decisions.ts';
 import type { EntryRules } from '../registry/entry-input.ts';
+import type { WarningsOf } from '../registry/entry-warnings.ts';
 import type { Registry } from '../registry/types.ts';
 import type { Ledger } from '../sds/ledger.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
@@ -33,6 +34,8 @@ export interface AppOptions {
   readonly ca: Pick<CertificateAuthority, 'bundle'>;
   /** The rules for reading entries. */
   readonly entryRules: EntryRules;
+  /** What accepted entries probably do not do as meant. */
+  readonly warningsOf: WarningsOf;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
   readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'>;

@@ -23,6 +23,19 @@ function print(text: string, code: string): void {
   process.stderr.write(`${[`sidekey: ${sentence}${code}${colon}`, ...rest].join('\n')}\n`);
 }
 
+/** Runs `ask`; problems of its error get the places that the user knows, such as flags or lines of a file. */
+export async function placed<T>(place: (problem: Problem) => Problem, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (thrown) {
+    const { problems } = thrown as { problems?: readonly Problem[] };
+    // The class and the code stay, which decide about the exit status.
+    if (problems !== undefined && problems.length > 0)
+      Object.assign(thrown as object, { problems: problems.map(place) });
+    throw thrown;
+  }
+}
+
 /** Prints warnings about accepted input that probably does not do what was meant. */
 export function printWarnings(warnings: readonly Problem[]): void {
   for (const warning of warnings) print(`warning: ${formatProblem(warning)}`, '');

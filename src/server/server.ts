@@ -17,18 +17,21 @@ import { createSubordinateIds } from '../attest/subordinate-ids.ts';
 import { type Clock, SystemClock } from '../base/clock.ts';
 import { listenOnSocket } from '../base/socket-file.ts';
 import { version } from '../base/version.ts';
+import { longestKeptSvidTtl } from '../ca/index.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { Decisions } from '../identity/decisions.ts';
 import { Identities } from '../identity/identities.ts';
-import type { EntryInput, EntryRules } from '../registry/types.ts';
+import type { DeclaredEntries } from '../registry/entries-file.ts';
+import { createWarningsOf } from '../registry/entry-warnings.ts';
+import type { EntryRules } from '../registry/types.ts';
 import { Ledger } from '../sds/ledger.ts';
 import { secretDiscoveryService } from '../sds/service.ts';
 import { Counters } from '../telemetry/counters.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createWire } from '../wire/wire.ts';
 import { adminCaller } from './admin-caller.ts';
-import { attestorTypes, openAttestors, whyNever } from './attestors.ts';
-import { readDeclared, takeEntries } from './declared-entries.ts';
+import { openAttestors, whyNever } from './attestors.ts';
+import { readDeclared, takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { lookAtHost } from './host.ts';
 import { createLimits, usageOf } from './limits.ts';
 import { Parts } from './parts.ts';
@@ -88,12 +91,7 @@ async function start(setting: Setting): Promise<void> {
   const { config, clock, log, parts, mayGoOn } = setting;
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
-  const entryRules: EntryRules = {
-    trustDomain,
-    allowWeakSelectors: config.allowWeakSelectors,
-    attestors: attestorTypes(config),
-    warn: (problem) => log.warn(problem, 'an entry has a value without effect here'),
-  };
+  const entryRules: EntryRules = { trustDomain, allowWeakSelectors: config.allowWeakSelectors };
   const { declared, givenToken } = await readInputs(config, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
@@ -102,7 +100,7 @@ async function start(setting: Setting): Promise<void> {
   warnOfTtl(config, log);
   if (declared !== undefined) {
     await mayGoOn();
-    await takeEntries(declared, config.entries, registry, log);
+    await takeEntries(declared, registry, log);
   }
   await mayGoOn();
 
@@ -123,6 +121,13 @@ async function start(setting: Setting): Promise<void> {
   const onChange = () => identities.factsMayDiffer();
   const facts = { clock, log, accounts, unmapped, asked: registry, onChange };
   const attestors = await openAttestors(config, facts, parts);
+  const warningsOf = createWarningsOf({
+    whyNever: (selector) => whyNever(selector, attestors),
+    longestSvidTtl: longestKeptSvidTtl(config.caTtl),
+    federatedBundles: registry.federatedBundles,
+    now: () => clock.now(),
+  });
+  if (declared !== undefined) warnOfDeclared(declared, warningsOf, registry, log);
   const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log }));
   const exitWatcher = parts.own(createExitWatcher());
   const counters = new Counters();
@@ -151,6 +156,7 @@ async function start(setting: Setting): Promise<void> {
     registry,
     ca,
     entryRules,
+    warningsOf,
     ledger,
     decisions,
     explain: {
@@ -201,7 +207,7 @@ async function start(setting: Setting): Promise<void> {
 
 interface Inputs {
   /** Of the file of `--entries`. */
-  readonly declared: readonly EntryInput[] | undefined;
+  readonly declared: DeclaredEntries | undefined;
   /** Of the file of `--admin-token-file`. */
   readonly givenToken: string | undefined;
 }

@@ -62,8 +62,6 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
   const rules = {
     trustDomain: TRUST_DOMAIN,
     allowWeakSelectors: true,
-    attestors: new Set(['unix', 'docker']),
-    warn: () => undefined,
   };
   return {
     clock,
