@@ -6,7 +6,18 @@
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, lchownSync, linkSync, lstatSync, renameSync, rmSync, type Stats } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmSync,
+  type Stats,
+} from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { SidekeyError } from './errors.ts';
@@ -46,8 +57,7 @@ export async function listenOnSocket(server: net.Server, options: SocketOptions)
     prepareDirectory(file);
     const dead = await findDeadSocket(file);
 
-    bindClosed(server, draft, options.backlog ?? BACKLOG);
-    await once(server, 'listening');
+    await bindDraft(server, draft, options.backlog ?? BACKLOG);
     bound = true;
     // Other users cannot put a file at this path, since its directory was checked.
     if (gid !== undefined) lchownSync(draft, -1, gid);
@@ -66,7 +76,7 @@ export async function listenOnSocket(server: net.Server, options: SocketOptions)
 }
 
 function checkLength(file: string): void {
-  const bytes = Math.max(Buffer.byteLength(file), Buffer.byteLength(draftName(file)));
+  const bytes = Buffer.byteLength(file);
   if (bytes <= MAX_SOCKET_PATH_BYTES) return;
   throw refusal(file, `the path has ${bytes} bytes; the path of a socket has at most ${MAX_SOCKET_PATH_BYTES}`);
 }
@@ -112,6 +122,19 @@ async function findDeadSocket(file: string): Promise<Stats | undefined> {
     client.destroy();
   }
   throw refusal(file, 'another server answers there');
+}
+
+/** Binds a draft. If its name is longer than the socket's and too long, it is reached through its directory's descriptor. */
+async function bindDraft(server: net.Server, draft: string, backlog: number): Promise<void> {
+  const isShort = Buffer.byteLength(draft) <= MAX_SOCKET_PATH_BYTES;
+  const directory = isShort ? undefined : openSync(path.dirname(draft), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const place = isShort ? draft : `/proc/self/fd/${directory}/${path.basename(draft)}`;
+    bindClosed(server, place, backlog);
+    await once(server, 'listening');
+  } finally {
+    if (directory !== undefined) closeSync(directory);
+  }
 }
 
 /**

@@ -38,7 +38,7 @@ const off = { kind: kinds.toggle, fallback: fixed('false') } as const;
 
 /** The kinds of values that attestors have settings of. */
 const ATTESTOR_KINDS: { readonly [K in AttestorSetting['kind']]: SettingKind<string> } = {
-  engineSocket: kinds.engineSocket,
+  socket: kinds.socket,
 };
 
 export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } = {
