@@ -7,7 +7,7 @@ import { closeSync, constants, openSync } from 'node:fs';
 import path from 'node:path';
 import { SidekeyError } from './errors.ts';
 import { tryLock } from './flock.ts';
-import { checkPrivate } from './privacy.ts';
+import { checkPrivate, closeIfHarmless } from './privacy.ts';
 import { shellQuote } from './shell.ts';
 import { describeLoose, isOfType, makePath, pathRemedy, pathRule } from './trusted-path.ts';
 import { observer } from './user-ids.ts';
@@ -15,6 +15,8 @@ import { observer } from './user-ids.ts';
 export interface DataDir {
   /** Absolute, without symbolic links, so that a later change of a link has no effect. */
   readonly path: string;
+  /** The mode that it had if it was open to others, and is closed now; undefined if nothing was changed. */
+  readonly closedFrom: number | undefined;
   /** Unlocks the directory for the next server. */
   release(): void;
 }
@@ -30,8 +32,9 @@ const LOCK_FILE = 'lock';
 export function openDataDir(place: string): DataDir {
   try {
     const directory = makeDirectory(path.resolve(place));
+    const closedFrom = closeIfHarmless(directory);
     checkPrivate(directory);
-    return { path: directory, release: lock(directory) };
+    return { path: directory, closedFrom, release: lock(directory) };
   } catch (thrown) {
     throw SidekeyError.from(thrown, 'ERR_DATA_DIR', `${place}: ${(thrown as Error).message}`);
   }
