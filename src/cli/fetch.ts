@@ -2,6 +2,8 @@
 
 import type { Command } from 'commander';
 import { SYSTEM_SOCKET } from '../config/defaults.ts';
+import { parseSpiffeId, trustDomainId, trustDomainOf } from '../spiffe/id.ts';
+import { SPIRE_NAMES } from '../spiffe/sds-names.ts';
 import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat, printFields, printJson, printTable } from './output.ts';
 import { defaultPipe, givenPipe, PIPE_DEFAULT } from './pipe.ts';
@@ -37,12 +39,15 @@ async function fetchIdentity({ spiffeId, write, socket, output }: FetchOptions):
   const { bundleOf, identityOf, leafOf, writeIdentity } = await import('./identity.ts');
   const client = connectPipe(place);
   try {
-    const names = spiffeId !== undefined ? [spiffeId] : write !== undefined ? ['default'] : [];
+    // A server in the same shell has this setting.
+    const byDefault = process.env.SIDEKEY_SDS_DEFAULT_NAME || SPIRE_NAMES.default;
+    const names = spiffeId !== undefined ? [spiffeId] : write !== undefined ? [byDefault] : [];
     const identities = (await client.fetch(names)).flatMap((secret) => identityOf(secret) ?? []);
     const first = identities[0];
     if (first === undefined) throw new Error(`${place}: the server gave this process no identity`);
     if (write !== undefined) {
-      const bundle = (await client.fetch(['ROOTCA'])).flatMap((secret) => bundleOf(secret) ?? [])[0];
+      const own = trustDomainId(trustDomainOf(parseSpiffeId(first.spiffeId)));
+      const bundle = (await client.fetch([own])).flatMap((secret) => bundleOf(secret) ?? [])[0];
       if (bundle === undefined) throw new Error(`${place}: the server gave this process no bundle`);
       await writeIdentity(write, first, bundle);
     }

@@ -1,6 +1,7 @@
 /** Runs the server until a signal stops it. */
 
 import { once } from 'node:events';
+import { isatty } from 'node:tty';
 import { hardenProcess } from '../base/hardening.ts';
 import type { Flags } from '../config/given.ts';
 import { loadServeConfig } from '../config/load.ts';
@@ -13,15 +14,14 @@ const STOP_MS = 5_000;
 /** Exits with 0 after a signal. @throws ERR_CONFIG, as {@link hardenProcess}; any error of the start */
 export async function serve(flags: Flags): Promise<void> {
   hardenProcess();
-  const config = await loadServeConfig({
-    flags,
-    env: process.env,
-    uid: process.geteuid!(),
-    folder: process.cwd(),
-  });
-  const stop = stopSignal();
+  const folder = process.cwd();
+  const readConfig = () => loadServeConfig({ flags, env: process.env, uid: process.geteuid!(), folder });
+  const signals = new Signals();
+  const config = await readConfig();
+  const { stop } = signals;
   try {
     const server = await startServer(config, undefined, stop);
+    signals.onReload(() => server.reload(readConfig));
     if (!stop.aborted) await once(stop, 'abort');
     await server.close();
   } catch (thrown) {
@@ -36,17 +36,46 @@ export async function serve(flags: Flags): Promise<void> {
   process.exit(0);
 }
 
-/** Signals of a supervisor, Ctrl-C and a closing terminal. */
-const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+/** Signals of a supervisor and Ctrl-C stop the server; SIGHUP reloads, unless it says that the terminal was closed. */
+class Signals {
+  readonly #stop = new AbortController();
+  readonly #terminals = terminals();
+  #reload: (() => void) | undefined;
+  #wantsReload = false;
 
-/** Aborts at the first signal. From then on the process exits within the time limit, and at a second signal at once. */
-function stopSignal(): AbortSignal {
-  const stop = new AbortController();
-  const onSignal = () => {
-    if (stop.signal.aborted) process.exit(1);
+  constructor() {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => this.#end());
+    process.on('SIGHUP', () => {
+      if (this.#isTerminalGone()) this.#end();
+      else if (this.#reload === undefined) this.#wantsReload = true;
+      else this.#reload();
+    });
+  }
+
+  /** Aborts at the first signal. From then on the process exits within the time limit, and at a second signal at once. */
+  get stop(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /** A SIGHUP that came during the start is not lost: the file may have been read before it changed. */
+  onReload(reload: () => void): void {
+    this.#reload = reload;
+    if (this.#wantsReload) reload();
+  }
+
+  #end(): void {
+    if (this.#stop.signal.aborted) process.exit(1);
     setTimeout(() => process.exit(1), STOP_MS - 250).unref();
-    stop.abort();
-  };
-  for (const signal of SIGNALS) process.on(signal, onSignal);
-  return stop.signal;
+    this.#stop.abort();
+  }
+
+  /** A terminal that was hung up is none any more. */
+  #isTerminalGone(): boolean {
+    return this.#terminals.length > 0 && !this.#terminals.some((fd) => isatty(fd));
+  }
+}
+
+/** Those of stdin, stdout and stderr that are terminals. */
+function terminals(): number[] {
+  return [0, 1, 2].filter((fd) => isatty(fd));
 }

@@ -174,6 +174,14 @@ export const trustDomain: SettingKind<TrustDomain> = one('NAME', (text) => {
   }
 });
 
+/** A name that SDS clients ask for. */
+export const sdsName: SettingKind<string> = one('NAME', (text) => {
+  const rule = 'an SDS name is 1 to 253 visible ASCII characters, and no SPIFFE ID';
+  if (!/^[\x21-\x7e]{1,253}$/.test(text)) throw refusal(`${quote(text)} has another form`, rule);
+  if (/^spiffe:/i.test(text)) throw refusal(`${quote(text)} begins like a SPIFFE ID`, rule);
+  return text;
+});
+
 export const subject: SettingKind<string> = one('NAME', (text) => {
   parseName(text, '');
   return text;

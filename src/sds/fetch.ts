@@ -42,7 +42,7 @@ async function answer(
   request: DiscoveryRequest,
   parts: StreamParts,
 ): Promise<Uint8Array> {
-  const { identities, trustDomain } = parts;
+  const { identities, trustDomain, reservedNames } = parts;
   const { peer, caller } = asker;
   const validation = validationFor(request.node, parts.validation);
   const subscription = new Subscription('', false);
@@ -54,7 +54,7 @@ async function answer(
     subscription.setWildcardNames(everyName(identities, caller), now);
     charged.hold(subscription.bytes);
   }
-  const names = subscription.takeDirty().map((name) => readName(name, trustDomain));
+  const names = subscription.takeDirty().map((name) => readName(name, trustDomain, reservedNames));
   const answers = await Promise.all(names.map((name) => secretFor(identities, caller, name, validation)));
   const end = parts.clock.now();
   // Early answers waited for the others: meanwhile the caller may have lost its entry.

@@ -4,6 +4,7 @@
  */
 
 import { setImmediate as turn } from 'node:timers/promises';
+import { isatty } from 'node:tty';
 import { type Admin, createAdmin } from '../admin/admin.ts';
 import { listenAddress, listenOnTcp } from '../admin/tcp.ts';
 import { adminToken, readAdminTokenFile } from '../admin/token.ts';
@@ -35,12 +36,15 @@ import { readDeclared, takeEntries, warnOfDeclared } from './declared-entries.ts
 import { lookAtHost } from './host.ts';
 import { createLimits, usageOf } from './limits.ts';
 import { Parts } from './parts.ts';
+import { type ReadConfig, Reloader } from './reload.ts';
 import { lookAtSelf } from './self.ts';
 import type { Setting } from './setting.ts';
 import { openState } from './state.ts';
 import { warnOfAssumed, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnings.ts';
 
 export interface Server {
+  /** Reads the entries file again, as SIGHUP asks for; a fault is logged and changes nothing. */
+  reload(readConfig: ReadConfig): void;
   /** Tells every stream UNAVAILABLE, lets it be read, closes what is open; the second call waits for the first. */
   close(): Promise<void>;
 }
@@ -59,7 +63,7 @@ export async function startServer(
   clock: Clock = new SystemClock(),
   stop: AbortSignal = new AbortController().signal,
 ): Promise<Server> {
-  const log = createLog(config.logLevel);
+  const log = createLog(config.logLevel, { format: config.logFormat ?? (isatty(1) ? 'text' : 'json') });
   const parts = new Parts(log);
   const setting: Setting = {
     config,
@@ -71,14 +75,18 @@ export async function startServer(
       stop.throwIfAborted();
     },
   };
+  let reloader: Reloader;
   try {
-    await start(setting);
+    reloader = await start(setting);
   } catch (error) {
     await parts.close();
     throw error;
   }
   let closing: Promise<void> | undefined;
   return {
+    reload: (readConfig) => {
+      if (closing === undefined) reloader.reload(readConfig);
+    },
     close: () => {
       log.info('stopping');
       closing ??= parts.close().then(() => log.info('stopped'));
@@ -87,7 +95,7 @@ export async function startServer(
   };
 }
 
-async function start(setting: Setting): Promise<void> {
+async function start(setting: Setting): Promise<Reloader> {
   const { config, clock, log, parts, mayGoOn } = setting;
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
@@ -134,7 +142,23 @@ async function start(setting: Setting): Promise<void> {
   const ledger = new Ledger(log);
   const { owners, quota, memory, turns } = createLimits(plan, config, counters, log);
   const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
-  const sds = { identities, trustDomain, clock, log, counters, ledger, decisions, validation, turns } as const;
+  const reservedNames = {
+    default: config.sdsDefaultName,
+    bundle: config.sdsBundleName,
+    allBundles: config.sdsAllBundlesName,
+  };
+  const sds = {
+    identities,
+    trustDomain,
+    reservedNames,
+    clock,
+    log,
+    counters,
+    ledger,
+    decisions,
+    validation,
+    turns,
+  } as const;
   const wire = createWire({ methods: secretDiscoveryService(sds), clock, log, quota, memory, turns });
   const subordinateIds = createSubordinateIds((user) => accounts.uid(user));
   const pipe = createPipe({
@@ -184,6 +208,7 @@ async function start(setting: Setting): Promise<void> {
     unixCaller: (socket) => adminCaller(socket, host),
     token: givenToken ?? (await adminToken(dataDir)),
     hosts: config.adminHost,
+    reservedNames,
     maxConnections: plan.adminConnections,
   });
   parts.defer(() => Promise.all([admin.close(), wire.close(DRAIN_MS)]));
@@ -203,6 +228,7 @@ async function start(setting: Setting): Promise<void> {
   });
   parts.defer(() => load.cancel());
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
+  return parts.own(new Reloader({ config, entryRules, warningsOf, registry, log }));
 }
 
 interface Inputs {

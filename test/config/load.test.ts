@@ -53,12 +53,16 @@ test('root needs a trust domain only', async () => {
     disableSpiffeCertValidation: false,
     x509SvidTtl: 3_600,
     caTtl: 86_400,
-    caSubject: 'C=CN,O=SPIFFE',
+    sdsDefaultName: 'default',
+    sdsBundleName: 'ROOTCA',
+    sdsAllBundlesName: 'ALL',
+    caSubject: 'O=SPIFFE',
     maxConnectionsPerUid: 2_000,
     adminMaxConnections: 100,
     maxStreamsPerUid: 20_000,
     maxRequestsPerSecondPerUid: 20_000,
     logLevel: 'info',
+    logFormat: undefined,
   });
 });
 
@@ -124,6 +128,10 @@ maxStreamsPerUid: 6
 adminMaxConnections: 8
 maxRequestsPerSecondPerUid: 7
 logLevel: warn
+logFormat: text
+sdsDefaultName: me
+sdsBundleName: roots
+sdsAllBundlesName: roots
 `,
   );
   const folder = path.dirname(file);
@@ -158,6 +166,10 @@ logLevel: warn
       maxStreamsPerUid: 6,
       maxRequestsPerSecondPerUid: 7,
       logLevel: 'warn',
+      logFormat: 'text',
+      sdsDefaultName: 'me',
+      sdsBundleName: 'roots',
+      sdsAllBundlesName: 'roots',
     },
   );
 });
@@ -397,6 +409,31 @@ test('keys of the file may be in snake case or with dashes, and durations are se
   assert.deepEqual(await faults({ flags: { config: twice } }), [
     `${twice}:2 ca_ttl: it is the same setting as ${twice}:1 caTtl; give one of the two`,
   ]);
+});
+
+test('two equal SDS names are refused, except that all bundles may have the name of the own one', async () => {
+  const rule =
+    'a certificate and a bundle need two names; only --sds-all-bundles-name may be equal to --sds-bundle-name';
+  const rows: readonly (readonly [flags: Record<string, string>, lines: readonly string[]])[] = [
+    [{ sdsAllBundlesName: 'ROOTCA' }, []],
+    [{ sdsBundleName: 'ALL' }, []],
+    [{ sdsBundleName: 'default' }, [`--sds-bundle-name: "default" is the name of --sds-default-name too; ${rule}`]],
+    [{ sdsDefaultName: 'ALL' }, [`--sds-default-name: "ALL" is the name of --sds-all-bundles-name too; ${rule}`]],
+    [
+      { sdsDefaultName: '' },
+      ['--sds-default-name: "" has another form; an SDS name is 1 to 253 visible ASCII characters, and no SPIFFE ID'],
+    ],
+    [
+      { sdsBundleName: 'spiffe://x' },
+      [
+        '--sds-bundle-name: "spiffe://x" begins like a SPIFFE ID; an SDS name is 1 to 253 visible ASCII characters, and no SPIFFE ID',
+      ],
+    ],
+  ];
+  for (const [flags, lines] of rows) {
+    if (lines.length === 0) await load({ flags });
+    else assert.deepEqual(await faults({ flags }), lines);
+  }
 });
 
 test('what is no YAML map of settings is refused with its line', async (t) => {
