@@ -93,14 +93,15 @@ export const READABLE_WARNING =
  * Closes a directory of this user that is open to others (0755, as systemd's StateDirectory= makes it at each start), if
  * others could not have read or put anything there: everything in it is closed, and if others could write in it, it is
  * empty, also after it was closed. Returns the mode that it had; undefined if nothing was changed.
+ * @param isDryRun only says what it would do
  */
-export function closeIfHarmless(directory: string): number | undefined {
+export function closeIfHarmless(directory: string, isDryRun = false): number | undefined {
   const owner = process.geteuid!();
   const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
     const { uid, mode } = fstatSync(fd);
     if (uid !== owner || (mode & GROUP_AND_OTHERS) === 0 || !isHarmless(directory, owner, mode)) return undefined;
-    fchmodSync(fd, 0o700);
+    if (!isDryRun) fchmodSync(fd, 0o700);
     return mode & 0o7777;
   } finally {
     closeSync(fd);
@@ -117,8 +118,9 @@ function isHarmless(directory: string, owner: number, mode: number): boolean {
 /**
  * @throws ERR_DATA_DIR with problem and remedy if the directory or its contents are accessible to others or may be
  *   another user's
+ * @param isDryRun no file is made to find out whether the file system keeps modes
  */
-export function checkPrivate(directory: string): void {
+export function checkPrivate(directory: string, isDryRun = false): void {
   const { readable, suspect } = privacyFaults(directory, process.geteuid!());
   if (suspect[0]?.place === directory) {
     throw new SidekeyError(
@@ -137,7 +139,7 @@ export function checkPrivate(directory: string): void {
   }
   const command = closingCommand(readable);
   if (command === undefined) return;
-  if (!keepsModes(directory)) {
+  if (!isDryRun && !keepsModes(directory)) {
     throw new SidekeyError(
       'ERR_DATA_DIR',
       `the filesystem of ${directory} does not keep file modes, so keys in it are open to others; ` +

@@ -75,6 +75,22 @@ export async function listenOnSocket(server: net.Server, options: SocketOptions)
   return { path: file, close: () => close(server, file, mine) };
 }
 
+/**
+ * Checks a socket's path as {@link listenOnSocket} does, and changes nothing. @param isServed a server that answers is
+ * expected there @throws ERR_SOCKET
+ */
+export async function checkSocket(options: SocketOptions, isServed: boolean): Promise<void> {
+  const file = path.resolve(options.path);
+  try {
+    checkLength(file);
+    if (options.group !== undefined) findGroup(file, options.group);
+    checkDirectory(file);
+    if (!isServed) await findDeadSocket(file);
+  } catch (thrown) {
+    throw SidekeyError.from(thrown, 'ERR_SOCKET', `${file}: ${(thrown as Error).message}`);
+  }
+}
+
 function checkLength(file: string): void {
   const bytes = Buffer.byteLength(file);
   if (bytes <= MAX_SOCKET_PATH_BYTES) return;
@@ -93,13 +109,17 @@ function findGroup(file: string, group: string): number {
  * not enough: while no server runs, anyone could create the socket.
  */
 function prepareDirectory(file: string): void {
-  const me = observer();
   const umask = process.umask(0o022);
   try {
-    makePath(path.dirname(file), me, 0o755);
+    makePath(path.dirname(file), observer(), 0o755);
   } finally {
     process.umask(umask);
   }
+  checkDirectory(file);
+}
+
+function checkDirectory(file: string): void {
+  const me = observer();
   const [loose] = walkToMade(file, me).loose;
   if (loose === undefined) return;
   throw refusal(file, `${describeLoose(loose)}; ${pathRule(me.uid)}: ${pathRemedy(me.uid)}`);

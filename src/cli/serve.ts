@@ -2,11 +2,16 @@
 
 import { once } from 'node:events';
 import { isatty } from 'node:tty';
+import { SidekeyError } from '../base/errors.ts';
 import { hardenProcess } from '../base/hardening.ts';
+import { printable } from '../base/printable.ts';
 import type { Flags } from '../config/given.ts';
 import { loadServeConfig } from '../config/load.ts';
+import type { ServeConfig } from '../config/serve-config.ts';
+import { checkStart, type StartCheck } from '../server/check.ts';
 import { startServer } from '../server/server.ts';
 import { flushLog } from '../telemetry/log.ts';
+import { report } from './errors.ts';
 
 /** How long a stop may take, as docs/operations.md promises, in milliseconds. */
 const STOP_MS = 5_000;
@@ -14,8 +19,7 @@ const STOP_MS = 5_000;
 /** Exits with 0 after a signal. @throws ERR_CONFIG, as {@link hardenProcess}; any error of the start */
 export async function serve(flags: Flags): Promise<void> {
   hardenProcess();
-  const folder = process.cwd();
-  const readConfig = () => loadServeConfig({ flags, env: process.env, uid: process.geteuid!(), folder });
+  const readConfig = configReader(flags);
   const signals = new Signals();
   const config = await readConfig();
   const { stop } = signals;
@@ -34,6 +38,30 @@ export async function serve(flags: Flags): Promise<void> {
   }
   await flushLog();
   process.exit(0);
+}
+
+function configReader(flags: Flags): () => Promise<ServeConfig> {
+  const folder = process.cwd();
+  return () => loadServeConfig({ flags, env: process.env, uid: process.geteuid!(), folder });
+}
+
+/** Prints what a start would do. @throws Error, for exit status 1, after the faults are printed */
+export async function checkServe(flags: Flags): Promise<void> {
+  const { lines, faults } = await checkSettings(configReader(flags));
+  for (const line of lines) process.stdout.write(`${printable(line)}\n`);
+  for (const fault of faults) report(fault);
+  if (faults.length > 0) throw new Error('a start with these settings would fail');
+  process.stdout.write('a start with these settings would work\n');
+}
+
+async function checkSettings(readConfig: () => Promise<ServeConfig>): Promise<StartCheck> {
+  let config: ServeConfig;
+  try {
+    config = await readConfig();
+  } catch (thrown) {
+    return { lines: [], faults: [SidekeyError.from(thrown)] };
+  }
+  return checkStart(config);
 }
 
 /** Signals of a supervisor and Ctrl-C stop the server; SIGHUP reloads, unless it says that the terminal was closed. */

@@ -6,8 +6,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import { type Admin, createAdmin } from '../admin/admin.ts';
-import { listenAddress, listenOnTcp } from '../admin/tcp.ts';
-import { adminToken, readAdminTokenFile } from '../admin/token.ts';
+import { listenOnTcp } from '../admin/tcp.ts';
+import { adminToken } from '../admin/token.ts';
 import { createAccounts } from '../attest/accounts.ts';
 import { createExitWatcher } from '../attest/exit-watcher.ts';
 import { createInspector } from '../attest/inspect.ts';
@@ -18,13 +18,9 @@ import { createSubordinateIds } from '../attest/subordinate-ids.ts';
 import { type Clock, SystemClock } from '../base/clock.ts';
 import { listenOnSocket } from '../base/socket-file.ts';
 import { version } from '../base/version.ts';
-import { longestKeptSvidTtl } from '../ca/index.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { Decisions } from '../identity/decisions.ts';
 import { Identities } from '../identity/identities.ts';
-import type { DeclaredEntries } from '../registry/entries-file.ts';
-import { createWarningsOf } from '../registry/entry-warnings.ts';
-import type { EntryRules } from '../registry/types.ts';
 import { Ledger } from '../sds/ledger.ts';
 import { secretDiscoveryService } from '../sds/service.ts';
 import { Counters } from '../telemetry/counters.ts';
@@ -32,8 +28,10 @@ import { createLog } from '../telemetry/log.ts';
 import { createWire } from '../wire/wire.ts';
 import { adminCaller } from './admin-caller.ts';
 import { openAttestors, whyNever } from './attestors.ts';
-import { readDeclared, takeEntries, warnOfDeclared } from './declared-entries.ts';
+import { takeEntries, warnOfDeclared } from './declared-entries.ts';
+import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
+import { entryRulesOf, readInputs } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
 import { Parts } from './parts.ts';
 import { type ReadConfig, Reloader } from './reload.ts';
@@ -99,7 +97,7 @@ async function start(setting: Setting): Promise<Reloader> {
   const { config, clock, log, parts, mayGoOn } = setting;
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
-  const entryRules: EntryRules = { trustDomain, allowWeakSelectors: config.allowWeakSelectors };
+  const entryRules = entryRulesOf(config);
   const { declared, givenToken } = await readInputs(config, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
@@ -129,12 +127,7 @@ async function start(setting: Setting): Promise<Reloader> {
   const onChange = () => identities.factsMayDiffer();
   const facts = { clock, log, accounts, unmapped, asked: registry, onChange };
   const attestors = await openAttestors(config, facts, parts);
-  const warningsOf = createWarningsOf({
-    whyNever: (selector) => whyNever(selector, attestors),
-    longestSvidTtl: longestKeptSvidTtl(config.caTtl),
-    federatedBundles: registry.federatedBundles,
-    now: () => clock.now(),
-  });
+  const warningsOf = entryWarnings({ config, attestors, registry, clock });
   if (declared !== undefined) warnOfDeclared(declared, warningsOf, registry, log);
   const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log }));
   const exitWatcher = parts.own(createExitWatcher());
@@ -229,23 +222,6 @@ async function start(setting: Setting): Promise<Reloader> {
   parts.defer(() => load.cancel());
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
   return parts.own(new Reloader({ config, entryRules, warningsOf, registry, log }));
-}
-
-interface Inputs {
-  /** Of the file of `--entries`. */
-  readonly declared: DeclaredEntries | undefined;
-  /** Of the file of `--admin-token-file`. */
-  readonly givenToken: string | undefined;
-}
-
-/** Looks at what the settings name, before anything is made for them. */
-async function readInputs(config: ServeConfig, rules: EntryRules): Promise<Inputs> {
-  const { adminListen, adminInsecureListen, adminTokenFile, entries } = config;
-  if (adminListen !== undefined) await listenAddress({ ...adminListen, insecure: adminInsecureListen });
-  return {
-    givenToken: adminTokenFile === undefined ? undefined : await readAdminTokenFile(adminTokenFile),
-    declared: entries === undefined ? undefined : await readDeclared(entries, rules),
-  };
 }
 
 async function listenForAdmins(admin: Admin, { config, parts, log }: Setting): Promise<void> {
