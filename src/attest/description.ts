@@ -43,7 +43,7 @@ export interface AttestorSetting {
   /** What it is, for `--help`. */
   readonly about: string;
   /** The kind of value; see `config/kinds.ts`. */
-  readonly kind: 'engineSocket';
+  readonly kind: 'socket';
 }
 
 /** @typeParam Settings what `serve` is told for this attestor, by the names of the settings; each may be undefined */
