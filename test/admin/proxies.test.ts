@@ -50,7 +50,13 @@ describe('GET /v1/proxies', { timeout: 60_000 }, () => {
     assert.deepEqual(held, {
       name: WEB,
       state: 'held',
-      held: { reason: 'no-entry', detail: `no entry gives ${WEB}`, since: noon, decision: held.held!.decision },
+      held: {
+        reason: 'no-entry',
+        detail: `no entry gives ${WEB}`,
+        since: noon,
+        decision: held.held!.decision,
+        issued_before: null,
+      },
       version: null,
       sent_at: null,
       acked: null,
