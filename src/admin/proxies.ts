@@ -168,6 +168,7 @@ function secretToJson({ held, rejection, ...secret }: SecretReport, before: Issu
     rejection: rejection === undefined ? null : { ...rejection, at: time(rejection.at) },
     spiffe_id: secret.spiffeId ?? null,
     serial: secret.serial ?? null,
+    authority_id: secret.authorityId ?? null,
     not_before: maybeTime(secret.notBefore),
     expires_at: maybeTime(secret.notAfter),
   };

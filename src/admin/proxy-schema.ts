@@ -58,6 +58,7 @@ const SECRET = Type.Object(
     rejection: Type.Union([Rejection, Type.Null()], { description: 'the last answer, if it was a NACK' }),
     spiffe_id: { ...MaybeText, description: 'SPIFFE ID of the certificate sent last; null for a bundle' },
     serial: MaybeText,
+    authority_id: { ...MaybeText, description: 'key identifier of the authority that issued it' },
     not_before: MaybeTimestamp,
     expires_at: MaybeTimestamp,
   },

@@ -41,6 +41,7 @@ export interface SecretReport {
   /** The following fields describe the certificate sent last, if any. */
   readonly spiffeId: string | undefined;
   readonly serial: string | undefined;
+  readonly authorityId: string | undefined;
   readonly notBefore: number | undefined;
   readonly notAfter: number | undefined;
 }
@@ -89,6 +90,7 @@ export function reportSecret(asked: AskedName, watched: Known, now: number): Sec
     rejection,
     spiffeId: certificate?.spiffeId,
     serial: certificate?.serial,
+    authorityId: certificate?.authorityId,
     notBefore: certificate?.notBefore,
     notAfter: certificate?.notAfter,
   };

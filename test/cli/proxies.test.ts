@@ -149,7 +149,7 @@ describe('sidekey proxies', { timeout: 60_000 }, () => {
     stream.cancel();
     for (;;) {
       const { stdout, status } = await run('--check');
-if (table(stdout).length > 2) continue;
+      if (table(stdout).length > 2) continue;
       assert.equal(status, 1);
       assert.match(stdout, /an entry gave it before: no-entry: no entry gives spiffe:\/\/ilinux\.io\/web\n$/);
       break;
