@@ -1,15 +1,17 @@
 /** `sidekey proxies`: the secrets of every proxy, as requested, sent and answered. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { AdminClient } from '../admin/client.ts';
+import { allEntries } from './entry.ts';
 import { UsageError } from './errors.ts';
-import { columnLines, type OutputFormat, printJson } from './output.ts';
-import { troubleOf } from './proxy-check.ts';
+import { columnLines, printJson } from './output.ts';
+import { troubleOf, waitsForEntry } from './proxy-check.ts';
 import { cellsOf, HEADER, type Proxies, type ProxyRow, readProxies, rowsOf } from './proxy-rows.ts';
 import { changesPrinter, jsonOf, screen } from './proxy-show.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 /** A copy of the list in `admin/proxy-schema.ts`, which is not loaded for `--help`. */
-const STATES = ['held', 'sent', 'in_sync', 'rejected', 'stale'];
+const STATES = ['held', 'unknown', 'sent', 'in_sync', 'rejected', 'stale'];
 
 interface ProxiesOptions extends ClientOptions {
   readonly state?: readonly string[];
@@ -20,6 +22,7 @@ interface ProxiesOptions extends ClientOptions {
   readonly uid?: string;
   readonly watch?: boolean;
   readonly check?: boolean;
+  readonly waiting?: boolean;
 }
 
 export function addProxiesCommand(program: Command): void {
@@ -33,12 +36,14 @@ export function addProxiesCommand(program: Command): void {
     .option('--pid <pid>', 'only proxies of this process', digits)
     .option('--uid <uid>', 'only proxies of this user', digits)
     .option('--watch', 'keep running: redraw on a terminal, otherwise print a line for each secret that changes')
-    .option('--check', 'show only secrets that need attention, and exit with status 1 if there are any');
+    .option('--check', 'show only secrets that need attention, and exit with status 1 if there are any')
+    .option('--waiting', 'with --check: names that wait for an entry that never existed need attention too');
   addClientOptions(command).action(showProxies);
 }
 
 async function showProxies(options: ProxiesOptions): Promise<void> {
   if (options.watch === true && options.check === true) throw new UsageError('give --watch or --check, not both');
+  if (options.waiting === true && options.check !== true) throw new UsageError('give --waiting only with --check');
   const filter = filterOf(options);
   const client = await openClient(options);
   if (options.watch === true) {
@@ -51,21 +56,28 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
     process.stdout.once('error', () => process.exit());
     await watchProxies(client, filter, print);
   }
+  if (options.check === true) {
+    await check(client, filter, options);
+    return;
+  }
   const proxies = await readProxies(client, filter);
-  if (options.check === true) check(proxies, options.output);
-  else if (options.output === 'json') printJson({ at: proxies.at, proxies: proxies.proxies });
+  if (options.output === 'json') printJson({ at: proxies.at, proxies: proxies.proxies });
   else printLines(rowsOf(proxies).map((row) => cellsOf(row, proxies.now)));
 }
 
 /** @throws Error, for exit status 1, if secrets need attention */
-function check(proxies: Proxies, format: OutputFormat): void {
+async function check(client: AdminClient, filter: URLSearchParams, options: ProxiesOptions): Promise<void> {
+  filter.set('history', 'true');
+  const proxies = await readProxies(client, filter);
   const { at, now } = proxies;
   const rows = rowsOf(proxies);
+  const entries = rows.some(waitsForEntry) ? await allEntries(options, new URLSearchParams()) : [];
+  const expected = { waiting: options.waiting === true, spiffeIds: entries.map(({ spiffe_id: id }) => id) };
   const troubled = rows.flatMap((row) => {
-    const trouble = troubleOf(row, now);
+    const trouble = troubleOf(row, now, expected);
     return trouble === undefined ? [] : [{ row, trouble }];
   });
-  if (format === 'json') {
+  if (options.output === 'json') {
     const troubles = troubled.map(({ row, trouble }) => ({ ...jsonOf(row), trouble }));
     printJson({ at, secrets: rows.length, troubles });
   } else if (troubled.length > 0) printLines(troubled.map(({ row, trouble }) => cellsOf(row, now, trouble)));
@@ -73,12 +85,12 @@ function check(proxies: Proxies, format: OutputFormat): void {
   if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need attention`);
 }
 
-/** Held names are not counted as trouble: they wait for an entry. */
+/** The held names among them wait for an entry that nobody has made so far. */
 function allWell(rows: readonly ProxyRow[], { proxies }: Proxies): string {
   const count = (number: number, one: string, more: string) => `${number} ${number === 1 ? one : more}`;
   const held = rows.filter(({ secret }) => secret.held !== null).length;
   const on = `${count(rows.length, 'secret', 'secrets')} on ${count(proxies.length, 'proxy', 'proxies')}`;
-  return held === 0 ? on : `${on}, ${held} of them held (sidekey proxies --state held)`;
+  return held === 0 ? on : `${on}, ${held} of them held for an entry that never existed (sidekey proxies --state held)`;
 }
 
 function printLines(rows: readonly (readonly string[])[]): void {

@@ -24,6 +24,8 @@ export interface Certificate {
   readonly spiffeId: SpiffeId;
   /** Lower-case hex. */
   readonly serial: string;
+  /** See {@link X509Svid.authorityId}. */
+  readonly authorityId: string;
   readonly notBefore: number;
   readonly notAfter: number;
 }
@@ -141,8 +143,8 @@ export function certificateSecret(name: string, svid: X509Svid & Encoded): Encod
   const secrets = svid[SECRETS];
   let secret = secrets.get(name);
   if (secret === undefined) {
-    const { entryId, spiffeId, serial, notBefore, notAfter } = svid;
-    secret = encodeCertificate(name, svid, { entryId, spiffeId, serial, notBefore, notAfter });
+    const { entryId, spiffeId, serial, authorityId, notBefore, notAfter } = svid;
+    secret = encodeCertificate(name, svid, { entryId, spiffeId, serial, authorityId, notBefore, notAfter });
     keep(secrets, name, secret);
   }
   return secret;

@@ -1,18 +1,19 @@
 /** The state of one stream and its names, as in `sidekey proxies` and `GET /v1/proxies`. */
 
-import type { Held, HeldReason } from '../identity/held.ts';
+import { canCome, type Held, type HeldReason } from '../identity/held.ts';
 import type { Trust } from './secrets.ts';
 import type { AskedName } from './subscription.ts';
 import type { WatchedName } from './watched-names.ts';
 
 /**
  * - `held`: no secret may be sent now; the proxy keeps what it was sent before, if anything
+ * - `unknown`: held for ever, since no entry and no bundle can give the name a secret
  * - `sent`: sent, not answered yet
  * - `in_sync`: acknowledged
  * - `rejected`: the last answer was a NACK; the proxy keeps what it had
  * - `stale`: sent {@link STALE_MS} ago or earlier and not answered
  */
-export type SecretState = 'held' | 'sent' | 'in_sync' | 'rejected' | 'stale';
+export type SecretState = 'held' | 'unknown' | 'sent' | 'in_sync' | 'rejected' | 'stale';
 
 /** After this time without an answer the proxy counts as `stale`, in milliseconds. */
 export const STALE_MS = 30_000;
@@ -41,6 +42,7 @@ export interface SecretReport {
   /** The following fields describe the certificate sent last, if any. */
   readonly spiffeId: string | undefined;
   readonly serial: string | undefined;
+  readonly authorityId: string | undefined;
   readonly notBefore: number | undefined;
   readonly notAfter: number | undefined;
   /** The bundles in what was sent last, and in what was acknowledged last, if any. */
@@ -92,6 +94,7 @@ export function reportSecret(asked: AskedName, watched: Known, now: number): Sec
     rejection,
     spiffeId: certificate?.spiffeId,
     serial: certificate?.serial,
+    authorityId: certificate?.authorityId,
     notBefore: certificate?.notBefore,
     notAfter: certificate?.notAfter,
     trust,
@@ -104,6 +107,7 @@ function reportHeld({ reason, detail }: Held, since: number, decision: string | 
 }
 
 function stateOf({ version, acked, rejection, sentAt }: AskedName, { held }: Known, now: number): SecretState {
+  if (held !== undefined && !canCome(held)) return 'unknown';
   if (held !== undefined || version === undefined) return 'held';
   if (rejection !== undefined) return 'rejected';
   if (acked === version) return 'in_sync';
