@@ -147,7 +147,10 @@ test('the new entry gives what the other one gives, but for whom; an expired one
   const { id: label } = await past.create('/web', ['docker:compose_service:web'], { expires_at: 1 });
   const labelled = look(past, ['docker:compose_service:web'], 'why');
   assert.deepEqual(labelled.fixes, [`${UPDATE} ${label} --expires-at never`]);
-  assert.match(labelled.note!, /^whoever starts a container chooses its name and labels/);
+  assert.match(
+    labelled.note!,
+    /^check first that this is the right container and image digest: whoever starts a container chooses its name and labels/,
+  );
 });
 
 test('no remedy gives an identity to every process of root, nor to every program of nobody in particular', async (t) => {
