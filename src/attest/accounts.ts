@@ -1,9 +1,9 @@
 /**
  * Names of users and groups, from the passwd and group files.
  *
- * These are the files that Sidekey sees. In a container they are those of its image, unless the host's are mounted there;
- * the files in a caller's container are never used. Directories (LDAP, SSSD) are not supported, because they would require
- * NSS modules and the network. An id without a name in the files has a selector for its number only.
+ * These are the files that Sidekey sees. In a container they are those of its image, unless the host's are mounted
+ * there; the files in a caller's container are never used. Directories (LDAP, SSSD) are not supported, because they
+ * would require NSS modules and the network. An id without a name in the files has a selector for its number only.
  */
 
 import fs from 'node:fs';
@@ -21,7 +21,9 @@ export interface Accounts {
   users(): readonly string[];
   /** All names that {@link group} can return. */
   groups(): readonly string[];
-  /** Reads the files again if they have changed. The number grows with each change found by any of these functions. */
+  /**
+   * Reads the files again if they have changed. Returns a number that grows with each change that any function found.
+   */
   revision(): number;
 }
 
@@ -82,8 +84,8 @@ class NameFile {
 }
 
 /**
- * Parses lines `name:password:id:…` of either file. If an id occurs several times, the first name counts, as for getpwuid(3).
- * Other lines (comments, NIS) are skipped. @see passwd(5), group(5)
+ * Parses lines `name:password:id:…` of either file. If an id occurs several times, the first name counts, as for
+ * getpwuid(3). Other lines (comments, NIS) are skipped. @see passwd(5), group(5)
  */
 export function parseNames(text: string): Map<number, string> {
   const names = new Map<number, string>();

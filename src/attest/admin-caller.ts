@@ -10,7 +10,10 @@ import { openPeerPidfd, openPeerPidfdByPid, peerCredentials } from './socket-pee
 
 export interface AdminCaller {
   readonly uid: number;
-  /** The reason why the process counts as contained, undefined if it does not; SO_PEERCRED shows root in a container as root. */
+  /**
+   * The reason why the process counts as contained, undefined if it does not; SO_PEERCRED shows root in a container as
+   * root.
+   */
   readonly contained: string | undefined;
 }
 

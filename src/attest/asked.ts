@@ -1,6 +1,6 @@
 /**
- * Filters a caller's selectors. Of some kinds a caller can have any number, of any length, so only those that an entry asks
- * for exactly are kept; the others do not leave the attestor.
+ * Filters a caller's selectors. Of some kinds a caller can have any number, of any length, so only those that an entry
+ * asks for exactly are kept; the others do not leave the attestor.
  */
 
 import { formatSelector, type Selector } from '../spiffe/selector.ts';

@@ -40,7 +40,10 @@ export function makeAttestation(found: readonly Selector[], contained?: string):
   return { selectors, keys: new Set(keys), contained, key: JSON.stringify([contained ?? null, ...keys]) };
 }
 
-/** Runs one attestor within its time limit; `everything` and `remark` as for {@link Attestor.attest}. @throws ERR_ATTESTATION_FAILED */
+/**
+ * Runs one attestor within its time limit; `everything` and `remark` as for {@link Attestor.attest}.
+ * @throws ERR_ATTESTATION_FAILED
+ */
 export async function runAttestor(
   attestor: Attestor,
   caller: CallingProcess,

@@ -1,11 +1,11 @@
 /**
- * Detects processes in containers, except in Sidekey's own container. Root in a container can take any uid there and put any
- * file at any path, so the facts of the unix attestor do not restrict its processes.
+ * Detects processes in containers, except in Sidekey's own container. Root in a container can take any uid there and
+ * put any file at any path, so the facts of the unix attestor do not restrict its processes.
  *
- * Three facts of the process are compared with Sidekey's own: its pids in nested pid namespaces, the uid map of its user
- * namespace, and its cgroups. All three can be read without privileges over the process; the links of /proc/PID/ns can't, as
- * they need CAP_SYS_PTRACE. Mount namespaces are not compared, because hardened units and snaps have their own too. Not
- * detected: a container with the host's pid and user namespaces and without a cgroup of its own.
+ * Three facts of the process are compared with Sidekey's own: its pids in nested pid namespaces, the uid map of its
+ * user namespace, and its cgroups. All three can be read without privileges over the process; the links of /proc/PID/ns
+ * can't, as they need CAP_SYS_PTRACE. Mount namespaces are not compared, because hardened units and snaps have their
+ * own too. Not detected: a container with the host's pid and user namespaces and without a cgroup of its own.
  *
  * @see pid_namespaces(7), user_namespaces(7), cgroups(7)
  */
@@ -46,7 +46,9 @@ export const REASONS = {
   unreadable: 'its pid namespace, user namespace or cgroup cannot be read',
 } as const;
 
-/** Returns the reason why the caller counts as contained, or undefined. A fact that can't be read counts as contained. */
+/**
+ * Returns the reason why the caller counts as contained, or undefined. A fact that can't be read counts as contained.
+ */
 export function compareContainment(caller: ContainmentFacts, own: OwnFacts): string | undefined {
   if (own.pidNamespaces !== undefined) {
     // /proc shows only processes in Sidekey's pid namespace or below, so fewer is impossible.
@@ -68,15 +70,18 @@ export function compareContainment(caller: ContainmentFacts, own: OwnFacts): str
 }
 
 /**
- * True if a cgroup path has a part with a container runtime's name, below the parts that it shares with Sidekey's own path.
- * So processes in Sidekey's own container are not in another one. If Sidekey has its own cgroup namespace, its path is `/`
- * and that of another container `/../<id>`.
+ * True if a cgroup path has a part with a container runtime's name, below the parts that it shares with Sidekey's own
+ * path. So processes in Sidekey's own container are not in another one. If Sidekey has its own cgroup namespace, its
+ * path is `/` and that of another container `/../<id>`.
  */
 export function isInOtherContainer(path: string, own: string): boolean {
   return otherContainer(path, own) !== undefined;
 }
 
-/** The path of the outermost other container's cgroup in `path`, see {@link isInOtherContainer}; undefined if there is none. */
+/**
+ * The path of the outermost other container's cgroup in `path`, see {@link isInOtherContainer}; undefined if there is
+ * none.
+ */
 export function otherContainer(path: string, own: string): string | undefined {
   // The common case.
   if (path === own) return undefined;
@@ -93,8 +98,8 @@ export function otherContainer(path: string, own: string): string | undefined {
 const ALL_IDS = 0xffff_ffff;
 
 /**
- * True if the process is in the host's initial user namespace. If Sidekey is in another one, the uid maps differ although
- * the process is not in a container. @throws ENOENT, ESRCH; ERR_PROC
+ * True if the process is in the host's initial user namespace. If Sidekey is in another one, the uid maps differ
+ * although the process is not in a container. @throws ENOENT, ESRCH; ERR_PROC
  */
 export function isInHostUserNamespace(pid: number): boolean {
   return readIdMap(pid, 'uid_map').ranges.some(({ count }) => count === ALL_IDS);

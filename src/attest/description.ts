@@ -23,7 +23,10 @@ export interface SelectorKind {
    * they are slow to find. `selector`: only those that an entry asks for exactly, because a caller may have any number.
    */
   readonly onDemand?: 'kind' | 'selector';
-  /** The character that ends the name at the beginning of the value (of a label or variable); selectors of one name compete. */
+  /**
+   * Set if the value begins with a name (of a label or variable): the character after it. Only selectors with the same
+   * name are alternatives to each other.
+   */
   readonly nameEnd?: ':' | '=';
   /** The value after the name may be a secret, and is never shown. */
   readonly secret?: true;
@@ -117,8 +120,8 @@ export interface RunningAttestor extends Attestor {
 }
 
 /**
- * A label whose key contains a colon, so that `label:KEY:VALUE` could also be read as a label with a shorter key. It gives
- * no selector, although an entry asks for the one that it would give.
+ * A label whose key contains a colon, so that `label:KEY:VALUE` could also be read as a label with a shorter key. It
+ * gives no selector, although an entry asks for the one that it would give.
  */
 export interface AmbiguousLabel {
   /** The container's id: 64 hexadecimal digits. */

@@ -10,8 +10,8 @@ import { epollAdd, epollCreate, epollDelete, epollWait, eventfd } from './libc.t
 
 export interface ExitWatcher {
   /**
-   * Calls `ended` once, when the process of the pidfd has ended. The returned function cancels this; call it before the pidfd
-   * is closed. It does nothing if the process has ended.
+   * Calls `ended` once, when the process of the pidfd has ended. The returned function cancels this; call it before the
+   * pidfd is closed. It does nothing if the process has ended.
    */
   watch(pidfd: number, ended: () => void): () => void;
   /** Cancels everything. Resolves when the thread is released; until then Sidekey can't exit. */

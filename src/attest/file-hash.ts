@@ -35,7 +35,9 @@ const SLOTS = { all: 4, perUser: 3, perOwner: 1 };
 export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): FileHasher {
   /** By file version; the least recently used comes first. */
   const hashes = new Map<string, string>();
-  /** Unfinished hashes by version and owner. Owners do not share them, because one owner may wait longer than another. */
+  /**
+   * Unfinished hashes by version and owner. Owners do not share them, because one owner may wait longer than another.
+   */
   const reading = new Map<string, Promise<string>>();
   const slots = new FairSlots(SLOTS);
   let runs = 0;
@@ -46,7 +48,8 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
     },
     async sha256(path, owner = NO_CALLER) {
       const turn = <T>(task: () => Promise<T>) => slots.run(owner, task);
-      // Without the thread pool if the hash is cached, since waiting for it would take most of an attestation's time.
+      // A cached hash is returned without the thread pool, because waiting for that takes most of an attestation's
+      // time.
       const status = fileStatus(path);
       const known = status.onBlockDevice ? recall(fileVersion(status), owner.name) : undefined;
       if (known !== undefined) return known;

@@ -21,7 +21,9 @@ export interface AttestorReport {
   readonly found: readonly Selector[];
   /** Why the attestor failed, so that the attestation of this process would fail; undefined if it did not. */
   readonly error: string | undefined;
-  /** A note for the reader: an error without consequence, because no entry needs what failed, or a note of the attestor. */
+  /**
+   * A note for the reader: an error without consequence, because no entry needs what failed, or a note of the attestor.
+   */
   readonly remark: string | undefined;
 }
 
@@ -38,7 +40,10 @@ export interface Inspection {
 /** Maximum number of remarks of one attestor. */
 const SHOWN_REMARKS = 5;
 
-/** @throws ERR_NOT_FOUND if the process is not visible or ends meanwhile; ERR_KERNEL if pidfd_open is not available; ERR_PROC */
+/**
+ * @throws ERR_NOT_FOUND if the process is not visible or ends meanwhile; ERR_KERNEL if pidfd_open is not available;
+ *   ERR_PROC
+ */
 export type Inspect = (pid: number) => Promise<Inspection>;
 
 export function createInspector(options: AttestOptions): Inspect {
@@ -78,7 +83,7 @@ async function report(
   } catch (error) {
     const message = (error as Error).message;
     try {
-      // A caller gets only what entries ask for, which may succeed.
+      // Without `everything`, as for a caller, the attestor may succeed.
       const found = await runAttestor(attestor, inspected, options);
       return { found, ...nothing, remark: `this failed, but no entry needs it: ${message}`, ...head() };
     } catch {

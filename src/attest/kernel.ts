@@ -1,4 +1,7 @@
-/** Tests at start whether the system calls that attestation needs work: the kernel may lack one, or a seccomp profile forbid it. */
+/**
+ * Tests at start whether the system calls that attestation needs work: the kernel may lack one, or a seccomp profile
+ * forbid it.
+ */
 
 import fs from 'node:fs';
 import { SidekeyError } from '../base/errors.ts';

@@ -1,8 +1,8 @@
 /**
  * System calls for which Node has no function. Only this file of the room uses koffi.
  *
- * Constants and layouts are those of Linux on x86-64 and arm64. Close the returned descriptors with `fs.closeSync`; child
- * processes do not inherit them. Buffers are reused, because each call has finished before the next one.
+ * Constants and layouts are those of Linux on x86-64 and arm64. Close the returned descriptors with `fs.closeSync`;
+ * child processes do not inherit them. Buffers are reused, because each call has finished before the next one.
  */
 
 import { constants } from 'node:os';
@@ -59,15 +59,18 @@ export function peerCredentials(fd: number): PeerCredentials {
   return { pid: ucred.readInt32LE(0), uid: ucred.readUInt32LE(4), gid: ucred.readUInt32LE(8) };
 }
 
-/** A pidfd of the process that opened the other end (since Linux 6.5). @throws EINVAL, ESRCH if it was reaped; ENOPROTOOPT */
+/**
+ * A pidfd of the process that opened the other end (since Linux 6.5).
+ * @throws EINVAL, ESRCH if it was reaped; ENOPROTOOPT
+ */
 export function peerPidfd(fd: number): number {
   readOption(fd, SO_PEERPIDFD, 'SO_PEERPIDFD', pidfdOption);
   return pidfdOption.readInt32LE(0);
 }
 
 /**
- * The supplementary groups that the process had when it opened the other end (since Linux 4.13), in the kernel's order. If
- * there are more than `limit`, only their number. @throws ENOPROTOOPT on older kernels
+ * The supplementary groups that the process had when it opened the other end (since Linux 4.13), in the kernel's order.
+ * If there are more than `limit`, only their number. @throws ENOPROTOOPT on older kernels
  */
 export function peerGroups(fd: number, limit: number): number[] | { readonly count: number } {
   for (;;) {
@@ -159,8 +162,8 @@ export interface FileStatus extends FileStat {
 }
 
 /**
- * The status of a file as cached by the kernel. A network or FUSE file system is not asked, because it could block the whole
- * process. @throws ENOENT, ESRCH, EACCES, …
+ * The status of a file as cached by the kernel. A network or FUSE file system is not asked, because it could block the
+ * whole process. @throws ENOENT, ESRCH, EACCES, …
  */
 export function fileStatus(path: string): FileStatus {
   const mask = STATX_INO | STATX_SIZE | STATX_CTIME | STATX_MTIME;
@@ -187,7 +190,9 @@ export interface FileIdentity {
   readonly inodeAbove: number;
 }
 
-/** The identity of a file, read as by {@link fileStatus}. Without bigints, because it is read before each key is sent. */
+/**
+ * The identity of a file, read as by {@link fileStatus}. Without bigints, because it is read before each key is sent.
+ */
 export function fileIdentity(path: string): FileIdentity {
   const statx = statusOf(path, STATX_INO);
   return {

@@ -9,8 +9,8 @@ export function ofKinds(selectors: readonly Selector[], type: string, ...kinds: 
 }
 
 /**
- * The index in a selector's value of the character that ends its name: of a label or variable, the end of `<kind>:<name>`;
- * of other kinds, the end of `<kind>`. -1 if there is no such character.
+ * The index in a selector's value of the character that ends its name: of a label or variable, the end of
+ * `<kind>:<name>`; of other kinds, the end of `<kind>`. -1 if there is no such character.
  */
 export function endOfName(value: string, { nameEnd }: SelectorKind): number {
   const colon = value.indexOf(':');

@@ -1,8 +1,9 @@
 /**
  * Finds the owner that a caller's use is charged to; see `limits/owner.ts`.
  *
- * The cgroup comes from the kernel. A process can move only within a subtree that is delegated to its user. The subtree that
- * systemd delegates to a user is below `user-UID.slice`, so the user is charged there, whatever the name of the cgroup.
+ * The cgroup comes from the kernel. A process can move only within a subtree that is delegated to its user. The subtree
+ * that systemd delegates to a user is below `user-UID.slice`, so the user is charged there, whatever the name of the
+ * cgroup.
  */
 
 import { readable } from '../base/proc/text.ts';
@@ -52,7 +53,10 @@ interface CallerPlace {
 
 const USER_SLICE = /\/user-([0-9]{1,10})\.slice\//;
 
-/** A pod's cgroup, relative to that of all pods; there may be one for its QoS class in between. @see kubelet's cgroup drivers */
+/**
+ * A pod's cgroup, relative to that of all pods; there may be one for its QoS class in between.
+ * @see kubelet's cgroup drivers
+ */
 const POD = /^(?:\/[^/]+)?\/[^/]*pod[0-9a-f_-]{36}(?:\.slice)?(?=\/|$)/;
 
 /** The rest of the path of a pod's cgroup, because each pod is an owner; empty for other containers. */

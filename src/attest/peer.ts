@@ -1,10 +1,11 @@
 /**
  * A caller on the pipe: the connection, and the process that opened it.
  *
- * The process is pinned by a pidfd, opened when the connection is accepted: as long as the pidfd reports it as alive, no other
- * process can have its pid. The program is pinned too. A process could connect, fork, and then execute a trusted program,
- * while the child uses the socket; so a connection becomes invalid as soon as its process executes another program. (The
- * process may have done this before the connection was accepted, so path and sha256 do not separate processes of one user.)
+ * The process is pinned by a pidfd, opened when the connection is accepted: as long as the pidfd reports it as alive,
+ * no other process can have its pid. The program is pinned too. A process could connect, fork, and then execute a
+ * trusted program, while the child uses the socket; so a connection becomes invalid as soon as its process executes
+ * another program. (The process may have done this before the connection was accepted, so path and sha256 do not
+ * separate processes of one user.)
  */
 
 import fs from 'node:fs';
@@ -33,7 +34,10 @@ import type { Attestation, KnownSelectors, Peer, PeerCredentials, ProgramMemory 
 
 export interface PeerOptions extends AttestOptions {
   readonly exitWatcher: ExitWatcher;
-  /** True if the kernel has no SO_PEERPIDFD, so that callers are pinned by pid, which is weaker: {@link openPeerPidfdByPid}. */
+  /**
+   * True if the kernel has no SO_PEERPIDFD, so that callers are pinned by pid, which is weaker: {@link
+   * openPeerPidfdByPid}.
+   */
   readonly pinByPid?: boolean;
   /** The user or container that the caller's use is charged to. */
   readonly owner: Owner;
@@ -123,8 +127,8 @@ class PipePeer implements ConnectedPeer {
     const contained = this.#options.whyContained(this.credentials.pid, status);
     const caller = { ...this.credentials, groups: status.groups, owner: this.owner, program: this.program };
     const [result] = await Promise.allSettled([collectSelectors(caller, contained, this.#options)]);
-    // Even if an attestor failed: that the process has ended or changed is the better reason. Only a new look at the program
-    // can show that the process did not change while the facts were read.
+    // Verify even if an attestor failed, because the end or change of the process is the better reason. Only a new look
+    // at the program can show that it did not change while the facts were read.
     this.#lastLook = lastLook();
     this.verify();
     if (currentTurn() !== begun) this.#readStatus();
@@ -149,8 +153,9 @@ class PipePeer implements ConnectedPeer {
   }
 
   /**
-   * Reads /proc/PID/status. The user and groups there must equal those at connect. If the groups differ, neither list is
-   * correct: one has a group that the process gave up, or lacks one that it has now.
+   * Reads /proc/PID/status. The user and groups there must equal those at connect. If the groups differ, neither list
+   * can be used: the earlier one may have a group that the process gave up, the later one a group that it took after it
+   * connected, and the common groups may lack one of either.
    * @throws ERR_PEER_CHANGED, ERR_PEER_GONE, ERR_PEER_UNATTESTABLE; ERR_ATTESTATION_FAILED if there are too many groups
    */
   #readStatus(): ProcessStatus {
@@ -213,7 +218,7 @@ class PipePeer implements ConnectedPeer {
     this.#socket.destroy();
   }
 
-  /** Returns the error for the calls that wait, and ends the peer after they have got it. */
+  /** Returns the error, and ends the peer a little later, so that waiting calls fail with this error. */
   #changed(how: string): SidekeyError {
     setImmediate(() => this.#end());
     return new SidekeyError('ERR_PEER_CHANGED', `process ${this.credentials.pid} ${how} since it connected`);

@@ -1,7 +1,8 @@
 /**
  * The pipe: accepts connections on the Unix socket and identifies the process of each.
  *
- * The caller of {@link createPipe} starts and stops the listener. `onConnection` takes over each connection and closes it.
+ * The caller of {@link createPipe} starts and stops the listener. `onConnection` takes over each connection and closes
+ * it.
  */
 
 import net from 'node:net';
@@ -51,7 +52,9 @@ export interface Pipe {
   readonly server: net.Server;
   /** The number of open connections. */
   readonly connectionCount: number;
-  /** Callers whose program was deleted or replaced since its start, among the first {@link REPLACED_LOOKS} processes. */
+  /**
+   * Callers whose program was deleted or replaced since its start, among the first {@link REPLACED_LOOKS} processes.
+   */
   replacedPrograms(): ReplacedProgram[];
 }
 
@@ -71,11 +74,13 @@ interface Admitted {
 }
 
 /**
- * Maximum time for accepting connections in one turn of the event loop, in milliseconds. It is longer than the rest of a
- * busy turn, so that a flood is accepted faster than it arrives and the backlog has room for others.
+ * Maximum time for accepting connections in one turn of the event loop, in milliseconds. It is longer than the rest of
+ * a busy turn, so that a flood is accepted faster than it arrives and the backlog has room for others.
  */
 const ACCEPT_MS = 8;
-/** Minimum interval of log lines about refused connections, and of those about unidentified callers, in milliseconds. */
+/**
+ * Minimum interval of log lines about refused connections, and of those about unidentified callers, in milliseconds.
+ */
 const REFUSALS_LOG_MS = 10_000;
 /** Maximum number of processes checked for replaced programs; a check takes a few microseconds. */
 const REPLACED_LOOKS = 10_000;
@@ -135,7 +140,10 @@ export function createPipe(options: PipeOptions): Pipe {
     }
   }
 
-  /** Reserves a place for a connection; undefined if the limits refuse it. It must be cheap, because callers can flood. */
+  /**
+   * Reserves a place for a connection; undefined if the limits refuse it. It must be cheap, because callers connect
+   * freely.
+   */
   function admit(credentials: PeerCredentials): Admitted | undefined {
     const owner = ownerOf(credentials);
     const place = quota.openConnection(owner, clock.now());
@@ -166,7 +174,10 @@ export function createPipe(options: PipeOptions): Pipe {
     handOver(socket, peer);
   }
 
-  /** Logs at debug level that a process has ended, which is common. Callers can cause all errors, so the others are limited. */
+  /**
+   * Logs why a process could not be identified. That it has ended is common, and logged at debug level. Lines about
+   * other errors are limited, because callers can cause them at will.
+   */
   function logUnidentified(error: Error): void {
     const { code } = error as { code?: string };
     if (code === 'ERR_PEER_GONE') {

@@ -1,6 +1,6 @@
 /**
- * Looks up which program a process runs, before a key is sent to it. There is at most one lookup per process and turn of the
- * event loop, for all its connections and keys, because a lookup costs more than the rest of the work for a key.
+ * Looks up which program a process runs, before a key is sent to it. There is at most one lookup per process and turn
+ * of the event loop, for all its connections and keys, because a lookup costs more than the rest of the work for a key.
  */
 
 import { readable } from '../base/proc/text.ts';
@@ -26,9 +26,9 @@ export function lastLook(): number {
 }
 
 /**
- * The program that the process runs, as seen in this turn by a look with a number above `after`; undefined if it can't be
- * read. The caller must have a pidfd of the process since before look `after`, and must check afterwards that the process is
- * alive. Otherwise the pid may have belonged to another process.
+ * The program that the process runs, as seen in this turn by a look with a number above `after`; undefined if it can't
+ * be read. The caller must have opened the pidfd of the process before look `after`, and must check afterwards that the
+ * process is alive. Otherwise the pid may have belonged to another process.
  */
 export function lookAtProgram(pid: number, after: number): FileIdentity | undefined {
   if (turn !== currentTurn()) {

@@ -28,9 +28,9 @@ export function peerCredentials(socket: net.Socket): PeerCredentials {
 }
 
 /**
- * Accepts waiting connections until none is left or `admit` returns false. Node itself accepts one per turn of the event
- * loop, so one fast caller could fill the backlog, and the kernel would refuse others. No socket of Node is made, so refusing
- * a connection costs only three system calls.
+ * Accepts waiting connections until none is left or `admit` returns false. Node itself accepts one per turn of the
+ * event loop, so one fast caller could fill the backlog, and the kernel would refuse others. No socket of Node is made,
+ * so refusing a connection costs only three system calls.
  * @param admit takes the descriptor and must pass it to {@link openAccepted} or {@link refuseAccepted}
  * @throws SystemCallError EMFILE, …
  */
@@ -83,11 +83,11 @@ export function openPeerPidfd(socket: net.Socket): number | undefined {
 }
 
 /**
- * Opens a pidfd by pid, for Linux before 6.5. Call it immediately after the accept. The process must have the user and group
- * of the one that connected, and must have started before the accept.
+ * Opens a pidfd by pid, for Linux before 6.5. Call it immediately after the accept. The process must have the user and
+ * group of the one that connected, and must have started before the accept.
  *
- * Remaining risk: the kernel does not report when a process connected. If the caller ends before the accept, and a process
- * of the same user and group gets its pid, that process is mistaken for the caller.
+ * Remaining risk: the kernel does not report when a process connected. If the caller ends before the accept, and a
+ * process of the same user and group gets its pid, that process is mistaken for the caller.
  *
  * @param accepted the time of the accept or a little later, in {@link bootTicks}
  * @returns undefined if no process has the pid any more
@@ -146,8 +146,8 @@ export function stopReading(socket: net.Socket): void {
 }
 
 /**
- * Resumes reading. Does nothing if the socket is closed. While writes are backed up, node:http2 manages reads; resuming then
- * would make it buffer and copy everything that arrives.
+ * Resumes reading. Does nothing if the socket is closed. While writes are backed up, node:http2 manages reads; resuming
+ * then would make it buffer and copy everything that arrives.
  */
 export function startReading(socket: net.Socket): void {
   const handle = handleOf(socket);

@@ -1,6 +1,6 @@
 /**
- * Finds the user who owns a uid. /etc/subuid gives users ranges of uids for their containers, usually 65,536; limits charge
- * all of them to the user.
+ * Finds the user who owns a uid. /etc/subuid gives users ranges of uids for their containers, usually 65,536; limits
+ * charge all of them to the user.
  *
  * @see subuid(5)
  */

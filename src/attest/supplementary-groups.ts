@@ -3,9 +3,9 @@
 import { SidekeyError } from '../base/errors.ts';
 
 /**
- * Each group gives one or two selectors. The kernel allows 65,536 groups; reading and sorting that many would block the event
- * loop. Beyond the limit the attestation fails. The list is not truncated, because then a caller would appear to lack the
- * groups that were left out.
+ * Each group gives one or two selectors. The kernel allows 65,536 groups; reading and sorting that many would block the
+ * event loop. Beyond the limit the attestation fails. The list is not truncated, because then a caller would appear to
+ * lack the groups that were left out.
  */
 export const MAX_GROUPS = 1_024;
 

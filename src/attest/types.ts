@@ -4,7 +4,10 @@ import type { SlotOwner } from '../limits/fair-slots.ts';
 import type { Owner } from '../limits/owner.ts';
 import type { Selector } from '../spiffe/selector.ts';
 
-/** The caller as of its connect (SO_PEERCRED). `pid` is in Sidekey's pid namespace; 0 means that the caller is not in it. */
+/**
+ * The caller as of its connect (SO_PEERCRED). `pid` is in Sidekey's pid namespace; 0 means that the caller is not in
+ * it.
+ */
 export interface PeerCredentials {
   readonly pid: number;
   readonly uid: number;
@@ -26,11 +29,13 @@ export interface CallingProcess extends PeerCredentials {
  * file, because a process that executes another one loses its connection.
  */
 export interface ProgramMemory {
-  /** As the first attestation that could read it found it. */
+  /** From the first attestation that could read it. */
   path: string | undefined;
   /** The file's former path, if the file was deleted or replaced before {@link path} could be read. */
   replaced: string | undefined;
-  /** The id of the caller's container at the last attestation; null: it was in none. It may be in another one by now. */
+  /**
+   * The id of the caller's container at the last attestation; null: it was in none. It may be in another one by now.
+   */
   container?: string | null;
 }
 
@@ -40,7 +45,10 @@ export interface Attestation {
   readonly selectors: readonly Selector[];
   /** The selectors as `type:value`. */
   readonly keys: ReadonlySet<string>;
-  /** The reason why the caller counts as contained, so that entries with only unix selectors do not apply; else undefined. */
+  /**
+   * The reason why the caller counts as contained, so that entries with only unix selectors do not apply; else
+   * undefined.
+   */
   readonly contained: string | undefined;
   /** Equal for two attestations if and only if their selectors and `contained` are equal. */
   readonly key: string;
@@ -50,13 +58,19 @@ export interface Attestation {
 export interface KnownSelectors {
   /** The selectors that an attestation would probably find. */
   readonly given: readonly Selector[];
-  /** Some selectors of which entries ask for other values: of the same kind, or a label or variable with the same name. */
+  /**
+   * A few other selectors of the caller, whose kind (for labels and variables: whose name) entries ask for with other
+   * values.
+   */
   readonly alike: readonly Selector[];
 }
 
 /** The selectors that entries ask for; the registry implements it. */
 export interface AskedSelectors {
-  /** True if an entry asks for this kind (`unix:sha256`), or for a label or variable with this name (`docker:label:app`). */
+  /**
+   * True if an entry asks for this kind (`unix:sha256`), or for a label or variable with this name
+   * (`docker:label:app`).
+   */
   asksFor(kind: string): boolean;
   /** The number of unexpired entries that have this selector, as `type:value`. */
   askers(selector: string): number;

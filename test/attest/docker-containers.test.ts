@@ -273,7 +273,7 @@ test('what an engine may not answer fails and says why', async (t) => {
     [answering(containerJson(OTHER)), /another container/],
     [(response) => response.writeHead(500).end('hunter2'), /status 500/],
     [(response) => response.writeHead(301, { location: 'http://elsewhere' }).end(), /status 301/],
-    [(response) => response.socket!.destroy(), /ECONNRESET, it cut/],
+    [(response) => response.socket!.destroy(), /ECONNRESET, it closed/],
     [(response) => response.socket!.end('hunter2 is not HTTP\r\n\r\n'), /not HTTP/],
     [
       (response) => response.writeHead(200, { 'content-length': '900' }).write('{', () => response.destroy()),
@@ -299,7 +299,7 @@ test('a container of which there is too much to read fails without a question un
   const tooMuch: readonly [string | Record<string, unknown>, RegExp][] = [
     [
       containerJson(ID, { Config: { Image: 'x', Labels: labels } }),
-      /more than 20000 members, the limit, exceeded in Config\.Labels/,
+      /more than 20000 members, which is the limit \(exceeded in Config\.Labels/,
     ],
     [`"${'x'.repeat(5 * 1024 * 1024)}"`, /more than 4194304 bytes/],
   ];
@@ -437,12 +437,12 @@ test('a process that did not begin with the container is taken only if the engin
   const pid = String(process.pid);
   const refused: readonly [unknown, RegExp][] = [
     [undefined, /the engine does not list it in the container/],
-    [{ Titles: ['PID'], Processes: [] }, /not in its cgroup/],
-    [{ Titles: ['PID'], Processes: [[`${pid}0`], ['1']] }, /not in its cgroup/],
-    [{ Titles: ['PPID'], Processes: [[pid]] }, /Titles is not/],
-    [{ Titles: ['PID', 'CMD'], Processes: [[pid, 'x']] }, /Titles is not/],
-    [{ Titles: ['PID'], Processes: [['1', pid]] }, /Processes is not/],
-    [{ Titles: ['PID'], Processes: [`x${pid}`] }, /Processes is not/],
+    [{ Titles: ['PID'], Processes: [] }, /the engine does not list it in the container/],
+    [{ Titles: ['PID'], Processes: [[`${pid}0`], ['1']] }, /the engine does not list it in the container/],
+    [{ Titles: ['PPID'], Processes: [[pid]] }, /Titles does not conform/],
+    [{ Titles: ['PID', 'CMD'], Processes: [[pid, 'x']] }, /Titles does not conform/],
+    [{ Titles: ['PID'], Processes: [['1', pid]] }, /Processes does not conform/],
+    [{ Titles: ['PID'], Processes: [`x${pid}`] }, /Processes does not conform/],
   ];
   for (const [answer, message] of refused) {
     top = answer;

@@ -221,7 +221,7 @@ test('an answer with more members than are read fails before it is parsed, and s
   const labels = Object.fromEntries(Array.from({ length: 90_000 }, (_, at) => [`hunter2-${at}`, ',"{[']));
   const body = Buffer.from(JSON.stringify(containerJson(ID, { Config: { Image: 'x', Labels: labels } })));
   assert.throws(() => parseAnswer(body, '/containers/x/json'), {
-    message: `too much to read from the container engine: the answer to /containers/x/json has more than ${MAX_MEMBERS} members, the limit, exceeded in Config.Labels`,
+    message: `too much to read from the container engine: the answer to /containers/x/json has more than ${MAX_MEMBERS} members, which is the limit (exceeded in Config.Labels)`,
   });
   const lists = Buffer.from(`[${'[],'.repeat(MAX_MEMBERS)}[]]`);
   assert.throws(() => parseAnswer(lists, 'x'), TooLargeError);

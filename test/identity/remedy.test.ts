@@ -91,7 +91,7 @@ test('an entry for a container asks for the digest of its image beside its servi
   for (const caller of [[label], [NAME, label], [DIGEST, label], [DIGEST, 'docker:compose_service:web'], SERVICE]) {
     const { fixes, note } = look(join, ['unix:uid:7', ...caller], 'why');
     assert.deepEqual(fixes, [], caller.join(' '));
-    assert.match(note!, /the digest of its image .*sidekey explain --pid/);
+    assert.match(note!, /its image digest .*sidekey explain --pid/);
   }
 });
 

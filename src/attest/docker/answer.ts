@@ -1,6 +1,6 @@
 /**
- * Limits on an engine's answers. An image can set any number of labels and variables of any length, and parsing JSON with
- * very many members blocks the event loop for a second.
+ * Limits on an engine's answers. An image can set any number of labels and variables of any length, and parsing JSON
+ * with very many members blocks the event loop for a second.
  */
 
 import { SidekeyError } from '../../base/errors.ts';
@@ -73,8 +73,8 @@ function endOfText(body: Buffer, from: number): number {
 
 function tooMany(body: Buffer, path: string, names: readonly (readonly [number, number])[]): TooLargeError {
   const field = names.map(([begin, end]) => body.toString('latin1', begin, Math.min(end, begin + 64))).join('.');
-  const where = field === '' ? '' : `, exceeded in ${field}`;
-  return new TooLargeError(`the answer to ${path}`, `more than ${MAX_MEMBERS} members, the limit${where}`);
+  const where = field === '' ? '' : ` (exceeded in ${field})`;
+  return new TooLargeError(`the answer to ${path}`, `more than ${MAX_MEMBERS} members, which is the limit${where}`);
 }
 
 /**

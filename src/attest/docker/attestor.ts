@@ -1,11 +1,11 @@
 /**
- * The docker attestor: facts about the caller's container from the container engine (Docker, or Podman with its compatible
- * API). Its selectors are in selectors.ts.
+ * The docker attestor: facts about the caller's container from the container engine (Docker, or Podman with its
+ * compatible API). Its selectors are in selectors.ts.
  *
- * The caller's container is determined by the kernel alone: the caller must be in the same cgroup as the container's main
- * process, both before and after the engine is asked. A caller outside containers has no docker selectors, and the engine is
- * not asked. Every error fails the attestation, so a caller in a container gets no identity while the engine is down, not
- * even by its uid.
+ * The caller's container is determined by the kernel alone: the caller must be in the same cgroup as the container's
+ * main process, both before and after the engine is asked. A caller outside containers has no docker selectors, and the
+ * engine is not asked. Every error fails the attestation, so a caller in a container gets no identity while the engine
+ * is down, not even by its uid.
  */
 
 import type { Clock } from '../../base/clock.ts';
@@ -28,8 +28,8 @@ export interface DockerAttestorOptions {
   readonly clock: Clock;
   readonly log: Log;
   /**
-   * True if an entry asks for selectors of this kind, such as `docker:label`; called at each attestation. Other kinds are left
-   * out. If no entry asks for any kind, the engine is not asked.
+   * True if an entry asks for selectors of this kind, such as `docker:label`; called at each attestation. Other kinds
+   * are left out. If no entry asks for any kind, the engine is not asked.
    */
   readonly asksFor: (kind: string) => boolean;
   /** Restricts the selectors of those kinds to the ones that entries ask for; if undefined, all are kept. */
@@ -84,7 +84,8 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
       const cgroupsAfter = cached === undefined ? readCgroupText(pid) : cgroups;
       const after = cgroupsAfter === cgroups ? place : parseCgroup(cgroupsAfter);
       if (inOwn) {
-        // Not known if Sidekey and this engine are together in a container of another engine: then it is not a container here.
+        // Sidekey's container may belong to another engine, in which this engine runs: then it is unknown here, and its
+        // processes have no docker selectors.
         const isOwn = container?.main.place.inNamespace === true && after.id === undefined && after.inNamespace;
         return found(isOwn ? container : undefined);
       }

@@ -1,11 +1,11 @@
 /**
- * Finds the container of a process by its cgroups. They come from the kernel, and a process can't change them without write
- * access to the cgroups.
+ * Finds the container of a process by its cgroups. They come from the kernel, and a process can't change them without
+ * write access to the cgroups.
  *
- * The *name* of a cgroup proves nothing, because a user to whom systemd delegated a subtree can choose any names in it. The
- * name only determines which container the engine is asked about; {@link isSameContainer} then compares the cgroup with that
- * of the container's main process. The mounts of the process (mountinfo) are not used: in a user namespace, any user of the
- * host can mount another container's cgroup.
+ * The *name* of a cgroup proves nothing, because a user to whom systemd delegated a subtree can choose any names in it.
+ * The name only determines which container the engine is asked about; {@link isSameContainer} then compares the cgroup
+ * with that of the container's main process. The mounts of the process (mountinfo) are not used: in a user namespace,
+ * any user of the host can mount another container's cgroup.
  *
  * @see cgroups(7), /proc/PID/cgroup
  */
@@ -32,7 +32,10 @@ const CONTAINER = /(?:^|[-:])([0-9a-f]{64})(?:\.scope)?$/;
 /** Monitors of Podman and CRI-O run outside of the container after which their cgroup is named. */
 const MONITOR = /(?:^|-)conmon-/;
 
-/** Parses the text of `/proc/PID/cgroup`. @throws ERR_ATTESTATION_FAILED if it names two containers, ERR_PROC if it is malformed */
+/**
+ * Parses the text of `/proc/PID/cgroup`.
+ * @throws ERR_ATTESTATION_FAILED if it names two containers, ERR_PROC if it is malformed
+ */
 export function parseCgroup(text: string): CgroupPlace {
   const containers = new Map<string, string>();
   let id: string | undefined;
@@ -69,13 +72,15 @@ export function isSameContainer(place: CgroupPlace, known: CgroupPlace): boolean
 }
 
 /**
- * The default cgroups of containers of Docker (cgroupfs, systemd) and Podman (systemd, cgroupfs), also relative to Sidekey's
- * own container. All cgroups above them belong to root, so no user can make a cgroup with such a path.
+ * The default cgroups of containers of Docker (cgroupfs, systemd) and Podman (systemd, cgroupfs), also relative to
+ * Sidekey's own container. All cgroups above them belong to root, so no user can make a cgroup with such a path.
  */
 const OF_ENGINES =
   /^\/(?:docker\/|system\.slice\/docker-|machine\.slice\/libpod-|libpod_parent\/libpod-|\.\.\/(?:docker-|libpod-)?)[0-9a-f]{64}(?:\.scope)?$/;
 
-/** False if the process is in a cgroup that is named after a container but may have been made by a user other than root. */
+/**
+ * False if the process is in a cgroup that is named after a container but may have been made by a user other than root.
+ */
 export function isWhereEnginesPut({ containers }: CgroupPlace): boolean {
   return [...containers.values()].every((path) => OF_ENGINES.test(path));
 }

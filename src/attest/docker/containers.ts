@@ -1,7 +1,7 @@
 /**
  * Inspects the engine's containers and caches the results. Concurrent requests of one owner for a container share one
- * inspection. A result is cached for at most a minute, as long as the container's main process is alive and the engine's
- * event stream is up.
+ * inspection. A result is cached for at most a minute, as long as the container's main process is alive and the
+ * engine's event stream is up.
  */
 
 import type { Clock } from '../../base/clock.ts';
@@ -53,18 +53,20 @@ export const INSPECT_LIMIT_MS = 1_000;
 /** How long a result is cached, in milliseconds. There is a limit because an engine that hangs sends no events. */
 export const CACHED_MS = 60_000;
 /**
- * Maximum number of concurrent inspections, as many as the engine's connections. A user may get only half of them, because a
- * user with a delegated cgroup can name any number of containers.
+ * Maximum number of concurrent inspections, as many as the engine's connections. A user may get only half of them,
+ * because a user with a delegated cgroup can name any number of containers.
  */
 export const INSPECTIONS = { all: 8, perUser: 4, perOwner: 2 };
 
 /**
- * Maximum number of main processes that stay pinned, with a descriptor each, while their containers are cached. Checking that
- * a pinned process is alive takes a tenth of the time.
+ * Maximum number of main processes that stay pinned, with a descriptor each, while their containers are cached.
+ * Checking that a pinned process is alive takes a tenth of the time.
  */
 const PINNED = 32;
 
-/** Abbreviated ids, as commands show them. Engines prefer a container with such a name, and any container can have one. */
+/**
+ * The form of an id or its beginning, as commands show it. A name can have this form too, and engines prefer the name.
+ */
 const LIKE_ID = /^[0-9a-f]{12,64}$/;
 
 interface CachedAnswer {
@@ -248,7 +250,7 @@ export class Containers {
     if (age < 0 || age >= CACHED_MS) return false;
     if (answer instanceof TooLargeError) return true;
     if (answer.imageDigests === undefined && this.#options.wantImageDigests()) return false;
-    // The engine's event may be late, and children of the main process may live longer.
+    // Check the process itself, because the engine's event may be late and children may outlive the main process.
     return pinned === undefined ? isAlive(answer.main) : !pinned.hasEnded();
   }
 
@@ -302,9 +304,9 @@ export class Containers {
   }
 
   /**
-   * Asks the engine whether the main process is in the container's cgroup. Needed if its start does not match the container's,
-   * or if it started recently in a cgroup that a user may have made. It doubles the cost of the inspection, and needs `ps`
-   * where the engine runs.
+   * Asks the engine whether the main process is in the container's cgroup. Needed if its start does not match the
+   * container's, or if it started recently in a cgroup that a user may have made. It doubles the cost of the
+   * inspection, and needs `ps` where the engine runs.
    * @throws ERR_ATTESTATION_FAILED if the process is not in the container
    */
   async #checkPid({ id, pid }: ContainerInspection, signal: AbortSignal): Promise<void> {

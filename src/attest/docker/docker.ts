@@ -1,4 +1,7 @@
-/** The docker attestor: facts about the caller's container from a container engine. It runs if a setting names the engine. */
+/**
+ * The docker attestor: facts about the caller's container from a container engine. It runs if a setting names the
+ * engine.
+ */
 
 import { shellQuote } from '../../base/shell.ts';
 import type { Selector } from '../../spiffe/selector.ts';

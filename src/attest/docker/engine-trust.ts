@@ -1,6 +1,6 @@
 /**
- * Checks that the engine behind a socket can be trusted, because its answers decide which process gets which identity. Only
- * root and Sidekey's user may be able to replace the socket, and the listening process must run as one of them.
+ * Checks that the engine behind a socket can be trusted, because its answers decide which process gets which identity.
+ * Only root and Sidekey's user may be able to replace the socket, and the listening process must run as one of them.
  */
 
 import path from 'node:path';

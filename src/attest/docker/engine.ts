@@ -1,11 +1,11 @@
 /**
- * HTTP requests to a container engine (Docker, Podman) over its Unix socket. TCP is not supported, because the engine would
- * have to be authenticated.
+ * HTTP requests to a container engine (Docker, Podman) over its Unix socket. TCP is not supported, because the engine
+ * would have to be authenticated.
  *
  * Each new connection is checked before a request is sent on it; see engine-trust.ts.
  *
- * Request paths contain no API version, so an engine answers with its newest one. The fields that Sidekey reads have not
- * changed since 2014.
+ * Request paths contain no API version, so an engine answers with its newest one. The fields that Sidekey reads have
+ * not changed since 2014.
  */
 
 import http from 'node:http';
@@ -92,7 +92,7 @@ export function createEngine(socketPath: string): Engine {
         bytes += chunk.length;
         // Leaving the loop destroys the response and its connection.
         if (bytes > MAX_ANSWER_BYTES) {
-          throw new TooLargeError(`the answer to ${path}`, `more than ${MAX_ANSWER_BYTES} bytes, the limit`);
+          throw new TooLargeError(`the answer to ${path}`, `more than ${MAX_ANSWER_BYTES} bytes, which is the limit`);
         }
         chunks.push(chunk);
       }

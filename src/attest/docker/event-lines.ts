@@ -1,12 +1,12 @@
 /** Splits an engine's event stream into lines. It buffers at most one line. */
 
 /**
- * Maximum length of a line, in characters. An event contains all labels of its container, and an image can set labels of any
- * length. Typical events have a few thousand characters.
+ * Maximum length of a line, in characters. An event contains all labels of its container, and an image can set labels
+ * of any length. Typical events have a few thousand characters.
  */
 export const MAX_LINE_CHARACTERS = 65_536;
 
-/** The length of the beginning of a longer line that is returned; it contains the container's id. */
+/** The number of characters that are returned of a longer line; they contain the container's id. */
 const BEGINNING_CHARACTERS = 256;
 
 /** A line that exceeds {@link MAX_LINE_CHARACTERS}. */
@@ -20,7 +20,10 @@ export class EventLines {
   /** True if the unfinished line is too long; the rest of it is dropped. */
   #dropping = false;
 
-  /** Takes a piece of the stream. Yields the non-empty lines that it completes, and a line that has just become too long. */
+  /**
+   * Takes a piece of the stream. Yields the non-empty lines that it completes, and a line that has just become too
+   * long.
+   */
   *push(piece: string): Iterable<string | LongLine> {
     let from = 0;
     for (let end = piece.indexOf('\n'); end !== -1; end = piece.indexOf('\n', from)) {

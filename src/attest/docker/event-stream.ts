@@ -15,15 +15,17 @@ export interface EventStreamOptions {
   readonly clock: Clock;
   readonly log: Log;
   /**
-   * Called for each event. It is called with `all` when the stream begins or ends, because events may have been missed, and
-   * for an event that is too long.
+   * Called for each event. It is called with `all` when the stream begins or ends, because events may have been missed,
+   * and for an event that is too long.
    */
   readonly onEvent: (affected: Affected) => void;
 }
 
 const RETRY_FIRST_MS = 100;
 const RETRY_LIMIT_MS = 5_000;
-/** After a stream that lasted this long, in milliseconds, the delay before the next one starts at RETRY_FIRST_MS again. */
+/**
+ * After a stream that lasted this long, in milliseconds, the delay before the next one starts at RETRY_FIRST_MS again.
+ */
 export const STEADY_MS = 10_000;
 /** Minimum interval of log lines of one kind, in milliseconds; lines in between are counted. */
 export const LOG_EVERY_MS = 10_000;

@@ -10,9 +10,9 @@ const HARMLESS = /^(exec_|health_status|top$|attach$|detach$|resize$)/;
 export type EventFilters = Readonly<Record<string, readonly string[]>>;
 
 /**
- * The events that change facts of a container. The engine filters out all others, because a container can cause any number of
- * health checks, and each event contains all its labels. The list has the names of both Docker and Podman; an engine ignores
- * names that it does not know.
+ * The events that change facts of a container. The engine filters out all others, because a container can cause any
+ * number of health checks, and each event contains all its labels. The list has the names of both Docker and Podman; an
+ * engine ignores names that it does not know.
  *
  * @see https://docs.docker.com/reference/cli/docker/system/events/, podman-events(1)
  */

@@ -1,6 +1,6 @@
 /**
- * Reads the engine's answer about a container strictly: a member whose type differs from the documentation is an error. A list
- * or map may be null, because Go writes empty ones so.
+ * Reads the engine's answer about a container strictly: a member whose type differs from the documentation is an error.
+ * A list or map may be null, because Go encodes empty ones as null.
  *
  * @see https://docs.docker.com/reference/api/engine/ ContainerInspect, ImageInspect; Podman's compatible API
  */
@@ -30,8 +30,8 @@ export interface ContainerInspection {
 
 /**
  * Reads the answer about container `id`. Messages contain no values.
- * @throws ERR_ATTESTATION_FAILED if the answer is about another container or is malformed, or the container is not running;
- *   TooLargeError if it has too many labels, variables or networks
+ * @throws ERR_ATTESTATION_FAILED if the answer is about another container or is malformed, or the container is not
+ *   running; TooLargeError if it has too many labels, variables or networks
  */
 export function readInspection(answer: unknown, id: string): ContainerInspection {
   const container = object(answer, 'the answer');
@@ -93,7 +93,9 @@ function instantText(value: unknown, place: string): string {
   return found;
 }
 
-/** Reads the answer of the API `top` with `-o pid`: the pids of a container's processes, in the engine's pid namespace. */
+/**
+ * Reads the answer of the API `top` with `-o pid`: the pids of a container's processes, in the engine's pid namespace.
+ */
 export function readPids(answer: unknown): number[] {
   const { Titles: titles, Processes: processes } = object(answer, 'the answer');
   const [title, ...others] = texts(titles, 'Titles', 'the list of processes');

@@ -78,5 +78,5 @@ function nameOf({ type, value }: Selector): string {
 
 /** The text shows only the selector, which the entry contains too. */
 function whyAmbiguous(selector: Selector): string {
-  return `the container has a label whose key has a colon. It would read as ${formatSelector(selector)}, which an entry asks for, but it gives no selector, because another label could have the same text`;
+  return `the container has a label whose key has a colon; it would read as ${formatSelector(selector)}, which an entry asks for, but it gives no selector, because another label could have the same text`;
 }

@@ -1,9 +1,9 @@
 /**
  * Checks that the process with the pid that an engine reports is the container's main process.
  *
- * The engine's answer may be outdated: the main process may have ended, and its pid may belong to a process of any user, in a
- * cgroup that this user made and named after the container. So the process is pinned before the engine is asked (or asked
- * again), and it must have started with the container.
+ * The engine's answer may be outdated: the main process may have ended, and its pid may belong to a process of any
+ * user, in a cgroup that this user made and named after the container. So the process is pinned before the engine is
+ * asked (or asked again), and it must have started with the container.
  */
 
 import fs from 'node:fs';
@@ -88,18 +88,24 @@ export function instant(): Instant {
 const TICK_MS = 10;
 /** The process's start and the current time are each rounded down to a tick. */
 const ROUNDING_MS = 2 * TICK_MS;
-/** How long before `StartedAt` the process may start: Podman and older Dockers read the clock after they started it. */
+/**
+ * How long before `StartedAt` the process may start, because Podman and older Dockers read the clock after they started
+ * it.
+ */
 const EARLY_MS = 10_000;
-/** How long after `StartedAt` the process may start: since moby pull request 47003 (2024) Docker reads the clock first. */
+/**
+ * How long after `StartedAt` the process may start, because newer Dockers (2024, moby pull request 47003) read the
+ * clock first.
+ */
 const LATE_MS = 1_000;
-/** After this time, an engine has noticed that a main process ended. */
+/** Time within which an engine notices the end of a main process, in milliseconds. */
 const NOTICED_MS = 10_000;
 
 /**
- * True if a process with the pid of a container's main process is the main process, without asking the engine. Its start must
- * fit. It must also be in a cgroup where only root puts processes, or be so old that the engine would have noticed the end of
- * an earlier process with the pid. (An engine may set `StartedAt` after the main process has ended, so a process that reuses
- * the pid can have started before `StartedAt`.)
+ * True if a process with the pid of a container's main process is the main process, without asking the engine. Its
+ * start must fit. It must also be in a cgroup where only root puts processes, or be so old that the engine would have
+ * noticed the end of an earlier process with the pid. (An engine may set `StartedAt` after the main process has ended,
+ * so a process that reuses the pid can have started before `StartedAt`.)
  */
 export function isOfContainer(process: MainProcess, startedAt: number, now: Instant): boolean {
   if (!startedWith(startedAt, process.startTicks, now)) return false;
@@ -110,8 +116,8 @@ export function isOfContainer(process: MainProcess, startedAt: number, now: Inst
  * True if the start of a process fits the start of its container. If false, the process may have started after the main
  * process ended, and the engine must be asked.
  *
- * `StartedAt` is wall-clock time, the start of a process CLOCK_BOOTTIME. Both include the time that the machine was suspended,
- * and both are slewed. If the wall clock was set since the container started, the two differ by that amount.
+ * `StartedAt` is wall-clock time, the start of a process CLOCK_BOOTTIME. Both include the time that the machine was
+ * suspended, and both are slewed. If the wall clock was set since the container started, the two differ by that amount.
  *
  * | the process started | fits |
  * |---|---|

@@ -48,8 +48,8 @@ export interface SelectorFilter {
 }
 
 /**
- * The selectors that labels with a colon in their key would give. They give none, because `docker:label:a:b:c` means the label
- * `a` with the value `b:c`, and a label `a:b` with the value `c` must not match it.
+ * The selectors that labels with a colon in their key would give. They give none, because `docker:label:a:b:c` means
+ * the label `a` with the value `b:c`, and a label `a:b` with the value `c` must not match it.
  */
 export function ambiguousLabels({ labels }: Pick<Container, 'labels'>): Selector[] {
   return [...labels]
@@ -66,8 +66,8 @@ function labelValue([key, value]: readonly [string, string]): string {
 }
 
 /**
- * The variables `NAME=VALUE` whose name occurs once. If a name occurs several times, it depends on the program which value
- * it gets, so none gives a selector. Texts without a name or without `=` are left out.
+ * The variables `NAME=VALUE` whose name occurs once. If a name occurs several times, it depends on the program which
+ * value it gets, so none gives a selector. Texts without a name or without `=` are left out.
  */
 function unambiguous(env: readonly string[]): string[] {
   const byName = new Map<string, string | undefined>();

@@ -1,6 +1,6 @@
 /**
- * Caches ids for which the engine knows no container. Otherwise a caller whose cgroup name contains such an id would cause a
- * request to the engine with each attestation.
+ * Caches ids for which the engine knows no container. Otherwise a caller whose cgroup name contains such an id would
+ * cause a request to the engine with each attestation.
  */
 
 import type { Clock } from '../../base/clock.ts';

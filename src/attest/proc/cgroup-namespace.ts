@@ -6,8 +6,8 @@ import fs from 'node:fs';
 const FIRST_NAMESPACE = 'cgroup:[4026531835]';
 
 /**
- * True if this process sees the whole path of each cgroup: it is in the first cgroup namespace, or the kernel has none. In
- * other namespaces, paths are relative to the cgroup of the process that created the namespace.
+ * True if this process sees the whole path of each cgroup: it is in the first cgroup namespace, or the kernel has none.
+ * In other namespaces, paths are relative to the cgroup of the process that created the namespace.
  * @throws an error of readlink(2)
  */
 export function seesWholePaths(): boolean {

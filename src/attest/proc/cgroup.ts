@@ -1,9 +1,9 @@
 /**
  * /proc/PID/cgroup: the cgroups of a process. @see cgroups(7)
  *
- * The name of a cgroup is chosen by the process that makes it. The kernel refuses `\n` in names and escapes nothing, so all
- * other bytes appear unchanged, including `:`, `\` and `\r`. The name of a cgroup v1 hierarchy consists of letters, digits,
- * `_`, `.` and `-`.
+ * The name of a cgroup is chosen by the process that makes it. The kernel refuses `\n` in names and escapes nothing, so
+ * all other bytes appear unchanged, including `:`, `\` and `\r`. The name of a cgroup v1 hierarchy consists of letters,
+ * digits, `_`, `.` and `-`.
  */
 
 import { linesOf, otherForm, readProcFile } from '../../base/proc/text.ts';
@@ -12,8 +12,8 @@ export interface CgroupLine {
   /** The controllers of a cgroup v1 hierarchy, or its `name=…`; empty for v2. */
   readonly hierarchy: string;
   /**
-   * The path, relative to the root of Sidekey's cgroup namespace; latin1. It begins with `/`, or with `/..` if it is outside
-   * that root. The path of a removed v2 cgroup ends with ` (deleted)`, but a name can also end like this.
+   * The path, relative to the root of Sidekey's cgroup namespace; latin1. It begins with `/`, or with `/..` if it is
+   * outside that root. The path of a removed v2 cgroup ends with ` (deleted)`, but a name can also end like this.
    */
   readonly path: string;
 }
@@ -38,7 +38,7 @@ export function parseCgroupLines(text: string): CgroupLine[] {
     const hierarchy = line.slice(first + 1, second);
     const path = line.slice(second + 1);
     if (second === -1 || !/^[0-9]{1,10}$/.test(number) || !path.startsWith('/')) {
-      throw otherForm('/proc/PID/cgroup has a line of another form');
+      throw otherForm('/proc/PID/cgroup has a malformed line');
     }
     if (seen.has(hierarchy)) throw otherForm(`/proc/PID/cgroup has more than one line of hierarchy "${hierarchy}"`);
     seen.add(hierarchy);

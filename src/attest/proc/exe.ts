@@ -7,8 +7,8 @@ import { type FileIdentity, fileIdentity } from '../libc.ts';
 /** The path of an executable, from the kernel. */
 export interface ExecutablePath {
   /**
-   * Absolute, in the process's mount namespace. Undefined if a selector can't express it: the file was deleted or replaced,
-   * or the name is not UTF-8.
+   * Absolute, in the process's mount namespace. Undefined if a selector can't express it: the file was deleted or
+   * replaced, or the name is not UTF-8.
    */
   readonly path: string | undefined;
   /** The former path, if the file was deleted or replaced. */
@@ -35,8 +35,8 @@ const DELETED = ' (deleted)';
 const IN_MEMORY = '/memfd:';
 
 /**
- * Parses the target of the link. The kernel escapes nothing, and adds ` (deleted)` to the name of a deleted file. A file whose
- * name really ends like this counts as deleted, so its processes have no `unix:path`.
+ * Parses the target of the link. The kernel escapes nothing, and adds ` (deleted)` to the name of a deleted file. A
+ * file whose name really ends like this counts as deleted, so its processes have no `unix:path`.
  */
 export function parseExecutablePath(link: Buffer): ExecutablePath {
   const text = isUtf8(link) ? link.toString('utf8') : '';

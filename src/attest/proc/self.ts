@@ -4,7 +4,8 @@ import fs from 'node:fs';
 import { SidekeyError } from '../../base/errors.ts';
 
 /**
- * Checks that /proc shows this process's pid namespace. In another one, a caller's pid may belong to a different process.
+ * Checks that /proc shows this process's pid namespace. In another one, a caller's pid may belong to a different
+ * process.
  * @throws ERR_PROC
  */
 export function checkProc(): void {

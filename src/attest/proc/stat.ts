@@ -1,8 +1,8 @@
 /**
  * /proc/PID/stat: one line of numbers, after the process's name in parentheses. @see proc_pid_stat(5)
  *
- * The kernel does not escape the name here, so it can contain `)` and `\n`. The process has no influence on the text after
- * the last `)`.
+ * The kernel does not escape the name here, so it can contain `)` and `\n`. The process has no influence on the text
+ * after the last `)`.
  */
 
 import { otherForm, readProcFile } from '../../base/proc/text.ts';
@@ -29,11 +29,12 @@ export function parseStat(text: string): ProcessStat {
   const members = text.slice(end + 2).split(' ');
   const member = (number: number): number => {
     const value = members[number - 3];
-    if (end === -1 || value === undefined || !/^[0-9]{1,15}$/.test(value)) throw otherForm('stat has another form');
+    if (end === -1 || value === undefined || !/^[0-9]{1,15}$/.test(value))
+      throw otherForm('/proc/PID/stat is malformed');
     return Number(value);
   };
   const state = members[0];
-  if (end === -1 || state === undefined || !/^[A-Za-z]$/.test(state)) throw otherForm('stat has another form');
+  if (end === -1 || state === undefined || !/^[A-Za-z]$/.test(state)) throw otherForm('/proc/PID/stat is malformed');
   const hasEnded = state === 'Z' || state === 'X' || state === 'x';
   return { hasEnded, parent: member(4), session: member(6), startTicks: member(22) };
 }

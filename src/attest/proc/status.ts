@@ -1,8 +1,8 @@
 /**
  * /proc/PID/status: the ids, groups and pids of a process. @see proc_pid_status(5)
  *
- * The first line has the process's name, in which the kernel escapes only `\n` and `\`. The process has no influence on the
- * other lines; each occurs once.
+ * The first line has the process's name, in which the kernel escapes only `\n` and `\`. The process has no influence on
+ * the other lines; each occurs once.
  */
 
 import { otherForm, parseId, readProcFile } from '../../base/proc/text.ts';
@@ -16,12 +16,13 @@ export interface ProcessStatus {
   /** The supplementary groups, in the file's order (the kernel sorts them). */
   readonly groups: readonly number[];
   /**
-   * The process's pid in each pid namespace that contains it, from that of /proc (which is also Sidekey's) inwards. Empty if
-   * the kernel has no pid namespaces or is older than Linux 4.1.
+   * The process's pid in each pid namespace that contains it, from that of /proc (which is also Sidekey's) inwards.
+   * Empty if the kernel has no pid namespaces or is older than Linux 4.1.
    */
   readonly pids: readonly number[];
   /**
-   * True if the main thread has ended; other threads may still run. Then cgroup v1 shows `/` instead of the process's cgroup.
+   * True if the main thread has ended; other threads may still run. Then cgroup v1 shows `/` instead of the process's
+   * cgroup.
    * @see cgroups(7)
    */
   readonly mainThreadEnded: boolean;
@@ -45,7 +46,7 @@ export function parseStatus(text: string): ProcessStatus {
     uid: effectiveOf(text, 'Uid'),
     gid: effectiveOf(text, 'Gid'),
     groups: groupsOf(readField(text, 'Groups')),
-    pids: pids.map((pid) => parseId(pid, 'status has an NSpid of another form')),
+    pids: pids.map((pid) => parseId(pid, 'status has a malformed NSpid')),
     mainThreadEnded: /^[ZX]/.test(readField(text, 'State') ?? ''),
   };
 }
@@ -59,8 +60,8 @@ export function parseCapabilities(text: string): bigint {
 }
 
 /**
- * The value of the line `KEY:\tVALUE`; undefined if there is none. It searches instead of splitting the sixty lines, because
- * each attestation does this.
+ * The value of the line `KEY:\tVALUE`; undefined if there is none. It searches instead of splitting the sixty lines,
+ * because each attestation does this.
  */
 function readField(text: string, key: string): string | undefined {
   const label = `\n${key}:\t`;
@@ -81,7 +82,7 @@ function checkForm(text: string): void {
 function effectiveOf(text: string, key: string): number {
   const value = readField(text, key);
   if (value === undefined) throw otherForm(`status has no ${key}`);
-  const problem = `status has a ${key} of another form`;
+  const problem = `status has a malformed ${key}`;
   const ids = value.split('\t').map((id) => parseId(id, problem));
   if (ids.length !== 4) throw otherForm(problem);
   return ids[1]!;
@@ -91,5 +92,5 @@ function effectiveOf(text: string, key: string): number {
 function groupsOf(value: string | undefined): number[] {
   if (value === undefined) throw otherForm('status has no Groups');
   const ids = value.endsWith(' ') ? value.slice(0, -1) : value;
-  return ids === '' ? [] : ids.split(' ').map((id) => parseId(id, 'status has Groups of another form'));
+  return ids === '' ? [] : ids.split(' ').map((id) => parseId(id, 'status has malformed Groups'));
 }

@@ -1,9 +1,9 @@
 /**
- * The systemd attestor: finds the caller's unit of the system manager by its cgroup. A process can't leave its unit's cgroup
- * without write access to another one.
+ * The systemd attestor: finds the caller's unit of the system manager by its cgroup. A process can't leave its unit's
+ * cgroup without write access to another one.
  *
- * If Sidekey has its own cgroup namespace, as in a container, no caller has these selectors: paths are relative to Sidekey's
- * cgroup there, and processes of its container could create a cgroup `web.service` in it.
+ * If Sidekey has its own cgroup namespace, as in a container, no caller has these selectors: paths are relative to
+ * Sidekey's cgroup there, and processes of its container could create a cgroup `web.service` in it.
  */
 
 import fs from 'node:fs';

@@ -1,8 +1,8 @@
 /**
  * Finds units of the system manager in cgroup paths. The manager makes a cgroup for each unit with processes, below the
- * cgroups of its slices: `/system.slice/web.service`. Names below a unit's own cgroup are ignored, because the subtree may be
- * delegated, for example to a user's manager (`/user.slice/user-1000.slice/user@1000.service/app.slice/…`), which can choose
- * any names.
+ * cgroups of its slices: `/system.slice/web.service`. Names below a unit's own cgroup are ignored, because the subtree
+ * may be delegated, for example to a user's manager (`/user.slice/user-1000.slice/user@1000.service/app.slice/…`),
+ * which can choose any names.
  *
  * @see systemd.unit(5), systemd.slice(5), cg_path_get_unit() in systemd's src/basic/cgroup-util.c
  */
@@ -16,13 +16,17 @@ export const TYPES_WITH_PROCESSES = ['service', 'scope', 'socket', 'mount', 'swa
 const MAX_LENGTH = 255;
 const NAME = /^[\w:.\\-][\w:.\\@-]*\.([a-z]+)$/;
 
-/** True for a valid name of a unit with processes: `web.service`, `getty@tty1.service`, but no template (`getty@.service`). */
+/**
+ * True for a valid name of a unit with processes: `web.service`, `getty@tty1.service`, but no template
+ * (`getty@.service`).
+ */
 export function isUnitWithProcesses(name: string): boolean {
   return (TYPES_WITH_PROCESSES as readonly (string | undefined)[]).includes(typeOf(name));
 }
 
 /**
- * The unit of a process; undefined if it has none, is in a container, or is outside the reader's cgroup namespace (`/..`).
+ * The unit of a process; undefined if it has none, is in a container, or is outside the reader's cgroup namespace
+ * (`/..`).
  *
  * @param cgroups as read in the first cgroup namespace; in others, paths are not relative to the manager's cgroup
  */

@@ -9,16 +9,17 @@
  * | `path:/ABSOLUTE` | the target of /proc/PID/exe, in the caller's mount namespace |
  * | `sha256:HEX` | the contents of /proc/PID/exe |
  *
- * If Sidekey may not read the executable (it is not root, and the caller has another uid), the caller has no `path` and no
- * `sha256`. If the executable exceeds the size limit, the attestation fails, as in SPIRE.
+ * If Sidekey may not read the executable (it is not root, and the caller has another uid), the caller has no `path` and
+ * no `sha256`. If the executable exceeds the size limit, the attestation fails, as in SPIRE.
  *
- * `path` is determined by the connection's first attestation and does not change while the process runs the same file: a
- * package upgrade that replaces the file does not remove it, and a rename does not change it. If the file was deleted or
- * replaced before the first attestation, there is no `path`. `sha256` is read at each attestation, from the running file,
- * which exists even without a name, because network and FUSE file systems allow changing a running file.
+ * `path` is determined by the connection's first attestation and does not change while the process runs the same file:
+ * a package upgrade that replaces the file does not remove it, and a rename does not change it. If the file was deleted
+ * or replaced before the first attestation, there is no `path`. `sha256` is read at each attestation, from the running
+ * file, which exists even without a name, because network and FUSE file systems allow changing a running file.
  *
- * If Sidekey's user namespace does not map all ids, all unmapped ids appear as the overflow id, which identifies no one: such
- * a uid fails the attestation, and such a group gives no selector. (So an entry that excludes a group is not safe there.)
+ * If Sidekey's user namespace does not map all ids, all unmapped ids appear as the overflow id, which identifies no
+ * one: such a uid fails the attestation, and such a group gives no selector. (So an entry that excludes a group is not
+ * safe there.)
  *
  * @see https://github.com/spiffe/spire/blob/main/doc/plugin_agent_workloadattestor_unix.md
  */
