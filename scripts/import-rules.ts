@@ -18,9 +18,10 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   registry: [...CATALOG],
   ca: [],
   attest: [],
-  wire: ['types:attest'],
+  wire: ['types:attest', 'gen/google/rpc/status.ts'],
   identity: ['registry', 'ca', ...CATALOG],
   sds: ['identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
+  standard: ['wire/types.ts', 'gen'],
   admin: ['registry', 'ca', 'identity', 'sds', ...CATALOG],
   envoy: [],
   doctor: [
@@ -43,7 +44,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'gen',
     'server/server.ts',
   ],
-  server: ['config', 'registry', 'ca', 'attest', 'wire', 'identity', 'sds', 'admin'],
+  server: ['config', 'registry', 'ca', 'attest', 'wire', 'identity', 'sds', 'standard', 'admin'],
 };
 
 /** Any room may import these; they import nothing but each other's leaves. */

@@ -4,7 +4,6 @@ import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
 import type { Clock } from '../base/clock.ts';
 import { ERRORS, SidekeyError } from '../base/errors.ts';
-import type { CertificateAuthority } from '../ca/types.ts';
 import type { Decisions } from '../identity/decisions.ts';
 import type { EntryRules } from '../registry/entry-input.ts';
 import type { Registry } from '../registry/types.ts';
@@ -13,6 +12,7 @@ import { type Log, ownedLog } from '../telemetry/log.ts';
 import { type AdminCaller, refusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
+import { type AdminCa, addCaRoutes } from './ca.ts';
 import { addDecisionRoutes } from './decisions.ts';
 import { addDoctorRoutes, type SelfKnowledge } from './doctor.ts';
 import { addEntryRoutes } from './entries.ts';
@@ -30,7 +30,7 @@ import { DOCUMENT, NO_QUERY } from './schema.ts';
 /** Dependencies of the routes. */
 export interface AppOptions {
   readonly registry: Registry;
-  readonly ca: Pick<CertificateAuthority, 'bundle'>;
+  readonly ca: AdminCa;
   /** The rules for reading entries. */
   readonly entryRules: EntryRules;
   readonly ledger: Pick<Ledger, 'connections'>;
@@ -109,6 +109,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addEntryRoutes(app, options);
   addBundleRoutes(app, options);
   addAliasRoutes(app, options.registry);
+  addCaRoutes(app, options.ca);
   addProxyRoutes(app, options);
   addDecisionRoutes(app, options.decisions);
   addExplainRoutes(app, { ...options, ...options.explain });

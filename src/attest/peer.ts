@@ -21,23 +21,13 @@ import { areSameFile, type FileIdentity, hasEnded } from './libc.ts';
 import { readExecutableIdentity } from './proc/exe.ts';
 import { type ProcessStatus, readStatus } from './proc/status.ts';
 import { lastLook, lookAtProgram } from './program-looks.ts';
-import {
-  openPeerPidfd,
-  openPeerPidfdByPid,
-  peerCredentials,
-  peerGroups,
-  startReading,
-  stopReading,
-} from './socket-peer.ts';
+import { openPeerPidfd, openPeerPidfdByPid, peerCredentials, peerGroups } from './socket-peer.ts';
 import { checkGroupCount, MAX_GROUPS } from './supplementary-groups.ts';
 import type { Attestation, KnownSelectors, Peer, PeerCredentials, ProgramMemory } from './types.ts';
 
 export interface PeerOptions extends AttestOptions {
   readonly exitWatcher: ExitWatcher;
-  /**
-   * True if the kernel has no SO_PEERPIDFD, so that callers are pinned by pid, which is weaker: {@link
-   * openPeerPidfdByPid}.
-   */
+  /** True if the kernel has no SO_PEERPIDFD; callers are pinned by pid, which is weaker: {@link openPeerPidfdByPid}. */
   readonly pinByPid?: boolean;
   /** The user or container that the caller's use is charged to. */
   readonly owner: Owner;
@@ -85,8 +75,6 @@ class PipePeer implements ConnectedPeer {
   #gone = false;
   #listeners: (() => void)[] = [];
   #reading: Promise<Attestation> | undefined;
-  /** How many times it was paused and not resumed. */
-  #pauses = 0;
 
   constructor(socket: net.Socket, credentials: PeerCredentials, pidfd: number | undefined, options: PeerOptions) {
     opened += 1;
@@ -201,17 +189,6 @@ class PipePeer implements ConnectedPeer {
   onGone(listener: () => void): void {
     if (this.#gone) process.nextTick(listener);
     else this.#listeners.push(listener);
-  }
-
-  pause(): void {
-    this.#pauses += 1;
-    // Each time: node:http2 begins to read when what it has written is taken, paused or not.
-    stopReading(this.#socket);
-  }
-
-  resume(): void {
-    this.#pauses -= 1;
-    if (this.#pauses === 0) startReading(this.#socket);
   }
 
   close(): void {

@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { readable } from '../base/proc/text.ts';
 import { type ConnectionPlace, type Owner, Owners } from '../limits/owner.ts';
 import { QUOTA_LIMITS, Quota, type Refusal } from '../limits/quota.ts';
+import type { Reader } from '../limits/readers.ts';
 import { Turns } from '../limits/turns.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import { Counters } from '../telemetry/counters.ts';
@@ -22,6 +23,7 @@ import { createOwnerOf, type OwnerOf } from './owner-of.ts';
 import { type ConnectedPeer, openPeer, type PeerOptions } from './peer.ts';
 import { readExecutablePath } from './proc/exe.ts';
 import { acceptWaiting, openAccepted, peerCredentials, refuseAccepted } from './socket-peer.ts';
+import { SocketReading } from './socket-reading.ts';
 import { createSubordinateIds } from './subordinate-ids.ts';
 import type { Attestor, Peer, PeerCredentials } from './types.ts';
 
@@ -31,9 +33,9 @@ export interface PipeOptions {
   readonly exitWatcher: ExitWatcher;
   readonly clock: Clock;
   readonly log: Log;
-  /** Takes the socket over. Nothing was read from it before, so that no byte of it is lost. */
-  readonly onConnection: (socket: net.Socket, peer: Peer) => void;
-  /** How long an attestation may take, in milliseconds. */
+  /** Takes the socket over. No byte was read from it before. */
+  readonly onConnection: (socket: net.Socket, peer: Peer, reading: Reader) => void;
+  /** Time limit of an attestation, in milliseconds. */
   readonly attestTimeoutMs?: number;
   /** See {@link AttestOptions.keeps}. */
   readonly keeps?: (selector: Selector) => boolean;
@@ -209,15 +211,16 @@ export function createPipe(options: PipeOptions): Pipe {
   /** Hands the connection over now or in its owner's next turn; until then nothing is read from it. */
   function handOver(socket: net.Socket, peer: Peer): void {
     const [account] = peer.owner.accounts;
+    const reading = new SocketReading(socket);
     if (turns.isOpen(account)) {
-      turns.measure(account, () => onConnection(socket, peer));
+      turns.measure(account, () => onConnection(socket, peer, reading));
       return;
     }
-    peer.pause();
+    reading.pause();
     turns.later(account, () => {
       if (socket.destroyed) return;
-      onConnection(socket, peer);
-      peer.resume();
+      onConnection(socket, peer, reading);
+      reading.resume();
     });
   }
 

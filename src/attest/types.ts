@@ -118,12 +118,6 @@ export interface Peer {
   known(type: string): KnownSelectors | undefined;
   /** Calls the listener once, when {@link gone} becomes true, or in the next tick if it is. */
   onGone(listener: () => void): void;
-  /**
-   * Reads nothing more from the connection until {@link resume} was called as often, or until what waits to be written to
-   * it has been; that the other end has closed it is not noticed either.
-   */
-  pause(): void;
-  resume(): void;
   /** Closes the connection. */
   close(): void;
 }

@@ -33,8 +33,6 @@ export interface Authority {
   readonly name: Buffer;
 }
 
-const YEAR_MS = 365.25 * 24 * 3_600_000;
-const ROOT_LIFE_MS = 10 * YEAR_MS;
 /**
  * Roots are backdated by a day, because a machine that reads its hardware clock as local time is hours ahead until it
  * gets the right time, and a root created meanwhile must be valid afterwards.
@@ -48,9 +46,9 @@ export interface AuthorityRequest {
   readonly now: number;
 }
 
-/** Creates a self-signed root, valid for ten years. */
-export function makeRoot(request: AuthorityRequest): Promise<Authority> {
-  return make('root', request, request.now - ROOT_BACKDATE_MS, request.now + ROOT_LIFE_MS);
+/** Creates a self-signed root. `life` in milliseconds. */
+export function makeRoot(request: AuthorityRequest, life: number): Promise<Authority> {
+  return make('root', request, request.now - ROOT_BACKDATE_MS, request.now + life);
 }
 
 /** Creates an intermediate that may only sign leaves and ends no later than its root. `life` in milliseconds. */
@@ -146,7 +144,7 @@ function isChain(chain: readonly X509Certificate[]): boolean {
 }
 
 /** True if the authority's chain ends at this root. */
-export function isUnder({ certificate, above }: Authority, root: Authority): boolean {
+export function isUnder({ certificate, above }: Pick<Authority, 'certificate' | 'above'>, root: Authority): boolean {
   return isIssuedBy(above.at(-1) ?? certificate, root);
 }
 

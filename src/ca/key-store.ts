@@ -10,7 +10,7 @@ import { SidekeyError } from '../base/errors.ts';
 import { writeFileAtomic } from '../base/files.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import { type Authority, type AuthorityRole, authorityFile, isUnder, readAuthority } from './authority.ts';
-import { SLOT_STATES, type Slot, type SlotState } from './slot.ts';
+import { SLOT_STATES, type Slot } from './slot.ts';
 
 export interface StoredAuthorities {
   readonly roots: Slot[];
@@ -25,7 +25,7 @@ export interface AuthorityState {
   /** The roots of that bundle, sorted. */
   readonly rootIds: readonly string[];
   /** By authority ID; undefined if none were stored. */
-  readonly states: Readonly<Record<string, SlotState>> | undefined;
+  readonly slots: Readonly<Record<string, Omit<Slot, 'authority'>>> | undefined;
 }
 
 const AUTHORITY_FILE = /^(root|intermediate)-[0-9a-f]+\.pem$/;
@@ -82,7 +82,7 @@ export class KeyStore {
     const authorities: Authority[] = [];
     for (const name of names)
       authorities.push(await this.#read(name, name.startsWith('root') ? 'root' : 'intermediate'));
-    const slots = authorities.map((authority) => ({ authority, state: stateOf(authority, state) }));
+    const slots = authorities.map((authority) => ({ authority, ...storedSlot(authority, state) }));
     const roots = slots.filter(({ authority }) => authority.role === 'root');
     const intermediates = slots.filter(({ authority }) => authority.role === 'intermediate');
     for (const { authority } of intermediates) {
@@ -114,7 +114,7 @@ export class KeyStore {
       if (state !== undefined) return state;
       throw this.#fault(name, 'is damaged', 'remove it: the sequence number of the bundle starts at 1 again');
     }
-    return { sequenceNumber: 0, rootIds: [], states: undefined };
+    return { sequenceNumber: 0, rootIds: [], slots: undefined };
   }
 
   async #read(name: string, role: AuthorityRole): Promise<Authority> {
@@ -158,20 +158,22 @@ function fileName({ role, id }: { role: AuthorityRole; id: string }): string {
 }
 
 /** Without any stored states, all roots count as trusted. An authority that has none beside others is new. */
-function stateOf({ id, role }: Authority, { states }: AuthorityState): SlotState {
-  if (states === undefined) return role === 'root' ? 'published' : 'retired';
-  return states[id] ?? 'prepared';
+function storedSlot({ id, notBefore }: Authority, { slots }: AuthorityState): Omit<Slot, 'authority'> {
+  if (slots === undefined) return { state: 'retired', since: notBefore };
+  return slots[id] ?? { state: 'prepared', since: notBefore };
 }
 
 function parseState(text: string): AuthorityState | undefined {
   try {
-    const { sequenceNumber, rootIds, states } = JSON.parse(text) as Partial<AuthorityState>;
+    const { sequenceNumber, rootIds, slots } = JSON.parse(text) as Partial<AuthorityState>;
     const good =
       Number.isSafeInteger(sequenceNumber) &&
       sequenceNumber! > 0 &&
       Array.isArray(rootIds) &&
-      Object.values(states ?? {}).every((state) => SLOT_STATES.includes(state));
-    return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds!, states } : undefined;
+      Object.values(slots ?? {}).every(
+        ({ state, since }) => SLOT_STATES.includes(state) && Number.isSafeInteger(since),
+      );
+    return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds!, slots } : undefined;
   } catch {
     return undefined;
   }

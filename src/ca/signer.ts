@@ -11,6 +11,8 @@ export interface Signer {
   /** The subject, DER. */
   readonly name: Buffer;
   readonly certificate: X509Certificate;
+  /** See {@link Authority}. */
+  readonly above: readonly X509Certificate[];
   readonly publicKey: KeyObject;
   /** The certificates between an SVID and its root, as PEM: the signer's first, the root's not included. */
   readonly chain: string;
@@ -27,7 +29,7 @@ const signInThreadPool = promisify(sign);
 export function localSigner({ id, name, publicKey, privateKey, certificate, above }: Authority): Signer {
   const chain = [certificate, ...above];
   return {
-    ...{ id, name, publicKey, certificate },
+    ...{ id, name, publicKey, certificate, above },
     chain: chain.map(({ raw }) => pem('CERTIFICATE', raw)).join(''),
     notBefore: Math.max(...chain.map(({ validFromDate }) => validFromDate.getTime())),
     notAfter: Math.min(...chain.map(({ validToDate }) => validToDate.getTime())),

@@ -45,6 +45,20 @@ export interface X509Svid {
 /** An authority without its keys. */
 export interface AuthorityInfo extends Pick<Authority, 'id' | 'role' | 'notBefore' | 'notAfter' | 'subject'> {
   readonly state: SlotState;
+  /** When it came into this state, in milliseconds since the epoch. */
+  readonly since: number;
+}
+
+/** A proxy that has not acknowledged a bundle. */
+export interface LaggingProxy {
+  readonly pid: number;
+  readonly uid: number;
+  /** Its node ID. */
+  readonly node: string | undefined;
+  /** The name of the secret that has the bundle. */
+  readonly name: string;
+  /** The error text of its NACK; undefined if it has not answered. */
+  readonly rejection: string | undefined;
 }
 
 /** The record of issuances. The promise resolves when they are durable. */
@@ -62,9 +76,17 @@ export interface CertificateAuthority {
   issue(request: SvidRequest): Promise<X509Svid>;
   bundle(): TrustBundle;
   authorities(): AuthorityInfo[];
+  /** The proxies that a published root waits for; empty if there is no such root, or if all have it. */
+  lagging(): Iterable<LaggingProxy>;
+  /**
+   * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies have
+   * acknowledged it. A rotation that is going on is not begun again. @throws ERR_CA
+   */
+  rotate(role: AuthorityInfo['role']): Promise<void>;
   onBundleChange(listener: (bundle: TrustBundle) => void): () => void;
   /**
-   * Calls the listener when all SVIDs issued before must be replaced at once, because a root expired and was replaced.
+   * Calls the listener when all SVIDs issued before must be replaced at once, because another root signs now, or
+   * because an operator asked for it.
    */
   onReplaced(listener: () => void): () => void;
   close(): Promise<void>;

@@ -5,6 +5,7 @@ import { printableLines } from '../base/printable.ts';
 import { version } from '../base/version.ts';
 import { addAliasCommands } from './alias.ts';
 import { addBundleCommands } from './bundle.ts';
+import { addCaCommands } from './ca.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addEntryCommands } from './entry.ts';
 import { addEnvoyCommands } from './envoy.ts';
@@ -20,6 +21,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   entry: addEntryCommands,
   alias: addAliasCommands,
   bundle: addBundleCommands,
+  ca: addCaCommands,
   proxies: addProxiesCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,

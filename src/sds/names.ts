@@ -64,18 +64,17 @@ export function isHeld(value: object): value is Held {
 }
 
 /**
- * The secret of a name for an attested caller, or the reason why the name is held. A promise only if an SVID must be
- * issued or facts must be read first.
+ * The secret of a name for an attested caller, or the reason why the name is held.
  * @param respelled see {@link bundleSecret}
  * @throws (rejects) ERR_PEER_*, ERR_ATTESTATION_FAILED; a failed issuance does not reject but holds the name
  */
-export function secretFor(
+export async function secretFor(
   identities: Identities,
   caller: Caller,
   name: Name,
   validation: Validation,
   respelled = false,
-): EncodedSecret | Held | Promise<EncodedSecret | Held> {
+): Promise<EncodedSecret | Held> {
   return secretNow(identities, caller, name, validation, respelled) ?? issued(identities, caller, name);
 }
 

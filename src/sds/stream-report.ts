@@ -1,6 +1,7 @@
 /** The state of one stream and its names, as in `sidekey proxies` and `GET /v1/proxies`. */
 
 import type { Held, HeldReason } from '../identity/held.ts';
+import type { Trust } from './secrets.ts';
 import type { AskedName } from './subscription.ts';
 import type { WatchedName } from './watched-names.ts';
 
@@ -42,6 +43,9 @@ export interface SecretReport {
   readonly serial: string | undefined;
   readonly notBefore: number | undefined;
   readonly notAfter: number | undefined;
+  /** The bundles in what was sent last, and in what was acknowledged last, if any. */
+  readonly trust: Trust | undefined;
+  readonly ackedTrust: Trust | undefined;
 }
 
 /** One open stream. */
@@ -68,7 +72,7 @@ export const NOT_LOOKED_FOR: Known = {
 
 /** The report of one name on one stream. */
 export function reportSecret(asked: AskedName, watched: Known, now: number): SecretReport {
-  const { name, version, acked, rejection } = asked;
+  const { name, version, acked, trust, ackedTrust, rejection } = asked;
   const { held, heldSince, decision, certificate } = watched;
   const state = stateOf(asked, watched, now);
   const pending = {
@@ -90,6 +94,8 @@ export function reportSecret(asked: AskedName, watched: Known, now: number): Sec
     serial: certificate?.serial,
     notBefore: certificate?.notBefore,
     notAfter: certificate?.notAfter,
+    trust,
+    ackedTrust,
   };
 }
 

@@ -10,7 +10,6 @@ import type { Identities } from '../identity/identities.ts';
 import type { Entry } from '../registry/types.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import { entryBehind, type Name, readName } from './names.ts';
-import { RecentMap } from './recent-map.ts';
 import type { Certificate } from './secrets.ts';
 
 export interface WatchedName {
@@ -35,7 +34,7 @@ interface Watches extends WatchedName {
 }
 
 export class WatchedNames {
-  readonly #names = new RecentMap<string, Watches>();
+  readonly #names = new Map<string, Watches>();
   readonly #identities: Identities;
   readonly #caller: Caller;
   readonly #trustDomain: TrustDomain;

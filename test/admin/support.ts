@@ -19,6 +19,9 @@ import { tempDir } from '../support/temp-dir.ts';
 
 export const TOKEN = 'a-token-that-only-the-test-knows';
 
+/** An authority without any authorities. */
+export const NO_CA = { authorities: () => [], lagging: () => [], rotate: async () => undefined };
+
 export interface Running {
   readonly admin: Admin;
   readonly registry: Registry;
@@ -36,7 +39,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
   const bundle = { ...empty, pem: Buffer.from(PEM) };
   const admin = createAdmin({
     registry,
-    ca: { bundle: () => bundle },
+    ca: { ...NO_CA, bundle: () => bundle },
     entryRules: {
       trustDomain: TRUST_DOMAIN,
       allowWeakSelectors: false,

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { longestKeptSvidTtl } from '../../src/ca/index.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';
 import type { AuthorityInfo, CertificateAuthority, TrustBundle, X509Svid } from '../../src/ca/types.ts';
-import { DAY, HOUR, openTestAuthority, request, SECOND, type TestAuthority, until, YEAR } from './support.ts';
+import { DAY, HOUR, MINUTE, openTestAuthority, request, SECOND, type TestAuthority, until, YEAR } from './support.ts';
 
 /** Lifetime of an intermediate. */
 const LIFE = DAY;
@@ -219,30 +219,35 @@ test('a clock set back after SVIDs were issued has them replaced, even under the
   assert.equal(intermediates(ca).length, 1);
 });
 
-test('before the start of the root another root is created; the first stays trusted and signs when it is valid again', async (t) => {
+test('before the start of the root another root is created and goes on signing; the first stays trusted as long as it is needed', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
   const [first] = roots(ca);
   const start = clock.now();
   clock.set(start - YEAR);
-  await assertIssues(authority, ca);
+  const svid = await assertIssues(authority, ca);
   assert.equal(ca.bundle().x509Authorities.length, 2);
-  clock.set(start + 2 * DAY);
-  assert.equal(issuerOf(await assertIssues(authority, ca)), first!.subject);
+  clock.set(start + HOUR);
+  assert.equal(issuerOf(await assertIssues(authority, ca)), issuerOf(svid));
   assert.equal((await authority.restart()).bundle().sequenceNumber, 2);
+  assert.ok(roots(ca).some(({ id, state }) => id === first!.id && state === 'retired'));
+  clock.set(start + LIFE);
+  const later = await authority.restart();
+  await assertIssues(authority, later);
+  assert.equal(later.bundle().x509Authorities.length, 1);
 });
 
-test('near the end of its root an intermediate is kept until then, not replaced again and again', async (t) => {
+test('near the end of its root another root is published and takes over a minute later, as the intermediate could not be replaced', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
   clock.set(roots(ca)[0]!.notAfter - HOUR);
   const first = await assertIssues(authority, ca);
-  clock.advance(HOUR / 2);
+  assert.equal(ca.bundle().x509Authorities.length, 2);
+  clock.advance(MINUTE - SECOND);
+  assert.equal((await assertIssues(authority, ca)).authorityId, first.authorityId);
+  clock.advance(SECOND);
   const later = await assertIssues(authority, ca);
-  assert.equal(later.authorityId, first.authorityId);
-  assert.ok(later.notAfter <= roots(ca)[0]!.notAfter);
-  clock.advance(HOUR / 2);
-  await assertIssues(authority, ca);
+  assert.notEqual(issuerOf(later), issuerOf(first));
   assert.equal(ca.bundle().sequenceNumber, 2);
 });
 

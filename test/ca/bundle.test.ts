@@ -4,9 +4,10 @@ import { test } from 'node:test';
 import { makeRoot } from '../../src/ca/authority.ts';
 import { ownBundle } from '../../src/ca/bundle.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';
-import { DAY, TRUST_DOMAIN } from './support.ts';
+import { DAY, TRUST_DOMAIN, YEAR } from './support.ts';
 
-const root = (now: number) => makeRoot({ trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' }], now });
+const root = (now: number) =>
+  makeRoot({ trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' }], now }, YEAR);
 const older = await root(Date.UTC(2026, 5, 1));
 const newer = await root(Date.UTC(2026, 5, 1) + DAY);
 

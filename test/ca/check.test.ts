@@ -26,7 +26,7 @@ import { DAY, HOUR, TRUST_DOMAIN, writeLeaf, YEAR } from './support.ts';
 
 const now = Date.UTC(2026, 5, 15, 12);
 const making = { trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' } as const], now };
-const root = await makeRoot(making);
+const root = await makeRoot(making, 10 * YEAR);
 const intermediate = await makeIntermediate(making, root, DAY);
 const authority = localSigner(intermediate);
 const sibling = localSigner(await makeIntermediate(making, root, DAY));

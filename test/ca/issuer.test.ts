@@ -10,7 +10,7 @@ import { Issuer } from '../../src/ca/issuer.ts';
 import { localSigner } from '../../src/ca/signer.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { TestClock } from '../support/clock.ts';
-import { DAY, HOUR, listeningLog, openTestAuthority, request, SECOND, TRUST_DOMAIN, until } from './support.ts';
+import { DAY, HOUR, listeningLog, openTestAuthority, request, SECOND, TRUST_DOMAIN, until, YEAR } from './support.ts';
 
 /** An issuance log whose promises the test resolves or rejects. */
 function heldLog() {
@@ -197,7 +197,7 @@ test('many requests are signed in order, in slices that share one record, and th
 test('SVIDs that their authority did not sign are refused, all of a burst', async (t) => {
   const clock = new TestClock();
   const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
-  const root = await makeRoot(making);
+  const root = await makeRoot(making, 10 * YEAR);
   const [authority, other] = [await makeIntermediate(making, root, DAY), await makeIntermediate(making, root, DAY)];
   let signer = localSigner(other);
   const issuer = new Issuer({

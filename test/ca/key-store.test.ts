@@ -132,9 +132,11 @@ test('a damaged state.json stops the start, with the remedy', async (t) => {
   for (const text of [
     '',
     '{}',
-    '{"sequenceNumber":0,"rootIds":[],"states":{}}',
-    '{"sequenceNumber":1,"states":{}}',
-    '{"sequenceNumber":1,"rootIds":[],"states":{"a":"trusted"}}',
+    '{"sequenceNumber":0,"rootIds":[],"slots":{}}',
+    '{"sequenceNumber":1,"slots":{}}',
+    '{"sequenceNumber":1,"rootIds":[],"slots":{"a":null}}',
+    '{"sequenceNumber":1,"rootIds":[],"slots":{"a":{"state":"trusted","since":1}}}',
+    '{"sequenceNumber":1,"rootIds":[],"slots":{"a":{"state":"active"}}}',
   ]) {
     writeFileSync(path.join(authority.dir, 'state.json'), text);
     assert.match(await refusal(authority), /state\.json is damaged; remove it/);
@@ -167,7 +169,7 @@ test('an intermediate below others is read with them, and its chain is given out
   const top = readAuthority('root', TRUST_DOMAIN, readFileSync(root, 'utf8'));
   const upper = await makeIntermediate(making, top, DAY);
   const lower = await makeIntermediate(making, upper, DAY);
-  const stranger = await makeIntermediate(making, await makeRoot(making), DAY);
+  const stranger = await makeIntermediate(making, await makeRoot(making, 10 * YEAR), DAY);
   rmSync(intermediate);
   const file = path.join(dir, `intermediate-${lower.id}.pem`);
   writeFileSync(file, authorityFile({ ...lower, above: [stranger.certificate] }));

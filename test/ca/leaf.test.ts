@@ -14,13 +14,13 @@ import { localSigner, type Signer } from '../../src/ca/signer.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { x509 } from '../support/peculiar.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { DAY, HOUR, SECOND, TRUST_DOMAIN, writeLeaf } from './support.ts';
+import { DAY, HOUR, SECOND, TRUST_DOMAIN, writeLeaf, YEAR } from './support.ts';
 
 const NOW = Date.UTC(2026, 5, 1, 12, 0, 0, 250);
 
 async function makeChain(now: number): Promise<{ root: Authority; intermediate: Authority }> {
   const request = { trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' } as const], now };
-  const root = await makeRoot(request);
+  const root = await makeRoot(request, 10 * YEAR);
   return { root, intermediate: await makeIntermediate(request, root, DAY) };
 }
 

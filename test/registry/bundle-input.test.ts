@@ -74,7 +74,10 @@ describe('a SPIFFE bundle as JSON', () => {
   });
 
   test('as Sidekey itself shows it is read', async () => {
-    const root = await makeRoot({ trustDomain: OTHER, subject: [{ type: 'O', value: 'SPIFFE' }], now: NOW });
+    const root = await makeRoot(
+      { trustDomain: OTHER, subject: [{ type: 'O', value: 'SPIFFE' }], now: NOW },
+      86_400_000,
+    );
     const document = bundleDocument(
       makeTrustBundle({ trustDomain: OTHER, roots: [root.certificate], sequenceNumber: 3, refreshHint: 300 }),
     );
