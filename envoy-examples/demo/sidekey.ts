@@ -63,8 +63,8 @@ export class Sidekey {
   }
 
   /** Waits for a line of its log. */
-  async said(what: string, matches: (line: LogLine) => boolean): Promise<LogLine> {
-    const found = await wait(`Sidekey's log to say that ${what}`, {
+  async logged(what: string, matches: (line: LogLine) => boolean): Promise<LogLine> {
+    const found = await wait(`a log line of Sidekey: ${what}`, {
       look: async () => readLog(this.#paths.log).find(matches),
       until: (line) => line !== undefined,
     });

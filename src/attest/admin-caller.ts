@@ -8,7 +8,7 @@ import { hasEnded } from './libc.ts';
 import { readStatus } from './proc/status.ts';
 import { openPeerPidfd, openPeerPidfdByPid, peerCredentials } from './socket-peer.ts';
 
-export interface AdminCaller {
+export interface AdminProcess {
   readonly uid: number;
   /**
    * The reason why the process counts as contained, undefined if it does not; SO_PEERCRED shows root in a container as
@@ -22,7 +22,7 @@ export interface AdminCaller {
  * @param pinByPid true if the kernel has no SO_PEERPIDFD
  * @throws if the kernel refuses, or the pid may belong to another process by now
  */
-export function readAdminCaller(socket: net.Socket, whyContained: WhyContained, pinByPid: boolean): AdminCaller {
+export function readAdminCaller(socket: net.Socket, whyContained: WhyContained, pinByPid: boolean): AdminProcess {
   const { pid, uid } = peerCredentials(socket);
   if (pid === 0) return { uid, contained: whyContained(0, undefined) };
   const pidfd = pinByPid ? openPeerPidfdByPid(socket) : openPeerPidfd(socket);

@@ -29,7 +29,7 @@ async function impostor(stage: Stage, binary: string): Promise<{ detail: string 
   const { impostor: envoy, sidekey, processes, ports } = stage;
   const wanted = idOf('service-purple');
   await envoy.start(processes, binary, impatient(stage.bootstrap('service-purple', 'impostor')));
-  const { detail } = await sidekey.said(`${wanted} is held for the impostor`, (line) => {
+  const { detail } = await sidekey.logged(`${wanted} is held for the impostor`, (line) => {
     return line.msg === 'name held' && line.pid === envoy.pid && line.name === wanted;
   });
   await envoy.isLive();

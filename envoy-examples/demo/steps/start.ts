@@ -51,7 +51,7 @@ async function startWaiting(stage: Stage, name: Example, binary: string): Promis
     name === 'front-envoy' ? withHandshakePerRequest(withMistakenRoute(moved)) : moved,
   );
   for (const secret of [idOf(name), BUNDLE]) {
-    await stage.sidekey.said(`${secret} is held for ${name}`, (line) => {
+    await stage.sidekey.logged(`${secret} is held for ${name}`, (line) => {
       return line.msg === 'name held' && line.pid === envoy.pid && line.name === secret;
     });
   }
