@@ -44,6 +44,7 @@ export class Sidekey {
     // For kernels before 6.5 (Debian 12). The risk does not matter here, because the demo's processes are not hostile.
     const kernel = ['--allow-unpinned-peers'];
     const args = ['serve', '--trust-domain', TRUST_DOMAIN, ...places, ...kernel, '--log-level', 'info'];
+    args.push('--ca-subject', 'C=CN,O=SPIFFE');
     this.#running = await this.#processes.start('sidekey', program, args, withoutSettings(process.env));
     await wait('Sidekey to be ready', {
       look: async () => (await this.ask('GET', '/readyz')).status,

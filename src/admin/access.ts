@@ -53,10 +53,19 @@ export function refusal(caller: AdminCaller, request: AccessRequest, rules: Acce
     );
   }
   if (request.open || isToken(request.authorization, rules.token)) return undefined;
-  return new SidekeyError(
-    'ERR_UNAUTHORIZED',
-    'send "Authorization: Bearer <token>" with the token of the admin token file',
-  );
+  return new SidekeyError('ERR_UNAUTHORIZED', whyNoToken(request.authorization));
+}
+
+const WHERE =
+  "the token is in the file of the server's --admin-token-file, by default admin.token in its data directory; the command line reads it with --token-file";
+
+function whyNoToken(authorization: string | undefined): string {
+  const header = 'Authorization: Bearer <token>';
+  if (!authorization) return `the request has no token: send the header "${header}"; ${WHERE}`;
+  if (!BEARER.test(authorization)) {
+    return `the request's Authorization header has another form than "${header}"; ${WHERE}`;
+  }
+  return `the token is not the one of this server; ${WHERE}`;
 }
 
 /** `localhost`, `127.0.0.0/8`, `[::1]` and the listed names, in any case, on any port. */
@@ -68,10 +77,12 @@ function isKnownHost(header: string | undefined, hosts: readonly string[]): bool
   return hosts.some((host) => host.toLowerCase() === name);
 }
 
+const BEARER = /^bearer +(\S+) *$/i;
+
 /** Compares digests, so that neither time nor length reveals anything about the token. */
 function isToken(authorization: string | undefined, token: string | undefined): boolean {
   if (token === undefined) return false;
-  const given = /^bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
+  const given = BEARER.exec(authorization ?? '')?.[1];
   return given !== undefined && timingSafeEqual(sha256(given), sha256(token));
 }
 

@@ -7,11 +7,12 @@ import type { Alias } from '../registry/alias.ts';
 import { parseAliasHost, parseAliasTarget } from '../registry/alias-input.ts';
 import type { Registry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
+import type { ReservedNames } from '../spiffe/sds-names.ts';
 import * as schema from './schema.ts';
 
 type Params = { Params: Static<typeof schema.ALIAS_PARAMS> };
 
-export function addAliasRoutes(app: FastifyInstance, registry: Registry): void {
+export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserved?: ReservedNames): void {
   const { aliases } = registry;
   app.get('/v1/aliases', { schema: { summary: 'List aliases by name', response: { 200: schema.ALIASES } } }, () => ({
     aliases: aliases.list().map(toJson),
@@ -38,7 +39,7 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry): void {
       },
     },
     async ({ params, body }, reply) => {
-      const host = parseAliasHost(params.host);
+      const host = parseAliasHost(params.host, reserved);
       const spiffeId = parseAliasTarget(body, registry.trustDomain);
       const { value, created } = await aliases.set(host, spiffeId);
       return reply.code(created ? 201 : 200).send({ ...toJson(value), warnings: warningsOf(spiffeId, registry) });

@@ -6,8 +6,10 @@ import type { Clock } from '../base/clock.ts';
 import { ERRORS, SidekeyError } from '../base/errors.ts';
 import type { Decisions } from '../identity/decisions.ts';
 import type { EntryRules } from '../registry/entry-input.ts';
+import type { WarningsOf } from '../registry/entry-warnings.ts';
 import type { Registry } from '../registry/types.ts';
 import type { Ledger } from '../sds/ledger.ts';
+import type { ReservedNames } from '../spiffe/sds-names.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
 import { type AdminCaller, refusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
@@ -33,6 +35,8 @@ export interface AppOptions {
   readonly ca: AdminCa;
   /** The rules for reading entries. */
   readonly entryRules: EntryRules;
+  /** What accepted entries probably do not do as meant. */
+  readonly warningsOf: WarningsOf;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
   readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'>;
@@ -48,6 +52,8 @@ export interface AppOptions {
   readonly admit: (request: IncomingMessage) => void;
   /** The token that TCP callers need; undefined: TCP callers are refused. */
   readonly token: string | undefined;
+  /** SDS names that are no aliases; undefined: those of SPIRE. */
+  readonly reservedNames?: ReservedNames;
   /** Host names that TCP callers may use, in addition to the loopback names. */
   readonly hosts: readonly string[];
 }
@@ -108,7 +114,7 @@ export function createApp(options: AppOptions): FastifyInstance {
 
   addEntryRoutes(app, options);
   addBundleRoutes(app, options);
-  addAliasRoutes(app, options.registry);
+  addAliasRoutes(app, options.registry, options.reservedNames);
   addCaRoutes(app, options.ca);
   addProxyRoutes(app, options);
   addDecisionRoutes(app, options.decisions);

@@ -166,6 +166,8 @@ function urlOf(base: string, path: string): URL {
   return new URL(`${origin}${pathname.replace(/\/+$/, '')}${path}`);
 }
 
+const SPEAKS_TLS = 'this port speaks TLS, so use an https:// URL';
+
 function refused(status: number, body: string): AdminError {
   try {
     const { code, detail, title, errors = [] } = JSON.parse(body) as Record<string, unknown> & { errors?: Problem[] };
@@ -173,11 +175,10 @@ function refused(status: number, body: string): AdminError {
   } catch {
     // Not a problem document: handled below.
   }
-  return new AdminError(
-    'ERR_PROTOCOL',
-    status,
-    `the server answered ${status} without a reason: is this Sidekey's admin address?`,
-  );
+  // As Go's and nginx's servers answer clear text.
+  const isForTls = /HTTP request (was sent )?to (an )?HTTPS/i.test(body);
+  const why = isForTls ? SPEAKS_TLS : "is this Sidekey's admin address?";
+  return new AdminError('ERR_PROTOCOL', status, `the server answered ${status} without a reason: ${why}`);
 }
 
 function unreachable(target: AdminTarget, cause: NodeJS.ErrnoException): AdminError {
@@ -187,8 +188,16 @@ function unreachable(target: AdminTarget, cause: NodeJS.ErrnoException): AdminEr
     ECONNREFUSED: 'no process listens there: start sidekey serve',
     EACCES: 'only the user who runs sidekey serve, and root, may use it',
     ABORT_ERR: `no answer within ${TIMEOUT_MS / 1000} s`,
+    HPE_INVALID_CONSTANT: `no HTTP answer: if ${SPEAKS_TLS}`,
+    EPROTO: 'TLS failed: if this port speaks clear text, as the admin API itself does, use an http:// URL',
+    ERR_SSL_WRONG_VERSION_NUMBER: 'this port speaks clear text, as the admin API itself does: use an http:// URL',
+    ERR_SSL_PACKET_LENGTH_TOO_LONG: 'this port speaks clear text, as the admin API itself does: use an http:// URL',
     TimeoutError: `no answer within ${TIMEOUT_MS / 1000} s`,
   };
+  if ('url' in target && !target.url.startsWith('https:') && cause.code === 'ECONNRESET') {
+    const why = `the connection was closed without an answer; if ${SPEAKS_TLS}`;
+    return new AdminError('ERR_UNREACHABLE', 0, `${place}: ${why}`, [], { cause });
+  }
   const hint = cause.code === 'ENOENT' && 'hint' in target ? target.hint?.() : undefined;
   const reason = hint ?? reasons[cause.code ?? ''] ?? reasons[cause.name] ?? cause.message;
   return new AdminError('ERR_UNREACHABLE', 0, `${place}: ${reason}`, [], { cause });

@@ -42,6 +42,51 @@ const TIMEOUTS = { headersTimeout: 5_000, requestTimeout: 30_000, connectionsChe
 /** Interval of log lines about closed connections, in milliseconds. */
 const CROWDED_LOG_MS = 10_000;
 
+/** Interval of log lines about clients of other protocols, in milliseconds. */
+const OTHER_LOG_MS = 10_000;
+
+interface Protocol {
+  readonly name: string;
+  readonly sentence: string;
+}
+
+/** Another protocol that a client begins to speak; undefined for HTTP/1. */
+function protocolOf(packet: Buffer | undefined): Protocol | undefined {
+  // The record type of a handshake, and the major version (RFC 8446, section 5.1).
+  if (packet?.[0] === 0x16 && packet[1] === 0x03) {
+    return { name: 'TLS', sentence: 'a client began with TLS, but the admin API uses clear text: use an http:// URL' };
+  }
+  if (packet?.subarray(0, 3).toString('latin1') === 'PRI') {
+    return {
+      name: 'HTTP/2',
+      sentence:
+        "a client began with HTTP/2, but the admin API uses HTTP/1.1: an Envoy or gRPC client has to use the pipe (the server's --socket)",
+    };
+  }
+  return undefined;
+}
+
+/** Like Node's own answer, with a sentence. @see https://nodejs.org/api/http.html#event-clienterror */
+function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket, sentence: string | undefined): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const [status, fallback] = STATUSES[error.code ?? ''] ?? ['400 Bad Request', 'this is not an HTTP/1.1 request'];
+  const text = `${sentence ?? fallback}\n`;
+  const head = [
+    'Connection: close',
+    'Content-Type: text/plain; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(text)}`,
+  ];
+  socket.end(`HTTP/1.1 ${status}\r\n${head.join('\r\n')}\r\n\r\n${text}`);
+}
+
+const STATUSES: Readonly<Record<string, readonly [status: string, sentence: string]>> = {
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'the headers of this request are too large'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request did not arrive in time'],
+};
+
 export function createDoor(options: DoorOptions): Door {
   const { clock, maxConnections } = options;
   const known = new WeakMap<Socket, AdminCaller>();
@@ -57,6 +102,14 @@ export function createDoor(options: DoorOptions): Door {
       return;
     }
     options.handle(request, response, caller);
+  });
+  const otherLines = new Rarely(clock, OTHER_LOG_MS);
+  server.on('clientError', (error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket) => {
+    const protocol = protocolOf(error.rawPacket);
+    if (protocol !== undefined && otherLines.mayTell() !== undefined) {
+      options.log.warn({ protocol: protocol.name }, `admin API on ${options.name}: ${protocol.sentence}`);
+    }
+    answerBadRequest(error, socket as Socket, protocol?.sentence);
   });
   /** Unauthorized connections, oldest first. */
   const strangers = new Set<Socket>();

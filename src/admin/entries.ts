@@ -3,19 +3,49 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
 import { SidekeyError } from '../base/errors.ts';
+import { storedAs } from '../registry/entry.ts';
 import { type EntryRules, parseEntryInput, parseEntryInputs, parseEntryPatch } from '../registry/entry-input.ts';
 import { type EntryJson, entryToJson } from '../registry/entry-json.ts';
+import {
+  API_SOURCE,
+  declaredWarning,
+  type EntryWarning,
+  logEntryWarnings,
+  type WarningsOf,
+} from '../registry/entry-warnings.ts';
 import type { Entry, Registry } from '../registry/types.ts';
-import { badMember, isObject, onlyMembers, readIfMatch, readListQuery, readSource } from './entry-requests.ts';
+import type { Log } from '../telemetry/log.ts';
+import {
+  badMember,
+  isObject,
+  onlyMembers,
+  readExport,
+  readIfMatch,
+  readListQuery,
+  readSource,
+} from './entry-requests.ts';
 import * as schema from './schema.ts';
 
-/** The source of entries that are created over REST. */
-const API = 'api';
+interface EntryRoutesParts {
+  readonly registry: Registry;
+  readonly entryRules: EntryRules;
+  readonly warningsOf: WarningsOf;
+  readonly log: Log;
+}
 
 export function addEntryRoutes(
   app: FastifyInstance,
-  { registry, entryRules: rules }: { readonly registry: Registry; readonly entryRules: EntryRules },
+  { registry, entryRules: rules, warningsOf, log }: EntryRoutesParts,
 ): void {
+  /** Also logs the warnings, with the ids of the entries. */
+  const warn = (warnings: readonly EntryWarning[], stored: (index: number) => Entry | undefined, isList: boolean) => {
+    logEntryWarnings(log, warnings, stored);
+    const located = warnings.map(({ index, warning }) =>
+      isList ? { ...warning, path: `/entries/${index}${warning.path}` } : warning,
+    );
+    return located.length === 0 ? {} : { warnings: located };
+  };
+
   app.post(
     '/v1/entries',
     {
@@ -28,13 +58,20 @@ export function addEntryRoutes(
     async ({ body }, reply) => {
       reply.code(201);
       if (isObject(body) && Object.hasOwn(body, 'entries')) {
-        const { entries } = onlyMembers(body, ['entries']);
-        const inputs = parseEntryInputs(entries, rules);
+        const inputs = parseEntryInputs(readExport(body), rules);
         if (inputs.length === 0) throw badMember('/entries', 'it is empty', 'give at least one entry');
-        return reply.send({ entries: toJson(await registry.create(inputs, API)) });
+        const entries = await registry.create(inputs, API_SOURCE);
+        return reply.send({
+          entries: toJson(entries),
+          ...warn(warningsOf(entries), (index) => entries[index], true),
+        });
       }
-      const [entry] = await registry.create([parseEntryInput(body, rules)], API);
-      return sendEntry(reply, entry!);
+      const [entry] = await registry.create([parseEntryInput(body, rules)], API_SOURCE);
+      return sendEntry(
+        reply,
+        entry!,
+        warn(warningsOf([entry!]), () => entry, false),
+      );
     },
   );
 
@@ -72,6 +109,7 @@ export function addEntryRoutes(
         changed: toJson(changes.changed),
         deleted: toJson(changes.deleted),
         kept: toJson(changes.kept),
+        ...warn(warningsOf(inputs), (index) => storedAs(inputs[index]!, registry), true),
       };
     },
   );
@@ -98,12 +136,19 @@ export function addEntryRoutes(
         params: schema.ENTRY_PARAMS,
         headers: schema.IF_MATCH,
         body: schema.ENTRY_PATCH,
-        response: { 200: schema.ENTRY },
+        response: { 200: schema.MADE_ENTRY },
       },
     },
     async ({ params: { id }, headers, body }, reply) => {
       const patch = parseEntryPatch(body, rules, id);
-      return sendEntry(reply, await registry.update(id, patch, readIfMatch(headers['if-match'])));
+      const entry = await registry.update(id, patch, readIfMatch(headers['if-match']));
+      const declared = declaredWarning(entry);
+      const warnings = [...(declared === undefined ? [] : [{ index: 0, warning: declared }]), ...warningsOf([entry])];
+      return sendEntry(
+        reply,
+        entry,
+        warn(warnings, () => entry, false),
+      );
     },
   );
 
@@ -129,6 +174,6 @@ function toJson(entries: readonly Entry[]): EntryJson[] {
 }
 
 /** Sends one entry, with the value for If-Match as its ETag. */
-function sendEntry(reply: FastifyReply, entry: Entry): FastifyReply {
-  return reply.header('etag', `"${entry.revisionNumber}"`).send(entryToJson(entry));
+function sendEntry(reply: FastifyReply, entry: Entry, more: object = {}): FastifyReply {
+  return reply.header('etag', `"${entry.revisionNumber}"`).send({ ...entryToJson(entry), ...more });
 }

@@ -2,6 +2,7 @@
 
 import type { Static } from 'typebox';
 import { type Problem, SidekeyError } from '../base/errors.ts';
+import { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from '../registry/entry-names.ts';
 import type { ListQuery } from '../registry/types.ts';
 import { parseSpiffeId, SpiffeIdError } from '../spiffe/id.ts';
 import { splitSelector } from '../spiffe/selector.ts';
@@ -61,6 +62,17 @@ export function onlyMembers(body: unknown, names: readonly string[]): Record<str
     .map((name): Problem => ({ path: `/${name}`, problem: 'there is no such field', rule }));
   if (problems.length > 0) throw SidekeyError.badInput(problems);
   return body;
+}
+
+/** What is under `entries`; an export of SPIRE has an empty `next_page_token` too. @throws ERR_BAD_INPUT */
+export function readExport(body: Record<string, unknown>): unknown {
+  const given = Object.entries(body).map(([name, member]) => [
+    snakeCase(name) === PAGE_TOKEN ? PAGE_TOKEN : name,
+    member,
+  ]);
+  const { entries, [PAGE_TOKEN]: token = '' } = onlyMembers(Object.fromEntries(given), ['entries', PAGE_TOKEN]);
+  if (token !== '') throw badMember(`/${PAGE_TOKEN}`, 'it is not empty', PAGE_TOKEN_RULE);
+  return entries;
 }
 
 /** @throws ERR_BAD_INPUT */

@@ -52,10 +52,29 @@ export const ENTRY_INPUT = Type.Object(
 
 export const NEW_ENTRIES = Type.Union([
   ENTRY_INPUT,
-  Type.Object({ entries: Type.Array(ENTRY_INPUT, { minItems: 1 }) }, CLOSED),
+  Type.Object(
+    {
+      entries: Type.Array(ENTRY_INPUT, { minItems: 1 }),
+      next_page_token: Type.Optional(Type.Literal('', { description: 'as an export of SPIRE has it' })),
+    },
+    CLOSED,
+  ),
 ]);
 
-export const MADE_ENTRIES = Type.Union([ENTRY, Type.Object({ entries: Type.Array(ENTRY) }, CLOSED)]);
+const Problem = Type.Object({ path: Type.String(), problem: Type.String(), rule: Type.String() }, CLOSED);
+const warnings = Type.Array(Problem, {
+  description: 'problems of accepted input that probably does not do what was meant',
+});
+/** Entries have the member only if there are any. */
+const someWarnings = { warnings: Type.Optional(warnings) };
+
+/** An entry after a change. */
+export const MADE_ENTRY = Type.Object({ ...ENTRY.properties, ...someWarnings }, CLOSED);
+
+export const MADE_ENTRIES = Type.Union([
+  MADE_ENTRY,
+  Type.Object({ entries: Type.Array(ENTRY), ...someWarnings }, CLOSED),
+]);
 
 /** Parameters of routes that declare none. */
 export const NO_QUERY = Type.Object({});
@@ -102,6 +121,7 @@ export const SOURCE_CHANGES = Type.Object(
     changed: Type.Array(ENTRY),
     deleted: Type.Array(ENTRY),
     kept: Type.Array(ENTRY),
+    ...someWarnings,
   },
   CLOSED,
 );
@@ -136,11 +156,6 @@ const ForeignBundle = Type.Object(foreignBundle, CLOSED);
 export type BundleJson = Static<typeof ForeignBundle>;
 
 export const BUNDLES = Type.Object({ bundles: Type.Array(ForeignBundle) }, CLOSED);
-
-const Problem = Type.Object({ path: Type.String(), problem: Type.String(), rule: Type.String() }, CLOSED);
-const warnings = Type.Array(Problem, {
-  description: 'problems of accepted input that probably does not do what was meant',
-});
 
 export const SET_BUNDLE = Type.Object({ ...foreignBundle, warnings }, CLOSED);
 

@@ -46,7 +46,7 @@ export interface AttestorSetting {
   /** What it is, for `--help`. */
   readonly about: string;
   /** The kind of value; see `config/kinds.ts`. */
-  readonly kind: 'engineSocket';
+  readonly kind: 'socket';
 }
 
 /** @typeParam Settings this attestor's settings of `serve` by name; each may be undefined */

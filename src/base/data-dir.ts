@@ -7,14 +7,16 @@ import { closeSync, constants, openSync } from 'node:fs';
 import path from 'node:path';
 import { SidekeyError } from './errors.ts';
 import { tryLock } from './flock.ts';
-import { checkPrivate } from './privacy.ts';
+import { checkPrivate, closeIfHarmless } from './privacy.ts';
 import { shellQuote } from './shell.ts';
-import { describeLoose, isOfType, makePath, pathRemedy, pathRule } from './trusted-path.ts';
-import { observer } from './user-ids.ts';
+import { describeLoose, isOfType, makePath, pathRemedy, pathRule, type Walk, walkPath } from './trusted-path.ts';
+import { type Observer, observer } from './user-ids.ts';
 
 export interface DataDir {
   /** Absolute, without symbolic links, so that a later change of a link has no effect. */
   readonly path: string;
+  /** The mode that it had if it was open to others, and is closed now; undefined if nothing was changed. */
+  readonly closedFrom: number | undefined;
   /** Unlocks the directory for the next server. */
   release(): void;
 }
@@ -30,26 +32,76 @@ const LOCK_FILE = 'lock';
 export function openDataDir(place: string): DataDir {
   try {
     const directory = makeDirectory(path.resolve(place));
+    const closedFrom = closeIfHarmless(directory);
     checkPrivate(directory);
-    return { path: directory, release: lock(directory) };
+    return { path: directory, closedFrom, release: lock(directory) };
   } catch (thrown) {
     throw SidekeyError.from(thrown, 'ERR_DATA_DIR', `${place}: ${(thrown as Error).message}`);
   }
 }
 
+/** A data directory as it is, before a start. */
+export interface DataDirState {
+  /** Without symbolic links, if it exists. */
+  readonly path: string;
+  readonly exists: boolean;
+  /** A server has it open. */
+  readonly isServed: boolean;
+  /** The mode that a start would close; undefined if it is closed. */
+  readonly closes: number | undefined;
+}
+
+/** Checks the data directory as {@link openDataDir} does, and changes nothing. @throws ERR_DATA_DIR */
+export function inspectDataDir(place: string): DataDirState {
+  try {
+    const absolute = path.resolve(place);
+    const walk = checked(walkPath(absolute, known(observer())));
+    const exists = walk.missing.length === 0;
+    const directory = exists ? walk.path : absolute;
+    const closes = exists ? closeIfHarmless(directory, true) : undefined;
+    if (exists && closes === undefined) checkPrivate(directory, true);
+    return { path: directory, exists, isServed: exists && isLocked(directory), closes };
+  } catch (thrown) {
+    throw SidekeyError.from(thrown, 'ERR_DATA_DIR', `${place}: ${(thrown as Error).message}`);
+  }
+}
+
+function isLocked(directory: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path.join(directory, LOCK_FILE), constants.O_RDWR | constants.O_NOFOLLOW);
+  } catch {
+    return false;
+  }
+  try {
+    return !tryLock(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** @throws Error if this process's files are not known to be its own */
+function known(me: Observer): Observer {
+  if (me.uid !== undefined) return me;
+  throw new Error(
+    `the user of this process has no number in its user namespace, so no file is known to be its own; run it as a user that has a number (unshare --map-current-user)`,
+  );
+}
+
+/** @throws Error if others could change what the path leads to, or it leads to another file */
+function checked(walk: Walk): Walk {
+  const [loose] = walk.loose;
+  const { uid } = observer();
+  if (loose !== undefined) throw new Error(`${describeLoose(loose)}; ${pathRule(uid)}: ${pathRemedy(uid)}`);
+  if (walk.missing.length === 0 && !isOfType(walk.entry!, constants.S_IFDIR)) {
+    throw new Error('something that is not a directory is in the way');
+  }
+  return walk;
+}
+
 /** Returns the path without symbolic links. */
 function makeDirectory(place: string): string {
-  const me = observer();
-  if (me.uid === undefined) {
-    throw new Error(
-      `the user of this process has no number in its user namespace, so no file is known to be its own; run it as a user that has a number (unshare --map-current-user)`,
-    );
-  }
-  const walk = makePath(place, me, 0o700);
-  const [loose] = walk.loose;
-  if (loose !== undefined) throw new Error(`${describeLoose(loose)}; ${pathRule(me.uid)}: ${pathRemedy(me.uid)}`);
-  if (!isOfType(walk.entry!, constants.S_IFDIR)) throw new Error('something that is not a directory is in the way');
-  return walk.path;
+  return checked(makePath(place, known(observer()), 0o700)).path;
 }
 
 function lock(directory: string): () => void {

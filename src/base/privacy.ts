@@ -7,7 +7,18 @@
  * links.
  */
 
-import { constants, lstatSync, mkdtempSync, readdirSync, rmdirSync, type Stats } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  type Stats,
+} from 'node:fs';
 import path from 'node:path';
 import { SidekeyError } from './errors.ts';
 import { isShownWhole, shellQuote } from './shell.ts';
@@ -79,16 +90,43 @@ export const READABLE_WARNING =
   'if others could reach these files, they may have the keys: then move the folder "ca" and "admin.token" away, and the next start makes new ones';
 
 /**
+ * Closes a directory of this user that is open to others (0755, as systemd's StateDirectory= makes it at each start), if
+ * others could not have read or put anything there: everything in it is closed, and if others could write in it, it is
+ * empty, also after it was closed. Returns the mode that it had; undefined if nothing was changed.
+ * @param isDryRun only says what it would do
+ */
+export function closeIfHarmless(directory: string, isDryRun = false): number | undefined {
+  const owner = process.geteuid!();
+  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    const { uid, mode } = fstatSync(fd);
+    if (uid !== owner || (mode & GROUP_AND_OTHERS) === 0 || !isHarmless(directory, owner, mode)) return undefined;
+    if (!isDryRun) fchmodSync(fd, 0o700);
+    return mode & 0o7777;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function isHarmless(directory: string, owner: number, mode: number): boolean {
+  // A file that comes after this look is found by the check that follows, if it is not this user's.
+  if ((mode & GROUP_AND_OTHERS_WRITE) !== 0) return readdirSync(directory).length === 0;
+  const { readable, suspect } = privacyFaults(directory, owner);
+  return suspect.length === 0 && readable.every((place) => place === directory);
+}
+
+/**
  * @throws ERR_DATA_DIR with problem and remedy if the directory or its contents are accessible to others or may be
  *   another user's
+ * @param isDryRun no file is made to find out whether the file system keeps modes
  */
-export function checkPrivate(directory: string): void {
+export function checkPrivate(directory: string, isDryRun = false): void {
   const { readable, suspect } = privacyFaults(directory, process.geteuid!());
   if (suspect[0]?.place === directory) {
     throw new SidekeyError(
       'ERR_DATA_DIR',
       `the data directory ${directory} cannot be trusted: ${suspect[0].problem}; only the user of Sidekey may own it and write in it: ` +
-        'start Sidekey as the user who owns it, or give --data-dir a new directory',
+        `start Sidekey as the user who owns it, or give --data-dir a new directory${forVolumes(directory)}`,
     );
   }
   if (suspect.length > 0) {
@@ -101,7 +139,7 @@ export function checkPrivate(directory: string): void {
   }
   const command = closingCommand(readable);
   if (command === undefined) return;
-  if (!keepsModes(directory)) {
+  if (!isDryRun && !keepsModes(directory)) {
     throw new SidekeyError(
       'ERR_DATA_DIR',
       `the filesystem of ${directory} does not keep file modes, so keys in it are open to others; ` +
@@ -113,8 +151,23 @@ export function checkPrivate(directory: string): void {
     : 'close it with chmod go-rwx for each of them (a name has characters that a terminal does not show)';
   throw new SidekeyError(
     'ERR_DATA_DIR',
-    `the data directory ${directory} is not closed to others; ${READABLE_WARNING}; ${how}`,
+    `the data directory ${directory} is not closed to others; ${READABLE_WARNING}; ${elsewhere(readable, directory)}${how}`,
   );
+}
+
+/** For a directory whose mode comes back, as systemd sets it at each start. */
+function elsewhere(readable: readonly string[], directory: string): string {
+  return readable.includes(directory)
+    ? `in a systemd unit with StateDirectory= set StateDirectoryMode=0700, or give --data-dir a new folder below it, such as ${path.join(directory, 'data')}; `
+    : '';
+}
+
+/** How the volume of a pod gets the right owner: nobody can use one of root's as another user. */
+function forVolumes(directory: string): string {
+  const { uid } = lstatSync(directory);
+  return uid === 0 && readdirSync(directory).length === 0
+    ? `; an empty volume of Kubernetes is given to uid ${process.geteuid!()}, with mode 0700, by an init container that runs as root`
+    : '';
 }
 
 /** True if file modes have an effect here; on vfat and some network mounts they have none. */

@@ -6,7 +6,18 @@
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, lchownSync, linkSync, lstatSync, renameSync, rmSync, type Stats } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmSync,
+  type Stats,
+} from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { SidekeyError } from './errors.ts';
@@ -46,8 +57,7 @@ export async function listenOnSocket(server: net.Server, options: SocketOptions)
     prepareDirectory(file);
     const dead = await findDeadSocket(file);
 
-    bindClosed(server, draft, options.backlog ?? BACKLOG);
-    await once(server, 'listening');
+    await bindDraft(server, draft, options.backlog ?? BACKLOG);
     bound = true;
     // Other users cannot put a file at this path, since its directory was checked.
     if (gid !== undefined) lchownSync(draft, -1, gid);
@@ -65,8 +75,24 @@ export async function listenOnSocket(server: net.Server, options: SocketOptions)
   return { path: file, close: () => close(server, file, mine) };
 }
 
+/**
+ * Checks a socket's path as {@link listenOnSocket} does, and changes nothing. @param isServed a server that answers is
+ * expected there @throws ERR_SOCKET
+ */
+export async function checkSocket(options: SocketOptions, isServed: boolean): Promise<void> {
+  const file = path.resolve(options.path);
+  try {
+    checkLength(file);
+    if (options.group !== undefined) findGroup(file, options.group);
+    checkDirectory(file);
+    if (!isServed) await findDeadSocket(file);
+  } catch (thrown) {
+    throw SidekeyError.from(thrown, 'ERR_SOCKET', `${file}: ${(thrown as Error).message}`);
+  }
+}
+
 function checkLength(file: string): void {
-  const bytes = Math.max(Buffer.byteLength(file), Buffer.byteLength(draftName(file)));
+  const bytes = Buffer.byteLength(file);
   if (bytes <= MAX_SOCKET_PATH_BYTES) return;
   throw refusal(file, `the path has ${bytes} bytes; the path of a socket has at most ${MAX_SOCKET_PATH_BYTES}`);
 }
@@ -83,13 +109,17 @@ function findGroup(file: string, group: string): number {
  * not enough: while no server runs, anyone could create the socket.
  */
 function prepareDirectory(file: string): void {
-  const me = observer();
   const umask = process.umask(0o022);
   try {
-    makePath(path.dirname(file), me, 0o755);
+    makePath(path.dirname(file), observer(), 0o755);
   } finally {
     process.umask(umask);
   }
+  checkDirectory(file);
+}
+
+function checkDirectory(file: string): void {
+  const me = observer();
   const [loose] = walkToMade(file, me).loose;
   if (loose === undefined) return;
   throw refusal(file, `${describeLoose(loose)}; ${pathRule(me.uid)}: ${pathRemedy(me.uid)}`);
@@ -112,6 +142,19 @@ async function findDeadSocket(file: string): Promise<Stats | undefined> {
     client.destroy();
   }
   throw refusal(file, 'another server answers there');
+}
+
+/** Binds a draft. If its name is longer than the socket's and too long, it is reached through its directory's descriptor. */
+async function bindDraft(server: net.Server, draft: string, backlog: number): Promise<void> {
+  const isShort = Buffer.byteLength(draft) <= MAX_SOCKET_PATH_BYTES;
+  const directory = isShort ? undefined : openSync(path.dirname(draft), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const place = isShort ? draft : `/proc/self/fd/${directory}/${path.basename(draft)}`;
+    bindClosed(server, place, backlog);
+    await once(server, 'listening');
+  } finally {
+    if (directory !== undefined) closeSync(directory);
+  }
 }
 
 /**

@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import type { AliasJson } from '../admin/client.ts';
 import type { Problem } from '../base/errors.ts';
-import { printWarnings } from './errors.ts';
+import { placed, printWarnings } from './errors.ts';
 import { printFields, printJson, printTable } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
@@ -15,10 +15,12 @@ export function addAliasCommands(program: Command): void {
       .description('make a name an alias of a SPIFFE ID; replaces an existing alias'),
   ).action(async (host: string, spiffeId: string, options: ClientOptions) => {
     const client = await openClient(options);
-    const { warnings, ...made } = await client.json<AliasJson & { warnings: readonly Problem[] }>('PUT', pathOf(host), {
-      body: { spiffe_id: spiffeId },
-    });
-    printWarnings(warnings);
+    const { warnings, ...made } = await placed(byArgument, () =>
+      client.json<AliasJson & { warnings: readonly Problem[] }>('PUT', pathOf(host), {
+        body: { spiffe_id: spiffeId },
+      }),
+    );
+    printWarnings(warnings.map(byArgument));
     if (options.output === 'json') printJson(made);
     else printFields(Object.entries(made));
   });
@@ -40,6 +42,10 @@ export function addAliasCommands(program: Command): void {
     if (options.output === 'json') printJson({ deleted: host });
     else printTable([`deleted ${host}`], []);
   });
+}
+
+function byArgument(problem: Problem): Problem {
+  return problem.path === '/spiffe_id' ? { ...problem, path: 'spiffe-id' } : problem;
 }
 
 function pathOf(host: string): string {

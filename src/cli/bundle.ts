@@ -4,7 +4,7 @@ import { type Command, Option } from 'commander';
 import type { BundleJson } from '../admin/client.ts';
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import { printableLines } from '../base/printable.ts';
-import { printWarnings, UsageError } from './errors.ts';
+import { placed, printWarnings, UsageError } from './errors.ts';
 import { readInput } from './input.ts';
 import { printFields, printJson, printTable } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
@@ -62,12 +62,13 @@ function addSet(bundle: Command): void {
     await checkSize(body, options.file);
     const client = await openClient(options);
     const headers = { 'content-type': isJson(body) ? JSON_TYPE : PEM_TYPE };
-    const { warnings, ...made } = await client.json<BundleJson & { warnings: readonly Problem[] }>(
-      'PUT',
-      pathOf(trustDomain),
-      { body, headers },
+    const name = options.file === '-' ? 'stdin' : options.file;
+    const place = (problem: Problem) =>
+      problem.path === 'trust_domain' ? problem : { ...problem, path: `--file: ${name} ${problem.path}`.trimEnd() };
+    const { warnings, ...made } = await placed(place, () =>
+      client.json<BundleJson & { warnings: readonly Problem[] }>('PUT', pathOf(trustDomain), { body, headers }),
     );
-    printWarnings(warnings);
+    printWarnings(warnings.map(place));
     if (options.output === 'json') printJson(made);
     else printFields(Object.entries(made).map(([name, value]) => [name, value === null ? 'none' : String(value)]));
   });

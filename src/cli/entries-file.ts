@@ -1,25 +1,18 @@
 /** Reads the file of `entry create --data`; the server checks its entries. */
 
-import { parseDocument } from 'yaml';
 import { BODY_LIMIT } from '../admin/client.ts';
 import { SidekeyError } from '../base/errors.ts';
+import { decodeText, EntriesSource } from '../registry/entries-source.ts';
 import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
 
-/** Reads JSON or YAML (JSON is YAML) with entries; `-` is stdin. @throws UsageError when it can't be read; ERR_TOO_LARGE */
-export async function readEntriesFile(file: string): Promise<unknown> {
+/** Reads a file of entries; `-` is stdin. @throws UsageError when it can't be read; ERR_CONFIG with lines; ERR_TOO_LARGE */
+export async function readEntriesFile(file: string): Promise<EntriesSource> {
   const name = file === '-' ? 'stdin' : file;
   const bytes = await readInput('--data', file);
-  const text = decode(bytes, name);
-  const document = parseDocument(text, { prettyErrors: true });
-  const fault = document.errors[0];
-  if (fault !== undefined) throw new UsageError(`--data: ${name}: ${fault.message.trimEnd()}`);
-  const content: unknown = document.toJS();
-  if (typeof content !== 'object' || content === null || !Object.hasOwn(content, 'entries')) {
-    throw new UsageError(`--data: ${name} has no list of entries; write {"entries":[…]}`);
-  }
-  checkSize(content, file);
-  return content;
+  const source = new EntriesSource(`--data: ${name}`, decode(bytes, name));
+  checkSize({ entries: source.entries }, file);
+  return source;
 }
 
 /**
@@ -37,10 +30,9 @@ function checkSize(content: object, file: string): void {
   );
 }
 
-/** Strict decoding: invalid UTF-8 must not silently become other characters. */
 function decode(bytes: Buffer, name: string): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return decodeText(bytes);
   } catch {
     throw new UsageError(`--data: ${name} is not UTF-8`);
   }

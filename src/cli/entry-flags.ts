@@ -41,6 +41,14 @@ export function addEntryFlags(command: Command, isUpdate = false): Command {
   return command;
 }
 
+/** The flag of a field that a problem's path leads to: `--selector` for `/selectors/0/value`; other paths stay. */
+export function flagAt(path: string): string {
+  const name = path.split('/')[1];
+  const flag = FLAGS.find((one) => one.name === name)?.flag;
+  if (flag !== undefined) return new Option(flag.option).long!;
+  return name === 'id' ? '--entry-id' : path;
+}
+
 /** The given fields as JSON for the admin API. */
 export function flagsToJson(flags: EntryFlags): Record<string, unknown> {
   const json: Record<string, unknown> = {};
@@ -63,10 +71,9 @@ function selector(text: string, before: readonly Selector[] | undefined): readon
   return [...(before ?? []), parsed];
 }
 
-/** A duration, or SPIRE's plain number of seconds. */
 function seconds(text: string): number {
-  const value = /^\d{1,15}$/.test(text) ? Number(text) : parseDuration(text);
-  if (value === undefined) throw new InvalidArgumentError(`Give seconds or a duration: ${DURATION_RULE}.`);
+  const value = parseDuration(text);
+  if (value === undefined) throw new InvalidArgumentError(`${DURATION_RULE}.`);
   return value;
 }
 

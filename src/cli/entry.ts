@@ -2,13 +2,17 @@
 
 import type { Command } from 'commander';
 import type { EntryJson } from '../admin/client.ts';
+import { formatDuration } from '../base/duration.ts';
+import type { Problem } from '../base/errors.ts';
 import { ENTRY_FIELD_LIST, type Flag } from '../registry/entry-fields.ts';
-import { addEntryFlags, type EntryFlags, flagsToJson } from './entry-flags.ts';
-import { UsageError } from './errors.ts';
+import { declaredWarning } from '../registry/entry-warnings.ts';
+import { addEntryFlags, type EntryFlags, flagAt, flagsToJson } from './entry-flags.ts';
+import { placed, printWarnings, UsageError } from './errors.ts';
 import { type OutputFormat, printFields, printJson, printTable } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
-type Created = EntryJson | { readonly entries: readonly EntryJson[] };
+type Warned<T> = T & { readonly warnings?: readonly Problem[] };
+type Created = Warned<EntryJson | { readonly entries: readonly EntryJson[] }>;
 interface Page {
   readonly entries: readonly EntryJson[];
   readonly next_cursor: string;
@@ -51,9 +55,12 @@ function addCreate(entry: Command): void {
       if (data === undefined && !('spiffe_id' in flags && 'selectors' in flags)) {
         throw new UsageError('give --spiffe-id and --selector, or --data');
       }
-      const body = data === undefined ? flags : await (await import('./entries-file.ts')).readEntriesFile(data);
+      const file = data === undefined ? undefined : await (await import('./entries-file.ts')).readEntriesFile(data);
+      const body = file === undefined ? flags : { entries: file.entries };
+      const place = file === undefined ? byFlag : (problem: Problem) => file.locate(problem);
       const client = await openClient(options);
-      const created = await client.json<Created>('POST', '/v1/entries', { body });
+      const { warnings, ...created } = await placed(place, () => client.json<Created>('POST', '/v1/entries', { body }));
+      printWarnings((warnings ?? []).map(place));
       if ('entries' in created) printEntries(created.entries, options.output);
       else printEntry(created, options.output);
     },
@@ -92,7 +99,11 @@ function addUpdate(entry: Command): void {
     if (Object.keys(body).length === 0) throw new UsageError('give at least one flag to change');
     const client = await openClient(options);
     const headers = ifMatch(options.ifMatch);
-    printEntry(await client.json<EntryJson>('PATCH', pathOf(id), { body, headers }), options.output);
+    const { warnings, ...changed } = await placed(byFlag, () =>
+      client.json<Warned<EntryJson>>('PATCH', pathOf(id), { body, headers }),
+    );
+    printWarnings((warnings ?? []).map(byFlag));
+    printEntry(changed, options.output);
   });
 }
 
@@ -103,7 +114,10 @@ function addDelete(entry: Command): void {
     .option('--if-match <revision>', 'only if the entry still has this revision');
   addClientOptions(command).action(async (id: string, options: ClientOptions & { ifMatch?: string }) => {
     const client = await openClient(options);
+    const entry = await client.json<EntryJson>('GET', pathOf(id));
     await client.text('DELETE', pathOf(id), { headers: ifMatch(options.ifMatch) });
+    const declared = declaredWarning(entry);
+    if (declared !== undefined) printWarnings([declared]);
     if (options.output === 'json') printJson({ deleted: id });
     else printTable([`deleted ${id}`], []);
   });
@@ -120,6 +134,11 @@ export async function allEntries(options: ClientOptions, query: URLSearchParams)
     if (page.next_cursor === '') return entries;
     query.set('cursor', page.next_cursor);
   }
+}
+
+/** Names the flag that a problem is about. */
+function byFlag(problem: Problem): Problem {
+  return { ...problem, path: flagAt(problem.path) };
 }
 
 function pathOf(id: string): string {
@@ -169,5 +188,5 @@ function selectorsOf(entry: EntryJson): string[] {
 }
 
 function ttl(seconds: number): string {
-  return seconds === 0 ? 'default' : `${seconds} s`;
+  return seconds === 0 ? 'default' : formatDuration(seconds);
 }

@@ -1,8 +1,9 @@
 /** `sidekey envoy …`: configuration for an Envoy that gets its identity from Sidekey. */
 
 import type { Command } from 'commander';
-import { defaultSocket } from '../config/defaults.ts';
+import { SYSTEM_SOCKET } from '../config/defaults.ts';
 import type { BootstrapFlags } from './bootstrap-flags.ts';
+import { defaultPipe, givenPipe, PIPE_DEFAULT } from './pipe.ts';
 
 export function addEnvoyCommands(program: Command): void {
   const envoy = program.command('envoy').description('make configuration for an Envoy');
@@ -29,23 +30,17 @@ export function addEnvoyCommands(program: Command): void {
       again,
     )
     .option('--tcp', 'forward bytes unchanged (gRPC, databases, …) instead of HTTP requests')
-    .option(
-      '--socket <path>',
-      "path of Sidekey's pipe, as Envoy sees it (default: the server's default, or SIDEKEY_SOCKET)",
-    )
+    .option('--socket <path>', `path of Sidekey's pipe, as Envoy sees it (${PIPE_DEFAULT})`)
     .option('--admin <host:port>', "Envoy's admin interface", '127.0.0.1:9901')
     .addHelpText('after', EXAMPLE)
     .action(async ({ socket, ...flags }: Omit<BootstrapFlags, 'socket'> & { readonly socket?: string }) => {
       const { readBootstrapFlags } = await import('./bootstrap-flags.ts');
       const { bootstrapYaml } = await import('../envoy/bootstrap.ts');
-      process.stdout.write(bootstrapYaml(readBootstrapFlags({ ...flags, socket: socket ?? pipe() })));
+      // The bootstrap may be for another user or host.
+      process.stdout.write(
+        bootstrapYaml(readBootstrapFlags({ ...flags, socket: givenPipe(socket) ?? defaultPipe() ?? SYSTEM_SOCKET })),
+      );
     });
-}
-
-/** The bootstrap may be for another user or host, so without a default for this user, root's default is used. */
-function pipe(): string {
-  const here = { env: process.env, uid: process.geteuid!() };
-  return process.env.SIDEKEY_SOCKET || defaultSocket(here) || '/run/sidekey/agent.sock';
 }
 
 const EXAMPLE = `

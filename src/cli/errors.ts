@@ -11,9 +11,16 @@ export class UsageError extends Error {}
 /** Prints the error with its code, which docs/errors.md explains, and returns the exit status. */
 export function report(thrown: unknown): number {
   const { message, code, problems = [] } = thrown as Error & { code?: unknown; problems?: readonly Problem[] };
-  const texts = problems.length === 0 ? [message] : problems.map(formatProblem);
+  const texts = problems.length === 0 ? [message] : problems.map(asFlag).map(formatProblem);
   for (const text of texts) print(text, typeof code === 'string' && code.startsWith('ERR_') ? ` (${code})` : '');
   return thrown instanceof UsageError || code === 'ERR_CONFIG' ? EXIT.usage : EXIT.failed;
+}
+
+/** A parameter of a request is a flag here: `--spiffe-id` for `?spiffe_id`. */
+function asFlag(problem: Problem): Problem {
+  const { path } = problem;
+  if (path === 'If-Match') return { ...problem, path: '--if-match' };
+  return path.startsWith('?') ? { ...problem, path: `--${path.slice(1).replaceAll('_', '-')}` } : problem;
 }
 
 /** The code ends the first line, before a final colon; commands to copy follow on lines of their own. */
@@ -21,6 +28,19 @@ function print(text: string, code: string): void {
   const [first, ...rest] = text.split('\n').map(printable);
   const [, sentence, colon] = /^(.*?)(:?)$/.exec(first!)!;
   process.stderr.write(`${[`sidekey: ${sentence}${code}${colon}`, ...rest].join('\n')}\n`);
+}
+
+/** Runs `ask`; problems of its error get the places that the user knows, such as flags or lines of a file. */
+export async function placed<T>(place: (problem: Problem) => Problem, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (thrown) {
+    const { problems } = thrown as { problems?: readonly Problem[] };
+    // The class and the code stay, which decide about the exit status.
+    if (problems !== undefined && problems.length > 0)
+      Object.assign(thrown as object, { problems: problems.map(place) });
+    throw thrown;
+  }
 }
 
 /** Prints warnings about accepted input that probably does not do what was meant. */

@@ -1,9 +1,12 @@
 /** `sidekey fetch`: the identities that this process gets over the pipe. */
 
 import type { Command } from 'commander';
-import { defaultSocket } from '../config/defaults.ts';
+import { SYSTEM_SOCKET } from '../config/defaults.ts';
+import { parseSpiffeId, trustDomainId, trustDomainOf } from '../spiffe/id.ts';
+import { SPIRE_NAMES } from '../spiffe/sds-names.ts';
 import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat, printFields, printJson, printTable } from './output.ts';
+import { defaultPipe, givenPipe, PIPE_DEFAULT } from './pipe.ts';
 
 interface FetchOptions {
   readonly spiffeId?: string;
@@ -21,24 +24,30 @@ export function addFetchCommand(program: Command): void {
       'one identity (default: all that the process may have; with --write the one named default)',
     )
     .option('--write <dir>', 'write svid.pem, key.pem and bundle.pem into this directory')
-    .option('--socket <path>', "the server's pipe (default: the server's default, or SIDEKEY_SOCKET)");
+    .option('--socket <path>', `the server's pipe (${PIPE_DEFAULT})`);
   addOutputOption(command).action(fetchIdentity);
 }
 
 async function fetchIdentity({ spiffeId, write, socket, output }: FetchOptions): Promise<void> {
-  const place = socket ?? (process.env.SIDEKEY_SOCKET || defaultSocket({ env: process.env, uid: process.geteuid!() }));
-  if (place === undefined)
-    throw new UsageError('XDG_RUNTIME_DIR is not set (as after su, sudo or cron): give --socket');
+  const place = givenPipe(socket) ?? defaultPipe();
+  if (place === undefined) {
+    throw new UsageError(
+      `XDG_RUNTIME_DIR is not set (as after su, sudo or cron), and ${SYSTEM_SOCKET} does not exist: give --socket`,
+    );
+  }
   const { connectPipe } = await import('./sds-client.ts');
   const { bundleOf, identityOf, leafOf, writeIdentity } = await import('./identity.ts');
   const client = connectPipe(place);
   try {
-    const names = spiffeId !== undefined ? [spiffeId] : write !== undefined ? ['default'] : [];
+    // A server in the same shell has this setting.
+    const byDefault = process.env.SIDEKEY_SDS_DEFAULT_NAME || SPIRE_NAMES.default;
+    const names = spiffeId !== undefined ? [spiffeId] : write !== undefined ? [byDefault] : [];
     const identities = (await client.fetch(names)).flatMap((secret) => identityOf(secret) ?? []);
     const first = identities[0];
     if (first === undefined) throw new Error(`${place}: the server gave this process no identity`);
     if (write !== undefined) {
-      const bundle = (await client.fetch(['ROOTCA'])).flatMap((secret) => bundleOf(secret) ?? [])[0];
+      const own = trustDomainId(trustDomainOf(parseSpiffeId(first.spiffeId)));
+      const bundle = (await client.fetch([own])).flatMap((secret) => bundleOf(secret) ?? [])[0];
       if (bundle === undefined) throw new Error(`${place}: the server gave this process no bundle`);
       await writeIdentity(write, first, bundle);
     }

@@ -21,9 +21,10 @@ export function addServeCommand(program: Command): void {
     // Kept as text: the configuration checks flags, variables and file by the same rules.
     serve.addOption(kind.takes === 'many' ? option.argParser(collect) : option);
   }
-  serve.action(async (flags: Flags) => {
-    const { serve: run } = await import('./serve.ts');
-    await run(flags);
+  serve.option('--check', 'check the settings and the files that they name, print what a start would change, and exit');
+  serve.action(async ({ check, ...flags }: Flags & { readonly check?: true }) => {
+    const { serve: run, checkServe } = await import('./serve.ts');
+    await (check ? checkServe(flags) : run(flags));
   });
 }
 

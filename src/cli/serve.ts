@@ -1,11 +1,17 @@
 /** Runs the server until a signal stops it. */
 
 import { once } from 'node:events';
+import { isatty } from 'node:tty';
+import { SidekeyError } from '../base/errors.ts';
 import { hardenProcess } from '../base/hardening.ts';
+import { printable } from '../base/printable.ts';
 import type { Flags } from '../config/given.ts';
 import { loadServeConfig } from '../config/load.ts';
+import type { ServeConfig } from '../config/serve-config.ts';
+import { checkStart, type StartCheck } from '../server/check.ts';
 import { startServer } from '../server/server.ts';
 import { flushLog } from '../telemetry/log.ts';
+import { report } from './errors.ts';
 
 /** How long a stop may take, as docs/operations.md promises, in milliseconds. */
 const STOP_MS = 5_000;
@@ -13,15 +19,13 @@ const STOP_MS = 5_000;
 /** Exits with 0 after a signal. @throws ERR_CONFIG, as {@link hardenProcess}; any error of the start */
 export async function serve(flags: Flags): Promise<void> {
   hardenProcess();
-  const config = await loadServeConfig({
-    flags,
-    env: process.env,
-    uid: process.geteuid!(),
-    folder: process.cwd(),
-  });
-  const stop = stopSignal();
+  const readConfig = configReader(flags);
+  const signals = new Signals();
+  const config = await readConfig();
+  const { stop } = signals;
   try {
     const server = await startServer(config, undefined, stop);
+    signals.onReload(() => server.reload(readConfig));
     if (!stop.aborted) await once(stop, 'abort');
     await server.close();
   } catch (thrown) {
@@ -36,17 +40,70 @@ export async function serve(flags: Flags): Promise<void> {
   process.exit(0);
 }
 
-/** Signals of a supervisor, Ctrl-C and a closing terminal. */
-const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+function configReader(flags: Flags): () => Promise<ServeConfig> {
+  const folder = process.cwd();
+  return () => loadServeConfig({ flags, env: process.env, uid: process.geteuid!(), folder });
+}
 
-/** Aborts at the first signal. From then on the process exits within the time limit, and at a second signal at once. */
-function stopSignal(): AbortSignal {
-  const stop = new AbortController();
-  const onSignal = () => {
-    if (stop.signal.aborted) process.exit(1);
+/** Prints what a start would do. @throws Error, for exit status 1, after the faults are printed */
+export async function checkServe(flags: Flags): Promise<void> {
+  const { lines, faults } = await checkSettings(configReader(flags));
+  for (const line of lines) process.stdout.write(`${printable(line)}\n`);
+  for (const fault of faults) report(fault);
+  if (faults.length > 0) throw new Error('a start with these settings would fail');
+  process.stdout.write('a start with these settings would work\n');
+}
+
+async function checkSettings(readConfig: () => Promise<ServeConfig>): Promise<StartCheck> {
+  let config: ServeConfig;
+  try {
+    config = await readConfig();
+  } catch (thrown) {
+    return { lines: [], faults: [SidekeyError.from(thrown)] };
+  }
+  return checkStart(config);
+}
+
+/** Signals of a supervisor and Ctrl-C stop the server; SIGHUP reloads, unless it says that the terminal was closed. */
+class Signals {
+  readonly #stop = new AbortController();
+  readonly #terminals = terminals();
+  #reload: (() => void) | undefined;
+  #wantsReload = false;
+
+  constructor() {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => this.#end());
+    process.on('SIGHUP', () => {
+      if (this.#isTerminalGone()) this.#end();
+      else if (this.#reload === undefined) this.#wantsReload = true;
+      else this.#reload();
+    });
+  }
+
+  /** Aborts at the first signal. From then on the process exits within the time limit, and at a second signal at once. */
+  get stop(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /** A SIGHUP that came during the start is not lost: the file may have been read before it changed. */
+  onReload(reload: () => void): void {
+    this.#reload = reload;
+    if (this.#wantsReload) reload();
+  }
+
+  #end(): void {
+    if (this.#stop.signal.aborted) process.exit(1);
     setTimeout(() => process.exit(1), STOP_MS - 250).unref();
-    stop.abort();
-  };
-  for (const signal of SIGNALS) process.on(signal, onSignal);
-  return stop.signal;
+    this.#stop.abort();
+  }
+
+  /** A terminal that was hung up is none any more. */
+  #isTerminalGone(): boolean {
+    return this.#terminals.length > 0 && !this.#terminals.some((fd) => isatty(fd));
+  }
+}
+
+/** Those of stdin, stdout and stderr that are terminals. */
+function terminals(): number[] {
+  return [0, 1, 2].filter((fd) => isatty(fd));
 }

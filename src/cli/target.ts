@@ -8,6 +8,7 @@ import { shellQuote } from '../base/shell.ts';
 import { adminSocketIn, defaultDataDir, formerAdminSocket } from '../config/defaults.ts';
 import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat } from './output.ts';
+import { socketPath } from './pipe.ts';
 
 export interface ClientOptions {
   readonly adminSocket?: string;
@@ -40,7 +41,9 @@ export function socketOf({ adminSocket, adminUrl }: ClientOptions): string | und
   }
   const isUrlSet = adminSocket === undefined && Boolean(process.env.SIDEKEY_ADMIN_URL);
   if (adminUrl !== undefined || isUrlSet) return undefined;
-  return adminSocket ?? (process.env.SIDEKEY_ADMIN_SOCKET || defaultAdminSocket());
+  if (adminSocket !== undefined) return socketPath('--admin-socket', adminSocket);
+  const { SIDEKEY_ADMIN_SOCKET } = process.env;
+  return SIDEKEY_ADMIN_SOCKET ? socketPath('SIDEKEY_ADMIN_SOCKET', SIDEKEY_ADMIN_SOCKET) : defaultAdminSocket();
 }
 
 /** @throws NoTargetError */

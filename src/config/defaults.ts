@@ -22,6 +22,9 @@ export function defaultSocket(surroundings: Surroundings): string | undefined {
   return inRuntimeDir('agent.sock', surroundings);
 }
 
+/** Root's default pipe, which a process of another user may use too. */
+export const SYSTEM_SOCKET = '/run/sidekey/agent.sock';
+
 const ADMIN_SOCKET = 'admin.sock';
 
 /** The admin socket of a server with this data directory, which containers do not mount, unlike the pipe's. */

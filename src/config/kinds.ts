@@ -6,6 +6,7 @@ import path from 'node:path';
 import { DURATION_RULE, formatDuration, parseDuration } from '../base/duration.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { groupId } from '../base/groups.ts';
+import { readSocketPath } from '../base/socket-path.ts';
 import { parseName } from '../ca/name.ts';
 import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/id.ts';
 import type { HostPort } from './serve-config.ts';
@@ -36,7 +37,6 @@ function one<T>(placeholder: string, read: (text: string, folder: string) => T):
 }
 
 export const directory = pathKind('DIR');
-export const socket = pathKind('PATH');
 export const file = pathKind('FILE');
 
 function pathKind(placeholder: string): SettingKind<string> {
@@ -48,14 +48,15 @@ function pathKind(placeholder: string): SettingKind<string> {
   });
 }
 
-/** The Unix socket of a container engine, as a path or in the form of Docker's and Podman's tools: `unix:///run/docker.sock`. */
-export const engineSocket: SettingKind<string> = {
-  ...socket,
+const socketFile = pathKind('PATH');
+
+/** A Unix socket, as a path or as the URL that the tools of SPIFFE, gRPC and Docker have: `unix:///run/docker.sock`. */
+export const socket: SettingKind<string> = {
+  ...socketFile,
   read(texts, folder) {
-    const text = texts[0]!;
-    if (text.startsWith('unix://')) return socket.read([text.slice('unix://'.length)], folder);
-    if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return socket.read(texts, folder);
-    throw refusal(`${quote(text)} is not a Unix socket`, "give the path of the container engine's Unix socket");
+    const place = texts[0] === '' ? '' : readSocketPath(texts[0]!);
+    if (typeof place === 'string') return socketFile.read([place], folder);
+    throw refusal(place.problem, place.rule);
   },
 };
 
@@ -171,6 +172,14 @@ export const trustDomain: SettingKind<TrustDomain> = one('NAME', (text) => {
     if (thrown instanceof SpiffeIdError) throw refusal(`${quote(text)}: ${thrown.problem}`, thrown.rule);
     throw thrown;
   }
+});
+
+/** A name that SDS clients ask for. */
+export const sdsName: SettingKind<string> = one('NAME', (text) => {
+  const rule = 'an SDS name is 1 to 253 visible ASCII characters, and no SPIFFE ID';
+  if (!/^[\x21-\x7e]{1,253}$/.test(text)) throw refusal(`${quote(text)} has another form`, rule);
+  if (/^spiffe:/i.test(text)) throw refusal(`${quote(text)} begins like a SPIFFE ID`, rule);
+  return text;
 });
 
 export const subject: SettingKind<string> = one('NAME', (text) => {

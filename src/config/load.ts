@@ -5,6 +5,7 @@ import type { Surroundings } from './defaults.ts';
 import { type Flags, fromEnvironment, fromFlags, type Given } from './given.ts';
 import { refusal } from './kinds.ts';
 import { placeProblems } from './places.ts';
+import { nameProblems } from './sds-names.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, SETTING_KEYS, SETTINGS, type Setting, type SettingKey, variableOf } from './settings.ts';
 import { fromYamlFile } from './yaml-file.ts';
@@ -44,6 +45,7 @@ export async function loadServeConfig(sources: ConfigSources): Promise<ServeConf
 
   const config = Object.fromEntries(values) as unknown as ServeConfig;
   problems.push(...placeProblems(config, (key) => given.get(key)?.where));
+  problems.push(...nameProblems(config, (key) => given.get(key)?.where));
   if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
   return config;
 }

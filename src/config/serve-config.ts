@@ -2,7 +2,7 @@
 
 import type { AttestorSettings } from '../attest/catalog.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
-import type { LogLevel } from '../telemetry/levels.ts';
+import type { LogFormat, LogLevel } from '../telemetry/levels.ts';
 
 /** Paths are absolute. */
 export interface ServeConfig extends AttestorSettings {
@@ -35,6 +35,12 @@ export interface ServeConfig extends AttestorSettings {
   readonly newRoot: boolean;
   readonly bundleFor: BundleFor;
   readonly disableSpiffeCertValidation: boolean;
+  /** The SDS name of a caller's default identity. */
+  readonly sdsDefaultName: string;
+  /** The SDS name of the own bundle. */
+  readonly sdsBundleName: string;
+  /** The SDS name of all bundles; may be equal to that of the own one. */
+  readonly sdsAllBundlesName: string;
   /** Seconds. */
   readonly x509SvidTtl: number;
   /** Seconds. */
@@ -52,6 +58,8 @@ export interface ServeConfig extends AttestorSettings {
   readonly maxStreamsPerUid: number;
   readonly maxRequestsPerSecondPerUid: number;
   readonly logLevel: LogLevel;
+  /** Undefined: text on a terminal, else JSON. */
+  readonly logFormat: LogFormat | undefined;
 }
 
 /** The callers that get bundles: those that an entry matches, or all on the pipe. */

@@ -5,7 +5,8 @@
 
 import { ATTESTOR_SETTINGS, type AttestorSettings } from '../attest/catalog.ts';
 import type { AttestorSetting } from '../attest/description.ts';
-import { LOG_LEVELS } from '../telemetry/levels.ts';
+import { SPIRE_NAMES } from '../spiffe/sds-names.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/levels.ts';
 import { adminSocketIn, defaultDataDir, defaultSocket, type Surroundings } from './defaults.ts';
 import type { SettingKind } from './kinds.ts';
 import * as kinds from './kinds.ts';
@@ -38,7 +39,7 @@ const off = { kind: kinds.toggle, fallback: fixed('false') } as const;
 
 /** The kinds of values that attestors have settings of. */
 const ATTESTOR_KINDS: { readonly [K in AttestorSetting['kind']]: SettingKind<string> } = {
-  engineSocket: kinds.engineSocket,
+  socket: kinds.socket,
 };
 
 export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } = {
@@ -118,6 +119,21 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     fallback: fixed('identified'),
   },
   disableSpiffeCertValidation: { about: "send plain trusted_ca instead of Envoy's SPIFFE validator", ...off },
+  sdsDefaultName: {
+    about: "SDS name of a caller's default identity",
+    kind: kinds.sdsName,
+    fallback: fixed(SPIRE_NAMES.default),
+  },
+  sdsBundleName: {
+    about: 'SDS name of the bundle of the own trust domain',
+    kind: kinds.sdsName,
+    fallback: fixed(SPIRE_NAMES.bundle),
+  },
+  sdsAllBundlesName: {
+    about: 'SDS name of own and federated bundles; ROOTCA, for Istio, gives them under the name of the own bundle',
+    kind: kinds.sdsName,
+    fallback: fixed(SPIRE_NAMES.allBundles),
+  },
   x509SvidTtl: {
     about: 'lifetime of an X.509-SVID whose entry sets none',
     kind: kinds.duration('10s', '365d'),
@@ -151,7 +167,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
   caSubject: {
     about: 'subject of root and intermediate certificates',
     kind: kinds.subject,
-    fallback: fixed('C=CN,O=SPIFFE'),
+    fallback: fixed('O=SPIFFE'),
   },
   maxConnectionsPerUid: {
     about: 'maximum of connections on the pipe per user or container',
@@ -172,6 +188,11 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     about: 'lowest level that is logged',
     kind: kinds.choice(...LOG_LEVELS),
     fallback: fixed('info'),
+  },
+  logFormat: {
+    about: 'form of the log: JSON lines, or text for people; by default text on a terminal, else JSON',
+    kind: kinds.choice(...LOG_FORMATS),
+    optional: true,
   },
 };
 

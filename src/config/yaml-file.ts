@@ -46,12 +46,20 @@ async function readSettings(text: string, file: string): Promise<Source> {
   for (const pair of contents.items as Pair<Node, Node | null>[]) {
     const name = String(pair.key);
     const where = `${file}:${lineOf(pair.key, lines)} ${name}`;
-    const key = KEYS.find((candidate) => candidate === name);
+    const key = KEYS.find((candidate) => camelCase(name) === candidate);
+    const before = key && given.get(key);
     if (key === undefined)
       problems.push({ path: where, problem: 'no setting has this key', rule: suggestion(name, KEYS) });
+    else if (before !== undefined)
+      problems.push({ path: where, problem: `it is the same setting as ${before.where}`, rule: 'give one of the two' });
     else given.set(key, { where, texts: textsOf(pair.value, yaml), folder: path.dirname(file) });
   }
   return { given, problems };
+}
+
+/** Keys are in camel case; snake case and the names of flags without their dashes are understood: `data_dir`, `data-dir`. */
+function camelCase(name: string): string {
+  return name.replaceAll(/[_-]([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
 function lineOf(node: Node, lines: LineCounter): number {

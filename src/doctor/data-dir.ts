@@ -9,6 +9,12 @@ import { observer } from '../base/user-ids.ts';
 import type { Outcome } from './check.ts';
 import { isSafeToName } from './safe-command.ts';
 
+/** Everything in the directory is closed. */
+const ONLY_NAMES = {
+  severity: 'warning',
+  why: 'others can list the names of its files, but read none; the next start closes it',
+} as const;
+
 /** @param owner the uid of the server */
 export function judgeDataDir(directory: string, owner: number): Outcome {
   try {
@@ -33,7 +39,8 @@ export function judgeDataDir(directory: string, owner: number): Outcome {
   if (command !== undefined) {
     const problem = 'it, or a file in it, can be read by other users';
     const fix = `remove their access; ${READABLE_WARNING}`;
-    findings.push({ ...head, rule: 'data-dir-open', place: directory, problem, fix, ...(isSafe ? { command } : {}) });
+    const terms = readable.every((place) => place === directory) ? ONLY_NAMES : head;
+    findings.push({ ...terms, rule: 'data-dir-open', place: directory, problem, fix, ...(isSafe ? { command } : {}) });
   }
   return { findings, skipped: [] };
 }

@@ -3,27 +3,26 @@
 import { domainToASCII } from 'node:url';
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
+import { type ReservedNames, SPIRE_NAMES } from '../spiffe/sds-names.ts';
 import { aliasKey } from './alias.ts';
+import { snakeCase } from './entry-names.ts';
 import { readSpiffeId } from './entry-readers.ts';
 import { collect, Place, readObject, show } from './place.ts';
 
 const MAX_HOST = 253;
-/** Names that mean something else on the pipe, in any case: one that differs by its case alone would mislead. */
-const RESERVED: readonly string[] = ['default', 'rootca', 'all'];
-
 const HOST_RULE = `an alias is a name of 1 to ${MAX_HOST} visible ASCII characters, such as the host name that a TLS client sends (SNI)`;
 
 /**
  * Reads the name of an alias. Host names are what on-demand secrets ask for; other names that some Envoy's configuration
  * has are taken too (`web_cert`, `cert:web`), as long as they mean nothing else. @throws ERR_BAD_INPUT
  */
-export function parseAliasHost(text: string): string {
-  const fault = hostFault(text);
+export function parseAliasHost(text: string, reserved: ReservedNames = SPIRE_NAMES): string {
+  const fault = hostFault(text, [reserved.default, reserved.bundle, reserved.allBundles]);
   if (fault !== undefined) throw SidekeyError.badInput([{ path: 'host', ...fault }]);
   return aliasKey(text);
 }
 
-function hostFault(text: string): Omit<Problem, 'path'> | undefined {
+function hostFault(text: string, reserved: readonly string[]): Omit<Problem, 'path'> | undefined {
   const problem = `it is ${show(text)}`;
   if (/[^\x21-\x7e]/.test(text)) {
     const ascii = domainToASCII(text);
@@ -31,8 +30,11 @@ function hostFault(text: string): Omit<Problem, 'path'> | undefined {
   }
   if (text === '' || text.length > MAX_HOST) return { problem: `it has ${text.length} characters`, rule: HOST_RULE };
   if (/^spiffe:/i.test(text)) return { problem, rule: 'a SPIFFE ID stands for itself and has no alias of its name' };
-  if (RESERVED.includes(aliasKey(text)))
-    return { problem, rule: 'default, ROOTCA and ALL have a meaning of their own' };
+  // In any case: a name that differs by its case alone would mislead.
+  if (reserved.some((name) => aliasKey(name) === aliasKey(text))) {
+    const names = [...new Set(reserved)];
+    return { problem, rule: `${names.slice(0, -1).join(', ')} and ${names.at(-1)} have a meaning of their own` };
+  }
   if (text.includes('*')) return { problem, rule: 'an alias is one name: give one for each, no wildcard' };
   if (text.endsWith('.'))
     return { problem, rule: 'clients send host names with no dot at the end (RFC 6066, section 3)' };
@@ -47,9 +49,11 @@ export function parseAliasTarget(value: unknown, trustDomain: TrustDomain): Spif
     const place = new Place('', problems);
     const body = readObject(value, place, BODY_RULE);
     if (body === undefined) return undefined;
+    const given = Object.keys(body).filter((name) => snakeCase(name) === 'spiffe_id');
     for (const name of Object.keys(body)) {
-      if (name !== 'spiffe_id') place.at(name).fault('there is no such field', BODY_RULE);
+      if (name !== given[0]) place.at(name).fault('there is no such field', BODY_RULE);
     }
-    return readSpiffeId(body.spiffe_id, place.at('spiffe_id'), { trustDomain });
+    const name = given[0] ?? 'spiffe_id';
+    return readSpiffeId(body[name], place.at(name), { trustDomain });
   });
 }

@@ -12,7 +12,6 @@ import {
   readFederatesWith,
   readHint,
   readId,
-  readJwtTtl,
   readParentId,
   readSpiffeId,
   readTtl,
@@ -91,6 +90,17 @@ const SELECTOR: JsonSchema = {
 const SELECTOR_TEXT = { type: 'string', pattern: '^[^:]+:.+', description: 'both as one text: unix:uid:1000' };
 const WHOEVER = { minItems: 1, description: 'whoever has all of them may be the SPIFFE ID' };
 const TTL: JsonSchema = { type: 'integer', minimum: 0, description: "seconds; 0: the server's default" };
+const ID_TEXT: JsonSchema = { type: 'string', description: 'spiffe://<trust domain>/<path>' };
+const ID_OBJECT: JsonSchema = {
+  type: 'object',
+  properties: { trust_domain: { type: 'string' }, path: { type: 'string' } },
+  required: ['trust_domain', 'path'],
+  additionalProperties: false,
+};
+const EPOCH_TEXT: JsonSchema = { type: 'string', pattern: '^[0-9]{1,15}$' };
+const GIVEN_TTL: JsonSchema = {
+  anyOf: [TTL, { type: 'string', description: 'a duration: 90s, 1h30m, 7d, or seconds' }],
+};
 const LIST_OF_TEXTS: JsonSchema = { type: 'array', items: { type: 'string' } };
 const TIMESTAMP: JsonSchema = { type: 'string', format: 'date-time' };
 
@@ -110,7 +120,8 @@ export const ENTRY_FIELDS = {
     read: readSpiffeId,
     column: { toColumn: (value: SpiffeId) => value, fromColumn: (stored: string) => parseSpiffeId(stored) },
     show: (value): string => value,
-    schema: { type: 'string', description: 'spiffe://<trust domain>/<path>' },
+    schema: ID_TEXT,
+    givenSchema: { anyOf: [ID_TEXT, ID_OBJECT] },
     flag: { option: '--spiffe-id <id>', help: 'the identity: spiffe://<trust domain>/<path>', kind: 'text' },
     inSvid: true,
   }),
@@ -136,6 +147,7 @@ export const ENTRY_FIELDS = {
     column: TEXT,
     show: same,
     schema: { type: 'string', description: 'kept and echoed; it grants nothing' },
+    givenSchema: { anyOf: [{ type: 'string' }, ID_OBJECT], description: 'kept and echoed; it grants nothing' },
     flag: { option: '--parent-id <id>', help: 'kept and shown; it grants nothing', kind: 'text' },
     decidesNobody: true,
   }),
@@ -147,6 +159,7 @@ export const ENTRY_FIELDS = {
     column: NUMBER,
     show: same,
     schema: TTL,
+    givenSchema: GIVEN_TTL,
     flag: {
       option: '--x509-svid-ttl <duration>',
       help: "how long an X.509-SVID lives (default: the server's)",
@@ -158,11 +171,12 @@ export const ENTRY_FIELDS = {
   /** Seconds; 0: the server's default. */
   jwtSvidTtl: field({
     name: 'jwt_svid_ttl',
-    read: readJwtTtl,
+    read: readTtl,
     absent: 0,
     column: NUMBER,
     show: same,
     schema: TTL,
+    givenSchema: GIVEN_TTL,
     flag: {
       option: '--jwt-svid-ttl <duration>',
       help: "how long a JWT-SVID lives (default: the server's)",
@@ -242,8 +256,8 @@ export const ENTRY_FIELDS = {
     show: (value): string | null => (value === 0 ? null : timestamp(value)),
     schema: { anyOf: [TIMESTAMP, { type: 'null' }], description: 'null: never' },
     givenSchema: {
-      anyOf: [TIMESTAMP, { type: 'integer', minimum: 0 }, { type: 'null' }],
-      description: 'RFC 3339 or epoch seconds; null or 0: never',
+      anyOf: [TIMESTAMP, { type: 'integer', minimum: 0 }, { type: 'null' }, EPOCH_TEXT, { const: 'never' }],
+      description: 'RFC 3339 or epoch seconds; null, 0 or never: it does not expire',
     },
     flag: {
       option: '--expires-at <time>',
@@ -263,7 +277,7 @@ export const ENTRY_FIELDS = {
     column: NUMBER,
     show: same,
     schema: { type: 'integer', minimum: 1 },
-    givenSchema: { type: 'integer' },
+    givenSchema: { anyOf: [{ type: 'integer' }, EPOCH_TEXT] },
     decidesNobody: true,
   }),
   /** Who declares it: `api` for REST and the command line, `file` for `--entries`, or a name given to PUT. */

@@ -1,8 +1,12 @@
-/** Entries as people and files write them: JSON with the names of the admin API, or those of SPIRE's file format. */
+/**
+ * Entries as people and files write them: JSON with the names of the admin API, the same in camel case, or those of SPIRE's
+ * file format.
+ */
 
 import { nearest } from '../base/nearest.ts';
 import { trustDomainId } from '../spiffe/id.ts';
 import { ENTRY_FIELD_LIST } from './entry-fields.ts';
+import { snakeCase } from './entry-names.ts';
 import { collect, Place, readList, readObject, show } from './place.ts';
 import type { EntryInput, EntryPatch, EntryRules } from './types.ts';
 
@@ -37,12 +41,14 @@ export function parseEntryPatch(value: unknown, rules: EntryRules, id: string, a
 const GIVEN = ENTRY_FIELD_LIST.filter(([, { read }]) => read !== undefined);
 const SET_BY_REGISTRY = ENTRY_FIELD_LIST.filter(([, { read }]) => read === undefined);
 
-/** By the names that they have in JSON, and in SPIRE's files. */
+/** By the names that they have in JSON and in SPIRE's files, all in snake case. */
 const BY_NAME = new Map(
   GIVEN.flatMap(([key, row]) =>
-    [row.name, row.spireName?.name ?? row.name].map((name) => [name as string, { key, row }]),
+    [row.name, row.spireName?.name ?? row.name].map((name) => [snakeCase(name), { key, row }]),
   ),
 );
+/** Names to propose for a mistyped one. */
+const NAMES = GIVEN.flatMap(([, { name, spireName }]) => [name as string, ...(spireName ? [spireName.name] : [])]);
 const READ_ONLY = new Set(SET_BY_REGISTRY.map(([, { name }]) => name as string));
 const DEFAULTS = Object.fromEntries(GIVEN.map(([key, { absent }]) => [key, absent])) as unknown as Pick<
   EntryInput,
@@ -65,11 +71,11 @@ const ATTRIBUTES: Readonly<Record<string, { takesTrue: boolean; rule: string }>>
 function readEntry(value: unknown, place: Place, rules: EntryRules): EntryInput | undefined {
   const fields = readFields(value, place, rules, 'an entry is an object with spiffe_id and selectors');
   if (fields === undefined) return undefined;
-  const given = value as Record<string, unknown>;
-  if (given.spiffe_id === undefined) {
+  const given = new Set(Object.keys(value as object).map(snakeCase));
+  if (!given.has('spiffe_id')) {
     place.at('spiffe_id').fault('it is missing', `an entry gives a SPIFFE ID: ${trustDomainId(rules.trustDomain)}/…`);
   }
-  if (given.selectors === undefined) {
+  if (!given.has('selectors')) {
     place.at('selectors').fault('it is missing', 'an entry selects callers by at least one selector');
   }
   const { spiffeId, selectors } = fields;
@@ -84,7 +90,7 @@ function readFields(value: unknown, place: Place, rules: EntryRules, rule: strin
   const fields: Record<string, unknown> = {};
   const names = new Map<string, string>();
   for (const [name, member] of Object.entries(object)) {
-    const field = BY_NAME.get(name);
+    const field = BY_NAME.get(snakeCase(name));
     const at = place.at(name);
     if (field === undefined) readOther(name, member, at);
     else if (names.has(field.key)) at.fault(`it says the same as ${names.get(field.key)}`, 'give one of the two');
@@ -97,17 +103,15 @@ function readFields(value: unknown, place: Place, rules: EntryRules, rule: strin
   return fields as Partial<EntryInput>;
 }
 
-function readOther(name: string, value: unknown, place: Place): void {
+function readOther(given: string, value: unknown, place: Place): void {
+  const name = snakeCase(given);
   if (READ_ONLY.has(name)) return;
   if (Object.hasOwn(REFUSED, name)) {
     if (value !== false) place.fault(`it is ${show(value)}`, REFUSED[name]!);
   } else if (name === 'additional_attributes') {
     readAttributes(value, place);
   } else {
-    place.fault(
-      `there is no such field${didYouMean(name, [...BY_NAME.keys()])}`,
-      'an entry has only fields that are known',
-    );
+    place.fault(`there is no such field${didYouMean(given, NAMES)}`, 'an entry has only fields that are known');
   }
 }
 
@@ -116,7 +120,8 @@ function readAttributes(value: unknown, place: Place): void {
   const known = Object.keys(ATTRIBUTES);
   const attributes = readObject(value, place, `it is an object with ${known.join(', ')}`);
   for (const [name, member] of Object.entries(attributes ?? {})) {
-    const attribute = Object.hasOwn(ATTRIBUTES, name) ? ATTRIBUTES[name] : undefined;
+    const snake = snakeCase(name);
+    const attribute = Object.hasOwn(ATTRIBUTES, snake) ? ATTRIBUTES[snake] : undefined;
     const at = place.at(name);
     if (attribute === undefined)
       at.fault(`there is no such field${didYouMean(name, known)}`, `they are ${known.join(', ')}`);

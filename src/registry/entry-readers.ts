@@ -1,5 +1,6 @@
 /** The fields of an entry one by one: each reader gives the value, or undefined and a fault. */
 
+import { parseDuration } from '../base/duration.ts';
 import {
   parseSpiffeId,
   parseTrustDomain,
@@ -11,6 +12,7 @@ import {
   trustDomainOf,
 } from '../spiffe/id.ts';
 import { DNS_NAME_RULE, dnsNameProblem } from './dns-name.ts';
+import { snakeCase } from './entry-names.ts';
 import type { EntryRules } from './entry-rules.ts';
 import { parseRfc3339 } from './instant.ts';
 import { type Place, readSet, readText, show } from './place.ts';
@@ -48,8 +50,8 @@ function readIdOfTrustDomain(
   place: Place,
   rules: Pick<EntryRules, 'trustDomain'>,
 ): SpiffeId | undefined {
-  const rule = `it is a SPIFFE ID as one text: ${trustDomainId(rules.trustDomain)}/…`;
-  const text = readText(value, place, rule);
+  const rule = `it is a SPIFFE ID as one text, ${trustDomainId(rules.trustDomain)}/…, or an object with trust_domain and path`;
+  const text = readText(idText(value), place, rule);
   const id = text === undefined ? undefined : attempt(place, () => parseSpiffeId(text));
   if (id === undefined || trustDomainOf(id) === rules.trustDomain) return id;
   return place.fault(
@@ -58,27 +60,26 @@ function readIdOfTrustDomain(
   );
 }
 
-const MAX_TTL = 2 ** 31 - 1;
-
-export function readTtl(value: unknown, place: Place): number | undefined {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_TTL) return unsigned(value);
-  return place.fault(
-    `it is ${show(value)}`,
-    `a TTL is a whole number of seconds from 0 (the server's default) to ${MAX_TTL}`,
-  );
+/** SPIRE's API and exports have IDs in two parts; other values stay as they are. */
+function idText(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const members = new Map(Object.entries(value).map(([name, member]) => [snakeCase(name), member as unknown]));
+  const [trustDomain, path] = [members.get('trust_domain'), members.get('path') ?? ''];
+  if (typeof trustDomain !== 'string' || typeof path !== 'string') return value;
+  if (members.size !== (members.has('path') ? 2 : 1)) return value;
+  // Without a slash between them, the two would make another trust domain.
+  return path === '' || path.startsWith('/') ? `spiffe://${trustDomain}${path}` : value;
 }
 
-/** Kept, shown and given back; there are no JWT-SVIDs yet, which whoever sets it should know. */
-export function readJwtTtl(value: unknown, place: Place, rules: Pick<EntryRules, 'warn'>): number | undefined {
-  const ttl = readTtl(value, place);
-  if (ttl !== undefined && ttl > 0) {
-    rules.warn({
-      path: place.path,
-      problem: 'it has no effect yet',
-      rule: 'Sidekey issues no JWT-SVIDs; the value is kept',
-    });
+const MAX_TTL = 2 ** 31 - 1;
+const TTL_RULE = `a TTL is seconds or a duration such as 90s, 1h30m or 7d, from 0 (the server's default) to ${MAX_TTL} seconds`;
+
+export function readTtl(value: unknown, place: Place): number | undefined {
+  const seconds = typeof value === 'string' ? parseDuration(value) : value;
+  if (typeof seconds === 'number' && Number.isInteger(seconds) && seconds >= 0 && seconds <= MAX_TTL) {
+    return unsigned(seconds);
   }
-  return ttl;
+  return place.fault(`it is ${show(value)}`, TTL_RULE);
 }
 
 export function readDnsNames(value: unknown, place: Place): string[] | undefined {
@@ -118,12 +119,15 @@ export function readAllowContained(value: unknown, place: Place): boolean | unde
 
 /** The end of the year 9999, the last that RFC 3339 can write. */
 const MAX_EPOCH_SECONDS = 253_402_300_799;
-const EXPIRES_AT_RULE = 'it is an RFC 3339 time after 1970 (2030-01-31T12:00:00Z), or epoch seconds; 0 or null: never';
+const EXPIRES_AT_RULE =
+  'it is an RFC 3339 time after 1970 (2030-01-31T12:00:00Z), or epoch seconds; 0, null or "never": never';
 
 export function readExpiresAt(value: unknown, place: Place): number | undefined {
-  if (value === null) return 0;
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_EPOCH_SECONDS) {
-    return unsigned(value) * 1000;
+  if (value === null || value === 'never') return 0;
+  // JSON made of protobuf (SPIRE's exports) has 64-bit numbers as text.
+  const seconds = typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value;
+  if (typeof seconds === 'number' && Number.isInteger(seconds) && seconds >= 0 && seconds <= MAX_EPOCH_SECONDS) {
+    return unsigned(seconds) * 1000;
   }
   const instant = typeof value === 'string' ? parseRfc3339(value) : undefined;
   // The epoch itself would be 0, which means never.

@@ -1,7 +1,7 @@
 /** What can be said of an entry on its own: whether it has ended, which comes first, and when two are the same. */
 
 import { compareText, formatSelector } from '../spiffe/selector.ts';
-import type { Entry, EntryInput } from './types.ts';
+import type { Entry, EntryInput, Registry } from './types.ts';
 
 /** True from the instant `expiresAt` on. */
 export function isExpired(entry: Pick<Entry, 'expiresAt'>, now: number): boolean {
@@ -16,6 +16,13 @@ export function compareAge(a: Pick<Entry, 'createdAt' | 'id'>, b: Pick<Entry, 'c
 /** Equal for two entries that say the same of the same caller: SPIFFE ID, selectors and parent. SPIRE calls them similar. */
 export function similarityKey(entry: Pick<EntryInput, 'spiffeId' | 'selectors' | 'parentId'>): string {
   return JSON.stringify([entry.spiffeId, entry.parentId, ...entry.selectors.map(formatSelector)]);
+}
+
+/** The entry that an input of a finished write is stored as. */
+export function storedAs(input: EntryInput, registry: Pick<Registry, 'get' | 'bySpiffeId'>): Entry | undefined {
+  if (input.id !== undefined) return registry.get(input.id);
+  const key = similarityKey(input);
+  return registry.bySpiffeId(input.spiffeId).find((entry) => similarityKey(entry) === key);
 }
 
 /** The places of the first two inputs of one write that would be the same entry: the same id, or similar ones. */

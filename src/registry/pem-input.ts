@@ -16,7 +16,11 @@ const RULE = 'a PEM block is -----BEGIN X-----, lines of base64, and -----END X-
 export function readPemBlocks(text: string, problems: Problem[]): PemBlock[] {
   const blocks: PemBlock[] = [];
   let open: { label: string; place: Place; lines: string[] } | undefined;
-  for (const [index, line] of text.split(/\r\n|\n|\r/).entries()) {
+  // Editors on Windows begin a file with a byte order mark.
+  for (const [index, line] of text
+    .replace(/^\ufeff/, '')
+    .split(/\r\n|\n|\r/)
+    .entries()) {
     const [, bound, label = ''] = /^-----(BEGIN|END) (.*?)-----[ \t]*$/.exec(line) ?? [];
     if (bound === 'BEGIN') {
       open?.place.fault('it has no end', RULE);

@@ -29,7 +29,7 @@ const WEAK_RULE = `${WEAK} can be borrowed by any program of the same user, so o
 export function readSelectors(value: unknown, place: Place, rules: EntryRules): Selector[] | undefined {
   const seen = new Set<string>();
   const selectors = readList(value, place, SELECTORS_RULE, (element, at) => {
-    const selector = readSelector(element, at, rules);
+    const selector = readSelector(element, at);
     if (selector === undefined) return undefined;
     const key = formatSelector(selector);
     if (seen.has(key)) return at.fault(`${redactSelector(selector)} is in the list already`, 'no two are the same');
@@ -46,11 +46,11 @@ export function readSelectors(value: unknown, place: Place, rules: EntryRules): 
   return selectors.sort(compareSelectors);
 }
 
-function readSelector(value: unknown, place: Place, rules: EntryRules): Selector | undefined {
+function readSelector(value: unknown, place: Place): Selector | undefined {
   if (typeof value === 'string') {
     const selector = splitSelector(value);
     if (selector === undefined) return place.fault(`it is ${show(value)}`, SELECTOR_RULE);
-    return check(selector, { type: place, value: place }, rules);
+    return check(selector, { type: place, value: place });
   }
   const object = readObject(value, place, SELECTOR_RULE);
   if (object === undefined) return undefined;
@@ -60,10 +60,10 @@ function readSelector(value: unknown, place: Place, rules: EntryRules): Selector
   const places = { type: place.at('type'), value: place.at('value') };
   const type = readText(object.type, places.type, SELECTOR_RULE);
   const text = readText(object.value, places.value, VALUE_RULE);
-  return type === undefined || text === undefined ? undefined : check({ type, value: text }, places, rules);
+  return type === undefined || text === undefined ? undefined : check({ type, value: text }, places);
 }
 
-function check(selector: Selector, places: { type: Place; value: Place }, rules: EntryRules): Selector | undefined {
+function check(selector: Selector, places: { type: Place; value: Place }): Selector | undefined {
   const { type, value } = selector;
   const known = attestorOf(type);
   if (known === undefined) {
@@ -74,15 +74,7 @@ function check(selector: Selector, places: { type: Place; value: Place }, rules:
   }
   if (value === '') return places.value.fault('it is empty', VALUE_RULE);
   if (value.length > MAX_VALUE_LENGTH) return places.value.fault(`it has ${value.length} characters`, VALUE_RULE);
-  if (!hasForm(selector, known, places.value)) return undefined;
-  if (!rules.attestors.has(type)) {
-    rules.warn({
-      path: places.type.path,
-      problem: `no attestor gives ${type} selectors here`,
-      rule: 'the entry is kept, but nobody matches it until one does',
-    });
-  }
-  return selector;
+  return hasForm(selector, known, places.value) ? selector : undefined;
 }
 
 /** A value may be a secret: nothing behind `=`, and no faulty value of a kind that has secrets, is shown. */

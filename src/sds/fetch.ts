@@ -36,7 +36,7 @@ export async function fetchSecrets(call: Call, bytes: Uint8Array, parts: StreamP
 }
 
 async function answer(call: Call, asker: Asker, request: DiscoveryRequest, parts: StreamParts): Promise<Message> {
-  const { identities, trustDomain } = parts;
+  const { identities, trustDomain, reservedNames } = parts;
   const { peer, caller } = asker;
   const validation = validationFor(request.node, parts.validation);
   const subscription = new Subscription('', false);
@@ -48,7 +48,7 @@ async function answer(call: Call, asker: Asker, request: DiscoveryRequest, parts
     subscription.setWildcardNames(everyName(identities, caller), now);
     call.hold(subscription.bytes);
   }
-  const names = subscription.takeDirty().map((name) => readName(name, trustDomain));
+  const names = subscription.takeDirty().map((name) => readName(name, trustDomain, reservedNames));
   const answers = await Promise.all(names.map((name) => secretFor(identities, caller, name, validation)));
   const end = parts.clock.now();
   // Early answers waited for the others: meanwhile the caller may have lost its entry.

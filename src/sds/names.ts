@@ -8,6 +8,7 @@ import { type Held, heldAsContained } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { Entry } from '../registry/types.ts';
 import { parseSpiffeId, parseTrustDomainId, type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/id.ts';
+import { type ReservedNames, SPIRE_NAMES } from '../spiffe/sds-names.ts';
 import { bundleSecret, certificateSecret, type EncodedSecret, type Validation } from './secrets.ts';
 
 const SCHEME = 'spiffe://';
@@ -22,11 +23,11 @@ export type Name =
   /** Any other name: an alias, if one of that name is set. */
   | { readonly kind: 'alias'; readonly name: string };
 
-/** Parses a name. The reserved names are those of SPIRE. */
-export function readName(name: string, trustDomain: TrustDomain): Name {
-  if (name === 'default') return { kind: 'default', name };
-  if (name === 'ALL') return { kind: 'all', name };
-  if (name === 'ROOTCA') return { kind: 'bundle', name, trustDomain };
+/** Parses a name. The name of all bundles may be that of the own bundle, and then means all. */
+export function readName(name: string, trustDomain: TrustDomain, reserved: ReservedNames = SPIRE_NAMES): Name {
+  if (name === reserved.default) return { kind: 'default', name };
+  if (name === reserved.allBundles) return { kind: 'all', name };
+  if (name === reserved.bundle) return { kind: 'bundle', name, trustDomain };
   try {
     if (!name.startsWith(SCHEME)) return { kind: 'alias', name };
     const hasPath = name.includes('/', SCHEME.length);

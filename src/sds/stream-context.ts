@@ -6,6 +6,7 @@ import type { Decisions } from '../identity/decisions.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { Turns } from '../limits/turns.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
+import type { ReservedNames } from '../spiffe/sds-names.ts';
 import type { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { StatusCode, StatusDetail, Stream } from '../wire/types.ts';
@@ -22,6 +23,8 @@ import type { WatchedNames } from './watched-names.ts';
 export interface StreamParts {
   readonly identities: Identities;
   readonly trustDomain: TrustDomain;
+  /** Undefined: those of SPIRE. */
+  readonly reservedNames?: ReservedNames;
   readonly clock: Clock;
   readonly log: Log;
   readonly queue: PushQueue;

@@ -62,7 +62,13 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     this.kind = kind;
     this.caller = parts.identities.caller(stream.peer);
     this.subscription = new Subscription(`${noncePrefix}.${streams}.`, kind.variant.saysRemoved);
-    this.names = new WatchedNames(parts.identities, this.caller, parts.trustDomain, (name) => this.lookAgain(name));
+    this.names = new WatchedNames(
+      parts.identities,
+      this.caller,
+      parts.trustDomain,
+      (name) => this.lookAgain(name),
+      parts.reservedNames,
+    );
     this.events = new StreamEvents(stream, streams, parts);
     this.#held = new HeldNames(this);
     this.#pusher = new Pusher(this, this.#held);

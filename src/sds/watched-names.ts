@@ -9,6 +9,7 @@ import type { Held } from '../identity/held.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { Entry } from '../registry/types.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
+import type { ReservedNames } from '../spiffe/sds-names.ts';
 import { entryBehind, type Name, readName } from './names.ts';
 import type { Certificate } from './secrets.ts';
 
@@ -39,13 +40,21 @@ export class WatchedNames {
   readonly #caller: Caller;
   readonly #trustDomain: TrustDomain;
   readonly #changed: (name: string) => void;
+  readonly #reserved: ReservedNames | undefined;
 
   /** @param changed called with a name when its secret may have changed */
-  constructor(identities: Identities, caller: Caller, trustDomain: TrustDomain, changed: (name: string) => void) {
+  constructor(
+    identities: Identities,
+    caller: Caller,
+    trustDomain: TrustDomain,
+    changed: (name: string) => void,
+    reserved?: ReservedNames,
+  ) {
     this.#identities = identities;
     this.#caller = caller;
     this.#trustDomain = trustDomain;
     this.#changed = changed;
+    this.#reserved = reserved;
   }
 
   get(text: string): WatchedName | undefined {
@@ -81,7 +90,7 @@ export class WatchedNames {
   }
 
   #add(text: string): Watches {
-    const name = readName(text, this.#trustDomain);
+    const name = readName(text, this.#trustDomain, this.#reserved);
     const changed = () => this.#changed(text);
     const watches: Watches = {
       name,

@@ -6,11 +6,6 @@ import type { ServeConfig } from '../config/serve-config.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import type { Parts } from './parts.ts';
 
-/** The types of selectors that they give. */
-export function attestorTypes(config: ServeConfig): ReadonlySet<string> {
-  return new Set(runningWith(config).map(({ type }) => type));
-}
-
 export async function openAttestors(
   config: ServeConfig,
   from: AttestorParts,

@@ -1,26 +1,35 @@
 /** The entries that the file of `--entries` declares. */
 
-import type { EntryInput, EntryRules, Registry } from '../registry/types.ts';
+import type { DeclaredEntries } from '../registry/entries-file.ts';
+import { storedAs } from '../registry/entry.ts';
+import { FILE_SOURCE, logEntryWarnings, type WarningsOf } from '../registry/entry-warnings.ts';
+import type { EntryRules, Registry } from '../registry/types.ts';
 import type { Log } from '../telemetry/log.ts';
 
-/** The `source` of entries that a file declares. */
-const FILE_SOURCE = 'file';
-
-/** The reader of YAML is loaded for those who have a file. */
-export async function readDeclared(file: string, rules: EntryRules): Promise<readonly EntryInput[]> {
+/** Loads the reader of YAML only if there is a file. @throws ERR_CONFIG with every problem */
+export async function readDeclared(file: string, rules: EntryRules): Promise<DeclaredEntries> {
   const { loadEntriesFile } = await import('../registry/entries-file.ts');
   return loadEntriesFile(file, rules);
 }
 
-export async function takeEntries(
-  inputs: readonly EntryInput[],
-  file: string | undefined,
-  registry: Registry,
-  log: Log,
-): Promise<void> {
+export async function takeEntries({ file, inputs }: DeclaredEntries, registry: Registry, log: Log): Promise<void> {
   const { created, changed, deleted, kept } = await registry.replaceSource(FILE_SOURCE, inputs);
   log.info(
     { file, created: created.length, changed: changed.length, deleted: deleted.length, kept: kept.length },
     'entries file applied',
   );
+}
+
+/** Logs what is probably wrong with the entries, with their lines and ids. */
+export function warnOfDeclared(
+  { inputs, locate }: DeclaredEntries,
+  warningsOf: WarningsOf,
+  registry: Registry,
+  log: Log,
+): void {
+  const warnings = warningsOf(inputs).map(({ index, warning }) => ({
+    index,
+    warning: locate({ ...warning, path: `/entries/${index}${warning.path}` }),
+  }));
+  logEntryWarnings(log, warnings, (index) => storedAs(inputs[index]!, registry));
 }

@@ -4,9 +4,10 @@
  */
 
 import { setImmediate as turn } from 'node:timers/promises';
+import { isatty } from 'node:tty';
 import { type Admin, createAdmin } from '../admin/admin.ts';
-import { listenAddress, listenOnTcp } from '../admin/tcp.ts';
-import { adminToken, readAdminTokenFile } from '../admin/token.ts';
+import { listenOnTcp } from '../admin/tcp.ts';
+import { adminToken } from '../admin/token.ts';
 import { createAccounts } from '../attest/accounts.ts';
 import { createExitWatcher } from '../attest/exit-watcher.ts';
 import { createInspector } from '../attest/inspect.ts';
@@ -20,7 +21,6 @@ import { version } from '../base/version.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { Decisions } from '../identity/decisions.ts';
 import { Identities } from '../identity/identities.ts';
-import type { EntryInput, EntryRules } from '../registry/types.ts';
 import { Ledger } from '../sds/ledger.ts';
 import { secretDiscoveryService } from '../sds/service.ts';
 import { standardServices } from '../standard/service.ts';
@@ -28,17 +28,22 @@ import { Counters } from '../telemetry/counters.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createWire } from '../wire/wire.ts';
 import { adminCaller } from './admin-caller.ts';
-import { attestorTypes, openAttestors, whyNever } from './attestors.ts';
-import { readDeclared, takeEntries } from './declared-entries.ts';
+import { openAttestors, whyNever } from './attestors.ts';
+import { takeEntries, warnOfDeclared } from './declared-entries.ts';
+import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
+import { entryRulesOf, readInputs } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
 import { Parts } from './parts.ts';
+import { type ReadConfig, Reloader } from './reload.ts';
 import { lookAtSelf } from './self.ts';
 import type { Setting } from './setting.ts';
 import { openState } from './state.ts';
 import { warnOfAssumed, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnings.ts';
 
 export interface Server {
+  /** Reads the entries file again, as SIGHUP asks for; a fault is logged and changes nothing. */
+  reload(readConfig: ReadConfig): void;
   /** Tells every stream UNAVAILABLE, lets it be read, closes what is open; the second call waits for the first. */
   close(): Promise<void>;
 }
@@ -57,7 +62,7 @@ export async function startServer(
   clock: Clock = new SystemClock(),
   stop: AbortSignal = new AbortController().signal,
 ): Promise<Server> {
-  const log = createLog(config.logLevel);
+  const log = createLog(config.logLevel, { format: config.logFormat ?? (isatty(1) ? 'text' : 'json') });
   const parts = new Parts(log);
   const setting: Setting = {
     config,
@@ -69,14 +74,18 @@ export async function startServer(
       stop.throwIfAborted();
     },
   };
+  let reloader: Reloader;
   try {
-    await start(setting);
+    reloader = await start(setting);
   } catch (error) {
     await parts.close();
     throw error;
   }
   let closing: Promise<void> | undefined;
   return {
+    reload: (readConfig) => {
+      if (closing === undefined) reloader.reload(readConfig);
+    },
     close: () => {
       log.info('stopping');
       closing ??= parts.close().then(() => log.info('stopped'));
@@ -85,16 +94,11 @@ export async function startServer(
   };
 }
 
-async function start(setting: Setting): Promise<void> {
+async function start(setting: Setting): Promise<Reloader> {
   const { config, clock, log, parts, mayGoOn } = setting;
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
-  const entryRules: EntryRules = {
-    trustDomain,
-    allowWeakSelectors: config.allowWeakSelectors,
-    attestors: attestorTypes(config),
-    warn: (problem) => log.warn(problem, 'an entry has a value without effect here'),
-  };
+  const entryRules = entryRulesOf(config);
   const { declared, givenToken } = await readInputs(config, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
@@ -104,7 +108,7 @@ async function start(setting: Setting): Promise<void> {
   warnOfTtl(config, log);
   if (declared !== undefined) {
     await mayGoOn();
-    await takeEntries(declared, config.entries, registry, log);
+    await takeEntries(declared, registry, log);
   }
   await mayGoOn();
 
@@ -125,12 +129,30 @@ async function start(setting: Setting): Promise<void> {
   const onChange = () => identities.factsMayDiffer();
   const facts = { clock, log, accounts, unmapped, asked: registry, onChange };
   const attestors = await openAttestors(config, facts, parts);
+  const warningsOf = entryWarnings({ config, attestors, registry, clock });
+  if (declared !== undefined) warnOfDeclared(declared, warningsOf, registry, log);
   const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log }));
   const exitWatcher = parts.own(createExitWatcher());
   const counters = new Counters();
   const { owners, quota, memory, turns } = createLimits(plan, config, counters, log);
   const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
-  const sds = { identities, trustDomain, clock, log, counters, ledger, decisions, validation, turns } as const;
+  const reservedNames = {
+    default: config.sdsDefaultName,
+    bundle: config.sdsBundleName,
+    allBundles: config.sdsAllBundlesName,
+  };
+  const sds = {
+    identities,
+    trustDomain,
+    reservedNames,
+    clock,
+    log,
+    counters,
+    ledger,
+    decisions,
+    validation,
+    turns,
+  } as const;
   const secretMethods = secretDiscoveryService(sds);
   const { methods: standardMethods, health } = standardServices(secretMethods);
   const methods = [...secretMethods, ...standardMethods];
@@ -155,6 +177,7 @@ async function start(setting: Setting): Promise<void> {
     registry,
     ca,
     entryRules,
+    warningsOf,
     ledger,
     decisions,
     explain: {
@@ -182,6 +205,7 @@ async function start(setting: Setting): Promise<void> {
     unixCaller: (socket) => adminCaller(socket, host),
     token: givenToken ?? (await adminToken(dataDir)),
     hosts: config.adminHost,
+    reservedNames,
     maxConnections: plan.adminConnections,
   });
   parts.defer(() => {
@@ -205,23 +229,7 @@ async function start(setting: Setting): Promise<void> {
   });
   parts.defer(() => load.cancel());
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
-}
-
-interface Inputs {
-  /** Of the file of `--entries`. */
-  readonly declared: readonly EntryInput[] | undefined;
-  /** Of the file of `--admin-token-file`. */
-  readonly givenToken: string | undefined;
-}
-
-/** Looks at what the settings name, before anything is made for them. */
-async function readInputs(config: ServeConfig, rules: EntryRules): Promise<Inputs> {
-  const { adminListen, adminInsecureListen, adminTokenFile, entries } = config;
-  if (adminListen !== undefined) await listenAddress({ ...adminListen, insecure: adminInsecureListen });
-  return {
-    givenToken: adminTokenFile === undefined ? undefined : await readAdminTokenFile(adminTokenFile),
-    declared: entries === undefined ? undefined : await readDeclared(entries, rules),
-  };
+  return parts.own(new Reloader({ config, entryRules, warningsOf, registry, log }));
 }
 
 async function listenForAdmins(admin: Admin, { config, parts, log }: Setting): Promise<void> {

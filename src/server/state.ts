@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { openDataDir } from '../base/data-dir.ts';
 import { SidekeyError } from '../base/errors.ts';
+import { octal } from '../base/trusted-path.ts';
 import { hasAuthorities, openCertificateAuthority } from '../ca/index.ts';
 import { ToldIssuances } from '../ca/told-issuances.ts';
 import { openRegistry } from '../registry/registry.ts';
@@ -19,6 +20,13 @@ export async function openState({ config, clock, log, parts, mayGoOn }: Setting,
   const { trustDomain, newRoot } = config;
   const directory = openDataDir(config.dataDir);
   parts.defer(() => directory.release());
+  if (directory.closedFrom !== undefined) {
+    const mode = octal(directory.closedFrom);
+    log.info(
+      { directory: directory.path, mode },
+      'the data directory was open to others, who could put or read nothing there: it is 0700 now',
+    );
+  }
   const dataDir = directory.path;
   const [database, dir] = [path.join(dataDir, 'sidekey.db'), path.join(dataDir, 'ca')];
   const hasCa = hasAuthorities(dir);

@@ -37,6 +37,13 @@ const SEGMENT_RULE =
 /** Reads the name of a trust domain (`ilinux.io`). @throws {SpiffeIdError} */
 export function parseTrustDomain(text: string): TrustDomain {
   if (text === '') throw new SpiffeIdError('the trust domain is missing', TRUST_DOMAIN_RULE);
+  if (text.startsWith(SCHEME)) {
+    const [name = '', path] = text.slice(SCHEME.length).split('/', 2);
+    const extra = path === undefined ? SCHEME : `${SCHEME} and the path`;
+    // Only a name that is one is proposed.
+    const proposal = /^[a-z0-9._-]{1,255}$/.test(name) ? `leave off ${extra}: ${name}` : TRUST_DOMAIN_RULE;
+    throw new SpiffeIdError(`the trust domain begins with ${SCHEME}`, proposal);
+  }
   if (text.length > MAX_TRUST_DOMAIN_BYTES) {
     throw new SpiffeIdError(`the trust domain has ${text.length} bytes`, TRUST_DOMAIN_RULE);
   }

@@ -1,10 +1,13 @@
-/** JSON logs on stdout, one line per event (pino). Log calls never throw, whatever their arguments. */
+/** The log on stdout, one line per event (pino): JSON, or text for people. Log calls never throw, whatever their arguments. */
 
+import { isatty } from 'node:tty';
 import pino from 'pino';
 import { type Clock, SystemClock } from '../base/clock.ts';
+import { wantsColour } from '../base/colour.ts';
 import { printableLines } from '../base/printable.ts';
-import type { LogLevel } from './levels.ts';
+import type { LogFormat, LogLevel } from './levels.ts';
 import { type LeftOut, LineBudget } from './line-budget.ts';
+import { textLine } from './log-text.ts';
 import { type Dropped, LogWriter } from './log-writer.ts';
 import { briefError, serializeError } from './serialize-error.ts';
 import { openStdout } from './stdout.ts';
@@ -15,7 +18,14 @@ export type Log = pino.Logger;
 const FLUSH_MS = 250;
 
 /** Shared, since the process has one stdout. */
-const stdout = new LogWriter({ open: openStdout, clock: new SystemClock(), report: reportOf });
+const stdout = new LogWriter({
+  open: openStdout,
+  clock: new SystemClock(),
+  report: (dropped) => inForm(reportOf(dropped)),
+});
+
+/** The form of a line on stdout. */
+let inForm: (line: string) => string = (line) => line;
 
 /** The owner of a log's lines, on logs of {@link ownedLog} and their children. */
 const OWNER: unique symbol = Symbol('owner');
@@ -28,7 +38,7 @@ type Owned = Log & { [OWNER]?: string };
  */
 export function createLog(
   level: LogLevel,
-  { clock = new SystemClock(), write = (line: string) => stdout.write(line) }: LogOptions = {},
+  { clock = new SystemClock(), format, write = toStdout(format) }: LogOptions = {},
 ): Log {
   const budget = new LineBudget(clock, (leftOut) => tellLeftOut(log, leftOut));
   const log = pino(
@@ -70,7 +80,17 @@ export function createLog(
 
 export interface LogOptions {
   readonly clock?: Clock;
+  /** Of lines on stdout; by default JSON. */
+  readonly format?: LogFormat | undefined;
   readonly write?: (line: string) => void;
+}
+
+function toStdout(format: LogFormat | undefined): (line: string) => void {
+  if (format === 'text') {
+    const isColoured = wantsColour(isatty(1), process.env);
+    inForm = (line) => textLine(line, isColoured);
+  }
+  return (line) => stdout.write(inForm(line));
 }
 
 /**

@@ -108,6 +108,22 @@ describe('TCP', () => {
     }
   });
 
+  test('says of a missing, a malformed and a wrong token which it is', async (t) => {
+    const { tcp } = await startAdmin(t);
+    const rows: readonly (readonly [headers: Record<string, string>, says: RegExp])[] = [
+      [{}, /^the request has no token: send .*; the token is in the file of .*--admin-token-file/],
+      [{ authorization: TOKEN }, /^the request's Authorization header has another form/],
+      [{ authorization: 'Basic eDp5' }, /^the request's Authorization header has another form/],
+      [bearer(`${TOKEN}x`), /^the token is not the one of this server; the token is in the file/],
+    ];
+    for (const [headers, says] of rows) {
+      const { status, text, body } = await call(tcp.port, 'GET', '/v1/entries', { headers });
+      assert.equal(status, 401);
+      assert.match(body.detail, says);
+      assert.ok(!text.includes(TOKEN));
+    }
+  });
+
   test('lets nobody in where there is no token', async (t) => {
     const { tcp } = await startAdmin(t, { token: undefined });
     for (const token of ['undefined', TOKEN]) {

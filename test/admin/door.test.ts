@@ -36,6 +36,39 @@ async function open(t: Parameters<typeof tempDir>[0]) {
   return { clock, door, lines, responses, asked: asked.promise, socketPath };
 }
 
+describe('a client of another protocol', () => {
+  const send = async (socketPath: string, bytes: Buffer) => {
+    const client = net.connect(socketPath);
+    client.write(bytes);
+    let answer = '';
+    client.setEncoding('latin1').on('data', (text: string) => {
+      answer += text;
+    });
+    await once(client, 'close');
+    return answer;
+  };
+
+  test('gets a sentence, and so does the log, but not for each client', async (t) => {
+    const { lines, socketPath, clock } = await open(t);
+    const hello = Buffer.from('160301020001000001fc0303', 'hex');
+    const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    for (const bytes of [hello, hello]) assert.match(await send(socketPath, bytes), /^HTTP\/1\.1 400 .*use an http:/s);
+    clock.advance(10_000);
+    assert.match(await send(socketPath, preface), /use the pipe/);
+    assert.match(await send(socketPath, Buffer.from('hello\r\n\r\n')), /^HTTP\/1\.1 400 .*not an HTTP\/1\.1 request/s);
+    assert.deepEqual(
+      lines.map(({ protocol }) => protocol),
+      ['TLS', 'HTTP/2'],
+    );
+  });
+
+  test('gets the status that tells too large headers apart', async (t) => {
+    const { socketPath } = await open(t);
+    const large = Buffer.from(`GET / HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(100_000)}\r\n\r\n`);
+    assert.match(await send(socketPath, large), /^HTTP\/1\.1 431 /);
+  });
+});
+
 describe('a door that closes', () => {
   test('lets the running request end and takes no new one', async (t) => {
     const { door, responses, asked, socketPath } = await open(t);

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { Value } from 'typebox/value';
-import { ENTRY, ENTRY_INPUT, ENTRY_PATCH, PROBLEM } from '../../src/admin/schema.ts';
+import { ENTRY, ENTRY_INPUT, ENTRY_PATCH, MADE_ENTRY, PROBLEM } from '../../src/admin/schema.ts';
 import { parseEntryInput, parseEntryPatch } from '../../src/registry/entry-input.ts';
+import { createWarningsOf } from '../../src/registry/entry-warnings.ts';
+import { createLog } from '../../src/telemetry/log.ts';
 import { TRUST_DOMAIN } from '../registry/support.ts';
 import { call, entry, startAdmin } from './support.ts';
 
@@ -96,6 +98,66 @@ describe('POST /v1/entries', () => {
     const { status, body } = await call(socketPath, 'POST', '/v1/entries', { json: { entries } });
     assert.equal(status, 201);
     assert.equal(body.entries.length, 2_000);
+  });
+});
+
+describe('warnings', () => {
+  const start = async (t: TestContext) => {
+    const log: Record<string, unknown>[] = [];
+    const warningsOf = createWarningsOf({
+      whyNever: ({ type }) => (type === 'docker' ? 'no docker attestor runs here' : undefined),
+      longestSvidTtl: 43_200,
+      federatedBundles: { get: () => undefined },
+      now: () => 0,
+    });
+    const write = (line: string) => void log.push(JSON.parse(line));
+    return { ...(await startAdmin(t, { warningsOf, log: createLog('warn', { write }) })), log };
+  };
+  const problem = 'no caller has docker:label:a:b: no docker attestor runs here';
+
+  test('of one entry are in the answer, and in the log with its id', async (t) => {
+    const { socketPath, log } = await start(t);
+    const json = entry('web', { id: 'web-1', selectors: ['docker:label:a:b'] });
+    const { status, body } = await call(socketPath, 'POST', '/v1/entries', { json });
+    assert.equal(status, 201);
+    const [warning, ...rest] = body.warnings;
+    assert.deepEqual([warning.path, warning.problem, rest], ['/selectors', problem, []]);
+    assert.deepEqual(
+      log.map(({ entry_id, spiffe_id, path }) => [entry_id, spiffe_id, path]),
+      [['web-1', 'spiffe://ilinux.io/web', '/selectors']],
+    );
+    const changed = await call(socketPath, 'PATCH', '/v1/entries/web-1', { json: { x509_svid_ttl: '48h' } });
+    assert.deepEqual(
+      changed.body.warnings.map(({ path }: { path: string }) => path),
+      ['/selectors', '/x509_svid_ttl'],
+    );
+    assert.ok(Value.Check(MADE_ENTRY, changed.body));
+  });
+
+  test('of several entries name the position of each, and its id in the log', async (t) => {
+    const { socketPath, log } = await start(t);
+    const json = { entries: [entry('a'), entry('b', { id: 'b-1', selectors: ['docker:label:a:b'] })] };
+    const made = await call(socketPath, 'POST', '/v1/entries', { json });
+    assert.deepEqual(
+      made.body.warnings.map(({ path }: { path: string }) => path),
+      ['/entries/1/selectors'],
+    );
+    assert.deepEqual(
+      log.map(({ entry_id }) => entry_id),
+      ['b-1'],
+    );
+    const declared = { source: 'ci', entries: [entry('c'), entry('d', { selectors: ['docker:label:a:b'] })] };
+    const put = await call(socketPath, 'PUT', '/v1/entries', { json: declared });
+    assert.equal(put.body.warnings[0].path, '/entries/1/selectors');
+    assert.equal(log[1]!.entry_id, put.body.created[1].id);
+  });
+
+  test('say of a change to an entry that something else declares that the declaration wins', async (t) => {
+    const { socketPath } = await start(t);
+    const declared = { source: 'ci', entries: [entry('a', { id: 'a-1' })] };
+    await call(socketPath, 'PUT', '/v1/entries', { json: declared });
+    const { body } = await call(socketPath, 'PATCH', '/v1/entries/a-1', { json: { hint: 'x' } });
+    assert.match(body.warnings[0].problem, /entry a-1 is declared by the source ci, which wins/);
   });
 });
 
@@ -355,7 +417,7 @@ describe('PUT /v1/entries', () => {
 });
 
 describe('the schema of entries', () => {
-  const rules = { trustDomain: TRUST_DOMAIN, allowWeakSelectors: false, attestors: new Set(['unix']), warn: () => {} };
+  const rules = { trustDomain: TRUST_DOMAIN, allowWeakSelectors: false };
   const SAMPLES: Readonly<Record<string, unknown>> = {
     ...entry('a'),
     parent_id: 'spiffe://ilinux.io/spire/agent',

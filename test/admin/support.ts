@@ -43,9 +43,8 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     entryRules: {
       trustDomain: TRUST_DOMAIN,
       allowWeakSelectors: false,
-      attestors: new Set(['unix']),
-      warn: () => {},
     },
+    warningsOf: () => [],
     ledger: new Ledger(createLog('silent')),
     decisions: new Decisions({ store: store.decisions, clock, log: SILENT }),
     explain: {

@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -140,14 +141,46 @@ for (const [what, problem, plant] of SUSPECT) {
   });
 }
 
-test('an empty directory in which others could write gets a command that closes it', (t) => {
+test('an open directory of this user is closed if nobody else could put or read anything there', (t) => {
   const directory = path.join(tempDir(t), 'data');
+  const modeOf = () => statSync(directory).mode & 0o7777;
   mkdirSync(directory);
-  chmodSync(directory, 0o775);
-  const command = refusalOf(directory).split('\n')[1]!;
-  assert.equal(command, `  chmod go-rwx ${directory}`);
-  execFileSync('sh', ['-ec', command]);
+  for (const mode of [0o755, 0o775, 0o777, 0o2770]) {
+    chmodSync(directory, mode);
+    const opened = openDataDir(directory);
+    assert.equal(opened.closedFrom, mode);
+    assert.equal(modeOf() & 0o777, 0o700);
+    opened.release();
+    chmodSync(directory, 0o700);
+    // With the lock in it, others could have written something; with 0755 they could not.
+    chmodSync(directory, mode);
+    if ((mode & 0o022) === 0) {
+      openDataDir(directory).release();
+      assert.equal(modeOf(), 0o700);
+    } else {
+      assert.match(refusalOf(directory), /others can write in it .*, and it is not empty/);
+      assert.equal(modeOf(), mode);
+    }
+    chmodSync(directory, 0o700);
+    rmSync(path.join(directory, 'lock'));
+  }
+  const closed = openDataDir(directory);
+  assert.equal(closed.closedFrom, undefined);
+  closed.release();
+});
+
+test('an open directory with an open file stays as it is, and the advice fits a directory whose mode comes back', (t) => {
+  const directory = path.join(tempDir(t), 'data');
   openDataDir(directory).release();
+  chmodSync(directory, 0o755);
+  chmodSync(path.join(directory, 'lock'), 0o644);
+  const message = refusalOf(directory);
+  assert.match(
+    message,
+    new RegExp(`StateDirectoryMode=0700, or give --data-dir a new folder below it, such as ${directory}/data;`),
+  );
+  assert.equal(statSync(directory).mode & 0o777, 0o755);
+  openDataDir(path.join(directory, 'data')).release();
 });
 
 test('the socket of a server is allowed', (t) => {
@@ -264,11 +297,13 @@ test('a user without privileges opens its own directory and no other', { skip: n
 
   const foreign = path.join(home, 'foreign');
   mkdirSync(foreign, { mode: 0o755 });
+  chmodSync(foreign, 0o777);
   const answer = await runChild(t, openElsewhere(foreign), NOBODY).firstLine;
   assert.match(
     answer,
-    /^ERR_DATA_DIR .*: it belongs to uid 0, not to uid 65534, who runs Sidekey; only the user of Sidekey/,
+    /^ERR_DATA_DIR .*: it belongs to uid 0, not to uid 65534, who runs Sidekey; only the user of Sidekey.*init container that runs as root/,
   );
+  assert.equal(statSync(foreign).mode & 0o777, 0o777);
 });
 
 test('a file system without file modes is refused with that reason', { skip: whyNoVfat() ?? false }, (t) => {

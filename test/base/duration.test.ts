@@ -4,15 +4,26 @@ import fc from 'fast-check';
 import { formatDuration, parseDuration } from '../../src/base/duration.ts';
 
 test('durations are parsed to seconds', () => {
-  const cases = { '1h': 3_600, '90s': 90, '1h30m': 5_400, '24h': 86_400, '7d': 604_800, '0s': 0, '1d2h3m4s': 93_784 };
+  const cases = {
+    '1h': 3_600,
+    '90s': 90,
+    '1h30m': 5_400,
+    '24h': 86_400,
+    '7d': 604_800,
+    '0s': 0,
+    '1d2h3m4s': 93_784,
+    3600: 3_600,
+    0: 0,
+  };
   for (const [text, seconds] of Object.entries(cases)) assert.equal(parseDuration(text), seconds, text);
 });
 
 test('text that is not a duration is refused', () => {
   for (const text of [
     '',
-    '1',
-    '3600',
+    '1m30',
+    '-5',
+    '9'.repeat(20),
     'h',
     '1.5h',
     '-1h',

@@ -219,6 +219,24 @@ test("a directory below one in which others can write is refused, and so is one 
   assert.deepEqual(readdirSync(above), ['run']);
 });
 
+test('a short name in a long directory is taken up to the limit, and leaves nothing else behind', async (t) => {
+  const above = tempDir(t);
+  for (const bytes of [100, 101, 105, 107]) {
+    const directory = path.join(above, 'x'.repeat(bytes - above.length - 3));
+    const file = path.join(directory, 's');
+    assert.equal(file.length, bytes);
+    const server = net.createServer((socket) => socket.end('hello'));
+    const listening = await listenOnSocket(server, { path: file, mode: 0o640 });
+    assert.deepEqual(readdirSync(directory), ['s']);
+    assert.equal(statSync(file).mode & 0o777, 0o640);
+    const [hello] = await once(net.connect(file).setEncoding('utf8'), 'data');
+    assert.equal(hello, 'hello');
+    listening.close();
+    await once(server, 'close');
+    assert.deepEqual(readdirSync(directory), []);
+  }
+});
+
 test('a path that is too long for a socket address is refused with its length', async (t) => {
   const directory = tempDir(t);
   const fits = path.join(directory, 'x'.repeat(107 - directory.length - 1));

@@ -41,7 +41,7 @@ describe('sidekey alias', () => {
     const { run } = await start(t);
     const warned = await run('set', 'web.example', WEB);
     assert.equal(warned.status, 0);
-    assert.match(warned.stderr, /^sidekey: warning: \/spiffe_id: no entry gives [^\n]+\n$/);
+    assert.match(warned.stderr, /^sidekey: warning: spiffe-id: no entry gives [^\n]+\n$/);
     for (const [host, id, says] of [
       ['ALL', WEB, /meaning of their own/],
       ['web.example', 'spiffe://other.example/web', /other\.example/],

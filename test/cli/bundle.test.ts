@@ -52,7 +52,7 @@ describe('sidekey bundle', () => {
       stdin: expired.pem + one.pem,
     });
     assert.equal(status, 0);
-    assert.match(stderr, /^sidekey: warning: line 1: "CN=old" expired at [^\n]+\n$/);
+    assert.match(stderr, /^sidekey: warning: --file: stdin line 1: "CN=old" expired at [^\n]+\n$/);
     assert.equal(JSON.parse(stdout).authorities, 2);
   });
 

@@ -5,12 +5,15 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import type { AdminOptions } from '../../src/admin/admin.ts';
+import { parseEntryInput } from '../../src/registry/entry-input.ts';
 import { startAdmin, TOKEN } from '../admin/support.ts';
+import { TRUST_DOMAIN } from '../registry/support.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { type RunOptions, sidekey } from './support.ts';
 
-async function start(t: TestContext) {
-  const running = await startAdmin(t);
+async function start(t: TestContext, options: Partial<AdminOptions> = {}) {
+  const running = await startAdmin(t, options);
   const run = (args: readonly string[], options: RunOptions = {}) =>
     sidekey(args, { ...options, env: { SIDEKEY_ADMIN_SOCKET: running.socketPath, ...options.env } });
   const json = async (args: readonly string[], options?: RunOptions) => {
@@ -61,6 +64,43 @@ describe('sidekey entry', () => {
     assert.equal(registry.size, 1);
   });
 
+  test('create, update and delete print the warnings of the server, and name flags', async (t) => {
+    const warned = { path: '/x509_svid_ttl', problem: '2d cannot always be kept', rule: 'r' };
+    const warningsOf = (entries: readonly { x509SvidTtl: number }[]) =>
+      entries.flatMap(({ x509SvidTtl }, index) => (x509SvidTtl > 43_200 ? [{ index, warning: warned }] : []));
+    const { run } = await start(t, { warningsOf });
+    const made = await run([...CREATE, '--entry-id', 'web-1', '--x509-svid-ttl', '48h', '--output', 'json']);
+    assert.equal(made.stderr, 'sidekey: warning: --x509-svid-ttl: 2d cannot always be kept; r\n');
+    assert.ok(!('warnings' in JSON.parse(made.stdout)));
+    const refused = await run(['entry', 'create', '--spiffe-id', 'web', '--selector', 'unix:uid:x']);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /^sidekey: --spiffe-id: .*\nsidekey: --selector: /);
+    const data = file(
+      t,
+      'entries:\n- spiffe_id: spiffe://ilinux.io/a\n  x509SvidTtl: 48h\n  selectors: [unix:uid:7]\n',
+    );
+    const several = await run(['entry', 'create', '--data', data]);
+    assert.match(several.stderr, /^sidekey: warning: --data: \S+entries\.yaml:3 \/entries\/0\/x509_svid_ttl: 2d/);
+  });
+
+  test('update and delete say of an entry that a file declares that the file wins', async (t) => {
+    const { run, registry } = await start(t);
+    const rules = { trustDomain: TRUST_DOMAIN, allowWeakSelectors: false };
+    const input = parseEntryInput({ id: 'a', spiffe_id: 'spiffe://ilinux.io/a', selectors: ['unix:uid:1'] }, rules);
+    await registry.replaceSource('file', [input]);
+    for (const args of [
+      ['entry', 'update', 'a', '--hint', 'x'],
+      ['entry', 'delete', 'a'],
+    ]) {
+      const { status, stderr } = await run(args);
+      assert.equal(status, 0);
+      assert.match(
+        stderr,
+        /^sidekey: warning: entry a is declared by the server's entries file \(--entries\), which wins; /,
+      );
+    }
+  });
+
   test('create refuses what is there already with status 1 and names it', async (t) => {
     const { run } = await start(t);
     assert.equal((await run([...CREATE, '--entry-id', 'web-1'])).status, 0);
@@ -104,17 +144,17 @@ describe('sidekey entry', () => {
     const { status, stderr } = await run(['entry', 'create', '--data', file(t, JSON.stringify({ entries }))]);
     assert.equal(status, 1);
     const [selectors, colour, ...rest] = stderr.split('\n');
-    assert.match(selectors!, /^sidekey: \/entries\/1\/selectors: .* \(ERR_BAD_INPUT\)$/);
-    assert.match(colour!, /^sidekey: \/entries\/1\/colour: .* \(ERR_BAD_INPUT\)$/);
+    assert.match(selectors!, /^sidekey: --data: \S+:1 \/entries\/1\/selectors: .* \(ERR_BAD_INPUT\)$/);
+    assert.match(colour!, /^sidekey: --data: \S+:1 \/entries\/1\/colour: .* \(ERR_BAD_INPUT\)$/);
     assert.deepEqual(rest, ['']);
     assert.equal(registry.size, 0);
   });
 
-  test('create --data says line and column of what is no YAML', async (t) => {
+  test('create --data says the line of what is no YAML', async (t) => {
     const { run } = await start(t);
     const { status, stderr } = await run(['entry', 'create', '--data', file(t, 'entries:\n- spiffe_id: "x\n')]);
     assert.equal(status, 2);
-    assert.match(stderr, /entries\.yaml: .*at line \d+, column \d+/);
+    assert.match(stderr, /^sidekey: --data: \S+entries\.yaml:\d+: .* \(ERR_CONFIG\)$/m);
   });
 
   test('create --data says of a file that is too large how its entries go all or none', async (t) => {

@@ -3,10 +3,12 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import { aimed } from '../../src/cli/target.ts';
+import { makeCertificate } from '../support/certificates.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { cleanEnvironment, ROOT, sidekey } from './support.ts';
 
@@ -100,4 +102,34 @@ test('a command that is given goes to the server that was asked, from any shell'
   for (const other of ['chmod 600 /x', 'sidekey serve --admin-socket /x', 'sidekey envoy bootstrap']) {
     assert.equal(aimed(other, { output, adminSocket: '/a' }), other);
   }
+});
+
+test('a TLS client on a port of clear text, and the reverse, get a sentence', async (t) => {
+  const clear = http.createServer((_, response) => response.end());
+  const { privateKey, pem } = await makeCertificate();
+  const secure = https.createServer({ key: privateKey, cert: pem }, (_, response) => response.end());
+  const urlOf = async (server: http.Server | https.Server) => {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  };
+  const onClear = await sidekey(['healthcheck', '--admin-url', `https://${await urlOf(clear)}`]);
+  assert.equal(onClear.status, 1);
+  assert.match(onClear.stderr, /this port speaks clear text, .*use an http:\/\/ URL \(ERR_UNREACHABLE\)/);
+  const onTls = await sidekey(['healthcheck', '--admin-url', `http://${await urlOf(secure)}`]);
+  assert.equal(onTls.status, 1);
+  assert.match(onTls.stderr, /this port speaks TLS, so use an https:\/\/ URL \(ERR_UNREACHABLE\)/);
+});
+
+test('a socket may be a URL, and an abstract one is refused with the reason', async () => {
+  for (const form of ['unix:///nonexistent/x.sock', 'unix:/nonexistent/x.sock']) {
+    const { stderr } = await sidekey(['healthcheck', '--admin-socket', form]);
+    assert.match(stderr, /^sidekey: \/nonexistent\/x\.sock: this socket does not exist/);
+    const fetched = await sidekey(['fetch'], { env: { SPIFFE_ENDPOINT_SOCKET: form } });
+    assert.match(fetched.stderr, /^sidekey: \/nonexistent\/x\.sock: this socket does not exist/);
+  }
+  const abstract = await sidekey(['healthcheck'], { env: { SIDEKEY_ADMIN_SOCKET: '@sidekey' } });
+  assert.equal(abstract.status, 2);
+  assert.match(abstract.stderr, /^sidekey: SIDEKEY_ADMIN_SOCKET: "@sidekey" is an abstract socket; /);
 });

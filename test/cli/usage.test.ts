@@ -81,7 +81,7 @@ describe('sidekey', { concurrency: 2 }, () => {
     [['entry', 'create', '--selector', 'nocolon'], /type:value/],
     [['entry', 'create', '--x509-svid-ttl', 'soon'], /a duration is/],
     [['entry', 'create', '--data', '/nonexistent'], /--data: .*ENOENT/],
-    [['entry', 'create', '--data', '-'], /stdin has no list of entries/],
+    [['entry', 'create', '--data', '-'], /--data: stdin:1: it has no entries/],
     [['entry', 'update', 'some-id'], /at least one flag/],
     [['entry', 'list', '--admin-url', 'nonsense'], /--admin-url: "nonsense" is not an http or https URL/],
     [['entry', 'list', '--token-file', 'x'], /--token-file goes with --admin-url/],

@@ -57,12 +57,16 @@ test('root needs a trust domain only', async () => {
     rootPublishTime: 86_400,
     rootAckTimeout: 86_400,
     rootAckPolicy: 'wait',
-    caSubject: 'C=CN,O=SPIFFE',
+    sdsDefaultName: 'default',
+    sdsBundleName: 'ROOTCA',
+    sdsAllBundlesName: 'ALL',
+    caSubject: 'O=SPIFFE',
     maxConnectionsPerUid: 2_000,
     adminMaxConnections: 100,
     maxStreamsPerUid: 20_000,
     maxRequestsPerSecondPerUid: 20_000,
     logLevel: 'info',
+    logFormat: undefined,
   });
 });
 
@@ -132,6 +136,10 @@ maxStreamsPerUid: 6
 adminMaxConnections: 8
 maxRequestsPerSecondPerUid: 7
 logLevel: warn
+logFormat: text
+sdsDefaultName: me
+sdsBundleName: roots
+sdsAllBundlesName: roots
 `,
   );
   const folder = path.dirname(file);
@@ -170,6 +178,10 @@ logLevel: warn
       maxStreamsPerUid: 6,
       maxRequestsPerSecondPerUid: 7,
       logLevel: 'warn',
+      logFormat: 'text',
+      sdsDefaultName: 'me',
+      sdsBundleName: 'roots',
+      sdsAllBundlesName: 'roots',
     },
   );
 });
@@ -197,7 +209,8 @@ test('an empty file is a file without settings', async (t) => {
 const PATH_RULE = 'a path is absolute or starts at the working directory, in a YAML file at the folder of that file';
 const HOST_PORT_RULE =
   'give a name or an address (IPv6 in brackets), a colon and a port up to 65535, such as 127.0.0.1:8080';
-const DURATION_RULE = 'a duration is whole numbers with the units d, h, m, s, largest first, such as 90s, 1h30m or 7d';
+const DURATION_RULE =
+  'a duration is whole seconds, or whole numbers with the units d, h, m, s, largest first, such as 90s, 1h30m or 7d';
 const MODE_RULE =
   'a mode is three octal digits, such as 0660, and its first digit lets the owner read and write (6 or 7)';
 
@@ -224,7 +237,7 @@ const BAD_VALUES: [variable: string, text: string, message: string][] = [
   ],
   ['SIDEKEY_ALLOW_WEAK_SELECTORS', 'yes', '"yes" is neither true nor false; give true or false (or 1 or 0)'],
   ['SIDEKEY_BUNDLE_FOR', 'all', '"all" is not a known value; give one of identified, anyone'],
-  ['SIDEKEY_X509_SVID_TTL', '3600', `"3600" is not a duration; ${DURATION_RULE}`],
+  ['SIDEKEY_X509_SVID_TTL', '1.5h', `"1.5h" is not a duration; ${DURATION_RULE}`],
   ['SIDEKEY_X509_SVID_TTL', '9s', '"9s" is too short; give a duration from 10s to 365d'],
   ['SIDEKEY_X509_SVID_TTL', '366d', '"366d" is too long; give a duration from 10s to 365d'],
   ['SIDEKEY_CA_TTL', '59s', '"59s" is too short; give a duration from 1m to 3650d'],
@@ -385,19 +398,54 @@ test('variables of other commands and of Kubernetes are let be', async () => {
 test('faults of a file name its lines, and all are told at once, with those of flags and variables', async (t) => {
   const file = yaml(
     t,
-    'trust_domain: a\nsocketMode: 0999\n\nentries:\ndataDir: [a, b]\nadminListen: {a: 1}\nconfig: x\n',
+    'trustDomian: a\nsocketMode: 0999\n\nentries:\ndataDir: [a, b]\nadminListen: {a: 1}\nconfig: x\n',
   );
-  const lines = await faults({ flags: { config: file, caTtl: '1' }, env: { SIDEKEY_LOG_LEVEL: 'loud' } });
-  assert.deepEqual(lines.slice(0, 1), [`${file}:1 trust_domain: no setting has this key; did you mean trustDomain?`]);
+  const lines = await faults({ flags: { config: file, caTtl: '1x' }, env: { SIDEKEY_LOG_LEVEL: 'loud' } });
+  assert.deepEqual(lines.slice(0, 1), [`${file}:1 trustDomian: no setting has this key; did you mean trustDomain?`]);
   assert.match(lines[1]!, new RegExp(`^${file}:7 config: no setting has this key; the settings are trustDomain, `));
   assert.deepEqual(lines.slice(2), [
     `${file}:5 dataDir: it has 2 values; give one value`,
     `${file}:2 socketMode: "0999" is not an octal mode; ${MODE_RULE}`,
     `${file}:6 adminListen: its value is missing or not a plain value; give a plain value`,
     `${file}:4 entries: its value is missing or not a plain value; give a plain value`,
-    `--ca-ttl: "1" is not a duration; ${DURATION_RULE}`,
+    `--ca-ttl: "1x" is not a duration; ${DURATION_RULE}`,
     'SIDEKEY_LOG_LEVEL: "loud" is not a known value; give one of trace, debug, info, warn, error, fatal, silent',
   ]);
+});
+
+test('keys of the file may be in snake case or with dashes, and durations are seconds too', async (t) => {
+  const file = yaml(t, 'trust_domain: file.test\nx509-svid-ttl: 1800\nca_ttl: 24h\n');
+  const config = await loadServeConfig({ flags: { config: file }, env: {}, uid: 0, folder: '/' });
+  assert.deepEqual([config.trustDomain, config.x509SvidTtl, config.caTtl], ['file.test', 1_800, 86_400]);
+  const twice = yaml(t, 'caTtl: 1h\nca_ttl: 2h\n');
+  assert.deepEqual(await faults({ flags: { config: twice } }), [
+    `${twice}:2 ca_ttl: it is the same setting as ${twice}:1 caTtl; give one of the two`,
+  ]);
+});
+
+test('two equal SDS names are refused, except that all bundles may have the name of the own one', async () => {
+  const rule =
+    'a certificate and a bundle need two names; only --sds-all-bundles-name may be equal to --sds-bundle-name';
+  const rows: readonly (readonly [flags: Record<string, string>, lines: readonly string[]])[] = [
+    [{ sdsAllBundlesName: 'ROOTCA' }, []],
+    [{ sdsBundleName: 'ALL' }, []],
+    [{ sdsBundleName: 'default' }, [`--sds-bundle-name: "default" is the name of --sds-default-name too; ${rule}`]],
+    [{ sdsDefaultName: 'ALL' }, [`--sds-default-name: "ALL" is the name of --sds-all-bundles-name too; ${rule}`]],
+    [
+      { sdsDefaultName: '' },
+      ['--sds-default-name: "" has another form; an SDS name is 1 to 253 visible ASCII characters, and no SPIFFE ID'],
+    ],
+    [
+      { sdsBundleName: 'spiffe://x' },
+      [
+        '--sds-bundle-name: "spiffe://x" begins like a SPIFFE ID; an SDS name is 1 to 253 visible ASCII characters, and no SPIFFE ID',
+      ],
+    ],
+  ];
+  for (const [flags, lines] of rows) {
+    if (lines.length === 0) await load({ flags });
+    else assert.deepEqual(await faults({ flags }), lines);
+  }
 });
 
 test('what is no YAML map of settings is refused with its line', async (t) => {
@@ -424,7 +472,7 @@ test('a file that cannot be read is a fault of whoever named it', async (t) => {
 test('what a file with faults would have set is not missed', async (t) => {
   const missing = path.join(tempDir(t), 'missing.yaml');
   const broken = yaml(t, 'trustDomain: "example.org\n');
-  const typo = yaml(t, 'trust_domain: example.org\n');
+  const typo = yaml(t, 'trustDomian: example.org\n');
   for (const config of [missing, broken, typo, '~/sidekey.yaml']) {
     const error = await loadServeConfig({ flags: { config }, env: {}, uid: 7, folder: '/' }).then(
       () => assert.fail('the configuration was accepted'),
@@ -432,7 +480,7 @@ test('what a file with faults would have set is not missed', async (t) => {
     );
     assert.doesNotMatch(error.message, /not set/);
     // What is known to be wrong is told all the same.
-    assert.match((await faults({ flags: { config, caTtl: '1' } })).join('\n'), /^--ca-ttl: "1"/m);
+    assert.match((await faults({ flags: { config, caTtl: '1x' } })).join('\n'), /^--ca-ttl: "1x"/m);
   }
 });
 
@@ -441,13 +489,13 @@ test('files and groups that are not there are told with all other faults', async
   const rule = 'it is a file that this user can read';
   const lines = await faults({
     flags: { entries: '/nope', adminTokenFile: directory, socketGroup: 'nosuch' },
-    env: { SIDEKEY_CA_TTL: '1' },
+    env: { SIDEKEY_CA_TTL: '1x' },
   });
   assert.deepEqual(lines, [
     '--socket-group: this host has no group "nosuch"; give the name of a group in /etc/group or its number',
     `--admin-token-file: "${directory}" is a directory; ${rule}`,
     `--entries: "/nope" cannot be read: ENOENT: no such file or directory, access '/nope'; ${rule}`,
-    `SIDEKEY_CA_TTL: "1" is not a duration; ${DURATION_RULE}`,
+    `SIDEKEY_CA_TTL: "1x" is not a duration; ${DURATION_RULE}`,
   ]);
 });
 

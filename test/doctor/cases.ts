@@ -323,7 +323,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
   },
   {
     symptom: 'Others can list the data directory',
-    words: '`the data directory … is not closed to others; … close it with:` (Sidekey, at the next start)',
+    words: '`the data directory was open to others, … it is 0700 now` (Sidekey, at the next start)',
     cause: 'the data directory has the mode 0755',
     rule: 'data-dir-open',
     break: chmod(({ dataDir }) => dataDir, 0o755),

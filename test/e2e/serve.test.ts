@@ -145,6 +145,27 @@ describe('sidekey serve', { concurrency: 2, timeout: 60_000 }, () => {
     assert.match(stderr, /entries\.yaml:2/);
   });
 
+  it('tells whoever makes or declares an entry that nobody here can have it', async (t) => {
+    const place = makePlace(t);
+    const file = path.join(place.directory, 'entries.yaml');
+    writeFileSync(
+      file,
+      `entries:\n- {id: declared, spiffe_id: "${WEB}", x509SvidTtl: 48h, selectors: ["docker:label:a:b", "unix:user:no-such-user"]}\n`,
+    );
+    const server = await serve(t, { place, flags: ['--entries', file] });
+    const lines = server.log.filter(({ entry_id }) => entry_id === 'declared');
+    assert.deepEqual(
+      lines.map((line) => line.path),
+      ['selectors', 'selectors', 'x509_svid_ttl'].map((field) => `${file}:2 /entries/0/${field}`),
+    );
+    const body = { spiffe_id: `${BUNDLE}/x`, selectors: ['unix:user:no-such-user'], x509_svid_ttl: '3s' };
+    const made = await server.request('POST', '/v1/entries', body);
+    assert.deepEqual(
+      made.body.warnings.map((one: { path: string }) => one.path),
+      ['/selectors', '/x509_svid_ttl'],
+    );
+  });
+
   it('renews a short-lived intermediate under the same root without a change of the bundle', async (t) => {
     const place = makePlace(t);
     const flags = ['--ca-ttl', '1m', '--x509-svid-ttl', '10s'];

@@ -67,8 +67,6 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
   const rules = {
     trustDomain: TRUST_DOMAIN,
     allowWeakSelectors: true,
-    attestors: new Set(['unix', 'docker']),
-    warn: () => undefined,
   };
   return {
     clock,

@@ -168,7 +168,6 @@ describe('a SPIFFE bundle as JSON', () => {
       [{ keys: [{ ...ec.key, x5c: [Buffer.from(ec.pem).toString('base64')] }] }, '/keys/0/x5c/0', /no X.509/],
       [{ keys: [{ ...rsa.key, x5c: ec.key.x5c }] }, '/keys/0', /not the key/],
       [{ keys: [{ ...ec.key, x: 'AA' }] }, '/keys/0', /not the key/],
-      [{ keys: [ec.key, rsa.key, ec.key] }, '/keys/2/x5c/0', /same as the one at \/keys\/0\/x5c\/0/],
     ];
     for (const [content, where, problem] of rows) refuses(content, where, problem);
   });
@@ -237,11 +236,6 @@ describe('a bundle as PEM', () => {
       ['-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n', 'line 1', /base64/],
       [ec.pem.replaceAll('CERTIFICATE', 'TRUSTED CERTIFICATE'), 'line 1', /TRUSTED CERTIFICATE/],
       [ec.pem.replaceAll('CERTIFICATE', 'CERTIFICATE REQUEST'), 'line 1', /REQUEST/],
-      [
-        `${ec.pem}${rsa.pem}\n${ec.pem}`,
-        `line ${1 + ec.pem.split('\n').length - 1 + rsa.pem.split('\n').length}`,
-        /same as the one at line 1/,
-      ],
     ];
     for (const [content, where, problem] of rows) refuses(content, where, problem);
   });
@@ -341,6 +335,24 @@ test('a bundle is set for another trust domain, by its name or its ID', () => {
   }
 });
 
+test('the same root twice is taken once, with a warning, and a byte order mark is passed over', () => {
+  const twice = `\ufeff${ec.pem}${rsa.pem}\n${ec.pem}`;
+  const line = 1 + ec.pem.split('\n').length - 1 + rsa.pem.split('\n').length;
+  const pem = read(twice);
+  assert.deepEqual(pem.input?.x509Authorities, [ec.der, rsa.der]);
+  assert.deepEqual(
+    pem.warnings.map(({ path: where, problem }) => [where, problem]),
+    [[`line ${line}`, 'it is the same as the one at line 1']],
+  );
+  const json = read({ keys: [ec.key, rsa.key, ec.key] });
+  assert.deepEqual(json.input?.x509Authorities, [ec.der, rsa.der]);
+  assert.deepEqual(
+    json.warnings.map(({ path: where }) => where),
+    ['/keys/2/x5c/0'],
+  );
+  refuses({ keys: [ec.key, { ...rsa.key, x5c: ec.key.x5c }] }, '/keys/1', /not the key/);
+});
+
 test('a number that does not grow with a change is warned of', () => {
   const warned = (sequenceNumber: number | undefined, x509Authorities = [ec.der]) => {
     const warnings: Problem[] = [];
@@ -397,13 +409,11 @@ describe('whatever comes', () => {
     const pieces = fc.array(fc.constantFrom(ec.pem, rsa.pem, okp.pem, expired.pem, 'text\n', '\n'), { maxLength: 6 });
     fc.assert(
       fc.property(pieces, (list) => {
-        const certificates = list.filter((one) => one.startsWith('-----'));
-        const good =
-          new Set(certificates).size === certificates.length && certificates.some((one) => one !== expired.pem);
+        const certificates = [...new Set(list.filter((one) => one.startsWith('-----')))];
+        const good = certificates.some((one) => one !== expired.pem);
         const { input } = read(list.join(''));
         assert.equal(input !== undefined, good);
-        if (input !== undefined)
-          assert.deepEqual(read(list.join('')).input?.x509Authorities.length, certificates.length);
+        if (input !== undefined) assert.equal(input.x509Authorities.length, certificates.length);
       }),
     );
     const damaged = fc.tuple(fc.nat(ec.pem.length - 1), fc.string({ maxLength: 3 }), fc.nat(3));

@@ -2,14 +2,16 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type Problem, SidekeyError } from '../../src/base/errors.ts';
+import { SidekeyError } from '../../src/base/errors.ts';
 import { loadEntriesFile } from '../../src/registry/entries-file.ts';
 import type { EntryRules } from '../../src/registry/types.ts';
 import { open, TRUST_DOMAIN, temporaryDirectory } from './support.ts';
 
-function rules(warn: (warning: Problem) => void = () => {}): EntryRules {
-  return { trustDomain: TRUST_DOMAIN, allowWeakSelectors: false, attestors: new Set(['unix']), warn };
+function rules(): EntryRules {
+  return { trustDomain: TRUST_DOMAIN, allowWeakSelectors: false };
 }
+
+const inputsOf = async (file: string) => (await loadEntriesFile(file, rules())).inputs;
 
 function write(t: TestContext, content: string | Uint8Array, name = 'entries.yaml'): string {
   const file = path.join(temporaryDirectory(t), name);
@@ -84,7 +86,7 @@ const SPIRE = JSON.stringify(
 );
 
 test('a YAML file is read, its selectors as objects or as texts', async (t) => {
-  const inputs = await loadEntriesFile(write(t, YAML), rules());
+  const inputs = await inputsOf(write(t, YAML));
   assert.equal(inputs.length, 2);
   assert.equal(inputs[0]!.expiresAt, Date.UTC(2030, 0, 31, 12));
   assert.deepEqual(inputs[1], {
@@ -106,7 +108,7 @@ test('a YAML file is read, its selectors as objects or as texts', async (t) => {
 });
 
 test("SPIRE's file format is read, tabs and all", async (t) => {
-  const inputs = await loadEntriesFile(write(t, SPIRE, 'entries.json'), rules());
+  const inputs = await inputsOf(write(t, SPIRE, 'entries.json'));
   assert.equal(inputs.length, 2);
   assert.deepEqual(inputs[0], {
     id: 'blog-entry',
@@ -128,17 +130,17 @@ test("SPIRE's file format is read, tabs and all", async (t) => {
 
 test('JSON on one line is read, and an empty list is a list', async (t) => {
   const oneLine = JSON.stringify(JSON.parse(SPIRE));
-  assert.equal((await loadEntriesFile(write(t, oneLine), rules())).length, 2);
-  assert.deepEqual(await loadEntriesFile(write(t, 'entries: []'), rules()), []);
+  assert.equal((await inputsOf(write(t, oneLine))).length, 2);
+  assert.deepEqual(await inputsOf(write(t, 'entries: []')), []);
 });
 
 test('a file can be made the entries of a source, again and again', async (t) => {
   const { registry } = await open(t);
   const file = write(t, YAML);
-  assert.equal((await registry.replaceSource('file', await loadEntriesFile(file, rules()))).created.length, 2);
-  assert.equal((await registry.replaceSource('file', await loadEntriesFile(file, rules()))).kept.length, 2);
+  assert.equal((await registry.replaceSource('file', await inputsOf(file))).created.length, 2);
+  assert.equal((await registry.replaceSource('file', await inputsOf(file))).kept.length, 2);
   writeFileSync(file, YAML.replace('600', '900'));
-  const third = await registry.replaceSource('file', await loadEntriesFile(file, rules()));
+  const third = await registry.replaceSource('file', await inputsOf(file));
   assert.deepEqual([third.changed.length, third.kept.length], [1, 1]);
 });
 
@@ -218,7 +220,10 @@ test('a file that is no YAML, or says a thing twice, is refused at the line', as
   const rows: readonly (readonly [content: string, line: number, says: RegExp])[] = [
     ['entries:\n  - spiffe_id: a\n    spiffe_id: b\n', 3, /unique/],
     ['{"entries": [],\n"entries": []}', 2, /unique/],
-    ['entries: []\n---\nentries: []\n', 2, /multiple documents/],
+    ['entries: []\n---\nentries: 5\n', 3, /not a list/],
+    ['entries: []\n---\nentires: []\n', 3, /did you mean entries/],
+    ['entries: []\n---\nentries:\n  - a: b\n c: d\n', 5, /./],
+    ['{"entries": [],\n"next_page_token": "x"}', 2, /not empty/],
     ['entries:\n  - a: b\n c: d\n', 3, /./],
     ['{"entries": [\n', 2, /./],
     ['entries:\n  - !secret x\n', 2, /tag/i],
@@ -227,7 +232,7 @@ test('a file that is no YAML, or says a thing twice, is refused at the line', as
   ];
   for (const [content, line, says] of rows) {
     const [problem] = await refused(t, content);
-    assert.equal(problem!.split(':')[0], String(line), JSON.stringify([content, problem]));
+    assert.equal(problem!.split(/[: ]/)[0], String(line), JSON.stringify([content, problem]));
     assert.match(problem!, says);
   }
 });
@@ -253,7 +258,7 @@ test('a small file cannot become a large one by aliases', async (t) => {
 
 test('bytes that are no UTF-8 and a file that is not there are told', async (t) => {
   const good = YAML.replace('group:services', 'path:/bin/?');
-  assert.equal((await loadEntriesFile(write(t, good), rules())).length, 2);
+  assert.equal((await inputsOf(write(t, good))).length, 2);
   const bytes = Buffer.from(good);
   bytes[bytes.indexOf('?')] = 0xff;
   const file = write(t, bytes);
@@ -269,15 +274,56 @@ test('bytes that are no UTF-8 and a file that is not there are told', async (t) 
   });
 });
 
-test('warnings have the line too', async (t) => {
-  const warnings: Problem[] = [];
-  const file = write(t, 'entries:\n  - spiffe_id: spiffe://ilinux.io/a\n    selectors: [docker:label:a:b]\n');
-  await loadEntriesFile(
-    file,
-    rules((warning) => warnings.push(warning)),
+test('several YAML documents are one list, and each fault has its line', async (t) => {
+  const one = (name: string) => `entries:\n  - {spiffe_id: spiffe://ilinux.io/${name}, selectors: [unix:uid:1]}\n`;
+  const inputs = await inputsOf(
+    write(t, `---\n${one('a')}---\n${one('b')}${one('c').split('\n')[1]}\n...\n---\n# end\n`),
   );
   assert.deepEqual(
-    warnings.map((warning) => warning.path),
-    [`${file}:3 /entries/0/selectors/0`],
+    inputs.map(({ spiffeId }) => spiffeId),
+    ['a', 'b', 'c'].map((name) => `spiffe://ilinux.io/${name}`),
   );
+  const [problem, ...rest] = await refused(t, `${one('a')}---\n${one('b')}---\n${one('c').replace('uid:1', 'uid:x')}`);
+  assert.match(problem!, /^8 \/entries\/2\/selectors\/0: /);
+  assert.deepEqual(rest, []);
+  assert.match((await refused(t, `${one('a')}---\n${one('a')}`))[0]!, /^5 \/entries\/1: .* on line 2;/);
+});
+
+test('what `spire-server entry show -output json` prints is read', async (t) => {
+  const exported = {
+    entries: [
+      {
+        id: 'aaaaaaaa-0000-4000-8000-000000000001',
+        spiffe_id: { trust_domain: 'ilinux.io', path: '/web' },
+        parent_id: { trust_domain: 'ilinux.io', path: '/spire/agent/join_token/x' },
+        selectors: [{ type: 'unix', value: 'uid:1000' }],
+        x509_svid_ttl: 600,
+        federates_with: ['other.example'],
+        hint: '',
+        admin: false,
+        created_at: '1717000000',
+        downstream: false,
+        expires_at: '1900000000',
+        dns_names: ['web.example.org'],
+        revision_number: '3',
+        store_svid: false,
+        jwt_svid_ttl: 0,
+        additional_attributes: null,
+      },
+    ],
+    next_page_token: '',
+  };
+  const [input] = await inputsOf(write(t, `\ufeff${JSON.stringify(exported)}`, 'spire.json'));
+  assert.equal(input!.spiffeId, 'spiffe://ilinux.io/web');
+  assert.equal(input!.parentId, 'spiffe://ilinux.io/spire/agent/join_token/x');
+  assert.equal(input!.x509SvidTtl, 600);
+  assert.equal(input!.expiresAt, 1_900_000_000_000);
+  assert.deepEqual(input!.federatesWith, ['other.example']);
+});
+
+test('a problem that is found later has the line too', async (t) => {
+  const file = write(t, 'entries:\n  - spiffe_id: spiffe://ilinux.io/a\n    selectors: [docker:label:a:b]\n');
+  const { locate } = await loadEntriesFile(file, rules());
+  const located = locate({ path: '/entries/0/selectors', problem: 'p', rule: 'r' });
+  assert.deepEqual(located, { path: `${file}:3 /entries/0/selectors`, problem: 'p', rule: 'r' });
 });

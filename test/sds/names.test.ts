@@ -6,6 +6,7 @@ import { isHeld, readName, secretFor } from '../../src/sds/names.ts';
 import { bundleSecret, type EncodedSecret } from '../../src/sds/secrets.ts';
 import { makeTrustBundle, type TrustBundle } from '../../src/spiffe/bundle.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
+import { type ReservedNames, SPIRE_NAMES } from '../../src/spiffe/sds-names.ts';
 import { makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
 import { bytesOf } from '../support/message.ts';
 import { rootsOf, secretsOf } from '../support/sds-client.ts';
@@ -29,6 +30,19 @@ describe('a resource name', () => {
   for (const [name, kind] of kinds) {
     it(`${JSON.stringify(name)} stands for: ${kind}`, () => assert.equal(readName(name, TRUST_DOMAIN).kind, kind));
   }
+});
+
+describe('a reserved name that is set', () => {
+  it('stands for what its setting says, and the one of SPIRE for nothing', () => {
+    const kindOf = (name: string, reserved: ReservedNames) => readName(name, TRUST_DOMAIN, reserved).kind;
+    const own = { default: 'me', bundle: 'roots', allBundles: 'every' };
+    const names = ['me', 'roots', 'every', 'default', 'ROOTCA', 'ALL'];
+    assert.deepEqual(
+      names.map((name) => kindOf(name, own)),
+      ['default', 'bundle', 'all', 'alias', 'alias', 'alias'],
+    );
+    assert.equal(kindOf('ROOTCA', { ...SPIRE_NAMES, allBundles: 'ROOTCA' }), 'all');
+  });
 });
 
 describe('the secret behind a name', () => {

@@ -143,7 +143,19 @@ test('bad SPIFFE IDs are refused with what is wrong with them', () => {
 
 test('bad trust domains are refused with what is wrong with them', () => {
   refuses(parseTrustDomain, '', /missing/);
-  refuses(parseTrustDomain, 'spiffe://td', /":"/);
+  refuses(parseTrustDomain, 'spiffe://td', /begins with spiffe:/);
+  const ruleOf = (text: string) => {
+    try {
+      parseTrustDomain(text);
+    } catch (error) {
+      return (error as SpiffeIdError).rule;
+    }
+    return undefined;
+  };
+  assert.equal(ruleOf('spiffe://example.org'), 'leave off spiffe://: example.org');
+  assert.equal(ruleOf('spiffe://example.org/web'), 'leave off spiffe:// and the path: example.org');
+  assert.match(ruleOf('spiffe://Example.org')!, /^a trust domain is 1 to 255/);
+  assert.match(ruleOf('spiffe://')!, /^a trust domain is 1 to 255/);
   refuses(parseTrustDomain, 'td/', /"\/"/);
   refuses(parseTrustDomain, 'Td', /"T"/);
   refuses(parseTrustDomain, 'td ', /U\+0020/);

@@ -27,7 +27,7 @@ export const DOCKER: AttestorDescription<DockerSettings> = {
   settings: {
     dockerSocket: {
       about: 'Unix socket of the container engine (Docker, Podman); without it there are no docker selectors',
-      kind: 'engineSocket',
+      kind: 'socket',
     },
   },
   isOn: ({ dockerSocket }) => dockerSocket !== undefined,

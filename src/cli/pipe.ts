@@ -1,0 +1,35 @@
+/** The pipe that a client command uses. */
+
+import { existsSync } from 'node:fs';
+import { readSocketPath } from '../base/socket-path.ts';
+import { defaultSocket, SYSTEM_SOCKET } from '../config/defaults.ts';
+import { UsageError } from './errors.ts';
+
+/** Described in `--help`. */
+export const PIPE_DEFAULT =
+  "default: SIDEKEY_SOCKET, SPIFFE_ENDPOINT_SOCKET, the default of this user's server, or /run/sidekey/agent.sock";
+
+/** The path that a flag or a variable gives; undefined if none does. @throws UsageError */
+export function givenPipe(flag: string | undefined): string | undefined {
+  const { SIDEKEY_SOCKET, SPIFFE_ENDPOINT_SOCKET } = process.env;
+  const given = { '--socket': flag, SIDEKEY_SOCKET, SPIFFE_ENDPOINT_SOCKET };
+  // An empty variable counts as not set, an empty flag is a mistake.
+  const found = Object.entries(given).find(
+    ([name, text]) => text !== undefined && (text !== '' || name === '--socket'),
+  );
+  return found && socketPath(found[0], found[1]!);
+}
+
+/** The path in a flag or variable. @throws UsageError */
+export function socketPath(where: string, text: string): string {
+  const place = readSocketPath(text);
+  if (typeof place === 'string') return place;
+  throw new UsageError(`${where}: ${place.problem}; ${place.rule}`);
+}
+
+/** The default: of this user's own server, unless only root's is there; undefined if neither is known. */
+export function defaultPipe(): string | undefined {
+  const own = defaultSocket({ env: process.env, uid: process.geteuid!() });
+  if (own !== undefined && existsSync(own)) return own;
+  return existsSync(SYSTEM_SOCKET) ? SYSTEM_SOCKET : own;
+}

@@ -1,0 +1,131 @@
+/** Entries that are accepted, but probably do not do what was meant. */
+
+import { redactSelector } from '../attest/selector-kinds.ts';
+import { formatDuration } from '../base/duration.ts';
+import type { Problem } from '../base/errors.ts';
+import type { Selector } from '../spiffe/selector.ts';
+import type { Log } from '../telemetry/log.ts';
+import { isExpired } from './entry.ts';
+import type { FederatedBundles } from './federated-bundles.ts';
+import type { Entry, EntryInput } from './types.ts';
+
+export interface EntryWarningParts {
+  /** Why no caller here has this selector; undefined if one may have it. */
+  readonly whyNever: (selector: Selector) => string | undefined;
+  /** The longest TTL of an SVID that is always honoured in full, in seconds. */
+  readonly longestSvidTtl: number;
+  readonly federatedBundles: Pick<FederatedBundles, 'get'>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+/** A warning, and the position of its entry in the given list. */
+export interface EntryWarning {
+  readonly index: number;
+  /** Its path is inside the entry: `/x509_svid_ttl`. */
+  readonly warning: Problem;
+}
+
+export type WarningsOf = (entries: readonly EntryInput[]) => EntryWarning[];
+
+/** The most warnings of one write, as an answer must not be much larger than its request. */
+const MOST_WARNINGS = 100;
+/** As short as `--x509-svid-ttl` may be, in seconds. */
+const SHORTEST_SVID_TTL = 10;
+
+export function createWarningsOf(parts: EntryWarningParts): WarningsOf {
+  return (entries) => {
+    const warnings: EntryWarning[] = [];
+    for (const [index, entry] of entries.entries()) {
+      for (const warning of warningsOfEntry(entry, parts)) {
+        if (warnings.length === MOST_WARNINGS) return [...warnings, { index, warning: MORE }];
+        warnings.push({ index, warning });
+      }
+    }
+    return warnings;
+  };
+}
+
+const MORE: Problem = {
+  path: '',
+  problem: `there are more than ${MOST_WARNINGS} warnings`,
+  rule: 'this entry and the entries after it have some too, which are not listed',
+};
+
+/** Logs warnings with the ids of their entries. @param stored the entry at a position, with its id */
+export function logEntryWarnings(
+  log: Log,
+  warnings: readonly EntryWarning[],
+  stored: (index: number) => Entry | undefined,
+): void {
+  for (const { index, warning } of warnings) {
+    const entry = stored(index);
+    log.warn(
+      { entry_id: entry?.id, spiffe_id: entry?.spiffeId, ...warning },
+      'an entry probably does not do what was meant',
+    );
+  }
+}
+
+function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable<Problem> {
+  for (const selector of entry.selectors) {
+    const why = parts.whyNever(selector);
+    if (why === undefined) continue;
+    const rule = 'the entry is kept, but no caller matches it until this changes';
+    yield { path: '/selectors', problem: `no caller has ${redactSelector(selector)}: ${why}`, rule };
+  }
+  yield* ttlWarnings(entry, parts.longestSvidTtl);
+  for (const domain of entry.federatesWith) {
+    if (parts.federatedBundles.get(domain) !== undefined) continue;
+    const rule = `callers get it as soon as it is set: sidekey bundle set ${domain} --file FILE`;
+    yield { path: '/federates_with', problem: `no bundle of ${domain} is set`, rule };
+  }
+  if (isExpired(entry, parts.now())) {
+    const problem = `it is ${new Date(entry.expiresAt).toISOString()}, which is past`;
+    yield { path: '/expires_at', problem, rule: 'the entry is kept, but gives nothing; give a later time, or never' };
+  }
+}
+
+function* ttlWarnings({ x509SvidTtl, jwtSvidTtl }: EntryInput, longest: number): Iterable<Problem> {
+  const path = '/x509_svid_ttl';
+  if (x509SvidTtl > longest) {
+    yield {
+      path,
+      problem: `${formatDuration(x509SvidTtl)} cannot always be kept`,
+      rule: `SVIDs end with the intermediate that signs them, so some will be shorter; TTLs up to ${formatDuration(longest)}, half of --ca-ttl, are kept in full`,
+    };
+  }
+  if (x509SvidTtl > 0 && x509SvidTtl < SHORTEST_SVID_TTL) {
+    yield {
+      path,
+      problem: `${formatDuration(x509SvidTtl)} is very short`,
+      rule: `an SVID is renewed at half its life; below ${SHORTEST_SVID_TTL}s one may end before the proxy has the next`,
+    };
+  }
+  if (jwtSvidTtl > 0) {
+    yield {
+      path: '/jwt_svid_ttl',
+      problem: 'it has no effect yet',
+      rule: 'Sidekey issues no JWT-SVIDs; the value is kept',
+    };
+  }
+}
+
+/** The `source` of entries that the file of `--entries` declares. */
+export const FILE_SOURCE = 'file';
+/** The `source` of entries that were made one by one over REST or the command line. */
+export const API_SOURCE = 'api';
+
+/** The warning for a change of an entry that something else declares, which undoes the change; undefined for other entries. */
+export function declaredWarning({ id, source }: Pick<Entry, 'id' | 'source'>): Problem | undefined {
+  if (source === API_SOURCE) return undefined;
+  const [what, when, where] =
+    source === FILE_SOURCE
+      ? ["the server's entries file (--entries)", 'next start or reload', 'file']
+      : [`the source ${source}`, 'next PUT of that source', 'source'];
+  return {
+    path: '',
+    problem: `entry ${id} is declared by ${what}, which wins`,
+    rule: `the ${when} makes the entry as it is declared there; change it in the ${where}`,
+  };
+}

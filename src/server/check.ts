@@ -1,0 +1,146 @@
+/** `serve --check`: everything that a start checks, and what it would change. Nothing on disk is changed. */
+
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createAccounts } from '../attest/accounts.ts';
+import { SystemClock } from '../base/clock.ts';
+import { type DataDirState, inspectDataDir } from '../base/data-dir.ts';
+import { SidekeyError } from '../base/errors.ts';
+import { checkSocket } from '../base/socket-file.ts';
+import { octal } from '../base/trusted-path.ts';
+import { hasAuthorities } from '../ca/index.ts';
+import type { ServeConfig } from '../config/serve-config.ts';
+import { FILE_SOURCE } from '../registry/entry-warnings.ts';
+import { openRegistry } from '../registry/registry.ts';
+import { copyDatabase } from '../registry/sqlite/copy.ts';
+import { openSqliteStore } from '../registry/sqlite/sqlite-store.ts';
+import type { Entry, Registry } from '../registry/types.ts';
+import { createLog } from '../telemetry/log.ts';
+import { textLine } from '../telemetry/log-text.ts';
+import { openAttestors } from './attestors.ts';
+import { warnOfDeclared } from './declared-entries.ts';
+import { entryWarnings } from './entry-warnings.ts';
+import { lookAtHost } from './host.ts';
+import { entryRulesOf, type Inputs, readInputs } from './inputs.ts';
+import { Parts } from './parts.ts';
+import { warnOfInputs, warnOfTtl } from './warnings.ts';
+
+export interface StartCheck {
+  /** What a start would do, in words. */
+  readonly lines: readonly string[];
+  /** Why a start would fail; empty: it would not. */
+  readonly faults: readonly SidekeyError[];
+}
+
+export async function checkStart(config: ServeConfig): Promise<StartCheck> {
+  const lines: string[] = [];
+  const faults: SidekeyError[] = [];
+  const log = createLog('warn', { write: (line) => lines.push(textLine(line, false).replace(/^\S+ /, '').trimEnd()) });
+  const attempt = async <T>(look: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await look();
+    } catch (thrown) {
+      faults.push(SidekeyError.from(thrown));
+      return undefined;
+    }
+  };
+  const parts = new Parts(log);
+  try {
+    const host = await attempt(() => lookAtHost(config, log));
+    const inputs = await attempt(() => readInputs(config, entryRulesOf(config)));
+    warnOfInputs(config, log);
+    warnOfTtl(config, log);
+    const state = await attempt(() => inspectDataDir(config.dataDir));
+    if (state !== undefined) lines.push(...dataDirLines(state));
+    for (const one of socketsOf(config)) await attempt(() => checkSocket(one, state?.isServed === true));
+    const registry = state && (await attempt(() => registryAsStored(config, state, parts)));
+    if (registry !== undefined && host !== undefined) {
+      const clock = new SystemClock();
+      const facts = {
+        clock,
+        log,
+        accounts: createAccounts(),
+        unmapped: host.unmapped,
+        asked: registry,
+        onChange: () => {},
+      };
+      const attestors = await attempt(() => openAttestors(config, facts, parts));
+      const { declared } = inputs ?? {};
+      if (declared !== undefined && attestors !== undefined) {
+        warnOfDeclared(declared, entryWarnings({ config, attestors, registry, clock }), registry, log);
+      }
+    }
+    if (registry !== undefined) lines.push(...((await attempt(() => entryLines(inputs, registry))) ?? []));
+  } finally {
+    await parts.close();
+  }
+  return { lines, faults };
+}
+
+function socketsOf({ adminSocket, socket, socketMode, socketGroup }: ServeConfig) {
+  return [
+    { path: adminSocket, mode: 0o600 },
+    { path: socket, mode: socketMode, group: socketGroup },
+  ];
+}
+
+function* dataDirLines({ path: directory, exists, isServed, closes }: DataDirState): Iterable<string> {
+  if (isServed) yield `${directory} is in use by a server: it has to stop first, or reload (SIGHUP)`;
+  if (!exists) yield `the data directory ${directory} would be made`;
+  if (closes !== undefined)
+    yield `the data directory ${directory} would be closed to others (${octal(closes)} to 0700)`;
+  if (!hasAuthorities(path.join(directory, 'ca'))) yield 'a new root and intermediate would be made';
+}
+
+/** The registry of a copy of the database, or an empty one. @throws as the start does */
+async function registryAsStored(config: ServeConfig, state: DataDirState, parts: Parts): Promise<Registry> {
+  const { trustDomain, newRoot } = config;
+  const database = path.join(state.path, 'sidekey.db');
+  const authorities = path.join(state.path, 'ca');
+  const hasDatabase = existsSync(database);
+  if (!hasDatabase && hasAuthorities(authorities) && !newRoot) {
+    throw new SidekeyError('ERR_DATA_DIR', `${authorities} has authorities, but the database ${database} is missing`);
+  }
+  const folder = mkdtempSync(path.join(tmpdir(), 'sidekey-check-'));
+  parts.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const copy = path.join(folder, 'sidekey.db');
+  try {
+    if (hasDatabase) await copyDatabase(database, copy, state.isServed);
+    const store = parts.own(openSqliteStore({ path: copy, trustDomain }));
+    const silent = createLog('silent');
+    const registry = parts.own(await openRegistry({ store, trustDomain, clock: new SystemClock(), log: silent }));
+    if (registry.size > 0 && !hasAuthorities(authorities) && !newRoot) {
+      throw new SidekeyError(
+        'ERR_DATA_DIR',
+        `the database ${database} is in use, but ${authorities} has no authorities: a new root would be made, which no peer trusts`,
+      );
+    }
+    return registry;
+  } catch (thrown) {
+    const { code, message } = SidekeyError.from(thrown, 'ERR_STORE', (thrown as Error).message);
+    throw new SidekeyError(code, message.replaceAll(copy, database), { cause: thrown });
+  }
+}
+
+/** The most entries of one kind of change that are listed. */
+const LISTED = 20;
+
+async function entryLines(inputs: Inputs | undefined, registry: Registry): Promise<string[]> {
+  if (inputs?.declared === undefined) return [];
+  const { file, inputs: entries } = inputs.declared;
+  const { created, changed, deleted, kept } = await registry.replaceSource(FILE_SOURCE, entries, { dryRun: true });
+  return [
+    `${file}: entries created: ${created.length}, changed: ${changed.length}, deleted: ${deleted.length}, kept: ${kept.length}`,
+    ...listed('+', created),
+    ...listed('~', changed),
+    ...listed('-', deleted),
+  ];
+}
+
+function* listed(sign: string, entries: readonly Entry[]): Iterable<string> {
+  // An id that the start would draw says nothing.
+  for (const { id, spiffeId } of entries.slice(0, LISTED))
+    yield `  ${sign} ${spiffeId}${sign === '+' ? '' : ` (${id})`}`;
+  if (entries.length > LISTED) yield `  ${sign} and ${entries.length - LISTED} more`;
+}

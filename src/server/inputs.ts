@@ -1,0 +1,29 @@
+/** The files that settings name, and the rules for reading them. */
+
+import { listenAddress } from '../admin/tcp.ts';
+import { readAdminTokenFile } from '../admin/token.ts';
+import type { ServeConfig } from '../config/serve-config.ts';
+import type { DeclaredEntries } from '../registry/entries-file.ts';
+import type { EntryRules } from '../registry/types.ts';
+import { readDeclared } from './declared-entries.ts';
+
+export function entryRulesOf({ trustDomain, allowWeakSelectors }: ServeConfig): EntryRules {
+  return { trustDomain, allowWeakSelectors };
+}
+
+export interface Inputs {
+  /** Of the file of `--entries`. */
+  readonly declared: DeclaredEntries | undefined;
+  /** Of the file of `--admin-token-file`. */
+  readonly givenToken: string | undefined;
+}
+
+/** Looks at what the settings name, before anything is made for them. */
+export async function readInputs(config: ServeConfig, rules: EntryRules): Promise<Inputs> {
+  const { adminListen, adminInsecureListen, adminTokenFile, entries } = config;
+  if (adminListen !== undefined) await listenAddress({ ...adminListen, insecure: adminInsecureListen });
+  return {
+    givenToken: adminTokenFile === undefined ? undefined : await readAdminTokenFile(adminTokenFile),
+    declared: entries === undefined ? undefined : await readDeclared(entries, rules),
+  };
+}

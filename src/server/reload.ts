@@ -1,0 +1,92 @@
+/** What SIGHUP does: the entries file is read again, with the checks of a start. */
+
+import { isDeepStrictEqual } from 'node:util';
+import { formatProblem, SidekeyError } from '../base/errors.ts';
+import type { ServeConfig } from '../config/serve-config.ts';
+import type { WarningsOf } from '../registry/entry-warnings.ts';
+import type { EntryRules, Registry } from '../registry/types.ts';
+import type { Log } from '../telemetry/log.ts';
+import { readDeclared, takeEntries, warnOfDeclared } from './declared-entries.ts';
+import { warnOfInputs } from './warnings.ts';
+
+export interface ReloadParts {
+  readonly config: ServeConfig;
+  readonly entryRules: EntryRules;
+  readonly warningsOf: WarningsOf;
+  readonly registry: Registry;
+  readonly log: Log;
+}
+
+/** Reads the settings again; rejects with ERR_CONFIG if they have faults now. */
+export type ReadConfig = () => Promise<ServeConfig>;
+
+/** One reload at a time; while one runs, further requests are one more reload after it. */
+export class Reloader {
+  readonly #parts: ReloadParts;
+  #running: Promise<void> | undefined;
+  #again: ReadConfig | undefined;
+
+  constructor(parts: ReloadParts) {
+    this.#parts = parts;
+  }
+
+  /** Never rejects: what is wrong is logged, and everything stays as it was. */
+  reload(readConfig: ReadConfig): void {
+    this.#again = readConfig;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Waits for a running reload. */
+  async close(): Promise<void> {
+    this.#again = undefined;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    for (let next = this.#again; next !== undefined; next = this.#again) {
+      this.#again = undefined;
+      await this.#tellSettings(next);
+      await this.#reloadEntries();
+    }
+  }
+
+  /** Other settings are applied by a restart only. */
+  async #tellSettings(readConfig: ReadConfig): Promise<void> {
+    const { config, log } = this.#parts;
+    try {
+      const now = await readConfig();
+      const keys = Object.keys(config) as (keyof ServeConfig)[];
+      const changed = keys.filter((key) => !isDeepStrictEqual(config[key], now[key]));
+      if (changed.length > 0) log.warn({ changed }, 'settings have changed: a restart applies them, a reload does not');
+    } catch (thrown) {
+      this.#keep(thrown, 'the settings have faults now, so a restart would fail');
+    }
+  }
+
+  async #reloadEntries(): Promise<void> {
+    const { config, entryRules, warningsOf, registry, log } = this.#parts;
+    const { entries: file } = config;
+    if (file === undefined) {
+      log.info('nothing to reload: there is no entries file (--entries)');
+      return;
+    }
+    try {
+      const declared = await readDeclared(file, entryRules);
+      warnOfInputs(config, log);
+      await takeEntries(declared, registry, log);
+      warnOfDeclared(declared, warningsOf, registry, log);
+    } catch (thrown) {
+      this.#keep(thrown, 'the entries file was not reloaded: all entries stay as they are');
+    }
+  }
+
+  #keep(thrown: unknown, message: string): void {
+    const { log } = this.#parts;
+    const error = SidekeyError.from(thrown);
+    const { problems } = error;
+    if (problems.length === 0) log.error({ err: error }, message);
+    else log.error({ problems: problems.map(formatProblem) }, message);
+  }
+}

@@ -1,0 +1,114 @@
+/** SIGHUP: the entries file is read again, with the checks of a start, and a fault changes nothing. */
+
+import assert from 'node:assert/strict';
+import { rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SdsClient, secretOf } from '../support/sds-client.ts';
+import { makePlace, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
+
+const UID = process.getuid!();
+const idOf = (name: string) => `spiffe://${TRUST_DOMAIN}/${name}`;
+const declared = (...names: string[]) =>
+  `entries:\n${names.map((name) => `- {spiffe_id: "${idOf(name)}", selectors: ["unix:uid:${UID}"]}\n`).join('')}`;
+
+async function start(t: TestContext, more: readonly string[] = []) {
+  const place = makePlace(t);
+  const file = path.join(place.directory, 'entries.yaml');
+  writeFileSync(file, declared('a', 'b'));
+  return { file, place, server: await serve(t, { place, flags: ['--entries', file, ...more] }) };
+}
+
+/** Sends SIGHUP and waits for the next line that is like this. */
+async function reload(server: Served, like: RegExp): Promise<Record<string, unknown>> {
+  const from = server.log.length;
+  process.kill(server.pid, 'SIGHUP');
+  for (;;) {
+    const line = server.log.slice(from).find(({ msg }) => like.test(String(msg)));
+    if (line !== undefined) return line;
+    await sleep(10);
+  }
+}
+
+async function names(server: Served): Promise<string[]> {
+  const { body } = await server.request('GET', '/v1/entries');
+  return body.entries.map(({ spiffe_id }: { spiffe_id: string }) => spiffe_id.split('/').at(-1)).sort();
+}
+
+describe('SIGHUP', { timeout: 60_000, concurrency: 2 }, () => {
+  it('makes the entries of the file equal to it, and a waiting caller gets its secret', async (t) => {
+    const { file, server } = await start(t);
+    await server.request('POST', '/v1/entries', { spiffe_id: idOf('api'), selectors: ['unix:uid:1'] });
+    const client = new SdsClient(server.socket);
+    t.after(() => client.close());
+    const stream = client.stream();
+    stream.ask(idOf('c'));
+    await server.logged('name held');
+    writeFileSync(file, declared('b', 'c'));
+    const line = await reload(server, /^entries file applied$/);
+    assert.deepEqual([line.created, line.changed, line.deleted, line.kept], [1, 0, 1, 1]);
+    assert.deepEqual(await names(server), ['api', 'b', 'c']);
+    assert.ok(secretOf(await stream.next(), idOf('c')));
+  });
+
+  it('keeps the last good state if the file is missing, empty or bad, and says why', async (t) => {
+    const { file, server } = await start(t);
+    await server.request('POST', '/v1/entries', { id: 'taken', spiffe_id: idOf('t'), selectors: ['unix:uid:1'] });
+    const faults: readonly (readonly [break_: () => void, says: RegExp])[] = [
+      [() => rmSync(file), /entries\.yaml: it can't be read: ENOENT/],
+      [() => writeFileSync(file, ''), /entries\.yaml:\d it has no entries|entries\.yaml:\d: it has no entries/],
+      [() => writeFileSync(file, 'entries:\n- spiffe_id: nonsense\n'), /entries\.yaml:2 \/entries\/0\/spiffe_id: /],
+      [() => writeFileSync(file, 'entries: [\n'), /entries\.yaml:\d/],
+      [() => writeFileSync(file, declared('a').replace('{', '{id: taken, ')), /entry taken /],
+    ];
+    for (const [breakIt, says] of faults) {
+      breakIt();
+      const line = await reload(server, /^the entries file was not reloaded: all entries stay as they are$/);
+      assert.equal(line.level, 'error');
+      const { problems = [], err } = line as { problems?: string[]; err?: { message: string } };
+      assert.match(problems.join('\n') + (err?.message ?? ''), says);
+      assert.deepEqual(await names(server), ['a', 'b', 't']);
+    }
+    writeFileSync(file, declared('d'));
+    await reload(server, /^entries file applied$/);
+    assert.deepEqual(await names(server), ['d', 't']);
+    assert.equal((await server.stop()).code, 0);
+  });
+
+  it('warns like a start, and says which settings only a restart applies', async (t) => {
+    const place = makePlace(t);
+    const config = path.join(place.directory, 'sidekey.yaml');
+    const file = path.join(place.directory, 'entries.yaml');
+    writeFileSync(file, declared('a'));
+    writeFileSync(config, `entries: ${file}\nx509SvidTtl: 1h\n`);
+    const server = await serve(t, { place, flags: ['--config', config] });
+    writeFileSync(config, `entries: ${file}\nx509SvidTtl: 30m\n`);
+    writeFileSync(file, `entries:\n- {spiffe_id: "${idOf('x')}", selectors: ["docker:label:a:b"]}\n`);
+    const line = await reload(server, /^an entry probably does not do what was meant$/);
+    assert.equal(line.path, `${file}:2 /entries/0/selectors`);
+    assert.equal(typeof line.entry_id, 'string');
+    const changed = server.log.find(({ msg }) => /^settings have changed/.test(String(msg)));
+    assert.deepEqual(changed?.changed, ['x509SvidTtl']);
+    writeFileSync(config, 'x509SvidTtl: nonsense\n');
+    const faulty = await reload(server, /^the settings have faults now, so a restart would fail$/);
+    assert.match(String(faulty.problems), /sidekey\.yaml:1 x509SvidTtl/);
+  });
+
+  it('without an entries file there is nothing to reload, and the server goes on', async (t) => {
+    const server = await serve(t);
+    await reload(server, /^nothing to reload/);
+    assert.equal((await server.request('GET', '/readyz')).status, 200);
+  });
+
+  it('many at once are few reloads, and the last state of the file counts', async (t) => {
+    const { file, server } = await start(t);
+    for (let n = 0; n < 50; n += 1) {
+      writeFileSync(file, declared('a', `n${n}`));
+      process.kill(server.pid, 'SIGHUP');
+    }
+    while ((await names(server)).join() !== 'a,n49') await sleep(10);
+    await server.stop();
+    assert.ok(server.log.filter(({ msg }) => msg === 'entries file applied').length <= 51);
+  });
+});
