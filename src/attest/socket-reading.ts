@@ -1,4 +1,4 @@
-/** Whether a connection is read from. */
+/** Pauses and resumes reading from a connection. */
 
 import type net from 'node:net';
 import type { Reader } from '../limits/readers.ts';
@@ -14,12 +14,12 @@ export class SocketReading implements Reader {
   }
 
   /**
-   * Reads nothing more until {@link resume} was called as often, or until what waits to be written to the connection has been.
-   * Meanwhile it goes unnoticed that the other end has closed it.
+   * Stops reading until {@link resume} was called as often. If writes are backed up, node:http2 resumes earlier, as soon as
+   * they have drained. While paused, it is not noticed that the other end closes the connection.
    */
   pause(): void {
     this.#pauses += 1;
-    // Each time: node:http2 begins to read when what it has written is taken, paused or not.
+    // Not only the first time, because node:http2 may have resumed reading meanwhile.
     stopReading(this.#socket);
   }
 

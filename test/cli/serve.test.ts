@@ -99,7 +99,10 @@ describe('sidekey serve', () => {
     chmodSync(path.join(directory, 'data'), 0o777);
     const { status, stderr } = await sidekey(flags(directory));
     assert.equal(status, 1);
-    assert.match(stderr, /^sidekey: .* others can write in it \(mode 0777\), and it is not empty; .* \(ERR_DATA_DIR\)\n$/);
+    assert.match(
+      stderr,
+      /^sidekey: .* others can write in it \(mode 0777\), and it is not empty; .* \(ERR_DATA_DIR\)\n$/,
+    );
     assert.doesNotMatch(stderr, /\n +at /, 'no stack');
   });
 
