@@ -123,10 +123,14 @@ export function createApp(options: AppOptions): FastifyInstance {
   addEventRoutes(app, options.eventReaders);
   addHealthRoutes(app, options.ready);
   let document: Record<string, unknown> | undefined;
-  app.get('/openapi.json', { schema: { summary: 'This document', response: { 200: DOCUMENT } } }, () => {
-    document ??= openApiDocument(routes, version);
-    return document;
-  });
+  app.get(
+    '/openapi.json',
+    { schema: { operationId: 'getOpenApiDocument', summary: 'This document', response: { 200: DOCUMENT } } },
+    () => {
+      document ??= openApiDocument(routes, version);
+      return document;
+    },
+  );
   return app;
 }
 

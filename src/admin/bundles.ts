@@ -32,13 +32,26 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
   const { registry, ca } = parts;
   app.get(
     '/v1/bundle',
-    { schema: { summary: 'The own SPIFFE bundle', response: { 200: schema.BUNDLE }, produces: [PEM] } },
+    {
+      schema: {
+        operationId: 'getBundle',
+        summary: 'The own SPIFFE bundle',
+        response: { 200: schema.BUNDLE },
+        produces: [PEM],
+      },
+    },
     (request, reply) => sendBundle(request, reply, ca.bundle()),
   );
 
   app.get(
     '/v1/bundles',
-    { schema: { summary: 'List the bundles of other trust domains', response: { 200: schema.BUNDLES } } },
+    {
+      schema: {
+        operationId: 'listForeignBundles',
+        summary: 'List the bundles of other trust domains',
+        response: { 200: schema.BUNDLES },
+      },
+    },
     () => ({ bundles: registry.federatedBundles.list().map(summary) }),
   );
 
@@ -46,6 +59,7 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
     '/v1/bundles/:trust_domain',
     {
       schema: {
+        operationId: 'getBundleOf',
         summary: 'The SPIFFE bundle of a trust domain',
         params: schema.BUNDLE_PARAMS,
         response: { 200: schema.BUNDLE },
@@ -68,6 +82,7 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
     '/v1/bundles/:trust_domain',
     {
       schema: {
+        operationId: 'deleteForeignBundle',
         summary: 'Delete the bundle of another trust domain',
         params: schema.BUNDLE_PARAMS,
         response: { 204: schema.NOTHING },
@@ -86,6 +101,7 @@ function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesPa
     '/v1/bundles/:trust_domain',
     {
       schema: {
+        operationId: 'setForeignBundle',
         summary: 'Set the bundle of another trust domain',
         params: schema.BUNDLE_PARAMS,
         body: schema.BUNDLE,

@@ -11,12 +11,17 @@ const LISTED = 100;
 export type AdminCa = Pick<CertificateAuthority, 'bundle' | 'authorities' | 'lagging' | 'rotate'>;
 
 export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
-  app.get('/v1/ca', { schema: { summary: 'List the authorities', response: { 200: AUTHORITIES } } }, () => list(ca));
+  app.get(
+    '/v1/ca',
+    { schema: { operationId: 'listAuthorities', summary: 'List the authorities', response: { 200: AUTHORITIES } } },
+    () => list(ca),
+  );
 
   app.post(
     '/v1/ca/rotate',
     {
       schema: {
+        operationId: 'rotateAuthority',
         summary:
           'Replace an authority: the intermediate at once; the root by one that is published now and signs once all proxies have it',
         body: ROTATE,

@@ -59,7 +59,13 @@ const SLICE_MS = 5;
 export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts): void {
   app.get(
     '/v1/doctor',
-    { schema: { summary: 'Report the state that sidekey doctor judges', response: { 200: DOCTOR } } },
+    {
+      schema: {
+        operationId: 'getDoctorReport',
+        summary: 'Report the state that sidekey doctor judges',
+        response: { 200: DOCTOR },
+      },
+    },
     async (): Promise<DoctorJson> => {
       const { self, registry, clock, version } = parts;
       const now = clock.now();

@@ -32,6 +32,7 @@ export function addProxyRoutes(app: FastifyInstance, parts: ProxyRoutesParts): v
     '/v1/proxies',
     {
       schema: {
+        operationId: 'listProxies',
         summary: 'List proxies with their open streams and secrets, oldest connection first',
         querystring: PROXY_QUERY,
         response: { 200: PROXY_PAGE },

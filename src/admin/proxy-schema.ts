@@ -1,6 +1,7 @@
 /** JSON schemas of proxies, shared by lists and events. */
 
 import Type, { type Static } from 'typebox';
+import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
 const Timestamp = Type.String({ format: 'date-time' });
@@ -96,13 +97,16 @@ export type ProxyJson = Static<typeof PROXY>;
 
 const PROXY = Type.Object({ ...proxy, streams: Type.Array(STREAM) }, CLOSED);
 
-export const PROXY_PAGE = Type.Object(
-  {
-    at: { ...Timestamp, description: 'the time of the report, by the clock of the server' },
-    proxies: Type.Array(PROXY),
-    next_cursor: Type.String({ description: 'empty on the last page' }),
-  },
-  CLOSED,
+export const PROXY_PAGE = titled(
+  'ProxyPage',
+  Type.Object(
+    {
+      at: { ...Timestamp, description: 'the time of the report, by the clock of the server' },
+      proxies: Type.Array(PROXY),
+      next_cursor: Type.String({ description: 'empty on the last page' }),
+    },
+    CLOSED,
+  ),
 );
 
 export type ProxyPageJson = Static<typeof PROXY_PAGE>;
