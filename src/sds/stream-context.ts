@@ -8,7 +8,7 @@ import type { Turns } from '../limits/turns.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { StatusCode, StatusDetail, Stream } from '../wire/types.ts';
+import type { Stream } from '../wire/types.ts';
 import type { Ledger } from './ledger.ts';
 import type { PushQueue } from './push-queue.ts';
 import type { Asker } from './refusal.ts';
@@ -59,5 +59,5 @@ export interface StreamContext {
   pushSoon(): void;
   /** Updates the names that the wildcard includes. @throws LimitError */
   followWildcard(): void;
-  end(status: StatusCode, message: string, details?: readonly StatusDetail[]): void;
+  end(...status: Parameters<Stream['end']>): void;
 }
