@@ -12,6 +12,7 @@ import { createExitWatcher } from '../attest/exit-watcher.ts';
 import { createInspector } from '../attest/inspect.ts';
 import { createOwnerOf } from '../attest/owner-of.ts';
 import { ATTEST_TIMEOUT_MS, createPipe } from '../attest/pipe.ts';
+import { reachOf } from '../attest/reach.ts';
 import { isKept, isKeptIfAsked, LAZY_KINDS } from '../attest/selector-kinds.ts';
 import { createSubordinateIds } from '../attest/subordinate-ids.ts';
 import { type Clock, SystemClock } from '../base/clock.ts';
@@ -161,6 +162,7 @@ async function start(setting: Setting): Promise<void> {
         clock,
         attestTimeoutMs: ATTEST_TIMEOUT_MS,
       }),
+      reach: (pid) => reachOf(pid, config.socket),
       mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {

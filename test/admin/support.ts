@@ -53,6 +53,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       },
       inspect: () => Promise.reject(new Error('no attestors here')),
       mainPid: undefined,
+      reach: () => ({ verdict: 'yes', detail: '', fix: undefined, seenAs: undefined }),
     },
     self: {
       look: () => Promise.reject(new Error('no machine here')),

@@ -1,5 +1,5 @@
 /**
- * /proc/self/mountinfo: what this process has mounted. @see proc_pid_mountinfo(5)
+ * /proc/PID/mountinfo: what a process has mounted. @see proc_pid_mountinfo(5)
  *
  * In paths and sources the kernel writes space, tab, `\n`, `\` (and `#` in sources) as a backslash and three octal digits,
  * so that a line is split at spaces; every other byte, `\r` too, stands as it is.
@@ -9,6 +9,8 @@ import { linesOf, otherForm, readProcRecords } from '../../base/proc/text.ts';
 
 /** Strings are latin1. */
 export interface Mount {
+  /** `major:minor` of the file system. */
+  readonly device: string;
   /** The path within the mounted file system that is the mount's root. */
   readonly root: string;
   /** Where it is, from this process's root. */
@@ -19,9 +21,17 @@ export interface Mount {
   readonly options: readonly string[];
 }
 
-/** In the order of mounting; of several on one place the last one is seen. @throws ERR_PROC where the file has another form */
+/** The mounts of this process; see {@link readMounts}. */
 export function readOwnMounts(): Mount[] {
-  return parseMountinfo(readProcRecords('/proc/self/mountinfo'));
+  return readMounts('self');
+}
+
+/**
+ * In the order of mounting; of several on one place the last one is seen.
+ * @throws ENOENT, ESRCH, EACCES; ERR_PROC where the file has another form
+ */
+export function readMounts(pid: number | 'self'): Mount[] {
+  return parseMountinfo(readProcRecords(`/proc/${pid}/mountinfo`));
 }
 
 /** Lines `ID PARENT MAJOR:MINOR ROOT MOUNT_POINT OPTIONS [TAG]… - TYPE SOURCE SUPER_OPTIONS`. @throws ERR_PROC */
@@ -35,7 +45,13 @@ export function parseMountinfo(text: string): Mount[] {
     if (!hasForm || root === undefined || mountPoint === undefined || type === undefined || options === undefined) {
       throw otherForm('mountinfo has a line of another form');
     }
-    return { root: unescapeOctal(root), mountPoint: unescapeOctal(mountPoint), type, options: options.split(',') };
+    return {
+      device: device!,
+      root: unescapeOctal(root),
+      mountPoint: unescapeOctal(mountPoint),
+      type,
+      options: options.split(','),
+    };
   });
 }
 

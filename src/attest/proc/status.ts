@@ -32,6 +32,25 @@ export function readStatus(pid: number): ProcessStatus {
   return parseStatus(readProcFile(`/proc/${pid}/status`));
 }
 
+/** What decides which files a process may use. */
+export interface FileRights {
+  /** File system ids; they differ from the effective ones only where a program has set them so. @see setfsuid(2) */
+  readonly uid: number;
+  readonly gid: number;
+  /** Supplementary groups. */
+  readonly groups: readonly number[];
+  /** Effective capabilities, one bit each, in the process's user namespace. */
+  readonly capabilities: bigint;
+}
+
+/** @throws ENOENT, ESRCH; ERR_PROC where the file has another form */
+export function readFileRights(pid: number): FileRights {
+  const text = readProcFile(`/proc/${pid}/status`);
+  const capabilities = parseCapabilities(text);
+  const groups = groupsOf(readField(text, 'Groups'));
+  return { uid: idOf(text, 'Uid', FILE_SYSTEM), gid: idOf(text, 'Gid', FILE_SYSTEM), groups, capabilities };
+}
+
 /** The effective capabilities of this process, one bit each. @throws ERR_PROC where the file has another form */
 export function readOwnCapabilities(): bigint {
   return parseCapabilities(readProcFile('/proc/self/status'));
@@ -42,8 +61,8 @@ export function parseStatus(text: string): ProcessStatus {
   checkForm(text);
   const pids = readField(text, 'NSpid')?.split('\t') ?? [];
   return {
-    uid: effectiveOf(text, 'Uid'),
-    gid: effectiveOf(text, 'Gid'),
+    uid: idOf(text, 'Uid', EFFECTIVE),
+    gid: idOf(text, 'Gid', EFFECTIVE),
     groups: groupsOf(readField(text, 'Groups')),
     pids: pids.map((pid) => parseId(pid, 'status has an NSpid of another form')),
     mainThreadEnded: /^[ZX]/.test(readField(text, 'State') ?? ''),
@@ -77,14 +96,17 @@ function checkForm(text: string): void {
   if (!text.endsWith('\n')) throw otherForm('status ends within a line');
 }
 
-/** Of four numbers, real, effective, saved and file system, the second. */
-function effectiveOf(text: string, key: string): number {
+const EFFECTIVE = 1;
+const FILE_SYSTEM = 3;
+
+/** One of four numbers: real, effective, saved and file system. */
+function idOf(text: string, key: string, which: typeof EFFECTIVE | typeof FILE_SYSTEM): number {
   const value = readField(text, key);
   if (value === undefined) throw otherForm(`status has no ${key}`);
   const problem = `status has a ${key} of another form`;
   const ids = value.split('\t').map((id) => parseId(id, problem));
   if (ids.length !== 4) throw otherForm(problem);
-  return ids[1]!;
+  return ids[which]!;
 }
 
 /** Numbers with a space between them and one after the last; of no group, that space or nothing. */
