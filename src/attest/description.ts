@@ -102,6 +102,8 @@ export interface AttestorParts {
 export interface RunningAttestor extends Attestor {
   /** Says why nobody here ever has a selector with this value; undefined where somebody may. */
   whyNever?(value: string): string | undefined;
+  /** The value that was likely meant by one that nobody has; undefined where that is not known. */
+  meant?(value: string): string | undefined;
   /** Tries what it depends on. @throws ERR_ATTESTATION_FAILED */
   check?(): Promise<void>;
   /**

@@ -71,6 +71,19 @@ export function reachOf(pid: number, socket: string): Reach {
   }
 }
 
+/** The same of a process that such a user would start on this host. */
+export function reachOfUser(who: Omit<FileRights, 'capabilities'>, socket: string): Reach {
+  try {
+    const view = viewHere(socket);
+    if ('verdict' in view) return view;
+    const denied = firstDenied({ ...who, capabilities: 0n, maps: undefined }, view.directories, view.socket);
+    if (denied !== undefined) return { verdict: 'no', ...denied, seenAs: socket };
+    return { verdict: 'yes', detail: `it may connect to ${socket}`, fix: undefined, seenAs: socket };
+  } catch (thrown) {
+    return unknown((thrown as Error).message);
+  }
+}
+
 function unknown(detail: string): Reach {
   return { verdict: 'unknown', detail, fix: undefined, seenAs: undefined };
 }
@@ -163,27 +176,32 @@ interface View {
 }
 
 function viewOf(pid: number, socket: string): View | Reach {
-  const real = realSocket(socket);
-  if (real === undefined) {
-    return { verdict: 'no', detail: `${socket} does not exist`, fix: 'restart the server', seenAs: undefined };
-  }
-  const inode = inodeAt(real);
   const isSame = fs.readlinkSync(`/proc/${pid}/ns/mnt`) === fs.readlinkSync('/proc/self/ns/mnt');
-  if (!isSame) return viewByMounts(pid, real, inode);
-  const root = fs.readlinkSync(`/proc/${pid}/root`);
+  const root = isSame ? fs.readlinkSync(`/proc/${pid}/root`) : undefined;
+  if (root === '/') return viewHere(socket);
+  const real = realSocket(socket);
+  if (real === undefined) return gone(socket);
+  if (root === undefined) return viewByMounts(pid, real, inodeAt(real));
   if (!isAt(real, root)) {
     const detail = `its root directory is ${root} (chroot), and ${socket} is not in it`;
-    return {
-      verdict: 'no',
-      detail,
-      fix: 'let the server make its socket there too, or mount its directory into it',
-      seenAs: undefined,
-    };
+    const fix = 'let the server make its socket there too, or mount its directory into it';
+    return { verdict: 'no', detail, fix, seenAs: undefined };
   }
-  const places = new Set([...directoriesAbove(real), ...(root === '/' ? directoriesAbove(socket) : [])]);
-  const below = [...places].filter((place) => isAt(place, root));
-  const seenAs = root === '/' ? socket : `/${path.relative(root, real)}`;
-  return { directories: below.map(inodeAt), socket: inode, seenAs, remark: '' };
+  const directories = directoriesAbove(real).filter((place) => isAt(place, root));
+  const seenAs = `/${path.relative(root, real)}`;
+  return { directories: directories.map(inodeAt), socket: inodeAt(real), seenAs, remark: '' };
+}
+
+/** As this process sees it; the directories of symbolic links too. */
+function viewHere(socket: string): View | Reach {
+  const real = realSocket(socket);
+  if (real === undefined) return gone(socket);
+  const places = new Set([...directoriesAbove(socket), ...directoriesAbove(real)]);
+  return { directories: [...places].map(inodeAt), socket: inodeAt(real), seenAs: socket, remark: '' };
+}
+
+function gone(socket: string): Reach {
+  return { verdict: 'no', detail: `${socket} does not exist`, fix: 'restart the server', seenAs: undefined };
 }
 
 /** In another mount namespace: by the text of its mounts alone. */

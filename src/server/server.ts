@@ -15,6 +15,7 @@ import { ATTEST_TIMEOUT_MS, createPipe } from '../attest/pipe.ts';
 import { reachOf } from '../attest/reach.ts';
 import { isKept, isKeptIfAsked, LAZY_KINDS } from '../attest/selector-kinds.ts';
 import { createSubordinateIds } from '../attest/subordinate-ids.ts';
+import { unreachableUsers } from '../attest/unreachable.ts';
 import { type Clock, SystemClock } from '../base/clock.ts';
 import { listenOnSocket } from '../base/socket-file.ts';
 import { version } from '../base/version.ts';
@@ -28,7 +29,7 @@ import { Counters } from '../telemetry/counters.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createWire } from '../wire/wire.ts';
 import { adminCaller } from './admin-caller.ts';
-import { attestorTypes, openAttestors, whyNever } from './attestors.ts';
+import { attestorTypes, meant, openAttestors, whyNever } from './attestors.ts';
 import { readDeclared, takeEntries } from './declared-entries.ts';
 import { lookAtHost } from './host.ts';
 import { createLimits, usageOf } from './limits.ts';
@@ -170,6 +171,10 @@ async function start(setting: Setting): Promise<void> {
       authorities: () => ca.authorities(),
       issuances: store.issuances,
       whyNever: (selector) => whyNever(selector, attestors),
+      meant: (selector) => meant(selector, attestors),
+      entriesFile: config.entries,
+      unreachable: (uids) => unreachableUsers(uids, config.socket),
+      uidOf: (user) => accounts.uid(user),
       usage: () => usageOf(quota, owners),
     },
     onIssued: (listener) => issuances.onRecorded(listener),

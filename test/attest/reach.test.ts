@@ -8,7 +8,9 @@ import net from 'node:net';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { wait } from '../../envoy-examples/demo/expect.ts';
-import { type FileUser, firstDenied, type Inode, reachOf } from '../../src/attest/reach.ts';
+import { type FileUser, firstDenied, type Inode, reachOf, reachOfUser } from '../../src/attest/reach.ts';
+import { unreachableUsers } from '../../src/attest/unreachable.ts';
+import { accountOf } from '../../src/base/groups.ts';
 import { endAfter } from '../support/caller.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -298,6 +300,32 @@ describe('what is said of a process is what it finds', () => {
     const { pid, found } = await tries(t, ['unshare', '--user', '--map-root-user'], socket);
     assert.equal(found, 'EACCES');
     assert.equal(reachOf(pid, socket).verdict, 'no');
+  });
+
+  it('a user of whom no process runs, by its account', { skip: needsRoot }, async (t) => {
+    const { directory, socket } = await listen(t);
+    chmodSync(path.dirname(directory), 0o711);
+    chmodSync(directory, 0o711);
+    chownSync(socket, 0, 1);
+    chmodSync(socket, 0o660);
+    const account = accountOf(1);
+    if (account === undefined) {
+      t.skip('the host has no user 1');
+      return;
+    }
+    assert.equal(accountOf(4_000_000), undefined);
+    const groups = { gid: account.gid, groups: account.groups };
+    assert.equal(reachOfUser({ uid: 1, gid: 1, groups: [] }, socket).verdict, 'yes');
+    chownSync(socket, 0, GROUP);
+    const { verdict, fix } = reachOfUser({ uid: 1, ...groups }, socket);
+    assert.deepEqual([verdict, /give it the group 3999999/.test(fix!)], ['no', true]);
+    const users = await unreachableUsers(new Set([0, 1, 4_000_000]), socket);
+    assert.deepEqual(
+      users.map(({ uid }) => uid),
+      [1],
+    );
+    chmodSync(socket, 0o666);
+    assert.deepEqual(await unreachableUsers(new Set([1]), socket), []);
   });
 
   it('a socket behind a symbolic link, and one that is gone', async (t) => {
