@@ -1,6 +1,6 @@
 /** Selectors of users and groups that nobody has here. */
 
-import { differInOnePlace, nearest } from '../../base/nearest.ts';
+import { looksMistyped, nearest } from '../../base/nearest.ts';
 import type { UnmappedIds } from '../../base/unmapped-ids.ts';
 import type { Accounts } from '../accounts.ts';
 
@@ -19,12 +19,12 @@ export function whyNever(value: string, accounts: Accounts, unmapped: UnmappedId
   return isGroup ? whyNoName(name, accounts.groups(), '/etc/group of the server has no group') : undefined;
 }
 
-/** The value with the one name here that differs from it in one place, as a mistyped one does. */
+/** The value with the one name here that it is likely mistyped from. */
 export function meant(value: string, accounts: Accounts): string | undefined {
   const colon = value.indexOf(':');
   const [kind, name] = [value.slice(0, colon), value.slice(colon + 1)];
   const names = kind === 'user' ? accounts.users() : /^(supplementary_)?group$/.test(kind) ? accounts.groups() : [];
-  const alike = names.filter((one) => differInOnePlace(one, name));
+  const alike = names.filter((one) => looksMistyped(one, name));
   return alike.length === 1 ? `${kind}:${alike[0]}` : undefined;
 }
 
