@@ -1,10 +1,13 @@
 /** `sidekey proxies`: the secrets of every proxy, as requested, sent and answered. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { wantsColour } from '../base/colour.ts';
+import { printable } from '../base/printable.ts';
+import { asCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
-import { columnLines, type OutputFormat, printJson } from './output.ts';
+import { columnLines, isData, type OutputFormat, printData } from './output.ts';
 import { troubleOf } from './proxy-check.ts';
-import { cellsOf, HEADER, type Proxies, type ProxyRow, readProxies, rowsOf } from './proxy-rows.ts';
+import { cellsOf, HEADER, type Proxies, type ProxyRow, readProxies, rowsOf, stateColour } from './proxy-rows.ts';
 import { changesPrinter, jsonOf, screen } from './proxy-show.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
@@ -38,36 +41,42 @@ export function addProxiesCommand(program: Command): void {
 }
 
 async function showProxies(options: ProxiesOptions): Promise<void> {
+  if (options.watch === true && (options.output === 'yaml' || options.output === 'name'))
+    throw new UsageError('--watch prints a table or JSON lines: give --output table, wide or json');
   if (options.watch === true && options.check === true) throw new UsageError('give --watch or --check, not both');
   const filter = filterOf(options);
   const client = await openClient(options);
   if (options.watch === true) {
     const { watchProxies } = await import('./proxy-watch.ts');
-    const isTerminal = process.stdout.isTTY && options.output === 'table';
+    const isTerminal = process.stdout.isTTY && options.output !== 'json';
     const print = isTerminal
-      ? (proxies: Proxies) => process.stdout.write(screen(proxies, process.stdout.columns, process.stdout.rows))
+      ? (proxies: Proxies) =>
+          process.stdout.write(
+            screen(proxies, process.stdout.columns, process.stdout.rows, wantsColour(true, process.env)),
+          )
       : changesPrinter(options.output);
     // The reader has closed stdout.
     process.stdout.once('error', () => process.exit());
     await watchProxies(client, filter, print);
   }
   const proxies = await readProxies(client, filter);
-  if (options.check === true) check(proxies, options.output);
-  else if (options.output === 'json') printJson({ at: proxies.at, proxies: proxies.proxies });
+  if (options.check === true) await check(proxies, options.output);
+  else if (isData(options.output)) await printData(options.output, { at: proxies.at, proxies: proxies.proxies });
+  else if (options.output === 'name') printNames(proxies);
   else printLines(rowsOf(proxies).map((row) => cellsOf(row, proxies.now)));
 }
 
 /** @throws Error, for exit status 1, if secrets need attention */
-function check(proxies: Proxies, format: OutputFormat): void {
+async function check(proxies: Proxies, format: OutputFormat): Promise<void> {
   const { at, now } = proxies;
   const rows = rowsOf(proxies);
   const troubled = rows.flatMap((row) => {
     const trouble = troubleOf(row, now);
     return trouble === undefined ? [] : [{ row, trouble }];
   });
-  if (format === 'json') {
+  if (isData(format)) {
     const troubles = troubled.map(({ row, trouble }) => ({ ...jsonOf(row), trouble }));
-    printJson({ at, secrets: rows.length, troubles });
+    await printData(format, { at, secrets: rows.length, troubles });
   } else if (troubled.length > 0) printLines(troubled.map(({ row, trouble }) => cellsOf(row, now, trouble)));
   else process.stdout.write(`nothing needs attention: ${allWell(rows, proxies)}\n`);
   if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need attention`);
@@ -78,11 +87,18 @@ function allWell(rows: readonly ProxyRow[], { proxies }: Proxies): string {
   const count = (number: number, one: string, more: string) => `${number} ${number === 1 ? one : more}`;
   const held = rows.filter(({ secret }) => secret.held !== null).length;
   const on = `${count(rows.length, 'secret', 'secrets')} on ${count(proxies.length, 'proxy', 'proxies')}`;
-  return held === 0 ? on : `${on}, ${held} of them held (sidekey proxies --state held)`;
+  return held === 0 ? on : `${on}, ${held} of them held (${asCalled('sidekey proxies --state held')})`;
+}
+
+/** The node ids; a proxy without one is named by its process. */
+function printNames({ proxies }: Proxies): void {
+  const names = new Set(proxies.map(({ node_id: node, pid }) => node || `pid ${pid}`));
+  for (const name of names) process.stdout.write(`${printable(name)}\n`);
 }
 
 function printLines(rows: readonly (readonly string[])[]): void {
-  for (const line of columnLines([HEADER, ...rows])) process.stdout.write(`${line}\n`);
+  const options = process.stdout.isTTY && wantsColour(true, process.env) ? { colourOf: stateColour } : {};
+  for (const line of columnLines([HEADER, ...rows], undefined, options)) process.stdout.write(`${line}\n`);
 }
 
 function filterOf(options: ProxiesOptions): URLSearchParams {
