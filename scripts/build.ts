@@ -22,8 +22,6 @@ const dist = path.join(root, 'dist');
  * sidekey.cjs, which requires the others, comes last.
  */
 const BUNDLES: Readonly<Record<string, string>> = {
-  // Read by the server when it starts.
-  'leaf-thread-program.cjs': 'src/ca/leaf-thread-program.ts',
   'serve.cjs': 'src/cli/serve.ts',
   'sds-client.cjs': 'src/cli/sds-client.ts',
   'cli.cjs': 'src/cli/main.ts',

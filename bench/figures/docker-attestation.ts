@@ -67,7 +67,7 @@ async function withEngine(cleanup: Cleanup): Promise<Figure[]> {
   const folder = makePlace(cleanup).directory;
   const pipe = await listen(cleanup, path.join(folder, 'pipe.sock'));
   const callers = await startCallers(cleanup, engine, folder);
-  await until(() => docker.remembering);
+  await until(() => docker.caching);
   const attest = async (socket: net.Socket, by = options): Promise<number> => {
     const begun = performance.now();
     const peer = openPeer(socket, by);

@@ -56,6 +56,10 @@ async function openAuthority(cleanup: Cleanup): Promise<CertificateAuthority> {
     log: createLog('warn'),
     issuanceLog: store.issuances,
     caTtl: 86_400,
+    rootTtl: 31_536_000,
+    rootPublishTime: 86_400,
+    rootAckTimeout: 86_400,
+    rootAckPolicy: 'wait',
     x509SvidTtl: 3_600,
     caSubject: 'C=US,O=SPIFFE',
   });

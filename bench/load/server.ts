@@ -1,5 +1,6 @@
 /** Sidekey's parts as in `serve`, in a program of the bench: with a look at its event loop, and a clock that can jump. */
 
+import { loadServeConfig } from '../../src/config/load.ts';
 import { makeCertificate } from '../../test/support/certificates.ts';
 import { makePlace, type Place, requestAdmin, TRUST_DOMAIN } from '../../test/support/serve.ts';
 import type { Cleanup } from '../figure.ts';
@@ -18,17 +19,18 @@ export async function serveInner(cleanup: Cleanup): Promise<InnerServer> {
   const place = makePlace(cleanup);
   const { dataDir, socket, adminSocket } = place;
   const program = Program.start(cleanup, 'server-program.ts', NODE_FLAGS);
-  await program.tell('serve', {
-    ...{ trustDomain: TRUST_DOMAIN, dataDir, socket, adminSocket, socketMode: 0o600, adminHost: [] },
-    ...{
-      allowContained: false,
-      allowUnpinnedPeers: true,
-      allowWeakSelectors: false,
-      bundleFor: 'identified',
-      disableSpiffeCertValidation: false,
+  const config = await loadServeConfig({
+    flags: {
+      ...{ trustDomain: TRUST_DOMAIN, dataDir, socket, adminSocket },
+      ...{ allowUnpinnedPeers: 'true', caSubject: 'C=US,O=SPIFFE', logLevel: 'silent' },
+      // The rounds follow each other without a pause, and all streams are one user's.
+      maxRequestsPerSecondPerUid: '1000000',
     },
-    ...{ x509SvidTtl: 3_600, caTtl: 86_400, caSubject: 'C=US,O=SPIFFE', logLevel: 'silent' },
+    env: {},
+    uid: process.getuid!(),
+    folder: place.directory,
   });
+  await program.tell('serve', config);
   return {
     ...place,
     program,

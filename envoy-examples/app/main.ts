@@ -1,8 +1,7 @@
 /**
- * The app behind each service's Envoy: says which service it is, who called it as its Envoy verified that, and what was
- * asked for.
+ * The app behind each service's Envoy. It answers with its service's name, the caller's SPIFFE ID and the path.
  *
- * SERVICE and COLOUR name it; it listens on HOST, or 127.0.0.1, and PORT, or 8080.
+ * Environment: SERVICE and COLOUR (its names), HOST (default 127.0.0.1) and PORT (default 8080) to listen on.
  */
 
 import { createServer } from 'node:http';
@@ -20,7 +19,7 @@ const server = createServer((request, response) => {
   response.setHeader('content-type', 'application/json');
   response.end(`${JSON.stringify({ service, colour, caller: caller ?? null, path: request.url })}\n`);
 });
-// Envoy decides when a connection has idled long enough; if the app closed it first, a request could cross the closing.
+// Envoy closes idle connections. If the app closed them, a request could arrive at the same moment and fail.
 server.keepAliveTimeout = 0;
 
 server.listen(Number(port), host, () => console.log(`${service} listens on ${host}:${port}`));

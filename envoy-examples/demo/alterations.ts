@@ -1,8 +1,8 @@
-/** What the demo changes in a bootstrap, beyond moving it, to show what the examples by themselves would not. */
+/** Changes of bootstraps for single steps of the demo, in addition to bootstraps.ts. */
 
 import { type Json, rewrite } from './bootstraps.ts';
 
-/** A route under /service/mistaken to service-gray that expects it to be service-purple. */
+/** Adds a route /service/mistaken to service-gray that expects the SPIFFE ID of service-purple. */
 export function withMistakenRoute(front: Json): Json {
   return rewrite(front, (key, value) => {
     if (key === 'routes' && hasCluster(value, 'service-gray')) {
@@ -32,10 +32,7 @@ function hasCluster(routes: Json, cluster: string): boolean {
   return (routes as { route?: { cluster: string } }[]).some(({ route }) => route?.cluster === cluster);
 }
 
-/**
- * A full handshake for every request that goes to a service, so that traffic tries the certificates of the moment and not
- * a connection or a session from before.
- */
+/** Makes Envoy do a full handshake for each request to a service, so that each request uses the current certificates. */
 export function withHandshakePerRequest(front: Json): Json {
   return rewrite(front, (key, value) => {
     if (key !== 'clusters') return undefined;
@@ -58,7 +55,7 @@ const ONE_REQUEST_PER_CONNECTION = {
   explicit_http_config: { http_protocol_options: {} },
 };
 
-/** Gives up waiting for secrets after half a second instead of 15. */
+/** Makes Envoy wait for its secrets for half a second instead of 15 s. */
 export function impatient(bootstrap: Json): Json {
   return rewrite(bootstrap, (key, value) =>
     key === 'sds_config' ? { ...(value as { [key: string]: Json }), initial_fetch_timeout: '0.5s' } : undefined,

@@ -1,7 +1,4 @@
-/**
- * Moves the bootstraps of this folder, which are written for a network of containers, to loopback: other addresses,
- * ports and paths, and nothing else.
- */
+/** Moves the examples' bootstraps from a network of containers to loopback: changes addresses, ports and paths only. */
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -9,23 +6,23 @@ import { parse } from 'yaml';
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** Where the places of the containers' world are here. A place that a bootstrap names and the table lacks is an error. */
+/** The replacements. An address or path of a bootstrap that is missing here is an error. */
 export interface Moves {
-  /** From `host:port` to the ports of 127.0.0.1 that stand for it; several where the name stands for several endpoints. */
+  /** For each `host:port`, the ports of 127.0.0.1 that replace it; several if the host has several endpoints. */
   readonly addresses: Readonly<Record<string, readonly number[]>>;
-  /** From path to path: pipes and files. */
+  /** For each path of a pipe or file, the path that replaces it. */
   readonly paths: Readonly<Record<string, string>>;
 }
 
 export const EXAMPLES = ['front-envoy', 'service-purple', 'service-gray'] as const;
 export type Example = (typeof EXAMPLES)[number];
 
-/** The bootstrap as it is written. */
+/** The unchanged bootstrap. */
 export function readBootstrap(example: Example): Json {
   return parse(readFileSync(path.join(import.meta.dirname, '..', example, 'envoy.yaml'), 'utf8')) as Json;
 }
 
-/** @throws Error when the table lacks a place */
+/** @throws Error if `moves` lacks an address or path */
 export function moveBootstrap(bootstrap: Json, moves: Moves): Json {
   return rewrite(bootstrap, (key, value) => {
     if (key === 'socket_address') return loopback(only(portsFor(value, moves), value));
@@ -36,7 +33,7 @@ export function moveBootstrap(bootstrap: Json, moves: Moves): Json {
   });
 }
 
-/** A copy in which `change` has the last word on each member of each object; undefined: the member is copied too. */
+/** A deep copy. `change` may replace each member of each object; if it returns undefined, the member is copied. */
 export function rewrite(value: Json, change: (key: string, value: Json) => Json | undefined): Json {
   if (Array.isArray(value)) return value.map((item) => rewrite(item, change));
   if (value === null || typeof value !== 'object') return value;
@@ -44,7 +41,7 @@ export function rewrite(value: Json, change: (key: string, value: Json) => Json 
   return Object.fromEntries(members) as Json;
 }
 
-/** One endpoint of a name that stands for several becomes several. */
+/** Replaces an endpoint by one for each port of its address. */
 function spread(endpoint: Json, moves: Moves): Json[] {
   const address = (endpoint as { endpoint: { address: { socket_address?: Json } } }).endpoint.address.socket_address;
   if (address === undefined) return [moveBootstrap(endpoint, moves)];
@@ -58,14 +55,14 @@ function portsFor(address: Json, moves: Moves): readonly number[] {
 
 function portsOf(host: string, port: Json, moves: Moves): readonly number[] {
   const ports = moves.addresses[`${host}:${port}`];
-  if (ports === undefined) throw new Error(`no port of loopback stands for ${host}:${port}`);
+  if (ports === undefined) throw new Error(`no loopback port is set for ${host}:${port}`);
   return ports;
 }
 
 function only(ports: readonly number[], place: Json): number {
   const [port, ...more] = ports;
   if (port === undefined || more.length > 0)
-    throw new Error(`exactly one port must stand for ${JSON.stringify(place)}`);
+    throw new Error(`exactly one port must be set for ${JSON.stringify(place)}`);
   return port;
 }
 
@@ -76,6 +73,6 @@ function loopback(port: number): Json {
 function movePath(value: Json, moves: Moves): Json {
   const place = typeof value === 'string' ? value : String((value as { path: string }).path);
   const moved = moves.paths[place];
-  if (moved === undefined) throw new Error(`no path here stands for ${place}`);
+  if (moved === undefined) throw new Error(`no path is set for ${place}`);
   return typeof value === 'string' ? moved : { path: moved };
 }

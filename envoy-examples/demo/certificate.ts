@@ -1,4 +1,4 @@
-/** front-envoy's certificate for 443: self-signed, in the place of what a real site has from a public authority. */
+/** front-envoy's certificate for port 443. It is self-signed; a real site has one of a public authority. */
 
 import { KeyObject, webcrypto } from 'node:crypto';
 import * as x509 from '../../src/ca/peculiar.ts';
@@ -7,7 +7,7 @@ const MINUTE_MS = 60_000;
 const YEAR_MS = 365 * 24 * 60 * MINUTE_MS;
 
 /**
- * A certificate that is good for localhost, front-envoy and 127.0.0.1 for a year, and its key, both PEM.
+ * Makes a certificate for localhost, front-envoy and 127.0.0.1 that is valid for a year, and its key, both as PEM.
  * @param now milliseconds since the epoch
  */
 export async function makeServerCertificate(now: number): Promise<{ certificate: string; key: string }> {

@@ -1,4 +1,4 @@
-/** One Envoy of the demo: a binary of its own by name, a bootstrap, and what its admin interface tells. */
+/** An Envoy of the demo: its own link to the binary, its bootstrap, and its admin interface. */
 
 import { constants } from 'node:fs';
 import { copyFile, link, writeFile } from 'node:fs/promises';
@@ -11,24 +11,24 @@ import type { Processes, Running } from './processes.ts';
 
 export interface EnvoyPlaces {
   readonly name: string;
-  /** Its own path to the binary, by which `unix:path` tells it from the others. */
+  /** Its own path of the binary, so that `unix:path` distinguishes it from the others. */
   readonly binary: string;
   readonly config: string;
-  /** Of its admin interface on loopback. */
+  /** The port of its admin interface on loopback. */
   readonly adminPort: number;
 }
 
-/** An X.509-SVID as Envoy shows it. */
+/** An X.509-SVID from Envoy's admin interface. */
 export interface ShownSvid {
   readonly uri: string;
   readonly serial: string;
 }
 
-/** What this Envoy knows of one secret. */
+/** Envoy's counters for one secret. */
 export interface SecretState {
-  /** How often it was sent and applied. */
+  /** The number of updates. */
   readonly applied: number;
-  /** How often waiting for it at start was given up. */
+  /** The number of timeouts while waiting for it at start. */
   readonly givenUp: number;
 }
 
@@ -70,7 +70,7 @@ export class DemoEnvoy implements EnvoyPlaces {
     await this.#running!.stop();
   }
 
-  /** `LIVE` when its listeners are open. */
+  /** `LIVE` once its listeners are open. */
   async state(): Promise<string> {
     return (await this.#admin('/ready')).trim();
   }
@@ -79,7 +79,7 @@ export class DemoEnvoy implements EnvoyPlaces {
     await wait(`${this.name} to be LIVE`, { look: () => this.state(), until: (state) => state === 'LIVE' });
   }
 
-  /** One counter or gauge by its name; 0 where Envoy has not made it yet. */
+  /** A counter or gauge; 0 if Envoy has not created it yet. */
   async counter(name: string): Promise<number> {
     return (await this.#stats(name)).get(name) ?? 0;
   }
@@ -91,7 +91,7 @@ export class DemoEnvoy implements EnvoyPlaces {
     return { applied: count('update_success'), givenUp: count('init_fetch_timeout') };
   }
 
-  /** The SVID that it shows to its peers now. */
+  /** The SVID that it uses now. */
   async svid(): Promise<ShownSvid | undefined> {
     const { certificates } = JSON.parse(await this.#admin('/certs')) as Certs;
     for (const { serial_number: serial, subject_alt_names: names } of certificates.flatMap((c) => c.cert_chain)) {
@@ -109,7 +109,7 @@ export class DemoEnvoy implements EnvoyPlaces {
     return shown!;
   }
 
-  /** Those whose names begin with this. */
+  /** The stats whose names begin with `prefix`. */
   async #stats(prefix: string): Promise<Map<string, number>> {
     const text = await this.#admin(`/stats?filter=${encodeURIComponent(`^${prefix.replaceAll('.', '\\.')}`)}`);
     return new Map(
@@ -131,12 +131,12 @@ interface Certs {
   }[];
 }
 
-/** A hard link, or a copy where there can be none: another file system, or another owner's file. */
+/** Copies if no hard link is possible: on another file system, or for another owner's file. */
 async function linkOrCopy(from: string, to: string): Promise<void> {
   await link(from, to).catch(() => copyFile(from, to, constants.COPYFILE_FICLONE));
 }
 
-/** Whether a TLS server on this port of loopback gets as far as a handshake, whatever its certificate. */
+/** True if a TLS handshake with this loopback port succeeds, with any certificate. */
 export function handshakes(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });

@@ -1,6 +1,6 @@
-/** Waiting for conditions, and what is said when one does not come true. */
+/** Checks conditions and waits for them. */
 
-/** Something was expected and something else was seen. */
+/** A condition does not hold: what was expected, and what was seen. */
 export class Unexpected extends Error {
   readonly expected: string;
   readonly seen: string;
@@ -21,19 +21,19 @@ export function expect(condition: boolean, expected: string, seen: unknown): ass
 export interface Waiting<T> {
   readonly look: () => Promise<T>;
   readonly until: (seen: T) => boolean;
-  /** Milliseconds; what should take moments gets much more, since a loaded machine is slow. */
+  /** Time limit in milliseconds. The default is generous, because a loaded machine is slow. */
   readonly within?: number;
 }
 
-/** Between two looks: short beside what is measured, long enough not to be the load itself. */
+/** Short compared with the measured times, but long enough not to load the machine. */
 const INTERVAL_MS = 2;
 const LIMIT_MS = 20_000;
 
 /**
- * Looks until what is seen is what was expected, and returns it. A look that fails (nobody listens yet) is one that did
- * not see it, but {@link Unexpected} ends the wait.
+ * Calls `look` until its result satisfies `until`, and returns that result. Errors of `look` are ignored (a server may not
+ * listen yet), except {@link Unexpected}.
  *
- * @throws Unexpected with the last look once the time is over
+ * @throws Unexpected with the last result after the time limit, or as thrown by `look`
  */
 export async function wait<T>(expected: string, { look, until, within = LIMIT_MS }: Waiting<T>): Promise<T> {
   const end = performance.now() + within;

@@ -1,4 +1,4 @@
-/** HTTP requests to the demo's parts, over TCP, TLS or a Unix socket. */
+/** HTTP requests over TCP, TLS or a Unix socket. */
 
 import { type Agent, type IncomingHttpHeaders, request as plain } from 'node:http';
 import { request as secure } from 'node:https';
@@ -13,17 +13,16 @@ export interface Call {
   readonly method?: string;
   /** Sent as JSON. */
   readonly json?: unknown;
-  /** Where `http://…` is spoken instead of TCP. */
+  /** A Unix socket to use instead of TCP. */
   readonly socketPath?: string;
-  /** The certificate, PEM, that an `https://` server must show. */
+  /** The certificate that an `https://` server must have, as PEM. */
   readonly ca?: string;
   readonly agent?: Agent;
 }
 
-/** Whoever is silent for so long is down. */
 const TIMEOUT_MS = 10_000;
 
-/** @throws Error when there is no answer */
+/** @throws Error if there is no answer within {@link TIMEOUT_MS} */
 export function call(url: string, { method = 'GET', json, ...options }: Call = {}): Promise<Answer> {
   const body = json === undefined ? undefined : JSON.stringify(json);
   const headers = body === undefined ? {} : { 'content-type': 'application/json' };

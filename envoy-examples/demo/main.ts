@@ -1,6 +1,6 @@
 /**
- * `npm run demo`: three Envoys get their identities from a Sidekey of their own and talk mTLS, on loopback, without root.
- * It shows that line by line and stays up; with `--check` it stops after that, with status 0 or 1.
+ * `npm run demo`: three Envoys get their identities from a Sidekey and use mTLS, on loopback, without root. It prints a line
+ * for each step and runs until Ctrl-C; with `--check` it exits after the steps with status 0 or 1.
  */
 
 import path from 'node:path';
@@ -19,14 +19,14 @@ type Signal = keyof typeof SIGNALS;
 
 const USAGE = `usage: npm run demo [-- --check]
 
-Three Envoys get their identities from a Sidekey and talk mTLS on loopback. It stays up until ^C.
-  --check  stop after the steps were shown, with status 0 or 1`;
+Three Envoys get their identities from a Sidekey and use mTLS on loopback. The demo runs until Ctrl-C.
+  --check  exit after the last step, with status 0 or 1`;
 
 const check = readFlags();
 const interruption = new AbortController();
 const interrupted = new Promise<Signal>((resolve) => {
   for (const signal of Object.keys(SIGNALS) as Signal[]) {
-    // It may come twice: from the terminal, and again from npm. Stopping takes its few seconds either way.
+    // The signal may come twice, from the terminal and from npm. The second one has no effect.
     process.on(signal, () => {
       interruption.abort();
       resolve(signal);
@@ -49,7 +49,7 @@ function readFlags(): boolean {
   }
 }
 
-/** Returns the exit status. */
+/** @returns the exit status */
 async function main(): Promise<number> {
   try {
     const envoy = await findEnvoy({ tell: say, signal: interruption.signal });
@@ -66,7 +66,7 @@ async function main(): Promise<number> {
 async function play(stage: Stage, envoy: Envoy): Promise<number> {
   process.once('exit', () => stage.clear());
   const lost = stage.processes.lost.then((name) => {
-    throw new Unexpected('every process to run on', `${name} ended by itself`);
+    throw new Unexpected('all processes to keep running', `${name} ended unexpectedly`);
   });
   try {
     const signal = await Promise.race([show(stage, envoy), interrupted, lost]);
@@ -90,18 +90,18 @@ async function show(stage: Stage, envoy: Envoy): Promise<void> {
   await showRequests(stage);
   await showRefusals(stage, envoy.path);
   await showChanges(stage);
-  say(`All of it works: ${((performance.now() - begin) / 1000).toFixed(1)} s.`);
+  say(`All steps succeeded in ${((performance.now() - begin) / 1000).toFixed(1)} s.`);
 }
 
 function sayWhatToTry(stage: Stage): void {
   const sidekey = path.relative(process.cwd(), path.join(import.meta.dirname, '../../bin/sidekey'));
   const lines = [
     `curl --cacert ${stage.certificateFile} ${frontUrl(stage, '/service/purple')}`,
-    `curl http://127.0.0.1:${stage.ports['service-purple'].admin}/certs   # what service-purple holds, by Envoy's word`,
+    `curl http://127.0.0.1:${stage.ports['service-purple'].admin}/certs   # the certificates of service-purple`,
     `export SIDEKEY_DATA_DIR=${stage.dataDir}`,
     `${sidekey} entry list`,
-    `${sidekey} entry update service-purple --x509-svid-ttl 10s   # then look at the certs again and again`,
+    `${sidekey} entry update service-purple --x509-svid-ttl 10s   # then watch the certificates change`,
     `tail -f ${path.join(stage.folder, 'logs/sidekey.log')}`,
   ];
-  say(`\nIt stays up until Ctrl-C. To try next:\n\n${lines.map((line) => `  ${line}`).join('\n')}\n`);
+  say(`\nThe demo runs until Ctrl-C. Things to try:\n\n${lines.map((line) => `  ${line}`).join('\n')}\n`);
 }

@@ -4,13 +4,13 @@ import { randomInt } from 'node:crypto';
 import { createServer, type Server } from 'node:net';
 
 /**
- * Below the range that Linux takes the ports of outgoing connections from (32768 and up), so that nothing moves in
- * between the look and Envoy's bind.
+ * Below Linux's range for outgoing connections (from 32768), so that no connection takes a port between the test here and
+ * Envoy's bind.
  */
 const LOWEST = 20_000;
 const HIGHEST = 32_767;
 
-/** As many different ports as asked for, each of them free; all are held until the last one is found. */
+/** Returns different free ports. It listens on all of them until the last one is found. */
 export async function freePorts(count: number): Promise<number[]> {
   const held = new Map<number, Server>();
   try {

@@ -1,10 +1,10 @@
-/** The demo's child processes: each in a process group of its own, with a log file, and none left behind. */
+/** The demo's child processes. Each has its own process group and log file. None is left running. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
-/** What a process gets to end by itself after SIGTERM; Sidekey promises 5 s. */
+/** Time between SIGTERM and SIGKILL, in milliseconds. Sidekey needs at most 5 s to stop. */
 const GRACE_MS = 6_000;
 
 export interface Ended {
@@ -17,22 +17,22 @@ export interface Running {
   readonly pid: number;
   /** Undefined while it runs. */
   readonly ended: Ended | undefined;
-  /** The last lines of what it has written. */
+  /** The last lines of its output. */
   tail(lines: number): string;
-  /** SIGTERM, and SIGKILL to what is left of its group after a while. Says how it ended. */
+  /** Sends SIGTERM to its group, and SIGKILL after {@link GRACE_MS}. Resolves when it has ended. */
   stop(): Promise<Ended>;
 }
 
 export interface Processes {
-  /** @throws Error when the program can't be started */
+  /** @throws Error if the program can't be started */
   start(name: string, command: string, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Running>;
-  /** Every one that was started, ended or not. */
+  /** All processes that were started, including those that have ended. */
   all(): readonly Running[];
-  /** Resolves to its name when one ends that nobody stopped. */
+  /** Resolves to the name of the first process that ends without being stopped. */
   readonly lost: Promise<string>;
-  /** Stops them all; none can be started any more. */
+  /** Stops all processes and prevents further starts. */
   stopAll(): Promise<void>;
-  /** For the last moment of this process, when nothing can be awaited any more. */
+  /** Synchronous, for the 'exit' event. */
   killAll(): void;
 }
 
@@ -70,7 +70,7 @@ async function start(
   lost: () => void,
 ): Promise<Running> {
   const output = openSync(log, 'a', 0o600);
-  // A group of its own keeps the terminal's Ctrl-C away from it: the demo stops its processes itself, in order.
+  // In its own process group it does not get the terminal's Ctrl-C: the demo stops its processes itself.
   const child = spawn(command, args, { detached: true, stdio: ['ignore', output, output], env });
   closeSync(output);
   let ended: Ended | undefined;

@@ -1,13 +1,12 @@
-/** What the demo prints: one aligned line a step, with its time; colour only on a terminal. */
+/** The demo's output: one aligned line for each step, with its duration; colours only on a terminal. */
 
 import { Unexpected } from './expect.ts';
 import type { Running } from './processes.ts';
 
-/** What a step has to say. */
+/** The result of a step. */
 export interface Shown {
-  /** Milliseconds; where the step doesn't say, how long it took. */
+  /** The measured time in milliseconds, by default that of the whole step. */
   readonly ms?: number;
-  /** What was seen. */
   readonly detail: string;
 }
 
@@ -28,7 +27,7 @@ export function say(line = ''): void {
   if (!quiet) process.stdout.write(`${line}\n`);
 }
 
-/** What becomes of a step that was interrupted is of no interest. */
+/** Suppresses further output, so that an interrupted step does not print its failure. */
 export function hush(): void {
   quiet = true;
 }
@@ -46,7 +45,7 @@ export async function step(title: string, run: () => Promise<Shown>): Promise<vo
   }
 }
 
-/** What was expected and seen, and the last words of every process. */
+/** Prints what was expected and seen, and the end of each process's log. */
 export function sayFailure(error: unknown, processes: readonly Running[]): void {
   say();
   if (error instanceof Unexpected) {

@@ -1,4 +1,4 @@
-/** The Sidekey of the demo: started as anybody would start it, and asked over its admin socket. */
+/** The demo's Sidekey: started with `bin/sidekey serve`, and used over its admin socket. */
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -15,7 +15,7 @@ export interface SidekeyPaths {
   /** The pipe. */
   readonly socket: string;
   readonly adminSocket: string;
-  /** Where its log goes. */
+  /** Its log file. */
   readonly log: string;
 }
 
@@ -41,7 +41,7 @@ export class Sidekey {
   async start(): Promise<void> {
     const { dataDir, socket } = this.#paths;
     const places = ['--data-dir', dataDir, '--socket', socket];
-    // For kernels before 6.5, such as Debian 12's: the demo's processes don't try to pass for each other.
+    // For kernels before 6.5 (Debian 12). The risk does not matter here, because the demo's processes are not hostile.
     const kernel = ['--allow-unpinned-peers'];
     const args = ['serve', '--trust-domain', TRUST_DOMAIN, ...places, ...kernel, '--log-level', 'info'];
     args.push('--ca-subject', 'C=CN,O=SPIFFE');
@@ -52,7 +52,7 @@ export class Sidekey {
     });
   }
 
-  /** Stops it as an operator would; it promises to end with 0. */
+  /** Stops it with SIGTERM. @throws Unexpected if its exit status is not 0 */
   async stop(): Promise<void> {
     const how = await this.#running!.stop();
     expect(how.code === 0, 'Sidekey to end with status 0', how);
@@ -64,8 +64,8 @@ export class Sidekey {
   }
 
   /** Waits for a line of its log. */
-  async said(what: string, matches: (line: LogLine) => boolean): Promise<LogLine> {
-    const found = await wait(`Sidekey's log to say that ${what}`, {
+  async logged(what: string, matches: (line: LogLine) => boolean): Promise<LogLine> {
+    const found = await wait(`a log line of Sidekey: ${what}`, {
       look: async () => readLog(this.#paths.log).find(matches),
       until: (line) => line !== undefined,
     });
@@ -78,7 +78,7 @@ function readLog(file: string): LogLine[] {
   return lines.filter((line) => line.startsWith('{') && line.endsWith('}')).map((line) => JSON.parse(line) as LogLine);
 }
 
-/** The settings of a Sidekey that this user may run elsewhere are not for this one. */
+/** Removes settings of another Sidekey of this user from the environment. */
 function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('SIDEKEY_')));
 }

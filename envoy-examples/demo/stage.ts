@@ -1,4 +1,4 @@
-/** Where the demo plays: a temporary folder, free ports, and the processes that belong to them. */
+/** The demo's environment: a temporary folder, free ports, and its processes. */
 
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ import { freePorts } from './ports.ts';
 import { createProcesses, type Processes } from './processes.ts';
 import { Sidekey } from './sidekey.ts';
 
-/** A socket's path has at most 107 bytes; beyond the folder the demo needs 40 of them. */
+/** A socket's path has at most 107 bytes, and the demo needs 40 of them below the temporary folder. */
 const LONGEST_TMPDIR = 60;
 
 const IMPOSTOR = 'impostor';
@@ -34,15 +34,15 @@ export interface Stage {
   readonly processes: Processes;
   readonly sidekey: Sidekey;
   readonly envoys: Readonly<Record<Example, DemoEnvoy>>;
-  /** One that nobody entitled to anything. */
+  /** An Envoy without an entry. */
   readonly impostor: DemoEnvoy;
   readonly ports: Readonly<Record<Example | typeof IMPOSTOR, Ports>>;
-  /** front-envoy's certificate, PEM, and its file. */
+  /** front-envoy's certificate, as PEM. */
   readonly certificate: string;
   readonly certificateFile: string;
-  /** The example's bootstrap, moved here. `as` gives it another one's ports. */
+  /** The example's bootstrap, moved to loopback, with the ports of `as` if that is given. */
   bootstrap(example: Example, as?: typeof IMPOSTOR): Json;
-  /** Kills what still runs and removes the folder. It waits for nothing, so that it may be the last thing done. */
+  /** Kills the processes and removes the folder. It is synchronous, for the 'exit' event. */
   clear(): void;
 }
 
@@ -96,7 +96,7 @@ export async function buildStage(): Promise<Stage> {
   };
 }
 
-/** Only this user may look into the folder: Sidekey takes no pipe that others could put something in the place of. */
+/** Only this user has access to the folder, because Sidekey refuses a pipe that others could replace. */
 function makeFolder(): { folder: string; clear: () => void } {
   const base = tmpdir().length <= LONGEST_TMPDIR ? tmpdir() : '/tmp';
   const folder = mkdtempSync(path.join(realpathSync(base), 'sidekey-demo-'));
@@ -110,7 +110,7 @@ async function portsFor<Name extends string>(names: readonly Name[]): Promise<Re
   return Object.fromEntries(ports) as Record<Name, Ports>;
 }
 
-/** What the names and ports of the containers' network are on loopback, seen from one of the Envoys. */
+/** The loopback ports for the names and ports of the container network, as seen from `self`. */
 function addresses(ports: Stage['ports'], self: Example | typeof IMPOSTOR): Moves['addresses'] {
   const services = SERVICES.map((name) => ports[name]);
   return {

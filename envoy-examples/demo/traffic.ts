@@ -1,22 +1,22 @@
-/** Steady requests in the background, so that a failed one would be seen. */
+/** Sends requests continuously in the background, and records failures. */
 
 import { Agent } from 'node:https';
 import { call } from './http.ts';
 
 export interface Traffic {
-  /** Answered so far, well or not. */
+  /** The number of requests sent so far. */
   readonly requests: number;
-  /** What went wrong with each request that failed. */
+  /** The error of each failed request. */
   readonly failures: readonly string[];
-  /** Lets what is under way finish. */
+  /** Stops after the requests in flight have finished. */
   stop(): Promise<void>;
 }
 
 const LANES = 4;
-/** Pause between two requests of a lane: enough requests to hit any gap, and the machine not at its limit. */
+/** Pause between two requests of a lane: short enough to hit any gap, long enough not to overload the machine. */
 const PAUSE_MS = 5;
 
-/** Sends GETs to the URLs in turn over TLS; anything but 200 is a failure. @param ca PEM */
+/** Sends GETs to the URLs in turn over TLS; each status but 200 is a failure. @param ca PEM */
 export function startTraffic(urls: readonly string[], ca: string): Traffic {
   const agent = new Agent({ keepAlive: true, maxSockets: LANES });
   const failures: string[] = [];

@@ -1,11 +1,11 @@
-/** `write-certificate.ts FOLDER`: front-envoy's certificate and key, server.crt and server.key, unless they are there. */
+/** `write-certificate.ts FOLDER`: writes front-envoy's server.crt and server.key, unless they exist. */
 
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { makeServerCertificate } from './certificate.ts';
 
 async function main([folder]: readonly string[]): Promise<void> {
-  if (folder === undefined) throw new Error('write-certificate.ts FOLDER');
+  if (folder === undefined) throw new Error('usage: write-certificate.ts FOLDER');
   const file = path.join(folder, 'server.crt');
   if (existsSync(file)) return;
   const { certificate, key } = await makeServerCertificate(Date.now());

@@ -14,13 +14,24 @@ type Params = { Params: Static<typeof schema.ALIAS_PARAMS> };
 
 export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserved?: ReservedNames): void {
   const { aliases } = registry;
-  app.get('/v1/aliases', { schema: { summary: 'List aliases by name', response: { 200: schema.ALIASES } } }, () => ({
-    aliases: aliases.list().map(toJson),
-  }));
+  app.get(
+    '/v1/aliases',
+    { schema: { operationId: 'listAliases', summary: 'List aliases by name', response: { 200: schema.ALIASES } } },
+    () => ({
+      aliases: aliases.list().map(toJson),
+    }),
+  );
 
   app.get<Params>(
     '/v1/aliases/:host',
-    { schema: { summary: 'Show an alias', params: schema.ALIAS_PARAMS, response: { 200: schema.ALIAS } } },
+    {
+      schema: {
+        operationId: 'getAlias',
+        summary: 'Show an alias',
+        params: schema.ALIAS_PARAMS,
+        response: { 200: schema.ALIAS },
+      },
+    },
     ({ params: { host } }) => {
       const alias = aliases.get(host);
       if (alias === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no alias of ${host}`);
@@ -32,6 +43,7 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserve
     '/v1/aliases/:host',
     {
       schema: {
+        operationId: 'setAlias',
         summary: 'Set an alias of a SPIFFE ID',
         params: schema.ALIAS_PARAMS,
         body: schema.ALIAS_INPUT,
@@ -48,7 +60,14 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserve
 
   app.delete<Params>(
     '/v1/aliases/:host',
-    { schema: { summary: 'Delete an alias', params: schema.ALIAS_PARAMS, response: { 204: schema.NOTHING } } },
+    {
+      schema: {
+        operationId: 'deleteAlias',
+        summary: 'Delete an alias',
+        params: schema.ALIAS_PARAMS,
+        response: { 204: schema.NOTHING },
+      },
+    },
     async ({ params: { host } }, reply) => {
       await aliases.delete(host);
       return reply.code(204).send();

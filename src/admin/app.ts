@@ -4,7 +4,6 @@ import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
 import type { Clock } from '../base/clock.ts';
 import { ERRORS, SidekeyError } from '../base/errors.ts';
-import type { CertificateAuthority } from '../ca/types.ts';
 import type { Decisions } from '../identity/decisions.ts';
 import type { EntryRules } from '../registry/entry-input.ts';
 import type { WarningsOf } from '../registry/entry-warnings.ts';
@@ -15,6 +14,7 @@ import { type Log, ownedLog } from '../telemetry/log.ts';
 import { type AdminCaller, refusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
+import { type AdminCa, addCaRoutes } from './ca.ts';
 import { addDecisionRoutes } from './decisions.ts';
 import { addDoctorRoutes, type SelfKnowledge } from './doctor.ts';
 import { addEntryRoutes } from './entries.ts';
@@ -32,7 +32,7 @@ import { DOCUMENT, NO_QUERY } from './schema.ts';
 /** Dependencies of the routes. */
 export interface AppOptions {
   readonly registry: Registry;
-  readonly ca: Pick<CertificateAuthority, 'bundle'>;
+  readonly ca: AdminCa;
   /** The rules for reading entries. */
   readonly entryRules: EntryRules;
   /** What accepted entries probably do not do as meant. */
@@ -115,6 +115,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addEntryRoutes(app, options);
   addBundleRoutes(app, options);
   addAliasRoutes(app, options.registry, options.reservedNames);
+  addCaRoutes(app, options.ca);
   addProxyRoutes(app, options);
   addDecisionRoutes(app, options.decisions);
   addExplainRoutes(app, { ...options, ...options.explain });
@@ -122,10 +123,14 @@ export function createApp(options: AppOptions): FastifyInstance {
   addEventRoutes(app, options.eventReaders);
   addHealthRoutes(app, options.ready);
   let document: Record<string, unknown> | undefined;
-  app.get('/openapi.json', { schema: { summary: 'This document', response: { 200: DOCUMENT } } }, () => {
-    document ??= openApiDocument(routes, version);
-    return document;
-  });
+  app.get(
+    '/openapi.json',
+    { schema: { operationId: 'getOpenApiDocument', summary: 'This document', response: { 200: DOCUMENT } } },
+    () => {
+      document ??= openApiDocument(routes, version);
+      return document;
+    },
+  );
   return app;
 }
 

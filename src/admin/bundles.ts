@@ -20,9 +20,6 @@ import * as schema from './schema.ts';
 
 const PEM = 'application/x-pem-file';
 
-/** The refresh hint of the own bundle, in seconds; SPIRE's default. */
-const REFRESH_HINT = 300;
-
 export interface BundleRoutesParts {
   readonly registry: Registry;
   readonly ca: Pick<CertificateAuthority, 'bundle'>;
@@ -35,13 +32,26 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
   const { registry, ca } = parts;
   app.get(
     '/v1/bundle',
-    { schema: { summary: 'The own SPIFFE bundle', response: { 200: schema.BUNDLE }, produces: [PEM] } },
-    (request, reply) => sendBundle(request, reply, ca.bundle(), REFRESH_HINT),
+    {
+      schema: {
+        operationId: 'getBundle',
+        summary: 'The own SPIFFE bundle',
+        response: { 200: schema.BUNDLE },
+        produces: [PEM],
+      },
+    },
+    (request, reply) => sendBundle(request, reply, ca.bundle()),
   );
 
   app.get(
     '/v1/bundles',
-    { schema: { summary: 'List the bundles of other trust domains', response: { 200: schema.BUNDLES } } },
+    {
+      schema: {
+        operationId: 'listForeignBundles',
+        summary: 'List the bundles of other trust domains',
+        response: { 200: schema.BUNDLES },
+      },
+    },
     () => ({ bundles: registry.federatedBundles.list().map(summary) }),
   );
 
@@ -49,6 +59,7 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
     '/v1/bundles/:trust_domain',
     {
       schema: {
+        operationId: 'getBundleOf',
         summary: 'The SPIFFE bundle of a trust domain',
         params: schema.BUNDLE_PARAMS,
         response: { 200: schema.BUNDLE },
@@ -57,10 +68,10 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
     },
     (request, reply) => {
       const name = request.params.trust_domain.replace(/^spiffe:\/\//, '');
-      if (name === registry.trustDomain) return sendBundle(request, reply, ca.bundle(), REFRESH_HINT);
+      if (name === registry.trustDomain) return sendBundle(request, reply, ca.bundle());
       const bundle = registry.federatedBundles.get(name);
       if (bundle === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no bundle of ${name}`);
-      return sendBundle(request, reply, bundle, bundle.refreshHint);
+      return sendBundle(request, reply, bundle);
     },
   );
 
@@ -71,6 +82,7 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
     '/v1/bundles/:trust_domain',
     {
       schema: {
+        operationId: 'deleteForeignBundle',
         summary: 'Delete the bundle of another trust domain',
         params: schema.BUNDLE_PARAMS,
         response: { 204: schema.NOTHING },
@@ -89,6 +101,7 @@ function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesPa
     '/v1/bundles/:trust_domain',
     {
       schema: {
+        operationId: 'setForeignBundle',
         summary: 'Set the bundle of another trust domain',
         params: schema.BUNDLE_PARAMS,
         body: schema.BUNDLE,
@@ -112,15 +125,10 @@ function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesPa
 }
 
 /** The answer is PEM only if the request names it; otherwise JSON. */
-function sendBundle(
-  { headers }: FastifyRequest,
-  reply: FastifyReply,
-  bundle: TrustBundle,
-  refreshHint: number | undefined,
-): FastifyReply {
+function sendBundle({ headers }: FastifyRequest, reply: FastifyReply, bundle: TrustBundle): FastifyReply {
   reply.header('vary', 'accept');
   const wantsPem = (headers.accept ?? '').split(',').some((range) => mediaType(range) === PEM);
-  return wantsPem ? reply.type(PEM).send(bundle.pem) : reply.send(bundleDocument(bundle, refreshHint));
+  return wantsPem ? reply.type(PEM).send(bundle.pem) : reply.send(bundleDocument(bundle));
 }
 
 /** The media type without parameters, in lower case. */
@@ -129,12 +137,12 @@ function mediaType(header: string): string {
 }
 
 function summary(bundle: FederatedBundle): schema.BundleJson {
-  const ends = bundle.authorities.map((der) => new X509Certificate(der).validToDate.getTime());
+  const ends = bundle.x509Authorities.map((der) => new X509Certificate(der).validToDate.getTime());
   return {
     trust_domain: bundle.trustDomain,
     spiffe_sequence: bundle.sequenceNumber,
     spiffe_refresh_hint: bundle.refreshHint ?? null,
-    authorities: bundle.authorities.length,
+    authorities: bundle.x509Authorities.length,
     expires_at: new Date(Math.max(...ends)).toISOString(),
     updated_at: new Date(bundle.updatedAt).toISOString(),
   };

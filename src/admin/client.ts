@@ -5,6 +5,7 @@ import type { Problem } from '../base/errors.ts';
 import { type AdminEvent, readEvents } from './event-parser.ts';
 
 export type { EntryJson } from '../registry/entry-json.ts';
+export type { AuthoritiesJson } from './ca-schema.ts';
 export type { DecisionJson, DecisionPageJson } from './decision-schema.ts';
 export type { DoctorJson } from './doctor-schema.ts';
 export type { AdminEvent } from './event-parser.ts';

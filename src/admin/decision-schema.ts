@@ -1,43 +1,50 @@
 /** JSON schemas of decisions. */
 
 import Type, { type Static } from 'typebox';
+import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
 const Timestamp = Type.String({ format: 'date-time' });
 const MaybeText = Type.Union([Type.String(), Type.Null()]);
 
-export const FACT = Type.Object(
-  {
-    selector: Type.String({ description: 'type:value; values of environment selectors are left out' }),
-    source: Type.String({ description: 'the source of the fact' }),
-  },
-  CLOSED,
+export const FACT = titled(
+  'Fact',
+  Type.Object(
+    {
+      selector: Type.String({ description: 'type:value; values of environment selectors are left out' }),
+      source: Type.String({ description: 'the source of the fact' }),
+    },
+    CLOSED,
+  ),
 );
 
-export const DECISION = Type.Object(
-  {
-    id: Type.String({ description: 'as in the log and in the gRPC status' }),
-    at: Timestamp,
-    kind: Type.Enum(['held', 'refused', 'fetch-nothing']),
-    pid: Type.Integer({ description: '0: outside the pid namespace of the server' }),
-    uid: Type.Integer(),
-    gid: Type.Integer(),
-    owner: Type.String({ description: 'the owner for limits: a user or a container' }),
-    connection: Type.String({ description: 'as in the log' }),
-    node_id: MaybeText,
-    contained: { ...MaybeText, description: 'why the caller counted as a process in a container' },
-    facts: Type.Array(FACT, { description: 'the facts about the caller' }),
-    name: { ...MaybeText, description: 'the requested name; null: the caller was refused for any name' },
-    spiffe_id: { ...MaybeText, description: 'the SPIFFE ID that the name stands for' },
-    reason: Type.String({ description: 'the reason for holding the name, or an error code' }),
-    detail: Type.String(),
-    candidates: Type.Array(Type.Object({ entry_id: Type.String(), lacks: Type.Array(Type.String()) }, CLOSED), {
-      description:
-        'entries that give the SPIFFE ID to others, the nearest first, with the selectors that the caller lacked',
-    }),
-    ended_at: Type.Union([Timestamp, Type.Null()], { description: 'when a hold ended; null while it lasts' }),
-  },
-  CLOSED,
+export const DECISION = titled(
+  'Decision',
+  Type.Object(
+    {
+      id: Type.String({ description: 'as in the log and in the gRPC status' }),
+      at: Timestamp,
+      kind: Type.Enum(['held', 'refused', 'fetch-nothing']),
+      pid: Type.Integer({ description: '0: outside the pid namespace of the server' }),
+      uid: Type.Integer(),
+      gid: Type.Integer(),
+      owner: Type.String({ description: 'the owner for limits: a user or a container' }),
+      connection: Type.String({ description: 'as in the log' }),
+      node_id: MaybeText,
+      contained: { ...MaybeText, description: 'why the caller counted as a process in a container' },
+      facts: Type.Array(FACT, { description: 'the facts about the caller' }),
+      name: { ...MaybeText, description: 'the requested name; null: the caller was refused for any name' },
+      spiffe_id: { ...MaybeText, description: 'the SPIFFE ID that the name stands for' },
+      reason: Type.String({ description: 'the reason for holding the name, or an error code' }),
+      detail: Type.String(),
+      candidates: Type.Array(Type.Object({ entry_id: Type.String(), lacks: Type.Array(Type.String()) }, CLOSED), {
+        description:
+          'entries that give the SPIFFE ID to others, the nearest first, with the selectors that the caller lacked',
+      }),
+      ended_at: Type.Union([Timestamp, Type.Null()], { description: 'when a hold ended; null while it lasts' }),
+    },
+    CLOSED,
+  ),
 );
 
 export type DecisionJson = Static<typeof DECISION>;
@@ -54,9 +61,12 @@ export const DECISION_QUERY = Type.Object({
 
 export type DecisionQueryJson = Static<typeof DECISION_QUERY>;
 
-export const DECISION_PAGE = Type.Object(
-  { decisions: Type.Array(DECISION), next_cursor: Type.String({ description: 'empty on the last page' }) },
-  CLOSED,
+export const DECISION_PAGE = titled(
+  'DecisionPage',
+  Type.Object(
+    { decisions: Type.Array(DECISION), next_cursor: Type.String({ description: 'empty on the last page' }) },
+    CLOSED,
+  ),
 );
 
 export type DecisionPageJson = Static<typeof DECISION_PAGE>;

@@ -20,6 +20,7 @@ export function addDecisionRoutes(app: FastifyInstance, decisions: Pick<Decision
     '/v1/decisions',
     {
       schema: {
+        operationId: 'listDecisions',
         summary: 'List refusals and holds of the last day, newest first',
         querystring: DECISION_QUERY,
         response: { 200: DECISION_PAGE },
@@ -34,7 +35,12 @@ export function addDecisionRoutes(app: FastifyInstance, decisions: Pick<Decision
   app.get<{ Params: Static<typeof DECISION_PARAMS> }>(
     '/v1/decisions/:id',
     {
-      schema: { summary: 'Show one refusal or hold', params: DECISION_PARAMS, response: { 200: DECISION } },
+      schema: {
+        operationId: 'getDecision',
+        summary: 'Show one refusal or hold',
+        params: DECISION_PARAMS,
+        response: { 200: DECISION },
+      },
     },
     async ({ params: { id } }) => {
       const record = await decisions.get(id);

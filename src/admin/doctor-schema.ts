@@ -1,6 +1,7 @@
 /** JSON schema of the server's report about itself, which `sidekey doctor` judges. */
 
 import Type, { type Static, type TSchema } from 'typebox';
+import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
 const Timestamp = Type.String({ format: 'date-time' });
@@ -24,126 +25,129 @@ const FAULTS = Type.Object(
   CLOSED,
 );
 
-export const DOCTOR = Type.Object(
-  {
-    at: { ...Timestamp, description: 'by the clock of the server' },
-    version: Type.String(),
-    trust_domain: Type.String(),
-    pid: Type.Integer(),
-    uid: Type.Integer(),
-    data_dir: Type.String(),
-    socket: Type.String(),
-    admin_socket: Type.String(),
-    docker_socket: MaybeText,
-    inputs: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
-      description: 'files that decide which process gets which identity',
-    }),
-    attestors: Type.Array(
-      Type.Object(
-        { name: Type.String(), error: MaybeText },
-        { ...CLOSED, description: 'error: why it does not work now; null: it works' },
-      ),
-    ),
-    proc: maybe(Type.Object({ others_executables: Type.Boolean(), hidepid: MaybeText }, CLOSED)),
-    disk: maybe(Type.Object({ free_bytes: Count, free_inodes: Count }, CLOSED)),
-    descriptors: maybe(
-      Type.Object(
-        { open: Count, limit: Count, refused_connections: Count },
-        {
-          ...CLOSED,
-          description: 'refused_connections: refused on the pipe since the start because all descriptors were in use',
-        },
-      ),
-    ),
-    unseen: Type.Array(Type.Object({ what: Type.String(), error: Type.String() }, CLOSED), {
-      description: 'fields that are null because they could not be read',
-    }),
-    kernel: Type.Object(
-      {
-        pins_peers: { ...Type.Boolean(), description: 'the kernel says which process connected (SO_PEERPIDFD)' },
-        no_pidfd_open: { ...MaybeText, description: 'why processes cannot be opened by pid; null: they can' },
-      },
-      CLOSED,
-    ),
-    unmapped: Type.Object(
-      { uid: MaybeId, gid: MaybeId },
-      {
-        ...CLOSED,
-        description:
-          "the overflow ids, which stand for ids that the server's user namespace does not map; null: all are mapped",
-      },
-    ),
-    replaced_programs: Type.Object(
-      {
-        count: Count,
-        sample: Type.Array(
-          Type.Object(
-            { pid: Type.Integer(), uid: Type.Integer(), path: Type.String(), keeps_path: Type.Boolean() },
-            CLOSED,
-          ),
+export const DOCTOR = titled(
+  'DoctorReport',
+  Type.Object(
+    {
+      at: { ...Timestamp, description: 'by the clock of the server' },
+      version: Type.String(),
+      trust_domain: Type.String(),
+      pid: Type.Integer(),
+      uid: Type.Integer(),
+      data_dir: Type.String(),
+      socket: Type.String(),
+      admin_socket: Type.String(),
+      docker_socket: MaybeText,
+      inputs: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
+        description: 'files that decide which process gets which identity',
+      }),
+      attestors: Type.Array(
+        Type.Object(
+          { name: Type.String(), error: MaybeText },
+          { ...CLOSED, description: 'error: why it does not work now; null: it works' },
         ),
-      },
-      { ...CLOSED, description: 'callers whose program was deleted or replaced since it started' },
-    ),
-    ambiguous_labels: Type.Object(
-      {
-        count: Count,
-        sample: Type.Array(Type.Object({ container: Type.String(), selector: Type.String() }, CLOSED)),
-      },
-      {
-        ...CLOSED,
-        description:
-          'labels of containers whose key has a colon, and which therefore give no selector, although an entry asks for it',
-      },
-    ),
-    authorities: Type.Array(
-      Type.Object(
+      ),
+      proc: maybe(Type.Object({ others_executables: Type.Boolean(), hidepid: MaybeText }, CLOSED)),
+      disk: maybe(Type.Object({ free_bytes: Count, free_inodes: Count }, CLOSED)),
+      descriptors: maybe(
+        Type.Object(
+          { open: Count, limit: Count, refused_connections: Count },
+          {
+            ...CLOSED,
+            description: 'refused_connections: refused on the pipe since the start because all descriptors were in use',
+          },
+        ),
+      ),
+      unseen: Type.Array(Type.Object({ what: Type.String(), error: Type.String() }, CLOSED), {
+        description: 'fields that are null because they could not be read',
+      }),
+      kernel: Type.Object(
         {
-          id: Type.String(),
-          role: Type.Enum(['root', 'intermediate']),
-          not_before: Timestamp,
-          not_after: Timestamp,
+          pins_peers: { ...Type.Boolean(), description: 'the kernel says which process connected (SO_PEERPIDFD)' },
+          no_pidfd_open: { ...MaybeText, description: 'why processes cannot be opened by pid; null: they can' },
         },
         CLOSED,
       ),
-    ),
-    last_issued_at: { ...MaybeTimestamp, description: 'of the newest issuance on record' },
-    usage: Type.Array(
-      Type.Object({ setting: Type.String(), owner: Type.String(), used: Count, limit: Count }, CLOSED),
-      {
-        description: 'for each limit, the user or container that is nearest to it',
-      },
-    ),
-    unseen_callers: Type.Object(
-      { count: Count, uid: Type.Union([Type.Integer(), Type.Null()]), last_at: MaybeTimestamp },
-      { ...CLOSED, description: 'refused in the last day because the server does not see their pid namespace' },
-    ),
-    withheld: Type.Object(
-      {
-        count: Count,
-        sample: Type.Array(
-          Type.Object(
-            {
-              entry_id: Type.String(),
-              spiffe_id: Type.String(),
-              callers: { ...Count, description: 'connections that are open now' },
-              pids: Type.Array(Type.Integer(), { description: 'pids of some of these callers' }),
-              why: { ...MaybeText, description: 'why they count as processes in containers' },
-              decisions: { ...Count, description: 'refusals and holds of the last day' },
-              last_at: MaybeTimestamp,
-            },
-            CLOSED,
+      unmapped: Type.Object(
+        { uid: MaybeId, gid: MaybeId },
+        {
+          ...CLOSED,
+          description:
+            "the overflow ids, which stand for ids that the server's user namespace does not map; null: all are mapped",
+        },
+      ),
+      replaced_programs: Type.Object(
+        {
+          count: Count,
+          sample: Type.Array(
+            Type.Object(
+              { pid: Type.Integer(), uid: Type.Integer(), path: Type.String(), keeps_path: Type.Boolean() },
+              CLOSED,
+            ),
           ),
+        },
+        { ...CLOSED, description: 'callers whose program was deleted or replaced since it started' },
+      ),
+      ambiguous_labels: Type.Object(
+        {
+          count: Count,
+          sample: Type.Array(Type.Object({ container: Type.String(), selector: Type.String() }, CLOSED)),
+        },
+        {
+          ...CLOSED,
+          description:
+            'labels of containers whose key has a colon, and which therefore give no selector, although an entry asks for it',
+        },
+      ),
+      authorities: Type.Array(
+        Type.Object(
+          {
+            id: Type.String(),
+            role: Type.Enum(['root', 'intermediate']),
+            not_before: Timestamp,
+            not_after: Timestamp,
+          },
+          CLOSED,
         ),
-      },
-      { ...CLOSED, description: 'entries that matching callers do not get because they are in containers' },
-    ),
-    entries: Type.Object(
-      { total: Count, expired: FAULTS, unproducible: FAULTS, shadowed: FAULTS, 'never-issued': FAULTS },
-      CLOSED,
-    ),
-  },
-  CLOSED,
+      ),
+      last_issued_at: { ...MaybeTimestamp, description: 'of the newest issuance on record' },
+      usage: Type.Array(
+        Type.Object({ setting: Type.String(), owner: Type.String(), used: Count, limit: Count }, CLOSED),
+        {
+          description: 'for each limit, the user or container that is nearest to it',
+        },
+      ),
+      unseen_callers: Type.Object(
+        { count: Count, uid: Type.Union([Type.Integer(), Type.Null()]), last_at: MaybeTimestamp },
+        { ...CLOSED, description: 'refused in the last day because the server does not see their pid namespace' },
+      ),
+      withheld: Type.Object(
+        {
+          count: Count,
+          sample: Type.Array(
+            Type.Object(
+              {
+                entry_id: Type.String(),
+                spiffe_id: Type.String(),
+                callers: { ...Count, description: 'connections that are open now' },
+                pids: Type.Array(Type.Integer(), { description: 'pids of some of these callers' }),
+                why: { ...MaybeText, description: 'why they count as processes in containers' },
+                decisions: { ...Count, description: 'refusals and holds of the last day' },
+                last_at: MaybeTimestamp,
+              },
+              CLOSED,
+            ),
+          ),
+        },
+        { ...CLOSED, description: 'entries that matching callers do not get because they are in containers' },
+      ),
+      entries: Type.Object(
+        { total: Count, expired: FAULTS, unproducible: FAULTS, shadowed: FAULTS, 'never-issued': FAULTS },
+        CLOSED,
+      ),
+    },
+    CLOSED,
+  ),
 );
 
 export type DoctorJson = Static<typeof DOCTOR>;

@@ -11,6 +11,7 @@ import { type EntryFault, type EntryFaultsParts, entryFaults } from '../registry
 import type { IssuanceStore } from '../registry/store/issuance-store.ts';
 import type { Registry } from '../registry/types.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
+import { issuedOf } from './issued.ts';
 
 /** Facts from the server's composition. */
 export interface SelfKnowledge {
@@ -54,13 +55,17 @@ export interface DoctorRoutesParts {
 const SAMPLE = 5;
 /** Maximum duration of a slice of the search through all entries, in milliseconds. */
 const SLICE_MS = 5;
-/** The number of SPIFFE IDs per query to the store. */
-const ASKED_AT_ONCE = 500;
 
 export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts): void {
   app.get(
     '/v1/doctor',
-    { schema: { summary: 'Report the state that sidekey doctor judges', response: { 200: DOCTOR } } },
+    {
+      schema: {
+        operationId: 'getDoctorReport',
+        summary: 'Report the state that sidekey doctor judges',
+        response: { 200: DOCTOR },
+      },
+    },
     async (): Promise<DoctorJson> => {
       const { self, registry, clock, version } = parts;
       const now = clock.now();
@@ -107,7 +112,7 @@ async function withheldOf(
 async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Promise<DoctorJson['entries']> {
   const none = () => ({ count: 0, sample: [] as DoctorJson['entries']['expired']['sample'] });
   const faults = { expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
-  const issued = await issuedIds(registry, self.issuances);
+  const issued = await issuedOf([...new Set(registry.spiffeIds())], self.issuances);
   let end = performance.now() + SLICE_MS;
   for (const fault of entryFaults({ registry, issued, whyNever: self.whyNever, now })) {
     if (fault !== undefined) note(faults[fault.kind], fault);
@@ -116,17 +121,6 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
     end = performance.now() + SLICE_MS;
   }
   return { total: registry.size, ...faults };
-}
-
-/** The SPIFFE IDs of entries for which an SVID was ever issued. */
-async function issuedIds(registry: DoctorRoutesParts['registry'], issuances: Pick<IssuanceStore, 'issuedOf'>) {
-  const ids = [...new Set(registry.spiffeIds())];
-  const issued = new Set<string>();
-  for (let at = 0; at < ids.length; at += ASKED_AT_ONCE) {
-    for (const id of await issuances.issuedOf(ids.slice(at, at + ASKED_AT_ONCE))) issued.add(id);
-    await turn();
-  }
-  return issued;
 }
 
 function note(faults: DoctorJson['entries']['expired'], { entry, detail }: EntryFault): void {

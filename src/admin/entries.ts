@@ -50,6 +50,7 @@ export function addEntryRoutes(
     '/v1/entries',
     {
       schema: {
+        operationId: 'createEntries',
         summary: 'Create one entry, or several (all or none)',
         body: schema.NEW_ENTRIES,
         response: { 201: schema.MADE_ENTRIES },
@@ -79,6 +80,7 @@ export function addEntryRoutes(
     '/v1/entries',
     {
       schema: {
+        operationId: 'listEntries',
         summary: 'List entries, oldest first',
         querystring: schema.ENTRY_QUERY,
         response: { 200: schema.ENTRY_PAGE },
@@ -94,6 +96,7 @@ export function addEntryRoutes(
     '/v1/entries',
     {
       schema: {
+        operationId: 'setEntriesOfSource',
         summary: 'Make the entries of one source equal to the given list',
         querystring: schema.SOURCE_QUERY,
         body: schema.SOURCE_ENTRIES,
@@ -116,7 +119,14 @@ export function addEntryRoutes(
 
   app.get<{ Params: Static<typeof schema.ENTRY_PARAMS> }>(
     '/v1/entries/:id',
-    { schema: { summary: 'Show an entry', params: schema.ENTRY_PARAMS, response: { 200: schema.ENTRY } } },
+    {
+      schema: {
+        operationId: 'getEntry',
+        summary: 'Show an entry',
+        params: schema.ENTRY_PARAMS,
+        response: { 200: schema.ENTRY },
+      },
+    },
     ({ params }, reply) => {
       const entry = registry.get(params.id);
       if (entry === undefined)
@@ -132,6 +142,7 @@ export function addEntryRoutes(
     '/v1/entries/:id',
     {
       schema: {
+        operationId: 'updateEntry',
         summary: 'Change the given fields of an entry',
         params: schema.ENTRY_PARAMS,
         headers: schema.IF_MATCH,
@@ -156,6 +167,7 @@ export function addEntryRoutes(
     '/v1/entries/:id',
     {
       schema: {
+        operationId: 'deleteEntry',
         summary: 'Delete an entry',
         params: schema.ENTRY_PARAMS,
         headers: schema.IF_MATCH,

@@ -1,57 +1,70 @@
 /** JSON schemas of events about streams, entries and issuances. */
 
 import Type, { type Static } from 'typebox';
+import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
 const Timestamp = Type.String({ format: 'date-time' });
 
-const STREAM_EVENT = Type.Object(
-  {
-    at: Timestamp,
-    stream: Type.Integer({ minimum: 1, description: 'its id in /v1/proxies' }),
-    pid: Type.Integer(),
-    uid: Type.Integer(),
-    node_id: Type.Union([Type.String(), Type.Null()]),
-    names: Type.Array(Type.String()),
-    detail: Type.Union([Type.String(), Type.Null()], {
-      description: 'sent: the version; held: the reason; rejected: the error text of the proxy',
-    }),
-  },
-  {
-    ...CLOSED,
-    description: 'of stream_opened, stream_closed, held, sent, acked, rejected and removed',
-  },
+const STREAM_EVENT = titled(
+  'StreamEvent',
+  Type.Object(
+    {
+      at: Timestamp,
+      stream: Type.Integer({ minimum: 1, description: 'its id in /v1/proxies' }),
+      pid: Type.Integer(),
+      uid: Type.Integer(),
+      node_id: Type.Union([Type.String(), Type.Null()]),
+      names: Type.Array(Type.String()),
+      detail: Type.Union([Type.String(), Type.Null()], {
+        description: 'sent: the version; held: the reason; rejected: the error text of the proxy',
+      }),
+    },
+    {
+      ...CLOSED,
+      description: 'of stream_opened, stream_closed, held, sent, acked, rejected and removed',
+    },
+  ),
 );
 
-const ENTRY_EVENT = Type.Object(
-  {
-    at: Timestamp,
-    id: Type.String(),
-    spiffe_id: Type.String(),
-    source: Type.String(),
-    revision_number: Type.Integer({ minimum: 1 }),
-  },
-  { ...CLOSED, description: 'of entry_created, entry_changed, entry_deleted and entry_expired' },
+const ENTRY_EVENT = titled(
+  'EntryEvent',
+  Type.Object(
+    {
+      at: Timestamp,
+      id: Type.String(),
+      spiffe_id: Type.String(),
+      source: Type.String(),
+      revision_number: Type.Integer({ minimum: 1 }),
+    },
+    { ...CLOSED, description: 'of entry_created, entry_changed, entry_deleted and entry_expired' },
+  ),
 );
 
-const ISSUANCE_EVENT = Type.Object(
-  {
-    at: Timestamp,
-    entry_id: Type.String(),
-    spiffe_id: Type.String(),
-    serial: Type.String(),
-    authority_id: Type.String(),
-    not_before: Timestamp,
-    expires_at: Timestamp,
-  },
-  { ...CLOSED, description: 'of issued' },
+const ISSUANCE_EVENT = titled(
+  'IssuanceEvent',
+  Type.Object(
+    {
+      at: Timestamp,
+      entry_id: Type.String(),
+      spiffe_id: Type.String(),
+      serial: Type.String(),
+      authority_id: Type.String(),
+      not_before: Timestamp,
+      expires_at: Timestamp,
+    },
+    { ...CLOSED, description: 'of issued' },
+  ),
 );
 
-const LAGGED_EVENT = Type.Object({ at: Timestamp, detail: Type.String() }, { ...CLOSED, description: 'of lagged' });
+const LAGGED_EVENT = titled(
+  'LaggedEvent',
+  Type.Object({ at: Timestamp, detail: Type.String() }, { ...CLOSED, description: 'of lagged' }),
+);
 
 export type StreamEventJson = Static<typeof STREAM_EVENT>;
 export type EntryEventJson = Static<typeof ENTRY_EVENT>;
 export type IssuanceEventJson = Static<typeof ISSUANCE_EVENT>;
 
 /** The data of one event. */
-export const EVENT = Type.Union([STREAM_EVENT, ENTRY_EVENT, ISSUANCE_EVENT, LAGGED_EVENT]);
+export const EVENT = titled('Event', Type.Union([STREAM_EVENT, ENTRY_EVENT, ISSUANCE_EVENT, LAGGED_EVENT]));

@@ -27,6 +27,7 @@ export function addEventRoutes(app: FastifyInstance, readers: EventReaders): voi
       // HEAD would never end.
       exposeHeadRoute: false,
       schema: {
+        operationId: 'streamEvents',
         summary: 'Stream changes from now on, as server-sent events; earlier events are not repeated',
         response: { 200: { content: { [MEDIA_TYPE]: { schema: EVENT } } } },
       },

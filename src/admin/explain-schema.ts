@@ -2,6 +2,7 @@
 
 import Type, { type Static } from 'typebox';
 import { FACT } from './decision-schema.ts';
+import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
 const Timestamp = Type.String({ format: 'date-time' });
@@ -77,36 +78,39 @@ const ASKED = Type.Object(
   CLOSED,
 );
 
-export const EXPLANATION = Type.Object(
-  {
-    at: Timestamp,
-    process: Type.Union([
-      Type.Object(
-        {
-          pid: Type.Integer(),
-          uid: Type.Integer(),
-          gid: Type.Integer(),
-          contained: { ...MaybeText, description: 'why the caller counts as a process in a container' },
-        },
-        CLOSED,
-      ),
-      Type.Null(),
-    ]),
-    attestors: Type.Array(ATTESTOR, { description: 'empty if facts were assumed' }),
-    asked: Type.Union([ASKED, Type.Null()]),
-    identities: Type.Array(GIVEN, { description: 'the identities that the caller has, oldest entry first' }),
-    bundles: Type.Array(Type.String()),
-    unset_bundles: Type.Array(Type.String(), {
-      description: 'trust domains whose bundles the caller would get if they were set',
-    }),
-    near: Type.Array(MISS, { description: 'entries that do not match, nearest first' }),
-    fixes: Type.Array(Type.String(), { description: 'commands for an operator to consider, the best first' }),
-    note: {
-      ...MaybeText,
-      description: 'what to consider before running a command, or why an expected command is missing',
+export const EXPLANATION = titled(
+  'Explanation',
+  Type.Object(
+    {
+      at: Timestamp,
+      process: Type.Union([
+        Type.Object(
+          {
+            pid: Type.Integer(),
+            uid: Type.Integer(),
+            gid: Type.Integer(),
+            contained: { ...MaybeText, description: 'why the caller counts as a process in a container' },
+          },
+          CLOSED,
+        ),
+        Type.Null(),
+      ]),
+      attestors: Type.Array(ATTESTOR, { description: 'empty if facts were assumed' }),
+      asked: Type.Union([ASKED, Type.Null()]),
+      identities: Type.Array(GIVEN, { description: 'the identities that the caller has, oldest entry first' }),
+      bundles: Type.Array(Type.String()),
+      unset_bundles: Type.Array(Type.String(), {
+        description: 'trust domains whose bundles the caller would get if they were set',
+      }),
+      near: Type.Array(MISS, { description: 'entries that do not match, nearest first' }),
+      fixes: Type.Array(Type.String(), { description: 'commands for an operator to consider, the best first' }),
+      note: {
+        ...MaybeText,
+        description: 'what to consider before running a command, or why an expected command is missing',
+      },
     },
-  },
-  CLOSED,
+    CLOSED,
+  ),
 );
 
 export type ExplanationJson = Static<typeof EXPLANATION>;

@@ -31,6 +31,7 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
     '/v1/explain',
     {
       schema: {
+        operationId: 'explain',
         summary: 'Explain which identities a process, a container or a set of selectors has, and why it lacks others',
         querystring: EXPLAIN_QUERY,
         response: { 200: EXPLANATION },

@@ -11,13 +11,21 @@ export type Readiness = { readonly ready: true } | { readonly ready: false; read
 export const OPEN_PATHS: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
 
 export function addHealthRoutes(app: FastifyInstance, ready: () => Readiness): void {
-  app.get('/healthz', { schema: { summary: 'The process lives', response: { 200: HEALTH } } }, () => ({
-    status: 'ok',
-  }));
+  app.get(
+    '/healthz',
+    { schema: { operationId: 'getHealth', summary: 'The process lives', response: { 200: HEALTH } } },
+    () => ({
+      status: 'ok',
+    }),
+  );
 
-  app.get('/readyz', { schema: { summary: 'Every listener accepts', response: { 200: READINESS } } }, () => {
-    const readiness = ready();
-    if (!readiness.ready) throw new SidekeyError('ERR_NOT_READY', readiness.reason);
-    return { status: 'ready' };
-  });
+  app.get(
+    '/readyz',
+    { schema: { operationId: 'getReadiness', summary: 'Every listener accepts', response: { 200: READINESS } } },
+    () => {
+      const readiness = ready();
+      if (!readiness.ready) throw new SidekeyError('ERR_NOT_READY', readiness.reason);
+      return { status: 'ready' };
+    },
+  );
 }

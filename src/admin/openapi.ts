@@ -1,5 +1,6 @@
 /** Makes the OpenAPI document from the schemas of the routes. @see https://spec.openapis.org/oas/v3.1.0 */
 
+import { isDeepStrictEqual } from 'node:util';
 import type { RouteOptions } from 'fastify';
 import { PROBLEM_TYPE } from './problem.ts';
 import { PROBLEM } from './schema.ts';
@@ -7,6 +8,8 @@ import { PROBLEM } from './schema.ts';
 /** A route's description besides its schemas. */
 declare module 'fastify' {
   interface FastifySchema {
+    /** In the OpenAPI document: clients that are generated from it name their methods so. */
+    readonly operationId?: string;
     readonly summary?: string;
     /** Media types of responses besides JSON. */
     readonly produces?: readonly string[];
@@ -25,22 +28,40 @@ interface JsonSchema {
 
 /** Routes as they were registered; HEAD, which Fastify adds to each GET, is left out. */
 export function openApiDocument(routes: readonly RouteOptions[], version: string): Record<string, unknown> {
+  const schemas: Schemas = {};
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
     const url = route.url.replace(/:(\w+)/g, '{$1}');
     for (const method of [route.method].flat()) {
       if (method === 'HEAD') continue;
-      paths[url] = { ...paths[url], [method.toLowerCase()]: operation(route) };
+      paths[url] = { ...paths[url], [method.toLowerCase()]: withReferences(operation(route), schemas) };
     }
   }
   return {
     openapi: '3.1.0',
     info: { title: 'Sidekey admin API', version },
     paths,
-    components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+    components: { schemas, securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
     // No token on the Unix socket; a token on TCP.
     security: [{}, { token: [] }],
   };
+}
+
+type Schemas = Record<string, unknown>;
+
+/** The value with a reference in the place of each schema that has a title; these are added to `schemas`. */
+function withReferences(value: unknown, schemas: Schemas): unknown {
+  if (Array.isArray(value)) return value.map((one) => withReferences(one, schemas));
+  if (typeof value !== 'object' || value === null) return value;
+  const { title, ...members } = value as Record<string, unknown>;
+  const entries = Object.entries(members).map(([name, member]) => [name, withReferences(member, schemas)]);
+  const copy = Object.fromEntries(entries);
+  if (typeof title !== 'string') return title === undefined ? copy : { title: withReferences(title, schemas), ...copy };
+  if (schemas[title] !== undefined && !isDeepStrictEqual(schemas[title], copy)) {
+    throw new Error(`two schemas have the title ${title}`);
+  }
+  schemas[title] = copy;
+  return { $ref: `#/components/schemas/${title}` };
 }
 
 function operation({ schema = {} }: RouteOptions): Record<string, unknown> {
@@ -49,6 +70,7 @@ function operation({ schema = {} }: RouteOptions): Record<string, unknown> {
     { description: 'Done', ...(status === '204' ? {} : { content: body.content ?? content(body, schema.produces) }) },
   ]);
   return {
+    operationId: schema.operationId,
     summary: schema.summary,
     parameters: [
       ...parameters('path', schema.params as JsonSchema | undefined),

@@ -1,10 +1,14 @@
 /** `GET /v1/proxies`: the secrets of every proxy, as requested, sent and answered. */
 
 import { Readable } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../base/clock.ts';
+import type { IssuanceStore } from '../registry/store/issuance-store.ts';
+import type { Registry } from '../registry/types.ts';
 import type { Connection, Ledger } from '../sds/ledger.ts';
 import type { SecretReport } from '../sds/stream-report.ts';
+import { issuedOf } from './issued.ts';
 import { inSlices, objectWithList } from './json-pieces.ts';
 import {
   PROXY_PAGE,
@@ -17,28 +21,61 @@ import {
 
 export interface ProxyRoutesParts {
   readonly ledger: Pick<Ledger, 'connections'>;
+  readonly registry: Pick<Registry, 'aliases'>;
+  readonly self: { readonly issuances: Pick<IssuanceStore, 'issuedOf'> };
   readonly clock: Clock;
 }
 
-export function addProxyRoutes(app: FastifyInstance, { ledger, clock }: ProxyRoutesParts): void {
+export function addProxyRoutes(app: FastifyInstance, parts: ProxyRoutesParts): void {
+  const { ledger, clock } = parts;
   app.get<{ Querystring: ProxyQuery }>(
     '/v1/proxies',
     {
       schema: {
+        operationId: 'listProxies',
         summary: 'List proxies with their open streams and secrets, oldest connection first',
         querystring: PROXY_QUERY,
         response: { 200: PROXY_PAGE },
       },
     },
-    ({ query }, reply) => {
-      const page = pageOf(ledger.connections(query.cursor), query, clock.now());
+    async ({ query }, reply) => {
+      const history = query.history ? await historyOf(parts, query, clock.now()) : undefined;
+      const page = pageOf(ledger.connections(query.cursor), { ...query, issuedBefore: history }, clock.now());
       return reply.type('application/json; charset=utf-8').send(Readable.from(inSlices(page), { objectMode: false }));
     },
   );
 }
 
+/** Says whether an SVID was ever issued for a name that no entry gives; undefined: not known. */
+type IssuedBefore = (name: string) => boolean | undefined;
+
+interface Query extends ProxyQuery {
+  readonly issuedBefore: IssuedBefore | undefined;
+}
+
+/** Maximum duration of a slice of the search, in milliseconds. */
+const SLICE_MS = 5;
+
+async function historyOf(parts: ProxyRoutesParts, query: ProxyQuery, now: number): Promise<IssuedBefore> {
+  const { ledger, registry, self } = parts;
+  const idOf = (name: string): string => registry.aliases.get(name)?.spiffeId ?? name;
+  const ids = new Set<string>();
+  let end = performance.now() + SLICE_MS;
+  for (const connection of ledger.connections(query.cursor)) {
+    if (!isAsked(connection, query)) continue;
+    for (const stream of connection.streams) {
+      for (const { name, held } of stream.report(now).secrets) if (held?.reason === 'no-entry') ids.add(idOf(name));
+      if (performance.now() < end) continue;
+      await turn();
+      end = performance.now() + SLICE_MS;
+    }
+  }
+  const issued = await issuedOf([...ids], self.issuances);
+  return (name) => (ids.has(idOf(name)) ? issued.has(idOf(name)) : undefined);
+}
+
 /** If the query filters secrets, streams and proxies without a matching secret are left out. */
-function* pageOf(connections: Iterable<Connection>, query: ProxyQuery, now: number): Generator<string> {
+function* pageOf(connections: Iterable<Connection>, query: Query, now: number): Generator<string> {
   let written = 0;
   let last = 0;
   let nextCursor = '';
@@ -69,7 +106,7 @@ function isAsked({ peer, node }: Connection, query: ProxyQuery): boolean {
   return query.node === undefined || node?.id === query.node;
 }
 
-function proxyOf(connection: Connection, query: ProxyQuery, now: number): Iterable<string> {
+function proxyOf(connection: Connection, query: Query, now: number): Iterable<string> {
   const { state, spiffe_id: spiffeId, name } = query;
   const matchingOnly = state !== undefined || spiffeId !== undefined || name !== undefined;
   return objectWithList(() => whoIs(connection), 'streams', streams(), matchingOnly);
@@ -86,14 +123,14 @@ function proxyOf(connection: Connection, query: ProxyQuery, now: number): Iterab
   }
 }
 
-function* matching(secrets: Iterable<SecretReport>, query: ProxyQuery): Iterable<Iterable<string>> {
+function* matching(secrets: Iterable<SecretReport>, query: Query): Iterable<Iterable<string>> {
   const { state, spiffe_id: spiffeId, name } = query;
   for (const secret of secrets) {
     const isMatch =
       (state === undefined || state.includes(secret.state)) &&
       (name === undefined || secret.name === name) &&
       (spiffeId === undefined || secret.spiffeId === spiffeId || secret.name === spiffeId);
-    yield [isMatch ? JSON.stringify(secretToJson(secret)) : ''];
+    yield [isMatch ? JSON.stringify(secretToJson(secret, query.issuedBefore)) : ''];
   }
 }
 
@@ -112,11 +149,19 @@ function whoIs({ peer, node, selectors }: Connection): Omit<ProxyJson, 'streams'
   };
 }
 
-function secretToJson({ held, rejection, ...secret }: SecretReport): SecretJson {
+function secretToJson({ held, rejection, ...secret }: SecretReport, before: IssuedBefore | undefined): SecretJson {
   return {
     name: secret.name,
     state: secret.state,
-    held: held === undefined ? null : { ...held, since: time(held.since), decision: held.decision ?? null },
+    held:
+      held === undefined
+        ? null
+        : {
+            ...held,
+            since: time(held.since),
+            decision: held.decision ?? null,
+            issued_before: (held.reason === 'no-entry' ? before?.(secret.name) : undefined) ?? null,
+          },
     version: secret.version ?? null,
     sent_at: maybeTime(secret.sentAt),
     acked: secret.acked ?? null,
@@ -124,6 +169,7 @@ function secretToJson({ held, rejection, ...secret }: SecretReport): SecretJson 
     rejection: rejection === undefined ? null : { ...rejection, at: time(rejection.at) },
     spiffe_id: secret.spiffeId ?? null,
     serial: secret.serial ?? null,
+    authority_id: secret.authorityId ?? null,
     not_before: maybeTime(secret.notBefore),
     expires_at: maybeTime(secret.notAfter),
   };

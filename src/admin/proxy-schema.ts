@@ -1,6 +1,7 @@
 /** JSON schemas of proxies, shared by lists and events. */
 
 import Type, { type Static } from 'typebox';
+import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
 const Timestamp = Type.String({ format: 'date-time' });
@@ -8,7 +9,7 @@ const MaybeTimestamp = Type.Union([Timestamp, Type.Null()]);
 const MaybeText = Type.Union([Type.String(), Type.Null()]);
 
 /** The states of a secret in the ledger; `sds/stream-report.ts` decides them. */
-export const STATES = ['held', 'sent', 'in_sync', 'rejected', 'stale'] as const;
+export const STATES = ['held', 'unknown', 'sent', 'in_sync', 'rejected', 'stale'] as const;
 const State = Type.Enum([...STATES]);
 
 const number = { minimum: 0, maximum: 4_294_967_295 } as const;
@@ -24,6 +25,7 @@ export const PROXY_QUERY = Type.Object({
   node: Type.Optional(Type.String({ description: 'only proxies with this node id' })),
   pid: Type.Optional(Type.Integer({ ...number, description: 'give the pid of a process' })),
   uid: Type.Optional(Type.Integer({ ...number, description: 'give the uid of a user' })),
+  history: Type.Boolean({ default: false, description: 'also find out issued_before of held names' }),
   limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100, description: 'give an integer from 1 to 1000' }),
   cursor: Type.Optional(Type.Integer({ minimum: 1, description: 'give the next_cursor of the previous page' })),
 });
@@ -36,6 +38,10 @@ const Held = Type.Object(
     detail: Type.String(),
     since: Timestamp,
     decision: { ...MaybeText, description: 'the id of the recorded decision; null while pending' },
+    issued_before: {
+      ...Type.Union([Type.Boolean(), Type.Null()]),
+      description: 'with history=true, where no entry gives the SPIFFE ID: whether an SVID of it was ever issued',
+    },
   },
   CLOSED,
 );
@@ -53,6 +59,7 @@ const SECRET = Type.Object(
     rejection: Type.Union([Rejection, Type.Null()], { description: 'the last answer, if it was a NACK' }),
     spiffe_id: { ...MaybeText, description: 'SPIFFE ID of the certificate sent last; null for a bundle' },
     serial: MaybeText,
+    authority_id: { ...MaybeText, description: 'key identifier of the authority that issued it' },
     not_before: MaybeTimestamp,
     expires_at: MaybeTimestamp,
   },
@@ -90,13 +97,16 @@ export type ProxyJson = Static<typeof PROXY>;
 
 const PROXY = Type.Object({ ...proxy, streams: Type.Array(STREAM) }, CLOSED);
 
-export const PROXY_PAGE = Type.Object(
-  {
-    at: { ...Timestamp, description: 'the time of the report, by the clock of the server' },
-    proxies: Type.Array(PROXY),
-    next_cursor: Type.String({ description: 'empty on the last page' }),
-  },
-  CLOSED,
+export const PROXY_PAGE = titled(
+  'ProxyPage',
+  Type.Object(
+    {
+      at: { ...Timestamp, description: 'the time of the report, by the clock of the server' },
+      proxies: Type.Array(PROXY),
+      next_cursor: Type.String({ description: 'empty on the last page' }),
+    },
+    CLOSED,
+  ),
 );
 
 export type ProxyPageJson = Static<typeof PROXY_PAGE>;

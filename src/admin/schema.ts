@@ -5,6 +5,7 @@
 
 import Type, { type Static } from 'typebox';
 import { ENTRY_FIELD_LIST, ENTRY_FIELDS, type JsonSchema } from '../registry/entry-fields.ts';
+import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
 
@@ -14,9 +15,9 @@ const Timestamp = Type.String({ format: 'date-time' });
 const Refused = Type.Literal(false);
 
 /** An entry in answers. */
-export const ENTRY = Type.Object(
-  Object.fromEntries(ENTRY_FIELD_LIST.map(([, { name, schema }]) => [name, schema])),
-  CLOSED,
+export const ENTRY = titled(
+  'Entry',
+  Type.Object(Object.fromEntries(ENTRY_FIELD_LIST.map(([, { name, schema }]) => [name, schema])), CLOSED),
 );
 
 /** Fields of a given entry by their names; fields that the registry sets are ignored. */
@@ -39,29 +40,38 @@ const given = {
 /** Required fields: they have no default, and the registry does not set them. */
 const REQUIRED = ENTRY_FIELD_LIST.filter(([key]) => key === 'spiffeId' || key === 'selectors');
 
-export const ENTRY_PATCH = Type.Partial(Type.Object(given), CLOSED);
+export const ENTRY_PATCH = titled('EntryPatch', Type.Partial(Type.Object(given), CLOSED));
 
 /** An entry in requests. */
-export const ENTRY_INPUT = Type.Object(
-  {
-    ...ENTRY_PATCH.properties,
-    ...Object.fromEntries(REQUIRED.map(([, { name }]) => [name, givenFields[name]!])),
-  },
-  CLOSED,
-);
-
-export const NEW_ENTRIES = Type.Union([
-  ENTRY_INPUT,
+export const ENTRY_INPUT = titled(
+  'EntryInput',
   Type.Object(
     {
-      entries: Type.Array(ENTRY_INPUT, { minItems: 1 }),
-      next_page_token: Type.Optional(Type.Literal('', { description: 'as an export of SPIRE has it' })),
+      ...ENTRY_PATCH.properties,
+      ...Object.fromEntries(REQUIRED.map(([, { name }]) => [name, givenFields[name]!])),
     },
     CLOSED,
   ),
-]);
+);
 
-const Problem = Type.Object({ path: Type.String(), problem: Type.String(), rule: Type.String() }, CLOSED);
+export const NEW_ENTRIES = titled(
+  'NewEntries',
+  Type.Union([
+    ENTRY_INPUT,
+    Type.Object(
+      {
+        entries: Type.Array(ENTRY_INPUT, { minItems: 1 }),
+        next_page_token: Type.Optional(Type.Literal('', { description: 'as an export of SPIRE has it' })),
+      },
+      CLOSED,
+    ),
+  ]),
+);
+
+const Problem = titled(
+  'InputProblem',
+  Type.Object({ path: Type.String(), problem: Type.String(), rule: Type.String() }, CLOSED),
+);
 const warnings = Type.Array(Problem, {
   description: 'problems of accepted input that probably does not do what was meant',
 });
@@ -69,12 +79,12 @@ const warnings = Type.Array(Problem, {
 const someWarnings = { warnings: Type.Optional(warnings) };
 
 /** An entry after a change. */
-export const MADE_ENTRY = Type.Object({ ...ENTRY.properties, ...someWarnings }, CLOSED);
+export const MADE_ENTRY = titled('ChangedEntry', Type.Object({ ...ENTRY.properties, ...someWarnings }, CLOSED));
 
-export const MADE_ENTRIES = Type.Union([
-  MADE_ENTRY,
-  Type.Object({ entries: Type.Array(ENTRY), ...someWarnings }, CLOSED),
-]);
+export const MADE_ENTRIES = titled(
+  'ChangedEntries',
+  Type.Union([MADE_ENTRY, Type.Object({ entries: Type.Array(ENTRY), ...someWarnings }, CLOSED)]),
+);
 
 /** Parameters of routes that declare none. */
 export const NO_QUERY = Type.Object({});
@@ -89,9 +99,12 @@ export const ENTRY_QUERY = Type.Object({
   cursor: Type.Optional(Type.String({ description: 'the next_cursor of the previous page' })),
 });
 
-export const ENTRY_PAGE = Type.Object(
-  { entries: Type.Array(ENTRY), next_cursor: Type.String({ description: 'empty on the last page' }) },
-  CLOSED,
+export const ENTRY_PAGE = titled(
+  'EntryPage',
+  Type.Object(
+    { entries: Type.Array(ENTRY), next_cursor: Type.String({ description: 'empty on the last page' }) },
+    CLOSED,
+  ),
 );
 
 export const ENTRY_PARAMS = Type.Object({ id: Type.String() });
@@ -104,40 +117,51 @@ export const SOURCE_QUERY = Type.Object({
   dry_run: Type.Boolean({ default: false, description: 'give true or false' }),
 });
 
-export const SOURCE_ENTRIES = Type.Object(
-  {
-    source: Type.String({
-      pattern: '^[A-Za-z0-9._-]{1,64}$',
-      description: 'the source that declares exactly these entries',
-    }),
-    entries: Type.Array(ENTRY_INPUT),
-  },
-  CLOSED,
+export const SOURCE_ENTRIES = titled(
+  'SourceEntries',
+  Type.Object(
+    {
+      source: Type.String({
+        pattern: '^[A-Za-z0-9._-]{1,64}$',
+        description: 'the source that declares exactly these entries',
+      }),
+      entries: Type.Array(ENTRY_INPUT),
+    },
+    CLOSED,
+  ),
 );
 
-export const SOURCE_CHANGES = Type.Object(
-  {
-    created: Type.Array(ENTRY),
-    changed: Type.Array(ENTRY),
-    deleted: Type.Array(ENTRY),
-    kept: Type.Array(ENTRY),
-    ...someWarnings,
-  },
-  CLOSED,
+export const SOURCE_CHANGES = titled(
+  'SourceChanges',
+  Type.Object(
+    {
+      created: Type.Array(ENTRY),
+      changed: Type.Array(ENTRY),
+      deleted: Type.Array(ENTRY),
+      kept: Type.Array(ENTRY),
+      ...someWarnings,
+    },
+    CLOSED,
+  ),
 );
 
 /** @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md section 4 */
-export const BUNDLE = Type.Object({
-  keys: Type.Array(
-    Type.Object({
-      kty: Type.String(),
-      use: Type.String({ description: 'x509-svid; keys of other uses are ignored' }),
-      x5c: Type.Optional(Type.Array(Type.String(), { description: 'of x509-svid: one CA certificate, DER in base64' })),
-    }),
-  ),
-  spiffe_sequence: Type.Optional(Type.Integer({ minimum: 0, description: 'grows with each change' })),
-  spiffe_refresh_hint: Type.Optional(Type.Integer({ minimum: 0, description: 'seconds' })),
-});
+export const BUNDLE = titled(
+  'Bundle',
+  Type.Object({
+    keys: Type.Array(
+      Type.Object({
+        kty: Type.String(),
+        use: Type.String({ description: 'x509-svid; keys of other uses are ignored' }),
+        x5c: Type.Optional(
+          Type.Array(Type.String(), { description: 'of x509-svid: one CA certificate, DER in base64' }),
+        ),
+      }),
+    ),
+    spiffe_sequence: Type.Optional(Type.Integer({ minimum: 0, description: 'grows with each change' })),
+    spiffe_refresh_hint: Type.Optional(Type.Integer({ minimum: 0, description: 'seconds' })),
+  }),
+);
 
 export const BUNDLE_PARAMS = Type.Object({ trust_domain: Type.String() });
 
@@ -150,14 +174,14 @@ const foreignBundle = {
   updated_at: Timestamp,
 };
 
-const ForeignBundle = Type.Object(foreignBundle, CLOSED);
+const ForeignBundle = titled('ForeignBundle', Type.Object(foreignBundle, CLOSED));
 
 /** A bundle of another trust domain in a list. */
 export type BundleJson = Static<typeof ForeignBundle>;
 
-export const BUNDLES = Type.Object({ bundles: Type.Array(ForeignBundle) }, CLOSED);
+export const BUNDLES = titled('ForeignBundles', Type.Object({ bundles: Type.Array(ForeignBundle) }, CLOSED));
 
-export const SET_BUNDLE = Type.Object({ ...foreignBundle, warnings }, CLOSED);
+export const SET_BUNDLE = titled('ChangedForeignBundle', Type.Object({ ...foreignBundle, warnings }, CLOSED));
 
 const alias = {
   host: Type.String({ description: 'in lower case' }),
@@ -166,33 +190,36 @@ const alias = {
   updated_at: Timestamp,
 };
 
-export const ALIAS = Type.Object(alias, CLOSED);
+export const ALIAS = titled('Alias', Type.Object(alias, CLOSED));
 
 export type AliasJson = Static<typeof ALIAS>;
 
-export const ALIASES = Type.Object({ aliases: Type.Array(ALIAS) }, CLOSED);
+export const ALIASES = titled('Aliases', Type.Object({ aliases: Type.Array(ALIAS) }, CLOSED));
 export const ALIAS_PARAMS = Type.Object({ host: Type.String() });
-export const ALIAS_INPUT = Type.Object({ spiffe_id: SpiffeId }, CLOSED);
-export const SET_ALIAS = Type.Object({ ...alias, warnings }, CLOSED);
+export const ALIAS_INPUT = titled('AliasInput', Type.Object({ spiffe_id: SpiffeId }, CLOSED));
+export const SET_ALIAS = titled('ChangedAlias', Type.Object({ ...alias, warnings }, CLOSED));
 
 export const NOTHING = Type.Null();
 
-export const HEALTH = Type.Object({ status: Type.Literal('ok') });
-export const READINESS = Type.Object({ status: Type.Literal('ready') });
+export const HEALTH = titled('Health', Type.Object({ status: Type.Literal('ok') }));
+export const READINESS = titled('Readiness', Type.Object({ status: Type.Literal('ready') }));
 
-export const DOCUMENT = Type.Object({ openapi: Type.String(), paths: Type.Object({}) });
+export const DOCUMENT = titled('OpenApiDocument', Type.Object({ openapi: Type.String(), paths: Type.Object({}) }));
 
 /** @see https://www.rfc-editor.org/rfc/rfc9457 */
-export const PROBLEM = Type.Object({
-  type: Type.String(),
-  title: Type.String(),
-  status: Type.Integer(),
-  detail: Type.String(),
-  code: Type.String({ description: 'stable; docs/errors.md lists them' }),
-  errors: Type.Optional(Type.Array(Problem)),
-  entry: Type.Optional(ENTRY),
-  index: Type.Optional(
-    Type.Integer({ minimum: 0, description: '409: the position of the refused entry in the request' }),
-  ),
-  revision_number: Type.Optional(Type.Integer({ minimum: 1, description: '412: the present revision of the entry' })),
-});
+export const PROBLEM = titled(
+  'Problem',
+  Type.Object({
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String(),
+    code: Type.String({ description: 'stable; docs/errors.md lists them' }),
+    errors: Type.Optional(Type.Array(Problem)),
+    entry: Type.Optional(ENTRY),
+    index: Type.Optional(
+      Type.Integer({ minimum: 0, description: '409: the position of the refused entry in the request' }),
+    ),
+    revision_number: Type.Optional(Type.Integer({ minimum: 1, description: '412: the present revision of the entry' })),
+  }),
+);

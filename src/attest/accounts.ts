@@ -1,9 +1,9 @@
 /**
- * Names of users and groups, from this machine's passwd and group files.
+ * Names of users and groups, from the passwd and group files.
  *
- * They are names as *this* process sees them: in a container those of its own image, unless the host's files are
- * mounted over them, and never those of a caller's container. Directories (LDAP, SSSD) are not asked, since that means
- * running NSS modules and waiting for a network. An id without a name here has no name selector; its number always has.
+ * These are the files that Sidekey sees. In a container they are those of its image, unless the host's are mounted
+ * there; the files in a caller's container are never used. Directories (LDAP, SSSD) are not supported, because they
+ * would require NSS modules and the network. An id without a name in the files has a selector for its number only.
  */
 
 import fs from 'node:fs';
@@ -11,24 +11,23 @@ import { fileVersion } from '../base/file-version.ts';
 import { currentTurn } from '../base/turn.ts';
 
 export interface Accounts {
-  /** The user's name; undefined where the file has none. */
+  /** The user's name; undefined if the file has none. */
   user(uid: number): string | undefined;
-  /** The group's name; undefined where the file has none. */
+  /** The group's name; undefined if the file has none. */
   group(gid: number): string | undefined;
-  /** The user of this name; undefined where the file has none. */
+  /** The uid of the user with this name; undefined if the file has none. */
   uid(name: string): number | undefined;
-  /** Every name that {@link user} gives. */
+  /** All names that {@link user} can return. */
   users(): readonly string[];
-  /** Every name that {@link group} gives. */
+  /** All names that {@link group} can return. */
   groups(): readonly string[];
   /**
-   * Looks whether the files are the ones that were last read, and reads them if not. The number rises with each change,
-   * also with those that {@link user} or {@link group} came upon.
+   * Reads the files again if they have changed. Returns a number that grows with each change that any function found.
    */
   revision(): number;
 }
 
-/** Reads the files when they are first needed and again when they have changed, at the next turn of the event loop. */
+/** Reads the files on first use, and after a change in the next turn of the event loop. */
 export function createAccounts(passwdPath = '/etc/passwd', groupPath = '/etc/group'): Accounts {
   const users = new NameFile(passwdPath);
   const groups = new NameFile(groupPath);
@@ -46,7 +45,7 @@ class NameFile {
   readonly #path: string;
   #version = '';
   #revision = 0;
-  /** When the file was last looked at: an attestation asks for several names. */
+  /** The turn of the last check; an attestation needs several names, but the file is checked once per turn. */
   #turn: number | undefined;
   #names: ReadonlyMap<number, string> = new Map();
 
@@ -59,7 +58,7 @@ class NameFile {
     return this.#revision;
   }
 
-  /** A file that is not there or can't be read has no names. */
+  /** Returns no names if the file does not exist or can't be read. */
   names(): ReadonlyMap<number, string> {
     const turn = currentTurn();
     if (this.#turn === turn) return this.#names;
@@ -85,8 +84,8 @@ class NameFile {
 }
 
 /**
- * Lines `name:password:id:…`, the same in both files; the first name of an id counts, as it does for getpwuid(3).
- * Anything else (comments, the `+` lines of NIS) is passed over. @see passwd(5), group(5)
+ * Parses lines `name:password:id:…` of either file. If an id occurs several times, the first name counts, as for
+ * getpwuid(3). Other lines (comments, NIS) are skipped. @see passwd(5), group(5)
  */
 export function parseNames(text: string): Map<number, string> {
   const names = new Map<number, string>();

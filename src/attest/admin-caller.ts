@@ -8,25 +8,28 @@ import { hasEnded } from './libc.ts';
 import { readStatus } from './proc/status.ts';
 import { openPeerPidfd, openPeerPidfdByPid, peerCredentials } from './socket-peer.ts';
 
-export interface AdminCaller {
+export interface AdminProcess {
   readonly uid: number;
-  /** Why it counts as contained: root of a container is root to a socket, too. Undefined where it does not. */
+  /**
+   * The reason why the process counts as contained, undefined if it does not; SO_PEERCRED shows root in a container as
+   * root.
+   */
   readonly contained: string | undefined;
 }
 
 /**
- * Reads the uid of the process on the other end, and whether that is in a container.
- * @param pinByPid the kernel has no SO_PEERPIDFD
- * @throws where the kernel does not say, or the process may be another one by now
+ * Reads the uid of the process at the other end, and whether it is in a container.
+ * @param pinByPid true if the kernel has no SO_PEERPIDFD
+ * @throws if the kernel refuses, or the pid may belong to another process by now
  */
-export function readAdminCaller(socket: net.Socket, whyContained: WhyContained, pinByPid: boolean): AdminCaller {
+export function readAdminCaller(socket: net.Socket, whyContained: WhyContained, pinByPid: boolean): AdminProcess {
   const { pid, uid } = peerCredentials(socket);
   if (pid === 0) return { uid, contained: whyContained(0, undefined) };
   const pidfd = pinByPid ? openPeerPidfdByPid(socket) : openPeerPidfd(socket);
   return { uid, contained: containedPeer(pid, pidfd, whyContained) };
 }
 
-/** A process that has ended can't be read, and so counts as contained. */
+/** A process that has ended counts as contained, because it can't be read. */
 function containedPeer(pid: number, pidfd: number | undefined, whyContained: WhyContained): string | undefined {
   if (pidfd === undefined) return whyContained(pid, undefined);
   try {
@@ -34,9 +37,9 @@ function containedPeer(pid: number, pidfd: number | undefined, whyContained: Why
       pid,
       readable(() => readStatus(pid)),
     );
-    // The owner of a Sidekey in a user namespace asks from outside of it.
+    // If Sidekey is in a user namespace, its owner may call from the host's.
     const isOutside = why === REASONS.user && readable(() => isInHostUserNamespace(pid)) === true;
-    // While it lives, the number is its own.
+    // If it is alive now, the pid was not reused while /proc was read.
     if (hasEnded(pidfd)) return whyContained(pid, undefined);
     return isOutside ? undefined : why;
   } finally {

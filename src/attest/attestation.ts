@@ -1,4 +1,4 @@
-/** Asks every attestor about a process and puts their selectors together. */
+/** Runs all attestors on a process and combines their selectors. */
 
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
@@ -6,34 +6,33 @@ import { compareSelectors, formatSelector, type Selector } from '../spiffe/selec
 import type { WhyContained } from './contained.ts';
 import type { Attestation, Attestor, CallingProcess } from './types.ts';
 
-/** How the attestors are asked. */
 export interface AttestOptions {
   readonly attestors: readonly Attestor[];
   readonly clock: Clock;
-  /** Asked at each attestation. */
+  /** Called at each attestation. */
   readonly whyContained: WhyContained;
-  /** Which selectors are kept; all where it is left out. See `asked.ts`. */
+  /** True for selectors to keep. By default all are kept. See `asked.ts`. */
   readonly keeps?: (selector: Selector) => boolean;
-  /** How long each may take, in milliseconds; they run side by side. */
+  /** Time limit of each attestor, in milliseconds; they run concurrently. */
   readonly attestTimeoutMs: number;
 }
 
 /**
- * Fails closed: one attestor that fails or is late fails the whole, since what it would have said is not known.
- * @param contained why the caller counts as contained; undefined where it does not
- * @throws ERR_ATTESTATION_FAILED naming the attestor; the reason is in it where it is safe to show
+ * Fails closed: if one attestor fails or is late, the attestation fails, because its selectors are unknown.
+ * @param contained the reason why the caller counts as contained; undefined if it does not
+ * @throws ERR_ATTESTATION_FAILED with the attestor's name, and with the reason if that is safe to show
  */
 export async function collectSelectors(
   caller: CallingProcess,
   contained: string | undefined,
   options: AttestOptions,
 ): Promise<Attestation> {
-  const found = await Promise.all(options.attestors.map((attestor) => ask(attestor, caller, options)));
+  const found = await Promise.all(options.attestors.map((attestor) => runAttestor(attestor, caller, options)));
   const selectors = found.flat();
   return makeAttestation(options.keeps === undefined ? selectors : selectors.filter(options.keeps), contained);
 }
 
-/** Sorts the selectors, drops repeated ones and derives the keys. */
+/** Sorts the selectors, drops duplicates and derives the keys. */
 export function makeAttestation(found: readonly Selector[], contained?: string): Attestation {
   const byKey = new Map(found.map((selector) => [formatSelector(selector), selector]));
   const selectors = [...byKey.values()].sort(compareSelectors);
@@ -41,8 +40,11 @@ export function makeAttestation(found: readonly Selector[], contained?: string):
   return { selectors, keys: new Set(keys), contained, key: JSON.stringify([contained ?? null, ...keys]) };
 }
 
-/** Asks one, within its time; see {@link Attestor.attest} for `everything` and `remark`. @throws ERR_ATTESTATION_FAILED */
-export async function ask(
+/**
+ * Runs one attestor within its time limit; `everything` and `remark` as for {@link Attestor.attest}.
+ * @throws ERR_ATTESTATION_FAILED
+ */
+export async function runAttestor(
   attestor: Attestor,
   caller: CallingProcess,
   options: AttestOptions,
@@ -57,7 +59,7 @@ export async function ask(
     return await Promise.race([attestor.attest(caller, everything, remark), late.promise]);
   } catch (error) {
     const message = `the ${attestor.name} attestor failed: ${safeReason(error)}`;
-    // One of ours is in the message whole: the log would only add its stack, as often as a caller comes back.
+    // The message already contains a SidekeyError's text; as the cause it would add its stack to each log line.
     const cause = error instanceof SidekeyError ? error.cause : error;
     throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause });
   } finally {
@@ -65,7 +67,7 @@ export async function ask(
   }
 }
 
-/** An error's message may hold what the attestor read, such as an environment: only ours and bare error codes are shown. */
+/** Other errors' messages may contain what the attestor read, such as an environment, so only their codes are shown. */
 function safeReason(error: unknown): string {
   if (error instanceof SidekeyError) return error.message;
   const code = (error as { code?: unknown } | null)?.code;

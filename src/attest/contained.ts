@@ -1,11 +1,11 @@
 /**
- * Whether a process is in a container that Sidekey itself is not in. Root of a container may take any uid there and put
- * any file at any path, so facts of the unix attestor are no boundary for its processes.
+ * Detects processes in containers, except in Sidekey's own container. Root in a container can take any uid there and
+ * put any file at any path, so the facts of the unix attestor do not restrict its processes.
  *
- * Three signs, each compared with Sidekey's own and each readable without any right over the process: its pids, the uid
- * map of its user namespace, and its cgroups. The links of /proc/PID/ns are not read, since that takes CAP_SYS_PTRACE; a
- * mount namespace is no sign, since hardened units and snaps have one too. A process that has none of the three, such as
- * in a container with the host's pid and user namespace and no cgroup of its own, can't be told from one of the host.
+ * Three facts of the process are compared with Sidekey's own: its pids in nested pid namespaces, the uid map of its
+ * user namespace, and its cgroups. All three can be read without privileges over the process; the links of /proc/PID/ns
+ * can't, as they need CAP_SYS_PTRACE. Mount namespaces are not compared, because hardened units and snaps have their
+ * own too. Not detected: a container with the host's pid and user namespaces and without a cgroup of its own.
  *
  * @see pid_namespaces(7), user_namespaces(7), cgroups(7)
  */
@@ -16,47 +16,52 @@ import { currentTurn } from '../base/turn.ts';
 import { type CgroupLine, parseCgroupLines, readCgroupText } from './proc/cgroup.ts';
 import { type ProcessStatus, readStatus } from './proc/status.ts';
 
-/** The facts of a process that are compared; undefined where one can't be read. */
+/** The facts of a process that are compared; a fact that can't be read is undefined. */
 export interface ContainmentFacts {
-  /** In how many pid namespaces the process has a pid, counted from the one of /proc on. */
+  /** The number of pid namespaces that contain the process, from that of /proc inwards. */
   readonly pidNamespaces: number | undefined;
   /** The text of its uid_map. */
   readonly uidMap: string | undefined;
   readonly cgroups: readonly CgroupLine[] | undefined;
 }
 
-/** The same of Sidekey itself. Undefined: the kernel has no such thing, so that nobody differs in it. */
+/** Sidekey's own facts. One that is undefined is not compared, because the kernel lacks the feature. */
 export type OwnFacts = ContainmentFacts;
 
-/** Says why a process counts as contained; undefined where it does not. @param status as it was just read, if it was */
+/**
+ * Returns the reason why a process counts as contained; undefined if it does not.
+ * @param status just read from /proc/PID/status; undefined if it could not be read
+ */
 export type WhyContained = (
   pid: number,
   status: Pick<ProcessStatus, 'pids' | 'mainThreadEnded'> | undefined,
 ) => string | undefined;
 
-/** The reasons, a closed set: callers with equal facts and equal reasons share what is worked out for them. */
+/** A fixed set, because callers with equal selectors and equal reasons share the work for them. */
 export const REASONS = {
   pid: 'its pid namespace is below that of Sidekey',
   user: 'its user namespace maps other ids than that of Sidekey',
   cgroup: 'its cgroup was made by a container runtime',
   unseen: 'it is in a pid namespace that Sidekey does not see',
-  unreadable: 'what tells whether it is in a container cannot be read',
+  unreadable: 'its pid namespace, user namespace or cgroup cannot be read',
 } as const;
 
-/** Decides by what was read. Whatever can't be read counts as contained. */
+/**
+ * Returns the reason why the caller counts as contained, or undefined. A fact that can't be read counts as contained.
+ */
 export function compareContainment(caller: ContainmentFacts, own: OwnFacts): string | undefined {
   if (own.pidNamespaces !== undefined) {
-    // Fewer than its reader can't be.
+    // /proc shows only processes in Sidekey's pid namespace or below, so fewer is impossible.
     if (caller.pidNamespaces === undefined || caller.pidNamespaces < own.pidNamespaces) return REASONS.unreadable;
     if (caller.pidNamespaces > own.pidNamespaces) return REASONS.pid;
   }
   if (own.cgroups !== undefined) {
     if (caller.cgroups === undefined) return REASONS.unreadable;
-    const places = new Map(own.cgroups.map(({ hierarchy, path }) => [hierarchy, path]));
-    const isBelow = ({ hierarchy, path }: CgroupLine) => isInOtherContainer(path, places.get(hierarchy) ?? '/');
-    if (caller.cgroups.some(isBelow)) return REASONS.cgroup;
+    const ownPaths = new Map(own.cgroups.map(({ hierarchy, path }) => [hierarchy, path]));
+    const isInOther = ({ hierarchy, path }: CgroupLine) => isInOtherContainer(path, ownPaths.get(hierarchy) ?? '/');
+    if (caller.cgroups.some(isInOther)) return REASONS.cgroup;
   }
-  // Last: the admin socket lets this sign pass for processes outside of Sidekey's user namespace, and no other.
+  // Last, because admin-caller.ts ignores only this reason, for processes in the host's user namespace.
   if (own.uidMap !== undefined) {
     if (caller.uidMap === undefined) return REASONS.unreadable;
     if (caller.uidMap !== own.uidMap) return REASONS.user;
@@ -65,17 +70,20 @@ export function compareContainment(caller: ContainmentFacts, own: OwnFacts): str
 }
 
 /**
- * True if a cgroup's path, below what it has in common with Sidekey's own, has a part that a container runtime made. So
- * the processes of Sidekey's own container are in none. Where Sidekey has a cgroup namespace of its own, its path is
- * `/`, that of another container `/../<id>`.
+ * True if a cgroup path has a part with a container runtime's name, below the parts that it shares with Sidekey's own
+ * path. So processes in Sidekey's own container are not in another one. If Sidekey has its own cgroup namespace, its
+ * path is `/` and that of another container `/../<id>`.
  */
 export function isInOtherContainer(path: string, own: string): boolean {
   return otherContainer(path, own) !== undefined;
 }
 
-/** The path of the outermost cgroup that is so, of the parts of `path`; undefined where none is. */
+/**
+ * The path of the outermost other container's cgroup in `path`, see {@link isInOtherContainer}; undefined if there is
+ * none.
+ */
 export function otherContainer(path: string, own: string): string | undefined {
-  // As most are, and with cgroup v1 in most hierarchies.
+  // The common case.
   if (path === own) return undefined;
   const [parts, ours] = [partsOf(path), partsOf(own)];
   let common = 0;
@@ -86,18 +94,18 @@ export function otherContainer(path: string, own: string): string | undefined {
   return undefined;
 }
 
-/** How many ids the host's own user namespace maps, as no other one does that its users could make. */
+/** The number of ids that the initial user namespace maps. Users can't create a namespace that maps as many. */
 const ALL_IDS = 0xffff_ffff;
 
 /**
- * True of a process in the host's own user namespace. It reads another uid_map than a Sidekey in a user namespace, and is
- * outside of that, not in a container. @throws ENOENT, ESRCH; ERR_PROC
+ * True if the process is in the host's initial user namespace. If Sidekey is in another one, the uid maps differ
+ * although the process is not in a container. @throws ENOENT, ESRCH; ERR_PROC
  */
 export function isInHostUserNamespace(pid: number): boolean {
   return readIdMap(pid, 'uid_map').ranges.some(({ count }) => count === ALL_IDS);
 }
 
-/** What the kernel adds to the path of a cgroup that was removed. */
+/** Suffix that the kernel adds to the path of a removed cgroup. */
 const REMOVED = ' (deleted)';
 
 function partsOf(path: string): string[] {
@@ -108,7 +116,7 @@ function partsOf(path: string): string[] {
 /** `<id>`, `docker-<id>.scope`, `libpod-<id>`, `….slice:cri-containerd:<id>` and the like. */
 const WITH_ID = /(?:^|[-:])[0-9a-f]{64}(?:\.scope)?$/;
 
-/** By the names that Docker, Podman, containerd, CRI-O, Kubernetes, LXC, systemd-nspawn and libvirt give. */
+/** True for cgroup names of Docker, Podman, containerd, CRI-O, Kubernetes, LXC, systemd-nspawn and libvirt. */
 function isOfRuntime(part: string, above: string | undefined): boolean {
   return (
     WITH_ID.test(part) ||
@@ -120,30 +128,30 @@ function isOfRuntime(part: string, above: string | undefined): boolean {
   );
 }
 
-/** So many texts of cgroups. */
-const REMEMBERED = 256;
+/** Maximum number of parsed cgroup files in the cache. */
+const CACHED = 256;
 
 /**
- * Reads Sidekey's own facts, and compares processes with them, reading the facts of each anew at each call.
- * @throws ERR_PROC, or the error of open(2), where Sidekey's own can't be read
+ * Reads Sidekey's own facts. Each call of the returned function reads the facts of one process and compares them.
+ * @throws ERR_PROC or an error of open(2) if Sidekey's own facts can't be read
  */
 export function createWhyContained(): WhyContained {
   const own = process.pid;
   const pidNamespaces = readStatus(own).pids.length;
   const uidMap = ifThere(() => readIdMap(own, 'uid_map').text);
-  /** Parsed once: callers are in few different cgroups. */
+  /** Callers are in few different cgroups, so parsed files are cached by their text. */
   const parsed = new Map<string, readonly CgroupLine[]>();
   const cgroupsOf = (id: number): readonly CgroupLine[] => {
     const text = readCgroupText(id);
     const known = parsed.get(text);
     if (known !== undefined) return known;
-    if (parsed.size === REMEMBERED) parsed.clear();
+    if (parsed.size === CACHED) parsed.clear();
     const lines = parseCgroupLines(text);
     parsed.set(text, lines);
     return lines;
   };
   let [turn, cgroups] = [currentTurn(), ifThere(() => cgroupsOf(own))];
-  /** A manager may move Sidekey to another cgroup. */
+  /** Read again in each turn, because a process manager may move Sidekey to another cgroup. */
   const cgroupsNow = () => {
     if (cgroups !== undefined && turn !== currentTurn()) [turn, cgroups] = [currentTurn(), cgroupsOf(own)];
     return cgroups;
@@ -151,7 +159,7 @@ export function createWhyContained(): WhyContained {
   return (pid, status) => {
     if (pid === 0) return REASONS.unseen;
     const caller = {
-      // Without its main thread it does not say where it is.
+      // Once the main thread has ended, cgroup v1 shows `/` instead of the cgroup: undefined counts as contained.
       pidNamespaces: status === undefined || status.mainThreadEnded ? undefined : status.pids.length,
       uidMap: uidMap === undefined ? undefined : readable(() => readIdMap(pid, 'uid_map').text),
       cgroups: cgroups === undefined ? undefined : readable(() => cgroupsOf(pid)),
@@ -160,10 +168,10 @@ export function createWhyContained(): WhyContained {
   };
 }
 
-/** For a server that treats callers in containers as those outside. */
+/** For a server that treats callers in containers like others (`--allow-contained`). */
 export const nobodyContained: WhyContained = () => undefined;
 
-/** Without the file of Sidekey's own process the kernel has no such namespaces at all. */
+/** Returns undefined if the file does not exist for Sidekey's own process: the kernel lacks the feature. */
 function ifThere<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -1,6 +1,6 @@
 /**
- * What the rest of Sidekey knows of an attestor. Each has a folder here with one description, which catalog.ts lists. A
- * description is data and small functions: it loads the attestor itself only to run it.
+ * The description of an attestor, which is all that other rooms know about it. Each attestor has a folder here with one
+ * description, listed in catalog.ts. It consists of data and small functions, and loads the attestor only to run it.
  */
 
 import type { Clock } from '../base/clock.ts';
@@ -10,32 +10,35 @@ import type { Log } from '../telemetry/log.ts';
 import type { Accounts } from './accounts.ts';
 import type { AskedSelectors, Attestor } from './types.ts';
 
-/** A kind of selectors, `<type>:<kind>:<value>`. */
+/** A kind of selectors: `<type>:<kind>:<value>`. */
 export interface SelectorKind {
-  /** True if a value has the form that such selectors have. */
+  /** True if the value has the form of this kind. */
   readonly fits: (value: string) => boolean;
-  /** The form in words, for a person whose value has another one. */
+  /** The form in words, for error messages. */
   readonly rule: string;
-  /** Whose word it is, for a person who looks for a fault. */
+  /** The source of the fact, for `explain`. */
   readonly source: string;
   /**
-   * When callers have such selectors, where they do not always: `kind`: while an entry asks for one of this kind, since to
-   * find them out takes long; `selector`: while an entry asks for exactly that one, since a caller may have any number.
+   * Set if an attestation finds these selectors only on demand. `kind`: only while an entry asks for this kind, because
+   * they are slow to find. `selector`: only those that an entry asks for exactly, because a caller may have any number.
    */
   readonly onDemand?: 'kind' | 'selector';
-  /** The value begins with a name, which ends here: a label's or a variable's. Values of other names are no alternative. */
+  /**
+   * Set if the value begins with a name (of a label or variable): the character after it. Only selectors with the same
+   * name are alternatives to each other.
+   */
   readonly nameEnd?: ':' | '=';
-  /** What follows the name may be a secret, and is never shown. */
+  /** The value after the name may be a secret, and is never shown. */
   readonly secret?: true;
-  /** Any program of the caller's user can take it on: an entry needs a selector of another kind too. */
+  /** Any program of the caller's user can acquire it, so an entry needs a selector of another kind as well. */
   readonly weak?: true;
-  /** Whoever starts the caller chooses the value: an entry that has only such selectors is never proposed. */
+  /** The value is chosen by whoever starts the caller, so no entry with only such selectors is proposed. */
   readonly chosen?: true;
-  /** The value that every process of root has. */
+  /** The value that all processes of root have. */
   readonly ofRoot?: string;
 }
 
-/** By their names. */
+/** Kinds by name. */
 export type SelectorKinds = Readonly<Record<string, SelectorKind>>;
 
 /** A setting of `sidekey serve` that belongs to an attestor; see `config/settings.ts`. */
@@ -46,77 +49,83 @@ export interface AttestorSetting {
   readonly kind: 'socket';
 }
 
-/** @typeParam Settings what `serve` is told for this attestor, by the names of the settings; each may be undefined */
+/** @typeParam Settings this attestor's settings of `serve` by name; each may be undefined */
 export interface AttestorDescription<Settings extends object = object> {
   /** The type of its selectors, before the first colon: `unix`. */
   readonly type: string;
   readonly kinds: SelectorKinds;
-  /** A value that a selector of this type may have: `uid:1000`. */
+  /** The value of an example selector: `uid:1000`. */
   readonly example: string;
-  /** Set if its selectors are facts about the container that a caller is in, by the word of whoever runs it. */
+  /** Set if its selectors are facts about the caller's container, from the software that runs the container. */
   readonly container?: ContainerRemedy;
   readonly settings: { readonly [K in keyof Settings]-?: AttestorSetting };
-  /** True if it runs with these settings. */
+  /** True if these settings enable it. */
   isOn(settings: Settings): boolean;
-  /** Loads and begins it. */
+  /** Loads and starts it. */
   create(parts: AttestorParts, settings: Settings): Promise<RunningAttestor>;
   /**
-   * The selectors that tell a caller with these best from others, for an entry; empty where there is nothing to say, and
-   * undefined where what is known of the caller must make no entry.
+   * Selects the caller's most distinctive selectors, to propose an entry. Empty: the attestor has none to contribute.
+   * Undefined: no entry may be proposed, because the known facts are not distinctive enough.
    */
   propose?(selectors: readonly Selector[]): readonly Selector[] | undefined;
-  /** For `sidekey doctor`, where {@link RunningAttestor.check} fails. */
+  /** How `sidekey doctor` reports a failure of {@link RunningAttestor.check}. */
   readonly failure?: AttestorFailure;
 }
 
-/** What people are told who are to make an entry for a container. */
+/** Texts for an operator who makes an entry for a container. */
 export interface ContainerRemedy {
-  /** Before they make the entry that is proposed. */
+  /** What to check before making the proposed entry. */
   readonly check: string;
-  /** Why none is proposed. */
+  /** Why no entry is proposed, and what it would need. */
   readonly unknown: string;
 }
 
 export interface AttestorFailure {
-  /** What comes of it. */
+  /** The consequence. */
   readonly why: string;
-  /** Where to look: the field of `GET /v1/doctor` that names it. */
+  /** The field of `GET /v1/doctor` that names the failing part. */
   readonly place: 'docker_socket';
-  /** @param error as the attestor tells it @param place what the field holds */
+  /**
+   * The remedy.
+   * @param error the attestor's message
+   * @param place the value of that field
+   */
   fix(error: string, place: string): { readonly fix: string; readonly command?: string };
 }
 
-/** What attestors are given of the server. */
+/** The parts of the server that attestors use. */
 export interface AttestorParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly accounts: Accounts;
   readonly unmapped: UnmappedIds;
-  /** What entries ask for. */
   readonly asked: AskedSelectors;
-  /** To call when what it finds may be other than before. */
+  /** Call it when callers may have other selectors than before. */
   readonly onChange: () => void;
 }
 
-/** An attestor that the server runs, with what only some of them can. */
+/** An attestor that the server runs, with functions that only some attestors have. */
 export interface RunningAttestor extends Attestor {
-  /** Says why nobody here ever has a selector with this value; undefined where somebody may. */
+  /** Returns the reason why no caller on this host can have a selector with this value; undefined if one can. */
   whyNever?(value: string): string | undefined;
-  /** Tries what it depends on. @throws ERR_ATTESTATION_FAILED */
+  /** Tests what the attestor depends on. @throws ERR_ATTESTATION_FAILED */
   check?(): Promise<void>;
   /**
-   * The main process of the running container of this name or id; undefined where there is none.
+   * The pid of the main process of the running container with this name or id; undefined if there is no such container.
    * @throws ERR_ATTESTATION_FAILED
    */
   mainPid?(nameOrId: string): Promise<number | undefined>;
-  /** The labels that give no selector though an entry asks for it. */
   ambiguousLabels?(): readonly AmbiguousLabel[];
   close?(): void;
 }
 
-/** A label that gives no selector though some entry asks for the one that it would give. */
+/**
+ * A label whose key contains a colon, so that `label:KEY:VALUE` could also be read as a label with a shorter key. It
+ * gives no selector, although an entry asks for the one that it would give.
+ */
 export interface AmbiguousLabel {
-  /** The container's id, 64 hexadecimal digits. */
+  /** The container's id: 64 hexadecimal digits. */
   readonly container: string;
+  /** The selector that it would give. */
   readonly selector: Selector;
 }

@@ -1,8 +1,8 @@
 /**
- * Tells when a process ends, even while somebody else keeps its socket open.
+ * Reports the end of processes, even if another process has their sockets open.
  *
- * One epoll instance holds every pidfd, and one call of epoll_wait is in flight on a thread of libuv's pool, which
- * costs the pool that thread: `bin/sidekey` makes the pool larger. Nothing is polled.
+ * All pidfds are in one epoll instance. One call of epoll_wait occupies a thread of libuv's pool all the time, so
+ * `bin/sidekey` makes the pool larger.
  */
 
 import fs from 'node:fs';
@@ -10,15 +10,15 @@ import { epollAdd, epollCreate, epollDelete, epollWait, eventfd } from './libc.t
 
 export interface ExitWatcher {
   /**
-   * Calls back once, when the process of the pidfd has ended. The returned function calls it off (a no-op once it has
-   * ended); call it before the pidfd is closed.
+   * Calls `ended` once, when the process of the pidfd has ended. The returned function cancels this; call it before the
+   * pidfd is closed. It does nothing if the process has ended.
    */
   watch(pidfd: number, ended: () => void): () => void;
-  /** Ends the watch; resolves when the thread is given back. Until then the process stays alive. */
+  /** Cancels everything. Resolves when the thread is released; until then Sidekey can't exit. */
   close(): Promise<void>;
 }
 
-/** The token of the eventfd that wakes the thread; the pidfds' begin after it. */
+/** The token of the eventfd that wakes the thread. The pidfds have higher tokens. */
 const WAKE = 0;
 const MAX_TOKEN = 0xffff_ffff;
 
@@ -30,7 +30,7 @@ export function createExitWatcher(): ExitWatcher {
   let closing = false;
 
   epollAdd(epoll, wakeup, WAKE);
-  // At exit Node joins the pool's threads: one that waits without end would keep the process from ever ending.
+  // At exit Node joins the threads of the pool, so a waiting thread would prevent the exit.
   process.once('exit', wake);
   const closed = run();
 

@@ -1,4 +1,4 @@
-/** SHA-256 of large files, without keeping the event loop waiting, remembered for as long as a file stays the same. */
+/** SHA-256 of large files, without blocking the event loop. A hash is cached until the file changes. */
 
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -9,35 +9,35 @@ import { fileStatus } from './libc.ts';
 
 export interface FileHasher {
   /**
-   * Lower-case hex. @throws the error of open(2) or read(2); ERR_ATTESTATION_FAILED beyond the size limit
-   * @param owner for whom it is read: owners have their turns one after the other, however much one asks for
+   * The hash in lower-case hexadecimal digits.
+   * @param owner the owner that is charged for the reads; owners take turns
+   * @throws an error of open(2) or read(2); ERR_ATTESTATION_FAILED if the file is too large or changes
    */
   sha256(path: string, owner?: SlotOwner): Promise<string>;
-  /** How many files were read, since the start. */
+  /** The number of files read since the start. */
   readonly runs: number;
 }
 
 export interface FileHashLimits {
-  /** The largest file that is hashed, in bytes. */
+  /** Maximum size of a file, in bytes. */
   readonly maxBytes: number;
-  /** How many hashes are remembered. */
+  /** Maximum number of cached hashes. */
   readonly remembered: number;
 }
 
 export const FILE_HASH_LIMITS: FileHashLimits = { maxBytes: 512 * 1024 * 1024, remembered: 256 };
 
-/** Read on the thread pool; hashing one such slice takes the event loop a fraction of a millisecond. */
+/** Hashing one slice blocks the event loop for a fraction of a millisecond. */
 const SLICE_BYTES = 256 * 1024;
-/**
- * Slices read at a time, one of an owner: a file system that hangs, which any user may mount, takes neither all of the
- * pool's threads nor everybody's turn.
- */
+/** Concurrent reads. The limits leave threads of libuv's pool free if a file system hangs, which any user may mount. */
 const SLOTS = { all: 4, perUser: 3, perOwner: 1 };
 
 export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): FileHasher {
-  /** By version of a file, the least recently used first. */
+  /** By file version; the least recently used comes first. */
   const hashes = new Map<string, string>();
-  /** Hashes that are being read, by version and owner: an owner whose turn is far off keeps no other owner waiting. */
+  /**
+   * Unfinished hashes by version and owner. Owners do not share them, because one owner may wait longer than another.
+   */
   const reading = new Map<string, Promise<string>>();
   const slots = new FairSlots(SLOTS);
   let runs = 0;
@@ -48,17 +48,18 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
     },
     async sha256(path, owner = NO_CALLER) {
       const turn = <T>(task: () => Promise<T>) => slots.run(owner, task);
-      // A hash that is known takes no turn of the thread pool: those would be most of an attestation's time.
+      // A cached hash is returned without the thread pool, because waiting for that takes most of an attestation's
+      // time.
       const status = fileStatus(path);
       const known = status.onBlockDevice ? recall(fileVersion(status), owner.name) : undefined;
       if (known !== undefined) return known;
-      // Even opening hangs on a dead file system: it takes a turn too, so that the rest of the pool stays free.
+      // On a dead file system even opening hangs, so it needs a slot too.
       const file = await turn(() => open(path, 'r'));
       try {
         const stat = await turn(() => file.stat({ bigint: true }));
         if (stat.size > limits.maxBytes) throw tooLarge(stat.size, limits.maxBytes);
         const version = fileVersion(stat);
-        // The first to ask keeps the file open until it is hashed; others of its owner wait for it.
+        // Concurrent calls of one owner share the first one's reads.
         return await (recall(version, owner.name) ?? remember(version, owner.name, hashUnchanged(file, version, turn)));
       } finally {
         await turn(() => file.close());
@@ -66,7 +67,7 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
     },
   };
 
-  /** Slice by slice, so that a small file of another owner does not wait for a large one. */
+  /** Takes a slot for each slice, so that a small file of another owner does not wait for a large one. */
   async function hashUnchanged(
     file: FileHandle,
     version: string,
@@ -113,6 +114,6 @@ export function createFileHasher(limits: FileHashLimits = FILE_HASH_LIMITS): Fil
 }
 
 function tooLarge(size: bigint, limit: number): SidekeyError {
-  const message = `the binary has ${size} bytes; for its sha256 it may have ${limit}`;
+  const message = `the binary has ${size} bytes; the limit for unix:sha256 is ${limit}`;
   return new SidekeyError('ERR_ATTESTATION_FAILED', message);
 }

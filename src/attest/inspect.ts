@@ -1,46 +1,51 @@
-/** What each attestor finds out about a process that did not call: for a person who asks why it has no identity. */
+/** Runs the attestors on any process, not only on callers: for `explain`, which shows why a process has no identity. */
 
 import fs from 'node:fs';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import type { Selector } from '../spiffe/selector.ts';
-import { type AttestOptions, ask } from './attestation.ts';
+import { type AttestOptions, runAttestor } from './attestation.ts';
 import { hasEnded, SystemCallError } from './libc.ts';
 import { type ProcessStatus, readStatus } from './proc/status.ts';
 import { openPidfdByPid } from './socket-peer.ts';
 import type { Attestor, CallingProcess, PeerCredentials, ProgramMemory } from './types.ts';
 
-/** One attestor's word. */
+/** The result of one attestor. */
 export interface AttestorReport {
   readonly name: string;
-  /** Milliseconds since the epoch. */
+  /** The start, in milliseconds since the epoch. */
   readonly at: number;
-  /** How long it took, in milliseconds. */
+  /** The duration, in milliseconds. */
   readonly took: number;
-  /** Sorted as the attestor gives them. */
+  /** In the attestor's order. */
   readonly found: readonly Selector[];
-  /** Why it failed; a caller would get nothing then, whatever the others say. */
+  /** Why the attestor failed, so that the attestation of this process would fail; undefined if it did not. */
   readonly error: string | undefined;
-  /** What a person should know: that nobody asks for what failed, or what an attestor passes over. */
+  /**
+   * A note for the reader: an error without consequence, because no entry needs what failed, or a note of the attestor.
+   */
   readonly remark: string | undefined;
 }
 
 export interface Inspection {
-  /** As the kernel has it now: effective. */
+  /** The current effective ids. */
   readonly credentials: PeerCredentials;
-  /** Why it counts as contained; undefined where it does not. */
+  /** The reason why the process counts as contained; undefined if it does not. */
   readonly contained: string | undefined;
-  /** The path that its program's file had before it was deleted or replaced; undefined where it was not. */
+  /** The former path of the program's file, if the file was deleted or replaced. */
   readonly replaced: string | undefined;
   readonly attestors: readonly AttestorReport[];
 }
 
-/** The most remarks of one attestor. */
+/** Maximum number of remarks of one attestor. */
 const SHOWN_REMARKS = 5;
 
+/**
+ * @throws ERR_NOT_FOUND if the process is not visible or ends meanwhile; ERR_KERNEL if pidfd_open is not available;
+ *   ERR_PROC
+ */
 export type Inspect = (pid: number) => Promise<Inspection>;
 
-/** @returns a function that throws ERR_NOT_FOUND where no such process is to be seen, or it ended meanwhile */
 export function createInspector(options: AttestOptions): Inspect {
   return async (pid) => {
     const pidfd = pin(pid);
@@ -52,7 +57,7 @@ export function createInspector(options: AttestOptions): Inspect {
       const program: ProgramMemory = { path: undefined, replaced: undefined };
       const inspected = { pid, uid, gid, groups, program };
       const attestors = await Promise.all(options.attestors.map((attestor) => report(attestor, inspected, options)));
-      // Another process may have got the number: then the facts are of two.
+      // Another process may have got the pid since then.
       if (hasEnded(pidfd)) throw notThere(pid);
       return { credentials: { pid, uid, gid }, contained, replaced: program.replaced, attestors };
     } finally {
@@ -72,27 +77,28 @@ async function report(
   const nothing = { error: undefined, remark: undefined };
   try {
     const remarks: string[] = [];
-    const found = await ask(attestor, inspected, options, true, (text) => remarks.push(text));
+    const found = await runAttestor(attestor, inspected, options, true, (text) => remarks.push(text));
     const remark = remarks.length === 0 ? undefined : remarks.slice(0, SHOWN_REMARKS).join('; ');
     return { found, error: undefined, remark, ...head() };
   } catch (error) {
     const message = (error as Error).message;
     try {
-      const found = await ask(attestor, inspected, options);
-      return { found, ...nothing, remark: `no entry asks for what fails: ${message}`, ...head() };
+      // Without `everything`, as for a caller, the attestor may succeed.
+      const found = await runAttestor(attestor, inspected, options);
+      return { found, ...nothing, remark: `this failed, but no entry needs it: ${message}`, ...head() };
     } catch {
       return { found: [], ...nothing, error: message, ...head() };
     }
   }
 }
 
-/** @throws ERR_KERNEL where this can't be done here at all */
+/** @throws ERR_KERNEL if pidfd_open is not available */
 function pin(pid: number): number | undefined {
   try {
     return openPidfdByPid(pid);
   } catch (cause) {
     if (!(cause instanceof SystemCallError)) throw cause;
-    throw new SidekeyError('ERR_KERNEL', `no process can be looked at by its pid: ${cause.message}`, { cause });
+    throw new SidekeyError('ERR_KERNEL', `processes cannot be inspected by pid: ${cause.message}`, { cause });
   }
 }
 

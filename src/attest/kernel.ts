@@ -1,4 +1,7 @@
-/** Whether the system calls of attestation work here: the kernel may lack one, a seccomp profile may forbid it. Tried once, at the start. */
+/**
+ * Tests at start whether the system calls that attestation needs work: the kernel may lack one, or a seccomp profile
+ * forbid it.
+ */
 
 import fs from 'node:fs';
 import { SidekeyError } from '../base/errors.ts';
@@ -18,18 +21,18 @@ import {
 } from './libc.ts';
 
 export interface Kernel {
-  /** True if it says which process connected, by a pidfd; else a process may pass for another one of its pid and user. */
+  /** True if SO_PEERPIDFD works; otherwise a process of the same user could pass for a caller whose pid it reuses. */
   readonly pinsPeers: boolean;
-  /** Why no pidfd can be had by a pid, which `sidekey explain --pid` takes; undefined where one can. */
+  /** Why pidfd_open does not work, which `sidekey explain --pid` needs; undefined if it works. */
   readonly noPidfdOpen: string | undefined;
 }
 
-const ASIDE =
-  'EPERM and ENOSYS may come from a seccomp profile (that of Docker before 20.10 lacks pidfd_open): take a newer one';
+const SECCOMP_HINT =
+  'EPERM and ENOSYS may come from a seccomp profile (Docker before 20.10 forbids pidfd_open): use a newer one';
 
 /**
- * Does for this process, over a socket to itself, all that is done for a caller.
- * @throws ERR_KERNEL naming the call that fails, how, and what provides it
+ * Makes all system calls of an attestation, on a socket between this process and itself.
+ * @throws ERR_KERNEL with the failing call, its error, and the kernel that has the call
  */
 export function probeKernel(): Kernel {
   const descriptors: number[] = [];
@@ -42,15 +45,16 @@ export function probeKernel(): Kernel {
     opened(theirs);
     opened(ours);
     must('getsockopt(SO_PEERCRED)', 'any Linux', () => peerCredentials(ours));
-    // Linux before 4.13 has none, and the groups of /proc/PID/status do.
+    // Linux before 4.13 lacks it; then the groups in /proc/PID/status are sufficient.
     must('getsockopt(SO_PEERGROUPS)', 'Linux 4.13', () => attempt(() => peerGroups(ours, 1), 'ENOPROTOOPT'));
     must('statx', 'Linux 4.11', () => fileIdentity('/proc/self/exe'));
     must('clock_gettime(CLOCK_BOOTTIME)', 'any Linux', bootTicks);
     const byPeer = failing(() => opened(peerPidfd(ours)));
     const byPid = failing(() => opened(pidfdOpen(process.pid)));
     if (byPeer !== undefined && byPid !== undefined) {
-      const message = `getsockopt(SO_PEERPIDFD) fails with ${byPeer} and pidfd_open with ${byPid}, so no caller can be told from another process that takes its pid`;
-      throw new SidekeyError('ERR_KERNEL', `${message}; Linux has the first since 6.5, the second since 5.3. ${ASIDE}`);
+      const message = `getsockopt(SO_PEERPIDFD) fails with ${byPeer} and pidfd_open with ${byPid}, so a caller cannot be distinguished from a process that reuses its pid`;
+      const since = 'Linux has the first since 6.5, the second since 5.3';
+      throw new SidekeyError('ERR_KERNEL', `${message}; ${since}. ${SECCOMP_HINT}`);
     }
     const pidfd = descriptors.at(-1)!;
     must('poll of a pidfd', 'Linux 5.3', () => hasEnded(pidfd));
@@ -71,18 +75,18 @@ function must<T>(call: string, provider: string, run: () => T): T {
     return run();
   } catch (cause) {
     if (!(cause instanceof SystemCallError)) throw cause;
-    const message = `${call} fails with ${cause.code}, without which no caller can be attested; ${provider} has it. ${ASIDE}`;
+    const message = `${call} fails with ${cause.code}, but attestation needs it; it requires ${provider}. ${SECCOMP_HINT}`;
     throw new SidekeyError('ERR_KERNEL', message, { cause });
   }
 }
 
-/** Runs it, and ignores this one error. */
+/** Runs it and ignores the error with this code. */
 function attempt(run: () => unknown, code: string): void {
   const failure = failing(run);
   if (failure !== undefined && failure !== code) run();
 }
 
-/** The error's name; undefined where there is none. */
+/** Runs it and returns the error's code; undefined if it succeeds. */
 function failing(run: () => unknown): string | undefined {
   try {
     run();

@@ -1,8 +1,8 @@
 /**
- * The system calls that Node has no function for. The only file of this room that touches koffi.
+ * System calls for which Node has no function. Only this file of the room uses koffi.
  *
- * Constants and layouts are Linux's on x86-64 and arm64. Descriptors that these functions return are closed with
- * `fs.closeSync` and are not inherited by child processes.
+ * Constants and layouts are those of Linux on x86-64 and arm64. Close the returned descriptors with `fs.closeSync`;
+ * child processes do not inherit them. Buffers are reused, because each call has finished before the next one.
  */
 
 import { constants } from 'node:os';
@@ -26,7 +26,7 @@ const c = {
   epollWait: libc.func('int epoll_wait(int epoll, _Out_ uint8_t *events, int count, int timeout)'),
 };
 
-/** A system call failed; `code` is the error's name: `ESRCH`. */
+/** A failed system call; `code` is the name of the errno: `ESRCH`. */
 export class SystemCallError extends Error {
   readonly code: string;
   constructor(call: string, errno: number) {
@@ -47,28 +47,30 @@ const SO_PEERCRED = 17;
 const SO_PEERGROUPS = 59;
 const SO_PEERPIDFD = 77;
 
-/** What is asked of a socket, for one call after the other. */
 const ucred = Buffer.alloc(12);
 const pidfdOption = Buffer.alloc(4);
-/** Made larger for a caller that has more. */
+/** Replaced by a larger one when a process has more groups. */
 let groupsOption = new Uint32Array(32);
 const optionLength = new Uint32Array(1);
 
-/** Who opened the other end of a Unix socket. @see unix(7), SO_PEERCRED */
+/** The process that opened the other end of a Unix socket. @see unix(7), SO_PEERCRED */
 export function peerCredentials(fd: number): PeerCredentials {
   readOption(fd, SO_PEERCRED, 'SO_PEERCRED', ucred);
   return { pid: ucred.readInt32LE(0), uid: ucred.readUInt32LE(4), gid: ucred.readUInt32LE(8) };
 }
 
-/** A pidfd of the process that opened the other end (Linux 6.5). @throws ENOPROTOOPT before, EINVAL or ESRCH once it was reaped */
+/**
+ * A pidfd of the process that opened the other end (since Linux 6.5).
+ * @throws EINVAL, ESRCH if it was reaped; ENOPROTOOPT
+ */
 export function peerPidfd(fd: number): number {
   readOption(fd, SO_PEERPIDFD, 'SO_PEERPIDFD', pidfdOption);
   return pidfdOption.readInt32LE(0);
 }
 
 /**
- * The supplementary groups of the process that opened the other end, as they were then (Linux 4.13), in the kernel's order:
- * the list where there are at most `limit`, else their number, without reading them. @throws ENOPROTOOPT before
+ * The supplementary groups that the process had when it opened the other end (since Linux 4.13), in the kernel's order.
+ * If there are more than `limit`, only their number. @throws ENOPROTOOPT on older kernels
  */
 export function peerGroups(fd: number, limit: number): number[] | { readonly count: number } {
   for (;;) {
@@ -86,14 +88,14 @@ export function peerGroups(fd: number, limit: number): number[] | { readonly cou
 function readOption(fd: number, option: number, name: string, value: Buffer): void {
   optionLength[0] = value.length;
   check(`getsockopt ${name}`, c.getsockopt(fd, SOL_SOCKET, option, value, optionLength));
-  // What is beyond would be of the call before.
+  // The remaining bytes would be those of an earlier call.
   if (optionLength[0] !== value.length) throw new Error(`${name} has ${optionLength[0]} bytes, not ${value.length}`);
 }
 
 const SOCK_CLOEXEC = 0o2000000;
 const SOCK_NONBLOCK = 0o4000;
 
-/** The next connection of a listening socket that does not block; undefined where none waits. @throws EMFILE, ENFILE, … */
+/** Accepts a waiting connection of a non-blocking socket; undefined if none waits. @throws EMFILE, ENFILE, … */
 export function acceptConnection(fd: number): number | undefined {
   const accepted = c.accept(fd, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (accepted >= 0) return accepted;
@@ -105,7 +107,7 @@ export function acceptConnection(fd: number): number | undefined {
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 
-/** Two Unix sockets of this process that are connected to each other. */
+/** Two Unix sockets, connected to each other. */
 export function socketPair(): [number, number] {
   const pair = new Int32Array(2);
   check('socketpair', c.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
@@ -116,7 +118,7 @@ const CLOCK_BOOTTIME = 7;
 /** A `struct timespec`. */
 const timespec = new BigInt64Array(2);
 
-/** The time since the machine started, in hundredths of a second, rounded down: what /proc/PID/stat counts in. */
+/** The time since boot in hundredths of a second, the unit of /proc/PID/stat, rounded down. */
 export function bootTicks(): number {
   check('clock_gettime', c.clockGettime(CLOCK_BOOTTIME, timespec));
   return Number(timespec[0]! * 100n + timespec[1]! / 10_000_000n);
@@ -124,21 +126,21 @@ export function bootTicks(): number {
 
 const SYS_PIDFD_OPEN = 434;
 
-/** A pidfd of the process that has this pid now. @throws ESRCH where none has */
+/** A pidfd of the process that has this pid now. @throws ESRCH if there is none */
 export function pidfdOpen(pid: number): number {
   return check('pidfd_open', Number(c.syscall(SYS_PIDFD_OPEN, pid, 0)));
 }
 
 const POLLIN = 1;
-/** A `struct pollfd`, for one call after the other. */
+/** A `struct pollfd`. */
 const pollFd = Buffer.alloc(8);
 
-/** True once the process of a pidfd has ended, reaped or not. @see pidfd_open(2) */
+/** True once the process of a pidfd has ended, whether or not it was reaped. @see pidfd_open(2) */
 export function hasEnded(pidfd: number): boolean {
   pollFd.writeInt32LE(pidfd, 0);
   pollFd.writeInt16LE(POLLIN, 4);
   let ready = c.poll(pollFd, 1, 0);
-  // A signal that arrives meanwhile (a reload, a profiler's) interrupts even a poll that doesn't wait.
+  // A signal, such as a profiler's, can interrupt even a poll with timeout 0.
   while (ready < 0 && koffi.errno() === constants.errno.EINTR) ready = c.poll(pollFd, 1, 0);
   return check('poll', ready) !== 0;
 }
@@ -153,33 +155,33 @@ const STATX_SIZE = 0x200;
 /** A file's status. */
 export interface FileStatus extends FileStat {
   /**
-   * The file is on a block device of this machine, so that nobody but its kernel writes to it, and the status is what
-   * the file system would say too. False for network and FUSE file systems, and for overlay, btrfs and tmpfs with them.
+   * True if the file is on a block device of this machine, so that only this kernel changes it and its cached status is
+   * correct. False for network and FUSE file systems, but also for overlay, btrfs and tmpfs.
    */
   readonly onBlockDevice: boolean;
 }
 
 /**
- * The status of the file behind a path. It takes what the kernel has at hand: a network or FUSE file system, which could
- * keep the whole process waiting, is not asked. @throws ENOENT, ESRCH, EACCES, …
+ * The status of a file as cached by the kernel. A network or FUSE file system is not asked, because it could block the
+ * whole process. @throws ENOENT, ESRCH, EACCES, …
  */
 export function fileStatus(path: string): FileStatus {
   const mask = STATX_INO | STATX_SIZE | STATX_CTIME | STATX_MTIME;
   const statx = statusOf(path, mask);
   const [major, minor] = [statx.readUInt32LE(136), statx.readUInt32LE(140)];
   return {
-    // As makedev(3) has it, within the kernel's 12 and 20 bits.
+    // As makedev(3) for the kernel's 12 bits of major and 20 bits of minor.
     dev: BigInt((minor >>> 8) * 2 ** 20 + major * 2 ** 8 + (minor & 0xff)),
     ino: statx.readBigUInt64LE(32),
     size: statx.readBigUInt64LE(40),
     mtimeNs: nanoseconds(statx, 112),
     ctimeNs: nanoseconds(statx, 96),
-    // What has none gets a number for its mount, of major 0.
+    // A file system without a block device gets an anonymous device number with major 0.
     onBlockDevice: major !== 0 && (statx.readUInt32LE(0) & mask) === mask,
   };
 }
 
-/** A file, by its device and inode: no two have the same at a time. */
+/** Device and inode, which identify a file among all that exist at the time. */
 export interface FileIdentity {
   readonly major: number;
   readonly minor: number;
@@ -188,7 +190,9 @@ export interface FileIdentity {
   readonly inodeAbove: number;
 }
 
-/** The file behind a path. Like {@link fileStatus}, and made of less, since it is asked before keys leave. */
+/**
+ * The identity of a file, read as by {@link fileStatus}. Without bigints, because it is read before each key is sent.
+ */
 export function fileIdentity(path: string): FileIdentity {
   const statx = statusOf(path, STATX_INO);
   return {
@@ -203,10 +207,10 @@ export function areSameFile(a: FileIdentity, b: FileIdentity): boolean {
   return a.inode === b.inode && a.inodeAbove === b.inodeAbove && a.major === b.major && a.minor === b.minor;
 }
 
-/** A `struct statx`, for one call after the other. */
+/** A `struct statx`. */
 const statxBuffer = Buffer.alloc(256);
 
-/** What is given back is good until the next call. */
+/** The result is valid until the next call. */
 function statusOf(path: string, mask: number): Buffer {
   check('statx', c.statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, mask, statxBuffer));
   return statxBuffer;
@@ -220,7 +224,7 @@ function nanoseconds(statx: Buffer, at: number): bigint {
 const O_CLOEXEC = 0o2000000;
 const O_NONBLOCK = 0o4000;
 
-/** An eventfd: reads as ready once eight bytes that are not zero were written to it. */
+/** An eventfd, which becomes readable when a non-zero 64-bit number is written to it. */
 export function eventfd(): number {
   return check('eventfd', c.eventfd(0, O_CLOEXEC | O_NONBLOCK));
 }
@@ -235,7 +239,7 @@ export function epollCreate(): number {
   return check('epoll_create1', c.epollCreate(O_CLOEXEC));
 }
 
-/** Watches a descriptor for becoming readable; `token` (32 bit) is what {@link epollWait} will name it by. */
+/** Adds a descriptor. When it is readable, {@link epollWait} returns its `token` (32 bits). */
 export function epollAdd(epoll: number, fd: number, token: number): void {
   const event = Buffer.alloc(EVENT.size);
   event.writeUInt32LE(EPOLLIN, 0);
@@ -247,13 +251,13 @@ export function epollDelete(epoll: number, fd: number): void {
   check('epoll_ctl', c.epollControl(epoll, EPOLL_CTL_DEL, fd, null));
 }
 
-/** Waits, on a thread of libuv's pool and without end, for readable descriptors; resolves to their tokens. */
+/** Waits for readable descriptors on a thread of libuv's pool, without a time limit; resolves to their tokens. */
 export function epollWait(epoll: number): Promise<number[]> {
   const events = Buffer.alloc(EVENT.size * 64);
   return new Promise((resolve, reject) => {
     c.epollWait.async(epoll, events, 64, -1, (error: Error | null, count: number) => {
       if (error !== null) return reject(error);
-      // Negative is EINTR: the arguments are right, so no other error can be. The caller waits again.
+      // A negative count means EINTR, the only possible error with valid arguments. The caller waits again.
       resolve(Array.from({ length: Math.max(count, 0) }, (_, at) => events.readUInt32LE(at * EVENT.size + EVENT.data)));
     });
   });

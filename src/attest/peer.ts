@@ -1,10 +1,11 @@
 /**
  * A caller on the pipe: the connection, and the process that opened it.
  *
- * The process is pinned by a pidfd, taken when the connection was accepted: while that says "alive", the pid can't mean
- * another process. What it runs is pinned too: a process that connects, forks and then executes a trusted program
- * leaves its socket to the child, so a connection whose process executes something else is spent, whatever the new
- * program is. (It may have done so before it was accepted: path and sha256 remain no boundary within a uid.)
+ * The process is pinned by a pidfd, opened when the connection is accepted: as long as the pidfd reports it as alive,
+ * no other process can have its pid. The program is pinned too. A process could connect, fork, and then execute a
+ * trusted program, while the child uses the socket; so a connection becomes invalid as soon as its process executes
+ * another program. (The process may have done this before the connection was accepted, so path and sha256 do not
+ * separate processes of one user.)
  */
 
 import fs from 'node:fs';
@@ -19,39 +20,29 @@ import type { ExitWatcher } from './exit-watcher.ts';
 import { areSameFile, type FileIdentity, hasEnded } from './libc.ts';
 import { readExecutableIdentity } from './proc/exe.ts';
 import { type ProcessStatus, readStatus } from './proc/status.ts';
-import { lookAtProgram, looksSoFar } from './program-looks.ts';
-import {
-  openPeerPidfd,
-  openPeerPidfdByPid,
-  peerCredentials,
-  peerGroups,
-  startReading,
-  stopReading,
-} from './socket-peer.ts';
+import { lastLook, lookAtProgram } from './program-looks.ts';
+import { openPeerPidfd, openPeerPidfdByPid, peerCredentials, peerGroups } from './socket-peer.ts';
 import { checkGroupCount, MAX_GROUPS } from './supplementary-groups.ts';
 import type { Attestation, KnownSelectors, Peer, PeerCredentials, ProgramMemory } from './types.ts';
 
 export interface PeerOptions extends AttestOptions {
   readonly exitWatcher: ExitWatcher;
-  /**
-   * True: the kernel has no SO_PEERPIDFD, and callers are pinned by their pids, which leaves a hole.
-   * @see openPeerPidfdByPid
-   */
+  /** True if the kernel has no SO_PEERPIDFD; callers are pinned by pid, which is weaker: {@link openPeerPidfdByPid}. */
   readonly pinByPid?: boolean;
-  /** The user or container that the caller's use is counted for. */
+  /** The user or container that the caller's use is charged to. */
   readonly owner: Owner;
-  /** Attestations are begun in turns. */
+  /** An attestation starts in a turn of its owner. */
   readonly turns: Turns;
 }
 
-/** A peer with what only this room asks about. */
+/** A peer with a member for this room only. */
 export interface ConnectedPeer extends Peer {
   readonly program: Readonly<ProgramMemory>;
 }
 
 /**
- * Takes the kernel's word about a connection that was just accepted, and pins its process.
- * @throws ERR_PEER_GONE when the process has ended and left nothing to pin, ERR_PEER_CHANGED where it may be another
+ * Reads the credentials of a connection that was just accepted, and pins its process.
+ * @throws ERR_PEER_GONE if the process was reaped, ERR_PEER_CHANGED if its pid may have been reused
  */
 export function openPeer(socket: net.Socket, options: PeerOptions): ConnectedPeer {
   const credentials = peerCredentials(socket);
@@ -74,18 +65,16 @@ class PipePeer implements ConnectedPeer {
   readonly program: ProgramMemory = { path: undefined, replaced: undefined };
   readonly #socket: net.Socket;
   readonly #options: PeerOptions;
-  /** Undefined for pid 0, where nothing can be known of the process. */
+  /** Undefined if the pid is 0; then the process can't be attested. */
   readonly #pidfd: number | undefined;
-  /** The file that the process ran when the connection was accepted; undefined where that can't be read. */
+  /** The program at the time of the accept; undefined if it can't be read. */
   readonly #executable: FileIdentity | undefined;
-  /** Looks at the program up to this one say nothing: they were before the connection, or before the facts. */
-  #seen = looksSoFar();
+  /** Ignore looks at the program up to this one: they predate the connection or its last attestation. */
+  #lastLook = lastLook();
   #unwatch = (): void => {};
   #gone = false;
   #listeners: (() => void)[] = [];
   #reading: Promise<Attestation> | undefined;
-  /** How many times it was paused and not resumed. */
-  #pauses = 0;
 
   constructor(socket: net.Socket, credentials: PeerCredentials, pidfd: number | undefined, options: PeerOptions) {
     opened += 1;
@@ -126,9 +115,9 @@ class PipePeer implements ConnectedPeer {
     const contained = this.#options.whyContained(this.credentials.pid, status);
     const caller = { ...this.credentials, groups: status.groups, owner: this.owner, program: this.program };
     const [result] = await Promise.allSettled([collectSelectors(caller, contained, this.#options)]);
-    // Whatever came out: a process that has ended or changed is the better reason, and makes the facts worthless. A look
-    // before the facts were read says nothing of them.
-    this.#seen = looksSoFar();
+    // Verify even if an attestor failed, because the end or change of the process is the better reason. Only a new look
+    // at the program can show that it did not change while the facts were read.
+    this.#lastLook = lastLook();
     this.verify();
     if (currentTurn() !== begun) this.#readStatus();
     if (result.status === 'rejected') throw result.reason;
@@ -141,26 +130,26 @@ class PipePeer implements ConnectedPeer {
 
   verify(): void {
     const isSame = this.#runsTheSame();
-    // Looked at last: if it is alive now, it was alive, and the pid its own, while /proc was read.
+    // Afterwards: if the process is alive now, its pid was not reused while /proc was read.
     this.#verifyAlive();
-    if (!isSame) throw this.#spent('has executed another program');
+    if (!isSame) throw this.#changed('has executed another program');
   }
 
   #runsTheSame(): boolean {
-    const [then, now] = [this.#executable, lookAtProgram(this.credentials.pid, this.#seen)];
+    const [then, now] = [this.#executable, lookAtProgram(this.credentials.pid, this.#lastLook)];
     return then === undefined || now === undefined ? then === now : areSameFile(then, now);
   }
 
   /**
-   * The groups are asked for twice, as they were at connect and as they are: where they differ, no answer is right. The
-   * process would keep one that it gave up, or have one that it took after it had connected; and to count only those of
-   * both lists would hide one from an entry that excludes it.
-   * @throws unless the process still has the user and the groups that it connected with
+   * Reads /proc/PID/status. The user and groups there must equal those at connect. If the groups differ, neither list
+   * can be used: the earlier one may have a group that the process gave up, the later one a group that it took after it
+   * connected, and the common groups may lack one of either.
+   * @throws ERR_PEER_CHANGED, ERR_PEER_GONE, ERR_PEER_UNATTESTABLE; ERR_ATTESTATION_FAILED if there are too many groups
    */
   #readStatus(): ProcessStatus {
     this.#verifyAlive();
     const { pid, uid, gid } = this.credentials;
-    // Asked for first: of a process in too many groups it tells the number, where `status` is made whole.
+    // First, because it returns only the number if there are too many groups; `status` would list them all.
     const groups = peerGroups(this.#socket, MAX_GROUPS);
     if (groups !== undefined && 'count' in groups) checkGroupCount(pid, groups.count);
     const status = this.#lookAtStatus();
@@ -171,14 +160,14 @@ class PipePeer implements ConnectedPeer {
         `/proc does not show process ${pid} (is it mounted with hidepid?)`,
       );
     }
-    if (status.uid !== uid || status.gid !== gid) throw this.#spent('has changed its user or group');
+    if (status.uid !== uid || status.gid !== gid) throw this.#changed('has changed its user or group');
     if (groups !== undefined && !areSame(groups as readonly number[], status.groups)) {
-      throw this.#spent('has changed its supplementary groups');
+      throw this.#changed('has changed its supplementary groups');
     }
     return status;
   }
 
-  /** Undefined where it is not to be seen. @throws ERR_PROC where the file has another form */
+  /** Undefined if /proc does not show the process. @throws ERR_PROC if the file is malformed */
   #lookAtStatus(): ProcessStatus | undefined {
     try {
       return readStatus(this.credentials.pid);
@@ -191,7 +180,7 @@ class PipePeer implements ConnectedPeer {
   #verifyAlive(): void {
     if (this.#gone) throw gone(this.credentials);
     if (this.#pidfd === undefined) {
-      const message = `the caller (uid ${this.credentials.uid}) is in a pid namespace that this one does not contain`;
+      const message = `the caller (uid ${this.credentials.uid}) is in a pid namespace that Sidekey does not see`;
       throw new SidekeyError('ERR_PEER_UNATTESTABLE', `${message}: in a container, Sidekey needs pid: host`);
     }
     if (hasEnded(this.#pidfd)) throw gone(this.credentials);
@@ -202,28 +191,17 @@ class PipePeer implements ConnectedPeer {
     else this.#listeners.push(listener);
   }
 
-  pause(): void {
-    this.#pauses += 1;
-    // Each time: node:http2 begins to read when what it has written is taken, paused or not.
-    stopReading(this.#socket);
-  }
-
-  resume(): void {
-    this.#pauses -= 1;
-    if (this.#pauses === 0) startReading(this.#socket);
-  }
-
   close(): void {
     this.#socket.destroy();
   }
 
-  /** The connection is good for nothing any more: once whoever asked has the reason, it counts as gone. */
-  #spent(how: string): SidekeyError {
+  /** Returns the error, and ends the peer a little later, so that waiting calls fail with this error. */
+  #changed(how: string): SidekeyError {
     setImmediate(() => this.#end());
     return new SidekeyError('ERR_PEER_CHANGED', `process ${this.credentials.pid} ${how} since it connected`);
   }
 
-  /** The process has ended or changed, or the connection has closed, whichever comes first. */
+  /** Called when the process has ended or changed, and when the connection has closed; only the first call counts. */
   #end(): void {
     if (this.#gone) return;
     this.#gone = true;

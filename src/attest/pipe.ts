@@ -1,7 +1,8 @@
 /**
- * The pipe: accepts connections on the Unix socket and says who each one is.
+ * The pipe: accepts connections on the Unix socket and identifies the process of each.
  *
- * The maker of the listener starts and stops it; `onConnection` takes over each connection, and closes it.
+ * The caller of {@link createPipe} starts and stops the listener. `onConnection` takes over each connection and closes
+ * it.
  */
 
 import net from 'node:net';
@@ -9,6 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { readable } from '../base/proc/text.ts';
 import { type ConnectionPlace, type Owner, Owners } from '../limits/owner.ts';
 import { QUOTA_LIMITS, Quota, type Refusal } from '../limits/quota.ts';
+import type { Reader } from '../limits/readers.ts';
 import { Turns } from '../limits/turns.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import { Counters } from '../telemetry/counters.ts';
@@ -21,6 +23,7 @@ import { createOwnerOf, type OwnerOf } from './owner-of.ts';
 import { type ConnectedPeer, openPeer, type PeerOptions } from './peer.ts';
 import { readExecutablePath } from './proc/exe.ts';
 import { acceptWaiting, openAccepted, peerCredentials, refuseAccepted } from './socket-peer.ts';
+import { SocketReading } from './socket-reading.ts';
 import { createSubordinateIds } from './subordinate-ids.ts';
 import type { Attestor, Peer, PeerCredentials } from './types.ts';
 
@@ -30,59 +33,63 @@ export interface PipeOptions {
   readonly exitWatcher: ExitWatcher;
   readonly clock: Clock;
   readonly log: Log;
-  /** Takes the socket over. Nothing was read from it before, so that no byte of it is lost. */
-  readonly onConnection: (socket: net.Socket, peer: Peer) => void;
-  /** How long an attestation may take, in milliseconds. */
+  /** Takes the socket over. No byte was read from it before. */
+  readonly onConnection: (socket: net.Socket, peer: Peer, reading: Reader) => void;
+  /** Time limit of an attestation, in milliseconds. */
   readonly attestTimeoutMs?: number;
   /** See {@link AttestOptions.keeps}. */
   readonly keeps?: (selector: Selector) => boolean;
-  /** The kernel has no SO_PEERPIDFD; see {@link PeerOptions.pinByPid}. */
+  /** True if the kernel has no SO_PEERPIDFD; see {@link PeerOptions.pinByPid}. */
   readonly pinByPid?: boolean;
   readonly quota?: Quota;
   readonly turns?: Turns;
   readonly ownerOf?: OwnerOf;
 }
 
-/** How long an attestation may take unless told otherwise, in milliseconds. */
+/** Default time limit of an attestation, in milliseconds. */
 export const ATTEST_TIMEOUT_MS = 5_000;
 
 export interface Pipe {
-  /** To listen with: backlog 4096, since Node's 511 turns a burst of connections away with EAGAIN. */
+  /** Listen with a backlog of 4096, because with Node's 511 a burst of connections fails with EAGAIN. */
   readonly server: net.Server;
-  /** Connections that are open now. */
+  /** The number of open connections. */
   readonly connectionCount: number;
-  /** Callers whose program was deleted or replaced since it started; of very many the first. */
+  /**
+   * Callers whose program was deleted or replaced since its start, among the first {@link REPLACED_LOOKS} processes.
+   */
   replacedPrograms(): ReplacedProgram[];
 }
 
 export interface ReplacedProgram {
   readonly pid: number;
   readonly uid: number;
-  /** Where its file was. */
+  /** The former path of its file. */
   readonly path: string;
-  /** True where its connection still has `unix:path`, of the time before; a new one would not. */
+  /** True if the connection keeps its `unix:path`, because it was attested before; a new connection would have none. */
   readonly keepsPath: boolean;
 }
 
-/** A connection that may be there. */
+/** A connection that the limits allow. */
 interface Admitted {
   readonly owner: Owner;
   readonly place: ConnectionPlace;
 }
 
 /**
- * How long connections are accepted in one turn of the event loop, in milliseconds: longer than the rest of a busy turn, so
- * that they are accepted faster than a flood brings them, and the backlog has room for others.
+ * Maximum time for accepting connections in one turn of the event loop, in milliseconds. It is longer than the rest of
+ * a busy turn, so that a flood is accepted faster than it arrives and the backlog has room for others.
  */
 const ACCEPT_MS = 8;
-/** The log gets one line in this many milliseconds about refused connections, and one about callers that are not known. */
+/**
+ * Minimum interval of log lines about refused connections, and of those about unidentified callers, in milliseconds.
+ */
 const REFUSALS_LOG_MS = 10_000;
-/** How many processes are looked at for programs that were replaced: a look takes a few microseconds. */
+/** Maximum number of processes checked for replaced programs; a check takes a few microseconds. */
 const REPLACED_LOOKS = 10_000;
 
 export function createPipe(options: PipeOptions): Pipe {
   const { clock, onConnection } = options;
-  /** Of callers about whom not even the uid is known. */
+  /** For callers whose uid is not known. */
   const log = ownedLog(options.log, 'unknown callers');
   const quota = options.quota ?? new Quota(QUOTA_LIMITS, new Counters());
   const turns = options.turns ?? new Turns();
@@ -95,7 +102,7 @@ export function createPipe(options: PipeOptions): Pipe {
   const peers = new Set<ConnectedPeer>();
   let connectionCount = 0;
   const refusalLines = new Rarely(clock, REFUSALS_LOG_MS);
-  const unknownLines = new Rarely(clock, REFUSALS_LOG_MS);
+  const unidentifiedLines = new Rarely(clock, REFUSALS_LOG_MS);
 
   const server = net.createServer((socket) => {
     accept(socket);
@@ -114,13 +121,13 @@ export function createPipe(options: PipeOptions): Pipe {
     try {
       admitted = admit(peerCredentials(socket));
     } catch (error) {
-      tellUnknown(error as Error);
+      logUnidentified(error as Error);
     }
     if (admitted === undefined) socket.destroy();
     else take(socket, admitted);
   }
 
-  /** The others that wait, up to a bound. */
+  /** Accepts the connections that wait, within {@link ACCEPT_MS}. */
   function acceptOthers(): void {
     const end = performance.now() + ACCEPT_MS;
     try {
@@ -131,22 +138,25 @@ export function createPipe(options: PipeOptions): Pipe {
         return performance.now() < end;
       });
     } catch (error) {
-      tellUnknown(error as Error);
+      logUnidentified(error as Error);
     }
   }
 
-  /** Takes a place for a connection; undefined where its owner gets none. Cheap: a caller may connect as fast as it can. */
+  /**
+   * Reserves a place for a connection; undefined if the limits refuse it. It must be cheap, because callers connect
+   * freely.
+   */
   function admit(credentials: PeerCredentials): Admitted | undefined {
     const owner = ownerOf(credentials);
     const place = quota.openConnection(owner, clock.now());
     if (typeof place !== 'function') return { owner, place };
-    tellRefused(place, credentials);
+    logRefused(place, credentials);
     return undefined;
   }
 
   function take(socket: net.Socket, { owner, place }: Admitted): void {
     place.evict = () => socket.destroy();
-    // A reset connection is an everyday thing; what matters of it is the 'close' that follows.
+    // Resets are common and need no action: 'close' follows.
     socket.on('error', ({ message }) => log.debug({ reason: message }, 'connection on the pipe failed'));
     connectionCount += 1;
     socket.once('close', () => {
@@ -158,7 +168,7 @@ export function createPipe(options: PipeOptions): Pipe {
       peer = openPeer(socket, { ...peerOptions, owner });
     } catch (error) {
       socket.destroy();
-      tellUnknown(error as Error);
+      logUnidentified(error as Error);
       return;
     }
     peers.add(peer);
@@ -166,14 +176,17 @@ export function createPipe(options: PipeOptions): Pipe {
     handOver(socket, peer);
   }
 
-  /** A process that has ended meanwhile is an everyday thing. Callers can cause any number of all other errors. */
-  function tellUnknown(error: Error): void {
+  /**
+   * Logs why a process could not be identified. That it has ended is common, and logged at debug level. Lines about
+   * other errors are limited, because callers can cause them at will.
+   */
+  function logUnidentified(error: Error): void {
     const { code } = error as { code?: string };
     if (code === 'ERR_PEER_GONE') {
-      log.debug({ reason: error.message }, 'caller was gone before it was accepted');
+      log.debug({ reason: error.message }, 'the calling process ended before its connection was accepted');
       return;
     }
-    const leftOut = unknownLines.mayTell();
+    const leftOut = unidentifiedLines.mayTell();
     if (leftOut === undefined) return;
     const line = { code, reason: error.message, closed: leftOut + 1 };
     if (code === 'ERR_PEER_CHANGED') log.warn(line, 'the calling process cannot be identified: connection closed');
@@ -195,29 +208,30 @@ export function createPipe(options: PipeOptions): Pipe {
     return [...found.values()];
   }
 
-  /** Now, or in its owner's turn, and until then nothing is read from the connection. */
+  /** Hands the connection over now or in its owner's next turn; until then nothing is read from it. */
   function handOver(socket: net.Socket, peer: Peer): void {
     const [account] = peer.owner.accounts;
+    const reading = new SocketReading(socket);
     if (turns.isOpen(account)) {
-      turns.measure(account, () => onConnection(socket, peer));
+      turns.measure(account, () => onConnection(socket, peer, reading));
       return;
     }
-    peer.pause();
+    reading.pause();
     turns.later(account, () => {
       if (socket.destroyed) return;
-      onConnection(socket, peer);
-      peer.resume();
+      onConnection(socket, peer, reading);
+      reading.resume();
     });
   }
 
-  function tellRefused(reason: Refusal, credentials: PeerCredentials): void {
+  function logRefused(reason: Refusal, credentials: PeerCredentials): void {
     const leftOut = refusalLines.mayTell();
     if (leftOut === undefined) return;
     options.log.warn({ ...credentials, reason: reason(), refused: leftOut + 1 }, 'connections are refused');
   }
 }
 
-/** For a pipe that shares no limits with other parts. */
+/** For a pipe that shares no limits with other parts of Sidekey. */
 function defaultOwnerOf(): OwnerOf {
   const accounts = createAccounts();
   return createOwnerOf(

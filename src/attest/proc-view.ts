@@ -1,12 +1,12 @@
-/** How much of other processes /proc lets this one see. */
+/** What Sidekey can see of other processes in /proc. */
 
 import { readOwnMounts } from './proc/mountinfo.ts';
 import { readOwnCapabilities } from './proc/status.ts';
 
 export interface ProcView {
-  /** True if the executables of other users' processes can be looked at: `unix:path` and `unix:sha256` are of all. */
+  /** True if Sidekey can read the executables of other users' processes, which `unix:path` and `unix:sha256` need. */
   readonly othersExecutables: boolean;
-  /** The mount option that hides processes; undefined where none does. */
+  /** The value of the mount option `hidepid`; undefined if it hides no processes. */
   readonly hidepid: string | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Looks at what processes run, before keys leave: one of a process in a turn of the event loop, however many connections it
- * has and keys it gets. To look costs more than all the rest of what is done for a key.
+ * Looks up which program a process runs, before a key is sent to it. There is at most one lookup per process and turn
+ * of the event loop, for all its connections and keys, because a lookup costs more than the rest of the work for a key.
  */
 
 import { readable } from '../base/proc/text.ts';
@@ -8,33 +8,35 @@ import { currentTurn } from '../base/turn.ts';
 import type { FileIdentity } from './libc.ts';
 import { readExecutableIdentity } from './proc/exe.ts';
 
-interface Look {
-  /** Undefined where /proc does not say. */
+interface ProgramLook {
+  /** Undefined if it can't be read. */
   readonly program: FileIdentity | undefined;
   readonly number: number;
 }
 
+/** The number of the last look. */
 let count = 0;
 let turn = 0;
-/** Of this turn, the last of each pid. */
-const looks = new Map<number, Look>();
+/** The last look of this turn at each pid. */
+const looks = new Map<number, ProgramLook>();
 
-/** How many looks there were so far. */
-export function looksSoFar(): number {
+/** The number of the last look at any process. */
+export function lastLook(): number {
   return count;
 }
 
 /**
- * What the process runs, as of this turn and of a look after the first `before`. It is for the caller to know that the pid
- * was the process's own at each look after these: that it had the process's pidfd before, and finds it alive afterwards.
+ * The program that the process runs, as seen in this turn by a look with a number above `after`; undefined if it can't
+ * be read. The caller must have opened the pidfd of the process before look `after`, and must check afterwards that the
+ * process is alive. Otherwise the pid may have belonged to another process.
  */
-export function lookAtProgram(pid: number, before: number): FileIdentity | undefined {
+export function lookAtProgram(pid: number, after: number): FileIdentity | undefined {
   if (turn !== currentTurn()) {
     turn = currentTurn();
     looks.clear();
   }
   const last = looks.get(pid);
-  if (last !== undefined && last.number > before) return last.program;
+  if (last !== undefined && last.number > after) return last.program;
   const program = readable(() => readExecutableIdentity(pid));
   count += 1;
   looks.set(pid, { program, number: count });

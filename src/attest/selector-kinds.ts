@@ -1,4 +1,4 @@
-/** What the catalog of attestors says of selectors and their kinds. */
+/** Looks up properties of selectors and their kinds in the catalog of attestors. */
 
 import { formatSelector, type Selector } from '../spiffe/selector.ts';
 import { isAskedFor } from './asked.ts';
@@ -11,62 +11,62 @@ const BY_NAME = new Map(
   ATTESTORS.flatMap(({ type, kinds }) => Object.entries(kinds).map(([name, kind]) => [`${type}:${name}`, kind])),
 );
 
-/** The kind of a selector, by what its value begins with; undefined where no attestor has such. */
+/** The kind of a selector, which is the beginning of its value; undefined if no attestor has such a kind. */
 export function kindOf({ type, value }: Selector): SelectorKind | undefined {
   return BY_NAME.get(`${type}:${nameOfKind(value)}`);
 }
 
-/** Whose word a fact is, as `type:value`. */
+/** The source of a fact. @param fact as `type:value` */
 export function sourceOf(fact: string): string {
   const [type, name] = fact.split(':', 2) as [string, string | undefined];
   return BY_NAME.get(`${type}:${name}`)?.source ?? 'an attestor';
 }
 
-/** True if it is a fact about the container that a caller is in. */
+/** True if the selector is a fact about the caller's container. */
 export function isOfContainer({ type }: Pick<Selector, 'type'>): boolean {
   return attestorOf(type)?.container !== undefined;
 }
 
-/** True if any program of the caller's user can take it on. */
+/** See {@link SelectorKind.weak}. */
 export function isWeak(selector: Selector): boolean {
   return kindOf(selector)?.weak === true;
 }
 
-/** True if whoever starts the caller chooses it. */
+/** See {@link SelectorKind.chosen}. */
 export function isChosen(selector: Selector): boolean {
   return kindOf(selector)?.chosen === true;
 }
 
-/** True if every process of root has it. */
+/** True if every process of root has the selector. */
 export function isOfRoot(selector: Selector): boolean {
   const root = kindOf(selector)?.ofRoot;
   return root !== undefined && selector.value.slice(nameOfKind(selector.value).length + 1) === root;
 }
 
-/** Kinds that are found out only while an entry asks for one: `unix:sha256`. */
+/** Kinds that attestations find only while an entry asks for one: `unix:sha256`. */
 export const LAZY_KINDS: readonly string[] = namesOf(({ onDemand }) => onDemand === 'kind');
 
-/** Kinds whose selectors are alternatives to each other only where they have the same name, with what ends that. */
+/** Kinds whose values begin with a name, with the end of that name; see {@link SelectorKind.nameEnd}. */
 export const NAMED_KINDS: readonly { readonly prefix: string; readonly end: string }[] = [...BY_NAME].flatMap(
   ([name, { nameEnd }]) => (nameEnd === undefined ? [] : [{ prefix: `${name}:`, end: nameEnd }]),
 );
 
-/** True of selectors that callers have only while an entry asks for exactly that one. */
+/** True if callers have the selector only while an entry asks for exactly this one. */
 export function isKeptIfAsked(selector: Selector): boolean {
   return kindOf(selector)?.onDemand === 'selector';
 }
 
-/** True of a selector that a caller is given. */
+/** True if an attestation keeps the selector: it is always kept, or an entry asks for it. */
 export function isKept(selector: Selector, asked: Pick<AskedSelectors, 'askers'>): boolean {
   return !isKeptIfAsked(selector) || isAskedFor(selector, asked);
 }
 
-/** True if it holds something that is never shown, such as a variable's value, or stands for it, as on record. */
+/** True if its value is never shown, such as that of a variable; also true of a redacted selector. */
 export function isSecret(selector: Selector): boolean {
   return kindOf(selector)?.secret === true;
 }
 
-/** For logs and answers: like {@link formatSelector}, but nothing secret is shown. */
+/** Like {@link formatSelector}, without secret values; for logs and answers. */
 export function redactSelector(selector: Selector): string {
   const kind = kindOf(selector);
   if (kind?.secret !== true) return formatSelector(selector);

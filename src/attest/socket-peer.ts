@@ -1,8 +1,8 @@
 /**
- * A connected Unix socket: who is on the other end, by the kernel's word, and whether it is read from.
+ * Connected Unix sockets: finds the process at the other end, and pauses reading.
  *
- * Node has no public way to a socket's descriptor, nor one to stop reading from a socket that node:http2 has taken over:
- * `_handle` is the one private thing that Sidekey touches, here and nowhere else.
+ * Node has no public API for a socket's descriptor, or to stop reading from a socket that node:http2 has taken over. So
+ * this file uses `_handle`, the only private API of Node that Sidekey uses.
  */
 
 import fs from 'node:fs';
@@ -22,16 +22,16 @@ import { readStat } from './proc/stat.ts';
 import { readStatus } from './proc/status.ts';
 import type { PeerCredentials } from './types.ts';
 
-/** The process that connected, as it was then: its pid, effective uid and gid. */
+/** The pid, effective uid and effective gid of the process that connected, as of the connect. */
 export function peerCredentials(socket: net.Socket): PeerCredentials {
   return readCredentials(descriptorOf(socket));
 }
 
 /**
- * Accepts connections that wait, as descriptors that are no sockets of Node's yet, until none waits or `admit` returns
- * false. Node accepts one in each turn of its event loop: a caller that connects faster than that would fill the backlog,
- * and the kernel would turn others away. A refused connection costs three system calls.
- * @param admit told who connected; the descriptor is its own, to open ({@link openAccepted}) or to close
+ * Accepts waiting connections until none is left or `admit` returns false. Node itself accepts one per turn of the
+ * event loop, so one fast caller could fill the backlog, and the kernel would refuse others. No socket of Node is made,
+ * so refusing a connection costs only three system calls.
+ * @param admit takes the descriptor and must pass it to {@link openAccepted} or {@link refuseAccepted}
  * @throws SystemCallError EMFILE, …
  */
 export function acceptWaiting(server: net.Server, admit: (fd: number, peer: PeerCredentials) => boolean): void {
@@ -60,8 +60,8 @@ export function refuseAccepted(fd: number): void {
 }
 
 /**
- * The supplementary groups of the process that connected, as they were then: the list where there are at most `limit`, else
- * their number; undefined where the kernel does not say (Linux before 4.13).
+ * The supplementary groups of the process that connected, as of the connect. If there are more than `limit`, only their
+ * number. Undefined before Linux 4.13.
  */
 export function peerGroups(socket: net.Socket, limit: number): ReturnType<typeof readGroups> | undefined {
   try {
@@ -72,7 +72,7 @@ export function peerGroups(socket: net.Socket, limit: number): ReturnType<typeof
   }
 }
 
-/** A pidfd of the process that connected, so that its pid can't come to mean another one; undefined once it was reaped. */
+/** A pidfd of the process that connected; undefined if the process was reaped. */
 export function openPeerPidfd(socket: net.Socket): number | undefined {
   try {
     return peerPidfd(descriptorOf(socket));
@@ -83,15 +83,15 @@ export function openPeerPidfd(socket: net.Socket): number | undefined {
 }
 
 /**
- * The same by the pid alone, for Linux before 6.5; to call right after the connection was accepted. The process that is
- * pinned has the user and group of the one that connected, and began before the connection was accepted.
+ * Opens a pidfd by pid, for Linux before 6.5. Call it immediately after the accept. The process must have the user and
+ * group of the one that connected, and must have started before the accept.
  *
- * What that leaves open: the kernel does not tell when a process connected. One that has ended since, before it was
- * accepted, may have left its pid to another one of the same user and group, which is then taken for it.
+ * Remaining risk: the kernel does not report when a process connected. If the caller ends before the accept, and a
+ * process of the same user and group gets its pid, that process is mistaken for the caller.
  *
- * @param accepted when the connection was, or a little later, as {@link bootTicks} has it
- * @returns undefined where no process has the pid any more
- * @throws ERR_PEER_CHANGED where the process that has it is not the one that connected, or can't be told from a later one
+ * @param accepted the time of the accept or a little later, in {@link bootTicks}
+ * @returns undefined if no process has the pid any more
+ * @throws ERR_PEER_CHANGED if the process is not the one that connected, or may have started later
  */
 export function openPeerPidfdByPid(socket: net.Socket, accepted: number = bootTicks()): number | undefined {
   const { pid, uid, gid } = readCredentials(descriptorOf(socket));
@@ -100,36 +100,33 @@ export function openPeerPidfdByPid(socket: net.Socket, accepted: number = bootTi
   try {
     const { startTicks } = readStat(pid);
     const status = readStatus(pid);
-    // Looked at last: if it is alive now, what was read is of this process.
+    // Afterwards: if the process is alive now, its pid was not reused while /proc was read.
     if (!hasEnded(pidfd)) {
-      if (status.uid !== uid || status.gid !== gid) throw another(pid, 'has another user or group');
-      // Within the same hundredth of a second it may have begun afterwards.
-      if (startTicks >= accepted) throw another(pid, 'began when the connection was accepted, or later');
+      if (status.uid !== uid || status.gid !== gid) throw reused(pid, 'has another user or group than the caller');
+      // Equal is refused too: ticks do not show the order within a hundredth of a second.
+      if (startTicks >= accepted) throw reused(pid, 'did not start before its connection was accepted');
       return pidfd;
     }
   } catch (error) {
     fs.closeSync(pidfd);
-    if (isEnd(error)) return undefined;
+    if (isReaped(error)) return undefined;
     throw error;
   }
   fs.closeSync(pidfd);
   return undefined;
 }
 
-function another(pid: number, how: string): SidekeyError {
-  return new SidekeyError(
-    'ERR_PEER_CHANGED',
-    `process ${pid} ${how}: its pid may have been that of another one before`,
-  );
+function reused(pid: number, how: string): SidekeyError {
+  return new SidekeyError('ERR_PEER_CHANGED', `process ${pid} ${how}: the pid may have been reused`);
 }
 
-/** Of reading /proc/PID: it was reaped. */
-function isEnd(error: unknown): boolean {
+/** True if reading /proc/PID failed because the process was reaped. */
+function isReaped(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ENOENT' || code === 'ESRCH';
 }
 
-/** A pidfd of the process that has this pid now; undefined where none has. @throws SystemCallError */
+/** A pidfd of the process that has this pid now; undefined if there is none. @throws SystemCallError */
 export function openPidfdByPid(pid: number): number | undefined {
   try {
     return pidfdOpen(pid);
@@ -143,14 +140,14 @@ function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof SystemCallError && codes.includes(error.code);
 }
 
-/** Reads nothing from the socket until {@link startReading}; a no-op on one that is closed. */
+/** Stops reading from the socket until {@link startReading}. Does nothing if the socket is closed. */
 export function stopReading(socket: net.Socket): void {
   handleOf(socket)?.readStop();
 }
 
 /**
- * Goes on; a no-op on one that is closed. Where the other end does not read what is written to it, node:http2 reads nothing
- * either, and goes on by itself when it does: to read behind its back would make it keep, and copy, all that comes.
+ * Resumes reading. Does nothing if the socket is closed. While writes are backed up, node:http2 manages reads; resuming
+ * then would make it buffer and copy everything that arrives.
  */
 export function startReading(socket: net.Socket): void {
   const handle = handleOf(socket);
@@ -165,7 +162,7 @@ function descriptorOf(socket: net.Socket): number {
 
 interface Handle {
   readonly fd?: unknown;
-  /** Bytes that the other end has not made room for. */
+  /** The number of bytes that wait to be written. */
   readonly writeQueueSize: number;
   readStart(): void;
   readStop(): void;

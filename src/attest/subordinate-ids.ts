@@ -1,6 +1,6 @@
 /**
- * Which user owns a uid: /etc/subuid gives users ranges of uids for their containers, 65,536 as a rule. Limits count all
- * of them for the user.
+ * Finds the user who owns a uid. /etc/subuid gives users ranges of uids for their containers, usually 65,536; limits
+ * charge all of them to the user.
  *
  * @see subuid(5)
  */
@@ -15,20 +15,20 @@ interface Range {
 }
 
 export interface SubordinateIds {
-  /** The uid of the user whose range the uid is in; the uid itself where it is in none. */
+  /** The uid of the user whose range contains this uid; the uid itself if no range does. */
   ownerOf(uid: number): number;
 }
 
-/** How long the file is not looked at again, in milliseconds: it is asked at each connection. */
-const LOOK_AGAIN_MS = 1_000;
+/** Minimum interval of checks for a changed file, in milliseconds, because each connection needs the file. */
+const CHECK_MS = 1_000;
 
-/** Reads the file when it is first needed, and again when it has changed. */
+/** Reads the file on first use, and again after it has changed. */
 export function createSubordinateIds(
   uidOf: (user: string) => number | undefined,
   path = '/etc/subuid',
 ): SubordinateIds {
   let version = '';
-  let lookedAt = Number.NEGATIVE_INFINITY;
+  let checkedAt = Number.NEGATIVE_INFINITY;
   let ranges: readonly Range[] = [];
   return {
     ownerOf(uid) {
@@ -40,8 +40,8 @@ export function createSubordinateIds(
 
   function refresh(): void {
     const now = performance.now();
-    if (now - lookedAt < LOOK_AGAIN_MS) return;
-    lookedAt = now;
+    if (now - checkedAt < CHECK_MS) return;
+    checkedAt = now;
     try {
       const current = fileVersion(fs.statSync(path, { bigint: true }));
       if (current === version) return;
@@ -54,7 +54,7 @@ export function createSubordinateIds(
   }
 }
 
-/** Lines `user:start:count`, the user by name or number. Anything else is passed over. */
+/** Parses lines `user:start:count`; `user` is a name or a number. Other lines are skipped. */
 export function parseRanges(text: string, uidOf: (user: string) => number | undefined): Range[] {
   const ranges: Range[] = [];
   for (const line of text.split('\n')) {

@@ -1,17 +1,17 @@
-/** How many supplementary groups a caller may have. */
+/** The limit on a caller's supplementary groups. */
 
 import { SidekeyError } from '../base/errors.ts';
 
 /**
- * Each makes one or two selectors. The kernel allows 65,536, for which reading and sorting them would hold the event loop
- * for long. Beyond this the attestation fails: facts are never cut short, since a caller of whom some are
- * known would pass for one that lacks the others.
+ * Each group gives one or two selectors. The kernel allows 65,536 groups; reading and sorting that many would block the
+ * event loop. Beyond the limit the attestation fails. The list is not truncated, because then a caller would appear to
+ * lack the groups that were left out.
  */
 export const MAX_GROUPS = 1_024;
 
-/** @throws ERR_ATTESTATION_FAILED where it is more than {@link MAX_GROUPS} */
+/** @throws ERR_ATTESTATION_FAILED if there are more than {@link MAX_GROUPS} */
 export function checkGroupCount(pid: number, count: number): void {
   if (count <= MAX_GROUPS) return;
-  const message = `process ${pid} has ${count} supplementary groups, and callers may have ${MAX_GROUPS} at most`;
+  const message = `process ${pid} has ${count} supplementary groups; the limit is ${MAX_GROUPS}`;
   throw new SidekeyError('ERR_ATTESTATION_FAILED', message);
 }

@@ -1,115 +1,123 @@
-/** Who is on the other end of the pipe. */
+/** The callers on the pipe, and the facts about them. */
 
 import type { SlotOwner } from '../limits/fair-slots.ts';
 import type { Owner } from '../limits/owner.ts';
 import type { Selector } from '../spiffe/selector.ts';
 
-/** The kernel's word at connect time (SO_PEERCRED). `pid` is in our pid namespace; 0: the caller is not in it. */
+/**
+ * The caller as of its connect (SO_PEERCRED). `pid` is in Sidekey's pid namespace; 0 means that the caller is not in
+ * it.
+ */
 export interface PeerCredentials {
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
 }
 
-/** A process, as the attestors are given it. */
+/** The process to attest. */
 export interface CallingProcess extends PeerCredentials {
   /** Its supplementary groups, in the kernel's order. */
   readonly groups: readonly number[];
-  /** Who pays for the attestation: owners have their turns. Undefined: a person asks. */
+  /** The owner that is charged for the attestation; undefined if the admin API requests it. */
   readonly owner?: SlotOwner;
-  /** Of a caller on the pipe: what is remembered of its program, as long as its connection lasts. */
+  /** For callers on the pipe: what earlier attestations of the connection found out about the program. */
   readonly program?: ProgramMemory;
 }
 
 /**
- * What a connection's attestations found out about the program, for those that come after. The peer sees to it that all of
- * them are of the same file: a process that executes another one loses its connection.
+ * What the attestations of one connection found out about its program, kept for later ones. It always concerns the same
+ * file, because a process that executes another one loses its connection.
  */
 export interface ProgramMemory {
-  /** As of the first attestation that could read it. */
+  /** From the first attestation that could read it. */
   path: string | undefined;
-  /** The path that the file had before it was deleted or replaced, where that was so before {@link path} was known. */
+  /** The file's former path, if the file was deleted or replaced before {@link path} could be read. */
   replaced: string | undefined;
-  /** The id of the container that the last attestation found the caller in; null: in none. No proof of where it is now. */
+  /**
+   * The id of the caller's container at the last attestation; null: it was in none. It may be in another one by now.
+   */
   container?: string | null;
 }
 
-/** What the attestors found out, at one moment. */
+/** The result of one attestation. */
 export interface Attestation {
-  /** Sorted by type, then value; no two the same. */
+  /** Sorted by type, then value, without duplicates. */
   readonly selectors: readonly Selector[];
   /** The selectors as `type:value`. */
   readonly keys: ReadonlySet<string>;
-  /** Why the caller counts as contained: entries of unix selectors alone are not for it. Undefined where it does not. */
+  /**
+   * The reason why the caller counts as contained, so that entries with only unix selectors do not apply; else
+   * undefined.
+   */
   readonly contained: string | undefined;
-  /** Equal for two attestations if and only if their selectors are, and why they are contained or that they are not. */
+  /** Equal for two attestations if and only if their selectors and `contained` are equal. */
   readonly key: string;
 }
 
-/** What is known of a caller without asking anybody. */
+/** Selectors of a caller that are cached from earlier attestations; for messages, not for decisions. */
 export interface KnownSelectors {
-  /** The selectors that an attestation would likely find. */
+  /** The selectors that an attestation would probably find. */
   readonly given: readonly Selector[];
-  /** A few that entries ask for with other values: of the same kind, or a label or variable of the same name. */
+  /**
+   * A few other selectors of the caller, whose kind (for labels and variables: whose name) entries ask for with other
+   * values.
+   */
   readonly alike: readonly Selector[];
 }
 
-/** What entries ask for, as the registry knows it. */
+/** The selectors that entries ask for; the registry implements it. */
 export interface AskedSelectors {
-  /** True if some entry asks for a label or variable of this name, whatever its value: `docker:label:app`. */
+  /**
+   * True if an entry asks for this kind (`unix:sha256`), or for a label or variable with this name
+   * (`docker:label:app`).
+   */
   asksFor(kind: string): boolean;
-  /** How many entries that count now have this selector, as `type:value`. */
+  /** The number of unexpired entries that have this selector, as `type:value`. */
   askers(selector: string): number;
-  /** Rises whenever a selector is asked for that was not, or is not any more. */
+  /** Grows when the set of selectors that entries ask for changes. */
   readonly askedRevision: number;
 }
 
-/** Finds selectors for a process. */
+/** Finds the selectors of a process. */
 export interface Attestor {
   /** The type of its selectors: `unix`, `docker`. */
   readonly name: string;
   /**
-   * @param everything for a person to see: also what no entry asks for, where that costs little
-   * @param remark told for that person what may surprise in what is found
-   * @throws whatever went wrong: an attestor that is configured and fails makes the attestation fail
+   * @param everything true for `explain`: also returns selectors that no entry asks for, if they cost little to find
+   * @param remark called with a note for the reader of `explain`
+   * @throws any error; it fails the whole attestation
    */
   attest(caller: CallingProcess, everything?: boolean, remark?: (text: string) => void): Promise<Selector[]>;
   /**
-   * What is remembered of a caller, for no decision; undefined where nothing is.
-   * @param program of the caller's last attestation
+   * The cached selectors of a caller, for messages only; undefined if none are cached.
+   * @param program as the caller's last attestation left it
    */
   known?(program: ProgramMemory): KnownSelectors | undefined;
 }
 
-/** A caller: one connection on the pipe and the process that opened it. */
+/** One connection on the pipe, and the process that opened it. */
 export interface Peer {
-  /** Unique in this process's life; for the log. */
+  /** For the log; unique until Sidekey restarts. */
   readonly id: string;
   readonly credentials: PeerCredentials;
-  /** The user or container that its use is counted for. */
+  /** The user or container that its use is charged to. */
   readonly owner: Owner;
-  /** True once the process has ended, or was found to be another, or the connection has closed. */
+  /** True once the process has ended or changed, or the connection has closed. */
   readonly gone: boolean;
   /**
-   * Reads the facts anew and checks that the process, afterwards, is alive and the same. Calls at the same time share one
-   * reading. @throws ERR_PEER_GONE, ERR_PEER_CHANGED, ERR_PEER_UNATTESTABLE, ERR_ATTESTATION_FAILED
+   * Reads the facts again, then checks that the process is alive and unchanged. Concurrent calls share one attestation.
+   * @throws ERR_PEER_GONE, ERR_PEER_CHANGED, ERR_PEER_UNATTESTABLE, ERR_ATTESTATION_FAILED
    */
   attest(): Promise<Attestation>;
   /**
-   * To call right before a key leaves: throws ERR_PEER_GONE or ERR_PEER_CHANGED unless the process is the attested one: alive
-   * at this moment, and running the same program when it was last looked at in this turn of the event loop.
+   * Call immediately before a key is sent. Checks that the process is alive now, and that it runs the same program; the
+   * latter is checked once per turn of the event loop. @throws ERR_PEER_GONE, ERR_PEER_CHANGED
    */
   verify(): void;
-  /** What is remembered of selectors of one type; see {@link Attestor.known}. */
+  /** The cached selectors of one type; see {@link Attestor.known}. */
   known(type: string): KnownSelectors | undefined;
-  /** Called once, when {@link gone} becomes true; at once (next tick) if it is. */
+  /** Calls the listener once, when {@link gone} becomes true, or in the next tick if it is. */
   onGone(listener: () => void): void;
-  /**
-   * Reads nothing more from the connection until {@link resume} was called as often, or until what waits to be written to
-   * it has been; that the other end has closed it is not noticed either.
-   */
-  pause(): void;
-  resume(): void;
-  /** Cuts the connection. */
+  /** Closes the connection. */
   close(): void;
 }

@@ -23,6 +23,23 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best;
 }
 
+/**
+ * True if two texts, from `start` on, differ only in one place of two letters at most: one letter more, less or another,
+ * or two that were swapped. Cheap enough to be asked of ten thousand.
+ */
+export function differInOnePlace(a: string, b: string, start = 0): boolean {
+  if (Math.abs(a.length - b.length) > 2) return false;
+  const shorter = Math.min(a.length, b.length);
+  let head = start;
+  while (head < shorter && a.charCodeAt(head) === b.charCodeAt(head)) head += 1;
+  let tail = 0;
+  const [endOfA, endOfB] = [a.length - 1, b.length - 1];
+  while (tail < shorter - head && a.charCodeAt(endOfA - tail) === b.charCodeAt(endOfB - tail)) tail += 1;
+  const differing = Math.max(a.length, b.length) - head - tail;
+  const common = head - start + tail;
+  return differing <= 2 && common >= 2 && common >= differing;
+}
+
 function simplify(word: string): string {
   return word.toLowerCase().replaceAll(/[_-]/g, '');
 }

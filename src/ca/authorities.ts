@@ -1,35 +1,49 @@
 /**
- * The life cycle of the authorities: which root and intermediate sign now, which roots are in the bundle, and when that
- * changes. A review brings everything up to date; it runs at start, when the next change is due, and before a signature
- * if the intermediate is invalid or due for replacement.
+ * The life cycle of the authorities: which root and intermediate sign, which roots are in the bundle, and when that
+ * changes. A review brings everything up to date. It runs at start, when the next change is due, and before a signature
+ * if the intermediate is invalid or due for replacement. Each review stores the keys that it made, then all states in one
+ * write, and only then publishes and signs; so a crash leaves either the states before or those after.
  *
- * An intermediate is replaced after half of its life, so SVIDs of up to the other half get their full TTL. After a
- * clock jump in either direction only authorities that are valid at the new time sign. Expired roots stay on disk,
- * since a clock that jumped ahead may return.
+ * An intermediate is replaced after half of its life, so SVIDs of up to the other half get their full TTL. A root is
+ * replaced after half of its life by one that was published before (`rotation.ts`). After a clock jump in either
+ * direction only authorities that are valid at the new time sign. Expired roots stay on disk, since a clock that jumped
+ * ahead may return.
  */
 
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { Listeners } from '../base/listeners.ts';
 import { isValidAt } from '../base/validity.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
-import { type Authority, makeIntermediate, makeRoot } from './authority.ts';
-import { trustBundle } from './bundle.ts';
-import type { KeyStore, StoredAuthorities } from './key-store.ts';
+import { type Authority, type AuthorityRole, isUnder, makeIntermediate, makeRoot } from './authority.ts';
+import { ownBundle } from './bundle.ts';
+import type { AuthorityState, KeyStore, StoredAuthorities } from './key-store.ts';
 import type { NamePart } from './name.ts';
-import type { AuthorityInfo, TrustBundle } from './types.ts';
+import { type Activation, activationOf, type RotationTerms, rootDueAt } from './rotation.ts';
+import { localSigner, type Signer } from './signer.ts';
+import { activate, choose, isTrusted, moved, type Slot } from './slot.ts';
+import type { AuthorityInfo, LaggingProxy, TrustBundle } from './types.ts';
 
 export interface AuthoritiesOptions {
   readonly trustDomain: TrustDomain;
   readonly store: KeyStore;
   readonly clock: Clock;
   readonly log: Log;
-  /** Lifetime of an intermediate, in seconds. */
-  readonly caTtl: number;
   readonly subject: readonly NamePart[];
+  readonly terms: RotationTerms;
+  /** The proxies that have not acknowledged the bundle with this sequence number. */
+  readonly lagging: (sequenceNumber: number) => Iterable<LaggingProxy>;
 }
 
+/** What to replace. */
+export type Rotated = AuthorityRole;
+
+/** Proxies that delay a rotation are logged after this time, and then at this interval, this many; in milliseconds. */
+const LAGGING_LOGGED_AFTER_MS = 10_000;
+const LAGGING_LOGGED_EACH_MS = 3_600_000;
+const LAGGING_LOGGED = 10;
 /** Time between a failed review and the next one, in milliseconds. */
 const RETRY_MS = 30_000;
 
@@ -37,15 +51,20 @@ export class Authorities {
   readonly bundleChange: Listeners<TrustBundle>;
   readonly replaced: Listeners<void>;
   readonly #options: AuthoritiesOptions;
-  /** Lifetime of an intermediate, in milliseconds. */
-  readonly #life: number;
-  readonly #roots: Authority[];
-  #intermediates: Authority[];
-  #current: Authority | undefined;
+  readonly #terms: RotationTerms;
+  readonly #startedAt: number;
+  #roots: Slot[];
+  #intermediates: Slot[];
+  /** What is on disk. */
+  #state: AuthorityState;
+  #signer: Signer | undefined;
   #bundle: TrustBundle | undefined;
-  #bundleIds = '';
   /** Issued SVIDs must be replaced, but the listeners have not been told yet. */
   #replacing = false;
+  /** What an operator asked to be replaced at the next review. */
+  readonly #asked = new Set<Rotated>();
+  /** When the proxies that delay the rotation are logged again, in milliseconds since the epoch. */
+  #logLaggingAt = 0;
   #reviewAt = 0;
   #reviewing: Promise<void> | undefined;
   #deadline: Deadline | undefined;
@@ -55,7 +74,9 @@ export class Authorities {
     this.#options = options;
     this.#roots = stored.roots;
     this.#intermediates = stored.intermediates;
-    this.#life = options.caTtl * 1000;
+    this.#state = stored.state;
+    this.#startedAt = options.clock.now();
+    this.#terms = options.terms;
     const failed = (err: unknown) => options.log.error({ err }, 'authority listener failed');
     this.bundleChange = new Listeners(failed);
     this.replaced = new Listeners(failed);
@@ -85,12 +106,37 @@ export class Authorities {
   list(): AuthorityInfo[] {
     const now = this.#options.clock.now();
     return [...this.#roots, ...this.#intermediates]
-      .filter((authority) => now < authority.notAfter)
-      .map(({ id, role, notBefore, notAfter, subject }) => ({ id, role, notBefore, notAfter, subject }));
+      .filter(({ authority }) => now < authority.notAfter)
+      .map(({ authority: { id, role, notBefore, notAfter, subject }, state, since }) => {
+        return { id, role, state, since, notBefore, notAfter, subject };
+      });
+  }
+
+  /** The proxies that a published root waits for; empty if there is no such root, or if all have it. */
+  lagging(): Iterable<LaggingProxy> {
+    return this.#next(undefined) === undefined ? [] : this.#options.lagging(this.bundle().sequenceNumber);
+  }
+
+  /**
+   * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies
+   * have it. A rotation that is going on is not begun again.
+   * @throws ERR_CA if the new one cannot be made or stored
+   */
+  async rotate(role: Rotated): Promise<void> {
+    // A review that is running may have passed the place where it would see the wish.
+    await this.#reviewing?.catch(() => undefined);
+    this.#asked.add(role);
+    try {
+      await this.#review();
+    } catch (error) {
+      throw SidekeyError.from(error, 'ERR_CA', `the ${role} could not be replaced: ${(error as Error).message}`);
+    } finally {
+      this.#asked.delete(role);
+    }
   }
 
   /** The authority that signs SVIDs now; replaces it first if that is due. @throws ERR_CA if none is valid */
-  async signer(): Promise<Authority> {
+  async signer(): Promise<Signer> {
     const { clock } = this.#options;
     let failure: unknown;
     // The first call may join a review that began before the clock jumped.
@@ -100,15 +146,15 @@ export class Authorities {
         (error: unknown) => error,
       );
     }
-    const current = this.#current!;
+    const signer = this.#signer!;
     if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
-    if (isValidAt(current, clock.now())) return current;
+    if (isValidAt(signer, clock.now())) return signer;
     throw new SidekeyError('ERR_CA', 'no authority is valid now, and none can be created', { cause: failure });
   }
 
   #isDue(): boolean {
     const now = this.#options.clock.now();
-    return now >= this.#reviewAt || !isValidAt(this.#current!, now);
+    return now >= this.#reviewAt || !isValidAt(this.#signer!, now);
   }
 
   async close(): Promise<void> {
@@ -133,48 +179,136 @@ export class Authorities {
 
   async #reviewNow(): Promise<void> {
     const now = this.#options.clock.now();
-    const root = latest(this.#roots.filter((r) => isValidAt(r, now))) ?? (await this.#newRoot(now));
-    await this.#publish(now);
-    const fit = this.#intermediates.filter((i) => this.#isFit(i, root, now));
-    this.#current = latest(fit) ?? (await this.#newIntermediate(now, root));
-    await this.#removeEnded(now);
-    this.#reviewNextAt(Math.min(this.#renewalOf(this.#current, root), ...this.#inBundle(now).map((r) => r.notAfter)));
+    const active = choose(this.#roots, now) ?? (await this.#newRoot(now));
+    const next = this.#next(active) ?? (this.#isRootDue(active, now) ? await this.#nextRoot(now) : undefined);
+    const activation = next && this.#activationOf(next, active, now);
+    const root = activation?.isDue === true ? next! : active;
+    const isFit = ({ authority }: Slot) => this.#isFit(authority, root.authority, now);
+    const intermediate = choose(this.#intermediates, now, isFit) ?? (await this.#newIntermediate(now, root.authority));
+
+    const intermediates = activate(this.#intermediates, intermediate, now).filter(({ authority }) => {
+      return now < authority.notAfter;
+    });
+    const roots = activate(this.#roots, root, now)
+      .map((slot) => (slot === next ? moved(slot, 'published', now) : slot))
+      .filter((slot) => !this.#isGone(slot, intermediates, now));
+    const gone = [...this.#roots, ...this.#intermediates].filter(({ authority }) => {
+      return ![...roots, ...intermediates].some((slot) => slot.authority === authority);
+    });
+    const trusted = roots.filter((slot) => isTrusted(slot, now)).map(({ authority }) => authority);
+    await this.#save([...roots, ...intermediates], trusted);
+    this.#roots = roots;
+    this.#intermediates = intermediates;
+    for (const { authority } of gone) await this.#remove(authority);
+    if (this.#signer !== undefined && !isUnder(this.#signer, root.authority)) this.#replacing = true;
+    if (this.#signer?.id !== intermediate.authority.id) this.#signer = localSigner(intermediate.authority);
+    this.#reviewNextAt(
+      Math.min(
+        this.#renewalOf(intermediate.authority, root.authority),
+        next === undefined ? rootDueAt(root.authority) : Number.POSITIVE_INFINITY,
+        activation?.isDue === false ? activation.lookAt : Number.POSITIVE_INFINITY,
+        ...trusted.map(({ notAfter }) => notAfter),
+        ...intermediates.map(({ authority }) => authority.notAfter),
+      ),
+    );
+    if (root === next) this.#rootActivated(root.authority, activation);
+    this.#publish(trusted);
     if (this.#replacing) {
       this.#replacing = false;
       this.replaced.tell();
     }
   }
 
-  async #newRoot(now: number): Promise<Authority> {
-    const { trustDomain, subject, store, log } = this.#options;
-    const root = await makeRoot({ trustDomain, subject, now });
-    await store.save(root);
-    const fields = { authority_id: root.id, not_after: new Date(root.notAfter) };
-    if (this.#roots.length === 0) log.info(fields, 'root created');
-    else {
+  /** The published root that will replace this one. */
+  #next(active: Slot | undefined): Slot | undefined {
+    const now = this.#options.clock.now();
+    return choose(this.#roots, now, (slot) => slot.state === 'published' && slot !== active);
+  }
+
+  #isRootDue({ authority }: Slot, now: number): boolean {
+    return now >= rootDueAt(authority) || this.#asked.has('root');
+  }
+
+  /** The root to publish: one that was left from a rotation that did not get further, or a new one. */
+  async #nextRoot(now: number): Promise<Slot> {
+    const isFresh = ({ authority, state }: Slot) => state === 'prepared' && now < rootDueAt(authority);
+    const next = choose(this.#roots, now, isFresh) ?? (await this.#storeRoot(now));
+    const { id, notAfter } = next.authority;
+    this.#options.log.info({ authority_id: id, not_after: new Date(notAfter) }, 'new root is published');
+    this.#logLaggingAt = now + LAGGING_LOGGED_AFTER_MS;
+    return next;
+  }
+
+  #activationOf(next: Slot, active: Slot, now: number): Activation {
+    // A root that is not in the bundle yet is published by this review.
+    if (next.state !== 'published') {
+      return { isDue: false, waitsFor: 'time', lookAt: now };
+    }
+    const { lagging, log } = this.#options;
+    const { sequenceNumber } = this.#state;
+    const isLagging = () => !lagging(sequenceNumber)[Symbol.iterator]().next().done;
+    const activation = activationOf(next, active.authority, now, this.#startedAt, this.#terms, isLagging);
+    if (!activation.isDue && activation.waitsFor === 'proxies' && now >= this.#logLaggingAt) {
+      this.#logLaggingAt = now + LAGGING_LOGGED_EACH_MS;
+      log.warn(
+        { authority_id: next.authority.id, proxies: firstOf(lagging(sequenceNumber), LAGGING_LOGGED) },
+        'the new root does not sign yet: proxies have not acknowledged the bundle with it',
+      );
+    }
+    return activation;
+  }
+
+  #rootActivated({ id }: Authority, activation: Activation | undefined): void {
+    const { log, lagging } = this.#options;
+    if (activation?.isDue === true && activation.lagging) {
+      const proxies = firstOf(lagging(this.#state.sequenceNumber), LAGGING_LOGGED);
       log.error(
+        { authority_id: id, proxies },
+        'new root signs though proxies have not acknowledged the bundle with it',
+      );
+    } else log.info({ authority_id: id }, 'new root signs: all SVIDs are reissued');
+  }
+
+  /** Creates a root for the time in which no other one is valid. */
+  async #newRoot(now: number): Promise<Slot> {
+    const isFirst = this.#roots.length === 0;
+    const slot = await this.#storeRoot(now);
+    const fields = { authority_id: slot.authority.id, not_after: new Date(slot.authority.notAfter) };
+    if (isFirst) this.#options.log.info(fields, 'root created');
+    else {
+      this.#options.log.error(
         fields,
         'no root is valid at this time: created a new one; proxies trust it once they have the new bundle',
       );
-      this.#replacing = true;
     }
-    this.#roots.push(root);
-    return root;
+    return slot;
   }
 
-  async #newIntermediate(now: number, root: Authority): Promise<Authority> {
+  async #storeRoot(now: number): Promise<Slot> {
+    const { trustDomain, subject, store } = this.#options;
+    const root = await makeRoot({ trustDomain, subject, now }, this.#terms.rootLife);
+    await store.save(root);
+    const slot: Slot = { authority: root, state: 'prepared', since: now };
+    this.#roots.push(slot);
+    return slot;
+  }
+
+  async #newIntermediate(now: number, root: Authority): Promise<Slot> {
     const { trustDomain, subject, store, log } = this.#options;
-    const intermediate = await makeIntermediate({ trustDomain, subject, now }, root, this.#life);
+    const intermediate = await makeIntermediate({ trustDomain, subject, now }, root, this.#terms.intermediateLife);
     await store.save(intermediate);
-    this.#intermediates.push(intermediate);
     log.info({ authority_id: intermediate.id, not_after: new Date(intermediate.notAfter) }, 'intermediate created');
-    return intermediate;
+    const slot: Slot = { authority: intermediate, state: 'prepared', since: now };
+    this.#intermediates.push(slot);
+    if (this.#asked.has('intermediate')) this.#replacing = true;
+    return slot;
   }
 
-  /** True if it may sign and a new one would not last much longer. */
+  /** True if it is under this root and a new one would not last much longer. */
   #isFit(intermediate: Authority, root: Authority, now: number): boolean {
-    const shortened = intermediate.notAfter - now > this.#life;
-    return isValidAt(intermediate, now) && now < this.#renewalOf(intermediate, root) && !shortened;
+    if (this.#asked.has('intermediate')) return false;
+    const shortened = intermediate.notAfter - now > this.#terms.intermediateLife;
+    return isUnder(intermediate, root) && now < this.#renewalOf(intermediate, root) && !shortened;
   }
 
   /**
@@ -183,33 +317,39 @@ export class Authorities {
    */
   #renewalOf(intermediate: Authority, root: Authority): number {
     const atRootsEnd = intermediate.notAfter >= root.notAfter;
-    return atRootsEnd ? intermediate.notAfter : intermediate.notAfter - this.#life / 2;
+    return atRootsEnd ? intermediate.notAfter : intermediate.notAfter - this.#terms.intermediateLife / 2;
   }
 
-  #inBundle(now: number): Authority[] {
-    return this.#roots.filter((root) => now < root.notAfter);
+  /** True if nothing needs the root any more: a retired one without a valid intermediate, or one that never got further. */
+  #isGone({ authority, state }: Slot, intermediates: readonly Slot[], now: number): boolean {
+    if (!isValidAt(authority, now)) return false;
+    if (state === 'prepared') return now >= rootDueAt(authority);
+    return state === 'retired' && !intermediates.some((slot) => isUnder(slot.authority, authority));
   }
 
-  /** Publishes the bundle if its roots have changed. The new sequence number is on disk first. */
-  async #publish(now: number): Promise<void> {
-    const { trustDomain, store } = this.#options;
-    const roots = this.#inBundle(now);
-    const rootIds = roots.map((root) => root.id).sort();
-    if (this.#bundle !== undefined && rootIds.join() === this.#bundleIds) return;
-    const last = await store.loadBundleState();
-    const same = last !== undefined && rootIds.join() === last.rootIds.join();
-    const sequenceNumber = same ? last.sequenceNumber : (last?.sequenceNumber ?? 0) + 1;
-    if (!same) await store.saveBundleState({ sequenceNumber, rootIds });
-    const first = this.#bundle === undefined;
-    this.#bundle = trustBundle(trustDomain, roots, sequenceNumber);
-    this.#bundleIds = rootIds.join();
-    if (!first) this.bundleChange.tell(this.#bundle);
+  async #remove(authority: Authority): Promise<void> {
+    await this.#options.store.remove(authority);
+    if (authority.role === 'root') this.#options.log.info({ authority_id: authority.id }, 'retired root removed');
   }
 
-  async #removeEnded(now: number): Promise<void> {
-    const ended = this.#intermediates.filter((intermediate) => intermediate.notAfter <= now);
-    this.#intermediates = this.#intermediates.filter((intermediate) => now < intermediate.notAfter);
-    for (const intermediate of ended) await this.#options.store.remove(intermediate);
+  /** Stores the states and the bundle's number in one write, if anything changed. @param trusted the bundle's roots */
+  async #save(slots: readonly Slot[], trusted: readonly Authority[]): Promise<void> {
+    const rootIds = trusted.map(({ id }) => id).sort();
+    const stored = Object.fromEntries(slots.map(({ authority, state, since }) => [authority.id, { state, since }]));
+    const isSame = isDeepStrictEqual(rootIds, this.#state.rootIds);
+    const sequenceNumber = this.#state.sequenceNumber + (isSame ? 0 : 1);
+    const state = { sequenceNumber, rootIds, slots: stored };
+    if (isDeepStrictEqual(state, this.#state)) return;
+    await this.#options.store.saveState(state);
+    this.#state = state;
+  }
+
+  /** Announces the bundle if it has changed; its number is on disk by now. */
+  #publish(trusted: readonly Authority[]): void {
+    const before = this.#bundle;
+    if (before?.sequenceNumber === this.#state.sequenceNumber) return;
+    this.#bundle = ownBundle(this.#options.trustDomain, trusted, this.#state.sequenceNumber);
+    if (before !== undefined) this.bundleChange.tell(this.#bundle);
   }
 
   #reviewNextAt(instant: number): void {
@@ -222,10 +362,11 @@ export class Authorities {
   }
 }
 
-/** The authority with the latest end. */
-function latest(authorities: readonly Authority[]): Authority | undefined {
-  return authorities.reduce<Authority | undefined>(
-    (best, authority) => (best === undefined || authority.notAfter > best.notAfter ? authority : best),
-    undefined,
-  );
+function firstOf<T>(list: Iterable<T>, limit: number): T[] {
+  const first: T[] = [];
+  for (const one of list) {
+    if (first.length === limit) break;
+    first.push(one);
+  }
+  return first;
 }

@@ -12,21 +12,27 @@ import { BACKDATE_MS, randomSerial, SUBJECT_KEY_ID, wholeSecond } from './certif
 import { elements } from './der.ts';
 import { encodeName, type NamePart } from './name.ts';
 import { pem, pemBlocks } from './pem.ts';
-import type { AuthorityInfo } from './types.ts';
 
-export type AuthorityRole = AuthorityInfo['role'];
+export type AuthorityRole = 'root' | 'intermediate';
 
-export interface Authority extends AuthorityInfo {
+export interface Authority {
+  /** The subject key identifier, lower-case hex. */
+  readonly id: string;
+  readonly role: AuthorityRole;
+  /** Milliseconds since the epoch. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** `C=US,O=SPIFFE,…` */
+  readonly subject: string;
   readonly certificate: X509Certificate;
-  readonly certificatePem: string;
+  /** The certificates between this one and its root, in the order of the chain; none of the two is included. */
+  readonly above: readonly X509Certificate[];
   readonly publicKey: KeyObject;
   readonly privateKey: KeyObject;
   /** The subject as DER. */
   readonly name: Buffer;
 }
 
-const YEAR_MS = 365.25 * 24 * 3_600_000;
-const ROOT_LIFE_MS = 10 * YEAR_MS;
 /**
  * Roots are backdated by a day, because a machine that reads its hardware clock as local time is hours ahead until it
  * gets the right time, and a root created meanwhile must be valid afterwards.
@@ -40,9 +46,9 @@ export interface AuthorityRequest {
   readonly now: number;
 }
 
-/** Creates a self-signed root, valid for ten years. */
-export function makeRoot(request: AuthorityRequest): Promise<Authority> {
-  return make('root', request, request.now - ROOT_BACKDATE_MS, request.now + ROOT_LIFE_MS);
+/** Creates a self-signed root. `life` in milliseconds. */
+export function makeRoot(request: AuthorityRequest, life: number): Promise<Authority> {
+  return make('root', request, request.now - ROOT_BACKDATE_MS, request.now + life);
 }
 
 /** Creates an intermediate that may only sign leaves and ends no later than its root. `life` in milliseconds. */
@@ -85,16 +91,17 @@ async function make(
     ],
   });
   const privateKey = KeyObject.from(keys.privateKey);
-  const made = describe(role, new X509Certificate(Buffer.from(der.rawData)), privateKey);
+  const made = describe(role, [new X509Certificate(Buffer.from(der.rawData))], privateKey);
   if (!made.certificate.checkPrivateKey(privateKey) || !isIssuedBy(made.certificate, issuer ?? made)) {
     throw new SidekeyError('ERR_CA', `the new ${role} does not verify`);
   }
   return made;
 }
 
-/** The content of an authority's file: its certificate and its key, PEM. */
-export function authorityFile(authority: Authority): string {
-  return authority.certificatePem + (authority.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string);
+/** The content of an authority's file: its certificate, those above it, and its key, PEM. */
+export function authorityFile({ certificate, above, privateKey }: Authority): string {
+  const blocks = [certificate, ...above].map(({ raw }) => pem('CERTIFICATE', raw));
+  return blocks.join('') + (privateKey.export({ format: 'pem', type: 'pkcs8' }) as string);
 }
 
 /**
@@ -102,12 +109,15 @@ export function authorityFile(authority: Authority): string {
  * @throws {Error} whose message completes a sentence that begins with the file's name
  */
 export function readAuthority(role: AuthorityRole, trustDomain: TrustDomain, text: string): Authority {
-  const [certificatePem, ...moreCertificates] = pemBlocks(text, 'CERTIFICATE');
+  const certificatePems = pemBlocks(text, 'CERTIFICATE');
   const [keyPem, ...moreKeys] = pemBlocks(text, 'PRIVATE KEY');
-  if (certificatePem === undefined || moreCertificates.length > 0)
-    throw new Error('does not contain exactly one certificate');
+  if (role === 'root' && certificatePems.length !== 1) throw new Error('does not contain exactly one certificate');
   if (keyPem === undefined || moreKeys.length > 0) throw new Error('does not contain exactly one private key');
-  const certificate = attempt('contains a certificate that cannot be read', () => new X509Certificate(certificatePem));
+  const chain = attempt('contains a certificate that cannot be read', () => {
+    return certificatePems.map((block) => new X509Certificate(block));
+  });
+  const [certificate] = chain;
+  if (certificate === undefined) throw new Error('contains no certificate');
   const privateKey = attempt('contains a private key that cannot be read', () => createPrivateKey(keyPem));
   if (privateKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('contains a key that is not P-256');
   if (!certificate.checkPrivateKey(privateKey))
@@ -120,7 +130,22 @@ export function readAuthority(role: AuthorityRole, trustDomain: TrustDomain, tex
   if (role === 'root' && !isIssuedBy(certificate, { certificate, publicKey: certificate.publicKey })) {
     throw new Error('contains a root certificate that is not self-signed');
   }
-  return attempt('contains a certificate that cannot be read', () => describe(role, certificate, privateKey));
+  if (!isChain(chain)) throw new Error('contains a certificate that the next one did not sign');
+  return attempt('contains a certificate that cannot be read', () => describe(role, chain, privateKey));
+}
+
+/** True if each certificate is a CA's and, except for the last one, issued by the next one. */
+function isChain(chain: readonly X509Certificate[]): boolean {
+  return chain.every((certificate, i) => {
+    const next = chain[i + 1];
+    const isLinked = next === undefined || isIssuedBy(certificate, { certificate: next, publicKey: next.publicKey });
+    return certificate.ca && isLinked;
+  });
+}
+
+/** True if the authority's chain ends at this root. */
+export function isUnder({ certificate, above }: Pick<Authority, 'certificate' | 'above'>, root: Authority): boolean {
+  return isIssuedBy(above.at(-1) ?? certificate, root);
 }
 
 /** True if the certificate has the issuer's name, key identifier and signature. */
@@ -131,8 +156,12 @@ export function isIssuedBy(
   return certificate.checkIssued(issuer.certificate) && certificate.verify(issuer.publicKey);
 }
 
-/** Builds an Authority from its certificate and private key, without checking that they match. */
-export function describe(role: AuthorityRole, certificate: X509Certificate, privateKey: KeyObject): Authority {
+/**
+ * Builds an Authority from its certificate, those above it, and its private key, without checking that they match.
+ * @param chain at least one
+ */
+function describe(role: AuthorityRole, chain: readonly X509Certificate[], privateKey: KeyObject): Authority {
+  const [certificate, ...above] = chain as readonly [X509Certificate, ...X509Certificate[]];
   const { name, keyId } = fields(certificate.raw);
   return {
     id: keyId,
@@ -141,7 +170,7 @@ export function describe(role: AuthorityRole, certificate: X509Certificate, priv
     notAfter: certificate.validToDate.getTime(),
     subject: certificate.subject.replaceAll('\n', ','),
     certificate,
-    certificatePem: pem('CERTIFICATE', certificate.raw),
+    above,
     publicKey: certificate.publicKey,
     privateKey,
     name,

@@ -4,16 +4,16 @@ import { makeTrustBundle, type TrustBundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Authority } from './authority.ts';
 
+/** How often others should look for a change, in seconds; SPIRE's default. */
+const REFRESH_HINT = 300;
+
 /** The bundle of these roots, oldest first. */
-export function trustBundle(
-  trustDomain: TrustDomain,
-  roots: readonly Authority[],
-  sequenceNumber: number,
-): TrustBundle {
+export function ownBundle(trustDomain: TrustDomain, roots: readonly Authority[], sequenceNumber: number): TrustBundle {
   const oldestFirst = [...roots].sort((a, b) => a.notBefore - b.notBefore || (a.id < b.id ? -1 : 1));
-  return makeTrustBundle(
+  return makeTrustBundle({
     trustDomain,
-    oldestFirst.map((root) => root.certificate),
+    roots: oldestFirst.map((root) => root.certificate),
     sequenceNumber,
-  );
+    refreshHint: REFRESH_HINT,
+  });
 }

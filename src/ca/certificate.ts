@@ -4,7 +4,6 @@
  * @see RFC 5280 section 4, https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md sections 2 to 4
  */
 
-import { type KeyObject, sign } from 'node:crypto';
 import { bitString, explicit, implicit, integer, octetString, oid, sequence, TRUE, time } from './der.ts';
 import { takeRandomBytes } from './random.ts';
 
@@ -88,9 +87,9 @@ export function encodeToBeSigned(contents: CertificateContents): Buffer {
   );
 }
 
-/** The signed certificate, DER. */
-export function signCertificate(toBeSigned: Uint8Array, issuerKey: KeyObject): Buffer {
-  return sequence(toBeSigned, ECDSA_WITH_SHA256, bitString(sign('sha256', toBeSigned, issuerKey)));
+/** The certificate, DER. `signature`: DER, of ECDSA with SHA-256. */
+export function encodeCertificate(toBeSigned: Uint8Array, signature: Uint8Array): Buffer {
+  return sequence(toBeSigned, ECDSA_WITH_SHA256, bitString(signature));
 }
 
 /** `bits`: the first bit is the high bit of the first byte, as in RFC 5280 section 4.2.1.3. */

@@ -2,19 +2,20 @@
 
 import { createPrivateKey, hash, X509Certificate } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
-import { type Authority, isIssuedBy } from './authority.ts';
+import { isIssuedBy } from './authority.ts';
 import { isPair } from './key-pair.ts';
 import { readKey } from './key-reader.ts';
 import type { Leaf, LeafRequest } from './leaf.ts';
 import { readLeaf } from './leaf-reader.ts';
+import type { Signer } from './signer.ts';
 
 /**
  * Reads the SVID's PEM as a proxy would, and checks that everything is as requested and that key and certificate match.
  * It does not verify the signature; {@link checkLeafWithOpenSsl} does.
  * @throws ERR_CA
  */
-export function checkLeaf(leaf: Leaf, request: LeafRequest, authority: Authority): void {
-  withhold(request, () => faultOf(leaf, request, authority));
+export function checkLeaf(leaf: Leaf, request: LeafRequest, signer: Signer): void {
+  withhold(request, () => faultOf(leaf, request, signer));
 }
 
 /**
@@ -22,12 +23,12 @@ export function checkLeaf(leaf: Leaf, request: LeafRequest, authority: Authority
  * checked: a fault here would be in every SVID that the same code made with the same keys.
  * @throws ERR_CA
  */
-export function checkLeafWithOpenSsl(leaf: Leaf, request: LeafRequest, authority: Authority): void {
+export function checkLeafWithOpenSsl(leaf: Leaf, request: LeafRequest, signer: Signer): void {
   withhold(request, () => {
     const certificate = new X509Certificate(leaf.certificateChain);
     const privateKey = createPrivateKey(leaf.privateKey);
     if (!certificate.checkPrivateKey(privateKey) || !isPair(leaf.keyPair)) return 'its private key does not match';
-    if (!isIssuedBy(certificate, authority)) return 'its authority did not sign it';
+    if (!isIssuedBy(certificate, signer)) return 'its authority did not sign it';
     return undefined;
   });
 }
@@ -45,19 +46,18 @@ function withhold(request: LeafRequest, look: () => string | undefined): void {
   throw new SidekeyError('ERR_CA', `the SVID made for ${request.spiffeId} is withheld: ${fault}`, { cause });
 }
 
-function faultOf(leaf: Leaf, request: LeafRequest, authority: Authority): string | undefined {
+function faultOf(leaf: Leaf, request: LeafRequest, signer: Signer): string | undefined {
   const { notBefore, notAfter } = leaf;
   if (notBefore > request.now || notAfter <= request.now) return 'it is not valid now';
-  if (notBefore < authority.notBefore || notAfter > authority.notAfter)
-    return 'its validity exceeds that of its authority';
+  if (notBefore < signer.notBefore || notAfter > signer.notAfter) return 'its validity exceeds that of its authority';
   if (notAfter > request.notAfter) return 'it expires later than requested';
 
   const chain = leaf.certificateChain;
-  if (!chain.endsWith(authority.certificatePem)) return 'its chain does not end with its authority';
-  const read = readLeaf(chain.slice(0, -authority.certificatePem.length));
+  if (!chain.endsWith(signer.chain)) return 'its chain does not end with that of its authority';
+  const read = readLeaf(chain.slice(0, -signer.chain.length));
   if (read.serial !== leaf.serial) return 'its serial differs from the one to be recorded';
   if (read.notBefore !== notBefore || read.notAfter !== notAfter) return 'its dates differ from those to be recorded';
-  if (!read.issuer.equals(authority.name) || read.authorityKeyId !== authority.id) {
+  if (!read.issuer.equals(signer.name) || read.authorityKeyId !== signer.id) {
     return 'its issuer is another authority';
   }
   if (read.subject !== subjectOf(request)) return 'its subject is not the expected one';

@@ -7,7 +7,8 @@ import { Authorities } from './authorities.ts';
 import { Issuer } from './issuer.ts';
 import { KeyStore } from './key-store.ts';
 import { parseName } from './name.ts';
-import type { CertificateAuthority, IssuanceLog } from './types.ts';
+import type { RotationTerms } from './rotation.ts';
+import type { CertificateAuthority, IssuanceLog, LaggingProxy } from './types.ts';
 
 export interface CertificateAuthorityOptions {
   readonly trustDomain: TrustDomain;
@@ -18,14 +19,21 @@ export interface CertificateAuthorityOptions {
   readonly issuanceLog: IssuanceLog;
   /** Lifetime of an intermediate, in seconds. */
   readonly caTtl: number;
+  /** Lifetime of a root, in seconds; it is replaced after half of it. */
+  readonly rootTtl: number;
+  /** How long a new root is in the bundle before it signs, in seconds. */
+  readonly rootPublishTime: number;
+  /** How long proxies that do not acknowledge a new root delay it, in seconds, and what happens then. */
+  readonly rootAckTimeout: number;
+  readonly rootAckPolicy: 'wait' | 'continue';
+  /** The proxies that have not acknowledged the bundle with this sequence number; by default none. */
+  readonly lagging?: (sequenceNumber: number) => Iterable<LaggingProxy>;
   /** Default lifetime of an SVID, in seconds, for entries without one. */
   readonly x509SvidTtl: number;
   /** The first parts of new authorities' subjects: `C=US,O=SPIFFE`. */
   readonly caSubject: string;
   /** Spreads renewals; returns a number in [0, 1). */
   readonly random?: () => number;
-  /** For tests: replaces the program of the second thread; see `LeafThread`. */
-  readonly threadFile?: string | undefined;
 }
 
 /** True if authorities are stored in this directory; false if it does not exist. */
@@ -44,21 +52,34 @@ export function longestKeptSvidTtl(caTtl: number): number {
  * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
-  const { trustDomain, dir, clock, log, issuanceLog, caTtl, x509SvidTtl, random = Math.random, threadFile } = options;
+  const { trustDomain, dir, clock, log, issuanceLog, x509SvidTtl, random = Math.random, lagging = () => [] } = options;
   const subject = parseName(options.caSubject, 'caSubject');
   const store = await KeyStore.open(dir, trustDomain);
-  const authorities = await Authorities.open({ trustDomain, store, clock, log, caTtl, subject });
-  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, x509SvidTtl, random, threadFile });
+  const terms = rotationTerms(options);
+  const authorities = await Authorities.open({ trustDomain, store, clock, log, subject, terms, lagging });
+  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, x509SvidTtl, random });
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),
     bundle: () => authorities.bundle(),
     authorities: () => authorities.list(),
+    lagging: () => authorities.lagging(),
+    rotate: (role) => authorities.rotate(role),
     onBundleChange: (listener) => authorities.bundleChange.add(listener),
     onReplaced: (listener) => authorities.replaced.add(listener),
     close: async () => {
       await issuer.close();
       await authorities.close();
     },
+  };
+}
+
+function rotationTerms(options: CertificateAuthorityOptions): RotationTerms {
+  return {
+    rootLife: options.rootTtl * 1000,
+    intermediateLife: options.caTtl * 1000,
+    publishTime: options.rootPublishTime * 1000,
+    ackTimeout: options.rootAckTimeout * 1000,
+    onLagging: options.rootAckPolicy,
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Stores the authorities, one file each with certificate and key, so that both change at once; and the sequence number
- * of the bundle. The interface is asynchronous, since authorities may come from elsewhere one day.
+ * Stores the authorities, one file each with certificates and key, so that both change at once; and in another file their
+ * states and the bundle's sequence number.
  */
 
 import { constants, existsSync, readdirSync } from 'node:fs';
@@ -9,21 +9,29 @@ import path from 'node:path';
 import { SidekeyError } from '../base/errors.ts';
 import { writeFileAtomic } from '../base/files.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
-import { type Authority, type AuthorityRole, authorityFile, isIssuedBy, readAuthority } from './authority.ts';
+import { type Authority, type AuthorityRole, authorityFile, isUnder, readAuthority } from './authority.ts';
+import { SLOT_STATES, type Slot } from './slot.ts';
 
 export interface StoredAuthorities {
-  readonly roots: Authority[];
-  readonly intermediates: Authority[];
+  readonly roots: Slot[];
+  readonly intermediates: Slot[];
+  readonly state: AuthorityState;
 }
 
-/** The last published bundle: its sequence number and the IDs of its roots. */
-export interface BundleState {
+/** What changes in the authorities' life, in one file so that it changes at once. */
+export interface AuthorityState {
+  /** Of the last published bundle; 0 before the first one. */
   readonly sequenceNumber: number;
+  /** The roots of that bundle, sorted. */
   readonly rootIds: readonly string[];
+  /** By authority ID; undefined if none were stored. */
+  readonly slots: Readonly<Record<string, Omit<Slot, 'authority'>>> | undefined;
 }
 
 const AUTHORITY_FILE = /^(root|intermediate)-[0-9a-f]+\.pem$/;
-const BUNDLE_FILE = 'bundle.json';
+const STATE_FILE = 'state.json';
+/** Earlier versions stored the bundle's number and roots alone. */
+const OLD_STATE_FILE = 'bundle.json';
 const HALF_WRITTEN = /\.new$/;
 
 /** True if authorities are kept in this directory; false where it isn't there. */
@@ -69,21 +77,20 @@ export class KeyStore {
    * @throws ERR_CA with the file and the remedy
    */
   async load(): Promise<StoredAuthorities> {
-    const roots: Authority[] = [];
-    const intermediates: Authority[] = [];
     const names = (await readdir(this.#dir)).filter((name) => AUTHORITY_FILE.test(name)).sort();
-    for (const name of names) {
-      const role = name.startsWith('root') ? 'root' : 'intermediate';
-      const authority = await this.#read(name, role);
-      (role === 'root' ? roots : intermediates).push(authority);
-    }
-    for (const { id, certificate } of intermediates) {
-      if (!roots.some((root) => isIssuedBy(certificate, root))) {
-        const name = fileName({ role: 'intermediate', id });
-        throw this.#fault(name, 'is not signed by a root in the same directory', MEND.intermediate);
+    const state = await this.#loadState();
+    const authorities: Authority[] = [];
+    for (const name of names)
+      authorities.push(await this.#read(name, name.startsWith('root') ? 'root' : 'intermediate'));
+    const slots = authorities.map((authority) => ({ authority, ...storedSlot(authority, state) }));
+    const roots = slots.filter(({ authority }) => authority.role === 'root');
+    const intermediates = slots.filter(({ authority }) => authority.role === 'intermediate');
+    for (const { authority } of intermediates) {
+      if (!roots.some((root) => isUnder(authority, root.authority))) {
+        throw this.#fault(fileName(authority), 'is not signed by a root in the same directory', MEND.intermediate);
       }
     }
-    return { roots, intermediates };
+    return { roots, intermediates, state };
   }
 
   async save(authority: Authority): Promise<void> {
@@ -94,17 +101,20 @@ export class KeyStore {
     await rm(path.join(this.#dir, fileName(authority)), { force: true });
   }
 
-  /** Undefined before the first bundle. @throws ERR_CA if the file cannot be read */
-  async loadBundleState(): Promise<BundleState | undefined> {
-    const text = await this.#text(BUNDLE_FILE);
-    if (text === undefined) return undefined;
-    const state = parseBundleState(text);
-    if (state !== undefined) return state;
-    throw this.#fault(BUNDLE_FILE, 'is damaged', 'remove it: the sequence number of the bundle starts at 1 again');
+  async saveState(state: AuthorityState): Promise<void> {
+    writeFileAtomic(path.join(this.#dir, STATE_FILE), `${JSON.stringify(state)}\n`);
+    await rm(path.join(this.#dir, OLD_STATE_FILE), { force: true });
   }
 
-  async saveBundleState(state: BundleState): Promise<void> {
-    writeFileAtomic(path.join(this.#dir, BUNDLE_FILE), `${JSON.stringify(state)}\n`);
+  async #loadState(): Promise<AuthorityState> {
+    for (const name of [STATE_FILE, OLD_STATE_FILE]) {
+      const text = await this.#text(name);
+      if (text === undefined) continue;
+      const state = parseState(text);
+      if (state !== undefined) return state;
+      throw this.#fault(name, 'is damaged', 'remove it: the sequence number of the bundle starts at 1 again');
+    }
+    return { sequenceNumber: 0, rootIds: [], slots: undefined };
   }
 
   async #read(name: string, role: AuthorityRole): Promise<Authority> {
@@ -147,11 +157,23 @@ function fileName({ role, id }: { role: AuthorityRole; id: string }): string {
   return `${role}-${id}.pem`;
 }
 
-function parseBundleState(text: string): BundleState | undefined {
+/** Without any stored states, all roots count as trusted. An authority that has none beside others is new. */
+function storedSlot({ id, notBefore }: Authority, { slots }: AuthorityState): Omit<Slot, 'authority'> {
+  if (slots === undefined) return { state: 'retired', since: notBefore };
+  return slots[id] ?? { state: 'prepared', since: notBefore };
+}
+
+function parseState(text: string): AuthorityState | undefined {
   try {
-    const { sequenceNumber, rootIds } = JSON.parse(text) as Partial<BundleState>;
-    const good = Number.isSafeInteger(sequenceNumber) && sequenceNumber! > 0 && Array.isArray(rootIds);
-    return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds! } : undefined;
+    const { sequenceNumber, rootIds, slots } = JSON.parse(text) as Partial<AuthorityState>;
+    const good =
+      Number.isSafeInteger(sequenceNumber) &&
+      sequenceNumber! > 0 &&
+      Array.isArray(rootIds) &&
+      Object.values(slots ?? {}).every(
+        ({ state, since }) => SLOT_STATES.includes(state) && Number.isSafeInteger(since),
+      );
+    return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds!, slots } : undefined;
   } catch {
     return undefined;
   }

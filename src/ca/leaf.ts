@@ -1,21 +1,20 @@
 /**
- * Writes X.509-SVIDs: a new key and its certificate, under one authority. This is the hot path, so the parts that all
- * leaves of an authority share are encoded once.
+ * Writes X.509-SVIDs: a new key and its certificate, under one signer. This is the hot path, so the parts that all
+ * leaves of a signer share are encoded once.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
  */
 
 import type { SpiffeId } from '../spiffe/id.ts';
-import type { Authority } from './authority.ts';
 import {
   authorityKeyId,
   BACKDATE_MS,
   digitalSignature,
+  encodeCertificate,
   encodeToBeSigned,
   notAnAuthority,
   randomSerial,
   serverAndClientAuth,
-  signCertificate,
   subjectAltName,
   subjectKeyId,
   validity,
@@ -24,18 +23,19 @@ import {
 import type { KeyPair } from './key-pair.ts';
 import { encodeName, LONGEST_COMMON_NAME, type NamePart } from './name.ts';
 import { pem } from './pem.ts';
+import type { Signer } from './signer.ts';
 
 export interface LeafRequest {
   readonly spiffeId: SpiffeId;
   readonly dnsNames: readonly string[];
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** The requested end, in milliseconds since the epoch. The authority's end limits it. */
+  /** The requested end, in milliseconds since the epoch. The signer's end limits it. */
   readonly notAfter: number;
 }
 
 export interface Leaf {
-  /** PEM: the leaf, then its authority. */
+  /** PEM: the leaf, then its signer's chain. */
   readonly certificateChain: string;
   /** PEM, PKCS#8. */
   readonly privateKey: string;
@@ -63,26 +63,26 @@ const SUBJECT: readonly NamePart[] = [
 const PLAIN_SUBJECT = encodeName(SUBJECT);
 
 export class LeafWriter {
-  readonly authority: Authority;
+  readonly signer: Signer;
   readonly #commonExtensions: readonly Buffer[];
   /** The encoding of the last dates, which are the same throughout a burst. */
   #dates = { notBefore: 0, notAfter: 0, der: validity(0, 0) };
 
-  constructor(authority: Authority) {
-    this.authority = authority;
-    const authorityId = authorityKeyId(Buffer.from(authority.id, 'hex'));
+  constructor(signer: Signer) {
+    this.signer = signer;
+    const authorityId = authorityKeyId(Buffer.from(signer.id, 'hex'));
     this.#commonExtensions = [digitalSignature, serverAndClientAuth, notAnAuthority, authorityId];
   }
 
   /** @throws {RangeError} for a name that is not ASCII */
   draft(request: LeafRequest, keyPair: KeyPair): LeafDraft {
-    const { authority } = this;
+    const { signer } = this;
     const serial = randomSerial();
-    const notBefore = wholeSecond(Math.max(request.now - BACKDATE_MS, authority.notBefore));
-    const notAfter = wholeSecond(Math.min(request.notAfter, authority.notAfter));
+    const notBefore = wholeSecond(Math.max(request.now - BACKDATE_MS, signer.notBefore));
+    const notAfter = wholeSecond(Math.min(request.notAfter, signer.notAfter));
     const toBeSigned = encodeToBeSigned({
       serial,
-      issuer: authority.name,
+      issuer: signer.name,
       validity: this.#validity(notBefore, notAfter),
       subject: subjectFor(request.dnsNames),
       spki: keyPair.spki,
@@ -95,15 +95,13 @@ export class LeafWriter {
     return { keyPair, serial: serial.toString('hex'), notBefore, notAfter, toBeSigned };
   }
 
-  /** Signs drafts. Signing many in a row is faster, because OpenSSL's tables stay in the processor's cache. */
-  sign(drafts: readonly LeafDraft[]): Leaf[] {
-    const { privateKey, certificatePem } = this.authority;
-    const certificates = drafts.map(({ toBeSigned }) => signCertificate(toBeSigned, privateKey));
-    return drafts.map(({ keyPair, serial, notBefore, notAfter }, i) => ({
-      certificateChain: pem('CERTIFICATE', certificates[i]!) + certificatePem,
+  async sign({ keyPair, serial, notBefore, notAfter, toBeSigned }: LeafDraft): Promise<Leaf> {
+    const certificate = encodeCertificate(toBeSigned, await this.signer.sign(toBeSigned));
+    return {
+      certificateChain: pem('CERTIFICATE', certificate) + this.signer.chain,
       privateKey: pem('PRIVATE KEY', keyPair.pkcs8),
       ...{ keyPair, serial, notBefore, notAfter },
-    }));
+    };
   }
 
   #validity(notBefore: number, notAfter: number): Buffer {

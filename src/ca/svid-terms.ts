@@ -4,9 +4,9 @@ import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { type TrustDomain, trustDomainOf } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { Authority } from './authority.ts';
 import type { LeafRequest } from './leaf.ts';
 import type { MadeLeaf } from './leaf-batch.ts';
+import type { Signer } from './signer.ts';
 import type { SvidRequest, X509Svid } from './types.ts';
 
 export interface SvidTermsOptions {
@@ -37,43 +37,43 @@ export class SvidTerms {
   /**
    * Determines the contents of an SVID. @throws ERR_CA if the ID is in another trust domain, or the entry has expired
    */
-  request(request: SvidRequest, authority: Authority): LeafRequest {
+  request(request: SvidRequest, signer: Signer): LeafRequest {
     const { spiffeId, dnsNames } = request;
     const { trustDomain, clock } = this.#options;
     if (trustDomainOf(spiffeId) !== trustDomain) {
       throw new SidekeyError('ERR_CA', `${spiffeId} is not in the trust domain ${trustDomain}`);
     }
     const now = clock.now();
-    return { spiffeId, dnsNames, now, notAfter: this.#endOf(request, authority, now) };
+    return { spiffeId, dnsNames, now, notAfter: this.#endOf(request, signer, now) };
   }
 
   /** Builds the SVID from its request and the signed leaf. */
-  svid(request: SvidRequest, leaf: MadeLeaf, { now, notAfter: asked }: LeafRequest, authority: Authority): X509Svid {
+  svid(request: SvidRequest, leaf: MadeLeaf, { now, notAfter: asked }: LeafRequest, signer: Signer): X509Svid {
     const { entryId, spiffeId } = request;
     const { certificateChain, privateKey, serial, notBefore, notAfter } = leaf;
     const halfLife = (notAfter - now) / 2;
     const renewAt = Math.round(now + halfLife * (1 + JITTER * (2 * this.#options.random() - 1)));
     const endsWithEntry = asked === request.notAfter;
     return {
-      ...{ entryId, spiffeId, certificateChain, privateKey, serial, authorityId: authority.id },
+      ...{ entryId, spiffeId, certificateChain, privateKey, serial, authorityId: signer.id },
       ...{ notBefore, notAfter, renewAt: endsWithEntry ? NEVER : renewAt },
     };
   }
 
   /** The requested end, limited by those of the entry and the authority; in milliseconds since the epoch. */
-  #endOf({ entryId, spiffeId, ttl, notAfter }: SvidRequest, authority: Authority, now: number): number {
+  #endOf({ entryId, spiffeId, ttl, notAfter }: SvidRequest, signer: Signer, now: number): number {
     if (notAfter !== 0 && notAfter <= now) throw new SidekeyError('ERR_CA', `the entry ${entryId} has expired`);
     const asked = now + (ttl === 0 ? this.#options.x509SvidTtl : ttl) * 1000;
     const wanted = notAfter === 0 ? asked : Math.min(asked, notAfter);
-    if (wanted <= authority.notAfter) return wanted;
+    if (wanted <= signer.notAfter) return wanted;
     if (!this.#warned.has(entryId)) {
       if (this.#warned.size >= WARNED) this.#warned.clear();
       this.#warned.add(entryId);
       this.#options.log.warn(
-        { entry_id: entryId, spiffe_id: spiffeId, asked: new Date(wanted), not_after: new Date(authority.notAfter) },
+        { entry_id: entryId, spiffe_id: spiffeId, asked: new Date(wanted), not_after: new Date(signer.notAfter) },
         'SVID expires earlier than requested, because its intermediate does; use a TTL of at most half of --ca-ttl',
       );
     }
-    return authority.notAfter;
+    return signer.notAfter;
   }
 }

@@ -3,6 +3,8 @@
 import type { IssuanceRecord } from '../base/issuance.ts';
 import type { TrustBundle } from '../spiffe/bundle.ts';
 import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
+import type { Authority } from './authority.ts';
+import type { SlotState } from './slot.ts';
 
 export type { TrustBundle } from '../spiffe/bundle.ts';
 
@@ -40,13 +42,23 @@ export interface X509Svid {
   readonly renewAt: number;
 }
 
-/** An authority, root or intermediate, as in `GET /v1/doctor` and the log. Times in milliseconds since the epoch. */
-export interface AuthorityInfo {
-  readonly id: string;
-  readonly role: 'root' | 'intermediate';
-  readonly notBefore: number;
-  readonly notAfter: number;
-  readonly subject: string;
+/** An authority without its keys. */
+export interface AuthorityInfo extends Pick<Authority, 'id' | 'role' | 'notBefore' | 'notAfter' | 'subject'> {
+  readonly state: SlotState;
+  /** When it came into this state, in milliseconds since the epoch. */
+  readonly since: number;
+}
+
+/** A proxy that has not acknowledged a bundle. */
+export interface LaggingProxy {
+  readonly pid: number;
+  readonly uid: number;
+  /** Its node ID. */
+  readonly node: string | undefined;
+  /** The name of the secret that has the bundle. */
+  readonly name: string;
+  /** The error text of its NACK; undefined if it has not answered. */
+  readonly rejection: string | undefined;
 }
 
 /** The record of issuances. The promise resolves when they are durable. */
@@ -64,9 +76,17 @@ export interface CertificateAuthority {
   issue(request: SvidRequest): Promise<X509Svid>;
   bundle(): TrustBundle;
   authorities(): AuthorityInfo[];
+  /** The proxies that a published root waits for; empty if there is no such root, or if all have it. */
+  lagging(): Iterable<LaggingProxy>;
+  /**
+   * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies have
+   * acknowledged it. A rotation that is going on is not begun again. @throws ERR_CA
+   */
+  rotate(role: AuthorityInfo['role']): Promise<void>;
   onBundleChange(listener: (bundle: TrustBundle) => void): () => void;
   /**
-   * Calls the listener when all SVIDs issued before must be replaced at once, because a root expired and was replaced.
+   * Calls the listener when all SVIDs issued before must be replaced at once, because another root signs now, or
+   * because an operator asked for it.
    */
   onReplaced(listener: () => void): () => void;
   close(): Promise<void>;

@@ -1,9 +1,9 @@
 /** Chooses the checks of `sidekey doctor` and gets their input. */
 
-import type { AliasJson, DoctorJson } from '../admin/client.ts';
+import type { AdminClient, AliasJson, DoctorJson } from '../admin/client.ts';
 import { SystemClock } from '../base/clock.ts';
 import type { Check } from '../doctor/check.ts';
-import type { Lookup } from '../doctor/envoy-admin.ts';
+import type { Lookup, ServerView } from '../doctor/envoy-admin.ts';
 import type { Names } from '../doctor/envoy-file.ts';
 import { allEntries } from './entry.ts';
 import { readInput } from './input.ts';
@@ -30,12 +30,16 @@ export async function fileChecks(files: readonly string[], options: ClientOption
 /** The check of a running Envoy. */
 export async function envoyChecks(url: string, options: ClientOptions): Promise<Check[]> {
   const { envoyAdminCheck } = await import('../doctor/envoy-admin.ts');
-  const proxies: Lookup = (node) =>
-    orUnknown(async () => {
-      const client = await openClient(options);
-      return (await readProxies(client, new URLSearchParams({ node }))).proxies;
-    });
-  return [envoyAdminCheck(url, proxies, new SystemClock())];
+  const lookup: Lookup = (node) => orUnknown(async () => serverView(await openClient(options), node));
+  return [envoyAdminCheck(url, lookup, new SystemClock())];
+}
+
+/** What the server knows of the proxies with this node id, and of its authorities. @throws AdminError */
+export async function serverView(client: AdminClient, node: string): Promise<ServerView> {
+  const { proxies } = await readProxies(client, new URLSearchParams({ node }));
+  const { trust_domain: trustDomain, authorities, at } = await client.json<DoctorJson>('GET', '/v1/doctor');
+  const roots = authorities.filter(({ role, not_after: end }) => role === 'root' && end > at).map(({ id }) => id);
+  return { proxies, own: { trustDomain, roots } };
 }
 
 /** Checks of the server and its host. */

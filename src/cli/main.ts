@@ -5,6 +5,7 @@ import { printableLines } from '../base/printable.ts';
 import { version } from '../base/version.ts';
 import { addAliasCommands } from './alias.ts';
 import { addBundleCommands } from './bundle.ts';
+import { addCaCommands } from './ca.ts';
 import { addCompletionCommand } from './completion.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addEntryCommands } from './entry.ts';
@@ -22,6 +23,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   entry: addEntryCommands,
   alias: addAliasCommands,
   bundle: addBundleCommands,
+  ca: addCaCommands,
   proxies: addProxiesCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,
@@ -32,7 +34,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
 };
 
 /** Commands that have subcommands. */
-const GROUPS: ReadonlySet<string> = new Set(['entry', 'alias', 'bundle', 'envoy']);
+const GROUPS: ReadonlySet<string> = new Set(['entry', 'alias', 'bundle', 'ca', 'envoy']);
 
 /** Adds only the requested command; adds all of them if it is unknown, as for --help. */
 function program(asked: string | undefined): Command {

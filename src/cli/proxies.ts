@@ -1,18 +1,20 @@
 /** `sidekey proxies`: the secrets of every proxy, as requested, sent and answered. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { AdminClient } from '../admin/client.ts';
 import { wantsColour } from '../base/colour.ts';
 import { printable } from '../base/printable.ts';
 import { asCalled } from './called-as.ts';
+import { allEntries } from './entry.ts';
 import { UsageError } from './errors.ts';
-import { columnLines, isData, type OutputFormat, printData } from './output.ts';
-import { troubleOf } from './proxy-check.ts';
+import { columnLines, isData, printData } from './output.ts';
+import { troubleOf, waitsForEntry } from './proxy-check.ts';
 import { cellsOf, HEADER, type Proxies, type ProxyRow, readProxies, rowsOf, stateColour } from './proxy-rows.ts';
 import { changesPrinter, jsonOf, screen } from './proxy-show.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 /** A copy of the list in `admin/proxy-schema.ts`, which is not loaded for `--help`. */
-const STATES = ['held', 'sent', 'in_sync', 'rejected', 'stale'];
+const STATES = ['held', 'unknown', 'sent', 'in_sync', 'rejected', 'stale'];
 
 interface ProxiesOptions extends ClientOptions {
   readonly state?: readonly string[];
@@ -23,6 +25,7 @@ interface ProxiesOptions extends ClientOptions {
   readonly uid?: string;
   readonly watch?: boolean;
   readonly check?: boolean;
+  readonly waiting?: boolean;
 }
 
 export function addProxiesCommand(program: Command): void {
@@ -36,7 +39,8 @@ export function addProxiesCommand(program: Command): void {
     .option('--pid <pid>', 'only proxies of this process', digits)
     .option('--uid <uid>', 'only proxies of this user', digits)
     .option('--watch', 'keep running: redraw on a terminal, otherwise print a line for each secret that changes')
-    .option('--check', 'show only secrets that need attention, and exit with status 1 if there are any');
+    .option('--check', 'show only secrets that need attention, and exit with status 1 if there are any')
+    .option('--waiting', 'with --check: names that wait for an entry that never existed need attention too');
   addClientOptions(command).action(showProxies);
 }
 
@@ -44,6 +48,7 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
   if (options.watch === true && (options.output === 'yaml' || options.output === 'name'))
     throw new UsageError('--watch prints a table or JSON lines: give --output table, wide or json');
   if (options.watch === true && options.check === true) throw new UsageError('give --watch or --check, not both');
+  if (options.waiting === true && options.check !== true) throw new UsageError('give --waiting only with --check');
   const filter = filterOf(options);
   const client = await openClient(options);
   if (options.watch === true) {
@@ -59,35 +64,43 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
     process.stdout.once('error', () => process.exit());
     await watchProxies(client, filter, print);
   }
+  if (options.check === true) {
+    await check(client, filter, options);
+    return;
+  }
   const proxies = await readProxies(client, filter);
-  if (options.check === true) await check(proxies, options.output);
-  else if (isData(options.output)) await printData(options.output, { at: proxies.at, proxies: proxies.proxies });
+  if (isData(options.output)) await printData(options.output, { at: proxies.at, proxies: proxies.proxies });
   else if (options.output === 'name') printNames(proxies);
   else printLines(rowsOf(proxies).map((row) => cellsOf(row, proxies.now)));
 }
 
 /** @throws Error, for exit status 1, if secrets need attention */
-async function check(proxies: Proxies, format: OutputFormat): Promise<void> {
+async function check(client: AdminClient, filter: URLSearchParams, options: ProxiesOptions): Promise<void> {
+  filter.set('history', 'true');
+  const proxies = await readProxies(client, filter);
   const { at, now } = proxies;
   const rows = rowsOf(proxies);
+  const entries = rows.some(waitsForEntry) ? await allEntries(options, new URLSearchParams()) : [];
+  const expected = { waiting: options.waiting === true, spiffeIds: entries.map(({ spiffe_id: id }) => id) };
   const troubled = rows.flatMap((row) => {
-    const trouble = troubleOf(row, now);
+    const trouble = troubleOf(row, now, expected);
     return trouble === undefined ? [] : [{ row, trouble }];
   });
-  if (isData(format)) {
+  if (isData(options.output)) {
     const troubles = troubled.map(({ row, trouble }) => ({ ...jsonOf(row), trouble }));
-    await printData(format, { at, secrets: rows.length, troubles });
+    await printData(options.output, { at, secrets: rows.length, troubles });
   } else if (troubled.length > 0) printLines(troubled.map(({ row, trouble }) => cellsOf(row, now, trouble)));
   else process.stdout.write(`nothing needs attention: ${allWell(rows, proxies)}\n`);
   if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need attention`);
 }
 
-/** Held names are not counted as trouble: they wait for an entry. */
+/** The held names among them wait for an entry that nobody has made so far. */
 function allWell(rows: readonly ProxyRow[], { proxies }: Proxies): string {
   const count = (number: number, one: string, more: string) => `${number} ${number === 1 ? one : more}`;
   const held = rows.filter(({ secret }) => secret.held !== null).length;
   const on = `${count(rows.length, 'secret', 'secrets')} on ${count(proxies.length, 'proxy', 'proxies')}`;
-  return held === 0 ? on : `${on}, ${held} of them held (${asCalled('sidekey proxies --state held')})`;
+  if (held === 0) return on;
+  return `${on}, ${held} of them held for an entry that never existed (${asCalled('sidekey proxies --state held')})`;
 }
 
 /** The node ids; a proxy without one is named by its process. */

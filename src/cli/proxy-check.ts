@@ -1,22 +1,82 @@
 /** Finds secrets of proxies that need attention. */
 
+import type { SecretJson } from '../admin/client.ts';
+import { differInOnePlace } from '../base/nearest.ts';
 import { type ProxyRow, untilOrSince } from './proxy-rows.ts';
 
 const HOUR_MS = 3_600_000;
 /** SVIDs are renewed at half their life, ±10 %: with less than a third left, the renewal is overdue. */
 const LAST_SHARE = 1 / 3;
+/** For this time a hold that ends by itself is not reported, in milliseconds: an account file or an engine may be about to change. */
+const PASSING_MS = 30_000;
 
-/** Undefined if the secret is fine. A held name waits for an entry, which may be intended. */
-export function troubleOf({ secret }: ProxyRow, now: number): string | undefined {
+export interface Expectation {
+  /** Report names too that wait for an entry that never existed. */
+  readonly waiting: boolean;
+  /** The SPIFFE IDs that entries give; read only if a name waits for an entry. */
+  readonly spiffeIds: readonly string[];
+}
+
+/** Undefined if the secret is fine. */
+export function troubleOf({ secret }: ProxyRow, now: number, expected: Expectation): string | undefined {
   if (secret.state === 'rejected') return `rejected: ${secret.rejection?.message ?? ''}`;
   if (secret.state === 'stale') {
     const since = secret.sent_at === null ? '' : ` ${untilOrSince(Date.parse(secret.sent_at) - now)}`;
     return `stale: sent${since}, and not answered`;
   }
-  if (secret.expires_at === null || secret.not_before === null) return undefined;
-  const end = Date.parse(secret.expires_at);
-  const life = end - Date.parse(secret.not_before);
+  const held = heldTrouble(secret, now, expected);
+  const renewal = renewalTrouble(secret, now);
+  return held === undefined || renewal === undefined ? (held ?? renewal) : `${renewal}; ${held}`;
+}
+
+/** True if the secret waits for an entry: then {@link Expectation.spiffeIds} counts. */
+export function waitsForEntry({ secret: { held } }: ProxyRow): boolean {
+  return held?.reason === 'no-entry';
+}
+
+function renewalTrouble({ expires_at: expiresAt, not_before: notBefore }: SecretJson, now: number): string | undefined {
+  if (expiresAt === null || notBefore === null) return undefined;
+  const end = Date.parse(expiresAt);
+  const life = end - Date.parse(notBefore);
   const left = end - now;
   if (left >= Math.min(HOUR_MS, life * LAST_SHARE)) return undefined;
   return left > 0 ? `not renewed: the certificate ends ${untilOrSince(left)}` : `ended ${untilOrSince(left)}`;
+}
+
+/** A hold needs attention unless it only waits for an entry, or a bundle of an entry, that nobody has made so far. */
+function heldTrouble({ name, held, version }: SecretJson, now: number, expected: Expectation): string | undefined {
+  if (held === null) return undefined;
+  const why = `${held.reason}: ${held.detail}`;
+  const had = version === null ? '' : 'it had the secret before: ';
+  switch (held.reason) {
+    case 'pending':
+    case 'facts-missing':
+    case 'issuance-failed':
+      return now - Date.parse(held.since) < PASSING_MS ? undefined : `${had}${why}`;
+    case 'no-entry':
+      return waitingTrouble(name, held, { had, why }, expected);
+    case 'no-identity':
+      return had === '' && !expected.waiting ? undefined : `${had}${why}`;
+    default:
+      return `${had}${why}`;
+  }
+}
+
+function waitingTrouble(
+  name: string,
+  { issued_before: issuedBefore }: NonNullable<SecretJson['held']>,
+  { had, why }: { readonly had: string; readonly why: string },
+  { waiting, spiffeIds }: Expectation,
+): string | undefined {
+  if (had !== '') return `${had}${why}`;
+  if (issuedBefore === true) return `an entry gave it before: ${why}`;
+  const alike = spiffeIds.find((id) => differInOnePlace(name, id) && !differInNumber(name, id));
+  if (alike !== undefined) return `did you mean ${alike}? ${why}`;
+  return waiting ? why : undefined;
+}
+
+/** `web`, `web-1` and `web-2` are three names, and none is mistyped. */
+function differInNumber(a: string, b: string): boolean {
+  const [first, second] = [a, b].map((name) => name.replaceAll(/[-_.]?\d+/g, ''));
+  return first === second;
 }

@@ -45,6 +45,13 @@ export interface ServeConfig extends AttestorSettings {
   readonly x509SvidTtl: number;
   /** Seconds. */
   readonly caTtl: number;
+  /** Seconds. */
+  readonly rootTtl: number;
+  /** Seconds. */
+  readonly rootPublishTime: number;
+  /** Seconds. */
+  readonly rootAckTimeout: number;
+  readonly rootAckPolicy: RootAckPolicy;
   /** Such as `C=CN,O=SPIFFE`; checked. */
   readonly caSubject: string;
   readonly maxConnectionsPerUid: number;
@@ -57,6 +64,9 @@ export interface ServeConfig extends AttestorSettings {
 
 /** The callers that get bundles: those that an entry matches, or all on the pipe. */
 export type BundleFor = 'identified' | 'anyone';
+
+/** What happens when proxies have not acknowledged a new root in time: it waits for them as long as it may, or signs. */
+export type RootAckPolicy = 'wait' | 'continue';
 
 export interface HostPort {
   /** A name or an address, IPv6 without brackets. */

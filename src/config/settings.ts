@@ -144,6 +144,26 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     kind: kinds.duration('1m', '3650d'),
     fallback: fixed('24h'),
   },
+  rootTtl: {
+    about: 'lifetime of a new root, which is replaced after half of it',
+    kind: kinds.duration('10m', '7300d'),
+    fallback: fixed('365d'),
+  },
+  rootPublishTime: {
+    about: 'how long a new root is in the bundle before it signs, for proxies that are not connected',
+    kind: kinds.duration('0s', '365d'),
+    fallback: fixed('24h'),
+  },
+  rootAckTimeout: {
+    about: 'how long proxies that have not acknowledged a new root delay it before rootAckPolicy applies',
+    kind: kinds.duration('0s', '365d'),
+    fallback: fixed('24h'),
+  },
+  rootAckPolicy: {
+    about: 'then: wait for them until the old root must be replaced, or continue without them',
+    kind: kinds.choice('wait', 'continue'),
+    fallback: fixed('wait'),
+  },
   caSubject: {
     about: 'subject of root and intermediate certificates',
     kind: kinds.subject,

@@ -1,14 +1,24 @@
-/** The check of a running Envoy: compares its secrets with those that the server has sent. */
+/**
+ * The check of a running Envoy: compares its secrets with those that the server has sent, and the authorities that it trusts
+ * with those of its servers.
+ */
 
 import type { ProxyJson, SecretJson } from '../admin/proxy-schema.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Finding } from '../base/finding.ts';
 import { shellQuote } from '../base/shell.ts';
 import type { Check, Outcome } from './check.ts';
+import { judgePeers, type OwnAuthority } from './envoy-peers.ts';
 import { adminUrl, type EnvoySecret, type EnvoyState, plainSerial, readEnvoyState } from './envoy-state.ts';
 
-/** Finds the proxies with a node id; `unknown` says why that is not possible. */
-export type Lookup = (nodeId: string) => Promise<readonly ProxyJson[] | { readonly unknown: string }>;
+/** What the server knows about the proxies with a node id. */
+export interface ServerView {
+  readonly proxies: readonly ProxyJson[];
+  readonly own: OwnAuthority;
+}
+
+/** Asks the server; `unknown` says why that is not possible. */
+export type Lookup = (nodeId: string) => Promise<ServerView | { readonly unknown: string }>;
 
 export function envoyAdminCheck(url: string, lookup: Lookup, clock: Clock): Check {
   return { name: 'envoy-admin', run: () => check(url, withoutPassword(url), lookup, clock.now()) };
@@ -34,14 +44,17 @@ async function check(url: string, place: string, lookup: Lookup, now: number): P
     return { findings: [{ rule: 'envoy-unreachable', severity: 'error', place, problem, why, fix }], skipped: [] };
   }
   const expired = expiredOf(envoy, place, now);
-  const proxies = await lookup(envoy.nodeId);
-  if ('unknown' in proxies) {
-    const skipped = [{ what: `what the server has sent to ${envoy.nodeId}`, why: proxies.unknown }];
-    return { findings: [...expired, ...envoy.secrets.flatMap((secret) => alone(secret, place))], skipped };
+  const server = await lookup(envoy.nodeId);
+  const isKnown = !('unknown' in server);
+  const peers = await judgePeers(envoy, isKnown ? server.own : undefined, place);
+  if (!isKnown) {
+    const skipped = [{ what: `what the server has sent to ${envoy.nodeId}`, why: server.unknown }, ...peers.skipped];
+    const waiting = envoy.secrets.flatMap((secret) => alone(secret, place));
+    return { findings: [...expired, ...waiting, ...peers.findings], skipped };
   }
-  const sent = proxies.flatMap(({ streams }) => streams.flatMap(({ secrets }) => secrets));
+  const sent = server.proxies.flatMap(({ streams }) => streams.flatMap(({ secrets }) => secrets));
   const findings = envoy.secrets.flatMap((secret) => compare(secret, envoy, sent, place));
-  return { findings: [...findings, ...expired], skipped: [] };
+  return { findings: [...findings, ...expired, ...peers.findings], skipped: peers.skipped };
 }
 
 /** Envoy keeps serving an expired certificate. */
@@ -64,25 +77,17 @@ function alone({ name, warming }: EnvoySecret, place: string): Finding[] {
 }
 
 function compare(secret: EnvoySecret, envoy: EnvoyState, sent: readonly SecretJson[], place: string): Finding[] {
-  const { name, warming } = secret;
+  const { name } = secret;
+  if (secret.isFromFile) return [];
   const ours = sent.filter((one) => one.name === name);
   const [first] = ours;
-  if (first === undefined) {
-    const problem = `${warming ? 'it waits for' : 'it holds'} ${name}, but has no stream for it on this server`;
-    const why = 'it gets no update: it asks another server, or its stream ended and it has not reconnected yet';
-    const fix = `sidekey proxies --node ${shellQuote(envoy.nodeId)}; compare the path of its SDS cluster with the server's --socket`;
-    return [{ rule: 'envoy-no-stream', severity: 'error', place, problem, why, fix }];
-  }
+  if (first === undefined) return [notAskedHere(secret, envoy, sent, place)];
   const held = ours.find((one) => one.held !== null)?.held;
-  if (held !== undefined && held !== null) {
-    const problem = `it ${warming ? 'waits for' : 'holds an old'} ${name}: ${held.reason}: ${held.detail}`;
-    const why = 'its listeners reset connections until it has the secret: "Secret is not supplied by SDS"';
-    const fix = held.decision === null ? 'wait: the server is looking it up' : `sidekey explain ${held.decision}`;
-    return [{ rule: 'envoy-waits', severity: 'error', place, problem, why, fix }];
-  }
+  if (held !== undefined && held !== null) return [waits(secret, held, envoy, place)];
   const rejection = ours.find((one) => one.rejection !== null)?.rejection;
   if (rejection !== undefined && rejection !== null) {
-    const problem = `it has rejected ${name}: ${rejection.message}`;
+    const by = ours.flatMap(({ authority_id: id }) => id ?? []);
+    const problem = `it has rejected ${name}${by.length === 0 ? '' : `, issued by the authority ${by[0]}`}: ${rejection.message}`;
     const why = 'it keeps using its previous secret until that ends; a NACK may blame the wrong secret of a listener';
     const fix = `sidekey proxies --name ${shellQuote(name)}; the server sends a new certificate`;
     return [{ rule: 'envoy-rejects', severity: 'error', place, problem, why, fix }];
@@ -97,4 +102,82 @@ function compare(secret: EnvoySecret, envoy: EnvoyState, sent: readonly SecretJs
     'it acknowledged a certificate that it does not use, or none of its listeners and clusters uses the secret';
   const fix = `curl ${shellQuote(adminUrl(place, '/certs').href)}; if its listener shows no certificate of ${name}, restart the Envoy`;
   return [{ rule: 'envoy-differs', severity: 'warning', place, problem, why, fix }];
+}
+
+/** The Envoy has no stream for the secret on this server; its own state says why. */
+function notAskedHere(
+  { name, warming, attempts, connected }: EnvoySecret,
+  envoy: EnvoyState,
+  sent: readonly SecretJson[],
+  place: string,
+): Finding {
+  const others = envoy.secrets.filter((one) => one.warming && one.attempts !== 0).map((one) => one.name);
+  if (warming && attempts === 0 && envoy.state !== 'LIVE') {
+    const first = others.length === 0 ? 'its clusters' : others.join(', ');
+    return {
+      rule: 'envoy-not-asked',
+      severity: 'warning',
+      place,
+      problem: `it is ${envoy.state}, and has not asked for ${name} yet`,
+      why: `Envoy initializes its clusters first, and its listeners after them: it waits for ${first}`,
+      fix:
+        others.length === 0
+          ? `curl ${shellQuote(adminUrl(place, '/init_dump').href)}`
+          : `see why it waits for ${first}`,
+    };
+  }
+  const has = warming ? 'it waits for' : 'it holds';
+  const head = { rule: 'envoy-no-stream', severity: 'error', place } as const;
+  const pipes = pipesText(envoy);
+  if (connected === true) {
+    const problem = `${has} ${name}, and its stream for it is open, but not on this server`;
+    const why = `another server sends it this secret${pipes}`;
+    return { ...head, problem, why, fix: 'ask that server: sidekey doctor --admin-socket PATH --envoy-admin …' };
+  }
+  const isElsewhere = sent.length > 0 ? '; other secrets it gets from this server' : '';
+  return {
+    ...head,
+    problem: `${has} ${name}, but has no stream for it on this server`,
+    why: `it gets no update: it asks another server, or its stream ended and it has not reconnected yet${isElsewhere}${pipes}`,
+    fix: `sidekey proxies --node ${shellQuote(envoy.nodeId)}; compare the path of its SDS cluster with the server's --socket`,
+  };
+}
+
+/** Where its clusters with a Unix socket lead, as the Envoy sees the path. */
+function pipesText({ pipes }: EnvoyState): string {
+  const told = pipes.map(({ cluster, path, open, failed }) => {
+    const state = open > 0 ? 'connected' : failed > 0 ? `${failed} connections failed` : 'no connection';
+    return `its cluster ${cluster} leads to ${path}: ${state}`;
+  });
+  return told.length === 0 ? '' : ` (${told.join('; ')})`;
+}
+
+/** Reasons of a hold that nothing ends but another name in the bootstrap. */
+const NEVER: readonly string[] = ['unknown-name', 'foreign-id'];
+
+function waits(
+  { name, warming }: EnvoySecret,
+  held: NonNullable<SecretJson['held']>,
+  { state }: EnvoyState,
+  place: string,
+): Finding {
+  const problem = `it ${warming ? 'waits for' : 'holds an old'} ${name}: ${held.reason}: ${held.detail}`;
+  if (NEVER.includes(held.reason)) {
+    const closed =
+      state === 'LIVE' ? '' : ` It is ${state}: until initial_fetch_timeout is over (0s: for ever), no listener opens.`;
+    return {
+      rule: 'envoy-unknown-name',
+      severity: 'error',
+      place,
+      problem,
+      why: `the secret never arrives.${closed}`,
+      fix:
+        held.reason === 'foreign-id'
+          ? 'ask for a SPIFFE ID of the trust domain of this server, or ask the server of the other one'
+          : `sds_config: { path_config_source: { path: … } } for this secret in its bootstrap; or, if it is a certificate: sidekey alias set ${shellQuote(name)} spiffe://…`,
+    };
+  }
+  const why = 'its listeners reset connections until it has the secret: "Secret is not supplied by SDS"';
+  const fix = held.decision === null ? 'wait: the server is looking it up' : `sidekey explain ${held.decision}`;
+  return { rule: 'envoy-waits', severity: 'error', place, problem, why, fix };
 }

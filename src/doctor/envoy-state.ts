@@ -4,15 +4,24 @@
  */
 
 import http from 'node:http';
+import { secretsIn, type TrustedRoots } from './envoy-secrets.ts';
 
 export interface EnvoyState {
   readonly nodeId: string;
   readonly version: string;
-  /** `LIVE`, `INITIALIZING`, … */
+  /** `LIVE`, `INITIALIZING`, `PRE_INITIALIZING`, … */
   readonly state: string;
   readonly secrets: readonly EnvoySecret[];
   /** Certificates that the Envoy presents: serials as lower-case hex without leading zeros, and their ends. */
   readonly certificates: ReadonlyMap<string, { readonly spiffeId: string; readonly ends: string }>;
+  /** The roots in its validation contexts, by trust domain. */
+  readonly roots: TrustedRoots;
+  /** Clusters whose servers it refused, because their certificate did not verify. */
+  readonly refusedServers: readonly RefusedServers[];
+  /** Listeners that refused clients for this reason, and how many since its start. */
+  readonly refusedClients: readonly { readonly listener: string; readonly count: number }[];
+  /** Clusters whose endpoint is a Unix socket. */
+  readonly pipes: readonly Pipe[];
 }
 
 export interface EnvoySecret {
@@ -21,9 +30,36 @@ export interface EnvoySecret {
   readonly version: string;
   /** Whether the Envoy waits for the secret. */
   readonly warming: boolean;
+  /** How often it has asked for the secret; undefined if it does not say. */
+  readonly attempts: number | undefined;
+  /** Whether its stream for the secret is open; undefined if it does not say, as of secrets by ADS and from files. */
+  readonly connected: boolean | undefined;
+  readonly isFromFile: boolean;
+}
+
+export interface RefusedServers {
+  readonly cluster: string;
+  readonly count: number;
+  readonly endpoints: readonly Endpoint[];
+  /** The server name that it sends. */
+  readonly sni: string | undefined;
+}
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Pipe {
+  readonly cluster: string;
+  readonly path: string;
+  readonly open: number;
+  readonly failed: number;
 }
 
 const TIMEOUT_MS = 5_000;
+/** An Envoy with ten thousand clusters answers with tens of megabytes. */
+const MAX_ANSWER = 256 * 1024 * 1024;
 
 interface ServerInfo {
   readonly version: string;
@@ -31,7 +67,15 @@ interface ServerInfo {
   readonly node?: { readonly id?: string };
 }
 interface Dump {
-  readonly configs?: readonly { readonly name?: string; readonly version_info?: string }[];
+  readonly configs?: readonly { readonly name?: string; readonly version_info?: string; readonly secret?: unknown }[];
+}
+interface ClusterDump {
+  readonly configs?: readonly {
+    readonly cluster?: {
+      readonly name?: string;
+      readonly transport_socket?: { readonly typed_config?: { readonly sni?: unknown } };
+    };
+  }[];
 }
 interface Certificates {
   readonly certificates?: readonly {
@@ -42,6 +86,21 @@ interface Certificates {
     }[];
   }[];
 }
+interface Clusters {
+  readonly cluster_statuses?: readonly {
+    readonly name?: string;
+    readonly host_statuses?: readonly {
+      readonly address?: {
+        readonly pipe?: { readonly path?: string };
+        readonly socket_address?: { readonly address?: string; readonly port_value?: number };
+      };
+      readonly stats?: readonly { readonly name?: string; readonly value?: string }[];
+    }[];
+  }[];
+}
+interface Stats {
+  readonly stats?: readonly { readonly name?: string; readonly value?: unknown }[];
+}
 
 /** @throws Error if no server answers, or the server is not Envoy */
 export async function readEnvoyState(url: string): Promise<EnvoyState> {
@@ -50,22 +109,91 @@ export async function readEnvoyState(url: string): Promise<EnvoyState> {
   const warming = await get<Dump>(url, '/config_dump?resource=dynamic_warming_secrets');
   const { certificates = [] } = await get<Certificates>(url, '/certs');
   const leaves = certificates.flatMap(({ cert_chain: chain = [] }) => chain.slice(0, 1));
+  const stats = await statsOf(url);
+  const clusters = await get<Clusters>(url, '/clusters?format=json');
   return {
     nodeId: node?.id ?? '',
     version,
     state,
-    secrets: [...secretsOf(active, false), ...secretsOf(warming, true)],
+    secrets: [...secretsOf(active, false, stats), ...secretsOf(warming, true, stats)],
     certificates: new Map(
       leaves.map((leaf) => [
         plainSerial(leaf.serial_number),
         { spiffeId: leaf.subject_alt_names?.find(({ uri }) => uri)?.uri ?? '', ends: leaf.expiration_time },
       ]),
     ),
+    roots: secretsIn((active.configs ?? []).map(({ secret }) => secret)),
+    refusedServers: await refusedServers(url, clusters, stats),
+    refusedClients: [...stats].flatMap(([name, count]) => {
+      const listener = /^listener\.(.+)\.ssl\.fail_verify_error$/.exec(name)?.[1];
+      return listener === undefined || count === 0 ? [] : [{ listener, count }];
+    }),
+    pipes: pipesOf(clusters),
   };
 }
 
-function secretsOf({ configs = [] }: Dump, warming: boolean): EnvoySecret[] {
-  return configs.map(({ name = '', version_info: version = '' }) => ({ name, version, warming }));
+/** The counters and gauges that are used here. */
+async function statsOf(url: string): Promise<ReadonlyMap<string, number>> {
+  const filter = encodeURIComponent('^sds\\.|^control_plane\\.|\\.ssl\\.fail_verify_error$');
+  const { stats = [] } = await get<Stats>(url, `/stats?format=json&filter=${filter}`);
+  return new Map(
+    stats.flatMap(({ name, value }): [string, number][] =>
+      typeof name === 'string' && typeof value === 'number' ? [[name, value]] : [],
+    ),
+  );
+}
+
+function secretsOf({ configs = [] }: Dump, warming: boolean, stats: ReadonlyMap<string, number>): EnvoySecret[] {
+  return configs.map(({ name = '', version_info: version = '' }) => {
+    const head = `sds.${asStat(name)}`;
+    const connected = stats.get(`${head}.control_plane.connected_state`);
+    const attempts = stats.get(`${head}.update_attempt`);
+    // Only subscriptions by gRPC have such a gauge: of their own, or one for all of ADS.
+    const isFromFile = attempts !== undefined && connected === undefined && !stats.has('control_plane.connected_state');
+    const isConnected = connected === undefined ? undefined : connected > 0;
+    return { name, version, warming, attempts, connected: isConnected, isFromFile };
+  });
+}
+
+/** A name as it stands in Envoy's statistics. */
+function asStat(name: string): string {
+  return name.replaceAll(/:\/{0,2}/g, '_');
+}
+
+async function refusedServers(
+  url: string,
+  { cluster_statuses: clusters = [] }: Clusters,
+  stats: ReadonlyMap<string, number>,
+): Promise<RefusedServers[]> {
+  const refusing = clusters.flatMap(({ name = '', host_statuses: hosts = [] }) => {
+    const count = stats.get(`cluster.${asStat(name)}.ssl.fail_verify_error`) ?? 0;
+    const endpoints = hosts.flatMap(({ address }): Endpoint[] => {
+      const { address: host, port_value: port } = address?.socket_address ?? {};
+      return typeof host === 'string' && typeof port === 'number' ? [{ host, port }] : [];
+    });
+    return count > 0 ? [{ cluster: name, count, endpoints }] : [];
+  });
+  if (refusing.length === 0) return [];
+  const names = new Map<string, string>();
+  for (const kind of ['static_clusters', 'dynamic_active_clusters']) {
+    const { configs = [] } = await get<ClusterDump>(url, `/config_dump?resource=${kind}`);
+    for (const { cluster } of configs) {
+      const sni = cluster?.transport_socket?.typed_config?.sni;
+      if (cluster?.name !== undefined && typeof sni === 'string') names.set(cluster.name, sni);
+    }
+  }
+  return refusing.map((one) => ({ ...one, sni: names.get(one.cluster) }));
+}
+
+function pipesOf({ cluster_statuses: clusters = [] }: Clusters): Pipe[] {
+  return clusters.flatMap(({ name = '', host_statuses: hosts = [] }) =>
+    hosts.flatMap(({ address, stats = [] }): Pipe[] => {
+      const path = address?.pipe?.path;
+      const count = (what: string) => Number(stats.find((one) => one.name === what)?.value ?? 0);
+      if (typeof path !== 'string') return [];
+      return [{ cluster: name, path, open: count('cx_active'), failed: count('cx_connect_fail') }];
+    }),
+  );
 }
 
 /** Without leading zeros, which only some programs write. */
@@ -94,12 +222,16 @@ async function get<T>(base: string, path: string): Promise<T> {
   const text = await new Promise<string>((resolve, reject) => {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     const request = http.get(url, { agent: false, signal }, (response) => {
-      let body = '';
+      const chunks: string[] = [];
+      let length = 0;
       response.setEncoding('utf8').on('data', (chunk: string) => {
-        body += chunk;
+        chunks.push(chunk);
+        length += chunk.length;
+        if (length > MAX_ANSWER)
+          request.destroy(new Error(`the answer to ${path} is longer than ${MAX_ANSWER} characters`));
       });
       response.on('error', reject).on('end', () => {
-        if (response.statusCode === 200) resolve(body);
+        if (response.statusCode === 200) resolve(chunks.join(''));
         else reject(new Error(`the server answers ${path} with status ${response.statusCode}`));
       });
     });

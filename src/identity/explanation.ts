@@ -1,10 +1,9 @@
 /** Why a caller with these facts has the identities that it has, and not others; and what would change that. */
 
 import { redactSelector } from '../attest/selector-kinds.ts';
-import { nearest } from '../base/nearest.ts';
+import { differInOnePlace, nearest } from '../base/nearest.ts';
 import { isForContained } from '../registry/contained.ts';
 import { isExpired } from '../registry/entry.ts';
-import { differInOnePlace } from '../registry/near.ts';
 import type { Entry, NearMiss, Registry } from '../registry/types.ts';
 import { type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/id.ts';
 import { formatSelector, type Selector } from '../spiffe/selector.ts';
@@ -154,7 +153,7 @@ function explainAsked(
     return { spiffeId, given: true, reason: undefined, detail: `entry ${entry.id} gives it`, alike: undefined };
   }
   const givers = registry.bySpiffeId(spiffeId);
-  const { reason, detail } = explainHeld(spiffeId, givers, caller, now);
+  const { reason, detail } = explainHeld(spiffeId, givers, caller, registry.trustDomain, now);
   return { spiffeId, given: false, reason, detail, alike: givers.length > 0 ? undefined : alikeId(spiffeId, registry) };
 }
 

@@ -6,7 +6,7 @@ import type { Candidate } from '../registry/decision.ts';
 import { isExpired } from '../registry/entry.ts';
 import { missing } from '../registry/match.ts';
 import type { Entry } from '../registry/types.ts';
-import type { SpiffeId } from '../spiffe/id.ts';
+import { type SpiffeId, type TrustDomain, trustDomainOf } from '../spiffe/id.ts';
 
 export type HeldReason =
   /** No entry gives this SPIFFE ID to anybody. */
@@ -23,8 +23,10 @@ export type HeldReason =
   | 'not-federated'
   /** An entry of this caller federates with the trust domain, whose bundle nobody has set yet. */
   | 'no-bundle'
-  /** The name is no SPIFFE ID, no bundle that is known and no reserved name. */
+  /** The name is not a SPIFFE ID, a reserved name or an alias. */
   | 'unknown-name'
+  /** It is a SPIFFE ID of another trust domain, which this server can't issue. */
+  | 'foreign-id'
   /** The caller's facts lack something since a moment ago; it keeps its SVID until that ends, and is attested again. */
   | 'facts-missing'
   /** The authority or the store failed; it is tried again. */
@@ -48,13 +50,21 @@ export interface HeldCaller {
   readonly contained: string | undefined;
 }
 
-/** Explains why none of the `candidates`, the entries that give this ID, gives it to this caller. */
+/**
+ * Explains why none of the `candidates`, the entries that give this ID, gives it to this caller.
+ * @param own the trust domain of the server
+ */
 export function explainHeld(
   spiffeId: SpiffeId,
   candidates: readonly Entry[],
   { selectors: callerSelectors, contained }: HeldCaller,
+  own: TrustDomain,
   now: number,
 ): Held {
+  if (trustDomainOf(spiffeId) !== own) {
+    const detail = `no secret of this name can come: ${spiffeId} is of another trust domain, and this server issues for ${own} only`;
+    return { reason: 'foreign-id', detail };
+  }
   const ranked = candidates
     .map((entry) => ({ entry, lacks: missing(entry, callerSelectors) }))
     .sort((a, b) => a.lacks.length - b.lacks.length);
@@ -103,6 +113,11 @@ const OF_FACTS: readonly HeldReason[] = [
 /** True if other facts of the caller could end the hold. */
 export function dependsOnFacts({ reason }: Held): boolean {
   return OF_FACTS.includes(reason);
+}
+
+/** False if no entry and no bundle can give the name a secret. */
+export function canCome({ reason }: Held): boolean {
+  return reason !== 'unknown-name' && reason !== 'foreign-id';
 }
 
 /** True if the name is still the caller's: nothing of it is gone, and the client is not told so. */

@@ -184,7 +184,7 @@ export class Identities {
   /** Why the caller does not get this SPIFFE ID now. */
   explain(caller: Caller, spiffeId: SpiffeId): Held {
     const candidates = this.#parts.registry.bySpiffeId(spiffeId);
-    return explainHeld(spiffeId, candidates, caller, this.#parts.clock.now());
+    return explainHeld(spiffeId, candidates, caller, this.#parts.registry.trustDomain, this.#parts.clock.now());
   }
 
   /** Something happened that may have changed what attestors find: callers that wait are looked at again. */

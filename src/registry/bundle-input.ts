@@ -7,9 +7,11 @@
 
 import { createPublicKey, type JsonWebKey } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
+import { haveSameAuthorities } from '../spiffe/bundle.ts';
 import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/id.ts';
 import { BundleAuthorities, type BundleRules } from './bundle-authorities.ts';
-import { type BundleInput, type FederatedBundle, haveSameAuthorities } from './federated-bundle.ts';
+import type { BundleInput, FederatedBundle } from './federated-bundle.ts';
+import { JwtAuthorities } from './jwt-authorities.ts';
 import { readPemBlocks } from './pem-input.ts';
 import { collect, Place, readObject, show } from './place.ts';
 
@@ -41,7 +43,7 @@ export function parseBundlePem(text: string, rules: BundleRules): BundleInput {
     }
     if (problems.length > 0) return undefined;
     const list = authorities.finish(new Place('', problems));
-    return list && { authorities: list, sequenceNumber: undefined, refreshHint: undefined };
+    return list && { x509Authorities: list, jwtAuthorities: [], sequenceNumber: undefined, refreshHint: undefined };
   });
 }
 
@@ -60,10 +62,13 @@ export function parseBundleDocument(value: unknown, rules: BundleRules): BundleI
     const { keys } = document;
     if (!Array.isArray(keys)) return place.at('keys').fault(`it is ${show(keys)}, not a list`, DOCUMENT_RULE);
     const authorities = new BundleAuthorities(rules);
-    for (const [index, key] of keys.entries()) readKey(key, place.at('keys').at(index), authorities, rules);
+    const jwtAuthorities = new JwtAuthorities(rules);
+    for (const [index, key] of keys.entries()) {
+      readKey(key, place.at('keys').at(index), { authorities, jwtAuthorities, rules });
+    }
     if (problems.length > 0) return undefined;
     const list = authorities.finish(place);
-    return list && { authorities: list, sequenceNumber, refreshHint };
+    return list && { x509Authorities: list, jwtAuthorities: jwtAuthorities.list, sequenceNumber, refreshHint };
   });
 }
 
@@ -72,7 +77,13 @@ const PRIVATE_MEMBERS: readonly string[] = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'ot
 /** JWKs of other types and uses are to be ignored (sections 4.1.3 and 4.2). */
 const KEY_TYPES: readonly unknown[] = ['EC', 'RSA', 'OKP'];
 
-function readKey(value: unknown, place: Place, authorities: BundleAuthorities, rules: BundleRules): void {
+interface Bundle {
+  readonly authorities: BundleAuthorities;
+  readonly jwtAuthorities: JwtAuthorities;
+  readonly rules: BundleRules;
+}
+
+function readKey(value: unknown, place: Place, { authorities, jwtAuthorities, rules }: Bundle): void {
   const key = readObject(value, place, KEY_RULE);
   if (key === undefined) return;
   for (const member of PRIVATE_MEMBERS) {
@@ -85,10 +96,18 @@ function readKey(value: unknown, place: Place, authorities: BundleAuthorities, r
   ] as const) {
     if (typeof given !== 'string') place.at(member).fault(`it is ${show(given)}`, KEY_RULE);
   }
-  if (typeof kty !== 'string' || typeof use !== 'string' || use === 'jwt-svid') return;
+  if (typeof kty !== 'string' || typeof use !== 'string') return;
+  if (use === 'jwt-svid') {
+    jwtAuthorities.add(key, place);
+    return;
+  }
   if (use !== 'x509-svid' || !KEY_TYPES.includes(kty)) {
     const problem = `the key has the use ${show(use)} and the type ${show(kty)}`;
-    rules.warn({ path: place.path, problem, rule: 'it is ignored, as are all but x509-svid of EC, RSA or OKP' });
+    rules.warn({
+      path: place.path,
+      problem,
+      rule: 'it is ignored, as are all but x509-svid of EC, RSA or OKP, and jwt-svid',
+    });
     return;
   }
   const chain = place.at('x5c');

@@ -2,10 +2,10 @@
 
 import { X509Certificate } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
-import { makeTrustBundle } from '../spiffe/bundle.ts';
+import { haveSameAuthorities, makeTrustBundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
-import { type BundleInput, type FederatedBundle, haveSameAuthorities } from './federated-bundle.ts';
+import type { BundleInput, FederatedBundle } from './federated-bundle.ts';
 import { Named, type Put } from './named.ts';
 import type { BundleStore } from './store/bundle-store.ts';
 import type { WriteQueue } from './write-queue.ts';
@@ -56,8 +56,10 @@ export class FederatedBundles {
       // PEM can't say how often to look: what was said before stays.
       const refreshHint = input.refreshHint ?? before?.refreshHint;
       if (same && sequenceNumber === last && refreshHint === before.refreshHint) return before;
-      const roots = input.authorities.map((der) => new X509Certificate(der));
-      return { ...makeTrustBundle(trustDomain, roots, sequenceNumber), refreshHint, updatedAt: this.#clock.now() };
+      const roots = input.x509Authorities.map((der) => new X509Certificate(der));
+      const { jwtAuthorities } = input;
+      const bundle = makeTrustBundle({ trustDomain, roots, jwtAuthorities, sequenceNumber, refreshHint });
+      return { ...bundle, updatedAt: this.#clock.now() };
     });
   }
 

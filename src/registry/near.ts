@@ -1,6 +1,7 @@
 /** Near misses: entries that a caller almost matches, nearest first, and what it has instead of what it lacks. */
 
 import { NAMED_KINDS } from '../attest/selector-kinds.ts';
+import { differInOnePlace } from '../base/nearest.ts';
 import { formatSelector, splitSelector } from '../spiffe/selector.ts';
 import { compareAge } from './entry.ts';
 import type { Entry, Lack, NearMiss } from './types.ts';
@@ -114,23 +115,6 @@ function lackOf(key: string, kinds: Kinds): Lack {
     has: (kind?.keys ?? []).slice(0, TOLD_OF_KIND).map((other) => splitSelector(other)!),
     alike: alike === undefined ? undefined : splitSelector(alike)!,
   };
-}
-
-/**
- * True if two texts, from `start` on, differ only in one place of two letters at most: one letter more, less or another,
- * or two that were swapped. Cheap enough to be asked of ten thousand.
- */
-export function differInOnePlace(a: string, b: string, start = 0): boolean {
-  if (Math.abs(a.length - b.length) > 2) return false;
-  const shorter = Math.min(a.length, b.length);
-  let head = start;
-  while (head < shorter && a.charCodeAt(head) === b.charCodeAt(head)) head += 1;
-  let tail = 0;
-  const [endOfA, endOfB] = [a.length - 1, b.length - 1];
-  while (tail < shorter - head && a.charCodeAt(endOfA - tail) === b.charCodeAt(endOfB - tail)) tail += 1;
-  const differing = Math.max(a.length, b.length) - head - tail;
-  const common = head - start + tail;
-  return differing <= 2 && common >= 2 && common >= differing;
 }
 
 /** An entry with its keys, where nobody has them yet. */

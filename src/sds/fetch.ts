@@ -3,14 +3,13 @@
  * now. If there is none, it fails: with UNAVAILABLE if an allowed SVID could not be issued, else with NOT_FOUND.
  */
 
-import { joinBytes } from '../base/bytes.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { type Held, heldAsContained } from '../identity/held.ts';
 import { LimitError } from '../limits/limit-error.ts';
 import { ownedLog } from '../telemetry/log.ts';
-import { type Charged, Status, StatusError } from '../wire/types.ts';
+import { type Call, type Message, Status, StatusError } from '../wire/types.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, spiffeIdBehind } from './names.ts';
-import { type Asker, notedOf, recordText, refuseCaller } from './refusal.ts';
+import { type Asker, notedOf, recordText, refusalDetails, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { type EncodedSecret, isCurrent, validationFor } from './secrets.ts';
 import { takeRequest, writeDiscoveryResponse } from './sotw.ts';
@@ -21,13 +20,13 @@ import { Subscription } from './subscription.ts';
 const LOGGED = 10;
 
 /** @throws StatusError, LimitError */
-export async function fetchSecrets(charged: Charged, bytes: Uint8Array, parts: StreamParts): Promise<Uint8Array> {
-  const { peer } = charged;
+export async function fetchSecrets(call: Call, bytes: Uint8Array, parts: StreamParts): Promise<Message> {
+  const { peer } = call;
   const request = readDiscoveryRequest(bytes, true);
   checkTypeUrl(request.typeUrl, false);
   const asker = { peer, caller: parts.identities.caller(peer), node: request.node };
   try {
-    return await answer(charged, asker, request, parts);
+    return await answer(call, asker, request, parts);
   } catch (error) {
     if (error instanceof StatusError || error instanceof LimitError) throw error;
     const { pid, uid } = peer.credentials;
@@ -36,23 +35,18 @@ export async function fetchSecrets(charged: Charged, bytes: Uint8Array, parts: S
   }
 }
 
-async function answer(
-  charged: Charged,
-  asker: Asker,
-  request: DiscoveryRequest,
-  parts: StreamParts,
-): Promise<Uint8Array> {
+async function answer(call: Call, asker: Asker, request: DiscoveryRequest, parts: StreamParts): Promise<Message> {
   const { identities, trustDomain, reservedNames } = parts;
   const { peer, caller } = asker;
   const validation = validationFor(request.node, parts.validation);
   const subscription = new Subscription('', false);
   const now = parts.clock.now();
   takeRequest(subscription, request, now);
-  charged.hold(subscription.bytes);
+  call.hold(subscription.bytes);
   if (!caller.attested) await caller.attestAfter(0);
   if (subscription.wildcard) {
     subscription.setWildcardNames(everyName(identities, caller), now);
-    charged.hold(subscription.bytes);
+    call.hold(subscription.bytes);
   }
   const names = subscription.takeDirty().map((name) => readName(name, trustDomain, reservedNames));
   const answers = await Promise.all(names.map((name) => secretFor(identities, caller, name, validation)));
@@ -66,7 +60,7 @@ async function answer(
   if (found.some(({ certificate }) => certificate !== undefined)) peer.verify();
   const push = subscription.push(found, [], end);
   if (push === undefined) throw foundNothing(asker, names, answers.filter(isHeld), parts);
-  return joinBytes(writeDiscoveryResponse(push));
+  return writeDiscoveryResponse(push);
 }
 
 /** Why a caller without any entry gets nothing. */
@@ -91,9 +85,11 @@ function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[
   // The caller is not told what it lacks; the log and the decision have that for the operator.
   if (failed !== undefined) {
     const which = names.length === 1 ? `the SVID for the name ${names[0]}` : 'some of the requested SVIDs';
-    return new StatusError(Status.UNAVAILABLE, `${which} could not be issued${recordText(decision)}`);
+    const details = refusalDetails('ISSUANCE_FAILED', decision);
+    return new StatusError(Status.UNAVAILABLE, `${which} could not be issued${recordText(decision)}`, { details });
   }
   const under = names.length === 1 ? `the name ${names[0]}` : 'any of the names';
   const why = names.length === 0 ? 'no entry matches this caller' : `no secret for this caller under ${under}`;
-  return new StatusError(Status.NOT_FOUND, `${why}${recordText(decision)}`);
+  const details = refusalDetails('NO_SECRET', decision);
+  return new StatusError(Status.NOT_FOUND, `${why}${recordText(decision)}`, { details });
 }

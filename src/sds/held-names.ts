@@ -1,9 +1,9 @@
 /** The held names of one stream: the reason, its record, and the limit on unknown names. */
 
-import { dependsOnFacts, type Held, isStillGiven } from '../identity/held.ts';
+import { canCome, dependsOnFacts, type Held, isStillGiven } from '../identity/held.ts';
 import { Status } from '../wire/types.ts';
 import { spiffeIdBehind } from './names.ts';
-import { notedOf, recordText } from './refusal.ts';
+import { notedOf, recordText, refusalDetails } from './refusal.ts';
 import type { StreamContext } from './stream-context.ts';
 import type { Missing } from './subscription.ts';
 
@@ -80,7 +80,8 @@ export class HeldNames {
     const detail = `this connection asks for more than ${MAX_UNKNOWN} unknown names (neither a SPIFFE ID nor an alias)`;
     const noted = () => notedOf('refused', asker, { reason: 'unknown-names', detail });
     const decision = parts.decisions.note(stream.peer.owner, noted);
-    this.#context.end(Status.RESOURCE_EXHAUSTED, `${detail}${recordText(decision)}`);
+    const details = refusalDetails('UNKNOWN_NAMES', decision);
+    this.#context.end(Status.RESOURCE_EXHAUSTED, `${detail}${recordText(decision)}`, details);
   }
 }
 
@@ -88,7 +89,7 @@ export class HeldNames {
 export function missingOf(names: readonly HeldName[]): Missing[] {
   const missing: Missing[] = [];
   for (const { name, held } of names) {
-    if (!isStillGiven(held)) missing.push({ name, mayCome: held.reason !== 'unknown-name' });
+    if (!isStillGiven(held)) missing.push({ name, mayCome: canCome(held) });
   }
   return missing;
 }

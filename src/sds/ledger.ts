@@ -6,6 +6,8 @@
 import type { Peer } from '../attest/types.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { Listeners } from '../base/listeners.ts';
+import type { LaggingProxy } from '../ca/types.ts';
+import type { TrustDomain } from '../spiffe/id.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Node } from './node.ts';
 import type { StreamEvent } from './stream-event.ts';
@@ -159,6 +161,24 @@ export class Ledger {
     let count = 0;
     for (const stream of this.#byPeer.get(peer)?.streams ?? []) count += stream.unknownNames;
     return count;
+  }
+
+  /**
+   * The proxies that were sent a bundle of this trust domain and have not acknowledged the one with this sequence number.
+   * Those that were sent none are not among them. The iteration is lazy: to find out if there is one, take the first.
+   */
+  *lagging(trustDomain: TrustDomain, sequenceNumber: number, now: number): Iterable<LaggingProxy> {
+    for (const { peer, node, streams } of this.#byPeer.values()) {
+      const { pid, uid } = peer.credentials;
+      for (const stream of streams) {
+        for (const { name, trust, ackedTrust, rejection } of stream.report(now).secrets) {
+          if (trust === undefined || !trust.some((bundle) => bundle.trustDomain === trustDomain)) continue;
+          const acked = ackedTrust?.find((bundle) => bundle.trustDomain === trustDomain);
+          if (acked !== undefined && acked.sequenceNumber >= sequenceNumber) continue;
+          yield { pid, uid, node: node?.id, name, rejection: rejection?.message };
+        }
+      }
+    }
   }
 
   /** Calls the listener for every event from now on. Returns a function that stops it. */

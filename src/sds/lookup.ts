@@ -1,4 +1,7 @@
-/** Looks up the secrets of one stream's names. */
+/**
+ * Looks up the secrets of one stream's names: at once where nothing has to be waited for, which a push to thousands of
+ * streams depends on ([why](../../docs/decisions/push-without-waiting.md)), else later.
+ */
 
 import type { Held } from '../identity/held.ts';
 import type { HeldName, HeldNames } from './held-names.ts';
@@ -13,9 +16,20 @@ export type Answer = EncodedSecret | Held;
 export interface Found {
   readonly names: readonly string[];
   readonly answers: readonly Answer[];
+}
+
+/** What was found after waiting. */
+export interface FoundLater extends Found {
   /** Names whose lookup failed, and the first error; either both are set or none. */
   readonly unanswered: readonly string[];
   readonly failure: unknown;
+}
+
+/** One name of a lookup that may wait; in the end either answer or failure is set. */
+interface Result {
+  readonly name: string;
+  answer: Answer | undefined;
+  failure: unknown;
 }
 
 /** Larger lookups are split: this many names in each of the owner's turns. */
@@ -33,60 +47,73 @@ export class SecretLookup {
     this.validation = context.parts.validation;
   }
 
-  /** Returns a promise only if something must be issued or read first, or if there are more names than SLICE_NAMES. */
-  find(names: readonly string[]): Found | Promise<Found> {
-    if (names.length > SLICE_NAMES) return this.#inSlices(names);
-    const answers = names.map((name) => this.#ask(name));
-    if (answers.every((answer): answer is Answer => !(answer instanceof Promise))) {
-      return { names, answers, unanswered: [], failure: undefined };
+  /**
+   * Looks up the names without waiting; a later change marks a name dirty. Undefined if something must be issued or read
+   * first, or if there are more names than SLICE_NAMES: then {@link findLater} finds them.
+   */
+  findNow(names: readonly string[]): Found | undefined {
+    if (names.length > SLICE_NAMES) return undefined;
+    const answers: Answer[] = [];
+    for (const name of names) {
+      const answer = this.#now(name);
+      if (answer === undefined) return undefined;
+      answers.push(answer);
     }
-    return this.#settle(names, answers);
+    return { names, answers };
   }
 
-  /** Splits a large lookup over the owner's turns, so that it does not block the event loop. */
-  async #inSlices(names: readonly string[]): Promise<Found> {
-    const asked: string[] = [];
-    const answers: (Answer | Promise<Answer>)[] = [];
+  /**
+   * Looks up the names, and waits for what must be issued or read. A large lookup is split over the owner's turns, so that
+   * it does not block the event loop; the names that are held are recorded as they are found.
+   */
+  async findLater(names: readonly string[]): Promise<FoundLater> {
+    const { parts, stream, subscription } = this.#context;
+    const results: Result[] = [];
+    const waiting: Promise<void>[] = [];
     for (let at = 0; at < names.length && !this.#context.ended; at += SLICE_NAMES) {
+      if (at > 0) await parts.turns.next(stream.peer.owner.accounts[0]);
       const held: HeldName[] = [];
       for (const name of names.slice(at, at + SLICE_NAMES)) {
         // The name may have been dropped meanwhile.
-        if (this.#context.subscription.get(name) === undefined) continue;
-        const answer = this.#ask(name);
-        // #settle handles the rejection later; until then it must not count as unhandled.
-        if (answer instanceof Promise) answer.catch(() => undefined);
-        else if (isHeld(answer)) held.push({ name, held: answer });
-        asked.push(name);
-        answers.push(answer);
+        if (subscription.get(name) === undefined) continue;
+        const result: Result = { name, answer: this.#now(name), failure: undefined };
+        results.push(result);
+        if (result.answer === undefined) waiting.push(this.#issue(result));
+        else if (isHeld(result.answer)) held.push({ name, held: result.answer });
       }
-      if (held.length > 0) this.#held.hold(held, this.#context.parts.clock.now());
-      await this.#context.parts.turns.next(this.#context.stream.peer.owner.accounts[0]);
+      if (names.length > SLICE_NAMES && held.length > 0) this.#held.hold(held, parts.clock.now());
     }
-    return this.#settle(asked, answers);
+    await Promise.all(waiting);
+    return this.#collect(results);
   }
 
-  /** The secret of a name; a later change marks the name dirty. */
-  #ask(text: string): Answer | Promise<Answer> {
+  #now(text: string): Answer | undefined {
     const { parts, caller, names } = this.#context;
     const { name, respelled } = names.follow(text);
-    return secretFor(parts.identities, caller, name, this.validation, respelled);
+    return secretNow(parts.identities, caller, name, this.validation, respelled);
   }
 
-  async #settle(names: readonly string[], answers: readonly (Answer | Promise<Answer>)[]): Promise<Found> {
+  /** Does not reject. */
+  async #issue(result: Result): Promise<void> {
+    const { parts, caller, names } = this.#context;
+    try {
+      const { name, respelled } = names.follow(result.name);
+      result.answer = await secretFor(parts.identities, caller, name, this.validation, respelled);
+    } catch (error) {
+      result.failure = error;
+    }
+  }
+
+  #collect(results: readonly Result[]): FoundLater {
     const found = { names: [] as string[], answers: [] as Answer[], unanswered: [] as string[] };
     let failure: unknown;
-    const waiting = answers.filter((answer) => answer instanceof Promise);
-    const settled = (await Promise.allSettled(waiting)).values();
-    for (const [i, answer] of answers.entries()) {
-      const name = names[i]!;
-      const result =
-        answer instanceof Promise ? settled.next().value! : { status: 'fulfilled' as const, value: answer };
-      if (result.status === 'fulfilled') {
-        found.names.push(name);
-        found.answers.push(this.#latest(name, result.value));
-      } else {
+    for (const { name, answer, failure: error } of results) {
+      if (answer === undefined) {
         found.unanswered.push(name);
-        failure ??= result.reason;
+        failure ??= error;
+      } else {
+        found.names.push(name);
+        found.answers.push(this.#latest(name, answer));
       }
     }
     return { ...found, failure };
@@ -96,12 +123,10 @@ export class SecretLookup {
    * Looks up a name again if it changed during the lookup, so that one response has all names. If that would have to
    * wait, the name stays dirty for the next push.
    */
-  #latest(text: string, answer: Answer): Answer {
-    const { parts, caller, subscription, names } = this.#context;
-    if (!subscription.takeBack(text)) return answer;
-    const { name, respelled } = names.follow(text);
-    const latest = secretNow(parts.identities, caller, name, this.validation, respelled);
-    if (latest === undefined) this.#context.lookAgain(text);
+  #latest(name: string, answer: Answer): Answer {
+    if (!this.#context.subscription.takeBack(name)) return answer;
+    const latest = this.#now(name);
+    if (latest === undefined) this.#context.lookAgain(name);
     return latest ?? answer;
   }
 }

@@ -65,18 +65,17 @@ export function isHeld(value: object): value is Held {
 }
 
 /**
- * The secret of a name for an attested caller, or the reason why the name is held. A promise only if an SVID must be
- * issued or facts must be read first.
+ * The secret of a name for an attested caller, or the reason why the name is held.
  * @param respelled see {@link bundleSecret}
  * @throws (rejects) ERR_PEER_*, ERR_ATTESTATION_FAILED; a failed issuance does not reject but holds the name
  */
-export function secretFor(
+export async function secretFor(
   identities: Identities,
   caller: Caller,
   name: Name,
   validation: Validation,
   respelled = false,
-): EncodedSecret | Held | Promise<EncodedSecret | Held> {
+): Promise<EncodedSecret | Held> {
   return secretNow(identities, caller, name, validation, respelled) ?? issued(identities, caller, name);
 }
 
@@ -105,13 +104,16 @@ export function secretNow(
   return svid === undefined ? undefined : certificateSecret(name.name, svid);
 }
 
+const UNKNOWN =
+  'no secret of this name can come: it is not a SPIFFE ID, a reserved name or an alias; let Envoy read it from a file (sds_config with path_config_source), or make it an alias of a SPIFFE ID (sidekey alias set)';
+
 function withoutEntry(identities: Identities, caller: Caller, name: Name): Held {
   const spiffeId = spiffeIdBehind(identities, name);
   if (spiffeId !== undefined) return identities.explain(caller, spiffeId);
   const [withheld] = caller.withheld;
   if (name.kind === 'default' && withheld !== undefined) return heldAsContained(withheld, caller.contained!);
   if (name.kind === 'default') return { reason: 'no-entry', detail: 'no entry matches this caller' };
-  return { reason: 'unknown-name', detail: 'the name is not a SPIFFE ID, a reserved name or an alias' };
+  return { reason: 'unknown-name', detail: UNKNOWN };
 }
 
 /** How often an SVID is requested again because its entry or the caller's facts changed during issuance. */

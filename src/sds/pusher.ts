@@ -5,7 +5,7 @@ import { LimitError } from '../limits/limit-error.ts';
 import { Status } from '../wire/types.ts';
 import { AttestationRetry } from './attestation-retry.ts';
 import { type HeldName, type HeldNames, missingOf } from './held-names.ts';
-import { type Found, SecretLookup } from './lookup.ts';
+import { type Found, type FoundLater, SecretLookup } from './lookup.ts';
 import { isHeld } from './names.ts';
 import { refuseCaller } from './refusal.ts';
 import { type EncodedSecret, isCurrent } from './secrets.ts';
@@ -58,9 +58,10 @@ export class Pusher {
     }
     this.#context.followWildcard();
     if (!subscription.canPush) return false;
-    const found = this.lookup.find(subscription.takeDirty());
-    if (!(found instanceof Promise)) return this.#send(found);
-    this.#await(found.then((later) => this.#sendLater(later)));
+    const names = subscription.takeDirty();
+    const found = this.lookup.findNow(names);
+    if (found !== undefined) return this.#send(found);
+    this.#await(this.lookup.findLater(names).then((later) => this.#sendLater(later)));
     return false;
   }
 
@@ -75,7 +76,7 @@ export class Pusher {
       });
   }
 
-  #sendLater(found: Found): void {
+  #sendLater(found: FoundLater): void {
     if (found.unanswered.length > 0) this.#attestationRetry.leave(found.unanswered);
     this.#send(found);
     if (found.unanswered.length > 0) throw found.failure;
@@ -154,8 +155,8 @@ export class Pusher {
       }
       parts.counters.add('attestations_failed_total');
     }
-    const { status, message } = refuseCaller(failure, asker, parts.decisions, events.log);
-    this.#context.end(status, message);
+    const { status, message, details } = refuseCaller(failure, asker, parts.decisions, events.log);
+    this.#context.end(status, message, details);
   }
 
   get #attestationRetry(): AttestationRetry {

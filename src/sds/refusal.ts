@@ -2,11 +2,12 @@
 
 import type { Peer } from '../attest/types.ts';
 import type { SidekeyError } from '../base/errors.ts';
+import { ErrorInfo } from '../gen/google/rpc/error_details.ts';
 import type { Caller } from '../identity/caller.ts';
 import type { Decisions, Noted } from '../identity/decisions.ts';
 import type { DecisionKind } from '../registry/decision.ts';
 import type { Log } from '../telemetry/log.ts';
-import { Status, StatusError } from '../wire/types.ts';
+import { Status, type StatusDetail, StatusError } from '../wire/types.ts';
 import type { Node } from './node.ts';
 
 /** The caller, as a decision records it. */
@@ -40,6 +41,19 @@ export function recordText(decision: string | undefined): string {
   return decision === undefined ? ' (not recorded: too many refusals for this caller)' : ` (decision ${decision})`;
 }
 
+const ERROR_INFO_TYPE = 'type.googleapis.com/google.rpc.ErrorInfo';
+
+/**
+ * The same for programs: the reason and the decision id.
+ * @param reason constant upper-case text; it must tell the caller nothing that the status does not
+ * @see google/rpc/error_details.proto
+ */
+export function refusalDetails(reason: string, decision: string | undefined): StatusDetail[] {
+  const metadata: Record<string, string> = decision === undefined ? {} : { decision };
+  const info = ErrorInfo.fromPartial({ reason, domain: 'sidekey', metadata });
+  return [{ typeUrl: ERROR_INFO_TYPE, value: ErrorInfo.encode(info).finish() }];
+}
+
 /** Logs and records the refusal. The status is UNAVAILABLE, so that Envoy tries again. `log` must name the caller. */
 export function refuseCaller(failure: SidekeyError, asker: Asker, decisions: Decisions, log: Log): StatusError {
   const decision = decisions.note(asker.peer.owner, () =>
@@ -48,5 +62,6 @@ export function refuseCaller(failure: SidekeyError, asker: Asker, decisions: Dec
   // Refusals by a rule repeat with every retry, and their stack has no information, so it is not logged.
   const why = failure.cause === undefined ? { code: failure.code, reason: failure.message } : { err: failure };
   log.warn({ ...why, decision }, 'caller refused');
-  return new StatusError(Status.UNAVAILABLE, `${failure.message}${recordText(decision)}`, { cause: failure });
+  const options = { cause: failure, details: refusalDetails(failure.code, decision) };
+  return new StatusError(Status.UNAVAILABLE, `${failure.message}${recordText(decision)}`, options);
 }

@@ -37,7 +37,10 @@ export class Rejections {
     const { ledger, clock, identities } = parts;
     parts.counters.add('nacks_total');
     if (message === this.#reason) events.debug(() => ({ names: namesOf(outcome) }), 'client rejected a response again');
-    else events.log.warn({ ...shownNames(outcome), message }, 'client rejected a response (NACK)');
+    else {
+      const issuers = this.#issuersOf(outcome);
+      events.log.warn({ ...shownNames(outcome), ...issuers, message }, 'client rejected a response (NACK)');
+    }
     this.#reason = message;
     events.tell('rejected', () => namesOf(outcome), message);
     ledger.rejected(this.#stream.peer, clock, (entryId) => identities.reissue(entryId));
@@ -58,6 +61,12 @@ export class Rejections {
       watched.respelled = !watched.respelled;
       this.#context.lookAgain(name);
     }
+  }
+
+  /** The authorities of the rejected certificates: with several Sidekeys the reader sees which one's they are. */
+  #issuersOf({ answered }: Answered): { authorities?: string[] } {
+    const ids = answered.flatMap(({ name }) => this.#context.names.get(name)?.certificate?.authorityId ?? []);
+    return ids.length === 0 ? {} : { authorities: [...new Set(ids)] };
   }
 
   #isBundle(text: string): boolean {

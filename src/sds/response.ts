@@ -11,16 +11,9 @@ const NONCE = 5;
 /** Our own versions and nonces are under 128 bytes, so their length takes one byte. */
 const LONG = 0x80;
 
-/** Reused buffers, by length: each response is copied before the next one is written. */
-const rooms: Buffer[] = [];
-
-/**
- * Version and nonce are generated here, never by a client: short ASCII texts.
- * @returns a buffer that the next call overwrites
- */
+/** Version and nonce are generated here, never by a client: short ASCII texts. */
 export function versionAndNonce(version: string, nonce: string): Buffer {
   if (version.length >= LONG || nonce.length >= LONG) throw new RangeError('version or nonce is too long');
   const length = fieldLength(version.length) + fieldLength(nonce.length);
-  rooms[length] ??= Buffer.alloc(length);
-  return new FieldWriter(rooms[length]).ascii(VERSION, version).ascii(NONCE, nonce).bytes;
+  return new FieldWriter(Buffer.allocUnsafe(length)).ascii(VERSION, version).ascii(NONCE, nonce).bytes;
 }

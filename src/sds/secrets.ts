@@ -24,9 +24,14 @@ export interface Certificate {
   readonly spiffeId: SpiffeId;
   /** Lower-case hex. */
   readonly serial: string;
+  /** See {@link X509Svid.authorityId}. */
+  readonly authorityId: string;
   readonly notBefore: number;
   readonly notAfter: number;
 }
+
+/** Which bundles a validation context has. */
+export type Trust = readonly Pick<TrustBundle, 'trustDomain' | 'sequenceNumber'>[];
 
 /** The encoded `type_url` field of an Any. */
 const SECRET_TYPE = writerOf(fieldLength(SECRET_TYPE_URL.length)).ascii(1, SECRET_TYPE_URL).bytes;
@@ -37,6 +42,8 @@ export class EncodedSecret {
   readonly version: string;
   /** Set if the secret contains a private key. */
   readonly certificate: Certificate | undefined;
+  /** Set if the secret is a validation context. */
+  readonly trust: Trust | undefined;
   /**
    * A DiscoveryResponse with this Secret alone; other fields of the response are concatenated to it. The bytes are kept
    * as a Latin-1 string, because strings live in V8's heap; see `X509Svid`.
@@ -52,12 +59,13 @@ export class EncodedSecret {
    */
   constructor(
     name: string,
-    certificate: Certificate | undefined,
+    content: { readonly certificate?: Certificate; readonly trust?: Trust },
     length: number,
     write: (writer: FieldWriter) => void,
   ) {
     this.name = name;
-    this.certificate = certificate;
+    this.certificate = content.certificate;
+    this.trust = content.trust;
     this.#anyLength = SECRET_TYPE.length + fieldLength(length);
     const writer = writerOf(fieldLength(this.#anyLength));
     write(writer.head(2, this.#anyLength).raw(SECRET_TYPE).head(2, length));
@@ -135,8 +143,8 @@ export function certificateSecret(name: string, svid: X509Svid & Encoded): Encod
   const secrets = svid[SECRETS];
   let secret = secrets.get(name);
   if (secret === undefined) {
-    const { entryId, spiffeId, serial, notBefore, notAfter } = svid;
-    secret = encodeCertificate(name, svid, { entryId, spiffeId, serial, notBefore, notAfter });
+    const { entryId, spiffeId, serial, authorityId, notBefore, notAfter } = svid;
+    secret = encodeCertificate(name, svid, { entryId, spiffeId, serial, authorityId, notBefore, notAfter });
     keep(secrets, name, secret);
   }
   return secret;
@@ -148,11 +156,16 @@ function encodeCertificate(name: string, svid: X509Svid, certificate: Certificat
   const nameBytes = Buffer.from(name);
   const [chainSource, keySource] = [fieldLength(certificateChain.length), fieldLength(privateKey.length)];
   const tlsCertificate = fieldLength(chainSource) + fieldLength(keySource);
-  return new EncodedSecret(name, certificate, fieldLength(nameBytes.length) + fieldLength(tlsCertificate), (writer) => {
-    writer.field(1, nameBytes).head(2, tlsCertificate);
-    writer.head(1, chainSource).field(2, certificateChain);
-    writer.head(2, keySource).field(2, privateKey);
-  });
+  return new EncodedSecret(
+    name,
+    { certificate },
+    fieldLength(nameBytes.length) + fieldLength(tlsCertificate),
+    (writer) => {
+      writer.field(1, nameBytes).head(2, tlsCertificate);
+      writer.head(1, chainSource).field(2, certificateChain);
+      writer.head(2, keySource).field(2, privateKey);
+    },
+  );
 }
 
 /**
@@ -171,6 +184,7 @@ export function bundleSecret(
   const key = bundles.length === 1 ? name : `${name} ${bundles.map(({ trustDomain }) => trustDomain)}`;
   const made = secrets.get(key);
   if (made !== undefined && areSame(made.bundles, bundles)) return made.secret;
+  const trust = bundles.map(({ trustDomain, sequenceNumber }) => ({ trustDomain, sequenceNumber }));
   const pems = bundles.map(({ trustDomain, pem }) => ({
     name: trustDomain,
     inlineBytes: respelled ? Buffer.concat([pem, NEWLINE]) : pem,
@@ -178,7 +192,7 @@ export function bundleSecret(
   const validationContext =
     validation === 'spiffe' ? spiffeValidator(pems) : { trustedCa: { inlineBytes: pems[0]!.inlineBytes } };
   const bytes = Secret.encode(Secret.fromPartial({ name, validationContext })).finish();
-  const secret = new EncodedSecret(name, undefined, bytes.length, (writer) => writer.raw(bytes));
+  const secret = new EncodedSecret(name, { trust }, bytes.length, (writer) => writer.raw(bytes));
   keep(secrets, key, { bundles, secret });
   return secret;
 }

@@ -34,7 +34,8 @@ export function secretDiscoveryService(settings: ServiceSettings): Method[] {
   };
   const stream = (path: string, kind: StreamKind): Method => ({
     path,
-    kind: 'stream',
+    kind: 'bidirectional',
+    borrowsMessages: true,
     open: (opened) => new SecretStream(opened, kind, parts),
   });
   return [
@@ -42,6 +43,6 @@ export function secretDiscoveryService(settings: ServiceSettings): Method[] {
     stream(`${SDS}/DeltaSecrets`, { variant: DELTA, service: 'sds' }),
     stream(`${ADS}/StreamAggregatedResources`, { variant: SOTW, service: 'ads' }),
     stream(`${ADS}/DeltaAggregatedResources`, { variant: DELTA, service: 'ads' }),
-    { path: `${SDS}/FetchSecrets`, kind: 'unary', call: (charged, request) => fetchSecrets(charged, request, parts) },
+    { path: `${SDS}/FetchSecrets`, kind: 'unary', call: (call, request) => fetchSecrets(call, request, parts) },
   ];
 }

@@ -1,17 +1,19 @@
 /** The state of one stream and its names, as in `sidekey proxies` and `GET /v1/proxies`. */
 
-import type { Held, HeldReason } from '../identity/held.ts';
+import { canCome, type Held, type HeldReason } from '../identity/held.ts';
+import type { Trust } from './secrets.ts';
 import type { AskedName } from './subscription.ts';
 import type { WatchedName } from './watched-names.ts';
 
 /**
  * - `held`: no secret may be sent now; the proxy keeps what it was sent before, if anything
+ * - `unknown`: held for ever, since no entry and no bundle can give the name a secret
  * - `sent`: sent, not answered yet
  * - `in_sync`: acknowledged
  * - `rejected`: the last answer was a NACK; the proxy keeps what it had
  * - `stale`: sent {@link STALE_MS} ago or earlier and not answered
  */
-export type SecretState = 'held' | 'sent' | 'in_sync' | 'rejected' | 'stale';
+export type SecretState = 'held' | 'unknown' | 'sent' | 'in_sync' | 'rejected' | 'stale';
 
 /** After this time without an answer the proxy counts as `stale`, in milliseconds. */
 export const STALE_MS = 30_000;
@@ -40,8 +42,12 @@ export interface SecretReport {
   /** The following fields describe the certificate sent last, if any. */
   readonly spiffeId: string | undefined;
   readonly serial: string | undefined;
+  readonly authorityId: string | undefined;
   readonly notBefore: number | undefined;
   readonly notAfter: number | undefined;
+  /** The bundles in what was sent last, and in what was acknowledged last, if any. */
+  readonly trust: Trust | undefined;
+  readonly ackedTrust: Trust | undefined;
 }
 
 /** One open stream. */
@@ -68,7 +74,7 @@ export const NOT_LOOKED_FOR: Known = {
 
 /** The report of one name on one stream. */
 export function reportSecret(asked: AskedName, watched: Known, now: number): SecretReport {
-  const { name, version, acked, rejection } = asked;
+  const { name, version, acked, trust, ackedTrust, rejection } = asked;
   const { held, heldSince, decision, certificate } = watched;
   const state = stateOf(asked, watched, now);
   const pending = {
@@ -88,8 +94,11 @@ export function reportSecret(asked: AskedName, watched: Known, now: number): Sec
     rejection,
     spiffeId: certificate?.spiffeId,
     serial: certificate?.serial,
+    authorityId: certificate?.authorityId,
     notBefore: certificate?.notBefore,
     notAfter: certificate?.notAfter,
+    trust,
+    ackedTrust,
   };
 }
 
@@ -98,6 +107,7 @@ function reportHeld({ reason, detail }: Held, since: number, decision: string | 
 }
 
 function stateOf({ version, acked, rejection, sentAt }: AskedName, { held }: Known, now: number): SecretState {
+  if (held !== undefined && !canCome(held)) return 'unknown';
   if (held !== undefined || version === undefined) return 'held';
   if (rejection !== undefined) return 'rejected';
   if (acked === version) return 'in_sync';

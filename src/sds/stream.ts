@@ -6,7 +6,15 @@
 import { randomBytes } from 'node:crypto';
 import type { Peer } from '../attest/types.ts';
 import type { Caller } from '../identity/caller.ts';
-import { Status, type StatusCode, StatusError, type Stream, type StreamHandler } from '../wire/types.ts';
+import {
+  Status,
+  type StatusCode,
+  type StatusDetail,
+  StatusError,
+  type Stream,
+  type StreamConnection,
+  type StreamHandler,
+} from '../wire/types.ts';
 import { HeldNames } from './held-names.ts';
 import type { LedgerStream } from './ledger.ts';
 import { everyName } from './names.ts';
@@ -74,6 +82,10 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     return this.stream.peer;
   }
 
+  get connection(): StreamConnection {
+    return this.stream.connection;
+  }
+
   get selectors(): readonly string[] {
     return this.caller.shownSelectors;
   }
@@ -134,7 +146,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
       if (!(error instanceof StatusError)) throw error;
       this.parts.counters.add('requests_invalid_total');
       this.events.log.warn({ err: error }, 'invalid request: its stream is closed');
-      this.end(error.status, error.message);
+      this.end(error.status, error.message, error.details);
     }
   }
 
@@ -239,9 +251,9 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     return this.#pusher.push();
   }
 
-  end(status: StatusCode, details: string): void {
+  end(status: StatusCode, message: string, details: readonly StatusDetail[] = []): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.stream.end(status, details);
+    this.stream.end(status, message, details);
   }
 }

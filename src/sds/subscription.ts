@@ -9,7 +9,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { RecentMap } from './recent-map.ts';
+import type { Trust } from './secrets.ts';
 
 /** A name that the client requests, and what the client has of it. */
 export interface AskedName {
@@ -31,6 +31,9 @@ export interface AskedName {
   /** The last version that the client acknowledged, and when. */
   acked: string | undefined;
   ackedAt: number;
+  /** The bundles in what the client was sent last, and in what it acknowledged last; undefined if they have none. */
+  trust: Trust | undefined;
+  ackedTrust: Trust | undefined;
   /** Set if the client's last answer about the name was a NACK. */
   rejection: Rejection | undefined;
 }
@@ -65,6 +68,7 @@ export interface Versioned {
   readonly name: string;
   /** Equal for equal content. */
   readonly version: string;
+  readonly trust?: Trust | undefined;
 }
 
 /** A name for which there is no secret now. */
@@ -95,7 +99,7 @@ const NAME_COPIES = 3;
 const NO_CHANGE: Change = { added: [], removed: [] };
 
 export class Subscription {
-  readonly #asked = new RecentMap<string, AskedName>();
+  readonly #asked = new Map<string, AskedName>();
   /** Every dirty name, and possibly names that are no longer dirty. */
   #dirty: AskedName[] = [];
   readonly #noncePrefix: string;
@@ -192,6 +196,7 @@ export class Subscription {
         asked.rejection = undefined;
         asked.acked = asked.version;
         asked.ackedAt = now;
+        asked.ackedTrust = asked.trust;
       } else asked.rejection = { version: asked.version ?? '', message: rejection, at: now };
     }
     return answered;
@@ -324,14 +329,20 @@ export class Subscription {
    * @param found each name once
    */
   push<R extends Versioned>(found: readonly R[], missing: readonly Missing[], now: number): Push<R> | undefined {
-    const resources = found.filter(({ name, version }) => {
+    const resources = found.filter(({ name, version, trust }) => {
       const asked = this.#asked.get(name);
-      return asked !== undefined && !asked.dirty && (asked.version !== version || asked.again);
+      if (asked === undefined || asked.dirty) return false;
+      if (asked.version !== version || asked.again) return true;
+      // A client that reconnects claims the version that it has.
+      asked.trust = trust;
+      if (asked.acked === version) asked.ackedTrust = trust;
+      return false;
     });
     // The array lives until the client answers. `map` makes it exactly as long as needed; `push` would over-allocate.
-    const sent = resources.map(({ name, version }) => {
+    const sent = resources.map(({ name, version, trust }) => {
       const asked = this.#asked.get(name)!;
       asked.version = version;
+      asked.trust = trust;
       asked.sentAt = now;
       asked.again = false;
       asked.absent = false;
@@ -409,6 +420,8 @@ export class Subscription {
       sentAt: 0,
       acked: undefined,
       ackedAt: 0,
+      trust: undefined,
+      ackedTrust: undefined,
       rejection: undefined,
     };
     this.#asked.set(name, asked);

@@ -32,6 +32,6 @@ export interface Variant {
   readonly saysRemoved: boolean;
   /** Applies a request to the subscription. @throws StatusError for an invalid one; the subscription is unchanged */
   take(subscription: Subscription, bytes: Uint8Array, options: TakeOptions): Taken;
-  /** The encoded response, in parts. The parts may be overwritten by the next call. */
+  /** The encoded response, in parts. */
   write(push: Push<EncodedSecret>): Bytes[];
 }

@@ -11,7 +11,6 @@ import type { Entry } from '../registry/types.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { ReservedNames } from '../spiffe/sds-names.ts';
 import { entryBehind, type Name, readName } from './names.ts';
-import { RecentMap } from './recent-map.ts';
 import type { Certificate } from './secrets.ts';
 
 export interface WatchedName {
@@ -36,7 +35,7 @@ interface Watches extends WatchedName {
 }
 
 export class WatchedNames {
-  readonly #names = new RecentMap<string, Watches>();
+  readonly #names = new Map<string, Watches>();
   readonly #identities: Identities;
   readonly #caller: Caller;
   readonly #trustDomain: TrustDomain;

@@ -24,6 +24,7 @@ import { Identities } from '../identity/identities.ts';
 import type { Registry } from '../registry/types.ts';
 import { Ledger } from '../sds/ledger.ts';
 import { secretDiscoveryService } from '../sds/service.ts';
+import { standardServices } from '../standard/service.ts';
 import { Counters } from '../telemetry/counters.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createWire } from '../wire/wire.ts';
@@ -106,7 +107,8 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
   await mayGoOn();
   warnOfInputs(config, log);
 
-  const { dataDir, store, registry, issuances, ca } = await openState(setting);
+  const ledger = new Ledger(log);
+  const { dataDir, store, registry, issuances, ca } = await openState(setting, ledger);
   warnOfTtl(config, log);
   if (declared !== undefined) {
     await mayGoOn();
@@ -136,7 +138,6 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
   const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log }));
   const exitWatcher = parts.own(createExitWatcher());
   const counters = new Counters();
-  const ledger = new Ledger(log);
   const { owners, quota, memory, turns } = createLimits(plan, config, counters, log);
   const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
   const reservedNames = {
@@ -156,7 +157,10 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
     validation,
     turns,
   } as const;
-  const wire = createWire({ methods: secretDiscoveryService(sds), clock, log, quota, memory, turns });
+  const secretMethods = secretDiscoveryService(sds);
+  const { methods: standardMethods, health } = standardServices(secretMethods);
+  const methods = [...secretMethods, ...standardMethods];
+  const wire = createWire({ methods, clock, log, quota, memory, turns });
   const subordinateIds = createSubordinateIds((user) => accounts.uid(user));
   const pipe = createPipe({
     attestors,
@@ -169,7 +173,7 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
     keeps: (selector) => isKept(selector, registry),
     ownerOf: createOwnerOf(owners, subordinateIds),
     pinByPid: !kernel.pinsPeers,
-    onConnection: (socket, peer) => wire.inject(socket, peer),
+    onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading),
   });
 
   let ready = false;
@@ -208,7 +212,10 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
     reservedNames,
     maxConnections: plan.adminConnections,
   });
-  parts.defer(() => Promise.all([admin.close(), wire.close(DRAIN_MS)]));
+  parts.defer(() => {
+    health.setServing(false);
+    return Promise.all([admin.close(), wire.close(DRAIN_MS)]);
+  });
 
   await listenForAdmins(admin, setting);
   await mayGoOn();
@@ -216,6 +223,7 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
   parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));
   warnOfAssumed(config, log);
   ready = true;
+  health.setServing(true);
   // Those who came with the start have their secrets first.
   const load = clock.after(ADMIN_LOAD_MS, () => {
     admin.load().catch((err: unknown) => log.error({ err }, 'the admin API could not be loaded'));

@@ -9,14 +9,15 @@ import { hasAuthorities, openCertificateAuthority } from '../ca/index.ts';
 import { ToldIssuances } from '../ca/told-issuances.ts';
 import { openRegistry } from '../registry/registry.ts';
 import { openSqliteStore } from '../registry/sqlite/sqlite-store.ts';
+import type { Ledger } from '../sds/ledger.ts';
 import type { Setting } from './setting.ts';
 
 /**
  * Opens both halves, the database and the authorities, or makes them at the first start.
  * @throws ERR_DATA_DIR where only one of the two is there: without the authorities a new root would be made, which no peer trusts
  */
-export async function openState({ config, clock, log, parts, mayGoOn }: Setting) {
-  const { trustDomain, caTtl, x509SvidTtl, caSubject, newRoot } = config;
+export async function openState({ config, clock, log, parts, mayGoOn }: Setting, ledger: Ledger) {
+  const { trustDomain, newRoot } = config;
   const directory = openDataDir(config.dataDir);
   parts.defer(() => directory.release());
   if (directory.closedFrom !== undefined) {
@@ -45,7 +46,8 @@ export async function openState({ config, clock, log, parts, mayGoOn }: Setting)
   }
   await mayGoOn();
   const issuances = new ToldIssuances(store.issuances, log);
-  const options = { trustDomain, dir, clock, log, issuanceLog: issuances, caTtl, x509SvidTtl, caSubject };
+  const lagging = (sequenceNumber: number) => ledger.lagging(trustDomain, sequenceNumber, clock.now());
+  const options = { ...config, dir, clock, log, issuanceLog: issuances, lagging };
   const ca = parts.own(await openCertificateAuthority(options));
   return { dataDir, store, registry, issuances, ca };
 }

@@ -1,5 +1,5 @@
 /**
- * A trust bundle as a SPIFFE bundle document: a JWK set with one key for each root.
+ * A trust bundle as a SPIFFE bundle document: a JWK set with one key for each authority.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md section 4
  */
@@ -7,28 +7,36 @@
 import { type JsonWebKey, X509Certificate } from 'node:crypto';
 import type { TrustBundle } from './bundle.ts';
 
-/** One root: its public key, and its certificate as the one element of `x5c` (DER, base64). */
-export interface BundleKey extends JsonWebKey {
+/** A root: its public key, and its certificate as the one element of `x5c` (DER, base64). */
+export interface X509BundleKey extends JsonWebKey {
   readonly use: 'x509-svid';
   readonly x5c: readonly [string];
+}
+
+export interface JwtBundleKey extends JsonWebKey {
+  readonly use: 'jwt-svid';
+  readonly kid: string;
 }
 
 export interface BundleDocument {
   readonly spiffe_sequence: number;
   /** Seconds. */
   readonly spiffe_refresh_hint?: number;
-  readonly keys: readonly BundleKey[];
+  readonly keys: readonly (X509BundleKey | JwtBundleKey)[];
 }
 
-/** @param refreshHint how often others should look for a change, in seconds; undefined: the document does not say */
-export function bundleDocument(bundle: TrustBundle, refreshHint: number | undefined): BundleDocument {
+export function bundleDocument(bundle: TrustBundle): BundleDocument {
+  const { sequenceNumber, refreshHint, x509Authorities, jwtAuthorities } = bundle;
   return {
-    spiffe_sequence: bundle.sequenceNumber,
+    spiffe_sequence: sequenceNumber,
     ...(refreshHint === undefined ? {} : { spiffe_refresh_hint: refreshHint }),
-    keys: bundle.authorities.map((der) => ({
-      use: 'x509-svid',
-      ...new X509Certificate(der).publicKey.export({ format: 'jwk' }),
-      x5c: [der.toString('base64')],
-    })),
+    keys: [
+      ...x509Authorities.map((der) => ({
+        use: 'x509-svid' as const,
+        ...new X509Certificate(der).publicKey.export({ format: 'jwk' }),
+        x5c: [der.toString('base64')] as const,
+      })),
+      ...jwtAuthorities.map(({ keyId, publicKey }) => ({ use: 'jwt-svid' as const, kid: keyId, ...publicKey })),
+    ],
   };
 }

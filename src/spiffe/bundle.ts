@@ -1,33 +1,74 @@
 /**
- * Trust bundles: the roots that a trust domain's SVIDs are checked by.
+ * Trust bundles: the authorities by which SVIDs of a trust domain are checked.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md section 3
  */
 
-import type { X509Certificate } from 'node:crypto';
+import type { JsonWebKey, X509Certificate } from 'node:crypto';
 import type { TrustDomain } from './id.ts';
 
+/** A public key that JWT-SVIDs are checked by. */
+export interface JwtAuthority {
+  /** `kid` in the headers of tokens and in bundle documents. */
+  readonly keyId: string;
+  /** Public members only. */
+  readonly publicKey: JsonWebKey;
+}
+
+/** What a bundle contains, apart from its trust domain and number. */
+export interface BundleContents {
+  /** Root certificates, DER; the own domain's are oldest first, another's in the order in which they were given. */
+  readonly x509Authorities: readonly Buffer[];
+  readonly jwtAuthorities: readonly JwtAuthority[];
+}
+
 /** Immutable; a change makes a new object. */
-export interface TrustBundle {
+export interface TrustBundle extends BundleContents {
   readonly trustDomain: TrustDomain;
-  /** Roots, DER; the own domain's are oldest first, another's as they were given. */
-  readonly authorities: readonly Buffer[];
-  /** The same as PEM, one block after the other. */
+  /** Certificate revocation lists, DER. They are not part of the SPIFFE document. */
+  readonly crls: readonly Buffer[];
+  /** The X.509 authorities, then the CRLs, as PEM blocks. */
   readonly pem: Buffer;
   /** Grows with each change. */
   readonly sequenceNumber: number;
+  /** How often others should look for a change, in seconds; undefined if the trust domain does not say. */
+  readonly refreshHint: number | undefined;
 }
 
-/** The bundle of these roots. */
-export function makeTrustBundle(
-  trustDomain: TrustDomain,
-  roots: readonly X509Certificate[],
-  sequenceNumber: number,
-): TrustBundle {
+export interface TrustBundleParts {
+  readonly trustDomain: TrustDomain;
+  readonly roots: readonly X509Certificate[];
+  readonly jwtAuthorities?: readonly JwtAuthority[];
+  /** DER. */
+  readonly crls?: readonly Buffer[];
+  readonly sequenceNumber: number;
+  readonly refreshHint: number | undefined;
+}
+
+export function makeTrustBundle(parts: TrustBundleParts): TrustBundle {
+  const { trustDomain, roots, jwtAuthorities = [], crls = [], sequenceNumber, refreshHint } = parts;
+  const blocks = [...roots.map((root) => root.toString()), ...crls.map(crlPem)];
   return {
     trustDomain,
-    authorities: roots.map((root) => root.raw),
-    pem: Buffer.from(roots.map((root) => root.toString()).join(''), 'latin1'),
+    x509Authorities: roots.map((root) => root.raw),
+    jwtAuthorities,
+    crls,
+    pem: Buffer.from(blocks.join(''), 'latin1'),
     sequenceNumber,
+    refreshHint,
   };
+}
+
+/** True if both have the same authorities in the same order. */
+export function haveSameAuthorities(a: BundleContents, b: BundleContents): boolean {
+  return (
+    a.x509Authorities.length === b.x509Authorities.length &&
+    a.x509Authorities.every((der, i) => der.equals(b.x509Authorities[i]!)) &&
+    JSON.stringify(a.jwtAuthorities) === JSON.stringify(b.jwtAuthorities)
+  );
+}
+
+function crlPem(der: Buffer): string {
+  const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
+  return `-----BEGIN X509 CRL-----\n${lines.join('\n')}\n-----END X509 CRL-----\n`;
 }

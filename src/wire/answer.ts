@@ -18,7 +18,7 @@ export function respond(stream: ServerHttp2Stream): void {
 export function refuse(stream: ServerHttp2Stream, refusal: Refusal): void {
   if (stream.closed) return;
   if ('httpStatus' in refusal) finish(stream, { ':status': refusal.httpStatus });
-  else answer(stream, { ...statusHeaders(refusal.status, refusal.details), ...refusal.headers });
+  else answer(stream, { ...statusHeaders(refusal.status, refusal.message, refusal.details), ...refusal.headers });
 }
 
 /** Sends the status: in trailers if headers were sent already, else in the only headers. */

@@ -11,21 +11,22 @@ import type { Log } from '../telemetry/log.ts';
 import { answer, respond } from './answer.ts';
 import type { MessageBuffers } from './message-buffers.ts';
 import { HEAD_BYTES, type Holdings, MessageReader, type Sink } from './message-reader.ts';
+import { type OpeningCall, openCall } from './opening.ts';
 import type { RequestHead } from './request-head.ts';
 import { statusHeaders, statusOf } from './status.ts';
 import {
-  type Charged,
   type Message,
   type Method,
   Status,
   type StatusCode,
+  type StatusDetail,
   StatusError,
-  type Stream,
+  type StreamConnection,
   type StreamHandler,
 } from './types.ts';
 
 /** The services that a call uses of its connection. */
-export interface CallConnection {
+export interface CallConnection extends StreamConnection {
   readonly peer: Peer;
   readonly clock: Clock;
   readonly log: Log;
@@ -49,16 +50,14 @@ export const CALL_BYTES = 12 * 1024;
 /** Maximum number of bytes that arrive on a stream while it is not read: its HTTP/2 flow-control window. */
 const WINDOW_BYTES = 64 * 1024;
 
-export class Call implements Stream, Sink, Charged, Holdings, Holder {
+export class Http2Call implements OpeningCall, Sink, Holdings, Holder {
   readonly peer: Peer;
+  readonly method: Method;
   readonly #caller: CallConnection;
-  readonly #head: RequestHead;
   readonly #stream: ServerHttp2Stream;
   readonly #reader: MessageReader;
   #handler: StreamHandler | undefined;
   #deadline: Deadline | undefined;
-  /** Unary calls: the request message has come. */
-  #asked = false;
   /** The status was sent, or the stream was closed before. */
   #over = false;
   /** Back-pressure: the client does not read its answers, so its requests are not read. */
@@ -73,16 +72,20 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
   /** The request has ended; a waiting or kept chunk comes before the end. */
   #ended = false;
 
-  constructor(stream: ServerHttp2Stream, head: RequestHead, caller: CallConnection) {
+  constructor(stream: ServerHttp2Stream, method: Method, caller: CallConnection) {
     this.peer = caller.peer;
+    this.method = method;
     this.#caller = caller;
-    this.#head = head;
     this.#stream = stream;
     this.#reader = new MessageReader(caller.buffers, this);
   }
 
   get owner(): Owner {
     return this.peer.owner;
+  }
+
+  get connection(): StreamConnection {
+    return this.#caller;
   }
 
   hold(bytes: number): void {
@@ -102,19 +105,14 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     this.#caller.memory.releaseAll(this);
   }
 
-  get method(): Method {
-    return this.#head.method;
-  }
-
-  /** Starts to read the request. */
-  serve(): void {
-    const { method, timeout } = this.#head;
+  /** Opens the call and starts to read the request. */
+  serve({ timeout, metadata }: RequestHead): void {
     if (timeout !== undefined) {
       const passed = () => this.end(Status.DEADLINE_EXCEEDED, 'the time limit of the client (grpc-timeout) has passed');
       this.#deadline = this.#caller.clock.after(timeout, passed);
     }
     this.#attempt(() => {
-      if (method.kind === 'stream') this.#handler = method.open(this);
+      this.#handler = openCall(this.method, this, metadata);
     });
     this.#stream.on('data', (chunk: Buffer) => this.#arrived(chunk));
     this.#stream.on('end', () => {
@@ -129,7 +127,7 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     try {
       this.hold(framed.length);
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
       return;
     }
     if (!this.#stream.headersSent) respond(this.#stream);
@@ -139,21 +137,26 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     if (!this.#stalled) this.#stall();
   }
 
-  end(status: StatusCode, details: string): void {
+  end(status: StatusCode, message: string, details: readonly StatusDetail[] = []): void {
     if (this.#over) return;
-    const headers = statusHeaders(status, details);
+    const headers = statusHeaders(status, message, details);
     this.#settle();
     if (!this.#stream.closed) answer(this.#stream, headers);
-    // Deferred: the handler itself may be ending the stream, so it is told after it has returned.
-    if (this.method.kind === 'stream') queueMicrotask(() => this.#tellClosed());
+    // The handler itself may be ending the stream, so it is told after it has returned.
+    queueMicrotask(() => this.#tellClosed());
+  }
+
+  fail(error: unknown): void {
+    if (error instanceof LimitError) tellLimit(this.#caller.log, error.message);
+    const { status, message, details } = statusOf(error, this.method.path, this.#caller);
+    this.end(status, message, details);
   }
 
   /** Handles one message of the client. @throws StatusError, LimitError */
   take(message: Buffer): boolean {
-    const { method } = this.#head;
     this.#caller.request();
-    if (method.kind === 'stream') this.#handler?.message(message);
-    else this.#answer(method, message);
+    const isBorrowed = this.method.kind === 'bidirectional' && this.method.borrowsMessages === true;
+    this.#handler?.message(isBorrowed ? message : Buffer.from(message));
     return !this.#over && !this.#stalled;
   }
 
@@ -213,28 +216,13 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     }
   }
 
-  /** Answers at once; a further message fails the call while the answer is being made. */
-  #answer(method: Extract<Method, { kind: 'unary' }>, request: Buffer): void {
-    if (this.#asked) throw new StatusError(Status.UNIMPLEMENTED, 'the method takes exactly one message; several came');
-    this.#asked = true;
-    method.call(this, request).then(
-      (response) => {
-        this.send(response);
-        this.end(Status.OK, '');
-      },
-      (error: unknown) => this.#fail(error),
-    );
-  }
-
   #end(): void {
     // After a reset without an error code Node would keep the stream for the sake of unsent data.
     if (this.#stream.closed) this.#stream.destroy();
     if (this.#over || this.#stream.closed) return;
     this.#attempt(() => {
       if (this.#reader.unfinished) throw new StatusError(Status.INTERNAL, 'the request ended within a message');
-      if (this.method.kind === 'stream') this.#handler?.halfClose();
-      else if (!this.#asked)
-        throw new StatusError(Status.UNIMPLEMENTED, 'the method takes exactly one message; none came');
+      this.#handler?.halfClose();
     });
   }
 
@@ -257,14 +245,8 @@ export class Call implements Stream, Sink, Charged, Holdings, Holder {
     try {
       step();
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
     }
-  }
-
-  #fail(error: unknown): void {
-    if (error instanceof LimitError) tellLimit(this.#caller.log, error.message);
-    const { status, message } = statusOf(error, this.method.path, this.#caller);
-    this.end(status, message);
   }
 }
 

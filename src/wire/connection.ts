@@ -7,10 +7,11 @@ import type { Clock } from '../base/clock.ts';
 import { LimitError } from '../limits/limit-error.ts';
 import type { MemoryBudget } from '../limits/memory.ts';
 import type { Quota } from '../limits/quota.ts';
+import type { Reader } from '../limits/readers.ts';
 import type { Turns } from '../limits/turns.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
 import { refuse } from './answer.ts';
-import { CALL_BYTES, Call, type CallConnection, tellLimit } from './call.ts';
+import { CALL_BYTES, type CallConnection, Http2Call, tellLimit } from './call.ts';
 import { keepAlive } from './keepalive.ts';
 import type { MessageBuffers } from './message-buffers.ts';
 import { isRefusal, readRequestHead } from './request-head.ts';
@@ -39,24 +40,26 @@ export class Connection implements CallConnection {
   readonly peer: Peer;
   readonly #parts: ConnectionParts;
   readonly #socket: net.Socket;
+  readonly #reading: Reader;
   readonly #session: ServerHttp2Session;
-  readonly #calls = new Set<Call>();
+  readonly #calls = new Set<Http2Call>();
   /** Set once no more calls are accepted: the reason. */
   #ended: string | undefined;
   #streamCount = 0;
 
   /** Call before anything is read from the socket. */
-  constructor(socket: net.Socket, peer: Peer, parts: ConnectionParts) {
+  constructor(socket: net.Socket, peer: Peer, reading: Reader, parts: ConnectionParts) {
     this.peer = peer;
     this.#parts = parts;
     this.#socket = socket;
+    this.#reading = reading;
     this.#session = http2.performServerHandshake(socket, parts.sessionOptions);
-    this.#session.on('stream', (stream, headers) => this.#open(stream, headers));
+    this.#session.on('stream', (stream, headers, _flags, rawHeaders) => this.#open(stream, headers, rawHeaders));
     // HTTP/2 errors of clients are common and need no action: the socket closes.
     this.#session.on('error', (err) => this.log.debug({ err }, 'HTTP/2 failed on a connection'));
     const { readers } = peer.owner.accounts[0];
-    readers.add(peer);
-    socket.once('close', () => readers.remove(peer));
+    readers.add(reading);
+    socket.once('close', () => readers.remove(reading));
     const stop = keepAlive(this.#session, parts.clock, () => peer.close());
     socket.once('close', stop);
     peer.onGone(() => this.#cut());
@@ -96,14 +99,22 @@ export class Connection implements CallConnection {
       return;
     }
     account.readers.rest((goOn) => turns.later(account, goOn));
-    this.peer.pause();
+    this.defer();
     turns.later(account, () => {
       try {
         work();
       } finally {
-        this.peer.resume();
+        this.resume();
       }
     });
+  }
+
+  defer(): void {
+    this.#reading.pause();
+  }
+
+  resume(): void {
+    this.#reading.resume();
   }
 
   /** Ends all calls, and any new ones, with UNAVAILABLE. */
@@ -120,7 +131,7 @@ export class Connection implements CallConnection {
     this.#session.close();
   }
 
-  #open(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  #open(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
     if (stream.destroyed) return;
     // 'close' follows and does all that is needed.
     stream.on('error', ignore);
@@ -131,24 +142,24 @@ export class Connection implements CallConnection {
       return;
     }
     stream.once('close', () => quota.closeStream(owner));
-    this.inTurn(() => this.#take(stream, headers));
+    this.inTurn(() => this.#take(stream, headers, rawHeaders));
   }
 
-  #take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  #take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
     if (stream.destroyed) return;
-    const call = this.#admit(stream, headers);
-    if (call === undefined) return;
-    stream.once('close', () => this.#leave(call));
-    call.serve();
-  }
-
-  #admit(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Call | undefined {
-    const head = readRequestHead(headers, this.#parts.methods);
+    const head = readRequestHead(headers, rawHeaders, this.#parts.methods);
     if (isRefusal(head)) {
       refuse(stream, head);
-      return undefined;
+      return;
     }
-    const call = new Call(stream, head, this);
+    const call = this.#admit(stream, head.method);
+    if (call === undefined) return;
+    stream.once('close', () => this.#leave(call));
+    call.serve(head);
+  }
+
+  #admit(stream: ServerHttp2Stream, method: Method): Http2Call | undefined {
+    const call = new Http2Call(stream, method, this);
     try {
       if (this.#ended !== undefined) throw new StatusError(Status.UNAVAILABLE, this.#ended);
       call.hold(CALL_BYTES);
@@ -156,18 +167,17 @@ export class Connection implements CallConnection {
     } catch (error) {
       this.memory.releaseAll(call);
       if (error instanceof LimitError) tellLimit(this.log, error.message);
-      const { status, message } = statusOf(error, head.method.path, this);
-      refuse(stream, { status, details: message });
+      refuse(stream, statusOf(error, method.path, this));
       return undefined;
     }
     this.#calls.add(call);
-    if (head.method.kind === 'stream') this.#streamCount += 1;
+    if (isStreaming(method)) this.#streamCount += 1;
     return call;
   }
 
-  #leave(call: Call): void {
+  #leave(call: Http2Call): void {
     this.#calls.delete(call);
-    if (call.method.kind === 'stream') this.#streamCount -= 1;
+    if (isStreaming(call.method)) this.#streamCount -= 1;
     this.#parts.quota.close(this.peer.owner);
     call.gone();
     if (this.peer.gone && this.#calls.size === 0) this.#closeSoon();
@@ -187,6 +197,10 @@ export class Connection implements CallConnection {
   #closeSoon(): void {
     setImmediate(() => setImmediate(() => this.peer.close()));
   }
+}
+
+function isStreaming({ kind }: Method): boolean {
+  return kind !== 'unary';
 }
 
 function ignore(): void {}

@@ -4,11 +4,13 @@
  */
 
 import type { IncomingHttpHeaders } from 'node:http2';
-import { type Method, Status, type StatusCode } from './types.ts';
+import { RequestMetadata } from './metadata.ts';
+import { type Metadata, type Method, Status, type StatusCode, type StatusDetail } from './types.ts';
 
-/** The method and options of a call. */
+/** The method, the metadata and the options of a call. */
 export interface RequestHead {
   readonly method: Method;
+  readonly metadata: Metadata;
   /** The client's timeout, in milliseconds; undefined: none, or longer than a day. */
   readonly timeout: number | undefined;
 }
@@ -16,7 +18,12 @@ export interface RequestHead {
 /** Why a call is refused. A client that does not speak gRPC gets an HTTP status, any other a gRPC status. */
 export type Refusal =
   | { readonly httpStatus: number }
-  | { readonly status: StatusCode; readonly details: string; readonly headers?: Readonly<Record<string, string>> };
+  | {
+      readonly status: StatusCode;
+      readonly message: string;
+      readonly details?: readonly StatusDetail[];
+      readonly headers?: Readonly<Record<string, string>>;
+    };
 
 /** A suffix names the encoding of messages; only protobuf is supported. */
 const CONTENT_TYPE = /^application\/grpc(\+proto)?($|[; ])/i;
@@ -26,42 +33,61 @@ const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
 /** Clients enforce their deadlines themselves; longer timeouts are not worth a timer. */
 const LONGEST_TIMEOUT_MS = 24 * 3_600_000;
+/** Maximum size of the headers of a request, in bytes as HTTP/2 counts them. */
+export const MAX_HEADER_BYTES = 16 * 1024;
+/** HTTP/2 counts this many bytes more for each header. @see RFC 9113 section 6.5.2 */
+const HEADER_OVERHEAD = 32;
 /** Maximum length of client text that is repeated in an error message, in characters. */
 const MOST_QUOTED = 200;
 
 /**
  * Reads the headers of a call. `te` is not checked: it detects proxies that drop trailers, which do not exist on a Unix
  * socket. `:authority` is not checked: for a Unix socket clients set it arbitrarily.
+ *
+ * @param rawHeaders the same headers as names and values in turn, each as often as it was sent
  */
 export function readRequestHead(
   headers: IncomingHttpHeaders,
+  rawHeaders: readonly string[],
   methods: ReadonlyMap<string, Method>,
 ): RequestHead | Refusal {
   if (headers[':method'] !== 'POST') return { httpStatus: 405 };
   if (!CONTENT_TYPE.test(headers['content-type'] ?? '')) return { httpStatus: 415 };
+  // Node applies the limit that the server announces only once the client has confirmed it.
+  if (sizeOf(rawHeaders) > MAX_HEADER_BYTES) {
+    const message = `the headers of the request exceed the limit of ${MAX_HEADER_BYTES} bytes`;
+    return { status: Status.RESOURCE_EXHAUSTED, message };
+  }
   const path = headers[':path'] ?? '';
   const method = methods.get(path);
   if (method === undefined) {
-    return { status: Status.UNIMPLEMENTED, details: `unknown method ${path.slice(0, MOST_QUOTED)}` };
+    return { status: Status.UNIMPLEMENTED, message: `unknown method ${path.slice(0, MOST_QUOTED)}` };
   }
   const encoding = one(headers['grpc-encoding']) ?? ENCODING;
   if (encoding !== ENCODING) {
-    const details = `grpc-encoding ${JSON.stringify(encoding.slice(0, MOST_QUOTED))} is not supported; send messages uncompressed`;
-    return { status: Status.UNIMPLEMENTED, details, headers: { 'grpc-accept-encoding': ENCODING } };
+    const message = `grpc-encoding ${JSON.stringify(encoding.slice(0, MOST_QUOTED))} is not supported; send messages uncompressed`;
+    return { status: Status.UNIMPLEMENTED, message, headers: { 'grpc-accept-encoding': ENCODING } };
   }
   const timeout = one(headers['grpc-timeout']);
-  if (timeout === undefined) return { method, timeout: undefined };
+  const metadata = new RequestMetadata(rawHeaders);
+  if (timeout === undefined) return { method, metadata, timeout: undefined };
   const parts = TIMEOUT.exec(timeout);
   if (parts === null) {
-    const details = `grpc-timeout is not a number with a unit: ${JSON.stringify(timeout.slice(0, MOST_QUOTED))}`;
-    return { status: Status.INTERNAL, details };
+    const message = `grpc-timeout is not a number with a unit: ${JSON.stringify(timeout.slice(0, MOST_QUOTED))}`;
+    return { status: Status.INTERNAL, message };
   }
   const milliseconds = Number(parts[1]) * UNIT_MS[parts[2]!]!;
-  return { method, timeout: milliseconds <= LONGEST_TIMEOUT_MS ? milliseconds : undefined };
+  return { method, metadata, timeout: milliseconds <= LONGEST_TIMEOUT_MS ? milliseconds : undefined };
 }
 
 export function isRefusal(head: RequestHead | Refusal): head is Refusal {
   return !('method' in head);
+}
+
+function sizeOf(rawHeaders: readonly string[]): number {
+  let size = (rawHeaders.length / 2) * HEADER_OVERHEAD;
+  for (const text of rawHeaders) size += text.length;
+  return size;
 }
 
 function one(value: string | string[] | undefined): string | undefined {

@@ -1,28 +1,50 @@
-/** The interface of the gRPC server: methods with undecoded messages, and the peer of each call. */
+/** The interface of the gRPC server: methods with undecoded messages, the metadata of a call, and its peer. */
 
 import type { Peer } from '../attest/types.ts';
 import type { Bytes } from '../base/bytes.ts';
 
-/** gRPC status codes that Sidekey uses. @see https://grpc.io/docs/guides/status-codes/ */
+/** The status codes of gRPC. @see https://github.com/grpc/grpc/blob/master/doc/statuscodes.md */
 export const Status = {
   OK: 0,
+  CANCELLED: 1,
+  UNKNOWN: 2,
   INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,
   NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  PERMISSION_DENIED: 7,
   RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  OUT_OF_RANGE: 11,
   UNIMPLEMENTED: 12,
   INTERNAL: 13,
   UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+  UNAUTHENTICATED: 16,
 } as const;
 export type StatusCode = (typeof Status)[keyof typeof Status];
 
-/** Ends a call with a status; the message is what the client sees. */
+/** An encoded message that explains a status to programs. @see google/rpc/error_details.proto */
+export interface StatusDetail {
+  /** Such as `type.googleapis.com/google.rpc.ErrorInfo`. */
+  readonly typeUrl: string;
+  readonly value: Uint8Array;
+}
+
+/** Ends a call with a status; message and details are what the client sees. */
 export class StatusError extends Error {
   readonly status: StatusCode;
-  constructor(status: StatusCode, message: string, options?: ErrorOptions) {
+  readonly details: readonly StatusDetail[];
+  constructor(
+    status: StatusCode,
+    message: string,
+    { details = [], ...options }: ErrorOptions & { readonly details?: readonly StatusDetail[] } = {},
+  ) {
     super(message, options);
     this.name = 'StatusError';
     this.status = status;
+    this.details = details;
   }
 }
 
@@ -30,7 +52,7 @@ export class StatusError extends Error {
 export type Message = Bytes | readonly Bytes[];
 
 /** A call: its peer and its memory account. */
-export interface Charged {
+export interface Call {
   readonly peer: Peer;
   /**
    * Charges memory for the call to its owner, in bytes. Unreleased memory is released when the call's HTTP/2 stream
@@ -40,28 +62,84 @@ export interface Charged {
   release(bytes: number): void;
 }
 
-/** The server's side of a bidirectional stream. */
-export interface Stream extends Charged {
+/** The metadata of a request: its headers, without those that HTTP/2 and gRPC use themselves. */
+export interface Metadata {
+  /** The names, in lower case, each once. */
+  names(): string[];
+  /**
+   * The values of a name that does not end in `-bin`, in the order in which they were sent.
+   * @throws StatusError INTERNAL if a value is not printable ASCII
+   */
+  texts(name: string): string[];
+  /**
+   * The decoded values of a name that ends in `-bin`, in the order in which they were sent.
+   * @throws StatusError INTERNAL if a value is not base64
+   */
+  bytes(name: string): Uint8Array[];
+}
+
+/** The connection of a stream. */
+export interface StreamConnection {
+  /**
+   * Reads no further requests from the connection until {@link resume} was called as often. Messages are still sent. Meanwhile
+   * it goes unnoticed that the client has closed the connection, but not that its process has ended.
+   */
+  defer(): void;
+  resume(): void;
+}
+
+/** The server's side of a stream of messages. */
+export interface Stream extends Call {
+  /** The same object for all streams of a connection. */
+  readonly connection: StreamConnection;
   /** Queues one message, which it copies. A no-op once the stream has ended. */
   send(message: Message): void;
   /** Ends the stream with a status. A no-op once it has ended. */
-  end(status: StatusCode, details: string): void;
+  end(status: StatusCode, message: string, details?: readonly StatusDetail[]): void;
 }
 
-/** The events of a stream. */
-export interface StreamHandler {
-  /** One undecoded request message. The bytes are valid only until the handler returns: the buffer is reused. */
-  message(bytes: Uint8Array): void;
-  /** The client will send no more. */
-  halfClose(): void;
+/** The end of a stream. */
+export interface StreamEnd {
   /** Called exactly once, last: nothing can be sent any more. */
   closed(): void;
 }
 
+/** The events of a bidirectional stream. */
+export interface StreamHandler extends StreamEnd {
+  /** One undecoded request message; its bytes are the handler's own, unless the method {@link BidirectionalMethod borrows} them. */
+  message(bytes: Uint8Array): void;
+  /** The client will send no more. */
+  halfClose(): void;
+}
+
 /**
- * One gRPC method by its full path, `/package.Service/Method`. The bytes of a unary request are valid only until `call`
- * returns its promise.
+ * A gRPC method by its full path, `/package.Service/Method`, of one of three kinds: one message is answered by one, one is
+ * answered by a stream, or both sides send streams. For the first two kinds, the wire refuses calls with no or several
+ * request messages. What a method throws becomes the call's status.
+ *
+ * The metadata keeps all headers of the request in memory, so a long stream keeps only what it needs of it.
  */
-export type Method =
-  | { readonly path: string; readonly kind: 'stream'; open(stream: Stream): StreamHandler }
-  | { readonly path: string; readonly kind: 'unary'; call(charged: Charged, request: Uint8Array): Promise<Uint8Array> };
+export type Method = UnaryMethod | ServerStreamMethod | BidirectionalMethod;
+
+export interface UnaryMethod {
+  readonly path: string;
+  readonly kind: 'unary';
+  call(call: Call, request: Uint8Array, metadata: Metadata): Promise<Message>;
+}
+
+export interface ServerStreamMethod {
+  readonly path: string;
+  readonly kind: 'server-stream';
+  open(stream: Stream, request: Uint8Array, metadata: Metadata): StreamEnd;
+}
+
+export interface BidirectionalMethod {
+  readonly path: string;
+  readonly kind: 'bidirectional';
+  /**
+   * The handler reads each message before `message` returns and keeps none of its bytes: they are overwritten by another
+   * call's message ([why](../../docs/decisions/borrowed-messages.md)).
+   */
+  readonly borrowsMessages?: true;
+  open(stream: Stream, metadata: Metadata): StreamHandler;
+}

@@ -6,10 +6,12 @@ import type { Peer } from '../attest/types.ts';
 import type { Clock } from '../base/clock.ts';
 import type { MemoryBudget } from '../limits/memory.ts';
 import type { Quota } from '../limits/quota.ts';
+import type { Reader } from '../limits/readers.ts';
 import type { Turns } from '../limits/turns.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Connection, type ConnectionParts } from './connection.ts';
 import { MessageBuffers } from './message-buffers.ts';
+import { MAX_HEADER_BYTES } from './request-head.ts';
 import type { Method } from './types.ts';
 
 export interface WireOptions {
@@ -22,8 +24,11 @@ export interface WireOptions {
 }
 
 export interface Wire {
-  /** Serves an accepted connection. Call in the tick in which it was accepted. */
-  inject(socket: net.Socket, peer: Peer): void;
+  /**
+   * Serves an accepted connection. Call in the tick in which it was accepted.
+   * @param reading pauses and resumes reading from the socket
+   */
+  inject(socket: net.Socket, peer: Peer, reading: Reader): void;
   /** The number of open streams. */
   readonly streamCount: number;
   /**
@@ -38,7 +43,7 @@ export interface Wire {
  * rapid resets.
  */
 const SESSION_OPTIONS: http2.ServerSessionOptions = {
-  settings: { maxHeaderListSize: 16 * 1024 },
+  settings: { maxHeaderListSize: MAX_HEADER_BYTES },
   /** In MB, for each connection: enough for 20,000 streams and their unsent data; Node's default of 10 is too small. */
   maxSessionMemory: 200,
   /**
@@ -65,9 +70,9 @@ export function createWire(options: WireOptions): Wire {
   let closing: Promise<void> | undefined;
 
   return {
-    inject(socket, peer) {
+    inject(socket, peer, reading) {
       if (closing !== undefined) return peer.close();
-      const connection = new Connection(socket, peer, parts);
+      const connection = new Connection(socket, peer, reading, parts);
       connections.add(connection);
       socket.once('close', () => {
         connections.delete(connection);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { pino } from 'pino';
 import { ERRORS, type ErrorCode } from '../../src/base/errors.ts';
-import { type Answer, call, entry, startAdmin } from './support.ts';
+import { type Answer, call, entry, NO_CA, startAdmin } from './support.ts';
 
 function assertProblem({ status, headers, body }: Answer, code: ErrorCode): void {
   assert.match(headers['content-type']!, /^application\/problem\+json/);
@@ -97,6 +97,7 @@ describe('a problem document tells of', () => {
     const { socketPath } = await startAdmin(t, {
       log,
       ca: {
+        ...NO_CA,
         bundle: () => {
           throw new TypeError('the innermost secret');
         },

@@ -50,7 +50,13 @@ describe('GET /v1/proxies', { timeout: 60_000 }, () => {
     assert.deepEqual(held, {
       name: WEB,
       state: 'held',
-      held: { reason: 'no-entry', detail: `no entry gives ${WEB}`, since: noon, decision: held.held!.decision },
+      held: {
+        reason: 'no-entry',
+        detail: `no entry gives ${WEB}`,
+        since: noon,
+        decision: held.held!.decision,
+        issued_before: null,
+      },
       version: null,
       sent_at: null,
       acked: null,
@@ -58,6 +64,7 @@ describe('GET /v1/proxies', { timeout: 60_000 }, () => {
       rejection: null,
       spiffe_id: null,
       serial: null,
+      authority_id: null,
       not_before: null,
       expires_at: null,
     });
@@ -74,10 +81,12 @@ describe('GET /v1/proxies', { timeout: 60_000 }, () => {
       sent_at: '2026-06-01T12:00:01.000Z',
       spiffe_id: WEB,
       serial: sent.serial,
+      authority_id: sent.authority_id,
       not_before: '2026-06-01T11:59:31.000Z',
       expires_at: '2026-06-01T13:00:01.000Z',
     });
     assert.match(sent.serial!, /^[0-9a-f]+$/);
+    assert.match(sent.authority_id!, /^[0-9a-f]{40}$/);
 
     clock.set(clock.now() + 30_000);
     await secretWhen(admin, WEB, ({ state }) => state === 'stale');

@@ -52,6 +52,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /v1/bundle',
     'GET /v1/bundles',
     'GET /v1/bundles/{trust_domain}',
+    'GET /v1/ca',
     'GET /v1/decisions',
     'GET /v1/decisions/{id}',
     'GET /v1/doctor',
@@ -61,6 +62,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /v1/explain',
     'GET /v1/proxies',
     'PATCH /v1/entries/{id}',
+    'POST /v1/ca/rotate',
     'POST /v1/entries',
     'PUT /v1/aliases/{host}',
     'PUT /v1/bundles/{trust_domain}',
@@ -81,7 +83,9 @@ test('the OpenAPI document names every route with its parameters and bodies', as
       ['if-match', 'header', false],
     ],
   );
-  assert.equal(patch.requestBody.content['application/json'].schema.additionalProperties, false);
+  const { EntryPatch } = body.components.schemas;
+  assert.equal(EntryPatch.additionalProperties, false);
+  assert.deepEqual(patch.requestBody.content['application/json'].schema, { $ref: '#/components/schemas/EntryPatch' });
   for (const methods of Object.values(body.paths) as Record<string, { responses: Record<string, unknown> }>[]) {
     for (const { responses } of Object.values(methods)) {
       assert.ok(Object.hasOwn(responses, 'default'));
@@ -98,6 +102,34 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     assert.deepEqual(Object.keys(content), types);
   }
   assert.deepEqual(Object.keys(bundle.put.responses['201'].content), ['application/json']);
+});
+
+test('in the OpenAPI document every operation has an id of its own, and what is sent and answered are named schemas', async (t) => {
+  const { socketPath } = await startAdmin(t);
+  const { body } = await call(socketPath, 'GET', '/openapi.json');
+  type Content = Record<string, { schema: Record<string, unknown> }>;
+  interface Operation {
+    operationId: string;
+    requestBody?: { content: Content };
+    responses: Record<string, { content?: Content }>;
+  }
+  const operations = Object.values(body.paths as Record<string, Record<string, Operation>>).flatMap(
+    Object.values<Operation>,
+  );
+  const ids = operations.map(({ operationId }) => operationId);
+  assert.ok(ids.every((id) => /^[a-z][A-Za-z]+$/.test(id)));
+  assert.equal(new Set(ids).size, ids.length);
+  for (const { operationId, requestBody, responses } of operations) {
+    for (const content of [requestBody?.content, ...Object.values(responses).map((response) => response.content)]) {
+      for (const { schema } of Object.values(content ?? {})) {
+        assert.ok(schema.$ref !== undefined || schema.type === 'string', `${operationId}: ${JSON.stringify(schema)}`);
+      }
+    }
+  }
+  const references = [...JSON.stringify(body).matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(
+    ([, name]) => name!,
+  );
+  for (const name of references) assert.ok(Object.hasOwn(body.components.schemas, name), name);
 });
 
 test('HEAD answers as GET does, without a body', async (t) => {

@@ -11,12 +11,16 @@ import { listenOnSocket } from '../../src/base/socket-file.ts';
 import { Decisions } from '../../src/identity/decisions.ts';
 import type { Registry } from '../../src/registry/types.ts';
 import { Ledger } from '../../src/sds/ledger.ts';
+import { makeTrustBundle } from '../../src/spiffe/bundle.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { open, SILENT, TRUST_DOMAIN } from '../registry/support.ts';
 import type { TestClock } from '../support/clock.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 export const TOKEN = 'a-token-that-only-the-test-knows';
+
+/** An authority without any authorities. */
+export const NO_CA = { authorities: () => [], lagging: () => [], rotate: async () => undefined };
 
 export interface Running {
   readonly admin: Admin;
@@ -31,10 +35,11 @@ export const PEM = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----
 
 export async function startAdmin(t: TestContext, options: Partial<AdminOptions> = {}): Promise<Running> {
   const { registry, store, clock } = await open(t);
-  const bundle = { trustDomain: TRUST_DOMAIN, authorities: [], pem: Buffer.from(PEM), sequenceNumber: 7 };
+  const empty = makeTrustBundle({ trustDomain: TRUST_DOMAIN, roots: [], sequenceNumber: 7, refreshHint: 300 });
+  const bundle = { ...empty, pem: Buffer.from(PEM) };
   const admin = createAdmin({
     registry,
-    ca: { bundle: () => bundle },
+    ca: { ...NO_CA, bundle: () => bundle },
     entryRules: {
       trustDomain: TRUST_DOMAIN,
       allowWeakSelectors: false,

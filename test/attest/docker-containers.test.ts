@@ -5,11 +5,11 @@ import { readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
+  CACHED_MS,
   Containers,
   type ContainersOptions,
   INSPECT_LIMIT_MS,
-  QUESTIONS,
-  REMEMBERED_MS,
+  INSPECTIONS,
 } from '../../src/attest/docker/containers.ts';
 import { createEngine } from '../../src/attest/docker/engine.ts';
 import { MAX_LINE_CHARACTERS } from '../../src/attest/docker/event-lines.ts';
@@ -44,7 +44,7 @@ async function start(t: TestContext, options: Partial<ContainersOptions> = {}): 
   engine.answer = answering(containerJson(ID));
   await engine.start();
   const setting = open(t, engine, options);
-  await until(() => setting.containers.remembering);
+  await until(() => setting.containers.caching);
   return setting;
 }
 
@@ -111,12 +111,12 @@ test('nothing is remembered while the engine tells no events, and all is asked a
   const { containers, engine, clock, lines } = await start(t);
   await containers.get(ID, MAIN);
   engine.cut();
-  await until(() => !containers.remembering);
+  await until(() => !containers.caching);
   await containers.get(ID, MAIN);
   await containers.get(ID, MAIN);
   assert.equal(containers.inspections, 3);
   clock.advance(100);
-  await until(() => containers.remembering);
+  await until(() => containers.caching);
   await containers.get(ID, MAIN);
   await containers.get(ID, MAIN);
   assert.equal(containers.inspections, 4);
@@ -143,22 +143,22 @@ test('an engine that went and came back is found again, later each time and with
   assert.equal(lines.length, 1);
   await engine.start();
   clock.advance(5_000);
-  await until(() => containers.remembering);
+  await until(() => containers.caching);
   assert.equal((await containers.get(ID, MAIN))!.name, 'web-1');
   assert.equal(lines.length, 2);
   clock.advance(STEADY_MS);
   engine.cut();
   await until(() => clock.pending === 1);
   clock.advance(100);
-  await until(() => containers.remembering);
+  await until(() => containers.caching);
 });
 
 test("an event that can't be read ends the stream", async (t) => {
   const { containers, engine, lines } = await start(t);
   await containers.get(ID, MAIN);
   engine.tell('{"Type":');
-  await until(() => !containers.remembering);
-  assert.match(JSON.stringify(lines[0]), /can't be read/);
+  await until(() => !containers.caching);
+  assert.match(JSON.stringify(lines[0]), /is not JSON/);
   assert.doesNotMatch(JSON.stringify(lines[0]), /stack/);
 });
 
@@ -171,13 +171,13 @@ test('an event that is too long forgets all and is passed over: the stream goes 
     const label = 'x'.repeat(3 * 1024 * 1024);
     const event = { status: 'start', id: OTHER, Type: 'container', Action: 'start', Actor: { ID: OTHER, label } };
     engine.tell(event);
-    while (containers.remembered(ID) !== undefined) await new Promise(setImmediate);
+    while (containers.cached(ID) !== undefined) await new Promise(setImmediate);
     await containers.get(ID, MAIN);
     // The event after it is read.
     engine.tell({ Type: 'container', Action: 'rename', Actor: { ID } });
-    while (containers.remembered(ID) !== undefined) await new Promise(setImmediate);
+    while (containers.cached(ID) !== undefined) await new Promise(setImmediate);
   }
-  assert.equal(containers.remembering, true);
+  assert.equal(containers.caching, true);
   assert.equal(lines.length, 1, JSON.stringify(lines).slice(0, 2_000));
   assert.equal(lines[0]!.container, OTHER);
   clock.advance(LOG_EVERY_MS);
@@ -195,7 +195,7 @@ test('a stream that ends again and again is opened less and less often, with a l
     clock.advance(delay - 1);
     assert.equal(clock.pending, 1, `${delay} ms`);
     clock.advance(1);
-    await until(() => containers.remembering);
+    await until(() => containers.caching);
   }
   const told = lines.filter(({ level }) => level === 40);
   assert.deepEqual(
@@ -207,7 +207,7 @@ test('a stream that ends again and again is opened less and less often, with a l
   engine.cut();
   await until(() => clock.pending === 1);
   clock.advance(100);
-  await until(() => containers.remembering);
+  await until(() => containers.caching);
 });
 
 test('an engine that refuses to leave out events is asked for all of the kind', async (t) => {
@@ -220,14 +220,14 @@ test('an engine that refuses to leave out events is asked for all of the kind', 
   engine.answer = answering(containerJson(ID));
   await engine.start();
   const { containers } = open(t, engine);
-  await until(() => containers.remembering);
+  await until(() => containers.caching);
   assert.deepEqual(filters, [CHANGES, ALL_OF_KIND]);
 });
 
 test('what is remembered is asked again after a minute, however healthy the events look', async (t) => {
   const { containers, clock } = await start(t);
   await containers.get(ID, MAIN);
-  clock.advance(REMEMBERED_MS - 1);
+  clock.advance(CACHED_MS - 1);
   await containers.get(ID, MAIN);
   assert.equal(containers.inspections, 1);
   clock.advance(1);
@@ -269,11 +269,11 @@ test('what an engine may not answer fails and says why', async (t) => {
   const { containers, engine } = await start(t);
   const cases: readonly [StandInEngine['answer'], RegExp][] = [
     [answering('{"Id"'), /not JSON/],
-    [answering('[]'), /can't be read: the answer/],
+    [answering('[]'), /answer is invalid: the answer/],
     [answering(containerJson(OTHER)), /another container/],
     [(response) => response.writeHead(500).end('hunter2'), /status 500/],
     [(response) => response.writeHead(301, { location: 'http://elsewhere' }).end(), /status 301/],
-    [(response) => response.socket!.destroy(), /ECONNRESET, it cut/],
+    [(response) => response.socket!.destroy(), /ECONNRESET, it closed/],
     [(response) => response.socket!.end('hunter2 is not HTTP\r\n\r\n'), /not HTTP/],
     [
       (response) => response.writeHead(200, { 'content-length': '900' }).write('{', () => response.destroy()),
@@ -299,7 +299,7 @@ test('a container of which there is too much to read fails without a question un
   const tooMuch: readonly [string | Record<string, unknown>, RegExp][] = [
     [
       containerJson(ID, { Config: { Image: 'x', Labels: labels } }),
-      /more than 20000 members, up to its Config\.Labels/,
+      /more than 20000 members, which is the limit \(exceeded in Config\.Labels/,
     ],
     [`"${'x'.repeat(5 * 1024 * 1024)}"`, /more than 4194304 bytes/],
   ];
@@ -310,8 +310,8 @@ test('a container of which there is too much to read fails without a question un
     await Promise.all([rejects(), rejects()]);
     for (let again = 0; again < 100; again += 1) await rejects();
     assert.equal(containers.inspections, 1);
-    assert.throws(() => containers.remembered(ID), { code: FAILED });
-    clock.advance(REMEMBERED_MS);
+    assert.throws(() => containers.cached(ID), { code: FAILED });
+    clock.advance(CACHED_MS);
     await rejects();
     assert.equal(containers.inspections, 2);
     engine.answer = answering(containerJson(ID));
@@ -349,12 +349,12 @@ test('an unknown container is asked about again as soon as the engine tells of i
     engine.tell({ Type: 'container', Action: action, Actor: { ID } });
     while ((await containers.get(ID)) === undefined) await new Promise(setImmediate);
     engine.tell({ Type: 'image', Action: 'tag', Actor: { ID: 'x' } });
-    while (containers.remembered(ID) !== undefined) await new Promise(setImmediate);
+    while (containers.cached(ID) !== undefined) await new Promise(setImmediate);
   }
   engine.answer = notFound;
   assert.equal(await containers.get(ID), undefined);
   engine.cut();
-  await until(() => !containers.remembering);
+  await until(() => !containers.caching);
   const before = containers.inspections;
   await containers.get(ID);
   await containers.get(ID);
@@ -389,10 +389,10 @@ test('a user whose containers are asked about without end leaves questions to ot
   // One of the names is that of the honest one: the answer to it waits in the user's own line.
   flood.push(containers.get(ID, { owner: { name: 'container /hostile/x', accounts: [{ name: 'x' }, user] } }));
   for (const each of flood) each.catch(() => undefined);
-  await until(() => waiting === QUESTIONS.perUser);
+  await until(() => waiting === INSPECTIONS.perUser);
   const owner = { name: 'container /docker/a', accounts: [{ name: 'a' }, { name: 'the containers of uid 0' }] };
   assert.equal((await containers.get(ID, { ...MAIN, owner }))!.name, 'web-1');
-  assert.equal(waiting, QUESTIONS.perUser);
+  assert.equal(waiting, INSPECTIONS.perUser);
 });
 
 test('a main process that did not call is asked about twice: the first answer may be old when it is read', async (t) => {
@@ -410,12 +410,12 @@ test('a main process that did not call is asked about twice: the first answer ma
   ];
   for (const json of later) {
     engine.tell({ Type: 'container', Action: 'restart', Actor: { ID } });
-    await until(() => containers.remembered(ID) === undefined);
+    await until(() => containers.cached(ID) === undefined);
     engine.answer = (response, request) => {
       answering(containerJson(ID))(response, request);
       engine.answer = json === undefined ? notFound : answering(json);
     };
-    await assert.rejects(containers.get(ID), { code: FAILED, message: /ended while the engine was asked/ });
+    await assert.rejects(containers.get(ID), { code: FAILED, message: /ended during its inspection/ });
   }
   engine.answer = (response, request) => {
     answering(containerJson(ID))(response, request);
@@ -436,19 +436,19 @@ test('a process that did not begin with the container is taken only if the engin
   };
   const pid = String(process.pid);
   const refused: readonly [unknown, RegExp][] = [
-    [undefined, /not in its cgroup, says the engine/],
-    [{ Titles: ['PID'], Processes: [] }, /not in its cgroup/],
-    [{ Titles: ['PID'], Processes: [[`${pid}0`], ['1']] }, /not in its cgroup/],
-    [{ Titles: ['PPID'], Processes: [[pid]] }, /Titles is not/],
-    [{ Titles: ['PID', 'CMD'], Processes: [[pid, 'x']] }, /Titles is not/],
-    [{ Titles: ['PID'], Processes: [['1', pid]] }, /Processes is not/],
-    [{ Titles: ['PID'], Processes: [`x${pid}`] }, /Processes is not/],
+    [undefined, /the engine does not list it in the container/],
+    [{ Titles: ['PID'], Processes: [] }, /the engine does not list it in the container/],
+    [{ Titles: ['PID'], Processes: [[`${pid}0`], ['1']] }, /the engine does not list it in the container/],
+    [{ Titles: ['PPID'], Processes: [[pid]] }, /Titles does not conform/],
+    [{ Titles: ['PID', 'CMD'], Processes: [[pid, 'x']] }, /Titles does not conform/],
+    [{ Titles: ['PID'], Processes: [['1', pid]] }, /Processes does not conform/],
+    [{ Titles: ['PID'], Processes: [`x${pid}`] }, /Processes does not conform/],
   ];
   for (const [answer, message] of refused) {
     top = answer;
     await assert.rejects(containers.get(ID, MAIN), (error: Error & { code: string }) => {
       assert.equal(error.code, FAILED);
-      assert.match(error.message, /did not begin when the container was started/);
+      assert.match(error.message, /did not start with the container/);
       assert.match(error.message, message);
       return true;
     });
@@ -468,11 +468,11 @@ test('what is remembered of a container ends with its main process, whether that
   engine.answer = answering(containerJson(ID, { State: runningAs(main) }));
   await until(() => readStat(main).startTicks < bootTicks());
   assert.notEqual(await containers.get(ID), undefined);
-  assert.notEqual(containers.remembered(ID), undefined);
+  assert.notEqual(containers.cached(ID), undefined);
   process.kill(main, 'SIGKILL');
   await until(() => readStat(main).hasEnded);
-  assert.equal(containers.remembered(ID), undefined);
-  await assert.rejects(containers.get(ID), { code: FAILED, message: /is not to be seen/ });
+  assert.equal(containers.cached(ID), undefined);
+  await assert.rejects(containers.get(ID), { code: FAILED, message: /Sidekey does not see process/ });
 });
 
 test('a connection that the engine closed while it was kept is no failure', async (t) => {
@@ -492,7 +492,7 @@ test('a connection that the engine closed while it was kept is no failure', asyn
 test('a container that is called as the id of another one begins is not taken for that one', async (t) => {
   const { containers, engine } = await start(t);
   engine.answer = answering(containerJson(ID, { Name: '/0123456789ab' }));
-  await assert.rejects(containers.mainPid('0123456789ab'), { code: FAILED, message: /use its whole id/ });
+  await assert.rejects(containers.mainPid('0123456789ab'), { code: FAILED, message: /use the full id/ });
   assert.equal(await containers.mainPid(ID.slice(0, 12)), process.pid);
   assert.equal(await containers.mainPid('web-1'), process.pid);
 });
@@ -520,14 +520,14 @@ test('the image is asked about only where its digest is wanted, within the same 
   const container = `/containers/${ID}/json`;
   assert.deepEqual(engine.asked, [container, container, `/images/${IMAGE_ID}/json`]);
 
-  clock.advance(REMEMBERED_MS);
+  clock.advance(CACHED_MS);
   engine.answer = (response, request) => {
     if (request.url!.startsWith('/images/')) response.writeHead(404).end('{}');
     else response.end(JSON.stringify(containerJson(ID)));
   };
   assert.deepEqual((await containers.get(ID, MAIN))!.imageDigests, [], 'an image that was deleted under its container');
 
-  clock.advance(REMEMBERED_MS);
+  clock.advance(CACHED_MS);
   const { promise: hanging, resolve } = Promise.withResolvers<void>();
   engine.answer = (response, request) => {
     if (request.url!.startsWith('/images/')) resolve();
@@ -549,7 +549,7 @@ test('no socket at the start is a warning, and found once it is there', async (t
   await engine.start();
   assert.equal((await containers.get(ID, MAIN))!.name, 'web-1', 'asked before it tells events, too');
   clock.advance(100);
-  await until(() => containers.remembering);
+  await until(() => containers.caching);
 });
 
 test('a file that is no socket fails and says so', async (t) => {
@@ -565,7 +565,7 @@ test('a file that is no socket fails and says so', async (t) => {
 test('who wants to know is told of a change once what was remembered is forgotten, and of no harmless event', async (t) => {
   const told: boolean[] = [];
   let containers: Containers | undefined;
-  const onChange = () => told.push(containers?.remembered(ID) === undefined);
+  const onChange = () => told.push(containers?.cached(ID) === undefined);
   const setting = await start(t, { onChange });
   ({ containers } = setting);
   await containers.get(ID, MAIN);
@@ -587,7 +587,7 @@ test('what is remembered takes a bounded number of descriptors, and gives them b
   const pidfds = () => readdirSync('/proc/self/fd').filter(isPidfd).length;
   for (let n = 0; n < 40; n += 1) await containers.get(id(n), MAIN);
   assert.equal(pidfds(), 32);
-  for (let n = 0; n < 40; n += 1) assert.notEqual(containers.remembered(id(n)), undefined);
+  for (let n = 0; n < 40; n += 1) assert.notEqual(containers.cached(id(n)), undefined);
   assert.equal(containers.inspections, 40);
   engine.tell({ Type: 'container', Action: 'rename', Actor: { ID: id(0) } });
   await until(() => pidfds() === 31);

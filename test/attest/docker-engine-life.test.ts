@@ -34,7 +34,7 @@ async function start(t: TestContext, ...flags: readonly string[]): Promise<Setti
   const folder = makePlace(t).directory;
   chmodSync(folder, 0o755);
   const attestor = openAttestor(t, own.socketPath);
-  await until(() => attestor.remembering);
+  await until(() => attestor.caching);
   return {
     own,
     engine,
@@ -72,12 +72,12 @@ describe('containers of an engine', { skip: whyNoEngine() ?? false, timeout: 180
     const first = await attest(attestor, pid);
     assert.ok(first.includes('docker:name:web'));
     await own.stop();
-    await until(() => !attestor.remembering);
-    await assert.rejects(attest(attestor, pid), { ...FAILED, message: /there is no such socket|nobody listens/ });
+    await until(() => !attestor.caching);
+    await assert.rejects(attest(attestor, pid), { ...FAILED, message: /there is no such socket|no process listens/ });
     await own.start();
     assert.equal(pidOf(engine, 'web'), pid);
     assert.deepEqual(await attest(attestor, pid), first);
-    await until(() => attestor.remembering);
+    await until(() => attestor.caching);
     assert.deepEqual(await attest(attestor, pid), first);
   });
 
@@ -120,10 +120,10 @@ describe('containers of an engine', { skip: whyNoEngine() ?? false, timeout: 180
     assert.ok(proxy.asked.some((url) => url.includes('/top?')));
     // As if another process, which began at another time too, had its pid.
     said = other;
-    await until(() => attestor.remembering);
+    await until(() => attestor.caching);
     await assert.rejects(attest(openAttestor(t, proxy.socketPath), pid), {
       ...FAILED,
-      message: /not to be seen in it|not in its cgroup/,
+      message: /Sidekey does not see process|the engine does not list it/,
     });
   });
 
@@ -147,10 +147,13 @@ describe('containers of an engine', { skip: whyNoEngine() ?? false, timeout: 180
       process.kill(main, 'SIGKILL');
       await until(() => readStat(main).hasEnded);
       // No event has come: the engine tells none.
-      assert.equal(attestor.remembering, true);
-      await assert.rejects(attest(attestor, child), { ...FAILED, message: /no answer within/ });
+      assert.equal(attestor.caching, true);
+      await assert.rejects(attest(attestor, child), { ...FAILED, message: /did not answer within/ });
       own.goOn();
-      await assert.rejects(attest(attestor, child), { ...FAILED, message: /not to be seen in it here: it has ended/ });
+      await assert.rejects(attest(attestor, child), {
+        ...FAILED,
+        message: /Sidekey does not see process .*: it has ended/,
+      });
     } finally {
       own.goOn();
       thaw();
@@ -166,7 +169,10 @@ describe('containers of an engine', { skip: whyNoEngine() ?? false, timeout: 180
       process.kill(main, 'SIGKILL');
       await until(() => readStat(main).hasEnded);
       assert.equal(engine.inspect('web', '{{.State.Running}}'), 'true');
-      await assert.rejects(attest(attestor, child), { ...FAILED, message: /not to be seen in it here: it has ended/ });
+      await assert.rejects(attest(attestor, child), {
+        ...FAILED,
+        message: /Sidekey does not see process .*: it has ended/,
+      });
       assert.equal(readStat(child).hasEnded, false);
     } finally {
       thaw();

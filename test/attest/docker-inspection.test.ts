@@ -34,7 +34,7 @@ test('lists and maps that Go left out are empty', () => {
 test('a member of another type, or a missing one, fails and is named, and no value is shown', () => {
   const secret = 'hunter2';
   const bad: readonly [Record<string, unknown>, RegExp][] = [
-    [{ Id: 'cd'.repeat(32) }, /Id is that of another/],
+    [{ Id: 'cd'.repeat(32) }, /Id belongs to another/],
     [{ Id: 7 }, /: Id/],
     [{ Name: null }, /: Name/],
     [{ State: undefined }, /: State/],
@@ -44,8 +44,8 @@ test('a member of another type, or a missing one, fails and is named, and no val
     [{ State: { Running: true, Pid: 1.5 } }, /State\.Pid/],
     [{ State: { Running: false, Pid: 1 } }, /not running/],
     [{ State: { Running: true, Pid: 1 } }, /State\.StartedAt/],
-    [{ State: { Running: true, Pid: 1, StartedAt: '2026-11-29' } }, /State\.StartedAt is no instant/],
-    [{ State: { Running: true, Pid: 1, StartedAt: '2026-13-29T00:00:00Z' } }, /State\.StartedAt is no instant/],
+    [{ State: { Running: true, Pid: 1, StartedAt: '2026-11-29' } }, /State\.StartedAt is not a valid time/],
+    [{ State: { Running: true, Pid: 1, StartedAt: '2026-13-29T00:00:00Z' } }, /State\.StartedAt is not a valid time/],
     [{ Image: secret }, /: Image/],
     [{ Config: [] }, /: Config/],
     [{ Config: { Image: 'x', Labels: [] } }, /Config\.Labels/],
@@ -190,8 +190,8 @@ test('more labels, variables, networks or digests than are read, or longer ones,
   const config = (more: Record<string, unknown>) => ({ Config: { Image: 'x', ...more } });
   const networks = (Networks: Record<string, unknown>) => ({ NetworkSettings: { Networks } });
   const tooMuch: readonly [Record<string, unknown>, RegExp][] = [
-    [config({ Labels: named(MANY) }), /Config\.Labels has 2001 members, and at most 2000 are read/],
-    [config({ Labels: { a: LONG } }), /Config\.Labels has 262\d{3} bytes, and at most 262144 are read/],
+    [config({ Labels: named(MANY) }), /Config\.Labels has 2001 members; the limit is 2000/],
+    [config({ Labels: { a: LONG } }), /Config\.Labels has 262\d{3} bytes; the limit is 262144/],
     [config({ Labels: { [LONG]: '' } }), /Config\.Labels has 262\d{3} bytes/],
     [config({ Env: Object.keys(named(MANY)) }), /Config\.Env has 2001 members/],
     [config({ Env: [`A=${LONG}`] }), /Config\.Env has 262\d{3} bytes/],
@@ -221,7 +221,7 @@ test('an answer with more members than are read fails before it is parsed, and s
   const labels = Object.fromEntries(Array.from({ length: 90_000 }, (_, at) => [`hunter2-${at}`, ',"{[']));
   const body = Buffer.from(JSON.stringify(containerJson(ID, { Config: { Image: 'x', Labels: labels } })));
   assert.throws(() => parseAnswer(body, '/containers/x/json'), {
-    message: `too much to read from the container engine: the answer to /containers/x/json has more than ${MAX_MEMBERS} members, up to its Config.Labels, and no more are read`,
+    message: `too much to read from the container engine: the answer to /containers/x/json has more than ${MAX_MEMBERS} members, which is the limit (exceeded in Config.Labels)`,
   });
   const lists = Buffer.from(`[${'[],'.repeat(MAX_MEMBERS)}[]]`);
   assert.throws(() => parseAnswer(lists, 'x'), TooLargeError);

@@ -6,14 +6,14 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseCgroup } from '../../src/attest/docker/cgroup.ts';
-import { beganWith, instant, isAlive, isOfContainer, pinProcess } from '../../src/attest/docker/main-process.ts';
+import { instant, isAlive, isOfContainer, pinProcess, startedWith } from '../../src/attest/docker/main-process.ts';
 import { openDescriptors } from '../support/pipe.ts';
 
 const STARTED_AT = Date.parse('2026-11-29T12:00:00Z');
 
 /** @param late how long after `StartedAt` the process seems to have begun @param age of the process; both in milliseconds */
 function judge(late: number, age: number, ticks = 1e9): boolean {
-  return beganWith(STARTED_AT, ticks - age / 10, { ticks, wall: STARTED_AT + late + age });
+  return startedWith(STARTED_AT, ticks - age / 10, { ticks, wall: STARTED_AT + late + age });
 }
 
 test('a start that fits is taken at once, one that nearly does from ten seconds on, a later one never', () => {
@@ -67,7 +67,7 @@ test('of two processes with a pid, one after the other, only the first began wit
   fc.assert(
     fc.property(step, step, (between, since) => {
       const now = { ticks: 1e9, wall: STARTED_AT + between + since };
-      return !beganWith(STARTED_AT, Math.floor(1e9 - since / 10), now);
+      return !startedWith(STARTED_AT, Math.floor(1e9 - since / 10), now);
     }),
   );
 });
@@ -76,7 +76,7 @@ test('a process is pinned with its start and its cgroups, and once it has ended 
   const before = openDescriptors();
   const child = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
   const pinned = pinProcess(child.pid!)!;
-  assert.ok(beganWith(Date.now(), pinned.startTicks, instant()));
+  assert.ok(startedWith(Date.now(), pinned.startTicks, instant()));
   assert.equal(pinned.hasEnded(), false);
   assert.ok(isAlive(pinned));
   assert.ok(!isAlive({ ...pinned, startTicks: pinned.startTicks + 1 }));

@@ -24,9 +24,9 @@ for (const [mode, how, reason] of [
   [
     'delayed',
     'an answer that arrives late',
-    /did not begin when the container was started|ended while the engine was asked|is not running/,
+    /did not start with the container|ended during its inspection|is not running/,
   ],
-  ['stale', 'an engine that has not noticed', /did not begin when the container was started/],
+  ['stale', 'an engine that has not noticed', /did not start with the container/],
 ] as const) {
   test(`a user who has the pid of a container's former main process does not have its identity: ${how}`, {
     skip,

@@ -57,7 +57,7 @@ async function start(
     ...(asked === undefined ? {} : { asked }),
   });
   t.after(() => attestor.close());
-  await until(() => attestor.remembering);
+  await until(() => attestor.caching);
   return { engine, clock, attestor, lines };
 }
 
@@ -158,7 +158,7 @@ test('a caller in a cgroup that only has the name of a container gets nothing', 
   const [main, impostor] = [startIn(t, ID), startIn(t, ID)];
   engine.answer = answering(running(main));
   assert.notEqual((await attest(attestor, main)).length, 0);
-  await assert.rejects(attest(attestor, impostor), { code: FAILED, message: /is not where its main process is/ });
+  await assert.rejects(attest(attestor, impostor), { code: FAILED, message: /it is not the cgroup of that container/ });
 });
 
 test('a user who took the pid of a container before the engine noted its start gets nothing', { skip }, async (t) => {
@@ -168,10 +168,10 @@ test('a user who took the pid of a container before the engine noted its start g
   const answer = answering(running(pid));
   engine.answer = (response, request) =>
     request.url!.includes('/top?') ? response.writeHead(409).end('{}') : answer(response, request);
-  await assert.rejects(attest(attestor, pid), { code: FAILED, message: /in another cgroup than engines use/ });
+  await assert.rejects(attest(attestor, pid), { code: FAILED, message: /in a cgroup that engines do not use/ });
 });
 
-test("a container whose main process this one can't see is not believed", { skip }, async (t) => {
+test("a container whose main process this one can't see is not trusted", { skip }, async (t) => {
   const { attestor, engine } = await start(t);
   const pid = startIn(t, ID);
   engine.answer = answering(running(process.pid));
@@ -200,7 +200,10 @@ test('a caller that leaves its container while the engine is asked gets nothing'
     elsewhere.join(caller);
     answer(response, request);
   };
-  await assert.rejects(attest(attestor, caller), { code: FAILED, message: /another cgroup meanwhile/ });
+  await assert.rejects(attest(attestor, caller), {
+    code: FAILED,
+    message: /moved to another cgroup during the attestation/,
+  });
   assert.deepEqual(await attest(attestor, caller), [], 'from then on it is in none');
   assert.notEqual((await attest(attestor, main)).length, 0);
 });
@@ -252,7 +255,8 @@ test('a stream whose engine fails ends with its reason, and one that was served 
   assert.doesNotMatch(JSON.stringify(server.log), /hunter2|s3cret/);
 });
 
-const REMEMBERS_NOTHING = 'the container engine tells no events: nothing it said is remembered, and it is tried again';
+const REMEMBERS_NOTHING =
+  'the event stream of the container engine is down: its answers are not cached until it is back; retrying';
 
 function serial(response: Parameters<typeof secretsOf>[0]): string {
   return new X509Certificate(secretsOf(response)[0]!.tlsCertificate!.certificateChain!.inlineBytes!).serialNumber;

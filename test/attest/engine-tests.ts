@@ -38,7 +38,7 @@ export async function startAttestor(t: TestContext, engine: ContainerEngine): Pr
   t.after(() => attestor.close());
   engine.image(t, IMAGE);
   const pipe = await startPipe(t, { attestors: [attestor] });
-  await until(() => attestor.remembering);
+  await until(() => attestor.caching);
   return { attestor, pipe, folder: path.dirname(pipe.path), attestNext: async () => (await pipe.next()).peer.attest() };
 }
 
@@ -214,7 +214,7 @@ export function addEngineTests(engine: ContainerEngine): void {
     makeCgroup(t, id).join(impostor.pid!);
     await assert.rejects(attestor.attest({ pid: impostor.pid!, uid: 0, gid: 0, groups: [] }), {
       code: 'ERR_ATTESTATION_FAILED',
-      message: /not where its main process is/,
+      message: /it is not the cgroup of that container/,
     });
   });
 

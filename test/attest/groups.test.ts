@@ -67,7 +67,7 @@ for (const count of [MAX_GROUPS + 1, 65_536]) {
     await caller.tell('setgroups', groups(count));
     await caller.tell('connect', pipe.path);
     const { peer } = await pipe.next();
-    const message = `process ${caller.pid} has ${count} supplementary groups, and callers may have ${MAX_GROUPS} at most`;
+    const message = `process ${caller.pid} has ${count} supplementary groups; the limit is ${MAX_GROUPS}`;
     await assert.rejects(peer.attest(), { code: 'ERR_ATTESTATION_FAILED', message });
     const begun = performance.now();
     for (let at = 0; at < 100; at += 1) await assert.rejects(peer.attest());
@@ -81,7 +81,7 @@ test('explain says that a process has too many groups', { skip }, async (t) => {
   const caller = startCaller(t);
   await caller.tell('setgroups', groups(2_000));
   const { body } = await server.request('GET', `/v1/explain?pid=${caller.pid}`);
-  assert.match(body.attestors[0].error, /has 2000 supplementary groups, and callers may have 1024 at most/);
+  assert.match(body.attestors[0].error, /has 2000 supplementary groups; the limit is 1024/);
   assert.deepEqual(body.attestors[0].facts, []);
 });
 

@@ -37,7 +37,7 @@ test('a process that began in the hundredth of a second of the accept can not be
   for (const accepted of [startTicks - 1, startTicks]) {
     assert.throws(() => openPeerPidfdByPid(socket, accepted), {
       code: 'ERR_PEER_CHANGED',
-      message: `process ${caller.pid} began when the connection was accepted, or later: its pid may have been that of another one before`,
+      message: `process ${caller.pid} did not start before its connection was accepted: the pid may have been reused`,
     });
   }
   fs.closeSync(openPeerPidfdByPid(socket, startTicks + 1)!);
@@ -62,7 +62,7 @@ test('a pid that another user has by the time of the accept is refused, with one
     {
       level: 40,
       code: 'ERR_PEER_CHANGED',
-      reason: `process ${found.pid} has another user or group: its pid may have been that of another one before`,
+      reason: `process ${found.pid} has another user or group than the caller: the pid may have been reused`,
       closed: 1,
       msg: 'the calling process cannot be identified: connection closed',
     },

@@ -8,6 +8,7 @@ import type { Peer } from '../../src/attest/types.ts';
 import { createUnixAttestor } from '../../src/attest/unix/attestor.ts';
 import { sidekey } from '../cli/support.ts';
 import { type Caller, startCaller } from '../support/caller.ts';
+import { TestClock } from '../support/clock.ts';
 import { startPipe } from '../support/pipe.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { serve } from '../support/serve.ts';
@@ -28,10 +29,13 @@ function replace(file: string): void {
   fs.renameSync(`${file}.new`, file);
 }
 
+const REPLACED = "the program's file was replaced: restart the program, because it has no unix:path until then";
+
 async function startUnixPipe(t: TestContext) {
   const { log, lines } = recordingLog();
-  const attestor = createUnixAttestor({ log, wantSha256: () => false });
-  return { pipe: await startPipe(t, { attestors: [attestor] }), lines };
+  const clock = new TestClock();
+  const attestor = createUnixAttestor({ log, clock, wantSha256: () => false });
+  return { pipe: await startPipe(t, { attestors: [attestor] }), lines, clock };
 }
 
 async function pathOf(peer: Peer): Promise<string | undefined> {
@@ -40,7 +44,7 @@ async function pathOf(peer: Peer): Promise<string | undefined> {
 }
 
 test('a connection keeps the path that it was attested with, and a new one has none', async (t) => {
-  const { pipe, lines } = await startUnixPipe(t);
+  const { pipe, lines, clock } = await startUnixPipe(t);
   const { caller, file } = await startOwn(t);
   await caller.tell('connect', pipe.path);
   const { peer } = await pipe.next();
@@ -58,15 +62,14 @@ test('a connection keeps the path that it was attested with, and a new one has n
   await caller.tell('connect', pipe.path);
   const later = (await pipe.next()).peer;
   for (let at = 0; at < 3; at += 1) assert.equal(await pathOf(later), undefined);
+  clock.advance(10_000);
+  assert.equal(await pathOf(later), undefined);
+  const line = { level: 40, pid: caller.pid, path: file, msg: REPLACED };
   assert.deepEqual(
-    lines.map(({ level, pid, path, msg }) => ({ level, pid, path, msg })),
+    lines.map(({ level, pid, path, left_out, msg }) => ({ level, pid, path, left_out, msg })),
     [
-      {
-        level: 40,
-        pid: caller.pid,
-        path: file,
-        msg: 'the file was replaced: restart the program, which has no unix:path until then',
-      },
+      { ...line, left_out: 0 },
+      { ...line, left_out: 2 },
     ],
   );
   assert.equal(await pathOf(peer), file, 'the first one still has it');
@@ -116,7 +119,7 @@ test('explain and doctor say that a program was replaced', async (t) => {
   replace(file);
   await caller.tell('connect', server.socket);
   caller.tellLast('stream', '/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets');
-  await server.logged('the file was replaced: restart the program, which has no unix:path until then');
+  await server.logged(REPLACED);
 
   const query = `pid=${caller.pid}&spiffe_id=${spiffeId}`;
   const { body: explained } = await server.request('GET', `/v1/explain?${query}`);

@@ -34,7 +34,7 @@ test('where ids are left out, a user without one is not known, and such groups a
   assert.deepEqual(await withIds({ gid: OVERFLOW, groups: [4, OVERFLOW] }, unmapped), ['uid:1', 'supplementary_gid:4']);
   await assert.rejects(withIds({ uid: OVERFLOW }, unmapped), {
     code: 'ERR_ATTESTATION_FAILED',
-    message: /user namespace of Sidekey, where every such user reads as 65534/,
+    message: /Sidekey's user namespace, where all unmapped users appear as 65534/,
   });
 });
 
@@ -70,13 +70,13 @@ test('users of the host are not taken for uid 65534, no entry for it is proposed
   const stranger = await startAs(t, 12_001);
   const { body } = await server.request('GET', `/v1/explain?pid=${stranger.pid}&spiffe_id=${spiffeId}`);
   assert.deepEqual([body.identities, body.fixes], [[], []]);
-  assert.match(body.attestors[0].error, /user namespace of Sidekey/);
+  assert.match(body.attestors[0].error, /Sidekey's user namespace/);
 
   const { stdout } = await sidekey(['doctor', '--admin-socket', server.adminSocket]);
   assert.match(stdout, /\[unmapped-users\]/);
   const { body: known } = await server.request('GET', '/v1/doctor');
   assert.equal(known.entries.unproducible.count, 3, 'nobody ever has what they ask for');
-  assert.match(known.entries.unproducible.sample[0].detail, /65534 stands for every user that it leaves out/);
+  assert.match(known.entries.unproducible.sample[0].detail, /shows every unmapped user as 65534/);
 
   // This process is root of the host, which the namespace maps, and in the groups of root, of which it maps one.
   const { body: own } = await server.request('GET', `/v1/explain?pid=${process.pid}`);

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { longestKeptSvidTtl } from '../../src/ca/index.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';
 import type { AuthorityInfo, CertificateAuthority, TrustBundle, X509Svid } from '../../src/ca/types.ts';
-import { DAY, HOUR, openTestAuthority, request, SECOND, type TestAuthority, until, YEAR } from './support.ts';
+import { DAY, HOUR, MINUTE, openTestAuthority, request, SECOND, type TestAuthority, until, YEAR } from './support.ts';
 
 /** Lifetime of an intermediate. */
 const LIFE = DAY;
@@ -41,7 +41,7 @@ function listen(ca: CertificateAuthority): string[] {
 function assertTrusted(svid: X509Svid, bundle: TrustBundle, now: number): void {
   const blocks = pemBlocks(svid.certificateChain, 'CERTIFICATE');
   const [leaf, intermediate] = blocks.map((block) => new X509Certificate(block));
-  const issuers = bundle.authorities.map((der) => new X509Certificate(der));
+  const issuers = bundle.x509Authorities.map((der) => new X509Certificate(der));
   const root = issuers.find((issuer) => intermediate!.checkIssued(issuer) && intermediate!.verify(issuer.publicKey));
   assert.ok(root !== undefined, 'no root of the bundle signed the intermediate');
   assert.ok(leaf!.checkIssued(intermediate!) && leaf!.verify(intermediate!.publicKey));
@@ -71,7 +71,7 @@ test('at first there are one root, one intermediate and a bundle with the number
     ['root', 'intermediate'],
   );
   assert.equal(ca.bundle().sequenceNumber, 1);
-  assert.equal(ca.bundle().authorities.length, 1);
+  assert.equal(ca.bundle().x509Authorities.length, 1);
 });
 
 test('an intermediate is replaced at half its life, and the bundle does not change', async (t) => {
@@ -162,7 +162,7 @@ test('an expired root is replaced at once: an error in the log, a new bundle, an
   clock.advance(0);
   await until(() => told.includes('replaced'));
   assert.deepEqual(told, ['bundle 2', 'replaced']);
-  assert.equal(ca.bundle().authorities.length, 1);
+  assert.equal(ca.bundle().x509Authorities.length, 1);
   assert.notEqual(roots(ca)[0]!.id, first!.id);
   await assertIssues(authority, ca);
   assert.ok(authority.lines().some((line) => line.level === 'error' && line.msg.startsWith('no root is valid')));
@@ -174,7 +174,7 @@ test('a root that expired while the server was down is replaced at start', async
   authority.clock.set(authority.clock.now() + 11 * YEAR);
   const again = await authority.restart();
   assert.equal(again.bundle().sequenceNumber, 2);
-  assert.equal(again.bundle().authorities.length, 1);
+  assert.equal(again.bundle().x509Authorities.length, 1);
   await assertIssues(authority, again);
 });
 
@@ -187,7 +187,7 @@ test('when a clock that jumped ahead returns, the first root signs again and bot
   await assertIssues(authority, ca);
   clock.set(start + HOUR);
   const svid = await assertIssues(authority, ca);
-  assert.equal(ca.bundle().authorities.length, 2);
+  assert.equal(ca.bundle().x509Authorities.length, 2);
   assert.equal(ca.bundle().sequenceNumber, 3);
   assert.equal(issuerOf(svid), first!.subject);
 });
@@ -219,30 +219,35 @@ test('a clock set back after SVIDs were issued has them replaced, even under the
   assert.equal(intermediates(ca).length, 1);
 });
 
-test('before the start of the root another root is created; the first stays trusted and signs when it is valid again', async (t) => {
+test('before the start of the root another root is created and goes on signing; the first stays trusted as long as it is needed', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
   const [first] = roots(ca);
   const start = clock.now();
   clock.set(start - YEAR);
-  await assertIssues(authority, ca);
-  assert.equal(ca.bundle().authorities.length, 2);
-  clock.set(start + 2 * DAY);
-  assert.equal(issuerOf(await assertIssues(authority, ca)), first!.subject);
+  const svid = await assertIssues(authority, ca);
+  assert.equal(ca.bundle().x509Authorities.length, 2);
+  clock.set(start + HOUR);
+  assert.equal(issuerOf(await assertIssues(authority, ca)), issuerOf(svid));
   assert.equal((await authority.restart()).bundle().sequenceNumber, 2);
+  assert.ok(roots(ca).some(({ id, state }) => id === first!.id && state === 'retired'));
+  clock.set(start + LIFE);
+  const later = await authority.restart();
+  await assertIssues(authority, later);
+  assert.equal(later.bundle().x509Authorities.length, 1);
 });
 
-test('near the end of its root an intermediate is kept until then, not replaced again and again', async (t) => {
+test('near the end of its root another root is published and takes over a minute later, as the intermediate could not be replaced', async (t) => {
   const authority = await openTestAuthority(t);
   const { ca, clock } = authority;
   clock.set(roots(ca)[0]!.notAfter - HOUR);
   const first = await assertIssues(authority, ca);
-  clock.advance(HOUR / 2);
+  assert.equal(ca.bundle().x509Authorities.length, 2);
+  clock.advance(MINUTE - SECOND);
+  assert.equal((await assertIssues(authority, ca)).authorityId, first.authorityId);
+  clock.advance(SECOND);
   const later = await assertIssues(authority, ca);
-  assert.equal(later.authorityId, first.authorityId);
-  assert.ok(later.notAfter <= roots(ca)[0]!.notAfter);
-  clock.advance(HOUR / 2);
-  await assertIssues(authority, ca);
+  assert.notEqual(issuerOf(later), issuerOf(first));
   assert.equal(ca.bundle().sequenceNumber, 2);
 });
 
@@ -290,16 +295,19 @@ test('a failed renewal is repeated half a minute later', async (t) => {
   await until(() => intermediates(ca).length === 2);
 });
 
-test('a bundle number that was not stored before a crash is not used twice', async (t) => {
+test('a root that was stored but not published before a crash is prepared: nobody trusts it', async (t) => {
   const authority = await openTestAuthority(t);
-  // The server stored a root but ended before it published the bundle: the file has only the first root.
   const other = await openTestAuthority(t);
   rmSync(path.join(authority.dir, `intermediate-${intermediates(authority.ca)[0]!.id}.pem`));
   const name = `root-${roots(other.ca)[0]!.id}.pem`;
   writeFileSync(path.join(authority.dir, name), readFileSync(path.join(other.dir, name)), { mode: 0o600 });
   const again = await authority.restart();
-  assert.equal(again.bundle().sequenceNumber, 2);
-  assert.equal(again.bundle().authorities.length, 2);
+  assert.equal(again.bundle().sequenceNumber, 1);
+  assert.equal(again.bundle().x509Authorities.length, 1);
+  assert.deepEqual(
+    roots(again).map(({ state }) => state),
+    roots(again).map(({ id }) => (id === roots(authority.ca)[0]!.id ? 'active' : 'prepared')),
+  );
 });
 
 test('a closed authority sets no timers and signs nothing', async (t) => {

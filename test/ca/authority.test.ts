@@ -13,7 +13,7 @@ const request = {
   ] as const,
   now: NOW,
 };
-const root = await makeRoot(request);
+const root = await makeRoot(request, 10 * YEAR);
 const intermediate = await makeIntermediate(request, root, DAY);
 
 test('authorities have the profile of a SPIFFE signing certificate', () => {

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
-import { hash, X509Certificate } from 'node:crypto';
+import { hash, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { makeIntermediate, makeRoot } from '../../src/ca/authority.ts';
 import {
   authorityKeyId,
   type CertificateContents,
   digitalSignature,
+  encodeCertificate,
   encodeToBeSigned,
   notAnAuthority,
   serverAndClientAuth,
-  signCertificate,
   subjectAltName,
   subjectKeyId,
   validity,
@@ -20,18 +20,21 @@ import { encodeKeyPair } from '../../src/ca/key-pair.ts';
 import { type Leaf, type LeafRequest, LeafWriter } from '../../src/ca/leaf.ts';
 import { encodeName } from '../../src/ca/name.ts';
 import { pem } from '../../src/ca/pem.ts';
+import { localSigner } from '../../src/ca/signer.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { DAY, HOUR, TRUST_DOMAIN, writeLeaf, YEAR } from './support.ts';
 
 const now = Date.UTC(2026, 5, 15, 12);
 const making = { trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' } as const], now };
-const root = await makeRoot(making);
-const [authority, sibling] = [await makeIntermediate(making, root, DAY), await makeIntermediate(making, root, DAY)];
+const root = await makeRoot(making, 10 * YEAR);
+const intermediate = await makeIntermediate(making, root, DAY);
+const authority = localSigner(intermediate);
+const sibling = localSigner(await makeIntermediate(making, root, DAY));
 const request: LeafRequest = {
   ...{ spiffeId: parseSpiffeId('spiffe://ilinux.io/a'), dnsNames: [], now, notAfter: now + HOUR },
 };
 const writer = new LeafWriter(authority);
-const leaf = writeLeaf(writer, request);
+const leaf = await writeLeaf(writer, request);
 
 interface Given {
   request?: Partial<LeafRequest>;
@@ -52,29 +55,34 @@ function faultOf(changes: Partial<Leaf>, given: Given = {}): string {
   }
 }
 
+function signCertificate(contents: CertificateContents, key: KeyObject): Buffer {
+  const toBeSigned = encodeToBeSigned(contents);
+  return encodeCertificate(toBeSigned, sign('sha256', toBeSigned, key));
+}
+
 /** The same SVID with another leaf certificate. */
 function withCertificate(der: Buffer): Partial<Leaf> {
   return {
-    certificateChain: pem('CERTIFICATE', der) + authority.certificatePem,
+    certificateChain: pem('CERTIFICATE', der) + authority.chain,
   };
 }
 
-test('a good SVID passes both checks', () => {
+test('a good SVID passes both checks', async () => {
   for (const dnsNames of [[], ['a.example'], ['a.example', '*.b.example'], [`${'a'.repeat(62)}.io`]]) {
     const asked = { ...request, dnsNames };
-    const made = writeLeaf(writer, asked);
+    const made = await writeLeaf(writer, asked);
     checkLeaf(made, asked, authority);
     checkLeafWithOpenSsl(made, asked, authority);
   }
 });
 
-test('an SVID with another caller, key, issuer, serial or dates is refused', () => {
-  const other = writeLeaf(writer, request);
+test('an SVID with another caller, key, issuer, serial or dates is refused', async () => {
+  const other = await writeLeaf(writer, request);
   assert.equal(faultOf({ privateKey: other.privateKey }), 'its private key does not match');
-  assert.equal(faultOf({}, { authority: sibling }), 'its chain does not end with its authority');
+  assert.equal(faultOf({}, { authority: sibling }), 'its chain does not end with that of its authority');
   assert.equal(
-    faultOf({ certificateChain: writeLeaf(new LeafWriter(sibling), request).certificateChain }),
-    'its chain does not end with its authority',
+    faultOf({ certificateChain: (await writeLeaf(new LeafWriter(sibling), request)).certificateChain }),
+    'its chain does not end with that of its authority',
   );
   assert.equal(faultOf({ serial: other.serial }), 'its serial differs from the one to be recorded');
   assert.equal(faultOf({ notAfter: leaf.notAfter - 1000 }), 'its dates differ from those to be recorded');
@@ -90,7 +98,7 @@ test('an SVID with another caller, key, issuer, serial or dates is refused', () 
   assert.equal(faultOf({}, { request: { dnsNames: ['a.example'] } }), 'its subject is not the expected one');
 });
 
-test('a change of any bit of an SVID is detected, except in its signature', () => {
+test('a change of any bit of an SVID is detected, except in its signature', async () => {
   // Variants: names, a common name, and dates as GeneralizedTime.
   const late = Date.UTC(2060, 0, 1);
   const dated = { ...request, now: late, notAfter: late + HOUR, dnsNames: ['a.example'] };
@@ -99,7 +107,7 @@ test('a change of any bit of an SVID is detected, except in its signature', () =
     [request, authority],
     [dated, lateAuthority],
   ] as const) {
-    const made = writeLeaf(new LeafWriter(signer), asked);
+    const made = await writeLeaf(new LeafWriter(signer), asked);
     const { raw } = new X509Certificate(made.certificateChain);
     eachBitOf(raw.subarray(0, signatureStart(raw)), raw, (der, bit) => {
       const fault = faultOf({ ...made, ...withCertificate(der) }, { request: asked, authority: signer });
@@ -113,19 +121,19 @@ test('a change of any bit of an SVID is detected, except in its signature', () =
   }
 });
 
-test('OpenSSL detects a change of any bit of the signature', () => {
+test('OpenSSL detects a change of any bit of the signature', async () => {
   const { raw } = new X509Certificate(leaf.certificateChain);
   eachBitOf(raw.subarray(signatureStart(raw)), raw, (der, bit) => {
     assert.notEqual(faultOf(withCertificate(der), { check: checkLeafWithOpenSsl }), '', `bit ${bit}`);
   });
   assert.equal(
-    faultOf({ privateKey: writeLeaf(writer, request).privateKey }, { check: checkLeafWithOpenSsl }),
+    faultOf({ privateKey: (await writeLeaf(writer, request)).privateKey }, { check: checkLeafWithOpenSsl }),
     'its private key does not match',
   );
   assert.equal(faultOf({}, { authority: sibling, check: checkLeafWithOpenSsl }), 'its authority did not sign it');
 });
 
-test('a change, removal or addition of any character of the PEM is detected', () => {
+test('a change, removal or addition of any character of the PEM is detected', async () => {
   for (const field of ['certificateChain', 'privateKey'] as const) {
     const text = leaf[field];
     const refused = (changed: string, what: string) => {
@@ -146,9 +154,9 @@ test('a change, removal or addition of any character of the PEM is detected', ()
   }
 });
 
-test('a well-formed, signed certificate that violates the profile of SVIDs is refused', () => {
+test('a well-formed, signed certificate that violates the profile of SVIDs is refused', async () => {
   const keyPair = encodeKeyPairOf(leaf);
-  const other = encodeKeyPairOf(writeLeaf(writer, request));
+  const other = encodeKeyPairOf(await writeLeaf(writer, request));
   const common = [
     digitalSignature,
     serverAndClientAuth,
@@ -167,8 +175,8 @@ test('a well-formed, signed certificate that violates the profile of SVIDs is re
     spki: keyPair.spki,
     extensions: [...common, ...own],
   };
-  const faultWith = (changes: Partial<CertificateContents>, key = authority.privateKey) =>
-    faultOf(withCertificate(signCertificate(encodeToBeSigned({ ...good, ...changes }), key)));
+  const faultWith = (changes: Partial<CertificateContents>, key = intermediate.privateKey) =>
+    faultOf(withCertificate(signCertificate({ ...good, ...changes }, key)));
   assert.equal(faultWith({}), '', 'the test itself');
 
   const others: [string, Partial<CertificateContents>][] = [
@@ -249,8 +257,8 @@ test('a well-formed, signed certificate that violates the profile of SVIDs is re
   }
 });
 
-test('a private key that does not match the public key beside it is refused', () => {
-  const [mine, another] = [encodeKeyPairOf(leaf), encodeKeyPairOf(writeLeaf(writer, request))];
+test('a private key that does not match the public key beside it is refused', async () => {
+  const [mine, another] = [encodeKeyPairOf(leaf), encodeKeyPairOf(await writeLeaf(writer, request))];
   const scalar = (pkcs8: Buffer) => pkcs8.subarray(36, 68);
   const point = (pkcs8: Buffer) => pkcs8.subarray(-65);
   for (const [s, p] of [
@@ -267,9 +275,9 @@ test('a private key that does not match the public key beside it is refused', ()
   }
 });
 
-test('OpenSSL detects a public key that was not derived from the private key', () => {
+test('OpenSSL detects a public key that was not derived from the private key', async () => {
   const { point } = leaf.keyPair;
-  const keyPair = encodeKeyPair(writeLeaf(writer, request).keyPair.scalar, point);
+  const keyPair = encodeKeyPair((await writeLeaf(writer, request)).keyPair.scalar, point);
   const changes = { keyPair, privateKey: pem('PRIVATE KEY', keyPair.pkcs8) };
   assert.equal(faultOf(changes, { check: checkLeafWithOpenSsl }), 'its private key does not match');
 });

@@ -7,9 +7,10 @@ import type { IssuanceRecord } from '../../src/base/issuance.ts';
 import type { Authorities } from '../../src/ca/authorities.ts';
 import { makeIntermediate, makeRoot } from '../../src/ca/authority.ts';
 import { Issuer } from '../../src/ca/issuer.ts';
+import { localSigner } from '../../src/ca/signer.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { TestClock } from '../support/clock.ts';
-import { DAY, HOUR, listeningLog, openTestAuthority, request, SECOND, TRUST_DOMAIN, until } from './support.ts';
+import { DAY, HOUR, listeningLog, openTestAuthority, request, SECOND, TRUST_DOMAIN, until, YEAR } from './support.ts';
 
 /** An issuance log whose promises the test resolves or rejects. */
 function heldLog() {
@@ -196,12 +197,14 @@ test('many requests are signed in order, in slices that share one record, and th
 test('SVIDs that their authority did not sign are refused, all of a burst', async (t) => {
   const clock = new TestClock();
   const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
-  const root = await makeRoot(making);
+  const root = await makeRoot(making, 10 * YEAR);
   const [authority, other] = [await makeIntermediate(making, root, DAY), await makeIntermediate(making, root, DAY)];
-  let privateKey = other.privateKey;
+  let signer = localSigner(other);
   const issuer = new Issuer({
     trustDomain: TRUST_DOMAIN,
-    authorities: { signer: async () => ({ ...authority, privateKey }) } as unknown as Authorities,
+    authorities: {
+      signer: async () => ({ ...localSigner(authority), sign: (toBeSigned) => signer.sign(toBeSigned) }),
+    } as Partial<Authorities> as Authorities,
     issuanceLog: { recordIssuances: async () => undefined },
     clock,
     log: listeningLog().log,
@@ -214,7 +217,7 @@ test('SVIDs that their authority did not sign are refused, all of a burst', asyn
   for (const result of await burst()) {
     assert.match(String((result as PromiseRejectedResult).reason), /is withheld: its authority did not sign it/);
   }
-  privateKey = authority.privateKey;
+  signer = localSigner(authority);
   for (const { status } of await burst()) assert.equal(status, 'fulfilled');
 });
 

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SidekeyError } from '../../src/base/errors.ts';
+import { authorityFile, makeIntermediate, makeRoot, readAuthority } from '../../src/ca/authority.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
-import { openTestAuthority, type TestAuthority } from './support.ts';
+import { DAY, openTestAuthority, request, type TestAuthority, TRUST_DOMAIN, YEAR } from './support.ts';
 
 /** The paths of the only root and the only intermediate. */
 function filesOf(dir: string): { root: string; intermediate: string } {
@@ -125,16 +127,67 @@ test('a message about a file never contains its key', async (t) => {
   assert.ok(error instanceof Error && !`${error.stack}${error.cause}`.includes(key.split('\n')[1]!));
 });
 
-test('a damaged bundle.json stops the start, with the remedy', async (t) => {
+test('a damaged state.json stops the start, with the remedy', async (t) => {
   const authority = await openTestAuthority(t);
-  for (const text of ['', '{}', '{"sequenceNumber":0,"rootIds":[]}', '{"sequenceNumber":1}']) {
-    writeFileSync(path.join(authority.dir, 'bundle.json'), text);
-    assert.match(await refusal(authority), /bundle\.json is damaged; remove it/);
+  for (const text of [
+    '',
+    '{}',
+    '{"sequenceNumber":0,"rootIds":[],"slots":{}}',
+    '{"sequenceNumber":1,"slots":{}}',
+    '{"sequenceNumber":1,"rootIds":[],"slots":{"a":null}}',
+    '{"sequenceNumber":1,"rootIds":[],"slots":{"a":{"state":"trusted","since":1}}}',
+    '{"sequenceNumber":1,"rootIds":[],"slots":{"a":{"state":"active"}}}',
+  ]) {
+    writeFileSync(path.join(authority.dir, 'state.json'), text);
+    assert.match(await refusal(authority), /state\.json is damaged; remove it/);
   }
+});
+
+test('without states, as an earlier version left them or as the remedy says, every root is trusted', async (t) => {
+  const authority = await openTestAuthority(t);
+  const { clock, ca } = authority;
+  clock.set(clock.now() - YEAR);
+  await ca.issue(request());
+  const [trusted] = [ca.bundle()];
+  assert.equal(trusted.x509Authorities.length, 2);
+  const state = path.join(authority.dir, 'state.json');
+  const { sequenceNumber, rootIds } = JSON.parse(readFileSync(state, 'utf8'));
+  rmSync(state);
+  const old = path.join(authority.dir, 'bundle.json');
+  writeFileSync(old, JSON.stringify({ sequenceNumber, rootIds }));
+  assert.deepEqual((await authority.restart()).bundle(), trusted);
+  assert.equal(existsSync(old), false);
+  rmSync(state);
+  const again = (await authority.restart()).bundle();
+  assert.deepEqual(again, { ...trusted, sequenceNumber: 1 });
+});
+
+test('an intermediate below others is read with them, and its chain is given out without the root', async (t) => {
+  const { dir, clock, restart } = await openTestAuthority(t);
+  const { root, intermediate } = filesOf(dir);
+  const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
+  const top = readAuthority('root', TRUST_DOMAIN, readFileSync(root, 'utf8'));
+  const upper = await makeIntermediate(making, top, DAY);
+  const lower = await makeIntermediate(making, upper, DAY);
+  const stranger = await makeIntermediate(making, await makeRoot(making, 10 * YEAR), DAY);
+  rmSync(intermediate);
+  const file = path.join(dir, `intermediate-${lower.id}.pem`);
+  writeFileSync(file, authorityFile({ ...lower, above: [stranger.certificate] }));
+  await assert.rejects(restart(), /contains a certificate that the next one did not sign; /);
+  writeFileSync(file, authorityFile({ ...lower, above: [upper.certificate] }));
+  const { certificateChain } = await (await restart()).issue(request());
+  const [leaf, ...chain] = certificateChain
+    .split(/(?<=-----END CERTIFICATE-----\n)/)
+    .map((one) => new X509Certificate(one));
+  assert.deepEqual(
+    chain.map(({ fingerprint256 }) => fingerprint256),
+    [lower, upper].map(({ certificate }) => certificate.fingerprint256),
+  );
+  assert.ok(leaf!.verify(lower.publicKey));
 });
 
 test('a directory that cannot be created is an error of the authority', async (t) => {
   const authority = await openTestAuthority(t);
-  const file = path.join(authority.dir, 'bundle.json', 'ca');
+  const file = path.join(authority.dir, 'state.json', 'ca');
   await assert.rejects(openTestAuthority(t, { dir: file }), { code: 'ERR_CA' });
 });

@@ -10,16 +10,17 @@ import { randomSerial } from '../../src/ca/certificate.ts';
 import { checkLeaf, checkLeafWithOpenSsl } from '../../src/ca/check.ts';
 import { encodeKeyPair } from '../../src/ca/key-pair.ts';
 import { type Leaf, type LeafRequest, LeafWriter } from '../../src/ca/leaf.ts';
+import { localSigner, type Signer } from '../../src/ca/signer.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { x509 } from '../support/peculiar.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { DAY, HOUR, SECOND, TRUST_DOMAIN, writeLeaf } from './support.ts';
+import { DAY, HOUR, SECOND, TRUST_DOMAIN, writeLeaf, YEAR } from './support.ts';
 
 const NOW = Date.UTC(2026, 5, 1, 12, 0, 0, 250);
 
 async function makeChain(now: number): Promise<{ root: Authority; intermediate: Authority }> {
   const request = { trustDomain: TRUST_DOMAIN, subject: [{ type: 'O', value: 'SPIFFE' } as const], now };
-  const root = await makeRoot(request);
+  const root = await makeRoot(request, 10 * YEAR);
   return { root, intermediate: await makeIntermediate(request, root, DAY) };
 }
 
@@ -29,7 +30,7 @@ function leafRequest(changes: Partial<LeafRequest> = {}): LeafRequest {
 }
 
 const { root, intermediate } = await makeChain(NOW);
-const writer = new LeafWriter(intermediate);
+const writer = new LeafWriter(localSigner(intermediate));
 
 function read(leaf: Leaf): X509Certificate {
   return new X509Certificate(leaf.certificateChain);
@@ -45,7 +46,7 @@ function extensions(certificate: X509Certificate): Record<string, { critical: bo
 }
 
 test('a leaf has the profile of an X.509-SVID', async () => {
-  const leaf = writeLeaf(writer, leafRequest({ dnsNames: ['gray.example', '*.gray.example'] }));
+  const leaf = await writeLeaf(writer, leafRequest({ dnsNames: ['gray.example', '*.gray.example'] }));
   const certificate = read(leaf);
   const found = extensions(certificate);
   const { keyId } = await x509.SubjectKeyIdentifierExtension.create(
@@ -66,37 +67,37 @@ test('a leaf has the profile of an X.509-SVID', async () => {
   assert.equal(new x509.X509Certificate(certificate.raw).signatureAlgorithm.hash.name, 'SHA-256');
 });
 
-test('a leaf without a short enough DNS name has no common name', () => {
-  assert.equal(read(writeLeaf(writer, leafRequest())).subject, 'C=US\nO=Sidekey');
+test('a leaf without a short enough DNS name has no common name', async () => {
+  assert.equal(read(await writeLeaf(writer, leafRequest())).subject, 'C=US\nO=Sidekey');
   const long = `${'a'.repeat(62)}.io`;
-  assert.equal(read(writeLeaf(writer, leafRequest({ dnsNames: [long] }))).subject, 'C=US\nO=Sidekey');
+  assert.equal(read(await writeLeaf(writer, leafRequest({ dnsNames: [long] }))).subject, 'C=US\nO=Sidekey');
 });
 
-test('a leaf is backdated by 30 s and ends as requested, on whole seconds', () => {
-  const leaf = writeLeaf(writer, leafRequest({ notAfter: NOW + 90 * SECOND }));
+test('a leaf is backdated by 30 s and ends as requested, on whole seconds', async () => {
+  const leaf = await writeLeaf(writer, leafRequest({ notAfter: NOW + 90 * SECOND }));
   assert.equal(leaf.notBefore, Date.UTC(2026, 5, 1, 11, 59, 30));
   assert.equal(leaf.notAfter, Date.UTC(2026, 5, 1, 12, 1, 30));
   assert.equal(read(leaf).validFromDate.getTime(), leaf.notBefore);
   assert.equal(read(leaf).validToDate.getTime(), leaf.notAfter);
 });
 
-test('a leaf stays within the validity of its authority', () => {
-  const leaf = writeLeaf(writer, leafRequest({ now: intermediate.notBefore, notAfter: NOW + 2 * DAY }));
+test('a leaf stays within the validity of its authority', async () => {
+  const leaf = await writeLeaf(writer, leafRequest({ now: intermediate.notBefore, notAfter: NOW + 2 * DAY }));
   assert.equal(leaf.notBefore, intermediate.notBefore);
   assert.equal(leaf.notAfter, intermediate.notAfter);
 });
 
-test('the chain is leaf, then intermediate', () => {
-  const leaf = writeLeaf(writer, leafRequest());
+test('the chain is leaf, then intermediate', async () => {
+  const leaf = await writeLeaf(writer, leafRequest());
   const text = leaf.certificateChain;
   assert.equal(text.match(/BEGIN CERTIFICATE/g)?.length, 2);
-  assert.ok(text.endsWith(intermediate.certificatePem));
+  assert.ok(text.endsWith(intermediate.certificate.toString()));
   assert.ok(read(leaf).verify(intermediate.publicKey));
   assert.ok(intermediate.certificate.verify(root.publicKey));
 });
 
-test('each leaf has its own key and serial', () => {
-  const leafs = Array.from({ length: 20 }, () => writeLeaf(writer, leafRequest()));
+test('each leaf has its own key and serial', async () => {
+  const leafs = await Promise.all(Array.from({ length: 20 }, () => writeLeaf(writer, leafRequest())));
   assert.equal(new Set(leafs.map((leaf) => leaf.serial)).size, 20);
   assert.equal(new Set(leafs.map((leaf) => leaf.privateKey)).size, 20);
   for (const leaf of leafs) {
@@ -105,7 +106,7 @@ test('each leaf has its own key and serial', () => {
   }
 });
 
-test('serials are positive, of at most 159 bits, without leading zero bytes', () => {
+test('serials are positive, of at most 159 bits, without leading zero bytes', async () => {
   for (let i = 0; i < 2000; i += 1) {
     const serial = randomSerial();
     assert.ok(serial.length >= 1 && serial.length <= 20 && serial[0] !== 0);
@@ -113,7 +114,7 @@ test('serials are positive, of at most 159 bits, without leading zero bytes', ()
   }
 });
 
-test('a private key is encoded in 32 bytes, however small it is', () => {
+test('a private key is encoded in 32 bytes, however small it is', async () => {
   const scalars = fc.uint8Array({ minLength: 1, maxLength: 31 }).filter((bytes) => bytes.some((byte) => byte !== 0));
   fc.assert(
     fc.property(scalars, (bytes) => {
@@ -133,14 +134,14 @@ test('the own reader, node and @peculiar/x509 read the same from a leaf, at ever
   const label = fc.string({ unit: fc.constantFrom(...letters), minLength: 1, maxLength: 20 }).map((text) => `a${text}`);
   const path = fc.constantFrom(1, 90, 100, 105, 108, 110, 112, 120, 127, 128, 220, 230, 236, 240, 255, 256, 1000, 2030);
   const instant = fc.constantFrom(0, Date.UTC(2049, 11, 31, 12), Date.UTC(2050, 0, 1), Date.UTC(2050, 0, 1) - HOUR);
-  const chains = new Map<number, Authority>();
+  const chains = new Map<number, Signer>();
   await fc.assert(
     fc.asyncProperty(path, fc.array(label, { maxLength: 8 }), instant, async (length, dnsNames, now) => {
-      if (!chains.has(now)) chains.set(now, (await makeChain(now)).intermediate);
+      if (!chains.has(now)) chains.set(now, localSigner((await makeChain(now)).intermediate));
       const authority = chains.get(now)!;
       const spiffeId = parseSpiffeId(`spiffe://ilinux.io/${'a'.repeat(length)}`.slice(0, 2048));
       const request = { spiffeId, dnsNames, now, notAfter: now + HOUR };
-      const leaf = writeLeaf(new LeafWriter(authority), request);
+      const leaf = await writeLeaf(new LeafWriter(authority), request);
       checkLeaf(leaf, request, authority);
       checkLeafWithOpenSsl(leaf, request, authority);
       const byNode = read(leaf);
@@ -170,13 +171,13 @@ test('the own reader, node and @peculiar/x509 read the same from a leaf, at ever
   );
 });
 
-test('a name that is not ASCII is refused', () => {
+test('a name that is not ASCII is refused', async () => {
   assert.throws(() => writeLeaf(writer, leafRequest({ dnsNames: ['gräy.example'] })), RangeError);
 });
 
-test('openssl reads a leaf and verifies its chain', (t) => {
+test('openssl reads a leaf and verifies its chain', async (t) => {
   if (!has('openssl', 'version')) return t.skip('openssl is not installed');
-  const files = writeChain(t, writeLeaf(writer, leafRequest({ dnsNames: ['gray.example'] })));
+  const files = writeChain(t, await writeLeaf(writer, leafRequest({ dnsNames: ['gray.example'] })));
   const openssl = (...args: string[]) => execFileSync('openssl', args, { encoding: 'utf8' });
   const at = ['-attime', String(Math.floor(NOW / SECOND))];
   const verified = openssl(
@@ -243,9 +244,9 @@ func main() {
 }
 `;
 
-test("Go's parser reads a leaf and verifies its chain", (t) => {
+test("Go's parser reads a leaf and verifies its chain", async (t) => {
   if (!has('go', 'version')) return t.skip('Go is not installed');
-  const leaf = writeLeaf(writer, leafRequest({ dnsNames: ['gray.example'] }));
+  const leaf = await writeLeaf(writer, leafRequest({ dnsNames: ['gray.example'] }));
   const files = writeChain(t, leaf);
   const dir = tempDir(t);
   writeFileSync(path.join(dir, 'main.go'), GO_PROGRAM);
@@ -292,7 +293,7 @@ function writeChain(t: TestContext, leaf: Leaf): { chain: string; root: string; 
     key: path.join(dir, 'key.pem'),
   };
   writeFileSync(files.chain, leaf.certificateChain);
-  writeFileSync(files.root, root.certificatePem);
+  writeFileSync(files.root, root.certificate.toString());
   writeFileSync(files.key, leaf.privateKey);
   return files;
 }

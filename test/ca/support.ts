@@ -16,6 +16,7 @@ import { TestClock } from '../support/clock.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 export const SECOND = 1000;
+export const MINUTE = 60 * SECOND;
 export const HOUR = 3600 * SECOND;
 export const DAY = 24 * HOUR;
 export const YEAR = 365.25 * DAY;
@@ -70,6 +71,10 @@ export async function openTestAuthority(
       },
     },
     caTtl: DAY / SECOND,
+    rootTtl: (10 * YEAR) / SECOND,
+    rootPublishTime: DAY / SECOND,
+    rootAckTimeout: DAY / SECOND,
+    rootAckPolicy: 'wait',
     x509SvidTtl: HOUR / SECOND,
     caSubject: 'C=US,O=SPIFFE',
     random: () => 0.5,
@@ -97,7 +102,6 @@ export function request(changes: Partial<Omit<SvidRequest, 'spiffeId'>> & { spif
 }
 
 /** A leaf with a new key. */
-export function writeLeaf(writer: LeafWriter, leafRequest: LeafRequest): Leaf {
-  const [leaf] = writer.sign([writer.draft(leafRequest, generateKeyPair())]);
-  return leaf!;
+export function writeLeaf(writer: LeafWriter, leafRequest: LeafRequest): Promise<Leaf> {
+  return writer.sign(writer.draft(leafRequest, generateKeyPair()));
 }

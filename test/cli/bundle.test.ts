@@ -42,7 +42,7 @@ describe('sidekey bundle', () => {
       expires_at: '2035-12-31T00:00:00.000Z',
     });
     for (const name of ['other.example', 'another.example']) {
-      assert.deepEqual(registry.federatedBundles.get(name)?.authorities, [one.der]);
+      assert.deepEqual(registry.federatedBundles.get(name)?.x509Authorities, [one.der]);
     }
   });
 

@@ -88,7 +88,8 @@ describe('sidekey proxies', { timeout: 60_000 }, () => {
     const fine = await run('--check');
     assert.deepEqual(fine, {
       status: 0,
-      stdout: 'nothing needs attention: 2 secrets on 1 proxy, 1 of them held (sidekey proxies --state held)\n',
+      stdout:
+        'nothing needs attention: 2 secrets on 1 proxy, 1 of them held for an entry that never existed (sidekey proxies --state held)\n',
       stderr: '',
     });
 
@@ -117,6 +118,46 @@ describe('sidekey proxies', { timeout: 60_000 }, () => {
     const stale = await run('--check', '--spiffe-id', API);
     assert.equal(stale.status, 1);
     assert.match(stale.stdout, /stale: sent 30s ago, and not answered\n$/);
+  });
+
+  it('--check tells of a live proxy that lost its entry, and of a name that nobody can have', async (t) => {
+    const { run, stream, create, admin, connect, knows } = await world(t);
+    const id = await create(WEB);
+    const names = [WEB, 'file-root:system', 'spiffe://other.org/web'];
+    stream.ask(...names);
+    stream.ack(await stream.next(), names);
+    await knows('file-root:system', 'unknown');
+    await knows('spiffe://other.org/web', 'unknown');
+    assert.equal(table((await run('--state', 'unknown')).stdout).length, 3);
+    await admin.json('PATCH', `/v1/entries/${id}`, { body: { selectors: ['unix:uid:4000000'] } });
+    await knows(WEB, 'held');
+    const lost = await run('--check');
+    assert.equal(lost.status, 1);
+    const details = table(lost.stdout).map((cells) => [cells[3], cells.at(-1)]);
+    const [, web, file, foreign] = details;
+    assert.equal(web![0], WEB);
+    assert.match(web![1]!, /^it had the secret before: lacks-selectors: entry .* to callers with unix:uid:4000000$/);
+    assert.match(file![1]!, /^unknown-name: no secret of this name can come: .*path_config_source.*sidekey alias set/);
+    assert.match(foreign![1]!, /^foreign-id: no secret of this name can come: .* of another trust domain/);
+
+    // A new process of the same proxy, which has nothing yet: the entry existed.
+    await admin.text('DELETE', `/v1/entries/${id}`);
+    const other = connect().stream();
+    t.after(() => other.cancel());
+    other.ask(WEB, API);
+    await knows(API, 'held');
+    stream.cancel();
+    for (;;) {
+      const { stdout, status } = await run('--check');
+      if (table(stdout).length > 2) continue;
+      assert.equal(status, 1);
+      assert.match(stdout, /an entry gave it before: no-entry: no entry gives spiffe:\/\/ilinux\.io\/web\n$/);
+      break;
+    }
+    assert.equal((await run('--check', '--name', API)).status, 0);
+    const asked = await run('--check', '--waiting', '--name', API);
+    assert.equal(asked.status, 1);
+    assert.match(asked.stdout, /no-entry: no entry gives spiffe:\/\/ilinux\.io\/api\n$/);
   });
 
   it('--watch prints what is there and then a line for each change, until the server stops', async (t) => {
@@ -170,11 +211,7 @@ describe('sidekey proxies', { timeout: 60_000 }, () => {
 
   it('refuses with status 2 what makes no sense', async (t) => {
     const { run } = await world(t);
-    for (const args of [
-      ['--state', 'fine'],
-      ['--pid', 'x'],
-      ['--watch', '--check'],
-    ]) {
+    for (const args of [['--state', 'fine'], ['--pid', 'x'], ['--watch', '--check'], ['--waiting']]) {
       assert.equal((await run(...args)).status, 2, args.join(' '));
     }
   });
@@ -184,8 +221,22 @@ const NOW = Date.UTC(2026, 5, 1, 12);
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
+const NONE = { waiting: false, spiffeIds: [] };
+
+function held(reason: string, more: Partial<NonNullable<SecretJson['held']>> = {}, secret: Partial<SecretJson> = {}) {
+  const why = {
+    reason,
+    detail: 'why',
+    since: new Date(NOW).toISOString(),
+    decision: 'd-1',
+    issued_before: null,
+    ...more,
+  };
+  return row({ name: 'spiffe://ilinux.io/web-1', state: 'held', version: null, held: why, ...secret });
+}
+
 function row(secret: Partial<SecretJson>): ProxyRow {
-  return { secret: { state: 'in_sync', expires_at: null, not_before: null, ...secret } } as ProxyRow;
+  return { secret: { state: 'in_sync', held: null, expires_at: null, not_before: null, ...secret } } as ProxyRow;
 }
 
 /** A secret with so much of its life behind it and before it, in milliseconds. */
@@ -214,15 +265,49 @@ describe('what needs somebody', () => {
       [HOUR, 0, true],
       [HOUR, -MINUTE, true],
     ] as const) {
-      assert.equal(troubleOf(aged(behind, left), NOW) !== undefined, troubled, `${behind} ${left}`);
+      assert.equal(troubleOf(aged(behind, left), NOW, NONE) !== undefined, troubled, `${behind} ${left}`);
     }
-    assert.equal(troubleOf(aged(50 * MINUTE, 10 * MINUTE), NOW), 'not renewed: the certificate ends in 10m');
-    assert.equal(troubleOf(aged(HOUR, -90_000), NOW), 'ended 1m30s ago');
+    assert.equal(troubleOf(aged(50 * MINUTE, 10 * MINUTE), NOW, NONE), 'not renewed: the certificate ends in 10m');
+    assert.equal(troubleOf(aged(HOUR, -90_000), NOW, NONE), 'ended 1m30s ago');
   });
 
-  it('is no bundle, and no name that waits for an entry', () => {
-    assert.equal(troubleOf(row({}), NOW), undefined);
-    assert.equal(troubleOf(row({ state: 'held' }), NOW), undefined);
+  it('is no bundle, and no name that waits for an entry that never existed, unless that is asked for', () => {
+    assert.equal(troubleOf(row({}), NOW, NONE), undefined);
+    const waits = held('no-entry');
+    assert.equal(troubleOf(waits, NOW, NONE), undefined);
+    assert.equal(troubleOf(waits, NOW, { ...NONE, spiffeIds: [WEB, 'spiffe://ilinux.io/web-2'] }), undefined);
+    assert.equal(troubleOf(waits, NOW, { ...NONE, waiting: true }), 'no-entry: why');
+    assert.equal(troubleOf(held('no-identity'), NOW, NONE), undefined);
+    assert.equal(troubleOf(held('no-identity'), NOW, { ...NONE, waiting: true }), 'no-identity: why');
+  });
+
+  it('is a hold of what the proxy had, of what an entry gives to others or gave before, or of what can not come', () => {
+    for (const [what, spiffeIds, trouble] of [
+      [held('no-entry', {}, { version: 'v' }), [], 'it had the secret before: no-entry: why'],
+      [held('no-identity', {}, { version: 'v' }), [], 'it had the secret before: no-identity: why'],
+      [held('no-entry', { issued_before: true }), [], 'an entry gave it before: no-entry: why'],
+      [held('no-entry'), ['spiffe://ilinux.io/webb-1'], 'did you mean spiffe://ilinux.io/webb-1? no-entry: why'],
+      [held('lacks-selectors'), [], 'lacks-selectors: why'],
+      [held('contained'), [], 'contained: why'],
+      [held('expired'), [], 'expired: why'],
+      [held('not-federated'), [], 'not-federated: why'],
+      [held('no-bundle'), [], 'no-bundle: why'],
+      [held('unknown-name', {}, { state: 'unknown' }), [], 'unknown-name: why'],
+      [held('foreign-id', {}, { state: 'unknown' }), [], 'foreign-id: why'],
+    ] as const) {
+      assert.equal(troubleOf(what, NOW, { ...NONE, spiffeIds }), trouble);
+    }
+    const over = { not_before: new Date(NOW - HOUR).toISOString(), expires_at: new Date(NOW - MINUTE).toISOString() };
+    const broken = held('lacks-selectors', {}, { version: 'v', ...over });
+    assert.equal(troubleOf(broken, NOW, NONE), 'ended 1m ago; it had the secret before: lacks-selectors: why');
+  });
+
+  it('is a hold that should have ended by itself only when it lasts', () => {
+    for (const reason of ['pending', 'facts-missing', 'issuance-failed']) {
+      const since = (ago: number) => held(reason, { since: new Date(NOW - ago).toISOString() });
+      assert.equal(troubleOf(since(29_999), NOW, NONE), undefined);
+      assert.equal(troubleOf(since(30_000), NOW, NONE), `${reason}: why`);
+    }
   });
 });
 

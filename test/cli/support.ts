@@ -22,6 +22,8 @@ export async function sidekey(args: readonly string[], options: RunOptions = {})
   const child = spawn(process.execPath, [path.join(ROOT, 'src/cli/main.ts'), ...args], {
     cwd: '/',
     env: { ...cleanEnvironment(), ...options.env },
+    // A command that should have been refused may serve for ever.
+    timeout: 60_000,
   });
   let stdout = '';
   let stderr = '';

@@ -53,6 +53,10 @@ test('root needs a trust domain only', async () => {
     disableSpiffeCertValidation: false,
     x509SvidTtl: 3_600,
     caTtl: 86_400,
+    rootTtl: 31_536_000,
+    rootPublishTime: 86_400,
+    rootAckTimeout: 86_400,
+    rootAckPolicy: 'wait',
     sdsDefaultName: 'default',
     sdsBundleName: 'ROOTCA',
     sdsAllBundlesName: 'ALL',
@@ -122,6 +126,10 @@ bundleFor: anyone
 disableSpiffeCertValidation: false
 x509SvidTtl: 20s
 caTtl: 7d
+rootTtl: 30d
+rootPublishTime: 0s
+rootAckTimeout: 2h
+rootAckPolicy: continue
 caSubject: O=Acme\\, Inc.,CN=Sidekey
 maxConnectionsPerUid: 5
 maxStreamsPerUid: 6
@@ -160,6 +168,10 @@ sdsAllBundlesName: roots
       disableSpiffeCertValidation: false,
       x509SvidTtl: 20,
       caTtl: 604_800,
+      rootTtl: 2_592_000,
+      rootPublishTime: 0,
+      rootAckTimeout: 7_200,
+      rootAckPolicy: 'continue',
       caSubject: 'O=Acme\\, Inc.,CN=Sidekey',
       maxConnectionsPerUid: 5,
       adminMaxConnections: 8,

@@ -86,4 +86,18 @@ export interface LintCase extends Told {
   readonly change: readonly [from: string | RegExp, to: string];
 }
 
-export type Case = DoctorCase | RestartCase | SilenceCase | ExplainCase | LintCase;
+/** Found by `sidekey doctor --envoy-admin URL`, of an Envoy that runs. */
+export interface EnvoyCase extends Told {
+  readonly by: 'envoy';
+  readonly rule: string;
+  /** Starts what is broken; returns the URL of the Envoy that is asked, and what a person does about it. */
+  set(
+    stage: Stage,
+    binary: string,
+    t: TestContext,
+  ): Promise<{ readonly url: string; byHand(): Promise<{ url: string }> }>;
+  /** What the first finding says. */
+  readonly says: RegExp;
+}
+
+export type Case = DoctorCase | RestartCase | SilenceCase | ExplainCase | LintCase | EnvoyCase;

@@ -11,6 +11,7 @@ import { makeCgroup } from '../support/cgroup.ts';
 import { SdsClient } from '../support/sds-client.ts';
 import { answering, containerJson, IMAGE_ID, runningAs } from '../support/stand-in-engine.ts';
 import type { Case, DoctorCase, ExplainCase, LintCase, RestartCase, SilenceCase, Stage } from './case.ts';
+import { ENVOY_CASES } from './envoy-cases.ts';
 
 const MINE = `unix:uid:${process.getuid!()}`;
 const MY_PATH = `unix:path:${process.execPath}`;
@@ -564,4 +565,5 @@ export const CASES: readonly Case[] = [
   ...RESTARTED.map((one): Case => ({ ...one, by: 'restart' })),
   ...SILENT.map((one): Case => ({ ...one, by: 'silence' })),
   ...LINTED.map((one): Case => ({ ...one, by: 'lint' })),
+  ...ENVOY_CASES.map((one): Case => ({ ...one, by: 'envoy' })),
 ];

@@ -34,6 +34,7 @@ const PARTS: readonly { readonly title: string; readonly by: Case['by']; readonl
   { title: 'The server has to be restarted', by: 'restart', ask: 'sidekey doctor' },
   { title: 'No server answers', by: 'silence', ask: 'sidekey doctor' },
   { title: "An Envoy's bootstrap", by: 'lint', ask: 'sidekey doctor --envoy FILE' },
+  { title: 'An Envoy that runs', by: 'envoy', ask: 'sidekey doctor --envoy-admin URL' },
 ];
 
 export function render(): string {
@@ -51,7 +52,7 @@ function section(one: Case): string {
     ...(one.words === undefined ? [] : [`* Envoy: ${one.words}`]),
     `* cause: ${one.cause}`,
     `* found: ${'rule' in one ? `\`[${one.rule}]\`` : `\`${plain(one.says)}\``}`,
-    'byHand' in one ? `* do: ${one.fix}` : `* run: \`${one.fix}\``,
+    'byHand' in one || one.by === 'envoy' ? `* do: ${one.fix}` : `* run: \`${one.fix}\``,
     ...(one.note === undefined ? [] : [`* note: ${one.note}`]),
     '',
   ].join('\n');

@@ -9,17 +9,19 @@ import { freePorts } from '../../envoy-examples/demo/ports.ts';
 import type { AdminClient, ProxyPageJson } from '../../src/admin/client.ts';
 import { SystemClock } from '../../src/base/clock.ts';
 import type { Finding } from '../../src/base/finding.ts';
+import { serverView } from '../../src/cli/doctor-checks.ts';
 import { envoyAdminCheck } from '../../src/doctor/envoy-admin.ts';
 import { envoyForTests } from '../support/envoy.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import { pipeCluster, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
 
+const OWN = { trustDomain: 'ilinux.io', roots: [] };
+const NOBODY = async () => ({ own: OWN, proxies: [] });
 const WEB = 'spiffe://ilinux.io/web';
 const BUNDLE = 'spiffe://ilinux.io';
 
-async function look(url: string, admin: Pick<AdminClient, 'json'>): Promise<readonly Finding[]> {
-  const lookup = async (node: string) => (await admin.json<ProxyPageJson>('GET', `/v1/proxies?node=${node}`)).proxies;
-  return (await envoyAdminCheck(url, lookup, new SystemClock()).run()).findings;
+async function look(url: string, admin: AdminClient): Promise<readonly Finding[]> {
+  return (await envoyAdminCheck(url, (node) => serverView(admin, node), new SystemClock()).run()).findings;
 }
 
 /** Looks until what is found is so; fails after 20 s with what was found. */
@@ -52,14 +54,14 @@ describe('what answers on an admin port', () => {
       '/server_info': { node: { id: 'x; rm -rf /' } },
       '/config_dump?resource=dynamic_active_secrets': { configs: [{ name: WEB }] },
     });
-    const { findings } = await envoyAdminCheck(url, async () => [], new SystemClock()).run();
+    const { findings } = await envoyAdminCheck(url, NOBODY, new SystemClock()).run();
     assert.equal(findings[0]!.rule, 'envoy-no-stream');
     assert.match(findings[0]!.fix, /^sidekey proxies --node 'x; rm -rf \/'; compare/);
   });
 
   it('may be no Envoy', async (t) => {
     const url = await fakeEnvoy(t, { '/server_info': 'hello' });
-    const { findings } = await envoyAdminCheck(url, async () => [], new SystemClock()).run();
+    const { findings } = await envoyAdminCheck(url, NOBODY, new SystemClock()).run();
     assert.deepEqual(
       findings.map(({ rule, problem }) => [rule, problem]),
       [
@@ -79,7 +81,7 @@ describe('what answers on an admin port', () => {
     const secret = { name: WEB, held: null, rejection: null, serial: '0a' };
     const proxies = [{ streams: [{ secrets: [secret] }] }] as unknown as ProxyPageJson['proxies'];
     for (const place of [`${url}/envoys/web`, `${url}/envoys/web/`]) {
-      const { findings } = await envoyAdminCheck(place, async () => proxies, new SystemClock()).run();
+      const { findings } = await envoyAdminCheck(place, async () => ({ own: OWN, proxies }), new SystemClock()).run();
       assert.equal(findings[0]!.rule, 'envoy-differs', JSON.stringify(findings));
       assert.ok(findings[0]!.fix.startsWith(`curl ${url}/envoys/web/certs; `), findings[0]!.fix);
     }
@@ -95,11 +97,7 @@ describe('what answers on an admin port', () => {
     await once(server, 'listening');
     t.after(() => server.close());
     const { port } = server.address() as AddressInfo;
-    const outcome = await envoyAdminCheck(
-      `http://me:s3cret@127.0.0.1:${port}`,
-      async () => [],
-      new SystemClock(),
-    ).run();
+    const outcome = await envoyAdminCheck(`http://me:s3cret@127.0.0.1:${port}`, NOBODY, new SystemClock()).run();
     assert.deepEqual(asked, [`Basic ${Buffer.from('me:s3cret').toString('base64')}`]);
     assert.equal(outcome.findings[0]!.place, `http://127.0.0.1:${port}/`);
     assert.doesNotMatch(JSON.stringify(outcome), /s3cret/);
@@ -157,7 +155,9 @@ describe('an Envoy that runs', { skip: found.skip, timeout: 60_000 }, () => {
     await until(findings, (all) => all.length === 0);
 
     await server.server.close();
-    const gone = { json: async () => ({ proxies: [] }) } as unknown as AdminClient;
+    const gone = {
+      json: async () => ({ proxies: [], next_cursor: '', trust_domain: 'ilinux.io', authorities: [] }),
+    } as unknown as AdminClient;
     const lost = await look(envoy.adminUrl, gone);
     assert.deepEqual(
       lost.map(({ rule }) => rule),

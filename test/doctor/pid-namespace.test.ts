@@ -41,7 +41,7 @@ it('callers from outside of the pid namespace are refused, and doctor tells whic
   const fetched = await sidekey(['fetch', '--socket', socket]);
   assert.match(
     fetched.stderr,
-    /is in a pid namespace that this one does not contain: in a container, Sidekey needs pid: host \(decision d-/,
+    /is in a pid namespace that Sidekey does not see: in a container, Sidekey needs pid: host \(decision d-/,
   );
   // From here it is not seen who asks: that could be a container, too.
   const asked = await sidekey(['doctor', '--admin-socket', adminSocket]);

@@ -2,6 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { ServiceError } from '@grpc/grpc-js';
+import { ErrorInfo } from '../../src/gen/google/rpc/error_details.ts';
+import { Status as RpcStatus } from '../../src/gen/google/rpc/status.ts';
 import { SdsClient } from '../support/sds-client.ts';
 import { serve, TRUST_DOMAIN } from '../support/serve.ts';
 
@@ -33,8 +36,16 @@ describe('decisions', { timeout: 60_000 }, () => {
       uid,
     );
 
-    const refused = await client.fetch({ resourceNames: [WEB] }).catch((error: Error) => error.message);
-    const fetched = /decision (d-[0-9a-f]{12})/.exec(String(refused))![1]!;
+    const refused = await client.fetch({ resourceNames: [WEB] }).then(
+      () => assert.fail('not refused'),
+      (error: ServiceError) => error,
+    );
+    const fetched = /decision (d-[0-9a-f]{12})/.exec(refused.message)![1]!;
+    const [bytes] = refused.metadata.get('grpc-status-details-bin');
+    const { code, message, details } = RpcStatus.decode(bytes as Buffer);
+    assert.deepEqual([code, message], [refused.code, refused.details]);
+    const info = { reason: 'NO_SECRET', domain: 'sidekey', metadata: { decision: fetched } };
+    assert.deepEqual(ErrorInfo.decode(details[0]!.value), info);
     const page = await server.request('GET', `/v1/decisions?pid=${process.pid}&limit=1`);
     assert.deepEqual([page.body.decisions[0].id, page.body.decisions[0].kind], [fetched, 'fetch-nothing']);
     assert.notEqual(page.body.next_cursor, '');

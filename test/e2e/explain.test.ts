@@ -144,7 +144,7 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
     const { now, remark } = JSON.parse(json.stdout);
     assert.deepEqual([now.asked.given, typeof remark], [false, 'string']);
     assert.deepEqual(now.fixes, [], 'a label says nothing of who set it, and the digest is not on record');
-    assert.match(now.note, /the digest of its image .*sidekey explain --pid/);
+    assert.match(now.note, /its image digest .*sidekey explain --pid/);
     const everything = [said, shown.stdout, json.stdout, JSON.stringify(server.log)].join('\n');
     assert.doesNotMatch(everything, /s3cret|0ther/);
     for (const file of readdirSync(server.dataDir)) {

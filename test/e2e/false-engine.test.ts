@@ -81,7 +81,7 @@ async function doctor(server: Served): Promise<Finding[]> {
   return (JSON.parse(stdout) as { findings: Finding[] }).findings.filter(({ rule }) => /engine|docker/.test(rule));
 }
 
-const DISBELIEVED = 'the container engine is not believed: callers in containers get no identity';
+const DISBELIEVED = 'the container engine is not trusted: callers in containers get no identity';
 
 describe('an engine that could be anybody', { skip, timeout: 180_000 }, () => {
   it('is believed where root runs it and nobody else could take its place, by a symbolic link too', async (t) => {
@@ -102,7 +102,7 @@ describe('an engine that could be anybody', { skip, timeout: 180_000 }, () => {
     const { code, stderr } = await asker.ask();
     assert.equal(code, 1, 'it has an identity');
     const reason =
-      /is not believed: a process of uid 65534 listens on its socket; the engine must run as root or as the user of Sidekey \(uid 0\)/;
+      /is not trusted: a process of uid 65534 listens on its socket; the engine must run as root or as the user of Sidekey \(uid 0\)/;
     assert.match(stderr, reason);
     const found = await doctor(server);
     assert.deepEqual(found.map(({ rule, severity }) => [rule, severity]).sort(), [
@@ -110,20 +110,21 @@ describe('an engine that could be anybody', { skip, timeout: 180_000 }, () => {
       ['engine-user', 'error'],
     ]);
     assert.ok(found.every(({ command }) => command === undefined));
-    const lines = () => JSON.stringify(server.log.filter(({ msg }) => /tells no events/.test(String(msg))));
-    assert.match(lines(), /ENOENT|is not believed/);
+    const lines = () =>
+      JSON.stringify(server.log.filter(({ msg }) => /event stream of the container engine is down/.test(String(msg))));
+    assert.match(lines(), /ENOENT|is not trusted/);
   });
 
   it('is looked at anew on each connection: one that takes its place later is not believed', async (t) => {
     const { server, asker, socket } = await start(t, (directory) => path.join(directory, 'e.sock'));
     const real = await startEngine(t, 0, 1, socket);
-    await server.logged('the container engine is there again');
+    await server.logged('the event stream of the container engine is back');
     real.kill('SIGKILL');
     await startEngine(t, NOBODY, asker.pid, socket);
     const { code, stderr } = await asker.ask();
     assert.equal(code, 1, 'it has an identity');
-    assert.match(stderr, /is not believed/);
-    const line = await server.loggedLike(/tells no events/);
+    assert.match(stderr, /is not trusted/);
+    const line = await server.loggedLike(/event stream of the container engine is down/);
     assert.ok(line !== undefined);
   });
 
@@ -152,7 +153,7 @@ describe('an engine that could be anybody', { skip, timeout: 180_000 }, () => {
     it(`is not believed in a directory that ${what}`, async (t) => {
       const { server, asker, socket } = await start(t, (directory) => path.join(directory, 'e.sock'));
       await startEngine(t, 0, asker.pid, socket);
-      await server.logged('the container engine is there again');
+      await server.logged('the event stream of the container engine is back');
       loosen(path.dirname(socket));
       // The connection of before is still there: what it takes to have another one is a question at the same time.
       await server.stop();

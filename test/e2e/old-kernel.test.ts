@@ -113,7 +113,7 @@ describe('on a kernel without', { concurrency: 2 }, () => {
     stream.ask(spiffe_id);
     const { code, details } = await stream.status;
     assert.equal(code, 14);
-    assert.match(details, /pidfd_open: EPERM: the main process of a container can't be told/);
+    assert.match(details, /pidfd_open: EPERM: the main process of a container cannot be distinguished/);
   });
 
   it('SO_PEERGROUPS the groups are those of /proc', async (t) => {

@@ -138,13 +138,13 @@ describe('moving a bootstrap to loopback', () => {
     test(`${where} is refused when the table lacks ${missing}`, () => {
       const { [missing]: _, ...addresses } = MOVES.addresses;
       const move = () => moveBootstrap(readBootstrap(where), { ...MOVES, addresses });
-      assert.throws(move, new Error(`no port of loopback stands for ${missing}`));
+      assert.throws(move, new Error(`no loopback port is set for ${missing}`));
     });
   }
 
   test('a path that the table lacks is refused', () => {
     const move = () => moveBootstrap(readBootstrap('service-gray'), { ...MOVES, paths: {} });
-    assert.throws(move, new Error('no path here stands for /run/sidekey/agent.sock'));
+    assert.throws(move, new Error('no path is set for /run/sidekey/agent.sock'));
   });
 
   test("Envoy takes what the demo makes of front-envoy's and of service-purple's", { skip: found.skip }, async (t) => {

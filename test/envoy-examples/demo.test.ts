@@ -90,7 +90,7 @@ test('an Envoy that ends by itself fails the demo, which says so', { skip: found
   process.kill(processesOf(demo.folder).find(({ command }) => command.includes('bin/service-gray'))!.pid, 'SIGKILL');
   const { status, output } = await demo.ended;
   assert.equal(status, 1);
-  assert.match(output, /service-gray ended by itself/);
+  assert.match(output, /service-gray ended unexpectedly/);
   assert.match(output, /service-gray \(ended with SIGKILL\)/);
   assertNothingLeft(demo);
 });

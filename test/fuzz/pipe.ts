@@ -9,6 +9,8 @@ import type { X509Certificate } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import { HealthCheckRequest } from '../../src/gen/grpc/health/v1/health.ts';
+import { ServerReflectionRequest } from '../../src/gen/grpc/reflection/v1/reflection.ts';
 import {
   callHeaders,
   dataFrames,
@@ -34,6 +36,15 @@ const OWN = 'spiffe://ilinux.io/own';
 const THEIRS = 'spiffe://ilinux.io/theirs';
 const STREAM = '/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets';
 const FETCH = '/envoy.service.secret.v3.SecretDiscoveryService/FetchSecrets';
+/** Methods of the standard services, each with a valid request. */
+const STANDARD: readonly (readonly [path: string, request: Buffer])[] = [
+  ['/grpc.health.v1.Health/Check', Buffer.from(HealthCheckRequest.encode({ service: '' }).finish())],
+  ['/grpc.health.v1.Health/Watch', Buffer.from(HealthCheckRequest.encode({ service: '' }).finish())],
+  [
+    '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+    Buffer.from(ServerReflectionRequest.encode({ host: '', fileContainingSymbol: 'grpc.health.v1.Health' }).finish()),
+  ],
+];
 
 const CONNECTIONS = 8;
 /** Room for more answers than come. */
@@ -226,11 +237,14 @@ function makeInput(random: Random, connection: FuzzedConnection): Buffer {
 function call(random: Random, connection: FuzzedConnection, message: Buffer): Buffer {
   const { stream } = connection;
   connection.stream += 2;
-  const path = random.pick([STREAM, STREAM, FETCH, FETCH, '/a.B/C']);
+  const [path, own] = random.chance(0.1)
+    ? random.pick(STANDARD)
+    : [random.pick([STREAM, STREAM, FETCH, FETCH, '/a.B/C']), undefined];
   const encoding: [string, string][] = random.chance(0.1)
     ? [['grpc-encoding', random.pick(['gzip', 'deflate', 'identity', 'br', ''])]]
     : [];
-  const framed = grpcMessage(message, random.chance(0.05));
+  const sent = own === undefined || random.chance(0.3) ? message : mutate(random, own, [own]);
+  const framed = grpcMessage(sent, random.chance(0.05));
   const body = random.chance(0.1) ? framed.subarray(0, random.below(framed.length)) : framed;
   return Buffer.concat([
     callHeaders(stream, path, encoding),

@@ -11,7 +11,12 @@ const ANOTHER = parseTrustDomain('another.example');
 const [one, two] = await Promise.all([makeCertificate({ name: 'one' }), makeCertificate({ name: 'two' })]);
 
 function input(...roots: readonly { der: Buffer }[]) {
-  return { authorities: roots.map(({ der }) => der), sequenceNumber: undefined, refreshHint: undefined };
+  return {
+    x509Authorities: roots.map(({ der }) => der),
+    jwtAuthorities: [],
+    sequenceNumber: undefined,
+    refreshHint: undefined,
+  };
 }
 
 interface Federation extends Join {
@@ -31,7 +36,7 @@ async function federation(t: TestContext, bundleFor?: 'anyone'): Promise<Federat
     },
     answer(caller, trustDomain = OTHER) {
       const bundle = join.identities.bundle(caller, trustDomain);
-      return 'reason' in bundle ? bundle.reason : bundle.authorities;
+      return 'reason' in bundle ? bundle.reason : bundle.x509Authorities;
     },
   };
 }

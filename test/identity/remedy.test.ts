@@ -91,7 +91,7 @@ test('an entry for a container asks for the digest of its image beside its servi
   for (const caller of [[label], [NAME, label], [DIGEST, label], [DIGEST, 'docker:compose_service:web'], SERVICE]) {
     const { fixes, note } = look(join, ['unix:uid:7', ...caller], 'why');
     assert.deepEqual(fixes, [], caller.join(' '));
-    assert.match(note!, /the digest of its image .*sidekey explain --pid/);
+    assert.match(note!, /its image digest .*sidekey explain --pid/);
   }
 });
 
@@ -147,7 +147,10 @@ test('the new entry gives what the other one gives, but for whom; an expired one
   const { id: label } = await past.create('/web', ['docker:compose_service:web'], { expires_at: 1 });
   const labelled = look(past, ['docker:compose_service:web'], 'why');
   assert.deepEqual(labelled.fixes, [`${UPDATE} ${label} --expires-at never`]);
-  assert.match(labelled.note!, /^whoever starts a container chooses its name and labels/);
+  assert.match(
+    labelled.note!,
+    /^check first that this is the right container and image digest: whoever starts a container chooses its name and labels/,
+  );
 });
 
 test('no remedy gives an identity to every process of root, nor to every program of nobody in particular', async (t) => {

@@ -19,6 +19,7 @@ import type { Entry, Registry } from '../../src/registry/types.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { splitSelector } from '../../src/spiffe/selector.ts';
 import { createLog } from '../../src/telemetry/log.ts';
+import { RequestMetadata } from '../../src/wire/metadata.ts';
 import { TestClock } from '../support/clock.ts';
 
 export const TRUST_DOMAIN = parseTrustDomain('ilinux.io');
@@ -46,6 +47,10 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
     log,
     issuanceLog: store.issuances,
     caTtl: 86_400,
+    rootTtl: 315_576_000,
+    rootPublishTime: 86_400,
+    rootAckTimeout: 86_400,
+    rootAckPolicy: 'wait',
     x509SvidTtl: 3_600,
     caSubject: 'C=CN,O=SPIFFE',
     random: () => 0.5,
@@ -77,9 +82,12 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
   };
 }
 
-/** A call of this peer whose memory nobody counts. */
-export function charged<P extends Peer>(peer: P): { peer: P; hold(bytes: number): void; release(bytes: number): void } {
-  return { peer, hold: () => undefined, release: () => undefined };
+export const NO_METADATA = new RequestMetadata([]);
+
+/** A call of this peer, the only one on its connection, whose memory nobody counts. */
+export function callOf<P extends Peer>(peer: P) {
+  const ignore = () => undefined;
+  return { peer, hold: ignore, release: ignore, connection: { defer: ignore, resume: ignore } };
 }
 
 /** A caller whose facts the test sets. */
@@ -131,10 +139,6 @@ export class ScriptedPeer implements Peer {
   onGone(listener: () => void): void {
     this.#listeners.push(listener);
   }
-
-  pause(): void {}
-
-  resume(): void {}
 
   close(): void {
     this.gone = true;

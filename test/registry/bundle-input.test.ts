@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
@@ -63,30 +64,73 @@ const WHOLE = { spiffe_sequence: 7, spiffe_refresh_hint: 600, keys: [ec.key, rsa
 describe('a SPIFFE bundle as JSON', () => {
   test('gives its certificates, number and hint, whatever the type of the keys', () => {
     const { input, warnings } = read(WHOLE);
-    assert.deepEqual(input, { authorities: [ec.der, rsa.der, okp.der], sequenceNumber: 7, refreshHint: 600 });
+    assert.deepEqual(input, {
+      x509Authorities: [ec.der, rsa.der, okp.der],
+      jwtAuthorities: [],
+      sequenceNumber: 7,
+      refreshHint: 600,
+    });
     assert.deepEqual(warnings, []);
   });
 
   test('as Sidekey itself shows it is read', async () => {
-    const root = await makeRoot({ trustDomain: OTHER, subject: [{ type: 'O', value: 'SPIFFE' }], now: NOW });
-    const document = bundleDocument(makeTrustBundle(OTHER, [root.certificate], 3), 300);
+    const root = await makeRoot(
+      { trustDomain: OTHER, subject: [{ type: 'O', value: 'SPIFFE' }], now: NOW },
+      86_400_000,
+    );
+    const document = bundleDocument(
+      makeTrustBundle({ trustDomain: OTHER, roots: [root.certificate], sequenceNumber: 3, refreshHint: 300 }),
+    );
     const { input, warnings } = read(JSON.parse(JSON.stringify(document)));
-    assert.deepEqual(input, { authorities: [root.certificate.raw], sequenceNumber: 3, refreshHint: 300 });
+    assert.deepEqual(input, {
+      x509Authorities: [root.certificate.raw],
+      jwtAuthorities: [],
+      sequenceNumber: 3,
+      refreshHint: 300,
+    });
     assert.deepEqual(warnings, []);
   });
 
   test('needs neither number nor hint, and may have members that nobody knows', () => {
     const { input } = read({ keys: [{ ...ec.key, kid: 'x', alg: 'ES384' }], more: { x: 1 } });
-    assert.deepEqual(input, { authorities: [ec.der], sequenceNumber: undefined, refreshHint: undefined });
+    assert.deepEqual(input, {
+      x509Authorities: [ec.der],
+      jwtAuthorities: [],
+      sequenceNumber: undefined,
+      refreshHint: undefined,
+    });
   });
 
-  test('may have keys of JWT-SVIDs, which are not used, and of uses and types that nobody knows, with a warning', () => {
+  test('has its JWT authorities too; those that cannot be used are ignored, with a warning', () => {
+    const { kty, crv, x, y } = ec.key;
+    const jwt = { kty, crv, x, y, use: 'jwt-svid' };
+    const keys = [
+      { ...jwt, kid: 'a', alg: 'ES256' },
+      ec.key,
+      jwt,
+      { ...jwt, kid: 'a' },
+      { ...jwt, kid: 'b', kty: 'OKP' },
+      { ...jwt, kid: 'c', x: 'AAAA' },
+      { ...jwt, kid: 'd'.repeat(1_025) },
+      ...Array.from({ length: 100 }, (_, i) => ({ ...jwt, kid: `${i}` })),
+    ];
+    const { input, warnings } = read({ keys });
+    assert.deepEqual(input?.jwtAuthorities[0], { keyId: 'a', publicKey: { kty, crv, x, y } });
+    assert.equal(input.jwtAuthorities.length, 100);
+    assert.deepEqual(
+      warnings.map(({ path: where }) => where),
+      ['/keys/2/kid', '/keys/3/kid', '/keys/4', '/keys/5', '/keys/6/kid', '/keys/106'],
+    );
+    assert.deepEqual(input.x509Authorities, [ec.der]);
+  });
+
+  test('may have keys of uses and types that nobody knows, with a warning, and needs a certificate', () => {
     const { x5c: _, ...bare } = ec.key;
     const jwt = { ...bare, use: 'jwt-svid', kid: 'a' };
     const { input, warnings } = read({
       keys: [jwt, { kty: 'EC', use: 'wit-svid' }, ec.key, { kty: 'PQ', use: 'x509-svid' }],
     });
-    assert.deepEqual(input?.authorities, [ec.der]);
+    assert.deepEqual(input?.x509Authorities, [ec.der]);
     assert.deepEqual(
       warnings.map(({ path: where }) => where),
       ['/keys/1', '/keys/3'],
@@ -145,7 +189,7 @@ describe('a SPIFFE bundle as JSON', () => {
   test('with more than 100 authorities is refused, told once', async () => {
     const many = await Promise.all(Array.from({ length: 101 }, () => makeCertificate()));
     const keys = many.map(({ key }) => key);
-    assert.equal(read({ keys: keys.slice(1) }).input?.authorities.length, 100);
+    assert.equal(read({ keys: keys.slice(1) }).input?.x509Authorities.length, 100);
     refuses({ keys }, '/keys/100/x5c/0', /too many/);
     refuses({ keys: [...keys, rsa.key, okp.key] }, '/keys/100/x5c/0', /too many/);
   });
@@ -162,13 +206,18 @@ describe('a SPIFFE bundle as JSON', () => {
 describe('a bundle as PEM', () => {
   test('has one certificate or many, with any text around them and any ends of lines', () => {
     assert.deepEqual(read(ec.pem).input, {
-      authorities: [ec.der],
+      x509Authorities: [ec.der],
+      jwtAuthorities: [],
       sequenceNumber: undefined,
       refreshHint: undefined,
     });
     const text = `# ours\nCertificate:\n    Data: é\n${rsa.pem}\n\nanother:\n${okp.pem.trimEnd()}`;
     for (const end of ['\n', '\r\n', '\r', ' \n', '\t\r\n']) {
-      assert.deepEqual(read(text.replaceAll('\n', end)).input?.authorities, [rsa.der, okp.der], JSON.stringify(end));
+      assert.deepEqual(
+        read(text.replaceAll('\n', end)).input?.x509Authorities,
+        [rsa.der, okp.der],
+        JSON.stringify(end),
+      );
     }
   });
 
@@ -224,7 +273,7 @@ describe('a bundle as PEM', () => {
     });
     const { input } = read(readFileSync(file, 'utf8'));
     const der = execFileSync('openssl', ['x509', '-in', file, '-outform', 'DER']);
-    assert.deepEqual(input?.authorities, [der]);
+    assert.deepEqual(input?.x509Authorities, [der]);
   });
 });
 
@@ -237,7 +286,7 @@ describe('an authority', () => {
       refuses({ keys: [key] }, '/keys/0/x5c/0', /is no CA/);
     }
     const unsaid = await makeCertificate({ keyUsage: undefined });
-    assert.deepEqual(read(unsaid.pem).input?.authorities, [unsaid.der]);
+    assert.deepEqual(read(unsaid.pem).input?.x509Authorities, [unsaid.der]);
   });
 
   test('has no SPIFFE ID of another trust domain', async () => {
@@ -261,13 +310,13 @@ describe('an authority', () => {
     ];
     for (const uris of taken) {
       const made = await makeCertificate({ uris });
-      assert.deepEqual(read(made.pem).input?.authorities, [made.der], uris.join());
+      assert.deepEqual(read(made.pem).input?.x509Authorities, [made.der], uris.join());
     }
   });
 
   test('that has expired is taken with a warning, as long as another has not', async () => {
     const { input, warnings } = read(expired.pem + ec.pem);
-    assert.deepEqual(input?.authorities, [expired.der, ec.der]);
+    assert.deepEqual(input?.x509Authorities, [expired.der, ec.der]);
     assert.deepEqual(
       warnings.map((one) => [one.path, one.problem]),
       [['line 1', '"CN=old" expired at 2026-05-31T23:59:59.000Z']],
@@ -290,13 +339,13 @@ test('the same root twice is taken once, with a warning, and a byte order mark i
   const twice = `\ufeff${ec.pem}${rsa.pem}\n${ec.pem}`;
   const line = 1 + ec.pem.split('\n').length - 1 + rsa.pem.split('\n').length;
   const pem = read(twice);
-  assert.deepEqual(pem.input?.authorities, [ec.der, rsa.der]);
+  assert.deepEqual(pem.input?.x509Authorities, [ec.der, rsa.der]);
   assert.deepEqual(
     pem.warnings.map(({ path: where, problem }) => [where, problem]),
     [[`line ${line}`, 'it is the same as the one at line 1']],
   );
   const json = read({ keys: [ec.key, rsa.key, ec.key] });
-  assert.deepEqual(json.input?.authorities, [ec.der, rsa.der]);
+  assert.deepEqual(json.input?.x509Authorities, [ec.der, rsa.der]);
   assert.deepEqual(
     json.warnings.map(({ path: where }) => where),
     ['/keys/2/x5c/0'],
@@ -305,11 +354,13 @@ test('the same root twice is taken once, with a warning, and a byte order mark i
 });
 
 test('a number that does not grow with a change is warned of', () => {
-  const warned = (sequenceNumber: number | undefined, authorities = [ec.der]) => {
+  const warned = (sequenceNumber: number | undefined, x509Authorities = [ec.der]) => {
     const warnings: Problem[] = [];
-    const bundle = { trustDomain: OTHER, authorities: [ec.der], pem: Buffer.from(''), sequenceNumber: 5 };
-    const before = { ...bundle, refreshHint: undefined, updatedAt: NOW };
-    checkSequence({ authorities, sequenceNumber, refreshHint: undefined }, before, (one) => void warnings.push(one));
+    const roots = [new X509Certificate(ec.der)];
+    const bundle = makeTrustBundle({ trustDomain: OTHER, roots, sequenceNumber: 5, refreshHint: undefined });
+    const before = { ...bundle, updatedAt: NOW };
+    const input = { x509Authorities, jwtAuthorities: [], sequenceNumber, refreshHint: undefined };
+    checkSequence(input, before, (one) => void warnings.push(one));
     return warnings.length > 0;
   };
   assert.deepEqual(
@@ -348,7 +399,7 @@ describe('whatever comes', () => {
       fc.property(document, (content) => {
         const { input, problems } = read(typeof content === 'string' ? { keys: content } : content);
         assert.equal(input === undefined, problems.length > 0);
-        assert.ok(input === undefined || input.authorities.length > 0);
+        assert.ok(input === undefined || input.x509Authorities.length > 0);
       }),
       { numRuns: 300 },
     );
@@ -362,7 +413,7 @@ describe('whatever comes', () => {
         const good = certificates.some((one) => one !== expired.pem);
         const { input } = read(list.join(''));
         assert.equal(input !== undefined, good);
-        if (input !== undefined) assert.equal(input.authorities.length, certificates.length);
+        if (input !== undefined) assert.equal(input.x509Authorities.length, certificates.length);
       }),
     );
     const damaged = fc.tuple(fc.nat(ec.pem.length - 1), fc.string({ maxLength: 3 }), fc.nat(3));

@@ -20,7 +20,12 @@ const API = parseSpiffeId('spiffe://ilinux.io/api');
 const [one, two] = await Promise.all([makeCertificate({ name: 'one' }), makeCertificate({ name: 'two' })]);
 
 function input(...roots: readonly { der: Buffer }[]) {
-  return { authorities: roots.map(({ der }) => der), sequenceNumber: undefined, refreshHint: undefined };
+  return {
+    x509Authorities: roots.map(({ der }) => der),
+    jwtAuthorities: [],
+    sequenceNumber: undefined,
+    refreshHint: undefined,
+  };
 }
 
 describe('bundles of other trust domains', () => {
@@ -31,7 +36,9 @@ describe('bundles of other trust domains', () => {
     assert.equal(created, true);
     assert.deepEqual(value, {
       trustDomain: OTHER,
-      authorities: [one.der, two.der],
+      x509Authorities: [one.der, two.der],
+      jwtAuthorities: [],
+      crls: [],
       pem: Buffer.from(one.pem + two.pem),
       sequenceNumber: 1,
       refreshHint: 60,
@@ -84,7 +91,7 @@ describe('bundles of other trust domains', () => {
     const told: string[] = [];
     const stored: Promise<unknown[]>[] = [];
     const stop = federatedBundles.watch(OTHER, () => {
-      told.push(`watch ${federatedBundles.get(OTHER)?.authorities.length ?? 'gone'}`);
+      told.push(`watch ${federatedBundles.get(OTHER)?.x509Authorities.length ?? 'gone'}`);
       stored.push(store.bundles.load());
     });
     const stopAll = federatedBundles.onChange((trustDomain) => told.push(`any ${trustDomain}`));
@@ -268,7 +275,7 @@ test('a database of the first schema is taken over with its entries', async (t) 
   assert.deepEqual(registry.list({ limit: 10 }).entries, [{ ...entryInput('web'), ...old }]);
   assert.deepEqual(registry.federatedBundles.list(), []);
   await registry.federatedBundles.set(OTHER, input(one));
-  assert.equal(new X509Certificate(registry.federatedBundles.get(OTHER)!.authorities[0]!).subject, 'CN=one');
+  assert.equal(new X509Certificate(registry.federatedBundles.get(OTHER)!.x509Authorities[0]!).subject, 'CN=one');
 });
 
 test('a closed registry takes neither bundle nor alias', async (t) => {

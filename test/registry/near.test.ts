@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { differInOnePlace } from '../../src/registry/near.ts';
+import { differInOnePlace } from '../../src/base/nearest.ts';
 import { formatSelector } from '../../src/spiffe/selector.ts';
 import { input, open } from './support.ts';
 

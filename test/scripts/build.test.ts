@@ -155,7 +155,6 @@ test('builds at once, where nothing can be tried out, make all bundles all the s
   chmodSync(path.join(root, 'bin/sidekey'), 0o755);
   assert.deepEqual(readdirSync(path.join(root, 'dist')).toSorted(), [
     'cli.cjs',
-    'leaf-thread-program.cjs',
     'sds-client.cjs',
     'serve.cjs',
     'sidekey.cjs',

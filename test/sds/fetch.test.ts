@@ -3,19 +3,34 @@ import { describe, it } from 'node:test';
 import { SidekeyError } from '../../src/base/errors.ts';
 import { DiscoveryRequest, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
-import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import type { Message } from '../../src/wire/types.ts';
+import {
+  callOf,
+  type Join,
+  log,
+  makeJoin,
+  NO_METADATA,
+  ScriptedPeer,
+  TRUST_DOMAIN,
+  until,
+} from '../identity/support.ts';
+import { bytesOf } from '../support/message.ts';
 import { namesOf } from '../support/sds-client.ts';
 
-function answer({ identities, clock }: Join, peer: ScriptedPeer, ...resourceNames: string[]): Promise<Uint8Array> {
+function answer({ identities, clock }: Join, peer: ScriptedPeer, ...resourceNames: string[]): Promise<Message> {
   const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, validation: 'spiffe' } as const;
   const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'unary')!;
   assert.ok(method.kind === 'unary');
   const request = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ resourceNames })).finish();
-  return method.call(charged(peer), request);
+  return method.call(callOf(peer), request, NO_METADATA);
+}
+
+async function respond(...asked: Parameters<typeof answer>): Promise<DiscoveryResponse> {
+  return DiscoveryResponse.decode(bytesOf(await answer(...asked)));
 }
 
 async function fetch(...asked: Parameters<typeof answer>): Promise<string[]> {
-  return namesOf(DiscoveryResponse.decode(await answer(...asked)));
+  return namesOf(await respond(...asked));
 }
 
 describe('a fetch of secrets', () => {
@@ -61,13 +76,10 @@ describe('a fetch of secrets', () => {
     const peer = new ScriptedPeer('unix:uid:1');
     const names = ['spiffe://ilinux.io/web', 'spiffe://ilinux.io/api'];
     const apart: DiscoveryResponse[] = [];
-    for (const name of names) apart.push(DiscoveryResponse.decode(await answer(join, peer, name)));
-    const together = await Promise.all(names.map((name) => answer(join, peer, name)));
+    for (const name of names) apart.push(await respond(join, peer, name));
+    const together = await Promise.all(names.map((name) => respond(join, peer, name)));
     assert.notEqual(apart[0]!.versionInfo, apart[1]!.versionInfo);
-    assert.deepEqual(
-      together.map((bytes) => DiscoveryResponse.decode(bytes)),
-      apart,
-    );
+    assert.deepEqual(together, apart);
   });
 
   it('fails with NOT_FOUND for a caller without an entry, and does not say what it lacks', async (t) => {

@@ -6,7 +6,7 @@ import { DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/disco
 import { Ledger, type LedgerStream } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { createLog } from '../../src/telemetry/log.ts';
-import { charged, log, makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
+import { callOf, log, makeJoin, NO_METADATA, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
 import { TestClock } from '../support/clock.ts';
 
 const WEB = 'spiffe://ilinux.io/web';
@@ -15,10 +15,12 @@ test('a stream that closes while the ledger is read is no longer reported', asyn
   const { identities, clock } = await makeJoin(t);
   const ledger = new Ledger(createLog('silent'));
   const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, ledger, validation: 'spiffe' } as const;
-  const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'stream')!;
-  assert.ok(method.kind === 'stream');
+  const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'bidirectional')!;
+  assert.ok(method.kind === 'bidirectional');
   const peer = new ScriptedPeer();
-  const streams = [0, 1].map(() => method.open({ ...charged(peer), send: () => undefined, end: () => undefined }));
+  const streams = [0, 1].map(() =>
+    method.open({ ...callOf(peer), send: () => undefined, end: () => undefined }, NO_METADATA),
+  );
   const request = { resourceNames: [WEB, 'default', 'ROOTCA'] };
   streams[0]!.message(DiscoveryRequest.encode(DiscoveryRequest.fromPartial(request)).finish());
   const [connection] = ledger.connections();

@@ -13,7 +13,16 @@ import { Ledger } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import type { SecretReport } from '../../src/sds/stream-report.ts';
 import { createLog } from '../../src/telemetry/log.ts';
-import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import {
+  callOf,
+  type Join,
+  log,
+  makeJoin,
+  NO_METADATA,
+  ScriptedPeer,
+  TRUST_DOMAIN,
+  until,
+} from '../identity/support.ts';
 import { bytesOf } from '../support/message.ts';
 import { chainOf, namesOf, secretOf } from '../support/sds-client.ts';
 
@@ -40,18 +49,21 @@ interface Opened {
 function open(t: TestContext, { identities, clock }: Join, peer: ScriptedPeer, variant: Variant): Opened {
   const ledger = new Ledger(createLog('silent'));
   const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, ledger, validation: 'spiffe' } as const;
-  const streams = secretDiscoveryService(settings).filter(({ kind }) => kind === 'stream');
+  const streams = secretDiscoveryService(settings).filter(({ kind }) => kind === 'bidirectional');
   const path = variant === 'sotw' ? '/StreamSecrets' : '/DeltaSecrets';
   const method = streams.find((one) => one.path.endsWith(path))!;
-  assert.ok(method.kind === 'stream');
+  assert.ok(method.kind === 'bidirectional');
   const decode = variant === 'sotw' ? DiscoveryResponse.decode : DeltaDiscoveryResponse.decode;
-  const handler = method.open({
-    ...charged(peer),
-    send: (message) => opened.responses.push(decode(bytesOf(message))),
-    end: () => {
-      opened.ended = true;
+  const handler = method.open(
+    {
+      ...callOf(peer),
+      send: (message) => opened.responses.push(decode(bytesOf(message))),
+      end: () => {
+        opened.ended = true;
+      },
     },
-  });
+    NO_METADATA,
+  );
   const close = () => handler.closed();
   t.after(close);
   let taken = 0;

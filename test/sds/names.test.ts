@@ -4,7 +4,7 @@ import type { Secret } from '../../src/gen/envoy/extensions/transport_sockets/tl
 import { DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { isHeld, readName, secretFor } from '../../src/sds/names.ts';
 import { bundleSecret, type EncodedSecret } from '../../src/sds/secrets.ts';
-import type { TrustBundle } from '../../src/spiffe/bundle.ts';
+import { makeTrustBundle, type TrustBundle } from '../../src/spiffe/bundle.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { type ReservedNames, SPIRE_NAMES } from '../../src/spiffe/sds-names.ts';
 import { makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
@@ -103,10 +103,10 @@ describe('the secret behind a name', () => {
   });
 
   it('is not cached for every set of bundles that ever existed', () => {
-    const bundle = (name: string) => ({
-      trustDomain: parseTrustDomain(name),
-      ...{ sequenceNumber: 1, authorities: [], pem: Buffer.from(name) },
-    });
+    const bundle = (name: string) => {
+      const trustDomain = parseTrustDomain(name);
+      return makeTrustBundle({ trustDomain, roots: [], sequenceNumber: 1, refreshHint: undefined });
+    };
     const own = bundle('ilinux.io');
     const ask = (other: TrustBundle) => bundleSecret('ALL', [own, other], 'spiffe');
     const others = Array.from({ length: 300 }, (_, i) => bundle(`d${i}.example`));

@@ -10,11 +10,21 @@ import {
   DiscoveryRequest,
   DiscoveryResponse,
 } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
+import { ErrorInfo } from '../../src/gen/google/rpc/error_details.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
-import { Status, type StatusCode } from '../../src/wire/types.ts';
-import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN, until } from '../identity/support.ts';
+import { Status, type StatusCode, type StatusDetail, type StreamConnection } from '../../src/wire/types.ts';
+import {
+  callOf,
+  type Join,
+  log,
+  makeJoin,
+  NO_METADATA,
+  ScriptedPeer,
+  TRUST_DOMAIN,
+  until,
+} from '../identity/support.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { bytesOf } from '../support/message.ts';
 import { namesOf } from '../support/sds-client.ts';
@@ -27,9 +37,10 @@ const HALF_LIFE = 1_800_000;
 const LONGER_THAN_A_SLICE = 10;
 
 interface Scripted {
+  readonly connection: StreamConnection;
   readonly responses: DiscoveryResponse[];
   readonly counters: Counters;
-  ended: { status: StatusCode; details: string } | undefined;
+  ended: { status: StatusCode; message: string; details: readonly StatusDetail[] } | undefined;
   ask(...names: string[]): void;
   ack(): void;
 }
@@ -38,25 +49,30 @@ interface Scripted {
 function service({ identities, clock }: Join) {
   const counters = new Counters();
   const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, counters, validation: 'spiffe' } as const;
-  const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'stream')!;
-  assert.ok(method.kind === 'stream');
+  const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'bidirectional')!;
+  assert.ok(method.kind === 'bidirectional');
   return { method, counters };
 }
 
 function open(t: TestContext, join: Join, peer: ScriptedPeer, { method, counters } = service(join)): Scripted {
-  const handler = method.open({
-    ...charged(peer),
-    send: (message) => scripted.responses.push(DiscoveryResponse.decode(bytesOf(message))),
-    end(status, details) {
-      scripted.ended = { status, details };
-      handler.closed();
+  const call = callOf(peer);
+  const handler = method.open(
+    {
+      ...call,
+      send: (message) => scripted.responses.push(DiscoveryResponse.decode(bytesOf(message))),
+      end(status, message, details = []) {
+        scripted.ended = { status, message, details };
+        handler.closed();
+      },
     },
-  });
+    NO_METADATA,
+  );
   t.after(() => handler.closed());
   const send = (request: Parameters<typeof DiscoveryRequest.fromPartial>[0]) =>
     handler.message(DiscoveryRequest.encode(DiscoveryRequest.fromPartial(request)).finish());
   let asked: string[] = [];
   const scripted: Scripted = {
+    connection: call.connection,
     responses: [],
     counters,
     ended: undefined,
@@ -96,7 +112,7 @@ describe('a stream of secrets', () => {
     stream.ask(WEB);
     await until(() => stream.ended !== undefined);
     assert.equal(stream.ended!.status, Status.UNAVAILABLE);
-    assert.match(stream.ended!.details, /executed another program.* \(decision d-[0-9a-f]{12}\)$/);
+    assert.match(stream.ended!.message, /executed another program.* \(decision d-[0-9a-f]{12}\)$/);
     assert.deepEqual(stream.responses, []);
   });
 
@@ -110,7 +126,12 @@ describe('a stream of secrets', () => {
     stream.ask(WEB);
     await until(() => stream.ended !== undefined);
     assert.equal(stream.ended!.status, Status.UNAVAILABLE);
-    assert.match(stream.ended!.details, /^the docker attestor failed \(decision d-[0-9a-f]{12}\)$/);
+    const [, decision] = /^the docker attestor failed \(decision (d-[0-9a-f]{12})\)$/.exec(stream.ended!.message)!;
+    const [detail, ...others] = stream.ended!.details;
+    assert.deepEqual(others, []);
+    assert.equal(detail!.typeUrl, 'type.googleapis.com/google.rpc.ErrorInfo');
+    const info = { reason: 'ERR_ATTESTATION_FAILED', domain: 'sidekey', metadata: { decision: decision! } };
+    assert.deepEqual(ErrorInfo.decode(detail!.value), info);
     assert.equal(stream.counters.get('attestations_failed_total'), 1);
   });
 
@@ -119,17 +140,18 @@ describe('a stream of secrets', () => {
     const stream = open(t, join, new ScriptedPeer('unix:uid:1'));
     stream.ask('x'.repeat(2_049));
     assert.equal(stream.ended?.status, Status.INVALID_ARGUMENT);
-    assert.match(stream.ended.details, /resource_names\[0\] has 2049 characters/);
+    assert.match(stream.ended!.message, /resource_names\[0\] has 2049 characters/);
     assert.equal(stream.counters.get('requests_invalid_total'), 1);
   });
 
-  it('has its connection paused after a push while other streams wait, and not before', async (t) => {
+  it('has the requests of its connection deferred after a push while other streams wait, and not before', async (t) => {
     const join = await makeJoin(t);
     await join.create('/web', ['unix:uid:1'], { federates_with: [OTHER] });
     const setBundle = async () => {
-      const authorities = [(await makeCertificate()).der];
+      const x509Authorities = [(await makeCertificate()).der];
       await join.registry.federatedBundles.set(OTHER, {
-        authorities,
+        x509Authorities,
+        jwtAuthorities: [],
         sequenceNumber: undefined,
         refreshHint: undefined,
       });
@@ -141,11 +163,10 @@ describe('a stream of secrets', () => {
       now += pace;
       return now;
     });
-    const peers = [0, 1, 2, 3].map(() => new ScriptedPeer('unix:uid:1'));
-    const pauses = peers.map((peer) => t.mock.method(peer, 'pause').mock);
-    const resumes = peers.map((peer) => t.mock.method(peer, 'resume').mock);
     const shared = service(join);
-    const streams = peers.map((peer) => open(t, join, peer, shared));
+    const streams = [0, 1, 2, 3].map(() => open(t, join, new ScriptedPeer('unix:uid:1'), shared));
+    const defers = streams.map(({ connection }) => t.mock.method(connection, 'defer').mock);
+    const resumes = streams.map(({ connection }) => t.mock.method(connection, 'resume').mock);
     for (const stream of streams) stream.ask(`spiffe://${OTHER}`);
     await until(() => streams.every(({ responses }) => responses.length === 1));
     // The second client does not answer, so nothing more is sent to it.
@@ -156,7 +177,7 @@ describe('a stream of secrets', () => {
     await setBundle();
     await until(() => [0, 2, 3].every((i) => streams[i]!.responses.length === 2));
     await until(() => resumes[2]!.callCount() === 1);
-    for (const calls of [pauses, resumes]) {
+    for (const calls of [defers, resumes]) {
       assert.deepEqual(
         calls.map((call) => call.callCount()),
         [1, 0, 1, 0],
@@ -182,7 +203,7 @@ describe('a stream of secrets', () => {
     await join.clock.advance(HALF_LIFE);
     await until(() => streams.filter(({ responses }) => responses.length === 2).length === 2);
     assert.deepEqual(streams.map(({ ended }) => ended?.status).sort(), [Status.INTERNAL, undefined, undefined]);
-    assert.doesNotMatch(streams.find(({ ended }) => ended !== undefined)!.ended!.details, /broken/);
+    assert.doesNotMatch(streams.find(({ ended }) => ended !== undefined)!.ended!.message, /broken/);
   });
 
   it('stays open while an attestor fails at a renewal, and sends the new SVID when it works again', async (t) => {
@@ -250,13 +271,16 @@ describe('a stream of secrets', () => {
     const counters = new Counters();
     const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, counters, validation: 'spiffe' } as const;
     const method = secretDiscoveryService(settings).find(({ path }) => path.endsWith('/DeltaSecrets'))!;
-    assert.ok(method.kind === 'stream');
+    assert.ok(method.kind === 'bidirectional');
     const responses: DeltaDiscoveryResponse[] = [];
-    const handler = method.open({
-      ...charged(new ScriptedPeer('unix:uid:1')),
-      send: (message) => responses.push(DeltaDiscoveryResponse.decode(bytesOf(message))),
-      end: () => undefined,
-    });
+    const handler = method.open(
+      {
+        ...callOf(new ScriptedPeer('unix:uid:1')),
+        send: (message) => responses.push(DeltaDiscoveryResponse.decode(bytesOf(message))),
+        end: () => undefined,
+      },
+      NO_METADATA,
+    );
     t.after(() => handler.closed());
     const send = (request: Parameters<typeof DeltaDiscoveryRequest.fromPartial>[0]) =>
       handler.message(DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(request)).finish());

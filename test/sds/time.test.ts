@@ -7,7 +7,7 @@ import type { Attestation } from '../../src/attest/types.ts';
 import { SidekeyError } from '../../src/base/errors.ts';
 import { DiscoveryRequest, DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
-import { charged, type Join, log, makeJoin, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
+import { callOf, type Join, log, makeJoin, NO_METADATA, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';
 import { bytesOf } from '../support/message.ts';
 import { chainOf, namesOf, rootsOf, secretsOf } from '../support/sds-client.ts';
 
@@ -48,20 +48,23 @@ function openStream(t: TestContext, join: Join, peer: ScriptedPeer, ...resourceN
   const { identities, clock } = join;
   const seen: Seen = { serials: [], roots: 0, ended: undefined };
   const service = secretDiscoveryService({ identities, trustDomain: TRUST_DOMAIN, clock, log, validation: 'spiffe' });
-  const method = service.find(({ kind }) => kind === 'stream');
-  assert.ok(method?.kind === 'stream');
+  const method = service.find(({ kind }) => kind === 'bidirectional');
+  assert.ok(method?.kind === 'bidirectional');
   const write = (request: Parameters<typeof DiscoveryRequest.fromPartial>[0]) =>
     handler.message(DiscoveryRequest.encode(DiscoveryRequest.fromPartial(request)).finish());
-  const handler = method.open({
-    ...charged(peer),
-    send(message) {
-      const { nonce, versionInfo } = look(bytesOf(message), clock.now(), seen);
-      setImmediate(() => write({ resourceNames, responseNonce: nonce, versionInfo }));
+  const handler = method.open(
+    {
+      ...callOf(peer),
+      send(message) {
+        const { nonce, versionInfo } = look(bytesOf(message), clock.now(), seen);
+        setImmediate(() => write({ resourceNames, responseNonce: nonce, versionInfo }));
+      },
+      end(_status, details) {
+        seen.ended = details;
+      },
     },
-    end(_status, details) {
-      seen.ended = details;
-    },
-  });
+    NO_METADATA,
+  );
   t.after(() => handler.closed());
   write({ resourceNames, node: { id: 'n', cluster: 'c' } });
   return seen;
@@ -158,7 +161,8 @@ it('a fetch gets nothing rather than an SVID that is not yet valid', async (t) =
   const method = service.find(({ kind }) => kind === 'unary');
   assert.ok(method?.kind === 'unary');
   const request = DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ resourceNames: [WEB, BUNDLE] })).finish();
-  const fetch = async () => namesOf(DiscoveryResponse.decode(await method.call(charged(peer), request)));
+  const fetch = async () =>
+    namesOf(DiscoveryResponse.decode(bytesOf(await method.call(callOf(peer), request, NO_METADATA))));
   assert.deepEqual(await fetch(), [BUNDLE, WEB]);
   clock.advance(HALF_LIFE);
   const attest = peer.attest.bind(peer);

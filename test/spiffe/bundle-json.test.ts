@@ -9,19 +9,20 @@ import { makeCertificate } from '../support/certificates.ts';
 const OTHER = parseTrustDomain('other.example');
 const made = await Promise.all((['EC', 'RSA', 'OKP'] as const).map((type) => makeCertificate({ type })));
 const roots = made.map(({ der }) => new X509Certificate(der));
-const bundle = makeTrustBundle(OTHER, roots, 7);
+const jwk = createPublicKey(made[0]!.pem).export({ format: 'jwk' });
+const bundle = makeTrustBundle({ trustDomain: OTHER, roots, sequenceNumber: 7, refreshHint: 300 });
 
 test('a bundle has its roots as DER and as PEM, in order', () => {
   assert.equal(bundle.trustDomain, OTHER);
   assert.deepEqual(
-    bundle.authorities,
+    bundle.x509Authorities,
     made.map(({ der }) => der),
   );
   assert.equal(bundle.pem.toString(), made.map(({ pem }) => pem).join(''));
 });
 
 test('the SPIFFE bundle document has one key a root, with its certificate, whatever its type', () => {
-  const { keys, ...rest } = bundleDocument(bundle, 300);
+  const { keys, ...rest } = bundleDocument(bundle);
   assert.deepEqual(rest, { spiffe_sequence: 7, spiffe_refresh_hint: 300 });
   assert.deepEqual(
     keys.map(({ kty }) => kty),
@@ -34,6 +35,21 @@ test('the SPIFFE bundle document has one key a root, with its certificate, whate
   }
 });
 
+test('a JWT authority is a key with a kid', () => {
+  const { keys } = bundleDocument({ ...bundle, jwtAuthorities: [{ keyId: 'a', publicKey: jwk }] });
+  assert.deepEqual(keys.at(-1), { use: 'jwt-svid', kid: 'a', ...jwk });
+});
+
+test('CRLs are in the PEM, behind the roots, and not in the document', () => {
+  const crl = Buffer.alloc(100, 7);
+  const { pem } = makeTrustBundle({ trustDomain: OTHER, roots, crls: [crl], sequenceNumber: 7, refreshHint: 300 });
+  const lines = crl.toString('base64').replace(/.{64}/g, '$&\n');
+  assert.equal(pem.toString(), `${bundle.pem}-----BEGIN X509 CRL-----\n${lines}\n-----END X509 CRL-----\n`);
+});
+
 test('a hint that nobody gave is not in it', () => {
-  assert.deepEqual(Object.keys(bundleDocument(bundle, undefined)).sort(), ['keys', 'spiffe_sequence']);
+  assert.deepEqual(Object.keys(bundleDocument({ ...bundle, refreshHint: undefined })).sort(), [
+    'keys',
+    'spiffe_sequence',
+  ]);
 });

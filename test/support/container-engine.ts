@@ -37,7 +37,8 @@ export class ContainerEngine {
 
   /** Runs the `docker` command against this engine. */
   docker(...args: readonly string[]): string {
-    return execFileSync('docker', ['-H', `unix://${this.socketPath}`, ...args], { encoding: 'utf8' }).trim();
+    const options = { encoding: 'utf8', timeout: COMMAND_LIMIT_MS } as const;
+    return execFileSync('docker', ['-H', `unix://${this.socketPath}`, ...args], options).trim();
   }
 
   /** An empty image of this name, with settings as in a Dockerfile; removed after the test as by {@link removeImageLater}. */
@@ -53,15 +54,21 @@ export class ContainerEngine {
   /** After the test the image is removed, and before it the containers that were started by then. */
   removeImageLater(t: After, name: string): void {
     t.after(() => {
-      // The last first: some depend on those before them.
-      const containers = this.#containers.splice(0).reverse();
-      for (const args of [
-        ['rm', '-f', ...containers],
-        ['rmi', '-f', name],
-      ]) {
-        spawnSync('docker', ['-H', `unix://${this.socketPath}`, ...args], { stdio: 'ignore' });
+      const [first, ...later] = this.#containers.splice(0);
+      // The last first, since some depend on those before them; and few at a time, since Docker 20.10 removes them all
+      // at once and may then deadlock in its network code.
+      const containers = later.reverse();
+      for (let from = 0; from < containers.length; from += REMOVED_AT_ONCE) {
+        this.#attempt('rm', '-f', ...containers.slice(from, from + REMOVED_AT_ONCE));
       }
+      if (first !== undefined) this.#attempt('rm', '-f', first);
+      this.#attempt('rmi', '-f', name);
     });
+  }
+
+  #attempt(...args: readonly string[]): void {
+    const options = { stdio: 'ignore', timeout: COMMAND_LIMIT_MS } as const;
+    spawnSync('docker', ['-H', `unix://${this.socketPath}`, ...args], options);
   }
 
   /** Starts a container in the background. */
@@ -80,11 +87,17 @@ export class ContainerEngine {
   /**
    * Makes a container by the engine's API, where labels may be longer than a command's words, and starts nothing.
    * @param config of the container, as `POST /containers/create` has it
+   * @param network `none`, or `container:NAME` for that of another one
    */
-  async create(image: string, { name, folder }: RunOptions, config: Record<string, unknown>): Promise<void> {
+  async create(
+    image: string,
+    { name, folder }: RunOptions,
+    config: Record<string, unknown>,
+    network = 'none',
+  ): Promise<void> {
     this.removeLater(name);
     const Binds = [...HOST_FOLDERS.map((each) => `${each}:${each}:ro`), `${folder}:${folder}`];
-    const HostConfig = { Binds, NetworkMode: 'none', Ulimits: ULIMITS };
+    const HostConfig = { Binds, NetworkMode: network, Ulimits: ULIMITS };
     const made = await this.#post(`/containers/create?name=${name}`, { Image: image, HostConfig, ...config });
     if (made.status !== 201) throw new Error(`${name}: ${made.status} ${JSON.stringify(made.body)}`);
   }
@@ -134,6 +147,10 @@ export class ContainerEngine {
 /** The command of a container whose main process is a caller. */
 export const CALLER = [process.execPath, path.join(import.meta.dirname, 'caller-program.ts')];
 const STDIO: ['pipe', 'pipe', 'inherit'] = ['pipe', 'pipe', 'inherit'];
+
+/** A command that takes longer has met an engine that hangs. */
+const COMMAND_LIMIT_MS = 60_000;
+const REMOVED_AT_ONCE = 8;
 
 /** Podman asks for more open files than some machines let it have. */
 const ULIMITS = ['nofile', 'nproc'].map((Name) => ({ Name, Soft: 1_024, Hard: 1_024 }));

@@ -12,6 +12,7 @@ import { createPipe, type Pipe } from '../../src/attest/pipe.ts';
 import type { Attestor, Peer } from '../../src/attest/types.ts';
 import { type Clock, SystemClock } from '../../src/base/clock.ts';
 import { QUOTA_LIMITS, Quota, type QuotaLimits } from '../../src/limits/quota.ts';
+import type { Reader } from '../../src/limits/readers.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
 import { createLog, type Log } from '../../src/telemetry/log.ts';
 import { tempDir } from './temp-dir.ts';
@@ -39,7 +40,7 @@ export interface TestPipeOptions {
   /** As on a kernel before 6.5, unless it is one. */
   readonly pinByPid?: boolean;
   /** Told before {@link TestPipe.next} is. */
-  readonly onConnection?: (socket: net.Socket, peer: Peer) => void;
+  readonly onConnection?: (socket: net.Socket, peer: Peer, reading: Reader) => void;
 }
 
 /** Says nothing but what the kernel says. */
@@ -70,10 +71,10 @@ export async function startPipe(t: TestContext, options: TestPipeOptions = {}): 
     quota: new Quota({ ...QUOTA_LIMITS, ...options.limits }, options.counters ?? new Counters()),
     ...(options.attestTimeoutMs === undefined ? {} : { attestTimeoutMs: options.attestTimeoutMs }),
     pinByPid: options.pinByPid ?? !probeKernel().pinsPeers,
-    onConnection(socket, peer) {
+    onConnection(socket, peer, reading) {
       open.add(socket);
       socket.once('close', () => open.delete(socket));
-      options.onConnection?.(socket, peer);
+      options.onConnection?.(socket, peer, reading);
       const take = waiting.shift();
       if (take === undefined) arrived.push({ socket, peer });
       else take({ socket, peer });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { IncomingHttpHeaders } from 'node:http2';
 import { test } from 'node:test';
-import { readRequestHead } from '../../src/wire/request-head.ts';
+import { isRefusal, readRequestHead } from '../../src/wire/request-head.ts';
 import { type Method, Status } from '../../src/wire/types.ts';
 
 const method: Method = { path: '/a.B/C', kind: 'unary', call: async (_peer, request) => request };
@@ -9,7 +9,10 @@ const METHODS = new Map([[method.path, method]]);
 
 function read(headers: IncomingHttpHeaders) {
   const usual = { ':method': 'POST', ':path': method.path, 'content-type': 'application/grpc', te: 'trailers' };
-  return readRequestHead({ ...usual, ...headers }, METHODS);
+  const head = readRequestHead({ ...usual, ...headers }, [], METHODS);
+  if (isRefusal(head)) return head;
+  const { metadata: _, ...rest } = head;
+  return rest;
 }
 
 test('a request for a known method is a call', () => {
@@ -49,7 +52,7 @@ test('a gRPC method is matched by its path, byte for byte', () => {
     assert.ok('status' in refused && refused.status === Status.UNIMPLEMENTED, path);
   }
   const refused = read({ ':path': `/${'x'.repeat(10_000)}` });
-  assert.ok('details' in refused && refused.details.length < 300);
+  assert.ok('message' in refused && refused.message.length < 300);
 });
 
 test('te and :authority are not checked', () => {
@@ -75,6 +78,18 @@ test('a timeout has at most eight digits and a unit; one of more than a day is i
     const refused = read({ 'grpc-timeout': text });
     assert.ok('status' in refused && refused.status === Status.INTERNAL, text);
   }
+});
+
+test('the headers may have 16 KiB together, counted as HTTP/2 counts them', () => {
+  const refused = (headers: string[]) => {
+    const usual = { ':method': 'POST', ':path': method.path, 'content-type': 'application/grpc' };
+    const head = readRequestHead(usual, headers, METHODS);
+    return isRefusal(head) && 'status' in head && head.status === Status.RESOURCE_EXHAUSTED;
+  };
+  assert.equal(refused(['x', 'y'.repeat(16_384 - 33)]), false);
+  assert.equal(refused(['x', 'y'.repeat(16_384 - 32)]), true);
+  assert.equal(refused(Array<string>(2 * 496).fill('')), false);
+  assert.equal(refused(Array<string>(2 * 513).fill('')), true);
 });
 
 test('compressed messages are refused with the supported encoding', () => {

@@ -10,13 +10,23 @@ import { gzipSync } from 'node:zlib';
 import type * as grpc from '@grpc/grpc-js';
 import { type Clock, SystemClock } from '../../src/base/clock.ts';
 import { currentTurn } from '../../src/base/turn.ts';
+import { Status as RpcStatus } from '../../src/gen/google/rpc/status.ts';
 import { MemoryBudget, type MemoryLimits, memoryLimits } from '../../src/limits/memory.ts';
 import { Account, type Owner, Owners } from '../../src/limits/owner.ts';
 import { QUOTA_LIMITS, Quota, type QuotaLimits } from '../../src/limits/quota.ts';
 import { Turns } from '../../src/limits/turns.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
 import { CALL_BYTES } from '../../src/wire/call.ts';
-import { type Method, Status, StatusError, type Stream } from '../../src/wire/types.ts';
+import {
+  type BidirectionalMethod,
+  type Metadata,
+  type Method,
+  type ServerStreamMethod,
+  Status,
+  StatusError,
+  type Stream,
+  type UnaryMethod,
+} from '../../src/wire/types.ts';
 import { createWire, type Wire } from '../../src/wire/wire.ts';
 import { endAfter, startCaller } from '../support/caller.ts';
 import { TestClock } from '../support/clock.ts';
@@ -74,7 +84,7 @@ async function startWire(t: TestContext, methods: Method[], options: Options = {
   const quota = options.quota ?? new Quota({ ...QUOTA_LIMITS, ...options.limits }, counters);
   const memory = new MemoryBudget({ ...memoryLimits(), ...options.limits }, new Owners(), counters);
   const wire = createWire({ methods, log, clock, quota, memory, turns: options.turns ?? new OpenTurns() });
-  const pipe = await startPipe(t, { log, onConnection: (socket, peer) => wire.inject(socket, peer) });
+  const pipe = await startPipe(t, { log, onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading) });
   t.after(() => wire.close(0));
   return {
     path: pipe.path,
@@ -91,7 +101,7 @@ async function startWire(t: TestContext, methods: Method[], options: Options = {
 
 /** Records the events of a stream's handler and answers each message with itself. */
 interface Recorder {
-  readonly method: Method;
+  readonly method: BidirectionalMethod;
   readonly events: string[];
   readonly streams: Stream[];
   /** Resolves when this many streams have closed. */
@@ -114,7 +124,7 @@ function recorder(
     },
     method: {
       path: RECORD,
-      kind: 'stream',
+      kind: 'bidirectional',
       open(stream) {
         streams.push(stream);
         return {
@@ -134,7 +144,20 @@ function recorder(
   };
 }
 
-const echo: Method = { path: '/test.Test/Echo', kind: 'unary', call: async (_peer, request) => request };
+/** A server stream that sends the request with a number, and ends after the last one unless told otherwise. */
+function countTo(last: number, end = (stream: Stream) => stream.end(Status.OK, '')): ServerStreamMethod {
+  return {
+    path: '/test.Test/Count',
+    kind: 'server-stream',
+    open(stream, request) {
+      for (let number = 1; number <= last; number += 1) stream.send([request, Buffer.from(` ${number}`)]);
+      end(stream);
+      return { closed() {} };
+    },
+  };
+}
+
+const echo: UnaryMethod = { path: '/test.Test/Echo', kind: 'unary', call: async (_peer, request) => request };
 
 test('bytes are sent and received undecoded, in streams and unary calls', async (t) => {
   const record = recorder();
@@ -147,6 +170,217 @@ test('bytes are sent and received undecoded, in streams and unary calls', async 
   assert.equal(await stream.receive(), '');
   assert.deepEqual(await one.unary(echo.path, Buffer.from([0, 255])), Buffer.from([0, 255]));
   assert.deepEqual(await one.unary(echo.path), Buffer.alloc(0));
+});
+
+test('a method that streams answers one request with several messages, and is told once that the call is over', async (t) => {
+  const count = countTo(3);
+  let closed = 0;
+  const held = countTo(1, () => undefined);
+  const open: ServerStreamMethod['open'] = (stream, request, metadata) => {
+    held.open(stream, request, metadata);
+    return {
+      closed() {
+        closed += 1;
+      },
+    };
+  };
+  const { client, wire } = await startWire(t, [count, { ...held, path: '/test.Test/Held', open }]);
+  const one = client();
+  const stream = one.stream(count.path);
+  stream.send('number');
+  stream.call.end();
+  for (const number of [1, 2, 3]) assert.equal(await stream.receive(), `number ${number}`);
+  assert.equal((await stream.status).code, Status.OK);
+
+  const staying = one.stream('/test.Test/Held');
+  staying.send('number');
+  staying.call.end();
+  assert.equal(await staying.receive(), 'number 1');
+  assert.equal(wire.streamCount, 1);
+  staying.call.cancel();
+  while (wire.streamCount > 0) await new Promise(setImmediate);
+  assert.equal(closed, 1);
+});
+
+test('a method of one request starts when the request has ended', async (t) => {
+  const started: string[] = [];
+  const count = countTo(1);
+  const methods: Method[] = [
+    {
+      ...echo,
+      call: async (_call, request) => {
+        started.push('unary');
+        return request;
+      },
+    },
+    {
+      ...count,
+      open(stream, request, metadata) {
+        started.push('server-stream');
+        return count.open(stream, request, metadata);
+      },
+    },
+  ];
+  const { path } = await startWire(t, methods);
+  const raw = await RawClient.begin(path);
+  t.after(() => raw.destroy());
+  for (const [at, method] of methods.entries()) {
+    raw.write(callHeaders(1 + 2 * at, method.path), dataFrames(1 + 2 * at, grpcMessage(Buffer.from('x'))));
+  }
+  await raw.ping();
+  assert.deepEqual(started, []);
+  for (const stream of [1, 3]) raw.write(dataFrames(stream, Buffer.alloc(0), END_STREAM));
+  await raw.ping();
+  assert.deepEqual(started, ['unary', 'server-stream']);
+});
+
+test('a message stays as it is after others have come', async (t) => {
+  const kept: Uint8Array[] = [];
+  const keeping: Method = {
+    path: '/test.Test/Keep',
+    kind: 'bidirectional',
+    open: (stream) => ({
+      message(bytes) {
+        kept.push(bytes);
+        stream.send(Buffer.from('kept'));
+      },
+      halfClose() {},
+      closed() {},
+    }),
+  };
+  const keepingOne: Method = {
+    path: '/test.Test/KeepOne',
+    kind: 'unary',
+    async call(_call, request) {
+      kept.push(request);
+      return Buffer.from('kept');
+    },
+  };
+  const { client } = await startWire(t, [keeping, keepingOne]);
+  const [one, other] = [client(), client()];
+  const stream = one.stream(keeping.path);
+  // Small ones come in one chunk, large ones in several.
+  const sizes = [10, 61_000, 61_000, 300, 61_000, 200_000, 61_000];
+  for (const [number, size] of sizes.entries()) {
+    stream.send(Buffer.alloc(size, number));
+    await stream.receive();
+    await other.unary(keepingOne.path, Buffer.alloc(size, 100 + number));
+  }
+  const expected = sizes.flatMap((size, number) => [Buffer.alloc(size, number), Buffer.alloc(size, 100 + number)]);
+  assert.deepEqual(
+    kept.map((bytes) => Buffer.from(bytes)),
+    expected,
+  );
+});
+
+test('methods of all kinds see the metadata of their call', async (t) => {
+  const seen: Metadata[] = [];
+  const record = recorder();
+  const methods: Method[] = [
+    {
+      ...echo,
+      call: async (_call, request, metadata) => {
+        seen.push(metadata);
+        return request;
+      },
+    },
+    {
+      ...countTo(1),
+      open(stream, request, metadata) {
+        seen.push(metadata);
+        return countTo(1).open(stream, request, metadata);
+      },
+    },
+    {
+      path: RECORD,
+      kind: 'bidirectional',
+      open(stream, metadata) {
+        seen.push(metadata);
+        return record.method.open(stream, metadata);
+      },
+    },
+  ];
+  const { path } = await startWire(t, methods);
+  const session = http2.connect('http://pipe', { createConnection: () => net.connect(path) });
+  t.after(() => session.destroy());
+  for (const method of methods) {
+    const custom = { 'Workload.Spiffe.Io': 'true', 'x-bin': ['AQI', 'AwQ='], two: ['1', '2'] };
+    const type = { 'content-type': 'application/grpc', 'grpc-timeout': '1H' };
+    const request = session.request({ ':method': 'POST', ':path': method.path, ...type, ...custom });
+    request.on('error', () => {}).end(framed(Buffer.from('x')));
+    await once(request, 'response');
+    request.close();
+  }
+  for (const metadata of seen) {
+    assert.deepEqual(metadata.names().sort(), ['two', 'workload.spiffe.io', 'x-bin']);
+    assert.deepEqual(metadata.texts('workload.spiffe.io'), ['true']);
+    assert.deepEqual(metadata.texts('two'), ['1', '2']);
+    assert.deepEqual(metadata.bytes('x-bin'), [Buffer.from([1, 2]), Buffer.from([3, 4])]);
+  }
+  assert.equal(seen.length, methods.length);
+});
+
+test('malformed metadata refuses the call of a method that reads it, and metadata is limited', async (t) => {
+  const reading: Method = {
+    ...echo,
+    call: async (_call, request, metadata) => {
+      metadata.bytes('x-bin');
+      return request;
+    },
+  };
+  const { path } = await startWire(t, [reading]);
+  const valid = framed(Buffer.from('x'));
+  const with_ = (headers: http2.OutgoingHttpHeaders) => rawStatus(t, path, { ':path': echo.path, ...headers }, valid);
+  assert.equal(await with_({ 'x-bin': 'AQ' }), `${Status.OK}`);
+  assert.equal(await with_({ 'x-bin': '!' }), `${Status.INTERNAL}`);
+  const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, at) => [`x-${at}`, 'y']));
+  assert.equal(await with_(many(100)), `${Status.OK}`);
+  // A stream is reset, or never opened, since the client knows the limit.
+  assert.equal(await with_(many(130)).catch(() => undefined), undefined);
+  assert.equal(await with_({ x: 'y'.repeat(10_000) }), `${Status.OK}`);
+  // Before the client has confirmed the limit, the request is refused with a status, later the stream is reset.
+  const status = await with_({ x: 'y'.repeat(20_000) }).catch(() => undefined);
+  assert.ok(status === undefined || status === `${Status.RESOURCE_EXHAUSTED}`, `${status}`);
+});
+
+test('a status has details, and reaches clients however long it is', async (t) => {
+  const details = [{ typeUrl: 'type.googleapis.com/a.B', value: Buffer.from('why') }];
+  const failing: Method = {
+    path: '/test.Test/Unary',
+    kind: 'unary',
+    async call() {
+      throw new StatusError(Status.PERMISSION_DENIED, `no ${'ä'.repeat(20_000)} (decision d-1)`, { details });
+    },
+  };
+  const ending: Method = {
+    path: '/test.Test/Stream',
+    kind: 'bidirectional',
+    open(stream) {
+      stream.send(Buffer.from('before'));
+      stream.end(Status.ABORTED, 'enough', details);
+      return { message() {}, halfClose() {}, closed() {} };
+    },
+  };
+  const { client } = await startWire(t, [failing, ending]);
+  const refused = await client()
+    .unary(failing.path)
+    .then(
+      () => assert.fail('not refused'),
+      (error: grpc.ServiceError) => error,
+    );
+  assert.equal(refused.code, Status.PERMISSION_DENIED);
+  assert.match(refused.details, /^no ä+…ä+ \(decision d-1\)$/);
+  const ended = await client().stream(ending.path).status;
+  assert.deepEqual([ended.code, ended.details], [Status.ABORTED, 'enough']);
+  for (const { metadata, code } of [refused, ended]) {
+    const [bytes] = metadata.get('grpc-status-details-bin');
+    const status = RpcStatus.decode(bytes as Buffer);
+    assert.equal(status.code, code);
+    assert.deepEqual(
+      status.details.map(({ typeUrl, value }) => [typeUrl, value.toString()]),
+      [['type.googleapis.com/a.B', 'why']],
+    );
+  }
 });
 
 test('a Uint8Array that is a slice of a larger buffer is sent as the slice', async (t) => {
@@ -261,14 +495,14 @@ test('a handler that throws ends only its own call, and the client does not get 
   const failing: Method[] = [
     {
       path: '/test.Test/Open',
-      kind: 'stream',
+      kind: 'bidirectional',
       open() {
         throw new Error('a secret');
       },
     },
     {
       path: '/test.Test/Message',
-      kind: 'stream',
+      kind: 'bidirectional',
       open: () => ({
         message() {
           throw new Error('a secret');
@@ -320,7 +554,7 @@ test('the client gets the status of a StatusError', async (t) => {
   };
   const { client } = await startWire(t, [
     { path: '/test.Test/Unary', kind: 'unary', call: async () => refuse() },
-    { path: '/test.Test/Stream', kind: 'stream', open: refuse },
+    { path: '/test.Test/Stream', kind: 'bidirectional', open: refuse },
   ]);
   await assert.rejects(client().unary('/test.Test/Unary'), {
     code: Status.NOT_FOUND,
@@ -602,22 +836,37 @@ test('a client without gRPC gets an HTTP status, and one with compression gets t
 });
 
 test('a call with invalid bytes, or a wrong number of messages, ends with a status that says so', async (t) => {
-  const { path } = await startWire(t, [echo, recorder().method]);
   const valid = framed(Buffer.from('x'));
   const { INTERNAL, UNIMPLEMENTED, OK } = Status;
+  let calls = 0;
+  const counted: Method = {
+    path: '/test.Test/Counted',
+    kind: 'unary',
+    call: async (_call, request) => {
+      calls += 1;
+      return request;
+    },
+  };
+  const counting: Method = { ...countTo(3), path: '/test.Test/Counting' };
+  const { path } = await startWire(t, [echo, recorder().method, counted, counting]);
   const cases: [path: string, body: Buffer, status: number][] = [
     [echo.path, valid, OK],
+    [counting.path, valid, OK],
     [RECORD, framed(Buffer.from('x'), true), INTERNAL],
     [RECORD, Buffer.from([7, 0, 0, 0, 1, 0]), INTERNAL],
     [RECORD, valid.subarray(0, 5), INTERNAL],
     [RECORD, Buffer.concat([valid, valid.subarray(0, 3)]), INTERNAL],
     [echo.path, valid.subarray(0, 5), INTERNAL],
-    [echo.path, Buffer.alloc(0), UNIMPLEMENTED],
-    [echo.path, Buffer.concat([valid, valid]), UNIMPLEMENTED],
+    [counting.path, valid.subarray(0, 5), INTERNAL],
+    [counted.path, Buffer.alloc(0), UNIMPLEMENTED],
+    [counted.path, Buffer.concat([valid, valid]), UNIMPLEMENTED],
+    [counting.path, Buffer.alloc(0), UNIMPLEMENTED],
+    [counting.path, Buffer.concat([valid, valid]), UNIMPLEMENTED],
   ];
   for (const [method, body, status] of cases) {
-    assert.equal(await rawStatus(t, path, { ':path': method }, body), `${status}`, body.toString('hex'));
+    assert.equal(await rawStatus(t, path, { ':path': method }, body), `${status}`, `${method} ${body.toString('hex')}`);
   }
+  assert.equal(calls, 0, 'no method is called with a wrong number of messages');
 });
 
 test('a handler that ends its stream on opening is told that it closed', async (t) => {
@@ -626,7 +875,7 @@ test('a handler that ends its stream on opening is told that it closed', async (
     stream.end(Status.NOT_FOUND, 'nothing');
     return { message() {}, halfClose() {}, closed: closed.resolve };
   };
-  const { client } = await startWire(t, [{ path: RECORD, kind: 'stream', open }]);
+  const { client } = await startWire(t, [{ path: RECORD, kind: 'bidirectional', open }]);
   assert.equal((await client().stream(RECORD).status).code, Status.NOT_FOUND);
   await closed.promise;
 });
@@ -636,22 +885,26 @@ test('a call ends with DEADLINE_EXCEEDED when the timeout of its client has pass
   const record = recorder();
   const late = Promise.withResolvers<Uint8Array>();
   const slow: Method = { path: '/test.Test/Slow', kind: 'unary', call: () => late.promise };
-  const { path, wire } = await startWire(t, [record.method, slow, echo], { clock });
+  const count = countTo(1, () => undefined);
+  const { path, wire } = await startWire(t, [record.method, slow, count, echo], { clock });
   const session = http2.connect('http://pipe', { createConnection: () => net.connect(path) });
   t.after(() => session.destroy());
   const open = (method: string, timeout: string) => {
     const type = { 'content-type': 'application/grpc', 'grpc-timeout': timeout };
     const request = session.request({ ':method': 'POST', ':path': method, ...type }, { endStream: false });
     request.on('error', () => {}).write(framed(Buffer.from('x')));
+    if (method !== RECORD) request.end();
     const received: Buffer[] = [];
     request.on('data', (bytes: Buffer) => received.push(bytes));
     return { request, received };
   };
   const stream = open(RECORD, '5S');
   const unary = open(slow.path, '6000m');
+  const serverStream = open(count.path, '6S');
   const patient = open(RECORD, '1H');
-  while (stream.received.length + patient.received.length < 2) await new Promise(setImmediate);
-  assert.equal(wire.streamCount, 2);
+  while (stream.received.length + patient.received.length + serverStream.received.length < 3)
+    await new Promise(setImmediate);
+  assert.equal(wire.streamCount, 3);
 
   const trailers = once(stream.request, 'trailers');
   clock.advance(4_999);
@@ -661,7 +914,9 @@ test('a call ends with DEADLINE_EXCEEDED when the timeout of its client has pass
   assert.equal(((await trailers) as http2.IncomingHttpHeaders[])[0]!['grpc-status'], `${Status.DEADLINE_EXCEEDED}`);
   await record.closed(1);
   const response = once(unary.request, 'response');
+  const lastTrailers = once(serverStream.request, 'trailers');
   clock.advance(1_000);
+  assert.equal(((await lastTrailers) as http2.IncomingHttpHeaders[])[0]!['grpc-status'], `${Status.DEADLINE_EXCEEDED}`);
   assert.equal(((await response) as http2.IncomingHttpHeaders[])[0]!['grpc-status'], `${Status.DEADLINE_EXCEEDED}`);
   late.resolve(Buffer.from('too late'));
   assert.equal(record.events.filter((event) => event === 'closed').length, 1);
@@ -735,7 +990,7 @@ test('a stream whose client gives no window delays no other client, and disappea
 /** The id of the first stream on a connection. */
 const message = (said: string) => dataFrames(1, grpcMessage(Buffer.from(said)));
 
-test('a paused connection is not read from until it is resumed, while others are', async (t) => {
+test('a deferred connection is not read from until it is resumed, while others are', async (t) => {
   const { method, events, streams } = recorder();
   const { path } = await startWire(t, [method]);
   const [one, other] = [await RawClient.begin(path), await RawClient.begin(path)];
@@ -743,21 +998,21 @@ test('a paused connection is not read from until it is resumed, while others are
   one.write(callHeaders(1, RECORD), message('first'));
   await one.ping();
   const [stream] = streams;
-  stream!.peer.pause();
+  stream!.connection.defer();
   one.write(message('second'));
   other.write(callHeaders(1, RECORD), message('third'));
   await other.ping();
   await other.ping();
   assert.deepEqual(events, ['message first', 'message third']);
-  // Output to a paused connection is still sent.
+  // Output to a deferred connection is still sent.
   stream!.send(Buffer.from('pushed'));
   await one.frame(({ type, payload }) => type === FrameType.DATA && payload.includes('pushed'));
-  stream!.peer.resume();
+  stream!.connection.resume();
   await one.ping();
   assert.deepEqual(events, ['message first', 'message third', 'message second']);
 });
 
-test('a paused connection is still not read after its resumption while its client does not read', async (t) => {
+test('a deferred connection is still not read after its resumption while its client does not read', async (t) => {
   const { method, events, streams } = recorder(() => undefined);
   const { path } = await startWire(t, [method]);
   const [deaf, other] = [await RawClient.begin(path), await RawClient.begin(path)];
@@ -768,11 +1023,11 @@ test('a paused connection is still not read after its resumption while its clien
   deaf.write(callHeaders(1, RECORD), message('first'));
   await deaf.ping();
   deaf.socket.pause();
-  const { peer } = streams[0]!;
+  const { connection } = streams[0]!;
   streams[0]!.send(Buffer.alloc(4 * 1024 * 1024));
-  peer.pause();
+  connection.defer();
   await other.ping();
-  peer.resume();
+  connection.resume();
   // Frames of an unknown type, which HTTP/2 ignores.
   for (let i = 0; i < 256; i += 1) deaf.write(frame(0xfa, 0, 0, Buffer.alloc(16_384)));
   deaf.write(message('second'));
@@ -786,21 +1041,21 @@ test('a paused connection is still not read after its resumption while its clien
   assert.deepEqual(events, ['message first', 'message second']);
 });
 
-test('a paused connection that its client closes is gone when it is resumed', async (t) => {
+test('a deferred connection that its client closes is gone when it is resumed', async (t) => {
   const { method, streams, closed } = recorder();
   const { path } = await startWire(t, [method]);
   const client = await RawClient.begin(path);
   client.write(callHeaders(1, RECORD), message('first'));
   await client.ping();
-  const { peer } = streams[0]!;
-  peer.pause();
+  const { peer, connection } = streams[0]!;
+  connection.defer();
   client.destroy();
-  peer.resume();
+  connection.resume();
   await closed(1);
   await new Promise<void>((resolve) => peer.onGone(resolve));
   // Nothing remains to be read from a closed connection.
-  peer.pause();
-  peer.resume();
+  connection.defer();
+  connection.resume();
 });
 
 test('messages in one frame wait while their client does not read', async (t) => {

@@ -1,4 +1,4 @@
-/** What changes under traffic: SVIDs that rotate, an entry that goes and comes back, Sidekey itself. */
+/** Steps that change something during traffic: SVIDs rotate, an entry is deleted and made again, Sidekey restarts. */
 
 import { EXAMPLES, type Example } from '../bootstraps.ts';
 import { expect, wait } from '../expect.ts';
@@ -8,11 +8,11 @@ import { startTraffic, type Traffic } from '../traffic.ts';
 import { frontUrl, get, routeOf } from './requests.ts';
 import { entryFor, idOf } from './start.ts';
 
-/** Seconds. Renewed at half of it, so that a rotation can be watched. */
+/** In seconds. SVIDs are renewed at half of it, so the step lasts only a few seconds. */
 const SHORT_TTL = 4;
-/** Seconds. Over before anybody gets impatient. */
+/** In seconds, for the step that waits until the SVID ends. */
 const SHORTEST_TTL = 2;
-/** Requests that a change must be followed by, for "no request failed" to say something. */
+/** Minimum number of requests before and after a change, so that "none failed" is meaningful. */
 const ENOUGH = 20;
 
 export async function showChanges(stage: Stage): Promise<void> {
@@ -21,7 +21,7 @@ export async function showChanges(stage: Stage): Promise<void> {
   await step('Sidekey restarts under traffic', () => underTraffic(stage, (traffic) => restart(stage, traffic)));
 }
 
-/** Runs a change while requests go to both services, each with a handshake of its own; none may fail. */
+/** Makes a change during requests to both services, each with its own handshake. None may fail. */
 async function underTraffic(stage: Stage, change: (traffic: Traffic) => Promise<string>): Promise<Shown> {
   const urls = SERVICES.map((service) => frontUrl(stage, routeOf(service)));
   const traffic = startTraffic(urls, stage.certificate);
@@ -43,7 +43,7 @@ async function more(traffic: Traffic): Promise<void> {
   await wait('more requests', { look: async () => traffic.requests, until: (requests) => requests >= wanted });
 }
 
-/** Both ends of the connections get new SVIDs: at once since their entries' TTL changes, then by renewal. */
+/** Both ends of the connections get new SVIDs: first because their entries' TTL changes, then by renewal. */
 async function rotate(stage: Stage, traffic: Traffic): Promise<string> {
   const rotating = ['front-envoy', 'service-gray'] as const;
   let serials = await Promise.all(rotating.map((name) => serialOf(stage, name)));
@@ -71,14 +71,14 @@ async function deleteEntry(stage: Stage): Promise<void> {
     const { status } = await sidekey.ask('DELETE', place);
     expect(status === 204, `DELETE ${place} to give 204`, status);
     await waitForStatus(stage, 503);
-    return { detail: `503 from the end of its last SVID on, which had a TTL of ${SHORTEST_TTL} s` };
+    return { detail: `status 503 once its last SVID ended, which had a TTL of ${SHORTEST_TTL} s` };
   });
-  await step('and made again', async () => {
+  await step('the entry is made again', async () => {
     const begin = performance.now();
     const { status, body } = await sidekey.ask('POST', '/v1/entries', entryFor(stage, name));
     expect(status === 201, 'POST /v1/entries to give 201', `${status} ${body}`);
     await waitForStatus(stage, 200);
-    return { ms: performance.now() - begin, detail: `from the REST call to a request that works` };
+    return { ms: performance.now() - begin, detail: `from the REST call to a successful request` };
   });
 }
 
@@ -96,16 +96,16 @@ async function restart(stage: Stage, traffic: Traffic): Promise<string> {
   await stage.sidekey.stop();
   await more(traffic);
   await stage.sidekey.start();
-  const away = performance.now() - begin;
+  const down = performance.now() - begin;
   await Promise.all(EXAMPLES.map((name, i) => stage.envoys[name].hasSvid(idOf(name), serials[i])));
-  return `away for ${away.toFixed(0)} ms, then every Envoy had a new SVID`;
+  return `down for ${down.toFixed(0)} ms, then each Envoy got a new SVID`;
 }
 
 async function serialOf(stage: Stage, name: Example): Promise<string> {
   return (await stage.envoys[name].hasSvid(idOf(name))).serial;
 }
 
-/** @param ttl seconds; 0: the server's default */
+/** @param ttl in seconds; 0 for the server's default */
 async function setTtl(stage: Stage, name: Example, ttl: number): Promise<void> {
   const place = `/v1/entries/${name}`;
   const { status, body } = await stage.sidekey.ask('PATCH', place, { x509_svid_ttl: ttl });

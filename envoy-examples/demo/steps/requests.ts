@@ -1,4 +1,4 @@
-/** What a client sees: the redirect, the service in clear, and both services through mTLS. */
+/** Steps of an external client: the redirect, a request in clear text, and requests over mTLS. */
 
 import { expect, wait } from '../expect.ts';
 import { type Answer, call } from '../http.ts';
@@ -6,47 +6,47 @@ import { step } from '../report.ts';
 import { SERVICES, type Service, type Stage } from '../stage.ts';
 import { idOf } from './start.ts';
 
-/** What an app says. */
+/** An app's answer. */
 interface Echo {
   readonly service: string;
   readonly caller: string | null;
 }
 
-/** A URL of front-envoy's 443. */
+/** A URL on front-envoy's port 443. */
 export function frontUrl(stage: Stage, place: string): string {
   return `https://localhost:${stage.ports['front-envoy'].https}${place}`;
 }
 
-/** Where front-envoy has a service. */
+/** The path of front-envoy's route to a service. */
 export function routeOf(service: Service): string {
   return service.replace('service-', '/service/');
 }
 
-/** A GET through front-envoy's 443. */
+/** Sends a GET to front-envoy's port 443. */
 export function get(stage: Stage, place: string): Promise<Answer> {
   return call(frontUrl(stage, place), { ca: stage.certificate });
 }
 
 export async function showRequests(stage: Stage): Promise<void> {
   const { http, https } = stage.ports['front-envoy'];
-  await step('http is sent on to https', async () => {
+  await step('http redirects to https', async () => {
     const { status, headers } = await call(`http://localhost:${http}/some/where`);
     const target = `https://localhost:${https}/some/where`;
     const redirected = status === 301 && headers.location === target;
     expect(redirected, `301 to ${target}`, { status, location: headers.location });
     return { detail: `301 ${target}` };
   });
-  await step('/ reaches myservice in clear', async () => {
+  await step('/ reaches myservice in clear text', async () => {
     const seen = new Set<string>();
     await wait('both services to answer for myservice', {
       look: async () => {
         const { service, caller } = read(await get(stage, '/'));
-        expect(caller === null, 'no SPIFFE ID of a caller in clear', caller);
+        expect(caller === null, 'no SPIFFE ID of a caller in clear text', caller);
         return seen.add(service).size;
       },
       until: (services) => services === SERVICES.length,
     });
-    return { detail: `both services answer; they know of no caller` };
+    return { detail: `both services answer, and see no SPIFFE ID of the caller` };
   });
   for (const service of SERVICES) await step(`${routeOf(service)} goes through mTLS`, () => mutual(stage, service));
 }

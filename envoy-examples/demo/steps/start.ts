@@ -1,4 +1,4 @@
-/** From nothing to three Envoys that hold their identities. */
+/** The first steps: Sidekey and the Envoys start, and the Envoys get their identities. */
 
 import { withHandshakePerRequest, withMistakenRoute } from '../alterations.ts';
 import { EXAMPLES, type Example } from '../bootstraps.ts';
@@ -13,7 +13,7 @@ export function idOf(name: Example): string {
   return `${BUNDLE}/${name}`;
 }
 
-/** The entry that gives one Envoy its own identity and no other. */
+/** The entry that gives an Envoy its identity, and only to this Envoy. */
 export function entryFor(stage: Stage, name: Example) {
   const selectors = [
     { type: 'unix', value: `uid:${process.getuid!()}` },
@@ -22,7 +22,7 @@ export function entryFor(stage: Stage, name: Example) {
   return { id: name, spiffe_id: idOf(name), selectors };
 }
 
-/** @param binary of Envoy */
+/** @param binary path of Envoy */
 export async function start(stage: Stage, binary: string): Promise<void> {
   await step('Sidekey is ready', async () => {
     await stage.sidekey.start();
@@ -36,7 +36,7 @@ export async function start(stage: Stage, binary: string): Promise<void> {
     return { detail: 'each has asked for its SVID and the bundle, and both are held' };
   });
   await makeEntries(stage);
-  await step('all three let traffic in', async () => {
+  await step('all three Envoys are live', async () => {
     await Promise.all(EXAMPLES.map((name) => stage.envoys[name].isLive()));
     return { detail: 'their listeners are open' };
   });
@@ -51,7 +51,7 @@ async function startWaiting(stage: Stage, name: Example, binary: string): Promis
     name === 'front-envoy' ? withHandshakePerRequest(withMistakenRoute(moved)) : moved,
   );
   for (const secret of [idOf(name), BUNDLE]) {
-    await stage.sidekey.said(`${secret} is held for ${name}`, (line) => {
+    await stage.sidekey.logged(`${secret} is held for ${name}`, (line) => {
       return line.msg === 'name held' && line.pid === envoy.pid && line.name === secret;
     });
   }

@@ -1,11 +1,11 @@
 /**
- * The docker attestor: what the container engine (Docker, or Podman on its compatible API) says of the container that
- * the caller is in. Its selectors are in selectors.ts.
+ * The docker attestor: facts about the caller's container from the container engine (Docker, or Podman with its
+ * compatible API). Its selectors are in selectors.ts.
  *
- * Which container that is, is the kernel's word alone. The caller has to be in the very cgroup that the container's main
- * process is in, before the engine is asked and after. Who is in no container has no docker selectors, and the engine
- * isn't asked. Whatever goes wrong fails the attestation: a container whose engine is silent gets no identity, also not
- * by its uid.
+ * The caller's container is determined by the kernel alone: the caller must be in the same cgroup as the container's
+ * main process, both before and after the engine is asked. A caller outside containers has no docker selectors, and the
+ * engine is not asked. Every error fails the attestation, so a caller in a container gets no identity while the engine
+ * is down, not even by its uid.
  */
 
 import type { Clock } from '../../base/clock.ts';
@@ -15,42 +15,38 @@ import type { AmbiguousLabel, RunningAttestor } from '../description.ts';
 import { readCgroupText } from '../proc/cgroup.ts';
 import type { AskedSelectors } from '../types.ts';
 import { isSameContainer, parseCgroup } from './cgroup.ts';
-import { type Container, Containers, unseen } from './containers.ts';
+import { type Container, Containers, unseenMessage } from './containers.ts';
 import { createEngine } from './engine.ts';
-import { whyLoosePath } from './engine-trust.ts';
-import { Given } from './given.ts';
+import { whyUntrustedPath } from './engine-trust.ts';
+import { KeptSelectors } from './kept-selectors.ts';
 import { readOwnContainer } from './own-container.ts';
 import { DOCKER_KINDS, IMAGE_DIGEST } from './selectors.ts';
 
 export interface DockerAttestorOptions {
-  /** Path of the engine's Unix socket; it need not be there yet. */
+  /** Path of the engine's Unix socket, which need not exist yet. */
   readonly socketPath: string;
   readonly clock: Clock;
   readonly log: Log;
   /**
-   * True if some entry asks for selectors of this kind, such as `docker:label`; asked at each attestation. Kinds that
-   * nobody asks for are left out, and while nobody asks for any, the engine is not asked either.
+   * True if an entry asks for selectors of this kind, such as `docker:label`; called at each attestation. Other kinds
+   * are left out. If no entry asks for any kind, the engine is not asked.
    */
   readonly asksFor: (kind: string) => boolean;
-  /** Of those kinds, which selectors a container's callers are given; undefined: all. */
+  /** Restricts the selectors of those kinds to the ones that entries ask for; if undefined, all are kept. */
   readonly asked?: AskedSelectors;
-  /** Told when the engine says that some container has changed, and when its events begin or end. */
+  /** Called when the engine reports that a container changed, and when the event stream begins or ends. */
   readonly onChange?: () => void;
 }
 
 export interface DockerAttestor extends RunningAttestor {
-  /** How many times the engine was asked about a container, since the start. */
+  /** The number of inspections of containers since the start. */
   readonly inspections: number;
-  /** True while what the engine said is remembered, since it tells of changes. */
-  readonly remembering: boolean;
-  /**
-   * The main process of the running container of this name or id; undefined where the engine knows none.
-   * @throws ERR_ATTESTATION_FAILED
-   */
+  /** True while answers of the engine are cached, because the event stream is up. */
+  readonly caching: boolean;
   mainPid(nameOrId: string): Promise<number | undefined>;
-  /** Of the containers that are remembered, the labels that give no selector though an entry asks for it. */
+  /** Only those of cached containers. */
   ambiguousLabels(): AmbiguousLabel[];
-  /** Asks the engine for nothing but an answer. @throws ERR_ATTESTATION_FAILED */
+  /** Sends a request to the engine. @throws ERR_ATTESTATION_FAILED */
   check(): Promise<void>;
   close(): void;
 }
@@ -59,7 +55,7 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
   const { socketPath, clock, log, asksFor, asked, onChange = () => undefined } = options;
   const own = readOwnContainer();
   const wantImageDigests = () => asksFor(IMAGE_DIGEST);
-  const given = new Given(asksFor, asked);
+  const kept = new KeptSelectors(asksFor, asked);
   const containers = new Containers({ engine: createEngine(socketPath), clock, log, wantImageDigests, onChange });
 
   return {
@@ -67,58 +63,61 @@ export function createDockerAttestor(options: DockerAttestorOptions): DockerAtte
     get inspections() {
       return containers.inspections;
     },
-    get remembering() {
-      return containers.remembering;
+    get caching() {
+      return containers.caching;
     },
     async attest({ pid, program, owner }, everything = false, remark = () => undefined) {
       if (!everything && !DOCKER_KINDS.some(asksFor)) return [];
       const found = (container: Container | undefined) => {
         if (program !== undefined) program.container = container?.id ?? null;
         if (container === undefined) return [];
-        return everything ? given.everything(container, remark) : given.of(container);
+        return everything ? kept.everything(container, remark) : kept.of(container);
       };
       const cgroups = readCgroupText(pid);
       const place = parseCgroup(cgroups);
-      const inOurs = place.id === undefined && place.inNamespace;
-      const id = inOurs ? own : place.id;
+      const inOwn = place.id === undefined && place.inNamespace;
+      const id = inOwn ? own : place.id;
       if (id === undefined) return found(undefined);
-      const remembered = containers.remembered(id);
-      const container = remembered ?? (await containers.get(id, { owner, pid }));
-      // Without a question no time has passed.
-      const cgroupsAfter = remembered === undefined ? readCgroupText(pid) : cgroups;
+      const cached = containers.cached(id);
+      const container = cached ?? (await containers.get(id, { owner, pid }));
+      // If the answer was cached, no time has passed.
+      const cgroupsAfter = cached === undefined ? readCgroupText(pid) : cgroups;
       const after = cgroupsAfter === cgroups ? place : parseCgroup(cgroupsAfter);
-      if (inOurs) {
-        // Engines may run in a container too, of another engine: then this one doesn't know it, and nobody is in one.
-        const ours = container?.main.place.inNamespace === true && after.id === undefined && after.inNamespace;
-        return found(ours ? container : undefined);
+      if (inOwn) {
+        // Sidekey's container may belong to another engine, in which this engine runs: then it is unknown here, and its
+        // processes have no docker selectors.
+        const isOwn = container?.main.place.inNamespace === true && after.id === undefined && after.inNamespace;
+        return found(isOwn ? container : undefined);
       }
       if (container === undefined) throw failed(`the container engine at ${socketPath} knows no container ${id}`);
-      if (container.main.place.id !== id) throw failed(unseen(container));
+      if (container.main.place.id !== id) throw failed(unseenMessage(container));
       if (!isSameContainer(place, container.main.place)) {
-        throw failed(`the caller's cgroup has the name of container ${id}, but is not where its main process is`);
+        throw failed(`the caller's cgroup is named after container ${id}, but it is not the cgroup of that container`);
       }
-      if (!isSameContainer(after, container.main.place)) throw failed('the caller went to another cgroup meanwhile');
+      if (!isSameContainer(after, container.main.place)) {
+        throw failed('the caller moved to another cgroup during the attestation');
+      }
       return found(container);
     },
     known({ container: id }) {
       if (id === null) return { given: [], alike: [] };
-      const container = id === undefined ? undefined : containers.known(id);
-      return container && given.known(container);
+      const container = id === undefined ? undefined : containers.lastKnown(id);
+      return container && kept.known(container);
     },
-    ambiguousLabels: () => [...containers.all()].flatMap((container) => given.ambiguous(container)),
+    ambiguousLabels: () => [...containers.all()].flatMap((container) => kept.ambiguous(container)),
     mainPid: (nameOrId) => containers.mainPid(nameOrId),
     check: () => containers.check(),
     close: () => containers.close(),
   };
 }
 
-/** Warns of an engine that is not believed, for its path; which user runs it is looked at whenever it is connected to. */
+/** Warns if the engine is not trusted because of its path. The user who runs it is checked at each connection. */
 export function warnOfEngine(file: string, log: Log): void {
-  const reason = whyLoosePath(file);
+  const reason = whyUntrustedPath(file);
   if (reason === undefined) return;
   log.warn(
     { setting: '--docker-socket', file, reason },
-    'the container engine is not believed: callers in containers get no identity',
+    'the container engine is not trusted: callers in containers get no identity',
   );
 }
 

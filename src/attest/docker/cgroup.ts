@@ -1,11 +1,11 @@
 /**
- * Which container a process is in, by the cgroups that it is a member of: the kernel's word, which a process can't
- * change without rights over the cgroups themselves.
+ * Finds the container of a process by its cgroups. They come from the kernel, and a process can't change them without
+ * write access to the cgroups.
  *
- * A cgroup's *name* proves nothing yet: whom systemd delegated a subtree to may call a cgroup there as he likes. So the
- * name only says whom to ask the engine about, and {@link isSameContainer} compares with where the container really is.
- * What a process has mounted (its mountinfo) is not asked at all: in a user namespace of his own, any user of the host
- * can bind another container's cgroup.
+ * The *name* of a cgroup proves nothing, because a user to whom systemd delegated a subtree can choose any names in it.
+ * The name only determines which container the engine is asked about; {@link isSameContainer} then compares the cgroup
+ * with that of the container's main process. The mounts of the process (mountinfo) are not used: in a user namespace,
+ * any user of the host can mount another container's cgroup.
  *
  * @see cgroups(7), /proc/PID/cgroup
  */
@@ -13,26 +13,29 @@
 import { SidekeyError } from '../../base/errors.ts';
 import { parseCgroupLines } from '../proc/cgroup.ts';
 
-/** Where a process is, as this process's cgroup namespace shows it. */
+/** The cgroups of a process, as seen from Sidekey's cgroup namespace. */
 export interface CgroupPlace {
-  /** The id of the innermost container that its cgroups are named after; undefined where none is. */
+  /** The id of the innermost container after which its cgroups are named; undefined if there is none. */
   readonly id: string | undefined;
-  /** By hierarchy (the controllers of cgroup v1; empty for v2): the path up to and including the part that is the id. */
+  /** By hierarchy (the controllers of cgroup v1; empty for v2): the path up to and including the part with the id. */
   readonly containers: ReadonlyMap<string, string>;
-  /** False where a path leads out of this process's cgroup namespace. */
+  /** False if a path is outside Sidekey's cgroup namespace. */
   readonly inNamespace: boolean;
 }
 
 /**
- * The forms that name a container: `<id>` (cgroupfs), `docker-<id>.scope`, `libpod-<id>.scope`,
- * `cri-containerd-<id>.scope` (systemd), `libpod-payload-<id>` (Podman, split), `….slice:cri-containerd:<id>` (containerd).
- * A pod's (`….slice`) is no container's.
+ * Cgroup names of containers: `<id>` (cgroupfs), `docker-<id>.scope`, `libpod-<id>.scope`, `cri-containerd-<id>.scope`
+ * (systemd), `libpod-payload-<id>` (Podman, split), `….slice:cri-containerd:<id>` (containerd). The cgroup of a pod
+ * (`….slice`) is not that of a container.
  */
 const CONTAINER = /(?:^|[-:])([0-9a-f]{64})(?:\.scope)?$/;
-/** Podman's and CRI-O's monitors run outside of the container that they are named after. */
+/** Monitors of Podman and CRI-O run outside of the container after which their cgroup is named. */
 const MONITOR = /(?:^|-)conmon-/;
 
-/** Reads the text of `/proc/PID/cgroup`. @throws ERR_ATTESTATION_FAILED where it names two containers, ERR_PROC where it is none */
+/**
+ * Parses the text of `/proc/PID/cgroup`.
+ * @throws ERR_ATTESTATION_FAILED if it names two containers, ERR_PROC if it is malformed
+ */
 export function parseCgroup(text: string): CgroupPlace {
   const containers = new Map<string, string>();
   let id: string | undefined;
@@ -48,7 +51,7 @@ export function parseCgroup(text: string): CgroupPlace {
   return { id, containers, inNamespace };
 }
 
-/** The last part of a path that names a container: with containers in containers that is the inner one. */
+/** The last part of a path that names a container, which is the innermost one if containers are nested. */
 function innermost(path: string): { id: string; path: string } | undefined {
   const parts = path.split('/');
   for (let at = parts.length - 1; at > 0; at -= 1) {
@@ -60,8 +63,8 @@ function innermost(path: string): { id: string; path: string } | undefined {
 }
 
 /**
- * True if a process is in the same container as another one that is known to be in it: not only in a cgroup of the same
- * name but in the very same one, or below it, in each hierarchy where the container has one.
+ * True if a process is in the same container as `known`, a process of that container: in each hierarchy in which the
+ * container has a cgroup, it is in the same cgroup or below, and not only in one with the same name.
  */
 export function isSameContainer(place: CgroupPlace, known: CgroupPlace): boolean {
   if (place.id !== known.id || known.id === undefined) return false;
@@ -69,13 +72,15 @@ export function isSameContainer(place: CgroupPlace, known: CgroupPlace): boolean
 }
 
 /**
- * Where Docker (cgroupfs, systemd) and Podman (systemd, cgroupfs) put containers unless told otherwise, and beside the
- * container that Sidekey itself is in: cgroups above which all are root's, so that no user can make one of such a path.
+ * The default cgroups of containers of Docker (cgroupfs, systemd) and Podman (systemd, cgroupfs), also relative to
+ * Sidekey's own container. All cgroups above them belong to root, so no user can make a cgroup with such a path.
  */
 const OF_ENGINES =
   /^\/(?:docker\/|system\.slice\/docker-|machine\.slice\/libpod-|libpod_parent\/libpod-|\.\.\/(?:docker-|libpod-)?)[0-9a-f]{64}(?:\.scope)?$/;
 
-/** False of a process in a cgroup that is named after a container, and that others than root may have made. */
+/**
+ * False if the process is in a cgroup that is named after a container but may have been made by a user other than root.
+ */
 export function isWhereEnginesPut({ containers }: CgroupPlace): boolean {
   return [...containers.values()].every((path) => OF_ENGINES.test(path));
 }

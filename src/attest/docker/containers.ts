@@ -1,7 +1,7 @@
 /**
- * What is known of the engine's containers. However many callers a container has, it is asked about once for each owner:
- * those who come while the answer is on its way share it, and those who come later get what is remembered, for as long as
- * its main process lives, the engine tells of every change, and a minute at most.
+ * Inspects the engine's containers and caches the results. Concurrent requests of one owner for a container share one
+ * inspection. A result is cached for at most a minute, as long as the container's main process is alive and the
+ * engine's event stream is up.
  */
 
 import type { Clock } from '../../base/clock.ts';
@@ -12,9 +12,9 @@ import { TooLargeError } from './answer.ts';
 import type { Engine } from './engine.ts';
 import { EventStream } from './event-stream.ts';
 import type { Affected } from './events.ts';
-import { type Inspection, readImageDigests, readInspection, readPids } from './inspection.ts';
+import { type ContainerInspection, readImageDigests, readInspection, readPids } from './inspection.ts';
 import {
-  canBeRemembered,
+  canBeCached,
   instant,
   isAlive,
   isOfContainer,
@@ -24,9 +24,9 @@ import {
 } from './main-process.ts';
 import { UnknownIds } from './unknown-ids.ts';
 
-export interface Container extends Inspection {
+export interface Container extends ContainerInspection {
   readonly main: MainProcess;
-  /** `sha256:<64 hex>`, by which registries know its image; undefined where that was not asked. */
+  /** The digests of its image in registries, `sha256:<64 hex>`; undefined if the engine was not asked for them. */
   readonly imageDigests: readonly string[] | undefined;
 }
 
@@ -34,56 +34,58 @@ export interface ContainersOptions {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly log: Log;
-  /** Asked at each reading. */
+  /** Called at each inspection. */
   readonly wantImageDigests: () => boolean;
-  /** Told when some container may be another one than before, as soon as what was remembered of it is forgotten. */
+  /** Called when a container may have changed, after its cached result was dropped. */
   readonly onChange?: () => void;
 }
 
-/** For whom a container is asked about. */
-export interface Asker {
-  /** Its share of the questions at a time pays for it. */
+/** The caller for which a container is inspected. */
+export interface InspectionCaller {
+  /** The owner that is charged for the inspection. */
   readonly owner?: SlotOwner | undefined;
-  /** The caller: most often it is the container's main process, which then takes no second question. */
+  /** Its pid. Usually it is the container's main process; then one request to the engine is sufficient. */
   readonly pid?: number;
 }
 
-/** For all that is asked about one container, in milliseconds. */
+/** Time limit of all requests about one container, in milliseconds. */
 export const INSPECT_LIMIT_MS = 1_000;
-/** However healthy the events look: an engine that hangs tells none either. In milliseconds. */
-export const REMEMBERED_MS = 60_000;
+/** How long a result is cached, in milliseconds. There is a limit because an engine that hangs sends no events. */
+export const CACHED_MS = 60_000;
 /**
- * Containers that are asked about at a time: as many as the engine's connections. One user, who may name any number of
- * containers where a cgroup was delegated to them, leaves half of them to others.
+ * Maximum number of concurrent inspections, as many as the engine's connections. A user may get only half of them,
+ * because a user with a delegated cgroup can name any number of containers.
  */
-export const QUESTIONS = { all: 8, perUser: 4, perOwner: 2 };
+export const INSPECTIONS = { all: 8, perUser: 4, perOwner: 2 };
 
 /**
- * Main processes that stay pinned while their containers are remembered, which takes a descriptor each: to look whether one
- * lives is a tenth of the work then.
+ * Maximum number of main processes that stay pinned, with a descriptor each, while their containers are cached.
+ * Checking that a pinned process is alive takes a tenth of the time.
  */
 const PINNED = 32;
 
-/** As commands show ids: engines prefer a container of such a name, which whoever starts one may give it. */
+/**
+ * The form of an id or its beginning, as commands show it. A name can have this form too, and engines prefer the name.
+ */
 const LIKE_ID = /^[0-9a-f]{12,64}$/;
 
-/** What the engine said of a container, and when (milliseconds since the epoch). */
-interface Remembered {
-  /** An error: it was too much to be read. */
+interface CachedAnswer {
+  /** An error if the engine's answer exceeded a limit. */
   readonly answer: Container | TooLargeError;
+  /** Milliseconds since the epoch. */
   readonly since: number;
-  /** Its main process, where that stays pinned. */
+  /** Its main process, if that stays pinned. */
   readonly pinned: PinnedProcess | undefined;
 }
 
-/** What the engine was asked about: its main process is still pinned. */
-interface Read {
+/** The result of an inspection, with the main process still pinned. */
+interface PinnedContainer {
   readonly container: Container;
   readonly pinned: PinnedProcess;
 }
 
-interface Asking {
-  /** For one owner: another one that has asked for the same container may have to wait for its turn. */
+interface PendingInspection {
+  /** Owners do not share an inspection, because one owner may wait longer for its turn than another. */
   readonly owner: string;
   readonly answer: Promise<Container | undefined>;
 }
@@ -91,12 +93,12 @@ interface Asking {
 export class Containers {
   readonly #options: ContainersOptions;
   readonly #events: EventStream;
-  readonly #remembered = new Map<string, Remembered>();
+  readonly #cache = new Map<string, CachedAnswer>();
   #pinned = 0;
   #closed = false;
-  readonly #asking = new Map<string, Asking[]>();
+  readonly #pending = new Map<string, PendingInspection[]>();
   readonly #unknown: UnknownIds;
-  readonly #slots = new FairSlots(QUESTIONS);
+  readonly #slots = new FairSlots(INSPECTIONS);
   #inspections = 0;
 
   constructor(options: ContainersOptions) {
@@ -106,126 +108,128 @@ export class Containers {
     this.#events = new EventStream({ engine, clock, log, onEvent: (affected) => this.#forget(affected) });
   }
 
-  /** How many times the engine was asked about a container, since the start. */
+  /** The number of inspections since the start. */
   get inspections(): number {
     return this.#inspections;
   }
 
-  /** True while what the engine said is remembered. */
-  get remembering(): boolean {
+  /** True while results are cached. */
+  get caching(): boolean {
     return this.#events.up;
   }
 
   /**
-   * A container that runs; undefined where the engine knows none of this id (64 hexadecimal digits).
+   * A running container; undefined if the engine knows no container with this id (64 hexadecimal digits).
    * @throws ERR_ATTESTATION_FAILED within {@link INSPECT_LIMIT_MS}
    */
-  async get(id: string, asker: Asker = {}): Promise<Container | undefined> {
-    const known = this.remembered(id);
-    if (known !== undefined) return known;
-    return this.#unknown.has(id) ? undefined : this.#askOnce(id, asker);
+  async get(id: string, caller: InspectionCaller = {}): Promise<Container | undefined> {
+    const cached = this.cached(id);
+    if (cached !== undefined) return cached;
+    return this.#unknown.has(id) ? undefined : this.#inspectOnce(id, caller);
   }
 
   /**
-   * The same where the engine need not be asked; else undefined.
-   * @throws TooLargeError where its last answer was: it need not be read again to fail
+   * A running container from the cache; undefined if the engine must be asked.
+   * @throws TooLargeError if the cached answer exceeded a limit
    */
-  remembered(id: string): Container | undefined {
-    const known = this.#remembered.get(id);
-    if (known === undefined) return undefined;
-    if (!this.#isGood(known)) {
+  cached(id: string): Container | undefined {
+    const cached = this.#cache.get(id);
+    if (cached === undefined) return undefined;
+    if (!this.#isValid(cached)) {
       this.#drop(id);
       return undefined;
     }
-    if (known.answer instanceof TooLargeError) throw known.answer;
-    return known.answer;
+    if (cached.answer instanceof TooLargeError) throw cached.answer;
+    return cached.answer;
   }
 
-  /** What was remembered last of a container, however old, for no decision; undefined where it is forgotten. */
-  known(id: string): Container | undefined {
-    const known = this.#remembered.get(id)?.answer;
-    return known instanceof TooLargeError ? undefined : known;
+  /** The cached result of a container, even if outdated, for messages only; undefined if there is none. */
+  lastKnown(id: string): Container | undefined {
+    const answer = this.#cache.get(id)?.answer;
+    return answer instanceof TooLargeError ? undefined : answer;
   }
 
-  /** As {@link known}, of each container. */
+  /** Like {@link lastKnown}, for all containers. */
   *all(): Iterable<Container> {
-    for (const { answer } of this.#remembered.values()) if (!(answer instanceof TooLargeError)) yield answer;
+    for (const { answer } of this.#cache.values()) if (!(answer instanceof TooLargeError)) yield answer;
   }
 
-  #askOnce(id: string, asker: Asker): Promise<Container | undefined> {
-    const owner = (asker.owner ?? NO_CALLER).name;
-    const askings = this.#asking.get(id) ?? [];
-    const underWay = askings.find((one) => one.owner === owner);
-    if (underWay !== undefined) return underWay.answer;
-    const read = this.#ask(id, asker);
-    const answer = read.then((found) => found?.container);
-    const asking = { owner, answer };
-    this.#asking.set(id, [...askings, asking]);
-    /** @returns true if it is remembered */
+  #inspectOnce(id: string, caller: InspectionCaller): Promise<Container | undefined> {
+    const owner = (caller.owner ?? NO_CALLER).name;
+    const ofContainer = this.#pending.get(id) ?? [];
+    const shared = ofContainer.find((one) => one.owner === owner);
+    if (shared !== undefined) return shared.answer;
+    const inspected = this.#inTurn(id, caller);
+    const answer = inspected.then((found) => found?.container);
+    const pending = { owner, answer };
+    this.#pending.set(id, [...ofContainer, pending]);
+    /** Removes the pending inspection. Returns true if its result may be cached. */
     const done = (): boolean => {
-      const others = this.#asking.get(id);
-      // Not there where the container changed meanwhile: what was found may be what it was before.
-      if (others === undefined || !others.includes(asking)) return false;
-      const left = others.filter((one) => one !== asking);
-      if (left.length === 0) this.#asking.delete(id);
-      else this.#asking.set(id, left);
+      const others = this.#pending.get(id);
+      // It was removed if the container changed, and then the result may be outdated.
+      if (others === undefined || !others.includes(pending)) return false;
+      const left = others.filter((one) => one !== pending);
+      if (left.length === 0) this.#pending.delete(id);
+      else this.#pending.set(id, left);
       return this.#events.up && !this.#closed;
     };
-    read.then(
+    inspected.then(
       (found) => {
         const isCurrent = done();
         if (found === undefined && isCurrent) this.#unknown.add(id);
         if (found === undefined) return;
-        if (isCurrent && canBeRemembered(found.container.main)) this.#remember(id, found.container, found.pinned);
+        if (isCurrent && canBeCached(found.container.main)) this.#store(id, found.container, found.pinned);
         else found.pinned.close();
       },
       (error: unknown) => {
-        if (done() && error instanceof TooLargeError) this.#remember(id, error);
+        if (done() && error instanceof TooLargeError) this.#store(id, error);
       },
     );
     return answer;
   }
 
-  #remember(id: string, answer: Container | TooLargeError, pinned?: PinnedProcess): void {
+  #store(id: string, answer: Container | TooLargeError, pinned?: PinnedProcess): void {
     this.#drop(id);
     const stays = pinned !== undefined && this.#pinned < PINNED;
     if (stays) this.#pinned += 1;
     else pinned?.close();
-    this.#remembered.set(id, { answer, since: this.#options.clock.now(), pinned: stays ? pinned : undefined });
+    this.#cache.set(id, { answer, since: this.#options.clock.now(), pinned: stays ? pinned : undefined });
   }
 
   #dropAll(): void {
-    for (const id of this.#remembered.keys()) this.#drop(id);
+    for (const id of this.#cache.keys()) this.#drop(id);
   }
 
   #drop(id: string): void {
-    const pinned = this.#remembered.get(id)?.pinned;
-    this.#remembered.delete(id);
+    const pinned = this.#cache.get(id)?.pinned;
+    this.#cache.delete(id);
     if (pinned === undefined) return;
     pinned.close();
     this.#pinned -= 1;
   }
 
   /**
-   * The main process of the running container of this name or id (or its beginning); undefined where the engine knows
-   * none. @throws ERR_ATTESTATION_FAILED within {@link INSPECT_LIMIT_MS}
+   * The main process of the running container with this name, id or beginning of an id; undefined if there is none.
+   * @throws ERR_ATTESTATION_FAILED within {@link INSPECT_LIMIT_MS}
    */
   mainPid(nameOrId: string): Promise<number | undefined> {
-    // It enters a path.
+    // It becomes part of the request's path.
     if (!/^[A-Za-z0-9][\w.-]*$/.test(nameOrId)) return Promise.resolve(undefined);
     return this.#inTime(async (signal) => {
       const answer = await this.#options.engine.get(`/containers/${nameOrId}/json`, signal);
       if (answer === undefined) return undefined;
       const id = String((answer as { Id?: unknown } | null)?.Id);
       if (LIKE_ID.test(nameOrId) && !id.startsWith(nameOrId)) {
-        throw failed(`container ${id} is called ${nameOrId}, as the id of another one may begin: use its whole id`);
+        throw failed(
+          `container ${id} has the name ${nameOrId}, which could be the beginning of another id: use the full id`,
+        );
       }
       return readInspection(answer, id).pid;
     });
   }
 
   /**
-   * Asks the engine for nothing but an answer, and the kernel for what a container takes.
+   * Tests that the engine answers and that the kernel can pin processes.
    * @throws ERR_ATTESTATION_FAILED within {@link INSPECT_LIMIT_MS}
    */
   async check(): Promise<void> {
@@ -240,90 +244,90 @@ export class Containers {
     this.#dropAll();
   }
 
-  /** What is remembered at all was told while the events were up, and is forgotten when they end. */
-  #isGood({ answer, since, pinned }: Remembered): boolean {
+  /** Changes need no check here: an event drops the answer, and so does the end of the event stream. */
+  #isValid({ answer, since, pinned }: CachedAnswer): boolean {
     const age = this.#options.clock.now() - since;
-    if (age < 0 || age >= REMEMBERED_MS) return false;
+    if (age < 0 || age >= CACHED_MS) return false;
     if (answer instanceof TooLargeError) return true;
     if (answer.imageDigests === undefined && this.#options.wantImageDigests()) return false;
-    // The engine may be late to tell of its end, and a child of it may live on.
+    // Check the process itself, because the engine's event may be late and children may outlive the main process.
     return pinned === undefined ? isAlive(answer.main) : !pinned.hasEnded();
   }
 
-  async #ask(id: string, { owner = NO_CALLER, pid }: Asker): Promise<Read | undefined> {
-    // It enters a path.
-    if (!/^[0-9a-f]{64}$/.test(id)) throw failed('what names the container is no id');
+  async #inTurn(id: string, { owner = NO_CALLER, pid }: InspectionCaller): Promise<PinnedContainer | undefined> {
+    // It becomes part of the request's path.
+    if (!/^[0-9a-f]{64}$/.test(id)) throw failed('the id of the container is not 64 hexadecimal digits');
     return this.#inTime((signal) =>
       this.#slots.run(owner, async () => {
-        // It may have waited for longer than it had.
+        // The time may have expired while it waited for a slot.
         signal.throwIfAborted();
         this.#inspections += 1;
-        return this.#read(id, pid, signal);
+        return this.#inspect(id, pid, signal);
       }),
     );
   }
 
-  /** @param guess the pid that its main process may have */
-  async #read(id: string, guess: number | undefined, signal: AbortSignal): Promise<Read | undefined> {
+  /** @param guess the pid of a process that may be the main one */
+  async #inspect(id: string, guess: number | undefined, signal: AbortSignal): Promise<PinnedContainer | undefined> {
     let pinned = guess === undefined ? undefined : pinProcess(guess);
-    let read: Read | undefined;
+    let result: PinnedContainer | undefined;
     try {
-      let inspection = await this.#inspect(id, signal);
+      let inspection = await this.#read(id, signal);
       if (inspection === undefined) return undefined;
       if (pinned?.pid !== inspection.pid) {
         pinned?.close();
         pinned = undefined;
         pinned = pinProcess(inspection.pid);
-        if (pinned === undefined) throw failed(unseen(inspection));
-        // The answer may have been old when the pid was pinned; this one is of later.
-        const again = await this.#inspect(id, signal);
-        if (again?.pid !== inspection.pid || again.startedAt !== inspection.startedAt) throw failed(changed(id));
+        if (pinned === undefined) throw failed(unseenMessage(inspection));
+        // The answer may have been outdated when the process was pinned, so ask again.
+        const again = await this.#read(id, signal);
+        if (again?.pid !== inspection.pid || again.startedAt !== inspection.startedAt) throw failed(endedMessage(id));
         inspection = again;
       }
       const { startTicks, place } = pinned;
-      if (place.id !== undefined && place.id !== id) throw failed(unseen(inspection));
+      if (place.id !== undefined && place.id !== id) throw failed(unseenMessage(inspection));
       if (!isOfContainer(pinned, Date.parse(inspection.startedAt), instant())) await this.#checkPid(inspection, signal);
       const imageDigests = await this.#imageDigests(inspection, signal);
-      if (pinned.hasEnded()) throw failed(changed(id));
-      // It has come too late: nobody would close what is pinned.
+      if (pinned.hasEnded()) throw failed(endedMessage(id));
+      // After the time limit no one would close the pinned process.
       signal.throwIfAborted();
-      read = { container: { ...inspection, main: { pid: pinned.pid, startTicks, place }, imageDigests }, pinned };
-      return read;
+      result = { container: { ...inspection, main: { pid: pinned.pid, startTicks, place }, imageDigests }, pinned };
+      return result;
     } finally {
-      if (read === undefined) pinned?.close();
+      if (result === undefined) pinned?.close();
     }
   }
 
-  async #inspect(id: string, signal: AbortSignal): Promise<Inspection | undefined> {
+  async #read(id: string, signal: AbortSignal): Promise<ContainerInspection | undefined> {
     const answer = await this.#options.engine.get(`/containers/${id}/json`, signal);
     return answer === undefined ? undefined : readInspection(answer, id);
   }
 
   /**
-   * Asks the engine whether the process that it calls the main one is in the container's cgroup: needed if the process began
-   * at another time, or is young and in a cgroup that a user may have made. That costs as much as all else together, and
-   * needs a `ps` where the engine is.
-   * @throws ERR_ATTESTATION_FAILED unless the process is in it
+   * Asks the engine whether the main process is in the container's cgroup. Needed if its start does not match the
+   * container's, or if it started recently in a cgroup that a user may have made. It doubles the cost of the
+   * inspection, and needs `ps` where the engine runs.
+   * @throws ERR_ATTESTATION_FAILED if the process is not in the container
    */
-  async #checkPid({ id, pid }: Inspection, signal: AbortSignal): Promise<void> {
-    const problem = `process ${pid}, the main one of container ${id} by the engine's word, did not begin when the container was started, or did so seconds ago and is in another cgroup than engines use`;
+  async #checkPid({ id, pid }: ContainerInspection, signal: AbortSignal): Promise<void> {
+    const problem = `process ${pid}, the main process of container ${id} according to the engine, did not start with the container, or started seconds ago in a cgroup that engines do not use by default`;
     const remedy =
-      "the pid is another process by now, or Sidekey does not share the host's pid namespace (pid: host), or the clock was set since: then restart the container";
+      "the pid was reused, or Sidekey does not share the host's pid namespace (pid: host), or the clock was set: in that case restart the container";
     let pids: number[] = [];
     try {
       const answer = await this.#options.engine.get(`/containers/${id}/top?ps_args=-o%20pid`, signal);
       if (answer !== undefined) pids = readPids(answer);
     } catch (cause) {
       if (signal.aborted || !(cause instanceof SidekeyError)) throw cause;
-      throw failed(`${problem}, and the engine does not say which processes are in it (${cause.message}): ${remedy}`);
+      throw failed(`${problem}, and the engine does not list the container's processes (${cause.message}): ${remedy}`);
     }
-    if (!pids.includes(pid)) throw failed(`${problem}, and is not in its cgroup, says the engine: ${remedy}`);
+    if (!pids.includes(pid)) throw failed(`${problem}, and the engine does not list it in the container: ${remedy}`);
   }
 
-  async #imageDigests({ imageId }: Inspection, signal: AbortSignal): Promise<readonly string[] | undefined> {
+  async #imageDigests({ imageId }: ContainerInspection, signal: AbortSignal): Promise<readonly string[] | undefined> {
     if (!this.#options.wantImageDigests()) return undefined;
     const image = await this.#options.engine.get(`/images/${imageId}/json`, signal);
-    // An image that was deleted under its container has no names any more.
+    // The image of a running container can be deleted; then it has no digests.
     return image === undefined ? [] : readImageDigests(image);
   }
 
@@ -331,7 +335,7 @@ export class Containers {
     const limit = new AbortController();
     const late = Promise.withResolvers<never>();
     const deadline = this.#options.clock.after(INSPECT_LIMIT_MS, () => {
-      const error = failed(`the container engine gave no answer within ${INSPECT_LIMIT_MS} ms`);
+      const error = failed(`the container engine did not answer within ${INSPECT_LIMIT_MS} ms`);
       limit.abort(error);
       late.reject(error);
     });
@@ -346,24 +350,24 @@ export class Containers {
     if (affected === 'none') return;
     if (affected === 'all') {
       this.#dropAll();
-      this.#asking.clear();
+      this.#pending.clear();
       this.#unknown.clear();
     } else {
       this.#drop(affected.id);
-      this.#asking.delete(affected.id);
+      this.#pending.delete(affected.id);
       this.#unknown.delete(affected.id);
     }
     this.#options.onChange?.();
   }
 }
 
-/** Of the process that the engine means, this process sees nothing, or another one. */
-export function unseen({ id, pid }: Pick<Inspection, 'id' | 'pid'>): string {
-  return `process ${pid}, the main one of container ${id} by the engine's word, is not to be seen in it here: it has ended, or Sidekey does not share the host's pid namespace (pid: host)`;
+/** The message for a main process that Sidekey does not see in the container. */
+export function unseenMessage({ id, pid }: Pick<ContainerInspection, 'id' | 'pid'>): string {
+  return `Sidekey does not see process ${pid}, the main process according to the engine, in container ${id}: it has ended, or Sidekey does not share the host's pid namespace (pid: host)`;
 }
 
-function changed(id: string): string {
-  return `the main process of container ${id} ended while the engine was asked about it`;
+function endedMessage(id: string): string {
+  return `the main process of container ${id} ended during its inspection`;
 }
 
 function failed(message: string): SidekeyError {

@@ -1,4 +1,7 @@
-/** The docker attestor: what a container engine says of the container that a caller is in. It runs where a setting names the engine. */
+/**
+ * The docker attestor: facts about the caller's container from a container engine. It runs if a setting names the
+ * engine.
+ */
 
 import { shellQuote } from '../../base/shell.ts';
 import type { Selector } from '../../spiffe/selector.ts';
@@ -7,7 +10,7 @@ import { ofKinds } from '../of-kinds.ts';
 import { KINDS } from './kinds.ts';
 
 export interface DockerSettings {
-  /** Path of the engine's Unix socket; undefined: containers are not attested. */
+  /** Path of the engine's Unix socket; if undefined, containers are not attested. */
   readonly dockerSocket: string | undefined;
 }
 
@@ -17,9 +20,9 @@ export const DOCKER: AttestorDescription<DockerSettings> = {
   example: 'label:app:web',
   container: {
     check:
-      'whoever starts a container chooses its name and labels, and whoever builds an image may add labels: before you run that, see that the container and the digest of its image are those that you mean',
+      'check first that this is the right container and image digest: whoever starts a container chooses its name and labels, and an image can contain labels',
     unknown:
-      'no command is printed, since what is known of its container is chosen by whoever starts it: an entry for it needs its name or its compose service, and the digest of its image (docker:image_config_digest); sidekey explain --pid, while it runs, shows both',
+      'no command is proposed, because whoever starts the container chooses the facts that are known of it; the entry needs the name or compose service of the container and its image digest (docker:image_config_digest), which sidekey explain --pid shows while the container runs',
   },
   settings: {
     dockerSocket: {
@@ -39,8 +42,10 @@ export const DOCKER: AttestorDescription<DockerSettings> = {
     why: 'while it fails, callers in containers get no identity, not even by unix selectors',
     place: 'docker_socket',
     fix(error, place) {
-      if (error.includes(' is not believed: ')) {
-        return { fix: 'let only root and the user of sidekey serve write there' };
+      if (error.includes(' is not trusted: ')) {
+        const fix =
+          'make sure that only root and the user of sidekey serve can write there, and that one of them runs the engine';
+        return { fix };
       }
       if (error.includes('EACCES')) {
         return { fix: `run sidekey serve with the group of the socket: stat -c %G ${shellQuote(place)}` };
@@ -51,11 +56,11 @@ export const DOCKER: AttestorDescription<DockerSettings> = {
   },
 };
 
-/** Which container a caller is in, and of which image: no other image can have its digest. Undefined where one is not known. */
+/** Selects the container's name or compose service, and its image digest; undefined if one of these is not known. */
 function propose(caller: readonly Selector[]): Selector[] | undefined {
   if (!caller.some(({ type }) => type === 'docker')) return [];
   const [digest] = ofKinds(caller, 'docker', 'image_config_digest', 'image_digest');
   const service = ofKinds(caller, 'docker', 'compose_project', 'compose_service');
-  const called = service.length === 2 ? service : ofKinds(caller, 'docker', 'name');
-  return digest === undefined || called.length === 0 ? undefined : [digest, ...called];
+  const name = service.length === 2 ? service : ofKinds(caller, 'docker', 'name');
+  return digest === undefined || name.length === 0 ? undefined : [digest, ...name];
 }

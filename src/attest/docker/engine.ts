@@ -1,10 +1,11 @@
 /**
- * Questions to a container engine, Docker's or Podman's, over its Unix socket and nothing else: an API over TCP would
- * need its own proof of who answers.
+ * HTTP requests to a container engine (Docker, Podman) over its Unix socket. TCP is not supported, because the engine
+ * would have to be authenticated.
  *
- * Each new connection is looked at before anything is sent on it: see engine-trust.ts.
+ * Each new connection is checked before a request is sent on it; see engine-trust.ts.
  *
- * Paths have no version: any engine answers with its newest, and what is read of it has been the same since 2014.
+ * Request paths contain no API version, so an engine answers with its newest one. The fields that Sidekey reads have
+ * not changed since 2014.
  */
 
 import http from 'node:http';
@@ -13,25 +14,26 @@ import type { Duplex } from 'node:stream';
 import { SidekeyError } from '../../base/errors.ts';
 import { peerCredentials } from '../socket-peer.ts';
 import { MAX_ANSWER_BYTES, parseAnswer, TooLargeError } from './answer.ts';
-import { whyForeignEngine, whyLoosePath } from './engine-trust.ts';
+import { whyForeignEngine, whyUntrustedPath } from './engine-trust.ts';
 
 export interface Engine {
   /**
-   * The JSON at a path; undefined for 404. The caller has made sure of what it put into the path.
-   * @throws ERR_ATTESTATION_FAILED, as TooLargeError where it is that; or the reason of the signal
+   * GETs JSON; undefined for status 404.
+   * @param path not encoded here, so it must not contain unchecked input
+   * @throws ERR_ATTESTATION_FAILED, also as TooLargeError; the reason of the signal if it is aborted
    */
   get(path: string, signal: AbortSignal): Promise<unknown>;
-  /** Opens a response that goes on, on a connection of its own. @throws as {@link get} */
+  /** Opens a streaming response on a connection of its own. @throws as {@link get} */
   open(path: string, signal: AbortSignal): Promise<http.IncomingMessage>;
   close(): void;
 }
 
-/** Connections; further questions wait for one, within their time. */
+/** Maximum number of connections; further requests wait for one. */
 const CONNECTIONS = 8;
 
 export function createEngine(socketPath: string): Engine {
   const agent = new EngineAgent(socketPath, { keepAlive: true, maxSockets: CONNECTIONS });
-  /** For responses that go on. */
+  /** For streaming responses. */
   const single = new EngineAgent(socketPath, { keepAlive: false });
 
   return {
@@ -52,7 +54,7 @@ export function createEngine(socketPath: string): Engine {
         return parseAnswer(body, path);
       } catch (error) {
         if (error instanceof TooLargeError) throw error;
-        // The error of JSON.parse shows what it read.
+        // The message of JSON.parse contains parts of the answer.
         throw failed('its answer is not JSON');
       }
     },
@@ -88,9 +90,9 @@ export function createEngine(socketPath: string): Engine {
     try {
       for await (const chunk of response) {
         bytes += chunk.length;
-        // Leaving the loop destroys the response, and its connection with it.
+        // Leaving the loop destroys the response and its connection.
         if (bytes > MAX_ANSWER_BYTES) {
-          throw new TooLargeError(`the answer to ${path}`, `more than ${MAX_ANSWER_BYTES} bytes, and no more are read`);
+          throw new TooLargeError(`the answer to ${path}`, `more than ${MAX_ANSWER_BYTES} bytes, which is the limit`);
         }
         chunks.push(chunk);
       }
@@ -114,14 +116,14 @@ export function createEngine(socketPath: string): Engine {
   }
 }
 
-/** The engine is there and refuses what it was asked for. */
+/** The engine answered with an unexpected status. */
 export class EngineStatusError extends SidekeyError {
   constructor({ code, message }: SidekeyError) {
     super(code, message);
   }
 }
 
-/** Makes connections to an engine that is believed, and gives them away only then. */
+/** Makes connections, and hands them out only if the engine is trusted. */
 class EngineAgent extends http.Agent {
   readonly #socketPath: string;
 
@@ -134,12 +136,12 @@ class EngineAgent extends http.Agent {
     let socket: net.Socket | undefined;
     const fail = (error: Error): void => {
       socket?.destroy();
-      // The callback takes no socket where there is an error.
+      // The type demands a socket, but Node expects none after an error.
       (callback as (error: Error) => void)(error);
     };
-    const why = whyLoosePath(this.#socketPath);
+    const why = whyUntrustedPath(this.#socketPath);
     if (why !== undefined) {
-      process.nextTick(fail, this.#disbelieve(why));
+      process.nextTick(fail, this.#untrusted(why));
       return;
     }
     const connecting = net.connect(this.#socketPath);
@@ -148,34 +150,32 @@ class EngineAgent extends http.Agent {
       connecting.off('error', fail);
       const why = whyForeignPeer(connecting);
       if (why === undefined) callback(null, connecting);
-      else fail(this.#disbelieve(why));
+      else fail(this.#untrusted(why));
     });
   }
 
-  #disbelieve(why: string): SidekeyError {
-    return new SidekeyError(
-      'ERR_ATTESTATION_FAILED',
-      `the container engine at ${this.#socketPath} is not believed: ${why}`,
-    );
+  #untrusted(why: string): SidekeyError {
+    const message = `the container engine at ${this.#socketPath} is not trusted: ${why}`;
+    return new SidekeyError('ERR_ATTESTATION_FAILED', message);
   }
 }
 
-/** Nobody catches what is thrown while a socket tells that it is connected: it would end the server. */
+/** It must not throw: an exception in a 'connect' listener would end the process. */
 function whyForeignPeer(socket: net.Socket): string | undefined {
   try {
     return whyForeignEngine(peerCredentials(socket).uid);
   } catch (thrown) {
-    return `who listens on its socket can't be found out: ${(thrown as Error).message}`;
+    return `the process that listens on its socket cannot be identified: ${(thrown as Error).message}`;
   }
 }
 
-/** The engine had closed a kept connection, or did as it was used: whatever was asked can be asked again. */
+/** The engine closed an idle connection before or while it was used. The request can be repeated. */
 class StaleConnection extends Error {}
 
 const HINTS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such socket',
-  EACCES: "Sidekey's user may not use the socket: give it the socket's group",
-  ECONNREFUSED: 'nobody listens there (a socket that is mounted as a file is stale once the engine was restarted)',
-  ENOTSOCK: 'it is no socket',
-  ECONNRESET: 'it cut the connection',
+  EACCES: "Sidekey's user has no access to the socket: run Sidekey with the socket's group",
+  ECONNREFUSED: 'no process listens there (a socket that is mounted as a file is stale after a restart of the engine)',
+  ENOTSOCK: 'it is not a socket',
+  ECONNRESET: 'it closed the connection',
 };

@@ -1,26 +1,29 @@
-/** The lines of an engine's events, put together from pieces of text. No more than one line's limit is ever kept. */
+/** Splits an engine's event stream into lines. It buffers at most one line. */
 
 /**
- * The most characters of one line. An event has all labels of a container in it, which its image can make as long as it
- * likes: the events of containers that people run have a few thousand characters.
+ * Maximum length of a line, in characters. An event contains all labels of its container, and an image can set labels
+ * of any length. Typical events have a few thousand characters.
  */
 export const MAX_LINE_CHARACTERS = 65_536;
 
-/** How much of a line that is too long is given: who it is about stands at its beginning. */
+/** The number of characters that are returned of a longer line; they contain the container's id. */
 const BEGINNING_CHARACTERS = 256;
 
-/** A line that is too long to be read. */
+/** A line that exceeds {@link MAX_LINE_CHARACTERS}. */
 export interface LongLine {
   readonly beginning: string;
 }
 
 export class EventLines {
-  /** Of the line that has not ended. */
+  /** The unfinished line. */
   #rest = '';
-  /** The line that has not ended is too long, and what still comes of it is dropped. */
+  /** True if the unfinished line is too long; the rest of it is dropped. */
   #dropping = false;
 
-  /** Takes the next piece and gives the lines that it completes, without empty ones; a line that is too long as soon as it is. */
+  /**
+   * Takes a piece of the stream. Yields the non-empty lines that it completes, and a line that has just become too
+   * long.
+   */
   *push(piece: string): Iterable<string | LongLine> {
     let from = 0;
     for (let end = piece.indexOf('\n'); end !== -1; end = piece.indexOf('\n', from)) {

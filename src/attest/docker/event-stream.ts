@@ -1,4 +1,4 @@
-/** A connection to an engine's events that is made again whenever it ends. */
+/** The event stream of an engine, opened again whenever it ends. */
 
 import type http from 'node:http';
 import { backoff } from '../../base/backoff.ts';
@@ -15,20 +15,22 @@ export interface EventStreamOptions {
   readonly clock: Clock;
   readonly log: Log;
   /**
-   * Told of each event, of `all` when the stream comes up and when it ends, since what happened before is not known, and of
-   * `all` for an event that is too long to be read.
+   * Called for each event. It is called with `all` when the stream begins or ends, because events may have been missed,
+   * and for an event that is too long.
    */
   readonly onEvent: (affected: Affected) => void;
 }
 
 const RETRY_FIRST_MS = 100;
 const RETRY_LIMIT_MS = 5_000;
-/** A stream that lived for so long, in milliseconds, worked: the next one is tried for at once when it ends. */
+/**
+ * After a stream that lasted this long, in milliseconds, the delay before the next one starts at RETRY_FIRST_MS again.
+ */
 export const STEADY_MS = 10_000;
-/** Each kind of line in the log comes this often at most, in milliseconds, with the number of those that were left out. */
+/** Minimum interval of log lines of one kind, in milliseconds; lines in between are counted. */
 export const LOG_EVERY_MS = 10_000;
 
-/** The container's id in the beginning of a line, before anything that the container has a hand in. */
+/** The container's id at the beginning of a line, before any text that the container can influence. */
 const ID_OF_LINE = /^\{"status":"[a-z_]+","id":"([0-9a-f]{64})"/;
 
 export class EventStream {
@@ -37,8 +39,8 @@ export class EventStream {
   #up = false;
   #failures = 0;
   #retry: Deadline | undefined;
-  /** Set while the log's last word was that the engine can't be reached. */
-  #lamented = false;
+  /** True if the latest log line says that the stream is down. */
+  #isDownLogged = false;
   readonly #downLines: Rarely;
   readonly #longLines: Rarely;
 
@@ -49,7 +51,7 @@ export class EventStream {
     void this.#run();
   }
 
-  /** True while every change is told. */
+  /** True while the stream is open, so that every change is reported. */
   get up(): boolean {
     return this.#up;
   }
@@ -61,7 +63,7 @@ export class EventStream {
 
   async #run(): Promise<void> {
     const { clock, onEvent } = this.#options;
-    let failure: unknown = new SidekeyError('ERR_ATTESTATION_FAILED', 'the stream of its events ended');
+    let failure: unknown = new SidekeyError('ERR_ATTESTATION_FAILED', 'the engine ended the stream');
     let upSince = Number.POSITIVE_INFINITY;
     try {
       const events = await this.#open();
@@ -75,7 +77,7 @@ export class EventStream {
     if (this.#closing.signal.aborted) return;
     if (clock.now() - upSince >= STEADY_MS) this.#failures = 0;
     this.#failures += 1;
-    this.#lament(failure);
+    this.#logDown(failure);
     const delay = backoff(this.#failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
     this.#retry = clock.after(delay, () => void this.#run());
   }
@@ -95,8 +97,8 @@ export class EventStream {
     const { log, onEvent } = this.#options;
     onEvent('all');
     this.#up = true;
-    if (this.#lamented) log.info('the container engine is there again');
-    this.#lamented = false;
+    if (this.#isDownLogged) log.info('the event stream of the container engine is back');
+    this.#isDownLogged = false;
     const lines = new EventLines();
     for await (const text of events.setEncoding('utf8') as AsyncIterable<string>) {
       for (const line of lines.push(text))
@@ -108,18 +110,19 @@ export class EventStream {
     const leftOut = this.#longLines.mayTell();
     if (leftOut !== undefined) {
       const container = ID_OF_LINE.exec(beginning)?.[1];
-      const message = `an event of the container engine has more than ${MAX_LINE_CHARACTERS} characters, as of a container with very long labels: all that the engine said is forgotten and asked again`;
+      const message = `an event of the container engine has more than ${MAX_LINE_CHARACTERS} characters, probably because its container has very long labels: all cached answers of the engine are dropped`;
       this.#options.log.warn({ ...(container === undefined ? {} : { container }), left_out: leftOut }, message);
     }
     return 'all';
   }
 
-  #lament(failure: unknown): void {
-    if (this.#lamented) return;
+  #logDown(failure: unknown): void {
+    if (this.#isDownLogged) return;
     const leftOut = this.#downLines.mayTell();
     if (leftOut === undefined) return;
-    this.#lamented = true;
-    const message = 'the container engine tells no events: nothing it said is remembered, and it is tried again';
+    this.#isDownLogged = true;
+    const message =
+      'the event stream of the container engine is down: its answers are not cached until it is back; retrying';
     const reason = failure instanceof Error ? failure.message : String(failure);
     this.#options.log.warn({ reason, left_out: leftOut }, message);
   }
@@ -129,6 +132,6 @@ function parse(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    throw new SidekeyError('ERR_ATTESTATION_FAILED', "the container engine's events can't be read");
+    throw new SidekeyError('ERR_ATTESTATION_FAILED', "the container engine's event is not JSON");
   }
 }

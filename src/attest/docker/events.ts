@@ -1,37 +1,37 @@
-/** What an engine tells of its own accord: which containers are not any more what they were. */
+/** The events of an engine: which of them Sidekey needs, and which containers they affect. */
 
-/** The containers that an event is about: one id, all, or none. */
+/** The containers that an event affects: one by id, all, or none. */
 export type Affected = { readonly id: string } | 'all' | 'none';
 
-/** Actions in a container, such as health checks, that change nothing of what it is; there is no end of them. */
+/** Actions in a container that do not change its facts, such as health checks. They are frequent. */
 const HARMLESS = /^(exec_|health_status|top$|attach$|detach$|resize$)/;
 
-/** Which events the engine is asked for. */
+/** The filters of a request for events. */
 export type EventFilters = Readonly<Record<string, readonly string[]>>;
 
 /**
- * The engine itself leaves out all others: a container can cause as many health checks as it likes, and each event has
- * all labels of the container. The names are Docker's and Podman's, where they differ; an engine passes over a name
- * that it does not know.
+ * The events that change facts of a container. The engine filters out all others, because a container can cause any
+ * number of health checks, and each event contains all its labels. The list has the names of both Docker and Podman; an
+ * engine ignores names that it does not know.
  *
  * @see https://docs.docker.com/reference/cli/docker/system/events/, podman-events(1)
  */
 export const CHANGES: EventFilters = {
   type: ['container', 'image', 'network'],
   event: [
-    // Of containers: another main process, name or configuration.
+    // Containers: another main process, name or configuration.
     ...['start', 'restart', 'restore', 'die', 'died', 'stop', 'cleanup', 'rename', 'update', 'destroy', 'remove'],
-    // Of networks.
+    // Networks.
     ...['connect', 'disconnect'],
-    // Of images: other digests.
+    // Images: other digests.
     ...['pull', 'push', 'tag', 'untag', 'import', 'load', 'loadfromarchive', 'delete'],
   ],
 };
 
-/** For an engine that refuses {@link CHANGES}: what changes nothing is left out here. */
+/** For engines that refuse {@link CHANGES}; {@link affectedBy} then ignores the other events. */
 export const ALL_OF_KIND: EventFilters = { type: CHANGES.type! };
 
-/** In doubt all. */
+/** The containers that an event affects; `all` if the event is not understood. */
 export function affectedBy(event: unknown): Affected {
   const { Type: type, Action: action, Actor: actor } = (event ?? {}) as Record<string, unknown>;
   const { ID: id, Attributes: attributes } = (actor ?? {}) as Record<string, unknown>;
@@ -50,9 +50,9 @@ function isId(value: unknown): value is string {
   return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
 }
 
-/** Where events are told as they happen. @param now milliseconds since the epoch */
+/** The path of the event stream. @param now milliseconds since the epoch */
 export function eventsPath(now: number, filters: EventFilters): string {
-  // From a little before: an engine answers before it listens to itself, and what happens between would be missed.
+  // Starts a little earlier, because an engine answers before it subscribes to its events and would miss some.
   const since = Math.floor(now / 1000) - OVERLAP_S;
   return `/events?since=${since}&filters=${encodeURIComponent(JSON.stringify(filters))}`;
 }

@@ -1,6 +1,6 @@
 /**
- * What the engine says of a container, read strictly: a member of another type than documented fails, one that may be
- * null in Go's JSON (an empty list or map) counts as empty.
+ * Reads the engine's answer about a container strictly: a member whose type differs from the documentation is an error.
+ * A list or map may be null, because Go encodes empty ones as null.
  *
  * @see https://docs.docker.com/reference/api/engine/ ContainerInspect, ImageInspect; Podman's compatible API
  */
@@ -8,36 +8,37 @@
 import { SidekeyError } from '../../base/errors.ts';
 import { checkItems, MAX_ITEM_BYTES, TooLargeError } from './answer.ts';
 
-export interface Inspection {
+export interface ContainerInspection {
   /** 64 hexadecimal digits. */
   readonly id: string;
-  /** Without the slash that Docker puts before it. */
+  /** Without Docker's leading slash. */
   readonly name: string;
-  /** As it was named when the container was made: `envoyproxy/envoy:v1.36.0`. */
+  /** The image name with which the container was created: `envoyproxy/envoy:v1.36.0`. */
   readonly imageName: string;
   /** `sha256:<64 hex>`; the digest of the image's configuration, or of its manifest with containerd's image store. */
   readonly imageId: string;
   readonly labels: ReadonlyMap<string, string>;
-  /** `NAME=VALUE`, as the engine has them: with those of the image. */
+  /** `NAME=VALUE`, including the variables of the image. */
   readonly env: readonly string[];
-  /** Names of the networks that it is attached to itself. */
+  /** The names of its own networks, without those of a container whose network it shares. */
   readonly networks: readonly string[];
-  /** Of its main process, in the engine's pid namespace. */
+  /** The pid of its main process, in the engine's pid namespace. */
   readonly pid: number;
-  /** When the engine started its main process, as the engine has it: RFC 3339. */
+  /** The start of its main process according to the engine, in RFC 3339. */
   readonly startedAt: string;
 }
 
 /**
- * @throws ERR_ATTESTATION_FAILED where it is not of this container, not running, or of another form; TooLargeError where
- * it has more labels, variables or networks than are read. Values are in no message
+ * Reads the answer about container `id`. Messages contain no values.
+ * @throws ERR_ATTESTATION_FAILED if the answer is about another container or is malformed, or the container is not
+ *   running; TooLargeError if it has too many labels, variables or networks
  */
-export function readInspection(answer: unknown, id: string): Inspection {
+export function readInspection(answer: unknown, id: string): ContainerInspection {
   const container = object(answer, 'the answer');
-  if (text(container.Id, 'Id') !== id) throw malformed('Id', 'is that of another container');
+  if (text(container.Id, 'Id') !== id) throw malformed('Id', 'belongs to another container');
   const state = object(container.State, 'State');
   if (typeof state.Running !== 'boolean') throw malformed('State.Running');
-  if (!state.Running) throw failed(`container ${id} is not running, says the engine`);
+  if (!state.Running) throw failed(`container ${id} is not running according to the engine`);
   const pid = state.Pid;
   if (!Number.isSafeInteger(pid) || (pid as number) <= 0) throw malformed('State.Pid');
   const config = object(container.Config, 'Config');
@@ -58,7 +59,7 @@ export function readInspection(answer: unknown, id: string): Inspection {
   };
 }
 
-/** The digests, `sha256:<64 hex>`, by which registries know an image; none for one that was never in a registry. */
+/** The image's digests in registries, `sha256:<64 hex>`; none if it was never pushed or pulled. */
 export function readImageDigests(answer: unknown): string[] {
   const names = texts(object(answer, 'the answer').RepoDigests, 'RepoDigests', 'an image');
   return names.map((name) => {
@@ -81,18 +82,20 @@ function text(value: unknown, place: string): string {
 function name(value: unknown, place: string, whose: string): string {
   const found = text(value, place);
   if (found.length <= MAX_ITEM_BYTES) return found;
-  throw new TooLargeError(`${whose}: ${place}`, `${found.length} characters, and at most ${MAX_ITEM_BYTES} are read`);
+  throw new TooLargeError(`${whose}: ${place}`, `${found.length} characters; the limit is ${MAX_ITEM_BYTES}`);
 }
 
-/** An instant, which `Date.parse` can read; engines tell it to the nanosecond. */
+/** An instant with up to nine decimals of the second, which `Date.parse` can read. */
 function instantText(value: unknown, place: string): string {
   const form = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})$/;
   const found = text(value, place);
-  if (!form.test(found) || Number.isNaN(Date.parse(found))) throw malformed(place, 'is no instant');
+  if (!form.test(found) || Number.isNaN(Date.parse(found))) throw malformed(place, 'is not a valid time');
   return found;
 }
 
-/** The pids, in the engine's pid namespace, of a container's processes: what its API calls `top`, asked for with `-o pid`. */
+/**
+ * Reads the answer of the API `top` with `-o pid`: the pids of a container's processes, in the engine's pid namespace.
+ */
 export function readPids(answer: unknown): number[] {
   const { Titles: titles, Processes: processes } = object(answer, 'the answer');
   const [title, ...others] = texts(titles, 'Titles', 'the list of processes');
@@ -125,8 +128,8 @@ function textMap(value: unknown, place: string, whose: string): Map<string, stri
   return new Map(found as [string, string][]);
 }
 
-function malformed(place: string, problem = 'is not what its API describes'): SidekeyError {
-  return failed(`the engine's answer can't be read: ${place} ${problem}`);
+function malformed(place: string, problem = 'does not conform to its API'): SidekeyError {
+  return failed(`the engine's answer is invalid: ${place} ${problem}`);
 }
 
 function failed(message: string): SidekeyError {

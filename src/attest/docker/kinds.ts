@@ -11,9 +11,9 @@ const LABEL_RULE = 'it is KEY:VALUE, the key without colons; the value may be em
 const ENV_RULE = 'it is NAME=VALUE, as the container has it';
 const DIGEST_RULE = 'it is sha256: and 64 hexadecimal digits in lower case';
 
-/** A container may have any number of labels, variables and networks, so its callers have what entries ask for. */
+/** On demand, because a container may have any number of labels, variables and networks. */
 const BY_ENGINE = { source: 'the container engine', onDemand: 'selector' } as const;
-/** The same of what whoever starts a container, or builds its image, says as they like. */
+/** Values that are chosen by whoever starts the container or builds its image. */
 const CHOSEN = { ...BY_ENGINE, chosen: true } as const;
 
 export const KINDS = {
@@ -22,7 +22,7 @@ export const KINDS = {
   image_id: {
     ...CHOSEN,
     fits: isText,
-    rule: 'it is the name that the container was made with, such as envoyproxy/envoy:v1.36.0',
+    rule: 'it is the image name with which the container was created, such as envoyproxy/envoy:v1.36.0',
   },
   image_config_digest: { ...BY_ENGINE, fits: isDigest, rule: DIGEST_RULE },
   image_digest: { ...BY_ENGINE, fits: isDigest, rule: DIGEST_RULE },
@@ -34,7 +34,7 @@ export const KINDS = {
   container_id: {
     ...BY_ENGINE,
     fits: (value) => /^[0-9a-f]{64}$/.test(value),
-    rule: 'it is the whole id, 64 hexadecimal digits',
+    rule: 'it is the full id, 64 hexadecimal digits',
   },
   compose_project: { ...CHOSEN, fits: isText, rule: TEXT_RULE },
   compose_service: { ...CHOSEN, fits: isText, rule: TEXT_RULE },

@@ -1,9 +1,9 @@
 /**
- * A container's main process: what the engine says of it, held against what the kernel says.
+ * Checks that the process with the pid that an engine reports is the container's main process.
  *
- * An engine's answer may be old when it is read, and an engine may notice late that a process has ended. The pid may be
- * another process's by then: that of any user, in a cgroup which that user made and named after the container. So the pid is
- * pinned before the engine is asked (or asked again), and the process that has it must be as old as the container.
+ * The engine's answer may be outdated: the main process may have ended, and its pid may belong to a process of any
+ * user, in a cgroup that this user made and named after the container. So the process is pinned before the engine is
+ * asked (or asked again), and it must have started with the container.
  */
 
 import fs from 'node:fs';
@@ -15,24 +15,23 @@ import { readStat } from '../proc/stat.ts';
 import { openPidfdByPid } from '../socket-peer.ts';
 import { type CgroupPlace, isWhereEnginesPut, parseCgroup } from './cgroup.ts';
 
-/** A process that the engine was asked about while it was pinned. */
 export interface MainProcess {
   readonly pid: number;
-  /** When it began, in hundredths of a second; see {@link ProcessStat.startTicks}. */
+  /** Its start, in hundredths of a second; see {@link ProcessStat.startTicks}. */
   readonly startTicks: number;
-  /** Which cgroups it is in. */
+  /** Its cgroups. */
   readonly place: CgroupPlace;
 }
 
-/** A process that keeps its pid: to close. */
+/** A process that is pinned by a pidfd until `close`. */
 export interface PinnedProcess extends MainProcess {
   hasEnded(): boolean;
   close(): void;
 }
 
 /**
- * Pins the process that has this pid now, and reads what the kernel says of it; undefined where it has ended or can't be seen.
- * @throws ERR_ATTESTATION_FAILED where it is in two containers, or no process can be pinned here
+ * Pins the process that has this pid now, and reads its start and cgroups; undefined if it has ended or is not visible.
+ * @throws ERR_ATTESTATION_FAILED if it is in two containers, or if pidfd_open is not available
  */
 export function pinProcess(pid: number): PinnedProcess | undefined {
   const pidfd = openPidfd(pid);
@@ -40,7 +39,7 @@ export function pinProcess(pid: number): PinnedProcess | undefined {
   try {
     const startTicks = readable(() => readStat(pid).startTicks);
     const cgroups = readable(() => readCgroupText(pid));
-    // Looked at last: if it is alive now, what was read is of this process.
+    // Afterwards: if the process is alive now, its pid was not reused while /proc was read.
     if (startTicks !== undefined && cgroups !== undefined && !hasEnded(pidfd)) {
       const place = parseCgroup(cgroups);
       return { pid, startTicks, place, hasEnded: () => hasEnded(pidfd), close: () => fs.closeSync(pidfd) };
@@ -58,25 +57,25 @@ function openPidfd(pid: number): number | undefined {
     return openPidfdByPid(pid);
   } catch (cause) {
     if (!(cause instanceof SystemCallError)) throw cause;
-    const message = `${cause.message}: the main process of a container can't be told from another one that takes its pid`;
+    const message = `${cause.message}: the main process of a container cannot be distinguished from one that reuses its pid`;
     throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause });
   }
 }
 
-/** True if processes that begin from now on can be told from this one by their start times. */
-export function canBeRemembered({ startTicks }: MainProcess): boolean {
+/** True if every process that starts from now on has a later start, in ticks. */
+export function canBeCached({ startTicks }: MainProcess): boolean {
   return startTicks < bootTicks();
 }
 
-/** True while the process lives: no other one with its pid began when it did ({@link canBeRemembered}). */
+/** True while the process is alive. A process that reuses its pid has a later start ({@link canBeCached}). */
 export function isAlive({ pid, startTicks }: MainProcess): boolean {
   const stat = readable(() => readStat(pid));
   return stat?.startTicks === startTicks && !stat.hasEnded;
 }
 
-/** An instant, by both clocks. */
+/** An instant on both clocks. */
 export interface Instant {
-  /** As {@link bootTicks} has it. */
+  /** See {@link bootTicks}. */
   readonly ticks: number;
   /** Milliseconds since the epoch. */
   readonly wall: number;
@@ -87,39 +86,51 @@ export function instant(): Instant {
 }
 
 const TICK_MS = 10;
-/** Both ends of the process's age are rounded down to a tick. */
+/** The process's start and the current time are each rounded down to a tick. */
 const ROUNDING_MS = 2 * TICK_MS;
-/** How long before `StartedAt` older Dockers and Podman may have made the process: they note the time once it runs. */
+/**
+ * How long before `StartedAt` the process may start, because Podman and older Dockers read the clock after they started
+ * it.
+ */
 const EARLY_MS = 10_000;
-/** How long after `StartedAt` Docker may make the process: since moby pull request 47003 (2024) it notes the time first. */
+/**
+ * How long after `StartedAt` the process may start, because newer Dockers (2024, moby pull request 47003) read the
+ * clock first.
+ */
 const LATE_MS = 1_000;
-/** An engine that says that a process runs has noticed the end of any that ended longer ago. */
+/** Time within which an engine notices the end of a main process, in milliseconds. */
 const NOTICED_MS = 10_000;
 
 /**
- * True if a process that has the pid of a container's main process may be taken for it without a look of the engine's own:
- * by its start time, and by being where only root puts processes, or so old that the engine has noticed the end of any that
- * had the pid before. (Engines may note the start of a container that has ended already, so that a process which took the
- * pid meanwhile began before it.)
+ * True if a process with the pid of a container's main process is the main process, without asking the engine. Its
+ * start must fit. It must also be in a cgroup where only root puts processes, or be so old that the engine would have
+ * noticed the end of an earlier process with the pid. (An engine may set `StartedAt` after the main process has ended,
+ * so a process that reuses the pid can have started before `StartedAt`.)
  */
 export function isOfContainer(process: MainProcess, startedAt: number, now: Instant): boolean {
-  if (!beganWith(startedAt, process.startTicks, now)) return false;
+  if (!startedWith(startedAt, process.startTicks, now)) return false;
   return (now.ticks - process.startTicks) * TICK_MS >= NOTICED_MS || isWhereEnginesPut(process.place);
 }
 
 /**
- * True if a process that has the pid of a container's main process may be taken for it by its start time; false where that
- * takes a look of the engine's own, since the pid may be that of a process which began after the main one had ended.
+ * True if the start of a process fits the start of its container. If false, the process may have started after the main
+ * process ended, and the engine must be asked.
  *
- * `StartedAt` is an instant of the wall clock, a process's start one of CLOCK_BOOTTIME. Both count the time that the machine
- * was suspended, and are slewed alike; a wall clock that was set between the container's start and now shifts the start by
- * as much. So what began more than {@link LATE_MS} after `StartedAt` is never taken; a start that fits to the tick is. What
- * is between, and what seems to have begun long before (the clock was set back), is taken once it is {@link NOTICED_MS} old.
- * Offsets of a time namespace are in both numbers of ticks.
+ * `StartedAt` is wall-clock time, the start of a process CLOCK_BOOTTIME. Both include the time that the machine was
+ * suspended, and both are slewed. If the wall clock was set since the container started, the two differ by that amount.
  *
- * @param startedAt as the engine has it, in milliseconds since the epoch
+ * | the process started | fits |
+ * |---|---|
+ * | more than {@link LATE_MS} after `StartedAt` | no |
+ * | later than `StartedAt`, but less than that | once it is {@link NOTICED_MS} old |
+ * | at `StartedAt`, or at most {@link EARLY_MS} before | yes |
+ * | earlier (the clock was set back) | once it is {@link NOTICED_MS} old |
+ *
+ * Both numbers of ticks include the offset of the time namespace.
+ *
+ * @param startedAt the engine's `StartedAt`, in milliseconds since the epoch
  */
-export function beganWith(startedAt: number, startTicks: number, now: Instant): boolean {
+export function startedWith(startedAt: number, startTicks: number, now: Instant): boolean {
   const age = (now.ticks - startTicks) * TICK_MS;
   const late = now.wall - age - startedAt;
   if (late > LATE_MS) return false;

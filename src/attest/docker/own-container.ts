@@ -1,7 +1,7 @@
 /**
- * The container that Sidekey itself is in. Seen from a cgroup namespace of its own (what Docker gives a container by
- * default with cgroup v2), callers in that very container are in `/`, which has no id: it is found by what the engine
- * mounted for Sidekey. Those are this process's own mounts, so no caller has a hand in them.
+ * Finds the container that Sidekey is in. If Sidekey has its own cgroup namespace, which is Docker's default with
+ * cgroup v2, callers in the same container have the cgroup path `/`, without an id. The id is found in the sources of
+ * the files that the engine mounted for Sidekey; callers can't influence these mounts.
  *
  * @see proc_pid_mountinfo(5), cgroup_namespaces(7)
  */
@@ -9,10 +9,13 @@
 import { seesWholePaths } from '../proc/cgroup-namespace.ts';
 import { type Mount, readOwnMounts } from '../proc/mountinfo.ts';
 
-/** Files that engines mount from the container's own directory: Docker and Podman the first, Podman the second. */
+/**
+ * Files that engines mount from a directory named after the container: the first by Docker and Podman, the second by
+ * Podman.
+ */
 const FROM_ENGINE: readonly string[] = ['/etc/hostname', '/run/.containerenv'];
 
-/** The id; undefined outside of a container, or where a cgroup namespace hides nothing. */
+/** The id; undefined outside containers, and if Sidekey sees whole cgroup paths, which contain the id. */
 export function readOwnContainer(): string | undefined {
   try {
     return seesWholePaths() ? undefined : ownContainerId(readOwnMounts());
@@ -21,7 +24,7 @@ export function readOwnContainer(): string | undefined {
   }
 }
 
-/** The id in the paths that those files were mounted from; undefined where there is none, or more than one. */
+/** The id in the sources of those mounts; undefined if there is none, or more than one. */
 export function ownContainerId(mounts: readonly Mount[]): string | undefined {
   const ids = new Set<string>();
   for (const { root, mountPoint } of mounts) {

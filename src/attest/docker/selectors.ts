@@ -1,4 +1,4 @@
-/** The docker attestor's selectors, by what the engine says of a container. */
+/** Derives the docker attestor's selectors from the engine's facts about a container. */
 
 import type { Selector } from '../../spiffe/selector.ts';
 import type { Container } from './containers.ts';
@@ -7,10 +7,10 @@ import type { KINDS } from './kinds.ts';
 const PROJECT_LABEL = 'com.docker.compose.project';
 const SERVICE_LABEL = 'com.docker.compose.service';
 
-type Kind = keyof typeof KINDS;
+type DockerKind = keyof typeof KINDS;
 
-/** By kind: the values of `docker:<kind>:<value>` that a container has. */
-const VALUES: Readonly<Record<Kind, (container: Container) => readonly (string | undefined)[]>> = {
+/** For each kind, the values of a container's selectors `docker:<kind>:<value>`. */
+const VALUES: Readonly<Record<DockerKind, (container: Container) => readonly (string | undefined)[]>> = {
   label: ({ labels }) => [...labels].filter(([key]) => !isAmbiguous(key)).map(labelValue),
   env: ({ env }) => unambiguous(env),
   image_id: ({ imageName }) => [imageName],
@@ -23,16 +23,16 @@ const VALUES: Readonly<Record<Kind, (container: Container) => readonly (string |
   network: ({ networks }) => networks,
 };
 
-const NAMES = Object.keys(VALUES) as Kind[];
+const NAMES = Object.keys(VALUES) as DockerKind[];
 
-/** The kinds as `docker:label`. */
+/** The kinds in the form `docker:label`. */
 export const DOCKER_KINDS: readonly string[] = NAMES.map((kind) => `docker:${kind}`);
 
-/** The only kind that takes a question of its own, about the image. */
+/** The only kind that needs an additional request to the engine, about the image. */
 export const IMAGE_DIGEST = 'docker:image_digest';
 
-/** The container's selectors that are kept: values of an environment that nobody asks for go nowhere. */
-export function dockerSelectors(container: Container, { asksFor, keeps }: Wanted): Selector[] {
+/** The container's selectors that pass the filter. */
+export function dockerSelectors(container: Container, { asksFor, keeps }: SelectorFilter): Selector[] {
   return NAMES.filter((kind) => asksFor(`docker:${kind}`)).flatMap((kind) =>
     VALUES[kind](container)
       .filter((value) => value !== undefined && value !== '')
@@ -41,16 +41,15 @@ export function dockerSelectors(container: Container, { asksFor, keeps }: Wanted
   );
 }
 
-/** What is wanted of a container's selectors. */
-export interface Wanted {
-  /** True if some entry asks for selectors of this kind, such as `docker:label`. */
+export interface SelectorFilter {
+  /** True for kinds to keep, such as `docker:label`. */
   readonly asksFor: (kind: string) => boolean;
   readonly keeps: (selector: Selector) => boolean;
 }
 
 /**
- * The selectors that the labels would give that give none, since their key has a colon: `docker:label:a:b:c` is the label
- * `a` with the value `b:c`, so a label `a:b` with the value `c` must not pass for it.
+ * The selectors that labels with a colon in their key would give. They give none, because `docker:label:a:b:c` means
+ * the label `a` with the value `b:c`, and a label `a:b` with the value `c` must not match it.
  */
 export function ambiguousLabels({ labels }: Pick<Container, 'labels'>): Selector[] {
   return [...labels]
@@ -67,8 +66,8 @@ function labelValue([key, value]: readonly [string, string]): string {
 }
 
 /**
- * The variables `NAME=VALUE` of which one alone has the name. Of several with one name a program finds any one, so none
- * gives a selector, and neither does what has no name or no value.
+ * The variables `NAME=VALUE` whose name occurs once. If a name occurs several times, it depends on the program which
+ * value it gets, so none gives a selector. Texts without a name or without `=` are left out.
  */
 function unambiguous(env: readonly string[]): string[] {
   const byName = new Map<string, string | undefined>();

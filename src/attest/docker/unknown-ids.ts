@@ -1,18 +1,18 @@
 /**
- * Ids of which the engine said a moment ago that it knows no such container. A caller whose cgroup is named after none may
- * call as often as its limits let it; each of its attestations would cost the engine a question.
+ * Caches ids for which the engine knows no container. Otherwise a caller whose cgroup name contains such an id would
+ * cause a request to the engine with each attestation.
  */
 
 import type { Clock } from '../../base/clock.ts';
 
-/** How long, in milliseconds: containers that the engine makes meanwhile are told by its events. */
+/** How long an id is cached, in milliseconds. An event about a new container with this id ends it earlier. */
 export const UNKNOWN_MS = 1_000;
-/** How many; the oldest are forgotten first. */
-const MOST = 1_000;
+/** Maximum number of ids; the oldest is dropped first. */
+const MAX_IDS = 1_000;
 
 export class UnknownIds {
   readonly #clock: Clock;
-  /** By id, the oldest first: when the engine said so. */
+  /** By id, the oldest first: the time of the engine's answer. */
   readonly #since = new Map<string, number>();
 
   constructor(clock: Clock) {
@@ -21,7 +21,7 @@ export class UnknownIds {
 
   add(id: string): void {
     this.#since.delete(id);
-    if (this.#since.size >= MOST) this.#since.delete(this.#since.keys().next().value!);
+    if (this.#since.size >= MAX_IDS) this.#since.delete(this.#since.keys().next().value!);
     this.#since.set(id, this.#clock.now());
   }
 

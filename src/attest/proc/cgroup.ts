@@ -1,33 +1,34 @@
 /**
- * /proc/PID/cgroup: which cgroups a process is a member of. @see cgroups(7)
+ * /proc/PID/cgroup: the cgroups of a process. @see cgroups(7)
  *
- * Whoever may make a cgroup chooses its name. The kernel refuses `\n` in one and escapes nothing: every other byte stands
- * as it is, `:`, `\` and `\r` too. The name of a cgroup v1 hierarchy has letters, digits, `_`, `.` and `-` alone.
+ * The name of a cgroup is chosen by the process that makes it. The kernel refuses `\n` in names and escapes nothing, so
+ * all other bytes appear unchanged, including `:`, `\` and `\r`. The name of a cgroup v1 hierarchy consists of letters,
+ * digits, `_`, `.` and `-`.
  */
 
 import { linesOf, otherForm, readProcFile } from '../../base/proc/text.ts';
 
 export interface CgroupLine {
-  /** The controllers of cgroup v1, or `name=…`; empty for v2. */
+  /** The controllers of a cgroup v1 hierarchy, or its `name=…`; empty for v2. */
   readonly hierarchy: string;
   /**
-   * From this process's cgroup namespace's root: begins with `/`, and with `/..` where it leads out of that; latin1. A v2
-   * cgroup that was removed ends in ` (deleted)`, which may be part of a name too.
+   * The path, relative to the root of Sidekey's cgroup namespace; latin1. It begins with `/`, or with `/..` if it is
+   * outside that root. The path of a removed v2 cgroup ends with ` (deleted)`, but a name can also end like this.
    */
   readonly path: string;
 }
 
-/** @throws ENOENT, ESRCH; ERR_PROC where the file has another form */
+/** @throws ENOENT, ESRCH; ERR_PROC if the file is malformed */
 export function readCgroup(pid: number): CgroupLine[] {
   return parseCgroupLines(readCgroupText(pid));
 }
 
-/** The file as it is, to compare with another reading. @throws ENOENT, ESRCH */
+/** The unparsed text, to compare it with that of another read. @throws ENOENT, ESRCH */
 export function readCgroupText(pid: number): string {
   return readProcFile(`/proc/${pid}/cgroup`);
 }
 
-/** Lines `NUMBER:HIERARCHY:PATH`. @throws ERR_PROC where a line has another form, or a hierarchy is there twice */
+/** Parses lines `NUMBER:HIERARCHY:PATH`. @throws ERR_PROC if a line is malformed or a hierarchy occurs twice */
 export function parseCgroupLines(text: string): CgroupLine[] {
   const seen = new Set<string>();
   return linesOf(text, '/proc/PID/cgroup').map((line) => {
@@ -37,7 +38,7 @@ export function parseCgroupLines(text: string): CgroupLine[] {
     const hierarchy = line.slice(first + 1, second);
     const path = line.slice(second + 1);
     if (second === -1 || !/^[0-9]{1,10}$/.test(number) || !path.startsWith('/')) {
-      throw otherForm('/proc/PID/cgroup has a line of another form');
+      throw otherForm('/proc/PID/cgroup has a malformed line');
     }
     if (seen.has(hierarchy)) throw otherForm(`/proc/PID/cgroup has more than one line of hierarchy "${hierarchy}"`);
     seen.add(hierarchy);

@@ -4,14 +4,14 @@ import { isUtf8 } from 'node:buffer';
 import fs from 'node:fs';
 import { type FileIdentity, fileIdentity } from '../libc.ts';
 
-/** Where the executable is, by the kernel's word. */
+/** The path of an executable, from the kernel. */
 export interface ExecutablePath {
   /**
-   * Absolute, in the process's own mount namespace; undefined where it is no name that a selector could mean: the file was
-   * deleted or replaced, or the name is not UTF-8.
+   * Absolute, in the process's mount namespace. Undefined if a selector can't express it: the file was deleted or
+   * replaced, or the name is not UTF-8.
    */
   readonly path: string | undefined;
-  /** The path that it had before it was deleted or replaced; undefined where it was not, or never had one. */
+  /** The former path, if the file was deleted or replaced. */
   readonly replaced: string | undefined;
 }
 
@@ -20,23 +20,23 @@ export function readExecutablePath(pid: number): ExecutablePath {
   return parseExecutablePath(fs.readlinkSync(executableLink(pid), { encoding: 'buffer' }));
 }
 
-/** Which file the process runs. @throws ENOENT, ESRCH, EACCES */
+/** The identity of the file that the process runs. @throws ENOENT, ESRCH, EACCES */
 export function readExecutableIdentity(pid: number): FileIdentity {
   return fileIdentity(executableLink(pid));
 }
 
-/** Opens as the very file that the process runs, whatever its path means here. */
+/** A path that opens the file that the process runs, even if the file was replaced or is in another mount namespace. */
 export function executableLink(pid: number): string {
   return `/proc/${pid}/exe`;
 }
 
 const DELETED = ' (deleted)';
-/** Made by memfd_create(2): never was at a path. */
+/** Prefix for files made by memfd_create(2), which have no path. */
 const IN_MEMORY = '/memfd:';
 
 /**
- * A link is told as it is, nothing escaped. A deleted file's name ends in ` (deleted)`; a file that is really named so loses
- * its name too, which only denies.
+ * Parses the target of the link. The kernel escapes nothing, and adds ` (deleted)` to the name of a deleted file. A
+ * file whose name really ends like this counts as deleted, so its processes have no `unix:path`.
  */
 export function parseExecutablePath(link: Buffer): ExecutablePath {
   const text = isUtf8(link) ? link.toString('utf8') : '';

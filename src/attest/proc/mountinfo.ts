@@ -1,30 +1,36 @@
 /**
- * /proc/self/mountinfo: what this process has mounted. @see proc_pid_mountinfo(5)
+ * /proc/self/mountinfo: the mounts of this process. @see proc_pid_mountinfo(5)
  *
- * In paths and sources the kernel writes space, tab, `\n`, `\` (and `#` in sources) as a backslash and three octal digits,
- * so that a line is split at spaces; every other byte, `\r` too, stands as it is.
+ * In paths and sources the kernel escapes space, tab, `\n`, `\` (and `#` in sources) as a backslash and three octal
+ * digits, so lines can be split at spaces. All other bytes appear unchanged, including `\r`.
  */
 
 import { linesOf, otherForm, readProcRecords } from '../../base/proc/text.ts';
 
 /** Strings are latin1. */
 export interface Mount {
-  /** The path within the mounted file system that is the mount's root. */
+  /** The directory within the file system that is mounted. */
   readonly root: string;
-  /** Where it is, from this process's root. */
+  /** Relative to this process's root directory. */
   readonly mountPoint: string;
   /** `ext4`, `proc`, … */
   readonly type: string;
-  /** The file system's own options, such as `hidepid=2`; in these, what is escaped stays so. */
+  /** The options of the file system, such as `hidepid=2`; escapes in them are kept. */
   readonly options: readonly string[];
 }
 
-/** In the order of mounting; of several on one place the last one is seen. @throws ERR_PROC where the file has another form */
+/**
+ * In the order of mounting; the last mount at a mount point hides earlier ones.
+ * @throws ERR_PROC if the file is malformed
+ */
 export function readOwnMounts(): Mount[] {
   return parseMountinfo(readProcRecords('/proc/self/mountinfo'));
 }
 
-/** Lines `ID PARENT MAJOR:MINOR ROOT MOUNT_POINT OPTIONS [TAG]… - TYPE SOURCE SUPER_OPTIONS`. @throws ERR_PROC */
+/**
+ * Parses lines `ID PARENT MAJOR:MINOR ROOT MOUNT_POINT OPTIONS [TAG]… - TYPE SOURCE SUPER_OPTIONS`.
+ * @throws ERR_PROC
+ */
 export function parseMountinfo(text: string): Mount[] {
   return linesOf(text, 'mountinfo').map((line) => {
     const fields = line.split(' ');
@@ -33,7 +39,7 @@ export function parseMountinfo(text: string): Mount[] {
     const [type, , options] = dash === -1 ? [] : fields.slice(dash + 1);
     const hasForm = /^[0-9]+$/.test(id!) && /^[0-9]+:[0-9]+$/.test(device ?? '');
     if (!hasForm || root === undefined || mountPoint === undefined || type === undefined || options === undefined) {
-      throw otherForm('mountinfo has a line of another form');
+      throw otherForm('mountinfo has a malformed line');
     }
     return { root: unescapeOctal(root), mountPoint: unescapeOctal(mountPoint), type, options: options.split(',') };
   });

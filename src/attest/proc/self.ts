@@ -1,11 +1,12 @@
-/** /proc/self: whether /proc is of this process's pid namespace. */
+/** /proc/self: shows whether /proc belongs to this process's pid namespace. */
 
 import fs from 'node:fs';
 import { SidekeyError } from '../../base/errors.ts';
 
 /**
- * Makes sure that /proc shows the processes of this pid namespace: by the numbers of another one, a caller would be taken
- * for a stranger of the same number. @throws ERR_PROC
+ * Checks that /proc shows this process's pid namespace. In another one, a caller's pid may belong to a different
+ * process.
+ * @throws ERR_PROC
  */
 export function checkProc(): void {
   let self: string;
@@ -15,6 +16,6 @@ export function checkProc(): void {
     throw new SidekeyError('ERR_PROC', `/proc is not mounted here: ${(cause as Error).message}`, { cause });
   }
   if (self === String(process.pid)) return;
-  const message = `/proc is that of another pid namespace: it calls this process ${self}, which is ${process.pid}`;
-  throw new SidekeyError('ERR_PROC', `${message}; mount one of its own (unshare --mount-proc)`);
+  const message = `/proc belongs to another pid namespace: it shows this process as pid ${self} instead of ${process.pid}`;
+  throw new SidekeyError('ERR_PROC', `${message}; mount a /proc for this namespace (unshare --mount-proc)`);
 }

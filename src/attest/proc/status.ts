@@ -1,13 +1,13 @@
 /**
  * /proc/PID/status: the ids, groups and pids of a process. @see proc_pid_status(5)
  *
- * The first line is the process's name, in which the kernel escapes `\n` and `\` alone. All other lines are the kernel's
- * own, and each of them is there once.
+ * The first line has the process's name, in which the kernel escapes only `\n` and `\`. The process has no influence on
+ * the other lines; each occurs once.
  */
 
 import { otherForm, parseId, readProcFile } from '../../base/proc/text.ts';
 
-/** The members of the file that attestation reads; ids as in this process's user namespace. */
+/** The fields that attestation needs. Ids are those of Sidekey's user namespace. */
 export interface ProcessStatus {
   /** Effective. */
   readonly uid: number;
@@ -16,28 +16,29 @@ export interface ProcessStatus {
   /** The supplementary groups, in the file's order (the kernel sorts them). */
   readonly groups: readonly number[];
   /**
-   * The process's pid in each pid namespace that it is in: first in the one of /proc (so, of this process), then in those
-   * nested in it, outermost first. Empty where the kernel does not say (no pid namespaces, Linux before 4.1).
+   * The process's pid in each pid namespace that contains it, from that of /proc (which is also Sidekey's) inwards.
+   * Empty if the kernel has no pid namespaces or is older than Linux 4.1.
    */
   readonly pids: readonly number[];
   /**
-   * The main thread has ended, and others may go on. Of such a one cgroup v1 says that it is in `/`, whatever it is in.
+   * True if the main thread has ended; other threads may still run. Then cgroup v1 shows `/` instead of the process's
+   * cgroup.
    * @see cgroups(7)
    */
   readonly mainThreadEnded: boolean;
 }
 
-/** @throws ENOENT, ESRCH; ERR_PROC where the file has another form */
+/** @throws ENOENT, ESRCH; ERR_PROC if the file is malformed */
 export function readStatus(pid: number): ProcessStatus {
   return parseStatus(readProcFile(`/proc/${pid}/status`));
 }
 
-/** The effective capabilities of this process, one bit each. @throws ERR_PROC where the file has another form */
+/** The effective capabilities of this process, one bit each. @throws ERR_PROC if the file is malformed */
 export function readOwnCapabilities(): bigint {
   return parseCapabilities(readProcFile('/proc/self/status'));
 }
 
-/** @throws ERR_PROC where the file has another form, a line is missing or there twice */
+/** @throws ERR_PROC if the file is malformed, or a line is missing or occurs twice */
 export function parseStatus(text: string): ProcessStatus {
   checkForm(text);
   const pids = readField(text, 'NSpid')?.split('\t') ?? [];
@@ -45,12 +46,12 @@ export function parseStatus(text: string): ProcessStatus {
     uid: effectiveOf(text, 'Uid'),
     gid: effectiveOf(text, 'Gid'),
     groups: groupsOf(readField(text, 'Groups')),
-    pids: pids.map((pid) => parseId(pid, 'status has an NSpid of another form')),
+    pids: pids.map((pid) => parseId(pid, 'status has a malformed NSpid')),
     mainThreadEnded: /^[ZX]/.test(readField(text, 'State') ?? ''),
   };
 }
 
-/** @throws ERR_PROC where the file has another form */
+/** @throws ERR_PROC if the file is malformed */
 export function parseCapabilities(text: string): bigint {
   checkForm(text);
   const capabilities = readField(text, 'CapEff');
@@ -59,8 +60,8 @@ export function parseCapabilities(text: string): bigint {
 }
 
 /**
- * The value of the line `KEY:\tVALUE`; undefined where there is none. It is looked for instead of splitting the text, which
- * has sixty lines: that is part of every attestation.
+ * The value of the line `KEY:\tVALUE`; undefined if there is none. It searches instead of splitting the sixty lines,
+ * because each attestation does this.
  */
 function readField(text: string, key: string): string | undefined {
   const label = `\n${key}:\t`;
@@ -77,19 +78,19 @@ function checkForm(text: string): void {
   if (!text.endsWith('\n')) throw otherForm('status ends within a line');
 }
 
-/** Of four numbers, real, effective, saved and file system, the second. */
+/** The line has four ids: real, effective, saved and file system. */
 function effectiveOf(text: string, key: string): number {
   const value = readField(text, key);
   if (value === undefined) throw otherForm(`status has no ${key}`);
-  const problem = `status has a ${key} of another form`;
+  const problem = `status has a malformed ${key}`;
   const ids = value.split('\t').map((id) => parseId(id, problem));
   if (ids.length !== 4) throw otherForm(problem);
   return ids[1]!;
 }
 
-/** Numbers with a space between them and one after the last; of no group, that space or nothing. */
+/** Each number is followed by a space. Without groups, there is one space or nothing. */
 function groupsOf(value: string | undefined): number[] {
   if (value === undefined) throw otherForm('status has no Groups');
   const ids = value.endsWith(' ') ? value.slice(0, -1) : value;
-  return ids === '' ? [] : ids.split(' ').map((id) => parseId(id, 'status has Groups of another form'));
+  return ids === '' ? [] : ids.split(' ').map((id) => parseId(id, 'status has malformed Groups'));
 }

@@ -1,9 +1,9 @@
 /**
- * The systemd attestor: the unit of the system manager that a caller belongs to, by the kernel's word: a process can't
- * leave its unit's cgroup without rights over another one.
+ * The systemd attestor: finds the caller's unit of the system manager by its cgroup. A process can't leave its unit's
+ * cgroup without write access to another one.
  *
- * Where Sidekey is in a cgroup namespace of its own, such as in a container, nobody has such selectors: paths begin
- * at Sidekey's own cgroup there, below which its container's processes may call a cgroup `web.service`.
+ * If Sidekey has its own cgroup namespace, as in a container, no caller has these selectors: paths are relative to
+ * Sidekey's cgroup there, and processes of its container could create a cgroup `web.service` in it.
  */
 
 import fs from 'node:fs';
@@ -13,9 +13,9 @@ import { seesWholePaths } from '../proc/cgroup-namespace.ts';
 import { unitOf } from './unit.ts';
 
 export interface SystemdAttestorOptions {
-  /** Asked at each attestation: whether some entry asks for a unit. */
+  /** Called at each attestation: true if an entry asks for a unit. */
   readonly wantUnit: () => boolean;
-  /** Why the units of callers can't be known here; undefined where they can. */
+  /** The reason why Sidekey can't see callers' units here; undefined if it can. */
   readonly blind?: string | undefined;
 }
 
@@ -36,14 +36,14 @@ export function createSystemdAttestor({ wantUnit, blind = whyBlind() }: SystemdA
 }
 
 const OWN_NAMESPACE =
-  'Sidekey is in a cgroup namespace of its own, where units of the host are not to be told from cgroups of its container: run it outside, or with the cgroup namespace of the host (docker run --cgroupns=host)';
+  "Sidekey is in its own cgroup namespace, where it cannot distinguish the host's units from cgroups of its container: run it on the host, or in the host's cgroup namespace (docker run --cgroupns=host)";
 
-/** Why units can't be known by this process. */
+/** The reason why this process can't see units; undefined if it can. */
 function whyBlind(): string | undefined {
   if (!fs.existsSync('/proc/self/cgroup')) return 'the kernel shows no cgroups';
   try {
     return seesWholePaths() ? undefined : OWN_NAMESPACE;
   } catch {
-    return 'the cgroup namespace of Sidekey can not be read';
+    return 'the cgroup namespace of Sidekey cannot be read';
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The systemd attestor: which unit of the system manager a caller belongs to. It runs always.
+ * The systemd attestor: the caller's unit of the system manager. It always runs.
  *
  * @see https://github.com/spiffe/spire/blob/main/doc/plugin_agent_workloadattestor_systemd.md
  */

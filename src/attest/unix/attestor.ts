@@ -1,32 +1,34 @@
 /**
- * What the kernel says of a process. Selectors, with SPIRE's names:
+ * The unix attestor: facts about a process from the kernel. The selectors have SPIRE's names:
  *
- * | selector | from |
+ * | selector | source |
  * |---|---|
- * | `uid:N` `gid:N` | SO_PEERCRED: effective, at connect |
- * | `user:NAME` `group:NAME` | the names of those in this machine's passwd and group files |
- * | `supplementary_gid:N` `supplementary_group:NAME` | SO_PEERGROUPS and `Groups` of /proc/PID/status, which must be the same |
- * | `path:/ABSOLUTE` | where /proc/PID/exe points, in the caller's own mount namespace |
+ * | `uid:N` `gid:N` | SO_PEERCRED: the effective ids at connect |
+ * | `user:NAME` `group:NAME` | the names of these ids in Sidekey's passwd and group files |
+ * | `supplementary_gid:N` `supplementary_group:NAME` | SO_PEERGROUPS and `Groups` of /proc/PID/status, which must be equal |
+ * | `path:/ABSOLUTE` | the target of /proc/PID/exe, in the caller's mount namespace |
  * | `sha256:HEX` | the contents of /proc/PID/exe |
  *
- * `path` and `sha256` are left out where this process may not look at the executable (it is not root, and the caller
- * has another uid): what is not known can't match. An executable beyond the size limit fails the attestation, as in SPIRE.
+ * If Sidekey may not read the executable (it is not root, and the caller has another uid), the caller has no `path` and
+ * no `sha256`. If the executable exceeds the size limit, the attestation fails, as in SPIRE.
  *
- * `path` is that of the connection's first attestation as long as the process runs the same file, whatever becomes of the
- * name: a package that replaces the file of a running program takes nothing from it, and a name that the file gets later
- * gives it nothing. Where the file was deleted or replaced before that, there is no `path`. `sha256` is not remembered: it
- * is read from the file that runs, which a process keeps even when its name is gone, so that a file that was changed in
- * place (network and FUSE file systems allow it) has its new hash.
+ * `path` is determined by the connection's first attestation and does not change while the process runs the same file:
+ * a package upgrade that replaces the file does not remove it, and a rename does not change it. If the file was deleted
+ * or replaced before the first attestation, there is no `path`. `sha256` is read at each attestation, from the running
+ * file, which exists even without a name, because network and FUSE file systems allow changing a running file.
  *
- * In a user namespace that leaves ids unmapped, the overflow id stands for all of them, and for nobody: such a uid fails
- * the attestation, and such groups are left out. (An entry that excludes a group must not match a caller with such a one.)
+ * If Sidekey's user namespace does not map all ids, all unmapped ids appear as the overflow id, which identifies no
+ * one: such a uid fails the attestation, and such a group gives no selector. (So an entry that excludes a group is not
+ * safe there.)
  *
  * @see https://github.com/spiffe/spire/blob/main/doc/plugin_agent_workloadattestor_unix.md
  */
 
+import type { Clock } from '../../base/clock.ts';
 import { SidekeyError } from '../../base/errors.ts';
 import { readUnmappedIds, type UnmappedIds } from '../../base/unmapped-ids.ts';
 import type { Log } from '../../telemetry/log.ts';
+import { Rarely } from '../../telemetry/rarely.ts';
 import { type Accounts, createAccounts } from '../accounts.ts';
 import type { RunningAttestor } from '../description.ts';
 import { createFileHasher, type FileHasher } from '../file-hash.ts';
@@ -36,22 +38,24 @@ import { whyNever } from './why-never.ts';
 
 export interface UnixAttestorOptions {
   readonly log: Log;
-  /** Asked at each attestation: hashing a large binary for the first time delays a secret by a few 100 ms. */
+  /** Limits log lines; by default the wall clock. */
+  readonly clock?: Pick<Clock, 'now'>;
+  /** Called at each attestation. Hashing a large binary for the first time delays a secret by a few 100 ms. */
   readonly wantSha256: () => boolean;
-  /** Asked when a program turns out to have been replaced: whether anybody is to hear of it. */
+  /** False if no entry asks for `unix:path`, so that replaced programs need not be logged. */
   readonly wantPath?: () => boolean;
   readonly accounts?: Accounts;
   readonly hasher?: FileHasher;
   readonly unmapped?: UnmappedIds;
 }
 
-/** The log gets one line in this many milliseconds about programs that were replaced. */
+/** Minimum interval of log lines about replaced programs, in milliseconds. */
 const REPLACED_LOG_MS = 10_000;
 
 export function createUnixAttestor(options: UnixAttestorOptions): RunningAttestor {
   const { log, wantSha256, wantPath = () => true, accounts = createAccounts(), hasher = createFileHasher() } = options;
-  const { unmapped = readUnmappedIds() } = options;
-  let nextReplacedLog = 0;
+  const { clock = Date, unmapped = readUnmappedIds() } = options;
+  const replacedLines = new Rarely(clock, REPLACED_LOG_MS);
 
   return {
     name: 'unix',
@@ -60,7 +64,7 @@ export function createUnixAttestor(options: UnixAttestorOptions): RunningAttesto
       everything = false,
     ) {
       checkGroupCount(pid, groups.length);
-      if (uid === unmapped.uid) throw unknownUser(pid, uid);
+      if (uid === unmapped.uid) throw unmappedUser(pid, uid);
       const values = [`uid:${uid}`];
       add(values, 'user', accounts.user(uid));
       if (gid !== unmapped.gid) {
@@ -75,7 +79,7 @@ export function createUnixAttestor(options: UnixAttestorOptions): RunningAttesto
       if (program.path === undefined)
         await ifAllowed(pid, 'path', () => void Object.assign(program, readExecutablePath(pid)));
       add(values, 'path', program.path);
-      if (program.replaced !== undefined && !everything) tellReplaced(pid, uid, program.replaced);
+      if (program.replaced !== undefined && !everything) logReplaced(pid, uid, program.replaced);
       if (wantSha256())
         add(values, 'sha256', await ifAllowed(pid, 'sha256', () => hasher.sha256(executableLink(pid), owner)));
       return values.map((value) => ({ type: 'unix', value }));
@@ -83,11 +87,12 @@ export function createUnixAttestor(options: UnixAttestorOptions): RunningAttesto
     whyNever: (value) => whyNever(value, accounts, unmapped),
   };
 
-  function tellReplaced(pid: number, uid: number, path: string): void {
-    const now = performance.now();
-    if (now < nextReplacedLog || !wantPath()) return;
-    nextReplacedLog = now + REPLACED_LOG_MS;
-    log.warn({ pid, uid, path }, 'the file was replaced: restart the program, which has no unix:path until then');
+  function logReplaced(pid: number, uid: number, path: string): void {
+    if (!wantPath()) return;
+    const leftOut = replacedLines.mayTell();
+    if (leftOut === undefined) return;
+    const line = { pid, uid, path, left_out: leftOut };
+    log.warn(line, "the program's file was replaced: restart the program, because it has no unix:path until then");
   }
 
   async function ifAllowed<T>(pid: number, selector: string, read: () => T | Promise<T>): Promise<T | undefined> {
@@ -95,15 +100,15 @@ export function createUnixAttestor(options: UnixAttestorOptions): RunningAttesto
       return await read();
     } catch (error) {
       if (!isForbidden(error)) throw error;
-      log.debug({ pid }, `no unix:${selector} selector: this process may not look at the executable`);
+      log.debug({ pid }, `no unix:${selector} selector: Sidekey may not read the executable`);
       return undefined;
     }
   }
 }
 
-function unknownUser(pid: number, uid: number): SidekeyError {
-  const message = `the user of process ${pid} is not mapped in the user namespace of Sidekey, where every such user reads as ${uid}`;
-  return new SidekeyError('ERR_ATTESTATION_FAILED', `${message}; run Sidekey outside of it, or map the user`);
+function unmappedUser(pid: number, uid: number): SidekeyError {
+  const message = `the user of process ${pid} is not mapped in Sidekey's user namespace, where all unmapped users appear as ${uid}`;
+  return new SidekeyError('ERR_ATTESTATION_FAILED', `${message}; map the user, or run Sidekey outside that namespace`);
 }
 
 function add(values: string[], selector: string, value: string | undefined): void {

@@ -9,13 +9,13 @@ import type { SelectorKinds } from '../description.ts';
 const MAX_ID = 2 ** 32 - 2;
 
 const ID_RULE = `it is a decimal number from 0 to ${MAX_ID} without leading zeros`;
-const NAME_RULE = 'it is a name as passwd and group have it, without colons, spaces and control characters';
+const NAME_RULE = 'it is a name from passwd or group, without colons, spaces and control characters';
 const PATH_RULE = 'it is the absolute path that /proc/PID/exe shows: no empty segments, no . or ..';
 
 const ID = { fits: isId, rule: ID_RULE, ofRoot: '0' } as const;
 const NAME = { fits: isName, rule: NAME_RULE, ofRoot: 'root' } as const;
-const PASSWD = '/etc/passwd as the server sees it';
-const GROUP = '/etc/group as the server sees it';
+const PASSWD = "the server's /etc/passwd";
+const GROUP = "the server's /etc/group";
 
 export const KINDS = {
   uid: { ...ID, source: 'the kernel: SO_PEERCRED' },

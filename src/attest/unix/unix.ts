@@ -1,4 +1,4 @@
-/** The unix attestor: what the kernel says of a process. It runs always. */
+/** The unix attestor: facts about a process from the kernel. It always runs. */
 
 import type { AttestorDescription } from '../description.ts';
 import { ofKinds } from '../of-kinds.ts';
@@ -10,10 +10,11 @@ export const UNIX: AttestorDescription = {
   example: 'uid:1000',
   settings: {},
   isOn: () => true,
-  create: async ({ log, accounts, unmapped, asked }) => {
+  create: async ({ log, clock, accounts, unmapped, asked }) => {
     const { createUnixAttestor } = await import('./attestor.ts');
     return createUnixAttestor({
       log,
+      clock,
       accounts,
       unmapped,
       wantSha256: () => asked.asksFor('unix:sha256'),

@@ -1,10 +1,10 @@
-/** Selectors of users and groups that nobody has here. */
+/** Finds selectors of users and groups that no process on this host can have. */
 
 import { nearest } from '../../base/nearest.ts';
 import type { UnmappedIds } from '../../base/unmapped-ids.ts';
 import type { Accounts } from '../accounts.ts';
 
-/** Says why nobody has the selector `unix:<value>` here; undefined where somebody may. */
+/** The reason why no process can have the selector `unix:<value>`; undefined if one can. */
 export function whyNever(value: string, accounts: Accounts, unmapped: UnmappedIds): string | undefined {
   const colon = value.indexOf(':');
   const [kind, name] = [value.slice(0, colon), value.slice(colon + 1)];
@@ -25,7 +25,7 @@ function isId(kind: string, name: string, kinds: readonly string[], id: number, 
 }
 
 function whyUnmapped(what: string, id: number): string {
-  return `in the user namespace of the server ${id} stands for every ${what} that it leaves out, and so for none`;
+  return `the server's user namespace shows every unmapped ${what} as ${id}, so ${id} identifies none of them`;
 }
 
 function whyNoName(name: string, names: readonly string[], problem: string): string | undefined {

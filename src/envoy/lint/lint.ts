@@ -3,13 +3,14 @@
 import type { Finding } from '../../base/finding.ts';
 import { type Edit, sedCommand } from './edit.ts';
 import { modelOf } from './model.ts';
+import { readFile, type TextFault } from './read-file.ts';
 import { clusterRules } from './rules/cluster.ts';
+import { hostNameRules } from './rules/host-name.ts';
 import { identityRules } from './rules/names.ts';
 import type { Draft, Known } from './rules/rule.ts';
 import { sourceRules } from './rules/source.ts';
 import { tlsRules } from './rules/tls.ts';
 import { v2Rules } from './rules/v2.ts';
-import { readFile } from './spot.ts';
 
 export type { Known, KnownAlias, KnownEntry } from './rules/rule.ts';
 
@@ -20,15 +21,15 @@ export type { Known, KnownAlias, KnownEntry } from './rules/rule.ts';
  * @param file its name, for findings and commands; {@link STDIN}: it has no name
  */
 export function lintBootstrap(text: string, file: string, known: Known = {}): Finding[] {
-  const { root, faults } = readFile(text);
+  const { root, faults, remarks } = readFile(text);
   if (faults.length > 0) {
-    // One mistake may be reported for each bracket that it leaves open.
-    const told = new Map(faults.map(({ line, message }) => [`${line} ${message}`, syntax(file, line, message)]));
-    return [...told.values()];
+    // One mistake may be reported several times on its line, and for each bracket that it leaves open.
+    const told = new Map(faults.toReversed().map((fault) => [fault.line, syntax(file, fault)]));
+    return [...told.values()].sort((a, b) => a.line! - b.line!);
   }
-  if (!root.isMap) return [syntax(file, 1, 'the file is not a map')];
+  if (!root.isMap) return [syntax(file, NO_MAP)];
   const model = modelOf(root);
-  const rules = [v2Rules, sourceRules, clusterRules, identityRules, tlsRules];
+  const rules = [v2Rules, sourceRules, clusterRules, identityRules, tlsRules, hostNameRules];
   const found = new Map<string, Finding>();
   for (const { at, edit, ...draft } of rules.flatMap((rule): readonly Draft[] => rule(model, known))) {
     // A value with an anchor is found again at each of its aliases.
@@ -39,7 +40,8 @@ export function lintBootstrap(text: string, file: string, known: Known = {}): Fi
       ...commandOf(edit, file),
     });
   }
-  return [...found.values()].sort((a, b) => a.line! - b.line!);
+  const ofText = remarks.map((remark): Finding => ({ ...remark, severity: 'warning', place: file }));
+  return [...ofText, ...found.values()].sort((a, b) => a.line! - b.line!);
 }
 
 export const STDIN = 'stdin';
@@ -48,15 +50,13 @@ function commandOf(edit: Edit | undefined, file: string): Pick<Finding, 'command
   return edit === undefined || file === STDIN ? {} : { command: sedCommand(edit, file) };
 }
 
-function syntax(place: string, line: number, problem: string): Finding {
-  const why = 'Envoy cannot read the file, so nothing else was checked';
-  return {
-    rule: 'syntax',
-    severity: 'error',
-    place,
-    line,
-    problem,
-    why,
-    fix: 'make the file one map, in YAML or JSON',
-  };
+const NO_MAP: TextFault = {
+  line: 1,
+  problem: 'the file is not a map',
+  why: 'Envoy does not start with it; nothing else was checked',
+  fix: 'make the file one map, in YAML or JSON',
+};
+
+function syntax(place: string, fault: TextFault): Finding {
+  return { rule: 'syntax', severity: 'error', place, ...fault };
 }

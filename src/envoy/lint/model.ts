@@ -37,7 +37,7 @@ export interface Model {
 
 export function modelOf(root: Spot): Model {
   const clusters = new Map<string, Spot>();
-  for (const cluster of root.get('static_resources', 'clusters')?.items ?? []) {
+  for (const cluster of root.get('static_resources', 'clusters')?.each ?? []) {
     const name = cluster.get('name')?.text;
     if (name !== undefined) clusters.set(name, cluster);
   }
@@ -48,7 +48,7 @@ export function modelOf(root: Spot): Model {
     for (const { field, spot } of map.members) {
       const common = spot.get('common_tls_context');
       if (common !== undefined) contexts.push({ side: sideOf(field, spot), at: spot, common });
-      for (const one of spot.isList ? spot.items : [spot]) {
+      for (const one of spot.each) {
         const onDemand = isOnDemand(one);
         const source = sourceOf(one.get(onDemand ? 'config_source' : 'sds_config'));
         if (source === undefined || asked.has(one.identity!)) continue;
@@ -86,8 +86,7 @@ function sourceOf(config: Spot | undefined): SdsSource | undefined {
 }
 
 function apiSource(at: Spot): Extract<SdsSource, { kind: 'api' }> {
-  const services = at.get('grpc_services');
-  const service = services?.isList === true ? services.items[0] : services;
+  const [service] = at.get('grpc_services')?.each ?? [];
   return { kind: 'api', at, cluster: service?.get('envoy_grpc', 'cluster_name')?.text };
 }
 
@@ -113,8 +112,8 @@ export function networkAddress(cluster: Spot): Spot | undefined {
 }
 
 export function addressesOf(cluster: Spot): Spot[] {
-  const localities = cluster.get('load_assignment', 'endpoints')?.items ?? [];
+  const localities = cluster.get('load_assignment', 'endpoints')?.each ?? [];
   return localities
-    .flatMap((locality) => locality.get('lb_endpoints')?.items ?? [])
+    .flatMap((locality) => locality.get('lb_endpoints')?.each ?? [])
     .flatMap((endpoint) => endpoint.get('endpoint', 'address') ?? []);
 }

@@ -1,21 +1,26 @@
-/** A YAML (or JSON) file as values with their lines. */
+/** A YAML (or JSON) file as values with their lines. Where Envoy reads a value in several forms, so does this. */
 
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from 'yaml';
+import { isMap, isScalar, isSeq, type LineCounter, type Node } from 'yaml';
 import type { Edit } from './edit.ts';
 
-/** A fault of the YAML itself. */
-export interface SyntaxFault {
-  readonly line: number;
-  readonly message: string;
-}
-
-interface File {
+export interface File {
   readonly text: string;
   readonly lines: LineCounter;
   /** The value of each alias (`*name`). */
   readonly targets: ReadonlyMap<Node, Node>;
   /** The file is JSON, so edits can't insert YAML. */
   readonly isJson: boolean;
+}
+
+/** Aliases can make a small file a list without end. */
+const MAX_VISITS = 100_000;
+
+export interface Member {
+  /** In protobuf's spelling. */
+  readonly field: string;
+  /** As written. */
+  readonly name: string;
+  readonly spot: Spot;
 }
 
 /** A value in a file. Fields are requested in protobuf's spelling; JSON's spelling (camelCase) is found too. */
@@ -29,7 +34,7 @@ export class Spot {
   constructor(file: File, node: Node | undefined, line: number, key?: Node) {
     this.#file = file;
     this.#key = key;
-    this.#node = node !== undefined && isAlias(node) ? file.targets.get(node) : node;
+    this.#node = node === undefined ? undefined : (file.targets.get(node) ?? node);
     this.line = line;
   }
 
@@ -40,10 +45,6 @@ export class Spot {
 
   get isMap(): boolean {
     return isMap(this.#node);
-  }
-
-  get isList(): boolean {
-    return isSeq(this.#node);
   }
 
   /** The text of a scalar that is not empty. */
@@ -66,23 +67,66 @@ export class Spot {
     return this.members.find(({ field }) => field === first)?.spot.get(...rest);
   }
 
-  /** Members of a map, in order. */
-  get members(): readonly { readonly field: string; readonly spot: Spot }[] {
+  /** Members of a map, in order; of members with the same key the last one, which Envoy uses. */
+  get members(): readonly Member[] {
+    const last = new Map<string, Member>();
+    for (const member of this.#allMembers()) {
+      // Each takes the place of the earlier one, in order too.
+      last.delete(member.field);
+      last.set(member.field, member);
+    }
+    return [...last.values()];
+  }
+
+  /** Members that Envoy does not use, because a later one has the same field. */
+  get overridden(): readonly { readonly member: Member; readonly by: Member }[] {
+    const all = this.#allMembers();
+    const used = new Map(all.map((member) => [member.field, member]));
+    return all.flatMap((member) => {
+      const by = used.get(member.field)!;
+      return by === member ? [] : [{ member, by }];
+    });
+  }
+
+  #allMembers(): Member[] {
     if (!isMap(this.#node)) return [];
     return this.#node.items.map(({ key, value }) => {
       const name = isScalar(key) ? String(key.value) : '';
       const line = this.#lineOf(key as Node);
-      return {
-        field: asField(name),
-        spot: new Spot(this.#file, (value as Node | null) ?? undefined, line, key as Node),
-      };
+      const spot = new Spot(this.#file, (value as Node | null) ?? undefined, line, key as Node);
+      return { field: asField(name), name, spot };
     });
   }
 
-  /** Items of a list, in order. */
-  get items(): readonly Spot[] {
+  /**
+   * The values of a repeated field, in order. Envoy reads one value as a list of one, and a list in a list as if its values
+   * stood in the outer one.
+   */
+  get each(): readonly Spot[] {
+    const found: Spot[] = [];
+    this.#collect(found, { visits: MAX_VISITS });
+    return found;
+  }
+
+  #collect(found: Spot[], left: { visits: number }): void {
+    left.visits -= 1;
+    if (left.visits < 0) return;
+    if (isSeq(this.#node)) for (const item of this.#items()) item.#collect(found, left);
+    else if (this.#node !== undefined && !this.#isNull) found.push(this);
+  }
+
+  /** The values directly below this one, of a map or of a list. */
+  get below(): readonly Spot[] {
+    return isSeq(this.#node) ? this.#items() : this.members.map(({ spot }) => spot);
+  }
+
+  #items(): Spot[] {
     if (!isSeq(this.#node)) return [];
     return (this.#node.items as Node[]).map((item) => new Spot(this.#file, item, this.#lineOf(item)));
+  }
+
+  get #isNull(): boolean {
+    return isScalar(this.#node) && this.#node.value === null;
   }
 
   /** Replaces a member's value, or its key too; undefined if that is more than a change within a line. */
@@ -139,40 +183,11 @@ function asField(name: string): string {
   return /^[a-z][A-Za-z0-9]*$/.test(name) ? name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) : name;
 }
 
-export function readFile(text: string): { readonly root: Spot; readonly faults: readonly SyntaxFault[] } {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const faults = document.errors.map(({ pos, message }) => ({ line: lines.linePos(pos[0]).line, message }));
-  const targets = aliasTargets(document, (alias) => {
-    const line = lines.linePos(alias.range?.[0] ?? 0).line;
-    faults.push({ line, message: `*${String((alias as { source?: string }).source)} has no anchor` });
-  });
-  const isJson = isMap(document.contents) && document.contents.flow === true;
-  return { root: new Spot({ text, lines, targets, isJson }, document.contents ?? undefined, 1), faults };
-}
-
-/** Resolves all aliases in one pass: yaml's own resolution needs one pass per alias. */
-function aliasTargets(document: Document, lost: (alias: Node) => void): Map<Node, Node> {
-  const anchors = new Map<string, Node>();
-  const targets = new Map<Node, Node>();
-  visit(document, {
-    Node: (_, node) => {
-      if (isAlias(node)) {
-        const target = anchors.get(node.source);
-        if (target === undefined) lost(node);
-        else targets.set(node, target);
-      } else if (node.anchor !== undefined) anchors.set(node.anchor, node);
-    },
-  });
-  return targets;
-}
-
 /** Every map below `from`, including itself, once, even if several (or circular) aliases lead to it. */
 export function* mapsIn(from: Spot, seen = new Set<object>()): Generator<Spot> {
   const { identity } = from;
   if (identity === undefined || seen.has(identity)) return;
   seen.add(identity);
   if (from.isMap) yield from;
-  for (const { spot } of from.members) yield* mapsIn(spot, seen);
-  for (const item of from.items) yield* mapsIn(item, seen);
+  for (const spot of from.below) yield* mapsIn(spot, seen);
 }

@@ -1,7 +1,7 @@
 /** The table of other trust domains' bundles; times are milliseconds since the epoch. */
 
 import { X509Certificate } from 'node:crypto';
-import { makeTrustBundle } from '../../spiffe/bundle.ts';
+import { type JwtAuthority, makeTrustBundle } from '../../spiffe/bundle.ts';
 import { parseTrustDomain, type TrustDomain } from '../../spiffe/id.ts';
 import type { FederatedBundle } from '../federated-bundle.ts';
 import type { Access } from './access.ts';
@@ -13,6 +13,8 @@ interface BundleRow {
   pem: string;
   sequence_number: number;
   refresh_hint: number | null;
+  /** JSON: `[{"keyId":"1","publicKey":{"kty":"EC",…}}]` */
+  jwt_authorities: string;
   updated_at: number;
 }
 
@@ -21,12 +23,13 @@ export function bundleTable(access: Access, log: ChangeLog, own: TrustDomain): N
   return namedTable<FederatedBundle, BundleRow>(access, log, {
     table: 'federated_bundles',
     what: 'bundle',
-    columns: ['trust_domain', 'pem', 'sequence_number', 'refresh_hint', 'updated_at'],
+    columns: ['trust_domain', 'pem', 'sequence_number', 'refresh_hint', 'jwt_authorities', 'updated_at'],
     toRow: (bundle) => ({
       trust_domain: bundle.trustDomain,
       pem: bundle.pem.toString('latin1'),
       sequence_number: bundle.sequenceNumber,
       refresh_hint: bundle.refreshHint ?? null,
+      jwt_authorities: JSON.stringify(bundle.jwtAuthorities),
       updated_at: bundle.updatedAt,
     }),
     fromRow: (row) => {
@@ -35,12 +38,13 @@ export function bundleTable(access: Access, log: ChangeLog, own: TrustDomain): N
       const blocks = row.pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
       if (blocks === null) throw new Error('it has no certificate');
       return {
-        ...makeTrustBundle(
+        ...makeTrustBundle({
           trustDomain,
-          blocks.map((block) => new X509Certificate(block)),
-          row.sequence_number,
-        ),
-        refreshHint: row.refresh_hint ?? undefined,
+          roots: blocks.map((block) => new X509Certificate(block)),
+          jwtAuthorities: JSON.parse(row.jwt_authorities) as JwtAuthority[],
+          sequenceNumber: row.sequence_number,
+          refreshHint: row.refresh_hint ?? undefined,
+        }),
         updatedAt: row.updated_at,
       };
     },

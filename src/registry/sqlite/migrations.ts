@@ -101,6 +101,10 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE federated_bundles ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE aliases ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  ALTER TABLE federated_bundles ADD COLUMN jwt_authorities TEXT NOT NULL DEFAULT '[]'
+    CHECK (json_type(jwt_authorities) = 'array');
+  `,
 ];
 
 /**

@@ -27,8 +27,10 @@ const GOOD = bootstrapYaml(
 );
 
 const ENTRIES = [WEB, DB, 'spiffe://ilinux.io/front'].map((spiffe_id) => ({
+  id: `id-of-${spiffe_id.split('/').at(-1)}`,
   spiffe_id,
   federates_with: ['example.org'],
+  dns_names: [] as readonly string[],
 }));
 
 /** A change of text, first found; it must be found. */
@@ -55,6 +57,16 @@ interface Case {
 const SDS_MATCHERS =
   /default_validation_context:\n\s+match_typed_subject_alt_names:\n.*\n.*exact: spiffe:\/\/ilinux.io/;
 
+const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+const AUTO_SAN = `typed_extension_protocol_options: { ${HTTP_OPTIONS}: { "@type": type.googleapis.com/${HTTP_OPTIONS}, upstream_http_protocol_options: { auto_sni: true, auto_san_validation: true }, explicit_http_config: { http_protocol_options: {} } } }`;
+const QUIC: readonly Change[] = [
+  [/(envoy\.extensions\.transport_sockets\.)tls\.v3\.UpstreamTlsContext/, '$1quic.v3.QuicUpstreamTransport'],
+  [
+    /(QuicUpstreamTransport"?\n)( +)common_tls_context:/,
+    '$1$2upstream_tls_context:\n$2 sni: db.example\n$2 common_tls_context:',
+  ],
+];
+
 const CASES: readonly Case[] = [
   { fault: 'no node', changes: [[/^node: .*/m, '']], rule: 'node', at: '#' },
   { fault: 'no node id', changes: [[/node: \{ id: web, /, 'node: { ']], rule: 'node', at: 'node:' },
@@ -79,8 +91,8 @@ const CASES: readonly Case[] = [
     at: 'api_config_source:',
   },
   {
-    fault: 'grpc_services that is no list',
-    changes: [[/- envoy_grpc:/, '  envoy_grpc:']],
+    fault: 'grpc_services that is empty',
+    changes: [[/grpc_services:\n(?:.*\n){4}/, 'grpc_services: []\n']],
     rule: 'sds-cluster',
     at: 'grpc_services:',
   },
@@ -322,9 +334,78 @@ const CASES: readonly Case[] = [
     at: 'exact: spiffe://ilinux.io/dbb',
     known: { entries: ENTRIES },
   },
-  { fault: 'a key twice', changes: [[/^node: .*/m, '$&\n$&']], rule: 'syntax', at: '' },
+  {
+    fault: 'a key twice',
+    changes: [[/^node: .*/m, 'node: {}\n$&']],
+    rule: 'key-twice',
+    severity: 'warning',
+    at: 'node: {}',
+  },
+  {
+    fault: 'a field in two spellings',
+    changes: [['require_client_certificate: true', 'requireClientCertificate: true\n          $&']],
+    rule: 'key-twice',
+    severity: 'warning',
+    at: 'requireClientCertificate',
+  },
+  {
+    fault: 'a second document',
+    changes: [[/$/, '---\nfoo: [bar\n']],
+    rule: 'second-document',
+    severity: 'warning',
+    at: '---',
+  },
+  {
+    fault: 'a bracket at the margin',
+    changes: [['common_tls_context:\n', 'sni: x\n          alpn_protocols: [\n"h2"\n          ]\n          $&']],
+    rule: 'yaml-indent',
+    severity: 'warning',
+    at: '"h2"',
+  },
+  {
+    fault: 'auto_san_validation',
+    changes: [[/( +)load_assignment:\n +cluster_name: db\n/, `$1${AUTO_SAN}\n$&`]],
+    rule: 'auto-san',
+    severity: 'warning',
+    at: 'auto_san_validation',
+  },
+  {
+    fault: 'auto_sni_san_validation',
+    changes: [[/UpstreamTlsContext\n( +)/, '$&auto_sni_san_validation: true\n$1']],
+    rule: 'auto-san',
+    severity: 'info',
+    at: 'auto_sni_san_validation',
+  },
+  {
+    fault: 'an upstream over QUIC, of which nobody knows the names',
+    changes: QUIC,
+    rule: 'quic-host-name',
+    severity: 'warning',
+    at: 'sni: db.example',
+  },
+  {
+    fault: 'an upstream over QUIC whose entry has no such name',
+    changes: QUIC,
+    rule: 'quic-host-name',
+    at: 'sni: db.example',
+    known: { entries: ENTRIES },
+  },
+  {
+    fault: 'an upstream over QUIC without a name',
+    changes: [...QUIC, [/ +sni: db.example\n/, '']],
+    rule: 'quic-host-name',
+    at: 'upstream_tls_context',
+  },
   { fault: 'an alias of nothing', changes: [['*sidekey', '*nothing']], rule: 'syntax', at: '*nothing' },
 ];
+
+/** True if both lines begin an item of the same list. */
+function isSameList(lines: readonly string[], a: number, b: number, margin: string): boolean {
+  const [first, last] = a < b ? [a, b] : [b, a];
+  if (!lines[b]!.startsWith(margin)) return false;
+  const indent = margin.length - 2;
+  return lines.slice(first, last).every((line) => line.trim() === '' || line.search(/\S/) >= indent);
+}
 
 describe('the lint of a bootstrap', () => {
   test('what is left open a hundred times is told once', () => {
@@ -374,7 +455,7 @@ describe('the lint of a bootstrap', () => {
       assert.equal(none, undefined);
     }
     const expected = ['sds-cluster', 'sds-pipe', 'sds-http2', 'sds-max-requests', 'api-type', 'api-version'];
-    expected.push('retry-back-off', 'node-once', 'client-certificate');
+    expected.push('retry-back-off', 'node-once', 'client-certificate', 'auto-san');
     assert.deepEqual([...mended].toSorted(), expected.toSorted());
   });
 
@@ -469,6 +550,74 @@ describe('the lint of a bootstrap', () => {
     const rules = lintBootstrap(camel.replaceAll('"transportApiVersion": "V3"', '"transportApiVersion": "V2"'), 'j');
     assert.deepEqual(new Set(rules.map(({ rule }) => rule)), new Set(['api-version']));
     assert.deepEqual(new Set(rules.map(({ command }) => command)), new Set([undefined]), 'what is added is YAML');
+  });
+
+  test('one value where Envoy has a list is read as that list, by every rule', () => {
+    // Each dash that begins a list of one becomes a space: `- name: x` is then a map.
+    const isSingle = (lines: readonly string[], at: number) => {
+      const margin = /^ *- /.exec(lines[at]!)?.[0];
+      if (margin === undefined) return false;
+      return !lines.some((_, other) => other !== at && isSameList(lines, at, other, margin));
+    };
+    const lines = GOOD.split('\n');
+    const single = lines.map((line, at) => (isSingle(lines, at) ? line.replace('- ', '  ') : line)).join('\n');
+    assert.notEqual(single, GOOD);
+    const flows = single.replace('domains: ["*"]', 'domains: "*"').replace('[h2, http/1.1]', '[[h2], http/1.1]');
+    for (const text of [single, flows]) {
+      assert.deepEqual(lintBootstrap(text, 'f', { entries: ENTRIES }), []);
+      const broken: readonly (readonly [Change, string])[] = [
+        [['cluster_name: sidekey\n', 'cluster_name: sidekye\n'], 'sds-cluster'],
+        [['/run/sidekey/agent.sock', '/run/sidekey/admin.sock'], 'sds-pipe'],
+        [[/ +retry_policy: .*\n/, ''], 'retry-back-off'],
+        [['san_type: URI', 'san_type: DNS'], 'san-matchers'],
+        [['exact: spiffe://ilinux.io/db', 'exact: spiffe://ilinux.io/dbb'], 'peer-without-entry'],
+        [['connect_timeout: 1s', 'circuit_breakers: { thresholds: { max_requests: 1 } }'], 'sds-max-requests'],
+        [[`name: ${WEB}`, 'name: spiffe://ilinux.io/wbe'], 'no-entry'],
+      ];
+      for (const [change, rule] of broken) {
+        const found = lintBootstrap(changed(text, change), 'f', { entries: ENTRIES });
+        assert.deepEqual([...new Set(found.map((one) => one.rule))], [rule], String(change));
+      }
+    }
+  });
+
+  test('no text is told in the words of the YAML library', () => {
+    const texts = [
+      'a: [',
+      'a: "',
+      'a: b: c',
+      'a: &x &y b',
+      'a: @b',
+      '\ta: b',
+      'a: }',
+      'a: *b',
+      'a: "\\q"',
+      'a: !!x !!y b',
+    ];
+    for (const text of [
+      ...texts,
+      'a: 1\na: 2',
+      'a: 1\n---\nb: 2',
+      `${'k'.repeat(1100)}: 1`,
+      '? [a]: b',
+      'a:\n  b\n c: d',
+    ]) {
+      const said = JSON.stringify(lintBootstrap(text, 'f'));
+      assert.doesNotMatch(said, /parseAllDocuments|Implicit|implicit|Flow (map|seq)|unique|scalar|token|compact/, text);
+    }
+  });
+
+  test('an upstream whose certificates have the host name is fine', () => {
+    const db = { ...ENTRIES[1]!, dns_names: ['other.example', 'db.example'] };
+    const entries = [ENTRIES[0]!, ENTRIES[2]!, db];
+    const rules = (known: Known, ...changes: readonly Change[]) =>
+      lintBootstrap(changed(GOOD, ...changes), 'f', known).map(({ rule, fix }) => `${rule}: ${fix}`);
+    assert.deepEqual(rules({ entries }, ...QUIC), []);
+    assert.deepEqual(rules({ entries: [...entries.slice(0, 2), { ...db, dns_names: ['*.example'] }] }, ...QUIC), []);
+    const autoSan = CASES.find(({ fault }) => fault === 'auto_san_validation')!.changes;
+    assert.deepEqual(rules({ entries }, ...autoSan), []);
+    const [told] = rules({ entries: [...entries.slice(0, 2), { ...db, dns_names: ['a.example'] }] }, ...QUIC);
+    assert.match(told!, /quic-host-name: sidekey entry update id-of-db --dns a\.example --dns db\.example$/);
   });
 
   test('each rule is explained in docs/envoy.md', () => {

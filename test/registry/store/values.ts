@@ -35,8 +35,15 @@ export function byId(entries: readonly Entry[]): Entry[] {
 /** With two roots, or one if `changed`. */
 export function bundle(name: string, changed = false): FederatedBundle {
   const roots = (changed ? [two] : [one, two]).map(({ der }) => new X509Certificate(der));
-  const trustBundle = makeTrustBundle(parseTrustDomain(name), roots, changed ? 0 : 2 ** 53 - 1);
-  return { ...trustBundle, refreshHint: changed ? undefined : 0, updatedAt: 1_900_000_000_001 };
+  const publicKey = roots[0]!.publicKey.export({ format: 'jwk' });
+  const trustBundle = makeTrustBundle({
+    trustDomain: parseTrustDomain(name),
+    roots,
+    jwtAuthorities: changed ? [] : [{ keyId: 'a', publicKey }],
+    sequenceNumber: changed ? 0 : 2 ** 53 - 1,
+    refreshHint: changed ? undefined : 0,
+  });
+  return { ...trustBundle, updatedAt: 1_900_000_000_001 };
 }
 
 export function alias(name: string, changed = false): Alias {

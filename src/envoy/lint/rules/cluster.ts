@@ -28,7 +28,7 @@ export const clusterRules: Rule = (model) => {
 function missing(name: string, at: Spot, { root, clusters }: Model): Draft[] {
   const dynamic = root.get('dynamic_resources', 'cds_config') !== undefined;
   const known = nearest(name, [...clusters.keys()]);
-  const named = at.get('grpc_services')?.items[0]?.get('envoy_grpc', 'cluster_name');
+  const named = at.get('grpc_services')?.each[0]?.get('envoy_grpc', 'cluster_name');
   return [
     {
       rule: 'sds-cluster',
@@ -149,7 +149,7 @@ function tooMany(name: string, cluster: Spot, { secrets }: Model): Draft[] {
     ),
   );
   const thresholds = cluster.get('circuit_breakers', 'thresholds');
-  const threshold = thresholds?.items.find((one) => (one.get('priority')?.text ?? 'DEFAULT') === 'DEFAULT');
+  const threshold = thresholds?.each.find((one) => (one.get('priority')?.text ?? 'DEFAULT') === 'DEFAULT');
   const limit = threshold?.get('max_requests');
   const most = Number(limit?.text ?? DEFAULT_MAX_REQUESTS);
   if (!(streams.size > most)) return [];

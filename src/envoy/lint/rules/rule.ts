@@ -7,7 +7,9 @@ import type { Spot } from '../spot.ts';
 
 /** The parts of an entry that a bootstrap is compared with. */
 export interface KnownEntry {
+  readonly id: string;
   readonly spiffe_id: string;
+  readonly dns_names: readonly string[];
   /** Trust domains, without `spiffe://`. */
   readonly federates_with: readonly string[];
 }

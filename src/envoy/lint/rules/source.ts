@@ -38,7 +38,7 @@ function nodeRule({ root, secrets }: Model): Draft[] {
 function adsRules({ root, secrets }: Model): Draft[] {
   const asked = secrets.flatMap(({ source }) => (source.kind === 'ads' ? [source.at] : []));
   const crashing = new Set<object | undefined>();
-  for (const cluster of root.get('static_resources', 'clusters')?.items ?? []) {
+  for (const cluster of root.get('static_resources', 'clusters')?.each ?? []) {
     for (const map of mapsIn(cluster)) crashing.add(map.get('sds_config', 'ads')?.identity);
   }
   return asked.flatMap((at): Draft[] => {
@@ -113,9 +113,9 @@ function wrongVersion(
 function grpcService({ at, cluster }: ApiSource): Draft[] {
   const drafts: Draft[] = [];
   const services = at.get('grpc_services');
-  const service = services?.items[0];
+  const service = services?.each[0];
   if (service === undefined) {
-    const problem = services === undefined ? 'grpc_services is missing' : 'grpc_services is not a list';
+    const problem = services === undefined ? 'grpc_services is missing' : 'grpc_services is empty';
     const why = 'Envoy has no server to ask';
     const fix = 'grpc_services: [{ envoy_grpc: { cluster_name: sidekey } }]';
     drafts.push({ rule: 'sds-cluster', severity: 'error', at: services ?? at, problem, why, fix });

@@ -1,21 +1,25 @@
 /** Rules for TLS contexts: the peers that Envoy accepts and connects to. */
 
 import { parseSpiffeId } from '../../../spiffe/id.ts';
-import { mayBeOurs, type TlsContext } from '../model.ts';
+import { type Model, mayBeOurs, type TlsContext } from '../model.ts';
 import { mapsIn, type Spot } from '../spot.ts';
 import { type Draft, isOn, type Known, type Rule, setField } from './rule.ts';
 
-export const tlsRules: Rule = (model, known) => {
-  // Only contexts whose certificate or authorities come from Sidekey.
+export const tlsRules: Rule = (model, known) => ourContexts(model).flatMap((context) => checkContext(context, known));
+
+/** The contexts whose certificate or authorities come from Sidekey. */
+export function ourContexts({ secrets, contexts, clusters }: Model): TlsContext[] {
   const ours = new Set(
-    model.secrets.flatMap(({ kind, at, source }) =>
-      kind !== 'other' && mayBeOurs(source, model.clusters) ? [at.identity] : [],
-    ),
+    secrets.flatMap(({ kind, at, source }) => (kind !== 'other' && mayBeOurs(source, clusters) ? [at.identity] : [])),
   );
-  return model.contexts
-    .filter(({ common }) => [...mapsIn(common)].some(({ identity }) => ours.has(identity)))
-    .flatMap((context) => checkContext(context, known));
-};
+  return contexts.filter(({ common }) => [...mapsIn(common)].some(({ identity }) => ours.has(identity)));
+}
+
+/** The SPIFFE IDs that a context's matchers accept by their whole text. */
+export function exactPeers(common: Spot): string[] {
+  const matchers = validationOf(common)?.fixed?.get('match_typed_subject_alt_names')?.each ?? [];
+  return matchers.flatMap((matcher) => matcher.get('matcher', 'exact')?.text ?? []);
+}
 
 function checkContext(context: TlsContext, known: Known): Draft[] {
   const { side, at, common } = context;
@@ -101,9 +105,9 @@ function matchers({ side }: TlsContext, { at, fixed }: Validation, known: Known)
       fix: 'match_typed_subject_alt_names: [{ san_type: URI, matcher: { exact: spiffe://… } }]',
     });
   }
-  const uris = (typed?.items ?? []).filter((matcher) => matcher.get('san_type')?.text === 'URI');
+  const uris = (typed?.each ?? []).filter((matcher) => matcher.get('san_type')?.text === 'URI');
   if (uris.length === 0 && (old === undefined || typed !== undefined)) {
-    const others = (typed?.items.length ?? 0) > 0;
+    const others = (typed?.each.length ?? 0) > 0;
     drafts.push({
       rule: 'san-matchers',
       severity: side === 'upstream' || others ? 'error' : 'warning',

@@ -1,4 +1,4 @@
-/** Which of a container's selectors its callers are given: those that entries ask for. */
+/** Filters a container's selectors: callers have only those that entries ask for. */
 
 import { formatSelector, type Selector } from '../../spiffe/selector.ts';
 import { isAskedFor } from '../asked.ts';
@@ -9,15 +9,16 @@ import type { Container } from './containers.ts';
 import { KINDS } from './kinds.ts';
 import { ambiguousLabels, dockerSelectors } from './selectors.ts';
 
-/** The most selectors that are alike, and the most characters of one. */
+/** Maximum number of {@link KnownSelectors.alike}. */
 const ALIKE = 20;
+/** Maximum length of one of these, in characters. */
 const ALIKE_CHARACTERS = 256;
 
-export class Given {
+export class KeptSelectors {
   readonly #asksFor: (kind: string) => boolean;
-  /** Undefined: everything of the kinds that are asked for. */
+  /** If undefined, all selectors of the kinds that entries ask for are kept. */
   readonly #asked: AskedSelectors | undefined;
-  /** What was found at some revision of what is asked for: a container's many callers cost no more than one. */
+  /** Cached with {@link AskedSelectors.askedRevision}, for all callers of a container. */
   readonly #found = new WeakMap<Container, { readonly revision: number; readonly selectors: Selector[] }>();
   readonly #known = new WeakMap<Container, { readonly revision: number; readonly known: KnownSelectors }>();
 
@@ -26,7 +27,7 @@ export class Given {
     this.#asked = asked;
   }
 
-  /** The container's selectors that some entry asks for. */
+  /** The container's selectors that an entry asks for. */
   of(container: Container): Selector[] {
     const asked = this.#asked;
     if (asked === undefined) return dockerSelectors(container, { asksFor: this.#asksFor, keeps: () => true });
@@ -53,12 +54,13 @@ export class Given {
     return known;
   }
 
-  /** All of the container's selectors, for a person; `remark` is told of each label that gives none and is asked for. */
+  /** All selectors of the container, for `explain`; calls `remark` for each ambiguous label that an entry asks for. */
   everything(container: Container, remark: (text: string) => void): Selector[] {
     for (const { selector } of this.ambiguous(container)) remark(whyAmbiguous(selector));
     return dockerSelectors(container, { asksFor: () => true, keeps: () => true });
   }
 
+  /** The ambiguous labels that entries ask for. */
   ambiguous(container: Container): AmbiguousLabel[] {
     const asked = this.#asked;
     if (asked === undefined) return [];
@@ -68,13 +70,13 @@ export class Given {
   }
 }
 
-/** `docker:label:app` of a label, `docker:env:MODE` of a variable, and `docker:network` of others. */
+/** `docker:label:app` for a label, `docker:env:MODE` for a variable, `docker:network` for other kinds. */
 function nameOf({ type, value }: Selector): string {
   const kind: SelectorKind = KINDS[value.slice(0, value.indexOf(':')) as keyof typeof KINDS];
   return `${type}:${value.slice(0, endOfName(value, kind))}`;
 }
 
-/** No more of the label is shown than the entry has in its selector. */
+/** The text shows only the selector, which the entry contains too. */
 function whyAmbiguous(selector: Selector): string {
-  return `the container has a label whose key has a colon and that reads as ${formatSelector(selector)}, which an entry asks for: such a label gives no selector, since it could pass for another one`;
+  return `the container has a label whose key has a colon; it would read as ${formatSelector(selector)}, which an entry asks for, but it gives no selector, because another label could have the same text`;
 }

@@ -1,0 +1,73 @@
+/** Routes for the authorities: which there are, in which state, and their rotation. */
+
+import type { FastifyInstance } from 'fastify';
+import { SidekeyError } from '../base/errors.ts';
+import type { AuthorityInfo, CertificateAuthority, LaggingProxy } from '../ca/types.ts';
+import { AUTHORITIES, type AuthoritiesJson, ROTATE } from './ca-schema.ts';
+
+/** The number of proxies that are listed. */
+const LISTED = 100;
+
+export type AdminCa = Pick<CertificateAuthority, 'bundle' | 'authorities' | 'lagging' | 'rotate'>;
+
+export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
+  app.get(
+    '/v1/ca',
+    { schema: { operationId: 'listAuthorities', summary: 'List the authorities', response: { 200: AUTHORITIES } } },
+    () => list(ca),
+  );
+
+  app.post(
+    '/v1/ca/rotate',
+    {
+      schema: {
+        operationId: 'rotateAuthority',
+        summary:
+          'Replace an authority: the intermediate at once; the root by one that is published now and signs once all proxies have it',
+        body: ROTATE,
+        response: { 200: AUTHORITIES },
+      },
+    },
+    async ({ body }) => {
+      await ca.rotate(readRole(body));
+      return list(ca);
+    },
+  );
+}
+
+function readRole(body: unknown): AuthorityInfo['role'] {
+  const rule = 'the body is {"role":"intermediate"} or {"role":"root"}';
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw SidekeyError.badInput([{ path: '', problem: 'it is no JSON object', rule }]);
+  }
+  const { role, ...others } = body as Record<string, unknown>;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) {
+    throw SidekeyError.badInput([{ path: `/${unknown}`, problem: 'there is no such field', rule }]);
+  }
+  if (role === 'intermediate' || role === 'root') return role;
+  throw SidekeyError.badInput([{ path: '/role', problem: 'it is no role of an authority', rule }]);
+}
+
+function list(ca: AdminCa): AuthoritiesJson {
+  return {
+    authorities: ca.authorities().map((authority) => ({
+      id: authority.id,
+      role: authority.role,
+      state: authority.state,
+      since: time(authority.since),
+      not_before: time(authority.notBefore),
+      not_after: time(authority.notAfter),
+      subject: authority.subject,
+      waits_for: authority.state === 'published' ? Array.from(ca.lagging()).slice(0, LISTED).map(proxyJson) : [],
+    })),
+  };
+}
+
+function proxyJson({ node, rejection, ...proxy }: LaggingProxy): AuthoritiesJson['authorities'][0]['waits_for'][0] {
+  return { ...proxy, node_id: node ?? null, rejection: rejection ?? null };
+}
+
+function time(instant: number): string {
+  return new Date(instant).toISOString();
+}

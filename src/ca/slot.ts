@@ -1,0 +1,56 @@
+/** The place of one authority in the life of the trust domain. */
+
+import { isValidAt } from '../base/validity.ts';
+import type { Authority } from './authority.ts';
+
+/**
+ * * `prepared`: its key is stored; it is not trusted yet.
+ * * `published`: a root that is in the bundle and does not sign yet.
+ * * `active`: it signs. One root and one intermediate are active.
+ * * `retired`: it signs nothing. A root stays in the bundle while something under it is valid.
+ */
+export const SLOT_STATES = ['prepared', 'published', 'active', 'retired'] as const;
+export type SlotState = (typeof SLOT_STATES)[number];
+
+export interface Slot {
+  readonly authority: Authority;
+  readonly state: SlotState;
+  /** When it came into this state, in milliseconds since the epoch. */
+  readonly since: number;
+}
+
+/** True if the root belongs into the bundle: it was published and has not ended. `now`: milliseconds since the epoch */
+export function isTrusted({ authority, state }: Slot, now: number): boolean {
+  return state !== 'prepared' && now < authority.notAfter;
+}
+
+/** In this order: an authority that never signed comes last, since proxies may not trust it yet. */
+const CHOICE: readonly SlotState[] = ['active', 'retired', 'published', 'prepared'];
+
+/**
+ * The slot that should be active: the one that is, if it is valid and fit. Otherwise the one that ends last of those
+ * that are, in the order of {@link CHOICE}. Undefined if there is none.
+ */
+export function choose(
+  slots: readonly Slot[],
+  now: number,
+  isFit: (slot: Slot) => boolean = () => true,
+): Slot | undefined {
+  const fit = slots.filter((slot) => isValidAt(slot.authority, now) && isFit(slot));
+  return fit.toSorted(
+    (a, b) => CHOICE.indexOf(a.state) - CHOICE.indexOf(b.state) || b.authority.notAfter - a.authority.notAfter,
+  )[0];
+}
+
+/** The slots with this one active, and the one that was active retired. */
+export function activate(slots: readonly Slot[], { authority }: Slot, now: number): Slot[] {
+  return slots.map((slot) => {
+    if (slot.authority === authority) return moved(slot, 'active', now);
+    return slot.state === 'active' ? moved(slot, 'retired', now) : slot;
+  });
+}
+
+/** The slot in this state; unchanged if it is in it already. */
+export function moved(slot: Slot, state: SlotState, now: number): Slot {
+  return slot.state === state ? slot : { ...slot, state, since: now };
+}

@@ -1,0 +1,166 @@
+/** Finds out which authority issued the certificates of servers that an Envoy refuses, by asking these servers. */
+
+import { X509Certificate } from 'node:crypto';
+import tls from 'node:tls';
+import type { Finding } from '../base/finding.ts';
+import type { Outcome, Skipped } from './check.ts';
+import { idsOf, type TrustedRoots } from './envoy-secrets.ts';
+import type { Endpoint, EnvoyState, RefusedServers } from './envoy-state.ts';
+import { keyIds } from './key-ids.ts';
+
+/** The server that doctor asks. */
+export interface OwnAuthority {
+  readonly trustDomain: string;
+  /** Key identifiers of its roots that are valid now. */
+  readonly roots: readonly string[];
+}
+
+const TIMEOUT_MS = 3_000;
+/** The most clusters, and endpoints of each, that are asked. */
+const MAX_CLUSTERS = 5;
+const MAX_ENDPOINTS = 2;
+
+/** @param own undefined if no server answers @param place the Envoy's URL */
+export async function judgePeers(envoy: EnvoyState, own: OwnAuthority | undefined, place: string): Promise<Outcome> {
+  const findings: Finding[] = [...judgeOwnRoots(envoy, own, place), ...judgeClients(envoy, place)];
+  const skipped: Skipped[] = [];
+  for (const refused of envoy.refusedServers.slice(0, MAX_CLUSTERS)) {
+    for (const endpoint of refused.endpoints.slice(0, MAX_ENDPOINTS)) {
+      const at = `${endpoint.host}:${endpoint.port}`;
+      try {
+        const chain = await presentedChain(endpoint, refused.sni);
+        findings.push(...judgeServer(chain, { refused, at, place }, envoy.roots, own));
+      } catch (thrown) {
+        const why = (thrown as Error).message;
+        skipped.push({ what: `who issued the certificate of ${at}, which cluster ${refused.cluster} refuses`, why });
+      }
+    }
+  }
+  return { findings, skipped };
+}
+
+/** An Envoy that trusts none of the server's roots gets its bundle from another Sidekey. */
+function judgeOwnRoots({ roots }: EnvoyState, own: OwnAuthority | undefined, place: string): Finding[] {
+  const trusted = own === undefined ? [] : (roots.get(own.trustDomain) ?? []);
+  const ids = idsOf(trusted);
+  if (own === undefined || own.roots.length === 0 || ids.length === 0 || own.roots.some((id) => ids.includes(id)))
+    return [];
+  return [
+    {
+      rule: 'envoy-other-authority',
+      severity: 'error',
+      place,
+      problem: `for ${own.trustDomain} it trusts ${names(ids)}, and the roots of this server are ${names(own.roots)}`,
+      why: 'it gets its trust bundle from another Sidekey of the same trust domain, and refuses the workloads of this one',
+      fix: ONE_AUTHORITY,
+    },
+  ];
+}
+
+const ONE_AUTHORITY =
+  'two Sidekeys issue for one trust domain with different roots: let all Envoys that talk to each other ask the same Sidekey, or give each Sidekey a trust domain of its own and federate them; if one was set up anew, restore its data directory from a backup';
+
+function judgeClients({ refusedClients, roots }: EnvoyState, place: string): Finding[] {
+  return refusedClients.map(({ listener, count }): Finding => {
+    const trusted = [...roots].map(([domain, all]) => `${domain || 'any domain'}: ${names(idsOf(all))}`).join('; ');
+    return {
+      rule: 'envoy-clients-refused',
+      severity: 'info',
+      place,
+      problem: `since its start its listener ${listener} refused ${count} ${count === 1 ? 'client' : 'clients'}: no root that it trusts issued their certificate, or they sent none`,
+      why: `it trusts ${trusted || 'no root'}`,
+      fix: 'run sidekey doctor --envoy-admin for the Envoy of such a client: its certificate has to be issued under one of these roots',
+    };
+  });
+}
+
+interface Where {
+  readonly refused: RefusedServers;
+  readonly at: string;
+  readonly place: string;
+}
+
+function judgeServer(
+  chain: readonly X509Certificate[],
+  { refused, at, place }: Where,
+  roots: TrustedRoots,
+  own: OwnAuthority | undefined,
+): Finding[] {
+  const spiffeId = /URI:(spiffe:\/\/[^,\s]+)/.exec(chain[0]?.subjectAltName ?? '')?.[1];
+  const domain = spiffeId?.split('/')[2] ?? '';
+  const trusted = [...(roots.get(domain) ?? []), ...(roots.get('') ?? [])];
+  if (chain.length === 0 || isIssuedUnder(chain, trusted)) return [];
+  const issuer = keyIds(chain.at(-1)!).issuer;
+  const met = issuer ?? chain.at(-1)!.issuer.replaceAll('\n', ', ');
+  const isOurs = issuer !== undefined && own?.roots.includes(issuer) === true;
+  const head = { severity: 'error', place } as const;
+  const who = `cluster ${refused.cluster}: the server at ${at} presents ${spiffeId ?? 'a certificate without a SPIFFE ID'}`;
+  if (trusted.length === 0) {
+    return [
+      {
+        ...head,
+        rule: 'envoy-issuer',
+        problem: `${who}, issued under the root ${met}, and this Envoy has no root of ${domain || 'its trust domain'}`,
+        why: `it refused the server ${refused.count} times: requests end with 503`,
+        fix: `set the bundle of ${domain || 'that trust domain'} (sidekey bundle set), and let an entry of this Envoy federate with it`,
+      },
+    ];
+  }
+  return [
+    {
+      ...head,
+      rule: 'envoy-issuer',
+      problem: `${who}, issued under the root ${met}, and this Envoy trusts ${names(idsOf(trusted))}`,
+      why: `it refused the server ${refused.count} times: requests end with 503${isOurs ? '; the root is one of this server, and the Envoy has not got it yet' : own === undefined ? '' : '; the root is none of this server either'}`,
+      fix: isOurs ? 'sidekey proxies --check says why the Envoy has an old bundle' : ONE_AUTHORITY,
+    },
+  ];
+}
+
+function names(ids: readonly string[]): string {
+  return ids.length === 0 ? 'none' : `${ids.length === 1 ? 'the root' : 'the roots'} ${ids.join(', ')}`;
+}
+
+/** Whether the last certificate of the chain is issued by one of the roots, and each other one by the next. */
+function isIssuedUnder(chain: readonly X509Certificate[], roots: readonly X509Certificate[]): boolean {
+  const isIssuedBy = (one: X509Certificate, by: X509Certificate) => one.checkIssued(by) && one.verify(by.publicKey);
+  const hangs = chain.slice(1).every((by, at) => isIssuedBy(chain[at]!, by));
+  return hangs && roots.some((root) => isIssuedBy(chain.at(-1)!, root) || chain.at(-1)!.raw.equals(root.raw));
+}
+
+/** The certificates that a server presents, leaf first; it is told nothing and sent nothing. */
+async function presentedChain({ host, port }: Endpoint, sni: string | undefined): Promise<X509Certificate[]> {
+  // The certificate is only looked at, so it need not be trusted.
+  const socket = tls.connect({
+    host,
+    port,
+    rejectUnauthorized: false,
+    ...(sni === undefined ? {} : { servername: sni }),
+  });
+  try {
+    return await new Promise<X509Certificate[]>((resolve, reject) => {
+      const give = () => {
+        const chain = chainOf(socket);
+        return chain.length > 0 && resolve(chain);
+      };
+      socket.setTimeout(TIMEOUT_MS, () => reject(new Error(`no answer in ${TIMEOUT_MS / 1_000} s`)));
+      socket.once('secureConnect', () => give() || reject(new Error('it presents no certificate')));
+      // A server that demands a certificate of the client has presented its own before.
+      socket.once('error', (error) => give() || reject(error));
+    });
+  } finally {
+    socket.destroy();
+  }
+}
+
+function chainOf(socket: tls.TLSSocket): X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  let next = socket.getPeerCertificate(true) as tls.DetailedPeerCertificate | undefined;
+  const seen = new Set<string>();
+  while (next?.raw !== undefined && !seen.has(next.fingerprint256)) {
+    seen.add(next.fingerprint256);
+    chain.push(new X509Certificate(next.raw));
+    next = next.issuerCertificate;
+  }
+  return chain;
+}

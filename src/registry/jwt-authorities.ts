@@ -1,0 +1,54 @@
+/**
+ * The JWT authorities of a bundle that is given. A key that cannot be used is ignored with a warning, since the bundle's
+ * X.509 authorities do not depend on it.
+ *
+ * @see https://github.com/spiffe/spiffe/blob/main/standards/JWT-SVID.md section 6.2
+ */
+
+import { createPublicKey, type JsonWebKey } from 'node:crypto';
+import type { JwtAuthority } from '../spiffe/bundle.ts';
+import type { BundleRules } from './bundle-authorities.ts';
+import type { Place } from './place.ts';
+
+const MAX_AUTHORITIES = 100;
+const MAX_KEY_ID_LENGTH = 1_024;
+
+export class JwtAuthorities {
+  readonly list: JwtAuthority[] = [];
+  readonly #warn: BundleRules['warn'];
+
+  constructor({ warn }: BundleRules) {
+    this.#warn = warn;
+  }
+
+  /** @param key a member of the document's `keys` with the use `jwt-svid` */
+  add(key: Record<string, unknown>, place: Place): void {
+    const { kid } = key;
+    const publicKey = readPublicKey(key);
+    if (typeof kid !== 'string' || kid === '' || kid.length > MAX_KEY_ID_LENGTH) {
+      this.#ignore(place.at('kid'), 'it is missing or too long', `a kid has 1 to ${MAX_KEY_ID_LENGTH} characters`);
+    } else if (this.list.some(({ keyId }) => keyId === kid)) {
+      this.#ignore(place.at('kid'), 'an earlier key has the same one', 'each jwt-svid key has a kid of its own');
+    } else if (publicKey === undefined) {
+      this.#ignore(place, 'it is no EC or RSA key', 'tokens are signed with EC or RSA keys');
+    } else if (this.list.length === MAX_AUTHORITIES) {
+      this.#ignore(place, 'there are too many', `a bundle has at most ${MAX_AUTHORITIES} jwt-svid keys`);
+    } else {
+      this.list.push({ keyId: kid, publicKey });
+    }
+  }
+
+  #ignore({ path }: Place, problem: string, rule: string): void {
+    this.#warn({ path, problem, rule: `${rule}; the key is ignored` });
+  }
+}
+
+/** The members that define the key, without others; undefined if it is no key of a known type. */
+function readPublicKey(key: Record<string, unknown>): JsonWebKey | undefined {
+  if (key.kty !== 'EC' && key.kty !== 'RSA') return undefined;
+  try {
+    return createPublicKey({ key: key as JsonWebKey, format: 'jwk' }).export({ format: 'jwk' });
+  } catch {
+    return undefined;
+  }
+}

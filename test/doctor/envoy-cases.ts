@@ -1,0 +1,160 @@
+/** Broken set-ups of Envoys that run. */
+
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { call } from '../../envoy-examples/demo/http.ts';
+import { freePorts } from '../../envoy-examples/demo/ports.ts';
+import { makeCertificate } from '../support/certificates.ts';
+import { startInnerServer } from '../support/inner-server.ts';
+import { httpFilter, pipeCluster, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import type { EnvoyCase } from './case.ts';
+
+const WEB = 'spiffe://ilinux.io/web';
+const CLIENT = 'spiffe://ilinux.io/client';
+const TYPE = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3';
+
+const SOURCE = {
+  config: {
+    resource_api_version: 'V3',
+    api_config_source: {
+      api_type: 'GRPC',
+      transport_api_version: 'V3',
+      grpc_services: {
+        envoy_grpc: { cluster_name: 'sidekey', retry_policy: { retry_back_off: { base_interval: '0.1s' } } },
+      },
+    },
+  },
+};
+
+function common(me: string, peer: string) {
+  return {
+    tls_certificate_sds_secret_configs: secretConfig(me, SOURCE),
+    combined_validation_context: {
+      default_validation_context: { match_typed_subject_alt_names: { san_type: 'URI', matcher: { exact: peer } } },
+      validation_context_sds_secret_config: secretConfig('spiffe://ilinux.io', SOURCE),
+    },
+  };
+}
+
+/** A cluster at a port of this machine. */
+function upstream(name: string, port: number, tls: object) {
+  const address = { socket_address: { address: '127.0.0.1', port_value: port } };
+  return {
+    name,
+    type: 'STATIC',
+    load_assignment: { cluster_name: name, endpoints: { lb_endpoints: { endpoint: { address } } } },
+    transport_socket: {
+      name: 'envoy.transport_sockets.tls',
+      typed_config: { '@type': `${TYPE}.UpstreamTlsContext`, ...tls },
+    },
+  };
+}
+
+/** The same secret in a file. */
+async function fromFile(t: TestContext, name: string) {
+  const { pem } = await makeCertificate({ name: 'public' });
+  const secret = { '@type': `${TYPE}.Secret`, name, validation_context: { trusted_ca: { inline_string: pem } } };
+  const file = path.join(tempDir(t), 'secret.yaml');
+  writeFileSync(file, JSON.stringify({ resources: [secret] }));
+  return { name, sds_config: { path_config_source: { path: file } } };
+}
+
+function localListener(port: number, cluster: string) {
+  return {
+    address: { socket_address: { address: '127.0.0.1', port_value: port } },
+    filter_chains: { filters: httpFilter({ route: { cluster } }) },
+  };
+}
+
+export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
+  {
+    symptom: 'Requests between two workloads of one trust domain end with 503, and each has its certificate',
+    words:
+      'the client: `CERTIFICATE_VERIFY_FAILED`, and `cluster.….ssl.fail_verify_error` rises; the server: `listener.….ssl.connection_error` rises',
+    cause: 'their Envoys ask two Sidekeys that have the same trust domain and different roots',
+    rule: 'envoy-issuer',
+    says: /cluster web: the server at \S+ presents \S+\/web, issued under the root \w+, and this Envoy trusts the root \w+/,
+    async set(stage, binary, t) {
+      const other = await startInnerServer(t);
+      for (const { clock } of [stage, other]) clock.set(Date.now());
+      for (const { create } of [stage, other]) for (const id of [WEB, CLIENT]) await create(id);
+      const [port, local] = (await freePorts(2)) as [number, number];
+      const startServer = (socket: string) =>
+        startEnvoy(t, binary, {
+          node: { id: 'web', cluster: 'test' },
+          static_resources: {
+            clusters: pipeCluster('sidekey', socket),
+            listeners: tlsListener(port, { require_client_certificate: true, common_tls_context: common(WEB, CLIENT) }),
+          },
+        });
+      const server = await startServer(other.socket);
+      const client = await startEnvoy(t, binary, {
+        node: { id: 'client', cluster: 'test' },
+        static_resources: {
+          clusters: [
+            pipeCluster('sidekey', stage.socket),
+            upstream('web', port, { common_tls_context: common(CLIENT, WEB) }),
+          ],
+          listeners: localListener(local, 'web'),
+        },
+      });
+      await server.live();
+      await client.live();
+      const url = client.adminUrl;
+      if ((await call(`http://127.0.0.1:${local}/`)).status !== 503) throw new Error('the server was accepted');
+      return {
+        url,
+        async byHand() {
+          await server.stop();
+          await (await startServer(stage.socket)).live();
+          const { status } = await call(`http://127.0.0.1:${local}/`);
+          if (status !== 200) throw new Error(`status ${status}`);
+          return { url };
+        },
+      };
+    },
+    fix: 'let both Envoys ask the same Sidekey, or give each Sidekey a trust domain of its own and federate them; if one was set up anew, restore its data directory from a backup',
+    note: 'doctor connects to the server itself to see the certificate. With `--output json`, `sidekey proxies` shows the authority of each certificate (`authority_id`)',
+  },
+  {
+    symptom: 'An Envoy never becomes ready, and no log says why',
+    words: 'nothing; `/ready` stays `PRE_INITIALIZING`',
+    cause:
+      'it asks Sidekey for a name that nobody can have, such as `file-root:system` of an Istio gateway, with `initial_fetch_timeout: 0s`',
+    rule: 'envoy-unknown-name',
+    says: /it waits for file-root:system: unknown-name: no secret of this name can come: .*/,
+    async set(stage, binary, t) {
+      stage.clock.set(Date.now());
+      await stage.create(WEB);
+      const [port, mesh] = (await freePorts(2)) as [number, number];
+      const gateway = (validation: object) =>
+        startEnvoy(t, binary, {
+          node: { id: 'gateway', cluster: 'test' },
+          static_resources: {
+            clusters: [
+              pipeCluster('sidekey', stage.socket),
+              upstream('public', port, { sni: 'example.org', common_tls_context: validation }),
+            ],
+            listeners: tlsListener(mesh, {
+              common_tls_context: { tls_certificate_sds_secret_configs: secretConfig('default', SOURCE) },
+            }),
+          },
+        });
+      const source = { name: 'file-root:system', sds_config: { ...SOURCE.config, initial_fetch_timeout: '0s' } };
+      const broken = await gateway({ validation_context_sds_secret_config: source });
+      return {
+        url: broken.adminUrl,
+        async byHand() {
+          await broken.stop();
+          const mended = await gateway({ validation_context_sds_secret_config: await fromFile(t, source.name) });
+          await mended.live();
+          return { url: mended.adminUrl };
+        },
+      };
+    },
+    fix: 'let this secret come from a file: `sds_config: { path_config_source: { path: … } }`; a certificate can be an alias instead: `sidekey alias set NAME spiffe://DOMAIN/PATH`',
+    note: '`sidekey proxies --check` lists such names too (state `unknown`). Envoy asks for the secrets of its listeners only when its clusters are ready; doctor says so of each (`[envoy-not-asked]`)',
+  },
+];

@@ -1,0 +1,117 @@
+/** The rotation of the authorities under live streams, a restart and a real Envoy. */
+
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import type { AuthoritiesJson } from '../../src/admin/client.ts';
+import { sidekey } from '../cli/support.ts';
+import { chainOf, rootsOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
+import { type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
+
+const WEB = `spiffe://${TRUST_DOMAIN}/web`;
+const BUNDLE = `spiffe://${TRUST_DOMAIN}`;
+/** A new root signs as soon as all proxies have it. */
+const AT_ONCE = ['--root-publish-time', '0s'];
+
+async function serveWeb(t: TestContext, flags: readonly string[] = AT_ONCE): Promise<Served> {
+  const server = await serve(t, { flags });
+  const selectors = [{ type: 'unix', value: `uid:${process.getuid!()}` }];
+  assert.equal((await server.request('POST', '/v1/entries', { spiffe_id: WEB, selectors })).status, 201);
+  return server;
+}
+
+function open(t: TestContext, server: Served, ...names: string[]): SdsStream {
+  const client = new SdsClient(server.socket);
+  const stream = client.stream();
+  t.after(() => {
+    stream.cancel();
+    client.close();
+  });
+  stream.ask(...names);
+  return stream;
+}
+
+async function ca(server: Served, ...args: string[]): Promise<AuthoritiesJson['authorities']> {
+  const { status, stdout, stderr } = await sidekey(['ca', ...args, '-o', 'json'], {
+    env: { SIDEKEY_ADMIN_SOCKET: server.adminSocket },
+  });
+  assert.equal(status, 0, stderr);
+  return (JSON.parse(stdout) as AuthoritiesJson).authorities;
+}
+
+const rootIn = (authorities: AuthoritiesJson['authorities'], state: string) =>
+  authorities.find((one) => one.role === 'root' && one.state === state);
+
+describe('sidekey ca rotate', { concurrency: 2, timeout: 60_000 }, () => {
+  it('--root publishes a root, and it signs once every stream has acknowledged the bundle with it', async (t) => {
+    const server = await serveWeb(t);
+    const both = open(t, server, WEB, BUNDLE);
+    const first = await both.next();
+    both.ack(first);
+    const late = open(t, server, BUNDLE);
+    late.ack(await late.next());
+    const [before] = rootsOf(secretOf(first, BUNDLE));
+
+    const published = rootIn(await ca(server, 'rotate', '--root'), 'published')!;
+    const bundle = await both.next();
+    assert.equal(rootsOf(secretOf(bundle, BUNDLE)).length, 2);
+    both.ack(bundle, [WEB, BUNDLE]);
+    const unanswered = await late.next();
+    const { id, waits_for } = rootIn(await ca(server, 'show'), 'published')!;
+    assert.equal(id, published.id);
+    assert.deepEqual(waits_for, [
+      { pid: process.pid, uid: process.getuid!(), node_id: 'test', name: BUNDLE, rejection: null },
+    ]);
+    late.nack(unanswered, 'no room');
+    while (rootIn(await ca(server, 'show'), 'published')!.waits_for[0]!.rejection !== 'no room');
+
+    late.cancel();
+    const renewed = await both.next();
+    const [, intermediate] = chainOf(secretOf(renewed, WEB));
+    const after = rootsOf(secretOf(bundle, BUNDLE)).find((root) => root.serialNumber !== before!.serialNumber)!;
+    assert.ok(intermediate!.verify(after.publicKey));
+    const authorities = await ca(server, 'show');
+    assert.equal(rootIn(authorities, 'active')!.id, published.id);
+    assert.ok(rootIn(authorities, 'retired') !== undefined);
+  });
+
+  it('--root goes on after a restart in the middle of it', async (t) => {
+    const server = await serveWeb(t, ['--root-publish-time', '1s']);
+    const published = rootIn(await ca(server, 'rotate', '--root'), 'published')!;
+    await server.stop('SIGKILL');
+    const again = await serve(t, { place: server, flags: ['--root-publish-time', '1s'] });
+    await again.logged('new root signs: all SVIDs are reissued');
+    assert.equal(rootIn(await ca(again, 'show'), 'active')!.id, published.id);
+  });
+
+  it('replaces the intermediate at once, and the SVIDs under it', async (t) => {
+    const server = await serveWeb(t);
+    const stream = open(t, server, WEB);
+    const first = await stream.next();
+    stream.ack(first);
+    await ca(server, 'rotate');
+    const [, before] = chainOf(secretOf(first, WEB));
+    const [leaf, after] = chainOf(secretOf(await stream.next(), WEB));
+    assert.notEqual(after!.serialNumber, before!.serialNumber);
+    assert.ok(leaf!.verify(after!.publicKey));
+  });
+
+  it('is refused over REST with a body that names no role, and nothing is replaced', async (t) => {
+    const server = await serveWeb(t);
+    const before = (await server.request('GET', '/v1/ca')).body;
+    for (const [body, path] of [
+      [undefined, ''],
+      [{}, '/role'],
+      [{ role: 'leaf' }, '/role'],
+      [{ role: 'root', force: true }, '/force'],
+      [['root'], ''],
+    ]) {
+      const answer = await server.request('POST', '/v1/ca/rotate', body);
+      assert.equal(answer.status, 400);
+      assert.deepEqual(
+        answer.body.errors.map((one: { path: string }) => one.path),
+        [path],
+      );
+    }
+    assert.deepEqual((await server.request('GET', '/v1/ca')).body, before);
+  });
+});
