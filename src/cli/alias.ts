@@ -3,8 +3,9 @@
 import type { Command } from 'commander';
 import type { AliasJson } from '../admin/client.ts';
 import type { Problem } from '../base/errors.ts';
+import { deleteAll } from './delete.ts';
 import { placed, printWarnings } from './errors.ts';
-import { printFields, printJson, printTable } from './output.ts';
+import { printFields, printTable, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 export function addAliasCommands(program: Command): void {
@@ -21,26 +22,29 @@ export function addAliasCommands(program: Command): void {
       }),
     );
     printWarnings(warnings.map(byArgument));
-    if (options.output === 'json') printJson(made);
-    else printFields(Object.entries(made));
+    const table = () => printFields(Object.entries(made));
+    await printView(options.output, { value: made, names: [made.host], table });
   });
   addClientOptions(alias.command('list').description('list aliases by name')).action(async (options: ClientOptions) => {
     const client = await openClient(options);
     const { aliases } = await client.json<{ aliases: readonly AliasJson[] }>('GET', '/v1/aliases');
-    if (options.output === 'json') {
-      printJson({ aliases });
-      return;
-    }
-    const rows = aliases.map((one) => [one.host, one.spiffe_id, one.updated_at]);
-    printTable(['HOST', 'SPIFFE ID', 'UPDATED'], rows);
+    await printView(options.output, {
+      value: { aliases },
+      names: aliases.map(({ host }) => host),
+      table: () =>
+        printTable(
+          ['HOST', 'SPIFFE ID', 'UPDATED'],
+          aliases.map((one) => [one.host, one.spiffe_id, one.updated_at]),
+        ),
+    });
   });
   addClientOptions(
-    alias.command('delete <host>').description('delete an alias: its SPIFFE ID is no longer given under this name'),
-  ).action(async (host: string, options: ClientOptions) => {
+    alias
+      .command('delete <hosts...>')
+      .description('delete aliases: their SPIFFE IDs are no longer given under these names'),
+  ).action(async (hosts: readonly string[], options: ClientOptions) => {
     const client = await openClient(options);
-    await client.text('DELETE', pathOf(host));
-    if (options.output === 'json') printJson({ deleted: host });
-    else printTable([`deleted ${host}`], []);
+    await deleteAll(hosts, options.output, async (host) => void (await client.text('DELETE', pathOf(host))));
   });
 }
 

@@ -4,9 +4,10 @@ import { type Command, Option } from 'commander';
 import type { BundleJson } from '../admin/client.ts';
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import { printableLines } from '../base/printable.ts';
+import { deleteAll } from './delete.ts';
 import { placed, printWarnings, UsageError } from './errors.ts';
 import { readInput } from './input.ts';
-import { printFields, printJson, printTable } from './output.ts';
+import { isData, printData, printFields, printTable, printView, REPORT_FORMATS } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 const JSON_TYPE = 'application/json';
@@ -21,13 +22,11 @@ export function addBundleCommands(program: Command): void {
   addList(bundle);
   addClientOptions(
     bundle
-      .command('delete <trust-domain>')
-      .description("delete another trust domain's bundle; it is no longer given to any caller"),
-  ).action(async (trustDomain: string, options: ClientOptions) => {
+      .command('delete <trust-domains...>')
+      .description("delete other trust domains' bundles; they are no longer given to any caller"),
+  ).action(async (trustDomains: readonly string[], options: ClientOptions) => {
     const client = await openClient(options);
-    await client.text('DELETE', pathOf(trustDomain));
-    if (options.output === 'json') printJson({ deleted: trustDomain });
-    else printTable([`deleted ${trustDomain}`], []);
+    await deleteAll(trustDomains, options.output, async (one) => void (await client.text('DELETE', pathOf(one))));
   });
 }
 
@@ -38,16 +37,18 @@ function addShow(bundle: Command): void {
     .addOption(
       new Option('--format <format>', 'PEM (the default), or the SPIFFE bundle as JSON').choices(['pem', 'spiffe']),
     );
-  addClientOptions(show).action(
+  addClientOptions(show, REPORT_FORMATS).action(
     async (trustDomain: string | undefined, options: ClientOptions & { format?: 'pem' | 'spiffe' }) => {
-      const asJson = options.output === 'json';
-      if (asJson && options.format === 'pem')
-        throw new UsageError('--output json and --format pem contradict each other: give one of the two');
+      const { output } = options;
+      const asData = isData(output);
+      if (asData && options.format === 'pem')
+        throw new UsageError(`--output ${output} and --format pem contradict each other: give one of the two`);
       const client = await openClient(options);
-      const accept = asJson || options.format === 'spiffe' ? JSON_TYPE : PEM_TYPE;
+      const accept = asData || options.format === 'spiffe' ? JSON_TYPE : PEM_TYPE;
       const path = trustDomain === undefined ? '/v1/bundle' : pathOf(trustDomain);
       const text = await client.text('GET', path, { headers: { accept } });
-      process.stdout.write(`${printableLines(text.trimEnd())}\n`);
+      if (output === 'yaml') await printData(output, JSON.parse(text));
+      else process.stdout.write(`${printableLines(text.trimEnd())}\n`);
     },
   );
 }
@@ -69,8 +70,12 @@ function addSet(bundle: Command): void {
       client.json<BundleJson & { warnings: readonly Problem[] }>('PUT', pathOf(trustDomain), { body, headers }),
     );
     printWarnings(warnings.map(place));
-    if (options.output === 'json') printJson(made);
-    else printFields(Object.entries(made).map(([name, value]) => [name, value === null ? 'none' : String(value)]));
+    await printView(options.output, {
+      value: made,
+      names: [made.trust_domain],
+      table: () =>
+        printFields(Object.entries(made).map(([name, value]) => [name, value === null ? 'none' : String(value)])),
+    });
   });
 }
 
@@ -79,10 +84,6 @@ function addList(bundle: Command): void {
   addClientOptions(list).action(async (options: ClientOptions) => {
     const client = await openClient(options);
     const { bundles } = await client.json<{ bundles: readonly BundleJson[] }>('GET', '/v1/bundles');
-    if (options.output === 'json') {
-      printJson({ bundles });
-      return;
-    }
     const rows = bundles.map((one) => [
       one.trust_domain,
       String(one.spiffe_sequence),
@@ -90,7 +91,11 @@ function addList(bundle: Command): void {
       one.expires_at,
       one.updated_at,
     ]);
-    printTable(['TRUST DOMAIN', 'SEQUENCE', 'AUTHORITIES', 'EXPIRES', 'UPDATED'], rows);
+    await printView(options.output, {
+      value: { bundles },
+      names: bundles.map((one) => one.trust_domain),
+      table: () => printTable(['TRUST DOMAIN', 'SEQUENCE', 'AUTHORITIES', 'EXPIRES', 'UPDATED'], rows),
+    });
   });
 }
 

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import type { AuthoritiesJson } from '../admin/client.ts';
-import { printFields, printJson, printTable } from './output.ts';
+import { printFields, printTable, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 export function addCaCommands(program: Command): void {
@@ -10,7 +10,7 @@ export function addCaCommands(program: Command): void {
   addClientOptions(ca.command('show').description('list the authorities and their states')).action(
     async (options: ClientOptions) => {
       const client = await openClient(options);
-      print(await client.json<AuthoritiesJson>('GET', '/v1/ca'), options);
+      await print(await client.json<AuthoritiesJson>('GET', '/v1/ca'), options);
     },
   );
   addClientOptions(
@@ -21,15 +21,19 @@ export function addCaCommands(program: Command): void {
   ).action(async (options: ClientOptions & { root?: boolean }) => {
     const client = await openClient(options);
     const body = { role: options.root === true ? 'root' : 'intermediate' };
-    print(await client.json<AuthoritiesJson>('POST', '/v1/ca/rotate', { body }), options);
+    await print(await client.json<AuthoritiesJson>('POST', '/v1/ca/rotate', { body }), options);
   });
 }
 
-function print({ authorities }: AuthoritiesJson, { output }: ClientOptions): void {
-  if (output === 'json') {
-    printJson({ authorities });
-    return;
-  }
+function print({ authorities }: AuthoritiesJson, { output }: ClientOptions): Promise<void> {
+  return printView(output, {
+    value: { authorities },
+    names: authorities.map(({ id }) => id),
+    table: () => printAuthorities(authorities),
+  });
+}
+
+function printAuthorities(authorities: AuthoritiesJson['authorities']): void {
   const rows = authorities.map(({ role, state, since, not_after, id }) => [role, state, since, not_after, id]);
   printTable(['ROLE', 'STATE', 'SINCE', 'EXPIRES', 'ID'], rows);
   const proxies = authorities.flatMap(({ waits_for }) => waits_for);

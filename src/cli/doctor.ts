@@ -5,7 +5,7 @@ import type { Finding } from '../base/finding.ts';
 import { printable } from '../base/printable.ts';
 import { isShownWhole } from '../base/shell.ts';
 import type { Check, Outcome } from '../doctor/check.ts';
-import { printJson } from './output.ts';
+import { isData, printData, REPORT_FORMATS } from './output.ts';
 import { addClientOptions, aimed, type ClientOptions } from './target.ts';
 
 interface DoctorOptions extends ClientOptions {
@@ -32,11 +32,11 @@ export function addDoctorCommand(program: Command): void {
         throw new InvalidArgumentError('Give a URL, such as http://127.0.0.1:9901.');
       },
     );
-  addClientOptions(command).action(async (options: DoctorOptions) => {
+  addClientOptions(command, REPORT_FORMATS).action(async (options: DoctorOptions) => {
     const { runChecks, summary } = await import('../doctor/check.ts');
     const { findings, skipped } = await runChecks(await checksFor(options));
     const outcome = { findings: findings.map((finding) => aim(finding, options)), skipped };
-    if (options.output === 'json') printJson(outcome);
+    if (isData(options.output)) await printData(options.output, outcome);
     else printOutcome(outcome, summary(outcome.findings));
     if (outcome.findings.some(({ severity }) => severity === 'error')) {
       throw new Error(`found ${summary(outcome.findings)}`);

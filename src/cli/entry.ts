@@ -1,14 +1,15 @@
 /** `sidekey entry …`: the registration entries. */
 
 import type { Command } from 'commander';
-import type { EntryJson } from '../admin/client.ts';
+import type { AdminClient, EntryJson } from '../admin/client.ts';
 import { formatDuration } from '../base/duration.ts';
 import type { Problem } from '../base/errors.ts';
 import { ENTRY_FIELD_LIST, type Flag } from '../registry/entry-fields.ts';
 import { declaredWarning } from '../registry/entry-warnings.ts';
+import { deleteAll } from './delete.ts';
 import { addEntryFlags, type EntryFlags, flagAt, flagsToJson } from './entry-flags.ts';
 import { placed, printWarnings, UsageError } from './errors.ts';
-import { type OutputFormat, printFields, printJson, printTable } from './output.ts';
+import { type OutputFormat, printFields, printTable, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 type Warned<T> = T & { readonly warnings?: readonly Problem[] };
@@ -22,18 +23,18 @@ export function addEntryCommands(program: Command): void {
   const entry = program.command('entry').description('create, show, change and delete registration entries');
   addCreate(entry);
   addList(entry);
-  addClientOptions(entry.command('show <id>').description('show one entry')).action(
+  addClientOptions(entry.command('show <id>').description(`show one entry; ${ID_FORMS}`)).action(
     async (id: string, options: ClientOptions) => {
       const client = await openClient(options);
-      printEntry(await client.json<EntryJson>('GET', pathOf(id)), options.output);
+      await printEntry(await findEntry(client, id), options.output);
     },
   );
   addUpdate(entry);
   addDelete(entry);
   addClientOptions(entry.command('count').description('count the entries')).action(async (options: ClientOptions) => {
     const { length } = await allEntries(options, new URLSearchParams());
-    if (options.output === 'json') printJson({ count: length });
-    else printTable([String(length)], []);
+    const count = String(length);
+    await printView(options.output, { value: { count: length }, names: [count], table: () => printTable([count], []) });
   });
 }
 
@@ -61,8 +62,8 @@ function addCreate(entry: Command): void {
       const client = await openClient(options);
       const { warnings, ...created } = await placed(place, () => client.json<Created>('POST', '/v1/entries', { body }));
       printWarnings((warnings ?? []).map(place));
-      if ('entries' in created) printEntries(created.entries, options.output);
-      else printEntry(created, options.output);
+      if ('entries' in created) await printEntries(created.entries, options.output);
+      else await printEntry(created, options.output);
     },
   );
 }
@@ -84,14 +85,14 @@ function addList(entry: Command): void {
       if (options.spiffeId !== undefined) query.set('spiffe_id', options.spiffeId);
       for (const selector of options.selector ?? []) query.append('selector', selector);
       if (options.hint !== undefined) query.set('hint', options.hint);
-      printEntries(await allEntries(options, query), options.output);
+      await printEntries(await allEntries(options, query), options.output);
     },
   );
 }
 
 function addUpdate(entry: Command): void {
   const command = addEntryFlags(
-    entry.command('update <id>').description('change the given fields of an entry; the others stay'),
+    entry.command('update <id>').description(`change the given fields of an entry, the others stay; ${ID_FORMS}`),
     true,
   ).option('--if-match <revision>', 'only if the entry still has this revision');
   addClientOptions(command).action(async (id: string, options: EntryFlags & ClientOptions & { ifMatch?: string }) => {
@@ -99,33 +100,43 @@ function addUpdate(entry: Command): void {
     if (Object.keys(body).length === 0) throw new UsageError('give at least one flag to change');
     const client = await openClient(options);
     const headers = ifMatch(options.ifMatch);
+    const entry = await findEntry(client, id);
     const { warnings, ...changed } = await placed(byFlag, () =>
-      client.json<Warned<EntryJson>>('PATCH', pathOf(id), { body, headers }),
+      client.json<Warned<EntryJson>>('PATCH', pathOf(entry.id), { body, headers }),
     );
     printWarnings((warnings ?? []).map(byFlag));
-    printEntry(changed, options.output);
+    await printEntry(changed, options.output);
   });
 }
 
 function addDelete(entry: Command): void {
   const command = entry
-    .command('delete <id>')
-    .description('delete an entry: no SVID is issued or renewed for it any more')
-    .option('--if-match <revision>', 'only if the entry still has this revision');
-  addClientOptions(command).action(async (id: string, options: ClientOptions & { ifMatch?: string }) => {
+    .command('delete <ids...>')
+    .description(`delete entries: no SVID is issued or renewed for them any more; ${ID_FORMS}`)
+    .option('--if-match <revision>', 'only if the entry still has this revision; with one id only');
+  addClientOptions(command).action(async (ids: readonly string[], options: ClientOptions & { ifMatch?: string }) => {
+    if (ids.length > 1 && options.ifMatch !== undefined) throw new UsageError('--if-match goes with one id');
     const client = await openClient(options);
-    const entry = await client.json<EntryJson>('GET', pathOf(id));
-    await client.text('DELETE', pathOf(id), { headers: ifMatch(options.ifMatch) });
-    const declared = declaredWarning(entry);
-    if (declared !== undefined) printWarnings([declared]);
-    if (options.output === 'json') printJson({ deleted: id });
-    else printTable([`deleted ${id}`], []);
+    // All are found first, so that a mistyped one deletes nothing.
+    const entries = new Map<string, EntryJson>();
+    for (const id of ids) {
+      const entry = await findEntry(client, id);
+      entries.set(entry.id, entry);
+    }
+    await deleteAll([...entries.keys()], options.output, async (id) => {
+      await client.text('DELETE', pathOf(id), { headers: ifMatch(options.ifMatch) });
+      const declared = declaredWarning(entries.get(id)!);
+      if (declared !== undefined) printWarnings([declared]);
+    });
   });
 }
 
 /** Reads all pages. */
 export async function allEntries(options: ClientOptions, query: URLSearchParams): Promise<EntryJson[]> {
-  const client = await openClient(options);
+  return pagesOf(await openClient(options), query);
+}
+
+async function pagesOf(client: AdminClient, query: URLSearchParams): Promise<EntryJson[]> {
   const entries: EntryJson[] = [];
   query.set('limit', '1000');
   for (;;) {
@@ -134,6 +145,39 @@ export async function allEntries(options: ClientOptions, query: URLSearchParams)
     if (page.next_cursor === '') return entries;
     query.set('cursor', page.next_cursor);
   }
+}
+
+const ID_FORMS = 'an id, the beginning of one (4 characters or more) or a SPIFFE ID, if it is unique';
+/** A shorter beginning is more likely a mistake, such as an empty variable of a script. */
+const SHORTEST_PREFIX = 4;
+
+/** The entry that a user means. @throws AdminError, UsageError if it is none or several */
+async function findEntry(client: AdminClient, text: string): Promise<EntryJson> {
+  const bySpiffeId = text.startsWith('spiffe://');
+  if (!bySpiffeId) {
+    try {
+      return await client.json<EntryJson>('GET', pathOf(text));
+    } catch (thrown) {
+      const isMissing = (thrown as { code?: unknown }).code === 'ERR_NOT_FOUND';
+      if (!isMissing || text.length < SHORTEST_PREFIX) throw thrown;
+      const [entry, ...more] = (await pagesOf(client, new URLSearchParams())).filter(({ id }) => id.startsWith(text));
+      if (entry !== undefined && more.length === 0) return entry;
+      if (entry === undefined) throw thrown;
+      throw ambiguous(text, 'begin with', [entry, ...more]);
+    }
+  }
+  const [entry, ...more] = await pagesOf(client, new URLSearchParams({ spiffe_id: text }));
+  if (entry === undefined) throw new Error(`no entry gives ${text}; sidekey entry list shows the entries`);
+  if (more.length > 0) throw ambiguous(text, 'give', [entry, ...more]);
+  return entry;
+}
+
+/** The most ids that a message names. */
+const NAMED = 5;
+
+function ambiguous(text: string, what: string, entries: readonly EntryJson[]): UsageError {
+  const ids = entries.slice(0, NAMED).map(({ id }) => id);
+  return new UsageError(`${entries.length} entries ${what} ${text}: give one of the ids, such as ${ids.join(', ')}`);
 }
 
 /** Names the flag that a problem is about. */
@@ -149,30 +193,49 @@ function ifMatch(revision: string | undefined): Record<string, string> {
   return revision === undefined ? {} : { 'if-match': revision };
 }
 
-function printEntries(entries: readonly EntryJson[], format: OutputFormat): void {
-  if (format === 'json') {
-    printJson({ entries });
-    return;
-  }
-  const rows = entries.map((entry) => [
-    entry.id,
-    entry.spiffe_id,
-    selectorsOf(entry).join(' '),
-    entry.hint,
-    entry.expires_at ?? 'never',
-    String(entry.revision_number),
-    entry.source,
-    entry.allow_contained ? 'allowed' : '',
-  ]);
-  printTable(['ID', 'SPIFFE ID', 'SELECTORS', 'HINT', 'EXPIRES', 'REVISION', 'SOURCE', 'CONTAINED'], rows);
+function printEntries(entries: readonly EntryJson[], format: OutputFormat): Promise<void> {
+  return printView(format, {
+    value: { entries },
+    names: entries.map(({ id }) => id),
+    table: (wide) => {
+      const columns = wide ? [...COLUMNS, ...WIDE_COLUMNS] : COLUMNS;
+      const rows = entries.map((entry) => columns.map(([, cell]) => cell(entry)));
+      printTable(
+        columns.map(([header]) => header),
+        rows,
+      );
+    },
+  });
 }
 
-function printEntry(entry: EntryJson, format: OutputFormat): void {
-  if (format === 'json') {
-    printJson(entry);
-    return;
-  }
-  printFields(ENTRY_FIELD_LIST.map(([, { name, flag }]) => [name, shown(entry, name, flag?.kind)]));
+type Column = readonly [header: string, cell: (entry: EntryJson) => string];
+
+const COLUMNS: readonly Column[] = [
+  ['ID', ({ id }) => id],
+  ['SPIFFE ID', (entry) => entry.spiffe_id],
+  ['SELECTORS', (entry) => selectorsOf(entry).join(' ')],
+  ['HINT', ({ hint }) => hint],
+  ['EXPIRES', (entry) => entry.expires_at ?? 'never'],
+  ['REVISION', (entry) => String(entry.revision_number)],
+  ['SOURCE', ({ source }) => source],
+  ['CONTAINED', (entry) => (entry.allow_contained ? 'allowed' : '')],
+];
+
+const WIDE_COLUMNS: readonly Column[] = [
+  ['X509 TTL', (entry) => ttl(entry.x509_svid_ttl)],
+  ['DNS NAMES', (entry) => entry.dns_names.join(' ')],
+  ['FEDERATES WITH', (entry) => entry.federates_with.join(' ')],
+  ['PARENT', (entry) => entry.parent_id],
+  ['CREATED', (entry) => entry.created_at],
+  ['UPDATED', (entry) => entry.updated_at],
+];
+
+function printEntry(entry: EntryJson, format: OutputFormat): Promise<void> {
+  return printView(format, {
+    value: entry,
+    names: [entry.id],
+    table: () => printFields(ENTRY_FIELD_LIST.map(([, { name, flag }]) => [name, shown(entry, name, flag?.kind)])),
+  });
 }
 
 function shown(entry: EntryJson, name: keyof EntryJson, kind: Flag['kind'] | undefined): string | readonly string[] {

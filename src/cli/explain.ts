@@ -8,7 +8,7 @@ import { shellQuote } from '../base/shell.ts';
 import { splitSelector } from '../spiffe/selector.ts';
 import { UsageError } from './errors.ts';
 import { decisionLines, explanationLines } from './explain-text.ts';
-import { printJson } from './output.ts';
+import { isData, printData, REPORT_FORMATS } from './output.ts';
 import { addClientOptions, aimed, type ClientOptions, openClient } from './target.ts';
 
 interface ExplainOptions extends ClientOptions {
@@ -30,7 +30,7 @@ export function addExplainCommand(program: Command): void {
     .option('--contained', 'with --selector: assume that the caller is in a container')
     .option('--spiffe-id <id>', 'the SPIFFE ID that the caller should have')
     .option('--limit <number>', 'how many near misses to show (default: 10)', digits);
-  addClientOptions(command).action(async (decision: string | undefined, options: ExplainOptions) => {
+  addClientOptions(command, REPORT_FORMATS).action(async (decision: string | undefined, options: ExplainOptions) => {
     const { pid, container, selector, spiffeId, limit } = options;
     const subjects = [decision, pid, container, selector].filter((one) => one !== undefined);
     if (subjects.length !== 1)
@@ -46,7 +46,7 @@ export function addExplainCommand(program: Command): void {
 async function explainSubject(query: URLSearchParams, options: ExplainOptions): Promise<void> {
   const client = await openClient(options);
   const explanation = await ask(client, query, options);
-  if (options.output === 'json') printJson(explanation);
+  if (isData(options.output)) await printData(options.output, explanation);
   else print(explanationLines(explanation));
 }
 
@@ -73,7 +73,7 @@ async function explainDecision(id: string, options: ExplainOptions): Promise<voi
   const query = queryOf({ contained, spiffe_id: decision.spiffe_id ?? undefined, limit: options.limit }, facts);
   const now = facts.length > 0 ? await ask(client, query, options) : null;
   const remark = valuesRemark(decision, facts, options);
-  if (options.output === 'json') printJson({ decision, now, remark });
+  if (isData(options.output)) await printData(options.output, { decision, now, remark });
   else
     print([
       ...decisionLines(decision),

@@ -5,7 +5,7 @@ import { SYSTEM_SOCKET } from '../config/defaults.ts';
 import { parseSpiffeId, trustDomainId, trustDomainOf } from '../spiffe/id.ts';
 import { SPIRE_NAMES } from '../spiffe/sds-names.ts';
 import { UsageError } from './errors.ts';
-import { addOutputOption, type OutputFormat, printFields, printJson, printTable } from './output.ts';
+import { addOutputOption, type OutputFormat, printFields, printTable, printView } from './output.ts';
 import { defaultPipe, givenPipe, PIPE_DEFAULT } from './pipe.ts';
 
 interface FetchOptions {
@@ -61,13 +61,16 @@ async function fetchIdentity({ spiffeId, write, socket, output }: FetchOptions):
         certificate_chain: identity.certificateChain,
       };
     });
-    if (output === 'json') printJson({ identities: rows, ...(write === undefined ? {} : { written: write }) });
-    else {
-      const cells = rows.map((row) => [row.spiffe_id, row.serial, row.not_before, row.not_after]);
-      printTable(['SPIFFE ID', 'SERIAL', 'NOT BEFORE', 'NOT AFTER'], cells);
-      if (write !== undefined)
-        printFields([['written', ['svid.pem', 'key.pem', 'bundle.pem'].map((f) => `${write}/${f}`)]]);
-    }
+    await printView(output, {
+      value: { identities: rows, ...(write === undefined ? {} : { written: write }) },
+      names: rows.map((row) => row.spiffe_id),
+      table: () => {
+        const cells = rows.map((row) => [row.spiffe_id, row.serial, row.not_before, row.not_after]);
+        printTable(['SPIFFE ID', 'SERIAL', 'NOT BEFORE', 'NOT AFTER'], cells);
+        if (write !== undefined)
+          printFields([['written', ['svid.pem', 'key.pem', 'bundle.pem'].map((f) => `${write}/${f}`)]]);
+      },
+    });
   } finally {
     client.close();
   }

@@ -1,7 +1,7 @@
 /** `sidekey healthcheck`: exit status 0 when the server is ready, 1 when it is not. */
 
 import type { Command } from 'commander';
-import { printFields, printJson } from './output.ts';
+import { printFields, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 export function addHealthcheckCommand(program: Command): void {
@@ -10,7 +10,10 @@ export function addHealthcheckCommand(program: Command): void {
   ).action(async (options: ClientOptions) => {
     const client = await openClient(options);
     const { status } = await client.json<{ status: string }>('GET', '/readyz');
-    if (options.output === 'json') printJson({ status });
-    else printFields([['status', status]]);
+    await printView(options.output, {
+      value: { status },
+      names: [status],
+      table: () => printFields([['status', status]]),
+    });
   });
 }

@@ -6,12 +6,14 @@ import { version } from '../base/version.ts';
 import { addAliasCommands } from './alias.ts';
 import { addBundleCommands } from './bundle.ts';
 import { addCaCommands } from './ca.ts';
+import { addCompletionCommand } from './completion.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addEntryCommands } from './entry.ts';
 import { addEnvoyCommands } from './envoy.ts';
 import { EXIT, report } from './errors.ts';
 import { addExplainCommand } from './explain.ts';
 import { addFetchCommand } from './fetch.ts';
+import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addServeCommand } from './serve-command.ts';
@@ -28,7 +30,11 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   healthcheck: addHealthcheckCommand,
   envoy: addEnvoyCommands,
   doctor: addDoctorCommand,
+  completion: (to) => addCompletionCommand(to, () => program(undefined)),
 };
+
+/** Commands that have subcommands. */
+const GROUPS: ReadonlySet<string> = new Set(['entry', 'alias', 'bundle', 'ca', 'envoy']);
 
 /** Adds only the requested command; adds all of them if it is unknown, as for --help. */
 function program(asked: string | undefined): Command {
@@ -44,7 +50,8 @@ function program(asked: string | undefined): Command {
 }
 
 /** Runs one command and returns the exit status. */
-async function main(args: readonly string[]): Promise<number> {
+async function main(given: readonly string[]): Promise<number> {
+  const args = moveGlobalFlags(given, (command) => GROUPS.has(command));
   try {
     await program(args[0]).parseAsync(args, { from: 'user' });
     return EXIT.done;

@@ -1,14 +1,52 @@
-/** Output of commands: tables for people, JSON for scripts. */
+/** Output of commands: tables for people, JSON, YAML and names for scripts. */
 
 import { type Command, Option } from 'commander';
+import { type Colour, coloured } from '../base/colour.ts';
 import { printable, printableLines } from '../base/printable.ts';
 
-export type OutputFormat = 'table' | 'json';
+export type OutputFormat = 'table' | 'wide' | 'name' | 'json' | 'yaml';
 
-export function addOutputOption(command: Command): Command {
-  return command.addOption(
-    new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'),
-  );
+export const OUTPUT_FORMATS: readonly OutputFormat[] = ['table', 'wide', 'name', 'json', 'yaml'];
+
+/** Of commands whose output is no list of named objects. */
+export const REPORT_FORMATS: readonly OutputFormat[] = ['table', 'json', 'yaml'];
+
+export function addOutputOption(command: Command, formats = OUTPUT_FORMATS): Command {
+  return command.addOption(new Option('-o, --output <format>', 'how to print').choices(formats).default('table'));
+}
+
+/** What a command prints, in each format. */
+export interface View {
+  /** As JSON and YAML. */
+  readonly value: unknown;
+  /** One line each: what identifies the objects to other commands. */
+  readonly names: readonly string[];
+  /** For people. @param wide with the columns that the narrow table leaves out */
+  table(wide: boolean): void;
+}
+
+export async function printView(format: OutputFormat, { value, names, table }: View): Promise<void> {
+  if (isData(format)) await printData(format, value);
+  else if (format === 'name') for (const name of names) process.stdout.write(`${printable(name)}\n`);
+  else table(format === 'wide');
+}
+
+type DataFormat = Extract<OutputFormat, 'json' | 'yaml'>;
+
+export function isData(format: OutputFormat): format is DataFormat {
+  return format === 'json' || format === 'yaml';
+}
+
+export async function printData(format: DataFormat, value: unknown): Promise<void> {
+  if (format === 'json') printJson(value);
+  else process.stdout.write(await yamlText(value));
+}
+
+/** YAML that is safe on a terminal. JSON is YAML too, and escapes what YAML would print unchanged. */
+async function yamlText(value: unknown): Promise<string> {
+  const { stringify } = await import('yaml');
+  const text = stringify(value, { lineWidth: 0 });
+  return printableLines(text) === text ? text : `${jsonText(value, 2)}\n`;
 }
 
 export function printJson(value: unknown): void {
@@ -57,14 +95,34 @@ function widest(printed: readonly (readonly string[])[], atLeast: Widths = []): 
   return widths;
 }
 
+export interface LineOptions {
+  readonly colourOf?: (cell: string, column: number) => Colour | undefined;
+  /** The most characters of a line, without colours. */
+  readonly limit?: number;
+}
+
+/** Blanks between columns. */
+const GAP = 2;
+
 /** One line a row, each column as wide as its widest cell. */
-export function columnLines(rows: readonly (readonly string[])[], widths?: Widths): string[] {
+export function columnLines(
+  rows: readonly (readonly string[])[],
+  widths?: Widths,
+  { colourOf = () => undefined, limit = Number.POSITIVE_INFINITY }: LineOptions = {},
+): string[] {
   const printed = rows.map((row) => row.map(printable));
   const wide = widths ?? widest(printed);
-  return printed.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(wide[column]!))
-      .join('  ')
-      .trimEnd(),
-  );
+  return printed.map((row) => {
+    const last = row.findLastIndex((cell) => cell !== '');
+    let room = limit;
+    const cells = row.slice(0, last + 1).map((whole, column) => {
+      const cell = whole.slice(0, room);
+      room -= cell.length;
+      const blanks = column === last ? 0 : Math.min(room, Math.max(0, wide[column]! - whole.length) + GAP);
+      room -= blanks;
+      const colour = colourOf(whole, column);
+      return `${colour === undefined || cell === '' ? cell : coloured(cell, colour)}${' '.repeat(blanks)}`;
+    });
+    return cells.join('');
+  });
 }

@@ -2,11 +2,14 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { AdminClient } from '../admin/client.ts';
+import { wantsColour } from '../base/colour.ts';
+import { printable } from '../base/printable.ts';
+import { asCalled } from './called-as.ts';
 import { allEntries } from './entry.ts';
 import { UsageError } from './errors.ts';
-import { columnLines, printJson } from './output.ts';
+import { columnLines, isData, printData } from './output.ts';
 import { troubleOf, waitsForEntry } from './proxy-check.ts';
-import { cellsOf, HEADER, type Proxies, type ProxyRow, readProxies, rowsOf } from './proxy-rows.ts';
+import { cellsOf, HEADER, type Proxies, type ProxyRow, readProxies, rowsOf, stateColour } from './proxy-rows.ts';
 import { changesPrinter, jsonOf, screen } from './proxy-show.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
@@ -42,15 +45,20 @@ export function addProxiesCommand(program: Command): void {
 }
 
 async function showProxies(options: ProxiesOptions): Promise<void> {
+  if (options.watch === true && (options.output === 'yaml' || options.output === 'name'))
+    throw new UsageError('--watch prints a table or JSON lines: give --output table, wide or json');
   if (options.watch === true && options.check === true) throw new UsageError('give --watch or --check, not both');
   if (options.waiting === true && options.check !== true) throw new UsageError('give --waiting only with --check');
   const filter = filterOf(options);
   const client = await openClient(options);
   if (options.watch === true) {
     const { watchProxies } = await import('./proxy-watch.ts');
-    const isTerminal = process.stdout.isTTY && options.output === 'table';
+    const isTerminal = process.stdout.isTTY && options.output !== 'json';
     const print = isTerminal
-      ? (proxies: Proxies) => process.stdout.write(screen(proxies, process.stdout.columns, process.stdout.rows))
+      ? (proxies: Proxies) =>
+          process.stdout.write(
+            screen(proxies, process.stdout.columns, process.stdout.rows, wantsColour(true, process.env)),
+          )
       : changesPrinter(options.output);
     // The reader has closed stdout.
     process.stdout.once('error', () => process.exit());
@@ -61,7 +69,8 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
     return;
   }
   const proxies = await readProxies(client, filter);
-  if (options.output === 'json') printJson({ at: proxies.at, proxies: proxies.proxies });
+  if (isData(options.output)) await printData(options.output, { at: proxies.at, proxies: proxies.proxies });
+  else if (options.output === 'name') printNames(proxies);
   else printLines(rowsOf(proxies).map((row) => cellsOf(row, proxies.now)));
 }
 
@@ -77,9 +86,9 @@ async function check(client: AdminClient, filter: URLSearchParams, options: Prox
     const trouble = troubleOf(row, now, expected);
     return trouble === undefined ? [] : [{ row, trouble }];
   });
-  if (options.output === 'json') {
+  if (isData(options.output)) {
     const troubles = troubled.map(({ row, trouble }) => ({ ...jsonOf(row), trouble }));
-    printJson({ at, secrets: rows.length, troubles });
+    await printData(options.output, { at, secrets: rows.length, troubles });
   } else if (troubled.length > 0) printLines(troubled.map(({ row, trouble }) => cellsOf(row, now, trouble)));
   else process.stdout.write(`nothing needs attention: ${allWell(rows, proxies)}\n`);
   if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need attention`);
@@ -90,11 +99,19 @@ function allWell(rows: readonly ProxyRow[], { proxies }: Proxies): string {
   const count = (number: number, one: string, more: string) => `${number} ${number === 1 ? one : more}`;
   const held = rows.filter(({ secret }) => secret.held !== null).length;
   const on = `${count(rows.length, 'secret', 'secrets')} on ${count(proxies.length, 'proxy', 'proxies')}`;
-  return held === 0 ? on : `${on}, ${held} of them held for an entry that never existed (sidekey proxies --state held)`;
+  if (held === 0) return on;
+  return `${on}, ${held} of them held for an entry that never existed (${asCalled('sidekey proxies --state held')})`;
+}
+
+/** The node ids; a proxy without one is named by its process. */
+function printNames({ proxies }: Proxies): void {
+  const names = new Set(proxies.map(({ node_id: node, pid }) => node || `pid ${pid}`));
+  for (const name of names) process.stdout.write(`${printable(name)}\n`);
 }
 
 function printLines(rows: readonly (readonly string[])[]): void {
-  for (const line of columnLines([HEADER, ...rows])) process.stdout.write(`${line}\n`);
+  const options = process.stdout.isTTY && wantsColour(true, process.env) ? { colourOf: stateColour } : {};
+  for (const line of columnLines([HEADER, ...rows], undefined, options)) process.stdout.write(`${line}\n`);
 }
 
 function filterOf(options: ProxiesOptions): URLSearchParams {

@@ -1,6 +1,7 @@
 /** The state of proxies as rows: one for each secret of each stream. */
 
 import type { AdminClient, ProxyJson, ProxyPageJson, SecretJson, StreamJson } from '../admin/client.ts';
+import type { Colour } from '../base/colour.ts';
 import { formatDuration } from '../base/duration.ts';
 
 /** A secret on a stream of a proxy. */
@@ -38,6 +39,13 @@ export function rowsOf({ proxies }: Proxies): ProxyRow[] {
 }
 
 export const HEADER = ['NODE', 'PID', 'VARIANT', 'NAME', 'STATE', 'VERSION', 'SERIAL', 'EXPIRES', 'DETAIL'];
+
+/** The colour of a cell: of states that need somebody. */
+export function stateColour(cell: string, column: number): Colour | undefined {
+  if (HEADER[column] !== 'STATE') return undefined;
+  if (cell === 'held') return 'yellow';
+  return cell === 'rejected' || cell === 'stale' ? 'red' : undefined;
+}
 
 /** The cells under {@link HEADER}; none is empty. */
 export function cellsOf(row: ProxyRow, now: number, detail = detailOf(row, now)): string[] {

@@ -1,21 +1,23 @@
 /** Output of `sidekey proxies --watch`: the whole table on a terminal, otherwise only changes. */
 
 import { columnLines, jsonText, type OutputFormat, type Widths, widthsOf } from './output.ts';
-import { cellsOf, HEADER, type Proxies, type ProxyRow, rowsOf } from './proxy-rows.ts';
+import { cellsOf, HEADER, type Proxies, type ProxyRow, rowsOf, stateColour } from './proxy-rows.ts';
 
 const HOME = '\x1b[H';
 const CLEAR_LINE = '\x1b[K';
 const CLEAR_BELOW = '\x1b[J';
 
 /** The table, cut to the size of the terminal, which it overwrites. */
-export function screen(proxies: Proxies, columns: number, rows: number): string {
+export function screen(proxies: Proxies, columns: number, rows: number, isColoured = false): string {
   const all = rowsOf(proxies);
   // Room for the header, the summary line, and the cursor.
   const room = Math.max(1, rows - 3);
-  const lines = columnLines([HEADER, ...all.slice(0, room).map((row) => cellsOf(row, proxies.now))]);
+  const cells = [HEADER, ...all.slice(0, room).map((row) => cellsOf(row, proxies.now))];
+  const options = { limit: columns, ...(isColoured ? { colourOf: stateColour } : {}) };
+  const lines = columnLines(cells, undefined, options);
   const more = all.length > room ? `, ${all.length - room} of them below` : '';
-  lines.push(`${all.length} secrets on ${proxies.proxies.length} proxies at ${proxies.at}${more}`);
-  return `${HOME}${lines.map((line) => `${line.slice(0, columns)}${CLEAR_LINE}\n`).join('')}${CLEAR_BELOW}`;
+  lines.push(`${all.length} secrets on ${proxies.proxies.length} proxies at ${proxies.at}${more}`.slice(0, columns));
+  return `${HOME}${lines.map((line) => `${line}${CLEAR_LINE}\n`).join('')}${CLEAR_BELOW}`;
 }
 
 /** A row as one object, for a line of JSON. */

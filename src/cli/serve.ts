@@ -12,6 +12,7 @@ import { checkStart, type StartCheck } from '../server/check.ts';
 import { startServer } from '../server/server.ts';
 import { flushLog } from '../telemetry/log.ts';
 import { report } from './errors.ts';
+import { nextSteps } from './next-steps.ts';
 
 /** How long a stop may take, as docs/operations.md promises, in milliseconds. */
 const STOP_MS = 5_000;
@@ -25,6 +26,7 @@ export async function serve(flags: Flags): Promise<void> {
   const { stop } = signals;
   try {
     const server = await startServer(config, undefined, stop);
+    if (isatty(1)) process.stdout.write(nextSteps(config, server.entries()));
     signals.onReload(() => server.reload(readConfig));
     if (!stop.aborted) await once(stop, 'abort');
     await server.close();

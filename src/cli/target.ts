@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import type { AdminClient } from '../admin/client.ts';
 import { shellQuote } from '../base/shell.ts';
 import { adminSocketIn, defaultDataDir, formerAdminSocket } from '../config/defaults.ts';
+import { asCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat } from './output.ts';
 import { socketPath } from './pipe.ts';
@@ -20,7 +21,7 @@ export interface ClientOptions {
 /** No flag, variable or default names a server. */
 export class NoTargetError extends UsageError {}
 
-export function addClientOptions(command: Command): Command {
+export function addClientOptions(command: Command, formats?: readonly OutputFormat[]): Command {
   command
     .option(
       '--admin-socket <path>',
@@ -31,7 +32,7 @@ export function addClientOptions(command: Command): Command {
       'ask the server over TCP instead, such as http://127.0.0.1:8443 (env: SIDEKEY_ADMIN_URL)',
     )
     .option('--token-file <file>', 'file with the bearer token for --admin-url (env: SIDEKEY_TOKEN_FILE)');
-  return addOutputOption(command);
+  return addOutputOption(command, formats);
 }
 
 /** The path of the admin socket; undefined if a URL is given. A flag overrides a variable. @throws UsageError */
@@ -107,14 +108,14 @@ function missingHint(options: ClientOptions): string | undefined {
   return "this socket does not exist: start sidekey serve, or set SIDEKEY_DATA_DIR to the server's data directory, or give its --admin-socket";
 }
 
-/** A command with the flags that name the server, so that it asks the same server from any shell. */
+/** A command as this user calls it, with the flags that name the server, so that it asks the same server from any shell. */
 export function aimed(command: string, { adminSocket, adminUrl, tokenFile }: ClientOptions): string {
-  if (!/^sidekey (?!serve |envoy )/.test(command)) return command;
+  if (!/^sidekey (?!serve |envoy |fetch |completion )/.test(command)) return asCalled(command);
   const flags = { '--admin-socket': adminSocket, '--admin-url': adminUrl, '--token-file': tokenFile };
   const given = Object.entries(flags).flatMap(([flag, value]) =>
     value === undefined ? [] : [flag, shellQuote(value)],
   );
-  return [command, ...given].join(' ');
+  return asCalled([command, ...given].join(' '));
 }
 
 async function readToken(file: string, where: string): Promise<string> {

@@ -20,7 +20,8 @@ export class SdsSource {
 const SDS_CONFIG = ` &sidekey
 resource_api_version: V3
 api_config_source:
-  api_type: GRPC
+  # Incremental: only this variant is told that an identity was removed. GRPC works too.
+  api_type: DELTA_GRPC
   transport_api_version: V3
   # The node takes about 60 kB: send it once per stream.
   set_node_on_first_message_only: true

@@ -23,6 +23,7 @@ import { version } from '../base/version.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { Decisions } from '../identity/decisions.ts';
 import { Identities } from '../identity/identities.ts';
+import type { Registry } from '../registry/types.ts';
 import { Ledger } from '../sds/ledger.ts';
 import { secretDiscoveryService } from '../sds/service.ts';
 import { standardServices } from '../standard/service.ts';
@@ -44,6 +45,8 @@ import { openState } from './state.ts';
 import { warnOfAssumed, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnings.ts';
 
 export interface Server {
+  /** The number of entries. */
+  entries(): number;
   /** Reads the entries file again, as SIGHUP asks for; a fault is logged and changes nothing. */
   reload(readConfig: ReadConfig): void;
   /** Tells every stream UNAVAILABLE, lets it be read, closes what is open; the second call waits for the first. */
@@ -76,17 +79,18 @@ export async function startServer(
       stop.throwIfAborted();
     },
   };
-  let reloader: Reloader;
+  let started: { readonly reloader: Reloader; readonly registry: Registry };
   try {
-    reloader = await start(setting);
+    started = await start(setting);
   } catch (error) {
     await parts.close();
     throw error;
   }
   let closing: Promise<void> | undefined;
   return {
+    entries: () => started.registry.size,
     reload: (readConfig) => {
-      if (closing === undefined) reloader.reload(readConfig);
+      if (closing === undefined) started.reloader.reload(readConfig);
     },
     close: () => {
       log.info('stopping');
@@ -96,7 +100,7 @@ export async function startServer(
   };
 }
 
-async function start(setting: Setting): Promise<Reloader> {
+async function start(setting: Setting): Promise<{ reloader: Reloader; registry: Registry }> {
   const { config, clock, log, parts, mayGoOn } = setting;
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
@@ -236,7 +240,7 @@ async function start(setting: Setting): Promise<Reloader> {
   });
   parts.defer(() => load.cancel());
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
-  return parts.own(new Reloader({ config, entryRules, warningsOf, registry, log }));
+  return { reloader: parts.own(new Reloader({ config, entryRules, warningsOf, registry, log })), registry };
 }
 
 async function listenForAdmins(admin: Admin, { config, parts, log }: Setting): Promise<void> {

@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { parse } from 'yaml';
 import type { AdminOptions } from '../../src/admin/admin.ts';
 import { parseEntryInput } from '../../src/registry/entry-input.ts';
 import { startAdmin, TOKEN } from '../admin/support.ts';
@@ -235,6 +236,82 @@ describe('sidekey entry', () => {
     const gone = await run(['entry', 'show', 'web-1']);
     assert.deepEqual([gone.status, gone.stdout], [1, '']);
     assert.match(gone.stderr, /no entry with the id web-1/);
+  });
+
+  test('every format says the same, for one entry and for several', async (t) => {
+    const { run } = await start(t);
+    assert.equal((await run([...CREATE, '--entry-id', 'web-1', '--hint', 'odd \u202e: text'])).status, 0);
+    const out = async (...args: string[]) => {
+      const { status, stdout, stderr } = await run(args);
+      assert.equal(status, 0, stderr);
+      return stdout;
+    };
+    assert.equal(await out('entry', 'list', '-o', 'name'), 'web-1\n');
+    assert.equal(await out('-o', 'name', 'entry', 'show', 'web-1'), 'web-1\n');
+    const json = JSON.parse(await out('entry', 'list', '-o', 'json'));
+    const yaml = await out('entry', '-o', 'yaml', 'list');
+    assert.deepEqual(parse(yaml), json);
+    assert.ok(!yaml.includes('\u202e'));
+    assert.match(await out('entry', 'list', '-o', 'wide'), /^ID .*X509 TTL .*CREATED/);
+    assert.doesNotMatch(await out('entry', 'list'), /X509 TTL/);
+  });
+
+  test('an entry is found by a unique beginning of its id and by its SPIFFE ID', async (t) => {
+    const { run, json, registry } = await start(t);
+    const make = (id: string, name: string) =>
+      run([
+        'entry',
+        'create',
+        '--entry-id',
+        id,
+        '--spiffe-id',
+        `spiffe://ilinux.io/${name}`,
+        '--selector',
+        `unix:user:${id}`,
+      ]);
+    for (const [id, name] of [
+      ['web-1', 'web'],
+      ['web-2', 'web'],
+      ['web-1234', 'other'],
+      ['database', 'db'],
+    ] as const) {
+      assert.equal((await make(id, name)).status, 0);
+    }
+    assert.equal((await json(['entry', 'show', 'data'])).id, 'database');
+    assert.equal((await json(['entry', 'show', 'spiffe://ilinux.io/db'])).id, 'database');
+    assert.equal((await json(['entry', 'show', 'web-1'])).id, 'web-1', 'a whole id is that one');
+    assert.equal((await json(['entry', 'update', 'web-12', '--hint', 'x'])).id, 'web-1234');
+    const rows: readonly (readonly [text: string, status: number, says: RegExp])[] = [
+      ['web-', 2, /3 entries begin with web-: give one of the ids, such as web-1, web-1/],
+      ['spiffe://ilinux.io/web', 2, /2 entries give spiffe:\/\/ilinux\.io\/web: /],
+      ['spiffe://ilinux.io/none', 1, /no entry gives spiffe:\/\/ilinux\.io\/none/],
+      ['dat', 1, /there is no entry with the id dat; /],
+      ['', 1, /./],
+    ];
+    for (const [text, status, says] of rows) {
+      const refused = await run(['entry', 'delete', text]);
+      assert.equal(refused.status, status, refused.stderr);
+      assert.match(refused.stderr, says);
+    }
+    assert.equal(registry.size, 4);
+  });
+
+  test('delete takes several, and a mistyped one deletes nothing', async (t) => {
+    const { run, registry } = await start(t);
+    for (const id of ['one-1', 'two-2', 'three-3', 'four-4']) {
+      const selector = ['--selector', `unix:user:${id}`];
+      await run(['entry', 'create', '--entry-id', id, '--spiffe-id', `spiffe://ilinux.io/${id}`, ...selector]);
+    }
+    assert.equal((await run(['entry', 'delete', 'one-1', 'none-9', 'two-2'])).status, 1);
+    assert.equal(registry.size, 4);
+    const deleted = await run(['entry', 'delete', 'one-1', 'spiffe://ilinux.io/two-2', 'one-1']);
+    assert.equal(deleted.stdout, 'deleted one-1\ndeleted two-2\n');
+    assert.equal(
+      (await run(['entry', 'delete', 'three-3', 'four-4', '-o', 'json'])).stdout,
+      '{\n  "deleted": [\n    "three-3",\n    "four-4"\n  ]\n}\n',
+    );
+    assert.equal(registry.size, 0);
+    assert.equal((await run(['entry', 'delete', 'a', 'b', '--if-match', '1'])).status, 2);
   });
 
   for (const [member, flag] of [

@@ -114,6 +114,11 @@ test('the SIGHUP of a terminal that closes stops it', { timeout: 60_000 }, async
   });
   await ready({ directory, adminSocket, child: terminal });
   assert.match(shown, /^\d\d:\d\d:\d\d .*info /m, 'the log of a terminal is text');
+  while (!shown.includes('sidekey doctor')) await once(terminal.stdout, 'data');
+  assert.match(
+    shown,
+    /In another terminal:\s+sidekey entry create --spiffe-id spiffe:\/\/ilinux\.io\/web .*--admin-socket /,
+  );
   terminal.kill('SIGKILL');
   while (existsSync(adminSocket)) await sleep(20);
 });

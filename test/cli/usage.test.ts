@@ -74,7 +74,7 @@ describe('sidekey', { concurrency: 2 }, () => {
     [['serve', '--data-dri', '/x'], /unknown option '--data-dri'.*Did you mean --data-dir\?/s],
     [['entry', 'show'], /missing required argument 'id'/],
     [['entry', 'show', 'a', 'b'], /too many arguments/],
-    [['entry', 'list', '--output', 'xml'], /Allowed choices are table, json/],
+    [['entry', 'list', '--output', 'xml'], /Allowed choices are table, wide, name, json, yaml/],
     [['entry', 'create'], /give --spiffe-id and --selector, or --data/],
     [['entry', 'create', '--spiffe-id', 'spiffe://a/b'], /give --spiffe-id and --selector, or --data/],
     [['entry', 'create', '--data', 'x', '--hint', 'y'], /--data can't be combined/],

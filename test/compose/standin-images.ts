@@ -70,10 +70,13 @@ async function envoyStandIn(): Promise<StandIn> {
   const { path: binary } = await findEnvoy({ tell: (line) => console.error(line) });
   return {
     name: /image: (envoyproxy\/envoy:\S+)/.exec(readFileSync(path.join(ROOT, 'compose.yaml'), 'utf8'))![1]!,
-    files: { '/usr/local/bin/envoy': binary },
-    commands: SHELL,
+    files: {
+      '/usr/local/bin/envoy': binary,
+      '/docker-entrypoint.sh': path.join(import.meta.dirname, 'envoy-entrypoint.sh'),
+    },
+    commands: [...SHELL, 'setpriv'],
     users: ['root:x:0:0::/root:/bin/sh', 'envoy:x:101:101::/:/bin/sh'],
-    settings: ['CMD ["envoy", "-c", "/etc/envoy/envoy.yaml"]'],
+    settings: ['ENTRYPOINT ["/docker-entrypoint.sh"]', 'CMD ["envoy", "-c", "/etc/envoy/envoy.yaml"]'],
   };
 }
 
@@ -85,7 +88,9 @@ async function make({ name, files, commands, users, settings }: StandIn, env: No
     for (const [target, source] of Object.entries(files)) add(target, source);
     const programs = commands.map((command) => output('sh', ['-c', `command -v ${command}`]));
     for (const [at, program] of programs.entries()) add(`/usr/bin/${commands[at]}`, program);
-    for (const library of librariesOf([...programs, ...Object.values(files)])) add(library, library);
+    for (const library of librariesOf([...programs, ...Object.values(files).filter((file) => !file.endsWith('.sh'))])) {
+      add(library, library);
+    }
     mkdirSync(path.join(folder, 'etc'), { recursive: true });
     writeFileSync(path.join(folder, 'etc/passwd'), `${users.join('\n')}\n`);
     const script = [

@@ -142,8 +142,8 @@ const CASES: readonly Case[] = [
     rule: 'sds-max-requests',
     at: 'max_requests: 1',
   },
-  { fault: 'no api_type', changes: [[/ +api_type: GRPC\n/, '']], rule: 'api-type', at: 'api_config_source:' },
-  { fault: 'REST', changes: [['api_type: GRPC', 'api_type: REST']], rule: 'api-type', at: 'api_type:' },
+  { fault: 'no api_type', changes: [[/ +api_type: DELTA_GRPC\n/, '']], rule: 'api-type', at: 'api_config_source:' },
+  { fault: 'REST', changes: [['api_type: DELTA_GRPC', 'api_type: REST']], rule: 'api-type', at: 'api_type:' },
   {
     fault: 'transport version 2',
     changes: [['transport_api_version: V3', 'transport_api_version: V2']],

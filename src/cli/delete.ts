@@ -1,0 +1,38 @@
+/** Deletes several objects one after the other. */
+
+import { report } from './errors.ts';
+import { type OutputFormat, printTable, printView } from './output.ts';
+
+/**
+ * Goes on after an object that can't be deleted. @throws the error of a single one; Error, for exit status 1, after the
+ * reasons are printed
+ */
+export async function deleteAll(
+  names: readonly string[],
+  format: OutputFormat,
+  deleteOne: (name: string) => Promise<void>,
+): Promise<void> {
+  const deleted: string[] = [];
+  const [only, ...more] = names;
+  if (more.length === 0) {
+    await deleteOne(only!);
+    deleted.push(only!);
+  } else {
+    for (const name of names) {
+      try {
+        await deleteOne(name);
+        deleted.push(name);
+      } catch (thrown) {
+        report(thrown);
+      }
+    }
+  }
+  await printView(format, {
+    value: { deleted: more.length === 0 ? only : deleted },
+    names: deleted,
+    table: () => {
+      for (const name of deleted) printTable([`deleted ${name}`], []);
+    },
+  });
+  if (deleted.length < names.length) throw new Error(`deleted ${deleted.length} of ${names.length}`);
+}

@@ -1,0 +1,27 @@
+/** Flags that every command which asks the server has, and that people also write before the command. */
+
+const WITH_VALUE: readonly string[] = ['--admin-socket', '--admin-url', '--token-file', '--output', '-o'];
+
+/**
+ * The same arguments with such flags right after the command: `-o json entry list` becomes `entry list -o json`.
+ * @param isGroup whether a command has subcommands
+ */
+export function moveGlobalFlags(args: readonly string[], isGroup: (command: string) => boolean): string[] {
+  const flags: string[] = [];
+  const words: string[] = [];
+  let at = 0;
+  while (at < args.length) {
+    const arg = args[at]!;
+    const isWhole = WITH_VALUE.some((flag) => arg.startsWith(`${flag}=`)) || /^-o./.test(arg);
+    if (isWhole) flags.push(arg);
+    else if (WITH_VALUE.includes(arg)) {
+      // A missing value is commander's to report.
+      flags.push(...args.slice(at, at + 2));
+      at += 1;
+    } else if (arg.startsWith('-')) break;
+    else words.push(arg);
+    at += 1;
+    if (words.length === 2 || (words.length === 1 && !isGroup(words[0]!))) break;
+  }
+  return [...words, ...flags, ...args.slice(at)];
+}

@@ -1,0 +1,30 @@
+/** What somebody who started the server on a terminal does next. */
+
+import { shellQuote } from '../base/shell.ts';
+import { adminSocketIn, defaultDataDir } from '../config/defaults.ts';
+import type { ServeConfig } from '../config/serve-config.ts';
+import { trustDomainId } from '../spiffe/id.ts';
+import { aimed } from './target.ts';
+
+/** @param entries how many there are */
+export function nextSteps(config: ServeConfig, entries: number): string {
+  const { adminSocket, trustDomain, socket } = config;
+  const options = { output: 'table', ...(isDefault(adminSocket) ? {} : { adminSocket }) } as const;
+  const id = shellQuote(`${trustDomainId(trustDomain)}/web`);
+  const create = `sidekey entry create --spiffe-id ${id} --selector unix:uid:${process.geteuid!()}`;
+  const fetch = `sidekey fetch --socket ${shellQuote(socket)}`;
+  const steps: readonly (readonly [command: string, does: string])[] = [
+    ...(entries === 0 ? [[create, 'gives an identity to the processes of this user'] as const] : []),
+    [fetch, 'shows the identities that a process gets'],
+    ['sidekey proxies', 'shows what each Envoy asked for and received'],
+    ['sidekey doctor', 'looks for faults'],
+  ];
+  const lines = steps.map(([command, does]) => `  ${aimed(command, options)}\n      ${does}\n`);
+  return `\nThe pipe is ${socket}. In another terminal:\n${lines.join('')}\n`;
+}
+
+/** The commands look there by themselves. */
+function isDefault(adminSocket: string): boolean {
+  const dataDir = defaultDataDir({ env: process.env, uid: process.geteuid!() });
+  return dataDir !== undefined && adminSocketIn(dataDir) === adminSocket;
+}

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, symlinkSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { tempDir } from '../support/temp-dir.ts';
+import { cleanEnvironment, ROOT } from './support.ts';
+
+/** What a module says in a process of its own, which bin/sidekey was called as. */
+function commandAs(called: string, PATH: string): string {
+  const module = JSON.stringify(path.join(ROOT, 'src/cli/called-as.ts'));
+  const script = `import { asCalled } from ${module}; console.log(asCalled('kill 1; cd / && sidekey serve --socket /sidekey x'));`;
+  const env = { ...cleanEnvironment(), PATH, _SIDEKEY_CALLED_AS: called };
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+    env,
+  });
+  assert.equal(stderr, '');
+  return stdout.trimEnd();
+}
+
+test('printed commands have the name that the command was called by', (t) => {
+  const directory = tempDir(t);
+  const bin = path.join(directory, 'bin');
+  mkdirSync(bin);
+  symlinkSync(path.join(ROOT, 'bin/sidekey'), path.join(bin, 'sidekey'));
+  const expect = (name: string) => `kill 1; cd / && ${name} serve --socket /sidekey x`;
+  assert.equal(commandAs('bin/sidekey', '/usr/bin'), expect('bin/sidekey'));
+  assert.equal(commandAs(path.join(bin, 'sidekey'), `/usr/bin:${bin}`), expect('sidekey'));
+  assert.equal(commandAs(path.join(ROOT, 'bin/sidekey'), `/usr/bin:${bin}`), expect('sidekey'), 'a link to it counts');
+  assert.equal(commandAs('/odd dir/sidekey', `/usr/bin:${bin}`), expect("'/odd dir/sidekey'"));
+  assert.equal(commandAs('', '/usr/bin'), expect('sidekey'));
+});
+
+test('bin/sidekey passes its name on', (t) => {
+  const directory = tempDir(t);
+  const server = { TRUST_DOMAIN: 'ilinux.io', DATA_DIR: `${directory}/data`, SOCKET: `${directory}/run/agent.sock` };
+  const settings = Object.fromEntries(Object.entries(server).map(([name, value]) => [`SIDEKEY_${name}`, value]));
+  const env = { ...cleanEnvironment(), ...settings };
+  const { stdout } = spawnSync('/bin/sh', ['-c', 'bin/sidekey doctor'], { encoding: 'utf8', env, cwd: ROOT });
+  assert.match(stdout, /^ {2}run: bin\/sidekey serve /m, stdout);
+});
