@@ -19,14 +19,11 @@ export interface SvidRequest {
   readonly notAfter: number;
 }
 
-/**
- * An X.509-SVID with its key. Times in milliseconds since the epoch, on whole seconds. The PEM is a string, because
- * strings live in V8's heap, whereas ten thousand separate buffers slow down the garbage collector.
- */
+/** An X.509-SVID with its key. Times in milliseconds since the epoch, on whole seconds. */
 export interface X509Svid {
   readonly entryId: string;
   readonly spiffeId: SpiffeId;
-  /** Leaf, then intermediate, PEM. */
+  /** Leaf, then the signer's chain without the root, PEM. */
   readonly certificateChain: string;
   /** PKCS#8, PEM. */
   readonly privateKey: string;

@@ -6,7 +6,6 @@
  *   Resources", "Unsubscribing from Resources"
  */
 
-import type { Bytes } from '../base/bytes.ts';
 import { DeltaDiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
 import {
   checkCount,
@@ -63,8 +62,8 @@ const COMMON = DeltaDiscoveryResponse.encode(
   DeltaDiscoveryResponse.fromPartial({ typeUrl: SECRET_TYPE_URL, controlPlane: { identifier: CONTROL_PLANE } }),
 ).finish();
 
-function writeDeltaDiscoveryResponse({ versionInfo, nonce, resources, removed }: Push<EncodedSecret>): Bytes[] {
-  const parts: Bytes[] = [versionAndNonce(versionInfo, nonce), COMMON];
+function writeDeltaDiscoveryResponse({ versionInfo, nonce, resources, removed }: Push<EncodedSecret>): Uint8Array[] {
+  const parts: Uint8Array[] = [versionAndNonce(versionInfo, nonce), COMMON];
   for (const { delta } of resources) parts.push(delta);
   if (removed.length > 0) {
     const gone = DeltaDiscoveryResponse.fromPartial({ removedResources: [...removed] });

@@ -5,7 +5,6 @@
  * @see https://protobuf.dev/programming-guides/encoding/ "Length-Delimited Records"
  */
 
-import { type Bytes, putBytes } from '../base/bytes.ts';
 import { LENGTH_DELIMITED } from './fields.ts';
 
 /** Length of a whole field in bytes, given that of its content. Valid for field numbers below 16. */
@@ -35,15 +34,22 @@ export class FieldWriter {
   }
 
   /** Writes bytes unchanged. */
-  raw(bytes: Bytes): this {
-    putBytes(bytes, this.bytes, this.#at);
+  raw(bytes: Uint8Array): this {
+    this.bytes.set(bytes, this.#at);
     this.#at += bytes.length;
     return this;
   }
 
   /** Writes a whole field. */
-  field(number: number, content: Bytes): this {
+  field(number: number, content: Uint8Array): this {
     return this.head(number, content.length).raw(content);
+  }
+
+  /** Writes a whole field of long ASCII text. */
+  longAscii(number: number, text: string): this {
+    this.head(number, text.length);
+    this.#at += this.bytes.write(text, this.#at, 'latin1');
+    return this;
   }
 
   /** Writes a whole field of short ASCII text. A loop is faster here than a call of a native method. */

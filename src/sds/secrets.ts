@@ -45,13 +45,12 @@ export class EncodedSecret {
   /** Set if the secret is a validation context. */
   readonly trust: Trust | undefined;
   /**
-   * A DiscoveryResponse with this Secret alone; other fields of the response are concatenated to it. The bytes are kept
-   * as a Latin-1 string, because strings live in V8's heap; see `X509Svid`.
+   * A DiscoveryResponse with this Secret alone; other fields of the response are concatenated to it.
    */
-  readonly sotw: string;
+  readonly sotw: Buffer;
   /** Length of the Secret as an Any, which is the end of `sotw`, in bytes. */
   readonly #anyLength: number;
-  #delta: string | undefined;
+  #delta: Buffer | undefined;
 
   /**
    * @param length of the encoded Secret, in bytes
@@ -69,21 +68,25 @@ export class EncodedSecret {
     this.#anyLength = SECRET_TYPE.length + fieldLength(length);
     const writer = writerOf(fieldLength(this.#anyLength));
     write(writer.head(2, this.#anyLength).raw(SECRET_TYPE).head(2, length));
-    this.sotw = writer.bytes.toString('latin1');
+    this.sotw = writer.bytes;
     this.version = hash('sha256', writer.bytes.subarray(-length)).slice(0, 16);
   }
 
   /** The same Secret in a DeltaDiscoveryResponse. */
-  get delta(): string {
+  get delta(): Buffer {
     this.#delta ??= this.#asDelta();
     return this.#delta;
   }
 
-  #asDelta(): string {
-    const [any, version, name] = [this.sotw.slice(-this.#anyLength), Buffer.from(this.version), Buffer.from(this.name)];
+  #asDelta(): Buffer {
+    const [any, version, name] = [
+      this.sotw.subarray(-this.#anyLength),
+      Buffer.from(this.version),
+      Buffer.from(this.name),
+    ];
     const length = fieldLength(version.length) + fieldLength(any.length) + fieldLength(name.length);
     const writer = writerOf(fieldLength(length)).head(2, length);
-    return writer.field(1, version).field(2, any).field(3, name).bytes.toString('latin1');
+    return writer.field(1, version).field(2, any).field(3, name).bytes;
   }
 }
 
@@ -110,15 +113,8 @@ export function validationFor(node: Node | undefined, otherwise: Validation): Va
 const VALIDATOR_NAME = 'envoy.tls.cert_validator.spiffe';
 const VALIDATOR_TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig';
 
-/**
- * The encoded secrets of an SVID, by name. They are a property of the SVID because the garbage collector processes all
- * entries of a WeakMap in one pause, which is long with ten thousand SVIDs.
- */
-const SECRETS = Symbol('secrets');
-
-interface Encoded {
-  [SECRETS]?: Map<string, EncodedSecret>;
-}
+/** The encoded secrets of an SVID, by name. */
+const ofSvid = new WeakMap<X509Svid, Map<string, EncodedSecret>>();
 
 /** By the first bundle, then by name and trust domains. */
 type BundleSecrets = WeakMap<TrustBundle, Map<string, BundleSecret>>;
@@ -138,9 +134,12 @@ interface BundleSecret {
 const KEPT = 256;
 
 /** The SVID as a `tls_certificate` under the requested name. */
-export function certificateSecret(name: string, svid: X509Svid & Encoded): EncodedSecret {
-  svid[SECRETS] ??= new Map();
-  const secrets = svid[SECRETS];
+export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
+  let secrets = ofSvid.get(svid);
+  if (secrets === undefined) {
+    secrets = new Map();
+    ofSvid.set(svid, secrets);
+  }
   let secret = secrets.get(name);
   if (secret === undefined) {
     const { entryId, spiffeId, serial, authorityId, notBefore, notAfter } = svid;
@@ -162,8 +161,8 @@ function encodeCertificate(name: string, svid: X509Svid, certificate: Certificat
     fieldLength(nameBytes.length) + fieldLength(tlsCertificate),
     (writer) => {
       writer.field(1, nameBytes).head(2, tlsCertificate);
-      writer.head(1, chainSource).field(2, certificateChain);
-      writer.head(2, keySource).field(2, privateKey);
+      writer.head(1, chainSource).longAscii(2, certificateChain);
+      writer.head(2, keySource).longAscii(2, privateKey);
     },
   );
 }

@@ -5,7 +5,6 @@
  * @see https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol sections "ACK", "NACK", "Resource updates"
  */
 
-import type { Bytes } from '../base/bytes.ts';
 import { DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest, SECRET_TYPE_URL } from './request.ts';
 import { versionAndNonce } from './response.ts';
@@ -47,8 +46,8 @@ const COMMON = DiscoveryResponse.encode(
   DiscoveryResponse.fromPartial({ typeUrl: SECRET_TYPE_URL, controlPlane: { identifier: CONTROL_PLANE } }),
 ).finish();
 
-export function writeDiscoveryResponse({ versionInfo, nonce, resources }: Push<EncodedSecret>): Bytes[] {
-  const parts: Bytes[] = [versionAndNonce(versionInfo, nonce), COMMON];
+export function writeDiscoveryResponse({ versionInfo, nonce, resources }: Push<EncodedSecret>): Uint8Array[] {
+  const parts: Uint8Array[] = [versionAndNonce(versionInfo, nonce), COMMON];
   for (const { sotw } of resources) parts.push(sotw);
   return parts;
 }

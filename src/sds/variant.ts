@@ -3,7 +3,6 @@
  * is encoded. All else is shared.
  */
 
-import type { Bytes } from '../base/bytes.ts';
 import type { Node } from './node.ts';
 import type { EncodedSecret } from './secrets.ts';
 import type { Outcome, Push, Subscription } from './subscription.ts';
@@ -33,5 +32,5 @@ export interface Variant {
   /** Applies a request to the subscription. @throws StatusError for an invalid one; the subscription is unchanged */
   take(subscription: Subscription, bytes: Uint8Array, options: TakeOptions): Taken;
   /** The encoded response, in parts. */
-  write(push: Push<EncodedSecret>): Bytes[];
+  write(push: Push<EncodedSecret>): Uint8Array[];
 }

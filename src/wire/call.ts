@@ -2,7 +2,6 @@
 
 import type { ServerHttp2Stream } from 'node:http2';
 import type { Peer } from '../attest/types.ts';
-import { type Bytes, joinBytes } from '../base/bytes.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { LimitError } from '../limits/limit-error.ts';
 import type { MemoryBudget } from '../limits/memory.ts';
@@ -129,7 +128,7 @@ export class Http2Call implements OpeningCall, Sink, Holdings, Holder {
 
   send(message: Message): void {
     if (this.#over || this.#stream.closed) return;
-    const framed = frame(typeof message === 'string' || message instanceof Uint8Array ? [message] : message);
+    const framed = frame(message instanceof Uint8Array ? [message] : message);
     try {
       this.hold(framed.length);
     } catch (error) {
@@ -257,9 +256,11 @@ export class Http2Call implements OpeningCall, Sink, Holdings, Holder {
 }
 
 /** Frames an uncompressed message: flag, length, bytes. */
-function frame(parts: readonly Bytes[]): Buffer {
-  const framed = joinBytes(parts, HEAD_BYTES);
-  framed[0] = 0;
-  framed.writeUInt32BE(framed.length - HEAD_BYTES, 1);
-  return framed;
+function frame(parts: readonly Uint8Array[]): Buffer {
+  const head = Buffer.alloc(HEAD_BYTES);
+  head.writeUInt32BE(
+    parts.reduce((length, part) => length + part.length, 0),
+    1,
+  );
+  return Buffer.concat([head, ...parts]);
 }

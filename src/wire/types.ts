@@ -1,7 +1,6 @@
 /** The interface of the gRPC server: methods with undecoded messages, the metadata of a call, and its peer. */
 
 import type { Peer } from '../attest/types.ts';
-import type { Bytes } from '../base/bytes.ts';
 
 /** The status codes of gRPC. @see https://github.com/grpc/grpc/blob/master/doc/statuscodes.md */
 export const Status = {
@@ -49,7 +48,7 @@ export class StatusError extends Error {
 }
 
 /** The bytes of a message, whole or in parts. */
-export type Message = Bytes | readonly Bytes[];
+export type Message = Uint8Array | readonly Uint8Array[];
 
 /** A call: its peer and its memory account. */
 export interface Call {

@@ -2,5 +2,5 @@ import type { Message } from '../../src/wire/types.ts';
 
 /** What a message that is given to the wire is on it. */
 export function bytesOf(message: Message): Buffer {
-  return Buffer.concat([message].flat().map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : part)));
+  return Buffer.concat([message].flat());
 }

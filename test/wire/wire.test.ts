@@ -402,22 +402,6 @@ test('a message may be given in any number of parts', async (t) => {
   assert.equal(await stream.receive(), 'ab'.repeat(300_000));
 });
 
-test('a string message is sent as one byte per character', async (t) => {
-  const all = Uint8Array.from({ length: 256 }, (_, byte) => byte);
-  const text = Buffer.from(all).toString('latin1');
-  const record = recorder((stream, said) => stream.send(said === 'whole' ? text : [text, all, '']));
-  const { client } = await startWire(t, [record.method]);
-  const { call } = client().stream(RECORD);
-  for (const [said, expected] of [
-    ['whole', [...all]],
-    ['parts', [...all, ...all]],
-  ] as const) {
-    call.write(Buffer.from(said));
-    const [received] = (await once(call, 'data')) as [Buffer];
-    assert.deepEqual([...received], expected);
-  }
-});
-
 test('each of 200 connections from 4 processes has the right peer', async (t) => {
   const record = recorder((stream) => stream.send(Buffer.from(`${stream.peer.credentials.pid}`)));
   const { path, wire, pipe } = await startWire(t, [record.method]);
