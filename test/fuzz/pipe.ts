@@ -150,7 +150,7 @@ class PipeFuzz {
       if (connection !== undefined) this.#look(connection);
       const client = await RawClient.connect(this.#server.socket);
       this.connections += 1;
-      connection = { client, stream: 1, wild: random.chance(0.5) };
+      connection = { client, stream: 1, wild: random.chance(0.5), standard: new Set() };
       this.#clients[at] = connection;
       // Some begin as they should not.
       if (!connection.wild || random.chance(0.9)) client.write(PREFACE, frame(FrameType.SETTINGS, 0, 0), WINDOW);
@@ -176,10 +176,10 @@ class PipeFuzz {
     }
   }
 
-  #look({ client }: FuzzedConnection): void {
+  #look({ client, standard }: FuzzedConnection): void {
     const messages = new Map<number, Buffer[]>();
     for (const { type, stream, payload } of client.frames) {
-      if (type !== FrameType.DATA) continue;
+      if (type !== FrameType.DATA || standard.has(stream)) continue;
       messages.set(stream, [...(messages.get(stream) ?? []), payload]);
     }
     for (const parts of messages.values()) for (const message of split(Buffer.concat(parts))) this.#lookAt(message);
@@ -205,6 +205,8 @@ interface FuzzedConnection {
   stream: number;
   /** True: sends frames that cost it the connection; else what is wrong is in its streams. */
   readonly wild: boolean;
+  /** The streams of standard services: their answers are no secrets, and reflection repeats what it was asked. */
+  readonly standard: Set<number>;
 }
 
 function subjectOf(certificate: X509Certificate): string {
@@ -223,6 +225,7 @@ function split(bytes: Buffer): Buffer[] {
 }
 
 function makeInput(random: Random, connection: FuzzedConnection): Buffer {
+  if (random.chance(0.05)) return standardCall(random, connection);
   const kind = connection.wild ? random.below(20) : 5 + random.below(15);
   if (kind === 0) return random.bytes(1 + random.below(200));
   if (kind < 3) return anyFrame(random, connection.stream);
@@ -240,19 +243,27 @@ function makeInput(random: Random, connection: FuzzedConnection): Buffer {
 function call(random: Random, connection: FuzzedConnection, message: Buffer): Buffer {
   const { stream } = connection;
   connection.stream += 2;
-  const [path, own] = random.chance(0.1)
-    ? random.pick(STANDARD)
-    : [random.pick([STREAM, STREAM, FETCH, FETCH, '/a.B/C']), undefined];
+  const path = random.pick([STREAM, STREAM, FETCH, FETCH, '/a.B/C']);
   const encoding: [string, string][] = random.chance(0.1)
     ? [['grpc-encoding', random.pick(['gzip', 'deflate', 'identity', 'br', ''])]]
     : [];
-  const sent = own === undefined || random.chance(0.3) ? message : mutate(random, own, [own]);
-  const framed = grpcMessage(sent, random.chance(0.05));
+  const framed = grpcMessage(message, random.chance(0.05));
   const body = random.chance(0.1) ? framed.subarray(0, random.below(framed.length)) : framed;
   return Buffer.concat([
     callHeaders(stream, path, encoding),
     dataFrames(stream, body, random.chance(0.5) ? END_STREAM : 0),
   ]);
+}
+
+/** A call of a standard service. */
+function standardCall(random: Random, connection: FuzzedConnection): Buffer {
+  const { stream } = connection;
+  connection.stream += 2;
+  connection.standard.add(stream);
+  const [path, request] = random.pick(STANDARD);
+  const message = random.chance(0.3) ? made(random) : mutate(random, request, [request]);
+  const flags = random.chance(0.7) ? END_STREAM : 0;
+  return Buffer.concat([callHeaders(stream, path), dataFrames(stream, grpcMessage(message), flags)]);
 }
 
 /** Another message on a stream that may be there. */
