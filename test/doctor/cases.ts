@@ -11,6 +11,7 @@ import { makeCgroup } from '../support/cgroup.ts';
 import { SdsClient } from '../support/sds-client.ts';
 import { answering, containerJson, IMAGE_ID, runningAs } from '../support/stand-in-engine.ts';
 import type { Case, DoctorCase, ExplainCase, LintCase, RestartCase, SilenceCase, Stage } from './case.ts';
+import { COMMANDS } from './command-cases.ts';
 import { ENVOY_CASES } from './envoy-cases.ts';
 
 const MINE = `unix:uid:${process.getuid!()}`;
@@ -566,4 +567,5 @@ export const CASES: readonly Case[] = [
   ...SILENT.map((one): Case => ({ ...one, by: 'silence' })),
   ...LINTED.map((one): Case => ({ ...one, by: 'lint' })),
   ...ENVOY_CASES.map((one): Case => ({ ...one, by: 'envoy' })),
+  ...COMMANDS.map((one): Case => ({ ...one, by: 'command' })),
 ];

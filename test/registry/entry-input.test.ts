@@ -497,7 +497,7 @@ test('docker selectors are of a known kind, and could be true', () => {
     ['label::web', /KEY:VALUE/],
     ['env:MODE', /NAME=VALUE/],
     ['env:=x', /NAME=VALUE/],
-    ['image_id:', /name that the container/],
+    ['image_id:', /image name with which the container/],
     [`image_config_digest:${SHA256}`, /sha256:/],
     ['image_digest:sha256:ab', /64/],
     ['name:/web', /without a slash/],
