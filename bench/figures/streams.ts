@@ -39,7 +39,7 @@ async function opened(cleanup: Cleanup, node: NodeSize): Promise<Figure[]> {
   const perSecond = of(ours, 'perSecond');
   const barePerSecond = of(bare, 'perSecond');
   const nodes = node === 'real' ? 'nodes of 61 KB in requests and ACKs' : 'tiny nodes';
-  const how = `medians of ${RUNS} runs in turn with grpc-js alone, the share that of the shares of a run and the next: ${STREAMS} streams over ${CONNECTIONS} connections, ${AT_ONCE} waiting at a time, ${nodes}, from the first connect to the last response; the client is one process, and all streams say the same node, as one Envoy's do: where each connection has its own, Sidekey reads it anew, and the share of tiny ones is about a tenth lower`;
+  const how = `medians of ${RUNS} runs in turn with grpc-js alone, the share that of the shares of a run and the next: ${STREAMS} streams over ${CONNECTIONS} connections, ${AT_ONCE} waiting at a time, ${nodes}, from the first connect to the last response; the client is one process`;
   return [
     {
       name: `streams-opened-${node}-nodes`,

@@ -18,7 +18,21 @@ const FAULTS = Type.Object(
   {
     count: Count,
     sample: Type.Array(
-      Type.Object({ entry_id: Type.String(), spiffe_id: Type.String(), detail: Type.String() }, CLOSED),
+      Type.Object(
+        {
+          entry_id: Type.String(),
+          spiffe_id: Type.String(),
+          detail: Type.String(),
+          source: Type.String(),
+          file: { ...MaybeText, description: 'the file that declares the entry' },
+          line: { ...maybe(Type.Integer()), description: 'where it does, if that was found' },
+          selectors: {
+            ...maybe(Type.Array(Type.String())),
+            description: 'the selectors that were likely meant, if one is mistyped',
+          },
+        },
+        CLOSED,
+      ),
       { description: 'the oldest of them' },
     ),
   },
@@ -140,6 +154,27 @@ export const DOCTOR = titled(
           ),
         },
         { ...CLOSED, description: 'entries that matching callers do not get because they are in containers' },
+      ),
+      unreachable_users: Type.Array(
+        Type.Object(
+          {
+            uid: Type.Integer(),
+            pid: { ...MaybeId, description: 'a running process of that user; null: its account was looked at' },
+            entry_id: Type.String(),
+            spiffe_id: Type.String(),
+            detail: Type.String(),
+            fix: Type.String(),
+          },
+          CLOSED,
+        ),
+        { description: 'users that entries name and whose processes can not connect to the pipe' },
+      ),
+      unset_bundles: Type.Array(
+        Type.Object(
+          { trust_domain: Type.String(), entries: Count, entry_id: Type.String(), spiffe_id: Type.String() },
+          CLOSED,
+        ),
+        { description: 'trust domains that entries federate with, and whose bundles are not set' },
       ),
       entries: Type.Object(
         { total: Count, expired: FAULTS, unproducible: FAULTS, shadowed: FAULTS, 'never-issued': FAULTS },

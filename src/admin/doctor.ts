@@ -2,18 +2,29 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import { isSecret } from '../attest/selector-kinds.ts';
+import type { UnreachableUser } from '../attest/unreachable.ts';
 import type { Clock } from '../base/clock.ts';
 import type { CertificateAuthority } from '../ca/types.ts';
 import type { Decisions } from '../identity/decisions.ts';
 import type { Identities } from '../identity/identities.ts';
 import { withheldEntries } from '../identity/withheld.ts';
+import { declaredLines } from '../registry/declared-lines.ts';
+import { isExpired } from '../registry/entry.ts';
 import { type EntryFault, type EntryFaultsParts, entryFaults } from '../registry/entry-faults.ts';
 import type { IssuanceStore } from '../registry/store/issuance-store.ts';
-import type { Registry } from '../registry/types.ts';
+import type { Entry, Registry } from '../registry/types.ts';
+import type { TrustDomain } from '../spiffe/id.ts';
+import { formatSelector } from '../spiffe/selector.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
 import { issuedOf } from './issued.ts';
 
 /** Facts from the server's composition. */
+interface Faults {
+  count: number;
+  readonly sample: EntryFault[];
+}
+
 export interface SelfKnowledge {
   /** Paths, and resources of the machine. */
   readonly look: () => Promise<
@@ -38,6 +49,12 @@ export interface SelfKnowledge {
   readonly authorities: CertificateAuthority['authorities'];
   readonly issuances: Pick<IssuanceStore, 'newest' | 'issuedOf'>;
   readonly whyNever: EntryFaultsParts['whyNever'];
+  readonly meant: EntryFaultsParts['meant'];
+  /** The file that declares entries; undefined: none does. */
+  readonly entriesFile: string | undefined;
+  /** Those of these users whose processes can't connect to the pipe. */
+  readonly unreachable: (uids: ReadonlySet<number>) => Promise<readonly UnreachableUser[]>;
+  readonly uidOf: (user: string) => number | undefined;
   /** For each limit the use by the owner that is nearest to it; nothing for unused limits. */
   readonly usage: () => DoctorJson['usage'];
 }
@@ -53,6 +70,8 @@ export interface DoctorRoutesParts {
 
 /** The number of entries that are named per fault. */
 const SAMPLE = 5;
+/** The number of users that are looked at, of those that entries name. */
+const MAX_USERS = 200;
 /** Maximum duration of a slice of the search through all entries, in milliseconds. */
 const SLICE_MS = 5;
 
@@ -88,6 +107,7 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         unseen_callers: await unseenCallers(parts.decisions),
         withheld: await withheldOf(parts, now),
         entries: await entriesOf(parts, now),
+        ...(await requirementsOf(parts, now)),
       };
     },
   );
@@ -110,23 +130,92 @@ async function withheldOf(
 }
 
 async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Promise<DoctorJson['entries']> {
-  const none = () => ({ count: 0, sample: [] as DoctorJson['entries']['expired']['sample'] });
+  const none = (): Faults => ({ count: 0, sample: [] });
   const faults = { expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
   const issued = await issuedOf([...new Set(registry.spiffeIds())], self.issuances);
   let end = performance.now() + SLICE_MS;
-  for (const fault of entryFaults({ registry, issued, whyNever: self.whyNever, now })) {
+  for (const fault of entryFaults({ registry, issued, whyNever: self.whyNever, meant: self.meant, now })) {
     if (fault !== undefined) note(faults[fault.kind], fault);
     if (performance.now() < end) continue;
     await turn();
     end = performance.now() + SLICE_MS;
   }
-  return { total: registry.size, ...faults };
+  const { entriesFile: file } = self;
+  const declared = Object.values(faults)
+    .flatMap(({ sample }) => sample.map(({ entry }) => entry))
+    .filter(({ source }) => source === 'file');
+  const lines = file === undefined ? undefined : await declaredLines(file, declared);
+  const toJson = ({ count, sample }: Faults) => ({
+    count,
+    sample: sample.map(({ entry, detail, meant }) => ({
+      entry_id: entry.id,
+      spiffe_id: entry.spiffeId,
+      detail,
+      source: entry.source,
+      file: entry.source === 'file' ? (file ?? null) : null,
+      line: lines?.get(entry.id) ?? null,
+      // A value that is not shown can't be written into a command.
+      selectors: meant === undefined || meant.some(isSecret) ? null : meant.map(formatSelector),
+    })),
+  });
+  return {
+    total: registry.size,
+    expired: toJson(faults.expired),
+    unproducible: toJson(faults.unproducible),
+    shadowed: toJson(faults.shadowed),
+    'never-issued': toJson(faults['never-issued']),
+  };
 }
 
-function note(faults: DoctorJson['entries']['expired'], { entry, detail }: EntryFault): void {
+function note(faults: Faults, fault: EntryFault): void {
   faults.count += 1;
-  if (faults.sample.length >= SAMPLE) return;
-  faults.sample.push({ entry_id: entry.id, spiffe_id: entry.spiffeId, detail });
+  if (faults.sample.length < SAMPLE) faults.sample.push(fault);
+}
+
+/** What entries need besides themselves: users who reach the pipe, and bundles of the domains that they federate with. */
+async function requirementsOf(
+  { registry, self }: DoctorRoutesParts,
+  now: number,
+): Promise<Pick<DoctorJson, 'unreachable_users' | 'unset_bundles'>> {
+  const byUid = new Map<number, Entry>();
+  const unset = new Map<TrustDomain, { count: number; entry: Entry }>();
+  let cursor: string | undefined;
+  do {
+    const page = registry.list({ limit: 1_000, ...(cursor === undefined ? {} : { cursor }) });
+    for (const entry of page.entries) {
+      if (isExpired(entry, now)) continue;
+      for (const uid of uidsOf(entry, self)) if (!byUid.has(uid) && byUid.size < MAX_USERS) byUid.set(uid, entry);
+      for (const domain of entry.federatesWith) {
+        if (registry.federatedBundles.get(domain) !== undefined) continue;
+        const known = unset.get(domain);
+        unset.set(domain, { count: (known?.count ?? 0) + 1, entry: known?.entry ?? entry });
+      }
+    }
+    cursor = page.nextCursor;
+    await turn();
+  } while (cursor !== '');
+  const users = await self.unreachable(new Set(byUid.keys()));
+  return {
+    unreachable_users: users.map(({ uid, pid, detail, fix }) => {
+      const { id, spiffeId } = byUid.get(uid)!;
+      return { uid, pid: pid ?? null, entry_id: id, spiffe_id: spiffeId, detail, fix };
+    }),
+    unset_bundles: [...unset].map(([domain, { count, entry }]) => ({
+      trust_domain: domain,
+      entries: count,
+      entry_id: entry.id,
+      spiffe_id: entry.spiffeId,
+    })),
+  };
+}
+
+/** The users that an entry names. */
+function uidsOf({ selectors }: Entry, { uidOf }: SelfKnowledge): number[] {
+  return selectors.flatMap(({ type, value }) => {
+    if (type !== 'unix') return [];
+    if (value.startsWith('uid:')) return [Number(value.slice('uid:'.length))];
+    return value.startsWith('user:') ? (uidOf(value.slice('user:'.length)) ?? []) : [];
+  });
 }
 
 /** The kernel reports pid 0 for callers whose pid namespace is not below the server's. */

@@ -79,7 +79,9 @@ function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket, sentence
     'Content-Type: text/plain; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(text)}`,
   ];
-  socket.end(`HTTP/1.1 ${status}\r\n${head.join('\r\n')}\r\n\r\n${text}`);
+  socket.write(`HTTP/1.1 ${status}\r\n${head.join('\r\n')}\r\n\r\n${text}`);
+  // A client that never closes its side must not keep the connection.
+  socket.destroySoon();
 }
 
 const STATUSES: Readonly<Record<string, readonly [status: string, sentence: string]>> = {

@@ -78,6 +78,16 @@ const ASKED = Type.Object(
   CLOSED,
 );
 
+const REACH = Type.Object(
+  {
+    verdict: Type.Enum(['yes', 'no', 'unknown']),
+    detail: Type.String(),
+    fix: MaybeText,
+    seen_as: { ...MaybeText, description: 'the path of the socket in the mount namespace of the process' },
+  },
+  CLOSED,
+);
+
 export const EXPLANATION = titled(
   'Explanation',
   Type.Object(
@@ -90,6 +100,11 @@ export const EXPLANATION = titled(
             uid: Type.Integer(),
             gid: Type.Integer(),
             contained: { ...MaybeText, description: 'why the caller counts as a process in a container' },
+            reach: {
+              ...REACH,
+              description: 'whether the process can connect to the pipe; ACLs and security modules are not looked at',
+            },
+            connections: Type.Integer({ description: 'connections on the pipe that it has now, with a stream' }),
           },
           CLOSED,
         ),

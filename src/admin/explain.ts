@@ -2,12 +2,14 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { AttestorReport, Inspect, Inspection } from '../attest/inspect.ts';
+import type { Reach } from '../attest/reach.ts';
 import { redactSelector, sourceOf } from '../attest/selector-kinds.ts';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { type ExplainedMiss, type Explanation, explain } from '../identity/explanation.ts';
 import type { Identities } from '../identity/identities.ts';
 import type { Registry } from '../registry/types.ts';
+import type { Ledger } from '../sds/ledger.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/id.ts';
 import { type Selector, splitSelector } from '../spiffe/selector.ts';
 import { EXPLAIN_QUERY, EXPLANATION, type ExplainQuery, type ExplanationJson } from './explain-schema.ts';
@@ -19,6 +21,9 @@ export interface ExplainRoutesParts {
   readonly inspect: Inspect;
   /** Finds the main process of a container; undefined if no container engine is configured. */
   readonly mainPid: ((nameOrId: string) => Promise<number | undefined>) | undefined;
+  /** Finds out whether a process can connect to the pipe. */
+  readonly reach: (pid: number) => Reach;
+  readonly ledger: Pick<Ledger, 'connections'>;
   readonly clock: Clock;
 }
 
@@ -59,7 +64,8 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       const explanation = explain(selectors, options, parts, now);
       const lapses = inspection === undefined ? [] : parts.identities.lapsesOf(inspection.credentials.pid);
       const note = [...lapses, explanation.note].filter((one) => one !== undefined).join('; ');
-      return toJson({ ...explanation, note: note === '' ? undefined : note }, inspection, now);
+      const subject = inspection && processToJson(inspection, parts);
+      return toJson({ ...explanation, note: note === '' ? undefined : note }, inspection, subject, now);
     },
   );
 }
@@ -95,11 +101,32 @@ function badParameter(path: string, problem: string, rule: string): SidekeyError
   return SidekeyError.badInput([{ path, problem, rule }]);
 }
 
-function toJson(explanation: Explanation, inspection: Inspection | undefined, now: number): ExplanationJson {
+function processToJson(
+  { credentials, contained }: Inspection,
+  { reach, ledger }: ExplainRoutesParts,
+): NonNullable<ExplanationJson['process']> {
+  const { pid } = credentials;
+  const { seenAs, fix, ...told } = reach(pid);
+  let connections = 0;
+  for (const { peer } of ledger.connections()) if (peer.credentials.pid === pid) connections += 1;
+  return {
+    ...credentials,
+    contained: contained ?? null,
+    reach: { ...told, fix: fix ?? null, seen_as: seenAs ?? null },
+    connections,
+  };
+}
+
+function toJson(
+  explanation: Explanation,
+  inspection: Inspection | undefined,
+  subject: ExplanationJson['process'] | undefined,
+  now: number,
+): ExplanationJson {
   const { entries, byDefault, bundles, unset, asked, near, fixes, note } = explanation;
   return {
     at: new Date(now).toISOString(),
-    process: inspection === undefined ? null : { ...inspection.credentials, contained: inspection.contained ?? null },
+    process: subject ?? null,
     attestors: inspection?.attestors.map(attestorToJson) ?? [],
     asked:
       asked === undefined

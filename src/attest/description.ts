@@ -108,6 +108,8 @@ export interface AttestorParts {
 export interface RunningAttestor extends Attestor {
   /** Returns the reason why no caller on this host can have a selector with this value; undefined if one can. */
   whyNever?(value: string): string | undefined;
+  /** Returns the value that was likely meant by one that no caller can have; undefined if that is not known. */
+  meant?(value: string): string | undefined;
   /** Tests what the attestor depends on. @throws ERR_ATTESTATION_FAILED */
   check?(): Promise<void>;
   /**

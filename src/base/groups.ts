@@ -36,6 +36,18 @@ export function groupMembers(gid: number): { readonly name: string; readonly uid
   });
 }
 
+/** A user of `/etc/passwd`: its primary group, and the groups that list it; undefined if there is no such user. */
+export function accountOf(uid: number): { readonly gid: number; readonly groups: readonly number[] } | undefined {
+  const line = linesOf('/etc/passwd').find((one) => Number(one.split(':')[2] || Number.NaN) === uid);
+  const [name, , , gid] = line?.split(':') ?? [];
+  if (name === undefined || gid === undefined) return undefined;
+  const groups = linesOf('/etc/group').flatMap((one) => {
+    const [, , id, members = ''] = one.split(':');
+    return id !== undefined && id !== '' && members.split(',').includes(name) ? [Number(id)] : [];
+  });
+  return { gid: Number(gid), groups };
+}
+
 function linesOf(file: string): string[] {
   try {
     return readFileSync(file, 'utf8').split('\n');

@@ -40,6 +40,15 @@ export function differInOnePlace(a: string, b: string, start = 0): boolean {
   return differing <= 2 && common >= 2 && common >= differing;
 }
 
+/**
+ * True if one name is likely the other one mistyped: they differ in one place, and not only in a number. `web`, `web-1` and
+ * `web-2` are three names.
+ */
+export function looksMistyped(a: string, b: string): boolean {
+  const [first, second] = [a, b].map((name) => name.replaceAll(/[-_.]?\d+/g, ''));
+  return first !== second && differInOnePlace(a, b);
+}
+
 function simplify(word: string): string {
   return word.toLowerCase().replaceAll(/[_-]/g, '');
 }

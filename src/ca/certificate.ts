@@ -4,8 +4,8 @@
  * @see RFC 5280 section 4, https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md sections 2 to 4
  */
 
+import { randomBytes } from 'node:crypto';
 import { bitString, explicit, implicit, integer, octetString, oid, sequence, TRUE, time } from './der.ts';
-import { takeRandomBytes } from './random.ts';
 
 /**
  * Leaves and intermediates are backdated by this much, in milliseconds, so that peers with a slow clock accept them.
@@ -56,7 +56,7 @@ export function wholeSecond(instant: number): number {
 /** 159 random bits, never zero, without leading zero bytes. */
 export function randomSerial(): Buffer {
   for (;;) {
-    const bytes = takeRandomBytes(20);
+    const bytes = randomBytes(20);
     bytes[0]! &= 0x7f;
     const first = bytes.findIndex((byte) => byte !== 0);
     if (first !== -1) return bytes.subarray(first);

@@ -6,8 +6,7 @@
  *   (PKCS#8 around an EC key)
  */
 
-import { createECDH, hash } from 'node:crypto';
-import { takeRandomBytes } from './random.ts';
+import { createECDH, hash, randomBytes } from 'node:crypto';
 
 export interface KeyPair {
   /** The private key: 32 bytes. */
@@ -60,7 +59,7 @@ export function isPair({ scalar, point }: Pick<KeyPair, 'scalar' | 'point'>): bo
 /** A random private key, uniformly distributed. */
 function randomScalar(): Buffer {
   for (;;) {
-    const scalar = takeRandomBytes(SCALAR_BYTES);
+    const scalar = randomBytes(SCALAR_BYTES);
     // Rejects about one in four billion.
     if (scalar.compare(ZERO) > 0 && scalar.compare(ORDER) < 0) return scalar;
   }

@@ -10,7 +10,10 @@ export function explanationLines(explanation: ExplanationJson): string[] {
   return [
     ...(subject === null
       ? []
-      : [`process ${subject.pid}: uid ${subject.uid}, gid ${subject.gid}${containedText(subject.contained)}`]),
+      : [
+          `process ${subject.pid}: uid ${subject.uid}, gid ${subject.gid}${containedText(subject.contained)}`,
+          ...reachLines(subject),
+        ]),
     ...askedLines(explanation),
     ...attestors.flatMap(({ error, name }) =>
       error === null ? [] : [`${error}: as long as ${name} fails, the caller gets no identity`],
@@ -59,8 +62,21 @@ export function decisionLines(decision: DecisionJson): string[] {
   ];
 }
 
-function askedLines({ asked }: ExplanationJson): string[] {
+/** Whether the process is, and can be, a caller at all. */
+function reachLines({ reach, connections }: NonNullable<ExplanationJson['process']>): string[] {
+  const count = connections === 1 ? '1 connection' : `${connections} connections`;
+  const now = connections === 0 ? 'it is not connected to the pipe now' : `it has ${count} to the pipe now`;
+  if (reach.verdict === 'yes') return [`${now}; ${reach.detail}`];
+  if (reach.verdict === 'unknown') return [`${now}; whether it can connect was not found out: ${reach.detail}`];
+  const lost = connections === 0 ? '' : ', and could not connect again';
+  return [`${now}${lost}: ${reach.detail}`, ...(reach.fix === null ? [] : [`to let it connect: ${reach.fix}`])];
+}
+
+function askedLines({ asked, process: subject }: ExplanationJson): string[] {
   if (asked === null) return [];
+  const isOut = subject?.reach.verdict === 'no' && subject.connections === 0;
+  if (asked.given && isOut)
+    return [`${asked.spiffe_id} is not given: the process cannot ask for it; ${asked.detail} once it can`];
   if (asked.given) return [`${asked.spiffe_id} is given: ${asked.detail}`];
   const meant = asked.alike === null ? [] : [`did you mean ${asked.alike}?`];
   return [`${asked.spiffe_id} is not given: ${asked.reason}: ${asked.detail}`, ...meant];

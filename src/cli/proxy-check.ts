@@ -1,7 +1,7 @@
 /** Finds secrets of proxies that need attention. */
 
 import type { SecretJson } from '../admin/client.ts';
-import { differInOnePlace } from '../base/nearest.ts';
+import { looksMistyped } from '../base/nearest.ts';
 import { type ProxyRow, untilOrSince } from './proxy-rows.ts';
 
 const HOUR_MS = 3_600_000;
@@ -70,13 +70,7 @@ function waitingTrouble(
 ): string | undefined {
   if (had !== '') return `${had}${why}`;
   if (issuedBefore === true) return `an entry gave it before: ${why}`;
-  const alike = spiffeIds.find((id) => differInOnePlace(name, id) && !differInNumber(name, id));
+  const alike = spiffeIds.find((id) => looksMistyped(name, id));
   if (alike !== undefined) return `did you mean ${alike}? ${why}`;
   return waiting ? why : undefined;
-}
-
-/** `web`, `web-1` and `web-2` are three names, and none is mistyped. */
-function differInNumber(a: string, b: string): boolean {
-  const [first, second] = [a, b].map((name) => name.replaceAll(/[-_.]?\d+/g, ''));
-  return first === second;
 }

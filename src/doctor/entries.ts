@@ -1,38 +1,47 @@
-/** Checks for entries without effect. */
+/** Checks for entries without effect, and for what entries need besides themselves. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
 import type { Finding } from '../base/finding.ts';
+import { commandLine } from '../base/shell.ts';
 
 type Kind = 'expired' | 'unproducible' | 'shadowed' | 'never-issued';
+type Fault = DoctorJson['entries']['expired']['sample'][number];
 
-const deletion = (id: string) => `sidekey entry delete ${id}`;
+interface Judgement extends Pick<Finding, 'severity' | 'why'> {
+  /** How the entry is changed, in words; nothing here deletes what can be mended. */
+  change(fault: Fault): string;
+  /** The flags of `sidekey entry update` that mend it. */
+  flags?(fault: Fault): readonly string[] | undefined;
+  /** What to look at before; it holds wherever the entry was made. */
+  look?(fault: Fault): string;
+}
 
-const JUDGEMENTS: Readonly<
-  Record<Kind, Pick<Finding, 'severity' | 'why'> & { fix(id: string): string; command?(id: string): string }>
-> = {
+const JUDGEMENTS: Readonly<Record<Kind, Judgement>> = {
   unproducible: {
     severity: 'error',
     why: 'a caller must have all selectors of an entry, and no caller can have this one',
-    fix: (id) => `delete it, or give it selectors that callers have: sidekey entry update ${id} --selector …`,
-    command: deletion,
+    change: ({ selectors }) =>
+      selectors === null
+        ? 'give it selectors that callers have (--selector …, with all that it should have)'
+        : `if that is meant, give it the selectors ${selectors.join(', ')}`,
+    flags: ({ selectors }) => selectors?.flatMap((selector) => ['--selector', selector]),
   },
   expired: {
     severity: 'warning',
     why: 'no SVID is issued or renewed for it, so callers that ask for it wait',
-    fix: (id) => `delete it, or extend it: sidekey entry update ${id} --expires-at TIME`,
-    command: deletion,
+    change: () => 'extend it (--expires-at TIME) if it is still needed, and delete it if not',
   },
   shadowed: {
     severity: 'warning',
     why: 'if several matching entries give the same SPIFFE ID, the oldest is used: the TTL and DNS names of this one have no effect',
-    fix: () => 'delete it, or the older one',
-    command: deletion,
+    change: () => 'set what is meant (TTL, DNS names) in the older entry, and then delete this one',
   },
   'never-issued': {
     severity: 'info',
     why: 'no caller has asked for it, or no caller that asked matches it',
-    fix: (id) =>
-      `sidekey entry show ${id} shows its selectors, sidekey explain --pid PID the selectors that a process lacks`,
+    look: ({ spiffe_id: id }) =>
+      `${commandLine(['sidekey', 'explain', '--pid', 'PID', '--spiffe-id', id])} says what a process lacks, and whether it can reach the pipe`,
+    change: () => 'give it the selectors that its workload has (--selector …)',
   },
 };
 
@@ -51,7 +60,7 @@ export function judgeWithheld({ withheld = NONE }: Partial<Pick<DoctorJson, 'wit
         place: `entry ${id}`,
         problem: `callers in containers match its selectors but do not get ${spiffeId}: ${callers > 0 ? now : asked}`,
         why: 'it has no container selector, and root in any container can take on the other selectors',
-        fix: `create an entry with container selectors: sidekey explain --pid ${pids[0] ?? 'PID'} --spiffe-id ${spiffeId} prints a command to consider; or, if every container on this host may get it: sidekey entry update ${id} --allow-contained`,
+        fix: `create an entry with container selectors: sidekey explain --pid ${pids[0] ?? 'PID'} --spiffe-id ${spiffeId} prints a command to consider, or says why it can not; or, if every container on this host may get it: sidekey entry update ${id} --allow-contained`,
       };
     },
   );
@@ -62,24 +71,67 @@ export function judgeWithheld({ withheld = NONE }: Partial<Pick<DoctorJson, 'wit
 
 export function judgeEntries({ entries }: Pick<DoctorJson, 'entries'>): Finding[] {
   return (Object.keys(JUDGEMENTS) as Kind[]).flatMap((kind) => {
-    const { severity, why, fix, command } = JUDGEMENTS[kind];
+    const { severity, why } = JUDGEMENTS[kind];
     const { count, sample } = entries[kind];
-    const findings = sample.map(({ entry_id: id, spiffe_id: spiffeId, detail }): Finding => {
-      const problem = `the entry of ${spiffeId} has no effect: ${detail}`;
+    const findings = sample.map((fault): Finding => {
+      const problem = `the entry of ${fault.spiffe_id} has no effect: ${fault.detail}`;
       return {
         rule: `entry-${kind}`,
         severity,
-        place: `entry ${id}`,
+        place: `entry ${fault.entry_id}`,
         problem,
         why,
-        fix: fix(id),
-        command: command?.(id),
+        ...remedy(fault, JUDGEMENTS[kind]),
       };
     });
     const more = count - sample.length;
     if (more > 0) findings[findings.length - 1] = andMore(findings.at(-1)!, more);
     return findings;
   });
+}
+
+/** The entry is changed where it was made: whoever declares it would undo another change. */
+function remedy(fault: Fault, { change, flags, look }: Judgement): Pick<Finding, 'fix' | 'command'> {
+  const { entry_id: id, source, file, line } = fault;
+  const first = look === undefined ? '' : `${look(fault)}; then `;
+  if (source === 'file') {
+    const where = file === null ? 'in the file of --entries' : `in ${file}${line === null ? '' : `, line ${line}`}`;
+    return { fix: `${first}edit the entry ${where}: ${change(fault)}; then restart the server` };
+  }
+  if (source !== 'api') return { fix: `${first}change the entry where the source ${source} has it: ${change(fault)}` };
+  const update = ['sidekey', 'entry', 'update', id];
+  const more = flags?.(fault);
+  const command = more === undefined ? undefined : commandLine([...update, ...more]);
+  return { fix: `${first}${change(fault)}: ${update.join(' ')} …`, ...(command === undefined ? {} : { command }) };
+}
+
+/** What entries need besides themselves. */
+export function judgeRequirements({
+  unset_bundles: unset = [],
+  unreachable_users: users = [],
+}: Partial<Pick<DoctorJson, 'unset_bundles' | 'unreachable_users'>>): Finding[] {
+  return [
+    ...users.map(
+      ({ uid, pid, entry_id: id, spiffe_id: spiffeId, detail, fix }): Finding => ({
+        rule: 'user-unreachable',
+        severity: 'error',
+        place: `entry ${id}`,
+        problem: `its user (uid ${uid}) can not connect to the pipe${pid === null ? '' : `, as process ${pid} shows`}: ${detail}`,
+        why: `its workload gets "Permission denied" and never ${spiffeId}, although the entry is good`,
+        fix,
+      }),
+    ),
+    ...unset.map(
+      ({ trust_domain: domain, entries, entry_id: id, spiffe_id: spiffeId }): Finding => ({
+        rule: 'bundle-unset',
+        severity: 'error',
+        place: `entry ${id}`,
+        problem: `the entry of ${spiffeId}${entries === 1 ? '' : ` and ${entries - 1} more`} federates with ${domain}, whose bundle is not set`,
+        why: `callers that ask for the authorities of ${domain} wait, and refuse its workloads`,
+        fix: `get the bundle of ${domain} from its operator, and set it: sidekey bundle set ${domain} --file BUNDLE; or leave ${domain} out of federates_with`,
+      }),
+    ),
+  ];
 }
 
 function andMore(last: Finding, more: number): Finding {

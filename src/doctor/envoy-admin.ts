@@ -155,6 +155,22 @@ function pipesText({ pipes }: EnvoyState): string {
 /** Reasons of a hold that nothing ends but another name in the bootstrap. */
 const NEVER: readonly string[] = ['unknown-name', 'foreign-id'];
 
+function recordOf({ decision }: NonNullable<SecretJson['held']>): string {
+  return decision === null ? 'wait: the server is looking it up' : `sidekey explain ${decision}`;
+}
+
+/** What ends a hold that no fact about the caller ends; a record of the facts would not say it. */
+const WAYS_OUT: Readonly<Record<string, (name: string) => string>> = {
+  'no-bundle': (name) =>
+    `get the bundle from the operator of that trust domain: sidekey bundle set ${shellQuote(domainOf(name))} --file BUNDLE`,
+  'not-federated': (name) =>
+    `let an entry of this Envoy federate with it (with all its other domains): sidekey entry update ID --federates-with ${shellQuote(domainOf(name))}`,
+};
+
+function domainOf(name: string): string {
+  return name.replace(/^spiffe:\/\//, '');
+}
+
 function waits(
   { name, warming }: EnvoySecret,
   held: NonNullable<SecretJson['held']>,
@@ -178,6 +194,6 @@ function waits(
     };
   }
   const why = 'its listeners reset connections until it has the secret: "Secret is not supplied by SDS"';
-  const fix = held.decision === null ? 'wait: the server is looking it up' : `sidekey explain ${held.decision}`;
+  const fix = WAYS_OUT[held.reason]?.(name) ?? recordOf(held);
   return { rule: 'envoy-waits', severity: 'error', place, problem, why, fix };
 }

@@ -6,7 +6,7 @@ import { judgeAuthority } from './authority.ts';
 import type { Check, Outcome } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
 import { judgeEngineSocket } from './engine-socket.ts';
-import { judgeEntries, judgeWithheld } from './entries.ts';
+import { judgeEntries, judgeRequirements, judgeWithheld } from './entries.ts';
 import { judgeHost } from './host.ts';
 import { judgeInputs } from './inputs.ts';
 import { type FindListener, isOwnServer, judgeListeners } from './listeners.ts';
@@ -63,7 +63,7 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
     here === undefined
       ? judged('host', () => judgeHost(known, restart))
       : { name: 'host', run: () => ownOnly(here, { findings: judgeHost(known, restart), skipped: [] }) },
-    judged('entries', () => [...judgeWithheld(known), ...judgeEntries(known)]),
+    judged('entries', () => [...judgeRequirements(known), ...judgeWithheld(known), ...judgeEntries(known)]),
   ];
 }
 

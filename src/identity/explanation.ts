@@ -100,7 +100,9 @@ export function explain(
   const asked = query.spiffeId === undefined ? undefined : explainAsked(query.spiffeId, caller, registry, now);
   const spiffeId = asked?.alike ?? asked?.spiffeId;
   const misses = registry.nearMisses(keys, { spiffeId, limit: query.limit, contained: isContained });
-  const near = misses.map((miss) => explainMiss(miss, { selectors, isContained }, identities, now));
+  // Without a SPIFFE ID that somebody lacks, a command could only give the caller the identity of another one.
+  const isLacking = asked?.given === false;
+  const near = misses.map((miss) => explainMiss(miss, { selectors, isContained }, isLacking, identities, now));
   const own = identities.bundle(caller);
   const federated = identities.federated(caller).map(({ trustDomain }) => trustDomain);
   const unset = [...new Set(entries.flatMap(({ federatesWith }) => federatesWith))].filter(
@@ -122,12 +124,13 @@ export function explain(
 function explainMiss(
   miss: NearMiss,
   caller: RemedyCaller,
+  isLacking: boolean,
   identities: ExplanationParts['identities'],
   now: number,
 ): ExplainedMiss {
   const expired = isExpired(miss.entry, now);
   const holders = expired ? 0 : identities.holders(miss.entry);
-  const notes = [sourceNote(miss.entry), holdersNote(holders), allowNote(miss, caller)];
+  const notes = [holdersNote(holders), ...(isLacking ? [sourceNote(miss.entry), allowNote(miss, caller)] : [])];
   return {
     entry: miss.entry,
     lacks: miss.lacks.map(({ selector, has, alike }) => ({
@@ -137,7 +140,7 @@ function explainMiss(
     })),
     expired,
     withheld: caller.isContained && !isForContained(miss.entry),
-    fix: mendEntry(miss, caller, expired),
+    fix: isLacking ? mendEntry(miss, caller, expired) : undefined,
     note: joined(notes),
   };
 }

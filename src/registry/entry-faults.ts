@@ -18,12 +18,16 @@ export interface EntryFault {
   readonly detail: string;
   /** Of `shadowed`: the other entry. */
   readonly by?: string;
+  /** Of `unproducible`: the selectors that were likely meant. */
+  readonly meant?: readonly Selector[];
 }
 
 export interface EntryFaultsParts {
   readonly registry: Pick<Registry, 'list' | 'bySpiffeId'>;
   /** Why no attestor gives this selector; undefined where one can. */
   readonly whyNever: (selector: Selector) => string | undefined;
+  /** What was likely meant by a selector that nobody has; undefined where that is not known. */
+  readonly meant: (selector: Selector) => Selector | undefined;
   /** SPIFFE IDs that were issued at some time. */
   readonly issued: ReadonlySet<string>;
   readonly now: number;
@@ -42,13 +46,15 @@ export function* entryFaults(parts: EntryFaultsParts): Iterable<EntryFault | und
   } while (cursor !== '');
 }
 
-function faultOf(entry: Entry, { registry, whyNever, issued, now }: EntryFaultsParts): EntryFault | undefined {
+function faultOf(entry: Entry, parts: EntryFaultsParts): EntryFault | undefined {
+  const { registry, whyNever, issued, now } = parts;
   if (isExpired(entry, now)) {
     return { kind: 'expired', entry, detail: `it expired at ${new Date(entry.expiresAt).toISOString()}` };
   }
   for (const selector of entry.selectors) {
     const why = whyNever(selector);
-    if (why !== undefined) return { kind: 'unproducible', entry, detail: `${redactSelector(selector)}: ${why}` };
+    if (why === undefined) continue;
+    return { kind: 'unproducible', entry, detail: `${redactSelector(selector)}: ${why}`, ...mended(entry, parts) };
   }
   const others = registry.bySpiffeId(entry.spiffeId);
   const by = others.find((other) => compareAge(other, entry) < 0 && !isExpired(other, now) && covers(other, entry));
@@ -57,6 +63,14 @@ function faultOf(entry: Entry, { registry, whyNever, issued, now }: EntryFaultsP
   }
   if (issued.has(entry.spiffeId) || now - entry.createdAt < NEVER_ISSUED_MS) return undefined;
   return { kind: 'never-issued', entry, detail: 'nobody was ever given it' };
+}
+
+/** The entry's selectors with what was meant in place of what nobody has, if that is known of each. */
+function mended({ selectors }: Entry, { whyNever, meant }: EntryFaultsParts): Pick<EntryFault, 'meant'> {
+  const instead = selectors.map((selector) => (whyNever(selector) === undefined ? selector : meant(selector)));
+  if (!instead.every((selector) => selector !== undefined)) return {};
+  // What was meant may be there already.
+  return { meant: [...new Map(instead.map((selector) => [formatSelector(selector), selector])).values()] };
 }
 
 /** True if whoever matches `entry` matches `other` too. */

@@ -1,6 +1,6 @@
 /** The held names of one stream: the reason, its record, and the limit on unknown names. */
 
-import { canCome, dependsOnFacts, type Held, isStillGiven } from '../identity/held.ts';
+import { dependsOnFacts, type Held, isStillGiven } from '../identity/held.ts';
 import { Status } from '../wire/types.ts';
 import { spiffeIdBehind } from './names.ts';
 import { notedOf, recordText, refusalDetails } from './refusal.ts';
@@ -89,7 +89,7 @@ export class HeldNames {
 export function missingOf(names: readonly HeldName[]): Missing[] {
   const missing: Missing[] = [];
   for (const { name, held } of names) {
-    if (!isStillGiven(held)) missing.push({ name, mayCome: canCome(held) });
+    if (!isStillGiven(held)) missing.push({ name, mayCome: held.reason !== 'unknown-name' });
   }
   return missing;
 }

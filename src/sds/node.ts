@@ -16,28 +16,8 @@ export interface Node {
   readonly disableSpiffeCertValidation: boolean | undefined;
 }
 
-/** Buffer for the bytes of one node, twice the size of a typical Envoy's. */
-const room = Buffer.allocUnsafeSlow(128 * 1024);
-/** The node that was read last, if it fits into the buffer. */
-let last: { readonly bytes: Buffer; readonly node: Node } | undefined;
-
-/**
- * Reads a node. An Envoy opens its streams in a row, all with the same node: bytes equal to the last node's return the
- * same object without decoding.
- *
- * @throws StatusError INVALID_ARGUMENT
- */
+/** @throws StatusError INVALID_ARGUMENT */
 export function readNode(bytes: Uint8Array): Node {
-  if (last?.bytes.equals(bytes)) return last.node;
-  const node = readFresh(bytes);
-  if (bytes.length <= room.length) {
-    room.set(bytes);
-    last = { bytes: room.subarray(0, bytes.length), node };
-  }
-  return node;
-}
-
-function readFresh(bytes: Uint8Array): Node {
   let id = '';
   let cluster = '';
   let version = '';

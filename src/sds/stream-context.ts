@@ -9,7 +9,7 @@ import type { TrustDomain } from '../spiffe/id.ts';
 import type { ReservedNames } from '../spiffe/sds-names.ts';
 import type { Counters } from '../telemetry/counters.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { StatusCode, StatusDetail, Stream } from '../wire/types.ts';
+import type { Stream } from '../wire/types.ts';
 import type { Ledger } from './ledger.ts';
 import type { PushQueue } from './push-queue.ts';
 import type { Asker } from './refusal.ts';
@@ -62,5 +62,5 @@ export interface StreamContext {
   pushSoon(): void;
   /** Updates the names that the wildcard includes. @throws LimitError */
   followWildcard(): void;
-  end(status: StatusCode, message: string, details?: readonly StatusDetail[]): void;
+  end(...status: Parameters<Stream['end']>): void;
 }

@@ -6,15 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Peer } from '../attest/types.ts';
 import type { Caller } from '../identity/caller.ts';
-import {
-  Status,
-  type StatusCode,
-  type StatusDetail,
-  StatusError,
-  type Stream,
-  type StreamConnection,
-  type StreamHandler,
-} from '../wire/types.ts';
+import { Status, StatusError, type Stream, type StreamHandler } from '../wire/types.ts';
 import { HeldNames } from './held-names.ts';
 import type { LedgerStream } from './ledger.ts';
 import { everyName } from './names.ts';
@@ -82,7 +74,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     return this.stream.peer;
   }
 
-  get connection(): StreamConnection {
+  get connection(): Stream['connection'] {
     return this.stream.connection;
   }
 
@@ -251,9 +243,9 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     return this.#pusher.push();
   }
 
-  end(status: StatusCode, message: string, details: readonly StatusDetail[] = []): void {
+  end(...status: Parameters<Stream['end']>): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.stream.end(status, message, details);
+    this.stream.end(...status);
   }
 }

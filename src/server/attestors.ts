@@ -26,6 +26,12 @@ export function whyNever(selector: Selector, attestors: readonly RunningAttestor
   return attestor === undefined ? `no ${selector.type} attestor runs here` : attestor.whyNever?.(selector.value);
 }
 
+/** What was likely meant by a selector that no caller has; undefined where that is not known. */
+export function meant({ type, value }: Selector, attestors: readonly RunningAttestor[]): Selector | undefined {
+  const other = attestors.find(({ name }) => name === type)?.meant?.(value);
+  return other === undefined ? undefined : { type, value: other };
+}
+
 /** Looks whether an attestor works now. */
 export async function probe(attestor: RunningAttestor): Promise<{ name: string; error: string | null }> {
   const { name } = attestor;

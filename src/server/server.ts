@@ -13,8 +13,10 @@ import { createExitWatcher } from '../attest/exit-watcher.ts';
 import { createInspector } from '../attest/inspect.ts';
 import { createOwnerOf } from '../attest/owner-of.ts';
 import { ATTEST_TIMEOUT_MS, createPipe } from '../attest/pipe.ts';
+import { reachOf } from '../attest/reach.ts';
 import { isKept, isKeptIfAsked, LAZY_KINDS } from '../attest/selector-kinds.ts';
 import { createSubordinateIds } from '../attest/subordinate-ids.ts';
+import { unreachableUsers } from '../attest/unreachable.ts';
 import { type Clock, SystemClock } from '../base/clock.ts';
 import { listenOnSocket } from '../base/socket-file.ts';
 import { version } from '../base/version.ts';
@@ -29,7 +31,7 @@ import { Counters } from '../telemetry/counters.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createWire } from '../wire/wire.ts';
 import { adminCaller } from './admin-caller.ts';
-import { openAttestors, whyNever } from './attestors.ts';
+import { meant, openAttestors, whyNever } from './attestors.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
@@ -192,6 +194,7 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
         clock,
         attestTimeoutMs: ATTEST_TIMEOUT_MS,
       }),
+      reach: (pid) => reachOf(pid, config.socket),
       mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {
@@ -199,6 +202,10 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
       authorities: () => ca.authorities(),
       issuances: store.issuances,
       whyNever: (selector) => whyNever(selector, attestors),
+      meant: (selector) => meant(selector, attestors),
+      entriesFile: config.entries,
+      unreachable: (uids) => unreachableUsers(uids, config.socket),
+      uidOf: (user) => accounts.uid(user),
       usage: () => usageOf(quota, owners),
     },
     onIssued: (listener) => issuances.onRecorded(listener),

@@ -16,6 +16,7 @@ import type { RequestHead } from './request-head.ts';
 import { statusHeaders, statusOf } from './status.ts';
 import {
   type Message,
+  type Metadata,
   type Method,
   Status,
   type StatusCode,
@@ -111,13 +112,18 @@ export class Http2Call implements OpeningCall, Sink, Holdings, Holder {
       const passed = () => this.end(Status.DEADLINE_EXCEEDED, 'the time limit of the client (grpc-timeout) has passed');
       this.#deadline = this.#caller.clock.after(timeout, passed);
     }
-    this.#attempt(() => {
-      this.#handler = openCall(this.method, this, metadata);
-    });
+    this.#open(metadata);
     this.#stream.on('data', (chunk: Buffer) => this.#arrived(chunk));
     this.#stream.on('end', () => {
       this.#ended = true;
       this.#goOn();
+    });
+  }
+
+  /** A function of its own, so that what listens to the stream does not keep the metadata alive. */
+  #open(metadata: Metadata): void {
+    this.#attempt(() => {
+      this.#handler = openCall(this.method, this, metadata);
     });
   }
 

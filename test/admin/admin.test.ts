@@ -45,6 +45,7 @@ test('a request is answered where the application can not be made, and the next 
     },
     inspect: () => Promise.reject(new Error('no attestors here')),
     mainPid: undefined,
+    reach: () => ({ verdict: 'yes' as const, detail: '', fix: undefined, seenAs: undefined }),
   };
   const { socketPath } = await startAdmin(t, { explain });
   const { status, body } = await call(socketPath, 'GET', '/healthz');

@@ -40,8 +40,10 @@ export interface DoctorCase extends Told {
   /** The rule of the first finding that was not there before. */
   readonly rule: string;
   break(stage: Stage, t: TestContext): unknown;
+  /** Processes of other users take part, which only root starts. */
+  readonly needsRoot?: true;
   /** Where the finding gives no command, since that could adopt what somebody has put there: what a person does. */
-  readonly byHand?: (stage: Stage) => unknown;
+  readonly byHand?: (stage: Stage, t: TestContext) => unknown;
   /** A program that the fix runs and that a test must not: what it would do to this machine. */
   readonly standIn?: { readonly program: string; does(stage: Stage): unknown };
   /** What the workload does by itself once it may. */
@@ -73,7 +75,9 @@ export interface ExplainCase extends Told {
   /** It needs a container engine, or a cgroup that looks as one makes it: a server of its own, with these settings. */
   readonly own?: DoctorCase['own'];
   /** Where it prints no command, since the operator has to see first what it would do: what he does then. */
-  readonly byHand?: (stage: Stage, spiffeId: string) => unknown;
+  readonly byHand?: (stage: Stage, spiffeId: string, t: TestContext) => unknown;
+  /** It has the identity, and can't ask for it: then `byHand` returns the pid of the process that can. */
+  readonly unreachable?: true;
   /** May return the pid of the process that has no identity, where it is not this one. */
   break(stage: Stage, spiffeId: string, t: TestContext): unknown;
 }
@@ -113,4 +117,21 @@ export interface CommandCase extends Told {
   break?(stage: Stage): unknown;
 }
 
-export type Case = DoctorCase | RestartCase | SilenceCase | ExplainCase | LintCase | EnvoyCase | CommandCase;
+/** Found by `sidekey proxies --check`. */
+export interface CheckCase extends Told {
+  readonly by: 'check';
+  /** In the row of the secret. */
+  readonly says: RegExp;
+  break(stage: Stage, t: TestContext): Promise<unknown>;
+  byHand(stage: Stage): unknown;
+}
+
+export type Case =
+  | DoctorCase
+  | RestartCase
+  | SilenceCase
+  | ExplainCase
+  | LintCase
+  | EnvoyCase
+  | CheckCase
+  | CommandCase;

@@ -3,15 +3,18 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { endAfter } from '../support/caller.ts';
+import { makeCertificate } from '../support/certificates.ts';
 import { makeCgroup } from '../support/cgroup.ts';
 import { SdsClient } from '../support/sds-client.ts';
 import { answering, containerJson, IMAGE_ID, runningAs } from '../support/stand-in-engine.ts';
-import type { Case, DoctorCase, ExplainCase, LintCase, RestartCase, SilenceCase, Stage } from './case.ts';
+
+import type { Case, CheckCase, DoctorCase, ExplainCase, LintCase, RestartCase, SilenceCase, Stage } from './case.ts';
 import { COMMANDS } from './command-cases.ts';
+
 import { ENVOY_CASES } from './envoy-cases.ts';
 
 const MINE = `unix:uid:${process.getuid!()}`;
@@ -47,8 +50,29 @@ function startContained({ engine }: Stage, t: TestContext, labels: Readonly<Reco
   return pid!;
 }
 
-function startSleeper(t: TestContext) {
-  const child = spawn('/bin/sleep', ['1000'], { stdio: 'ignore' });
+const NOBODY = 65_534;
+const PIPE_GROUP = 3_999_998;
+
+/** As with --socket-group. */
+function openToGroup({ directory, socket }: Stage): void {
+  chmodSync(directory, 0o711);
+  chownSync(socket, process.getuid!(), PIPE_GROUP);
+  chmodSync(socket, 0o660);
+}
+
+async function entriesOf(stage: Stage, name: string): Promise<{ id: string }[]> {
+  const query = new URLSearchParams({ spiffe_id: `spiffe://ilinux.io/${name}` });
+  return (await stage.admin.json<{ entries: { id: string }[] }>('GET', `/v1/entries?${query}`)).entries;
+}
+
+/** Changes the one entry of this name. */
+async function change(stage: Stage, name: string, body: object): Promise<void> {
+  const [one] = await entriesOf(stage, name);
+  await stage.admin.json('PATCH', `/v1/entries/${one!.id}`, { body });
+}
+
+function startSleeper(t: TestContext, who: { uid?: number; gid?: number } = {}) {
+  const child = spawn('/bin/sleep', ['1000'], { stdio: 'ignore', ...who });
   endAfter(t, child);
   return child;
 }
@@ -213,6 +237,23 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     byHand: (stage, spiffeId) => entry(stage, spiffeId, [MINE], { allow_contained: true }),
   },
   {
+    symptom: 'An Envoy gets no certificate although its entry matches: it can not connect to the pipe',
+    words: pipeError('Permission_denied'),
+    cause: 'its process is not in the group of the socket, or may not pass a directory above it',
+    name: 'no-way-in',
+    says: /it is not connected to the pipe now: it may not connect to /,
+    own: () => ({}),
+    unreachable: true,
+    break: async (stage, spiffeId, t) => {
+      openToGroup(stage);
+      await entry(stage, spiffeId, [`unix:uid:${NOBODY}`]);
+      return startSleeper(t, { uid: NOBODY, gid: NOBODY }).pid;
+    },
+    byHand: (_stage, _spiffeId, t) => startSleeper(t, { uid: NOBODY, gid: PIPE_GROUP }).pid,
+    fix: 'give it the group of the socket (`usermod -aG`, systemd: `SupplementaryGroups=`, `docker run --group-add`), and start it again',
+    note: 'in a container the socket may not be there at all: then explain says which directory to mount',
+  },
+  {
     symptom: 'A container gets no certificate, and one of its labels has control characters',
     words: HELD,
     cause:
@@ -228,6 +269,27 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     fix: 'see with `sidekey explain --output json` what it is; then `sidekey entry create` with selectors that you have checked, the digest of its image among them',
     byHand: (stage, spiffeId) =>
       entry(stage, spiffeId, ['docker:name:web-1', `docker:image_config_digest:${IMAGE_ID}`]),
+  },
+];
+
+const LOST: readonly Omit<CheckCase, 'by'>[] = [
+  {
+    symptom: 'An Envoy that had its certificate gets no new one',
+    words: 'Nothing, until its end; then peers say `CERTIFICATE_VERIFY_FAILED: certificate has expired`',
+    cause: 'its entry was changed, so that it does not match any more, or was deleted',
+    says: /held .* it had the secret before: lacks-selectors: entry \S+ gives \S+ to callers with unix:uid:4000000/,
+    break: async (stage, t) => {
+      const spiffeId = 'spiffe://ilinux.io/lost';
+      await stage.create(spiffeId);
+      const stream = stage.connect().stream();
+      t.after(() => stream.cancel());
+      stream.ask(spiffeId);
+      stream.ack(await stream.next());
+      await change(stage, 'lost', { selectors: ['unix:uid:4000000'] });
+    },
+    byHand: (stage) => change(stage, 'lost', { selectors: [MINE] }),
+    fix: 'give the entry the selectors that the Envoy has: `sidekey explain --pid PID --spiffe-id ID` shows them, `sidekey entry update ENTRY --selector …` changes them',
+    note: 'a name that waits for an entry that never existed does not count, unless `--waiting` is given',
   },
 ];
 
@@ -337,7 +399,18 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     cause: 'the host has no user with the name in unix:user',
     rule: 'entry-unproducible',
     break: (stage) => entry(stage, 'spiffe://ilinux.io/nobody', ['unix:user:no-such-user']),
-    fix: 'sidekey entry delete ENTRY',
+    byHand: (stage) => change(stage, 'nobody', { selectors: [MINE] }),
+    fix: 'give it selectors that callers have: `sidekey entry update ENTRY --selector …`, with all that it should have',
+    note: 'an entry that a file declares is changed there: doctor names the file and the line',
+  },
+  {
+    symptom: 'An entry has no effect: the name of its user is mistyped',
+    words: HELD,
+    cause: 'the host has no user with the name in unix:user, and one whose name differs in a letter',
+    rule: 'entry-unproducible',
+    break: (stage) => entry(stage, 'spiffe://ilinux.io/typo', ['unix:user:rooot', MY_PATH]),
+    fix: 'sidekey entry update ENTRY --selector unix:path:/usr/bin/envoy --selector unix:user:root',
+    note: 'check that the other user is the one that is meant',
   },
   {
     symptom: 'An entry has no effect: it has container selectors, and Sidekey asks no engine',
@@ -345,16 +418,16 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     cause: 'sidekey serve runs without --docker-socket',
     rule: 'entry-unproducible',
     break: (stage) => entry(stage, 'spiffe://ilinux.io/container', ['docker:label:app:web']),
-    fix: 'sidekey entry delete ENTRY',
-    note: 'or start the server with `--docker-socket /var/run/docker.sock`',
+    byHand: (stage) => change(stage, 'container', { selectors: [MINE] }),
+    fix: 'start the server with `--docker-socket /var/run/docker.sock`, or give the entry selectors that callers have: `sidekey entry update ENTRY --selector …`',
   },
   {
     symptom: 'Old entries accumulate',
     cause: 'they have expired, and stay listed until they are deleted',
     rule: 'entry-expired',
     break: (stage) => entry(stage, 'spiffe://ilinux.io/old', [MINE], { expires_at: '2026-01-01T00:00:00Z' }),
-    fix: 'sidekey entry delete ENTRY',
-    note: 'or extend it: `sidekey entry update ENTRY --expires-at TIME`',
+    byHand: (stage) => change(stage, 'old', { expires_at: '2030-01-01T00:00:00Z' }),
+    fix: 'if the entry is still needed, extend it: `sidekey entry update ENTRY --expires-at TIME`; if not, delete it: `sidekey entry delete ENTRY`',
   },
   {
     symptom: 'The TTL or the DNS names of an entry have no effect',
@@ -365,7 +438,12 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
       stage.clock.advance(1_000);
       await entry(stage, 'spiffe://ilinux.io/twice', [MINE, MY_PATH], { x509_svid_ttl: 60 });
     },
-    fix: 'sidekey entry delete ENTRY',
+    byHand: async (stage) => {
+      const [older, newer] = await entriesOf(stage, 'twice');
+      await stage.admin.json('PATCH', `/v1/entries/${older!.id}`, { body: { x509_svid_ttl: 60 } });
+      await stage.admin.text('DELETE', `/v1/entries/${newer!.id}`);
+    },
+    fix: 'set what is meant (TTL, DNS names) in the older entry, which the finding names: `sidekey entry update OLDER --x509-svid-ttl …`; then delete the other one',
   },
   {
     symptom: 'An entry is not used by any workload',
@@ -378,15 +456,36 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
       stage.clock.advance(3_600_000);
     },
     fix: 'see what its workload lacks (`sidekey explain --pid PID --spiffe-id ID`), and give the entry the selectors that it should have: `sidekey entry update ENTRY --selector …`',
-    byHand: async (stage) => {
-      const { entries } = await stage.admin.json<{ entries: { id: string; spiffe_id: string }[] }>(
-        'GET',
-        '/v1/entries',
-      );
-      const { id } = entries.find((one) => one.spiffe_id === 'spiffe://ilinux.io/unused')!;
-      await stage.admin.json('PATCH', `/v1/entries/${id}`, { body: { selectors: [MINE, MY_PATH] } });
-    },
+    byHand: (stage) => change(stage, 'unused', { selectors: [MINE, MY_PATH] }),
     after: (stage) => stage.connect().fetch({ resourceNames: ['spiffe://ilinux.io/unused'] }),
+  },
+  {
+    symptom: 'The workload of an entry can not connect to the pipe: it is not in its group',
+    words: pipeError('Permission_denied'),
+    cause: 'the entry names a user, no process of whom may connect to the socket, or pass a directory above it',
+    own: () => ({}),
+    needsRoot: true,
+    rule: 'user-unreachable',
+    break: async (stage, t) => {
+      openToGroup(stage);
+      startSleeper(t, { uid: NOBODY, gid: NOBODY });
+      await entry(stage, 'spiffe://ilinux.io/shut', [`unix:uid:${NOBODY}`]);
+    },
+    byHand: (_, t) => startSleeper(t, { uid: NOBODY, gid: PIPE_GROUP }),
+    fix: 'give the user the group of the socket (`usermod -aG`, systemd: `SupplementaryGroups=`, `docker run --group-add`), and start the program again: a process keeps the groups that it was started with',
+    note: 'doctor knows the users that entries name; `sidekey explain --pid PID` says it of one process',
+  },
+  {
+    symptom: 'An Envoy does not get the authorities of another trust domain',
+    words: HELD,
+    cause: 'an entry federates with a trust domain whose bundle nobody has set',
+    rule: 'bundle-unset',
+    break: (stage) => entry(stage, 'spiffe://ilinux.io/partner', [MINE], { federates_with: ['other.example'] }),
+    byHand: async (stage) => {
+      const { key } = await makeCertificate();
+      await stage.admin.json('PUT', '/v1/bundles/other.example', { body: { keys: [key] } });
+    },
+    fix: 'get the bundle from the operator of the other trust domain, and set it: `sidekey bundle set DOMAIN --file BUNDLE`',
   },
   {
     symptom: 'Workloads in containers get no identity',
@@ -562,6 +661,7 @@ async function leaveSocket(file: string): Promise<void> {
 
 export const CASES: readonly Case[] = [
   ...EXPLAINED.map((one): Case => ({ ...one, by: 'explain' })),
+  ...LOST.map((one): Case => ({ ...one, by: 'check' })),
   ...FOUND.map((one): Case => ({ ...one, by: 'doctor' })),
   ...RESTARTED.map((one): Case => ({ ...one, by: 'restart' })),
   ...SILENT.map((one): Case => ({ ...one, by: 'silence' })),

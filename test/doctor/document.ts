@@ -30,6 +30,7 @@ no entry. For a refusal, Envoy's log has a decision id. Values of a container's 
 
 const PARTS: readonly { readonly title: string; readonly by: Case['by']; readonly ask: string }[] = [
   { title: 'A workload gets no identity', by: 'explain', ask: 'sidekey explain --pid PID --spiffe-id ID' },
+  { title: 'A workload lost its identity', by: 'check', ask: 'sidekey proxies --check' },
   { title: 'The server and its host', by: 'doctor', ask: 'sidekey doctor' },
   { title: 'The server has to be restarted', by: 'restart', ask: 'sidekey doctor' },
   { title: 'No server answers', by: 'silence', ask: 'sidekey doctor' },

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import type { DoctorJson } from '../../src/admin/client.ts';
 import type { Finding } from '../../src/base/finding.ts';
 import { judgeAuthority } from '../../src/doctor/authority.ts';
-import { judgeEntries, judgeWithheld } from '../../src/doctor/entries.ts';
+import { judgeEntries, judgeRequirements, judgeWithheld } from '../../src/doctor/entries.ts';
 import { judgeHost } from '../../src/doctor/host.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
@@ -17,6 +17,12 @@ function authority(role: 'root' | 'intermediate', from: number, to: number): Doc
 }
 
 const NONE = { count: 0, sample: [] };
+type Fault = DoctorJson['entries']['expired']['sample'][number];
+
+function fault(change: Partial<Fault> = {}): Fault {
+  const spiffe = { entry_id: 'e', spiffe_id: 'spiffe://ilinux.io/e', detail: 'it expired' };
+  return { ...spiffe, source: 'api', file: null, line: null, selectors: null, ...change };
+}
 const WELL: DoctorJson = {
   at: day(0),
   version: '1.2.3',
@@ -42,6 +48,8 @@ const WELL: DoctorJson = {
   usage: [{ setting: '--max-streams-per-uid', owner: 'uid 0', used: 3, limit: 20_000 }],
   unseen_callers: { count: 0, uid: null, last_at: null },
   withheld: { count: 0, sample: [] },
+  unreachable_users: [],
+  unset_bundles: [],
   entries: { total: 1, expired: NONE, unproducible: NONE, shadowed: NONE, 'never-issued': NONE },
 };
 
@@ -50,6 +58,7 @@ const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
   return [
     ...judgeAuthority(known, now),
     ...judgeHost(known, () => undefined),
+    ...judgeRequirements(known),
     ...judgeWithheld(known),
     ...judgeEntries(known),
   ];
@@ -183,7 +192,7 @@ const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'],
     {
       entries: {
         ...WELL.entries,
-        expired: { count: 9, sample: [{ entry_id: 'e', spiffe_id: 'spiffe://ilinux.io/e', detail: 'it expired' }] },
+        expired: { count: 9, sample: [fault()] },
       },
     },
     'entry-expired',
@@ -214,6 +223,45 @@ describe('doctor', () => {
       judge({}, NOW + 61_000).map(({ rule }) => rule),
       ['clock-differs'],
     );
+  });
+
+  it('deletes no entry: it updates it, or says where it is declared', () => {
+    const kinds = ['expired', 'unproducible', 'shadowed', 'never-issued'] as const;
+    const remedyOf = (kind: (typeof kinds)[number], change: Partial<Fault>) => {
+      const entries = { ...WELL.entries, [kind]: { count: 1, sample: [fault(change)] } };
+      const [found] = judge({ entries });
+      return found!;
+    };
+    for (const kind of kinds) {
+      for (const change of [{}, { source: 'file', file: '/etc/e.yaml', line: 7 }, { source: 'team' }]) {
+        const { fix, command } = remedyOf(kind, { ...change, selectors: ['unix:user:web'] });
+        assert.doesNotMatch(`${fix} ${command}`, /sidekey entry delete/);
+        const isOurs = kind === 'unproducible' && change.source === undefined;
+        assert.equal(command, isOurs ? 'sidekey entry update e --selector unix:user:web' : undefined);
+        if (change.source === 'file') assert.match(fix, /edit the entry in \/etc\/e\.yaml, line 7: /);
+        if (change.source === 'team') assert.match(fix, /change the entry where the source team has it: /);
+      }
+    }
+    assert.match(remedyOf('expired', { source: 'file' }).fix, /edit the entry in the file of --entries: /);
+    assert.match(remedyOf('never-issued', {}).fix, /explain --pid PID --spiffe-id spiffe:\/\/ilinux\.io\/e says/);
+    assert.equal(remedyOf('unproducible', { selectors: ['unix:user:a\u202eb'] }).command, undefined);
+  });
+
+  it('finds what entries need: users who reach the pipe, and bundles', () => {
+    const entry = { entry_id: 'e', spiffe_id: 'spiffe://ilinux.io/e' };
+    const found = judge({
+      unreachable_users: [{ ...entry, uid: 5, pid: 9, detail: 'it may not', fix: 'let it' }],
+      unset_bundles: [{ ...entry, trust_domain: 'b.example', entries: 3 }],
+    });
+    assert.deepEqual(
+      found.map(({ rule, severity }) => [rule, severity]),
+      [
+        ['user-unreachable', 'error'],
+        ['bundle-unset', 'error'],
+      ],
+    );
+    assert.match(found[0]!.problem, /\(uid 5\) can not connect to the pipe, as process 9 shows: it may not$/);
+    assert.match(found[1]!.problem, / and 2 more federates with b\.example, whose bundle is not set$/);
   });
 
   it('takes hidepid for nothing where the server is root, who sees all', () => {

@@ -16,13 +16,26 @@ import { runChecks } from '../../src/doctor/check.ts';
 import { envoyAdminCheck } from '../../src/doctor/envoy-admin.ts';
 import { envoyFileCheck } from '../../src/doctor/envoy-file.ts';
 import { serverChecks, silenceCheck } from '../../src/doctor/server.ts';
+import { sidekey } from '../cli/support.ts';
 import { assertValid } from '../envoy/support.ts';
 import { whyNoCgroup } from '../support/cgroup.ts';
 import { envoyForTests } from '../support/envoy.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import { makePlace, type Place, serve, TRUST_DOMAIN } from '../support/serve.ts';
 import { StandInEngine } from '../support/stand-in-engine.ts';
-import type { Case, CommandCase, DoctorCase, EnvoyCase, ExplainCase, RestartCase, SilenceCase, Stage } from './case.ts';
+
+import type {
+  Case,
+  CheckCase,
+  CommandCase,
+  DoctorCase,
+  EnvoyCase,
+  ExplainCase,
+  RestartCase,
+  SilenceCase,
+  Stage,
+} from './case.ts';
+
 import { CASES } from './cases.ts';
 import { plain, run, runAny, runServing, standIn } from './commands.ts';
 import { DOCUMENT, render } from './document.ts';
@@ -60,7 +73,7 @@ async function checkDoctorCase(t: TestContext, stage: Stage, one: DoctorCase): P
   assert.equal(first?.rule, one.rule, JSON.stringify(first));
   if (one.byHand !== undefined) {
     assert.equal(first.command, undefined);
-    await one.byHand(stage);
+    await one.byHand(stage, t);
   } else {
     await mendByCommand(t, stage, one, first);
   }
@@ -85,13 +98,20 @@ async function checkExplainCase(t: TestContext, stage: Stage, one: ExplainCase):
   const pid = await one.break(stage, spiffeId, t);
   const entries = async () => (await stage.admin.json<{ entries: EntryJson[] }>('GET', '/v1/entries')).entries;
   const before = await entries();
-  const explain = () => stage.explain(spiffeId, typeof pid === 'number' ? pid : process.pid);
+  const explain = (of: unknown = pid) => stage.explain(spiffeId, typeof of === 'number' ? of : process.pid);
   const explanation = await explain();
+  if (one.unreachable === true) {
+    assert.deepEqual([explanation.asked!.given, explanation.process!.reach.verdict], [true, 'no']);
+    assert.match(explanationLines(explanation).join('\n'), one.says);
+    const { reach } = (await explain(await one.byHand!(stage, spiffeId, t))).process!;
+    assert.equal(reach.verdict, 'yes', reach.detail);
+    return;
+  }
   assert.equal(explanation.asked!.given, false);
   assert.match(explanationLines(explanation).join('\n'), one.says);
   if (one.byHand !== undefined) {
     assert.deepEqual(explanation.fixes, []);
-    await one.byHand(stage, spiffeId);
+    await one.byHand(stage, spiffeId, t);
   } else {
     const [command] = explanation.fixes;
     assertDocumented(one, command!, { [spiffeId]: 'ID' });
@@ -100,6 +120,16 @@ async function checkExplainCase(t: TestContext, stage: Stage, one: ExplainCase):
     for (const { id, selectors } of before) assert.deepEqual(after.get(id)?.selectors, selectors, 'nobody loses it');
   }
   assert.equal((await explain()).asked!.given, true);
+}
+
+async function checkCheckCase(t: TestContext, one: CheckCase): Promise<void> {
+  const stage = await startStage(t);
+  const check = () => sidekey(['proxies', '--check'], { env: { SIDEKEY_ADMIN_SOCKET: stage.adminSocket } });
+  await one.break(stage, t);
+  const { stdout } = await wait('status 1', { look: check, until: ({ status }) => status === 1 });
+  assert.match(stdout, one.says);
+  await one.byHand(stage);
+  await wait('status 0', { look: check, until: ({ status }) => status === 0 });
 }
 
 async function checkEnvoyCase(t: TestContext, binary: string, one: EnvoyCase): Promise<void> {
@@ -173,23 +203,29 @@ const UNPINNED = { SIDEKEY_ALLOW_UNPINNED_PEERS: 'true' };
 const casesBy = <By extends Case['by']>(by: By) =>
   CASES.filter((one): one is Extract<Case, { by: By }> => one.by === by);
 
+const needsRoot = process.getuid!() === 0 ? false : 'only root can start processes of other users';
 const found = await envoyForTests();
 
 describe('broken set-ups', { timeout: 120_000, concurrency: true }, () => {
   it('by explain', async (t) => {
     const shared = await startStage(t);
     for (const one of casesBy('explain')) {
-      const skip = one.own === undefined ? false : (whyNoCgroup() ?? false);
+      const noCgroup = one.own === undefined ? false : (whyNoCgroup() ?? false);
+      const skip = one.unreachable === true ? needsRoot : noCgroup;
       await t.test(one.symptom, { skip }, async (t) => {
         await checkExplainCase(t, one.own === undefined ? shared : await startStage(t, one.own), one);
       });
     }
   });
 
+  it('by proxies --check', async (t) => {
+    for (const one of casesBy('check')) await t.test(one.symptom, (t) => checkCheckCase(t, one));
+  });
+
   it('by doctor', async (t) => {
     const shared = await startStage(t);
     for (const one of casesBy('doctor')) {
-      await t.test(one.symptom, async (t) => {
+      await t.test(one.symptom, { skip: one.needsRoot === true && needsRoot }, async (t) => {
         await checkDoctorCase(t, one.own === undefined ? shared : await startStage(t, one.own), one);
       });
     }

@@ -52,13 +52,17 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
     const pid = process1(t);
     const id = await create(server, WEB, ['unix:user:nobody-here', MINE]);
     const before = await explain(server, '--pid', String(pid), '--spiffe-id', WEB);
-    assert.deepEqual(before.process, { pid, uid: process.getuid!(), gid: process.getgid!(), contained: null });
+    const { reach, ...who } = before.process!;
+    assert.deepEqual(who, { pid, uid: process.getuid!(), gid: process.getgid!(), contained: null, connections: 0 });
+    assert.deepEqual([reach.verdict, reach.seen_as, reach.fix], ['yes', server.socket, null]);
     const [unix] = before.attestors;
     assert.deepEqual([unix!.name, unix!.error, unix!.remark], ['unix', null, null]);
     assert.ok(unix!.facts.some(({ selector, source }) => selector === MINE && source.includes('SO_PEERCRED')));
     const { given, reason, alike } = before.asked!;
     assert.deepEqual([given, reason, alike], [false, 'lacks-selectors', null]);
     const told = (await run(server, 'explain', '--pid', String(pid))).stdout;
+    assert.match(told, /\nit is not connected to the pipe now; it may connect to /);
+    assert.doesNotMatch(told, /fix/, 'without a name that it lacks, nothing is to be mended');
     assert.match(told, /\nfacts by unix, asked at \d{4}-.*Z, which took [\d.]+ ms\n/);
     const user = unix!.facts.map(({ selector }) => selector).filter((one) => one.startsWith('unix:user:'));
     assert.deepEqual(before.near[0]!.lacks, [{ selector: 'unix:user:nobody-here', has: user, alike: null }]);
@@ -159,7 +163,7 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
       [['--pid', '4194303'], /there is no process 4194303/],
       [['--container', 'web'], /the server asks no container engine/],
       [['d-000000000000'], /there is no decision d-000000000000/],
-      [['--selector', MINE, '--spiffe-id', 'x'], /spiffe_id/],
+      [['--selector', MINE, '--spiffe-id', 'x'], /--spiffe-id/],
     ];
     for (const [args, problem] of cases) {
       const { status, stderr } = await run(server, 'explain', ...args);

@@ -137,7 +137,7 @@ describe('an entry for a unit', { skip: whyNot() ?? false, timeout: 120_000 }, (
     const { body } = await server.request('GET', '/v1/doctor');
     assert.match(
       body.entries.unproducible.sample[0].detail,
-      /systemd:id:web.service: Sidekey is in a cgroup namespace/,
+      /systemd:id:web.service: Sidekey is in its own cgroup namespace/,
     );
   });
 });

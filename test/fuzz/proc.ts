@@ -108,7 +108,7 @@ function lookAt(name: string): void {
   ]);
   const unit = unitOf(parseCgroupLines(delegatedTo(name)));
   assert.ok(unit === undefined || unit === 'user@7.service', unit);
-  const mount = { root: `/${name}`, mountPoint: `/${name}`, type: 'ext4', options: ['rw'] };
+  const mount = { device: '98:0', root: `/${name}`, mountPoint: `/${name}`, type: 'ext4', options: ['rw'] };
   assert.deepEqual(parseMountinfo(mountinfoOf(name)), [mount]);
 }
 

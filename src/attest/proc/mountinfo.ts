@@ -1,5 +1,5 @@
 /**
- * /proc/self/mountinfo: the mounts of this process. @see proc_pid_mountinfo(5)
+ * /proc/PID/mountinfo: the mounts of a process. @see proc_pid_mountinfo(5)
  *
  * In paths and sources the kernel escapes space, tab, `\n`, `\` (and `#` in sources) as a backslash and three octal
  * digits, so lines can be split at spaces. All other bytes appear unchanged, including `\r`.
@@ -9,6 +9,8 @@ import { linesOf, otherForm, readProcRecords } from '../../base/proc/text.ts';
 
 /** Strings are latin1. */
 export interface Mount {
+  /** `major:minor` of the file system. */
+  readonly device: string;
   /** The directory within the file system that is mounted. */
   readonly root: string;
   /** Relative to this process's root directory. */
@@ -19,12 +21,17 @@ export interface Mount {
   readonly options: readonly string[];
 }
 
+/** The mounts of this process; see {@link readMounts}. */
+export function readOwnMounts(): Mount[] {
+  return readMounts('self');
+}
+
 /**
  * In the order of mounting; the last mount at a mount point hides earlier ones.
- * @throws ERR_PROC if the file is malformed
+ * @throws ENOENT, ESRCH, EACCES; ERR_PROC if the file is malformed
  */
-export function readOwnMounts(): Mount[] {
-  return parseMountinfo(readProcRecords('/proc/self/mountinfo'));
+export function readMounts(pid: number | 'self'): Mount[] {
+  return parseMountinfo(readProcRecords(`/proc/${pid}/mountinfo`));
 }
 
 /**
@@ -41,7 +48,13 @@ export function parseMountinfo(text: string): Mount[] {
     if (!hasForm || root === undefined || mountPoint === undefined || type === undefined || options === undefined) {
       throw otherForm('mountinfo has a malformed line');
     }
-    return { root: unescapeOctal(root), mountPoint: unescapeOctal(mountPoint), type, options: options.split(',') };
+    return {
+      device: device!,
+      root: unescapeOctal(root),
+      mountPoint: unescapeOctal(mountPoint),
+      type,
+      options: options.split(','),
+    };
   });
 }
 

@@ -33,6 +33,25 @@ export function readStatus(pid: number): ProcessStatus {
   return parseStatus(readProcFile(`/proc/${pid}/status`));
 }
 
+/** What the kernel compares with a file's permissions. */
+export interface FileRights {
+  /** File system ids; they differ from the effective ones only if the program has set them. @see setfsuid(2) */
+  readonly uid: number;
+  readonly gid: number;
+  /** Supplementary groups. */
+  readonly groups: readonly number[];
+  /** Effective capabilities, one bit each, in the process's user namespace. */
+  readonly capabilities: bigint;
+}
+
+/** @throws ENOENT, ESRCH; ERR_PROC if the file is malformed */
+export function readFileRights(pid: number): FileRights {
+  const text = readProcFile(`/proc/${pid}/status`);
+  const capabilities = parseCapabilities(text);
+  const groups = groupsOf(readField(text, 'Groups'));
+  return { uid: idOf(text, 'Uid', FILE_SYSTEM), gid: idOf(text, 'Gid', FILE_SYSTEM), groups, capabilities };
+}
+
 /** The effective capabilities of this process, one bit each. @throws ERR_PROC if the file is malformed */
 export function readOwnCapabilities(): bigint {
   return parseCapabilities(readProcFile('/proc/self/status'));
@@ -43,8 +62,8 @@ export function parseStatus(text: string): ProcessStatus {
   checkForm(text);
   const pids = readField(text, 'NSpid')?.split('\t') ?? [];
   return {
-    uid: effectiveOf(text, 'Uid'),
-    gid: effectiveOf(text, 'Gid'),
+    uid: idOf(text, 'Uid', EFFECTIVE),
+    gid: idOf(text, 'Gid', EFFECTIVE),
     groups: groupsOf(readField(text, 'Groups')),
     pids: pids.map((pid) => parseId(pid, 'status has a malformed NSpid')),
     mainThreadEnded: /^[ZX]/.test(readField(text, 'State') ?? ''),
@@ -78,14 +97,17 @@ function checkForm(text: string): void {
   if (!text.endsWith('\n')) throw otherForm('status ends within a line');
 }
 
+const EFFECTIVE = 1;
+const FILE_SYSTEM = 3;
+
 /** The line has four ids: real, effective, saved and file system. */
-function effectiveOf(text: string, key: string): number {
+function idOf(text: string, key: string, which: typeof EFFECTIVE | typeof FILE_SYSTEM): number {
   const value = readField(text, key);
   if (value === undefined) throw otherForm(`status has no ${key}`);
   const problem = `status has a malformed ${key}`;
   const ids = value.split('\t').map((id) => parseId(id, problem));
   if (ids.length !== 4) throw otherForm(problem);
-  return ids[1]!;
+  return ids[which]!;
 }
 
 /** Each number is followed by a space. Without groups, there is one space or nothing. */

@@ -34,7 +34,7 @@ import type { RunningAttestor } from '../description.ts';
 import { createFileHasher, type FileHasher } from '../file-hash.ts';
 import { executableLink, readExecutablePath } from '../proc/exe.ts';
 import { checkGroupCount } from '../supplementary-groups.ts';
-import { whyNever } from './why-never.ts';
+import { meant, whyNever } from './why-never.ts';
 
 export interface UnixAttestorOptions {
   readonly log: Log;
@@ -85,6 +85,7 @@ export function createUnixAttestor(options: UnixAttestorOptions): RunningAttesto
       return values.map((value) => ({ type: 'unix', value }));
     },
     whyNever: (value) => whyNever(value, accounts, unmapped),
+    meant: (value) => meant(value, accounts),
   };
 
   function logReplaced(pid: number, uid: number, path: string): void {

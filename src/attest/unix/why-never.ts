@@ -1,6 +1,6 @@
 /** Finds selectors of users and groups that no process on this host can have. */
 
-import { nearest } from '../../base/nearest.ts';
+import { looksMistyped, nearest } from '../../base/nearest.ts';
 import type { UnmappedIds } from '../../base/unmapped-ids.ts';
 import type { Accounts } from '../accounts.ts';
 
@@ -17,6 +17,15 @@ export function whyNever(value: string, accounts: Accounts, unmapped: UnmappedId
   if (kind === 'user') return whyNoName(name, accounts.users(), '/etc/passwd of the server has no user');
   const isGroup = kind === 'group' || kind === 'supplementary_group';
   return isGroup ? whyNoName(name, accounts.groups(), '/etc/group of the server has no group') : undefined;
+}
+
+/** The value with the one name here that it is likely mistyped from. */
+export function meant(value: string, accounts: Accounts): string | undefined {
+  const colon = value.indexOf(':');
+  const [kind, name] = [value.slice(0, colon), value.slice(colon + 1)];
+  const names = kind === 'user' ? accounts.users() : /^(supplementary_)?group$/.test(kind) ? accounts.groups() : [];
+  const alike = names.filter((one) => looksMistyped(one, name));
+  return alike.length === 1 ? `${kind}:${alike[0]}` : undefined;
 }
 
 function isId(kind: string, name: string, kinds: readonly string[], id: number, called: string | undefined): boolean {

@@ -79,7 +79,7 @@ test('the own stat and cgroups can be read', () => {
 test('mountinfo is split at spaces, and what is escaped is put back', () => {
   const line = '36 35 98:0 /a\\040b\\012c /mnt\\134x\\011 rw,noatime shared:1 master:2 - proc so\\043urce rw,hidepid=2';
   assert.deepEqual(parseMountinfo(`${line}\n`), [
-    { root: '/a b\nc', mountPoint: '/mnt\\x\t', type: 'proc', options: ['rw', 'hidepid=2'] },
+    { device: '98:0', root: '/a b\nc', mountPoint: '/mnt\\x\t', type: 'proc', options: ['rw', 'hidepid=2'] },
   ]);
   // A carriage return and bytes beyond ASCII are not escaped.
   const odd = '1 2 0:1 /a\r-\u0085 /b\u00e2\u0080\u00a8 rw - tmpfs tmpfs rw';

@@ -1,0 +1,279 @@
+/**
+ * Whether a process can connect to the pipe: by the kernel's rules for files, from its file system ids, groups and
+ * capabilities, and from what it has mounted. Nothing is opened or looked up in the process's own mount namespace, where a
+ * file system of its own could keep a reader waiting for ever.
+ *
+ * Not decided: access control lists (POSIX ACLs), security modules (SELinux, AppArmor, Landlock), and directories above a
+ * mount in another mount namespace.
+ *
+ * @see path_resolution(7), capabilities(7), credentials(7), unix(7), mount_namespaces(7)
+ */
+
+import fs from 'node:fs';
+import path from 'node:path';
+import { type IdRange, readIdMap } from '../base/proc/id-map.ts';
+import { shellQuote } from '../base/shell.ts';
+import { octal } from '../base/trusted-path.ts';
+import { readUnmappedIds } from '../base/unmapped-ids.ts';
+import { type Mount, readMounts } from './proc/mountinfo.ts';
+import { type FileRights, readFileRights } from './proc/status.ts';
+
+export interface Reach {
+  /** `unknown`: it could not be decided. */
+  readonly verdict: 'yes' | 'no' | 'unknown';
+  /** One line for people. */
+  readonly detail: string;
+  /** What to do about it, in words; undefined if nothing is to be done, or that is not known. */
+  readonly fix: string | undefined;
+  /** The path at which the process sees the socket; undefined if it sees none, or that is not known. */
+  readonly seenAs: string | undefined;
+}
+
+/** The part of stat(2) that decides. */
+export interface Inode {
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+}
+
+const CAP_DAC_OVERRIDE = 1n << 1n;
+const CAP_DAC_READ_SEARCH = 1n << 2n;
+/** Permission bits of one class. */
+const WRITE = 0o2;
+const SEARCH = 0o1;
+
+/** Who a process is when it uses files. */
+export interface FileUser extends FileRights {
+  /** The ids of its user namespace, as this process calls them; undefined: it has the same as this process, all of them. */
+  readonly maps: { readonly uid: readonly IdRange[]; readonly gid: readonly IdRange[] } | undefined;
+}
+
+/**
+ * Whether the process may connect to the socket at this path.
+ * @param socket absolute, as this process sees it
+ */
+export function reachOf(pid: number, socket: string): Reach {
+  try {
+    const user = fileUserOf(pid);
+    const view = viewOf(pid, socket);
+    if ('verdict' in view) return view;
+    const { seenAs } = view;
+    const unmapped = readUnmappedIds();
+    if (user.uid === unmapped.uid || user.gid === unmapped.gid) {
+      return unknown('its ids are not mapped in the user namespace of the server');
+    }
+    const denied = firstDenied(user, view.directories, view.socket);
+    if (denied !== undefined) return { verdict: 'no', ...denied, seenAs };
+    const where = seenAs === socket ? '' : `, which it sees as ${seenAs}`;
+    return { verdict: 'yes', detail: `it may connect to ${socket}${where}${view.remark}`, fix: undefined, seenAs };
+  } catch (thrown) {
+    return unknown((thrown as Error).message);
+  }
+}
+
+/** The same of a process that such a user would start on this host. */
+export function reachOfUser(who: Omit<FileRights, 'capabilities'>, socket: string): Reach {
+  try {
+    const view = viewHere(socket);
+    if ('verdict' in view) return view;
+    const denied = firstDenied({ ...who, capabilities: 0n, maps: undefined }, view.directories, view.socket);
+    if (denied !== undefined) return { verdict: 'no', ...denied, seenAs: socket };
+    return { verdict: 'yes', detail: `it may connect to ${socket}`, fix: undefined, seenAs: socket };
+  } catch (thrown) {
+    return unknown((thrown as Error).message);
+  }
+}
+
+function unknown(detail: string): Reach {
+  return { verdict: 'unknown', detail, fix: undefined, seenAs: undefined };
+}
+
+function fileUserOf(pid: number): FileUser {
+  const rights = readFileRights(pid);
+  const isSame = (file: 'uid_map' | 'gid_map') => readIdMap(pid, file).text === readIdMap('self', file).text;
+  const maps =
+    isSame('uid_map') && isSame('gid_map')
+      ? undefined
+      : { uid: readIdMap(pid, 'uid_map').ranges, gid: readIdMap(pid, 'gid_map').ranges };
+  return { ...rights, maps };
+}
+
+/** Why the user may not pass one of the directories or write to the socket, and what to do; undefined if it may. */
+export function firstDenied(
+  user: FileUser,
+  directories: readonly (Inode & { readonly place: string })[],
+  socket: Inode & { readonly place: string },
+): { readonly detail: string; readonly fix: string } | undefined {
+  for (const directory of directories) {
+    if (isAllowed(user, directory, SEARCH)) continue;
+    const detail = `it may not pass the directory ${describe(directory)}: ${whyNot(user, directory)}`;
+    return {
+      detail,
+      fix: wayIn(directory, SEARCH) ?? `let it pass the directory: chmod o+x ${shellQuote(directory.place)}`,
+    };
+  }
+  if (isAllowed(user, socket, WRITE)) return undefined;
+  const detail = `it may not connect to ${describe(socket)}: connecting needs write access, and ${whyNot(user, socket)}`;
+  return {
+    detail,
+    fix: wayIn(socket, WRITE) ?? 'start the server with --socket-mode 0660 and --socket-group GROUP_OF_THE_PROCESS',
+  };
+}
+
+/** Membership in the group, if that is enough. */
+function wayIn({ gid, mode }: Inode, wanted: number): string | undefined {
+  if (((mode >> SHIFT.group) & wanted) === 0 || gid === 0) return undefined;
+  return `give it the group ${gid} (usermod -aG, systemd: SupplementaryGroups=, docker run --group-add ${gid}) and start it again: a process keeps the groups that it was started with`;
+}
+
+/** The class of permission bits that counts for the user, as their shift. */
+function classOf({ uid, gid, groups }: FileRights, inode: Inode): 'owner' | 'group' | 'others' {
+  if (uid === inode.uid) return 'owner';
+  return gid === inode.gid || groups.includes(inode.gid) ? 'group' : 'others';
+}
+
+const SHIFT = { owner: 6, group: 3, others: 0 } as const;
+
+function isAllowed(user: FileUser, inode: Inode, wanted: number): boolean {
+  if (((inode.mode >> SHIFT[classOf(user, inode)]) & wanted) === wanted) return true;
+  const overriding = wanted === SEARCH ? CAP_DAC_OVERRIDE | CAP_DAC_READ_SEARCH : CAP_DAC_OVERRIDE;
+  // A capability counts for files whose owner and group the user namespace has.
+  return (user.capabilities & overriding) !== 0n && isMapped(user.maps, inode);
+}
+
+function isMapped(maps: FileUser['maps'], { uid, gid }: Inode): boolean {
+  if (maps === undefined) return true;
+  const has = (ranges: readonly IdRange[], id: number) =>
+    ranges.some(({ outside, count }) => id >= outside && id < outside + count);
+  return has(maps.uid, uid) && has(maps.gid, gid);
+}
+
+function describe({ place, uid, gid, mode }: Inode & { readonly place: string }): string {
+  return `${place} (uid ${uid}, gid ${gid}, mode ${octal(mode)})`;
+}
+
+function whyNot(user: FileUser, inode: Inode): string {
+  const { uid, gid, groups } = user;
+  const shown = groups.slice(0, SHOWN_GROUPS).join(', ') + (groups.length > SHOWN_GROUPS ? ', …' : '');
+  const who = `it is uid ${uid}, gid ${gid}${groups.length === 0 ? ', in no other group' : `, groups ${shown}`}`;
+  const lacks = {
+    owner: 'the owner has no such permission',
+    group: 'the group has no such permission',
+    others: `so it is neither the owner nor in the group ${inode.gid}`,
+  };
+  return `${who}, ${lacks[classOf(user, inode)]}`;
+}
+
+const SHOWN_GROUPS = 10;
+
+interface View {
+  /** From the root that the process has (or the mount) down to the directory of the socket. */
+  readonly directories: readonly (Inode & { readonly place: string })[];
+  readonly socket: Inode & { readonly place: string };
+  readonly seenAs: string;
+  /** What was not looked at. */
+  readonly remark: string;
+}
+
+function viewOf(pid: number, socket: string): View | Reach {
+  const isSame = fs.readlinkSync(`/proc/${pid}/ns/mnt`) === fs.readlinkSync('/proc/self/ns/mnt');
+  const root = isSame ? fs.readlinkSync(`/proc/${pid}/root`) : undefined;
+  if (root === '/') return viewHere(socket);
+  const real = realSocket(socket);
+  if (real === undefined) return gone(socket);
+  if (root === undefined) return viewByMounts(pid, real, inodeAt(real));
+  if (!isAt(real, root)) {
+    const detail = `its root directory is ${root} (chroot), and ${socket} is not in it`;
+    const fix = 'let the server make its socket there too, or mount its directory into it';
+    return { verdict: 'no', detail, fix, seenAs: undefined };
+  }
+  const directories = directoriesAbove(real).filter((place) => isAt(place, root));
+  const seenAs = `/${path.relative(root, real)}`;
+  return { directories: directories.map(inodeAt), socket: inodeAt(real), seenAs, remark: '' };
+}
+
+/** As this process sees it; the directories of symbolic links too. */
+function viewHere(socket: string): View | Reach {
+  const real = realSocket(socket);
+  if (real === undefined) return gone(socket);
+  const places = new Set([...directoriesAbove(socket), ...directoriesAbove(real)]);
+  return { directories: [...places].map(inodeAt), socket: inodeAt(real), seenAs: socket, remark: '' };
+}
+
+function gone(socket: string): Reach {
+  return { verdict: 'no', detail: `${socket} does not exist`, fix: 'restart the server', seenAs: undefined };
+}
+
+/** In another mount namespace: by the text of its mounts alone. */
+function viewByMounts(pid: number, real: string, socket: View['socket']): View | Reach {
+  const own = mountOf(mountsOf('self'), real);
+  if (own === undefined) {
+    return unknown(`no mount of the server holds ${real}`);
+  }
+  const inside = path.posix.join(own.root, path.posix.relative(own.mountPoint, real));
+  const theirs = mountsOf(pid);
+  const seen = theirs
+    .filter((mount) => mount.device === own.device && isAt(inside, mount.root))
+    .map((mount) => ({ mount, at: path.posix.join(mount.mountPoint, path.posix.relative(mount.root, inside)) }))
+    .findLast(({ mount, at }) => mountOf(theirs, at) === mount);
+  if (seen === undefined) {
+    const directory = path.dirname(real);
+    const detail = `it has a mount namespace of its own, as in a container, in which ${real} is not mounted`;
+    return {
+      verdict: 'no',
+      detail,
+      fix: `mount its directory there: docker run -v ${directory}:${directory}`,
+      seenAs: undefined,
+    };
+  }
+  const { mount, at } = seen;
+  // The directories of the mount are the same here and there; those above it are the process's own.
+  const top = path.posix.join(own.mountPoint, path.posix.relative(own.root, mount.root));
+  const highest = isAt(mount.root, own.root) ? top : own.mountPoint;
+  const directories = directoriesAbove(real).filter((place) => isAt(place, highest));
+  const remark =
+    mount.mountPoint === '/'
+      ? ''
+      : ` (directories above ${mount.mountPoint} in its mount namespace were not looked at)`;
+  return { directories: directories.map(inodeAt), socket, seenAs: at, remark };
+}
+
+/** The mount that is seen at a path: the last one above it. */
+function mountOf(mounts: readonly Mount[], place: string): Mount | undefined {
+  return mounts.findLast(({ mountPoint }) => isAt(place, mountPoint));
+}
+
+/** True of the place itself and of what is below it, by the text. */
+function isAt(place: string, above: string): boolean {
+  return place === above || place.startsWith(above === '/' ? above : `${above}/`);
+}
+
+/** With paths as JavaScript has them elsewhere. */
+function mountsOf(pid: number | 'self'): Mount[] {
+  const decode = (text: string) => Buffer.from(text, 'latin1').toString('utf8');
+  return readMounts(pid).map((one) => ({ ...one, root: decode(one.root), mountPoint: decode(one.mountPoint) }));
+}
+
+/** Without symbolic links; undefined if nothing is there. */
+function realSocket(socket: string): string | undefined {
+  try {
+    return fs.realpathSync(socket);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw thrown;
+  }
+}
+
+/** From the root down. */
+function directoriesAbove(file: string): string[] {
+  const directories: string[] = [];
+  for (let place = path.dirname(file); ; place = path.dirname(place)) {
+    directories.unshift(place);
+    if (place === path.dirname(place)) return directories;
+  }
+}
+
+function inodeAt(place: string): Inode & { readonly place: string } {
+  const { uid, gid, mode } = fs.statSync(place);
+  return { place, uid, gid, mode };
+}

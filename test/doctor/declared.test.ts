@@ -1,0 +1,84 @@
+/** Entries that a file declares: a remedy names the file and the line, and no command that the next start would undo. */
+
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { declaredLines } from '../../src/registry/declared-lines.ts';
+import type { Entry } from '../../src/registry/types.ts';
+import { splitSelector } from '../../src/spiffe/selector.ts';
+import { sidekey } from '../cli/support.ts';
+import { makePlace, serve } from '../support/serve.ts';
+import { tempDir } from '../support/temp-dir.ts';
+
+function entry(id: string, name: string, ...selectors: string[]): Entry {
+  return {
+    id,
+    spiffeId: `spiffe://ilinux.io/${name}`,
+    selectors: selectors.map((one) => splitSelector(one)!),
+  } as unknown as Entry;
+}
+
+describe('the line of an entry in its file', () => {
+  const look = async (t: TestContext, text: string, ...entries: Entry[]) => {
+    const file = path.join(tempDir(t), 'entries');
+    writeFileSync(file, text);
+    return [...(await declaredLines(file, entries))];
+  };
+
+  it('is found in YAML and JSON, by id, by selectors, or by the SPIFFE ID alone', async (t) => {
+    const web = entry('1', 'web', 'unix:uid:1', 'unix:gid:2');
+    const yaml = `entries:
+- spiffe_id: spiffe://ilinux.io/web
+  selectors: [unix:uid:9]
+- { spiffe_id: spiffe://ilinux.io/web, selectors: [{ type: unix, value: "gid:2" }, unix:uid:1] }
+- id: "7"
+  spiffe_id: spiffe://ilinux.io/other
+`;
+    assert.deepEqual(await look(t, yaml, web, entry('7', 'renamed', 'unix:uid:1'), entry('8', 'other', 'unix:uid:5')), [
+      ['1', 4],
+      ['7', 5],
+      ['8', 5],
+    ]);
+    const spire = { entry_id: 'x', spiffe_id: { trust_domain: 'ilinux.io', path: '/web' }, selectors: [] };
+    assert.deepEqual(await look(t, JSON.stringify({ entries: [spire] }, undefined, 1), web), [['1', 3]]);
+    assert.deepEqual(await look(t, `a: 1\n---\n${yaml}`, web), [['1', 6]]);
+  });
+
+  it('is not guessed', async (t) => {
+    const twice = '{ spiffe_id: spiffe://ilinux.io/web, selectors: [unix:uid:3] }';
+    for (const text of ['', '[', 'entries: 1', 'entries: [1, ~]', `entries: [${twice}, ${twice}]`]) {
+      assert.deepEqual(await look(t, text, entry('1', 'web', 'unix:uid:1')), [], text);
+    }
+    assert.deepEqual([...(await declaredLines('/no/such/file', [entry('1', 'web', 'unix:uid:1')]))], []);
+  });
+});
+
+describe('doctor, of an entry that a file declares', { timeout: 60_000 }, () => {
+  it('names the file and the line; the edit mends it', async (t) => {
+    const place = makePlace(t);
+    const file = path.join(tempDir(t), 'entries.yaml');
+    const [good, line] = [
+      '- { spiffe_id: spiffe://ilinux.io/api, selectors: [unix:uid:0] }',
+      '- { spiffe_id: spiffe://ilinux.io/web, selectors: [unix:user:rooot, unix:path:/usr/bin/envoy] }',
+    ];
+    writeFileSync(file, `entries:\n${good}\n${line}\n`);
+    const first = await serve(t, { place, flags: ['--entries', file] });
+    const doctor = async () => {
+      const { stdout } = await sidekey(['doctor', '--admin-socket', place.adminSocket, '--output', 'json']);
+      const { findings } = JSON.parse(stdout) as { findings: { rule: string; fix: string; command?: string }[] };
+      return findings.find(({ rule }) => rule === 'entry-unproducible');
+    };
+    const found = (await doctor())!;
+    assert.equal(found.command, undefined);
+    assert.ok(found.fix.startsWith(`edit the entry in ${file}, line 3: `), found.fix);
+    assert.match(
+      found.fix,
+      /give it the selectors unix:path:\/usr\/bin\/envoy, unix:user:root; then restart the server$/,
+    );
+    await first.stop();
+    writeFileSync(file, readFileSync(file, 'utf8').replace('rooot', 'root'));
+    await serve(t, { place, flags: ['--entries', file] });
+    assert.equal(await doctor(), undefined);
+  });
+});
