@@ -124,7 +124,8 @@ async function checkExplainCase(t: TestContext, stage: Stage, one: ExplainCase):
 
 async function checkCheckCase(t: TestContext, one: CheckCase): Promise<void> {
   const stage = await startStage(t);
-  const check = () => sidekey(['proxies', '--check'], { env: { SIDEKEY_ADMIN_SOCKET: stage.adminSocket } });
+  const check = () =>
+    sidekey(['proxies', '--check', '-o', 'wide'], { env: { SIDEKEY_ADMIN_SOCKET: stage.adminSocket } });
   await one.break(stage, t);
   const { stdout } = await wait('status 1', { look: check, until: ({ status }) => status === 1 });
   assert.match(stdout, one.says);

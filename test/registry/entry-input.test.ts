@@ -501,7 +501,7 @@ test('docker selectors are of a known kind, and could be true', () => {
     [`image_config_digest:${SHA256}`, /sha256:/],
     ['image_digest:sha256:ab', /64/],
     ['name:/web', /without a slash/],
-    [`container_id:${SHA256.slice(0, 12)}`, /whole id/],
+    [`container_id:${SHA256.slice(0, 12)}`, /full id/],
     ['compose_service:', /not empty/],
     ['network:', /not empty/],
   ];
