@@ -80,7 +80,7 @@ function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket, sentence
     `Content-Length: ${Buffer.byteLength(text)}`,
   ];
   socket.write(`HTTP/1.1 ${status}\r\n${head.join('\r\n')}\r\n\r\n${text}`);
-  // Not `end`: a client that never closes its side would keep the descriptor.
+  // A client that never closes its side must not keep the connection.
   socket.destroySoon();
 }
 

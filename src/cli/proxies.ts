@@ -7,9 +7,19 @@ import { printable } from '../base/printable.ts';
 import { asCalled } from './called-as.ts';
 import { allEntries } from './entry.ts';
 import { UsageError } from './errors.ts';
-import { columnLines, isData, printData } from './output.ts';
+import { columnLines, isData, type OutputFormat, printData } from './output.ts';
 import { troubleOf, waitsForEntry } from './proxy-check.ts';
-import { cellsOf, HEADER, type Proxies, type ProxyRow, readProxies, rowsOf, stateColour } from './proxy-rows.ts';
+import {
+  cellsOf,
+  HEADER,
+  NARROW_HEADER,
+  narrowed,
+  type Proxies,
+  type ProxyRow,
+  readProxies,
+  rowsOf,
+  stateColour,
+} from './proxy-rows.ts';
 import { changesPrinter, jsonOf, screen } from './proxy-show.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
@@ -71,7 +81,11 @@ async function showProxies(options: ProxiesOptions): Promise<void> {
   const proxies = await readProxies(client, filter);
   if (isData(options.output)) await printData(options.output, { at: proxies.at, proxies: proxies.proxies });
   else if (options.output === 'name') printNames(proxies);
-  else printLines(rowsOf(proxies).map((row) => cellsOf(row, proxies.now)));
+  else
+    printLines(
+      rowsOf(proxies).map((row) => cellsOf(row, proxies.now)),
+      options.output,
+    );
 }
 
 /** @throws Error, for exit status 1, if secrets need attention */
@@ -89,7 +103,11 @@ async function check(client: AdminClient, filter: URLSearchParams, options: Prox
   if (isData(options.output)) {
     const troubles = troubled.map(({ row, trouble }) => ({ ...jsonOf(row), trouble }));
     await printData(options.output, { at, secrets: rows.length, troubles });
-  } else if (troubled.length > 0) printLines(troubled.map(({ row, trouble }) => cellsOf(row, now, trouble)));
+  } else if (troubled.length > 0)
+    printLines(
+      troubled.map(({ row, trouble }) => cellsOf(row, now, trouble)),
+      options.output,
+    );
   else process.stdout.write(`nothing needs attention: ${allWell(rows, proxies)}\n`);
   if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need attention`);
 }
@@ -109,9 +127,18 @@ function printNames({ proxies }: Proxies): void {
   for (const name of names) process.stdout.write(`${printable(name)}\n`);
 }
 
-function printLines(rows: readonly (readonly string[])[]): void {
-  const options = process.stdout.isTTY && wantsColour(true, process.env) ? { colourOf: stateColour } : {};
-  for (const line of columnLines([HEADER, ...rows], undefined, options)) process.stdout.write(`${line}\n`);
+/** @param rows cells under {@link HEADER} */
+function printLines(rows: readonly (readonly string[])[], format: OutputFormat): void {
+  const isWide = format === 'wide';
+  const header = isWide ? HEADER : NARROW_HEADER;
+  const narrow = rows.map(narrowed);
+  const colourOf = (cell: string, column: number) => stateColour(cell, column, header);
+  const options = wantsColour(process.stdout.isTTY, process.env) ? { colourOf } : {};
+  const cells = isWide ? rows : narrow.map((row) => row.cells);
+  for (const [at, line] of columnLines([header, ...cells], undefined, options).entries()) {
+    const detail = isWide || at === 0 ? [] : narrow[at - 1]!.detail;
+    process.stdout.write([line, ...detail].map((one) => `${one}\n`).join(''));
+  }
 }
 
 function filterOf(options: ProxiesOptions): URLSearchParams {

@@ -3,6 +3,7 @@
 import type { AdminClient, ProxyJson, ProxyPageJson, SecretJson, StreamJson } from '../admin/client.ts';
 import type { Colour } from '../base/colour.ts';
 import { formatDuration } from '../base/duration.ts';
+import { printable } from '../base/printable.ts';
 
 /** A secret on a stream of a proxy. */
 export interface ProxyRow {
@@ -41,10 +42,35 @@ export function rowsOf({ proxies }: Proxies): ProxyRow[] {
 export const HEADER = ['NODE', 'PID', 'VARIANT', 'NAME', 'STATE', 'VERSION', 'SERIAL', 'EXPIRES', 'DETAIL'];
 
 /** The colour of a cell: of states that need somebody. */
-export function stateColour(cell: string, column: number): Colour | undefined {
-  if (HEADER[column] !== 'STATE') return undefined;
+export function stateColour(cell: string, column: number, header = HEADER): Colour | undefined {
+  if (header[column] !== 'STATE') return undefined;
   if (cell === 'held') return 'yellow';
   return cell === 'rejected' || cell === 'stale' ? 'red' : undefined;
+}
+
+/** The columns of the narrow table, by their names in {@link HEADER}. */
+export const NARROW_HEADER = ['NODE', 'PID', 'NAME', 'STATE', 'EXPIRES'];
+
+const WIDTH = 80;
+const INDENT = '    ';
+
+/** The narrow cells of a row, and its detail as lines of at most 80 characters, unless a word is longer. */
+export function narrowed(cells: readonly string[]): { readonly cells: string[]; readonly detail: string[] } {
+  const detail = cells[HEADER.indexOf('DETAIL')]!;
+  return {
+    cells: NARROW_HEADER.map((name) => cells[HEADER.indexOf(name)]!),
+    detail: detail === '-' ? [] : wrapped(printable(detail)),
+  };
+}
+
+function wrapped(text: string): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > WIDTH) lines.push(`${INDENT}${word}`);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
 }
 
 /** The cells under {@link HEADER}; none is empty. */

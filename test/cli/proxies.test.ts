@@ -33,7 +33,7 @@ async function world(t: TestContext): Promise<World> {
   return {
     ...server,
     stream,
-    run: (...args) => sidekey(['proxies', ...args], { env }),
+    run: (...args) => sidekey(['proxies', ...(args.includes('--output') ? [] : ['-o', 'wide']), ...args], { env }),
     async knows(name, state) {
       for (;;) {
         const query = new URLSearchParams({ name, state });
@@ -78,6 +78,29 @@ describe('sidekey proxies', { timeout: 60_000 }, () => {
     );
     assert.equal(table((await run('--state', 'held', '--node', 'test', '--pid', pid)).stdout).length, 2);
     assert.equal(table((await run('--state', 'rejected', 'stale')).stdout).length, 1);
+  });
+
+  it('fits 80 columns by default, with the whole detail below', async (t) => {
+    const { run, stream, create } = await world(t);
+    await create(WEB);
+    const long = `${API}/${'part/'.repeat(20)}end`;
+    stream.ask(WEB, API, long);
+    await stream.next();
+    const { stdout } = await run('--output', 'table');
+    const lines = stdout.trimEnd().split('\n');
+    assert.match(lines[0]!, /^NODE +PID +NAME +STATE +EXPIRES$/);
+    const held = lines.findIndex((line) => line.includes(`${API} `));
+    assert.match(lines[held]!, / held +-$/);
+    const at = lines.indexOf(`    no-entry: no entry gives ${API}`);
+    assert.equal(at, held + 1);
+    const narrow = (await run('--output', 'table', '--spiffe-id', WEB)).stdout.trimEnd().split('\n');
+    assert.ok(
+      narrow.every((line) => line.length <= 80),
+      narrow.join('\n'),
+    );
+    const whole = lines.join(' ').replaceAll(/\s+/g, ' ');
+    assert.ok(whole.includes(`no entry gives ${long}`), 'a detail that is longer than a line is kept');
+    assert.equal((await run('--output', 'name')).stdout, 'test\n');
   });
 
   it('--check tells what needs somebody, with status 1, and else that nothing does', async (t) => {

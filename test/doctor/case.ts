@@ -104,6 +104,19 @@ export interface EnvoyCase extends Told {
   readonly says: RegExp;
 }
 
+/** Told by the command itself, on stderr. */
+export interface CommandCase extends Told {
+  readonly by: 'command';
+  /** What somebody runs. `FOLDER` is an empty folder, `FILE` a file with the content. */
+  readonly command: string;
+  readonly content?: string;
+  readonly status: 0 | 1 | 2;
+  /** What it says. */
+  readonly says: RegExp;
+  /** Prepares the server. */
+  break?(stage: Stage): unknown;
+}
+
 /** Found by `sidekey proxies --check`. */
 export interface CheckCase extends Told {
   readonly by: 'check';
@@ -113,4 +126,12 @@ export interface CheckCase extends Told {
   byHand(stage: Stage): unknown;
 }
 
-export type Case = DoctorCase | RestartCase | SilenceCase | ExplainCase | LintCase | EnvoyCase | CheckCase;
+export type Case =
+  | DoctorCase
+  | RestartCase
+  | SilenceCase
+  | ExplainCase
+  | LintCase
+  | EnvoyCase
+  | CheckCase
+  | CommandCase;

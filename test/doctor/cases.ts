@@ -11,7 +11,10 @@ import { makeCertificate } from '../support/certificates.ts';
 import { makeCgroup } from '../support/cgroup.ts';
 import { SdsClient } from '../support/sds-client.ts';
 import { answering, containerJson, IMAGE_ID, runningAs } from '../support/stand-in-engine.ts';
+
 import type { Case, CheckCase, DoctorCase, ExplainCase, LintCase, RestartCase, SilenceCase, Stage } from './case.ts';
+import { COMMANDS } from './command-cases.ts';
+
 import { ENVOY_CASES } from './envoy-cases.ts';
 
 const MINE = `unix:uid:${process.getuid!()}`;
@@ -664,4 +667,5 @@ export const CASES: readonly Case[] = [
   ...SILENT.map((one): Case => ({ ...one, by: 'silence' })),
   ...LINTED.map((one): Case => ({ ...one, by: 'lint' })),
   ...ENVOY_CASES.map((one): Case => ({ ...one, by: 'envoy' })),
+  ...COMMANDS.map((one): Case => ({ ...one, by: 'command' })),
 ];

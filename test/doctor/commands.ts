@@ -36,6 +36,13 @@ export async function run(command: string, env: Environment = {}, programs?: str
   assert.equal(status, 0, `${command}: ${said.err}`);
 }
 
+/** Runs a command that may fail. */
+export async function runAny(command: string, env: Environment): Promise<{ status: number | null; err: string }> {
+  const { said, ended } = start(command, env);
+  const [status] = await ended;
+  return { status, err: said.err };
+}
+
 /** Runs a command that ends in a server, until that serves; it is ended after the test. */
 export async function runServing(t: TestContext, command: string, env: Environment = {}): Promise<void> {
   const { child, said, ended } = start(command, env);

@@ -36,12 +36,14 @@ const PARTS: readonly { readonly title: string; readonly by: Case['by']; readonl
   { title: 'No server answers', by: 'silence', ask: 'sidekey doctor' },
   { title: "An Envoy's bootstrap", by: 'lint', ask: 'sidekey doctor --envoy FILE' },
   { title: 'An Envoy that runs', by: 'envoy', ask: 'sidekey doctor --envoy-admin URL' },
+  { title: 'A command that warns or refuses', by: 'command', ask: 'the command' },
 ];
 
 export function render(): string {
   const parts = PARTS.map(({ title, by, ask }) => {
     const cases = CASES.filter((one) => one.by === by).map(section);
-    return `## ${title}\n\nAsk \`${ask}\`.\n\n${cases.join('\n')}`;
+    const where = by === 'command' ? 'The command itself says so.' : `Ask \`${ask}\`.`;
+    return `## ${title}\n\n${where}\n\n${cases.join('\n')}`;
   });
   return `${HEAD}\n${parts.join('\n')}`;
 }
@@ -51,6 +53,7 @@ function section(one: Case): string {
     `### ${one.symptom}`,
     '',
     ...(one.words === undefined ? [] : [`* Envoy: ${one.words}`]),
+    ...(one.by === 'command' ? [`* command: \`${one.command}\``] : []),
     `* cause: ${one.cause}`,
     `* found: ${'rule' in one ? `\`[${one.rule}]\`` : `\`${plain(one.says)}\``}`,
     'byHand' in one || one.by === 'envoy' ? `* do: ${one.fix}` : `* run: \`${one.fix}\``,

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { wait } from '../../envoy-examples/demo/expect.ts';
 import { connectAdmin, type DoctorJson, type EntryJson, type ExplanationJson } from '../../src/admin/client.ts';
+import { probeKernel } from '../../src/attest/kernel.ts';
 import { SystemClock } from '../../src/base/clock.ts';
 import type { Finding } from '../../src/base/finding.ts';
 import { serverView } from '../../src/cli/doctor-checks.ts';
@@ -22,9 +23,21 @@ import { envoyForTests } from '../support/envoy.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import { makePlace, type Place, serve, TRUST_DOMAIN } from '../support/serve.ts';
 import { StandInEngine } from '../support/stand-in-engine.ts';
-import type { Case, CheckCase, DoctorCase, EnvoyCase, ExplainCase, RestartCase, SilenceCase, Stage } from './case.ts';
+
+import type {
+  Case,
+  CheckCase,
+  CommandCase,
+  DoctorCase,
+  EnvoyCase,
+  ExplainCase,
+  RestartCase,
+  SilenceCase,
+  Stage,
+} from './case.ts';
+
 import { CASES } from './cases.ts';
-import { plain, run, runServing, standIn } from './commands.ts';
+import { plain, run, runAny, runServing, standIn } from './commands.ts';
 import { DOCUMENT, render } from './document.ts';
 
 async function startStage(t: TestContext, own?: DoctorCase['own']): Promise<Stage> {
@@ -111,7 +124,8 @@ async function checkExplainCase(t: TestContext, stage: Stage, one: ExplainCase):
 
 async function checkCheckCase(t: TestContext, one: CheckCase): Promise<void> {
   const stage = await startStage(t);
-  const check = () => sidekey(['proxies', '--check'], { env: { SIDEKEY_ADMIN_SOCKET: stage.adminSocket } });
+  const check = () =>
+    sidekey(['proxies', '--check', '-o', 'wide'], { env: { SIDEKEY_ADMIN_SOCKET: stage.adminSocket } });
   await one.break(stage, t);
   const { stdout } = await wait('status 1', { look: check, until: ({ status }) => status === 1 });
   assert.match(stdout, one.says);
@@ -169,6 +183,24 @@ async function checkSilenceCase(t: TestContext, one: SilenceCase): Promise<void>
   assert.deepEqual(await look(), []);
 }
 
+async function checkCommandCase(t: TestContext, stage: Stage, one: CommandCase): Promise<void> {
+  await one.break?.(stage);
+  const { directory } = makePlace(t);
+  const file = path.join(directory, 'FILE');
+  if (one.content !== undefined) writeFileSync(file, one.content);
+  // A server that is checked has an admin socket of its own.
+  const admin = one.command.startsWith('sidekey serve') ? {} : { SIDEKEY_ADMIN_SOCKET: stage.adminSocket };
+  const env = { ...admin, ...(probeKernel().pinsPeers ? {} : UNPINNED) };
+  const filled = (command: string) => command.replaceAll('FOLDER', directory).replaceAll('FILE', file);
+  const broken = await runAny(filled(one.command), env);
+  assert.equal(broken.status, one.status, broken.err);
+  assert.match(broken.err, one.says);
+  const mended = await runAny(filled(one.fix), env);
+  assert.deepEqual([mended.status, mended.err], [0, '']);
+}
+
+const UNPINNED = { SIDEKEY_ALLOW_UNPINNED_PEERS: 'true' };
+
 const casesBy = <By extends Case['by']>(by: By) =>
   CASES.filter((one): one is Extract<Case, { by: By }> => one.by === by);
 
@@ -211,6 +243,11 @@ describe('broken set-ups', { timeout: 120_000, concurrency: true }, () => {
   it('by doctor --envoy-admin', { skip: found.skip }, async (t) => {
     assert.ok(found.skip === false);
     for (const one of casesBy('envoy')) await t.test(one.symptom, (t) => checkEnvoyCase(t, found.envoy.path, one));
+  });
+
+  it('by the command itself', async (t) => {
+    const shared = await startStage(t);
+    for (const one of casesBy('command')) await t.test(one.symptom, (t) => checkCommandCase(t, shared, one));
   });
 
   it('by doctor --envoy', async (t) => {

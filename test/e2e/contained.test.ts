@@ -239,12 +239,16 @@ describe('an entry that callers in containers are refused', { skip, timeout: 120
     assert.equal(subject.contained, 'its cgroup was made by a container runtime');
     assert.deepEqual([asked.given, asked.reason], [false, 'contained']);
     assert.deepEqual([near[0].entry_id, near[0].withheld, near[0].lacks], [id, true, []]);
-    const make = `sidekey entry create --spiffe-id ${idOf('web')} --selector docker:image_config_digest:${IMAGE_ID}`;
+    // By the path that it is called by here.
+    const make = `${SIDEKEY} entry create --spiffe-id ${idOf('web')} --selector docker:image_config_digest:${IMAGE_ID}`;
     assert.deepEqual(fixes, [`${make} --selector docker:name:web-1 --admin-socket ${server.adminSocket}`]);
     assert.ok(note.includes(`sidekey entry update ${id} --allow-contained would give it to every container`), note);
-    const words = (await outside('explain', '--pid', String(process.pid))).stdout;
+    const words = (await outside('explain', '--pid', String(process.pid), '--spiffe-id', idOf('web'))).stdout;
     assert.match(words, /, in a container \(its cgroup was made by a container runtime\)\n/);
-    assert.match(words, /it is not for callers in containers\n +note: sidekey entry update .* --allow-contained would/);
+    assert.match(
+      words,
+      /it is not for callers in containers\n +note: \S*sidekey entry update .* --allow-contained would/,
+    );
     const decision = await outside('explain', String(held.decision));
     assert.match(decision.stdout, new RegExp(`entry ${id} is not for callers in containers`));
     assert.match(decision.stdout, /the result for the same facts now\n.* is not given: contained:/);
