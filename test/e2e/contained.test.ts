@@ -242,7 +242,7 @@ describe('an entry that callers in containers are refused', { skip, timeout: 120
     const make = `sidekey entry create --spiffe-id ${idOf('web')} --selector docker:image_config_digest:${IMAGE_ID}`;
     assert.deepEqual(fixes, [`${make} --selector docker:name:web-1 --admin-socket ${server.adminSocket}`]);
     assert.ok(note.includes(`sidekey entry update ${id} --allow-contained would give it to every container`), note);
-    const words = (await outside('explain', '--pid', String(process.pid))).stdout;
+    const words = (await outside('explain', '--pid', String(process.pid), '--spiffe-id', idOf('web'))).stdout;
     assert.match(words, /, in a container \(its cgroup was made by a container runtime\)\n/);
     assert.match(words, /it is not for callers in containers\n +note: sidekey entry update .* --allow-contained would/);
     const decision = await outside('explain', String(held.decision));
