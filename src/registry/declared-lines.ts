@@ -5,8 +5,8 @@ import { isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, type
 import { formatSelector } from '../spiffe/selector.ts';
 import type { Entry } from './types.ts';
 
-/** A larger file is not searched, in bytes: reading its lines takes long. */
-const MAX_BYTES = 4 * 1024 * 1024;
+/** A larger file is not searched, in bytes: the search blocks the event loop. */
+const MAX_BYTES = 256 * 1024;
 
 interface Declared {
   readonly id: string | undefined;

@@ -61,8 +61,9 @@ test('explain does not take a name for facts either', { skip }, async (t) => {
     await caller.tell('name', name.toString('hex'));
     const { status, body } = await server.request('GET', `/v1/explain?pid=${caller.pid}`);
     assert.equal(status, 200);
-    const { reach: _reach, connections: _connections, ...known } = body.process;
-    assert.deepEqual(known, { pid: caller.pid, uid: UID, gid: UID, contained: null });
+    const { reach, ...who } = body.process;
+    assert.deepEqual(who, { pid: caller.pid, uid: UID, gid: UID, contained: null, connections: 0 });
+    assert.match(reach.detail, new RegExp(`it is uid ${UID}, gid ${UID}, in no other group`));
     const facts: string[] = body.attestors[0].facts.map(({ selector }: { selector: string }) => selector);
     assert.ok(
       facts.every((fact) => !fact.includes('supplementary')),
