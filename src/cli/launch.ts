@@ -1,7 +1,7 @@
 /**
  * dist/sidekey.cjs, which bin/sidekey runs: loads the bundles beside it, each with the code that V8 compiled during the
- * build, so that a start compiles almost nothing. Node's own cache helps little: it contains only what is compiled before
- * the first line of a file runs, which is none of the functions that a start calls (docs/decisions/code-cache.md).
+ * build, so that a start compiles almost nothing. Node's own cache serves only the user who filled it
+ * (docs/decisions/code-cache.md).
  *
  * A bundle's code is in `<bundle>.code`: V8's bytes, then the CRC-32 of source and bytes. If the CRC does not fit (another
  * build, damage) or V8 rejects the code (another version, other flags), the source is compiled.

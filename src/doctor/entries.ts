@@ -96,7 +96,7 @@ function remedy(fault: Fault, { change, flags, look }: Judgement): Pick<Finding,
   const first = look === undefined ? '' : `${look(fault)}; then `;
   if (source === 'file') {
     const where = file === null ? 'in the file of --entries' : `in ${file}${line === null ? '' : `, line ${line}`}`;
-    return { fix: `${first}edit the entry ${where}: ${change(fault)}; then restart the server` };
+    return { fix: `${first}edit the entry ${where}: ${change(fault)}; then reload it (send SIGHUP to the server)` };
   }
   if (source !== 'api') return { fix: `${first}change the entry where the source ${source} has it: ${change(fault)}` };
   const update = ['sidekey', 'entry', 'update', id];
