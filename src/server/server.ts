@@ -1,6 +1,6 @@
 /**
- * The composition: opens the parts in the order in which they need each other, closes them in the other. Only in this
- * folder do the rooms meet.
+ * Composes the server: opens the parts in the order of their dependencies, closes them in reverse. Only this folder
+ * connects the rooms.
  */
 
 import { setImmediate as turn } from 'node:timers/promises';
@@ -47,20 +47,23 @@ import { warnOfAssumed, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnin
 export interface Server {
   /** The number of entries. */
   entries(): number;
-  /** Reads the entries file again, as SIGHUP asks for; a fault is logged and changes nothing. */
+  /** Reads the entries file again, as on SIGHUP. Errors are logged and change nothing. */
   reload(readConfig: ReadConfig): void;
-  /** Tells every stream UNAVAILABLE, lets it be read, closes what is open; the second call waits for the first. */
+  /**
+   * Ends every stream with UNAVAILABLE, waits until clients have read it, and closes everything. A second call waits
+   * for the first.
+   */
   close(): Promise<void>;
 }
 
-/** How long clients have to read the last status before their connections are cut, in milliseconds. */
+/** Maximum time for clients to read the last status before their connections are closed, in milliseconds. */
 const DRAIN_MS = 2_000;
-/** How long after a start the admin API is loaded at the latest, in milliseconds; who asks it loads it. */
+/** The admin API is loaded this long after a start, in milliseconds, or at its first request. */
 const ADMIN_LOAD_MS = 500;
 
 /**
- * Serves until it is closed; the promise is kept when every configured listener accepts.
- * @throws SidekeyError, or the reason of `stop` when that came first, with everything that had been opened closed again
+ * Serves until it is closed; the promise resolves when every configured listener accepts.
+ * @throws SidekeyError, or the reason of `stop` if that came first, after closing everything that was open
  */
 export async function startServer(
   config: ServeConfig,
@@ -209,7 +212,7 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
       usage: () => usageOf(quota, owners),
     },
     onIssued: (listener) => issuances.onRecorded(listener),
-    ready: () => (ready ? { ready } : { ready, reason: 'not every listener accepts yet' }),
+    ready: () => (ready ? { ready } : { ready, reason: 'not all listeners accept connections yet' }),
     log,
     clock,
     version: version(),
@@ -231,7 +234,7 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
   warnOfAssumed(config, log);
   ready = true;
   health.setServing(true);
-  // Those who came with the start have their secrets first.
+  // Clients that connect during the start get their secrets first.
   const load = clock.after(ADMIN_LOAD_MS, () => {
     admin.load().catch((err: unknown) => log.error({ err }, 'the admin API could not be loaded'));
     warnOfWithheld({ identities, decisions, registry }, clock.now(), log).catch((err: unknown) =>

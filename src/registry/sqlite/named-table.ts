@@ -1,4 +1,4 @@
-/** A table of things that have a name: what the tables of bundles and aliases share. */
+/** A table of named objects; the common part of the tables of bundles and aliases. */
 
 import type { Change } from '../store/change-feed.ts';
 import { noSuchName, staleName } from '../store/conflict.ts';
@@ -8,12 +8,12 @@ import type { ChangeLog } from './change-table.ts';
 
 export interface NamedTableParts<T, Row> {
   readonly table: string;
-  /** The first is the name; the column `revision`, which every such table has, is not among them. */
+  /** The first is the name. The column `revision`, which every such table has, is not included. */
   readonly columns: readonly (keyof Row & string)[];
-  /** In messages and in the feed of changes. */
+  /** The noun in messages and in the change feed. */
   readonly what: Exclude<Change['of'], 'entry'>;
   toRow(value: T): Row;
-  /** @throws {Error} when it is none: someone edited the database, so nothing of it is trusted */
+  /** @throws {Error} if the row is invalid, which means that the database was edited by hand */
   fromRow(row: Row): T;
 }
 
@@ -23,7 +23,7 @@ export interface NamedTable<T> {
   get(name: string): Versioned<T> | undefined;
 }
 
-/** A revision is the number of the change that made it: such a number is never used again. */
+/** A revision is the number of the change that created it, since change numbers are never reused. */
 export function namedTable<T, Row>(
   { db, read, write }: Access,
   log: ChangeLog,
@@ -46,7 +46,7 @@ export function namedTable<T, Row>(
       throw new RowError(`${table}, ${String(row[key])}: ${(thrown as Error).message}`, { cause: thrown });
     }
   };
-  /** Takes away what has the name, if it is at this revision; undefined: if there is nothing. */
+  /** Deletes the object if it has this revision; with undefined, checks that the name is free. Throws on a conflict. */
   const removeRevision = (name: string, given: number | undefined): void => {
     const present = one.get(name)?.revision;
     if (present !== given)
