@@ -7,7 +7,7 @@ import { ATTESTOR_SETTINGS, type AttestorSettings } from '../attest/catalog.ts';
 import type { AttestorSetting } from '../attest/description.ts';
 import { SPIRE_NAMES } from '../spiffe/sds-names.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/levels.ts';
-import { adminSocketIn, defaultDataDir, defaultSocket, type Surroundings } from './defaults.ts';
+import { adminSocketIn, defaultDataDir, defaultSocket, type Surroundings } from './default-paths.ts';
 import type { SettingKind } from './kinds.ts';
 import * as kinds from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';

@@ -12,12 +12,12 @@ import { compareAge } from '../registry/entry.ts';
 import type { Entry, EntryChange } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
-import { type CallerClass, type CallerClasses, difference, type Member } from './classes.ts';
+import { type CallerClass, type CallerClasses, type ClassMember, difference } from './classes.ts';
 import { describeLapse, type Lapse, Lapses } from './lapses.ts';
 import type { LookedAt, Looks } from './looks.ts';
 import type { SequenceNumbers } from './svids.ts';
 
-type Listener = () => void;
+type CallerListener = () => void;
 
 const RETRY_FIRST_MS = 500;
 const RETRY_LIMIT_MS = 15_000;
@@ -46,12 +46,12 @@ export interface CallerParts {
   readonly lapsing: Set<Caller>;
 }
 
-export class Caller implements Member, LookedAt {
+export class Caller implements ClassMember, LookedAt {
   readonly peer: Peer;
   readonly #parts: CallerParts;
   readonly #ofIdentity = new KeyedListeners<SpiffeId>();
-  readonly #ofEntries = new Set<Listener>();
-  #ofRecovery: Set<Listener> | undefined;
+  readonly #ofEntries = new Set<CallerListener>();
+  #ofRecovery: Set<CallerListener> | undefined;
   #class: CallerClass | undefined;
   /** The sequence number at which the last successful attestation began. */
   #attested = 0;
@@ -196,7 +196,7 @@ export class Caller implements Member, LookedAt {
     try {
       while (!this.attestedAfter(sequence)) await this.#reading(sequence).done;
     } catch (err) {
-      this.#parts.log.debug({ err, peer: this.peer.id }, 'attesting a caller again failed; it keeps its facts');
+      this.#parts.log.debug({ err, peer: this.peer.id }, "reading a caller's facts again failed; the former ones stay");
       if (!this.peer.gone) this.#awaitFacts();
     }
   }
@@ -221,18 +221,18 @@ export class Caller implements Member, LookedAt {
    * Calls the listener when another entry gives this SPIFFE ID to the caller, or none any more.
    * @returns a function that removes it
    */
-  watchIdentity(spiffeId: SpiffeId, listener: Listener): () => void {
+  watchIdentity(spiffeId: SpiffeId, listener: CallerListener): () => void {
     return this.#ofIdentity.add(spiffeId, listener);
   }
 
   /** Calls the listener when the set of matching entries changes. @returns a function that removes it */
-  watchEntries(listener: Listener): () => void {
+  watchEntries(listener: CallerListener): () => void {
     this.#ofEntries.add(listener);
     return () => this.#ofEntries.delete(listener);
   }
 
   /** Calls the listener when an attestation succeeds after a failure. @returns a function that removes it */
-  watchRecovery(listener: Listener): () => void {
+  watchRecovery(listener: CallerListener): () => void {
     this.#ofRecovery ??= new Set();
     this.#ofRecovery.add(listener);
     return () => this.#ofRecovery?.delete(listener);
@@ -240,7 +240,7 @@ export class Caller implements Member, LookedAt {
 
   entriesChanged(changed: ReadonlySet<Entry>): void {
     this.#merged = undefined;
-    const told = new Set<Listener>(this.#ofEntries);
+    const told = new Set<CallerListener>(this.#ofEntries);
     for (const { spiffeId } of changed) for (const listener of this.#ofIdentity.of(spiffeId)) told.add(listener);
     tellEach(told, undefined, (err) =>
       this.#parts.log.error({ err }, "a listener for a caller's entries threw an error"),

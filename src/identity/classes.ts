@@ -12,7 +12,7 @@ import type { SpiffeId } from '../spiffe/id.ts';
 import { formatSelector } from '../spiffe/selector.ts';
 
 /** A member of a class. It learns which entries it has gained or lost, or no longer gets because of a container. */
-export interface Member {
+export interface ClassMember {
   readonly peer: Pick<Peer, 'credentials'>;
   entriesChanged(changed: ReadonlySet<Entry>): void;
 }
@@ -20,7 +20,7 @@ export interface Member {
 /** All callers that have exactly these selectors, and the entries that they get. */
 export class CallerClass {
   readonly attestation: Attestation;
-  readonly members = new Set<Member>();
+  readonly members = new Set<ClassMember>();
   #entries: readonly Entry[] = [];
   #withheld: readonly Entry[] = [];
   #all: ReadonlySet<Entry> = new Set();
@@ -86,7 +86,7 @@ export class CallerClasses {
   }
 
   /** Moves a member from its former class to the class of its facts. @returns the new class */
-  move(member: Member, attestation: Attestation, former: CallerClass | undefined): CallerClass {
+  move(member: ClassMember, attestation: Attestation, former: CallerClass | undefined): CallerClass {
     if (former?.attestation.key === attestation.key) return former;
     let joined = this.#classes.get(attestation.key);
     if (joined === undefined) {
@@ -103,7 +103,7 @@ export class CallerClasses {
     return joined;
   }
 
-  leave(member: Member, left: CallerClass): void {
+  leave(member: ClassMember, left: CallerClass): void {
     left.members.delete(member);
     if (left.members.size > 0) return;
     this.#classes.delete(left.attestation.key);

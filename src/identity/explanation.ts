@@ -57,7 +57,7 @@ export interface Explanation {
   /** Trust domains that its entries federate with, but whose bundles are not set. */
   readonly unset: readonly TrustDomain[];
   /** About the SPIFFE ID of the question. */
-  readonly asked: Asked | undefined;
+  readonly asked: AskedId | undefined;
   /** Nearest first. If a SPIFFE ID was given, only entries of that ID or of the one that was probably meant. */
   readonly near: readonly ExplainedMiss[];
   /** Commands that solve the problem, best first; empty if there is no problem. */
@@ -66,7 +66,7 @@ export interface Explanation {
   readonly note: string | undefined;
 }
 
-export interface Asked {
+export interface AskedId {
   readonly spiffeId: SpiffeId;
   readonly given: boolean;
   readonly reason: HeldReason | undefined;
@@ -155,7 +155,7 @@ function explainAsked(
   caller: HeldCaller & { readonly entries: readonly Entry[] },
   registry: Registry,
   now: number,
-): Asked {
+): AskedId {
   const entry = caller.entries.find((one) => one.spiffeId === spiffeId);
   if (entry !== undefined) {
     return { spiffeId, given: true, reason: undefined, detail: `entry ${entry.id} gives it`, alike: undefined };
@@ -180,7 +180,7 @@ type Remedies = Pick<Explanation, 'fixes' | 'note'>;
 function withReplaced(
   { fixes, note }: Remedies,
   path: string | undefined,
-  asked: Asked | undefined,
+  asked: AskedId | undefined,
   misses: readonly NearMiss[],
 ): Remedies {
   if (path === undefined || asked?.given !== false) return { fixes, note };
@@ -192,13 +192,13 @@ function withReplaced(
     : { fixes, note: `${replaced}; ${note}` };
 }
 
-function meantNote({ alike }: Asked): string | undefined {
+function meantNote({ alike }: AskedId): string | undefined {
   if (alike === undefined) return undefined;
-  return `if ${alike} is meant, have that asked for: an entry would be for the other name`;
+  return `if ${alike} is meant, correct the requested name: an entry would be for the misspelt one`;
 }
 
 function remedies(
-  asked: Asked | undefined,
+  asked: AskedId | undefined,
   near: readonly ExplainedMiss[],
   caller: RemedyCaller,
   unset: readonly TrustDomain[],

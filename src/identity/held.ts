@@ -102,7 +102,7 @@ export function explainHeld(
  * @param contained why the caller counts as in a container
  */
 export function heldAsContained(entry: Entry, contained: string): Held {
-  const detail = `entry ${entry.id} gives ${entry.spiffeId} to such callers outside of containers, and this one is in a container (${contained}); an entry for those has a container selector (docker:…) or allow_contained`;
+  const detail = `entry ${entry.id} gives ${entry.spiffeId} to callers with these selectors outside of containers, but this one is in a container (${contained}); an entry for containers needs a container selector (docker:…) or allow_contained`;
   return { reason: 'contained', detail, candidates: [{ entryId: entry.id, lacks: [] }] };
 }
 

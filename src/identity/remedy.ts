@@ -47,11 +47,11 @@ export function lackNote({
   lacks,
 }: Pick<NearMiss, 'entry'> & { readonly lacks: readonly unknown[] }): string | undefined {
   if (lacks.length === 0) return undefined;
-  return `no command changes entry ${entry.id} to what the caller has, since it may be for another one; if it is mistyped or out of date: sidekey entry update ${entry.id} --selector …, with all selectors that it should have`;
+  return `no command is proposed that changes entry ${entry.id} to the caller's selectors, since it may be for another caller; if it is mistyped or out of date: sidekey entry update ${entry.id} --selector …, with all selectors that it should have`;
 }
 
 /** An entry that gives the SPIFFE ID to other callers, and whose selectors the caller lacks. */
-export interface Model {
+export interface ModelEntry {
   readonly entry: Entry;
   readonly expired: boolean;
 }
@@ -60,7 +60,7 @@ export interface Model {
  * A new entry that gives the SPIFFE ID to callers like this one, with the other fields of the first of `models`. There
  * is none if no fact distinguishes the caller, or if one of the models already has these selectors.
  */
-export function makeEntry(spiffeId: string, caller: RemedyCaller, models: readonly Model[]): Remedy {
+export function makeEntry(spiffeId: string, caller: RemedyCaller, models: readonly ModelEntry[]): Remedy {
   const known = tellingSelectors(caller);
   if ('why' in known) return { fix: undefined, note: known.why };
   const { selectors, note } = known;
@@ -93,7 +93,7 @@ export function allowNote(
   { isContained }: RemedyCaller,
 ): string | undefined {
   if (!isContained || lacks.length > 0 || isForContained(entry)) return undefined;
-  return `sidekey entry update ${entry.id} --allow-contained would give it to every container whose processes take on these facts, which root in a container can`;
+  return `sidekey entry update ${entry.id} --allow-contained would give the identity to every container whose processes have these facts, and root in a container can assume them`;
 }
 
 type Telling = { readonly selectors: readonly Selector[]; readonly note: string | undefined };
@@ -135,7 +135,7 @@ function areSame(a: readonly Selector[], b: readonly Selector[]): boolean {
 const NOT_COPIED: ReadonlySet<keyof Entry> = new Set(['spiffeId', 'selectors', 'allowContained', 'parentId']);
 
 /** The flags for all fields of an entry except {@link NOT_COPIED}. */
-function otherFlags({ entry, expired }: Model): string[] {
+function otherFlags({ entry, expired }: ModelEntry): string[] {
   return ENTRY_FIELD_LIST.flatMap(([key, { flag, absent }]) => {
     const value = entry[key];
     if (flag === undefined || NOT_COPIED.has(key) || value === absent) return [];

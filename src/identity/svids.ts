@@ -27,7 +27,7 @@ export class SequenceNumbers {
   }
 }
 
-interface Slot {
+interface SvidSlot {
   entry: Entry;
   current: SequencedSvid | undefined;
   issuing: Promise<SequencedSvid> | undefined;
@@ -46,7 +46,7 @@ const REISSUE_FIRST_MS = 1_000;
 const REISSUE_LIMIT_MS = 300_000;
 
 export class Svids {
-  readonly #slots = new Map<string, Slot>();
+  readonly #slots = new Map<string, SvidSlot>();
   readonly #ca: CertificateAuthority;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -131,7 +131,7 @@ export class Svids {
     this.#slots.clear();
   }
 
-  #slot(entry: Entry): Slot {
+  #slot(entry: Entry): SvidSlot {
     let slot = this.#slots.get(entry.id);
     if (slot === undefined) {
       slot = newSlot(entry);
@@ -143,14 +143,14 @@ export class Svids {
     return slot;
   }
 
-  #issue(slot: Slot): Promise<SequencedSvid> {
+  #issue(slot: SvidSlot): Promise<SequencedSvid> {
     slot.issuing ??= this.#issueNow(slot).finally(() => {
       slot.issuing = undefined;
     });
     return slot.issuing;
   }
 
-  async #issueNow(slot: Slot): Promise<SequencedSvid> {
+  async #issueNow(slot: SvidSlot): Promise<SequencedSvid> {
     for (;;) {
       const { entry } = slot;
       const sequence = this.#sequence.next();
@@ -178,7 +178,7 @@ export class Svids {
     }
   }
 
-  #failed(slot: Slot, error: unknown): void {
+  #failed(slot: SvidSlot, error: unknown): void {
     slot.failures += 1;
     const delay = backoffApart(slot.failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
     this.#log.error(
@@ -189,13 +189,13 @@ export class Svids {
     slot.renewal = this.#clock.after(delay, () => this.#renew(slot));
   }
 
-  #renewInTime(slot: Slot): void {
+  #renewInTime(slot: SvidSlot): void {
     slot.rejections = 0;
     this.#renew(slot);
   }
 
   /** Issues a new SVID; drops the slot if it has no listeners. */
-  #renew(slot: Slot): void {
+  #renew(slot: SvidSlot): void {
     if (this.#slots.get(slot.entry.id) !== slot) return;
     if (slot.watchers.size === 0 && slot.issuing === undefined) {
       this.#forget(slot);
@@ -204,7 +204,7 @@ export class Svids {
     this.#issue(slot).catch(() => undefined); // logged, and a retry is scheduled
   }
 
-  #forget(slot: Slot): void {
+  #forget(slot: SvidSlot): void {
     cancel(slot);
     slot.current = undefined;
     this.#slots.delete(slot.entry.id);
@@ -216,7 +216,7 @@ export class Svids {
   }
 }
 
-function newSlot(entry: Entry): Slot {
+function newSlot(entry: Entry): SvidSlot {
   return {
     entry,
     current: undefined,
@@ -231,7 +231,7 @@ function newSlot(entry: Entry): Slot {
 
 const IN_SVID = ENTRY_FIELD_LIST.filter(([, { inSvid }]) => inSvid).map(([field]) => field);
 
-function cancel(slot: Slot): void {
+function cancel(slot: SvidSlot): void {
   slot.renewal?.cancel();
   slot.reissue?.cancel();
 }

@@ -25,7 +25,7 @@ const MAX_AUTHORITIES = 100;
 const CERTIFICATE_RULE = 'an authority is one X.509 certificate in DER';
 const CA_RULE = 'an authority is a CA certificate: basic constraints say so, and its key may sign certificates';
 const KEY_RULE = 'its key is of a type that a JWK has: EC, RSA or OKP';
-const NUMBER_RULE = `a bundle has 1 to ${MAX_AUTHORITIES} authorities; delete the bundle to trust the domain no more`;
+const NUMBER_RULE = `a bundle has 1 to ${MAX_AUTHORITIES} authorities; to stop trusting the domain, delete its bundle`;
 
 export class BundleAuthorities {
   readonly #rules: BundleRules;

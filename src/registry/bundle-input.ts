@@ -27,10 +27,13 @@ export function parseForeignTrustDomain(text: string, own: TrustDomain, path = '
     if (thrown instanceof SpiffeIdError) throw refuse(thrown.problem, thrown.rule);
     throw thrown;
   }
-  throw refuse("it is the server's own trust domain", "that one's bundle has the roots of the server's own authority");
+  throw refuse(
+    "it is the server's own trust domain",
+    "its bundle always contains the roots of the server's own authority",
+  );
 }
 
-const PRIVATE_RULE = 'a bundle holds public keys alone; whoever has read this private key can sign with it: replace it';
+const PRIVATE_RULE = 'a bundle contains only public keys; this private key may be compromised, so replace it';
 
 /**
  * Reads certificates in PEM, with any text between them.
@@ -42,7 +45,7 @@ export function parseBundlePem(text: string, rules: BundleRules): BundleInput {
     for (const { label, der, place } of readPemBlocks(text, problems)) {
       if (label === 'CERTIFICATE') authorities.add(der, place);
       else if (label.endsWith('PRIVATE KEY')) place.fault('it is a private key', PRIVATE_RULE);
-      else place.fault(`it is a block of the type ${show(label)}`, 'a bundle in PEM holds blocks of CERTIFICATE alone');
+      else place.fault(`it is a block of the type ${show(label)}`, 'a PEM bundle contains only CERTIFICATE blocks');
     }
     if (problems.length > 0) return undefined;
     const list = authorities.finish(new Place('', problems));
@@ -80,13 +83,13 @@ const PRIVATE_MEMBERS: readonly string[] = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'ot
 /** Other key types and uses must be ignored (sections 4.1.3 and 4.2). */
 const KEY_TYPES: readonly unknown[] = ['EC', 'RSA', 'OKP'];
 
-interface Bundle {
+interface BundleParts {
   readonly authorities: BundleAuthorities;
   readonly jwtAuthorities: JwtAuthorities;
   readonly rules: BundleRules;
 }
 
-function readKey(value: unknown, place: Place, { authorities, jwtAuthorities, rules }: Bundle): void {
+function readKey(value: unknown, place: Place, { authorities, jwtAuthorities, rules }: BundleParts): void {
   const key = readObject(value, place, KEY_RULE);
   if (key === undefined) return;
   for (const member of PRIVATE_MEMBERS) {
@@ -109,7 +112,7 @@ function readKey(value: unknown, place: Place, { authorities, jwtAuthorities, ru
     rules.warn({
       path: place.path,
       problem,
-      rule: 'it is ignored, as are all but x509-svid of EC, RSA or OKP, and jwt-svid',
+      rule: 'it is ignored; supported are x509-svid keys of the types EC, RSA and OKP, and jwt-svid keys',
     });
     return;
   }

@@ -24,7 +24,7 @@ import { readSelectors } from './selector-rules.ts';
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
 /** The form in the database: lists as JSON, times as milliseconds since the epoch. */
-interface Column<T> {
+interface ColumnForm<T> {
   toColumn(value: T): string | number;
   /** @throws an error if the stored value is invalid, as after manual edits of the database */
   fromColumn(stored: never): T;
@@ -54,7 +54,7 @@ export interface EntryField<Name extends string, T, Shown> {
   readonly read?: (value: unknown, place: Place, rules: EntryRules) => T | undefined;
   /** The value if none is given; undefined: the field is required, or set by the registry. */
   readonly absent?: T;
-  readonly column: Column<T>;
+  readonly column: ColumnForm<T>;
   /** The value in JSON output. */
   show(value: T): Shown;
   readonly schema: JsonSchema;
@@ -67,12 +67,12 @@ export interface EntryField<Name extends string, T, Shown> {
   readonly decidesNobody?: true;
 }
 
-const TEXT: Column<string> = { toColumn: (value) => value, fromColumn: (stored: string) => stored };
-const NUMBER: Column<number> = { toColumn: (value) => value, fromColumn: (stored: number) => stored };
-const BOOLEAN: Column<boolean> = { toColumn: Number, fromColumn: (stored: number) => stored === 1 };
+const TEXT: ColumnForm<string> = { toColumn: (value) => value, fromColumn: (stored: string) => stored };
+const NUMBER: ColumnForm<number> = { toColumn: (value) => value, fromColumn: (stored: number) => stored };
+const BOOLEAN: ColumnForm<boolean> = { toColumn: Number, fromColumn: (stored: number) => stored === 1 };
 const TEXTS = listOf((text: string) => text);
 
-function listOf<T>(read: (element: never) => T): Column<readonly T[]> {
+function listOf<T>(read: (element: never) => T): ColumnForm<readonly T[]> {
   return {
     toColumn: (value) => JSON.stringify(value),
     fromColumn: (stored: string) => (JSON.parse(stored) as never[]).map(read),
@@ -138,7 +138,7 @@ export const ENTRY_FIELDS = {
     givenSchema: { type: 'array', items: { anyOf: [SELECTOR, SELECTOR_TEXT] }, ...AT_LEAST_ONE },
     flag: {
       option: '--selector <type:value>',
-      help: 'what a caller must have, such as unix:uid:1000; give it again for more',
+      help: 'a selector that callers must have, such as unix:uid:1000; repeat for more',
       kind: 'selectors',
     },
   }),
@@ -196,9 +196,9 @@ export const ENTRY_FIELDS = {
     schema: LIST_OF_TEXTS,
     flag: {
       option: '--dns <name>',
-      help: 'a DNS name for the certificate; give it again for more',
+      help: 'a DNS name for the certificate; repeat for more',
       kind: 'texts',
-      no: 'take all DNS names away',
+      no: 'remove all DNS names',
       noOnUpdate: true,
     },
     inSvid: true,
@@ -213,9 +213,9 @@ export const ENTRY_FIELDS = {
     schema: LIST_OF_TEXTS,
     flag: {
       option: '--federates-with <domain>',
-      help: 'a trust domain whose bundle it gets too; give it again for more',
+      help: 'another trust domain whose bundle callers get; repeat for more',
       kind: 'texts',
-      no: 'take all foreign trust domains away',
+      no: 'remove all trust domains',
       noOnUpdate: true,
     },
     decidesNobody: true,

@@ -79,7 +79,7 @@ function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable
   }
   if (isExpired(entry, parts.now())) {
     const problem = `it is ${new Date(entry.expiresAt).toISOString()}, which is in the past`;
-    yield { path: '/expires_at', problem, rule: 'the entry is kept, but gives nothing; give a later time, or never' };
+    yield { path: '/expires_at', problem, rule: 'the entry is stored, but has no effect; give a later time, or never' };
   }
 }
 
@@ -125,7 +125,7 @@ export function declaredWarning({ id, source }: Pick<Entry, 'id' | 'source'>): P
       : [`the source ${source}`, 'next PUT of that source', 'source'];
   return {
     path: '',
-    problem: `entry ${id} is declared by ${what}, which wins`,
-    rule: `the ${when} makes the entry as it is declared there; change it in the ${where}`,
+    problem: `entry ${id} is declared by ${what}, which will undo the change`,
+    rule: `the ${when} restores the declared entry; change it in the ${where}`,
   };
 }

@@ -6,7 +6,7 @@ import { tellEach } from '../base/listeners.ts';
 import { compareText } from '../spiffe/selector.ts';
 import type { Log } from '../telemetry/log.ts';
 import { noSuchName } from './store/conflict.ts';
-import type { NamedStore, Versioned } from './store/named-store.ts';
+import type { NamedStore, Revisioned } from './store/named-store.ts';
 import type { WriteQueue } from './write-queue.ts';
 
 export interface NamedParts<T> {
@@ -28,11 +28,11 @@ export interface Put<T> {
 
 export class Named<T extends object> {
   readonly #parts: NamedParts<T>;
-  readonly #values: Map<string, Versioned<T>>;
+  readonly #values: Map<string, Revisioned<T>>;
   readonly #ofAny = new Set<(name: string) => void>();
   readonly #ofOne = new KeyedListeners<string>();
 
-  private constructor(parts: NamedParts<T>, values: readonly Versioned<T>[]) {
+  private constructor(parts: NamedParts<T>, values: readonly Revisioned<T>[]) {
     this.#parts = parts;
     this.#values = new Map(values.map((version) => [parts.nameOf(version.value), version]));
   }

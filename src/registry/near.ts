@@ -61,12 +61,12 @@ function insert(best: Ranked[], ranked: Ranked): void {
 }
 
 /** The caller's selectors of one kind. */
-interface Kind {
+interface KeyKind {
   /** Their common prefix: `unix:uid:`. */
   readonly prefix: string;
   readonly keys: string[];
 }
-type Kinds = ReadonlyMap<string, Kind>;
+type KeyKinds = ReadonlyMap<string, KeyKind>;
 
 /** Maximum number of selectors of one kind that are compared: a container may have thousands of networks. */
 const OF_KIND = 200;
@@ -75,8 +75,8 @@ const TOLD_OF_KIND = 20;
 /** With more kinds than this, a map lookup by prefix is faster: a container may have thousands of labels. */
 const FEW_KINDS = 32;
 
-function byKind(selectors: ReadonlySet<string>): Kinds {
-  const kinds = new Map<string, Kind>();
+function byKind(selectors: ReadonlySet<string>): KeyKinds {
+  const kinds = new Map<string, KeyKind>();
   for (const key of selectors) {
     const prefix = prefixOf(key);
     const kind = kinds.get(prefix);
@@ -95,19 +95,19 @@ function prefixOf(key: string): string {
 }
 
 /** Compares a few prefixes one by one, which allocates no string for each of ten thousand entries. */
-function kindFor(key: string, kinds: Kinds): Kind | undefined {
+function kindFor(key: string, kinds: KeyKinds): KeyKind | undefined {
   if (kinds.size > FEW_KINDS) return kinds.get(prefixOf(key));
   for (const kind of kinds.values()) if (key.startsWith(kind.prefix)) return kind;
   return undefined;
 }
 
-function alikeOf(key: string, kind: Kind | undefined): string | undefined {
+function alikeOf(key: string, kind: KeyKind | undefined): string | undefined {
   if (kind === undefined) return undefined;
   for (const other of kind.keys) if (differInOnePlace(key, other, kind.prefix.length)) return other;
   return undefined;
 }
 
-function lackOf(key: string, kinds: Kinds): Lack {
+function lackOf(key: string, kinds: KeyKinds): Lack {
   const kind = kindFor(key, kinds);
   const alike = alikeOf(key, kind);
   return {

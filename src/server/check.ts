@@ -115,7 +115,7 @@ async function registryAsStored(config: ServeConfig, state: DataDirState, parts:
     if (registry.size > 0 && !hasAuthorities(authorities) && !newRoot) {
       throw new SidekeyError(
         'ERR_DATA_DIR',
-        `the database ${database} is in use, but ${authorities} has no authorities: a new root would be made, which no peer trusts`,
+        `the database ${database} is in use, but ${authorities} has no authorities: a new root would be created, which no peer trusts`,
       );
     }
     return registry;

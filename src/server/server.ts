@@ -40,7 +40,7 @@ import { createLimits, usageOf } from './limits.ts';
 import { Parts } from './parts.ts';
 import { type ReadConfig, Reloader } from './reload.ts';
 import { lookAtSelf } from './self.ts';
-import type { Setting } from './setting.ts';
+import type { StartContext } from './start-context.ts';
 import { openState } from './state.ts';
 import { warnOfAssumed, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnings.ts';
 
@@ -72,7 +72,7 @@ export async function startServer(
 ): Promise<Server> {
   const log = createLog(config.logLevel, { format: config.logFormat ?? (isatty(1) ? 'text' : 'json') });
   const parts = new Parts(log);
-  const setting: Setting = {
+  const context: StartContext = {
     config,
     clock,
     log,
@@ -84,7 +84,7 @@ export async function startServer(
   };
   let started: { readonly reloader: Reloader; readonly registry: Registry };
   try {
-    started = await start(setting);
+    started = await start(context);
   } catch (error) {
     await parts.close();
     throw error;
@@ -103,8 +103,8 @@ export async function startServer(
   };
 }
 
-async function start(setting: Setting): Promise<{ reloader: Reloader; registry: Registry }> {
-  const { config, clock, log, parts, mayGoOn } = setting;
+async function start(context: StartContext): Promise<{ reloader: Reloader; registry: Registry }> {
+  const { config, clock, log, parts, mayGoOn } = context;
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
   const entryRules = entryRulesOf(config);
@@ -113,7 +113,7 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
   warnOfInputs(config, log);
 
   const ledger = new Ledger(log);
-  const { dataDir, store, registry, issuances, ca } = await openState(setting, ledger);
+  const { dataDir, store, registry, issuances, ca } = await openState(context, ledger);
   warnOfTtl(config, log);
   if (declared !== undefined) {
     await mayGoOn();
@@ -227,7 +227,7 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
     return Promise.all([admin.close(), wire.close(DRAIN_MS)]);
   });
 
-  await listenForAdmins(admin, setting);
+  await listenForAdmins(admin, context);
   await mayGoOn();
   const { socket, socketMode, socketGroup } = config;
   parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));
@@ -246,7 +246,7 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
   return { reloader: parts.own(new Reloader({ config, entryRules, warningsOf, registry, log })), registry };
 }
 
-async function listenForAdmins(admin: Admin, { config, parts, log }: Setting): Promise<void> {
+async function listenForAdmins(admin: Admin, { config, parts, log }: StartContext): Promise<void> {
   parts.own(await listenOnSocket(admin.unix, { path: config.adminSocket, mode: 0o600 }));
   if (config.adminListen === undefined) return;
   const { host, port } = config.adminListen;

@@ -157,7 +157,7 @@ describe('warnings', () => {
     const declared = { source: 'ci', entries: [entry('a', { id: 'a-1' })] };
     await call(socketPath, 'PUT', '/v1/entries', { json: declared });
     const { body } = await call(socketPath, 'PATCH', '/v1/entries/a-1', { json: { hint: 'x' } });
-    assert.match(body.warnings[0].problem, /entry a-1 is declared by the source ci, which wins/);
+    assert.match(body.warnings[0].problem, /entry a-1 is declared by the source ci, which will undo the change/);
   });
 });
 

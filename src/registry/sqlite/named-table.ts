@@ -1,8 +1,8 @@
 /** A table of named objects; the common part of the tables of bundles and aliases. */
 
-import type { Change } from '../store/change-feed.ts';
+import type { StoreChange } from '../store/change-feed.ts';
 import { noSuchName, staleName } from '../store/conflict.ts';
-import type { NamedStore, Versioned } from '../store/named-store.ts';
+import type { NamedStore, Revisioned } from '../store/named-store.ts';
 import { type Access, RowError } from './access.ts';
 import type { ChangeLog } from './change-table.ts';
 
@@ -11,7 +11,7 @@ export interface NamedTableParts<T, Row> {
   /** The first is the name. The column `revision`, which every such table has, is not included. */
   readonly columns: readonly (keyof Row & string)[];
   /** The noun in messages and in the change feed. */
-  readonly what: Exclude<Change['of'], 'entry'>;
+  readonly what: Exclude<StoreChange['of'], 'entry'>;
   toRow(value: T): Row;
   /** @throws {Error} if the row is invalid, which means that the database was edited by hand */
   fromRow(row: Row): T;
@@ -20,7 +20,7 @@ export interface NamedTableParts<T, Row> {
 export interface NamedTable<T> {
   readonly store: NamedStore<T>;
   /** Inside a transaction. */
-  get(name: string): Versioned<T> | undefined;
+  get(name: string): Revisioned<T> | undefined;
 }
 
 /** A revision is the number of the change that created it, since change numbers are never reused. */
@@ -39,7 +39,7 @@ export function namedTable<T, Row>(
   const all = db.prepare<[], Stored>(`SELECT ${stored.join(', ')} FROM ${table}`);
   const one = db.prepare<[string], Stored>(`SELECT ${stored.join(', ')} FROM ${table} WHERE ${key} = ?`);
 
-  const versioned = (row: Stored): Versioned<T> => {
+  const versioned = (row: Stored): Revisioned<T> => {
     try {
       return { value: fromRow(row), revision: row.revision };
     } catch (thrown) {

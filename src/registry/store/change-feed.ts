@@ -7,7 +7,7 @@
 import type { Alias } from '../alias.ts';
 import type { Entry } from '../entry-fields.ts';
 import type { FederatedBundle } from '../federated-bundle.ts';
-import type { Versioned } from './named-store.ts';
+import type { Revisioned } from './named-store.ts';
 
 export interface ChangeFeed {
   /** The cursor after the newest change. @throws ERR_STORE */
@@ -27,7 +27,7 @@ export type ChangeCursor = string;
 
 export interface ChangePage {
   /** In the order of commits. An object that changed several times appears once, at its last change on this page. */
-  readonly changes: readonly Change[];
+  readonly changes: readonly StoreChange[];
   /** The cursor for the next call. */
   readonly cursor: ChangeCursor;
   /** There are more changes after these. */
@@ -38,7 +38,7 @@ export interface ChangePage {
  * `name` is the entry's id, the bundle's trust domain or the alias's host. `now` is the value when the page was read,
  * which may be newer than the change; undefined: it was deleted.
  */
-export type Change =
+export type StoreChange =
   | { readonly of: 'entry'; readonly name: string; readonly now: Entry | undefined }
-  | { readonly of: 'bundle'; readonly name: string; readonly now: Versioned<FederatedBundle> | undefined }
-  | { readonly of: 'alias'; readonly name: string; readonly now: Versioned<Alias> | undefined };
+  | { readonly of: 'bundle'; readonly name: string; readonly now: Revisioned<FederatedBundle> | undefined }
+  | { readonly of: 'alias'; readonly name: string; readonly now: Revisioned<Alias> | undefined };

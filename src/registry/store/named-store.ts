@@ -2,7 +2,7 @@
 
 export interface NamedStore<T> {
   /** All objects, in no particular order. @throws ERR_STORE */
-  load(): Promise<Versioned<T>[]>;
+  load(): Promise<Revisioned<T>[]>;
   /**
    * Durable when the promise resolves.
    *
@@ -16,7 +16,7 @@ export interface NamedStore<T> {
   delete(name: string, revision: number): Promise<void>;
 }
 
-export interface Versioned<T> {
+export interface Revisioned<T> {
   readonly value: T;
   /** Increases with each version of a name. Numbers are never reused, not even after a deletion. */
   readonly revision: number;

@@ -4,7 +4,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Parts } from './parts.ts';
 
 /** What each step of a start needs. */
-export interface Setting {
+export interface StartContext {
   readonly config: ServeConfig;
   readonly clock: Clock;
   readonly log: Log;
