@@ -126,7 +126,7 @@ export function canCome({ reason }: Held): boolean {
   return reason !== 'unknown-name' && reason !== 'foreign-id';
 }
 
-/** True if the client keeps the secret of the held name, so that it must not be told that it was removed. */
+/** True if the client keeps the secret of the held name, so no removal is sent. */
 export function isStillGiven({ reason }: Held): boolean {
   return reason === 'issuance-failed' || reason === 'facts-missing';
 }

@@ -160,6 +160,6 @@ export function sourceNote({ source }: Entry): string | undefined {
 /** How many connected callers use the entry now. */
 export function holdersNote(holders: number): string | undefined {
   if (holders === 0) return undefined;
-  const who = holders === 1 ? 'a connected caller has' : `${holders} connected callers have`;
-  return `${who} the identity through this entry`;
+  const callers = holders === 1 ? 'a connected caller has' : `${holders} connected callers have`;
+  return `${callers} the identity through this entry`;
 }

@@ -28,7 +28,7 @@ export function parseEntryPatch(value: unknown, rules: EntryRules, id: string, a
   return collect((problems) => {
     const place = new Place(at, problems);
     const { id: given, ...patch } =
-      readFields(value, place, rules, 'a change is an object with what is to change') ?? {};
+      readFields(value, place, rules, 'a change is an object with the fields to change') ?? {};
     if (given !== undefined && given !== id) place.at('id').fault(`it is ${show(given)}`, 'an id does not change');
     return patch;
   });

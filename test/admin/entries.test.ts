@@ -152,7 +152,7 @@ describe('warnings', () => {
     assert.equal(log[1]!.entry_id, put.body.created[1].id);
   });
 
-  test('say of a change to an entry that something else declares that the declaration wins', async (t) => {
+  test('say of a change to an entry that something else declares that the declaration will undo it', async (t) => {
     const { socketPath } = await start(t);
     const declared = { source: 'ci', entries: [entry('a', { id: 'a-1' })] };
     await call(socketPath, 'PUT', '/v1/entries', { json: declared });
@@ -312,7 +312,7 @@ describe('one entry', () => {
     const { status, body } = await call(socketPath, 'PATCH', `/v1/entries/${made.id}`);
     assert.equal(status, 400);
     assert.deepEqual(body.errors, [
-      { path: '', problem: 'it is missing', rule: 'a change is an object with what is to change' },
+      { path: '', problem: 'it is missing', rule: 'a change is an object with the fields to change' },
     ]);
   });
 

@@ -84,7 +84,7 @@ describe('sidekey entry', () => {
     assert.match(several.stderr, /^sidekey: warning: --data: \S+entries\.yaml:3 \/entries\/0\/x509_svid_ttl: 2d/);
   });
 
-  test('update and delete say of an entry that a file declares that the file wins', async (t) => {
+  test('update and delete say of an entry that a file declares that the file will undo it', async (t) => {
     const { run, registry } = await start(t);
     const rules = { trustDomain: TRUST_DOMAIN, allowWeakSelectors: false };
     const input = parseEntryInput({ id: 'a', spiffe_id: 'spiffe://ilinux.io/a', selectors: ['unix:uid:1'] }, rules);

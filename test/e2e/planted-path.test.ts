@@ -318,7 +318,7 @@ describe('in a user namespace that has no number for most users', {
       child.once('close', () => resolve(false));
     });
     assert.ok(await serving, said);
-    const line = said.split('\n').find((one) => one.includes('has no number in this user namespace'))!;
+    const line = said.split('\n').find((one) => one.includes('has no id in this user namespace'))!;
     const { directories } = JSON.parse(line) as { directories: { place: string; uid: number }[] };
     assert.deepEqual(directories[0], { place: '/', uid: 65_534, mode: directories[0] && modeOfRoot() });
   });

@@ -241,13 +241,13 @@ test('every field is understood in camel case too', () => {
   );
   assert.ok('x509SvidTtl' in camel && !('x509_svid_ttl' in camel));
   assert.deepEqual(parseEntryInput(camel, rules()), parseEntryInput(snake, rules()));
-  refused({ ...snake, x509SvidTtl: 5 }, '/x509SvidTtl', /the same as x509_svid_ttl/);
-  refused(entry({ storeSvid: true }), '/storeSvid', /in no store/);
+  refused({ ...snake, x509SvidTtl: 5 }, '/x509SvidTtl', /the same field as x509_svid_ttl/);
+  refused(entry({ storeSvid: true }), '/storeSvid', /to a store/);
 });
 
 test('a field by two names is refused', () => {
-  refused(entry({ id: 'a', entry_id: 'a' }), '/entry_id', /the same as id/);
-  refused(entry({ expires_at: 0, entryExpiry: 0 }), '/entryExpiry', /the same as expires_at/);
+  refused(entry({ id: 'a', entry_id: 'a' }), '/entry_id', /the same field as id/);
+  refused(entry({ expires_at: 0, entryExpiry: 0 }), '/entryExpiry', /the same field as expires_at/);
 });
 
 test('every fault of every entry is told, with its place', () => {

@@ -63,6 +63,9 @@ test('the warnings of one write are limited, and name the position of their entr
 
 test('a change of an entry that something else declares is undone, and says so', () => {
   assert.equal(declaredWarning({ id: 'a', source: 'api' }), undefined);
-  assert.match(declaredWarning({ id: 'a', source: 'file' })!.problem, /entry a is declared by .*--entries.*wins/);
+  assert.match(
+    declaredWarning({ id: 'a', source: 'file' })!.problem,
+    /entry a is declared by .*--entries.*undo the change/,
+  );
   assert.match(declaredWarning({ id: 'a', source: 'ci' })!.problem, /entry a is declared by the source ci/);
 });
