@@ -1,7 +1,7 @@
 /** `sidekey fetch`: the identities that this process gets over the pipe. */
 
 import type { Command } from 'commander';
-import { SYSTEM_SOCKET } from '../config/defaults.ts';
+import { SYSTEM_SOCKET } from '../config/default-paths.ts';
 import { parseSpiffeId, trustDomainId, trustDomainOf } from '../spiffe/id.ts';
 import { SPIRE_NAMES } from '../spiffe/sds-names.ts';
 import { UsageError } from './errors.ts';

@@ -1,7 +1,7 @@
 /** What somebody who started the server on a terminal does next. */
 
 import { shellQuote } from '../base/shell.ts';
-import { adminSocketIn, defaultDataDir } from '../config/defaults.ts';
+import { adminSocketIn, defaultDataDir } from '../config/default-paths.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { trustDomainId } from '../spiffe/id.ts';
 import { aimed } from './target.ts';

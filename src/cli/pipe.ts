@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { readSocketPath } from '../base/socket-path.ts';
-import { defaultSocket, SYSTEM_SOCKET } from '../config/defaults.ts';
+import { defaultSocket, SYSTEM_SOCKET } from '../config/default-paths.ts';
 import { UsageError } from './errors.ts';
 
 /** Described in `--help`. */

@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import type { AdminClient } from '../admin/client.ts';
 import { shellQuote } from '../base/shell.ts';
-import { adminSocketIn, defaultDataDir, formerAdminSocket } from '../config/defaults.ts';
+import { adminSocketIn, defaultDataDir, formerAdminSocket } from '../config/default-paths.ts';
 import { asCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat } from './output.ts';

@@ -109,7 +109,7 @@ export function duration(least: string, most: string): SettingKind<number> {
   });
 }
 
-/** A count, from `least` to `most`. */
+/** A count from `least` to `most`. */
 export function count(least: number, most: number): SettingKind<number> {
   return one('N', (text) => {
     const rule = `it is a whole number from ${least} to ${most}`;

@@ -1,10 +1,10 @@
 /** Loads the configuration of `sidekey serve`: a flag overrides a variable, a variable the file; all faults are reported at once. */
 
 import { type Problem, SidekeyError } from '../base/errors.ts';
-import type { Surroundings } from './defaults.ts';
+import type { Surroundings } from './default-paths.ts';
 import { type Flags, fromEnvironment, fromFlags, type Given } from './given.ts';
 import { refusal } from './kinds.ts';
-import { placeProblems } from './places.ts';
+import { placeProblems } from './path-rules.ts';
 import { nameProblems } from './sds-names.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, SETTING_KEYS, SETTINGS, type Setting, type SettingKey, variableOf } from './settings.ts';

@@ -31,7 +31,7 @@ export interface ServeConfig extends AttestorSettings {
   /** Whether to serve on a kernel that can't say which process connected. */
   readonly allowUnpinnedPeers: boolean;
   readonly allowWeakSelectors: boolean;
-  /** The half of the data directory that is missing is made anew. */
+  /** Create the missing half of the data directory: database or authorities. */
   readonly newRoot: boolean;
   readonly bundleFor: BundleFor;
   readonly disableSpiffeCertValidation: boolean;
@@ -62,10 +62,13 @@ export interface ServeConfig extends AttestorSettings {
   readonly logFormat: LogFormat | undefined;
 }
 
-/** The callers that get bundles: those that an entry matches, or all on the pipe. */
+/** Callers that get bundles: those with at least one matching entry, or all on the pipe. */
 export type BundleFor = 'identified' | 'anyone';
 
-/** What happens when proxies have not acknowledged a new root in time: it waits for them as long as it may, or signs. */
+/**
+ * What to do when proxies have not acknowledged a new root in time: wait for them as long as possible, or sign without
+ * them.
+ */
 export type RootAckPolicy = 'wait' | 'continue';
 
 export interface HostPort {

@@ -7,7 +7,7 @@ import { ATTESTOR_SETTINGS, type AttestorSettings } from '../attest/catalog.ts';
 import type { AttestorSetting } from '../attest/description.ts';
 import { SPIRE_NAMES } from '../spiffe/sds-names.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/levels.ts';
-import { adminSocketIn, defaultDataDir, defaultSocket, type Surroundings } from './defaults.ts';
+import { adminSocketIn, defaultDataDir, defaultSocket, type Surroundings } from './default-paths.ts';
 import type { SettingKind } from './kinds.ts';
 import * as kinds from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
@@ -37,7 +37,7 @@ export interface Fallback {
 const fixed = (text: string): Fallback => ({ text: () => text, words: text });
 const off = { kind: kinds.toggle, fallback: fixed('false') } as const;
 
-/** The kinds of values that attestors have settings of. */
+/** The kinds of values of attestors' settings. */
 const ATTESTOR_KINDS: { readonly [K in AttestorSetting['kind']]: SettingKind<string> } = {
   socket: kinds.socket,
 };
@@ -110,7 +110,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
   allowWeakSelectors: { about: 'allow entries that have only path or hash selectors', ...off },
   newRoot: {
     about:
-      'start though the database or the authorities are missing, and make them anew: without authorities that is a new root',
+      'start even if the database or the authorities are missing, and create the missing part; without authorities that is a new root',
     ...off,
   },
   bundleFor: {
@@ -160,7 +160,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     fallback: fixed('24h'),
   },
   rootAckPolicy: {
-    about: 'then: wait for them until the old root must be replaced, or continue without them',
+    about: 'what then applies: wait for them until the old root must be replaced, or continue without them',
     kind: kinds.choice('wait', 'continue'),
     fallback: fixed('wait'),
   },
@@ -196,7 +196,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
   },
 };
 
-/** The settings of the attestors, from their descriptions. */
+/** The attestors' settings, from their descriptions. */
 function ofAttestors(): { readonly [K in keyof AttestorSettings]: Setting<AttestorSettings[K]> } {
   const rows = Object.entries(ATTESTOR_SETTINGS).map(([key, { about, kind }]) => [
     key,

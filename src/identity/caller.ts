@@ -1,4 +1,4 @@
-/** One caller's standing: its facts, the entries that it matches now, and who wants to hear when that changes. */
+/** The state of one caller: its facts, the entries that it matches now, and the listeners for changes. */
 
 import { ATTESTORS } from '../attest/catalog.ts';
 import { redactSelector } from '../attest/selector-kinds.ts';
@@ -12,27 +12,27 @@ import { compareAge } from '../registry/entry.ts';
 import type { Entry, EntryChange } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
 import { type Log, ownedLog } from '../telemetry/log.ts';
-import { type CallerClass, type CallerClasses, difference, type Member } from './classes.ts';
+import { type CallerClass, type CallerClasses, type ClassMember, difference } from './classes.ts';
 import { describeLapse, type Lapse, Lapses } from './lapses.ts';
 import type { LookedAt, Looks } from './looks.ts';
 import type { SequenceNumbers } from './svids.ts';
 
-type Listener = () => void;
+type CallerListener = () => void;
 
 const RETRY_FIRST_MS = 500;
 const RETRY_LIMIT_MS = 15_000;
-/** One caller's missing facts have a line in the log this often at most, in milliseconds. */
+/** Minimum interval between two warnings about one caller's missing facts, in milliseconds. */
 const WARN_EVERY_MS = 60_000;
-/** With this many more than entries, SVIDs that have ended are dropped from the record of given ones. */
+/** Sent SVIDs that have ended are dropped from the record when it exceeds twice the number of entries by this many. */
 const SPARE_GIVEN = 16;
-/** The most entries that one line of the log names. */
+/** Maximum number of entries named in one log line. */
 const LOGGED = 10;
 const NO_SELECTORS: ReadonlySet<string> = new Set();
 
 interface Attesting {
   readonly sequence: number;
   readonly done: Promise<void>;
-  /** It failed, a stream waited for it, and another try is set. */
+  /** The attestation failed while a stream waited for it, and a retry is scheduled. */
   refused: boolean;
 }
 
@@ -42,28 +42,28 @@ export interface CallerParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly looks: Looks;
-  /** The callers that have lapses, for changes of the registry. */
+  /** The callers that have lapses; they need the registry's changes. */
   readonly lapsing: Set<Caller>;
 }
 
-export class Caller implements Member, LookedAt {
+export class Caller implements ClassMember, LookedAt {
   readonly peer: Peer;
   readonly #parts: CallerParts;
   readonly #ofIdentity = new KeyedListeners<SpiffeId>();
-  readonly #ofEntries = new Set<Listener>();
-  #ofRecovery: Set<Listener> | undefined;
+  readonly #ofEntries = new Set<CallerListener>();
+  #ofRecovery: Set<CallerListener> | undefined;
   #class: CallerClass | undefined;
-  /** Where the last successful attestation began in the order of issuances and attestations. */
+  /** The sequence number at which the last successful attestation began. */
   #attested = 0;
   #attesting: Attesting | undefined;
   #retry: Deadline | undefined;
   #failures = 0;
-  /** How many names of this caller's streams wait for an entry to match. */
+  /** Number of names on this caller's streams that wait for an entry to match. */
   #waiting = 0;
-  /** Entry id to the end of the last SVID that a stream of this caller was sent, in milliseconds since the epoch. */
+  /** By entry id: the end of the last SVID sent to this caller, in milliseconds since the epoch. */
   readonly #given = new Map<string, number>();
   #lapses: Lapses | undefined;
-  /** The entries of the class and those that lapse; undefined: to be put together. */
+  /** Cache of {@link entries} while there are lapses; undefined: rebuild it. */
   #merged: readonly Entry[] | undefined;
   #lapseEnd: Deadline | undefined;
   #lapseRetry: Deadline | undefined;
@@ -80,8 +80,7 @@ export class Caller implements Member, LookedAt {
   }
 
   /**
-   * The entries that this caller matches now, and those that lapse (see {@link lapseOf}), oldest first; none before it is
-   * attested.
+   * The matching entries and the lapsing ones (see {@link lapseOf}), oldest first. Empty before the first attestation.
    */
   get entries(): readonly Entry[] {
     const matching = this.#class?.entries ?? [];
@@ -90,12 +89,12 @@ export class Caller implements Member, LookedAt {
     return this.#merged;
   }
 
-  /** Entries whose selectors this caller has, and that it does not have since it is in a container. */
+  /** Entries whose selectors match, but which the caller does not get because it is in a container. */
   get withheld(): readonly Entry[] {
     return this.#class?.withheld ?? [];
   }
 
-  /** Why this caller counts as contained, by the last attestation; undefined where it does not. */
+  /** Why the last attestation found the caller to be in a container; undefined if it did not. */
   get contained(): string | undefined {
     return this.#class?.attestation.contained;
   }
@@ -105,32 +104,34 @@ export class Caller implements Member, LookedAt {
     return this.#class?.attestation.keys ?? NO_SELECTORS;
   }
 
-  /** The same for people to see: values of environment selectors are left out. */
+  /** The same for display: without values of environment selectors. */
   get shownSelectors(): readonly string[] {
     return this.#class?.shownSelectors ?? [];
   }
 
-  /** The same, with what is remembered of the caller that entries ask for with other values: for a record of why not. */
+  /**
+   * The same, with similar facts that attestors remember because entries ask for other values. Decision records use it.
+   */
   get recordedSelectors(): readonly string[] {
     const alike = ATTESTORS.flatMap(({ type }) => this.peer.known(type)?.alike ?? []);
     return [...this.shownSelectors, ...alike.map(redactSelector)];
   }
 
-  /** The oldest matching entry that gives this SPIFFE ID; else one that lapses. */
+  /** The oldest matching entry that gives this SPIFFE ID, else one that lapses. */
   entryFor(spiffeId: SpiffeId): Entry | undefined {
     const matching = this.#class?.entryFor(spiffeId);
     if (matching !== undefined || this.#lapses === undefined) return matching;
     return this.entries.find((entry) => entry.spiffeId === spiffeId);
   }
 
-  /** True if the caller matches the entry, as it stands, now; false for one that lapses. */
+  /** True if the caller matches this version of the entry now; false for an entry that lapses. */
   holds(entry: Entry): boolean {
     return this.#class?.has(entry) ?? false;
   }
 
   /**
-   * Set where the caller's latest facts lack what the entry asks for, while the caller still has a valid SVID of it: it
-   * gets nothing new from the entry, and the entry is not lost before that SVID ends.
+   * The lapse of an entry: the latest facts lack one of its selectors, but an SVID of it that the caller has is still
+   * valid. The caller gets no new SVID of the entry, and loses the entry when that SVID ends.
    */
   lapseOf(entry: Entry): Lapse | undefined {
     return this.#lapses?.of(entry);
@@ -140,7 +141,7 @@ export class Caller implements Member, LookedAt {
     return this.#lapses === undefined ? [] : [...this.#lapses.values()];
   }
 
-  /** A stream has sent an SVID of this entry, which ends at `notAfter` (milliseconds since the epoch). */
+  /** Records that a stream has sent an SVID of this entry, which ends at `notAfter` (milliseconds since the epoch). */
   given(entryId: string, notAfter: number): void {
     this.#given.set(entryId, Math.max(notAfter, this.#given.get(entryId) ?? 0));
     if (this.#given.size <= 2 * this.entries.length + SPARE_GIVEN) return;
@@ -148,12 +149,12 @@ export class Caller implements Member, LookedAt {
     for (const [id, until] of this.#given) if (until <= now) this.#given.delete(id);
   }
 
-  /** True while a name of this caller's streams waits for an entry to match. */
+  /** True while a name on one of this caller's streams waits for an entry to match. */
   get waiting(): boolean {
     return this.#waiting > 0;
   }
 
-  /** One more name of this caller's streams waits for an entry to match (1), or one less (-1). */
+  /** Counts one more (1) or one less (-1) name that waits for an entry to match. */
   waits(change: 1 | -1): void {
     this.#waiting += change;
     if (this.peer.gone) return;
@@ -161,14 +162,14 @@ export class Caller implements Member, LookedAt {
     else if (this.#waiting === 0) this.#parts.looks.remove(this);
   }
 
-  /** True if the caller was attested after this point of the sequence. */
+  /** True if the last attestation began after this sequence number. */
   attestedAfter(sequence: number): boolean {
     return this.#attested > sequence;
   }
 
   /**
-   * Reads the caller's facts anew unless they were read after this point of the sequence.
-   * @throws what {@link Peer.attest} throws; a failing attestor is tried again in the background
+   * Attests the caller again unless its last attestation began after this sequence number.
+   * @throws what {@link Peer.attest} throws; a failed attestor is retried in the background
    */
   async attestAfter(sequence: number): Promise<void> {
     while (!this.attestedAfter(sequence)) {
@@ -183,52 +184,55 @@ export class Caller implements Member, LookedAt {
     }
   }
 
-  /** Reads the caller's facts anew. @throws as {@link attestAfter} */
+  /** Attests the caller again. @throws as {@link attestAfter} */
   reattest(): Promise<void> {
     return this.attestAfter(this.#attested);
   }
 
-  /** Reads the facts anew if they were read before; the watchers hear of any change. A failure changes nothing. */
+  /** Attests the caller again if it was attested before; listeners learn of changes. A failure changes nothing. */
   async look(): Promise<void> {
     if (this.peer.gone || (!this.attested && this.#attesting === undefined)) return;
     const sequence = this.#parts.sequence.next();
     try {
       while (!this.attestedAfter(sequence)) await this.#reading(sequence).done;
     } catch (err) {
-      this.#parts.log.debug({ err, peer: this.peer.id }, 'looking at a caller again failed');
+      this.#parts.log.debug({ err, peer: this.peer.id }, "reading a caller's facts again failed; the former ones stay");
       if (!this.peer.gone) this.#awaitFacts();
     }
   }
 
-  /** The reading that is under way, if it began after this point of the sequence, else a new one. */
+  /** The running attestation if it began after this sequence number, else a new one. */
   #reading(sequence: number): Attesting {
     if (this.#attesting === undefined || this.#attesting.sequence <= sequence) this.#attesting = this.#attest();
     return this.#attesting;
   }
 
-  /** True while the caller's facts are being read. */
+  /** True while an attestation of the caller runs. */
   get attesting(): boolean {
     return this.#attesting !== undefined;
   }
 
-  /** True once the caller's facts are known. */
+  /** True once the caller was attested. */
   get attested(): boolean {
     return this.#attested > 0;
   }
 
-  /** Told when the entry that gives this SPIFFE ID changes for this caller. Returns the way to stop. */
-  watchIdentity(spiffeId: SpiffeId, listener: Listener): () => void {
+  /**
+   * Calls the listener when another entry gives this SPIFFE ID to the caller, or none any more.
+   * @returns a function that removes it
+   */
+  watchIdentity(spiffeId: SpiffeId, listener: CallerListener): () => void {
     return this.#ofIdentity.add(spiffeId, listener);
   }
 
-  /** Told when the set of matching entries changes. Returns the way to stop. */
-  watchEntries(listener: Listener): () => void {
+  /** Calls the listener when the set of matching entries changes. @returns a function that removes it */
+  watchEntries(listener: CallerListener): () => void {
     this.#ofEntries.add(listener);
     return () => this.#ofEntries.delete(listener);
   }
 
-  /** Told when an attestation works again after one that failed. Returns the way to stop. */
-  watchRecovery(listener: Listener): () => void {
+  /** Calls the listener when an attestation succeeds after a failure. @returns a function that removes it */
+  watchRecovery(listener: CallerListener): () => void {
     this.#ofRecovery ??= new Set();
     this.#ofRecovery.add(listener);
     return () => this.#ofRecovery?.delete(listener);
@@ -236,12 +240,14 @@ export class Caller implements Member, LookedAt {
 
   entriesChanged(changed: ReadonlySet<Entry>): void {
     this.#merged = undefined;
-    const told = new Set<Listener>(this.#ofEntries);
+    const told = new Set<CallerListener>(this.#ofEntries);
     for (const { spiffeId } of changed) for (const listener of this.#ofIdentity.of(spiffeId)) told.add(listener);
-    tellEach(told, undefined, (err) => this.#parts.log.error({ err }, 'a listener of a caller failed'));
+    tellEach(told, undefined, (err) =>
+      this.#parts.log.error({ err }, "a listener for a caller's entries threw an error"),
+    );
   }
 
-  /** The registry's changes, for a caller that has lapses; to call when its class has taken them over. */
+  /** Applies the registry's changes to the lapses. Call it after the caller's class has applied them. */
   registryChanged(changes: readonly EntryChange[]): void {
     const ended = new Set<Entry>();
     for (const { before, after } of changes) {
@@ -253,7 +259,7 @@ export class Caller implements Member, LookedAt {
     this.entriesChanged(ended);
   }
 
-  /** Takes the caller out of the join, for good. */
+  /** Removes the caller for good, when its connection has ended. */
   leave(): void {
     this.#parts.looks.forget(this);
     this.#lapses = undefined;
@@ -269,7 +275,7 @@ export class Caller implements Member, LookedAt {
 
   #attest(): Attesting {
     const sequence = this.#parts.sequence.next();
-    // Peer shares a reading that is under way, but that one may have begun before what this one must come after.
+    // Peer shares a running attestation, but that one may have begun too early.
     const former = this.#attesting?.done.catch(() => undefined);
     const reading = (former === undefined ? this.peer.attest() : former.then(() => this.peer.attest())).then(
       (attestation) => this.#accept(attestation, sequence),
@@ -301,7 +307,7 @@ export class Caller implements Member, LookedAt {
   }
 
   #tellFacts(attestation: Attestation, former: CallerClass | undefined): void {
-    const message = former === undefined ? 'caller attested' : 'caller has other facts than before';
+    const message = former === undefined ? 'caller attested' : 'facts of a caller have changed';
     const selectors = attestation.selectors.map(redactSelector);
     const contained = attestation.contained === undefined ? {} : { contained: attestation.contained };
     this.#parts.log.debug({ ...this.#who, selectors, entries: this.#class!.entries.length, ...contained }, message);
@@ -327,7 +333,7 @@ export class Caller implements Member, LookedAt {
     this.#followLapses();
     for (const { entry, since } of restored) {
       const what = { ...this.#who, entry_id: entry.id, spiffe_id: entry.spiffeId, missing_ms: now - since };
-      this.#parts.log.info(what, 'facts of a caller that were missing are there again');
+      this.#parts.log.info(what, 'missing facts of a caller are back');
     }
     if (begun.length === 0) return;
     const level = now - this.#warnedAt >= WARN_EVERY_MS ? 'warn' : 'debug';
@@ -336,7 +342,7 @@ export class Caller implements Member, LookedAt {
     this.#parts.log[level]({ ...this.#who, entries: begun.length, lapsed }, 'facts of a caller are missing');
   }
 
-  /** What lapses has changed: sets the next end, or forgets about it all where nothing lapses any more. */
+  /** Call it when the lapses have changed: sets the timer for the next end, or clears the state if there are none. */
   #followLapses(): void {
     this.#merged = undefined;
     this.#lapseEnd?.cancel();
@@ -353,7 +359,7 @@ export class Caller implements Member, LookedAt {
     this.#lapseRetry = undefined;
   }
 
-  /** The SVIDs that some lapses waited for have ended: those entries are lost. */
+  /** Ends the lapses whose SVIDs have ended: the caller loses those entries. */
   #endLapses(): void {
     const ended = this.#lapses?.end(this.#parts.clock.now()) ?? [];
     this.#followLapses();
@@ -365,7 +371,7 @@ export class Caller implements Member, LookedAt {
     this.entriesChanged(new Set(ended.map(({ entry }) => entry)));
   }
 
-  /** Sets the next look for facts that are missing. */
+  /** Schedules the next attestation to look for the missing facts. */
   #awaitFacts(): void {
     if (this.#lapses === undefined) return;
     this.#lapseLooks += 1;
@@ -374,7 +380,7 @@ export class Caller implements Member, LookedAt {
     this.#lapseRetry = this.#parts.clock.after(delay, () => this.#parts.looks.once(this));
   }
 
-  /** A caller that held something before an attestor failed is attested again until it works; see Peer for the rest. */
+  /** Schedules a retry for a caller that had entries before an attestor failed. Peer handles the other cases. */
   #refuse(failure: SidekeyError): void {
     if (this.#class === undefined || failure.code !== 'ERR_ATTESTATION_FAILED' || this.peer.gone) return;
     this.#failures += 1;
@@ -384,7 +390,7 @@ export class Caller implements Member, LookedAt {
     log.warn({ ...why, peer: this.peer.id, retry_ms: delay }, 'attesting a caller again failed');
     this.#retry?.cancel();
     this.#retry = this.#parts.clock.after(delay, () => {
-      this.reattest().catch(() => undefined); // set for another try by this very function
+      this.reattest().catch(() => undefined); // on failure this method schedules the next retry
     });
   }
 }

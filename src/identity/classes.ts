@@ -1,6 +1,6 @@
 /**
- * The live join of callers and entries. Callers with equal facts share one class, so a change of the registry is worked
- * out once for them all.
+ * Matches callers with entries. Callers with equal facts share one class, so a change of the registry is computed once
+ * for all of them.
  */
 
 import { redactSelector } from '../attest/selector-kinds.ts';
@@ -11,16 +11,16 @@ import type { Entry, EntryChange, Registry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
 import { formatSelector } from '../spiffe/selector.ts';
 
-/** A member of a class: told which entries it has won and lost, or was denied. */
-export interface Member {
+/** A member of a class. It learns which entries it has gained or lost, or no longer gets because of a container. */
+export interface ClassMember {
   readonly peer: Pick<Peer, 'credentials'>;
   entriesChanged(changed: ReadonlySet<Entry>): void;
 }
 
-/** All callers that have exactly these selectors, and what they may be. */
+/** All callers that have exactly these selectors, and the entries that they get. */
 export class CallerClass {
   readonly attestation: Attestation;
-  readonly members = new Set<Member>();
+  readonly members = new Set<ClassMember>();
   #entries: readonly Entry[] = [];
   #withheld: readonly Entry[] = [];
   #all: ReadonlySet<Entry> = new Set();
@@ -33,7 +33,7 @@ export class CallerClass {
     this.match(matching);
   }
 
-  /** The selectors for people to see: values of environment selectors are left out. One list for all who show it. */
+  /** The selectors for display, without values of environment selectors. All users share one array. */
   get shownSelectors(): readonly string[] {
     this.#shown ??= this.attestation.selectors.map(redactSelector);
     return this.#shown;
@@ -44,12 +44,15 @@ export class CallerClass {
     return this.#entries;
   }
 
-  /** Entries whose selectors the callers have, and that they don't have since they are in a container. Oldest first. */
+  /** Entries whose selectors match, but which the callers do not get because they are in containers. Oldest first. */
   get withheld(): readonly Entry[] {
     return this.#withheld;
   }
 
-  /** Takes the entries whose selectors the callers have, oldest first; returns those that it won, lost or was denied. */
+  /**
+   * Sets the entries whose selectors the callers have, oldest first.
+   * @returns the entries that were gained, lost or withheld
+   */
   match(matching: readonly Entry[]): Set<Entry> {
     const [entries, withheld] = split(matching, this.attestation);
     const changed = difference(this.#entries, entries);
@@ -57,7 +60,7 @@ export class CallerClass {
     this.#entries = entries;
     this.#withheld = withheld;
     this.#all = new Set(entries);
-    // Of several entries with one SPIFFE ID the oldest stays: it is set last.
+    // If several entries have one SPIFFE ID, the oldest is set last and stays.
     this.#byId = new Map(entries.map((entry) => [entry.spiffeId, entry] as const).reverse());
     return changed;
   }
@@ -75,15 +78,15 @@ export class CallerClass {
 export class CallerClasses {
   readonly #registry: Registry;
   readonly #classes = new Map<string, CallerClass>();
-  /** Selector to the classes that have it. */
+  /** Classes by selector. */
   readonly #bySelector = new Map<string, Set<CallerClass>>();
 
   constructor(registry: Registry) {
     this.#registry = registry;
   }
 
-  /** Puts a member into the class of its facts and out of its former one; returns the class. */
-  move(member: Member, attestation: Attestation, former: CallerClass | undefined): CallerClass {
+  /** Moves a member from its former class to the class of its facts. @returns the new class */
+  move(member: ClassMember, attestation: Attestation, former: CallerClass | undefined): CallerClass {
     if (former?.attestation.key === attestation.key) return former;
     let joined = this.#classes.get(attestation.key);
     if (joined === undefined) {
@@ -100,7 +103,7 @@ export class CallerClasses {
     return joined;
   }
 
-  leave(member: Member, left: CallerClass): void {
+  leave(member: ClassMember, left: CallerClass): void {
     left.members.delete(member);
     if (left.members.size > 0) return;
     this.#classes.delete(left.attestation.key);
@@ -111,7 +114,7 @@ export class CallerClasses {
     }
   }
 
-  /** Works one transaction's changes out for every class that they touch, and tells the members. */
+  /** Applies one transaction's changes to every class that they affect, and informs the members. */
   apply(changes: readonly EntryChange[]): void {
     const touched = new Set<CallerClass>();
     for (const { before, after } of changes) {
@@ -124,7 +127,7 @@ export class CallerClasses {
     }
   }
 
-  /** How many callers have this entry. */
+  /** Number of callers that get this entry. */
   holders(entry: Entry): number {
     const matching = new Set<CallerClass>();
     this.#addMatching(entry, matching);
@@ -133,7 +136,7 @@ export class CallerClasses {
     return members;
   }
 
-  /** Classes of callers that some entry is withheld from. */
+  /** Classes with withheld entries. */
   *withholding(): Iterable<CallerClass> {
     for (const one of this.#classes.values()) if (one.withheld.length > 0) yield one;
   }
@@ -155,7 +158,10 @@ function isFor(entry: Entry, { contained }: Pick<Attestation, 'contained'>): boo
   return contained === undefined || isForContained(entry);
 }
 
-/** Of entries whose selectors a caller has: those that it has, and those that are withheld from it. */
+/**
+ * Splits the entries that match by selector: those that the caller gets, and those withheld because it is in a
+ * container.
+ */
 export function split(
   matching: readonly Entry[],
   attestation: Pick<Attestation, 'contained'>,
@@ -167,7 +173,7 @@ export function split(
   ];
 }
 
-/** The entries that are in one list alone; an entry that changed is a new object and so appears twice, old and new. */
+/** Entries that are in only one of the lists. A changed entry is a new object, so both its versions are included. */
 export function difference(a: readonly Entry[], b: readonly Entry[]): Set<Entry> {
   const changed = new Set(a);
   for (const entry of b) if (!changed.delete(entry)) changed.add(entry);

@@ -1,7 +1,6 @@
 /**
- * The record of decisions: what callers were refused, or have to wait for. Each has an id, so that the text that a
- * client sees leads to the reason. Whoever decides only notes it; it is written later, some at a time, by one timer:
- * the last second before a SIGKILL is lost.
+ * The record of decisions: which requests were refused or held, and why. Each record has an id, which the client's
+ * error text contains. Recording is asynchronous: one timer writes in batches, so a SIGKILL loses the last second.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -12,10 +11,10 @@ import type { DecisionRecord } from '../registry/decision.ts';
 import type { DecisionPage, DecisionQuery, DecisionStore } from '../registry/store/decision-store.ts';
 import type { Log } from '../telemetry/log.ts';
 
-/** What is noted; the rest of the record is the book's. */
+/** The part of a record that the caller of {@link Decisions.note} supplies; {@link Decisions} adds the rest. */
 export type Noted = Omit<DecisionRecord, 'id' | 'at' | 'endedAt' | 'owner'>;
 
-/** A hold that was noted, to be noted again or ended. */
+/** A recorded hold, which can be continued or ended. */
 export interface NotedHold {
   readonly id: string;
   readonly at: number;
@@ -23,32 +22,32 @@ export interface NotedHold {
 }
 
 export interface DecisionsParts {
-  /** Undefined: nothing is kept, but everything has an id. */
+  /** Undefined: decisions get ids, but are not stored. */
   readonly store: DecisionStore | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** How many are kept, the newest. */
+/** Maximum number of stored records; the oldest go first. */
 export const KEPT = 10_000;
-/** How many of one owner are, so that an owner pushes only its own older ones out. */
+/** The same per owner, so that an owner can displace only its own records. */
 export const KEPT_OF_OWNER = 2_000;
-/** How many one owner may have put on record a second, once it has used up a burst of {@link KEPT_OF_OWNER}. */
+/** Records per second and owner, once the owner has used a burst of {@link KEPT_OF_OWNER}. */
 export const PER_SECOND = 20;
-/** The most characters of a caller's facts that a record keeps. */
+/** Maximum length of the facts in a record, in characters. */
 const FACTS_CHARACTERS = 8_192;
-/** How long they are kept, in milliseconds; a hold that goes on is kept for longer. */
+/** How long records are kept, in milliseconds; those of open holds are kept longer. */
 export const KEPT_MS = 24 * 3_600_000;
-/** How long a decision may wait to be written, in milliseconds. */
+/** Maximum delay of a write, in milliseconds. */
 export const WRITE_AFTER_MS = 1_000;
-/** In one transaction, about a millisecond; the event loop turns after each. */
+/** Records per transaction. One takes about a millisecond, and the event loop runs between two of them. */
 const BATCH = 50;
-/** After so many batches the old ones are deleted, and after the last. */
+/** Old records are deleted after this number of batches, and after the last batch. */
 const PRUNE_EVERY = 10;
 
 export class Decisions {
   readonly #parts: DecisionsParts;
-  /** Not written yet. */
+  /** Records that are not written yet. */
   readonly #put = new Map<string, DecisionRecord>();
   readonly #ended = new Map<string, number>();
   #timer: Deadline | undefined;
@@ -59,7 +58,7 @@ export class Decisions {
     this.#parts = parts;
   }
 
-  /** Opens the record that a former process has left: what it held is held no more. */
+  /** Opens the stored record and ends the holds of the former process in it. */
   static async open(parts: DecisionsParts & { readonly store: DecisionStore }): Promise<Decisions> {
     const { store, clock, log } = parts;
     const now = clock.now();
@@ -67,15 +66,15 @@ export class Decisions {
       await store.endAll(now);
       await store.prune(KEPT, now - KEPT_MS);
     } catch (err) {
-      // A full disk is no reason not to serve.
-      log.warn({ err }, 'old decisions can not be tidied up');
+      // The server can serve without it, as on a full disk.
+      log.warn({ err }, 'old decisions could not be deleted');
     }
     return new Decisions(parts);
   }
 
   /**
-   * Notes a refusal or a fetch that found nothing; returns its id, undefined where the caller's owner has had as many put
-   * on record as it may for now. `noted` is made only where it is kept.
+   * Records a refusal, or a fetch without a result. Calls `noted` only if it records.
+   * @returns its id; undefined if the owner has reached its rate limit
    */
   note(owner: Owner, noted: () => Noted): string | undefined {
     const now = this.#parts.clock.now();
@@ -86,8 +85,9 @@ export class Decisions {
   }
 
   /**
-   * Notes that a name is held; undefined as of {@link note}.
-   * @param before the last record of the same name on the same stream, which an equal reason goes on with
+   * Records that a name is held.
+   * @param before the last record of this name on this stream; it is continued if the reason is the same
+   * @returns undefined as {@link note} does
    */
   hold(owner: Owner, reason: string, noted: () => Noted, before: NotedHold | undefined): NotedHold | undefined {
     const now = this.#parts.clock.now();
@@ -103,7 +103,7 @@ export class Decisions {
     return accounts.every(({ decisions, share }) => decisions.take(KEPT_OF_OWNER * share, PER_SECOND * share, now));
   }
 
-  /** The name is not held any more, or for another reason. */
+  /** Ends a hold: the name is not held any more, or for another reason. */
   end({ id }: NotedHold): void {
     const now = this.#parts.clock.now();
     const record = this.#put.get(id);
@@ -124,7 +124,7 @@ export class Decisions {
     return (await this.#parts.store?.list(query)) ?? { decisions: [], nextCursor: undefined };
   }
 
-  /** Writes what is left; to call when nothing is noted any more. */
+  /** Writes the rest. Call it when nothing records any more. */
   async close(): Promise<void> {
     this.#timer?.cancel();
     await this.#write();
@@ -148,7 +148,7 @@ export class Decisions {
     });
   }
 
-  /** Writes what was noted so far; what fails is kept and tried again later. */
+  /** Writes what was recorded so far. After a failure it keeps the records for a retry. */
   async #write(): Promise<void> {
     while (this.#writing !== undefined) await this.#writing;
     this.#writing = this.#writeAll().finally(() => {
@@ -160,7 +160,8 @@ export class Decisions {
   async #writeAll(): Promise<void> {
     const { store, log } = this.#parts;
     if (store === undefined) return;
-    // What is noted meanwhile is the next one's: in a flood of notes whoever asks would wait for its end.
+    // Records that arrive meanwhile belong to the next write; otherwise close() and queries would not return under a
+    // flood.
     const most = Math.ceil(Math.max(this.#put.size, this.#ended.size) / BATCH);
     let batches = 0;
     const owners = new Set<string>();
@@ -183,7 +184,7 @@ export class Decisions {
       if (this.#put.size > 0 || this.#ended.size > 0) this.#writeLater();
       this.#failing = false;
     } catch (err) {
-      if (!this.#failing) log.warn({ err }, 'decisions can not be put on record; it is tried again');
+      if (!this.#failing) log.warn({ err }, 'decisions could not be recorded; will retry');
       this.#failing = true;
       while (this.#ended.size > KEPT) this.#ended.delete(this.#ended.keys().next().value!);
       this.#writeLater();
@@ -195,7 +196,7 @@ export class Decisions {
   }
 }
 
-/** Facts are the one part of a record that a caller could make large. */
+/** Limits the facts, the only part of a record that a caller can make large. */
 function bounded(noted: Noted): Noted {
   let room = FACTS_CHARACTERS;
   const first = noted.facts.findIndex((fact) => {
@@ -216,7 +217,7 @@ function firstOf<V>(map: ReadonlyMap<string, V>, count: number): [string, V][] {
   return first;
 }
 
-/** One process's ids begin alike: a random number each would cost more than the rest of the note. */
+/** Random per process, not per id: a random number per id would cost more than the rest of the record. */
 const prefix = randomBytes(3).toString('hex');
 let made = 0;
 

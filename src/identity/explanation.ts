@@ -1,4 +1,7 @@
-/** Why a caller with these facts has the identities that it has, and not others; and what would change that. */
+/**
+ * Explains which identities a caller with these facts gets and why it does not get others, with commands that change
+ * that.
+ */
 
 import { redactSelector } from '../attest/selector-kinds.ts';
 import { differInOnePlace, nearest } from '../base/nearest.ts';
@@ -22,11 +25,13 @@ import {
   sourceNote,
 } from './remedy.ts';
 
-/** What a caller lacks, and has instead. All as `type:value`, without values of environment selectors. */
+/**
+ * A selector that the caller lacks, and what it has instead, as `type:value`; without values of environment selectors.
+ */
 export interface ExplainedLack {
   readonly selector: string;
   readonly has: readonly string[];
-  /** What was likely meant, or likely run. */
+  /** The value or program that was probably meant. */
   readonly alike: string | undefined;
 }
 
@@ -34,39 +39,39 @@ export interface ExplainedMiss {
   readonly entry: Entry;
   readonly lacks: readonly ExplainedLack[];
   readonly expired: boolean;
-  /** The caller is in a container, and the entry is not for such. */
+  /** The caller is in a container, and the entry is not for callers in containers. */
   readonly withheld: boolean;
-  /** The command that changes this entry so that the caller has it again; see remedy.ts for when there is one. */
+  /** The command that makes the entry match this caller again; remedy.ts says when there is one. */
   readonly fix: string | undefined;
-  /** What to know before it is run. */
+  /** A warning to read before running it. */
   readonly note: string | undefined;
 }
 
 export interface Explanation {
   /** The entries that the caller matches, oldest first. */
   readonly entries: readonly Entry[];
-  /** The one that it gets by the name `default`. */
+  /** The entry for the SDS name `default`. */
   readonly byDefault: Entry | undefined;
-  /** Names of the bundles that it gets. */
+  /** Names of the bundles that the caller gets. */
   readonly bundles: readonly string[];
-  /** Trust domains whose bundles it would get if somebody set them. */
+  /** Trust domains that its entries federate with, but whose bundles are not set. */
   readonly unset: readonly TrustDomain[];
-  /** About the SPIFFE ID that was asked for. */
-  readonly asked: Asked | undefined;
-  /** Nearest first; of the SPIFFE ID, where one was asked for, or the one that was likely meant. */
+  /** About the SPIFFE ID of the question. */
+  readonly asked: AskedId | undefined;
+  /** Nearest first. If a SPIFFE ID was given, only entries of that ID or of the one that was probably meant. */
   readonly near: readonly ExplainedMiss[];
-  /** The commands that mend it, the best first; none where nothing is amiss. */
+  /** Commands that solve the problem, best first; empty if there is no problem. */
   readonly fixes: readonly string[];
-  /** What to know before one of them is run, or why there is none that one would expect. */
+  /** A warning to read before running one of them, or the reason why there is none. */
   readonly note: string | undefined;
 }
 
-export interface Asked {
+export interface AskedId {
   readonly spiffeId: SpiffeId;
   readonly given: boolean;
   readonly reason: HeldReason | undefined;
   readonly detail: string;
-  /** A SPIFFE ID that some entry gives and that this one is likely mistyped from. */
+  /** A SPIFFE ID of some entry that this one is probably a typing error of. */
   readonly alike: string | undefined;
 }
 
@@ -78,11 +83,11 @@ export interface ExplanationParts {
 export interface ExplanationQuery {
   readonly spiffeId: SpiffeId | undefined;
   readonly limit: number;
-  /** An attestor failed: the caller gets nothing, whatever the others have found. */
+  /** An attestor failed: the caller gets nothing, even if other attestors succeeded. */
   readonly failed: boolean;
-  /** Why the caller counts as contained; undefined where it does not. */
+  /** Why the caller counts as in a container; undefined if it does not. */
   readonly contained?: string | undefined;
-  /** Where the program's file was before it was deleted or replaced. */
+  /** The path of the program's file before it was deleted or replaced. */
   readonly replaced: string | undefined;
 }
 
@@ -100,7 +105,7 @@ export function explain(
   const asked = query.spiffeId === undefined ? undefined : explainAsked(query.spiffeId, caller, registry, now);
   const spiffeId = asked?.alike ?? asked?.spiffeId;
   const misses = registry.nearMisses(keys, { spiffeId, limit: query.limit, contained: isContained });
-  // Without a SPIFFE ID that somebody lacks, a command could only give the caller the identity of another one.
+  // Without a SPIFFE ID that the caller lacks, a command could only give it another caller's identity.
   const isLacking = asked?.given === false;
   const near = misses.map((miss) => explainMiss(miss, { selectors, isContained }, isLacking, identities, now));
   const own = identities.bundle(caller);
@@ -150,7 +155,7 @@ function explainAsked(
   caller: HeldCaller & { readonly entries: readonly Entry[] },
   registry: Registry,
   now: number,
-): Asked {
+): AskedId {
   const entry = caller.entries.find((one) => one.spiffeId === spiffeId);
   if (entry !== undefined) {
     return { spiffeId, given: true, reason: undefined, detail: `entry ${entry.id} gives it`, alike: undefined };
@@ -160,22 +165,22 @@ function explainAsked(
   return { spiffeId, given: false, reason, detail, alike: givers.length > 0 ? undefined : alikeId(spiffeId, registry) };
 }
 
-/** A mistyped name has one fault most often; only then is it told which. */
+/** Only an ID with a single typing error counts as similar. */
 function alikeId(spiffeId: string, registry: Registry): string | undefined {
   const alike: string[] = [];
   for (const other of registry.spiffeIds()) if (differInOnePlace(spiffeId, other)) alike.push(other);
   return nearest(spiffeId, alike);
 }
 
-const FAILING = 'an attestor fails, which no entry mends: sidekey doctor says what does';
+const FAILING = 'an attestor fails, so no entry helps: sidekey doctor shows what to do';
 
 type Remedies = Pick<Explanation, 'fixes' | 'note'>;
 
-/** Where an entry asks for the very path that was lost, no entry mends it: the program is to be started anew. */
+/** Adds the replaced program. If an entry asks for the lost path, the program must be restarted; no entry helps. */
 function withReplaced(
   { fixes, note }: Remedies,
   path: string | undefined,
-  asked: Asked | undefined,
+  asked: AskedId | undefined,
   misses: readonly NearMiss[],
 ): Remedies {
   if (path === undefined || asked?.given !== false) return { fixes, note };
@@ -187,20 +192,20 @@ function withReplaced(
     : { fixes, note: `${replaced}; ${note}` };
 }
 
-function meantNote({ alike }: Asked): string | undefined {
+function meantNote({ alike }: AskedId): string | undefined {
   if (alike === undefined) return undefined;
-  return `if ${alike} is meant, have that asked for: an entry would be for the other name`;
+  return `if ${alike} is meant, correct the requested name: an entry would be for the misspelt one`;
 }
 
 function remedies(
-  asked: Asked | undefined,
+  asked: AskedId | undefined,
   near: readonly ExplainedMiss[],
   caller: RemedyCaller,
   unset: readonly TrustDomain[],
 ): Remedies {
   const others = unset.map((trustDomain) => `sidekey bundle set ${trustDomain} --file BUNDLE`);
   if (asked === undefined || asked.given) return { fixes: others, note: undefined };
-  // Those of another SPIFFE ID don't give this one.
+  // Entries of a similar SPIFFE ID do not give this one.
   const own = near.filter(({ entry }) => entry.spiffeId === asked.spiffeId);
   const mend = own.find(({ fix }) => fix !== undefined)?.fix;
   const make = makeEntry(asked.spiffeId, caller, own);

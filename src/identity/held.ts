@@ -1,4 +1,7 @@
-/** Why a caller does not get a name now. Names are held, not refused: the reason is on record until it ends. */
+/**
+ * Reasons why a caller does not get a name now. The request is held, not refused, and the reason is recorded until the
+ * hold ends.
+ */
 
 import { redactSelector } from '../attest/selector-kinds.ts';
 import { isForContained } from '../registry/contained.ts';
@@ -9,50 +12,50 @@ import type { Entry } from '../registry/types.ts';
 import { type SpiffeId, type TrustDomain, trustDomainOf } from '../spiffe/id.ts';
 
 export type HeldReason =
-  /** No entry gives this SPIFFE ID to anybody. */
+  /** No entry gives this SPIFFE ID. */
   | 'no-entry'
-  /** An entry gives it, but to somebody who has selectors that this caller lacks. */
+  /** An entry gives it, but this caller lacks some of its selectors. */
   | 'lacks-selectors'
-  /** An entry gives it to callers with these selectors, but the caller is in a container and the entry is not for those. */
+  /** An entry gives it and its selectors match, but the caller is in a container and the entry is not for those. */
   | 'contained'
   /** The entry that gives it has expired. */
   | 'expired'
-  /** The caller matches no entry, and bundles are for callers that do. */
+  /** The caller matches no entry, which is required for bundles. */
   | 'no-identity'
-  /** No entry of this caller federates with the trust domain whose bundle it asks for. */
+  /** No entry of this caller federates with the trust domain of the bundle. */
   | 'not-federated'
-  /** An entry of this caller federates with the trust domain, whose bundle nobody has set yet. */
+  /** An entry of this caller federates with the trust domain, but its bundle is not set. */
   | 'no-bundle'
   /** The name is not a SPIFFE ID, a reserved name or an alias. */
   | 'unknown-name'
-  /** It is a SPIFFE ID of another trust domain, which this server can't issue. */
+  /** A SPIFFE ID of another trust domain, for which this server cannot issue. */
   | 'foreign-id'
-  /** The caller's facts lack something since a moment ago; it keeps its SVID until that ends, and is attested again. */
+  /** The latest attestation found fewer facts. The caller keeps its SVID until that ends, and is attested again. */
   | 'facts-missing'
-  /** The authority or the store failed; it is tried again. */
+  /** The authority or the store failed; it is retried. */
   | 'issuance-failed';
 
 export interface Held {
   readonly reason: HeldReason;
-  /** One line for people; it shows no environment value. */
+  /** One line for display, without environment values. */
   readonly detail: string;
-  /** The entries that give it to others, or gave it, the nearest first; a few at most. */
+  /** Some entries that give or gave it to other callers, nearest first. */
   readonly candidates?: readonly Candidate[];
 }
 
-/** A record says of so many entries what a caller lacks; `explain` says it of all. */
+/** Maximum number of entries in a record, with the selectors that the caller lacks; `explain` lists all. */
 const CANDIDATES = 5;
 
-/** What the explanation of a held name depends on. */
+/** The caller's properties that the explanation depends on. */
 export interface HeldCaller {
   readonly selectors: ReadonlySet<string>;
-  /** Why it counts as contained; undefined where it does not. */
+  /** Why the caller counts as in a container; undefined if it does not. */
   readonly contained: string | undefined;
 }
 
 /**
  * Explains why none of the `candidates`, the entries that give this ID, gives it to this caller.
- * @param own the trust domain of the server
+ * @param own the server's trust domain
  */
 export function explainHeld(
   spiffeId: SpiffeId,
@@ -62,7 +65,7 @@ export function explainHeld(
   now: number,
 ): Held {
   if (trustDomainOf(spiffeId) !== own) {
-    const detail = `no secret of this name can come: ${spiffeId} is of another trust domain, and this server issues for ${own} only`;
+    const detail = `there can be no secret of this name: ${spiffeId} is of another trust domain, and this server issues for ${own} only`;
     return { reason: 'foreign-id', detail };
   }
   const ranked = candidates
@@ -94,9 +97,12 @@ export function explainHeld(
   return { reason: 'no-entry', detail: `no entry gives ${spiffeId} to this caller yet` };
 }
 
-/** Why a caller in a container does not have an entry whose selectors it has. @param contained why it counts as contained */
+/**
+ * Explains why a caller in a container does not get an entry although its selectors match.
+ * @param contained why the caller counts as in a container
+ */
 export function heldAsContained(entry: Entry, contained: string): Held {
-  const detail = `entry ${entry.id} gives ${entry.spiffeId} to such callers outside of containers, and this one is in a container (${contained}); an entry for those has a container selector (docker:…) or allow_contained`;
+  const detail = `entry ${entry.id} gives ${entry.spiffeId} to callers with these selectors outside of containers, but this one is in a container (${contained}); an entry for containers needs a container selector (docker:…) or allow_contained`;
   return { reason: 'contained', detail, candidates: [{ entryId: entry.id, lacks: [] }] };
 }
 
@@ -110,17 +116,17 @@ const OF_FACTS: readonly HeldReason[] = [
   'facts-missing',
 ];
 
-/** True if other facts of the caller could end the hold. */
+/** True if a change of the caller's facts could end the hold. */
 export function dependsOnFacts({ reason }: Held): boolean {
   return OF_FACTS.includes(reason);
 }
 
-/** False if no entry and no bundle can give the name a secret. */
+/** False if no entry and no bundle can ever provide this name. */
 export function canCome({ reason }: Held): boolean {
   return reason !== 'unknown-name' && reason !== 'foreign-id';
 }
 
-/** True if the name is still the caller's: nothing of it is gone, and the client is not told so. */
+/** True if the client keeps the secret of the held name, so no removal is sent. */
 export function isStillGiven({ reason }: Held): boolean {
   return reason === 'issuance-failed' || reason === 'facts-missing';
 }

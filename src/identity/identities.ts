@@ -1,7 +1,7 @@
 /**
- * The live join: selectors × entries × authority = the identities that each caller holds now. It decides, and says why
- * not. What it gives out obeys two rules: nothing leaves for a caller that was not attested after its issuance began,
- * and nothing for one that is not, at that moment, the process that was attested.
+ * Decides which identities each caller gets, from selectors, entries and the authority, and explains why not. Two rules
+ * hold: a caller gets an SVID only if it was attested after the SVID's issuance began, and only while it is still the
+ * attested process.
  */
 
 import type { Peer } from '../attest/types.ts';
@@ -24,26 +24,26 @@ export interface IdentitiesParts {
   readonly ca: CertificateAuthority;
   readonly clock: Clock;
   readonly log: Log;
-  /** Who gets bundles: callers that at least one entry matches, or anyone who reaches the pipe. */
+  /** Callers that get bundles: those with at least one matching entry, or all on the socket. */
   readonly bundleFor: 'identified' | 'anyone';
-  /** Kinds of selectors that attestors find out only while an entry asks for them, such as `unix:sha256`. */
+  /** Selector kinds that attestors determine only while an entry asks for them, such as `unix:sha256`. */
   readonly lazyKinds: readonly string[];
-  /** True of selectors that callers are given only while an entry asks for exactly them. */
+  /** True for selectors that callers get only while an entry asks for exactly this value. */
   readonly isKeptIfAsked?: (selector: Selector) => boolean;
-  /** Rises whenever the passwd or group file was found to be another one; asked each second while callers wait. */
+  /** Increases when the passwd or group file is replaced. Checked every second while callers wait. */
   readonly accountsRevision?: () => number;
-  /** For the jitter of looks: from 0 to 1, exclusive. */
+  /** For the jitter of rounds: from 0 to 1, exclusive. */
   readonly random?: () => number;
 }
 
-/** An entry whose selectors callers have, and that they do not have since they are in a container. */
+/** An entry whose selectors match, but which the callers do not get because they are in containers. */
 export interface Withheld {
   readonly entry: Entry;
-  /** How many connections. */
+  /** Number of connections. */
   readonly callers: number;
-  /** Of some of them. */
+  /** Pids of some of them. */
   readonly pids: readonly number[];
-  /** Why they count as contained. */
+  /** Why they count as in containers. */
   readonly why: string;
 }
 
@@ -77,7 +77,7 @@ export class Identities {
     );
   }
 
-  /** The standing of a peer; all its streams share one. */
+  /** The state of a peer, shared by all its streams. */
   caller(peer: Peer): Caller {
     let caller = this.#callers.get(peer);
     if (caller === undefined) {
@@ -92,7 +92,9 @@ export class Identities {
     return caller;
   }
 
-  /** The SVID that the caller may have right now without waiting: issued, fresh, and the caller attested since. */
+  /**
+   * The SVID that the caller can have without waiting: issued, fresh, and the caller attested since. Else undefined.
+   */
   peekSvid(caller: Caller, entry: Entry): X509Svid | undefined {
     const found = this.#svids.peek(entry);
     const isGood = found !== undefined && caller.holds(entry) && caller.attestedAfter(found.sequence);
@@ -100,8 +102,10 @@ export class Identities {
   }
 
   /**
-   * An entry's SVID for a caller that matches it: issued if need be, the caller attested again if it was issued since.
-   * Undefined when the caller no longer matches after that. @throws ERR_CA, ERR_STORE, ERR_PEER_*, ERR_ATTESTATION_FAILED
+   * An entry's SVID for a caller that matches it. Issues it if necessary, and attests the caller again if it was issued
+   * after the last attestation.
+   * @returns undefined if the caller does not match any more
+   * @throws ERR_CA, ERR_STORE, ERR_PEER_*, ERR_ATTESTATION_FAILED
    */
   async svid(caller: Caller, entry: Entry): Promise<X509Svid | undefined> {
     const issued: SequencedSvid = await this.#svids.get(entry);
@@ -109,19 +113,19 @@ export class Identities {
     return caller.holds(entry) ? issued.svid : undefined;
   }
 
-  /** A proxy rejects what it was sent: the entry's SVID is issued anew, after a while; see {@link Svids.reissue}. */
+  /** Call it when a proxy rejects the entry's SVID: a new one is issued after a delay; see {@link Svids.reissue}. */
   reissue(entryId: string): void {
     this.#svids.reissue(entryId);
   }
 
-  /** Keeps an entry's SVID fresh and tells of each new one. Returns the way to stop. */
+  /** Keeps an entry's SVID fresh and calls the listener for each new one. @returns a function that stops this */
   watchSvid(entry: Entry, listener: () => void): () => void {
     return this.#svids.watch(entry, listener);
   }
 
   /**
-   * A trust domain's bundle, if the caller may have it: the own domain's (without a second argument), or one that an
-   * entry which it matches now federates with.
+   * A trust domain's bundle if the caller may have it: the server's own (without a second argument), or that of a trust
+   * domain that a matching entry federates with.
    */
   bundle(
     caller: Pick<Caller, 'entries' | 'withheld' | 'contained'>,
@@ -132,7 +136,10 @@ export class Identities {
     if (caller.entries.length === 0 && !(isOwn && bundleFor === 'anyone')) {
       const [withheld] = caller.withheld;
       if (withheld !== undefined) return heldAsContained(withheld, caller.contained!);
-      return { reason: 'no-identity', detail: 'bundles are for callers that an entry matches, and none does' };
+      return {
+        reason: 'no-identity',
+        detail: 'only callers that match an entry get bundles, and this caller matches none',
+      };
     }
     if (isOwn) return ca.bundle();
     if (!caller.entries.some((entry) => entry.federatesWith.includes(trustDomain))) {
@@ -153,8 +160,9 @@ export class Identities {
   }
 
   /**
-   * Told when the bundle of this trust domain, the own or another, is set, changed or deleted; not when the caller's
-   * entries begin or cease to federate with it, which {@link Caller.watchEntries} tells. Returns the way to stop.
+   * Calls the listener when this trust domain's bundle is set, changed or deleted. {@link Caller.watchEntries} covers
+   * changes of `federates_with`.
+   * @returns a function that removes the listener
    */
   watchBundle(trustDomain: TrustDomain, listener: () => void): () => void {
     const { registry, ca } = this.#parts;
@@ -162,7 +170,7 @@ export class Identities {
     return registry.federatedBundles.watch(trustDomain, listener);
   }
 
-  /** The same for every trust domain, the own too. */
+  /** The same for all trust domains, the server's own included. */
   watchBundles(listener: () => void): () => void {
     const { registry, ca } = this.#parts;
     const stops = [ca.onBundleChange(listener), registry.federatedBundles.onChange(listener)];
@@ -171,12 +179,12 @@ export class Identities {
     };
   }
 
-  /** The SPIFFE ID that a host name (in any case), or whatever other name, is an alias of. */
+  /** The SPIFFE ID of an alias: a host name in any case, or another name. */
   aliasOf(host: string): SpiffeId | undefined {
     return this.#parts.registry.aliases.get(host)?.spiffeId;
   }
 
-  /** Told when the alias of this name is set, changed or deleted. Returns the way to stop. */
+  /** Calls the listener when this alias is set, changed or deleted. @returns a function that removes it */
   watchAlias(host: string, listener: () => void): () => void {
     return this.#parts.registry.aliases.watch(host, listener);
   }
@@ -187,18 +195,18 @@ export class Identities {
     return explainHeld(spiffeId, candidates, caller, this.#parts.registry.trustDomain, this.#parts.clock.now());
   }
 
-  /** Something happened that may have changed what attestors find: callers that wait are looked at again. */
+  /** Call it after an event that may have changed facts: callers that wait are attested again. */
   factsMayDiffer(): void {
     this.#looks.observed();
   }
 
-  /** Why the caller gets nothing new from an entry that it matched a moment ago; undefined where the entry does not lapse. */
+  /** Why the caller gets no new SVID of an entry that lapses; undefined if the entry does not lapse. */
   explainLapse(caller: Caller, entry: Entry): Held | undefined {
     const lapse = caller.lapseOf(entry);
     return lapse && { reason: 'facts-missing', detail: describeLapse(lapse) };
   }
 
-  /** What lapses of the callers that this process has connected, each once. */
+  /** Descriptions of the lapses of this process's connections, without duplicates. */
   lapsesOf(pid: number): string[] {
     const told = new Set<string>();
     for (const caller of this.#callerParts.lapsing) {
@@ -207,7 +215,10 @@ export class Identities {
     return [...told];
   }
 
-  /** The entries that callers that are connected do not have since they are in containers; by group of like callers. */
+  /**
+   * The entries that connected callers do not get because they are in containers, per group of callers with equal
+   * facts.
+   */
   *withheld(): Iterable<Withheld> {
     for (const { withheld, members, attestation } of this.#classes.withholding()) {
       const pids = [...members].slice(0, SHOWN_PIDS).map(({ peer }) => peer.credentials.pid);
@@ -215,7 +226,7 @@ export class Identities {
     }
   }
 
-  /** How many of the callers that are connected have this entry. */
+  /** Number of connected callers that get this entry. */
   holders(entry: Entry): number {
     return this.#classes.holders(entry);
   }
@@ -230,16 +241,16 @@ export class Identities {
     for (const { before, after } of changes) this.#svids.entryChanged((after ?? before)!.id, after);
     this.#classes.apply(changes);
     for (const caller of [...this.#callerParts.lapsing]) caller.registryChanged(changes);
-    // Callers that were attested before a kind or selector was asked for have nothing of it.
+    // Callers attested before an entry asked for a lazy kind do not have it yet.
     const types = this.#newlyAskedTypes(changes);
     const isNewKind = this.#noteAsked();
     if (isNewKind || types.size > 0) this.#lookForMore(isNewKind ? undefined : types);
   }
 
   /**
-   * Looks at the callers again that may have more selectors by what entries newly ask for: at once at those that wait for
-   * a name and likely have one.
-   * @param types of the selectors that are newly asked for; undefined: nobody knows who has them
+   * Attests callers again that may get more selectors because entries ask for new ones. Callers that wait for a name
+   * and probably have one of them come first.
+   * @param types the types of the newly asked selectors; undefined: unknown
    */
   #lookForMore(types: ReadonlySet<string> | undefined): void {
     const later: Caller[] = [];
@@ -252,7 +263,7 @@ export class Identities {
     for (const caller of later) if (!caller.waiting) this.#looks.once(caller);
   }
 
-  /** The types of the selectors that these changes ask for, and that were not kept before. */
+  /** The types of the selectors that these changes ask for and that were not kept before. */
   #newlyAskedTypes(changes: readonly EntryChange[]): Set<string> {
     const { registry, isKeptIfAsked } = this.#parts;
     const types = new Set<string>();
@@ -275,7 +286,7 @@ export class Identities {
     return types;
   }
 
-  /** True if a kind is asked for that was not before. */
+  /** Updates the lazy kinds that entries ask for. @returns true if there is a new one */
   #noteAsked(): boolean {
     const { lazyKinds, registry } = this.#parts;
     const asked = lazyKinds.filter((kind) => registry.asksFor(kind));
@@ -285,9 +296,9 @@ export class Identities {
   }
 }
 
-/** True if an attestation of the caller would likely find more selectors of these types; undefined: that is not known. */
+/** True if a new attestation of the caller would probably find more selectors of these types; undefined: unknown. */
 function mayHaveMore(caller: Caller, types: ReadonlySet<string>): boolean | undefined {
-  // A reading that is under way may have left out what was not asked for when it began.
+  // A running attestation may have left out what no entry asked for when it began.
   let more = caller.attesting ? undefined : false;
   for (const type of types) {
     const known = caller.peer.known(type);

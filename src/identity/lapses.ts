@@ -1,7 +1,7 @@
 /**
- * Entries that a caller matched, has a valid SVID of, and does not match by its latest facts. A fact may be missing for
- * a moment (a file that is being rewritten, an engine that restarts), so such an entry counts as lost only when that
- * SVID ends; until then nothing is issued from it.
+ * Lapses: entries whose SVID the caller still has, but which its latest facts do not match. Facts may be missing
+ * briefly (a file that is rewritten, an engine that restarts), so the caller loses such an entry only when the SVID
+ * ends. Until then nothing is issued from the entry.
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -12,17 +12,19 @@ import type { Entry } from '../registry/types.ts';
 
 export interface Lapse {
   readonly entry: Entry;
-  /** When the facts were first found missing, and when the last SVID that was given of the entry ends: milliseconds since the epoch. */
+  /**
+   * When the facts were first missing and when the last sent SVID of the entry ends, in milliseconds since the epoch.
+   */
   readonly since: number;
   readonly until: number;
-  /** The entry's selectors that the caller lacks, as `type:value`; values of environment selectors are left out. */
+  /** The entry's selectors that the caller lacks, as `type:value`; without values of environment selectors. */
   readonly lacks: readonly string[];
 }
 
-/** The lapses that a new attestation has begun and ended. */
+/** The lapses that an attestation has started and ended. */
 export interface LapseChange {
   readonly begun: readonly Lapse[];
-  /** The caller matches these again. */
+  /** Entries that match again. */
   readonly restored: readonly Lapse[];
 }
 
@@ -33,7 +35,7 @@ export class Lapses {
     return this.#byId.size;
   }
 
-  /** When the first of them ends; undefined where there is none. */
+  /** The earliest end; undefined if there are no lapses. */
   get firstEnd(): number | undefined {
     let first: number | undefined;
     for (const { until } of this.#byId.values()) if (first === undefined || until < first) first = until;
@@ -44,17 +46,18 @@ export class Lapses {
     return this.#byId.values();
   }
 
-  /** The lapse of this very entry. */
+  /** The lapse of this version of the entry. */
   of(entry: Entry): Lapse | undefined {
     const lapse = this.#byId.get(entry.id);
     return lapse?.entry === entry ? lapse : undefined;
   }
 
   /**
-   * Takes a new attestation over.
-   * @param former the entries that the caller matched before, and `facts` its selectors now
+   * Applies a new attestation.
+   * @param former the entries that the caller matched before
+   * @param facts its selectors now
    * @param holds whether the caller matches an entry now
-   * @param givenUntil when the last SVID of an entry that the caller was given ends; undefined: it was given none
+   * @param givenUntil the end of the last SVID of an entry that the caller was sent; undefined if it was sent none
    */
   attested(
     former: readonly Entry[],
@@ -76,7 +79,7 @@ export class Lapses {
     return { begun, restored };
   }
 
-  /** Ends those whose time is over; returns them. */
+  /** Removes the lapses that end by `now`, and returns them. */
   end(now: number): Lapse[] {
     const ended = [...this.#byId.values()].filter(({ until }) => until <= now);
     for (const { entry } of ended) this.#byId.delete(entry.id);
@@ -84,8 +87,9 @@ export class Lapses {
   }
 
   /**
-   * An entry was changed or deleted (`after` undefined). A loss through the registry counts at once, so the lapse ends,
-   * unless the change leaves alone who gets which identity. Returns the entry that lapsed, where it did.
+   * Applies a change or deletion (`after` undefined) of an entry. It ends the lapse at once, unless the change cannot
+   * affect which callers match.
+   * @returns the entry whose lapse ended, if any
    */
   entryChanged(id: string, after: Entry | undefined): Entry | undefined {
     const lapse = this.#byId.get(id);
@@ -102,7 +106,7 @@ function givesTheSame(a: Entry, b: Entry): boolean {
   return DECIDES_WHO.every((field) => isDeepStrictEqual(a[field], b[field]));
 }
 
-/** One line for people. */
+/** One line for display. */
 export function describeLapse({ entry, since, until, lacks }: Lapse): string {
   const [from, end] = [since, until].map((at) => new Date(at).toISOString());
   const why = lacks.length === 0 ? 'does not match it' : `lacks ${lacks.join(', ')}`;

@@ -1,19 +1,19 @@
 /**
- * Reads the facts of connected callers again, within a budget: of every caller that waits for a name, slowly and in
- * rounds, and sooner after something was observed that may have changed facts. Owners (users and containers, see
- * `limits/owner.ts`) take turns, so that one owner's callers, however many, delay those of others by one look each.
+ * Attests connected callers again, within a budget: all callers that wait for a name in slow rounds, and sooner after
+ * an event that may have changed facts. Owners (users and containers, see `limits/owner.ts`) take turns, so an owner
+ * with many callers delays each other owner by one attestation only.
  */
 
 import type { Clock, Deadline } from '../base/clock.ts';
 import type { SequenceNumbers } from './svids.ts';
 
-/** A caller that can be looked at again. */
+/** A caller that can be attested again. */
 export interface LookedAt {
-  /** The name of its owner, whose turn its looks take. */
+  /** The name of its owner; owners take turns. */
   readonly owner: string;
-  /** True if its facts were read after this point of the sequence. */
+  /** True if its last attestation began after this sequence number. */
   attestedAfter(sequence: number): boolean;
-  /** Reads its facts anew; never rejects. */
+  /** Attests it again; never rejects. */
   look(): Promise<void>;
 }
 
@@ -21,38 +21,38 @@ export interface LooksParts {
   readonly clock: Clock;
   readonly sequence: SequenceNumbers;
   /**
-   * Rises whenever the passwd or group file was found to be another one. Asked every {@link OBSERVE_MS} while callers
-   * wait; undefined: nothing is observed.
+   * Increases when the passwd or group file is replaced. Checked every {@link OBSERVE_MS} while callers wait;
+   * undefined: not checked.
    */
   readonly accountsRevision: (() => number) | undefined;
   /** From 0 to 1, exclusive. */
   readonly random: (() => number) | undefined;
 }
 
-/** The time from the end of an owner's round to the next one, in milliseconds: jittered between these two. */
+/** Interval between two rounds of one owner, from end to start, in milliseconds; random between these two. */
 export const ROUND_MIN_MS = 15_000;
 export const ROUND_MAX_MS = 20_000;
-/** From the beginning of a look to the next one, in milliseconds, of all owners together: 50 a second at most. */
+/** Minimum interval between the starts of two attestations, all owners together, in milliseconds: 50 a second. */
 export const LOOK_EVERY_MS = 20;
-/** The same after a look that nothing but the slow rounds asked for: 25 a second at most. */
+/** The same after an attestation of a slow round: 25 a second. */
 export const SLOW_LOOK_EVERY_MS = 40;
-/** The pause after a look, as a multiple of the time that the look kept the event loop busy. */
+/** The pause after an attestation, as a multiple of the time that it occupied the event loop. */
 const PAUSE_FACTOR = 50;
-/** How often the passwd and group files are looked at, in milliseconds. */
+/** Interval of checks of the passwd and group files, in milliseconds. */
 export const OBSERVE_MS = 1_000;
-/** Rounds because of something observed begin so long after each other, at least, in milliseconds. */
+/** Minimum interval between rounds that events start, in milliseconds. */
 const OBSERVED_EVERY_MS = 1_000;
 
 /** The callers of one owner. */
 interface Group {
   readonly owner: string;
-  /** Callers that wait, and the point of the sequence at which each was last looked at; the longest ago first. */
+  /** Callers that wait, with the sequence number of their last attestation; the oldest first. */
   readonly waiting: Map<LookedAt, number>;
-  /** Callers to be looked at once, before those that wait. */
+  /** Callers to attest once, before those that wait. */
   readonly once: Set<LookedAt>;
-  /** Callers that were last looked at before this point are due. */
+  /** Callers whose last attestation began before this sequence number are due. */
   round: number;
-  /** The round began because something was observed. */
+  /** An event started the round. */
   observed: boolean;
   nextRound: Deadline | undefined;
   looking: boolean;
@@ -61,14 +61,14 @@ interface Group {
 export class Looks {
   readonly #parts: LooksParts;
   readonly #groups = new Map<string, Group>();
-  /** Groups whose turn may come, the next first. */
+  /** Groups with callers that are due; the next first. */
   readonly #ready = new Set<Group>();
   #waiting = 0;
-  /** Set while the budget allows no look. */
+  /** Set while the budget allows no attestation. */
   #pause: Deadline | undefined;
   #observing: Deadline | undefined;
   #revision = 0;
-  /** The point of the sequence at which something was observed last. */
+  /** The sequence number of the last event. */
   #observedAt = 0;
   #observedPause: Deadline | undefined;
   #observedMeanwhile = false;
@@ -78,13 +78,13 @@ export class Looks {
     this.#parts = parts;
   }
 
-  /** Looks at this caller in each round from now on; it was attested just now. */
+  /** Includes this caller in each round. It must have been attested already. */
   add(caller: LookedAt): void {
     if (this.#closed) return;
     const group = this.#groupOf(caller.owner);
     if (group.waiting.has(caller)) return;
     group.waiting.set(caller, this.#parts.sequence.next());
-    // Its facts may have been read just before something was observed.
+    // Its attestation may have begun just before the event.
     if (!caller.attestedAfter(this.#observedAt)) group.once.add(caller);
     this.#waiting += 1;
     this.#observe();
@@ -100,7 +100,7 @@ export class Looks {
     this.#settle(group);
   }
 
-  /** Looks at this caller once, as soon as the budget allows. */
+  /** Attests this caller once, as soon as the budget allows. */
   once(caller: LookedAt): void {
     if (this.#closed) return;
     const group = this.#groupOf(caller.owner);
@@ -109,13 +109,13 @@ export class Looks {
     this.#next();
   }
 
-  /** The caller has left. */
+  /** Removes a caller whose connection has ended. */
   forget(caller: LookedAt): void {
     this.#groups.get(caller.owner)?.once.delete(caller);
     this.remove(caller);
   }
 
-  /** Something happened that may have changed facts: a round for every caller that waits begins now, or within a second. */
+  /** Call it after an event that may have changed facts: a round for all callers that wait begins within a second. */
   observed(): void {
     if (this.#closed) return;
     if (this.#observedPause !== undefined) {
@@ -175,7 +175,7 @@ export class Looks {
     this.#next();
   }
 
-  /** Puts the group where it belongs: in the queue, asleep until its next round, or away. */
+  /** Moves the group to its place: into the queue, asleep until its next round, or out of both if it is empty. */
   #settle(group: Group): void {
     if (group.looking) return;
     if (this.#due(group) !== undefined) {
@@ -196,7 +196,7 @@ export class Looks {
     return ROUND_MIN_MS + random() * (ROUND_MAX_MS - ROUND_MIN_MS);
   }
 
-  /** The caller whose turn it is in the group. */
+  /** The group's next caller that is due. */
   #due(group: Group): LookedAt | undefined {
     for (const caller of group.once) return caller;
     for (const [caller, looked] of group.waiting) {
@@ -214,7 +214,7 @@ export class Looks {
     group.waiting.set(caller, this.#parts.sequence.next());
   }
 
-  /** Looks at the next caller of the next owner, if the budget allows. */
+  /** Attests the next caller of the next owner, if the budget allows. */
   #next(): void {
     if (this.#pause !== undefined || this.#closed) return;
     for (const group of this.#ready) {
@@ -236,7 +236,7 @@ export class Looks {
     }
   }
 
-  /** One look of each owner is under way at a time: a caller whose facts take long to read delays only its own owner's. */
+  /** Each owner has one attestation running at a time, so a slow one delays only its own owner's callers. */
   #lookAt(group: Group, caller: LookedAt): void {
     group.looking = true;
     this.#lookedAt(group, caller);

@@ -1,11 +1,10 @@
 /**
- * What would give somebody an identity, as commands for an operator to consider.
+ * Proposes commands that would give a caller an identity, for an operator to consider.
  *
- * The caller may have chosen the facts that are known of it: in a container its name, labels, variables, uids and paths;
- * outside of one the path of its program (a mount namespace of its own is enough). So no command changes an existing entry
- * to facts of the caller, which would take the identity from the callers that the entry was for, and give it to whoever
- * asked. The caller gets an entry of its own, or none. For a container that entry asks for the digest of the image, which no
- * other image can have.
+ * The caller may control its own facts: in a container its name, labels, variables, uids and paths; elsewhere the path
+ * of its program (with a mount namespace). So no command changes an existing entry to match the caller's facts: that
+ * would take the identity from its rightful callers. The commands only make a separate entry for the caller. For a
+ * container this entry requires the image digest, which no other image can have.
  */
 
 import { ATTESTORS } from '../attest/catalog.ts';
@@ -16,20 +15,20 @@ import { ENTRY_FIELD_LIST } from '../registry/entry-fields.ts';
 import type { Entry, NearMiss } from '../registry/types.ts';
 import { formatSelector, type Selector } from '../spiffe/selector.ts';
 
-/** For whom something is to be mended. */
+/** The caller that the remedy is for. */
 export interface RemedyCaller {
   readonly selectors: readonly Selector[];
-  /** It is in a container: then it has no entry that selects by nothing about the container, unless that says so. */
+  /** In a container: entries without a container selector do not apply, unless they allow it. */
   readonly isContained: boolean;
 }
 
-/** A command with what to know before it is run; or no command, with the reason. */
+/** A command and a warning to read before running it; or the reason why there is no command. */
 export interface Remedy {
   readonly fix: string | undefined;
   readonly note: string | undefined;
 }
 
-/** Lets an entry go on that gave the identity to this caller until it expired. Nothing else of an entry is changed. */
+/** Removes the expiry of an entry that gave the identity to this caller until it expired. Changes nothing else. */
 export function mendEntry({ entry, lacks }: NearMiss, caller: RemedyCaller, expired: boolean): string | undefined {
   const isTheirs = lacks.length === 0 && (!caller.isContained || isForContained(entry));
   return isTheirs && expired
@@ -37,35 +36,35 @@ export function mendEntry({ entry, lacks }: NearMiss, caller: RemedyCaller, expi
     : undefined;
 }
 
-/** Before an entry goes on: who has its selectors may not be the one that it was made for. */
+/** A warning for {@link mendEntry}: another program may have the entry's selectors now. */
 export function mendNote({ selectors }: RemedyCaller): string | undefined {
   return knownContainer(selectors)?.container.check;
 }
 
-/** How an entry that the caller lacks something of is changed, should it be out of date: by hand. */
+/** How to change, by hand, an entry that is out of date and whose selectors the caller lacks. */
 export function lackNote({
   entry,
   lacks,
 }: Pick<NearMiss, 'entry'> & { readonly lacks: readonly unknown[] }): string | undefined {
   if (lacks.length === 0) return undefined;
-  return `no command changes entry ${entry.id} to what the caller has, since it may be for another one; if it is mistyped or out of date: sidekey entry update ${entry.id} --selector …, with all selectors that it should have`;
+  return `no command is proposed that changes entry ${entry.id} to the caller's selectors, since it may be for another caller; if it is mistyped or out of date: sidekey entry update ${entry.id} --selector …, with all selectors that it should have`;
 }
 
-/** An entry that the caller lacks something of, and that gives the SPIFFE ID to others. */
-export interface Model {
+/** An entry that gives the SPIFFE ID to other callers, and whose selectors the caller lacks. */
+export interface ModelEntry {
   readonly entry: Entry;
   readonly expired: boolean;
 }
 
 /**
- * A new entry that gives the SPIFFE ID to callers like this one, as the first of `models` does to others; none where
- * nothing tells the caller apart, or one of the models is that entry but for what it lacks otherwise.
+ * A new entry that gives the SPIFFE ID to callers like this one, with the other fields of the first of `models`. There
+ * is none if no fact distinguishes the caller, or if one of the models already has these selectors.
  */
-export function makeEntry(spiffeId: string, caller: RemedyCaller, models: readonly Model[]): Remedy {
+export function makeEntry(spiffeId: string, caller: RemedyCaller, models: readonly ModelEntry[]): Remedy {
   const known = tellingSelectors(caller);
   if ('why' in known) return { fix: undefined, note: known.why };
   const { selectors, note } = known;
-  // The registry takes no second one that says the same of the same callers.
+  // The registry refuses a second entry with the same SPIFFE ID and selectors.
   if (models.some(({ entry }) => areSame(entry.selectors, selectors))) return { fix: undefined, note: undefined };
   const [like] = models;
   const words = ['sidekey', 'entry', 'create', '--spiffe-id', spiffeId, ...selectorFlags(selectors)];
@@ -74,28 +73,32 @@ export function makeEntry(spiffeId: string, caller: RemedyCaller, models: readon
 }
 
 const UNSHOWN =
-  'the command is not printed, since one of its values has characters that a terminal does not show as they are; sidekey explain --output json shows each value whole, with such characters escaped: see what it is for before you make an entry of it';
+  'the command is not printed, since one of its values has characters that a terminal cannot show; sidekey explain --output json shows all values with such characters escaped: check them before you make an entry';
 
 const UNKNOWN_CONTAINER =
-  'it is in a container, where root can take on any uid and any path, and nothing is known of that container: sidekey serve --docker-socket finds out which one it is';
+  'the caller is in an unknown container, where root can take on any uid and path: start sidekey serve with --docker-socket to identify the container';
 
 const ONLY_ROOT =
-  'nothing that is known of it tells it from other processes of root, which an entry must: run it as a user of its own, or let Sidekey see its program (unix:path)';
+  'no known fact distinguishes the caller from other processes of root: run it as a user of its own, or let Sidekey see its program (unix:path)';
 
-const NOTHING_KNOWN = 'what is known of it makes no entry: ask about the process itself, with sidekey explain --pid';
+const NOTHING_KNOWN =
+  'the known facts do not suffice for an entry: ask about the process itself, with sidekey explain --pid';
 
-/** What opens an entry to every container; in words, since the operator alone knows whether that may be. */
+/**
+ * Describes how to allow an entry for all containers. Not a command, since only the operator can judge whether that is
+ * safe.
+ */
 export function allowNote(
   { entry, lacks }: Pick<NearMiss, 'entry'> & { readonly lacks: readonly unknown[] },
   { isContained }: RemedyCaller,
 ): string | undefined {
   if (!isContained || lacks.length > 0 || isForContained(entry)) return undefined;
-  return `sidekey entry update ${entry.id} --allow-contained would give it to every container whose processes take on these facts, which root in a container can`;
+  return `sidekey entry update ${entry.id} --allow-contained would give the identity to every container whose processes have these facts, and root in a container can assume them`;
 }
 
 type Telling = { readonly selectors: readonly Selector[]; readonly note: string | undefined };
 
-/** What says best who a caller is: its service or container with the image, else its user and program. */
+/** The selectors that identify a caller best: service or container with the image, else user and program. */
 function tellingSelectors({ selectors, isContained }: RemedyCaller): Telling | { readonly why: string } {
   const known = knownContainer(selectors);
   if (known !== undefined) {
@@ -107,14 +110,14 @@ function tellingSelectors({ selectors, isContained }: RemedyCaller): Telling | {
   if (isContained) return { why: UNKNOWN_CONTAINER };
   const proposed = ATTESTORS.map((attestor) => attestor.propose?.(selectors) ?? []).find(({ length }) => length > 0);
   const telling = proposed ?? selectors.filter((one) => !isSecret(one)).slice(0, 3);
-  // A path or a hash alone could be any program's of that user.
+  // A path or a hash alone would match any program of that user.
   if (telling.every(isWeak)) return { why: NOTHING_KNOWN };
-  // Alone it would give the identity to all processes of root, those in containers too.
+  // Alone it would match all processes of root, those in containers too.
   if (telling.every(isOfRoot)) return { why: ONLY_ROOT };
   return { selectors: telling, note: undefined };
 }
 
-/** The attestor that says which container the caller is in; undefined where none does. */
+/** The attestor that identifies the caller's container; undefined if none does. */
 function knownContainer(selectors: readonly Selector[]) {
   for (const { type, container, propose } of ATTESTORS) {
     if (container === undefined || !selectors.some((one) => one.type === type)) continue;
@@ -128,11 +131,11 @@ function areSame(a: readonly Selector[], b: readonly Selector[]): boolean {
   return a.length === b.length && b.every((selector) => keys.has(formatSelector(selector)));
 }
 
-/** Whom an entry is for, and what grants nothing. */
+/** Fields that decide who matches, and fields that grant nothing. */
 const NOT_COPIED: ReadonlySet<keyof Entry> = new Set(['spiffeId', 'selectors', 'allowContained', 'parentId']);
 
-/** All that an entry says but whom it is for. */
-function otherFlags({ entry, expired }: Model): string[] {
+/** The flags for all fields of an entry except {@link NOT_COPIED}. */
+function otherFlags({ entry, expired }: ModelEntry): string[] {
   return ENTRY_FIELD_LIST.flatMap(([key, { flag, absent }]) => {
     const value = entry[key];
     if (flag === undefined || NOT_COPIED.has(key) || value === absent) return [];
@@ -147,16 +150,16 @@ function selectorFlags(selectors: readonly Selector[]): string[] {
   return selectors.flatMap((selector) => ['--selector', formatSelector(selector)]);
 }
 
-/** Who declares an entry may undo what is changed in it. */
+/** A note for entries that a file or another source declares, since it may undo changes. */
 export function sourceNote({ source }: Entry): string | undefined {
   if (source === 'api') return undefined;
   const whose = source === 'file' ? 'the file of --entries' : `the source ${source}`;
-  return `${whose} declares this entry: change it there, or the change is undone when it is taken over again`;
+  return `${whose} declares this entry: change it there, or the next time it is applied undoes the change`;
 }
 
-/** Who has it by that entry now. */
+/** How many connected callers use the entry now. */
 export function holdersNote(holders: number): string | undefined {
   if (holders === 0) return undefined;
-  const who = holders === 1 ? 'a caller that is connected has' : `${holders} callers that are connected have`;
-  return `${who} it by this entry`;
+  const callers = holders === 1 ? 'a connected caller has' : `${holders} connected callers have`;
+  return `${callers} the identity through this entry`;
 }

@@ -1,6 +1,6 @@
 /**
- * One SVID for each entry, shared by the callers that hold it: issued when somebody first asks, kept fresh while
- * somebody watches, forgotten when nobody does.
+ * One SVID per entry, shared by all callers that match it. It is issued at the first request, kept fresh while it has
+ * listeners, and dropped when it has none.
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -12,7 +12,7 @@ import { ENTRY_FIELD_LIST } from '../registry/entry-fields.ts';
 import type { Entry } from '../registry/types.ts';
 import type { Log } from '../telemetry/log.ts';
 
-/** An SVID and where it stands in the order of issuances and attestations; see {@link SequenceNumbers}. */
+/** An SVID and the sequence number at which its issuance began; see {@link SequenceNumbers}. */
 export interface SequencedSvid {
   readonly svid: X509Svid;
   readonly sequence: number;
@@ -27,15 +27,15 @@ export class SequenceNumbers {
   }
 }
 
-interface Slot {
+interface SvidSlot {
   entry: Entry;
   current: SequencedSvid | undefined;
   issuing: Promise<SequencedSvid> | undefined;
   readonly watchers: Set<() => void>;
   renewal: Deadline | undefined;
-  /** Failed issuances in a row. */
+  /** Consecutive failures. */
   failures: number;
-  /** How often it was issued anew since somebody rejected it, since its last renewal in time. */
+  /** Reissues because of rejections since the last scheduled renewal. */
   rejections: number;
   reissue: Deadline | undefined;
 }
@@ -46,7 +46,7 @@ const REISSUE_FIRST_MS = 1_000;
 const REISSUE_LIMIT_MS = 300_000;
 
 export class Svids {
-  readonly #slots = new Map<string, Slot>();
+  readonly #slots = new Map<string, SvidSlot>();
   readonly #ca: CertificateAuthority;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -59,7 +59,7 @@ export class Svids {
     this.#sequence = parts.sequence;
   }
 
-  /** The entry's SVID if a fresh one is there; it is not issued by this. */
+  /** The entry's SVID if a fresh one is cached; issues none. */
   peek(entry: Entry): SequencedSvid | undefined {
     const current = this.#slots.get(entry.id)?.current;
     return current !== undefined && sameContent(this.#slots.get(entry.id)!.entry, entry) && this.#fresh(current.svid)
@@ -68,8 +68,8 @@ export class Svids {
   }
 
   /**
-   * The entry's SVID, issued now if no fresh one is there. When issuing fails, one that is still valid is given instead.
-   * @throws ERR_CA, ERR_STORE; it is tried again while somebody watches
+   * The entry's SVID; issues one if none is fresh. If issuing fails, returns the cached one while it is valid.
+   * @throws ERR_CA, ERR_STORE; retried while there are listeners
    */
   async get(entry: Entry): Promise<SequencedSvid> {
     const ready = this.peek(entry);
@@ -83,7 +83,7 @@ export class Svids {
     }
   }
 
-  /** Keeps the entry's SVID fresh from now on; the listener is told of each new one. Returns the way to stop. */
+  /** Keeps the entry's SVID fresh and calls the listener for each new one. @returns a function that stops this */
   watch(entry: Entry, listener: () => void): () => void {
     const slot = this.#slot(entry);
     slot.watchers.add(listener);
@@ -91,8 +91,8 @@ export class Svids {
   }
 
   /**
-   * Somebody rejects the entry's SVID: those who watch get a new one after a while. The while is longer each time, up to
-   * a limit, and short again after a renewal in time, so that one broken proxy keeps nobody busy who shares the entry.
+   * Call it when a proxy rejects the entry's SVID: a new one is issued after a delay. The delay doubles up to a limit
+   * and is reset by a scheduled renewal, so that one broken proxy does not disturb others that share the entry.
    */
   reissue(entryId: string): void {
     const slot = this.#slots.get(entryId);
@@ -105,7 +105,7 @@ export class Svids {
     });
   }
 
-  /** Takes an entry's change or end (`after` undefined) over. */
+  /** Applies a change or deletion (`after` undefined) of an entry. */
   entryChanged(id: string, after: Entry | undefined): void {
     const slot = this.#slots.get(id);
     if (slot === undefined) return;
@@ -118,7 +118,7 @@ export class Svids {
     }
   }
 
-  /** Everything issued so far is void: what is watched is issued anew, the rest forgotten. */
+  /** Invalidates all SVIDs: those with listeners are issued again, the others dropped. */
   replaceAll(): void {
     for (const slot of this.#slots.values()) {
       slot.current = undefined;
@@ -131,7 +131,7 @@ export class Svids {
     this.#slots.clear();
   }
 
-  #slot(entry: Entry): Slot {
+  #slot(entry: Entry): SvidSlot {
     let slot = this.#slots.get(entry.id);
     if (slot === undefined) {
       slot = newSlot(entry);
@@ -143,14 +143,14 @@ export class Svids {
     return slot;
   }
 
-  #issue(slot: Slot): Promise<SequencedSvid> {
+  #issue(slot: SvidSlot): Promise<SequencedSvid> {
     slot.issuing ??= this.#issueNow(slot).finally(() => {
       slot.issuing = undefined;
     });
     return slot.issuing;
   }
 
-  async #issueNow(slot: Slot): Promise<SequencedSvid> {
+  async #issueNow(slot: SvidSlot): Promise<SequencedSvid> {
     for (;;) {
       const { entry } = slot;
       const sequence = this.#sequence.next();
@@ -168,7 +168,7 @@ export class Svids {
         slot.current = { svid, sequence };
         for (const listener of [...slot.watchers]) listener();
         slot.renewal?.cancel();
-        // One that ends with its entry is not renewed: the registry tells of that end.
+        // An SVID that ends with its entry is not renewed; the registry reports that end.
         if (svid.renewAt < svid.notAfter) slot.renewal = this.#clock.at(svid.renewAt, () => this.#renewInTime(slot));
         return slot.current;
       } catch (error) {
@@ -178,7 +178,7 @@ export class Svids {
     }
   }
 
-  #failed(slot: Slot, error: unknown): void {
+  #failed(slot: SvidSlot, error: unknown): void {
     slot.failures += 1;
     const delay = backoffApart(slot.failures, RETRY_FIRST_MS, RETRY_LIMIT_MS);
     this.#log.error(
@@ -189,22 +189,22 @@ export class Svids {
     slot.renewal = this.#clock.after(delay, () => this.#renew(slot));
   }
 
-  #renewInTime(slot: Slot): void {
+  #renewInTime(slot: SvidSlot): void {
     slot.rejections = 0;
     this.#renew(slot);
   }
 
-  /** Issues anew for those who watch; a slot that nobody watches is dropped. */
-  #renew(slot: Slot): void {
+  /** Issues a new SVID; drops the slot if it has no listeners. */
+  #renew(slot: SvidSlot): void {
     if (this.#slots.get(slot.entry.id) !== slot) return;
     if (slot.watchers.size === 0 && slot.issuing === undefined) {
       this.#forget(slot);
       return;
     }
-    this.#issue(slot).catch(() => undefined); // logged, and another try is set
+    this.#issue(slot).catch(() => undefined); // logged, and a retry is scheduled
   }
 
-  #forget(slot: Slot): void {
+  #forget(slot: SvidSlot): void {
     cancel(slot);
     slot.current = undefined;
     this.#slots.delete(slot.entry.id);
@@ -216,7 +216,7 @@ export class Svids {
   }
 }
 
-function newSlot(entry: Entry): Slot {
+function newSlot(entry: Entry): SvidSlot {
   return {
     entry,
     current: undefined,
@@ -231,12 +231,12 @@ function newSlot(entry: Entry): Slot {
 
 const IN_SVID = ENTRY_FIELD_LIST.filter(([, { inSvid }]) => inSvid).map(([field]) => field);
 
-function cancel(slot: Slot): void {
+function cancel(slot: SvidSlot): void {
   slot.renewal?.cancel();
   slot.reissue?.cancel();
 }
 
-/** True if SVIDs of the two entries would be the same but for key, serial and dates. */
+/** True if SVIDs of the two entries would differ only in key, serial number and dates. */
 function sameContent(a: Entry, b: Entry): boolean {
   return a === b || IN_SVID.every((field) => isDeepStrictEqual(a[field], b[field]));
 }

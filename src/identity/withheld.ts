@@ -1,4 +1,4 @@
-/** The entries that callers do not get because they are in containers: for the warning at start and for doctor. */
+/** The entries that callers do not get because they are in containers, for the startup warning and doctor. */
 
 import { isForContained } from '../registry/contained.ts';
 import { compareAge, isExpired } from '../registry/entry.ts';
@@ -8,15 +8,15 @@ import type { Identities } from './identities.ts';
 
 export interface WithheldEntry {
   readonly entry: Entry;
-  /** Connections that are open now. */
+  /** Open connections. */
   readonly callers: number;
-  /** Of some of them. */
+  /** Pids of some of them. */
   readonly pids: readonly number[];
-  /** Why the last of them counts as contained; undefined where none is connected. */
+  /** Why the last of them counts as in a container; undefined if none is connected. */
   readonly why: string | undefined;
-  /** Decisions on record, of the last day, that name the entry. */
+  /** Records of the last day that name the entry. */
   readonly decisions: number;
-  /** When the newest of those was made, in milliseconds since the epoch; undefined where there is none. */
+  /** When the newest of them was made, in milliseconds since the epoch; undefined if there is none. */
   readonly lastAt: number | undefined;
 }
 
@@ -27,7 +27,7 @@ export interface WithheldParts {
 }
 
 const SHOWN_PIDS = 5;
-/** Decisions are read in one page. */
+/** All records are read in one page. */
 const MAX_DECISIONS = 1_000;
 
 /** Oldest first. @throws ERR_STORE */
@@ -50,7 +50,7 @@ export async function withheldEntries(parts: WithheldParts, now: number): Promis
   for (const { at, candidates } of records) {
     for (const { entryId, lacks } of candidates) {
       const entry = lacks.length === 0 ? registry.get(entryId) : undefined;
-      // It may have been changed, or have ended, since.
+      // The entry may have changed or expired since.
       if (entry === undefined || isForContained(entry) || isExpired(entry, now)) continue;
       add(entry, (known) => ({ decisions: known.decisions + 1, lastAt: Math.max(known.lastAt ?? 0, at) }));
     }

@@ -1,4 +1,4 @@
-/** Aliases as people write them. */
+/** Reads aliases from user input. */
 
 import { domainToASCII } from 'node:url';
 import { type Problem, SidekeyError } from '../base/errors.ts';
@@ -13,8 +13,9 @@ const MAX_HOST = 253;
 const HOST_RULE = `an alias is a name of 1 to ${MAX_HOST} visible ASCII characters, such as the host name that a TLS client sends (SNI)`;
 
 /**
- * Reads the name of an alias. Host names are what on-demand secrets ask for; other names that some Envoy's configuration
- * has are taken too (`web_cert`, `cert:web`), as long as they mean nothing else. @throws ERR_BAD_INPUT
+ * Reads the name of an alias. On-demand secrets are requested by host name; other names from an Envoy configuration
+ * (`web_cert`, `cert:web`) are accepted too, unless they have another meaning.
+ * @throws ERR_BAD_INPUT
  */
 export function parseAliasHost(text: string, reserved: ReservedNames = SPIRE_NAMES): string {
   const fault = hostFault(text, [reserved.default, reserved.bundle, reserved.allBundles]);
@@ -30,7 +31,7 @@ function hostFault(text: string, reserved: readonly string[]): Omit<Problem, 'pa
   }
   if (text === '' || text.length > MAX_HOST) return { problem: `it has ${text.length} characters`, rule: HOST_RULE };
   if (/^spiffe:/i.test(text)) return { problem, rule: 'a SPIFFE ID stands for itself and has no alias of its name' };
-  // In any case: a name that differs by its case alone would mislead.
+  // Case-insensitive: a name that differs from a reserved one only in case would mislead.
   if (reserved.some((name) => aliasKey(name) === aliasKey(text))) {
     const names = [...new Set(reserved)];
     return { problem, rule: `${names.slice(0, -1).join(', ')} and ${names.at(-1)} have a meaning of their own` };

@@ -4,9 +4,9 @@ import type { SpiffeId } from '../spiffe/id.ts';
 
 /** Immutable; a change makes a new object. */
 export interface Alias {
-  /** As {@link aliasKey} writes it. */
+  /** In the form of {@link aliasKey}. */
   readonly host: string;
-  /** Whose SVID is meant: who asks must have an entry for it, as under its own name. */
+  /** The SPIFFE ID whose SVID the alias returns. The caller needs an entry for it, as without an alias. */
   readonly spiffeId: SpiffeId;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
@@ -14,7 +14,7 @@ export interface Alias {
   readonly updatedAt: number;
 }
 
-/** Host names are the same in any case (RFC 4343), and TLS clients send SNI as they please; no other letter has a case. */
+/** Lower-cases A to Z: host names are case-insensitive (RFC 4343), and TLS clients send SNI in any case. */
 export function aliasKey(host: string): string {
   return host.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }

@@ -1,4 +1,4 @@
-/** Aliases: other names for SPIFFE IDs, such as the host names that on-demand secrets are asked for by. */
+/** Aliases: other names for SPIFFE IDs, such as the host names by which on-demand secrets are requested. */
 
 import type { Clock } from '../base/clock.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
@@ -34,7 +34,7 @@ export class Aliases {
     );
   }
 
-  /** In any case. */
+  /** Case-insensitive. */
   get(host: string): Alias | undefined {
     return this.#aliases.get(aliasKey(host));
   }
@@ -44,7 +44,7 @@ export class Aliases {
     return this.#aliases.list();
   }
 
-  /** Durable when the promise is kept. @throws ERR_BAD_INPUT when there are too many; ERR_STORE */
+  /** Durable when the promise resolves. @throws ERR_BAD_INPUT if there are too many; ERR_STORE */
   set(host: string, spiffeId: SpiffeId): Promise<Put<Alias>> {
     const key = aliasKey(host);
     return this.#aliases.put(key, (before) => {
@@ -54,17 +54,20 @@ export class Aliases {
     });
   }
 
-  /** Durable when the promise is kept. @throws ERR_NOT_FOUND, ERR_STORE */
+  /** Durable when the promise resolves. @throws ERR_NOT_FOUND, ERR_STORE */
   delete(host: string): Promise<void> {
     return this.#aliases.delete(aliasKey(host));
   }
 
-  /** Told when the alias is set, changed or deleted. Returns the way to stop. */
+  /** Calls the listener when the alias is set, changed or deleted. @returns a function that removes it */
   watch(host: string, listener: () => void): () => void {
     return this.#aliases.watch(aliasKey(host), listener);
   }
 
-  /** Told the host of each alias that is set, changed or deleted. Returns the way to stop. */
+  /**
+   * Calls the listener with the host of each alias that is set, changed or deleted.
+   * @returns a function that removes it
+   */
   onChange(listener: (host: string) => void): () => void {
     return this.#aliases.onChange(listener);
   }

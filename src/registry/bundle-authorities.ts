@@ -1,5 +1,6 @@
 /**
- * The authorities of a bundle that is given, one by one: each a CA certificate that may stand for its trust domain.
+ * Checks the X.509 authorities of a bundle from user input: each must be a CA certificate that its trust domain may
+ * have.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md sections 3.2, 4.1 and 6.2
  */
@@ -9,13 +10,13 @@ import type { Problem } from '../base/errors.ts';
 import { type TrustDomain, trustDomainId } from '../spiffe/id.ts';
 import { type Place, show } from './place.ts';
 
-/** What the reading of bundles depends on. */
+/** What the checks of a bundle depend on. */
 export interface BundleRules {
-  /** Whose bundle it is. */
+  /** The trust domain of the bundle. */
   readonly trustDomain: TrustDomain;
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** Told of what is accepted but will hardly do what was meant. */
+  /** Called for input that is accepted but probably a mistake. */
   readonly warn: (warning: Problem) => void;
 }
 
@@ -24,25 +25,25 @@ const MAX_AUTHORITIES = 100;
 const CERTIFICATE_RULE = 'an authority is one X.509 certificate in DER';
 const CA_RULE = 'an authority is a CA certificate: basic constraints say so, and its key may sign certificates';
 const KEY_RULE = 'its key is of a type that a JWK has: EC, RSA or OKP';
-const NUMBER_RULE = `a bundle has 1 to ${MAX_AUTHORITIES} authorities; delete the bundle to trust the domain no more`;
+const NUMBER_RULE = `a bundle has 1 to ${MAX_AUTHORITIES} authorities; to stop trusting the domain, delete its bundle`;
 
 export class BundleAuthorities {
   readonly #rules: BundleRules;
-  /** Certificates in DER, base64, and where they stand. */
+  /** Places of the certificates so far, by DER in base64. */
   readonly #places = new Map<string, Place>();
   readonly #certificates: X509Certificate[] = [];
-  /** How many were given, good or not. */
+  /** Number of certificates so far, valid or not. */
   #given = 0;
 
   constructor(rules: BundleRules) {
     this.#rules = rules;
   }
 
-  /** Takes one in, or puts its faults on the list. Undefined where it can't be read at all. */
+  /** Adds a certificate, or records its faults. @returns undefined if it cannot be parsed */
   add(der: Buffer, place: Place): X509Certificate | undefined {
     this.#given += 1;
     if (this.#given > MAX_AUTHORITIES) {
-      if (this.#given === MAX_AUTHORITIES + 1) place.fault('there are too many', NUMBER_RULE);
+      if (this.#given === MAX_AUTHORITIES + 1) place.fault('there are too many authorities', NUMBER_RULE);
       return undefined;
     }
     const certificate = readCertificate(der);
@@ -50,7 +51,7 @@ export class BundleAuthorities {
     const text = der.toString('base64');
     const earlier = this.#places.get(text);
     if (earlier !== undefined) {
-      // Bundles are joined with cat, and the same root is often in two of the files.
+      // Bundles are often concatenated from files that contain the same root.
       const problem = `it is the same as the one at ${earlier.path}`;
       this.#rules.warn({ path: place.path, problem, rule: 'it is taken once' });
       return certificate;
@@ -61,7 +62,7 @@ export class BundleAuthorities {
     return certificate;
   }
 
-  /** All that were taken in, DER, in order; at least one of them has not ended. */
+  /** All accepted certificates, DER, in their order. At least one has not expired. */
   finish(place: Place): Buffer[] | undefined {
     if (this.#given === 0) return place.fault('it has no certificate', NUMBER_RULE);
     if (this.#certificates.length > 0 && this.#certificates.every((one) => this.#hasEnded(one))) {
@@ -71,7 +72,7 @@ export class BundleAuthorities {
   }
 
   #check(certificate: X509Certificate, place: Place): void {
-    // OpenSSL's word: basic constraints, and keyCertSign where there is a key usage.
+    // OpenSSL checks the basic constraints, and keyCertSign if there is a key usage.
     if (!certificate.ca) place.fault(`${subjectOf(certificate)} is no CA certificate`, CA_RULE);
     if (!hasJwk(certificate)) place.fault(`the key of ${subjectOf(certificate)} is of another type`, KEY_RULE);
     for (const uri of urisOf(certificate)) {
@@ -80,7 +81,7 @@ export class BundleAuthorities {
     }
     if (this.#hasEnded(certificate)) {
       const problem = `${subjectOf(certificate)} expired at ${certificate.validToDate.toISOString()}`;
-      this.#rules.warn({ path: place.path, problem, rule: 'nothing that it signed is accepted any more' });
+      this.#rules.warn({ path: place.path, problem, rule: 'peers no longer accept SVIDs that it signed' });
     }
   }
 
@@ -89,7 +90,9 @@ export class BundleAuthorities {
   }
 }
 
-/** Undefined for what is none, or has more behind it: OpenSSL would also read PEM, and overlook what follows. */
+/**
+ * Undefined unless the bytes are exactly one certificate: OpenSSL would also read PEM, and ignore bytes that follow.
+ */
 function readCertificate(der: Buffer): X509Certificate | undefined {
   try {
     const certificate = new X509Certificate(der);
@@ -109,11 +112,11 @@ function hasJwk(certificate: X509Certificate): boolean {
 }
 
 function subjectOf({ subject, serialNumber }: X509Certificate): string {
-  // Undefined, whatever the types say, where the subject is empty.
+  // Undefined, despite its type, if the subject is empty.
   return subject ? show(subject.split('\n').join(', ')) : `the certificate ${serialNumber}`;
 }
 
-/** The URI SANs. Node writes those that have a comma, a quote or the like as a JSON string. */
+/** The URI SANs. Node writes a URI with a comma, quote or similar as a JSON string. */
 function urisOf({ subjectAltName }: X509Certificate): string[] {
   const names = (subjectAltName ?? '').matchAll(/(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,]*)/g);
   return [...names]
@@ -121,7 +124,7 @@ function urisOf({ subjectAltName }: X509Certificate): string[] {
     .map(([, , value]) => (value!.startsWith('"') ? (JSON.parse(value!) as string) : value!));
 }
 
-/** True for the ID of the trust domain and those under it: what is no SPIFFE ID at all is in none. */
+/** True for the ID of the trust domain and IDs in it; false for malformed IDs. */
 function isIn(uri: string, trustDomain: TrustDomain): boolean {
   const id = trustDomainId(trustDomain);
   return uri === id || uri.startsWith(`${id}/`);

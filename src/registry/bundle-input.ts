@@ -1,5 +1,5 @@
 /**
- * Bundles as people and other control planes write them: SPIFFE's JSON, a JWK set, or certificates in PEM.
+ * Reads bundles from users and other control planes: SPIFFE's JSON, a JWK set, or certificates in PEM.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md section 4
  * @see https://www.rfc-editor.org/rfc/rfc7517, rfc7468
@@ -17,7 +17,7 @@ import { collect, Place, readObject, show } from './place.ts';
 
 export type { BundleRules } from './bundle-authorities.ts';
 
-/** Reads the name of a trust domain that a bundle is set for, with or without `spiffe://`. @throws ERR_BAD_INPUT */
+/** Reads the trust domain of a bundle to set, with or without `spiffe://`. @throws ERR_BAD_INPUT */
 export function parseForeignTrustDomain(text: string, own: TrustDomain, path = 'trust_domain'): TrustDomain {
   const refuse = (problem: string, rule: string) => SidekeyError.badInput([{ path, problem, rule }]);
   try {
@@ -27,19 +27,25 @@ export function parseForeignTrustDomain(text: string, own: TrustDomain, path = '
     if (thrown instanceof SpiffeIdError) throw refuse(thrown.problem, thrown.rule);
     throw thrown;
   }
-  throw refuse("it is the server's own trust domain", "that one's bundle has the roots of the server's own authority");
+  throw refuse(
+    "it is the server's own trust domain",
+    "its bundle always contains the roots of the server's own authority",
+  );
 }
 
-const PRIVATE_RULE = 'a bundle holds public keys alone; whoever has read this private key can sign with it: replace it';
+const PRIVATE_RULE = 'a bundle contains only public keys; this private key may be compromised, so replace it';
 
-/** Reads PEM: certificates, with any text around them. @throws ERR_BAD_INPUT with every problem; paths are `line 12` */
+/**
+ * Reads certificates in PEM, with any text between them.
+ * @throws ERR_BAD_INPUT with all problems; paths are `line 12`
+ */
 export function parseBundlePem(text: string, rules: BundleRules): BundleInput {
   return collect((problems) => {
     const authorities = new BundleAuthorities(rules);
     for (const { label, der, place } of readPemBlocks(text, problems)) {
       if (label === 'CERTIFICATE') authorities.add(der, place);
       else if (label.endsWith('PRIVATE KEY')) place.fault('it is a private key', PRIVATE_RULE);
-      else place.fault(`it is a block of the type ${show(label)}`, 'a bundle in PEM holds blocks of CERTIFICATE alone');
+      else place.fault(`it is a block of the type ${show(label)}`, 'a PEM bundle contains only CERTIFICATE blocks');
     }
     if (problems.length > 0) return undefined;
     const list = authorities.finish(new Place('', problems));
@@ -51,7 +57,7 @@ const DOCUMENT_RULE = 'a SPIFFE bundle is a JWK set: {"keys":[…],"spiffe_seque
 const KEY_RULE = 'a key of a SPIFFE bundle is a JWK with kty and use';
 const X5C_RULE = 'a key with the use x509-svid has x5c with one certificate: DER in base64';
 
-/** Reads SPIFFE's JSON. @throws ERR_BAD_INPUT with every problem; paths are JSON pointers */
+/** Reads SPIFFE's JSON. @throws ERR_BAD_INPUT with all problems; paths are JSON pointers */
 export function parseBundleDocument(value: unknown, rules: BundleRules): BundleInput {
   return collect((problems) => {
     const place = new Place('', problems);
@@ -72,18 +78,18 @@ export function parseBundleDocument(value: unknown, rules: BundleRules): BundleI
   });
 }
 
-/** Members that hold, or are, what is secret of a key (RFC 7518, section 6). */
+/** JWK members with private or symmetric key material (RFC 7518, section 6). */
 const PRIVATE_MEMBERS: readonly string[] = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'];
-/** JWKs of other types and uses are to be ignored (sections 4.1.3 and 4.2). */
+/** Other key types and uses must be ignored (sections 4.1.3 and 4.2). */
 const KEY_TYPES: readonly unknown[] = ['EC', 'RSA', 'OKP'];
 
-interface Bundle {
+interface BundleParts {
   readonly authorities: BundleAuthorities;
   readonly jwtAuthorities: JwtAuthorities;
   readonly rules: BundleRules;
 }
 
-function readKey(value: unknown, place: Place, { authorities, jwtAuthorities, rules }: Bundle): void {
+function readKey(value: unknown, place: Place, { authorities, jwtAuthorities, rules }: BundleParts): void {
   const key = readObject(value, place, KEY_RULE);
   if (key === undefined) return;
   for (const member of PRIVATE_MEMBERS) {
@@ -106,7 +112,7 @@ function readKey(value: unknown, place: Place, { authorities, jwtAuthorities, ru
     rules.warn({
       path: place.path,
       problem,
-      rule: 'it is ignored, as are all but x509-svid of EC, RSA or OKP, and jwt-svid',
+      rule: 'it is ignored; supported are x509-svid keys of the types EC, RSA and OKP, and jwt-svid keys',
     });
     return;
   }
@@ -120,7 +126,7 @@ function readKey(value: unknown, place: Place, { authorities, jwtAuthorities, ru
   else checkKey(key, place, authorities.add(der, chain.at(0)));
 }
 
-/** RFC 7517, section 4.7: the key is the certificate's. */
+/** Checks that the key is the certificate's (RFC 7517, section 4.7). */
 function checkKey(key: Record<string, unknown>, place: Place, certificate: ReturnType<BundleAuthorities['add']>): void {
   if (certificate === undefined) return;
   const { kty, crv, x, y, n, e } = key as JsonWebKey;
@@ -128,7 +134,7 @@ function checkKey(key: Record<string, unknown>, place: Place, certificate: Retur
   try {
     if (createPublicKey({ key: members, format: 'jwk' }).equals(certificate.publicKey)) return;
   } catch {
-    // It is no key, or the certificate's is of a type that was told of already.
+    // The key is invalid, or the certificate's key type was already reported.
   }
   place.fault('its members are not the key of its certificate', 'both are the same key (RFC 7517, section 4.7)');
 }
@@ -144,7 +150,7 @@ function readCount(value: unknown, place: Place): number | undefined {
   return place.fault(`it is ${show(value)}`, `it is a whole number from 0 to ${Number.MAX_SAFE_INTEGER}, or absent`);
 }
 
-/** Warns of a document whose number does not say that it is the newer one: an old file may be set by mistake. */
+/** Warns if a document's sequence number does not grow: it may be an old file. */
 export function checkSequence(
   input: BundleInput,
   before: FederatedBundle | undefined,

@@ -1,14 +1,17 @@
-/** Records of what callers were refused, or have to wait for. */
+/** Records of refused and held requests. */
 
-/** `held`: a name waits; `refused`: the caller itself; `fetch-nothing`: a fetch, which can't wait, found nothing. */
+/**
+ * `held`: a name waits; `refused`: the caller was refused; `fetch-nothing`: a fetch, which is never held, had no
+ * result.
+ */
 export type DecisionKind = 'held' | 'refused' | 'fetch-nothing';
 
-/** An entry that gives what was asked for, to somebody else or at another time. */
+/** An entry that gives the requested identity, but not to this caller now. */
 export interface Candidate {
   readonly entryId: string;
   /**
-   * What the caller lacks, as `type:value`; values of environment selectors are left out. Empty: the entry has expired, or
-   * is not for callers in containers.
+   * The selectors that the caller lacks, as `type:value`, without values of environment selectors. Empty: the entry has
+   * expired, or is not for callers in containers.
    */
   readonly lacks: readonly string[];
 }
@@ -24,23 +27,23 @@ export interface DecisionRecord {
   readonly gid: number;
   /** As in the log: `pipe-7`. */
   readonly connection: string;
-  /** Who pays for the caller: `uid 1000`, or a container. */
+  /** The owner of the caller: `uid 1000`, or a container. */
   readonly owner: string;
-  /** The node id that an Envoy calls itself by. */
+  /** The node id that Envoy sent. */
   readonly node: string | undefined;
-  /** What was known of the caller, as `type:value`; values of environment selectors are left out. */
+  /** The known facts of the caller, as `type:value`, without values of environment selectors. */
   readonly facts: readonly string[];
-  /** Why the caller counted as contained; undefined where it did not. */
+  /** Why the caller counted as in a container; undefined if it did not. */
   readonly contained?: string | undefined;
-  /** What was asked for; undefined where the caller was refused whatever it asks for. */
+  /** The requested name; undefined if the caller was refused regardless of names. */
   readonly name: string | undefined;
-  /** The SPIFFE ID that the name stands for, if any. */
+  /** The SPIFFE ID of the name, if it has one. */
   readonly spiffeId: string | undefined;
-  /** A reason to hold, or the error's code. */
+  /** The reason of a hold, or an error code. */
   readonly reason: string;
-  /** One line for people. */
+  /** One line for display. */
   readonly detail: string;
   readonly candidates: readonly Candidate[];
-  /** When a hold ended: the name was given, asked for no more, or held for another reason. */
+  /** When the hold ended: the name was given, not requested any more, or held for another reason. */
   readonly endedAt: number | undefined;
 }

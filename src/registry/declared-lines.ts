@@ -1,11 +1,11 @@
-/** Where an entries file declares an entry, for people who are to change it there. */
+/** Finds the lines at which an entries file declares entries, for messages. */
 
 import { readFile } from 'node:fs/promises';
 import { isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, type YAMLMap } from 'yaml';
 import { formatSelector } from '../spiffe/selector.ts';
 import type { Entry } from './types.ts';
 
-/** A larger file is not searched, in bytes: the search blocks the event loop. */
+/** Larger files are not searched, in bytes, since the search blocks the event loop. */
 const MAX_BYTES = 256 * 1024;
 
 interface Declared {
@@ -16,8 +16,8 @@ interface Declared {
 }
 
 /**
- * The lines, from 1, of these entries in the file, by entry id; an entry that is not found for sure has none. The file may
- * have changed since it was applied, or be of a form that is not known here.
+ * The lines (from 1) of these entries in the file, by entry id. Entries without a certain match are left out: the file
+ * may have changed since it was applied, or have an unknown form.
  */
 export async function declaredLines(file: string, entries: readonly Entry[]): Promise<ReadonlyMap<string, number>> {
   const lines = new Map<string, number>();
@@ -79,7 +79,7 @@ function textOf(node: Node | undefined): string | undefined {
   return isScalar(node) && node.value !== null ? (node.source ?? String(node.value)) : undefined;
 }
 
-/** SPIRE prints SPIFFE IDs as objects too. */
+/** SPIRE also writes SPIFFE IDs as objects. */
 function joined(spiffeId: YAMLMap): string {
   return `spiffe://${textAt(spiffeId, 'trust_domain') ?? ''}${textAt(spiffeId, 'path') ?? ''}`;
 }

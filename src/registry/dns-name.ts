@@ -1,15 +1,15 @@
-/** DNS names that may stand in a certificate. */
+/** Checks DNS names for certificates. */
 
 const MAX_NAME = 253;
 const MAX_LABEL = 63;
 
-/** What {@link dnsNameProblem} holds names to. */
+/** The rule that {@link dnsNameProblem} checks. */
 export const DNS_NAME_RULE =
   'a DNS name is labels of a-z 0-9 - (lower case, 1 to 63 characters, no - at an end or at both places 3 and 4), with single dots between; the first may be *';
 
 /**
- * What is wrong with a DNS name; undefined for a good one. The rules are SPIRE's: letters, digits and hyphens as IDNA
- * (UTS 46, strict) has them, nothing that a mapping would change, no Punycode.
+ * The problem of a DNS name; undefined if it is valid. The rules are SPIRE's: letters, digits and hyphens as in strict
+ * IDNA (UTS 46), no characters that a mapping would change, no Punycode.
  */
 export function dnsNameProblem(name: string): string | undefined {
   if (name === '') return 'it is empty';

@@ -1,4 +1,4 @@
-/** Reads files of entries. Each problem is told with the file, the line and the rule. */
+/** Reads entries files. Each problem has the file, the line and the rule. */
 
 import { readFile } from 'node:fs/promises';
 import { type Problem, SidekeyError } from '../base/errors.ts';
@@ -13,11 +13,11 @@ const READABLE_RULE = 'entries are in a YAML or JSON file, in UTF-8, that this u
 export interface DeclaredEntries {
   readonly file: string;
   readonly inputs: readonly EntryInput[];
-  /** The same problem with file and line: `FILE:LINE /entries/0/…`. */
+  /** Adds file and line to a problem's path: `FILE:LINE /entries/0/…`. */
   locate(problem: Problem): Problem;
 }
 
-/** Reads a file of entries. @throws ERR_CONFIG with every problem; their paths are `FILE:LINE /entries/0/…` */
+/** Reads an entries file. @throws ERR_CONFIG with all problems; their paths are `FILE:LINE /entries/0/…` */
 export async function loadEntriesFile(file: string, rules: EntryRules): Promise<DeclaredEntries> {
   let text: string;
   try {

@@ -1,6 +1,7 @@
 /**
- * The text of a file of entries: YAML (one document or several) or JSON with an `entries` list, in the admin API's names or
- * SPIRE's, or what `spire-server entry show -output json` prints. Finds the line of each part.
+ * Parses an entries file and finds the line of each value. The file is YAML (one or more documents) or JSON with an
+ * `entries` list, with the field names of the admin API or SPIRE, or the output of `spire-server entry show -output
+ * json`.
  */
 
 import {
@@ -21,7 +22,7 @@ import { readJson } from './unique-json.ts';
 
 const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';
 
-/** Decodes UTF-8 strictly, so that no bytes silently become other characters; skips a byte order mark. @throws TypeError */
+/** Decodes UTF-8 and rejects invalid bytes; skips a byte order mark. @throws TypeError */
 export function decodeText(bytes: Uint8Array): string {
   return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
 }
@@ -31,16 +32,16 @@ export class EntriesSource {
   readonly #text: string;
   readonly #lines = new LineCounter();
   #documents: Document.Parsed[] | undefined;
-  /** The position of the first entry of each document in the whole list. */
+  /** The index of each document's first entry in the whole list. */
   readonly #starts: number[] = [];
-  /** What is under `entries`: a list, unless the file has another value there. Documents are joined. */
+  /** The value of `entries`, all documents joined: a list, or another value if the file has one there. */
   readonly entries: unknown;
 
-  /** @param name the file, as messages name it @throws ERR_CONFIG with every problem, each with its line */
+  /** @param name the file's name in messages @throws ERR_CONFIG with all problems, each with its line */
   constructor(name: string, text: string) {
     this.#name = name;
     this.#text = text;
-    // JSON is parsed as such, which takes a tenth of the time, and as YAML only to find a line.
+    // The JSON parser takes a tenth of the YAML parser's time; YAML parsing is left for finding lines.
     const json = readJson(text);
     this.entries = json === undefined ? this.#entriesOfDocuments() : this.#entriesOf(json, 0);
   }
@@ -52,12 +53,12 @@ export class EntriesSource {
     );
   }
 
-  /** The same problem with file and line: `FILE:LINE /entries/0/…`. */
+  /** Adds file and line to a problem's path: `FILE:LINE /entries/0/…`. */
   locate(problem: Problem): Problem {
     return { ...problem, path: `${this.#name}:${this.line(problem.path)} ${problem.path}`.trimEnd() };
   }
 
-  /** The line, from 1, of the value at a JSON pointer; if it is missing, of the object that lacks it. */
+  /** The line (from 1) of the value at a JSON pointer, or of its object if the value is missing. */
   line(pointer: string): number {
     const keys = pointer.split('/').slice(1);
     return this.#lineIn(...this.#place(keys));
@@ -69,7 +70,7 @@ export class EntriesSource {
       const path = `${this.#name}:${this.#lines.linePos(fault.pos[0]).line}`;
       throw SidekeyError.badInput([{ path, problem: fault.message, rule: FILE_RULE }], 'ERR_CONFIG');
     }
-    // A document may have only comments, as after a separator at the end.
+    // Ignores documents that contain only comments, as after a separator at the end.
     const filled = this.#parsed.filter(({ contents }) => !(isScalar(contents) && contents.value === null));
     this.#documents = filled;
     const [first] = filled;
@@ -88,7 +89,7 @@ export class EntriesSource {
     return all;
   }
 
-  /** What is under `entries` in a document, which may have nothing else. @throws ERR_CONFIG */
+  /** The value of `entries` in a document; other fields are faults. @throws ERR_CONFIG */
   #entriesOf(value: unknown, at: number): unknown {
     const located = (problem: Problem): Problem => {
       const path = `${this.#name}:${this.#lineIn(this.#parsed[at], problem.path.split('/').slice(1))} ${problem.path}`;
@@ -113,7 +114,7 @@ export class EntriesSource {
     return (value as { entries: unknown }).entries;
   }
 
-  /** The document as plain values. An alias may be used at most 100 times, so that a small file can't fill the memory. */
+  /** The document as plain values. It may use aliases at most 100 times, so that a small file cannot exhaust memory. */
   #valueOf(document: Document.Parsed): unknown {
     try {
       return document.toJS({ maxAliasCount: 100 });
@@ -126,13 +127,13 @@ export class EntriesSource {
   get #parsed(): Document.Parsed[] {
     if (this.#documents === undefined) {
       const options = { lineCounter: this.#lines, prettyErrors: false, stringKeys: true };
-      // An empty text has no document.
+      // Empty text has no documents.
       this.#documents = [...(parseAllDocuments(this.#text, options) as Document.Parsed[])];
     }
     return this.#documents;
   }
 
-  /** The document that a pointer leads into, and the pointer in there. */
+  /** The document of a JSON pointer, and the rest of the pointer inside it. */
   #place(keys: readonly string[]): [Document.Parsed | undefined, readonly string[]] {
     const [member, position, ...rest] = keys;
     if (this.#starts.length === 0 || member !== 'entries' || position === undefined) return [this.#parsed[0], keys];
@@ -160,7 +161,7 @@ export class EntriesSource {
   }
 }
 
-/** True if a key is the one in a JSON pointer, which may have the field's name in snake case. */
+/** True if the key is that of the JSON pointer, which may have it in snake case. */
 function names(key: string, name: string): boolean {
   return key === name || snakeCase(key) === name;
 }

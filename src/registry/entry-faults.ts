@@ -1,4 +1,4 @@
-/** Entries that do nothing, and why. */
+/** Finds entries without effect. */
 
 import { redactSelector } from '../attest/selector-kinds.ts';
 import { formatSelector, type Selector } from '../spiffe/selector.ts';
@@ -8,35 +8,35 @@ import type { Entry, Registry } from './types.ts';
 export interface EntryFault {
   readonly kind: /** It is over. */
     | 'expired'
-    /** No attestor gives one of its selectors. */
+    /** No attestor can provide one of its selectors. */
     | 'unproducible'
-    /** An older entry gives the same SPIFFE ID to everybody whom this one gives it to, and goes first. */
+    /** An older entry with the same SPIFFE ID matches all callers of this one, and takes precedence. */
     | 'shadowed'
-    /** Nobody was ever given its SPIFFE ID, {@link NEVER_ISSUED_MS} after it was made. */
+    /** No SVID was issued for its SPIFFE ID within {@link NEVER_ISSUED_MS} after its creation. */
     | 'never-issued';
   readonly entry: Entry;
   readonly detail: string;
-  /** Of `shadowed`: the other entry. */
+  /** For `shadowed`: the id of the other entry. */
   readonly by?: string;
-  /** Of `unproducible`: the selectors that were likely meant. */
+  /** For `unproducible`: the selectors that were probably meant. */
   readonly meant?: readonly Selector[];
 }
 
 export interface EntryFaultsParts {
   readonly registry: Pick<Registry, 'list' | 'bySpiffeId'>;
-  /** Why no attestor gives this selector; undefined where one can. */
+  /** Why no attestor can provide this selector; undefined if one can. */
   readonly whyNever: (selector: Selector) => string | undefined;
-  /** What was likely meant by a selector that nobody has; undefined where that is not known. */
+  /** The selector that was probably meant by one that no caller can have; undefined if unknown. */
   readonly meant: (selector: Selector) => Selector | undefined;
-  /** SPIFFE IDs that were issued at some time. */
+  /** SPIFFE IDs for which an SVID was ever issued. */
   readonly issued: ReadonlySet<string>;
   readonly now: number;
 }
 
-/** An entry may be made before the workload that it is for; in milliseconds. */
+/** Entries may be created before their workload runs; in milliseconds. */
 export const NEVER_ISSUED_MS = 3_600_000;
 
-/** One fault an entry at most, the first that explains it; in the order of the entries, made while it is read. */
+/** Yields at most one fault per entry: the first that explains it. In the order of the entries. */
 export function* entryFaults(parts: EntryFaultsParts): Iterable<EntryFault | undefined> {
   let cursor: string | undefined;
   do {
@@ -59,21 +59,26 @@ function faultOf(entry: Entry, parts: EntryFaultsParts): EntryFault | undefined 
   const others = registry.bySpiffeId(entry.spiffeId);
   const by = others.find((other) => compareAge(other, entry) < 0 && !isExpired(other, now) && covers(other, entry));
   if (by !== undefined) {
-    return { kind: 'shadowed', entry, detail: `entry ${by.id} gives the same to the same callers, first`, by: by.id };
+    return {
+      kind: 'shadowed',
+      entry,
+      detail: `entry ${by.id} is older and gives the same SPIFFE ID to all of its callers`,
+      by: by.id,
+    };
   }
   if (issued.has(entry.spiffeId) || now - entry.createdAt < NEVER_ISSUED_MS) return undefined;
-  return { kind: 'never-issued', entry, detail: 'nobody was ever given it' };
+  return { kind: 'never-issued', entry, detail: 'no SVID was ever issued for it' };
 }
 
-/** The entry's selectors with what was meant in place of what nobody has, if that is known of each. */
+/** The entry's selectors, with the invalid ones replaced by those that were meant; undefined if one is unknown. */
 function mended({ selectors }: Entry, { whyNever, meant }: EntryFaultsParts): Pick<EntryFault, 'meant'> {
   const instead = selectors.map((selector) => (whyNever(selector) === undefined ? selector : meant(selector)));
   if (!instead.every((selector) => selector !== undefined)) return {};
-  // What was meant may be there already.
+  // A replacement may be in the list already.
   return { meant: [...new Map(instead.map((selector) => [formatSelector(selector), selector])).values()] };
 }
 
-/** True if whoever matches `entry` matches `other` too. */
+/** True if all callers that match `entry` match `other` too. */
 function covers(other: Entry, entry: Entry): boolean {
   const keys = new Set(entry.selectors.map(formatSelector));
   return other.selectors.every((selector) => keys.has(formatSelector(selector)));

@@ -1,6 +1,6 @@
 /**
- * The fields of an entry, each in one row: what it means, how it is read from JSON and files, shown, stored and given on the
- * command line, and what a change of it means for SVIDs. A new field is a row here and a migration (sqlite/migrations.ts).
+ * The fields of an entry, one row each: meaning, JSON and file form, display, storage, command line flag, and effect on
+ * SVIDs. A new field needs a row here and a migration (sqlite/migrations.ts).
  */
 
 import { parseSpiffeId, parseTrustDomain, type SpiffeId, type TrustDomain } from '../spiffe/id.ts';
@@ -20,56 +20,59 @@ import type { EntryRules } from './entry-rules.ts';
 import type { Place } from './place.ts';
 import { readSelectors } from './selector-rules.ts';
 
-/** JSON Schema, as OpenAPI 3.1 has it. */
+/** JSON Schema as in OpenAPI 3.1. */
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** How a value stands in a row of the database: lists as JSON, times as milliseconds since the epoch. */
-interface Column<T> {
+/** The form in the database: lists as JSON, times as milliseconds since the epoch. */
+interface ColumnForm<T> {
   toColumn(value: T): string | number;
-  /** @throws what is no such value: somebody edited the database */
+  /** @throws an error if the stored value is invalid, as after manual edits of the database */
   fromColumn(stored: never): T;
 }
 
-/** How a value is given on the command line. */
+/** The form on the command line. */
 export interface Flag {
   /** `--x509-svid-ttl <duration>` */
   readonly option: string;
   readonly help: string;
   readonly kind: 'text' | 'texts' | 'selectors' | 'duration' | 'instant' | 'switch';
-  /** There is a `--no-…` form too: what it means. */
+  /** The meaning of the `--no-…` form, if there is one. */
   readonly no?: string;
-  /** The `--no-…` form takes something away, and so is for updates alone. */
+  /** The `--no-…` form removes something, so only `update` has it. */
   readonly noOnUpdate?: boolean;
 }
 
 export interface EntryField<Name extends string, T, Shown> {
-  /** In JSON, and as a column. */
+  /** The name in JSON and of the column. */
   readonly name: Name;
-  /** SPIRE's name for it in files, where that is another one. */
+  /** SPIRE's name for it in files, if different. */
   readonly spireName?: { readonly name: string; readonly schema: JsonSchema };
-  /** Reads what was given: the value, or undefined and a fault. Undefined: the registry sets it, and ignores what is given. */
+  /**
+   * Reads user input: the value, or undefined after recording a fault. Undefined: the registry sets the field and
+   * ignores input.
+   */
   readonly read?: (value: unknown, place: Place, rules: EntryRules) => T | undefined;
-  /** What it is where nothing was given; undefined: it must be given, or the registry sets it. */
+  /** The value if none is given; undefined: the field is required, or set by the registry. */
   readonly absent?: T;
-  readonly column: Column<T>;
-  /** As JSON shows it. */
+  readonly column: ColumnForm<T>;
+  /** The value in JSON output. */
   show(value: T): Shown;
   readonly schema: JsonSchema;
-  /** Of what may be given, where that is more than is shown. */
+  /** The schema of input, if it accepts more than the output has. */
   readonly givenSchema?: JsonSchema;
   readonly flag?: Flag;
-  /** It stands in the SVID, or decides how long that lives: a change makes SVIDs anew. */
+  /** The SVID contains it or its lifetime depends on it, so a change requires new SVIDs. */
   readonly inSvid?: true;
-  /** A change of it can't make another caller match. In doubt it can: then a lapse ends (`identity/lapses.ts`). */
+  /** A change cannot affect which callers match. Without this a change ends lapses (`identity/lapses.ts`). */
   readonly decidesNobody?: true;
 }
 
-const TEXT: Column<string> = { toColumn: (value) => value, fromColumn: (stored: string) => stored };
-const NUMBER: Column<number> = { toColumn: (value) => value, fromColumn: (stored: number) => stored };
-const BOOLEAN: Column<boolean> = { toColumn: Number, fromColumn: (stored: number) => stored === 1 };
+const TEXT: ColumnForm<string> = { toColumn: (value) => value, fromColumn: (stored: string) => stored };
+const NUMBER: ColumnForm<number> = { toColumn: (value) => value, fromColumn: (stored: number) => stored };
+const BOOLEAN: ColumnForm<boolean> = { toColumn: Number, fromColumn: (stored: number) => stored === 1 };
 const TEXTS = listOf((text: string) => text);
 
-function listOf<T>(read: (element: never) => T): Column<readonly T[]> {
+function listOf<T>(read: (element: never) => T): ColumnForm<readonly T[]> {
   return {
     toColumn: (value) => JSON.stringify(value),
     fromColumn: (stored: string) => (JSON.parse(stored) as never[]).map(read),
@@ -78,7 +81,7 @@ function listOf<T>(read: (element: never) => T): Column<readonly T[]> {
 
 const same = <T>(value: T): T => value;
 const timestamp = (value: number): string => new Date(value).toISOString();
-/** Checks the type of a row, and keeps its names. */
+/** Checks a row's types and keeps the literal types of its names. */
 const field = <const Name extends string, T, Shown>(row: EntryField<Name, T, Shown>): EntryField<Name, T, Shown> => row;
 
 const SELECTOR: JsonSchema = {
@@ -88,7 +91,7 @@ const SELECTOR: JsonSchema = {
   additionalProperties: false,
 };
 const SELECTOR_TEXT = { type: 'string', pattern: '^[^:]+:.+', description: 'both as one text: unix:uid:1000' };
-const WHOEVER = { minItems: 1, description: 'whoever has all of them may be the SPIFFE ID' };
+const AT_LEAST_ONE = { minItems: 1, description: 'callers that have all of them may have the SPIFFE ID' };
 const TTL: JsonSchema = { type: 'integer', minimum: 0, description: "seconds; 0: the server's default" };
 const ID_TEXT: JsonSchema = { type: 'string', description: 'spiffe://<trust domain>/<path>' };
 const ID_OBJECT: JsonSchema = {
@@ -105,7 +108,7 @@ const LIST_OF_TEXTS: JsonSchema = { type: 'array', items: { type: 'string' } };
 const TIMESTAMP: JsonSchema = { type: 'string', format: 'date-time' };
 
 export const ENTRY_FIELDS = {
-  /** `[A-Za-z0-9._-]`, 1 to 255 characters; a UUIDv4 unless the caller chose one. */
+  /** `[A-Za-z0-9._-]`, 1 to 255 characters; a UUIDv4 unless given. */
   id: field({
     name: 'id',
     spireName: { name: 'entry_id', schema: { type: 'string' } },
@@ -125,21 +128,21 @@ export const ENTRY_FIELDS = {
     flag: { option: '--spiffe-id <id>', help: 'the identity: spiffe://<trust domain>/<path>', kind: 'text' },
     inSvid: true,
   }),
-  /** At least one; no two the same; sorted by type, then value. */
+  /** At least one, without duplicates, sorted by type, then value. */
   selectors: field({
     name: 'selectors',
     read: (value, place, rules): readonly Selector[] | undefined => readSelectors(value, place, rules),
     column: listOf((selector: Selector) => selector),
     show: same,
-    schema: { type: 'array', items: SELECTOR, ...WHOEVER },
-    givenSchema: { type: 'array', items: { anyOf: [SELECTOR, SELECTOR_TEXT] }, ...WHOEVER },
+    schema: { type: 'array', items: SELECTOR, ...AT_LEAST_ONE },
+    givenSchema: { type: 'array', items: { anyOf: [SELECTOR, SELECTOR_TEXT] }, ...AT_LEAST_ONE },
     flag: {
       option: '--selector <type:value>',
-      help: 'what a caller must have, such as unix:uid:1000; give it again for more',
+      help: 'a selector that callers must have, such as unix:uid:1000; repeat for more',
       kind: 'selectors',
     },
   }),
-  /** Kept and echoed for SPIRE's files; it grants nothing. Empty where none was given. */
+  /** Stored and shown for SPIRE's files; has no effect. Empty if not given. */
   parentId: field({
     name: 'parent_id',
     read: readParentId,
@@ -193,9 +196,9 @@ export const ENTRY_FIELDS = {
     schema: LIST_OF_TEXTS,
     flag: {
       option: '--dns <name>',
-      help: 'a DNS name for the certificate; give it again for more',
+      help: 'a DNS name for the certificate; repeat for more',
       kind: 'texts',
-      no: 'take all DNS names away',
+      no: 'remove all DNS names',
       noOnUpdate: true,
     },
     inSvid: true,
@@ -210,14 +213,14 @@ export const ENTRY_FIELDS = {
     schema: LIST_OF_TEXTS,
     flag: {
       option: '--federates-with <domain>',
-      help: 'a trust domain whose bundle it gets too; give it again for more',
+      help: 'another trust domain whose bundle callers get; repeat for more',
       kind: 'texts',
-      no: 'take all foreign trust domains away',
+      no: 'remove all trust domains',
       noOnUpdate: true,
     },
     decidesNobody: true,
   }),
-  /** At most 1024 characters; `default` makes it the answer to the SDS name `default`. */
+  /** At most 1024 characters. The hint `default` selects the entry for the SDS name `default`. */
   hint: field({
     name: 'hint',
     read: readHint,
@@ -228,7 +231,7 @@ export const ENTRY_FIELDS = {
     flag: { option: '--hint <text>', help: '"default" makes it the answer to the SDS name default', kind: 'text' },
     decidesNobody: true,
   }),
-  /** Callers in containers may have it though none of its selectors is a fact about the container. */
+  /** Callers in containers may have it although none of its selectors is about the container. */
   allowContained: field({
     name: 'allow_contained',
     read: readAllowContained,
@@ -246,7 +249,7 @@ export const ENTRY_FIELDS = {
       no: 'they may not (the default)',
     },
   }),
-  /** When it ends, in milliseconds since the epoch; 0: never. Nothing is issued from that moment on. */
+  /** Expiry in milliseconds since the epoch; 0: never. From then on nothing is issued. */
   expiresAt: field({
     name: 'expires_at',
     spireName: { name: 'entryExpiry', schema: { type: 'integer', minimum: 0 } },
@@ -271,7 +274,7 @@ export const ENTRY_FIELDS = {
   createdAt: field({ name: 'created_at', column: NUMBER, show: timestamp, schema: TIMESTAMP }),
   /** Milliseconds since the epoch. */
   updatedAt: field({ name: 'updated_at', column: NUMBER, show: timestamp, schema: TIMESTAMP, decidesNobody: true }),
-  /** 1 at first, one more at each change. */
+  /** 1 at first; increases by one with each change. */
   revisionNumber: field({
     name: 'revision_number',
     column: NUMBER,
@@ -280,26 +283,31 @@ export const ENTRY_FIELDS = {
     givenSchema: { anyOf: [{ type: 'integer' }, EPOCH_TEXT] },
     decidesNobody: true,
   }),
-  /** Who declares it: `api` for REST and the command line, `file` for `--entries`, or a name given to PUT. */
+  /**
+   * The source that declares it: `api` for REST and the command line, `file` for `--entries`, or a name given to PUT.
+   */
   source: field({ name: 'source', column: TEXT, show: same, schema: { type: 'string' }, decidesNobody: true }),
 };
 
 type Fields = typeof ENTRY_FIELDS;
 
-/** A registration entry: whoever has all of `selectors` may be `spiffeId`. Immutable; an update makes a new object. */
+/**
+ * A registration entry: callers that have all of `selectors` may have the identity `spiffeId`. Immutable; an update
+ * creates a new object.
+ */
 export type Entry = {
   readonly [F in keyof Fields]: Fields[F] extends EntryField<string, infer T, infer _> ? T : never;
 };
 
-/** An entry as the admin API, the command line and their files show it: every member is always there. */
+/** An entry in the admin API, command line output and files; no member is optional. */
 export type EntryJson = {
   readonly [F in keyof Fields as Fields[F]['name']]: ReturnType<Fields[F]['show']>;
 };
 
-/** A row of the database. */
+/** A database row. */
 export type EntryRow = Record<Fields[keyof Fields]['name'], string | number>;
 
-/** All rows of the table. */
+/** All rows of {@link ENTRY_FIELDS}. */
 export const ENTRY_FIELD_LIST = Object.entries(ENTRY_FIELDS) as unknown as readonly [
   keyof Entry,
   EntryField<keyof EntryJson, never, never>,

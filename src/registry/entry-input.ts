@@ -1,7 +1,4 @@
-/**
- * Entries as people and files write them: JSON with the names of the admin API, the same in camel case, or those of SPIRE's
- * file format.
- */
+/** Reads entries from users and files: JSON with the admin API's names, the same in camel case, or SPIRE's names. */
 
 import { nearest } from '../base/nearest.ts';
 import { trustDomainId } from '../spiffe/id.ts';
@@ -12,12 +9,12 @@ import type { EntryInput, EntryPatch, EntryRules } from './types.ts';
 
 export type { EntryRules } from './types.ts';
 
-/** Reads one entry. Paths of problems are JSON pointers that begin with `at`. @throws ERR_BAD_INPUT with every problem */
+/** Reads one entry. Problem paths are JSON pointers that begin with `at`. @throws ERR_BAD_INPUT with all problems */
 export function parseEntryInput(value: unknown, rules: EntryRules, at = ''): EntryInput {
   return collect((problems) => readEntry(value, new Place(at, problems), rules));
 }
 
-/** Reads a list of entries. @throws ERR_BAD_INPUT with every problem of every entry */
+/** Reads a list of entries. @throws ERR_BAD_INPUT with all problems of all entries */
 export function parseEntryInputs(value: unknown, rules: EntryRules, at = '/entries'): EntryInput[] {
   return collect((problems) =>
     readList(value, new Place(at, problems), 'entries is a list of entries', (entry, place) =>
@@ -26,28 +23,28 @@ export function parseEntryInputs(value: unknown, rules: EntryRules, at = '/entri
   );
 }
 
-/** Reads what is to change in the entry `id`; its id may stand there, but not another. @throws ERR_BAD_INPUT */
+/** Reads a change of the entry `id`. The input may contain this id, but no other. @throws ERR_BAD_INPUT */
 export function parseEntryPatch(value: unknown, rules: EntryRules, id: string, at = ''): EntryPatch {
   return collect((problems) => {
     const place = new Place(at, problems);
     const { id: given, ...patch } =
-      readFields(value, place, rules, 'a change is an object with what is to change') ?? {};
+      readFields(value, place, rules, 'a change is an object with the fields to change') ?? {};
     if (given !== undefined && given !== id) place.at('id').fault(`it is ${show(given)}`, 'an id does not change');
     return patch;
   });
 }
 
-/** What the registry sets itself is ignored where it is given, so that what was read can be given back. */
+/** Fields that the registry sets are ignored, so that an entry that was read can be sent back. */
 const GIVEN = ENTRY_FIELD_LIST.filter(([, { read }]) => read !== undefined);
 const SET_BY_REGISTRY = ENTRY_FIELD_LIST.filter(([, { read }]) => read === undefined);
 
-/** By the names that they have in JSON and in SPIRE's files, all in snake case. */
+/** By JSON name and SPIRE's name, in snake case. */
 const BY_NAME = new Map(
   GIVEN.flatMap(([key, row]) =>
     [row.name, row.spireName?.name ?? row.name].map((name) => [snakeCase(name), { key, row }]),
   ),
 );
-/** Names to propose for a mistyped one. */
+/** Suggestions for misspelt names. */
 const NAMES = GIVEN.flatMap(([, { name, spireName }]) => [name as string, ...(spireName ? [spireName.name] : [])]);
 const READ_ONLY = new Set(SET_BY_REGISTRY.map(([, { name }]) => name as string));
 const DEFAULTS = Object.fromEntries(GIVEN.map(([key, { absent }]) => [key, absent])) as unknown as Pick<
@@ -55,14 +52,14 @@ const DEFAULTS = Object.fromEntries(GIVEN.map(([key, { absent }]) => [key, absen
   Exclude<keyof EntryInput, 'spiffeId' | 'selectors'>
 >;
 
-/** What SPIRE's entries can be and Sidekey's can't. */
+/** Properties of SPIRE's entries that Sidekey does not support, with the reason. */
 const REFUSED: Readonly<Record<string, string>> = {
-  admin: 'no entry opens the admin API, which is its socket and its token alone; leave it out or false',
+  admin: 'entries give no access to the admin API; it has its own socket and token. Leave it out or false',
   downstream: 'Sidekey signs no intermediates for other servers; leave it out or false',
-  store_svid: 'Sidekey puts SVIDs in no store, callers fetch their own; leave it out or false',
+  store_svid: 'Sidekey does not write SVIDs to a store; callers fetch them. Leave it out or false',
 };
 
-/** SPIRE's additional_attributes. SVIDs are issued when they are first asked for, so there is no prefetch to disable. */
+/** SPIRE's additional_attributes. SVIDs are issued on request, so there is no prefetch to disable. */
 const ATTRIBUTES: Readonly<Record<string, { takesTrue: boolean; rule: string }>> = {
   disable_x509_svid_prefetch: { takesTrue: true, rule: 'it is true or false' },
   jwt_svid_include_jti: { takesTrue: false, rule: 'Sidekey sets no jti; leave it out or false' },
@@ -83,7 +80,7 @@ function readEntry(value: unknown, place: Place, rules: EntryRules): EntryInput 
   return { ...DEFAULTS, ...fields, spiffeId, selectors };
 }
 
-/** The fields that are there; those that break a rule are left out. */
+/** Reads the fields that are present; leaves out invalid ones. */
 function readFields(value: unknown, place: Place, rules: EntryRules, rule: string): Partial<EntryInput> | undefined {
   const object = readObject(value, place, rule);
   if (object === undefined) return undefined;
@@ -93,7 +90,7 @@ function readFields(value: unknown, place: Place, rules: EntryRules, rule: strin
     const field = BY_NAME.get(snakeCase(name));
     const at = place.at(name);
     if (field === undefined) readOther(name, member, at);
-    else if (names.has(field.key)) at.fault(`it says the same as ${names.get(field.key)}`, 'give one of the two');
+    else if (names.has(field.key)) at.fault(`it is the same field as ${names.get(field.key)}`, 'give one of the two');
     else {
       names.set(field.key, name);
       const read = field.row.read!(member, at, rules);
@@ -130,7 +127,7 @@ function readAttributes(value: unknown, place: Place): void {
   }
 }
 
-/** SPIRE's name before 1.5; by its letters alone it is near to nothing. */
+/** SPIRE's name before 1.5, which spelling alone would not suggest. */
 const FORMER_NAMES: Readonly<Record<string, string>> = { ttl: 'x509_svid_ttl' };
 
 function didYouMean(name: string, known: readonly string[]): string {

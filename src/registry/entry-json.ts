@@ -1,4 +1,4 @@
-/** An entry as the admin API, the command line and their files show it. */
+/** Writes an entry in the form of the admin API, command line output and files. */
 
 import { ENTRY_FIELD_LIST, type Entry, type EntryJson } from './entry-fields.ts';
 

@@ -1,4 +1,4 @@
-/** The fields of an entry one by one: each reader gives the value, or undefined and a fault. */
+/** Readers for the fields of an entry. Each returns the value, or undefined after recording a fault. */
 
 import { parseDuration } from '../base/duration.ts';
 import {
@@ -60,14 +60,14 @@ function readIdOfTrustDomain(
   );
 }
 
-/** SPIRE's API and exports have IDs in two parts; other values stay as they are. */
+/** Joins the two parts that SPIRE's API and exports have; other values are unchanged. */
 function idText(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
   const members = new Map(Object.entries(value).map(([name, member]) => [snakeCase(name), member as unknown]));
   const [trustDomain, path] = [members.get('trust_domain'), members.get('path') ?? ''];
   if (typeof trustDomain !== 'string' || typeof path !== 'string') return value;
   if (members.size !== (members.has('path') ? 2 : 1)) return value;
-  // Without a slash between them, the two would make another trust domain.
+  // Without a slash in between, the path would become part of the trust domain.
   return path === '' || path.startsWith('/') ? `spiffe://${trustDomain}${path}` : value;
 }
 
@@ -117,14 +117,14 @@ export function readAllowContained(value: unknown, place: Place): boolean | unde
   return typeof value === 'boolean' ? value : place.fault(`it is ${show(value)}`, ALLOW_CONTAINED_RULE);
 }
 
-/** The end of the year 9999, the last that RFC 3339 can write. */
+/** The end of the year 9999, the last that RFC 3339 can express. */
 const MAX_EPOCH_SECONDS = 253_402_300_799;
 const EXPIRES_AT_RULE =
   'it is an RFC 3339 time after 1970 (2030-01-31T12:00:00Z), or epoch seconds; 0, null or "never": never';
 
 export function readExpiresAt(value: unknown, place: Place): number | undefined {
   if (value === null || value === 'never') return 0;
-  // JSON made of protobuf (SPIRE's exports) has 64-bit numbers as text.
+  // JSON from protobuf (SPIRE's exports) has 64-bit numbers as text.
   const seconds = typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value;
   if (typeof seconds === 'number' && Number.isInteger(seconds) && seconds >= 0 && seconds <= MAX_EPOCH_SECONDS) {
     return unsigned(seconds) * 1000;
@@ -135,7 +135,7 @@ export function readExpiresAt(value: unknown, place: Place): number | undefined 
   return place.fault(`it is ${show(value)}`, EXPIRES_AT_RULE);
 }
 
-/** JSON has a -0, which would not be equal to 0. */
+/** Converts -0, which JSON can contain, to 0. */
 function unsigned(value: number): number {
   return Math.abs(value);
 }

@@ -1,8 +1,8 @@
 import type { TrustDomain } from '../spiffe/id.ts';
 
-/** What the reading of entries depends on. */
+/** The settings that reading entries depends on. */
 export interface EntryRules {
   readonly trustDomain: TrustDomain;
-  /** Takes entries that select by nothing but unix:path and unix:sha256. */
+  /** Accepts entries that have only unix:path and unix:sha256 selectors. */
   readonly allowWeakSelectors: boolean;
 }

@@ -1,4 +1,4 @@
-/** Entries that are accepted, but probably do not do what was meant. */
+/** Warnings for entries that are accepted but probably a mistake. */
 
 import { redactSelector } from '../attest/selector-kinds.ts';
 import { formatDuration } from '../base/duration.ts';
@@ -10,27 +10,27 @@ import type { FederatedBundles } from './federated-bundles.ts';
 import type { Entry, EntryInput } from './types.ts';
 
 export interface EntryWarningParts {
-  /** Why no caller here has this selector; undefined if one may have it. */
+  /** Why no caller on this server can have the selector; undefined if one may. */
   readonly whyNever: (selector: Selector) => string | undefined;
-  /** The longest TTL of an SVID that is always honoured in full, in seconds. */
+  /** The longest SVID TTL that is always honoured in full, in seconds. */
   readonly longestSvidTtl: number;
   readonly federatedBundles: Pick<FederatedBundles, 'get'>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
 
-/** A warning, and the position of its entry in the given list. */
+/** A warning and the index of its entry in the input. */
 export interface EntryWarning {
   readonly index: number;
-  /** Its path is inside the entry: `/x509_svid_ttl`. */
+  /** Its path is relative to the entry: `/x509_svid_ttl`. */
   readonly warning: Problem;
 }
 
 export type WarningsOf = (entries: readonly EntryInput[]) => EntryWarning[];
 
-/** The most warnings of one write, as an answer must not be much larger than its request. */
+/** Maximum number of warnings per write, so that an answer is not much larger than its request. */
 const MOST_WARNINGS = 100;
-/** As short as `--x509-svid-ttl` may be, in seconds. */
+/** The minimum of `--x509-svid-ttl`, in seconds. */
 const SHORTEST_SVID_TTL = 10;
 
 export function createWarningsOf(parts: EntryWarningParts): WarningsOf {
@@ -52,7 +52,7 @@ const MORE: Problem = {
   rule: 'this entry and the entries after it have some too, which are not listed',
 };
 
-/** Logs warnings with the ids of their entries. @param stored the entry at a position, with its id */
+/** Logs warnings with the ids of their entries. @param stored returns the stored entry at an index of the input */
 export function logEntryWarnings(
   log: Log,
   warnings: readonly EntryWarning[],
@@ -60,10 +60,7 @@ export function logEntryWarnings(
 ): void {
   for (const { index, warning } of warnings) {
     const entry = stored(index);
-    log.warn(
-      { entry_id: entry?.id, spiffe_id: entry?.spiffeId, ...warning },
-      'an entry probably does not do what was meant',
-    );
+    log.warn({ entry_id: entry?.id, spiffe_id: entry?.spiffeId, ...warning }, 'an entry is probably a mistake');
   }
 }
 
@@ -81,8 +78,8 @@ function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable
     yield { path: '/federates_with', problem: `no bundle of ${domain} is set`, rule };
   }
   if (isExpired(entry, parts.now())) {
-    const problem = `it is ${new Date(entry.expiresAt).toISOString()}, which is past`;
-    yield { path: '/expires_at', problem, rule: 'the entry is kept, but gives nothing; give a later time, or never' };
+    const problem = `it is ${new Date(entry.expiresAt).toISOString()}, which is in the past`;
+    yield { path: '/expires_at', problem, rule: 'the entry is stored, but has no effect; give a later time, or never' };
   }
 }
 
@@ -91,8 +88,8 @@ function* ttlWarnings({ x509SvidTtl, jwtSvidTtl }: EntryInput, longest: number):
   if (x509SvidTtl > longest) {
     yield {
       path,
-      problem: `${formatDuration(x509SvidTtl)} cannot always be kept`,
-      rule: `SVIDs end with the intermediate that signs them, so some will be shorter; TTLs up to ${formatDuration(longest)}, half of --ca-ttl, are kept in full`,
+      problem: `${formatDuration(x509SvidTtl)} is more than can always be honoured`,
+      rule: `SVIDs end with the intermediate that signs them, so some will be shorter; TTLs up to ${formatDuration(longest)}, half of --ca-ttl, are always honoured in full`,
     };
   }
   if (x509SvidTtl > 0 && x509SvidTtl < SHORTEST_SVID_TTL) {
@@ -111,12 +108,15 @@ function* ttlWarnings({ x509SvidTtl, jwtSvidTtl }: EntryInput, longest: number):
   }
 }
 
-/** The `source` of entries that the file of `--entries` declares. */
+/** The `source` of entries from the `--entries` file. */
 export const FILE_SOURCE = 'file';
-/** The `source` of entries that were made one by one over REST or the command line. */
+/** The `source` of entries created one by one over REST or the command line. */
 export const API_SOURCE = 'api';
 
-/** The warning for a change of an entry that something else declares, which undoes the change; undefined for other entries. */
+/**
+ * The warning for changing an entry that a file or other source declares, since that source undoes the change;
+ * undefined for other entries.
+ */
 export function declaredWarning({ id, source }: Pick<Entry, 'id' | 'source'>): Problem | undefined {
   if (source === API_SOURCE) return undefined;
   const [what, when, where] =
@@ -125,7 +125,7 @@ export function declaredWarning({ id, source }: Pick<Entry, 'id' | 'source'>): P
       : [`the source ${source}`, 'next PUT of that source', 'source'];
   return {
     path: '',
-    problem: `entry ${id} is declared by ${what}, which wins`,
-    rule: `the ${when} makes the entry as it is declared there; change it in the ${where}`,
+    problem: `entry ${id} is declared by ${what}, which will undo the change`,
+    rule: `the ${when} restores the declared entry; change it in the ${where}`,
   };
 }

@@ -1,16 +1,16 @@
-/** The bundle of another trust domain, as it is given and as it is kept. */
+/** The bundle of another trust domain, as input and as stored. */
 
 import type { BundleContents, TrustBundle } from '../spiffe/bundle.ts';
 
-/** Another trust domain's bundle. Immutable; a change makes a new object. */
+/** The bundle of another trust domain. Immutable; a change creates a new object. */
 export interface FederatedBundle extends TrustBundle {
   /** Milliseconds since the epoch. */
   readonly updatedAt: number;
 }
 
-/** A bundle as it is given, checked (see bundle-input.ts): at least one X.509 authority, no two the same. */
+/** A checked bundle from user input (see bundle-input.ts): at least one X.509 authority, without duplicates. */
 export interface BundleInput extends BundleContents {
-  /** Undefined if the input has none: PEM, or a document without it. */
+  /** Undefined if the input has none, as in PEM. */
   readonly sequenceNumber: number | undefined;
   readonly refreshHint: number | undefined;
 }

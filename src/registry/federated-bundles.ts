@@ -1,4 +1,4 @@
-/** Bundles of other trust domains, set by hand. Entries' `federates_with` decides who gets them. */
+/** Bundles of other trust domains, set by an operator. Callers get them through `federates_with` of their entries. */
 
 import { X509Certificate } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
@@ -44,16 +44,16 @@ export class FederatedBundles {
   }
 
   /**
-   * Durable when the promise is kept. A bundle that is the same as before is not written and told to nobody. Without a
-   * sequence number of its own it has the next one, where its authorities are others.
-   * @throws ERR_BAD_INPUT when there are too many; ERR_STORE
+   * Durable when the promise resolves. An unchanged bundle is neither written nor reported to listeners. If the input
+   * has no sequence number and other authorities than before, the number increases by one.
+   * @throws ERR_BAD_INPUT if there are too many; ERR_STORE
    */
   set(trustDomain: TrustDomain, input: BundleInput): Promise<Put<FederatedBundle>> {
     return this.#bundles.put(trustDomain, (before) => {
       const same = before !== undefined && haveSameAuthorities(before, input);
       const last = before?.sequenceNumber ?? 0;
       const sequenceNumber = input.sequenceNumber ?? (same ? last : last + 1);
-      // PEM can't say how often to look: what was said before stays.
+      // PEM has no refresh hint; the former one stays.
       const refreshHint = input.refreshHint ?? before?.refreshHint;
       if (same && sequenceNumber === last && refreshHint === before.refreshHint) return before;
       const roots = input.x509Authorities.map((der) => new X509Certificate(der));
@@ -63,17 +63,23 @@ export class FederatedBundles {
     });
   }
 
-  /** Durable when the promise is kept. @throws ERR_NOT_FOUND, ERR_STORE */
+  /** Durable when the promise resolves. @throws ERR_NOT_FOUND, ERR_STORE */
   delete(trustDomain: string): Promise<void> {
     return this.#bundles.delete(trustDomain);
   }
 
-  /** Told when the bundle of this trust domain is set, changed or deleted. Returns the way to stop. */
+  /**
+   * Calls the listener when this trust domain's bundle is set, changed or deleted.
+   * @returns a function that removes it
+   */
   watch(trustDomain: TrustDomain, listener: () => void): () => void {
     return this.#bundles.watch(trustDomain, listener);
   }
 
-  /** Told the trust domain of each bundle that is set, changed or deleted. Returns the way to stop. */
+  /**
+   * Calls the listener with the trust domain of each bundle that is set, changed or deleted.
+   * @returns a function that removes it
+   */
   onChange(listener: (trustDomain: TrustDomain) => void): () => void {
     return this.#bundles.onChange((name) => listener(name as TrustDomain));
   }

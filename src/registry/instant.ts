@@ -1,11 +1,11 @@
-/** Instants as people write them. */
+/** Reads instants from user input. */
 
-/** RFC 3339, section 5.6; the space that some use for the T is refused. */
+/** RFC 3339, section 5.6; a space instead of the T is refused. */
 const RFC_3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))$/;
 
 /**
- * Reads an RFC 3339 date and time, as milliseconds since the epoch; undefined for anything else, and for days and times
- * that no calendar has. What is finer than a millisecond is cut off. A leap second is none of POSIX time's: refused.
+ * Reads an RFC 3339 date and time as milliseconds since the epoch; undefined if it is malformed or no such date exists.
+ * Fractions below a millisecond are dropped. Leap seconds are refused, since POSIX time has none.
  */
 export function parseRfc3339(text: string): number | undefined {
   const match = RFC_3339.exec(text);

@@ -1,6 +1,6 @@
 /**
- * The JWT authorities of a bundle that is given. A key that cannot be used is ignored with a warning, since the bundle's
- * X.509 authorities do not depend on it.
+ * Reads the JWT authorities of a bundle from user input. An unusable key is ignored with a warning, since the X.509
+ * authorities do not depend on it.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/JWT-SVID.md section 6.2
  */
@@ -21,7 +21,7 @@ export class JwtAuthorities {
     this.#warn = warn;
   }
 
-  /** @param key a member of the document's `keys` with the use `jwt-svid` */
+  /** Adds a key. @param key a member of the document's `keys` with the use `jwt-svid` */
   add(key: Record<string, unknown>, place: Place): void {
     const { kid } = key;
     const publicKey = readPublicKey(key);
@@ -43,7 +43,7 @@ export class JwtAuthorities {
   }
 }
 
-/** The members that define the key, without others; undefined if it is no key of a known type. */
+/** The public members of the key; undefined if it is not a key of a known type. */
 function readPublicKey(key: Record<string, unknown>): JsonWebKey | undefined {
   if (key.kty !== 'EC' && key.kty !== 'RSA') return undefined;
   try {

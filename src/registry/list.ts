@@ -1,4 +1,7 @@
-/** Entries in order, and pages of them. A cursor names a place in the order, not a row: entries that come and go do not move it. */
+/**
+ * Ordered entries and their pages. A cursor names a position by creation time and id, so added and deleted entries do
+ * not move it.
+ */
 
 import { SidekeyError } from '../base/errors.ts';
 import { formatSelector } from '../spiffe/selector.ts';
@@ -7,7 +10,10 @@ import type { Entry, ListQuery } from './types.ts';
 
 type ListPosition = Pick<Entry, 'createdAt' | 'id'>;
 
-/** The page of `ordered` (oldest first) that the query asks for. @throws ERR_BAD_INPUT for a cursor that no page gave */
+/**
+ * The page of `ordered` (oldest first) that the query requests.
+ * @throws ERR_BAD_INPUT for a cursor that no page returned
+ */
 export function listPage(ordered: readonly Entry[], query: ListQuery): { entries: Entry[]; nextCursor: string } {
   const start = query.cursor === undefined ? 0 : firstAfter(ordered, readCursor(query.cursor));
   const entries: Entry[] = [];
@@ -20,7 +26,7 @@ export function listPage(ordered: readonly Entry[], query: ListQuery): { entries
   return { entries, nextCursor: '' };
 }
 
-/** Puts an entry that isn't there yet in its place; most often that is the end. */
+/** Inserts a new entry at its position, usually the end. */
 export function insertInOrder(ordered: Entry[], entry: Entry): void {
   ordered.splice(firstAfter(ordered, entry), 0, entry);
 }
@@ -54,9 +60,13 @@ function writeCursor({ createdAt, id }: ListPosition): string {
 function readCursor(cursor: string): ListPosition {
   const match = /^(\d{1,15}) ([\w.-]+)$/.exec(Buffer.from(cursor, 'base64url').toString());
   const place = match === null ? undefined : { createdAt: Number(match[1]), id: match[2]! };
-  // Written again, since the decoder skips whatever is not its alphabet.
+  // Encoded again for comparison, since the decoder skips invalid characters.
   if (place !== undefined && writeCursor(place) === cursor) return place;
   throw SidekeyError.badInput([
-    { path: '?cursor', problem: 'it is no cursor', rule: 'a cursor is the next_cursor of the page before, unchanged' },
+    {
+      path: '?cursor',
+      problem: 'it is not a cursor',
+      rule: 'a cursor is the next_cursor of the page before, unchanged',
+    },
   ]);
 }

@@ -1,9 +1,9 @@
 /**
- * The index behind every match: which entries may a caller with these selectors have? It is kept in memory and holds
- * only entries that count now; the registry takes an entry out when it expires.
+ * The index that finds the entries that match a caller's selectors. In memory; contains only live entries, as the
+ * registry removes expired ones.
  *
- * Each entry is filed under one of its selectors, the one that the fewest entries ask for when it comes in. A match
- * looks only at the files of the caller's own selectors, so 100,000 entries that share `unix:uid:1000` and differ in
+ * Each entry is filed under one of its selectors: the one with the fewest entries at that time. A match reads only the
+ * entries filed under the caller's own selectors. So 100,000 entries that share `unix:uid:1000` and differ in
  * `unix:path` cost a caller no more than a few.
  */
 
@@ -14,17 +14,17 @@ import type { Keyed } from './near.ts';
 import type { Entry } from './types.ts';
 
 interface Filed extends Keyed {
-  /** The one it is filed under. */
+  /** The selector that it is filed under. */
   readonly under: string;
 }
 
 export class MatchIndex {
   readonly #byId = new Map<string, Filed>();
   readonly #files = new Map<string, Set<Filed>>();
-  /** How many entries ask for a selector. */
+  /** Number of entries per selector. */
   readonly #askers = new Map<string, number>();
   #askedRevision = 0;
-  /** How many times entries ask for a kind of selector, such as `unix:sha256`, and for a label or variable by its name. */
+  /** Number of selectors per kind, such as `unix:sha256`; for labels and variables also per name. */
   readonly #kinds = new Map<string, number>();
 
   has(id: string): boolean {
@@ -32,29 +32,29 @@ export class MatchIndex {
   }
 
   /**
-   * True if some entry asks for a selector of this kind: its type and the name that its value begins with, and of labels
-   * and variables their own name too if that is given: `docker:label:app`.
+   * True if some entry has a selector of this kind. A kind is a type with the first part of the value (`unix:sha256`);
+   * for labels and variables the name may follow: `docker:label:app`.
    */
   asksFor(kind: string): boolean {
     return this.#kinds.has(kind);
   }
 
-  /** How many entries ask for this selector, `type:value`. */
+  /** Number of entries that have this selector, `type:value`. */
   askers(selector: string): number {
     return this.#askers.get(selector) ?? 0;
   }
 
-  /** Rises whenever a selector is asked for that was not, or is not any more. */
+  /** Increases when a selector is used by its first entry, or no entry any more. */
   get askedRevision(): number {
     return this.#askedRevision;
   }
 
-  /** Every entry that counts now. */
+  /** Every live entry. */
   filed(): Iterable<Keyed> {
     return this.#byId.values();
   }
 
-  /** Files the entry; it takes the place of one with its id. */
+  /** Adds the entry; replaces one with the same id. */
   put(entry: Entry): void {
     this.delete(entry.id);
     const keys = entry.selectors.map(formatSelector);
@@ -89,7 +89,7 @@ export class MatchIndex {
     if (this.#askers.size !== before) this.#askedRevision += 1;
   }
 
-  /** The entries whose selectors are all among these (`type:value`), but for those that end by `now`; oldest first. */
+  /** The entries whose selectors are all among these (`type:value`), except those that end by `now`; oldest first. */
   match(selectors: ReadonlySet<string>, now: number): Entry[] {
     const matching: Entry[] = [];
     for (const selector of selectors) {
@@ -116,7 +116,7 @@ function add(counts: Map<string, number>, key: string, change: 1 | -1): void {
   else counts.set(key, count);
 }
 
-/** The selectors of an entry that a caller lacks: none means that it matches, unless it has expired. */
+/** The selectors of an entry that a caller lacks. Empty: it matches, unless it has expired. */
 export function missing(entry: Pick<Entry, 'selectors'>, selectors: ReadonlySet<string>): Selector[] {
   return entry.selectors.filter((selector) => !selectors.has(formatSelector(selector)));
 }

@@ -1,4 +1,4 @@
-/** What is set by hand under a name, one thing each: in memory for every question, in the store for good. */
+/** Objects that an operator sets under a name, one per name: cached in memory, persistent in the store. */
 
 import { SidekeyError } from '../base/errors.ts';
 import { KeyedListeners } from '../base/keyed-listeners.ts';
@@ -6,21 +6,21 @@ import { tellEach } from '../base/listeners.ts';
 import { compareText } from '../spiffe/selector.ts';
 import type { Log } from '../telemetry/log.ts';
 import { noSuchName } from './store/conflict.ts';
-import type { NamedStore, Versioned } from './store/named-store.ts';
+import type { NamedStore, Revisioned } from './store/named-store.ts';
 import type { WriteQueue } from './write-queue.ts';
 
 export interface NamedParts<T> {
   readonly store: NamedStore<T>;
   readonly nameOf: (value: T) => string;
-  /** For messages: `bundle`. */
+  /** The singular noun for messages: `bundle`. */
   readonly what: string;
-  /** How many there may be. */
+  /** Maximum number of objects. */
   readonly limit: number;
   readonly queue: WriteQueue;
   readonly log: Log;
 }
 
-/** What a write left there, and whether there was nothing of that name before. */
+/** The stored object, and whether it is new. */
 export interface Put<T> {
   readonly value: T;
   readonly created: boolean;
@@ -28,11 +28,11 @@ export interface Put<T> {
 
 export class Named<T extends object> {
   readonly #parts: NamedParts<T>;
-  readonly #values: Map<string, Versioned<T>>;
+  readonly #values: Map<string, Revisioned<T>>;
   readonly #ofAny = new Set<(name: string) => void>();
   readonly #ofOne = new KeyedListeners<string>();
 
-  private constructor(parts: NamedParts<T>, values: readonly Versioned<T>[]) {
+  private constructor(parts: NamedParts<T>, values: readonly Revisioned<T>[]) {
     this.#parts = parts;
     this.#values = new Map(values.map((version) => [parts.nameOf(version.value), version]));
   }
@@ -52,8 +52,9 @@ export class Named<T extends object> {
   }
 
   /**
-   * Sets what `make` makes of what is there; where it gives the very same back, nothing is written and nobody told.
-   * @throws ERR_BAD_INPUT when there are as many as there may be
+   * Replaces the object with the result of `make`. If `make` returns the same object, nothing is written or reported to
+   * listeners.
+   * @throws ERR_BAD_INPUT if the limit is reached
    */
   put(name: string, make: (before: T | undefined) => T): Promise<Put<T>> {
     const { queue, store, limit, what } = this.#parts;
@@ -85,12 +86,18 @@ export class Named<T extends object> {
     });
   }
 
-  /** Told when what has this name is set, changed or deleted; each listener once. Returns the way to stop. */
+  /**
+   * Calls the listener when the object with this name is set, changed or deleted. A listener is added once only.
+   * @returns a function that removes it
+   */
   watch(name: string, listener: () => void): () => void {
     return this.#ofOne.add(name, listener);
   }
 
-  /** Told the name of whatever is set, changed or deleted; each listener once. Returns the way to stop. */
+  /**
+   * Calls the listener with the name of each object that is set, changed or deleted. A listener is added once only.
+   * @returns a function that removes it
+   */
   onChange(listener: (name: string) => void): () => void {
     this.#ofAny.add(listener);
     return () => this.#ofAny.delete(listener);
@@ -98,7 +105,7 @@ export class Named<T extends object> {
 
   #tell(name: string): void {
     tellEach([...this.#ofOne.of(name), ...this.#ofAny], name, (err) =>
-      this.#parts.log.error({ err }, `a listener of the ${this.#parts.what}s failed`),
+      this.#parts.log.error({ err }, `a listener for ${this.#parts.what} changes threw an error`),
     );
   }
 }

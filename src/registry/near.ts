@@ -1,4 +1,4 @@
-/** Near misses: entries that a caller almost matches, nearest first, and what it has instead of what it lacks. */
+/** Near misses: entries that a caller almost matches, nearest first, with the caller's selectors of the same kind. */
 
 import { NAMED_KINDS } from '../attest/selector-kinds.ts';
 import { differInOnePlace } from '../base/nearest.ts';
@@ -14,13 +14,13 @@ export interface Keyed {
 
 interface Ranked extends Keyed {
   readonly missing: readonly string[];
-  /** How many of the missing ones are nearly the same as something that the caller has. */
+  /** Number of missing selectors that are similar to one of the caller's. */
   readonly alike: number;
 }
 
 /**
- * The `limit` entries that lack the fewest selectors; of those, first the ones that look mistyped, then the ones of
- * which the caller has most, then the oldest. One pass, which keeps no more than it gives.
+ * The `limit` entries that lack the fewest selectors. Ties: first the ones that look misspelt, then those with the most
+ * matching selectors, then the oldest. One pass that keeps at most `limit` entries.
  */
 export function nearest(entries: Iterable<Keyed>, selectors: ReadonlySet<string>, limit: number): NearMiss[] {
   const kinds = byKind(selectors);
@@ -60,23 +60,23 @@ function insert(best: Ranked[], ranked: Ranked): void {
   best.splice(at, 0, ranked);
 }
 
-/** What the caller has of one kind. */
-interface Kind {
-  /** What all of them begin with: `unix:uid:`. */
+/** The caller's selectors of one kind. */
+interface KeyKind {
+  /** Their common prefix: `unix:uid:`. */
   readonly prefix: string;
   readonly keys: string[];
 }
-type Kinds = ReadonlyMap<string, Kind>;
+type KeyKinds = ReadonlyMap<string, KeyKind>;
 
-/** Of one kind no more are looked at: a container may have thousands of networks. */
+/** Maximum number of selectors of one kind that are compared: a container may have thousands of networks. */
 const OF_KIND = 200;
-/** Of one kind no more are told. */
+/** Maximum number of selectors of one kind in the result. */
 const TOLD_OF_KIND = 20;
-/** With more kinds than these it is faster to make a text of each key's prefix: a container may have thousands of labels. */
+/** With more kinds than this, a map lookup by prefix is faster: a container may have thousands of labels. */
 const FEW_KINDS = 32;
 
-function byKind(selectors: ReadonlySet<string>): Kinds {
-  const kinds = new Map<string, Kind>();
+function byKind(selectors: ReadonlySet<string>): KeyKinds {
+  const kinds = new Map<string, KeyKind>();
   for (const key of selectors) {
     const prefix = prefixOf(key);
     const kind = kinds.get(prefix);
@@ -86,7 +86,7 @@ function byKind(selectors: ReadonlySet<string>): Kinds {
   return kinds;
 }
 
-/** What can stand in place of another begins so: `unix:uid:`, and of labels and variables those with the same name. */
+/** The prefix of selectors that could replace this one: `unix:uid:`; for labels and variables with their name. */
 function prefixOf(key: string): string {
   for (const { prefix, end } of NAMED_KINDS) {
     if (key.startsWith(prefix)) return key.slice(0, key.indexOf(end, prefix.length) + 1);
@@ -94,20 +94,20 @@ function prefixOf(key: string): string {
   return key.slice(0, key.indexOf(':', key.indexOf(':') + 1) + 1);
 }
 
-/** Few prefixes are compared one by one, which takes no new text for each of ten thousand entries. */
-function kindFor(key: string, kinds: Kinds): Kind | undefined {
+/** Compares a few prefixes one by one, which allocates no string for each of ten thousand entries. */
+function kindFor(key: string, kinds: KeyKinds): KeyKind | undefined {
   if (kinds.size > FEW_KINDS) return kinds.get(prefixOf(key));
   for (const kind of kinds.values()) if (key.startsWith(kind.prefix)) return kind;
   return undefined;
 }
 
-function alikeOf(key: string, kind: Kind | undefined): string | undefined {
+function alikeOf(key: string, kind: KeyKind | undefined): string | undefined {
   if (kind === undefined) return undefined;
   for (const other of kind.keys) if (differInOnePlace(key, other, kind.prefix.length)) return other;
   return undefined;
 }
 
-function lackOf(key: string, kinds: Kinds): Lack {
+function lackOf(key: string, kinds: KeyKinds): Lack {
   const kind = kindFor(key, kinds);
   const alike = alikeOf(key, kind);
   return {
@@ -117,7 +117,7 @@ function lackOf(key: string, kinds: Kinds): Lack {
   };
 }
 
-/** An entry with its keys, where nobody has them yet. */
+/** An entry with its keys, for entries that are not in the index. */
 export function keyed(entry: Entry): Keyed {
   return { entry, keys: entry.selectors.map(formatSelector) };
 }

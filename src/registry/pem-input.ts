@@ -1,4 +1,4 @@
-/** PEM as people have it: blocks with anything around them. @see https://www.rfc-editor.org/rfc/rfc7468 */
+/** Reads PEM with any text between the blocks. @see https://www.rfc-editor.org/rfc/rfc7468 */
 
 import type { Problem } from '../base/errors.ts';
 import { Place } from './place.ts';
@@ -6,13 +6,13 @@ import { Place } from './place.ts';
 export interface PemBlock {
   readonly label: string;
   readonly der: Buffer;
-  /** `line 12`: where it begins. */
+  /** The line at which the block begins: `line 12`. */
   readonly place: Place;
 }
 
 const RULE = 'a PEM block is -----BEGIN X-----, lines of base64, and -----END X-----';
 
-/** The blocks in order. One that is broken is a fault, except that nothing is said of what a private key's holds. */
+/** The blocks in order. A malformed block is a fault, but the content of private keys is never checked or shown. */
 export function readPemBlocks(text: string, problems: Problem[]): PemBlock[] {
   const blocks: PemBlock[] = [];
   let open: { label: string; place: Place; lines: string[] } | undefined;
@@ -23,15 +23,16 @@ export function readPemBlocks(text: string, problems: Problem[]): PemBlock[] {
     .entries()) {
     const [, bound, label = ''] = /^-----(BEGIN|END) (.*?)-----[ \t]*$/.exec(line) ?? [];
     if (bound === 'BEGIN') {
-      open?.place.fault('it has no end', RULE);
+      open?.place.fault('it has no END line', RULE);
       open = { label, place: new Place(`line ${index + 1}`, problems), lines: [] };
     } else if (bound === 'END') {
       if (open?.label === label) close(open);
-      else (open?.place ?? new Place(`line ${index + 1}`, problems)).fault('its two ends do not fit', RULE);
+      else
+        (open?.place ?? new Place(`line ${index + 1}`, problems)).fault('its BEGIN and END lines do not match', RULE);
       open = undefined;
     } else open?.lines.push(line);
   }
-  open?.place.fault('it has no end', RULE);
+  open?.place.fault('it has no END line', RULE);
   return blocks;
 
   function close({ label, place, lines }: { label: string; place: Place; lines: readonly string[] }): void {
@@ -39,6 +40,6 @@ export function readPemBlocks(text: string, problems: Problem[]): PemBlock[] {
     const der = Buffer.from(base64, 'base64');
     const isWhole = der.length > 0 && der.toString('base64') === base64;
     if (isWhole || label !== 'CERTIFICATE') blocks.push({ label, der, place });
-    else place.fault('what it holds is no base64', RULE);
+    else place.fault('its content is not base64', RULE);
   }
 }

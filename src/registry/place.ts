@@ -1,12 +1,12 @@
-/** Where in an input a reader stands, and what it found wrong there: readers go on after a fault, to find them all. */
+/** A position in user input, with the list of faults. Readers continue after a fault, to find all of them. */
 
 import { type Problem, SidekeyError } from '../base/errors.ts';
 
-/** How many faults of one input are told: a body of nothing but faults must not make an answer a hundred times its size. */
+/** Maximum number of faults per input, so that an answer is not many times larger than its request. */
 const MOST_FAULTS = 100;
 
 export class Place {
-  /** Where it is, or what it is in. */
+  /** The root path, or the enclosing place. */
   readonly #base: string | Place;
   readonly #problems: Problem[];
   readonly #key: string | number | undefined;
@@ -17,24 +17,25 @@ export class Place {
     this.#key = key;
   }
 
-  /** A JSON pointer (RFC 6901): `/entries/3/selectors/0/value`. Made when it is asked for: hardly any place has a fault. */
+  /** A JSON pointer (RFC 6901): `/entries/3/selectors/0/value`. Built on demand, since few places have faults. */
   get path(): string {
     const base = typeof this.#base === 'string' ? this.#base : this.#base.path;
     return this.#key === undefined ? base : `${base}/${String(this.#key).replaceAll('~', '~0').replaceAll('/', '~1')}`;
   }
 
-  /** A member or an element of what stands here. */
+  /** A member or element of the value at this place. */
   at(key: string | number): Place {
     return new Place(this, this.#problems, key);
   }
 
   /**
-   * Puts a fault on the list. It returns undefined, which is what a reader has to give for a value it can't take.
+   * Records a fault.
+   * @returns undefined, so that readers can return the result for an invalid value
    * @throws ERR_BAD_INPUT with the list when it is full
    */
   fault(problem: string, rule: string): undefined {
     if (this.#problems.length === MOST_FAULTS) {
-      const more = { path: '', problem: `there are more than ${MOST_FAULTS} faults`, rule: 'mend these first' };
+      const more = { path: '', problem: `there are more than ${MOST_FAULTS} faults`, rule: 'correct these first' };
       throw SidekeyError.badInput([...this.#problems, more]);
     }
     this.#problems.push({ path: this.path, problem, rule });
@@ -42,7 +43,7 @@ export class Place {
   }
 }
 
-/** What a reader reads, unless it puts a fault on the list. @throws ERR_BAD_INPUT with every fault */
+/** The reader's result, if it records no fault. @throws ERR_BAD_INPUT with all faults */
 export function collect<T>(read: (problems: Problem[]) => T | undefined): T {
   const problems: Problem[] = [];
   const result = read(problems);
@@ -50,7 +51,7 @@ export function collect<T>(read: (problems: Problem[]) => T | undefined): T {
   return result;
 }
 
-/** A value as a message may show it: on one line and short. */
+/** A value for messages: short and on one line. */
 export function show(value: unknown): string {
   if (value === undefined) return 'missing';
   if (Array.isArray(value)) return 'a list';
@@ -59,20 +60,21 @@ export function show(value: unknown): string {
   return text.length <= 80 ? text : `${[...text].slice(0, 77).join('')}…`;
 }
 
-/** The members of an object; undefined, and a fault, for anything else. */
+/** The members of an object; else undefined and a fault. */
 export function readObject(value: unknown, place: Place, rule: string): Record<string, unknown> | undefined {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   return place.fault(`it is ${show(value)}`, rule);
 }
 
-/** A text that UTF-8 can hold, and so the database; undefined, and a fault, for anything else. */
+/** A text that UTF-8, and so the database, can represent; else undefined and a fault. */
 export function readText(value: unknown, place: Place, rule: string): string | undefined {
   if (typeof value !== 'string') return place.fault(`it is ${show(value)}, not a text`, rule);
-  if (!value.isWellFormed() || value.includes('\0')) return place.fault('it has a character that is none', rule);
+  if (!value.isWellFormed() || value.includes('\0'))
+    return place.fault('it has a NUL character or an unpaired surrogate', rule);
   return value;
 }
 
-/** A list with each element read, as far as they can be; undefined, and a fault, for anything else. */
+/** The elements of a list, each read by `read`; else undefined and a fault. Invalid elements are left out. */
 export function readList<T>(
   value: unknown,
   place: Place,
@@ -88,7 +90,7 @@ export function readList<T>(
   return elements;
 }
 
-/** Like {@link readList}, where no two elements may be the same. */
+/** Like {@link readList}, but duplicates are faults. */
 export function readSet<T extends string>(
   value: unknown,
   place: Place,

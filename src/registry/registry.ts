@@ -1,4 +1,4 @@
-/** The registry: entries in memory for every question, in the store for good, and changes told in order. */
+/** The registry: all entries in memory, persistent in the store. Changes are reported in order. */
 
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
@@ -30,7 +30,7 @@ import type {
 } from './types.ts';
 import { WriteQueue } from './write-queue.ts';
 
-/** From how many entries on a write is dearer to sort in one by one than to sort anew. */
+/** From this number of new entries on, sorting the whole list is faster than inserting them one by one. */
 const BULK = 100;
 
 export interface RegistryParts {
@@ -40,7 +40,7 @@ export interface RegistryParts {
   readonly log: Log;
 }
 
-/** Reads the whole store. Whoever opened the store closes it, after the registry. @throws ERR_STORE */
+/** Loads the whole store. The caller closes the store, after the registry. @throws ERR_STORE */
 export async function openRegistry(parts: RegistryParts): Promise<Registry> {
   const { store, clock, log } = parts;
   const queue = new WriteQueue();
@@ -53,7 +53,7 @@ interface StoredRegistryParts extends RegistryParts, Pick<Registry, 'federatedBu
   readonly queue: WriteQueue;
 }
 
-/** One write of the registry; what it deletes as it is in memory. */
+/** One write. It has the deleted entries as they are in memory. */
 interface Commit {
   readonly create?: readonly Entry[];
   readonly update?: readonly EntryUpdate[];
@@ -68,16 +68,18 @@ class StoredRegistry implements Registry {
   readonly #entries = new Map<string, Entry>();
   readonly #bySpiffeId = new Map<string, Set<Entry>>();
   readonly #bySimilarity = new Map<string, Set<Entry>>();
-  /** Holds the entries that the listeners take for live: an expired one is out, from the moment they were told. */
+  /** The entries that are live for the listeners. An expired entry is removed when the listeners are informed. */
   readonly #live = new MatchIndex();
   readonly #expiries = new Map<string, Deadline>();
-  /** All entries in order; sorted when a list is asked for, dropped by a write of many. */
+  /** All entries in order; sorted on demand, discarded by large writes. */
   #ordered: Entry[] | undefined;
   readonly #listeners: Listeners<readonly EntryChange[]>;
 
   constructor(parts: StoredRegistryParts, entries: readonly Entry[]) {
     this.#parts = parts;
-    this.#listeners = new Listeners((err) => parts.log.error({ err }, 'a listener of the registry failed'));
+    this.#listeners = new Listeners((err) =>
+      parts.log.error({ err }, 'a listener for registry changes threw an error'),
+    );
     this.trustDomain = parts.trustDomain;
     this.federatedBundles = parts.federatedBundles;
     this.aliases = parts.aliases;
@@ -130,7 +132,7 @@ class StoredRegistry implements Registry {
     return misses.filter(({ entry }) => !mine.has(entry.id)).slice(0, limit);
   }
 
-  /** All entries; the index has the keys of those that count now. */
+  /** All entries. Live ones have their keys in the index. */
   *#keyed(): Iterable<Keyed> {
     yield* this.#live.filed();
     for (const entry of this.#entries.values()) if (!this.#live.has(entry.id)) yield keyed(entry);
@@ -191,14 +193,15 @@ class StoredRegistry implements Registry {
         if (before === undefined) {
           const twin = this.#similarTo(input);
           if (twin !== undefined && twin.source !== source) {
-            // Both stay: neither source may touch the other's, and a start must not fail over a harmless double.
+            // Both entries stay: a source may not change another's entries, and a harmless duplicate must not fail the
+            // start.
             const entry = { entry_id: twin.id, spiffe_id: twin.spiffeId, source: twin.source };
             this.#parts.log.warn(entry, `source ${source} declares an entry that exists already`);
           }
           created.push(this.#made(input, source));
           continue;
         }
-        // Its id names an entry that somebody else declares.
+        // The id belongs to another source's entry.
         if (before.source !== source) throw entryExists(before, input, index);
         stays.add(before.id);
         const after = this.#changed(before, input);
@@ -228,7 +231,7 @@ class StoredRegistry implements Registry {
     this.#tell(changes.filter(({ before, after }) => before !== undefined || after !== undefined));
   }
 
-  /** Takes a stored entry in. What it returns has only the live side of the change. */
+  /** Stores an entry in memory. The returned change only has the live versions. */
   #put(entry: Entry): EntryChange {
     const { before } = this.#remove(this.#entries.get(entry.id));
     this.#entries.set(entry.id, entry);
@@ -257,7 +260,7 @@ class StoredRegistry implements Registry {
     return { before: wasLive ? entry : undefined, after: undefined };
   }
 
-  /** It stays so if the clock is set back: nothing that was said to be over comes to life by itself. */
+  /** An expired entry stays expired even if the clock is set back. */
   #expire(entry: Entry): void {
     this.#expiries.delete(entry.id);
     this.#live.delete(entry.id);
@@ -274,7 +277,7 @@ class StoredRegistry implements Registry {
     return { ...input, id: input.id ?? randomUUID(), createdAt: now, updatedAt: now, revisionNumber: 1, source };
   }
 
-  /** The entry with the patch in it; the very same where that changes nothing. */
+  /** The entry with the patch applied; the same object if nothing changes. */
   #changed(before: Entry, patch: EntryPatch): Entry {
     const after = { ...before, ...patch, id: before.id };
     if (isDeepStrictEqual(after, before)) return before;

@@ -1,6 +1,6 @@
 /**
- * What an entry may select by. A selector that no attestor can ever give would make an entry that never matches, so
- * what can be told to be mistyped is refused. SPIRE takes it and stays silent.
+ * Checks the selectors of an entry. An entry with a selector that no attestor can provide would never match, so
+ * recognisable mistakes are refused. SPIRE accepts them silently.
  */
 
 import { ATTESTORS, attestorOf, type ListedAttestor } from '../attest/catalog.ts';
@@ -39,7 +39,7 @@ export function readSelectors(value: unknown, place: Place, rules: EntryRules): 
   if (selectors === undefined) return undefined;
   const { length } = value as unknown[];
   if (length === 0) return place.fault('it is empty', SELECTORS_RULE);
-  // With a faulty selector among them nobody knows yet what they come to.
+  // The check is skipped if one of them is invalid, since its correction may be a strong selector.
   if (selectors.length === length && selectors.every(isWeak) && !rules.allowWeakSelectors) {
     return place.fault(`it has only ${WEAK}`, WEAK_RULE);
   }
@@ -77,7 +77,7 @@ function check(selector: Selector, places: { type: Place; value: Place }): Selec
   return hasForm(selector, known, places.value) ? selector : undefined;
 }
 
-/** A value may be a secret: nothing behind `=`, and no faulty value of a kind that has secrets, is shown. */
+/** Values may be secret: messages never show text after `=`, or an invalid value of a kind that has secrets. */
 function hasForm({ type, value: text }: Selector, { kinds, example }: ListedAttestor, place: Place): boolean {
   const names = Object.keys(kinds);
   const colon = `${text}:`.indexOf(':');

@@ -1,4 +1,4 @@
-/** What the registry holds and says: entries and their changes. */
+/** Types of the registry: entries and their changes. */
 
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { Selector } from '../spiffe/selector.ts';
@@ -9,18 +9,19 @@ import type { FederatedBundles } from './federated-bundles.ts';
 export type { Entry } from './entry-fields.ts';
 export type { EntryRules } from './entry-rules.ts';
 
-/** What a caller gives to make an entry, checked and with its defaults filled in. */
+/** Input for a new entry, checked and with defaults filled in. */
 export type EntryInput = Omit<Entry, 'id' | 'createdAt' | 'updatedAt' | 'revisionNumber' | 'source'> & {
-  /** Undefined: the registry makes a UUIDv4. */
+  /** Undefined: the registry creates a UUIDv4. */
   readonly id: string | undefined;
 };
 
-/** What may be changed in an entry: the members that are there. */
+/** A change of an entry; absent members stay as they are. */
 export type EntryPatch = Partial<Omit<EntryInput, 'id'>>;
 
 /**
- * One entry's change: made (`before` undefined), changed, deleted or expired (`after` undefined). An expired entry counts
- * as not there, though it stays stored and listed: deleting it is no change, and giving it a later end makes it anew.
+ * A change of one entry: created (`before` undefined), changed, deleted or expired (`after` undefined). An expired
+ * entry counts as absent, although it stays stored and listed: deleting it is not a change, and giving it a later end
+ * creates it again.
  */
 export interface EntryChange {
   readonly before: Entry | undefined;
@@ -29,83 +30,90 @@ export interface EntryChange {
 
 export interface ListQuery {
   readonly spiffeId?: string;
-  /** `type:value`; an entry must have all that are given. */
+  /** `type:value`; an entry must have all of them. */
   readonly selectors?: readonly string[];
   readonly hint?: string;
   /** 1 to 1000. */
   readonly limit: number;
-  /** What the page before returned; undefined: the first page. */
+  /** The cursor of the previous page; undefined: the first page. */
   readonly cursor?: string;
 }
 
-/** One selector that a caller lacks. */
+/** A selector that a caller lacks. */
 export interface Lack {
   readonly selector: Selector;
-  /** What the caller has of the same kind; empty: nothing. */
+  /** The caller's selectors of the same kind. */
   readonly has: readonly Selector[];
-  /** The one of those that is nearly the same: one of the two is likely mistyped. */
+  /** The one among them that is similar: one of the two is probably misspelt. */
   readonly alike: Selector | undefined;
 }
 
 export interface NearMiss {
   readonly entry: Entry;
-  /** Empty: the entry has expired, or is not for callers in containers, and that's all. */
+  /** Empty: the selectors match, but the entry has expired or is not for callers in containers. */
   readonly lacks: readonly Lack[];
 }
 
 export interface NearQuery {
-  /** Only entries that give it. */
+  /** Only entries with this SPIFFE ID. */
   readonly spiffeId?: string | undefined;
-  /** The caller is in a container: entries that are not for such are none of its own. */
+  /** The caller is in a container, so entries that are not for containers count as missed. */
   readonly contained?: boolean;
   readonly limit: number;
 }
 
-/** The entries, their rules and their changes. Every write is on disk when its promise is kept; changes are told in order. */
+/**
+ * The entries, their rules and their changes. A write is on disk when its promise resolves; changes are reported in
+ * order.
+ */
 export interface Registry {
   readonly trustDomain: TrustDomain;
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
-  /** How many entries there are. */
+  /** Number of entries. */
   readonly size: number;
   get(id: string): Entry | undefined;
   list(query: ListQuery): { entries: Entry[]; nextCursor: string };
   /**
-   * All or none. @throws ERR_ENTRY_EXISTS with the existing entry as JSON in `extra.entry` (not where two inputs are the
-   * same) and the input's place in `extra.index`
+   * Creates all or none.
+   * @throws ERR_ENTRY_EXISTS with the existing entry as JSON in `extra.entry` (except if two inputs are the same) and
+   * the input's index in `extra.index`
    */
   create(inputs: readonly EntryInput[], source: string): Promise<Entry[]>;
   /**
-   * A patch that changes nothing leaves the revision and is told to nobody. @throws ERR_NOT_FOUND; ERR_REVISION when
-   * `ifRevision` is given and not the entry's; ERR_ENTRY_EXISTS
+   * A patch that changes nothing keeps the revision and is not reported to listeners.
+   * @throws ERR_NOT_FOUND; ERR_REVISION if `ifRevision` is given and differs from the entry's; ERR_ENTRY_EXISTS
    */
   update(id: string, patch: EntryPatch, ifRevision?: number): Promise<Entry>;
   /** @throws ERR_NOT_FOUND, ERR_REVISION */
   delete(id: string, ifRevision?: number): Promise<void>;
   /**
-   * Makes the entries of one source equal to the inputs, matched by id, or where an input has none by SPIFFE ID,
-   * selectors and parent. Other sources' entries are left alone. @throws ERR_ENTRY_EXISTS when one of those has an id of
-   * the inputs, or two inputs are the same
+   * Makes the entries of one source equal to the inputs. An input is matched by id, or without an id by SPIFFE ID,
+   * selectors and parent. Other sources' entries stay unchanged.
+   * @throws ERR_ENTRY_EXISTS if another source's entry has the id of an input, or two inputs are the same
    */
   replaceSource(source: string, inputs: readonly EntryInput[], options?: { dryRun?: boolean }): Promise<SourceChanges>;
-  /** The entries whose selectors the caller has, all of each; none that has expired. Oldest first, then by id. */
+  /** The live entries whose selectors are all among these. Oldest first, then by id. */
   match(selectors: ReadonlySet<string>): Entry[];
-  /** The entries that a caller with these selectors does not have, the nearest first; expired ones too. */
+  /** The entries that a caller with these selectors does not get, nearest first; includes expired ones. */
   nearMisses(selectors: ReadonlySet<string>, query: NearQuery): NearMiss[];
   /**
-   * True if some entry that counts now has a selector of this kind (`unix:sha256`, or with the name of a label or variable
-   * `docker:label:app`): others need not be found out.
+   * True if some live entry has a selector of this kind (`unix:sha256`; for labels and variables also with the name,
+   * `docker:label:app`). Attestors skip kinds that no entry has.
    */
   asksFor(kind: string): boolean;
-  /** How many entries that count now have this selector, as `type:value`. */
+  /** Number of live entries that have this selector, `type:value`. */
   askers(selector: string): number;
-  /** Rises whenever a selector is asked for that was not, or is not any more. */
+  /** Increases when a selector is used by its first entry, or no entry any more. */
   readonly askedRevision: number;
-  /** Entries, matching or not, that give this SPIFFE ID. */
+  /** All entries with this SPIFFE ID, expired ones too. */
   bySpiffeId(spiffeId: string): Entry[];
-  /** Every SPIFFE ID that some entry gives. */
+  /** The SPIFFE IDs of all entries. */
   spiffeIds(): Iterable<string>;
-  /** Told after each durable write, in order, one call a transaction; and when an entry expires. */
+  /**
+   * Calls the listener after each durable write, in order, once per transaction; and when an entry expires.
+   * @returns a function that removes it
+   */
   onChange(listener: (changes: readonly EntryChange[]) => void): () => void;
   close(): Promise<void>;
 }

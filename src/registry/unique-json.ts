@@ -1,6 +1,9 @@
-/** JSON in which no object has a name twice: JSON.parse takes the last of them, and RFC 8259 (section 4) leaves it open. */
+/**
+ * Parses JSON without duplicate names in objects. JSON.parse would take the last one; RFC 8259 (section 4) does not
+ * define it.
+ */
 
-/** The value of the text; undefined where it is no JSON or an object in it has a name twice. */
+/** The value of the text; undefined if it is not JSON or an object in it has a duplicate name. */
 export function readJson(text: string): unknown {
   let value: unknown;
   try {
@@ -11,7 +14,7 @@ export function readJson(text: string): unknown {
   return namesIn(value) === namesWritten(text) ? value : undefined;
 }
 
-/** In JSON a string is a name exactly where a colon follows. */
+/** In JSON a string is a name exactly if a colon follows. */
 const STRING = /"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?/g;
 
 function namesWritten(json: string): number {
@@ -20,7 +23,7 @@ function namesWritten(json: string): number {
   return names;
 }
 
-/** Not recursive: the text may nest deeper than calls can. */
+/** Not recursive: the text may be nested deeper than the call stack allows. */
 function namesIn(value: unknown): number {
   let names = 0;
   const open: unknown[] = [value];

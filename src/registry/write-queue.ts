@@ -1,13 +1,13 @@
-/** Writes one at a time: each sees all that the one before it did. */
+/** Runs writes one at a time, so that each sees the effects of the previous one. */
 
 import { SidekeyError } from '../base/errors.ts';
 
 export class WriteQueue {
-  /** The end of the queue; it never rejects. */
+  /** The last write in the queue; never rejects. */
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  /** Does the work when all that came before is done. @throws what it throws; ERR_STORE when the queue is closed */
+  /** Runs the work after all earlier work. @throws its error; ERR_STORE if the queue is closed */
   add<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closed) return Promise.reject(new SidekeyError('ERR_STORE', 'the registry is closed'));
     const done = this.#last.then(work);
@@ -15,7 +15,7 @@ export class WriteQueue {
     return done;
   }
 
-  /** Takes no more, and waits for what is queued. */
+  /** Accepts no more work, and waits for the queued work. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#last;

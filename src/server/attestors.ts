@@ -1,4 +1,4 @@
-/** The attestors that run with these settings. */
+/** Creates the attestors that the settings enable. */
 
 import { runningWith } from '../attest/catalog.ts';
 import type { AttestorParts, RunningAttestor } from '../attest/description.ts';
@@ -20,19 +20,19 @@ export async function openAttestors(
   return attestors;
 }
 
-/** Says why no caller has the selector; undefined where one may. */
+/** Why no caller can have the selector; undefined if one may. */
 export function whyNever(selector: Selector, attestors: readonly RunningAttestor[]): string | undefined {
   const attestor = attestors.find(({ name }) => name === selector.type);
   return attestor === undefined ? `no ${selector.type} attestor runs here` : attestor.whyNever?.(selector.value);
 }
 
-/** What was likely meant by a selector that no caller has; undefined where that is not known. */
+/** The selector that was probably meant by one that no caller can have; undefined if unknown. */
 export function meant({ type, value }: Selector, attestors: readonly RunningAttestor[]): Selector | undefined {
   const other = attestors.find(({ name }) => name === type)?.meant?.(value);
   return other === undefined ? undefined : { type, value: other };
 }
 
-/** Looks whether an attestor works now. */
+/** Checks whether an attestor works now. */
 export async function probe(attestor: RunningAttestor): Promise<{ name: string; error: string | null }> {
   const { name } = attestor;
   try {

@@ -1,4 +1,6 @@
-/** `serve --check`: everything that a start checks, and what it would change. Nothing on disk is changed. */
+/**
+ * `serve --check`: checks everything that a start checks, and reports what it would change. Changes nothing on disk.
+ */
 
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,9 +29,9 @@ import { Parts } from './parts.ts';
 import { warnOfInputs, warnOfTtl } from './warnings.ts';
 
 export interface StartCheck {
-  /** What a start would do, in words. */
+  /** What a start would do, for display. */
   readonly lines: readonly string[];
-  /** Why a start would fail; empty: it would not. */
+  /** Why a start would fail; empty if it would succeed. */
   readonly faults: readonly SidekeyError[];
 }
 
@@ -86,14 +88,14 @@ function socketsOf({ adminSocket, socket, socketMode, socketGroup }: ServeConfig
 }
 
 function* dataDirLines({ path: directory, exists, isServed, closes }: DataDirState): Iterable<string> {
-  if (isServed) yield `${directory} is in use by a server: it has to stop first, or reload (SIGHUP)`;
-  if (!exists) yield `the data directory ${directory} would be made`;
+  if (isServed) yield `${directory} is in use by a server: stop it first, or reload it (SIGHUP)`;
+  if (!exists) yield `the data directory ${directory} would be created`;
   if (closes !== undefined)
     yield `the data directory ${directory} would be closed to others (${octal(closes)} to 0700)`;
-  if (!hasAuthorities(path.join(directory, 'ca'))) yield 'a new root and intermediate would be made';
+  if (!hasAuthorities(path.join(directory, 'ca'))) yield 'a new root and intermediate would be created';
 }
 
-/** The registry of a copy of the database, or an empty one. @throws as the start does */
+/** The registry from a copy of the database, or an empty one. @throws the errors of a start */
 async function registryAsStored(config: ServeConfig, state: DataDirState, parts: Parts): Promise<Registry> {
   const { trustDomain, newRoot } = config;
   const database = path.join(state.path, 'sidekey.db');
@@ -113,7 +115,7 @@ async function registryAsStored(config: ServeConfig, state: DataDirState, parts:
     if (registry.size > 0 && !hasAuthorities(authorities) && !newRoot) {
       throw new SidekeyError(
         'ERR_DATA_DIR',
-        `the database ${database} is in use, but ${authorities} has no authorities: a new root would be made, which no peer trusts`,
+        `the database ${database} is in use, but ${authorities} has no authorities: a new root would be created, which no peer trusts`,
       );
     }
     return registry;
@@ -123,7 +125,7 @@ async function registryAsStored(config: ServeConfig, state: DataDirState, parts:
   }
 }
 
-/** The most entries of one kind of change that are listed. */
+/** Maximum number of listed entries per kind of change. */
 const LISTED = 20;
 
 async function entryLines(inputs: Inputs | undefined, registry: Registry): Promise<string[]> {
@@ -139,7 +141,7 @@ async function entryLines(inputs: Inputs | undefined, registry: Registry): Promi
 }
 
 function* listed(sign: string, entries: readonly Entry[]): Iterable<string> {
-  // An id that the start would draw says nothing.
+  // Generated ids are left out: the start would generate others.
   for (const { id, spiffeId } of entries.slice(0, LISTED))
     yield `  ${sign} ${spiffeId}${sign === '+' ? '' : ` (${id})`}`;
   if (entries.length > LISTED) yield `  ${sign} and ${entries.length - LISTED} more`;

@@ -1,4 +1,4 @@
-/** The entries that the file of `--entries` declares. */
+/** Reads the entries of the `--entries` file. */
 
 import type { DeclaredEntries } from '../registry/entries-file.ts';
 import { storedAs } from '../registry/entry.ts';
@@ -6,7 +6,7 @@ import { FILE_SOURCE, logEntryWarnings, type WarningsOf } from '../registry/entr
 import type { EntryRules, Registry } from '../registry/types.ts';
 import type { Log } from '../telemetry/log.ts';
 
-/** Loads the reader of YAML only if there is a file. @throws ERR_CONFIG with every problem */
+/** Loads the YAML reader only if there is a file. @throws ERR_CONFIG with all problems */
 export async function readDeclared(file: string, rules: EntryRules): Promise<DeclaredEntries> {
   const { loadEntriesFile } = await import('../registry/entries-file.ts');
   return loadEntriesFile(file, rules);
@@ -20,7 +20,7 @@ export async function takeEntries({ file, inputs }: DeclaredEntries, registry: R
   );
 }
 
-/** Logs what is probably wrong with the entries, with their lines and ids. */
+/** Logs the warnings for the entries, with their lines and ids. */
 export function warnOfDeclared(
   { inputs, locate }: DeclaredEntries,
   warningsOf: WarningsOf,

@@ -1,4 +1,4 @@
-/** The warnings for accepted entries, by what this server has. */
+/** The warnings for accepted entries that depend on this server's attestors and settings. */
 
 import type { RunningAttestor } from '../attest/description.ts';
 import type { Clock } from '../base/clock.ts';

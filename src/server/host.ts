@@ -1,4 +1,4 @@
-/** What the kernel and the machine give for attestation and connections. */
+/** Examines the kernel and the host. */
 
 import { runningWith } from '../attest/catalog.ts';
 import { createWhyContained, nobodyContained, type WhyContained } from '../attest/contained.ts';
@@ -10,7 +10,7 @@ import { readUnmappedIds, type UnmappedIds } from '../base/unmapped-ids.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import type { Log } from '../telemetry/log.ts';
 
-/** The kernel's and the machine's means for attestation and connections. */
+/** Functions and limits of the kernel and the host, for attestation and connections. */
 export interface Host {
   readonly kernel: Kernel;
   readonly unmapped: UnmappedIds;
@@ -18,7 +18,7 @@ export interface Host {
   readonly plan: DescriptorPlan;
 }
 
-/** Warns of what the machine lacks. @throws ERR_PROC, ERR_KERNEL where attestation can't do without it */
+/** Examines the host and logs what it lacks. @throws ERR_PROC, ERR_KERNEL if attestation is impossible without it */
 export function lookAtHost(config: ServeConfig, log: Log): Host {
   checkProc();
   const whyContained = config.allowContained ? nobodyContained : createWhyContained();
@@ -37,11 +37,11 @@ function warnOfDescriptors(plan: DescriptorPlan, config: ServeConfig, log: Log):
   if (adminConnections === config.adminMaxConnections && pipeConnectionsPerUid === config.maxConnectionsPerUid) return;
   log.warn(
     { descriptors: descriptorLimit(), ...plan },
-    'few descriptors (RLIMIT_NOFILE, ulimit -n): fewer connections are allowed than the settings say',
+    'too few file descriptors (RLIMIT_NOFILE, ulimit -n) for the configured number of connections: fewer are allowed',
   );
 }
 
-/** @throws ERR_KERNEL where a process might pass for another one, and nobody said that it may */
+/** @throws ERR_KERNEL if a process could be mistaken for another one and no setting accepts that */
 function checkPinning({ pinsPeers, noPidfdOpen }: Kernel, config: ServeConfig, log: Log): void {
   if (noPidfdOpen !== undefined) {
     const saysContainers = runningWith(config).some(({ container }) => container !== undefined);
@@ -50,13 +50,13 @@ function checkPinning({ pinsPeers, noPidfdOpen }: Kernel, config: ServeConfig, l
   }
   if (pinsPeers) return;
   const hole =
-    'a process that ends right after it connected may leave its pid to another one of the same user, which then gives its identities to whoever holds the connection';
+    'if a process ends right after it connected, another process of the same user may get its pid, and the holder of the connection then gets the identities of that process';
   if (config.allowUnpinnedPeers) {
     log.warn({ setting: 'allowUnpinnedPeers' }, `this kernel has no SO_PEERPIDFD (Linux has it since 6.5): ${hole}`);
     return;
   }
   throw new SidekeyError(
     'ERR_KERNEL',
-    `getsockopt(SO_PEERPIDFD) fails, which Linux has since 6.5: ${hole}. Take a newer kernel, or accept that with --allow-unpinned-peers`,
+    `getsockopt(SO_PEERPIDFD) fails; Linux has it since 6.5. Without it, ${hole}. Use a newer kernel, or accept the risk with --allow-unpinned-peers`,
   );
 }

@@ -1,4 +1,4 @@
-/** The files that settings name, and the rules for reading them. */
+/** Reads the files that the settings name, according to the rules. */
 
 import { listenAddress } from '../admin/tcp.ts';
 import { readAdminTokenFile } from '../admin/token.ts';
@@ -12,13 +12,13 @@ export function entryRulesOf({ trustDomain, allowWeakSelectors }: ServeConfig): 
 }
 
 export interface Inputs {
-  /** Of the file of `--entries`. */
+  /** From the `--entries` file. */
   readonly declared: DeclaredEntries | undefined;
-  /** Of the file of `--admin-token-file`. */
+  /** From the `--admin-token-file`. */
   readonly givenToken: string | undefined;
 }
 
-/** Looks at what the settings name, before anything is made for them. */
+/** Reads the files before the start creates anything. */
 export async function readInputs(config: ServeConfig, rules: EntryRules): Promise<Inputs> {
   const { adminListen, adminInsecureListen, adminTokenFile, entries } = config;
   if (adminListen !== undefined) await listenAddress({ ...adminListen, insecure: adminInsecureListen });

@@ -1,4 +1,4 @@
-/** What callers may use: the limits of the settings, within what the machine has. */
+/** The limits for callers: those of the settings, reduced to what the host allows. */
 
 import type { SelfKnowledge } from '../admin/doctor.ts';
 import type { DescriptorPlan } from '../base/resources.ts';
@@ -23,11 +23,11 @@ export function createLimits(plan: DescriptorPlan, config: ServeConfig, counters
     counters,
   );
   const memory = new MemoryBudget(memoryLimits(), owners, counters);
-  const turns = new Turns((err) => log.error({ err }, "work for a caller, done in its owner's turn, threw an error"));
+  const turns = new Turns((err) => log.error({ err }, "a caller's task threw an error"));
   return { owners, quota, memory, turns };
 }
 
-/** For doctor: which owner is nearest to which limit. */
+/** For doctor: the owner closest to each limit. */
 export function usageOf(quota: Quota, owners: Owners): ReturnType<SelfKnowledge['usage']> {
   const { connections, calls } = quota.nearest(owners.accounts());
   const uses = { '--max-connections-per-uid': connections, '--max-streams-per-uid': calls };

@@ -1,4 +1,4 @@
-/** The parts of a server, closed in the other order than they were opened in. */
+/** The open parts of a server, which are closed in reverse order. */
 
 import type { Log } from '../telemetry/log.ts';
 
@@ -10,19 +10,19 @@ export class Parts {
     this.#log = log;
   }
 
-  /** Closes the part later, and gives it back. */
+  /** Registers the part to be closed, and returns it. */
   own<T extends { close(): unknown }>(part: T): T {
     this.defer(() => part.close());
     return part;
   }
 
-  /** One part that fails to close is no reason to leave the others open. */
+  /** Registers a function that closes something. If one fails, the others still run. */
   defer(close: () => unknown): void {
     this.#stack.defer(async () => {
       try {
         await close();
       } catch (err) {
-        this.#log.error({ err }, 'a part could not be closed');
+        this.#log.error({ err }, 'closing a part of the server failed');
       }
     });
   }

@@ -1,4 +1,4 @@
-/** What SIGHUP does: the entries file is read again, with the checks of a start. */
+/** Reloads on SIGHUP: reads the entries file again, with the checks of a start. */
 
 import { isDeepStrictEqual } from 'node:util';
 import { formatProblem, SidekeyError } from '../base/errors.ts';
@@ -17,10 +17,10 @@ export interface ReloadParts {
   readonly log: Log;
 }
 
-/** Reads the settings again; rejects with ERR_CONFIG if they have faults now. */
+/** Reads the settings again; rejects with ERR_CONFIG if they are invalid now. */
 export type ReadConfig = () => Promise<ServeConfig>;
 
-/** One reload at a time; while one runs, further requests are one more reload after it. */
+/** Runs one reload at a time. Requests during a reload cause one more reload after it. */
 export class Reloader {
   readonly #parts: ReloadParts;
   #running: Promise<void> | undefined;
@@ -30,7 +30,7 @@ export class Reloader {
     this.#parts = parts;
   }
 
-  /** Never rejects: what is wrong is logged, and everything stays as it was. */
+  /** Never rejects: problems are logged, and then nothing changes. */
   reload(readConfig: ReadConfig): void {
     this.#again = readConfig;
     this.#running ??= this.#run().finally(() => {
@@ -52,7 +52,7 @@ export class Reloader {
     }
   }
 
-  /** Other settings are applied by a restart only. */
+  /** Warns of other changed settings, which only a restart applies. */
   async #tellSettings(readConfig: ReadConfig): Promise<void> {
     const { config, log } = this.#parts;
     try {
@@ -61,7 +61,7 @@ export class Reloader {
       const changed = keys.filter((key) => !isDeepStrictEqual(config[key], now[key]));
       if (changed.length > 0) log.warn({ changed }, 'settings have changed: a restart applies them, a reload does not');
     } catch (thrown) {
-      this.#keep(thrown, 'the settings have faults now, so a restart would fail');
+      this.#keep(thrown, 'the settings are invalid now, so a restart would fail');
     }
   }
 

@@ -1,4 +1,4 @@
-/** What the server knows of itself and its host, for doctor. */
+/** What doctor needs to know of the server and its host. */
 
 import type { SelfKnowledge } from '../admin/doctor.ts';
 import type { RunningAttestor } from '../attest/description.ts';
@@ -23,12 +23,12 @@ export interface SelfParts {
   readonly counters: Counters;
 }
 
-/** The most replaced programs that are named. */
+/** Maximum number of replaced programs in the answer. */
 const REPLACED_SAMPLE = 20;
-/** The most labels that are named. */
+/** Maximum number of labels in the answer. */
 const AMBIGUOUS_SAMPLE = 20;
 
-/** Looks at each part by itself: one that can't be read now, as for want of a descriptor, does not keep back the others. */
+/** Reads each part separately, so that one failure, as for lack of a descriptor, does not affect the others. */
 export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
   const { config, dataDir, attestors, kernel, unmapped, pipe, counters } = parts;
   const unseen: { what: string; error: string }[] = [];

@@ -1,6 +1,6 @@
 /**
- * The composition: opens the parts in the order in which they need each other, closes them in the other. Only in this
- * folder do the rooms meet.
+ * Composes the server: opens the parts in the order of their dependencies, closes them in reverse. Only this folder
+ * connects the rooms.
  */
 
 import { setImmediate as turn } from 'node:timers/promises';
@@ -40,27 +40,30 @@ import { createLimits, usageOf } from './limits.ts';
 import { Parts } from './parts.ts';
 import { type ReadConfig, Reloader } from './reload.ts';
 import { lookAtSelf } from './self.ts';
-import type { Setting } from './setting.ts';
+import type { StartContext } from './start-context.ts';
 import { openState } from './state.ts';
 import { warnOfAssumed, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnings.ts';
 
 export interface Server {
   /** The number of entries. */
   entries(): number;
-  /** Reads the entries file again, as SIGHUP asks for; a fault is logged and changes nothing. */
+  /** Reads the entries file again, as on SIGHUP. Errors are logged and change nothing. */
   reload(readConfig: ReadConfig): void;
-  /** Tells every stream UNAVAILABLE, lets it be read, closes what is open; the second call waits for the first. */
+  /**
+   * Ends every stream with UNAVAILABLE, waits until clients have read it, and closes everything. A second call waits
+   * for the first.
+   */
   close(): Promise<void>;
 }
 
-/** How long clients have to read the last status before their connections are cut, in milliseconds. */
+/** Maximum time for clients to read the last status before their connections are closed, in milliseconds. */
 const DRAIN_MS = 2_000;
-/** How long after a start the admin API is loaded at the latest, in milliseconds; who asks it loads it. */
+/** The admin API is loaded this long after a start, in milliseconds, or at its first request. */
 const ADMIN_LOAD_MS = 500;
 
 /**
- * Serves until it is closed; the promise is kept when every configured listener accepts.
- * @throws SidekeyError, or the reason of `stop` when that came first, with everything that had been opened closed again
+ * Serves until it is closed; the promise resolves when every configured listener accepts.
+ * @throws SidekeyError, or the reason of `stop` if that came first, after closing everything that was open
  */
 export async function startServer(
   config: ServeConfig,
@@ -69,7 +72,7 @@ export async function startServer(
 ): Promise<Server> {
   const log = createLog(config.logLevel, { format: config.logFormat ?? (isatty(1) ? 'text' : 'json') });
   const parts = new Parts(log);
-  const setting: Setting = {
+  const context: StartContext = {
     config,
     clock,
     log,
@@ -81,7 +84,7 @@ export async function startServer(
   };
   let started: { readonly reloader: Reloader; readonly registry: Registry };
   try {
-    started = await start(setting);
+    started = await start(context);
   } catch (error) {
     await parts.close();
     throw error;
@@ -100,8 +103,8 @@ export async function startServer(
   };
 }
 
-async function start(setting: Setting): Promise<{ reloader: Reloader; registry: Registry }> {
-  const { config, clock, log, parts, mayGoOn } = setting;
+async function start(context: StartContext): Promise<{ reloader: Reloader; registry: Registry }> {
+  const { config, clock, log, parts, mayGoOn } = context;
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
   const entryRules = entryRulesOf(config);
@@ -110,7 +113,7 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
   warnOfInputs(config, log);
 
   const ledger = new Ledger(log);
-  const { dataDir, store, registry, issuances, ca } = await openState(setting, ledger);
+  const { dataDir, store, registry, issuances, ca } = await openState(context, ledger);
   warnOfTtl(config, log);
   if (declared !== undefined) {
     await mayGoOn();
@@ -209,7 +212,7 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
       usage: () => usageOf(quota, owners),
     },
     onIssued: (listener) => issuances.onRecorded(listener),
-    ready: () => (ready ? { ready } : { ready, reason: 'not every listener accepts yet' }),
+    ready: () => (ready ? { ready } : { ready, reason: 'not all listeners accept connections yet' }),
     log,
     clock,
     version: version(),
@@ -224,14 +227,14 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
     return Promise.all([admin.close(), wire.close(DRAIN_MS)]);
   });
 
-  await listenForAdmins(admin, setting);
+  await listenForAdmins(admin, context);
   await mayGoOn();
   const { socket, socketMode, socketGroup } = config;
   parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));
   warnOfAssumed(config, log);
   ready = true;
   health.setServing(true);
-  // Those who came with the start have their secrets first.
+  // Clients that connect during the start get their secrets first.
   const load = clock.after(ADMIN_LOAD_MS, () => {
     admin.load().catch((err: unknown) => log.error({ err }, 'the admin API could not be loaded'));
     warnOfWithheld({ identities, decisions, registry }, clock.now(), log).catch((err: unknown) =>
@@ -243,7 +246,7 @@ async function start(setting: Setting): Promise<{ reloader: Reloader; registry: 
   return { reloader: parts.own(new Reloader({ config, entryRules, warningsOf, registry, log })), registry };
 }
 
-async function listenForAdmins(admin: Admin, { config, parts, log }: Setting): Promise<void> {
+async function listenForAdmins(admin: Admin, { config, parts, log }: StartContext): Promise<void> {
   parts.own(await listenOnSocket(admin.unix, { path: config.adminSocket, mode: 0o600 }));
   if (config.adminListen === undefined) return;
   const { host, port } = config.adminListen;

@@ -1,4 +1,4 @@
-/** What outlives the process: the data directory, with entries, records and authorities. */
+/** The persistent state: the data directory with entries, records and authorities. */
 
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -10,13 +10,14 @@ import { ToldIssuances } from '../ca/told-issuances.ts';
 import { openRegistry } from '../registry/registry.ts';
 import { openSqliteStore } from '../registry/sqlite/sqlite-store.ts';
 import type { Ledger } from '../sds/ledger.ts';
-import type { Setting } from './setting.ts';
+import type { StartContext } from './start-context.ts';
 
 /**
- * Opens both halves, the database and the authorities, or makes them at the first start.
- * @throws ERR_DATA_DIR where only one of the two is there: without the authorities a new root would be made, which no peer trusts
+ * Opens the database and the authorities, or creates both at the first start.
+ * @throws ERR_DATA_DIR if only one of them exists: without the authorities a new root would be created, which no peer
+ * trusts
  */
-export async function openState({ config, clock, log, parts, mayGoOn }: Setting, ledger: Ledger) {
+export async function openState({ config, clock, log, parts, mayGoOn }: StartContext, ledger: Ledger) {
   const { trustDomain, newRoot } = config;
   const directory = openDataDir(config.dataDir);
   parts.defer(() => directory.release());
@@ -24,7 +25,7 @@ export async function openState({ config, clock, log, parts, mayGoOn }: Setting,
     const mode = octal(directory.closedFrom);
     log.info(
       { directory: directory.path, mode },
-      'the data directory was open to others, who could put or read nothing there: it is 0700 now',
+      'the mode of the data directory was too open, although no other user could enter it: it is 0700 now',
     );
   }
   const dataDir = directory.path;
@@ -38,11 +39,11 @@ export async function openState({ config, clock, log, parts, mayGoOn }: Setting,
   }
   const store = parts.own(openSqliteStore({ path: database, trustDomain }));
   const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
-  // The first start may have ended between the two: then the database is empty.
+  // The first start may have ended between the two; then the database is empty.
   if (!hasCa && (registry.size > 0 || (await store.issuances.newest({ limit: 1 })).length > 0)) {
-    const what = `the database ${database} is in use, but ${dir} has no authorities: a new root would be made, which no peer trusts`;
+    const what = `the database ${database} is in use, but ${dir} has no authorities: a new root would be created, which no peer trusts`;
     if (!newRoot) throw new SidekeyError('ERR_DATA_DIR', `${what}. ${RESTORE}`);
-    log.warn({ database, authorities: dir }, 'the authorities are missing: a new root is made, as --new-root says');
+    log.warn({ database, authorities: dir }, 'the authorities are missing: creating a new root because of --new-root');
   }
   await mayGoOn();
   const issuances = new ToldIssuances(store.issuances, log);
@@ -52,4 +53,4 @@ export async function openState({ config, clock, log, parts, mayGoOn }: Setting,
   return { dataDir, store, registry, issuances, ca };
 }
 
-const RESTORE = 'Restore both from the same backup, or start once with --new-root to have the missing half made anew';
+const RESTORE = 'Restore both from the same backup, or start once with --new-root to create the missing half';

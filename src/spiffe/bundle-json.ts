@@ -7,7 +7,7 @@
 import { type JsonWebKey, X509Certificate } from 'node:crypto';
 import type { TrustBundle } from './bundle.ts';
 
-/** A root: its public key, and its certificate as the one element of `x5c` (DER, base64). */
+/** A root: its public key, and its certificate as the only element of `x5c` (DER, base64). */
 export interface X509BundleKey extends JsonWebKey {
   readonly use: 'x509-svid';
   readonly x5c: readonly [string];

@@ -1,5 +1,5 @@
 /**
- * Trust bundles: the authorities by which SVIDs of a trust domain are checked.
+ * Trust bundles: the authorities that verify SVIDs of a trust domain.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md section 3
  */
@@ -7,7 +7,7 @@
 import type { JsonWebKey, X509Certificate } from 'node:crypto';
 import type { TrustDomain } from './id.ts';
 
-/** A public key that JWT-SVIDs are checked by. */
+/** A public key that verifies JWT-SVIDs. */
 export interface JwtAuthority {
   /** `kid` in the headers of tokens and in bundle documents. */
   readonly keyId: string;
@@ -22,7 +22,7 @@ export interface BundleContents {
   readonly jwtAuthorities: readonly JwtAuthority[];
 }
 
-/** Immutable; a change makes a new object. */
+/** Immutable; a change creates a new object. */
 export interface TrustBundle extends BundleContents {
   readonly trustDomain: TrustDomain;
   /** Certificate revocation lists, DER. They are not part of the SPIFFE document. */
@@ -31,7 +31,7 @@ export interface TrustBundle extends BundleContents {
   readonly pem: Buffer;
   /** Grows with each change. */
   readonly sequenceNumber: number;
-  /** How often others should look for a change, in seconds; undefined if the trust domain does not say. */
+  /** How often other domains should check for changes, in seconds; undefined if not given. */
   readonly refreshHint: number | undefined;
 }
 

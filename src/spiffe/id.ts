@@ -1,6 +1,6 @@
 /**
- * SPIFFE IDs and trust domains, byte for byte: nothing is decoded, normalised or lower-cased, since two parsers that
- * disagree about an identity are a way to impersonate (`new URL()` resolves dots and percent signs).
+ * SPIFFE IDs and trust domains, compared byte for byte. Nothing is decoded, normalised or lower-cased, since parsers
+ * that disagree about an identity allow impersonation (`new URL()` resolves dots and percent signs).
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md sections 2.1 to 2.3
  */
@@ -11,7 +11,7 @@ export type SpiffeId = string & { readonly __brand: 'SpiffeId' };
 /** The name of a trust domain that {@link parseTrustDomain} accepted, without `spiffe://`. */
 export type TrustDomain = string & { readonly __brand: 'TrustDomain' };
 
-/** Why a text is no SPIFFE ID or trust domain. */
+/** Why a text is not a SPIFFE ID or trust domain. */
 export class SpiffeIdError extends Error {
   /** What is wrong with the text. */
   readonly problem: string;
@@ -40,7 +40,7 @@ export function parseTrustDomain(text: string): TrustDomain {
   if (text.startsWith(SCHEME)) {
     const [name = '', path] = text.slice(SCHEME.length).split('/', 2);
     const extra = path === undefined ? SCHEME : `${SCHEME} and the path`;
-    // Only a name that is one is proposed.
+    // Proposes only valid names.
     const proposal = /^[a-z0-9._-]{1,255}$/.test(name) ? `leave off ${extra}: ${name}` : TRUST_DOMAIN_RULE;
     throw new SpiffeIdError(`the trust domain begins with ${SCHEME}`, proposal);
   }
@@ -63,7 +63,7 @@ export function parseTrustDomainId(text: string): TrustDomain {
   return parseTrustDomain(text.slice(SCHEME.length));
 }
 
-/** Reads a workload's SPIFFE ID (`spiffe://ilinux.io/front-envoy`), path and all. @throws {SpiffeIdError} */
+/** Reads a workload's SPIFFE ID, including its path (`spiffe://ilinux.io/front-envoy`). @throws {SpiffeIdError} */
 export function parseSpiffeId(text: string): SpiffeId {
   if (text === '') throw new SpiffeIdError('it is empty', 'a SPIFFE ID is spiffe://<trust domain>/<path>');
   if (text.length > MAX_ID_BYTES) {
@@ -139,7 +139,7 @@ function isPathCharacter(code: number): boolean {
   return isTrustDomainCharacter(code) || (code >= 0x41 && code <= 0x5a);
 }
 
-/** Names a character so that a message never carries control characters or half a surrogate pair. */
+/** Names a character without printing control characters or unpaired surrogates. */
 function describe(text: string, at: number): string {
   const code = text.codePointAt(at)!;
   if (code > 0x20 && code < 0x7f) return `the character ${JSON.stringify(String.fromCodePoint(code))}`;

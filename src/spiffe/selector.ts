@@ -1,22 +1,22 @@
 /**
- * Selectors: what an attestor says of a caller, and what an entry asks for.
+ * Selectors: facts that an attestor provides about a caller and that an entry requires.
  *
  * @see SPIRE's `type:value` form, split at the first colon: values may have colons, types may not.
  */
 
 export interface Selector {
-  /** Which attestor's word it is: `unix`, `docker`. No colon. */
+  /** The attestor's name: `unix`, `docker`. No colon. */
   readonly type: string;
-  /** What it says, compared byte for byte: `uid:1000`, `label:app:web`. */
+  /** The fact, compared byte for byte: `uid:1000`, `label:app:web`. */
   readonly value: string;
 }
 
-/** `type:value`; two selectors are the same if and only if this is. */
+/** `type:value`; equal exactly if the selectors are equal. */
 export function formatSelector(selector: Selector): string {
   return `${selector.type}:${selector.value}`;
 }
 
-/** Splits `type:value` at the first colon; undefined where there is none or a side is empty. */
+/** Splits `type:value` at the first colon; undefined if there is none or a side is empty. */
 export function splitSelector(text: string): Selector | undefined {
   const colon = text.indexOf(':');
   if (colon <= 0 || colon === text.length - 1) return undefined;
@@ -28,7 +28,7 @@ export function compareSelectors(a: Selector, b: Selector): number {
   return compareText(a.type, b.type) || compareText(a.value, b.value);
 }
 
-/** By code unit, whatever the locale. */
+/** By code unit, independent of the locale. */
 export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

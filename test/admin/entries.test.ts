@@ -152,12 +152,12 @@ describe('warnings', () => {
     assert.equal(log[1]!.entry_id, put.body.created[1].id);
   });
 
-  test('say of a change to an entry that something else declares that the declaration wins', async (t) => {
+  test('say of a change to an entry that something else declares that the declaration will undo it', async (t) => {
     const { socketPath } = await start(t);
     const declared = { source: 'ci', entries: [entry('a', { id: 'a-1' })] };
     await call(socketPath, 'PUT', '/v1/entries', { json: declared });
     const { body } = await call(socketPath, 'PATCH', '/v1/entries/a-1', { json: { hint: 'x' } });
-    assert.match(body.warnings[0].problem, /entry a-1 is declared by the source ci, which wins/);
+    assert.match(body.warnings[0].problem, /entry a-1 is declared by the source ci, which will undo the change/);
   });
 });
 
@@ -312,7 +312,7 @@ describe('one entry', () => {
     const { status, body } = await call(socketPath, 'PATCH', `/v1/entries/${made.id}`);
     assert.equal(status, 400);
     assert.deepEqual(body.errors, [
-      { path: '', problem: 'it is missing', rule: 'a change is an object with what is to change' },
+      { path: '', problem: 'it is missing', rule: 'a change is an object with the fields to change' },
     ]);
   });
 

@@ -66,12 +66,12 @@ describe('sidekey entry', () => {
   });
 
   test('create, update and delete print the warnings of the server, and name flags', async (t) => {
-    const warned = { path: '/x509_svid_ttl', problem: '2d cannot always be kept', rule: 'r' };
+    const warned = { path: '/x509_svid_ttl', problem: '2d is more than can always be honoured', rule: 'r' };
     const warningsOf = (entries: readonly { x509SvidTtl: number }[]) =>
       entries.flatMap(({ x509SvidTtl }, index) => (x509SvidTtl > 43_200 ? [{ index, warning: warned }] : []));
     const { run } = await start(t, { warningsOf });
     const made = await run([...CREATE, '--entry-id', 'web-1', '--x509-svid-ttl', '48h', '--output', 'json']);
-    assert.equal(made.stderr, 'sidekey: warning: --x509-svid-ttl: 2d cannot always be kept; r\n');
+    assert.equal(made.stderr, 'sidekey: warning: --x509-svid-ttl: 2d is more than can always be honoured; r\n');
     assert.ok(!('warnings' in JSON.parse(made.stdout)));
     const refused = await run(['entry', 'create', '--spiffe-id', 'web', '--selector', 'unix:uid:x']);
     assert.equal(refused.status, 1);
@@ -84,7 +84,7 @@ describe('sidekey entry', () => {
     assert.match(several.stderr, /^sidekey: warning: --data: \S+entries\.yaml:3 \/entries\/0\/x509_svid_ttl: 2d/);
   });
 
-  test('update and delete say of an entry that a file declares that the file wins', async (t) => {
+  test('update and delete say of an entry that a file declares that the file will undo it', async (t) => {
     const { run, registry } = await start(t);
     const rules = { trustDomain: TRUST_DOMAIN, allowWeakSelectors: false };
     const input = parseEntryInput({ id: 'a', spiffe_id: 'spiffe://ilinux.io/a', selectors: ['unix:uid:1'] }, rules);
@@ -97,7 +97,7 @@ describe('sidekey entry', () => {
       assert.equal(status, 0);
       assert.match(
         stderr,
-        /^sidekey: warning: entry a is declared by the server's entries file \(--entries\), which wins; /,
+        /^sidekey: warning: entry a is declared by the server's entries file \(--entries\), which will undo the change; /,
       );
     }
   });

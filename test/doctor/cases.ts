@@ -172,7 +172,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     words: HELD,
     cause: 'another workload uses the entry now: the command makes a second entry, and does not change the first',
     name: 'shared',
-    says: /needs unix:path:.*\n {4}note: a caller that is connected has it by this entry/,
+    says: /needs unix:path:.*\n {4}note: a connected caller has the identity through this entry/,
     break: async (stage, spiffeId, t) => {
       await entry(stage, spiffeId, [MY_PATH, MINE]);
       const stream = stage.connect().stream();
@@ -216,7 +216,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     words: HELD,
     cause: 'the entry is for a uid, and root in any container can take on every uid',
     name: 'withheld',
-    says: /it is not for callers in containers\n {4}note: .*--allow-contained would give it to every container/,
+    says: /it is not for callers in containers\n {4}note: .*--allow-contained would give the identity to every container/,
     own: withEngine,
     break: async (stage, spiffeId, t) => {
       await entry(stage, spiffeId, [MINE]);
@@ -230,7 +230,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     words: HELD,
     cause: 'the server has no facts about the container, and root in any container can take on the unix selectors',
     name: 'unknown-container',
-    says: /note: it is in a container, .* sidekey serve --docker-socket finds out which one it is/,
+    says: /note: the caller is in an unknown container, .* sidekey serve with --docker-socket to identify the container/,
     own: () => ({}),
     break: (stage, _spiffeId, t) => startContained(stage, t, {}),
     fix: "start the server with `--docker-socket`; where no engine knows the container and every container of the host may have it: `sidekey entry create --allow-contained` with the caller's unix selectors",
@@ -387,7 +387,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
   },
   {
     symptom: 'Others can list the data directory',
-    words: '`the data directory was open to others, … it is 0700 now` (Sidekey, at the next start)',
+    words: '`the mode of the data directory was too open, … it is 0700 now` (Sidekey, at the next start)',
     cause: 'the data directory has the mode 0755',
     rule: 'data-dir-open',
     break: chmod(({ dataDir }) => dataDir, 0o755),

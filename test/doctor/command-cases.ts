@@ -29,7 +29,7 @@ export const COMMANDS: readonly Omit<CommandCase, 'by'>[] = [
     cause: 'the TTL of the entry is longer than half of --ca-ttl',
     command: `${CREATE}/long --selector unix:uid:2 --x509-svid-ttl 48h`,
     status: 0,
-    says: /warning: --x509-svid-ttl: 2d cannot always be kept; .*up to 12h/,
+    says: /warning: --x509-svid-ttl: 2d is more than can always be honoured; .*up to 12h/,
     fix: 'sidekey entry update spiffe://ilinux.io/long --x509-svid-ttl 12h',
   },
   {
@@ -45,7 +45,7 @@ export const COMMANDS: readonly Omit<CommandCase, 'by'>[] = [
     cause: 'something else declares the entry: the entries file, or a source of `PUT /v1/entries`',
     command: 'sidekey entry update declared --hint by-hand',
     status: 0,
-    says: /warning: entry declared is declared by the source ci, which wins/,
+    says: /warning: entry declared is declared by the source ci, which will undo the change/,
     break: async (stage) => {
       const entries = [{ id: 'declared', spiffe_id: 'spiffe://ilinux.io/declared', selectors: ['unix:uid:4'] }];
       await stage.admin.json('PUT', '/v1/entries', { body: { source: 'ci', entries } });

@@ -242,7 +242,10 @@ describe('an entry that callers in containers are refused', { skip, timeout: 120
     // By the path that it is called by here.
     const make = `${SIDEKEY} entry create --spiffe-id ${idOf('web')} --selector docker:image_config_digest:${IMAGE_ID}`;
     assert.deepEqual(fixes, [`${make} --selector docker:name:web-1 --admin-socket ${server.adminSocket}`]);
-    assert.ok(note.includes(`sidekey entry update ${id} --allow-contained would give it to every container`), note);
+    assert.ok(
+      note.includes(`sidekey entry update ${id} --allow-contained would give the identity to every container`),
+      note,
+    );
     const words = (await outside('explain', '--pid', String(process.pid), '--spiffe-id', idOf('web'))).stdout;
     assert.match(words, /, in a container \(its cgroup was made by a container runtime\)\n/);
     assert.match(
@@ -271,7 +274,7 @@ describe('an entry that callers in containers are refused', { skip, timeout: 120
     cgroup.leave(process.pid);
     const again = await open(t, flags, place);
     const warned = await again.logged(
-      'callers in containers do not get these entries, which have no container selector; sidekey doctor says more',
+      'callers in containers do not get these entries, which have no container selector; sidekey doctor shows details',
     );
     assert.deepEqual(warned.entries, [{ id, spiffe_id: idOf('web') }]);
   });

@@ -83,7 +83,7 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
     const args = [...caller, '--spiffe-id', `spiffe://${TRUST_DOMAIN}/wbe`];
     const { asked, near, fixes, note } = await explain(server, ...args);
     assert.deepEqual([asked!.reason, asked!.alike], ['no-entry', WEB]);
-    assert.ok(note!.startsWith(`if ${WEB} is meant, have that asked for`), note!);
+    assert.ok(note!.startsWith(`if ${WEB} is meant, correct the requested name`), note!);
     assert.equal(near[0]!.lacks[0]!.alike, 'unix:user:envoy');
     await obey(server, fixes[0]!);
     assert.equal((await explain(server, ...args)).asked!.given, true);
@@ -200,6 +200,6 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
     const broken = await explain(server, '--pid', String(pid), '--spiffe-id', WEB);
     assert.match(broken.attestors[1]!.error!, /the docker attestor failed: the container engine at .* fails: ENOENT/);
     assert.deepEqual([broken.identities, broken.fixes], [[], []]);
-    assert.match(broken.note!, /sidekey doctor says what does$/);
+    assert.match(broken.note!, /sidekey doctor shows what to do$/);
   });
 });

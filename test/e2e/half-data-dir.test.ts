@@ -44,7 +44,7 @@ test('a database in use without its authorities is refused, and --new-root makes
   assert.equal(existsSync(ca), false, 'nothing was made');
 
   const server = await serve(t, { place, flags: ['--new-root'] });
-  await server.logged('the authorities are missing: a new root is made, as --new-root says');
+  await server.logged('the authorities are missing: creating a new root because of --new-root');
   await server.stop();
   rmSync(ca, { recursive: true });
   renameSync(away, ca);

@@ -138,7 +138,7 @@ describe('facts that come later', { concurrency: 3, timeout: 120_000 }, () => {
     assert.equal(server.log.filter(({ msg }) => msg === 'name held').length, 2, 'for the missing fact alone');
     sotw.ack(second);
     delta.ack(secondDelta);
-    await until(() => server.log.some(({ msg }) => msg === 'facts of a caller that were missing are there again'));
+    await until(() => server.log.some(({ msg }) => msg === 'missing facts of a caller are back'));
   });
 
   it('takes it away when the SVID ends', { skip: noMounts }, async (t) => {

@@ -47,7 +47,7 @@ async function gives(server: Served): Promise<void> {
 describe('on a kernel without', { concurrency: 2 }, () => {
   it('SO_PEERPIDFD the start is refused, and the message says what would be open and how to accept it', async (t) => {
     const message = await refused(t, [NO_PEERPIDFD], []);
-    assert.match(message, /SO_PEERPIDFD.* since 6\.5.*another one of the same user.*--allow-unpinned-peers/);
+    assert.match(message, /SO_PEERPIDFD.* since 6\.5.*another process of the same user.*--allow-unpinned-peers/);
   });
 
   it('SO_PEERPIDFD it serves who accepts that, and says so at the start and in doctor', async (t) => {
@@ -57,7 +57,7 @@ describe('on a kernel without', { concurrency: 2 }, () => {
     ] as const) {
       const server = await serve(t, { flags, env, launcher: lacking(NO_PEERPIDFD) });
       const warning = server.log.find(({ setting }) => setting === 'allowUnpinnedPeers');
-      assert.match(String(warning?.msg), /no SO_PEERPIDFD .*another one of the same user/);
+      assert.match(String(warning?.msg), /no SO_PEERPIDFD .*another process of the same user/);
       await gives(server);
       const { stdout } = await sidekey(['doctor', '--admin-socket', server.adminSocket]);
       assert.match(stdout, /\[unpinned-peers\]/);

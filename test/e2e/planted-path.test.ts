@@ -244,7 +244,7 @@ describe('what others could put at a path', { timeout: 120_000, skip: notNobody 
     chownSync(config, NOBODY, NOBODY);
     const flags = ['--entries', entries, '--config', config];
     const server = await serve(t, { place, flags });
-    const lines = server.log.filter(({ msg }) => String(msg).startsWith('others can change this file'));
+    const lines = server.log.filter(({ msg }) => String(msg).startsWith('other users can change this file'));
     assert.deepEqual(
       lines.map(({ level, setting, file, by }) => ({ level, setting, file, by })),
       [
@@ -265,7 +265,7 @@ describe('what others could put at a path', { timeout: 120_000, skip: notNobody 
         },
       ],
     );
-    assert.match(String(lines[0]!.msg), /whoever can write it decides who gets which identity/);
+    assert.match(String(lines[0]!.msg), /decide which caller gets which identity/);
     const found = (await doctor(server)).findings.filter(({ rule }) => rule === 'input-open');
     assert.deepEqual(
       found.map(({ place }) => place),
@@ -277,7 +277,7 @@ describe('what others could put at a path', { timeout: 120_000, skip: notNobody 
     chmodSync(entries, 0o644);
     chmodSync(clone, 0o755);
     const quiet = await serve(t, { place, flags: ['--entries', entries] });
-    assert.ok(!quiet.log.some(({ msg }) => String(msg).startsWith('others can change')));
+    assert.ok(!quiet.log.some(({ msg }) => String(msg).startsWith('other users can change')));
     assert.ok(!(await doctor(quiet)).findings.some(({ rule }) => rule === 'input-open'));
   });
 });
@@ -318,7 +318,7 @@ describe('in a user namespace that has no number for most users', {
       child.once('close', () => resolve(false));
     });
     assert.ok(await serving, said);
-    const line = said.split('\n').find((one) => one.includes('has no number in this user namespace'))!;
+    const line = said.split('\n').find((one) => one.includes('has no id in this user namespace'))!;
     const { directories } = JSON.parse(line) as { directories: { place: string; uid: number }[] };
     assert.deepEqual(directories[0], { place: '/', uid: 65_534, mode: directories[0] && modeOfRoot() });
   });

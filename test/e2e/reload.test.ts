@@ -85,13 +85,13 @@ describe('SIGHUP', { timeout: 60_000, concurrency: 2 }, () => {
     const server = await serve(t, { place, flags: ['--config', config] });
     writeFileSync(config, `entries: ${file}\nx509SvidTtl: 30m\n`);
     writeFileSync(file, `entries:\n- {spiffe_id: "${idOf('x')}", selectors: ["docker:label:a:b"]}\n`);
-    const line = await reload(server, /^an entry probably does not do what was meant$/);
+    const line = await reload(server, /^an entry is probably a mistake$/);
     assert.equal(line.path, `${file}:2 /entries/0/selectors`);
     assert.equal(typeof line.entry_id, 'string');
     const changed = server.log.find(({ msg }) => /^settings have changed/.test(String(msg)));
     assert.deepEqual(changed?.changed, ['x509SvidTtl']);
     writeFileSync(config, 'x509SvidTtl: nonsense\n');
-    const faulty = await reload(server, /^the settings have faults now, so a restart would fail$/);
+    const faulty = await reload(server, /^the settings are invalid now, so a restart would fail$/);
     assert.match(String(faulty.problems), /sidekey\.yaml:1 x509SvidTtl/);
   });
 

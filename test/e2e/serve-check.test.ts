@@ -45,8 +45,8 @@ describe('serve --check', { timeout: 60_000, concurrency: 2 }, () => {
     const { code, out, err } = await check(place, ['--entries', file]);
     assert.equal(err, '');
     assert.equal(code, 0);
-    assert.match(out, new RegExp(`the data directory ${place.dataDir} would be made\n`));
-    assert.match(out, /a new root and intermediate would be made\n/);
+    assert.match(out, new RegExp(`the data directory ${place.dataDir} would be created\n`));
+    assert.match(out, /a new root and intermediate would be created\n/);
     assert.match(
       out,
       /entries\.yaml: entries created: 2, changed: 0, deleted: 0, kept: 0\n {2}\+ spiffe:\/\/ilinux\.io\/a\n/,
@@ -71,7 +71,7 @@ describe('serve --check', { timeout: 60_000, concurrency: 2 }, () => {
     };
     const running = await check(place, flags);
     isRight(running);
-    assert.match(running.out, /is in use by a server: it has to stop first, or reload \(SIGHUP\)/);
+    assert.match(running.out, /is in use by a server: stop it first, or reload it \(SIGHUP\)/);
     await first.stop('SIGKILL');
     const crashed = snapshot(place.dataDir);
     isRight(await check(place, flags));
@@ -122,9 +122,9 @@ describe('serve --check', { timeout: 60_000, concurrency: 2 }, () => {
     chmodSync(file, 0o666);
     const { code, out } = await check(place, ['--entries', file, '--ca-ttl', '1h', '--x509-svid-ttl', '45m']);
     assert.equal(code, 0);
-    assert.match(out, /^warn +others can change this file/m);
-    assert.match(out, /^warn +SVIDs end with the intermediate/m);
-    assert.match(out, /^warn +an entry probably does not do what was meant .*entries\.yaml:2 \/entries\/0\/selectors/m);
+    assert.match(out, /^warn +other users can change this file/m);
+    assert.match(out, /^warn +the configured SVID TTL is more than half of --ca-ttl/m);
+    assert.match(out, /^warn +an entry is probably a mistake .*entries\.yaml:2 \/entries\/0\/selectors/m);
     assert.ok(!existsSync(place.dataDir));
   });
 });

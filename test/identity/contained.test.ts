@@ -111,14 +111,14 @@ describe('remedies for a caller in a container', () => {
     assert.deepEqual([asked!.given, asked!.reason], [false, 'contained']);
     assert.deepEqual([near[0]!.fix, near[0]!.withheld], [undefined, true]);
     assert.deepEqual(fixes, [`${CREATE} --selector ${DIGEST} --selector ${NAME}`]);
-    const allow = `sidekey entry update ${id} --allow-contained would give it to every container`;
+    const allow = `sidekey entry update ${id} --allow-contained would give the identity to every container`;
     for (const text of [note!, near[0]!.note!]) assert.ok(text.includes(allow), text);
   });
 
   test('say where container facts come from while none is known', async (t) => {
     const { fixes, note } = await look(t, [MINE, 'unix:path:/bin/web'], [MINE]);
     assert.deepEqual(fixes, []);
-    assert.match(note!, /sidekey serve --docker-socket finds out which one it is; .* --allow-contained would/);
+    assert.match(note!, /sidekey serve with --docker-socket to identify the container; .* --allow-contained would/);
   });
 
   test('make no entry that is there already', async (t) => {
@@ -142,7 +142,7 @@ describe('remedies for a caller in a container', () => {
 
   test('say that others have the entry', async (t) => {
     const { near } = await look(t, [MINE, NAME], [MINE], new ScriptedPeer(MINE));
-    assert.match(near[0]!.note!, /a caller that is connected has it by this entry/);
+    assert.match(near[0]!.note!, /a connected caller has the identity through this entry/);
   });
 
   test('never are an entry of unix selectors alone', async (t) => {

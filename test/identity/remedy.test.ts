@@ -34,7 +34,7 @@ test('who lacks something gets an entry of its own: the one that there is stays 
   assert.deepEqual(lacking.fixes, [MAKE]);
   assert.match(
     lacking.note!,
-    new RegExp(`^no command changes entry ${entry.id} to what the caller has.*: ${UPDATE} ${entry.id} `),
+    new RegExp(`^no command is proposed that changes entry ${entry.id} to the caller.*: ${UPDATE} ${entry.id} `),
   );
 });
 
@@ -107,7 +107,7 @@ test('a command is printed only as it is: none has a value that a terminal would
   ]) {
     const { fixes, note } = look(join, ['unix:uid:7', `unix:path:${odd}`]);
     assert.deepEqual(fixes, [], JSON.stringify(odd));
-    assert.match(note!, /not printed, .*sidekey explain --output json shows each value whole/);
+    assert.match(note!, /not printed, .*sidekey explain --output json shows all values/);
   }
   const service = ['docker:compose_project:shop', 'docker:compose_service:web\r--selector unix:uid:0'];
   assert.deepEqual(look(join, [DIGEST, ...service], 'why').fixes, []);
@@ -133,7 +133,7 @@ test('the new entry gives what the other one gives, but for whom; an expired one
   await join.identities.caller(peer).reattest();
   const shared = other();
   assert.deepEqual(shared.fixes, [copy]);
-  assert.match(shared.near[0]!.note!, /^a caller that is connected has it by this entry$/);
+  assert.match(shared.near[0]!.note!, /^a connected caller has the identity through this entry$/);
 
   join.clock.set(4e12);
   assert.deepEqual(
@@ -164,7 +164,7 @@ test('no remedy gives an identity to every process of root, nor to every program
     'unix:supplementary_gid:0',
   ]);
   assert.deepEqual([blind.fixes, blind.near[0]!.fix], [[], undefined]);
-  assert.match(blind.note!, /nothing that is known of it tells it from other processes of root/);
+  assert.match(blind.note!, /no known fact distinguishes the caller from other processes of root/);
   const seen = look(join, ['unix:uid:0', 'unix:user:root', 'unix:path:/bin/web']);
   assert.deepEqual(seen.fixes, [MAKE]);
   for (const caller of [['docker:env:TOKEN=[redacted]'], ['unix:path:/bin/web']]) {

@@ -227,7 +227,7 @@ describe('a bundle as PEM', () => {
       ['', '', /no certificate/],
       ['{"keys":[]}', '', /no certificate/],
       [ec.der.toString('latin1'), '', /no certificate/],
-      [`\n\n${lines.slice(0, -1).join('\n')}`, 'line 3', /no end/],
+      [`\n\n${lines.slice(0, -1).join('\n')}`, 'line 3', /no END line/],
       [lines.slice(1).join('\n'), `line ${lines.length - 1}`, /ends/],
       [`${lines[0]}\n${ec.pem}`, 'line 1', /no end/],
       [ec.pem.replace('END CERTIFICATE', 'END THING'), 'line 1', /ends/],

@@ -241,13 +241,13 @@ test('every field is understood in camel case too', () => {
   );
   assert.ok('x509SvidTtl' in camel && !('x509_svid_ttl' in camel));
   assert.deepEqual(parseEntryInput(camel, rules()), parseEntryInput(snake, rules()));
-  refused({ ...snake, x509SvidTtl: 5 }, '/x509SvidTtl', /the same as x509_svid_ttl/);
-  refused(entry({ storeSvid: true }), '/storeSvid', /in no store/);
+  refused({ ...snake, x509SvidTtl: 5 }, '/x509SvidTtl', /the same field as x509_svid_ttl/);
+  refused(entry({ storeSvid: true }), '/storeSvid', /to a store/);
 });
 
 test('a field by two names is refused', () => {
-  refused(entry({ id: 'a', entry_id: 'a' }), '/entry_id', /the same as id/);
-  refused(entry({ expires_at: 0, entryExpiry: 0 }), '/entryExpiry', /the same as expires_at/);
+  refused(entry({ id: 'a', entry_id: 'a' }), '/entry_id', /the same field as id/);
+  refused(entry({ expires_at: 0, entryExpiry: 0 }), '/entryExpiry', /the same field as expires_at/);
 });
 
 test('every fault of every entry is told, with its place', () => {
@@ -280,7 +280,7 @@ test('of very many faults the first hundred are told, and that there are more', 
   const told = read(500_000);
   assert.equal(told.length, 101);
   assert.equal(told[99]!.path, '/entries/99');
-  assert.deepEqual(told[100], { path: '', problem: 'there are more than 100 faults', rule: 'mend these first' });
+  assert.deepEqual(told[100], { path: '', problem: 'there are more than 100 faults', rule: 'correct these first' });
 });
 
 test("a SPIFFE ID is one of this trust domain, with a path that is not SPIRE's own", () => {
@@ -398,7 +398,7 @@ test('a hint is a short text without control characters', () => {
   assert.equal(parseEntryInput(entry({ hint: 'h'.repeat(1024) }), rules()).hint.length, 1024);
   refused(entry({ hint: 'h'.repeat(1025) }), '/hint', /1025/);
   refused(entry({ hint: 'a\u001b[31m' }), '/hint', /control/);
-  refused(entry({ hint: 'a\ud800' }), '/hint', /character that is none/);
+  refused(entry({ hint: 'a\ud800' }), '/hint', /NUL character or an unpaired surrogate/);
   refused(entry({ hint: 5 }), '/hint', /5, not a text/);
 });
 
@@ -420,7 +420,7 @@ test('a selector has a known type and a value', () => {
   refused(one({ type: 'k8s', value: 'ns:x' }), '/selectors/0/type', /the types are unix, docker/);
   refused(one({ type: 'unix', value: 1000 }), '/selectors/0/value', /1000, not a text/);
   refused(one({ type: 'unix', value: 'uid:1', Value: 'x' }), '/selectors/0/Value', /no such field/);
-  refused(one({ type: 'docker', value: 'label:a\0' }), '/selectors/0/value', /character that is none/);
+  refused(one({ type: 'docker', value: 'label:a\0' }), '/selectors/0/value', /NUL character or an unpaired surrogate/);
   refused(one({ type: 'docker', value: 'x'.repeat(8193) }), '/selectors/0/value', /8193/);
 });
 

@@ -37,14 +37,14 @@ test('an entry that nobody can have, or whose terms cannot be kept, has a warnin
     ],
     [{ selectors: ['docker:env:A=secret'] }, /^\/selectors: no caller has docker:env:A=\[redacted\]: /],
     [{ selectors: ['unix:uid:666', 'unix:gid:1'] }, /^\/selectors: no caller has unix:uid:666: why; /],
-    [{ x509_svid_ttl: '48h' }, /^\/x509_svid_ttl: 2d cannot always be kept; .*up to 12h/],
+    [{ x509_svid_ttl: '48h' }, /^\/x509_svid_ttl: 2d is more than can always be honoured; .*up to 12h/],
     [{ x509_svid_ttl: 3 }, /^\/x509_svid_ttl: 3s is very short; /],
     [{ jwt_svid_ttl: 60 }, /^\/jwt_svid_ttl: it has no effect yet; /],
     [
       { federates_with: ['other.example'] },
       /^\/federates_with: no bundle of other\.example is set; .*bundle set other\.example/,
     ],
-    [{ expires_at: '2030-01-01T00:00:00Z' }, /^\/expires_at: it is 2030-01-01T00:00:00\.000Z, which is past; /],
+    [{ expires_at: '2030-01-01T00:00:00Z' }, /^\/expires_at: it is 2030-01-01T00:00:00\.000Z, which is in the past; /],
   ];
   for (const [more, says] of rows) {
     const [first, ...rest] = warnedOf(more);
@@ -63,6 +63,9 @@ test('the warnings of one write are limited, and name the position of their entr
 
 test('a change of an entry that something else declares is undone, and says so', () => {
   assert.equal(declaredWarning({ id: 'a', source: 'api' }), undefined);
-  assert.match(declaredWarning({ id: 'a', source: 'file' })!.problem, /entry a is declared by .*--entries.*wins/);
+  assert.match(
+    declaredWarning({ id: 'a', source: 'file' })!.problem,
+    /entry a is declared by .*--entries.*undo the change/,
+  );
   assert.match(declaredWarning({ id: 'a', source: 'ci' })!.problem, /entry a is declared by the source ci/);
 });

@@ -1,16 +1,18 @@
-/** How the tables reach their database: each piece of work in one transaction, each failure as ERR_STORE. */
+/** Access of the tables to the database: all work runs in transactions, and failures become ERR_STORE. */
 
 import type { Database } from 'better-sqlite3';
 import { SidekeyError } from '../../base/errors.ts';
 
-/** Each method returns what the work returns, and throws what it throws as ERR_STORE (an error of ours as it is). */
+/**
+ * Each method returns the result of the work. Errors become ERR_STORE, except that a SidekeyError is thrown unchanged.
+ */
 export interface Access {
   readonly db: Database;
   /** All reads of the work see the same state. */
   read<T>(work: () => T): T;
-  /** On disk when it returns; rolled back when it throws. */
+  /** On disk when it returns; rolled back if it throws. */
   write<T>(work: () => T): T;
-  /** Like `write`, but a power cut may lose it; the database stays whole. */
+  /** Like `write`, but a power cut may lose it; the database stays consistent. */
   writeWithoutSync<T>(work: () => T): T;
   close(): void;
 }
@@ -41,13 +43,13 @@ export function accessTo(db: Database, file: string): Access {
   };
 }
 
-/** True for the error of SQLite that another row has one of the unique keys. */
+/** True for SQLite's error about a duplicate of a unique key. */
 export function isTaken(thrown: unknown): boolean {
   const { code } = thrown as { code?: string };
   return code === 'SQLITE_CONSTRAINT_PRIMARYKEY' || code === 'SQLITE_CONSTRAINT_UNIQUE';
 }
 
-/** A row that Sidekey can't have written; the message says which and why. */
+/** A row that Sidekey cannot have written; the message names it and the reason. */
 export class RowError extends Error {}
 
 export function damaged(file: string, detail: string, cause?: unknown): SidekeyError {
@@ -58,13 +60,13 @@ export function damaged(file: string, detail: string, cause?: unknown): SidekeyE
   );
 }
 
-/** @param what ends "the file could not be …" */
+/** @param what completes "the file could not be …" */
 export function storeError(thrown: unknown, file: string, what: string): SidekeyError {
   if (thrown instanceof SidekeyError) return thrown;
   if (thrown instanceof RowError) return damaged(file, thrown.message, thrown);
   const { code, message } = thrown as Error & { code?: string };
   if (code?.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') return damaged(file, message, thrown);
-  // A full disk has many names: SQLITE_IOERR_SHMSIZE is one.
+  // A full disk has several error codes, such as SQLITE_IOERR_SHMSIZE.
   const detail = code?.startsWith('SQLITE_IOERR') ? `${message} (${code})` : message;
   return new SidekeyError('ERR_STORE', `${file} could not be ${what}: ${detail}`, { cause: thrown });
 }

@@ -13,7 +13,7 @@ interface AliasRow {
   updated_at: number;
 }
 
-/** @param own the server's trust domain, which every alias stands for an ID of */
+/** @param own the server's trust domain; all aliases are for IDs in it */
 export function aliasTable(access: Access, log: ChangeLog, own: TrustDomain): NamedTable<Alias> {
   return namedTable<Alias, AliasRow>(access, log, {
     table: 'aliases',

@@ -18,7 +18,7 @@ interface BundleRow {
   updated_at: number;
 }
 
-/** @param own the server's trust domain, whose bundle is the authority's */
+/** @param own the server's trust domain, whose bundle is not stored here */
 export function bundleTable(access: Access, log: ChangeLog, own: TrustDomain): NamedTable<FederatedBundle> {
   return namedTable<FederatedBundle, BundleRow>(access, log, {
     table: 'federated_bundles',
@@ -34,7 +34,7 @@ export function bundleTable(access: Access, log: ChangeLog, own: TrustDomain): N
     }),
     fromRow: (row) => {
       const trustDomain = parseTrustDomain(row.trust_domain);
-      if (trustDomain === own) throw new Error(`${own} is the own trust domain`);
+      if (trustDomain === own) throw new Error(`${own} is the server's own trust domain`);
       const blocks = row.pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
       if (blocks === null) throw new Error('it has no certificate');
       return {

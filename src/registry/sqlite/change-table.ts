@@ -1,26 +1,28 @@
 /**
- * The table of changes: in each row what was written and its name, in the same transaction as the write. Rows are numbered
- * in the order of the commits, because SQLite has one writer at a time; a number is never used again (AUTOINCREMENT).
+ * The table of changes: each write adds rows with the concern and the name, in the same transaction. Row numbers follow
+ * the order of commits, because SQLite has one writer at a time. A number is never reused (AUTOINCREMENT).
  */
 
-import type { Change, ChangeCursor, ChangeFeed } from '../store/change-feed.ts';
+import type { ChangeCursor, ChangeFeed, StoreChange } from '../store/change-feed.ts';
 import type { Access } from './access.ts';
 
-/** How many changes are kept unless told otherwise: a server that missed more is faster to load everything. */
+/** Default number of kept changes; a server that missed more loads everything faster. */
 export const KEPT_CHANGES = 100_000;
 
 /** Called inside the transaction of the write. */
 export interface ChangeLog {
-  /** Notes a change of each, in any order. @returns the number of the last one; 0 for no names */
-  note(of: Change['of'], names: readonly string[]): number;
+  /** Records a change for each name, in any order. @returns the number of the last one; 0 without names */
+  note(of: StoreChange['of'], names: readonly string[]): number;
 }
 
-/** How the feed reads what has a name now; undefined: nothing. */
-export type Readers = { readonly [Of in Change['of']]: (name: string) => Extract<Change, { of: Of }>['now'] };
+/** Functions that return the present value for a name; undefined if there is none. */
+export type ValueReaders = {
+  readonly [Of in StoreChange['of']]: (name: string) => Extract<StoreChange, { of: Of }>['now'];
+};
 
-/** @param kept how many changes are kept, the newest */
+/** @param kept number of changes to keep, the newest */
 export function changeLog({ db }: Access, kept: number): ChangeLog {
-  const insert = db.prepare<[Change['of'], string]>(
+  const insert = db.prepare<[StoreChange['of'], string]>(
     'INSERT INTO changes (concern, name) SELECT ?, value FROM json_each(?)',
   );
   const forget = db.prepare<[number]>('DELETE FROM changes WHERE sequence <= ?');
@@ -34,14 +36,15 @@ export function changeLog({ db }: Access, kept: number): ChangeLog {
   };
 }
 
-export function changeFeed({ db, read }: Access, readers: Readers): ChangeFeed {
+export function changeFeed({ db, read }: Access, readers: ValueReaders): ChangeFeed {
   const last = db.prepare<[], number>("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").pluck();
   const oldest = db.prepare<[], number | null>('SELECT min(sequence) FROM changes').pluck();
-  const after = db.prepare<[number, number], { sequence: number; of: Change['of']; name: string }>(
+  const after = db.prepare<[number, number], { sequence: number; of: StoreChange['of']; name: string }>(
     'SELECT sequence, concern AS "of", name FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?',
   );
   const newest = () => last.get() ?? 0;
-  const changeOf = (of: Change['of'], name: string): Change => ({ of, name, now: readers[of](name) }) as Change;
+  const changeOf = (of: StoreChange['of'], name: string): StoreChange =>
+    ({ of, name, now: readers[of](name) }) as StoreChange;
 
   return {
     cursor: async () => read(() => String(newest())),
@@ -51,8 +54,8 @@ export function changeFeed({ db, read }: Access, readers: Readers): ChangeFeed {
         const end = newest();
         if (since === undefined || since > end || since < (oldest.get() ?? end + 1) - 1) return 'reload';
         const rows = after.all(since, limit);
-        // A Map keeps the place of the first; deleting before setting moves it to the last.
-        const lastOf = new Map<string, { of: Change['of']; name: string }>();
+        // A Map keeps the first position of a key; deleting it first moves it to the end.
+        const lastOf = new Map<string, { of: StoreChange['of']; name: string }>();
         for (const { of, name } of rows) {
           const key = `${of} ${name}`;
           lastOf.delete(key);
@@ -68,7 +71,7 @@ export function changeFeed({ db, read }: Access, readers: Readers): ChangeFeed {
   };
 }
 
-/** Undefined for what no feed of SQLite's gave. */
+/** Undefined for a cursor that this feed cannot have returned. */
 function readCursor(cursor: ChangeCursor): number | undefined {
   return /^\d{1,15}$/.test(cursor) ? Number(cursor) : undefined;
 }

@@ -1,12 +1,12 @@
-/** Copies a database without changing it, also while a server uses it. */
+/** Copies a database without changing it, even while a server uses it. */
 
 import { copyFileSync, existsSync } from 'node:fs';
 import Sqlite from 'better-sqlite3';
 import { storeError } from './access.ts';
 
 /**
- * @param isServed whether a server uses it: then only SQLite itself can make a copy that is whole; otherwise SQLite would
- *   leave its own files beside the database
+ * @param isServed whether a server uses it. If so, SQLite makes the copy, since only that is consistent; if not, the
+ * files are copied, since SQLite would create files next to the database
  * @throws ERR_STORE
  */
 export async function copyDatabase(from: string, to: string, isServed: boolean): Promise<void> {
@@ -21,7 +21,7 @@ export async function copyDatabase(from: string, to: string, isServed: boolean):
       return;
     }
     copyFileSync(from, to);
-    // A server that was killed leaves its last writes there.
+    // A killed server leaves its last writes in this file.
     if (existsSync(`${from}-wal`)) copyFileSync(`${from}-wal`, `${to}-wal`);
   } catch (thrown) {
     throw storeError(thrown, from, 'read');

@@ -4,7 +4,7 @@ import type { DecisionRecord } from '../decision.ts';
 import type { DecisionStore } from '../store/decision-store.ts';
 import type { Access } from './access.ts';
 
-/** What is looked for has a column of its own, the rest is JSON. */
+/** Columns for the fields that are searched; the rest is JSON. */
 interface DecisionRow {
   id: string;
   at: number;
@@ -15,10 +15,7 @@ interface DecisionRow {
   record: string;
 }
 
-/**
- * Its commits don't wait for the disk: nobody waits for a record of why somebody got nothing, and no push may. A power cut
- * may lose the last records.
- */
+/** Commits do not wait for the disk, since they must not delay pushes. A power cut may lose the last records. */
 export function decisionTable({ db, read, writeWithoutSync: write }: Access): DecisionStore {
   const put = db.prepare<[DecisionRow]>(`
     INSERT INTO decisions (id, at, pid, spiffe_id, ended_at, owner, record)

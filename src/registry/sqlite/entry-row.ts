@@ -1,17 +1,16 @@
-/** An entry as a row of the database. */
+/** Converts entries to and from database rows. */
 
 import { type TrustDomain, trustDomainOf } from '../../spiffe/id.ts';
 import { ENTRY_FIELD_LIST, type Entry, type EntryRow } from '../entry-fields.ts';
 
 export type { EntryRow } from '../entry-fields.ts';
 
-/** The columns' names. */
 export const ENTRY_COLUMNS: readonly string[] = ENTRY_FIELD_LIST.map(([, { name }]) => name);
 
 /**
  * Reads a row.
  *
- * @throws {Error} when it is not an entry of this trust domain: someone edited the database, so nothing of it is trusted
+ * @throws {Error} if it is not an entry of this trust domain, which means that the database was edited by hand
  */
 export function fromRow(row: EntryRow, trustDomain: TrustDomain): Entry {
   const fields: Record<string, unknown> = {};

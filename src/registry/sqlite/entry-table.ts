@@ -10,7 +10,7 @@ import { type Access, isTaken, RowError } from './access.ts';
 import type { ChangeLog } from './change-table.ts';
 import { ENTRY_COLUMNS, type EntryRow, fromRow, toRow } from './entry-row.ts';
 
-/** Beside the entry's fields a row has `similarity`, the digest of what may not be the same twice in one source. */
+/** In addition to the entry's fields: `similarity`, a digest of the fields that must be unique within a source. */
 type StoredRow = EntryRow & { similarity: string };
 
 export interface EntryTable {
@@ -19,7 +19,7 @@ export interface EntryTable {
   get(id: string): Entry | undefined;
 }
 
-/** @param trustDomain the server's; the SPIFFE ID of every entry is in it */
+/** @param trustDomain the server's trust domain, which contains the SPIFFE ID of every entry */
 export function entryTable({ db, read, write }: Access, log: ChangeLog, trustDomain: TrustDomain): EntryTable {
   const columns = [...ENTRY_COLUMNS, 'similarity'];
   const insert = db.prepare<[StoredRow]>(
@@ -79,7 +79,7 @@ export function entryTable({ db, read, write }: Access, log: ChangeLog, trustDom
   };
 }
 
-/** A digest, so that the index stays small however many selectors there are. */
+/** A digest, so that the index is small even with many selectors. */
 function similarityOf(entry: Entry): string {
   return hash('sha256', similarityKey(entry), 'base64url');
 }

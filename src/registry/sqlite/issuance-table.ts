@@ -1,4 +1,4 @@
-/** The table of issuances, in the order in which they were recorded. */
+/** The table of issuances, in the order of recording. */
 
 import type { IssuanceRecord } from '../../base/issuance.ts';
 import type { IssuanceStore } from '../store/issuance-store.ts';

@@ -1,12 +1,12 @@
 /**
- * The database's schema, step by step; `user_version` says how many steps a file has taken. A step never changes once
- * released: a change is a new step at the end.
+ * The database schema as a list of migrations; `user_version` is the number of those applied. Released migrations never
+ * change; changes are added at the end.
  */
 
 import { hash } from 'node:crypto';
 import type { Database } from 'better-sqlite3';
 
-/** Marks a SQLite file as a registry ("SdKy"), so that another program's database is never taken for one. */
+/** Marks a SQLite file as a registry ("SdKy"), so that another program's database is recognised. */
 export const APPLICATION_ID = 0x53644b79;
 
 export const MIGRATIONS: readonly string[] = [
@@ -80,8 +80,8 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE entries ADD COLUMN allow_contained INTEGER NOT NULL DEFAULT 0 CHECK (allow_contained IN (0, 1));
   `,
-  // No version ever made two similar entries in one source; where somebody did by hand, the later ones keep a key that
-  // none can have, and stay.
+  // No version created similar entries in one source. If they were created by hand, the later ones get a unique key and
+  // stay.
   `
   ALTER TABLE entries ADD COLUMN similarity TEXT NOT NULL DEFAULT '';
   UPDATE entries SET similarity = similarity_1(spiffe_id, parent_id, selectors);
@@ -108,10 +108,10 @@ export const MIGRATIONS: readonly string[] = [
 ];
 
 /**
- * What the step that made `entries.similarity` filled it with: the digest of SPIFFE ID, parent and selectors that
- * `entry-table.ts` writes. Another digest there needs another step here, with a function of its own.
+ * The digest of SPIFFE ID, parent and selectors with which the migration filled `entries.similarity`; the same as
+ * `entry-table.ts` writes. A changed digest needs a new migration with a function of its own.
  *
- * @param selectors the column, JSON: `[{"type":"unix","value":"uid:1"}]`
+ * @param selectors the column's JSON: `[{"type":"unix","value":"uid:1"}]`
  */
 function similarity1(spiffeId: string, parentId: string, selectors: string): string {
   const list = JSON.parse(selectors) as ({ type?: unknown; value?: unknown } | null)[];
@@ -119,12 +119,12 @@ function similarity1(spiffeId: string, parentId: string, selectors: string): str
   return hash('sha256', JSON.stringify(key), 'base64url');
 }
 
-/** How many steps a database has taken; 0 for a new one. */
+/** Number of applied migrations; 0 for a new database. */
 export function schemaVersion(db: Database): number {
   return db.pragma('user_version', { simple: true }) as number;
 }
 
-/** Takes the steps that are left, each in a transaction of its own, or all in the caller's. */
+/** Applies the missing migrations, each in its own transaction, or all in the caller's. */
 export function migrate(db: Database, migrations: readonly string[] = MIGRATIONS): void {
   db.function(
     'similarity_1',

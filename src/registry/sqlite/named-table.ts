@@ -1,29 +1,29 @@
-/** A table of things that have a name: what the tables of bundles and aliases share. */
+/** A table of named objects; the common part of the tables of bundles and aliases. */
 
-import type { Change } from '../store/change-feed.ts';
+import type { StoreChange } from '../store/change-feed.ts';
 import { noSuchName, staleName } from '../store/conflict.ts';
-import type { NamedStore, Versioned } from '../store/named-store.ts';
+import type { NamedStore, Revisioned } from '../store/named-store.ts';
 import { type Access, RowError } from './access.ts';
 import type { ChangeLog } from './change-table.ts';
 
 export interface NamedTableParts<T, Row> {
   readonly table: string;
-  /** The first is the name; the column `revision`, which every such table has, is not among them. */
+  /** The first is the name. The column `revision`, which every such table has, is not included. */
   readonly columns: readonly (keyof Row & string)[];
-  /** In messages and in the feed of changes. */
-  readonly what: Exclude<Change['of'], 'entry'>;
+  /** The noun in messages and in the change feed. */
+  readonly what: Exclude<StoreChange['of'], 'entry'>;
   toRow(value: T): Row;
-  /** @throws {Error} when it is none: someone edited the database, so nothing of it is trusted */
+  /** @throws {Error} if the row is invalid, which means that the database was edited by hand */
   fromRow(row: Row): T;
 }
 
 export interface NamedTable<T> {
   readonly store: NamedStore<T>;
   /** Inside a transaction. */
-  get(name: string): Versioned<T> | undefined;
+  get(name: string): Revisioned<T> | undefined;
 }
 
-/** A revision is the number of the change that made it: such a number is never used again. */
+/** A revision is the number of the change that created it, since change numbers are never reused. */
 export function namedTable<T, Row>(
   { db, read, write }: Access,
   log: ChangeLog,
@@ -39,14 +39,14 @@ export function namedTable<T, Row>(
   const all = db.prepare<[], Stored>(`SELECT ${stored.join(', ')} FROM ${table}`);
   const one = db.prepare<[string], Stored>(`SELECT ${stored.join(', ')} FROM ${table} WHERE ${key} = ?`);
 
-  const versioned = (row: Stored): Versioned<T> => {
+  const versioned = (row: Stored): Revisioned<T> => {
     try {
       return { value: fromRow(row), revision: row.revision };
     } catch (thrown) {
       throw new RowError(`${table}, ${String(row[key])}: ${(thrown as Error).message}`, { cause: thrown });
     }
   };
-  /** Takes away what has the name, if it is at this revision; undefined: if there is nothing. */
+  /** Deletes the object if it has this revision; with undefined, checks that the name is free. Throws on a conflict. */
   const removeRevision = (name: string, given: number | undefined): void => {
     const present = one.get(name)?.revision;
     if (present !== given)

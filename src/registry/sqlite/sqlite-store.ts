@@ -1,4 +1,4 @@
-/** The store in one SQLite file: write-ahead log, every commit on disk before it is answered. */
+/** The store in one SQLite file, with a write-ahead log. Every commit is on disk before its promise resolves. */
 
 import Sqlite, { type Database } from 'better-sqlite3';
 import { SidekeyError } from '../../base/errors.ts';
@@ -14,22 +14,22 @@ import { entryTable } from './entry-table.ts';
 import { issuanceTable } from './issuance-table.ts';
 import { APPLICATION_ID, MIGRATIONS, migrate, schemaVersion } from './migrations.ts';
 
-/** How long a write waits for another program that holds the database's lock, in milliseconds; the event loop waits too. */
+/** How long a write waits for a lock that another program holds, in milliseconds. It blocks the event loop. */
 const BUSY_TIMEOUT_MS = 1_000;
 
 export interface SqliteStoreOptions {
   readonly path: string;
   readonly trustDomain: TrustDomain;
-  /** How many changes the feed keeps, 1 or more; {@link KEPT_CHANGES} unless given. */
+  /** Number of changes that the feed keeps, at least 1; default {@link KEPT_CHANGES}. */
   readonly keptChanges?: number;
 }
 
 /**
- * Opens the database at `path`, or makes it (mode 0600, in a directory that exists). That nobody else may read an
- * existing one is the data directory's own check.
+ * Opens the database at `path`, or creates it (mode 0600, in an existing directory). The data directory's checks ensure
+ * that no other user can read an existing one.
  *
- * @throws {SidekeyError} ERR_STORE when the file is damaged, not a registry, from a newer Sidekey or of another trust
- *   domain
+ * @throws {SidekeyError} ERR_STORE if the file is damaged, not a registry, from a newer Sidekey or of another trust
+ * domain
  */
 export function openSqliteStore(options: SqliteStoreOptions): Store {
   const file = options.path;
@@ -50,7 +50,7 @@ function prepare(db: Database, file: string, trustDomain: TrustDomain): void {
   if (version > MIGRATIONS.length) {
     throw new SidekeyError(
       'ERR_STORE',
-      `${file} has schema version ${version}, which a newer Sidekey made; this one knows versions up to ${MIGRATIONS.length}: run the newer one, or restore the copy from before the upgrade`,
+      `${file} has schema version ${version}, which a newer Sidekey made; this one supports versions up to ${MIGRATIONS.length}: run the newer one, or restore the copy from before the upgrade`,
     );
   }
   const isNew = version === 0 && db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined;
@@ -61,12 +61,12 @@ function prepare(db: Database, file: string, trustDomain: TrustDomain): void {
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
   db.pragma('foreign_keys = ON');
-  // Each transaction waits for the disk; a new file takes all of its steps in one.
+  // Each transaction waits for the disk, so a new file applies all migrations in one.
   db.transaction(() => {
     migrate(db);
     db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
   }).immediate();
-  // Not the issuances, which may be many; these are read whole in a moment anyway.
+  // Not the issuances, which may be many.
   for (const table of ['entries', 'federated_bundles', 'aliases', 'changes']) {
     const result = db.pragma(`quick_check(${table})`, { simple: true });
     if (result !== 'ok') throw damaged(file, String(result));

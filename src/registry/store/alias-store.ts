@@ -1,4 +1,4 @@
-/** Where aliases are kept, by host name. */
+/** Stores aliases by host name. */
 
 import type { Alias } from '../alias.ts';
 import type { NamedStore } from './named-store.ts';

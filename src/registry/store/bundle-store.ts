@@ -1,4 +1,4 @@
-/** Where other trust domains' bundles are kept, by the name of the trust domain. */
+/** Stores other trust domains' bundles by trust domain. */
 
 import type { FederatedBundle } from '../federated-bundle.ts';
 import type { NamedStore } from './named-store.ts';

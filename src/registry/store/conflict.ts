@@ -1,18 +1,18 @@
 /**
- * What a write throws that does not fit what is there: each names what is there now. The registry throws them for what it
- * has in memory; a store throws them for what is stored, which another server may have changed meanwhile.
+ * Errors for writes that conflict with the present state, which each error names. The registry throws them for the
+ * state in memory; a store throws them for the stored state, which another server may have changed.
  */
 
 import { SidekeyError } from '../../base/errors.ts';
 import type { Entry } from '../entry-fields.ts';
 import { entryToJson } from '../entry-json.ts';
 
-/** ERR_NOT_FOUND: a write changes or deletes an entry that does not exist. */
+/** ERR_NOT_FOUND: the write changes or deletes an entry that does not exist. */
 export function noSuchEntry(id: string): SidekeyError {
   return new SidekeyError('ERR_NOT_FOUND', `there is no entry with the id ${id}`);
 }
 
-/** ERR_REVISION: a write changes or deletes another revision of the entry than the present one. */
+/** ERR_REVISION: the write changes or deletes a revision of the entry that is not the present one. */
 export function staleEntry(id: string, revision: { present: number; given: number }): SidekeyError {
   return new SidekeyError(
     'ERR_REVISION',
@@ -22,9 +22,10 @@ export function staleEntry(id: string, revision: { present: number; given: numbe
 }
 
 /**
- * ERR_ENTRY_EXISTS: a write makes an entry with the id, or with the SPIFFE ID, selectors and parent, of an existing one.
+ * ERR_ENTRY_EXISTS: the write creates an entry with the id, or with the SPIFFE ID, selectors and parent, of an existing
+ * one.
  *
- * @param index the place of the refused entry in the caller's list, from 0, where the caller gave a list
+ * @param index the index of the refused entry in the caller's list, if there is one
  */
 export function entryExists(
   existing: Entry,
@@ -39,13 +40,16 @@ export function entryExists(
   );
 }
 
-/** ERR_NOT_FOUND: a write replaces or deletes a bundle or alias that does not exist. @param what `bundle` or `alias` */
+/**
+ * ERR_NOT_FOUND: the write replaces or deletes a bundle or alias that does not exist.
+ * @param what `bundle` or `alias`
+ */
 export function noSuchName(what: string, name: string): SidekeyError {
   return new SidekeyError('ERR_NOT_FOUND', `there is no ${what} of ${name}`);
 }
 
 /**
- * ERR_REVISION: a write replaces or deletes another revision of the bundle or alias than the present one.
+ * ERR_REVISION: the write replaces or deletes a revision of the bundle or alias that is not the present one.
  *
  * @param what `bundle` or `alias`
  */

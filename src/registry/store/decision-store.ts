@@ -1,4 +1,4 @@
-/** Where the records of decisions are kept. */
+/** Stores decision records. */
 
 import type { DecisionRecord } from '../decision.ts';
 
@@ -7,7 +7,7 @@ export interface DecisionQuery {
   readonly spiffeId?: string;
   readonly reason?: string;
   readonly limit: number;
-  /** What the page before returned; undefined: the newest. */
+  /** The cursor of the previous page; undefined: start at the newest. */
   readonly cursor?: number;
 }
 
@@ -18,21 +18,21 @@ export interface DecisionPage {
   readonly nextCursor: number | undefined;
 }
 
-/** One write: what is new or said anew, which holds have ended, and what nobody needs any more. */
+/** One write: new or changed records, ended holds, and deletions. */
 export interface DecisionWrite {
-  /** A record takes the place of the one with its id. */
+  /** A record replaces the one with the same id. */
   readonly put: readonly DecisionRecord[];
   readonly ended: readonly { readonly id: string; readonly at: number }[];
 }
 
-/** Where decisions are kept: surely over a restart, but a cut of the power may take the last ones. */
+/** Stores decision records. They survive a restart, but a power cut may lose the last ones. */
 export interface DecisionStore {
   write(write: DecisionWrite): Promise<void>;
-  /** Deletes all but the newest `keep`, and those from before `since` but for holds that go on. */
+  /** Deletes all but the newest `keep`, and those from before `since` except open holds. */
   prune(keep: number, since: number): Promise<void>;
   /** Deletes all but the newest `keep` of one owner. */
   pruneOwner(owner: string, keep: number): Promise<void>;
-  /** Holds of a former process are over. */
+  /** Ends all open holds, which are those of a former process. */
   endAll(at: number): Promise<void>;
   get(id: string): Promise<DecisionRecord | undefined>;
   list(query: DecisionQuery): Promise<DecisionPage>;

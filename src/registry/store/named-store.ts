@@ -1,23 +1,23 @@
-/** Where things are kept that have a name, one thing each. */
+/** Stores named objects, one per name. */
 
 export interface NamedStore<T> {
-  /** Everything, in no particular order. @throws ERR_STORE */
-  load(): Promise<Versioned<T>[]>;
+  /** All objects, in no particular order. @throws ERR_STORE */
+  load(): Promise<Revisioned<T>[]>;
   /**
    * Durable when the promise resolves.
    *
-   * @param replaces the revision that it replaces; undefined: nothing may have its name yet
+   * @param replaces the expected revision of the replaced object; undefined: the name must be free
    * @returns the new revision
-   * @throws ERR_REVISION with the present revision in `extra.revision_number` when that is another one; ERR_NOT_FOUND
-   *   when there is nothing to replace; ERR_STORE. Then nothing has changed.
+   * @throws ERR_REVISION with the present revision in `extra.revision_number` if that is another one; ERR_NOT_FOUND if
+   * there is nothing to replace; ERR_STORE. After an error nothing has changed.
    */
   put(value: T, replaces: number | undefined): Promise<number>;
-  /** Durable when the promise resolves. @throws as `put` does; then nothing has changed */
+  /** Durable when the promise resolves. @throws as `put`; then nothing has changed */
   delete(name: string, revision: number): Promise<void>;
 }
 
-export interface Versioned<T> {
+export interface Revisioned<T> {
   readonly value: T;
-  /** No other version of what has this name ever has the same number, not even after a deletion; later ones have greater ones. */
+  /** Increases with each version of a name. Numbers are never reused, not even after a deletion. */
   readonly revision: number;
 }

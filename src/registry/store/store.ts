@@ -1,7 +1,7 @@
 /**
- * Where the registry keeps things, one small interface for each concern. All are asynchronous, because a store may be a
- * database over a network; only the implementation knows that today's is a file (`../sqlite/`). Every implementation must
- * pass `test/registry/store-conformance.ts`.
+ * The persistent store of the registry, one small interface per concern. All are asynchronous, since a store may be a
+ * remote database; today's is a file (`../sqlite/`). Every implementation must pass
+ * `test/registry/store-conformance.ts`.
  */
 
 import type { AliasStore } from './alias-store.ts';
@@ -17,8 +17,8 @@ export interface Store {
   readonly aliases: AliasStore;
   readonly issuances: IssuanceStore;
   readonly decisions: DecisionStore;
-  /** Of entries, bundles and aliases. */
+  /** Changes of entries, bundles and aliases. */
   readonly changes: ChangeFeed;
-  /** Closing again does nothing. After it every call throws ERR_STORE. */
+  /** Later calls of other methods throw ERR_STORE. A second close does nothing. */
   close(): Promise<void>;
 }

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Change, ChangeCursor } from '../../../src/registry/store/change-feed.ts';
-import type { Versioned } from '../../../src/registry/store/named-store.ts';
+import type { ChangeCursor, StoreChange } from '../../../src/registry/store/change-feed.ts';
+import type { Revisioned } from '../../../src/registry/store/named-store.ts';
 import type { Store } from '../../../src/registry/store/store.ts';
 import type { MakeDatabase } from './conformance.ts';
 import { alias, bundle, entry, next, write } from './values.ts';
 
 /** `entry a`, or `entry a deleted`. */
-function brief({ of, name, now }: Change): string {
+function brief({ of, name, now }: StoreChange): string {
   return `${of} ${name}${now === undefined ? ' deleted' : ''}`;
 }
 
@@ -203,7 +203,7 @@ class Follower {
 }
 
 /** Makes, changes or removes what has the name. */
-async function change(store: Store, of: Change['of'], name: string, remove: boolean): Promise<void> {
+async function change(store: Store, of: StoreChange['of'], name: string, remove: boolean): Promise<void> {
   if (of === 'entry') {
     const before = (await store.entries.load()).find(({ id }) => id === name);
     if (before === undefined) return store.entries.write(write({ create: [entry(name)] }));
@@ -212,7 +212,7 @@ async function change(store: Store, of: Change['of'], name: string, remove: bool
   }
   const host = `${name}.example`;
   const named = of === 'bundle' ? store.bundles : store.aliases;
-  const nameOf = ({ value }: Versioned<object>) =>
+  const nameOf = ({ value }: Revisioned<object>) =>
     'host' in value ? value.host : (value as { trustDomain: string }).trustDomain;
   const before = (await named.load()).find((one) => nameOf(one) === host);
   if (before !== undefined && remove) return named.delete(host, before.revision);

@@ -3,12 +3,15 @@ import type { ServeConfig } from '../config/serve-config.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Parts } from './parts.ts';
 
-/** What each step of a start has. */
-export interface Setting {
+/** What each step of a start needs. */
+export interface StartContext {
   readonly config: ServeConfig;
   readonly clock: Clock;
   readonly log: Log;
   readonly parts: Parts;
-  /** Between steps, some of which take a while: signals are heard only when the event loop turns. @throws the signal's reason */
+  /**
+   * Lets the event loop run between long steps, so that signals are handled.
+   * @throws the reason of the signal that arrived
+   */
   mayGoOn(): Promise<void>;
 }

@@ -22,12 +22,12 @@ export function defaultSocket(surroundings: Surroundings): string | undefined {
   return inRuntimeDir('agent.sock', surroundings);
 }
 
-/** Root's default pipe, which a process of another user may use too. */
+/** Root's default pipe, which processes of other users may use too. */
 export const SYSTEM_SOCKET = '/run/sidekey/agent.sock';
 
 const ADMIN_SOCKET = 'admin.sock';
 
-/** The admin socket of a server with this data directory, which containers do not mount, unlike the pipe's. */
+/** The admin socket in this data directory, which containers do not mount, unlike the pipe's directory. */
 export function adminSocketIn(dataDir: string): string {
   return path.join(dataDir, ADMIN_SOCKET);
 }
