@@ -259,7 +259,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     cause:
       'there is no entry for its SPIFFE ID, and a terminal would not show the name of its compose service unchanged',
     name: 'odd-label',
-    says: /note: the command is not printed, since one of its values has characters that a terminal does not show/,
+    says: /note: the command is not printed, since one of its values has characters that a terminal cannot show/,
     own: withEngine,
     break: (stage, _spiffeId, t) =>
       startContained(stage, t, {
