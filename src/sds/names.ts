@@ -105,7 +105,7 @@ export function secretNow(
 }
 
 const UNKNOWN =
-  'no secret of this name can come: it is not a SPIFFE ID, a reserved name or an alias; let Envoy read it from a file (sds_config with path_config_source), or make it an alias of a SPIFFE ID (sidekey alias set)';
+  'there can be no secret of this name: it is not a SPIFFE ID, a reserved name or an alias; let Envoy read it from a file (sds_config with path_config_source), or make it an alias of a SPIFFE ID (sidekey alias set)';
 
 function withoutEntry(identities: Identities, caller: Caller, name: Name): Held {
   const spiffeId = spiffeIdBehind(identities, name);

@@ -160,8 +160,11 @@ describe('sidekey proxies', { timeout: 60_000 }, () => {
     const [, web, file, foreign] = details;
     assert.equal(web![0], WEB);
     assert.match(web![1]!, /^it had the secret before: lacks-selectors: entry .* to callers with unix:uid:4000000$/);
-    assert.match(file![1]!, /^unknown-name: no secret of this name can come: .*path_config_source.*sidekey alias set/);
-    assert.match(foreign![1]!, /^foreign-id: no secret of this name can come: .* of another trust domain/);
+    assert.match(
+      file![1]!,
+      /^unknown-name: there can be no secret of this name: .*path_config_source.*sidekey alias set/,
+    );
+    assert.match(foreign![1]!, /^foreign-id: there can be no secret of this name: .* of another trust domain/);
 
     // A new process of the same proxy, which has nothing yet: the entry existed.
     await admin.text('DELETE', `/v1/entries/${id}`);

@@ -124,7 +124,7 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     cause:
       'it asks Sidekey for a name that nobody can have, such as `file-root:system` of an Istio gateway, with `initial_fetch_timeout: 0s`',
     rule: 'envoy-unknown-name',
-    says: /it waits for file-root:system: unknown-name: no secret of this name can come: .*/,
+    says: /it waits for file-root:system: unknown-name: there can be no secret of this name: .*/,
     async set(stage, binary, t) {
       stage.clock.set(Date.now());
       await stage.create(WEB);
