@@ -40,6 +40,8 @@ export interface AuthoritiesOptions {
 /** What to replace. */
 export type Rotated = AuthorityRole;
 
+/** While so many are valid, operators can replace none. The bundle has every root. */
+const LIMITS: Readonly<Record<Rotated, number>> = { root: 8, intermediate: 64 };
 /** Proxies that delay a rotation are logged after this time, and then at this interval, this many; in milliseconds. */
 const LAGGING_LOGGED_AFTER_MS = 10_000;
 const LAGGING_LOGGED_EACH_MS = 3_600_000;
@@ -120,11 +122,12 @@ export class Authorities {
   /**
    * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies
    * have it. A rotation that is going on is not begun again.
-   * @throws ERR_CA if the new one cannot be made or stored
+   * @throws ERR_ROTATION_LIMIT; ERR_CA if the new one cannot be made or stored
    */
   async rotate(role: Rotated): Promise<void> {
     // A review that is running may have passed the place where it would see the wish.
     await this.#reviewing?.catch(() => undefined);
+    this.#checkLimit(role);
     this.#asked.add(role);
     try {
       await this.#review();
@@ -133,6 +136,19 @@ export class Authorities {
     } finally {
       this.#asked.delete(role);
     }
+  }
+
+  /** @throws ERR_ROTATION_LIMIT if too many of the replaced ones are still valid: each is in the bundle or on disk */
+  #checkLimit(role: Rotated): void {
+    const now = this.#options.clock.now();
+    const slots = role === 'root' ? this.#roots : this.#intermediates;
+    const ends = slots.map(({ authority }) => authority.notAfter).filter((notAfter) => now < notAfter);
+    const limit = LIMITS[role];
+    if (ends.length < limit) return;
+    throw new SidekeyError(
+      'ERR_ROTATION_LIMIT',
+      `${ends.length} ${role}s are still valid; another one is made when fewer than ${limit} are: see sidekey ca show`,
+    );
   }
 
   /** The authority that signs SVIDs now; replaces it first if that is due. @throws ERR_CA if none is valid */

@@ -77,7 +77,7 @@ export interface CertificateAuthority {
   lagging(): Iterable<LaggingProxy>;
   /**
    * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies have
-   * acknowledged it. A rotation that is going on is not begun again. @throws ERR_CA
+   * acknowledged it. A rotation that is going on is not begun again. @throws ERR_ROTATION_LIMIT, ERR_CA
    */
   rotate(role: AuthorityInfo['role']): Promise<void>;
   onBundleChange(listener: (bundle: TrustBundle) => void): () => void;

@@ -230,6 +230,23 @@ describe('a root', () => {
   });
 });
 
+test('not more than 8 roots and 64 intermediates are made on request; there is room again when old ones have ended', async (t) => {
+  const { ca, clock } = await open(t, { rootPublishTime: 0 });
+  for (let i = 1; i < 8; i += 1) {
+    await ca.rotate('root');
+    clock.advance(SECOND);
+    await review(ca);
+  }
+  await assert.rejects(ca.rotate('root'), { code: 'ERR_ROTATION_LIMIT', message: /^8 roots are still valid; / });
+  assert.equal(ca.bundle().x509Authorities.length, 8);
+  for (let i = 8; i < 64; i += 1) await ca.rotate('intermediate');
+  await assert.rejects(ca.rotate('intermediate'), { code: 'ERR_ROTATION_LIMIT' });
+  clock.advance(DAY);
+  await review(ca);
+  await ca.rotate('root');
+  await ca.rotate('intermediate');
+});
+
 test('an intermediate is replaced at once when an operator asks, and so are the SVIDs under it', async (t) => {
   const { ca } = await open(t);
   let replaced = 0;
