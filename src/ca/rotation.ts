@@ -24,8 +24,12 @@ export type Activation =
 
 /** Proxies have this long to connect, or to acknowledge, whatever the deadline; less if `publishTime` is less. */
 const CONNECT_MS = 60_000;
-/** Time between two looks at the proxies' acknowledgements. */
-const LOOK_MS = 100;
+/**
+ * Time between two looks at the proxies' acknowledgements: a tenth of the time that they have had, within these limits. A
+ * look may have to go through all streams.
+ */
+const FIRST_LOOK_MS = 100;
+const LAST_LOOK_MS = 10_000;
 
 /** When a root is to be replaced: at half of its life. */
 export function rootDueAt({ notBefore, notAfter }: Pick<Authority, 'notBefore' | 'notAfter'>): number {
@@ -60,6 +64,8 @@ export function activationOf(
   const timeEnds = Math.max(Math.min(next.since + publishTime, last), connected);
   if (now < timeEnds) return { isDue: false, waitsFor: 'time', lookAt: timeEnds };
   if (!isLagging()) return { isDue: true, lagging: false };
-  const mayContinue = now >= last || (onLagging === 'continue' && now >= next.since + ackTimeout);
-  return mayContinue ? { isDue: true, lagging: true } : { isDue: false, waitsFor: 'proxies', lookAt: now + LOOK_MS };
+  const waitEnds = onLagging === 'continue' ? Math.min(next.since + ackTimeout, last) : last;
+  if (now >= waitEnds) return { isDue: true, lagging: true };
+  const look = Math.min(Math.max((now - timeEnds) / 10, FIRST_LOOK_MS), LAST_LOOK_MS);
+  return { isDue: false, waitsFor: 'proxies', lookAt: Math.min(now + look, waitEnds) };
 }

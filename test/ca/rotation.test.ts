@@ -34,7 +34,11 @@ describe('when a published root signs', () => {
     assert.deepEqual(look(2 * DAY, false), { isDue: true, lagging: false });
     const { isDue, ...why } = look(2 * DAY, true) as { isDue: boolean; waitsFor: string; lookAt: number };
     assert.deepEqual([isDue, why.waitsFor], [false, 'proxies']);
-    assert.ok(why.lookAt > since + 2 * DAY);
+    assert.equal(why.lookAt, since + 2 * DAY + SECOND / 10);
+    const later = look(2 * DAY + MINUTE, true) as { lookAt: number };
+    assert.equal(later.lookAt, since + 2 * DAY + MINUTE + 6 * SECOND);
+    const muchLater = look(9 * DAY, true) as { lookAt: number };
+    assert.equal(muchLater.lookAt, since + 9 * DAY + 10 * SECOND);
   });
 
   test('is at once without a time, but not while a proxy lags', () => {
@@ -140,7 +144,7 @@ describe('a root', () => {
     await review(ca);
     assert.equal(rootOf(ca, 'published').length, 40);
     lagging.pop();
-    clock.advance(SECOND);
+    clock.advance(10 * SECOND);
     await review(ca);
     assert.equal(states(ca)[1], 'root active');
     assert.deepEqual([...ca.lagging()], []);
