@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import type { X509Certificate } from 'node:crypto';
 import type { TestContext } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
+import { setTimeout as pause, setImmediate } from 'node:timers/promises';
 import { DiscoveryResponse } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { HealthCheckRequest } from '../../src/gen/grpc/health/v1/health.ts';
 import { ServerReflectionRequest } from '../../src/gen/grpc/reflection/v1/reflection.ts';
@@ -126,6 +126,9 @@ async function stillServes(server: Served, entitled: boolean): Promise<void> {
   }
 }
 
+/** Below `connectsPerSecondPerUid`, which honest connections count for as well. */
+const CONNECT_EACH_MS = 1_000 / 400;
+
 class PipeFuzz {
   entitled = false;
   connections = 0;
@@ -133,6 +136,8 @@ class PipeFuzz {
   readonly #server: Served;
   readonly #clients: (FuzzedConnection | undefined)[] = Array.from({ length: CONNECTIONS }, () => undefined);
   #recent: string[] = [];
+  /** When the next connection may be opened, by performance.now(). */
+  #mayConnectAt = 0;
 
   constructor(server: Served) {
     this.#server = server;
@@ -148,6 +153,10 @@ class PipeFuzz {
     let connection = this.#clients[at];
     if (connection === undefined || !connection.client.socket.writable) {
       if (connection !== undefined) this.#look(connection);
+      // The server refuses a user's connections beyond its limit a second.
+      const wait = this.#mayConnectAt - performance.now();
+      if (wait > 0) await pause(wait);
+      this.#mayConnectAt = performance.now() + CONNECT_EACH_MS;
       const client = await RawClient.connect(this.#server.socket);
       this.connections += 1;
       connection = { client, stream: 1, wild: random.chance(0.5), standard: new Set() };
