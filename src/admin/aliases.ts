@@ -9,6 +9,7 @@ import type { Registry } from '../registry/types.ts';
 import type { SpiffeId } from '../spiffe/id.ts';
 import type { ReservedNames } from '../spiffe/sds-names.ts';
 import * as schema from './schema.ts';
+import { time } from './time.ts';
 
 type Params = { Params: Static<typeof schema.ALIAS_PARAMS> };
 
@@ -87,7 +88,7 @@ function toJson({ host, spiffeId, createdAt, updatedAt }: Alias): schema.AliasJs
   return {
     host,
     spiffe_id: spiffeId,
-    created_at: new Date(createdAt).toISOString(),
-    updated_at: new Date(updatedAt).toISOString(),
+    created_at: time(createdAt),
+    updated_at: time(updatedAt),
   };
 }

@@ -17,6 +17,7 @@ import type { Registry } from '../registry/types.ts';
 import type { TrustBundle } from '../spiffe/bundle.ts';
 import { bundleDocument } from '../spiffe/bundle-json.ts';
 import * as schema from './schema.ts';
+import { time } from './time.ts';
 
 const PEM = 'application/x-pem-file';
 
@@ -143,7 +144,7 @@ function summary(bundle: FederatedBundle): schema.BundleJson {
     spiffe_sequence: bundle.sequenceNumber,
     spiffe_refresh_hint: bundle.refreshHint ?? null,
     authorities: bundle.x509Authorities.length,
-    expires_at: new Date(Math.max(...ends)).toISOString(),
-    updated_at: new Date(bundle.updatedAt).toISOString(),
+    expires_at: time(Math.max(...ends)),
+    updated_at: time(bundle.updatedAt),
   };
 }

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { SidekeyError } from '../base/errors.ts';
 import type { AuthorityInfo, CertificateAuthority, LaggingProxy } from '../ca/types.ts';
 import { AUTHORITIES, type AuthoritiesJson, ROTATE } from './ca-schema.ts';
+import { time } from './time.ts';
 
 /** The number of proxies that are listed. */
 const LISTED = 100;
@@ -59,15 +60,12 @@ function list(ca: AdminCa): AuthoritiesJson {
       not_before: time(authority.notBefore),
       not_after: time(authority.notAfter),
       subject: authority.subject,
-      waits_for: authority.state === 'published' ? Array.from(ca.lagging()).slice(0, LISTED).map(proxyJson) : [],
+      waits_for:
+        authority.state === 'published' ? Iterator.from(ca.lagging()).take(LISTED).map(proxyJson).toArray() : [],
     })),
   };
 }
 
 function proxyJson({ node, rejection, ...proxy }: LaggingProxy): AuthoritiesJson['authorities'][0]['waits_for'][0] {
   return { ...proxy, node_id: node ?? null, rejection: rejection ?? null };
-}
-
-function time(instant: number): string {
-  return new Date(instant).toISOString();
 }

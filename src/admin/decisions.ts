@@ -14,6 +14,7 @@ import {
   type DecisionJson,
   type DecisionQueryJson,
 } from './decision-schema.ts';
+import { maybeTime, time } from './time.ts';
 
 export function addDecisionRoutes(app: FastifyInstance, decisions: Pick<Decisions, 'get' | 'list'>): void {
   app.get<{ Querystring: DecisionQueryJson }>(
@@ -56,7 +57,7 @@ export function addDecisionRoutes(app: FastifyInstance, decisions: Pick<Decision
 function toJson(record: DecisionRecord): DecisionJson {
   return {
     id: record.id,
-    at: new Date(record.at).toISOString(),
+    at: time(record.at),
     kind: record.kind,
     pid: record.pid,
     uid: record.uid,
@@ -71,6 +72,6 @@ function toJson(record: DecisionRecord): DecisionJson {
     reason: record.reason,
     detail: record.detail,
     candidates: record.candidates.map(({ entryId, lacks }) => ({ entry_id: entryId, lacks: [...lacks] })),
-    ended_at: record.endedAt === undefined ? null : new Date(record.endedAt).toISOString(),
+    ended_at: maybeTime(record.endedAt),
   };
 }

@@ -18,6 +18,7 @@ import type { TrustDomain } from '../spiffe/id.ts';
 import { formatSelector } from '../spiffe/selector.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
 import { issuedOf } from './issued.ts';
+import { maybeTime, time } from './time.ts';
 
 /** Facts from the server's composition. */
 interface Faults {
@@ -46,7 +47,6 @@ export interface SelfKnowledge {
       | 'ambiguous_labels'
     >
   >;
-  readonly authorities: CertificateAuthority['authorities'];
   readonly issuances: Pick<IssuanceStore, 'newest' | 'issuedOf'>;
   readonly whyNever: EntryFaultsParts['whyNever'];
   readonly meant: EntryFaultsParts['meant'];
@@ -61,6 +61,7 @@ export interface SelfKnowledge {
 
 export interface DoctorRoutesParts {
   readonly self: SelfKnowledge;
+  readonly ca: Pick<CertificateAuthority, 'authorities'>;
   readonly registry: Registry;
   readonly decisions: Pick<Decisions, 'list'>;
   readonly explain: { readonly identities: Pick<Identities, 'withheld'> };
@@ -86,7 +87,7 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
       },
     },
     async (): Promise<DoctorJson> => {
-      const { self, registry, clock, version } = parts;
+      const { self, ca, registry, clock, version } = parts;
       const now = clock.now();
       const [newest] = await self.issuances.newest({ limit: 1 });
       return {
@@ -96,7 +97,7 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         pid: process.pid,
         uid: process.geteuid!(),
         ...(await self.look()),
-        authorities: self.authorities().map(({ id, role, notBefore, notAfter }) => ({
+        authorities: ca.authorities().map(({ id, role, notBefore, notAfter }) => ({
           id,
           role,
           not_before: time(notBefore),
@@ -124,7 +125,7 @@ async function withheldOf(
     ...counts,
     pids: [...pids],
     why: why ?? null,
-    last_at: lastAt === undefined ? null : time(lastAt),
+    last_at: maybeTime(lastAt),
   }));
   return { count: entries.length, sample };
 }
@@ -223,8 +224,4 @@ async function unseenCallers(decisions: Pick<Decisions, 'list'>): Promise<Doctor
   const { decisions: records } = await decisions.list({ pid: 0, limit: 1_000 });
   const [last] = records;
   return { count: records.length, uid: last?.uid ?? null, last_at: last === undefined ? null : time(last.at) };
-}
-
-function time(instant: number): string {
-  return new Date(instant).toISOString();
 }

@@ -8,6 +8,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
+import { time } from './time.ts';
 
 /** Maximum number of readers. */
 export const MAX_READERS = 16;
@@ -103,7 +104,7 @@ export class EventReaders {
   #lag(response: ServerResponse): void {
     this.#remove(response);
     const data = {
-      at: new Date(this.#clock.now()).toISOString(),
+      at: time(this.#clock.now()),
       detail: 'the reader was too slow: too many events were unread',
     };
     response.end(`event: lagged\ndata: ${JSON.stringify(data)}\n\n`);

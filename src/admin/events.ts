@@ -8,6 +8,7 @@ import type { Ledger } from '../sds/ledger.ts';
 import type { StreamEvent } from '../sds/stream-event.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
 import { type EntryEventJson, EVENT, type IssuanceEventJson, type StreamEventJson } from './event-schema.ts';
+import { time } from './time.ts';
 
 /** The sources of events. */
 export interface EventSources {
@@ -85,8 +86,4 @@ function issuanceEvent(record: IssuanceRecord): IssuanceEventJson {
     not_before: time(record.notBefore),
     expires_at: time(record.notAfter),
   };
-}
-
-function time(instant: number): string {
-  return new Date(instant).toISOString();
 }

@@ -13,6 +13,7 @@ import type { Ledger } from '../sds/ledger.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/id.ts';
 import { type Selector, splitSelector } from '../spiffe/selector.ts';
 import { EXPLAIN_QUERY, EXPLANATION, type ExplainQuery, type ExplanationJson } from './explain-schema.ts';
+import { time } from './time.ts';
 
 export interface ExplainRoutesParts {
   readonly registry: Registry;
@@ -125,7 +126,7 @@ function toJson(
 ): ExplanationJson {
   const { entries, byDefault, bundles, unset, asked, near, fixes, note } = explanation;
   return {
-    at: new Date(now).toISOString(),
+    at: time(now),
     process: subject ?? null,
     attestors: inspection?.attestors.map(attestorToJson) ?? [],
     asked:
@@ -162,7 +163,7 @@ function attestorToJson({
   const facts = found.map(redactSelector).map((selector) => ({ selector, source: sourceOf(selector) }));
   return {
     name,
-    at: new Date(at).toISOString(),
+    at: time(at),
     took_ms: Math.round(took * 1_000) / 1_000,
     facts,
     error: error ?? null,
@@ -176,7 +177,7 @@ function missToJson({ entry, lacks, expired, withheld, fix, note }: ExplainedMis
     spiffe_id: entry.spiffeId,
     selectors: entry.selectors.length,
     lacks: lacks.map(({ selector, has, alike }) => ({ selector, has: [...has], alike: alike ?? null })),
-    expired_at: expired ? new Date(entry.expiresAt).toISOString() : null,
+    expired_at: expired ? time(entry.expiresAt) : null,
     withheld,
     fix: fix ?? null,
     fixes: fix === undefined ? [] : [fix],

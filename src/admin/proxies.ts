@@ -18,6 +18,7 @@ import {
   type SecretJson,
   type StreamJson,
 } from './proxy-schema.ts';
+import { maybeTime, time } from './time.ts';
 
 export interface ProxyRoutesParts {
   readonly ledger: Pick<Ledger, 'connections'>;
@@ -173,12 +174,4 @@ function secretToJson({ held, rejection, ...secret }: SecretReport, before: Issu
     not_before: maybeTime(secret.notBefore),
     expires_at: maybeTime(secret.notAfter),
   };
-}
-
-function time(instant: number): string {
-  return new Date(instant).toISOString();
-}
-
-function maybeTime(instant: number | undefined): string | null {
-  return instant === undefined ? null : time(instant);
 }

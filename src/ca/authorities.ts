@@ -37,11 +37,8 @@ export interface AuthoritiesOptions {
   readonly lagging: (sequenceNumber: number) => Iterable<LaggingProxy>;
 }
 
-/** What to replace. */
-export type Rotated = AuthorityRole;
-
 /** While so many are valid, operators can replace none. The bundle has every root. */
-const LIMITS: Readonly<Record<Rotated, number>> = { root: 8, intermediate: 64 };
+const LIMITS: Readonly<Record<AuthorityRole, number>> = { root: 8, intermediate: 64 };
 /** Proxies that delay a rotation are logged after this time, and then at this interval, this many; in milliseconds. */
 const LAGGING_LOGGED_AFTER_MS = 10_000;
 const LAGGING_LOGGED_EACH_MS = 3_600_000;
@@ -64,7 +61,7 @@ export class Authorities {
   /** Issued SVIDs must be replaced, but the listeners have not been told yet. */
   #replacing = false;
   /** What an operator asked to be replaced at the next review. */
-  readonly #asked = new Set<Rotated>();
+  readonly #asked = new Set<AuthorityRole>();
   /** When the proxies that delay the rotation are logged again, in milliseconds since the epoch. */
   #logLaggingAt = 0;
   #reviewAt = 0;
@@ -124,7 +121,7 @@ export class Authorities {
    * have it. A rotation that is going on is not begun again.
    * @throws ERR_ROTATION_LIMIT; ERR_CA if the new one cannot be made or stored
    */
-  async rotate(role: Rotated): Promise<void> {
+  async rotate(role: AuthorityRole): Promise<void> {
     // A review that is running may have passed the place where it would see the wish.
     await this.#reviewing?.catch(() => undefined);
     this.#checkLimit(role);
@@ -139,7 +136,7 @@ export class Authorities {
   }
 
   /** @throws ERR_ROTATION_LIMIT if too many of the replaced ones are still valid: each is in the bundle or on disk */
-  #checkLimit(role: Rotated): void {
+  #checkLimit(role: AuthorityRole): void {
     const now = this.#options.clock.now();
     const slots = role === 'root' ? this.#roots : this.#intermediates;
     const ends = slots.map(({ authority }) => authority.notAfter).filter((notAfter) => now < notAfter);
@@ -227,7 +224,7 @@ export class Authorities {
         ...intermediates.map(({ authority }) => authority.notAfter),
       ),
     );
-    if (root === next) this.#rootActivated(root.authority, activation);
+    if (activation?.isDue === true) this.#rootActivated(root.authority, activation.lagging);
     this.#publish(trusted);
     if (this.#replacing) {
       this.#replacing = false;
@@ -262,22 +259,25 @@ export class Authorities {
     }
     const { lagging, log } = this.#options;
     const { sequenceNumber } = this.#state;
-    const isLagging = () => !lagging(sequenceNumber)[Symbol.iterator]().next().done;
+    const isLagging = () => Iterator.from(lagging(sequenceNumber)).some(() => true);
     const activation = activationOf(next, active.authority, now, this.#startedAt, this.#terms, isLagging);
     if (!activation.isDue && activation.waitsFor === 'proxies' && now >= this.#logLaggingAt) {
       this.#logLaggingAt = now + LAGGING_LOGGED_EACH_MS;
       log.warn(
-        { authority_id: next.authority.id, proxies: firstOf(lagging(sequenceNumber), LAGGING_LOGGED) },
+        {
+          authority_id: next.authority.id,
+          proxies: Iterator.from(lagging(sequenceNumber)).take(LAGGING_LOGGED).toArray(),
+        },
         'the new root does not sign yet: proxies have not acknowledged the bundle with it',
       );
     }
     return activation;
   }
 
-  #rootActivated({ id }: Authority, activation: Activation | undefined): void {
+  #rootActivated({ id }: Authority, isLagging: boolean): void {
     const { log, lagging } = this.#options;
-    if (activation?.isDue === true && activation.lagging) {
-      const proxies = firstOf(lagging(this.#state.sequenceNumber), LAGGING_LOGGED);
+    if (isLagging) {
+      const proxies = Iterator.from(lagging(this.#state.sequenceNumber)).take(LAGGING_LOGGED).toArray();
       log.error(
         { authority_id: id, proxies },
         'new root signs though proxies have not acknowledged the bundle with it',
@@ -376,13 +376,4 @@ export class Authorities {
       this.#review().catch(() => undefined); // #review has logged it and scheduled the next one
     });
   }
-}
-
-function firstOf<T>(list: Iterable<T>, limit: number): T[] {
-  const first: T[] = [];
-  for (const one of list) {
-    if (first.length === limit) break;
-    first.push(one);
-  }
-  return first;
 }

@@ -135,11 +135,7 @@ const KEPT = 256;
 
 /** The SVID as a `tls_certificate` under the requested name. */
 export function certificateSecret(name: string, svid: X509Svid): EncodedSecret {
-  let secrets = ofSvid.get(svid);
-  if (secrets === undefined) {
-    secrets = new Map();
-    ofSvid.set(svid, secrets);
-  }
+  const secrets = secretsOf(ofSvid, svid);
   let secret = secrets.get(name);
   if (secret === undefined) {
     const { entryId, spiffeId, serial, authorityId, notBefore, notAfter } = svid;
@@ -210,11 +206,11 @@ function spiffeValidator(pems: readonly { readonly name: string; readonly inline
   return { customValidatorConfig: { name: VALIDATOR_NAME, typedConfig } };
 }
 
-function secretsOf(cache: BundleSecrets, bundle: TrustBundle): Map<string, BundleSecret> {
-  let secrets = cache.get(bundle);
+function secretsOf<Key extends object, Kept>(cache: WeakMap<Key, Map<string, Kept>>, key: Key): Map<string, Kept> {
+  let secrets = cache.get(key);
   if (secrets === undefined) {
     secrets = new Map();
-    cache.set(bundle, secrets);
+    cache.set(key, secrets);
   }
   return secrets;
 }

@@ -202,7 +202,6 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     },
     self: {
       look: () => lookAtSelf({ config, dataDir, attestors, kernel, unmapped, pipe, counters }),
-      authorities: () => ca.authorities(),
       issuances: store.issuances,
       whyNever: (selector) => whyNever(selector, attestors),
       meant: (selector) => meant(selector, attestors),

@@ -61,7 +61,6 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     },
     self: {
       look: () => Promise.reject(new Error('no machine here')),
-      authorities: () => [],
       issuances: store.issuances,
       whyNever: () => undefined,
       meant: () => undefined,
