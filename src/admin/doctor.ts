@@ -71,7 +71,7 @@ export interface DoctorRoutesParts {
 
 /** The number of entries that are named per fault. */
 const SAMPLE = 5;
-/** The number of users that are looked at, of those that entries name. */
+/** The maximum number of users that are checked. */
 const MAX_USERS = 200;
 /** Maximum duration of a slice of the search through all entries, in milliseconds. */
 const SLICE_MS = 5;

@@ -1,5 +1,5 @@
 /**
- * Filters a caller's selectors. Of some kinds a caller can have any number, of any length, so only those that an entry
+ * Filters a caller's selectors. A caller can have any number of selectors of some kinds, so only those that an entry
  * asks for exactly are kept; the others do not leave the attestor.
  */
 

@@ -478,7 +478,7 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
   {
     symptom: 'An Envoy does not get the authorities of another trust domain',
     words: HELD,
-    cause: 'an entry federates with a trust domain whose bundle nobody has set',
+    cause: 'an entry federates with a trust domain whose bundle is not set',
     rule: 'bundle-unset',
     break: (stage) => entry(stage, 'spiffe://ilinux.io/partner', [MINE], { federates_with: ['other.example'] }),
     byHand: async (stage) => {
