@@ -86,7 +86,7 @@ export class Authorities {
    * cannot be stored
    */
   static async open(options: AuthoritiesOptions): Promise<Authorities> {
-    const stored = await options.store.load();
+    const stored = await options.store.load(options.clock.now());
     const authorities = new Authorities(options, stored);
     try {
       await authorities.#review();
@@ -139,12 +139,12 @@ export class Authorities {
   #checkLimit(role: AuthorityRole): void {
     const now = this.#options.clock.now();
     const slots = role === 'root' ? this.#roots : this.#intermediates;
-    const ends = slots.map(({ authority }) => authority.notAfter).filter((notAfter) => now < notAfter);
+    const used = slots.filter(({ authority, state }) => state !== 'prepared' && now < authority.notAfter).length;
     const limit = LIMITS[role];
-    if (ends.length < limit) return;
+    if (used < limit) return;
     throw new SidekeyError(
       'ERR_ROTATION_LIMIT',
-      `${ends.length} ${role}s are still valid; another one is made when fewer than ${limit} are: see sidekey ca show`,
+      `${used} ${role}s are still valid; another one is made when fewer than ${limit} are: see sidekey ca show`,
     );
   }
 
@@ -193,10 +193,10 @@ export class Authorities {
   async #reviewNow(): Promise<void> {
     const now = this.#options.clock.now();
     const active = choose(this.#roots, now) ?? (await this.#newRoot(now));
-    const next = this.#next(active) ?? (this.#isRootDue(active, now) ? await this.#nextRoot(now) : undefined);
+    const next = this.#next(active) ?? (this.#mayReplaceRoot(active, now) ? await this.#nextRoot(now) : undefined);
     const activation = next && this.#activationOf(next, active, now);
     const root = activation?.isDue === true ? next! : active;
-    const isFit = ({ authority }: Slot) => this.#isFit(authority, root.authority, now);
+    const isFit = (slot: Slot) => this.#isFit(slot, root.authority, now);
     const intermediate = choose(this.#intermediates, now, isFit) ?? (await this.#newIntermediate(now, root.authority));
 
     const intermediates = activate(this.#intermediates, intermediate, now).filter(({ authority }) => {
@@ -205,20 +205,22 @@ export class Authorities {
     const roots = activate(this.#roots, root, now)
       .map((slot) => (slot === next ? moved(slot, 'published', now) : slot))
       .filter((slot) => !this.#isGone(slot, intermediates, now));
-    const gone = [...this.#roots, ...this.#intermediates].filter(({ authority }) => {
+    // An intermediate is removed before its root: without the root it could not be read.
+    const gone = [...this.#intermediates, ...this.#roots].filter(({ authority }) => {
       return ![...roots, ...intermediates].some((slot) => slot.authority === authority);
     });
     const trusted = roots.filter((slot) => isTrusted(slot, now)).map(({ authority }) => authority);
-    await this.#save([...roots, ...intermediates], trusted);
+    await this.#save([...roots, ...intermediates], gone, trusted, now);
     this.#roots = roots;
     this.#intermediates = intermediates;
     for (const { authority } of gone) await this.#remove(authority);
+    if (this.#asked.has('intermediate')) this.#replacing = true;
     if (this.#signer !== undefined && !isUnder(this.#signer, root.authority)) this.#replacing = true;
     if (this.#signer?.id !== intermediate.authority.id) this.#signer = localSigner(intermediate.authority);
     this.#reviewNextAt(
       Math.min(
         this.#renewalOf(intermediate.authority, root.authority),
-        next === undefined ? rootDueAt(root.authority) : Number.POSITIVE_INFINITY,
+        next === undefined && now < rootDueAt(root.authority) ? rootDueAt(root.authority) : Number.POSITIVE_INFINITY,
         activation?.isDue === false ? activation.lookAt : Number.POSITIVE_INFINITY,
         ...trusted.map(({ notAfter }) => notAfter),
         ...intermediates.map(({ authority }) => authority.notAfter),
@@ -238,8 +240,9 @@ export class Authorities {
     return choose(this.#roots, now, (slot) => slot.state === 'published' && slot !== active);
   }
 
-  #isRootDue({ authority }: Slot, now: number): boolean {
-    return now >= rootDueAt(authority) || this.#asked.has('root');
+  #mayReplaceRoot({ authority }: Slot, now: number): boolean {
+    const isDue = now >= rootDueAt(authority) || this.#asked.has('root');
+    return isDue && this.#roots.filter((slot) => isTrusted(slot, now)).length < LIMITS.root;
   }
 
   /** The root to publish: one that was left from a rotation that did not get further, or a new one. */
@@ -316,13 +319,13 @@ export class Authorities {
     log.info({ authority_id: intermediate.id, not_after: new Date(intermediate.notAfter) }, 'intermediate created');
     const slot: Slot = { authority: intermediate, state: 'prepared', since: now };
     this.#intermediates.push(slot);
-    if (this.#asked.has('intermediate')) this.#replacing = true;
     return slot;
   }
 
   /** True if it is under this root and a new one would not last much longer. */
-  #isFit(intermediate: Authority, root: Authority, now: number): boolean {
-    if (this.#asked.has('intermediate')) return false;
+  #isFit({ authority: intermediate, state }: Slot, root: Authority, now: number): boolean {
+    // A request that failed may have left one that is stored and has not signed yet.
+    if (this.#asked.has('intermediate') && state !== 'prepared') return false;
     const shortened = intermediate.notAfter - now > this.#terms.intermediateLife;
     return isUnder(intermediate, root) && now < this.#renewalOf(intermediate, root) && !shortened;
   }
@@ -349,12 +352,22 @@ export class Authorities {
   }
 
   /** Stores the states and the bundle's number in one write, if anything changed. @param trusted the bundle's roots */
-  async #save(slots: readonly Slot[], trusted: readonly Authority[]): Promise<void> {
+  async #save(
+    slots: readonly Slot[],
+    removed: readonly Slot[],
+    trusted: readonly Authority[],
+    now: number,
+  ): Promise<void> {
     const rootIds = trusted.map(({ id }) => id).sort();
     const stored = Object.fromEntries(slots.map(({ authority, state, since }) => [authority.id, { state, since }]));
     const isSame = isDeepStrictEqual(rootIds, this.#state.rootIds);
     const sequenceNumber = this.#state.sequenceNumber + (isSame ? 0 : 1);
-    const state = { sequenceNumber, rootIds, slots: stored };
+    const earlier = Object.entries(this.#state.gone).filter(([, notAfter]) => now < notAfter);
+    const gone = Object.fromEntries([
+      ...earlier,
+      ...removed.map(({ authority }) => [authority.id, authority.notAfter]),
+    ]);
+    const state = { sequenceNumber, rootIds, slots: stored, gone };
     if (isDeepStrictEqual(state, this.#state)) return;
     await this.#options.store.saveState(state);
     this.#state = state;

@@ -37,7 +37,7 @@ export interface Authority {
  * Roots are backdated by a day, because a machine that reads its hardware clock as local time is hours ahead until it
  * gets the right time, and a root created meanwhile must be valid afterwards.
  */
-const ROOT_BACKDATE_MS = 24 * 3_600_000;
+export const ROOT_BACKDATE_MS = 24 * 3_600_000;
 
 export interface AuthorityRequest {
   readonly trustDomain: TrustDomain;

@@ -26,9 +26,11 @@ export interface AuthorityState {
   readonly rootIds: readonly string[];
   /** By authority ID; undefined if none were stored. */
   readonly slots: Readonly<Record<string, Omit<Slot, 'authority'>>> | undefined;
+  /** The removed authorities: when each ends, by ID. A file of one that is still there, or comes back, is deleted. */
+  readonly gone: Readonly<Record<string, number>>;
 }
 
-const AUTHORITY_FILE = /^(root|intermediate)-[0-9a-f]+\.pem$/;
+const AUTHORITY_FILE = /^(root|intermediate)-([0-9a-f]+)\.pem$/;
 const STATE_FILE = 'state.json';
 /** Earlier versions stored the bundle's number and roots alone. */
 const OLD_STATE_FILE = 'bundle.json';
@@ -73,22 +75,31 @@ export class KeyStore {
 
   /**
    * Loads and checks every authority: its key must match its certificate, its trust domain must be this one, and an
-   * intermediate must be signed by a stored root.
+   * intermediate must be signed by a stored root. Deletes the files of those that are gone, and of intermediates that
+   * have ended without their root: a process that is killed may leave them.
+   * @param now milliseconds since the epoch
    * @throws ERR_CA with the file and the remedy
    */
-  async load(): Promise<StoredAuthorities> {
-    const names = (await readdir(this.#dir)).filter((name) => AUTHORITY_FILE.test(name)).sort();
+  async load(now: number): Promise<StoredAuthorities> {
     const state = await this.#loadState();
+    const names: string[] = [];
+    for (const name of (await readdir(this.#dir)).sort()) {
+      const id = AUTHORITY_FILE.exec(name)?.[2];
+      if (id === undefined) continue;
+      if (id in state.gone) await rm(path.join(this.#dir, name));
+      else names.push(name);
+    }
     const authorities: Authority[] = [];
     for (const name of names)
       authorities.push(await this.#read(name, name.startsWith('root') ? 'root' : 'intermediate'));
     const slots = authorities.map((authority) => ({ authority, ...storedSlot(authority, state) }));
     const roots = slots.filter(({ authority }) => authority.role === 'root');
-    const intermediates = slots.filter(({ authority }) => authority.role === 'intermediate');
-    for (const { authority } of intermediates) {
-      if (!roots.some((root) => isUnder(authority, root.authority))) {
-        throw this.#fault(fileName(authority), 'is not signed by a root in the same directory', MEND.intermediate);
-      }
+    const intermediates: Slot[] = [];
+    for (const slot of slots.filter(({ authority }) => authority.role === 'intermediate')) {
+      const { authority } = slot;
+      if (roots.some((root) => isUnder(authority, root.authority))) intermediates.push(slot);
+      else if (now >= authority.notAfter) await this.remove(authority);
+      else throw this.#fault(fileName(authority), 'is not signed by a root in the same directory', MEND.intermediate);
     }
     return { roots, intermediates, state };
   }
@@ -114,7 +125,7 @@ export class KeyStore {
       if (state !== undefined) return state;
       throw this.#fault(name, 'is damaged', 'remove it: the sequence number of the bundle starts at 1 again');
     }
-    return { sequenceNumber: 0, rootIds: [], slots: undefined };
+    return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} };
   }
 
   async #read(name: string, role: AuthorityRole): Promise<Authority> {
@@ -165,15 +176,16 @@ function storedSlot({ id, notBefore }: Authority, { slots }: AuthorityState): Om
 
 function parseState(text: string): AuthorityState | undefined {
   try {
-    const { sequenceNumber, rootIds, slots } = JSON.parse(text) as Partial<AuthorityState>;
+    const { sequenceNumber, rootIds, slots, gone = {} } = JSON.parse(text) as Partial<AuthorityState>;
     const good =
       Number.isSafeInteger(sequenceNumber) &&
       sequenceNumber! > 0 &&
       Array.isArray(rootIds) &&
       Object.values(slots ?? {}).every(
         ({ state, since }) => SLOT_STATES.includes(state) && Number.isSafeInteger(since),
-      );
-    return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds!, slots } : undefined;
+      ) &&
+      Object.values(gone).every(Number.isSafeInteger);
+    return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds!, slots, gone } : undefined;
   } catch {
     return undefined;
   }

@@ -3,7 +3,7 @@
  * durations are in milliseconds, instants since the epoch.
  */
 
-import type { Authority } from './authority.ts';
+import { type Authority, ROOT_BACKDATE_MS } from './authority.ts';
 import type { Slot } from './slot.ts';
 
 export interface RotationTerms {
@@ -31,17 +31,21 @@ const CONNECT_MS = 60_000;
 const FIRST_LOOK_MS = 100;
 const LAST_LOOK_MS = 10_000;
 
-/** When a root is to be replaced: at half of its life. */
-export function rootDueAt({ notBefore, notAfter }: Pick<Authority, 'notBefore' | 'notAfter'>): number {
-  return notBefore + (notAfter - notBefore) / 2;
+/** When a root is to be replaced: at half of its life, which begins when it was made. */
+export function rootDueAt(root: Pick<Authority, 'notBefore' | 'notAfter'>): number {
+  return root.notAfter - lifeOf(root) / 2;
+}
+
+function lifeOf({ notBefore, notAfter }: Pick<Authority, 'notBefore' | 'notAfter'>): number {
+  return notAfter - notBefore - ROOT_BACKDATE_MS;
 }
 
 /**
  * When its successor should sign at the latest: afterwards, intermediates under the root would not have their whole life.
  * If that is longer than a quarter of the root's, the last quarter begins then.
  */
-export function lastActivationAt({ notBefore, notAfter }: Authority, { intermediateLife }: RotationTerms): number {
-  return notAfter - Math.min(intermediateLife, (notAfter - notBefore) / 4);
+export function lastActivationAt(root: Authority, { intermediateLife }: RotationTerms): number {
+  return root.notAfter - Math.min(intermediateLife, lifeOf(root) / 4);
 }
 
 /**
