@@ -3,13 +3,22 @@
  * states and the bundle's sequence number.
  */
 
+import { X509Certificate } from 'node:crypto';
 import { constants, existsSync, readdirSync } from 'node:fs';
 import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { SidekeyError } from '../base/errors.ts';
 import { writeFileAtomic } from '../base/files.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
-import { type Authority, type AuthorityRole, authorityFile, isUnder, readAuthority } from './authority.ts';
+import {
+  type Authority,
+  type AuthorityRole,
+  authorityFile,
+  isUnder,
+  readAuthority,
+  upstreamRoot,
+} from './authority.ts';
+import { pemBlocks } from './pem.ts';
 import { SLOT_STATES, type Slot } from './slot.ts';
 
 export interface StoredAuthorities {
@@ -26,11 +35,19 @@ export interface AuthorityState {
   readonly rootIds: readonly string[];
   /** By authority ID; undefined if none were stored. */
   readonly slots: Readonly<Record<string, Omit<Slot, 'authority'>>> | undefined;
-  /** The removed authorities: when each ends, by ID. A file of one that is still there, or comes back, is deleted. */
-  readonly gone: Readonly<Record<string, number>>;
+  /** The removed authorities that have not ended, by ID. A file of one that is still there is deleted. */
+  readonly gone: Readonly<Record<string, GoneAuthority>>;
 }
 
-const AUTHORITY_FILE = /^(root|intermediate)-([0-9a-f]+)\.pem$/;
+export interface GoneAuthority {
+  /** Milliseconds since the epoch. */
+  readonly notAfter: number;
+  /** True if it was tainted: it never comes back. */
+  readonly tainted: boolean;
+}
+
+/** `anchor`: an upstream's root, without a key. */
+const AUTHORITY_FILE = /^(root|intermediate|anchor)-([0-9a-f]+)\.pem$/;
 const STATE_FILE = 'state.json';
 /** Earlier versions stored the bundle's number and roots alone. */
 const OLD_STATE_FILE = 'bundle.json';
@@ -90,15 +107,18 @@ export class KeyStore {
       else names.push(name);
     }
     const authorities: Authority[] = [];
-    for (const name of names)
-      authorities.push(await this.#read(name, name.startsWith('root') ? 'root' : 'intermediate'));
+    for (const name of names) authorities.push(await this.#read(name));
     const slots = authorities.map((authority) => ({ authority, ...storedSlot(authority, state) }));
     const roots = slots.filter(({ authority }) => authority.role === 'root');
     const intermediates: Slot[] = [];
     for (const slot of slots.filter(({ authority }) => authority.role === 'intermediate')) {
       const { authority } = slot;
-      if (roots.some((root) => isUnder(authority, root.authority))) intermediates.push(slot);
-      else if (now >= authority.notAfter) await this.remove(authority);
+      const above = roots.filter((root) => isUnder(authority, root.authority));
+      if (above.length > 0) {
+        // An upstream may sign for longer than its root lives.
+        const notAfter = Math.min(authority.notAfter, Math.max(...above.map((root) => root.authority.notAfter)));
+        intermediates.push({ ...slot, authority: { ...authority, notAfter } });
+      } else if (now >= authority.notAfter) await this.remove(authority);
       else throw this.#fault(fileName(authority), 'is not signed by a root in the same directory', MEND.intermediate);
     }
     return { roots, intermediates, state };
@@ -128,10 +148,13 @@ export class KeyStore {
     return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} };
   }
 
-  async #read(name: string, role: AuthorityRole): Promise<Authority> {
+  async #read(name: string): Promise<Authority> {
     const text = (await this.#text(name)) ?? '';
+    const role = name.startsWith('intermediate') ? 'intermediate' : 'root';
     try {
-      const authority = readAuthority(role, this.#trustDomain, text);
+      const authority = name.startsWith('anchor')
+        ? readUpstreamRoot(text)
+        : readAuthority(role, this.#trustDomain, text);
       if (fileName(authority) === name) return authority;
       throw new Error(`contains the authority of ${fileName(authority)}`);
     } catch (error) {
@@ -164,8 +187,14 @@ export class KeyStore {
   }
 }
 
-function fileName({ role, id }: { role: AuthorityRole; id: string }): string {
-  return `${role}-${id}.pem`;
+function fileName({ role, id, privateKey }: Authority): string {
+  return `${privateKey === undefined ? 'anchor' : role}-${id}.pem`;
+}
+
+function readUpstreamRoot(text: string): Authority {
+  const [block, ...more] = pemBlocks(text, 'CERTIFICATE');
+  if (block === undefined || more.length > 0) throw new Error('does not contain exactly one certificate');
+  return upstreamRoot(new X509Certificate(block));
 }
 
 /** Without any stored states, all roots count as trusted. An authority that has none beside others is new. */
@@ -184,7 +213,7 @@ function parseState(text: string): AuthorityState | undefined {
       Object.values(slots ?? {}).every(
         ({ state, since }) => SLOT_STATES.includes(state) && Number.isSafeInteger(since),
       ) &&
-      Object.values(gone).every(Number.isSafeInteger);
+      Object.values(gone).every(({ notAfter }) => Number.isSafeInteger(notAfter));
     return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds!, slots, gone } : undefined;
   } catch {
     return undefined;
