@@ -38,7 +38,7 @@ async function mint(source: UpstreamSource, options: ProvedOptions, request: Min
   try {
     const csr = await makeCsr({ trustDomain, subject, privateKey });
     const answer = await signed(source, { csr, life }, timeout, request.signal);
-    const trusted = await source.trusted?.();
+    const trusted = await source.trusted();
     return await proveAnswer(answer, { trustDomain, privateKey, trusted, leastLife, now: clock.now() });
   } catch (error) {
     const reason = (error as Error).message;

@@ -41,7 +41,7 @@ interface UpstreamPart {
 /** One kind of upstream, whose answers are not to be trusted yet. */
 export interface UpstreamSource extends UpstreamPart {
   /** Roots that the settings name; the chain must end at one of them. Undefined: at a root in the answer. */
-  trusted?(): Promise<readonly X509Certificate[]>;
+  trusted(): Promise<readonly X509Certificate[] | undefined>;
   /** Has the request signed. @throws {Error} whose message says what happened and what to do */
   sign(request: SigningRequest): Promise<UpstreamAnswer>;
 }
