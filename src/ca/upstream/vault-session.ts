@@ -195,7 +195,7 @@ export class VaultSession {
     const left = (lease?.endsAt ?? now) - now;
     const wait =
       lease === undefined
-        ? backoff(this.#failures, FIRST_RETRY_MS, LAST_RETRY_MS)
+        ? this.#failures && backoff(this.#failures, FIRST_RETRY_MS, LAST_RETRY_MS)
         : lease.isRenewable && left > SHORT_MS
           ? left / 2
           : left;
