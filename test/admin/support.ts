@@ -23,6 +23,7 @@ export const TOKEN = 'a-token-that-only-the-test-knows';
 export const NO_CA = {
   authorities: () => [],
   taint: async () => undefined,
+  import: async () => undefined,
   upstream: () => undefined,
   onMove: () => () => undefined,
   rotate: async () => undefined,
