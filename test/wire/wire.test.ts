@@ -19,6 +19,7 @@ import { Counters } from '../../src/telemetry/counters.ts';
 import { CALL_BYTES } from '../../src/wire/call.ts';
 import {
   type BidirectionalMethod,
+  type Call,
   type Metadata,
   type Method,
   type ServerStreamMethod,
@@ -950,6 +951,56 @@ test('the memory of calls and unfinished messages of an owner is limited, and re
   assert.equal(await small.receive(), 'small');
   raw.write(resetStream(1), callHeaders(5, RECORD), dataFrames(5, grpcMessage(Buffer.alloc(60_000))));
   await raw.frame(({ type, stream }) => type === FrameType.DATA && stream === 5);
+});
+
+test('a handler that waits is told when its call ends, and can charge no more memory then', async (t) => {
+  const found: unknown[] = [];
+  const rejected = async (call: Call) => {
+    const waited = await call.untilEnd(new Promise<never>(() => undefined)).catch((error: unknown) => error);
+    found.push(waited);
+    for (const more of [async () => call.hold(1), () => call.untilEnd(Promise.resolve())]) {
+      found.push(await more().catch((error: unknown) => error));
+    }
+  };
+  const owners: Owner[] = [];
+  const unary: UnaryMethod = {
+    path: '/test.Test/Unary',
+    kind: 'unary',
+    async call(call, request) {
+      owners.push(call.peer.owner);
+      assert.equal(await call.untilEnd(Promise.resolve('work')), 'work');
+      await assert.rejects(call.untilEnd(Promise.reject(new Error('fails'))), /fails/);
+      await rejected(call);
+      return request;
+    },
+  };
+  const record: BidirectionalMethod = {
+    path: RECORD,
+    kind: 'bidirectional',
+    open(stream) {
+      void rejected(stream);
+      const message = () => stream.send(Buffer.from('open'));
+      return { message, halfClose() {}, closed: () => void found.push('closed') };
+    },
+  };
+  const { client, path } = await startWire(t, [unary, record]);
+  const raw = await RawClient.begin(path);
+  raw.write(callHeaders(1, unary.path), dataFrames(1, grpcMessage(Buffer.from('x')), END_STREAM));
+  await raw.ping();
+  raw.write(resetStream(1));
+  while (found.length < 3) await new Promise(setImmediate);
+  const stream = client().stream(RECORD);
+  stream.send('x');
+  await stream.receive();
+  stream.call.cancel();
+  while (found.length < 7) await new Promise(setImmediate);
+  // The handler first knows of the end, then its waits end.
+  assert.equal(found.splice(3, 1)[0], 'closed');
+  for (const error of found) assert.equal((error as StatusError).status, Status.CANCELLED);
+  raw.destroy();
+  const [account] = owners[0]!.accounts;
+  while (account.calls > 0) await new Promise(setImmediate);
+  assert.deepEqual([account.heldBytes, account.holders.size], [0, 0]);
 });
 
 test('a stream whose client gives no window delays no other client, and disappears on any kind of reset', async (t) => {
