@@ -71,6 +71,8 @@ export interface Call {
 
 /** The metadata of a request: its headers, without those that HTTP/2 and gRPC use themselves. */
 export interface Metadata {
+  /** Of all headers of the request, in bytes as HTTP/2 counts them. */
+  readonly size: number;
   /** The names, in lower case, each once. */
   names(): string[];
   /**
