@@ -83,7 +83,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     clock,
     version: '1.2.3',
     unixCaller: (socket) => ({ uid: peerCredentials(socket).uid, contained: undefined }),
-    token: TOKEN,
+    token: () => TOKEN,
     hosts: ['sidekey.example'],
     ...options,
   });
