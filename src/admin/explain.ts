@@ -2,7 +2,6 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { AttestorReport, Inspect, Inspection } from '../attest/inspect.ts';
-import type { Reach } from '../attest/reach.ts';
 import { redactSelector, sourceOf } from '../attest/selector-kinds.ts';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
@@ -22,8 +21,6 @@ export interface ExplainRoutesParts {
   readonly inspect: Inspect;
   /** Finds the main process of a container; undefined if no container engine is configured. */
   readonly mainPid: ((nameOrId: string) => Promise<number | undefined>) | undefined;
-  /** Finds out whether a process can connect to the pipe. */
-  readonly reach: (pid: number) => Reach;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly clock: Clock;
 }
@@ -103,11 +100,10 @@ function badParameter(path: string, problem: string, rule: string): SidekeyError
 }
 
 function processToJson(
-  { credentials, contained }: Inspection,
-  { reach, ledger }: ExplainRoutesParts,
+  { credentials, contained, reach: { seenAs, fix, ...told } }: Inspection,
+  { ledger }: ExplainRoutesParts,
 ): NonNullable<ExplanationJson['process']> {
   const { pid } = credentials;
-  const { seenAs, fix, ...told } = reach(pid);
   let connections = 0;
   for (const { peer } of ledger.connections()) if (peer.credentials.pid === pid) connections += 1;
   return {

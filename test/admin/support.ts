@@ -57,7 +57,6 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       },
       inspect: () => Promise.reject(new Error('no attestors here')),
       mainPid: undefined,
-      reach: () => ({ verdict: 'yes', detail: '', fix: undefined, seenAs: undefined }),
     },
     self: {
       look: () => Promise.reject(new Error('no machine here')),
@@ -65,7 +64,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       whyNever: () => undefined,
       meant: () => undefined,
       entriesFile: undefined,
-      unreachable: async () => [],
+      unreachable: async () => ({ users: [], unfinished: undefined }),
       uidOf: () => undefined,
       usage: () => [],
     },
