@@ -13,7 +13,7 @@ import { declaredLines } from '../registry/declared-lines.ts';
 import { isExpired } from '../registry/entry.ts';
 import { type EntryFault, type EntryFaultsParts, entryFaults } from '../registry/entry-faults.ts';
 import type { IssuanceStore } from '../registry/store/issuance-store.ts';
-import type { Entry, Registry } from '../registry/types.ts';
+import type { Entry, EntryRules, Registry } from '../registry/types.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import { formatSelector } from '../spiffe/selector.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
@@ -63,6 +63,7 @@ export interface DoctorRoutesParts {
   readonly self: SelfKnowledge;
   readonly ca: Pick<CertificateAuthority, 'authorities'>;
   readonly registry: Registry;
+  readonly entryRules: EntryRules;
   readonly decisions: Pick<Decisions, 'list'>;
   readonly explain: { readonly identities: Pick<Identities, 'withheld'> };
   readonly clock: Clock;
@@ -135,7 +136,10 @@ async function withheldOf(
   return { count: entries.length, sample };
 }
 
-async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Promise<DoctorJson['entries']> {
+async function entriesOf(
+  { registry, self, entryRules }: DoctorRoutesParts,
+  now: number,
+): Promise<DoctorJson['entries']> {
   const none = (): Faults => ({ count: 0, sample: [] });
   const faults = { expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
   const issued = await issuedOf([...new Set(registry.spiffeIds())], self.issuances);
@@ -150,7 +154,7 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
   const declared = Object.values(faults)
     .flatMap(({ sample }) => sample.map(({ entry }) => entry))
     .filter(({ source }) => source === 'file');
-  const lines = file === undefined ? undefined : await declaredLines(file, declared);
+  const lines = file === undefined ? undefined : await declaredLines(file, entryRules, declared);
   const toJson = ({ count, sample }: Faults) => ({
     count,
     sample: sample.map(({ entry, detail, meant }) => ({

@@ -44,10 +44,10 @@ export async function readAdminTokenFile(file: string): Promise<string> {
   );
 }
 
-function readToken(file: string, remedy: string, bad: (problem: string) => SidekeyError): string {
+async function readToken(file: string, remedy: string, bad: (problem: string) => SidekeyError): Promise<string> {
   let token: string;
   try {
-    token = readTrustedFile(file, { closed: true, remedy }).trim();
+    token = (await readTrustedFile(file, { closed: true, remedy })).trim();
   } catch (thrown) {
     throw bad((thrown as Error).message);
   }
