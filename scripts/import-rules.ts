@@ -29,7 +29,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'types:admin',
     'attest/docker/engine-trust.ts',
     'attest/proc/cgroup.ts',
-    'attest/proc/stat.ts', 'attest/proc/status.ts',
+    'attest/proc/stat.ts',
+    'attest/proc/status.ts',
     ...CATALOG,
   ],
   cli: [
