@@ -52,7 +52,7 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       }
       if (subjects.length !== 1)
         throw badParameter('?', `${subjects.length} of pid, container and selector are given`, SUBJECT_RULE);
-      const inspection = query.selector === undefined ? await parts.inspect(await pidOf(query, parts)) : undefined;
+      const inspection = query.selector === undefined ? await inspectionOf(query, parts) : undefined;
       const failed = inspection?.attestors.some(({ error }) => error !== undefined) ?? false;
       const selectors = query.selector?.map(readSelector) ?? inspection!.attestors.flatMap(({ found }) => found);
       const now = parts.clock.now();
@@ -66,6 +66,15 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       return toJson({ ...explanation, note: note === '' ? undefined : note }, inspection, subject, now);
     },
   );
+}
+
+async function inspectionOf(query: ExplainQuery, parts: ExplainRoutesParts): Promise<Inspection> {
+  const pid = await pidOf(query, parts);
+  const inspection = await parts.inspect(pid);
+  // If the container ended before the process was pinned, another process may have got the pid.
+  if (query.container === undefined || (await pidOf(query, parts)) === pid) return inspection;
+  const message = `container ${query.container} was started again while its main process ${pid} was examined; ask again`;
+  throw new SidekeyError('ERR_PEER_CHANGED', message);
 }
 
 async function pidOf({ pid, container }: ExplainQuery, { mainPid }: ExplainRoutesParts): Promise<number> {

@@ -2,11 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, openSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readlinkSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { endAfter } from '../support/caller.ts';
+import { until } from '../support/process-state.ts';
 import { SdsClient, secretOf } from '../support/sds-client.ts';
 import { makePlace, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 
@@ -31,6 +32,17 @@ async function reload(server: Served, like: RegExp): Promise<Record<string, unkn
     if (line !== undefined) return line;
     await sleep(10);
   }
+}
+
+/** Where the descriptors of a process lead. */
+function linksOf(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return [];
+    }
+  });
 }
 
 async function names(server: Served): Promise<string[]> {
@@ -112,8 +124,8 @@ describe('SIGHUP', { timeout: 60_000, concurrency: 2 }, () => {
     const open = openSync(fifo, 'w');
     t.after(() => closeSync(open));
     process.kill(server.pid, 'SIGHUP');
-    // The reload reads the settings first.
-    await sleep(300);
+    // It has the descriptor, and opens the file behind it again.
+    await until(() => linksOf(server.pid).filter((link) => link === fifo).length > 1);
     assert.deepEqual(await server.stop(), { code: 0, signal: null });
   });
 
