@@ -31,7 +31,7 @@ async function beside<T>(server: Served, task: Promise<T>): Promise<{ result: T;
 describe('a user with very many mounts', { timeout: 300_000, skip: whyNoManyMounts() ?? false }, () => {
   for (const { doublings, verdict, detail } of [
     { doublings: 4, verdict: 'no', detail: /in which .* is not mounted/ },
-    { doublings: 11, verdict: 'unknown', detail: /more than 32 of its mounts hold the socket/ },
+    { doublings: 10, verdict: 'unknown', detail: /more than 32 of its mounts hold the socket/ },
     { doublings: 12, verdict: 'unknown', detail: /\/mountinfo has \d+ mounts, more than 5000/ },
     { doublings: 14, verdict: 'unknown', detail: /\/mountinfo has more than 2097152 bytes/ },
   ]) {
