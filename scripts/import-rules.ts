@@ -30,6 +30,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'attest/docker/engine-trust.ts',
     'attest/proc/cgroup.ts',
     'attest/proc/stat.ts',
+    'attest/proc/status.ts',
     ...CATALOG,
   ],
   cli: [

@@ -3,7 +3,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { isSecret } from '../attest/selector-kinds.ts';
-import type { UnreachableUser } from '../attest/unreachable.ts';
+import type { UnreachableUsers } from '../attest/unreachable.ts';
 import type { Clock } from '../base/clock.ts';
 import type { CertificateAuthority } from '../ca/types.ts';
 import type { Decisions } from '../identity/decisions.ts';
@@ -13,7 +13,7 @@ import { declaredLines } from '../registry/declared-lines.ts';
 import { isExpired } from '../registry/entry.ts';
 import { type EntryFault, type EntryFaultsParts, entryFaults } from '../registry/entry-faults.ts';
 import type { IssuanceStore } from '../registry/store/issuance-store.ts';
-import type { Entry, Registry } from '../registry/types.ts';
+import type { Entry, EntryRules, Registry } from '../registry/types.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import { formatSelector } from '../spiffe/selector.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
@@ -53,7 +53,7 @@ export interface SelfKnowledge {
   /** The file that declares entries; undefined: none does. */
   readonly entriesFile: string | undefined;
   /** Those of these users whose processes can't connect to the pipe. */
-  readonly unreachable: (uids: ReadonlySet<number>) => Promise<readonly UnreachableUser[]>;
+  readonly unreachable: (uids: ReadonlySet<number>) => Promise<UnreachableUsers>;
   readonly uidOf: (user: string) => number | undefined;
   /** For each limit the use by the owner that is nearest to it; nothing for unused limits. */
   readonly usage: () => DoctorJson['usage'];
@@ -63,6 +63,7 @@ export interface DoctorRoutesParts {
   readonly self: SelfKnowledge;
   readonly ca: Pick<CertificateAuthority, 'authorities'>;
   readonly registry: Registry;
+  readonly entryRules: EntryRules;
   readonly decisions: Pick<Decisions, 'list'>;
   readonly explain: { readonly identities: Pick<Identities, 'withheld'> };
   readonly clock: Clock;
@@ -71,6 +72,8 @@ export interface DoctorRoutesParts {
 
 /** The number of entries that are named per fault. */
 const SAMPLE = 5;
+/** What is not known if the search for users that can't connect to the pipe is not finished. */
+const USERS = 'whether the users that entries name can connect to the pipe';
 /** The maximum number of users that are checked. */
 const MAX_USERS = 200;
 /** Maximum duration of a slice of the search through all entries, in milliseconds. */
@@ -90,13 +93,16 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
       const { self, ca, registry, clock, version } = parts;
       const now = clock.now();
       const [newest] = await self.issuances.newest({ limit: 1 });
+      const { unseen, ...looked } = await self.look();
+      const { unfinished, ...requirements } = await requirementsOf(parts, now);
       return {
         at: time(now),
         version,
         trust_domain: registry.trustDomain,
         pid: process.pid,
         uid: process.geteuid!(),
-        ...(await self.look()),
+        ...looked,
+        unseen: unfinished === undefined ? unseen : [...unseen, { what: USERS, error: unfinished }],
         authorities: ca.authorities().map(({ id, role, notBefore, notAfter }) => ({
           id,
           role,
@@ -108,7 +114,7 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         unseen_callers: await unseenCallers(parts.decisions),
         withheld: await withheldOf(parts, now),
         entries: await entriesOf(parts, now),
-        ...(await requirementsOf(parts, now)),
+        ...requirements,
       };
     },
   );
@@ -130,7 +136,10 @@ async function withheldOf(
   return { count: entries.length, sample };
 }
 
-async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Promise<DoctorJson['entries']> {
+async function entriesOf(
+  { registry, self, entryRules }: DoctorRoutesParts,
+  now: number,
+): Promise<DoctorJson['entries']> {
   const none = (): Faults => ({ count: 0, sample: [] });
   const faults = { expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
   const issued = await issuedOf([...new Set(registry.spiffeIds())], self.issuances);
@@ -145,7 +154,7 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
   const declared = Object.values(faults)
     .flatMap(({ sample }) => sample.map(({ entry }) => entry))
     .filter(({ source }) => source === 'file');
-  const lines = file === undefined ? undefined : await declaredLines(file, declared);
+  const lines = file === undefined ? undefined : await declaredLines(file, entryRules, declared);
   const toJson = ({ count, sample }: Faults) => ({
     count,
     sample: sample.map(({ entry, detail, meant }) => ({
@@ -177,7 +186,7 @@ function note(faults: Faults, fault: EntryFault): void {
 async function requirementsOf(
   { registry, self }: DoctorRoutesParts,
   now: number,
-): Promise<Pick<DoctorJson, 'unreachable_users' | 'unset_bundles'>> {
+): Promise<Pick<DoctorJson, 'unreachable_users' | 'unset_bundles'> & Pick<UnreachableUsers, 'unfinished'>> {
   const byUid = new Map<number, Entry>();
   const unset = new Map<TrustDomain, { count: number; entry: Entry }>();
   let cursor: string | undefined;
@@ -195,8 +204,9 @@ async function requirementsOf(
     cursor = page.nextCursor;
     await turn();
   } while (cursor !== '');
-  const users = await self.unreachable(new Set(byUid.keys()));
+  const { users, unfinished } = await self.unreachable(new Set(byUid.keys()));
   return {
+    unfinished,
     unreachable_users: users.map(({ uid, pid, detail, fix }) => {
       const { id, spiffeId } = byUid.get(uid)!;
       return { uid, pid: pid ?? null, entry_id: id, spiffe_id: spiffeId, detail, fix };

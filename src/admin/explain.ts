@@ -2,7 +2,6 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { AttestorReport, Inspect, Inspection } from '../attest/inspect.ts';
-import type { Reach } from '../attest/reach.ts';
 import { redactSelector, sourceOf } from '../attest/selector-kinds.ts';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
@@ -22,8 +21,6 @@ export interface ExplainRoutesParts {
   readonly inspect: Inspect;
   /** Finds the main process of a container; undefined if no container engine is configured. */
   readonly mainPid: ((nameOrId: string) => Promise<number | undefined>) | undefined;
-  /** Finds out whether a process can connect to the pipe. */
-  readonly reach: (pid: number) => Reach;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly clock: Clock;
 }
@@ -55,7 +52,7 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       }
       if (subjects.length !== 1)
         throw badParameter('?', `${subjects.length} of pid, container and selector are given`, SUBJECT_RULE);
-      const inspection = query.selector === undefined ? await parts.inspect(await pidOf(query, parts)) : undefined;
+      const inspection = query.selector === undefined ? await inspectionOf(query, parts) : undefined;
       const failed = inspection?.attestors.some(({ error }) => error !== undefined) ?? false;
       const selectors = query.selector?.map(readSelector) ?? inspection!.attestors.flatMap(({ found }) => found);
       const now = parts.clock.now();
@@ -69,6 +66,15 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       return toJson({ ...explanation, note: note === '' ? undefined : note }, inspection, subject, now);
     },
   );
+}
+
+async function inspectionOf(query: ExplainQuery, parts: ExplainRoutesParts): Promise<Inspection> {
+  const pid = await pidOf(query, parts);
+  const inspection = await parts.inspect(pid);
+  // If the container ended before the process was pinned, another process may have got the pid.
+  if (query.container === undefined || (await pidOf(query, parts)) === pid) return inspection;
+  const message = `container ${query.container} was started again while its main process ${pid} was examined; ask again`;
+  throw new SidekeyError('ERR_PEER_CHANGED', message);
 }
 
 async function pidOf({ pid, container }: ExplainQuery, { mainPid }: ExplainRoutesParts): Promise<number> {
@@ -103,11 +109,10 @@ function badParameter(path: string, problem: string, rule: string): SidekeyError
 }
 
 function processToJson(
-  { credentials, contained }: Inspection,
-  { reach, ledger }: ExplainRoutesParts,
+  { credentials, contained, reach: { seenAs, fix, ...told } }: Inspection,
+  { ledger }: ExplainRoutesParts,
 ): NonNullable<ExplanationJson['process']> {
   const { pid } = credentials;
-  const { seenAs, fix, ...told } = reach(pid);
   let connections = 0;
   for (const { peer } of ledger.connections()) if (peer.credentials.pid === pid) connections += 1;
   return {

@@ -15,7 +15,7 @@ import { type IdRange, readIdMap } from '../base/proc/id-map.ts';
 import { shellQuote } from '../base/shell.ts';
 import { octal } from '../base/trusted-path.ts';
 import { readUnmappedIds } from '../base/unmapped-ids.ts';
-import { type Mount, readMounts } from './proc/mountinfo.ts';
+import { type Mount, readMounts, readOwnMounts } from './proc/mountinfo.ts';
 import { type FileRights, readFileRights } from './proc/status.ts';
 
 export interface Reach {
@@ -49,13 +49,28 @@ export interface FileUser extends FileRights {
 }
 
 /**
- * Whether the process may connect to the socket at this path.
+ * Whether the process may connect to the socket at this path. Takes at most a few hundredths of a second, whatever the
+ * process has mounted.
  * @param socket absolute, as this process sees it
  */
 export function reachOf(pid: number, socket: string): Reach {
+  return createReach(socket)(pid);
+}
+
+/** The same for many processes: where the socket is among the mounts of this process is looked up once. */
+export function createReach(socket: string): (pid: number) => Reach {
+  let site: Site | undefined;
+  return (pid) =>
+    reachAt(pid, socket, (real) => {
+      site ??= siteOf(real);
+      return site;
+    });
+}
+
+function reachAt(pid: number, socket: string, siteAt: (real: string) => Site): Reach {
   try {
     const user = fileUserOf(pid);
-    const view = viewOf(pid, socket);
+    const view = viewOf(pid, socket, siteAt);
     if ('verdict' in view) return view;
     const { seenAs } = view;
     const unmapped = readUnmappedIds();
@@ -175,13 +190,13 @@ interface View {
   readonly remark: string;
 }
 
-function viewOf(pid: number, socket: string): View | Reach {
+function viewOf(pid: number, socket: string, siteAt: (real: string) => Site): View | Reach {
   const isSame = fs.readlinkSync(`/proc/${pid}/ns/mnt`) === fs.readlinkSync('/proc/self/ns/mnt');
   const root = isSame ? fs.readlinkSync(`/proc/${pid}/root`) : undefined;
   if (root === '/') return viewHere(socket);
   const real = realSocket(socket);
   if (real === undefined) return gone(socket);
-  if (root === undefined) return viewByMounts(pid, real, inodeAt(real));
+  if (root === undefined) return viewByMounts(pid, siteAt(real), inodeAt(real));
   if (!isAt(real, root)) {
     const detail = `its root directory is ${root} (chroot), and ${socket} is not in it`;
     const fix = 'let the server make its socket there too, or mount its directory into it';
@@ -204,18 +219,27 @@ function gone(socket: string): Reach {
   return { verdict: 'no', detail: `${socket} does not exist`, fix: 'restart the server', seenAs: undefined };
 }
 
+/** Where the socket is among the mounts of this process. Paths of mounts are latin1, like {@link Mount}. */
+interface Site {
+  /** Without symbolic links, as JavaScript has paths elsewhere. */
+  readonly real: string;
+  readonly mount: Mount;
+  /** The path of the socket in the file system of the mount. */
+  readonly inside: string;
+}
+
+/** @throws Error if no mount holds it */
+function siteOf(real: string): Site {
+  const place = encode(real);
+  const mount = mountAt(readOwnMounts(), place);
+  if (mount === undefined) throw new Error(`no mount of the server holds ${real}`);
+  return { real, mount, inside: path.posix.join(mount.root, path.posix.relative(mount.mountPoint, place)) };
+}
+
 /** In another mount namespace: by the text of its mounts alone. */
-function viewByMounts(pid: number, real: string, socket: View['socket']): View | Reach {
-  const own = mountOf(mountsOf('self'), real);
-  if (own === undefined) {
-    return unknown(`no mount of the server holds ${real}`);
-  }
-  const inside = path.posix.join(own.root, path.posix.relative(own.mountPoint, real));
-  const theirs = mountsOf(pid);
-  const seen = theirs
-    .filter((mount) => mount.device === own.device && isAt(inside, mount.root))
-    .map((mount) => ({ mount, at: path.posix.join(mount.mountPoint, path.posix.relative(mount.root, inside)) }))
-    .findLast(({ mount, at }) => mountOf(theirs, at) === mount);
+function viewByMounts(pid: number, site: Site, socket: View['socket']): View | Reach {
+  const { real, mount: own } = site;
+  const seen = seenBy(readMounts(pid), site);
   if (seen === undefined) {
     const directory = path.dirname(real);
     const detail = `it has a mount namespace of its own, as in a container, in which ${real} is not mounted`;
@@ -228,30 +252,53 @@ function viewByMounts(pid: number, real: string, socket: View['socket']): View |
   }
   const { mount, at } = seen;
   // The directories of the mount are the same here and there; those above it are the process's own.
-  const top = path.posix.join(own.mountPoint, path.posix.relative(own.root, mount.root));
-  const highest = isAt(mount.root, own.root) ? top : own.mountPoint;
+  const top = decode(path.posix.join(own.mountPoint, path.posix.relative(own.root, mount.root)));
+  const highest = isAt(mount.root, own.root) ? top : decode(own.mountPoint);
   const directories = directoriesAbove(real).filter((place) => isAt(place, highest));
   const remark =
     mount.mountPoint === '/'
       ? ''
-      : ` (directories above ${mount.mountPoint} in its mount namespace were not looked at)`;
-  return { directories: directories.map(inodeAt), socket, seenAs: at, remark };
+      : ` (directories above ${decode(mount.mountPoint)} in its mount namespace were not looked at)`;
+  return { directories: directories.map(inodeAt), socket, seenAs: decode(at), remark };
+}
+
+/** The most mounts of a process that hold the socket and are checked for others on top: each check looks at all mounts. */
+const MAX_HOLDING = 32;
+/** Longer paths can't be given to the kernel. */
+const MAX_PATH_BYTES = 4_096;
+
+/** The last mount in which the process sees the socket, and where. @throws Error if too many mounts hold the socket */
+function seenBy(mounts: readonly Mount[], { mount: own, inside }: Site): { mount: Mount; at: string } | undefined {
+  let holding = 0;
+  for (const mount of mounts.toReversed()) {
+    const { device, root, mountPoint } = mount;
+    if (device !== own.device || !isAt(inside, root) || mountPoint.length > MAX_PATH_BYTES) continue;
+    holding += 1;
+    if (holding > MAX_HOLDING)
+      throw new Error(`more than ${MAX_HOLDING} of its mounts hold the socket, and others hide them`);
+    const at = path.posix.join(mountPoint, path.posix.relative(root, inside));
+    if (mountAt(mounts, at) === mount) return { mount, at };
+  }
+  return undefined;
 }
 
 /** The mount that is seen at a path: the last one above it. */
-function mountOf(mounts: readonly Mount[], place: string): Mount | undefined {
+function mountAt(mounts: readonly Mount[], place: string): Mount | undefined {
   return mounts.findLast(({ mountPoint }) => isAt(place, mountPoint));
 }
 
 /** True of the place itself and of what is below it, by the text. */
 function isAt(place: string, above: string): boolean {
-  return place === above || place.startsWith(above === '/' ? above : `${above}/`);
+  if (!place.startsWith(above)) return false;
+  return place.length === above.length || above === '/' || place[above.length] === '/';
 }
 
-/** With paths as JavaScript has them elsewhere. */
-function mountsOf(pid: number | 'self'): Mount[] {
-  const decode = (text: string) => Buffer.from(text, 'latin1').toString('utf8');
-  return readMounts(pid).map((one) => ({ ...one, root: decode(one.root), mountPoint: decode(one.mountPoint) }));
+function encode(place: string): string {
+  return Buffer.from(place, 'utf8').toString('latin1');
+}
+
+function decode(place: string): string {
+  return Buffer.from(place, 'latin1').toString('utf8');
 }
 
 /** Without symbolic links; undefined if nothing is there. */

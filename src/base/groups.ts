@@ -1,6 +1,6 @@
 /** Groups of this host. A minimal container image may have neither file; then no group or user has a name. */
 
-import { readFileSync } from 'node:fs';
+import { readRegularFile } from './input-file.ts';
 
 /**
  * The gid of a group, given its name in `/etc/group` or its number; undefined if there is no such name. @see group(5)
@@ -48,9 +48,12 @@ export function accountOf(uid: number): { readonly gid: number; readonly groups:
   return { gid: Number(gid), groups };
 }
 
+/** Hundreds of thousands of users. */
+const MAX_BYTES = 64 * 1024 * 1024;
+
 function linesOf(file: string): string[] {
   try {
-    return readFileSync(file, 'utf8').split('\n');
+    return readRegularFile(file, MAX_BYTES).toString('utf8').split('\n');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;

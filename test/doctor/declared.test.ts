@@ -6,16 +6,20 @@ import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { declaredLines } from '../../src/registry/declared-lines.ts';
 import type { Entry } from '../../src/registry/types.ts';
-import { splitSelector } from '../../src/spiffe/selector.ts';
+import type { TrustDomain } from '../../src/spiffe/id.ts';
+import { compareSelectors, splitSelector } from '../../src/spiffe/selector.ts';
 import { sidekey } from '../cli/support.ts';
 import { makePlace, serve } from '../support/serve.ts';
 import { tempDir } from '../support/temp-dir.ts';
+
+const RULES = { trustDomain: 'ilinux.io' as TrustDomain, allowWeakSelectors: false };
 
 function entry(id: string, name: string, ...selectors: string[]): Entry {
   return {
     id,
     spiffeId: `spiffe://ilinux.io/${name}`,
-    selectors: selectors.map((one) => splitSelector(one)!),
+    selectors: selectors.map((one) => splitSelector(one)!).sort(compareSelectors),
+    parentId: '',
   } as unknown as Entry;
 }
 
@@ -23,7 +27,7 @@ describe('the line of an entry in its file', () => {
   const look = async (t: TestContext, text: string, ...entries: Entry[]) => {
     const file = path.join(tempDir(t), 'entries');
     writeFileSync(file, text);
-    return [...(await declaredLines(file, entries))];
+    return [...(await declaredLines(file, RULES, entries))];
   };
 
   it('is found in YAML and JSON, by id, by selectors, or by the SPIFFE ID alone', async (t) => {
@@ -34,23 +38,25 @@ describe('the line of an entry in its file', () => {
 - { spiffe_id: spiffe://ilinux.io/web, selectors: [{ type: unix, value: "gid:2" }, unix:uid:1] }
 - id: "7"
   spiffe_id: spiffe://ilinux.io/other
+  selectors: [unix:uid:3]
 `;
     assert.deepEqual(await look(t, yaml, web, entry('7', 'renamed', 'unix:uid:1'), entry('8', 'other', 'unix:uid:5')), [
       ['1', 4],
       ['7', 5],
       ['8', 5],
     ]);
-    const spire = { entry_id: 'x', spiffe_id: { trust_domain: 'ilinux.io', path: '/web' }, selectors: [] };
+    const spire = { entry_id: 'x', spiffe_id: { trust_domain: 'ilinux.io', path: '/web' }, selectors: ['unix:uid:7'] };
     assert.deepEqual(await look(t, JSON.stringify({ entries: [spire] }, undefined, 1), web), [['1', 3]]);
-    assert.deepEqual(await look(t, `a: 1\n---\n${yaml}`, web), [['1', 6]]);
+    assert.deepEqual(await look(t, `entries: []\n---\n${yaml}`, web), [['1', 6]]);
   });
 
   it('is not guessed', async (t) => {
     const twice = '{ spiffe_id: spiffe://ilinux.io/web, selectors: [unix:uid:3] }';
-    for (const text of ['', '[', 'entries: 1', 'entries: [1, ~]', `entries: [${twice}, ${twice}]`]) {
+    const other = twice.replace('uid:3', 'uid:4');
+    for (const text of ['', '[', 'entries: 1', 'entries: [1, ~]', `entries: [${twice}, ${other}]`]) {
       assert.deepEqual(await look(t, text, entry('1', 'web', 'unix:uid:1')), [], text);
     }
-    assert.deepEqual([...(await declaredLines('/no/such/file', [entry('1', 'web', 'unix:uid:1')]))], []);
+    assert.deepEqual([...(await declaredLines('/no/such/file', RULES, [entry('1', 'web', 'unix:uid:1')]))], []);
   });
 });
 

@@ -145,6 +145,13 @@ const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'],
     /can't read it: EMFILE/,
   ],
   [
+    'a search that took too long',
+    { unseen: [{ what: 'users', error: 'the search was stopped after 3 s' }] },
+    'not-seen',
+    'error',
+    /can't read it: the search was stopped after 3 s/,
+  ],
+  [
     'a kernel that pins no callers',
     { kernel: { pins_peers: false, no_pidfd_open: null } },
     'unpinned-peers',

@@ -196,6 +196,20 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
     await obey(server, explained.fixes[0]!);
     assert.equal((await explain(server, '--container', 'web-1', '--spiffe-id', WEB)).asked!.given, true);
 
+    // The container ends, and starts again, while its main process is examined.
+    const [then, now] = [pid, process1(t)].map((main) =>
+      answering(containerJson(ID, { State: runningAs(main), Config: config })),
+    );
+    const before = engine.asked.length;
+    engine.answer = (response, request) => {
+      const isFirst = engine.asked.slice(before).filter((url) => url.includes('/web-1/')).length <= 1;
+      (isFirst ? then : now)!(response, request);
+    };
+    const changed = await run(server, 'explain', '--container', 'web-1');
+    assert.equal(changed.status, 1, changed.stdout);
+    assert.match(changed.stderr, /container web-1 was started again while .* was examined; ask again/);
+    engine.answer = then!;
+
     await engine.stop();
     const broken = await explain(server, '--pid', String(pid), '--spiffe-id', WEB);
     assert.match(broken.attestors[1]!.error!, /the docker attestor failed: the container engine at .* fails: ENOENT/);
