@@ -52,6 +52,18 @@ export const DOCTOR = titled(
       socket: Type.String(),
       admin_socket: Type.String(),
       docker_socket: MaybeText,
+      sds_names: Type.Object(
+        { default: Type.String(), bundle: Type.String(), all_bundles: Type.String() },
+        { ...CLOSED, description: 'the reserved names of secrets' },
+      ),
+      started: Type.Object(
+        { directory: Type.String(), settings_in_environment: Type.Boolean() },
+        {
+          ...CLOSED,
+          description:
+            'how the process was started: its working directory, and whether variables of its environment are settings',
+        },
+      ),
       inputs: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
         description: 'files that decide which process gets which identity',
       }),

@@ -35,6 +35,8 @@ export interface SelfKnowledge {
       | 'socket'
       | 'admin_socket'
       | 'docker_socket'
+      | 'sds_names'
+      | 'started'
       | 'inputs'
       | 'attestors'
       | 'proc'

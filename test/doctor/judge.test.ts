@@ -33,6 +33,8 @@ const WELL: DoctorJson = {
   socket: '/run/agent.sock',
   admin_socket: '/run/admin.sock',
   docker_socket: null,
+  sds_names: { default: 'default', bundle: 'ROOTCA', all_bundles: 'ALL' },
+  started: { directory: '/', settings_in_environment: false },
   inputs: [],
   attestors: [{ name: 'unix', error: null }],
   proc: { others_executables: true, hidepid: null },
