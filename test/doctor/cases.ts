@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { chmodSync, chownSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { wait } from '../../envoy-examples/demo/expect.ts';
 import { endAfter } from '../support/caller.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { makeCgroup } from '../support/cgroup.ts';
@@ -291,7 +292,31 @@ const LOST: readonly Omit<CheckCase, 'by'>[] = [
     fix: 'give the entry the selectors that the Envoy has: `sidekey explain --pid PID --spiffe-id ID` shows them, `sidekey entry update ENTRY --selector …` changes them',
     note: 'a name that waits for an entry that never existed does not count, unless `--waiting` is given',
   },
+  {
+    symptom: 'An Envoy still waits although its entry was made, or came with a reload of the entries file',
+    words: HELD,
+    cause: 'the Envoy lacks a selector of the new entry',
+    says: /held .*lacks-selectors: entry \S+ gives \S+ to callers with unix:uid:4000000/,
+    break: async (stage, t) => {
+      const spiffeId = 'spiffe://ilinux.io/nearly';
+      await waitFor(stage, spiffeId, t);
+      await entry(stage, spiffeId, ['unix:uid:4000000', MY_PATH]);
+      stage.clock.advance(1_000);
+    },
+    byHand: (stage) => change(stage, 'nearly', { selectors: [MINE, MY_PATH] }),
+    fix: 'see what it lacks (`sidekey explain --pid PID --spiffe-id ID`), and correct the entry: `sidekey entry update ENTRY --selector …`, or edit its line in the entries file',
+  },
 ];
+
+/** Asks for this name and waits; the stream ends with the test. */
+async function waitFor(stage: Stage, spiffeId: string, t: TestContext): Promise<void> {
+  const stream = stage.connect().stream();
+  t.after(() => stream.cancel());
+  stream.ask(spiffeId);
+  const held = `/v1/proxies?state=held&name=${encodeURIComponent(spiffeId)}`;
+  const look = async () => JSON.stringify(await stage.admin.json('GET', held));
+  await wait('the name is held', { look, until: (text) => text.includes('no-entry') });
+}
 
 const chmod = (file: (stage: Stage) => string, mode: number) => (stage: Stage) => chmodSync(file(stage), mode);
 
