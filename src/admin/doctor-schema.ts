@@ -14,6 +14,12 @@ function maybe<T extends TSchema>(schema: T) {
   return Type.Union([schema, Type.Null()]);
 }
 
+const DECLARED = {
+  source: { ...Type.String(), description: 'what made the entry: api, file, or the source of a PUT' },
+  file: { ...MaybeText, description: 'the file that declares the entry' },
+  line: { ...maybe(Type.Integer()), description: 'where it does, if that was found' },
+};
+
 const FAULTS = Type.Object(
   {
     count: Count,
@@ -23,9 +29,7 @@ const FAULTS = Type.Object(
           entry_id: Type.String(),
           spiffe_id: Type.String(),
           detail: Type.String(),
-          source: Type.String(),
-          file: { ...MaybeText, description: 'the file that declares the entry' },
-          line: { ...maybe(Type.Integer()), description: 'where it does, if that was found' },
+          ...DECLARED,
           selectors: {
             ...maybe(Type.Array(Type.String())),
             description: 'the selectors that were likely meant, if one is mistyped',
@@ -155,6 +159,7 @@ export const DOCTOR = titled(
               {
                 entry_id: Type.String(),
                 spiffe_id: Type.String(),
+                ...DECLARED,
                 callers: { ...Count, description: 'connections that are open now' },
                 pids: Type.Array(Type.Integer(), { description: 'pids of some of these callers' }),
                 why: { ...MaybeText, description: 'why they count as processes in containers' },

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { isSecret } from '../attest/selector-kinds.ts';
 import type { UnreachableUser } from '../attest/unreachable.ts';
 import type { Clock } from '../base/clock.ts';
+import { FILE_SOURCE } from '../base/declared.ts';
 import type { CertificateAuthority } from '../ca/types.ts';
 import type { Decisions } from '../identity/decisions.ts';
 import type { Identities } from '../identity/identities.ts';
@@ -117,13 +118,19 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
 }
 
 async function withheldOf(
-  { explain: { identities }, decisions, registry }: DoctorRoutesParts,
+  { explain: { identities }, decisions, registry, self }: DoctorRoutesParts,
   now: number,
 ): Promise<DoctorJson['withheld']> {
   const entries = await withheldEntries({ identities, decisions, registry }, now);
-  const sample = entries.slice(0, SAMPLE).map(({ entry, pids, lastAt, why, ...counts }) => ({
+  const shown = entries.slice(0, SAMPLE);
+  const placeOf = await placesOf(
+    shown.map(({ entry }) => entry),
+    self,
+  );
+  const sample = shown.map(({ entry, pids, lastAt, why, ...counts }) => ({
     entry_id: entry.id,
     spiffe_id: entry.spiffeId,
+    ...placeOf(entry),
     ...counts,
     pids: [...pids],
     why: why ?? null,
@@ -143,20 +150,17 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
     await turn();
     end = performance.now() + SLICE_MS;
   }
-  const { entriesFile: file } = self;
-  const declared = Object.values(faults)
-    .flatMap(({ sample }) => sample.map(({ entry }) => entry))
-    .filter(({ source }) => source === 'file');
-  const lines = file === undefined ? undefined : await declaredLines(file, declared);
+  const placeOf = await placesOf(
+    Object.values(faults).flatMap(({ sample }) => sample.map(({ entry }) => entry)),
+    self,
+  );
   const toJson = ({ count, sample }: Faults) => ({
     count,
     sample: sample.map(({ entry, detail, meant }) => ({
       entry_id: entry.id,
       spiffe_id: entry.spiffeId,
       detail,
-      source: entry.source,
-      file: entry.source === 'file' ? (file ?? null) : null,
-      line: lines?.get(entry.id) ?? null,
+      ...placeOf(entry),
       // A value that is not shown can't be written into a command.
       selectors: meant === undefined || meant.some(isSecret) ? null : meant.map(formatSelector),
     })),
@@ -168,6 +172,17 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
     shadowed: toJson(faults.shadowed),
     'never-issued': toJson(faults['never-issued']),
   };
+}
+
+/** What made these entries, and where the entries file declares them. */
+async function placesOf(entries: readonly Entry[], { entriesFile: file }: SelfKnowledge) {
+  const declared = entries.filter(({ source }) => source === FILE_SOURCE);
+  const lines = file === undefined ? undefined : await declaredLines(file, declared);
+  return ({ id, source }: Entry) => ({
+    source,
+    file: source === FILE_SOURCE ? (file ?? null) : null,
+    line: lines?.get(id) ?? null,
+  });
 }
 
 function note(faults: Faults, fault: EntryFault): void {

@@ -5,10 +5,12 @@ import type { AttestorReport, Inspect, Inspection } from '../attest/inspect.ts';
 import type { Reach } from '../attest/reach.ts';
 import { redactSelector, sourceOf } from '../attest/selector-kinds.ts';
 import type { Clock } from '../base/clock.ts';
+import { FILE_SOURCE } from '../base/declared.ts';
 import { SidekeyError } from '../base/errors.ts';
-import { type ExplainedMiss, type Explanation, explain } from '../identity/explanation.ts';
+import { type ExplainedMiss, type Explanation, type ExplanationQuery, explain } from '../identity/explanation.ts';
 import type { Identities } from '../identity/identities.ts';
-import type { Registry } from '../registry/types.ts';
+import { declaredLines } from '../registry/declared-lines.ts';
+import type { Entry, Registry } from '../registry/types.ts';
 import type { Ledger } from '../sds/ledger.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/id.ts';
 import { type Selector, splitSelector } from '../spiffe/selector.ts';
@@ -25,6 +27,7 @@ export interface ExplainRoutesParts {
   /** Finds out whether a process can connect to the pipe. */
   readonly reach: (pid: number) => Reach;
   readonly ledger: Pick<Ledger, 'connections'>;
+  readonly self: { readonly entriesFile: string | undefined };
   readonly clock: Clock;
 }
 
@@ -62,13 +65,30 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       const contained = inspection === undefined ? (query.contained ? SUPPOSED : undefined) : inspection.contained;
       const replaced = inspection?.replaced;
       const options = { spiffeId, limit: query.limit, failed, contained, replaced };
-      const explanation = explain(selectors, options, parts, now);
+      const explanation = await explainDeclared(selectors, options, parts, now);
       const lapses = inspection === undefined ? [] : parts.identities.lapsesOf(inspection.credentials.pid);
       const note = [...lapses, explanation.note].filter((one) => one !== undefined).join('; ');
       const subject = inspection && processToJson(inspection, parts);
       return toJson({ ...explanation, note: note === '' ? undefined : note }, inspection, subject, now);
     },
   );
+}
+
+/** Explains with the places of near misses in the entries file. */
+async function explainDeclared(
+  selectors: readonly Selector[],
+  options: ExplanationQuery,
+  parts: ExplainRoutesParts,
+  now: number,
+): Promise<Explanation> {
+  const explanation = explain(selectors, options, parts, now);
+  const { entriesFile: file } = parts.self;
+  const declared = explanation.near.map(({ entry }) => entry).filter(({ source }) => source === FILE_SOURCE);
+  if (file === undefined || declared.length === 0) return explanation;
+  const lines = await declaredLines(file, declared);
+  const placeOf = ({ id, source }: Entry) =>
+    source === FILE_SOURCE ? { source, file, line: lines.get(id) } : { source };
+  return explain(selectors, { ...options, placeOf }, parts, now);
 }
 
 async function pidOf({ pid, container }: ExplainQuery, { mainPid }: ExplainRoutesParts): Promise<number> {

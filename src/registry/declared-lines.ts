@@ -2,11 +2,18 @@
 
 import { readFile } from 'node:fs/promises';
 import { isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, type YAMLMap } from 'yaml';
+import type { Selector } from '../spiffe/selector.ts';
 import { formatSelector } from '../spiffe/selector.ts';
-import type { Entry } from './types.ts';
 
 /** Larger files are not searched, in bytes, since the search blocks the event loop. */
 const MAX_BYTES = 256 * 1024;
+
+/** An entry that is looked for. */
+export interface DeclaredEntry {
+  readonly id: string;
+  readonly spiffeId: string;
+  readonly selectors: readonly Selector[];
+}
 
 interface Declared {
   readonly id: string | undefined;
@@ -19,7 +26,10 @@ interface Declared {
  * The lines (from 1) of these entries in the file, by entry id. Entries without a certain match are left out: the file
  * may have changed since it was applied, or have an unknown form.
  */
-export async function declaredLines(file: string, entries: readonly Entry[]): Promise<ReadonlyMap<string, number>> {
+export async function declaredLines(
+  file: string,
+  entries: readonly DeclaredEntry[],
+): Promise<ReadonlyMap<string, number>> {
   const lines = new Map<string, number>();
   if (entries.length === 0) return lines;
   let declared: Declared[];
@@ -39,7 +49,7 @@ export async function declaredLines(file: string, entries: readonly Entry[]): Pr
   return lines;
 }
 
-function haveAll(selectors: ReadonlySet<string>, entry: Entry): boolean {
+function haveAll(selectors: ReadonlySet<string>, entry: DeclaredEntry): boolean {
   return (
     selectors.size === entry.selectors.length && entry.selectors.every((one) => selectors.has(formatSelector(one)))
   );

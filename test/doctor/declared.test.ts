@@ -82,3 +82,32 @@ describe('doctor, of an entry that a file declares', { timeout: 60_000 }, () => 
     assert.equal(await doctor(), undefined);
   });
 });
+
+describe('what changes an entry that a file declares', { timeout: 60_000 }, () => {
+  it('is never a command: explain, update and delete name the file and the line', async (t) => {
+    const place = makePlace(t);
+    const file = path.join(tempDir(t), 'entries.yaml');
+    const lines = [
+      'entries:',
+      '- { id: other, spiffe_id: spiffe://ilinux.io/other, selectors: [unix:uid:4000000] }',
+      `- { id: over, spiffe_id: spiffe://ilinux.io/over, selectors: [unix:uid:${process.getuid!()}], expires_at: 2026-01-01T00:00:00Z }`,
+    ];
+    writeFileSync(file, lines.join('\n'));
+    await serve(t, { place, flags: ['--entries', file] });
+    const ask = async (...args: string[]) => {
+      const { stdout, stderr } = await sidekey([...args, '--admin-socket', place.adminSocket]);
+      return `${stdout}${stderr}`;
+    };
+    const explain = (name: string) =>
+      ask('explain', '--pid', String(process.pid), '--spiffe-id', `spiffe://ilinux.io/${name}`);
+    const other = await explain('other');
+    assert.ok(other.includes(`edit the entry in ${file}, line 2: give it all selectors`), other);
+    const over = await explain('over');
+    assert.ok(over.includes(`note: edit the entry in ${file}, line 3: give it a later expires_at, or none; then `), over);
+    for (const text of [other, over]) assert.doesNotMatch(text, /entry update/);
+    const updated = await ask('entry', 'update', 'other', '--hint', 'x');
+    assert.ok(updated.includes(`change it in ${file}, line 2`), updated);
+    const deleted = await ask('entry', 'delete', 'other');
+    assert.ok(deleted.includes(`change it in ${file}, line 2`), deleted);
+  });
+});
