@@ -87,7 +87,16 @@ export interface LintCase extends Told {
   readonly by: 'lint';
   readonly rule: string;
   /** What is changed in a bootstrap that works. */
-  readonly change: readonly [from: string | RegExp, to: string];
+  readonly change?: readonly [from: string | RegExp, to: string];
+  /** Compared with a server that has an entry for the bootstrap, by the command itself. */
+  readonly server?: {
+    /** What is broken beside the change. */
+    break?(stage: Stage, t: TestContext): unknown;
+    /** Where the finding gives no command: what a person does. */
+    byHand?(stage: Stage, file: string): unknown;
+    /** What the fix says. */
+    readonly says?: RegExp;
+  };
 }
 
 /** Found by `sidekey doctor --envoy-admin URL`, of an Envoy that runs. */

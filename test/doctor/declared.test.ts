@@ -103,7 +103,10 @@ describe('what changes an entry that a file declares', { timeout: 60_000 }, () =
     const other = await explain('other');
     assert.ok(other.includes(`edit the entry in ${file}, line 2: give it all selectors`), other);
     const over = await explain('over');
-    assert.ok(over.includes(`note: edit the entry in ${file}, line 3: give it a later expires_at, or none; then `), over);
+    assert.ok(
+      over.includes(`note: edit the entry in ${file}, line 3: give it a later expires_at, or none; then `),
+      over,
+    );
     for (const text of [other, over]) assert.doesNotMatch(text, /entry update/);
     const updated = await ask('entry', 'update', 'other', '--hint', 'x');
     assert.ok(updated.includes(`change it in ${file}, line 2`), updated);
