@@ -181,6 +181,7 @@ export const DOCTOR = titled(
             spiffe_id: Type.String(),
             detail: Type.String(),
             fix: Type.String(),
+            command: { ...MaybeText, description: 'the part of fix that is a command' },
           },
           CLOSED,
         ),

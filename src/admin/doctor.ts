@@ -214,9 +214,9 @@ async function requirementsOf(
   } while (cursor !== '');
   const users = await self.unreachable(new Set(byUid.keys()));
   return {
-    unreachable_users: users.map(({ uid, pid, detail, fix }) => {
+    unreachable_users: users.map(({ uid, pid, detail, fix, command }) => {
       const { id, spiffeId } = byUid.get(uid)!;
-      return { uid, pid: pid ?? null, entry_id: id, spiffe_id: spiffeId, detail, fix };
+      return { uid, pid: pid ?? null, entry_id: id, spiffe_id: spiffeId, detail, fix, command: command ?? null };
     }),
     unset_bundles: [...unset].map(([domain, { count, entry }]) => ({
       trust_domain: domain,

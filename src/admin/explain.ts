@@ -127,13 +127,13 @@ function processToJson(
   { reach, ledger }: ExplainRoutesParts,
 ): NonNullable<ExplanationJson['process']> {
   const { pid } = credentials;
-  const { seenAs, fix, ...told } = reach(pid);
+  const { seenAs, fix, command, ...told } = reach(pid);
   let connections = 0;
   for (const { peer } of ledger.connections()) if (peer.credentials.pid === pid) connections += 1;
   return {
     ...credentials,
     contained: contained ?? null,
-    reach: { ...told, fix: fix ?? null, seen_as: seenAs ?? null },
+    reach: { ...told, fix: fix ?? null, command: command ?? null, seen_as: seenAs ?? null },
     connections,
   };
 }

@@ -13,6 +13,7 @@ export interface UnreachableUser {
   readonly pid: number | undefined;
   readonly detail: string;
   readonly fix: string;
+  readonly command: string | undefined;
 }
 
 /** The most processes of one user that are looked at, and of all users. */
@@ -38,7 +39,7 @@ export async function unreachableUsers(uids: ReadonlySet<number>, socket: string
     const account = denied === undefined ? accountOf(uid) : undefined;
     const reach = denied?.reach ?? (account && reachOfUser({ uid, ...account }, socket));
     if (reach === undefined || !isDenied(reach)) continue;
-    found.push({ uid, pid: denied?.pid, detail: reach.detail, fix: reach.fix! });
+    found.push({ uid, pid: denied?.pid, detail: reach.detail, fix: reach.fix!, command: reach.command });
   }
   return found;
 }

@@ -69,7 +69,11 @@ function reachLines({ reach, connections }: NonNullable<ExplanationJson['process
   if (reach.verdict === 'yes') return [`${now}; ${reach.detail}`];
   if (reach.verdict === 'unknown') return [`${now}; whether it can connect was not found out: ${reach.detail}`];
   const lost = connections === 0 ? '' : ', and could not connect again';
-  return [`${now}${lost}: ${reach.detail}`, ...(reach.fix === null ? [] : [`to let it connect: ${reach.fix}`])];
+  return [
+    `${now}${lost}: ${reach.detail}`,
+    ...(reach.fix === null ? [] : [`to let it connect: ${reach.fix}`]),
+    ...(reach.command ? [`run: ${reach.command}`] : []),
+  ];
 }
 
 function askedLines({ asked, process: subject }: ExplanationJson): string[] {

@@ -108,13 +108,14 @@ export function judgeRequirements({
 }: Partial<Pick<DoctorJson, 'unset_bundles' | 'unreachable_users'>>): Finding[] {
   return [
     ...users.map(
-      ({ uid, pid, entry_id: id, spiffe_id: spiffeId, detail, fix }): Finding => ({
+      ({ uid, pid, entry_id: id, spiffe_id: spiffeId, detail, fix, command }): Finding => ({
         rule: 'user-unreachable',
         severity: 'error',
         place: `entry ${id}`,
         problem: `its user (uid ${uid}) can not connect to the pipe${pid === null ? '' : `, as process ${pid} shows`}: ${detail}`,
         why: `its workload gets "Permission denied" and never ${spiffeId}, although the entry is good`,
         fix,
+        ...(command ? { command } : {}),
       }),
     ),
     ...unset.map(

@@ -45,7 +45,7 @@ export interface DoctorCase extends Told {
   /** Where the finding gives no command, since that could adopt what somebody has put there: what a person does. */
   readonly byHand?: (stage: Stage, t: TestContext) => unknown;
   /** A program that the fix runs and that a test must not: what it would do to this machine. */
-  readonly standIn?: { readonly program: string; does(stage: Stage): unknown };
+  readonly standIn?: { readonly program: string; does(stage: Stage, t: TestContext): unknown };
   /** What the workload does by itself once it may. */
   readonly after?: (stage: Stage) => unknown;
 }

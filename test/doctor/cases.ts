@@ -52,7 +52,8 @@ function startContained({ engine }: Stage, t: TestContext, labels: Readonly<Reco
 }
 
 const NOBODY = 65_534;
-const PIPE_GROUP = 3_999_998;
+/** It has a name on every host. */
+const PIPE_GROUP = 1;
 
 /** As with --socket-group. */
 function openToGroup({ directory, socket }: Stage): void {
@@ -242,7 +243,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     words: pipeError('Permission_denied'),
     cause: 'its process is not in the group of the socket, or may not pass a directory above it',
     name: 'no-way-in',
-    says: /it is not connected to the pipe now: it may not connect to /,
+    says: /it is not connected to the pipe now: it may not connect to .*\nto let it connect: .*\nrun: usermod -aG /,
     own: () => ({}),
     unreachable: true,
     break: async (stage, spiffeId, t) => {
@@ -251,7 +252,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
       return startSleeper(t, { uid: NOBODY, gid: NOBODY }).pid;
     },
     byHand: (_stage, _spiffeId, t) => startSleeper(t, { uid: NOBODY, gid: PIPE_GROUP }).pid,
-    fix: 'give it the group of the socket (`usermod -aG`, systemd: `SupplementaryGroups=`, `docker run --group-add`), and start it again',
+    fix: 'run the printed `usermod -aG GROUP USER` (systemd: `SupplementaryGroups=`, `docker run --group-add`), and start it again',
     note: 'in a container the socket may not be there at all: then explain says which directory to mount',
   },
   {
@@ -496,9 +497,9 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
       startSleeper(t, { uid: NOBODY, gid: NOBODY });
       await entry(stage, 'spiffe://ilinux.io/shut', [`unix:uid:${NOBODY}`]);
     },
-    byHand: (_, t) => startSleeper(t, { uid: NOBODY, gid: PIPE_GROUP }),
-    fix: 'give the user the group of the socket (`usermod -aG`, systemd: `SupplementaryGroups=`, `docker run --group-add`), and start the program again: a process keeps the groups that it was started with',
-    note: 'doctor knows the users that entries name; `sidekey explain --pid PID` says it of one process',
+    standIn: { program: 'usermod', does: (_, t) => startSleeper(t, { uid: NOBODY, gid: PIPE_GROUP }) },
+    fix: 'usermod -aG GROUP USER',
+    note: 'then start the program again: a process keeps the groups that it was started with (systemd: `SupplementaryGroups=`, `docker run --group-add`). Doctor knows the users that entries name; `sidekey explain --pid PID` says it of one process',
   },
   {
     symptom: 'An Envoy does not get the authorities of another trust domain',

@@ -252,7 +252,7 @@ describe('doctor', () => {
   it('finds what entries need: users who reach the pipe, and bundles', () => {
     const entry = { entry_id: 'e', spiffe_id: 'spiffe://ilinux.io/e' };
     const found = judge({
-      unreachable_users: [{ ...entry, uid: 5, pid: 9, detail: 'it may not', fix: 'let it' }],
+      unreachable_users: [{ ...entry, uid: 5, pid: 9, detail: 'it may not', command: null, fix: 'let it' }],
       unset_bundles: [{ ...entry, trust_domain: 'b.example', entries: 3 }],
     });
     assert.deepEqual(

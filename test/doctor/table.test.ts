@@ -91,7 +91,7 @@ async function mendByCommand(t: TestContext, stage: Stage, one: DoctorCase, firs
   assertDocumented(one, command, { ...sockets, [dataDir]: 'DATA_DIR', [directory]: 'DIRECTORY' });
   const instead = one.standIn === undefined ? undefined : standIn(t, one.standIn.program);
   await run(command, { SIDEKEY_ADMIN_SOCKET: adminSocket }, instead?.directory);
-  if (instead?.wasRun() === true) await one.standIn!.does(stage);
+  if (instead?.wasRun() === true) await one.standIn!.does(stage, t);
 }
 
 async function checkExplainCase(t: TestContext, stage: Stage, one: ExplainCase): Promise<void> {
