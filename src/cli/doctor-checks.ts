@@ -38,9 +38,9 @@ export async function envoyChecks(url: string, options: ClientOptions): Promise<
 /** What the server knows of the proxies with this node id, and of its authorities. @throws AdminError */
 export async function serverView(client: AdminClient, node: string): Promise<ServerView> {
   const { proxies } = await readProxies(client, new URLSearchParams({ node }));
-  const { trust_domain: trustDomain, authorities, at } = await client.json<DoctorJson>('GET', '/v1/doctor');
+  const { trust_domain: trustDomain, authorities, at, socket } = await client.json<DoctorJson>('GET', '/v1/doctor');
   const roots = authorities.filter(({ role, not_after: end }) => role === 'root' && end > at).map(({ id }) => id);
-  return { proxies, own: { trustDomain, roots } };
+  return { proxies, own: { trustDomain, roots }, pipe: socket };
 }
 
 /** Checks of the server and its host. */

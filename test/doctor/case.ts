@@ -103,6 +103,8 @@ export interface LintCase extends Told {
 export interface EnvoyCase extends Told {
   readonly by: 'envoy';
   readonly rule: string;
+  /** What only root can do. */
+  readonly needsRoot?: true;
   /** Starts what is broken; returns the URL of the Envoy that is asked, and what a person does about it. */
   set(
     stage: Stage,
