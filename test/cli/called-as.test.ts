@@ -70,6 +70,10 @@ test('messages name the commands by it too: errors, warnings, fixes, notes, help
   ]) {
     const said = ask(...args);
     assert.match(said, /bin\/sidekey (serve|envoy|completion|doctor)/, args.join(' '));
-    assert.doesNotMatch(said, new RegExp(`(?<![\\w./:=-]|^Usage: )sidekey (${COMMAND_NAMES.join('|')})\\b`, 'm'), args.join(' '));
+    assert.doesNotMatch(
+      said,
+      new RegExp(`(?<![\\w./:=-]|^Usage: )sidekey (${COMMAND_NAMES.join('|')})\\b`, 'm'),
+      args.join(' '),
+    );
   }
 });
