@@ -61,6 +61,21 @@ test('root needs a trust domain only', async () => {
     sdsBundleName: 'ROOTCA',
     sdsAllBundlesName: 'ALL',
     caSubject: 'O=SPIFFE',
+    upstream: 'self',
+    offlineRoot: false,
+    upstreamTimeout: 60,
+    upstreamBundleFile: undefined,
+    upstreamCertFile: undefined,
+    upstreamKeyFile: undefined,
+    upstreamCommand: [],
+    vaultAddr: undefined,
+    vaultMount: undefined,
+    vaultNamespace: undefined,
+    vaultCaFile: undefined,
+    vaultTokenFile: undefined,
+    vaultApproleRoleIdFile: undefined,
+    vaultApproleSecretIdFile: undefined,
+    vaultApproleMount: undefined,
     maxConnectionsPerUid: 2_000,
     adminMaxConnections: 100,
     maxStreamsPerUid: 20_000,
@@ -131,6 +146,16 @@ rootPublishTime: 0s
 rootAckTimeout: 2h
 rootAckPolicy: continue
 caSubject: O=Acme\\, Inc.,CN=Sidekey
+upstream: vault
+upstreamTimeout: 5s
+upstreamBundleFile: roots.pem
+vaultAddr: https://vault.test:8200
+vaultMount: pki/inner
+vaultNamespace: team
+vaultCaFile: ca.pem
+vaultApproleMount: roles
+vaultApproleRoleIdFile: role
+vaultApproleSecretIdFile: secret
 maxConnectionsPerUid: 5
 maxStreamsPerUid: 6
 adminMaxConnections: 8
@@ -173,6 +198,21 @@ sdsAllBundlesName: roots
       rootAckTimeout: 7_200,
       rootAckPolicy: 'continue',
       caSubject: 'O=Acme\\, Inc.,CN=Sidekey',
+      upstream: 'vault',
+      offlineRoot: false,
+      upstreamTimeout: 5,
+      upstreamBundleFile: path.join(folder, 'roots.pem'),
+      upstreamCertFile: undefined,
+      upstreamKeyFile: undefined,
+      upstreamCommand: [],
+      vaultAddr: 'https://vault.test:8200',
+      vaultMount: 'pki/inner',
+      vaultNamespace: 'team',
+      vaultCaFile: path.join(folder, 'ca.pem'),
+      vaultTokenFile: undefined,
+      vaultApproleMount: 'roles',
+      vaultApproleRoleIdFile: path.join(folder, 'role'),
+      vaultApproleSecretIdFile: path.join(folder, 'secret'),
       maxConnectionsPerUid: 5,
       adminMaxConnections: 8,
       maxStreamsPerUid: 6,
