@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { isSecret } from '../attest/selector-kinds.ts';
 import type { UnreachableUsers } from '../attest/unreachable.ts';
 import type { Clock } from '../base/clock.ts';
+import { FILE_SOURCE } from '../base/declared.ts';
 import type { CertificateAuthority } from '../ca/types.ts';
 import type { Decisions } from '../identity/decisions.ts';
 import type { Identities } from '../identity/identities.ts';
@@ -13,7 +14,7 @@ import { declaredLines } from '../registry/declared-lines.ts';
 import { isExpired } from '../registry/entry.ts';
 import { type EntryFault, type EntryFaultsParts, entryFaults } from '../registry/entry-faults.ts';
 import type { IssuanceStore } from '../registry/store/issuance-store.ts';
-import type { Entry, EntryRules, Registry } from '../registry/types.ts';
+import type { Entry, Registry } from '../registry/types.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import { formatSelector } from '../spiffe/selector.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
@@ -35,6 +36,8 @@ export interface SelfKnowledge {
       | 'socket'
       | 'admin_socket'
       | 'docker_socket'
+      | 'sds_names'
+      | 'started'
       | 'inputs'
       | 'attestors'
       | 'proc'
@@ -63,7 +66,6 @@ export interface DoctorRoutesParts {
   readonly self: SelfKnowledge;
   readonly ca: Pick<CertificateAuthority, 'authorities'>;
   readonly registry: Registry;
-  readonly entryRules: EntryRules;
   readonly decisions: Pick<Decisions, 'list'>;
   readonly explain: { readonly identities: Pick<Identities, 'withheld'> };
   readonly clock: Clock;
@@ -121,13 +123,19 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
 }
 
 async function withheldOf(
-  { explain: { identities }, decisions, registry }: DoctorRoutesParts,
+  { explain: { identities }, decisions, registry, self }: DoctorRoutesParts,
   now: number,
 ): Promise<DoctorJson['withheld']> {
   const entries = await withheldEntries({ identities, decisions, registry }, now);
-  const sample = entries.slice(0, SAMPLE).map(({ entry, pids, lastAt, why, ...counts }) => ({
+  const shown = entries.slice(0, SAMPLE);
+  const placeOf = await placesOf(
+    shown.map(({ entry }) => entry),
+    self,
+  );
+  const sample = shown.map(({ entry, pids, lastAt, why, ...counts }) => ({
     entry_id: entry.id,
     spiffe_id: entry.spiffeId,
+    ...placeOf(entry),
     ...counts,
     pids: [...pids],
     why: why ?? null,
@@ -136,10 +144,7 @@ async function withheldOf(
   return { count: entries.length, sample };
 }
 
-async function entriesOf(
-  { registry, self, entryRules }: DoctorRoutesParts,
-  now: number,
-): Promise<DoctorJson['entries']> {
+async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Promise<DoctorJson['entries']> {
   const none = (): Faults => ({ count: 0, sample: [] });
   const faults = { expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
   const issued = await issuedOf([...new Set(registry.spiffeIds())], self.issuances);
@@ -150,20 +155,17 @@ async function entriesOf(
     await turn();
     end = performance.now() + SLICE_MS;
   }
-  const { entriesFile: file } = self;
-  const declared = Object.values(faults)
-    .flatMap(({ sample }) => sample.map(({ entry }) => entry))
-    .filter(({ source }) => source === 'file');
-  const lines = file === undefined ? undefined : await declaredLines(file, entryRules, declared);
+  const placeOf = await placesOf(
+    Object.values(faults).flatMap(({ sample }) => sample.map(({ entry }) => entry)),
+    self,
+  );
   const toJson = ({ count, sample }: Faults) => ({
     count,
     sample: sample.map(({ entry, detail, meant }) => ({
       entry_id: entry.id,
       spiffe_id: entry.spiffeId,
       detail,
-      source: entry.source,
-      file: entry.source === 'file' ? (file ?? null) : null,
-      line: lines?.get(entry.id) ?? null,
+      ...placeOf(entry),
       // A value that is not shown can't be written into a command.
       selectors: meant === undefined || meant.some(isSecret) ? null : meant.map(formatSelector),
     })),
@@ -175,6 +177,17 @@ async function entriesOf(
     shadowed: toJson(faults.shadowed),
     'never-issued': toJson(faults['never-issued']),
   };
+}
+
+/** What made these entries, and where the entries file declares them. */
+async function placesOf(entries: readonly Entry[], { entriesFile: file }: SelfKnowledge) {
+  const declared = entries.filter(({ source }) => source === FILE_SOURCE);
+  const lines = file === undefined ? undefined : await declaredLines(file, declared);
+  return ({ id, source }: Entry) => ({
+    source,
+    file: source === FILE_SOURCE ? (file ?? null) : null,
+    line: lines?.get(id) ?? null,
+  });
 }
 
 function note(faults: Faults, fault: EntryFault): void {
@@ -207,9 +220,9 @@ async function requirementsOf(
   const { users, unfinished } = await self.unreachable(new Set(byUid.keys()));
   return {
     unfinished,
-    unreachable_users: users.map(({ uid, pid, detail, fix }) => {
+    unreachable_users: users.map(({ uid, pid, detail, fix, command }) => {
       const { id, spiffeId } = byUid.get(uid)!;
-      return { uid, pid: pid ?? null, entry_id: id, spiffe_id: spiffeId, detail, fix };
+      return { uid, pid: pid ?? null, entry_id: id, spiffe_id: spiffeId, detail, fix, command: command ?? null };
     }),
     unset_bundles: [...unset].map(([domain, { count, entry }]) => ({
       trust_domain: domain,

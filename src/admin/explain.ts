@@ -4,10 +4,12 @@ import type { FastifyInstance } from 'fastify';
 import type { AttestorReport, Inspect, Inspection } from '../attest/inspect.ts';
 import { redactSelector, sourceOf } from '../attest/selector-kinds.ts';
 import type { Clock } from '../base/clock.ts';
+import { FILE_SOURCE } from '../base/declared.ts';
 import { SidekeyError } from '../base/errors.ts';
-import { type ExplainedMiss, type Explanation, explain } from '../identity/explanation.ts';
+import { type ExplainedMiss, type Explanation, type ExplanationQuery, explain } from '../identity/explanation.ts';
 import type { Identities } from '../identity/identities.ts';
-import type { Registry } from '../registry/types.ts';
+import { declaredLines } from '../registry/declared-lines.ts';
+import type { Entry, Registry } from '../registry/types.ts';
 import type { Ledger } from '../sds/ledger.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/id.ts';
 import { type Selector, splitSelector } from '../spiffe/selector.ts';
@@ -22,6 +24,7 @@ export interface ExplainRoutesParts {
   /** Finds the main process of a container; undefined if no container engine is configured. */
   readonly mainPid: ((nameOrId: string) => Promise<number | undefined>) | undefined;
   readonly ledger: Pick<Ledger, 'connections'>;
+  readonly self: { readonly entriesFile: string | undefined };
   readonly clock: Clock;
 }
 
@@ -59,7 +62,7 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       const contained = inspection === undefined ? (query.contained ? SUPPOSED : undefined) : inspection.contained;
       const replaced = inspection?.replaced;
       const options = { spiffeId, limit: query.limit, failed, contained, replaced };
-      const explanation = explain(selectors, options, parts, now);
+      const explanation = await explainDeclared(selectors, options, parts, now);
       const lapses = inspection === undefined ? [] : parts.identities.lapsesOf(inspection.credentials.pid);
       const note = [...lapses, explanation.note].filter((one) => one !== undefined).join('; ');
       const subject = inspection && processToJson(inspection, parts);
@@ -75,6 +78,23 @@ async function inspectionOf(query: ExplainQuery, parts: ExplainRoutesParts): Pro
   if (query.container === undefined || (await pidOf(query, parts)) === pid) return inspection;
   const message = `container ${query.container} was started again while its main process ${pid} was examined; ask again`;
   throw new SidekeyError('ERR_PEER_CHANGED', message);
+}
+
+/** Explains with the places of near misses in the entries file. */
+async function explainDeclared(
+  selectors: readonly Selector[],
+  options: ExplanationQuery,
+  parts: ExplainRoutesParts,
+  now: number,
+): Promise<Explanation> {
+  const explanation = explain(selectors, options, parts, now);
+  const { entriesFile: file } = parts.self;
+  const declared = explanation.near.map(({ entry }) => entry).filter(({ source }) => source === FILE_SOURCE);
+  if (file === undefined || declared.length === 0) return explanation;
+  const lines = await declaredLines(file, declared);
+  const placeOf = ({ id, source }: Entry) =>
+    source === FILE_SOURCE ? { source, file, line: lines.get(id) } : { source };
+  return explain(selectors, { ...options, placeOf }, parts, now);
 }
 
 async function pidOf({ pid, container }: ExplainQuery, { mainPid }: ExplainRoutesParts): Promise<number> {
@@ -109,7 +129,7 @@ function badParameter(path: string, problem: string, rule: string): SidekeyError
 }
 
 function processToJson(
-  { credentials, contained, reach: { seenAs, fix, ...told } }: Inspection,
+  { credentials, contained, reach: { seenAs, fix, command, ...told } }: Inspection,
   { ledger }: ExplainRoutesParts,
 ): NonNullable<ExplanationJson['process']> {
   const { pid } = credentials;
@@ -118,7 +138,7 @@ function processToJson(
   return {
     ...credentials,
     contained: contained ?? null,
-    reach: { ...told, fix: fix ?? null, seen_as: seenAs ?? null },
+    reach: { ...told, fix: fix ?? null, command: command ?? null, seen_as: seenAs ?? null },
     connections,
   };
 }

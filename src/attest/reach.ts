@@ -11,8 +11,9 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
+import { accountOf, groupName } from '../base/groups.ts';
 import { type IdRange, readIdMap } from '../base/proc/id-map.ts';
-import { shellQuote } from '../base/shell.ts';
+import { commandLine, shellQuote } from '../base/shell.ts';
 import { octal } from '../base/trusted-path.ts';
 import { readUnmappedIds } from '../base/unmapped-ids.ts';
 import { type Mount, readMounts, readOwnMounts } from './proc/mountinfo.ts';
@@ -25,6 +26,8 @@ export interface Reach {
   readonly detail: string;
   /** What to do about it, in words; undefined if nothing is to be done, or that is not known. */
   readonly fix: string | undefined;
+  /** The part of it that is a command; undefined if there is none. */
+  readonly command?: string | undefined;
   /** The path at which the process sees the socket; undefined if it sees none, or that is not known. */
   readonly seenAs: string | undefined;
 }
@@ -78,7 +81,13 @@ function reachAt(pid: number, socket: string, siteAt: (real: string) => Site): R
       return unknown('its ids are not mapped in the user namespace of the server');
     }
     const denied = firstDenied(user, view.directories, view.socket);
-    if (denied !== undefined) return { verdict: 'no', ...denied, seenAs };
+    if (denied !== undefined) {
+      return {
+        verdict: 'no',
+        ...(view.isHere && user.maps === undefined ? withAccount(denied, user.uid) : told(denied)),
+        seenAs,
+      };
+    }
     const where = seenAs === socket ? '' : `, which it sees as ${seenAs}`;
     return { verdict: 'yes', detail: `it may connect to ${socket}${where}${view.remark}`, fix: undefined, seenAs };
   } catch (thrown) {
@@ -92,7 +101,7 @@ export function reachOfUser(who: Omit<FileRights, 'capabilities'>, socket: strin
     const view = viewHere(socket);
     if ('verdict' in view) return view;
     const denied = firstDenied({ ...who, capabilities: 0n, maps: undefined }, view.directories, view.socket);
-    if (denied !== undefined) return { verdict: 'no', ...denied, seenAs: socket };
+    if (denied !== undefined) return { verdict: 'no', ...withAccount(denied, who.uid), seenAs: socket };
     return { verdict: 'yes', detail: `it may connect to ${socket}`, fix: undefined, seenAs: socket };
   } catch (thrown) {
     return unknown((thrown as Error).message);
@@ -113,18 +122,43 @@ function fileUserOf(pid: number): FileUser {
   return { ...rights, maps };
 }
 
+export interface Denied {
+  readonly detail: string;
+  readonly fix: string;
+  /** The group that would let it in; undefined if none would. */
+  readonly group: number | undefined;
+}
+
+function told({ detail, fix }: Denied): Pick<Reach, 'detail' | 'fix'> {
+  return { detail, fix };
+}
+
+/** With the command that adds the user's account to the group, if both have a name on this host. */
+function withAccount(denied: Denied, uid: number): Pick<Reach, 'detail' | 'fix' | 'command'> {
+  const { detail, fix, group } = denied;
+  const account = group === undefined ? undefined : accountOf(uid);
+  if (group === undefined || account === undefined) return { detail, fix };
+  if (account.gid === group || account.groups.includes(group)) {
+    return { detail, fix: `its user ${account.name} is in the group ${group} by now: start it again${KEEPS}` };
+  }
+  const name = groupName(group);
+  const command = name === undefined ? undefined : commandLine(['usermod', '-aG', name, account.name]);
+  return { detail, fix, ...(command === undefined ? {} : { command }) };
+}
+
 /** Why the user may not pass one of the directories or write to the socket, and what to do; undefined if it may. */
 export function firstDenied(
   user: FileUser,
   directories: readonly (Inode & { readonly place: string })[],
   socket: Inode & { readonly place: string },
-): { readonly detail: string; readonly fix: string } | undefined {
+): Denied | undefined {
   for (const directory of directories) {
     if (isAllowed(user, directory, SEARCH)) continue;
     const detail = `it may not pass the directory ${describe(directory)}: ${whyNot(user, directory)}`;
     return {
       detail,
       fix: wayIn(directory, SEARCH) ?? `let it pass the directory: chmod o+x ${shellQuote(directory.place)}`,
+      group: helpingGroup(directory, SEARCH),
     };
   }
   if (isAllowed(user, socket, WRITE)) return undefined;
@@ -132,14 +166,22 @@ export function firstDenied(
   return {
     detail,
     fix: wayIn(socket, WRITE) ?? 'start the server with --socket-mode 0660 and --socket-group GROUP_OF_THE_PROCESS',
+    group: helpingGroup(socket, WRITE),
   };
 }
 
-/** Membership in the group, if that is enough. */
-function wayIn({ gid, mode }: Inode, wanted: number): string | undefined {
-  if (((mode >> SHIFT.group) & wanted) === 0 || gid === 0) return undefined;
-  return `give it the group ${gid} (usermod -aG, systemd: SupplementaryGroups=, docker run --group-add ${gid}) and start it again: a process keeps the groups that it was started with`;
+/** The group, if membership in it is enough. */
+function helpingGroup({ gid, mode }: Inode, wanted: number): number | undefined {
+  return ((mode >> SHIFT.group) & wanted) === 0 || gid === 0 ? undefined : gid;
 }
+
+function wayIn(inode: Inode, wanted: number): string | undefined {
+  const gid = helpingGroup(inode, wanted);
+  if (gid === undefined) return undefined;
+  return `give it the group ${gid} (usermod -aG, systemd: SupplementaryGroups=, docker run --group-add ${gid}) and start it again${KEEPS}`;
+}
+
+const KEEPS = ': a process keeps the groups that it was started with';
 
 /** The class of permission bits that counts for the user, as their shift. */
 function classOf({ uid, gid, groups }: FileRights, inode: Inode): 'owner' | 'group' | 'others' {
@@ -188,6 +230,8 @@ interface View {
   readonly seenAs: string;
   /** What was not looked at. */
   readonly remark: string;
+  /** It is the view of this process too, so accounts of this host count. */
+  readonly isHere: boolean;
 }
 
 function viewOf(pid: number, socket: string, siteAt: (real: string) => Site): View | Reach {
@@ -204,7 +248,7 @@ function viewOf(pid: number, socket: string, siteAt: (real: string) => Site): Vi
   }
   const directories = directoriesAbove(real).filter((place) => isAt(place, root));
   const seenAs = `/${path.relative(root, real)}`;
-  return { directories: directories.map(inodeAt), socket: inodeAt(real), seenAs, remark: '' };
+  return { directories: directories.map(inodeAt), socket: inodeAt(real), seenAs, remark: '', isHere: false };
 }
 
 /** As this process sees it; the directories of symbolic links too. */
@@ -212,7 +256,7 @@ function viewHere(socket: string): View | Reach {
   const real = realSocket(socket);
   if (real === undefined) return gone(socket);
   const places = new Set([...directoriesAbove(socket), ...directoriesAbove(real)]);
-  return { directories: [...places].map(inodeAt), socket: inodeAt(real), seenAs: socket, remark: '' };
+  return { directories: [...places].map(inodeAt), socket: inodeAt(real), seenAs: socket, remark: '', isHere: true };
 }
 
 function gone(socket: string): Reach {
@@ -259,7 +303,7 @@ function viewByMounts(pid: number, site: Site, socket: View['socket']): View | R
     mount.mountPoint === '/'
       ? ''
       : ` (directories above ${decode(mount.mountPoint)} in its mount namespace were not looked at)`;
-  return { directories: directories.map(inodeAt), socket, seenAs: decode(at), remark };
+  return { directories: directories.map(inodeAt), socket, seenAs: decode(at), remark, isHere: false };
 }
 
 /** The most mounts of a process that hold the socket and are checked for others on top: each check looks at all mounts. */

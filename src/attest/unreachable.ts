@@ -13,6 +13,7 @@ export interface UnreachableUser {
   readonly pid: number | undefined;
   readonly detail: string;
   readonly fix: string;
+  readonly command: string | undefined;
 }
 
 export interface UnreachableUsers {
@@ -49,7 +50,7 @@ export async function unreachableUsers(uids: ReadonlySet<number>, socket: string
     const account = found === undefined ? accountOf(uid) : undefined;
     const reach = found?.reach ?? (account && reachOfUser({ uid, ...account }, socket));
     if (reach === undefined || !isDenied(reach)) continue;
-    users.push({ uid, pid: found?.pid, detail: reach.detail, fix: reach.fix! });
+    users.push({ uid, pid: found?.pid, detail: reach.detail, fix: reach.fix!, command: reach.command });
   }
   return { users, unfinished: slices.isLate ? `the search was stopped after ${MAX_MS / 1_000} s` : undefined };
 }

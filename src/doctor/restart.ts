@@ -1,6 +1,7 @@
 /** Derives the command that restarts a running server from its process. */
 
 import fs from 'node:fs';
+import type { DoctorJson } from '../admin/doctor-schema.ts';
 import { type CgroupLine, readCgroup } from '../attest/proc/cgroup.ts';
 import { type ProcessStat, readStat } from '../attest/proc/stat.ts';
 import { readStatus } from '../attest/proc/status.ts';
@@ -12,24 +13,29 @@ export interface ProcessView {
   readonly cmdline: readonly string[] | undefined;
   readonly cgroup: readonly CgroupLine[];
   readonly stat: Pick<ProcessStat, 'parent' | 'session'>;
-  /** Each as `NAME=value`. Undefined if only root may read it: a server hides it from other processes of its user. */
-  readonly environ: readonly string[] | undefined;
-  /** Undefined as for `environ`. */
+  /** Whether its environment has settings. Undefined if that is not known. */
+  readonly settingsInEnvironment: boolean | undefined;
+  /** Its working directory. Undefined if that is not known. */
   readonly cwd: string | undefined;
   /** The effective uid of the process. */
   readonly uid: number;
 }
 
-/** @returns undefined if the process can't be read, for example in another pid namespace */
-export function viewProcess(pid: number): ProcessView | undefined {
+/**
+ * A server hides its environment and directory from other processes of its user: these are taken from its report.
+ * @returns undefined if the process can't be read, for example in another pid namespace
+ */
+export function viewProcess(pid: number, reported?: DoctorJson['started']): ProcessView | undefined {
   try {
     // Not the owner of /proc/PID, which is root for a process that hides its memory, as a server does.
     const { uid } = readStatus(pid);
     const isOwn = uid === process.geteuid!();
     const environ = isOwn ? unlessForbidden(() => wordsOf(pid, 'environ')) : undefined;
+    const settingsInEnvironment =
+      environ?.some((variable) => variable.startsWith('SIDEKEY_')) ?? reported?.settings_in_environment;
     const cmdline = isOwn ? wordsOf(pid, 'cmdline') : undefined;
-    const cwd = unlessForbidden(() => fs.readlinkSync(`/proc/${pid}/cwd`));
-    return { cmdline, environ, cgroup: readCgroup(pid), stat: readStat(pid), cwd, uid };
+    const cwd = unlessForbidden(() => fs.readlinkSync(`/proc/${pid}/cwd`)) ?? reported?.directory;
+    return { cmdline, settingsInEnvironment, cgroup: readCgroup(pid), stat: readStat(pid), cwd, uid };
   } catch {
     return undefined;
   }
@@ -57,7 +63,7 @@ function unlessForbidden<T>(look: () => T): T | undefined {
  */
 export function restartCommand(
   pid: number,
-  { cmdline, environ, cgroup, stat, cwd, uid }: ProcessView,
+  { cmdline, settingsInEnvironment, cgroup, stat, cwd, uid }: ProcessView,
   flags: readonly string[] = [],
 ): string | undefined {
   const serve = cmdline?.indexOf('serve');
@@ -68,8 +74,8 @@ export function restartCommand(
     return itself ? `systemctl restart ${shellQuote(unit)}` : undefined;
   }
   if (uid !== process.geteuid!()) return undefined;
-  if (cmdline === undefined || environ === undefined || cwd === undefined) return undefined;
-  if (environ.some((variable) => variable.startsWith('SIDEKEY_'))) return undefined;
+  // Other settings would start another server.
+  if (cmdline === undefined || settingsInEnvironment !== false || cwd === undefined) return undefined;
   const again = ['sidekey', ...cmdline.slice(serve), ...flags].map(shellQuote).join(' ');
   const end = `kill ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.1; done`;
   return `${end}; cd ${shellQuote(cwd)} && ${again}`;

@@ -1,11 +1,19 @@
 /** Finds the lines at which an entries file declares entries, for messages. */
 
+import { parseSpiffeId, trustDomainOf } from '../spiffe/id.ts';
+import { formatSelector, type Selector } from '../spiffe/selector.ts';
 import { loadEntriesFile } from './entries-file.ts';
-import { similarityKey } from './entry.ts';
-import type { Entry, EntryInput, EntryRules } from './types.ts';
+import type { EntryInput } from './types.ts';
 
 /** Larger files are not searched, in bytes, since the search blocks the event loop. */
 const MAX_BYTES = 256 * 1024;
+
+/** An entry that is looked for. */
+export interface DeclaredEntry {
+  readonly id: string;
+  readonly spiffeId: string;
+  readonly selectors: readonly Selector[];
+}
 
 /**
  * The lines (from 1) of these entries in the file, by entry id. Entries without a certain match are left out, since the file
@@ -13,11 +21,13 @@ const MAX_BYTES = 256 * 1024;
  */
 export async function declaredLines(
   file: string,
-  rules: EntryRules,
-  entries: readonly Entry[],
+  entries: readonly DeclaredEntry[],
 ): Promise<ReadonlyMap<string, number>> {
   const lines = new Map<string, number>();
-  if (entries.length === 0) return lines;
+  const [first] = entries;
+  if (first === undefined) return lines;
+  // What a start accepted is looked for, whatever its rules were.
+  const rules = { trustDomain: trustDomainOf(parseSpiffeId(first.spiffeId)), allowWeakSelectors: true };
   const declared = await loadEntriesFile(file, rules, MAX_BYTES).catch(() => undefined);
   if (declared === undefined) return lines;
   const { inputs, lineOf } = declared;
@@ -29,12 +39,12 @@ export async function declaredLines(
   return lines;
 }
 
-/** By id, else by what makes two entries the same, else by the SPIFFE ID alone; undefined if none or several are like it. */
-function indexOf(entry: Entry, inputs: readonly EntryInput[]): number | undefined {
-  const key = similarityKey(entry);
+/** By id, else by SPIFFE ID and selectors, else by the SPIFFE ID alone; undefined if none or several are like it. */
+function indexOf(entry: DeclaredEntry, inputs: readonly EntryInput[]): number | undefined {
+  const key = keyOf(entry);
   const tests: ((input: EntryInput) => boolean)[] = [
     ({ id }) => id === entry.id,
-    (input) => similarityKey(input) === key,
+    (input) => keyOf(input) === key,
     ({ spiffeId }) => spiffeId === entry.spiffeId,
   ];
   for (const isLike of tests) {
@@ -42,4 +52,8 @@ function indexOf(entry: Entry, inputs: readonly EntryInput[]): number | undefine
     if (found !== -1) return inputs.findLastIndex(isLike) === found ? found : undefined;
   }
   return undefined;
+}
+
+function keyOf({ spiffeId, selectors }: Pick<DeclaredEntry, 'spiffeId' | 'selectors'>): string {
+  return [spiffeId, ...selectors.map(formatSelector).sort()].join(' ');
 }

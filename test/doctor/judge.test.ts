@@ -33,6 +33,8 @@ const WELL: DoctorJson = {
   socket: '/run/agent.sock',
   admin_socket: '/run/admin.sock',
   docker_socket: null,
+  sds_names: { default: 'default', bundle: 'ROOTCA', all_bundles: 'ALL' },
+  started: { directory: '/', settings_in_environment: false },
   inputs: [],
   attestors: [{ name: 'unix', error: null }],
   proc: { others_executables: true, hidepid: null },
@@ -257,7 +259,7 @@ describe('doctor', () => {
   it('finds what entries need: users who reach the pipe, and bundles', () => {
     const entry = { entry_id: 'e', spiffe_id: 'spiffe://ilinux.io/e' };
     const found = judge({
-      unreachable_users: [{ ...entry, uid: 5, pid: 9, detail: 'it may not', fix: 'let it' }],
+      unreachable_users: [{ ...entry, uid: 5, pid: 9, detail: 'it may not', command: null, fix: 'let it' }],
       unset_bundles: [{ ...entry, trust_domain: 'b.example', entries: 3 }],
     });
     assert.deepEqual(
