@@ -5,7 +5,7 @@
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md section 4
  */
 
-import { createPrivateKey, KeyObject, webcrypto, X509Certificate } from 'node:crypto';
+import { createPrivateKey, hash, KeyObject, webcrypto, X509Certificate } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
 import { type TrustDomain, trustDomainId } from '../spiffe/id.ts';
 import { BACKDATE_MS, randomSerial, SUBJECT_KEY_ID, wholeSecond } from './certificate.ts';
@@ -16,10 +16,13 @@ import { pem, pemBlocks } from './pem.ts';
 export type AuthorityRole = 'root' | 'intermediate';
 
 export interface Authority {
-  /** The subject key identifier, lower-case hex. */
+  /**
+   * Lower-case hex. The subject key identifier; for an upstream's root, the first 20 bytes of its certificate's SHA-256,
+   * since two roots may have the same key.
+   */
   readonly id: string;
   readonly role: AuthorityRole;
-  /** Milliseconds since the epoch. */
+  /** When all certificates of its chain are valid, in milliseconds since the epoch. */
   readonly notBefore: number;
   readonly notAfter: number;
   /** `C=US,O=SPIFFE,…` */
@@ -28,7 +31,8 @@ export interface Authority {
   /** The certificates between this one and its root, in the order of the chain; none of the two is included. */
   readonly above: readonly X509Certificate[];
   readonly publicKey: KeyObject;
-  readonly privateKey: KeyObject;
+  /** Undefined for an upstream's root. */
+  readonly privateKey: KeyObject | undefined;
   /** The subject as DER. */
   readonly name: Buffer;
 }
@@ -37,7 +41,7 @@ export interface Authority {
  * Roots are backdated by a day, because a machine that reads its hardware clock as local time is hours ahead until it
  * gets the right time, and a root created meanwhile must be valid afterwards.
  */
-const ROOT_BACKDATE_MS = 24 * 3_600_000;
+export const ROOT_BACKDATE_MS = 24 * 3_600_000;
 
 export interface AuthorityRequest {
   readonly trustDomain: TrustDomain;
@@ -78,7 +82,7 @@ async function make(
     notBefore: new Date(wholeSecond(from)),
     notAfter: new Date(wholeSecond(until)),
     publicKey: keys.publicKey,
-    signingKey: issuer?.privateKey.toCryptoKey(P256, false, ['sign']) ?? keys.privateKey,
+    signingKey: issuer?.privateKey?.toCryptoKey(P256, false, ['sign']) ?? keys.privateKey,
     signingAlgorithm: { ...P256, hash: 'SHA-256' },
     extensions: [
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
@@ -98,10 +102,43 @@ async function make(
   return made;
 }
 
+/** An upstream's root. It may belong to other trust domains too, so it need not name this one. */
+export function upstreamRoot(certificate: X509Certificate): Authority {
+  const { publicKey } = certificate;
+  if (!certificate.ca || !isIssuedBy(certificate, { certificate, publicKey })) {
+    throw new Error('contains a certificate that is not a self-signed CA certificate');
+  }
+  return {
+    ...validityOf([certificate]),
+    id: hash('sha256', certificate.raw, 'hex').slice(0, 40),
+    role: 'root',
+    subject: subjectOf(certificate),
+    certificate,
+    above: [],
+    publicKey,
+    privateKey: undefined,
+    name: subjectDer(certificate.raw),
+  };
+}
+
+/**
+ * An intermediate that an upstream signed.
+ * @param chain its certificate, then those between it and its root
+ * @param notAfter its end, in milliseconds since the epoch, if its root ends earlier than the chain
+ */
+export function upstreamIntermediate(
+  chain: readonly X509Certificate[],
+  privateKey: KeyObject,
+  notAfter = Number.POSITIVE_INFINITY,
+): Authority {
+  const intermediate = describe('intermediate', chain, privateKey);
+  return { ...intermediate, notAfter: Math.min(intermediate.notAfter, notAfter) };
+}
+
 /** The content of an authority's file: its certificate, those above it, and its key, PEM. */
 export function authorityFile({ certificate, above, privateKey }: Authority): string {
   const blocks = [certificate, ...above].map(({ raw }) => pem('CERTIFICATE', raw));
-  return blocks.join('') + (privateKey.export({ format: 'pem', type: 'pkcs8' }) as string);
+  return blocks.join('') + ((privateKey?.export({ format: 'pem', type: 'pkcs8' }) ?? '') as string);
 }
 
 /**
@@ -143,9 +180,23 @@ function isChain(chain: readonly X509Certificate[]): boolean {
   });
 }
 
+/** Which of these roots an authority is under: a signature takes long to verify, and plans ask again and again. */
+const under = new WeakMap<X509Certificate, WeakMap<X509Certificate, boolean>>();
+
 /** True if the authority's chain ends at this root. */
 export function isUnder({ certificate, above }: Pick<Authority, 'certificate' | 'above'>, root: Authority): boolean {
-  return isIssuedBy(above.at(-1) ?? certificate, root);
+  const last = above.at(-1) ?? certificate;
+  let known = under.get(last);
+  if (known === undefined) {
+    known = new WeakMap();
+    under.set(last, known);
+  }
+  let answer = known.get(root.certificate);
+  if (answer === undefined) {
+    answer = isIssuedBy(last, root);
+    known.set(root.certificate, answer);
+  }
+  return answer;
 }
 
 /** True if the certificate has the issuer's name, key identifier and signature. */
@@ -164,11 +215,10 @@ function describe(role: AuthorityRole, chain: readonly X509Certificate[], privat
   const [certificate, ...above] = chain as readonly [X509Certificate, ...X509Certificate[]];
   const { name, keyId } = fields(certificate.raw);
   return {
+    ...validityOf(chain),
     id: keyId,
     role,
-    notBefore: certificate.validFromDate.getTime(),
-    notAfter: certificate.validToDate.getTime(),
-    subject: certificate.subject.replaceAll('\n', ','),
+    subject: subjectOf(certificate),
     certificate,
     above,
     publicKey: certificate.publicKey,
@@ -177,14 +227,38 @@ function describe(role: AuthorityRole, chain: readonly X509Certificate[], privat
   };
 }
 
+/** When all of these certificates are valid. */
+function validityOf(chain: readonly X509Certificate[]): Pick<Authority, 'notBefore' | 'notAfter'> {
+  return {
+    notBefore: Math.max(...chain.map(({ validFromDate }) => validFromDate.getTime())),
+    notAfter: Math.min(...chain.map(({ validToDate }) => validToDate.getTime())),
+  };
+}
+
+function subjectOf({ subject }: X509Certificate): string {
+  return (subject ?? '').replaceAll('\n', ',');
+}
+
 /** The subject as DER and the subject key identifier, which node:crypto does not expose. */
 function fields(der: Buffer): { name: Buffer; keyId: string } {
-  const [toBeSigned] = elements(elements(der)[0]!.contents);
-  const parts = elements(toBeSigned!.contents);
+  const parts = partsOf(der);
   const extensions = elements(elements(parts[7]!.contents)[0]!.contents).map((e) => elements(e.contents));
   const keyId = extensions.find(([id]) => id!.whole.equals(SUBJECT_KEY_ID));
   if (keyId === undefined) throw new Error('no subject key identifier');
-  return { name: parts[5]!.whole, keyId: elements(keyId.at(-1)!.contents)[0]!.contents.toString('hex') };
+  return { name: subjectDer(der), keyId: elements(keyId.at(-1)!.contents)[0]!.contents.toString('hex') };
+}
+
+function subjectDer(der: Buffer): Buffer {
+  const parts = partsOf(der);
+  // Certificates of version 1 have no version field.
+  return parts[parts[0]!.whole[0] === CONTEXT_0 ? 5 : 4]!.whole;
+}
+
+const CONTEXT_0 = 0xa0;
+
+function partsOf(der: Buffer): ReturnType<typeof elements> {
+  const [toBeSigned] = elements(elements(der)[0]!.contents);
+  return elements(toBeSigned!.contents);
 }
 
 function attempt<T>(message: string, read: () => T): T {

@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/log.ts';
 import { Authorities } from './authorities.ts';
 import { Issuer } from './issuer.ts';
 import { KeyStore } from './key-store.ts';
+import type { Upstream } from './mint.ts';
 import { parseName } from './name.ts';
 import type { RotationTerms } from './rotation.ts';
 import type { CertificateAuthority, IssuanceLog, LaggingProxy } from './types.ts';
@@ -28,6 +29,10 @@ export interface CertificateAuthorityOptions {
   readonly rootAckPolicy: 'wait' | 'continue';
   /** The proxies that have not acknowledged the bundle with this sequence number; by default none. */
   readonly lagging?: (sequenceNumber: number) => Iterable<LaggingProxy>;
+  /** The proxies that may still use an SVID of one of these authorities; by default none. */
+  readonly using?: (authorityIds: ReadonlySet<string>) => Iterable<LaggingProxy>;
+  /** Signs the intermediates; by default own roots do. */
+  readonly upstream?: Upstream;
   /** Default lifetime of an SVID, in seconds, for entries without one. */
   readonly x509SvidTtl: number;
   /** The first parts of new authorities' subjects: `C=US,O=SPIFFE`. */
@@ -52,19 +57,33 @@ export function longestKeptSvidTtl(caTtl: number): number {
  * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
-  const { trustDomain, dir, clock, log, issuanceLog, x509SvidTtl, random = Math.random, lagging = () => [] } = options;
+  const { trustDomain, dir, clock, log, issuanceLog, x509SvidTtl, upstream } = options;
+  const { random = Math.random, lagging = () => [], using = () => [] } = options;
   const subject = parseName(options.caSubject, 'caSubject');
   const store = await KeyStore.open(dir, trustDomain);
   const terms = rotationTerms(options);
-  const authorities = await Authorities.open({ trustDomain, store, clock, log, subject, terms, lagging });
+  const authorities = await Authorities.open({
+    trustDomain,
+    store,
+    clock,
+    log,
+    subject,
+    terms,
+    upstream,
+    lagging,
+    using,
+  });
   const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, x509SvidTtl, random });
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),
     bundle: () => authorities.bundle(),
     authorities: () => authorities.list(),
-    lagging: () => authorities.lagging(),
+    trouble: () => authorities.trouble(),
+    upstream: () => authorities.upstream(),
     rotate: (role) => authorities.rotate(role),
+    taint: (id) => authorities.taint(id),
+    onMove: (listener) => authorities.moves.add(listener),
     onBundleChange: (listener) => authorities.bundleChange.add(listener),
     onReplaced: (listener) => authorities.replaced.add(listener),
     close: async () => {

@@ -3,13 +3,22 @@
  * states and the bundle's sequence number.
  */
 
+import { X509Certificate } from 'node:crypto';
 import { constants, existsSync, readdirSync } from 'node:fs';
 import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { SidekeyError } from '../base/errors.ts';
 import { writeFileAtomic } from '../base/files.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
-import { type Authority, type AuthorityRole, authorityFile, isUnder, readAuthority } from './authority.ts';
+import {
+  type Authority,
+  type AuthorityRole,
+  authorityFile,
+  isUnder,
+  readAuthority,
+  upstreamRoot,
+} from './authority.ts';
+import { pemBlocks } from './pem.ts';
 import { SLOT_STATES, type Slot } from './slot.ts';
 
 export interface StoredAuthorities {
@@ -26,9 +35,19 @@ export interface AuthorityState {
   readonly rootIds: readonly string[];
   /** By authority ID; undefined if none were stored. */
   readonly slots: Readonly<Record<string, Omit<Slot, 'authority'>>> | undefined;
+  /** The removed authorities that have not ended, by ID. A file of one that is still there is deleted. */
+  readonly gone: Readonly<Record<string, GoneAuthority>>;
 }
 
-const AUTHORITY_FILE = /^(root|intermediate)-[0-9a-f]+\.pem$/;
+export interface GoneAuthority {
+  /** Milliseconds since the epoch. */
+  readonly notAfter: number;
+  /** True if it was tainted: it never comes back. */
+  readonly tainted: boolean;
+}
+
+/** `anchor`: an upstream's root, without a key. */
+const AUTHORITY_FILE = /^(root|intermediate|anchor)-([0-9a-f]+)\.pem$/;
 const STATE_FILE = 'state.json';
 /** Earlier versions stored the bundle's number and roots alone. */
 const OLD_STATE_FILE = 'bundle.json';
@@ -73,22 +92,34 @@ export class KeyStore {
 
   /**
    * Loads and checks every authority: its key must match its certificate, its trust domain must be this one, and an
-   * intermediate must be signed by a stored root.
+   * intermediate must be signed by a stored root. Deletes the files of those that are gone, and of intermediates that
+   * have ended without their root: a process that is killed may leave them.
+   * @param now milliseconds since the epoch
    * @throws ERR_CA with the file and the remedy
    */
-  async load(): Promise<StoredAuthorities> {
-    const names = (await readdir(this.#dir)).filter((name) => AUTHORITY_FILE.test(name)).sort();
+  async load(now: number): Promise<StoredAuthorities> {
     const state = await this.#loadState();
+    const names: string[] = [];
+    for (const name of (await readdir(this.#dir)).sort()) {
+      const id = AUTHORITY_FILE.exec(name)?.[2];
+      if (id === undefined) continue;
+      if (id in state.gone) await rm(path.join(this.#dir, name));
+      else names.push(name);
+    }
     const authorities: Authority[] = [];
-    for (const name of names)
-      authorities.push(await this.#read(name, name.startsWith('root') ? 'root' : 'intermediate'));
+    for (const name of names) authorities.push(await this.#read(name));
     const slots = authorities.map((authority) => ({ authority, ...storedSlot(authority, state) }));
     const roots = slots.filter(({ authority }) => authority.role === 'root');
-    const intermediates = slots.filter(({ authority }) => authority.role === 'intermediate');
-    for (const { authority } of intermediates) {
-      if (!roots.some((root) => isUnder(authority, root.authority))) {
-        throw this.#fault(fileName(authority), 'is not signed by a root in the same directory', MEND.intermediate);
-      }
+    const intermediates: Slot[] = [];
+    for (const slot of slots.filter(({ authority }) => authority.role === 'intermediate')) {
+      const { authority } = slot;
+      const above = roots.filter((root) => isUnder(authority, root.authority));
+      if (above.length > 0) {
+        // An upstream may sign for longer than its root lives.
+        const notAfter = Math.min(authority.notAfter, Math.max(...above.map((root) => root.authority.notAfter)));
+        intermediates.push({ ...slot, authority: { ...authority, notAfter } });
+      } else if (now >= authority.notAfter) await this.remove(authority);
+      else throw this.#fault(fileName(authority), 'is not signed by a root in the same directory', MEND.intermediate);
     }
     return { roots, intermediates, state };
   }
@@ -114,13 +145,16 @@ export class KeyStore {
       if (state !== undefined) return state;
       throw this.#fault(name, 'is damaged', 'remove it: the sequence number of the bundle starts at 1 again');
     }
-    return { sequenceNumber: 0, rootIds: [], slots: undefined };
+    return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} };
   }
 
-  async #read(name: string, role: AuthorityRole): Promise<Authority> {
+  async #read(name: string): Promise<Authority> {
     const text = (await this.#text(name)) ?? '';
+    const role = name.startsWith('intermediate') ? 'intermediate' : 'root';
     try {
-      const authority = readAuthority(role, this.#trustDomain, text);
+      const authority = name.startsWith('anchor')
+        ? readUpstreamRoot(text)
+        : readAuthority(role, this.#trustDomain, text);
       if (fileName(authority) === name) return authority;
       throw new Error(`contains the authority of ${fileName(authority)}`);
     } catch (error) {
@@ -153,8 +187,14 @@ export class KeyStore {
   }
 }
 
-function fileName({ role, id }: { role: AuthorityRole; id: string }): string {
-  return `${role}-${id}.pem`;
+function fileName({ role, id, privateKey }: Authority): string {
+  return `${privateKey === undefined ? 'anchor' : role}-${id}.pem`;
+}
+
+function readUpstreamRoot(text: string): Authority {
+  const [block, ...more] = pemBlocks(text, 'CERTIFICATE');
+  if (block === undefined || more.length > 0) throw new Error('does not contain exactly one certificate');
+  return upstreamRoot(new X509Certificate(block));
 }
 
 /** Without any stored states, all roots count as trusted. An authority that has none beside others is new. */
@@ -165,15 +205,16 @@ function storedSlot({ id, notBefore }: Authority, { slots }: AuthorityState): Om
 
 function parseState(text: string): AuthorityState | undefined {
   try {
-    const { sequenceNumber, rootIds, slots } = JSON.parse(text) as Partial<AuthorityState>;
+    const { sequenceNumber, rootIds, slots, gone = {} } = JSON.parse(text) as Partial<AuthorityState>;
     const good =
       Number.isSafeInteger(sequenceNumber) &&
       sequenceNumber! > 0 &&
       Array.isArray(rootIds) &&
       Object.values(slots ?? {}).every(
         ({ state, since }) => SLOT_STATES.includes(state) && Number.isSafeInteger(since),
-      );
-    return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds!, slots } : undefined;
+      ) &&
+      Object.values(gone).every(({ notAfter }) => Number.isSafeInteger(notAfter));
+    return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds!, slots, gone } : undefined;
   } catch {
     return undefined;
   }

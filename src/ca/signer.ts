@@ -16,7 +16,7 @@ export interface Signer {
   readonly publicKey: KeyObject;
   /** The certificates between an SVID and its root, as PEM: the signer's first, the root's not included. */
   readonly chain: string;
-  /** When all certificates of the chain are valid, in milliseconds since the epoch. */
+  /** When all certificates of the chain, and its root, are valid, in milliseconds since the epoch. */
   readonly notBefore: number;
   readonly notAfter: number;
   /** Signs with ECDSA and SHA-256; the signature is DER (RFC 3279 section 2.2.3). */
@@ -26,13 +26,13 @@ export interface Signer {
 const signInThreadPool = promisify(sign);
 
 /** The signer of an intermediate whose key is here. */
-export function localSigner({ id, name, publicKey, privateKey, certificate, above }: Authority): Signer {
-  const chain = [certificate, ...above];
+export function localSigner({ id, name, publicKey, privateKey, certificate, above, ...validity }: Authority): Signer {
+  if (privateKey === undefined) throw new TypeError('an authority without its key cannot sign');
   return {
     ...{ id, name, publicKey, certificate, above },
-    chain: chain.map(({ raw }) => pem('CERTIFICATE', raw)).join(''),
-    notBefore: Math.max(...chain.map(({ validFromDate }) => validFromDate.getTime())),
-    notAfter: Math.min(...chain.map(({ validToDate }) => validToDate.getTime())),
+    chain: [certificate, ...above].map(({ raw }) => pem('CERTIFICATE', raw)).join(''),
+    notBefore: validity.notBefore,
+    notAfter: validity.notAfter,
     sign: (toBeSigned) => signInThreadPool('sha256', toBeSigned, privateKey),
   };
 }

@@ -1,16 +1,24 @@
 import assert from 'node:assert/strict';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { makeRoot } from '../../src/ca/authority.ts';
 import type { CertificateAuthorityOptions } from '../../src/ca/index.ts';
 import { activationOf, lastActivationAt, type RotationTerms, rootDueAt } from '../../src/ca/rotation.ts';
 import type { CertificateAuthority, LaggingProxy } from '../../src/ca/types.ts';
-import { DAY, HOUR, MINUTE, openTestAuthority, request, SECOND, TRUST_DOMAIN, YEAR } from './support.ts';
+import { DAY, HOUR, MINUTE, openTestAuthority, request, SECOND, TRUST_DOMAIN, until, YEAR } from './support.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
 const active = await makeRoot({ trustDomain: TRUST_DOMAIN, subject: [], now: NOW }, YEAR);
-const successor = await makeRoot({ trustDomain: TRUST_DOMAIN, subject: [], now: NOW }, YEAR);
 
 const PROXY: LaggingProxy = { pid: 1, uid: 2, node: 'envoy', name: 'ROOTCA', rejection: undefined };
 
@@ -21,10 +29,8 @@ describe('when a published root signs', () => {
   const since = NOW + HOUR;
   const look = (after: number, isLagging: boolean, changes: Partial<RotationTerms> = {}, startedAt = NOW) =>
     activationOf(
-      { authority: successor, state: 'published', since },
-      active,
+      { since, last: lastActivationAt(active, terms), startedAt },
       since + after,
-      startedAt,
       { ...terms, ...changes },
       () => isLagging,
     );
@@ -34,7 +40,7 @@ describe('when a published root signs', () => {
     assert.deepEqual(look(2 * DAY, false), { isDue: true, lagging: false });
     const { isDue, ...why } = look(2 * DAY, true) as { isDue: boolean; waitsFor: string; lookAt: number };
     assert.deepEqual([isDue, why.waitsFor], [false, 'proxies']);
-    assert.equal(why.lookAt, since + 2 * DAY + SECOND / 10);
+    assert.equal(why.lookAt, since + 2 * DAY + 20);
     const later = look(2 * DAY + MINUTE, true) as { lookAt: number };
     assert.equal(later.lookAt, since + 2 * DAY + MINUTE + 6 * SECOND);
     const muchLater = look(9 * DAY, true) as { lookAt: number };
@@ -65,10 +71,7 @@ describe('when a published root signs', () => {
     assert.equal(last, active.notAfter - DAY);
     assert.equal(look(last - since - 1, true).isDue, false);
     assert.deepEqual(look(last - since, true), { isDue: true, lagging: true });
-    assert.equal(
-      lastActivationAt(active, { ...terms, intermediateLife: 10 * YEAR }),
-      active.notAfter - (YEAR + DAY) / 4,
-    );
+    assert.equal(lastActivationAt(active, { ...terms, intermediateLife: 10 * YEAR }), active.notAfter - YEAR / 4);
   });
 
   test('is never in the past, nor without an end', () => {
@@ -94,6 +97,7 @@ async function open(t: TestContext, overrides: Partial<CertificateAuthorityOptio
 const states = (ca: CertificateAuthority) => ca.authorities().map(({ role, state }) => `${role} ${state}`);
 const rootOf = (ca: CertificateAuthority, state: string) =>
   ca.authorities().find((one) => one.role === 'root' && one.state === state)!.id;
+const waitsFor = (ca: CertificateAuthority) => ca.authorities().flatMap((one) => [...one.waitsFor]);
 /** Lets the review that is due run. */
 const review = (ca: CertificateAuthority) => ca.issue(request());
 
@@ -135,7 +139,7 @@ describe('a root', () => {
     await ca.rotate('root');
     await review(ca);
     assert.deepEqual(states(ca).slice(0, 2), ['root active', 'root published']);
-    assert.deepEqual([...ca.lagging()], [PROXY]);
+    assert.deepEqual(waitsFor(ca), [PROXY]);
     clock.advance(10 * SECOND);
     await review(ca);
     const [line] = lines().filter(({ level }) => level === 'warn') as unknown as { proxies: unknown }[];
@@ -147,7 +151,7 @@ describe('a root', () => {
     clock.advance(10 * SECOND);
     await review(ca);
     assert.equal(states(ca)[1], 'root active');
-    assert.deepEqual([...ca.lagging()], []);
+    assert.deepEqual(waitsFor(ca), []);
   });
 
   test('signs without the proxies that lag where the policy says so, and the log says which', async (t) => {
@@ -220,6 +224,53 @@ describe('a root', () => {
     assert.equal(rootOf(again, 'published'), prepared);
   });
 
+  test('with a life of hours is replaced at half of it too, not at once', async (t) => {
+    const { ca, clock } = await open(t, { rootTtl: 12 * 3600, caTtl: 3600, rootPublishTime: 60 });
+    const [first] = ca.authorities();
+    assert.equal(rootDueAt(first!), clock.now() + 6 * HOUR);
+    for (let step = 0; step < 24; step += 1) {
+      clock.advance(HOUR);
+      await review(ca);
+      assert.ok(states(ca).filter((one) => one.startsWith('root')).length <= 2);
+    }
+  });
+
+  test('that left the bundle does not come back with its file, whose deletion a crash prevented', async (t) => {
+    const { ca, dir, clock, restart } = await open(t, { rootPublishTime: 0, caTtl: 3600 });
+    const [first] = ca.authorities();
+    const file = `${dir}/root-${first!.id}.pem`;
+    const content = readFileSync(file);
+    await ca.rotate('root');
+    clock.advance(SECOND);
+    await review(ca);
+    clock.set(clock.now() + HOUR);
+    await review(ca);
+    await until(() => !existsSync(file));
+    writeFileSync(file, content, { mode: 0o600 });
+    const again = await restart();
+    assert.ok(!existsSync(file));
+    await again.rotate('root');
+    assert.ok(!again.authorities().some(({ id }) => id === first!.id));
+  });
+
+  test('whose intermediate a crash left behind does not stop the next start', async (t) => {
+    const { ca, dir, clock, restart } = await open(t, { rootPublishTime: 0, caTtl: 3600 });
+    const old = ca.authorities().find(({ role }) => role === 'intermediate')!;
+    const file = `${dir}/intermediate-${old.id}.pem`;
+    const content = readFileSync(file);
+    await ca.rotate('root');
+    clock.advance(SECOND);
+    await review(ca);
+    clock.set(clock.now() + HOUR);
+    await review(ca);
+    await until(() => !existsSync(file));
+    writeFileSync(file, content, { mode: 0o600 });
+    const state = JSON.parse(readFileSync(`${dir}/state.json`, 'utf8'));
+    writeFileSync(`${dir}/state.json`, JSON.stringify({ ...state, gone: {} }));
+    await review(await restart());
+    assert.ok(!existsSync(file));
+  });
+
   test('that expired while the server was off is followed by the published one at once', async (t) => {
     const { ca, clock, restart, lines } = await open(t);
     const [first] = ca.authorities();
@@ -249,6 +300,23 @@ test('not more than 8 roots and 64 intermediates are made on request; there is r
   await review(ca);
   await ca.rotate('root');
   await ca.rotate('intermediate');
+});
+
+test('a request that failed after it had stored an intermediate leaves it for the next one', async (t) => {
+  const { ca, dir, restart } = await open(t);
+  const files = () => readdirSync(dir).filter((name) => name.startsWith('intermediate')).length;
+  // Nothing can be renamed over a directory: the states cannot be stored.
+  renameSync(`${dir}/state.json`, `${dir}/state.away`);
+  mkdirSync(`${dir}/state.json`);
+  for (let i = 0; i < 3; i += 1) await assert.rejects(ca.rotate('intermediate'), { code: 'ERR_CA' });
+  assert.equal(files(), 2);
+  rmdirSync(`${dir}/state.json`);
+  renameSync(`${dir}/state.away`, `${dir}/state.json`);
+  const again = await restart();
+  const before = await review(again);
+  await again.rotate('intermediate');
+  assert.notEqual((await review(again)).authorityId, before.authorityId);
+  assert.equal(files(), 2);
 });
 
 test('an intermediate is replaced at once when an operator asks, and so are the SVIDs under it', async (t) => {

@@ -59,8 +59,8 @@ async function signed(
   try {
     return await source.sign({ ...request, signal });
   } catch (error) {
-    if (given?.aborted) throw new Error('the request was ended, because Sidekey stops', { cause: error });
     if (limit.aborted) throw new Error(`no answer within ${timeout / 1000} s`, { cause: error });
+    if (given?.aborted) throw new Error('the request was ended before there was an answer', { cause: error });
     throw error;
   }
 }

@@ -6,8 +6,7 @@
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import type { Listeners } from '../../base/listeners.ts';
 
-export const UPSTREAM_KINDS = ['disk', 'vault', 'command'] as const;
-export type UpstreamKind = (typeof UPSTREAM_KINDS)[number];
+export type UpstreamKind = 'disk' | 'vault' | 'command';
 
 /** Certificates as an upstream gives them, in any order: PEM text with any number of blocks, or one certificate as DER. */
 export interface UpstreamAnswer {
