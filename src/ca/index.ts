@@ -32,7 +32,7 @@ export interface CertificateAuthorityOptions {
   /** The proxies that may still use an SVID of one of these authorities; by default none. */
   readonly using?: (authorityIds: ReadonlySet<string>) => Iterable<LaggingProxy>;
   /** Signs the intermediates; by default own roots do. */
-  readonly upstream?: Upstream;
+  readonly upstream?: Upstream | undefined;
   /** Default lifetime of an SVID, in seconds, for entries without one. */
   readonly x509SvidTtl: number;
   /** The first parts of new authorities' subjects: `C=US,O=SPIFFE`. */

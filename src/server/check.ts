@@ -12,6 +12,7 @@ import { SidekeyError } from '../base/errors.ts';
 import { checkSocket } from '../base/socket-file.ts';
 import { octal } from '../base/trusted-path.ts';
 import { hasAuthorities } from '../ca/index.ts';
+import { openUpstream } from '../ca/upstream/index.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { FILE_SOURCE } from '../registry/entry-warnings.ts';
 import { openRegistry } from '../registry/registry.ts';
@@ -49,6 +50,7 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
   };
   const parts = new Parts(log);
   try {
+    await attempt(() => checkUpstream(config, parts));
     const host = await attempt(() => lookAtHost(config, log));
     const inputs = await attempt(() => readInputs(config, entryRulesOf(config)));
     warnOfInputs(config, log);
@@ -78,6 +80,12 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
     await parts.close();
   }
   return { lines, faults };
+}
+
+/** Files, program or login of the upstream; nothing is signed. */
+async function checkUpstream(config: ServeConfig, parts: Parts): Promise<void> {
+  const upstream = await openUpstream(config, { ...config, clock: new SystemClock(), log: createLog('silent') });
+  if (upstream !== undefined) await parts.own(upstream).check();
 }
 
 function socketsOf({ adminSocket, socket, socketMode, socketGroup }: ServeConfig) {

@@ -7,6 +7,7 @@ import { SidekeyError } from '../base/errors.ts';
 import { octal } from '../base/trusted-path.ts';
 import { hasAuthorities, openCertificateAuthority } from '../ca/index.ts';
 import { ToldIssuances } from '../ca/told-issuances.ts';
+import { openUpstream } from '../ca/upstream/index.ts';
 import { openRegistry } from '../registry/registry.ts';
 import { openSqliteStore } from '../registry/sqlite/sqlite-store.ts';
 import type { Ledger } from '../sds/ledger.ts';
@@ -49,7 +50,8 @@ export async function openState({ config, clock, log, parts, mayGoOn }: StartCon
   const issuances = new ToldIssuances(store.issuances, log);
   const lagging = (sequenceNumber: number) => ledger.lagging(trustDomain, sequenceNumber, clock.now());
   const using = (authorityIds: ReadonlySet<string>) => ledger.using(authorityIds, clock.now());
-  const options = { ...config, dir, clock, log, issuanceLog: issuances, lagging, using };
+  const upstream = await openUpstream(config, { ...config, clock, log });
+  const options = { ...config, dir, clock, log, issuanceLog: issuances, lagging, using, upstream };
   const ca = parts.own(await openCertificateAuthority(options));
   return { dataDir, store, registry, issuances, ca };
 }

@@ -88,6 +88,11 @@ export class DiskUpstream implements UpstreamSource {
     return (await this.#current()).roots;
   }
 
+  async check(): Promise<void> {
+    await this.#look();
+    if (this.#problem !== undefined) throw new Error(this.#problem);
+  }
+
   trusted(): Promise<readonly X509Certificate[]> {
     return this.roots();
   }

@@ -28,6 +28,7 @@ export function proved(source: UpstreamSource, options: ProvedOptions): Upstream
     ...(roots === undefined ? {} : { roots: () => roots.call(source) }),
     problem: () => source.problem(),
     close: () => source.close(),
+    check: () => source.check().catch((error: unknown) => Promise.reject(failure(source, error))),
     mint: (request) => mint(source, options, request),
   };
 }
@@ -41,11 +42,13 @@ async function mint(source: UpstreamSource, options: ProvedOptions, request: Min
     const trusted = await source.trusted();
     return await proveAnswer(answer, { trustDomain, privateKey, trusted, leastLife, now: clock.now() });
   } catch (error) {
-    const reason = (error as Error).message;
-    throw new SidekeyError('ERR_UPSTREAM', `the upstream authority (${source.description}): ${reason}`, {
-      cause: error,
-    });
+    throw failure(source, error);
   }
+}
+
+function failure({ description }: UpstreamSource, cause: unknown): SidekeyError {
+  const message = `the upstream authority (${description}): ${(cause as Error).message}`;
+  return new SidekeyError('ERR_UPSTREAM', message, { cause });
 }
 
 async function signed(

@@ -30,6 +30,8 @@ interface UpstreamPart {
   readonly description: string;
   /** A fault that does not stop it yet: broken new files, a token that cannot be renewed; undefined if there is none. */
   problem(): string | undefined;
+  /** Looks whether it could sign, without signing: files, program, login. @throws {Error} with the reason */
+  check(): Promise<void>;
   /** The roots, if it can tell them without signing. */
   roots?(): Promise<readonly X509Certificate[]>;
   /** Tells that its issuer or its roots have changed: a new intermediate should be asked for. */
@@ -46,6 +48,8 @@ export interface UpstreamSource extends UpstreamPart {
 }
 
 export interface UpstreamAuthority extends UpstreamPart {
+  /** @throws ERR_UPSTREAM */
+  check(): Promise<void>;
   /** Has an intermediate for this key signed. The answer is proved. @throws ERR_UPSTREAM */
   mint(request: MintRequest): Promise<Minted>;
 }
