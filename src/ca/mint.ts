@@ -49,7 +49,8 @@ export interface MinterOptions {
 /** Times in milliseconds. */
 const FIRST_RETRY_MS = 2_000;
 const LAST_RETRY_MS = 300_000;
-const REQUEST_LIMIT_MS = 90_000;
+/** Upstreams have limits of their own, of at most ten minutes. */
+const REQUEST_LIMIT_MS = 660_000;
 /** Between two successful requests, whatever the upstream's lifetimes and changes are. */
 const PAUSE_MS = 10_000;
 

@@ -21,11 +21,10 @@ export interface ProvedOptions {
 const LEAST_PART = 10;
 
 export function proved(source: UpstreamSource, options: ProvedOptions): UpstreamAuthority {
-  const { kind, description, roots, changed } = source;
+  const { kind, description, changed } = source;
   return {
     ...{ kind, description },
     ...(changed === undefined ? {} : { changed }),
-    ...(roots === undefined ? {} : { roots: () => roots.call(source) }),
     problem: () => source.problem(),
     close: () => source.close(),
     check: () => source.check().catch((error: unknown) => Promise.reject(failure(source, error))),

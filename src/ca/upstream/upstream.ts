@@ -32,8 +32,6 @@ interface UpstreamPart {
   problem(): string | undefined;
   /** Looks whether it could sign, without signing: files, program, login. @throws {Error} with the reason */
   check(): Promise<void>;
-  /** The roots, if it can tell them without signing. */
-  roots?(): Promise<readonly X509Certificate[]>;
   /** Tells that its issuer or its roots have changed: a new intermediate should be asked for. */
   readonly changed?: Listeners<void>;
   close(): Promise<void>;
