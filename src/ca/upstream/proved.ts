@@ -17,8 +17,8 @@ export interface ProvedOptions {
   readonly timeout: number;
 }
 
-/** A request may be refused for less than this part of the wished life. */
-const LEAST_PART = 10;
+/** An answer is refused if it has less than a tenth of the wished life, or than this, in milliseconds. */
+const LEAST_LIFE_MS = 3_600_000;
 
 export function proved(source: UpstreamSource, options: ProvedOptions): UpstreamAuthority {
   const { kind, description, changed } = source;
@@ -34,7 +34,7 @@ export function proved(source: UpstreamSource, options: ProvedOptions): Upstream
 
 async function mint(source: UpstreamSource, options: ProvedOptions, request: MintRequest): Promise<Minted> {
   const { trustDomain, subject, clock, timeout } = options;
-  const { privateKey, life, leastLife = life / LEAST_PART } = request;
+  const { privateKey, life, leastLife = Math.min(life / 10, LEAST_LIFE_MS) } = request;
   try {
     const csr = await makeCsr({ trustDomain, subject, privateKey });
     const answer = await signed(source, { csr, life }, timeout, request.signal);

@@ -57,7 +57,7 @@ export interface MintRequest {
   readonly privateKey: KeyObject;
   /** The wished lifetime, in milliseconds. */
   readonly life: number;
-  /** The shortest lifetime that is of use, in milliseconds; by default a tenth of `life`. */
+  /** The shortest lifetime that is of use, in milliseconds; by default a tenth of `life`, an hour at most. */
   readonly leastLife?: number;
   /** Ends the request. Each kind has its own time limit beside it. */
   readonly signal?: AbortSignal;
