@@ -20,6 +20,7 @@ import {
 } from './authority.ts';
 import { pemBlocks } from './pem.ts';
 import { SLOT_STATES, type Slot } from './slot.ts';
+import type { RequestStore } from './upstream/offline.ts';
 
 export interface StoredAuthorities {
   readonly roots: Slot[];
@@ -132,6 +133,25 @@ export class KeyStore {
     await rm(path.join(this.#dir, fileName(authority)), { force: true });
   }
 
+  /** Where the request to an offline root is kept. */
+  requests(): RequestStore {
+    const certificates = async (role: 'root' | 'intermediate') => {
+      const names = (await readdir(this.#dir)).filter((name) => {
+        const kind = AUTHORITY_FILE.exec(name)?.[1];
+        return kind !== undefined && (kind === 'intermediate') === (role === 'intermediate');
+      });
+      return (await Promise.all(names.map((name) => this.#read(name)))).map(({ certificate }) => certificate);
+    };
+    return {
+      dir: this.#dir,
+      read: (name) => this.#text(name),
+      write: async (name, text) => writeFileAtomic(path.join(this.#dir, name), text),
+      remove: (name) => rm(path.join(this.#dir, name), { force: true }),
+      hasKey: async (publicKey) => (await certificates('intermediate')).some((one) => one.publicKey.equals(publicKey)),
+      roots: () => certificates('root'),
+    };
+  }
+
   async saveState(state: AuthorityState): Promise<void> {
     writeFileAtomic(path.join(this.#dir, STATE_FILE), `${JSON.stringify(state)}\n`);
     await rm(path.join(this.#dir, OLD_STATE_FILE), { force: true });
@@ -208,7 +228,7 @@ function parseState(text: string): AuthorityState | undefined {
     const { sequenceNumber, rootIds, slots, gone = {} } = JSON.parse(text) as Partial<AuthorityState>;
     const good =
       Number.isSafeInteger(sequenceNumber) &&
-      sequenceNumber! > 0 &&
+      sequenceNumber! >= 0 &&
       Array.isArray(rootIds) &&
       Object.values(slots ?? {}).every(
         ({ state, since }) => SLOT_STATES.includes(state) && Number.isSafeInteger(since),

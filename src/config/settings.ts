@@ -51,6 +51,10 @@ const UPSTREAM_SETTINGS: { readonly [K in keyof UpstreamSettings]: Setting<Upstr
     kind: kinds.choice('self', 'disk', 'vault', 'command'),
     fallback: fixed('self'),
   },
+  offlineRoot: {
+    about: 'the key of the own root is kept elsewhere: have requests signed there, then sidekey ca import',
+    ...off,
+  },
   upstreamTimeout: {
     about: 'how long a request to Vault or the program may take',
     kind: kinds.duration('1s', '10m'),

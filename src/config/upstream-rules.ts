@@ -12,6 +12,7 @@ type UpstreamKey = Exclude<keyof UpstreamSettings, 'upstream'>;
 
 /** The kinds that a setting belongs to. */
 const KINDS_OF: Readonly<Record<UpstreamKey, readonly UpstreamChoice[]>> = {
+  offlineRoot: ['self'],
   upstreamTimeout: ['vault', 'command'],
   upstreamBundleFile: ['disk', 'vault', 'command'],
   upstreamCertFile: ['disk'],

@@ -83,7 +83,7 @@ export class SecretLookup {
       }
       if (names.length > SLICE_NAMES && held.length > 0) this.#held.hold(held, parts.clock.now());
     }
-    await Promise.all(waiting);
+    if (waiting.length > 0) await stream.untilEnd(Promise.all(waiting));
     return this.#collect(results);
   }
 

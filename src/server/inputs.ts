@@ -1,7 +1,7 @@
 /** Reads the files that the settings name, according to the rules. */
 
 import { listenAddress } from '../admin/tcp.ts';
-import { readAdminTokenFile } from '../admin/token.ts';
+import { AdminToken } from '../admin/token.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import type { DeclaredEntries } from '../registry/entries-file.ts';
 import type { EntryRules } from '../registry/types.ts';
@@ -15,7 +15,7 @@ export interface Inputs {
   /** From the `--entries` file. */
   readonly declared: DeclaredEntries | undefined;
   /** From the `--admin-token-file`. */
-  readonly givenToken: string | undefined;
+  readonly givenToken: AdminToken | undefined;
 }
 
 /** Reads the files before the start creates anything. */
@@ -23,7 +23,7 @@ export async function readInputs(config: ServeConfig, rules: EntryRules): Promis
   const { adminListen, adminInsecureListen, adminTokenFile, entries } = config;
   if (adminListen !== undefined) await listenAddress({ ...adminListen, insecure: adminInsecureListen });
   return {
-    givenToken: adminTokenFile === undefined ? undefined : await readAdminTokenFile(adminTokenFile),
+    givenToken: adminTokenFile === undefined ? undefined : await AdminToken.ofFile(adminTokenFile),
     declared: entries === undefined ? undefined : await readDeclared(entries, rules),
   };
 }

@@ -19,7 +19,7 @@ import type { StartContext } from './start-context.ts';
  * trusts
  */
 export async function openState({ config, clock, log, parts, mayGoOn }: StartContext, ledger: Ledger) {
-  const { trustDomain, newRoot } = config;
+  const { trustDomain, newRoot, caSubject } = config;
   const directory = openDataDir(config.dataDir);
   parts.defer(() => directory.release());
   if (directory.closedFrom !== undefined) {
@@ -41,7 +41,8 @@ export async function openState({ config, clock, log, parts, mayGoOn }: StartCon
   const store = parts.own(openSqliteStore({ path: database, trustDomain }));
   const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
   // The first start may have ended between the two; then the database is empty.
-  if (!hasCa && (registry.size > 0 || (await store.issuances.newest({ limit: 1 })).length > 0)) {
+  const makesRoot = config.upstream === 'self' && !config.offlineRoot;
+  if (makesRoot && !hasCa && (registry.size > 0 || (await store.issuances.newest({ limit: 1 })).length > 0)) {
     const what = `the database ${database} is in use, but ${dir} has no authorities: a new root would be created, which no peer trusts`;
     if (!newRoot) throw new SidekeyError('ERR_DATA_DIR', `${what}. ${RESTORE}`);
     log.warn({ database, authorities: dir }, 'the authorities are missing: creating a new root because of --new-root');
@@ -50,8 +51,8 @@ export async function openState({ config, clock, log, parts, mayGoOn }: StartCon
   const issuances = new ToldIssuances(store.issuances, log);
   const lagging = (sequenceNumber: number) => ledger.lagging(trustDomain, sequenceNumber, clock.now());
   const using = (authorityIds: ReadonlySet<string>) => ledger.using(authorityIds, clock.now());
-  const upstream = await openUpstream(config, { ...config, clock, log });
-  const options = { ...config, dir, clock, log, issuanceLog: issuances, lagging, using, upstream };
+  const upstream = await openUpstream(config, { trustDomain, caSubject, clock, log });
+  const options = { ...config, upstream, dir, clock, log, issuanceLog: issuances, lagging, using };
   const ca = parts.own(await openCertificateAuthority(options));
   return { dataDir, store, registry, issuances, ca };
 }

@@ -27,6 +27,7 @@ test('flags and variables follow from the keys', () => {
     '--max-requests-per-second-per-uid',
     '--max-streams-per-uid',
     '--new-root',
+    '--offline-root',
     '--root-ack-policy',
     '--root-ack-timeout',
     '--root-publish-time',

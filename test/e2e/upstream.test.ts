@@ -1,56 +1,21 @@
-/** `serve` with an upstream authority: files, a real OpenBao, a program. */
+/** Intermediates that others sign: an offline root by openssl, and one set of files for two servers with real Envoys. */
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { X509Certificate } from 'node:crypto';
-import { once } from 'node:events';
-import { chmodSync, copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { wait } from '../../envoy-examples/demo/expect.ts';
-import { call } from '../../envoy-examples/demo/http.ts';
-import { freePorts } from '../../envoy-examples/demo/ports.ts';
-import { type Ca, ID, makeCa } from '../ca/upstream/pki.ts';
+import type { AuthoritiesJson } from '../../src/admin/client.ts';
+import { ID, makeCa } from '../ca/upstream/pki.ts';
 import { sidekey } from '../cli/support.ts';
-import { startIdentified } from '../envoy/support.ts';
-import { envoyForTests } from '../support/envoy.ts';
-import { fetchCredentials } from '../support/mtls-client.ts';
-import { openBaoForTests, startOpenBao } from '../support/openbao.ts';
-import { chainOf, namesOf, rootsOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
-import { ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
-import { tempDir } from '../support/temp-dir.ts';
+import { run } from '../support/run.ts';
+import { chainOf, rootsOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
+import { makePlace, type Place, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 
-const WEB = `${ID}/web`;
-const FRONT = `${ID}/front`;
-const DAY = 86_400_000;
+const WEB = `spiffe://${TRUST_DOMAIN}/web`;
+const BUNDLE = `spiffe://${TRUST_DOMAIN}`;
+const YEAR = 365 * 86_400_000;
 
-interface Pki {
-  readonly folder: string;
-  readonly root: Ca;
-  readonly flags: readonly string[];
-}
-
-/** Writes an issuer under a root into the folder, in one step each. */
-async function writePki(folder: string, name = 'root'): Promise<Pki> {
-  const times = { notBefore: Date.now() - DAY, notAfter: Date.now() + 30 * DAY };
-  const root = await makeCa({ ...times, name });
-  const issuer = await makeCa({ ...times, name: `issuer of ${name}` }, root);
-  const put = (file: string, content: string) => {
-    const place = path.join(folder, file);
-    writeFileSync(`${place}.new`, content, { mode: 0o600 });
-    renameSync(`${place}.new`, place);
-    return place;
-  };
-  const key = put('ca.key', issuer.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string);
-  const bundle = put('root.crt', root.certificate.toString());
-  const cert = put('ca.crt', issuer.certificate.toString());
-  const disk = ['--upstream', 'disk', '--upstream-cert-file', cert, '--upstream-key-file', key];
-  return { folder, root, flags: [...disk, '--upstream-bundle-file', bundle] };
-}
-
-async function addWeb(server: Served): Promise<void> {
+async function createWeb(server: Served): Promise<void> {
   const selectors = [{ type: 'unix', value: `uid:${process.getuid!()}` }];
   assert.equal((await server.request('POST', '/v1/entries', { spiffe_id: WEB, selectors })).status, 201);
 }
@@ -66,162 +31,179 @@ function open(t: TestContext, server: Served, ...names: string[]): SdsStream {
   return stream;
 }
 
-/** The subjects of what a client verifies with: its chain without the SVID, then its roots. */
-async function subjects(server: Served): Promise<{ chain: string[]; roots: string[] }> {
-  // The first intermediate comes after the start.
-  const look = async () => (await server.request('GET', '/readyz')).status;
-  await wait('the server to be ready', { look, until: (status) => status === 200 });
-  const { cert, ca } = await fetchCredentials(server.socket, WEB);
-  const list = (pem: string) =>
-    (pem.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g) ?? []).map(
-      (block) => new X509Certificate(block).subject,
-    );
-  return { chain: list(cert).slice(1), roots: list(ca) };
+async function ca(
+  server: Served,
+  ...args: string[]
+): Promise<{ status: number | null; json: AuthoritiesJson; stderr: string }> {
+  const { status, stdout, stderr } = await sidekey(['ca', ...args, '-o', 'json'], {
+    env: { SIDEKEY_ADMIN_SOCKET: server.adminSocket },
+  });
+  return { status, json: status === 0 ? JSON.parse(stdout) : undefined, stderr };
 }
 
-const bao = await openBaoForTests();
-const envoy = await envoyForTests();
+/** A root in a folder of its own, as `openssl req -x509` makes one, and what signs requests under it. */
+async function offlineRoot(t: TestContext) {
+  const { directory } = makePlace(t);
+  const file = (name: string) => path.join(directory, name);
+  const openssl = async (...args: string[]) => {
+    const { status, stderr } = await run(['openssl', ...args]);
+    assert.equal(status, 0, stderr);
+  };
+  await openssl(
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '30'],
+    ...['-subj', '/O=Offline', '-keyout', file('root.key'), '-out', file('root.pem')],
+  );
+  writeFileSync(file('ext'), 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n');
+  const sign = async (csr: string, withRoot = true) => {
+    writeFileSync(file('csr'), csr);
+    await openssl(
+      ...['x509', '-req', '-in', file('csr'), '-CA', file('root.pem'), '-CAkey', file('root.key'), '-days', '10'],
+      ...['-copy_extensions', 'copy', '-extfile', file('ext'), '-out', file('signed.pem')],
+    );
+    const answer = file('answer.pem');
+    writeFileSync(
+      answer,
+      readFileSync(file('signed.pem'), 'utf8') + (withRoot ? readFileSync(file('root.pem'), 'utf8') : ''),
+    );
+    return answer;
+  };
+  return { directory, sign };
+}
 
-describe('serve with an upstream', { timeout: 120_000 }, () => {
-  it('in files: the chain has the issuer, the bundle the root', async (t) => {
-    const { flags } = await writePki(tempDir(t));
+describe('serve --offline-root', { timeout: 120_000 }, () => {
+  it('writes a request, is not ready, and signs SVIDs when its answer has been imported', async (t) => {
+    const root = await offlineRoot(t);
+    const flags = ['--offline-root'];
     const server = await serve(t, { flags });
-    await addWeb(server);
-    const { chain, roots } = await subjects(server);
-    assert.match(chain[0]!, /^O=SPIFFE\nserialNumber=/);
-    assert.deepEqual([chain[1], roots], ['CN=issuer of root', ['CN=root']]);
-  });
-
-  it('that is a program', async (t) => {
-    const { folder } = await writePki(tempDir(t));
-    const program = path.join(folder, 'upstream-openssl');
-    copyFileSync(path.join(ROOT, 'examples/upstream-openssl'), program);
-    chmodSync(program, 0o755);
-    const flags = ['--upstream', 'command', '--upstream-command', program, '--upstream-command', folder];
-    const server = await serve(t, { flags });
-    await addWeb(server);
-    const { chain, roots } = await subjects(server);
-    assert.deepEqual([chain[1], roots], ['CN=issuer of root', ['CN=root']]);
-  });
-
-  it('that is an OpenBao', { skip: bao.skip }, async (t) => {
-    assert.ok(bao.skip === false);
-    const { server: vault, ask, rootToken, stop } = await startOpenBao(bao.file);
-    t.after(stop);
-    await ask('POST', 'sys/mounts/pki', { type: 'pki' });
-    await ask('POST', 'pki/root/generate/internal', { common_name: 'root', key_type: 'ec' });
-    const token = path.join(tempDir(t), 'token');
-    writeFileSync(token, rootToken, { mode: 0o600 });
-    const flags = ['--upstream', 'vault', '--vault-addr', vault.address, '--vault-ca-file', vault.caFile];
-    const server = await serve(t, { flags: [...flags, '--vault-token-file', token] });
-    await addWeb(server);
-    const { chain, roots } = await subjects(server);
-    assert.deepEqual([chain.length, roots], [1, ['CN=root']]);
-    assert.ok(!JSON.stringify(server.log).includes(rootToken));
-  });
-
-  it('in the same files as another server: Envoys on both talk by mTLS', { skip: envoy.skip }, async (t) => {
-    assert.ok(envoy.skip === false);
-    const { flags } = await writePki(tempDir(t));
-    const [one, two] = await Promise.all([serve(t, { flags }), serve(t, { flags })]);
-    const app = createServer((request, response) => {
-      response.end(`hello ${request.headers['x-forwarded-client-cert']}`);
-    }).listen(0, '127.0.0.1');
-    t.after(() => app.close());
-    await once(app, 'listening');
-    const { port } = app.address() as AddressInfo;
-    const [mtls, local] = (await freePorts(2)) as [number, number];
-    const [web, front] = [{ spiffeId: WEB }, { spiffeId: FRONT }];
-    const server = { ...web, listen: `127.0.0.1:${mtls}`, to: `127.0.0.1:${port}`, allow: [FRONT] };
-    const client = { ...front, upstream: [`web=127.0.0.1:${mtls},${WEB}`], local: [`web=127.0.0.1:${local}`] };
-    await startIdentified(t, one, envoy.envoy.path, server);
-    await startIdentified(t, two, envoy.envoy.path, client);
-    const answer = await call(`http://127.0.0.1:${local}/`);
-    assert.equal(answer.status, 200, answer.body);
-    assert.match(answer.body, new RegExp(`^hello .*URI=${FRONT}`));
-  });
-
-  it('that is broken at the first start: no SVID and a reason, until it is mended', async (t) => {
-    const { folder, flags } = await writePki(tempDir(t));
-    rmSync(path.join(folder, 'ca.key'));
-    const server = await serve(t, { flags });
-    await addWeb(server);
-    const line = await server.loggedLike(/files of the upstream are broken/);
-    assert.match(String(line.problem), /ca\.key: ENOENT/);
+    await createWeb(server);
+    const stream = open(t, server, WEB, BUNDLE);
+    let shown = (await ca(server, 'show')).json;
+    while (shown.upstream!.request === null) shown = (await ca(server, 'show')).json;
+    const { csr, file } = shown.upstream!.request;
+    assert.equal(readFileSync(file, 'utf8'), csr);
     const ready = await server.request('GET', '/readyz');
     assert.equal(ready.status, 503);
-    assert.match(JSON.stringify(ready.body), /ca\.key/);
-    const stream = open(t, server, WEB);
-    await writePki(folder);
-    assert.equal(chainOf(secretOf(await stream.next(), WEB)).length, 3);
-  });
+    assert.match(ready.body.detail, /has to be signed by the offline root/);
 
-  it('that is broken later: the intermediate goes on, also after a restart, and ca show says why', async (t) => {
-    const { folder, flags } = await writePki(tempDir(t));
-    const server = await serve(t, { flags });
-    await addWeb(server);
-    await subjects(server);
-    await server.stop();
-    writeFileSync(path.join(folder, 'ca.crt'), 'broken');
+    const bad = path.join(root.directory, 'bad.pem');
+    writeFileSync(bad, (await makeCa({ uris: [ID] })).certificate.toString());
+    const refused = await ca(server, 'import', bad);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /the answer is refused: .*ERR_UPSTREAM/s);
+
+    await server.stop('SIGKILL');
     const again = await serve(t, { place: server, flags });
-    assert.deepEqual((await subjects(again)).roots, ['CN=root']);
-    const { stdout } = await sidekey(['ca', 'show'], { env: { SIDEKEY_ADMIN_SOCKET: again.adminSocket } });
-    assert.match(stdout, /ca\.crt has no certificate/);
+    const imported = await ca(again, 'import', await root.sign(csr));
+    assert.equal(imported.status, 0, imported.stderr);
+    assert.deepEqual(
+      imported.json.authorities.map(({ role, state }) => `${role} ${state}`),
+      ['root active', 'intermediate active'],
+    );
+    assert.equal(imported.json.upstream!.request, null);
+    assert.ok(!existsSync(file));
     assert.equal((await again.request('GET', '/readyz')).status, 200);
+    stream.cancel();
+    const now = open(t, again, WEB, BUNDLE);
+    const first = await now.next();
+    const [leaf, intermediate] = chainOf(secretOf(first, WEB));
+    const [offline] = rootsOf(secretOf(first, BUNDLE));
+    assert.ok(leaf!.verify(intermediate!.publicKey) && intermediate!.verify(offline!.publicKey));
+    assert.equal((await ca(again, 'import', await root.sign(csr))).status, 1);
+    // No key of a root is here, and none of an SVID.
+    const keys = readdirSync(path.join(again.dataDir, 'ca')).filter((name) => {
+      return readFileSync(path.join(again.dataDir, 'ca', name), 'utf8').includes('PRIVATE KEY');
+    });
+    assert.deepEqual(keys.length, 1);
+
+    // The next one needs no root in the answer.
+    const next = await ca(again, 'rotate');
+    assert.equal(next.status, 0, next.stderr);
+    const renewal = next.json.upstream!.request!.csr;
+    assert.notEqual(renewal, csr);
+    const renewed = await ca(again, 'import', await root.sign(renewal, false));
+    assert.equal(renewed.status, 0, renewed.stderr);
   });
 
-  it('whose root changes: the bundle has both, and the SVIDs are reissued under the new one', async (t) => {
-    const { folder, flags } = await writePki(tempDir(t));
-    const server = await serve(t, { flags: [...flags, '--root-publish-time', '0s'] });
-    await addWeb(server);
-    const stream = open(t, server, WEB, ID);
-    const first = await stream.next();
-    stream.ack(first, [WEB, ID]);
-    await writePki(folder, 'other root');
-    const seen: string[] = [];
-    let issuers: string[] = [];
-    while (!(seen.length === 2 && issuers[1] === 'CN=issuer of other root')) {
-      const response = await stream.next();
-      stream.ack(response, [WEB, ID]);
-      const names = namesOf(response);
-      if (names.includes(ID)) seen.splice(0, 2, ...rootsOf(secretOf(response, ID)).map(({ subject }) => subject));
-      if (names.includes(WEB))
-        issuers = chainOf(secretOf(response, WEB))
-          .slice(1)
-          .map(({ subject }) => subject);
-    }
-    assert.deepEqual(seen.toSorted(), ['CN=other root', 'CN=root']);
+  it('is refused beside an upstream, and an import without it', async (t) => {
+    const server = await serve(t);
+    const place = makePlace(t);
+    writeFileSync(path.join(place.directory, 'x.pem'), '');
+    const { status, stderr } = await ca(server, 'import', path.join(place.directory, 'x.pem'));
+    assert.equal(status, 1);
+    assert.match(stderr, /own roots sign the intermediates: certificates are imported with --offline-root alone/);
   });
 });
 
-describe('serve --check with an upstream', () => {
-  const check = (t: TestContext, flags: readonly string[]) => {
-    const folder = tempDir(t);
-    const place = [
-      '--trust-domain',
-      TRUST_DOMAIN,
-      '--data-dir',
-      path.join(folder, 'data'),
-      '--socket',
-      path.join(folder, 'run/agent.sock'),
-    ];
-    return spawnSync(
-      path.join(ROOT, 'bin/sidekey'),
-      ['serve', '--check', ...place, ...flags, '--allow-unpinned-peers'],
-      { encoding: 'utf8' },
-    );
+async function diskUpstream(t: TestContext): Promise<{ place: Place; flags: string[]; replace(): Promise<void> }> {
+  const place = makePlace(t);
+  const folder = path.join(place.directory, 'pki');
+  mkdirSync(folder, { mode: 0o700 });
+  const write = async () => {
+    const now = Date.now();
+    const dates = { notBefore: now - 60_000, notAfter: now + YEAR };
+    const root = await makeCa({ name: `root ${now}`, ...dates });
+    const issuer = await makeCa({ name: 'issuer', ...dates }, root);
+    const files = {
+      'bundle.pem': String(root.certificate),
+      'issuer.pem': String(issuer.certificate),
+      'issuer.key': issuer.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
+    };
+    for (const [name, text] of Object.entries(files)) writeFileSync(path.join(folder, name), text, { mode: 0o600 });
   };
+  await write();
+  const file = (name: string) => path.join(folder, name);
+  return {
+    place,
+    flags: [
+      ...['--upstream', 'disk', '--upstream-cert-file', file('issuer.pem'), '--upstream-key-file', file('issuer.key')],
+      ...['--upstream-bundle-file', file('bundle.pem')],
+    ],
+    replace: write,
+  };
+}
 
-  it('finds nothing in good files', async (t) => {
-    const { status, stderr } = check(t, (await writePki(tempDir(t))).flags);
-    assert.equal(status, 0, stderr);
+describe('serve --upstream disk', { timeout: 120_000 }, () => {
+  it('makes two servers one trust domain, whose chains have three certificates below the root', async (t) => {
+    const { flags } = await diskUpstream(t);
+    const [one, other] = [await serve(t, { flags }), await serve(t, { flags })];
+    const got = [];
+    for (const server of [one, other]) {
+      await createWeb(server);
+      const secrets = await open(t, server, WEB, BUNDLE).next();
+      got.push({ chain: chainOf(secretOf(secrets, WEB)), roots: rootsOf(secretOf(secrets, BUNDLE)) });
+    }
+    assert.deepEqual(
+      got.map(({ chain, roots }) => [chain.length, roots.length]),
+      [
+        [3, 1],
+        [3, 1],
+      ],
+    );
+    assert.ok(got[0]!.roots[0]!.raw.equals(got[1]!.roots[0]!.raw));
+    for (const { chain, roots } of got) {
+      const path = [...chain, roots[0]!];
+      for (const [i, certificate] of chain.entries()) assert.ok(certificate.verify(path[i + 1]!.publicKey));
+    }
+    assert.ok(!got[0]!.chain[1]!.raw.equals(got[1]!.chain[1]!.raw), 'they share an intermediate');
   });
 
-  it('names what is broken', async (t) => {
-    const { flags, folder } = await writePki(tempDir(t));
-    chmodSync(path.join(folder, 'ca.key'), 0o644);
-    const { status, stdout, stderr } = check(t, flags);
-    assert.equal(status, 1);
-    assert.match(stdout + stderr, /the upstream authority \(disk .*ca\.crt\): .*ca\.key: it is open to others/);
+  it('follows the files: another root is published, and signs when all have it', async (t) => {
+    const { flags, replace } = await diskUpstream(t);
+    const server = await serve(t, { flags: [...flags, '--root-publish-time', '0s'] });
+    await createWeb(server);
+    const stream = open(t, server, WEB, BUNDLE);
+    const first = await stream.next();
+    stream.ack(first);
+    await replace();
+    const both = await stream.next();
+    assert.equal(rootsOf(secretOf(both, BUNDLE)).length, 2);
+    stream.ack(both, [WEB, BUNDLE]);
+    const renewed = chainOf(secretOf(await stream.next(), WEB));
+    const [old] = rootsOf(secretOf(first, BUNDLE));
+    const fresh = rootsOf(secretOf(both, BUNDLE)).find((root) => !root.raw.equals(old!.raw))!;
+    assert.ok(renewed.at(-1)!.verify(fresh.publicKey));
+    const { json } = await ca(server, 'show');
+    assert.equal(json.upstream!.kind, 'disk');
+    assert.equal(json.upstream!.problem, null);
   });
 });

@@ -7,6 +7,8 @@ export type UpstreamChoice = 'self' | UpstreamKind;
 
 export interface UpstreamSettings {
   readonly upstream: UpstreamChoice;
+  /** With `self`: the key of the root is elsewhere. */
+  readonly offlineRoot: boolean;
   /** How long a request to it may take, in seconds. */
   readonly upstreamTimeout: number;
   /** Roots of the trust domain; undefined: as the upstream gives them. */

@@ -25,7 +25,7 @@ export interface SigningRequest {
 }
 
 interface UpstreamPart {
-  readonly kind: UpstreamKind;
+  readonly kind: UpstreamKind | 'offline';
   /** For people, without secrets: `vault https://vault.example.org:8200 pki`. */
   readonly description: string;
   /** A fault that does not stop it yet: broken new files, a token that cannot be renewed; undefined if there is none. */
@@ -50,6 +50,26 @@ export interface UpstreamAuthority extends UpstreamPart {
   check(): Promise<void>;
   /** Has an intermediate for this key signed. The answer is proved. @throws ERR_UPSTREAM */
   mint(request: MintRequest): Promise<Minted>;
+  /** Called when an answer is stored. */
+  taken?(): Promise<void>;
+  /** Set if a person carries requests and answers, so that an answer may take days. */
+  readonly manual?: ManualUpstream;
+}
+
+export interface ManualUpstream {
+  /** Makes the request, unless there is one. */
+  prepare(): Promise<void>;
+  /** The request that waits for an answer. */
+  pending(): PendingRequest | undefined;
+  /** Takes the answer to it, PEM. @throws ERR_AUTHORITY_STATE if there is no request; ERR_UPSTREAM if it is refused */
+  answer(certificates: string): Promise<void>;
+}
+
+export interface PendingRequest {
+  /** Its file, PEM. */
+  readonly file: string;
+  /** PEM. */
+  readonly csr: string;
 }
 
 export interface MintRequest {
@@ -74,4 +94,6 @@ export interface Minted {
   readonly notAfter: number;
   /** For the log, escaped: what the upstream said, and what was left out of its answer. */
   readonly warnings: readonly string[];
+  /** Set if it is for another key than the one of this request: for that of an earlier one, which is stored. */
+  readonly privateKey?: KeyObject;
 }
