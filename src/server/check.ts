@@ -12,6 +12,7 @@ import { SidekeyError } from '../base/errors.ts';
 import { checkSocket } from '../base/socket-file.ts';
 import { octal } from '../base/trusted-path.ts';
 import { hasAuthorities } from '../ca/index.ts';
+import { openUpstream } from '../ca/upstream/index.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { copyDatabase } from '../registry/sqlite/copy.ts';
 import type { Entry, Registry } from '../registry/types.ts';
@@ -51,6 +52,7 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
   const parts = new Parts(log);
   let isServed = false;
   try {
+    await attempt(() => checkUpstream(config, parts));
     const host = await attempt(() => lookAtHost(config, log));
     const inputs = await attempt(() => readInputs(config, entryRulesOf(config)));
     warnOfInputs(config, log);
@@ -81,6 +83,12 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
     await parts.close();
   }
   return { isServed, lines, faults };
+}
+
+/** Files, program or login of the upstream; nothing is signed. */
+async function checkUpstream(config: ServeConfig, parts: Parts): Promise<void> {
+  const upstream = await openUpstream(config, { ...config, clock: new SystemClock(), log: createLog('silent') });
+  if (upstream !== undefined) await parts.own(upstream).check();
 }
 
 function socketsOf({ adminSocket, socket, socketMode, socketGroup }: ServeConfig) {
