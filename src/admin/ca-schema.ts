@@ -2,6 +2,7 @@
 
 import Type, { type Static } from 'typebox';
 import { SLOT_STATES, type SlotState } from '../ca/slot.ts';
+import { AUTHORITY_KEY_TYPES } from '../spiffe/key-types.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
@@ -28,6 +29,7 @@ const Authority = titled(
     {
       id: Type.String({ description: 'subject key identifier, lower-case hex' }),
       role: Role,
+      key_type: Type.Enum([...AUTHORITY_KEY_TYPES]),
       state: Type.Unsafe<SlotState>({
         type: 'string',
         enum: SLOT_STATES,

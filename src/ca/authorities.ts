@@ -16,6 +16,7 @@ import { SidekeyError } from '../base/errors.ts';
 import { Listeners } from '../base/listeners.ts';
 import { isValidAt } from '../base/validity.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
+import type { AuthorityKeyType } from '../spiffe/key-types.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Authority, type AuthorityRole, isUnder, makeIntermediate, makeRoot } from './authority.ts';
 import { ownBundle } from './bundle.ts';
@@ -32,6 +33,8 @@ export interface AuthoritiesOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly subject: readonly NamePart[];
+  /** Of new authorities. */
+  readonly keyType: AuthorityKeyType;
   readonly terms: RotationTerms;
   /** The proxies that have not acknowledged the bundle with this sequence number. */
   readonly lagging: (sequenceNumber: number) => Iterable<LaggingProxy>;
@@ -106,8 +109,8 @@ export class Authorities {
     const now = this.#options.clock.now();
     return [...this.#roots, ...this.#intermediates]
       .filter(({ authority }) => now < authority.notAfter)
-      .map(({ authority: { id, role, notBefore, notAfter, subject }, state, since }) => {
-        return { id, role, state, since, notBefore, notAfter, subject };
+      .map(({ authority: { id, role, keyType, notBefore, notAfter, subject }, state, since }) => {
+        return { id, role, keyType, state, since, notBefore, notAfter, subject };
       });
   }
 
@@ -304,8 +307,8 @@ export class Authorities {
   }
 
   async #storeRoot(now: number): Promise<Slot> {
-    const { trustDomain, subject, store } = this.#options;
-    const root = await makeRoot({ trustDomain, subject, now }, this.#terms.rootLife);
+    const { trustDomain, subject, keyType, store } = this.#options;
+    const root = await makeRoot({ trustDomain, subject, keyType, now }, this.#terms.rootLife);
     await store.save(root);
     const slot: Slot = { authority: root, state: 'prepared', since: now };
     this.#roots.push(slot);
@@ -313,8 +316,9 @@ export class Authorities {
   }
 
   async #newIntermediate(now: number, root: Authority): Promise<Slot> {
-    const { trustDomain, subject, store, log } = this.#options;
-    const intermediate = await makeIntermediate({ trustDomain, subject, now }, root, this.#terms.intermediateLife);
+    const { trustDomain, subject, keyType, store, log } = this.#options;
+    const request = { trustDomain, subject, keyType, now };
+    const intermediate = await makeIntermediate(request, root, this.#terms.intermediateLife);
     await store.save(intermediate);
     log.info({ authority_id: intermediate.id, not_after: new Date(intermediate.notAfter) }, 'intermediate created');
     const slot: Slot = { authority: intermediate, state: 'prepared', since: now };

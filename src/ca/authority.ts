@@ -5,9 +5,11 @@
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md section 4
  */
 
-import { createPrivateKey, KeyObject, webcrypto, X509Certificate } from 'node:crypto';
+import { createPrivateKey, KeyObject, X509Certificate } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
 import { type TrustDomain, trustDomainId } from '../spiffe/id.ts';
+import { AUTHORITY_KEY_TYPES, type AuthorityKeyType } from '../spiffe/key-types.ts';
+import { generateAuthorityKey, keyAlgorithm, keyTypeOf } from './authority-key.ts';
 import { BACKDATE_MS, randomSerial, SUBJECT_KEY_ID, wholeSecond } from './certificate.ts';
 import { elements } from './der.ts';
 import { encodeName, type NamePart } from './name.ts';
@@ -27,6 +29,7 @@ export interface Authority {
   readonly certificate: X509Certificate;
   /** The certificates between this one and its root, in the order of the chain; none of the two is included. */
   readonly above: readonly X509Certificate[];
+  readonly keyType: AuthorityKeyType;
   readonly publicKey: KeyObject;
   readonly privateKey: KeyObject;
   /** The subject as DER. */
@@ -42,6 +45,8 @@ export const ROOT_BACKDATE_MS = 24 * 3_600_000;
 export interface AuthorityRequest {
   readonly trustDomain: TrustDomain;
   readonly subject: readonly NamePart[];
+  /** Of the new key; `ec-p256` if absent. */
+  readonly keyType?: AuthorityKeyType;
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
@@ -57,8 +62,6 @@ export function makeIntermediate(request: AuthorityRequest, root: Authority, lif
   return make('intermediate', request, notBefore, Math.min(request.now + life, root.notAfter), root);
 }
 
-const P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
-
 async function make(
   role: AuthorityRole,
   request: AuthorityRequest,
@@ -67,7 +70,9 @@ async function make(
   issuer?: Authority,
 ): Promise<Authority> {
   const x509 = await import('./peculiar.ts');
-  const keys = (await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+  const { keyType = 'ec-p256' } = request;
+  const keys = await generateAuthorityKey(keyType);
+  const signingAlgorithm = keyAlgorithm(issuer?.keyType ?? keyType);
   const serial = randomSerial().toString('hex');
   // As in SPIRE, the serial number makes subjects unique: certificate paths and CRLs are looked up by name.
   const subject = encodeName([...request.subject, { type: 'serialNumber', value: BigInt(`0x${serial}`).toString() }]);
@@ -78,8 +83,8 @@ async function make(
     notBefore: new Date(wholeSecond(from)),
     notAfter: new Date(wholeSecond(until)),
     publicKey: keys.publicKey,
-    signingKey: issuer?.privateKey.toCryptoKey(P256, false, ['sign']) ?? keys.privateKey,
-    signingAlgorithm: { ...P256, hash: 'SHA-256' },
+    signingKey: issuer?.privateKey.toCryptoKey(signingAlgorithm, false, ['sign']) ?? keys.privateKey,
+    signingAlgorithm,
     extensions: [
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
       new x509.BasicConstraintsExtension(true, issuer === undefined ? undefined : 0, true),
@@ -119,7 +124,9 @@ export function readAuthority(role: AuthorityRole, trustDomain: TrustDomain, tex
   const [certificate] = chain;
   if (certificate === undefined) throw new Error('contains no certificate');
   const privateKey = attempt('contains a private key that cannot be read', () => createPrivateKey(keyPem));
-  if (privateKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('contains a key that is not P-256');
+  if (keyTypeOf(privateKey) === undefined) {
+    throw new Error(`contains a key of another type than authorities have (${AUTHORITY_KEY_TYPES.join(', ')})`);
+  }
   if (!certificate.checkPrivateKey(privateKey))
     throw new Error('contains a private key that does not match its certificate');
   if (!certificate.ca) throw new Error('contains a certificate that is not a CA certificate');
@@ -171,6 +178,7 @@ function describe(role: AuthorityRole, chain: readonly X509Certificate[], privat
     subject: certificate.subject.replaceAll('\n', ','),
     certificate,
     above,
+    keyType: keyTypeOf(privateKey)!,
     publicKey: certificate.publicKey,
     privateKey,
     name,

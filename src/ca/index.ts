@@ -2,6 +2,7 @@
 
 import type { Clock } from '../base/clock.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
+import type { AuthorityKeyType, SvidKeyType } from '../spiffe/key-types.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Authorities } from './authorities.ts';
 import { Issuer } from './issuer.ts';
@@ -30,6 +31,10 @@ export interface CertificateAuthorityOptions {
   readonly lagging?: (sequenceNumber: number) => Iterable<LaggingProxy>;
   /** Default lifetime of an SVID, in seconds, for entries without one. */
   readonly x509SvidTtl: number;
+  /** The type of an SVID's key, for entries without one. */
+  readonly x509SvidKeyType: SvidKeyType;
+  /** The type of the keys of new authorities. */
+  readonly caKeyType: AuthorityKeyType;
   /** The first parts of new authorities' subjects: `C=US,O=SPIFFE`. */
   readonly caSubject: string;
   /** Spreads renewals; returns a number in [0, 1). */
@@ -52,12 +57,14 @@ export function longestKeptSvidTtl(caTtl: number): number {
  * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
-  const { trustDomain, dir, clock, log, issuanceLog, x509SvidTtl, random = Math.random, lagging = () => [] } = options;
+  const { trustDomain, dir, clock, log, issuanceLog, random = Math.random, lagging = () => [] } = options;
+  const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType } = options;
   const subject = parseName(options.caSubject, 'caSubject');
   const store = await KeyStore.open(dir, trustDomain);
   const terms = rotationTerms(options);
-  const authorities = await Authorities.open({ trustDomain, store, clock, log, subject, terms, lagging });
-  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, x509SvidTtl, random });
+  const authorities = await Authorities.open({ trustDomain, store, clock, log, subject, keyType, terms, lagging });
+  const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
+  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms });
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),

@@ -34,8 +34,15 @@ function print({ authorities }: AuthoritiesJson, { output }: ClientOptions): Pro
 }
 
 function printAuthorities(authorities: AuthoritiesJson['authorities']): void {
-  const rows = authorities.map(({ role, state, since, not_after, id }) => [role, state, since, not_after, id]);
-  printTable(['ROLE', 'STATE', 'SINCE', 'EXPIRES', 'ID'], rows);
+  const rows = authorities.map(({ role, state, key_type, since, not_after, id }) => [
+    role,
+    state,
+    key_type,
+    since,
+    not_after,
+    id,
+  ]);
+  printTable(['ROLE', 'STATE', 'KEY', 'SINCE', 'EXPIRES', 'ID'], rows);
   const proxies = authorities.flatMap(({ waits_for }) => waits_for);
   if (proxies.length === 0) return;
   process.stdout.write('\nThe published root waits for these proxies to acknowledge the bundle:\n');

@@ -2,6 +2,7 @@
 
 import type { AttestorSettings } from '../attest/catalog.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
+import type { AuthorityKeyType, SvidKeyType } from '../spiffe/key-types.ts';
 import type { LogFormat, LogLevel } from '../telemetry/levels.ts';
 
 /** Paths are absolute. */
@@ -43,6 +44,7 @@ export interface ServeConfig extends AttestorSettings {
   readonly sdsAllBundlesName: string;
   /** Seconds. */
   readonly x509SvidTtl: number;
+  readonly x509SvidKeyType: SvidKeyType;
   /** Seconds. */
   readonly caTtl: number;
   /** Seconds. */
@@ -52,6 +54,7 @@ export interface ServeConfig extends AttestorSettings {
   /** Seconds. */
   readonly rootAckTimeout: number;
   readonly rootAckPolicy: RootAckPolicy;
+  readonly caKeyType: AuthorityKeyType;
   /** Such as `C=CN,O=SPIFFE`; checked. */
   readonly caSubject: string;
   readonly maxConnectionsPerUid: number;

@@ -159,8 +159,10 @@ export class Svids {
           entryId: entry.id,
           spiffeId: entry.spiffeId,
           dnsNames: entry.dnsNames,
+          keyType: entry.x509SvidKeyType,
           ttl: entry.x509SvidTtl,
           notAfter: entry.expiresAt,
+          replacesUntil: slot.current?.svid.notAfter ?? 0,
         });
         // The entry may have changed while the authority signed.
         if (!sameContent(slot.entry, entry)) continue;

@@ -91,13 +91,7 @@ test('files with other contents stop the start', async (t) => {
   const authority = await openTestAuthority(t);
   const { root, intermediate } = filesOf(authority.dir);
   const whole = readFileSync(root, 'utf8');
-  const leaf = await authority.ca.issue({
-    entryId: 'e',
-    spiffeId: 'spiffe://ilinux.io/a' as never,
-    dnsNames: [],
-    ttl: 0,
-    notAfter: 0,
-  });
+  const leaf = await authority.ca.issue(request());
   const cases: [string, RegExp][] = [
     ['', /does not contain exactly one certificate; /],
     [whole + whole, /does not contain exactly one certificate; /],

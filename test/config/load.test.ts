@@ -52,6 +52,7 @@ test('root needs a trust domain only', async () => {
     bundleFor: 'identified',
     disableSpiffeCertValidation: false,
     x509SvidTtl: 3_600,
+    x509SvidKeyType: 'ec-p256',
     caTtl: 86_400,
     rootTtl: 31_536_000,
     rootPublishTime: 86_400,
@@ -60,6 +61,7 @@ test('root needs a trust domain only', async () => {
     sdsDefaultName: 'default',
     sdsBundleName: 'ROOTCA',
     sdsAllBundlesName: 'ALL',
+    caKeyType: 'ec-p256',
     caSubject: 'O=SPIFFE',
     maxConnectionsPerUid: 2_000,
     adminMaxConnections: 100,
@@ -125,11 +127,13 @@ newRoot: true
 bundleFor: anyone
 disableSpiffeCertValidation: false
 x509SvidTtl: 20s
+x509SvidKeyType: rsa-2048
 caTtl: 7d
 rootTtl: 30d
 rootPublishTime: 0s
 rootAckTimeout: 2h
 rootAckPolicy: continue
+caKeyType: rsa-3072
 caSubject: O=Acme\\, Inc.,CN=Sidekey
 maxConnectionsPerUid: 5
 maxStreamsPerUid: 6
@@ -167,11 +171,13 @@ sdsAllBundlesName: roots
       bundleFor: 'anyone',
       disableSpiffeCertValidation: false,
       x509SvidTtl: 20,
+      x509SvidKeyType: 'rsa-2048',
       caTtl: 604_800,
       rootTtl: 2_592_000,
       rootPublishTime: 0,
       rootAckTimeout: 7_200,
       rootAckPolicy: 'continue',
+      caKeyType: 'rsa-3072',
       caSubject: 'O=Acme\\, Inc.,CN=Sidekey',
       maxConnectionsPerUid: 5,
       adminMaxConnections: 8,

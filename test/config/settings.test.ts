@@ -14,6 +14,7 @@ test('flags and variables follow from the keys', () => {
     '--allow-unpinned-peers',
     '--allow-weak-selectors',
     '--bundle-for',
+    '--ca-key-type',
     '--ca-subject',
     '--ca-ttl',
     '--config',
@@ -38,6 +39,7 @@ test('flags and variables follow from the keys', () => {
     '--socket-group',
     '--socket-mode',
     '--trust-domain',
+    '--x509-svid-key-type',
     '--x509-svid-ttl',
   ]);
   assert.equal(variableOf('x509SvidTtl'), 'SIDEKEY_X509_SVID_TTL');
