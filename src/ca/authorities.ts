@@ -90,6 +90,12 @@ export class Authorities {
    */
   static async open(options: AuthoritiesOptions): Promise<Authorities> {
     const stored = await options.store.load(options.clock.now());
+    if (stored.rewritten > 0) {
+      options.log.info(
+        { keys: stored.rewritten },
+        'keys of authorities were encrypted or decrypted, as the settings say',
+      );
+    }
     const authorities = new Authorities(options, stored);
     try {
       await authorities.#review();

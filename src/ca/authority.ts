@@ -5,7 +5,7 @@
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md section 4
  */
 
-import { createPrivateKey, KeyObject, X509Certificate } from 'node:crypto';
+import { KeyObject, randomBytes, sign, verify, X509Certificate } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
 import { type TrustDomain, trustDomainId } from '../spiffe/id.ts';
 import { AUTHORITY_KEY_TYPES, type AuthorityKeyType } from '../spiffe/key-types.ts';
@@ -14,6 +14,7 @@ import { BACKDATE_MS, randomSerial, SUBJECT_KEY_ID, wholeSecond } from './certif
 import { elements } from './der.ts';
 import { encodeName, type NamePart } from './name.ts';
 import { pem, pemBlocks } from './pem.ts';
+import { signatureAlgorithm } from './signature-algorithm.ts';
 
 export type AuthorityRole = 'root' | 'intermediate';
 
@@ -103,32 +104,39 @@ async function make(
   return made;
 }
 
-/** The content of an authority's file: its certificate, those above it, and its key, PEM. */
-export function authorityFile({ certificate, above, privateKey }: Authority): string {
+/**
+ * The content of an authority's file: its certificate, those above it, and its key, PEM.
+ * @param key the block of its key; see {@link KeyCodec.write}
+ */
+export function authorityFile({ certificate, above }: Pick<Authority, 'certificate' | 'above'>, key: string): string {
   const blocks = [certificate, ...above].map(({ raw }) => pem('CERTIFICATE', raw));
-  return blocks.join('') + (privateKey.export({ format: 'pem', type: 'pkcs8' }) as string);
+  return blocks.join('') + key;
 }
 
 /**
  * Reads an authority's file.
+ * @param privateKey the key in the file; see {@link KeyCodec.read}
  * @throws {Error} whose message completes a sentence that begins with the file's name
  */
-export function readAuthority(role: AuthorityRole, trustDomain: TrustDomain, text: string): Authority {
+export function readAuthority(
+  role: AuthorityRole,
+  trustDomain: TrustDomain,
+  text: string,
+  privateKey: KeyObject,
+): Authority {
   const certificatePems = pemBlocks(text, 'CERTIFICATE');
-  const [keyPem, ...moreKeys] = pemBlocks(text, 'PRIVATE KEY');
   if (role === 'root' && certificatePems.length !== 1) throw new Error('does not contain exactly one certificate');
-  if (keyPem === undefined || moreKeys.length > 0) throw new Error('does not contain exactly one private key');
   const chain = attempt('contains a certificate that cannot be read', () => {
     return certificatePems.map((block) => new X509Certificate(block));
   });
   const [certificate] = chain;
   if (certificate === undefined) throw new Error('contains no certificate');
-  const privateKey = attempt('contains a private key that cannot be read', () => createPrivateKey(keyPem));
   if (keyTypeOf(privateKey) === undefined) {
     throw new Error(`contains a key of another type than authorities have (${AUTHORITY_KEY_TYPES.join(', ')})`);
   }
-  if (!certificate.checkPrivateKey(privateKey))
+  if (!certificate.checkPrivateKey(privateKey) || !signsFor(certificate, privateKey)) {
     throw new Error('contains a private key that does not match its certificate');
+  }
   if (!certificate.ca) throw new Error('contains a certificate that is not a CA certificate');
   const id = trustDomainId(trustDomain);
   if (certificate.subjectAltName !== `URI:${id}`) {
@@ -139,6 +147,13 @@ export function readAuthority(role: AuthorityRole, trustDomain: TrustDomain, tex
   }
   if (!isChain(chain)) throw new Error('contains a certificate that the next one did not sign');
   return attempt('contains a certificate that cannot be read', () => describe(role, chain, privateKey));
+}
+
+/** A damaged key may contain the right public key beside a wrong private one. */
+function signsFor({ publicKey }: X509Certificate, privateKey: KeyObject): boolean {
+  const { hash } = signatureAlgorithm(keyTypeOf(privateKey)!);
+  const probe = randomBytes(32);
+  return verify(hash, probe, publicKey, sign(hash, probe, privateKey));
 }
 
 /** True if each certificate is a CA's and, except for the last one, issued by the next one. */

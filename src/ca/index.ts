@@ -6,12 +6,13 @@ import type { AuthorityKeyType, SvidKeyType } from '../spiffe/key-types.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Authorities } from './authorities.ts';
 import { Issuer } from './issuer.ts';
-import { KeyStore } from './key-store.ts';
+import { KeyCodec, type Passphrases } from './key-codec.ts';
+import { type InspectedAuthority, KeyStore } from './key-store.ts';
 import { parseName } from './name.ts';
 import type { RotationTerms } from './rotation.ts';
 import type { CertificateAuthority, IssuanceLog, LaggingProxy } from './types.ts';
 
-export interface CertificateAuthorityOptions {
+export interface CertificateAuthorityOptions extends Passphrases {
   readonly trustDomain: TrustDomain;
   /** The directory of the authorities' files, for nothing else. Created with mode 0700 if missing. */
   readonly dir: string;
@@ -53,6 +54,17 @@ export function longestKeptSvidTtl(caTtl: number): number {
 }
 
 /**
+ * The authorities in the directory, which may not exist; changes nothing.
+ * @throws ERR_CA if one is unusable, with its file and the remedy
+ */
+export function inspectAuthorities(
+  dir: string,
+  { trustDomain, ...passphrases }: Passphrases & { readonly trustDomain: TrustDomain },
+): Promise<InspectedAuthority[]> {
+  return KeyStore.inspect(dir, trustDomain, new KeyCodec(passphrases));
+}
+
+/**
  * Opens the authority; creates a root and an intermediate if there is none.
  * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
  */
@@ -60,7 +72,7 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   const { trustDomain, dir, clock, log, issuanceLog, random = Math.random, lagging = () => [] } = options;
   const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType } = options;
   const subject = parseName(options.caSubject, 'caSubject');
-  const store = await KeyStore.open(dir, trustDomain);
+  const store = await KeyStore.open(dir, trustDomain, new KeyCodec(options));
   const terms = rotationTerms(options);
   const authorities = await Authorities.open({ trustDomain, store, clock, log, subject, keyType, terms, lagging });
   const svidTerms = { x509SvidTtl, x509SvidKeyType, random };

@@ -1,6 +1,6 @@
 /**
  * Stores the authorities, one file each with certificates and key, so that both change at once; and in another file their
- * states and the bundle's sequence number.
+ * states and the bundle's sequence number. Keys are encrypted if there is a passphrase.
  */
 
 import { constants, existsSync, readdirSync } from 'node:fs';
@@ -10,9 +10,12 @@ import { SidekeyError } from '../base/errors.ts';
 import { writeFileAtomic } from '../base/files.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import { type Authority, type AuthorityRole, authorityFile, isUnder, readAuthority } from './authority.ts';
-import { SLOT_STATES, type Slot } from './slot.ts';
+import { type KeyCodec, PassphraseError } from './key-codec.ts';
+import { SLOT_STATES, type Slot, type SlotState } from './slot.ts';
 
 export interface StoredAuthorities {
+  /** Keys that were in clear or encrypted with the old passphrase, and are now stored as they should be. */
+  readonly rewritten: number;
   readonly roots: Slot[];
   readonly intermediates: Slot[];
   readonly state: AuthorityState;
@@ -28,6 +31,18 @@ export interface AuthorityState {
   readonly slots: Readonly<Record<string, Omit<Slot, 'authority'>>> | undefined;
   /** The removed authorities: when each ends, by ID. A file of one that is still there, or comes back, is deleted. */
   readonly gone: Readonly<Record<string, number>>;
+}
+
+interface ReadAuthority {
+  readonly authority: Authority;
+  /** See {@link KeyCodec.read}. */
+  readonly isCurrent: boolean;
+}
+
+/** An authority as it is stored. */
+export interface InspectedAuthority extends ReadAuthority {
+  /** Undefined if none is stored. */
+  readonly state: SlotState | undefined;
 }
 
 const AUTHORITY_FILE = /^(root|intermediate)-([0-9a-f]+)\.pem$/;
@@ -51,14 +66,16 @@ const MEND: Readonly<Record<AuthorityRole, string>> = {
 export class KeyStore {
   readonly #dir: string;
   readonly #trustDomain: TrustDomain;
+  readonly #keys: KeyCodec;
 
-  private constructor(dir: string, trustDomain: TrustDomain) {
+  private constructor(dir: string, trustDomain: TrustDomain, keys: KeyCodec) {
     this.#dir = dir;
     this.#trustDomain = trustDomain;
+    this.#keys = keys;
   }
 
   /** Creates the directory (0700) if missing. Its permissions are checked with the data directory. @throws ERR_CA */
-  static async open(dir: string, trustDomain: TrustDomain): Promise<KeyStore> {
+  static async open(dir: string, trustDomain: TrustDomain, keys: KeyCodec): Promise<KeyStore> {
     try {
       await mkdir(dir, { recursive: true, mode: 0o700 });
       if (!(await lstat(dir)).isDirectory()) throw new Error('it is not a directory');
@@ -70,7 +87,22 @@ export class KeyStore {
         `${dir} cannot be used for the authorities: ${(error as Error).message}`,
       );
     }
-    return new KeyStore(dir, trustDomain);
+    return new KeyStore(dir, trustDomain, keys);
+  }
+
+  /** Reads the authorities as {@link load} does, and changes nothing. Empty if there are none. @throws ERR_CA */
+  static async inspect(dir: string, trustDomain: TrustDomain, keys: KeyCodec): Promise<InspectedAuthority[]> {
+    if (!hasAuthorities(dir)) return [];
+    const store = new KeyStore(dir, trustDomain, keys);
+    const { gone, slots } = await store.#loadState();
+    const found: InspectedAuthority[] = [];
+    for (const name of await readdir(dir)) {
+      const [, role, id] = AUTHORITY_FILE.exec(name) ?? [];
+      if (id === undefined || id in gone) continue;
+      const { authority, isCurrent } = await store.#read(name, role as AuthorityRole);
+      found.push({ authority, state: slots?.[id]?.state, isCurrent });
+    }
+    return found;
   }
 
   /**
@@ -89,9 +121,9 @@ export class KeyStore {
       if (id in state.gone) await rm(path.join(this.#dir, name));
       else names.push(name);
     }
-    const authorities: Authority[] = [];
-    for (const name of names)
-      authorities.push(await this.#read(name, name.startsWith('root') ? 'root' : 'intermediate'));
+    const read: ReadAuthority[] = [];
+    for (const name of names) read.push(await this.#read(name, name.startsWith('root') ? 'root' : 'intermediate'));
+    const authorities = read.map(({ authority }) => authority);
     const slots = authorities.map((authority) => ({ authority, ...storedSlot(authority, state) }));
     const roots = slots.filter(({ authority }) => authority.role === 'root');
     const intermediates: Slot[] = [];
@@ -101,11 +133,31 @@ export class KeyStore {
       else if (now >= authority.notAfter) await this.remove(authority);
       else throw this.#fault(fileName(authority), 'is not signed by a root in the same directory', MEND.intermediate);
     }
-    return { roots, intermediates, state };
+    const rewritten = await this.#rewrite(
+      read.filter(({ authority }) => [...roots, ...intermediates].some((slot) => slot.authority === authority)),
+    );
+    return { roots, intermediates, state, rewritten };
   }
 
   async save(authority: Authority): Promise<void> {
-    writeFileAtomic(path.join(this.#dir, fileName(authority)), authorityFile(authority));
+    const text = authorityFile(authority, await this.#keys.write(authority.privateKey));
+    writeFileAtomic(path.join(this.#dir, fileName(authority)), text);
+  }
+
+  /** Stores the keys that are in clear, or encrypted with the old passphrase, as they should be. Files change one by one. */
+  async #rewrite(read: readonly ReadAuthority[]): Promise<number> {
+    const others = read.filter(({ isCurrent }) => !isCurrent);
+    for (const { authority } of others) {
+      try {
+        await this.save(authority);
+      } catch (error) {
+        const what = this.#keys.encrypts ? 'encrypted' : 'decrypted';
+        const file = path.join(this.#dir, fileName(authority));
+        const message = `the key in ${file} could not be ${what}, and is as it was: ${(error as Error).message}`;
+        throw new SidekeyError('ERR_CA', message, { cause: error });
+      }
+    }
+    return others.length;
   }
 
   async remove(authority: Authority): Promise<void> {
@@ -128,14 +180,16 @@ export class KeyStore {
     return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} };
   }
 
-  async #read(name: string, role: AuthorityRole): Promise<Authority> {
+  async #read(name: string, role: AuthorityRole): Promise<ReadAuthority> {
     const text = (await this.#text(name)) ?? '';
     try {
-      const authority = readAuthority(role, this.#trustDomain, text);
-      if (fileName(authority) === name) return authority;
+      const { key, isCurrent } = await this.#keys.read(text);
+      const authority = readAuthority(role, this.#trustDomain, text, key);
+      if (fileName(authority) === name) return { authority, isCurrent };
       throw new Error(`contains the authority of ${fileName(authority)}`);
     } catch (error) {
-      throw this.#fault(name, (error as Error).message, MEND[role], error);
+      const mend = error instanceof PassphraseError ? error.remedy : MEND[role];
+      throw this.#fault(name, (error as Error).message, mend, error);
     }
   }
 

@@ -55,6 +55,9 @@ export interface ServeConfig extends AttestorSettings {
   readonly rootAckTimeout: number;
   readonly rootAckPolicy: RootAckPolicy;
   readonly caKeyType: AuthorityKeyType;
+  /** Undefined: the keys are in clear. */
+  readonly keyPassphraseFile: string | undefined;
+  readonly oldKeyPassphraseFile: string | undefined;
   /** Such as `C=CN,O=SPIFFE`; checked. */
   readonly caSubject: string;
   readonly maxConnectionsPerUid: number;

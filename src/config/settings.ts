@@ -175,6 +175,17 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     kind: kinds.choice(...AUTHORITY_KEY_TYPES),
     fallback: fixed('ec-p256'),
   },
+  keyPassphraseFile: {
+    about: 'file with the passphrase that encrypts the keys of the authorities; outside the data directory',
+    kind: kinds.readableFile,
+    optional: true,
+  },
+  oldKeyPassphraseFile: {
+    about:
+      'file with the passphrase before: keys that it opens are encrypted with the one of keyPassphraseFile, or without that decrypted',
+    kind: kinds.readableFile,
+    optional: true,
+  },
   caSubject: {
     about: 'subject of root and intermediate certificates',
     kind: kinds.subject,

@@ -6,6 +6,7 @@ import { openDataDir } from '../base/data-dir.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { octal } from '../base/trusted-path.ts';
 import { hasAuthorities, openCertificateAuthority } from '../ca/index.ts';
+import type { Passphrases } from '../ca/key-codec.ts';
 import { ToldIssuances } from '../ca/told-issuances.ts';
 import { openRegistry } from '../registry/registry.ts';
 import { openSqliteStore } from '../registry/sqlite/sqlite-store.ts';
@@ -17,7 +18,11 @@ import type { StartContext } from './start-context.ts';
  * @throws ERR_DATA_DIR if only one of them exists: without the authorities a new root would be created, which no peer
  * trusts
  */
-export async function openState({ config, clock, log, parts, mayGoOn }: StartContext, ledger: Ledger) {
+export async function openState(
+  { config, clock, log, parts, mayGoOn }: StartContext,
+  ledger: Ledger,
+  passphrases: Passphrases,
+) {
   const { trustDomain, newRoot } = config;
   const directory = openDataDir(config.dataDir);
   parts.defer(() => directory.release());
@@ -48,7 +53,7 @@ export async function openState({ config, clock, log, parts, mayGoOn }: StartCon
   await mayGoOn();
   const issuances = new ToldIssuances(store.issuances, log);
   const lagging = (sequenceNumber: number) => ledger.lagging(trustDomain, sequenceNumber, clock.now());
-  const options = { ...config, dir, clock, log, issuanceLog: issuances, lagging };
+  const options = { ...config, ...passphrases, dir, clock, log, issuanceLog: issuances, lagging };
   const ca = parts.own(await openCertificateAuthority(options));
   return { dataDir, store, registry, issuances, ca };
 }

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, type X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
-import { authorityFile, makeIntermediate, makeRoot, readAuthority } from '../../src/ca/authority.ts';
+import {
+  type Authority,
+  type AuthorityRole,
+  authorityFile,
+  makeIntermediate,
+  makeRoot,
+  readAuthority,
+} from '../../src/ca/authority.ts';
+import { KeyCodec } from '../../src/ca/key-codec.ts';
 import { AUTHORITY_KEY_TYPES, type AuthorityKeyType } from '../../src/spiffe/key-types.ts';
 import { x509 } from '../support/peculiar.ts';
 import { DAY, SECOND, TRUST_DOMAIN, YEAR } from './support.ts';
@@ -68,6 +76,7 @@ test('subjects begin with the given parts, and no two are equal', () => {
   assert.equal(intermediate.certificate.issuer, root.certificate.subject);
 });
 
+const codec = new KeyCodec();
 const KEYS = {
   'ec-p256': ['ec', 'prime256v1', undefined, 'ECDSA SHA-256'],
   'ec-p384': ['ec', 'secp384r1', undefined, 'ECDSA SHA-384'],
@@ -91,7 +100,7 @@ for (const keyType of AUTHORITY_KEY_TYPES) {
       assert.equal(algorithmOf(authority.certificate), KEYS[issuer.keyType][3]);
       assert.ok(authority.certificate.verify(issuer.publicKey));
       assert.equal(authority.keyType, keyType);
-      const again = readAuthority(authority.role, TRUST_DOMAIN, authorityFile(authority));
+      const again = await read(authority.role, authorityFile(authority, await codec.write(authority.privateKey)));
       assert.deepEqual([again.id, again.keyType], [authority.id, keyType]);
     }
   });
@@ -105,12 +114,13 @@ test('a key of a type that authorities do not have is refused', async () => {
   ] as const) {
     const { privateKey } = generateKeyPairSync(type as 'rsa', options as { modulusLength: number });
     const text = root.certificate.toString() + privateKey.export({ format: 'pem', type: 'pkcs8' });
-    assert.throws(
-      () => readAuthority('root', TRUST_DOMAIN, text),
-      /contains a key of another type than authorities have/,
-    );
+    await assert.rejects(read('root', text), /contains a key of another type than authorities have/);
   }
 });
+
+async function read(role: AuthorityRole, text: string): Promise<Authority> {
+  return readAuthority(role, TRUST_DOMAIN, text, (await codec.read(text)).key);
+}
 
 /** How the certificate was signed. */
 function algorithmOf({ raw }: X509Certificate): string {

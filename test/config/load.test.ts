@@ -62,6 +62,8 @@ test('root needs a trust domain only', async () => {
     sdsBundleName: 'ROOTCA',
     sdsAllBundlesName: 'ALL',
     caKeyType: 'ec-p256',
+    keyPassphraseFile: undefined,
+    oldKeyPassphraseFile: undefined,
     caSubject: 'O=SPIFFE',
     maxConnectionsPerUid: 2_000,
     adminMaxConnections: 100,
@@ -134,6 +136,8 @@ rootPublishTime: 0s
 rootAckTimeout: 2h
 rootAckPolicy: continue
 caKeyType: rsa-3072
+keyPassphraseFile: passphrase
+oldKeyPassphraseFile: old-passphrase
 caSubject: O=Acme\\, Inc.,CN=Sidekey
 maxConnectionsPerUid: 5
 maxStreamsPerUid: 6
@@ -147,7 +151,8 @@ sdsAllBundlesName: roots
 `,
   );
   const folder = path.dirname(file);
-  for (const name of ['token', 'entries.json']) writeFileSync(path.join(folder, name), '');
+  for (const name of ['token', 'entries.json', 'passphrase', 'old-passphrase'])
+    writeFileSync(path.join(folder, name), '');
   assert.deepEqual(
     await loadServeConfig({ flags: {}, env: { SIDEKEY_CONFIG: file }, uid: 0, folder: '/etc/sidekey' }),
     {
@@ -178,6 +183,8 @@ sdsAllBundlesName: roots
       rootAckTimeout: 7_200,
       rootAckPolicy: 'continue',
       caKeyType: 'rsa-3072',
+      keyPassphraseFile: path.join(folder, 'passphrase'),
+      oldKeyPassphraseFile: path.join(folder, 'old-passphrase'),
       caSubject: 'O=Acme\\, Inc.,CN=Sidekey',
       maxConnectionsPerUid: 5,
       adminMaxConnections: 8,
