@@ -36,6 +36,7 @@ export interface SelfKnowledge {
       | 'admin_socket'
       | 'docker_socket'
       | 'inputs'
+      | 'passphrase_files'
       | 'attestors'
       | 'proc'
       | 'disk'

@@ -354,6 +354,15 @@ describe('nothing but the pipe is in the directory of the pipe, which containers
     assert.match((await faults({ flags })).join(), /^--admin-token-file: the token of the admin API, .* is in the /);
   });
 
+  test('so are the passphrases of the keys', async (t) => {
+    const at = place(t);
+    for (const key of ['keyPassphraseFile', 'oldKeyPassphraseFile'] as const) {
+      writeFileSync(at('run/passphrase'), 'p');
+      const flags = { dataDir: at('data'), socket: at('run/agent.sock'), [key]: at('run/passphrase') };
+      assert.match((await faults({ flags })).join(), /key-passphrase-file: the passphrase of the keys, .* is in the /);
+    }
+  });
+
   test('a pipe below the data directory, and places whose names begin alike, are taken', async (t) => {
     const at = place(t);
     await load({ flags: { dataDir: at('data'), socket: at('data/run/agent.sock') } });

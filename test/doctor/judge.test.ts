@@ -34,6 +34,7 @@ const WELL: DoctorJson = {
   admin_socket: '/run/admin.sock',
   docker_socket: null,
   inputs: [],
+  passphrase_files: [],
   attestors: [{ name: 'unix', error: null }],
   proc: { others_executables: true, hidepid: null },
   disk: { free_bytes: 2 ** 40, free_inodes: 1e6 },
