@@ -16,7 +16,7 @@ const LaggingProxyObject = titled(
       pid: Type.Integer(),
       uid: Type.Integer(),
       node_id: Type.Union([Type.String(), Type.Null()]),
-      name: Type.String({ description: 'the secret that has the bundle' }),
+      name: Type.String({ description: 'the name of the secret' }),
       rejection: Type.Union([Type.String(), Type.Null()], { description: 'the text of its NACK' }),
     },
     CLOSED,
@@ -27,27 +27,62 @@ const Authority = titled(
   'Authority',
   Type.Object(
     {
-      id: Type.String({ description: 'subject key identifier, lower-case hex' }),
+      id: Type.String({
+        description:
+          "subject key identifier, lower-case hex; of an upstream's root: SHA-256 of its certificate, first 20 bytes",
+      }),
       role: Role,
-      key_type: Type.Enum([...AUTHORITY_KEY_TYPES]),
+      key_type: Type.Union([Type.Enum([...AUTHORITY_KEY_TYPES]), Type.Null()], {
+        description: "null: an upstream's root with a key of another type",
+      }),
       state: Type.Unsafe<SlotState>({
         type: 'string',
         enum: SLOT_STATES,
-        description: 'an active one signs; roots are in the bundle except for prepared ones',
+        description:
+          'an active one signs, all others sign nothing; roots are in the bundle except for prepared ones; tainted: somebody else may have the key',
       }),
       since: Timestamp,
       not_before: Timestamp,
       not_after: Timestamp,
       subject: Type.String(),
+      signs_after: Type.Union([Timestamp, Type.Null()], {
+        description: 'of the published root that is next: when it signs if all proxies have acknowledged it then',
+      }),
       waits_for: Type.Array(LaggingProxyObject, {
-        description: 'of a published root: proxies that have not acknowledged the bundle with it; at most 100',
+        description:
+          'of a published root: proxies that have not acknowledged the bundle with it; of a tainted authority: those that may still use an SVID of it; at most 100',
       }),
     },
     CLOSED,
   ),
 );
 
-export const AUTHORITIES = titled('Authorities', Type.Object({ authorities: Type.Array(Authority) }, CLOSED));
+const Upstream = titled(
+  'Upstream',
+  Type.Object(
+    {
+      kind: Type.String(),
+      description: Type.String(),
+      problem: Type.Union([Type.String(), Type.Null()], { description: 'why it gives no intermediate now' }),
+    },
+    CLOSED,
+  ),
+);
+
+export const AUTHORITIES = titled(
+  'Authorities',
+  Type.Object(
+    {
+      authorities: Type.Array(Authority),
+      upstream: Type.Union([Upstream, Type.Null()], {
+        description: 'what signs the intermediates; null: own roots do',
+      }),
+    },
+    CLOSED,
+  ),
+);
 export type AuthoritiesJson = Static<typeof AUTHORITIES>;
+
+export const AUTHORITY_PARAMS = Type.Object({ id: Type.String() });
 
 export const ROTATE = titled('RotateRequest', Type.Object({ role: Role }, CLOSED));

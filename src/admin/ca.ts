@@ -1,21 +1,39 @@
 /** Routes for the authorities: which there are, in which state, and their rotation. */
 
 import type { FastifyInstance } from 'fastify';
+import type { Static } from 'typebox';
 import { SidekeyError } from '../base/errors.ts';
 import type { AuthorityInfo, CertificateAuthority, LaggingProxy } from '../ca/types.ts';
-import { AUTHORITIES, type AuthoritiesJson, ROTATE } from './ca-schema.ts';
-import { time } from './time.ts';
+import { AUTHORITIES, AUTHORITY_PARAMS, type AuthoritiesJson, ROTATE } from './ca-schema.ts';
+import { maybeTime, time } from './time.ts';
 
 /** The number of proxies that are listed. */
 const LISTED = 100;
 
-export type AdminCa = Pick<CertificateAuthority, 'bundle' | 'authorities' | 'lagging' | 'rotate'>;
+export type AdminCa = Pick<CertificateAuthority, 'bundle' | 'authorities' | 'rotate' | 'taint' | 'upstream' | 'onMove'>;
 
 export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
   app.get(
     '/v1/ca',
     { schema: { operationId: 'listAuthorities', summary: 'List the authorities', response: { 200: AUTHORITIES } } },
     () => list(ca),
+  );
+
+  app.post<{ Params: Static<typeof AUTHORITY_PARAMS> }>(
+    '/v1/ca/:id/taint',
+    {
+      schema: {
+        operationId: 'taintAuthority',
+        summary:
+          'Declare that somebody else may have the key of an authority: it signs nothing more, all SVIDs are reissued, and its root leaves the bundle within seconds',
+        params: AUTHORITY_PARAMS,
+        response: { 200: AUTHORITIES },
+      },
+    },
+    async ({ params }) => {
+      await ca.taint(params.id);
+      return list(ca);
+    },
   );
 
   app.post(
@@ -51,19 +69,21 @@ function readRole(body: unknown): AuthorityInfo['role'] {
 }
 
 function list(ca: AdminCa): AuthoritiesJson {
+  const upstream = ca.upstream();
   return {
     authorities: ca.authorities().map((authority) => ({
       id: authority.id,
       role: authority.role,
-      key_type: authority.keyType,
+      key_type: authority.keyType ?? null,
       state: authority.state,
       since: time(authority.since),
       not_before: time(authority.notBefore),
       not_after: time(authority.notAfter),
       subject: authority.subject,
-      waits_for:
-        authority.state === 'published' ? Iterator.from(ca.lagging()).take(LISTED).map(proxyJson).toArray() : [],
+      signs_after: maybeTime(authority.signsAfter),
+      waits_for: Iterator.from(authority.waitsFor).take(LISTED).map(proxyJson).toArray(),
     })),
+    upstream: upstream === undefined ? null : { ...upstream, problem: upstream.problem ?? null },
   };
 }
 

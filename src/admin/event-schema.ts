@@ -1,6 +1,8 @@
-/** JSON schemas of events about streams, entries and issuances. */
+/** JSON schemas of events about streams, entries, issuances and authorities. */
 
 import Type, { type Static } from 'typebox';
+import { SLOT_STATES } from '../ca/slot.ts';
+import type { AuthorityMove } from '../ca/types.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
@@ -57,6 +59,23 @@ const ISSUANCE_EVENT = titled(
   ),
 );
 
+const AUTHORITY_EVENT = titled(
+  'AuthorityEvent',
+  Type.Object(
+    {
+      at: Timestamp,
+      authority_id: Type.String(),
+      role: Type.Union([Type.Literal('root'), Type.Literal('intermediate')]),
+      state: Type.Unsafe<AuthorityMove['state']>({ type: 'string', enum: [...SLOT_STATES, 'gone'] }),
+      before: Type.Unsafe<AuthorityMove['state'] | null>({
+        anyOf: [{ type: 'string', enum: SLOT_STATES }, { type: 'null' }],
+        description: 'null for a new one',
+      }),
+    },
+    { ...CLOSED, description: 'of authority_moved' },
+  ),
+);
+
 const LAGGED_EVENT = titled(
   'LaggedEvent',
   Type.Object({ at: Timestamp, detail: Type.String() }, { ...CLOSED, description: 'of lagged' }),
@@ -64,7 +83,11 @@ const LAGGED_EVENT = titled(
 
 export type StreamEventJson = Static<typeof STREAM_EVENT>;
 export type EntryEventJson = Static<typeof ENTRY_EVENT>;
+export type AuthorityEventJson = Static<typeof AUTHORITY_EVENT>;
 export type IssuanceEventJson = Static<typeof ISSUANCE_EVENT>;
 
 /** The data of one event. */
-export const EVENT = titled('Event', Type.Union([STREAM_EVENT, ENTRY_EVENT, ISSUANCE_EVENT, LAGGED_EVENT]));
+export const EVENT = titled(
+  'Event',
+  Type.Union([STREAM_EVENT, ENTRY_EVENT, ISSUANCE_EVENT, AUTHORITY_EVENT, LAGGED_EVENT]),
+);

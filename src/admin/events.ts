@@ -1,13 +1,20 @@
-/** `GET /v1/events`: events about streams, entries and issuances, as server-sent events. */
+/** `GET /v1/events`: events about streams, entries, issuances and authorities, as server-sent events. */
 
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../base/clock.ts';
 import type { IssuanceRecord } from '../base/issuance.ts';
+import type { AuthorityMove, CertificateAuthority } from '../ca/types.ts';
 import type { Entry, EntryChange, Registry } from '../registry/types.ts';
 import type { Ledger } from '../sds/ledger.ts';
 import type { StreamEvent } from '../sds/stream-event.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
-import { type EntryEventJson, EVENT, type IssuanceEventJson, type StreamEventJson } from './event-schema.ts';
+import {
+  type AuthorityEventJson,
+  type EntryEventJson,
+  EVENT,
+  type IssuanceEventJson,
+  type StreamEventJson,
+} from './event-schema.ts';
 import { time } from './time.ts';
 
 /** The sources of events. */
@@ -16,6 +23,7 @@ export interface EventSources {
   readonly registry: Pick<Registry, 'get' | 'onChange'>;
   /** Calls the listener for recorded SVIDs. Returns a function that stops this. */
   readonly onIssued: (listener: (records: readonly IssuanceRecord[]) => void) => () => void;
+  readonly ca: Pick<CertificateAuthority, 'onMove'>;
   readonly clock: Clock;
 }
 
@@ -41,7 +49,7 @@ export function addEventRoutes(app: FastifyInstance, readers: EventReaders): voi
 }
 
 /** Makes the readers; the sources are listened to only while there is a reader. */
-export function createEventReaders({ ledger, registry, onIssued, clock }: EventSources): EventReaders {
+export function createEventReaders({ ledger, registry, onIssued, ca, clock }: EventSources): EventReaders {
   return new EventReaders(clock, (tell) => {
     const stops = [
       ledger.watch((event) => tell(event.type, streamEvent(event))),
@@ -51,6 +59,7 @@ export function createEventReaders({ ledger, registry, onIssued, clock }: EventS
       onIssued((records) => {
         for (const record of records) tell('issued', issuanceEvent(record));
       }),
+      ca.onMove((move) => tell('authority_moved', authorityEvent(move))),
     ];
     return () => {
       for (const stop of stops) stop();
@@ -74,6 +83,10 @@ function tellChange({ before, after }: EntryChange, registry: EventSources['regi
 
 function entryEvent({ id, spiffeId, source, revisionNumber }: Entry, now: number): EntryEventJson {
   return { at: time(now), id, spiffe_id: spiffeId, source, revision_number: revisionNumber };
+}
+
+function authorityEvent({ at, id, role, state, before }: AuthorityMove): AuthorityEventJson {
+  return { at: time(at), authority_id: id, role, state, before: before ?? null };
 }
 
 function issuanceEvent(record: IssuanceRecord): IssuanceEventJson {

@@ -15,6 +15,7 @@ export const ERRORS = {
   ERR_METHOD_NOT_ALLOWED: { status: 405, title: 'The path does not have this method' },
   ERR_ENTRY_EXISTS: { status: 409, title: 'An entry that is the same, or has the same id, exists' },
   ERR_ROTATION_LIMIT: { status: 409, title: 'Too many authorities are still valid' },
+  ERR_AUTHORITY_STATE: { status: 409, title: 'The state of the authority does not allow it' },
   ERR_REVISION: { status: 412, title: 'Somebody else changed the entry' },
   ERR_TOO_LARGE: { status: 413, title: 'The body is larger than the limit' },
   ERR_MEDIA_TYPE: { status: 415, title: 'The body has a media type that is not JSON' },

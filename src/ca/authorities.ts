@@ -1,13 +1,9 @@
 /**
  * The life cycle of the authorities: which root and intermediate sign, which roots are in the bundle, and when that
- * changes. A review brings everything up to date. It runs at start, when the next change is due, and before a signature
- * if the intermediate is invalid or due for replacement. Each review stores the keys that it made, then all states in one
- * write, and only then publishes and signs; so a crash leaves either the states before or those after.
- *
- * An intermediate is replaced after half of its life, so SVIDs of up to the other half get their full TTL. A root is
- * replaced after half of its life by one that was published before (`rotation.ts`). After a clock jump in either
- * direction only authorities that are valid at the new time sign. Expired roots stay on disk, since a clock that jumped
- * ahead may return.
+ * changes. `plan.ts` decides; a review carries a plan out. It runs at start, when the plan says so, when an operator or the
+ * upstream wants something, and before a signature if the intermediate is invalid or due for replacement. Each review
+ * stores the keys that it made, then all states in one write, and only then publishes and signs; so a crash leaves either
+ * the states before or those after.
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -18,14 +14,25 @@ import { isValidAt } from '../base/validity.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { AuthorityKeyType } from '../spiffe/key-types.ts';
 import type { Log } from '../telemetry/log.ts';
-import { type Authority, type AuthorityRole, isUnder, makeIntermediate, makeRoot } from './authority.ts';
+import {
+  type Authority,
+  type AuthorityRole,
+  isUnder,
+  makeIntermediate,
+  makeRoot,
+  upstreamIntermediate,
+  upstreamRoot,
+} from './authority.ts';
+import { AuthorityLog, LOGGED_PROXIES } from './authority-log.ts';
 import { ownBundle } from './bundle.ts';
-import type { AuthorityState, KeyStore, StoredAuthorities } from './key-store.ts';
+import type { AuthorityState, GoneAuthority, KeyStore, StoredAuthorities } from './key-store.ts';
+import { type Minted, Minter, type Upstream } from './mint.ts';
 import type { NamePart } from './name.ts';
-import { type Activation, activationOf, type RotationTerms, rootDueAt } from './rotation.ts';
+import { lastFor, type Need, type Plan, plan, type Situation, type Slots } from './plan.ts';
+import { publishedUntil, type RotationTerms } from './rotation.ts';
 import { localSigner, type Signer } from './signer.ts';
-import { activate, choose, isTrusted, moved, type Slot } from './slot.ts';
-import type { AuthorityInfo, LaggingProxy, TrustBundle } from './types.ts';
+import { isTrusted, moved, type Slot } from './slot.ts';
+import type { AuthorityInfo, AuthorityMove, LaggingProxy, TrustBundle } from './types.ts';
 
 export interface AuthoritiesOptions {
   readonly trustDomain: TrustDomain;
@@ -36,65 +43,76 @@ export interface AuthoritiesOptions {
   /** Of new authorities. */
   readonly keyType: AuthorityKeyType;
   readonly terms: RotationTerms;
+  /** Signs the intermediates; undefined: own roots do. Closed with the authorities. */
+  readonly upstream?: Upstream | undefined;
   /** The proxies that have not acknowledged the bundle with this sequence number. */
   readonly lagging: (sequenceNumber: number) => Iterable<LaggingProxy>;
+  /** The proxies that may still use an SVID of one of these authorities. */
+  readonly using: (authorityIds: ReadonlySet<string>) => Iterable<LaggingProxy>;
 }
 
 /** While so many are valid, operators can replace none. The bundle has every root. */
 const LIMITS: Readonly<Record<AuthorityRole, number>> = { root: 8, intermediate: 64 };
-/** Proxies that delay a rotation are logged after this time, and then at this interval, this many; in milliseconds. */
-const LAGGING_LOGGED_AFTER_MS = 10_000;
-const LAGGING_LOGGED_EACH_MS = 3_600_000;
-const LAGGING_LOGGED = 10;
 /** Time between a failed review and the next one, in milliseconds. */
 const RETRY_MS = 30_000;
 
 export class Authorities {
   readonly bundleChange: Listeners<TrustBundle>;
   readonly replaced: Listeners<void>;
+  readonly moves: Listeners<AuthorityMove>;
   readonly #options: AuthoritiesOptions;
-  readonly #terms: RotationTerms;
   readonly #startedAt: number;
-  #roots: Slot[];
-  #intermediates: Slot[];
+  readonly #log: AuthorityLog;
+  readonly #minter: Minter | undefined;
+  #slots: Slots;
   /** What is on disk. */
   #state: AuthorityState;
   #signer: Signer | undefined;
-  #bundle: TrustBundle | undefined;
+  #bundle: TrustBundle;
+  #next: Plan['next'];
   /** Issued SVIDs must be replaced, but the listeners have not been told yet. */
   #replacing = false;
   /** What an operator asked to be replaced at the next review. */
   readonly #asked = new Set<AuthorityRole>();
-  /** When the proxies that delay the rotation are logged again, in milliseconds since the epoch. */
-  #logLaggingAt = 0;
+  /** What an operator declared tainted, until that is stored: IDs. */
+  readonly #tainting = new Set<string>();
+  /** Answers of the upstream that have not been stored. */
+  #arrived: Minted[] = [];
   #reviewAt = 0;
   #reviewing: Promise<void> | undefined;
+  /** Why the last review failed; undefined if it did not. */
+  #failure: unknown;
+  /** Resolves at the end of the next review. */
+  #reviewed = Promise.withResolvers<void>();
   #deadline: Deadline | undefined;
   #closed = false;
 
-  private constructor(options: AuthoritiesOptions, stored: StoredAuthorities) {
+  private constructor(options: AuthoritiesOptions, { state, roots, intermediates }: StoredAuthorities) {
+    const { log, clock, upstream, terms, trustDomain } = options;
     this.#options = options;
-    this.#roots = stored.roots;
-    this.#intermediates = stored.intermediates;
-    this.#state = stored.state;
-    this.#startedAt = options.clock.now();
-    this.#terms = options.terms;
-    const failed = (err: unknown) => options.log.error({ err }, 'authority listener failed');
+    this.#slots = { roots, intermediates };
+    this.#state = state;
+    this.#startedAt = clock.now();
+    this.#bundle = ownBundle(trustDomain, [], state.sequenceNumber);
+    this.#log = new AuthorityLog(log);
+    const take = (minted: Minted) => this.#take(minted);
+    const life = terms.intermediateLife;
+    this.#minter = upstream && new Minter({ upstream, keyType: options.keyType, life, clock, log, take });
+    const failed = (err: unknown) => log.error({ err }, 'authority listener failed');
     this.bundleChange = new Listeners(failed);
     this.replaced = new Listeners(failed);
+    this.moves = new Listeners(failed);
   }
 
   /**
-   * Loads the authorities and creates missing ones. @throws ERR_CA if a stored authority is unusable or a new one
-   * cannot be stored
+   * Loads the authorities and creates missing ones. Without own roots there may be none before the upstream answers.
+   * @throws ERR_CA if a stored authority is unusable or a new one cannot be stored
    */
   static async open(options: AuthoritiesOptions): Promise<Authorities> {
     const stored = await options.store.load(options.clock.now());
     if (stored.rewritten > 0) {
-      options.log.info(
-        { keys: stored.rewritten },
-        'keys of authorities were encrypted or decrypted, as the settings say',
-      );
+      const how = 'keys of authorities were encrypted or decrypted, as the settings say';
+      options.log.info({ keys: stored.rewritten }, how);
     }
     const authorities = new Authorities(options, stored);
     try {
@@ -106,34 +124,87 @@ export class Authorities {
     return authorities;
   }
 
+  /** Without authorities while the upstream has not answered for the first time. */
   bundle(): TrustBundle {
-    return this.#bundle!;
+    return this.#bundle;
   }
 
   /** Roots, then intermediates, without expired ones. */
   list(): AuthorityInfo[] {
     const now = this.#options.clock.now();
-    return [...this.#roots, ...this.#intermediates]
+    const { roots, intermediates } = this.#slots;
+    return [...roots, ...intermediates]
       .filter(({ authority }) => now < authority.notAfter)
-      .map(({ authority: { id, role, keyType, notBefore, notAfter, subject }, state, since }) => {
-        return { id, role, keyType, state, since, notBefore, notAfter, subject };
+      .map((slot) => {
+        const { authority, state, since } = slot;
+        const { id, role, keyType, notBefore, notAfter, subject } = authority;
+        const isNext = this.#next?.slot.authority === authority;
+        return {
+          ...{ id, role, keyType, state, since, notBefore, notAfter, subject },
+          isUpstreams: authority.privateKey === undefined,
+          signsAfter: isNext ? this.#signsAfter(slot, now) : undefined,
+          waitsFor: isNext || state === 'tainted' ? this.#waitsFor(slot) : [],
+        };
       });
   }
 
-  /** The proxies that a published root waits for; empty if there is no such root, or if all have it. */
-  lagging(): Iterable<LaggingProxy> {
-    return this.#next(undefined) === undefined ? [] : this.#options.lagging(this.bundle().sequenceNumber);
+  /** When the next root may sign if no proxy lags. */
+  #signsAfter(next: Slot, now: number): number {
+    const { roots, intermediates } = this.#slots;
+    const { terms } = this.#options;
+    const active = roots.find(({ state }) => state === 'active');
+    const last = active === undefined ? now : lastFor(active, intermediates, now, terms);
+    return publishedUntil({ since: next.since, last, startedAt: this.#startedAt }, terms);
+  }
+
+  #waitsFor({ state }: Slot): Iterable<LaggingProxy> {
+    const { lagging, using } = this.#options;
+    return state === 'tainted' ? using(this.#taintedIds()) : lagging(this.#state.sequenceNumber);
+  }
+
+  /** Why no SVIDs can be signed, or why that is near; undefined if all is well. */
+  trouble(): string | undefined {
+    const { clock, upstream } = this.#options;
+    const now = clock.now();
+    const signer = this.#signer;
+    const isValid = signer !== undefined && isValidAt(signer, now);
+    const what = this.#minter?.trouble;
+    if (!isValid) {
+      if (upstream === undefined) return 'no authority is valid now';
+      return `no intermediate can sign: ${what ?? `the upstream (${upstream.description}) has not answered yet`}`;
+    }
+    if (what === undefined || now < signer.notAfter - (signer.notAfter - signer.notBefore) / 3) return undefined;
+    return `the intermediate ends at ${new Date(signer.notAfter).toISOString()}, and the upstream gives no other one: ${what}`;
+  }
+
+  /** The upstream, and what is wrong with it now; undefined without one. */
+  upstream():
+    | { readonly kind: string; readonly description: string; readonly problem: string | undefined }
+    | undefined {
+    const { upstream } = this.#options;
+    return upstream && { kind: upstream.kind, description: upstream.description, problem: this.#minter?.trouble };
   }
 
   /**
    * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies
    * have it. A rotation that is going on is not begun again.
-   * @throws ERR_ROTATION_LIMIT; ERR_CA if the new one cannot be made or stored
+   * @throws ERR_ROTATION_LIMIT; ERR_AUTHORITY_STATE for an upstream's root; ERR_UPSTREAM; ERR_CA if the new one cannot be
+   * made or stored
    */
   async rotate(role: AuthorityRole): Promise<void> {
+    const { upstream } = this.#options;
+    if (upstream !== undefined && role === 'root') {
+      throw new SidekeyError(
+        'ERR_AUTHORITY_STATE',
+        `the roots are the upstream's (${upstream.description}): replace them there, then ask for a new intermediate: sidekey ca rotate`,
+      );
+    }
     // A review that is running may have passed the place where it would see the wish.
     await this.#reviewing?.catch(() => undefined);
     this.#checkLimit(role);
+    // An answer whose root is not trusted by all proxies yet becomes active later, by itself.
+    if (this.#minter !== undefined) await this.#minter.mint();
+    if (this.#minter !== undefined && this.#next !== undefined) return;
     this.#asked.add(role);
     try {
       await this.#review();
@@ -147,7 +218,7 @@ export class Authorities {
   /** @throws ERR_ROTATION_LIMIT if too many of the replaced ones are still valid: each is in the bundle or on disk */
   #checkLimit(role: AuthorityRole): void {
     const now = this.#options.clock.now();
-    const slots = role === 'root' ? this.#roots : this.#intermediates;
+    const slots = role === 'root' ? this.#slots.roots : this.#slots.intermediates;
     const used = slots.filter(({ authority, state }) => state !== 'prepared' && now < authority.notAfter).length;
     const limit = LIMITS[role];
     if (used < limit) return;
@@ -157,226 +228,297 @@ export class Authorities {
     );
   }
 
-  /** The authority that signs SVIDs now; replaces it first if that is due. @throws ERR_CA if none is valid */
+  /**
+   * Declares that somebody else may have the key of an authority. It signs nothing from now on; all SVIDs are issued
+   * again under another root; then its root leaves the bundle. Own intermediates are tainted with their root, since only a
+   * bundle without it makes peers refuse what they signed. The root of an upstream's intermediate stays.
+   * @throws ERR_NOT_FOUND; ERR_AUTHORITY_STATE, ERR_UPSTREAM if the upstream signs under no other root; ERR_CA if the
+   * states cannot be stored: then nothing is signed, and it is tried again
+   */
+  async taint(id: string): Promise<void> {
+    await this.#reviewing?.catch(() => undefined);
+    const slot = this.#find(id);
+    if (slot === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no authority ${id}: see sidekey ca show`);
+    if (slot.state === 'tainted') return;
+    const ids = this.#taintedWith(slot.authority);
+    // Without another intermediate nothing could be signed any more, so that is requested first.
+    if (this.#minter !== undefined && this.#signer !== undefined && ids.has(this.#signer.id)) {
+      await this.#minter.mint();
+      const isOther = ({ authority, state }: Slot) =>
+        state === 'prepared' && [...ids].every((one) => authority.id !== one && !this.#isUnderId(authority, one));
+      if (!this.#slots.intermediates.some(isOther)) {
+        throw new SidekeyError(
+          'ERR_AUTHORITY_STATE',
+          `the upstream (${this.#options.upstream!.description}) still signs under the root ${id}: let it sign under another one first`,
+        );
+      }
+    }
+    for (const one of ids) this.#tainting.add(one);
+    // Whatever happens to the review, nothing more is signed under it.
+    if (this.#signer !== undefined && ids.has(this.#signer.id)) this.#signer = undefined;
+    this.#reviewAt = 0;
+    try {
+      await this.#review();
+    } catch (error) {
+      throw SidekeyError.from(error, 'ERR_CA', `the taint could not be stored: ${(error as Error).message}`);
+    }
+  }
+
+  #find(id: string): Slot | undefined {
+    return [...this.#slots.roots, ...this.#slots.intermediates].find(({ authority }) => authority.id === id);
+  }
+
+  /** The authorities that this one takes with it. */
+  #taintedWith(authority: Authority): Set<string> {
+    const { roots, intermediates } = this.#slots;
+    const ids = new Set([authority.id]);
+    for (const { authority: root } of roots) {
+      const isOwnAbove = root.privateKey !== undefined && authority.role === 'intermediate' && isUnder(authority, root);
+      if (root !== authority && !isOwnAbove) continue;
+      ids.add(root.id);
+      for (const { authority: below } of intermediates) if (isUnder(below, root)) ids.add(below.id);
+    }
+    return ids;
+  }
+
+  #isUnderId(authority: Authority, rootId: string): boolean {
+    const root = this.#slots.roots.find((slot) => slot.authority.id === rootId);
+    return root !== undefined && isUnder(authority, root.authority);
+  }
+
+  #taintedIds(): Set<string> {
+    const tainted = this.#slots.intermediates.filter(({ state }) => state === 'tainted');
+    return new Set(tainted.map(({ authority }) => authority.id));
+  }
+
+  /**
+   * The authority that signs SVIDs now; replaces it first if that is due, and waits for the successor of a tainted one.
+   * @throws ERR_CA if none is valid
+   */
   async signer(): Promise<Signer> {
     const { clock } = this.#options;
-    let failure: unknown;
     // The first call may join a review that began before the clock jumped.
-    for (let reviews = 0; reviews < 2 && this.#isDue(); reviews += 1) {
-      failure = await this.#review().then(
-        () => undefined,
-        (error: unknown) => error,
-      );
-    }
-    const signer = this.#signer!;
+    for (let reviews = 0; reviews < 2 && this.#isDue(); reviews += 1) await this.#review().catch(() => undefined);
+    while (this.#signer === undefined && this.#isTaintPending() && !this.#closed) await this.#reviewed.promise;
     if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
-    if (isValidAt(signer, clock.now())) return signer;
-    throw new SidekeyError('ERR_CA', 'no authority is valid now, and none can be created', { cause: failure });
+    const signer = this.#signer;
+    if (signer !== undefined && isValidAt(signer, clock.now())) return signer;
+    throw new SidekeyError('ERR_CA', this.trouble() ?? 'no authority is valid now, and none can be created', {
+      cause: this.#failure,
+    });
   }
 
   #isDue(): boolean {
     const now = this.#options.clock.now();
-    return now >= this.#reviewAt || !isValidAt(this.#signer!, now);
+    return now >= this.#reviewAt || (this.#signer !== undefined && !isValidAt(this.#signer, now));
+  }
+
+  /** True while a successor of a tainted authority waits for the proxies. */
+  #isTaintPending(): boolean {
+    const isTainting = this.#tainting.size > 0 || this.#taintedIds().size > 0;
+    return isTainting && this.#next !== undefined && this.#failure === undefined;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#deadline?.cancel();
+    await this.#minter?.close();
     await this.#reviewing?.catch(() => undefined);
+    this.#reviewed.resolve();
+  }
+
+  async #take(minted: Minted): Promise<void> {
+    this.#arrived.push(minted);
+    await this.#reviewing?.catch(() => undefined);
+    await this.#review();
   }
 
   /** Runs one review at a time. A failure is logged, and another review is scheduled. */
   #review(): Promise<void> {
     this.#reviewing ??= this.#reviewNow()
+      .then(() => {
+        this.#failure = undefined;
+      })
       .catch((error: unknown) => {
+        this.#failure = error;
         this.#options.log.error({ err: error, retry_ms: RETRY_MS }, 'the authorities could not be renewed');
         this.#reviewNextAt(this.#options.clock.now() + RETRY_MS);
         throw error;
       })
       .finally(() => {
         this.#reviewing = undefined;
+        this.#reviewed.resolve();
+        this.#reviewed = Promise.withResolvers();
       });
     return this.#reviewing;
   }
 
   async #reviewNow(): Promise<void> {
     const now = this.#options.clock.now();
-    const active = choose(this.#roots, now) ?? (await this.#newRoot(now));
-    const next = this.#next(active) ?? (this.#mayReplaceRoot(active, now) ? await this.#nextRoot(now) : undefined);
-    const activation = next && this.#activationOf(next, active, now);
-    const root = activation?.isDue === true ? next! : active;
-    const isFit = (slot: Slot) => this.#isFit(slot, root.authority, now);
-    const intermediate = choose(this.#intermediates, now, isFit) ?? (await this.#newIntermediate(now, root.authority));
+    const before = this.#slots;
+    if (this.#arrived.length > 0) await this.#storeArrived(now);
+    if (this.#tainting.size > 0) {
+      this.#replacing = true;
+      this.#log.tainted([...this.#tainting]);
+    }
+    const next = await this.#plan(now);
+    const isNewlyPublished = next.next !== undefined && next.next.slot.authority !== this.#next?.slot.authority;
+    const trusted = next.roots.filter((slot) => isTrusted(slot, now)).map(({ authority }) => authority);
+    await this.#save(next, trusted, now);
+    this.#slots = next;
+    this.#next = next.next?.activation.isDue === false ? next.next : undefined;
+    this.#tainting.clear();
 
-    const intermediates = activate(this.#intermediates, intermediate, now).filter(({ authority }) => {
-      return now < authority.notAfter;
-    });
-    const roots = activate(this.#roots, root, now)
-      .map((slot) => (slot === next ? moved(slot, 'published', now) : slot))
-      .filter((slot) => !this.#isGone(slot, intermediates, now));
-    // An intermediate is removed before its root: without the root it could not be read.
-    const gone = [...this.#intermediates, ...this.#roots].filter(({ authority }) => {
-      return ![...roots, ...intermediates].some((slot) => slot.authority === authority);
-    });
-    const trusted = roots.filter((slot) => isTrusted(slot, now)).map(({ authority }) => authority);
-    await this.#save([...roots, ...intermediates], gone, trusted, now);
-    this.#roots = roots;
-    this.#intermediates = intermediates;
-    for (const { authority } of gone) await this.#remove(authority);
     if (this.#asked.has('intermediate')) this.#replacing = true;
-    if (this.#signer !== undefined && !isUnder(this.#signer, root.authority)) this.#replacing = true;
-    if (this.#signer?.id !== intermediate.authority.id) this.#signer = localSigner(intermediate.authority);
-    this.#reviewNextAt(
-      Math.min(
-        this.#renewalOf(intermediate.authority, root.authority),
-        next === undefined && now < rootDueAt(root.authority) ? rootDueAt(root.authority) : Number.POSITIVE_INFINITY,
-        activation?.isDue === false ? activation.lookAt : Number.POSITIVE_INFINITY,
-        ...trusted.map(({ notAfter }) => notAfter),
-        ...intermediates.map(({ authority }) => authority.notAfter),
-      ),
-    );
-    if (activation?.isDue === true) this.#rootActivated(root.authority, activation.lagging);
+    this.#changeSigner(next);
+    this.#reviewNextAt(next.lookAt);
+    this.#logPlan(next, before, isNewlyPublished, now);
     this.#publish(trusted);
-    if (this.#replacing) {
+    if (this.#replacing && this.#signer !== undefined) {
       this.#replacing = false;
       this.replaced.tell();
     }
+    this.#tellMoves(before, next, now);
+    if (next.wantsMint) this.#minter?.want();
+    for (const { authority } of next.gone) await this.#remove(authority);
   }
 
-  /** The published root that will replace this one. */
-  #next(active: Slot | undefined): Slot | undefined {
-    const now = this.#options.clock.now();
-    return choose(this.#roots, now, (slot) => slot.state === 'published' && slot !== active);
-  }
-
-  #mayReplaceRoot({ authority }: Slot, now: number): boolean {
-    const isDue = now >= rootDueAt(authority) || this.#asked.has('root');
-    return isDue && this.#roots.filter((slot) => isTrusted(slot, now)).length < LIMITS.root;
-  }
-
-  /** The root to publish: one that was left from a rotation that did not get further, or a new one. */
-  async #nextRoot(now: number): Promise<Slot> {
-    const isFresh = ({ authority, state }: Slot) => state === 'prepared' && now < rootDueAt(authority);
-    const next = choose(this.#roots, now, isFresh) ?? (await this.#storeRoot(now));
-    const { id, notAfter } = next.authority;
-    this.#options.log.info({ authority_id: id, not_after: new Date(notAfter) }, 'new root is published');
-    this.#logLaggingAt = now + LAGGING_LOGGED_AFTER_MS;
-    return next;
-  }
-
-  #activationOf(next: Slot, active: Slot, now: number): Activation {
-    // A root that is not in the bundle yet is published by this review.
-    if (next.state !== 'published') {
-      return { isDue: false, waitsFor: 'time', lookAt: now };
-    }
-    const { lagging, log } = this.#options;
-    const { sequenceNumber } = this.#state;
-    const isLagging = () => Iterator.from(lagging(sequenceNumber)).some(() => true);
-    const activation = activationOf(next, active.authority, now, this.#startedAt, this.#terms, isLagging);
-    if (!activation.isDue && activation.waitsFor === 'proxies' && now >= this.#logLaggingAt) {
-      this.#logLaggingAt = now + LAGGING_LOGGED_EACH_MS;
-      log.warn(
-        {
-          authority_id: next.authority.id,
-          proxies: Iterator.from(lagging(sequenceNumber)).take(LAGGING_LOGGED).toArray(),
-        },
-        'the new root does not sign yet: proxies have not acknowledged the bundle with it',
-      );
-    }
-    return activation;
-  }
-
-  #rootActivated({ id }: Authority, isLagging: boolean): void {
-    const { log, lagging } = this.#options;
-    if (isLagging) {
-      const proxies = Iterator.from(lagging(this.#state.sequenceNumber)).take(LAGGING_LOGGED).toArray();
-      log.error(
-        { authority_id: id, proxies },
-        'new root signs though proxies have not acknowledged the bundle with it',
-      );
-    } else log.info({ authority_id: id }, 'new root signs: all SVIDs are reissued');
-  }
-
-  /** Creates a root for the time in which no other one is valid. */
-  async #newRoot(now: number): Promise<Slot> {
-    const isFirst = this.#roots.length === 0;
-    const slot = await this.#storeRoot(now);
-    const fields = { authority_id: slot.authority.id, not_after: new Date(slot.authority.notAfter) };
-    if (isFirst) this.#options.log.info(fields, 'root created');
-    else {
-      this.#options.log.error(
-        fields,
-        'no root is valid at this time: created a new one; proxies trust it once they have the new bundle',
-      );
-    }
-    return slot;
-  }
-
-  async #storeRoot(now: number): Promise<Slot> {
-    const { trustDomain, subject, keyType, store } = this.#options;
-    const root = await makeRoot({ trustDomain, subject, keyType, now }, this.#terms.rootLife);
-    await store.save(root);
-    const slot: Slot = { authority: root, state: 'prepared', since: now };
-    this.#roots.push(slot);
-    return slot;
-  }
-
-  async #newIntermediate(now: number, root: Authority): Promise<Slot> {
-    const { trustDomain, subject, keyType, store, log } = this.#options;
-    const request = { trustDomain, subject, keyType, now };
-    const intermediate = await makeIntermediate(request, root, this.#terms.intermediateLife);
-    await store.save(intermediate);
-    log.info({ authority_id: intermediate.id, not_after: new Date(intermediate.notAfter) }, 'intermediate created');
-    const slot: Slot = { authority: intermediate, state: 'prepared', since: now };
-    this.#intermediates.push(slot);
-    return slot;
-  }
-
-  /** True if it is under this root and a new one would not last much longer. */
-  #isFit({ authority: intermediate, state }: Slot, root: Authority, now: number): boolean {
-    // A request that failed may have left one that is stored and has not signed yet.
-    if (this.#asked.has('intermediate') && state !== 'prepared') return false;
-    const shortened = intermediate.notAfter - now > this.#terms.intermediateLife;
-    return isUnder(intermediate, root) && now < this.#renewalOf(intermediate, root) && !shortened;
-  }
-
-  /**
-   * When to replace it: half a life before its end, or at its end if the root ends at the same time, since a new one
-   * would not last longer.
-   */
-  #renewalOf(intermediate: Authority, root: Authority): number {
-    const atRootsEnd = intermediate.notAfter >= root.notAfter;
-    return atRootsEnd ? intermediate.notAfter : intermediate.notAfter - this.#terms.intermediateLife / 2;
-  }
-
-  /** True if nothing needs the root any more: a retired one without a valid intermediate, or one that never got further. */
-  #isGone({ authority, state }: Slot, intermediates: readonly Slot[], now: number): boolean {
-    if (!isValidAt(authority, now)) return false;
-    if (state === 'prepared') return now >= rootDueAt(authority);
-    return state === 'retired' && !intermediates.some((slot) => isUnder(slot.authority, authority));
-  }
-
+  /** Deletes its file. If that fails, the next start does it, since the states say that it is gone. */
   async #remove(authority: Authority): Promise<void> {
-    await this.#options.store.remove(authority);
-    if (authority.role === 'root') this.#options.log.info({ authority_id: authority.id }, 'retired root removed');
+    try {
+      await this.#options.store.remove(authority);
+    } catch (err) {
+      this.#options.log.error(
+        { err, authority_id: authority.id },
+        'the file of a removed authority could not be deleted',
+      );
+    }
+  }
+
+  /** Plans, and makes the keys that the plan needs. */
+  async #plan(now: number): Promise<Plan> {
+    const marks = (slots: readonly Slot[]) => {
+      return slots
+        .filter(
+          ({ authority: { id, role }, state }) => !(role === 'root' && state === 'prepared' && this.#tainting.has(id)),
+        )
+        .map((slot) => (this.#tainting.has(slot.authority.id) ? moved(slot, 'tainted', now) : slot));
+    };
+    const situation = this.#situation(now);
+    for (;;) {
+      const { roots, intermediates } = this.#slots;
+      const next = plan({ roots: marks(roots), intermediates: marks(intermediates) }, situation);
+      if (next.need === undefined) {
+        // A prepared root that is tainted is gone at once: it never was in the bundle.
+        const dropped = roots.filter((slot) => this.#tainting.has(slot.authority.id) && slot.state === 'prepared');
+        return { ...next, gone: [...next.gone, ...dropped] };
+      }
+      await this.#make(next, now);
+    }
+  }
+
+  #situation(now: number): Situation {
+    const { terms, lagging, using, upstream } = this.#options;
+    const hasSome = (proxies: Iterable<LaggingProxy>) => Iterator.from(proxies).some(() => true);
+    const tainted = new Set([...this.#taintedIds(), ...this.#tainting]);
+    return {
+      ...{ now, terms, startedAt: this.#startedAt, asked: new Set(this.#asked), rootLimit: LIMITS.root },
+      source: upstream === undefined ? 'self' : 'upstream',
+      isBundleLagging: () => hasSome(lagging(this.#state.sequenceNumber)),
+      // New SVIDs are made when the listeners have been told.
+      isReissueLagging: () => this.#replacing || hasSome(using(tainted)),
+    };
+  }
+
+  async #make(need: Need, now: number): Promise<void> {
+    const { trustDomain, subject, keyType, store, terms } = this.#options;
+    const request = { trustDomain, subject, keyType, now };
+    const authority =
+      need.need === 'root'
+        ? await makeRoot(request, terms.rootLife)
+        : await makeIntermediate(request, need.under, terms.intermediateLife);
+    await store.save(authority);
+    this.#log.made(authority, need.need === 'root' && need.isOnly && this.#slots.roots.length > 0);
+    this.#add(authority, now);
+  }
+
+  #add(authority: Authority, now: number): void {
+    const slot: Slot = { authority, state: 'prepared', since: now };
+    const { roots, intermediates } = this.#slots;
+    if (authority.role === 'root') this.#slots = { roots: [...roots, slot], intermediates };
+    else this.#slots = { roots, intermediates: [...intermediates, slot] };
+  }
+
+  /** Stores what the upstream answered: roots that are new, then the intermediate. Roots that it left out retire. */
+  async #storeArrived(now: number): Promise<void> {
+    const { store } = this.#options;
+    while (this.#arrived.length > 0) {
+      const { chain, roots, notAfter, privateKey } = this.#arrived[0]!;
+      const listed = roots.map(upstreamRoot);
+      for (const root of listed) {
+        if (this.#state.gone[root.id]?.tainted === true) {
+          this.#arrived.shift();
+          throw new SidekeyError(
+            'ERR_AUTHORITY_STATE',
+            `the upstream answers with the root ${root.id}, which was tainted`,
+          );
+        }
+        if (this.#find(root.id) !== undefined) continue;
+        await store.save(root);
+        this.#log.made(root);
+        this.#add(root, now);
+      }
+      const intermediate = upstreamIntermediate(chain, privateKey, notAfter);
+      await store.save(intermediate);
+      this.#log.made(intermediate);
+      this.#add(intermediate, now);
+      this.#arrived.shift();
+      const isListed = (id: string) => listed.some((root) => root.id === id);
+      const updated = this.#slots.roots.map((slot) => {
+        if (slot.authority.privateKey !== undefined) return slot;
+        if (slot.state === 'published' && !isListed(slot.authority.id)) return moved(slot, 'retired', now);
+        return slot.state === 'retired' && isListed(slot.authority.id) ? moved(slot, 'published', now) : slot;
+      });
+      this.#slots = { ...this.#slots, roots: updated };
+    }
+  }
+
+  #changeSigner({ root, intermediate }: Plan): void {
+    const before = this.#signer;
+    if (intermediate === undefined) this.#signer = undefined;
+    else if (before?.id !== intermediate.authority.id) this.#signer = localSigner(intermediate.authority);
+    if (before !== undefined && root !== undefined && !isUnder(before, root.authority)) this.#replacing = true;
+  }
+
+  #logPlan({ next, gone }: Plan, before: Slots, isNewlyPublished: boolean, now: number): void {
+    const { lagging, using } = this.#options;
+    const proxies = () => Iterator.from(lagging(this.#state.sequenceNumber)).take(LOGGED_PROXIES).toArray();
+    const isFirst = !before.roots.some(({ state }) => state === 'active' || state === 'tainted');
+    if (next?.activation.isDue === true && isFirst) return;
+    if (next?.activation.isDue === true)
+      this.#log.activated(next.slot.authority, next.activation.lagging ? proxies() : []);
+    else if (next !== undefined && isNewlyPublished) this.#log.published(next.slot.authority, now);
+    else if (next?.activation.waitsFor === 'proxies') this.#log.waiting(next.slot.authority, now, proxies);
+    for (const slot of gone) {
+      const isSigner = slot.state === 'tainted' && slot.authority.role === 'intermediate';
+      const users = isSigner ? using(new Set([slot.authority.id])) : [];
+      this.#log.removed(slot, Iterator.from(users).take(LOGGED_PROXIES).toArray());
+    }
   }
 
   /** Stores the states and the bundle's number in one write, if anything changed. @param trusted the bundle's roots */
-  async #save(
-    slots: readonly Slot[],
-    removed: readonly Slot[],
-    trusted: readonly Authority[],
-    now: number,
-  ): Promise<void> {
+  async #save(next: Plan, trusted: readonly Authority[], now: number): Promise<void> {
     const rootIds = trusted.map(({ id }) => id).sort();
+    const slots = [...next.roots, ...next.intermediates];
     const stored = Object.fromEntries(slots.map(({ authority, state, since }) => [authority.id, { state, since }]));
     const isSame = isDeepStrictEqual(rootIds, this.#state.rootIds);
     const sequenceNumber = this.#state.sequenceNumber + (isSame ? 0 : 1);
-    const earlier = Object.entries(this.#state.gone).filter(([, notAfter]) => now < notAfter);
-    const gone = Object.fromEntries([
-      ...earlier,
-      ...removed.map(({ authority }) => [authority.id, authority.notAfter]),
-    ]);
+    const gone: Record<string, GoneAuthority> = {};
+    for (const [id, one] of Object.entries(this.#state.gone)) if (now < one.notAfter && !(id in stored)) gone[id] = one;
+    for (const { authority, state } of next.gone) {
+      const tainted = state === 'tainted' || this.#tainting.has(authority.id);
+      if (now < authority.notAfter) gone[authority.id] = { notAfter: authority.notAfter, tainted };
+    }
     const state = { sequenceNumber, rootIds, slots: stored, gone };
     if (isDeepStrictEqual(state, this.#state)) return;
     await this.#options.store.saveState(state);
@@ -386,15 +528,26 @@ export class Authorities {
   /** Announces the bundle if it has changed; its number is on disk by now. */
   #publish(trusted: readonly Authority[]): void {
     const before = this.#bundle;
-    if (before?.sequenceNumber === this.#state.sequenceNumber) return;
+    if (before.sequenceNumber === this.#state.sequenceNumber && before.x509Authorities.length === trusted.length)
+      return;
     this.#bundle = ownBundle(this.#options.trustDomain, trusted, this.#state.sequenceNumber);
-    if (before !== undefined) this.bundleChange.tell(this.#bundle);
+    this.bundleChange.tell(this.#bundle);
+  }
+
+  #tellMoves(before: Slots, after: Plan, now: number): void {
+    if (this.moves.size === 0) return;
+    const states = new Map([...before.roots, ...before.intermediates].map((slot) => [slot.authority.id, slot.state]));
+    const tell = ({ authority: { id, role } }: Slot, state: AuthorityMove['state']) => {
+      if (states.get(id) !== state) this.moves.tell({ at: now, id, role, state, before: states.get(id) });
+    };
+    for (const slot of [...after.roots, ...after.intermediates]) tell(slot, slot.state);
+    for (const slot of after.gone) tell(slot, 'gone');
   }
 
   #reviewNextAt(instant: number): void {
     this.#reviewAt = instant;
     this.#deadline?.cancel();
-    if (this.#closed) return;
+    if (this.#closed || instant === Number.POSITIVE_INFINITY) return;
     this.#deadline = this.#options.clock.at(instant, () => {
       this.#review().catch(() => undefined); // #review has logged it and scheduled the next one
     });

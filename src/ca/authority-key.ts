@@ -1,8 +1,10 @@
 /** The keys of roots and intermediates: makes them and recognizes their types. */
 
-import { type KeyObject, webcrypto } from 'node:crypto';
+import { generateKeyPair, type KeyObject } from 'node:crypto';
+import { promisify } from 'node:util';
 import { AUTHORITY_KEY_TYPES, type AuthorityKeyType } from '../spiffe/key-types.ts';
 
+const PUBLIC_EXPONENT = 65_537;
 const RSA = {
   name: 'RSASSA-PKCS1-v1_5',
   publicExponent: Uint8Array.of(1, 0, 1),
@@ -22,10 +24,13 @@ export function keyAlgorithm(type: AuthorityKeyType): (typeof ALGORITHMS)[Author
   return ALGORITHMS[type];
 }
 
-/** Makes a key in the thread pool; an RSA key of 4096 bits takes seconds. Its private key can be exported. */
-export async function generateAuthorityKey(type: AuthorityKeyType): Promise<webcrypto.CryptoKeyPair> {
-  const keys = await webcrypto.subtle.generateKey(keyAlgorithm(type), true, ['sign', 'verify']);
-  return keys as webcrypto.CryptoKeyPair;
+const generate = promisify(generateKeyPair);
+
+/** Makes a key in the thread pool; an RSA key of 4096 bits takes seconds. */
+export function generateAuthorityKey(type: AuthorityKeyType): Promise<{ publicKey: KeyObject; privateKey: KeyObject }> {
+  const algorithm = keyAlgorithm(type);
+  if ('namedCurve' in algorithm) return generate('ec', { namedCurve: algorithm.namedCurve });
+  return generate('rsa', { modulusLength: algorithm.modulusLength, publicExponent: PUBLIC_EXPONENT });
 }
 
 /** The type of a private or public key; undefined if authorities do not have such keys. */

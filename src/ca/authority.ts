@@ -5,7 +5,7 @@
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md section 4
  */
 
-import { KeyObject, randomBytes, sign, verify, X509Certificate } from 'node:crypto';
+import { hash, type KeyObject, randomBytes, sign, verify, X509Certificate } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
 import { type TrustDomain, trustDomainId } from '../spiffe/id.ts';
 import { AUTHORITY_KEY_TYPES, type AuthorityKeyType } from '../spiffe/key-types.ts';
@@ -19,10 +19,13 @@ import { signatureAlgorithm } from './signature-algorithm.ts';
 export type AuthorityRole = 'root' | 'intermediate';
 
 export interface Authority {
-  /** The subject key identifier, lower-case hex. */
+  /**
+   * Lower-case hex. The subject key identifier; for an upstream's root, the first 20 bytes of its certificate's SHA-256,
+   * since two roots may have the same key.
+   */
   readonly id: string;
   readonly role: AuthorityRole;
-  /** Milliseconds since the epoch. */
+  /** When all certificates of its chain are valid, in milliseconds since the epoch. */
   readonly notBefore: number;
   readonly notAfter: number;
   /** `C=US,O=SPIFFE,…` */
@@ -30,9 +33,11 @@ export interface Authority {
   readonly certificate: X509Certificate;
   /** The certificates between this one and its root, in the order of the chain; none of the two is included. */
   readonly above: readonly X509Certificate[];
-  readonly keyType: AuthorityKeyType;
+  /** Undefined for an upstream's root with another type of key. */
+  readonly keyType: AuthorityKeyType | undefined;
   readonly publicKey: KeyObject;
-  readonly privateKey: KeyObject;
+  /** Undefined for an upstream's root. */
+  readonly privateKey: KeyObject | undefined;
   /** The subject as DER. */
   readonly name: Buffer;
 }
@@ -73,7 +78,9 @@ async function make(
   const x509 = await import('./peculiar.ts');
   const { keyType = 'ec-p256' } = request;
   const keys = await generateAuthorityKey(keyType);
+  const publicKey = keys.publicKey.toCryptoKey(keyAlgorithm(keyType), true, ['verify']);
   const signingAlgorithm = keyAlgorithm(issuer?.keyType ?? keyType);
+  const signer = issuer?.privateKey ?? keys.privateKey;
   const serial = randomSerial().toString('hex');
   // As in SPIRE, the serial number makes subjects unique: certificate paths and CRLs are looked up by name.
   const subject = encodeName([...request.subject, { type: 'serialNumber', value: BigInt(`0x${serial}`).toString() }]);
@@ -83,20 +90,20 @@ async function make(
     issuer: new x509.Name(issuer?.name ?? subject),
     notBefore: new Date(wholeSecond(from)),
     notAfter: new Date(wholeSecond(until)),
-    publicKey: keys.publicKey,
-    signingKey: issuer?.privateKey.toCryptoKey(signingAlgorithm, false, ['sign']) ?? keys.privateKey,
+    publicKey,
+    signingKey: signer.toCryptoKey(signingAlgorithm, false, ['sign']),
     signingAlgorithm,
     extensions: [
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
       new x509.BasicConstraintsExtension(true, issuer === undefined ? undefined : 0, true),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
       issuer === undefined
-        ? await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey)
+        ? await x509.AuthorityKeyIdentifierExtension.create(publicKey)
         : new x509.AuthorityKeyIdentifierExtension(issuer.id),
       new x509.SubjectAlternativeNameExtension([{ type: 'url', value: trustDomainId(request.trustDomain) }]),
     ],
   });
-  const privateKey = KeyObject.from(keys.privateKey);
+  const { privateKey } = keys;
   const made = describe(role, [new X509Certificate(Buffer.from(der.rawData))], privateKey);
   if (!made.certificate.checkPrivateKey(privateKey) || !isIssuedBy(made.certificate, issuer ?? made)) {
     throw new SidekeyError('ERR_CA', `the new ${role} does not verify`);
@@ -104,9 +111,43 @@ async function make(
   return made;
 }
 
+/** An upstream's root. It may belong to other trust domains too, so it need not name this one. */
+export function upstreamRoot(certificate: X509Certificate): Authority {
+  const { publicKey } = certificate;
+  if (!certificate.ca || !isIssuedBy(certificate, { certificate, publicKey })) {
+    throw new Error('contains a certificate that is not a self-signed CA certificate');
+  }
+  return {
+    ...validityOf([certificate]),
+    id: hash('sha256', certificate.raw, 'hex').slice(0, 40),
+    role: 'root',
+    subject: subjectOf(certificate),
+    certificate,
+    above: [],
+    keyType: keyTypeOf(publicKey),
+    publicKey,
+    privateKey: undefined,
+    name: subjectDer(certificate.raw),
+  };
+}
+
+/**
+ * An intermediate that an upstream signed.
+ * @param chain its certificate, then those between it and its root
+ * @param notAfter its end, in milliseconds since the epoch, if its root ends earlier than the chain
+ */
+export function upstreamIntermediate(
+  chain: readonly X509Certificate[],
+  privateKey: KeyObject,
+  notAfter = Number.POSITIVE_INFINITY,
+): Authority {
+  const intermediate = describe('intermediate', chain, privateKey);
+  return { ...intermediate, notAfter: Math.min(intermediate.notAfter, notAfter) };
+}
+
 /**
  * The content of an authority's file: its certificate, those above it, and its key, PEM.
- * @param key the block of its key; see {@link KeyCodec.write}
+ * @param key the block of its key (see {@link KeyCodec.write}); empty for an upstream's root
  */
 export function authorityFile({ certificate, above }: Pick<Authority, 'certificate' | 'above'>, key: string): string {
   const blocks = [certificate, ...above].map(({ raw }) => pem('CERTIFICATE', raw));
@@ -131,10 +172,11 @@ export function readAuthority(
   });
   const [certificate] = chain;
   if (certificate === undefined) throw new Error('contains no certificate');
-  if (keyTypeOf(privateKey) === undefined) {
+  const keyType = keyTypeOf(privateKey);
+  if (keyType === undefined) {
     throw new Error(`contains a key of another type than authorities have (${AUTHORITY_KEY_TYPES.join(', ')})`);
   }
-  if (!certificate.checkPrivateKey(privateKey) || !signsFor(certificate, privateKey)) {
+  if (!certificate.checkPrivateKey(privateKey) || !signsFor(certificate, privateKey, keyType)) {
     throw new Error('contains a private key that does not match its certificate');
   }
   if (!certificate.ca) throw new Error('contains a certificate that is not a CA certificate');
@@ -150,8 +192,8 @@ export function readAuthority(
 }
 
 /** A damaged key may contain the right public key beside a wrong private one. */
-function signsFor({ publicKey }: X509Certificate, privateKey: KeyObject): boolean {
-  const { hash } = signatureAlgorithm(keyTypeOf(privateKey)!);
+function signsFor({ publicKey }: X509Certificate, privateKey: KeyObject, keyType: AuthorityKeyType): boolean {
+  const { hash } = signatureAlgorithm(keyType);
   const probe = randomBytes(32);
   return verify(hash, probe, publicKey, sign(hash, probe, privateKey));
 }
@@ -165,9 +207,23 @@ function isChain(chain: readonly X509Certificate[]): boolean {
   });
 }
 
+/** Which of these roots an authority is under: a signature takes long to verify, and plans ask again and again. */
+const under = new WeakMap<X509Certificate, WeakMap<X509Certificate, boolean>>();
+
 /** True if the authority's chain ends at this root. */
 export function isUnder({ certificate, above }: Pick<Authority, 'certificate' | 'above'>, root: Authority): boolean {
-  return isIssuedBy(above.at(-1) ?? certificate, root);
+  const last = above.at(-1) ?? certificate;
+  let known = under.get(last);
+  if (known === undefined) {
+    known = new WeakMap();
+    under.set(last, known);
+  }
+  let answer = known.get(root.certificate);
+  if (answer === undefined) {
+    answer = isIssuedBy(last, root);
+    known.set(root.certificate, answer);
+  }
+  return answer;
 }
 
 /** True if the certificate has the issuer's name, key identifier and signature. */
@@ -186,28 +242,51 @@ function describe(role: AuthorityRole, chain: readonly X509Certificate[], privat
   const [certificate, ...above] = chain as readonly [X509Certificate, ...X509Certificate[]];
   const { name, keyId } = fields(certificate.raw);
   return {
+    ...validityOf(chain),
     id: keyId,
     role,
-    notBefore: certificate.validFromDate.getTime(),
-    notAfter: certificate.validToDate.getTime(),
-    subject: certificate.subject.replaceAll('\n', ','),
+    subject: subjectOf(certificate),
     certificate,
     above,
-    keyType: keyTypeOf(privateKey)!,
+    keyType: keyTypeOf(privateKey),
     publicKey: certificate.publicKey,
     privateKey,
     name,
   };
 }
 
+/** When all of these certificates are valid. */
+function validityOf(chain: readonly X509Certificate[]): Pick<Authority, 'notBefore' | 'notAfter'> {
+  return {
+    notBefore: Math.max(...chain.map(({ validFromDate }) => validFromDate.getTime())),
+    notAfter: Math.min(...chain.map(({ validToDate }) => validToDate.getTime())),
+  };
+}
+
+function subjectOf({ subject }: X509Certificate): string {
+  return (subject ?? '').replaceAll('\n', ',');
+}
+
 /** The subject as DER and the subject key identifier, which node:crypto does not expose. */
 function fields(der: Buffer): { name: Buffer; keyId: string } {
-  const [toBeSigned] = elements(elements(der)[0]!.contents);
-  const parts = elements(toBeSigned!.contents);
+  const parts = partsOf(der);
   const extensions = elements(elements(parts[7]!.contents)[0]!.contents).map((e) => elements(e.contents));
   const keyId = extensions.find(([id]) => id!.whole.equals(SUBJECT_KEY_ID));
   if (keyId === undefined) throw new Error('no subject key identifier');
-  return { name: parts[5]!.whole, keyId: elements(keyId.at(-1)!.contents)[0]!.contents.toString('hex') };
+  return { name: subjectDer(der), keyId: elements(keyId.at(-1)!.contents)[0]!.contents.toString('hex') };
+}
+
+function subjectDer(der: Buffer): Buffer {
+  const parts = partsOf(der);
+  // Certificates of version 1 have no version field.
+  return parts[parts[0]!.whole[0] === CONTEXT_0 ? 5 : 4]!.whole;
+}
+
+const CONTEXT_0 = 0xa0;
+
+function partsOf(der: Buffer): ReturnType<typeof elements> {
+  const [toBeSigned] = elements(elements(der)[0]!.contents);
+  return elements(toBeSigned!.contents);
 }
 
 function attempt<T>(message: string, read: () => T): T {

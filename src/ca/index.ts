@@ -8,6 +8,7 @@ import { Authorities } from './authorities.ts';
 import { Issuer } from './issuer.ts';
 import { KeyCodec, type Passphrases } from './key-codec.ts';
 import { type InspectedAuthority, KeyStore } from './key-store.ts';
+import type { Upstream } from './mint.ts';
 import { parseName } from './name.ts';
 import type { RotationTerms } from './rotation.ts';
 import type { CertificateAuthority, IssuanceLog, LaggingProxy } from './types.ts';
@@ -30,6 +31,10 @@ export interface CertificateAuthorityOptions extends Passphrases {
   readonly rootAckPolicy: 'wait' | 'continue';
   /** The proxies that have not acknowledged the bundle with this sequence number; by default none. */
   readonly lagging?: (sequenceNumber: number) => Iterable<LaggingProxy>;
+  /** The proxies that may still use an SVID of one of these authorities; by default none. */
+  readonly using?: (authorityIds: ReadonlySet<string>) => Iterable<LaggingProxy>;
+  /** Signs the intermediates; by default own roots do. */
+  readonly upstream?: Upstream;
   /** Default lifetime of an SVID, in seconds, for entries without one. */
   readonly x509SvidTtl: number;
   /** The type of an SVID's key, for entries without one. */
@@ -69,12 +74,24 @@ export function inspectAuthorities(
  * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
-  const { trustDomain, dir, clock, log, issuanceLog, random = Math.random, lagging = () => [] } = options;
+  const { trustDomain, dir, clock, log, issuanceLog, upstream } = options;
   const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType } = options;
+  const { random = Math.random, lagging = () => [], using = () => [] } = options;
   const subject = parseName(options.caSubject, 'caSubject');
   const store = await KeyStore.open(dir, trustDomain, new KeyCodec(options));
   const terms = rotationTerms(options);
-  const authorities = await Authorities.open({ trustDomain, store, clock, log, subject, keyType, terms, lagging });
+  const authorities = await Authorities.open({
+    trustDomain,
+    store,
+    clock,
+    log,
+    subject,
+    keyType,
+    terms,
+    upstream,
+    lagging,
+    using,
+  });
   const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
   const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms });
   return {
@@ -82,8 +99,11 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     issue: (request) => issuer.issue(request),
     bundle: () => authorities.bundle(),
     authorities: () => authorities.list(),
-    lagging: () => authorities.lagging(),
+    trouble: () => authorities.trouble(),
+    upstream: () => authorities.upstream(),
     rotate: (role) => authorities.rotate(role),
+    taint: (id) => authorities.taint(id),
+    onMove: (listener) => authorities.moves.add(listener),
     onBundleChange: (listener) => authorities.bundleChange.add(listener),
     onReplaced: (listener) => authorities.replaced.add(listener),
     close: async () => {

@@ -3,18 +3,27 @@
  * states and the bundle's sequence number. Keys are encrypted if there is a passphrase.
  */
 
+import { X509Certificate } from 'node:crypto';
 import { constants, existsSync, readdirSync } from 'node:fs';
 import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { SidekeyError } from '../base/errors.ts';
 import { writeFileAtomic } from '../base/files.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
-import { type Authority, type AuthorityRole, authorityFile, isUnder, readAuthority } from './authority.ts';
+import {
+  type Authority,
+  type AuthorityRole,
+  authorityFile,
+  isUnder,
+  readAuthority,
+  upstreamRoot,
+} from './authority.ts';
 import { type KeyCodec, PassphraseError } from './key-codec.ts';
+import { pemBlocks } from './pem.ts';
 import { SLOT_STATES, type Slot, type SlotState } from './slot.ts';
 
 export interface StoredAuthorities {
-  /** Keys that were in clear or encrypted with the old passphrase, and are now stored as they should be. */
+  /** The number of keys that were in clear or encrypted with the old passphrase, and are stored as they should be now. */
   readonly rewritten: number;
   readonly roots: Slot[];
   readonly intermediates: Slot[];
@@ -29,8 +38,15 @@ export interface AuthorityState {
   readonly rootIds: readonly string[];
   /** By authority ID; undefined if none were stored. */
   readonly slots: Readonly<Record<string, Omit<Slot, 'authority'>>> | undefined;
-  /** The removed authorities: when each ends, by ID. A file of one that is still there, or comes back, is deleted. */
-  readonly gone: Readonly<Record<string, number>>;
+  /** The removed authorities that have not ended, by ID. A file of one that is still there is deleted. */
+  readonly gone: Readonly<Record<string, GoneAuthority>>;
+}
+
+export interface GoneAuthority {
+  /** Milliseconds since the epoch. */
+  readonly notAfter: number;
+  /** True if it was tainted: it never comes back. */
+  readonly tainted: boolean;
 }
 
 interface ReadAuthority {
@@ -45,7 +61,8 @@ export interface InspectedAuthority extends ReadAuthority {
   readonly state: SlotState | undefined;
 }
 
-const AUTHORITY_FILE = /^(root|intermediate)-([0-9a-f]+)\.pem$/;
+/** `anchor`: an upstream's root, without a key. */
+const AUTHORITY_FILE = /^(root|intermediate|anchor)-([0-9a-f]+)\.pem$/;
 const STATE_FILE = 'state.json';
 /** Earlier versions stored the bundle's number and roots alone. */
 const OLD_STATE_FILE = 'bundle.json';
@@ -97,10 +114,9 @@ export class KeyStore {
     const { gone, slots } = await store.#loadState();
     const found: InspectedAuthority[] = [];
     for (const name of await readdir(dir)) {
-      const [, role, id] = AUTHORITY_FILE.exec(name) ?? [];
+      const id = AUTHORITY_FILE.exec(name)?.[2];
       if (id === undefined || id in gone) continue;
-      const { authority, isCurrent } = await store.#read(name, role as AuthorityRole);
-      found.push({ authority, state: slots?.[id]?.state, isCurrent });
+      found.push({ ...(await store.#read(name)), state: slots?.[id]?.state });
     }
     return found;
   }
@@ -122,29 +138,32 @@ export class KeyStore {
       else names.push(name);
     }
     const read: ReadAuthority[] = [];
-    for (const name of names) read.push(await this.#read(name, name.startsWith('root') ? 'root' : 'intermediate'));
-    const authorities = read.map(({ authority }) => authority);
-    const slots = authorities.map((authority) => ({ authority, ...storedSlot(authority, state) }));
+    for (const name of names) read.push(await this.#read(name));
+    const slots = read.map(({ authority }) => ({ authority, ...storedSlot(authority, state) }));
     const roots = slots.filter(({ authority }) => authority.role === 'root');
     const intermediates: Slot[] = [];
     for (const slot of slots.filter(({ authority }) => authority.role === 'intermediate')) {
       const { authority } = slot;
-      if (roots.some((root) => isUnder(authority, root.authority))) intermediates.push(slot);
-      else if (now >= authority.notAfter) await this.remove(authority);
+      const above = roots.filter((root) => isUnder(authority, root.authority));
+      if (above.length > 0) {
+        // An upstream may sign for longer than its root lives.
+        const notAfter = Math.min(authority.notAfter, Math.max(...above.map((root) => root.authority.notAfter)));
+        intermediates.push({ ...slot, authority: { ...authority, notAfter } });
+      } else if (now >= authority.notAfter) await this.remove(authority);
       else throw this.#fault(fileName(authority), 'is not signed by a root in the same directory', MEND.intermediate);
     }
-    const rewritten = await this.#rewrite(
-      read.filter(({ authority }) => [...roots, ...intermediates].some((slot) => slot.authority === authority)),
-    );
+    const kept = new Set([...roots, ...intermediates].map(({ authority }) => authority.id));
+    const rewritten = await this.#rewrite(read.filter(({ authority }) => kept.has(authority.id)));
     return { roots, intermediates, state, rewritten };
   }
 
   async save(authority: Authority): Promise<void> {
-    const text = authorityFile(authority, await this.#keys.write(authority.privateKey));
-    writeFileAtomic(path.join(this.#dir, fileName(authority)), text);
+    const { privateKey } = authority;
+    const key = privateKey === undefined ? '' : await this.#keys.write(privateKey);
+    writeFileAtomic(path.join(this.#dir, fileName(authority)), authorityFile(authority, key));
   }
 
-  /** Stores the keys that are in clear, or encrypted with the old passphrase, as they should be. Files change one by one. */
+  /** Stores keys that are in clear, or encrypted with the old passphrase, as they should be. Files change one by one. */
   async #rewrite(read: readonly ReadAuthority[]): Promise<number> {
     const others = read.filter(({ isCurrent }) => !isCurrent);
     for (const { authority } of others) {
@@ -180,17 +199,23 @@ export class KeyStore {
     return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} };
   }
 
-  async #read(name: string, role: AuthorityRole): Promise<ReadAuthority> {
+  async #read(name: string): Promise<ReadAuthority> {
     const text = (await this.#text(name)) ?? '';
+    const role = name.startsWith('intermediate') ? 'intermediate' : 'root';
     try {
-      const { key, isCurrent } = await this.#keys.read(text);
-      const authority = readAuthority(role, this.#trustDomain, text, key);
+      const { authority, isCurrent } = await this.#parse(name, role, text);
       if (fileName(authority) === name) return { authority, isCurrent };
       throw new Error(`contains the authority of ${fileName(authority)}`);
     } catch (error) {
       const mend = error instanceof PassphraseError ? error.remedy : MEND[role];
       throw this.#fault(name, (error as Error).message, mend, error);
     }
+  }
+
+  async #parse(name: string, role: AuthorityRole, text: string): Promise<ReadAuthority> {
+    if (name.startsWith('anchor')) return { authority: readUpstreamRoot(text), isCurrent: true };
+    const { key, isCurrent } = await this.#keys.read(text);
+    return { authority: readAuthority(role, this.#trustDomain, text, key), isCurrent };
   }
 
   /** The content of the file; undefined if it does not exist. @throws ERR_CA if it cannot be read */
@@ -218,8 +243,14 @@ export class KeyStore {
   }
 }
 
-function fileName({ role, id }: { role: AuthorityRole; id: string }): string {
-  return `${role}-${id}.pem`;
+function fileName({ role, id, privateKey }: Authority): string {
+  return `${privateKey === undefined ? 'anchor' : role}-${id}.pem`;
+}
+
+function readUpstreamRoot(text: string): Authority {
+  const [block, ...more] = pemBlocks(text, 'CERTIFICATE');
+  if (block === undefined || more.length > 0) throw new Error('does not contain exactly one certificate');
+  return upstreamRoot(new X509Certificate(block));
 }
 
 /** Without any stored states, all roots count as trusted. An authority that has none beside others is new. */
@@ -238,7 +269,7 @@ function parseState(text: string): AuthorityState | undefined {
       Object.values(slots ?? {}).every(
         ({ state, since }) => SLOT_STATES.includes(state) && Number.isSafeInteger(since),
       ) &&
-      Object.values(gone).every(Number.isSafeInteger);
+      Object.values(gone).every(({ notAfter }) => Number.isSafeInteger(notAfter));
     return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds!, slots, gone } : undefined;
   } catch {
     return undefined;

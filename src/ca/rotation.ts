@@ -1,10 +1,9 @@
 /**
- * The rules of rotation: when a root is replaced, and when its successor may sign. Pure functions; all times and
+ * The rules of rotation: when an authority is replaced, and when its successor may sign. Pure functions; all times and
  * durations are in milliseconds, instants since the epoch.
  */
 
 import { type Authority, ROOT_BACKDATE_MS } from './authority.ts';
-import type { Slot } from './slot.ts';
 
 export interface RotationTerms {
   readonly rootLife: number;
@@ -28,8 +27,13 @@ const CONNECT_MS = 60_000;
  * Time between two looks at the proxies' acknowledgements: a tenth of the time that they have had, within these limits. A
  * look may have to go through all streams.
  */
-const FIRST_LOOK_MS = 100;
+const FIRST_LOOK_MS = 20;
 const LAST_LOOK_MS = 10_000;
+/**
+ * When nothing can sign because an authority is tainted, proxies have this long to acknowledge the bundle with its
+ * successor, and then this long to acknowledge new SVIDs.
+ */
+export const URGENT_WAIT_MS = 5_000;
 
 /** When a root is to be replaced: at half of its life, which begins when it was made. */
 export function rootDueAt(root: Pick<Authority, 'notBefore' | 'notAfter'>): number {
@@ -48,28 +52,54 @@ export function lastActivationAt(root: Authority, { intermediateLife }: Rotation
   return root.notAfter - Math.min(intermediateLife, lifeOf(root) / 4);
 }
 
-/**
- * @param next the published root
- * @param active the root that it replaces
- * @param startedAt when this process started
- * @param isLagging whether a proxy has not acknowledged the bundle with `next`
- */
+/** The same under a root that signs no further intermediate: when the last quarter of this one's life begins. */
+export function lastQuarterOf({ notBefore, notAfter }: Pick<Authority, 'notBefore' | 'notAfter'>): number {
+  return notAfter - (notAfter - notBefore) / 4;
+}
+
+export interface Publication {
+  /** When the new root came into the bundle. */
+  readonly since: number;
+  /** When it should sign at the latest, for the sake of the old one. */
+  readonly last: number;
+  /** When this process started. */
+  readonly startedAt: number;
+}
+
+/** When the new root has been in the bundle for long enough. */
+export function publishedUntil({ since, last, startedAt }: Publication, { publishTime }: RotationTerms): number {
+  const connected = Math.max(since, startedAt) + Math.min(publishTime, CONNECT_MS);
+  return Math.max(Math.min(since + publishTime, last), connected);
+}
+
+/** @param isLagging whether a proxy has not acknowledged the bundle with the new root */
 export function activationOf(
-  next: Slot,
-  active: Authority,
+  publication: Publication,
   now: number,
-  startedAt: number,
   terms: RotationTerms,
   isLagging: () => boolean,
 ): Activation {
-  const { publishTime, onLagging, ackTimeout } = terms;
-  const last = lastActivationAt(active, terms);
-  const connected = Math.max(next.since, startedAt) + Math.min(publishTime, CONNECT_MS);
-  const timeEnds = Math.max(Math.min(next.since + publishTime, last), connected);
+  const { since, last } = publication;
+  const timeEnds = publishedUntil(publication, terms);
   if (now < timeEnds) return { isDue: false, waitsFor: 'time', lookAt: timeEnds };
+  const waitEnds = terms.onLagging === 'continue' ? Math.min(since + terms.ackTimeout, last) : last;
+  return afterProxies(timeEnds, waitEnds, now, isLagging);
+}
+
+/** The same if nothing else can sign: proxies that do not acknowledge are waited for {@link URGENT_WAIT_MS}. */
+export function urgentActivationOf(since: number, now: number, isLagging: () => boolean): Activation {
+  // If the clock was set back, nobody knows how long they have been waited for.
+  if (now < since) return { isDue: true, lagging: isLagging() };
+  return afterProxies(since, since + URGENT_WAIT_MS, now, isLagging);
+}
+
+function afterProxies(begin: number, end: number, now: number, isLagging: () => boolean): Activation {
   if (!isLagging()) return { isDue: true, lagging: false };
-  const waitEnds = onLagging === 'continue' ? Math.min(next.since + ackTimeout, last) : last;
-  if (now >= waitEnds) return { isDue: true, lagging: true };
-  const look = Math.min(Math.max((now - timeEnds) / 10, FIRST_LOOK_MS), LAST_LOOK_MS);
-  return { isDue: false, waitsFor: 'proxies', lookAt: Math.min(now + look, waitEnds) };
+  if (now >= end) return { isDue: true, lagging: true };
+  return { isDue: false, waitsFor: 'proxies', lookAt: Math.min(nextLook(begin, now), end) };
+}
+
+/** When to look again at proxies that have been waited for since `begin`. */
+export function nextLook(begin: number, now: number): number {
+  return now + Math.min(Math.max((now - begin) / 10, FIRST_LOOK_MS), LAST_LOOK_MS);
 }

@@ -19,7 +19,7 @@ export interface Signer {
   readonly keyType: AuthorityKeyType;
   /** The certificates between an SVID and its root, as PEM: the signer's first, the root's not included. */
   readonly chain: string;
-  /** When all certificates of the chain are valid, in milliseconds since the epoch. */
+  /** When all certificates of the chain, and its root, are valid, in milliseconds since the epoch. */
   readonly notBefore: number;
   readonly notAfter: number;
   /**
@@ -32,14 +32,16 @@ export interface Signer {
 const signInThreadPool = promisify(sign);
 
 /** The signer of an intermediate whose key is here. */
-export function localSigner({ id, name, keyType, publicKey, privateKey, certificate, above }: Authority): Signer {
-  const chain = [certificate, ...above];
+export function localSigner(authority: Authority): Signer {
+  const { id, name, keyType, publicKey, privateKey, certificate, above, ...validity } = authority;
+  if (privateKey === undefined || keyType === undefined)
+    throw new TypeError('an authority without its key cannot sign');
   const { hash } = signatureAlgorithm(keyType);
   return {
     ...{ id, name, keyType, publicKey, certificate, above },
-    chain: chain.map(({ raw }) => pem('CERTIFICATE', raw)).join(''),
-    notBefore: Math.max(...chain.map(({ validFromDate }) => validFromDate.getTime())),
-    notAfter: Math.min(...chain.map(({ validToDate }) => validToDate.getTime())),
+    chain: [certificate, ...above].map(({ raw }) => pem('CERTIFICATE', raw)).join(''),
+    notBefore: validity.notBefore,
+    notAfter: validity.notAfter,
     sign: (toBeSigned) => signInThreadPool(hash, toBeSigned, privateKey),
   };
 }

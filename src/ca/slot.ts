@@ -5,11 +5,13 @@ import type { Authority } from './authority.ts';
 
 /**
  * * `prepared`: its key is stored; it is not trusted yet.
- * * `published`: a root that is in the bundle and does not sign yet.
+ * * `published`: a root that is in the bundle and under which nothing is signed yet.
  * * `active`: it signs. One root and one intermediate are active.
  * * `retired`: it signs nothing. A root stays in the bundle while something under it is valid.
+ * * `tainted`: it signs nothing, since somebody else may have its key. A root stays in the bundle until the SVIDs under it
+ *   have been replaced, for a few seconds at most.
  */
-export const SLOT_STATES = ['prepared', 'published', 'active', 'retired'] as const;
+export const SLOT_STATES = ['prepared', 'published', 'active', 'retired', 'tainted'] as const;
 export type SlotState = (typeof SLOT_STATES)[number];
 
 export interface Slot {
@@ -24,11 +26,16 @@ export function isTrusted({ authority, state }: Slot, now: number): boolean {
   return state !== 'prepared' && now < authority.notAfter;
 }
 
+/** True if SVIDs may be signed under it. */
+export function isUsable({ authority, state }: Slot, now: number): boolean {
+  return state !== 'tainted' && isValidAt(authority, now);
+}
+
 /** In this order: an authority that never signed comes last, since proxies may not trust it yet. */
 const CHOICE: readonly SlotState[] = ['active', 'retired', 'published', 'prepared'];
 
 /**
- * The slot that should be active: the one that is, if it is valid and fit. Otherwise the one that ends last of those
+ * The slot that should be active: the one that is, if it is usable and fit. Otherwise the one that ends last of those
  * that are, in the order of {@link CHOICE}. Undefined if there is none.
  */
 export function choose(
@@ -36,16 +43,17 @@ export function choose(
   now: number,
   isFit: (slot: Slot) => boolean = () => true,
 ): Slot | undefined {
-  const fit = slots.filter((slot) => isValidAt(slot.authority, now) && isFit(slot));
+  const fit = slots.filter((slot) => isUsable(slot, now) && isFit(slot));
   return fit.toSorted(
     (a, b) => CHOICE.indexOf(a.state) - CHOICE.indexOf(b.state) || b.authority.notAfter - a.authority.notAfter,
   )[0];
 }
 
-/** The slots with this one active, and the one that was active retired. */
-export function activate(slots: readonly Slot[], { authority }: Slot, now: number): Slot[] {
+/** The slots with this one active, and the one that was active retired. Without one, that one stays as it is. */
+export function activate(slots: readonly Slot[], chosen: Slot | undefined, now: number): Slot[] {
+  if (chosen === undefined) return [...slots];
   return slots.map((slot) => {
-    if (slot.authority === authority) return moved(slot, 'active', now);
+    if (slot.authority === chosen.authority) return moved(slot, 'active', now);
     return slot.state === 'active' ? moved(slot, 'retired', now) : slot;
   });
 }

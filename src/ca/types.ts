@@ -50,18 +50,43 @@ export interface AuthorityInfo
   readonly state: SlotState;
   /** When it came into this state, in milliseconds since the epoch. */
   readonly since: number;
+  /** True for a root whose key Sidekey does not have. */
+  readonly isUpstreams: boolean;
+  /** When a published root signs if all proxies have acknowledged it then, in milliseconds since the epoch. */
+  readonly signsAfter: number | undefined;
+  /**
+   * Of a published root: the proxies that have not acknowledged the bundle with it. Of a tainted authority: those that
+   * may still use an SVID of it. Lazy: to find out if there is one, take the first.
+   */
+  readonly waitsFor: Iterable<LaggingProxy>;
 }
 
-/** A proxy that has not acknowledged a bundle. */
+/** A change of an authority's state. */
+export interface AuthorityMove extends Pick<Authority, 'id' | 'role'> {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** Undefined for a new one. */
+  readonly before: SlotState | undefined;
+  readonly state: SlotState | 'gone';
+}
+
+/** A proxy that has not acknowledged a bundle, or a new SVID. */
 export interface LaggingProxy {
   readonly pid: number;
   readonly uid: number;
   /** Its node ID. */
   readonly node: string | undefined;
-  /** The name of the secret that has the bundle. */
+  /** The name of the secret. */
   readonly name: string;
   /** The error text of its NACK; undefined if it has not answered. */
   readonly rejection: string | undefined;
+}
+
+export interface UpstreamInfo {
+  readonly kind: string;
+  /** For people, without secrets. */
+  readonly description: string;
+  readonly problem: string | undefined;
 }
 
 /** The record of issuances. The promise resolves when they are durable. */
@@ -79,13 +104,24 @@ export interface CertificateAuthority {
   issue(request: SvidRequest): Promise<X509Svid>;
   bundle(): TrustBundle;
   authorities(): AuthorityInfo[];
-  /** The proxies that a published root waits for; empty if there is no such root, or if all have it. */
-  lagging(): Iterable<LaggingProxy>;
   /**
    * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies have
-   * acknowledged it. A rotation that is going on is not begun again. @throws ERR_ROTATION_LIMIT, ERR_CA
+   * acknowledged it. A rotation that is going on is not begun again.
+   * @throws ERR_ROTATION_LIMIT, ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA
    */
   rotate(role: AuthorityInfo['role']): Promise<void>;
+  /**
+   * Declares that somebody else may have the key of an authority: it signs nothing from now on, all SVIDs are reissued,
+   * and its root leaves the bundle within seconds.
+   * @throws ERR_NOT_FOUND, ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA
+   */
+  taint(id: string): Promise<void>;
+  /** Why no SVIDs can be signed, or will soon not be; undefined if all is well. */
+  trouble(): string | undefined;
+  /** What signs the intermediates, and what is wrong with it now; undefined if own roots do. */
+  upstream(): UpstreamInfo | undefined;
+  /** Calls the listener for each change of an authority's state, when it is stored. */
+  onMove(listener: (move: AuthorityMove) => void): () => void;
   onBundleChange(listener: (bundle: TrustBundle) => void): () => void;
   /**
    * Calls the listener when all SVIDs issued before must be replaced at once, because another root signs now, or

@@ -1,16 +1,23 @@
-/** `sidekey ca …`: the authorities and their rotation. */
+/** `sidekey ca …`: the authorities, their rotation, and what to do when a key has leaked. */
 
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
-import type { AuthoritiesJson } from '../admin/client.ts';
-import { printFields, printTable, printView } from './output.ts';
+import type { AdminClient, AuthoritiesJson } from '../admin/client.ts';
+import { isData, printFields, printTable, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
+
+type Authority = AuthoritiesJson['authorities'][0];
+type Proxies = Authority['waits_for'];
+
+/** Time between two looks at the authorities, in milliseconds. */
+const LOOK_MS = 100;
 
 export function addCaCommands(program: Command): void {
   const ca = program.command('ca').description('show and replace the authorities: roots and intermediates');
   addClientOptions(ca.command('show').description('list the authorities and their states')).action(
     async (options: ClientOptions) => {
       const client = await openClient(options);
-      await print(await client.json<AuthoritiesJson>('GET', '/v1/ca'), options);
+      await print(await show(client), options);
     },
   );
   addClientOptions(
@@ -23,29 +30,102 @@ export function addCaCommands(program: Command): void {
     const body = { role: options.root === true ? 'root' : 'intermediate' };
     await print(await client.json<AuthoritiesJson>('POST', '/v1/ca/rotate', { body }), options);
   });
-}
-
-function print({ authorities }: AuthoritiesJson, { output }: ClientOptions): Promise<void> {
-  return printView(output, {
-    value: { authorities },
-    names: authorities.map(({ id }) => id),
-    table: () => printAuthorities(authorities),
+  addClientOptions(
+    ca
+      .command('taint <id>')
+      .description('somebody else may have the key of this authority: reissue all SVIDs, and trust it no more')
+      .option('--no-wait', 'do not wait until it has left the bundle'),
+  ).action(async (id: string, options: ClientOptions & { wait: boolean }) => {
+    const client = await openClient(options);
+    const tainted = await client.json<AuthoritiesJson>('POST', `/v1/ca/${encodeURIComponent(id)}/taint`);
+    if (!options.wait) return print(tainted, options);
+    await print(await follow(client, tainted, !isData(options.output)), options);
   });
 }
 
-function printAuthorities(authorities: AuthoritiesJson['authorities']): void {
-  const rows = authorities.map(({ role, state, key_type, since, not_after, id }) => [
-    role,
-    state,
-    key_type,
-    since,
-    not_after,
-    id,
-  ]);
-  printTable(['ROLE', 'STATE', 'KEY', 'SINCE', 'EXPIRES', 'ID'], rows);
-  const proxies = authorities.flatMap(({ waits_for }) => waits_for);
-  if (proxies.length === 0) return;
-  process.stdout.write('\nThe published root waits for these proxies to acknowledge the bundle:\n');
+function show(client: AdminClient): Promise<AuthoritiesJson> {
+  return client.json<AuthoritiesJson>('GET', '/v1/ca');
+}
+
+/** Looks on until no authority is tainted any more; tells each change of a state and, at the end, who has not followed. */
+async function follow(client: AdminClient, first: AuthoritiesJson, tells: boolean): Promise<AuthoritiesJson> {
+  const told = new Map<string, string>();
+  let left: Proxies = [];
+  for (let now = first; ; now = await show(client)) {
+    if (tells) tellChanges(now, told);
+    const tainted = now.authorities.filter(({ state }) => state === 'tainted');
+    if (tainted.length === 0) {
+      if (tells) tellFollowers(left);
+      return now;
+    }
+    const waiting = now.authorities.find(({ state }) => state === 'published') ?? tainted[0]!;
+    left = waiting.waits_for;
+    await pause(LOOK_MS);
+  }
+}
+
+function tellChanges({ authorities }: AuthoritiesJson, told: Map<string, string>): void {
+  for (const { id, role, state } of authorities) {
+    if (told.get(id) !== state) process.stdout.write(`${role} ${id}: ${state}\n`);
+    told.set(id, state);
+  }
+  for (const id of told.keys()) {
+    if (authorities.some((one) => one.id === id)) continue;
+    process.stdout.write(`${id}: gone\n`);
+    told.delete(id);
+  }
+}
+
+function tellFollowers(left: Proxies): void {
+  if (left.length === 0) {
+    process.stdout.write('All proxies have new SVIDs, and bundles without the tainted root.\n\n');
+    return;
+  }
+  process.stdout.write('These proxies had not followed when the tainted authority was removed:\n');
+  printProxies(left);
+  process.stdout.write('\n');
+}
+
+function print({ authorities, upstream }: AuthoritiesJson, { output }: ClientOptions): Promise<void> {
+  return printView(output, {
+    value: { authorities, upstream },
+    names: authorities.map(({ id }) => id),
+    table: (wide) => printAuthorities(authorities, upstream, wide),
+  });
+}
+
+function printAuthorities(
+  authorities: readonly Authority[],
+  upstream: AuthoritiesJson['upstream'],
+  wide: boolean,
+): void {
+  const rows = authorities.map(({ role, state, key_type, since, not_before, not_after, id, subject }) => {
+    const head = [role, state, key_type ?? 'other', since];
+    return wide ? [...head, not_before, not_after, id, subject] : [...head, not_after, id];
+  });
+  const [kind, dates] = [['ROLE', 'STATE', 'KEY', 'SINCE'], wide ? ['FROM', 'EXPIRES'] : ['EXPIRES']];
+  printTable([...kind, ...dates, 'ID', ...(wide ? ['SUBJECT'] : [])], rows);
+  if (upstream !== null) {
+    process.stdout.write(`\nIntermediates are signed by ${upstream.description}.\n`);
+    if (upstream.problem !== null) process.stdout.write(`It gives none now: ${upstream.problem}\n`);
+  }
+  for (const { signs_after, state, waits_for } of authorities) {
+    if (state === 'tainted' && waits_for.length > 0) {
+      process.stdout.write('\nThese proxies may still use an SVID of the tainted authority:\n');
+      printProxies(waits_for);
+    }
+    if (signs_after === null) continue;
+    process.stdout.write(
+      `\nThe published root signs from ${signs_after}, if all proxies have acknowledged the bundle with it then.\n`,
+    );
+    if (waits_for.length > 0) {
+      process.stdout.write('These have not:\n');
+      printProxies(waits_for);
+    }
+  }
+}
+
+function printProxies(proxies: Proxies): void {
   printFields(
     proxies.map(({ pid, uid, node_id, name, rejection }) => {
       const answer = rejection === null ? 'no answer' : `rejected: ${rejection}`;

@@ -141,7 +141,11 @@ export class Identities {
         detail: 'only callers that match an entry get bundles, and this caller matches none',
       };
     }
-    if (isOwn) return ca.bundle();
+    if (isOwn) {
+      const bundle = ca.bundle();
+      if (bundle.x509Authorities.length > 0) return bundle;
+      return { reason: 'no-bundle', detail: 'the upstream has signed nothing yet: see sidekey ca show' };
+    }
     if (!caller.entries.some((entry) => entry.federatesWith.includes(trustDomain))) {
       return { reason: 'not-federated', detail: `no entry that matches this caller federates with ${trustDomain}` };
     }

@@ -51,6 +51,8 @@ export class Svids {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #sequence: SequenceNumbers;
+  /** The number of times that all SVIDs were replaced. */
+  #generation = 0;
 
   constructor(parts: { ca: CertificateAuthority; clock: Clock; log: Log; sequence: SequenceNumbers }) {
     this.#ca = parts.ca;
@@ -120,6 +122,7 @@ export class Svids {
 
   /** Invalidates all SVIDs: those with listeners are issued again, the others dropped. */
   replaceAll(): void {
+    this.#generation += 1;
     for (const slot of this.#slots.values()) {
       slot.current = undefined;
       this.#renew(slot);
@@ -154,6 +157,7 @@ export class Svids {
     for (;;) {
       const { entry } = slot;
       const sequence = this.#sequence.next();
+      const generation = this.#generation;
       try {
         const svid = await this.#ca.issue({
           entryId: entry.id,
@@ -164,8 +168,8 @@ export class Svids {
           notAfter: entry.expiresAt,
           replacesUntil: slot.current?.svid.notAfter ?? 0,
         });
-        // The entry may have changed while the authority signed.
-        if (!sameContent(slot.entry, entry)) continue;
+        // Meanwhile the entry may have changed, or all SVIDs may have had to be replaced.
+        if (!sameContent(slot.entry, entry) || generation !== this.#generation) continue;
         slot.failures = 0;
         slot.current = { svid, sequence };
         for (const listener of [...slot.watchers]) listener();

@@ -181,6 +181,22 @@ export class Ledger {
     }
   }
 
+  /**
+   * The proxies that may still use an SVID that one of these authorities signed: it is the last one that they were sent,
+   * or they have not acknowledged the one after it. Lazy as {@link lagging}.
+   */
+  *using(authorityIds: ReadonlySet<string>, now: number): Iterable<LaggingProxy> {
+    for (const { peer, node, streams } of this.#byPeer.values()) {
+      const { pid, uid } = peer.credentials;
+      for (const stream of streams) {
+        for (const { name, authorityId, version, acked, rejection } of stream.report(now).secrets) {
+          if (authorityId === undefined || (acked === version && !authorityIds.has(authorityId))) continue;
+          yield { pid, uid, node: node?.id, name, rejection: rejection?.message };
+        }
+      }
+    }
+  }
+
   /** Calls the listener for every event from now on. Returns a function that stops it. */
   watch(listener: (event: StreamEvent) => void): () => void {
     return this.#listeners.add(listener);

@@ -6,6 +6,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import { type Admin, createAdmin } from '../admin/admin.ts';
+import type { Readiness } from '../admin/health.ts';
 import { listenOnTcp } from '../admin/tcp.ts';
 import { adminToken } from '../admin/token.ts';
 import { createAccounts } from '../attest/accounts.ts';
@@ -20,6 +21,7 @@ import { unreachableUsers } from '../attest/unreachable.ts';
 import { type Clock, SystemClock } from '../base/clock.ts';
 import { listenOnSocket } from '../base/socket-file.ts';
 import { version } from '../base/version.ts';
+import type { CertificateAuthority } from '../ca/types.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { Decisions } from '../identity/decisions.ts';
 import { Identities } from '../identity/identities.ts';
@@ -101,6 +103,11 @@ export async function startServer(
       return closing;
     },
   };
+}
+
+function readiness(listening: boolean, ca: CertificateAuthority): Readiness {
+  const reason = listening ? ca.trouble() : 'not all listeners accept connections yet';
+  return reason === undefined ? { ready: true } : { ready: false, reason };
 }
 
 async function start(context: StartContext): Promise<{ reloader: Reloader; registry: Registry }> {
@@ -211,7 +218,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       usage: () => usageOf(quota, owners),
     },
     onIssued: (listener) => issuances.onRecorded(listener),
-    ready: () => (ready ? { ready } : { ready, reason: 'not all listeners accept connections yet' }),
+    ready: () => readiness(ready, ca),
     log,
     clock,
     version: version(),

@@ -53,7 +53,8 @@ export async function openState(
   await mayGoOn();
   const issuances = new ToldIssuances(store.issuances, log);
   const lagging = (sequenceNumber: number) => ledger.lagging(trustDomain, sequenceNumber, clock.now());
-  const options = { ...config, ...passphrases, dir, clock, log, issuanceLog: issuances, lagging };
+  const using = (authorityIds: ReadonlySet<string>) => ledger.using(authorityIds, clock.now());
+  const options = { ...config, ...passphrases, dir, clock, log, issuanceLog: issuances, lagging, using };
   const ca = parts.own(await openCertificateAuthority(options));
   return { dataDir, store, registry, issuances, ca };
 }

@@ -20,7 +20,13 @@ import { tempDir } from '../support/temp-dir.ts';
 export const TOKEN = 'a-token-that-only-the-test-knows';
 
 /** An authority without any authorities. */
-export const NO_CA = { authorities: () => [], lagging: () => [], rotate: async () => undefined };
+export const NO_CA = {
+  authorities: () => [],
+  taint: async () => undefined,
+  upstream: () => undefined,
+  onMove: () => () => undefined,
+  rotate: async () => undefined,
+};
 
 export interface Running {
   readonly admin: Admin;

@@ -97,10 +97,10 @@ for (const keyType of AUTHORITY_KEY_TYPES) {
     ] as const) {
       const { asymmetricKeyType: type, asymmetricKeyDetails: details } = authority.publicKey;
       assert.deepEqual([type, details?.namedCurve, details?.modulusLength], KEYS[keyType].slice(0, 3));
-      assert.equal(algorithmOf(authority.certificate), KEYS[issuer.keyType][3]);
+      assert.equal(algorithmOf(authority.certificate), KEYS[issuer.keyType!][3]);
       assert.ok(authority.certificate.verify(issuer.publicKey));
       assert.equal(authority.keyType, keyType);
-      const again = await read(authority.role, authorityFile(authority, await codec.write(authority.privateKey)));
+      const again = await read(authority.role, authorityFile(authority, await codec.write(authority.privateKey!)));
       assert.deepEqual([again.id, again.keyType], [authority.id, keyType]);
     }
   });

@@ -229,7 +229,7 @@ test('a well-formed, signed certificate that violates the profile of SVIDs is re
     spki: keyPair.spki,
     extensions: [...common, ...own],
   };
-  const faultWith = (changes: Partial<CertificateContents>, key = intermediate.privateKey) =>
+  const faultWith = (changes: Partial<CertificateContents>, key = intermediate.privateKey!) =>
     faultOf(withCertificate(signCertificate({ ...good, ...changes }, key)));
   assert.equal(faultWith({}), '', 'the test itself');
 

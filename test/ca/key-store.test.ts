@@ -184,7 +184,7 @@ test('an intermediate below others is read with them, and its chain is given out
   const stranger = await makeIntermediate(making, await makeRoot(making, 10 * YEAR), DAY);
   rmSync(intermediate);
   const file = path.join(dir, `intermediate-${lower.id}.pem`);
-  const key = await new KeyCodec().write(lower.privateKey);
+  const key = await new KeyCodec().write(lower.privateKey!);
   writeFileSync(file, authorityFile({ ...lower, above: [stranger.certificate] }, key));
   await assert.rejects(restart(), /contains a certificate that the next one did not sign; /);
   writeFileSync(file, authorityFile({ ...lower, above: [upper.certificate] }, key));

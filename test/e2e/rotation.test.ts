@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import type { AuthoritiesJson } from '../../src/admin/client.ts';
 import { sidekey } from '../cli/support.ts';
-import { chainOf, rootsOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
+import { chainOf, namesOf, rootsOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
 import { type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 
 const WEB = `spiffe://${TRUST_DOMAIN}/web`;
@@ -113,5 +113,52 @@ describe('sidekey ca rotate', { concurrency: 2, timeout: 60_000 }, () => {
       );
     }
     assert.deepEqual((await server.request('GET', '/v1/ca')).body, before);
+  });
+});
+
+describe('sidekey ca taint', { concurrency: 2, timeout: 60_000 }, () => {
+  it('reissues what it signed under a root that all proxies have, and then takes its root out of the bundle', async (t) => {
+    const server = await serveWeb(t, []);
+    const stream = open(t, server, WEB, BUNDLE);
+    const first = await stream.next();
+    stream.ack(first);
+    const silent = open(t, server, BUNDLE);
+    await silent.next();
+    const [old] = rootsOf(secretOf(first, BUNDLE));
+    const { id } = rootIn(await ca(server, 'show'), 'active')!;
+    const began = performance.now();
+    const tainting = sidekey(['ca', 'taint', id], { env: { SIDEKEY_ADMIN_SOCKET: server.adminSocket } });
+
+    const both = await stream.next();
+    assert.deepEqual(namesOf(both), [BUNDLE]);
+    assert.equal(rootsOf(secretOf(both, BUNDLE)).length, 2);
+    stream.ack(both, [WEB, BUNDLE]);
+    const renewed = await stream.next();
+    const fresh = rootsOf(secretOf(both, BUNDLE)).find((root) => root.serialNumber !== old!.serialNumber)!;
+    const [leaf, intermediate] = chainOf(secretOf(renewed, WEB));
+    assert.ok(leaf!.verify(intermediate!.publicKey) && intermediate!.verify(fresh.publicKey));
+    stream.ack(renewed, [WEB, BUNDLE]);
+    const last = await stream.next();
+    assert.deepEqual(
+      rootsOf(secretOf(last, BUNDLE)).map(({ serialNumber }) => serialNumber),
+      [fresh.serialNumber],
+    );
+    // The silent stream was waited for 5 s, once: it has no SVID.
+    assert.ok(performance.now() - began < 12_000);
+    const { status, stdout } = await tainting;
+    assert.equal(status, 0);
+    assert.match(stdout, new RegExp(`^root ${id}: tainted$`, 'm'));
+    assert.match(stdout, new RegExp(`^${id}: gone$`, 'm'));
+    assert.ok(!(await ca(server, 'show')).some((one) => one.id === id));
+    assert.ok(!JSON.stringify((await server.request('GET', '/v1/bundle')).body).includes(old!.raw.toString('base64')));
+  });
+
+  it('is refused for an authority that does not exist', async (t) => {
+    const server = await serveWeb(t);
+    const { status, stderr } = await sidekey(['ca', 'taint', 'abc'], {
+      env: { SIDEKEY_ADMIN_SOCKET: server.adminSocket },
+    });
+    assert.equal(status, 1);
+    assert.match(stderr, /there is no authority abc: see sidekey ca show/);
   });
 });

@@ -53,7 +53,7 @@ const LEAF_EXTENSIONS = [
 
 /** Parses with `@peculiar/x509`, compares with the requests, and verifies the signatures. */
 export async function verifyWithPeculiar({ name, intermediate, leafs }: Cohort): Promise<void> {
-  const publicKey = intermediate.publicKey.toCryptoKey(keyAlgorithm(intermediate.keyType), true, ['verify']);
+  const publicKey = intermediate.publicKey.toCryptoKey(keyAlgorithm(intermediate.keyType!), true, ['verify']);
   for (const { leaf, request } of leafs) {
     const read = new x509.X509Certificate(firstOf(leaf.certificateChain));
     const found = Array.from(read.extensions, (extension) => [extension.constructor.name, extension.critical]);
@@ -111,7 +111,7 @@ export async function verifyWithGo(program: string, cohorts: readonly Cohort[]):
 }
 
 function* goLines({ name, now, root, intermediate, leafs }: Cohort): Iterable<Record<string, unknown>> {
-  const algorithm = GO_ALGORITHMS[intermediate.keyType];
+  const algorithm = GO_ALGORITHMS[intermediate.keyType!];
   const head = { cohort: name, now: Math.floor(now / 1000), root: root.certificate.toString(), algorithm };
   yield { ...head, uri: `spiffe://${TRUST_DOMAIN}` };
   for (const { leaf, request } of leafs) {

@@ -1,0 +1,138 @@
+/**
+ * Requests an intermediate from the upstream: in the background, one request at a time, and again after a while if it
+ * fails. The authorities go on with what they have meanwhile.
+ */
+
+import type { KeyObject, X509Certificate } from 'node:crypto';
+import { backoffApart } from '../base/backoff.ts';
+import type { Clock, Deadline } from '../base/clock.ts';
+import type { AuthorityKeyType } from '../spiffe/key-types.ts';
+import type { Log } from '../telemetry/log.ts';
+import { generateAuthorityKey } from './authority-key.ts';
+
+/** The part of an upstream that is needed here. */
+export interface Upstream {
+  readonly kind: string;
+  /** For people, without secrets. */
+  readonly description: string;
+  mint(request: { privateKey: KeyObject; life: number; signal: AbortSignal }): Promise<UpstreamAnswerProved>;
+  /** Tells that its issuer or its roots have changed. */
+  readonly changed?: { add(listener: () => void): () => void };
+  /** A fault that does not stop it yet. */
+  problem(): string | undefined;
+  close(): Promise<void>;
+}
+
+export interface UpstreamAnswerProved {
+  /** The new intermediate, then those between it and its root. */
+  readonly chain: readonly X509Certificate[];
+  /** Self-signed. */
+  readonly roots: readonly X509Certificate[];
+  /** When chain and root are valid together ends, in milliseconds since the epoch. */
+  readonly notAfter: number;
+  readonly warnings: readonly string[];
+}
+
+export interface Minted extends UpstreamAnswerProved {
+  readonly privateKey: KeyObject;
+}
+
+export interface MinterOptions {
+  readonly upstream: Upstream;
+  /** Of the intermediate's key. */
+  readonly keyType: AuthorityKeyType;
+  /** The lifetime to ask for, in milliseconds. */
+  readonly life: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Takes the answer. @throws if it cannot be used; then another one is requested later */
+  readonly take: (minted: Minted) => Promise<void>;
+}
+
+/** Times in milliseconds. */
+const FIRST_RETRY_MS = 2_000;
+const LAST_RETRY_MS = 300_000;
+const REQUEST_LIMIT_MS = 90_000;
+/** Between two successful requests, whatever the upstream's lifetimes and changes are. */
+const PAUSE_MS = 10_000;
+
+export class Minter {
+  readonly #options: MinterOptions;
+  readonly #end = new AbortController();
+  #running: Promise<void> | undefined;
+  #failures = 0;
+  #trouble: string | undefined;
+  #pausedUntil = 0;
+  #retry: Deadline | undefined;
+  readonly #stopListening: () => void;
+
+  constructor(options: MinterOptions) {
+    this.#options = options;
+    this.#stopListening = options.upstream.changed?.add(() => this.#request().catch(() => undefined)) ?? (() => {});
+  }
+
+  /** Why the last request failed, or what is wrong with the upstream; undefined if all is well. */
+  get trouble(): string | undefined {
+    return this.#trouble ?? this.#options.upstream.problem();
+  }
+
+  /** Makes a request, unless one is under way or the pause after the last one is not over. */
+  want(): void {
+    const { clock } = this.#options;
+    if (this.#running !== undefined || this.#end.signal.aborted) return;
+    const pause = this.#pausedUntil - clock.now();
+    // A clock that was set back would make the pause longer.
+    if (pause <= 0 || pause > LAST_RETRY_MS) this.#request().catch(() => undefined);
+    else this.#retryAfter(pause);
+  }
+
+  /** Makes a request now, or joins the one under way. @throws what made it fail */
+  mint(): Promise<void> {
+    return this.#request();
+  }
+
+  async close(): Promise<void> {
+    this.#stopListening();
+    this.#retry?.cancel();
+    this.#end.abort();
+    await this.#running?.catch(() => undefined);
+    await this.#options.upstream.close();
+  }
+
+  #request(): Promise<void> {
+    this.#running ??= this.#requestNow().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #requestNow(): Promise<void> {
+    const { upstream, keyType, life, clock, log, take } = this.#options;
+    this.#retry?.cancel();
+    const signal = AbortSignal.any([this.#end.signal, AbortSignal.timeout(REQUEST_LIMIT_MS)]);
+    try {
+      const { privateKey } = await generateAuthorityKey(keyType);
+      const answer = await upstream.mint({ privateKey, life, signal });
+      for (const warning of answer.warnings) log.warn({ upstream: upstream.description, warning }, 'upstream warning');
+      await take({ ...answer, privateKey });
+      this.#failures = 0;
+      this.#trouble = undefined;
+      this.#pausedUntil = clock.now() + PAUSE_MS;
+    } catch (error) {
+      if (this.#end.signal.aborted) throw error;
+      this.#failures += 1;
+      this.#trouble = (error as Error).message;
+      const pause = backoffApart(this.#failures, FIRST_RETRY_MS, LAST_RETRY_MS);
+      this.#pausedUntil = clock.now() + pause;
+      log.warn({ err: error, upstream: upstream.description, retry_ms: pause }, 'the upstream gave no intermediate');
+      this.#retryAfter(pause);
+      throw error;
+    }
+  }
+
+  #retryAfter(pause: number): void {
+    this.#retry?.cancel();
+    if (this.#end.signal.aborted) return;
+    this.#retry = this.#options.clock.after(pause, () => this.#request().catch(() => undefined));
+  }
+}
