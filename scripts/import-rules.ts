@@ -14,7 +14,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   base: [],
   spiffe: [],
   telemetry: [],
-  config: ['ca/name.ts', ...CATALOG],
+  config: ['ca/name.ts', 'ca/upstream/settings.ts', ...CATALOG],
   registry: [...CATALOG],
   ca: [],
   attest: [],

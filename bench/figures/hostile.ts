@@ -12,7 +12,27 @@ const HONEST = 21_001;
 const HOSTILE = 21_002;
 const NAME = `spiffe://${TRUST_DOMAIN}/honest`;
 const SECONDS = 6;
-const ATTACKS = ['memory', 'names', 'gzip', 'fetches', 'garbage', 'connects', 'hashes', 'groups', 'admin'] as const;
+const ATTACKS = [
+  'memory',
+  'names',
+  'gzip',
+  'fetches',
+  'garbage',
+  'connects',
+  'hashes',
+  'groups',
+  'admin',
+  'pings',
+  'pingsFast',
+  'settings',
+  'settingsFast',
+  'windows',
+  'windowsFast',
+  'priorities',
+  'prioritiesFast',
+  'unknown',
+  'unknownFast',
+] as const;
 
 export async function hostile(cleanup: Cleanup): Promise<Figure[]> {
   if (process.getuid!() !== 0) throw new Error('only root can become other users');

@@ -26,6 +26,8 @@ export interface Admin {
   readonly tcp: Server;
   /** Loads the application; otherwise the first request waits for that. Later calls wait for the same load. */
   load(): Promise<void>;
+  /** Ends readers of events on TCP, who gave a token that is not valid any more. Other requests give theirs each time. */
+  tokenChanged(): Promise<void>;
   /** Stops listening, lets running requests end for a second, then cuts what is left. */
   close(): Promise<void>;
 }
@@ -35,6 +37,8 @@ interface App {
   close(): Promise<void>;
   /** Ends readers of events, which would keep the doors open. */
   endEvents(): void;
+  /** Ends readers of events on TCP. */
+  endTcpEvents(): void;
 }
 
 /** Makes the doors; the caller makes them listen. Fastify and the routes are loaded later, because that slows a start. */
@@ -76,6 +80,7 @@ export function createAdmin(options: AdminOptions): Admin {
     load: async () => {
       await appNow();
     },
+    tokenChanged: async () => (await loaded())?.endTcpEvents(),
     close: async () => {
       (await loaded())?.endEvents();
       await Promise.all([unix.close(), tcp.close()]);
@@ -97,5 +102,6 @@ async function loadApp(
     handle: (request, response) => app.routing(request, response),
     close: () => app.close(),
     endEvents: () => eventReaders.close(),
+    endTcpEvents: () => eventReaders.end((request) => callerOf(request)?.via === 'tcp'),
   };
 }

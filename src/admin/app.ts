@@ -50,8 +50,8 @@ export interface AppOptions {
   readonly callerOf: (request: IncomingMessage) => AdminCaller | undefined;
   /** Called for requests whose caller may use the admin API; not for paths that are open to all. */
   readonly admit: (request: IncomingMessage) => void;
-  /** The token that TCP callers need; undefined: TCP callers are refused. */
-  readonly token: string | undefined;
+  /** The token that TCP callers need now; undefined: TCP callers are refused. */
+  readonly token: () => string | undefined;
   /** SDS names that are no aliases; undefined: those of SPIRE. */
   readonly reservedNames?: ReservedNames;
   /** Host names that TCP callers may use, in addition to the loopback names. */
@@ -148,7 +148,8 @@ function checkAccess(
   if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'the kernel does not say which process is calling');
   const { host, authorization } = request.headers;
   const open = OPEN_PATHS.has(request.routeOptions.url ?? '');
-  const refused = refusal(caller, { host, authorization, open }, { ownerUid: process.geteuid!(), token, hosts });
+  const rules = { ownerUid: process.geteuid!(), token: token(), hosts };
+  const refused = refusal(caller, { host, authorization, open }, rules);
   if (refused !== undefined) throw refused;
   if (!open) admit(request.raw);
 }

@@ -64,6 +64,10 @@ const Upstream = titled(
       kind: Type.String(),
       description: Type.String(),
       problem: Type.Union([Type.String(), Type.Null()], { description: 'why it gives no intermediate now' }),
+      request: Type.Union(
+        [Type.Object({ file: Type.String(), csr: Type.String({ description: 'PKCS#10, PEM' }) }, CLOSED), Type.Null()],
+        { description: 'what has to be signed by an offline root' },
+      ),
     },
     CLOSED,
   ),
@@ -86,3 +90,4 @@ export type AuthoritiesJson = Static<typeof AUTHORITIES>;
 export const AUTHORITY_PARAMS = Type.Object({ id: Type.String() });
 
 export const ROTATE = titled('RotateRequest', Type.Object({ role: Role }, CLOSED));
+export const IMPORT = titled('ImportRequest', Type.Object({ certificates: Type.String() }, CLOSED));

@@ -3,20 +3,39 @@
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import { SidekeyError } from '../base/errors.ts';
-import type { AuthorityInfo, CertificateAuthority, LaggingProxy } from '../ca/types.ts';
-import { AUTHORITIES, AUTHORITY_PARAMS, type AuthoritiesJson, ROTATE } from './ca-schema.ts';
+import type { AuthorityInfo, CertificateAuthority, LaggingProxy, UpstreamInfo } from '../ca/types.ts';
+import { AUTHORITIES, AUTHORITY_PARAMS, type AuthoritiesJson, IMPORT, ROTATE } from './ca-schema.ts';
 import { maybeTime, time } from './time.ts';
 
 /** The number of proxies that are listed. */
 const LISTED = 100;
 
-export type AdminCa = Pick<CertificateAuthority, 'bundle' | 'authorities' | 'rotate' | 'taint' | 'upstream' | 'onMove'>;
+export type AdminCa = Pick<
+  CertificateAuthority,
+  'bundle' | 'authorities' | 'rotate' | 'taint' | 'import' | 'upstream' | 'onMove'
+>;
 
 export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
   app.get(
     '/v1/ca',
     { schema: { operationId: 'listAuthorities', summary: 'List the authorities', response: { 200: AUTHORITIES } } },
     () => list(ca),
+  );
+
+  app.post(
+    '/v1/ca/import',
+    {
+      schema: {
+        operationId: 'importAuthority',
+        summary: 'Take the certificates with which an offline root answered the request',
+        body: IMPORT,
+        response: { 200: AUTHORITIES },
+      },
+    },
+    async ({ body }) => {
+      await ca.import(readCertificates(body));
+      return list(ca);
+    },
   );
 
   app.post<{ Params: Static<typeof AUTHORITY_PARAMS> }>(
@@ -83,8 +102,24 @@ function list(ca: AdminCa): AuthoritiesJson {
       signs_after: maybeTime(authority.signsAfter),
       waits_for: Iterator.from(authority.waitsFor).take(LISTED).map(proxyJson).toArray(),
     })),
-    upstream: upstream === undefined ? null : { ...upstream, problem: upstream.problem ?? null },
+    upstream: upstream === undefined ? null : upstreamJson(upstream),
   };
+}
+
+function upstreamJson({ kind, description, problem, request }: UpstreamInfo): NonNullable<AuthoritiesJson['upstream']> {
+  const open = request === undefined ? null : { file: request.file, csr: request.csr };
+  return { kind, description, problem: problem ?? null, request: open };
+}
+
+function readCertificates(body: unknown): string {
+  const rule = 'the body is {"certificates":"PEM text"}, with the signed certificate and those above it';
+  const refuse = (path: string, problem: string) => SidekeyError.badInput([{ path, problem, rule }]);
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw refuse('', 'it is no JSON object');
+  const { certificates, ...others } = body as Record<string, unknown>;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw refuse(`/${unknown}`, 'there is no such field');
+  if (typeof certificates !== 'string') throw refuse('/certificates', 'it is no text');
+  return certificates;
 }
 
 function proxyJson({ node, rejection, ...proxy }: LaggingProxy): AuthoritiesJson['authorities'][0]['waits_for'][0] {

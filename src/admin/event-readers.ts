@@ -5,7 +5,7 @@
  * @see https://html.spec.whatwg.org/multipage/server-sent-events.html section "Parsing an event stream"
  */
 
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock, Deadline } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { time } from './time.ts';
@@ -74,8 +74,14 @@ export class EventReaders {
   /** Ends every response and refuses new readers. */
   close(): void {
     this.#closed = true;
+    this.end(() => true);
+  }
+
+  /** Ends the responses to the requests that match. */
+  end(matches: (request: IncomingMessage) => boolean): void {
     this.#flush();
     for (const response of [...this.#readers]) {
+      if (!matches(response.req)) continue;
       this.#remove(response);
       response.end();
     }

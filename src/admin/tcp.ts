@@ -3,12 +3,9 @@
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import type { Server } from 'node:http';
-import { type AddressInfo, BlockList, isIPv6 } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { SidekeyError } from '../base/errors.ts';
-
-const LOOPBACK = new BlockList();
-LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
-LOOPBACK.addAddress('::1', 'ipv6');
+import { isLoopback } from '../base/loopback.ts';
 
 export interface TcpListen {
   readonly host: string;
@@ -47,8 +44,4 @@ function failure({ host, port }: TcpListen, thrown: unknown): SidekeyError {
   return new SidekeyError('ERR_SOCKET', `--admin-listen ${host}:${port}: ${(thrown as Error).message}`, {
     cause: thrown,
   });
-}
-
-function isLoopback(address: string): boolean {
-  return LOOPBACK.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
 }

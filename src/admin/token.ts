@@ -12,22 +12,65 @@ const TOKEN_FILE = 'admin.token';
 
 const TOKEN_RULE = 'it must contain one token of 16 to 1024 visible ASCII characters';
 
+/** The token that the admin API wants on TCP now, and its file, which can be read again. */
+export class AdminToken {
+  readonly file: string;
+  readonly #read: () => Promise<string>;
+  #value: string;
+
+  private constructor(file: string, value: string, read: () => Promise<string>) {
+    this.file = file;
+    this.#read = read;
+    this.#value = value;
+  }
+
+  /** That of `--admin-token-file`. @throws as {@link readAdminTokenFile} */
+  static async ofFile(file: string): Promise<AdminToken> {
+    return new AdminToken(file, await readAdminTokenFile(file), () => readAdminTokenFile(file));
+  }
+
+  /** That of the data directory. @throws as {@link adminToken} */
+  static async ofDataDir(dataDir: string): Promise<AdminToken> {
+    const file = path.join(dataDir, TOKEN_FILE);
+    return new AdminToken(file, await adminToken(dataDir), async () => readDataDirToken(file));
+  }
+
+  get value(): string {
+    return this.#value;
+  }
+
+  /** Reads the file again; true if the token is another one now. @throws as at the start; then the former token stays */
+  async reload(): Promise<boolean> {
+    const value = await this.#read();
+    const isOther = value !== this.#value;
+    this.#value = value;
+    return isOther;
+  }
+}
+
 /**
  * The token in `admin.token` of the data directory, which is made at the first start: 32 random bytes, base64url,
  * readable only by its owner. @throws ERR_DATA_DIR if it can't be made or read, is open to others or contains no token
  */
 export async function adminToken(dataDir: string): Promise<string> {
   const file = path.join(dataDir, TOKEN_FILE);
-  const bad = (problem: string) => new SidekeyError('ERR_DATA_DIR', `${file}: ${problem}`);
   try {
     if (!(await isThere(file))) writeFileAtomic(file, `${randomBytes(32).toString('base64url')}\n`);
   } catch (thrown) {
-    throw bad((thrown as Error).message);
+    throw badDataDirToken(file, (thrown as Error).message);
   }
+  return readDataDirToken(file);
+}
+
+function readDataDirToken(file: string): string {
   const remedy = 'move the file away; the next start makes a new one';
   return readToken(file, remedy, (problem) =>
-    bad(`${problem}; ${TOKEN_RULE}; without the file, the next start makes a new one`),
+    badDataDirToken(file, `${problem}; ${TOKEN_RULE}; without the file, the next start makes a new one`),
   );
+}
+
+function badDataDirToken(file: string, problem: string): SidekeyError {
+  return new SidekeyError('ERR_DATA_DIR', `${file}: ${problem}`);
 }
 
 /**

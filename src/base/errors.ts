@@ -27,6 +27,7 @@ export const ERRORS = {
   ERR_DATA_DIR_IN_USE: { status: 500, title: 'Another Sidekey serves this data directory' },
   ERR_SOCKET: { status: 500, title: 'A socket cannot be used' },
   ERR_CA: { status: 500, title: 'The authority cannot sign' },
+  ERR_UPSTREAM: { status: 502, title: 'The upstream authority has not signed' },
   ERR_PROC: { status: 500, title: '/proc cannot be used' },
   ERR_KERNEL: { status: 500, title: 'The kernel lacks what attestation needs' },
   ERR_PEER_UNATTESTABLE: { status: 503, title: 'The kernel does not say which process is calling' },

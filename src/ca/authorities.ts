@@ -26,13 +26,14 @@ import {
 import { AuthorityLog, LOGGED_PROXIES } from './authority-log.ts';
 import { ownBundle } from './bundle.ts';
 import type { AuthorityState, GoneAuthority, KeyStore, StoredAuthorities } from './key-store.ts';
-import { type Minted, Minter, type Upstream } from './mint.ts';
+import { type MintedKey, Minter } from './mint.ts';
 import type { NamePart } from './name.ts';
 import { lastFor, type Need, type Plan, plan, type Situation, type Slots } from './plan.ts';
 import { publishedUntil, type RotationTerms } from './rotation.ts';
 import { localSigner, type Signer } from './signer.ts';
 import { isTrusted, moved, type Slot } from './slot.ts';
-import type { AuthorityInfo, AuthorityMove, LaggingProxy, TrustBundle } from './types.ts';
+import type { AuthorityInfo, AuthorityMove, LaggingProxy, TrustBundle, UpstreamInfo } from './types.ts';
+import type { UpstreamAuthority } from './upstream/upstream.ts';
 
 export interface AuthoritiesOptions {
   readonly trustDomain: TrustDomain;
@@ -44,7 +45,7 @@ export interface AuthoritiesOptions {
   readonly keyType: AuthorityKeyType;
   readonly terms: RotationTerms;
   /** Signs the intermediates; undefined: own roots do. Closed with the authorities. */
-  readonly upstream?: Upstream | undefined;
+  readonly upstream?: UpstreamAuthority | undefined;
   /** The proxies that have not acknowledged the bundle with this sequence number. */
   readonly lagging: (sequenceNumber: number) => Iterable<LaggingProxy>;
   /** The proxies that may still use an SVID of one of these authorities. */
@@ -77,7 +78,7 @@ export class Authorities {
   /** What an operator declared tainted, until that is stored: IDs. */
   readonly #tainting = new Set<string>();
   /** Answers of the upstream that have not been stored. */
-  #arrived: Minted[] = [];
+  #arrived: MintedKey[] = [];
   #reviewAt = 0;
   #reviewing: Promise<void> | undefined;
   /** Why the last review failed; undefined if it did not. */
@@ -95,7 +96,7 @@ export class Authorities {
     this.#startedAt = clock.now();
     this.#bundle = ownBundle(trustDomain, [], state.sequenceNumber);
     this.#log = new AuthorityLog(log);
-    const take = (minted: Minted) => this.#take(minted);
+    const take = (minted: MintedKey) => this.#take(minted);
     const life = terms.intermediateLife;
     this.#minter = upstream && new Minter({ upstream, keyType: options.keyType, life, clock, log, take });
     const failed = (err: unknown) => log.error({ err }, 'authority listener failed');
@@ -127,6 +128,10 @@ export class Authorities {
   /** Without authorities while the upstream has not answered for the first time. */
   bundle(): TrustBundle {
     return this.#bundle;
+  }
+
+  signs(authorityId: string): boolean {
+    return this.#signer?.id === authorityId;
   }
 
   /** Roots, then intermediates, without expired ones. */
@@ -178,11 +183,27 @@ export class Authorities {
   }
 
   /** The upstream, and what is wrong with it now; undefined without one. */
-  upstream():
-    | { readonly kind: string; readonly description: string; readonly problem: string | undefined }
-    | undefined {
+  upstream(): UpstreamInfo | undefined {
     const { upstream } = this.#options;
-    return upstream && { kind: upstream.kind, description: upstream.description, problem: this.#minter?.trouble };
+    if (upstream === undefined) return undefined;
+    const { kind, description, manual } = upstream;
+    return { kind, description, problem: this.#minter?.trouble, request: manual?.pending() };
+  }
+
+  /**
+   * Takes the certificates that an offline root signed, PEM.
+   * @throws ERR_AUTHORITY_STATE if there is no offline root, or no request; ERR_UPSTREAM if they are refused; ERR_CA if
+   * they cannot be stored
+   */
+  async import(certificates: string): Promise<void> {
+    const { upstream } = this.#options;
+    if (upstream?.manual === undefined) {
+      const what =
+        upstream === undefined ? 'own roots sign the intermediates' : `${upstream.description} signs the intermediates`;
+      throw new SidekeyError('ERR_AUTHORITY_STATE', `${what}: certificates are imported with --offline-root alone`);
+    }
+    await upstream.manual.answer(certificates);
+    await this.#minter!.settled();
   }
 
   /**
@@ -203,6 +224,11 @@ export class Authorities {
     await this.#reviewing?.catch(() => undefined);
     this.#checkLimit(role);
     // An answer whose root is not trusted by all proxies yet becomes active later, by itself.
+    if (upstream?.manual !== undefined) {
+      await upstream.manual.prepare();
+      this.#minter!.want();
+      return;
+    }
     if (this.#minter !== undefined) await this.#minter.mint();
     if (this.#minter !== undefined && this.#next !== undefined) return;
     this.#asked.add(role);
@@ -243,7 +269,7 @@ export class Authorities {
     const ids = this.#taintedWith(slot.authority);
     // Without another intermediate nothing could be signed any more, so that is requested first.
     if (this.#minter !== undefined && this.#signer !== undefined && ids.has(this.#signer.id)) {
-      await this.#minter.mint();
+      if (this.#options.upstream!.manual === undefined) await this.#minter.mint();
       const isOther = ({ authority, state }: Slot) =>
         state === 'prepared' && [...ids].every((one) => authority.id !== one && !this.#isUnderId(authority, one));
       if (!this.#slots.intermediates.some(isOther)) {
@@ -327,7 +353,7 @@ export class Authorities {
     this.#reviewed.resolve();
   }
 
-  async #take(minted: Minted): Promise<void> {
+  async #take(minted: MintedKey): Promise<void> {
     this.#arrived.push(minted);
     await this.#reviewing?.catch(() => undefined);
     await this.#review();

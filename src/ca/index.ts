@@ -8,10 +8,11 @@ import { Authorities } from './authorities.ts';
 import { Issuer } from './issuer.ts';
 import { KeyCodec, type Passphrases } from './key-codec.ts';
 import { type InspectedAuthority, KeyStore } from './key-store.ts';
-import type { Upstream } from './mint.ts';
 import { parseName } from './name.ts';
 import type { RotationTerms } from './rotation.ts';
 import type { CertificateAuthority, IssuanceLog, LaggingProxy } from './types.ts';
+import { OfflineRoot } from './upstream/offline.ts';
+import type { UpstreamAuthority } from './upstream/upstream.ts';
 
 export interface CertificateAuthorityOptions extends Passphrases {
   readonly trustDomain: TrustDomain;
@@ -33,8 +34,10 @@ export interface CertificateAuthorityOptions extends Passphrases {
   readonly lagging?: (sequenceNumber: number) => Iterable<LaggingProxy>;
   /** The proxies that may still use an SVID of one of these authorities; by default none. */
   readonly using?: (authorityIds: ReadonlySet<string>) => Iterable<LaggingProxy>;
-  /** Signs the intermediates; by default own roots do. */
-  readonly upstream?: Upstream;
+  /** Signs the intermediates; by default own roots do. Closed with the authority. */
+  readonly upstream?: UpstreamAuthority | undefined;
+  /** The intermediates are signed by a root whose key is elsewhere, and which people carry requests to. */
+  readonly offlineRoot?: boolean;
   /** Default lifetime of an SVID, in seconds, for entries without one. */
   readonly x509SvidTtl: number;
   /** The type of an SVID's key, for entries without one. */
@@ -74,11 +77,13 @@ export function inspectAuthorities(
  * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
-  const { trustDomain, dir, clock, log, issuanceLog, upstream } = options;
+  const { trustDomain, dir, clock, log, issuanceLog, offlineRoot } = options;
   const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType } = options;
   const { random = Math.random, lagging = () => [], using = () => [] } = options;
   const subject = parseName(options.caSubject, 'caSubject');
   const store = await KeyStore.open(dir, trustDomain, new KeyCodec(options));
+  const offline = () => new OfflineRoot({ trustDomain, subject, keyType, clock, store: store.requests() });
+  const upstream = offlineRoot === true ? offline() : options.upstream;
   const terms = rotationTerms(options);
   const authorities = await Authorities.open({
     trustDomain,
@@ -97,12 +102,14 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),
+    signs: (authorityId) => authorities.signs(authorityId),
     bundle: () => authorities.bundle(),
     authorities: () => authorities.list(),
     trouble: () => authorities.trouble(),
     upstream: () => authorities.upstream(),
     rotate: (role) => authorities.rotate(role),
     taint: (id) => authorities.taint(id),
+    import: (certificates) => authorities.import(certificates),
     onMove: (listener) => authorities.moves.add(listener),
     onBundleChange: (listener) => authorities.bundleChange.add(listener),
     onReplaced: (listener) => authorities.replaced.add(listener),

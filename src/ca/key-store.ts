@@ -18,9 +18,10 @@ import {
   readAuthority,
   upstreamRoot,
 } from './authority.ts';
-import { type KeyCodec, PassphraseError } from './key-codec.ts';
+import { type KeyCodec, PassphraseError, type ReadPrivateKey } from './key-codec.ts';
 import { pemBlocks } from './pem.ts';
 import { SLOT_STATES, type Slot, type SlotState } from './slot.ts';
+import type { RequestStore } from './upstream/offline.ts';
 
 export interface StoredAuthorities {
   /** The number of keys that were in clear or encrypted with the old passphrase, and are stored as they should be now. */
@@ -183,6 +184,38 @@ export class KeyStore {
     await rm(path.join(this.#dir, fileName(authority)), { force: true });
   }
 
+  /** Where the request to an offline root is kept. */
+  requests(): RequestStore {
+    const certificates = async (role: 'root' | 'intermediate') => {
+      const names = (await readdir(this.#dir)).filter((name) => {
+        const kind = AUTHORITY_FILE.exec(name)?.[1];
+        return kind !== undefined && (kind === 'intermediate') === (role === 'intermediate');
+      });
+      return (await Promise.all(names.map((name) => this.#read(name)))).map(({ authority }) => authority.certificate);
+    };
+    return {
+      dir: this.#dir,
+      read: (name) => this.#text(name),
+      write: async (name, text) => writeFileAtomic(path.join(this.#dir, name), text),
+      readKey: (name) => this.#readRequestKey(name),
+      writeKey: async (name, key) => writeFileAtomic(path.join(this.#dir, name), await this.#keys.write(key)),
+      remove: (name) => rm(path.join(this.#dir, name), { force: true }),
+      hasKey: async (publicKey) => (await certificates('intermediate')).some((one) => one.publicKey.equals(publicKey)),
+      roots: () => certificates('root'),
+    };
+  }
+
+  async #readRequestKey(name: string): Promise<ReadPrivateKey | undefined> {
+    const text = await this.#text(name);
+    try {
+      return text === undefined ? undefined : await this.#keys.read(text);
+    } catch (error) {
+      const other = 'remove it and the request beside it: Sidekey makes a new request';
+      const mend = error instanceof PassphraseError ? error.remedy : other;
+      throw this.#fault(name, (error as Error).message, mend, error);
+    }
+  }
+
   async saveState(state: AuthorityState): Promise<void> {
     writeFileAtomic(path.join(this.#dir, STATE_FILE), `${JSON.stringify(state)}\n`);
     await rm(path.join(this.#dir, OLD_STATE_FILE), { force: true });
@@ -264,7 +297,7 @@ function parseState(text: string): AuthorityState | undefined {
     const { sequenceNumber, rootIds, slots, gone = {} } = JSON.parse(text) as Partial<AuthorityState>;
     const good =
       Number.isSafeInteger(sequenceNumber) &&
-      sequenceNumber! > 0 &&
+      sequenceNumber! >= 0 &&
       Array.isArray(rootIds) &&
       Object.values(slots ?? {}).every(
         ({ state, since }) => SLOT_STATES.includes(state) && Number.isSafeInteger(since),

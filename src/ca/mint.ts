@@ -3,42 +3,21 @@
  * fails. The authorities go on with what they have meanwhile.
  */
 
-import type { KeyObject, X509Certificate } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { backoffApart } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
 import type { AuthorityKeyType } from '../spiffe/key-types.ts';
 import type { Log } from '../telemetry/log.ts';
 import { generateAuthorityKey } from './authority-key.ts';
+import type { Minted, UpstreamAuthority } from './upstream/upstream.ts';
 
-/** The part of an upstream that is needed here. */
-export interface Upstream {
-  readonly kind: string;
-  /** For people, without secrets. */
-  readonly description: string;
-  mint(request: { privateKey: KeyObject; life: number; signal: AbortSignal }): Promise<UpstreamAnswerProved>;
-  /** Tells that its issuer or its roots have changed. */
-  readonly changed?: { add(listener: () => void): () => void };
-  /** A fault that does not stop it yet. */
-  problem(): string | undefined;
-  close(): Promise<void>;
-}
-
-export interface UpstreamAnswerProved {
-  /** The new intermediate, then those between it and its root. */
-  readonly chain: readonly X509Certificate[];
-  /** Self-signed. */
-  readonly roots: readonly X509Certificate[];
-  /** When chain and root are valid together ends, in milliseconds since the epoch. */
-  readonly notAfter: number;
-  readonly warnings: readonly string[];
-}
-
-export interface Minted extends UpstreamAnswerProved {
+/** An answer with the key that it is for. */
+export interface MintedKey extends Minted {
   readonly privateKey: KeyObject;
 }
 
 export interface MinterOptions {
-  readonly upstream: Upstream;
+  readonly upstream: UpstreamAuthority;
   /** Of the intermediate's key. */
   readonly keyType: AuthorityKeyType;
   /** The lifetime to ask for, in milliseconds. */
@@ -46,13 +25,12 @@ export interface MinterOptions {
   readonly clock: Clock;
   readonly log: Log;
   /** Takes the answer. @throws if it cannot be used; then another one is requested later */
-  readonly take: (minted: Minted) => Promise<void>;
+  readonly take: (minted: MintedKey) => Promise<void>;
 }
 
 /** Times in milliseconds. */
 const FIRST_RETRY_MS = 2_000;
 const LAST_RETRY_MS = 300_000;
-const REQUEST_LIMIT_MS = 90_000;
 /** Between two successful requests, whatever the upstream's lifetimes and changes are. */
 const PAUSE_MS = 10_000;
 
@@ -91,6 +69,11 @@ export class Minter {
     return this.#request();
   }
 
+  /** Resolves when the request that is under way, if any, has ended. @throws what made it fail */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
   async close(): Promise<void> {
     this.#stopListening();
     this.#retry?.cancel();
@@ -109,12 +92,12 @@ export class Minter {
   async #requestNow(): Promise<void> {
     const { upstream, keyType, life, clock, log, take } = this.#options;
     this.#retry?.cancel();
-    const signal = AbortSignal.any([this.#end.signal, AbortSignal.timeout(REQUEST_LIMIT_MS)]);
     try {
       const { privateKey } = await generateAuthorityKey(keyType);
-      const answer = await upstream.mint({ privateKey, life, signal });
+      const answer = await upstream.mint({ privateKey, life, signal: this.#end.signal });
       for (const warning of answer.warnings) log.warn({ upstream: upstream.description, warning }, 'upstream warning');
-      await take({ ...answer, privateKey });
+      await take({ ...answer, privateKey: answer.privateKey ?? privateKey });
+      await upstream.taken?.();
       this.#failures = 0;
       this.#trouble = undefined;
       this.#pausedUntil = clock.now() + PAUSE_MS;

@@ -6,6 +6,7 @@ import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
 import type { SvidKeyType } from '../spiffe/key-types.ts';
 import type { Authority } from './authority.ts';
 import type { SlotState } from './slot.ts';
+import type { PendingRequest } from './upstream/upstream.ts';
 
 export type { TrustBundle } from '../spiffe/bundle.ts';
 
@@ -87,6 +88,8 @@ export interface UpstreamInfo {
   /** For people, without secrets. */
   readonly description: string;
   readonly problem: string | undefined;
+  /** The request that a person has to carry to an offline root. */
+  readonly request: PendingRequest | undefined;
 }
 
 /** The record of issuances. The promise resolves when they are durable. */
@@ -102,6 +105,8 @@ export interface CertificateAuthority {
    * cannot be recorded
    */
   issue(request: SvidRequest): Promise<X509Svid>;
+  /** True if this is the intermediate that signs now. */
+  signs(authorityId: string): boolean;
   bundle(): TrustBundle;
   authorities(): AuthorityInfo[];
   /**
@@ -116,6 +121,8 @@ export interface CertificateAuthority {
    * @throws ERR_NOT_FOUND, ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA
    */
   taint(id: string): Promise<void>;
+  /** Takes the certificates that an offline root signed, PEM. @throws ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA */
+  import(certificates: string): Promise<void>;
   /** Why no SVIDs can be signed, or will soon not be; undefined if all is well. */
   trouble(): string | undefined;
   /** What signs the intermediates, and what is wrong with it now; undefined if own roots do. */

@@ -3,6 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { AdminClient, AuthoritiesJson } from '../admin/client.ts';
+import { readInput } from './input.ts';
 import { isData, printFields, printTable, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
@@ -29,6 +30,15 @@ export function addCaCommands(program: Command): void {
     const client = await openClient(options);
     const body = { role: options.root === true ? 'root' : 'intermediate' };
     await print(await client.json<AuthoritiesJson>('POST', '/v1/ca/rotate', { body }), options);
+  });
+  addClientOptions(
+    ca
+      .command('import <file>')
+      .description("take what an offline root signed, PEM: the intermediate's certificate, then those above it"),
+  ).action(async (file: string, options: ClientOptions) => {
+    const client = await openClient(options);
+    const body = { certificates: (await readInput('FILE', file)).toString('utf8') };
+    await print(await client.json<AuthoritiesJson>('POST', '/v1/ca/import', { body }), options);
   });
   addClientOptions(
     ca
@@ -108,6 +118,7 @@ function printAuthorities(
   if (upstream !== null) {
     process.stdout.write(`\nIntermediates are signed by ${upstream.description}.\n`);
     if (upstream.problem !== null) process.stdout.write(`It gives none now: ${upstream.problem}\n`);
+    if (upstream.request !== null) process.stdout.write(`\n${upstream.request.csr}`);
   }
   for (const { signs_after, state, waits_for } of authorities) {
     if (state === 'tainted' && waits_for.length > 0) {

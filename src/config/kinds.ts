@@ -6,6 +6,7 @@ import path from 'node:path';
 import { DURATION_RULE, formatDuration, parseDuration } from '../base/duration.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { groupId } from '../base/groups.ts';
+import { isLoopback } from '../base/loopback.ts';
 import { readSocketPath } from '../base/socket-path.ts';
 import { parseName } from '../ca/name.ts';
 import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/id.ts';
@@ -172,6 +173,46 @@ export const trustDomain: SettingKind<TrustDomain> = one('NAME', (text) => {
     if (thrown instanceof SpiffeIdError) throw refusal(`${quote(text)}: ${thrown.problem}`, thrown.rule);
     throw thrown;
   }
+});
+
+/** A program and its arguments, as they are: no shell reads them. */
+export const program: SettingKind<readonly string[]> = {
+  takes: 'many',
+  placeholder: 'WORD',
+  read(texts) {
+    const [file] = texts;
+    if (file !== undefined && !path.isAbsolute(file)) {
+      throw refusal(`${quote(file)} is not an absolute path`, 'the first word is the absolute path of the program');
+    }
+    const bad = texts.find((text) => text.includes('\0'));
+    if (bad !== undefined) throw refusal(`${quote(bad)} has a NUL character`, 'arguments have no NUL characters');
+    return [...texts];
+  },
+};
+
+/** The address of a Vault or OpenBao. Clear text would show its token, so that stays on this host. */
+export const vaultUrl: SettingKind<string> = one('URL', (text) => {
+  const rule = 'give https://HOST:PORT, or http:// and a loopback address';
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^https?:\/\//i.test(text)) throw refusal(`${quote(text)} is not an http URL`, rule);
+  // A secret may be in it, so it is not shown.
+  if (url.username !== '' || url.password !== '') throw refusal('it has a user or a password', rule);
+  if (url.search !== '' || url.hash !== '') throw refusal(`${quote(text)} has a query or a fragment`, rule);
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  if (url.protocol === 'http:' && host !== 'localhost' && !isLoopback(host)) {
+    throw refusal(`${quote(text)} has no encryption, and ${host} is not a loopback address`, rule);
+  }
+  return url.href.replace(/\/$/, '');
+});
+
+/** A path in Vault, such as that of a mount. */
+export const vaultPath: SettingKind<string> = one('PATH', (text) => {
+  const trimmed = text.replace(/^\/|\/$/g, '');
+  if (/^[\w.-]+(\/[\w.-]+)*$/.test(trimmed) && !/(^|\/)\.\.?(\/|$)/.test(trimmed)) return trimmed;
+  throw refusal(
+    `${quote(text)} is not a path of Vault`,
+    'it is names of letters, digits and . _ - between single slashes',
+  );
 });
 
 /** A name that SDS clients ask for. */

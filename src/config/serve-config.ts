@@ -1,12 +1,13 @@
 /** The checked settings of `sidekey serve`, in the units that the code uses. */
 
 import type { AttestorSettings } from '../attest/catalog.ts';
+import type { UpstreamSettings } from '../ca/upstream/settings.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import type { AuthorityKeyType, SvidKeyType } from '../spiffe/key-types.ts';
 import type { LogFormat, LogLevel } from '../telemetry/levels.ts';
 
 /** Paths are absolute. */
-export interface ServeConfig extends AttestorSettings {
+export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   /** The YAML file of settings. */
   readonly config: string | undefined;
   readonly trustDomain: TrustDomain;

@@ -5,6 +5,7 @@
 
 import { ATTESTOR_SETTINGS, type AttestorSettings } from '../attest/catalog.ts';
 import type { AttestorSetting } from '../attest/description.ts';
+import type { UpstreamSettings } from '../ca/upstream/settings.ts';
 import { AUTHORITY_KEY_TYPES, SVID_KEY_TYPES } from '../spiffe/key-types.ts';
 import { SPIRE_NAMES } from '../spiffe/sds-names.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/levels.ts';
@@ -41,6 +42,60 @@ const off = { kind: kinds.toggle, fallback: fixed('false') } as const;
 /** The kinds of values of attestors' settings. */
 const ATTESTOR_KINDS: { readonly [K in AttestorSetting['kind']]: SettingKind<string> } = {
   socket: kinds.socket,
+};
+
+/** See docs/upstreams.md. Which of them belong together is in `upstream-rules.ts`. */
+const UPSTREAM_SETTINGS: { readonly [K in keyof UpstreamSettings]: Setting<UpstreamSettings[K]> } = {
+  upstream: {
+    about:
+      'what signs the intermediates: an own root (self), files (disk), Vault or OpenBao (vault), a program (command)',
+    kind: kinds.choice('self', 'disk', 'vault', 'command'),
+    fallback: fixed('self'),
+  },
+  offlineRoot: {
+    about: 'the key of the own root is kept elsewhere: have requests signed there, then sidekey ca import',
+    ...off,
+  },
+  upstreamTimeout: {
+    about: 'how long a request to Vault or the program may take',
+    kind: kinds.duration('1s', '10m'),
+    fallback: fixed('60s'),
+  },
+  upstreamBundleFile: {
+    about: 'PEM file with the roots of the trust domain, if the upstream does not give them',
+    kind: kinds.file,
+    optional: true,
+  },
+  upstreamCertFile: {
+    about: 'PEM file with the certificate that signs the intermediates, and those above it',
+    kind: kinds.file,
+    optional: true,
+  },
+  upstreamKeyFile: {
+    about: 'PEM file with the key of that certificate: EC or RSA, not encrypted',
+    kind: kinds.file,
+    optional: true,
+  },
+  upstreamCommand: {
+    about: 'program that reads a CSR and prints certificates, by its absolute path; repeat the flag for each argument',
+    kind: kinds.program,
+  },
+  vaultAddr: {
+    about: 'URL of Vault or OpenBao; http only to this host',
+    kind: kinds.vaultUrl,
+    optional: true,
+  },
+  vaultMount: { about: 'path of the PKI engine (default: pki)', kind: kinds.vaultPath, optional: true },
+  vaultNamespace: { about: 'namespace of Vault or OpenBao', kind: kinds.vaultPath, optional: true },
+  vaultCaFile: {
+    about: "PEM file with the CA of Vault's TLS certificate; by default the public CAs that Node brings",
+    kind: kinds.file,
+    optional: true,
+  },
+  vaultTokenFile: { about: 'file with a token', kind: kinds.file, optional: true },
+  vaultApproleRoleIdFile: { about: 'file with the role ID of an AppRole', kind: kinds.file, optional: true },
+  vaultApproleSecretIdFile: { about: 'file with its secret ID', kind: kinds.file, optional: true },
+  vaultApproleMount: { about: 'path of the AppRole method (default: approle)', kind: kinds.vaultPath, optional: true },
 };
 
 export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } = {
@@ -191,6 +246,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     kind: kinds.subject,
     fallback: fixed('O=SPIFFE'),
   },
+  ...UPSTREAM_SETTINGS,
   maxConnectionsPerUid: {
     about: 'maximum of connections on the pipe per user or container',
     kind: kinds.count(1, 1_000_000),

@@ -168,8 +168,9 @@ export class Svids {
           notAfter: entry.expiresAt,
           replacesUntil: slot.current?.svid.notAfter ?? 0,
         });
-        // Meanwhile the entry may have changed, or all SVIDs may have had to be replaced.
-        if (!sameContent(slot.entry, entry) || generation !== this.#generation) continue;
+        // Meanwhile the entry may have changed, or another authority may sign.
+        const isOutdated = generation !== this.#generation && !this.#ca.signs(svid.authorityId);
+        if (!sameContent(slot.entry, entry) || isOutdated) continue;
         slot.failures = 0;
         slot.current = { svid, sequence };
         for (const listener of [...slot.watchers]) listener();

@@ -43,13 +43,14 @@ async function answer(call: Call, asker: Asker, request: DiscoveryRequest, parts
   const now = parts.clock.now();
   takeRequest(subscription, request, now);
   call.hold(subscription.bytes);
-  if (!caller.attested) await caller.attestAfter(0);
+  if (!caller.attested) await call.untilEnd(caller.attestAfter(0));
   if (subscription.wildcard) {
     subscription.setWildcardNames(everyName(identities, caller), now);
     call.hold(subscription.bytes);
   }
   const names = subscription.takeDirty().map((name) => readName(name, trustDomain, reservedNames));
-  const answers = await Promise.all(names.map((name) => secretFor(identities, caller, name, validation)));
+  const lookups = names.map((name) => secretFor(identities, caller, name, validation));
+  const answers = await call.untilEnd(Promise.all(lookups));
   const end = parts.clock.now();
   // Early answers waited for the others: meanwhile the caller may have lost its entry.
   const found = answers.filter((one, i): one is EncodedSecret => {

@@ -91,7 +91,7 @@ export class SecretLookup {
       }
       if (names.length > SLICE_NAMES && held.length > 0) this.#held.hold(held, parts.clock.now());
     }
-    if (waiting.length > 0) await this.#wait(waiting);
+    if (waiting.length > 0) await stream.untilEnd(this.#wait(waiting));
     return this.#collect(results);
   }
 

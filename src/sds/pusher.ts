@@ -2,7 +2,7 @@
 
 import { SidekeyError } from '../base/errors.ts';
 import { LimitError } from '../limits/limit-error.ts';
-import { Status } from '../wire/types.ts';
+import { Status, StatusError } from '../wire/types.ts';
 import { AttestationRetry } from './attestation-retry.ts';
 import { type HeldName, type HeldNames, missingOf } from './held-names.ts';
 import { type Found, type FoundLater, SecretLookup } from './lookup.ts';
@@ -39,6 +39,10 @@ export class Pusher {
         this.#context.end(Status.RESOURCE_EXHAUSTED, error.message);
         return false;
       }
+      if (error instanceof StatusError) {
+        this.#context.end(error.status, error.message, error.details);
+        return false;
+      }
       this.#context.events.log.error({ err: error }, 'stream failed: internal error');
       this.#context.end(Status.INTERNAL, 'Sidekey failed; its log has the reason');
       return false;
@@ -50,10 +54,10 @@ export class Pusher {
   }
 
   #push(): boolean {
-    const { ended, caller, subscription } = this.#context;
+    const { ended, caller, stream, subscription } = this.#context;
     if (ended || this.#awaited > 0) return false;
     if (!caller.attested) {
-      this.#await(caller.attestAfter(0));
+      this.#await(stream.untilEnd(caller.attestAfter(0)));
       return false;
     }
     this.#context.followWildcard();

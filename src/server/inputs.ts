@@ -1,7 +1,7 @@
 /** Reads the files that the settings name, according to the rules. */
 
 import { listenAddress } from '../admin/tcp.ts';
-import { readAdminTokenFile } from '../admin/token.ts';
+import { AdminToken } from '../admin/token.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { PASSPHRASE_RULE, readPassphraseFile } from '../base/passphrase-file.ts';
 import type { Passphrases } from '../ca/key-codec.ts';
@@ -18,7 +18,7 @@ export interface Inputs {
   /** From the `--entries` file. */
   readonly declared: DeclaredEntries | undefined;
   /** From the `--admin-token-file`. */
-  readonly givenToken: string | undefined;
+  readonly givenToken: AdminToken | undefined;
   readonly passphrases: Passphrases;
 }
 
@@ -27,7 +27,7 @@ export async function readInputs(config: ServeConfig, rules: EntryRules): Promis
   const { adminListen, adminInsecureListen, adminTokenFile, entries } = config;
   if (adminListen !== undefined) await listenAddress({ ...adminListen, insecure: adminInsecureListen });
   return {
-    givenToken: adminTokenFile === undefined ? undefined : await readAdminTokenFile(adminTokenFile),
+    givenToken: adminTokenFile === undefined ? undefined : await AdminToken.ofFile(adminTokenFile),
     declared: entries === undefined ? undefined : await readDeclared(entries, rules),
     passphrases: {
       passphrase: passphraseOf('--key-passphrase-file', config.keyPassphraseFile),

@@ -1,6 +1,7 @@
-/** Reloads on SIGHUP: reads the entries file again, with the checks of a start. */
+/** Reloads on SIGHUP: reads the entries file and the admin token again, with the checks of a start. */
 
 import { isDeepStrictEqual } from 'node:util';
+import type { AdminToken } from '../admin/token.ts';
 import { formatProblem, SidekeyError } from '../base/errors.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import type { WarningsOf } from '../registry/entry-warnings.ts';
@@ -14,6 +15,8 @@ export interface ReloadParts {
   readonly entryRules: EntryRules;
   readonly warningsOf: WarningsOf;
   readonly registry: Registry;
+  readonly token: AdminToken;
+  readonly tokenChanged: () => Promise<void>;
   readonly log: Log;
 }
 
@@ -48,7 +51,13 @@ export class Reloader {
     for (let next = this.#again; next !== undefined; next = this.#again) {
       this.#again = undefined;
       await this.#tellSettings(next);
-      await this.#reloadEntries();
+      const { entries, adminListen } = this.#parts.config;
+      if (entries !== undefined) await this.#reloadEntries(entries);
+      // Without a listener on TCP nobody needs the token.
+      if (adminListen !== undefined) await this.#reloadToken();
+      if (entries === undefined && adminListen === undefined) {
+        this.#parts.log.info('nothing to reload: there is no entries file (--entries)');
+      }
     }
   }
 
@@ -65,13 +74,19 @@ export class Reloader {
     }
   }
 
-  async #reloadEntries(): Promise<void> {
-    const { config, entryRules, warningsOf, registry, log } = this.#parts;
-    const { entries: file } = config;
-    if (file === undefined) {
-      log.info('nothing to reload: there is no entries file (--entries)');
-      return;
+  async #reloadToken(): Promise<void> {
+    const { token, tokenChanged, log } = this.#parts;
+    try {
+      if (!(await token.reload())) return;
+      log.info({ file: token.file }, 'the admin token has changed: requests on TCP need the new one');
+      await tokenChanged();
+    } catch (thrown) {
+      this.#keep(thrown, 'the admin token was not reloaded: the former one stays valid');
     }
+  }
+
+  async #reloadEntries(file: string): Promise<void> {
+    const { config, entryRules, warningsOf, registry, log } = this.#parts;
     try {
       const declared = await readDeclared(file, entryRules);
       warnOfInputs(config, log);

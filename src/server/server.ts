@@ -8,7 +8,7 @@ import { isatty } from 'node:tty';
 import { type Admin, createAdmin } from '../admin/admin.ts';
 import type { Readiness } from '../admin/health.ts';
 import { listenOnTcp } from '../admin/tcp.ts';
-import { adminToken } from '../admin/token.ts';
+import { AdminToken } from '../admin/token.ts';
 import { createAccounts } from '../attest/accounts.ts';
 import { createExitWatcher } from '../attest/exit-watcher.ts';
 import { createInspector } from '../attest/inspect.ts';
@@ -49,7 +49,7 @@ import { warnOfAssumed, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnin
 export interface Server {
   /** The number of entries. */
   entries(): number;
-  /** Reads the entries file again, as on SIGHUP. Errors are logged and change nothing. */
+  /** Reads the files again, as on SIGHUP. Errors are logged and change nothing. */
   reload(readConfig: ReadConfig): void;
   /**
    * Ends every stream with UNAVAILABLE, waits until clients have read it, and closes everything. A second call waits
@@ -189,6 +189,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   });
 
   let ready = false;
+  const token = givenToken ?? (await AdminToken.ofDataDir(dataDir));
   const admin = createAdmin({
     registry,
     ca,
@@ -223,7 +224,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     clock,
     version: version(),
     unixCaller: (socket) => adminCaller(socket, host),
-    token: givenToken ?? (await adminToken(dataDir)),
+    token: () => token.value,
     hosts: config.adminHost,
     reservedNames,
     maxConnections: plan.adminConnections,
@@ -249,7 +250,9 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   });
   parts.defer(() => load.cancel());
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
-  return { reloader: parts.own(new Reloader({ config, entryRules, warningsOf, registry, log })), registry };
+  const tokenChanged = () => admin.tokenChanged();
+  const reloader = new Reloader({ config, entryRules, warningsOf, registry, token, tokenChanged, log });
+  return { reloader: parts.own(reloader), registry };
 }
 
 async function listenForAdmins(admin: Admin, { config, parts, log }: StartContext): Promise<void> {

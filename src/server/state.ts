@@ -8,6 +8,7 @@ import { octal } from '../base/trusted-path.ts';
 import { hasAuthorities, openCertificateAuthority } from '../ca/index.ts';
 import type { Passphrases } from '../ca/key-codec.ts';
 import { ToldIssuances } from '../ca/told-issuances.ts';
+import { openUpstream } from '../ca/upstream/index.ts';
 import { openRegistry } from '../registry/registry.ts';
 import { openSqliteStore } from '../registry/sqlite/sqlite-store.ts';
 import type { Ledger } from '../sds/ledger.ts';
@@ -23,7 +24,7 @@ export async function openState(
   ledger: Ledger,
   passphrases: Passphrases,
 ) {
-  const { trustDomain, newRoot } = config;
+  const { trustDomain, newRoot, caSubject } = config;
   const directory = openDataDir(config.dataDir);
   parts.defer(() => directory.release());
   if (directory.closedFrom !== undefined) {
@@ -45,7 +46,8 @@ export async function openState(
   const store = parts.own(openSqliteStore({ path: database, trustDomain }));
   const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
   // The first start may have ended between the two; then the database is empty.
-  if (!hasCa && (registry.size > 0 || (await store.issuances.newest({ limit: 1 })).length > 0)) {
+  const makesRoot = config.upstream === 'self' && !config.offlineRoot;
+  if (makesRoot && !hasCa && (registry.size > 0 || (await store.issuances.newest({ limit: 1 })).length > 0)) {
     const what = `the database ${database} is in use, but ${dir} has no authorities: a new root would be created, which no peer trusts`;
     if (!newRoot) throw new SidekeyError('ERR_DATA_DIR', `${what}. ${RESTORE}`);
     log.warn({ database, authorities: dir }, 'the authorities are missing: creating a new root because of --new-root');
@@ -54,7 +56,9 @@ export async function openState(
   const issuances = new ToldIssuances(store.issuances, log);
   const lagging = (sequenceNumber: number) => ledger.lagging(trustDomain, sequenceNumber, clock.now());
   const using = (authorityIds: ReadonlySet<string>) => ledger.using(authorityIds, clock.now());
-  const options = { ...config, ...passphrases, dir, clock, log, issuanceLog: issuances, lagging, using };
+  const upstream = await openUpstream(config, { trustDomain, caSubject, clock, log });
+  const more = { ...passphrases, upstream, dir, clock, log, issuanceLog: issuances, lagging, using };
+  const options = { ...config, ...more };
   const ca = parts.own(await openCertificateAuthority(options));
   return { dataDir, store, registry, issuances, ca };
 }

@@ -71,6 +71,8 @@ export class Http2Call implements OpeningCall, Sink, Holdings, Holder {
   #kept: Buffer | undefined;
   /** The request has ended; a waiting or kept chunk comes before the end. */
   #ended = false;
+  /** Reject the promises of {@link untilEnd} that are pending. */
+  #pending: Set<() => void> | undefined;
 
   constructor(stream: ServerHttp2Stream, method: Method, caller: CallConnection) {
     this.peer = caller.peer;
@@ -89,11 +91,24 @@ export class Http2Call implements OpeningCall, Sink, Holdings, Holder {
   }
 
   hold(bytes: number): void {
+    // What is charged after gone() would never be released.
+    if (this.#over) throw cancelled();
     this.#caller.memory.hold(this, bytes);
   }
 
   release(bytes: number): void {
     this.#caller.memory.release(this, bytes);
+  }
+
+  untilEnd<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const end = () => reject(cancelled());
+      this.#pending ??= new Set();
+      const pending = this.#pending;
+      pending.add(end);
+      work.then(resolve, reject).finally(() => pending.delete(end));
+      if (this.#over) end();
+    });
   }
 
   /** Ends the call to free memory: the server's budget is exhausted, and this owner uses most. */
@@ -182,6 +197,10 @@ export class Http2Call implements OpeningCall, Sink, Holdings, Holder {
 
   #tellClosed(): void {
     this.#attempt(() => this.#handler?.closed());
+    // After the handler knows, so that it does not take this for a failure of the work.
+    const pending = this.#pending;
+    this.#pending = undefined;
+    for (const end of pending ?? []) end();
   }
 
   #arrived(chunk: Buffer): void {
@@ -253,6 +272,10 @@ export class Http2Call implements OpeningCall, Sink, Holdings, Holder {
       this.fail(error);
     }
   }
+}
+
+function cancelled(): StatusError {
+  return new StatusError(Status.CANCELLED, 'the call has ended');
 }
 
 /** Frames an uncompressed message: flag, length, bytes. */

@@ -14,7 +14,7 @@ import { refuse } from './answer.ts';
 import { CALL_BYTES, type CallConnection, Http2Call, tellLimit } from './call.ts';
 import { keepAlive } from './keepalive.ts';
 import type { MessageBuffers } from './message-buffers.ts';
-import { isRefusal, readRequestHead } from './request-head.ts';
+import { isRefusal, type RequestHead, readRequestHead } from './request-head.ts';
 import { statusOf } from './status.ts';
 import { type Method, Status, StatusError } from './types.ts';
 
@@ -141,8 +141,13 @@ export class Connection implements CallConnection {
       stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
       return;
     }
-    stream.once('close', () => quota.closeStream(owner));
+    this.#countUntilClosed(stream);
     this.inTurn(() => this.#take(stream, headers, rawHeaders));
+  }
+
+  /** A function of its own, so that what listens to the stream does not keep the headers in memory. */
+  #countUntilClosed(stream: ServerHttp2Stream): void {
+    stream.once('close', () => this.#parts.quota.closeStream(this.peer.owner));
   }
 
   #take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
@@ -152,17 +157,17 @@ export class Connection implements CallConnection {
       refuse(stream, head);
       return;
     }
-    const call = this.#admit(stream, head.method);
+    const call = this.#admit(stream, head);
     if (call === undefined) return;
     stream.once('close', () => this.#leave(call));
     call.serve(head);
   }
 
-  #admit(stream: ServerHttp2Stream, method: Method): Http2Call | undefined {
+  #admit(stream: ServerHttp2Stream, { method, keptBytes }: RequestHead): Http2Call | undefined {
     const call = new Http2Call(stream, method, this);
     try {
       if (this.#ended !== undefined) throw new StatusError(Status.UNAVAILABLE, this.#ended);
-      call.hold(CALL_BYTES);
+      call.hold(CALL_BYTES + keptBytes);
       this.#parts.quota.open(this.peer.owner);
     } catch (error) {
       this.memory.releaseAll(call);

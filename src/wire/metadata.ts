@@ -19,8 +19,11 @@ export class RequestMetadata implements Metadata {
   /** Names and values in turn, as node:http2 gives them: names in lower case, a name as often as it was sent. */
   readonly #headers: readonly string[];
 
-  constructor(headers: readonly string[]) {
+  readonly size: number;
+
+  constructor(headers: readonly string[], size = headersSize(headers)) {
     this.#headers = headers;
+    this.size = size;
   }
 
   names(): string[] {
@@ -47,6 +50,16 @@ export class RequestMetadata implements Metadata {
     if (!isCustom(name)) return [];
     return this.#headers.filter((_, i) => i % 2 === 1 && this.#headers[i - 1] === name);
   }
+}
+
+/** HTTP/2 counts this many bytes more for each header. @see RFC 9113 section 6.5.2 */
+const HEADER_OVERHEAD = 32;
+
+/** The size of headers, names and values in turn, in bytes as HTTP/2 counts them. */
+export function headersSize(headers: readonly string[]): number {
+  let size = (headers.length / 2) * HEADER_OVERHEAD;
+  for (const text of headers) size += text.length;
+  return size;
 }
 
 function isCustom(name: string): boolean {

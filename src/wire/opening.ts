@@ -23,18 +23,20 @@ export function openCall(method: Method, call: OpeningCall, metadata: Metadata):
     case 'bidirectional':
       return method.open(call, metadata);
     case 'server-stream':
-      return new SingleRequest(call, (request) => method.open(call, request, metadata));
+      return new SingleRequest(call, metadata, (...request) => method.open(call, ...request));
     case 'unary':
-      return new SingleRequest(call, (request) => {
+      return new SingleRequest(call, metadata, (...request) => {
         const answer = (response: Message) => {
           call.send(response);
           call.end(Status.OK, '');
         };
-        method.call(call, request, metadata).then(answer, (error: unknown) => call.fail(error));
+        method.call(call, ...request).then(answer, (error: unknown) => call.fail(error));
         return undefined;
       });
   }
 }
+
+type Start = (request: Uint8Array, metadata: Metadata) => StreamEnd | undefined;
 
 /**
  * Expects one message and then the end of the request, which starts the method.
@@ -42,12 +44,16 @@ export function openCall(method: Method, call: OpeningCall, metadata: Metadata):
  */
 class SingleRequest implements StreamHandler {
   readonly #call: Stream;
-  readonly #start: (request: Uint8Array) => StreamEnd | undefined;
+  readonly #start: Start;
+  /** Kept, and charged, until the method starts. */
+  #metadata: Metadata | undefined;
   #request: Uint8Array | undefined;
   #started: StreamEnd | undefined;
 
-  constructor(call: Stream, start: (request: Uint8Array) => StreamEnd | undefined) {
+  constructor(call: Stream, metadata: Metadata, start: Start) {
+    call.hold(metadata.size);
     this.#call = call;
+    this.#metadata = metadata;
     this.#start = start;
   }
 
@@ -58,14 +64,17 @@ class SingleRequest implements StreamHandler {
   }
 
   halfClose(): void {
-    const request = this.#request;
-    if (request === undefined) throw wrongNumber('none came');
+    const [request, metadata] = [this.#request, this.#metadata];
+    if (request === undefined || metadata === undefined) throw wrongNumber('none came');
     this.#request = undefined;
-    this.#call.release(request.length);
-    this.#started = this.#start(request);
+    this.#metadata = undefined;
+    this.#call.release(request.length + metadata.size);
+    this.#started = this.#start(request, metadata);
   }
 
   closed(): void {
+    this.#request = undefined;
+    this.#metadata = undefined;
     this.#started?.closed();
   }
 }

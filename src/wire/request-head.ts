@@ -4,13 +4,15 @@
  */
 
 import type { IncomingHttpHeaders } from 'node:http2';
-import { RequestMetadata } from './metadata.ts';
+import { headersSize, RequestMetadata } from './metadata.ts';
 import { type Metadata, type Method, Status, type StatusCode, type StatusDetail } from './types.ts';
 
 /** The method, the metadata and the options of a call. */
 export interface RequestHead {
   readonly method: Method;
   readonly metadata: Metadata;
+  /** Of the headers that node:http2 keeps as long as the stream is open, in bytes: `:scheme`, and `:authority` or `host`. */
+  readonly keptBytes: number;
   /** The client's timeout, in milliseconds; undefined: none, or longer than a day. */
   readonly timeout: number | undefined;
 }
@@ -35,8 +37,6 @@ const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 
 const LONGEST_TIMEOUT_MS = 24 * 3_600_000;
 /** Maximum size of the headers of a request, in bytes as HTTP/2 counts them. */
 export const MAX_HEADER_BYTES = 16 * 1024;
-/** HTTP/2 counts this many bytes more for each header. @see RFC 9113 section 6.5.2 */
-const HEADER_OVERHEAD = 32;
 /** Maximum length of client text that is repeated in an error message, in characters. */
 const MOST_QUOTED = 200;
 
@@ -54,7 +54,8 @@ export function readRequestHead(
   if (headers[':method'] !== 'POST') return { httpStatus: 405 };
   if (!CONTENT_TYPE.test(headers['content-type'] ?? '')) return { httpStatus: 415 };
   // Node applies the limit that the server announces only once the client has confirmed it.
-  if (sizeOf(rawHeaders) > MAX_HEADER_BYTES) {
+  const size = headersSize(rawHeaders);
+  if (size > MAX_HEADER_BYTES) {
     const message = `the headers of the request exceed the limit of ${MAX_HEADER_BYTES} bytes`;
     return { status: Status.RESOURCE_EXHAUSTED, message };
   }
@@ -69,25 +70,20 @@ export function readRequestHead(
     return { status: Status.UNIMPLEMENTED, message, headers: { 'grpc-accept-encoding': ENCODING } };
   }
   const timeout = one(headers['grpc-timeout']);
-  const metadata = new RequestMetadata(rawHeaders);
-  if (timeout === undefined) return { method, metadata, timeout: undefined };
+  const metadata = new RequestMetadata(rawHeaders, size);
+  const keptBytes = (headers[':scheme'] ?? '').length + (headers[':authority'] ?? headers.host ?? '').length;
+  if (timeout === undefined) return { method, metadata, keptBytes, timeout: undefined };
   const parts = TIMEOUT.exec(timeout);
   if (parts === null) {
     const message = `grpc-timeout is not a number with a unit: ${JSON.stringify(timeout.slice(0, MOST_QUOTED))}`;
     return { status: Status.INTERNAL, message };
   }
   const milliseconds = Number(parts[1]) * UNIT_MS[parts[2]!]!;
-  return { method, metadata, timeout: milliseconds <= LONGEST_TIMEOUT_MS ? milliseconds : undefined };
+  return { method, metadata, keptBytes, timeout: milliseconds <= LONGEST_TIMEOUT_MS ? milliseconds : undefined };
 }
 
 export function isRefusal(head: RequestHead | Refusal): head is Refusal {
   return !('method' in head);
-}
-
-function sizeOf(rawHeaders: readonly string[]): number {
-  let size = (rawHeaders.length / 2) * HEADER_OVERHEAD;
-  for (const text of rawHeaders) size += text.length;
-  return size;
 }
 
 function one(value: string | string[] | undefined): string | undefined {

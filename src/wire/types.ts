@@ -55,14 +55,24 @@ export interface Call {
   readonly peer: Peer;
   /**
    * Charges memory for the call to its owner, in bytes. Unreleased memory is released when the call's HTTP/2 stream
-   * closes. @throws LimitError if the owner would exceed its limit; then nothing is charged
+   * closes.
+   * @throws LimitError if the owner would exceed its limit; StatusError CANCELLED if the call has ended. Then nothing is
+   * charged.
    */
   hold(bytes: number): void;
   release(bytes: number): void;
+  /**
+   * Waits for the work as long as the call lasts. Every wait of a handler goes through it, so that nothing of an ended call
+   * stays in memory, and nothing more is done for it.
+   * @throws StatusError CANCELLED when the call ends first; what the work throws
+   */
+  untilEnd<T>(work: Promise<T>): Promise<T>;
 }
 
 /** The metadata of a request: its headers, without those that HTTP/2 and gRPC use themselves. */
 export interface Metadata {
+  /** Of all headers of the request, in bytes as HTTP/2 counts them. */
+  readonly size: number;
   /** The names, in lower case, each once. */
   names(): string[];
   /**

@@ -125,7 +125,7 @@ describe('TCP', () => {
   });
 
   test('lets nobody in where there is no token', async (t) => {
-    const { tcp } = await startAdmin(t, { token: undefined });
+    const { tcp } = await startAdmin(t, { token: () => undefined });
     for (const token of ['undefined', TOKEN]) {
       assert.equal((await call(tcp.port, 'GET', '/v1/entries', { headers: bearer(token) })).status, 401);
     }

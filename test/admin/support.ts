@@ -23,6 +23,7 @@ export const TOKEN = 'a-token-that-only-the-test-knows';
 export const NO_CA = {
   authorities: () => [],
   taint: async () => undefined,
+  import: async () => undefined,
   upstream: () => undefined,
   onMove: () => () => undefined,
   rotate: async () => undefined,
@@ -82,7 +83,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     clock,
     version: '1.2.3',
     unixCaller: (socket) => ({ uid: peerCredentials(socket).uid, contained: undefined }),
-    token: TOKEN,
+    token: () => TOKEN,
     hosts: ['sidekey.example'],
     ...options,
   });

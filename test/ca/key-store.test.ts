@@ -144,7 +144,7 @@ test('a damaged state.json stops the start, with the remedy', async (t) => {
   for (const text of [
     '',
     '{}',
-    '{"sequenceNumber":0,"rootIds":[],"slots":{}}',
+    '{"sequenceNumber":-1,"rootIds":[],"slots":{}}',
     '{"sequenceNumber":1,"slots":{}}',
     '{"sequenceNumber":1,"rootIds":[],"slots":{"a":null}}',
     '{"sequenceNumber":1,"rootIds":[],"slots":{"a":{"state":"trusted","since":1}}}',

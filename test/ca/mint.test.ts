@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict';
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
+import { Listeners } from '../../src/base/listeners.ts';
 import { type Authority, makeRoot } from '../../src/ca/authority.ts';
 import type { CertificateAuthorityOptions } from '../../src/ca/index.ts';
-import type { Upstream, UpstreamAnswerProved } from '../../src/ca/mint.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';
 import type { CertificateAuthority, LaggingProxy, X509Svid } from '../../src/ca/types.ts';
+import type { Minted, UpstreamAuthority } from '../../src/ca/upstream/upstream.ts';
 import { x509 } from '../support/peculiar.ts';
 import {
   DAY,
@@ -25,8 +26,8 @@ import {
 const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
 /** Signs intermediates under the root that the test sets. */
-class TestUpstream implements Upstream {
-  readonly kind = 'test';
+class TestUpstream implements UpstreamAuthority {
+  readonly kind = 'command';
   readonly description = 'the upstream of the test';
   readonly now: () => number;
   root: Authority;
@@ -36,22 +37,12 @@ class TestUpstream implements Upstream {
   fault: string | undefined;
   requests = 0;
   closed = false;
-  #changed: (() => void)[] = [];
-  readonly changed = {
-    add: (listener: () => void) => {
-      this.#changed.push(listener);
-      return () => undefined;
-    },
-  };
+  readonly changed = new Listeners<void>((error) => assert.fail(String(error)));
 
   constructor(root: Authority, now: () => number) {
     this.root = root;
     this.listed = [root];
     this.now = now;
-  }
-
-  change(): void {
-    for (const listener of this.#changed) listener();
   }
 
   problem(): undefined {}
@@ -60,13 +51,14 @@ class TestUpstream implements Upstream {
     this.closed = true;
   }
 
-  async mint({ privateKey }: { privateKey: KeyObject }): Promise<UpstreamAnswerProved> {
+  async mint({ privateKey }: { privateKey: KeyObject }): Promise<Minted> {
     this.requests += 1;
     if (this.fault !== undefined) throw new Error(this.fault);
     const certificate = await sign(this.root, privateKey, this.now(), this.life);
     return {
       chain: [certificate],
       roots: this.listed.map((one) => one.certificate),
+      notBefore: certificate.validFromDate.getTime(),
       notAfter: Math.min(certificate.validToDate.getTime(), this.root.notAfter),
       warnings: [],
     };
@@ -191,7 +183,7 @@ test('another root of the upstream signs once all proxies have it; the old one l
   upstream.root = await newRoot(clock.now());
   upstream.listed = [upstream.root];
   lagging.push(PROXY);
-  upstream.change();
+  upstream.changed.tell();
   await until(() => states(ca).includes('root published'));
   clock.advance(2 * MINUTE);
   assertUnder(await ca.issue(request()), old);

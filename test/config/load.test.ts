@@ -65,6 +65,21 @@ test('root needs a trust domain only', async () => {
     keyPassphraseFile: undefined,
     oldKeyPassphraseFile: undefined,
     caSubject: 'O=SPIFFE',
+    upstream: 'self',
+    offlineRoot: false,
+    upstreamTimeout: 60,
+    upstreamBundleFile: undefined,
+    upstreamCertFile: undefined,
+    upstreamKeyFile: undefined,
+    upstreamCommand: [],
+    vaultAddr: undefined,
+    vaultMount: undefined,
+    vaultNamespace: undefined,
+    vaultCaFile: undefined,
+    vaultTokenFile: undefined,
+    vaultApproleRoleIdFile: undefined,
+    vaultApproleSecretIdFile: undefined,
+    vaultApproleMount: undefined,
     maxConnectionsPerUid: 2_000,
     adminMaxConnections: 100,
     maxStreamsPerUid: 20_000,
@@ -139,6 +154,16 @@ caKeyType: rsa-3072
 keyPassphraseFile: passphrase
 oldKeyPassphraseFile: old-passphrase
 caSubject: O=Acme\\, Inc.,CN=Sidekey
+upstream: vault
+upstreamTimeout: 5s
+upstreamBundleFile: roots.pem
+vaultAddr: https://vault.test:8200
+vaultMount: pki/inner
+vaultNamespace: team
+vaultCaFile: ca.pem
+vaultApproleMount: roles
+vaultApproleRoleIdFile: role
+vaultApproleSecretIdFile: secret
 maxConnectionsPerUid: 5
 maxStreamsPerUid: 6
 adminMaxConnections: 8
@@ -186,6 +211,21 @@ sdsAllBundlesName: roots
       keyPassphraseFile: path.join(folder, 'passphrase'),
       oldKeyPassphraseFile: path.join(folder, 'old-passphrase'),
       caSubject: 'O=Acme\\, Inc.,CN=Sidekey',
+      upstream: 'vault',
+      offlineRoot: false,
+      upstreamTimeout: 5,
+      upstreamBundleFile: path.join(folder, 'roots.pem'),
+      upstreamCertFile: undefined,
+      upstreamKeyFile: undefined,
+      upstreamCommand: [],
+      vaultAddr: 'https://vault.test:8200',
+      vaultMount: 'pki/inner',
+      vaultNamespace: 'team',
+      vaultCaFile: path.join(folder, 'ca.pem'),
+      vaultTokenFile: undefined,
+      vaultApproleMount: 'roles',
+      vaultApproleRoleIdFile: path.join(folder, 'role'),
+      vaultApproleSecretIdFile: path.join(folder, 'secret'),
       maxConnectionsPerUid: 5,
       adminMaxConnections: 8,
       maxStreamsPerUid: 6,

@@ -1,10 +1,11 @@
-/** SIGHUP: the entries file is read again, with the checks of a start, and a fault changes nothing. */
+/** SIGHUP: the entries file and the admin token are read again, with the checks of a start, and a fault changes nothing. */
 
 import assert from 'node:assert/strict';
-import { rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connectAdmin } from '../../src/admin/client.ts';
 import { SdsClient, secretOf } from '../support/sds-client.ts';
 import { makePlace, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 
@@ -94,6 +95,60 @@ describe('SIGHUP', { timeout: 60_000, concurrency: 2 }, () => {
     const faulty = await reload(server, /^the settings are invalid now, so a restart would fail$/);
     assert.match(String(faulty.problems), /sidekey\.yaml:1 x509SvidTtl/);
   });
+
+  for (const [which, flagged] of [
+    ['of --admin-token-file', true],
+    ['in the data directory', false],
+  ] as const) {
+    it(`reads the admin token ${which} again, and keeps the former one if the file has a fault`, async (t) => {
+      const place = makePlace(t);
+      const file = flagged ? path.join(place.directory, 'token') : path.join(place.dataDir, 'admin.token');
+      const [first, second, third] = ['first', 'second', 'third'].map((word) => `${word}-token-of-the-test`);
+      if (flagged) writeFileSync(file, first!, { mode: 0o600 });
+      const flags = ['--admin-listen', '127.0.0.1:0', ...(flagged ? ['--admin-token-file', file] : [])];
+      const server = await serve(t, { place, flags });
+      const { port } = await server.logged('admin API listens on TCP');
+      const url = `http://127.0.0.1:${port}`;
+      const accepts = async (token: string) => {
+        const headers = { authorization: `Bearer ${token}` };
+        const { status } = await fetch(`${url}/v1/entries`, { headers });
+        assert.ok(status === 200 || status === 401, `${status}`);
+        return status === 200;
+      };
+      const former = readFileSync(file, 'utf8').trim();
+      assert.ok(await accepts(former));
+      const events = await connectAdmin({ url, token: former }).events();
+
+      writeFileSync(file, `${second}\n`);
+      const line = await reload(server, /^the admin token has changed/);
+      assert.equal(line.file, file);
+      assert.deepEqual([await accepts(former), await accepts(second!)], [false, true]);
+      // Readers of events that gave the former token have no place any more.
+      for await (const _ of events);
+
+      const faults: readonly (readonly [break_: () => unknown, says: RegExp])[] = [
+        [() => rmSync(file), /ENOENT/],
+        [() => writeFileSync(file, '', { mode: 0o600 }), /it contains no token/],
+        [() => writeFileSync(file, 'short'), /it contains no token/],
+        [() => [writeFileSync(file, third!), chmodSync(file, 0o644)], /it is open to others/],
+      ];
+      for (const [breakIt, says] of faults) {
+        breakIt();
+        const { level, problems, err } = await reload(
+          server,
+          /^the admin token was not reloaded: the former one stays valid$/,
+        );
+        assert.equal(level, 'error');
+        assert.match(JSON.stringify(problems ?? err), says);
+        assert.deepEqual([await accepts(second!), await accepts(third!)], [true, false]);
+      }
+      chmodSync(file, 0o600);
+      await reload(server, /^the admin token has changed/);
+      assert.deepEqual([await accepts(second!), await accepts(third!)], [false, true]);
+      for (const token of [former, second!, third!]) assert.ok(!JSON.stringify(server.log).includes(token));
+      if (!flagged) assert.equal(readFileSync(file, 'utf8'), third);
+    });
+  }
 
   it('without an entries file there is nothing to reload, and the server goes on', async (t) => {
     const server = await serve(t);

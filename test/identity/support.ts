@@ -89,7 +89,8 @@ export const NO_METADATA = new RequestMetadata([]);
 /** A call of this peer, the only one on its connection, whose memory nobody counts. */
 export function callOf<P extends Peer>(peer: P) {
   const ignore = () => undefined;
-  return { peer, hold: ignore, release: ignore, connection: { defer: ignore, resume: ignore } };
+  const untilEnd = <T>(work: Promise<T>) => work;
+  return { peer, hold: ignore, release: ignore, untilEnd, connection: { defer: ignore, resume: ignore } };
 }
 
 /** A caller whose facts the test sets. */

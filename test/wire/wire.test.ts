@@ -6,6 +6,8 @@ import net from 'node:net';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import type * as grpc from '@grpc/grpc-js';
 import { type Clock, SystemClock } from '../../src/base/clock.ts';
@@ -19,6 +21,7 @@ import { Counters } from '../../src/telemetry/counters.ts';
 import { CALL_BYTES } from '../../src/wire/call.ts';
 import {
   type BidirectionalMethod,
+  type Call,
   type Metadata,
   type Method,
   type ServerStreamMethod,
@@ -950,6 +953,135 @@ test('the memory of calls and unfinished messages of an owner is limited, and re
   assert.equal(await small.receive(), 'small');
   raw.write(resetStream(1), callHeaders(5, RECORD), dataFrames(5, grpcMessage(Buffer.alloc(60_000))));
   await raw.frame(({ type, stream }) => type === FrameType.DATA && stream === 5);
+});
+
+test('a handler that waits is told when its call ends, and can charge no more memory then', async (t) => {
+  const found: unknown[] = [];
+  const rejected = async (call: Call) => {
+    const waited = await call.untilEnd(new Promise<never>(() => undefined)).catch((error: unknown) => error);
+    found.push(waited);
+    for (const more of [async () => call.hold(1), () => call.untilEnd(Promise.resolve())]) {
+      found.push(await more().catch((error: unknown) => error));
+    }
+  };
+  const owners: Owner[] = [];
+  const unary: UnaryMethod = {
+    path: '/test.Test/Unary',
+    kind: 'unary',
+    async call(call, request) {
+      owners.push(call.peer.owner);
+      assert.equal(await call.untilEnd(Promise.resolve('work')), 'work');
+      await assert.rejects(call.untilEnd(Promise.reject(new Error('fails'))), /fails/);
+      await rejected(call);
+      return request;
+    },
+  };
+  const record: BidirectionalMethod = {
+    path: RECORD,
+    kind: 'bidirectional',
+    open(stream) {
+      void rejected(stream);
+      const message = () => stream.send(Buffer.from('open'));
+      return { message, halfClose() {}, closed: () => void found.push('closed') };
+    },
+  };
+  const { client, path } = await startWire(t, [unary, record]);
+  const raw = await RawClient.begin(path);
+  raw.write(callHeaders(1, unary.path), dataFrames(1, grpcMessage(Buffer.from('x')), END_STREAM));
+  await raw.ping();
+  raw.write(resetStream(1));
+  while (found.length < 3) await new Promise(setImmediate);
+  const stream = client().stream(RECORD);
+  stream.send('x');
+  await stream.receive();
+  stream.call.cancel();
+  while (found.length < 7) await new Promise(setImmediate);
+  // The handler first knows of the end, then its waits end.
+  assert.equal(found.splice(3, 1)[0], 'closed');
+  for (const error of found) assert.equal((error as StatusError).status, Status.CANCELLED);
+  raw.destroy();
+  const [account] = owners[0]!.accounts;
+  while (account.calls > 0) await new Promise(setImmediate);
+  assert.deepEqual([account.heldBytes, account.holders.size], [0, 0]);
+});
+
+/** What a server stream and a bidirectional one keep open. */
+const staying: readonly Method[] = [
+  { path: '/test.Test/Stay', kind: 'server-stream', open: () => ({ closed() {} }) },
+  { path: '/test.Test/StayBoth', kind: 'bidirectional', open: () => ({ message() {}, halfClose() {}, closed() {} }) },
+];
+
+test('the headers of a request do not stay in memory for the length of its call', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const { path, wire } = await startWire(t, [...staying]);
+  const streams = 500;
+  /** The memory of a stream, in bytes. */
+  const measure = async (method: Method, headers: readonly (readonly [string, string])[]): Promise<number> => {
+    const raw = await RawClient.begin(path);
+    const before = await used();
+    for (let at = 0; at < streams; at += 1) {
+      raw.write(
+        callHeaders(1 + 2 * at, method.path, headers),
+        dataFrames(1 + 2 * at, grpcMessage(Buffer.alloc(1)), END_STREAM),
+      );
+      if (at % 50 === 0) await raw.ping();
+    }
+    await raw.ping();
+    const after = await used();
+    raw.destroy();
+    while (wire.streamCount > 0) await new Promise(setImmediate);
+    return (after - before) / streams;
+  };
+  const used = async () => {
+    // Twice, because buffers are freed a turn after their collection.
+    for (let time = 0; time < 2; time += 1) {
+      collect();
+      await new Promise(setImmediate);
+    }
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  };
+  const value = 'y'.repeat(14_000);
+  for (const method of staying) {
+    await measure(method, []);
+    const [small, large] = [await measure(method, []), await measure(method, [['x-large', value]])];
+    t.diagnostic(`${method.kind}: ${small} bytes a stream, ${large} with large headers`);
+    assert.ok(large < small + 4_000, `${large} bytes with large headers, ${small} without`);
+  }
+});
+
+test('the headers of a request are charged to its owner as long as they are kept', async (t) => {
+  const { path, pipe } = await startWire(t, [...staying, echo]);
+  const raw = await RawClient.begin(path);
+  t.after(() => raw.destroy());
+  const [account] = (await pipe.next()).peer.owner.accounts;
+  const held = async () => {
+    await raw.ping();
+    return account.heldBytes - CALL_BYTES * account.calls;
+  };
+  const value = 'y'.repeat(10_000);
+  for (const [at, path] of ['/test.Test/Stay', echo.path].entries()) {
+    raw.write(callHeaders(1 + 2 * at, path, [['x-large', value]]));
+    const whileKept = await held();
+    assert.ok(whileKept > 10_000 && whileKept < 11_000, `${path}: ${whileKept} bytes`);
+    raw.write(dataFrames(1 + 2 * at, grpcMessage(Buffer.alloc(0)), END_STREAM));
+    assert.ok((await held()) < 100, `${path}: ${await held()} bytes after it has started`);
+  }
+  raw.write(callHeaders(5, '/test.Test/StayBoth', [['x-large', value]]));
+  assert.ok((await held()) < 100);
+  // node:http2 keeps these two of each stream.
+  for (const [id, name] of [
+    [7, ':scheme'],
+    [9, ':authority'],
+  ] as const) {
+    const before = await held();
+    const headers = { ':method': 'POST', ':scheme': 'http', ':path': '/test.Test/StayBoth', ':authority': 'x' };
+    const block = Object.entries({ ...headers, [name]: value, 'content-type': 'application/grpc' });
+    raw.write(frame(FrameType.HEADERS, END_HEADERS, id, headerBlock(block)));
+    const more = (await held()) - before;
+    assert.ok(more >= 10_000 && more < 10_100, `${name}: ${more} bytes`);
+  }
 });
 
 test('a stream whose client gives no window delays no other client, and disappears on any kind of reset', async (t) => {

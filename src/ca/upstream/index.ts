@@ -1,0 +1,78 @@
+/** The upstream authority of the settings: {@link openUpstream}. */
+
+import type { Clock } from '../../base/clock.ts';
+import type { TrustDomain } from '../../spiffe/id.ts';
+import type { Log } from '../../telemetry/log.ts';
+import { parseName } from '../name.ts';
+import { CommandUpstream } from './command.ts';
+import { DiskUpstream } from './disk.ts';
+import { proved } from './proved.ts';
+import type { UpstreamSettings } from './settings.ts';
+import type { UpstreamAuthority, UpstreamSource } from './upstream.ts';
+import { VaultUpstream } from './vault.ts';
+import type { VaultAuth } from './vault-session.ts';
+
+export interface OpenUpstreamOptions {
+  readonly trustDomain: TrustDomain;
+  /** The first parts of intermediates' subjects: `C=US,O=SPIFFE`. */
+  readonly caSubject: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const VAULT_MOUNT = 'pki';
+const APPROLE_MOUNT = 'approle';
+
+/**
+ * Opens the upstream; undefined for `self`. Does not fail if the upstream is down or its files are broken: `problem()`
+ * and `mint()` say so, and an intermediate that is there goes on meanwhile.
+ * @param settings checked: what their kind needs is there
+ * @throws ERR_CONFIG if the subject is invalid
+ */
+export async function openUpstream(
+  settings: UpstreamSettings,
+  { trustDomain, caSubject, clock, log }: OpenUpstreamOptions,
+): Promise<UpstreamAuthority | undefined> {
+  const subject = parseName(caSubject, 'caSubject');
+  const source = await openSource(settings, { trustDomain, clock, log });
+  return source && proved(source, { trustDomain, subject, clock, timeout: settings.upstreamTimeout * 1000 });
+}
+
+async function openSource(
+  settings: UpstreamSettings,
+  { trustDomain, clock, log }: Omit<OpenUpstreamOptions, 'caSubject'>,
+): Promise<UpstreamSource | undefined> {
+  const { upstreamBundleFile: bundleFile } = settings;
+  switch (settings.upstream) {
+    case 'self':
+      return undefined;
+    case 'disk': {
+      const files = { certFile: settings.upstreamCertFile!, keyFile: settings.upstreamKeyFile!, bundleFile };
+      return DiskUpstream.open(files, { trustDomain, clock, log });
+    }
+    case 'vault':
+      return VaultUpstream.open({
+        server: {
+          address: settings.vaultAddr!,
+          namespace: settings.vaultNamespace,
+          caFile: settings.vaultCaFile,
+        },
+        auth: vaultAuth(settings),
+        mount: settings.vaultMount ?? VAULT_MOUNT,
+        ...{ bundleFile, clock, log },
+      });
+    case 'command':
+      return new CommandUpstream({ argv: settings.upstreamCommand, trustDomain, bundleFile });
+  }
+}
+
+function vaultAuth(settings: UpstreamSettings): VaultAuth {
+  const { vaultTokenFile, vaultApproleMount, vaultApproleRoleIdFile, vaultApproleSecretIdFile } = settings;
+  if (vaultTokenFile !== undefined) return { method: 'token', tokenFile: vaultTokenFile };
+  return {
+    method: 'approle',
+    mount: vaultApproleMount ?? APPROLE_MOUNT,
+    roleIdFile: vaultApproleRoleIdFile!,
+    secretIdFile: vaultApproleSecretIdFile!,
+  };
+}

@@ -1,0 +1,150 @@
+/**
+ * A root whose key is kept elsewhere, by people. They carry the request to it, and the signed certificates back, so the
+ * request and its key are stored until then.
+ */
+
+import { createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import path from 'node:path';
+import type { Clock } from '../../base/clock.ts';
+import { SidekeyError } from '../../base/errors.ts';
+import type { TrustDomain } from '../../spiffe/id.ts';
+import type { AuthorityKeyType } from '../../spiffe/key-types.ts';
+import { generateAuthorityKey } from '../authority-key.ts';
+import type { ReadPrivateKey } from '../key-codec.ts';
+import type { NamePart } from '../name.ts';
+import { makeCsr } from './csr.ts';
+import { proveAnswer } from './proof.ts';
+import type { ManualUpstream, Minted, PendingRequest, UpstreamAuthority } from './upstream.ts';
+
+/** Where the request is kept. */
+export interface RequestStore {
+  /** The directory of its files. */
+  readonly dir: string;
+  read(name: string): Promise<string | undefined>;
+  write(name: string, text: string): Promise<void>;
+  /** @throws ERR_CA if the file has no key, or one of another passphrase */
+  readKey(name: string): Promise<ReadPrivateKey | undefined>;
+  /** Encrypts it if there is a passphrase. */
+  writeKey(name: string, key: KeyObject): Promise<void>;
+  remove(name: string): Promise<void>;
+  /** The authorities that are there: what one of them has signed is no open request. */
+  hasKey(publicKey: KeyObject): Promise<boolean>;
+  /** The roots that are known, for answers without a root. */
+  roots(): Promise<readonly X509Certificate[]>;
+}
+
+export interface OfflineOptions {
+  readonly trustDomain: TrustDomain;
+  readonly subject: readonly NamePart[];
+  /** Of a new request's key. */
+  readonly keyType: AuthorityKeyType;
+  readonly clock: Clock;
+  readonly store: RequestStore;
+}
+
+const REQUEST_FILE = 'request.csr';
+const KEY_FILE = 'request.key';
+/** An intermediate that ends sooner is refused, in milliseconds. */
+const LEAST_LIFE_MS = 3_600_000;
+
+interface OpenRequest extends PendingRequest {
+  readonly privateKey: KeyObject;
+}
+
+export class OfflineRoot implements UpstreamAuthority {
+  readonly kind = 'offline';
+  readonly description = 'an offline root';
+  readonly manual: ManualUpstream = {
+    prepare: async () => void (await this.#open()),
+    pending: () => this.#request,
+    answer: (certificates) => this.#answer(certificates),
+  };
+  readonly #options: OfflineOptions;
+  #request: OpenRequest | undefined;
+  #opening: Promise<OpenRequest> | undefined;
+  #answered = Promise.withResolvers<Minted>();
+
+  constructor(options: OfflineOptions) {
+    this.#options = options;
+  }
+
+  problem(): string | undefined {
+    if (this.#request === undefined) return undefined;
+    return `the request ${this.#request.file} has to be signed by the offline root, and its answer given to sidekey ca import`;
+  }
+
+  /** Resolves when the answer has been imported. */
+  async mint({ signal }: { readonly signal?: AbortSignal }): Promise<Minted> {
+    await this.#open();
+    const ended = new Promise<never>((_resolve, reject) => {
+      signal?.addEventListener('abort', () => reject(new Error('Sidekey stops')), { once: true });
+    });
+    return Promise.race([this.#answered.promise, ended]);
+  }
+
+  async taken(): Promise<void> {
+    const { store } = this.#options;
+    for (const name of [REQUEST_FILE, KEY_FILE]) await store.remove(name);
+    this.#request = undefined;
+    this.#opening = undefined;
+    this.#answered = Promise.withResolvers();
+  }
+
+  async close(): Promise<void> {}
+
+  #open(): Promise<OpenRequest> {
+    this.#opening ??= this.#load().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #load(): Promise<OpenRequest> {
+    this.#request = (await this.#stored()) ?? (await this.#make());
+    return this.#request;
+  }
+
+  async #stored(): Promise<OpenRequest | undefined> {
+    const { store } = this.#options;
+    const [csr, read] = [await store.read(REQUEST_FILE), await store.readKey(KEY_FILE)];
+    if (csr === undefined || read === undefined) return undefined;
+    const { key: privateKey, isCurrent } = read;
+    if (!isCurrent) await store.writeKey(KEY_FILE, privateKey);
+    // A crash may have left the files of a request that was answered.
+    if (await store.hasKey(createPublicKey(privateKey))) return undefined;
+    return { file: path.join(store.dir, REQUEST_FILE), csr, privateKey };
+  }
+
+  async #make(): Promise<OpenRequest> {
+    const { store, trustDomain, subject, keyType } = this.#options;
+    const { privateKey } = await generateAuthorityKey(keyType);
+    const csr = await makeCsr({ trustDomain, subject, privateKey });
+    // The key first: a request whose key is lost is of no use.
+    await store.writeKey(KEY_FILE, privateKey);
+    await store.write(REQUEST_FILE, csr);
+    return { file: path.join(store.dir, REQUEST_FILE), csr, privateKey };
+  }
+
+  async #answer(certificates: string): Promise<void> {
+    const request = this.#request;
+    if (request === undefined) {
+      throw new SidekeyError('ERR_AUTHORITY_STATE', 'there is no request to answer: sidekey ca rotate makes one');
+    }
+    const { trustDomain, clock, store } = this.#options;
+    const { privateKey } = request;
+    const terms = { trustDomain, privateKey, leastLife: LEAST_LIFE_MS, now: clock.now() };
+    let minted: Minted;
+    try {
+      minted = await proveAnswer({ certificates: [certificates] }, terms);
+    } catch (error) {
+      // The root may be known from an earlier answer.
+      const trusted = await store.roots();
+      if (trusted.length === 0) throw error;
+      minted = await proveAnswer({ certificates: [certificates] }, { ...terms, trusted }).catch(() => {
+        throw error;
+      });
+    }
+    if (this.#request === request) this.#answered.resolve({ ...minted, privateKey });
+  }
+}

@@ -1,0 +1,66 @@
+/** Makes an upstream authority of one kind's source: writes the CSR, limits the time, and proves the answer. */
+
+import type { Clock } from '../../base/clock.ts';
+import { SidekeyError } from '../../base/errors.ts';
+import type { TrustDomain } from '../../spiffe/id.ts';
+import type { NamePart } from '../name.ts';
+import { makeCsr } from './csr.ts';
+import { proveAnswer } from './proof.ts';
+import type { Minted, MintRequest, UpstreamAnswer, UpstreamAuthority, UpstreamSource } from './upstream.ts';
+
+export interface ProvedOptions {
+  readonly trustDomain: TrustDomain;
+  /** The first parts of intermediates' subjects. */
+  readonly subject: readonly NamePart[];
+  readonly clock: Clock;
+  /** How long one request may take, in milliseconds. */
+  readonly timeout: number;
+}
+
+/** A request may be refused for less than this part of the wished life. */
+const LEAST_PART = 10;
+
+export function proved(source: UpstreamSource, options: ProvedOptions): UpstreamAuthority {
+  const { kind, description, roots, changed } = source;
+  return {
+    ...{ kind, description },
+    ...(changed === undefined ? {} : { changed }),
+    ...(roots === undefined ? {} : { roots: () => roots.call(source) }),
+    problem: () => source.problem(),
+    close: () => source.close(),
+    mint: (request) => mint(source, options, request),
+  };
+}
+
+async function mint(source: UpstreamSource, options: ProvedOptions, request: MintRequest): Promise<Minted> {
+  const { trustDomain, subject, clock, timeout } = options;
+  const { privateKey, life, leastLife = life / LEAST_PART } = request;
+  try {
+    const csr = await makeCsr({ trustDomain, subject, privateKey });
+    const answer = await signed(source, { csr, life }, timeout, request.signal);
+    const trusted = await source.trusted();
+    return await proveAnswer(answer, { trustDomain, privateKey, trusted, leastLife, now: clock.now() });
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new SidekeyError('ERR_UPSTREAM', `the upstream authority (${source.description}): ${reason}`, {
+      cause: error,
+    });
+  }
+}
+
+async function signed(
+  source: UpstreamSource,
+  request: { readonly csr: string; readonly life: number },
+  timeout: number,
+  given: AbortSignal | undefined,
+): Promise<UpstreamAnswer> {
+  const limit = AbortSignal.timeout(timeout);
+  const signal = given === undefined ? limit : AbortSignal.any([given, limit]);
+  try {
+    return await source.sign({ ...request, signal });
+  } catch (error) {
+    if (given?.aborted) throw new Error('the request was ended, because Sidekey stops', { cause: error });
+    if (limit.aborted) throw new Error(`no answer within ${timeout / 1000} s`, { cause: error });
+    throw error;
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * The authority above Sidekey's own: it signs the intermediates. Each kind only has to answer a CSR with certificates
+ * ({@link UpstreamSource}); `proved.ts` adds the CSR and the proof of the answer, so no kind can leave them out.
+ */
+
+import type { KeyObject, X509Certificate } from 'node:crypto';
+import type { Listeners } from '../../base/listeners.ts';
+
+export const UPSTREAM_KINDS = ['disk', 'vault', 'command'] as const;
+export type UpstreamKind = (typeof UPSTREAM_KINDS)[number];
+
+/** Certificates as an upstream gives them, in any order: PEM text with any number of blocks, or one certificate as DER. */
+export interface UpstreamAnswer {
+  /** The new certificate, those above it, and roots. */
+  readonly certificates: readonly (string | Uint8Array)[];
+  /** What the upstream says about its answer. Not escaped. */
+  readonly warnings?: readonly string[];
+}
+
+export interface SigningRequest {
+  /** The CSR as PEM. */
+  readonly csr: string;
+  /** The wished lifetime, in milliseconds. The upstream may give less. */
+  readonly life: number;
+  readonly signal: AbortSignal;
+}
+
+interface UpstreamPart {
+  readonly kind: UpstreamKind | 'offline';
+  /** For people, without secrets: `vault https://vault.example.org:8200 pki`. */
+  readonly description: string;
+  /** A fault that does not stop it yet: broken new files, a token that cannot be renewed; undefined if there is none. */
+  problem(): string | undefined;
+  /** The roots, if it can tell them without signing. */
+  roots?(): Promise<readonly X509Certificate[]>;
+  /** Tells that its issuer or its roots have changed: a new intermediate should be asked for. */
+  readonly changed?: Listeners<void>;
+  close(): Promise<void>;
+}
+
+/** One kind of upstream, whose answers are not to be trusted yet. */
+export interface UpstreamSource extends UpstreamPart {
+  /** Roots that the settings name; the chain must end at one of them. Undefined: at a root in the answer. */
+  trusted(): Promise<readonly X509Certificate[] | undefined>;
+  /** Has the request signed. @throws {Error} whose message says what happened and what to do */
+  sign(request: SigningRequest): Promise<UpstreamAnswer>;
+}
+
+export interface UpstreamAuthority extends UpstreamPart {
+  /** Has an intermediate for this key signed. The answer is proved. @throws ERR_UPSTREAM */
+  mint(request: MintRequest): Promise<Minted>;
+  /** Called when an answer is stored. */
+  taken?(): Promise<void>;
+  /** Set if a person carries requests and answers, so that an answer may take days. */
+  readonly manual?: ManualUpstream;
+}
+
+export interface ManualUpstream {
+  /** Makes the request, unless there is one. */
+  prepare(): Promise<void>;
+  /** The request that waits for an answer. */
+  pending(): PendingRequest | undefined;
+  /** Takes the answer to it, PEM. @throws ERR_AUTHORITY_STATE if there is no request; ERR_UPSTREAM if it is refused */
+  answer(certificates: string): Promise<void>;
+}
+
+export interface PendingRequest {
+  /** Its file, PEM. */
+  readonly file: string;
+  /** PEM. */
+  readonly csr: string;
+}
+
+export interface MintRequest {
+  /** The key of the new intermediate: EC (P-256, P-384, P-521) or RSA. */
+  readonly privateKey: KeyObject;
+  /** The wished lifetime, in milliseconds. */
+  readonly life: number;
+  /** The shortest lifetime that is of use, in milliseconds; by default a tenth of `life`. */
+  readonly leastLife?: number;
+  /** Ends the request. Each kind has its own time limit beside it. */
+  readonly signal?: AbortSignal;
+}
+
+/** A proved answer. */
+export interface Minted {
+  /** The new intermediate first, each issued by the next one; no root. */
+  readonly chain: readonly X509Certificate[];
+  /** Self-signed; the chain ends at the first one. */
+  readonly roots: readonly X509Certificate[];
+  /** When chain and root are valid together, in milliseconds since the epoch. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** For the log, escaped: what the upstream said, and what was left out of its answer. */
+  readonly warnings: readonly string[];
+  /** Set if it is for another key than the one of this request: for that of an earlier one, which is stored. */
+  readonly privateKey?: KeyObject;
+}

@@ -1,0 +1,209 @@
+/** Intermediates that others sign: an offline root by openssl, and one set of files for two servers with real Envoys. */
+
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import type { AuthoritiesJson } from '../../src/admin/client.ts';
+import { ID, makeCa } from '../ca/upstream/pki.ts';
+import { sidekey } from '../cli/support.ts';
+import { run } from '../support/run.ts';
+import { chainOf, rootsOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
+import { makePlace, type Place, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
+
+const WEB = `spiffe://${TRUST_DOMAIN}/web`;
+const BUNDLE = `spiffe://${TRUST_DOMAIN}`;
+const YEAR = 365 * 86_400_000;
+
+async function createWeb(server: Served): Promise<void> {
+  const selectors = [{ type: 'unix', value: `uid:${process.getuid!()}` }];
+  assert.equal((await server.request('POST', '/v1/entries', { spiffe_id: WEB, selectors })).status, 201);
+}
+
+function open(t: TestContext, server: Served, ...names: string[]): SdsStream {
+  const client = new SdsClient(server.socket);
+  const stream = client.stream();
+  t.after(() => {
+    stream.cancel();
+    client.close();
+  });
+  stream.ask(...names);
+  return stream;
+}
+
+async function ca(
+  server: Served,
+  ...args: string[]
+): Promise<{ status: number | null; json: AuthoritiesJson; stderr: string }> {
+  const { status, stdout, stderr } = await sidekey(['ca', ...args, '-o', 'json'], {
+    env: { SIDEKEY_ADMIN_SOCKET: server.adminSocket },
+  });
+  return { status, json: status === 0 ? JSON.parse(stdout) : undefined, stderr };
+}
+
+/** A root in a folder of its own, as `openssl req -x509` makes one, and what signs requests under it. */
+async function offlineRoot(t: TestContext) {
+  const { directory } = makePlace(t);
+  const file = (name: string) => path.join(directory, name);
+  const openssl = async (...args: string[]) => {
+    const { status, stderr } = await run(['openssl', ...args]);
+    assert.equal(status, 0, stderr);
+  };
+  await openssl(
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '30'],
+    ...['-subj', '/O=Offline', '-keyout', file('root.key'), '-out', file('root.pem')],
+  );
+  writeFileSync(file('ext'), 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n');
+  const sign = async (csr: string, withRoot = true) => {
+    writeFileSync(file('csr'), csr);
+    await openssl(
+      ...['x509', '-req', '-in', file('csr'), '-CA', file('root.pem'), '-CAkey', file('root.key'), '-days', '10'],
+      ...['-copy_extensions', 'copy', '-extfile', file('ext'), '-out', file('signed.pem')],
+    );
+    const answer = file('answer.pem');
+    writeFileSync(
+      answer,
+      readFileSync(file('signed.pem'), 'utf8') + (withRoot ? readFileSync(file('root.pem'), 'utf8') : ''),
+    );
+    return answer;
+  };
+  return { directory, sign };
+}
+
+describe('serve --offline-root', { timeout: 120_000 }, () => {
+  it('writes a request, is not ready, and signs SVIDs when its answer has been imported', async (t) => {
+    const root = await offlineRoot(t);
+    const flags = ['--offline-root'];
+    const server = await serve(t, { flags });
+    await createWeb(server);
+    const stream = open(t, server, WEB, BUNDLE);
+    let shown = (await ca(server, 'show')).json;
+    while (shown.upstream!.request === null) shown = (await ca(server, 'show')).json;
+    const { csr, file } = shown.upstream!.request;
+    assert.equal(readFileSync(file, 'utf8'), csr);
+    const ready = await server.request('GET', '/readyz');
+    assert.equal(ready.status, 503);
+    assert.match(ready.body.detail, /has to be signed by the offline root/);
+
+    const bad = path.join(root.directory, 'bad.pem');
+    writeFileSync(bad, (await makeCa({ uris: [ID] })).certificate.toString());
+    const refused = await ca(server, 'import', bad);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /the answer is refused: .*ERR_UPSTREAM/s);
+
+    await server.stop('SIGKILL');
+    const again = await serve(t, { place: server, flags });
+    const imported = await ca(again, 'import', await root.sign(csr));
+    assert.equal(imported.status, 0, imported.stderr);
+    assert.deepEqual(
+      imported.json.authorities.map(({ role, state }) => `${role} ${state}`),
+      ['root active', 'intermediate active'],
+    );
+    assert.equal(imported.json.upstream!.request, null);
+    assert.ok(!existsSync(file));
+    assert.equal((await again.request('GET', '/readyz')).status, 200);
+    stream.cancel();
+    const now = open(t, again, WEB, BUNDLE);
+    const first = await now.next();
+    const [leaf, intermediate] = chainOf(secretOf(first, WEB));
+    const [offline] = rootsOf(secretOf(first, BUNDLE));
+    assert.ok(leaf!.verify(intermediate!.publicKey) && intermediate!.verify(offline!.publicKey));
+    assert.equal((await ca(again, 'import', await root.sign(csr))).status, 1);
+    // No key of a root is here, and none of an SVID.
+    const keys = readdirSync(path.join(again.dataDir, 'ca')).filter((name) => {
+      return readFileSync(path.join(again.dataDir, 'ca', name), 'utf8').includes('PRIVATE KEY');
+    });
+    assert.deepEqual(keys.length, 1);
+
+    // The next one needs no root in the answer.
+    const next = await ca(again, 'rotate');
+    assert.equal(next.status, 0, next.stderr);
+    const renewal = next.json.upstream!.request!.csr;
+    assert.notEqual(renewal, csr);
+    const renewed = await ca(again, 'import', await root.sign(renewal, false));
+    assert.equal(renewed.status, 0, renewed.stderr);
+  });
+
+  it('is refused beside an upstream, and an import without it', async (t) => {
+    const server = await serve(t);
+    const place = makePlace(t);
+    writeFileSync(path.join(place.directory, 'x.pem'), '');
+    const { status, stderr } = await ca(server, 'import', path.join(place.directory, 'x.pem'));
+    assert.equal(status, 1);
+    assert.match(stderr, /own roots sign the intermediates: certificates are imported with --offline-root alone/);
+  });
+});
+
+async function diskUpstream(t: TestContext): Promise<{ place: Place; flags: string[]; replace(): Promise<void> }> {
+  const place = makePlace(t);
+  const folder = path.join(place.directory, 'pki');
+  mkdirSync(folder, { mode: 0o700 });
+  const write = async () => {
+    const now = Date.now();
+    const dates = { notBefore: now - 60_000, notAfter: now + YEAR };
+    const root = await makeCa({ name: `root ${now}`, ...dates });
+    const issuer = await makeCa({ name: 'issuer', ...dates }, root);
+    const files = {
+      'bundle.pem': String(root.certificate),
+      'issuer.pem': String(issuer.certificate),
+      'issuer.key': issuer.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
+    };
+    for (const [name, text] of Object.entries(files)) writeFileSync(path.join(folder, name), text, { mode: 0o600 });
+  };
+  await write();
+  const file = (name: string) => path.join(folder, name);
+  return {
+    place,
+    flags: [
+      ...['--upstream', 'disk', '--upstream-cert-file', file('issuer.pem'), '--upstream-key-file', file('issuer.key')],
+      ...['--upstream-bundle-file', file('bundle.pem')],
+    ],
+    replace: write,
+  };
+}
+
+describe('serve --upstream disk', { timeout: 120_000 }, () => {
+  it('makes two servers one trust domain, whose chains have three certificates below the root', async (t) => {
+    const { flags } = await diskUpstream(t);
+    const [one, other] = [await serve(t, { flags }), await serve(t, { flags })];
+    const got = [];
+    for (const server of [one, other]) {
+      await createWeb(server);
+      const secrets = await open(t, server, WEB, BUNDLE).next();
+      got.push({ chain: chainOf(secretOf(secrets, WEB)), roots: rootsOf(secretOf(secrets, BUNDLE)) });
+    }
+    assert.deepEqual(
+      got.map(({ chain, roots }) => [chain.length, roots.length]),
+      [
+        [3, 1],
+        [3, 1],
+      ],
+    );
+    assert.ok(got[0]!.roots[0]!.raw.equals(got[1]!.roots[0]!.raw));
+    for (const { chain, roots } of got) {
+      const path = [...chain, roots[0]!];
+      for (const [i, certificate] of chain.entries()) assert.ok(certificate.verify(path[i + 1]!.publicKey));
+    }
+    assert.ok(!got[0]!.chain[1]!.raw.equals(got[1]!.chain[1]!.raw), 'they share an intermediate');
+  });
+
+  it('follows the files: another root is published, and signs when all have it', async (t) => {
+    const { flags, replace } = await diskUpstream(t);
+    const server = await serve(t, { flags: [...flags, '--root-publish-time', '0s'] });
+    await createWeb(server);
+    const stream = open(t, server, WEB, BUNDLE);
+    const first = await stream.next();
+    stream.ack(first);
+    await replace();
+    const both = await stream.next();
+    assert.equal(rootsOf(secretOf(both, BUNDLE)).length, 2);
+    stream.ack(both, [WEB, BUNDLE]);
+    const renewed = chainOf(secretOf(await stream.next(), WEB));
+    const [old] = rootsOf(secretOf(first, BUNDLE));
+    const fresh = rootsOf(secretOf(both, BUNDLE)).find((root) => !root.raw.equals(old!.raw))!;
+    assert.ok(renewed.at(-1)!.verify(fresh.publicKey));
+    const { json } = await ca(server, 'show');
+    assert.equal(json.upstream!.kind, 'disk');
+    assert.equal(json.upstream!.problem, null);
+  });
+});
