@@ -61,6 +61,8 @@ async function openAuthority(cleanup: Cleanup): Promise<CertificateAuthority> {
     rootAckTimeout: 86_400,
     rootAckPolicy: 'wait',
     x509SvidTtl: 3_600,
+    x509SvidKeyType: 'ec-p256',
+    caKeyType: 'ec-p256',
     caSubject: 'C=US,O=SPIFFE',
   });
   cleanup.after(() => ca.close());
@@ -72,7 +74,7 @@ async function issue(ca: CertificateAuthority): Promise<number> {
   const requests = Array.from({ length: EACH }, (_, i) => {
     const spiffeId = parseSpiffeId(`spiffe://${TRUST_DOMAIN}/bench/${i}`);
     const entryId = createHash('sha1').update(spiffeId).digest('hex');
-    return { entryId, spiffeId, dnsNames: [], ttl: 0, notAfter: 0 };
+    return { entryId, spiffeId, dnsNames: [], keyType: '' as const, ttl: 0, notAfter: 0, replacesUntil: 0 };
   });
   const begun = performance.now();
   await Promise.all(requests.map((request) => ca.issue(request)));

@@ -51,7 +51,7 @@ function entry(i: number): Entry {
   const selectors = selectorsOf(i).map((key) => ({ type: 'unix', value: key.slice('unix:'.length) }));
   return {
     ...{ id: `entry-${i}`, spiffeId: parseSpiffeId(`spiffe://${TRUST_DOMAIN}/bench/${i}`), selectors, parentId: '' },
-    ...{ x509SvidTtl: 0, jwtSvidTtl: 0, dnsNames: [], federatesWith: [], hint: '' },
+    ...{ x509SvidTtl: 0, x509SvidKeyType: '', jwtSvidTtl: 0, dnsNames: [], federatesWith: [], hint: '' },
     ...{ allowContained: false, expiresAt: 0 },
     ...{ createdAt: NOW, updatedAt: NOW, revisionNumber: 1, source: 'api' },
   };

@@ -2,6 +2,7 @@
 
 import Type, { type Static } from 'typebox';
 import { SLOT_STATES, type SlotState } from '../ca/slot.ts';
+import { AUTHORITY_KEY_TYPES } from '../spiffe/key-types.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
@@ -31,6 +32,9 @@ const Authority = titled(
           "subject key identifier, lower-case hex; of an upstream's root: SHA-256 of its certificate, first 20 bytes",
       }),
       role: Role,
+      key_type: Type.Union([Type.Enum([...AUTHORITY_KEY_TYPES]), Type.Null()], {
+        description: "null: an upstream's root with a key of another type",
+      }),
       state: Type.Unsafe<SlotState>({
         type: 'string',
         enum: SLOT_STATES,

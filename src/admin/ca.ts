@@ -93,6 +93,7 @@ function list(ca: AdminCa): AuthoritiesJson {
     authorities: ca.authorities().map((authority) => ({
       id: authority.id,
       role: authority.role,
+      key_type: authority.keyType ?? null,
       state: authority.state,
       since: time(authority.since),
       not_before: time(authority.notBefore),

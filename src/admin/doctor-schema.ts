@@ -71,6 +71,9 @@ export const DOCTOR = titled(
       inputs: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
         description: 'files that decide which process gets which identity',
       }),
+      passphrase_files: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
+        description: 'files with passphrases of the keys of the authorities; none: the keys are in clear',
+      }),
       attestors: Type.Array(
         Type.Object(
           { name: Type.String(), error: MaybeText },

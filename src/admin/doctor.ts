@@ -39,6 +39,7 @@ export interface SelfKnowledge {
       | 'sds_names'
       | 'started'
       | 'inputs'
+      | 'passphrase_files'
       | 'attestors'
       | 'proc'
       | 'disk'

@@ -12,6 +12,7 @@ import { SidekeyError } from '../base/errors.ts';
 import { Listeners } from '../base/listeners.ts';
 import { isValidAt } from '../base/validity.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
+import type { AuthorityKeyType } from '../spiffe/key-types.ts';
 import type { Log } from '../telemetry/log.ts';
 import {
   type Authority,
@@ -40,6 +41,8 @@ export interface AuthoritiesOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly subject: readonly NamePart[];
+  /** Of new authorities. */
+  readonly keyType: AuthorityKeyType;
   readonly terms: RotationTerms;
   /** Signs the intermediates; undefined: own roots do. Closed with the authorities. */
   readonly upstream?: UpstreamAuthority | undefined;
@@ -95,7 +98,7 @@ export class Authorities {
     this.#log = new AuthorityLog(log);
     const take = (minted: MintedKey) => this.#take(minted);
     const life = terms.intermediateLife;
-    this.#minter = upstream && new Minter({ upstream, life, clock, log, take });
+    this.#minter = upstream && new Minter({ upstream, keyType: options.keyType, life, clock, log, take });
     const failed = (err: unknown) => log.error({ err }, 'authority listener failed');
     this.bundleChange = new Listeners(failed);
     this.replaced = new Listeners(failed);
@@ -108,6 +111,10 @@ export class Authorities {
    */
   static async open(options: AuthoritiesOptions): Promise<Authorities> {
     const stored = await options.store.load(options.clock.now());
+    if (stored.rewritten > 0) {
+      const how = 'keys of authorities were encrypted or decrypted, as the settings say';
+      options.log.info({ keys: stored.rewritten }, how);
+    }
     const authorities = new Authorities(options, stored);
     try {
       await authorities.#review();
@@ -135,10 +142,10 @@ export class Authorities {
       .filter(({ authority }) => now < authority.notAfter)
       .map((slot) => {
         const { authority, state, since } = slot;
-        const { id, role, notBefore, notAfter, subject } = authority;
+        const { id, role, keyType, notBefore, notAfter, subject } = authority;
         const isNext = this.#next?.slot.authority === authority;
         return {
-          ...{ id, role, state, since, notBefore, notAfter, subject },
+          ...{ id, role, keyType, state, since, notBefore, notAfter, subject },
           isUpstreams: authority.privateKey === undefined,
           signsAfter: isNext ? this.#signsAfter(slot, now) : undefined,
           waitsFor: isNext || state === 'tainted' ? this.#waitsFor(slot) : [],
@@ -450,8 +457,8 @@ export class Authorities {
   }
 
   async #make(need: Need, now: number): Promise<void> {
-    const { trustDomain, subject, store, terms } = this.#options;
-    const request = { trustDomain, subject, now };
+    const { trustDomain, subject, keyType, store, terms } = this.#options;
+    const request = { trustDomain, subject, keyType, now };
     const authority =
       need.need === 'root'
         ? await makeRoot(request, terms.rootLife)

@@ -5,13 +5,16 @@
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md section 4
  */
 
-import { createPrivateKey, hash, KeyObject, webcrypto, X509Certificate } from 'node:crypto';
+import { hash, type KeyObject, randomBytes, sign, verify, X509Certificate } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
 import { type TrustDomain, trustDomainId } from '../spiffe/id.ts';
+import { AUTHORITY_KEY_TYPES, type AuthorityKeyType } from '../spiffe/key-types.ts';
+import { generateAuthorityKey, keyAlgorithm, keyTypeOf } from './authority-key.ts';
 import { BACKDATE_MS, randomSerial, SUBJECT_KEY_ID, wholeSecond } from './certificate.ts';
 import { elements } from './der.ts';
 import { encodeName, type NamePart } from './name.ts';
 import { pem, pemBlocks } from './pem.ts';
+import { signatureAlgorithm } from './signature-algorithm.ts';
 
 export type AuthorityRole = 'root' | 'intermediate';
 
@@ -30,6 +33,8 @@ export interface Authority {
   readonly certificate: X509Certificate;
   /** The certificates between this one and its root, in the order of the chain; none of the two is included. */
   readonly above: readonly X509Certificate[];
+  /** Undefined for an upstream's root with another type of key. */
+  readonly keyType: AuthorityKeyType | undefined;
   readonly publicKey: KeyObject;
   /** Undefined for an upstream's root. */
   readonly privateKey: KeyObject | undefined;
@@ -46,6 +51,8 @@ export const ROOT_BACKDATE_MS = 24 * 3_600_000;
 export interface AuthorityRequest {
   readonly trustDomain: TrustDomain;
   readonly subject: readonly NamePart[];
+  /** Of the new key; `ec-p256` if absent. */
+  readonly keyType?: AuthorityKeyType;
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
@@ -61,8 +68,6 @@ export function makeIntermediate(request: AuthorityRequest, root: Authority, lif
   return make('intermediate', request, notBefore, Math.min(request.now + life, root.notAfter), root);
 }
 
-const P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
-
 async function make(
   role: AuthorityRole,
   request: AuthorityRequest,
@@ -71,7 +76,11 @@ async function make(
   issuer?: Authority,
 ): Promise<Authority> {
   const x509 = await import('./peculiar.ts');
-  const keys = (await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+  const { keyType = 'ec-p256' } = request;
+  const keys = await generateAuthorityKey(keyType);
+  const publicKey = keys.publicKey.toCryptoKey(keyAlgorithm(keyType), true, ['verify']);
+  const signingAlgorithm = keyAlgorithm(issuer?.keyType ?? keyType);
+  const signer = issuer?.privateKey ?? keys.privateKey;
   const serial = randomSerial().toString('hex');
   // As in SPIRE, the serial number makes subjects unique: certificate paths and CRLs are looked up by name.
   const subject = encodeName([...request.subject, { type: 'serialNumber', value: BigInt(`0x${serial}`).toString() }]);
@@ -81,20 +90,20 @@ async function make(
     issuer: new x509.Name(issuer?.name ?? subject),
     notBefore: new Date(wholeSecond(from)),
     notAfter: new Date(wholeSecond(until)),
-    publicKey: keys.publicKey,
-    signingKey: issuer?.privateKey?.toCryptoKey(P256, false, ['sign']) ?? keys.privateKey,
-    signingAlgorithm: { ...P256, hash: 'SHA-256' },
+    publicKey,
+    signingKey: signer.toCryptoKey(signingAlgorithm, false, ['sign']),
+    signingAlgorithm,
     extensions: [
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
       new x509.BasicConstraintsExtension(true, issuer === undefined ? undefined : 0, true),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
       issuer === undefined
-        ? await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey)
+        ? await x509.AuthorityKeyIdentifierExtension.create(publicKey)
         : new x509.AuthorityKeyIdentifierExtension(issuer.id),
       new x509.SubjectAlternativeNameExtension([{ type: 'url', value: trustDomainId(request.trustDomain) }]),
     ],
   });
-  const privateKey = KeyObject.from(keys.privateKey);
+  const { privateKey } = keys;
   const made = describe(role, [new X509Certificate(Buffer.from(der.rawData))], privateKey);
   if (!made.certificate.checkPrivateKey(privateKey) || !isIssuedBy(made.certificate, issuer ?? made)) {
     throw new SidekeyError('ERR_CA', `the new ${role} does not verify`);
@@ -115,6 +124,7 @@ export function upstreamRoot(certificate: X509Certificate): Authority {
     subject: subjectOf(certificate),
     certificate,
     above: [],
+    keyType: keyTypeOf(publicKey),
     publicKey,
     privateKey: undefined,
     name: subjectDer(certificate.raw),
@@ -135,30 +145,40 @@ export function upstreamIntermediate(
   return { ...intermediate, notAfter: Math.min(intermediate.notAfter, notAfter) };
 }
 
-/** The content of an authority's file: its certificate, those above it, and its key, PEM. */
-export function authorityFile({ certificate, above, privateKey }: Authority): string {
+/**
+ * The content of an authority's file: its certificate, those above it, and its key, PEM.
+ * @param key the block of its key (see {@link KeyCodec.write}); empty for an upstream's root
+ */
+export function authorityFile({ certificate, above }: Pick<Authority, 'certificate' | 'above'>, key: string): string {
   const blocks = [certificate, ...above].map(({ raw }) => pem('CERTIFICATE', raw));
-  return blocks.join('') + ((privateKey?.export({ format: 'pem', type: 'pkcs8' }) ?? '') as string);
+  return blocks.join('') + key;
 }
 
 /**
  * Reads an authority's file.
+ * @param privateKey the key in the file; see {@link KeyCodec.read}
  * @throws {Error} whose message completes a sentence that begins with the file's name
  */
-export function readAuthority(role: AuthorityRole, trustDomain: TrustDomain, text: string): Authority {
+export function readAuthority(
+  role: AuthorityRole,
+  trustDomain: TrustDomain,
+  text: string,
+  privateKey: KeyObject,
+): Authority {
   const certificatePems = pemBlocks(text, 'CERTIFICATE');
-  const [keyPem, ...moreKeys] = pemBlocks(text, 'PRIVATE KEY');
   if (role === 'root' && certificatePems.length !== 1) throw new Error('does not contain exactly one certificate');
-  if (keyPem === undefined || moreKeys.length > 0) throw new Error('does not contain exactly one private key');
   const chain = attempt('contains a certificate that cannot be read', () => {
     return certificatePems.map((block) => new X509Certificate(block));
   });
   const [certificate] = chain;
   if (certificate === undefined) throw new Error('contains no certificate');
-  const privateKey = attempt('contains a private key that cannot be read', () => createPrivateKey(keyPem));
-  if (privateKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('contains a key that is not P-256');
-  if (!certificate.checkPrivateKey(privateKey))
+  const keyType = keyTypeOf(privateKey);
+  if (keyType === undefined) {
+    throw new Error(`contains a key of another type than authorities have (${AUTHORITY_KEY_TYPES.join(', ')})`);
+  }
+  if (!certificate.checkPrivateKey(privateKey) || !signsFor(certificate, privateKey, keyType)) {
     throw new Error('contains a private key that does not match its certificate');
+  }
   if (!certificate.ca) throw new Error('contains a certificate that is not a CA certificate');
   const id = trustDomainId(trustDomain);
   if (certificate.subjectAltName !== `URI:${id}`) {
@@ -169,6 +189,13 @@ export function readAuthority(role: AuthorityRole, trustDomain: TrustDomain, tex
   }
   if (!isChain(chain)) throw new Error('contains a certificate that the next one did not sign');
   return attempt('contains a certificate that cannot be read', () => describe(role, chain, privateKey));
+}
+
+/** A damaged key may contain the right public key beside a wrong private one. */
+function signsFor({ publicKey }: X509Certificate, privateKey: KeyObject, keyType: AuthorityKeyType): boolean {
+  const { hash } = signatureAlgorithm(keyType);
+  const probe = randomBytes(32);
+  return verify(hash, probe, publicKey, sign(hash, probe, privateKey));
 }
 
 /** True if each certificate is a CA's and, except for the last one, issued by the next one. */
@@ -221,6 +248,7 @@ function describe(role: AuthorityRole, chain: readonly X509Certificate[], privat
     subject: subjectOf(certificate),
     certificate,
     above,
+    keyType: keyTypeOf(privateKey),
     publicKey: certificate.publicKey,
     privateKey,
     name,

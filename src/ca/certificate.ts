@@ -1,5 +1,5 @@
 /**
- * Encodes X.509 v3 certificates in the profile of X.509-SVIDs, signed with ECDSA and SHA-256.
+ * Encodes X.509 v3 certificates in the profile of X.509-SVIDs.
  *
  * @see RFC 5280 section 4, https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md sections 2 to 4
  */
@@ -13,7 +13,6 @@ import { bitString, explicit, implicit, integer, octetString, oid, sequence, TRU
 export const BACKDATE_MS = 30_000;
 
 const VERSION_3 = explicit(0, integer(Uint8Array.of(2)));
-const ECDSA_WITH_SHA256 = sequence(oid('1.2.840.10045.4.3.2'));
 
 export const SUBJECT_KEY_ID: Buffer = oid('2.5.29.14');
 const KEY_USAGE = oid('2.5.29.15');
@@ -66,6 +65,7 @@ export function randomSerial(): Buffer {
 export interface CertificateContents {
   readonly serial: Uint8Array;
   /** The following fields are DER. */
+  readonly signatureAlgorithm: Uint8Array;
   readonly issuer: Uint8Array;
   readonly validity: Uint8Array;
   readonly subject: Uint8Array;
@@ -78,7 +78,7 @@ export function encodeToBeSigned(contents: CertificateContents): Buffer {
   return sequence(
     VERSION_3,
     integer(contents.serial),
-    ECDSA_WITH_SHA256,
+    contents.signatureAlgorithm,
     contents.issuer,
     contents.validity,
     contents.subject,
@@ -87,9 +87,13 @@ export function encodeToBeSigned(contents: CertificateContents): Buffer {
   );
 }
 
-/** The certificate, DER. `signature`: DER, of ECDSA with SHA-256. */
-export function encodeCertificate(toBeSigned: Uint8Array, signature: Uint8Array): Buffer {
-  return sequence(toBeSigned, ECDSA_WITH_SHA256, bitString(signature));
+/** The certificate, DER. @param signatureAlgorithm the same as in `toBeSigned` @param signature see {@link Signer.sign} */
+export function encodeCertificate(
+  toBeSigned: Uint8Array,
+  signatureAlgorithm: Uint8Array,
+  signature: Uint8Array,
+): Buffer {
+  return sequence(toBeSigned, signatureAlgorithm, bitString(signature));
 }
 
 /** `bits`: the first bit is the high bit of the first byte, as in RFC 5280 section 4.2.1.3. */

@@ -3,8 +3,8 @@
 import { createPrivateKey, hash, X509Certificate } from 'node:crypto';
 import { SidekeyError } from '../base/errors.ts';
 import { isIssuedBy } from './authority.ts';
-import { isPair } from './key-pair.ts';
-import { readKey } from './key-reader.ts';
+import { isPair, type KeyPair } from './key-pair.ts';
+import { type ReadKey, type ReadPublicKey, readKey } from './key-reader.ts';
 import type { Leaf, LeafRequest } from './leaf.ts';
 import { readLeaf } from './leaf-reader.ts';
 import type { Signer } from './signer.ts';
@@ -27,7 +27,9 @@ export function checkLeafWithOpenSsl(leaf: Leaf, request: LeafRequest, signer: S
   withhold(request, () => {
     const certificate = new X509Certificate(leaf.certificateChain);
     const privateKey = createPrivateKey(leaf.privateKey);
-    if (!certificate.checkPrivateKey(privateKey) || !isPair(leaf.keyPair)) return 'its private key does not match';
+    const { keyPair } = leaf;
+    const isComputed = keyPair.type !== 'ec-p256' || isPair(keyPair);
+    if (!certificate.checkPrivateKey(privateKey) || !isComputed) return 'its private key does not match';
     if (!isIssuedBy(certificate, signer)) return 'its authority did not sign it';
     return undefined;
   });
@@ -54,7 +56,7 @@ function faultOf(leaf: Leaf, request: LeafRequest, signer: Signer): string | und
 
   const chain = leaf.certificateChain;
   if (!chain.endsWith(signer.chain)) return 'its chain does not end with that of its authority';
-  const read = readLeaf(chain.slice(0, -signer.chain.length));
+  const read = readLeaf(chain.slice(0, -signer.chain.length), signer.keyType);
   if (read.serial !== leaf.serial) return 'its serial differs from the one to be recorded';
   if (read.notBefore !== notBefore || read.notAfter !== notAfter) return 'its dates differ from those to be recorded';
   if (!read.issuer.equals(signer.name) || read.authorityKeyId !== signer.id) {
@@ -65,14 +67,20 @@ function faultOf(leaf: Leaf, request: LeafRequest, signer: Signer): string | und
   if (names.length !== read.names.length || names.some((name, i) => name !== read.names[i])) {
     return 'its names are not the requested ones';
   }
-  if (read.subjectKeyId !== hash('sha1', read.point)) return 'its subject key identifier does not match its key';
+  const { publicKey } = read;
+  if (publicKey.type !== request.keyType) return 'its key is not of the requested type';
+  if (read.subjectKeyId !== hash('sha1', publicKey.bits)) return 'its subject key identifier does not match its key';
 
   const key = readKey(leaf.privateKey);
-  const { scalar, point } = leaf.keyPair;
-  if (!key.scalar.equals(scalar) || !key.point.equals(point) || !read.point.equals(point)) {
-    return 'its private key does not match';
-  }
-  return undefined;
+  return belongsTo(key, leaf.keyPair, publicKey) ? undefined : 'its private key does not match';
+}
+
+/** True if the private key that was read is the one that was made, and the certificate's public key belongs to it. */
+function belongsTo(key: ReadKey, made: KeyPair, publicKey: ReadPublicKey): boolean {
+  if (key.type !== made.type || key.type !== publicKey.type || !key.value.equals(publicKey.value)) return false;
+  // The reader has checked that the numbers of an RSA key belong to its modulus.
+  if (key.type === 'rsa-2048' || made.type === 'rsa-2048') return true;
+  return key.scalar.equals(made.scalar) && key.value.equals(made.point);
 }
 
 /** RFC 5280 appendix A.1, ub-common-name. */

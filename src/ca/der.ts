@@ -41,6 +41,7 @@ export const explicit = (tag: number, ...parts: readonly Uint8Array[]): Buffer =
 export const implicit = (tag: number, bytes: Uint8Array): Buffer => tlv(0x80 | tag, bytes);
 
 export const TRUE: Buffer = Buffer.from([0x01, 0x01, 0xff]);
+export const NULL: Buffer = Buffer.from([0x05, 0x00]);
 
 /** A non-negative integer, big-endian, in the shortest form. */
 export function integer(bytes: Uint8Array): Buffer {

@@ -2,17 +2,19 @@
 
 import type { Clock } from '../base/clock.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
+import type { AuthorityKeyType, SvidKeyType } from '../spiffe/key-types.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Authorities } from './authorities.ts';
 import { Issuer } from './issuer.ts';
-import { KeyStore } from './key-store.ts';
+import { KeyCodec, type Passphrases } from './key-codec.ts';
+import { type InspectedAuthority, KeyStore } from './key-store.ts';
 import { parseName } from './name.ts';
 import type { RotationTerms } from './rotation.ts';
 import type { CertificateAuthority, IssuanceLog, LaggingProxy } from './types.ts';
 import { OfflineRoot } from './upstream/offline.ts';
 import type { UpstreamAuthority } from './upstream/upstream.ts';
 
-export interface CertificateAuthorityOptions {
+export interface CertificateAuthorityOptions extends Passphrases {
   readonly trustDomain: TrustDomain;
   /** The directory of the authorities' files, for nothing else. Created with mode 0700 if missing. */
   readonly dir: string;
@@ -38,6 +40,10 @@ export interface CertificateAuthorityOptions {
   readonly offlineRoot?: boolean;
   /** Default lifetime of an SVID, in seconds, for entries without one. */
   readonly x509SvidTtl: number;
+  /** The type of an SVID's key, for entries without one. */
+  readonly x509SvidKeyType: SvidKeyType;
+  /** The type of the keys of new authorities. */
+  readonly caKeyType: AuthorityKeyType;
   /** The first parts of new authorities' subjects: `C=US,O=SPIFFE`. */
   readonly caSubject: string;
   /** Spreads renewals; returns a number in [0, 1). */
@@ -56,15 +62,27 @@ export function longestKeptSvidTtl(caTtl: number): number {
 }
 
 /**
+ * The authorities in the directory, which may not exist; changes nothing.
+ * @throws ERR_CA if one is unusable, with its file and the remedy
+ */
+export function inspectAuthorities(
+  dir: string,
+  { trustDomain, ...passphrases }: Passphrases & { readonly trustDomain: TrustDomain },
+): Promise<InspectedAuthority[]> {
+  return KeyStore.inspect(dir, trustDomain, new KeyCodec(passphrases));
+}
+
+/**
  * Opens the authority; creates a root and an intermediate if there is none.
  * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
-  const { trustDomain, dir, clock, log, issuanceLog, x509SvidTtl, offlineRoot } = options;
+  const { trustDomain, dir, clock, log, issuanceLog, offlineRoot } = options;
+  const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType } = options;
   const { random = Math.random, lagging = () => [], using = () => [] } = options;
   const subject = parseName(options.caSubject, 'caSubject');
-  const store = await KeyStore.open(dir, trustDomain);
-  const offline = () => new OfflineRoot({ trustDomain, subject, clock, store: store.requests() });
+  const store = await KeyStore.open(dir, trustDomain, new KeyCodec(options));
+  const offline = () => new OfflineRoot({ trustDomain, subject, keyType, clock, store: store.requests() });
   const upstream = offlineRoot === true ? offline() : options.upstream;
   const terms = rotationTerms(options);
   const authorities = await Authorities.open({
@@ -73,12 +91,14 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     clock,
     log,
     subject,
+    keyType,
     terms,
     upstream,
     lagging,
     using,
   });
-  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, x509SvidTtl, random });
+  const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
+  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms });
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),

@@ -1,6 +1,7 @@
 /**
  * The queue of SVIDs to sign. It makes a few in each turn of the event loop, so that the loop is never blocked for long.
- * Many are recorded in one write before any of them is handed out.
+ * Many are recorded in one write before any of them is handed out. SVIDs with RSA keys join the queue when they have
+ * their key.
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -8,8 +9,10 @@ import { SidekeyError } from '../base/errors.ts';
 import type { IssuanceRecord } from '../base/issuance.ts';
 import { isValidAt } from '../base/validity.ts';
 import type { Authorities } from './authorities.ts';
-import { type LeafRequest, LeafWriter } from './leaf.ts';
-import { makeLeafs } from './leaf-batch.ts';
+import type { RsaKeyPair } from './key-pair.ts';
+import { LeafWriter } from './leaf.ts';
+import { type LeafOrder, makeLeafs } from './leaf-batch.ts';
+import { RsaKeys } from './rsa-keys.ts';
 import type { Signer } from './signer.ts';
 import { SvidTerms, type SvidTermsOptions } from './svid-terms.ts';
 import type { IssuanceLog, SvidRequest, X509Svid } from './types.ts';
@@ -21,6 +24,8 @@ export interface IssuerOptions extends SvidTermsOptions {
 
 interface Job {
   readonly request: SvidRequest;
+  /** Of an SVID with an RSA key. */
+  readonly keyPair: RsaKeyPair | undefined;
   readonly resolve: (svid: X509Svid) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -45,8 +50,9 @@ export class Issuer {
   #working: Promise<void> | undefined;
   #writer: LeafWriter | undefined;
   /** The shapes of SVIDs that OpenSSL has verified since the last record; see {@link makeLeafs}. */
-  readonly #checked = new Set<boolean>();
+  readonly #checked = new Set<string>();
   readonly #svids: SvidTerms;
+  readonly #rsaKeys = new RsaKeys();
   /** The latest `notBefore` of all issued SVIDs. */
   #latestStart = 0;
   readonly #stopListening: () => void;
@@ -58,9 +64,11 @@ export class Issuer {
     this.#stopListening = options.clock.onSetBack(() => this.#noticeSetBackClock());
   }
 
-  issue(request: SvidRequest): Promise<X509Svid> {
+  async issue(request: SvidRequest): Promise<X509Svid> {
+    const isRsa = this.#svids.keyType(request) === 'rsa-2048';
+    const keyPair = isRsa ? await this.#rsaKeys.take(request.replacesUntil) : undefined;
     return new Promise((resolve, reject) => {
-      this.#queue.push({ request, resolve, reject });
+      this.#queue.push({ request, keyPair, resolve, reject });
       this.#working ??= this.#work();
     });
   }
@@ -68,6 +76,7 @@ export class Issuer {
   /** Records the signed SVIDs, rejects the queued requests, and stops. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#rsaKeys.close();
     this.#stopListening();
     await this.#working;
   }
@@ -108,20 +117,20 @@ export class Issuer {
       this.#checked.clear();
     }
     const jobs: Job[] = [];
-    const requests: LeafRequest[] = [];
+    const orders: LeafOrder[] = [];
     for (const job of this.#queue.splice(0, SIGNED_AT_ONCE)) {
       try {
-        requests.push(this.#svids.request(job.request, signer));
+        orders.push({ request: this.#svids.request(job.request, signer), keyPair: job.keyPair });
         jobs.push(job);
       } catch (error) {
         job.reject(error);
       }
     }
-    const made = await makeLeafs(this.#writer, requests, this.#checked);
+    const made = await makeLeafs(this.#writer, orders, this.#checked);
     for (const [i, job] of jobs.entries()) {
       const one = made[i]!;
       if ('fault' in one) job.reject(one.fault);
-      else signed.push({ job, svid: this.#svids.svid(job.request, one.leaf, requests[i]!, signer) });
+      else signed.push({ job, svid: this.#svids.svid(job.request, one.leaf, orders[i]!.request, signer) });
     }
   }
 

@@ -1,6 +1,6 @@
 /**
  * Stores the authorities, one file each with certificates and key, so that both change at once; and in another file their
- * states and the bundle's sequence number.
+ * states and the bundle's sequence number. Keys are encrypted if there is a passphrase.
  */
 
 import { X509Certificate } from 'node:crypto';
@@ -19,11 +19,14 @@ import {
   readAuthority,
   upstreamRoot,
 } from './authority.ts';
+import { type KeyCodec, PassphraseError, type ReadPrivateKey } from './key-codec.ts';
 import { pemBlocks } from './pem.ts';
-import { SLOT_STATES, type Slot } from './slot.ts';
+import { SLOT_STATES, type Slot, type SlotState } from './slot.ts';
 import type { RequestStore } from './upstream/offline.ts';
 
 export interface StoredAuthorities {
+  /** The number of keys that were in clear or encrypted with the old passphrase, and are stored as they should be now. */
+  readonly rewritten: number;
   readonly roots: Slot[];
   readonly intermediates: Slot[];
   readonly state: AuthorityState;
@@ -46,6 +49,18 @@ export interface GoneAuthority {
   readonly notAfter: number;
   /** True if it was tainted: it never comes back. */
   readonly tainted: boolean;
+}
+
+interface ReadAuthority {
+  readonly authority: Authority;
+  /** See {@link KeyCodec.read}. */
+  readonly isCurrent: boolean;
+}
+
+/** An authority as it is stored. */
+export interface InspectedAuthority extends ReadAuthority {
+  /** Undefined if none is stored. */
+  readonly state: SlotState | undefined;
 }
 
 /** `anchor`: an upstream's root, without a key. */
@@ -72,14 +87,16 @@ const MEND: Readonly<Record<AuthorityRole, string>> = {
 export class KeyStore {
   readonly #dir: string;
   readonly #trustDomain: TrustDomain;
+  readonly #keys: KeyCodec;
 
-  private constructor(dir: string, trustDomain: TrustDomain) {
+  private constructor(dir: string, trustDomain: TrustDomain, keys: KeyCodec) {
     this.#dir = dir;
     this.#trustDomain = trustDomain;
+    this.#keys = keys;
   }
 
   /** Creates the directory (0700) if missing. Its permissions are checked with the data directory. @throws ERR_CA */
-  static async open(dir: string, trustDomain: TrustDomain): Promise<KeyStore> {
+  static async open(dir: string, trustDomain: TrustDomain, keys: KeyCodec): Promise<KeyStore> {
     try {
       await mkdir(dir, { recursive: true, mode: 0o700 });
       if (!(await lstat(dir)).isDirectory()) throw new Error('it is not a directory');
@@ -91,7 +108,21 @@ export class KeyStore {
         `${dir} cannot be used for the authorities: ${(error as Error).message}`,
       );
     }
-    return new KeyStore(dir, trustDomain);
+    return new KeyStore(dir, trustDomain, keys);
+  }
+
+  /** Reads the authorities as {@link load} does, and changes nothing. Empty if there are none. @throws ERR_CA */
+  static async inspect(dir: string, trustDomain: TrustDomain, keys: KeyCodec): Promise<InspectedAuthority[]> {
+    if (!hasAuthorities(dir)) return [];
+    const store = new KeyStore(dir, trustDomain, keys);
+    const { gone, slots } = await store.#loadState();
+    const found: InspectedAuthority[] = [];
+    for (const name of await readdir(dir)) {
+      const id = AUTHORITY_FILE.exec(name)?.[2];
+      if (id === undefined || id in gone) continue;
+      found.push({ ...(await store.#read(name)), state: slots?.[id]?.state });
+    }
+    return found;
   }
 
   /**
@@ -110,9 +141,9 @@ export class KeyStore {
       if (id in state.gone) await rm(path.join(this.#dir, name));
       else names.push(name);
     }
-    const authorities: Authority[] = [];
-    for (const name of names) authorities.push(await this.#read(name));
-    const slots = authorities.map((authority) => ({ authority, ...storedSlot(authority, state) }));
+    const read: ReadAuthority[] = [];
+    for (const name of names) read.push(await this.#read(name));
+    const slots = read.map(({ authority }) => ({ authority, ...storedSlot(authority, state) }));
     const roots = slots.filter(({ authority }) => authority.role === 'root');
     const intermediates: Slot[] = [];
     for (const slot of slots.filter(({ authority }) => authority.role === 'intermediate')) {
@@ -125,11 +156,31 @@ export class KeyStore {
       } else if (now >= authority.notAfter) await this.remove(authority);
       else throw this.#fault(fileName(authority), 'is not signed by a root in the same directory', MEND.intermediate);
     }
-    return { roots, intermediates, state };
+    const kept = new Set([...roots, ...intermediates].map(({ authority }) => authority.id));
+    const rewritten = await this.#rewrite(read.filter(({ authority }) => kept.has(authority.id)));
+    return { roots, intermediates, state, rewritten };
   }
 
   async save(authority: Authority): Promise<void> {
-    writeFileAtomic(path.join(this.#dir, fileName(authority)), authorityFile(authority));
+    const { privateKey } = authority;
+    const key = privateKey === undefined ? '' : await this.#keys.write(privateKey);
+    writeFileAtomic(path.join(this.#dir, fileName(authority)), authorityFile(authority, key));
+  }
+
+  /** Stores keys that are in clear, or encrypted with the old passphrase, as they should be. Files change one by one. */
+  async #rewrite(read: readonly ReadAuthority[]): Promise<number> {
+    const others = read.filter(({ isCurrent }) => !isCurrent);
+    for (const { authority } of others) {
+      try {
+        await this.save(authority);
+      } catch (error) {
+        const what = this.#keys.encrypts ? 'encrypted' : 'decrypted';
+        const file = path.join(this.#dir, fileName(authority));
+        const message = `the key in ${file} could not be ${what}, and is as it was: ${(error as Error).message}`;
+        throw new SidekeyError('ERR_CA', message, { cause: error });
+      }
+    }
+    return others.length;
   }
 
   async remove(authority: Authority): Promise<void> {
@@ -143,16 +194,29 @@ export class KeyStore {
         const kind = AUTHORITY_FILE.exec(name)?.[1];
         return kind !== undefined && (kind === 'intermediate') === (role === 'intermediate');
       });
-      return (await Promise.all(names.map((name) => this.#read(name)))).map(({ certificate }) => certificate);
+      return (await Promise.all(names.map((name) => this.#read(name)))).map(({ authority }) => authority.certificate);
     };
     return {
       dir: this.#dir,
       read: (name) => this.#text(name),
       write: async (name, text) => writeFileAtomic(path.join(this.#dir, name), text),
+      readKey: (name) => this.#readRequestKey(name),
+      writeKey: async (name, key) => writeFileAtomic(path.join(this.#dir, name), await this.#keys.write(key)),
       remove: (name) => rm(path.join(this.#dir, name), { force: true }),
       hasKey: async (publicKey) => (await certificates('intermediate')).some((one) => one.publicKey.equals(publicKey)),
       roots: () => certificates('root'),
     };
+  }
+
+  async #readRequestKey(name: string): Promise<ReadPrivateKey | undefined> {
+    const text = await this.#text(name);
+    try {
+      return text === undefined ? undefined : await this.#keys.read(text);
+    } catch (error) {
+      const other = 'remove it and the request beside it: Sidekey makes a new request';
+      const mend = error instanceof PassphraseError ? error.remedy : other;
+      throw this.#fault(name, (error as Error).message, mend, error);
+    }
   }
 
   async saveState(state: AuthorityState): Promise<void> {
@@ -171,18 +235,23 @@ export class KeyStore {
     return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} };
   }
 
-  async #read(name: string): Promise<Authority> {
+  async #read(name: string): Promise<ReadAuthority> {
     const text = (await this.#text(name)) ?? '';
     const role = name.startsWith('intermediate') ? 'intermediate' : 'root';
     try {
-      const authority = name.startsWith('anchor')
-        ? readUpstreamRoot(text)
-        : readAuthority(role, this.#trustDomain, text);
-      if (fileName(authority) === name) return authority;
+      const { authority, isCurrent } = await this.#parse(name, role, text);
+      if (fileName(authority) === name) return { authority, isCurrent };
       throw new Error(`contains the authority of ${fileName(authority)}`);
     } catch (error) {
-      throw this.#fault(name, (error as Error).message, MEND[role], error);
+      const mend = error instanceof PassphraseError ? error.remedy : MEND[role];
+      throw this.#fault(name, (error as Error).message, mend, error);
     }
+  }
+
+  async #parse(name: string, role: AuthorityRole, text: string): Promise<ReadAuthority> {
+    if (name.startsWith('anchor')) return { authority: readUpstreamRoot(text), isCurrent: true };
+    const { key, isCurrent } = await this.#keys.read(text);
+    return { authority: readAuthority(role, this.#trustDomain, text, key), isCurrent };
   }
 
   /** The content of the file; undefined if it does not exist. @throws ERR_CA if it cannot be read */

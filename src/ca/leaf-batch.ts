@@ -2,8 +2,15 @@
 
 import { SidekeyError } from '../base/errors.ts';
 import { checkLeaf, checkLeafWithOpenSsl } from './check.ts';
-import { generateKeyPair } from './key-pair.ts';
+import { generateEcKeyPair, type RsaKeyPair } from './key-pair.ts';
 import type { Leaf, LeafRequest, LeafWriter } from './leaf.ts';
+
+/** An SVID to make. */
+export interface LeafOrder {
+  readonly request: LeafRequest;
+  /** The key of an RSA SVID. P-256 keys are made here. */
+  readonly keyPair: RsaKeyPair | undefined;
+}
 
 /** A verified SVID. */
 export type MadeLeaf = Omit<Leaf, 'keyPair'>;
@@ -13,18 +20,14 @@ export type Made = { readonly leaf: MadeLeaf } | { readonly fault: SidekeyError 
 
 /**
  * Makes SVIDs. A failing request does not affect the others.
- * @param checked shapes (with and without DNS names) of this signer's SVIDs that OpenSSL has verified; the first SVID of
- *   each new shape is verified and added
- * @returns the results in the order of the requests; errors are ERR_CA
+ * @param checked shapes (type of key, with and without DNS names) of this signer's SVIDs that OpenSSL has verified; the
+ *   first SVID of each new shape is verified and added
+ * @returns the results in the given order; errors are ERR_CA
  */
-export function makeLeafs(
-  writer: LeafWriter,
-  requests: readonly LeafRequest[],
-  checked: Set<boolean>,
-): Promise<Made[]> {
-  const keyPairs = requests.map(() => generateKeyPair());
+export function makeLeafs(writer: LeafWriter, orders: readonly LeafOrder[], checked: Set<string>): Promise<Made[]> {
+  const keyPairs = orders.map(({ keyPair }) => keyPair ?? generateEcKeyPair());
   return Promise.all(
-    requests.map(async (request, i): Promise<Made> => {
+    orders.map(async ({ request }, i): Promise<Made> => {
       try {
         const leaf = await writer.sign(writer.draft(request, keyPairs[i]!));
         check(leaf, request, writer, checked);
@@ -37,10 +40,10 @@ export function makeLeafs(
   );
 }
 
-function check(leaf: Leaf, request: LeafRequest, { signer }: LeafWriter, checked: Set<boolean>): void {
+function check(leaf: Leaf, request: LeafRequest, { signer }: LeafWriter, checked: Set<string>): void {
   checkLeaf(leaf, request, signer);
-  const hasDnsNames = request.dnsNames.length > 0;
-  if (checked.has(hasDnsNames)) return;
+  const shape = request.dnsNames.length > 0 ? `${request.keyType} with DNS names` : request.keyType;
+  if (checked.has(shape)) return;
   checkLeafWithOpenSsl(leaf, request, signer);
-  checked.add(hasDnsNames);
+  checked.add(shape);
 }

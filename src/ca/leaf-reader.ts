@@ -3,11 +3,12 @@
  * constants with the writer. It checks the properties that all SVIDs share, and returns the others for the caller to
  * check.
  *
- * @see RFC 5280 section 4.1, RFC 5480, RFC 5758 section 3.2
+ * @see RFC 5280 section 4.1, RFC 5758 section 3.2, RFC 4055 section 5, RFC 8017 section 8.2.2
  */
 
+import type { AuthorityKeyType } from '../spiffe/key-types.ts';
 import { DerReader, TAG } from './der-reader.ts';
-import { readBits, readP256, readPemBlock, readPoint } from './key-reader.ts';
+import { type ReadPublicKey, readBits, readPemBlock, readPositive, readPublicKey } from './key-reader.ts';
 import { type LeafExtensions, readLeafExtensions } from './leaf-extensions-reader.ts';
 
 export interface ReadLeaf extends LeafExtensions {
@@ -20,77 +21,87 @@ export interface ReadLeaf extends LeafExtensions {
   /** Milliseconds since the epoch. */
   readonly notBefore: number;
   readonly notAfter: number;
-  /** The public key: an uncompressed point. */
-  readonly point: Buffer;
+  readonly publicKey: ReadPublicKey;
 }
 
 const VERSION_3 = Uint8Array.of(2);
-const ECDSA_WITH_SHA256 = Buffer.from('2a8648ce3d040302', 'hex');
 /** The attributes of a subject: object identifiers under 2.5.4. */
 const COMMON_NAME = 0x550403;
 const COUNTRY = 0x550406;
 const ORGANIZATION = 0x55040a;
-/** The order of the group of P-256. */
-const ORDER = 'ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551';
 
-/** `pem`: exactly one certificate. @throws {Error} whose message says what is wrong */
-export function readLeaf(pem: string): ReadLeaf {
+/** The form of a signature: of two numbers between zero and the order of the group; or of as many bytes as the modulus. */
+type SignatureForm = { readonly id: Buffer } & (
+  | { readonly order: string }
+  | { readonly bytes: number; readonly order?: undefined }
+);
+const ECDSA_WITH_SHA256 = Buffer.from('2a8648ce3d040302', 'hex');
+const ECDSA_WITH_SHA384 = Buffer.from('2a8648ce3d040303', 'hex');
+const SHA256_WITH_RSA = Buffer.from('2a864886f70d01010b', 'hex');
+const FORMS: Readonly<Record<AuthorityKeyType, SignatureForm>> = {
+  'ec-p256': {
+    id: ECDSA_WITH_SHA256,
+    order: 'ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551',
+  },
+  'ec-p384': {
+    id: ECDSA_WITH_SHA384,
+    order: 'ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973',
+  },
+  'rsa-2048': { id: SHA256_WITH_RSA, bytes: 256 },
+  'rsa-3072': { id: SHA256_WITH_RSA, bytes: 384 },
+  'rsa-4096': { id: SHA256_WITH_RSA, bytes: 512 },
+};
+const NOTHING = new Uint8Array();
+
+/**
+ * `pem`: exactly one certificate. @param signedBy the type of its authority's key, which determines the algorithm and the
+ * form of the signature. The signature itself is not verified. @throws {Error} whose message says what is wrong
+ */
+export function readLeaf(pem: string, signedBy: AuthorityKeyType): ReadLeaf {
+  const form = FORMS[signedBy];
   const reader = new DerReader(readPemBlock(pem, 'CERTIFICATE'));
   return reader.inside(TAG.sequence, (certificate) => {
-    const leaf = certificate.inside(TAG.sequence, readToBeSigned);
-    certificate.inside(TAG.sequence, readSignatureAlgorithm);
-    readSignature(readBits(certificate));
+    const leaf = certificate.inside(TAG.sequence, (toBeSigned) => readToBeSigned(toBeSigned, form));
+    certificate.inside(TAG.sequence, (algorithm) => readSignatureAlgorithm(algorithm, form));
+    const signature = readBits(certificate);
+    if (form.order !== undefined) readEcdsaSignature(signature, form.order);
+    else if (signature.length !== form.bytes) throw new Error('its signature is malformed');
     reader.end();
     return leaf;
   });
 }
 
-function readToBeSigned(certificate: DerReader): ReadLeaf {
+function readToBeSigned(certificate: DerReader, form: SignatureForm): ReadLeaf {
   certificate.inside(0xa0, (tagged) => tagged.demand(TAG.integer, VERSION_3));
   const serial = readPositive(certificate);
   if (serial.length > 40) throw new Error('it has a serial of more than 20 bytes');
-  certificate.inside(TAG.sequence, readSignatureAlgorithm);
+  certificate.inside(TAG.sequence, (algorithm) => readSignatureAlgorithm(algorithm, form));
   const issuer = certificate.whole(TAG.sequence);
   const [notBefore, notAfter] = certificate.inside(
     TAG.sequence,
     (dates) => [readTime(dates), readTime(dates)] as const,
   );
   const subject = certificate.inside(TAG.sequence, readName);
-  const point = certificate.inside(TAG.sequence, readPublicKey);
+  const publicKey = certificate.inside(TAG.sequence, readPublicKey);
   const extensions = certificate.inside(0xa3, (tagged) => tagged.inside(TAG.sequence, readLeafExtensions));
-  return { serial, issuer, subject, notBefore, notAfter, point, ...extensions };
+  return { serial, issuer, subject, notBefore, notAfter, publicKey, ...extensions };
 }
 
-function readSignatureAlgorithm(algorithm: DerReader): void {
-  algorithm.demand(TAG.oid, ECDSA_WITH_SHA256);
+function readSignatureAlgorithm(algorithm: DerReader, { id, order }: SignatureForm): void {
+  algorithm.demand(TAG.oid, id);
+  if (order === undefined) algorithm.demand(TAG.null, NOTHING);
 }
 
-function readPublicKey(info: DerReader): Buffer {
-  info.inside(TAG.sequence, readP256);
-  return readPoint(info);
-}
-
-/** Two numbers between zero and the order of the group. The signature itself is not verified. */
-function readSignature(bytes: Buffer): void {
+function readEcdsaSignature(bytes: Buffer, order: string): void {
   const reader = new DerReader(bytes);
   reader.inside(TAG.sequence, (signature) => {
     for (const _ of ['r', 's']) {
       const hex = readPositive(signature);
-      if (hex.padStart(64, '0') >= ORDER || hex.length > 64) throw new Error('its signature is malformed');
+      if (hex.length > order.length || hex.padStart(order.length, '0') >= order)
+        throw new Error('its signature is malformed');
     }
   });
   reader.end();
-}
-
-/** A number above zero, as lower-case hex of whole bytes without leading zeros. */
-function readPositive(reader: DerReader): string {
-  const hex = reader.hex(TAG.integer);
-  // DER requires a leading zero byte exactly if the number would be negative without it.
-  const isPadded = hex.startsWith('00');
-  const bare = isPadded ? hex.slice(2) : hex;
-  const isNegative = bare >= '8';
-  if (bare === '' || isPadded !== isNegative) throw new Error('it has a number that is not positive');
-  return bare;
 }
 
 /** UTCTime until 2049, then GeneralizedTime, as RFC 5280 section 4.1.2.5 requires. */

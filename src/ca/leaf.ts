@@ -1,11 +1,12 @@
 /**
- * Writes X.509-SVIDs: a new key and its certificate, under one signer. This is the hot path, so the parts that all
+ * Writes X.509-SVIDs: the certificate of a new key, under one signer. This is the hot path, so the parts that all
  * leaves of a signer share are encoded once.
  *
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
  */
 
 import type { SpiffeId } from '../spiffe/id.ts';
+import type { SvidKeyType } from '../spiffe/key-types.ts';
 import {
   authorityKeyId,
   BACKDATE_MS,
@@ -23,11 +24,13 @@ import {
 import type { KeyPair } from './key-pair.ts';
 import { encodeName, LONGEST_COMMON_NAME, type NamePart } from './name.ts';
 import { pem } from './pem.ts';
+import { signatureAlgorithm } from './signature-algorithm.ts';
 import type { Signer } from './signer.ts';
 
 export interface LeafRequest {
   readonly spiffeId: SpiffeId;
   readonly dnsNames: readonly string[];
+  readonly keyType: SvidKeyType;
   /** Milliseconds since the epoch. */
   readonly now: number;
   /** The requested end, in milliseconds since the epoch. The signer's end limits it. */
@@ -40,7 +43,7 @@ export interface Leaf {
   /** PEM, PKCS#8. */
   readonly privateKey: string;
   /** The generated key, for comparison with the PEM. */
-  readonly keyPair: Pick<KeyPair, 'scalar' | 'point'>;
+  readonly keyPair: KeyPair;
   /** Lower-case hex of whole bytes. */
   readonly serial: string;
   /** Milliseconds since the epoch, on whole seconds. */
@@ -64,12 +67,15 @@ const PLAIN_SUBJECT = encodeName(SUBJECT);
 
 export class LeafWriter {
   readonly signer: Signer;
+  /** AlgorithmIdentifier, DER. */
+  readonly #algorithm: Buffer;
   readonly #commonExtensions: readonly Buffer[];
   /** The encoding of the last dates, which are the same throughout a burst. */
   #dates = { notBefore: 0, notAfter: 0, der: validity(0, 0) };
 
   constructor(signer: Signer) {
     this.signer = signer;
+    this.#algorithm = signatureAlgorithm(signer.keyType).identifier;
     const authorityId = authorityKeyId(Buffer.from(signer.id, 'hex'));
     this.#commonExtensions = [digitalSignature, serverAndClientAuth, notAnAuthority, authorityId];
   }
@@ -82,6 +88,7 @@ export class LeafWriter {
     const notAfter = wholeSecond(Math.min(request.notAfter, signer.notAfter));
     const toBeSigned = encodeToBeSigned({
       serial,
+      signatureAlgorithm: this.#algorithm,
       issuer: signer.name,
       validity: this.#validity(notBefore, notAfter),
       subject: subjectFor(request.dnsNames),
@@ -96,7 +103,7 @@ export class LeafWriter {
   }
 
   async sign({ keyPair, serial, notBefore, notAfter, toBeSigned }: LeafDraft): Promise<Leaf> {
-    const certificate = encodeCertificate(toBeSigned, await this.signer.sign(toBeSigned));
+    const certificate = encodeCertificate(toBeSigned, this.#algorithm, await this.signer.sign(toBeSigned));
     return {
       certificateChain: pem('CERTIFICATE', certificate) + this.signer.chain,
       privateKey: pem('PRIVATE KEY', keyPair.pkcs8),

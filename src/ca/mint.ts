@@ -3,11 +3,12 @@
  * fails. The authorities go on with what they have meanwhile.
  */
 
-import { generateKeyPair, type KeyObject } from 'node:crypto';
-import { promisify } from 'node:util';
+import type { KeyObject } from 'node:crypto';
 import { backoffApart } from '../base/backoff.ts';
 import type { Clock, Deadline } from '../base/clock.ts';
+import type { AuthorityKeyType } from '../spiffe/key-types.ts';
 import type { Log } from '../telemetry/log.ts';
+import { generateAuthorityKey } from './authority-key.ts';
 import type { Minted, UpstreamAuthority } from './upstream/upstream.ts';
 
 /** An answer with the key that it is for. */
@@ -17,6 +18,8 @@ export interface MintedKey extends Minted {
 
 export interface MinterOptions {
   readonly upstream: UpstreamAuthority;
+  /** Of the intermediate's key. */
+  readonly keyType: AuthorityKeyType;
   /** The lifetime to ask for, in milliseconds. */
   readonly life: number;
   readonly clock: Clock;
@@ -30,8 +33,6 @@ const FIRST_RETRY_MS = 2_000;
 const LAST_RETRY_MS = 300_000;
 /** Between two successful requests, whatever the upstream's lifetimes and changes are. */
 const PAUSE_MS = 10_000;
-
-const makeKey = promisify(generateKeyPair);
 
 export class Minter {
   readonly #options: MinterOptions;
@@ -94,10 +95,10 @@ export class Minter {
   }
 
   async #requestNow(): Promise<void> {
-    const { upstream, life, clock, log, take } = this.#options;
+    const { upstream, keyType, life, clock, log, take } = this.#options;
     this.#retry?.cancel();
     try {
-      const { privateKey } = await makeKey('ec', { namedCurve: 'P-256' });
+      const { privateKey } = await generateAuthorityKey(keyType);
       const answer = await upstream.mint({ privateKey, life, signal: this.#end.signal });
       for (const warning of answer.warnings) log.warn({ upstream: upstream.description, warning }, 'upstream warning');
       // Whoever wanted one before gets this.

@@ -1,6 +1,6 @@
 /** PEM blocks (RFC 7468). */
 
-export type PemLabel = 'CERTIFICATE' | 'CERTIFICATE REQUEST' | 'PRIVATE KEY';
+export type PemLabel = 'CERTIFICATE' | 'PRIVATE KEY' | 'ENCRYPTED PRIVATE KEY' | 'CERTIFICATE REQUEST';
 
 const ALPHABET = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/');
 const PADDING = 0x3d;
@@ -37,6 +37,11 @@ function writeBase64(text: Buffer, at: number, bytes: Buffer, from: number, to: 
     end += 4;
   }
   return end;
+}
+
+/** The bytes of one block. */
+export function pemBytes(block: string): Buffer {
+  return Buffer.from(block.replaceAll(/-----[^-]+-----/g, ''), 'base64');
 }
 
 /** All blocks with this label, including their BEGIN and END lines. */

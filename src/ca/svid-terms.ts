@@ -3,6 +3,7 @@
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { type TrustDomain, trustDomainOf } from '../spiffe/id.ts';
+import type { SvidKeyType } from '../spiffe/key-types.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { LeafRequest } from './leaf.ts';
 import type { MadeLeaf } from './leaf-batch.ts';
@@ -15,6 +16,8 @@ export interface SvidTermsOptions {
   readonly log: Log;
   /** Default lifetime of an SVID, in seconds. */
   readonly x509SvidTtl: number;
+  /** Default type of an SVID's key. */
+  readonly x509SvidKeyType: SvidKeyType;
   /** Returns a number in [0, 1). */
   readonly random: () => number;
 }
@@ -44,7 +47,11 @@ export class SvidTerms {
       throw new SidekeyError('ERR_CA', `${spiffeId} is not in the trust domain ${trustDomain}`);
     }
     const now = clock.now();
-    return { spiffeId, dnsNames, now, notAfter: this.#endOf(request, signer, now) };
+    return { spiffeId, dnsNames, keyType: this.keyType(request), now, notAfter: this.#endOf(request, signer, now) };
+  }
+
+  keyType({ keyType }: Pick<SvidRequest, 'keyType'>): SvidKeyType {
+    return keyType === '' ? this.#options.x509SvidKeyType : keyType;
   }
 
   /** Builds the SVID from its request and the signed leaf. */

@@ -3,6 +3,7 @@
 import type { IssuanceRecord } from '../base/issuance.ts';
 import type { TrustBundle } from '../spiffe/bundle.ts';
 import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
+import type { SvidKeyType } from '../spiffe/key-types.ts';
 import type { Authority } from './authority.ts';
 import type { SlotState } from './slot.ts';
 import type { PendingRequest } from './upstream/upstream.ts';
@@ -14,10 +15,14 @@ export interface SvidRequest {
   readonly entryId: string;
   readonly spiffeId: SpiffeId;
   readonly dnsNames: readonly string[];
+  /** Empty: the authority's default. */
+  readonly keyType: SvidKeyType | '';
   /** Seconds; 0: the authority's default. */
   readonly ttl: number;
   /** The latest end of the SVID, in milliseconds since the epoch; 0: no limit. */
   readonly notAfter: number;
+  /** When the SVID that it replaces ends, in milliseconds since the epoch; 0: there is none. */
+  readonly replacesUntil: number;
 }
 
 /** An X.509-SVID with its key. Times in milliseconds since the epoch, on whole seconds. */
@@ -41,7 +46,8 @@ export interface X509Svid {
 }
 
 /** An authority without its keys. */
-export interface AuthorityInfo extends Pick<Authority, 'id' | 'role' | 'notBefore' | 'notAfter' | 'subject'> {
+export interface AuthorityInfo
+  extends Pick<Authority, 'id' | 'role' | 'keyType' | 'notBefore' | 'notAfter' | 'subject'> {
   readonly state: SlotState;
   /** When it came into this state, in milliseconds since the epoch. */
   readonly since: number;

@@ -109,10 +109,11 @@ function printAuthorities(
   upstream: AuthoritiesJson['upstream'],
   wide: boolean,
 ): void {
-  const rows = authorities.map(({ role, state, since, not_before, not_after, id, subject }) => {
-    return wide ? [role, state, since, not_before, not_after, id, subject] : [role, state, since, not_after, id];
+  const rows = authorities.map(({ role, state, key_type, since, not_before, not_after, id, subject }) => {
+    const head = [role, state, key_type ?? 'other', since];
+    return wide ? [...head, not_before, not_after, id, subject] : [...head, not_after, id];
   });
-  const [kind, dates] = [['ROLE', 'STATE', 'SINCE'], wide ? ['FROM', 'EXPIRES'] : ['EXPIRES']];
+  const [kind, dates] = [['ROLE', 'STATE', 'KEY', 'SINCE'], wide ? ['FROM', 'EXPIRES'] : ['EXPIRES']];
   printTable([...kind, ...dates, 'ID', ...(wide ? ['SUBJECT'] : [])], rows);
   if (upstream !== null) {
     process.stdout.write(`\nIntermediates are signed by ${upstream.description}.\n`);

@@ -245,6 +245,7 @@ const COLUMNS: readonly Column[] = [
 
 const WIDE_COLUMNS: readonly Column[] = [
   ['X509 TTL', (entry) => ttl(entry.x509_svid_ttl)],
+  ['X509 KEY', (entry) => entry.x509_svid_key_type || 'default'],
   ['DNS NAMES', (entry) => entry.dns_names.join(' ')],
   ['FEDERATES WITH', (entry) => entry.federates_with.join(' ')],
   ['PARENT', (entry) => entry.parent_id],
@@ -265,6 +266,7 @@ function shown(entry: EntryJson, name: keyof EntryJson, kind: Flag['kind'] | und
   if (kind === 'selectors') return selectorsOf(entry);
   if (kind === 'duration') return ttl(value as number);
   if (kind === 'instant') return (value as string | null) ?? 'never';
+  if (name === 'x509_svid_key_type') return (value as string) || 'default';
   return kind === 'texts' ? (value as readonly string[]) : String(value);
 }
 

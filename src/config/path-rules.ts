@@ -1,5 +1,5 @@
 /**
- * Checks the paths of the settings against each other. Containers mount the pipe's directory, and root in a container has
+ * Checks the paths of the settings against each other. The passphrase may not be where the keys are. Containers mount the pipe's directory, and root in a container has
  * root's rights on a socket or a key file there, so only the pipe may be in it.
  */
 
@@ -11,13 +11,15 @@ import { quote } from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, type SettingKey } from './settings.ts';
 
-type PlaceKey = 'socket' | 'adminSocket' | 'dataDir' | 'adminTokenFile';
+type PlaceKey = 'socket' | 'adminSocket' | 'dataDir' | 'adminTokenFile' | 'keyPassphraseFile' | 'oldKeyPassphraseFile';
 
 /** Paths that may not be in the pipe's directory. */
 const APART: readonly (readonly [key: PlaceKey, what: string])[] = [
   ['adminSocket', 'the admin socket'],
   ['dataDir', 'the data directory'],
   ['adminTokenFile', 'the token of the admin API'],
+  ['keyPassphraseFile', 'the passphrase of the keys'],
+  ['oldKeyPassphraseFile', 'the passphrase of the keys'],
 ];
 
 /** The faults of paths that are valid each by itself. @param where the setting as the user wrote it; undefined if it is a default */
@@ -26,7 +28,7 @@ export function placeProblems(
   where: (key: SettingKey) => string | undefined,
 ): Problem[] {
   const { socket, adminSocket, dataDir } = config;
-  const problems = lengthProblems(config, where);
+  const problems = [...lengthProblems(config, where), ...passphraseProblems(config, where)];
   if (socket === undefined) return problems;
   if (socket === adminSocket) {
     const at = where('adminSocket') ?? flagOf('adminSocket');
@@ -50,6 +52,25 @@ export function placeProblems(
     });
   }
   return problems;
+}
+
+/** Backups and copies of the data directory must not have the passphrase with the keys that it protects. */
+function passphraseProblems(
+  config: Partial<Pick<ServeConfig, PlaceKey>>,
+  where: (key: SettingKey) => string | undefined,
+): Problem[] {
+  const { dataDir } = config;
+  return (['keyPassphraseFile', 'oldKeyPassphraseFile'] as const).flatMap((key): Problem[] => {
+    const place = config[key];
+    if (place === undefined || dataDir === undefined || !isWithin(place, dataDir)) return [];
+    return [
+      {
+        path: where(key) ?? flagOf(key),
+        problem: `${quote(place)} is in the data directory, ${quote(dataDir)}`,
+        rule: 'whoever has a copy of the data directory must not have the passphrase of its keys: keep it elsewhere',
+      },
+    ];
+  });
 }
 
 /** Checked early, because sockets are bound last in a start. @see unix(7) */

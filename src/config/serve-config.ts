@@ -3,6 +3,7 @@
 import type { AttestorSettings } from '../attest/catalog.ts';
 import type { UpstreamSettings } from '../ca/upstream/settings.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
+import type { AuthorityKeyType, SvidKeyType } from '../spiffe/key-types.ts';
 import type { LogFormat, LogLevel } from '../telemetry/levels.ts';
 
 /** Paths are absolute. */
@@ -44,6 +45,7 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly sdsAllBundlesName: string;
   /** Seconds. */
   readonly x509SvidTtl: number;
+  readonly x509SvidKeyType: SvidKeyType;
   /** Seconds. */
   readonly caTtl: number;
   /** Seconds. */
@@ -53,6 +55,10 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   /** Seconds. */
   readonly rootAckTimeout: number;
   readonly rootAckPolicy: RootAckPolicy;
+  readonly caKeyType: AuthorityKeyType;
+  /** Undefined: the keys are in clear. */
+  readonly keyPassphraseFile: string | undefined;
+  readonly oldKeyPassphraseFile: string | undefined;
   /** Such as `C=CN,O=SPIFFE`; checked. */
   readonly caSubject: string;
   readonly maxConnectionsPerUid: number;

@@ -6,6 +6,7 @@
 import { ATTESTOR_SETTINGS, type AttestorSettings } from '../attest/catalog.ts';
 import type { AttestorSetting } from '../attest/description.ts';
 import type { UpstreamSettings } from '../ca/upstream/settings.ts';
+import { AUTHORITY_KEY_TYPES, SVID_KEY_TYPES } from '../spiffe/key-types.ts';
 import { SPIRE_NAMES } from '../spiffe/sds-names.ts';
 import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/levels.ts';
 import { adminSocketIn, defaultDataDir, defaultSocket, type Surroundings } from './default-paths.ts';
@@ -194,6 +195,11 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     kind: kinds.duration('10s', '365d'),
     fallback: fixed('1h'),
   },
+  x509SvidKeyType: {
+    about: "type of an X.509-SVID's key if its entry sets none; RSA keys take long to make",
+    kind: kinds.choice(...SVID_KEY_TYPES),
+    fallback: fixed('ec-p256'),
+  },
   caTtl: {
     about: 'lifetime of the intermediate that signs the SVIDs',
     kind: kinds.duration('1m', '3650d'),
@@ -218,6 +224,22 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     about: 'what then applies: wait for them until the old root must be replaced, or continue without them',
     kind: kinds.choice('wait', 'continue'),
     fallback: fixed('wait'),
+  },
+  caKeyType: {
+    about: 'type of the keys of new roots and intermediates; those that exist keep theirs',
+    kind: kinds.choice(...AUTHORITY_KEY_TYPES),
+    fallback: fixed('ec-p256'),
+  },
+  keyPassphraseFile: {
+    about: 'file with the passphrase that encrypts the keys of the authorities; outside the data directory',
+    kind: kinds.readableFile,
+    optional: true,
+  },
+  oldKeyPassphraseFile: {
+    about:
+      'file with the passphrase before: keys that it opens are encrypted with the one of keyPassphraseFile, or without that decrypted',
+    kind: kinds.readableFile,
+    optional: true,
   },
   caSubject: {
     about: 'subject of root and intermediate certificates',

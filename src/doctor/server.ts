@@ -9,6 +9,7 @@ import { judgeEngineSocket } from './engine-socket.ts';
 import { judgeEntries, judgeRequirements, judgeWithheld } from './entries.ts';
 import { judgeHost } from './host.ts';
 import { judgeInputs } from './inputs.ts';
+import { judgeKeys } from './keys.ts';
 import { type FindListener, isOwnServer, judgeListeners } from './listeners.ts';
 import { restartCommand, viewProcess } from './restart.ts';
 import { withoutCommand } from './safe-command.ts';
@@ -53,6 +54,7 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
             run: () => judgeListeners({ pipe: socket, admin: here.adminSocket }, here.findListener),
           },
           { name: 'inputs', run: async () => judgeInputs(known.inputs, uid) },
+          { name: 'keys', run: async () => judgeKeys(known.passphrase_files, uid) },
           ...(engine === null
             ? []
             : [{ name: 'engine', run: () => judgeEngineSocket(engine, uid, here.findListener) }]),

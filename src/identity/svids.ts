@@ -163,8 +163,10 @@ export class Svids {
           entryId: entry.id,
           spiffeId: entry.spiffeId,
           dnsNames: entry.dnsNames,
+          keyType: entry.x509SvidKeyType,
           ttl: entry.x509SvidTtl,
           notAfter: entry.expiresAt,
+          replacesUntil: slot.current?.svid.notAfter ?? 0,
         });
         // Meanwhile the entry may have changed, or another authority may sign.
         const isOutdated = generation !== this.#generation && !this.#ca.signs(svid.authorityId);

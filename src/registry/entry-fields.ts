@@ -4,6 +4,7 @@
  */
 
 import { parseSpiffeId, parseTrustDomain, type SpiffeId, type TrustDomain } from '../spiffe/id.ts';
+import { SVID_KEY_TYPES, type SvidKeyType } from '../spiffe/key-types.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import {
   readAllowContained,
@@ -12,6 +13,7 @@ import {
   readFederatesWith,
   readHint,
   readId,
+  readKeyType,
   readParentId,
   readSpiffeId,
   readTtl,
@@ -77,6 +79,12 @@ function listOf<T>(read: (element: never) => T): ColumnForm<readonly T[]> {
     toColumn: (value) => JSON.stringify(value),
     fromColumn: (stored: string) => (JSON.parse(stored) as never[]).map(read),
   };
+}
+
+function keyTypeOf(stored: string): SvidKeyType | '' {
+  const type = ['' as const, ...SVID_KEY_TYPES].find((one) => one === stored);
+  if (type === undefined) throw new Error(`${JSON.stringify(stored)} is no type of keys`);
+  return type;
 }
 
 const same = <T>(value: T): T => value;
@@ -167,6 +175,29 @@ export const ENTRY_FIELDS = {
       option: '--x509-svid-ttl <duration>',
       help: "how long an X.509-SVID lives (default: the server's)",
       kind: 'duration',
+    },
+    inSvid: true,
+    decidesNobody: true,
+  }),
+  /** Empty: the server's default. */
+  x509SvidKeyType: field({
+    name: 'x509_svid_key_type',
+    read: readKeyType,
+    absent: '' as SvidKeyType | '',
+    column: {
+      toColumn: (value: SvidKeyType | '') => value,
+      fromColumn: (stored: string) => keyTypeOf(stored),
+    },
+    show: same,
+    schema: { type: 'string', enum: ['', ...SVID_KEY_TYPES], description: "empty: the server's default" },
+    givenSchema: {
+      anyOf: [{ type: 'string', enum: ['', 'default', ...SVID_KEY_TYPES] }, { type: 'null' }],
+      description: "null, empty or default: the server's default",
+    },
+    flag: {
+      option: '--x509-svid-key-type <type>',
+      help: `type of an X.509-SVID's key: ${SVID_KEY_TYPES.join(' or ')} (default: the server's)`,
+      kind: 'text',
     },
     inSvid: true,
     decidesNobody: true,

@@ -11,6 +11,7 @@ import {
   trustDomainId,
   trustDomainOf,
 } from '../spiffe/id.ts';
+import { SVID_KEY_TYPES, type SvidKeyType } from '../spiffe/key-types.ts';
 import { DNS_NAME_RULE, dnsNameProblem } from './dns-name.ts';
 import { snakeCase } from './entry-names.ts';
 import type { EntryRules } from './entry-rules.ts';
@@ -80,6 +81,13 @@ export function readTtl(value: unknown, place: Place): number | undefined {
     return unsigned(seconds);
   }
   return place.fault(`it is ${show(value)}`, TTL_RULE);
+}
+
+const KEY_TYPE_RULE = `a key type is one of ${SVID_KEY_TYPES.join(', ')}; without one, or with default, it is the server's default`;
+
+export function readKeyType(value: unknown, place: Place): SvidKeyType | '' | undefined {
+  if (value === null || value === '' || value === 'default') return '';
+  return SVID_KEY_TYPES.find((type) => type === value) ?? place.fault(`it is ${show(value)}`, KEY_TYPE_RULE);
 }
 
 export function readDnsNames(value: unknown, place: Place): string[] | undefined {

@@ -25,15 +25,22 @@ export interface FoundLater extends Found {
   readonly failure: unknown;
 }
 
-/** One name of a lookup that may wait; in the end either answer or failure is set. */
+/** One name of a lookup that may wait; in the end answer or failure is set, unless it is late. */
 interface Result {
   readonly name: string;
   answer: Answer | undefined;
   failure: unknown;
+  /** The lookup has ended without it: it is looked up again when it has ended. */
+  isLate: boolean;
 }
 
 /** Larger lookups are split: this many names in each of the owner's turns. */
 const SLICE_NAMES = 256;
+/**
+ * A lookup waits for its names this long, in milliseconds, so that one response has them all. An SVID with an RSA key may
+ * take longer, and must not delay the others.
+ */
+const LATE_MS = 250;
 
 export class SecretLookup {
   readonly #context: StreamContext;
@@ -63,7 +70,8 @@ export class SecretLookup {
   }
 
   /**
-   * Looks up the names, and waits for what must be issued or read. A large lookup is split over the owner's turns, so that
+   * Looks up the names, and waits for what must be issued or read, up to LATE_MS. What takes longer becomes dirty when it
+   * is there. A large lookup is split over the owner's turns, so that
    * it does not block the event loop; the names that are held are recorded as they are found.
    */
   async findLater(names: readonly string[]): Promise<FoundLater> {
@@ -76,15 +84,22 @@ export class SecretLookup {
       for (const name of names.slice(at, at + SLICE_NAMES)) {
         // The name may have been dropped meanwhile.
         if (subscription.get(name) === undefined) continue;
-        const result: Result = { name, answer: this.#now(name), failure: undefined };
+        const result: Result = { name, answer: this.#now(name), failure: undefined, isLate: false };
         results.push(result);
         if (result.answer === undefined) waiting.push(this.#issue(result));
         else if (isHeld(result.answer)) held.push({ name, held: result.answer });
       }
       if (names.length > SLICE_NAMES && held.length > 0) this.#held.hold(held, parts.clock.now());
     }
-    if (waiting.length > 0) await stream.untilEnd(Promise.all(waiting));
+    if (waiting.length > 0) await stream.untilEnd(this.#wait(waiting));
     return this.#collect(results);
+  }
+
+  async #wait(waiting: readonly Promise<void>[]): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const deadline = this.#context.parts.clock.after(LATE_MS, () => late.resolve());
+    await Promise.race([Promise.all(waiting), late.promise]);
+    deadline.cancel();
   }
 
   #now(text: string): Answer | undefined {
@@ -102,13 +117,16 @@ export class SecretLookup {
     } catch (error) {
       result.failure = error;
     }
+    if (result.isLate) this.#context.lookAgain(result.name);
   }
 
   #collect(results: readonly Result[]): FoundLater {
     const found = { names: [] as string[], answers: [] as Answer[], unanswered: [] as string[] };
     let failure: unknown;
-    for (const { name, answer, failure: error } of results) {
-      if (answer === undefined) {
+    for (const result of results) {
+      const { name, answer, failure: error } = result;
+      if (answer === undefined && error === undefined) result.isLate = true;
+      else if (answer === undefined) {
         found.unanswered.push(name);
         failure ??= error;
       } else {

@@ -11,7 +11,8 @@ import { FILE_SOURCE } from '../base/declared.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { checkSocket } from '../base/socket-file.ts';
 import { octal } from '../base/trusted-path.ts';
-import { hasAuthorities } from '../ca/index.ts';
+import { hasAuthorities, inspectAuthorities } from '../ca/index.ts';
+import type { Passphrases } from '../ca/key-codec.ts';
 import { openUpstream } from '../ca/upstream/index.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { copyDatabase } from '../registry/sqlite/copy.ts';
@@ -60,6 +61,9 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
     const state = await attempt(() => inspectDataDir(config.dataDir));
     isServed = state?.isServed === true;
     if (state !== undefined) lines.push(...dataDirLines(state));
+    if (state !== undefined && inputs !== undefined) {
+      lines.push(...((await attempt(() => authorityLines(config, state, inputs.passphrases))) ?? []));
+    }
     for (const one of socketsOf(config)) await attempt(() => checkSocket(one, isServed));
     const registry = state && (await attempt(() => registryAsStored(config, state, parts, log)));
     if (registry !== undefined && host !== undefined) {
@@ -104,6 +108,30 @@ function* dataDirLines({ path: directory, exists, isServed, closes }: DataDirSta
   if (closes !== undefined)
     yield `the data directory ${directory} would be closed to others (${octal(closes)} to 0700)`;
   if (!hasAuthorities(authoritiesIn(directory))) yield 'a new root and intermediate would be created';
+}
+
+/** What a start would change of the stored authorities, and what not. @throws ERR_CA if one is unusable */
+async function authorityLines(
+  { trustDomain, caKeyType }: ServeConfig,
+  state: DataDirState,
+  passphrases: Passphrases,
+): Promise<string[]> {
+  const directory = authoritiesIn(state.path);
+  const stored = await inspectAuthorities(directory, { trustDomain, ...passphrases });
+  const lines: string[] = [];
+  const rewritten = stored.filter(({ isCurrent }) => !isCurrent).length;
+  if (rewritten > 0) {
+    const how =
+      passphrases.passphrase === undefined ? 'decrypted' : 'encrypted with the passphrase of --key-passphrase-file';
+    lines.push(`keys in ${directory} that would be ${how}: ${rewritten}`);
+  }
+  for (const { authority, state } of stored) {
+    const { role, keyType } = authority;
+    if (state !== 'active' || keyType === caKeyType) continue;
+    const command = `sidekey ca rotate${role === 'root' ? ' --root' : ''}`;
+    lines.push(`the ${role} keeps its ${keyType} key; the next one gets an ${caKeyType} key: ${command}`);
+  }
+  return lines;
 }
 
 /** The registry from a copy of the database, or an empty one. @throws the errors of a start */

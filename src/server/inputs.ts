@@ -2,6 +2,9 @@
 
 import { listenAddress } from '../admin/tcp.ts';
 import { AdminToken } from '../admin/token.ts';
+import { SidekeyError } from '../base/errors.ts';
+import { PASSPHRASE_RULE, readPassphraseFile } from '../base/passphrase-file.ts';
+import type { Passphrases } from '../ca/key-codec.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import type { DeclaredEntries } from '../registry/entries-file.ts';
 import type { EntryRules } from '../registry/types.ts';
@@ -16,6 +19,7 @@ export interface Inputs {
   readonly declared: DeclaredEntries | undefined;
   /** From the `--admin-token-file`. */
   readonly givenToken: AdminToken | undefined;
+  readonly passphrases: Passphrases;
 }
 
 /** Reads the files before the start creates anything. */
@@ -25,5 +29,20 @@ export async function readInputs(config: ServeConfig, rules: EntryRules): Promis
   return {
     givenToken: adminTokenFile === undefined ? undefined : await AdminToken.ofFile(adminTokenFile),
     declared: entries === undefined ? undefined : await readDeclared(entries, rules),
+    passphrases: {
+      passphrase: passphraseOf('--key-passphrase-file', config.keyPassphraseFile),
+      oldPassphrase: passphraseOf('--old-key-passphrase-file', config.oldKeyPassphraseFile),
+    },
   };
+}
+
+/** @throws ERR_CONFIG */
+function passphraseOf(flag: string, file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
+  try {
+    return readPassphraseFile(file);
+  } catch (thrown) {
+    const problem = `${file}: ${(thrown as Error).message}`;
+    throw SidekeyError.badInput([{ path: flag, problem, rule: PASSPHRASE_RULE }], 'ERR_CONFIG');
+  }
 }

@@ -11,7 +11,7 @@ import type { ServeConfig } from '../config/serve-config.ts';
 import { formatSelector } from '../spiffe/selector.ts';
 import type { Counters } from '../telemetry/counters.ts';
 import { probe } from './attestors.ts';
-import { inputsOf } from './warnings.ts';
+import { inputsOf, passphraseFilesOf } from './warnings.ts';
 
 export interface SelfParts {
   readonly config: ServeConfig;
@@ -57,6 +57,7 @@ export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['lo
     },
     started: { directory: process.cwd(), settings_in_environment: Object.keys(process.env).some(isSetting) },
     inputs: inputsOf(config),
+    passphrase_files: passphraseFilesOf(config),
     attestors: await Promise.all(attestors.map(probe)),
     proc: view && { others_executables: view.othersExecutables, hidepid: view.hidepid ?? null },
     disk: disk && { free_bytes: disk.freeBytes, free_inodes: disk.freeInodes },

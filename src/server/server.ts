@@ -115,12 +115,12 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
   const entryRules = entryRulesOf(config);
-  const { declared, givenToken } = await readInputs(config, entryRules);
+  const { declared, givenToken, passphrases } = await readInputs(config, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
 
   const ledger = new Ledger(log);
-  const { dataDir, store, registry, issuances, ca } = await openState(context, ledger);
+  const { dataDir, store, registry, issuances, ca } = await openState(context, ledger, passphrases);
   warnOfTtl(config, log);
   if (declared !== undefined) {
     await mayGoOn();

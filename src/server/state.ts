@@ -3,6 +3,7 @@
 import { openDataDir } from '../base/data-dir.ts';
 import { octal } from '../base/trusted-path.ts';
 import { openCertificateAuthority } from '../ca/index.ts';
+import type { Passphrases } from '../ca/key-codec.ts';
 import { ToldIssuances } from '../ca/told-issuances.ts';
 import { openUpstream } from '../ca/upstream/index.ts';
 import type { Ledger } from '../sds/ledger.ts';
@@ -13,7 +14,11 @@ import { authoritiesIn, openStoredEntries } from './stored-entries.ts';
  * Opens the database and the authorities, or creates both at the first start.
  * @throws ERR_DATA_DIR as {@link openStoredEntries}, or if the directory cannot be used
  */
-export async function openState({ config, clock, log, parts, mayGoOn }: StartContext, ledger: Ledger) {
+export async function openState(
+  { config, clock, log, parts, mayGoOn }: StartContext,
+  ledger: Ledger,
+  passphrases: Passphrases,
+) {
   const { trustDomain, caSubject } = config;
   const directory = openDataDir(config.dataDir);
   parts.defer(() => directory.release());
@@ -32,7 +37,8 @@ export async function openState({ config, clock, log, parts, mayGoOn }: StartCon
   const using = (authorityIds: ReadonlySet<string>) => ledger.using(authorityIds, clock.now());
   const upstream = await openUpstream(config, { trustDomain, caSubject, clock, log });
   const dir = authoritiesIn(dataDir);
-  const options = { ...config, upstream, dir, clock, log, issuanceLog: issuances, lagging, using };
+  const more = { ...passphrases, upstream, dir, clock, log, issuanceLog: issuances, lagging, using };
+  const options = { ...config, ...more };
   const ca = parts.own(await openCertificateAuthority(options));
   return { dataDir, store, registry, issuances, ca };
 }

@@ -25,8 +25,19 @@ export function warnOfTtl(config: ServeConfig, log: Log): void {
 
 /** Files, besides the data directory, that decide which caller gets which identity. */
 export function inputsOf({ config, entries }: ServeConfig): { setting: string; path: string }[] {
-  const inputs = { '--config': config, '--entries': entries };
-  return Object.entries(inputs).flatMap(([setting, path]) => (path === undefined ? [] : [{ setting, path }]));
+  return given({ '--config': config, '--entries': entries });
+}
+
+/** Files with passphrases of the authorities' keys. */
+export function passphraseFilesOf(config: ServeConfig): { setting: string; path: string }[] {
+  return given({
+    '--key-passphrase-file': config.keyPassphraseFile,
+    '--old-key-passphrase-file': config.oldKeyPassphraseFile,
+  });
+}
+
+function given(files: Readonly<Record<string, string | undefined>>): { setting: string; path: string }[] {
+  return Object.entries(files).flatMap(([setting, path]) => (path === undefined ? [] : [{ setting, path }]));
 }
 
 /**

@@ -27,6 +27,7 @@ describe('POST /v1/entries', () => {
     assert.match(id, /^[0-9a-f-]{36}$/);
     assert.deepEqual(rest, {
       ...given,
+      x509_svid_key_type: '',
       parent_id: '',
       jwt_svid_ttl: 0,
       federates_with: [],
@@ -431,6 +432,7 @@ describe('the schema of entries', () => {
     downstream: false,
     store_svid: false,
     x509_svid_ttl: 0,
+    x509_svid_key_type: null,
     jwt_svid_ttl: 0,
   };
 

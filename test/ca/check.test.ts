@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { hash, type KeyObject, sign, X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, hash, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
 import { makeIntermediate, makeRoot } from '../../src/ca/authority.ts';
 import {
@@ -16,12 +16,14 @@ import {
 } from '../../src/ca/certificate.ts';
 import { checkLeaf, checkLeafWithOpenSsl } from '../../src/ca/check.ts';
 import { integer, octetString, oid, sequence, TRUE, tlv } from '../../src/ca/der.ts';
-import { encodeKeyPair } from '../../src/ca/key-pair.ts';
+import { type EcKeyPair, encodeKeyPair } from '../../src/ca/key-pair.ts';
 import { type Leaf, type LeafRequest, LeafWriter } from '../../src/ca/leaf.ts';
 import { encodeName } from '../../src/ca/name.ts';
 import { pem } from '../../src/ca/pem.ts';
-import { localSigner } from '../../src/ca/signer.ts';
+import { signatureAlgorithm } from '../../src/ca/signature-algorithm.ts';
+import { localSigner, type Signer } from '../../src/ca/signer.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
+import { AUTHORITY_KEY_TYPES, type AuthorityKeyType, SVID_KEY_TYPES } from '../../src/spiffe/key-types.ts';
 import { DAY, HOUR, TRUST_DOMAIN, writeLeaf, YEAR } from './support.ts';
 
 const now = Date.UTC(2026, 5, 15, 12);
@@ -31,10 +33,15 @@ const intermediate = await makeIntermediate(making, root, DAY);
 const authority = localSigner(intermediate);
 const sibling = localSigner(await makeIntermediate(making, root, DAY));
 const request: LeafRequest = {
-  ...{ spiffeId: parseSpiffeId('spiffe://ilinux.io/a'), dnsNames: [], now, notAfter: now + HOUR },
+  ...{ spiffeId: parseSpiffeId('spiffe://ilinux.io/a'), dnsNames: [], keyType: 'ec-p256', now, notAfter: now + HOUR },
 };
 const writer = new LeafWriter(authority);
 const leaf = await writeLeaf(writer, request);
+
+/** A signer with a key of this type, under the same root. */
+async function signerOf(keyType: AuthorityKeyType): Promise<Signer> {
+  return localSigner(await makeIntermediate({ ...making, keyType }, root, DAY));
+}
 
 interface Given {
   request?: Partial<LeafRequest>;
@@ -57,13 +64,13 @@ function faultOf(changes: Partial<Leaf>, given: Given = {}): string {
 
 function signCertificate(contents: CertificateContents, key: KeyObject): Buffer {
   const toBeSigned = encodeToBeSigned(contents);
-  return encodeCertificate(toBeSigned, sign('sha256', toBeSigned, key));
+  return encodeCertificate(toBeSigned, contents.signatureAlgorithm, sign('sha256', toBeSigned, key));
 }
 
 /** The same SVID with another leaf certificate. */
-function withCertificate(der: Buffer): Partial<Leaf> {
+function withCertificate(der: Buffer, signer = authority): Partial<Leaf> {
   return {
-    certificateChain: pem('CERTIFICATE', der) + authority.chain,
+    certificateChain: pem('CERTIFICATE', der) + signer.chain,
   };
 }
 
@@ -73,6 +80,49 @@ test('a good SVID passes both checks', async () => {
     const made = await writeLeaf(writer, asked);
     checkLeaf(made, asked, authority);
     checkLeafWithOpenSsl(made, asked, authority);
+  }
+  for (const keyType of AUTHORITY_KEY_TYPES) {
+    const signer = await signerOf(keyType);
+    for (const svidKeyType of SVID_KEY_TYPES) {
+      const asked = { ...request, keyType: svidKeyType };
+      const made = await writeLeaf(new LeafWriter(signer), asked);
+      checkLeaf(made, asked, signer);
+      checkLeafWithOpenSsl(made, asked, signer);
+      const others = AUTHORITY_KEY_TYPES.filter((type) => type !== keyType);
+      for (const type of others) {
+        // RSA keys differ in the length of their signatures alone.
+        assert.notEqual(faultOf(made, { request: asked, authority: { ...signer, keyType: type } }), '', type);
+      }
+    }
+  }
+});
+
+test('an SVID with a key of another type than requested is refused', async () => {
+  const rsa: LeafRequest = { ...request, keyType: 'rsa-2048' };
+  assert.equal(faultOf({}, { request: rsa }), 'its key is not of the requested type');
+  const made = await writeLeaf(writer, rsa);
+  assert.equal(faultOf(made), 'its key is not of the requested type');
+  assert.equal(faultOf({ ...made, privateKey: leaf.privateKey }, { request: rsa }), 'its private key does not match');
+  const { privateKey } = await writeLeaf(writer, rsa);
+  assert.equal(faultOf({ ...made, privateKey }, { request: rsa }), 'its private key does not match');
+  const check = checkLeafWithOpenSsl;
+  assert.equal(faultOf({ ...made, privateKey }, { request: rsa, check }), 'its private key does not match');
+});
+
+test('an RSA key is refused if it has another size or exponent', async () => {
+  for (const options of [
+    { modulusLength: 1024 },
+    { modulusLength: 2047 },
+    { modulusLength: 2048, publicExponent: 3 },
+  ]) {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', options);
+    const spki = publicKey.export({ format: 'der', type: 'spki' });
+    const bits = publicKey.export({ format: 'der', type: 'pkcs1' });
+    const keyId = Buffer.from(hash('sha1', bits), 'hex');
+    const pkcs8 = privateKey.export({ format: 'der', type: 'pkcs8' });
+    const asked: LeafRequest = { ...request, keyType: 'rsa-2048' };
+    const made = await writer.sign(writer.draft(asked, { type: 'rsa-2048', spki, keyId, pkcs8 }));
+    assert.match(faultOf(made, { request: asked }), /modulus|unexpected contents/);
   }
 });
 
@@ -106,11 +156,14 @@ test('a change of any bit of an SVID is detected, except in its signature', asyn
   for (const [asked, signer] of [
     [request, authority],
     [dated, lateAuthority],
+    [{ ...request, keyType: 'rsa-2048' }, authority],
+    [request, await signerOf('ec-p384')],
+    [request, await signerOf('rsa-2048')],
   ] as const) {
     const made = await writeLeaf(new LeafWriter(signer), asked);
     const { raw } = new X509Certificate(made.certificateChain);
-    eachBitOf(raw.subarray(0, signatureStart(raw)), raw, (der, bit) => {
-      const fault = faultOf({ ...made, ...withCertificate(der) }, { request: asked, authority: signer });
+    eachBitOf(raw.subarray(0, signatureStart(raw, signer)), raw, (der, bit) => {
+      const fault = faultOf({ ...made, ...withCertificate(der, signer) }, { request: asked, authority: signer });
       assert.notEqual(fault, '', `bit ${bit} of the certificate`);
     });
     const key = Buffer.from(made.privateKey.toString().replace(/-.*-|\s/g, ''), 'base64');
@@ -123,7 +176,7 @@ test('a change of any bit of an SVID is detected, except in its signature', asyn
 
 test('OpenSSL detects a change of any bit of the signature', async () => {
   const { raw } = new X509Certificate(leaf.certificateChain);
-  eachBitOf(raw.subarray(signatureStart(raw)), raw, (der, bit) => {
+  eachBitOf(raw.subarray(signatureStart(raw, authority)), raw, (der, bit) => {
     assert.notEqual(faultOf(withCertificate(der), { check: checkLeafWithOpenSsl }), '', `bit ${bit}`);
   });
   assert.equal(
@@ -166,6 +219,7 @@ test('a well-formed, signed certificate that violates the profile of SVIDs is re
   const own = [subjectKeyId(keyPair.keyId), subjectAltName(request.spiffeId, [])];
   const good: CertificateContents = {
     serial: Buffer.from(leaf.serial, 'hex'),
+    signatureAlgorithm: signatureAlgorithm('ec-p256').identifier,
     issuer: authority.name,
     validity: validity(leaf.notBefore, leaf.notAfter),
     subject: encodeName([
@@ -276,8 +330,8 @@ test('a private key that does not match the public key beside it is refused', as
 });
 
 test('OpenSSL detects a public key that was not derived from the private key', async () => {
-  const { point } = leaf.keyPair;
-  const keyPair = encodeKeyPair((await writeLeaf(writer, request)).keyPair.scalar, point);
+  const [mine, other] = [leaf.keyPair as EcKeyPair, (await writeLeaf(writer, request)).keyPair as EcKeyPair];
+  const keyPair = encodeKeyPair(other.scalar, mine.point);
   const changes = { keyPair, privateKey: pem('PRIVATE KEY', keyPair.pkcs8) };
   assert.equal(faultOf(changes, { check: checkLeafWithOpenSsl }), 'its private key does not match');
 });
@@ -294,9 +348,9 @@ function eachBitOf(part: Buffer, whole: Buffer, look: (changed: Buffer, bit: str
   }
 }
 
-/** The start of the signature's two numbers. Everything before them is constant or compared. */
-function signatureStart(certificate: Buffer): number {
-  const algorithm = Buffer.from('300a06082a8648ce3d040302', 'hex');
+/** Where the bit string of the signature starts. Everything before it is constant or compared. */
+function signatureStart(certificate: Buffer, { keyType }: Signer): number {
+  const algorithm = signatureAlgorithm(keyType).identifier;
   return certificate.lastIndexOf(algorithm) + algorithm.length;
 }
 

@@ -8,6 +8,7 @@ import type { Authorities } from '../../src/ca/authorities.ts';
 import { makeIntermediate, makeRoot } from '../../src/ca/authority.ts';
 import { Issuer } from '../../src/ca/issuer.ts';
 import { localSigner } from '../../src/ca/signer.ts';
+import type { CertificateAuthority, SvidRequest } from '../../src/ca/types.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { TestClock } from '../support/clock.ts';
 import { DAY, HOUR, listeningLog, openTestAuthority, request, SECOND, TRUST_DOMAIN, until, YEAR } from './support.ts';
@@ -209,6 +210,7 @@ test('SVIDs that their authority did not sign are refused, all of a burst', asyn
     clock,
     log: listeningLog().log,
     x509SvidTtl: HOUR / SECOND,
+    x509SvidKeyType: 'ec-p256',
     random: () => 0.5,
   });
   t.after(() => issuer.close());
@@ -237,4 +239,38 @@ test('when the authority closes, the current slice is finished and the rest is r
   await first;
   await second;
   await closed;
+});
+
+test('an SVID has the type of key of its entry, else the default', async (t) => {
+  const { ca, restart } = await openTestAuthority(t);
+  const typeOf = async (asked: CertificateAuthority, keyType: SvidRequest['keyType']) => {
+    const { certificateChain, privateKey } = await asked.issue(request({ keyType, dnsNames: ['gray.example'] }));
+    const certificate = new X509Certificate(certificateChain);
+    assert.ok(certificate.checkPrivateKey(createPrivateKey(privateKey)));
+    const { namedCurve, modulusLength } = certificate.publicKey.asymmetricKeyDetails!;
+    return namedCurve ?? modulusLength;
+  };
+  assert.deepEqual([await typeOf(ca, ''), await typeOf(ca, 'rsa-2048')], ['prime256v1', 2048]);
+  const rsa = await restart({ x509SvidKeyType: 'rsa-2048' });
+  assert.deepEqual([await typeOf(rsa, ''), await typeOf(rsa, 'ec-p256')], [2048, 'prime256v1']);
+});
+
+test('a P-256 SVID does not wait for SVIDs whose RSA keys are being made', async (t) => {
+  const { ca } = await openTestAuthority(t);
+  let made = 0;
+  const rsa = Array.from({ length: 40 }, async (_, i) => {
+    await ca.issue(request({ entryId: `rsa ${i}`, keyType: 'rsa-2048' }));
+    made += 1;
+  });
+  for (let i = 0; i < 20; i += 1) await ca.issue(request({ entryId: `ec ${i}` }));
+  assert.ok(made < 20, `${made} RSA SVIDs before 20 with P-256, one after the other`);
+  await Promise.all(rsa);
+});
+
+test('SVIDs that wait for their RSA key are refused when the authority closes', async (t) => {
+  const { ca } = await openTestAuthority(t);
+  const waiting = Array.from({ length: 20 }, (_, i) => ca.issue(request({ entryId: `${i}`, keyType: 'rsa-2048' })));
+  const refused = waiting.map((one) => assert.rejects(one, { code: 'ERR_CA', message: 'the authority is closed' }));
+  await ca.close();
+  await Promise.all(refused);
 });

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SidekeyError } from '../../src/base/errors.ts';
-import { authorityFile, makeIntermediate, makeRoot, readAuthority } from '../../src/ca/authority.ts';
+import { type Authority, authorityFile, makeIntermediate, makeRoot, readAuthority } from '../../src/ca/authority.ts';
+import { KeyCodec } from '../../src/ca/key-codec.ts';
+import { pem } from '../../src/ca/pem.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { DAY, openTestAuthority, request, type TestAuthority, TRUST_DOMAIN, YEAR } from './support.ts';
 
@@ -27,6 +29,11 @@ async function refusal(authority: TestAuthority, changes = {}): Promise<string> 
 async function openTwo(t: TestContext) {
   const [one, other] = [await openTestAuthority(t), await openTestAuthority(t)];
   return { one, other, files: filesOf(one.dir), otherFiles: filesOf(other.dir) };
+}
+
+async function readRoot(file: string): Promise<Authority> {
+  const text = readFileSync(file, 'utf8');
+  return readAuthority('root', TRUST_DOMAIN, text, (await new KeyCodec().read(text)).key);
 }
 
 const blocks = (file: string) => readFileSync(file, 'utf8').split(/(?=-----BEGIN)/);
@@ -69,6 +76,16 @@ test('a key that does not match its certificate stops the start, with the file a
   );
 });
 
+test('a private key beside the right public key stops the start too', async (t) => {
+  const { one, files, otherFiles } = await openTwo(t);
+  const scalarOf = (file: string) =>
+    createPrivateKey(blocks(file)[1]!).export({ format: 'der', type: 'pkcs8' }).subarray(36, 68);
+  const damaged = createPrivateKey(blocks(files.root)[1]!).export({ format: 'der', type: 'pkcs8' });
+  scalarOf(otherFiles.root).copy(damaged, 36);
+  writeFileSync(files.root, blocks(files.root)[0]! + pem('PRIVATE KEY', damaged));
+  assert.match(await refusal(one), /contains a private key that does not match its certificate; restore the file/);
+});
+
 test('an intermediate of another root stops the start; once its file is removed, a new one is created', async (t) => {
   const { one, files, otherFiles } = await openTwo(t);
   const stray = path.join(one.dir, path.basename(otherFiles.intermediate));
@@ -91,16 +108,11 @@ test('files with other contents stop the start', async (t) => {
   const authority = await openTestAuthority(t);
   const { root, intermediate } = filesOf(authority.dir);
   const whole = readFileSync(root, 'utf8');
-  const leaf = await authority.ca.issue({
-    entryId: 'e',
-    spiffeId: 'spiffe://ilinux.io/a' as never,
-    dnsNames: [],
-    ttl: 0,
-    notAfter: 0,
-  });
+  const leaf = await authority.ca.issue(request());
   const cases: [string, RegExp][] = [
-    ['', /does not contain exactly one certificate; /],
-    [whole + whole, /does not contain exactly one certificate; /],
+    ['', /does not contain exactly one private key; /],
+    [whole + whole, /does not contain exactly one private key; /],
+    [blocks(intermediate)[0]! + whole, /does not contain exactly one certificate; /],
     [blocks(root)[0]!, /does not contain exactly one private key; /],
     [whole.replace('MII', 'AAA'), /contains a certificate that cannot be read; /],
     [whole.replace('KEY-----\nMI', 'KEY-----\nAA'), /contains a private key that cannot be read; /],
@@ -166,15 +178,16 @@ test('an intermediate below others is read with them, and its chain is given out
   const { dir, clock, restart } = await openTestAuthority(t);
   const { root, intermediate } = filesOf(dir);
   const making = { trustDomain: TRUST_DOMAIN, subject: [], now: clock.now() };
-  const top = readAuthority('root', TRUST_DOMAIN, readFileSync(root, 'utf8'));
+  const top = await readRoot(root);
   const upper = await makeIntermediate(making, top, DAY);
   const lower = await makeIntermediate(making, upper, DAY);
   const stranger = await makeIntermediate(making, await makeRoot(making, 10 * YEAR), DAY);
   rmSync(intermediate);
   const file = path.join(dir, `intermediate-${lower.id}.pem`);
-  writeFileSync(file, authorityFile({ ...lower, above: [stranger.certificate] }));
+  const key = await new KeyCodec().write(lower.privateKey!);
+  writeFileSync(file, authorityFile({ ...lower, above: [stranger.certificate] }, key));
   await assert.rejects(restart(), /contains a certificate that the next one did not sign; /);
-  writeFileSync(file, authorityFile({ ...lower, above: [upper.certificate] }));
+  writeFileSync(file, authorityFile({ ...lower, above: [upper.certificate] }, key));
   const { certificateChain } = await (await restart()).issue(request());
   const [leaf, ...chain] = certificateChain
     .split(/(?<=-----END CERTIFICATE-----\n)/)

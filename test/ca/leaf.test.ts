@@ -26,7 +26,7 @@ async function makeChain(now: number): Promise<{ root: Authority; intermediate: 
 
 function leafRequest(changes: Partial<LeafRequest> = {}): LeafRequest {
   const spiffeId = parseSpiffeId('spiffe://ilinux.io/service-gray');
-  return { spiffeId, dnsNames: [], now: NOW, notAfter: NOW + HOUR, ...changes };
+  return { spiffeId, dnsNames: [], keyType: 'ec-p256', now: NOW, notAfter: NOW + HOUR, ...changes };
 }
 
 const { root, intermediate } = await makeChain(NOW);
@@ -140,7 +140,7 @@ test('the own reader, node and @peculiar/x509 read the same from a leaf, at ever
       if (!chains.has(now)) chains.set(now, localSigner((await makeChain(now)).intermediate));
       const authority = chains.get(now)!;
       const spiffeId = parseSpiffeId(`spiffe://ilinux.io/${'a'.repeat(length)}`.slice(0, 2048));
-      const request = { spiffeId, dnsNames, now, notAfter: now + HOUR };
+      const request = leafRequest({ spiffeId, dnsNames, now, notAfter: now + HOUR });
       const leaf = await writeLeaf(new LeafWriter(authority), request);
       checkLeaf(leaf, request, authority);
       checkLeafWithOpenSsl(leaf, request, authority);
@@ -172,7 +172,7 @@ test('the own reader, node and @peculiar/x509 read the same from a leaf, at ever
 });
 
 test('a name that is not ASCII is refused', async () => {
-  assert.throws(() => writeLeaf(writer, leafRequest({ dnsNames: ['gräy.example'] })), RangeError);
+  await assert.rejects(writeLeaf(writer, leafRequest({ dnsNames: ['gräy.example'] })), RangeError);
 });
 
 test('openssl reads a leaf and verifies its chain', async (t) => {
@@ -206,64 +206,6 @@ test('openssl reads a leaf and verifies its chain', async (t) => {
     assert.match(text, line);
   }
   openssl('pkey', '-check', '-noout', '-in', files.key);
-});
-
-const GO_PROGRAM = `
-package main
-
-import ("crypto/x509"; "encoding/json"; "encoding/pem"; "os"; "strconv"; "time")
-
-func read(file string) (found []*x509.Certificate) {
-	rest, err := os.ReadFile(file)
-	if err != nil { panic(err) }
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil { return }
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil { panic(err) }
-		found = append(found, certificate)
-	}
-}
-
-func main() {
-	chain, roots, intermediates := read(os.Args[1]), x509.NewCertPool(), x509.NewCertPool()
-	roots.AddCert(read(os.Args[2])[0])
-	intermediates.AddCert(chain[1])
-	now, _ := strconv.ParseInt(os.Args[3], 10, 64)
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: time.Unix(now, 0),
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	if err != nil { panic(err) }
-	key, err := os.ReadFile(os.Args[4])
-	if err != nil { panic(err) }
-	block, _ := pem.Decode(key)
-	if _, err := x509.ParsePKCS8PrivateKey(block.Bytes); err != nil { panic(err) }
-	json.NewEncoder(os.Stdout).Encode(map[string]any{
-		"uri": chain[0].URIs[0].String(), "uris": len(chain[0].URIs), "dns": chain[0].DNSNames, "ca": chain[0].IsCA,
-		"basic": chain[0].BasicConstraintsValid, "usage": chain[0].KeyUsage, "unhandled": len(chain[0].UnhandledCriticalExtensions),
-		"pathLengthZero": chain[1].MaxPathLenZero, "serial": chain[0].SerialNumber.Text(16)})
-}
-`;
-
-test("Go's parser reads a leaf and verifies its chain", async (t) => {
-  if (!has('go', 'version')) return t.skip('Go is not installed');
-  const leaf = await writeLeaf(writer, leafRequest({ dnsNames: ['gray.example'] }));
-  const files = writeChain(t, leaf);
-  const dir = tempDir(t);
-  writeFileSync(path.join(dir, 'main.go'), GO_PROGRAM);
-  writeFileSync(path.join(dir, 'go.mod'), 'module check\n\ngo 1.18\n');
-  const env = { ...process.env, GOFLAGS: '-mod=mod', GOTOOLCHAIN: 'local', GOPROXY: 'off', GOWORK: 'off' };
-  const args = ['run', '.', files.chain, files.root, String(Math.floor(NOW / SECOND)), files.key];
-  assert.deepEqual(JSON.parse(execFileSync('go', args, { cwd: dir, env, encoding: 'utf8' })), {
-    uri: 'spiffe://ilinux.io/service-gray',
-    uris: 1,
-    dns: ['gray.example'],
-    ca: false,
-    basic: true,
-    usage: 1,
-    unhandled: 0,
-    pathLengthZero: true,
-    serial: BigInt(`0x${leaf.serial}`).toString(16),
-  });
 });
 
 function pointOf(scalar: Uint8Array): Buffer {

@@ -7,7 +7,7 @@ import { setImmediate } from 'node:timers/promises';
 import pino from 'pino';
 import type { IssuanceRecord } from '../../src/base/issuance.ts';
 import { type CertificateAuthorityOptions, openCertificateAuthority } from '../../src/ca/index.ts';
-import { generateKeyPair } from '../../src/ca/key-pair.ts';
+import { generateEcKeyPair, generateRsaKeyPair } from '../../src/ca/key-pair.ts';
 import type { Leaf, LeafRequest, LeafWriter } from '../../src/ca/leaf.ts';
 import type { CertificateAuthority, SvidRequest } from '../../src/ca/types.ts';
 import { parseSpiffeId, parseTrustDomain } from '../../src/spiffe/id.ts';
@@ -76,6 +76,8 @@ export async function openTestAuthority(
     rootAckTimeout: DAY / SECOND,
     rootAckPolicy: 'wait',
     x509SvidTtl: HOUR / SECOND,
+    x509SvidKeyType: 'ec-p256',
+    caKeyType: 'ec-p256',
     caSubject: 'C=US,O=SPIFFE',
     random: () => 0.5,
     ...overrides,
@@ -98,10 +100,12 @@ export async function openTestAuthority(
 
 export function request(changes: Partial<Omit<SvidRequest, 'spiffeId'>> & { spiffeId?: string } = {}): SvidRequest {
   const { spiffeId = 'spiffe://ilinux.io/front-envoy', ...rest } = changes;
-  return { entryId: 'entry', dnsNames: [], ttl: 0, notAfter: 0, ...rest, spiffeId: parseSpiffeId(spiffeId) };
+  const given = { dnsNames: [], keyType: '', ttl: 0, notAfter: 0, replacesUntil: 0 } as const;
+  return { entryId: 'entry', ...given, ...rest, spiffeId: parseSpiffeId(spiffeId) };
 }
 
 /** A leaf with a new key. */
-export function writeLeaf(writer: LeafWriter, leafRequest: LeafRequest): Promise<Leaf> {
-  return writer.sign(writer.draft(leafRequest, generateKeyPair()));
+export async function writeLeaf(writer: LeafWriter, leafRequest: LeafRequest): Promise<Leaf> {
+  const isRsa = leafRequest.keyType === 'rsa-2048';
+  return writer.sign(writer.draft(leafRequest, isRsa ? await generateRsaKeyPair() : generateEcKeyPair()));
 }

@@ -39,6 +39,7 @@ describe('sidekey entry', () => {
     const made = await json([
       ...CREATE,
       ...['--selector', 'unix:path:/usr/bin/envoy', '--x509-svid-ttl', '1h30m', '--jwt-svid-ttl', '60'],
+      ...['--x509-svid-key-type', 'rsa-2048'],
       ...['--dns', 'web.example', '--dns', 'www.example', '--hint', 'default', '--expires-at', '2030-01-01T00:00:00Z'],
       ...['--parent-id', 'spiffe://ilinux.io/spire/agent', '--federates-with', 'other.example', '--entry-id', 'web-1'],
     ]);
@@ -53,6 +54,7 @@ describe('sidekey entry', () => {
       ],
       parent_id: 'spiffe://ilinux.io/spire/agent',
       x509_svid_ttl: 5_400,
+      x509_svid_key_type: 'rsa-2048',
       jwt_svid_ttl: 60,
       dns_names: ['web.example', 'www.example'],
       federates_with: ['other.example'],

@@ -52,6 +52,7 @@ test('root needs a trust domain only', async () => {
     bundleFor: 'identified',
     disableSpiffeCertValidation: false,
     x509SvidTtl: 3_600,
+    x509SvidKeyType: 'ec-p256',
     caTtl: 86_400,
     rootTtl: 31_536_000,
     rootPublishTime: 86_400,
@@ -60,6 +61,9 @@ test('root needs a trust domain only', async () => {
     sdsDefaultName: 'default',
     sdsBundleName: 'ROOTCA',
     sdsAllBundlesName: 'ALL',
+    caKeyType: 'ec-p256',
+    keyPassphraseFile: undefined,
+    oldKeyPassphraseFile: undefined,
     caSubject: 'O=SPIFFE',
     upstream: 'self',
     offlineRoot: false,
@@ -140,11 +144,15 @@ newRoot: true
 bundleFor: anyone
 disableSpiffeCertValidation: false
 x509SvidTtl: 20s
+x509SvidKeyType: rsa-2048
 caTtl: 7d
 rootTtl: 30d
 rootPublishTime: 0s
 rootAckTimeout: 2h
 rootAckPolicy: continue
+caKeyType: rsa-3072
+keyPassphraseFile: passphrase
+oldKeyPassphraseFile: old-passphrase
 caSubject: O=Acme\\, Inc.,CN=Sidekey
 upstream: vault
 upstreamTimeout: 5s
@@ -168,7 +176,8 @@ sdsAllBundlesName: roots
 `,
   );
   const folder = path.dirname(file);
-  for (const name of ['token', 'entries.json']) writeFileSync(path.join(folder, name), '');
+  for (const name of ['token', 'entries.json', 'passphrase', 'old-passphrase'])
+    writeFileSync(path.join(folder, name), '');
   assert.deepEqual(
     await loadServeConfig({ flags: {}, env: { SIDEKEY_CONFIG: file }, uid: 0, folder: '/etc/sidekey' }),
     {
@@ -192,11 +201,15 @@ sdsAllBundlesName: roots
       bundleFor: 'anyone',
       disableSpiffeCertValidation: false,
       x509SvidTtl: 20,
+      x509SvidKeyType: 'rsa-2048',
       caTtl: 604_800,
       rootTtl: 2_592_000,
       rootPublishTime: 0,
       rootAckTimeout: 7_200,
       rootAckPolicy: 'continue',
+      caKeyType: 'rsa-3072',
+      keyPassphraseFile: path.join(folder, 'passphrase'),
+      oldKeyPassphraseFile: path.join(folder, 'old-passphrase'),
       caSubject: 'O=Acme\\, Inc.,CN=Sidekey',
       upstream: 'vault',
       offlineRoot: false,
@@ -379,6 +392,15 @@ describe('nothing but the pipe is in the directory of the pipe, which containers
     writeFileSync(at('run/token'), 'sixteen-letters!');
     const flags = { dataDir: at('data'), socket: at('run/agent.sock'), adminTokenFile: at('run/token') };
     assert.match((await faults({ flags })).join(), /^--admin-token-file: the token of the admin API, .* is in the /);
+  });
+
+  test('so are the passphrases of the keys', async (t) => {
+    const at = place(t);
+    for (const key of ['keyPassphraseFile', 'oldKeyPassphraseFile'] as const) {
+      writeFileSync(at('run/passphrase'), 'p');
+      const flags = { dataDir: at('data'), socket: at('run/agent.sock'), [key]: at('run/passphrase') };
+      assert.match((await faults({ flags })).join(), /key-passphrase-file: the passphrase of the keys, .* is in the /);
+    }
   });
 
   test('a pipe below the data directory, and places whose names begin alike, are taken', async (t) => {

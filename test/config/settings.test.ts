@@ -14,6 +14,7 @@ test('flags and variables follow from the keys', () => {
     '--allow-unpinned-peers',
     '--allow-weak-selectors',
     '--bundle-for',
+    '--ca-key-type',
     '--ca-subject',
     '--ca-ttl',
     '--config',
@@ -21,6 +22,7 @@ test('flags and variables follow from the keys', () => {
     '--disable-spiffe-cert-validation',
     '--docker-socket',
     '--entries',
+    '--key-passphrase-file',
     '--log-format',
     '--log-level',
     '--max-connections-per-uid',
@@ -28,6 +30,7 @@ test('flags and variables follow from the keys', () => {
     '--max-streams-per-uid',
     '--new-root',
     '--offline-root',
+    '--old-key-passphrase-file',
     '--root-ack-policy',
     '--root-ack-timeout',
     '--root-publish-time',
@@ -53,6 +56,7 @@ test('flags and variables follow from the keys', () => {
     '--vault-mount',
     '--vault-namespace',
     '--vault-token-file',
+    '--x509-svid-key-type',
     '--x509-svid-ttl',
   ]);
   assert.equal(variableOf('x509SvidTtl'), 'SIDEKEY_X509_SVID_TTL');

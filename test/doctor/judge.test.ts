@@ -36,6 +36,7 @@ const WELL: DoctorJson = {
   sds_names: { default: 'default', bundle: 'ROOTCA', all_bundles: 'ALL' },
   started: { directory: '/', settings_in_environment: false },
   inputs: [],
+  passphrase_files: [],
   attestors: [{ name: 'unix', error: null }],
   proc: { others_executables: true, hidepid: null },
   disk: { free_bytes: 2 ** 40, free_inodes: 1e6 },

@@ -175,7 +175,11 @@ describe('the live join', () => {
     const hinted = await registry.update(web.id, { hint: 'x' });
     assert.equal((await identities.svid(caller, hinted))!.serial, first!.serial);
     const named = await registry.update(web.id, { dnsNames: ['web.ilinux.io'] });
-    assert.notEqual((await identities.svid(caller, named))!.serial, first!.serial);
+    const second = await identities.svid(caller, named);
+    assert.notEqual(second!.serial, first!.serial);
+    const rsa = await identities.svid(caller, await registry.update(web.id, { x509SvidKeyType: 'rsa-2048' }));
+    assert.notEqual(rsa!.serial, second!.serial);
+    assert.equal(new X509Certificate(rsa!.certificateChain).publicKey.asymmetricKeyType, 'rsa');
   });
 
   it('never gives an SVID that outlives its entry, nor any once it has ended', async (t) => {

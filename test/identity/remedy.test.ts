@@ -121,9 +121,15 @@ test('a command is printed only as it is: none has a value that a terminal would
 
 test('the new entry gives what the other one gives, but for whom; an expired one goes on where it was theirs', async (t) => {
   const join = await makeJoin(t);
-  const more = { x509_svid_ttl: 60, dns_names: ['web.local'], federates_with: ['b.example'], hint: 'a b' };
+  const more = {
+    x509_svid_ttl: 60,
+    x509_svid_key_type: 'rsa-2048',
+    dns_names: ['web.local'],
+    federates_with: ['b.example'],
+    hint: 'a b',
+  };
   const { id } = await join.create('/web', ['unix:uid:1', 'unix:path:/bin/web'], { ...more, expires_at: 4e9 });
-  const given = `--x509-svid-ttl 60s --dns web.local --federates-with b.example --hint 'a b'`;
+  const given = `--x509-svid-ttl 60s --x509-svid-key-type rsa-2048 --dns web.local --federates-with b.example --hint 'a b'`;
   const copy = `${MAKE} ${given} --expires-at 2096-10-02T07:06:40.000Z`;
   const other = () => look(join, ['unix:uid:0', 'unix:path:/bin/web']);
   const alone = other();

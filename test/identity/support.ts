@@ -52,6 +52,8 @@ export async function makeJoin(t: TestContext, bundleFor: 'identified' | 'anyone
     rootAckTimeout: 86_400,
     rootAckPolicy: 'wait',
     x509SvidTtl: 3_600,
+    x509SvidKeyType: 'ec-p256',
+    caKeyType: 'ec-p256',
     caSubject: 'C=CN,O=SPIFFE',
     random: () => 0.5,
   });

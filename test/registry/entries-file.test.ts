@@ -44,6 +44,7 @@ entries:
   - id: purple
     spiffe_id: spiffe://ilinux.io/service-purple
     x509_svid_ttl: 600
+    x509_svid_key_type: rsa-2048
     selectors:
       - type: unix
         value: uid:102
@@ -99,6 +100,7 @@ test('a YAML file is read, its selectors as objects or as texts', async (t) => {
     ],
     parentId: '',
     x509SvidTtl: 600,
+    x509SvidKeyType: 'rsa-2048',
     jwtSvidTtl: 0,
     dnsNames: [],
     federatesWith: [],
@@ -120,6 +122,7 @@ test("SPIRE's file format is read, tabs and all", async (t) => {
     ],
     parentId: 'spiffe://ilinux.io/spire/agent/join_token/token1',
     x509SvidTtl: 200,
+    x509SvidKeyType: '',
     jwtSvidTtl: 30,
     dnsNames: ['blog.ilinux.io'],
     federatesWith: ['example.org'],

@@ -51,6 +51,7 @@ test('an entry with only what it needs gets defaults for the rest', () => {
     selectors: [{ type: 'unix', value: 'uid:1000' }],
     parentId: '',
     x509SvidTtl: 0,
+    x509SvidKeyType: '',
     jwtSvidTtl: 0,
     dnsNames: [],
     federatesWith: [],
@@ -66,6 +67,7 @@ test('an entry with every field is read whole, its selectors sorted', () => {
     selectors: [{ type: 'unix', value: 'user:envoy' }, 'unix:gid:0', { type: 'unix', value: 'path:/usr/bin/envoy' }],
     parent_id: 'spiffe://ilinux.io/spire/agent/x',
     x509_svid_ttl: 60,
+    x509_svid_key_type: 'rsa-2048',
     jwt_svid_ttl: 2_147_483_647,
     dns_names: ['front.ilinux.io', '*.ilinux.io'],
     federates_with: ['spiffe://example.org', 'other.example'],
@@ -83,6 +85,7 @@ test('an entry with every field is read whole, its selectors sorted', () => {
     ],
     parentId: 'spiffe://ilinux.io/spire/agent/x',
     x509SvidTtl: 60,
+    x509SvidKeyType: 'rsa-2048',
     jwtSvidTtl: 2_147_483_647,
     dnsNames: ['front.ilinux.io', '*.ilinux.io'],
     federatesWith: ['example.org', 'other.example'],
@@ -137,7 +140,7 @@ test('what the API shows can be given back', () => {
     revisionNumber: 2,
     source: 'api',
   });
-  assert.deepEqual(Object.keys(shown).length, 15);
+  assert.deepEqual(Object.keys(shown).length, 16);
   assert.equal(shown.expires_at, '2030-03-17T17:46:40.000Z');
   assert.equal(shown.created_at, '1970-01-01T00:00:00.005Z');
   const again = parseEntryInput(JSON.parse(JSON.stringify(shown)), rules());
@@ -165,6 +168,7 @@ test('any entry that was read is the same when it is shown and read again', () =
         .map((names) => names.map((n) => `unix:user:${n}`)),
       id: label,
       x509_svid_ttl: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
+      x509_svid_key_type: fc.constantFrom('', 'ec-p256', 'rsa-2048'),
       dns_names: fc.uniqueArray(
         label.map((name) => `${name}.org`),
         { maxLength: 3 },
@@ -339,6 +343,15 @@ test('a TTL is seconds that 31 bits hold, or a duration', () => {
     assert.equal(parseEntryInput(entry({ x509_svid_ttl: given }), rules()).x509SvidTtl, seconds);
   }
   assert.ok(Object.is(parseEntryInput(entry({ x509_svid_ttl: -0 }), rules()).x509SvidTtl, 0));
+});
+
+test('a type of keys is one that SVIDs may have; without one it is the default', () => {
+  const read = (x509_svid_key_type: unknown) => parseEntryInput(entry({ x509_svid_key_type }), rules()).x509SvidKeyType;
+  for (const type of ['ec-p256', 'rsa-2048'] as const) assert.equal(read(type), type);
+  for (const none of ['', 'default', null]) assert.equal(read(none), '');
+  for (const type of ['ec-p384', 'rsa-4096', 'RSA-2048', 'rsa', 2048, true, []]) {
+    refused(entry({ x509_svid_key_type: type }), '/x509_svid_key_type', /one of ec-p256, rsa-2048/);
+  }
 });
 
 test('an end is RFC 3339 or epoch seconds, and never the epoch itself by a date', () => {

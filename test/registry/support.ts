@@ -30,6 +30,7 @@ export function input(name: string, selectors: readonly string[] = ['unix:uid:10
     selectors: selectors.toSorted().map((text) => splitSelector(text)!),
     parentId: '',
     x509SvidTtl: 0,
+    x509SvidKeyType: '' as const,
     jwtSvidTtl: 0,
     dnsNames: [],
     federatesWith: [],

@@ -47,6 +47,21 @@ describe('the documents', () => {
     assert.deepEqual(named.toSorted(), kinds.toSorted());
   });
 
+  it('name a test for each MUST of the standard of SVIDs', () => {
+    const text = readFileSync(path.join(ROOT, 'docs/ca.md'), 'utf8');
+    const profile = text.slice(text.indexOf('\n## Profile\n'), text.indexOf('\n## If the clock is wrong\n'));
+    const rows = profile.split('\n').filter((line) => /^\| \d/.test(line));
+    assert.ok(rows.length >= 13);
+    for (const row of rows) {
+      const [, file, name] = /\| `(test\/[^`]+)`: ([^|]+) \|$/.exec(row) ?? assert.fail(row);
+      const tests = readFileSync(path.join(ROOT, file!), 'utf8');
+      const quoted = [`'${name}'`, `"${name}"`].some(
+        (text) => tests.includes(`(${text}`) || tests.includes(`\n    ${text}`),
+      );
+      assert.ok(quoted, `${file} has no test: ${name}`);
+    }
+  });
+
   it('are linked from the README', () => {
     const readme = readFileSync(path.join(ROOT, 'README.md'), 'utf8');
     for (const file of globSync('docs/*.md', { cwd: ROOT })) assert.ok(readme.includes(`(${file})`), file);

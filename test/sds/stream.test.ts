@@ -311,6 +311,34 @@ describe('a stream of secrets', () => {
     assert.deepEqual(namesOf(stream.responses[0]!), ['default', BUNDLE, WEB]);
   });
 
+  it('answers the other names first if one takes long to issue, and that one when it is there', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', ['unix:uid:1']);
+    await join.create('/slow', ['unix:uid:1'], { x509_svid_key_type: 'rsa-2048' });
+    const gate = Promise.withResolvers<void>();
+    const { issue } = join.ca;
+    let issued = 0;
+    join.ca.issue = async (request) => {
+      if (request.spiffeId.endsWith('/slow')) await gate.promise;
+      const svid = await issue(request);
+      issued += 1;
+      return svid;
+    };
+    const stream = open(t, join, new ScriptedPeer('unix:uid:1'));
+    stream.ask(WEB, `${BUNDLE}/slow`);
+    await until(() => issued === 1);
+    assert.deepEqual(stream.responses, []);
+    await until(() => {
+      join.clock.advance(10);
+      return stream.responses.length > 0;
+    });
+    assert.deepEqual(stream.responses.map(namesOf), [[WEB]]);
+    stream.ack();
+    gate.resolve();
+    await until(() => stream.responses.length === 2);
+    assert.deepEqual(namesOf(stream.responses[1]!), [`${BUNDLE}/slow`]);
+  });
+
   it('answers default and a bundle, both held at first, when an entry is made', async (t) => {
     const join = await makeJoin(t);
     for (const name of ['default', BUNDLE, 'ROOTCA', 'ALL']) {

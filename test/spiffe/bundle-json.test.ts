@@ -31,6 +31,7 @@ test('the SPIFFE bundle document has one key a root, with its certificate, whate
   for (const [i, { use, x5c, ...jwk }] of keys.entries()) {
     assert.equal(use, 'x509-svid');
     assert.deepEqual(x5c, [made[i]!.der.toString('base64')]);
+    assert.ok(!('kid' in jwk));
     assert.ok(createPublicKey({ key: { ...jwk }, format: 'jwk' }).equals(roots[i]!.publicKey));
   }
 });

@@ -3,12 +3,14 @@
  * request and its key are stored until then.
  */
 
-import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject, type X509Certificate } from 'node:crypto';
+import { createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
 import { SidekeyError } from '../../base/errors.ts';
 import type { TrustDomain } from '../../spiffe/id.ts';
+import type { AuthorityKeyType } from '../../spiffe/key-types.ts';
+import { generateAuthorityKey } from '../authority-key.ts';
+import type { ReadPrivateKey } from '../key-codec.ts';
 import type { NamePart } from '../name.ts';
 import { makeCsr } from './csr.ts';
 import { proveAnswer } from './proof.ts';
@@ -20,6 +22,10 @@ export interface RequestStore {
   readonly dir: string;
   read(name: string): Promise<string | undefined>;
   write(name: string, text: string): Promise<void>;
+  /** @throws ERR_CA if the file has no key, or one of another passphrase */
+  readKey(name: string): Promise<ReadPrivateKey | undefined>;
+  /** Encrypts it if there is a passphrase. */
+  writeKey(name: string, key: KeyObject): Promise<void>;
   remove(name: string): Promise<void>;
   /** The authorities that are there: what one of them has signed is no open request. */
   hasKey(publicKey: KeyObject): Promise<boolean>;
@@ -30,6 +36,8 @@ export interface RequestStore {
 export interface OfflineOptions {
   readonly trustDomain: TrustDomain;
   readonly subject: readonly NamePart[];
+  /** Of a new request's key. */
+  readonly keyType: AuthorityKeyType;
   readonly clock: Clock;
   readonly store: RequestStore;
 }
@@ -38,8 +46,6 @@ const REQUEST_FILE = 'request.csr';
 const KEY_FILE = 'request.key';
 /** An intermediate that ends sooner is refused, in milliseconds. */
 const LEAST_LIFE_MS = 3_600_000;
-
-const makeKey = promisify(generateKeyPair);
 
 interface OpenRequest extends PendingRequest {
   readonly privateKey: KeyObject;
@@ -103,27 +109,21 @@ export class OfflineRoot implements UpstreamAuthority {
 
   async #stored(): Promise<OpenRequest | undefined> {
     const { store } = this.#options;
-    const [csr, key] = [await store.read(REQUEST_FILE), await store.read(KEY_FILE)];
-    if (csr === undefined || key === undefined) return undefined;
-    const file = path.join(store.dir, KEY_FILE);
-    let privateKey: KeyObject;
-    try {
-      privateKey = createPrivateKey(key);
-    } catch (cause) {
-      const mend = `remove it and ${REQUEST_FILE} beside it: Sidekey makes a new request`;
-      throw new SidekeyError('ERR_CA', `${file} contains no private key that can be read; ${mend}`, { cause });
-    }
+    const [csr, read] = [await store.read(REQUEST_FILE), await store.readKey(KEY_FILE)];
+    if (csr === undefined || read === undefined) return undefined;
+    const { key: privateKey, isCurrent } = read;
+    if (!isCurrent) await store.writeKey(KEY_FILE, privateKey);
     // A crash may have left the files of a request that was answered.
     if (await store.hasKey(createPublicKey(privateKey))) return undefined;
     return { file: path.join(store.dir, REQUEST_FILE), csr, privateKey };
   }
 
   async #make(): Promise<OpenRequest> {
-    const { store, trustDomain, subject } = this.#options;
-    const { privateKey } = await makeKey('ec', { namedCurve: 'P-256' });
+    const { store, trustDomain, subject, keyType } = this.#options;
+    const { privateKey } = await generateAuthorityKey(keyType);
     const csr = await makeCsr({ trustDomain, subject, privateKey });
     // The key first: a request whose key is lost is of no use.
-    await store.write(KEY_FILE, privateKey.export({ format: 'pem', type: 'pkcs8' }) as string);
+    await store.writeKey(KEY_FILE, privateKey);
     await store.write(REQUEST_FILE, csr);
     return { file: path.join(store.dir, REQUEST_FILE), csr, privateKey };
   }

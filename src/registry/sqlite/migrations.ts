@@ -105,6 +105,9 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE federated_bundles ADD COLUMN jwt_authorities TEXT NOT NULL DEFAULT '[]'
     CHECK (json_type(jwt_authorities) = 'array');
   `,
+  `
+  ALTER TABLE entries ADD COLUMN x509_svid_key_type TEXT NOT NULL DEFAULT '';
+  `,
 ];
 
 /**

@@ -22,6 +22,7 @@ export function testEntries(database: MakeDatabase): void {
       ],
       parentId: 'spiffe://ilinux.io/p',
       x509SvidTtl: 2_147_483_647,
+      x509SvidKeyType: 'rsa-2048',
       jwtSvidTtl: 1,
       dnsNames: ['b.org', 'a.org'],
       federatesWith: [parseTrustDomain('z.org'), parseTrustDomain('a.org')],
@@ -50,6 +51,7 @@ export function testEntries(database: MakeDatabase): void {
       allowContained: fc.boolean(),
       expiresAt: fc.integer({ min: 0, max: 253_402_300_799_999 }),
       x509SvidTtl: fc.nat(),
+      x509SvidKeyType: fc.constantFrom('' as const, 'ec-p256', 'rsa-2048'),
     });
     await fc.assert(
       fc.asyncProperty(any, async (more) => {

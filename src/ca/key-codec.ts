@@ -1,0 +1,96 @@
+/**
+ * How private keys stand in files: encrypted with the passphrase, or in clear without one. Reads both, and keys that are
+ * still encrypted with the passphrase before.
+ */
+
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { KeyCipher } from './key-cipher.ts';
+import { pemBlocks } from './pem.ts';
+
+/** The passphrases, or undefined for keys in clear. */
+export interface Passphrases {
+  /** Of `--key-passphrase-file`. */
+  readonly passphrase?: string | undefined;
+  /** Of `--old-key-passphrase-file`. */
+  readonly oldPassphrase?: string | undefined;
+}
+
+export interface ReadPrivateKey {
+  readonly key: KeyObject;
+  /** It stands in the file as {@link KeyCodec.write} would write it: encrypted with the passphrase, or in clear. */
+  readonly isCurrent: boolean;
+}
+
+/** A key that the given passphrases do not open. Its message completes a sentence that begins with the file's name. */
+export class PassphraseError extends Error {
+  readonly remedy: string;
+
+  constructor(problem: string, remedy: string) {
+    super(problem);
+    this.name = 'PassphraseError';
+    this.remedy = remedy;
+  }
+}
+
+export class KeyCodec {
+  readonly #cipher: KeyCipher | undefined;
+  readonly #old: KeyCipher | undefined;
+
+  constructor({ passphrase, oldPassphrase }: Passphrases = {}) {
+    this.#cipher = passphrase === undefined ? undefined : new KeyCipher(passphrase);
+    this.#old = oldPassphrase === undefined ? undefined : new KeyCipher(oldPassphrase);
+  }
+
+  /** Keys are encrypted. */
+  get encrypts(): boolean {
+    return this.#cipher !== undefined;
+  }
+
+  /**
+   * Reads the only private key of a PEM file.
+   * @throws {Error} whose message completes a sentence that begins with the file's name; {@link PassphraseError}
+   */
+  async read(text: string): Promise<ReadPrivateKey> {
+    const [plain, ...morePlain] = pemBlocks(text, 'PRIVATE KEY');
+    const [encrypted, ...moreEncrypted] = pemBlocks(text, 'ENCRYPTED PRIVATE KEY');
+    const isOne = (plain === undefined) !== (encrypted === undefined);
+    if (!isOne || morePlain.length + moreEncrypted.length > 0) {
+      throw new Error('does not contain exactly one private key');
+    }
+    if (encrypted !== undefined) return this.#decrypt(encrypted);
+    try {
+      return { key: createPrivateKey(plain!), isCurrent: !this.encrypts };
+    } catch (cause) {
+      throw new Error('contains a private key that cannot be read', { cause });
+    }
+  }
+
+  /** The key as one PEM block. */
+  async write(key: KeyObject): Promise<string> {
+    return this.#cipher?.encrypt(key) ?? (key.export({ format: 'pem', type: 'pkcs8' }) as string);
+  }
+
+  async #decrypt(block: string): Promise<ReadPrivateKey> {
+    const [cipher, old] = [this.#cipher, this.#old];
+    if (cipher === undefined && old === undefined) {
+      throw new PassphraseError('is encrypted', 'give the file with its passphrase: --key-passphrase-file FILE');
+    }
+    for (const [one, isCurrent] of [
+      [cipher, true],
+      [old, false],
+    ] as const) {
+      // A wrong passphrase gives wrong bytes, which are very unlikely to be a key; the certificate would not match it.
+      const key = await one?.decrypt(block).catch(() => undefined);
+      if (key !== undefined) return { key, isCurrent };
+    }
+    const flags = ['--key-passphrase-file', '--old-key-passphrase-file'].filter(
+      (_, i) => [cipher, old][i] !== undefined,
+    );
+    throw new PassphraseError(
+      `is encrypted with another passphrase than that of ${flags.join(' or ')}, or is damaged`,
+      old === undefined
+        ? 'give the passphrase that it was encrypted with; to change it, give that one as --old-key-passphrase-file. A damaged file must be restored from a backup'
+        : 'give the passphrase that it was encrypted with. A damaged file must be restored from a backup',
+    );
+  }
+}
