@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { wait } from '../../envoy-examples/demo/expect.ts';
 import type { AuthoritiesJson } from '../../src/admin/client.ts';
 import { ID, makeCa } from '../ca/upstream/pki.ts';
 import { sidekey } from '../cli/support.ts';
@@ -18,6 +19,12 @@ const YEAR = 365 * 86_400_000;
 async function createWeb(server: Served): Promise<void> {
   const selectors = [{ type: 'unix', value: `uid:${process.getuid!()}` }];
   assert.equal((await server.request('POST', '/v1/entries', { spiffe_id: WEB, selectors })).status, 201);
+}
+
+/** The first intermediate comes after the start; before it, a bundle would come alone. */
+async function ready(server: Served): Promise<void> {
+  const look = async () => (await server.request('GET', '/readyz')).status;
+  await wait('the server to be ready', { look, until: (status) => status === 200 });
 }
 
 function open(t: TestContext, server: Served, ...names: string[]): SdsStream {
@@ -169,6 +176,7 @@ describe('serve --upstream disk', { timeout: 120_000 }, () => {
     const got = [];
     for (const server of [one, other]) {
       await createWeb(server);
+      await ready(server);
       const secrets = await open(t, server, WEB, BUNDLE).next();
       got.push({ chain: chainOf(secretOf(secrets, WEB)), roots: rootsOf(secretOf(secrets, BUNDLE)) });
     }
@@ -191,6 +199,7 @@ describe('serve --upstream disk', { timeout: 120_000 }, () => {
     const { flags, replace } = await diskUpstream(t);
     const server = await serve(t, { flags: [...flags, '--root-publish-time', '0s'] });
     await createWeb(server);
+    await ready(server);
     const stream = open(t, server, WEB, BUNDLE);
     const first = await stream.next();
     stream.ack(first);
