@@ -30,6 +30,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'attest/docker/engine-trust.ts',
     'attest/proc/cgroup.ts',
     'attest/proc/stat.ts',
+    'attest/proc/status.ts',
+    'attest/reach.ts',
     ...CATALOG,
   ],
   cli: [
@@ -38,6 +40,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'doctor',
     'types:admin',
     'admin/client.ts',
+    'registry/declared-lines.ts',
     'registry/entries-source.ts',
     'registry/entry-fields.ts',
     'registry/entry-warnings.ts',

@@ -39,7 +39,7 @@ export interface AppOptions {
   readonly warningsOf: WarningsOf;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
-  readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid' | 'reach'>;
+  readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'>;
   readonly self: SelfKnowledge;
   readonly eventReaders: EventReaders;
   readonly ready: () => Readiness;

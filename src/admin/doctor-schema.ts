@@ -14,6 +14,12 @@ function maybe<T extends TSchema>(schema: T) {
   return Type.Union([schema, Type.Null()]);
 }
 
+const DECLARED = {
+  source: { ...Type.String(), description: 'what made the entry: api, file, or the source of a PUT' },
+  file: { ...MaybeText, description: 'the file that declares the entry' },
+  line: { ...maybe(Type.Integer()), description: 'where it does, if that was found' },
+};
+
 const FAULTS = Type.Object(
   {
     count: Count,
@@ -23,9 +29,7 @@ const FAULTS = Type.Object(
           entry_id: Type.String(),
           spiffe_id: Type.String(),
           detail: Type.String(),
-          source: Type.String(),
-          file: { ...MaybeText, description: 'the file that declares the entry' },
-          line: { ...maybe(Type.Integer()), description: 'where it does, if that was found' },
+          ...DECLARED,
           selectors: {
             ...maybe(Type.Array(Type.String())),
             description: 'the selectors that were likely meant, if one is mistyped',
@@ -52,6 +56,18 @@ export const DOCTOR = titled(
       socket: Type.String(),
       admin_socket: Type.String(),
       docker_socket: MaybeText,
+      sds_names: Type.Object(
+        { default: Type.String(), bundle: Type.String(), all_bundles: Type.String() },
+        { ...CLOSED, description: 'the reserved names of secrets' },
+      ),
+      started: Type.Object(
+        { directory: Type.String(), settings_in_environment: Type.Boolean() },
+        {
+          ...CLOSED,
+          description:
+            'how the process was started: its working directory, and whether variables of its environment are settings',
+        },
+      ),
       inputs: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
         description: 'files that decide which process gets which identity',
       }),
@@ -146,6 +162,7 @@ export const DOCTOR = titled(
               {
                 entry_id: Type.String(),
                 spiffe_id: Type.String(),
+                ...DECLARED,
                 callers: { ...Count, description: 'connections that are open now' },
                 pids: Type.Array(Type.Integer(), { description: 'pids of some of these callers' }),
                 why: { ...MaybeText, description: 'why they count as processes in containers' },
@@ -167,6 +184,7 @@ export const DOCTOR = titled(
             spiffe_id: Type.String(),
             detail: Type.String(),
             fix: Type.String(),
+            command: { ...MaybeText, description: 'the part of fix that is a command' },
           },
           CLOSED,
         ),

@@ -3,8 +3,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { isSecret } from '../attest/selector-kinds.ts';
-import type { UnreachableUser } from '../attest/unreachable.ts';
+import type { UnreachableUsers } from '../attest/unreachable.ts';
 import type { Clock } from '../base/clock.ts';
+import { FILE_SOURCE } from '../base/declared.ts';
 import type { CertificateAuthority } from '../ca/types.ts';
 import type { Decisions } from '../identity/decisions.ts';
 import type { Identities } from '../identity/identities.ts';
@@ -35,6 +36,8 @@ export interface SelfKnowledge {
       | 'socket'
       | 'admin_socket'
       | 'docker_socket'
+      | 'sds_names'
+      | 'started'
       | 'inputs'
       | 'passphrase_files'
       | 'attestors'
@@ -54,7 +57,7 @@ export interface SelfKnowledge {
   /** The file that declares entries; undefined: none does. */
   readonly entriesFile: string | undefined;
   /** Those of these users whose processes can't connect to the pipe. */
-  readonly unreachable: (uids: ReadonlySet<number>) => Promise<readonly UnreachableUser[]>;
+  readonly unreachable: (uids: ReadonlySet<number>) => Promise<UnreachableUsers>;
   readonly uidOf: (user: string) => number | undefined;
   /** For each limit the use by the owner that is nearest to it; nothing for unused limits. */
   readonly usage: () => DoctorJson['usage'];
@@ -72,6 +75,8 @@ export interface DoctorRoutesParts {
 
 /** The number of entries that are named per fault. */
 const SAMPLE = 5;
+/** What is not known if the search for users that can't connect to the pipe is not finished. */
+const USERS = 'whether the users that entries name can connect to the pipe';
 /** The maximum number of users that are checked. */
 const MAX_USERS = 200;
 /** Maximum duration of a slice of the search through all entries, in milliseconds. */
@@ -91,13 +96,16 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
       const { self, ca, registry, clock, version } = parts;
       const now = clock.now();
       const [newest] = await self.issuances.newest({ limit: 1 });
+      const { unseen, ...looked } = await self.look();
+      const { unfinished, ...requirements } = await requirementsOf(parts, now);
       return {
         at: time(now),
         version,
         trust_domain: registry.trustDomain,
         pid: process.pid,
         uid: process.geteuid!(),
-        ...(await self.look()),
+        ...looked,
+        unseen: unfinished === undefined ? unseen : [...unseen, { what: USERS, error: unfinished }],
         authorities: ca.authorities().map(({ id, role, notBefore, notAfter }) => ({
           id,
           role,
@@ -109,20 +117,26 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         unseen_callers: await unseenCallers(parts.decisions),
         withheld: await withheldOf(parts, now),
         entries: await entriesOf(parts, now),
-        ...(await requirementsOf(parts, now)),
+        ...requirements,
       };
     },
   );
 }
 
 async function withheldOf(
-  { explain: { identities }, decisions, registry }: DoctorRoutesParts,
+  { explain: { identities }, decisions, registry, self }: DoctorRoutesParts,
   now: number,
 ): Promise<DoctorJson['withheld']> {
   const entries = await withheldEntries({ identities, decisions, registry }, now);
-  const sample = entries.slice(0, SAMPLE).map(({ entry, pids, lastAt, why, ...counts }) => ({
+  const shown = entries.slice(0, SAMPLE);
+  const placeOf = await placesOf(
+    shown.map(({ entry }) => entry),
+    self,
+  );
+  const sample = shown.map(({ entry, pids, lastAt, why, ...counts }) => ({
     entry_id: entry.id,
     spiffe_id: entry.spiffeId,
+    ...placeOf(entry),
     ...counts,
     pids: [...pids],
     why: why ?? null,
@@ -142,20 +156,17 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
     await turn();
     end = performance.now() + SLICE_MS;
   }
-  const { entriesFile: file } = self;
-  const declared = Object.values(faults)
-    .flatMap(({ sample }) => sample.map(({ entry }) => entry))
-    .filter(({ source }) => source === 'file');
-  const lines = file === undefined ? undefined : await declaredLines(file, declared);
+  const placeOf = await placesOf(
+    Object.values(faults).flatMap(({ sample }) => sample.map(({ entry }) => entry)),
+    self,
+  );
   const toJson = ({ count, sample }: Faults) => ({
     count,
     sample: sample.map(({ entry, detail, meant }) => ({
       entry_id: entry.id,
       spiffe_id: entry.spiffeId,
       detail,
-      source: entry.source,
-      file: entry.source === 'file' ? (file ?? null) : null,
-      line: lines?.get(entry.id) ?? null,
+      ...placeOf(entry),
       // A value that is not shown can't be written into a command.
       selectors: meant === undefined || meant.some(isSecret) ? null : meant.map(formatSelector),
     })),
@@ -169,6 +180,17 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
   };
 }
 
+/** What made these entries, and where the entries file declares them. */
+async function placesOf(entries: readonly Entry[], { entriesFile: file }: SelfKnowledge) {
+  const declared = entries.filter(({ source }) => source === FILE_SOURCE);
+  const lines = file === undefined ? undefined : await declaredLines(file, declared);
+  return ({ id, source }: Entry) => ({
+    source,
+    file: source === FILE_SOURCE ? (file ?? null) : null,
+    line: lines?.get(id) ?? null,
+  });
+}
+
 function note(faults: Faults, fault: EntryFault): void {
   faults.count += 1;
   if (faults.sample.length < SAMPLE) faults.sample.push(fault);
@@ -178,7 +200,7 @@ function note(faults: Faults, fault: EntryFault): void {
 async function requirementsOf(
   { registry, self }: DoctorRoutesParts,
   now: number,
-): Promise<Pick<DoctorJson, 'unreachable_users' | 'unset_bundles'>> {
+): Promise<Pick<DoctorJson, 'unreachable_users' | 'unset_bundles'> & Pick<UnreachableUsers, 'unfinished'>> {
   const byUid = new Map<number, Entry>();
   const unset = new Map<TrustDomain, { count: number; entry: Entry }>();
   let cursor: string | undefined;
@@ -196,11 +218,12 @@ async function requirementsOf(
     cursor = page.nextCursor;
     await turn();
   } while (cursor !== '');
-  const users = await self.unreachable(new Set(byUid.keys()));
+  const { users, unfinished } = await self.unreachable(new Set(byUid.keys()));
   return {
-    unreachable_users: users.map(({ uid, pid, detail, fix }) => {
+    unfinished,
+    unreachable_users: users.map(({ uid, pid, detail, fix, command }) => {
       const { id, spiffeId } = byUid.get(uid)!;
-      return { uid, pid: pid ?? null, entry_id: id, spiffe_id: spiffeId, detail, fix };
+      return { uid, pid: pid ?? null, entry_id: id, spiffe_id: spiffeId, detail, fix, command: command ?? null };
     }),
     unset_bundles: [...unset].map(([domain, { count, entry }]) => ({
       trust_domain: domain,

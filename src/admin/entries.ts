@@ -2,17 +2,13 @@
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
+import { API_SOURCE, FILE_SOURCE } from '../base/declared.ts';
 import { SidekeyError } from '../base/errors.ts';
+import { declaredLines } from '../registry/declared-lines.ts';
 import { storedAs } from '../registry/entry.ts';
 import { type EntryRules, parseEntryInput, parseEntryInputs, parseEntryPatch } from '../registry/entry-input.ts';
 import { type EntryJson, entryToJson } from '../registry/entry-json.ts';
-import {
-  API_SOURCE,
-  declaredWarning,
-  type EntryWarning,
-  logEntryWarnings,
-  type WarningsOf,
-} from '../registry/entry-warnings.ts';
+import { declaredWarning, type EntryWarning, logEntryWarnings, type WarningsOf } from '../registry/entry-warnings.ts';
 import type { Entry, Registry } from '../registry/types.ts';
 import type { Log } from '../telemetry/log.ts';
 import {
@@ -31,11 +27,12 @@ interface EntryRoutesParts {
   readonly entryRules: EntryRules;
   readonly warningsOf: WarningsOf;
   readonly log: Log;
+  readonly self: { readonly entriesFile: string | undefined };
 }
 
 export function addEntryRoutes(
   app: FastifyInstance,
-  { registry, entryRules: rules, warningsOf, log }: EntryRoutesParts,
+  { registry, entryRules: rules, warningsOf, log, self }: EntryRoutesParts,
 ): void {
   /** Also logs the warnings, with the ids of the entries. */
   const warn = (warnings: readonly EntryWarning[], stored: (index: number) => Entry | undefined, isList: boolean) => {
@@ -153,7 +150,7 @@ export function addEntryRoutes(
     async ({ params: { id }, headers, body }, reply) => {
       const patch = parseEntryPatch(body, rules, id);
       const entry = await registry.update(id, patch, readIfMatch(headers['if-match']));
-      const declared = declaredWarning(entry);
+      const declared = declaredWarning(entry, await declaredAt(entry, self.entriesFile));
       const warnings = [...(declared === undefined ? [] : [{ index: 0, warning: declared }]), ...warningsOf([entry])];
       return sendEntry(
         reply,
@@ -183,6 +180,12 @@ export function addEntryRoutes(
 
 function toJson(entries: readonly Entry[]): EntryJson[] {
   return entries.map(entryToJson);
+}
+
+async function declaredAt(entry: Entry, file: string | undefined): Promise<{ file?: string; line?: number }> {
+  if (entry.source !== FILE_SOURCE || file === undefined) return {};
+  const line = (await declaredLines(file, [entry])).get(entry.id);
+  return { file, ...(line === undefined ? {} : { line }) };
 }
 
 /** Sends one entry, with the value for If-Match as its ETag. */

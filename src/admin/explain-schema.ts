@@ -83,6 +83,7 @@ const REACH = Type.Object(
     verdict: Type.Enum(['yes', 'no', 'unknown']),
     detail: Type.String(),
     fix: MaybeText,
+    command: { ...MaybeText, description: 'the part of fix that is a command' },
     seen_as: { ...MaybeText, description: 'the path of the socket in the mount namespace of the process' },
   },
   CLOSED,

@@ -2,13 +2,14 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { AttestorReport, Inspect, Inspection } from '../attest/inspect.ts';
-import type { Reach } from '../attest/reach.ts';
 import { redactSelector, sourceOf } from '../attest/selector-kinds.ts';
 import type { Clock } from '../base/clock.ts';
+import { FILE_SOURCE } from '../base/declared.ts';
 import { SidekeyError } from '../base/errors.ts';
-import { type ExplainedMiss, type Explanation, explain } from '../identity/explanation.ts';
+import { type ExplainedMiss, type Explanation, type ExplanationQuery, explain } from '../identity/explanation.ts';
 import type { Identities } from '../identity/identities.ts';
-import type { Registry } from '../registry/types.ts';
+import { declaredLines } from '../registry/declared-lines.ts';
+import type { Entry, Registry } from '../registry/types.ts';
 import type { Ledger } from '../sds/ledger.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/id.ts';
 import { type Selector, splitSelector } from '../spiffe/selector.ts';
@@ -22,9 +23,8 @@ export interface ExplainRoutesParts {
   readonly inspect: Inspect;
   /** Finds the main process of a container; undefined if no container engine is configured. */
   readonly mainPid: ((nameOrId: string) => Promise<number | undefined>) | undefined;
-  /** Finds out whether a process can connect to the pipe. */
-  readonly reach: (pid: number) => Reach;
   readonly ledger: Pick<Ledger, 'connections'>;
+  readonly self: { readonly entriesFile: string | undefined };
   readonly clock: Clock;
 }
 
@@ -55,20 +55,46 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
       }
       if (subjects.length !== 1)
         throw badParameter('?', `${subjects.length} of pid, container and selector are given`, SUBJECT_RULE);
-      const inspection = query.selector === undefined ? await parts.inspect(await pidOf(query, parts)) : undefined;
+      const inspection = query.selector === undefined ? await inspectionOf(query, parts) : undefined;
       const failed = inspection?.attestors.some(({ error }) => error !== undefined) ?? false;
       const selectors = query.selector?.map(readSelector) ?? inspection!.attestors.flatMap(({ found }) => found);
       const now = parts.clock.now();
       const contained = inspection === undefined ? (query.contained ? SUPPOSED : undefined) : inspection.contained;
       const replaced = inspection?.replaced;
       const options = { spiffeId, limit: query.limit, failed, contained, replaced };
-      const explanation = explain(selectors, options, parts, now);
+      const explanation = await explainDeclared(selectors, options, parts, now);
       const lapses = inspection === undefined ? [] : parts.identities.lapsesOf(inspection.credentials.pid);
       const note = [...lapses, explanation.note].filter((one) => one !== undefined).join('; ');
       const subject = inspection && processToJson(inspection, parts);
       return toJson({ ...explanation, note: note === '' ? undefined : note }, inspection, subject, now);
     },
   );
+}
+
+async function inspectionOf(query: ExplainQuery, parts: ExplainRoutesParts): Promise<Inspection> {
+  const pid = await pidOf(query, parts);
+  const inspection = await parts.inspect(pid);
+  // If the container ended before the process was pinned, another process may have got the pid.
+  if (query.container === undefined || (await pidOf(query, parts)) === pid) return inspection;
+  const message = `container ${query.container} was started again while its main process ${pid} was examined; ask again`;
+  throw new SidekeyError('ERR_PEER_CHANGED', message);
+}
+
+/** Explains with the places of near misses in the entries file. */
+async function explainDeclared(
+  selectors: readonly Selector[],
+  options: ExplanationQuery,
+  parts: ExplainRoutesParts,
+  now: number,
+): Promise<Explanation> {
+  const explanation = explain(selectors, options, parts, now);
+  const { entriesFile: file } = parts.self;
+  const declared = explanation.near.map(({ entry }) => entry).filter(({ source }) => source === FILE_SOURCE);
+  if (file === undefined || declared.length === 0) return explanation;
+  const lines = await declaredLines(file, declared);
+  const placeOf = ({ id, source }: Entry) =>
+    source === FILE_SOURCE ? { source, file, line: lines.get(id) } : { source };
+  return explain(selectors, { ...options, placeOf }, parts, now);
 }
 
 async function pidOf({ pid, container }: ExplainQuery, { mainPid }: ExplainRoutesParts): Promise<number> {
@@ -103,17 +129,16 @@ function badParameter(path: string, problem: string, rule: string): SidekeyError
 }
 
 function processToJson(
-  { credentials, contained }: Inspection,
-  { reach, ledger }: ExplainRoutesParts,
+  { credentials, contained, reach: { seenAs, fix, command, ...told } }: Inspection,
+  { ledger }: ExplainRoutesParts,
 ): NonNullable<ExplanationJson['process']> {
   const { pid } = credentials;
-  const { seenAs, fix, ...told } = reach(pid);
   let connections = 0;
   for (const { peer } of ledger.connections()) if (peer.credentials.pid === pid) connections += 1;
   return {
     ...credentials,
     contained: contained ?? null,
-    reach: { ...told, fix: fix ?? null, seen_as: seenAs ?? null },
+    reach: { ...told, fix: fix ?? null, command: command ?? null, seen_as: seenAs ?? null },
     connections,
   };
 }

@@ -62,7 +62,7 @@ export async function adminToken(dataDir: string): Promise<string> {
   return readDataDirToken(file);
 }
 
-function readDataDirToken(file: string): string {
+function readDataDirToken(file: string): Promise<string> {
   const remedy = 'move the file away; the next start makes a new one';
   return readToken(file, remedy, (problem) =>
     badDataDirToken(file, `${problem}; ${TOKEN_RULE}; without the file, the next start makes a new one`),
@@ -87,10 +87,10 @@ export async function readAdminTokenFile(file: string): Promise<string> {
   );
 }
 
-function readToken(file: string, remedy: string, bad: (problem: string) => SidekeyError): string {
+async function readToken(file: string, remedy: string, bad: (problem: string) => SidekeyError): Promise<string> {
   let token: string;
   try {
-    token = readTrustedFile(file, { closed: true, remedy }).trim();
+    token = (await readTrustedFile(file, { closed: true, remedy })).trim();
   } catch (thrown) {
     throw bad((thrown as Error).message);
   }

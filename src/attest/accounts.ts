@@ -8,6 +8,7 @@
 
 import fs from 'node:fs';
 import { fileVersion } from '../base/file-version.ts';
+import { readRegularFile } from '../base/input-file.ts';
 import { currentTurn } from '../base/turn.ts';
 
 export interface Accounts {
@@ -41,6 +42,9 @@ export function createAccounts(passwdPath = '/etc/passwd', groupPath = '/etc/gro
   };
 }
 
+/** Hundreds of thousands of users. */
+const MAX_BYTES = 64 * 1024 * 1024;
+
 class NameFile {
   readonly #path: string;
   #version = '';
@@ -66,7 +70,7 @@ class NameFile {
     try {
       const version = fileVersion(fs.statSync(this.#path, { bigint: true }));
       if (version !== this.#version) {
-        this.#names = parseNames(fs.readFileSync(this.#path, 'utf8'));
+        this.#names = parseNames(readRegularFile(this.#path, MAX_BYTES).toString('utf8'));
         this.#take(version);
       }
     } catch {

@@ -1,12 +1,17 @@
 /** Runs the attestors on any process, not only on callers: for `explain`, which shows why a process has no identity. */
 
 import fs from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../base/clock.ts';
 import { SidekeyError } from '../base/errors.ts';
+import { readable } from '../base/proc/text.ts';
 import type { Selector } from '../spiffe/selector.ts';
 import { type AttestOptions, runAttestor } from './attestation.ts';
 import { hasEnded, SystemCallError } from './libc.ts';
+import type { OwnerOf } from './owner-of.ts';
+import { readExecutableIdentity } from './proc/exe.ts';
 import { type ProcessStatus, readStatus } from './proc/status.ts';
+import type { Reach } from './reach.ts';
 import { openPidfdByPid } from './socket-peer.ts';
 import type { Attestor, CallingProcess, PeerCredentials, ProgramMemory } from './types.ts';
 
@@ -35,35 +40,52 @@ export interface Inspection {
   /** The former path of the program's file, if the file was deleted or replaced. */
   readonly replaced: string | undefined;
   readonly attestors: readonly AttestorReport[];
+  /** Whether it can connect to the pipe. */
+  readonly reach: Reach;
+}
+
+export interface InspectorOptions extends AttestOptions {
+  readonly reach: (pid: number) => Reach;
+  /** Hashing its program is charged to the owner of the process, whose file system may keep the reader waiting. */
+  readonly ownerOf: OwnerOf;
 }
 
 /** Maximum number of remarks of one attestor. */
 const SHOWN_REMARKS = 5;
 
 /**
- * @throws ERR_NOT_FOUND if the process is not visible or ends meanwhile; ERR_KERNEL if pidfd_open is not available;
- *   ERR_PROC
+ * @throws ERR_NOT_FOUND if the process is not visible or ends meanwhile; ERR_PEER_CHANGED if its ids, groups or program
+ *   change meanwhile; ERR_KERNEL if pidfd_open is not available; ERR_PROC
  */
 export type Inspect = (pid: number) => Promise<Inspection>;
 
-export function createInspector(options: AttestOptions): Inspect {
+export function createInspector(options: InspectorOptions): Inspect {
   return async (pid) => {
     const pidfd = pin(pid);
     if (pidfd === undefined) throw notThere(pid);
     try {
-      const status = statusOf(pid);
-      const { uid, gid, groups } = status;
-      const contained = options.whyContained(pid, status);
+      const before = identityOf(pid);
+      const { uid, gid, groups } = before.status;
+      const credentials = { pid, uid, gid };
+      const contained = options.whyContained(pid, before.status);
       const program: ProgramMemory = { path: undefined, replaced: undefined };
-      const inspected = { pid, uid, gid, groups, program };
+      const inspected = { ...credentials, groups, program, owner: options.ownerOf(credentials) };
       const attestors = await Promise.all(options.attestors.map((attestor) => report(attestor, inspected, options)));
-      // Another process may have got the pid since then.
+      const reach = options.reach(pid);
+      const after = readable(() => identityOf(pid));
+      // Last: if the process is alive now, nothing above was read from another process that got its pid.
       if (hasEnded(pidfd)) throw notThere(pid);
-      return { credentials: { pid, uid, gid }, contained, replaced: program.replaced, attestors };
+      if (!isDeepStrictEqual(after, before)) throw changed(pid);
+      return { credentials, contained, replaced: program.replaced, attestors, reach };
     } finally {
       fs.closeSync(pidfd);
     }
   };
+}
+
+/** What a process can change, and with it the facts about it. */
+function identityOf(pid: number) {
+  return { status: statusOf(pid), program: readable(() => readExecutableIdentity(pid)) };
 }
 
 async function report(
@@ -111,6 +133,11 @@ function statusOf(pid: number): ProcessStatus {
       cause,
     });
   }
+}
+
+function changed(pid: number): SidekeyError {
+  const message = `process ${pid} changed its user, groups or program while it was examined; ask again`;
+  return new SidekeyError('ERR_PEER_CHANGED', message);
 }
 
 function notThere(pid: number): SidekeyError {

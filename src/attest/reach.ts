@@ -11,11 +11,12 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
+import { accountOf, groupName } from '../base/groups.ts';
 import { type IdRange, readIdMap } from '../base/proc/id-map.ts';
-import { shellQuote } from '../base/shell.ts';
+import { commandLine, shellQuote } from '../base/shell.ts';
 import { octal } from '../base/trusted-path.ts';
 import { readUnmappedIds } from '../base/unmapped-ids.ts';
-import { type Mount, readMounts } from './proc/mountinfo.ts';
+import { type Mount, readMounts, readOwnMounts } from './proc/mountinfo.ts';
 import { type FileRights, readFileRights } from './proc/status.ts';
 
 export interface Reach {
@@ -25,6 +26,8 @@ export interface Reach {
   readonly detail: string;
   /** What to do about it, in words; undefined if nothing is to be done, or that is not known. */
   readonly fix: string | undefined;
+  /** The part of it that is a command; undefined if there is none. */
+  readonly command?: string | undefined;
   /** The path at which the process sees the socket; undefined if it sees none, or that is not known. */
   readonly seenAs: string | undefined;
 }
@@ -49,13 +52,28 @@ export interface FileUser extends FileRights {
 }
 
 /**
- * Whether the process may connect to the socket at this path.
+ * Whether the process may connect to the socket at this path. Takes at most a few hundredths of a second, whatever the
+ * process has mounted.
  * @param socket absolute, as this process sees it
  */
 export function reachOf(pid: number, socket: string): Reach {
+  return createReach(socket)(pid);
+}
+
+/** The same for many processes: where the socket is among the mounts of this process is looked up once. */
+export function createReach(socket: string): (pid: number) => Reach {
+  let site: Site | undefined;
+  return (pid) =>
+    reachAt(pid, socket, (real) => {
+      site ??= siteOf(real);
+      return site;
+    });
+}
+
+function reachAt(pid: number, socket: string, siteAt: (real: string) => Site): Reach {
   try {
     const user = fileUserOf(pid);
-    const view = viewOf(pid, socket);
+    const view = viewOf(pid, socket, siteAt);
     if ('verdict' in view) return view;
     const { seenAs } = view;
     const unmapped = readUnmappedIds();
@@ -63,7 +81,13 @@ export function reachOf(pid: number, socket: string): Reach {
       return unknown('its ids are not mapped in the user namespace of the server');
     }
     const denied = firstDenied(user, view.directories, view.socket);
-    if (denied !== undefined) return { verdict: 'no', ...denied, seenAs };
+    if (denied !== undefined) {
+      return {
+        verdict: 'no',
+        ...(view.isHere && user.maps === undefined ? withAccount(denied, user.uid) : told(denied)),
+        seenAs,
+      };
+    }
     const where = seenAs === socket ? '' : `, which it sees as ${seenAs}`;
     return { verdict: 'yes', detail: `it may connect to ${socket}${where}${view.remark}`, fix: undefined, seenAs };
   } catch (thrown) {
@@ -77,7 +101,7 @@ export function reachOfUser(who: Omit<FileRights, 'capabilities'>, socket: strin
     const view = viewHere(socket);
     if ('verdict' in view) return view;
     const denied = firstDenied({ ...who, capabilities: 0n, maps: undefined }, view.directories, view.socket);
-    if (denied !== undefined) return { verdict: 'no', ...denied, seenAs: socket };
+    if (denied !== undefined) return { verdict: 'no', ...withAccount(denied, who.uid), seenAs: socket };
     return { verdict: 'yes', detail: `it may connect to ${socket}`, fix: undefined, seenAs: socket };
   } catch (thrown) {
     return unknown((thrown as Error).message);
@@ -98,18 +122,43 @@ function fileUserOf(pid: number): FileUser {
   return { ...rights, maps };
 }
 
+export interface Denied {
+  readonly detail: string;
+  readonly fix: string;
+  /** The group that would let it in; undefined if none would. */
+  readonly group: number | undefined;
+}
+
+function told({ detail, fix }: Denied): Pick<Reach, 'detail' | 'fix'> {
+  return { detail, fix };
+}
+
+/** With the command that adds the user's account to the group, if both have a name on this host. */
+function withAccount(denied: Denied, uid: number): Pick<Reach, 'detail' | 'fix' | 'command'> {
+  const { detail, fix, group } = denied;
+  const account = group === undefined ? undefined : accountOf(uid);
+  if (group === undefined || account === undefined) return { detail, fix };
+  if (account.gid === group || account.groups.includes(group)) {
+    return { detail, fix: `its user ${account.name} is in the group ${group} by now: start it again${KEEPS}` };
+  }
+  const name = groupName(group);
+  const command = name === undefined ? undefined : commandLine(['usermod', '-aG', name, account.name]);
+  return { detail, fix, ...(command === undefined ? {} : { command }) };
+}
+
 /** Why the user may not pass one of the directories or write to the socket, and what to do; undefined if it may. */
 export function firstDenied(
   user: FileUser,
   directories: readonly (Inode & { readonly place: string })[],
   socket: Inode & { readonly place: string },
-): { readonly detail: string; readonly fix: string } | undefined {
+): Denied | undefined {
   for (const directory of directories) {
     if (isAllowed(user, directory, SEARCH)) continue;
     const detail = `it may not pass the directory ${describe(directory)}: ${whyNot(user, directory)}`;
     return {
       detail,
       fix: wayIn(directory, SEARCH) ?? `let it pass the directory: chmod o+x ${shellQuote(directory.place)}`,
+      group: helpingGroup(directory, SEARCH),
     };
   }
   if (isAllowed(user, socket, WRITE)) return undefined;
@@ -117,14 +166,22 @@ export function firstDenied(
   return {
     detail,
     fix: wayIn(socket, WRITE) ?? 'start the server with --socket-mode 0660 and --socket-group GROUP_OF_THE_PROCESS',
+    group: helpingGroup(socket, WRITE),
   };
 }
 
-/** Membership in the group, if that is enough. */
-function wayIn({ gid, mode }: Inode, wanted: number): string | undefined {
-  if (((mode >> SHIFT.group) & wanted) === 0 || gid === 0) return undefined;
-  return `give it the group ${gid} (usermod -aG, systemd: SupplementaryGroups=, docker run --group-add ${gid}) and start it again: a process keeps the groups that it was started with`;
+/** The group, if membership in it is enough. */
+function helpingGroup({ gid, mode }: Inode, wanted: number): number | undefined {
+  return ((mode >> SHIFT.group) & wanted) === 0 || gid === 0 ? undefined : gid;
 }
+
+function wayIn(inode: Inode, wanted: number): string | undefined {
+  const gid = helpingGroup(inode, wanted);
+  if (gid === undefined) return undefined;
+  return `give it the group ${gid} (usermod -aG, systemd: SupplementaryGroups=, docker run --group-add ${gid}) and start it again${KEEPS}`;
+}
+
+const KEEPS = ': a process keeps the groups that it was started with';
 
 /** The class of permission bits that counts for the user, as their shift. */
 function classOf({ uid, gid, groups }: FileRights, inode: Inode): 'owner' | 'group' | 'others' {
@@ -173,15 +230,17 @@ interface View {
   readonly seenAs: string;
   /** What was not looked at. */
   readonly remark: string;
+  /** It is the view of this process too, so accounts of this host count. */
+  readonly isHere: boolean;
 }
 
-function viewOf(pid: number, socket: string): View | Reach {
+function viewOf(pid: number, socket: string, siteAt: (real: string) => Site): View | Reach {
   const isSame = fs.readlinkSync(`/proc/${pid}/ns/mnt`) === fs.readlinkSync('/proc/self/ns/mnt');
   const root = isSame ? fs.readlinkSync(`/proc/${pid}/root`) : undefined;
   if (root === '/') return viewHere(socket);
   const real = realSocket(socket);
   if (real === undefined) return gone(socket);
-  if (root === undefined) return viewByMounts(pid, real, inodeAt(real));
+  if (root === undefined) return viewByMounts(pid, siteAt(real), inodeAt(real));
   if (!isAt(real, root)) {
     const detail = `its root directory is ${root} (chroot), and ${socket} is not in it`;
     const fix = 'let the server make its socket there too, or mount its directory into it';
@@ -189,7 +248,7 @@ function viewOf(pid: number, socket: string): View | Reach {
   }
   const directories = directoriesAbove(real).filter((place) => isAt(place, root));
   const seenAs = `/${path.relative(root, real)}`;
-  return { directories: directories.map(inodeAt), socket: inodeAt(real), seenAs, remark: '' };
+  return { directories: directories.map(inodeAt), socket: inodeAt(real), seenAs, remark: '', isHere: false };
 }
 
 /** As this process sees it; the directories of symbolic links too. */
@@ -197,25 +256,34 @@ function viewHere(socket: string): View | Reach {
   const real = realSocket(socket);
   if (real === undefined) return gone(socket);
   const places = new Set([...directoriesAbove(socket), ...directoriesAbove(real)]);
-  return { directories: [...places].map(inodeAt), socket: inodeAt(real), seenAs: socket, remark: '' };
+  return { directories: [...places].map(inodeAt), socket: inodeAt(real), seenAs: socket, remark: '', isHere: true };
 }
 
 function gone(socket: string): Reach {
   return { verdict: 'no', detail: `${socket} does not exist`, fix: 'restart the server', seenAs: undefined };
 }
 
+/** Where the socket is among the mounts of this process. Paths of mounts are latin1, like {@link Mount}. */
+interface Site {
+  /** Without symbolic links, as JavaScript has paths elsewhere. */
+  readonly real: string;
+  readonly mount: Mount;
+  /** The path of the socket in the file system of the mount. */
+  readonly inside: string;
+}
+
+/** @throws Error if no mount holds it */
+function siteOf(real: string): Site {
+  const place = encode(real);
+  const mount = mountAt(readOwnMounts(), place);
+  if (mount === undefined) throw new Error(`no mount of the server holds ${real}`);
+  return { real, mount, inside: path.posix.join(mount.root, path.posix.relative(mount.mountPoint, place)) };
+}
+
 /** In another mount namespace: by the text of its mounts alone. */
-function viewByMounts(pid: number, real: string, socket: View['socket']): View | Reach {
-  const own = mountOf(mountsOf('self'), real);
-  if (own === undefined) {
-    return unknown(`no mount of the server holds ${real}`);
-  }
-  const inside = path.posix.join(own.root, path.posix.relative(own.mountPoint, real));
-  const theirs = mountsOf(pid);
-  const seen = theirs
-    .filter((mount) => mount.device === own.device && isAt(inside, mount.root))
-    .map((mount) => ({ mount, at: path.posix.join(mount.mountPoint, path.posix.relative(mount.root, inside)) }))
-    .findLast(({ mount, at }) => mountOf(theirs, at) === mount);
+function viewByMounts(pid: number, site: Site, socket: View['socket']): View | Reach {
+  const { real, mount: own } = site;
+  const seen = seenBy(readMounts(pid), site);
   if (seen === undefined) {
     const directory = path.dirname(real);
     const detail = `it has a mount namespace of its own, as in a container, in which ${real} is not mounted`;
@@ -228,30 +296,53 @@ function viewByMounts(pid: number, real: string, socket: View['socket']): View |
   }
   const { mount, at } = seen;
   // The directories of the mount are the same here and there; those above it are the process's own.
-  const top = path.posix.join(own.mountPoint, path.posix.relative(own.root, mount.root));
-  const highest = isAt(mount.root, own.root) ? top : own.mountPoint;
+  const top = decode(path.posix.join(own.mountPoint, path.posix.relative(own.root, mount.root)));
+  const highest = isAt(mount.root, own.root) ? top : decode(own.mountPoint);
   const directories = directoriesAbove(real).filter((place) => isAt(place, highest));
   const remark =
     mount.mountPoint === '/'
       ? ''
-      : ` (directories above ${mount.mountPoint} in its mount namespace were not looked at)`;
-  return { directories: directories.map(inodeAt), socket, seenAs: at, remark };
+      : ` (directories above ${decode(mount.mountPoint)} in its mount namespace were not looked at)`;
+  return { directories: directories.map(inodeAt), socket, seenAs: decode(at), remark, isHere: false };
+}
+
+/** The most mounts of a process that hold the socket and are checked for others on top: each check looks at all mounts. */
+const MAX_HOLDING = 32;
+/** Longer paths can't be given to the kernel. */
+const MAX_PATH_BYTES = 4_096;
+
+/** The last mount in which the process sees the socket, and where. @throws Error if too many mounts hold the socket */
+function seenBy(mounts: readonly Mount[], { mount: own, inside }: Site): { mount: Mount; at: string } | undefined {
+  let holding = 0;
+  for (const mount of mounts.toReversed()) {
+    const { device, root, mountPoint } = mount;
+    if (device !== own.device || !isAt(inside, root) || mountPoint.length > MAX_PATH_BYTES) continue;
+    holding += 1;
+    if (holding > MAX_HOLDING)
+      throw new Error(`more than ${MAX_HOLDING} of its mounts hold the socket, and others hide them`);
+    const at = path.posix.join(mountPoint, path.posix.relative(root, inside));
+    if (mountAt(mounts, at) === mount) return { mount, at };
+  }
+  return undefined;
 }
 
 /** The mount that is seen at a path: the last one above it. */
-function mountOf(mounts: readonly Mount[], place: string): Mount | undefined {
+function mountAt(mounts: readonly Mount[], place: string): Mount | undefined {
   return mounts.findLast(({ mountPoint }) => isAt(place, mountPoint));
 }
 
 /** True of the place itself and of what is below it, by the text. */
 function isAt(place: string, above: string): boolean {
-  return place === above || place.startsWith(above === '/' ? above : `${above}/`);
+  if (!place.startsWith(above)) return false;
+  return place.length === above.length || above === '/' || place[above.length] === '/';
 }
 
-/** With paths as JavaScript has them elsewhere. */
-function mountsOf(pid: number | 'self'): Mount[] {
-  const decode = (text: string) => Buffer.from(text, 'latin1').toString('utf8');
-  return readMounts(pid).map((one) => ({ ...one, root: decode(one.root), mountPoint: decode(one.mountPoint) }));
+function encode(place: string): string {
+  return Buffer.from(place, 'utf8').toString('latin1');
+}
+
+function decode(place: string): string {
+  return Buffer.from(place, 'latin1').toString('utf8');
 }
 
 /** Without symbolic links; undefined if nothing is there. */

@@ -7,6 +7,7 @@
 
 import fs from 'node:fs';
 import { fileVersion } from '../base/file-version.ts';
+import { readRegularFile } from '../base/input-file.ts';
 
 interface Range {
   readonly start: number;
@@ -19,6 +20,8 @@ export interface SubordinateIds {
   ownerOf(uid: number): number;
 }
 
+/** Hundreds of thousands of ranges. */
+const MAX_BYTES = 16 * 1024 * 1024;
 /** Minimum interval of checks for a changed file, in milliseconds, because each connection needs the file. */
 const CHECK_MS = 1_000;
 
@@ -45,7 +48,7 @@ export function createSubordinateIds(
     try {
       const current = fileVersion(fs.statSync(path, { bigint: true }));
       if (current === version) return;
-      ranges = parseRanges(fs.readFileSync(path, 'utf8'), uidOf);
+      ranges = parseRanges(readRegularFile(path, MAX_BYTES).toString('utf8'), uidOf);
       version = current;
     } catch {
       version = '';

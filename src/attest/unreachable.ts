@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { accountOf } from '../base/groups.ts';
 import { readable } from '../base/proc/text.ts';
 import { readStatus } from './proc/status.ts';
-import { type Reach, reachOf, reachOfUser } from './reach.ts';
+import { createReach, type Reach, reachOfUser } from './reach.ts';
 
 export interface UnreachableUser {
   readonly uid: number;
@@ -13,57 +13,104 @@ export interface UnreachableUser {
   readonly pid: number | undefined;
   readonly detail: string;
   readonly fix: string;
+  readonly command: string | undefined;
+}
+
+export interface UnreachableUsers {
+  readonly users: readonly UnreachableUser[];
+  /** Why not all users were looked at; undefined if all were. */
+  readonly unfinished: string | undefined;
 }
 
 /** The most processes of one user that are looked at, and of all users. */
 const MAX_OF_USER = 20;
 const MAX_PROCESSES = 20_000;
-/** Maximum duration of a slice of the search, in milliseconds. */
-const SLICE_MS = 5;
+/** Maximum duration of the search of one user's processes, and of the whole search, in milliseconds. */
+const MAX_OF_USER_MS = 250;
+const MAX_MS = 3_000;
 
 /**
  * Those of these users of whom no process can connect to the socket. Processes in other mount namespaces or with another
  * root directory are left out: a container that has nothing to do with Sidekey need not see its socket.
+ *
+ * Users decide how many processes there are and how long each takes, so the search has limits of time.
  */
-export async function unreachableUsers(uids: ReadonlySet<number>, socket: string): Promise<UnreachableUser[]> {
+export async function unreachableUsers(uids: ReadonlySet<number>, socket: string): Promise<UnreachableUsers> {
   // Root passes every mode.
   const asked = [...uids].filter((uid) => uid !== 0);
-  if (asked.length === 0) return [];
-  const running = await processesOf(new Set(asked));
-  const found: UnreachableUser[] = [];
+  const users: UnreachableUser[] = [];
+  if (asked.length === 0) return { users, unfinished: undefined };
+  const slices = new Slices();
+  const running = await processesOf(new Set(asked), slices);
+  const reachOf = createReach(socket);
   for (const uid of asked) {
-    const reaches = (running.get(uid) ?? []).map((pid) => ({ pid, reach: reachOf(pid, socket) }));
-    if (reaches.some(({ reach }) => reach.verdict === 'yes')) continue;
-    const denied = reaches.find(({ reach }) => isDenied(reach));
-    const account = denied === undefined ? accountOf(uid) : undefined;
-    const reach = denied?.reach ?? (account && reachOfUser({ uid, ...account }, socket));
+    if (slices.isLate) break;
+    const found = await reachOfOne(running.get(uid) ?? [], reachOf, slices);
+    if (found === 'yes') continue;
+    const account = found === undefined ? accountOf(uid) : undefined;
+    const reach = found?.reach ?? (account && reachOfUser({ uid, ...account }, socket));
     if (reach === undefined || !isDenied(reach)) continue;
-    found.push({ uid, pid: denied?.pid, detail: reach.detail, fix: reach.fix! });
+    users.push({ uid, pid: found?.pid, detail: reach.detail, fix: reach.fix!, command: reach.command });
   }
-  return found;
+  return { users, unfinished: slices.isLate ? `the search was stopped after ${MAX_MS / 1_000} s` : undefined };
 }
+
+/** `yes` if one of the processes can connect, else one that is denied it; undefined if there is none. */
+async function reachOfOne(
+  pids: readonly number[],
+  reachOf: (pid: number) => Reach,
+  slices: Slices,
+): Promise<'yes' | { pid: number; reach: Reach } | undefined> {
+  const end = performance.now() + MAX_OF_USER_MS;
+  let denied: { pid: number; reach: Reach } | undefined;
+  for (const pid of pids) {
+    const reach = reachOf(pid);
+    if (reach.verdict === 'yes') return 'yes';
+    if (denied === undefined && isDenied(reach)) denied = { pid, reach };
+    await slices.next();
+    if (performance.now() >= end || slices.isLate) break;
+  }
+  return denied;
+}
+
+/** Lets the event loop run between slices of a long search. */
+class Slices {
+  readonly #late = performance.now() + MAX_MS;
+  #end = performance.now() + SLICE_MS;
+
+  /** True once the search has taken its time. */
+  get isLate(): boolean {
+    return performance.now() >= this.#late;
+  }
+
+  async next(): Promise<void> {
+    if (performance.now() < this.#end) return;
+    await turn();
+    this.#end = performance.now() + SLICE_MS;
+  }
+}
+
+/** Maximum duration of a slice of the search, in milliseconds. */
+const SLICE_MS = 5;
 
 /** By the modes of the socket and its directories. */
 function isDenied({ verdict, seenAs, fix }: Reach): boolean {
   return verdict === 'no' && seenAs !== undefined && fix !== undefined;
 }
 
-async function processesOf(uids: ReadonlySet<number>): Promise<Map<number, number[]>> {
+async function processesOf(uids: ReadonlySet<number>, slices: Slices): Promise<Map<number, number[]>> {
   const found = new Map<number, number[]>();
   let left = MAX_PROCESSES;
-  let end = performance.now() + SLICE_MS;
   for (const name of fs.readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     left -= 1;
-    if (left < 0) break;
+    if (left < 0 || slices.isLate) break;
     const uid = readable(() => readStatus(Number(name)).uid);
     if (uid !== undefined && uids.has(uid)) {
       const pids = found.get(uid) ?? [];
       if (pids.length < MAX_OF_USER) found.set(uid, [...pids, Number(name)]);
     }
-    if (performance.now() < end) continue;
-    await turn();
-    end = performance.now() + SLICE_MS;
+    await slices.next();
   }
   return found;
 }

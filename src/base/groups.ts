@@ -1,6 +1,6 @@
 /** Groups of this host. A minimal container image may have neither file; then no group or user has a name. */
 
-import { readFileSync } from 'node:fs';
+import { readRegularFile } from './input-file.ts';
 
 /**
  * The gid of a group, given its name in `/etc/group` or its number; undefined if there is no such name. @see group(5)
@@ -16,10 +16,14 @@ export function groupId(group: string): number | undefined {
 
 /** True if `/etc/group` has a name for the gid. In containers, callers often have groups without a name. */
 export function isNamedGroup(gid: number): boolean {
-  return linesOf('/etc/group').some((line) => {
-    const id = line.split(':')[2];
-    return id !== undefined && id !== '' && Number(id) === gid;
-  });
+  return groupName(gid) !== undefined;
+}
+
+/** The name of a group in `/etc/group`; undefined if it has none. */
+export function groupName(gid: number): string | undefined {
+  return linesOf('/etc/group')
+    .map((line) => line.split(':'))
+    .find(([, , id]) => id !== undefined && id !== '' && Number(id) === gid)?.[0];
 }
 
 /** The users of this host in a group, as primary or listed members. @see passwd(5), group(5) */
@@ -36,8 +40,16 @@ export function groupMembers(gid: number): { readonly name: string; readonly uid
   });
 }
 
-/** A user of `/etc/passwd`: its primary group, and the groups that list it; undefined if there is no such user. */
-export function accountOf(uid: number): { readonly gid: number; readonly groups: readonly number[] } | undefined {
+export interface Account {
+  readonly name: string;
+  /** Its primary group. */
+  readonly gid: number;
+  /** The groups that list it. */
+  readonly groups: readonly number[];
+}
+
+/** A user of `/etc/passwd`; undefined if there is no such user. */
+export function accountOf(uid: number): Account | undefined {
   const line = linesOf('/etc/passwd').find((one) => Number(one.split(':')[2] || Number.NaN) === uid);
   const [name, , , gid] = line?.split(':') ?? [];
   if (name === undefined || gid === undefined) return undefined;
@@ -45,12 +57,15 @@ export function accountOf(uid: number): { readonly gid: number; readonly groups:
     const [, , id, members = ''] = one.split(':');
     return id !== undefined && id !== '' && members.split(',').includes(name) ? [Number(id)] : [];
   });
-  return { gid: Number(gid), groups };
+  return { name, gid: Number(gid), groups };
 }
+
+/** Hundreds of thousands of users. */
+const MAX_BYTES = 64 * 1024 * 1024;
 
 function linesOf(file: string): string[] {
   try {
-    return readFileSync(file, 'utf8').split('\n');
+    return readRegularFile(file, MAX_BYTES).toString('utf8').split('\n');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;

@@ -21,6 +21,10 @@ export class KeyedListeners<Key> {
     return there instanceof Set ? there : [there];
   }
 
+  has(key: Key): boolean {
+    return this.#byKey.has(key);
+  }
+
   clear(): void {
     this.#byKey.clear();
   }

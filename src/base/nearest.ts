@@ -37,7 +37,12 @@ export function differInOnePlace(a: string, b: string, start = 0): boolean {
   while (tail < shorter - head && a.charCodeAt(endOfA - tail) === b.charCodeAt(endOfB - tail)) tail += 1;
   const differing = Math.max(a.length, b.length) - head - tail;
   const common = head - start + tail;
-  return differing <= 2 && common >= 2 && common >= differing;
+  return (differing <= 1 || isSwap(a, b, head, differing)) && common >= 2;
+}
+
+/** True if the two letters at this place stand in the other order. */
+function isSwap(a: string, b: string, at: number, differing: number): boolean {
+  return differing === 2 && a.length === b.length && a[at] === b[at + 1] && a[at + 1] === b[at];
 }
 
 /**

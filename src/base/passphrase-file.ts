@@ -1,6 +1,6 @@
 /** Reads the file with the passphrase that encrypts the authorities' keys. */
 
-import { readTrustedFile } from './trusted-file.ts';
+import { readTrustedFileNow } from './trusted-file.ts';
 
 /**
  * Whoever has a copy of the data directory can try passphrases without a limit, so it must be too long to be guessed. The
@@ -18,7 +18,7 @@ export const PASSPHRASE_RULE = `it contains one line of ${LEAST} to ${MOST} visi
  */
 export function readPassphraseFile(file: string): string {
   const remedy = 'write a new passphrase to a new file of mode 0600, and change to it';
-  const passphrase = readTrustedFile(file, { closed: true, remedy }).replace(/\n$/, '');
+  const passphrase = readTrustedFileNow(file, { closed: true, remedy }).replace(/\n$/, '');
   if (/[^\x20-\x7e]/.test(passphrase)) {
     throw new Error('it has several lines, a carriage return, or other characters than visible ASCII');
   }

@@ -1,30 +1,54 @@
 /** Reads files on which decisions depend, only if no other user than root and this one could have written them. */
 
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import path from 'node:path';
+import { OPEN_INPUT, readInputFile, readRegular } from './input-file.ts';
 import { describeLoose, isOfType, type Loose, octal, pathRemedy, pathRule, walkPath } from './trusted-path.ts';
 import { type Observer, observer } from './user-ids.ts';
 
-/** @see open(2); without O_NONBLOCK a FIFO would block */
-const OPEN = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+/** Such files hold a token. */
+const MAX_BYTES = 64 * 1024;
+
+export interface TrustedFileRules {
+  /** Refuses the file if others can read it, too. */
+  readonly closed: boolean;
+  /** What to do if others could write or read the file. */
+  readonly remedy: string;
+  /** By default 64 KiB. */
+  readonly maxBytes?: number;
+}
 
 /**
  * The text of a file that only root and this user can have written. Descriptors of this process (`/dev/stdin`,
  * `<(command)`) are read without this check.
- *
- * @param closed refuses the file if others can read it, too
- * @param remedy what to do if others could write or read the file
- * @throws Error whose message has the file or directory, the problem, the rule and the remedy
+ * @throws Error whose message has the file or directory, the problem, the rule and the remedy; if it is too large
  */
-export function readTrustedFile(file: string, { closed, remedy }: { closed: boolean; remedy: string }): string {
+export async function readTrustedFile(file: string, rules: TrustedFileRules): Promise<string> {
   const me = observer();
   const walk = walkPath(path.resolve(file), me);
-  if (walk.isDescriptor) return readFileSync(walk.path, 'utf8');
+  if (walk.isDescriptor) return (await readInputFile(walk.path, MAX_BYTES)).toString('utf8');
+  return readWalked(file, walk, me, rules);
+}
+
+/** The same at once. Descriptors of this process are refused, since a pipe may give nothing for long. */
+export function readTrustedFileNow(file: string, rules: TrustedFileRules): string {
+  const me = observer();
+  const walk = walkPath(path.resolve(file), me);
+  if (walk.isDescriptor) throw new Error(`${file} is a descriptor of this process: it must be a file`);
+  return readWalked(file, walk, me, rules);
+}
+
+function readWalked(
+  file: string,
+  walk: ReturnType<typeof walkPath>,
+  me: Observer,
+  { closed, remedy, maxBytes = MAX_BYTES }: TrustedFileRules,
+): string {
   const [loose] = walk.loose;
   if (loose !== undefined) throw new Error(`${describeLoose(loose)}; ${pathRule(me.uid)}: ${pathRemedy(me.uid)}`);
   if (walk.entry === undefined) throw new Error(`ENOENT: there is no such file: ${file}`);
   // Without symbolic links: the file that was checked is the one that is opened.
-  const fd = openSync(walk.path, OPEN);
+  const fd = openSync(walk.path, OPEN_INPUT | constants.O_NOFOLLOW);
   try {
     const { uid, mode } = fstatSync(fd);
     if (!isOfType({ uid, mode }, constants.S_IFREG)) throw new Error(`${file} is not a regular file`);
@@ -37,7 +61,7 @@ export function readTrustedFile(file: string, { closed, remedy }: { closed: bool
             ? 'is open to others, who may have read it'
             : undefined;
     if (fault !== undefined) throw new Error(`it ${fault} (mode ${octal(mode)}): ${remedy}`);
-    return readFileSync(fd, 'utf8');
+    return readRegular(fd, maxBytes).toString('utf8');
   } finally {
     closeSync(fd);
   }

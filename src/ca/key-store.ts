@@ -9,6 +9,7 @@ import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { SidekeyError } from '../base/errors.ts';
 import { writeFileAtomic } from '../base/files.ts';
+import { OPEN_INPUT, readRegular } from '../base/input-file.ts';
 import type { TrustDomain } from '../spiffe/id.ts';
 import {
   type Authority,
@@ -67,6 +68,8 @@ const AUTHORITY_FILE = /^(root|intermediate|anchor)-([0-9a-f]+)\.pem$/;
 const STATE_FILE = 'state.json';
 /** Earlier versions stored the bundle's number and roots alone. */
 const OLD_STATE_FILE = 'bundle.json';
+/** Authorities have a few kB; the state has a line for each of them. */
+const MAX_BYTES = 1024 * 1024;
 const HALF_WRITTEN = /\.new$/;
 
 /** True if authorities are kept in this directory; false where it isn't there. */
@@ -254,9 +257,9 @@ export class KeyStore {
   /** The content of the file; undefined if it does not exist. @throws ERR_CA if it cannot be read */
   async #text(name: string): Promise<string | undefined> {
     try {
-      const file = await open(path.join(this.#dir, name), constants.O_RDONLY | constants.O_NOFOLLOW);
+      const file = await open(path.join(this.#dir, name), OPEN_INPUT | constants.O_NOFOLLOW);
       try {
-        return await file.readFile('utf8');
+        return readRegular(file.fd, MAX_BYTES).toString('utf8');
       } finally {
         await file.close();
       }

@@ -38,6 +38,8 @@ export class Minter {
   readonly #options: MinterOptions;
   readonly #end = new AbortController();
   #running: Promise<void> | undefined;
+  /** Another request is wanted after the one under way, whose answer was of no use: it may have ended on its way. */
+  #isWanted = false;
   #failures = 0;
   #trouble: string | undefined;
   #pausedUntil = 0;
@@ -54,10 +56,12 @@ export class Minter {
     return this.#trouble ?? this.#options.upstream.problem();
   }
 
-  /** Makes a request, unless one is under way or the pause after the last one is not over. */
+  /** Makes a request: after the one under way, if its answer is there, and after the pause. */
   want(): void {
     const { clock } = this.#options;
+    if (this.#running !== undefined) this.#isWanted = true;
     if (this.#running !== undefined || this.#end.signal.aborted) return;
+    this.#isWanted = false;
     const pause = this.#pausedUntil - clock.now();
     // A clock that was set back would make the pause longer.
     if (pause <= 0 || pause > LAST_RETRY_MS) this.#request().catch(() => undefined);
@@ -85,6 +89,7 @@ export class Minter {
   #request(): Promise<void> {
     this.#running ??= this.#requestNow().finally(() => {
       this.#running = undefined;
+      if (this.#isWanted) this.want();
     });
     return this.#running;
   }
@@ -96,6 +101,8 @@ export class Minter {
       const { privateKey } = await generateAuthorityKey(keyType);
       const answer = await upstream.mint({ privateKey, life, signal: this.#end.signal });
       for (const warning of answer.warnings) log.warn({ upstream: upstream.description, warning }, 'upstream warning');
+      // Whoever wanted one before gets this.
+      this.#isWanted = false;
       await take({ ...answer, privateKey: answer.privateKey ?? privateKey });
       await upstream.taken?.();
       this.#failures = 0;

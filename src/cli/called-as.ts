@@ -47,3 +47,28 @@ export function asCalled(command: string): string {
   const name = calledAs();
   return name === 'sidekey' ? command : command.replaceAll(/(?<=^|[|;&] ?|sudo )sidekey(?= )/g, () => name);
 }
+
+/** The commands, by which a message means this program. */
+export const COMMAND_NAMES = [
+  'serve',
+  'entry',
+  'alias',
+  'bundle',
+  'ca',
+  'proxies',
+  'explain',
+  'fetch',
+  'healthcheck',
+  'envoy',
+  'doctor',
+  'completion',
+] as const;
+
+/** Not where it is a part of a path, of a value, or of another word. */
+const IN_WORDS = new RegExp(`(?<![\\w./@:=-])sidekey(?= (?:${COMMAND_NAMES.join('|')})\\b)`, 'g');
+
+/** A message in which commands that begin with `sidekey` are named; each as the user can type it. */
+export function wordsAsCalled(text: string): string {
+  const name = calledAs();
+  return name === 'sidekey' ? text : text.replaceAll(IN_WORDS, () => name);
+}

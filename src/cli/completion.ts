@@ -1,6 +1,7 @@
 /** `sidekey completion`: scripts for the completion of bash, zsh and fish, made from the commands themselves. */
 
 import { Argument, type Command } from 'commander';
+import { wordsAsCalled } from './called-as.ts';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
 type Shell = (typeof SHELLS)[number];
@@ -11,16 +12,17 @@ export function addCompletionCommand(program: Command, whole: () => Command): vo
     .command('completion')
     .description('print a script that completes commands and flags')
     .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
-    .addHelpText(
-      'after',
-      `
-To load it:
-  bash: sidekey completion bash > ~/.local/share/bash-completion/completions/sidekey
-  zsh:  sidekey completion zsh > DIR/_sidekey, in a DIR of $fpath
-  fish: sidekey completion fish > ~/.config/fish/completions/sidekey.fish`,
-    )
+    .addHelpText('after', wordsAsCalled(TO_LOAD))
     .action((shell: Shell) => void process.stdout.write(scriptFor(shell, levelsOf(whole()))));
 }
+
+const TO_LOAD = `
+To load it:
+  bash: mkdir -p ~/.local/share/bash-completion/completions &&
+        sidekey completion bash > ~/.local/share/bash-completion/completions/sidekey
+  zsh:  sidekey completion zsh > DIR/_sidekey, in a DIR of $fpath
+  fish: mkdir -p ~/.config/fish/completions &&
+        sidekey completion fish > ~/.config/fish/completions/sidekey.fish`;
 
 /** What can follow some words of commands. */
 interface Level {

@@ -1,19 +1,20 @@
 /** Chooses the checks of `sidekey doctor` and gets their input. */
 
-import type { AdminClient, AliasJson, DoctorJson } from '../admin/client.ts';
+import type { AdminClient, AliasJson, BundleJson, DoctorJson } from '../admin/client.ts';
 import { SystemClock } from '../base/clock.ts';
 import type { Check } from '../doctor/check.ts';
 import type { Lookup, ServerView } from '../doctor/envoy-admin.ts';
 import type { Names } from '../doctor/envoy-file.ts';
-import { allEntries } from './entry.ts';
+import type { KnownServer } from '../envoy/lint/lint.ts';
+import { allEntries, placesOf } from './entry.ts';
 import { readInput } from './input.ts';
-import { readProxies } from './proxy-rows.ts';
+import { readProxies, rowsOf } from './proxy-rows.ts';
 import { findListener } from './socket-listener.ts';
 import { type ClientOptions, formerSocketOf, NoTargetError, openClient, socketOf } from './target.ts';
 
 /** Checks of bootstraps. `-` is stdin. @throws UsageError for a file that can't be read */
 export async function fileChecks(files: readonly string[], options: ClientOptions): Promise<Check[]> {
-  const { envoyFileCheck, STDIN } = await import('../doctor/envoy-file.ts');
+  const { envoyFileCheck, kindHere, STDIN } = await import('../doctor/envoy-file.ts');
   let names: Promise<Names> | undefined;
   const once = () => {
     names ??= namesNow(options);
@@ -22,7 +23,7 @@ export async function fileChecks(files: readonly string[], options: ClientOption
   return Promise.all(
     files.map(async (file) => {
       const text = (await readInput('--envoy', file)).toString('utf8');
-      return envoyFileCheck(file === '-' ? STDIN : file, text, once);
+      return envoyFileCheck(file === '-' ? STDIN : file, text, once, kindHere);
     }),
   );
 }
@@ -37,9 +38,9 @@ export async function envoyChecks(url: string, options: ClientOptions): Promise<
 /** What the server knows of the proxies with this node id, and of its authorities. @throws AdminError */
 export async function serverView(client: AdminClient, node: string): Promise<ServerView> {
   const { proxies } = await readProxies(client, new URLSearchParams({ node }));
-  const { trust_domain: trustDomain, authorities, at } = await client.json<DoctorJson>('GET', '/v1/doctor');
+  const { trust_domain: trustDomain, authorities, at, socket } = await client.json<DoctorJson>('GET', '/v1/doctor');
   const roots = authorities.filter(({ role, not_after: end }) => role === 'root' && end > at).map(({ id }) => id);
-  return { proxies, own: { trustDomain, roots } };
+  return { proxies, own: { trustDomain, roots }, pipe: socket };
 }
 
 /** Checks of the server and its host. */
@@ -59,17 +60,38 @@ export async function serverChecks(options: ClientOptions): Promise<Check[]> {
   }
 }
 
-/** Entries that have not expired, and aliases. */
+/** Entries that have not expired, aliases, and what else a bootstrap is compared with. */
 function namesNow(options: ClientOptions): Promise<Names> {
   return orUnknown(async () => {
     const now = new SystemClock().now();
-    const entries = await allEntries(options, new URLSearchParams());
-    const { aliases } = await (await openClient(options)).json<{ aliases: readonly AliasJson[] }>('GET', '/v1/aliases');
+    const client = await openClient(options);
+    const all = await allEntries(options, new URLSearchParams());
+    const { aliases } = await client.json<{ aliases: readonly AliasJson[] }>('GET', '/v1/aliases');
+    const entries = all.filter(({ expires_at }) => expires_at === null || Date.parse(expires_at) > now);
+    const places = await placesOf(client, entries);
     return {
       aliases,
-      entries: entries.filter(({ expires_at }) => expires_at === null || Date.parse(expires_at) > now),
+      entries: entries.map((entry) => ({ ...entry, declared: { source: entry.source, ...places.get(entry.id) } })),
+      server: await knownServer(client),
     };
   });
+}
+
+/** @throws AdminError */
+export async function knownServer(client: AdminClient): Promise<KnownServer> {
+  const report = await client.json<DoctorJson>('GET', '/v1/doctor');
+  const { bundles } = await client.json<{ bundles: readonly BundleJson[] }>('GET', '/v1/bundles');
+  const rows = rowsOf(await readProxies(client, new URLSearchParams({ state: 'held' })));
+  const { default: byDefault, bundle, all_bundles: allBundles } = report.sds_names;
+  return {
+    trustDomain: report.trust_domain,
+    names: { default: byDefault, bundle, allBundles },
+    pipe: report.socket,
+    bundles: bundles.map(({ trust_domain: domain }) => domain),
+    held: rows.flatMap(({ proxy: { node_id: node, pid }, secret: { name, held } }) =>
+      node === null || held === null ? [] : [{ node, pid, name, reason: held.reason, detail: held.detail }],
+    ),
+  };
 }
 
 /** Without a reachable server an Envoy is still checked: it may run on another host. */

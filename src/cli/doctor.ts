@@ -5,6 +5,7 @@ import type { Finding } from '../base/finding.ts';
 import { printable } from '../base/printable.ts';
 import { isShownWhole } from '../base/shell.ts';
 import type { Check, Outcome } from '../doctor/check.ts';
+import { wordsAsCalled } from './called-as.ts';
 import { isData, printData, REPORT_FORMATS } from './output.ts';
 import { addClientOptions, aimed, type ClientOptions } from './target.ts';
 
@@ -35,7 +36,10 @@ export function addDoctorCommand(program: Command): void {
   addClientOptions(command, REPORT_FORMATS).action(async (options: DoctorOptions) => {
     const { runChecks, summary } = await import('../doctor/check.ts');
     const { findings, skipped } = await runChecks(await checksFor(options));
-    const outcome = { findings: findings.map((finding) => aim(finding, options)), skipped };
+    const outcome = {
+      findings: findings.map((finding) => aim(finding, options)),
+      skipped: skipped.map(({ what, why }) => ({ what, why: wordsAsCalled(why) })),
+    };
     if (isData(options.output)) await printData(options.output, outcome);
     else printOutcome(outcome, summary(outcome.findings));
     if (outcome.findings.some(({ severity }) => severity === 'error')) {
@@ -55,7 +59,9 @@ async function checksFor({ envoy, envoyAdmin, ...options }: DoctorOptions): Prom
 }
 
 function aim(finding: Finding, options: ClientOptions): Finding {
-  return finding.command === undefined ? finding : { ...finding, command: aimed(finding.command, options) };
+  const { why, fix, command } = finding;
+  const told = { ...finding, why: wordsAsCalled(why), fix: wordsAsCalled(fix) };
+  return command === undefined ? told : { ...told, command: aimed(command, options) };
 }
 
 function printOutcome({ findings, skipped }: Outcome, summary: string): void {

@@ -68,8 +68,22 @@ function collect(value: string, before: readonly string[] | false | undefined): 
 function selector(text: string, before: readonly Selector[] | undefined): readonly Selector[] {
   const parsed = splitSelector(text);
   if (parsed === undefined) throw new InvalidArgumentError('A selector is type:value, such as unix:uid:1000.');
+  const placeholder = /^unix:[a-z_]+:(USER|UID|GROUP|GID|PATH)$/.exec(text)?.[1];
+  if (placeholder !== undefined) {
+    const instead = `Put the ${PLACEHOLDERS[placeholder]} of the workload in the place of ${placeholder}; sidekey explain --pid PID shows it.`;
+    throw new InvalidArgumentError(instead);
+  }
   return [...(before ?? []), parsed];
 }
+
+/** What stands in the commands that are printed for a workload whose facts are not known. */
+const PLACEHOLDERS: Readonly<Record<string, string>> = {
+  USER: 'user',
+  UID: 'uid',
+  GROUP: 'group',
+  GID: 'gid',
+  PATH: "path of the program's file",
+};
 
 function seconds(text: string): number {
   const value = parseDuration(text);

@@ -1,9 +1,11 @@
 /** `sidekey entry …`: the registration entries. */
 
 import type { Command } from 'commander';
-import type { AdminClient, EntryJson } from '../admin/client.ts';
+import type { AdminClient, DoctorJson, EntryJson } from '../admin/client.ts';
+import { FILE_SOURCE } from '../base/declared.ts';
 import { formatDuration } from '../base/duration.ts';
 import type { Problem } from '../base/errors.ts';
+import type { DeclaredEntry } from '../registry/declared-lines.ts';
 import { ENTRY_FIELD_LIST, type Flag } from '../registry/entry-fields.ts';
 import { declaredWarning } from '../registry/entry-warnings.ts';
 import { deleteAll } from './delete.ts';
@@ -125,7 +127,8 @@ function addDelete(entry: Command): void {
     }
     await deleteAll([...entries.keys()], options.output, async (id) => {
       await client.text('DELETE', pathOf(id), { headers: ifMatch(options.ifMatch) });
-      const declared = declaredWarning(entries.get(id)!);
+      const entry = entries.get(id)!;
+      const declared = declaredWarning(entry, (await placesOf(client, [entry])).get(id));
       if (declared !== undefined) printWarnings([declared]);
     });
   });
@@ -183,6 +186,25 @@ function ambiguous(text: string, what: string, entries: readonly EntryJson[]): U
 /** Names the flag that a problem is about. */
 function byFlag(problem: Problem): Problem {
   return { ...problem, path: flagAt(problem.path) };
+}
+
+/** Where the server's entries file declares these entries, as far as this user can read it. */
+export async function placesOf(
+  client: AdminClient,
+  entries: readonly EntryJson[],
+): Promise<ReadonlyMap<string, { readonly file: string; readonly line: number | undefined }>> {
+  const declared = entries.filter(({ source }) => source === FILE_SOURCE);
+  if (declared.length === 0) return new Map();
+  const report = await client.json<DoctorJson>('GET', '/v1/doctor').catch(() => undefined);
+  const file = report?.inputs.find(({ setting }) => setting === '--entries')?.path;
+  if (file === undefined) return new Map();
+  const { declaredLines } = await import('../registry/declared-lines.ts');
+  const lines = await declaredLines(file, declared.map(asDeclared));
+  return new Map(declared.map(({ id }) => [id, { file, line: lines.get(id) }]));
+}
+
+function asDeclared({ id, spiffe_id: spiffeId, selectors }: EntryJson): DeclaredEntry {
+  return { id, spiffeId, selectors };
 }
 
 function pathOf(id: string): string {

@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { SYSTEM_SOCKET } from '../config/default-paths.ts';
 import type { BootstrapFlags } from './bootstrap-flags.ts';
+import { wordsAsCalled } from './called-as.ts';
 import { defaultPipe, givenPipe, PIPE_DEFAULT } from './pipe.ts';
 
 export function addEnvoyCommands(program: Command): void {
@@ -32,7 +33,7 @@ export function addEnvoyCommands(program: Command): void {
     .option('--tcp', 'forward bytes unchanged (gRPC, databases, …) instead of HTTP requests')
     .option('--socket <path>', `path of Sidekey's pipe, as Envoy sees it (${PIPE_DEFAULT})`)
     .option('--admin <host:port>', "Envoy's admin interface", '127.0.0.1:9901')
-    .addHelpText('after', EXAMPLE)
+    .addHelpText('after', wordsAsCalled(EXAMPLE))
     .action(async ({ socket, ...flags }: Omit<BootstrapFlags, 'socket'> & { readonly socket?: string }) => {
       const { readBootstrapFlags } = await import('./bootstrap-flags.ts');
       const { bootstrapYaml } = await import('../envoy/bootstrap.ts');

@@ -2,6 +2,7 @@
 
 import { formatProblem, type Problem } from '../base/errors.ts';
 import { printable } from '../base/printable.ts';
+import { wordsAsCalled } from './called-as.ts';
 
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
 
@@ -25,7 +26,7 @@ function asFlag(problem: Problem): Problem {
 
 /** The code ends the first line, before a final colon; commands to copy follow on lines of their own. */
 function print(text: string, code: string): void {
-  const [first, ...rest] = text.split('\n').map(printable);
+  const [first, ...rest] = wordsAsCalled(text).split('\n').map(printable);
   const [, sentence, colon] = /^(.*?)(:?)$/.exec(first!)!;
   process.stderr.write(`${[`sidekey: ${sentence}${code}${colon}`, ...rest].join('\n')}\n`);
 }

@@ -1,6 +1,7 @@
 /** Formats explanations and decisions as text: faults first, remedies last. */
 
 import type { DecisionJson, ExplanationJson } from '../admin/client.ts';
+import { asCalled, wordsAsCalled } from './called-as.ts';
 import { columnLines } from './output.ts';
 
 type Miss = ExplanationJson['near'][number];
@@ -21,7 +22,9 @@ export function explanationLines(explanation: ExplanationJson): string[] {
     ...section('gets', [
       ...identities.map((one) => `${one.spiffe_id} by entry ${one.entry_id}${one.default ? ', also as default' : ''}`),
       ...bundles.map((name) => `the bundle ${name}`),
-      ...unset.map((trustDomain) => `no bundle of ${trustDomain}: it is not set yet (sidekey bundle set)`),
+      ...unset.map(
+        (trustDomain) => `no bundle of ${trustDomain}: it is not set yet (${asCalled('sidekey bundle set')})`,
+      ),
       ...(identities.length + bundles.length === 0 ? ['nothing'] : []),
     ]),
     ...attestors.flatMap(attestorSection),
@@ -50,7 +53,7 @@ export function decisionLines(decision: DecisionJson): string[] {
   const nothingLacked = reason === 'contained' ? 'is not for callers in containers' : 'had expired';
   return [
     `${id}: ${kind}${what} at ${at}${ended === null ? '' : `, ended at ${ended}`}`,
-    `${reason}: ${detail}`,
+    `${reason}: ${wordsAsCalled(detail)}`,
     `process ${pid}: uid ${uid}, gid ${gid}${containedText(contained)}, connection ${connection}${node === null ? '' : `, node ${node}`}`,
     ...section('facts', columnLines(decision.facts.map(({ selector, source }) => [selector, source]))),
     ...section(
@@ -69,7 +72,11 @@ function reachLines({ reach, connections }: NonNullable<ExplanationJson['process
   if (reach.verdict === 'yes') return [`${now}; ${reach.detail}`];
   if (reach.verdict === 'unknown') return [`${now}; whether it can connect was not found out: ${reach.detail}`];
   const lost = connections === 0 ? '' : ', and could not connect again';
-  return [`${now}${lost}: ${reach.detail}`, ...(reach.fix === null ? [] : [`to let it connect: ${reach.fix}`])];
+  return [
+    `${now}${lost}: ${reach.detail}`,
+    ...(reach.fix === null ? [] : [`to let it connect: ${reach.fix}`]),
+    ...(reach.command ? [`run: ${reach.command}`] : []),
+  ];
 }
 
 function askedLines({ asked, process: subject }: ExplanationJson): string[] {
@@ -79,7 +86,7 @@ function askedLines({ asked, process: subject }: ExplanationJson): string[] {
     return [`${asked.spiffe_id} is not given: the process cannot ask for it; ${asked.detail} once it can`];
   if (asked.given) return [`${asked.spiffe_id} is given: ${asked.detail}`];
   const meant = asked.alike === null ? [] : [`did you mean ${asked.alike}?`];
-  return [`${asked.spiffe_id} is not given: ${asked.reason}: ${asked.detail}`, ...meant];
+  return [`${asked.spiffe_id} is not given: ${asked.reason}: ${wordsAsCalled(asked.detail)}`, ...meant];
 }
 
 function attestorSection({

@@ -6,6 +6,7 @@ import { isSecret } from '../attest/selector-kinds.ts';
 import { printable } from '../base/printable.ts';
 import { shellQuote } from '../base/shell.ts';
 import { splitSelector } from '../spiffe/selector.ts';
+import { wordsAsCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
 import { decisionLines, explanationLines } from './explain-text.ts';
 import { isData, printData, REPORT_FORMATS } from './output.ts';
@@ -59,8 +60,10 @@ async function ask(client: AdminClient, query: URLSearchParams, options: ClientO
       ...miss,
       fix: miss.fix && aimed(miss.fix, options),
       fixes: miss.fixes.map((fix) => aimed(fix, options)),
+      note: miss.note && wordsAsCalled(miss.note),
     })),
     fixes: explanation.fixes.map((fix) => aimed(fix, options)),
+    note: explanation.note && wordsAsCalled(explanation.note),
   };
 }
 

@@ -1,16 +1,24 @@
 /** Files that commands read. */
 
+import { createReadStream } from 'node:fs';
 import { UsageError } from './errors.ts';
 
-/** The bytes of a file; `-` is stdin. @throws UsageError, which names the flag, when it can't be read */
+/** More than any of them needs: the server takes bodies of 1 MiB. A device has no end. */
+const MAX_BYTES = 16 * 1024 * 1024;
+
+/** The bytes of a file; `-` is stdin. @throws UsageError, which names the flag, when it can't be read or is too large */
 export async function readInput(flag: string, file: string): Promise<Buffer> {
-  if (file !== '-') {
-    const { readFile } = await import('node:fs/promises');
-    return readFile(file).catch((thrown: Error) => {
-      throw new UsageError(`${flag}: ${thrown.message}`);
-    });
-  }
+  const input = file === '-' ? process.stdin : createReadStream(file);
   const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  let size = 0;
+  try {
+    for await (const chunk of input as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > MAX_BYTES) throw new Error(`${file === '-' ? 'stdin' : file} has more than ${MAX_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+  } catch (thrown) {
+    throw new UsageError(`${flag}: ${(thrown as Error).message}`);
+  }
   return Buffer.concat(chunks);
 }

@@ -4,6 +4,7 @@ import type { AdminClient, ProxyJson, ProxyPageJson, SecretJson, StreamJson } fr
 import type { Colour } from '../base/colour.ts';
 import { formatDuration } from '../base/duration.ts';
 import { printable } from '../base/printable.ts';
+import { wordsAsCalled } from './called-as.ts';
 
 /** A secret on a stream of a proxy. */
 export interface ProxyRow {
@@ -86,7 +87,7 @@ export function cellsOf(row: ProxyRow, now: number, detail = detailOf(row, now))
     secret.version,
     secret.serial,
     expiresAt === null ? null : untilOrSince(Date.parse(expiresAt) - now),
-    detail,
+    wordsAsCalled(detail),
   ];
   return cells.map((cell) => cell || '-');
 }

@@ -49,11 +49,12 @@ function configReader(flags: Flags): () => Promise<ServeConfig> {
 
 /** Prints what a start would do. @throws Error, for exit status 1, after the faults are printed */
 export async function checkServe(flags: Flags): Promise<void> {
-  const { lines, faults } = await checkSettings(configReader(flags));
+  const { isServed, lines, faults } = await checkSettings(configReader(flags));
+  const start = isServed ? 'restart' : 'start';
   for (const line of lines) process.stdout.write(`${printable(line)}\n`);
   for (const fault of faults) report(fault);
-  if (faults.length > 0) throw new Error('a start with these settings would fail');
-  process.stdout.write('a start with these settings would work\n');
+  if (faults.length > 0) throw new Error(`a ${start} with these settings would fail`);
+  process.stdout.write(`a ${start} with these settings would work\n`);
 }
 
 async function checkSettings(readConfig: () => Promise<ServeConfig>): Promise<StartCheck> {
@@ -61,7 +62,7 @@ async function checkSettings(readConfig: () => Promise<ServeConfig>): Promise<St
   try {
     config = await readConfig();
   } catch (thrown) {
-    return { lines: [], faults: [SidekeyError.from(thrown)] };
+    return { isServed: false, lines: [], faults: [SidekeyError.from(thrown)] };
   }
   return checkStart(config);
 }

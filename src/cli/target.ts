@@ -123,7 +123,7 @@ async function readToken(file: string, where: string): Promise<string> {
   let token: string;
   try {
     const remedy = 'keep the token in a file that belongs to you and that no other user can write';
-    token = readTrustedFile(file, { closed: false, remedy }).trim();
+    token = (await readTrustedFile(file, { closed: false, remedy })).trim();
   } catch (thrown) {
     throw new UsageError(`${where}: ${(thrown as Error).message}`);
   }

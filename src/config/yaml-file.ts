@@ -1,15 +1,20 @@
 /** The YAML file of settings. */
 
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { LineCounter, Node, Pair } from 'yaml';
 import type { Problem } from '../base/errors.ts';
+import { readInputFile } from '../base/input-file.ts';
 import { type Given, type Source, suggestion } from './given.ts';
 import { quote } from './kinds.ts';
 import { SETTING_KEYS, type SettingKey } from './settings.ts';
 
 /** A file can't name another one. */
 const KEYS = SETTING_KEYS.filter((key) => key !== 'config');
+
+/** A file with every setting has a few kB. */
+const MAX_BYTES = 64 * 1024;
+/** The most problems that are told. */
+const MAX_PROBLEMS = 100;
 
 const FILE_RULE = 'give a YAML file that this user can read';
 const MAP_RULE = 'the file is one map of settings, such as trustDomain: example.org';
@@ -18,7 +23,7 @@ const MAP_RULE = 'the file is one map of settings, such as trustDomain: example.
 export async function fromYamlFile(file: string, where: string): Promise<Source> {
   let text: string;
   try {
-    text = await readFile(file, 'utf8');
+    text = (await readInputFile(file, MAX_BYTES)).toString('utf8');
   } catch (thrown) {
     const problem = `${quote(file)} cannot be read: ${(thrown as Error).message}`;
     return { given: new Map(), problems: [{ path: where, problem, rule: FILE_RULE }] };
@@ -30,8 +35,9 @@ async function readSettings(text: string, file: string): Promise<Source> {
   // Loaded only here, because most starts have no file.
   const yaml = await import('yaml');
   const lines = new yaml.LineCounter();
-  const document = yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const problems: Problem[] = document.errors.map((error) => ({
+  // The parser compares each key with all others; repeated ones are found below.
+  const document = yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
+  const problems: Problem[] = document.errors.slice(0, MAX_PROBLEMS).map((error) => ({
     path: `${file}:${lines.linePos(error.pos[0]).line}`,
     problem: error.message,
     rule: MAP_RULE,
@@ -48,6 +54,7 @@ async function readSettings(text: string, file: string): Promise<Source> {
     const where = `${file}:${lineOf(pair.key, lines)} ${name}`;
     const key = KEYS.find((candidate) => camelCase(name) === candidate);
     const before = key && given.get(key);
+    if (problems.length === MAX_PROBLEMS) break;
     if (key === undefined)
       problems.push({ path: where, problem: 'no setting has this key', rule: suggestion(name, KEYS) });
     else if (before !== undefined)

@@ -1,6 +1,7 @@
 /** Checks for entries without effect, and for what entries need besides themselves. */
 
 import type { DoctorJson } from '../admin/doctor-schema.ts';
+import { changeEntry, declaredPlace } from '../base/declared.ts';
 import type { Finding } from '../base/finding.ts';
 import { commandLine } from '../base/shell.ts';
 
@@ -60,7 +61,7 @@ export function judgeWithheld({ withheld = NONE }: Partial<Pick<DoctorJson, 'wit
         place: `entry ${id}`,
         problem: `callers in containers match its selectors but do not get ${spiffeId}: ${callers > 0 ? now : asked}`,
         why: 'it has no container selector, and root in any container can take on the other selectors',
-        fix: `create an entry with container selectors: sidekey explain --pid ${pids[0] ?? 'PID'} --spiffe-id ${spiffeId} prints a command to consider, or says why it can not; or, if every container on this host may get it: sidekey entry update ${id} --allow-contained`,
+        fix: `create an entry with container selectors: sidekey explain --pid ${pids[0] ?? 'PID'} --spiffe-id ${spiffeId} prints a command to consider, or says why it can not; or, if every container on this host may get it, ${changeEntry(past, 'allow it (allow_contained)', `sidekey entry update ${id} --allow-contained`)}`,
       };
     },
   );
@@ -92,17 +93,12 @@ export function judgeEntries({ entries }: Pick<DoctorJson, 'entries'>): Finding[
 
 /** The entry is changed where it was made: whoever declares it would undo another change. */
 function remedy(fault: Fault, { change, flags, look }: Judgement): Pick<Finding, 'fix' | 'command'> {
-  const { entry_id: id, source, file, line } = fault;
   const first = look === undefined ? '' : `${look(fault)}; then `;
-  if (source === 'file') {
-    const where = file === null ? 'in the file of --entries' : `in ${file}${line === null ? '' : `, line ${line}`}`;
-    return { fix: `${first}edit the entry ${where}: ${change(fault)}; then reload it (send SIGHUP to the server)` };
-  }
-  if (source !== 'api') return { fix: `${first}change the entry where the source ${source} has it: ${change(fault)}` };
-  const update = ['sidekey', 'entry', 'update', id];
-  const more = flags?.(fault);
+  const update = ['sidekey', 'entry', 'update', fault.entry_id];
+  const fix = `${first}${changeEntry(fault, change(fault), `${update.join(' ')} …`)}`;
+  const more = declaredPlace(fault) === undefined ? flags?.(fault) : undefined;
   const command = more === undefined ? undefined : commandLine([...update, ...more]);
-  return { fix: `${first}${change(fault)}: ${update.join(' ')} …`, ...(command === undefined ? {} : { command }) };
+  return { fix, ...(command === undefined ? {} : { command }) };
 }
 
 /** What entries need besides themselves. */
@@ -112,13 +108,14 @@ export function judgeRequirements({
 }: Partial<Pick<DoctorJson, 'unset_bundles' | 'unreachable_users'>>): Finding[] {
   return [
     ...users.map(
-      ({ uid, pid, entry_id: id, spiffe_id: spiffeId, detail, fix }): Finding => ({
+      ({ uid, pid, entry_id: id, spiffe_id: spiffeId, detail, fix, command }): Finding => ({
         rule: 'user-unreachable',
         severity: 'error',
         place: `entry ${id}`,
         problem: `its user (uid ${uid}) can not connect to the pipe${pid === null ? '' : `, as process ${pid} shows`}: ${detail}`,
         why: `its workload gets "Permission denied" and never ${spiffeId}, although the entry is good`,
         fix,
+        ...(command ? { command } : {}),
       }),
     ),
     ...unset.map(

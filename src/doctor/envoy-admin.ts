@@ -9,12 +9,15 @@ import type { Finding } from '../base/finding.ts';
 import { shellQuote } from '../base/shell.ts';
 import type { Check, Outcome } from './check.ts';
 import { judgePeers, type OwnAuthority } from './envoy-peers.ts';
+import { judgePipes } from './envoy-pipes.ts';
 import { adminUrl, type EnvoySecret, type EnvoyState, plainSerial, readEnvoyState } from './envoy-state.ts';
 
 /** What the server knows about the proxies with a node id. */
 export interface ServerView {
   readonly proxies: readonly ProxyJson[];
   readonly own: OwnAuthority;
+  /** The path of its pipe. */
+  readonly pipe: string;
 }
 
 /** Asks the server; `unknown` says why that is not possible. */
@@ -47,14 +50,16 @@ async function check(url: string, place: string, lookup: Lookup, now: number): P
   const server = await lookup(envoy.nodeId);
   const isKnown = !('unknown' in server);
   const peers = await judgePeers(envoy, isKnown ? server.own : undefined, place);
+  const pipes = judgePipes(envoy.pipes, url, place, isKnown ? server.pipe : undefined);
+  const later = [...pipes.skipped, ...peers.skipped];
   if (!isKnown) {
-    const skipped = [{ what: `what the server has sent to ${envoy.nodeId}`, why: server.unknown }, ...peers.skipped];
+    const skipped = [{ what: `what the server has sent to ${envoy.nodeId}`, why: server.unknown }, ...later];
     const waiting = envoy.secrets.flatMap((secret) => alone(secret, place));
-    return { findings: [...expired, ...waiting, ...peers.findings], skipped };
+    return { findings: [...pipes.findings, ...expired, ...waiting, ...peers.findings], skipped };
   }
   const sent = server.proxies.flatMap(({ streams }) => streams.flatMap(({ secrets }) => secrets));
   const findings = envoy.secrets.flatMap((secret) => compare(secret, envoy, sent, place));
-  return { findings: [...findings, ...expired, ...peers.findings], skipped: peers.skipped };
+  return { findings: [...pipes.findings, ...findings, ...expired, ...peers.findings], skipped: later };
 }
 
 /** Envoy keeps serving an expired certificate. */

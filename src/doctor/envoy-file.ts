@@ -1,21 +1,39 @@
-/** The check of an Envoy's bootstrap, compared with the server's entries if a server answers. */
+/** The check of an Envoy's bootstrap, compared with the server's entries if a server answers, and with this host. */
 
-import { type Known, lintBootstrap } from '../envoy/lint/lint.ts';
+import fs from 'node:fs';
+import { type Known, lintBootstrap, type PathKind } from '../envoy/lint/lint.ts';
 import type { Check } from './check.ts';
 
 export { STDIN } from '../envoy/lint/lint.ts';
 
 /** Entries and aliases of the server, or the reason why they are unknown. */
-export type Names = Required<Known> | { readonly unknown: string };
+export type Names = Required<Omit<Known, 'kindOf'>> | { readonly unknown: string };
 
-export function envoyFileCheck(file: string, text: string, names: () => Promise<Names>): Check {
+/** @param kindOf what is at a path of this host; undefined: the bootstrap is not compared with it */
+export function envoyFileCheck(
+  file: string,
+  text: string,
+  names: () => Promise<Names>,
+  kindOf?: (path: string) => PathKind | undefined,
+): Check {
   return {
     name: 'envoy',
     run: async () => {
       const known = await names();
-      if (!('unknown' in known)) return { findings: lintBootstrap(text, file, known), skipped: [] };
+      if (!('unknown' in known)) return { findings: lintBootstrap(text, file, { ...known, kindOf }), skipped: [] };
       const skipped = [{ what: `whether an entry gives each name of ${file}`, why: known.unknown }];
-      return { findings: lintBootstrap(text, file), skipped };
+      return { findings: lintBootstrap(text, file, { kindOf }), skipped };
     },
   };
+}
+
+/** What is at a path; undefined if this user may not see it. */
+export function kindHere(path: string): PathKind | undefined {
+  try {
+    const stats = fs.statSync(path, { throwIfNoEntry: false });
+    if (stats === undefined) return 'missing';
+    return stats.isSocket() ? 'socket' : 'other';
+  } catch {
+    return undefined;
+  }
 }

@@ -39,10 +39,18 @@ function judgeUnlooked({ unseen }: DoctorJson): Finding[] {
     place: what,
     problem: `the server can't read it: ${error}`,
     why: 'faults there are not found',
-    fix: error.includes('EMFILE')
-      ? 'the server has no descriptor left: end connections, or restart it with a higher limit (systemd: LimitNOFILE=)'
-      : 'give the server read access, and run sidekey doctor again',
+    fix: fixOfUnlooked(error),
   }));
+}
+
+function fixOfUnlooked(error: string): string {
+  if (error.includes('EMFILE')) {
+    return 'the server has no descriptor left: end connections, or restart it with a higher limit (systemd: LimitNOFILE=)';
+  }
+  if (error.includes('stopped after')) {
+    return 'a user has very many processes, or processes with very many mounts: find it (ps -eo user= | sort | uniq -c), or ask about one process (sidekey explain --pid PID)';
+  }
+  return 'give the server read access, and run sidekey doctor again';
 }
 
 function judgeKernel({ kernel, unmapped }: DoctorJson): Finding[] {

@@ -1,33 +1,50 @@
 /** Derives the command that restarts a running server from its process. */
 
 import fs from 'node:fs';
+import type { DoctorJson } from '../admin/doctor-schema.ts';
 import { type CgroupLine, readCgroup } from '../attest/proc/cgroup.ts';
 import { type ProcessStat, readStat } from '../attest/proc/stat.ts';
+import { readStatus } from '../attest/proc/status.ts';
+import { readProcRecords } from '../base/proc/text.ts';
 import { shellQuote } from '../base/shell.ts';
 
 export interface ProcessView {
-  readonly cmdline: readonly string[];
+  /** Undefined for a process of another user, which can make its reader wait for ever. */
+  readonly cmdline: readonly string[] | undefined;
   readonly cgroup: readonly CgroupLine[];
   readonly stat: Pick<ProcessStat, 'parent' | 'session'>;
-  /** Each as `NAME=value`. Undefined if only root may read it: a server hides it from other processes of its user. */
-  readonly environ: readonly string[] | undefined;
-  /** Undefined as for `environ`. */
+  /** Whether its environment has settings. Undefined if that is not known. */
+  readonly settingsInEnvironment: boolean | undefined;
+  /** Its working directory. Undefined if that is not known. */
   readonly cwd: string | undefined;
-  /** The uid of the process. */
+  /** The effective uid of the process. */
   readonly uid: number;
 }
 
-/** @returns undefined if the process can't be read, for example in another pid namespace */
-export function viewProcess(pid: number): ProcessView | undefined {
-  const words = (name: string) => fs.readFileSync(`/proc/${pid}/${name}`, 'utf8').split('\0').slice(0, -1);
+/**
+ * A server hides its environment and directory from other processes of its user: these are taken from its report.
+ * @returns undefined if the process can't be read, for example in another pid namespace
+ */
+export function viewProcess(pid: number, reported?: DoctorJson['started']): ProcessView | undefined {
   try {
-    const { uid } = fs.statSync(`/proc/${pid}`);
-    const environ = unlessForbidden(() => words('environ'));
-    const cwd = unlessForbidden(() => fs.readlinkSync(`/proc/${pid}/cwd`));
-    return { cmdline: words('cmdline'), environ, cgroup: readCgroup(pid), stat: readStat(pid), cwd, uid };
+    // Not the owner of /proc/PID, which is root for a process that hides its memory, as a server does.
+    const { uid } = readStatus(pid);
+    const isOwn = uid === process.geteuid!();
+    const environ = isOwn ? unlessForbidden(() => wordsOf(pid, 'environ')) : undefined;
+    const settingsInEnvironment =
+      environ?.some((variable) => variable.startsWith('SIDEKEY_')) ?? reported?.settings_in_environment;
+    const cmdline = isOwn ? wordsOf(pid, 'cmdline') : undefined;
+    const cwd = unlessForbidden(() => fs.readlinkSync(`/proc/${pid}/cwd`)) ?? reported?.directory;
+    return { cmdline, settingsInEnvironment, cgroup: readCgroup(pid), stat: readStat(pid), cwd, uid };
   } catch {
     return undefined;
   }
+}
+
+/** @throws ERR_PROC if the file is too large */
+function wordsOf(pid: number, file: 'cmdline' | 'environ'): string[] {
+  const text = Buffer.from(readProcRecords(`/proc/${pid}/${file}`), 'latin1').toString('utf8');
+  return text.split('\0').slice(0, -1);
 }
 
 function unlessForbidden<T>(look: () => T): T | undefined {
@@ -46,10 +63,10 @@ function unlessForbidden<T>(look: () => T): T | undefined {
  */
 export function restartCommand(
   pid: number,
-  { cmdline, environ, cgroup, stat, cwd, uid }: ProcessView,
+  { cmdline, settingsInEnvironment, cgroup, stat, cwd, uid }: ProcessView,
   flags: readonly string[] = [],
 ): string | undefined {
-  const serve = cmdline.indexOf('serve');
+  const serve = cmdline?.indexOf('serve');
   if (serve === -1 || pid === 1) return undefined;
   const unit = systemdUnit(cgroup);
   if (unit !== undefined) {
@@ -57,8 +74,8 @@ export function restartCommand(
     return itself ? `systemctl restart ${shellQuote(unit)}` : undefined;
   }
   if (uid !== process.geteuid!()) return undefined;
-  if (environ === undefined || cwd === undefined) return undefined;
-  if (environ.some((variable) => variable.startsWith('SIDEKEY_'))) return undefined;
+  // Other settings would start another server.
+  if (cmdline === undefined || settingsInEnvironment !== false || cwd === undefined) return undefined;
   const again = ['sidekey', ...cmdline.slice(serve), ...flags].map(shellQuote).join(' ');
   const end = `kill ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.1; done`;
   return `${end}; cd ${shellQuote(cwd)} && ${again}`;

@@ -29,7 +29,7 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
     name,
     run: async () => ({ findings: await findings(), skipped: [] }),
   });
-  const process = here && viewProcess(known.pid);
+  const process = here && viewProcess(known.pid, known.started);
   const restart = (...flags: string[]) => process && restartCommand(known.pid, process, flags);
   // A process of another user could name any file, and root would run a command on it.
   const ownOnly = async (here: Here, outcome: Outcome): Promise<Outcome> =>

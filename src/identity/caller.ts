@@ -52,6 +52,7 @@ export class Caller implements ClassMember, LookedAt {
   readonly #ofIdentity = new KeyedListeners<SpiffeId>();
   readonly #ofEntries = new Set<CallerListener>();
   #ofRecovery: Set<CallerListener> | undefined;
+  #ofFacts: Set<CallerListener> | undefined;
   #class: CallerClass | undefined;
   /** The sequence number at which the last successful attestation began. */
   #attested = 0;
@@ -231,6 +232,13 @@ export class Caller implements ClassMember, LookedAt {
     return () => this.#ofEntries.delete(listener);
   }
 
+  /** Calls the listener when an attestation has found other facts than the one before. @returns a function that removes it */
+  watchFacts(listener: CallerListener): () => void {
+    this.#ofFacts ??= new Set();
+    this.#ofFacts.add(listener);
+    return () => this.#ofFacts?.delete(listener);
+  }
+
   /** Calls the listener when an attestation succeeds after a failure. @returns a function that removes it */
   watchRecovery(listener: CallerListener): () => void {
     this.#ofRecovery ??= new Set();
@@ -270,6 +278,7 @@ export class Caller implements ClassMember, LookedAt {
     this.#class = undefined;
     this.#ofIdentity.clear();
     this.#ofEntries.clear();
+    this.#ofFacts = undefined;
     this.#ofRecovery = undefined;
   }
 
@@ -315,6 +324,7 @@ export class Caller implements ClassMember, LookedAt {
     const changed = difference(former?.entries ?? [], this.#class!.entries);
     for (const entry of difference(former?.withheld ?? [], this.withheld)) changed.add(entry);
     if (changed.size > 0) this.entriesChanged(changed);
+    if (former !== undefined) for (const listener of [...(this.#ofFacts ?? [])]) listener();
   }
 
   get #who(): { peer: string; pid: number; uid: number } {

@@ -8,7 +8,7 @@ import { differInOnePlace, nearest } from '../base/nearest.ts';
 import { isForContained } from '../registry/contained.ts';
 import { isExpired } from '../registry/entry.ts';
 import type { Entry, NearMiss, Registry } from '../registry/types.ts';
-import { type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/id.ts';
+import { type SpiffeId, type TrustDomain, trustDomainId, trustDomainOf } from '../spiffe/id.ts';
 import { formatSelector, type Selector } from '../spiffe/selector.ts';
 import { split } from './classes.ts';
 import { defaultEntry } from './default-entry.ts';
@@ -21,6 +21,8 @@ import {
   makeEntry,
   mendEntry,
   mendNote,
+  type PlaceOf,
+  type Remedy,
   type RemedyCaller,
   sourceNote,
 } from './remedy.ts';
@@ -43,6 +45,8 @@ export interface ExplainedMiss {
   readonly withheld: boolean;
   /** The command that makes the entry match this caller again; remedy.ts says when there is one. */
   readonly fix: string | undefined;
+  /** How to make it match again where no command may: where it is declared. */
+  readonly mend: string | undefined;
   /** A warning to read before running it. */
   readonly note: string | undefined;
 }
@@ -89,6 +93,8 @@ export interface ExplanationQuery {
   readonly contained?: string | undefined;
   /** The path of the program's file before it was deleted or replaced. */
   readonly replaced: string | undefined;
+  /** Undefined: where entries are declared is not known, only what made them. */
+  readonly placeOf?: PlaceOf;
 }
 
 export function explain(
@@ -98,7 +104,7 @@ export function explain(
   now: number,
 ): Explanation {
   const keys = new Set(selectors.map(formatSelector));
-  const { contained } = query;
+  const { contained, placeOf = ({ source }) => ({ source }) } = query;
   const isContained = contained !== undefined;
   const [entries, withheld] = split(query.failed ? [] : registry.match(keys), { contained });
   const caller = { entries, withheld, contained, selectors: keys };
@@ -107,7 +113,8 @@ export function explain(
   const misses = registry.nearMisses(keys, { spiffeId, limit: query.limit, contained: isContained });
   // Without a SPIFFE ID that the caller lacks, a command could only give it another caller's identity.
   const isLacking = asked?.given === false;
-  const near = misses.map((miss) => explainMiss(miss, { selectors, isContained }, isLacking, identities, now));
+  const to = { caller: { selectors, isContained }, isLacking, placeOf };
+  const near = misses.map((miss) => explainMiss(miss, to, identities, now));
   const own = identities.bundle(caller);
   const federated = identities.federated(caller).map(({ trustDomain }) => trustDomain);
   const unset = [...new Set(entries.flatMap(({ federatesWith }) => federatesWith))].filter(
@@ -122,20 +129,28 @@ export function explain(
     near,
     ...(query.failed
       ? { fixes: [], note: FAILING }
-      : withReplaced(remedies(asked, near, { selectors, isContained }, unset), query.replaced, asked, misses)),
+      : withReplaced(remedies(asked, near, to, unset), query.replaced, asked, misses)),
   };
+}
+
+/** What remedies depend on. */
+interface RemedyFor {
+  readonly caller: RemedyCaller;
+  readonly isLacking: boolean;
+  readonly placeOf: PlaceOf;
 }
 
 function explainMiss(
   miss: NearMiss,
-  caller: RemedyCaller,
-  isLacking: boolean,
+  { caller, isLacking, placeOf }: RemedyFor,
   identities: ExplanationParts['identities'],
   now: number,
 ): ExplainedMiss {
   const expired = isExpired(miss.entry, now);
   const holders = expired ? 0 : identities.holders(miss.entry);
-  const notes = [holdersNote(holders), ...(isLacking ? [sourceNote(miss.entry), allowNote(miss, caller)] : [])];
+  const mend: Remedy | undefined = isLacking ? mendEntry(miss, caller, expired, placeOf) : undefined;
+  const own = isLacking ? [mend?.note ?? sourceNote(miss.entry, placeOf), allowNote(miss, caller, placeOf)] : [];
+  const notes = [holdersNote(holders), ...own];
   return {
     entry: miss.entry,
     lacks: miss.lacks.map(({ selector, has, alike }) => ({
@@ -145,7 +160,8 @@ function explainMiss(
     })),
     expired,
     withheld: caller.isContained && !isForContained(miss.entry),
-    fix: isLacking ? mendEntry(miss, caller, expired) : undefined,
+    fix: mend?.fix,
+    mend: mend?.note,
     note: joined(notes),
   };
 }
@@ -197,22 +213,30 @@ function meantNote({ alike }: AskedId): string | undefined {
   return `if ${alike} is meant, correct the requested name: an entry would be for the misspelt one`;
 }
 
+function foreignNote({ spiffeId, alike }: AskedId): string {
+  const meant = alike === undefined ? '' : `if ${alike} is meant, correct the requested name; else `;
+  return `${meant}ask the Sidekey, or other SPIFFE server, of ${trustDomainOf(spiffeId)} for it: no entry here can give it`;
+}
+
 function remedies(
   asked: AskedId | undefined,
   near: readonly ExplainedMiss[],
-  caller: RemedyCaller,
+  { caller, placeOf }: RemedyFor,
   unset: readonly TrustDomain[],
 ): Remedies {
   const others = unset.map((trustDomain) => `sidekey bundle set ${trustDomain} --file BUNDLE`);
   if (asked === undefined || asked.given) return { fixes: others, note: undefined };
+  // An entry for it would be refused.
+  if (asked.reason === 'foreign-id') return { fixes: others, note: foreignNote(asked) };
   // Entries of a similar SPIFFE ID do not give this one.
   const own = near.filter(({ entry }) => entry.spiffeId === asked.spiffeId);
   const mend = own.find(({ fix }) => fix !== undefined)?.fix;
-  const make = makeEntry(asked.spiffeId, caller, own);
-  const allow = own.map((miss) => allowNote(miss, caller)).find((note) => note !== undefined);
+  const byHand = own.find(({ mend }) => mend !== undefined)?.mend;
+  const make = byHand === undefined ? makeEntry(asked.spiffeId, caller, own) : { fix: undefined, note: undefined };
+  const allow = own.map((miss) => allowNote(miss, caller, placeOf)).find((note) => note !== undefined);
   const [closest] = own;
   const note = mend !== undefined && make.fix === undefined ? mendNote(caller) : make.note;
-  const notes = [note, make.fix && meantNote(asked), allow, closest && lackNote(closest)];
+  const notes = [byHand, note, make.fix && meantNote(asked), allow, closest && lackNote(closest, placeOf)];
   return { fixes: [mend, make.fix, ...others].filter((fix) => fix !== undefined), note: joined(notes) };
 }
 

@@ -15,6 +15,7 @@ import type { Log } from '../telemetry/log.ts';
 import { Caller, type CallerParts } from './caller.ts';
 import { CallerClasses } from './classes.ts';
 import { explainHeld, type Held, heldAsContained } from './held.ts';
+import { HeldReasons } from './held-reasons.ts';
 import { describeLapse } from './lapses.ts';
 import { Looks } from './looks.ts';
 import { type SequencedSvid, SequenceNumbers, Svids } from './svids.ts';
@@ -56,6 +57,7 @@ export class Identities {
   readonly #callers = new Map<Peer, Caller>();
   readonly #callerParts: CallerParts;
   readonly #looks: Looks;
+  readonly #reasons: HeldReasons;
   /** The lazy kinds that entries ask for. */
   #asked: ReadonlySet<string> = new Set();
   readonly #stops: (() => void)[] = [];
@@ -69,6 +71,7 @@ export class Identities {
     this.#svids = new Svids({ ca, clock, log, sequence });
     const { accountsRevision, random } = parts;
     this.#looks = new Looks({ clock, sequence, accountsRevision, random });
+    this.#reasons = new HeldReasons(clock);
     const lapsing = new Set<Caller>();
     this.#callerParts = { classes: this.#classes, sequence, clock, log, looks: this.#looks, lapsing };
     this.#stops.push(
@@ -199,6 +202,18 @@ export class Identities {
     return explainHeld(spiffeId, candidates, caller, this.#parts.registry.trustDomain, this.#parts.clock.now());
   }
 
+  /**
+   * Calls the listener when {@link explain} may give another reason for this SPIFFE ID, which the caller still lacks: because
+   * of an entry that does not match it, or of the caller's facts.
+   * @returns a function that removes it
+   */
+  watchReason(caller: Caller, spiffeId: SpiffeId, listener: () => void): () => void {
+    const stops = [this.#reasons.watch(spiffeId, listener), caller.watchFacts(listener)];
+    return () => {
+      for (const stop of stops) stop();
+    };
+  }
+
   /** Call it after an event that may have changed facts: callers that wait are attested again. */
   factsMayDiffer(): void {
     this.#looks.observed();
@@ -238,12 +253,14 @@ export class Identities {
   close(): void {
     for (const stop of this.#stops) stop();
     this.#looks.close();
+    this.#reasons.close();
     this.#svids.close();
   }
 
   #entriesChanged(changes: readonly EntryChange[]): void {
     for (const { before, after } of changes) this.#svids.entryChanged((after ?? before)!.id, after);
     this.#classes.apply(changes);
+    this.#reasons.entriesChanged(changes);
     for (const caller of [...this.#callerParts.lapsing]) caller.registryChanged(changes);
     // Callers attested before an entry asked for a lazy kind do not have it yet.
     const types = this.#newlyAskedTypes(changes);

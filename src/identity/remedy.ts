@@ -9,6 +9,7 @@
 
 import { ATTESTORS } from '../attest/catalog.ts';
 import { isChosen, isOfRoot, isSecret, isWeak } from '../attest/selector-kinds.ts';
+import { changeEntry, type DeclaredAt, declaredPlace } from '../base/declared.ts';
 import { commandLine } from '../base/shell.ts';
 import { isForContained } from '../registry/contained.ts';
 import { ENTRY_FIELD_LIST } from '../registry/entry-fields.ts';
@@ -22,18 +23,31 @@ export interface RemedyCaller {
   readonly isContained: boolean;
 }
 
+/** Where an entry is declared, as far as that is known. */
+export type PlaceOf = (entry: Entry) => DeclaredAt;
+
 /** A command and a warning to read before running it; or the reason why there is no command. */
 export interface Remedy {
   readonly fix: string | undefined;
   readonly note: string | undefined;
 }
 
-/** Removes the expiry of an entry that gave the identity to this caller until it expired. Changes nothing else. */
-export function mendEntry({ entry, lacks }: NearMiss, caller: RemedyCaller, expired: boolean): string | undefined {
+/**
+ * Removes the expiry of an entry that gave the identity to this caller until it expired. Changes nothing else. An entry that
+ * something declares is changed there, so that has no command.
+ */
+export function mendEntry(
+  { entry, lacks }: NearMiss,
+  caller: RemedyCaller,
+  expired: boolean,
+  placeOf: PlaceOf,
+): Remedy | undefined {
   const isTheirs = lacks.length === 0 && (!caller.isContained || isForContained(entry));
-  return isTheirs && expired
-    ? commandLine(['sidekey', 'entry', 'update', entry.id, '--expires-at', 'never'])
-    : undefined;
+  if (!isTheirs || !expired) return undefined;
+  const command = commandLine(['sidekey', 'entry', 'update', entry.id, '--expires-at', 'never']);
+  const at = placeOf(entry);
+  if (declaredPlace(at) === undefined) return { fix: command, note: undefined };
+  return { fix: undefined, note: changeEntry(at, 'give it a later expires_at, or none', '') };
 }
 
 /** A warning for {@link mendEntry}: another program may have the entry's selectors now. */
@@ -42,12 +56,14 @@ export function mendNote({ selectors }: RemedyCaller): string | undefined {
 }
 
 /** How to change, by hand, an entry that is out of date and whose selectors the caller lacks. */
-export function lackNote({
-  entry,
-  lacks,
-}: Pick<NearMiss, 'entry'> & { readonly lacks: readonly unknown[] }): string | undefined {
+export function lackNote(
+  { entry, lacks }: Pick<NearMiss, 'entry'> & { readonly lacks: readonly unknown[] },
+  placeOf: PlaceOf,
+): string | undefined {
   if (lacks.length === 0) return undefined;
-  return `no command is proposed that changes entry ${entry.id} to the caller's selectors, since it may be for another caller; if it is mistyped or out of date: sidekey entry update ${entry.id} --selector …, with all selectors that it should have`;
+  const update = `sidekey entry update ${entry.id} --selector …`;
+  const change = changeEntry(placeOf(entry), 'give it all selectors that it should have', update);
+  return `no command is proposed that changes entry ${entry.id} to the caller's selectors, since it may be for another caller; if it is mistyped or out of date, ${change}`;
 }
 
 /** An entry that gives the SPIFFE ID to other callers, and whose selectors the caller lacks. */
@@ -91,9 +107,13 @@ const NOTHING_KNOWN =
 export function allowNote(
   { entry, lacks }: Pick<NearMiss, 'entry'> & { readonly lacks: readonly unknown[] },
   { isContained }: RemedyCaller,
+  placeOf: PlaceOf,
 ): string | undefined {
   if (!isContained || lacks.length > 0 || isForContained(entry)) return undefined;
-  return `sidekey entry update ${entry.id} --allow-contained would give the identity to every container whose processes have these facts, and root in a container can assume them`;
+  const place = declaredPlace(placeOf(entry));
+  const change =
+    place === undefined ? `sidekey entry update ${entry.id} --allow-contained` : `allow_contained: true ${place}`;
+  return `${change} would give the identity to every container whose processes have these facts, and root in a container can assume them`;
 }
 
 type Telling = { readonly selectors: readonly Selector[]; readonly note: string | undefined };
@@ -151,10 +171,9 @@ function selectorFlags(selectors: readonly Selector[]): string[] {
 }
 
 /** A note for entries that a file or another source declares, since it may undo changes. */
-export function sourceNote({ source }: Entry): string | undefined {
-  if (source === 'api') return undefined;
-  const whose = source === 'file' ? 'the file of --entries' : `the source ${source}`;
-  return `${whose} declares this entry: change it there, or the next time it is applied undoes the change`;
+export function sourceNote(entry: Entry, placeOf: PlaceOf): string | undefined {
+  const place = declaredPlace(placeOf(entry));
+  return place && `this entry is declared ${place}: change it there, or the next reload undoes the change`;
 }
 
 /** How many connected callers use the entry now. */

@@ -1,8 +1,8 @@
 /** Reads entries files. Each problem has the file, the line and the rule. */
 
-import { readFile } from 'node:fs/promises';
 import { type Problem, SidekeyError } from '../base/errors.ts';
-import { decodeText, EntriesSource } from './entries-source.ts';
+import { readInputFile } from '../base/input-file.ts';
+import { decodeText, EntriesSource, MAX_ENTRIES_BYTES } from './entries-source.ts';
 import { findTwins } from './entry.ts';
 import { parseEntryInputs } from './entry-input.ts';
 import type { EntryInput, EntryRules } from './types.ts';
@@ -15,13 +15,19 @@ export interface DeclaredEntries {
   readonly inputs: readonly EntryInput[];
   /** Adds file and line to a problem's path: `FILE:LINE /entries/0/…`. */
   locate(problem: Problem): Problem;
+  /** The line of the entry at this position, from 1; undefined in a JSON file that is too long. */
+  lineOf(index: number): number | undefined;
 }
 
 /** Reads an entries file. @throws ERR_CONFIG with all problems; their paths are `FILE:LINE /entries/0/…` */
-export async function loadEntriesFile(file: string, rules: EntryRules): Promise<DeclaredEntries> {
+export async function loadEntriesFile(
+  file: string,
+  rules: EntryRules,
+  maxBytes: number = MAX_ENTRIES_BYTES,
+): Promise<DeclaredEntries> {
   let text: string;
   try {
-    text = decodeText(await readFile(file));
+    text = decodeText(await readInputFile(file, maxBytes));
   } catch (thrown) {
     const problem = `it can't be read: ${(thrown as Error).message}`;
     throw SidekeyError.badInput([{ path: file, problem, rule: READABLE_RULE }], 'ERR_CONFIG');
@@ -30,11 +36,18 @@ export async function loadEntriesFile(file: string, rules: EntryRules): Promise<
   try {
     const inputs = parseEntryInputs(source.entries, rules);
     const twins = findTwins(inputs);
-    if (twins === undefined) return { file, inputs, locate: (problem) => source.locate(problem) };
+    if (twins === undefined) {
+      return {
+        file,
+        inputs,
+        locate: (problem) => source.locate(problem),
+        lineOf: (at) => source.line(`/entries/${at}`),
+      };
+    }
     throw SidekeyError.badInput([
       {
         path: `/entries/${twins[1]}`,
-        problem: `it is the same as the entry on line ${source.line(`/entries/${twins[0]}`)}`,
+        problem: `it is the same as ${nameOf(twins[0], source)}`,
         rule: 'no two entries have one id, or the same SPIFFE ID, selectors and parent',
       },
     ]);
@@ -42,4 +55,10 @@ export async function loadEntriesFile(file: string, rules: EntryRules): Promise<
     if (!(thrown instanceof SidekeyError)) throw thrown;
     throw source.error(thrown.problems);
   }
+}
+
+function nameOf(index: number, source: EntriesSource): string {
+  const pointer = `/entries/${index}`;
+  const line = source.line(pointer);
+  return line === undefined ? pointer : `the entry on line ${line}`;
 }

@@ -12,15 +12,23 @@ import {
   isScalar,
   isSeq,
   LineCounter,
+  type Pair,
   parseAllDocuments,
   type Scalar,
 } from 'yaml';
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import { nearest } from '../base/nearest.ts';
 import { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from './entry-names.ts';
+import { Place, show } from './place.ts';
 import { readJson } from './unique-json.ts';
 
 const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';
+/** Of a file of entries, in bytes: about 100,000 entries in JSON. */
+export const MAX_ENTRIES_BYTES = 16 * 1024 * 1024;
+/** Of a YAML file, in characters: the parser takes about a second for one million, which blocks the event loop. */
+const MAX_YAML = 4 * 1024 * 1024;
+/** The parser compares each alias with all anchors. */
+const MAX_ALIASES = 1_000;
 
 /** Decodes UTF-8 and rejects invalid bytes; skips a byte order mark. @throws TypeError */
 export function decodeText(bytes: Uint8Array): string {
@@ -43,6 +51,7 @@ export class EntriesSource {
     this.#text = text;
     // The JSON parser takes a tenth of the YAML parser's time; YAML parsing is left for finding lines.
     const json = readJson(text);
+    if (json === undefined) this.#checkLength();
     this.entries = json === undefined ? this.#entriesOfDocuments() : this.#entriesOf(json, 0);
   }
 
@@ -55,17 +64,30 @@ export class EntriesSource {
 
   /** Adds file and line to a problem's path: `FILE:LINE /entries/0/…`. */
   locate(problem: Problem): Problem {
-    return { ...problem, path: `${this.#name}:${this.line(problem.path)} ${problem.path}`.trimEnd() };
+    const line = this.line(problem.path);
+    const place = line === undefined ? this.#name : `${this.#name}:${line}`;
+    return { ...problem, path: `${place} ${problem.path}`.trimEnd() };
   }
 
-  /** The line (from 1) of the value at a JSON pointer, or of its object if the value is missing. */
-  line(pointer: string): number {
+  /**
+   * The line (from 1) of the value at a JSON pointer, or of its object if the value is missing. Undefined if the file is
+   * JSON and too long for the YAML parser, which finds the lines.
+   */
+  line(pointer: string): number | undefined {
+    if (this.#text.length > MAX_YAML) return undefined;
     const keys = pointer.split('/').slice(1);
     return this.#lineIn(...this.#place(keys));
   }
 
+  #checkLength(): void {
+    if (this.#text.length <= MAX_YAML) return;
+    const problem = `it is not JSON, or an object in it has a name twice, and it has ${this.#text.length} characters`;
+    const rule = `a YAML file has at most ${MAX_YAML} characters; JSON may have ${MAX_ENTRIES_BYTES} bytes`;
+    throw SidekeyError.badInput([{ path: this.#name, problem, rule }], 'ERR_CONFIG');
+  }
+
   #entriesOfDocuments(): unknown {
-    const [fault] = this.#parsed.flatMap(({ errors, warnings }) => [...errors, ...warnings]);
+    const [fault = this.#firstFault()] = this.#parsed.flatMap(({ errors, warnings }) => [...errors, ...warnings]);
     if (fault !== undefined) {
       const path = `${this.#name}:${this.#lines.linePos(fault.pos[0]).line}`;
       throw SidekeyError.badInput([{ path, problem: fault.message, rule: FILE_RULE }], 'ERR_CONFIG');
@@ -89,6 +111,33 @@ export class EntriesSource {
     return all;
   }
 
+  /** The first key that a map has twice, or the first alias that is too many. The parser's own check compares each with all. */
+  #firstFault(): { readonly message: string; readonly pos: readonly [number] } | undefined {
+    let aliases = 0;
+    for (const document of this.#parsed) {
+      // It grows in the loop.
+      const nodes: unknown[] = [document.contents];
+      for (const node of nodes) {
+        if (isAlias(node)) {
+          aliases += 1;
+          if (aliases > MAX_ALIASES)
+            return { message: `there are more than ${MAX_ALIASES} aliases`, pos: [node.range![0]] };
+        } else if (isSeq(node)) {
+          for (const item of node.items) nodes.push(item);
+        } else if (isMap(node)) {
+          const keys = new Set<unknown>();
+          for (const { key, value } of node.items as Pair<Scalar>[]) {
+            if (keys.has(key.value))
+              return { message: `the key ${show(key.value)} occurs twice`, pos: [key.range![0]] };
+            keys.add(key.value);
+            nodes.push(value);
+          }
+        }
+      }
+    }
+    return undefined;
+  }
+
   /** The value of `entries` in a document; other fields are faults. @throws ERR_CONFIG */
   #entriesOf(value: unknown, at: number): unknown {
     const located = (problem: Problem): Problem => {
@@ -99,17 +148,18 @@ export class EntriesSource {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw SidekeyError.badInput([located(missing)], 'ERR_CONFIG');
     }
-    const problems: Problem[] = [];
-    for (const [key, member] of Object.entries(value)) {
-      if (key === 'entries' || (snakeCase(key) === PAGE_TOKEN && member === '')) continue;
-      if (snakeCase(key) === PAGE_TOKEN) {
-        problems.push({ path: `/${key}`, problem: 'it is not empty', rule: PAGE_TOKEN_RULE });
-        continue;
+    const problems = problemsOf((place) => {
+      for (const [key, member] of Object.entries(value)) {
+        if (key === 'entries' || (snakeCase(key) === PAGE_TOKEN && member === '')) continue;
+        if (snakeCase(key) === PAGE_TOKEN) {
+          place.at(key).fault('it is not empty', PAGE_TOKEN_RULE);
+          continue;
+        }
+        const meant = nearest(key, ['entries']) === undefined ? '' : '; did you mean entries?';
+        place.at(key).fault(`there is no such field${meant}`, FILE_RULE);
       }
-      const meant = nearest(key, ['entries']) === undefined ? '' : '; did you mean entries?';
-      problems.push({ path: `/${key}`, problem: `there is no such field${meant}`, rule: FILE_RULE });
-    }
-    if (!('entries' in value)) problems.push(missing);
+      if (!('entries' in value)) place.fault(missing.problem, missing.rule);
+    });
     if (problems.length > 0) throw SidekeyError.badInput(problems.map(located), 'ERR_CONFIG');
     return (value as { entries: unknown }).entries;
   }
@@ -126,7 +176,7 @@ export class EntriesSource {
 
   get #parsed(): Document.Parsed[] {
     if (this.#documents === undefined) {
-      const options = { lineCounter: this.#lines, prettyErrors: false, stringKeys: true };
+      const options = { lineCounter: this.#lines, prettyErrors: false, stringKeys: true, uniqueKeys: false };
       // Empty text has no documents.
       this.#documents = [...(parseAllDocuments(this.#text, options) as Document.Parsed[])];
     }
@@ -159,6 +209,18 @@ export class EntriesSource {
     }
     return this.#lines.linePos(offset).line;
   }
+}
+
+/** The faults of a reader, at most as many as are told of any input. */
+function problemsOf(read: (place: Place) => void): readonly Problem[] {
+  const problems: Problem[] = [];
+  try {
+    read(new Place('', problems));
+  } catch (thrown) {
+    if (thrown instanceof SidekeyError) return thrown.problems;
+    throw thrown;
+  }
+  return problems;
 }
 
 /** True if the key is that of the JSON pointer, which may have it in snake case. */

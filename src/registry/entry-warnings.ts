@@ -1,6 +1,7 @@
 /** Warnings for entries that are accepted but probably a mistake. */
 
 import { redactSelector } from '../attest/selector-kinds.ts';
+import { API_SOURCE, declaredPlace, FILE_SOURCE } from '../base/declared.ts';
 import { formatDuration } from '../base/duration.ts';
 import type { Problem } from '../base/errors.ts';
 import type { Selector } from '../spiffe/selector.ts';
@@ -108,24 +109,22 @@ function* ttlWarnings({ x509SvidTtl, jwtSvidTtl }: EntryInput, longest: number):
   }
 }
 
-/** The `source` of entries from the `--entries` file. */
-export const FILE_SOURCE = 'file';
-/** The `source` of entries created one by one over REST or the command line. */
-export const API_SOURCE = 'api';
-
 /**
  * The warning for changing an entry that a file or other source declares, since that source undoes the change;
  * undefined for other entries.
  */
-export function declaredWarning({ id, source }: Pick<Entry, 'id' | 'source'>): Problem | undefined {
+export function declaredWarning(
+  { id, source }: Pick<Entry, 'id' | 'source'>,
+  at: { readonly file?: string | undefined; readonly line?: number | undefined } = {},
+): Problem | undefined {
   if (source === API_SOURCE) return undefined;
-  const [what, when, where] =
+  const [what, when] =
     source === FILE_SOURCE
-      ? ["the server's entries file (--entries)", 'next start or reload', 'file']
-      : [`the source ${source}`, 'next PUT of that source', 'source'];
+      ? ["the server's entries file (--entries)", 'next start or reload']
+      : [`the source ${source}`, 'next PUT of that source'];
   return {
     path: '',
     problem: `entry ${id} is declared by ${what}, which will undo the change`,
-    rule: `the ${when} restores the declared entry; change it in the ${where}`,
+    rule: `the ${when} restores the declared entry; change it ${declaredPlace({ ...at, source })}`,
   };
 }

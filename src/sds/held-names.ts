@@ -52,6 +52,8 @@ export class HeldNames {
     if (watched.held.reason === 'unknown-name') this.#unknown -= 1;
     if (dependsOnFacts(watched.held)) this.#context.caller.waits(-1);
     watched.held = undefined;
+    watched.stopReason?.();
+    watched.stopReason = undefined;
     if (watched.decision !== undefined) this.#context.parts.decisions.end(watched.decision);
   }
 
@@ -63,11 +65,15 @@ export class HeldNames {
     this.end(name);
     watched.held = held;
     watched.heldSince = now;
-    const noted = () =>
-      notedOf('held', this.#context.asker, { ...held, name, spiffeId: spiffeIdBehind(parts.identities, watched.name) });
+    const spiffeId = spiffeIdBehind(parts.identities, watched.name);
+    const noted = () => notedOf('held', this.#context.asker, { ...held, name, spiffeId });
     watched.decision = parts.decisions.hold(stream.peer.owner, held.reason, noted, watched.decision);
     if (held.reason === 'unknown-name') this.#unknown += 1;
-    if (dependsOnFacts(held)) caller.waits(1);
+    if (dependsOnFacts(held)) {
+      caller.waits(1);
+      const again = () => this.#context.lookAgain(name);
+      if (spiffeId !== undefined) watched.stopReason = parts.identities.watchReason(caller, spiffeId, again);
+    }
     parts.counters.add('names_held_total');
     return true;
   }

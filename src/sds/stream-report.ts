@@ -62,7 +62,7 @@ export interface StreamReport {
   readonly secrets: Iterable<SecretReport>;
 }
 
-type Known = Omit<WatchedName, 'name' | 'respelled'>;
+type Known = Omit<WatchedName, 'name' | 'respelled' | 'stopReason'>;
 
 /** The state of a name before its first lookup. */
 export const NOT_LOOKED_FOR: Known = {

@@ -19,6 +19,8 @@ export interface WatchedName {
   held: Held | undefined;
   /** When the name was held first for this reason, in milliseconds since the epoch. */
   heldSince: number;
+  /** Stops the watch of what could change the reason; undefined while the name is not held. */
+  stopReason: (() => void) | undefined;
   /** The record of the current or last hold. */
   decision: NotedHold | undefined;
   /** The certificate that was sent last, if the name's secret is one. */
@@ -99,6 +101,7 @@ export class WatchedNames {
       stopSvid: undefined,
       held: undefined,
       heldSince: 0,
+      stopReason: undefined,
       decision: undefined,
       certificate: undefined,
       respelled: false,

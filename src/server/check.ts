@@ -2,24 +2,22 @@
  * `serve --check`: checks everything that a start checks, and reports what it would change. Changes nothing on disk.
  */
 
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { createAccounts } from '../attest/accounts.ts';
 import { SystemClock } from '../base/clock.ts';
 import { type DataDirState, inspectDataDir } from '../base/data-dir.ts';
+import { FILE_SOURCE } from '../base/declared.ts';
 import { SidekeyError } from '../base/errors.ts';
 import { checkSocket } from '../base/socket-file.ts';
 import { octal } from '../base/trusted-path.ts';
 import { hasAuthorities, inspectAuthorities } from '../ca/index.ts';
 import type { Passphrases } from '../ca/key-codec.ts';
+import { openUpstream } from '../ca/upstream/index.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
-import { FILE_SOURCE } from '../registry/entry-warnings.ts';
-import { openRegistry } from '../registry/registry.ts';
 import { copyDatabase } from '../registry/sqlite/copy.ts';
-import { openSqliteStore } from '../registry/sqlite/sqlite-store.ts';
 import type { Entry, Registry } from '../registry/types.ts';
-import { createLog } from '../telemetry/log.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
 import { textLine } from '../telemetry/log-text.ts';
 import { openAttestors } from './attestors.ts';
 import { warnOfDeclared } from './declared-entries.ts';
@@ -27,9 +25,13 @@ import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
 import { entryRulesOf, type Inputs, readInputs } from './inputs.ts';
 import { Parts } from './parts.ts';
+import { PrivateFolder } from './private-folder.ts';
+import { authoritiesIn, openStoredEntries } from './stored-entries.ts';
 import { warnOfInputs, warnOfTtl } from './warnings.ts';
 
 export interface StartCheck {
+  /** A server uses the data directory, so a start is a restart. */
+  readonly isServed: boolean;
   /** What a start would do, for display. */
   readonly lines: readonly string[];
   /** Why a start would fail; empty if it would succeed. */
@@ -49,18 +51,21 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
     }
   };
   const parts = new Parts(log);
+  let isServed = false;
   try {
+    await attempt(() => checkUpstream(config, parts));
     const host = await attempt(() => lookAtHost(config, log));
     const inputs = await attempt(() => readInputs(config, entryRulesOf(config)));
     warnOfInputs(config, log);
     warnOfTtl(config, log);
     const state = await attempt(() => inspectDataDir(config.dataDir));
+    isServed = state?.isServed === true;
     if (state !== undefined) lines.push(...dataDirLines(state));
     if (state !== undefined && inputs !== undefined) {
       lines.push(...((await attempt(() => authorityLines(config, state, inputs.passphrases))) ?? []));
     }
-    for (const one of socketsOf(config)) await attempt(() => checkSocket(one, state?.isServed === true));
-    const registry = state && (await attempt(() => registryAsStored(config, state, parts)));
+    for (const one of socketsOf(config)) await attempt(() => checkSocket(one, isServed));
+    const registry = state && (await attempt(() => registryAsStored(config, state, parts, log)));
     if (registry !== undefined && host !== undefined) {
       const clock = new SystemClock();
       const facts = {
@@ -81,7 +86,13 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
   } finally {
     await parts.close();
   }
-  return { lines, faults };
+  return { isServed, lines, faults };
+}
+
+/** Files, program or login of the upstream; nothing is signed. */
+async function checkUpstream(config: ServeConfig, parts: Parts): Promise<void> {
+  const upstream = await openUpstream(config, { ...config, clock: new SystemClock(), log: createLog('silent') });
+  if (upstream !== undefined) await parts.own(upstream).check();
 }
 
 function socketsOf({ adminSocket, socket, socketMode, socketGroup }: ServeConfig) {
@@ -92,11 +103,11 @@ function socketsOf({ adminSocket, socket, socketMode, socketGroup }: ServeConfig
 }
 
 function* dataDirLines({ path: directory, exists, isServed, closes }: DataDirState): Iterable<string> {
-  if (isServed) yield `${directory} is in use by a server: stop it first, or reload it (SIGHUP)`;
+  if (isServed) yield `a server uses ${directory}: this check compares with its entries as they are now`;
   if (!exists) yield `the data directory ${directory} would be created`;
   if (closes !== undefined)
     yield `the data directory ${directory} would be closed to others (${octal(closes)} to 0700)`;
-  if (!hasAuthorities(path.join(directory, 'ca'))) yield 'a new root and intermediate would be created';
+  if (!hasAuthorities(authoritiesIn(directory))) yield 'a new root and intermediate would be created';
 }
 
 /** What a start would change of the stored authorities, and what not. @throws ERR_CA if one is unusable */
@@ -105,7 +116,7 @@ async function authorityLines(
   state: DataDirState,
   passphrases: Passphrases,
 ): Promise<string[]> {
-  const directory = path.join(state.path, 'ca');
+  const directory = authoritiesIn(state.path);
   const stored = await inspectAuthorities(directory, { trustDomain, ...passphrases });
   const lines: string[] = [];
   const rewritten = stored.filter(({ isCurrent }) => !isCurrent).length;
@@ -124,32 +135,23 @@ async function authorityLines(
 }
 
 /** The registry from a copy of the database, or an empty one. @throws the errors of a start */
-async function registryAsStored(config: ServeConfig, state: DataDirState, parts: Parts): Promise<Registry> {
-  const { trustDomain, newRoot } = config;
-  const database = path.join(state.path, 'sidekey.db');
-  const authorities = path.join(state.path, 'ca');
-  const hasDatabase = existsSync(database);
-  if (!hasDatabase && hasAuthorities(authorities) && !newRoot) {
-    throw new SidekeyError('ERR_DATA_DIR', `${authorities} has authorities, but the database ${database} is missing`);
-  }
-  const folder = mkdtempSync(path.join(tmpdir(), 'sidekey-check-'));
-  parts.defer(() => rmSync(folder, { recursive: true, force: true }));
-  const copy = path.join(folder, 'sidekey.db');
+async function registryAsStored(config: ServeConfig, state: DataDirState, parts: Parts, log: Log): Promise<Registry> {
+  const { path: dataDir, isServed } = state;
+  const folder = new PrivateFolder('sidekey-check-');
+  parts.defer(() => folder.remove());
+  const copy = path.join(folder.path, 'sidekey.db');
+  let original = copy;
+  const instead = async (database: string) => {
+    original = database;
+    if (existsSync(database)) await copyDatabase(database, copy, isServed);
+    return copy;
+  };
   try {
-    if (hasDatabase) await copyDatabase(database, copy, state.isServed);
-    const store = parts.own(openSqliteStore({ path: copy, trustDomain }));
-    const silent = createLog('silent');
-    const registry = parts.own(await openRegistry({ store, trustDomain, clock: new SystemClock(), log: silent }));
-    if (registry.size > 0 && !hasAuthorities(authorities) && !newRoot) {
-      throw new SidekeyError(
-        'ERR_DATA_DIR',
-        `the database ${database} is in use, but ${authorities} has no authorities: a new root would be created, which no peer trusts`,
-      );
-    }
+    const { registry } = await openStoredEntries({ dataDir, config, clock: new SystemClock(), log, parts, instead });
     return registry;
   } catch (thrown) {
     const { code, message } = SidekeyError.from(thrown, 'ERR_STORE', (thrown as Error).message);
-    throw new SidekeyError(code, message.replaceAll(copy, database), { cause: thrown });
+    throw new SidekeyError(code, message.replaceAll(copy, original), { cause: thrown });
   }
 }
 

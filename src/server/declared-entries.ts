@@ -1,8 +1,9 @@
 /** Reads the entries of the `--entries` file. */
 
+import { FILE_SOURCE } from '../base/declared.ts';
 import type { DeclaredEntries } from '../registry/entries-file.ts';
 import { storedAs } from '../registry/entry.ts';
-import { FILE_SOURCE, logEntryWarnings, type WarningsOf } from '../registry/entry-warnings.ts';
+import { logEntryWarnings, type WarningsOf } from '../registry/entry-warnings.ts';
 import type { EntryRules, Registry } from '../registry/types.ts';
 import type { Log } from '../telemetry/log.ts';
 

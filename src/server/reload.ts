@@ -1,5 +1,6 @@
 /** Reloads on SIGHUP: reads the entries file and the admin token again, with the checks of a start. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { AdminToken } from '../admin/token.ts';
 import { formatProblem, SidekeyError } from '../base/errors.ts';
@@ -23,11 +24,15 @@ export interface ReloadParts {
 /** Reads the settings again; rejects with ERR_CONFIG if they are invalid now. */
 export type ReadConfig = () => Promise<ServeConfig>;
 
+/** How long {@link Reloader.close} waits for a running reload, in milliseconds: a file may be on a dead network. */
+const CLOSE_MS = 1_000;
+
 /** Runs one reload at a time. Requests during a reload cause one more reload after it. */
 export class Reloader {
   readonly #parts: ReloadParts;
   #running: Promise<void> | undefined;
   #again: ReadConfig | undefined;
+  #closed = false;
 
   constructor(parts: ReloadParts) {
     this.#parts = parts;
@@ -41,16 +46,20 @@ export class Reloader {
     });
   }
 
-  /** Waits for a running reload. */
+  /** Waits for a running reload, but not long. A reload that still reads its files then changes nothing. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.#again = undefined;
-    await this.#running;
+    const late = new AbortController();
+    await Promise.race([this.#running, sleep(CLOSE_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
+    late.abort();
   }
 
   async #run(): Promise<void> {
     for (let next = this.#again; next !== undefined; next = this.#again) {
       this.#again = undefined;
       await this.#tellSettings(next);
+      if (this.#closed) return;
       const { entries, adminListen } = this.#parts.config;
       if (entries !== undefined) await this.#reloadEntries(entries);
       // Without a listener on TCP nobody needs the token.
@@ -89,6 +98,7 @@ export class Reloader {
     const { config, entryRules, warningsOf, registry, log } = this.#parts;
     try {
       const declared = await readDeclared(file, entryRules);
+      if (this.#closed) return;
       warnOfInputs(config, log);
       await takeEntries(declared, registry, log);
       warnOfDeclared(declared, warningsOf, registry, log);

@@ -50,6 +50,12 @@ export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['lo
     socket: config.socket,
     admin_socket: config.adminSocket,
     docker_socket: config.dockerSocket ?? null,
+    sds_names: {
+      default: config.sdsDefaultName,
+      bundle: config.sdsBundleName,
+      all_bundles: config.sdsAllBundlesName,
+    },
+    started: { directory: process.cwd(), settings_in_environment: Object.keys(process.env).some(isSetting) },
     inputs: inputsOf(config),
     passphrase_files: passphraseFilesOf(config),
     attestors: await Promise.all(attestors.map(probe)),
@@ -73,4 +79,8 @@ export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['lo
         .map(({ container, selector }) => ({ container, selector: formatSelector(selector) })),
     },
   };
+}
+
+function isSetting(variable: string): boolean {
+  return variable.startsWith('SIDEKEY_');
 }

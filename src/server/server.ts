@@ -174,6 +174,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   const methods = [...secretMethods, ...standardMethods];
   const wire = createWire({ methods, clock, log, quota, memory, turns });
   const subordinateIds = createSubordinateIds((user) => accounts.uid(user));
+  const ownerOf = createOwnerOf(owners, subordinateIds);
   const pipe = createPipe({
     attestors,
     whyContained,
@@ -183,7 +184,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     quota,
     turns,
     keeps: (selector) => isKept(selector, registry),
-    ownerOf: createOwnerOf(owners, subordinateIds),
+    ownerOf,
     pinByPid: !kernel.pinsPeers,
     onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading),
   });
@@ -204,8 +205,9 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
         whyContained,
         clock,
         attestTimeoutMs: ATTEST_TIMEOUT_MS,
+        reach: (pid) => reachOf(pid, config.socket),
+        ownerOf,
       }),
-      reach: (pid) => reachOf(pid, config.socket),
       mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {

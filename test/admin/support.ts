@@ -64,7 +64,6 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       },
       inspect: () => Promise.reject(new Error('no attestors here')),
       mainPid: undefined,
-      reach: () => ({ verdict: 'yes', detail: '', fix: undefined, seenAs: undefined }),
     },
     self: {
       look: () => Promise.reject(new Error('no machine here')),
@@ -72,7 +71,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       whyNever: () => undefined,
       meant: () => undefined,
       entriesFile: undefined,
-      unreachable: async () => [],
+      unreachable: async () => ({ users: [], unfinished: undefined }),
       uidOf: () => undefined,
       usage: () => [],
     },

@@ -10,7 +10,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { wait } from '../../envoy-examples/demo/expect.ts';
 import { type FileUser, firstDenied, type Inode, reachOf, reachOfUser } from '../../src/attest/reach.ts';
 import { unreachableUsers } from '../../src/attest/unreachable.ts';
-import { accountOf } from '../../src/base/groups.ts';
+import { accountOf, groupName } from '../../src/base/groups.ts';
 import { endAfter } from '../support/caller.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -319,13 +319,23 @@ describe('what is said of a process is what it finds', () => {
     chownSync(socket, 0, GROUP);
     const { verdict, fix } = reachOfUser({ uid: 1, ...groups }, socket);
     assert.deepEqual([verdict, /give it the group 3999999/.test(fix!)], ['no', true]);
-    const users = await unreachableUsers(new Set([0, 1, 4_000_000]), socket);
+    assert.equal(reachOfUser({ uid: 1, ...groups }, socket).command, undefined, 'the group has no name');
+    chownSync(socket, 0, 50);
+    const name = groupName(50);
+    const { command } = reachOfUser({ uid: 1, gid: 1, groups: [] }, socket);
+    assert.equal(command, name && `usermod -aG ${name} ${account.name}`);
+    chownSync(socket, 0, account.gid);
+    const again = reachOfUser({ uid: 1, gid: 4_000_000, groups: [] }, socket);
+    assert.deepEqual([again.command, /is in the group \d+ by now: start it again/.test(again.fix!)], [undefined, true]);
+    chownSync(socket, 0, GROUP);
+    const { users, unfinished } = await unreachableUsers(new Set([0, 1, 4_000_000]), socket);
+    assert.equal(unfinished, undefined);
     assert.deepEqual(
       users.map(({ uid }) => uid),
       [1],
     );
     chmodSync(socket, 0o666);
-    assert.deepEqual(await unreachableUsers(new Set([1]), socket), []);
+    assert.deepEqual((await unreachableUsers(new Set([1]), socket)).users, []);
   });
 
   it('a socket behind a symbolic link, and one that is gone', async (t) => {

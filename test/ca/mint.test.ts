@@ -36,6 +36,8 @@ class TestUpstream implements UpstreamAuthority {
   life = DAY;
   fault: string | undefined;
   requests = 0;
+  /** Called once, when the next answer is made. */
+  onAnswer: (() => void) | undefined;
   closed = false;
   readonly changed = new Listeners<void>((error) => assert.fail(String(error)));
 
@@ -47,6 +49,8 @@ class TestUpstream implements UpstreamAuthority {
 
   problem(): undefined {}
 
+  async check(): Promise<void> {}
+
   async close(): Promise<void> {
     this.closed = true;
   }
@@ -55,6 +59,8 @@ class TestUpstream implements UpstreamAuthority {
     this.requests += 1;
     if (this.fault !== undefined) throw new Error(this.fault);
     const certificate = await sign(this.root, privateKey, this.now(), this.life);
+    this.onAnswer?.();
+    this.onAnswer = undefined;
     return {
       chain: [certificate],
       roots: this.listed.map((one) => one.certificate),
@@ -199,7 +205,24 @@ test('another root of the upstream signs once all proxies have it; the old one l
     clock.advance(HOUR);
     return ca.bundle().x509Authorities.length === 1;
   });
-  await until(() => ca.trouble() === undefined);
+  // A request may wait for its next try.
+  await until(() => {
+    clock.advance(SECOND);
+    return ca.trouble() === undefined;
+  });
+  assertUnder(await ca.issue(request()), upstream.root);
+});
+
+test('an answer that has ended when it arrives is followed by another request', async (t) => {
+  const { ca, clock, upstream } = await open(t);
+  await until(() => isSigning(ca));
+  upstream.onAnswer = () => clock.set(clock.now() + 3 * DAY);
+  clock.advance(13 * HOUR);
+  await until(() => upstream.onAnswer === undefined);
+  await until(() => {
+    clock.advance(SECOND);
+    return ca.trouble() === undefined && isSigning(ca);
+  });
   assertUnder(await ca.issue(request()), upstream.root);
 });
 

@@ -3,8 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { COMMAND_NAMES } from '../../src/cli/called-as.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { cleanEnvironment, ROOT } from './support.ts';
+import { cleanEnvironment, ROOT, sidekey } from './support.ts';
 
 /** What a module says in a process of its own, which bin/sidekey was called as. */
 function commandAs(called: string, PATH: string): string {
@@ -39,4 +40,40 @@ test('bin/sidekey passes its name on', (t) => {
   const env = { ...cleanEnvironment(), ...settings };
   const { stdout } = spawnSync('/bin/sh', ['-c', 'bin/sidekey doctor'], { encoding: 'utf8', env, cwd: ROOT });
   assert.match(stdout, /^ {2}run: bin\/sidekey serve /m, stdout);
+});
+
+test('the commands that messages name are those that there are', async () => {
+  const { stdout } = await sidekey(['--help']);
+  const commands = stdout.split('Commands:')[1]!;
+  assert.deepEqual(
+    [...commands.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name).filter((name) => name !== 'help'),
+    [...COMMAND_NAMES],
+  );
+});
+
+test('messages name the commands by it too: errors, warnings, fixes, notes, help', () => {
+  const ask = (...args: string[]) => {
+    const { stdout, stderr } = spawnSync('/bin/sh', ['-c', 'bin/sidekey "$@"', 'sh', ...args], {
+      encoding: 'utf8',
+      env: cleanEnvironment(),
+      cwd: ROOT,
+    });
+    return `${stdout}${stderr}`;
+  };
+  const nowhere = ['--admin-socket', '/nonexistent/admin.sock'];
+  for (const args of [
+    ['entry', 'list', ...nowhere],
+    ['doctor', ...nowhere],
+    ['fetch', '--socket', '/nonexistent/agent.sock'],
+    ['envoy', 'bootstrap', '--help'],
+    ['completion', '--help'],
+  ]) {
+    const said = ask(...args);
+    assert.match(said, /bin\/sidekey (serve|envoy|completion|doctor)/, args.join(' '));
+    assert.doesNotMatch(
+      said,
+      new RegExp(`(?<![\\w./:=-]|^Usage: )sidekey (${COMMAND_NAMES.join('|')})\\b`, 'm'),
+      args.join(' '),
+    );
+  }
 });

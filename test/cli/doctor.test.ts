@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
+import { after, describe, type TestContext, test } from 'node:test';
 import { serve } from '../support/serve.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { type Ran, sidekey } from './support.ts';
@@ -10,8 +12,16 @@ const WEB = 'spiffe://ilinux.io/web';
 const BOOTSTRAP = ['envoy', 'bootstrap', '--spiffe-id', WEB, '--listen', '0.0.0.0:1', '--to', '127.0.0.1:2'];
 const NOBODY = ['--admin-socket', '/nonexistent/admin.sock'];
 
+/** A socket that is there. */
+const pipe = path.join(mkdtempSync(path.join(tmpdir(), 'sidekey-')), 'agent.sock');
+const listener = net.createServer().listen(pipe);
+after(() => {
+  listener.close();
+  rmSync(path.dirname(pipe), { recursive: true, force: true });
+});
+
 async function bootstrap(): Promise<string> {
-  return (await sidekey([...BOOTSTRAP, '--socket', '/pipe'])).stdout;
+  return (await sidekey([...BOOTSTRAP, '--socket', pipe])).stdout;
 }
 
 function doctor(t: TestContext, text: string, ...args: readonly string[]): { file: string; ran: Promise<Ran> } {

@@ -153,6 +153,13 @@ describe('sidekey entry', () => {
     assert.equal(registry.size, 0);
   });
 
+  test('create --data reads no file without an end', async (t) => {
+    const { run } = await start(t);
+    const { status, stderr } = await run(['entry', 'create', '--data', '/dev/zero']);
+    assert.equal(status, 2);
+    assert.match(stderr, /--data: \/dev\/zero has more than 16777216 bytes/);
+  });
+
   test('create --data says the line of what is no YAML', async (t) => {
     const { run } = await start(t);
     const { status, stderr } = await run(['entry', 'create', '--data', file(t, 'entries:\n- spiffe_id: "x\n')]);

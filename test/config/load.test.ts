@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
@@ -515,7 +515,9 @@ test('what is no YAML map of settings is refused with its line', async (t) => {
   const list = yaml(t, '- trustDomain\n');
   assert.deepEqual(await faults({ flags: { config: list } }), [`${list}:1: it is not a map; ${rule}`]);
   const twice = yaml(t, 'caTtl: 1h\n\ncaTtl: 2h\n');
-  assert.deepEqual(await faults({ flags: { config: twice } }), [`${twice}:3: Map keys must be unique; ${rule}`]);
+  assert.deepEqual(await faults({ flags: { config: twice } }), [
+    `${twice}:3 caTtl: it is the same setting as ${twice}:1 caTtl; give one of the two`,
+  ]);
   const broken = yaml(t, 'logLevel: info\ncaTtl: "1h\n');
   assert.match(
     (await faults({ flags: { config: broken } }))[0]!,
@@ -529,6 +531,20 @@ test('a file that cannot be read is a fault of whoever named it', async (t) => {
     `SIDEKEY_CONFIG: "${missing}" cannot be read: ENOENT: no such file or directory, open '${missing}'; ` +
       'give a YAML file that this user can read',
   ]);
+});
+
+test('a file that is not regular, too large, or has very many keys is refused in time', {
+  timeout: 60_000,
+}, async (t) => {
+  const fifo = path.join(tempDir(t), 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  assert.match((await faults({ flags: { config: fifo } }))[0]!, /cannot be read: it is a FIFO, not a regular file;/);
+  const large = yaml(t, '#\n'.repeat(40_000));
+  assert.match((await faults({ flags: { config: large } }))[0]!, /cannot be read: it has 80000 bytes; at most 65536/);
+  const keys = yaml(t, Array.from({ length: 7_000 }, (_, n) => `k${n}: 1\n`).join(''));
+  const begun = performance.now();
+  assert.equal((await faults({ flags: { config: keys } })).length, 100);
+  assert.ok(performance.now() - begun < 5_000, `${performance.now() - begun} ms`);
 });
 
 test('what a file with faults would have set is not missed', async (t) => {

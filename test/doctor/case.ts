@@ -45,7 +45,7 @@ export interface DoctorCase extends Told {
   /** Where the finding gives no command, since that could adopt what somebody has put there: what a person does. */
   readonly byHand?: (stage: Stage, t: TestContext) => unknown;
   /** A program that the fix runs and that a test must not: what it would do to this machine. */
-  readonly standIn?: { readonly program: string; does(stage: Stage): unknown };
+  readonly standIn?: { readonly program: string; does(stage: Stage, t: TestContext): unknown };
   /** What the workload does by itself once it may. */
   readonly after?: (stage: Stage) => unknown;
 }
@@ -87,13 +87,24 @@ export interface LintCase extends Told {
   readonly by: 'lint';
   readonly rule: string;
   /** What is changed in a bootstrap that works. */
-  readonly change: readonly [from: string | RegExp, to: string];
+  readonly change?: readonly [from: string | RegExp, to: string];
+  /** Compared with a server that has an entry for the bootstrap, by the command itself. */
+  readonly server?: {
+    /** What is broken beside the change. */
+    break?(stage: Stage, t: TestContext): unknown;
+    /** Where the finding gives no command: what a person does. */
+    byHand?(stage: Stage, file: string): unknown;
+    /** What the fix says. */
+    readonly says?: RegExp;
+  };
 }
 
 /** Found by `sidekey doctor --envoy-admin URL`, of an Envoy that runs. */
 export interface EnvoyCase extends Told {
   readonly by: 'envoy';
   readonly rule: string;
+  /** What only root can do. */
+  readonly needsRoot?: true;
   /** Starts what is broken; returns the URL of the Envoy that is asked, and what a person does about it. */
   set(
     stage: Stage,

@@ -3,9 +3,10 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, chownSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { wait } from '../../envoy-examples/demo/expect.ts';
 import { endAfter } from '../support/caller.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { makeCgroup } from '../support/cgroup.ts';
@@ -51,7 +52,8 @@ function startContained({ engine }: Stage, t: TestContext, labels: Readonly<Reco
 }
 
 const NOBODY = 65_534;
-const PIPE_GROUP = 3_999_998;
+/** It has a name on every host. */
+const PIPE_GROUP = 1;
 
 /** As with --socket-group. */
 function openToGroup({ directory, socket }: Stage): void {
@@ -241,7 +243,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     words: pipeError('Permission_denied'),
     cause: 'its process is not in the group of the socket, or may not pass a directory above it',
     name: 'no-way-in',
-    says: /it is not connected to the pipe now: it may not connect to /,
+    says: /it is not connected to the pipe now: it may not connect to .*\nto let it connect: .*\nrun: usermod -aG /,
     own: () => ({}),
     unreachable: true,
     break: async (stage, spiffeId, t) => {
@@ -250,7 +252,7 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
       return startSleeper(t, { uid: NOBODY, gid: NOBODY }).pid;
     },
     byHand: (_stage, _spiffeId, t) => startSleeper(t, { uid: NOBODY, gid: PIPE_GROUP }).pid,
-    fix: 'give it the group of the socket (`usermod -aG`, systemd: `SupplementaryGroups=`, `docker run --group-add`), and start it again',
+    fix: 'run the printed `usermod -aG GROUP USER` (systemd: `SupplementaryGroups=`, `docker run --group-add`), and start it again',
     note: 'in a container the socket may not be there at all: then explain says which directory to mount',
   },
   {
@@ -291,7 +293,31 @@ const LOST: readonly Omit<CheckCase, 'by'>[] = [
     fix: 'give the entry the selectors that the Envoy has: `sidekey explain --pid PID --spiffe-id ID` shows them, `sidekey entry update ENTRY --selector …` changes them',
     note: 'a name that waits for an entry that never existed does not count, unless `--waiting` is given',
   },
+  {
+    symptom: 'An Envoy still waits although its entry was made, or came with a reload of the entries file',
+    words: HELD,
+    cause: 'the Envoy lacks a selector of the new entry',
+    says: /held .*lacks-selectors: entry \S+ gives \S+ to callers with unix:uid:4000000/,
+    break: async (stage, t) => {
+      const spiffeId = 'spiffe://ilinux.io/nearly';
+      await waitFor(stage, spiffeId, t);
+      await entry(stage, spiffeId, ['unix:uid:4000000', MY_PATH]);
+      stage.clock.advance(1_000);
+    },
+    byHand: (stage) => change(stage, 'nearly', { selectors: [MINE, MY_PATH] }),
+    fix: 'see what it lacks (`sidekey explain --pid PID --spiffe-id ID`), and correct the entry: `sidekey entry update ENTRY --selector …`, or edit its line in the entries file',
+  },
 ];
+
+/** Asks for this name and waits; the stream ends with the test. */
+async function waitFor(stage: Stage, spiffeId: string, t: TestContext, node = 'node'): Promise<void> {
+  const stream = stage.connect().stream();
+  t.after(() => stream.cancel());
+  stream.send({ resourceNames: [spiffeId], node: { id: node, cluster: 'test' } });
+  const held = `/v1/proxies?state=held&name=${encodeURIComponent(spiffeId)}`;
+  const look = async () => JSON.stringify(await stage.admin.json('GET', held));
+  await wait('the name is held', { look, until: (text) => text.includes('no-entry') || text.includes('lacks-') });
+}
 
 const chmod = (file: (stage: Stage) => string, mode: number) => (stage: Stage) => chmodSync(file(stage), mode);
 
@@ -471,9 +497,9 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
       startSleeper(t, { uid: NOBODY, gid: NOBODY });
       await entry(stage, 'spiffe://ilinux.io/shut', [`unix:uid:${NOBODY}`]);
     },
-    byHand: (_, t) => startSleeper(t, { uid: NOBODY, gid: PIPE_GROUP }),
-    fix: 'give the user the group of the socket (`usermod -aG`, systemd: `SupplementaryGroups=`, `docker run --group-add`), and start the program again: a process keeps the groups that it was started with',
-    note: 'doctor knows the users that entries name; `sidekey explain --pid PID` says it of one process',
+    standIn: { program: 'usermod', does: (_, t) => startSleeper(t, { uid: NOBODY, gid: PIPE_GROUP }) },
+    fix: 'usermod -aG GROUP USER',
+    note: 'then start the program again: a process keeps the groups that it was started with (systemd: `SupplementaryGroups=`, `docker run --group-add`). Doctor knows the users that entries name; `sidekey explain --pid PID` says it of one process',
   },
   {
     symptom: 'An Envoy does not get the authorities of another trust domain',
@@ -645,6 +671,69 @@ const LINTED: readonly Omit<LintCase, 'by'>[] = [
     fix: "sed -i 'LINEs|transport_api_version: V2|transport_api_version: V3|' envoy.yaml",
   },
   {
+    symptom: 'An Envoy asks a socket that is not there',
+    words: pipeError('No_such_file_or_directory'),
+    cause: "the path of the pipe in the bootstrap does not exist on this host, and the server's pipe is elsewhere",
+    rule: 'sds-pipe',
+    change: [/path: \S+agent\.sock/, 'path: /nowhere/agent.sock'],
+    server: {},
+    fix: "sed -i 'LINEs|path: /nowhere/agent\\.sock|path: SOCKET|' envoy.yaml",
+    note: 'a warning only: the bootstrap may be for a container or another host',
+  },
+  {
+    symptom: 'A new Envoy will get no certificate',
+    words: HELD,
+    cause: 'no entry gives the SPIFFE ID of its bootstrap',
+    rule: 'no-entry',
+    server: {
+      break: (stage) => removeWeb(stage),
+      says: /^make an entry with the user and the program of this Envoy: .* --selector unix:user:USER --selector unix:path:PATH; /,
+      byHand: (stage) => entry(stage, 'spiffe://ilinux.io/web', [MINE]),
+    },
+    fix: 'start the Envoy, and let `sidekey explain --pid PID --spiffe-id ID` print the command; or run the printed `sidekey entry create` with the user and path of the Envoy in the places of USER and PATH, as which it is refused',
+  },
+  {
+    symptom: 'An Envoy waits although doctor finds an entry for each name of its bootstrap',
+    words: HELD,
+    cause: 'the entry does not match this Envoy',
+    rule: 'held',
+    server: {
+      break: async (stage, t) => {
+        await change(stage, 'web', { selectors: ['unix:uid:4000000', MY_PATH] });
+        await waitFor(stage, 'spiffe://ilinux.io/web', t, 'web');
+      },
+      says: /^sidekey explain --pid \d+ --spiffe-id spiffe:\/\/ilinux\.io\/web says what it lacks$/,
+      byHand: (stage) => change(stage, 'web', { selectors: [MINE] }),
+    },
+    fix: 'see what it lacks (`sidekey explain --pid PID --spiffe-id ID`), and correct the entry: `sidekey entry update ENTRY --selector …`',
+    note: 'doctor knows the Envoy by its node id',
+  },
+  {
+    symptom: 'An Envoy asks for a SPIFFE ID of another trust domain',
+    words: HELD,
+    cause: 'a server issues for its own trust domain only',
+    rule: 'foreign-id',
+    change: ['name: spiffe://ilinux.io/web\n', 'name: spiffe://other.example/web\n'],
+    server: {
+      says: /^ask for a SPIFFE ID of ilinux\.io, or let the SDS cluster lead to the server of other\.example$/,
+      byHand: (_, file) => edit(file, 'other.example', 'ilinux.io'),
+    },
+    fix: 'ask for a SPIFFE ID of the trust domain of the server, or let the SDS cluster lead to the server of the other one',
+    note: '`sidekey explain` says the same of a process, and proposes no entry: it would be refused',
+  },
+  {
+    symptom: 'Every peer of another trust domain is refused',
+    words: '`CERTIFICATE_VERIFY_FAILED`',
+    cause: 'the bootstrap accepts a peer of another trust domain, and asks for the authorities of its own one only',
+    rule: 'san-foreign',
+    change: [/(exact|prefix): spiffe:\/\/ilinux\.io/, '$1: spiffe://other.example'],
+    server: {
+      says: /name: ALL, … \}, and an entry of this Envoy that federates with other\.example$/,
+      byHand: (_, file) => edit(file, '//other.example', '//ilinux.io'),
+    },
+    fix: 'ask for the validation context ALL, let an entry of the Envoy federate with the other trust domain, and set the bundle of that: `sidekey bundle set DOMAIN --file BUNDLE`',
+  },
+  {
     symptom: 'Clients without a certificate may be accepted',
     cause: 'require_client_certificate is not true',
     rule: 'client-certificate',
@@ -652,6 +741,14 @@ const LINTED: readonly Omit<LintCase, 'by'>[] = [
     fix: "sed -i 'LINEs|require_client_certificate: false|require_client_certificate: true|' envoy.yaml",
   },
 ];
+
+async function removeWeb(stage: Stage): Promise<void> {
+  for (const { id } of await entriesOf(stage, 'web')) await stage.admin.text('DELETE', `/v1/entries/${id}`);
+}
+
+function edit(file: string, from: string, to: string): void {
+  writeFileSync(file, readFileSync(file, 'utf8').replace(from, to));
+}
 
 /** A socket file that nobody listens on. */
 async function leaveSocket(file: string): Promise<void> {

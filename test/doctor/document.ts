@@ -56,10 +56,14 @@ function section(one: Case): string {
     ...(one.by === 'command' ? [`* command: \`${one.command}\``] : []),
     `* cause: ${one.cause}`,
     `* found: ${'rule' in one ? `\`[${one.rule}]\`` : `\`${plain(one.says)}\``}`,
-    'byHand' in one || one.by === 'envoy' ? `* do: ${one.fix}` : `* run: \`${one.fix}\``,
+    isByHand(one) ? `* do: ${one.fix}` : `* run: \`${one.fix}\``,
     ...(one.note === undefined ? [] : [`* note: ${one.note}`]),
     '',
   ].join('\n');
+}
+
+function isByHand(one: Case): boolean {
+  return 'byHand' in one || one.by === 'envoy' || (one.by === 'lint' && one.server?.byHand !== undefined);
 }
 
 /** A pattern as readable text, the same for every user. */

@@ -15,8 +15,8 @@ import { envoyForTests } from '../support/envoy.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import { pipeCluster, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';
 
-const OWN = { trustDomain: 'ilinux.io', roots: [] };
-const NOBODY = async () => ({ own: OWN, proxies: [] });
+const SERVER = { own: { trustDomain: 'ilinux.io', roots: [] }, pipe: '/nowhere/agent.sock' };
+const NOBODY = async () => ({ ...SERVER, proxies: [] });
 const WEB = 'spiffe://ilinux.io/web';
 const BUNDLE = 'spiffe://ilinux.io';
 
@@ -81,7 +81,7 @@ describe('what answers on an admin port', () => {
     const secret = { name: WEB, held: null, rejection: null, serial: '0a' };
     const proxies = [{ streams: [{ secrets: [secret] }] }] as unknown as ProxyPageJson['proxies'];
     for (const place of [`${url}/envoys/web`, `${url}/envoys/web/`]) {
-      const { findings } = await envoyAdminCheck(place, async () => ({ own: OWN, proxies }), new SystemClock()).run();
+      const { findings } = await envoyAdminCheck(place, async () => ({ ...SERVER, proxies }), new SystemClock()).run();
       assert.equal(findings[0]!.rule, 'envoy-differs', JSON.stringify(findings));
       assert.ok(findings[0]!.fix.startsWith(`curl ${url}/envoys/web/certs; `), findings[0]!.fix);
     }
@@ -158,11 +158,15 @@ describe('an Envoy that runs', { skip: found.skip, timeout: 60_000 }, () => {
     const gone = {
       json: async () => ({ proxies: [], next_cursor: '', trust_domain: 'ilinux.io', authorities: [] }),
     } as unknown as AdminClient;
-    const lost = await look(envoy.adminUrl, gone);
+    const lost = await until(
+      () => look(envoy.adminUrl, gone),
+      ([first]) => first?.rule === 'envoy-pipe',
+    );
     assert.deepEqual(
       lost.map(({ rule }) => rule),
-      ['envoy-no-stream', 'envoy-no-stream'],
+      ['envoy-pipe', 'envoy-no-stream', 'envoy-no-stream'],
     );
+    assert.match(lost[0]!.problem, /agent\.sock does not exist$/);
     await envoy.stop();
     const [unreachable] = await look(envoy.adminUrl, gone);
     assert.equal(unreachable!.rule, 'envoy-unreachable');

@@ -1,6 +1,6 @@
 /** Broken set-ups of Envoys that run. */
 
-import { writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { call } from '../../envoy-examples/demo/http.ts';
@@ -11,6 +11,7 @@ import { httpFilter, pipeCluster, secretConfig, startEnvoy, tlsListener } from '
 import { tempDir } from '../support/temp-dir.ts';
 import type { EnvoyCase } from './case.ts';
 
+const NOBODY = 65_534;
 const WEB = 'spiffe://ilinux.io/web';
 const CLIENT = 'spiffe://ilinux.io/client';
 const TYPE = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3';
@@ -117,6 +118,44 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     },
     fix: 'let both Envoys ask the same Sidekey, or give each Sidekey a trust domain of its own and federate them; if one was set up anew, restore its data directory from a backup',
     note: 'doctor connects to the server itself to see the certificate. With `--output json`, `sidekey proxies` shows the authority of each certificate (`authority_id`)',
+  },
+  {
+    symptom: 'An Envoy can not open the pipe',
+    words: '`StreamSecrets gRPC config stream to sidekey closed …: 14, … immediate_connect_error:_Permission_denied`',
+    cause: 'its user is not in the group of the socket',
+    rule: 'envoy-pipe',
+    needsRoot: true,
+    says: /its cluster sidekey leads to \S+agent\.sock, and its process \d+ can not connect: it may not connect to /,
+    async set(stage, binary, t) {
+      stage.clock.set(Date.now());
+      await stage.create(WEB);
+      chownSync(stage.socket, NOBODY, NOBODY);
+      chmodSync(stage.socket, 0o660);
+      const [port] = (await freePorts(1)) as [number];
+      const envoy = await startEnvoy(
+        t,
+        binary,
+        {
+          node: { id: 'shut-out', cluster: 'test' },
+          static_resources: {
+            clusters: pipeCluster('sidekey', stage.socket),
+            listeners: tlsListener(port, { common_tls_context: common(WEB, WEB), require_client_certificate: true }),
+          },
+        },
+        // Without the capabilities by which root passes every mode.
+        ['setpriv', '--inh-caps=-all', '--bounding-set=-all'],
+      );
+      return {
+        url: envoy.adminUrl,
+        async byHand() {
+          chownSync(stage.socket, 0, 0);
+          await envoy.live();
+          return { url: envoy.adminUrl };
+        },
+      };
+    },
+    fix: 'run the printed `usermod -aG GROUP USER`, and start the Envoy again; in a container mount the directory of the pipe, and give the group (`docker run --group-add`)',
+    note: 'doctor finds the process by the admin port, and looks at its user, its groups and every directory above the socket',
   },
   {
     symptom: 'An Envoy never becomes ready, and no log says why',

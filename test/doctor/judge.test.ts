@@ -33,6 +33,8 @@ const WELL: DoctorJson = {
   socket: '/run/agent.sock',
   admin_socket: '/run/admin.sock',
   docker_socket: null,
+  sds_names: { default: 'default', bundle: 'ROOTCA', all_bundles: 'ALL' },
+  started: { directory: '/', settings_in_environment: false },
   inputs: [],
   passphrase_files: [],
   attestors: [{ name: 'unix', error: null }],
@@ -146,6 +148,13 @@ const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'],
     /can't read it: EMFILE/,
   ],
   [
+    'a search that took too long',
+    { unseen: [{ what: 'users', error: 'the search was stopped after 3 s' }] },
+    'not-seen',
+    'error',
+    /can't read it: the search was stopped after 3 s/,
+  ],
+  [
     'a kernel that pins no callers',
     { kernel: { pins_peers: false, no_pidfd_open: null } },
     'unpinned-peers',
@@ -251,7 +260,7 @@ describe('doctor', () => {
   it('finds what entries need: users who reach the pipe, and bundles', () => {
     const entry = { entry_id: 'e', spiffe_id: 'spiffe://ilinux.io/e' };
     const found = judge({
-      unreachable_users: [{ ...entry, uid: 5, pid: 9, detail: 'it may not', fix: 'let it' }],
+      unreachable_users: [{ ...entry, uid: 5, pid: 9, detail: 'it may not', command: null, fix: 'let it' }],
       unset_bundles: [{ ...entry, trust_domain: 'b.example', entries: 3 }],
     });
     assert.deepEqual(

@@ -1,13 +1,17 @@
 /** What starts a server anew, read off a process; the command itself is run in table.test.ts. */
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { parseCgroupLines } from '../../src/attest/proc/cgroup.ts';
 import { type ProcessView, restartCommand, viewProcess } from '../../src/doctor/restart.ts';
+import { endAfter } from '../support/caller.ts';
+import { NOBODY } from '../support/child.ts';
 
 const VIEW: ProcessView = {
   cmdline: ['/opt/node', '/opt/sidekey.cjs', 'serve', '--trust-domain', 'a.example', '--socket', '/run/a b.sock'],
-  environ: ['PATH=/bin', 'HOME=/root'],
+  settingsInEnvironment: false,
   cgroup: parseCgroupLines('0::/user.slice/user-0.slice/session-1.scope\n'),
   stat: { parent: 41, session: 41 },
   cwd: '/srv/it is',
@@ -31,7 +35,7 @@ describe('the command that starts a server anew', () => {
   });
 
   it('is none where it would start another server, or one as somebody else', () => {
-    assert.equal(command({ environ: ['SIDEKEY_DATA_DIR=/data'] }), undefined);
+    assert.equal(command({ settingsInEnvironment: true }), undefined);
     assert.equal(command({ uid: 4_000_000 }), undefined);
     assert.equal(command({ cmdline: ['/bin/sleep', '10'] }), undefined);
     const cgroup = parseCgroupLines('0::/system.slice/cron.service\n');
@@ -54,7 +58,31 @@ describe('the command that starts a server anew', () => {
   it('looks at a process that is there', () => {
     const { uid, cwd, cmdline } = viewProcess(process.pid)!;
     assert.deepEqual([uid, cwd], [process.geteuid!(), process.cwd()]);
-    assert.ok(cmdline[0] === process.argv0 || cmdline[0]!.includes('node'));
+    assert.ok(cmdline![0] === process.argv0 || cmdline![0]!.includes('node'));
     assert.equal(viewProcess(4_194_303), undefined);
+    const own = viewProcess(process.pid, { directory: '/elsewhere', settings_in_environment: true })!;
+    assert.deepEqual(
+      [own.cwd, own.settingsInEnvironment],
+      [process.cwd(), false],
+      'what is seen counts, not what is told',
+    );
+  });
+
+  it('reads only as much of it as a server has', async (t) => {
+    const words = Array.from({ length: 12 }, () => 'x'.repeat(100_000));
+    const child = spawn('/bin/sh', ['-c', 'echo; read word', 'sh', ...words], { stdio: 'pipe' });
+    endAfter(t, child);
+    await once(child.stdout, 'data');
+    assert.equal(viewProcess(child.pid!), undefined);
+  });
+
+  it('reads no memory of a process of another user, which could keep the reader waiting', {
+    skip: process.getuid!() === 0 ? false : 'only root can start processes as another user',
+  }, async (t) => {
+    const child = spawn('/bin/sh', ['-c', 'echo; read word'], { stdio: 'pipe', uid: NOBODY, gid: NOBODY, cwd: '/' });
+    endAfter(t, child);
+    await once(child.stdout, 'data');
+    const { cmdline, settingsInEnvironment, uid } = viewProcess(child.pid!)!;
+    assert.deepEqual([cmdline, settingsInEnvironment, uid], [undefined, undefined, NOBODY]);
   });
 });

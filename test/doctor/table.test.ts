@@ -31,6 +31,7 @@ import type {
   DoctorCase,
   EnvoyCase,
   ExplainCase,
+  LintCase,
   RestartCase,
   SilenceCase,
   Stage,
@@ -90,7 +91,7 @@ async function mendByCommand(t: TestContext, stage: Stage, one: DoctorCase, firs
   assertDocumented(one, command, { ...sockets, [dataDir]: 'DATA_DIR', [directory]: 'DIRECTORY' });
   const instead = one.standIn === undefined ? undefined : standIn(t, one.standIn.program);
   await run(command, { SIDEKEY_ADMIN_SOCKET: adminSocket }, instead?.directory);
-  if (instead?.wasRun() === true) await one.standIn!.does(stage);
+  if (instead?.wasRun() === true) await one.standIn!.does(stage, t);
 }
 
 async function checkExplainCase(t: TestContext, stage: Stage, one: ExplainCase): Promise<void> {
@@ -199,6 +200,34 @@ async function checkCommandCase(t: TestContext, stage: Stage, one: CommandCase):
   assert.deepEqual([mended.status, mended.err], [0, '']);
 }
 
+async function checkLintCase(t: TestContext, one: LintCase): Promise<void> {
+  const stage = await startStage(t);
+  await stage.create('spiffe://ilinux.io/web');
+  const env = { SIDEKEY_ADMIN_SOCKET: stage.adminSocket };
+  const file = path.join(makePlace(t).directory, 'envoy.yaml');
+  const flags = '--spiffe-id spiffe://ilinux.io/web --listen 127.0.0.1:1 --to 127.0.0.1:2';
+  await run(`sidekey envoy bootstrap ${flags} --socket ${stage.socket} > ${file}`);
+  const look = async () => {
+    const { stdout } = await sidekey(['doctor', '--envoy', file, '--output', 'json'], { env });
+    return (JSON.parse(stdout) as { findings: Finding[] }).findings;
+  };
+  assert.deepEqual(await look(), []);
+  if (one.change !== undefined) writeFileSync(file, readFileSync(file, 'utf8').replace(...one.change));
+  const { server = {} } = one;
+  await server.break?.(stage, t);
+  const [first] = await look();
+  assert.equal(first?.rule, one.rule, JSON.stringify(first));
+  if (server.says !== undefined) assert.match(first.fix, server.says);
+  if (server.byHand === undefined) {
+    assertDocumented(one, first.command!, { [file]: 'envoy.yaml', [stage.socket]: 'SOCKET' });
+    await run(first.command!, env);
+  } else {
+    assert.equal(first.command, undefined);
+    await server.byHand(stage, file);
+  }
+  await wait('nothing to be found', { look, until: ({ length }) => length === 0 });
+}
+
 const UNPINNED = { SIDEKEY_ALLOW_UNPINNED_PEERS: 'true' };
 
 const casesBy = <By extends Case['by']>(by: By) =>
@@ -242,7 +271,10 @@ describe('broken set-ups', { timeout: 120_000, concurrency: true }, () => {
 
   it('by doctor --envoy-admin', { skip: found.skip }, async (t) => {
     assert.ok(found.skip === false);
-    for (const one of casesBy('envoy')) await t.test(one.symptom, (t) => checkEnvoyCase(t, found.envoy.path, one));
+    for (const one of casesBy('envoy')) {
+      const skip = one.needsRoot === true && needsRoot;
+      await t.test(one.symptom, { skip }, (t) => checkEnvoyCase(t, found.envoy.path, one));
+    }
   });
 
   it('by the command itself', async (t) => {
@@ -261,8 +293,9 @@ describe('broken set-ups', { timeout: 120_000, concurrency: true }, () => {
     };
     assert.deepEqual(await lint(), []);
     for (const one of casesBy('lint')) {
+      if (one.server !== undefined) continue;
       await t.test(one.symptom, async (t) => {
-        const broken = good.replace(...one.change);
+        const broken = good.replace(...one.change!);
         assert.notEqual(broken, good);
         writeFileSync(file, broken);
         const [first] = await lint();
@@ -275,6 +308,12 @@ describe('broken set-ups', { timeout: 120_000, concurrency: true }, () => {
       });
     }
   });
+});
+
+describe('broken set-ups of a bootstrap, compared with a server', { timeout: 120_000 }, () => {
+  for (const one of casesBy('lint')) {
+    if (one.server !== undefined) it(one.symptom, (t) => checkLintCase(t, one));
+  }
 });
 
 it('the document is made of the cases (scripts/node test/doctor/document.ts --write)', () => {

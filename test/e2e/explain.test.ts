@@ -98,8 +98,9 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
     const before = await explain(server, '--selector', MINE, '--spiffe-id', WEB);
     assert.equal(before.asked!.reason, 'expired');
     assert.equal(before.near[0]!.expired_at, '1970-01-01T00:00:01.000Z');
-    assert.match(before.near[0]!.note!, /source team/);
-    await obey(server, before.fixes[0]!);
+    assert.match(before.near[0]!.note!, /change the entry where the source team has it: give it a later expires_at/);
+    assert.deepEqual(before.fixes, [], 'the next PUT of the source would undo it');
+    await server.request('PUT', '/v1/entries', { source: 'team', entries: [{ ...entries[0], expires_at: 0 }] });
     const { unset_bundles, fixes } = await explain(server, '--selector', MINE);
     assert.deepEqual(unset_bundles, ['other.example']);
     assert.deepEqual(fixes, ['sidekey bundle set other.example --file BUNDLE']);
@@ -195,6 +196,20 @@ describe('sidekey explain', { concurrency: 2, timeout: 120_000 }, () => {
     assert.equal(explained.near[0]!.fix, null);
     await obey(server, explained.fixes[0]!);
     assert.equal((await explain(server, '--container', 'web-1', '--spiffe-id', WEB)).asked!.given, true);
+
+    // The container ends, and starts again, while its main process is examined.
+    const [then, now] = [pid, process1(t)].map((main) =>
+      answering(containerJson(ID, { State: runningAs(main), Config: config })),
+    );
+    const before = engine.asked.length;
+    engine.answer = (response, request) => {
+      const isFirst = engine.asked.slice(before).filter((url) => url.includes('/web-1/')).length <= 1;
+      (isFirst ? then : now)!(response, request);
+    };
+    const changed = await run(server, 'explain', '--container', 'web-1');
+    assert.equal(changed.status, 1, changed.stdout);
+    assert.match(changed.stderr, /container web-1 was started again while .* was examined; ask again/);
+    engine.answer = then!;
 
     await engine.stop();
     const broken = await explain(server, '--pid', String(pid), '--spiffe-id', WEB);

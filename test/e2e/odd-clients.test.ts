@@ -84,7 +84,7 @@ before(async () => {
   honest = honestClient.stream();
   honest.ask(WEB);
   honest.ack(await honest.next());
-  quiet = descriptorsOf(server.pid);
+  quiet = await descriptorsOf(server);
 });
 after(async () => {
   honest.cancel();
@@ -133,7 +133,7 @@ describe('bytes that are no HTTP/2', { timeout: 60_000 }, () => {
       await new Promise((resolve) => client.socket.write(whole.subarray(0, end), resolve));
       client.destroy();
     }
-    await until(() => descriptorsOf(server.pid) <= quiet + OTHERS);
+    await until(async () => (await descriptorsOf(server)) <= quiet + OTHERS);
   });
 });
 
@@ -298,10 +298,10 @@ describe('clients that behave badly', { timeout: 120_000 }, () => {
   it('one that connects and says nothing is left alone, and gone when it goes', async () => {
     const idle = await Promise.all(Array.from({ length: 50 }, () => RawClient.connect(server.socket)));
     // Each costs its socket and a pidfd.
-    await until(() => descriptorsOf(server.pid) >= quiet + 100 - OTHERS);
+    await until(async () => (await descriptorsOf(server)) >= quiet + 100 - OTHERS);
     await stillServes();
     for (const client of idle) client.destroy();
-    await until(() => descriptorsOf(server.pid) <= quiet + OTHERS);
+    await until(async () => (await descriptorsOf(server)) <= quiet + OTHERS);
   });
 
   it('one that half-closes its connection is let go', async () => {
@@ -416,7 +416,7 @@ describe('clients that behave badly', { timeout: 120_000 }, () => {
         );
         for (const client of clients) client.destroy();
       }
-      await until(() => descriptorsOf(server.pid) <= quiet + OTHERS);
+      await until(async () => (await descriptorsOf(server)) <= quiet + OTHERS);
     };
     await visits(1_000);
     const memory = memoryOf(server.pid);
@@ -434,6 +434,6 @@ describe('clients that behave badly', { timeout: 120_000 }, () => {
       caller.tellLast('exit');
       await caller.ended;
     }
-    await until(() => descriptorsOf(server.pid) <= quiet + OTHERS);
+    await until(async () => (await descriptorsOf(server)) <= quiet + OTHERS);
   });
 });

@@ -1,11 +1,24 @@
 /** SIGHUP: the entries file and the admin token are read again, with the checks of a start, and a fault changes nothing. */
 
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import {
+  chmodSync,
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectAdmin } from '../../src/admin/client.ts';
+import { endAfter } from '../support/caller.ts';
+import { until } from '../support/process-state.ts';
 import { SdsClient, secretOf } from '../support/sds-client.ts';
 import { makePlace, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 
@@ -30,6 +43,17 @@ async function reload(server: Served, like: RegExp): Promise<Record<string, unkn
     if (line !== undefined) return line;
     await sleep(10);
   }
+}
+
+/** Where the descriptors of a process lead. */
+function linksOf(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return [];
+    }
+  });
 }
 
 async function names(server: Served): Promise<string[]> {
@@ -75,6 +99,45 @@ describe('SIGHUP', { timeout: 60_000, concurrency: 2 }, () => {
     await reload(server, /^entries file applied$/);
     assert.deepEqual(await names(server), ['d', 't']);
     assert.equal((await server.stop()).code, 0);
+  });
+
+  it('goes on and stops if the file is a FIFO, or larger than any file of entries', async (t) => {
+    const { file, server } = await start(t);
+    const refused = /^the entries file was not reloaded: all entries stay as they are$/;
+    rmSync(file);
+    execFileSync('mkfifo', [file]);
+    assert.match(
+      String((await reload(server, refused)).problems),
+      /it can't be read: it is a FIFO, not a regular file/,
+    );
+    rmSync(file);
+    writeFileSync(file, '');
+    truncateSync(file, 50_000_000);
+    assert.match(
+      String((await reload(server, refused)).problems),
+      /it has 50000000 bytes; at most 16777216 bytes are read/,
+    );
+    assert.deepEqual(await names(server), ['a', 'b']);
+    assert.deepEqual(await server.stop(), { code: 0, signal: null });
+  });
+
+  it('stops in time although the entries come from a pipe whose writer never ends it', async (t) => {
+    const place = makePlace(t);
+    const file = path.join(place.directory, 'entries.yaml');
+    const fifo = path.join(place.directory, 'fifo');
+    writeFileSync(file, declared('a'));
+    execFileSync('mkfifo', [fifo]);
+    const writer = spawn('/bin/sh', ['-c', `cat ${file} > ${fifo}`], { stdio: 'ignore' });
+    endAfter(t, writer);
+    const launcher = ['/bin/sh', '-c', 'exec 3<"$0"; exec "$@"', fifo];
+    const server = await serve(t, { place, launcher, flags: ['--entries', '/dev/fd/3'] });
+    assert.deepEqual(await names(server), ['a']);
+    const open = openSync(fifo, 'w');
+    t.after(() => closeSync(open));
+    process.kill(server.pid, 'SIGHUP');
+    // It has the descriptor, and opens the file behind it again.
+    await until(() => linksOf(server.pid).filter((link) => link === fifo).length > 1);
+    assert.deepEqual(await server.stop(), { code: 0, signal: null });
   });
 
   it('warns like a start, and says which settings only a restart applies', async (t) => {

@@ -2,17 +2,38 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { until } from '../support/process-state.ts';
+import { SdsClient } from '../support/sds-client.ts';
 import { makePlace, type Place, serve, spawnServe, TRUST_DOMAIN } from '../support/serve.ts';
 
 const UID = process.getuid!();
 const declared = (...names: string[]) =>
   `entries:\n${names.map((name) => `- {spiffe_id: "spiffe://${TRUST_DOMAIN}/${name}", selectors: ["unix:uid:${UID}"]}\n`).join('')}`;
 
-async function check(place: Place, flags: readonly string[] = []) {
-  const child = spawnServe(place, ['--check', ...flags]);
+const entryOf = (name: string) => ({ spiffe_id: `spiffe://${TRUST_DOMAIN}/${name}`, selectors: [`unix:uid:${UID}`] });
+
+function writeEntries(place: Place, text: string): string {
+  const file = path.join(place.directory, 'entries.yaml');
+  writeFileSync(file, text);
+  return file;
+}
+
+const check = (place: Place, flags: readonly string[] = []) => start(place, ['--check', ...flags]);
+
+async function start(place: Place, flags: readonly string[] = []) {
+  const child = spawnServe(place, flags);
   const said = { out: '', err: '' };
   child.stdout!.setEncoding('utf8').on('data', (text: string) => {
     said.out += text;
@@ -36,7 +57,7 @@ function snapshot(directory: string): string[] {
     });
 }
 
-describe('serve --check', { timeout: 60_000, concurrency: 2 }, () => {
+describe('serve --check', { timeout: 240_000, concurrency: 2 }, () => {
   it('says what a first start would make, and makes nothing', async (t) => {
     const place = makePlace(t);
     const file = path.join(place.directory, 'entries.yaml');
@@ -71,7 +92,9 @@ describe('serve --check', { timeout: 60_000, concurrency: 2 }, () => {
     };
     const running = await check(place, flags);
     isRight(running);
-    assert.match(running.out, /is in use by a server: stop it first, or reload it \(SIGHUP\)/);
+    assert.match(running.out, /a server uses \S+: this check compares with its entries as they are now\n/);
+    assert.match(running.out, /a restart with these settings would work\n$/);
+    assert.doesNotMatch(running.out, /stop it|a start with/);
     await first.stop('SIGKILL');
     const crashed = snapshot(place.dataDir);
     isRight(await check(place, flags));
@@ -114,6 +137,51 @@ describe('serve --check', { timeout: 60_000, concurrency: 2 }, () => {
     assert.equal(foreign.code, 1);
     assert.match(foreign.err, new RegExp(`${place.dataDir}/sidekey\\.db belongs to the trust domain ${TRUST_DOMAIN}`));
   });
+
+  it('says the same of a half data directory as a start', async (t) => {
+    const place = makePlace(t);
+    const client = await serve(t, { place, flags: ['--entries', writeEntries(place, declared('a'))] });
+    const sds = new SdsClient(client.socket);
+    t.after(() => sds.close());
+    const stream = sds.stream();
+    stream.ask(`spiffe://${TRUST_DOMAIN}/a`);
+    await stream.next();
+    await client.request('PUT', '/v1/entries', { source: 'file', entries: [] });
+    await client.stop();
+    const [ca, database] = [path.join(place.dataDir, 'ca'), path.join(place.dataDir, 'sidekey.db')];
+    const away = path.join(place.directory, 'away');
+    for (const half of [ca, database]) {
+      renameSync(half, away);
+      const checked = await check(place);
+      const started = await start(place);
+      assert.deepEqual([checked.code, started.code], [1, 1], half);
+      const [told] = started.err.split('\n');
+      assert.match(told!, /Restore both from the same backup, or start once with --new-root/);
+      assert.ok(checked.err.includes(told!.replace(/^sidekey: /, '')), checked.err);
+      renameSync(away, half);
+    }
+    renameSync(ca, away);
+    const anew = await check(place, ['--new-root']);
+    assert.equal(anew.code, 0, anew.err);
+    assert.match(anew.out, /^warn +the authorities are missing: creating a new root because of --new-root/m);
+  });
+
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    it(`removes its private copy on ${signal}`, async (t) => {
+      const place = makePlace(t);
+      const tmp = path.join(place.directory, 'tmp');
+      mkdirSync(tmp);
+      const names = Array.from({ length: 20_000 }, (_, n) => String(n));
+      const flags = ['--check', '--entries', writeEntries(place, JSON.stringify({ entries: names.map(entryOf) }))];
+      const child = spawnServe(place, flags, { TMPDIR: tmp });
+      for (const stream of [child.stdout!, child.stderr!]) stream.resume();
+      const ended = once(child, 'close');
+      await until(() => readdirSync(tmp).length > 0 || child.exitCode !== null);
+      child.kill(signal);
+      await ended;
+      assert.deepEqual(readdirSync(tmp), []);
+    });
+  }
 
   it('has the warnings of a start, and the half that is missing', async (t) => {
     const place = makePlace(t);

@@ -9,7 +9,11 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { Unexpected, wait } from '../../envoy-examples/demo/expect.ts';
 import { call } from '../../envoy-examples/demo/http.ts';
+import { freePorts } from '../../envoy-examples/demo/ports.ts';
+import { type BootstrapFlags, readBootstrapFlags } from '../../src/cli/bootstrap-flags.ts';
+import { bootstrapYaml } from '../../src/envoy/bootstrap.ts';
 import { type EnvoyForTests, envoyForTests, oldestEnvoyForTests } from '../support/envoy.ts';
+import type { Served } from '../support/serve.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 /** By what they are: this machine's, and the oldest that we promise to work with. */
@@ -79,4 +83,26 @@ export function runEnvoy(t: TestContext, binary: string, bootstrap: string, admi
       await wait(`${what} to be counted`, { look, until: (line) => Number(line.split(': ')[1]) > 0 });
     },
   };
+}
+
+/** Starts an Envoy with the bootstrap that these flags give, and the entry that gives it its identity. */
+export async function startIdentified(
+  t: TestContext,
+  sidekey: Served,
+  binary: string,
+  flags: Omit<BootstrapFlags, 'socket' | 'admin'>,
+): Promise<RunningEnvoy> {
+  const name = flags.spiffeId.split('/').at(-1)!;
+  const own = await ownBinary(sidekey.directory, name, binary);
+  const selectors = [
+    { type: 'unix', value: `uid:${process.getuid!()}` },
+    { type: 'unix', value: `path:${own}` },
+  ];
+  const { status } = await sidekey.request('POST', '/v1/entries', { spiffe_id: flags.spiffeId, selectors });
+  assert.equal(status, 201);
+  const [adminPort] = await freePorts(1);
+  const all = { ...flags, socket: sidekey.socket, admin: `127.0.0.1:${adminPort}` };
+  const envoy = runEnvoy(t, own, bootstrapYaml(readBootstrapFlags(all)), adminPort!);
+  await envoy.live();
+  return envoy;
 }

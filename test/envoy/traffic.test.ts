@@ -6,36 +6,12 @@ import { describe, type TestContext, test } from 'node:test';
 import { wait } from '../../envoy-examples/demo/expect.ts';
 import { call } from '../../envoy-examples/demo/http.ts';
 import { freePorts } from '../../envoy-examples/demo/ports.ts';
-import { type BootstrapFlags, readBootstrapFlags } from '../../src/cli/bootstrap-flags.ts';
-import { bootstrapYaml } from '../../src/envoy/bootstrap.ts';
-import { type Served, serve } from '../support/serve.ts';
-import { ENVOYS, ownBinary, type RunningEnvoy, runEnvoy } from './support.ts';
+import { serve } from '../support/serve.ts';
+import { ENVOYS, startIdentified as start } from './support.ts';
 
 const WEB = 'spiffe://ilinux.io/web';
 const FRONT = 'spiffe://ilinux.io/front';
 const STRANGER = 'spiffe://ilinux.io/stranger';
-
-/** Starts an Envoy with the bootstrap that these flags give, and the entry that gives it its identity. */
-async function start(
-  t: TestContext,
-  sidekey: Served,
-  binary: string,
-  flags: Omit<BootstrapFlags, 'socket' | 'admin'>,
-): Promise<RunningEnvoy> {
-  const name = flags.spiffeId.split('/').at(-1)!;
-  const own = await ownBinary(sidekey.directory, name, binary);
-  const selectors = [
-    { type: 'unix', value: `uid:${process.getuid!()}` },
-    { type: 'unix', value: `path:${own}` },
-  ];
-  const { status } = await sidekey.request('POST', '/v1/entries', { spiffe_id: flags.spiffeId, selectors });
-  assert.equal(status, 201);
-  const [adminPort] = await freePorts(1);
-  const all = { ...flags, socket: sidekey.socket, admin: `127.0.0.1:${adminPort}` };
-  const envoy = runEnvoy(t, own, bootstrapYaml(readBootstrapFlags(all)), adminPort!);
-  await envoy.live();
-  return envoy;
-}
 
 async function listening(t: TestContext, server: net.Server): Promise<number> {
   server.listen(0, '127.0.0.1');

@@ -67,7 +67,7 @@ async function run(seed: number, goOn: (inputs: number) => boolean, after: TestC
   const server = await serve({ after }, { logLevel: 'info', nodeFlags: ['--max-old-space-size=96'] });
   const uid = process.getuid!();
   await create(server, THEIRS, uid + 1);
-  const before = descriptorsOf(server.pid);
+  const before = await descriptorsOf(server);
   const fuzz = new PipeFuzz(server);
   const begin = performance.now();
   let input = 0;
@@ -85,7 +85,7 @@ async function run(seed: number, goOn: (inputs: number) => boolean, after: TestC
     }
     await stillServes(server, own !== undefined);
     fuzz.check();
-    await until(() => descriptorsOf(server.pid) <= before + 6);
+    await until(async () => (await descriptorsOf(server)) <= before + 6);
     const memory = memoryOf(server.pid);
     assert.ok(memory < MEMORY_LIMIT_MIB, `the server has ${memory} MiB`);
     const taken = (performance.now() - begin) / 1_000;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -221,8 +222,8 @@ test('two entries that are the same are told with both lines', async (t) => {
 
 test('a file that is no YAML, or says a thing twice, is refused at the line', async (t) => {
   const rows: readonly (readonly [content: string, line: number, says: RegExp])[] = [
-    ['entries:\n  - spiffe_id: a\n    spiffe_id: b\n', 3, /unique/],
-    ['{"entries": [],\n"entries": []}', 2, /unique/],
+    ['entries:\n  - spiffe_id: a\n    spiffe_id: b\n', 3, /the key "spiffe_id" occurs twice/],
+    ['{"entries": [],\n"entries": []}', 2, /the key "entries" occurs twice/],
     ['entries: []\n---\nentries: 5\n', 3, /not a list/],
     ['entries: []\n---\nentires: []\n', 3, /did you mean entries/],
     ['entries: []\n---\nentries:\n  - a: b\n c: d\n', 5, /./],
@@ -329,4 +330,64 @@ test('a problem that is found later has the line too', async (t) => {
   const { locate } = await loadEntriesFile(file, rules());
   const located = locate({ path: '/entries/0/selectors', problem: 'p', rule: 'r' });
   assert.deepEqual(located, { path: `${file}:3 /entries/0/selectors`, problem: 'p', rule: 'r' });
+});
+
+test('a file that is not regular is refused at once', { timeout: 60_000 }, async (t) => {
+  const file = path.join(temporaryDirectory(t), 'fifo');
+  execFileSync('mkfifo', [file]);
+  for (const [place, says] of [
+    [file, /it can't be read: it is a FIFO, not a regular file/],
+    ['/dev/zero', /it can't be read: it is a device/],
+    [path.dirname(file), /it can't be read: it is a directory/],
+  ] as const) {
+    await assert.rejects(loadEntriesFile(place, rules()), says);
+  }
+});
+
+test('ten thousand entries are read, in YAML and JSON', async (t) => {
+  const one = (n: number) => ({
+    spiffe_id: `spiffe://ilinux.io/${n}`,
+    selectors: [`unix:uid:${n}`, `docker:label:app:${n}`],
+  });
+  const entries = Array.from({ length: 10_000 }, (_, n) => one(n));
+  const yaml = entries.map(
+    ({ spiffe_id, selectors }) =>
+      `# The ${spiffe_id}.\n- {spiffe_id: "${spiffe_id}", selectors: ["${selectors.join('", "')}"]}\n`,
+  );
+  assert.equal((await inputsOf(write(t, `entries:\n${yaml.join('')}`))).length, 10_000);
+  assert.equal((await inputsOf(write(t, JSON.stringify({ entries }, undefined, 2)))).length, 10_000);
+});
+
+test('a file beyond the limits of size is refused', async (t) => {
+  const entry = '- {spiffe_id: spiffe://ilinux.io/a, selectors: [unix:uid:1]}\n';
+  const [yaml] = await refused(t, `entries:\n${entry}${'#\n'.repeat(2_200_000)}`);
+  assert.match(yaml!, /it is not JSON, or .* 4400\d+ characters; a YAML file has at most 4194304 characters/);
+  const [large] = await refused(t, ' '.repeat(17_000_000));
+  assert.match(large!, /it can't be read: it has 17000000 bytes; at most 16777216 bytes are read/);
+  // JSON may be longer, and then has no lines.
+  const entries = [{ spiffe_id: 'spiffe://ilinux.io/a', selectors: ['unix:uid:1'], hint: 'h' }];
+  const json = (hint: unknown) => `{"entries": ${JSON.stringify([{ ...entries[0], hint }])}${' '.repeat(5_000_000)}}`;
+  assert.equal((await inputsOf(write(t, json('h')))).length, 1);
+  assert.match((await refused(t, json(7)))[0]!, /^\/entries\/0\/hint: /);
+});
+
+test('keys and aliases by the ten thousand take no time that grows with their square', {
+  timeout: 120_000,
+}, async (t) => {
+  const many = (one: (n: number) => string, between = '') =>
+    Array.from({ length: 40_000 }, (_, n) => one(n)).join(between);
+  const cases: readonly (readonly [content: string, says: RegExp])[] = [
+    [many((n) => `k${n}: 1\n`), /^1 \/k0: there is no such field/],
+    [`entries:\n- ${many((n) => `k${n}: 1\n`, '  ')}`, /^2 \/entries\/0\/k0: there is no such field/],
+    [`entries: [{${many((n) => `k${n}: 1`, ', ')}}]`, /^1 \/entries\/0\/k0: there is no such field/],
+    [`entries:\n${many((n) => `- [&a${n} x, *a${n}]\n`)}`, /^\d+: there are more than 1000 aliases/],
+  ];
+  for (const [content, says] of cases) {
+    const begun = performance.now();
+    const problems = await refused(t, content);
+    const took = performance.now() - begun;
+    assert.match(problems[0]!, says);
+    assert.ok(problems.length <= 101, String(problems.length));
+    assert.ok(took < 8_000, `${content.slice(0, 20)}: ${took} ms`);
+  }
 });

@@ -146,6 +146,28 @@ for (const variant of VARIANTS) {
       assert.equal(peer.attestations, before);
     });
 
+    it('says the present reason: also after an entry that does not match was made or deleted, and after other facts', async (t) => {
+      const join = await makeJoin(t);
+      const peer = new ScriptedPeer('unix:uid:1');
+      const stream = open(t, join, peer, variant);
+      const says = async (text: RegExp) => {
+        join.clock.advance(250);
+        await until(() => text.test(`${stream.state().held?.reason}: ${stream.state().held?.detail}`));
+      };
+      stream.ask(WEB);
+      await says(/^no-entry: /);
+      const { decision } = stream.state().held!;
+      const entry = await join.create('/web', ['unix:uid:1', 'unix:gid:2', 'unix:gid:3']);
+      await says(/^lacks-selectors: entry \S+ gives \S+ to callers with unix:gid:2, unix:gid:3$/);
+      assert.notEqual(stream.state().held!.decision, decision, 'another reason has a record of its own');
+      peer.facts = ['unix:uid:1', 'unix:gid:2'];
+      join.clock.advance(ROUND_MAX_MS);
+      await says(/ with unix:gid:3$/);
+      await join.registry.delete(entry.id);
+      await says(/^no-entry: /);
+      assert.deepEqual(stream.responses, [], 'nothing is sent meanwhile');
+    });
+
     it('renews without a loss when a fact was missing for a moment at the renewal', async (t) => {
       const { join, peer, stream, first } = await given(t, variant, WEB, BUNDLE);
       await lapse({ join, peer, stream });

@@ -2,9 +2,18 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
+import type { Served } from './serve.ts';
 
-export function descriptorsOf(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).length;
+/** The open descriptors of a server. It hides them from other processes of its user, so without root it is asked itself. */
+export async function descriptorsOf({ pid, request }: Pick<Served, 'pid' | 'request'>): Promise<number> {
+  if (process.getuid!() === 0) return readdirSync(`/proc/${pid}/fd`).length;
+  const { body } = await request('GET', '/v1/doctor');
+  return body.descriptors.open;
+}
+
+/** Why the descriptors of a server can't be looked at one by one; undefined where they can. */
+export function whyNoDescriptorsSeen(): string | undefined {
+  return process.getuid!() === 0 ? undefined : 'only root sees which descriptors a server has open';
 }
 
 /** Resident memory in MiB. */
@@ -14,6 +23,6 @@ export function memoryOf(pid: number): number {
 }
 
 /** Looks at what nobody tells of, until it is so. */
-export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await setTimeout(5);
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await setTimeout(5);
 }

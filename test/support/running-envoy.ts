@@ -25,18 +25,23 @@ export interface RunningEnvoy {
   stop(): Promise<void>;
 }
 
-/** Starts it with one worker, to be killed at the latest when the test ends. */
+/**
+ * Starts it with one worker, to be killed at the latest when the test ends.
+ * @param launcher words of a command that executes it
+ */
 export async function startEnvoy(
   t: Pick<TestContext, 'after'>,
   binary: string,
   bootstrap: Bootstrap,
+  launcher: readonly string[] = [],
 ): Promise<RunningEnvoy> {
   const [port] = await freePorts(1);
   const admin = { address: { socket_address: { address: '127.0.0.1', port_value: port } } };
   // JSON is YAML too.
   const args = ['--config-yaml', JSON.stringify({ ...bootstrap, admin })];
   args.push('--disable-hot-restart', '--concurrency', '1', '--log-level', 'warning');
-  const child = spawn(binary, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const [program, ...words] = [...launcher, binary, ...args];
+  const child = spawn(program!, words, { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     said += text;

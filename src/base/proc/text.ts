@@ -11,37 +11,42 @@ import { SidekeyError } from '../errors.ts';
 
 const scratch = Buffer.allocUnsafe(32 * 1024);
 
+/** More than the longest file that the kernel makes of one process: `status`, with 65,536 groups, is 720 KB. */
+const MAX_BYTES = 1024 * 1024;
+
 /**
  * Reads a file of /proc that the kernel returns whole in one read (`status`, `stat`, `cgroup`, `limits`). It blocks the
  * event loop, since the thread pool is much slower.
  *
- * That is safe for `status`, `cgroup`, `stat`, the id maps, and `exe` as a link: the kernel answers from memory,
- * without the lock of the process's address space (which `cmdline`, `environ` and `maps` take) and without the file
- * system of the executable. So a process that hangs, is stopped or was started from a dead mount cannot block the
+ * That is safe for `status`, `cgroup`, `stat`, the id maps, `mountinfo`, and `exe` as a link: the kernel answers from
+ * memory, without the lock of the process's address space (which `cmdline`, `environ` and `maps` take) and without the
+ * file system of the executable. So a process that hangs, is stopped or was started from a dead mount cannot block the
  * reader.
+ * @throws an error of open(2) or read(2); ERR_PROC if it has more than {@link MAX_BYTES}
  */
 export function readProcFile(path: string): string {
-  const fd = fs.openSync(path, 'r');
-  try {
-    const length = fs.readSync(fd, scratch, 0, scratch.length, 0);
-    // If the buffer is not full, the file has ended.
-    if (length < scratch.length) return scratch.toString('latin1', 0, length);
-  } finally {
-    fs.closeSync(fd);
-  }
-  // The status of a process in thousands of groups can be that long.
-  return fs.readFileSync(path, 'latin1');
+  // If the buffer is not full, the file has ended.
+  return readText(path, MAX_BYTES, scratch.length - 1);
 }
 
-/** Reads a file of /proc that the kernel returns in several reads of at most a page: the id maps, `mountinfo`. */
-export function readProcRecords(path: string): string {
+/**
+ * Reads a file of /proc that the kernel returns in several reads of at most a page: the id maps, `mountinfo`.
+ * @throws an error of open(2) or read(2); ERR_PROC if it has more than `maxBytes`
+ */
+export function readProcRecords(path: string, maxBytes: number = MAX_BYTES): string {
+  return readText(path, maxBytes, 0);
+}
+
+/** Reads until a read returns at most `last` bytes. */
+function readText(path: string, maxBytes: number, last: number): string {
   const fd = fs.openSync(path, 'r');
   try {
     let text = '';
     for (;;) {
       const length = fs.readSync(fd, scratch, 0, scratch.length, null);
-      if (length === 0) return text;
+      if (text.length + length > maxBytes) throw otherForm(`${path} has more than ${maxBytes} bytes`);
       text += scratch.toString('latin1', 0, length);
+      if (length <= last) return text;
     }
   } finally {
     fs.closeSync(fd);

@@ -51,6 +51,11 @@ export class CommandUpstream implements UpstreamSource {
     }
   }
 
+  async check(): Promise<void> {
+    trustedProgram(this.#options.argv[0]!);
+    await this.trusted();
+  }
+
   async trusted(): Promise<readonly X509Certificate[] | undefined> {
     const { bundleFile } = this.#options;
     return bundleFile === undefined ? undefined : readBundleFile(bundleFile);

@@ -84,12 +84,13 @@ export class DiskUpstream implements UpstreamSource {
     return this.#problem;
   }
 
-  async roots(): Promise<readonly X509Certificate[]> {
-    return (await this.#current()).roots;
+  async check(): Promise<void> {
+    await this.#look();
+    if (this.#problem !== undefined) throw new Error(this.#problem);
   }
 
-  trusted(): Promise<readonly X509Certificate[]> {
-    return this.roots();
+  async trusted(): Promise<readonly X509Certificate[]> {
+    return (await this.#current()).roots;
   }
 
   async sign({ csr, life }: SigningRequest): Promise<UpstreamAnswer> {

@@ -1,8 +1,8 @@
 /** The files of an upstream: only root and the user of Sidekey may be able to change them. */
 
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
-import { readTrustedFile } from '../../base/trusted-file.ts';
-import { readCertificates } from './answer.ts';
+import { readTrustedFileNow } from '../../base/trusted-file.ts';
+import { MAX_ANSWER_BYTES, readCertificates } from './answer.ts';
 import { keyFault } from './keys.ts';
 import { isSelfSigned } from './path.ts';
 
@@ -65,11 +65,8 @@ function readFile(file: string, isSecret: boolean): string {
   const remedy = isSecret
     ? 'its content is a secret, so only root or the user of Sidekey may own it, and only that user may read and write it (chmod 0600); if others could write it, replace it'
     : 'only root or the user of Sidekey may own it and write it; if others could write it, replace it';
-  const text = about(file, () => readTrustedFile(file, { closed: isSecret, remedy }), ': ');
-  if (isSecret && text.length > MAX_SECRET_BYTES) {
-    throw new Error(`${file} has ${text.length} bytes: a secret has at most ${MAX_SECRET_BYTES}`);
-  }
-  return text;
+  const maxBytes = isSecret ? MAX_SECRET_BYTES : MAX_ANSWER_BYTES;
+  return about(file, () => readTrustedFileNow(file, { closed: isSecret, remedy, maxBytes }), ': ');
 }
 
 function about<T>(file: string, read: () => T, between = ' '): T {

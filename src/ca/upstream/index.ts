@@ -4,12 +4,8 @@ import type { Clock } from '../../base/clock.ts';
 import type { TrustDomain } from '../../spiffe/id.ts';
 import type { Log } from '../../telemetry/log.ts';
 import { parseName } from '../name.ts';
-import { CommandUpstream } from './command.ts';
-import { DiskUpstream } from './disk.ts';
-import { proved } from './proved.ts';
 import type { UpstreamSettings } from './settings.ts';
 import type { UpstreamAuthority, UpstreamSource } from './upstream.ts';
-import { VaultUpstream } from './vault.ts';
 import type { VaultAuth } from './vault-session.ts';
 
 export interface OpenUpstreamOptions {
@@ -35,7 +31,9 @@ export async function openUpstream(
 ): Promise<UpstreamAuthority | undefined> {
   const subject = parseName(caSubject, 'caSubject');
   const source = await openSource(settings, { trustDomain, clock, log });
-  return source && proved(source, { trustDomain, subject, clock, timeout: settings.upstreamTimeout * 1000 });
+  if (source === undefined) return undefined;
+  const { proved } = await import('./proved.ts');
+  return proved(source, { trustDomain, subject, clock, timeout: settings.upstreamTimeout * 1000 });
 }
 
 async function openSource(
@@ -43,14 +41,17 @@ async function openSource(
   { trustDomain, clock, log }: Omit<OpenUpstreamOptions, 'caSubject'>,
 ): Promise<UpstreamSource | undefined> {
   const { upstreamBundleFile: bundleFile } = settings;
+  // Each is loaded only where it is needed: imports cost start time.
   switch (settings.upstream) {
     case 'self':
       return undefined;
     case 'disk': {
+      const { DiskUpstream } = await import('./disk.ts');
       const files = { certFile: settings.upstreamCertFile!, keyFile: settings.upstreamKeyFile!, bundleFile };
       return DiskUpstream.open(files, { trustDomain, clock, log });
     }
-    case 'vault':
+    case 'vault': {
+      const { VaultUpstream } = await import('./vault.ts');
       return VaultUpstream.open({
         server: {
           address: settings.vaultAddr!,
@@ -61,8 +62,11 @@ async function openSource(
         mount: settings.vaultMount ?? VAULT_MOUNT,
         ...{ bundleFile, clock, log },
       });
-    case 'command':
+    }
+    case 'command': {
+      const { CommandUpstream } = await import('./command.ts');
       return new CommandUpstream({ argv: settings.upstreamCommand, trustDomain, bundleFile });
+    }
   }
 }
 

@@ -73,6 +73,8 @@ export class OfflineRoot implements UpstreamAuthority {
     return `the request ${this.#request.file} has to be signed by the offline root, and its answer given to sidekey ca import`;
   }
 
+  async check(): Promise<void> {}
+
   /** Resolves when the answer has been imported. */
   async mint({ signal }: { readonly signal?: AbortSignal }): Promise<Minted> {
     await this.#open();

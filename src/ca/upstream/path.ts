@@ -149,7 +149,7 @@ function faultOf(
   if (keyUsage === undefined ? isNew : (keyUsage & CERT_SIGN) === 0) {
     return `${name} may not sign certificates (its key usage lacks keyCertSign)`;
   }
-  if (extendedKeyUsage !== undefined && !isRoot) {
+  if (extendedKeyUsage !== undefined) {
     const isEnough = [SERVER_AUTH, CLIENT_AUTH].every((usage) => extendedKeyUsage.includes(usage));
     if (!isEnough)
       return `${name} has an extended key usage without serverAuth and clientAuth, so no SVID under it is accepted`;

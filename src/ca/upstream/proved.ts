@@ -17,35 +17,37 @@ export interface ProvedOptions {
   readonly timeout: number;
 }
 
-/** A request may be refused for less than this part of the wished life. */
-const LEAST_PART = 10;
+/** An answer is refused if it has less than a tenth of the wished life, or than this, in milliseconds. */
+const LEAST_LIFE_MS = 3_600_000;
 
 export function proved(source: UpstreamSource, options: ProvedOptions): UpstreamAuthority {
-  const { kind, description, roots, changed } = source;
+  const { kind, description, changed } = source;
   return {
     ...{ kind, description },
     ...(changed === undefined ? {} : { changed }),
-    ...(roots === undefined ? {} : { roots: () => roots.call(source) }),
     problem: () => source.problem(),
     close: () => source.close(),
+    check: () => source.check().catch((error: unknown) => Promise.reject(failure(source, error))),
     mint: (request) => mint(source, options, request),
   };
 }
 
 async function mint(source: UpstreamSource, options: ProvedOptions, request: MintRequest): Promise<Minted> {
   const { trustDomain, subject, clock, timeout } = options;
-  const { privateKey, life, leastLife = life / LEAST_PART } = request;
+  const { privateKey, life, leastLife = Math.min(life / 10, LEAST_LIFE_MS) } = request;
   try {
     const csr = await makeCsr({ trustDomain, subject, privateKey });
     const answer = await signed(source, { csr, life }, timeout, request.signal);
     const trusted = await source.trusted();
     return await proveAnswer(answer, { trustDomain, privateKey, trusted, leastLife, now: clock.now() });
   } catch (error) {
-    const reason = (error as Error).message;
-    throw new SidekeyError('ERR_UPSTREAM', `the upstream authority (${source.description}): ${reason}`, {
-      cause: error,
-    });
+    throw failure(source, error);
   }
+}
+
+function failure({ description }: UpstreamSource, cause: unknown): SidekeyError {
+  const message = `the upstream authority (${description}): ${(cause as Error).message}`;
+  return new SidekeyError('ERR_UPSTREAM', message, { cause });
 }
 
 async function signed(
@@ -59,8 +61,8 @@ async function signed(
   try {
     return await source.sign({ ...request, signal });
   } catch (error) {
-    if (given?.aborted) throw new Error('the request was ended, because Sidekey stops', { cause: error });
     if (limit.aborted) throw new Error(`no answer within ${timeout / 1000} s`, { cause: error });
+    if (given?.aborted) throw new Error('the request was ended before there was an answer', { cause: error });
     throw error;
   }
 }

@@ -6,8 +6,7 @@
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import type { Listeners } from '../../base/listeners.ts';
 
-export const UPSTREAM_KINDS = ['disk', 'vault', 'command'] as const;
-export type UpstreamKind = (typeof UPSTREAM_KINDS)[number];
+export type UpstreamKind = 'disk' | 'vault' | 'command';
 
 /** Certificates as an upstream gives them, in any order: PEM text with any number of blocks, or one certificate as DER. */
 export interface UpstreamAnswer {
@@ -31,8 +30,8 @@ interface UpstreamPart {
   readonly description: string;
   /** A fault that does not stop it yet: broken new files, a token that cannot be renewed; undefined if there is none. */
   problem(): string | undefined;
-  /** The roots, if it can tell them without signing. */
-  roots?(): Promise<readonly X509Certificate[]>;
+  /** Looks whether it could sign, without signing: files, program, login. @throws {Error} with the reason */
+  check(): Promise<void>;
   /** Tells that its issuer or its roots have changed: a new intermediate should be asked for. */
   readonly changed?: Listeners<void>;
   close(): Promise<void>;
@@ -47,6 +46,8 @@ export interface UpstreamSource extends UpstreamPart {
 }
 
 export interface UpstreamAuthority extends UpstreamPart {
+  /** @throws ERR_UPSTREAM */
+  check(): Promise<void>;
   /** Has an intermediate for this key signed. The answer is proved. @throws ERR_UPSTREAM */
   mint(request: MintRequest): Promise<Minted>;
   /** Called when an answer is stored. */
@@ -76,7 +77,7 @@ export interface MintRequest {
   readonly privateKey: KeyObject;
   /** The wished lifetime, in milliseconds. */
   readonly life: number;
-  /** The shortest lifetime that is of use, in milliseconds; by default a tenth of `life`. */
+  /** The shortest lifetime that is of use, in milliseconds; by default a tenth of `life`, an hour at most. */
   readonly leastLife?: number;
   /** Ends the request. Each kind has its own time limit beside it. */
   readonly signal?: AbortSignal;

@@ -45,6 +45,11 @@ export class VaultUpstream implements UpstreamSource {
     return this.#session.problem();
   }
 
+  async check(): Promise<void> {
+    await this.#session.token();
+    await this.trusted();
+  }
+
   async trusted(): Promise<readonly X509Certificate[] | undefined> {
     const { bundleFile } = this.#options;
     return bundleFile === undefined ? undefined : readBundleFile(bundleFile);

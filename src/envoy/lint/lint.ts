@@ -12,7 +12,7 @@ import { sourceRules } from './rules/source.ts';
 import { tlsRules } from './rules/tls.ts';
 import { v2Rules } from './rules/v2.ts';
 
-export type { Known, KnownAlias, KnownEntry } from './rules/rule.ts';
+export type { Known, KnownAlias, KnownEntry, KnownServer, PathKind } from './rules/rule.ts';
 
 /**
  * Finds faults in a bootstrap (v3, YAML or JSON), by line. Every secret that is requested on a Unix socket is assumed to
@@ -37,7 +37,7 @@ export function lintBootstrap(text: string, file: string, known: Known = {}): Fi
       ...draft,
       place: file,
       line: at.line,
-      ...commandOf(edit, file),
+      ...(edit === undefined ? {} : commandOf(edit, file)),
     });
   }
   const ofText = remarks.map((remark): Finding => ({ ...remark, severity: 'warning', place: file }));
@@ -46,8 +46,8 @@ export function lintBootstrap(text: string, file: string, known: Known = {}): Fi
 
 export const STDIN = 'stdin';
 
-function commandOf(edit: Edit | undefined, file: string): Pick<Finding, 'command'> {
-  return edit === undefined || file === STDIN ? {} : { command: sedCommand(edit, file) };
+function commandOf(edit: Edit, file: string): Pick<Finding, 'command'> {
+  return file === STDIN ? {} : { command: sedCommand(edit, file) };
 }
 
 const NO_MAP: TextFault = {

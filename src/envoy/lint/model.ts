@@ -111,6 +111,11 @@ export function networkAddress(cluster: Spot): Spot | undefined {
   return addressesOf(cluster).find((address) => address.get('pipe') === undefined);
 }
 
+/** True if all endpoints of the cluster are Unix sockets. */
+export function isPipe(cluster: Spot): boolean {
+  return networkAddress(cluster) === undefined && addressesOf(cluster).length > 0;
+}
+
 export function addressesOf(cluster: Spot): Spot[] {
   const localities = cluster.get('load_assignment', 'endpoints')?.each ?? [];
   return localities

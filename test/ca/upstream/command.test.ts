@@ -222,7 +222,7 @@ describe('a program that', () => {
     const pidFile = path.join(folder, 'pid');
     await until(() => existsSync(pidFile) && readFileSync(pidFile, 'utf8') !== '');
     stop.abort();
-    await assert.rejects(waiting, /Sidekey stops/);
+    await assert.rejects(waiting, /the request was ended before there was an answer/);
     await until(() => !isAlive(Number(readFileSync(pidFile, 'utf8'))));
   });
 

@@ -238,6 +238,12 @@ describe('an answer is refused', () => {
       openssl: /purpose/,
     },
     {
+      is: 'a root with an extended key usage for mail',
+      root: { extendedKeyUsage: ['1.3.6.1.5.5.7.3.4'] },
+      reason: /"CN=root" has an extended key usage without serverAuth and clientAuth/,
+      openssl: /purpose/,
+    },
+    {
       is: 'an extended key usage for servers',
       new: { extendedKeyUsage: ['1.3.6.1.5.5.7.3.1'] },
       reason: /without serverAuth and clientAuth/,

@@ -399,6 +399,23 @@ const CASES: readonly Case[] = [
   { fault: 'an alias of nothing', changes: [['*sidekey', '*nothing']], rule: 'syntax', at: '*nothing' },
 ];
 
+/** What a server knows that is asked too. */
+const SERVER: NonNullable<Known['server']> = {
+  trustDomain: 'ilinux.io',
+  names: { default: 'default', bundle: 'ROOTCA', allBundles: 'ALL' },
+  pipe: '/run/sidekey/agent.sock',
+  bundles: ['example.org'],
+  held: [],
+};
+const KNOWN: Known = { entries: ENTRIES, aliases: [], server: SERVER };
+const HOLD = {
+  node: 'web',
+  pid: 4711,
+  name: WEB,
+  reason: 'lacks-selectors',
+  detail: 'entry x gives it to callers with unix:uid:5',
+};
+
 /** True if both lines begin an item of the same list. */
 function isSameList(lines: readonly string[], a: number, b: number, margin: string): boolean {
   const [first, last] = a < b ? [a, b] : [b, a];
@@ -699,5 +716,111 @@ describe('the lint of a bootstrap', () => {
     for (const text of ['', 'a', '[]', '{', '\t', 'a: *b', '- &a [*a]', 'a: &a { b: *a, sds_config: *a }']) {
       assert.ok(lintBootstrap(text, 'f').length > 0, text);
     }
+  });
+});
+
+describe('the lint of a bootstrap, with what the server knows', () => {
+  const look = (text: string, known: Known) => lintBootstrap(text, 'envoy.yaml', known);
+  /** The same for each place where the name stands. */
+  const only = (text: string, known: Known) => {
+    const [first, ...others] = look(text, known);
+    for (const other of others) assert.deepEqual({ ...other, line: 0 }, { ...first, line: 0 });
+    return first!;
+  };
+  const without = (id: string) => ENTRIES.filter(({ spiffe_id }) => spiffe_id !== id);
+
+  test('no command or fix has a selector that nobody has told: an Envoy that waits is asked, else there are placeholders', () => {
+    const entries = without(WEB);
+    const none = only(GOOD, { ...KNOWN, entries });
+    assert.deepEqual([none.rule, none.command], ['no-entry', undefined]);
+    assert.match(
+      none.fix,
+      /entry create --spiffe-id \S+\/web --selector unix:user:USER --selector unix:path:PATH; once it runs/,
+    );
+    assert.doesNotMatch(none.fix, /if spiffe/, 'another workload is not meant');
+    const held = [{ ...HOLD, reason: 'no-entry' }];
+    const waiting = only(GOOD, { ...KNOWN, entries, server: { ...SERVER, held } });
+    assert.match(
+      waiting.fix,
+      /^make an entry for this Envoy, which is process 4711: sidekey explain --pid 4711 --spiffe-id \S+\/web$/,
+    );
+    const typo = only(changed(GOOD, [`name: ${WEB}\n`, 'name: spiffe://ilinux.io/wbe\n']), KNOWN);
+    assert.match(
+      typo.fix,
+      /^if spiffe:\/\/ilinux\.io\/web is meant, name: spiffe:\/\/ilinux\.io\/web; else make an entry /,
+    );
+  });
+
+  test('an entry that does not match the Envoy of this bootstrap is found by what that waits for', () => {
+    const { rule, problem, fix } = only(GOOD, { ...KNOWN, server: { ...SERVER, held: [HOLD] } });
+    assert.equal(rule, 'held');
+    assert.match(problem, /process 4711\) waits for \S+\/web: lacks-selectors: entry x gives it/);
+    assert.equal(fix, `sidekey explain --pid 4711 --spiffe-id ${WEB} says what it lacks`);
+    const others = [
+      { ...HOLD, node: 'other' },
+      { ...HOLD, reason: 'pending' },
+    ];
+    assert.deepEqual(look(GOOD, { ...KNOWN, server: { ...SERVER, held: others } }), []);
+  });
+
+  test('a name of another trust domain is no entry to be made', () => {
+    const { rule, fix, command } = only(changed(GOOD, [`name: ${WEB}\n`, 'name: spiffe://ilinux.oi/web\n']), KNOWN);
+    assert.deepEqual([rule, command], ['foreign-id', undefined]);
+    assert.match(fix, /^if spiffe:\/\/ilinux\.io\/web is meant, name: .*; else ask for a SPIFFE ID of ilinux\.io, or /);
+  });
+
+  test('the reserved names are those that the server has', () => {
+    const names = { default: 'me', bundle: 'roots', allBundles: 'ROOTCA' };
+    const text = changed(GOOD, [`name: ${WEB}\n`, 'name: me\n'], ['name: spiffe://ilinux.io\n', 'name: roots\n']);
+    assert.deepEqual(look(text, { ...KNOWN, server: { ...SERVER, names } }), []);
+    assert.deepEqual(
+      look(text, KNOWN).map(({ rule }) => rule),
+      ['name', 'name'],
+    );
+  });
+
+  test('a peer of another trust domain needs its authorities', () => {
+    const foreign = 'spiffe://other.example/db';
+    const peer = changed(GOOD, [`exact: ${DB}`, `exact: ${foreign}`]);
+    for (const known of [{}, KNOWN]) {
+      const { rule, problem, fix } = only(peer, known);
+      assert.equal(rule, 'san-foreign');
+      assert.match(
+        problem,
+        /is of the trust domain other\.example, and this context has the authorities of ilinux\.io only/,
+      );
+      assert.match(fix, /name: ALL/);
+    }
+    const all = peer.replaceAll('name: spiffe://ilinux.io\n', 'name: ALL\n');
+    const unfederated = only(all, KNOWN);
+    assert.deepEqual(
+      [unfederated.rule, unfederated.command],
+      ['san-foreign', 'sidekey entry update id-of-web --federates-with example.org --federates-with other.example'],
+    );
+    const federates = ENTRIES.map((entry) => ({ ...entry, federates_with: ['other.example'] }));
+    const unset = only(all, { ...KNOWN, entries: federates });
+    assert.match(unset.fix, /: sidekey bundle set other\.example --file BUNDLE$/);
+    assert.deepEqual(
+      look(all, { ...KNOWN, entries: federates, server: { ...SERVER, bundles: ['other.example'] } }),
+      [],
+    );
+    const declared = { source: 'file', file: '/etc/entries.yaml', line: 7 };
+    const inFile = only(all, { ...KNOWN, entries: ENTRIES.map((entry) => ({ ...entry, declared })) });
+    assert.equal(inFile.command, undefined);
+    assert.match(inFile.fix, /^edit the entry in \/etc\/entries\.yaml, line 7: let an entry .*; then reload it/);
+  });
+
+  test('the path of the pipe is looked at on this host', () => {
+    const kinds = (kind: 'socket' | 'other' | 'missing' | undefined): Known => ({
+      ...KNOWN,
+      server: { ...SERVER, pipe: '/run/other/agent.sock' },
+      kindOf: (place) => (place === '/run/other/agent.sock' ? 'socket' : kind),
+    });
+    const missing = only(GOOD, kinds('missing'));
+    assert.deepEqual([missing.rule, missing.severity], ['sds-pipe', 'warning']);
+    assert.match(missing.command!, /s\|path: \/run\/sidekey\/agent\\.sock\|path: \/run\/other\/agent\.sock\|/);
+    assert.equal(only(GOOD, kinds('other')).severity, 'error');
+    assert.equal(only(GOOD, { kindOf: () => 'missing' }).command, undefined, 'no server says where its pipe is');
+    for (const kind of ['socket', undefined] as const) assert.deepEqual(look(GOOD, kinds(kind)), []);
   });
 });

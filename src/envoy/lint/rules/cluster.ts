@@ -4,11 +4,11 @@ import path from 'node:path';
 import { nearest } from '../../../base/nearest.ts';
 import { scalar } from '../../yaml-text.ts';
 import type { Edit } from '../edit.ts';
-import { addressesOf, type Model, networkAddress } from '../model.ts';
+import { addressesOf, isPipe, type Model, networkAddress } from '../model.ts';
 import type { Spot } from '../spot.ts';
-import type { Draft, Rule } from './rule.ts';
+import type { Draft, Known, Rule } from './rule.ts';
 
-export const clusterRules: Rule = (model) => {
+export const clusterRules: Rule = (model, known) => {
   const named = new Map<string, Spot>();
   for (const { at, cluster } of model.sources) {
     if (cluster !== undefined && !named.has(cluster)) named.set(cluster, at);
@@ -17,7 +17,7 @@ export const clusterRules: Rule = (model) => {
     const cluster = model.clusters.get(name);
     if (cluster === undefined) return missing(name, askedAt, model);
     return [
-      ...address(name, cluster),
+      ...address(name, cluster, known),
       ...http2(name, cluster),
       ...tls(name, cluster),
       ...tooMany(name, cluster, model),
@@ -44,11 +44,7 @@ function missing(name: string, at: Spot, { root, clusters }: Model): Draft[] {
   ];
 }
 
-function isPipe(cluster: Spot): boolean {
-  return networkAddress(cluster) === undefined && addressesOf(cluster).length > 0;
-}
-
-function address(name: string, cluster: Spot): Draft[] {
+function address(name: string, cluster: Spot, known: Known): Draft[] {
   if (!isPipe(cluster)) {
     return [
       {
@@ -63,11 +59,38 @@ function address(name: string, cluster: Spot): Draft[] {
   }
   return addressesOf(cluster).flatMap((place): Draft[] => {
     const socket = place.get('pipe', 'path');
-    const problem = wrongSocket(socket?.text ?? '');
-    if (problem === undefined) return [];
-    const fix = "the path of Sidekey's pipe, such as /run/sidekey/agent.sock";
-    return [{ rule: 'sds-pipe', severity: 'error', at: socket ?? place, ...problem, fix, edit: toPipe(socket) }];
+    const wrong = wrongSocket(socket?.text ?? '') ?? absentSocket(socket?.text ?? '', known);
+    if (wrong === undefined) return [];
+    const pipe = pipeHere(known);
+    const fix =
+      pipe === undefined
+        ? "the path of Sidekey's pipe, such as /run/sidekey/agent.sock"
+        : `the path of Sidekey's pipe, here ${pipe}`;
+    const edit = pipe === undefined ? toPipe(socket) : socket?.replaced(scalar(pipe));
+    return [{ rule: 'sds-pipe', severity: 'error', at: socket ?? place, ...wrong, fix, edit }];
   });
+}
+
+/** The pipe of the server that was asked, if this host has it at that path. */
+function pipeHere({ server, kindOf }: Known): string | undefined {
+  return server !== undefined && kindOf?.(server.pipe) === 'socket' ? server.pipe : undefined;
+}
+
+/** What is at the path on this host; the bootstrap may be meant for a container or another host. */
+function absentSocket(
+  socket: string,
+  { kindOf }: Known,
+): (Pick<Draft, 'problem' | 'why'> & Partial<Pick<Draft, 'severity'>>) | undefined {
+  const kind = kindOf?.(socket);
+  if (kind === 'other') {
+    return { problem: `${socket} is no socket`, why: 'an Envoy of this host can not connect to it' };
+  }
+  if (kind !== 'missing') return undefined;
+  return {
+    severity: 'warning',
+    problem: `this host has no ${socket}`,
+    why: 'an Envoy of this host has no server to ask, so no secret ever arrives; in a container, or on another host, the path may exist',
+  };
 }
 
 /** The default pipe if the admin socket has its default path; otherwise beside it, as in earlier versions. */

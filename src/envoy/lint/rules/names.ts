@@ -1,10 +1,12 @@
 /** Rules for the names of requested secrets. */
 
-import { nearest } from '../../../base/nearest.ts';
+import { looksMistyped, nearest } from '../../../base/nearest.ts';
 import { shellQuote } from '../../../base/shell.ts';
 import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '../../../spiffe/id.ts';
-import { type AskedSecret, mayBeOurs } from '../model.ts';
-import type { Draft, Known, Rule } from './rule.ts';
+import { SPIRE_NAMES } from '../../../spiffe/sds-names.ts';
+import { type AskedSecret, type Model, mayBeOurs } from '../model.ts';
+import { unfederated } from './federation.ts';
+import { type Draft, type Known, type KnownHold, ownDomain, type Rule } from './rule.ts';
 
 /** The secret that Sidekey gives for a name. */
 type Meaning =
@@ -12,12 +14,18 @@ type Meaning =
   | { readonly gives: 'validation'; readonly trustDomain?: string }
   | { readonly gives: 'nothing'; readonly because: string };
 
-const RESERVED = ['default', 'ROOTCA', 'ALL'];
+/** The reserved names of the server, or SPIRE's. */
+function reservedOf({ server }: Known): string[] {
+  const { default: byDefault, bundle, allBundles } = server?.names ?? SPIRE_NAMES;
+  return [byDefault, bundle, allBundles];
+}
 
-export const identityRules: Rule = ({ secrets, clusters }, known) =>
-  secrets.filter(({ source }) => mayBeOurs(source, clusters)).flatMap((secret) => check(secret, known));
+export const identityRules: Rule = (model, known) =>
+  model.secrets
+    .filter(({ source }) => mayBeOurs(source, model.clusters))
+    .flatMap((secret) => check(secret, model, known));
 
-function check(secret: AskedSecret, known: Known): Draft[] {
+function check(secret: AskedSecret, model: Model, known: Known): Draft[] {
   const { kind, name, at } = secret;
   // TLS clients choose these names.
   if (kind === 'on-demand') return [];
@@ -42,9 +50,34 @@ function check(secret: AskedSecret, known: Known): Draft[] {
     return [{ rule: 'name-kind', severity: 'error', at, problem, why, fix: `name: ${EXAMPLES[kind]}` }];
   }
   if (known.entries === undefined) return [];
-  return meaning.gives === 'certificate'
-    ? withoutEntry(at, name, meaning.spiffeId, known.entries)
-    : withoutFederation(at, meaning.trustDomain, known.entries);
+  const hold = holdOf(model, name, known);
+  const drafts =
+    meaning.gives === 'certificate'
+      ? withoutEntry(at, name, meaning.spiffeId, hold, known)
+      : meaning.trustDomain === undefined
+        ? []
+        : unfederated(model, meaning.trustDomain, known).map((draft) => ({ at, ...draft }));
+  return drafts.length > 0 || hold === undefined ? drafts : [waiting(at, hold)];
+}
+
+/** A hold of a connected Envoy with the node id of this bootstrap, unless it passes by itself. */
+function holdOf({ root }: Model, name: string, { server }: Known): KnownHold | undefined {
+  const node = root.get('node', 'id')?.text;
+  return server?.held.find((one) => one.node === node && one.name === name && !PASSING.includes(one.reason));
+}
+
+const PASSING: readonly string[] = ['pending', 'facts-missing', 'issuance-failed'];
+
+function waiting(at: Draft['at'], { pid, name, reason, detail }: KnownHold): Draft {
+  const asked = name.startsWith('spiffe://') && name.includes('/', 'spiffe://'.length);
+  return {
+    rule: 'held',
+    severity: 'error',
+    at,
+    problem: `the Envoy with this node id (process ${pid}) waits for ${name}: ${reason}: ${detail}`,
+    why: 'it resets its connections until it has the secret',
+    fix: `sidekey explain --pid ${pid}${asked ? ` --spiffe-id ${shellQuote(name)}` : ''} says what it lacks`,
+  };
 }
 
 const EXAMPLES = {
@@ -52,11 +85,12 @@ const EXAMPLES = {
   validation: 'spiffe://DOMAIN, the trust domain of its peers',
 } as const;
 
-function meaningOf(name: string, { aliases = [] }: Known): Meaning {
+function meaningOf(name: string, { aliases = [], server }: Known): Meaning {
+  const reserved = server?.names ?? SPIRE_NAMES;
   const alias = aliases.find(({ host }) => host === name.toLowerCase());
   if (alias !== undefined) return { gives: 'certificate', spiffeId: alias.spiffe_id };
-  if (name === 'default') return { gives: 'certificate' };
-  if (name === 'ROOTCA' || name === 'ALL') return { gives: 'validation' };
+  if (name === reserved.default) return { gives: 'certificate' };
+  if (name === reserved.bundle || name === reserved.allBundles) return { gives: 'validation' };
   try {
     const domain = /^spiffe:\/\/([^/]*)$/.exec(name)?.[1];
     if (domain !== undefined) return { gives: 'validation', trustDomain: parseTrustDomain(domain) };
@@ -69,25 +103,44 @@ function meaningOf(name: string, { aliases = [] }: Known): Meaning {
 
 function unknown({ kind, at }: AskedSecret, name: string, because: string, known: Known): Draft {
   const { entries = [], aliases } = known;
-  const all = [...RESERVED, ...entries.map((entry) => entry.spiffe_id), ...(aliases ?? []).map(({ host }) => host)];
+  const reserved = reservedOf(known);
+  const all = [...reserved, ...entries.map((entry) => entry.spiffe_id), ...(aliases ?? []).map(({ host }) => host)];
   const near = nearest(name, all);
   return {
     rule: 'name',
     severity: aliases === undefined ? 'warning' : 'error',
     at,
-    problem: `the name ${JSON.stringify(name)} is not a SPIFFE ID (${because}) and not one of ${RESERVED.join(', ')}`,
+    problem: `the name ${JSON.stringify(name)} is not a SPIFFE ID (${because}) and not one of ${reserved.join(', ')}`,
     why: `no caller gets a secret for it${aliases === undefined ? ', unless it is an alias' : ': it is not an alias either'}`,
     fix: `name: ${near ?? EXAMPLES[kind === 'validation' ? kind : 'certificate']}`,
   };
 }
 
-type Entries = NonNullable<Known['entries']>;
-
-function withoutEntry(at: Draft['at'], name: string, spiffeId: string | undefined, entries: Entries): Draft[] {
+function withoutEntry(
+  at: Draft['at'],
+  name: string,
+  spiffeId: string | undefined,
+  hold: KnownHold | undefined,
+  known: Known,
+): Draft[] {
+  const { entries = [] } = known;
   if (spiffeId === undefined ? entries.length > 0 : entries.some((entry) => entry.spiffe_id === spiffeId)) return [];
-  const ids = entries.map((entry) => entry.spiffe_id);
-  const near = nearest(name, ids);
-  const make = `sidekey entry create --spiffe-id ${shellQuote(spiffeId ?? 'spiffe://…')} --selector unix:user:envoy`;
+  const own = ownDomain(known);
+  // Only a name that is one typing error away is probably meant: another one is that of another workload.
+  const near = entries.map((entry) => entry.spiffe_id).find((id) => looksMistyped(name, id));
+  const meant = near === undefined ? '' : `if ${near} is meant, name: ${near}; else `;
+  if (spiffeId !== undefined && own !== undefined && domainOf(spiffeId) !== own) {
+    return [
+      {
+        rule: 'foreign-id',
+        severity: 'error',
+        at,
+        problem: `${name} is of another trust domain: the server issues for ${own} only`,
+        why: 'there can be no such secret: Envoy waits 15 seconds for it, then resets every connection',
+        fix: `${meant}ask for a SPIFFE ID of ${own}, or let the SDS cluster lead to the server of ${domainOf(spiffeId)}`,
+      },
+    ];
+  }
   return [
     {
       rule: 'no-entry',
@@ -95,25 +148,19 @@ function withoutEntry(at: Draft['at'], name: string, spiffeId: string | undefine
       at,
       problem: `no entry gives ${name}`,
       why: 'the name is held: Envoy waits 15 seconds for it, then resets every connection',
-      fix: near === undefined || near === name ? make : `name: ${near}, or ${make}`,
+      fix: `${meant}${toMake(spiffeId ?? `spiffe://${own ?? 'DOMAIN'}/PATH`, hold)}`,
     },
   ];
 }
 
-/** All entries are of the own trust domain; other domains are known from entries that federate with them. */
-function withoutFederation(at: Draft['at'], domain: string | undefined, entries: Entries): Draft[] {
-  if (domain === undefined || entries.length === 0) return [];
-  const own = trustDomainOf(parseSpiffeId(entries[0]!.spiffe_id));
-  if (domain === own || entries.some(({ federates_with }) => federates_with.includes(domain))) return [];
-  const near = nearest(domain, [own, ...entries.flatMap(({ federates_with }) => federates_with)]);
-  return [
-    {
-      rule: 'no-bundle',
-      severity: 'error',
-      at,
-      problem: `no entry gives the authorities of ${domain}`,
-      why: `the server's trust domain is ${own}, and no entry federates with ${domain}: the name is held`,
-      fix: near === undefined ? `sidekey entry update ID --federates-with ${domain}` : `name: spiffe://${near}`,
-    },
-  ];
+/** How to make the entry: by the facts of the Envoy that waits; else with placeholders, which `entry create` refuses. */
+function toMake(spiffeId: string, hold: KnownHold | undefined): string {
+  const explain = (pid: number | string) => `sidekey explain --pid ${pid} --spiffe-id ${shellQuote(spiffeId)}`;
+  if (hold !== undefined) return `make an entry for this Envoy, which is process ${hold.pid}: ${explain(hold.pid)}`;
+  const create = `sidekey entry create --spiffe-id ${shellQuote(spiffeId)} --selector unix:user:USER --selector unix:path:PATH`;
+  return `make an entry with the user and the program of this Envoy: ${create}; once it runs, ${explain('PID')} prints the command with its facts`;
+}
+
+function domainOf(spiffeId: string): string {
+  return trustDomainOf(parseSpiffeId(spiffeId));
 }

@@ -1,6 +1,8 @@
 /** The type of a rule: it checks a bootstrap and returns findings. */
 
+import type { DeclaredAt } from '../../../base/declared.ts';
 import type { Finding } from '../../../base/finding.ts';
+import type { ReservedNames } from '../../../spiffe/sds-names.ts';
 import type { Edit } from '../edit.ts';
 import type { Model } from '../model.ts';
 import type { Spot } from '../spot.ts';
@@ -12,6 +14,8 @@ export interface KnownEntry {
   readonly dns_names: readonly string[];
   /** Trust domains, without `spiffe://`. */
   readonly federates_with: readonly string[];
+  /** What made it, and where it is declared; undefined: not known. */
+  readonly declared?: DeclaredAt | undefined;
 }
 
 /** Another name for a SPIFFE ID. */
@@ -20,16 +24,43 @@ export interface KnownAlias {
   readonly spiffe_id: string;
 }
 
-/** What is known of the server. */
+/** A name that a connected Envoy waits for. */
+export interface KnownHold {
+  readonly node: string;
+  readonly pid: number;
+  readonly name: string;
+  readonly reason: string;
+  /** The reason in words. */
+  readonly detail: string;
+}
+
+export interface KnownServer {
+  readonly trustDomain: string;
+  readonly names: ReservedNames;
+  /** The path of its pipe. */
+  readonly pipe: string;
+  /** The other trust domains whose bundles are set. */
+  readonly bundles: readonly string[];
+  readonly held: readonly KnownHold[];
+}
+
+/** What is known of the server and of this host. */
 export interface Known {
   readonly entries?: readonly KnownEntry[] | undefined;
   readonly aliases?: readonly KnownAlias[] | undefined;
+  readonly server?: KnownServer | undefined;
+  /** What is at a path on this host; undefined: not known, as for a bootstrap of another host. */
+  readonly kindOf?: ((path: string) => PathKind | undefined) | undefined;
 }
 
-export interface Draft extends Omit<Finding, 'place' | 'line' | 'command'> {
+export type PathKind = 'socket' | 'other' | 'missing';
+
+export interface Draft extends Omit<Finding, 'place' | 'line'> {
   readonly at: Spot;
   /** The fix as an edit, if it is small enough. */
   readonly edit?: Edit | undefined;
+  /** The fix as another command. */
+  readonly command?: string | undefined;
 }
 
 export type Rule = (model: Model, known: Known) => Draft[];
@@ -43,4 +74,9 @@ export function isOn(spot: Spot | undefined): boolean {
 export function setField(map: Spot, field: string, value: string): Edit | undefined {
   const there = map.get(field);
   return there === undefined ? map.with(`${field}: ${value}`) : there.replaced(value);
+}
+
+/** The trust domain of the server; entries are all of it. Undefined if it is not known. */
+export function ownDomain({ server, entries }: Known): string | undefined {
+  return server?.trustDomain ?? entries?.[0]?.spiffe_id.split('/')[2];
 }

@@ -1,14 +1,15 @@
 /** Rules for the `sds_config` of secrets, and for Envoy's node. */
 
+import { scalar } from '../../yaml-text.ts';
 import type { Edit } from '../edit.ts';
-import type { Model, SdsSource } from '../model.ts';
+import { isPipe, type Model, type SdsSource } from '../model.ts';
 import { mapsIn, type Spot } from '../spot.ts';
 import { type Draft, isOn, type Rule, setField } from './rule.ts';
 
 export const sourceRules: Rule = (model) => [
   ...nodeRule(model),
   ...adsRules(model),
-  ...model.sources.flatMap((source) => [...apiType(source), ...versions(source), ...grpcService(source)]),
+  ...model.sources.flatMap((source) => [...apiType(source), ...versions(source), ...grpcService(source, model)]),
   ...resourceVersions(model),
 ];
 
@@ -110,15 +111,19 @@ function wrongVersion(
   return [{ rule: 'api-version', ...verdict, at: version, problem, fix: `${field}: V3`, edit: version.replaced('V3') }];
 }
 
-function grpcService({ at, cluster }: ApiSource): Draft[] {
+function grpcService({ at, cluster }: ApiSource, { clusters }: Model): Draft[] {
   const drafts: Draft[] = [];
   const services = at.get('grpc_services');
   const service = services?.each[0];
   if (service === undefined) {
     const problem = services === undefined ? 'grpc_services is missing' : 'grpc_services is empty';
     const why = 'Envoy has no server to ask';
-    const fix = 'grpc_services: [{ envoy_grpc: { cluster_name: sidekey } }]';
-    drafts.push({ rule: 'sds-cluster', severity: 'error', at: services ?? at, problem, why, fix });
+    const pipes = [...clusters].flatMap(([name, spot]) => (isPipe(spot) ? [name] : []));
+    const only = pipes.length === 1 ? pipes[0] : undefined;
+    const member = `grpc_services: [{ envoy_grpc: { cluster_name: ${scalar(only ?? 'CLUSTER')} } }]`;
+    const fix = only === undefined ? `${member}, with the cluster of Sidekey's pipe` : member;
+    const edit = only === undefined || services !== undefined ? undefined : at.with(member);
+    drafts.push({ rule: 'sds-cluster', severity: 'error', at: services ?? at, problem, why, fix, edit });
   } else if (cluster !== undefined && service.get('envoy_grpc', 'retry_policy', 'retry_back_off') === undefined) {
     drafts.push({
       rule: 'retry-back-off',

@@ -1,11 +1,14 @@
 /** Rules for TLS contexts: the peers that Envoy accepts and connects to. */
 
-import { parseSpiffeId } from '../../../spiffe/id.ts';
+import { parseSpiffeId, parseTrustDomain } from '../../../spiffe/id.ts';
+import { SPIRE_NAMES } from '../../../spiffe/sds-names.ts';
 import { type Model, mayBeOurs, type TlsContext } from '../model.ts';
 import { mapsIn, type Spot } from '../spot.ts';
-import { type Draft, isOn, type Known, type Rule, setField } from './rule.ts';
+import { unfederated } from './federation.ts';
+import { type Draft, isOn, type Known, ownDomain, type Rule, setField } from './rule.ts';
 
-export const tlsRules: Rule = (model, known) => ourContexts(model).flatMap((context) => checkContext(context, known));
+export const tlsRules: Rule = (model, known) =>
+  ourContexts(model).flatMap((context) => checkContext(context, model, known));
 
 /** The contexts whose certificate or authorities come from Sidekey. */
 export function ourContexts({ secrets, contexts, clusters }: Model): TlsContext[] {
@@ -21,13 +24,14 @@ export function exactPeers(common: Spot): string[] {
   return matchers.flatMap((matcher) => matcher.get('matcher', 'exact')?.text ?? []);
 }
 
-function checkContext(context: TlsContext, known: Known): Draft[] {
+function checkContext(context: TlsContext, model: Model, known: Known): Draft[] {
   const { side, at, common } = context;
   const validation = validationOf(common);
   if (validation === undefined) return side === 'upstream' ? [unverified(common)] : [];
   return [
     ...(side === 'downstream' ? [...clientCertificate(at), ...tickets(at)] : []),
     ...matchers(context, validation, known),
+    ...foreignPeers(context, validation, model, known),
   ];
 }
 
@@ -146,4 +150,56 @@ function exact(matcher: Spot, { entries }: Known): Draft[] {
   return [
     { rule: 'peer-without-entry', severity: 'warning', at: name, problem: `no entry gives ${name.text}`, why, fix },
   ];
+}
+
+/** Matchers of peers of a trust domain whose authorities this context does not get. */
+function foreignPeers({ common }: TlsContext, { fixed }: Validation, model: Model, known: Known): Draft[] {
+  const names = known.server?.names ?? SPIRE_NAMES;
+  const bySds =
+    common.get('combined_validation_context', 'validation_context_sds_secret_config') ??
+    common.get('validation_context_sds_secret_config');
+  const asked = bySds?.get('name')?.text;
+  if (asked === undefined) return [];
+  const isAll = asked === names.allBundles;
+  const own = ownDomain(known) ?? certificateDomain(common);
+  const trusted = asked === names.bundle ? own : domainIn(asked);
+  if (trusted === undefined && !isAll) return [];
+  // The rules for names tell it.
+  if (trusted !== undefined && (!isTrustDomain(trusted) || unfederated(model, trusted, known).length > 0)) return [];
+  const matchers = fixed?.get('match_typed_subject_alt_names')?.each ?? [];
+  return matchers.flatMap((matcher): Draft[] => {
+    const name = matcher.get('matcher', 'exact') ?? matcher.get('matcher', 'prefix');
+    const domain = domainIn(name?.text ?? '');
+    if (matcher.get('san_type')?.text !== 'URI' || domain === undefined || domain === trusted) return [];
+    const head = { rule: 'san-foreign', severity: 'error', at: name! } as const;
+    if (isAll) return unfederated(model, domain, known).map((draft) => ({ ...draft, ...head }));
+    return [
+      {
+        ...head,
+        problem: `${name!.text} is of the trust domain ${domain}, and this context has the authorities of ${trusted} only (${asked})`,
+        why: 'no certificate of that trust domain verifies, so no such peer is accepted',
+        fix: `validation_context_sds_secret_config: { name: ${names.allBundles}, … }, and an entry of this Envoy that federates with ${domain}`,
+      },
+    ];
+  });
+}
+
+/** The trust domain of a SPIFFE ID, of its beginning up to the path, or of a trust domain's ID. */
+function domainIn(text: string): string | undefined {
+  return /^spiffe:\/\/([^/]+)(\/|$)/.exec(text)?.[1];
+}
+
+function isTrustDomain(text: string): boolean {
+  try {
+    parseTrustDomain(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The trust domain of the certificate that a context presents. */
+function certificateDomain(common: Spot): string | undefined {
+  const names = common.get('tls_certificate_sds_secret_configs')?.each.flatMap((one) => one.get('name')?.text ?? []);
+  return names?.map(domainIn).find((domain) => domain !== undefined);
 }

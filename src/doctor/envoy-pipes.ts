@@ -1,0 +1,48 @@
+/** Whether a running Envoy can open the Unix sockets of its clusters, which it can't tell apart from a server that is down. */
+
+import { reachOf } from '../attest/reach.ts';
+import type { Finding } from '../base/finding.ts';
+import type { Outcome } from './check.ts';
+import type { Pipe } from './envoy-state.ts';
+import { listeningProcess } from './listening-process.ts';
+
+/**
+ * @param url of the Envoy's admin port
+ * @param place the same, as findings have it
+ * @param own the pipe of the server that was asked; undefined: not known
+ */
+export function judgePipes(pipes: readonly Pipe[], url: string, place: string, own: string | undefined): Outcome {
+  const failing = pipes.filter(({ open, failed }) => open === 0 && failed > 0);
+  if (failing.length === 0) return { findings: [], skipped: [] };
+  const { hostname, port } = new URL(url);
+  const pid = listeningProcess(hostname, Number(port || 80));
+  if (pid === undefined) {
+    const what = `whether this Envoy may connect to ${failing.map(({ path }) => path).join(', ')}`;
+    return {
+      findings: [],
+      skipped: [{ what, why: 'its process was not found: run sidekey doctor as root on its host' }],
+    };
+  }
+  return { findings: failing.flatMap((pipe) => judgePipe(pipe, pid, place, own)), skipped: [] };
+}
+
+function judgePipe({ cluster, path, failed }: Pipe, pid: number, place: string, own: string | undefined): Finding[] {
+  const { verdict, detail, fix, seenAs, command } = reachOf(pid, path);
+  if (verdict !== 'no') return [];
+  const isMissing = seenAs === undefined && detail.endsWith('does not exist');
+  const elsewhere = own === undefined || own === path ? '' : `; the pipe of the server is ${own}`;
+  return [
+    {
+      rule: 'envoy-pipe',
+      severity: 'error',
+      place,
+      problem: `its cluster ${cluster} leads to ${path}, and its process ${pid} can not connect: ${detail}`,
+      why: `all ${failed} connections failed, so it gets no secret and no update`,
+      fix: isMissing
+        ? `correct the path in its bootstrap${elsewhere}, or start the server with --socket ${path}`
+        : `${fix ?? 'let it reach the socket'}`,
+      // The Envoy chose the path: it could name a socket whose group may do more.
+      ...(command !== undefined && path === own ? { command } : {}),
+    },
+  ];
+}

@@ -1,0 +1,52 @@
+/**
+ * Tells when the reason for holding a name may be another one, although the name stays held: an entry that gives its SPIFFE
+ * ID to other callers was made, changed or deleted. Apart from the push of secrets, which does not wait for it.
+ */
+
+import type { Clock, Deadline } from '../base/clock.ts';
+import { KeyedListeners } from '../base/keyed-listeners.ts';
+import type { EntryChange } from '../registry/types.ts';
+import type { SpiffeId } from '../spiffe/id.ts';
+
+/** Changes within this time are told together, so that a series of writes costs one look for each held name. */
+const TOGETHER_MS = 250;
+
+export class HeldReasons {
+  readonly #clock: Clock;
+  readonly #listeners = new KeyedListeners<SpiffeId>();
+  readonly #changed = new Set<SpiffeId>();
+  #timer: Deadline | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Calls the listener when the reason for holding this SPIFFE ID may have changed. @returns a function that removes it */
+  watch(spiffeId: SpiffeId, listener: () => void): () => void {
+    return this.#listeners.add(spiffeId, listener);
+  }
+
+  entriesChanged(changes: readonly EntryChange[]): void {
+    for (const { before, after } of changes) {
+      this.#note(before?.spiffeId);
+      this.#note(after?.spiffeId);
+    }
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+  }
+
+  #note(spiffeId: SpiffeId | undefined): void {
+    if (spiffeId === undefined || !this.#listeners.has(spiffeId)) return;
+    this.#changed.add(spiffeId);
+    this.#timer ??= this.#clock.after(TOGETHER_MS, () => this.#tell());
+  }
+
+  #tell(): void {
+    this.#timer = undefined;
+    const changed = [...this.#changed];
+    this.#changed.clear();
+    for (const spiffeId of changed) for (const listener of [...this.#listeners.of(spiffeId)]) listener();
+  }
+}

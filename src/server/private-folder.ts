@@ -1,0 +1,41 @@
+/** A folder for private copies, in the directory for temporary files. */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+/** Signals that end a command in the foreground. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Only its owner can open it (0700). It is removed even if one of these signals ends the process. */
+export class PrivateFolder {
+  readonly path: string;
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    this.remove();
+    // Without a listener the signal does what it does to any process.
+    process.kill(process.pid, signal);
+  };
+  readonly #onExit = (): void => this.remove();
+
+  constructor(prefix: string) {
+    // First: a signal that comes right after the folder is made ends in the listener.
+    for (const signal of SIGNALS) process.on(signal, this.#onSignal);
+    process.on('exit', this.#onExit);
+    try {
+      this.path = mkdtempSync(path.join(tmpdir(), prefix));
+    } catch (thrown) {
+      this.#unlisten();
+      throw thrown;
+    }
+  }
+
+  remove(): void {
+    this.#unlisten();
+    rmSync(this.path, { recursive: true, force: true });
+  }
+
+  #unlisten(): void {
+    for (const signal of SIGNALS) process.off(signal, this.#onSignal);
+    process.off('exit', this.#onExit);
+  }
+}

@@ -1,0 +1,57 @@
+/** Opens the database of a data directory, for a start and for `serve --check`. */
+
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { SidekeyError } from '../base/errors.ts';
+import { hasAuthorities } from '../ca/index.ts';
+import type { ServeConfig } from '../config/serve-config.ts';
+import { openRegistry } from '../registry/registry.ts';
+import { openSqliteStore } from '../registry/sqlite/sqlite-store.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Parts } from './parts.ts';
+
+export interface StoredEntriesParts {
+  /** Without symbolic links. */
+  readonly dataDir: string;
+  readonly config: Pick<ServeConfig, 'trustDomain' | 'newRoot' | 'upstream' | 'offlineRoot'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly parts: Parts;
+  /** Returns the database to open in place of this one, which is the one that messages name. */
+  readonly instead?: (database: string) => Promise<string>;
+}
+
+/** The directory of the authorities in a data directory. */
+export function authoritiesIn(dataDir: string): string {
+  return path.join(dataDir, 'ca');
+}
+
+/**
+ * Opens the database, or creates it at the first start.
+ * @throws ERR_DATA_DIR if only the database or only the authorities exist: without the authorities a new root would be
+ * created, which no peer trusts
+ */
+export async function openStoredEntries({ dataDir, config, clock, log, parts, instead }: StoredEntriesParts) {
+  const { trustDomain, newRoot } = config;
+  const [database, authorities] = [path.join(dataDir, 'sidekey.db'), authoritiesIn(dataDir)];
+  const hasCa = hasAuthorities(authorities);
+  if (hasCa && !existsSync(database) && !newRoot) {
+    throw new SidekeyError(
+      'ERR_DATA_DIR',
+      `${authorities} has authorities, but the database ${database} is missing: all entries would be gone. ${RESTORE}`,
+    );
+  }
+  const store = parts.own(openSqliteStore({ path: (await instead?.(database)) ?? database, trustDomain }));
+  const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
+  // The first start may have ended between the two; then the database is empty. An upstream makes no new root.
+  const makesRoot = config.upstream === 'self' && !config.offlineRoot;
+  if (makesRoot && !hasCa && (registry.size > 0 || (await store.issuances.newest({ limit: 1 })).length > 0)) {
+    const what = `the database ${database} is in use, but ${authorities} has no authorities: a new root would be created, which no peer trusts`;
+    if (!newRoot) throw new SidekeyError('ERR_DATA_DIR', `${what}. ${RESTORE}`);
+    log.warn({ database, authorities }, 'the authorities are missing: creating a new root because of --new-root');
+  }
+  return { store, registry };
+}
+
+const RESTORE = 'Restore both from the same backup, or start once with --new-root to create the missing half';
