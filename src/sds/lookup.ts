@@ -37,10 +37,10 @@ interface Result {
 /** Larger lookups are split: this many names in each of the owner's turns. */
 const SLICE_NAMES = 256;
 /**
- * A lookup waits for its names this long, in milliseconds, so that one response has them all. An SVID with an RSA key may
- * take longer, and must not delay the others.
+ * A lookup waits for its names this long, in milliseconds, so that one response has them all. Only SVIDs with RSA keys take
+ * longer, when many are to be made, and must not delay the others.
  */
-const LATE_MS = 250;
+const LATE_MS = 2_000;
 
 export class SecretLookup {
   readonly #context: StreamContext;

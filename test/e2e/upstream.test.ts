@@ -80,7 +80,7 @@ async function offlineRoot(t: TestContext) {
 describe('serve --offline-root', { timeout: 120_000 }, () => {
   it('writes a request, is not ready, and signs SVIDs when its answer has been imported', async (t) => {
     const root = await offlineRoot(t);
-    const flags = ['--offline-root'];
+    const flags = ['--offline-root', '--ca-key-type', 'ec-p384'];
     const server = await serve(t, { flags });
     await createWeb(server);
     const stream = open(t, server, WEB, BUNDLE);
@@ -99,7 +99,12 @@ describe('serve --offline-root', { timeout: 120_000 }, () => {
     assert.match(refused.stderr, /the answer is refused: .*ERR_UPSTREAM/s);
 
     await server.stop('SIGKILL');
-    const again = await serve(t, { place: server, flags });
+    const passphrase = path.join(root.directory, 'passphrase');
+    writeFileSync(passphrase, 'correct horse battery staple\n', { mode: 0o600 });
+    const again = await serve(t, { place: server, flags: [...flags, '--key-passphrase-file', passphrase] });
+    const key = path.join(again.dataDir, 'ca/request.key');
+    // The request is read in the background.
+    while (!readFileSync(key, 'utf8').startsWith('-----BEGIN ENCRYPTED PRIVATE KEY-----')) await ca(again, 'show');
     const imported = await ca(again, 'import', await root.sign(csr));
     assert.equal(imported.status, 0, imported.stderr);
     assert.deepEqual(
@@ -114,6 +119,7 @@ describe('serve --offline-root', { timeout: 120_000 }, () => {
     const first = await now.next();
     const [leaf, intermediate] = chainOf(secretOf(first, WEB));
     const [offline] = rootsOf(secretOf(first, BUNDLE));
+    assert.equal(intermediate!.publicKey.asymmetricKeyDetails!.namedCurve, 'secp384r1');
     assert.ok(leaf!.verify(intermediate!.publicKey) && intermediate!.verify(offline!.publicKey));
     assert.equal((await ca(again, 'import', await root.sign(csr))).status, 1);
     // No key of a root is here, and none of an SVID.
@@ -121,6 +127,7 @@ describe('serve --offline-root', { timeout: 120_000 }, () => {
       return readFileSync(path.join(again.dataDir, 'ca', name), 'utf8').includes('PRIVATE KEY');
     });
     assert.deepEqual(keys.length, 1);
+    assert.match(readFileSync(path.join(again.dataDir, 'ca', keys[0]!), 'utf8'), /ENCRYPTED PRIVATE KEY/);
 
     // The next one needs no root in the answer.
     const next = await ca(again, 'rotate');

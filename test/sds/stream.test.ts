@@ -329,7 +329,7 @@ describe('a stream of secrets', () => {
     await until(() => issued === 1);
     assert.deepEqual(stream.responses, []);
     await until(() => {
-      join.clock.advance(10);
+      join.clock.advance(100);
       return stream.responses.length > 0;
     });
     assert.deepEqual(stream.responses.map(namesOf), [[WEB]]);
