@@ -22,6 +22,7 @@ import { match } from './figures/match.ts';
 import { memory } from './figures/memory.ts';
 import { pushToAck } from './figures/push-to-ack.ts';
 import { renewal } from './figures/renewal.ts';
+import { rotation } from './figures/rotation.ts';
 import { storm } from './figures/storm.ts';
 import { fetches, streamsOpened, tinyStreamsOpened } from './figures/streams.ts';
 import { variants } from './figures/variants.ts';
@@ -40,6 +41,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   variants,
   renewal,
   'push-to-ack': pushToAck,
+  rotation,
   fetches,
   match,
   explain,
