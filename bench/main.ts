@@ -23,6 +23,7 @@ import { memory } from './figures/memory.ts';
 import { pushToAck } from './figures/push-to-ack.ts';
 import { renewal } from './figures/renewal.ts';
 import { rotation } from './figures/rotation.ts';
+import { rotationTraffic } from './figures/rotation-traffic.ts';
 import { storm } from './figures/storm.ts';
 import { fetches, streamsOpened, tinyStreamsOpened } from './figures/streams.ts';
 import { variants } from './figures/variants.ts';
@@ -42,6 +43,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   renewal,
   'push-to-ack': pushToAck,
   rotation,
+  'rotation-traffic': rotationTraffic,
   fetches,
   match,
   explain,

@@ -87,7 +87,7 @@ async function verify(server: Served, rootsBefore: readonly string[], intermedia
 /** The roots, PEM. */
 async function bundle(server: Served): Promise<string[]> {
   const { body } = await server.request('GET', '/v1/bundle', undefined, { accept: 'application/x-pem-file' });
-  return (body as string).match(/-----BEGIN[^]+?-----END CERTIFICATE-----/g)!;
+  return (body as string).match(/-----BEGIN[\s\S]+?-----END CERTIFICATE-----/g)!;
 }
 
 /** Waits until no root is on its way into the bundle or out of it. */
