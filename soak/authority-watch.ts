@@ -1,6 +1,7 @@
 /**
  * What must hold for the authorities whatever happens to the server: an authority that is gone stays gone, states go
- * forward only, a tainted authority stays tainted and signs nothing, and the bundle's sequence number never decreases.
+ * forward only (but if the active authority is tainted, a retired one may sign again), a tainted authority stays tainted and
+ * signs nothing, and the bundle's sequence number never decreases.
  */
 
 import type { AuthoritiesJson } from '../src/admin/client.ts';
@@ -11,6 +12,7 @@ type Listed = Pick<AuthoritiesJson['authorities'][0], 'id' | 'role' | 'state'>;
 const ORDER = ['prepared', 'published', 'active', 'retired', 'tainted'];
 
 export class AuthorityWatch {
+  /** Of the list before, by ID. */
   readonly #states = new Map<string, Listed['state']>();
   readonly #gone = new Set<string>();
   /** When each was first seen tainted, milliseconds since the epoch. */
@@ -20,7 +22,7 @@ export class AuthorityWatch {
 
   /** The number of authorities that it has seen, and that went, and that were tainted. */
   get seen(): { readonly authorities: number; readonly gone: number; readonly tainted: number } {
-    return { authorities: this.#states.size, gone: this.#gone.size, tainted: this.#tainted.size };
+    return { authorities: this.#states.size + this.#gone.size, gone: this.#gone.size, tainted: this.#tainted.size };
   }
 
   isGone(id: string): boolean {
@@ -30,12 +32,16 @@ export class AuthorityWatch {
   /** Compares a list with those before. @param now milliseconds since the epoch @returns what is wrong */
   list(authorities: readonly Listed[], now: number): string[] {
     const faults: string[] = [];
+    const wasTainted = [...this.#states].some(([id, before]) => {
+      const state = authorities.find((one) => one.id === id)?.state ?? 'tainted';
+      return before === 'active' && state === 'tainted';
+    });
     for (const { id, role, state } of authorities) {
       const before = this.#states.get(id);
+      const isBack = before !== undefined && ORDER.indexOf(state) < ORDER.indexOf(before);
+      const isReplacement = before === 'retired' && state === 'active' && wasTainted;
       if (this.#gone.has(id)) faults.push(`the ${role} ${id} was gone and is ${state}`);
-      else if (before !== undefined && ORDER.indexOf(state) < ORDER.indexOf(before))
-        faults.push(`the ${role} ${id} was ${before} and is ${state}`);
-      this.#states.set(id, state);
+      else if (isBack && !isReplacement) faults.push(`the ${role} ${id} was ${before} and is ${state}`);
       if (state === 'tainted' && !this.#tainted.has(id)) this.#tainted.set(id, now);
     }
     for (const role of ['root', 'intermediate']) {
@@ -44,6 +50,8 @@ export class AuthorityWatch {
     }
     const listed = new Set(authorities.map(({ id }) => id));
     for (const id of this.#states.keys()) if (!listed.has(id)) this.#gone.add(id);
+    this.#states.clear();
+    for (const { id, state } of authorities) this.#states.set(id, state);
     return faults;
   }
 

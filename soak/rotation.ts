@@ -47,7 +47,7 @@ export async function soakRotation(place: Place, rounds: number, seed: number): 
     const server = new CrashingServer(place, [...flags(random), ...keys.flags()]);
     const begun = performance.now();
     try {
-      if (kinds[round - 1] === 'starting' && round > 1) {
+      if (kinds[round - 1] === 'starting') {
         await Promise.race([sleep(random() * startMs * 1.2), server.serving]);
         result.killed.starting += 1;
         await server.kill();
@@ -56,7 +56,7 @@ export async function soakRotation(place: Place, rounds: number, seed: number): 
       if (!(await within(server.serving, 'the server to serve'))) await server.kill();
       startMs = performance.now() - begun;
       if (keys.served()) result.rewritten += 1;
-      if (round === 1) await makeEntries(server);
+      if (result.compared === 0) await makeEntries(server);
       result.issued = await compare(server, place, watch);
       result.compared += 1;
       if (round > rounds) {
