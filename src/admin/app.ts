@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
+import { BODY_LIMIT } from '../base/body-limit.ts';
 import type { Clock } from '../base/clock.ts';
 import { ERRORS, SidekeyError } from '../base/errors.ts';
 import type { Decisions } from '../identity/decisions.ts';
@@ -24,7 +25,7 @@ import { addExplainRoutes, type ExplainRoutesParts } from './explain.ts';
 import { addHealthRoutes, OPEN_PATHS, type Readiness } from './health.ts';
 import { methodsOf } from './methods.ts';
 import { openApiDocument } from './openapi.ts';
-import { BODY_LIMIT, sendProblem, toSidekeyError } from './problem.ts';
+import { sendProblem, toSidekeyError } from './problem.ts';
 import { addProxyRoutes } from './proxies.ts';
 import { schemaController } from './query.ts';
 import { DOCUMENT, NO_QUERY } from './schema.ts';

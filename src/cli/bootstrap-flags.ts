@@ -1,9 +1,10 @@
-/** Reads the flags of `sidekey envoy bootstrap`. */
+/** Reads the flags of `sidekey envoy bootstrap`, and makes the bootstrap. */
 
 import { isIP } from 'node:net';
 import path from 'node:path';
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import { hostPort } from '../config/kinds.ts';
+import { bootstrapYaml } from '../envoy/bootstrap.ts';
 import { type Address, type BootstrapPlan, type Peer, RESERVED_NAMES, type Upstream } from '../envoy/plan.ts';
 import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '../spiffe/id.ts';
 
@@ -24,6 +25,11 @@ export const FIRST_LOCAL: Address = { host: '127.0.0.1', port: 10_001 };
 
 /** Longest path in a socket address, without the final zero byte (unix(7)); Envoy accepts no longer one. */
 const MAX_SOCKET_BYTES = 107;
+
+/** The bootstrap as YAML. @throws SidekeyError ERR_CONFIG with the problems of all flags */
+export function bootstrapOf(flags: BootstrapFlags): string {
+  return bootstrapYaml(readBootstrapFlags(flags));
+}
 
 /** @throws SidekeyError ERR_CONFIG with the problems of all flags */
 export function readBootstrapFlags(flags: BootstrapFlags): BootstrapPlan {

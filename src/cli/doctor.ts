@@ -4,15 +4,11 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { Finding } from '../base/finding.ts';
 import { printable } from '../base/printable.ts';
 import { isShownWhole } from '../base/shell.ts';
-import type { Check, Outcome } from '../doctor/check.ts';
 import { wordsAsCalled } from './called-as.ts';
+import type { Outcome } from '../doctor/check.ts';
+import type { DoctorOptions } from './doctor-checks.ts';
 import { isData, printData, REPORT_FORMATS } from './output.ts';
 import { addClientOptions, aimed, type ClientOptions } from './target.ts';
-
-interface DoctorOptions extends ClientOptions {
-  readonly envoy?: readonly string[];
-  readonly envoyAdmin?: string;
-}
 
 export function addDoctorCommand(program: Command): void {
   const command = program
@@ -34,7 +30,7 @@ export function addDoctorCommand(program: Command): void {
       },
     );
   addClientOptions(command, REPORT_FORMATS).action(async (options: DoctorOptions) => {
-    const { runChecks, summary } = await import('../doctor/check.ts');
+    const { checksFor, runChecks, summary } = await import('./doctor-checks.ts');
     const { findings, skipped } = await runChecks(await checksFor(options));
     const outcome = {
       findings: findings.map((finding) => aim(finding, options)),
@@ -46,16 +42,6 @@ export function addDoctorCommand(program: Command): void {
       throw new Error(`found ${summary(outcome.findings)}`);
     }
   });
-}
-
-/** By default the server and its host are checked. */
-async function checksFor({ envoy, envoyAdmin, ...options }: DoctorOptions): Promise<Check[]> {
-  const { envoyChecks, fileChecks, serverChecks } = await import('./doctor-checks.ts');
-  if (envoy === undefined && envoyAdmin === undefined) return serverChecks(options);
-  return [
-    ...(envoy === undefined ? [] : await fileChecks(envoy, options)),
-    ...(envoyAdmin === undefined ? [] : await envoyChecks(envoyAdmin, options)),
-  ];
 }
 
 function aim(finding: Finding, options: ClientOptions): Finding {

@@ -35,12 +35,9 @@ export function addEnvoyCommands(program: Command): void {
     .option('--admin <host:port>', "Envoy's admin interface", '127.0.0.1:9901')
     .addHelpText('after', wordsAsCalled(EXAMPLE))
     .action(async ({ socket, ...flags }: Omit<BootstrapFlags, 'socket'> & { readonly socket?: string }) => {
-      const { readBootstrapFlags } = await import('./bootstrap-flags.ts');
-      const { bootstrapYaml } = await import('../envoy/bootstrap.ts');
+      const { bootstrapOf } = await import('./bootstrap-flags.ts');
       // The bootstrap may be for another user or host.
-      process.stdout.write(
-        bootstrapYaml(readBootstrapFlags({ ...flags, socket: givenPipe(socket) ?? defaultPipe() ?? SYSTEM_SOCKET })),
-      );
+      process.stdout.write(bootstrapOf({ ...flags, socket: givenPipe(socket) ?? defaultPipe() ?? SYSTEM_SOCKET }));
     });
 }
 

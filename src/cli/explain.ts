@@ -1,10 +1,12 @@
 /** `sidekey explain`: which identities a caller has, and why it lacks others. */
 
 import { type Command, InvalidArgumentError } from 'commander';
-import type { AdminClient, DecisionJson, ExplanationJson } from '../admin/client.ts';
+import type { DecisionJson } from '../admin/decision-schema.ts';
+import type { ExplanationJson } from '../admin/explain-schema.ts';
 import { isSecret } from '../attest/selector-kinds.ts';
 import { printable } from '../base/printable.ts';
 import { shellQuote } from '../base/shell.ts';
+import type { AdminClient } from '../client/client.ts';
 import { splitSelector } from '../spiffe/selector.ts';
 import { wordsAsCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';

@@ -1,6 +1,6 @@
 /** Finds secrets of proxies that need attention. */
 
-import type { SecretJson } from '../admin/client.ts';
+import type { SecretJson } from '../admin/proxy-schema.ts';
 import { looksMistyped } from '../base/nearest.ts';
 import { type ProxyRow, untilOrSince } from './proxy-rows.ts';
 

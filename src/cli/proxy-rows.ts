@@ -1,6 +1,6 @@
 /** The state of proxies as rows: one for each secret of each stream. */
 
-import type { AdminClient, ProxyJson, ProxyPageJson, SecretJson, StreamJson } from '../admin/client.ts';
+import type { ProxyJson, ProxyPageJson, SecretJson, StreamJson } from '../admin/proxy-schema.ts';
 import type { Colour } from '../base/colour.ts';
 import { formatDuration } from '../base/duration.ts';
 import { printable } from '../base/printable.ts';

@@ -9,7 +9,7 @@ import type { Log } from '../telemetry/log.ts';
 
 /** Loads the YAML reader only if there is a file. @throws ERR_CONFIG with all problems */
 export async function readDeclared(file: string, rules: EntryRules): Promise<DeclaredEntries> {
-  const { loadEntriesFile } = await import('../registry/entries-file.ts');
+  const { loadEntriesFile } = await import('../entries-file/entries-file.ts');
   return loadEntriesFile(file, rules);
 }
 

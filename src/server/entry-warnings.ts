@@ -2,7 +2,7 @@
 
 import type { RunningAttestor } from '../attest/description.ts';
 import type { Clock } from '../base/clock.ts';
-import { longestKeptSvidTtl } from '../ca/index.ts';
+import { longestKeptSvidTtl } from '../ca/certificate-authority.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { createWarningsOf, type WarningsOf } from '../registry/entry-warnings.ts';
 import type { Registry } from '../registry/types.ts';

@@ -6,7 +6,7 @@ import { SidekeyError } from '../base/errors.ts';
 import { PASSPHRASE_RULE, readPassphraseFile } from '../base/passphrase-file.ts';
 import type { Passphrases } from '../ca/key-codec.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
-import type { DeclaredEntries } from '../registry/entries-file.ts';
+import type { DeclaredEntries } from '../entries-file/entries-file.ts';
 import type { EntryRules } from '../registry/types.ts';
 import { readDeclared } from './declared-entries.ts';
 

@@ -4,7 +4,7 @@ import { formatDuration } from '../base/duration.ts';
 import { whoCanChange } from '../base/trusted-file.ts';
 import { octal, walkPath } from '../base/trusted-path.ts';
 import { observer } from '../base/user-ids.ts';
-import { longestKeptSvidTtl } from '../ca/index.ts';
+import { longestKeptSvidTtl } from '../ca/certificate-authority.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { type WithheldParts, withheldEntries } from '../identity/withheld.ts';
 import type { Log } from '../telemetry/log.ts';

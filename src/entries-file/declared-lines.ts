@@ -3,7 +3,7 @@
 import { parseSpiffeId, trustDomainOf } from '../spiffe/id.ts';
 import { formatSelector, type Selector } from '../spiffe/selector.ts';
 import { loadEntriesFile } from './entries-file.ts';
-import type { EntryInput } from './types.ts';
+import type { EntryInput } from '../registry/types.ts';
 
 /** Larger files are not searched, in bytes, since the search blocks the event loop. */
 const MAX_BYTES = 256 * 1024;

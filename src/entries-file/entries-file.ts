@@ -3,9 +3,9 @@
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import { readInputFile } from '../base/input-file.ts';
 import { decodeText, EntriesSource, MAX_ENTRIES_BYTES } from './entries-source.ts';
-import { findTwins } from './entry.ts';
-import { parseEntryInputs } from './entry-input.ts';
-import type { EntryInput, EntryRules } from './types.ts';
+import { findTwins } from '../registry/entry.ts';
+import { parseEntryInputs } from '../registry/entry-input.ts';
+import type { EntryInput, EntryRules } from '../registry/types.ts';
 
 const READABLE_RULE = 'entries are in a YAML or JSON file, in UTF-8, that this user can read';
 

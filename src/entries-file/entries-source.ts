@@ -18,8 +18,8 @@ import {
 } from 'yaml';
 import { type Problem, SidekeyError } from '../base/errors.ts';
 import { nearest } from '../base/nearest.ts';
-import { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from './entry-names.ts';
-import { Place, show } from './place.ts';
+import { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from '../registry/entry-names.ts';
+import { Place, show } from '../registry/place.ts';
 import { readJson } from './unique-json.ts';
 
 const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';
