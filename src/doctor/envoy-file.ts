@@ -1,10 +1,9 @@
 /** The check of an Envoy's bootstrap, compared with the server's entries if a server answers, and with this host. */
 
 import fs from 'node:fs';
-import { type Known, lintBootstrap, type PathKind } from '../envoy/lint/lint.ts';
+import { faultsOfBootstrap } from '../envoy/bootstrap-faults.ts';
+import type { Known, PathKind } from '../envoy/lint/rules/rule.ts';
 import type { Check } from './check.ts';
-
-export { STDIN } from '../envoy/lint/lint.ts';
 
 /** Entries and aliases of the server, or the reason why they are unknown. */
 export type Names = Required<Omit<Known, 'kindOf'>> | { readonly unknown: string };
@@ -20,9 +19,11 @@ export function envoyFileCheck(
     name: 'envoy',
     run: async () => {
       const known = await names();
-      if (!('unknown' in known)) return { findings: lintBootstrap(text, file, { ...known, kindOf }), skipped: [] };
+      if (!('unknown' in known)) {
+        return { findings: await faultsOfBootstrap(text, file, { ...known, kindOf }), skipped: [] };
+      }
       const skipped = [{ what: `whether an entry gives each name of ${file}`, why: known.unknown }];
-      return { findings: lintBootstrap(text, file, { kindOf }), skipped };
+      return { findings: await faultsOfBootstrap(text, file, { kindOf }), skipped };
     },
   };
 }

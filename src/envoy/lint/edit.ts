@@ -12,6 +12,9 @@ export interface Edit {
   readonly text: string;
 }
 
+/** The name of a file that has none, so that no command can edit it. */
+export const STDIN = 'stdin';
+
 /** Delimiters that rarely occur in YAML or in sed patterns. */
 const MARKS = [...'|#,!~%@'];
 

@@ -1,7 +1,7 @@
 /** Finds faults of a bootstrap that break the connection between Envoy and Sidekey. */
 
 import type { Finding } from '../../base/finding.ts';
-import { type Edit, sedCommand } from './edit.ts';
+import { type Edit, STDIN, sedCommand } from './edit.ts';
 import { modelOf } from './model.ts';
 import { readFile, type TextFault } from './read-file.ts';
 import { clusterRules } from './rules/cluster.ts';
@@ -43,8 +43,6 @@ export function lintBootstrap(text: string, file: string, known: Known = {}): Fi
   const ofText = remarks.map((remark): Finding => ({ ...remark, severity: 'warning', place: file }));
   return [...ofText, ...found.values()].sort((a, b) => a.line! - b.line!);
 }
-
-export const STDIN = 'stdin';
 
 function commandOf(edit: Edit, file: string): Pick<Finding, 'command'> {
   return file === STDIN ? {} : { command: sedCommand(edit, file) };
