@@ -7,14 +7,15 @@ import { findListener } from '../attest/socket-listener.ts';
 import { SystemClock } from '../base/clock.ts';
 import type { AdminClient } from '../client/client.ts';
 import type { Check } from '../doctor/check.ts';
+import type { Lookup, ServerView } from '../doctor/envoy-admin.ts';
+import { envoyAdminCheck } from '../doctor/envoy-check.ts';
+import { envoyFileCheck, kindHere, type Names } from '../doctor/envoy-file.ts';
+import { serverChecks as checksOfServer, silenceCheck } from '../doctor/server.ts';
 import { STDIN } from '../envoy/lint/edit.ts';
 import type { KnownServer } from '../envoy/lint/lint.ts';
 import { allEntries, placesOf } from './entry.ts';
 import { readInput } from './input.ts';
 import { readProxies, rowsOf } from './proxy-rows.ts';
-import { envoyAdminCheck, type Lookup, type ServerView } from '../doctor/envoy-admin.ts';
-import { envoyFileCheck, kindHere, type Names } from '../doctor/envoy-file.ts';
-import { serverChecks as checksOfServer, silenceCheck } from '../doctor/server.ts';
 import { type ClientOptions, formerSocketOf, NoTargetError, openClient, socketOf } from './target.ts';
 
 export { runChecks, summary } from '../doctor/check.ts';

@@ -11,7 +11,7 @@ import { SystemClock } from '../../src/base/clock.ts';
 import type { Finding } from '../../src/base/finding.ts';
 import { serverView } from '../../src/cli/doctor-checks.ts';
 import type { AdminClient } from '../../src/client/client.ts';
-import { envoyAdminCheck } from '../../src/doctor/envoy-admin.ts';
+import { envoyAdminCheck } from '../../src/doctor/envoy-check.ts';
 import { envoyForTests } from '../support/envoy.ts';
 import { startInnerServer } from '../support/inner-server.ts';
 import { pipeCluster, secretConfig, startEnvoy, tlsListener } from '../support/running-envoy.ts';

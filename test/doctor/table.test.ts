@@ -15,7 +15,7 @@ import { serverView } from '../../src/cli/doctor-checks.ts';
 import { explanationLines } from '../../src/cli/explain-text.ts';
 import { connectAdmin } from '../../src/client/client.ts';
 import { runChecks } from '../../src/doctor/check.ts';
-import { envoyAdminCheck } from '../../src/doctor/envoy-admin.ts';
+import { envoyAdminCheck } from '../../src/doctor/envoy-check.ts';
 import { envoyFileCheck } from '../../src/doctor/envoy-file.ts';
 import { serverChecks, silenceCheck } from '../../src/doctor/server.ts';
 import type { EntryJson } from '../../src/registry/entry-fields.ts';
