@@ -49,6 +49,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     ...CATALOG,
     'gen',
     'server/check.ts',
+    'server/hardening.ts',
     'server/server.ts',
   ],
   server: ['config', 'registry', 'entries-file', 'ca', 'attest', 'wire', 'identity', 'sds', 'standard', 'admin'],

@@ -3,12 +3,12 @@
 import { once } from 'node:events';
 import { isatty } from 'node:tty';
 import { SidekeyError } from '../base/errors.ts';
-import { hardenProcess } from '../base/hardening.ts';
 import { printable } from '../base/printable.ts';
 import type { Flags } from '../config/given.ts';
 import { loadServeConfig } from '../config/load.ts';
 import type { ServeConfig } from '../config/serve-config.ts';
 import { checkStart, type StartCheck } from '../server/check.ts';
+import { hardenProcess } from '../server/hardening.ts';
 import { startServer } from '../server/server.ts';
 import { flushLog } from '../telemetry/log.ts';
 import { report } from './errors.ts';

@@ -5,7 +5,7 @@
 
 import path from 'node:path';
 import type { Problem } from '../base/errors.ts';
-import { MAX_SOCKET_PATH_BYTES } from '../base/socket-file.ts';
+import { MAX_SOCKET_PATH_BYTES } from '../base/socket-path.ts';
 import { isWithin } from '../base/within.ts';
 import { quote } from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
