@@ -2,12 +2,9 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import type { Alias } from '../registry/alias.ts';
-import { parseAliasHost, parseAliasTarget } from '../registry/alias-input.ts';
-import type { Registry } from '../registry/types.ts';
-import type { SpiffeId } from '../spiffe/id.ts';
-import type { ReservedNames } from '../spiffe/sds-names.ts';
+import { type Problem, SidekeyError } from '../base/index.ts';
+import { type Alias, parseAliasHost, parseAliasTarget, type Registry } from '../registry/index.ts';
+import type { ReservedNames, SpiffeId } from '../spiffe/index.ts';
 import * as schema from './schema.ts';
 import { time } from './time.ts';
 

@@ -2,16 +2,12 @@
 
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
-import { BODY_LIMIT } from '../base/body-limit.ts';
-import type { Clock } from '../base/clock.ts';
-import { ERRORS, SidekeyError } from '../base/errors.ts';
-import type { Decisions } from '../identity/decisions.ts';
-import type { EntryRules } from '../registry/entry-input.ts';
-import type { WarningsOf } from '../registry/entry-warnings.ts';
-import type { Registry } from '../registry/types.ts';
-import type { Ledger } from '../sds/ledger.ts';
-import type { ReservedNames } from '../spiffe/sds-names.ts';
-import { type Log, ownedLog } from '../telemetry/log.ts';
+import { BODY_LIMIT, type Clock, ERRORS, SidekeyError } from '../base/index.ts';
+import type { Decisions } from '../identity/index.ts';
+import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
+import type { Ledger } from '../sds/index.ts';
+import type { ReservedNames } from '../spiffe/index.ts';
+import { type Log, ownedLog } from '../telemetry/index.ts';
 import { type AdminCaller, refusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';

@@ -3,19 +3,17 @@
 import { X509Certificate } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import type { Clock } from '../base/clock.ts';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import type { CertificateAuthority } from '../ca/types.ts';
+import { type Clock, type Problem, SidekeyError } from '../base/index.ts';
+import type { CertificateAuthority } from '../ca/index.ts';
 import {
   checkSequence,
+  type FederatedBundle,
   parseBundleDocument,
   parseBundlePem,
   parseForeignTrustDomain,
-} from '../registry/bundle-input.ts';
-import type { FederatedBundle } from '../registry/federated-bundle.ts';
-import type { Registry } from '../registry/types.ts';
-import type { TrustBundle } from '../spiffe/bundle.ts';
-import { bundleDocument } from '../spiffe/bundle-json.ts';
+  type Registry,
+} from '../registry/index.ts';
+import { bundleDocument, type TrustBundle } from '../spiffe/index.ts';
 import * as schema from './schema.ts';
 import { time } from './time.ts';
 

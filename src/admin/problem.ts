@@ -6,8 +6,7 @@
 
 import type { ServerResponse } from 'node:http';
 import type { FastifyError, FastifyReply } from 'fastify';
-import { BODY_LIMIT } from '../base/body-limit.ts';
-import { ERRORS, type ErrorCode, SidekeyError } from '../base/errors.ts';
+import { BODY_LIMIT, ERRORS, type ErrorCode, SidekeyError } from '../base/index.ts';
 
 export const PROBLEM_TYPE = 'application/problem+json';
 

@@ -3,11 +3,9 @@
 import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import type { Clock } from '../base/clock.ts';
-import type { IssuanceStore } from '../registry/store/issuance-store.ts';
-import type { Registry } from '../registry/types.ts';
-import type { Connection, Ledger } from '../sds/ledger.ts';
-import type { SecretReport } from '../sds/stream-report.ts';
+import type { Clock } from '../base/index.ts';
+import type { IssuanceStore, Registry } from '../registry/index.ts';
+import type { Connection, Ledger, SecretReport } from '../sds/index.ts';
 import { issuedOf } from './issued.ts';
 import { inSlices, objectWithList } from './json-pieces.ts';
 import {

@@ -1,8 +1,7 @@
 /** Reads query strings by their schema, so that the OpenAPI document is always right. */
 
 import type { FastifySchemaCompiler, FastifyServerOptions } from 'fastify';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import { nearest } from '../base/nearest.ts';
+import { nearest, type Problem, SidekeyError } from '../base/index.ts';
 
 /** The parts of a parameter's schema that query strings need; `description` is the rule in messages. */
 interface Parameter {

@@ -11,11 +11,16 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
-import { accountOf, groupName } from '../base/groups.ts';
-import { type IdRange, readIdMap } from '../base/proc/id-map.ts';
-import { commandLine, shellQuote } from '../base/shell.ts';
-import { octal } from '../base/trusted-path.ts';
-import { readUnmappedIds } from '../base/unmapped-ids.ts';
+import {
+  accountOf,
+  commandLine,
+  groupName,
+  type IdRange,
+  octal,
+  readIdMap,
+  readUnmappedIds,
+  shellQuote,
+} from '../base/index.ts';
 import { type Mount, readMounts, readOwnMounts } from './proc/mountinfo.ts';
 import { type FileRights, readFileRights } from './proc/status.ts';
 

@@ -1,9 +1,8 @@
 /** The certificate authority of one trust domain: {@link openCertificateAuthority}. */
 
-import type { Clock } from '../base/clock.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { AuthorityKeyType, SvidKeyType } from '../spiffe/key-types.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Clock } from '../base/index.ts';
+import type { AuthorityKeyType, SvidKeyType, TrustDomain } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import { Authorities } from './authorities.ts';
 import { Issuer } from './issuer.ts';
 import { KeyCodec, type Passphrases } from './key-codec.ts';

@@ -2,11 +2,17 @@
 
 import { isIP } from 'node:net';
 import path from 'node:path';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import { hostPort } from '../config/kinds.ts';
-import { bootstrapYaml } from '../envoy/bootstrap.ts';
-import { type Address, type BootstrapPlan, type Peer, RESERVED_NAMES, type Upstream } from '../envoy/plan.ts';
-import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '../spiffe/id.ts';
+import { type Problem, SidekeyError } from '../base/index.ts';
+import { hostPort } from '../config/index.ts';
+import {
+  type Address,
+  type BootstrapPlan,
+  bootstrapYaml,
+  type Peer,
+  RESERVED_NAMES,
+  type Upstream,
+} from '../envoy/index.ts';
+import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '../spiffe/index.ts';
 
 export interface BootstrapFlags {
   readonly spiffeId: string;

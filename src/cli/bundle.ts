@@ -1,10 +1,8 @@
 /** `sidekey bundle …`: the server's own trust bundle, and those of other trust domains. */
 
 import { type Command, Option } from 'commander';
-import type { BundleJson } from '../admin/schema.ts';
-import { BODY_LIMIT } from '../base/body-limit.ts';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import { printableLines } from '../base/printable.ts';
+import type { BundleJson } from '../admin/index.ts';
+import { BODY_LIMIT, type Problem, printableLines, SidekeyError } from '../base/index.ts';
 import { deleteAll } from './delete.ts';
 import { placed, printWarnings, UsageError } from './errors.ts';
 import { readInput } from './input.ts';

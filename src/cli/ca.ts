@@ -2,7 +2,8 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
-import type { AdminClient, AuthoritiesJson } from '../admin/client.ts';
+import type { AuthoritiesJson } from '../admin/index.ts';
+import type { AdminClient } from '../client/index.ts';
 import { readInput } from './input.ts';
 import { isData, printFields, printTable, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';

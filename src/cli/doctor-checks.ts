@@ -1,24 +1,27 @@
 /** Chooses the checks of `sidekey doctor` and gets their input. */
 
-import type { AdminClient, AliasJson, BundleJson, DoctorJson } from '../admin/client.ts';
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import type { AliasJson } from '../admin/schema.ts';
-import { findListener } from '../attest/socket-listener.ts';
-import { SystemClock } from '../base/clock.ts';
-import type { AdminClient } from '../client/client.ts';
-import type { Check } from '../doctor/check.ts';
-import type { Lookup, ServerView } from '../doctor/envoy-admin.ts';
-import { envoyAdminCheck } from '../doctor/envoy-check.ts';
-import { envoyFileCheck, kindHere, type Names } from '../doctor/envoy-file.ts';
-import { serverChecks as checksOfServer, silenceCheck } from '../doctor/server.ts';
-import { STDIN } from '../envoy/lint/edit.ts';
-import type { KnownServer } from '../envoy/lint/lint.ts';
+import type { AliasJson, BundleJson, DoctorJson } from '../admin/index.ts';
+import { findListener } from '../attest/index.ts';
+import { SystemClock } from '../base/index.ts';
+import type { AdminClient } from '../client/index.ts';
+import {
+  type Check,
+  serverChecks as checksOfServer,
+  envoyAdminCheck,
+  envoyFileCheck,
+  kindHere,
+  type Lookup,
+  type Names,
+  type ServerView,
+  silenceCheck,
+} from '../doctor/index.ts';
+import { type KnownServer, STDIN } from '../envoy/index.ts';
 import { allEntries, placesOf } from './entry.ts';
 import { readInput } from './input.ts';
 import { readProxies, rowsOf } from './proxy-rows.ts';
 import { type ClientOptions, formerSocketOf, NoTargetError, openClient, socketOf } from './target.ts';
 
-export { runChecks, summary } from '../doctor/check.ts';
+export { runChecks, summary } from '../doctor/index.ts';
 
 export interface DoctorOptions extends ClientOptions {
   readonly envoy?: readonly string[];

@@ -1,11 +1,9 @@
 /** `sidekey doctor`: prints each fault with its effect and remedy. */
 
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Finding } from '../base/finding.ts';
-import { printable } from '../base/printable.ts';
-import { isShownWhole } from '../base/shell.ts';
+import { type Finding, isShownWhole, printable } from '../base/index.ts';
+import type { Outcome } from '../doctor/index.ts';
 import { wordsAsCalled } from './called-as.ts';
-import type { Outcome } from '../doctor/check.ts';
 import type { DoctorOptions } from './doctor-checks.ts';
 import { isData, printData, REPORT_FORMATS } from './output.ts';
 import { addClientOptions, aimed, type ClientOptions } from './target.ts';

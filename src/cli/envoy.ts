@@ -1,7 +1,7 @@
 /** `sidekey envoy …`: configuration for an Envoy that gets its identity from Sidekey. */
 
 import type { Command } from 'commander';
-import { SYSTEM_SOCKET } from '../config/default-paths.ts';
+import { SYSTEM_SOCKET } from '../config/index.ts';
 import type { BootstrapFlags } from './bootstrap-flags.ts';
 import { wordsAsCalled } from './called-as.ts';
 import { defaultPipe, givenPipe, PIPE_DEFAULT } from './pipe.ts';

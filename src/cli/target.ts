@@ -3,10 +3,9 @@
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
-import { shellQuote } from '../base/shell.ts';
-import { readTrustedFile } from '../base/trusted-file.ts';
-import type { AdminClient } from '../client/client.ts';
-import { adminSocketIn, defaultDataDir, formerAdminSocket } from '../config/default-paths.ts';
+import { readTrustedFile, shellQuote } from '../base/index.ts';
+import type { AdminClient } from '../client/index.ts';
+import { adminSocketIn, defaultDataDir, formerAdminSocket } from '../config/index.ts';
 import { asCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat } from './output.ts';
@@ -82,7 +81,7 @@ function isSocket(file: string): boolean {
 
 /** A URL overrides the default socket. @throws UsageError */
 export async function openClient(options: ClientOptions): Promise<AdminClient> {
-  const { connectAdmin } = await import('../client/client.ts');
+  const { connectAdmin } = await import('../client/index.ts');
   const { adminUrl, tokenFile } = options;
   const socketPath = socketOf(options);
   if (socketPath !== undefined) {
@@ -96,7 +95,7 @@ export async function openClient(options: ClientOptions): Promise<AdminClient> {
   }
   const file = tokenFile ?? (process.env.SIDEKEY_TOKEN_FILE || undefined);
   const where = tokenFile === undefined ? 'SIDEKEY_TOKEN_FILE' : '--token-file';
-  return connectAdmin({ url, token: file === undefined ? undefined : readToken(file, where) });
+  return connectAdmin({ url, token: file === undefined ? undefined : await readToken(file, where) });
 }
 
 /** The remedy for a missing socket; undefined if the general message says more. */
@@ -119,7 +118,7 @@ export function aimed(command: string, { adminSocket, adminUrl, tokenFile }: Cli
   return asCalled([command, ...given].join(' '));
 }
 
-function readToken(file: string, where: string): string {
+async function readToken(file: string, where: string): Promise<string> {
   let token: string;
   try {
     const remedy = 'keep the token in a file that belongs to you and that no other user can write';

@@ -1,7 +1,7 @@
 /** A client of the admin API, over its Unix socket or a URL with a token. */
 
 import http, { type IncomingMessage } from 'node:http';
-import type { Problem } from '../base/errors.ts';
+import type { Problem } from '../base/index.ts';
 import { type AdminEvent, readEvents } from './event-parser.ts';
 
 export type { AdminEvent } from './event-parser.ts';

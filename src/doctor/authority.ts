@@ -1,7 +1,7 @@
 /** Checks the end of the authorities, and the clock. */
 
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import type { Finding } from '../base/finding.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import type { Finding } from '../base/index.ts';
 
 const DAY = 24 * 3_600_000;
 /** With less time left, a new root could not be distributed in time. */

@@ -1,6 +1,6 @@
 /** The type of a check of `sidekey doctor`; checks are independent of each other. */
 
-import type { Finding, Severity } from '../base/finding.ts';
+import type { Finding, Severity } from '../base/index.ts';
 
 export interface Check {
   /** A word that does not change once released, such as `envoy`. */

@@ -2,10 +2,18 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Finding } from '../base/finding.ts';
-import { closingCommand, privacyFaults, READABLE_WARNING, SUSPECT_REMEDY } from '../base/privacy.ts';
-import { describeLoose, pathRemedy, pathRule, walkPath } from '../base/trusted-path.ts';
-import { observer } from '../base/user-ids.ts';
+import {
+  closingCommand,
+  describeLoose,
+  type Finding,
+  observer,
+  pathRemedy,
+  pathRule,
+  privacyFaults,
+  READABLE_WARNING,
+  SUSPECT_REMEDY,
+  walkPath,
+} from '../base/index.ts';
 import type { Outcome } from './check.ts';
 import { isSafeToName } from './safe-command.ts';
 

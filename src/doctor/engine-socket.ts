@@ -1,9 +1,7 @@
 /** Checks the container engine's socket: which users could replace it, and which process listens on it. */
 
-import { looseOnEnginePath, whyForeignEngine } from '../attest/docker/engine-trust.ts';
-import type { Finding } from '../base/finding.ts';
-import { describeLoose, pathRemedy, pathRule } from '../base/trusted-path.ts';
-import { observer } from '../base/user-ids.ts';
+import { looseOnEnginePath, whyForeignEngine } from '../attest/index.ts';
+import { describeLoose, type Finding, observer, pathRemedy, pathRule } from '../base/index.ts';
 import type { Outcome, Skipped } from './check.ts';
 import type { FindListener } from './listeners.ts';
 

@@ -1,9 +1,7 @@
 /** Checks for entries without effect, and for what entries need besides themselves. */
 
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import { changeEntry, declaredPlace } from '../base/declared.ts';
-import type { Finding } from '../base/finding.ts';
-import { commandLine } from '../base/shell.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import { changeEntry, commandLine, declaredPlace, type Finding } from '../base/index.ts';
 
 type Kind = 'expired' | 'unproducible' | 'shadowed' | 'never-issued';
 type Fault = DoctorJson['entries']['expired']['sample'][number];

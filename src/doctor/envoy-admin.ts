@@ -3,9 +3,8 @@
  * with those of its servers.
  */
 
-import type { ProxyJson, SecretJson } from '../admin/proxy-schema.ts';
-import type { Finding } from '../base/finding.ts';
-import { shellQuote } from '../base/shell.ts';
+import type { ProxyJson, SecretJson } from '../admin/index.ts';
+import { type Finding, shellQuote } from '../base/index.ts';
 import type { Outcome } from './check.ts';
 import { judgePeers, type OwnAuthority } from './envoy-peers.ts';
 import { judgePipes } from './envoy-pipes.ts';

@@ -1,6 +1,6 @@
 /** The check of a running Envoy. Certificates and TLS are loaded only when it runs. */
 
-import type { Clock } from '../base/clock.ts';
+import type { Clock } from '../base/index.ts';
 import type { Check } from './check.ts';
 import type { Lookup } from './envoy-admin.ts';
 

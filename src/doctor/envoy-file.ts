@@ -1,8 +1,7 @@
 /** The check of an Envoy's bootstrap, compared with the server's entries if a server answers, and with this host. */
 
 import fs from 'node:fs';
-import { faultsOfBootstrap } from '../envoy/bootstrap-faults.ts';
-import type { Known, PathKind } from '../envoy/lint/rules/rule.ts';
+import { faultsOfBootstrap, type Known, type PathKind } from '../envoy/index.ts';
 import type { Check } from './check.ts';
 
 /** Entries and aliases of the server, or the reason why they are unknown. */

@@ -2,7 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
-import type { Finding } from '../base/finding.ts';
+import type { Finding } from '../base/index.ts';
 import type { Outcome, Skipped } from './check.ts';
 import { idsOf, type TrustedRoots } from './envoy-secrets.ts';
 import type { Endpoint, EnvoyState, RefusedServers } from './envoy-state.ts';

@@ -1,7 +1,7 @@
 /** Whether a running Envoy can open the Unix sockets of its clusters, which it can't tell apart from a server that is down. */
 
-import { reachOf } from '../attest/reach.ts';
-import type { Finding } from '../base/finding.ts';
+import { reachOf } from '../attest/index.ts';
+import type { Finding } from '../base/index.ts';
 import type { Outcome } from './check.ts';
 import type { Pipe } from './envoy-state.ts';
 import { listeningProcess } from './listening-process.ts';

@@ -1,11 +1,8 @@
 /** Checks the files with the passphrases of the authorities' keys, without which the server does not start again. */
 
 import fs from 'node:fs';
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import type { Finding } from '../base/finding.ts';
-import { whoCanChange } from '../base/trusted-file.ts';
-import { describeLoose, octal } from '../base/trusted-path.ts';
-import { observer } from '../base/user-ids.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import { describeLoose, type Finding, observer, octal, whoCanChange } from '../base/index.ts';
 import type { Outcome, Skipped } from './check.ts';
 
 const OLD_SETTING = '--old-key-passphrase-file';

@@ -1,6 +1,6 @@
 /** Checks which processes listen on the two sockets, by the kernel: another process could imitate the server's answers. */
 
-import type { Finding } from '../base/finding.ts';
+import type { Finding } from '../base/index.ts';
 import type { Outcome } from './check.ts';
 
 /** The process that listens on a Unix socket, by SO_PEERCRED; pid 0 if its pid namespace is not visible. */

@@ -1,7 +1,7 @@
 /** The checks of a server and its host, by the server's report and by the files that this process sees. */
 
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import type { Finding } from '../base/finding.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import type { Finding } from '../base/index.ts';
 import { judgeAuthority } from './authority.ts';
 import type { Check, Outcome } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';

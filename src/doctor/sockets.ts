@@ -3,13 +3,20 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import type { Finding } from '../base/finding.ts';
-import { groupMembers, isNamedGroup } from '../base/groups.ts';
-import { shellQuote } from '../base/shell.ts';
-import { describeLoose, octal, pathRemedy, pathRule, walkToMade } from '../base/trusted-path.ts';
-import { observer } from '../base/user-ids.ts';
-import { isWithin } from '../base/within.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import {
+  describeLoose,
+  type Finding,
+  groupMembers,
+  isNamedGroup,
+  isWithin,
+  observer,
+  octal,
+  pathRemedy,
+  pathRule,
+  shellQuote,
+  walkToMade,
+} from '../base/index.ts';
 import type { Outcome, Skipped } from './check.ts';
 import { isSafeToName, withoutCommand } from './safe-command.ts';
 

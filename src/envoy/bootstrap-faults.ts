@@ -1,6 +1,6 @@
 /** Finds faults of a bootstrap. The rules, and YAML with them, are loaded only then. */
 
-import type { Finding } from '../base/finding.ts';
+import type { Finding } from '../base/index.ts';
 import type { Known } from './lint/rules/rule.ts';
 
 /** See {@link lintBootstrap}. */

@@ -1,6 +1,6 @@
 /** Writes a bootstrap for Envoy (v3, all static) that people can read and change. */
 
-import { pathOf } from '../spiffe/id.ts';
+import { pathOf } from '../spiffe/index.ts';
 import { appCluster, pipeCluster, upstreamCluster } from './clusters.ts';
 import { inboundListener, outboundListener, socketAddress } from './listeners.ts';
 import type { Address, BootstrapPlan, Peer } from './plan.ts';

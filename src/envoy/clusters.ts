@@ -1,7 +1,7 @@
 /** Clusters of the bootstrap. */
 
 import { isIP } from 'node:net';
-import type { SpiffeId } from '../spiffe/id.ts';
+import type { SpiffeId } from '../spiffe/index.ts';
 import { socketAddress } from './listeners.ts';
 import { type Address, RESERVED_NAMES, type Upstream } from './plan.ts';
 import { type SdsSource, upstreamTls } from './tls.ts';

@@ -1,6 +1,6 @@
 /** Listeners and their filters. */
 
-import type { SpiffeId } from '../spiffe/id.ts';
+import type { SpiffeId } from '../spiffe/index.ts';
 import { type Address, type Inbound, RESERVED_NAMES, type Upstream } from './plan.ts';
 import { downstreamTls, type SdsSource } from './tls.ts';
 import { nest, scalar } from './yaml-text.ts';

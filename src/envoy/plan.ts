@@ -1,6 +1,6 @@
 /** The input of `sidekey envoy bootstrap`. */
 
-import { type SpiffeId, type TrustDomain, trustDomainId, trustDomainOf } from '../spiffe/id.ts';
+import { type SpiffeId, type TrustDomain, trustDomainId, trustDomainOf } from '../spiffe/index.ts';
 
 /** An IP address (IPv6 without brackets) or a host name, and a port. */
 export interface Address {

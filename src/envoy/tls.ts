@@ -1,6 +1,6 @@
 /** TLS contexts whose certificate and authorities come from Sidekey. */
 
-import { type SpiffeId, trustDomainId } from '../spiffe/id.ts';
+import { type SpiffeId, trustDomainId } from '../spiffe/index.ts';
 import { type Peer, RESERVED_NAMES, validationName } from './plan.ts';
 import { lines, list, nest } from './yaml-text.ts';
 

@@ -7,7 +7,7 @@
  */
 
 import { getHeapStatistics } from 'node:v8';
-import type { Counters } from '../telemetry/counters.ts';
+import type { Counters } from '../telemetry/index.ts';
 import { LimitError } from './limit-error.ts';
 import type { Account, Holder, Owners } from './owner.ts';
 

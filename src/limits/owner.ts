@@ -7,8 +7,7 @@
  * since a user who may create cgroups could imitate many containers; root's callers do not, since root needs no imitation.
  */
 
-import { Fifo } from '../base/fifo.ts';
-import { TokenBucket } from '../base/token-bucket.ts';
+import { Fifo, TokenBucket } from '../base/index.ts';
 import { LoopTime } from './loop-time.ts';
 import { Readers } from './readers.ts';
 

@@ -3,7 +3,7 @@
  * do, but they apply to owners: a user (perhaps with several uids) or a container. Memory is limited in memory.ts.
  */
 
-import type { Counters } from '../telemetry/counters.ts';
+import type { Counters } from '../telemetry/index.ts';
 import { LimitError } from './limit-error.ts';
 import type { Account, ConnectionPlace, Owner } from './owner.ts';
 

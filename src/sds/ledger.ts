@@ -3,12 +3,11 @@
  * their own names; it stores nothing itself, so the limits on streams bound its size.
  */
 
-import type { Peer } from '../attest/types.ts';
-import type { Clock, Deadline } from '../base/clock.ts';
-import { Listeners } from '../base/listeners.ts';
-import type { LaggingProxy } from '../ca/types.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Peer } from '../attest/index.ts';
+import { type Clock, type Deadline, Listeners } from '../base/index.ts';
+import type { LaggingProxy } from '../ca/index.ts';
+import type { TrustDomain } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import type { Node } from './node.ts';
 import type { StreamEvent } from './stream-event.ts';
 import type { StreamReport } from './stream-report.ts';

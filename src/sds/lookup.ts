@@ -3,7 +3,7 @@
  * streams depends on ([why](../../docs/decisions/push-without-waiting.md)), else later.
  */
 
-import type { Held } from '../identity/held.ts';
+import type { Held } from '../identity/index.ts';
 import type { HeldName, HeldNames } from './held-names.ts';
 import { isHeld, secretFor, secretNow } from './names.ts';
 import type { EncodedSecret, Validation } from './secrets.ts';

@@ -5,12 +5,11 @@
  */
 
 import { hash } from 'node:crypto';
-import { isValidAt } from '../base/validity.ts';
-import type { X509Svid } from '../ca/types.ts';
+import { isValidAt } from '../base/index.ts';
+import type { X509Svid } from '../ca/index.ts';
 import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { SPIFFECertValidatorConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
-import type { TrustBundle } from '../spiffe/bundle.ts';
-import type { SpiffeId } from '../spiffe/id.ts';
+import type { SpiffeId, TrustBundle } from '../spiffe/index.ts';
 import { FieldWriter, fieldLength } from './field-writer.ts';
 import type { Node } from './node.ts';
 import { SECRET_TYPE_URL } from './request.ts';

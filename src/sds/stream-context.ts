@@ -1,15 +1,11 @@
 /** The objects that the parts of one stream share. */
 
-import type { Clock } from '../base/clock.ts';
-import type { Caller } from '../identity/caller.ts';
-import type { Decisions } from '../identity/decisions.ts';
-import type { Identities } from '../identity/identities.ts';
-import type { Turns } from '../limits/turns.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { ReservedNames } from '../spiffe/sds-names.ts';
-import type { Counters } from '../telemetry/counters.ts';
-import type { Log } from '../telemetry/log.ts';
-import type { Stream } from '../wire/types.ts';
+import type { Clock } from '../base/index.ts';
+import type { Caller, Decisions, Identities } from '../identity/index.ts';
+import type { Turns } from '../limits/index.ts';
+import type { ReservedNames, TrustDomain } from '../spiffe/index.ts';
+import type { Counters, Log } from '../telemetry/index.ts';
+import type { Stream } from '../wire/index.ts';
 import type { Ledger } from './ledger.ts';
 import type { PushQueue } from './push-queue.ts';
 import type { Asker } from './refusal.ts';

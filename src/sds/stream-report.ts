@@ -1,6 +1,6 @@
 /** The state of one stream and its names, as in `sidekey proxies` and `GET /v1/proxies`. */
 
-import { canCome, type Held, type HeldReason } from '../identity/held.ts';
+import { canCome, type Held, type HeldReason } from '../identity/index.ts';
 import type { Trust } from './secrets.ts';
 import type { AskedName } from './subscription.ts';
 import type { WatchedName } from './watched-names.ts';

@@ -5,11 +5,21 @@
 
 import { closeSync, constants, openSync } from 'node:fs';
 import path from 'node:path';
-import { SidekeyError } from '../base/errors.ts';
-import { checkPrivate, closeIfHarmless } from '../base/privacy.ts';
-import { shellQuote } from '../base/shell.ts';
-import { describeLoose, isOfType, makePath, pathRemedy, pathRule, type Walk, walkPath } from '../base/trusted-path.ts';
-import { type Observer, observer } from '../base/user-ids.ts';
+import {
+  checkPrivate,
+  closeIfHarmless,
+  describeLoose,
+  isOfType,
+  makePath,
+  type Observer,
+  observer,
+  pathRemedy,
+  pathRule,
+  SidekeyError,
+  shellQuote,
+  type Walk,
+  walkPath,
+} from '../base/index.ts';
 import { tryLock } from './flock.ts';
 
 export interface DataDir {

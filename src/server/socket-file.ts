@@ -20,11 +20,17 @@ import {
 } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { SidekeyError } from '../base/errors.ts';
-import { groupId } from '../base/groups.ts';
-import { MAX_SOCKET_PATH_BYTES } from '../base/socket-path.ts';
-import { describeLoose, makePath, pathRemedy, pathRule, walkToMade } from '../base/trusted-path.ts';
-import { observer } from '../base/user-ids.ts';
+import {
+  describeLoose,
+  groupId,
+  MAX_SOCKET_PATH_BYTES,
+  makePath,
+  observer,
+  pathRemedy,
+  pathRule,
+  SidekeyError,
+  walkToMade,
+} from '../base/index.ts';
 
 export interface SocketOptions {
   readonly path: string;

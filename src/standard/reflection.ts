@@ -4,7 +4,7 @@
  */
 
 import { ServerReflectionRequest, ServerReflectionResponse } from '../gen/grpc/reflection/v1/reflection.ts';
-import { type Method, Status, StatusError, type Stream, type StreamHandler } from '../wire/types.ts';
+import { type Method, Status, StatusError, type Stream, type StreamHandler } from '../wire/index.ts';
 import { decode, quoted } from './decode.ts';
 import { type DescribedFile, Descriptors } from './descriptors.ts';
 

@@ -7,8 +7,7 @@
  * it; the last tokens are for owners without recent lines. So loud owners do not silence quiet ones.
  */
 
-import type { Clock, Deadline } from '../base/clock.ts';
-import { TokenBucket } from '../base/token-bucket.ts';
+import { type Clock, type Deadline, TokenBucket } from '../base/index.ts';
 
 export interface LineBudgetLimits {
   /** Maximum burst of lines of one owner. */

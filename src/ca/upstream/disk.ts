@@ -7,11 +7,9 @@
 
 import { generateKeyPairSync, hash, type KeyObject, type X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
-import type { Clock, Deadline } from '../../base/clock.ts';
-import { fileVersion } from '../../base/file-version.ts';
-import { Listeners } from '../../base/listeners.ts';
-import { type TrustDomain, trustDomainId } from '../../spiffe/id.ts';
-import type { Log } from '../../telemetry/log.ts';
+import { type Clock, type Deadline, fileVersion, Listeners } from '../../base/index.ts';
+import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
+import type { Log } from '../../telemetry/index.ts';
 import { BACKDATE_MS, randomSerial, wholeSecond } from '../certificate.ts';
 import { elements } from '../der.ts';
 import { pem } from '../pem.ts';

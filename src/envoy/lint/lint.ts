@@ -1,6 +1,6 @@
 /** Finds faults of a bootstrap that break the connection between Envoy and Sidekey. */
 
-import type { Finding } from '../../base/finding.ts';
+import type { Finding } from '../../base/index.ts';
 import { type Edit, STDIN, sedCommand } from './edit.ts';
 import { modelOf } from './model.ts';
 import { readFile, type TextFault } from './read-file.ts';

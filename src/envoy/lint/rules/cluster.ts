@@ -1,7 +1,7 @@
 /** Rules for the cluster of Sidekey's pipe. */
 
 import path from 'node:path';
-import { nearest } from '../../../base/nearest.ts';
+import { nearest } from '../../../base/index.ts';
 import { scalar } from '../../yaml-text.ts';
 import type { Edit } from '../edit.ts';
 import { addressesOf, isPipe, type Model, networkAddress } from '../model.ts';

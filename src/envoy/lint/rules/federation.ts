@@ -1,8 +1,6 @@
 /** Whether the Envoy of a bootstrap can have the authorities of another trust domain. */
 
-import { changeEntry, declaredPlace } from '../../../base/declared.ts';
-import { looksMistyped } from '../../../base/nearest.ts';
-import { commandLine, shellQuote } from '../../../base/shell.ts';
+import { changeEntry, commandLine, declaredPlace, looksMistyped, shellQuote } from '../../../base/index.ts';
 import { type Model, mayBeOurs } from '../model.ts';
 import { type Draft, type Known, type KnownEntry, ownDomain } from './rule.ts';
 

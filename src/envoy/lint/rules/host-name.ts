@@ -4,7 +4,7 @@
  * host name always counts.
  */
 
-import { shellQuote } from '../../../base/shell.ts';
+import { shellQuote } from '../../../base/index.ts';
 import type { Model, TlsContext } from '../model.ts';
 import { mapsIn, type Spot } from '../spot.ts';
 import { type Draft, isOn, type Known, type KnownEntry, setField } from './rule.ts';

@@ -1,9 +1,7 @@
 /** Rules for the names of requested secrets. */
 
-import { looksMistyped, nearest } from '../../../base/nearest.ts';
-import { shellQuote } from '../../../base/shell.ts';
-import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '../../../spiffe/id.ts';
-import { SPIRE_NAMES } from '../../../spiffe/sds-names.ts';
+import { looksMistyped, nearest, shellQuote } from '../../../base/index.ts';
+import { parseSpiffeId, parseTrustDomain, SPIRE_NAMES, SpiffeIdError, trustDomainOf } from '../../../spiffe/index.ts';
 import { type AskedSecret, type Model, mayBeOurs } from '../model.ts';
 import { unfederated } from './federation.ts';
 import { type Draft, type Known, type KnownHold, ownDomain, type Rule } from './rule.ts';

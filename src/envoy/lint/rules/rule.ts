@@ -1,8 +1,7 @@
 /** The type of a rule: it checks a bootstrap and returns findings. */
 
-import type { DeclaredAt } from '../../../base/declared.ts';
-import type { Finding } from '../../../base/finding.ts';
-import type { ReservedNames } from '../../../spiffe/sds-names.ts';
+import type { DeclaredAt, Finding } from '../../../base/index.ts';
+import type { ReservedNames } from '../../../spiffe/index.ts';
 import type { Edit } from '../edit.ts';
 import type { Model } from '../model.ts';
 import type { Spot } from '../spot.ts';

@@ -1,7 +1,6 @@
 /** Rules for TLS contexts: the peers that Envoy accepts and connects to. */
 
-import { parseSpiffeId, parseTrustDomain } from '../../../spiffe/id.ts';
-import { SPIRE_NAMES } from '../../../spiffe/sds-names.ts';
+import { parseSpiffeId, parseTrustDomain, SPIRE_NAMES } from '../../../spiffe/index.ts';
 import { type Model, mayBeOurs, type TlsContext } from '../model.ts';
 import { mapsIn, type Spot } from '../spot.ts';
 import { unfederated } from './federation.ts';

@@ -1,0 +1,18 @@
+/** The certificate authority of one trust domain. */
+
+export { inspectAuthorities, longestKeptSvidTtl, openCertificateAuthority } from './certificate-authority.ts';
+export type { Passphrases } from './key-codec.ts';
+export { hasAuthorities } from './key-store.ts';
+export { parseName } from './name.ts';
+export { SLOT_STATES, type SlotState } from './slot.ts';
+export { ToldIssuances } from './told-issuances.ts';
+export type {
+  AuthorityInfo,
+  AuthorityMove,
+  CertificateAuthority,
+  LaggingProxy,
+  UpstreamInfo,
+  X509Svid,
+} from './types.ts';
+export { openUpstream } from './upstream/open-upstream.ts';
+export type { UpstreamChoice, UpstreamSettings } from './upstream/settings.ts';
