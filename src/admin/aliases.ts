@@ -8,7 +8,7 @@ import type { ReservedNames, SpiffeId } from '../spiffe/index.ts';
 import * as schema from './schema.ts';
 import { time } from './time.ts';
 
-type Params = { Params: Static<typeof schema.ALIAS_PARAMS> };
+type AliasParams = { Params: Static<typeof schema.ALIAS_PARAMS> };
 
 export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserved?: ReservedNames): void {
   const { aliases } = registry;
@@ -20,7 +20,7 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserve
     }),
   );
 
-  app.get<Params>(
+  app.get<AliasParams>(
     '/v1/aliases/:host',
     {
       schema: {
@@ -37,7 +37,7 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserve
     },
   );
 
-  app.put<Params>(
+  app.put<AliasParams>(
     '/v1/aliases/:host',
     {
       schema: {
@@ -56,7 +56,7 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserve
     },
   );
 
-  app.delete<Params>(
+  app.delete<AliasParams>(
     '/v1/aliases/:host',
     {
       schema: {

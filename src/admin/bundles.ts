@@ -25,7 +25,7 @@ export interface BundleRoutesParts {
   readonly clock: Clock;
 }
 
-type Params = { Params: Static<typeof schema.BUNDLE_PARAMS> };
+type BundleParams = { Params: Static<typeof schema.BUNDLE_PARAMS> };
 
 export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts): void {
   const { registry, ca } = parts;
@@ -54,7 +54,7 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
     () => ({ bundles: registry.federatedBundles.list().map(summary) }),
   );
 
-  app.get<Params>(
+  app.get<BundleParams>(
     '/v1/bundles/:trust_domain',
     {
       schema: {
@@ -77,7 +77,7 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
   // A separate scope, because only these routes accept PEM.
   app.register(async (scope) => addSetRoute(scope, parts));
 
-  app.delete<Params>(
+  app.delete<BundleParams>(
     '/v1/bundles/:trust_domain',
     {
       schema: {
@@ -96,7 +96,7 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
 
 function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesParts): void {
   scope.addContentTypeParser(PEM, { parseAs: 'string' }, async (_request: unknown, body: string) => body);
-  scope.put<Params>(
+  scope.put<BundleParams>(
     '/v1/bundles/:trust_domain',
     {
       schema: {

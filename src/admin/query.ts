@@ -16,7 +16,7 @@ interface Parameter {
   readonly items?: Pick<Parameter, 'enum'>;
 }
 
-interface Query {
+interface QuerySchema {
   readonly properties: Readonly<Record<string, Parameter>>;
 }
 
@@ -25,7 +25,7 @@ const compileValidator: FastifySchemaCompiler<unknown> = ({ schema, httpPart }) 
   if (httpPart !== 'querystring') return () => true;
   return (raw: Record<string, unknown>) => {
     try {
-      return { value: readQuery(schema as Query, raw) };
+      return { value: readQuery(schema as QuerySchema, raw) };
     } catch (error) {
       return { error: error as Error };
     }
@@ -44,7 +44,10 @@ export const schemaController = {
  * Converts the URL's parameters to the schema's types, with defaults. @throws ERR_BAD_INPUT for unknown names,
  * repeated names that are not lists, and values that break the rule
  */
-function readQuery({ properties: parameters }: Query, raw: Readonly<Record<string, unknown>>): Record<string, unknown> {
+function readQuery(
+  { properties: parameters }: QuerySchema,
+  raw: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
   const problems: Problem[] = [];
   const query: Record<string, unknown> = {};
   for (const name of Object.keys(raw)) {

@@ -14,8 +14,8 @@ import {
   QUOTA_LIMITS,
   Quota,
   type Reader,
-  type Refusal,
   Turns,
+  type WhyRefused,
 } from '../limits/index.ts';
 import type { Selector } from '../spiffe/index.ts';
 import { Counters, type Log, ownedLog, Rarely } from '../telemetry/index.ts';
@@ -227,7 +227,7 @@ export function createPipe(options: PipeOptions): Pipe {
     });
   }
 
-  function logRefused(reason: Refusal, credentials: PeerCredentials): void {
+  function logRefused(reason: WhyRefused, credentials: PeerCredentials): void {
     const leftOut = refusalLines.mayTell();
     if (leftOut === undefined) return;
     options.log.warn({ ...credentials, reason: reason(), refused: leftOut + 1 }, 'connections are refused');

@@ -2,7 +2,7 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Finding, isShownWhole, printable } from '../base/index.ts';
-import type { Outcome } from '../doctor/index.ts';
+import type { CheckResult } from '../doctor/index.ts';
 import { wordsAsCalled } from './called-as.ts';
 import type { DoctorOptions } from './doctor-checks.ts';
 import { isData, printData, REPORT_FORMATS } from './output.ts';
@@ -48,7 +48,7 @@ function aim(finding: Finding, options: ClientOptions): Finding {
   return command === undefined ? told : { ...told, command: aimed(command, options) };
 }
 
-function printOutcome({ findings, skipped }: Outcome, summary: string): void {
+function printOutcome({ findings, skipped }: CheckResult, summary: string): void {
   const blocks = [
     ...findings.map(blockOf),
     ...skipped.map(({ what, why }) => `not checked: ${printable(what)}\n  because: ${printable(why)}`),

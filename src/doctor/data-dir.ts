@@ -14,7 +14,7 @@ import {
   SUSPECT_REMEDY,
   walkPath,
 } from '../base/index.ts';
-import type { Outcome } from './check.ts';
+import type { CheckResult } from './check.ts';
 import { isSafeToName } from './safe-command.ts';
 
 /** Everything in the directory is closed. */
@@ -24,7 +24,7 @@ const ONLY_NAMES = {
 } as const;
 
 /** @param owner the uid of the server */
-export function judgeDataDir(directory: string, owner: number): Outcome {
+export function judgeDataDir(directory: string, owner: number): CheckResult {
   try {
     fs.accessSync(directory, fs.constants.R_OK | fs.constants.X_OK);
   } catch (thrown) {

@@ -5,7 +5,7 @@
 
 import type { ProxyJson, SecretJson } from '../admin/index.ts';
 import { type Finding, shellQuote } from '../base/index.ts';
-import type { Outcome } from './check.ts';
+import type { CheckResult } from './check.ts';
 import { judgePeers, type OwnAuthority } from './envoy-peers.ts';
 import { judgePipes } from './envoy-pipes.ts';
 import { adminUrl, type EnvoySecret, type EnvoyState, plainSerial, readEnvoyState } from './envoy-state.ts';
@@ -21,7 +21,7 @@ export interface ServerView {
 /** Asks the server; `unknown` says why that is not possible. */
 export type Lookup = (nodeId: string) => Promise<ServerView | { readonly unknown: string }>;
 
-export function checkRunningEnvoy(url: string, lookup: Lookup, now: number): Promise<Outcome> {
+export function checkRunningEnvoy(url: string, lookup: Lookup, now: number): Promise<CheckResult> {
   return check(url, withoutPassword(url), lookup, now);
 }
 
@@ -34,7 +34,7 @@ function withoutPassword(url: string): string {
 }
 
 /** @param place the URL in findings */
-async function check(url: string, place: string, lookup: Lookup, now: number): Promise<Outcome> {
+async function check(url: string, place: string, lookup: Lookup, now: number): Promise<CheckResult> {
   let envoy: EnvoyState;
   try {
     envoy = await readEnvoyState(url);

@@ -1,11 +1,11 @@
 /** The check of an Envoy's bootstrap, compared with the server's entries if a server answers, and with this host. */
 
 import fs from 'node:fs';
-import { faultsOfBootstrap, type Known, type PathKind } from '../envoy/index.ts';
+import { faultsOfBootstrap, type KnownFacts, type PathKind } from '../envoy/index.ts';
 import type { Check } from './check.ts';
 
 /** Entries and aliases of the server, or the reason why they are unknown. */
-export type Names = Required<Omit<Known, 'kindOf'>> | { readonly unknown: string };
+export type Names = Required<Omit<KnownFacts, 'kindOf'>> | { readonly unknown: string };
 
 /** @param kindOf what is at a path of this host; undefined: the bootstrap is not compared with it */
 export function envoyFileCheck(

@@ -2,10 +2,10 @@
 
 import type { DoctorJson } from '../admin/index.ts';
 import { describeLoose, type Finding, observer, whoCanChange } from '../base/index.ts';
-import type { Outcome, Skipped } from './check.ts';
+import type { CheckResult, Skipped } from './check.ts';
 
 /** @param owner the uid of the server */
-export function judgeInputs(inputs: DoctorJson['inputs'], owner: number): Outcome {
+export function judgeInputs(inputs: DoctorJson['inputs'], owner: number): CheckResult {
   const who = observer(owner);
   const findings: Finding[] = [];
   const skipped: Skipped[] = [];

@@ -17,7 +17,7 @@ import {
   shellQuote,
   walkToMade,
 } from '../base/index.ts';
-import type { Outcome, Skipped } from './check.ts';
+import type { CheckResult, Skipped } from './check.ts';
 import { isSafeToName, withoutCommand } from './safe-command.ts';
 
 const OTHERS = { write: 0o002, search: 0o001 };
@@ -130,7 +130,7 @@ function serveCommand(adminSocket: string, env: NodeJS.ProcessEnv): string | und
 }
 
 /** Checks which users can connect to the pipe. @param owner the uid of the server @param restart the command that restarts it, if known */
-export async function judgePipe(file: string, owner: number, restart: string | undefined): Promise<Outcome> {
+export async function judgePipe(file: string, owner: number, restart: string | undefined): Promise<CheckResult> {
   const state = await socketState(file);
   if (state === 'missing' || state === 'stale' || state === 'no socket') {
     const instead = state === 'stale' ? 'a socket on which no process listens' : 'a file that is not a socket';

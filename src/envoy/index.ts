@@ -3,5 +3,5 @@
 export { bootstrapYaml } from './bootstrap.ts';
 export { faultsOfBootstrap } from './bootstrap-faults.ts';
 export { STDIN } from './lint/edit.ts';
-export type { Known, KnownServer, PathKind } from './lint/rules/rule.ts';
-export { type Address, type BootstrapPlan, type Peer, RESERVED_NAMES, type Upstream } from './plan.ts';
+export type { KnownFacts, KnownServer, PathKind } from './lint/rules/rule.ts';
+export { type Address, type AllowedPeer, type BootstrapPlan, type EnvoyUpstream, RESERVED_NAMES } from './plan.ts';

@@ -13,7 +13,7 @@ import {
   type TrustDomain,
   trustDomainId,
 } from '../spiffe/index.ts';
-import { bundleSecret, certificateSecret, type EncodedSecret, type Validation } from './secrets.ts';
+import { bundleSecret, certificateSecret, type EncodedSecret, type ValidationForm } from './secrets.ts';
 
 const SCHEME = 'spiffe://';
 
@@ -77,7 +77,7 @@ export async function secretFor(
   identities: Identities,
   caller: Caller,
   name: Name,
-  validation: Validation,
+  validation: ValidationForm,
   respelled = false,
 ): Promise<EncodedSecret | Held> {
   return secretNow(identities, caller, name, validation, respelled) ?? issued(identities, caller, name);
@@ -88,7 +88,7 @@ export function secretNow(
   identities: Identities,
   caller: Caller,
   name: Name,
-  validation: Validation,
+  validation: ValidationForm,
   respelled = false,
 ): EncodedSecret | Held | undefined {
   if (name.kind === 'bundle') {

@@ -9,7 +9,7 @@ import type { Stream } from '../wire/index.ts';
 import type { Ledger } from './ledger.ts';
 import type { PushQueue } from './push-queue.ts';
 import type { Asker } from './refusal.ts';
-import type { Validation } from './secrets.ts';
+import type { ValidationForm } from './secrets.ts';
 import type { StreamEvents } from './stream-events.ts';
 import type { Subscription } from './subscription.ts';
 import type { Variant } from './variant.ts';
@@ -30,7 +30,7 @@ export interface StreamParts {
   /** The record of holds and refusals. */
   readonly decisions: Decisions;
   /** The form of validation contexts unless the node's metadata says otherwise. */
-  readonly validation: Validation;
+  readonly validation: ValidationForm;
 }
 
 /** The method that opened a stream. */

@@ -44,7 +44,7 @@ export interface LeftOut {
   readonly lines: number;
 }
 
-interface Owner {
+interface OwnerBudget {
   readonly lines: TokenBucket;
   leftOut: number;
 }
@@ -53,7 +53,7 @@ export class LineBudget {
   readonly #clock: Clock;
   readonly #limits: LineBudgetLimits;
   readonly #tell: (leftOut: LeftOut) => void;
-  readonly #owners = new Map<string, Owner>();
+  readonly #owners = new Map<string, OwnerBudget>();
   readonly #total: TokenBucket;
   #summary: Deadline | undefined;
   #forgotAt = Number.NEGATIVE_INFINITY;
@@ -81,7 +81,7 @@ export class LineBudget {
     return false;
   }
 
-  #ownerOf(key: string, now: number): Owner {
+  #ownerOf(key: string, now: number): OwnerBudget {
     const known = this.#owners.get(key);
     if (known !== undefined) return known;
     if (this.#owners.size >= this.#limits.owners) {

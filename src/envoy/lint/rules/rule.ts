@@ -44,7 +44,7 @@ export interface KnownServer {
 }
 
 /** What is known of the server and of this host. */
-export interface Known {
+export interface KnownFacts {
   readonly entries?: readonly KnownEntry[] | undefined;
   readonly aliases?: readonly KnownAlias[] | undefined;
   readonly server?: KnownServer | undefined;
@@ -62,7 +62,7 @@ export interface Draft extends Omit<Finding, 'place' | 'line'> {
   readonly command?: string | undefined;
 }
 
-export type Rule = (model: Model, known: Known) => Draft[];
+export type Rule = (model: Model, known: KnownFacts) => Draft[];
 
 /** Whether a switch is on; YAML 1.1, which Envoy reads, has more words for true. */
 export function isOn(spot: Spot | undefined): boolean {
@@ -76,6 +76,6 @@ export function setField(map: Spot, field: string, value: string): Edit | undefi
 }
 
 /** The trust domain of the server; entries are all of it. Undefined if it is not known. */
-export function ownDomain({ server, entries }: Known): string | undefined {
+export function ownDomain({ server, entries }: KnownFacts): string | undefined {
   return server?.trustDomain ?? entries?.[0]?.spiffe_id.split('/')[2];
 }
