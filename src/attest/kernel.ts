@@ -4,7 +4,7 @@
  */
 
 import fs from 'node:fs';
-import { SidekeyError } from '../base/errors.ts';
+import { SidekeyError } from '../base/index.ts';
 import {
   bootTicks,
   epollAdd,

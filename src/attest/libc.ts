@@ -8,7 +8,7 @@
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
-import type { FileStat } from '../base/file-version.ts';
+import type { FileStat } from '../base/index.ts';
 import type { PeerCredentials } from './types.ts';
 
 const libc = koffi.load(null);

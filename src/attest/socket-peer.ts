@@ -7,7 +7,7 @@
 
 import fs from 'node:fs';
 import net from 'node:net';
-import { SidekeyError } from '../base/errors.ts';
+import { SidekeyError } from '../base/index.ts';
 import {
   acceptConnection,
   bootTicks,

@@ -7,13 +7,9 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
-import type { Clock, Deadline } from '../base/clock.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { Listeners } from '../base/listeners.ts';
-import { isValidAt } from '../base/validity.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { AuthorityKeyType } from '../spiffe/key-types.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Clock, type Deadline, isValidAt, Listeners, SidekeyError } from '../base/index.ts';
+import type { AuthorityKeyType, TrustDomain } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import {
   type Authority,
   type AuthorityRole,

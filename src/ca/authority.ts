@@ -6,9 +6,8 @@
  */
 
 import { hash, type KeyObject, randomBytes, sign, verify, X509Certificate } from 'node:crypto';
-import { SidekeyError } from '../base/errors.ts';
-import { type TrustDomain, trustDomainId } from '../spiffe/id.ts';
-import { AUTHORITY_KEY_TYPES, type AuthorityKeyType } from '../spiffe/key-types.ts';
+import { SidekeyError } from '../base/index.ts';
+import { AUTHORITY_KEY_TYPES, type AuthorityKeyType, type TrustDomain, trustDomainId } from '../spiffe/index.ts';
 import { generateAuthorityKey, keyAlgorithm, keyTypeOf } from './authority-key.ts';
 import { BACKDATE_MS, randomSerial, wholeSecond } from './certificate.ts';
 import { readFields } from './certificate-fields.ts';

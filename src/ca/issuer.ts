@@ -5,9 +5,7 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { SidekeyError } from '../base/errors.ts';
-import type { IssuanceRecord } from '../base/issuance.ts';
-import { isValidAt } from '../base/validity.ts';
+import { type IssuanceRecord, isValidAt, SidekeyError } from '../base/index.ts';
 import type { Authorities } from './authorities.ts';
 import type { RsaKeyPair } from './key-pair.ts';
 import { LeafWriter } from './leaf.ts';

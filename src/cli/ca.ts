@@ -2,13 +2,14 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
-import type { AdminClient, AuthoritiesJson } from '../admin/client.ts';
+import type { AuthoritiesJson } from '../admin/index.ts';
+import type { AdminClient } from '../client/index.ts';
 import { readInput } from './input.ts';
 import { isData, printFields, printTable, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 type Authority = AuthoritiesJson['authorities'][0];
-type Proxies = Authority['waits_for'];
+type LaggingProxies = Authority['waits_for'];
 
 /** Time between two looks at the authorities, in milliseconds. */
 const LOOK_MS = 100;
@@ -60,7 +61,7 @@ function show(client: AdminClient): Promise<AuthoritiesJson> {
 /** Looks on until no authority is tainted any more; tells each change of a state and, at the end, who has not followed. */
 async function follow(client: AdminClient, first: AuthoritiesJson, tells: boolean): Promise<AuthoritiesJson> {
   const told = new Map<string, string>();
-  let left: Proxies = [];
+  let left: LaggingProxies = [];
   for (let now = first; ; now = await show(client)) {
     if (tells) tellChanges(now, told);
     const tainted = now.authorities.filter(({ state }) => state === 'tainted');
@@ -86,7 +87,7 @@ function tellChanges({ authorities }: AuthoritiesJson, told: Map<string, string>
   }
 }
 
-function tellFollowers(left: Proxies): void {
+function tellFollowers(left: LaggingProxies): void {
   if (left.length === 0) {
     process.stdout.write('All proxies have new SVIDs, and bundles without the tainted root.\n\n');
     return;
@@ -136,7 +137,7 @@ function printAuthorities(
   }
 }
 
-function printProxies(proxies: Proxies): void {
+function printProxies(proxies: LaggingProxies): void {
   printFields(
     proxies.map(({ pid, uid, node_id, name, rejection }) => {
       const answer = rejection === null ? 'no answer' : `rejected: ${rejection}`;

@@ -3,13 +3,17 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
 import path from 'node:path';
-import { DURATION_RULE, formatDuration, parseDuration } from '../base/duration.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { groupId } from '../base/groups.ts';
-import { isLoopback } from '../base/loopback.ts';
-import { readSocketPath } from '../base/socket-path.ts';
-import { parseName } from '../ca/name.ts';
-import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/id.ts';
+import {
+  DURATION_RULE,
+  formatDuration,
+  groupId,
+  isLoopback,
+  parseDuration,
+  readSocketPath,
+  SidekeyError,
+} from '../base/index.ts';
+import { parseName } from '../ca/index.ts';
+import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/index.ts';
 import type { HostPort } from './serve-config.ts';
 
 export interface SettingKind<T> {

@@ -1,6 +1,6 @@
 /** Loads the configuration of `sidekey serve`: a flag overrides a variable, a variable the file; all faults are reported at once. */
 
-import { type Problem, SidekeyError } from '../base/errors.ts';
+import { type Problem, SidekeyError } from '../base/index.ts';
 import type { Surroundings } from './default-paths.ts';
 import { type Flags, fromEnvironment, fromFlags, type Given } from './given.ts';
 import { refusal } from './kinds.ts';

@@ -1,9 +1,8 @@
 /** Checks the settings of the upstream authority against each other: what its kind needs, and what has no effect. */
 
 import path from 'node:path';
-import type { Problem } from '../base/errors.ts';
-import { isWithin } from '../base/within.ts';
-import type { UpstreamChoice, UpstreamSettings } from '../ca/upstream/settings.ts';
+import { isWithin, type Problem } from '../base/index.ts';
+import type { UpstreamChoice, UpstreamSettings } from '../ca/index.ts';
 import { quote } from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, type SettingKey } from './settings.ts';

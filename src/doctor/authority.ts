@@ -1,7 +1,7 @@
 /** Checks the end of the authorities, and the clock. */
 
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import type { Finding } from '../base/finding.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import type { Finding } from '../base/index.ts';
 
 const DAY = 24 * 3_600_000;
 /** With less time left, a new root could not be distributed in time. */
@@ -11,10 +11,13 @@ const CLOCK_OFF_MS = 60_000;
 
 const SET_CLOCK = 'timedatectl set-ntp true';
 
-type Known = Pick<DoctorJson, 'at' | 'authorities' | 'last_issued_at'>;
+type KnownAuthorities = Pick<DoctorJson, 'at' | 'authorities' | 'last_issued_at'>;
 
 /** @param now by the clock of this process, milliseconds since the epoch */
-export function judgeAuthority({ at, authorities, last_issued_at: lastIssued }: Known, now: number): Finding[] {
+export function judgeAuthority(
+  { at, authorities, last_issued_at: lastIssued }: KnownAuthorities,
+  now: number,
+): Finding[] {
   const server = Date.parse(at);
   const findings: Finding[] = [];
   const live = authorities.filter((one) => Date.parse(one.not_before) <= server && server < Date.parse(one.not_after));

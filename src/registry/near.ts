@@ -1,8 +1,8 @@
 /** Near misses: entries that a caller almost matches, nearest first, with the caller's selectors of the same kind. */
 
-import { NAMED_KINDS } from '../attest/selector-kinds.ts';
-import { differInOnePlace } from '../base/nearest.ts';
-import { formatSelector, splitSelector } from '../spiffe/selector.ts';
+import { NAMED_KINDS } from '../attest/index.ts';
+import { differInOnePlace } from '../base/index.ts';
+import { formatSelector, splitSelector } from '../spiffe/index.ts';
 import { compareAge } from './entry.ts';
 import type { Entry, Lack, NearMiss } from './types.ts';
 

@@ -2,11 +2,9 @@
 
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import type { Clock, Deadline } from '../base/clock.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { Listeners } from '../base/listeners.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Clock, type Deadline, Listeners, SidekeyError } from '../base/index.ts';
+import type { TrustDomain } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import { Aliases } from './aliases.ts';
 import { isForContained } from './contained.ts';
 import { compareAge, findTwins, isExpired, similarityKey } from './entry.ts';

@@ -3,11 +3,11 @@
  * now. If there is none, it fails: with UNAVAILABLE if an allowed SVID could not be issued, else with NOT_FOUND.
  */
 
-import { SidekeyError } from '../base/errors.ts';
-import { type Held, heldAsContained } from '../identity/held.ts';
-import { LimitError } from '../limits/limit-error.ts';
-import { ownedLog } from '../telemetry/log.ts';
-import { type Call, type Message, Status, StatusError } from '../wire/types.ts';
+import { SidekeyError } from '../base/index.ts';
+import { type Held, heldAsContained } from '../identity/index.ts';
+import { LimitError } from '../limits/index.ts';
+import { ownedLog } from '../telemetry/index.ts';
+import { type Call, type Message, Status, StatusError } from '../wire/index.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, spiffeIdBehind } from './names.ts';
 import { type Asker, notedOf, recordText, refusalDetails, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';

@@ -3,19 +3,19 @@
  * streams depends on ([why](../../docs/decisions/push-without-waiting.md)), else later.
  */
 
-import type { Held } from '../identity/held.ts';
+import type { Held } from '../identity/index.ts';
 import type { HeldName, HeldNames } from './held-names.ts';
 import { isHeld, secretFor, secretNow } from './names.ts';
-import type { EncodedSecret, Validation } from './secrets.ts';
+import type { EncodedSecret, ValidationForm } from './secrets.ts';
 import type { StreamContext } from './stream-context.ts';
 
 /** A secret, or the reason why its name is held. */
-export type Answer = EncodedSecret | Held;
+export type LookupResult = EncodedSecret | Held;
 
 /** The names that were looked up and their answers, in the same order. */
 export interface Found {
   readonly names: readonly string[];
-  readonly answers: readonly Answer[];
+  readonly answers: readonly LookupResult[];
 }
 
 /** What was found after waiting. */
@@ -28,7 +28,7 @@ export interface FoundLater extends Found {
 /** One name of a lookup that may wait; in the end answer or failure is set, unless it is late. */
 interface Result {
   readonly name: string;
-  answer: Answer | undefined;
+  answer: LookupResult | undefined;
   failure: unknown;
   /** The lookup has ended without it: it is looked up again when it has ended. */
   isLate: boolean;
@@ -46,7 +46,7 @@ export class SecretLookup {
   readonly #context: StreamContext;
   readonly #held: HeldNames;
   /** The form of validation contexts. */
-  validation: Validation;
+  validation: ValidationForm;
 
   constructor(context: StreamContext, held: HeldNames) {
     this.#context = context;
@@ -60,7 +60,7 @@ export class SecretLookup {
    */
   findNow(names: readonly string[]): Found | undefined {
     if (names.length > SLICE_NAMES) return undefined;
-    const answers: Answer[] = [];
+    const answers: LookupResult[] = [];
     for (const name of names) {
       const answer = this.#now(name);
       if (answer === undefined) return undefined;
@@ -102,7 +102,7 @@ export class SecretLookup {
     deadline.cancel();
   }
 
-  #now(text: string): Answer | undefined {
+  #now(text: string): LookupResult | undefined {
     const { parts, caller, names } = this.#context;
     const { name, respelled } = names.follow(text);
     return secretNow(parts.identities, caller, name, this.validation, respelled);
@@ -121,7 +121,7 @@ export class SecretLookup {
   }
 
   #collect(results: readonly Result[]): FoundLater {
-    const found = { names: [] as string[], answers: [] as Answer[], unanswered: [] as string[] };
+    const found = { names: [] as string[], answers: [] as LookupResult[], unanswered: [] as string[] };
     let failure: unknown;
     for (const result of results) {
       const { name, answer, failure: error } = result;
@@ -141,7 +141,7 @@ export class SecretLookup {
    * Looks up a name again if it changed during the lookup, so that one response has all names. If that would have to
    * wait, the name stays dirty for the next push.
    */
-  #latest(name: string, answer: Answer): Answer {
+  #latest(name: string, answer: LookupResult): LookupResult {
     if (!this.#context.subscription.takeBack(name)) return answer;
     const latest = this.#now(name);
     if (latest === undefined) this.#context.lookAgain(name);

@@ -1,9 +1,8 @@
 /** Creates the attestors that the settings enable. */
 
-import { runningWith } from '../attest/catalog.ts';
-import type { AttestorParts, RunningAttestor } from '../attest/description.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import type { Selector } from '../spiffe/selector.ts';
+import { type AttestorParts, type RunningAttestor, runningWith } from '../attest/index.ts';
+import type { ServeConfig } from '../config/index.ts';
+import type { Selector } from '../spiffe/index.ts';
 import type { Parts } from './parts.ts';
 
 export async function openAttestors(

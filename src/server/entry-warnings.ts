@@ -1,11 +1,10 @@
 /** The warnings for accepted entries that depend on this server's attestors and settings. */
 
-import type { RunningAttestor } from '../attest/description.ts';
-import type { Clock } from '../base/clock.ts';
+import type { RunningAttestor } from '../attest/index.ts';
+import type { Clock } from '../base/index.ts';
 import { longestKeptSvidTtl } from '../ca/index.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import { createWarningsOf, type WarningsOf } from '../registry/entry-warnings.ts';
-import type { Registry } from '../registry/types.ts';
+import type { ServeConfig } from '../config/index.ts';
+import { createWarningsOf, type Registry, type WarningsOf } from '../registry/index.ts';
 import { whyNever } from './attestors.ts';
 
 export function entryWarnings(from: {

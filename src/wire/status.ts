@@ -2,8 +2,8 @@
 
 import type { OutgoingHttpHeaders } from 'node:http2';
 import { Status as RpcStatus } from '../gen/google/rpc/status.ts';
-import { LimitError } from '../limits/limit-error.ts';
-import type { Log } from '../telemetry/log.ts';
+import { LimitError } from '../limits/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import { Status, type StatusCode, type StatusDetail, StatusError } from './types.ts';
 
 /**

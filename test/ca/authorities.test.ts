@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import path from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { longestKeptSvidTtl } from '../../src/ca/index.ts';
+import { longestKeptSvidTtl } from '../../src/ca/certificate-authority.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';
 import type { AuthorityInfo, CertificateAuthority, TrustBundle, X509Svid } from '../../src/ca/types.ts';
 import { DAY, HOUR, MINUTE, openTestAuthority, request, SECOND, type TestAuthority, until, YEAR } from './support.ts';

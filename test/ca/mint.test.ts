@@ -5,7 +5,7 @@ import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import { Listeners } from '../../src/base/listeners.ts';
 import { type Authority, makeRoot } from '../../src/ca/authority.ts';
-import type { CertificateAuthorityOptions } from '../../src/ca/index.ts';
+import type { CertificateAuthorityOptions } from '../../src/ca/certificate-authority.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';
 import type { CertificateAuthority, LaggingProxy, X509Svid } from '../../src/ca/types.ts';
 import type { Minted, UpstreamAuthority } from '../../src/ca/upstream/upstream.ts';

@@ -12,7 +12,7 @@ import {
 import { describe, type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { makeRoot } from '../../src/ca/authority.ts';
-import type { CertificateAuthorityOptions } from '../../src/ca/index.ts';
+import type { CertificateAuthorityOptions } from '../../src/ca/certificate-authority.ts';
 import { activationOf, lastActivationAt, type RotationTerms, rootDueAt } from '../../src/ca/rotation.ts';
 import type { CertificateAuthority, LaggingProxy } from '../../src/ca/types.ts';
 import { DAY, HOUR, MINUTE, openTestAuthority, request, SECOND, TRUST_DOMAIN, until, YEAR } from './support.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import type { CertificateAuthorityOptions } from '../../src/ca/index.ts';
+import type { CertificateAuthorityOptions } from '../../src/ca/certificate-authority.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';
 import type { AuthorityMove, CertificateAuthority, LaggingProxy, X509Svid } from '../../src/ca/types.ts';
 import { openTestAuthority, request, SECOND, until } from './support.ts';

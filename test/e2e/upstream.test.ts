@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { wait } from '../../envoy-examples/demo/expect.ts';
-import type { AuthoritiesJson } from '../../src/admin/client.ts';
+import type { AuthoritiesJson } from '../../src/admin/ca-schema.ts';
 import { ID, makeCa } from '../ca/upstream/pki.ts';
 import { sidekey } from '../cli/support.ts';
 import { run } from '../support/run.ts';

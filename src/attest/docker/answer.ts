@@ -3,7 +3,7 @@
  * with very many members blocks the event loop for a second.
  */
 
-import { SidekeyError } from '../../base/errors.ts';
+import { SidekeyError } from '../../base/index.ts';
 
 /** Maximum size of one answer, in bytes. A typical answer about a container has 10 KB. */
 export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;

@@ -4,10 +4,9 @@
  * engine's event stream is up.
  */
 
-import type { Clock } from '../../base/clock.ts';
-import { SidekeyError } from '../../base/errors.ts';
-import { FairSlots, NO_CALLER, type SlotOwner } from '../../limits/fair-slots.ts';
-import type { Log } from '../../telemetry/log.ts';
+import { type Clock, SidekeyError } from '../../base/index.ts';
+import { FairSlots, NO_CALLER, type SlotOwner } from '../../limits/index.ts';
+import type { Log } from '../../telemetry/index.ts';
 import { TooLargeError } from './answer.ts';
 import type { Engine } from './engine.ts';
 import { EventStream } from './event-stream.ts';

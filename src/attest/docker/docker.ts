@@ -3,8 +3,8 @@
  * engine.
  */
 
-import { shellQuote } from '../../base/shell.ts';
-import type { Selector } from '../../spiffe/selector.ts';
+import { shellQuote } from '../../base/index.ts';
+import type { Selector } from '../../spiffe/index.ts';
 import type { AttestorDescription } from '../description.ts';
 import { ofKinds } from '../of-kinds.ts';
 import { KINDS } from './kinds.ts';

@@ -11,7 +11,7 @@
 import http from 'node:http';
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
-import { SidekeyError } from '../../base/errors.ts';
+import { SidekeyError } from '../../base/index.ts';
 import { peerCredentials } from '../socket-peer.ts';
 import { MAX_ANSWER_BYTES, parseAnswer, TooLargeError } from './answer.ts';
 import { whyForeignEngine, whyUntrustedPath } from './engine-trust.ts';

@@ -1,6 +1,6 @@
 /** Filters a container's selectors: callers have only those that entries ask for. */
 
-import { formatSelector, type Selector } from '../../spiffe/selector.ts';
+import { formatSelector, type Selector } from '../../spiffe/index.ts';
 import { isAskedFor } from '../asked.ts';
 import type { AmbiguousLabel, SelectorKind } from '../description.ts';
 import { endOfName } from '../of-kinds.ts';

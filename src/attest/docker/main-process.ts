@@ -7,8 +7,7 @@
  */
 
 import fs from 'node:fs';
-import { SidekeyError } from '../../base/errors.ts';
-import { readable } from '../../base/proc/text.ts';
+import { readable, SidekeyError } from '../../base/index.ts';
 import { bootTicks, hasEnded, SystemCallError } from '../libc.ts';
 import { readCgroupText } from '../proc/cgroup.ts';
 import { readStat } from '../proc/stat.ts';

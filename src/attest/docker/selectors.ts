@@ -1,6 +1,6 @@
 /** Derives the docker attestor's selectors from the engine's facts about a container. */
 
-import type { Selector } from '../../spiffe/selector.ts';
+import type { Selector } from '../../spiffe/index.ts';
 import type { Container } from './containers.ts';
 import type { KINDS } from './kinds.ts';
 

@@ -6,10 +6,17 @@
 import type { X509Certificate } from 'node:crypto';
 import { constants } from 'node:fs';
 import path from 'node:path';
-import { printable } from '../../base/printable.ts';
-import { describeLoose, isOfType, octal, pathRemedy, pathRule, walkPath } from '../../base/trusted-path.ts';
-import { observer } from '../../base/user-ids.ts';
-import type { TrustDomain } from '../../spiffe/id.ts';
+import {
+  describeLoose,
+  isOfType,
+  observer,
+  octal,
+  pathRemedy,
+  pathRule,
+  printable,
+  walkPath,
+} from '../../base/index.ts';
+import type { TrustDomain } from '../../spiffe/index.ts';
 import { MAX_ANSWER_BYTES } from './answer.ts';
 import { readBundleFile } from './files.ts';
 import { runCommand } from './run-command.ts';

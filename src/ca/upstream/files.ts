@@ -1,7 +1,7 @@
 /** The files of an upstream: only root and the user of Sidekey may be able to change them. */
 
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
-import { readTrustedFileNow } from '../../base/trusted-file.ts';
+import { readTrustedFileNow } from '../../base/index.ts';
 import { MAX_ANSWER_BYTES, readCertificates } from './answer.ts';
 import { keyFault } from './keys.ts';
 import { isSelfSigned } from './path.ts';

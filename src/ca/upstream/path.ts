@@ -7,8 +7,8 @@
  */
 
 import type { X509Certificate } from 'node:crypto';
-import { printable } from '../../base/printable.ts';
-import { type TrustDomain, trustDomainId } from '../../spiffe/id.ts';
+import { printable } from '../../base/index.ts';
+import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
 import { isIssuedBy } from '../authority.ts';
 import { CERT_SIGN, type CertificateFields, readFields } from '../certificate-fields.ts';
 import { keyFault } from './keys.ts';

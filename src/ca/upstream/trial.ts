@@ -1,7 +1,7 @@
 /** A leaf that is made, verified and thrown away: it shows that a new intermediate can sign SVIDs. */
 
 import { createPublicKey, type KeyObject, webcrypto, X509Certificate } from 'node:crypto';
-import { type TrustDomain, trustDomainId } from '../../spiffe/id.ts';
+import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
 import { isIssuedBy } from '../authority.ts';
 import { randomSerial } from '../certificate.ts';
 import { readFields } from '../certificate-fields.ts';

@@ -9,8 +9,7 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { isLoopback } from '../../base/loopback.ts';
-import { printable } from '../../base/printable.ts';
+import { isLoopback, printable } from '../../base/index.ts';
 import { MAX_ANSWER_BYTES } from './answer.ts';
 import { readCertificateFile } from './files.ts';
 
