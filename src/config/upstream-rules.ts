@@ -7,11 +7,12 @@ import { quote } from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, type SettingKey } from './settings.ts';
 
-type UpstreamKey = Exclude<keyof UpstreamSettings, 'upstream'>;
+type UpstreamKey = Exclude<keyof UpstreamSettings, 'upstream'> | 'rootTtl';
 
 /** The kinds that a setting belongs to. */
 const KINDS_OF: Readonly<Record<UpstreamKey, readonly UpstreamChoice[]>> = {
   offlineRoot: ['self'],
+  rootTtl: ['self'],
   upstreamTimeout: ['vault', 'command'],
   upstreamBundleFile: ['disk', 'vault', 'command'],
   upstreamCertFile: ['disk'],
@@ -60,6 +61,14 @@ export function upstreamProblems(
     if (!isGiven(key) || kinds.includes(upstream)) continue;
     const rule = `give ${flagOf('upstream')} ${kinds.join(' or ')}, or leave it out`;
     problems.push({ path: where(key)!, problem: `it has no effect with the upstream ${upstream}`, rule });
+  }
+  if (config.offlineRoot === true && isGiven('rootTtl')) {
+    const problem = `it has no effect with ${where('offlineRoot') ?? flagOf('offlineRoot')}`;
+    problems.push({
+      path: where('rootTtl')!,
+      problem,
+      rule: 'whoever keeps the offline root decides how long it lives: leave it out',
+    });
   }
   for (const key of NEEDED[upstream]) {
     if (isWhole && !isGiven(key)) problems.push(missing(key, `the upstream ${upstream} needs it`));

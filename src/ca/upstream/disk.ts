@@ -11,10 +11,10 @@ import { type Clock, type Deadline, fileVersion, Listeners } from '../../base/in
 import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
 import type { Log } from '../../telemetry/index.ts';
 import { BACKDATE_MS, randomSerial, wholeSecond } from '../certificate.ts';
+import { readCertificateFields } from '../certificate-fields.ts';
 import { elements } from '../der.ts';
 import { pem } from '../pem.ts';
 import { makeCsr } from './csr.ts';
-import { readCertificateFields } from './fields.ts';
 import { readBundleFile, readCertificateFile, readKeyFile } from './files.ts';
 import { signingKey } from './keys.ts';
 import { isSelfSigned } from './path.ts';

@@ -145,6 +145,8 @@ export class OfflineRoot implements UpstreamAuthority {
         throw error;
       });
     }
-    if (this.#request === request) this.#answered.resolve({ ...minted, privateKey });
+    // Other self-signed certificates in a file that somebody put together must not become roots.
+    const roots = minted.roots.slice(0, 1);
+    if (this.#request === request) this.#answered.resolve({ ...minted, roots, privateKey });
   }
 }

@@ -10,7 +10,7 @@ import type { X509Certificate } from 'node:crypto';
 import { printable } from '../../base/index.ts';
 import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
 import { isIssuedBy } from '../authority.ts';
-import { CERT_SIGN, type CertificateFields, readCertificateFields } from './fields.ts';
+import { CERT_SIGN, type CertificateFields, readCertificateFields } from '../certificate-fields.ts';
 import { keyFault } from './keys.ts';
 
 export interface PathTerms {

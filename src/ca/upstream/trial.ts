@@ -4,7 +4,7 @@ import { createPublicKey, type KeyObject, webcrypto, X509Certificate } from 'nod
 import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
 import { isIssuedBy } from '../authority.ts';
 import { randomSerial } from '../certificate.ts';
-import { readCertificateFields } from './fields.ts';
+import { readCertificateFields } from '../certificate-fields.ts';
 import { signingKey } from './keys.ts';
 
 export interface TrialTerms {

@@ -4,7 +4,7 @@ import { createPublicKey, generateKeyPairSync, KeyObject, X509Certificate } from
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import { readCertificateFields } from '../../../src/ca/upstream/fields.ts';
+import { readCertificateFields } from '../../../src/ca/certificate-fields.ts';
 import { signingKey } from '../../../src/ca/upstream/keys.ts';
 import { x509 } from '../../support/peculiar.ts';
 import { run } from '../../support/run.ts';

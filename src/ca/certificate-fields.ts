@@ -4,7 +4,7 @@
  * @see RFC 5280 sections 4.1 and 4.2
  */
 
-import { DerReader, TAG } from '../der-reader.ts';
+import { DerReader, TAG } from './der-reader.ts';
 
 export interface CertificateFields {
   /** DER. */
