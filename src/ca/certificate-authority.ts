@@ -101,6 +101,7 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),
+    isSlow: (keyType) => issuer.isSlow(keyType),
     signs: (authorityId) => authorities.signs(authorityId),
     bundle: () => authorities.bundle(),
     authorities: () => authorities.list(),

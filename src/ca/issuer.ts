@@ -62,9 +62,13 @@ export class Issuer {
     this.#stopListening = options.clock.onSetBack(() => this.#noticeSetBackClock());
   }
 
+  /** True if keys of this type take long to make. */
+  isSlow(keyType: SvidRequest['keyType']): boolean {
+    return this.#svids.keyType({ keyType }) === 'rsa-2048';
+  }
+
   async issue(request: SvidRequest): Promise<X509Svid> {
-    const isRsa = this.#svids.keyType(request) === 'rsa-2048';
-    const keyPair = isRsa ? await this.#rsaKeys.take(request.replacesUntil) : undefined;
+    const keyPair = this.isSlow(request.keyType) ? await this.#rsaKeys.take(request.replacesUntil) : undefined;
     return new Promise((resolve, reject) => {
       this.#queue.push({ request, keyPair, resolve, reject });
       this.#working ??= this.#work();

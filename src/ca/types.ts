@@ -103,6 +103,8 @@ export interface CertificateAuthority {
    * cannot be recorded
    */
   issue(request: SvidRequest): Promise<X509Svid>;
+  /** True if keys of this type take long to make. `''`: the default type */
+  isSlow(keyType: SvidRequest['keyType']): boolean;
   /** True if this is the intermediate that signs now. */
   signs(authorityId: string): boolean;
   bundle(): TrustBundle;

@@ -121,6 +121,11 @@ export class Identities {
     return caller.holds(entry) ? issued.svid : undefined;
   }
 
+  /** True if a key of the entry's SVIDs takes long to make. */
+  isSlow({ x509SvidKeyType }: Entry): boolean {
+    return this.#parts.ca.isSlow(x509SvidKeyType);
+  }
+
   /** Call it when a proxy rejects the entry's SVID: a new one is issued after a delay; see {@link Svids.reissue}. */
   reissue(entryId: string): void {
     this.#svids.reissue(entryId);

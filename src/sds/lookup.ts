@@ -5,7 +5,7 @@
 
 import type { Held } from '../identity/index.ts';
 import type { HeldName, HeldNames } from './held-names.ts';
-import { isHeld, secretFor, secretNow } from './names.ts';
+import { entryBehind, isHeld, secretFor, secretNow } from './names.ts';
 import type { EncodedSecret, ValidationForm } from './secrets.ts';
 import type { StreamContext } from './stream-context.ts';
 
@@ -37,10 +37,10 @@ interface Result {
 /** Larger lookups are split: this many names in each of the owner's turns. */
 const SLICE_NAMES = 256;
 /**
- * A lookup waits for its names this long, in milliseconds, so that one response has them all. Only SVIDs with RSA keys take
- * longer, when many are to be made, and must not delay the others.
+ * One response has all names that can be issued, but waits no longer than this for SVIDs whose keys are slow to make, in
+ * milliseconds: many of them must not delay the others.
  */
-const LATE_MS = 2_000;
+const SLOW_MS = 250;
 
 export class SecretLookup {
   readonly #context: StreamContext;
@@ -70,14 +70,15 @@ export class SecretLookup {
   }
 
   /**
-   * Looks up the names, and waits for what must be issued or read, up to LATE_MS. What takes longer becomes dirty when it
-   * is there. A large lookup is split over the owner's turns, so that
+   * Looks up the names, and waits for what must be issued or read. SVIDs whose keys take longer than SLOW_MS become dirty
+   * when they are there. A large lookup is split over the owner's turns, so that
    * it does not block the event loop; the names that are held are recorded as they are found.
    */
   async findLater(names: readonly string[]): Promise<FoundLater> {
     const { parts, stream, subscription } = this.#context;
     const results: Result[] = [];
     const waiting: Promise<void>[] = [];
+    const slow: Promise<void>[] = [];
     for (let at = 0; at < names.length && !this.#context.ended; at += SLICE_NAMES) {
       if (at > 0) await parts.turns.next(stream.peer.owner.accounts[0]);
       const held: HeldName[] = [];
@@ -86,20 +87,30 @@ export class SecretLookup {
         if (subscription.get(name) === undefined) continue;
         const result: Result = { name, answer: this.#now(name), failure: undefined, isLate: false };
         results.push(result);
-        if (result.answer === undefined) waiting.push(this.#issue(result));
+        if (result.answer === undefined) (this.#isSlow(name) ? slow : waiting).push(this.#issue(result));
         else if (isHeld(result.answer)) held.push({ name, held: result.answer });
       }
       if (names.length > SLICE_NAMES && held.length > 0) this.#held.hold(held, parts.clock.now());
     }
-    if (waiting.length > 0) await stream.untilEnd(this.#wait(waiting));
+    if (waiting.length + slow.length > 0) await stream.untilEnd(this.#wait(waiting, slow));
     return this.#collect(results);
   }
 
-  async #wait(waiting: readonly Promise<void>[]): Promise<void> {
+  async #wait(waiting: readonly Promise<void>[], slow: readonly Promise<void>[]): Promise<void> {
+    if (slow.length === 0) {
+      await Promise.all(waiting);
+      return;
+    }
     const late = Promise.withResolvers<void>();
-    const deadline = this.#context.parts.clock.after(LATE_MS, () => late.resolve());
-    await Promise.race([Promise.all(waiting), late.promise]);
+    const deadline = this.#context.parts.clock.after(SLOW_MS, () => late.resolve());
+    await Promise.all([...waiting, Promise.race([Promise.all(slow), late.promise])]);
     deadline.cancel();
+  }
+
+  #isSlow(text: string): boolean {
+    const { parts, caller, names } = this.#context;
+    const entry = entryBehind(parts.identities, caller, names.follow(text).name);
+    return entry !== undefined && parts.identities.isSlow(entry);
   }
 
   #now(text: string): LookupResult | undefined {
