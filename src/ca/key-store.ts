@@ -228,7 +228,7 @@ export class KeyStore {
       if (text === undefined) continue;
       const state = parseState(text);
       if (state !== undefined) return state;
-      throw this.#fault(name, 'is damaged', 'remove it: the sequence number of the bundle starts at 1 again');
+      throw this.#fault(name, 'is damaged', 'remove it: every root that is there counts as trusted then');
     }
     return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} };
   }
