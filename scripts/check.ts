@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { draw, readImports, violations } from './import-rules.ts';
+import { draw, impureFaces, readImports, violations } from './import-rules.ts';
 
 const root = path.dirname(import.meta.dirname);
 const bin = path.join(root, 'node_modules/.bin');
@@ -24,8 +24,9 @@ function report(name: string, passed: boolean): boolean {
 }
 
 function imports(): boolean {
-  const all = readImports(path.join(root, 'src'));
-  const broken = violations(all);
+  const src = path.join(root, 'src');
+  const all = readImports(src);
+  const broken = [...violations(all), ...impureFaces(src)];
   for (const line of broken) console.error(line);
   const rules = report('import rules', broken.length === 0);
   return drawing(draw(all)) && rules;

@@ -1,6 +1,6 @@
 /**
- * The rooms of src/ and who may import whom; docs/architecture.md has the reasons. Also: no file may be part of an
- * import cycle, types included.
+ * The rooms of src/ and who may import whom; docs/architecture.md has the reasons. Also: other rooms import only a room's
+ * face, `<room>/index.ts`, and no file may be part of an import cycle, types included. Tests may import any file.
  */
 
 import { globSync, readFileSync } from 'node:fs';
@@ -9,20 +9,25 @@ import path from 'node:path';
 /** The catalog of attestors, which loads an attestor only to run it. */
 const CATALOG = ['attest/catalog.ts', 'attest/selector-kinds.ts', 'types:attest'];
 
-/** What a room may import, besides itself and LEAVES. `types:x` allows only `import type` from x. */
+/**
+ * What a room may import, besides itself and LEAVES. A file stands for the names that it exports, although they are imported
+ * from the face of its room. `types:x` allows only types of x.
+ */
 export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   base: [],
   spiffe: [],
   telemetry: [],
   config: ['ca/name.ts', 'ca/upstream/settings.ts', ...CATALOG],
   registry: [...CATALOG],
+  'entries-file': ['registry'],
   ca: [],
   attest: [],
   wire: ['types:attest', 'gen/google/rpc/status.ts'],
   identity: ['registry', 'ca', ...CATALOG],
   sds: ['identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
   standard: ['wire/types.ts', 'gen'],
-  admin: ['registry', 'ca', 'identity', 'sds', ...CATALOG],
+  admin: ['registry', 'entries-file', 'ca', 'identity', 'sds', ...CATALOG],
+  client: [],
   envoy: [],
   doctor: [
     'envoy',
@@ -39,18 +44,18 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'envoy',
     'doctor',
     'types:admin',
-    'admin/client.ts',
-    'registry/declared-lines.ts',
-    'registry/entries-source.ts',
+    'client',
+    'entries-file',
     'registry/entry-fields.ts',
     'registry/entry-warnings.ts',
-    'attest/socket-peer.ts',
+    'attest/socket-listener.ts',
     ...CATALOG,
     'gen',
     'server/check.ts',
+    'server/hardening.ts',
     'server/server.ts',
   ],
-  server: ['config', 'registry', 'ca', 'attest', 'wire', 'identity', 'sds', 'standard', 'admin'],
+  server: ['config', 'registry', 'entries-file', 'ca', 'attest', 'wire', 'identity', 'sds', 'standard', 'admin'],
 };
 
 /** Any room may import these; they import nothing but each other's leaves. */
@@ -69,6 +74,13 @@ export interface Import {
   readonly from: string;
   readonly to: string;
   readonly typeOnly: boolean;
+  /** Undefined: everything, as with `import()`. */
+  readonly names?: readonly ImportedName[];
+}
+
+export interface ImportedName {
+  readonly name: string;
+  readonly typeOnly: boolean;
 }
 
 /** Every import between files of `src`, as paths from it. */
@@ -77,25 +89,131 @@ export function readImports(src: string): Import[] {
   for (const file of globSync('**/*.ts', { cwd: src }).sort()) {
     if (file.startsWith('gen/')) continue;
     const text = readFileSync(path.join(src, file), 'utf8');
-    const add = (specifier: string, typeOnly: boolean) => {
+    const add = (specifier: string, typeOnly: boolean, names?: readonly ImportedName[]) => {
       const to = path.normalize(path.join(path.dirname(file), specifier));
-      if (to.endsWith('.ts')) imports.push({ from: file, to, typeOnly });
+      if (to.endsWith('.ts')) imports.push({ from: file, to, typeOnly, ...(names && { names }) });
     };
-    for (const match of text.matchAll(/^(?:import|export)\s+(type\s)?[^;'"]*?['"](\.[^'"]+)['"]/gm)) {
-      add(match[2]!, match[1] !== undefined);
+    for (const [, type, clause, specifier] of text.matchAll(STATEMENT)) {
+      const names = namesIn(clause!, type !== undefined);
+      add(specifier!, type !== undefined || (names?.every(({ typeOnly }) => typeOnly) ?? false), names);
     }
     for (const match of text.matchAll(/\bimport\(\s*['"](\.[^'"]+)['"]/g)) add(match[1]!, false);
   }
   return imports;
 }
 
+const STATEMENT = /^(?:import|export)\s+(type\s)?([^;'"]*?)['"](\.[^'"]+)['"]/gm;
+
+/** The names in `{ a, type B as C } from`; undefined without braces. */
+function namesIn(clause: string, typeOnly: boolean): ImportedName[] | undefined {
+  const list = /^\s*\{([^}]*)\}/.exec(clause)?.[1];
+  return list
+    ?.split(',')
+    .map((text) => /^\s*(type\s+)?(\w+)/.exec(text))
+    .filter((found) => found !== null)
+    .map(([, type, name]) => ({ name: name!, typeOnly: typeOnly || type !== undefined }));
+}
+
 export function roomOf(file: string): string {
   return file.split('/')[0]!;
 }
 
+/** The only file of a room that other rooms import. Generated code has none: each of its files is one of Envoy's. */
+function faceOf(room: string): string | undefined {
+  return room === 'gen' ? undefined : `${room}/index.ts`;
+}
+
+function isFace(file: string): boolean {
+  return file === faceOf(roomOf(file));
+}
+
 /** One line for each import that breaks a rule, and for each cycle. */
 export function violations(imports: readonly Import[]): string[] {
-  return [...imports.filter((i) => !allowed(i)).map(explain), ...cycles(imports)];
+  const behind = filesBehind(imports);
+  return [
+    ...imports.flatMap((one) => {
+      const forbidden = throughFace(one, behind).filter((each) => !allowed(each));
+      return forbidden.length > 0 ? forbidden.map(explain) : pastFace(one);
+    }),
+    ...unusedExports(imports),
+    ...sharedNames(imports),
+    ...cycles(imports),
+  ];
+}
+
+/** The files whose names each face exports, by face and name. */
+type FilesBehind = ReadonlyMap<string, ReadonlyMap<string, string>>;
+
+function filesBehind(imports: readonly Import[]): FilesBehind {
+  const behind = new Map<string, Map<string, string>>();
+  for (const { from, to, names = [] } of imports) {
+    if (!isFace(from)) continue;
+    const known = behind.get(from) ?? new Map<string, string>();
+    behind.set(from, known);
+    for (const { name } of names) known.set(name, to);
+  }
+  return behind;
+}
+
+/** An import from a face, as imports of the files that declare the names: the rights of a room may be for some files only. */
+function throughFace(one: Import, behind: FilesBehind): Import[] {
+  const { from, to, names } = one;
+  const files = behind.get(to);
+  if (files === undefined || roomOf(from) === roomOf(to)) return [one];
+  const all = names ?? [...files.keys()].map((name) => ({ name, typeOnly: false }));
+  const found = all.map(({ name, typeOnly }) => ({ from, to: files.get(name) ?? to, typeOnly }));
+  return found.filter((each, at) => found.findIndex((o) => o.to === each.to && o.typeOnly === each.typeOnly) === at);
+}
+
+function pastFace({ from, to }: Import): string[] {
+  const face = faceOf(roomOf(to));
+  if (roomOf(from) === roomOf(to)) {
+    return to === face ? [`src/${from} imports the face of its own room: import the file that declares the name`] : [];
+  }
+  if (face === undefined || to === face) return [];
+  return [`src/${from} imports src/${to}: import from src/${face}, and export the name there`];
+}
+
+/** A face exports what other rooms use, and nothing else. */
+function unusedExports(imports: readonly Import[]): string[] {
+  const used = new Set<string>();
+  for (const { from, to, names } of imports) {
+    if (roomOf(from) === roomOf(to)) continue;
+    if (names === undefined) used.add(to);
+    for (const { name } of names ?? []) used.add(`${to} ${name}`);
+  }
+  return imports
+    .filter(({ from }) => isFace(from) && !used.has(from))
+    .flatMap(({ from, names = [] }) =>
+      names
+        .filter(({ name }) => !used.has(`${from} ${name}`))
+        .map(({ name }) => `src/${from} exports ${name}, which no other room imports`),
+    );
+}
+
+/** No two rooms export the same name, so that a name is one thing everywhere. */
+function sharedNames(imports: readonly Import[]): string[] {
+  const faces = new Map<string, string>();
+  return imports
+    .filter(({ from }) => isFace(from))
+    .flatMap(({ from, names = [] }) =>
+      names.flatMap(({ name }) => {
+        const other = faces.get(name);
+        faces.set(name, from);
+        return other === undefined ? [] : [`src/${other} and src/${from} export ${name}: give one another name`];
+      }),
+    );
+}
+
+/** One line for each face of `src` that has more than a comment and exports of names of its room's files. */
+export function impureFaces(src: string): string[] {
+  return globSync('*/index.ts', { cwd: src })
+    .sort()
+    .filter((file) => {
+      const text = readFileSync(path.join(src, file), 'utf8');
+      return !/^\/\*\*.*?\*\/\s*(export\s+(type\s+)?\{[^}]*\}\s+from\s+'\.\/[^']+';\s*)*$/s.test(text);
+    })
+    .map((file) => `src/${file} has more than a comment and export { … } from './…'`);
 }
 
 function allowed({ from, to, typeOnly }: Import): boolean {

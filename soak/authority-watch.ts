@@ -4,7 +4,7 @@
  * signs nothing, and the bundle's sequence number never decreases.
  */
 
-import type { AuthoritiesJson } from '../src/admin/client.ts';
+import type { AuthoritiesJson } from '../src/admin/ca-schema.ts';
 
 type Listed = Pick<AuthoritiesJson['authorities'][0], 'id' | 'role' | 'state'>;
 

@@ -2,7 +2,7 @@
 
 import type { X509Certificate } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AuthoritiesJson } from '../src/admin/client.ts';
+import type { AuthoritiesJson } from '../src/admin/ca-schema.ts';
 import type { Secret } from '../src/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import type { DiscoveryResponse } from '../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { chainOf, rootsOf, SdsClient, secretsOf } from '../test/support/sds-client.ts';

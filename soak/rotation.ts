@@ -8,7 +8,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Sqlite from 'better-sqlite3';
-import type { AuthoritiesJson } from '../src/admin/client.ts';
+import type { AuthoritiesJson } from '../src/admin/ca-schema.ts';
 import type { Place } from '../test/support/serve.ts';
 import { AuthorityWatch } from './authority-watch.ts';
 import { generator, phases } from './random.ts';

@@ -1,7 +1,8 @@
 /** What names cost that are held: asked for, and given to nobody yet. */
 
 import { setTimeout as pause } from 'node:timers/promises';
-import type { DecisionPageJson, ProxyPageJson } from '../../src/admin/client.ts';
+import type { DecisionPageJson } from '../../src/admin/decision-schema.ts';
+import type { ProxyPageJson } from '../../src/admin/proxy-schema.ts';
 import { SdsClient } from '../../test/support/sds-client.ts';
 import { type Place, requestAdmin, serve, TRUST_DOMAIN } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, round } from '../figure.ts';

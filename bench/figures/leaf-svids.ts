@@ -3,7 +3,7 @@
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import path from 'node:path';
 import { SystemClock } from '../../src/base/clock.ts';
-import { openCertificateAuthority } from '../../src/ca/index.ts';
+import { openCertificateAuthority } from '../../src/ca/certificate-authority.ts';
 import type { CertificateAuthority } from '../../src/ca/types.ts';
 import { openSqliteStore } from '../../src/registry/sqlite/sqlite-store.ts';
 import { parseSpiffeId, parseTrustDomain } from '../../src/spiffe/id.ts';

@@ -8,7 +8,7 @@ import { buildStage, SERVICES, type Stage } from '../../envoy-examples/demo/stag
 import { frontUrl, routeOf } from '../../envoy-examples/demo/steps/requests.ts';
 import { idOf, start } from '../../envoy-examples/demo/steps/start.ts';
 import { findEnvoy } from '../../scripts/find-envoy.ts';
-import type { AuthoritiesJson } from '../../src/admin/client.ts';
+import type { AuthoritiesJson } from '../../src/admin/ca-schema.ts';
 import { type Cleanup, type Figure, round } from '../figure.ts';
 import { Program } from '../load/program.ts';
 import type { Sent, TrafficOptions } from '../load/traffic-program.ts';

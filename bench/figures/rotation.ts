@@ -2,7 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { AuthoritiesJson } from '../../src/admin/client.ts';
+import type { AuthoritiesJson } from '../../src/admin/ca-schema.ts';
 import { type Served, serve, TRUST_DOMAIN } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, percentile } from '../figure.ts';
 import { Program, sharedNow } from '../load/program.ts';

@@ -5,7 +5,7 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIPv4 } from 'node:net';
-import { SidekeyError } from '../base/errors.ts';
+import { SidekeyError } from '../base/index.ts';
 
 /** How a request came in. */
 export type AdminCaller =
@@ -35,7 +35,11 @@ export interface AccessRequest {
 }
 
 /** The reason for refusing this caller; undefined if it is accepted. */
-export function refusal(caller: AdminCaller, request: AccessRequest, rules: AccessRules): SidekeyError | undefined {
+export function accessRefusal(
+  caller: AdminCaller,
+  request: AccessRequest,
+  rules: AccessRules,
+): SidekeyError | undefined {
   if (caller.via === 'unix') {
     if (caller.contained !== undefined) {
       return new SidekeyError(

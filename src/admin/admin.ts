@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { SidekeyError } from '../base/errors.ts';
+import { SidekeyError } from '../base/index.ts';
 import type { AdminCaller } from './access.ts';
 import type { AppOptions } from './app.ts';
 import { createDoor } from './door.ts';

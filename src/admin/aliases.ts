@@ -2,16 +2,13 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import type { Alias } from '../registry/alias.ts';
-import { parseAliasHost, parseAliasTarget } from '../registry/alias-input.ts';
-import type { Registry } from '../registry/types.ts';
-import type { SpiffeId } from '../spiffe/id.ts';
-import type { ReservedNames } from '../spiffe/sds-names.ts';
+import { type Problem, SidekeyError } from '../base/index.ts';
+import { type Alias, parseAliasHost, parseAliasTarget, type Registry } from '../registry/index.ts';
+import type { ReservedNames, SpiffeId } from '../spiffe/index.ts';
 import * as schema from './schema.ts';
 import { time } from './time.ts';
 
-type Params = { Params: Static<typeof schema.ALIAS_PARAMS> };
+type AliasParams = { Params: Static<typeof schema.ALIAS_PARAMS> };
 
 export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserved?: ReservedNames): void {
   const { aliases } = registry;
@@ -23,7 +20,7 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserve
     }),
   );
 
-  app.get<Params>(
+  app.get<AliasParams>(
     '/v1/aliases/:host',
     {
       schema: {
@@ -40,7 +37,7 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserve
     },
   );
 
-  app.put<Params>(
+  app.put<AliasParams>(
     '/v1/aliases/:host',
     {
       schema: {
@@ -59,7 +56,7 @@ export function addAliasRoutes(app: FastifyInstance, registry: Registry, reserve
     },
   );
 
-  app.delete<Params>(
+  app.delete<AliasParams>(
     '/v1/aliases/:host',
     {
       schema: {

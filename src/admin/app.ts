@@ -2,16 +2,13 @@
 
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
-import type { Clock } from '../base/clock.ts';
-import { ERRORS, SidekeyError } from '../base/errors.ts';
-import type { Decisions } from '../identity/decisions.ts';
-import type { EntryRules } from '../registry/entry-input.ts';
-import type { WarningsOf } from '../registry/entry-warnings.ts';
-import type { Registry } from '../registry/types.ts';
-import type { Ledger } from '../sds/ledger.ts';
-import type { ReservedNames } from '../spiffe/sds-names.ts';
-import { type Log, ownedLog } from '../telemetry/log.ts';
-import { type AdminCaller, refusal } from './access.ts';
+import { BODY_LIMIT, type Clock, ERRORS, SidekeyError } from '../base/index.ts';
+import type { Decisions } from '../identity/index.ts';
+import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
+import type { Ledger } from '../sds/index.ts';
+import type { ReservedNames } from '../spiffe/index.ts';
+import { type Log, ownedLog } from '../telemetry/index.ts';
+import { type AdminCaller, accessRefusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
@@ -24,7 +21,7 @@ import { addExplainRoutes, type ExplainRoutesParts } from './explain.ts';
 import { addHealthRoutes, OPEN_PATHS, type Readiness } from './health.ts';
 import { methodsOf } from './methods.ts';
 import { openApiDocument } from './openapi.ts';
-import { BODY_LIMIT, sendProblem, toSidekeyError } from './problem.ts';
+import { sendProblem, toSidekeyError } from './problem.ts';
 import { addProxyRoutes } from './proxies.ts';
 import { schemaController } from './query.ts';
 import { DOCUMENT, NO_QUERY } from './schema.ts';
@@ -149,7 +146,7 @@ function checkAccess(
   const { host, authorization } = request.headers;
   const open = OPEN_PATHS.has(request.routeOptions.url ?? '');
   const rules = { ownerUid: process.geteuid!(), token: token(), hosts };
-  const refused = refusal(caller, { host, authorization, open }, rules);
+  const refused = accessRefusal(caller, { host, authorization, open }, rules);
   if (refused !== undefined) throw refused;
   if (!open) admit(request.raw);
 }

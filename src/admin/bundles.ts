@@ -3,19 +3,17 @@
 import { X509Certificate } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import type { Clock } from '../base/clock.ts';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import type { CertificateAuthority } from '../ca/types.ts';
+import { type Clock, type Problem, SidekeyError } from '../base/index.ts';
+import type { CertificateAuthority } from '../ca/index.ts';
 import {
   checkSequence,
+  type FederatedBundle,
   parseBundleDocument,
   parseBundlePem,
   parseForeignTrustDomain,
-} from '../registry/bundle-input.ts';
-import type { FederatedBundle } from '../registry/federated-bundle.ts';
-import type { Registry } from '../registry/types.ts';
-import type { TrustBundle } from '../spiffe/bundle.ts';
-import { bundleDocument } from '../spiffe/bundle-json.ts';
+  type Registry,
+} from '../registry/index.ts';
+import { bundleDocument, type TrustBundle } from '../spiffe/index.ts';
 import * as schema from './schema.ts';
 import { time } from './time.ts';
 
@@ -27,7 +25,7 @@ export interface BundleRoutesParts {
   readonly clock: Clock;
 }
 
-type Params = { Params: Static<typeof schema.BUNDLE_PARAMS> };
+type BundleParams = { Params: Static<typeof schema.BUNDLE_PARAMS> };
 
 export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts): void {
   const { registry, ca } = parts;
@@ -56,7 +54,7 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
     () => ({ bundles: registry.federatedBundles.list().map(summary) }),
   );
 
-  app.get<Params>(
+  app.get<BundleParams>(
     '/v1/bundles/:trust_domain',
     {
       schema: {
@@ -79,7 +77,7 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
   // A separate scope, because only these routes accept PEM.
   app.register(async (scope) => addSetRoute(scope, parts));
 
-  app.delete<Params>(
+  app.delete<BundleParams>(
     '/v1/bundles/:trust_domain',
     {
       schema: {
@@ -98,7 +96,7 @@ export function addBundleRoutes(app: FastifyInstance, parts: BundleRoutesParts):
 
 function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesParts): void {
   scope.addContentTypeParser(PEM, { parseAs: 'string' }, async (_request: unknown, body: string) => body);
-  scope.put<Params>(
+  scope.put<BundleParams>(
     '/v1/bundles/:trust_domain',
     {
       schema: {

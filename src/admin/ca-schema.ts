@@ -1,8 +1,8 @@
 /** JSON schemas of the authorities. */
 
 import Type, { type Static } from 'typebox';
-import { SLOT_STATES, type SlotState } from '../ca/slot.ts';
-import { AUTHORITY_KEY_TYPES } from '../spiffe/key-types.ts';
+import { SLOT_STATES, type SlotState } from '../ca/index.ts';
+import { AUTHORITY_KEY_TYPES } from '../spiffe/index.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;

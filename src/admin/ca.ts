@@ -2,8 +2,8 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
-import { SidekeyError } from '../base/errors.ts';
-import type { AuthorityInfo, CertificateAuthority, LaggingProxy, UpstreamInfo } from '../ca/types.ts';
+import { SidekeyError } from '../base/index.ts';
+import type { AuthorityInfo, CertificateAuthority, LaggingProxy, UpstreamInfo } from '../ca/index.ts';
 import { AUTHORITIES, AUTHORITY_PARAMS, type AuthoritiesJson, IMPORT, ROTATE } from './ca-schema.ts';
 import { maybeTime, time } from './time.ts';
 

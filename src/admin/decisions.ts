@@ -2,10 +2,10 @@
 
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
-import { sourceOf } from '../attest/selector-kinds.ts';
-import { SidekeyError } from '../base/errors.ts';
-import type { Decisions } from '../identity/decisions.ts';
-import type { DecisionRecord } from '../registry/decision.ts';
+import { sourceOf } from '../attest/index.ts';
+import { SidekeyError } from '../base/index.ts';
+import type { Decisions } from '../identity/index.ts';
+import type { DecisionRecord } from '../registry/index.ts';
 import {
   DECISION,
   DECISION_PAGE,

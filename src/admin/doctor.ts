@@ -2,21 +2,21 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import { isSecret } from '../attest/selector-kinds.ts';
-import type { UnreachableUsers } from '../attest/unreachable.ts';
-import type { Clock } from '../base/clock.ts';
-import { FILE_SOURCE } from '../base/declared.ts';
-import type { CertificateAuthority } from '../ca/types.ts';
-import type { Decisions } from '../identity/decisions.ts';
-import type { Identities } from '../identity/identities.ts';
-import { withheldEntries } from '../identity/withheld.ts';
-import { declaredLines } from '../registry/declared-lines.ts';
-import { isExpired } from '../registry/entry.ts';
-import { type EntryFault, type EntryFaultsParts, entryFaults } from '../registry/entry-faults.ts';
-import type { IssuanceStore } from '../registry/store/issuance-store.ts';
-import type { Entry, Registry } from '../registry/types.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import { formatSelector } from '../spiffe/selector.ts';
+import { isSecret, type UnreachableUsers } from '../attest/index.ts';
+import { type Clock, FILE_SOURCE } from '../base/index.ts';
+import type { CertificateAuthority } from '../ca/index.ts';
+import { declaredLines } from '../entries-file/index.ts';
+import { type Decisions, type Identities, withheldEntries } from '../identity/index.ts';
+import {
+  type Entry,
+  type EntryFault,
+  type EntryFaultsParts,
+  entryFaults,
+  type IssuanceStore,
+  isExpired,
+  type Registry,
+} from '../registry/index.ts';
+import { formatSelector, type TrustDomain } from '../spiffe/index.ts';
 import { listAuthorities } from './ca.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
 import { issuedOf } from './issued.ts';

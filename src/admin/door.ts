@@ -5,10 +5,8 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Clock } from '../base/clock.ts';
-import { SidekeyError } from '../base/errors.ts';
-import type { Log } from '../telemetry/log.ts';
-import { Rarely } from '../telemetry/rarely.ts';
+import { type Clock, SidekeyError } from '../base/index.ts';
+import { type Log, Rarely } from '../telemetry/index.ts';
 import type { AdminCaller } from './access.ts';
 import { endWithProblem } from './problem.ts';
 

@@ -2,15 +2,24 @@
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
-import { API_SOURCE, FILE_SOURCE } from '../base/declared.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { declaredLines } from '../registry/declared-lines.ts';
-import { storedAs } from '../registry/entry.ts';
-import { type EntryRules, parseEntryInput, parseEntryInputs, parseEntryPatch } from '../registry/entry-input.ts';
-import { type EntryJson, entryToJson } from '../registry/entry-json.ts';
-import { declaredWarning, type EntryWarning, logEntryWarnings, type WarningsOf } from '../registry/entry-warnings.ts';
-import type { Entry, Registry } from '../registry/types.ts';
-import type { Log } from '../telemetry/log.ts';
+import { API_SOURCE, FILE_SOURCE, SidekeyError } from '../base/index.ts';
+import { declaredLines } from '../entries-file/index.ts';
+import {
+  declaredWarning,
+  type Entry,
+  type EntryJson,
+  type EntryRules,
+  type EntryWarning,
+  entryToJson,
+  logEntryWarnings,
+  parseEntryInput,
+  parseEntryInputs,
+  parseEntryPatch,
+  type Registry,
+  storedAs,
+  type WarningsOf,
+} from '../registry/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import {
   badMember,
   isObject,

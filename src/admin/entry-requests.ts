@@ -1,11 +1,9 @@
 /** Reads the parts of requests besides the entries: filter, revision and source. */
 
 import type { Static } from 'typebox';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from '../registry/entry-names.ts';
-import type { ListQuery } from '../registry/types.ts';
-import { parseSpiffeId, SpiffeIdError } from '../spiffe/id.ts';
-import { splitSelector } from '../spiffe/selector.ts';
+import { type Problem, SidekeyError } from '../base/index.ts';
+import { type ListQuery, PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from '../registry/index.ts';
+import { parseSpiffeId, SpiffeIdError, splitSelector } from '../spiffe/index.ts';
 import type { ENTRY_QUERY } from './schema.ts';
 
 /** Sources that `PUT` may not declare: single entries over REST, and the file of `--entries`. */

@@ -6,8 +6,7 @@
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Clock, Deadline } from '../base/clock.ts';
-import { SidekeyError } from '../base/errors.ts';
+import { type Clock, type Deadline, SidekeyError } from '../base/index.ts';
 import { time } from './time.ts';
 
 /** Maximum number of readers. */

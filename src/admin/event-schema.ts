@@ -1,8 +1,7 @@
 /** JSON schemas of events about streams, entries, issuances and authorities. */
 
 import Type, { type Static } from 'typebox';
-import { SLOT_STATES } from '../ca/slot.ts';
-import type { AuthorityMove } from '../ca/types.ts';
+import { type AuthorityMove, SLOT_STATES } from '../ca/index.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;

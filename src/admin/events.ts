@@ -1,12 +1,10 @@
 /** `GET /v1/events`: events about streams, entries, issuances and authorities, as server-sent events. */
 
 import type { FastifyInstance } from 'fastify';
-import type { Clock } from '../base/clock.ts';
-import type { IssuanceRecord } from '../base/issuance.ts';
-import type { AuthorityMove, CertificateAuthority } from '../ca/types.ts';
-import type { Entry, EntryChange, Registry } from '../registry/types.ts';
-import type { Ledger } from '../sds/ledger.ts';
-import type { StreamEvent } from '../sds/stream-event.ts';
+import type { Clock, IssuanceRecord } from '../base/index.ts';
+import type { AuthorityMove, CertificateAuthority } from '../ca/index.ts';
+import type { Entry, EntryChange, Registry } from '../registry/index.ts';
+import type { Ledger, StreamEvent } from '../sds/index.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
 import {
   type AuthorityEventJson,

@@ -1,18 +1,19 @@
 /** `GET /v1/explain`: which identities a caller has, and why it lacks others. */
 
 import type { FastifyInstance } from 'fastify';
-import type { AttestorReport, Inspect, Inspection } from '../attest/inspect.ts';
-import { redactSelector, sourceOf } from '../attest/selector-kinds.ts';
-import type { Clock } from '../base/clock.ts';
-import { FILE_SOURCE } from '../base/declared.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { type ExplainedMiss, type Explanation, type ExplanationQuery, explain } from '../identity/explanation.ts';
-import type { Identities } from '../identity/identities.ts';
-import { declaredLines } from '../registry/declared-lines.ts';
-import type { Entry, Registry } from '../registry/types.ts';
-import type { Ledger } from '../sds/ledger.ts';
-import { parseSpiffeId, type SpiffeId } from '../spiffe/id.ts';
-import { type Selector, splitSelector } from '../spiffe/selector.ts';
+import { type AttestorReport, type Inspect, type Inspection, redactSelector, sourceOf } from '../attest/index.ts';
+import { type Clock, FILE_SOURCE, SidekeyError } from '../base/index.ts';
+import { declaredLines } from '../entries-file/index.ts';
+import {
+  type ExplainedMiss,
+  type Explanation,
+  type ExplanationQuery,
+  explain,
+  type Identities,
+} from '../identity/index.ts';
+import type { Entry, Registry } from '../registry/index.ts';
+import type { Ledger } from '../sds/index.ts';
+import { parseSpiffeId, type Selector, type SpiffeId, splitSelector } from '../spiffe/index.ts';
 import { EXPLAIN_QUERY, EXPLANATION, type ExplainQuery, type ExplanationJson } from './explain-schema.ts';
 import { time } from './time.ts';
 

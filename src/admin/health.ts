@@ -1,7 +1,7 @@
 /** Liveness and readiness of the server. */
 
 import type { FastifyInstance } from 'fastify';
-import { SidekeyError } from '../base/errors.ts';
+import { SidekeyError } from '../base/index.ts';
 import { HEALTH, READINESS } from './schema.ts';
 
 /** The server's state; `reason` says what is missing until it is ready. */

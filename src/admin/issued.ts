@@ -1,7 +1,7 @@
 /** Which SPIFFE IDs were ever issued. */
 
 import { setImmediate as turn } from 'node:timers/promises';
-import type { IssuanceStore } from '../registry/store/issuance-store.ts';
+import type { IssuanceStore } from '../registry/index.ts';
 
 /** The number of SPIFFE IDs per query to the store. */
 const ASKED_AT_ONCE = 500;

@@ -18,8 +18,8 @@ declare module 'fastify' {
   }
 }
 
-interface JsonSchema {
-  readonly properties?: Readonly<Record<string, JsonSchema>>;
+interface RouteSchema {
+  readonly properties?: Readonly<Record<string, RouteSchema>>;
   readonly required?: readonly string[];
   readonly default?: unknown;
   /** Of a response that is no JSON: by media type. */
@@ -65,7 +65,7 @@ function withReferences(value: unknown, schemas: Schemas): unknown {
 }
 
 function operation({ schema = {} }: RouteOptions): Record<string, unknown> {
-  const responses = Object.entries((schema.response ?? {}) as Record<string, JsonSchema>).map(([status, body]) => [
+  const responses = Object.entries((schema.response ?? {}) as Record<string, RouteSchema>).map(([status, body]) => [
     status,
     { description: 'Done', ...(status === '204' ? {} : { content: body.content ?? content(body, schema.produces) }) },
   ]);
@@ -73,9 +73,9 @@ function operation({ schema = {} }: RouteOptions): Record<string, unknown> {
     operationId: schema.operationId,
     summary: schema.summary,
     parameters: [
-      ...parameters('path', schema.params as JsonSchema | undefined),
-      ...parameters('query', schema.querystring as JsonSchema | undefined),
-      ...parameters('header', schema.headers as JsonSchema | undefined),
+      ...parameters('path', schema.params as RouteSchema | undefined),
+      ...parameters('query', schema.querystring as RouteSchema | undefined),
+      ...parameters('header', schema.headers as RouteSchema | undefined),
     ],
     ...(schema.body === undefined
       ? {}
@@ -92,7 +92,7 @@ function content(schema: unknown, others: readonly string[] = []): Record<string
   return { 'application/json': { schema }, ...Object.fromEntries(text) };
 }
 
-function parameters(place: 'path' | 'query' | 'header', schema: JsonSchema | undefined): unknown[] {
+function parameters(place: 'path' | 'query' | 'header', schema: RouteSchema | undefined): unknown[] {
   return Object.entries(schema?.properties ?? {}).map(([name, property]) => ({
     name,
     in: place,

@@ -6,12 +6,9 @@
 
 import type { ServerResponse } from 'node:http';
 import type { FastifyError, FastifyReply } from 'fastify';
-import { ERRORS, type ErrorCode, SidekeyError } from '../base/errors.ts';
+import { BODY_LIMIT, ERRORS, type ErrorCode, SidekeyError } from '../base/index.ts';
 
 export const PROBLEM_TYPE = 'application/problem+json';
-
-/** Maximum size of a body, in bytes. */
-export const BODY_LIMIT = 1024 * 1024;
 
 /** Maps Fastify's errors to Sidekey's codes and messages; all other 4xx errors are bad input. */
 const OF_FASTIFY: Readonly<Record<string, readonly [ErrorCode, string]>> = {

@@ -3,11 +3,9 @@
 import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import type { Clock } from '../base/clock.ts';
-import type { IssuanceStore } from '../registry/store/issuance-store.ts';
-import type { Registry } from '../registry/types.ts';
-import type { Connection, Ledger } from '../sds/ledger.ts';
-import type { SecretReport } from '../sds/stream-report.ts';
+import type { Clock } from '../base/index.ts';
+import type { IssuanceStore, Registry } from '../registry/index.ts';
+import type { Ledger, ProxyConnection, SecretReport } from '../sds/index.ts';
 import { issuedOf } from './issued.ts';
 import { inSlices, objectWithList } from './json-pieces.ts';
 import {
@@ -50,7 +48,7 @@ export function addProxyRoutes(app: FastifyInstance, parts: ProxyRoutesParts): v
 /** Says whether an SVID was ever issued for a name that no entry gives; undefined: not known. */
 type IssuedBefore = (name: string) => boolean | undefined;
 
-interface Query extends ProxyQuery {
+interface ProxySearch extends ProxyQuery {
   readonly issuedBefore: IssuedBefore | undefined;
 }
 
@@ -76,7 +74,7 @@ async function historyOf(parts: ProxyRoutesParts, query: ProxyQuery, now: number
 }
 
 /** If the query filters secrets, streams and proxies without a matching secret are left out. */
-function* pageOf(connections: Iterable<Connection>, query: Query, now: number): Generator<string> {
+function* pageOf(connections: Iterable<ProxyConnection>, query: ProxySearch, now: number): Generator<string> {
   let written = 0;
   let last = 0;
   let nextCursor = '';
@@ -100,14 +98,14 @@ function* pageOf(connections: Iterable<Connection>, query: Query, now: number): 
   yield `],"next_cursor":"${nextCursor}"}`;
 }
 
-function isAsked({ peer, node }: Connection, query: ProxyQuery): boolean {
+function isAsked({ peer, node }: ProxyConnection, query: ProxyQuery): boolean {
   const { pid, uid } = peer.credentials;
   if (query.pid !== undefined && pid !== query.pid) return false;
   if (query.uid !== undefined && uid !== query.uid) return false;
   return query.node === undefined || node?.id === query.node;
 }
 
-function proxyOf(connection: Connection, query: Query, now: number): Iterable<string> {
+function proxyOf(connection: ProxyConnection, query: ProxySearch, now: number): Iterable<string> {
   const { state, spiffe_id: spiffeId, name } = query;
   const matchingOnly = state !== undefined || spiffeId !== undefined || name !== undefined;
   return objectWithList(() => whoIs(connection), 'streams', streams(), matchingOnly);
@@ -124,7 +122,7 @@ function proxyOf(connection: Connection, query: Query, now: number): Iterable<st
   }
 }
 
-function* matching(secrets: Iterable<SecretReport>, query: Query): Iterable<Iterable<string>> {
+function* matching(secrets: Iterable<SecretReport>, query: ProxySearch): Iterable<Iterable<string>> {
   const { state, spiffe_id: spiffeId, name } = query;
   for (const secret of secrets) {
     const isMatch =
@@ -135,7 +133,7 @@ function* matching(secrets: Iterable<SecretReport>, query: Query): Iterable<Iter
   }
 }
 
-function whoIs({ peer, node, selectors }: Connection): Omit<ProxyJson, 'streams'> {
+function whoIs({ peer, node, selectors }: ProxyConnection): Omit<ProxyJson, 'streams'> {
   const { pid, uid, gid } = peer.credentials;
   return {
     connection: peer.id,

@@ -1,8 +1,7 @@
 /** Reads query strings by their schema, so that the OpenAPI document is always right. */
 
 import type { FastifySchemaCompiler, FastifyServerOptions } from 'fastify';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import { nearest } from '../base/nearest.ts';
+import { nearest, type Problem, SidekeyError } from '../base/index.ts';
 
 /** The parts of a parameter's schema that query strings need; `description` is the rule in messages. */
 interface Parameter {
@@ -17,7 +16,7 @@ interface Parameter {
   readonly items?: Pick<Parameter, 'enum'>;
 }
 
-interface Query {
+interface QuerySchema {
   readonly properties: Readonly<Record<string, Parameter>>;
 }
 
@@ -26,7 +25,7 @@ const compileValidator: FastifySchemaCompiler<unknown> = ({ schema, httpPart }) 
   if (httpPart !== 'querystring') return () => true;
   return (raw: Record<string, unknown>) => {
     try {
-      return { value: readQuery(schema as Query, raw) };
+      return { value: readQuery(schema as QuerySchema, raw) };
     } catch (error) {
       return { error: error as Error };
     }
@@ -45,7 +44,10 @@ export const schemaController = {
  * Converts the URL's parameters to the schema's types, with defaults. @throws ERR_BAD_INPUT for unknown names,
  * repeated names that are not lists, and values that break the rule
  */
-function readQuery({ properties: parameters }: Query, raw: Readonly<Record<string, unknown>>): Record<string, unknown> {
+function readQuery(
+  { properties: parameters }: QuerySchema,
+  raw: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
   const problems: Problem[] = [];
   const query: Record<string, unknown> = {};
   for (const name of Object.keys(raw)) {

@@ -4,7 +4,7 @@
  */
 
 import Type, { type Static } from 'typebox';
-import { ENTRY_FIELD_LIST, ENTRY_FIELDS, type JsonSchema } from '../registry/entry-fields.ts';
+import { ENTRY_FIELD_LIST, ENTRY_FIELDS, type JsonSchema } from '../registry/index.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;

@@ -4,8 +4,7 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { SidekeyError } from '../base/errors.ts';
-import { isLoopback } from '../base/loopback.ts';
+import { isLoopback, SidekeyError } from '../base/index.ts';
 
 export interface TcpListen {
   readonly host: string;

@@ -3,9 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { lstat } from 'node:fs/promises';
 import path from 'node:path';
-import { SidekeyError } from '../base/errors.ts';
-import { writeFileAtomic } from '../base/files.ts';
-import { readTrustedFile } from '../base/trusted-file.ts';
+import { readTrustedFile, SidekeyError, writeFileAtomic } from '../base/index.ts';
 
 /** The file in the data directory. */
 const TOKEN_FILE = 'admin.token';

@@ -7,9 +7,7 @@
  */
 
 import fs from 'node:fs';
-import { fileVersion } from '../base/file-version.ts';
-import { readRegularFile } from '../base/input-file.ts';
-import { currentTurn } from '../base/turn.ts';
+import { currentTurn, fileVersion, readRegularFile } from '../base/index.ts';
 
 export interface Accounts {
   /** The user's name; undefined if the file has none. */

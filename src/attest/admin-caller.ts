@@ -2,7 +2,7 @@
 
 import fs from 'node:fs';
 import type net from 'node:net';
-import { readable } from '../base/proc/text.ts';
+import { readable } from '../base/index.ts';
 import { isInHostUserNamespace, REASONS, type WhyContained } from './contained.ts';
 import { hasEnded } from './libc.ts';
 import { readStatus } from './proc/status.ts';

@@ -3,7 +3,7 @@
  * asks for exactly are kept; the others do not leave the attestor.
  */
 
-import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import { formatSelector, type Selector } from '../spiffe/index.ts';
 import type { AskedSelectors } from './types.ts';
 
 /** True if an entry asks for exactly this selector. */

@@ -1,8 +1,7 @@
 /** Runs all attestors on a process and combines their selectors. */
 
-import type { Clock } from '../base/clock.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { compareSelectors, formatSelector, type Selector } from '../spiffe/selector.ts';
+import { type Clock, SidekeyError } from '../base/index.ts';
+import { compareSelectors, formatSelector, type Selector } from '../spiffe/index.ts';
 import type { WhyContained } from './contained.ts';
 import type { Attestation, Attestor, CallingProcess } from './types.ts';
 

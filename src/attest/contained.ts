@@ -10,9 +10,7 @@
  * @see pid_namespaces(7), user_namespaces(7), cgroups(7)
  */
 
-import { readIdMap } from '../base/proc/id-map.ts';
-import { readable } from '../base/proc/text.ts';
-import { currentTurn } from '../base/turn.ts';
+import { currentTurn, readable, readIdMap } from '../base/index.ts';
 import { type CgroupLine, parseCgroupLines, readCgroupText } from './proc/cgroup.ts';
 import { type ProcessStatus, readStatus } from './proc/status.ts';
 

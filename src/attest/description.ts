@@ -3,10 +3,9 @@
  * description, listed in catalog.ts. It consists of data and small functions, and loads the attestor only to run it.
  */
 
-import type { Clock } from '../base/clock.ts';
-import type { UnmappedIds } from '../base/unmapped-ids.ts';
-import type { Selector } from '../spiffe/selector.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Clock, UnmappedIds } from '../base/index.ts';
+import type { Selector } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import type { Accounts } from './accounts.ts';
 import type { AskedSelectors, Attestor } from './types.ts';
 

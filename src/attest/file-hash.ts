@@ -2,9 +2,8 @@
 
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
-import { SidekeyError } from '../base/errors.ts';
-import { fileVersion } from '../base/file-version.ts';
-import { FairSlots, NO_CALLER, type SlotOwner } from '../limits/fair-slots.ts';
+import { fileVersion, SidekeyError } from '../base/index.ts';
+import { FairSlots, NO_CALLER, type SlotOwner } from '../limits/index.ts';
 import { fileStatus } from './libc.ts';
 
 export interface FileHasher {

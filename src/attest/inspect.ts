@@ -2,10 +2,8 @@
 
 import fs from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
-import type { Clock } from '../base/clock.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { readable } from '../base/proc/text.ts';
-import type { Selector } from '../spiffe/selector.ts';
+import { type Clock, readable, SidekeyError } from '../base/index.ts';
+import type { Selector } from '../spiffe/index.ts';
 import { type AttestOptions, runAttestor } from './attestation.ts';
 import { hasEnded, SystemCallError } from './libc.ts';
 import type { OwnerOf } from './owner-of.ts';

@@ -1,6 +1,6 @@
 /** Functions on selectors that both the catalog and the descriptions in it use. */
 
-import type { Selector } from '../spiffe/selector.ts';
+import type { Selector } from '../spiffe/index.ts';
 import type { SelectorKind } from './description.ts';
 
 /** The first selector of each of these kinds, in the order of `kinds`; kinds without a selector are left out. */

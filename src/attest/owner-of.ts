@@ -6,8 +6,8 @@
  * cgroup.
  */
 
-import { readable } from '../base/proc/text.ts';
-import type { Owner, Owners } from '../limits/owner.ts';
+import { readable } from '../base/index.ts';
+import type { Owner, Owners } from '../limits/index.ts';
 import { otherContainer } from './contained.ts';
 import { type CgroupLine, readCgroup } from './proc/cgroup.ts';
 import type { SubordinateIds } from './subordinate-ids.ts';

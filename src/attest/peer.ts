@@ -10,11 +10,8 @@
 
 import fs from 'node:fs';
 import type net from 'node:net';
-import { SidekeyError } from '../base/errors.ts';
-import { readable } from '../base/proc/text.ts';
-import { currentTurn } from '../base/turn.ts';
-import type { Owner } from '../limits/owner.ts';
-import type { Turns } from '../limits/turns.ts';
+import { currentTurn, readable, SidekeyError } from '../base/index.ts';
+import type { Owner, Turns } from '../limits/index.ts';
 import { type AttestOptions, collectSelectors } from './attestation.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { areSameFile, type FileIdentity, hasEnded } from './libc.ts';

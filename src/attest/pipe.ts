@@ -6,16 +6,19 @@
  */
 
 import net from 'node:net';
-import type { Clock } from '../base/clock.ts';
-import { readable } from '../base/proc/text.ts';
-import { type ConnectionPlace, type Owner, Owners } from '../limits/owner.ts';
-import { QUOTA_LIMITS, Quota, type Refusal } from '../limits/quota.ts';
-import type { Reader } from '../limits/readers.ts';
-import { Turns } from '../limits/turns.ts';
-import type { Selector } from '../spiffe/selector.ts';
-import { Counters } from '../telemetry/counters.ts';
-import { type Log, ownedLog } from '../telemetry/log.ts';
-import { Rarely } from '../telemetry/rarely.ts';
+import { type Clock, readable } from '../base/index.ts';
+import {
+  type ConnectionPlace,
+  type Owner,
+  Owners,
+  QUOTA_LIMITS,
+  Quota,
+  type Reader,
+  Turns,
+  type WhyRefused,
+} from '../limits/index.ts';
+import type { Selector } from '../spiffe/index.ts';
+import { Counters, type Log, ownedLog, Rarely } from '../telemetry/index.ts';
 import { createAccounts } from './accounts.ts';
 import type { WhyContained } from './contained.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
@@ -224,7 +227,7 @@ export function createPipe(options: PipeOptions): Pipe {
     });
   }
 
-  function logRefused(reason: Refusal, credentials: PeerCredentials): void {
+  function logRefused(reason: WhyRefused, credentials: PeerCredentials): void {
     const leftOut = refusalLines.mayTell();
     if (leftOut === undefined) return;
     options.log.warn({ ...credentials, reason: reason(), refused: leftOut + 1 }, 'connections are refused');

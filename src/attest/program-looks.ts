@@ -3,8 +3,7 @@
  * of the event loop, for all its connections and keys, because a lookup costs more than the rest of the work for a key.
  */
 
-import { readable } from '../base/proc/text.ts';
-import { currentTurn } from '../base/turn.ts';
+import { currentTurn, readable } from '../base/index.ts';
 import type { FileIdentity } from './libc.ts';
 import { readExecutableIdentity } from './proc/exe.ts';
 

@@ -11,11 +11,16 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
-import { accountOf, groupName } from '../base/groups.ts';
-import { type IdRange, readIdMap } from '../base/proc/id-map.ts';
-import { commandLine, shellQuote } from '../base/shell.ts';
-import { octal } from '../base/trusted-path.ts';
-import { readUnmappedIds } from '../base/unmapped-ids.ts';
+import {
+  accountOf,
+  commandLine,
+  groupName,
+  type IdRange,
+  octal,
+  readIdMap,
+  readUnmappedIds,
+  shellQuote,
+} from '../base/index.ts';
 import { type Mount, readMounts, readOwnMounts } from './proc/mountinfo.ts';
 import { type FileRights, readFileRights } from './proc/status.ts';
 
@@ -223,7 +228,7 @@ function whyNot(user: FileUser, inode: Inode): string {
 
 const SHOWN_GROUPS = 10;
 
-interface View {
+interface SocketView {
   /** From the root that the process has (or the mount) down to the directory of the socket. */
   readonly directories: readonly (Inode & { readonly place: string })[];
   readonly socket: Inode & { readonly place: string };
@@ -234,7 +239,7 @@ interface View {
   readonly isHere: boolean;
 }
 
-function viewOf(pid: number, socket: string, siteAt: (real: string) => Site): View | Reach {
+function viewOf(pid: number, socket: string, siteAt: (real: string) => Site): SocketView | Reach {
   const isSame = fs.readlinkSync(`/proc/${pid}/ns/mnt`) === fs.readlinkSync('/proc/self/ns/mnt');
   const root = isSame ? fs.readlinkSync(`/proc/${pid}/root`) : undefined;
   if (root === '/') return viewHere(socket);
@@ -252,7 +257,7 @@ function viewOf(pid: number, socket: string, siteAt: (real: string) => Site): Vi
 }
 
 /** As this process sees it; the directories of symbolic links too. */
-function viewHere(socket: string): View | Reach {
+function viewHere(socket: string): SocketView | Reach {
   const real = realSocket(socket);
   if (real === undefined) return gone(socket);
   const places = new Set([...directoriesAbove(socket), ...directoriesAbove(real)]);
@@ -281,7 +286,7 @@ function siteOf(real: string): Site {
 }
 
 /** In another mount namespace: by the text of its mounts alone. */
-function viewByMounts(pid: number, site: Site, socket: View['socket']): View | Reach {
+function viewByMounts(pid: number, site: Site, socket: SocketView['socket']): SocketView | Reach {
   const { real, mount: own } = site;
   const seen = seenBy(readMounts(pid), site);
   if (seen === undefined) {

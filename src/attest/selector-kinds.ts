@@ -1,6 +1,6 @@
 /** Looks up properties of selectors and their kinds in the catalog of attestors. */
 
-import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import { formatSelector, type Selector } from '../spiffe/index.ts';
 import { isAskedFor } from './asked.ts';
 import { ATTESTORS, attestorOf } from './catalog.ts';
 import type { SelectorKind } from './description.ts';

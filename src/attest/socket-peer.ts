@@ -7,15 +7,15 @@
 
 import fs from 'node:fs';
 import net from 'node:net';
-import { SidekeyError } from '../base/errors.ts';
+import { SidekeyError } from '../base/index.ts';
 import {
   acceptConnection,
   bootTicks,
   hasEnded,
   peerPidfd,
   pidfdOpen,
-  peerCredentials as readCredentials,
-  peerGroups as readGroups,
+  readCredentials,
+  readGroups,
   SystemCallError,
 } from './libc.ts';
 import { readStat } from './proc/stat.ts';

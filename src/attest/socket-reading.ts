@@ -1,7 +1,7 @@
 /** Pauses and resumes reading from a connection. */
 
 import type net from 'node:net';
-import type { Reader } from '../limits/readers.ts';
+import type { Reader } from '../limits/index.ts';
 import { startReading, stopReading } from './socket-peer.ts';
 
 export class SocketReading implements Reader {

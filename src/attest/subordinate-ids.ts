@@ -6,8 +6,7 @@
  */
 
 import fs from 'node:fs';
-import { fileVersion } from '../base/file-version.ts';
-import { readRegularFile } from '../base/input-file.ts';
+import { fileVersion, readRegularFile } from '../base/index.ts';
 
 interface Range {
   readonly start: number;

@@ -1,6 +1,6 @@
 /** The limit on a caller's supplementary groups. */
 
-import { SidekeyError } from '../base/errors.ts';
+import { SidekeyError } from '../base/index.ts';
 
 /**
  * Each group gives one or two selectors. The kernel allows 65,536 groups; reading and sorting that many would block the

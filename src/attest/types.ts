@@ -1,8 +1,7 @@
 /** The callers on the pipe, and the facts about them. */
 
-import type { SlotOwner } from '../limits/fair-slots.ts';
-import type { Owner } from '../limits/owner.ts';
-import type { Selector } from '../spiffe/selector.ts';
+import type { Owner, SlotOwner } from '../limits/index.ts';
+import type { Selector } from '../spiffe/index.ts';
 
 /**
  * The caller as of its connect (SO_PEERCRED). `pid` is in Sidekey's pid namespace; 0 means that the caller is not in

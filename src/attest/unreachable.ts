@@ -2,8 +2,7 @@
 
 import fs from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
-import { accountOf } from '../base/groups.ts';
-import { readable } from '../base/proc/text.ts';
+import { accountOf, readable } from '../base/index.ts';
 import { readStatus } from './proc/status.ts';
 import { createReach, type Reach, reachOfUser } from './reach.ts';
 

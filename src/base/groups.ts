@@ -40,7 +40,7 @@ export function groupMembers(gid: number): { readonly name: string; readonly uid
   });
 }
 
-export interface Account {
+export interface UserAccount {
   readonly name: string;
   /** Its primary group. */
   readonly gid: number;
@@ -49,7 +49,7 @@ export interface Account {
 }
 
 /** A user of `/etc/passwd`; undefined if there is no such user. */
-export function accountOf(uid: number): Account | undefined {
+export function accountOf(uid: number): UserAccount | undefined {
   const line = linesOf('/etc/passwd').find((one) => Number(one.split(':')[2] || Number.NaN) === uid);
   const [name, , , gid] = line?.split(':') ?? [];
   if (name === undefined || gid === undefined) return undefined;

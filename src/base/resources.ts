@@ -16,13 +16,13 @@ export async function diskOf(directory: string): Promise<Disk> {
   return { freeBytes: bavail * bsize, freeInodes: files === 0 ? Number.MAX_SAFE_INTEGER : ffree };
 }
 
-export interface Descriptors {
+export interface DescriptorUse {
   readonly open: number;
   readonly limit: number;
 }
 
 /** @see getrlimit(2), RLIMIT_NOFILE */
-export function descriptors(): Descriptors {
+export function descriptors(): DescriptorUse {
   return { open: readdirSync('/proc/self/fd').length, limit: descriptorLimit() };
 }
 

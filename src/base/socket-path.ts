@@ -6,6 +6,9 @@ export interface SocketPathFault {
   readonly rule: string;
 }
 
+/** `sockaddr_un.sun_path` without its final zero byte. @see unix(7) */
+export const MAX_SOCKET_PATH_BYTES = 107;
+
 const FORMS = 'give the path of a Unix socket, such as /run/sidekey/agent.sock, unix:/run/… or unix:///run/…';
 const ABSTRACT =
   'give the path of a file: an abstract socket has no owner and no mode, so any process in the network namespace could use it, or take its name first';

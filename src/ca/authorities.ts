@@ -7,13 +7,9 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
-import type { Clock, Deadline } from '../base/clock.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { Listeners } from '../base/listeners.ts';
-import { isValidAt } from '../base/validity.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { AuthorityKeyType } from '../spiffe/key-types.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Clock, type Deadline, isValidAt, Listeners, SidekeyError } from '../base/index.ts';
+import type { AuthorityKeyType, TrustDomain } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import {
   type Authority,
   type AuthorityRole,
@@ -25,13 +21,15 @@ import {
 } from './authority.ts';
 import { AuthorityLog, LOGGED_PROXIES } from './authority-log.ts';
 import { ownBundle } from './bundle.ts';
-import type { AuthorityState, GoneAuthority, KeyStore, StoredAuthorities } from './key-store.ts';
+import type { AuthorityState, KeyStore, StoredAuthorities } from './key-store.ts';
 import { type MintedKey, Minter } from './mint.ts';
 import type { NamePart } from './name.ts';
 import { lastFor, type Need, type Plan, plan, type Situation, type Slots } from './plan.ts';
 import { publishedUntil, type RotationTerms } from './rotation.ts';
 import { localSigner, type Signer } from './signer.ts';
 import { isTrusted, moved, type Slot } from './slot.ts';
+import { statesAfter } from './stored-states.ts';
+import { hasOther, markTainted, taintedSigners, taintedWith } from './taint.ts';
 import type { AuthorityInfo, AuthorityMove, LaggingProxy, TrustBundle, UpstreamInfo } from './types.ts';
 import type { UpstreamAuthority } from './upstream/upstream.ts';
 
@@ -164,7 +162,7 @@ export class Authorities {
 
   #waitsFor({ state }: Slot): Iterable<LaggingProxy> {
     const { lagging, using } = this.#options;
-    return state === 'tainted' ? using(this.#taintedIds()) : lagging(this.#state.sequenceNumber);
+    return state === 'tainted' ? using(taintedSigners(this.#slots)) : lagging(this.#state.sequenceNumber);
   }
 
   /** Why no SVIDs can be signed, or why that is near; undefined if all is well. */
@@ -220,8 +218,6 @@ export class Authorities {
         `the roots are the upstream's (${upstream.description}): replace them there, then ask for a new intermediate: sidekey ca rotate`,
       );
     }
-    // A review that is running may have passed the place where it would see the wish.
-    await this.#reviewing?.catch(() => undefined);
     this.#checkLimit(role);
     // An answer whose root is not trusted by all proxies yet becomes active later, by itself.
     if (upstream?.manual !== undefined) {
@@ -233,7 +229,7 @@ export class Authorities {
     if (this.#minter !== undefined && this.#next !== undefined) return;
     this.#asked.add(role);
     try {
-      await this.#review();
+      await this.#reviewAnew();
     } catch (error) {
       throw SidekeyError.from(error, 'ERR_CA', `the ${role} could not be replaced: ${(error as Error).message}`);
     } finally {
@@ -262,17 +258,14 @@ export class Authorities {
    * states cannot be stored: then nothing is signed, and it is tried again
    */
   async taint(id: string): Promise<void> {
-    await this.#reviewing?.catch(() => undefined);
     const slot = this.#find(id);
     if (slot === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no authority ${id}: see sidekey ca show`);
     if (slot.state === 'tainted') return;
-    const ids = this.#taintedWith(slot.authority);
+    const ids = taintedWith(slot.authority, this.#slots);
     // Without another intermediate nothing could be signed any more, so that is requested first.
     if (this.#minter !== undefined && this.#signer !== undefined && ids.has(this.#signer.id)) {
       if (this.#options.upstream!.manual === undefined) await this.#minter.mint();
-      const isOther = ({ authority, state }: Slot) =>
-        state === 'prepared' && [...ids].every((one) => authority.id !== one && !this.#isUnderId(authority, one));
-      if (!this.#slots.intermediates.some(isOther)) {
+      if (!hasOther(ids, this.#slots)) {
         throw new SidekeyError(
           'ERR_AUTHORITY_STATE',
           `the upstream (${this.#options.upstream!.description}) still signs under the root ${id}: let it sign under another one first`,
@@ -282,9 +275,8 @@ export class Authorities {
     for (const one of ids) this.#tainting.add(one);
     // Whatever happens to the review, nothing more is signed under it.
     if (this.#signer !== undefined && ids.has(this.#signer.id)) this.#signer = undefined;
-    this.#reviewAt = 0;
     try {
-      await this.#review();
+      await this.#reviewAnew();
     } catch (error) {
       throw SidekeyError.from(error, 'ERR_CA', `the taint could not be stored: ${(error as Error).message}`);
     }
@@ -292,29 +284,6 @@ export class Authorities {
 
   #find(id: string): Slot | undefined {
     return [...this.#slots.roots, ...this.#slots.intermediates].find(({ authority }) => authority.id === id);
-  }
-
-  /** The authorities that this one takes with it. */
-  #taintedWith(authority: Authority): Set<string> {
-    const { roots, intermediates } = this.#slots;
-    const ids = new Set([authority.id]);
-    for (const { authority: root } of roots) {
-      const isOwnAbove = root.privateKey !== undefined && authority.role === 'intermediate' && isUnder(authority, root);
-      if (root !== authority && !isOwnAbove) continue;
-      ids.add(root.id);
-      for (const { authority: below } of intermediates) if (isUnder(below, root)) ids.add(below.id);
-    }
-    return ids;
-  }
-
-  #isUnderId(authority: Authority, rootId: string): boolean {
-    const root = this.#slots.roots.find((slot) => slot.authority.id === rootId);
-    return root !== undefined && isUnder(authority, root.authority);
-  }
-
-  #taintedIds(): Set<string> {
-    const tainted = this.#slots.intermediates.filter(({ state }) => state === 'tainted');
-    return new Set(tainted.map(({ authority }) => authority.id));
   }
 
   /**
@@ -341,8 +310,8 @@ export class Authorities {
 
   /** True while a successor of a tainted authority waits for the proxies. */
   #isTaintPending(): boolean {
-    const isTainting = this.#tainting.size > 0 || this.#taintedIds().size > 0;
-    return isTainting && this.#next !== undefined && this.#failure === undefined;
+    if (this.#failure !== undefined) return false;
+    return this.#tainting.size > 0 || (this.#next !== undefined && taintedSigners(this.#slots).size > 0);
   }
 
   async close(): Promise<void> {
@@ -355,7 +324,12 @@ export class Authorities {
 
   async #take(minted: MintedKey): Promise<void> {
     this.#arrived.push(minted);
-    await this.#reviewing?.catch(() => undefined);
+    await this.#reviewAnew();
+  }
+
+  /** A review that begins now: one that is running may have passed the place where it would see what is new. */
+  async #reviewAnew(): Promise<void> {
+    while (this.#reviewing !== undefined) await this.#reviewing.catch(() => undefined);
     await this.#review();
   }
 
@@ -383,19 +357,22 @@ export class Authorities {
     const now = this.#options.clock.now();
     const before = this.#slots;
     if (this.#arrived.length > 0) await this.#storeArrived(now);
-    if (this.#tainting.size > 0) {
+    // Others may be added while this review runs; they need another one.
+    const tainting = new Set(this.#tainting);
+    if (tainting.size > 0) {
       this.#replacing = true;
-      this.#log.tainted([...this.#tainting]);
+      this.#log.tainted([...tainting]);
     }
-    const next = await this.#plan(now);
+    const situation = this.#situation(tainting, now);
+    const next = await this.#plan(tainting, situation);
     const isNewlyPublished = next.next !== undefined && next.next.slot.authority !== this.#next?.slot.authority;
     const trusted = next.roots.filter((slot) => isTrusted(slot, now)).map(({ authority }) => authority);
-    await this.#save(next, trusted, now);
+    await this.#save(statesAfter(this.#state, next, trusted, tainting, now));
     this.#slots = next;
     this.#next = next.next?.activation.isDue === false ? next.next : undefined;
-    this.#tainting.clear();
+    for (const id of tainting) this.#tainting.delete(id);
 
-    if (this.#asked.has('intermediate')) this.#replacing = true;
+    if (situation.asked.has('intermediate')) this.#replacing = true;
     this.#changeSigner(next);
     this.#reviewNextAt(next.lookAt);
     this.#logPlan(next, before, isNewlyPublished, now);
@@ -422,31 +399,24 @@ export class Authorities {
   }
 
   /** Plans, and makes the keys that the plan needs. */
-  async #plan(now: number): Promise<Plan> {
-    const marks = (slots: readonly Slot[]) => {
-      return slots
-        .filter(
-          ({ authority: { id, role }, state }) => !(role === 'root' && state === 'prepared' && this.#tainting.has(id)),
-        )
-        .map((slot) => (this.#tainting.has(slot.authority.id) ? moved(slot, 'tainted', now) : slot));
-    };
-    const situation = this.#situation(now);
+  async #plan(tainting: ReadonlySet<string>, situation: Situation): Promise<Plan> {
+    const { now } = situation;
     for (;;) {
-      const { roots, intermediates } = this.#slots;
-      const next = plan({ roots: marks(roots), intermediates: marks(intermediates) }, situation);
+      const next = plan(markTainted(this.#slots, tainting, now), situation);
       if (next.need === undefined) {
-        // A prepared root that is tainted is gone at once: it never was in the bundle.
-        const dropped = roots.filter((slot) => this.#tainting.has(slot.authority.id) && slot.state === 'prepared');
+        const dropped = this.#slots.roots.filter(({ authority, state }) => {
+          return state === 'prepared' && tainting.has(authority.id);
+        });
         return { ...next, gone: [...next.gone, ...dropped] };
       }
       await this.#make(next, now);
     }
   }
 
-  #situation(now: number): Situation {
+  #situation(tainting: ReadonlySet<string>, now: number): Situation {
     const { terms, lagging, using, upstream } = this.#options;
     const hasSome = (proxies: Iterable<LaggingProxy>) => Iterator.from(proxies).some(() => true);
-    const tainted = new Set([...this.#taintedIds(), ...this.#tainting]);
+    const tainted = new Set([...taintedSigners(this.#slots), ...tainting]);
     return {
       ...{ now, terms, startedAt: this.#startedAt, asked: new Set(this.#asked), rootLimit: LIMITS.root },
       source: upstream === undefined ? 'self' : 'upstream',
@@ -511,7 +481,7 @@ export class Authorities {
 
   #changeSigner({ root, intermediate }: Plan): void {
     const before = this.#signer;
-    if (intermediate === undefined) this.#signer = undefined;
+    if (intermediate === undefined || this.#tainting.has(intermediate.authority.id)) this.#signer = undefined;
     else if (before?.id !== intermediate.authority.id) this.#signer = localSigner(intermediate.authority);
     if (before !== undefined && root !== undefined && !isUnder(before, root.authority)) this.#replacing = true;
   }
@@ -532,20 +502,8 @@ export class Authorities {
     }
   }
 
-  /** Stores the states and the bundle's number in one write, if anything changed. @param trusted the bundle's roots */
-  async #save(next: Plan, trusted: readonly Authority[], now: number): Promise<void> {
-    const rootIds = trusted.map(({ id }) => id).sort();
-    const slots = [...next.roots, ...next.intermediates];
-    const stored = Object.fromEntries(slots.map(({ authority, state, since }) => [authority.id, { state, since }]));
-    const isSame = isDeepStrictEqual(rootIds, this.#state.rootIds);
-    const sequenceNumber = this.#state.sequenceNumber + (isSame ? 0 : 1);
-    const gone: Record<string, GoneAuthority> = {};
-    for (const [id, one] of Object.entries(this.#state.gone)) if (now < one.notAfter && !(id in stored)) gone[id] = one;
-    for (const { authority, state } of next.gone) {
-      const tainted = state === 'tainted' || this.#tainting.has(authority.id);
-      if (now < authority.notAfter) gone[authority.id] = { notAfter: authority.notAfter, tainted };
-    }
-    const state = { sequenceNumber, rootIds, slots: stored, gone };
+  /** Stores the states and the bundle's number in one write, if anything has changed. */
+  async #save(state: AuthorityState): Promise<void> {
     if (isDeepStrictEqual(state, this.#state)) return;
     await this.#options.store.saveState(state);
     this.#state = state;

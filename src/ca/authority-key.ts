@@ -2,7 +2,7 @@
 
 import { generateKeyPair, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
-import { AUTHORITY_KEY_TYPES, type AuthorityKeyType } from '../spiffe/key-types.ts';
+import { AUTHORITY_KEY_TYPES, type AuthorityKeyType } from '../spiffe/index.ts';
 
 const PUBLIC_EXPONENT = 65_537;
 const RSA = {

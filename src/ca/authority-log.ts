@@ -1,6 +1,6 @@
 /** The log lines about moves of authorities. */
 
-import type { Log } from '../telemetry/log.ts';
+import type { Log } from '../telemetry/index.ts';
 import type { Authority } from './authority.ts';
 import type { Slot } from './slot.ts';
 import type { LaggingProxy } from './types.ts';

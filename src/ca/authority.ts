@@ -6,12 +6,11 @@
  */
 
 import { hash, type KeyObject, randomBytes, sign, verify, X509Certificate } from 'node:crypto';
-import { SidekeyError } from '../base/errors.ts';
-import { type TrustDomain, trustDomainId } from '../spiffe/id.ts';
-import { AUTHORITY_KEY_TYPES, type AuthorityKeyType } from '../spiffe/key-types.ts';
+import { SidekeyError } from '../base/index.ts';
+import { AUTHORITY_KEY_TYPES, type AuthorityKeyType, type TrustDomain, trustDomainId } from '../spiffe/index.ts';
 import { generateAuthorityKey, keyAlgorithm, keyTypeOf } from './authority-key.ts';
-import { BACKDATE_MS, randomSerial, SUBJECT_KEY_ID, wholeSecond } from './certificate.ts';
-import { elements } from './der.ts';
+import { BACKDATE_MS, randomSerial, wholeSecond } from './certificate.ts';
+import { readCertificateFields } from './certificate-fields.ts';
 import { encodeName, type NamePart } from './name.ts';
 import { pem, pemBlocks } from './pem.ts';
 import { signatureAlgorithm } from './signature-algorithm.ts';
@@ -127,7 +126,7 @@ export function upstreamRoot(certificate: X509Certificate): Authority {
     keyType: keyTypeOf(publicKey),
     publicKey,
     privateKey: undefined,
-    name: subjectDer(certificate.raw),
+    name: readCertificateFields(certificate.raw).subject,
   };
 }
 
@@ -240,7 +239,8 @@ export function isIssuedBy(
  */
 function describe(role: AuthorityRole, chain: readonly X509Certificate[], privateKey: KeyObject): Authority {
   const [certificate, ...above] = chain as readonly [X509Certificate, ...X509Certificate[]];
-  const { name, keyId } = fields(certificate.raw);
+  const { subject: name, keyId } = readCertificateFields(certificate.raw);
+  if (keyId === undefined) throw new Error('no subject key identifier');
   return {
     ...validityOf(chain),
     id: keyId,
@@ -265,28 +265,6 @@ function validityOf(chain: readonly X509Certificate[]): Pick<Authority, 'notBefo
 
 function subjectOf({ subject }: X509Certificate): string {
   return (subject ?? '').replaceAll('\n', ',');
-}
-
-/** The subject as DER and the subject key identifier, which node:crypto does not expose. */
-function fields(der: Buffer): { name: Buffer; keyId: string } {
-  const parts = partsOf(der);
-  const extensions = elements(elements(parts[7]!.contents)[0]!.contents).map((e) => elements(e.contents));
-  const keyId = extensions.find(([id]) => id!.whole.equals(SUBJECT_KEY_ID));
-  if (keyId === undefined) throw new Error('no subject key identifier');
-  return { name: subjectDer(der), keyId: elements(keyId.at(-1)!.contents)[0]!.contents.toString('hex') };
-}
-
-function subjectDer(der: Buffer): Buffer {
-  const parts = partsOf(der);
-  // Certificates of version 1 have no version field.
-  return parts[parts[0]!.whole[0] === CONTEXT_0 ? 5 : 4]!.whole;
-}
-
-const CONTEXT_0 = 0xa0;
-
-function partsOf(der: Buffer): ReturnType<typeof elements> {
-  const [toBeSigned] = elements(elements(der)[0]!.contents);
-  return elements(toBeSigned!.contents);
 }
 
 function attempt<T>(message: string, read: () => T): T {

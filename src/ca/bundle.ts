@@ -1,7 +1,6 @@
 /** The trust domain's own bundle. */
 
-import { makeTrustBundle, type TrustBundle } from '../spiffe/bundle.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
+import { makeTrustBundle, type TrustBundle, type TrustDomain } from '../spiffe/index.ts';
 import type { Authority } from './authority.ts';
 
 /** How often others should look for a change, in seconds; SPIRE's default. */

@@ -1,7 +1,7 @@
 /** Verifies a new SVID before it is issued. */
 
 import { createPrivateKey, hash, X509Certificate } from 'node:crypto';
-import { SidekeyError } from '../base/errors.ts';
+import { SidekeyError } from '../base/index.ts';
 import { isIssuedBy } from './authority.ts';
 import { isPair, type KeyPair } from './key-pair.ts';
 import { type ReadKey, type ReadPublicKey, readKey } from './key-reader.ts';

@@ -1,131 +1,18 @@
-/** The certificate authority of one trust domain: {@link openCertificateAuthority}. */
+/** The certificate authority of one trust domain. */
 
-import type { Clock } from '../base/clock.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { AuthorityKeyType, SvidKeyType } from '../spiffe/key-types.ts';
-import type { Log } from '../telemetry/log.ts';
-import { Authorities } from './authorities.ts';
-import { Issuer } from './issuer.ts';
-import { KeyCodec, type Passphrases } from './key-codec.ts';
-import { type InspectedAuthority, KeyStore } from './key-store.ts';
-import { parseName } from './name.ts';
-import type { RotationTerms } from './rotation.ts';
-import type { CertificateAuthority, IssuanceLog, LaggingProxy } from './types.ts';
-import { OfflineRoot } from './upstream/offline.ts';
-import type { UpstreamAuthority } from './upstream/upstream.ts';
-
-export interface CertificateAuthorityOptions extends Passphrases {
-  readonly trustDomain: TrustDomain;
-  /** The directory of the authorities' files, for nothing else. Created with mode 0700 if missing. */
-  readonly dir: string;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly issuanceLog: IssuanceLog;
-  /** Lifetime of an intermediate, in seconds. */
-  readonly caTtl: number;
-  /** Lifetime of a root, in seconds; it is replaced after half of it. */
-  readonly rootTtl: number;
-  /** How long a new root is in the bundle before it signs, in seconds. */
-  readonly rootPublishTime: number;
-  /** How long proxies that do not acknowledge a new root delay it, in seconds, and what happens then. */
-  readonly rootAckTimeout: number;
-  readonly rootAckPolicy: 'wait' | 'continue';
-  /** The proxies that have not acknowledged the bundle with this sequence number; by default none. */
-  readonly lagging?: (sequenceNumber: number) => Iterable<LaggingProxy>;
-  /** The proxies that may still use an SVID of one of these authorities; by default none. */
-  readonly using?: (authorityIds: ReadonlySet<string>) => Iterable<LaggingProxy>;
-  /** Signs the intermediates; by default own roots do. Closed with the authority. */
-  readonly upstream?: UpstreamAuthority | undefined;
-  /** The intermediates are signed by a root whose key is elsewhere, and which people carry requests to. */
-  readonly offlineRoot?: boolean;
-  /** Default lifetime of an SVID, in seconds, for entries without one. */
-  readonly x509SvidTtl: number;
-  /** The type of an SVID's key, for entries without one. */
-  readonly x509SvidKeyType: SvidKeyType;
-  /** The type of the keys of new authorities. */
-  readonly caKeyType: AuthorityKeyType;
-  /** The first parts of new authorities' subjects: `C=US,O=SPIFFE`. */
-  readonly caSubject: string;
-  /** Spreads renewals; returns a number in [0, 1). */
-  readonly random?: () => number;
-}
-
-/** True if authorities are stored in this directory; false if it does not exist. */
+export { inspectAuthorities, longestKeptSvidTtl, openCertificateAuthority } from './certificate-authority.ts';
+export type { Passphrases } from './key-codec.ts';
 export { hasAuthorities } from './key-store.ts';
-
-/**
- * The longest SVID TTL that is always honoured in full, in seconds: an intermediate signs until half of its life is
- * over.
- */
-export function longestKeptSvidTtl(caTtl: number): number {
-  return Math.floor(caTtl / 2);
-}
-
-/**
- * The authorities in the directory, which may not exist; changes nothing.
- * @throws ERR_CA if one is unusable, with its file and the remedy
- */
-export function inspectAuthorities(
-  dir: string,
-  { trustDomain, ...passphrases }: Passphrases & { readonly trustDomain: TrustDomain },
-): Promise<InspectedAuthority[]> {
-  return KeyStore.inspect(dir, trustDomain, new KeyCodec(passphrases));
-}
-
-/**
- * Opens the authority; creates a root and an intermediate if there is none.
- * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
- */
-export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
-  const { trustDomain, dir, clock, log, issuanceLog, offlineRoot } = options;
-  const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType } = options;
-  const { random = Math.random, lagging = () => [], using = () => [] } = options;
-  const subject = parseName(options.caSubject, 'caSubject');
-  const store = await KeyStore.open(dir, trustDomain, new KeyCodec(options));
-  const offline = () => new OfflineRoot({ trustDomain, subject, keyType, clock, store: store.requests() });
-  const upstream = offlineRoot === true ? offline() : options.upstream;
-  const terms = rotationTerms(options);
-  const authorities = await Authorities.open({
-    trustDomain,
-    store,
-    clock,
-    log,
-    subject,
-    keyType,
-    terms,
-    upstream,
-    lagging,
-    using,
-  });
-  const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
-  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms });
-  return {
-    trustDomain,
-    issue: (request) => issuer.issue(request),
-    signs: (authorityId) => authorities.signs(authorityId),
-    bundle: () => authorities.bundle(),
-    authorities: () => authorities.list(),
-    trouble: () => authorities.trouble(),
-    upstream: () => authorities.upstream(),
-    rotate: (role) => authorities.rotate(role),
-    taint: (id) => authorities.taint(id),
-    import: (certificates) => authorities.import(certificates),
-    onMove: (listener) => authorities.moves.add(listener),
-    onBundleChange: (listener) => authorities.bundleChange.add(listener),
-    onReplaced: (listener) => authorities.replaced.add(listener),
-    close: async () => {
-      await issuer.close();
-      await authorities.close();
-    },
-  };
-}
-
-function rotationTerms(options: CertificateAuthorityOptions): RotationTerms {
-  return {
-    rootLife: options.rootTtl * 1000,
-    intermediateLife: options.caTtl * 1000,
-    publishTime: options.rootPublishTime * 1000,
-    ackTimeout: options.rootAckTimeout * 1000,
-    onLagging: options.rootAckPolicy,
-  };
-}
+export { parseName } from './name.ts';
+export { SLOT_STATES, type SlotState } from './slot.ts';
+export { ToldIssuances } from './told-issuances.ts';
+export type {
+  AuthorityInfo,
+  AuthorityMove,
+  CertificateAuthority,
+  LaggingProxy,
+  UpstreamInfo,
+  X509Svid,
+} from './types.ts';
+export { openUpstream } from './upstream/open-upstream.ts';
+export type { UpstreamChoice, UpstreamSettings } from './upstream/settings.ts';

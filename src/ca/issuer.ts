@@ -5,9 +5,7 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { SidekeyError } from '../base/errors.ts';
-import type { IssuanceRecord } from '../base/issuance.ts';
-import { isValidAt } from '../base/validity.ts';
+import { type IssuanceRecord, isValidAt, SidekeyError } from '../base/index.ts';
 import type { Authorities } from './authorities.ts';
 import type { RsaKeyPair } from './key-pair.ts';
 import { LeafWriter } from './leaf.ts';
@@ -64,9 +62,13 @@ export class Issuer {
     this.#stopListening = options.clock.onSetBack(() => this.#noticeSetBackClock());
   }
 
+  /** True if keys of this type take long to make. */
+  isSlow(keyType: SvidRequest['keyType']): boolean {
+    return this.#svids.keyType({ keyType }) === 'rsa-2048';
+  }
+
   async issue(request: SvidRequest): Promise<X509Svid> {
-    const isRsa = this.#svids.keyType(request) === 'rsa-2048';
-    const keyPair = isRsa ? await this.#rsaKeys.take(request.replacesUntil) : undefined;
+    const keyPair = this.isSlow(request.keyType) ? await this.#rsaKeys.take(request.replacesUntil) : undefined;
     return new Promise((resolve, reject) => {
       this.#queue.push({ request, keyPair, resolve, reject });
       this.#working ??= this.#work();

@@ -5,7 +5,7 @@
  *   RFC 8017 appendix A.1 (RSA keys), RFC 3279 section 2.3.1 (their identifier)
  */
 
-import type { SvidKeyType } from '../spiffe/key-types.ts';
+import type { SvidKeyType } from '../spiffe/index.ts';
 import { DerReader, TAG } from './der-reader.ts';
 import { checkRsaNumbers, type RsaNumbers } from './rsa-numbers.ts';
 

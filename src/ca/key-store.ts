@@ -7,10 +7,8 @@ import { X509Certificate } from 'node:crypto';
 import { constants, existsSync, readdirSync } from 'node:fs';
 import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { SidekeyError } from '../base/errors.ts';
-import { writeFileAtomic } from '../base/files.ts';
-import { OPEN_INPUT, readRegular } from '../base/input-file.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
+import { OPEN_INPUT, readRegular, SidekeyError, writeFileAtomic } from '../base/index.ts';
+import type { TrustDomain } from '../spiffe/index.ts';
 import {
   type Authority,
   type AuthorityRole,
@@ -230,7 +228,7 @@ export class KeyStore {
       if (text === undefined) continue;
       const state = parseState(text);
       if (state !== undefined) return state;
-      throw this.#fault(name, 'is damaged', 'remove it: the sequence number of the bundle starts at 1 again');
+      throw this.#fault(name, 'is damaged', 'remove it: every root that is there counts as trusted then');
     }
     return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} };
   }

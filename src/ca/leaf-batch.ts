@@ -1,6 +1,6 @@
 /** Makes SVIDs in batches; it does not depend on the queue, the records or the clock. */
 
-import { SidekeyError } from '../base/errors.ts';
+import { SidekeyError } from '../base/index.ts';
 import { checkLeaf, checkLeafWithOpenSsl } from './check.ts';
 import { generateEcKeyPair, type RsaKeyPair } from './key-pair.ts';
 import type { Leaf, LeafRequest, LeafWriter } from './leaf.ts';

@@ -6,7 +6,7 @@
  * @see RFC 5280 section 4.1, RFC 5758 section 3.2, RFC 4055 section 5, RFC 8017 section 8.2.2
  */
 
-import type { AuthorityKeyType } from '../spiffe/key-types.ts';
+import type { AuthorityKeyType } from '../spiffe/index.ts';
 import { DerReader, TAG } from './der-reader.ts';
 import { type ReadPublicKey, readBits, readPemBlock, readPositive, readPublicKey } from './key-reader.ts';
 import { type LeafExtensions, readLeafExtensions } from './leaf-extensions-reader.ts';

@@ -5,8 +5,7 @@
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
  */
 
-import type { SpiffeId } from '../spiffe/id.ts';
-import type { SvidKeyType } from '../spiffe/key-types.ts';
+import type { SpiffeId, SvidKeyType } from '../spiffe/index.ts';
 import {
   authorityKeyId,
   BACKDATE_MS,

@@ -4,10 +4,9 @@
  */
 
 import type { KeyObject } from 'node:crypto';
-import { backoffApart } from '../base/backoff.ts';
-import type { Clock, Deadline } from '../base/clock.ts';
-import type { AuthorityKeyType } from '../spiffe/key-types.ts';
-import type { Log } from '../telemetry/log.ts';
+import { backoffApart, type Clock, type Deadline } from '../base/index.ts';
+import type { AuthorityKeyType } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import { generateAuthorityKey } from './authority-key.ts';
 import type { Minted, UpstreamAuthority } from './upstream/upstream.ts';
 

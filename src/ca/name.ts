@@ -4,7 +4,7 @@
  * @see RFC 4514 (the text form; multi-valued parts and hex are not supported), RFC 5280 appendix A.1 (upper bounds)
  */
 
-import { type Problem, SidekeyError } from '../base/errors.ts';
+import { type Problem, SidekeyError } from '../base/index.ts';
 import { oid, printableString, sequence, set, utf8String } from './der.ts';
 
 const ATTRIBUTES = {

@@ -6,7 +6,7 @@
  * bundle; a tainted authority never signs; a root leaves the bundle when nothing under it is valid, or when it is tainted.
  */
 
-import { isValidAt } from '../base/validity.ts';
+import { isValidAt } from '../base/index.ts';
 import { type Authority, type AuthorityRole, isUnder } from './authority.ts';
 import {
   type Activation,

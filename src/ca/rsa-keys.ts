@@ -4,7 +4,7 @@
  */
 
 import { availableParallelism } from 'node:os';
-import { SidekeyError } from '../base/errors.ts';
+import { SidekeyError } from '../base/index.ts';
 import { generateRsaKeyPair, type RsaKeyPair } from './key-pair.ts';
 
 interface Waiting {

@@ -4,7 +4,7 @@
  * @see RFC 5758 section 3.2 (ECDSA), RFC 4055 section 5 (RSA)
  */
 
-import type { AuthorityKeyType } from '../spiffe/key-types.ts';
+import type { AuthorityKeyType } from '../spiffe/index.ts';
 import { NULL, oid, sequence } from './der.ts';
 
 export interface SignatureAlgorithm {

@@ -2,7 +2,7 @@
 
 import { type KeyObject, sign, type X509Certificate } from 'node:crypto';
 import { promisify } from 'node:util';
-import type { AuthorityKeyType } from '../spiffe/key-types.ts';
+import type { AuthorityKeyType } from '../spiffe/index.ts';
 import type { Authority } from './authority.ts';
 import { pem } from './pem.ts';
 import { signatureAlgorithm } from './signature-algorithm.ts';

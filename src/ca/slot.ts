@@ -1,6 +1,6 @@
 /** The place of one authority in the life of the trust domain. */
 
-import { isValidAt } from '../base/validity.ts';
+import { isValidAt } from '../base/index.ts';
 import type { Authority } from './authority.ts';
 
 /**

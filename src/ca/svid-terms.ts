@@ -1,10 +1,8 @@
 /** The terms of an SVID: its trust domain, start, end and renewal. */
 
-import type { Clock } from '../base/clock.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { type TrustDomain, trustDomainOf } from '../spiffe/id.ts';
-import type { SvidKeyType } from '../spiffe/key-types.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type Clock, SidekeyError } from '../base/index.ts';
+import { type SvidKeyType, type TrustDomain, trustDomainOf } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import type { LeafRequest } from './leaf.ts';
 import type { MadeLeaf } from './leaf-batch.ts';
 import type { Signer } from './signer.ts';

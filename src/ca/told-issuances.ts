@@ -1,8 +1,7 @@
 /** A record of issuances with listeners. */
 
-import type { IssuanceRecord } from '../base/issuance.ts';
-import { Listeners } from '../base/listeners.ts';
-import type { Log } from '../telemetry/log.ts';
+import { type IssuanceRecord, Listeners } from '../base/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import type { IssuanceLog } from './types.ts';
 
 export class ToldIssuances implements IssuanceLog {

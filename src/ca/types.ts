@@ -1,14 +1,12 @@
 /** The interface of the certificate authority, and the services that it needs. */
 
-import type { IssuanceRecord } from '../base/issuance.ts';
-import type { TrustBundle } from '../spiffe/bundle.ts';
-import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
-import type { SvidKeyType } from '../spiffe/key-types.ts';
+import type { IssuanceRecord } from '../base/index.ts';
+import type { SpiffeId, SvidKeyType, TrustBundle, TrustDomain } from '../spiffe/index.ts';
 import type { Authority } from './authority.ts';
 import type { SlotState } from './slot.ts';
 import type { PendingRequest } from './upstream/upstream.ts';
 
-export type { TrustBundle } from '../spiffe/bundle.ts';
+export type { TrustBundle } from '../spiffe/index.ts';
 
 /** A request for an SVID. Its contents come from a registry entry alone. */
 export interface SvidRequest {
@@ -105,6 +103,8 @@ export interface CertificateAuthority {
    * cannot be recorded
    */
   issue(request: SvidRequest): Promise<X509Svid>;
+  /** True if keys of this type take long to make. `''`: the default type */
+  isSlow(keyType: SvidRequest['keyType']): boolean;
   /** True if this is the intermediate that signs now. */
   signs(authorityId: string): boolean;
   bundle(): TrustBundle;

@@ -1,8 +1,8 @@
 /** `sidekey alias …`: other names for SPIFFE IDs, such as host names of on-demand secrets. */
 
 import type { Command } from 'commander';
-import type { AliasJson } from '../admin/client.ts';
-import type { Problem } from '../base/errors.ts';
+import type { AliasJson } from '../admin/index.ts';
+import type { Problem } from '../base/index.ts';
 import { deleteAll } from './delete.ts';
 import { placed, printWarnings } from './errors.ts';
 import { printFields, printTable, printView } from './output.ts';

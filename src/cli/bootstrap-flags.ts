@@ -1,11 +1,18 @@
-/** Reads the flags of `sidekey envoy bootstrap`. */
+/** Reads the flags of `sidekey envoy bootstrap`, and makes the bootstrap. */
 
 import { isIP } from 'node:net';
 import path from 'node:path';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import { hostPort } from '../config/kinds.ts';
-import { type Address, type BootstrapPlan, type Peer, RESERVED_NAMES, type Upstream } from '../envoy/plan.ts';
-import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '../spiffe/id.ts';
+import { type Problem, SidekeyError } from '../base/index.ts';
+import { hostPort } from '../config/index.ts';
+import {
+  type Address,
+  type AllowedPeer,
+  type BootstrapPlan,
+  bootstrapYaml,
+  type EnvoyUpstream,
+  RESERVED_NAMES,
+} from '../envoy/index.ts';
+import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '../spiffe/index.ts';
 
 export interface BootstrapFlags {
   readonly spiffeId: string;
@@ -24,6 +31,11 @@ export const FIRST_LOCAL: Address = { host: '127.0.0.1', port: 10_001 };
 
 /** Longest path in a socket address, without the final zero byte (unix(7)); Envoy accepts no longer one. */
 const MAX_SOCKET_BYTES = 107;
+
+/** The bootstrap as YAML. @throws SidekeyError ERR_CONFIG with the problems of all flags */
+export function bootstrapOf(flags: BootstrapFlags): string {
+  return bootstrapYaml(readBootstrapFlags(flags));
+}
 
 /** @throws SidekeyError ERR_CONFIG with the problems of all flags */
 export function readBootstrapFlags(flags: BootstrapFlags): BootstrapPlan {
@@ -91,8 +103,8 @@ export function readBootstrapFlags(flags: BootstrapFlags): BootstrapPlan {
   problems.push(...twice(known), ...collisions([['--admin', admin], ['--listen', listen], ...placesOf(known)]));
   if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
 
-  const everybody: Peer = { trustDomain: trustDomainOf(spiffeId!) };
-  const inbound = listen && { listen, to: to!, allow: allow.length === 0 ? [everybody] : (allow as Peer[]) };
+  const everybody: AllowedPeer = { trustDomain: trustDomainOf(spiffeId!) };
+  const inbound = listen && { listen, to: to!, allow: allow.length === 0 ? [everybody] : (allow as AllowedPeer[]) };
   return { spiffeId: spiffeId!, socket: socket!, admin: admin!, tcp: flags.tcp === true, inbound, upstreams: known };
 }
 
@@ -133,12 +145,12 @@ function readSocket(text: string): string {
 }
 
 /** A SPIFFE ID, or `spiffe://<trust domain>` for the whole trust domain. */
-function readPeer(text: string): Peer {
+function readPeer(text: string): AllowedPeer {
   const domain = /^spiffe:\/\/([^/]*)$/.exec(text)?.[1];
   return domain === undefined ? { spiffeId: parseSpiffeId(text) } : { trustDomain: parseTrustDomain(domain) };
 }
 
-function readUpstream(text: string): Omit<Upstream, 'local'> {
+function readUpstream(text: string): Omit<EnvoyUpstream, 'local'> {
   const parts = /^([^=,]*)=([^,]*),(.*)$/.exec(text);
   if (parts === null) {
     const rule = 'it is NAME=HOST:PORT,SPIFFE_ID, such as db=10.0.0.7:8443,spiffe://example.org/db';
@@ -170,7 +182,7 @@ function readName(name: string): string {
   return name;
 }
 
-function twice(upstreams: readonly Upstream[]): Problem[] {
+function twice(upstreams: readonly EnvoyUpstream[]): Problem[] {
   const names = upstreams.map(({ name }) => name);
   const again = new Set(names.filter((name, at) => names.indexOf(name) !== at));
   const rule = 'each upstream has a name of its own';
@@ -179,7 +191,7 @@ function twice(upstreams: readonly Upstream[]): Problem[] {
 
 type FlagAddress = readonly [what: string, address: Address | undefined];
 
-function placesOf(upstreams: readonly Upstream[]): FlagAddress[] {
+function placesOf(upstreams: readonly EnvoyUpstream[]): FlagAddress[] {
   return upstreams.map(({ name, local }) => [`--upstream ${name}`, local]);
 }
 

@@ -1,9 +1,8 @@
 /** `sidekey bundle …`: the server's own trust bundle, and those of other trust domains. */
 
 import { type Command, Option } from 'commander';
-import type { BundleJson } from '../admin/client.ts';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import { printableLines } from '../base/printable.ts';
+import type { BundleJson } from '../admin/index.ts';
+import { BODY_LIMIT, type Problem, printableLines, SidekeyError } from '../base/index.ts';
 import { deleteAll } from './delete.ts';
 import { placed, printWarnings, UsageError } from './errors.ts';
 import { readInput } from './input.ts';
@@ -60,7 +59,7 @@ function addSet(bundle: Command): void {
     .requiredOption('--file <file>', 'a SPIFFE bundle as JSON, or certificates as PEM; - reads stdin');
   addClientOptions(set).action(async (trustDomain: string, options: ClientOptions & { file: string }) => {
     const body = await readInput('--file', options.file);
-    await checkSize(body, options.file);
+    checkSize(body, options.file);
     const client = await openClient(options);
     const headers = { 'content-type': isJson(body) ? JSON_TYPE : PEM_TYPE };
     const name = options.file === '-' ? 'stdin' : options.file;
@@ -109,8 +108,7 @@ function isJson(body: Buffer): boolean {
 }
 
 /** Checked before sending: a server that refuses a large body may close the connection before its reason is read. */
-async function checkSize(body: Buffer, file: string): Promise<void> {
-  const { BODY_LIMIT } = await import('../admin/client.ts');
+function checkSize(body: Buffer, file: string): void {
   if (body.length <= BODY_LIMIT) return;
   const name = file === '-' ? 'stdin' : file;
   throw new SidekeyError(

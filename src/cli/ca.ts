@@ -2,13 +2,15 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
-import type { AdminClient, AuthoritiesJson } from '../admin/client.ts';
+import type { AuthoritiesJson } from '../admin/index.ts';
+import type { AdminClient } from '../client/index.ts';
+import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
 import { isData, printFields, printTable, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 type Authority = AuthoritiesJson['authorities'][0];
-type Proxies = Authority['waits_for'];
+type LaggingProxies = Authority['waits_for'];
 
 /** Time between two looks at the authorities, in milliseconds. */
 const LOOK_MS = 100;
@@ -43,10 +45,13 @@ export function addCaCommands(program: Command): void {
   addClientOptions(
     ca
       .command('taint <id>')
-      .description('somebody else may have the key of this authority: reissue all SVIDs, and trust it no more')
+      .description(
+        'somebody else may have the key of this authority (its ID, or the beginning): reissue all SVIDs, and trust it no more',
+      )
       .option('--no-wait', 'do not wait until it has left the bundle'),
-  ).action(async (id: string, options: ClientOptions & { wait: boolean }) => {
+  ).action(async (text: string, options: ClientOptions & { wait: boolean }) => {
     const client = await openClient(options);
+    const id = idOf(text, await show(client));
     const tainted = await client.json<AuthoritiesJson>('POST', `/v1/ca/${encodeURIComponent(id)}/taint`);
     if (!options.wait) return print(tainted, options);
     await print(await follow(client, tainted, !isData(options.output)), options);
@@ -57,10 +62,20 @@ function show(client: AdminClient): Promise<AuthoritiesJson> {
   return client.json<AuthoritiesJson>('GET', '/v1/ca');
 }
 
+/** A shorter beginning is more likely a mistake, such as an empty variable of a script. */
+const SHORTEST_PREFIX = 4;
+
+/** The ID of the only authority whose ID begins so; otherwise the text itself, which the server refuses. */
+function idOf(text: string, { authorities }: AuthoritiesJson): string {
+  const found = authorities.filter(({ id }) => text.length >= SHORTEST_PREFIX && id.startsWith(text));
+  if (found.length > 1) throw new UsageError(`${found.length} authorities begin with ${text}: give more of the ID`);
+  return found[0]?.id ?? text;
+}
+
 /** Looks on until no authority is tainted any more; tells each change of a state and, at the end, who has not followed. */
 async function follow(client: AdminClient, first: AuthoritiesJson, tells: boolean): Promise<AuthoritiesJson> {
   const told = new Map<string, string>();
-  let left: Proxies = [];
+  let left: LaggingProxies = [];
   for (let now = first; ; now = await show(client)) {
     if (tells) tellChanges(now, told);
     const tainted = now.authorities.filter(({ state }) => state === 'tainted');
@@ -86,7 +101,7 @@ function tellChanges({ authorities }: AuthoritiesJson, told: Map<string, string>
   }
 }
 
-function tellFollowers(left: Proxies): void {
+function tellFollowers(left: LaggingProxies): void {
   if (left.length === 0) {
     process.stdout.write('All proxies have new SVIDs, and bundles without the tainted root.\n\n');
     return;
@@ -136,7 +151,7 @@ function printAuthorities(
   }
 }
 
-function printProxies(proxies: Proxies): void {
+function printProxies(proxies: LaggingProxies): void {
   printFields(
     proxies.map(({ pid, uid, node_id, name, rejection }) => {
       const answer = rejection === null ? 'no answer' : `rejected: ${rejection}`;

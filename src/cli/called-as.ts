@@ -2,7 +2,7 @@
 
 import { accessSync, constants, realpathSync } from 'node:fs';
 import path from 'node:path';
-import { shellQuote } from '../base/shell.ts';
+import { shellQuote } from '../base/index.ts';
 
 /** bin/sidekey sets it to the name that it was called by. No variable of a setting begins like that. */
 const VARIABLE = '_SIDEKEY_CALLED_AS';

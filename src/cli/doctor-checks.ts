@@ -1,20 +1,44 @@
 /** Chooses the checks of `sidekey doctor` and gets their input. */
 
-import type { AdminClient, AliasJson, BundleJson, DoctorJson } from '../admin/client.ts';
-import { SystemClock } from '../base/clock.ts';
-import type { Check } from '../doctor/check.ts';
-import type { Lookup, ServerView } from '../doctor/envoy-admin.ts';
-import type { Names } from '../doctor/envoy-file.ts';
-import type { KnownServer } from '../envoy/lint/lint.ts';
+import type { AliasJson, BundleJson, DoctorJson } from '../admin/index.ts';
+import { findListener } from '../attest/index.ts';
+import { SystemClock } from '../base/index.ts';
+import type { AdminClient } from '../client/index.ts';
+import {
+  type Check,
+  serverChecks as checksOfServer,
+  envoyAdminCheck,
+  envoyFileCheck,
+  kindHere,
+  type Lookup,
+  type Names,
+  type ServerView,
+  silenceCheck,
+} from '../doctor/index.ts';
+import { type KnownServer, STDIN } from '../envoy/index.ts';
 import { allEntries, placesOf } from './entry.ts';
 import { readInput } from './input.ts';
 import { readProxies, rowsOf } from './proxy-rows.ts';
-import { findListener } from './socket-listener.ts';
 import { type ClientOptions, formerSocketOf, NoTargetError, openClient, socketOf } from './target.ts';
+
+export { runChecks, summary } from '../doctor/index.ts';
+
+export interface DoctorOptions extends ClientOptions {
+  readonly envoy?: readonly string[];
+  readonly envoyAdmin?: string;
+}
+
+/** The checks that the flags ask for; by default those of the server and its host. @throws UsageError */
+export async function checksFor({ envoy, envoyAdmin, ...options }: DoctorOptions): Promise<Check[]> {
+  if (envoy === undefined && envoyAdmin === undefined) return serverChecks(options);
+  return [
+    ...(envoy === undefined ? [] : await fileChecks(envoy, options)),
+    ...(envoyAdmin === undefined ? [] : envoyChecks(envoyAdmin, options)),
+  ];
+}
 
 /** Checks of bootstraps. `-` is stdin. @throws UsageError for a file that can't be read */
 export async function fileChecks(files: readonly string[], options: ClientOptions): Promise<Check[]> {
-  const { envoyFileCheck, kindHere, STDIN } = await import('../doctor/envoy-file.ts');
   let names: Promise<Names> | undefined;
   const once = () => {
     names ??= namesNow(options);
@@ -29,8 +53,7 @@ export async function fileChecks(files: readonly string[], options: ClientOption
 }
 
 /** The check of a running Envoy. */
-export async function envoyChecks(url: string, options: ClientOptions): Promise<Check[]> {
-  const { envoyAdminCheck } = await import('../doctor/envoy-admin.ts');
+function envoyChecks(url: string, options: ClientOptions): Check[] {
   const lookup: Lookup = (node) => orUnknown(async () => serverView(await openClient(options), node));
   return [envoyAdminCheck(url, lookup, new SystemClock())];
 }
@@ -44,12 +67,11 @@ export async function serverView(client: AdminClient, node: string): Promise<Ser
 }
 
 /** Checks of the server and its host. */
-export async function serverChecks(options: ClientOptions): Promise<Check[]> {
-  const { serverChecks: checks, silenceCheck } = await import('../doctor/server.ts');
+async function serverChecks(options: ClientOptions): Promise<Check[]> {
   const socket = socketOf(options);
   try {
     const known = await (await openClient(options)).json<DoctorJson>('GET', '/v1/doctor');
-    return checks(
+    return checksOfServer(
       known,
       new SystemClock().now(),
       socket === undefined ? undefined : { adminSocket: socket, findListener },

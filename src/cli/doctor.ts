@@ -1,18 +1,12 @@
 /** `sidekey doctor`: prints each fault with its effect and remedy. */
 
 import { type Command, InvalidArgumentError } from 'commander';
-import type { Finding } from '../base/finding.ts';
-import { printable } from '../base/printable.ts';
-import { isShownWhole } from '../base/shell.ts';
-import type { Check, Outcome } from '../doctor/check.ts';
+import { type Finding, isShownWhole, printable } from '../base/index.ts';
+import type { CheckResult } from '../doctor/index.ts';
 import { wordsAsCalled } from './called-as.ts';
+import type { DoctorOptions } from './doctor-checks.ts';
 import { isData, printData, REPORT_FORMATS } from './output.ts';
 import { addClientOptions, aimed, type ClientOptions } from './target.ts';
-
-interface DoctorOptions extends ClientOptions {
-  readonly envoy?: readonly string[];
-  readonly envoyAdmin?: string;
-}
 
 export function addDoctorCommand(program: Command): void {
   const command = program
@@ -34,7 +28,7 @@ export function addDoctorCommand(program: Command): void {
       },
     );
   addClientOptions(command, REPORT_FORMATS).action(async (options: DoctorOptions) => {
-    const { runChecks, summary } = await import('../doctor/check.ts');
+    const { checksFor, runChecks, summary } = await import('./doctor-checks.ts');
     const { findings, skipped } = await runChecks(await checksFor(options));
     const outcome = {
       findings: findings.map((finding) => aim(finding, options)),
@@ -48,23 +42,13 @@ export function addDoctorCommand(program: Command): void {
   });
 }
 
-/** By default the server and its host are checked. */
-async function checksFor({ envoy, envoyAdmin, ...options }: DoctorOptions): Promise<Check[]> {
-  const { envoyChecks, fileChecks, serverChecks } = await import('./doctor-checks.ts');
-  if (envoy === undefined && envoyAdmin === undefined) return serverChecks(options);
-  return [
-    ...(envoy === undefined ? [] : await fileChecks(envoy, options)),
-    ...(envoyAdmin === undefined ? [] : await envoyChecks(envoyAdmin, options)),
-  ];
-}
-
 function aim(finding: Finding, options: ClientOptions): Finding {
   const { why, fix, command } = finding;
   const told = { ...finding, why: wordsAsCalled(why), fix: wordsAsCalled(fix) };
   return command === undefined ? told : { ...told, command: aimed(command, options) };
 }
 
-function printOutcome({ findings, skipped }: Outcome, summary: string): void {
+function printOutcome({ findings, skipped }: CheckResult, summary: string): void {
   const blocks = [
     ...findings.map(blockOf),
     ...skipped.map(({ what, why }) => `not checked: ${printable(what)}\n  because: ${printable(why)}`),

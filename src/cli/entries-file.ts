@@ -1,8 +1,7 @@
 /** Reads the file of `entry create --data`; the server checks its entries. */
 
-import { BODY_LIMIT } from '../admin/client.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { decodeText, EntriesSource } from '../registry/entries-source.ts';
+import { BODY_LIMIT, SidekeyError } from '../base/index.ts';
+import { decodeText, EntriesSource } from '../entries-file/index.ts';
 import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
 

@@ -1,9 +1,9 @@
 /** The fields of an entry as flags of the command line, by the table of fields. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { DURATION_RULE, parseDuration } from '../base/duration.ts';
-import { ENTRY_FIELD_LIST, type Flag } from '../registry/entry-fields.ts';
-import { type Selector, splitSelector } from '../spiffe/selector.ts';
+import { DURATION_RULE, parseDuration } from '../base/index.ts';
+import { ENTRY_FIELD_LIST, type Flag } from '../registry/index.ts';
+import { type Selector, splitSelector } from '../spiffe/index.ts';
 
 /** Values from commander, by flag name. `false`: the flag's `--no-` form. */
 export type EntryFlags = Readonly<Record<string, unknown>>;

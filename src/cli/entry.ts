@@ -1,13 +1,11 @@
 /** `sidekey entry …`: the registration entries. */
 
 import type { Command } from 'commander';
-import type { AdminClient, DoctorJson, EntryJson } from '../admin/client.ts';
-import { FILE_SOURCE } from '../base/declared.ts';
-import { formatDuration } from '../base/duration.ts';
-import type { Problem } from '../base/errors.ts';
-import type { DeclaredEntry } from '../registry/declared-lines.ts';
-import { ENTRY_FIELD_LIST, type Flag } from '../registry/entry-fields.ts';
-import { declaredWarning } from '../registry/entry-warnings.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import { FILE_SOURCE, formatDuration, type Problem } from '../base/index.ts';
+import type { AdminClient } from '../client/index.ts';
+import type { DeclaredEntry } from '../entries-file/index.ts';
+import { declaredWarning, ENTRY_FIELD_LIST, type EntryJson, type Flag } from '../registry/index.ts';
 import { deleteAll } from './delete.ts';
 import { addEntryFlags, type EntryFlags, flagAt, flagsToJson } from './entry-flags.ts';
 import { placed, printWarnings, UsageError } from './errors.ts';
@@ -198,7 +196,7 @@ export async function placesOf(
   const report = await client.json<DoctorJson>('GET', '/v1/doctor').catch(() => undefined);
   const file = report?.inputs.find(({ setting }) => setting === '--entries')?.path;
   if (file === undefined) return new Map();
-  const { declaredLines } = await import('../registry/declared-lines.ts');
+  const { declaredLines } = await import('../entries-file/index.ts');
   const lines = await declaredLines(file, declared.map(asDeclared));
   return new Map(declared.map(({ id }) => [id, { file, line: lines.get(id) }]));
 }

@@ -1,7 +1,7 @@
 /** `sidekey envoy …`: configuration for an Envoy that gets its identity from Sidekey. */
 
 import type { Command } from 'commander';
-import { SYSTEM_SOCKET } from '../config/default-paths.ts';
+import { SYSTEM_SOCKET } from '../config/index.ts';
 import type { BootstrapFlags } from './bootstrap-flags.ts';
 import { wordsAsCalled } from './called-as.ts';
 import { defaultPipe, givenPipe, PIPE_DEFAULT } from './pipe.ts';
@@ -35,12 +35,9 @@ export function addEnvoyCommands(program: Command): void {
     .option('--admin <host:port>', "Envoy's admin interface", '127.0.0.1:9901')
     .addHelpText('after', wordsAsCalled(EXAMPLE))
     .action(async ({ socket, ...flags }: Omit<BootstrapFlags, 'socket'> & { readonly socket?: string }) => {
-      const { readBootstrapFlags } = await import('./bootstrap-flags.ts');
-      const { bootstrapYaml } = await import('../envoy/bootstrap.ts');
+      const { bootstrapOf } = await import('./bootstrap-flags.ts');
       // The bootstrap may be for another user or host.
-      process.stdout.write(
-        bootstrapYaml(readBootstrapFlags({ ...flags, socket: givenPipe(socket) ?? defaultPipe() ?? SYSTEM_SOCKET })),
-      );
+      process.stdout.write(bootstrapOf({ ...flags, socket: givenPipe(socket) ?? defaultPipe() ?? SYSTEM_SOCKET }));
     });
 }
 

@@ -1,7 +1,6 @@
 /** Exit statuses and error messages. */
 
-import { formatProblem, type Problem } from '../base/errors.ts';
-import { printable } from '../base/printable.ts';
+import { formatProblem, type Problem, printable } from '../base/index.ts';
 import { wordsAsCalled } from './called-as.ts';
 
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;

@@ -1,6 +1,6 @@
 /** Formats explanations and decisions as text: faults first, remedies last. */
 
-import type { DecisionJson, ExplanationJson } from '../admin/client.ts';
+import type { DecisionJson, ExplanationJson } from '../admin/index.ts';
 import { asCalled, wordsAsCalled } from './called-as.ts';
 import { columnLines } from './output.ts';
 

@@ -1,11 +1,11 @@
 /** `sidekey explain`: which identities a caller has, and why it lacks others. */
 
 import { type Command, InvalidArgumentError } from 'commander';
-import type { AdminClient, DecisionJson, ExplanationJson } from '../admin/client.ts';
-import { isSecret } from '../attest/selector-kinds.ts';
-import { printable } from '../base/printable.ts';
-import { shellQuote } from '../base/shell.ts';
-import { splitSelector } from '../spiffe/selector.ts';
+import type { DecisionJson, ExplanationJson } from '../admin/index.ts';
+import { isSecret } from '../attest/index.ts';
+import { printable, shellQuote } from '../base/index.ts';
+import type { AdminClient } from '../client/index.ts';
+import { splitSelector } from '../spiffe/index.ts';
 import { wordsAsCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
 import { decisionLines, explanationLines } from './explain-text.ts';

@@ -1,9 +1,8 @@
 /** `sidekey fetch`: the identities that this process gets over the pipe. */
 
 import type { Command } from 'commander';
-import { SYSTEM_SOCKET } from '../config/default-paths.ts';
-import { parseSpiffeId, trustDomainId, trustDomainOf } from '../spiffe/id.ts';
-import { SPIRE_NAMES } from '../spiffe/sds-names.ts';
+import { SYSTEM_SOCKET } from '../config/index.ts';
+import { parseSpiffeId, SPIRE_NAMES, trustDomainId, trustDomainOf } from '../spiffe/index.ts';
 import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat, printFields, printTable, printView } from './output.ts';
 import { defaultPipe, givenPipe, PIPE_DEFAULT } from './pipe.ts';

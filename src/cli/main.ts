@@ -1,8 +1,7 @@
 /** The `sidekey` command. Each command loads its dependencies only when it runs, so that commands start quickly. */
 
 import { Command, CommanderError } from 'commander';
-import { printableLines } from '../base/printable.ts';
-import { version } from '../base/version.ts';
+import { printableLines, version } from '../base/index.ts';
 import { addAliasCommands } from './alias.ts';
 import { addBundleCommands } from './bundle.ts';
 import { addCaCommands } from './ca.ts';

@@ -1,9 +1,8 @@
 /** What somebody who started the server on a terminal does next. */
 
-import { shellQuote } from '../base/shell.ts';
-import { adminSocketIn, defaultDataDir } from '../config/default-paths.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import { trustDomainId } from '../spiffe/id.ts';
+import { shellQuote } from '../base/index.ts';
+import { adminSocketIn, defaultDataDir, type ServeConfig } from '../config/index.ts';
+import { trustDomainId } from '../spiffe/index.ts';
 import { aimed } from './target.ts';
 
 /** @param entries how many there are */

@@ -1,8 +1,7 @@
 /** Output of commands: tables for people, JSON, YAML and names for scripts. */
 
 import { type Command, Option } from 'commander';
-import { type Colour, coloured } from '../base/colour.ts';
-import { printable, printableLines } from '../base/printable.ts';
+import { type Colour, coloured, printable, printableLines } from '../base/index.ts';
 
 export type OutputFormat = 'table' | 'wide' | 'name' | 'json' | 'yaml';
 

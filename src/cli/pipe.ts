@@ -1,8 +1,8 @@
 /** The pipe that a client command uses. */
 
 import { existsSync } from 'node:fs';
-import { readSocketPath } from '../base/socket-path.ts';
-import { defaultSocket, SYSTEM_SOCKET } from '../config/default-paths.ts';
+import { readSocketPath } from '../base/index.ts';
+import { defaultSocket, SYSTEM_SOCKET } from '../config/index.ts';
 import { UsageError } from './errors.ts';
 
 /** Described in `--help`. */

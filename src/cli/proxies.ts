@@ -1,9 +1,8 @@
 /** `sidekey proxies`: the secrets of every proxy, as requested, sent and answered. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { AdminClient } from '../admin/client.ts';
-import { wantsColour } from '../base/colour.ts';
-import { printable } from '../base/printable.ts';
+import { printable, wantsColour } from '../base/index.ts';
+import type { AdminClient } from '../client/index.ts';
 import { asCalled } from './called-as.ts';
 import { allEntries } from './entry.ts';
 import { UsageError } from './errors.ts';

@@ -1,7 +1,7 @@
 /** Finds secrets of proxies that need attention. */
 
-import type { SecretJson } from '../admin/client.ts';
-import { looksMistyped } from '../base/nearest.ts';
+import type { SecretJson } from '../admin/index.ts';
+import { looksMistyped } from '../base/index.ts';
 import { type ProxyRow, untilOrSince } from './proxy-rows.ts';
 
 const HOUR_MS = 3_600_000;

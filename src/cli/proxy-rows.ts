@@ -1,9 +1,8 @@
 /** The state of proxies as rows: one for each secret of each stream. */
 
-import type { AdminClient, ProxyJson, ProxyPageJson, SecretJson, StreamJson } from '../admin/client.ts';
-import type { Colour } from '../base/colour.ts';
-import { formatDuration } from '../base/duration.ts';
-import { printable } from '../base/printable.ts';
+import type { ProxyJson, ProxyPageJson, SecretJson, StreamJson } from '../admin/index.ts';
+import { type Colour, formatDuration, printable } from '../base/index.ts';
+import type { AdminClient } from '../client/index.ts';
 import { wordsAsCalled } from './called-as.ts';
 
 /** A secret on a stream of a proxy. */

@@ -1,7 +1,7 @@
 /** Follows the state of proxies: reads it again after events, and at intervals. */
 
 import { setTimeout as pause } from 'node:timers/promises';
-import type { AdminClient } from '../admin/client.ts';
+import type { AdminClient } from '../client/index.ts';
 import { type Proxies, readProxies } from './proxy-rows.ts';
 
 /** Interval for changes without an event, such as a secret that becomes stale, in milliseconds. */

@@ -1,8 +1,7 @@
 /** `sidekey serve`; its flags come from the table of settings. */
 
 import { type Command, Option } from 'commander';
-import type { Flags } from '../config/given.ts';
-import { flagOf, SETTING_KEYS, SETTINGS, type Setting, variableOf } from '../config/settings.ts';
+import { type Flags, flagOf, SETTING_KEYS, SETTINGS, type Setting, variableOf } from '../config/index.ts';
 
 export function addServeCommand(program: Command): void {
   const serve = program

@@ -2,15 +2,10 @@
 
 import { once } from 'node:events';
 import { isatty } from 'node:tty';
-import { SidekeyError } from '../base/errors.ts';
-import { hardenProcess } from '../base/hardening.ts';
-import { printable } from '../base/printable.ts';
-import type { Flags } from '../config/given.ts';
-import { loadServeConfig } from '../config/load.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import { checkStart, type StartCheck } from '../server/check.ts';
-import { startServer } from '../server/server.ts';
-import { flushLog } from '../telemetry/log.ts';
+import { printable, SidekeyError } from '../base/index.ts';
+import { type Flags, loadServeConfig, type ServeConfig } from '../config/index.ts';
+import { checkStart, hardenProcess, type StartCheck, startServer } from '../server/index.ts';
+import { flushLog } from '../telemetry/index.ts';
 import { report } from './errors.ts';
 import { nextSteps } from './next-steps.ts';
 

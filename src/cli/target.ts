@@ -3,9 +3,9 @@
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
-import type { AdminClient } from '../admin/client.ts';
-import { shellQuote } from '../base/shell.ts';
-import { adminSocketIn, defaultDataDir, formerAdminSocket } from '../config/default-paths.ts';
+import { readTrustedFile, shellQuote } from '../base/index.ts';
+import type { AdminClient } from '../client/index.ts';
+import { adminSocketIn, defaultDataDir, formerAdminSocket } from '../config/index.ts';
 import { asCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat } from './output.ts';
@@ -81,7 +81,7 @@ function isSocket(file: string): boolean {
 
 /** A URL overrides the default socket. @throws UsageError */
 export async function openClient(options: ClientOptions): Promise<AdminClient> {
-  const { connectAdmin } = await import('../admin/client.ts');
+  const { connectAdmin } = await import('../client/index.ts');
   const { adminUrl, tokenFile } = options;
   const socketPath = socketOf(options);
   if (socketPath !== undefined) {
@@ -119,7 +119,6 @@ export function aimed(command: string, { adminSocket, adminUrl, tokenFile }: Cli
 }
 
 async function readToken(file: string, where: string): Promise<string> {
-  const { readTrustedFile } = await import('../base/trusted-file.ts');
   let token: string;
   try {
     const remedy = 'keep the token in a file that belongs to you and that no other user can write';

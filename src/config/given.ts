@@ -1,7 +1,6 @@
 /** Given settings, still as text, with their places. */
 
-import type { Problem } from '../base/errors.ts';
-import { nearest } from '../base/nearest.ts';
+import { nearest, type Problem } from '../base/index.ts';
 import { flagOf, SETTING_KEYS, SETTINGS, type SettingKey, variableOf } from './settings.ts';
 
 export interface Given {

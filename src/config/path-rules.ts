@@ -4,9 +4,7 @@
  */
 
 import path from 'node:path';
-import type { Problem } from '../base/errors.ts';
-import { MAX_SOCKET_PATH_BYTES } from '../base/socket-file.ts';
-import { isWithin } from '../base/within.ts';
+import { isWithin, MAX_SOCKET_PATH_BYTES, type Problem } from '../base/index.ts';
 import { quote } from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, type SettingKey } from './settings.ts';

@@ -1,6 +1,6 @@
 /** Checks the reserved SDS names against each other. */
 
-import type { Problem } from '../base/errors.ts';
+import type { Problem } from '../base/index.ts';
 import { quote } from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, type SettingKey } from './settings.ts';

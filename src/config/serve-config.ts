@@ -1,10 +1,9 @@
 /** The checked settings of `sidekey serve`, in the units that the code uses. */
 
-import type { AttestorSettings } from '../attest/catalog.ts';
-import type { UpstreamSettings } from '../ca/upstream/settings.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { AuthorityKeyType, SvidKeyType } from '../spiffe/key-types.ts';
-import type { LogFormat, LogLevel } from '../telemetry/levels.ts';
+import type { AttestorSettings } from '../attest/index.ts';
+import type { UpstreamSettings } from '../ca/index.ts';
+import type { AuthorityKeyType, SvidKeyType, TrustDomain } from '../spiffe/index.ts';
+import type { LogFormat, LogLevel } from '../telemetry/index.ts';
 
 /** Paths are absolute. */
 export interface ServeConfig extends AttestorSettings, UpstreamSettings {

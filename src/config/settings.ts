@@ -3,12 +3,10 @@
  * all come from it.
  */
 
-import { ATTESTOR_SETTINGS, type AttestorSettings } from '../attest/catalog.ts';
-import type { AttestorSetting } from '../attest/description.ts';
-import type { UpstreamSettings } from '../ca/upstream/settings.ts';
-import { AUTHORITY_KEY_TYPES, SVID_KEY_TYPES } from '../spiffe/key-types.ts';
-import { SPIRE_NAMES } from '../spiffe/sds-names.ts';
-import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/levels.ts';
+import { ATTESTOR_SETTINGS, type AttestorSetting, type AttestorSettings } from '../attest/index.ts';
+import type { UpstreamSettings } from '../ca/index.ts';
+import { AUTHORITY_KEY_TYPES, SPIRE_NAMES, SVID_KEY_TYPES } from '../spiffe/index.ts';
+import { LOG_FORMATS, LOG_LEVELS } from '../telemetry/index.ts';
 import { adminSocketIn, defaultDataDir, defaultSocket, type Surroundings } from './default-paths.ts';
 import type { SettingKind } from './kinds.ts';
 import * as kinds from './kinds.ts';

@@ -1,18 +1,18 @@
 /** Checks the settings of the upstream authority against each other: what its kind needs, and what has no effect. */
 
 import path from 'node:path';
-import type { Problem } from '../base/errors.ts';
-import { isWithin } from '../base/within.ts';
-import type { UpstreamChoice, UpstreamSettings } from '../ca/upstream/settings.ts';
+import { isWithin, type Problem } from '../base/index.ts';
+import type { UpstreamChoice, UpstreamSettings } from '../ca/index.ts';
 import { quote } from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, type SettingKey } from './settings.ts';
 
-type UpstreamKey = Exclude<keyof UpstreamSettings, 'upstream'>;
+type UpstreamKey = Exclude<keyof UpstreamSettings, 'upstream'> | 'rootTtl';
 
 /** The kinds that a setting belongs to. */
 const KINDS_OF: Readonly<Record<UpstreamKey, readonly UpstreamChoice[]>> = {
   offlineRoot: ['self'],
+  rootTtl: ['self'],
   upstreamTimeout: ['vault', 'command'],
   upstreamBundleFile: ['disk', 'vault', 'command'],
   upstreamCertFile: ['disk'],
@@ -61,6 +61,14 @@ export function upstreamProblems(
     if (!isGiven(key) || kinds.includes(upstream)) continue;
     const rule = `give ${flagOf('upstream')} ${kinds.join(' or ')}, or leave it out`;
     problems.push({ path: where(key)!, problem: `it has no effect with the upstream ${upstream}`, rule });
+  }
+  if (config.offlineRoot === true && isGiven('rootTtl')) {
+    const problem = `it has no effect with ${where('offlineRoot') ?? flagOf('offlineRoot')}`;
+    problems.push({
+      path: where('rootTtl')!,
+      problem,
+      rule: 'whoever keeps the offline root decides how long it lives: leave it out',
+    });
   }
   for (const key of NEEDED[upstream]) {
     if (isWhole && !isGiven(key)) problems.push(missing(key, `the upstream ${upstream} needs it`));

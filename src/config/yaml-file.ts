@@ -2,8 +2,7 @@
 
 import path from 'node:path';
 import type { LineCounter, Node, Pair } from 'yaml';
-import type { Problem } from '../base/errors.ts';
-import { readInputFile } from '../base/input-file.ts';
+import { type Problem, readInputFile } from '../base/index.ts';
 import { type Given, type Source, suggestion } from './given.ts';
 import { quote } from './kinds.ts';
 import { SETTING_KEYS, type SettingKey } from './settings.ts';

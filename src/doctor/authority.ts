@@ -1,7 +1,7 @@
 /** Checks the authorities: their ends, the upstream, and rotations that proxies hold up; and the clock. */
 
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import type { Finding } from '../base/finding.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import type { Finding } from '../base/index.ts';
 
 const DAY = 24 * 3_600_000;
 /** With less time left, a new root could not be distributed in time; or with a quarter of its life, if that is shorter. */
@@ -17,11 +17,11 @@ const CLOCK_OFF_MS = 60_000;
 
 const SET_CLOCK = 'timedatectl set-ntp true';
 
-type Known = Pick<DoctorJson, 'at' | 'authorities' | 'upstream' | 'last_issued_at'>;
+type KnownAuthorities = Pick<DoctorJson, 'at' | 'authorities' | 'upstream' | 'last_issued_at'>;
 type Authority = DoctorJson['authorities'][number];
 
 /** @param now by the clock of this process, milliseconds since the epoch */
-export function judgeAuthority(known: Known, now: number): Finding[] {
+export function judgeAuthority(known: KnownAuthorities, now: number): Finding[] {
   const { at, authorities, upstream, last_issued_at: lastIssued } = known;
   const server = Date.parse(at);
   const findings: Finding[] = [];
@@ -96,7 +96,7 @@ export function judgeAuthority(known: Known, now: number): Finding[] {
 }
 
 /** Sidekey replaces its own roots long before; an upstream's root is for somebody else to replace. */
-function judgeRoots({ upstream }: Known, live: readonly Authority[], server: number): Finding[] {
+function judgeRoots({ upstream }: KnownAuthorities, live: readonly Authority[], server: number): Finding[] {
   const roots = live.filter(({ role, state }) => role === 'root' && (state === 'active' || state === 'published'));
   const [root] = roots.toSorted((a, b) => Date.parse(b.not_after) - Date.parse(a.not_after));
   if (root === undefined) return [];

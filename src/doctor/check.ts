@@ -1,15 +1,15 @@
 /** The type of a check of `sidekey doctor`; checks are independent of each other. */
 
-import type { Finding, Severity } from '../base/finding.ts';
+import type { Finding, Severity } from '../base/index.ts';
 
 export interface Check {
   /** A word that does not change once released, such as `envoy`. */
   readonly name: string;
   /** @throws Error if the check itself fails, for example because a file can't be read */
-  run(): Promise<Outcome>;
+  run(): Promise<CheckResult>;
 }
 
-export interface Outcome {
+export interface CheckResult {
   readonly findings: readonly Finding[];
   /** Parts that were not checked, with the reason. */
   readonly skipped: readonly Skipped[];
@@ -23,8 +23,8 @@ export interface Skipped {
 const SEVERITIES: readonly Severity[] = ['error', 'warning', 'info'];
 
 /** Runs all checks one after the other; returns the findings with the worst first. */
-export async function runChecks(checks: readonly Check[]): Promise<Outcome> {
-  const outcomes: Outcome[] = [];
+export async function runChecks(checks: readonly Check[]): Promise<CheckResult> {
+  const outcomes: CheckResult[] = [];
   for (const check of checks) outcomes.push(await check.run());
   const findings = outcomes.flatMap((outcome) => outcome.findings);
   return {

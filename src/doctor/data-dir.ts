@@ -2,11 +2,19 @@
 
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Finding } from '../base/finding.ts';
-import { closingCommand, privacyFaults, READABLE_WARNING, SUSPECT_REMEDY } from '../base/privacy.ts';
-import { describeLoose, pathRemedy, pathRule, walkPath } from '../base/trusted-path.ts';
-import { observer } from '../base/user-ids.ts';
-import type { Outcome } from './check.ts';
+import {
+  closingCommand,
+  describeLoose,
+  type Finding,
+  observer,
+  pathRemedy,
+  pathRule,
+  privacyFaults,
+  READABLE_WARNING,
+  SUSPECT_REMEDY,
+  walkPath,
+} from '../base/index.ts';
+import type { CheckResult } from './check.ts';
 import { isSafeToName } from './safe-command.ts';
 
 /** Everything in the directory is closed. */
@@ -16,7 +24,7 @@ const ONLY_NAMES = {
 } as const;
 
 /** @param owner the uid of the server */
-export function judgeDataDir(directory: string, owner: number): Outcome {
+export function judgeDataDir(directory: string, owner: number): CheckResult {
   try {
     fs.accessSync(directory, fs.constants.R_OK | fs.constants.X_OK);
   } catch (thrown) {

@@ -1,17 +1,15 @@
 /** Checks the container engine's socket: which users could replace it, and which process listens on it. */
 
-import { looseOnEnginePath, whyForeignEngine } from '../attest/docker/engine-trust.ts';
-import type { Finding } from '../base/finding.ts';
-import { describeLoose, pathRemedy, pathRule } from '../base/trusted-path.ts';
-import { observer } from '../base/user-ids.ts';
-import type { Outcome, Skipped } from './check.ts';
+import { looseOnEnginePath, whyForeignEngine } from '../attest/index.ts';
+import { describeLoose, type Finding, observer, pathRemedy, pathRule } from '../base/index.ts';
+import type { CheckResult, Skipped } from './check.ts';
 import type { FindListener } from './listeners.ts';
 
 const WHY =
   'the answers of the engine decide which container gets which identity: while another user could imitate it, callers in containers get none';
 
 /** @param owner the uid of the server */
-export async function judgeEngineSocket(file: string, owner: number, find: FindListener): Promise<Outcome> {
+export async function judgeEngineSocket(file: string, owner: number, find: FindListener): Promise<CheckResult> {
   const who = observer(owner);
   const findings: Finding[] = [];
   const skipped: Skipped[] = [];

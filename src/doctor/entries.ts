@@ -1,20 +1,18 @@
 /** Checks for entries without effect, and for what entries need besides themselves. */
 
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import { changeEntry, declaredPlace } from '../base/declared.ts';
-import type { Finding } from '../base/finding.ts';
-import { commandLine } from '../base/shell.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import { changeEntry, commandLine, declaredPlace, type Finding } from '../base/index.ts';
 
 type Kind = 'expired' | 'unproducible' | 'shadowed' | 'never-issued';
-type Fault = DoctorJson['entries']['expired']['sample'][number];
+type EntrySample = DoctorJson['entries']['expired']['sample'][number];
 
 interface Judgement extends Pick<Finding, 'severity' | 'why'> {
   /** How the entry is changed, in words; nothing here deletes what can be mended. */
-  change(fault: Fault): string;
+  change(fault: EntrySample): string;
   /** The flags of `sidekey entry update` that mend it. */
-  flags?(fault: Fault): readonly string[] | undefined;
+  flags?(fault: EntrySample): readonly string[] | undefined;
   /** What to look at before; it holds wherever the entry was made. */
-  look?(fault: Fault): string;
+  look?(fault: EntrySample): string;
 }
 
 const JUDGEMENTS: Readonly<Record<Kind, Judgement>> = {
@@ -92,7 +90,7 @@ export function judgeEntries({ entries }: Pick<DoctorJson, 'entries'>): Finding[
 }
 
 /** The entry is changed where it was made: whoever declares it would undo another change. */
-function remedy(fault: Fault, { change, flags, look }: Judgement): Pick<Finding, 'fix' | 'command'> {
+function remedy(fault: EntrySample, { change, flags, look }: Judgement): Pick<Finding, 'fix' | 'command'> {
   const first = look === undefined ? '' : `${look(fault)}; then `;
   const update = ['sidekey', 'entry', 'update', fault.entry_id];
   const fix = `${first}${changeEntry(fault, change(fault), `${update.join(' ')} …`)}`;

@@ -3,11 +3,9 @@
  * with those of its servers.
  */
 
-import type { ProxyJson, SecretJson } from '../admin/proxy-schema.ts';
-import type { Clock } from '../base/clock.ts';
-import type { Finding } from '../base/finding.ts';
-import { shellQuote } from '../base/shell.ts';
-import type { Check, Outcome } from './check.ts';
+import type { ProxyJson, SecretJson } from '../admin/index.ts';
+import { type Finding, shellQuote } from '../base/index.ts';
+import type { CheckResult } from './check.ts';
 import { judgePeers, type OwnAuthority } from './envoy-peers.ts';
 import { judgePipes } from './envoy-pipes.ts';
 import { adminUrl, type EnvoySecret, type EnvoyState, plainSerial, readEnvoyState } from './envoy-state.ts';
@@ -23,8 +21,8 @@ export interface ServerView {
 /** Asks the server; `unknown` says why that is not possible. */
 export type Lookup = (nodeId: string) => Promise<ServerView | { readonly unknown: string }>;
 
-export function envoyAdminCheck(url: string, lookup: Lookup, clock: Clock): Check {
-  return { name: 'envoy-admin', run: () => check(url, withoutPassword(url), lookup, clock.now()) };
+export function checkRunningEnvoy(url: string, lookup: Lookup, now: number): Promise<CheckResult> {
+  return check(url, withoutPassword(url), lookup, now);
 }
 
 function withoutPassword(url: string): string {
@@ -36,7 +34,7 @@ function withoutPassword(url: string): string {
 }
 
 /** @param place the URL in findings */
-async function check(url: string, place: string, lookup: Lookup, now: number): Promise<Outcome> {
+async function check(url: string, place: string, lookup: Lookup, now: number): Promise<CheckResult> {
   let envoy: EnvoyState;
   try {
     envoy = await readEnvoyState(url);

@@ -1,13 +1,11 @@
 /** The check of an Envoy's bootstrap, compared with the server's entries if a server answers, and with this host. */
 
 import fs from 'node:fs';
-import { type Known, lintBootstrap, type PathKind } from '../envoy/lint/lint.ts';
+import { faultsOfBootstrap, type KnownFacts, type PathKind } from '../envoy/index.ts';
 import type { Check } from './check.ts';
 
-export { STDIN } from '../envoy/lint/lint.ts';
-
 /** Entries and aliases of the server, or the reason why they are unknown. */
-export type Names = Required<Omit<Known, 'kindOf'>> | { readonly unknown: string };
+export type Names = Required<Omit<KnownFacts, 'kindOf'>> | { readonly unknown: string };
 
 /** @param kindOf what is at a path of this host; undefined: the bootstrap is not compared with it */
 export function envoyFileCheck(
@@ -20,9 +18,11 @@ export function envoyFileCheck(
     name: 'envoy',
     run: async () => {
       const known = await names();
-      if (!('unknown' in known)) return { findings: lintBootstrap(text, file, { ...known, kindOf }), skipped: [] };
+      if (!('unknown' in known)) {
+        return { findings: await faultsOfBootstrap(text, file, { ...known, kindOf }), skipped: [] };
+      }
       const skipped = [{ what: `whether an entry gives each name of ${file}`, why: known.unknown }];
-      return { findings: lintBootstrap(text, file, { kindOf }), skipped };
+      return { findings: await faultsOfBootstrap(text, file, { kindOf }), skipped };
     },
   };
 }

@@ -2,8 +2,8 @@
 
 import { X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
-import type { Finding } from '../base/finding.ts';
-import type { Outcome, Skipped } from './check.ts';
+import type { Finding } from '../base/index.ts';
+import type { CheckResult, Skipped } from './check.ts';
 import { idsOf, type TrustedRoots } from './envoy-secrets.ts';
 import type { Endpoint, EnvoyState, RefusedServers } from './envoy-state.ts';
 import { keyIds } from './key-ids.ts';
@@ -21,7 +21,11 @@ const MAX_CLUSTERS = 5;
 const MAX_ENDPOINTS = 2;
 
 /** @param own undefined if no server answers @param place the Envoy's URL */
-export async function judgePeers(envoy: EnvoyState, own: OwnAuthority | undefined, place: string): Promise<Outcome> {
+export async function judgePeers(
+  envoy: EnvoyState,
+  own: OwnAuthority | undefined,
+  place: string,
+): Promise<CheckResult> {
   const findings: Finding[] = [...judgeOwnRoots(envoy, own, place), ...judgeClients(envoy, place)];
   const skipped: Skipped[] = [];
   for (const refused of envoy.refusedServers.slice(0, MAX_CLUSTERS)) {

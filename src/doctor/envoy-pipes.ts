@@ -1,9 +1,9 @@
 /** Whether a running Envoy can open the Unix sockets of its clusters, which it can't tell apart from a server that is down. */
 
-import { reachOf } from '../attest/reach.ts';
-import type { Finding } from '../base/finding.ts';
-import type { Outcome } from './check.ts';
-import type { Pipe } from './envoy-state.ts';
+import { reachOf } from '../attest/index.ts';
+import type { Finding } from '../base/index.ts';
+import type { CheckResult } from './check.ts';
+import type { PipeCluster } from './envoy-state.ts';
 import { listeningProcess } from './listening-process.ts';
 
 /**
@@ -11,7 +11,12 @@ import { listeningProcess } from './listening-process.ts';
  * @param place the same, as findings have it
  * @param own the pipe of the server that was asked; undefined: not known
  */
-export function judgePipes(pipes: readonly Pipe[], url: string, place: string, own: string | undefined): Outcome {
+export function judgePipes(
+  pipes: readonly PipeCluster[],
+  url: string,
+  place: string,
+  own: string | undefined,
+): CheckResult {
   const failing = pipes.filter(({ open, failed }) => open === 0 && failed > 0);
   if (failing.length === 0) return { findings: [], skipped: [] };
   const { hostname, port } = new URL(url);
@@ -26,7 +31,12 @@ export function judgePipes(pipes: readonly Pipe[], url: string, place: string, o
   return { findings: failing.flatMap((pipe) => judgePipe(pipe, pid, place, own)), skipped: [] };
 }
 
-function judgePipe({ cluster, path, failed }: Pipe, pid: number, place: string, own: string | undefined): Finding[] {
+function judgePipe(
+  { cluster, path, failed }: PipeCluster,
+  pid: number,
+  place: string,
+  own: string | undefined,
+): Finding[] {
   const { verdict, detail, fix, seenAs, command } = reachOf(pid, path);
   if (verdict !== 'no') return [];
   const isMissing = seenAs === undefined && detail.endsWith('does not exist');

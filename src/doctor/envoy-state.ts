@@ -21,7 +21,7 @@ export interface EnvoyState {
   /** Listeners that refused clients for this reason, and how many since its start. */
   readonly refusedClients: readonly { readonly listener: string; readonly count: number }[];
   /** Clusters whose endpoint is a Unix socket. */
-  readonly pipes: readonly Pipe[];
+  readonly pipes: readonly PipeCluster[];
 }
 
 export interface EnvoySecret {
@@ -50,7 +50,7 @@ export interface Endpoint {
   readonly port: number;
 }
 
-export interface Pipe {
+export interface PipeCluster {
   readonly cluster: string;
   readonly path: string;
   readonly open: number;
@@ -185,9 +185,9 @@ async function refusedServers(
   return refusing.map((one) => ({ ...one, sni: names.get(one.cluster) }));
 }
 
-function pipesOf({ cluster_statuses: clusters = [] }: Clusters): Pipe[] {
+function pipesOf({ cluster_statuses: clusters = [] }: Clusters): PipeCluster[] {
   return clusters.flatMap(({ name = '', host_statuses: hosts = [] }) =>
-    hosts.flatMap(({ address, stats = [] }): Pipe[] => {
+    hosts.flatMap(({ address, stats = [] }): PipeCluster[] => {
       const path = address?.pipe?.path;
       const count = (what: string) => Number(stats.find((one) => one.name === what)?.value ?? 0);
       if (typeof path !== 'string') return [];

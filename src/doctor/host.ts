@@ -1,10 +1,8 @@
 /** Checks the server's host and resources: /proc, disk, descriptors, attestors, and limits that are nearly reached. */
 
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import { attestorOf } from '../attest/catalog.ts';
-import type { AttestorFailure } from '../attest/description.ts';
-import type { Finding, Severity } from '../base/finding.ts';
-import { shellQuote } from '../base/shell.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import { type AttestorFailure, attestorOf } from '../attest/index.ts';
+import { type Finding, type Severity, shellQuote } from '../base/index.ts';
 
 type Restart = (...flags: string[]) => string | undefined;
 

@@ -1,14 +1,11 @@
 /** Checks which other users could write the files that decide which process gets which identity. */
 
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import type { Finding } from '../base/finding.ts';
-import { whoCanChange } from '../base/trusted-file.ts';
-import { describeLoose } from '../base/trusted-path.ts';
-import { observer } from '../base/user-ids.ts';
-import type { Outcome, Skipped } from './check.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import { describeLoose, type Finding, observer, whoCanChange } from '../base/index.ts';
+import type { CheckResult, Skipped } from './check.ts';
 
 /** @param owner the uid of the server */
-export function judgeInputs(inputs: DoctorJson['inputs'], owner: number): Outcome {
+export function judgeInputs(inputs: DoctorJson['inputs'], owner: number): CheckResult {
   const who = observer(owner);
   const findings: Finding[] = [];
   const skipped: Skipped[] = [];

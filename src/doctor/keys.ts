@@ -1,17 +1,14 @@
 /** Checks the files with the passphrases of the authorities' keys, without which the server does not start again. */
 
 import fs from 'node:fs';
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import type { Finding } from '../base/finding.ts';
-import { whoCanChange } from '../base/trusted-file.ts';
-import { describeLoose, octal } from '../base/trusted-path.ts';
-import { observer } from '../base/user-ids.ts';
-import type { Outcome, Skipped } from './check.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import { describeLoose, type Finding, observer, octal, whoCanChange } from '../base/index.ts';
+import type { CheckResult, Skipped } from './check.ts';
 
 const OLD_SETTING = '--old-key-passphrase-file';
 
 /** @param owner the uid of the server */
-export function judgeKeys(files: DoctorJson['passphrase_files'], owner: number): Outcome {
+export function judgeKeys(files: DoctorJson['passphrase_files'], owner: number): CheckResult {
   const findings: Finding[] = [];
   const skipped: Skipped[] = [];
   for (const { setting, path: place } of files) {
@@ -35,9 +32,9 @@ export function judgeKeys(files: DoctorJson['passphrase_files'], owner: number):
   return { findings, skipped };
 }
 
-type Fault = Pick<Finding, 'rule' | 'problem' | 'why' | 'fix'>;
+type PathFault = Pick<Finding, 'rule' | 'problem' | 'why' | 'fix'>;
 
-function faultOf(place: string, owner: number): Fault | undefined {
+function faultOf(place: string, owner: number): PathFault | undefined {
   const why = 'the next start refuses it';
   const stats = fs.statSync(place, { throwIfNoEntry: false });
   if (stats === undefined) {

@@ -1,15 +1,15 @@
 /** Checks which processes listen on the two sockets, by the kernel: another process could imitate the server's answers. */
 
-import type { Finding } from '../base/finding.ts';
-import type { Outcome } from './check.ts';
+import type { Finding } from '../base/index.ts';
+import type { CheckResult } from './check.ts';
 
 /** The process that listens on a Unix socket, by SO_PEERCRED; pid 0 if its pid namespace is not visible. */
-export interface Listener {
+export interface SocketListener {
   readonly pid: number;
   readonly uid: number;
 }
 
-export type FindListener = (socket: string) => Promise<Listener>;
+export type FindListener = (socket: string) => Promise<SocketListener>;
 
 export interface Sockets {
   readonly pipe: string;
@@ -29,9 +29,9 @@ export async function isOwnServer(admin: string, find: FindListener): Promise<bo
  * Compares the process that listens on the pipe with that on the admin socket. The pid that the server reports is not
  * used: in a container it differs.
  */
-export async function judgeListeners({ pipe, admin }: Sockets, find: FindListener): Promise<Outcome> {
-  let server: Listener;
-  let other: Listener;
+export async function judgeListeners({ pipe, admin }: Sockets, find: FindListener): Promise<CheckResult> {
+  let server: SocketListener;
+  let other: SocketListener;
   try {
     [server, other] = [await find(admin), await find(pipe)];
   } catch (thrown) {
@@ -66,6 +66,6 @@ export async function judgeListeners({ pipe, admin }: Sockets, find: FindListene
   return { findings, skipped: server.pid === 0 && other.pid === 0 ? [{ what, why }] : [] };
 }
 
-function name({ pid, uid }: Listener): string {
+function name({ pid, uid }: SocketListener): string {
   return pid === 0 ? `a process of uid ${uid}` : `process ${pid} (uid ${uid})`;
 }

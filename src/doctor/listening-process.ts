@@ -1,7 +1,7 @@
 /** Finds the process that listens on a TCP port of this host, by the kernel's tables. @see proc_pid_net(5) */
 
 import fs from 'node:fs';
-import { readable } from '../base/proc/text.ts';
+import { readable } from '../base/index.ts';
 
 const LISTENS = '0A';
 

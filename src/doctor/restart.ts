@@ -1,12 +1,9 @@
 /** Derives the command that restarts a running server from its process. */
 
 import fs from 'node:fs';
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import { type CgroupLine, readCgroup } from '../attest/proc/cgroup.ts';
-import { type ProcessStat, readStat } from '../attest/proc/stat.ts';
-import { readStatus } from '../attest/proc/status.ts';
-import { readProcRecords } from '../base/proc/text.ts';
-import { shellQuote } from '../base/shell.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import { type CgroupLine, type ProcessStat, readCgroup, readStat, readStatus } from '../attest/index.ts';
+import { readProcRecords, shellQuote } from '../base/index.ts';
 
 export interface ProcessView {
   /** Undefined for a process of another user, which can make its reader wait for ever. */

@@ -1,8 +1,6 @@
 /** Decides whether a finding may have a command with a path, which root usually runs later. */
 
-import type { Finding } from '../base/finding.ts';
-import { walkToMade } from '../base/trusted-path.ts';
-import { observer } from '../base/user-ids.ts';
+import { type Finding, observer, walkToMade } from '../base/index.ts';
 
 /**
  * Whether only root and this user can change the meaning of the path before the command is run. A server of another

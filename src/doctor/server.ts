@@ -1,9 +1,9 @@
 /** The checks of a server and its host, by the server's report and by the files that this process sees. */
 
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import type { Finding } from '../base/finding.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import type { Finding } from '../base/index.ts';
 import { judgeAuthority } from './authority.ts';
-import type { Check, Outcome } from './check.ts';
+import type { Check, CheckResult } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
 import { judgeEngineSocket } from './engine-socket.ts';
 import { judgeEntries, judgeRequirements, judgeWithheld } from './entries.ts';
@@ -32,7 +32,7 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
   const process = here && viewProcess(known.pid, known.started);
   const restart = (...flags: string[]) => process && restartCommand(known.pid, process, flags);
   // A process of another user could name any file, and root would run a command on it.
-  const ownOnly = async (here: Here, outcome: Outcome): Promise<Outcome> =>
+  const ownOnly = async (here: Here, outcome: CheckResult): Promise<CheckResult> =>
     (await isOwnServer(here.adminSocket, here.findListener))
       ? outcome
       : { ...outcome, findings: outcome.findings.map(withoutCommand) };

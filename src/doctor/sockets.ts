@@ -3,14 +3,21 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import type { DoctorJson } from '../admin/doctor-schema.ts';
-import type { Finding } from '../base/finding.ts';
-import { groupMembers, isNamedGroup } from '../base/groups.ts';
-import { shellQuote } from '../base/shell.ts';
-import { describeLoose, octal, pathRemedy, pathRule, walkToMade } from '../base/trusted-path.ts';
-import { observer } from '../base/user-ids.ts';
-import { isWithin } from '../base/within.ts';
-import type { Outcome, Skipped } from './check.ts';
+import type { DoctorJson } from '../admin/index.ts';
+import {
+  describeLoose,
+  type Finding,
+  groupMembers,
+  isNamedGroup,
+  isWithin,
+  observer,
+  octal,
+  pathRemedy,
+  pathRule,
+  shellQuote,
+  walkToMade,
+} from '../base/index.ts';
+import type { CheckResult, Skipped } from './check.ts';
 import { isSafeToName, withoutCommand } from './safe-command.ts';
 
 const OTHERS = { write: 0o002, search: 0o001 };
@@ -123,7 +130,7 @@ function serveCommand(adminSocket: string, env: NodeJS.ProcessEnv): string | und
 }
 
 /** Checks which users can connect to the pipe. @param owner the uid of the server @param restart the command that restarts it, if known */
-export async function judgePipe(file: string, owner: number, restart: string | undefined): Promise<Outcome> {
+export async function judgePipe(file: string, owner: number, restart: string | undefined): Promise<CheckResult> {
   const state = await socketState(file);
   if (state === 'missing' || state === 'stale' || state === 'no socket') {
     const instead = state === 'stale' ? 'a socket on which no process listens' : 'a file that is not a socket';

@@ -1,10 +1,10 @@
 /** Writes a bootstrap for Envoy (v3, all static) that people can read and change. */
 
-import { pathOf } from '../spiffe/id.ts';
+import { pathOf } from '../spiffe/index.ts';
 import { appCluster, pipeCluster, upstreamCluster } from './clusters.ts';
 import { inboundListener, outboundListener, socketAddress } from './listeners.ts';
-import type { Address, BootstrapPlan, Peer } from './plan.ts';
-import { SdsSource } from './tls.ts';
+import type { Address, AllowedPeer, BootstrapPlan } from './plan.ts';
+import { SdsConfig } from './tls.ts';
 import { nest, scalar } from './yaml-text.ts';
 
 /**
@@ -14,7 +14,7 @@ import { nest, scalar } from './yaml-text.ts';
  */
 export function bootstrapYaml(plan: BootstrapPlan): string {
   const { spiffeId, socket, admin, tcp, inbound, upstreams } = plan;
-  const sds = new SdsSource();
+  const sds = new SdsConfig();
   const node = scalar(pathOf(spiffeId).slice(1));
   const listeners = [
     ...(inbound === undefined ? [] : [inboundListener(inbound, spiffeId, tcp, sds)]),
@@ -71,6 +71,6 @@ function show({ host, port }: Address): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function showPeer(peer: Peer): string {
+function showPeer(peer: AllowedPeer): string {
   return 'spiffeId' in peer ? peer.spiffeId : `any workload of ${peer.trustDomain}`;
 }

@@ -1,10 +1,10 @@
 /** Clusters of the bootstrap. */
 
 import { isIP } from 'node:net';
-import type { SpiffeId } from '../spiffe/id.ts';
+import type { SpiffeId } from '../spiffe/index.ts';
 import { socketAddress } from './listeners.ts';
-import { type Address, RESERVED_NAMES, type Upstream } from './plan.ts';
-import { type SdsSource, upstreamTls } from './tls.ts';
+import { type Address, type EnvoyUpstream, RESERVED_NAMES } from './plan.ts';
+import { type SdsConfig, upstreamTls } from './tls.ts';
 import { lines, scalar } from './yaml-text.ts';
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
@@ -36,9 +36,9 @@ export function appCluster(to: Address): string {
 }
 
 export function upstreamCluster(
-  { name, at, spiffeId }: Upstream,
+  { name, at, spiffeId }: EnvoyUpstream,
   me: SpiffeId,
-  sds: SdsSource,
+  sds: SdsConfig,
   first: boolean,
 ): string {
   return lines(cluster(name, at), upstreamTls(me, spiffeId, sds, first));

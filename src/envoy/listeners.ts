@@ -1,14 +1,14 @@
 /** Listeners and their filters. */
 
-import type { SpiffeId } from '../spiffe/id.ts';
-import { type Address, type Inbound, RESERVED_NAMES, type Upstream } from './plan.ts';
-import { downstreamTls, type SdsSource } from './tls.ts';
+import type { SpiffeId } from '../spiffe/index.ts';
+import { type Address, type EnvoyUpstream, type Inbound, RESERVED_NAMES } from './plan.ts';
+import { downstreamTls, type SdsConfig } from './tls.ts';
 import { nest, scalar } from './yaml-text.ts';
 
 const FILTERS = 'type.googleapis.com/envoy.extensions.filters';
 
 /** The mTLS listener. */
-export function inboundListener({ listen, allow }: Inbound, me: SpiffeId, tcp: boolean, sds: SdsSource): string {
+export function inboundListener({ listen, allow }: Inbound, me: SpiffeId, tcp: boolean, sds: SdsConfig): string {
   const alpn = tcp ? '' : 'alpn_protocols: [h2, http/1.1]';
   const { inbound, app } = RESERVED_NAMES;
   const filter = tcp ? proxy(inbound, app) : http(inbound, app, VERIFIED_CALLER);
@@ -22,7 +22,7 @@ filter_chains:
 }
 
 /** The plain listener for one upstream. */
-export function outboundListener({ name, local, spiffeId }: Upstream, tcp: boolean): string {
+export function outboundListener({ name, local, spiffeId }: EnvoyUpstream, tcp: boolean): string {
   const filter = tcp ? proxy(name, name) : http(name, name, UNVERIFIED_CALLER);
   return `# Out: programs on this host connect here, in clear text, to reach ${spiffeId}.
 name: ${scalar(name)}

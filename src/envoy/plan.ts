@@ -1,6 +1,6 @@
 /** The input of `sidekey envoy bootstrap`. */
 
-import { type SpiffeId, type TrustDomain, trustDomainId, trustDomainOf } from '../spiffe/id.ts';
+import { type SpiffeId, type TrustDomain, trustDomainId, trustDomainOf } from '../spiffe/index.ts';
 
 /** An IP address (IPv6 without brackets) or a host name, and a port. */
 export interface Address {
@@ -9,7 +9,7 @@ export interface Address {
 }
 
 /** A peer to accept: one workload, or all workloads of a trust domain. */
-export type Peer = { readonly spiffeId: SpiffeId } | { readonly trustDomain: TrustDomain };
+export type AllowedPeer = { readonly spiffeId: SpiffeId } | { readonly trustDomain: TrustDomain };
 
 /** A listener that terminates mTLS and forwards the traffic. */
 export interface Inbound {
@@ -17,11 +17,11 @@ export interface Inbound {
   readonly listen: Address;
   readonly to: Address;
   /** Not empty. */
-  readonly allow: readonly Peer[];
+  readonly allow: readonly AllowedPeer[];
 }
 
 /** A local clear-text listener whose connections are forwarded by mTLS. */
-export interface Upstream {
+export interface EnvoyUpstream {
   /** The name of its listener and cluster; unique, and not one of {@link RESERVED_NAMES}. */
   readonly name: string;
   readonly at: Address;
@@ -40,7 +40,7 @@ export interface BootstrapPlan {
   /** Whether to forward bytes unchanged, instead of HTTP requests. */
   readonly tcp: boolean;
   readonly inbound?: Inbound | undefined;
-  readonly upstreams: readonly Upstream[];
+  readonly upstreams: readonly EnvoyUpstream[];
 }
 
 /** Names that the bootstrap itself uses: the clusters of the pipe and of the program, and the mTLS listener. */
@@ -50,7 +50,7 @@ export const RESERVED_NAMES = { sidekey: 'sidekey', app: 'app', inbound: 'inboun
  * The name of the secret that verifies these peers: their trust domain's bundle, so that no other domain's authority is
  * accepted, or `ALL` if they are of several domains.
  */
-export function validationName(peers: readonly Peer[]): string {
+export function validationName(peers: readonly AllowedPeer[]): string {
   const domains = new Set(peers.map((peer) => ('spiffeId' in peer ? trustDomainOf(peer.spiffeId) : peer.trustDomain)));
   const [first, ...more] = domains;
   return first === undefined || more.length > 0 ? 'ALL' : trustDomainId(first);

@@ -1,13 +1,13 @@
 /** TLS contexts whose certificate and authorities come from Sidekey. */
 
-import { type SpiffeId, trustDomainId } from '../spiffe/id.ts';
-import { type Peer, RESERVED_NAMES, validationName } from './plan.ts';
+import { type SpiffeId, trustDomainId } from '../spiffe/index.ts';
+import { type AllowedPeer, RESERVED_NAMES, validationName } from './plan.ts';
 import { lines, list, nest } from './yaml-text.ts';
 
 const TYPES = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3';
 
 /** The `sds_config` of one bootstrap: written out at its first use; later uses refer to that. */
-export class SdsSource {
+export class SdsConfig {
   #written = false;
 
   text(): string {
@@ -32,7 +32,7 @@ api_config_source:
       retry_policy: { retry_back_off: { base_interval: 0.1s, max_interval: 1s } }`;
 
 /** The `transport_socket` of a filter chain that accepts only `allow`. */
-export function downstreamTls(spiffeId: SpiffeId, allow: readonly Peer[], sds: SdsSource, alpn: string): string {
+export function downstreamTls(spiffeId: SpiffeId, allow: readonly AllowedPeer[], sds: SdsConfig, alpn: string): string {
   return `transport_socket:
   name: envoy.transport_sockets.tls
   typed_config:
@@ -43,7 +43,7 @@ export function downstreamTls(spiffeId: SpiffeId, allow: readonly Peer[], sds: S
 }
 
 /** The `transport_socket` of a cluster that accepts only `server`. Only the first one in a bootstrap has comments. */
-export function upstreamTls(spiffeId: SpiffeId, server: SpiffeId, sds: SdsSource, first: boolean): string {
+export function upstreamTls(spiffeId: SpiffeId, server: SpiffeId, sds: SdsConfig, first: boolean): string {
   const purpose = first ? 'The server that it connects to' : '';
   return `transport_socket:
   name: envoy.transport_sockets.tls
@@ -59,7 +59,12 @@ interface Context {
   readonly purpose: string;
 }
 
-function commonTls(spiffeId: SpiffeId, peers: readonly Peer[], sds: SdsSource, { alpn, purpose }: Context): string {
+function commonTls(
+  spiffeId: SpiffeId,
+  peers: readonly AllowedPeer[],
+  sds: SdsConfig,
+  { alpn, purpose }: Context,
+): string {
   const name = validationName(peers);
   const domain = name === 'ALL' ? 'a trust domain that Sidekey knows' : 'this trust domain';
   return lines(
@@ -81,7 +86,7 @@ function commonTls(spiffeId: SpiffeId, peers: readonly Peer[], sds: SdsSource, {
   );
 }
 
-function matcher(peer: Peer): string {
+function matcher(peer: AllowedPeer): string {
   const match = 'spiffeId' in peer ? `exact: ${peer.spiffeId}` : `prefix: ${trustDomainId(peer.trustDomain)}/`;
   return `san_type: URI\nmatcher: { ${match} }`;
 }

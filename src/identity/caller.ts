@@ -1,17 +1,10 @@
 /** The state of one caller: its facts, the entries that it matches now, and the listeners for changes. */
 
-import { ATTESTORS } from '../attest/catalog.ts';
-import { redactSelector } from '../attest/selector-kinds.ts';
-import type { Attestation, Peer } from '../attest/types.ts';
-import { backoffApart } from '../base/backoff.ts';
-import type { Clock, Deadline } from '../base/clock.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { KeyedListeners } from '../base/keyed-listeners.ts';
-import { tellEach } from '../base/listeners.ts';
-import { compareAge } from '../registry/entry.ts';
-import type { Entry, EntryChange } from '../registry/types.ts';
-import type { SpiffeId } from '../spiffe/id.ts';
-import { type Log, ownedLog } from '../telemetry/log.ts';
+import { ATTESTORS, type Attestation, type Peer, redactSelector } from '../attest/index.ts';
+import { backoffApart, type Clock, type Deadline, KeyedListeners, SidekeyError, tellEach } from '../base/index.ts';
+import { compareAge, type Entry, type EntryChange } from '../registry/index.ts';
+import type { SpiffeId } from '../spiffe/index.ts';
+import { type Log, ownedLog } from '../telemetry/index.ts';
 import { type CallerClass, type CallerClasses, type ClassMember, difference } from './classes.ts';
 import { describeLapse, type Lapse, Lapses } from './lapses.ts';
 import type { LookedAt, Looks } from './looks.ts';

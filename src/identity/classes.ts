@@ -3,13 +3,9 @@
  * for all of them.
  */
 
-import { redactSelector } from '../attest/selector-kinds.ts';
-import type { Attestation, Peer } from '../attest/types.ts';
-import { isForContained } from '../registry/contained.ts';
-import { missing } from '../registry/match.ts';
-import type { Entry, EntryChange, Registry } from '../registry/types.ts';
-import type { SpiffeId } from '../spiffe/id.ts';
-import { formatSelector } from '../spiffe/selector.ts';
+import { type Attestation, type Peer, redactSelector } from '../attest/index.ts';
+import { type Entry, type EntryChange, isForContained, missing, type Registry } from '../registry/index.ts';
+import { formatSelector, type SpiffeId } from '../spiffe/index.ts';
 
 /** A member of a class. It learns which entries it has gained or lost, or no longer gets because of a container. */
 export interface ClassMember {

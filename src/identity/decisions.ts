@@ -5,11 +5,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Clock, Deadline } from '../base/clock.ts';
-import type { Owner } from '../limits/owner.ts';
-import type { DecisionRecord } from '../registry/decision.ts';
-import type { DecisionPage, DecisionQuery, DecisionStore } from '../registry/store/decision-store.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Clock, Deadline } from '../base/index.ts';
+import type { Owner } from '../limits/index.ts';
+import type { DecisionPage, DecisionQuery, DecisionRecord, DecisionStore } from '../registry/index.ts';
+import type { Log } from '../telemetry/index.ts';
 
 /** The part of a record that the caller of {@link Decisions.note} supplies; {@link Decisions} adds the rest. */
 export type Noted = Omit<DecisionRecord, 'id' | 'at' | 'endedAt' | 'owner'>;

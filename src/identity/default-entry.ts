@@ -1,6 +1,6 @@
 /** Chooses the identity for the SDS name `default`. */
 
-import type { Entry } from '../registry/types.ts';
+import type { Entry } from '../registry/index.ts';
 
 /**
  * The entry with the hint `default`, else the oldest.

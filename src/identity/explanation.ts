@@ -3,13 +3,17 @@
  * that.
  */
 
-import { redactSelector } from '../attest/selector-kinds.ts';
-import { differInOnePlace, nearest } from '../base/nearest.ts';
-import { isForContained } from '../registry/contained.ts';
-import { isExpired } from '../registry/entry.ts';
-import type { Entry, NearMiss, Registry } from '../registry/types.ts';
-import { type SpiffeId, type TrustDomain, trustDomainId, trustDomainOf } from '../spiffe/id.ts';
-import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import { redactSelector } from '../attest/index.ts';
+import { differInOnePlace, nearest } from '../base/index.ts';
+import { type Entry, isExpired, isForContained, type NearMiss, type Registry } from '../registry/index.ts';
+import {
+  formatSelector,
+  type Selector,
+  type SpiffeId,
+  type TrustDomain,
+  trustDomainId,
+  trustDomainOf,
+} from '../spiffe/index.ts';
 import { split } from './classes.ts';
 import { defaultEntry } from './default-entry.ts';
 import { explainHeld, type HeldCaller, type HeldReason } from './held.ts';

@@ -3,10 +3,9 @@
  * ID to other callers was made, changed or deleted. Apart from the push of secrets, which does not wait for it.
  */
 
-import type { Clock, Deadline } from '../base/clock.ts';
-import { KeyedListeners } from '../base/keyed-listeners.ts';
-import type { EntryChange } from '../registry/types.ts';
-import type { SpiffeId } from '../spiffe/id.ts';
+import { type Clock, type Deadline, KeyedListeners } from '../base/index.ts';
+import type { EntryChange } from '../registry/index.ts';
+import type { SpiffeId } from '../spiffe/index.ts';
 
 /** Changes within this time are told together, so that a series of writes costs one look for each held name. */
 const TOGETHER_MS = 250;

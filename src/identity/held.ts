@@ -3,13 +3,9 @@
  * hold ends.
  */
 
-import { redactSelector } from '../attest/selector-kinds.ts';
-import { isForContained } from '../registry/contained.ts';
-import type { Candidate } from '../registry/decision.ts';
-import { isExpired } from '../registry/entry.ts';
-import { missing } from '../registry/match.ts';
-import type { Entry } from '../registry/types.ts';
-import { type SpiffeId, type TrustDomain, trustDomainOf } from '../spiffe/id.ts';
+import { redactSelector } from '../attest/index.ts';
+import { type Candidate, type Entry, isExpired, isForContained, missing } from '../registry/index.ts';
+import { type SpiffeId, type TrustDomain, trustDomainOf } from '../spiffe/index.ts';
 
 export type HeldReason =
   /** No entry gives this SPIFFE ID. */

@@ -4,14 +4,19 @@
  * attested process.
  */
 
-import type { Peer } from '../attest/types.ts';
-import type { Clock } from '../base/clock.ts';
-import type { CertificateAuthority, X509Svid } from '../ca/types.ts';
-import type { Entry, EntryChange, Registry } from '../registry/types.ts';
-import type { TrustBundle } from '../spiffe/bundle.ts';
-import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
-import { compareText, formatSelector, type Selector } from '../spiffe/selector.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Peer } from '../attest/index.ts';
+import type { Clock } from '../base/index.ts';
+import type { CertificateAuthority, X509Svid } from '../ca/index.ts';
+import type { Entry, EntryChange, Registry } from '../registry/index.ts';
+import {
+  compareText,
+  formatSelector,
+  type Selector,
+  type SpiffeId,
+  type TrustBundle,
+  type TrustDomain,
+} from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import { Caller, type CallerParts } from './caller.ts';
 import { CallerClasses } from './classes.ts';
 import { explainHeld, type Held, heldAsContained } from './held.ts';
@@ -114,6 +119,11 @@ export class Identities {
     const issued: SequencedSvid = await this.#svids.get(entry);
     await caller.attestAfter(issued.sequence);
     return caller.holds(entry) ? issued.svid : undefined;
+  }
+
+  /** True if a key of the entry's SVIDs takes long to make. */
+  isSlow({ x509SvidKeyType }: Entry): boolean {
+    return this.#parts.ca.isSlow(x509SvidKeyType);
   }
 
   /** Call it when a proxy rejects the entry's SVID: a new one is issued after a delay; see {@link Svids.reissue}. */

@@ -5,10 +5,8 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
-import { redactSelector } from '../attest/selector-kinds.ts';
-import { ENTRY_FIELD_LIST } from '../registry/entry-fields.ts';
-import { missing } from '../registry/match.ts';
-import type { Entry } from '../registry/types.ts';
+import { redactSelector } from '../attest/index.ts';
+import { ENTRY_FIELD_LIST, type Entry, missing } from '../registry/index.ts';
 
 export interface Lapse {
   readonly entry: Entry;

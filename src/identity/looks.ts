@@ -4,7 +4,7 @@
  * with many callers delays each other owner by one attestation only.
  */
 
-import type { Clock, Deadline } from '../base/clock.ts';
+import type { Clock, Deadline } from '../base/index.ts';
 import type { SequenceNumbers } from './svids.ts';
 
 /** A caller that can be attested again. */

@@ -7,14 +7,10 @@
  * container this entry requires the image digest, which no other image can have.
  */
 
-import { ATTESTORS } from '../attest/catalog.ts';
-import { isChosen, isOfRoot, isSecret, isWeak } from '../attest/selector-kinds.ts';
-import { changeEntry, type DeclaredAt, declaredPlace } from '../base/declared.ts';
-import { commandLine } from '../base/shell.ts';
-import { isForContained } from '../registry/contained.ts';
-import { ENTRY_FIELD_LIST } from '../registry/entry-fields.ts';
-import type { Entry, NearMiss } from '../registry/types.ts';
-import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import { ATTESTORS, isChosen, isOfRoot, isSecret, isWeak } from '../attest/index.ts';
+import { changeEntry, commandLine, type DeclaredAt, declaredPlace } from '../base/index.ts';
+import { ENTRY_FIELD_LIST, type Entry, isForContained, type NearMiss } from '../registry/index.ts';
+import { formatSelector, type Selector } from '../spiffe/index.ts';
 
 /** The caller that the remedy is for. */
 export interface RemedyCaller {

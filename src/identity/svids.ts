@@ -4,13 +4,10 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
-import { backoff, backoffApart } from '../base/backoff.ts';
-import type { Clock, Deadline } from '../base/clock.ts';
-import { isValidAt } from '../base/validity.ts';
-import type { CertificateAuthority, X509Svid } from '../ca/types.ts';
-import { ENTRY_FIELD_LIST } from '../registry/entry-fields.ts';
-import type { Entry } from '../registry/types.ts';
-import type { Log } from '../telemetry/log.ts';
+import { backoff, backoffApart, type Clock, type Deadline, isValidAt } from '../base/index.ts';
+import type { CertificateAuthority, X509Svid } from '../ca/index.ts';
+import { ENTRY_FIELD_LIST, type Entry } from '../registry/index.ts';
+import type { Log } from '../telemetry/index.ts';
 
 /** An SVID and the sequence number at which its issuance began; see {@link SequenceNumbers}. */
 export interface SequencedSvid {

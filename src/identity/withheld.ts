@@ -1,8 +1,6 @@
 /** The entries that callers do not get because they are in containers, for the startup warning and doctor. */
 
-import { isForContained } from '../registry/contained.ts';
-import { compareAge, isExpired } from '../registry/entry.ts';
-import type { Entry, Registry } from '../registry/types.ts';
+import { compareAge, type Entry, isExpired, isForContained, type Registry } from '../registry/index.ts';
 import type { Decisions } from './decisions.ts';
 import type { Identities } from './identities.ts';
 

@@ -6,7 +6,7 @@
  * number of containers.
  */
 
-import { Fifo } from '../base/fifo.ts';
+import { Fifo } from '../base/index.ts';
 
 /** The owner of a task: an {@link Owner}, or an object of the same shape. */
 export interface SlotOwner {

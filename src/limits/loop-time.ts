@@ -2,7 +2,7 @@
  * Measures how much of the event loop's time one owner uses, in the current turn and recently. Times in milliseconds.
  */
 
-import { currentTurn } from '../base/turn.ts';
+import { currentTurn } from '../base/index.ts';
 
 /** Maximum share of the event loop's time for one owner in the long run, while other owners are active. */
 const SHARE = 1 / 2;

@@ -7,9 +7,9 @@
  */
 
 import { getHeapStatistics } from 'node:v8';
-import type { Counters } from '../telemetry/counters.ts';
+import type { Counters } from '../telemetry/index.ts';
 import { LimitError } from './limit-error.ts';
-import type { Account, Holder, Owners } from './owner.ts';
+import type { Account, MemoryHolder, Owners } from './owner.ts';
 
 export interface MemoryLimits {
   /** Maximum for one owner, in bytes. */
@@ -45,7 +45,7 @@ export class MemoryBudget {
   }
 
   /** Charges memory to the holder before it is used. @throws LimitError; then nothing is charged */
-  hold(holder: Holder, bytes: number): void {
+  hold(holder: MemoryHolder, bytes: number): void {
     for (const account of holder.owner.accounts) {
       const limit = this.#limits.memoryPerOwner * account.share;
       if (account.heldBytes + bytes <= limit) continue;
@@ -67,17 +67,17 @@ export class MemoryBudget {
   }
 
   /** Returns a part of the holder's charge. */
-  release(holder: Holder, bytes: number): void {
+  release(holder: MemoryHolder, bytes: number): void {
     // A holder that was shed has returned its charge already.
     if (holder.owner.accounts[0].holders.has(holder)) this.#charge(holder, -bytes);
   }
 
   /** Returns the holder's whole charge. */
-  releaseAll(holder: Holder): void {
+  releaseAll(holder: MemoryHolder): void {
     this.#charge(holder, -(holder.owner.accounts[0].holders.get(holder) ?? 0));
   }
 
-  #charge(holder: Holder, bytes: number): void {
+  #charge(holder: MemoryHolder, bytes: number): void {
     this.#heldBytes += bytes;
     const held = (holder.owner.accounts[0].holders.get(holder) ?? 0) + bytes;
     for (const account of holder.owner.accounts) {
@@ -88,14 +88,14 @@ export class MemoryBudget {
   }
 
   /** The largest call of the owner with the largest charge, or of one user's containers, by their charge per share. */
-  #largest(): Holder | undefined {
+  #largest(): MemoryHolder | undefined {
     let most: Account | undefined;
     let mostBytes = 0;
     for (const account of this.#owners.accounts()) {
       const bytes = account.heldBytes / account.share;
       if (bytes > mostBytes) [most, mostBytes] = [account, bytes];
     }
-    let largest: Holder | undefined;
+    let largest: MemoryHolder | undefined;
     let largestBytes = 0;
     for (const [holder, bytes] of most?.holders ?? []) {
       if (bytes <= largestBytes) continue;

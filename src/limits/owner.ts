@@ -7,8 +7,7 @@
  * since a user who may create cgroups could imitate many containers; root's callers do not, since root needs no imitation.
  */
 
-import { Fifo } from '../base/fifo.ts';
-import { TokenBucket } from '../base/token-bucket.ts';
+import { Fifo, TokenBucket } from '../base/index.ts';
 import { LoopTime } from './loop-time.ts';
 import { Readers } from './readers.ts';
 
@@ -16,7 +15,7 @@ import { Readers } from './readers.ts';
 export const CONTAINERS_SHARE = 4;
 
 /** An object that has memory charged to an owner: a call. */
-export interface Holder {
+export interface MemoryHolder {
   readonly owner: Owner;
   /** Ends it with this reason and returns its whole charge. */
   shed(reason: string): void;
@@ -43,7 +42,7 @@ export class Account {
   /** Memory charged to it, in bytes. */
   heldBytes = 0;
   /** The charge of each holder, in bytes. */
-  readonly holders = new Map<Holder, number>();
+  readonly holders = new Map<MemoryHolder, number>();
   readonly requests = new TokenBucket(Number.POSITIVE_INFINITY);
   readonly connects = new TokenBucket(Number.POSITIVE_INFINITY);
   /** Limits the rate of recorded decisions. */

@@ -3,7 +3,7 @@
  * do, but they apply to owners: a user (perhaps with several uids) or a container. Memory is limited in memory.ts.
  */
 
-import type { Counters } from '../telemetry/counters.ts';
+import type { Counters } from '../telemetry/index.ts';
 import { LimitError } from './limit-error.ts';
 import type { Account, ConnectionPlace, Owner } from './owner.ts';
 
@@ -34,7 +34,7 @@ export interface Use {
 }
 
 /** Returns the reason why a connection is refused. */
-export type Refusal = () => string;
+export type WhyRefused = () => string;
 
 export const QUOTA_LIMITS: QuotaLimits = {
   connectionsPerUid: 2_000,
@@ -64,7 +64,7 @@ export class Quota {
    * the most connections is closed, unless this owner has as many.
    * @param now milliseconds since the epoch
    */
-  openConnection({ accounts }: Owner, now: number): ConnectionPlace | Refusal {
+  openConnection({ accounts }: Owner, now: number): ConnectionPlace | WhyRefused {
     const { connectionsPerUid, connectsPerSecondPerUid, connections } = this.#limits;
     for (const { name, connections: held, share } of accounts) {
       const most = connectionsPerUid * share;
@@ -189,7 +189,7 @@ export class Quota {
     return { connections, calls };
   }
 
-  #refuseConnection(reason: Refusal): Refusal {
+  #refuseConnection(reason: WhyRefused): WhyRefused {
     this.#counters.add('connections_refused_total');
     return reason;
   }

@@ -11,7 +11,7 @@
  * Work is not interrupted, so long work must be split.
  */
 
-import { Fifo } from '../base/fifo.ts';
+import { Fifo } from '../base/index.ts';
 import type { Account } from './owner.ts';
 
 /** Maximum time of an owner in one turn of the event loop, in milliseconds. */

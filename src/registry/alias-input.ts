@@ -1,9 +1,8 @@
 /** Reads aliases from user input. */
 
 import { domainToASCII } from 'node:url';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import type { SpiffeId, TrustDomain } from '../spiffe/id.ts';
-import { type ReservedNames, SPIRE_NAMES } from '../spiffe/sds-names.ts';
+import { type Problem, SidekeyError } from '../base/index.ts';
+import { type ReservedNames, SPIRE_NAMES, type SpiffeId, type TrustDomain } from '../spiffe/index.ts';
 import { aliasKey } from './alias.ts';
 import { snakeCase } from './entry-names.ts';
 import { readSpiffeId } from './entry-readers.ts';

@@ -1,6 +1,6 @@
 /** An alias: another name for a SPIFFE ID. */
 
-import type { SpiffeId } from '../spiffe/id.ts';
+import type { SpiffeId } from '../spiffe/index.ts';
 
 /** Immutable; a change makes a new object. */
 export interface Alias {

@@ -1,8 +1,8 @@
 /** Aliases: other names for SPIFFE IDs, such as the host names by which on-demand secrets are requested. */
 
-import type { Clock } from '../base/clock.ts';
-import type { SpiffeId } from '../spiffe/id.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Clock } from '../base/index.ts';
+import type { SpiffeId } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import { type Alias, aliasKey } from './alias.ts';
 import { Named, type Put } from './named.ts';
 import type { AliasStore } from './store/alias-store.ts';

@@ -6,8 +6,8 @@
  */
 
 import { X509Certificate } from 'node:crypto';
-import type { Problem } from '../base/errors.ts';
-import { type TrustDomain, trustDomainId } from '../spiffe/id.ts';
+import type { Problem } from '../base/index.ts';
+import { type TrustDomain, trustDomainId } from '../spiffe/index.ts';
 import { type Place, show } from './place.ts';
 
 /** What the checks of a bundle depend on. */

@@ -6,9 +6,8 @@
  */
 
 import { createPublicKey, type JsonWebKey } from 'node:crypto';
-import { SidekeyError } from '../base/errors.ts';
-import { haveSameAuthorities } from '../spiffe/bundle.ts';
-import { parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/id.ts';
+import { SidekeyError } from '../base/index.ts';
+import { haveSameAuthorities, parseTrustDomain, SpiffeIdError, type TrustDomain } from '../spiffe/index.ts';
 import { BundleAuthorities, type BundleRules } from './bundle-authorities.ts';
 import type { BundleInput, FederatedBundle } from './federated-bundle.ts';
 import { JwtAuthorities } from './jwt-authorities.ts';

@@ -3,8 +3,8 @@
  * program, so `unix` facts do not identify its processes. Facts from the container engine do.
  */
 
-import { isOfContainer } from '../attest/selector-kinds.ts';
-import type { Selector } from '../spiffe/selector.ts';
+import { isOfContainer } from '../attest/index.ts';
+import type { Selector } from '../spiffe/index.ts';
 import type { Entry } from './types.ts';
 
 /** True if the entry has a selector about the container, or allows callers in any container. */

@@ -1,7 +1,7 @@
 /** Finds entries without effect. */
 
-import { redactSelector } from '../attest/selector-kinds.ts';
-import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import { redactSelector } from '../attest/index.ts';
+import { formatSelector, type Selector } from '../spiffe/index.ts';
 import { compareAge, isExpired } from './entry.ts';
 import type { Entry, Registry } from './types.ts';
 

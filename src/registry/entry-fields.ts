@@ -3,9 +3,15 @@
  * SVIDs. A new field needs a row here and a migration (sqlite/migrations.ts).
  */
 
-import { parseSpiffeId, parseTrustDomain, type SpiffeId, type TrustDomain } from '../spiffe/id.ts';
-import { SVID_KEY_TYPES, type SvidKeyType } from '../spiffe/key-types.ts';
-import type { Selector } from '../spiffe/selector.ts';
+import {
+  parseSpiffeId,
+  parseTrustDomain,
+  type Selector,
+  type SpiffeId,
+  SVID_KEY_TYPES,
+  type SvidKeyType,
+  type TrustDomain,
+} from '../spiffe/index.ts';
 import {
   readAllowContained,
   readDnsNames,

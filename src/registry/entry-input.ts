@@ -1,7 +1,7 @@
 /** Reads entries from users and files: JSON with the admin API's names, the same in camel case, or SPIRE's names. */
 
-import { nearest } from '../base/nearest.ts';
-import { trustDomainId } from '../spiffe/id.ts';
+import { nearest } from '../base/index.ts';
+import { trustDomainId } from '../spiffe/index.ts';
 import { ENTRY_FIELD_LIST } from './entry-fields.ts';
 import { snakeCase } from './entry-names.ts';
 import { collect, Place, readList, readObject, show } from './place.ts';

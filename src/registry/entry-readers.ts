@@ -1,17 +1,18 @@
 /** Readers for the fields of an entry. Each returns the value, or undefined after recording a fault. */
 
-import { parseDuration } from '../base/duration.ts';
+import { parseDuration } from '../base/index.ts';
 import {
   parseSpiffeId,
   parseTrustDomain,
   pathOf,
   type SpiffeId,
   SpiffeIdError,
+  SVID_KEY_TYPES,
+  type SvidKeyType,
   type TrustDomain,
   trustDomainId,
   trustDomainOf,
-} from '../spiffe/id.ts';
-import { SVID_KEY_TYPES, type SvidKeyType } from '../spiffe/key-types.ts';
+} from '../spiffe/index.ts';
 import { DNS_NAME_RULE, dnsNameProblem } from './dns-name.ts';
 import { snakeCase } from './entry-names.ts';
 import type { EntryRules } from './entry-rules.ts';

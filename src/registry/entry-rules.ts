@@ -1,4 +1,4 @@
-import type { TrustDomain } from '../spiffe/id.ts';
+import type { TrustDomain } from '../spiffe/index.ts';
 
 /** The settings that reading entries depends on. */
 export interface EntryRules {

@@ -1,11 +1,9 @@
 /** Warnings for entries that are accepted but probably a mistake. */
 
-import { redactSelector } from '../attest/selector-kinds.ts';
-import { API_SOURCE, declaredPlace, FILE_SOURCE } from '../base/declared.ts';
-import { formatDuration } from '../base/duration.ts';
-import type { Problem } from '../base/errors.ts';
-import type { Selector } from '../spiffe/selector.ts';
-import type { Log } from '../telemetry/log.ts';
+import { redactSelector } from '../attest/index.ts';
+import { API_SOURCE, declaredPlace, FILE_SOURCE, formatDuration, type Problem } from '../base/index.ts';
+import type { Selector } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import { isExpired } from './entry.ts';
 import type { FederatedBundles } from './federated-bundles.ts';
 import type { Entry, EntryInput } from './types.ts';

@@ -1,6 +1,6 @@
 /** Functions on single entries: expiry, order and equality. */
 
-import { compareText, formatSelector } from '../spiffe/selector.ts';
+import { compareText, formatSelector } from '../spiffe/index.ts';
 import type { Entry, EntryInput, Registry } from './types.ts';
 
 /** True from the instant `expiresAt` on. */

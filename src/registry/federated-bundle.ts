@@ -1,6 +1,6 @@
 /** The bundle of another trust domain, as input and as stored. */
 
-import type { BundleContents, TrustBundle } from '../spiffe/bundle.ts';
+import type { BundleContents, TrustBundle } from '../spiffe/index.ts';
 
 /** The bundle of another trust domain. Immutable; a change creates a new object. */
 export interface FederatedBundle extends TrustBundle {

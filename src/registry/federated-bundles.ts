@@ -1,10 +1,9 @@
 /** Bundles of other trust domains, set by an operator. Callers get them through `federates_with` of their entries. */
 
 import { X509Certificate } from 'node:crypto';
-import type { Clock } from '../base/clock.ts';
-import { haveSameAuthorities, makeTrustBundle } from '../spiffe/bundle.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Clock } from '../base/index.ts';
+import { haveSameAuthorities, makeTrustBundle, type TrustDomain } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import type { BundleInput, FederatedBundle } from './federated-bundle.ts';
 import { Named, type Put } from './named.ts';
 import type { BundleStore } from './store/bundle-store.ts';

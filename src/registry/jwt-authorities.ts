@@ -6,7 +6,7 @@
  */
 
 import { createPublicKey, type JsonWebKey } from 'node:crypto';
-import type { JwtAuthority } from '../spiffe/bundle.ts';
+import type { JwtAuthority } from '../spiffe/index.ts';
 import type { BundleRules } from './bundle-authorities.ts';
 import type { Place } from './place.ts';
 

@@ -3,8 +3,8 @@
  * not move it.
  */
 
-import { SidekeyError } from '../base/errors.ts';
-import { formatSelector } from '../spiffe/selector.ts';
+import { SidekeyError } from '../base/index.ts';
+import { formatSelector } from '../spiffe/index.ts';
 import { compareAge } from './entry.ts';
 import type { Entry, ListQuery } from './types.ts';
 

@@ -7,8 +7,8 @@
  * `unix:path` cost a caller no more than a few.
  */
 
-import { NAMED_KINDS } from '../attest/selector-kinds.ts';
-import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import { NAMED_KINDS } from '../attest/index.ts';
+import { formatSelector, type Selector } from '../spiffe/index.ts';
 import { compareAge, isExpired } from './entry.ts';
 import type { Keyed } from './near.ts';
 import type { Entry } from './types.ts';

@@ -1,10 +1,8 @@
 /** Objects that an operator sets under a name, one per name: cached in memory, persistent in the store. */
 
-import { SidekeyError } from '../base/errors.ts';
-import { KeyedListeners } from '../base/keyed-listeners.ts';
-import { tellEach } from '../base/listeners.ts';
-import { compareText } from '../spiffe/selector.ts';
-import type { Log } from '../telemetry/log.ts';
+import { KeyedListeners, SidekeyError, tellEach } from '../base/index.ts';
+import { compareText } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import { noSuchName } from './store/conflict.ts';
 import type { NamedStore, Revisioned } from './store/named-store.ts';
 import type { WriteQueue } from './write-queue.ts';

@@ -1,8 +1,8 @@
 /** Near misses: entries that a caller almost matches, nearest first, with the caller's selectors of the same kind. */
 
-import { NAMED_KINDS } from '../attest/selector-kinds.ts';
-import { differInOnePlace } from '../base/nearest.ts';
-import { formatSelector, splitSelector } from '../spiffe/selector.ts';
+import { NAMED_KINDS } from '../attest/index.ts';
+import { differInOnePlace } from '../base/index.ts';
+import { formatSelector, splitSelector } from '../spiffe/index.ts';
 import { compareAge } from './entry.ts';
 import type { Entry, Lack, NearMiss } from './types.ts';
 
@@ -22,7 +22,7 @@ interface Ranked extends Keyed {
  * The `limit` entries that lack the fewest selectors. Ties: first the ones that look misspelt, then those with the most
  * matching selectors, then the oldest. One pass that keeps at most `limit` entries.
  */
-export function nearest(entries: Iterable<Keyed>, selectors: ReadonlySet<string>, limit: number): NearMiss[] {
+export function nearestEntries(entries: Iterable<Keyed>, selectors: ReadonlySet<string>, limit: number): NearMiss[] {
   const kinds = byKind(selectors);
   const best: Ranked[] = [];
   for (const { entry, keys } of entries) {

@@ -1,6 +1,6 @@
 /** Reads PEM with any text between the blocks. @see https://www.rfc-editor.org/rfc/rfc7468 */
 
-import type { Problem } from '../base/errors.ts';
+import type { Problem } from '../base/index.ts';
 import { Place } from './place.ts';
 
 export interface PemBlock {

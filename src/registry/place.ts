@@ -1,6 +1,6 @@
 /** A position in user input, with the list of faults. Readers continue after a fault, to find all of them. */
 
-import { type Problem, SidekeyError } from '../base/errors.ts';
+import { type Problem, SidekeyError } from '../base/index.ts';
 
 /** Maximum number of faults per input, so that an answer is not many times larger than its request. */
 const MOST_FAULTS = 100;

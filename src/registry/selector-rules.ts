@@ -3,11 +3,17 @@
  * recognisable mistakes are refused. SPIRE accepts them silently.
  */
 
-import { ATTESTORS, attestorOf, type ListedAttestor } from '../attest/catalog.ts';
-import type { SelectorKind, SelectorKinds } from '../attest/description.ts';
-import { isWeak, redactSelector } from '../attest/selector-kinds.ts';
-import { nearest } from '../base/nearest.ts';
-import { compareSelectors, formatSelector, type Selector, splitSelector } from '../spiffe/selector.ts';
+import {
+  ATTESTORS,
+  attestorOf,
+  isWeak,
+  type ListedAttestor,
+  redactSelector,
+  type SelectorKind,
+  type SelectorKinds,
+} from '../attest/index.ts';
+import { nearest } from '../base/index.ts';
+import { compareSelectors, formatSelector, type Selector, splitSelector } from '../spiffe/index.ts';
 import type { EntryRules } from './entry-rules.ts';
 import { type Place, readList, readObject, readText, show } from './place.ts';
 

@@ -1,7 +1,6 @@
 /** Types of the registry: entries and their changes. */
 
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { Selector } from '../spiffe/selector.ts';
+import type { Selector, TrustDomain } from '../spiffe/index.ts';
 import type { Aliases } from './aliases.ts';
 import type { Entry } from './entry-fields.ts';
 import type { FederatedBundles } from './federated-bundles.ts';

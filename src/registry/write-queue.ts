@@ -1,6 +1,6 @@
 /** Runs writes one at a time, so that each sees the effects of the previous one. */
 
-import { SidekeyError } from '../base/errors.ts';
+import { SidekeyError } from '../base/index.ts';
 
 export class WriteQueue {
   /** The last write in the queue; never rejects. */

@@ -3,7 +3,7 @@
  * again when an attestation of the caller succeeds, and a last time when the SVID expires.
  */
 
-import type { Deadline } from '../base/clock.ts';
+import type { Deadline } from '../base/index.ts';
 import type { StreamContext } from './stream-context.ts';
 
 export class AttestationRetry {

@@ -16,7 +16,7 @@ import {
 } from './request.ts';
 import { versionAndNonce } from './response.ts';
 import { CONTROL_PLANE, type EncodedSecret } from './secrets.ts';
-import { bytesOfNames, type Outcome, type Push, type Subscription } from './subscription.ts';
+import { bytesOfNames, type Push, type RequestOutcome, type Subscription } from './subscription.ts';
 import type { Variant } from './variant.ts';
 
 export const DELTA: Variant = {
@@ -45,7 +45,7 @@ export function takeRequest(
     'subscribe' | 'unsubscribe' | 'initialVersions' | 'responseNonce' | 'errorDetail'
   >,
   now: number,
-): Outcome {
+): RequestOutcome {
   const first = subscription.begin();
   const { errorDetail, responseNonce } = request;
   const answers = !first && responseNonce !== '' && responseNonce === subscription.nonce;

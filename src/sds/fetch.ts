@@ -3,16 +3,15 @@
  * now. If there is none, it fails: with UNAVAILABLE if an allowed SVID could not be issued, else with NOT_FOUND.
  */
 
-import { SidekeyError } from '../base/errors.ts';
-import { type Held, heldAsContained } from '../identity/held.ts';
-import type { Identities } from '../identity/identities.ts';
-import { LimitError } from '../limits/limit-error.ts';
-import { ownedLog } from '../telemetry/log.ts';
-import { type Call, type Message, Status, StatusError } from '../wire/types.ts';
+import { SidekeyError } from '../base/index.ts';
+import { type Held, heldAsContained, type Identities } from '../identity/index.ts';
+import { LimitError } from '../limits/index.ts';
+import { ownedLog } from '../telemetry/index.ts';
+import { type Call, type Message, Status, StatusError } from '../wire/index.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, secretNow, spiffeIdBehind } from './names.ts';
 import { type Asker, notedOf, recordText, refusalDetails, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
-import { type EncodedSecret, isCurrent, type Validation, validationFor } from './secrets.ts';
+import { type EncodedSecret, isCurrent, type ValidationForm, validationFor } from './secrets.ts';
 import { takeRequest, writeDiscoveryResponse } from './sotw.ts';
 import type { StreamParts } from './stream-context.ts';
 import { Subscription } from './subscription.ts';
@@ -74,7 +73,7 @@ async function lookUp(
   call: Call,
   { caller }: Asker,
   names: readonly Name[],
-  validation: Validation,
+  validation: ValidationForm,
   identities: Identities,
 ): Promise<(EncodedSecret | Held)[]> {
   const now = (name: Name) => secretNow(identities, caller, name, validation);

@@ -1,7 +1,7 @@
 /** Reads protobuf messages field by field, decoding only the fields that are used. */
 
 import { BinaryReader } from '@bufbuild/protobuf/wire';
-import { Status, StatusError } from '../wire/types.ts';
+import { Status, StatusError } from '../wire/index.ts';
 
 /** The wire type of strings, bytes and messages. */
 export const LENGTH_DELIMITED = 2;

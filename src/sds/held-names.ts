@@ -1,7 +1,7 @@
 /** The held names of one stream: the reason, its record, and the limit on unknown names. */
 
-import { dependsOnFacts, type Held, isStillGiven } from '../identity/held.ts';
-import { Status } from '../wire/types.ts';
+import { dependsOnFacts, type Held, isStillGiven } from '../identity/index.ts';
+import { Status } from '../wire/index.ts';
 import { spiffeIdBehind } from './names.ts';
 import { notedOf, recordText, refusalDetails } from './refusal.ts';
 import type { StreamContext } from './stream-context.ts';

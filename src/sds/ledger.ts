@@ -3,12 +3,11 @@
  * their own names; it stores nothing itself, so the limits on streams bound its size.
  */
 
-import type { Peer } from '../attest/types.ts';
-import type { Clock, Deadline } from '../base/clock.ts';
-import { Listeners } from '../base/listeners.ts';
-import type { LaggingProxy } from '../ca/types.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Peer } from '../attest/index.ts';
+import { type Clock, type Deadline, Listeners } from '../base/index.ts';
+import type { LaggingProxy } from '../ca/index.ts';
+import type { TrustDomain } from '../spiffe/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import type { Node } from './node.ts';
 import type { StreamEvent } from './stream-event.ts';
 import type { StreamReport } from './stream-report.ts';
@@ -20,7 +19,7 @@ import type { StreamReport } from './stream-report.ts';
 const LOOK_AGAIN_MS = 200;
 
 /** One connection, shared by the streams of a proxy. The object stays readable after the connection has closed. */
-export interface Connection {
+export interface ProxyConnection {
   /** Unique since the start; increases in the order of {@link Ledger.connections}. */
   readonly number: number;
   readonly peer: Peer;
@@ -44,7 +43,7 @@ export interface LedgerStream {
   readonly unknownNames: number;
 }
 
-class OpenConnection implements Connection {
+class OpenConnection implements ProxyConnection {
   readonly number: number;
   readonly peer: Peer;
   readonly streams = new Set<LedgerStream>();
@@ -144,7 +143,7 @@ export class Ledger {
    * Every connection with an open stream and a number above `after`, in the order of their opening. The iteration may
    * be spread over time; connections that open or close meanwhile may or may not be included.
    */
-  *connections(after = 0): Iterable<Connection> {
+  *connections(after = 0): Iterable<ProxyConnection> {
     for (const connection of this.#byPeer.values()) if (connection.number > after) yield connection;
   }
 

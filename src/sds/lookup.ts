@@ -3,19 +3,19 @@
  * streams depends on ([why](../../docs/decisions/push-without-waiting.md)), else later.
  */
 
-import type { Held } from '../identity/held.ts';
+import type { Held } from '../identity/index.ts';
 import type { HeldName, HeldNames } from './held-names.ts';
-import { isHeld, secretFor, secretNow } from './names.ts';
-import type { EncodedSecret, Validation } from './secrets.ts';
+import { entryBehind, isHeld, secretFor, secretNow } from './names.ts';
+import type { EncodedSecret, ValidationForm } from './secrets.ts';
 import type { StreamContext } from './stream-context.ts';
 
 /** A secret, or the reason why its name is held. */
-export type Answer = EncodedSecret | Held;
+export type LookupResult = EncodedSecret | Held;
 
 /** The names that were looked up and their answers, in the same order. */
 export interface Found {
   readonly names: readonly string[];
-  readonly answers: readonly Answer[];
+  readonly answers: readonly LookupResult[];
 }
 
 /** What was found after waiting. */
@@ -28,7 +28,7 @@ export interface FoundLater extends Found {
 /** One name of a lookup that may wait; in the end answer or failure is set, unless it is late. */
 interface Result {
   readonly name: string;
-  answer: Answer | undefined;
+  answer: LookupResult | undefined;
   failure: unknown;
   /** The lookup has ended without it: it is looked up again when it has ended. */
   isLate: boolean;
@@ -37,16 +37,16 @@ interface Result {
 /** Larger lookups are split: this many names in each of the owner's turns. */
 const SLICE_NAMES = 256;
 /**
- * A lookup waits for its names this long, in milliseconds, so that one response has them all. Only SVIDs with RSA keys take
- * longer, when many are to be made, and must not delay the others.
+ * One response has all names that can be issued, but waits no longer than this for SVIDs whose keys are slow to make, in
+ * milliseconds: many of them must not delay the others.
  */
-const LATE_MS = 2_000;
+const SLOW_MS = 250;
 
 export class SecretLookup {
   readonly #context: StreamContext;
   readonly #held: HeldNames;
   /** The form of validation contexts. */
-  validation: Validation;
+  validation: ValidationForm;
 
   constructor(context: StreamContext, held: HeldNames) {
     this.#context = context;
@@ -60,7 +60,7 @@ export class SecretLookup {
    */
   findNow(names: readonly string[]): Found | undefined {
     if (names.length > SLICE_NAMES) return undefined;
-    const answers: Answer[] = [];
+    const answers: LookupResult[] = [];
     for (const name of names) {
       const answer = this.#now(name);
       if (answer === undefined) return undefined;
@@ -70,14 +70,15 @@ export class SecretLookup {
   }
 
   /**
-   * Looks up the names, and waits for what must be issued or read, up to LATE_MS. What takes longer becomes dirty when it
-   * is there. A large lookup is split over the owner's turns, so that
+   * Looks up the names, and waits for what must be issued or read. SVIDs whose keys take longer than SLOW_MS become dirty
+   * when they are there. A large lookup is split over the owner's turns, so that
    * it does not block the event loop; the names that are held are recorded as they are found.
    */
   async findLater(names: readonly string[]): Promise<FoundLater> {
     const { parts, stream, subscription } = this.#context;
     const results: Result[] = [];
     const waiting: Promise<void>[] = [];
+    const slow: Promise<void>[] = [];
     for (let at = 0; at < names.length && !this.#context.ended; at += SLICE_NAMES) {
       if (at > 0) await parts.turns.next(stream.peer.owner.accounts[0]);
       const held: HeldName[] = [];
@@ -86,23 +87,33 @@ export class SecretLookup {
         if (subscription.get(name) === undefined) continue;
         const result: Result = { name, answer: this.#now(name), failure: undefined, isLate: false };
         results.push(result);
-        if (result.answer === undefined) waiting.push(this.#issue(result));
+        if (result.answer === undefined) (this.#isSlow(name) ? slow : waiting).push(this.#issue(result));
         else if (isHeld(result.answer)) held.push({ name, held: result.answer });
       }
       if (names.length > SLICE_NAMES && held.length > 0) this.#held.hold(held, parts.clock.now());
     }
-    if (waiting.length > 0) await stream.untilEnd(this.#wait(waiting));
+    if (waiting.length + slow.length > 0) await stream.untilEnd(this.#wait(waiting, slow));
     return this.#collect(results);
   }
 
-  async #wait(waiting: readonly Promise<void>[]): Promise<void> {
+  async #wait(waiting: readonly Promise<void>[], slow: readonly Promise<void>[]): Promise<void> {
+    if (slow.length === 0) {
+      await Promise.all(waiting);
+      return;
+    }
     const late = Promise.withResolvers<void>();
-    const deadline = this.#context.parts.clock.after(LATE_MS, () => late.resolve());
-    await Promise.race([Promise.all(waiting), late.promise]);
+    const deadline = this.#context.parts.clock.after(SLOW_MS, () => late.resolve());
+    await Promise.all([...waiting, Promise.race([Promise.all(slow), late.promise])]);
     deadline.cancel();
   }
 
-  #now(text: string): Answer | undefined {
+  #isSlow(text: string): boolean {
+    const { parts, caller, names } = this.#context;
+    const entry = entryBehind(parts.identities, caller, names.follow(text).name);
+    return entry !== undefined && parts.identities.isSlow(entry);
+  }
+
+  #now(text: string): LookupResult | undefined {
     const { parts, caller, names } = this.#context;
     const { name, respelled } = names.follow(text);
     return secretNow(parts.identities, caller, name, this.validation, respelled);
@@ -121,7 +132,7 @@ export class SecretLookup {
   }
 
   #collect(results: readonly Result[]): FoundLater {
-    const found = { names: [] as string[], answers: [] as Answer[], unanswered: [] as string[] };
+    const found = { names: [] as string[], answers: [] as LookupResult[], unanswered: [] as string[] };
     let failure: unknown;
     for (const result of results) {
       const { name, answer, failure: error } = result;
@@ -141,7 +152,7 @@ export class SecretLookup {
    * Looks up a name again if it changed during the lookup, so that one response has all names. If that would have to
    * wait, the name stays dirty for the next push.
    */
-  #latest(name: string, answer: Answer): Answer {
+  #latest(name: string, answer: LookupResult): LookupResult {
     if (!this.#context.subscription.takeBack(name)) return answer;
     const latest = this.#now(name);
     if (latest === undefined) this.#context.lookAgain(name);

@@ -1,15 +1,19 @@
 /** Parses resource names, and finds the secret for a name and a caller. */
 
-import { SidekeyError } from '../base/errors.ts';
-import type { X509Svid } from '../ca/types.ts';
-import type { Caller } from '../identity/caller.ts';
-import { defaultEntry } from '../identity/default-entry.ts';
-import { type Held, heldAsContained } from '../identity/held.ts';
-import type { Identities } from '../identity/identities.ts';
-import type { Entry } from '../registry/types.ts';
-import { parseSpiffeId, parseTrustDomainId, type SpiffeId, type TrustDomain, trustDomainId } from '../spiffe/id.ts';
-import { type ReservedNames, SPIRE_NAMES } from '../spiffe/sds-names.ts';
-import { bundleSecret, certificateSecret, type EncodedSecret, type Validation } from './secrets.ts';
+import { SidekeyError } from '../base/index.ts';
+import type { X509Svid } from '../ca/index.ts';
+import { type Caller, defaultEntry, type Held, heldAsContained, type Identities } from '../identity/index.ts';
+import type { Entry } from '../registry/index.ts';
+import {
+  parseSpiffeId,
+  parseTrustDomainId,
+  type ReservedNames,
+  SPIRE_NAMES,
+  type SpiffeId,
+  type TrustDomain,
+  trustDomainId,
+} from '../spiffe/index.ts';
+import { bundleSecret, certificateSecret, type EncodedSecret, type ValidationForm } from './secrets.ts';
 
 const SCHEME = 'spiffe://';
 
@@ -73,7 +77,7 @@ export async function secretFor(
   identities: Identities,
   caller: Caller,
   name: Name,
-  validation: Validation,
+  validation: ValidationForm,
   respelled = false,
 ): Promise<EncodedSecret | Held> {
   return secretNow(identities, caller, name, validation, respelled) ?? issued(identities, caller, name);
@@ -84,7 +88,7 @@ export function secretNow(
   identities: Identities,
   caller: Caller,
   name: Name,
-  validation: Validation,
+  validation: ValidationForm,
   respelled = false,
 ): EncodedSecret | Held | undefined {
   if (name.kind === 'bundle') {

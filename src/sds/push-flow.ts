@@ -6,8 +6,8 @@
  * ones are deferred, so that none starves.
  */
 
-import { Fifo } from '../base/fifo.ts';
-import type { StreamConnection } from '../wire/types.ts';
+import { Fifo } from '../base/index.ts';
+import type { StreamConnection } from '../wire/index.ts';
 
 /**
  * How long a connection stays deferred under continuous change, in milliseconds: longer than one change takes to reach

@@ -4,8 +4,8 @@
  * socket at once.
  */
 
-import { Fifo } from '../base/fifo.ts';
-import type { StreamConnection } from '../wire/types.ts';
+import { Fifo } from '../base/index.ts';
+import type { StreamConnection } from '../wire/index.ts';
 import { PushFlow } from './push-flow.ts';
 
 /** Maximum duration of a slice, in milliseconds. */

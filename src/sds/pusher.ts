@@ -1,8 +1,8 @@
 /** Sends the secrets that one stream's client requests and does not have yet. */
 
-import { SidekeyError } from '../base/errors.ts';
-import { LimitError } from '../limits/limit-error.ts';
-import { Status, StatusError } from '../wire/types.ts';
+import { SidekeyError } from '../base/index.ts';
+import { LimitError } from '../limits/index.ts';
+import { Status, StatusError } from '../wire/index.ts';
 import { AttestationRetry } from './attestation-retry.ts';
 import { type HeldName, type HeldNames, missingOf } from './held-names.ts';
 import { type Found, type FoundLater, SecretLookup } from './lookup.ts';

@@ -1,13 +1,12 @@
 /** Refusals: the status that the caller gets and the record of the reason, linked by a decision id. */
 
-import type { Peer } from '../attest/types.ts';
-import type { SidekeyError } from '../base/errors.ts';
+import type { Peer } from '../attest/index.ts';
+import type { SidekeyError } from '../base/index.ts';
 import { ErrorInfo } from '../gen/google/rpc/error_details.ts';
-import type { Caller } from '../identity/caller.ts';
-import type { Decisions, Noted } from '../identity/decisions.ts';
-import type { DecisionKind } from '../registry/decision.ts';
-import type { Log } from '../telemetry/log.ts';
-import { Status, type StatusDetail, StatusError } from '../wire/types.ts';
+import type { Caller, Decisions, Noted } from '../identity/index.ts';
+import type { DecisionKind } from '../registry/index.ts';
+import type { Log } from '../telemetry/index.ts';
+import { Status, type StatusDetail, StatusError } from '../wire/index.ts';
 import type { Node } from './node.ts';
 
 /** The caller, as a decision records it. */

@@ -5,10 +5,10 @@
 
 import type { LedgerStream } from './ledger.ts';
 import type { StreamContext } from './stream-context.ts';
-import type { Outcome } from './subscription.ts';
+import type { RequestOutcome } from './subscription.ts';
 
 /** An ACK or a NACK. */
-export type Answered = Extract<Outcome, { answered: unknown }>;
+export type Answered = Extract<RequestOutcome, { answered: unknown }>;
 
 /** Maximum number of rejected names in a log line. */
 const LOGGED = 10;

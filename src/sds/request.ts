@@ -5,7 +5,7 @@
  * @see envoy/service/discovery/v3/discovery.proto
  */
 
-import { Status, StatusError } from '../wire/types.ts';
+import { Status, StatusError } from '../wire/index.ts';
 import { LENGTH_DELIMITED, readExpected, readFields, readShort } from './fields.ts';
 import { type Node, readNode } from './node.ts';
 

@@ -5,12 +5,11 @@
  */
 
 import { hash } from 'node:crypto';
-import { isValidAt } from '../base/validity.ts';
-import type { X509Svid } from '../ca/types.ts';
+import { isValidAt } from '../base/index.ts';
+import type { X509Svid } from '../ca/index.ts';
 import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { SPIFFECertValidatorConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
-import type { TrustBundle } from '../spiffe/bundle.ts';
-import type { SpiffeId } from '../spiffe/id.ts';
+import type { SpiffeId, TrustBundle } from '../spiffe/index.ts';
 import { FieldWriter, fieldLength } from './field-writer.ts';
 import type { Node } from './node.ts';
 import { SECRET_TYPE_URL } from './request.ts';
@@ -102,10 +101,10 @@ export function isCurrent({ certificate }: EncodedSecret, now: number): boolean 
 }
 
 /** The form of a validation context: Envoy's SPIFFE validator, or plain `trusted_ca`. */
-export type Validation = 'spiffe' | 'plain';
+export type ValidationForm = 'spiffe' | 'plain';
 
 /** The form that the node's metadata requests, else the configured one. */
-export function validationFor(node: Node | undefined, otherwise: Validation): Validation {
+export function validationFor(node: Node | undefined, otherwise: ValidationForm): ValidationForm {
   if (node?.disableSpiffeCertValidation === undefined) return otherwise;
   return node.disableSpiffeCertValidation ? 'plain' : 'spiffe';
 }
@@ -118,7 +117,7 @@ const ofSvid = new WeakMap<X509Svid, Map<string, EncodedSecret>>();
 
 /** By the first bundle, then by name and trust domains. */
 type BundleSecrets = WeakMap<TrustBundle, Map<string, BundleSecret>>;
-const ofBundle: Readonly<Record<Validation, BundleSecrets>> = { spiffe: new WeakMap(), plain: new WeakMap() };
+const ofBundle: Readonly<Record<ValidationForm, BundleSecrets>> = { spiffe: new WeakMap(), plain: new WeakMap() };
 const respelledOfBundle: typeof ofBundle = { spiffe: new WeakMap(), plain: new WeakMap() };
 
 /** An encoded secret and the bundles it contains. A changed bundle is a new object. */
@@ -171,7 +170,7 @@ function encodeCertificate(name: string, svid: X509Svid, certificate: Certificat
 export function bundleSecret(
   name: string,
   bundles: readonly TrustBundle[],
-  validation: Validation,
+  validation: ValidationForm,
   respelled = false,
 ): EncodedSecret {
   const secrets = secretsOf((respelled ? respelledOfBundle : ofBundle)[validation], bundles[0]!);

@@ -5,10 +5,10 @@
  * @see envoy/service/secret/v3/sds.proto, envoy/service/discovery/v3/ads.proto
  */
 
-import { Decisions } from '../identity/decisions.ts';
-import { Turns } from '../limits/turns.ts';
-import { Counters } from '../telemetry/counters.ts';
-import type { Method } from '../wire/types.ts';
+import { Decisions } from '../identity/index.ts';
+import { Turns } from '../limits/index.ts';
+import { Counters } from '../telemetry/index.ts';
+import type { Method } from '../wire/index.ts';
 import { DELTA } from './delta.ts';
 import { fetchSecrets } from './fetch.ts';
 import { Ledger } from './ledger.ts';

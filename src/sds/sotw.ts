@@ -9,7 +9,7 @@ import { DiscoveryResponse } from '../gen/envoy/service/discovery/v3/discovery.t
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest, SECRET_TYPE_URL } from './request.ts';
 import { versionAndNonce } from './response.ts';
 import { CONTROL_PLANE, type EncodedSecret } from './secrets.ts';
-import { bytesOfNames, type Outcome, type Push, type Subscription } from './subscription.ts';
+import { bytesOfNames, type Push, type RequestOutcome, type Subscription } from './subscription.ts';
 import type { Variant } from './variant.ts';
 
 export const SOTW: Variant = {
@@ -33,7 +33,7 @@ export function takeRequest(
   subscription: Subscription,
   request: Pick<DiscoveryRequest, 'resourceNames' | 'responseNonce' | 'errorDetail'>,
   now: number,
-): Outcome {
+): RequestOutcome {
   const first = subscription.begin();
   if (!first && request.responseNonce !== subscription.nonce) return { kind: 'stale' };
   const answered = subscription.answer(request.errorDetail?.message, now);

@@ -1,19 +1,15 @@
 /** The objects that the parts of one stream share. */
 
-import type { Clock } from '../base/clock.ts';
-import type { Caller } from '../identity/caller.ts';
-import type { Decisions } from '../identity/decisions.ts';
-import type { Identities } from '../identity/identities.ts';
-import type { Turns } from '../limits/turns.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { ReservedNames } from '../spiffe/sds-names.ts';
-import type { Counters } from '../telemetry/counters.ts';
-import type { Log } from '../telemetry/log.ts';
-import type { Stream } from '../wire/types.ts';
+import type { Clock } from '../base/index.ts';
+import type { Caller, Decisions, Identities } from '../identity/index.ts';
+import type { Turns } from '../limits/index.ts';
+import type { ReservedNames, TrustDomain } from '../spiffe/index.ts';
+import type { Counters, Log } from '../telemetry/index.ts';
+import type { Stream } from '../wire/index.ts';
 import type { Ledger } from './ledger.ts';
 import type { PushQueue } from './push-queue.ts';
 import type { Asker } from './refusal.ts';
-import type { Validation } from './secrets.ts';
+import type { ValidationForm } from './secrets.ts';
 import type { StreamEvents } from './stream-events.ts';
 import type { Subscription } from './subscription.ts';
 import type { Variant } from './variant.ts';
@@ -34,7 +30,7 @@ export interface StreamParts {
   /** The record of holds and refusals. */
   readonly decisions: Decisions;
   /** The form of validation contexts unless the node's metadata says otherwise. */
-  readonly validation: Validation;
+  readonly validation: ValidationForm;
 }
 
 /** The method that opened a stream. */

@@ -1,8 +1,8 @@
 /** Publishes one stream's events to listeners and the log. */
 
-import type { Clock } from '../base/clock.ts';
-import { type Log, ownedLog } from '../telemetry/log.ts';
-import type { Stream } from '../wire/types.ts';
+import type { Clock } from '../base/index.ts';
+import { type Log, ownedLog } from '../telemetry/index.ts';
+import type { Stream } from '../wire/index.ts';
 import type { Ledger } from './ledger.ts';
 import type { Node } from './node.ts';
 import type { StreamEvent } from './stream-event.ts';

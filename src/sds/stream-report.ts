@@ -1,6 +1,6 @@
 /** The state of one stream and its names, as in `sidekey proxies` and `GET /v1/proxies`. */
 
-import { canCome, type Held, type HeldReason } from '../identity/held.ts';
+import { canCome, type Held, type HeldReason } from '../identity/index.ts';
 import type { Trust } from './secrets.ts';
 import type { AskedName } from './subscription.ts';
 import type { WatchedName } from './watched-names.ts';
@@ -62,10 +62,10 @@ export interface StreamReport {
   readonly secrets: Iterable<SecretReport>;
 }
 
-type Known = Omit<WatchedName, 'name' | 'respelled' | 'stopReason'>;
+type NameState = Omit<WatchedName, 'name' | 'respelled' | 'stopReason'>;
 
 /** The state of a name before its first lookup. */
-export const NOT_LOOKED_FOR: Known = {
+export const NOT_LOOKED_FOR: NameState = {
   held: undefined,
   heldSince: 0,
   decision: undefined,
@@ -73,7 +73,7 @@ export const NOT_LOOKED_FOR: Known = {
 };
 
 /** The report of one name on one stream. */
-export function reportSecret(asked: AskedName, watched: Known, now: number): SecretReport {
+export function reportSecret(asked: AskedName, watched: NameState, now: number): SecretReport {
   const { name, version, acked, trust, ackedTrust, rejection } = asked;
   const { held, heldSince, decision, certificate } = watched;
   const state = stateOf(asked, watched, now);
@@ -106,7 +106,7 @@ function reportHeld({ reason, detail }: Held, since: number, decision: string | 
   return { reason, detail, since, decision };
 }
 
-function stateOf({ version, acked, rejection, sentAt }: AskedName, { held }: Known, now: number): SecretState {
+function stateOf({ version, acked, rejection, sentAt }: AskedName, { held }: NameState, now: number): SecretState {
   if (held !== undefined && !canCome(held)) return 'unknown';
   if (held !== undefined || version === undefined) return 'held';
   if (rejection !== undefined) return 'rejected';

@@ -4,9 +4,9 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import type { Peer } from '../attest/types.ts';
-import type { Caller } from '../identity/caller.ts';
-import { Status, StatusError, type Stream, type StreamHandler } from '../wire/types.ts';
+import type { Peer } from '../attest/index.ts';
+import type { Caller } from '../identity/index.ts';
+import { Status, StatusError, type Stream, type StreamHandler } from '../wire/index.ts';
 import { HeldNames } from './held-names.ts';
 import type { LedgerStream } from './ledger.ts';
 import { everyName } from './names.ts';

@@ -52,7 +52,7 @@ export interface Change {
 }
 
 /** The effect of a request. */
-export type Outcome =
+export type RequestOutcome =
   /** It answers a response before the last one and is ignored (section "Resource update"). */
   | { readonly kind: 'stale' }
   /** It answers no response in flight; it only changes the requested names. */

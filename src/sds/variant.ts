@@ -5,11 +5,11 @@
 
 import type { Node } from './node.ts';
 import type { EncodedSecret } from './secrets.ts';
-import type { Outcome, Push, Subscription } from './subscription.ts';
+import type { Push, RequestOutcome, Subscription } from './subscription.ts';
 
 /** The effect of a request on the subscription. */
 export interface Taken {
-  readonly outcome: Outcome;
+  readonly outcome: RequestOutcome;
   /** The client's node; undefined unless it is in a stream's first request. */
   readonly node: Node | undefined;
   /** The error text of a NACK; undefined: no NACK. */

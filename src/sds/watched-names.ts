@@ -3,13 +3,9 @@
  * is watched from its first lookup on; until then it is dirty, so that no change is missed.
  */
 
-import type { Caller } from '../identity/caller.ts';
-import type { NotedHold } from '../identity/decisions.ts';
-import type { Held } from '../identity/held.ts';
-import type { Identities } from '../identity/identities.ts';
-import type { Entry } from '../registry/types.ts';
-import type { TrustDomain } from '../spiffe/id.ts';
-import type { ReservedNames } from '../spiffe/sds-names.ts';
+import type { Caller, Held, Identities, NotedHold } from '../identity/index.ts';
+import type { Entry } from '../registry/index.ts';
+import type { ReservedNames, TrustDomain } from '../spiffe/index.ts';
 import { entryBehind, type Name, readName } from './names.ts';
 import type { Certificate } from './secrets.ts';
 

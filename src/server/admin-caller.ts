@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { readAdminCaller } from '../attest/admin-caller.ts';
+import { readAdminCaller } from '../attest/index.ts';
 import type { Host } from './host.ts';
 
 /** (uid_t) -1, which no process has. */

@@ -4,28 +4,21 @@
 
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { createAccounts } from '../attest/accounts.ts';
-import { SystemClock } from '../base/clock.ts';
-import { type DataDirState, inspectDataDir } from '../base/data-dir.ts';
-import { FILE_SOURCE } from '../base/declared.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { checkSocket } from '../base/socket-file.ts';
-import { octal } from '../base/trusted-path.ts';
-import { hasAuthorities, inspectAuthorities } from '../ca/index.ts';
-import type { Passphrases } from '../ca/key-codec.ts';
-import { openUpstream } from '../ca/upstream/index.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import { copyDatabase } from '../registry/sqlite/copy.ts';
-import type { Entry, Registry } from '../registry/types.ts';
-import { createLog, type Log } from '../telemetry/log.ts';
-import { textLine } from '../telemetry/log-text.ts';
+import { createAccounts } from '../attest/index.ts';
+import { FILE_SOURCE, octal, SidekeyError, SystemClock } from '../base/index.ts';
+import { hasAuthorities, inspectAuthorities, openUpstream, type Passphrases } from '../ca/index.ts';
+import type { ServeConfig } from '../config/index.ts';
+import { copyDatabase, type Entry, type Registry } from '../registry/index.ts';
+import { createLog, type Log, textLine } from '../telemetry/index.ts';
 import { openAttestors } from './attestors.ts';
+import { type DataDirState, inspectDataDir } from './data-dir.ts';
 import { warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
 import { entryRulesOf, type Inputs, readInputs } from './inputs.ts';
 import { Parts } from './parts.ts';
 import { PrivateFolder } from './private-folder.ts';
+import { checkSocket } from './socket-file.ts';
 import { authoritiesIn, openStoredEntries } from './stored-entries.ts';
 import { warnOfInputs, warnOfTtl } from './warnings.ts';
 

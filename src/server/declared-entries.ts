@@ -1,15 +1,13 @@
 /** Reads the entries of the `--entries` file. */
 
-import { FILE_SOURCE } from '../base/declared.ts';
-import type { DeclaredEntries } from '../registry/entries-file.ts';
-import { storedAs } from '../registry/entry.ts';
-import { logEntryWarnings, type WarningsOf } from '../registry/entry-warnings.ts';
-import type { EntryRules, Registry } from '../registry/types.ts';
-import type { Log } from '../telemetry/log.ts';
+import { FILE_SOURCE } from '../base/index.ts';
+import type { DeclaredEntries } from '../entries-file/index.ts';
+import { type EntryRules, logEntryWarnings, type Registry, storedAs, type WarningsOf } from '../registry/index.ts';
+import type { Log } from '../telemetry/index.ts';
 
 /** Loads the YAML reader only if there is a file. @throws ERR_CONFIG with all problems */
 export async function readDeclared(file: string, rules: EntryRules): Promise<DeclaredEntries> {
-  const { loadEntriesFile } = await import('../registry/entries-file.ts');
+  const { loadEntriesFile } = await import('../entries-file/index.ts');
   return loadEntriesFile(file, rules);
 }
 

@@ -1,12 +1,11 @@
 /** The warnings for accepted entries that depend on this server's attestors and settings. */
 
-import type { RunningAttestor } from '../attest/description.ts';
-import type { Clock } from '../base/clock.ts';
+import type { RunningAttestor } from '../attest/index.ts';
+import type { Clock } from '../base/index.ts';
 import { longestKeptSvidTtl } from '../ca/index.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import { createWarningsOf, type WarningsOf } from '../registry/entry-warnings.ts';
-import type { Registry } from '../registry/types.ts';
-import { whyNever } from './attestors.ts';
+import type { ServeConfig } from '../config/index.ts';
+import { createWarningsOf, type Registry, type WarningsOf } from '../registry/index.ts';
+import { whyNoCallerHas } from './attestors.ts';
 
 export function entryWarnings(from: {
   readonly config: ServeConfig;
@@ -16,7 +15,7 @@ export function entryWarnings(from: {
 }): WarningsOf {
   const { config, attestors, registry, clock } = from;
   return createWarningsOf({
-    whyNever: (selector) => whyNever(selector, attestors),
+    whyNever: (selector) => whyNoCallerHas(selector, attestors),
     longestSvidTtl: longestKeptSvidTtl(config.caTtl),
     federatedBundles: registry.federatedBundles,
     now: () => clock.now(),

@@ -1,14 +1,24 @@
 /** Examines the kernel and the host. */
 
-import { runningWith } from '../attest/catalog.ts';
-import { createWhyContained, nobodyContained, type WhyContained } from '../attest/contained.ts';
-import { type Kernel, probeKernel } from '../attest/kernel.ts';
-import { checkProc } from '../attest/proc/self.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { type DescriptorPlan, descriptorLimit, planDescriptors } from '../base/resources.ts';
-import { readUnmappedIds, type UnmappedIds } from '../base/unmapped-ids.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import type { Log } from '../telemetry/log.ts';
+import {
+  checkProc,
+  createWhyContained,
+  type Kernel,
+  nobodyContained,
+  probeKernel,
+  runningWith,
+  type WhyContained,
+} from '../attest/index.ts';
+import {
+  type DescriptorPlan,
+  descriptorLimit,
+  planDescriptors,
+  readUnmappedIds,
+  SidekeyError,
+  type UnmappedIds,
+} from '../base/index.ts';
+import type { ServeConfig } from '../config/index.ts';
+import type { Log } from '../telemetry/index.ts';
 
 /** Functions and limits of the kernel and the host, for attestation and connections. */
 export interface Host {

@@ -1,13 +1,11 @@
 /** Reads the files that the settings name, according to the rules. */
 
-import { listenAddress } from '../admin/tcp.ts';
-import { AdminToken } from '../admin/token.ts';
-import { SidekeyError } from '../base/errors.ts';
-import { PASSPHRASE_RULE, readPassphraseFile } from '../base/passphrase-file.ts';
-import type { Passphrases } from '../ca/key-codec.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import type { DeclaredEntries } from '../registry/entries-file.ts';
-import type { EntryRules } from '../registry/types.ts';
+import { AdminToken, listenAddress } from '../admin/index.ts';
+import { PASSPHRASE_RULE, readPassphraseFile, SidekeyError } from '../base/index.ts';
+import type { Passphrases } from '../ca/index.ts';
+import type { ServeConfig } from '../config/index.ts';
+import type { DeclaredEntries } from '../entries-file/index.ts';
+import type { EntryRules } from '../registry/index.ts';
 import { readDeclared } from './declared-entries.ts';
 
 export function entryRulesOf({ trustDomain, allowWeakSelectors }: ServeConfig): EntryRules {

@@ -1,14 +1,10 @@
 /** The limits for callers: those of the settings, reduced to what the host allows. */
 
-import type { SelfKnowledge } from '../admin/doctor.ts';
-import type { DescriptorPlan } from '../base/resources.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import { MemoryBudget, memoryLimits } from '../limits/memory.ts';
-import { Owners } from '../limits/owner.ts';
-import { QUOTA_LIMITS, Quota } from '../limits/quota.ts';
-import { Turns } from '../limits/turns.ts';
-import type { Counters } from '../telemetry/counters.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { SelfKnowledge } from '../admin/index.ts';
+import type { DescriptorPlan } from '../base/index.ts';
+import type { ServeConfig } from '../config/index.ts';
+import { MemoryBudget, memoryLimits, Owners, QUOTA_LIMITS, Quota, Turns } from '../limits/index.ts';
+import type { Counters, Log } from '../telemetry/index.ts';
 
 export function createLimits(plan: DescriptorPlan, config: ServeConfig, counters: Counters, log: Log) {
   const owners = new Owners();

@@ -1,6 +1,6 @@
 /** The open parts of a server, which are closed in reverse order. */
 
-import type { Log } from '../telemetry/log.ts';
+import type { Log } from '../telemetry/index.ts';
 
 export class Parts {
   readonly #stack = new AsyncDisposableStack();

@@ -2,12 +2,11 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { AdminToken } from '../admin/token.ts';
-import { formatProblem, SidekeyError } from '../base/errors.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import type { WarningsOf } from '../registry/entry-warnings.ts';
-import type { EntryRules, Registry } from '../registry/types.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { AdminToken } from '../admin/index.ts';
+import { formatProblem, SidekeyError } from '../base/index.ts';
+import type { ServeConfig } from '../config/index.ts';
+import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import { readDeclared, takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { warnOfInputs } from './warnings.ts';
 

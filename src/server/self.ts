@@ -1,15 +1,11 @@
 /** What doctor needs to know of the server and its host. */
 
-import type { SelfKnowledge } from '../admin/doctor.ts';
-import type { RunningAttestor } from '../attest/description.ts';
-import type { Kernel } from '../attest/kernel.ts';
-import type { Pipe } from '../attest/pipe.ts';
-import { readProcView } from '../attest/proc-view.ts';
-import { descriptors, diskOf } from '../base/resources.ts';
-import type { UnmappedIds } from '../base/unmapped-ids.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import { formatSelector } from '../spiffe/selector.ts';
-import type { Counters } from '../telemetry/counters.ts';
+import type { SelfKnowledge } from '../admin/index.ts';
+import { type Kernel, type Pipe, type RunningAttestor, readProcView } from '../attest/index.ts';
+import { descriptors, diskOf, type UnmappedIds } from '../base/index.ts';
+import type { ServeConfig } from '../config/index.ts';
+import { formatSelector } from '../spiffe/index.ts';
+import type { Counters } from '../telemetry/index.ts';
 import { probe } from './attestors.ts';
 import { inputsOf, passphraseFilesOf } from './warnings.ts';
 

@@ -5,35 +5,32 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import { type Admin, createAdmin } from '../admin/admin.ts';
-import type { Readiness } from '../admin/health.ts';
-import { listenOnTcp } from '../admin/tcp.ts';
-import { AdminToken } from '../admin/token.ts';
-import { createAccounts } from '../attest/accounts.ts';
-import { createExitWatcher } from '../attest/exit-watcher.ts';
-import { createInspector } from '../attest/inspect.ts';
-import { createOwnerOf } from '../attest/owner-of.ts';
-import { ATTEST_TIMEOUT_MS, createPipe } from '../attest/pipe.ts';
-import { reachOf } from '../attest/reach.ts';
-import { isKept, isKeptIfAsked, LAZY_KINDS } from '../attest/selector-kinds.ts';
-import { createSubordinateIds } from '../attest/subordinate-ids.ts';
-import { unreachableUsers } from '../attest/unreachable.ts';
-import { type Clock, SystemClock } from '../base/clock.ts';
-import { listenOnSocket } from '../base/socket-file.ts';
-import { version } from '../base/version.ts';
-import type { CertificateAuthority } from '../ca/types.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import { Decisions } from '../identity/decisions.ts';
-import { Identities } from '../identity/identities.ts';
-import type { Registry } from '../registry/types.ts';
-import { Ledger } from '../sds/ledger.ts';
-import { secretDiscoveryService } from '../sds/service.ts';
-import { standardServices } from '../standard/service.ts';
-import { Counters } from '../telemetry/counters.ts';
-import { createLog } from '../telemetry/log.ts';
-import { createWire } from '../wire/wire.ts';
+import { type Admin, AdminToken, createAdmin, listenOnTcp, type Readiness } from '../admin/index.ts';
+import {
+  ATTEST_TIMEOUT_MS,
+  createAccounts,
+  createExitWatcher,
+  createInspector,
+  createOwnerOf,
+  createPipe,
+  createSubordinateIds,
+  isKept,
+  isKeptIfAsked,
+  LAZY_KINDS,
+  reachOf,
+  unreachableUsers,
+} from '../attest/index.ts';
+import { type Clock, SystemClock, version } from '../base/index.ts';
+import type { CertificateAuthority } from '../ca/index.ts';
+import type { ServeConfig } from '../config/index.ts';
+import { Decisions, Identities } from '../identity/index.ts';
+import type { Registry } from '../registry/index.ts';
+import { Ledger, secretDiscoveryService } from '../sds/index.ts';
+import { standardServices } from '../standard/index.ts';
+import { Counters, createLog } from '../telemetry/index.ts';
+import { createWire } from '../wire/index.ts';
 import { adminCaller } from './admin-caller.ts';
-import { meant, openAttestors, whyNever } from './attestors.ts';
+import { meantSelector, openAttestors, whyNoCallerHas } from './attestors.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
@@ -42,6 +39,7 @@ import { createLimits, usageOf } from './limits.ts';
 import { Parts } from './parts.ts';
 import { type ReadConfig, Reloader } from './reload.ts';
 import { lookAtSelf } from './self.ts';
+import { listenOnSocket } from './socket-file.ts';
 import type { StartContext } from './start-context.ts';
 import { openState } from './state.ts';
 import { warnOfAssumed, warnOfInputs, warnOfTtl, warnOfWithheld } from './warnings.ts';
@@ -213,8 +211,8 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     self: {
       look: () => lookAtSelf({ config, dataDir, attestors, kernel, unmapped, pipe, counters }),
       issuances: store.issuances,
-      whyNever: (selector) => whyNever(selector, attestors),
-      meant: (selector) => meant(selector, attestors),
+      whyNever: (selector) => whyNoCallerHas(selector, attestors),
+      meant: (selector) => meantSelector(selector, attestors),
       entriesFile: config.entries,
       unreachable: (uids) => unreachableUsers(uids, config.socket),
       uidOf: (user) => accounts.uid(user),

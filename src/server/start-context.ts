@@ -1,6 +1,6 @@
-import type { Clock } from '../base/clock.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Clock } from '../base/index.ts';
+import type { ServeConfig } from '../config/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import type { Parts } from './parts.ts';
 
 /** What each step of a start needs. */

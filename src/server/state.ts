@@ -1,12 +1,9 @@
 /** The persistent state: the data directory with entries, records and authorities. */
 
-import { openDataDir } from '../base/data-dir.ts';
-import { octal } from '../base/trusted-path.ts';
-import { openCertificateAuthority } from '../ca/index.ts';
-import type { Passphrases } from '../ca/key-codec.ts';
-import { ToldIssuances } from '../ca/told-issuances.ts';
-import { openUpstream } from '../ca/upstream/index.ts';
-import type { Ledger } from '../sds/ledger.ts';
+import { octal } from '../base/index.ts';
+import { openCertificateAuthority, openUpstream, type Passphrases, ToldIssuances } from '../ca/index.ts';
+import type { Ledger } from '../sds/index.ts';
+import { openDataDir } from './data-dir.ts';
 import type { StartContext } from './start-context.ts';
 import { authoritiesIn, openStoredEntries } from './stored-entries.ts';
 

@@ -2,13 +2,11 @@
 
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import type { Clock } from '../base/clock.ts';
-import { SidekeyError } from '../base/errors.ts';
+import { type Clock, SidekeyError } from '../base/index.ts';
 import { hasAuthorities } from '../ca/index.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import { openRegistry } from '../registry/registry.ts';
-import { openSqliteStore } from '../registry/sqlite/sqlite-store.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { ServeConfig } from '../config/index.ts';
+import { openRegistry, openSqliteStore } from '../registry/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import type { Parts } from './parts.ts';
 
 export interface StoredEntriesParts {

@@ -1,13 +1,10 @@
 /** Startup warnings. */
 
-import { formatDuration } from '../base/duration.ts';
-import { whoCanChange } from '../base/trusted-file.ts';
-import { octal, walkPath } from '../base/trusted-path.ts';
-import { observer } from '../base/user-ids.ts';
+import { formatDuration, observer, octal, walkPath, whoCanChange } from '../base/index.ts';
 import { longestKeptSvidTtl } from '../ca/index.ts';
-import type { ServeConfig } from '../config/serve-config.ts';
-import { type WithheldParts, withheldEntries } from '../identity/withheld.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { ServeConfig } from '../config/index.ts';
+import { type WithheldParts, withheldEntries } from '../identity/index.ts';
+import type { Log } from '../telemetry/index.ts';
 
 /** Warns if SVIDs may not live as long as configured. */
 export function warnOfTtl(config: ServeConfig, log: Log): void {

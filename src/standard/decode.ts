@@ -1,6 +1,6 @@
 /** Decodes the requests of the standard services. */
 
-import { Status, StatusError } from '../wire/types.ts';
+import { Status, StatusError } from '../wire/index.ts';
 
 /** @throws StatusError INVALID_ARGUMENT if the bytes are not a message of this type */
 export function decode<T>(type: { decode(bytes: Uint8Array): T }, name: string, bytes: Uint8Array): T {

@@ -26,7 +26,7 @@ export interface DescribedFile {
   readonly dependencies: readonly string[];
 }
 
-export class Descriptors {
+export class ProtoDescriptors {
   readonly #files = new Map<string, DescribedFile>();
   readonly #symbols = new Map<string, DescribedFile>();
   /** The extensions of each message, by number. */
@@ -46,9 +46,9 @@ export class Descriptors {
   }
 
   /** Those of the protos that Sidekey is built with. */
-  static built(): Descriptors {
+  static built(): ProtoDescriptors {
     const json = inflateSync(Buffer.from(DESCRIPTORS, 'base64')).toString();
-    return new Descriptors(JSON.parse(json) as FileDescription[]);
+    return new ProtoDescriptors(JSON.parse(json) as FileDescription[]);
   }
 
   named(name: string): DescribedFile | undefined {

@@ -9,7 +9,7 @@ import {
   HealthListResponse,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../gen/grpc/health/v1/health.ts';
-import { type Method, Status, StatusError, type Stream, type StreamEnd } from '../wire/types.ts';
+import { type Method, Status, StatusError, type Stream, type StreamEnd } from '../wire/index.ts';
 import { decode, quoted } from './decode.ts';
 
 const SERVICE = '/grpc.health.v1.Health';

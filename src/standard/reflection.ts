@@ -4,22 +4,25 @@
  */
 
 import { ServerReflectionRequest, ServerReflectionResponse } from '../gen/grpc/reflection/v1/reflection.ts';
-import { type Method, Status, StatusError, type Stream, type StreamHandler } from '../wire/types.ts';
+import { type Method, Status, StatusError, type Stream, type StreamHandler } from '../wire/index.ts';
 import { decode, quoted } from './decode.ts';
-import { type DescribedFile, Descriptors } from './descriptors.ts';
+import { type DescribedFile, ProtoDescriptors } from './descriptors.ts';
 
 /** The messages of both versions are the same. */
 const SERVICES = ['grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection'];
 
 /** The part of a response that answers the request. */
-type Answer = Omit<Parameters<typeof ServerReflectionResponse.fromPartial>[0], 'validHost' | 'originalRequest'>;
+type ReflectionAnswer = Omit<
+  Parameters<typeof ServerReflectionResponse.fromPartial>[0],
+  'validHost' | 'originalRequest'
+>;
 
 /** @param services full names of the services besides reflection itself */
 export function reflectionMethods(services: readonly string[]): Method[] {
   const names = [...services, ...SERVICES].sort();
-  let built: Descriptors | undefined;
+  let built: ProtoDescriptors | undefined;
   const descriptors = () => {
-    built ??= Descriptors.built();
+    built ??= ProtoDescriptors.built();
     return built;
   };
   return SERVICES.map((service) => ({
@@ -32,11 +35,11 @@ export function reflectionMethods(services: readonly string[]): Method[] {
 class ReflectionStream implements StreamHandler {
   readonly #stream: Stream;
   readonly #services: readonly string[];
-  readonly #descriptors: Descriptors;
+  readonly #descriptors: ProtoDescriptors;
   /** The names of the files that were sent on this stream. */
   readonly #sent = new Set<string>();
 
-  constructor(stream: Stream, services: readonly string[], descriptors: Descriptors) {
+  constructor(stream: Stream, services: readonly string[], descriptors: ProtoDescriptors) {
     this.#stream = stream;
     this.#services = services;
     this.#descriptors = descriptors;
@@ -55,7 +58,7 @@ class ReflectionStream implements StreamHandler {
 
   closed(): void {}
 
-  #answer(request: ServerReflectionRequest): Answer {
+  #answer(request: ServerReflectionRequest): ReflectionAnswer {
     const { fileByFilename, fileContainingSymbol, fileContainingExtension, allExtensionNumbersOfType } = request;
     if (request.listServices !== undefined) {
       return { listServicesResponse: { service: this.#services.map((name) => ({ name })) } };
@@ -79,13 +82,13 @@ class ReflectionStream implements StreamHandler {
     throw new StatusError(Status.INVALID_ARGUMENT, 'the ServerReflectionRequest asks for nothing that is known here');
   }
 
-  #fileOr(file: DescribedFile | undefined, what: string): Answer {
+  #fileOr(file: DescribedFile | undefined, what: string): ReflectionAnswer {
     if (file === undefined) return notFound(what);
     const files = this.#descriptors.withDependencies(file, this.#sent);
     return { fileDescriptorResponse: { fileDescriptorProto: files.map(({ descriptor }) => descriptor) } };
   }
 }
 
-function notFound(what: string): Answer {
+function notFound(what: string): ReflectionAnswer {
   return { errorResponse: { errorCode: Status.NOT_FOUND, errorMessage: `there is no ${what}` } };
 }

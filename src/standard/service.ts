@@ -1,6 +1,6 @@
 /** The standard services of gRPC on the pipe: health, and server reflection. */
 
-import type { Method } from '../wire/types.ts';
+import type { Method } from '../wire/index.ts';
 import { Health } from './health.ts';
 import { reflectionMethods } from './reflection.ts';
 

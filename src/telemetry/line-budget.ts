@@ -7,8 +7,7 @@
  * it; the last tokens are for owners without recent lines. So loud owners do not silence quiet ones.
  */
 
-import type { Clock, Deadline } from '../base/clock.ts';
-import { TokenBucket } from '../base/token-bucket.ts';
+import { type Clock, type Deadline, TokenBucket } from '../base/index.ts';
 
 export interface LineBudgetLimits {
   /** Maximum burst of lines of one owner. */
@@ -45,7 +44,7 @@ export interface LeftOut {
   readonly lines: number;
 }
 
-interface Owner {
+interface OwnerBudget {
   readonly lines: TokenBucket;
   leftOut: number;
 }
@@ -54,7 +53,7 @@ export class LineBudget {
   readonly #clock: Clock;
   readonly #limits: LineBudgetLimits;
   readonly #tell: (leftOut: LeftOut) => void;
-  readonly #owners = new Map<string, Owner>();
+  readonly #owners = new Map<string, OwnerBudget>();
   readonly #total: TokenBucket;
   #summary: Deadline | undefined;
   #forgotAt = Number.NEGATIVE_INFINITY;
@@ -82,7 +81,7 @@ export class LineBudget {
     return false;
   }
 
-  #ownerOf(key: string, now: number): Owner {
+  #ownerOf(key: string, now: number): OwnerBudget {
     const known = this.#owners.get(key);
     if (known !== undefined) return known;
     if (this.#owners.size >= this.#limits.owners) {

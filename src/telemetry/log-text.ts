@@ -1,7 +1,6 @@
 /** Lines of the log for people: `12:34:56 warn  message  key=value`. */
 
-import { type Colour, coloured } from '../base/colour.ts';
-import { printable } from '../base/printable.ts';
+import { type Colour, coloured, printable } from '../base/index.ts';
 
 const COLOURS: Readonly<Record<string, Colour>> = {
   trace: 'dim',

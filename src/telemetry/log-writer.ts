@@ -7,7 +7,7 @@
  */
 
 import { writeSync } from 'node:fs';
-import type { Clock, Deadline } from '../base/clock.ts';
+import type { Clock, Deadline } from '../base/index.ts';
 
 /** Maximum number of waiting bytes. */
 export const BOUND_BYTES = 1_048_576;

@@ -2,9 +2,7 @@
 
 import { isatty } from 'node:tty';
 import pino from 'pino';
-import { type Clock, SystemClock } from '../base/clock.ts';
-import { wantsColour } from '../base/colour.ts';
-import { printableLines } from '../base/printable.ts';
+import { type Clock, printableLines, SystemClock, wantsColour } from '../base/index.ts';
 import type { LogFormat, LogLevel } from './levels.ts';
 import { type LeftOut, LineBudget } from './line-budget.ts';
 import { textLine } from './log-text.ts';

@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.ts';
+import type { Clock } from '../base/index.ts';
 
 /** Limits a log line that callers could cause at will to one per interval, and counts the lines left out. */
 export class Rarely {

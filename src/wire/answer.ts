@@ -1,7 +1,7 @@
 /** Writes the answer of a call to its HTTP/2 stream and closes the stream. */
 
 import http2, { type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import type { Refusal } from './request-head.ts';
+import type { CallRefusal } from './request-head.ts';
 import { statusHeaders } from './status.ts';
 
 const OK_HEADERS: OutgoingHttpHeaders = { ':status': 200, 'content-type': 'application/grpc' };
@@ -15,7 +15,7 @@ export function respond(stream: ServerHttp2Stream): void {
 }
 
 /** Refuses a stream without making a call of it. */
-export function refuse(stream: ServerHttp2Stream, refusal: Refusal): void {
+export function refuse(stream: ServerHttp2Stream, refusal: CallRefusal): void {
   if (stream.closed) return;
   if ('httpStatus' in refusal) finish(stream, { ':status': refusal.httpStatus });
   else answer(stream, { ...statusHeaders(refusal.status, refusal.message, refusal.details), ...refusal.headers });

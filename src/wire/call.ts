@@ -1,12 +1,10 @@
 /** One gRPC call on its HTTP/2 stream. */
 
 import type { ServerHttp2Stream } from 'node:http2';
-import type { Peer } from '../attest/types.ts';
-import type { Clock, Deadline } from '../base/clock.ts';
-import { LimitError } from '../limits/limit-error.ts';
-import type { MemoryBudget } from '../limits/memory.ts';
-import type { Holder, Owner } from '../limits/owner.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Peer } from '../attest/index.ts';
+import type { Clock, Deadline } from '../base/index.ts';
+import { LimitError, type MemoryBudget, type MemoryHolder, type Owner } from '../limits/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import { answer, respond } from './answer.ts';
 import type { MessageBuffers } from './message-buffers.ts';
 import { HEAD_BYTES, type Holdings, MessageReader, type Sink } from './message-reader.ts';
@@ -50,7 +48,7 @@ export const CALL_BYTES = 12 * 1024;
 /** Maximum number of bytes that arrive on a stream while it is not read: its HTTP/2 flow-control window. */
 const WINDOW_BYTES = 64 * 1024;
 
-export class Http2Call implements OpeningCall, Sink, Holdings, Holder {
+export class Http2Call implements OpeningCall, Sink, Holdings, MemoryHolder {
   readonly peer: Peer;
   readonly method: Method;
   readonly #caller: CallConnection;

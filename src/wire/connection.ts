@@ -2,14 +2,10 @@
 
 import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type net from 'node:net';
-import type { Peer } from '../attest/types.ts';
-import type { Clock } from '../base/clock.ts';
-import { LimitError } from '../limits/limit-error.ts';
-import type { MemoryBudget } from '../limits/memory.ts';
-import type { Quota } from '../limits/quota.ts';
-import type { Reader } from '../limits/readers.ts';
-import type { Turns } from '../limits/turns.ts';
-import { type Log, ownedLog } from '../telemetry/log.ts';
+import type { Peer } from '../attest/index.ts';
+import type { Clock } from '../base/index.ts';
+import { LimitError, type MemoryBudget, type Quota, type Reader, type Turns } from '../limits/index.ts';
+import { type Log, ownedLog } from '../telemetry/index.ts';
 import { refuse } from './answer.ts';
 import { CALL_BYTES, type CallConnection, Http2Call, tellLimit } from './call.ts';
 import { keepAlive } from './keepalive.ts';

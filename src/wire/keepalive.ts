@@ -1,7 +1,7 @@
 /** Detects clients that hang. A process that ends is reported by the kernel instead. */
 
 import type { Http2Session } from 'node:http2';
-import type { Clock, Deadline } from '../base/clock.ts';
+import type { Clock, Deadline } from '../base/index.ts';
 
 /** Time between an answer and the next PING, in milliseconds. */
 const TIME_MS = 60_000;

@@ -18,7 +18,7 @@ export interface RequestHead {
 }
 
 /** Why a call is refused. A client that does not speak gRPC gets an HTTP status, any other a gRPC status. */
-export type Refusal =
+export type CallRefusal =
   | { readonly httpStatus: number }
   | {
       readonly status: StatusCode;
@@ -50,7 +50,7 @@ export function readRequestHead(
   headers: IncomingHttpHeaders,
   rawHeaders: readonly string[],
   methods: ReadonlyMap<string, Method>,
-): RequestHead | Refusal {
+): RequestHead | CallRefusal {
   if (headers[':method'] !== 'POST') return { httpStatus: 405 };
   if (!CONTENT_TYPE.test(headers['content-type'] ?? '')) return { httpStatus: 415 };
   // Node applies the limit that the server announces only once the client has confirmed it.
@@ -82,7 +82,7 @@ export function readRequestHead(
   return { method, metadata, keptBytes, timeout: milliseconds <= LONGEST_TIMEOUT_MS ? milliseconds : undefined };
 }
 
-export function isRefusal(head: RequestHead | Refusal): head is Refusal {
+export function isRefusal(head: RequestHead | CallRefusal): head is CallRefusal {
   return !('method' in head);
 }
 

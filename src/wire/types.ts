@@ -1,6 +1,6 @@
 /** The interface of the gRPC server: methods with undecoded messages, the metadata of a call, and its peer. */
 
-import type { Peer } from '../attest/types.ts';
+import type { Peer } from '../attest/index.ts';
 
 /** The status codes of gRPC. @see https://github.com/grpc/grpc/blob/master/doc/statuscodes.md */
 export const Status = {

@@ -2,13 +2,10 @@
 
 import type http2 from 'node:http2';
 import type net from 'node:net';
-import type { Peer } from '../attest/types.ts';
-import type { Clock } from '../base/clock.ts';
-import type { MemoryBudget } from '../limits/memory.ts';
-import type { Quota } from '../limits/quota.ts';
-import type { Reader } from '../limits/readers.ts';
-import type { Turns } from '../limits/turns.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Peer } from '../attest/index.ts';
+import type { Clock } from '../base/index.ts';
+import type { MemoryBudget, Quota, Reader, Turns } from '../limits/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import { Connection, type ConnectionParts } from './connection.ts';
 import { MessageBuffers } from './message-buffers.ts';
 import { MAX_HEADER_BYTES } from './request-head.ts';

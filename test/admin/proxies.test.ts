@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import type { AdminClient, ProxyPageJson, SecretJson } from '../../src/admin/client.ts';
+import type { ProxyPageJson, SecretJson } from '../../src/admin/proxy-schema.ts';
 import { makeAttestation } from '../../src/attest/attestation.ts';
+import type { AdminClient } from '../../src/client/client.ts';
 import { Owners } from '../../src/limits/owner.ts';
 import { Ledger, type LedgerStream } from '../../src/sds/ledger.ts';
 import type { StreamReport } from '../../src/sds/stream-report.ts';

@@ -15,8 +15,8 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { openDataDir } from '../../src/base/data-dir.ts';
 import type { SidekeyError } from '../../src/base/errors.ts';
+import { openDataDir } from '../../src/server/data-dir.ts';
 import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -25,7 +25,7 @@ const notNobody = whyNotNobody() ?? false;
 /** Opens the directory in another process and keeps it; the first line is `open` or the error code. */
 function openElsewhere(directory: string): string {
   return `
-    import { openDataDir } from 'src/base/data-dir.ts';
+    import { openDataDir } from 'src/server/data-dir.ts';
     try {
       openDataDir(${JSON.stringify(directory)});
       console.log('open');

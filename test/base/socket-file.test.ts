@@ -16,7 +16,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { SidekeyError } from '../../src/base/errors.ts';
-import { listenOnSocket } from '../../src/base/socket-file.ts';
+import { listenOnSocket } from '../../src/server/socket-file.ts';
 import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -262,7 +262,7 @@ test('a user may use only its own groups for the socket', { skip: notNobody }, a
   const file = path.join(directory, 'agent.sock');
   const listen = (group: number) => `
     import net from 'node:net';
-    import { listenOnSocket } from 'src/base/socket-file.ts';
+    import { listenOnSocket } from 'src/server/socket-file.ts';
     await listenOnSocket(net.createServer(), { path: '${file}', mode: 0o660, group: '${group}' })
       .then(() => console.log('listening'), (error) => console.log(error.message));`;
   assert.equal(

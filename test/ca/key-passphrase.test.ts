@@ -8,7 +8,7 @@ import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { inspect } from 'node:util';
 import { SidekeyError } from '../../src/base/errors.ts';
-import { inspectAuthorities } from '../../src/ca/index.ts';
+import { inspectAuthorities } from '../../src/ca/certificate-authority.ts';
 import { KeyCipher } from '../../src/ca/key-cipher.ts';
 import type { CertificateAuthority } from '../../src/ca/types.ts';
 import { AUTHORITY_KEY_TYPES } from '../../src/spiffe/key-types.ts';

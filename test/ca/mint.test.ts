@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import type { Authority } from '../../src/ca/authority.ts';
-import type { CertificateAuthorityOptions } from '../../src/ca/index.ts';
+import type { CertificateAuthorityOptions } from '../../src/ca/certificate-authority.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';
 import type { CertificateAuthority, LaggingProxy, X509Svid } from '../../src/ca/types.ts';
 import { TestClock } from '../support/clock.ts';

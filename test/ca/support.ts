@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import pino from 'pino';
 import type { IssuanceRecord } from '../../src/base/issuance.ts';
-import { type CertificateAuthorityOptions, openCertificateAuthority } from '../../src/ca/index.ts';
+import { type CertificateAuthorityOptions, openCertificateAuthority } from '../../src/ca/certificate-authority.ts';
 import { generateEcKeyPair, generateRsaKeyPair } from '../../src/ca/key-pair.ts';
 import type { Leaf, LeafRequest, LeafWriter } from '../../src/ca/leaf.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import type { CertificateAuthorityOptions } from '../../src/ca/index.ts';
+import type { CertificateAuthorityOptions } from '../../src/ca/certificate-authority.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';
 import type { AuthorityMove, CertificateAuthority, LaggingProxy, X509Svid } from '../../src/ca/types.ts';
 import { openTestAuthority, request, SECOND, until } from './support.ts';
@@ -193,4 +193,38 @@ test('each change of a state is told when it is stored', async (t) => {
       'intermediate undefined -> active',
     ],
   );
+});
+
+test('whatever happens at the same time, nothing is signed under an authority after its taint is answered', async (t) => {
+  const { ca, clock } = await open(t, { rootPublishTime: 0 });
+  const tainted = new Set<string>();
+  let isOver = false;
+  const issue = async () => {
+    while (!isOver) {
+      const before = new Set(tainted);
+      const svid = await ca.issue(request());
+      assert.ok(!before.has(svid.authorityId), 'a tainted authority has signed');
+    }
+  };
+  const disturb = async () => {
+    while (!isOver) {
+      await Promise.all([ca.rotate('intermediate'), ca.rotate('root')]).catch((error) => {
+        assert.equal(error.code, 'ERR_ROTATION_LIMIT');
+      });
+      clock.advance(20);
+    }
+  };
+  const working = [issue(), issue(), disturb()];
+  for (let i = 0; i < 20; i += 1) {
+    const { id } = one(ca, 'intermediate', 'active') ?? one(ca, 'root', 'active') ?? { id: '' };
+    if (id === '') clock.advance(20);
+    else {
+      await ca.taint(id).catch((error) => assert.equal(error.code, 'ERR_NOT_FOUND'));
+      if (ca.authorities().some((authority) => authority.id === id && authority.state === 'tainted')) tainted.add(id);
+    }
+    await ca.issue(request());
+  }
+  isOver = true;
+  await Promise.all(working);
+  assert.ok(tainted.size > 0);
 });

@@ -150,10 +150,12 @@ describe('a data directory that is restored', () => {
 
   test('in its states alone, of roots whose files were deleted since: a root that has a file is published before it signs', async (t) => {
     const authority = await open(t);
-    const { dir, copies } = authority;
+    const { dir, copies, ca: earlier } = authority;
+    const { sequenceNumber } = earlier.bundle();
     cpSync(path.join(copies[0]!, 'state.json'), path.join(dir, 'state.json'));
     const ca = await authority.restart();
     await assertHealthy(authority, ca);
+    assert.ok(ca.bundle().sequenceNumber >= sequenceNumber);
     assert.equal(stateOf(dir).rootIds.length, 1);
   });
 });

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import readline from 'node:readline';
 import { describe, it, type TestContext } from 'node:test';
-import type { SecretJson } from '../../src/admin/client.ts';
+import type { SecretJson } from '../../src/admin/proxy-schema.ts';
 import { troubleOf } from '../../src/cli/proxy-check.ts';
 import { cellsOf, type ProxyRow } from '../../src/cli/proxy-rows.ts';
 import { screen } from '../../src/cli/proxy-show.ts';

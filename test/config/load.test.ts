@@ -146,7 +146,6 @@ disableSpiffeCertValidation: false
 x509SvidTtl: 20s
 x509SvidKeyType: rsa-2048
 caTtl: 7d
-rootTtl: 30d
 rootPublishTime: 0s
 rootAckTimeout: 2h
 rootAckPolicy: continue
@@ -203,7 +202,7 @@ sdsAllBundlesName: roots
       x509SvidTtl: 20,
       x509SvidKeyType: 'rsa-2048',
       caTtl: 604_800,
-      rootTtl: 2_592_000,
+      rootTtl: 31_536_000,
       rootPublishTime: 0,
       rootAckTimeout: 7_200,
       rootAckPolicy: 'continue',

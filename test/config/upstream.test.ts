@@ -86,6 +86,16 @@ for (const [is, flags, reasons] of [
     ],
   ],
   [
+    'the life of a root that somebody else keeps',
+    { ...DISK, rootTtl: '30d' },
+    [/^--root-ttl: it has no effect with the upstream disk; give --upstream self, or leave it out$/],
+  ],
+  [
+    'the life of an offline root',
+    { offlineRoot: 'true', rootTtl: '30d' },
+    [/^--root-ttl: it has no effect with --offline-root; whoever keeps the offline root decides/],
+  ],
+  [
     'a relative program',
     { upstream: 'command', upstreamCommand: ['sign'] },
     [/^--upstream-command: "sign" is not an absolute path/],

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { wait } from '../../envoy-examples/demo/expect.ts';
-import type { AuthoritiesJson } from '../../src/admin/client.ts';
+import type { AuthoritiesJson } from '../../src/admin/ca-schema.ts';
 import { makeCa } from '../ca/upstream/pki.ts';
 import type { DoctorCase, Stage } from './case.ts';
 

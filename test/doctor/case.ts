@@ -1,7 +1,7 @@
 /** A set-up that is broken, and what mends it: a row of the table test, and of docs/troubleshooting.md. */
 
 import type { TestContext } from 'node:test';
-import type { ExplanationJson } from '../../src/admin/client.ts';
+import type { ExplanationJson } from '../../src/admin/explain-schema.ts';
 import type { Finding } from '../../src/base/finding.ts';
 import type { InnerServer } from '../support/inner-server.ts';
 import type { Served } from '../support/serve.ts';

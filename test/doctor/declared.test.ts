@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { declaredLines } from '../../src/registry/declared-lines.ts';
+import { declaredLines } from '../../src/entries-file/declared-lines.ts';
 import type { Entry } from '../../src/registry/types.ts';
 import { compareSelectors, splitSelector } from '../../src/spiffe/selector.ts';
 import { sidekey } from '../cli/support.ts';

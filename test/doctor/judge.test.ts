@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { DoctorJson } from '../../src/admin/client.ts';
+import type { DoctorJson } from '../../src/admin/doctor-schema.ts';
 import type { Finding } from '../../src/base/finding.ts';
 import { judgeAuthority } from '../../src/doctor/authority.ts';
 import { judgeEntries, judgeRequirements, judgeWithheld } from '../../src/doctor/entries.ts';

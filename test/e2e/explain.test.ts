@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, it, type TestContext } from 'node:test';
-import type { ExplanationJson } from '../../src/admin/client.ts';
+import type { ExplanationJson } from '../../src/admin/explain-schema.ts';
 import { type Ran, sidekey } from '../cli/support.ts';
 import { endAfter } from '../support/caller.ts';
 import { makeCgroup, whyNoCgroup } from '../support/cgroup.ts';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ExplanationJson } from '../../src/admin/client.ts';
+import type { ExplanationJson } from '../../src/admin/explain-schema.ts';
 import { NOBODY } from '../support/child.ts';
 import { manyMounts, whyNoManyMounts } from '../support/many-mounts.ts';
 import { type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';

@@ -16,7 +16,7 @@ import {
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connectAdmin } from '../../src/admin/client.ts';
+import { connectAdmin } from '../../src/client/client.ts';
 import { endAfter } from '../support/caller.ts';
 import { until } from '../support/process-state.ts';
 import { SdsClient, secretOf } from '../support/sds-client.ts';

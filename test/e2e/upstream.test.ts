@@ -5,16 +5,17 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { wait } from '../../envoy-examples/demo/expect.ts';
-import type { AuthoritiesJson } from '../../src/admin/client.ts';
+import type { AuthoritiesJson } from '../../src/admin/ca-schema.ts';
 import { ID, makeCa } from '../ca/upstream/pki.ts';
 import { sidekey } from '../cli/support.ts';
 import { run } from '../support/run.ts';
 import { chainOf, rootsOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
-import { makePlace, type Place, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
+import { makePlace, type Place, ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 
 const WEB = `spiffe://${TRUST_DOMAIN}/web`;
 const BUNDLE = `spiffe://${TRUST_DOMAIN}`;
 const YEAR = 365 * 86_400_000;
+const VALID_NOW = { notBefore: Date.now() - 60_000, notAfter: Date.now() + YEAR };
 
 async function createWeb(server: Served): Promise<void> {
   const selectors = [{ type: 'unix', value: `uid:${process.getuid!()}` }];
@@ -48,31 +49,23 @@ async function ca(
   return { status, json: status === 0 ? JSON.parse(stdout) : undefined, stderr };
 }
 
-/** A root in a folder of its own, as `openssl req -x509` makes one, and what signs requests under it. */
+/** Runs a block of docs/upstreams.md. */
+async function example(name: string, cwd: string): Promise<void> {
+  const text = readFileSync(path.join(ROOT, 'docs/upstreams.md'), 'utf8');
+  const [, commands] = new RegExp(`<!-- run: ${name} -->\\n\`\`\`\\n([^\`]+)\`\`\``).exec(text) ?? [];
+  assert.ok(commands, `docs/upstreams.md has no example ${name}`);
+  const { status, stderr } = await run(['sh', '-eu', '-c', `cd ${cwd}; ${commands}`]);
+  assert.equal(status, 0, stderr);
+}
+
+/** A root in a folder of its own, made as the documents say, and what signs requests under it. */
 async function offlineRoot(t: TestContext) {
   const { directory } = makePlace(t);
-  const file = (name: string) => path.join(directory, name);
-  const openssl = async (...args: string[]) => {
-    const { status, stderr } = await run(['openssl', ...args]);
-    assert.equal(status, 0, stderr);
-  };
-  await openssl(
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '30'],
-    ...['-subj', '/O=Offline', '-keyout', file('root.key'), '-out', file('root.pem')],
-  );
-  writeFileSync(file('ext'), 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n');
+  await example('offline root', directory);
   const sign = async (csr: string, withRoot = true) => {
-    writeFileSync(file('csr'), csr);
-    await openssl(
-      ...['x509', '-req', '-in', file('csr'), '-CA', file('root.pem'), '-CAkey', file('root.key'), '-days', '10'],
-      ...['-copy_extensions', 'copy', '-extfile', file('ext'), '-out', file('signed.pem')],
-    );
-    const answer = file('answer.pem');
-    writeFileSync(
-      answer,
-      readFileSync(file('signed.pem'), 'utf8') + (withRoot ? readFileSync(file('root.pem'), 'utf8') : ''),
-    );
-    return answer;
+    writeFileSync(path.join(directory, 'request.csr'), csr);
+    await example('offline signature', directory);
+    return path.join(directory, withRoot ? 'answer.pem' : 'signed.crt');
   };
   return { directory, sign };
 }
@@ -105,7 +98,13 @@ describe('serve --offline-root', { timeout: 120_000 }, () => {
     const key = path.join(again.dataDir, 'ca/request.key');
     // The request is read in the background.
     while (!readFileSync(key, 'utf8').startsWith('-----BEGIN ENCRYPTED PRIVATE KEY-----')) await ca(again, 'show');
-    const imported = await ca(again, 'import', await root.sign(csr));
+    const answer = await root.sign(csr);
+    // A root that has not signed it is not taken with it.
+    writeFileSync(
+      answer,
+      `${(await makeCa({ name: 'stranger', ...VALID_NOW })).certificate}${readFileSync(answer, 'utf8')}`,
+    );
+    const imported = await ca(again, 'import', answer);
     assert.equal(imported.status, 0, imported.stderr);
     assert.deepEqual(
       imported.json.authorities.map(({ role, state }) => `${role} ${state}`),

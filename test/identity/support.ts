@@ -8,7 +8,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { makeAttestation } from '../../src/attest/attestation.ts';
 import { isKeptIfAsked } from '../../src/attest/selector-kinds.ts';
 import type { Attestation, KnownSelectors, Peer } from '../../src/attest/types.ts';
-import { openCertificateAuthority } from '../../src/ca/index.ts';
+import { openCertificateAuthority } from '../../src/ca/certificate-authority.ts';
 import type { CertificateAuthority } from '../../src/ca/types.ts';
 import { Identities } from '../../src/identity/identities.ts';
 import { Owners } from '../../src/limits/owner.ts';

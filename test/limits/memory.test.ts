@@ -3,10 +3,10 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { LimitError } from '../../src/limits/limit-error.ts';
 import { MemoryBudget } from '../../src/limits/memory.ts';
-import { type Holder, type Owner, Owners } from '../../src/limits/owner.ts';
+import { type MemoryHolder, type Owner, Owners } from '../../src/limits/owner.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
 
-class TestHolder implements Holder {
+class TestHolder implements MemoryHolder {
   readonly owner: Owner;
   readonly budget: MemoryBudget;
   reason: string | undefined;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LimitError } from '../../src/limits/limit-error.ts';
 import { CONTAINERS_SHARE, type ConnectionPlace, Owners } from '../../src/limits/owner.ts';
-import { QUOTA_LIMITS, Quota, type QuotaLimits, type Refusal } from '../../src/limits/quota.ts';
+import { QUOTA_LIMITS, Quota, type QuotaLimits, type WhyRefused } from '../../src/limits/quota.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
@@ -56,11 +56,11 @@ test('a clock that is set back adds no tokens, and the rate continues from there
   quota.request(owner, NOW - 3_600_000 + 1_000);
 });
 
-const opened = (place: ConnectionPlace | Refusal): ConnectionPlace => {
+const opened = (place: ConnectionPlace | WhyRefused): ConnectionPlace => {
   if (typeof place === 'function') assert.fail(place());
   return place;
 };
-const refused = (place: ConnectionPlace | Refusal): string => {
+const refused = (place: ConnectionPlace | WhyRefused): string => {
   assert.ok(typeof place === 'function', 'it was opened');
   return place();
 };

@@ -1,24 +1,37 @@
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { draw, readImports, violations } from '../../scripts/import-rules.ts';
+import { draw, impureFaces, readImports, violations } from '../../scripts/import-rules.ts';
 import { ROOT } from '../support/serve.ts';
 
-/** A copy of the sources with one more file in it. */
-function planted(t: TestContext, file: string, text: string): string[] {
+function copyOfSources(t: TestContext): string {
   const src = mkdtempSync(path.join(tmpdir(), 'sidekey-src-'));
   t.after(() => rmSync(src, { recursive: true, force: true }));
   const generated = path.join(ROOT, 'src/gen');
   cpSync(path.join(ROOT, 'src'), src, { recursive: true, filter: (from) => from !== generated });
+  return src;
+}
+
+/** The faults of the sources with one more file. */
+function planted(t: TestContext, file: string, text: string): string[] {
+  const src = copyOfSources(t);
   writeFileSync(path.join(src, file), text);
   return violations(readImports(src));
 }
 
+/** The faults of the sources with more text at the end of a room's face. */
+function faced(t: TestContext, face: string, text: string): string[] {
+  const src = copyOfSources(t);
+  appendFileSync(path.join(src, face), text);
+  return [...violations(readImports(src)), ...impureFaces(src)];
+}
+
 describe('the import rules', () => {
   it('hold in the sources as they are', () => {
-    assert.deepEqual(violations(readImports(path.join(ROOT, 'src'))), []);
+    const src = path.join(ROOT, 'src');
+    assert.deepEqual([...violations(readImports(src)), ...impureFaces(src)], []);
   });
 
   it('name a room that imports another that it may not', (t) => {
@@ -34,17 +47,76 @@ describe('the import rules', () => {
   });
 
   it('tell the import of a type from that of a value', (t) => {
-    assert.deepEqual(planted(t, 'identity/planted.ts', "import type { Peer } from '../attest/types.ts';\n"), []);
+    const both = "import { createPipe, type Peer } from '../attest/index.ts';\n";
+    assert.deepEqual(planted(t, 'identity/planted.ts', both.replace('createPipe, ', '')), []);
+    assert.deepEqual(
+      planted(t, 'identity/planted.ts', both).map((line) => line.slice(0, line.indexOf(', but'))),
+      ['src/identity/planted.ts imports src/attest/pipe.ts'],
+    );
     assert.equal(planted(t, 'identity/planted.ts', "import { openPeer } from '../attest/peer.ts';\n").length, 1);
   });
 
   it('let only the serve command import the composition', (t) => {
-    assert.equal(planted(t, 'cli/planted.ts', "import { startServer } from '../server/server.ts';\n").length, 1);
+    assert.equal(planted(t, 'cli/planted.ts', "import { startServer } from '../server/index.ts';\n").length, 1);
   });
 
   it('know no room that is not in the table', (t) => {
     const found = planted(t, 'planted.ts', "import { makeRoot } from './ca/authority.ts';\n");
     assert.equal(found.length, 1);
+  });
+
+  it('refuse an import past the face of another room, and say where the name is', (t) => {
+    const statements = [
+      "import { makeRoot } from '../ca/authority.ts';",
+      "import type { CaCertificate } from '../ca/types.ts';",
+      "export { issue } from '../ca/issuer.ts';",
+      "await import('../ca/leaf.ts');",
+    ];
+    assert.deepEqual(
+      planted(t, 'identity/planted.ts', `${statements.join('\n')}\n`),
+      ['authority', 'types', 'issuer', 'leaf'].map(
+        (file) =>
+          `src/identity/planted.ts imports src/ca/${file}.ts: import from src/ca/index.ts, and export the name there`,
+      ),
+    );
+  });
+
+  it('let generated code be imported file by file', (t) => {
+    assert.deepEqual(planted(t, 'sds/planted.ts', "import { Struct } from '../gen/google/protobuf/struct.ts';\n"), []);
+  });
+
+  it('refuse an import of the own face, which would load all of the room', (t) => {
+    const [found] = planted(t, 'attest/unix/planted.ts', "import { kindOf } from '../index.ts';\n");
+    assert.match(found!, /^src\/attest\/unix\/planted\.ts imports the face of its own room/);
+  });
+
+  it('look through import() of a face at everything that it exports', (t) => {
+    assert.ok(planted(t, 'registry/planted.ts', "await import('../attest/index.ts');\n").length > 1);
+  });
+
+  it('find a name in a face that no other room imports', (t) => {
+    assert.deepEqual(faced(t, 'ca/index.ts', "export { makeRoot } from './authority.ts';\n"), [
+      'src/ca/index.ts exports makeRoot, which no other room imports',
+    ]);
+  });
+
+  it('find a name that two rooms export', (t) => {
+    const found = faced(t, 'ca/index.ts', "export { nearest } from './planted.ts';\n");
+    assert.ok(
+      found.includes('src/base/index.ts and src/ca/index.ts export nearest: give one another name'),
+      `${found}`,
+    );
+  });
+
+  it('find anything else in a face', (t) => {
+    for (const text of [
+      'export const one = 1;\n',
+      "import './der.ts';\n",
+      "export * from './der.ts';\n",
+      "export { nearest } from '../base/index.ts';\n",
+    ]) {
+      assert.match(faced(t, 'ca/index.ts', text).join('\n'), /^src\/ca\/index\.ts has more than a comment/m);
+    }
   });
 
   it('find a cycle of files', (t) => {

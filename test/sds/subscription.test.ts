@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { takeRequest } from '../../src/sds/sotw.ts';
-import { type Outcome, Subscription, type Versioned } from '../../src/sds/subscription.ts';
+import { type RequestOutcome, Subscription, type Versioned } from '../../src/sds/subscription.ts';
 
 const NOW = 1_000;
 const make = () => new Subscription('n', false);
@@ -12,7 +12,7 @@ function ask(subscription: Subscription, names: readonly string[], nonce = '', r
   return shown(takeRequest(subscription, { resourceNames: names, responseNonce: nonce, errorDetail }, NOW));
 }
 
-function shown(outcome: Outcome) {
+function shown(outcome: RequestOutcome) {
   return 'answered' in outcome ? { ...outcome, answered: outcome.answered.map(({ name }) => name) } : outcome;
 }
 

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import { type AdminClient, connectAdmin } from '../../src/admin/client.ts';
+import { type AdminClient, connectAdmin } from '../../src/client/client.ts';
 import { loadServeConfig } from '../../src/config/load.ts';
 import { type Server, startServer } from '../../src/server/server.ts';
 import { TestClock } from './clock.ts';

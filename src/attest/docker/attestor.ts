@@ -8,9 +8,8 @@
  * is down, not even by its uid.
  */
 
-import type { Clock } from '../../base/clock.ts';
-import { SidekeyError } from '../../base/errors.ts';
-import type { Log } from '../../telemetry/log.ts';
+import { type Clock, SidekeyError } from '../../base/index.ts';
+import type { Log } from '../../telemetry/index.ts';
 import type { AmbiguousLabel, RunningAttestor } from '../description.ts';
 import { readCgroupText } from '../proc/cgroup.ts';
 import type { AskedSelectors } from '../types.ts';

@@ -10,7 +10,7 @@
  * @see cgroups(7), /proc/PID/cgroup
  */
 
-import { SidekeyError } from '../../base/errors.ts';
+import { SidekeyError } from '../../base/index.ts';
 import { parseCgroupLines } from '../proc/cgroup.ts';
 
 /** The cgroups of a process, as seen from Sidekey's cgroup namespace. */

@@ -4,10 +4,9 @@
  * engine's event stream is up.
  */
 
-import type { Clock } from '../../base/clock.ts';
-import { SidekeyError } from '../../base/errors.ts';
-import { FairSlots, NO_CALLER, type SlotOwner } from '../../limits/fair-slots.ts';
-import type { Log } from '../../telemetry/log.ts';
+import { type Clock, SidekeyError } from '../../base/index.ts';
+import { FairSlots, NO_CALLER, type SlotOwner } from '../../limits/index.ts';
+import type { Log } from '../../telemetry/index.ts';
 import { TooLargeError } from './answer.ts';
 import type { Engine } from './engine.ts';
 import { EventStream } from './event-stream.ts';
@@ -17,7 +16,7 @@ import {
   canBeCached,
   instant,
   isAlive,
-  isOfContainer,
+  isMainProcess,
   type MainProcess,
   type PinnedProcess,
   pinProcess,
@@ -286,7 +285,7 @@ export class Containers {
       }
       const { startTicks, place } = pinned;
       if (place.id !== undefined && place.id !== id) throw failed(unseenMessage(inspection));
-      if (!isOfContainer(pinned, Date.parse(inspection.startedAt), instant())) await this.#checkPid(inspection, signal);
+      if (!isMainProcess(pinned, Date.parse(inspection.startedAt), instant())) await this.#checkPid(inspection, signal);
       const imageDigests = await this.#imageDigests(inspection, signal);
       if (pinned.hasEnded()) throw failed(endedMessage(id));
       // After the time limit no one would close the pinned process.

@@ -4,8 +4,7 @@
  */
 
 import path from 'node:path';
-import { describeLoose, type Loose, pathRule, walkToMade } from '../../base/trusted-path.ts';
-import { type Observer, observer } from '../../base/user-ids.ts';
+import { describeLoose, type Loose, type Observer, observer, pathRule, walkToMade } from '../../base/index.ts';
 
 /** The directories and links that let other users replace the socket. @throws Error if the path can't be read */
 export function looseOnEnginePath(socketPath: string, who: Observer = observer()): readonly Loose[] {

@@ -1,11 +1,8 @@
 /** The event stream of an engine, opened again whenever it ends. */
 
 import type http from 'node:http';
-import { backoff } from '../../base/backoff.ts';
-import type { Clock, Deadline } from '../../base/clock.ts';
-import { SidekeyError } from '../../base/errors.ts';
-import type { Log } from '../../telemetry/log.ts';
-import { Rarely } from '../../telemetry/rarely.ts';
+import { backoff, type Clock, type Deadline, SidekeyError } from '../../base/index.ts';
+import { type Log, Rarely } from '../../telemetry/index.ts';
 import { type Engine, EngineStatusError } from './engine.ts';
 import { EventLines, type LongLine, MAX_LINE_CHARACTERS } from './event-lines.ts';
 import { type Affected, ALL_OF_KIND, affectedBy, CHANGES, type EventFilters, eventsPath } from './events.ts';

@@ -5,7 +5,7 @@
  * @see https://docs.docker.com/reference/api/engine/ ContainerInspect, ImageInspect; Podman's compatible API
  */
 
-import { SidekeyError } from '../../base/errors.ts';
+import { SidekeyError } from '../../base/index.ts';
 import { checkItems, MAX_ITEM_BYTES, TooLargeError } from './answer.ts';
 
 export interface ContainerInspection {

@@ -3,7 +3,7 @@
  * cause a request to the engine with each attestation.
  */
 
-import type { Clock } from '../../base/clock.ts';
+import type { Clock } from '../../base/index.ts';
 
 /** How long an id is cached, in milliseconds. An event about a new container with this id ends it earlier. */
 export const UNKNOWN_MS = 1_000;

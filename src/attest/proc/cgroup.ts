@@ -6,7 +6,7 @@
  * digits, `_`, `.` and `-`.
  */
 
-import { linesOf, otherForm, readProcFile } from '../../base/proc/text.ts';
+import { linesOf, otherForm, readProcFile } from '../../base/index.ts';
 
 export interface CgroupLine {
   /** The controllers of a cgroup v1 hierarchy, or its `name=…`; empty for v2. */

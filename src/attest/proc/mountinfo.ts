@@ -5,7 +5,7 @@
  * digits, so lines can be split at spaces. All other bytes appear unchanged, including `\r`.
  */
 
-import { linesOf, otherForm, readProcRecords } from '../../base/proc/text.ts';
+import { linesOf, otherForm, readProcRecords } from '../../base/index.ts';
 
 /** Strings are latin1. */
 export interface Mount {

@@ -1,7 +1,7 @@
 /** /proc/self: shows whether /proc belongs to this process's pid namespace. */
 
 import fs from 'node:fs';
-import { SidekeyError } from '../../base/errors.ts';
+import { SidekeyError } from '../../base/index.ts';
 
 /**
  * Checks that /proc shows this process's pid namespace. In another one, a caller's pid may belong to a different

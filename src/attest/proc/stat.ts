@@ -5,7 +5,7 @@
  * after the last `)`.
  */
 
-import { otherForm, readProcFile } from '../../base/proc/text.ts';
+import { otherForm, readProcFile } from '../../base/index.ts';
 
 export interface ProcessStat {
   /** True if the main thread has ended; the process waits to be reaped, or for its other threads. */

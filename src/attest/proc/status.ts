@@ -5,7 +5,7 @@
  * the other lines; each occurs once.
  */
 
-import { otherForm, parseId, readProcFile } from '../../base/proc/text.ts';
+import { otherForm, parseId, readProcFile } from '../../base/index.ts';
 
 /** The fields that attestation needs. Ids are those of Sidekey's user namespace. */
 export interface ProcessStatus {

@@ -24,11 +24,8 @@
  * @see https://github.com/spiffe/spire/blob/main/doc/plugin_agent_workloadattestor_unix.md
  */
 
-import type { Clock } from '../../base/clock.ts';
-import { SidekeyError } from '../../base/errors.ts';
-import { readUnmappedIds, type UnmappedIds } from '../../base/unmapped-ids.ts';
-import type { Log } from '../../telemetry/log.ts';
-import { Rarely } from '../../telemetry/rarely.ts';
+import { type Clock, readUnmappedIds, SidekeyError, type UnmappedIds } from '../../base/index.ts';
+import { type Log, Rarely } from '../../telemetry/index.ts';
 import { type Accounts, createAccounts } from '../accounts.ts';
 import type { RunningAttestor } from '../description.ts';
 import { createFileHasher, type FileHasher } from '../file-hash.ts';

@@ -1,7 +1,6 @@
 /** Finds selectors of users and groups that no process on this host can have. */
 
-import { looksMistyped, nearest } from '../../base/nearest.ts';
-import type { UnmappedIds } from '../../base/unmapped-ids.ts';
+import { looksMistyped, nearest, type UnmappedIds } from '../../base/index.ts';
 import type { Accounts } from '../accounts.ts';
 
 /** The reason why no process can have the selector `unix:<value>`; undefined if one can. */

@@ -6,7 +6,7 @@
  */
 
 import type { KeyObject } from 'node:crypto';
-import { type TrustDomain, trustDomainId } from '../../spiffe/id.ts';
+import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
 import { randomSerial } from '../certificate.ts';
 import { encodeName, type NamePart } from '../name.ts';
 import { pem } from '../pem.ts';

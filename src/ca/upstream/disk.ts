@@ -7,16 +7,14 @@
 
 import { generateKeyPairSync, hash, type KeyObject, type X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
-import type { Clock, Deadline } from '../../base/clock.ts';
-import { fileVersion } from '../../base/file-version.ts';
-import { Listeners } from '../../base/listeners.ts';
-import { type TrustDomain, trustDomainId } from '../../spiffe/id.ts';
-import type { Log } from '../../telemetry/log.ts';
+import { type Clock, type Deadline, fileVersion, Listeners } from '../../base/index.ts';
+import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
+import type { Log } from '../../telemetry/index.ts';
 import { BACKDATE_MS, randomSerial, wholeSecond } from '../certificate.ts';
+import { readCertificateFields } from '../certificate-fields.ts';
 import { elements } from '../der.ts';
 import { pem } from '../pem.ts';
 import { makeCsr } from './csr.ts';
-import { readFields } from './fields.ts';
 import { readBundleFile, readCertificateFile, readKeyFile } from './files.ts';
 import { signingKey } from './keys.ts';
 import { isSelfSigned } from './path.ts';
@@ -38,7 +36,7 @@ export interface DiskOptions {
   readonly log: Log;
 }
 
-interface Issuer {
+interface DiskIssuer {
   readonly certificate: X509Certificate;
   /** All certificates of the file. */
   readonly certificates: readonly X509Certificate[];
@@ -57,7 +55,7 @@ export class DiskUpstream implements UpstreamSource {
   readonly changed: Listeners<void>;
   readonly #files: DiskFiles;
   readonly #options: DiskOptions;
-  #issuer: Issuer | undefined;
+  #issuer: DiskIssuer | undefined;
   /** The files as they were when they were read last. */
   #version = '';
   #problem: string | undefined;
@@ -104,7 +102,7 @@ export class DiskUpstream implements UpstreamSource {
   }
 
   /** The issuer of the newest good files. @throws {Error} if there never were any */
-  async #current(): Promise<Issuer> {
+  async #current(): Promise<DiskIssuer> {
     await this.#look();
     if (this.#issuer === undefined) throw new Error(this.#problem);
     return this.#issuer;
@@ -149,7 +147,7 @@ export class DiskUpstream implements UpstreamSource {
     if (before !== undefined && !isSame(before, this.#issuer)) this.changed.tell();
   }
 
-  async #read(): Promise<Issuer> {
+  async #read(): Promise<DiskIssuer> {
     const { certFile, keyFile, bundleFile } = this.#files;
     const certificates = readCertificateFile(certFile);
     const privateKey = readKeyFile(keyFile);
@@ -167,7 +165,7 @@ export class DiskUpstream implements UpstreamSource {
   }
 
   /** Signs an intermediate for nothing, and proves it: whatever is wrong with the files is found before they are used. */
-  async #try(issuer: Issuer): Promise<void> {
+  async #try(issuer: DiskIssuer): Promise<void> {
     const { trustDomain, clock } = this.#options;
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const csr = await makeCsr({ trustDomain, subject: [], privateKey });
@@ -176,7 +174,7 @@ export class DiskUpstream implements UpstreamSource {
     await proveAnswer(answer, terms);
   }
 
-  async #answer(issuer: Issuer, csr: string, life: number): Promise<UpstreamAnswer> {
+  async #answer(issuer: DiskIssuer, csr: string, life: number): Promise<UpstreamAnswer> {
     const { trustDomain, clock } = this.#options;
     const { validToDate } = issuer.certificate;
     if (clock.now() >= validToDate.getTime()) {
@@ -203,14 +201,14 @@ export class DiskUpstream implements UpstreamSource {
 
 /** Signs the CSR's subject and key as an intermediate that signs leaves only and ends no later than its issuer. */
 async function signIntermediate(
-  { certificate, privateKey }: Issuer,
+  { certificate, privateKey }: DiskIssuer,
   csrPem: string,
   { id, now, life }: { readonly id: string; readonly now: number; readonly life: number },
 ): Promise<string> {
   const x509 = await import('../peculiar.ts');
   const csr = new x509.Pkcs10CertificateRequest(csrPem);
   const { privateKey: signer, algorithm } = signingKey(privateKey);
-  const { subject, keyId } = readFields(certificate.raw);
+  const { subject, keyId } = readCertificateFields(certificate.raw);
   const notBefore = Math.max(now - BACKDATE_MS, certificate.validFromDate.getTime());
   const made = await x509.X509CertificateGenerator.create({
     serialNumber: randomSerial().toString('hex'),
@@ -245,8 +243,8 @@ function keyIdOf(publicKey: KeyObject): string {
   return hash('sha1', bits!.contents.subarray(1));
 }
 
-function isSame(a: Issuer, b: Issuer | undefined): boolean {
-  const prints = (issuer: Issuer | undefined) =>
+function isSame(a: DiskIssuer, b: DiskIssuer | undefined): boolean {
+  const prints = (issuer: DiskIssuer | undefined) =>
     [issuer?.certificate, ...(issuer?.roots ?? [])].map((one) => one?.fingerprint256).join(' ');
   return prints(a) === prints(b);
 }

@@ -5,10 +5,8 @@
 
 import { createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import path from 'node:path';
-import type { Clock } from '../../base/clock.ts';
-import { SidekeyError } from '../../base/errors.ts';
-import type { TrustDomain } from '../../spiffe/id.ts';
-import type { AuthorityKeyType } from '../../spiffe/key-types.ts';
+import { type Clock, SidekeyError } from '../../base/index.ts';
+import type { AuthorityKeyType, TrustDomain } from '../../spiffe/index.ts';
 import { generateAuthorityKey } from '../authority-key.ts';
 import type { ReadPrivateKey } from '../key-codec.ts';
 import type { NamePart } from '../name.ts';
@@ -147,6 +145,8 @@ export class OfflineRoot implements UpstreamAuthority {
         throw error;
       });
     }
-    if (this.#request === request) this.#answered.resolve({ ...minted, privateKey });
+    // Other self-signed certificates in a file that somebody put together must not become roots.
+    const roots = minted.roots.slice(0, 1);
+    if (this.#request === request) this.#answered.resolve({ ...minted, roots, privateKey });
   }
 }

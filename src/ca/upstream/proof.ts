@@ -4,8 +4,7 @@
  */
 
 import { createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
-import { SidekeyError } from '../../base/errors.ts';
-import { printable } from '../../base/printable.ts';
+import { printable, SidekeyError } from '../../base/index.ts';
 import { readCertificates } from './answer.ts';
 import { findPath, isSelfSigned, type PathTerms, rootFault } from './path.ts';
 import { tryLeaf } from './trial.ts';

@@ -1,8 +1,7 @@
 /** Makes an upstream authority of one kind's source: writes the CSR, limits the time, and proves the answer. */
 
-import type { Clock } from '../../base/clock.ts';
-import { SidekeyError } from '../../base/errors.ts';
-import type { TrustDomain } from '../../spiffe/id.ts';
+import { type Clock, SidekeyError } from '../../base/index.ts';
+import type { TrustDomain } from '../../spiffe/index.ts';
 import type { NamePart } from '../name.ts';
 import { makeCsr } from './csr.ts';
 import { proveAnswer } from './proof.ts';

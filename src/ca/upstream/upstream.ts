@@ -4,7 +4,7 @@
  */
 
 import type { KeyObject, X509Certificate } from 'node:crypto';
-import type { Listeners } from '../../base/listeners.ts';
+import type { Listeners } from '../../base/index.ts';
 
 export type UpstreamKind = 'disk' | 'vault' | 'command';
 

@@ -3,9 +3,8 @@
  * has ended. Failures are retried until the end of the lease; the last one is the session's problem.
  */
 
-import { backoff } from '../../base/backoff.ts';
-import type { Clock, Deadline } from '../../base/clock.ts';
-import type { Log } from '../../telemetry/log.ts';
+import { backoff, type Clock, type Deadline } from '../../base/index.ts';
+import type { Log } from '../../telemetry/index.ts';
 import { readSecretFile } from './files.ts';
 import { askVault, VaultError, type VaultServer } from './vault-client.ts';
 

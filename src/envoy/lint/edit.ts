@@ -1,6 +1,6 @@
 /** Edits of a file that are small enough for a command that a person checks before running it. */
 
-import { shellQuote } from '../../base/shell.ts';
+import { shellQuote } from '../../base/index.ts';
 
 /**
  * A change of the first place in a line, counted from 1, that reads `old`; `text` may have line breaks. Where another edit has
@@ -11,6 +11,9 @@ export interface Edit {
   readonly old: string;
   readonly text: string;
 }
+
+/** The name of a file that has none, so that no command can edit it. */
+export const STDIN = 'stdin';
 
 /** Delimiters that rarely occur in YAML or in sed patterns. */
 const MARKS = [...'|#,!~%@'];

@@ -1,18 +1,18 @@
 /** Finds faults of a bootstrap that break the connection between Envoy and Sidekey. */
 
-import type { Finding } from '../../base/finding.ts';
-import { type Edit, sedCommand } from './edit.ts';
+import type { Finding } from '../../base/index.ts';
+import { type Edit, STDIN, sedCommand } from './edit.ts';
 import { modelOf } from './model.ts';
 import { readFile, type TextFault } from './read-file.ts';
 import { clusterRules } from './rules/cluster.ts';
 import { hostNameRules } from './rules/host-name.ts';
 import { identityRules } from './rules/names.ts';
-import type { Draft, Known } from './rules/rule.ts';
+import type { Draft, KnownFacts } from './rules/rule.ts';
 import { sourceRules } from './rules/source.ts';
 import { tlsRules } from './rules/tls.ts';
 import { v2Rules } from './rules/v2.ts';
 
-export type { Known, KnownAlias, KnownEntry, KnownServer, PathKind } from './rules/rule.ts';
+export type { KnownAlias, KnownEntry, KnownFacts, KnownServer, PathKind } from './rules/rule.ts';
 
 /**
  * Finds faults in a bootstrap (v3, YAML or JSON), by line. Every secret that is requested on a Unix socket is assumed to
@@ -20,7 +20,7 @@ export type { Known, KnownAlias, KnownEntry, KnownServer, PathKind } from './rul
  *
  * @param file its name, for findings and commands; {@link STDIN}: it has no name
  */
-export function lintBootstrap(text: string, file: string, known: Known = {}): Finding[] {
+export function lintBootstrap(text: string, file: string, known: KnownFacts = {}): Finding[] {
   const { root, faults, remarks } = readFile(text);
   if (faults.length > 0) {
     // One mistake may be reported several times on its line, and for each bracket that it leaves open.
@@ -43,8 +43,6 @@ export function lintBootstrap(text: string, file: string, known: Known = {}): Fi
   const ofText = remarks.map((remark): Finding => ({ ...remark, severity: 'warning', place: file }));
   return [...ofText, ...found.values()].sort((a, b) => a.line! - b.line!);
 }
-
-export const STDIN = 'stdin';
 
 function commandOf(edit: Edit, file: string): Pick<Finding, 'command'> {
   return file === STDIN ? {} : { command: sedCommand(edit, file) };

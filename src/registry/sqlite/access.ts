@@ -1,7 +1,7 @@
 /** Access of the tables to the database: all work runs in transactions, and failures become ERR_STORE. */
 
 import type { Database } from 'better-sqlite3';
-import { SidekeyError } from '../../base/errors.ts';
+import { SidekeyError } from '../../base/index.ts';
 
 /**
  * Each method returns the result of the work. Errors become ERR_STORE, except that a SidekeyError is thrown unchanged.

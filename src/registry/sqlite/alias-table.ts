@@ -1,6 +1,6 @@
 /** The table of aliases; times are milliseconds since the epoch. */
 
-import { parseSpiffeId, type TrustDomain, trustDomainOf } from '../../spiffe/id.ts';
+import { parseSpiffeId, type TrustDomain, trustDomainOf } from '../../spiffe/index.ts';
 import type { Alias } from '../alias.ts';
 import type { Access } from './access.ts';
 import type { ChangeLog } from './change-table.ts';

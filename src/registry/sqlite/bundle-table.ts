@@ -1,8 +1,7 @@
 /** The table of other trust domains' bundles; times are milliseconds since the epoch. */
 
 import { X509Certificate } from 'node:crypto';
-import { type JwtAuthority, makeTrustBundle } from '../../spiffe/bundle.ts';
-import { parseTrustDomain, type TrustDomain } from '../../spiffe/id.ts';
+import { type JwtAuthority, makeTrustBundle, parseTrustDomain, type TrustDomain } from '../../spiffe/index.ts';
 import type { FederatedBundle } from '../federated-bundle.ts';
 import type { Access } from './access.ts';
 import type { ChangeLog } from './change-table.ts';

@@ -1,6 +1,6 @@
 /** Converts entries to and from database rows. */
 
-import { type TrustDomain, trustDomainOf } from '../../spiffe/id.ts';
+import { type TrustDomain, trustDomainOf } from '../../spiffe/index.ts';
 import { ENTRY_FIELD_LIST, type Entry, type EntryRow } from '../entry-fields.ts';
 
 export type { EntryRow } from '../entry-fields.ts';

@@ -1,7 +1,7 @@
 /** The table of entries. */
 
 import { hash } from 'node:crypto';
-import type { TrustDomain } from '../../spiffe/id.ts';
+import type { TrustDomain } from '../../spiffe/index.ts';
 import { similarityKey } from '../entry.ts';
 import type { Entry } from '../entry-fields.ts';
 import { entryExists, noSuchEntry, staleEntry } from '../store/conflict.ts';

@@ -1,6 +1,6 @@
 /** The table of issuances, in the order of recording. */
 
-import type { IssuanceRecord } from '../../base/issuance.ts';
+import type { IssuanceRecord } from '../../base/index.ts';
 import type { IssuanceStore } from '../store/issuance-store.ts';
 import type { Access } from './access.ts';
 

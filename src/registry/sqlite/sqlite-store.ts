@@ -1,8 +1,8 @@
 /** The store in one SQLite file, with a write-ahead log. Every commit is on disk before its promise resolves. */
 
 import Sqlite, { type Database } from 'better-sqlite3';
-import { SidekeyError } from '../../base/errors.ts';
-import type { TrustDomain } from '../../spiffe/id.ts';
+import { SidekeyError } from '../../base/index.ts';
+import type { TrustDomain } from '../../spiffe/index.ts';
 import type { Store } from '../store/store.ts';
 import { accessTo, damaged, storeError } from './access.ts';
 import { aliasTable } from './alias-table.ts';

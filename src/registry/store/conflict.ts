@@ -3,7 +3,7 @@
  * state in memory; a store throws them for the stored state, which another server may have changed.
  */
 
-import { SidekeyError } from '../../base/errors.ts';
+import { SidekeyError } from '../../base/index.ts';
 import type { Entry } from '../entry-fields.ts';
 import { entryToJson } from '../entry-json.ts';
 

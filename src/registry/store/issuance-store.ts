@@ -1,6 +1,6 @@
 /** Stores records of issuances, which are never changed or deleted. */
 
-import type { IssuanceRecord } from '../../base/issuance.ts';
+import type { IssuanceRecord } from '../../base/index.ts';
 
 export interface IssuanceStore {
   /** Durable when the promise resolves. One transaction: if it throws, none is recorded. @throws ERR_STORE */

@@ -6,7 +6,7 @@ import { chmodSync, copyFileSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SystemClock } from '../../../src/base/clock.ts';
-import { openUpstream } from '../../../src/ca/upstream/index.ts';
+import { openUpstream } from '../../../src/ca/upstream/open-upstream.ts';
 import type { Flags } from '../../../src/config/given.ts';
 import { loadServeConfig } from '../../../src/config/load.ts';
 import { openBaoForTests, startOpenBao } from '../../support/openbao.ts';

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { readBootstrapFlags } from '../../../src/cli/bootstrap-flags.ts';
 import { bootstrapYaml } from '../../../src/envoy/bootstrap.ts';
-import { type Known, lintBootstrap } from '../../../src/envoy/lint/lint.ts';
+import { type KnownFacts, lintBootstrap } from '../../../src/envoy/lint/lint.ts';
 import { ROOT } from '../../support/serve.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
@@ -51,7 +51,7 @@ interface Case {
   readonly severity?: 'warning' | 'info';
   /** The first line with this is the one that the finding names. */
   readonly at: string;
-  readonly known?: Known;
+  readonly known?: KnownFacts;
 }
 
 const SDS_MATCHERS =
@@ -400,14 +400,14 @@ const CASES: readonly Case[] = [
 ];
 
 /** What a server knows that is asked too. */
-const SERVER: NonNullable<Known['server']> = {
+const SERVER: NonNullable<KnownFacts['server']> = {
   trustDomain: 'ilinux.io',
   names: { default: 'default', bundle: 'ROOTCA', allBundles: 'ALL' },
   pipe: '/run/sidekey/agent.sock',
   bundles: ['example.org'],
   held: [],
 };
-const KNOWN: Known = { entries: ENTRIES, aliases: [], server: SERVER };
+const KNOWN: KnownFacts = { entries: ENTRIES, aliases: [], server: SERVER };
 const HOLD = {
   node: 'web',
   pid: 4711,
@@ -627,7 +627,7 @@ describe('the lint of a bootstrap', () => {
   test('an upstream whose certificates have the host name is fine', () => {
     const db = { ...ENTRIES[1]!, dns_names: ['other.example', 'db.example'] };
     const entries = [ENTRIES[0]!, ENTRIES[2]!, db];
-    const rules = (known: Known, ...changes: readonly Change[]) =>
+    const rules = (known: KnownFacts, ...changes: readonly Change[]) =>
       lintBootstrap(changed(GOOD, ...changes), 'f', known).map(({ rule, fix }) => `${rule}: ${fix}`);
     assert.deepEqual(rules({ entries }, ...QUIC), []);
     assert.deepEqual(rules({ entries: [...entries.slice(0, 2), { ...db, dns_names: ['*.example'] }] }, ...QUIC), []);
@@ -720,9 +720,9 @@ describe('the lint of a bootstrap', () => {
 });
 
 describe('the lint of a bootstrap, with what the server knows', () => {
-  const look = (text: string, known: Known) => lintBootstrap(text, 'envoy.yaml', known);
+  const look = (text: string, known: KnownFacts) => lintBootstrap(text, 'envoy.yaml', known);
   /** The same for each place where the name stands. */
-  const only = (text: string, known: Known) => {
+  const only = (text: string, known: KnownFacts) => {
     const [first, ...others] = look(text, known);
     for (const other of others) assert.deepEqual({ ...other, line: 0 }, { ...first, line: 0 });
     return first!;
@@ -811,7 +811,7 @@ describe('the lint of a bootstrap, with what the server knows', () => {
   });
 
   test('the path of the pipe is looked at on this host', () => {
-    const kinds = (kind: 'socket' | 'other' | 'missing' | undefined): Known => ({
+    const kinds = (kind: 'socket' | 'other' | 'missing' | undefined): KnownFacts => ({
       ...KNOWN,
       server: { ...SERVER, pipe: '/run/other/agent.sock' },
       kindOf: (place) => (place === '/run/other/agent.sock' ? 'socket' : kind),

@@ -1,12 +1,12 @@
 /** Rules for the cluster of Sidekey's pipe. */
 
 import path from 'node:path';
-import { nearest } from '../../../base/nearest.ts';
+import { nearest } from '../../../base/index.ts';
 import { scalar } from '../../yaml-text.ts';
 import type { Edit } from '../edit.ts';
 import { addressesOf, isPipe, type Model, networkAddress } from '../model.ts';
 import type { Spot } from '../spot.ts';
-import type { Draft, Known, Rule } from './rule.ts';
+import type { Draft, KnownFacts, Rule } from './rule.ts';
 
 export const clusterRules: Rule = (model, known) => {
   const named = new Map<string, Spot>();
@@ -44,7 +44,7 @@ function missing(name: string, at: Spot, { root, clusters }: Model): Draft[] {
   ];
 }
 
-function address(name: string, cluster: Spot, known: Known): Draft[] {
+function address(name: string, cluster: Spot, known: KnownFacts): Draft[] {
   if (!isPipe(cluster)) {
     return [
       {
@@ -72,14 +72,14 @@ function address(name: string, cluster: Spot, known: Known): Draft[] {
 }
 
 /** The pipe of the server that was asked, if this host has it at that path. */
-function pipeHere({ server, kindOf }: Known): string | undefined {
+function pipeHere({ server, kindOf }: KnownFacts): string | undefined {
   return server !== undefined && kindOf?.(server.pipe) === 'socket' ? server.pipe : undefined;
 }
 
 /** What is at the path on this host; the bootstrap may be meant for a container or another host. */
 function absentSocket(
   socket: string,
-  { kindOf }: Known,
+  { kindOf }: KnownFacts,
 ): (Pick<Draft, 'problem' | 'why'> & Partial<Pick<Draft, 'severity'>>) | undefined {
   const kind = kindOf?.(socket);
   if (kind === 'other') {

@@ -1,16 +1,14 @@
 /** Whether the Envoy of a bootstrap can have the authorities of another trust domain. */
 
-import { changeEntry, declaredPlace } from '../../../base/declared.ts';
-import { looksMistyped } from '../../../base/nearest.ts';
-import { commandLine, shellQuote } from '../../../base/shell.ts';
+import { changeEntry, commandLine, declaredPlace, looksMistyped, shellQuote } from '../../../base/index.ts';
 import { type Model, mayBeOurs } from '../model.ts';
-import { type Draft, type Known, type KnownEntry, ownDomain } from './rule.ts';
+import { type Draft, type KnownEntry, type KnownFacts, ownDomain } from './rule.ts';
 
 /**
  * Why it gets no authorities of this domain. Empty if it does, if the domain is the server's own, or if the entries are not
  * known.
  */
-export function unfederated(model: Model, domain: string, known: Known): Omit<Draft, 'at'>[] {
+export function unfederated(model: Model, domain: string, known: KnownFacts): Omit<Draft, 'at'>[] {
   const own = ownDomain(known);
   if (known.entries === undefined || own === undefined || domain === own) return [];
   const mine = entriesOf(model, known.entries);

@@ -4,13 +4,13 @@
  * host name always counts.
  */
 
-import { shellQuote } from '../../../base/shell.ts';
+import { shellQuote } from '../../../base/index.ts';
 import type { Model, TlsContext } from '../model.ts';
 import { mapsIn, type Spot } from '../spot.ts';
-import { type Draft, isOn, type Known, type KnownEntry, setField } from './rule.ts';
+import { type Draft, isOn, type KnownEntry, type KnownFacts, setField } from './rule.ts';
 import { exactPeers, ourContexts } from './tls.ts';
 
-export function hostNameRules(model: Model, known: Known): Draft[] {
+export function hostNameRules(model: Model, known: KnownFacts): Draft[] {
   const ours = new Map(
     ourContexts(model)
       .filter(({ side }) => side === 'upstream')
@@ -34,7 +34,7 @@ function isQuic(transport: Spot): boolean {
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
-function autoSan(context: TlsContext, cluster: Spot, known: Known): Draft[] {
+function autoSan(context: TlsContext, cluster: Spot, known: KnownFacts): Draft[] {
   const options =
     cluster.get('typed_extension_protocol_options', HTTP_OPTIONS, 'upstream_http_protocol_options') ??
     cluster.get('upstream_http_protocol_options');
@@ -71,7 +71,7 @@ function autoSniSan({ at }: TlsContext): Draft[] {
   ];
 }
 
-function overQuic(context: TlsContext, known: Known): Draft[] {
+function overQuic(context: TlsContext, known: KnownFacts): Draft[] {
   const sni = context.at.get('sni');
   const name = sni?.text;
   const peers = peersOf(context, known);
@@ -100,7 +100,7 @@ function covers(pattern: string, name: string): boolean {
 }
 
 /** The entries of the peers that the context accepts by exact name. */
-function peersOf({ common }: TlsContext, { entries = [] }: Known): KnownEntry[] {
+function peersOf({ common }: TlsContext, { entries = [] }: KnownFacts): KnownEntry[] {
   const accepted = new Set(exactPeers(common));
   return entries.filter(({ spiffe_id: id }) => accepted.has(id));
 }

@@ -1,12 +1,10 @@
 /** Rules for the names of requested secrets. */
 
-import { looksMistyped, nearest } from '../../../base/nearest.ts';
-import { shellQuote } from '../../../base/shell.ts';
-import { parseSpiffeId, parseTrustDomain, SpiffeIdError, trustDomainOf } from '../../../spiffe/id.ts';
-import { SPIRE_NAMES } from '../../../spiffe/sds-names.ts';
+import { looksMistyped, nearest, shellQuote } from '../../../base/index.ts';
+import { parseSpiffeId, parseTrustDomain, SPIRE_NAMES, SpiffeIdError, trustDomainOf } from '../../../spiffe/index.ts';
 import { type AskedSecret, type Model, mayBeOurs } from '../model.ts';
 import { unfederated } from './federation.ts';
-import { type Draft, type Known, type KnownHold, ownDomain, type Rule } from './rule.ts';
+import { type Draft, type KnownFacts, type KnownHold, ownDomain, type Rule } from './rule.ts';
 
 /** The secret that Sidekey gives for a name. */
 type Meaning =
@@ -15,7 +13,7 @@ type Meaning =
   | { readonly gives: 'nothing'; readonly because: string };
 
 /** The reserved names of the server, or SPIRE's. */
-function reservedOf({ server }: Known): string[] {
+function reservedOf({ server }: KnownFacts): string[] {
   const { default: byDefault, bundle, allBundles } = server?.names ?? SPIRE_NAMES;
   return [byDefault, bundle, allBundles];
 }
@@ -25,7 +23,7 @@ export const identityRules: Rule = (model, known) =>
     .filter(({ source }) => mayBeOurs(source, model.clusters))
     .flatMap((secret) => check(secret, model, known));
 
-function check(secret: AskedSecret, model: Model, known: Known): Draft[] {
+function check(secret: AskedSecret, model: Model, known: KnownFacts): Draft[] {
   const { kind, name, at } = secret;
   // TLS clients choose these names.
   if (kind === 'on-demand') return [];
@@ -61,7 +59,7 @@ function check(secret: AskedSecret, model: Model, known: Known): Draft[] {
 }
 
 /** A hold of a connected Envoy with the node id of this bootstrap, unless it passes by itself. */
-function holdOf({ root }: Model, name: string, { server }: Known): KnownHold | undefined {
+function holdOf({ root }: Model, name: string, { server }: KnownFacts): KnownHold | undefined {
   const node = root.get('node', 'id')?.text;
   return server?.held.find((one) => one.node === node && one.name === name && !PASSING.includes(one.reason));
 }
@@ -85,7 +83,7 @@ const EXAMPLES = {
   validation: 'spiffe://DOMAIN, the trust domain of its peers',
 } as const;
 
-function meaningOf(name: string, { aliases = [], server }: Known): Meaning {
+function meaningOf(name: string, { aliases = [], server }: KnownFacts): Meaning {
   const reserved = server?.names ?? SPIRE_NAMES;
   const alias = aliases.find(({ host }) => host === name.toLowerCase());
   if (alias !== undefined) return { gives: 'certificate', spiffeId: alias.spiffe_id };
@@ -101,7 +99,7 @@ function meaningOf(name: string, { aliases = [], server }: Known): Meaning {
   }
 }
 
-function unknown({ kind, at }: AskedSecret, name: string, because: string, known: Known): Draft {
+function unknown({ kind, at }: AskedSecret, name: string, because: string, known: KnownFacts): Draft {
   const { entries = [], aliases } = known;
   const reserved = reservedOf(known);
   const all = [...reserved, ...entries.map((entry) => entry.spiffe_id), ...(aliases ?? []).map(({ host }) => host)];
@@ -121,7 +119,7 @@ function withoutEntry(
   name: string,
   spiffeId: string | undefined,
   hold: KnownHold | undefined,
-  known: Known,
+  known: KnownFacts,
 ): Draft[] {
   const { entries = [] } = known;
   if (spiffeId === undefined ? entries.length > 0 : entries.some((entry) => entry.spiffe_id === spiffeId)) return [];

@@ -1,8 +1,7 @@
 /** The type of a rule: it checks a bootstrap and returns findings. */
 
-import type { DeclaredAt } from '../../../base/declared.ts';
-import type { Finding } from '../../../base/finding.ts';
-import type { ReservedNames } from '../../../spiffe/sds-names.ts';
+import type { DeclaredAt, Finding } from '../../../base/index.ts';
+import type { ReservedNames } from '../../../spiffe/index.ts';
 import type { Edit } from '../edit.ts';
 import type { Model } from '../model.ts';
 import type { Spot } from '../spot.ts';
@@ -45,7 +44,7 @@ export interface KnownServer {
 }
 
 /** What is known of the server and of this host. */
-export interface Known {
+export interface KnownFacts {
   readonly entries?: readonly KnownEntry[] | undefined;
   readonly aliases?: readonly KnownAlias[] | undefined;
   readonly server?: KnownServer | undefined;
@@ -63,7 +62,7 @@ export interface Draft extends Omit<Finding, 'place' | 'line'> {
   readonly command?: string | undefined;
 }
 
-export type Rule = (model: Model, known: Known) => Draft[];
+export type Rule = (model: Model, known: KnownFacts) => Draft[];
 
 /** Whether a switch is on; YAML 1.1, which Envoy reads, has more words for true. */
 export function isOn(spot: Spot | undefined): boolean {
@@ -77,6 +76,6 @@ export function setField(map: Spot, field: string, value: string): Edit | undefi
 }
 
 /** The trust domain of the server; entries are all of it. Undefined if it is not known. */
-export function ownDomain({ server, entries }: Known): string | undefined {
+export function ownDomain({ server, entries }: KnownFacts): string | undefined {
   return server?.trustDomain ?? entries?.[0]?.spiffe_id.split('/')[2];
 }

@@ -1,11 +1,10 @@
 /** Rules for TLS contexts: the peers that Envoy accepts and connects to. */
 
-import { parseSpiffeId, parseTrustDomain } from '../../../spiffe/id.ts';
-import { SPIRE_NAMES } from '../../../spiffe/sds-names.ts';
+import { parseSpiffeId, parseTrustDomain, SPIRE_NAMES } from '../../../spiffe/index.ts';
 import { type Model, mayBeOurs, type TlsContext } from '../model.ts';
 import { mapsIn, type Spot } from '../spot.ts';
 import { unfederated } from './federation.ts';
-import { type Draft, isOn, type Known, ownDomain, type Rule, setField } from './rule.ts';
+import { type Draft, isOn, type KnownFacts, ownDomain, type Rule, setField } from './rule.ts';
 
 export const tlsRules: Rule = (model, known) =>
   ourContexts(model).flatMap((context) => checkContext(context, model, known));
@@ -24,7 +23,7 @@ export function exactPeers(common: Spot): string[] {
   return matchers.flatMap((matcher) => matcher.get('matcher', 'exact')?.text ?? []);
 }
 
-function checkContext(context: TlsContext, model: Model, known: Known): Draft[] {
+function checkContext(context: TlsContext, model: Model, known: KnownFacts): Draft[] {
   const { side, at, common } = context;
   const validation = validationOf(common);
   if (validation === undefined) return side === 'upstream' ? [unverified(common)] : [];
@@ -35,13 +34,13 @@ function checkContext(context: TlsContext, model: Model, known: Known): Draft[] 
   ];
 }
 
-interface Validation {
+interface ValidationContext {
   readonly at: Spot;
   /** The validation context that can have matchers in addition to the secret from SDS. */
   readonly fixed: Spot | undefined;
 }
 
-function validationOf(common: Spot): Validation | undefined {
+function validationOf(common: Spot): ValidationContext | undefined {
   const combined = common.get('combined_validation_context');
   if (combined !== undefined) return { at: combined, fixed: combined.get('default_validation_context') };
   const bySds = common.get('validation_context_sds_secret_config');
@@ -95,7 +94,7 @@ function tickets(at: Spot): Draft[] {
   ];
 }
 
-function matchers({ side }: TlsContext, { at, fixed }: Validation, known: Known): Draft[] {
+function matchers({ side }: TlsContext, { at, fixed }: ValidationContext, known: KnownFacts): Draft[] {
   const typed = fixed?.get('match_typed_subject_alt_names');
   const old = fixed?.get('match_subject_alt_names');
   const drafts: Draft[] = [];
@@ -133,7 +132,7 @@ const EVERYBODY = {
 } as const;
 
 /** An exact name that no workload can have. */
-function exact(matcher: Spot, { entries }: Known): Draft[] {
+function exact(matcher: Spot, { entries }: KnownFacts): Draft[] {
   const name = matcher.get('matcher', 'exact');
   if (name?.text === undefined) return [];
   const fix = 'matcher: { exact: spiffe://… }, the SPIFFE ID of the peer';
@@ -153,7 +152,7 @@ function exact(matcher: Spot, { entries }: Known): Draft[] {
 }
 
 /** Matchers of peers of a trust domain whose authorities this context does not get. */
-function foreignPeers({ common }: TlsContext, { fixed }: Validation, model: Model, known: Known): Draft[] {
+function foreignPeers({ common }: TlsContext, { fixed }: ValidationContext, model: Model, known: KnownFacts): Draft[] {
   const names = known.server?.names ?? SPIRE_NAMES;
   const bySds =
     common.get('combined_validation_context', 'validation_context_sds_secret_config') ??

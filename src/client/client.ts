@@ -1,18 +1,10 @@
 /** A client of the admin API, over its Unix socket or a URL with a token. */
 
 import http, { type IncomingMessage } from 'node:http';
-import type { Problem } from '../base/errors.ts';
+import type { Problem } from '../base/index.ts';
 import { type AdminEvent, readEvents } from './event-parser.ts';
 
-export type { EntryJson } from '../registry/entry-json.ts';
-export type { AuthoritiesJson } from './ca-schema.ts';
-export type { DecisionJson, DecisionPageJson } from './decision-schema.ts';
-export type { DoctorJson } from './doctor-schema.ts';
 export type { AdminEvent } from './event-parser.ts';
-export type { ExplanationJson } from './explain-schema.ts';
-export { BODY_LIMIT } from './problem.ts';
-export type { ProxyJson, ProxyPageJson, SecretJson, StreamJson } from './proxy-schema.ts';
-export type { AliasJson, BundleJson } from './schema.ts';
 
 /** The address of a server. */
 export type AdminTarget =

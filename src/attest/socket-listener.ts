@@ -2,11 +2,12 @@
 
 import { once } from 'node:events';
 import net from 'node:net';
-import type { Listener } from '../doctor/listeners.ts';
+import type { PeerCredentials } from './types.ts';
 
 /** Connects and asks the kernel. @throws Error if no process listens there */
-export async function findListener(socket: string): Promise<Listener> {
-  const { peerCredentials } = await import('../attest/socket-peer.ts');
+export async function findListener(socket: string): Promise<Pick<PeerCredentials, 'pid' | 'uid'>> {
+  // `sidekey doctor` calls it; no other client command loads koffi.
+  const { peerCredentials } = await import('./socket-peer.ts');
   const client = net.connect(socket);
   try {
     await once(client, 'connect');

@@ -5,12 +5,22 @@
 
 import { closeSync, constants, openSync } from 'node:fs';
 import path from 'node:path';
-import { SidekeyError } from './errors.ts';
+import {
+  checkPrivate,
+  closeIfHarmless,
+  describeLoose,
+  isOfType,
+  makePath,
+  type Observer,
+  observer,
+  pathRemedy,
+  pathRule,
+  SidekeyError,
+  shellQuote,
+  type Walk,
+  walkPath,
+} from '../base/index.ts';
 import { tryLock } from './flock.ts';
-import { checkPrivate, closeIfHarmless } from './privacy.ts';
-import { shellQuote } from './shell.ts';
-import { describeLoose, isOfType, makePath, pathRemedy, pathRule, type Walk, walkPath } from './trusted-path.ts';
-import { type Observer, observer } from './user-ids.ts';
 
 export interface DataDir {
   /** Absolute, without symbolic links, so that a later change of a link has no effect. */

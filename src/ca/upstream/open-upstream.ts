@@ -1,8 +1,8 @@
 /** The upstream authority of the settings: {@link openUpstream}. */
 
-import type { Clock } from '../../base/clock.ts';
-import type { TrustDomain } from '../../spiffe/id.ts';
-import type { Log } from '../../telemetry/log.ts';
+import type { Clock } from '../../base/index.ts';
+import type { TrustDomain } from '../../spiffe/index.ts';
+import type { Log } from '../../telemetry/index.ts';
 import { parseName } from '../name.ts';
 import type { UpstreamSettings } from './settings.ts';
 import type { UpstreamAuthority, UpstreamSource } from './upstream.ts';

@@ -1,11 +1,8 @@
 /** Reads entries files. Each problem has the file, the line and the rule. */
 
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import { readInputFile } from '../base/input-file.ts';
+import { type Problem, readInputFile, SidekeyError } from '../base/index.ts';
+import { type EntryInput, type EntryRules, findTwins, parseEntryInputs } from '../registry/index.ts';
 import { decodeText, EntriesSource, MAX_ENTRIES_BYTES } from './entries-source.ts';
-import { findTwins } from './entry.ts';
-import { parseEntryInputs } from './entry-input.ts';
-import type { EntryInput, EntryRules } from './types.ts';
 
 const READABLE_RULE = 'entries are in a YAML or JSON file, in UTF-8, that this user can read';
 

@@ -4,9 +4,9 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { type AdminError, connectAdmin } from '../../src/admin/client.ts';
+import { type AdminError, connectAdmin } from '../../src/client/client.ts';
+import { entry, startAdmin, TOKEN } from '../admin/support.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { entry, startAdmin, TOKEN } from './support.ts';
 
 const failure = (promise: Promise<unknown>): Promise<AdminError> =>
   promise.then(

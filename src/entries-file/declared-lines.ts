@@ -1,9 +1,8 @@
 /** Finds the lines at which an entries file declares entries, for messages. */
 
-import { parseSpiffeId, trustDomainOf } from '../spiffe/id.ts';
-import { formatSelector, type Selector } from '../spiffe/selector.ts';
+import type { EntryInput } from '../registry/index.ts';
+import { formatSelector, parseSpiffeId, type Selector, trustDomainOf } from '../spiffe/index.ts';
 import { loadEntriesFile } from './entries-file.ts';
-import type { EntryInput } from './types.ts';
 
 /** Larger files are not searched, in bytes, since the search blocks the event loop. */
 const MAX_BYTES = 256 * 1024;

@@ -16,10 +16,8 @@ import {
   parseAllDocuments,
   type Scalar,
 } from 'yaml';
-import { type Problem, SidekeyError } from '../base/errors.ts';
-import { nearest } from '../base/nearest.ts';
-import { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from './entry-names.ts';
-import { Place, show } from './place.ts';
+import { nearest, type Problem, SidekeyError } from '../base/index.ts';
+import { PAGE_TOKEN, PAGE_TOKEN_RULE, Place, show, snakeCase } from '../registry/index.ts';
 import { readJson } from './unique-json.ts';
 
 const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';

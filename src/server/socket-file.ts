@@ -20,10 +20,17 @@ import {
 } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { SidekeyError } from './errors.ts';
-import { groupId } from './groups.ts';
-import { describeLoose, makePath, pathRemedy, pathRule, walkToMade } from './trusted-path.ts';
-import { observer } from './user-ids.ts';
+import {
+  describeLoose,
+  groupId,
+  MAX_SOCKET_PATH_BYTES,
+  makePath,
+  observer,
+  pathRemedy,
+  pathRule,
+  SidekeyError,
+  walkToMade,
+} from '../base/index.ts';
 
 export interface SocketOptions {
   readonly path: string;
@@ -41,8 +48,6 @@ export interface SocketFile {
   close(): void;
 }
 
-/** `sockaddr_un.sun_path` without its final zero byte. @see unix(7) */
-export const MAX_SOCKET_PATH_BYTES = 107;
 /** More than Node's default of 511, because clients get EAGAIN when the backlog is full. */
 const BACKLOG = 4096;
 

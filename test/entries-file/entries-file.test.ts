@@ -4,9 +4,9 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SidekeyError } from '../../src/base/errors.ts';
-import { loadEntriesFile } from '../../src/registry/entries-file.ts';
+import { loadEntriesFile } from '../../src/entries-file/entries-file.ts';
 import type { EntryRules } from '../../src/registry/types.ts';
-import { open, TRUST_DOMAIN, temporaryDirectory } from './support.ts';
+import { open, TRUST_DOMAIN, temporaryDirectory } from '../registry/support.ts';
 
 function rules(): EntryRules {
   return { trustDomain: TRUST_DOMAIN, allowWeakSelectors: false };

@@ -1,7 +1,7 @@
 /** Prevents other processes from reading this process's memory, which contains every key. */
 
 import koffi from 'koffi';
-import { SidekeyError } from './errors.ts';
+import { SidekeyError } from '../base/index.ts';
 
 const libc = koffi.load(null);
 const prctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');

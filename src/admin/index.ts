@@ -1,0 +1,13 @@
+/** The server of the admin API, and the shapes of its JSON. */
+
+export { type Admin, createAdmin } from './admin.ts';
+export type { AuthoritiesJson } from './ca-schema.ts';
+export type { DecisionJson } from './decision-schema.ts';
+export type { SelfKnowledge } from './doctor.ts';
+export type { DoctorJson } from './doctor-schema.ts';
+export type { ExplanationJson } from './explain-schema.ts';
+export type { Readiness } from './health.ts';
+export type { ProxyJson, ProxyPageJson, SecretJson, StreamJson } from './proxy-schema.ts';
+export type { AliasJson, BundleJson } from './schema.ts';
+export { listenAddress, listenOnTcp } from './tcp.ts';
+export { AdminToken } from './token.ts';

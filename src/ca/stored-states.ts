@@ -1,0 +1,34 @@
+/** What is stored of a plan. */
+
+import { isDeepStrictEqual } from 'node:util';
+import type { Authority } from './authority.ts';
+import type { AuthorityState, GoneAuthority } from './key-store.ts';
+import type { Plan } from './plan.ts';
+
+/**
+ * The states after a plan, and the number of its bundle. The number grows if the roots in it are others. It is the time in
+ * seconds, or more: so it grows even if an older copy of the states has been restored.
+ * @param trusted the bundle's roots
+ * @param tainting the IDs of the authorities that this plan is the first to know as tainted
+ */
+export function statesAfter(
+  before: AuthorityState,
+  { roots, intermediates, gone: removed }: Plan,
+  trusted: readonly Authority[],
+  tainting: ReadonlySet<string>,
+  now: number,
+): AuthorityState {
+  const rootIds = trusted.map(({ id }) => id).sort();
+  const slots = Object.fromEntries(
+    [...roots, ...intermediates].map(({ authority, state, since }) => [authority.id, { state, since }]),
+  );
+  const isSame = isDeepStrictEqual(rootIds, before.rootIds);
+  const sequenceNumber = isSame ? before.sequenceNumber : Math.max(before.sequenceNumber + 1, Math.floor(now / 1000));
+  const gone: Record<string, GoneAuthority> = {};
+  for (const [id, one] of Object.entries(before.gone)) if (now < one.notAfter && !(id in slots)) gone[id] = one;
+  for (const { authority, state } of removed) {
+    const tainted = state === 'tainted' || tainting.has(authority.id);
+    if (now < authority.notAfter) gone[authority.id] = { notAfter: authority.notAfter, tainted };
+  }
+  return { sequenceNumber, rootIds, slots, gone };
+}

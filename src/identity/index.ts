@@ -1,0 +1,9 @@
+/** The identities that a caller holds now, and the reasons for those that it does not get. */
+
+export type { Caller } from './caller.ts';
+export { Decisions, type Noted, type NotedHold } from './decisions.ts';
+export { defaultEntry } from './default-entry.ts';
+export { type ExplainedMiss, type Explanation, type ExplanationQuery, explain } from './explanation.ts';
+export { canCome, dependsOnFacts, type Held, type HeldReason, heldAsContained, isStillGiven } from './held.ts';
+export { Identities } from './identities.ts';
+export { type WithheldParts, withheldEntries } from './withheld.ts';

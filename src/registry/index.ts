@@ -1,0 +1,37 @@
+/** Entries, bundles of other domains and aliases: their rules, their store, and which of them match a caller. */
+
+export type { Alias } from './alias.ts';
+export { parseAliasHost, parseAliasTarget } from './alias-input.ts';
+export { checkSequence, parseBundleDocument, parseBundlePem, parseForeignTrustDomain } from './bundle-input.ts';
+export { isForContained } from './contained.ts';
+export type { Candidate, DecisionKind, DecisionRecord } from './decision.ts';
+export { compareAge, findTwins, isExpired, storedAs } from './entry.ts';
+export { type EntryFault, type EntryFaultsParts, entryFaults } from './entry-faults.ts';
+export {
+  ENTRY_FIELD_LIST,
+  ENTRY_FIELDS,
+  type Entry,
+  type EntryJson,
+  type Flag,
+  type JsonSchema,
+} from './entry-fields.ts';
+export { parseEntryInput, parseEntryInputs, parseEntryPatch } from './entry-input.ts';
+export { entryToJson } from './entry-json.ts';
+export { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from './entry-names.ts';
+export type { EntryRules } from './entry-rules.ts';
+export {
+  createWarningsOf,
+  declaredWarning,
+  type EntryWarning,
+  logEntryWarnings,
+  type WarningsOf,
+} from './entry-warnings.ts';
+export type { FederatedBundle } from './federated-bundle.ts';
+export { missing } from './match.ts';
+export { Place, show } from './place.ts';
+export { openRegistry } from './registry.ts';
+export { copyDatabase } from './sqlite/copy.ts';
+export { openSqliteStore } from './sqlite/sqlite-store.ts';
+export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decision-store.ts';
+export type { IssuanceStore } from './store/issuance-store.ts';
+export type { EntryChange, EntryInput, ListQuery, NearMiss, Registry } from './types.ts';

@@ -1,0 +1,5 @@
+/** The composition: starts the server, or checks what a start would do. */
+
+export { checkStart, type StartCheck } from './check.ts';
+export { hardenProcess } from './hardening.ts';
+export { startServer } from './server.ts';

@@ -1,0 +1,24 @@
+/** SPIFFE IDs, trust domains, selectors, the names of SDS, and trust bundles. */
+
+export {
+  type BundleContents,
+  haveSameAuthorities,
+  type JwtAuthority,
+  makeTrustBundle,
+  type TrustBundle,
+} from './bundle.ts';
+export { bundleDocument } from './bundle-json.ts';
+export {
+  parseSpiffeId,
+  parseTrustDomain,
+  parseTrustDomainId,
+  pathOf,
+  type SpiffeId,
+  SpiffeIdError,
+  type TrustDomain,
+  trustDomainId,
+  trustDomainOf,
+} from './id.ts';
+export { AUTHORITY_KEY_TYPES, type AuthorityKeyType, SVID_KEY_TYPES, type SvidKeyType } from './key-types.ts';
+export { type ReservedNames, SPIRE_NAMES } from './sds-names.ts';
+export { compareSelectors, compareText, formatSelector, type Selector, splitSelector } from './selector.ts';

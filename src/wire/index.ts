@@ -1,0 +1,15 @@
+/** gRPC on the pipe: the server, and the types of services and calls. */
+
+export {
+  type Call,
+  type Message,
+  type Method,
+  Status,
+  type StatusDetail,
+  StatusError,
+  type Stream,
+  type StreamConnection,
+  type StreamEnd,
+  type StreamHandler,
+} from './types.ts';
+export { createWire } from './wire.ts';
