@@ -1,4 +1,4 @@
-/** What is stored of a plan. */
+/** The states that are stored of a plan. */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Authority } from './authority.ts';
@@ -6,9 +6,9 @@ import type { AuthorityState, GoneAuthority } from './key-store.ts';
 import type { Plan } from './plan.ts';
 
 /**
- * The states after a plan, and the number of its bundle, which grows if the roots in it are others.
+ * The states after a plan, and the sequence number of the bundle, which grows when the roots in it change.
  * @param trusted the bundle's roots
- * @param tainting the IDs of the authorities that this plan is the first to know as tainted
+ * @param tainting the IDs of the authorities that were declared tainted since the last plan
  */
 export function statesAfter(
   before: AuthorityState,

@@ -11,7 +11,7 @@ import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 type Authority = AuthoritiesJson['authorities'][0];
 type LaggingProxies = Authority['waits_for'];
 
-/** Time between two looks at the authorities, in milliseconds. */
+/** Polling interval of the authorities, in milliseconds. */
 const LOOK_MS = 100;
 
 export function addCaCommands(program: Command): void {
@@ -35,7 +35,7 @@ export function addCaCommands(program: Command): void {
   addClientOptions(
     ca
       .command('import <file>')
-      .description("take what an offline root signed, PEM: the intermediate's certificate, then those above it"),
+      .description("import the certificates that an offline root signed, PEM: the intermediate's, then those above it"),
   ).action(async (file: string, options: ClientOptions) => {
     const client = await openClient(options);
     const body = { certificates: (await readInput('FILE', file)).toString('utf8') };
@@ -44,7 +44,7 @@ export function addCaCommands(program: Command): void {
   addClientOptions(
     ca
       .command('taint <id>')
-      .description('somebody else may have the key of this authority: reissue all SVIDs, and trust it no more')
+      .description('declare that the key of an authority may have leaked: reissue all SVIDs, and stop trusting it')
       .option('--no-wait', 'do not wait until it has left the bundle'),
   ).action(async (id: string, options: ClientOptions & { wait: boolean }) => {
     const client = await openClient(options);
@@ -58,7 +58,10 @@ function show(client: AdminClient): Promise<AuthoritiesJson> {
   return client.json<AuthoritiesJson>('GET', '/v1/ca');
 }
 
-/** Looks on until no authority is tainted any more; tells each change of a state and, at the end, who has not followed. */
+/**
+ * Polls until no authority is tainted; prints each change of a state and, at the end, the proxies that have not
+ * followed.
+ */
 async function follow(client: AdminClient, first: AuthoritiesJson, tells: boolean): Promise<AuthoritiesJson> {
   const told = new Map<string, string>();
   let left: LaggingProxies = [];
@@ -92,7 +95,9 @@ function tellFollowers(left: LaggingProxies): void {
     process.stdout.write('All proxies have new SVIDs, and bundles without the tainted root.\n\n');
     return;
   }
-  process.stdout.write('These proxies had not followed when the tainted authority was removed:\n');
+  process.stdout.write(
+    'When the tainted authority was removed, these proxies had not acknowledged their new secrets:\n',
+  );
   printProxies(left);
   process.stdout.write('\n');
 }
@@ -118,7 +123,7 @@ function printAuthorities(
   printTable([...kind, ...dates, 'ID', ...(wide ? ['SUBJECT'] : [])], rows);
   if (upstream !== null) {
     process.stdout.write(`\nIntermediates are signed by ${upstream.description}.\n`);
-    if (upstream.problem !== null) process.stdout.write(`It gives none now: ${upstream.problem}\n`);
+    if (upstream.problem !== null) process.stdout.write(`It cannot sign now: ${upstream.problem}\n`);
     if (upstream.request !== null) process.stdout.write(`\n${upstream.request.csr}`);
   }
   for (const { signs_after, state, waits_for } of authorities) {
@@ -128,10 +133,10 @@ function printAuthorities(
     }
     if (signs_after === null) continue;
     process.stdout.write(
-      `\nThe published root signs from ${signs_after}, if all proxies have acknowledged the bundle with it then.\n`,
+      `\nThe published root signs from ${signs_after}, if all proxies have acknowledged the bundle with it by then.\n`,
     );
     if (waits_for.length > 0) {
-      process.stdout.write('These have not:\n');
+      process.stdout.write('These proxies have not:\n');
       printProxies(waits_for);
     }
   }

@@ -177,7 +177,7 @@ describe('an answer is refused', () => {
     {
       is: 'an expired certificate',
       new: { notAfter: NOW - HOUR },
-      reason: /the new certificate has expired at 2026-06-01T11:00:00.000Z, and it is 2026-06-01T12/,
+      reason: /the new certificate expired at 2026-06-01T11:00:00.000Z, and it is 2026-06-01T12/,
       openssl: /expired/,
     },
     { is: 'an expired issuer', over: { notAfter: NOW - HOUR }, reason: /"CN=over" has expired/, openssl: /expired/ },
@@ -302,13 +302,13 @@ describe('an answer is refused', () => {
     {
       is: 'too little life',
       new: { notAfter: NOW + 60_000 },
-      reason: /too little of its life is left: it ends in 60 s, and at least 3600 s are needed/,
+      reason: /its remaining lifetime is too short: it ends in 60 s, and at least 3600 s are needed/,
       openssl: false,
     },
     {
       is: 'an issuer with too little life',
       over: { notAfter: NOW + 60_000 },
-      reason: /too little of its life is left: a certificate above it ends in 60 s/,
+      reason: /its remaining lifetime is too short: a certificate above it ends in 60 s/,
       openssl: false,
     },
   ];
