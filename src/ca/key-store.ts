@@ -234,7 +234,7 @@ export class KeyStore {
       if (text === undefined) continue;
       const state = parseState(text);
       if (state !== undefined) return state;
-      throw this.#fault(name, 'is damaged', 'remove it: the sequence number of the bundle starts at 1 again');
+      throw this.#fault(name, 'is damaged', 'remove it: then every stored root counts as trusted');
     }
     return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} };
   }

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { AuthoritiesJson } from '../admin/index.ts';
 import type { AdminClient } from '../client/index.ts';
+import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
 import { isData, printFields, printTable, printView } from './output.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
@@ -44,10 +45,13 @@ export function addCaCommands(program: Command): void {
   addClientOptions(
     ca
       .command('taint <id>')
-      .description('declare that the key of an authority may have leaked: reissue all SVIDs, and stop trusting it')
+      .description(
+        'declare that the key of an authority (its ID, or the beginning) may have leaked: reissue all SVIDs, and stop trusting it',
+      )
       .option('--no-wait', 'do not wait until it has left the bundle'),
-  ).action(async (id: string, options: ClientOptions & { wait: boolean }) => {
+  ).action(async (text: string, options: ClientOptions & { wait: boolean }) => {
     const client = await openClient(options);
+    const id = idOf(text, await show(client));
     const tainted = await client.json<AuthoritiesJson>('POST', `/v1/ca/${encodeURIComponent(id)}/taint`);
     if (!options.wait) return print(tainted, options);
     await print(await follow(client, tainted, !isData(options.output)), options);
@@ -56,6 +60,17 @@ export function addCaCommands(program: Command): void {
 
 function show(client: AdminClient): Promise<AuthoritiesJson> {
   return client.json<AuthoritiesJson>('GET', '/v1/ca');
+}
+
+/** Minimum length of the beginning of an ID: a shorter one may be a mistake, such as an empty variable of a script. */
+const SHORTEST_PREFIX = 4;
+
+/** The ID of the only authority whose ID begins with this text; without one, the text itself, which the server refuses. */
+function idOf(text: string, { authorities }: AuthoritiesJson): string {
+  const found = authorities.filter(({ id }) => text.length >= SHORTEST_PREFIX && id.startsWith(text));
+  if (found.length > 1)
+    throw new UsageError(`the IDs of ${found.length} authorities begin with ${text}: give more of the ID`);
+  return found[0]?.id ?? text;
 }
 
 /**

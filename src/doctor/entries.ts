@@ -4,15 +4,15 @@ import type { DoctorJson } from '../admin/index.ts';
 import { changeEntry, commandLine, declaredPlace, type Finding } from '../base/index.ts';
 
 type Kind = 'expired' | 'unproducible' | 'shadowed' | 'never-issued';
-type EntryFault = DoctorJson['entries']['expired']['sample'][number];
+type EntrySample = DoctorJson['entries']['expired']['sample'][number];
 
 interface Judgement extends Pick<Finding, 'severity' | 'why'> {
   /** How the entry is changed, in words; nothing here deletes what can be mended. */
-  change(fault: EntryFault): string;
+  change(fault: EntrySample): string;
   /** The flags of `sidekey entry update` that mend it. */
-  flags?(fault: EntryFault): readonly string[] | undefined;
+  flags?(fault: EntrySample): readonly string[] | undefined;
   /** What to look at before; it holds wherever the entry was made. */
-  look?(fault: EntryFault): string;
+  look?(fault: EntrySample): string;
 }
 
 const JUDGEMENTS: Readonly<Record<Kind, Judgement>> = {
@@ -90,7 +90,7 @@ export function judgeEntries({ entries }: Pick<DoctorJson, 'entries'>): Finding[
 }
 
 /** The entry is changed where it was made: whoever declares it would undo another change. */
-function remedy(fault: EntryFault, { change, flags, look }: Judgement): Pick<Finding, 'fix' | 'command'> {
+function remedy(fault: EntrySample, { change, flags, look }: Judgement): Pick<Finding, 'fix' | 'command'> {
   const first = look === undefined ? '' : `${look(fault)}; then `;
   const update = ['sidekey', 'entry', 'update', fault.entry_id];
   const fix = `${first}${changeEntry(fault, change(fault), `${update.join(' ')} …`)}`;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { SidekeyError } from '../../src/base/errors.ts';
@@ -171,7 +171,7 @@ test('without states, as an earlier version left them or as the remedy says, eve
   assert.equal(existsSync(old), false);
   rmSync(state);
   const again = (await authority.restart()).bundle();
-  assert.deepEqual(again, { ...trusted, sequenceNumber: 1 });
+  assert.deepEqual(again, { ...trusted, sequenceNumber: clock.now() / 1000 });
 });
 
 test('an intermediate below others is read with them, and its chain is given out without the root', async (t) => {
@@ -203,4 +203,21 @@ test('a directory that cannot be created is an error of the authority', async (t
   const authority = await openTestAuthority(t);
   const file = path.join(authority.dir, 'state.json', 'ca');
   await assert.rejects(openTestAuthority(t, { dir: file }), { code: 'ERR_CA' });
+});
+
+test('the bundle of a restored snapshot has a number that no later one had', async (t) => {
+  const { ca, dir, clock, restart } = await openTestAuthority(t, { rootPublishTime: 0 });
+  const snapshot = path.join(dir, '..', 'snapshot');
+  cpSync(dir, snapshot, { recursive: true });
+  await ca.rotate('root');
+  clock.advance(1000);
+  await ca.rotate('root');
+  const { sequenceNumber } = ca.bundle();
+  await ca.close();
+  rmSync(dir, { recursive: true });
+  cpSync(snapshot, dir, { recursive: true });
+  clock.advance(60_000);
+  const again = await restart();
+  await again.rotate('root');
+  assert.ok(again.bundle().sequenceNumber > sequenceNumber);
 });
