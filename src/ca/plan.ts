@@ -45,7 +45,7 @@ export interface Situation {
   readonly isReissueLagging: () => boolean;
 }
 
-/** A key that has to be made and stored, as a prepared authority, before the plan can go on. */
+/** An authority to make and store as prepared, before the caller plans again. */
 export type Need =
   /** `isOnly`: no root is valid at this time */
   { readonly need: 'root'; readonly isOnly: boolean } | { readonly need: 'intermediate'; readonly under: Authority };
@@ -65,7 +65,7 @@ export interface Plan extends Slots {
   readonly lookAt: number;
 }
 
-/** The next states. @param slots as they are on disk, with what has been prepared since */
+/** The next states. @param slots the stored ones, with the authorities that were prepared since */
 export function plan(slots: Slots, situation: Situation): Plan | Need {
   const { now } = situation;
   const { intermediates } = slots;

@@ -8,7 +8,7 @@ import type { Authority } from './authority.ts';
  * * `published`: a root that is in the bundle and under which nothing is signed yet.
  * * `active`: it signs. One root and one intermediate are active.
  * * `retired`: it signs nothing. A root stays in the bundle while something under it is valid.
- * * `tainted`: it signs nothing, since somebody else may have its key. A root stays in the bundle until the SVIDs under
+ * * `tainted`: it signs nothing, since its key may have leaked. A root stays in the bundle until the SVIDs under
  * it
  *   have been replaced, for a few seconds at most.
  */

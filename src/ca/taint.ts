@@ -40,7 +40,7 @@ export function markTainted(slots: Slots, ids: ReadonlySet<string>, now: number)
   };
 }
 
-/** The tainted intermediates: those that may have signed SVIDs which are still in use. */
+/** The tainted intermediates that may have signed SVIDs which are still in use. */
 export function taintedSigners({ intermediates }: Slots): Set<string> {
   return new Set(intermediates.filter(({ state }) => state === 'tainted').map(({ authority }) => authority.id));
 }

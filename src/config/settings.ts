@@ -89,7 +89,7 @@ const UPSTREAM_SETTINGS: { readonly [K in keyof UpstreamSettings]: Setting<Upstr
   vaultMount: { about: 'path of the PKI engine (default: pki)', kind: kinds.vaultPath, optional: true },
   vaultNamespace: { about: 'namespace of Vault or OpenBao', kind: kinds.vaultPath, optional: true },
   vaultCaFile: {
-    about: "PEM file with the CA of Vault's TLS certificate; by default the public CAs that Node brings",
+    about: "PEM file with the CA of Vault's TLS certificate; by default the public CAs that Node includes",
     kind: kinds.file,
     optional: true,
   },

@@ -10,7 +10,7 @@ const MAX_CERTIFICATES = 64;
 
 /**
  * The certificates in their order, each once. Text between PEM blocks is ignored.
- * @throws {Error} whose message completes a sentence that begins with what was read: "has no certificate"
+ * @throws {Error} whose message completes a sentence that begins with the source: "has no certificate"
  */
 export function readCertificates(parts: readonly (string | Uint8Array)[]): X509Certificate[] {
   const bytes = parts.reduce((sum, part) => sum + part.length, 0);

@@ -22,7 +22,7 @@ const APPROLE_MOUNT = 'approle';
 /**
  * Opens the upstream; undefined for `self`. Does not fail if the upstream is down or its files are faulty: `problem()`
  * and `mint()` report that, and an existing intermediate stays in use.
- * @param settings checked: those that the kind needs are set
+ * @param settings checked: every setting that the kind needs is there
  * @throws ERR_CONFIG if the subject is invalid
  */
 export async function openUpstream(

@@ -26,7 +26,7 @@ const MAX_WARNING_LENGTH = 300;
 
 /**
  * Finds the new certificate by its key, its path to a root, and signs a leaf under it. Certificates may come in any
- * order; those that are not needed are left out.
+ * order; unneeded ones are left out.
  * @throws ERR_UPSTREAM with one reason
  */
 export async function proveAnswer(answer: UpstreamAnswer, terms: ProofTerms): Promise<Minted> {

@@ -1,6 +1,6 @@
 /**
  * The authority above Sidekey's own: it signs the intermediates. Each kind only has to answer a CSR with certificates
- * ({@link UpstreamSource}); `proved.ts` adds the CSR and the proof of the answer, so no kind can leave them out.
+ * ({@link UpstreamSource}); `proved.ts` adds the CSR and the checks of the answer, so no kind can leave them out.
  */
 
 import type { KeyObject, X509Certificate } from 'node:crypto';
@@ -42,7 +42,7 @@ interface UpstreamPart {
   close(): Promise<void>;
 }
 
-/** One kind of upstream, whose answers are not to be trusted yet. */
+/** One kind of upstream; its answers are not checked yet. */
 export interface UpstreamSource extends UpstreamPart {
   /** The roots of the settings, at one of which the chain must end. Undefined: it ends at a root in the answer. */
   trusted(): Promise<readonly X509Certificate[] | undefined>;
@@ -53,7 +53,7 @@ export interface UpstreamSource extends UpstreamPart {
 export interface UpstreamAuthority extends UpstreamPart {
   /** @throws ERR_UPSTREAM */
   check(): Promise<void>;
-  /** Has an intermediate for this key signed. The answer is proved. @throws ERR_UPSTREAM */
+  /** Has an intermediate for this key signed. The answer is checked. @throws ERR_UPSTREAM */
   mint(request: MintRequest): Promise<Minted>;
   /** Called when an answer is stored. */
   taken?(): Promise<void>;
@@ -88,7 +88,7 @@ export interface MintRequest {
   readonly signal?: AbortSignal;
 }
 
-/** A proved answer. */
+/** A checked answer. */
 export interface Minted {
   /** The new intermediate first, each issued by the next one; no root. */
   readonly chain: readonly X509Certificate[];
@@ -97,7 +97,7 @@ export interface Minted {
   /** When chain and root are valid together, in milliseconds since the epoch. */
   readonly notBefore: number;
   readonly notAfter: number;
-  /** For the log, escaped: what the upstream said, and what was left out of its answer. */
+  /** For the log, escaped: what the upstream said, and the parts of its answer that were left out. */
   readonly warnings: readonly string[];
   /** The key of an earlier, stored request, if the answer is for that one instead. */
   readonly privateKey?: KeyObject;

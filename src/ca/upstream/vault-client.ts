@@ -17,7 +17,7 @@ export interface VaultServer {
   /** `https://vault.example.org:8200`, with a path if a proxy needs one; `http:` to loopback only. */
   readonly address: string;
   readonly namespace: string | undefined;
-  /** CAs that may sign its TLS certificate; undefined: those that Node brings. */
+  /** CAs that may sign its TLS certificate; undefined: the public CAs that Node includes. */
   readonly caFile: string | undefined;
 }
 

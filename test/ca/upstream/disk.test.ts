@@ -262,7 +262,7 @@ describe('new files', () => {
     {
       is: 'a key of another type',
       breakIt: ({ keyFile }) => put(keyFile, keyPem(newKey('RSA'))),
-      reason: /fits no certificate/,
+      reason: /does not belong to a certificate/,
     },
     {
       is: 'an Ed25519 key',
@@ -336,12 +336,12 @@ describe('new files', () => {
     {
       is: 'an expired issuer',
       breakIt: async (files) => void (await writePki(files, { notAfter: NOW - 1 })),
-      reason: /the certificate in .*ca\.crt has expired/,
+      reason: /the certificate in .*ca\.crt expired/,
     },
     {
       is: 'an expired root',
       breakIt: async (files) => void (await writePki(files, {}, { notAfter: NOW - 1 })),
-      reason: /"CN=root" has expired/,
+      reason: /"CN=root" expired/,
     },
     {
       is: 'an issuer of another trust domain',
