@@ -12,7 +12,7 @@ const LISTED = 100;
 
 export type AdminCa = Pick<
   CertificateAuthority,
-  'bundle' | 'authorities' | 'rotate' | 'taint' | 'import' | 'upstream' | 'onMove'
+  'bundle' | 'authorities' | 'rotate' | 'taint' | 'import' | 'upstream' | 'trouble' | 'onMove'
 >;
 
 export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {

@@ -143,6 +143,11 @@ export const DOCTOR = titled(
           CLOSED,
         ),
       ),
+      upstream_trouble: {
+        ...MaybeText,
+        description:
+          'why no intermediate of the upstream can sign, or soon none can; null: all is well, or own roots sign them',
+      },
       last_issued_at: { ...MaybeTimestamp, description: 'of the newest issuance on record' },
       usage: Type.Array(
         Type.Object({ setting: Type.String(), owner: Type.String(), used: Count, limit: Count }, CLOSED),

@@ -65,7 +65,7 @@ export interface SelfKnowledge {
 
 export interface DoctorRoutesParts {
   readonly self: SelfKnowledge;
-  readonly ca: Pick<CertificateAuthority, 'authorities'>;
+  readonly ca: Pick<CertificateAuthority, 'authorities' | 'trouble' | 'upstream'>;
   readonly registry: Registry;
   readonly decisions: Pick<Decisions, 'list'>;
   readonly explain: { readonly identities: Pick<Identities, 'withheld'> };
@@ -112,6 +112,7 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
           not_before: time(notBefore),
           not_after: time(notAfter),
         })),
+        upstream_trouble: (ca.upstream() && ca.trouble()) ?? null,
         last_issued_at: newest === undefined ? null : time(newest.issuedAt),
         usage: self.usage(),
         unseen_callers: await unseenCallers(parts.decisions),

@@ -11,30 +11,21 @@ const CLOCK_OFF_MS = 60_000;
 
 const SET_CLOCK = 'timedatectl set-ntp true';
 
-type KnownAuthorities = Pick<DoctorJson, 'at' | 'authorities' | 'last_issued_at'>;
+/** An earlier version has no `upstream_trouble`. */
+type KnownAuthorities = Pick<DoctorJson, 'at' | 'authorities' | 'last_issued_at'> &
+  Partial<Pick<DoctorJson, 'upstream_trouble'>>;
 
 /** @param now by the clock of this process, milliseconds since the epoch */
 export function judgeAuthority(
-  { at, authorities, last_issued_at: lastIssued }: KnownAuthorities,
+  { at, authorities, last_issued_at: lastIssued, upstream_trouble: trouble = null }: KnownAuthorities,
   now: number,
 ): Finding[] {
   const server = Date.parse(at);
   const findings: Finding[] = [];
   const live = authorities.filter((one) => Date.parse(one.not_before) <= server && server < Date.parse(one.not_after));
-  if (!live.some(({ role }) => role === 'intermediate')) {
-    const early = authorities.some((one) => server < Date.parse(one.not_before));
-    findings.push({
-      rule: 'no-authority',
-      severity: 'error',
-      place: 'authority',
-      problem: early
-        ? `by the server's clock (${at}) its authorities are not valid yet`
-        : `by the server's clock (${at}) its authorities have ended`,
-      why: 'no certificate can be issued, and no peer accepts the issued ones',
-      fix: early ? 'set the clock' : 'set the clock, then restart sidekey serve',
-      command: SET_CLOCK,
-    });
-  }
+  const signs = live.some(({ role }) => role === 'intermediate');
+  if (trouble !== null) findings.push(upstreamTrouble(trouble, signs));
+  else if (!signs) findings.push(noAuthority(at, authorities));
   const root = live.filter(({ role }) => role === 'root').sort((a, b) => (a.not_after < b.not_after ? 1 : -1))[0];
   const left = root === undefined ? undefined : (Date.parse(root.not_after) - server) / DAY;
   if (left !== undefined && left < ROOT_DAYS) {
@@ -70,4 +61,29 @@ export function judgeAuthority(
     });
   }
   return findings;
+}
+
+/** The clock has no part in it: the upstream says why it has signed nothing. */
+function upstreamTrouble(trouble: string, signs: boolean): Finding {
+  return {
+    rule: 'upstream-trouble',
+    severity: signs ? 'warning' : 'error',
+    place: 'authority',
+    problem: trouble,
+    why: signs ? 'at its end no certificate can be issued' : 'no certificate can be issued, so every identity is held',
+    fix: 'sidekey ca show has the state of the upstream, and the request if it waits for a signature (docs/upstreams.md)',
+  };
+}
+
+function noAuthority(at: string, authorities: DoctorJson['authorities']): Finding {
+  const isEarly = authorities.some((one) => Date.parse(at) < Date.parse(one.not_before));
+  return {
+    rule: 'no-authority',
+    severity: 'error',
+    place: 'authority',
+    problem: `by the server's clock (${at}) its authorities ${isEarly ? 'are not valid yet' : 'have ended'}`,
+    why: 'no certificate can be issued, and no peer accepts the issued ones',
+    fix: isEarly ? 'set the clock' : 'set the clock, then restart sidekey serve',
+    command: SET_CLOCK,
+  };
 }

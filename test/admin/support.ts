@@ -25,6 +25,7 @@ export const NO_CA = {
   taint: async () => undefined,
   import: async () => undefined,
   upstream: () => undefined,
+  trouble: () => undefined,
   onMove: () => () => undefined,
   rotate: async () => undefined,
 };
