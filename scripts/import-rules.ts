@@ -136,6 +136,7 @@ export function violations(imports: readonly Import[]): string[] {
       return forbidden.length > 0 ? forbidden.map(explain) : pastFace(one);
     }),
     ...unusedExports(imports),
+    ...sharedNames(imports),
     ...cycles(imports),
   ];
 }
@@ -187,6 +188,20 @@ function unusedExports(imports: readonly Import[]): string[] {
       names
         .filter(({ name }) => !used.has(`${from} ${name}`))
         .map(({ name }) => `src/${from} exports ${name}, which no other room imports`),
+    );
+}
+
+/** No two rooms export the same name, so that a name is one thing everywhere. */
+function sharedNames(imports: readonly Import[]): string[] {
+  const faces = new Map<string, string>();
+  return imports
+    .filter(({ from }) => isFace(from))
+    .flatMap(({ from, names = [] }) =>
+      names.flatMap(({ name }) => {
+        const other = faces.get(name);
+        faces.set(name, from);
+        return other === undefined ? [] : [`src/${other} and src/${from} export ${name}: give one another name`];
+      }),
     );
 }
 

@@ -35,7 +35,11 @@ export interface AccessRequest {
 }
 
 /** The reason for refusing this caller; undefined if it is accepted. */
-export function refusal(caller: AdminCaller, request: AccessRequest, rules: AccessRules): SidekeyError | undefined {
+export function accessRefusal(
+  caller: AdminCaller,
+  request: AccessRequest,
+  rules: AccessRules,
+): SidekeyError | undefined {
   if (caller.via === 'unix') {
     if (caller.contained !== undefined) {
       return new SidekeyError(

@@ -8,7 +8,7 @@ import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { Ledger } from '../sds/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
 import { type Log, ownedLog } from '../telemetry/index.ts';
-import { type AdminCaller, refusal } from './access.ts';
+import { type AdminCaller, accessRefusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
@@ -146,7 +146,7 @@ function checkAccess(
   const { host, authorization } = request.headers;
   const open = OPEN_PATHS.has(request.routeOptions.url ?? '');
   const rules = { ownerUid: process.geteuid!(), token: token(), hosts };
-  const refused = refusal(caller, { host, authorization, open }, rules);
+  const refused = accessRefusal(caller, { host, authorization, open }, rules);
   if (refused !== undefined) throw refused;
   if (!open) admit(request.raw);
 }

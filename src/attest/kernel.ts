@@ -12,10 +12,10 @@ import {
   eventfd,
   fileIdentity,
   hasEnded,
-  peerCredentials,
-  peerGroups,
   peerPidfd,
   pidfdOpen,
+  readCredentials,
+  readGroups,
   SystemCallError,
   socketPair,
 } from './libc.ts';
@@ -44,9 +44,9 @@ export function probeKernel(): Kernel {
     const [ours, theirs] = must('socketpair', 'any Linux', socketPair);
     opened(theirs);
     opened(ours);
-    must('getsockopt(SO_PEERCRED)', 'any Linux', () => peerCredentials(ours));
+    must('getsockopt(SO_PEERCRED)', 'any Linux', () => readCredentials(ours));
     // Linux before 4.13 lacks it; then the groups in /proc/PID/status are sufficient.
-    must('getsockopt(SO_PEERGROUPS)', 'Linux 4.13', () => attempt(() => peerGroups(ours, 1), 'ENOPROTOOPT'));
+    must('getsockopt(SO_PEERGROUPS)', 'Linux 4.13', () => attempt(() => readGroups(ours, 1), 'ENOPROTOOPT'));
     must('statx', 'Linux 4.11', () => fileIdentity('/proc/self/exe'));
     must('clock_gettime(CLOCK_BOOTTIME)', 'any Linux', bootTicks);
     const byPeer = failing(() => opened(peerPidfd(ours)));

@@ -54,7 +54,7 @@ let groupsOption = new Uint32Array(32);
 const optionLength = new Uint32Array(1);
 
 /** The process that opened the other end of a Unix socket. @see unix(7), SO_PEERCRED */
-export function peerCredentials(fd: number): PeerCredentials {
+export function readCredentials(fd: number): PeerCredentials {
   readOption(fd, SO_PEERCRED, 'SO_PEERCRED', ucred);
   return { pid: ucred.readInt32LE(0), uid: ucred.readUInt32LE(4), gid: ucred.readUInt32LE(8) };
 }
@@ -72,7 +72,7 @@ export function peerPidfd(fd: number): number {
  * The supplementary groups that the process had when it opened the other end (since Linux 4.13), in the kernel's order.
  * If there are more than `limit`, only their number. @throws ENOPROTOOPT on older kernels
  */
-export function peerGroups(fd: number, limit: number): number[] | { readonly count: number } {
+export function readGroups(fd: number, limit: number): number[] | { readonly count: number } {
   for (;;) {
     optionLength[0] = groupsOption.byteLength;
     const result = c.getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groupsOption, optionLength);

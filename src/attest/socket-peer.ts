@@ -14,8 +14,8 @@ import {
   hasEnded,
   peerPidfd,
   pidfdOpen,
-  peerCredentials as readCredentials,
-  peerGroups as readGroups,
+  readCredentials,
+  readGroups,
   SystemCallError,
 } from './libc.ts';
 import { readStat } from './proc/stat.ts';

@@ -10,7 +10,7 @@ import { BACKDATE_MS, SidekeyError } from '../base/index.ts';
 import { AUTHORITY_KEY_TYPES, type AuthorityKeyType, type TrustDomain, trustDomainId } from '../spiffe/index.ts';
 import { generateAuthorityKey, keyAlgorithm, keyTypeOf } from './authority-key.ts';
 import { randomSerial, wholeSecond } from './certificate.ts';
-import { readFields } from './certificate-fields.ts';
+import { readCertificateFields } from './certificate-fields.ts';
 import { encodeName, type NamePart } from './name.ts';
 import { pem, pemBlocks } from './pem.ts';
 import { signatureAlgorithm } from './signature-algorithm.ts';
@@ -126,7 +126,7 @@ export function upstreamRoot(certificate: X509Certificate): Authority {
     keyType: keyTypeOf(publicKey),
     publicKey,
     privateKey: undefined,
-    name: readFields(certificate.raw).subject,
+    name: readCertificateFields(certificate.raw).subject,
   };
 }
 
@@ -252,7 +252,7 @@ export function isIssuedBy(
  */
 function describe(role: AuthorityRole, chain: readonly X509Certificate[], privateKey: KeyObject): Authority {
   const [certificate, ...above] = chain as readonly [X509Certificate, ...X509Certificate[]];
-  const { subject: name, keyId } = readFields(certificate.raw);
+  const { subject: name, keyId } = readCertificateFields(certificate.raw);
   if (keyId === undefined) throw new Error('no subject key identifier');
   return {
     ...validityOf(chain),

@@ -44,7 +44,7 @@ const KNOWN: readonly string[] = Object.values(OID);
 const URI_NAME = 0x86;
 
 /** `der`: one certificate. @throws {RangeError} if it is not DER or not a certificate of version 3 */
-export function readFields(der: Buffer): CertificateFields {
+export function readCertificateFields(der: Buffer): CertificateFields {
   const certificate = new DerReader(der);
   return certificate.inside(TAG.sequence, (parts) => {
     const fields = parts.inside(TAG.sequence, readToBeSigned);

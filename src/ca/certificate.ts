@@ -5,7 +5,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { bitString, explicit, implicit, integer, octetString, oid, sequence, TRUE, time } from './der.ts';
+import { bitString, explicit, implicit, integer, octetString, oid, sequence, TRUE, timeElement } from './der.ts';
 
 const VERSION_3 = explicit(0, integer(Uint8Array.of(2)));
 
@@ -39,7 +39,7 @@ export function subjectAltName(uri: string, dnsNames: readonly string[]): Buffer
 
 /** Start and end, in milliseconds since the epoch. */
 export function validity(notBefore: number, notAfter: number): Buffer {
-  return sequence(time(notBefore), time(notAfter));
+  return sequence(timeElement(notBefore), timeElement(notAfter));
 }
 
 /** Rounds down to a whole second, since certificates have no fractions. In and out: milliseconds since the epoch. */

@@ -69,7 +69,7 @@ export function oid(dotted: string): Buffer {
  * Encodes an instant (milliseconds since the epoch, rounded down to a second): UTCTime until 2049, then
  * GeneralizedTime.
  */
-export function time(instant: number): Buffer {
+export function timeElement(instant: number): Buffer {
   const iso = new Date(instant).toISOString();
   const at = (from: number) => iso.slice(from, from + 2);
   const text = `${at(2)}${at(5)}${at(8)}${at(11)}${at(14)}${at(17)}Z`;

@@ -29,7 +29,7 @@ export interface SettingKind<T> {
 }
 
 /** The error for a text that breaks a rule; the loader adds its place. */
-export function refusal(problem: string, rule: string): SidekeyError {
+export function settingError(problem: string, rule: string): SidekeyError {
   return SidekeyError.badInput([{ path: '', problem, rule }], 'ERR_CONFIG');
 }
 
@@ -47,8 +47,8 @@ export const file = pathKind('FILE');
 function pathKind(placeholder: string): SettingKind<string> {
   const rule = 'a path is absolute or starts at the working directory, in a YAML file at the folder of that file';
   return one(placeholder, (text, folder) => {
-    if (text === '') throw refusal('it is empty', rule);
-    if (text.startsWith('~')) throw refusal(`${quote(text)} begins with ~, which only a shell replaces`, rule);
+    if (text === '') throw settingError('it is empty', rule);
+    if (text.startsWith('~')) throw settingError(`${quote(text)} begins with ~, which only a shell replaces`, rule);
     return path.resolve(folder, text);
   });
 }
@@ -61,7 +61,7 @@ export const socket: SettingKind<string> = {
   read(texts, folder) {
     const place = texts[0] === '' ? '' : readSocketPath(texts[0]!);
     if (typeof place === 'string') return socketFile.read([place], folder);
-    throw refusal(place.problem, place.rule);
+    throw settingError(place.problem, place.rule);
   },
 };
 
@@ -74,9 +74,9 @@ export const readableFile: SettingKind<string> = {
     try {
       accessSync(place, constants.R_OK);
     } catch (thrown) {
-      throw refusal(`${quote(place)} cannot be read: ${(thrown as Error).message}`, rule);
+      throw settingError(`${quote(place)} cannot be read: ${(thrown as Error).message}`, rule);
     }
-    if (statSync(place).isDirectory()) throw refusal(`${quote(place)} is a directory`, rule);
+    if (statSync(place).isDirectory()) throw settingError(`${quote(place)} is a directory`, rule);
     return place;
   },
 };
@@ -89,14 +89,15 @@ export const toggle: SettingKind<boolean> = {
     const word = texts[0]!.toLowerCase();
     if (word === 'true' || word === '1') return true;
     if (word === 'false' || word === '0') return false;
-    throw refusal(`${quote(texts[0]!)} is neither true nor false`, 'give true or false (or 1 or 0)');
+    throw settingError(`${quote(texts[0]!)} is neither true nor false`, 'give true or false (or 1 or 0)');
   },
 };
 
 export function choice<const T extends string>(...words: readonly T[]): SettingKind<T> {
   return one(words.join('|'), (text) => {
     const word = words.find((candidate) => candidate === text);
-    if (word === undefined) throw refusal(`${quote(text)} is not a known value`, `give one of ${words.join(', ')}`);
+    if (word === undefined)
+      throw settingError(`${quote(text)} is not a known value`, `give one of ${words.join(', ')}`);
     return word;
   });
 }
@@ -106,10 +107,10 @@ export function duration(least: string, most: string): SettingKind<number> {
   const [min, max] = [parseDuration(least)!, parseDuration(most)!];
   return one('DURATION', (text) => {
     const seconds = parseDuration(text);
-    if (seconds === undefined) throw refusal(`${quote(text)} is not a duration`, DURATION_RULE);
+    if (seconds === undefined) throw settingError(`${quote(text)} is not a duration`, DURATION_RULE);
     const rule = `give a duration from ${formatDuration(min)} to ${formatDuration(max)}`;
-    if (seconds < min) throw refusal(`${quote(text)} is too short`, rule);
-    if (seconds > max) throw refusal(`${quote(text)} is too long`, rule);
+    if (seconds < min) throw settingError(`${quote(text)} is too short`, rule);
+    if (seconds > max) throw settingError(`${quote(text)} is too long`, rule);
     return seconds;
   });
 }
@@ -118,10 +119,10 @@ export function duration(least: string, most: string): SettingKind<number> {
 export function count(least: number, most: number): SettingKind<number> {
   return one('N', (text) => {
     const rule = `it is a whole number from ${least} to ${most}`;
-    if (!/^\d{1,15}$/.test(text)) throw refusal(`${quote(text)} is not a whole number`, rule);
+    if (!/^\d{1,15}$/.test(text)) throw settingError(`${quote(text)} is not a whole number`, rule);
     const value = Number(text);
-    if (value < least) throw refusal(`${quote(text)} is too small`, rule);
-    if (value > most) throw refusal(`${quote(text)} is too large`, rule);
+    if (value < least) throw settingError(`${quote(text)} is too small`, rule);
+    if (value > most) throw settingError(`${quote(text)} is too large`, rule);
     return value;
   });
 }
@@ -130,15 +131,15 @@ export function count(least: number, most: number): SettingKind<number> {
 export const mode: SettingKind<number> = one('MODE', (text) => {
   const rule = 'a mode is three octal digits, such as 0660, and its first digit lets the owner read and write (6 or 7)';
   const digits = /^0?o?([0-7]{3})$/.exec(text)?.[1];
-  if (digits === undefined) throw refusal(`${quote(text)} is not an octal mode`, rule);
+  if (digits === undefined) throw settingError(`${quote(text)} is not an octal mode`, rule);
   const bits = Number.parseInt(digits, 8);
-  if ((bits & 0o600) !== 0o600) throw refusal(`${quote(text)} does not let the owner read and write`, rule);
+  if ((bits & 0o600) !== 0o600) throw settingError(`${quote(text)} does not let the owner read and write`, rule);
   return bits;
 });
 
 export const group: SettingKind<string> = one('NAME', (text) => {
   if (groupId(text) !== undefined) return text;
-  throw refusal(`this host has no group ${quote(text)}`, 'give the name of a group in /etc/group or its number');
+  throw settingError(`this host has no group ${quote(text)}`, 'give the name of a group in /etc/group or its number');
 });
 
 const HOST_NAME = /^(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/i;
@@ -146,11 +147,11 @@ const HOST_NAME = /^(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/i;
 export const hostPort: SettingKind<HostPort> = one('HOST:PORT', (text) => {
   const rule = 'give a name or an address (IPv6 in brackets), a colon and a port up to 65535, such as 127.0.0.1:8080';
   const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
-  if (match === null) throw refusal(`${quote(text)} is not HOST:PORT`, rule);
+  if (match === null) throw settingError(`${quote(text)} is not HOST:PORT`, rule);
   const [, bracketed, plain, port] = match;
   const known = bracketed === undefined ? isIPv4(plain!) || HOST_NAME.test(plain!) : isIPv6(bracketed);
-  if (!known) throw refusal(`${quote(text)} has no host before the port`, rule);
-  if (Number(port) > 65_535) throw refusal(`${quote(text)} has a port above 65535`, rule);
+  if (!known) throw settingError(`${quote(text)} has no host before the port`, rule);
+  if (Number(port) > 65_535) throw settingError(`${quote(text)} has a port above 65535`, rule);
   return { host: bracketed ?? plain!, port: Number(port) };
 });
 
@@ -164,7 +165,7 @@ export const hosts: SettingKind<readonly string[]> = {
 function readHost(text: string): string {
   if (isIPv4(text) || HOST_NAME.test(text)) return text;
   if (text.startsWith('[') && text.endsWith(']') && isIPv6(text.slice(1, -1))) return text;
-  throw refusal(
+  throw settingError(
     `${quote(text)} is not the name of a host`,
     'give a name or an address (IPv6 in brackets), without a port',
   );
@@ -174,7 +175,7 @@ export const trustDomain: SettingKind<TrustDomain> = one('NAME', (text) => {
   try {
     return parseTrustDomain(text);
   } catch (thrown) {
-    if (thrown instanceof SpiffeIdError) throw refusal(`${quote(text)}: ${thrown.problem}`, thrown.rule);
+    if (thrown instanceof SpiffeIdError) throw settingError(`${quote(text)}: ${thrown.problem}`, thrown.rule);
     throw thrown;
   }
 });
@@ -186,10 +187,13 @@ export const program: SettingKind<readonly string[]> = {
   read(texts) {
     const [file] = texts;
     if (file !== undefined && !path.isAbsolute(file)) {
-      throw refusal(`${quote(file)} is not an absolute path`, 'the first word is the absolute path of the program');
+      throw settingError(
+        `${quote(file)} is not an absolute path`,
+        'the first word is the absolute path of the program',
+      );
     }
     const bad = texts.find((text) => text.includes('\0'));
-    if (bad !== undefined) throw refusal(`${quote(bad)} has a NUL character`, 'arguments have no NUL characters');
+    if (bad !== undefined) throw settingError(`${quote(bad)} has a NUL character`, 'arguments have no NUL characters');
     return [...texts];
   },
 };
@@ -198,13 +202,13 @@ export const program: SettingKind<readonly string[]> = {
 export const vaultUrl: SettingKind<string> = one('URL', (text) => {
   const rule = 'give https://HOST:PORT, or http:// and a loopback address';
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !/^https?:\/\//i.test(text)) throw refusal(`${quote(text)} is not an http URL`, rule);
+  if (url === undefined || !/^https?:\/\//i.test(text)) throw settingError(`${quote(text)} is not an http URL`, rule);
   // A secret may be in it, so it is not shown.
-  if (url.username !== '' || url.password !== '') throw refusal('it has a user or a password', rule);
-  if (url.search !== '' || url.hash !== '') throw refusal(`${quote(text)} has a query or a fragment`, rule);
+  if (url.username !== '' || url.password !== '') throw settingError('it has a user or a password', rule);
+  if (url.search !== '' || url.hash !== '') throw settingError(`${quote(text)} has a query or a fragment`, rule);
   const host = url.hostname.replace(/^\[|\]$/g, '');
   if (url.protocol === 'http:' && host !== 'localhost' && !isLoopback(host)) {
-    throw refusal(`${quote(text)} has no encryption, and ${host} is not a loopback address`, rule);
+    throw settingError(`${quote(text)} has no encryption, and ${host} is not a loopback address`, rule);
   }
   return url.href.replace(/\/$/, '');
 });
@@ -213,7 +217,7 @@ export const vaultUrl: SettingKind<string> = one('URL', (text) => {
 export const vaultPath: SettingKind<string> = one('PATH', (text) => {
   const trimmed = text.replace(/^\/|\/$/g, '');
   if (/^[\w.-]+(\/[\w.-]+)*$/.test(trimmed) && !/(^|\/)\.\.?(\/|$)/.test(trimmed)) return trimmed;
-  throw refusal(
+  throw settingError(
     `${quote(text)} is not a path of Vault`,
     'it is names of letters, digits and . _ - between single slashes',
   );
@@ -222,8 +226,8 @@ export const vaultPath: SettingKind<string> = one('PATH', (text) => {
 /** A name that SDS clients ask for. */
 export const sdsName: SettingKind<string> = one('NAME', (text) => {
   const rule = 'an SDS name is 1 to 253 visible ASCII characters, and no SPIFFE ID';
-  if (!/^[\x21-\x7e]{1,253}$/.test(text)) throw refusal(`${quote(text)} has another form`, rule);
-  if (/^spiffe:/i.test(text)) throw refusal(`${quote(text)} begins like a SPIFFE ID`, rule);
+  if (!/^[\x21-\x7e]{1,253}$/.test(text)) throw settingError(`${quote(text)} has another form`, rule);
+  if (/^spiffe:/i.test(text)) throw settingError(`${quote(text)} begins like a SPIFFE ID`, rule);
   return text;
 });
 

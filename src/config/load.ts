@@ -3,7 +3,7 @@
 import { type Problem, SidekeyError } from '../base/index.ts';
 import type { Surroundings } from './default-paths.ts';
 import { type Flags, fromEnvironment, fromFlags, type Given } from './given.ts';
-import { refusal } from './kinds.ts';
+import { settingError } from './kinds.ts';
 import { placeProblems } from './path-rules.ts';
 import { nameProblems } from './sds-names.ts';
 import type { ServeConfig } from './serve-config.ts';
@@ -61,8 +61,9 @@ function readValue(
   const { kind, fallback, optional }: Setting<unknown> = SETTINGS[key];
   if (given !== undefined) {
     const { texts, folder } = given;
-    if (texts === undefined) throw refusal('its value is missing or not a plain value', 'give a plain value');
-    if (texts.length !== 1 && kind.takes !== 'many') throw refusal(`it has ${texts.length} values`, 'give one value');
+    if (texts === undefined) throw settingError('its value is missing or not a plain value', 'give a plain value');
+    if (texts.length !== 1 && kind.takes !== 'many')
+      throw settingError(`it has ${texts.length} values`, 'give one value');
     return kind.read(texts, folder);
   }
   if (fallback?.from !== undefined && settled[fallback.from] === undefined) return undefined;
@@ -75,7 +76,7 @@ function readValue(
       ? 'it is not set'
       : `it is not set, and its default needs ${fallback.needs}, which is not set to an absolute path (as after su, sudo or cron)`;
   const rule = `give ${flagOf(key)}, ${variableOf(key)} or ${key} in the YAML file`;
-  throw refusal(problem, rule);
+  throw settingError(problem, rule);
 }
 
 function problemsOf(thrown: unknown, path: string): Problem[] {

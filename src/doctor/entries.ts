@@ -4,17 +4,17 @@ import type { DoctorJson } from '../admin/index.ts';
 import { changeEntry, commandLine, declaredPlace, type Finding } from '../base/index.ts';
 
 type Kind = 'expired' | 'unproducible' | 'shadowed' | 'never-issued';
-type EntryFault = DoctorJson['entries']['expired']['sample'][number];
+type EntrySample = DoctorJson['entries']['expired']['sample'][number];
 
 interface Judgement extends Pick<Finding, 'severity' | 'why'> {
   /** How the entry is changed, in words that hold in a file too; nothing here deletes what can be mended. */
-  change(fault: EntryFault): string;
+  change(fault: EntrySample): string;
   /** What follows `sidekey entry update ID` for it, with placeholders. */
   readonly update: string;
   /** The flags of `sidekey entry update` that mend it. */
-  flags?(fault: EntryFault): readonly string[] | undefined;
+  flags?(fault: EntrySample): readonly string[] | undefined;
   /** What to look at before; it holds wherever the entry was made. */
-  look?(fault: EntryFault): string;
+  look?(fault: EntrySample): string;
 }
 
 const JUDGEMENTS: Readonly<Record<Kind, Judgement>> = {
@@ -97,7 +97,7 @@ export function judgeEntries({ entries, pid }: Pick<DoctorJson, 'entries' | 'pid
 
 /** The entry is changed where it was made: whoever declares it would undo another change. */
 function remedy(
-  fault: EntryFault,
+  fault: EntrySample,
   { change, update, flags, look }: Judgement,
   server: number,
 ): Pick<Finding, 'fix' | 'command'> {

@@ -22,7 +22,7 @@ interface Ranked extends Keyed {
  * The `limit` entries that lack the fewest selectors. Ties: first the ones that look misspelt, then those with the most
  * matching selectors, then the oldest. One pass that keeps at most `limit` entries.
  */
-export function nearest(entries: Iterable<Keyed>, selectors: ReadonlySet<string>, limit: number): NearMiss[] {
+export function nearestEntries(entries: Iterable<Keyed>, selectors: ReadonlySet<string>, limit: number): NearMiss[] {
   const kinds = byKind(selectors);
   const best: Ranked[] = [];
   for (const { entry, keys } of entries) {

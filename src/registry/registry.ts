@@ -11,7 +11,7 @@ import { compareAge, findTwins, isExpired, similarityKey } from './entry.ts';
 import { FederatedBundles } from './federated-bundles.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
-import { type Keyed, keyed, nearest } from './near.ts';
+import { type Keyed, keyed, nearestEntries } from './near.ts';
 import { entryExists, noSuchEntry, staleEntry } from './store/conflict.ts';
 import type { EntryUpdate } from './store/entry-store.ts';
 import type { Store } from './store/store.ts';
@@ -126,7 +126,7 @@ class StoredRegistry implements Registry {
     const matching = this.match(selectors);
     const mine = new Set((contained ? matching.filter(isForContained) : matching).map(({ id }) => id));
     const entries = spiffeId === undefined ? this.#keyed() : this.bySpiffeId(spiffeId).map(keyed);
-    const misses = nearest(entries, selectors, limit + mine.size);
+    const misses = nearestEntries(entries, selectors, limit + mine.size);
     return misses.filter(({ entry }) => !mine.has(entry.id)).slice(0, limit);
   }
 

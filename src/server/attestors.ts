@@ -20,13 +20,13 @@ export async function openAttestors(
 }
 
 /** Why no caller can have the selector; undefined if one may. */
-export function whyNever(selector: Selector, attestors: readonly RunningAttestor[]): string | undefined {
+export function whyNoCallerHas(selector: Selector, attestors: readonly RunningAttestor[]): string | undefined {
   const attestor = attestors.find(({ name }) => name === selector.type);
   return attestor === undefined ? `no ${selector.type} attestor runs here` : attestor.whyNever?.(selector.value);
 }
 
 /** The selector that was probably meant by one that no caller can have; undefined if unknown. */
-export function meant({ type, value }: Selector, attestors: readonly RunningAttestor[]): Selector | undefined {
+export function meantSelector({ type, value }: Selector, attestors: readonly RunningAttestor[]): Selector | undefined {
   const other = attestors.find(({ name }) => name === type)?.meant?.(value);
   return other === undefined ? undefined : { type, value: other };
 }

@@ -5,7 +5,7 @@ import type { Clock } from '../base/index.ts';
 import { longestKeptSvidTtl } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { createWarningsOf, type Registry, type WarningsOf } from '../registry/index.ts';
-import { whyNever } from './attestors.ts';
+import { whyNoCallerHas } from './attestors.ts';
 
 export function entryWarnings(from: {
   readonly config: ServeConfig;
@@ -15,7 +15,7 @@ export function entryWarnings(from: {
 }): WarningsOf {
   const { config, attestors, registry, clock } = from;
   return createWarningsOf({
-    whyNever: (selector) => whyNever(selector, attestors),
+    whyNever: (selector) => whyNoCallerHas(selector, attestors),
     longestSvidTtl: longestKeptSvidTtl(config.caTtl),
     federatedBundles: registry.federatedBundles,
     now: () => clock.now(),

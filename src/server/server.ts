@@ -30,7 +30,7 @@ import { standardServices } from '../standard/index.ts';
 import { Counters, createLog } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';
 import { adminCaller } from './admin-caller.ts';
-import { meant, openAttestors, whyNever } from './attestors.ts';
+import { meantSelector, openAttestors, whyNoCallerHas } from './attestors.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
@@ -211,8 +211,8 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     self: {
       look: () => lookAtSelf({ config, dataDir, attestors, kernel, unmapped, pipe, counters }),
       issuances: store.issuances,
-      whyNever: (selector) => whyNever(selector, attestors),
-      meant: (selector) => meant(selector, attestors),
+      whyNever: (selector) => whyNoCallerHas(selector, attestors),
+      meant: (selector) => meantSelector(selector, attestors),
       entriesFile: config.entries,
       unreachable: (uids) => unreachableUsers(uids, config.socket),
       uidOf: (user) => accounts.uid(user),

@@ -10,7 +10,7 @@ import { Status, type StatusCode, type StatusDetail, StatusError } from './types
  * Maximum length of an encoded message, in bytes. With {@link MAX_DETAILS_BYTES} a status stays below 8 KiB, the smallest
  * limit on headers among common clients (gRPC's C core, so Python); they would see no status at all.
  */
-export const MAX_MESSAGE_BYTES = 2 * 1024;
+export const MAX_STATUS_MESSAGE_BYTES = 2 * 1024;
 /** Maximum length of a message with its details, as a google.rpc.Status, in bytes. */
 export const MAX_DETAILS_BYTES = 4 * 1024;
 /** How much of the end of a message that is too long is kept, in bytes: the end names the record of the reason. */
@@ -56,12 +56,12 @@ function asAny({ typeUrl, value }: StatusDetail): { typeUrl: string; value: Buff
   return { typeUrl, value: Buffer.from(value) };
 }
 
-/** Leaves out the middle of a text whose encoding would be longer than {@link MAX_MESSAGE_BYTES}. */
+/** Leaves out the middle of a text whose encoding would be longer than {@link MAX_STATUS_MESSAGE_BYTES}. */
 function shorten(text: string): string {
   // What is cut off here could not be kept: each character takes a byte or more.
-  const [first, last] = [text.slice(0, MAX_MESSAGE_BYTES), text.slice(-MAX_MESSAGE_BYTES)];
-  if (text.length <= MAX_MESSAGE_BYTES && percentEncode(text).length <= MAX_MESSAGE_BYTES) return text;
-  const forEnds = MAX_MESSAGE_BYTES - percentEncode(GAP).length;
+  const [first, last] = [text.slice(0, MAX_STATUS_MESSAGE_BYTES), text.slice(-MAX_STATUS_MESSAGE_BYTES)];
+  if (text.length <= MAX_STATUS_MESSAGE_BYTES && percentEncode(text).length <= MAX_STATUS_MESSAGE_BYTES) return text;
+  const forEnds = MAX_STATUS_MESSAGE_BYTES - percentEncode(GAP).length;
   const head = fitting([...first], forEnds - KEPT_END_BYTES);
   const tail = fitting([...last].reverse(), KEPT_END_BYTES).reverse();
   return `${head.join('')}${GAP}${tail.join('')}`;

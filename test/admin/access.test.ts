@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { refusal } from '../../src/admin/access.ts';
+import { accessRefusal } from '../../src/admin/access.ts';
 import { NOBODY, runChild, whyNotNobody } from '../support/child.ts';
 import { call, startAdmin, TOKEN } from './support.ts';
 
@@ -65,7 +65,7 @@ describe('the Unix socket', () => {
 
   test('belongs to its owner and root', () => {
     const ask = (uid: number) =>
-      refusal(
+      accessRefusal(
         { via: 'unix', uid, contained: undefined },
         { host: undefined, authorization: undefined, open: false },
         { ownerUid: 1_000, token: TOKEN, hosts: [] },
@@ -174,7 +174,7 @@ describe('TCP', () => {
   test('refuses a request without a host', () => {
     for (const host of [undefined, '', ':80']) {
       const asked = { host, authorization: `Bearer ${TOKEN}`, open: true };
-      const refused = refusal({ via: 'tcp' }, asked, { ownerUid: 0, token: TOKEN, hosts: [''] });
+      const refused = accessRefusal({ via: 'tcp' }, asked, { ownerUid: 0, token: TOKEN, hosts: [''] });
       assert.equal(refused?.code, 'ERR_FORBIDDEN_HOST');
     }
   });

@@ -25,7 +25,6 @@ export const NO_CA = {
   taint: async () => undefined,
   import: async () => undefined,
   upstream: () => undefined,
-  trouble: () => undefined,
   onMove: () => () => undefined,
   rotate: async () => undefined,
 };

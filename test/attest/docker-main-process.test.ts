@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseCgroup } from '../../src/attest/docker/cgroup.ts';
-import { instant, isAlive, isOfContainer, pinProcess, startedWith } from '../../src/attest/docker/main-process.ts';
+import { instant, isAlive, isMainProcess, pinProcess, startedWith } from '../../src/attest/docker/main-process.ts';
 import { openDescriptors } from '../support/pipe.ts';
 
 const STARTED_AT = Date.parse('2026-11-29T12:00:00Z');
@@ -52,7 +52,7 @@ test('a young process in a cgroup that a user may have made takes a look of the 
   for (const [path, age, taken] of table) {
     const process = { pid: 7, startTicks: 1e9 - age / 10, place: parseCgroup(`0::${path}\n`) };
     const now = { ticks: 1e9, wall: STARTED_AT - 300 + age };
-    assert.equal(isOfContainer(process, STARTED_AT, now), taken, `${path}, ${age} ms old`);
+    assert.equal(isMainProcess(process, STARTED_AT, now), taken, `${path}, ${age} ms old`);
   }
 });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { elements, integer, octetString, oid, sequence, time, tlv } from '../../src/ca/der.ts';
+import { elements, integer, octetString, oid, sequence, timeElement, tlv } from '../../src/ca/der.ts';
 
 test('a length has the shortest form', () => {
   const heads: [number, string][] = [
@@ -72,7 +72,7 @@ test('object identifiers are written in base 128', () => {
 
 test('a date is UTCTime until the end of 2049 and GeneralizedTime after that, on whole seconds', () => {
   const text = (instant: number) => {
-    const [read] = elements(time(instant));
+    const [read] = elements(timeElement(instant));
     return `${read!.tag} ${read!.contents.toString('latin1')}`;
   };
   assert.equal(text(Date.UTC(2026, 10, 2, 3, 4, 5, 999)), '23 261102030405Z');

@@ -24,13 +24,16 @@ test('printed commands have the name that the command was called by', (t) => {
   const directory = tempDir(t);
   const bin = path.join(directory, 'bin');
   mkdirSync(bin);
+  // Not /usr/bin, where a sidekey may be installed.
+  const other = path.join(directory, 'other');
+  mkdirSync(other);
   symlinkSync(path.join(ROOT, 'bin/sidekey'), path.join(bin, 'sidekey'));
   const expect = (name: string) => `kill 1; cd / && ${name} serve --socket /sidekey x`;
-  assert.equal(commandAs('bin/sidekey', '/usr/bin'), expect('bin/sidekey'));
-  assert.equal(commandAs(path.join(bin, 'sidekey'), `/usr/bin:${bin}`), expect('sidekey'));
-  assert.equal(commandAs(path.join(ROOT, 'bin/sidekey'), `/usr/bin:${bin}`), expect('sidekey'), 'a link to it counts');
-  assert.equal(commandAs('/odd dir/sidekey', `/usr/bin:${bin}`), expect("'/odd dir/sidekey'"));
-  assert.equal(commandAs('', '/usr/bin'), expect('sidekey'));
+  assert.equal(commandAs('bin/sidekey', other), expect('bin/sidekey'));
+  assert.equal(commandAs(path.join(bin, 'sidekey'), `${other}:${bin}`), expect('sidekey'));
+  assert.equal(commandAs(path.join(ROOT, 'bin/sidekey'), `${other}:${bin}`), expect('sidekey'), 'a link to it counts');
+  assert.equal(commandAs('/odd dir/sidekey', `${other}:${bin}`), expect("'/odd dir/sidekey'"));
+  assert.equal(commandAs('', other), expect('sidekey'));
 });
 
 test('bin/sidekey passes its name on', (t) => {

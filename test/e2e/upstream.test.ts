@@ -84,8 +84,6 @@ describe('serve --offline-root', { timeout: 120_000 }, () => {
     const ready = await server.request('GET', '/readyz');
     assert.equal(ready.status, 503);
     assert.match(ready.body.detail, /has to be signed by the offline root/);
-    const { upstream_trouble: trouble } = (await server.request('GET', '/v1/doctor')).body;
-    assert.match(trouble, /^no intermediate can sign: the request .* has to be signed by the offline root/);
 
     const bad = path.join(root.directory, 'bad.pem');
     writeFileSync(bad, (await makeCa({ uris: [ID] })).certificate.toString());

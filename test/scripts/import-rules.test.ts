@@ -66,17 +66,19 @@ describe('the import rules', () => {
   });
 
   it('refuse an import past the face of another room, and say where the name is', (t) => {
-    for (const statement of [
+    const statements = [
       "import { makeRoot } from '../ca/authority.ts';",
       "import type { CaCertificate } from '../ca/types.ts';",
-      "export { makeRoot } from '../ca/authority.ts';",
-      "await import('../ca/authority.ts');",
-    ]) {
-      const file = /'\.\.\/(.*)'/.exec(statement)![1];
-      assert.deepEqual(planted(t, 'identity/planted.ts', `${statement}\n`), [
-        `src/identity/planted.ts imports src/${file}: import from src/ca/index.ts, and export the name there`,
-      ]);
-    }
+      "export { issue } from '../ca/issuer.ts';",
+      "await import('../ca/leaf.ts');",
+    ];
+    assert.deepEqual(
+      planted(t, 'identity/planted.ts', `${statements.join('\n')}\n`),
+      ['authority', 'types', 'issuer', 'leaf'].map(
+        (file) =>
+          `src/identity/planted.ts imports src/ca/${file}.ts: import from src/ca/index.ts, and export the name there`,
+      ),
+    );
   });
 
   it('let generated code be imported file by file', (t) => {
@@ -96,6 +98,14 @@ describe('the import rules', () => {
     assert.deepEqual(faced(t, 'ca/index.ts', "export { makeRoot } from './authority.ts';\n"), [
       'src/ca/index.ts exports makeRoot, which no other room imports',
     ]);
+  });
+
+  it('find a name that two rooms export', (t) => {
+    const found = faced(t, 'ca/index.ts', "export { nearest } from './planted.ts';\n");
+    assert.ok(
+      found.includes('src/base/index.ts and src/ca/index.ts export nearest: give one another name'),
+      `${found}`,
+    );
   });
 
   it('find anything else in a face', (t) => {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { status as grpcStatus } from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { Status as RpcStatus } from '../../src/gen/google/rpc/status.ts';
-import { MAX_DETAILS_BYTES, MAX_MESSAGE_BYTES, percentEncode, statusHeaders } from '../../src/wire/status.ts';
+import { MAX_DETAILS_BYTES, MAX_STATUS_MESSAGE_BYTES, percentEncode, statusHeaders } from '../../src/wire/status.ts';
 import { Status, type StatusDetail } from '../../src/wire/types.ts';
 
 test('the codes are those of gRPC', () => {
@@ -31,18 +31,18 @@ test('a status without details has no message', () => {
 const messageOf = (text: string) => String(statusHeaders(Status.NOT_FOUND, text)['grpc-message']);
 
 test('a message of any length is sent in 2 KiB, with its begin and its end', () => {
-  assert.equal(messageOf('x'.repeat(MAX_MESSAGE_BYTES)), 'x'.repeat(MAX_MESSAGE_BYTES));
+  assert.equal(messageOf('x'.repeat(MAX_STATUS_MESSAGE_BYTES)), 'x'.repeat(MAX_STATUS_MESSAGE_BYTES));
   for (const filler of ['x', 'ä', '%', '\u{1f600}', ' ', '\ud800']) {
     const sent = messageOf(`no secret under ${filler.repeat(100_000)} (decision d-1)`);
-    assert.ok(sent.length <= MAX_MESSAGE_BYTES && sent.length > MAX_MESSAGE_BYTES / 4, `${sent.length}`);
+    assert.ok(sent.length <= MAX_STATUS_MESSAGE_BYTES && sent.length > MAX_STATUS_MESSAGE_BYTES / 4, `${sent.length}`);
     assert.match(decodeURIComponent(sent), /^no secret under .*….* \(decision d-1\)$/u);
   }
   fc.assert(
     fc.property(fc.string({ unit: 'binary', minLength: 100, maxLength: 1_200 }), (text) => {
       const sent = messageOf(text);
-      assert.ok(sent.length <= MAX_MESSAGE_BYTES);
+      assert.ok(sent.length <= MAX_STATUS_MESSAGE_BYTES);
       const whole = percentEncode(text);
-      if (whole.length <= MAX_MESSAGE_BYTES) assert.equal(sent, whole);
+      if (whole.length <= MAX_STATUS_MESSAGE_BYTES) assert.equal(sent, whole);
       else {
         const [head, tail] = decodeURIComponent(sent).split('…');
         assert.ok(text.toWellFormed().startsWith(head!) || head!.includes('\ufffd'));

@@ -6,7 +6,7 @@
 import { SidekeyError } from '../../base/index.ts';
 
 /** Maximum size of one answer, in bytes. A typical answer about a container has 10 KB. */
-export const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+export const MAX_ENGINE_ANSWER_BYTES = 4 * 1024 * 1024;
 /** Maximum number of members in all objects and lists of one answer. A published port takes about 12. */
 export const MAX_MEMBERS = 20_000;
 

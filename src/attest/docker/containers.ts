@@ -16,7 +16,7 @@ import {
   canBeCached,
   instant,
   isAlive,
-  isOfContainer,
+  isMainProcess,
   type MainProcess,
   type PinnedProcess,
   pinProcess,
@@ -285,7 +285,7 @@ export class Containers {
       }
       const { startTicks, place } = pinned;
       if (place.id !== undefined && place.id !== id) throw failed(unseenMessage(inspection));
-      if (!isOfContainer(pinned, Date.parse(inspection.startedAt), instant())) await this.#checkPid(inspection, signal);
+      if (!isMainProcess(pinned, Date.parse(inspection.startedAt), instant())) await this.#checkPid(inspection, signal);
       const imageDigests = await this.#imageDigests(inspection, signal);
       if (pinned.hasEnded()) throw failed(endedMessage(id));
       // After the time limit no one would close the pinned process.

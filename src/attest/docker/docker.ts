@@ -7,7 +7,7 @@ import { shellQuote } from '../../base/index.ts';
 import type { Selector } from '../../spiffe/index.ts';
 import type { AttestorDescription } from '../description.ts';
 import { ofKinds } from '../of-kinds.ts';
-import { KINDS } from './kinds.ts';
+import { DOCKER_SELECTOR_KINDS } from './kinds.ts';
 
 export interface DockerSettings {
   /** Path of the engine's Unix socket; if undefined, containers are not attested. */
@@ -16,7 +16,7 @@ export interface DockerSettings {
 
 export const DOCKER: AttestorDescription<DockerSettings> = {
   type: 'docker',
-  kinds: KINDS,
+  kinds: DOCKER_SELECTOR_KINDS,
   example: 'label:app:web',
   container: {
     check:

@@ -13,7 +13,7 @@ import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import { SidekeyError } from '../../base/index.ts';
 import { peerCredentials } from '../socket-peer.ts';
-import { MAX_ANSWER_BYTES, parseAnswer, TooLargeError } from './answer.ts';
+import { MAX_ENGINE_ANSWER_BYTES, parseAnswer, TooLargeError } from './answer.ts';
 import { whyForeignEngine, whyUntrustedPath } from './engine-trust.ts';
 
 export interface Engine {
@@ -91,8 +91,11 @@ export function createEngine(socketPath: string): Engine {
       for await (const chunk of response) {
         bytes += chunk.length;
         // Leaving the loop destroys the response and its connection.
-        if (bytes > MAX_ANSWER_BYTES) {
-          throw new TooLargeError(`the answer to ${path}`, `more than ${MAX_ANSWER_BYTES} bytes, which is the limit`);
+        if (bytes > MAX_ENGINE_ANSWER_BYTES) {
+          throw new TooLargeError(
+            `the answer to ${path}`,
+            `more than ${MAX_ENGINE_ANSWER_BYTES} bytes, which is the limit`,
+          );
         }
         chunks.push(chunk);
       }

@@ -6,7 +6,7 @@ import type { AmbiguousLabel, SelectorKind } from '../description.ts';
 import { endOfName } from '../of-kinds.ts';
 import type { AskedSelectors, KnownSelectors } from '../types.ts';
 import type { Container } from './containers.ts';
-import { KINDS } from './kinds.ts';
+import { DOCKER_SELECTOR_KINDS } from './kinds.ts';
 import { ambiguousLabels, dockerSelectors } from './selectors.ts';
 
 /** Maximum number of {@link KnownSelectors.alike}. */
@@ -72,7 +72,8 @@ export class KeptSelectors {
 
 /** `docker:label:app` for a label, `docker:env:MODE` for a variable, `docker:network` for other kinds. */
 function nameOf({ type, value }: Selector): string {
-  const kind: SelectorKind = KINDS[value.slice(0, value.indexOf(':')) as keyof typeof KINDS];
+  const kind: SelectorKind =
+    DOCKER_SELECTOR_KINDS[value.slice(0, value.indexOf(':')) as keyof typeof DOCKER_SELECTOR_KINDS];
   return `${type}:${value.slice(0, endOfName(value, kind))}`;
 }
 

@@ -16,7 +16,7 @@ const BY_ENGINE = { source: 'the container engine', onDemand: 'selector' } as co
 /** Values that are chosen by whoever starts the container or builds its image. */
 const CHOSEN = { ...BY_ENGINE, chosen: true } as const;
 
-export const KINDS = {
+export const DOCKER_SELECTOR_KINDS = {
   label: { ...CHOSEN, fits: (value) => value.indexOf(':') > 0, rule: LABEL_RULE, nameEnd: ':' },
   env: { ...CHOSEN, fits: (value) => value.indexOf('=') > 0, rule: ENV_RULE, nameEnd: '=', secret: true },
   image_id: {

@@ -106,7 +106,7 @@ const NOTICED_MS = 10_000;
  * noticed the end of an earlier process with the pid. (An engine may set `StartedAt` after the main process has ended,
  * so a process that reuses the pid can have started before `StartedAt`.)
  */
-export function isOfContainer(process: MainProcess, startedAt: number, now: Instant): boolean {
+export function isMainProcess(process: MainProcess, startedAt: number, now: Instant): boolean {
   if (!startedWith(startedAt, process.startTicks, now)) return false;
   return (now.ticks - process.startTicks) * TICK_MS >= NOTICED_MS || isWhereEnginesPut(process.place);
 }

@@ -2,12 +2,12 @@
 
 import type { Selector } from '../../spiffe/index.ts';
 import type { Container } from './containers.ts';
-import type { KINDS } from './kinds.ts';
+import type { DOCKER_SELECTOR_KINDS } from './kinds.ts';
 
 const PROJECT_LABEL = 'com.docker.compose.project';
 const SERVICE_LABEL = 'com.docker.compose.service';
 
-type DockerKind = keyof typeof KINDS;
+type DockerKind = keyof typeof DOCKER_SELECTOR_KINDS;
 
 /** For each kind, the values of a container's selectors `docker:<kind>:<value>`. */
 const VALUES: Readonly<Record<DockerKind, (container: Container) => readonly (string | undefined)[]>> = {

@@ -17,7 +17,7 @@ const NAME = { fits: isName, rule: NAME_RULE, ofRoot: 'root' } as const;
 const PASSWD = "the server's /etc/passwd";
 const GROUP = "the server's /etc/group";
 
-export const KINDS = {
+export const UNIX_SELECTOR_KINDS = {
   uid: { ...ID, source: 'the kernel: SO_PEERCRED' },
   gid: { ...ID, source: 'the kernel: SO_PEERCRED' },
   user: { ...NAME, source: PASSWD },

@@ -2,11 +2,11 @@
 
 import type { AttestorDescription } from '../description.ts';
 import { ofKinds } from '../of-kinds.ts';
-import { KINDS } from './kinds.ts';
+import { UNIX_SELECTOR_KINDS } from './kinds.ts';
 
 export const UNIX: AttestorDescription = {
   type: 'unix',
-  kinds: KINDS,
+  kinds: UNIX_SELECTOR_KINDS,
   example: 'uid:1000',
   settings: {},
   isOn: () => true,

@@ -4,7 +4,7 @@ import { X509Certificate } from 'node:crypto';
 import { pemBlocks } from '../pem.ts';
 
 /** Bytes of an answer, from whatever upstream. */
-export const MAX_ANSWER_BYTES: number = 1024 * 1024;
+export const MAX_UPSTREAM_ANSWER_BYTES: number = 1024 * 1024;
 /** A chain and its roots have a few; a whole list of public CAs is a mistake. */
 const MAX_CERTIFICATES = 64;
 
@@ -14,7 +14,8 @@ const MAX_CERTIFICATES = 64;
  */
 export function readCertificates(parts: readonly (string | Uint8Array)[]): X509Certificate[] {
   const bytes = parts.reduce((sum, part) => sum + part.length, 0);
-  if (bytes > MAX_ANSWER_BYTES) throw new Error(`has ${bytes} bytes: the limit is ${MAX_ANSWER_BYTES}`);
+  if (bytes > MAX_UPSTREAM_ANSWER_BYTES)
+    throw new Error(`has ${bytes} bytes: the limit is ${MAX_UPSTREAM_ANSWER_BYTES}`);
   const encoded = parts.flatMap((part): (string | Uint8Array)[] =>
     typeof part === 'string' ? blocksOf(part) : [part],
   );

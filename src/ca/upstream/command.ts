@@ -17,7 +17,7 @@ import {
   walkPath,
 } from '../../base/index.ts';
 import type { TrustDomain } from '../../spiffe/index.ts';
-import { MAX_ANSWER_BYTES } from './answer.ts';
+import { MAX_UPSTREAM_ANSWER_BYTES } from './answer.ts';
 import { readBundleFile } from './files.ts';
 import { runCommand } from './run-command.ts';
 import type { SigningRequest, UpstreamAnswer, UpstreamSource } from './upstream.ts';
@@ -73,7 +73,7 @@ export class CommandUpstream implements UpstreamSource {
     const file = trustedProgram(argv[0]!);
     const seconds = String(Math.ceil(life / 1000));
     const env = { ...ENVIRONMENT, SIDEKEY_TRUST_DOMAIN: trustDomain, SIDEKEY_CA_TTL: seconds };
-    const run = { file, argv, env, stdin: csr, maxOutput: MAX_ANSWER_BYTES, signal };
+    const run = { file, argv, env, stdin: csr, maxOutput: MAX_UPSTREAM_ANSWER_BYTES, signal };
     const { status, endedBy, stdout, stderr } = await runCommand(run);
     if (status === 0) return { certificates: [stdout] };
     const how = endedBy === undefined ? `ended with status ${status}` : `was ended by ${endedBy}`;

@@ -11,7 +11,7 @@ import { BACKDATE_MS, type Clock, type Deadline, fileVersion, Listeners } from '
 import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
 import type { Log } from '../../telemetry/index.ts';
 import { randomSerial, wholeSecond } from '../certificate.ts';
-import { readFields } from '../certificate-fields.ts';
+import { readCertificateFields } from '../certificate-fields.ts';
 import { elements } from '../der.ts';
 import { pem } from '../pem.ts';
 import { makeCsr } from './csr.ts';
@@ -208,7 +208,7 @@ async function signIntermediate(
   const x509 = await import('../peculiar.ts');
   const csr = new x509.Pkcs10CertificateRequest(csrPem);
   const { privateKey: signer, algorithm } = signingKey(privateKey);
-  const { subject, keyId } = readFields(certificate.raw);
+  const { subject, keyId } = readCertificateFields(certificate.raw);
   const notBefore = Math.max(now - BACKDATE_MS, certificate.validFromDate.getTime());
   const made = await x509.X509CertificateGenerator.create({
     serialNumber: randomSerial().toString('hex'),

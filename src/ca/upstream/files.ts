@@ -2,7 +2,7 @@
 
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { readTrustedFileNow } from '../../base/index.ts';
-import { MAX_ANSWER_BYTES, readCertificates } from './answer.ts';
+import { MAX_UPSTREAM_ANSWER_BYTES, readCertificates } from './answer.ts';
 import { keyFault } from './keys.ts';
 import { isSelfSigned } from './path.ts';
 
@@ -65,7 +65,7 @@ function readFile(file: string, isSecret: boolean): string {
   const remedy = isSecret
     ? 'its content is a secret, so only root or the user of Sidekey may own it, and only that user may read and write it (chmod 0600); if others could write it, replace it'
     : 'only root or the user of Sidekey may own it and write it; if others could write it, replace it';
-  const maxBytes = isSecret ? MAX_SECRET_BYTES : MAX_ANSWER_BYTES;
+  const maxBytes = isSecret ? MAX_SECRET_BYTES : MAX_UPSTREAM_ANSWER_BYTES;
   return about(file, () => readTrustedFileNow(file, { closed: isSecret, remedy, maxBytes }), ': ');
 }
 

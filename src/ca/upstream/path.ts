@@ -10,7 +10,7 @@ import type { X509Certificate } from 'node:crypto';
 import { printable } from '../../base/index.ts';
 import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
 import { isIssuedBy } from '../authority.ts';
-import { CERT_SIGN, type CertificateFields, readFields } from '../certificate-fields.ts';
+import { CERT_SIGN, type CertificateFields, readCertificateFields } from '../certificate-fields.ts';
 import { keyFault } from './keys.ts';
 
 export interface PathTerms {
@@ -136,7 +136,7 @@ function faultOf(
   const name = isNew ? 'the new certificate' : nameOf(certificate);
   let fields: CertificateFields;
   try {
-    fields = readFields(certificate.raw);
+    fields = readCertificateFields(certificate.raw);
   } catch (error) {
     return `${name} cannot be read: ${(error as Error).message}`;
   }

@@ -4,7 +4,7 @@ import { createPublicKey, type KeyObject, webcrypto, X509Certificate } from 'nod
 import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
 import { isIssuedBy } from '../authority.ts';
 import { randomSerial } from '../certificate.ts';
-import { readFields } from '../certificate-fields.ts';
+import { readCertificateFields } from '../certificate-fields.ts';
 import { signingKey } from './keys.ts';
 
 export interface TrialTerms {
@@ -25,7 +25,7 @@ export async function tryLeaf(intermediate: X509Certificate, terms: TrialTerms):
   const { privateKey, algorithm } = signingKey(terms.privateKey);
   const leafKey = { name: 'ECDSA', namedCurve: 'P-256' };
   const { publicKey } = await webcrypto.subtle.generateKey(leafKey, false, ['sign', 'verify']);
-  const { subject, keyId } = readFields(intermediate.raw);
+  const { subject, keyId } = readCertificateFields(intermediate.raw);
   const made = await x509.X509CertificateGenerator.create({
     serialNumber: randomSerial().toString('hex'),
     subject: 'C=US, O=Sidekey',

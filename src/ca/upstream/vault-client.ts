@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isLoopback, printable } from '../../base/index.ts';
-import { MAX_ANSWER_BYTES } from './answer.ts';
+import { MAX_UPSTREAM_ANSWER_BYTES } from './answer.ts';
 import { readCertificateFile } from './files.ts';
 
 export interface VaultServer {
@@ -105,9 +105,9 @@ async function readText(response: IncomingMessage): Promise<string> {
   let bytes = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > MAX_ANSWER_BYTES) {
+    if (bytes > MAX_UPSTREAM_ANSWER_BYTES) {
       response.destroy();
-      throw new Error(`its answer has more than ${MAX_ANSWER_BYTES} bytes`);
+      throw new Error(`its answer has more than ${MAX_UPSTREAM_ANSWER_BYTES} bytes`);
     }
     chunks.push(chunk);
   }

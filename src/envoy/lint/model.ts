@@ -53,7 +53,7 @@ export function modelOf(root: Spot): Model {
         const source = sourceOf(one.get(onDemand ? 'config_source' : 'sds_config'));
         if (source === undefined || asked.has(one.identity!)) continue;
         asked.add(one.identity!);
-        const kind = onDemand ? 'on-demand' : (KINDS[field] ?? 'other');
+        const kind = onDemand ? 'on-demand' : (SECRET_KINDS[field] ?? 'other');
         secrets.push({ kind, name: one.get('name')?.text, at: one, source });
       }
     }
@@ -61,7 +61,7 @@ export function modelOf(root: Spot): Model {
   return { root, clusters, secrets, sources: sourcesOf(root, secrets), contexts };
 }
 
-const KINDS: Readonly<Record<string, SecretKind>> = {
+const SECRET_KINDS: Readonly<Record<string, SecretKind>> = {
   tls_certificate_sds_secret_configs: 'certificate',
   validation_context_sds_secret_config: 'validation',
 };

@@ -4,7 +4,7 @@ import { createPublicKey, generateKeyPairSync, KeyObject, X509Certificate } from
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
-import { readFields } from '../../../src/ca/certificate-fields.ts';
+import { readCertificateFields } from '../../../src/ca/certificate-fields.ts';
 import { signingKey } from '../../../src/ca/upstream/keys.ts';
 import { x509 } from '../../support/peculiar.ts';
 import { run } from '../../support/run.ts';
@@ -66,7 +66,7 @@ export async function makeCa(options: CaOptions = {}, issuer?: Ca): Promise<Ca> 
   ];
   const made = await x509.X509CertificateGenerator.create({
     subject: name === '' ? '' : `CN=${name}`,
-    issuer: issuer === undefined ? `CN=${name}` : new x509.Name(readFields(issuer.certificate.raw).subject),
+    issuer: issuer === undefined ? `CN=${name}` : new x509.Name(readCertificateFields(issuer.certificate.raw).subject),
     notBefore: new Date(options.notBefore ?? NOW - DAY),
     notAfter: new Date(options.notAfter ?? NOW + 30 * DAY),
     publicKey: own.publicKey,
