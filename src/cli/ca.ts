@@ -4,8 +4,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { AuthoritiesJson } from '../admin/index.ts';
 import type { AdminClient } from '../client/index.ts';
+import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
 import { isData, printFields, printTable, printView } from './output.ts';
+import { readProxies, rowsOf } from './proxy-rows.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 type Authority = AuthoritiesJson['authorities'][0];
@@ -13,6 +15,10 @@ type LaggingProxies = Authority['waits_for'];
 
 /** Time between two looks at the authorities, in milliseconds. */
 const LOOK_MS = 100;
+/** Looks at proxies that are to answer the last bundle. */
+const ANSWER_LOOKS = 10;
+/** States of secrets whose last version the proxy does not use. */
+const UNANSWERED = 'state=sent&state=stale&state=rejected';
 
 export function addCaCommands(program: Command): void {
   const ca = program.command('ca').description('show and replace the authorities: roots and intermediates');
@@ -44,10 +50,13 @@ export function addCaCommands(program: Command): void {
   addClientOptions(
     ca
       .command('taint <id>')
-      .description('somebody else may have the key of this authority: reissue all SVIDs, and trust it no more')
+      .description(
+        'somebody else may have the key of this authority (its ID, or the beginning): reissue all SVIDs, and trust it no more',
+      )
       .option('--no-wait', 'do not wait until it has left the bundle'),
-  ).action(async (id: string, options: ClientOptions & { wait: boolean }) => {
+  ).action(async (text: string, options: ClientOptions & { wait: boolean }) => {
     const client = await openClient(options);
+    const id = idOf(text, await show(client));
     const tainted = await client.json<AuthoritiesJson>('POST', `/v1/ca/${encodeURIComponent(id)}/taint`);
     if (!options.wait) return print(tainted, options);
     await print(await follow(client, tainted, !isData(options.output)), options);
@@ -58,6 +67,16 @@ function show(client: AdminClient): Promise<AuthoritiesJson> {
   return client.json<AuthoritiesJson>('GET', '/v1/ca');
 }
 
+/** A shorter beginning is more likely a mistake, such as an empty variable of a script. */
+const SHORTEST_PREFIX = 4;
+
+/** The ID of the only authority whose ID begins so; otherwise the text itself, which the server refuses. */
+function idOf(text: string, { authorities }: AuthoritiesJson): string {
+  const found = authorities.filter(({ id }) => text.length >= SHORTEST_PREFIX && id.startsWith(text));
+  if (found.length > 1) throw new UsageError(`${found.length} authorities begin with ${text}: give more of the ID`);
+  return found[0]?.id ?? text;
+}
+
 /** Looks on until no authority is tainted any more; tells each change of a state and, at the end, who has not followed. */
 async function follow(client: AdminClient, first: AuthoritiesJson, tells: boolean): Promise<AuthoritiesJson> {
   const told = new Map<string, string>();
@@ -66,13 +85,24 @@ async function follow(client: AdminClient, first: AuthoritiesJson, tells: boolea
     if (tells) tellChanges(now, told);
     const tainted = now.authorities.filter(({ state }) => state === 'tainted');
     if (tainted.length === 0) {
-      if (tells) tellFollowers(left);
+      if (tells) tellFollowers(await stillBehind(client, left));
       return now;
     }
     const waiting = now.authorities.find(({ state }) => state === 'published') ?? tainted[0]!;
     left = waiting.waits_for;
     await pause(LOOK_MS);
   }
+}
+
+/** A proxy may have answered since the last look: then the tainted authority was removed at once, and nobody is behind. */
+async function stillBehind(client: AdminClient, seen: LaggingProxies): Promise<LaggingProxies> {
+  let left = seen;
+  for (let looks = 0; left.length > 0 && looks < ANSWER_LOOKS; looks += 1) {
+    if (looks > 0) await pause(LOOK_MS);
+    const rows = rowsOf(await readProxies(client, new URLSearchParams(UNANSWERED)));
+    left = left.filter(({ pid, name }) => rows.some(({ proxy, secret }) => proxy.pid === pid && secret.name === name));
+  }
+  return left;
 }
 
 function tellChanges({ authorities }: AuthoritiesJson, told: Map<string, string>): void {
