@@ -26,7 +26,7 @@ export interface Admin {
   readonly tcp: Server;
   /** Loads the application; otherwise the first request waits for that. Later calls wait for the same load. */
   load(): Promise<void>;
-  /** Ends readers of events on TCP, who gave a token that is not valid any more. Other requests give theirs each time. */
+  /** Ends event streams on TCP, whose token is no longer valid. Other requests present their token each time. */
   tokenChanged(): Promise<void>;
   /** Stops listening, lets running requests end for a second, then cuts what is left. */
   close(): Promise<void>;
@@ -37,11 +37,13 @@ interface App {
   close(): Promise<void>;
   /** Ends readers of events, which would keep the doors open. */
   endEvents(): void;
-  /** Ends readers of events on TCP. */
+  /** Ends event streams on TCP. */
   endTcpEvents(): void;
 }
 
-/** Makes the doors; the caller makes them listen. Fastify and the routes are loaded later, because that slows a start. */
+/**
+ * Makes the doors; the caller makes them listen. Fastify and the routes are loaded later, because that slows a start.
+ */
 export function createAdmin(options: AdminOptions): Admin {
   const callers = new WeakMap<IncomingMessage, AdminCaller>();
   let app: Promise<App> | undefined;

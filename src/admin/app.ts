@@ -49,7 +49,7 @@ export interface AppOptions {
   readonly admit: (request: IncomingMessage) => void;
   /** The token that TCP callers need now; undefined: TCP callers are refused. */
   readonly token: () => string | undefined;
-  /** SDS names that are no aliases; undefined: those of SPIRE. */
+  /** SDS names that aliases may not have; undefined: those of SPIRE. */
   readonly reservedNames?: ReservedNames;
   /** Host names that TCP callers may use, in addition to the loopback names. */
   readonly hosts: readonly string[];
@@ -69,7 +69,8 @@ export function createApp(options: AppOptions): FastifyInstance {
     frameworkErrors: (error, _request, reply) => sendProblem(reply, toSidekeyError(error)),
   });
   app.addHook('onRoute', (route) => {
-    // Unknown parameters are refused on all routes, even those without parameters: `POST …?dry_run=true` must not write.
+    // Unknown parameters are refused on all routes, even those without parameters: `POST …?dry_run=true` must not
+    // write.
     route.schema = { querystring: NO_QUERY, ...route.schema };
     routes.push(route);
   });

@@ -39,14 +39,14 @@ const Authority = titled(
         type: 'string',
         enum: SLOT_STATES,
         description:
-          'an active one signs, all others sign nothing; roots are in the bundle except for prepared ones; tainted: somebody else may have the key',
+          'an active one signs, all others sign nothing; roots are in the bundle except for prepared ones; tainted: the key may have leaked',
       }),
       since: Timestamp,
       not_before: Timestamp,
       not_after: Timestamp,
       subject: Type.String(),
       signs_after: Type.Union([Timestamp, Type.Null()], {
-        description: 'of the published root that is next: when it signs if all proxies have acknowledged it then',
+        description: 'of the published root that is next: when it signs if all proxies have acknowledged it by then',
       }),
       waits_for: Type.Array(LaggingProxyObject, {
         description:
@@ -63,10 +63,10 @@ const Upstream = titled(
     {
       kind: Type.String(),
       description: Type.String(),
-      problem: Type.Union([Type.String(), Type.Null()], { description: 'why it gives no intermediate now' }),
+      problem: Type.Union([Type.String(), Type.Null()], { description: 'why it cannot sign an intermediate now' }),
       request: Type.Union(
         [Type.Object({ file: Type.String(), csr: Type.String({ description: 'PKCS#10, PEM' }) }, CLOSED), Type.Null()],
-        { description: 'what has to be signed by an offline root' },
+        { description: 'the request that an offline root must sign' },
       ),
     },
     CLOSED,

@@ -27,7 +27,7 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
     {
       schema: {
         operationId: 'importAuthority',
-        summary: 'Take the certificates with which an offline root answered the request',
+        summary: 'Import the certificates that an offline root signed for the request',
         body: IMPORT,
         response: { 200: AUTHORITIES },
       },
@@ -44,7 +44,7 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
       schema: {
         operationId: 'taintAuthority',
         summary:
-          'Declare that somebody else may have the key of an authority: it signs nothing more, all SVIDs are reissued, and its root leaves the bundle within seconds',
+          'Declare that the key of an authority may have leaked: the authority signs nothing more, all SVIDs are reissued, and its root leaves the bundle within seconds',
         params: AUTHORITY_PARAMS,
         response: { 200: AUTHORITIES },
       },
@@ -76,7 +76,7 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
 function readRole(body: unknown): AuthorityInfo['role'] {
   const rule = 'the body is {"role":"intermediate"} or {"role":"root"}';
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw SidekeyError.badInput([{ path: '', problem: 'it is no JSON object', rule }]);
+    throw SidekeyError.badInput([{ path: '', problem: 'it is not a JSON object', rule }]);
   }
   const { role, ...others } = body as Record<string, unknown>;
   const [unknown] = Object.keys(others);
@@ -84,7 +84,7 @@ function readRole(body: unknown): AuthorityInfo['role'] {
     throw SidekeyError.badInput([{ path: `/${unknown}`, problem: 'there is no such field', rule }]);
   }
   if (role === 'intermediate' || role === 'root') return role;
-  throw SidekeyError.badInput([{ path: '/role', problem: 'it is no role of an authority', rule }]);
+  throw SidekeyError.badInput([{ path: '/role', problem: 'it is not a role of an authority', rule }]);
 }
 
 /** The authorities and their upstream, as `GET /v1/ca` answers. */
@@ -115,11 +115,11 @@ function upstreamJson({ kind, description, problem, request }: UpstreamInfo): No
 function readCertificates(body: unknown): string {
   const rule = 'the body is {"certificates":"PEM text"}, with the signed certificate and those above it';
   const refuse = (path: string, problem: string) => SidekeyError.badInput([{ path, problem, rule }]);
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw refuse('', 'it is no JSON object');
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw refuse('', 'it is not a JSON object');
   const { certificates, ...others } = body as Record<string, unknown>;
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) throw refuse(`/${unknown}`, 'there is no such field');
-  if (typeof certificates !== 'string') throw refuse('/certificates', 'it is no text');
+  if (typeof certificates !== 'string') throw refuse('/certificates', 'it is not a string');
   return certificates;
 }
 

@@ -18,7 +18,7 @@ function maybe<T extends TSchema>(schema: T) {
 const DECLARED = {
   source: { ...Type.String(), description: 'what made the entry: api, file, or the source of a PUT' },
   file: { ...MaybeText, description: 'the file that declares the entry' },
-  line: { ...maybe(Type.Integer()), description: 'where it does, if that was found' },
+  line: { ...maybe(Type.Integer()), description: 'the line of the entry in that file, if it was found' },
 };
 
 const FAULTS = Type.Object(

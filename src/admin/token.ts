@@ -10,7 +10,7 @@ const TOKEN_FILE = 'admin.token';
 
 const TOKEN_RULE = 'it must contain one token of 16 to 1024 visible ASCII characters';
 
-/** The token that the admin API wants on TCP now, and its file, which can be read again. */
+/** The current token of the admin API on TCP, and its file, which can be read again. */
 export class AdminToken {
   readonly file: string;
   readonly #read: () => Promise<string>;
@@ -22,12 +22,12 @@ export class AdminToken {
     this.#value = value;
   }
 
-  /** That of `--admin-token-file`. @throws as {@link readAdminTokenFile} */
+  /** The token of `--admin-token-file`. @throws as {@link readAdminTokenFile} */
   static async ofFile(file: string): Promise<AdminToken> {
     return new AdminToken(file, await readAdminTokenFile(file), () => readAdminTokenFile(file));
   }
 
-  /** That of the data directory. @throws as {@link adminToken} */
+  /** The token of the data directory. @throws as {@link adminToken} */
   static async ofDataDir(dataDir: string): Promise<AdminToken> {
     const file = path.join(dataDir, TOKEN_FILE);
     return new AdminToken(file, await adminToken(dataDir), async () => readDataDirToken(file));
@@ -37,7 +37,9 @@ export class AdminToken {
     return this.#value;
   }
 
-  /** Reads the file again; true if the token is another one now. @throws as at the start; then the former token stays */
+  /**
+   * Reads the file again; true if the token has changed. @throws as at the start; then the former token stays valid
+   */
   async reload(): Promise<boolean> {
     const value = await this.#read();
     const isOther = value !== this.#value;
@@ -72,7 +74,8 @@ function badDataDirToken(file: string, problem: string): SidekeyError {
 }
 
 /**
- * The token of `--admin-token-file`. @throws ERR_CONFIG if it can't be read, is open to others, could be replaced by another
+ * The token of `--admin-token-file`. @throws ERR_CONFIG if it can't be read, is open to others, could be replaced by
+ * another
  * user, or contains no token
  */
 export async function readAdminTokenFile(file: string): Promise<string> {

@@ -40,7 +40,7 @@ export function createAccounts(passwdPath = '/etc/passwd', groupPath = '/etc/gro
   };
 }
 
-/** Hundreds of thousands of users. */
+/** Maximum size of the file, in bytes: hundreds of thousands of users. */
 const MAX_BYTES = 64 * 1024 * 1024;
 
 class NameFile {

@@ -81,7 +81,7 @@ export function createInspector(options: InspectorOptions): Inspect {
   };
 }
 
-/** What a process can change, and with it the facts about it. */
+/** The attributes that a process can change, and on which its facts depend. */
 function identityOf(pid: number) {
   return { status: statusOf(pid), program: readable(() => readExecutableIdentity(pid)) };
 }

@@ -11,14 +11,13 @@ import {
   type ConnectionPlace,
   type Owner,
   Owners,
-  QUOTA_LIMITS,
-  Quota,
+  type Quota,
   type Reader,
   Turns,
   type WhyRefused,
 } from '../limits/index.ts';
 import type { Selector } from '../spiffe/index.ts';
-import { Counters, type Log, ownedLog, Rarely } from '../telemetry/index.ts';
+import { type Log, ownedLog, Rarely } from '../telemetry/index.ts';
 import { createAccounts } from './accounts.ts';
 import type { WhyContained } from './contained.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
@@ -44,7 +43,7 @@ export interface PipeOptions {
   readonly keeps?: (selector: Selector) => boolean;
   /** True if the kernel has no SO_PEERPIDFD; see {@link PeerOptions.pinByPid}. */
   readonly pinByPid?: boolean;
-  readonly quota?: Quota;
+  readonly quota: Quota;
   readonly turns?: Turns;
   readonly ownerOf?: OwnerOf;
 }
@@ -91,10 +90,9 @@ const REFUSALS_LOG_MS = 10_000;
 const REPLACED_LOOKS = 10_000;
 
 export function createPipe(options: PipeOptions): Pipe {
-  const { clock, onConnection } = options;
+  const { clock, onConnection, quota } = options;
   /** For callers whose uid is not known. */
   const log = ownedLog(options.log, 'unknown callers');
-  const quota = options.quota ?? new Quota(QUOTA_LIMITS, new Counters());
   const turns = options.turns ?? new Turns();
   const ownerOf = options.ownerOf ?? defaultOwnerOf();
   const peerOptions: Omit<PeerOptions, 'owner'> = {

@@ -1,9 +1,11 @@
 /**
  * Whether a process can connect to the pipe: by the kernel's rules for files, from its file system ids, groups and
- * capabilities, and from what it has mounted. Nothing is opened or looked up in the process's own mount namespace, where a
+ * capabilities, and from what it has mounted. Nothing is opened or looked up in the process's own mount namespace,
+ * where a
  * file system of its own could keep a reader waiting for ever.
  *
- * Not decided: access control lists (POSIX ACLs), security modules (SELinux, AppArmor, Landlock), and directories above a
+ * Not decided: access control lists (POSIX ACLs), security modules (SELinux, AppArmor, Landlock), and directories above
+ * a
  * mount in another mount namespace.
  *
  * @see path_resolution(7), capabilities(7), credentials(7), unix(7), mount_namespaces(7)
@@ -52,7 +54,9 @@ const SEARCH = 0o1;
 
 /** Who a process is when it uses files. */
 export interface FileUser extends FileRights {
-  /** The ids of its user namespace, as this process calls them; undefined: it has the same as this process, all of them. */
+  /**
+   * The ids of its user namespace, as this process calls them; undefined: it has the same as this process, all of them.
+   */
   readonly maps: { readonly uid: readonly IdRange[]; readonly gid: readonly IdRange[] } | undefined;
 }
 
@@ -65,7 +69,7 @@ export function reachOf(pid: number, socket: string): Reach {
   return createReach(socket)(pid);
 }
 
-/** The same for many processes: where the socket is among the mounts of this process is looked up once. */
+/** The same for many processes; finds the socket among the mounts of this process only once. */
 export function createReach(socket: string): (pid: number) => Reach {
   let site: Site | undefined;
   return (pid) =>
@@ -233,9 +237,9 @@ interface SocketView {
   readonly directories: readonly (Inode & { readonly place: string })[];
   readonly socket: Inode & { readonly place: string };
   readonly seenAs: string;
-  /** What was not looked at. */
+  /** Which directories were not checked. */
   readonly remark: string;
-  /** It is the view of this process too, so accounts of this host count. */
+  /** True if this process has the same view, so that the accounts of this host apply. */
   readonly isHere: boolean;
 }
 
@@ -270,7 +274,7 @@ function gone(socket: string): Reach {
 
 /** Where the socket is among the mounts of this process. Paths of mounts are latin1, like {@link Mount}. */
 interface Site {
-  /** Without symbolic links, as JavaScript has paths elsewhere. */
+  /** The path of the socket without symbolic links, as a UTF-16 string like all other paths. */
   readonly real: string;
   readonly mount: Mount;
   /** The path of the socket in the file system of the mount. */
@@ -311,7 +315,10 @@ function viewByMounts(pid: number, site: Site, socket: SocketView['socket']): So
   return { directories: directories.map(inodeAt), socket, seenAs: decode(at), remark, isHere: false };
 }
 
-/** The most mounts of a process that hold the socket and are checked for others on top: each check looks at all mounts. */
+/**
+ * Maximum number of mounts of a process that hold the socket and are checked for mounts on top: each check reads all
+ * mounts.
+ */
 const MAX_HOLDING = 32;
 /** Longer paths can't be given to the kernel. */
 const MAX_PATH_BYTES = 4_096;

@@ -19,7 +19,7 @@ export interface SubordinateIds {
   ownerOf(uid: number): number;
 }
 
-/** Hundreds of thousands of ranges. */
+/** Maximum size of the file, in bytes: hundreds of thousands of ranges. */
 const MAX_BYTES = 16 * 1024 * 1024;
 /** Minimum interval of checks for a changed file, in milliseconds, because each connection needs the file. */
 const CHECK_MS = 1_000;

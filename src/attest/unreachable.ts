@@ -29,7 +29,8 @@ const MAX_OF_USER_MS = 250;
 const MAX_MS = 3_000;
 
 /**
- * Those of these users of whom no process can connect to the socket. Processes in other mount namespaces or with another
+ * Those of these users of whom no process can connect to the socket. Processes in other mount namespaces or with
+ * another
  * root directory are left out: a container that has nothing to do with Sidekey need not see its socket.
  *
  * Users decide how many processes there are and how long each takes, so the search has limits of time.
@@ -77,7 +78,7 @@ class Slices {
   readonly #late = performance.now() + MAX_MS;
   #end = performance.now() + SLICE_MS;
 
-  /** True once the search has taken its time. */
+  /** True once the time limit of the search is over. */
   get isLate(): boolean {
     return performance.now() >= this.#late;
   }

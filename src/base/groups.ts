@@ -60,7 +60,7 @@ export function accountOf(uid: number): UserAccount | undefined {
   return { name, gid: Number(gid), groups };
 }
 
-/** Hundreds of thousands of users. */
+/** Maximum size of the file, in bytes: hundreds of thousands of users. */
 const MAX_BYTES = 64 * 1024 * 1024;
 
 function linesOf(file: string): string[] {

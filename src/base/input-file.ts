@@ -15,12 +15,13 @@ export const OPEN_INPUT = constants.O_RDONLY | constants.O_NONBLOCK | constants.
 
 /** How long the writer of a pipe (`<(command)`) may take, in milliseconds. */
 const PIPE_MS = 30_000;
-/** Interval of reads of a pipe that is empty, in milliseconds. No thread waits for it, so that nothing waits at the end. */
+/** Interval of reads of an empty pipe, in milliseconds. Polling blocks no thread that the exit would wait for. */
 const PIPE_POLL_MS = 20;
 
 /**
  * The bytes of a regular file, or of a pipe that is a descriptor of this process (`/dev/stdin`, `<(command)`).
- * @throws Error of open(2) or read(2), or with a message for the user if it is something else, larger, or takes too long
+ * @throws Error of open(2) or read(2), or with a message for the user if it is something else, larger, or takes too
+ * long
  */
 export async function readInputFile(file: string, maxBytes: number): Promise<Buffer> {
   const handle = await open(file, OPEN_INPUT);
@@ -33,7 +34,7 @@ export async function readInputFile(file: string, maxBytes: number): Promise<Buf
   }
 }
 
-/** The same of a file that has to be regular, and blocks: for small files on the disk of this machine. */
+/** The same, synchronously and for regular files only: for small files on a local disk. */
 export function readRegularFile(file: string, maxBytes: number): Buffer {
   const fd = openSync(file, OPEN_INPUT);
   try {
@@ -73,7 +74,7 @@ async function readHandle(handle: FileHandle, maxBytes: number): Promise<Buffer>
       chunks.push(chunk.subarray(0, length));
       continue;
     }
-    if (performance.now() > late) throw new Error(`its writer did not end it within ${PIPE_MS / 1_000} s`);
+    if (performance.now() > late) throw new Error(`its writer did not close it within ${PIPE_MS / 1_000} s`);
     await sleep(PIPE_POLL_MS);
   }
 }

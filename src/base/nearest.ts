@@ -24,7 +24,8 @@ export function nearest(word: string, known: readonly string[]): string | undefi
 }
 
 /**
- * True if two texts, from `start` on, differ only in one place of two letters at most: one letter more, less or another,
+ * True if two texts, from `start` on, differ only in one place of two letters at most: one letter more, less or
+ * another,
  * or two that were swapped. Cheap enough to be asked of ten thousand.
  */
 export function differInOnePlace(a: string, b: string, start = 0): boolean {
@@ -40,13 +41,14 @@ export function differInOnePlace(a: string, b: string, start = 0): boolean {
   return (differing <= 1 || isSwap(a, b, head, differing)) && common >= 2;
 }
 
-/** True if the two letters at this place stand in the other order. */
+/** True if the two letters at this place are swapped. */
 function isSwap(a: string, b: string, at: number, differing: number): boolean {
   return differing === 2 && a.length === b.length && a[at] === b[at + 1] && a[at + 1] === b[at];
 }
 
 /**
- * True if one name is likely the other one mistyped: they differ in one place, and not only in a number. `web`, `web-1` and
+ * True if one name is likely the other one mistyped: they differ in one place, and not only in a number. `web`, `web-1`
+ * and
  * `web-2` are three names.
  */
 export function looksMistyped(a: string, b: string): boolean {

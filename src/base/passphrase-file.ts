@@ -3,8 +3,8 @@
 import { readTrustedFileNow } from './trusted-file.ts';
 
 /**
- * Whoever has a copy of the data directory can try passphrases without a limit, so it must be too long to be guessed. The
- * end is OpenSSL's, which reads no more of a file.
+ * The lengths of a passphrase. Whoever has a copy of the data directory can try passphrases without a limit, so short
+ * ones are refused. OpenSSL reads no more than the maximum from a file.
  */
 const LEAST = 20;
 const MOST = 1000;
@@ -13,7 +13,8 @@ export const PASSPHRASE_RULE = `it contains one line of ${LEAST} to ${MOST} visi
 
 /**
  * The passphrase, without the final line feed.
- * @throws Error if the file can't be read, is open to others, could be replaced by another user, or breaks the rule. The
+ * @throws Error if the file can't be read, is open to others, could be replaced by another user, or breaks the rule.
+ * The
  * message has the file and never its content
  */
 export function readPassphraseFile(file: string): string {

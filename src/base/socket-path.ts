@@ -1,6 +1,8 @@
-/** Paths of Unix sockets as people write them: plain, or as the URLs of gRPC, SPIFFE and Docker (`unix:///run/x.sock`). */
+/**
+ * Paths of Unix sockets as people write them: plain, or as the URLs of gRPC, SPIFFE and Docker (`unix:///run/x.sock`).
+ */
 
-/** Why a text is no path of a Unix socket, and the rule. */
+/** Why a text cannot be the path of a Unix socket, and the rule. */
 export interface SocketPathFault {
   readonly problem: string;
   readonly rule: string;

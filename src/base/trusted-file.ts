@@ -6,7 +6,7 @@ import { OPEN_INPUT, readInputFile, readRegular } from './input-file.ts';
 import { describeLoose, isOfType, type Loose, octal, pathRemedy, pathRule, walkPath } from './trusted-path.ts';
 import { type Observer, observer } from './user-ids.ts';
 
-/** Such files hold a token. */
+/** Default maximum size: such files hold a token. */
 const MAX_BYTES = 64 * 1024;
 
 export interface TrustedFileRules {
@@ -30,7 +30,7 @@ export async function readTrustedFile(file: string, rules: TrustedFileRules): Pr
   return readWalked(file, walk, me, rules);
 }
 
-/** The same at once. Descriptors of this process are refused, since a pipe may give nothing for long. */
+/** The same, synchronously. Descriptors of this process are refused, since reading a pipe could block. */
 export function readTrustedFileNow(file: string, rules: TrustedFileRules): string {
   const me = observer();
   const walk = walkPath(path.resolve(file), me);

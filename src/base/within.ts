@@ -20,7 +20,7 @@ export function isWithin(file: string, directory: string): boolean {
 }
 
 /** The path without symbolic links. Components that do not exist are kept as written, also behind a dangling link. */
-export function realPlace(file: string, links = 0): string {
+function realPlace(file: string, links = 0): string {
   const whole = path.resolve(file);
   try {
     return realpathSync(whole);

@@ -1,8 +1,9 @@
 /**
  * The life cycle of the authorities: which root and intermediate sign, which roots are in the bundle, and when that
- * changes. `plan.ts` decides; a review carries a plan out. It runs at start, when the plan says so, when an operator or the
- * upstream wants something, and before a signature if the intermediate is invalid or due for replacement. Each review
- * stores the keys that it made, then all states in one write, and only then publishes and signs; so a crash leaves either
+ * changes. `plan.ts` decides what to do, and a review does it. A review runs at start, at the time that the plan names,
+ * at a request of an operator, at an answer of the upstream, and before a signature if the intermediate is invalid or
+ * due for replacement. Each review stores the keys that it made, then all states in one write, and only then publishes
+ * and signs; so a crash leaves either
  * the states before or those after.
  */
 
@@ -19,13 +20,14 @@ import {
   upstreamIntermediate,
   upstreamRoot,
 } from './authority.ts';
-import { AuthorityLog, LOGGED_PROXIES } from './authority-log.ts';
+import { AuthorityLog } from './authority-log.ts';
+import { type AuthorityView, listAuthorities, movesBetween, troubleOf, upstreamInfo } from './authority-report.ts';
 import { ownBundle } from './bundle.ts';
 import type { AuthorityState, KeyStore, StoredAuthorities } from './key-store.ts';
 import { type MintedKey, Minter } from './mint.ts';
 import type { NamePart } from './name.ts';
-import { lastFor, type Need, type Plan, plan, type Situation, type Slots } from './plan.ts';
-import { publishedUntil, type RotationTerms } from './rotation.ts';
+import { type Need, type Plan, plan, type Situation, type Slots } from './plan.ts';
+import type { RotationTerms } from './rotation.ts';
 import { localSigner, type Signer } from './signer.ts';
 import { isTrusted, moved, type Slot } from './slot.ts';
 import { statesAfter } from './stored-states.ts';
@@ -39,10 +41,10 @@ export interface AuthoritiesOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly subject: readonly NamePart[];
-  /** Of new authorities. */
+  /** The type of the keys of new authorities. */
   readonly keyType: AuthorityKeyType;
   readonly terms: RotationTerms;
-  /** Signs the intermediates; undefined: own roots do. Closed with the authorities. */
+  /** The upstream that signs the intermediates; undefined: own roots sign them. {@link Authorities.close} closes it. */
   readonly upstream?: UpstreamAuthority | undefined;
   /** The proxies that have not acknowledged the bundle with this sequence number. */
   readonly lagging: (sequenceNumber: number) => Iterable<LaggingProxy>;
@@ -50,7 +52,9 @@ export interface AuthoritiesOptions {
   readonly using: (authorityIds: ReadonlySet<string>) => Iterable<LaggingProxy>;
 }
 
-/** While so many are valid, operators can replace none. The bundle has every root. */
+/**
+ * The maximum numbers of valid authorities: operators can replace none beyond them, since the bundle has every root.
+ */
 const LIMITS: Readonly<Record<AuthorityRole, number>> = { root: 8, intermediate: 64 };
 /** Time between a failed review and the next one, in milliseconds. */
 const RETRY_MS = 30_000;
@@ -64,16 +68,16 @@ export class Authorities {
   readonly #log: AuthorityLog;
   readonly #minter: Minter | undefined;
   #slots: Slots;
-  /** What is on disk. */
+  /** The states on disk. */
   #state: AuthorityState;
   #signer: Signer | undefined;
   #bundle: TrustBundle;
   #next: Plan['next'];
   /** Issued SVIDs must be replaced, but the listeners have not been told yet. */
   #replacing = false;
-  /** What an operator asked to be replaced at the next review. */
+  /** The roles that an operator asked to replace; the next review does it. */
   readonly #asked = new Set<AuthorityRole>();
-  /** What an operator declared tainted, until that is stored: IDs. */
+  /** The IDs of authorities that an operator declared tainted, until the taint is stored. */
   readonly #tainting = new Set<string>();
   /** Answers of the upstream that have not been stored. */
   #arrived: MintedKey[] = [];
@@ -104,13 +108,13 @@ export class Authorities {
   }
 
   /**
-   * Loads the authorities and creates missing ones. Without own roots there may be none before the upstream answers.
+   * Loads the authorities and creates missing ones. With an upstream there may be none until its first answer.
    * @throws ERR_CA if a stored authority is unusable or a new one cannot be stored
    */
   static async open(options: AuthoritiesOptions): Promise<Authorities> {
     const stored = await options.store.load(options.clock.now());
     if (stored.rewritten > 0) {
-      const how = 'keys of authorities were encrypted or decrypted, as the settings say';
+      const how = 'keys of authorities were encrypted or decrypted, as the settings require';
       options.log.info({ keys: stored.rewritten }, how);
     }
     const authorities = new Authorities(options, stored);
@@ -123,7 +127,7 @@ export class Authorities {
     return authorities;
   }
 
-  /** Without authorities while the upstream has not answered for the first time. */
+  /** The trust bundle; it has no authorities until the first answer of the upstream. */
   bundle(): TrustBundle {
     return this.#bundle;
   }
@@ -132,60 +136,28 @@ export class Authorities {
     return this.#signer?.id === authorityId;
   }
 
-  /** Roots, then intermediates, without expired ones. */
+  /** See {@link listAuthorities}. */
   list(): AuthorityInfo[] {
-    const now = this.#options.clock.now();
-    const { roots, intermediates } = this.#slots;
-    return [...roots, ...intermediates]
-      .filter(({ authority }) => now < authority.notAfter)
-      .map((slot) => {
-        const { authority, state, since } = slot;
-        const { id, role, keyType, notBefore, notAfter, subject } = authority;
-        const isNext = this.#next?.slot.authority === authority;
-        return {
-          ...{ id, role, keyType, state, since, notBefore, notAfter, subject },
-          isUpstreams: authority.privateKey === undefined,
-          signsAfter: isNext ? this.#signsAfter(slot, now) : undefined,
-          waitsFor: isNext || state === 'tainted' ? this.#waitsFor(slot) : [],
-        };
-      });
+    return listAuthorities(this.#view());
   }
 
-  /** When the next root may sign if no proxy lags. */
-  #signsAfter(next: Slot, now: number): number {
-    const { roots, intermediates } = this.#slots;
-    const { terms } = this.#options;
-    const active = roots.find(({ state }) => state === 'active');
-    const last = active === undefined ? now : lastFor(active, intermediates, now, terms);
-    return publishedUntil({ since: next.since, last, startedAt: this.#startedAt }, terms);
-  }
-
-  #waitsFor({ state }: Slot): Iterable<LaggingProxy> {
-    const { lagging, using } = this.#options;
-    return state === 'tainted' ? using(taintedSigners(this.#slots)) : lagging(this.#state.sequenceNumber);
-  }
-
-  /** Why no SVIDs can be signed, or why that is near; undefined if all is well. */
+  /** See {@link troubleOf}. */
   trouble(): string | undefined {
-    const { clock, upstream } = this.#options;
-    const now = clock.now();
-    const signer = this.#signer;
-    const isValid = signer !== undefined && isValidAt(signer, now);
-    const what = this.#minter?.trouble;
-    if (!isValid) {
-      if (upstream === undefined) return 'no authority is valid now';
-      return `no intermediate can sign: ${what ?? `the upstream (${upstream.description}) has not answered yet`}`;
-    }
-    if (what === undefined || now < signer.notAfter - (signer.notAfter - signer.notBefore) / 3) return undefined;
-    return `the intermediate ends at ${new Date(signer.notAfter).toISOString()}, and the upstream gives no other one: ${what}`;
+    return troubleOf(this.#view());
   }
 
-  /** The upstream, and what is wrong with it now; undefined without one. */
+  /** See {@link upstreamInfo}. */
   upstream(): UpstreamInfo | undefined {
-    const { upstream } = this.#options;
-    if (upstream === undefined) return undefined;
-    const { kind, description, manual } = upstream;
-    return { kind, description, problem: this.#minter?.trouble, request: manual?.pending() };
+    return upstreamInfo(this.#view());
+  }
+
+  #view(): AuthorityView {
+    const { clock, terms, upstream, lagging, using } = this.#options;
+    return {
+      ...{ now: clock.now(), startedAt: this.#startedAt, terms, upstream, using },
+      ...{ slots: this.#slots, next: this.#next, signer: this.#signer, problem: this.#minter?.trouble },
+      lagging: () => lagging(this.#state.sequenceNumber),
+    };
   }
 
   /**
@@ -198,7 +170,7 @@ export class Authorities {
     if (upstream?.manual === undefined) {
       const what =
         upstream === undefined ? 'own roots sign the intermediates' : `${upstream.description} signs the intermediates`;
-      throw new SidekeyError('ERR_AUTHORITY_STATE', `${what}: certificates are imported with --offline-root alone`);
+      throw new SidekeyError('ERR_AUTHORITY_STATE', `${what}: sidekey ca import needs --offline-root`);
     }
     await upstream.manual.answer(certificates);
     await this.#minter!.settled();
@@ -206,8 +178,9 @@ export class Authorities {
 
   /**
    * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies
-   * have it. A rotation that is going on is not begun again.
-   * @throws ERR_ROTATION_LIMIT; ERR_AUTHORITY_STATE for an upstream's root; ERR_UPSTREAM; ERR_CA if the new one cannot be
+   * have it. Does nothing while such a rotation is in progress.
+   * @throws ERR_ROTATION_LIMIT; ERR_AUTHORITY_STATE for an upstream's root; ERR_UPSTREAM; ERR_CA if the new one cannot
+   * be
    * made or stored
    */
   async rotate(role: AuthorityRole): Promise<void> {
@@ -215,11 +188,12 @@ export class Authorities {
     if (upstream !== undefined && role === 'root') {
       throw new SidekeyError(
         'ERR_AUTHORITY_STATE',
-        `the roots are the upstream's (${upstream.description}): replace them there, then ask for a new intermediate: sidekey ca rotate`,
+        `the roots belong to the upstream (${upstream.description}): replace the root there, then get a new intermediate: sidekey ca rotate`,
       );
     }
     this.#checkLimit(role);
-    // An answer whose root is not trusted by all proxies yet becomes active later, by itself.
+    // If a proxy does not trust the root of the answer yet, the intermediate becomes active later, without another
+    // call.
     if (upstream?.manual !== undefined) {
       await upstream.manual.prepare();
       this.#minter!.want();
@@ -237,7 +211,7 @@ export class Authorities {
     }
   }
 
-  /** @throws ERR_ROTATION_LIMIT if too many of the replaced ones are still valid: each is in the bundle or on disk */
+  /** @throws ERR_ROTATION_LIMIT if too many are still valid: each is in the bundle or on disk */
   #checkLimit(role: AuthorityRole): void {
     const now = this.#options.clock.now();
     const slots = role === 'root' ? this.#slots.roots : this.#slots.intermediates;
@@ -246,34 +220,35 @@ export class Authorities {
     if (used < limit) return;
     throw new SidekeyError(
       'ERR_ROTATION_LIMIT',
-      `${used} ${role}s are still valid; another one is made when fewer than ${limit} are: see sidekey ca show`,
+      `${used} ${role}s are still valid, and the limit is ${limit}: wait until one expires (sidekey ca show)`,
     );
   }
 
   /**
-   * Declares that somebody else may have the key of an authority. It signs nothing from now on; all SVIDs are issued
-   * again under another root; then its root leaves the bundle. Own intermediates are tainted with their root, since only a
-   * bundle without it makes peers refuse what they signed. The root of an upstream's intermediate stays.
+   * Declares that the key of an authority may have leaked. The authority signs nothing from now on, all SVIDs are
+   * reissued under another root, and then the tainted root leaves the bundle. An own intermediate is tainted together
+   * with its root, since peers refuse its SVIDs only when their bundle lacks that root. The root of an upstream's
+   * intermediate stays.
    * @throws ERR_NOT_FOUND; ERR_AUTHORITY_STATE, ERR_UPSTREAM if the upstream signs under no other root; ERR_CA if the
-   * states cannot be stored: then nothing is signed, and it is tried again
+   * states cannot be stored; then nothing is signed until a later review stores them
    */
   async taint(id: string): Promise<void> {
     const slot = this.#find(id);
     if (slot === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no authority ${id}: see sidekey ca show`);
     if (slot.state === 'tainted') return;
     const ids = taintedWith(slot.authority, this.#slots);
-    // Without another intermediate nothing could be signed any more, so that is requested first.
+    // Request another intermediate first: without one, nothing could be signed.
     if (this.#minter !== undefined && this.#signer !== undefined && ids.has(this.#signer.id)) {
       if (this.#options.upstream!.manual === undefined) await this.#minter.mint();
       if (!hasOther(ids, this.#slots)) {
         throw new SidekeyError(
           'ERR_AUTHORITY_STATE',
-          `the upstream (${this.#options.upstream!.description}) still signs under the root ${id}: let it sign under another one first`,
+          `the upstream (${this.#options.upstream!.description}) still signs under the root ${id}: configure it to sign under another root, then repeat this`,
         );
       }
     }
     for (const one of ids) this.#tainting.add(one);
-    // Whatever happens to the review, nothing more is signed under it.
+    // Even if the review fails, the tainted authority must sign nothing more.
     if (this.#signer !== undefined && ids.has(this.#signer.id)) this.#signer = undefined;
     try {
       await this.#reviewAnew();
@@ -327,7 +302,7 @@ export class Authorities {
     await this.#reviewAnew();
   }
 
-  /** A review that begins now: one that is running may have passed the place where it would see what is new. */
+  /** Starts a review after the running one, which may have missed the latest change. */
   async #reviewAnew(): Promise<void> {
     while (this.#reviewing !== undefined) await this.#reviewing.catch(() => undefined);
     await this.#review();
@@ -357,7 +332,7 @@ export class Authorities {
     const now = this.#options.clock.now();
     const before = this.#slots;
     if (this.#arrived.length > 0) await this.#storeArrived(now);
-    // Others may be added while this review runs; they need another one.
+    // Authorities that are tainted while this review runs need another review.
     const tainting = new Set(this.#tainting);
     if (tainting.size > 0) {
       this.#replacing = true;
@@ -375,18 +350,20 @@ export class Authorities {
     if (situation.asked.has('intermediate')) this.#replacing = true;
     this.#changeSigner(next);
     this.#reviewNextAt(next.lookAt);
-    this.#logPlan(next, before, isNewlyPublished, now);
+    this.#log.planned(next, before, isNewlyPublished, this.#view());
     this.#publish(trusted);
     if (this.#replacing && this.#signer !== undefined) {
       this.#replacing = false;
       this.replaced.tell();
     }
-    this.#tellMoves(before, next, now);
+    if (this.moves.size > 0) for (const move of movesBetween(before, next, now)) this.moves.tell(move);
     if (next.wantsMint) this.#minter?.want();
     for (const { authority } of next.gone) await this.#remove(authority);
   }
 
-  /** Deletes its file. If that fails, the next start does it, since the states say that it is gone. */
+  /**
+   * Deletes the file of a removed authority. If that fails, the next start does it, since the states list it as gone.
+   */
   async #remove(authority: Authority): Promise<void> {
     try {
       await this.#options.store.remove(authority);
@@ -398,7 +375,7 @@ export class Authorities {
     }
   }
 
-  /** Plans, and makes the keys that the plan needs. */
+  /** Plans; makes each key that the plan needs and plans again. */
   async #plan(tainting: ReadonlySet<string>, situation: Situation): Promise<Plan> {
     const { now } = situation;
     for (;;) {
@@ -421,7 +398,7 @@ export class Authorities {
       ...{ now, terms, startedAt: this.#startedAt, asked: new Set(this.#asked), rootLimit: LIMITS.root },
       source: upstream === undefined ? 'self' : 'upstream',
       isBundleLagging: () => hasSome(lagging(this.#state.sequenceNumber)),
-      // New SVIDs are made when the listeners have been told.
+      // No proxy has new SVIDs before the listeners are told to replace them.
       isReissueLagging: () => this.#replacing || hasSome(using(tainted)),
     };
   }
@@ -445,7 +422,7 @@ export class Authorities {
     else this.#slots = { roots, intermediates: [...intermediates, slot] };
   }
 
-  /** Stores what the upstream answered: roots that are new, then the intermediate. Roots that it left out retire. */
+  /** Stores the answers of the upstream: new roots, then the intermediate. Roots that an answer leaves out retire. */
   async #storeArrived(now: number): Promise<void> {
     const { store } = this.#options;
     while (this.#arrived.length > 0) {
@@ -456,7 +433,7 @@ export class Authorities {
           this.#arrived.shift();
           throw new SidekeyError(
             'ERR_AUTHORITY_STATE',
-            `the upstream answers with the root ${root.id}, which was tainted`,
+            `the answer of the upstream has the root ${root.id}, which was declared tainted`,
           );
         }
         if (this.#find(root.id) !== undefined) continue;
@@ -486,22 +463,6 @@ export class Authorities {
     if (before !== undefined && root !== undefined && !isUnder(before, root.authority)) this.#replacing = true;
   }
 
-  #logPlan({ next, gone }: Plan, before: Slots, isNewlyPublished: boolean, now: number): void {
-    const { lagging, using } = this.#options;
-    const proxies = () => Iterator.from(lagging(this.#state.sequenceNumber)).take(LOGGED_PROXIES).toArray();
-    const isFirst = !before.roots.some(({ state }) => state === 'active' || state === 'tainted');
-    if (next?.activation.isDue === true && isFirst) return;
-    if (next?.activation.isDue === true)
-      this.#log.activated(next.slot.authority, next.activation.lagging ? proxies() : []);
-    else if (next !== undefined && isNewlyPublished) this.#log.published(next.slot.authority, now);
-    else if (next?.activation.waitsFor === 'proxies') this.#log.waiting(next.slot.authority, now, proxies);
-    for (const slot of gone) {
-      const isSigner = slot.state === 'tainted' && slot.authority.role === 'intermediate';
-      const users = isSigner ? using(new Set([slot.authority.id])) : [];
-      this.#log.removed(slot, Iterator.from(users).take(LOGGED_PROXIES).toArray());
-    }
-  }
-
   /** Stores the states and the bundle's number in one write, if anything has changed. */
   async #save(state: AuthorityState): Promise<void> {
     if (isDeepStrictEqual(state, this.#state)) return;
@@ -516,16 +477,6 @@ export class Authorities {
       return;
     this.#bundle = ownBundle(this.#options.trustDomain, trusted, this.#state.sequenceNumber);
     this.bundleChange.tell(this.#bundle);
-  }
-
-  #tellMoves(before: Slots, after: Plan, now: number): void {
-    if (this.moves.size === 0) return;
-    const states = new Map([...before.roots, ...before.intermediates].map((slot) => [slot.authority.id, slot.state]));
-    const tell = ({ authority: { id, role } }: Slot, state: AuthorityMove['state']) => {
-      if (states.get(id) !== state) this.moves.tell({ at: now, id, role, state, before: states.get(id) });
-    };
-    for (const slot of [...after.roots, ...after.intermediates]) tell(slot, slot.state);
-    for (const slot of after.gone) tell(slot, 'gone');
   }
 
   #reviewNextAt(instant: number): void {

@@ -1,7 +1,9 @@
-/** The log lines about moves of authorities. */
+/** Logs changes of the authorities' states. */
 
 import type { Log } from '../telemetry/index.ts';
 import type { Authority } from './authority.ts';
+import type { AuthorityView } from './authority-report.ts';
+import type { Plan, Slots } from './plan.ts';
 import type { Slot } from './slot.ts';
 import type { LaggingProxy } from './types.ts';
 
@@ -9,7 +11,7 @@ import type { LaggingProxy } from './types.ts';
 const LAGGING_LOGGED_AFTER_MS = 10_000;
 const LAGGING_LOGGED_EACH_MS = 3_600_000;
 /** The number of proxies in one line. */
-export const LOGGED_PROXIES = 10;
+const LOGGED_PROXIES = 10;
 
 export class AuthorityLog {
   readonly #log: Log;
@@ -32,21 +34,52 @@ export class AuthorityLog {
     else this.#log.info(fields, privateKey === undefined ? 'root of the upstream added' : 'root created');
   }
 
-  published({ id, notAfter }: Authority, now: number): void {
+  tainted(authorityIds: readonly string[]): void {
+    this.#log.warn(
+      { authority_ids: authorityIds },
+      'authorities are tainted: they sign nothing more, and all SVIDs are reissued',
+    );
+  }
+
+  /**
+   * Logs what a plan changes.
+   * @param before the slots before the plan
+   * @param isNewlyPublished true if the next root was not the next one before
+   * @param view the authorities after the plan
+   */
+  planned(
+    { next, gone }: Plan,
+    before: Slots,
+    isNewlyPublished: boolean,
+    { now, lagging, using }: AuthorityView,
+  ): void {
+    const isFirst = !before.roots.some(({ state }) => state === 'active' || state === 'tainted');
+    if (next?.activation.isDue === true && isFirst) return;
+    if (next?.activation.isDue === true) {
+      this.#activated(next.slot.authority, next.activation.lagging ? firstOf(lagging()) : []);
+    } else if (next !== undefined && isNewlyPublished) this.#published(next.slot.authority, now);
+    else if (next?.activation.waitsFor === 'proxies') this.#waiting(next.slot.authority, now, lagging);
+    for (const slot of gone) {
+      const isSigner = slot.state === 'tainted' && slot.authority.role === 'intermediate';
+      this.#removed(slot, isSigner ? firstOf(using(new Set([slot.authority.id]))) : []);
+    }
+  }
+
+  #published({ id, notAfter }: Authority, now: number): void {
     this.#log.info({ authority_id: id, not_after: new Date(notAfter) }, 'new root is published');
     this.#logLaggingAt = now + LAGGING_LOGGED_AFTER_MS;
   }
 
-  waiting({ id }: Authority, now: number, proxies: () => LaggingProxy[]): void {
+  #waiting({ id }: Authority, now: number, lagging: () => Iterable<LaggingProxy>): void {
     if (now < this.#logLaggingAt) return;
     this.#logLaggingAt = now + LAGGING_LOGGED_EACH_MS;
     this.#log.warn(
-      { authority_id: id, proxies: proxies() },
+      { authority_id: id, proxies: firstOf(lagging()) },
       'the new root does not sign yet: proxies have not acknowledged the bundle with it',
     );
   }
 
-  activated({ id }: Authority, lagging: readonly LaggingProxy[]): void {
+  #activated({ id }: Authority, lagging: readonly LaggingProxy[]): void {
     if (lagging.length === 0) this.#log.info({ authority_id: id }, 'new root signs: all SVIDs are reissued');
     else {
       this.#log.error(
@@ -56,14 +89,7 @@ export class AuthorityLog {
     }
   }
 
-  tainted(authorityIds: readonly string[]): void {
-    this.#log.warn(
-      { authority_ids: authorityIds },
-      'authorities are tainted: they sign nothing more, and all SVIDs are reissued',
-    );
-  }
-
-  removed({ authority: { id, role }, state }: Slot, users: readonly LaggingProxy[]): void {
+  #removed({ authority: { id, role }, state }: Slot, users: readonly LaggingProxy[]): void {
     if (role === 'root') this.#log.info({ authority_id: id }, `${state} root removed`);
     if (users.length === 0) return;
     this.#log.error(
@@ -71,4 +97,8 @@ export class AuthorityLog {
       'proxies may still use SVIDs of a tainted authority; peers with the new bundle refuse them',
     );
   }
+}
+
+function firstOf(proxies: Iterable<LaggingProxy>): LaggingProxy[] {
+  return Iterator.from(proxies).take(LOGGED_PROXIES).toArray();
 }

@@ -19,7 +19,8 @@ export type AuthorityRole = 'root' | 'intermediate';
 
 export interface Authority {
   /**
-   * Lower-case hex. The subject key identifier; for an upstream's root, the first 20 bytes of its certificate's SHA-256,
+   * Lower-case hex. The subject key identifier; for an upstream's root, the first 20 bytes of its certificate's
+   * SHA-256,
    * since two roots may have the same key.
    */
   readonly id: string;
@@ -50,7 +51,7 @@ export const ROOT_BACKDATE_MS = 24 * 3_600_000;
 export interface AuthorityRequest {
   readonly trustDomain: TrustDomain;
   readonly subject: readonly NamePart[];
-  /** Of the new key; `ec-p256` if absent. */
+  /** The type of the new key; `ec-p256` if absent. */
   readonly keyType?: AuthorityKeyType;
   /** Milliseconds since the epoch. */
   readonly now: number;
@@ -133,7 +134,7 @@ export function upstreamRoot(certificate: X509Certificate): Authority {
 /**
  * An intermediate that an upstream signed.
  * @param chain its certificate, then those between it and its root
- * @param notAfter its end, in milliseconds since the epoch, if its root ends earlier than the chain
+ * @param notAfter the end of its root, in milliseconds since the epoch, if the chain lasts longer
  */
 export function upstreamIntermediate(
   chain: readonly X509Certificate[],
@@ -219,7 +220,7 @@ function isChain(chain: readonly X509Certificate[]): boolean {
   });
 }
 
-/** Which of these roots an authority is under: a signature takes long to verify, and plans ask again and again. */
+/** Which of these roots signed an authority. Cached, because each plan asks and verifying a signature is slow. */
 const under = new WeakMap<X509Certificate, WeakMap<X509Certificate, boolean>>();
 
 /** True if the authority's chain ends at this root. */

@@ -15,7 +15,7 @@ import type { UpstreamAuthority } from './upstream/upstream.ts';
 
 export interface CertificateAuthorityOptions extends Passphrases {
   readonly trustDomain: TrustDomain;
-  /** The directory of the authorities' files, for nothing else. Created with mode 0700 if missing. */
+  /** The directory of the authorities' files; it contains nothing else. Created with mode 0700 if missing. */
   readonly dir: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -26,16 +26,16 @@ export interface CertificateAuthorityOptions extends Passphrases {
   readonly rootTtl: number;
   /** How long a new root is in the bundle before it signs, in seconds. */
   readonly rootPublishTime: number;
-  /** How long proxies that do not acknowledge a new root delay it, in seconds, and what happens then. */
+  /** How long a new root waits for proxies that have not acknowledged it, in seconds, and what happens then. */
   readonly rootAckTimeout: number;
   readonly rootAckPolicy: 'wait' | 'continue';
   /** The proxies that have not acknowledged the bundle with this sequence number; by default none. */
   readonly lagging?: (sequenceNumber: number) => Iterable<LaggingProxy>;
   /** The proxies that may still use an SVID of one of these authorities; by default none. */
   readonly using?: (authorityIds: ReadonlySet<string>) => Iterable<LaggingProxy>;
-  /** Signs the intermediates; by default own roots do. Closed with the authority. */
+  /** The upstream that signs the intermediates; by default own roots sign them. Closed with the authority. */
   readonly upstream?: UpstreamAuthority | undefined;
-  /** The intermediates are signed by a root whose key is elsewhere, and which people carry requests to. */
+  /** An offline root signs the intermediates: its key is elsewhere, and people carry the requests to it. */
   readonly offlineRoot?: boolean;
   /** Default lifetime of an SVID, in seconds, for entries without one. */
   readonly x509SvidTtl: number;

@@ -1,5 +1,5 @@
 /**
- * The fields of a certificate that decide on a path, and that node:crypto does not expose.
+ * The certificate fields that path validation needs and node:crypto does not expose.
  *
  * @see RFC 5280 sections 4.1 and 4.2
  */
@@ -9,22 +9,22 @@ import { DerReader, TAG } from './der-reader.ts';
 export interface CertificateFields {
   /** DER. */
   readonly subject: Buffer;
-  /** True for a subject without any part. */
+  /** True if the subject is empty. */
   readonly isNameless: boolean;
-  /** What the basic constraints say. */
+  /** `cA` of the basic constraints. */
   readonly isCa: boolean;
-  /** How many further CAs may follow below; undefined: any number. */
+  /** The maximum number of CA certificates below this one; undefined: no limit. */
   readonly pathLength: number | undefined;
-  /** The first eight bits of the key usage, digitalSignature the highest; undefined without one. */
+  /** The first eight bits of the key usage, digitalSignature the highest; undefined without that extension. */
   readonly keyUsage: number | undefined;
-  /** Dotted; undefined without that extension. */
+  /** Dotted OIDs; undefined without that extension. */
   readonly extendedKeyUsage: readonly string[] | undefined;
   /** The subject key identifier, lower-case hex. */
   readonly keyId: string | undefined;
   /** The URIs among the subject's alternative names. */
   readonly uris: readonly string[];
   readonly hasNameConstraints: boolean;
-  /** Critical extensions that Sidekey does not know, dotted. */
+  /** The dotted OIDs of critical extensions that Sidekey does not know. */
   readonly unknownCritical: readonly string[];
 }
 
@@ -97,8 +97,9 @@ function readEach(all: DerReader): Extension[] {
       const critical = parts.tag === TAG.boolean && parts.contents(TAG.boolean)[0] !== 0;
       return { oid, critical, value: parts.contents(TAG.octetString) };
     });
-    // Readers would disagree about which of the two counts.
-    if (found.some(({ oid }) => oid === extension.oid)) throw new RangeError(`the extension ${extension.oid} is twice`);
+    // Verifiers disagree about which of two copies applies.
+    if (found.some(({ oid }) => oid === extension.oid))
+      throw new RangeError(`the extension ${extension.oid} occurs twice`);
     found.push(extension);
   }
   return found;

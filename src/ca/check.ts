@@ -75,7 +75,7 @@ function faultOf(leaf: Leaf, request: LeafRequest, signer: Signer): string | und
   return belongsTo(key, leaf.keyPair, publicKey) ? undefined : 'its private key does not match';
 }
 
-/** True if the private key that was read is the one that was made, and the certificate's public key belongs to it. */
+/** True if the parsed private key is the generated one, and the certificate's public key belongs to it. */
 function belongsTo(key: ReadKey, made: KeyPair, publicKey: ReadPublicKey): boolean {
   if (key.type !== made.type || key.type !== publicKey.type || !key.value.equals(publicKey.value)) return false;
   // The reader has checked that the numbers of an RSA key belong to its modulus.

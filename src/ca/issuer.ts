@@ -1,5 +1,6 @@
 /**
- * The queue of SVIDs to sign. It makes a few in each turn of the event loop, so that the loop is never blocked for long.
+ * The queue of SVIDs to sign. It makes a few in each turn of the event loop, so that the loop is never blocked for
+ * long.
  * Many are recorded in one write before any of them is handed out. SVIDs with RSA keys join the queue when they have
  * their key.
  */
@@ -22,7 +23,7 @@ export interface IssuerOptions extends SvidTermsOptions {
 
 interface Job {
   readonly request: SvidRequest;
-  /** Of an SVID with an RSA key. */
+  /** The key of an SVID with an RSA key. */
   readonly keyPair: RsaKeyPair | undefined;
   readonly resolve: (svid: X509Svid) => void;
   readonly reject: (error: unknown) => void;

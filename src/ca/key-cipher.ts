@@ -1,14 +1,15 @@
 /**
  * Encrypts private keys with a passphrase: PKCS#8 with PBES2, scrypt and AES-256 in CBC mode, which OpenSSL reads.
  *
- * @see RFC 5958 section 3 (EncryptedPrivateKeyInfo), RFC 8018 section 6.2 and appendix B.2.5, RFC 7914 section 7 (scrypt)
+ * @see RFC 5958 section 3 (EncryptedPrivateKeyInfo), RFC 8018 section 6.2 and appendix B.2.5, RFC 7914 section 7
+ * (scrypt)
  */
 
 import { createCipheriv, createDecipheriv, createPrivateKey, type KeyObject, randomBytes, scrypt } from 'node:crypto';
 import { elements, integer, octetString, oid, sequence } from './der.ts';
 import { pem, pemBytes } from './pem.ts';
 
-/** The costs of scrypt: as OWASP asks for, within the 32 MiB that OpenSSL allows by default. */
+/** The scrypt parameters that OWASP recommends, within the 32 MiB that OpenSSL allows by default. */
 const COSTS: Costs = { N: 16_384, r: 8, p: 5 };
 const MAX_MEMORY = 32 * 1024 * 1024;
 const SALT_BYTES = 16;
@@ -21,7 +22,7 @@ const AES_256_CBC = oid('2.16.840.1.101.3.4.1.42');
 
 type Costs = Readonly<Record<'N' | 'r' | 'p', number>>;
 
-/** What a key for AES is derived from, besides the passphrase. */
+/** The inputs of the derivation of an AES key, besides the passphrase. */
 interface Derivation {
   readonly salt: Buffer;
   readonly costs: Costs;
@@ -29,7 +30,7 @@ interface Derivation {
 
 export class KeyCipher {
   readonly #passphrase: string;
-  /** Derived keys. Deriving one takes as long as a hundred signatures, so all files share a salt. */
+  /** The derived keys. Derivation is slow, so all files share a salt. */
   readonly #derived = new Map<string, Promise<Buffer>>();
   #salt: Buffer | undefined;
 
@@ -54,10 +55,10 @@ export class KeyCipher {
     return pem('ENCRYPTED PRIVATE KEY', sequence(algorithm, octetString(encrypted)));
   }
 
-  /** Reads a block of this or another algorithm that OpenSSL knows. @throws {Error} if the passphrase is another one */
+  /** Reads a block of this or another algorithm that OpenSSL knows. @throws {Error} if the passphrase is wrong */
   async decrypt(block: string): Promise<KeyObject> {
     const own = parse(pemBytes(block));
-    // Other forms, as openssl writes them by default, are left to OpenSSL, which derives the key anew for each.
+    // OpenSSL reads other forms, such as the default of the openssl command; it derives the key again for each.
     if (own === undefined) return createPrivateKey({ key: block, passphrase: this.#passphrase });
     const { iv, encrypted, ...derivation } = own;
     const decipher = createDecipheriv('aes-256-cbc', await this.#derive(derivation), iv);

@@ -1,6 +1,6 @@
 /**
- * How private keys stand in files: encrypted with the passphrase, or in clear without one. Reads both, and keys that are
- * still encrypted with the passphrase before.
+ * The form of private keys in files: encrypted with the passphrase, or in clear without one. Both can be read, and so
+ * can keys that are still encrypted with the previous passphrase.
  */
 
 import { createPrivateKey, type KeyObject } from 'node:crypto';
@@ -9,19 +9,22 @@ import { pemBlocks } from './pem.ts';
 
 /** The passphrases, or undefined for keys in clear. */
 export interface Passphrases {
-  /** Of `--key-passphrase-file`. */
+  /** From `--key-passphrase-file`. */
   readonly passphrase?: string | undefined;
-  /** Of `--old-key-passphrase-file`. */
+  /** From `--old-key-passphrase-file`. */
   readonly oldPassphrase?: string | undefined;
 }
 
 export interface ReadPrivateKey {
   readonly key: KeyObject;
-  /** It stands in the file as {@link KeyCodec.write} would write it: encrypted with the passphrase, or in clear. */
+  /** True if the file has the key in the form that {@link KeyCodec.write} writes. */
   readonly isCurrent: boolean;
 }
 
-/** A key that the given passphrases do not open. Its message completes a sentence that begins with the file's name. */
+/**
+ * A key cannot be decrypted with the given passphrases. The message completes a sentence that begins with the file's
+ * name.
+ */
 export class PassphraseError extends Error {
   readonly remedy: string;
 
@@ -79,7 +82,8 @@ export class KeyCodec {
       [cipher, true],
       [old, false],
     ] as const) {
-      // A wrong passphrase gives wrong bytes, which are very unlikely to be a key; the certificate would not match it.
+      // A wrong passphrase may decrypt to random bytes. These are hardly ever a key, which then would not match the
+      // certificate.
       const key = await one?.decrypt(block).catch(() => undefined);
       if (key !== undefined) return { key, isCurrent };
     }
@@ -89,8 +93,8 @@ export class KeyCodec {
     throw new PassphraseError(
       `is encrypted with another passphrase than that of ${flags.join(' or ')}, or is damaged`,
       old === undefined
-        ? 'give the passphrase that it was encrypted with; to change it, give that one as --old-key-passphrase-file. A damaged file must be restored from a backup'
-        : 'give the passphrase that it was encrypted with. A damaged file must be restored from a backup',
+        ? 'give the passphrase that it was encrypted with; to change the passphrase, give the old one as --old-key-passphrase-file. Restore a damaged file from a backup'
+        : 'give the passphrase that it was encrypted with. Restore a damaged file from a backup',
     );
   }
 }

@@ -1,5 +1,6 @@
 /**
- * Stores the authorities, one file each with certificates and key, so that both change at once; and in another file their
+ * Stores the authorities, one file each with certificates and key, so that both change at once; and in another file
+ * their
  * states and the bundle's sequence number. Keys are encrypted if there is a passphrase.
  */
 
@@ -24,7 +25,10 @@ import { SLOT_STATES, type Slot, type SlotState } from './slot.ts';
 import type { RequestStore } from './upstream/offline.ts';
 
 export interface StoredAuthorities {
-  /** The number of keys that were in clear or encrypted with the old passphrase, and are stored as they should be now. */
+  /**
+   * The number of keys that were stored again, since they were in clear or encrypted with the old passphrase, or had to
+   * be decrypted.
+   */
   readonly rewritten: number;
   readonly roots: Slot[];
   readonly intermediates: Slot[];
@@ -39,7 +43,7 @@ export interface AuthorityState {
   readonly rootIds: readonly string[];
   /** By authority ID; undefined if none were stored. */
   readonly slots: Readonly<Record<string, Omit<Slot, 'authority'>>> | undefined;
-  /** The removed authorities that have not ended, by ID. A file of one that is still there is deleted. */
+  /** The removed authorities that have not expired, by ID. If the file of one still exists, it is deleted. */
   readonly gone: Readonly<Record<string, GoneAuthority>>;
 }
 
@@ -67,7 +71,7 @@ const AUTHORITY_FILE = /^(root|intermediate|anchor)-([0-9a-f]+)\.pem$/;
 const STATE_FILE = 'state.json';
 /** Earlier versions stored the bundle's number and roots alone. */
 const OLD_STATE_FILE = 'bundle.json';
-/** Authorities have a few kB; the state has a line for each of them. */
+/** Maximum size of a file: authorities have a few kB, and the state has a line for each of them. */
 const MAX_BYTES = 1024 * 1024;
 const HALF_WRITTEN = /\.new$/;
 
@@ -126,8 +130,8 @@ export class KeyStore {
 
   /**
    * Loads and checks every authority: its key must match its certificate, its trust domain must be this one, and an
-   * intermediate must be signed by a stored root. Deletes the files of those that are gone, and of intermediates that
-   * have ended without their root: a process that is killed may leave them.
+   * intermediate must be signed by a stored root. Deletes files that a killed process may have left: those of
+   * authorities that are gone, and of expired intermediates without their root.
    * @param now milliseconds since the epoch
    * @throws ERR_CA with the file and the remedy
    */
@@ -149,7 +153,7 @@ export class KeyStore {
       const { authority } = slot;
       const above = roots.filter((root) => isUnder(authority, root.authority));
       if (above.length > 0) {
-        // An upstream may sign for longer than its root lives.
+        // An upstream may sign an intermediate that lasts longer than its root.
         const notAfter = Math.min(authority.notAfter, Math.max(...above.map((root) => root.authority.notAfter)));
         intermediates.push({ ...slot, authority: { ...authority, notAfter } });
       } else if (now >= authority.notAfter) await this.remove(authority);
@@ -166,7 +170,9 @@ export class KeyStore {
     writeFileAtomic(path.join(this.#dir, fileName(authority)), authorityFile(authority, key));
   }
 
-  /** Stores keys that are in clear, or encrypted with the old passphrase, as they should be. Files change one by one. */
+  /**
+   * Stores keys again that are not in the form that the passphrases require. Files are replaced one by one.
+   */
   async #rewrite(read: readonly ReadAuthority[]): Promise<number> {
     const others = read.filter(({ isCurrent }) => !isCurrent);
     for (const { authority } of others) {
@@ -175,7 +181,7 @@ export class KeyStore {
       } catch (error) {
         const what = this.#keys.encrypts ? 'encrypted' : 'decrypted';
         const file = path.join(this.#dir, fileName(authority));
-        const message = `the key in ${file} could not be ${what}, and is as it was: ${(error as Error).message}`;
+        const message = `the key in ${file} could not be ${what}, and its file is unchanged: ${(error as Error).message}`;
         throw new SidekeyError('ERR_CA', message, { cause: error });
       }
     }
@@ -229,7 +235,7 @@ export class KeyStore {
       if (text === undefined) continue;
       const state = parseState(text);
       if (state !== undefined) return state;
-      throw this.#fault(name, 'is damaged', 'remove it: every root that is there counts as trusted then');
+      throw this.#fault(name, 'is damaged', 'remove it: then every stored root counts as trusted');
     }
     return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} };
   }

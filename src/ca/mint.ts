@@ -1,6 +1,6 @@
 /**
  * Requests an intermediate from the upstream: in the background, one request at a time, and again after a while if it
- * fails. The authorities go on with what they have meanwhile.
+ * fails. Meanwhile the authorities keep using the intermediates that they have.
  */
 
 import type { KeyObject } from 'node:crypto';
@@ -10,34 +10,39 @@ import type { Log } from '../telemetry/index.ts';
 import { generateAuthorityKey } from './authority-key.ts';
 import type { Minted, UpstreamAuthority } from './upstream/upstream.ts';
 
-/** An answer with the key that it is for. */
+/** An answer with its private key. */
 export interface MintedKey extends Minted {
   readonly privateKey: KeyObject;
 }
 
 export interface MinterOptions {
   readonly upstream: UpstreamAuthority;
-  /** Of the intermediate's key. */
+  /** The type of the intermediate's key. */
   readonly keyType: AuthorityKeyType;
   /** The lifetime to ask for, in milliseconds. */
   readonly life: number;
   readonly clock: Clock;
   readonly log: Log;
-  /** Takes the answer. @throws if it cannot be used; then another one is requested later */
+  /** Stores the answer. @throws if it cannot be used; then the minter requests another one later */
   readonly take: (minted: MintedKey) => Promise<void>;
 }
 
 /** Times in milliseconds. */
 const FIRST_RETRY_MS = 2_000;
 const LAST_RETRY_MS = 300_000;
-/** Between two successful requests, whatever the upstream's lifetimes and changes are. */
+/**
+ * Minimum time between two successful requests, however short the upstream's lifetimes are and however often it
+ * changes.
+ */
 const PAUSE_MS = 10_000;
 
 export class Minter {
   readonly #options: MinterOptions;
   readonly #end = new AbortController();
   #running: Promise<void> | undefined;
-  /** Another request is wanted after the one under way, whose answer was of no use: it may have ended on its way. */
+  /**
+   * True if a request is needed after the running one, because the intermediate of its answer may already have expired.
+   */
   #isWanted = false;
   #failures = 0;
   #trouble: string | undefined;
@@ -50,29 +55,29 @@ export class Minter {
     this.#stopListening = options.upstream.changed?.add(() => this.#request().catch(() => undefined)) ?? (() => {});
   }
 
-  /** Why the last request failed, or what is wrong with the upstream; undefined if all is well. */
+  /** Why the last request failed, or the problem of the upstream; undefined if nothing is wrong. */
   get trouble(): string | undefined {
     return this.#trouble ?? this.#options.upstream.problem();
   }
 
-  /** Makes a request: after the one under way, if its answer is there, and after the pause. */
+  /** Makes a request, after the pause. While one is running, notes that another is needed after it. */
   want(): void {
     const { clock } = this.#options;
     if (this.#running !== undefined) this.#isWanted = true;
     if (this.#running !== undefined || this.#end.signal.aborted) return;
     this.#isWanted = false;
     const pause = this.#pausedUntil - clock.now();
-    // A clock that was set back would make the pause longer.
+    // The pause may not grow because the clock was set back.
     if (pause <= 0 || pause > LAST_RETRY_MS) this.#request().catch(() => undefined);
     else this.#retryAfter(pause);
   }
 
-  /** Makes a request now, or joins the one under way. @throws what made it fail */
+  /** Makes a request now, or joins the running one. @throws the error of the request */
   mint(): Promise<void> {
     return this.#request();
   }
 
-  /** Resolves when the request that is under way, if any, has ended. @throws what made it fail */
+  /** Resolves when the running request, if any, has ended. @throws the error of the request */
   async settled(): Promise<void> {
     await this.#running;
   }
@@ -100,7 +105,7 @@ export class Minter {
       const { privateKey } = await generateAuthorityKey(keyType);
       const answer = await upstream.mint({ privateKey, life, signal: this.#end.signal });
       for (const warning of answer.warnings) log.warn({ upstream: upstream.description, warning }, 'upstream warning');
-      // Whoever wanted one before gets this.
+      // This answer serves every `want()` before it.
       this.#isWanted = false;
       await take({ ...answer, privateKey: answer.privateKey ?? privateKey });
       await upstream.taken?.();
@@ -113,7 +118,10 @@ export class Minter {
       this.#trouble = (error as Error).message;
       const pause = backoffApart(this.#failures, FIRST_RETRY_MS, LAST_RETRY_MS);
       this.#pausedUntil = clock.now() + pause;
-      log.warn({ err: error, upstream: upstream.description, retry_ms: pause }, 'the upstream gave no intermediate');
+      log.warn(
+        { err: error, upstream: upstream.description, retry_ms: pause },
+        'the upstream has not signed an intermediate',
+      );
       this.#retryAfter(pause);
       throw error;
     }

@@ -1,9 +1,10 @@
 /**
- * The state machine of the authorities, as a pure function: from the stored states and the present time to the next
- * states. It makes no keys; where one is missing, it says which, and is asked again when that is stored.
+ * The state machine of the authorities: a pure function from the stored states and the present time to the next states.
+ * It makes no keys: it returns the key that it needs, and the caller stores that key and plans again.
  *
  * Invariants: at most one root and one intermediate are active; the active intermediate is under a root that is in the
- * bundle; a tainted authority never signs; a root leaves the bundle when nothing under it is valid, or when it is tainted.
+ * bundle; a tainted authority never signs; a root leaves the bundle when nothing under it is valid, or when it is
+ * tainted.
  */
 
 import { isValidAt } from '../base/index.ts';
@@ -34,9 +35,9 @@ export interface Situation {
   readonly terms: RotationTerms;
   /** The roles that an operator asked to be replaced. */
   readonly asked: ReadonlySet<AuthorityRole>;
-  /** `self`: own roots sign intermediates; `upstream`: somebody else does. */
+  /** `self`: own roots sign the intermediates; `upstream`: an upstream authority does. */
   readonly source: 'self' | 'upstream';
-  /** Not more roots than this are in the bundle because of rotations. */
+  /** Rotations add no root to a bundle that has this many. */
   readonly rootLimit: number;
   /** True if a proxy has not acknowledged the present bundle. */
   readonly isBundleLagging: () => boolean;
@@ -44,14 +45,14 @@ export interface Situation {
   readonly isReissueLagging: () => boolean;
 }
 
-/** A key that has to be made and stored, as a prepared authority, before the plan can go on. */
+/** An authority to make and store as prepared, before the caller plans again. */
 export type Need =
   /** `isOnly`: no root is valid at this time */
   { readonly need: 'root'; readonly isOnly: boolean } | { readonly need: 'intermediate'; readonly under: Authority };
 
 export interface Plan extends Slots {
   readonly need?: never;
-  /** To be deleted. */
+  /** The authorities to delete. */
   readonly gone: readonly Slot[];
   /** The active ones; undefined if none can sign. */
   readonly root: Slot | undefined;
@@ -64,7 +65,7 @@ export interface Plan extends Slots {
   readonly lookAt: number;
 }
 
-/** The next states. @param slots as they are on disk, with what has been prepared since */
+/** The next states. @param slots the stored ones, with the authorities that were prepared since */
 export function plan(slots: Slots, situation: Situation): Plan | Need {
   const { now } = situation;
   const { intermediates } = slots;
@@ -112,7 +113,7 @@ export function plan(slots: Slots, situation: Situation): Plan | Need {
   };
 }
 
-/** A root of the other source that was to be the next one will not be. */
+/** Retires a published root that was to be the next one, but is not of the present source. */
 function settle(slot: Slot, { source, now }: Situation): Slot {
   const isOfSource = hasKey(slot) === (source === 'self');
   return slot.state === 'published' && !isOfSource ? moved(slot, 'retired', now) : slot;
@@ -178,7 +179,7 @@ function activationFor(
   intermediates: readonly Slot[],
   { now, startedAt, terms, isBundleLagging }: Situation,
 ): Activation {
-  // Proxies trust nothing that is valid, so they lose nothing.
+  // Proxies trust no valid root, so waiting for them would keep nothing working.
   if (active === undefined && !hasTrusted(roots, now)) return { isDue: true, lagging: false };
   if (next.state === 'prepared') return { isDue: false, waitsFor: 'time', lookAt: now };
   if (active === undefined) return urgentActivationOf(next.since, now, isBundleLagging);
@@ -198,16 +199,16 @@ export function lastFor(active: Slot, intermediates: readonly Slot[], now: numbe
   return Math.max(...usable.map(({ authority }) => lastQuarterOf(authority)));
 }
 
-/** True if it is under this root and is not to be replaced. */
+/** True if the intermediate is under this root and need not be replaced. */
 function isFit({ authority, state }: Slot, root: Slot, { now, asked, terms }: Situation): boolean {
-  // A request that failed may have left one that is stored and has not signed yet.
+  // A failed rotation may have left a stored intermediate that has not signed yet.
   if (asked.has('intermediate') && state !== 'prepared') return false;
   // The configured lifetime may have become shorter.
   const isTooLong = hasKey(root) && authority.notAfter - now > terms.intermediateLife;
   return isUnder(authority, root.authority) && now < renewalOf(authority, [root], terms) && !isTooLong;
 }
 
-/** While no intermediate is fit and the upstream gives none, any one that peers trust is better than none. */
+/** The fallback while no intermediate is fit and the upstream signs none: any usable one that peers trust. */
 function chooseAny(roots: readonly Slot[], intermediates: readonly Slot[], now: number): Slot | undefined {
   return choose(intermediates, now, ({ authority }) => {
     return roots.some((root) => isUsable(root, now) && isTrusted(root, now) && isUnder(authority, root.authority));
@@ -215,10 +216,10 @@ function chooseAny(roots: readonly Slot[], intermediates: readonly Slot[], now: 
 }
 
 /**
- * When an intermediate is to be replaced: after half of its life. If it ends with an own root: at its end, since a new
- * one would not last longer.
+ * When to replace an intermediate: after half of its life. If it expires together with its own root, at its end, since
+ * a new one would not last longer.
  */
-export function renewalOf(intermediate: Authority, roots: readonly Slot[], terms: RotationTerms): number {
+function renewalOf(intermediate: Authority, roots: readonly Slot[], terms: RotationTerms): number {
   const { notBefore, notAfter } = intermediate;
   const own = roots.find((root) => hasKey(root) && isUnder(intermediate, root.authority));
   if (own === undefined) return notAfter - (notAfter - notBefore) / 2;
@@ -235,13 +236,13 @@ function wantsMint(roots: readonly Slot[], intermediates: readonly Slot[], situa
 }
 
 interface TaintTime {
-  /** When new SVIDs could be issued. */
+  /** When the signer that replaces the tainted one was ready. */
   readonly begin: number;
-  /** When tainted authorities are removed though proxies have not acknowledged new SVIDs. */
+  /** When the tainted authorities are removed even if proxies have not acknowledged new SVIDs. */
   readonly end: number;
 }
 
-/** Undefined if nothing is tainted, or if nothing else can sign yet. */
+/** Undefined if no authority is tainted, or if no other one can sign yet. */
 function taintTime(
   slots: readonly Slot[],
   root: Slot | undefined,
@@ -255,12 +256,12 @@ function taintTime(
   return { begin, end: begin + URGENT_WAIT_MS };
 }
 
-/** False too if the clock was set back, since nobody knows then how long it has been. */
+/** Also false if the clock was set back, since the time that has passed is then unknown. */
 function isWithin({ begin, end }: TaintTime, now: number): boolean {
   return begin <= now && now < end;
 }
 
-/** True if nothing needs the root any more. Roots that have expired stay for a clock that is set back. */
+/** True if nothing needs the root any more. Expired roots stay in case the clock is set back. */
 function isRootGone(
   { authority, state }: Slot,
   intermediates: readonly Slot[],

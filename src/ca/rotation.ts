@@ -24,7 +24,8 @@ export type Activation =
 /** Proxies have this long to connect, or to acknowledge, whatever the deadline; less if `publishTime` is less. */
 const CONNECT_MS = 60_000;
 /**
- * Time between two looks at the proxies' acknowledgements: a tenth of the time that they have had, within these limits. A
+ * Time between two looks at the proxies' acknowledgements: a tenth of the time that they have had, within these limits.
+ * A
  * look may have to go through all streams.
  */
 const FIRST_LOOK_MS = 20;
@@ -35,7 +36,7 @@ const LAST_LOOK_MS = 10_000;
  */
 export const URGENT_WAIT_MS = 5_000;
 
-/** When a root is to be replaced: at half of its life, which begins when it was made. */
+/** When to replace a root: after half of its life, which begins when it was made. */
 export function rootDueAt(root: Pick<Authority, 'notBefore' | 'notAfter'>): number {
   return root.notAfter - lifeOf(root) / 2;
 }
@@ -45,14 +46,18 @@ function lifeOf({ notBefore, notAfter }: Pick<Authority, 'notBefore' | 'notAfter
 }
 
 /**
- * When its successor should sign at the latest: afterwards, intermediates under the root would not have their whole life.
+ * When its successor should sign at the latest: afterwards, intermediates under the root would not have their whole
+ * life.
  * If that is longer than a quarter of the root's, the last quarter begins then.
  */
 export function lastActivationAt(root: Authority, { intermediateLife }: RotationTerms): number {
   return root.notAfter - Math.min(intermediateLife, lifeOf(root) / 4);
 }
 
-/** The same under a root that signs no further intermediate: when the last quarter of this one's life begins. */
+/**
+ * The same for an upstream's root, which signs no further intermediate: when the last quarter of the intermediate's
+ * life begins.
+ */
 export function lastQuarterOf({ notBefore, notAfter }: Pick<Authority, 'notBefore' | 'notAfter'>): number {
   return notAfter - (notAfter - notBefore) / 4;
 }
@@ -60,7 +65,7 @@ export function lastQuarterOf({ notBefore, notAfter }: Pick<Authority, 'notBefor
 export interface Publication {
   /** When the new root came into the bundle. */
   readonly since: number;
-  /** When it should sign at the latest, for the sake of the old one. */
+  /** When it must sign at the latest, because the old one is about to expire. */
   readonly last: number;
   /** When this process started. */
   readonly startedAt: number;
@@ -86,9 +91,9 @@ export function activationOf(
   return afterProxies(timeEnds, waitEnds, now, isLagging);
 }
 
-/** The same if nothing else can sign: proxies that do not acknowledge are waited for {@link URGENT_WAIT_MS}. */
+/** The same while no other authority can sign: waits at most {@link URGENT_WAIT_MS} for proxies. */
 export function urgentActivationOf(since: number, now: number, isLagging: () => boolean): Activation {
-  // If the clock was set back, nobody knows how long they have been waited for.
+  // If the clock was set back, the time that has passed is unknown, so do not wait.
   if (now < since) return { isDue: true, lagging: isLagging() };
   return afterProxies(since, since + URGENT_WAIT_MS, now, isLagging);
 }
@@ -99,7 +104,7 @@ function afterProxies(begin: number, end: number, now: number, isLagging: () => 
   return { isDue: false, waitsFor: 'proxies', lookAt: Math.min(nextLook(begin, now), end) };
 }
 
-/** When to look again at proxies that have been waited for since `begin`. */
+/** When to check the proxies again, if the wait for them began at `begin`. */
 export function nextLook(begin: number, now: number): number {
   return now + Math.min(Math.max((now - begin) / 10, FIRST_LOOK_MS), LAST_LOOK_MS);
 }

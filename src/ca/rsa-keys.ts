@@ -1,6 +1,6 @@
 /**
  * Makes the RSA keys of SVIDs. One takes as long as hundreds of P-256 SVIDs, so a few threads make them one after the
- * other, and everything else goes on meanwhile. A few are made in advance, so that a single SVID need not wait.
+ * other, and delay nothing else. A few are made in advance, so that a single SVID need not wait.
  */
 
 import { availableParallelism } from 'node:os';
@@ -15,7 +15,7 @@ interface Waiting {
 
 /** At most half of the processors work on keys, and half of the thread pool, which has eight threads. */
 const AT_ONCE = Math.max(1, Math.min(4, Math.floor(availableParallelism() / 2)));
-/** Keys in advance, once the first was asked for. */
+/** The number of keys made in advance, after the first request. */
 const IN_ADVANCE = 8;
 
 export class RsaKeys {
@@ -31,8 +31,8 @@ export class RsaKeys {
   }
 
   /**
-   * A new key. If many wait, the one that needs it first gets the next one, so that those who ask often do not delay
-   * the SVIDs that end sooner.
+   * A new key. If several requests wait, the one with the earliest `neededBy` gets the next key, so that frequent
+   * requests do not delay SVIDs that expire sooner.
    * @param neededBy when the key is needed, in milliseconds since the epoch; 0: at once
    * @throws ERR_CA if this is closed or no key can be made
    */
@@ -46,7 +46,7 @@ export class RsaKeys {
     return taken;
   }
 
-  /** Rejects all who wait. Keys that are being made are discarded. */
+  /** Rejects all waiting requests. Keys that are being made are discarded. */
   close(): void {
     this.#closed = true;
     this.#ready.length = 0;
@@ -72,7 +72,7 @@ export class RsaKeys {
       if (next === undefined) this.#ready.push(keyPair);
       else next.resolve(keyPair);
     } catch (error) {
-      // Without one who waits, the next one who asks tries again.
+      // If no request waits, the next request tries again.
       this.#next()?.reject(SidekeyError.from(error, 'ERR_CA', `no RSA key could be made: ${(error as Error).message}`));
       if (this.#waiting.length === 0) return;
     } finally {
@@ -81,7 +81,7 @@ export class RsaKeys {
     this.#makeSome();
   }
 
-  /** Removes the one that needs a key first; of equal ones the one that has waited longest. */
+  /** Removes the request with the earliest `neededBy`; of equal ones the oldest. */
   #next(): Waiting | undefined {
     if (this.#waiting.length === 0) return undefined;
     let first = 0;

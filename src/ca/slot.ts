@@ -8,7 +8,8 @@ import type { Authority } from './authority.ts';
  * * `published`: a root that is in the bundle and under which nothing is signed yet.
  * * `active`: it signs. One root and one intermediate are active.
  * * `retired`: it signs nothing. A root stays in the bundle while something under it is valid.
- * * `tainted`: it signs nothing, since somebody else may have its key. A root stays in the bundle until the SVIDs under it
+ * * `tainted`: it signs nothing, since its key may have leaked. A root stays in the bundle until the SVIDs under
+ * it
  *   have been replaced, for a few seconds at most.
  */
 export const SLOT_STATES = ['prepared', 'published', 'active', 'retired', 'tainted'] as const;
@@ -35,8 +36,8 @@ export function isUsable({ authority, state }: Slot, now: number): boolean {
 const CHOICE: readonly SlotState[] = ['active', 'retired', 'published', 'prepared'];
 
 /**
- * The slot that should be active: the one that is, if it is usable and fit. Otherwise the one that ends last of those
- * that are, in the order of {@link CHOICE}. Undefined if there is none.
+ * The slot that should be active, of those that are usable and fit: the active one; else the first by {@link CHOICE},
+ * and of these the one that expires last. Undefined if there is none.
  */
 export function choose(
   slots: readonly Slot[],
@@ -49,7 +50,7 @@ export function choose(
   )[0];
 }
 
-/** The slots with this one active, and the one that was active retired. Without one, that one stays as it is. */
+/** Makes this slot active and retires the one that was active. Without a chosen slot, nothing changes. */
 export function activate(slots: readonly Slot[], chosen: Slot | undefined, now: number): Slot[] {
   if (chosen === undefined) return [...slots];
   return slots.map((slot) => {

@@ -1,4 +1,4 @@
-/** What is stored of a plan. */
+/** The states that are stored of a plan. */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Authority } from './authority.ts';
@@ -6,10 +6,10 @@ import type { AuthorityState, GoneAuthority } from './key-store.ts';
 import type { Plan } from './plan.ts';
 
 /**
- * The states after a plan, and the number of its bundle. The number grows if the roots in it are others. It is the time in
- * seconds, or more: so it grows even if an older copy of the states has been restored.
+ * The states after a plan, and the sequence number of the bundle, which grows when the roots in it change. The number is
+ * at least the time in seconds, so that it grows even after an older copy of the states was restored.
  * @param trusted the bundle's roots
- * @param tainting the IDs of the authorities that this plan is the first to know as tainted
+ * @param tainting the IDs of the authorities that were declared tainted since the last plan
  */
 export function statesAfter(
   before: AuthorityState,

@@ -1,4 +1,4 @@
-/** Which authorities a taint concerns. */
+/** Which authorities a taint affects. */
 
 import { type Authority, isUnder } from './authority.ts';
 import type { Slots } from './plan.ts';
@@ -30,7 +30,7 @@ export function hasOther(ids: ReadonlySet<string>, { roots, intermediates }: Slo
   });
 }
 
-/** The slots with these tainted. A prepared root of them is left out: it never was in a bundle. */
+/** Marks the slots with these IDs as tainted. Drops a prepared root among them, since it never was in a bundle. */
 export function markTainted(slots: Slots, ids: ReadonlySet<string>, now: number): Slots {
   if (ids.size === 0) return slots;
   const mark = (slot: Slot) => (ids.has(slot.authority.id) ? moved(slot, 'tainted', now) : slot);
@@ -40,7 +40,7 @@ export function markTainted(slots: Slots, ids: ReadonlySet<string>, now: number)
   };
 }
 
-/** The tainted intermediates: those that may have signed SVIDs which are still in use. */
+/** The tainted intermediates that may have signed SVIDs which are still in use. */
 export function taintedSigners({ intermediates }: Slots): Set<string> {
   return new Set(intermediates.filter(({ state }) => state === 'tainted').map(({ authority }) => authority.id));
 }

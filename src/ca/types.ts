@@ -51,7 +51,7 @@ export interface AuthorityInfo
   readonly since: number;
   /** True for a root whose key Sidekey does not have. */
   readonly isUpstreams: boolean;
-  /** When a published root signs if all proxies have acknowledged it then, in milliseconds since the epoch. */
+  /** When a published root signs if all proxies have acknowledged it by then, in milliseconds since the epoch. */
   readonly signsAfter: number | undefined;
   /**
    * Of a published root: the proxies that have not acknowledged the bundle with it. Of a tainted authority: those that
@@ -86,7 +86,7 @@ export interface UpstreamInfo {
   /** For people, without secrets. */
   readonly description: string;
   readonly problem: string | undefined;
-  /** The request that a person has to carry to an offline root. */
+  /** The request that people must carry to an offline root. */
   readonly request: PendingRequest | undefined;
 }
 
@@ -111,21 +111,21 @@ export interface CertificateAuthority {
   authorities(): AuthorityInfo[];
   /**
    * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies have
-   * acknowledged it. A rotation that is going on is not begun again.
+   * acknowledged it. Does nothing while such a rotation is in progress.
    * @throws ERR_ROTATION_LIMIT, ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA
    */
   rotate(role: AuthorityInfo['role']): Promise<void>;
   /**
-   * Declares that somebody else may have the key of an authority: it signs nothing from now on, all SVIDs are reissued,
-   * and its root leaves the bundle within seconds.
+   * Declares that the key of an authority may have leaked: the authority signs nothing from now on, all SVIDs are
+   * reissued, and its root leaves the bundle within seconds.
    * @throws ERR_NOT_FOUND, ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA
    */
   taint(id: string): Promise<void>;
   /** Takes the certificates that an offline root signed, PEM. @throws ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA */
   import(certificates: string): Promise<void>;
-  /** Why no SVIDs can be signed, or will soon not be; undefined if all is well. */
+  /** Why no SVID can be signed now, or soon; undefined if nothing is wrong. */
   trouble(): string | undefined;
-  /** What signs the intermediates, and what is wrong with it now; undefined if own roots do. */
+  /** The upstream that signs the intermediates, and its present problem; undefined if own roots sign them. */
   upstream(): UpstreamInfo | undefined;
   /** Calls the listener for each change of an authority's state, when it is stored. */
   onMove(listener: (move: AuthorityMove) => void): () => void;

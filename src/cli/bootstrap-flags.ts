@@ -27,7 +27,7 @@ export interface BootstrapFlags {
 }
 
 /** Default local address of the first upstream; further upstreams get the next ports. */
-export const FIRST_LOCAL: Address = { host: '127.0.0.1', port: 10_001 };
+const FIRST_LOCAL: Address = { host: '127.0.0.1', port: 10_001 };
 
 /** Longest path in a socket address, without the final zero byte (unix(7)); Envoy accepts no longer one. */
 const MAX_SOCKET_BYTES = 107;
@@ -170,7 +170,7 @@ function readLocal(text: string): { name: string; address: Address } {
 function readName(name: string): string {
   if (!/^[\w-]{1,60}$/.test(name)) {
     const rule = 'the name of an upstream is 1 to 60 of the characters A-Z a-z 0-9 _ -';
-    throw refusal(`${JSON.stringify(name)} is no name`, rule);
+    throw refusal(`${JSON.stringify(name)} is not a name`, rule);
   }
   const reserved = Object.values<string>(RESERVED_NAMES);
   if (reserved.includes(name)) {

@@ -13,7 +13,7 @@ import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 type Authority = AuthoritiesJson['authorities'][0];
 type LaggingProxies = Authority['waits_for'];
 
-/** Time between two looks at the authorities, in milliseconds. */
+/** Polling interval of the authorities, in milliseconds. */
 const LOOK_MS = 100;
 /** Looks at proxies that are to answer the last bundle. */
 const ANSWER_LOOKS = 10;
@@ -41,7 +41,7 @@ export function addCaCommands(program: Command): void {
   addClientOptions(
     ca
       .command('import <file>')
-      .description("take what an offline root signed, PEM: the intermediate's certificate, then those above it"),
+      .description("import the certificates that an offline root signed, PEM: the intermediate's, then those above it"),
   ).action(async (file: string, options: ClientOptions) => {
     const client = await openClient(options);
     const body = { certificates: (await readInput('FILE', file)).toString('utf8') };
@@ -51,7 +51,7 @@ export function addCaCommands(program: Command): void {
     ca
       .command('taint <id>')
       .description(
-        'somebody else may have the key of this authority (its ID, or the beginning): reissue all SVIDs, and trust it no more',
+        'declare that the key of an authority (its ID, or the beginning) may have leaked: reissue all SVIDs, and stop trusting it',
       )
       .option('--no-wait', 'do not wait until it has left the bundle'),
   ).action(async (text: string, options: ClientOptions & { wait: boolean }) => {
@@ -67,17 +67,21 @@ function show(client: AdminClient): Promise<AuthoritiesJson> {
   return client.json<AuthoritiesJson>('GET', '/v1/ca');
 }
 
-/** A shorter beginning is more likely a mistake, such as an empty variable of a script. */
+/** Minimum length of the beginning of an ID: a shorter one may be a mistake, such as an empty variable of a script. */
 const SHORTEST_PREFIX = 4;
 
-/** The ID of the only authority whose ID begins so; otherwise the text itself, which the server refuses. */
+/** The ID of the only authority whose ID begins with this text; without one, the text itself, which the server refuses. */
 function idOf(text: string, { authorities }: AuthoritiesJson): string {
   const found = authorities.filter(({ id }) => text.length >= SHORTEST_PREFIX && id.startsWith(text));
-  if (found.length > 1) throw new UsageError(`${found.length} authorities begin with ${text}: give more of the ID`);
+  if (found.length > 1)
+    throw new UsageError(`the IDs of ${found.length} authorities begin with ${text}: give more of the ID`);
   return found[0]?.id ?? text;
 }
 
-/** Looks on until no authority is tainted any more; tells each change of a state and, at the end, who has not followed. */
+/**
+ * Polls until no authority is tainted; prints each change of a state and, at the end, the proxies that have not
+ * followed.
+ */
 async function follow(client: AdminClient, first: AuthoritiesJson, tells: boolean): Promise<AuthoritiesJson> {
   const told = new Map<string, string>();
   let left: LaggingProxies = [];
@@ -122,7 +126,9 @@ function tellFollowers(left: LaggingProxies): void {
     process.stdout.write('All proxies have new SVIDs, and bundles without the tainted root.\n\n');
     return;
   }
-  process.stdout.write('These proxies had not followed when the tainted authority was removed:\n');
+  process.stdout.write(
+    'When the tainted authority was removed, these proxies had not acknowledged their new secrets:\n',
+  );
   printProxies(left);
   process.stdout.write('\n');
 }
@@ -148,7 +154,7 @@ function printAuthorities(
   printTable([...kind, ...dates, 'ID', ...(wide ? ['SUBJECT'] : [])], rows);
   if (upstream !== null) {
     process.stdout.write(`\nIntermediates are signed by ${upstream.description}.\n`);
-    if (upstream.problem !== null) process.stdout.write(`It gives none now: ${upstream.problem}\n`);
+    if (upstream.problem !== null) process.stdout.write(`It cannot sign now: ${upstream.problem}\n`);
     if (upstream.request !== null) process.stdout.write(`\n${upstream.request.csr}`);
   }
   for (const { signs_after, state, waits_for } of authorities) {
@@ -158,10 +164,10 @@ function printAuthorities(
     }
     if (signs_after === null) continue;
     process.stdout.write(
-      `\nThe published root signs from ${signs_after}, if all proxies have acknowledged the bundle with it then.\n`,
+      `\nThe published root signs from ${signs_after}, if all proxies have acknowledged the bundle with it by then.\n`,
     );
     if (waits_for.length > 0) {
-      process.stdout.write('These have not:\n');
+      process.stdout.write('These proxies have not:\n');
       printProxies(waits_for);
     }
   }

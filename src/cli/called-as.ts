@@ -10,7 +10,7 @@ const VARIABLE = '_SIDEKEY_CALLED_AS';
 let known: string | undefined;
 
 /** `sidekey` if a shell finds this program by that name, else the path that was typed, as in a clone. */
-export function calledAs(env: Readonly<Record<string, string | undefined>> = process.env): string {
+function calledAs(env: Readonly<Record<string, string | undefined>> = process.env): string {
   known ??= find(env);
   return known;
 }
@@ -48,7 +48,7 @@ export function asCalled(command: string): string {
   return name === 'sidekey' ? command : command.replaceAll(/(?<=^|[|;&] ?|sudo )sidekey(?= )/g, () => name);
 }
 
-/** The commands, by which a message means this program. */
+/** The commands: in a message, `sidekey` before one of them means this program. */
 export const COMMAND_NAMES = [
   'serve',
   'entry',
@@ -64,10 +64,10 @@ export const COMMAND_NAMES = [
   'completion',
 ] as const;
 
-/** Not where it is a part of a path, of a value, or of another word. */
+/** Does not match in a path, a value, or a longer word. */
 const IN_WORDS = new RegExp(`(?<![\\w./@:=-])sidekey(?= (?:${COMMAND_NAMES.join('|')})\\b)`, 'g');
 
-/** A message in which commands that begin with `sidekey` are named; each as the user can type it. */
+/** Writes each command of a message that begins with `sidekey` as the user can type it. */
 export function wordsAsCalled(text: string): string {
   const name = calledAs();
   return name === 'sidekey' ? text : text.replaceAll(IN_WORDS, () => name);

@@ -93,7 +93,7 @@ function caseRows(levels: readonly Level[]): string {
   return rows.join('\n');
 }
 
-/** Flags with a value that is no known word: there, files are completed. */
+/** Flags whose values are not from a known list: files are completed there. */
 function withFile(levels: readonly Level[]): string {
   const flags = levels.flatMap((level) =>
     level.flags.filter(({ takesValue, choices }) => takesValue && choices.length === 0),

@@ -100,7 +100,7 @@ function namesNow(options: ClientOptions): Promise<Names> {
 }
 
 /** @throws AdminError */
-export async function knownServer(client: AdminClient): Promise<KnownServer> {
+async function knownServer(client: AdminClient): Promise<KnownServer> {
   const report = await client.json<DoctorJson>('GET', '/v1/doctor');
   const { bundles } = await client.json<{ bundles: readonly BundleJson[] }>('GET', '/v1/bundles');
   const rows = rowsOf(await readProxies(client, new URLSearchParams({ state: 'held' })));

@@ -70,13 +70,13 @@ function selector(text: string, before: readonly Selector[] | undefined): readon
   if (parsed === undefined) throw new InvalidArgumentError('A selector is type:value, such as unix:uid:1000.');
   const placeholder = /^unix:[a-z_]+:(USER|UID|GROUP|GID|PATH)$/.exec(text)?.[1];
   if (placeholder !== undefined) {
-    const instead = `Put the ${PLACEHOLDERS[placeholder]} of the workload in the place of ${placeholder}; sidekey explain --pid PID shows it.`;
+    const instead = `Replace ${placeholder} by the ${PLACEHOLDERS[placeholder]} of the workload; sidekey explain --pid PID shows it.`;
     throw new InvalidArgumentError(instead);
   }
   return [...(before ?? []), parsed];
 }
 
-/** What stands in the commands that are printed for a workload whose facts are not known. */
+/** The placeholders in commands that are printed for a workload whose facts are not known. */
 const PLACEHOLDERS: Readonly<Record<string, string>> = {
   USER: 'user',
   UID: 'uid',

@@ -3,10 +3,12 @@
 import { createReadStream } from 'node:fs';
 import { UsageError } from './errors.ts';
 
-/** More than any of them needs: the server takes bodies of 1 MiB. A device has no end. */
+/** Maximum size of an input, in bytes: the server accepts bodies of 1 MiB, and a device never ends. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
-/** The bytes of a file; `-` is stdin. @throws UsageError, which names the flag, when it can't be read or is too large */
+/**
+ * The bytes of a file; `-` is stdin. @throws UsageError, which names the flag, when it can't be read or is too large
+ */
 export async function readInput(flag: string, file: string): Promise<Buffer> {
   const input = file === '-' ? process.stdin : createReadStream(file);
   const chunks: Buffer[] = [];

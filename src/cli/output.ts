@@ -5,9 +5,9 @@ import { type Colour, coloured, printable, printableLines } from '../base/index.
 
 export type OutputFormat = 'table' | 'wide' | 'name' | 'json' | 'yaml';
 
-export const OUTPUT_FORMATS: readonly OutputFormat[] = ['table', 'wide', 'name', 'json', 'yaml'];
+const OUTPUT_FORMATS: readonly OutputFormat[] = ['table', 'wide', 'name', 'json', 'yaml'];
 
-/** Of commands whose output is no list of named objects. */
+/** The formats of commands whose output is not a list of named objects. */
 export const REPORT_FORMATS: readonly OutputFormat[] = ['table', 'json', 'yaml'];
 
 export function addOutputOption(command: Command, formats = OUTPUT_FORMATS): Command {

@@ -92,7 +92,7 @@ export function cellsOf(row: ProxyRow, now: number, detail = detailOf(row, now))
 }
 
 /** Why a secret is not in sync. */
-export function detailOf({ secret }: ProxyRow, now: number): string {
+function detailOf({ secret }: ProxyRow, now: number): string {
   if (secret.held !== null) return `${secret.held.reason}: ${secret.held.detail}`;
   if (secret.rejection !== null) return secret.rejection.message;
   if (secret.state !== 'stale' || secret.sent_at === null) return '';

@@ -37,11 +37,6 @@ export function formerAdminSocket(surroundings: Surroundings): string | undefine
   return inRuntimeDir(ADMIN_SOCKET, surroundings);
 }
 
-/** The same for a pipe with any path. */
-export function formerAdminSocketOf(pipe: string): string {
-  return path.join(path.dirname(pipe), ADMIN_SOCKET);
-}
-
 function inRuntimeDir(name: string, { env, uid }: Surroundings): string | undefined {
   const runtime = uid === 0 ? '/run' : absolute(env.XDG_RUNTIME_DIR);
   return runtime === undefined ? undefined : path.join(runtime, 'sidekey', name);

@@ -198,7 +198,7 @@ export const program: SettingKind<readonly string[]> = {
   },
 };
 
-/** The address of a Vault or OpenBao. Clear text would show its token, so that stays on this host. */
+/** The address of a Vault or OpenBao. http would show the token, so it is allowed to this host only. */
 export const vaultUrl: SettingKind<string> = one('URL', (text) => {
   const rule = 'give https://HOST:PORT, or http:// and a loopback address';
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -219,7 +219,7 @@ export const vaultPath: SettingKind<string> = one('PATH', (text) => {
   if (/^[\w.-]+(\/[\w.-]+)*$/.test(trimmed) && !/(^|\/)\.\.?(\/|$)/.test(trimmed)) return trimmed;
   throw settingError(
     `${quote(text)} is not a path of Vault`,
-    'it is names of letters, digits and . _ - between single slashes',
+    'it consists of names of letters, digits and . _ -, separated by single slashes',
   );
 });
 

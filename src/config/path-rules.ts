@@ -1,5 +1,6 @@
 /**
- * Checks the paths of the settings against each other. The passphrase may not be where the keys are. Containers mount the pipe's directory, and root in a container has
+ * Checks the paths of the settings against each other. The passphrase may not be where the keys are. Containers mount
+ * the pipe's directory, and root in a container has
  * root's rights on a socket or a key file there, so only the pipe may be in it.
  */
 
@@ -20,7 +21,10 @@ const APART: readonly (readonly [key: PlaceKey, what: string])[] = [
   ['oldKeyPassphraseFile', 'the passphrase of the keys'],
 ];
 
-/** The faults of paths that are valid each by itself. @param where the setting as the user wrote it; undefined if it is a default */
+/**
+ * The faults of paths that are valid each by itself. @param where the setting as the user wrote it; undefined if it is
+ * a default
+ */
 export function placeProblems(
   config: Partial<Pick<ServeConfig, PlaceKey>>,
   where: (key: SettingKey) => string | undefined,
@@ -52,7 +56,7 @@ export function placeProblems(
   return problems;
 }
 
-/** Backups and copies of the data directory must not have the passphrase with the keys that it protects. */
+/** A backup or copy of the data directory must not contain the passphrase beside the keys that it protects. */
 function passphraseProblems(
   config: Partial<Pick<ServeConfig, PlaceKey>>,
   where: (key: SettingKey) => string | undefined,

@@ -26,7 +26,10 @@ export interface Setting<T> {
 }
 
 export interface Fallback {
-  /** The default as a user would write it; undefined if it can't be determined from the environment and earlier settings. */
+  /**
+   * The default as a user would write it; undefined if it can't be determined from the environment and earlier
+   * settings.
+   */
   text(surroundings: Surroundings, settled: Partial<ServeConfig>): string | undefined;
   /** The setting that the default depends on; if that has no value, only its fault is reported. */
   readonly from?: SettingKey;
@@ -44,7 +47,7 @@ const ATTESTOR_KINDS: { readonly [K in AttestorSetting['kind']]: SettingKind<str
   socket: kinds.socket,
 };
 
-/** See docs/upstreams.md. Which of them belong together is in `upstream-rules.ts`. */
+/** See docs/upstreams.md. `upstream-rules.ts` says which of them belong together. */
 const UPSTREAM_SETTINGS: { readonly [K in keyof UpstreamSettings]: Setting<UpstreamSettings[K]> } = {
   upstream: {
     about:
@@ -53,7 +56,7 @@ const UPSTREAM_SETTINGS: { readonly [K in keyof UpstreamSettings]: Setting<Upstr
     fallback: fixed('self'),
   },
   offlineRoot: {
-    about: 'the key of the own root is kept elsewhere: have requests signed there, then sidekey ca import',
+    about: 'the key of the own root is kept offline: sign the requests there, then run sidekey ca import',
     ...off,
   },
   upstreamTimeout: {
@@ -88,7 +91,7 @@ const UPSTREAM_SETTINGS: { readonly [K in keyof UpstreamSettings]: Setting<Upstr
   vaultMount: { about: 'path of the PKI engine (default: pki)', kind: kinds.vaultPath, optional: true },
   vaultNamespace: { about: 'namespace of Vault or OpenBao', kind: kinds.vaultPath, optional: true },
   vaultCaFile: {
-    about: "PEM file with the CA of Vault's TLS certificate; by default the public CAs that Node brings",
+    about: "PEM file with the CA of Vault's TLS certificate; by default the public CAs that Node includes",
     kind: kinds.file,
     optional: true,
   },
@@ -197,7 +200,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     fallback: fixed('1h'),
   },
   x509SvidKeyType: {
-    about: "type of an X.509-SVID's key if its entry sets none; RSA keys take long to make",
+    about: "type of an X.509-SVID's key if its entry sets none; RSA keys are slow to generate",
     kind: kinds.choice(...SVID_KEY_TYPES),
     fallback: fixed('ec-p256'),
   },
@@ -222,12 +225,13 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     fallback: fixed('24h'),
   },
   rootAckPolicy: {
-    about: 'what then applies: wait for them until the old root must be replaced, or continue without them',
+    about:
+      'what happens after rootAckTimeout: wait for them until the old root must be replaced, or continue without them',
     kind: kinds.choice('wait', 'continue'),
     fallback: fixed('wait'),
   },
   caKeyType: {
-    about: 'type of the keys of new roots and intermediates; those that exist keep theirs',
+    about: 'type of the keys of new roots and intermediates; existing ones keep their type',
     kind: kinds.choice(...AUTHORITY_KEY_TYPES),
     fallback: fixed('ec-p256'),
   },
@@ -238,7 +242,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
   },
   oldKeyPassphraseFile: {
     about:
-      'file with the passphrase before: keys that it opens are encrypted with the one of keyPassphraseFile, or without that decrypted',
+      'file with the previous passphrase: its keys are encrypted again with that of keyPassphraseFile, or stored in clear without keyPassphraseFile',
     kind: kinds.readableFile,
     optional: true,
   },

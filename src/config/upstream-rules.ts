@@ -40,7 +40,7 @@ const SECRETS = ['upstreamKeyFile', 'vaultTokenFile', ...APPROLE] as const;
 
 /**
  * @param where the setting as the user wrote it; undefined if it is a default
- * @param isWhole all settings are known, so that missing ones can be told
+ * @param isWhole all settings are known, so that missing ones can be reported
  */
 export function upstreamProblems(
   config: Partial<ServeConfig>,
@@ -48,7 +48,7 @@ export function upstreamProblems(
   isWhole: boolean,
 ): Problem[] {
   const { upstream, socket } = config;
-  // It has a fault of its own.
+  // The fault of that setting is reported elsewhere.
   if (upstream === undefined) return [];
   const isGiven = (key: SettingKey) => where(key) !== undefined;
   const missing = (key: SettingKey, rule: string): Problem => ({

@@ -10,9 +10,9 @@ import { SETTING_KEYS, type SettingKey } from './settings.ts';
 /** A file can't name another one. */
 const KEYS = SETTING_KEYS.filter((key) => key !== 'config');
 
-/** A file with every setting has a few kB. */
+/** Maximum size of the file, in bytes; one with every setting has a few kB. */
 const MAX_BYTES = 64 * 1024;
-/** The most problems that are told. */
+/** Maximum number of problems that are reported. */
 const MAX_PROBLEMS = 100;
 
 const FILE_RULE = 'give a YAML file that this user can read';
@@ -63,7 +63,10 @@ async function readSettings(text: string, file: string): Promise<Source> {
   return { given, problems };
 }
 
-/** Keys are in camel case; snake case and the names of flags without their dashes are understood: `data_dir`, `data-dir`. */
+/**
+ * Keys are in camel case; snake case and the names of flags without their dashes are understood: `data_dir`,
+ * `data-dir`.
+ */
 function camelCase(name: string): string {
   return name.replaceAll(/[_-]([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -1,4 +1,7 @@
-/** Whether a running Envoy can open the Unix sockets of its clusters, which it can't tell apart from a server that is down. */
+/**
+ * Checks whether a running Envoy may open the Unix sockets of its clusters: its own statistics show a denied socket
+ * like a server that is down.
+ */
 
 import { reachOf } from '../attest/index.ts';
 import type { Finding } from '../base/index.ts';
@@ -51,7 +54,7 @@ function judgePipe(
       fix: isMissing
         ? `correct the path in its bootstrap${elsewhere}, or start the server with --socket ${path}`
         : `${fix ?? 'let it reach the socket'}`,
-      // The Envoy chose the path: it could name a socket whose group may do more.
+      // No command: the Envoy chose the path, and the group of the socket that it named may have other rights.
       ...(command !== undefined && path === own ? { command } : {}),
     },
   ];

@@ -1,7 +1,7 @@
 /** The checks of `sidekey doctor`. */
 
 export { type Check, type CheckResult, runChecks, summary } from './check.ts';
+export { serverChecks, silenceCheck } from './checks.ts';
 export type { Lookup, ServerView } from './envoy-admin.ts';
 export { envoyAdminCheck } from './envoy-check.ts';
 export { envoyFileCheck, kindHere, type Names } from './envoy-file.ts';
-export { serverChecks, silenceCheck } from './server.ts';

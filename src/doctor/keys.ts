@@ -18,7 +18,7 @@ export function judgeKeys(files: DoctorJson['passphrase_files'], owner: number):
         severity: 'info',
         place,
         problem: `the server was started with ${setting}`,
-        why: 'its start has stored all keys as the other settings say, so the old passphrase opens only copies made before',
+        why: 'that start has stored all keys again, so only older copies need the old passphrase',
         fix: `leave ${setting} out, and delete the file when no backup needs it`,
       });
     }

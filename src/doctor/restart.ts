@@ -55,7 +55,8 @@ function unlessForbidden<T>(look: () => T): T | undefined {
 }
 
 /**
- * The command that ends the server and starts it in the same way, with additional flags; undefined if that is unknown, as
+ * The command that ends the server and starts it in the same way, with additional flags; undefined if that is unknown,
+ * as
  * when settings come from its environment, or an engine or another manager started it.
  */
 export function restartCommand(
@@ -71,7 +72,7 @@ export function restartCommand(
     return itself ? `systemctl restart ${shellQuote(unit)}` : undefined;
   }
   if (uid !== process.geteuid!()) return undefined;
-  // Other settings would start another server.
+  // Without the settings and the directory of this server, the command could start a different one.
   if (cmdline === undefined || settingsInEnvironment !== false || cwd === undefined) return undefined;
   const again = ['sidekey', ...cmdline.slice(serve), ...flags].map(shellQuote).join(' ');
   const end = `kill ${pid}; while kill -0 ${pid} 2>/dev/null; do sleep 0.1; done`;
@@ -79,7 +80,8 @@ export function restartCommand(
 }
 
 /**
- * The main process of a unit is a child of systemd and leads a session; a program that cron or another unit starts is not both.
+ * The main process of a unit is a child of systemd and leads a session; a program that cron or another unit starts is
+ * not both.
  */
 function isMain(pid: number, { parent, session }: ProcessView['stat']): boolean {
   return parent === 1 && session === pid;

@@ -15,7 +15,8 @@ export interface DeclaredEntry {
 }
 
 /**
- * The lines (from 1) of these entries in the file, by entry id. Entries without a certain match are left out, since the file
+ * The lines (from 1) of these entries in the file, by entry id. Entries without a certain match are left out, since the
+ * file
  * may have changed after it was applied; none is found in a file with a fault.
  */
 export async function declaredLines(
@@ -25,7 +26,7 @@ export async function declaredLines(
   const lines = new Map<string, number>();
   const [first] = entries;
   if (first === undefined) return lines;
-  // What a start accepted is looked for, whatever its rules were.
+  // The most permissive rules, since the server may have applied the file under any.
   const rules = { trustDomain: trustDomainOf(parseSpiffeId(first.spiffeId)), allowWeakSelectors: true };
   const declared = await loadEntriesFile(file, rules, MAX_BYTES).catch(() => undefined);
   if (declared === undefined) return lines;
@@ -38,7 +39,7 @@ export async function declaredLines(
   return lines;
 }
 
-/** By id, else by SPIFFE ID and selectors, else by the SPIFFE ID alone; undefined if none or several are like it. */
+/** By id, else by SPIFFE ID and selectors, else by the SPIFFE ID alone; undefined if none or several match. */
 function indexOf(entry: DeclaredEntry, inputs: readonly EntryInput[]): number | undefined {
   const key = keyOf(entry);
   const tests: ((input: EntryInput) => boolean)[] = [

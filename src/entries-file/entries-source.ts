@@ -21,11 +21,14 @@ import { PAGE_TOKEN, PAGE_TOKEN_RULE, Place, show, snakeCase } from '../registry
 import { readJson } from './unique-json.ts';
 
 const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';
-/** Of a file of entries, in bytes: about 100,000 entries in JSON. */
+/** Maximum size of an entries file, in bytes: about 100,000 entries in JSON. */
 export const MAX_ENTRIES_BYTES = 16 * 1024 * 1024;
-/** Of a YAML file, in characters: the parser takes about a second for one million, which blocks the event loop. */
+/**
+ * Maximum length of a YAML file, in characters: the parser takes about a second for one million, which blocks the event
+ * loop.
+ */
 const MAX_YAML = 4 * 1024 * 1024;
-/** The parser compares each alias with all anchors. */
+/** Maximum number of aliases: the parser compares each with all anchors. */
 const MAX_ALIASES = 1_000;
 
 /** Decodes UTF-8 and rejects invalid bytes; skips a byte order mark. @throws TypeError */
@@ -68,7 +71,8 @@ export class EntriesSource {
   }
 
   /**
-   * The line (from 1) of the value at a JSON pointer, or of its object if the value is missing. Undefined if the file is
+   * The line (from 1) of the value at a JSON pointer, or of its object if the value is missing. Undefined if the file
+   * is
    * JSON and too long for the YAML parser, which finds the lines.
    */
   line(pointer: string): number | undefined {
@@ -109,7 +113,10 @@ export class EntriesSource {
     return all;
   }
 
-  /** The first key that a map has twice, or the first alias that is too many. The parser's own check compares each with all. */
+  /**
+   * The first key that a map has twice, or the first alias that is too many. The parser's own check compares each with
+   * all.
+   */
   #firstFault(): { readonly message: string; readonly pos: readonly [number] } | undefined {
     let aliases = 0;
     for (const document of this.#parsed) {
@@ -209,7 +216,7 @@ export class EntriesSource {
   }
 }
 
-/** The faults of a reader, at most as many as are told of any input. */
+/** The faults of a reader, up to the number that is reported for any input. */
 function problemsOf(read: (place: Place) => void): readonly Problem[] {
   const problems: Problem[] = [];
   try {

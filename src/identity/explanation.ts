@@ -49,7 +49,9 @@ export interface ExplainedMiss {
   readonly withheld: boolean;
   /** The command that makes the entry match this caller again; remedy.ts says when there is one. */
   readonly fix: string | undefined;
-  /** How to make it match again where no command may: where it is declared. */
+  /**
+   * How to make it match again by hand, if something declares the entry, so that a command's change would be undone.
+   */
   readonly mend: string | undefined;
   /** A warning to read before running it. */
   readonly note: string | undefined;

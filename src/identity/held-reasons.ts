@@ -1,6 +1,7 @@
 /**
- * Tells when the reason for holding a name may be another one, although the name stays held: an entry that gives its SPIFFE
- * ID to other callers was made, changed or deleted. Apart from the push of secrets, which does not wait for it.
+ * Reports that the reason for holding a name may have changed while the name stays held: an entry that gives its SPIFFE
+ * ID to other callers was made, changed or deleted. Separate from the push of secrets, which does not wait for these
+ * reports.
  */
 
 import { type Clock, type Deadline, KeyedListeners } from '../base/index.ts';
@@ -20,7 +21,9 @@ export class HeldReasons {
     this.#clock = clock;
   }
 
-  /** Calls the listener when the reason for holding this SPIFFE ID may have changed. @returns a function that removes it */
+  /**
+   * Calls the listener when the reason for holding this SPIFFE ID may have changed. @returns a function that removes it
+   */
   watch(spiffeId: SpiffeId, listener: () => void): () => void {
     return this.#listeners.add(spiffeId, listener);
   }

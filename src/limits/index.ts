@@ -4,6 +4,6 @@ export { FairSlots, NO_CALLER, type SlotOwner } from './fair-slots.ts';
 export { LimitError } from './limit-error.ts';
 export { MemoryBudget, memoryLimits } from './memory.ts';
 export { type ConnectionPlace, type MemoryHolder, type Owner, Owners } from './owner.ts';
-export { QUOTA_LIMITS, Quota, type WhyRefused } from './quota.ts';
+export { FIXED_LIMITS, Quota, type WhyRefused } from './quota.ts';
 export type { Reader } from './readers.ts';
 export { Turns } from './turns.ts';

@@ -36,13 +36,10 @@ export interface Use {
 /** Returns the reason why a connection is refused. */
 export type WhyRefused = () => string;
 
-export const QUOTA_LIMITS: QuotaLimits = {
-  connectionsPerUid: 2_000,
+/** The limits without a setting. The others have their defaults in `config/settings.ts`. */
+export const FIXED_LIMITS: Pick<QuotaLimits, 'connectsPerSecondPerUid' | 'refusedStreamsPerUid'> = {
   connectsPerSecondPerUid: 500,
-  connections: 16_000,
-  callsPerUid: 20_000,
   refusedStreamsPerUid: 1_000,
-  requestsPerSecondPerUid: 20_000,
 };
 
 export class Quota {

@@ -121,7 +121,7 @@ function readKey(value: unknown, place: Place, { authorities, jwtAuthorities, ru
     return;
   }
   const der = typeof x5c[0] === 'string' ? fromBase64(x5c[0]) : undefined;
-  if (der === undefined) chain.at(0).fault('it is no base64', X5C_RULE);
+  if (der === undefined) chain.at(0).fault('it is not base64', X5C_RULE);
   else checkKey(key, place, authorities.add(der, chain.at(0)));
 }
 

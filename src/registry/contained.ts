@@ -13,6 +13,6 @@ export function isForContained({ selectors, allowContained }: Pick<Entry, 'selec
 }
 
 /** True if one of the selectors is about the container. */
-export function tellsContainers(selectors: readonly Selector[]): boolean {
+function tellsContainers(selectors: readonly Selector[]): boolean {
   return selectors.some(isOfContainer);
 }

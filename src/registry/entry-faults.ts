@@ -34,7 +34,7 @@ export interface EntryFaultsParts {
 }
 
 /** Entries may be created before their workload runs; in milliseconds. */
-export const NEVER_ISSUED_MS = 3_600_000;
+const NEVER_ISSUED_MS = 3_600_000;
 
 /** Yields at most one fault per entry: the first that explains it. In the order of the entries. */
 export function* entryFaults(parts: EntryFaultsParts): Iterable<EntryFault | undefined> {

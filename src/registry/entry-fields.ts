@@ -89,7 +89,7 @@ function listOf<T>(read: (element: never) => T): ColumnForm<readonly T[]> {
 
 function keyTypeOf(stored: string): SvidKeyType | '' {
   const type = ['' as const, ...SVID_KEY_TYPES].find((one) => one === stored);
-  if (type === undefined) throw new Error(`${JSON.stringify(stored)} is no type of keys`);
+  if (type === undefined) throw new Error(`${JSON.stringify(stored)} is not a key type`);
   return type;
 }
 

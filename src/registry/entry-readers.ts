@@ -84,7 +84,7 @@ export function readTtl(value: unknown, place: Place): number | undefined {
   return place.fault(`it is ${show(value)}`, TTL_RULE);
 }
 
-const KEY_TYPE_RULE = `a key type is one of ${SVID_KEY_TYPES.join(', ')}; without one, or with default, it is the server's default`;
+const KEY_TYPE_RULE = `a key type is one of ${SVID_KEY_TYPES.join(', ')}; absent, empty or default means the server's default`;
 
 export function readKeyType(value: unknown, place: Place): SvidKeyType | '' | undefined {
   if (value === null || value === '' || value === 'default') return '';

@@ -76,7 +76,7 @@ function check(selector: Selector, places: { type: Place; value: Place }): Selec
     const types = ATTESTORS.map((attestor) => attestor.type);
     const meant = nearest(type, types);
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
-    return places.type.fault(`${show(type)} is no type of selectors here${hint}`, `the types are ${types.join(', ')}`);
+    return places.type.fault(`${show(type)} is not a selector type here${hint}`, `the types are ${types.join(', ')}`);
   }
   if (value === '') return places.value.fault('it is empty', VALUE_RULE);
   if (value.length > MAX_VALUE_LENGTH) return places.value.fault(`it has ${value.length} characters`, VALUE_RULE);
@@ -93,7 +93,7 @@ function hasForm({ type, value: text }: Selector, { kinds, example }: ListedAtte
     const shown = show(kind.split('=')[0]);
     const meant = nearest(kind, names);
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
-    place.fault(`${shown} is no kind of ${type} selector${hint}`, `they are ${names.join(', ')}, as in ${example}`);
+    place.fault(`${shown} is not a kind of ${type} selector${hint}`, `they are ${names.join(', ')}, as in ${example}`);
     return false;
   }
   if (rule.fits(value)) return true;

@@ -25,19 +25,20 @@ export interface FoundLater extends Found {
   readonly failure: unknown;
 }
 
-/** One name of a lookup that may wait; in the end answer or failure is set, unless it is late. */
+/** One name of a lookup. When the lookup has ended, `answer` or `failure` is set, or `isLate`. */
 interface Result {
   readonly name: string;
   answer: LookupResult | undefined;
   failure: unknown;
-  /** The lookup has ended without it: it is looked up again when it has ended. */
+  /** The lookup ended before this name did: the name is looked up again when its SVID is there. */
   isLate: boolean;
 }
 
 /** Larger lookups are split: this many names in each of the owner's turns. */
 const SLICE_NAMES = 256;
 /**
- * One response has all names that can be issued, but waits no longer than this for SVIDs whose keys are slow to make, in
+ * One response has all names that can be issued, but waits no longer than this for SVIDs whose keys are slow to make,
+ * in
  * milliseconds: many of them must not delay the others.
  */
 const SLOW_MS = 250;
@@ -55,7 +56,8 @@ export class SecretLookup {
   }
 
   /**
-   * Looks up the names without waiting; a later change marks a name dirty. Undefined if something must be issued or read
+   * Looks up the names without waiting; a later change marks a name dirty. Undefined if something must be issued or
+   * read
    * first, or if there are more names than SLICE_NAMES: then {@link findLater} finds them.
    */
   findNow(names: readonly string[]): Found | undefined {
@@ -70,7 +72,8 @@ export class SecretLookup {
   }
 
   /**
-   * Looks up the names, and waits for what must be issued or read. SVIDs whose keys take longer than SLOW_MS become dirty
+   * Looks up the names, and waits for what must be issued or read. SVIDs whose keys take longer than SLOW_MS become
+   * dirty
    * when they are there. A large lookup is split over the owner's turns, so that
    * it does not block the event loop; the names that are held are recorded as they are found.
    */

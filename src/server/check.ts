@@ -82,7 +82,7 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
   return { isServed, lines, faults };
 }
 
-/** Files, program or login of the upstream; nothing is signed. */
+/** Checks files, program or login of the upstream; nothing is signed. */
 async function checkUpstream(config: ServeConfig, parts: Parts): Promise<void> {
   const upstream = await openUpstream(config, { ...config, clock: new SystemClock(), log: createLog('silent') });
   if (upstream !== undefined) await parts.own(upstream).check();
@@ -103,7 +103,7 @@ function* dataDirLines({ path: directory, exists, isServed, closes }: DataDirSta
   if (!hasAuthorities(authoritiesIn(directory))) yield 'a new root and intermediate would be created';
 }
 
-/** What a start would change of the stored authorities, and what not. @throws ERR_CA if one is unusable */
+/** Which stored authorities a start would change, and which keep an old key type. @throws ERR_CA if one is unusable */
 async function authorityLines(
   { trustDomain, caKeyType }: ServeConfig,
   state: DataDirState,

@@ -3,14 +3,14 @@
 import type { SelfKnowledge } from '../admin/index.ts';
 import type { DescriptorPlan } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
-import { MemoryBudget, memoryLimits, Owners, QUOTA_LIMITS, Quota, Turns } from '../limits/index.ts';
+import { FIXED_LIMITS, MemoryBudget, memoryLimits, Owners, Quota, Turns } from '../limits/index.ts';
 import type { Counters, Log } from '../telemetry/index.ts';
 
 export function createLimits(plan: DescriptorPlan, config: ServeConfig, counters: Counters, log: Log) {
   const owners = new Owners();
   const quota = new Quota(
     {
-      ...QUOTA_LIMITS,
+      ...FIXED_LIMITS,
       connectionsPerUid: plan.pipeConnectionsPerUid,
       connections: plan.pipeConnections,
       callsPerUid: config.maxStreamsPerUid,

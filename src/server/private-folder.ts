@@ -12,13 +12,13 @@ export class PrivateFolder {
   readonly path: string;
   readonly #onSignal = (signal: NodeJS.Signals): void => {
     this.remove();
-    // Without a listener the signal does what it does to any process.
+    // remove() has removed the listener, so the signal has its default effect.
     process.kill(process.pid, signal);
   };
   readonly #onExit = (): void => this.remove();
 
   constructor(prefix: string) {
-    // First: a signal that comes right after the folder is made ends in the listener.
+    // Listen before the folder exists, so that no signal can end the process and leave the folder.
     for (const signal of SIGNALS) process.on(signal, this.#onSignal);
     process.on('exit', this.#onExit);
     try {

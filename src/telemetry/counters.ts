@@ -1,7 +1,7 @@
 /** Counters of events since the start. The parts count; the admin API shows the values. */
 
 /** Every counter with a description. Names follow Prometheus: snake case, `_total`. */
-export const COUNTERS = {
+const COUNTERS = {
   connections_accepted_total: 'connections accepted on the agent socket',
   connections_refused_total:
     'connections refused on the agent socket because of a limit of their owner (a user or container)',

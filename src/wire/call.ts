@@ -195,7 +195,7 @@ export class Http2Call implements OpeningCall, Sink, Holdings, MemoryHolder {
 
   #tellClosed(): void {
     this.#attempt(() => this.#handler?.closed());
-    // After the handler knows, so that it does not take this for a failure of the work.
+    // The handler must know first, so that it does not take these rejections for failures of its work.
     const pending = this.#pending;
     this.#pending = undefined;
     for (const end of pending ?? []) end();

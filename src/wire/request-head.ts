@@ -11,7 +11,10 @@ import { type Metadata, type Method, Status, type StatusCode, type StatusDetail 
 export interface RequestHead {
   readonly method: Method;
   readonly metadata: Metadata;
-  /** Of the headers that node:http2 keeps as long as the stream is open, in bytes: `:scheme`, and `:authority` or `host`. */
+  /**
+   * The size of the headers that node:http2 keeps while the stream is open, in bytes: `:scheme`, and `:authority` or
+   * `host`.
+   */
   readonly keptBytes: number;
   /** The client's timeout, in milliseconds; undefined: none, or longer than a day. */
   readonly timeout: number | undefined;

@@ -56,13 +56,15 @@ export interface Call {
   /**
    * Charges memory for the call to its owner, in bytes. Unreleased memory is released when the call's HTTP/2 stream
    * closes.
-   * @throws LimitError if the owner would exceed its limit; StatusError CANCELLED if the call has ended. Then nothing is
+   * @throws LimitError if the owner would exceed its limit; StatusError CANCELLED if the call has ended. Then nothing
+   * is
    * charged.
    */
   hold(bytes: number): void;
   release(bytes: number): void;
   /**
-   * Waits for the work as long as the call lasts. Every wait of a handler goes through it, so that nothing of an ended call
+   * Waits for the work as long as the call lasts. Every wait of a handler goes through it, so that nothing of an ended
+   * call
    * stays in memory, and nothing more is done for it.
    * @throws StatusError CANCELLED when the call ends first; what the work throws
    */
@@ -71,7 +73,7 @@ export interface Call {
 
 /** The metadata of a request: its headers, without those that HTTP/2 and gRPC use themselves. */
 export interface Metadata {
-  /** Of all headers of the request, in bytes as HTTP/2 counts them. */
+  /** The size of all headers of the request, in bytes as HTTP/2 counts them. */
   readonly size: number;
   /** The names, in lower case, each once. */
   names(): string[];
@@ -90,7 +92,8 @@ export interface Metadata {
 /** The connection of a stream. */
 export interface StreamConnection {
   /**
-   * Reads no further requests from the connection until {@link resume} was called as often. Messages are still sent. Meanwhile
+   * Reads no further requests from the connection until {@link resume} was called as often. Messages are still sent.
+   * Meanwhile
    * it goes unnoticed that the client has closed the connection, but not that its process has ended.
    */
   defer(): void;
@@ -115,14 +118,18 @@ export interface StreamEnd {
 
 /** The events of a bidirectional stream. */
 export interface StreamHandler extends StreamEnd {
-  /** One undecoded request message; its bytes are the handler's own, unless the method {@link BidirectionalMethod borrows} them. */
+  /**
+   * One undecoded request message; its bytes are the handler's own, unless the method {@link BidirectionalMethod
+   * borrows} them.
+   */
   message(bytes: Uint8Array): void;
   /** The client will send no more. */
   halfClose(): void;
 }
 
 /**
- * A gRPC method by its full path, `/package.Service/Method`, of one of three kinds: one message is answered by one, one is
+ * A gRPC method by its full path, `/package.Service/Method`, of one of three kinds: one message is answered by one, one
+ * is
  * answered by a stream, or both sides send streams. For the first two kinds, the wire refuses calls with no or several
  * request messages. What a method throws becomes the call's status.
  *
@@ -146,7 +153,8 @@ export interface BidirectionalMethod {
   readonly path: string;
   readonly kind: 'bidirectional';
   /**
-   * The handler reads each message before `message` returns and keeps none of its bytes: they are overwritten by another
+   * The handler reads each message before `message` returns and keeps none of its bytes: they are overwritten by
+   * another
    * call's message ([why](../../docs/decisions/borrowed-messages.md)).
    */
   readonly borrowsMessages?: true;

@@ -552,7 +552,7 @@ test('no socket at the start is a warning, and found once it is there', async (t
   await until(() => containers.caching);
 });
 
-test('a file that is no socket fails and says so', async (t) => {
+test('a file that is not a socket fails and says so', async (t) => {
   const file = path.join(tempDir(t), 'engine.sock');
   writeFileSync(file, '');
   const { log } = recordingLog();

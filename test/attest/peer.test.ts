@@ -330,10 +330,14 @@ test('a caller outside our pid namespace is unattestable', async (t) => {
     import { createExitWatcher } from ${url('attest/exit-watcher.ts')};
     import { createPipe } from ${url('attest/pipe.ts')};
     import { SystemClock } from ${url('base/clock.ts')};
+    import { Quota } from ${url('limits/quota.ts')};
+    import { Counters } from ${url('telemetry/counters.ts')};
     import { createLog } from ${url('telemetry/log.ts')};
+    import { QUOTA_LIMITS } from ${url('../test/support/quota-limits.ts')};
     const attestor = { name: 'unix', attest: async () => [{ type: 'unix', value: 'uid:0' }] };
     const pipe = createPipe({
       attestors: [attestor], exitWatcher: createExitWatcher(), clock: new SystemClock(), log: createLog('silent'),
+      quota: new Quota(QUOTA_LIMITS, new Counters()),
       async onConnection(socket, peer) {
         const attested = await peer.attest().then(() => 'attested', (error) => error.code);
         let verified = 'verified';

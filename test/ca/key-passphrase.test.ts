@@ -93,7 +93,7 @@ describe('with a passphrase', { concurrency: 2 }, () => {
     assertForm(dir, ENCRYPTED);
     assert.deepEqual([idsOf(again), again.bundle()], [ids, bundle]);
     assert.ok(
-      lines().some(({ msg }) => msg === 'keys of authorities were encrypted or decrypted, as the settings say'),
+      lines().some(({ msg }) => msg === 'keys of authorities were encrypted or decrypted, as the settings require'),
     );
     await again.rotate('intermediate');
     assertForm(dir, ENCRYPTED, 3);
@@ -230,7 +230,7 @@ describe('on a full disk', { skip: whyNoSmallDisk() ?? false }, () => {
     const ids = idsOf(authority.ca);
     disk.fill();
     const error = await refusal(authority, { passphrase: PASSPHRASE });
-    assert.match(error.message, /^the key in \S+\.pem could not be encrypted, and is as it was: ENOSPC/);
+    assert.match(error.message, /^the key in \S+\.pem could not be encrypted, and its file is unchanged: ENOSPC/);
     assertForm(authority.dir, CLEAR);
     disk.free();
     assert.deepEqual(idsOf(await authority.restart({ passphrase: PASSPHRASE })), ids);

@@ -21,7 +21,7 @@ const FAULTS: readonly (readonly [string, Partial<BootstrapFlags>, RegExp])[] = 
   ['an upstream without an ID', { upstream: ['db=10.0.0.7:1'] }, /^--upstream: .* it is NAME=HOST:PORT,SPIFFE_ID/],
   ['an upstream with a bad ID', { upstream: ['db=h:1,spiffe://a'] }, /^--upstream: it has no path/],
   ['an upstream called as a part of ours', { upstream: ['app=h:1,spiffe://a/b'] }, /^--upstream: "app" is reserved/],
-  ['an upstream with a bad name', { upstream: ['a b=h:1,spiffe://a/b'] }, /^--upstream: "a b" is no name/],
+  ['an upstream with a bad name', { upstream: ['a b=h:1,spiffe://a/b'] }, /^--upstream: "a b" is not a name/],
   ['an upstream twice', { upstream: ['a=h:1,spiffe://a/b', 'a=h:2,spiffe://a/b'] }, /^--upstream: "a" is given twice/],
   ['--local of nobody', { ...CLIENT, local: ['bd=127.0.0.1:1'] }, /^--local: there is no upstream "bd"/],
   ['--local without a name', { ...CLIENT, local: ['127.0.0.1:1'] }, /^--local: .* it is NAME=HOST:PORT/],

@@ -691,7 +691,7 @@ const LINTED: readonly Omit<LintCase, 'by'>[] = [
       says: /^make an entry with the user and the program of this Envoy: .* --selector unix:user:USER --selector unix:path:PATH; /,
       byHand: (stage) => entry(stage, 'spiffe://ilinux.io/web', [MINE]),
     },
-    fix: 'start the Envoy, and let `sidekey explain --pid PID --spiffe-id ID` print the command; or run the printed `sidekey entry create` with the user and path of the Envoy in the places of USER and PATH, as which it is refused',
+    fix: 'start the Envoy, and let `sidekey explain --pid PID --spiffe-id ID` print the command; or run the printed `sidekey entry create` with USER and PATH replaced by the user and path of the Envoy (the placeholders are refused)',
   },
   {
     symptom: 'An Envoy waits although doctor finds an entry for each name of its bootstrap',

@@ -92,10 +92,7 @@ describe('the commands that the program prints', () => {
       const args = ['entry', 'create', '--spiffe-id', 'spiffe://ilinux.io/web', '--selector', placeholder];
       const { status, stderr } = await sidekey([...args, '--admin-socket', '/nonexistent/admin.sock']);
       assert.equal(status, 2);
-      assert.match(
-        stderr,
-        /Put the .* of the workload in the place of (USER|PATH); sidekey explain --pid PID shows it/,
-      );
+      assert.match(stderr, /Replace (USER|PATH) by the .* of the workload; sidekey explain --pid PID shows it/);
     }
   });
 });

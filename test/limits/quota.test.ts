@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LimitError } from '../../src/limits/limit-error.ts';
 import { CONTAINERS_SHARE, type ConnectionPlace, Owners } from '../../src/limits/owner.ts';
-import { QUOTA_LIMITS, Quota, type QuotaLimits, type WhyRefused } from '../../src/limits/quota.ts';
+import { Quota, type QuotaLimits, type WhyRefused } from '../../src/limits/quota.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
+import { QUOTA_LIMITS } from '../support/quota-limits.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
 const exhausted = { name: 'LimitError' };

@@ -427,8 +427,8 @@ test('a selector has a known type and a value', () => {
   refused(one(':uid:1'), '/selectors/0', /":uid:1"/);
   refused(one(5), '/selectors/0', /5/);
   refused(one({ type: 'unix', value: '' }), '/selectors/0/value', /empty/);
-  refused(one({ type: '', value: 'uid:1' }), '/selectors/0/type', /no type/);
-  refused(one({ type: 'unix:uid', value: '1' }), '/selectors/0/type', /no type/);
+  refused(one({ type: '', value: 'uid:1' }), '/selectors/0/type', /not a selector type/);
+  refused(one({ type: 'unix:uid', value: '1' }), '/selectors/0/type', /not a selector type/);
   refused(one({ type: 'unxi', value: 'uid:1' }), '/selectors/0/type', /did you mean unix\?/);
   refused(one({ type: 'k8s', value: 'ns:x' }), '/selectors/0/type', /the types are unix, docker/);
   refused(one({ type: 'unix', value: 1000 }), '/selectors/0/value', /1000, not a text/);
@@ -453,12 +453,12 @@ test('unix selectors are of a known kind, and could be true', () => {
   }
   const bad: readonly (readonly [value: string, says: RegExp])[] = [
     ['uuid:5', /did you mean uid\?/],
-    ['username:x', /no kind/],
+    ['username:x', /not a kind/],
     ['sha265:x', /did you mean sha256\?/],
-    ['constructor:1', /no kind/],
+    ['constructor:1', /not a kind/],
     ['uid', /unix:uid is ""/],
     ['uid:', /unix:uid is ""/],
-    [':1', /"" is no kind/],
+    [':1', /"" is not a kind/],
     ['uid:01', /without leading zeros/],
     ['uid:-1', /decimal/],
     ['uid:+1', /decimal/],

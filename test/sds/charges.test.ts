@@ -11,7 +11,7 @@ import { HealthCheckRequest } from '../../src/gen/grpc/health/v1/health.ts';
 import { ServerReflectionRequest } from '../../src/gen/grpc/reflection/v1/reflection.ts';
 import { MemoryBudget, memoryLimits } from '../../src/limits/memory.ts';
 import { Owners } from '../../src/limits/owner.ts';
-import { QUOTA_LIMITS, Quota } from '../../src/limits/quota.ts';
+import { Quota } from '../../src/limits/quota.ts';
 import { Turns } from '../../src/limits/turns.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { standardServices } from '../../src/standard/service.ts';
@@ -20,6 +20,7 @@ import { createWire } from '../../src/wire/wire.ts';
 import { log, makeJoin, TRUST_DOMAIN } from '../identity/support.ts';
 import { callHeaders, dataFrames, END_STREAM, grpcMessage, RawClient, resetStream } from '../support/http2-frames.ts';
 import { credentialsAttestor, startPipe } from '../support/pipe.ts';
+import { QUOTA_LIMITS } from '../support/quota-limits.ts';
 
 const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
 const WEB = `spiffe://${TRUST_DOMAIN}/web`;

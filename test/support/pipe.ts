@@ -11,10 +11,11 @@ import { probeKernel } from '../../src/attest/kernel.ts';
 import { createPipe, type Pipe } from '../../src/attest/pipe.ts';
 import type { Attestor, Peer } from '../../src/attest/types.ts';
 import { type Clock, SystemClock } from '../../src/base/clock.ts';
-import { QUOTA_LIMITS, Quota, type QuotaLimits } from '../../src/limits/quota.ts';
+import { Quota, type QuotaLimits } from '../../src/limits/quota.ts';
 import type { Reader } from '../../src/limits/readers.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
 import { createLog, type Log } from '../../src/telemetry/log.ts';
+import { QUOTA_LIMITS } from './quota-limits.ts';
 import { tempDir } from './temp-dir.ts';
 
 export interface Connection {

@@ -15,7 +15,7 @@ import { currentTurn } from '../../src/base/turn.ts';
 import { Status as RpcStatus } from '../../src/gen/google/rpc/status.ts';
 import { MemoryBudget, type MemoryLimits, memoryLimits } from '../../src/limits/memory.ts';
 import { Account, type Owner, Owners } from '../../src/limits/owner.ts';
-import { QUOTA_LIMITS, Quota, type QuotaLimits } from '../../src/limits/quota.ts';
+import { Quota, type QuotaLimits } from '../../src/limits/quota.ts';
 import { Turns } from '../../src/limits/turns.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
 import { CALL_BYTES } from '../../src/wire/call.ts';
@@ -47,6 +47,7 @@ import {
   uint32,
 } from '../support/http2-frames.ts';
 import { openDescriptors, startPipe, type TestPipe } from '../support/pipe.ts';
+import { QUOTA_LIMITS } from '../support/quota-limits.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { WireClient } from '../support/wire-client.ts';
 

@@ -22,7 +22,7 @@ export interface Mount {
 }
 
 interface MountLimits {
-  /** Of the file. */
+  /** Maximum size of the file. */
   readonly bytes: number;
   readonly mounts: number;
 }

@@ -3,14 +3,14 @@
 import { X509Certificate } from 'node:crypto';
 import { pemBlocks } from '../pem.ts';
 
-/** Bytes of an answer, from whatever upstream. */
+/** Maximum size of an answer of any upstream, in bytes. */
 export const MAX_UPSTREAM_ANSWER_BYTES: number = 1024 * 1024;
-/** A chain and its roots have a few; a whole list of public CAs is a mistake. */
+/** Maximum number of certificates: a chain and its roots have a few, and a list of public CAs is a mistake. */
 const MAX_CERTIFICATES = 64;
 
 /**
  * The certificates in their order, each once. Text between PEM blocks is ignored.
- * @throws {Error} whose message completes a sentence that begins with what was read: "has no certificate"
+ * @throws {Error} whose message completes a sentence that begins with the source: "has no certificate"
  */
 export function readCertificates(parts: readonly (string | Uint8Array)[]): X509Certificate[] {
   const bytes = parts.reduce((sum, part) => sum + part.length, 0);
@@ -32,7 +32,7 @@ export function readCertificates(parts: readonly (string | Uint8Array)[]): X509C
 }
 
 function blocksOf(text: string): string[] {
-  // Whoever prints it by mistake should stop doing so.
+  // Refuse a private key, so that the mistake of sending it is noticed.
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) throw new Error('has a private key beside the certificates');
   const blocks = pemBlocks(text, 'CERTIFICATE');
   const begun = text.split('-----BEGIN CERTIFICATE-----').length - 1;
@@ -43,7 +43,7 @@ function blocksOf(text: string): string[] {
 function parse(encoded: string | Uint8Array, position: number): X509Certificate {
   try {
     const certificate = new X509Certificate(encoded);
-    // OpenSSL reads keys late, and an unknown one throws.
+    // OpenSSL parses the key on first use, and throws if it does not know the type.
     if (certificate.publicKey.type !== 'public') throw new Error('it has no public key');
     return certificate;
   } catch (cause) {

@@ -1,5 +1,5 @@
 /**
- * A program that has the CSR signed by whatever it knows: it reads the CSR as PEM on stdin and prints the new
+ * A program of the user that gets the CSR signed: it reads the CSR as PEM on stdin and prints the new
  * certificate, those above it, and the roots as PEM on stdout, in any order.
  */
 
@@ -30,12 +30,12 @@ export interface CommandOptions {
   readonly bundleFile: string | undefined;
 }
 
-/** All of its environment, beside the trust domain and the wished life. */
+/** The whole environment of the program, besides the trust domain and the requested lifetime. */
 const ENVIRONMENT = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   LC_ALL: 'C.UTF-8',
 } as const;
-/** Characters of its stderr in an error. */
+/** Maximum number of characters of its stderr in an error. */
 const SHOWN_STDERR = 500;
 
 export class CommandUpstream implements UpstreamSource {
@@ -45,7 +45,7 @@ export class CommandUpstream implements UpstreamSource {
 
   constructor(options: CommandOptions) {
     this.#options = options;
-    // Not its arguments: someone may have put a secret there.
+    // Without its arguments, which may contain a secret.
     this.description = `command ${printable(options.argv[0]!)}`;
   }
 
@@ -78,11 +78,11 @@ export class CommandUpstream implements UpstreamSource {
     if (status === 0) return { certificates: [stdout] };
     const how = endedBy === undefined ? `ended with status ${status}` : `was ended by ${endedBy}`;
     const said = printable(stderr.trim().slice(0, SHOWN_STDERR));
-    throw new Error(`the program ${how}${said === '' ? ' and said nothing on stderr' : `: ${said}`}`);
+    throw new Error(`the program ${how}${said === '' ? ' and wrote nothing to stderr' : `: ${said}`}`);
   }
 
   async close(): Promise<void> {
-    // Whoever waits for a signature ends it by its signal.
+    // Nothing to do: the signal of a request ends its program.
   }
 }
 
@@ -90,7 +90,7 @@ export class CommandUpstream implements UpstreamSource {
  * The program's file without symbolic links. Only root and the user of Sidekey may be able to change it or its path.
  * @throws {Error} with the problem and the rule
  */
-export function trustedProgram(file: string): string {
+function trustedProgram(file: string): string {
   const me = observer();
   if (!path.isAbsolute(file)) throw new Error(`${JSON.stringify(file)} is not an absolute path`);
   const walk = walkPath(file, me);

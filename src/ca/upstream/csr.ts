@@ -1,6 +1,6 @@
 /**
- * Certificate signing requests for intermediates: a subject, and the trust domain's ID as the only name. They say nothing
- * about CA and key usage: that is the upstream's decision, and cert-manager refuses requests that do.
+ * Certificate signing requests for intermediates: a subject, and the trust domain's ID as the only name. They do not
+ * request CA or key usage extensions: the upstream decides these, and cert-manager refuses requests that have them.
  *
  * @see RFC 2986, https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md section 4
  */
@@ -23,7 +23,7 @@ export interface CsrRequest {
 export async function makeCsr({ trustDomain, subject, privateKey }: CsrRequest): Promise<string> {
   const x509 = await import('../peculiar.ts');
   const { algorithm, ...keys } = signingKey(privateKey);
-  // As in SPIRE, since certificate paths and CRLs are looked up by name.
+  // A unique name, as in SPIRE, since certificate paths and CRLs are looked up by name.
   const unique = BigInt(`0x${randomSerial().toString('hex')}`).toString();
   const csr = await x509.Pkcs10CertificateRequestGenerator.create({
     name: new x509.Name(encodeName([...subject, { type: 'serialNumber', value: unique }])),

@@ -1,6 +1,6 @@
 /**
- * An issuer whose certificate and key are in files that something else renews. The files are looked at every few seconds
- * and before each signature. While new files are broken, the last good ones go on, and the problem is logged.
+ * An issuer whose certificate and key are in files that something else renews. The files are checked every few seconds
+ * and before each signature. While new files are faulty, the last good ones stay in use, and the problem is logged.
  *
  * Several Sidekeys with the same files are one trust domain: each has an intermediate of its own under the same root.
  */
@@ -44,9 +44,9 @@ interface DiskIssuer {
   readonly roots: readonly X509Certificate[];
 }
 
-/** Time between two looks at the files, in milliseconds. */
+/** Interval at which the files are checked, in milliseconds. */
 const LOOK_MS = 5_000;
-/** The life of the certificate that tries out new files, in milliseconds. */
+/** The lifetime of the test intermediate for new files, in milliseconds. */
 const TRIAL_LIFE = 60_000;
 
 export class DiskUpstream implements UpstreamSource {
@@ -56,7 +56,7 @@ export class DiskUpstream implements UpstreamSource {
   readonly #files: DiskFiles;
   readonly #options: DiskOptions;
   #issuer: DiskIssuer | undefined;
-  /** The files as they were when they were read last. */
+  /** The version of the files when they were last read. */
   #version = '';
   #problem: string | undefined;
   #loading: Promise<void> | undefined;
@@ -70,7 +70,9 @@ export class DiskUpstream implements UpstreamSource {
     this.changed = new Listeners((err) => options.log.error({ err }, 'listener of the upstream failed'));
   }
 
-  /** Reads the files. If they are broken, the log and `problem()` say so, and signing fails until they are mended. */
+  /**
+   * Reads the files. If they are faulty, the log and `problem()` say so, and signing fails until they are corrected.
+   */
   static async open(files: DiskFiles, options: DiskOptions): Promise<DiskUpstream> {
     const disk = new DiskUpstream(files, options);
     await disk.#look();
@@ -115,7 +117,7 @@ export class DiskUpstream implements UpstreamSource {
     });
   }
 
-  /** Reads the files if they have changed, or if they were broken: a certificate may have become valid. */
+  /** Reads the files if they have changed or were faulty, since a certificate may have become valid. */
   #look(): Promise<void> {
     this.#loading ??= this.#load().finally(() => {
       this.#loading = undefined;
@@ -140,7 +142,7 @@ export class DiskUpstream implements UpstreamSource {
       this.#version = version;
       if (problem === this.#problem) return;
       this.#problem = problem;
-      const goesOn = before === undefined ? 'no intermediate can be signed' : 'the last good ones go on';
+      const goesOn = before === undefined ? 'no intermediate can be signed' : 'the last good ones stay in use';
       log.error({ upstream: this.description, problem }, `the files of the upstream are broken: ${goesOn}`);
       return;
     }
@@ -152,7 +154,8 @@ export class DiskUpstream implements UpstreamSource {
     const certificates = readCertificateFile(certFile);
     const privateKey = readKeyFile(keyFile);
     const certificate = certificates.find((one) => one.checkPrivateKey(privateKey));
-    if (certificate === undefined) throw new Error(`the key in ${keyFile} fits no certificate in ${certFile}`);
+    if (certificate === undefined)
+      throw new Error(`the key in ${keyFile} does not belong to a certificate in ${certFile}`);
     const roots = bundleFile === undefined ? certificates.filter(isSelfSigned) : readBundleFile(bundleFile);
     if (roots.length === 0) {
       throw new Error(
@@ -164,7 +167,9 @@ export class DiskUpstream implements UpstreamSource {
     return issuer;
   }
 
-  /** Signs an intermediate for nothing, and proves it: whatever is wrong with the files is found before they are used. */
+  /**
+   * Signs a test intermediate and checks it, so that faults of the files are found before they are used.
+   */
   async #try(issuer: DiskIssuer): Promise<void> {
     const { trustDomain, clock } = this.#options;
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -178,7 +183,7 @@ export class DiskUpstream implements UpstreamSource {
     const { trustDomain, clock } = this.#options;
     const { validToDate } = issuer.certificate;
     if (clock.now() >= validToDate.getTime()) {
-      throw new Error(`the certificate in ${this.#files.certFile} has expired at ${validToDate.toISOString()}`);
+      throw new Error(`the certificate in ${this.#files.certFile} expired at ${validToDate.toISOString()}`);
     }
     const terms = { id: trustDomainId(trustDomain), now: clock.now(), life };
     const signed = await signIntermediate(issuer, csr, terms);

@@ -6,27 +6,27 @@ import { MAX_UPSTREAM_ANSWER_BYTES, readCertificates } from './answer.ts';
 import { keyFault } from './keys.ts';
 import { isSelfSigned } from './path.ts';
 
-/** A secret is far shorter; a longer file is another one. */
+/** Maximum size of a file with a secret, in bytes. */
 const MAX_SECRET_BYTES = 64 * 1024;
 
-/** The certificates of a PEM file. @throws {Error} with the file */
+/** The certificates of a PEM file. @throws {Error} whose message names the file */
 export function readCertificateFile(file: string): X509Certificate[] {
   const text = readFile(file, false);
   return about(file, () => readCertificates([text]));
 }
 
-/** The roots of a bundle file. @throws {Error} with the file */
+/** The roots of a bundle file. @throws {Error} whose message names the file */
 export function readBundleFile(file: string): X509Certificate[] {
   const roots = readCertificateFile(file);
   return about(file, () => {
     const other = roots.find((root) => !isSelfSigned(root));
     if (other === undefined) return roots;
     const subject = JSON.stringify(other.subject.replaceAll('\n', ','));
-    throw new Error(`has ${subject}, which is not self-signed: a bundle has roots only`);
+    throw new Error(`has ${subject}, which is not self-signed: a bundle file may contain only roots`);
   });
 }
 
-/** A private key: PKCS#8, SEC1 or PKCS#1, PEM, not encrypted. @throws {Error} with the file */
+/** A private key: PKCS#8, SEC1 or PKCS#1, PEM, not encrypted. @throws {Error} whose message names the file */
 export function readKeyFile(file: string): KeyObject {
   const text = readFile(file, true);
   return about(file, () => {
@@ -39,7 +39,7 @@ export function readKeyFile(file: string): KeyObject {
     }
     let key: KeyObject;
     try {
-      // Without what may be around it, such as EC PARAMETERS.
+      // Only the block of the key: other blocks, such as EC PARAMETERS, may surround it.
       key = createPrivateKey(text.slice(text.indexOf(`-----BEGIN ${labels[0]}`)));
     } catch (cause) {
       throw new Error('has a private key that cannot be read: PKCS#8, SEC1 and PKCS#1 are understood', { cause });
@@ -50,12 +50,14 @@ export function readKeyFile(file: string): KeyObject {
   });
 }
 
-/** One secret, such as a token: the file's text without a final line break. @throws {Error} with the file */
+/**
+ * One secret, such as a token: the file's text without a final line break. @throws {Error} whose message names the file
+ */
 export function readSecretFile(file: string): string {
   const secret = readFile(file, true).trim();
   return about(file, () => {
     if (secret === '') throw new Error('is empty');
-    // Nothing of it may be shown.
+    // The message may not contain the secret.
     if (!/^[\x21-\x7e]+$/.test(secret)) throw new Error('has more than one line, spaces or control characters');
     return secret;
   });

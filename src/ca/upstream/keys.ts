@@ -9,7 +9,7 @@ export interface SigningKey {
   readonly algorithm: { readonly name: string; readonly hash: string };
 }
 
-/** The hash of a curve has its strength. */
+/** Each curve has the hash of its strength. */
 const CURVES: Readonly<Record<string, { readonly namedCurve: string; readonly hash: string }>> = {
   prime256v1: { namedCurve: 'P-256', hash: 'SHA-256' },
   secp384r1: { namedCurve: 'P-384', hash: 'SHA-384' },
@@ -25,7 +25,7 @@ export function keyFault({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject)
   if (asymmetricKeyType === 'rsa') {
     const { modulusLength = 0 } = asymmetricKeyDetails ?? {};
     if (modulusLength >= RSA_LEAST && modulusLength <= RSA_MOST) return undefined;
-    return `is RSA of ${modulusLength} bits: RSA keys have ${RSA_LEAST} to ${RSA_MOST} bits`;
+    return `is RSA with ${modulusLength} bits: ${RSA_LEAST} to ${RSA_MOST} bits are allowed`;
   }
   const { namedCurve = '' } = asymmetricKeyDetails ?? {};
   if (asymmetricKeyType === 'ec' && Object.hasOwn(CURVES, namedCurve)) return undefined;

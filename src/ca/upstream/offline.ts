@@ -1,6 +1,6 @@
 /**
- * A root whose key is kept elsewhere, by people. They carry the request to it, and the signed certificates back, so the
- * request and its key are stored until then.
+ * An offline root: people carry the request to it and the signed certificates back. The request and its key are stored
+ * until then.
  */
 
 import { createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
@@ -20,14 +20,14 @@ export interface RequestStore {
   readonly dir: string;
   read(name: string): Promise<string | undefined>;
   write(name: string, text: string): Promise<void>;
-  /** @throws ERR_CA if the file has no key, or one of another passphrase */
+  /** @throws ERR_CA if the file has no key, or one that the passphrase does not decrypt */
   readKey(name: string): Promise<ReadPrivateKey | undefined>;
   /** Encrypts it if there is a passphrase. */
   writeKey(name: string, key: KeyObject): Promise<void>;
   remove(name: string): Promise<void>;
-  /** The authorities that are there: what one of them has signed is no open request. */
+  /** True if a stored authority has this key: then its request has been answered. */
   hasKey(publicKey: KeyObject): Promise<boolean>;
-  /** The roots that are known, for answers without a root. */
+  /** The stored roots, for answers without a root. */
   roots(): Promise<readonly X509Certificate[]>;
 }
 
@@ -42,7 +42,7 @@ export interface OfflineOptions {
 
 const REQUEST_FILE = 'request.csr';
 const KEY_FILE = 'request.key';
-/** An intermediate that ends sooner is refused, in milliseconds. */
+/** Minimum remaining lifetime of an intermediate, in milliseconds. */
 const LEAST_LIFE_MS = 3_600_000;
 
 interface OpenRequest extends PendingRequest {
@@ -68,7 +68,7 @@ export class OfflineRoot implements UpstreamAuthority {
 
   problem(): string | undefined {
     if (this.#request === undefined) return undefined;
-    return `the request ${this.#request.file} has to be signed by the offline root, and its answer given to sidekey ca import`;
+    return `have the offline root sign the request ${this.#request.file}, then run sidekey ca import with the answer`;
   }
 
   async check(): Promise<void> {}
@@ -120,7 +120,7 @@ export class OfflineRoot implements UpstreamAuthority {
     const { store, trustDomain, subject, keyType } = this.#options;
     const { privateKey } = await generateAuthorityKey(keyType);
     const csr = await makeCsr({ trustDomain, subject, privateKey });
-    // The key first: a request whose key is lost is of no use.
+    // Store the key first: a request without its key is useless.
     await store.writeKey(KEY_FILE, privateKey);
     await store.write(REQUEST_FILE, csr);
     return { file: path.join(store.dir, REQUEST_FILE), csr, privateKey };
@@ -138,14 +138,14 @@ export class OfflineRoot implements UpstreamAuthority {
     try {
       minted = await proveAnswer({ certificates: [certificates] }, terms);
     } catch (error) {
-      // The root may be known from an earlier answer.
+      // The answer may lack the root, if an earlier answer had it.
       const trusted = await store.roots();
       if (trusted.length === 0) throw error;
       minted = await proveAnswer({ certificates: [certificates] }, { ...terms, trusted }).catch(() => {
         throw error;
       });
     }
-    // Other self-signed certificates in a file that somebody put together must not become roots.
+    // Only the root of the chain may join the bundle: the file may contain unrelated self-signed certificates.
     const roots = minted.roots.slice(0, 1);
     if (this.#request === request) this.#answered.resolve({ ...minted, roots, privateKey });
   }

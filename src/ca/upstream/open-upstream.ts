@@ -20,9 +20,9 @@ const VAULT_MOUNT = 'pki';
 const APPROLE_MOUNT = 'approle';
 
 /**
- * Opens the upstream; undefined for `self`. Does not fail if the upstream is down or its files are broken: `problem()`
- * and `mint()` say so, and an intermediate that is there goes on meanwhile.
- * @param settings checked: what their kind needs is there
+ * Opens the upstream; undefined for `self`. Does not fail if the upstream is down or its files are faulty: `problem()`
+ * and `mint()` report that, and an existing intermediate stays in use.
+ * @param settings checked: every setting that the kind needs is there
  * @throws ERR_CONFIG if the subject is invalid
  */
 export async function openUpstream(

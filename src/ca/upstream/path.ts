@@ -1,6 +1,8 @@
 /**
- * Verifies the path from a new intermediate to a root as Envoy, Go and OpenSSL will: names, key identifiers, signatures,
- * CA flags, path lengths, key usages, dates. Where they differ, or where Sidekey does not know an extension, the path is
+ * Verifies the path from a new intermediate to a root as Envoy, Go and OpenSSL will: names, key identifiers,
+ * signatures,
+ * CA flags, path lengths, key usages, dates. Where they differ, or where Sidekey does not know an extension, the path
+ * is
  * refused.
  *
  * @see RFC 5280 section 6.1; https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md sections 3 to 5
@@ -24,9 +26,9 @@ export type FoundPath =
   | { readonly path: readonly X509Certificate[]; readonly fault?: undefined }
   | { readonly fault: string };
 
-/** Certificates from the intermediate to the root. Each one makes every SVID larger. */
+/** Maximum number of certificates from the intermediate to the root, since each makes every SVID larger. */
 const MAX_PATH = 8;
-/** Cross-signed certificates allow several paths; so many are tried. */
+/** Maximum number of paths that are tried; cross-signed certificates allow several. */
 const MAX_TRIES = 64;
 
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
@@ -61,7 +63,7 @@ export function findPath(
       }
       const next = pool.filter((one) => !path.includes(one) && !isSelfSigned(one) && isLinked(last, one));
       tries += next.length;
-      if (tries > MAX_TRIES) return { fault: `more than ${MAX_TRIES} paths lead from the new certificate to others` };
+      if (tries > MAX_TRIES) return { fault: `more than ${MAX_TRIES} chains begin at the new certificate` };
       longer.push(...next.map((one) => [...path, one]));
       if (next.length === 0) fault ??= deadEnd(path, pool, roots, isConfigured);
     }
@@ -71,7 +73,7 @@ export function findPath(
 }
 
 /** The first fault of a path from an intermediate to a root, a sentence; undefined if there is none. */
-export function pathFault(path: readonly X509Certificate[], terms: PathTerms): string | undefined {
+function pathFault(path: readonly X509Certificate[], terms: PathTerms): string | undefined {
   for (const [i, certificate] of path.entries()) {
     const isLast = i === path.length - 1;
     const fault = isLast ? rootFault(certificate, terms, i) : faultOf(certificate, i, false, terms);
@@ -165,7 +167,7 @@ function faultOf(
     return `${name} has a critical extension that Sidekey does not know: ${fields.unknownCritical.join(', ')}`;
   }
   if (fields.hasNameConstraints) {
-    return `${name} has name constraints, which Sidekey cannot keep to: use an issuer without them`;
+    return `${name} has name constraints, which Sidekey does not support: use an issuer without them`;
   }
   if (fields.isNameless) return `${name} has an empty subject, and certificate paths are looked up by name`;
   if (isNew && fields.keyId === undefined) return `${name} has no subject key identifier`;
@@ -177,7 +179,7 @@ function dateFault({ validFromDate, validToDate }: X509Certificate, name: string
   if (now < validFromDate.getTime()) {
     return `${name} is not valid before ${validFromDate.toISOString()}, and it is ${at} here: compare the clocks`;
   }
-  if (now >= validToDate.getTime()) return `${name} has expired at ${validToDate.toISOString()}, and it is ${at} here`;
+  if (now >= validToDate.getTime()) return `${name} expired at ${validToDate.toISOString()}, and it is ${at} here`;
   return undefined;
 }
 
@@ -207,7 +209,7 @@ function nameOf({ subject }: X509Certificate): string {
   return quoted(subject);
 }
 
-/** A distinguished name on one line; its length is bounded, since it is the upstream's. */
+/** A distinguished name on one line, cut off at a maximum length, since the upstream chooses it. */
 function quoted(name: string): string {
   const line = name.trimEnd().replaceAll('\n', ',');
   const shown = printable(line.slice(0, 200));

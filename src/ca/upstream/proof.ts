@@ -1,5 +1,6 @@
 /**
- * Proves an answer before anything of it is used. Upstreams mislead: they drop names, end the chain at an intermediate,
+ * Verifies an answer before any part of it is used. Upstreams make mistakes: they drop names, end the chain at an
+ * intermediate,
  * answer with a leaf, sign under an issuer that may not have CAs below it, and let the child outlive its issuer.
  */
 
@@ -15,7 +16,7 @@ export interface ProofTerms extends PathTerms {
   readonly privateKey: KeyObject;
   /** The roots of the settings, at one of which the chain must end; undefined: at a root in the answer. */
   readonly trusted?: readonly X509Certificate[] | undefined;
-  /** The shortest lifetime that is of use, in milliseconds. */
+  /** The minimum remaining lifetime, in milliseconds. */
   readonly leastLife: number;
 }
 
@@ -25,8 +26,8 @@ const MAX_WARNING_LENGTH = 300;
 
 /**
  * Finds the new certificate by its key, its path to a root, and signs a leaf under it. Certificates may come in any
- * order; those that are not needed are left out.
- * @throws ERR_UPSTREAM with the one reason
+ * order; unneeded ones are left out.
+ * @throws ERR_UPSTREAM with one reason
  */
 export async function proveAnswer(answer: UpstreamAnswer, terms: ProofTerms): Promise<Minted> {
   const refuse = (reason: string) => new SidekeyError('ERR_UPSTREAM', `the answer is refused: ${reason}`);
@@ -48,7 +49,7 @@ export async function proveAnswer(answer: UpstreamAnswer, terms: ProofTerms): Pr
   if (left < terms.leastLife) {
     const shortest = path.find(({ validToDate }) => validToDate.getTime() === notAfter)!;
     throw refuse(
-      `too little of its life is left: ${shortest === chain[0] ? 'it' : 'a certificate above it'} ends in ${seconds(left)} s, and at least ${seconds(terms.leastLife)} s are needed`,
+      `its remaining lifetime is too short: ${shortest === chain[0] ? 'it' : 'a certificate above it'} ends in ${seconds(left)} s, and at least ${seconds(terms.leastLife)} s are needed`,
     );
   }
   const leaf = { trustDomain: terms.trustDomain, privateKey: terms.privateKey, notBefore, notAfter };
@@ -80,7 +81,7 @@ function choosePath(
       ? 'its certificate has another key than the one that was requested'
       : `none of its ${pool.length} certificates has the key that was requested`;
   }
-  // An upstream may show earlier certificates of the same key, too.
+  // The answer may include earlier certificates of the same key.
   candidates.sort((a, b) => b.validToDate.getTime() - a.validToDate.getTime());
   let reason: string | undefined;
   for (const candidate of candidates) {

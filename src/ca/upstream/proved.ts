@@ -1,4 +1,4 @@
-/** Makes an upstream authority of one kind's source: writes the CSR, limits the time, and proves the answer. */
+/** Makes an upstream authority from a source: writes the CSR, limits the time, and verifies the answer. */
 
 import { type Clock, SidekeyError } from '../../base/index.ts';
 import type { TrustDomain } from '../../spiffe/index.ts';
@@ -16,7 +16,7 @@ export interface ProvedOptions {
   readonly timeout: number;
 }
 
-/** An answer is refused if it has less than a tenth of the wished life, or than this, in milliseconds. */
+/** The minimum remaining lifetime of an answer is a tenth of the requested one, but at most this, in milliseconds. */
 const LEAST_LIFE_MS = 3_600_000;
 
 export function proved(source: UpstreamSource, options: ProvedOptions): UpstreamAuthority {

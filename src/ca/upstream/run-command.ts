@@ -1,6 +1,6 @@
 /**
- * Runs one program with bounded time, input and output. It gets no shell, no environment of ours, and no descriptor but
- * its three standard ones; it and what it has started in its process group are killed at the limit.
+ * Runs one program with bounded time, input and output. It gets no shell, none of Sidekey's environment, and no
+ * descriptors except stdin, stdout and stderr. Its process group is killed at a limit.
  */
 
 import { spawn } from 'node:child_process';
@@ -9,7 +9,7 @@ import type { Readable } from 'node:stream';
 export interface CommandRun {
   /** The program's file, without symbolic links. */
   readonly file: string;
-  /** The first one is its name, as in execve(2). */
+  /** The first one is the program's name, as in execve(2). */
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly stdin: string;
@@ -23,7 +23,7 @@ export interface CommandResult {
   readonly status: number | undefined;
   readonly endedBy: NodeJS.Signals | undefined;
   readonly stdout: string;
-  /** Its beginning. Not escaped. */
+  /** The beginning of stderr, not escaped. */
   readonly stderr: string;
 }
 
@@ -44,19 +44,19 @@ export async function runCommand(run: CommandRun): Promise<CommandResult> {
     try {
       process.kill(-child.pid, 'SIGKILL');
     } catch {
-      // Nothing of it is left.
+      // The group has no process left.
     }
   };
   const ended = new Promise<Pick<CommandResult, 'status' | 'endedBy'>>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (status, endedBy) => {
       isRunning = false;
-      // Ends what it left behind in its group. The group's number cannot have been given out again yet.
+      // Kills processes that the program left in its group. The kernel cannot have reused the group's id yet.
       killGroup();
       resolve({ status: status ?? undefined, endedBy: endedBy ?? undefined });
     });
   });
-  // A program that does not read its input is no fault by itself.
+  // A program may ignore its input.
   child.stdin.on('error', () => undefined);
   child.stdin.end(stdin);
   const stop = { now: (_reason: unknown): void => undefined };
@@ -66,7 +66,7 @@ export async function runCommand(run: CommandRun): Promise<CommandResult> {
       reject(reason);
     };
   });
-  stopped.catch(() => undefined); // it may come while nobody waits
+  stopped.catch(() => undefined); // it may reject before anything awaits it
   const aborted = () => stop.now(signal.reason);
   signal.addEventListener('abort', aborted, { once: true });
   const output = collect(child.stdout, maxOutput, () => {

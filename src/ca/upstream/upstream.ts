@@ -1,6 +1,6 @@
 /**
  * The authority above Sidekey's own: it signs the intermediates. Each kind only has to answer a CSR with certificates
- * ({@link UpstreamSource}); `proved.ts` adds the CSR and the proof of the answer, so no kind can leave them out.
+ * ({@link UpstreamSource}); `proved.ts` adds the CSR and the checks of the answer, so no kind can leave them out.
  */
 
 import type { KeyObject, X509Certificate } from 'node:crypto';
@@ -8,18 +8,20 @@ import type { Listeners } from '../../base/index.ts';
 
 export type UpstreamKind = 'disk' | 'vault' | 'command';
 
-/** Certificates as an upstream gives them, in any order: PEM text with any number of blocks, or one certificate as DER. */
+/**
+ * Certificates as an upstream gives them, in any order: PEM text with any number of blocks, or one certificate as DER.
+ */
 export interface UpstreamAnswer {
   /** The new certificate, those above it, and roots. */
   readonly certificates: readonly (string | Uint8Array)[];
-  /** What the upstream says about its answer. Not escaped. */
+  /** Remarks of the upstream on its answer, not escaped. */
   readonly warnings?: readonly string[];
 }
 
 export interface SigningRequest {
   /** The CSR as PEM. */
   readonly csr: string;
-  /** The wished lifetime, in milliseconds. The upstream may give less. */
+  /** The requested lifetime, in milliseconds. The upstream may give less. */
   readonly life: number;
   readonly signal: AbortSignal;
 }
@@ -28,18 +30,21 @@ interface UpstreamPart {
   readonly kind: UpstreamKind | 'offline';
   /** For people, without secrets: `vault https://vault.example.org:8200 pki`. */
   readonly description: string;
-  /** A fault that does not stop it yet: broken new files, a token that cannot be renewed; undefined if there is none. */
+  /**
+   * A fault that does not prevent signatures yet, such as faulty new files or a token that cannot be renewed; undefined
+   * if there is none.
+   */
   problem(): string | undefined;
-  /** Looks whether it could sign, without signing: files, program, login. @throws {Error} with the reason */
+  /** Checks files, program or login, without signing. @throws {Error} with the reason */
   check(): Promise<void>;
-  /** Tells that its issuer or its roots have changed: a new intermediate should be asked for. */
+  /** Tells that the issuer or the roots have changed, so that a new intermediate is needed. */
   readonly changed?: Listeners<void>;
   close(): Promise<void>;
 }
 
-/** One kind of upstream, whose answers are not to be trusted yet. */
+/** One kind of upstream; its answers are not checked yet. */
 export interface UpstreamSource extends UpstreamPart {
-  /** Roots that the settings name; the chain must end at one of them. Undefined: at a root in the answer. */
+  /** The roots of the settings, at one of which the chain must end. Undefined: it ends at a root in the answer. */
   trusted(): Promise<readonly X509Certificate[] | undefined>;
   /** Has the request signed. @throws {Error} whose message says what happened and what to do */
   sign(request: SigningRequest): Promise<UpstreamAnswer>;
@@ -48,7 +53,7 @@ export interface UpstreamSource extends UpstreamPart {
 export interface UpstreamAuthority extends UpstreamPart {
   /** @throws ERR_UPSTREAM */
   check(): Promise<void>;
-  /** Has an intermediate for this key signed. The answer is proved. @throws ERR_UPSTREAM */
+  /** Has an intermediate for this key signed. The answer is checked. @throws ERR_UPSTREAM */
   mint(request: MintRequest): Promise<Minted>;
   /** Called when an answer is stored. */
   taken?(): Promise<void>;
@@ -75,15 +80,15 @@ export interface PendingRequest {
 export interface MintRequest {
   /** The key of the new intermediate: EC (P-256, P-384, P-521) or RSA. */
   readonly privateKey: KeyObject;
-  /** The wished lifetime, in milliseconds. */
+  /** The requested lifetime, in milliseconds. */
   readonly life: number;
-  /** The shortest lifetime that is of use, in milliseconds; by default a tenth of `life`, an hour at most. */
+  /** The minimum remaining lifetime, in milliseconds; by default a tenth of `life`, an hour at most. */
   readonly leastLife?: number;
   /** Ends the request. Each kind has its own time limit beside it. */
   readonly signal?: AbortSignal;
 }
 
-/** A proved answer. */
+/** A checked answer. */
 export interface Minted {
   /** The new intermediate first, each issued by the next one; no root. */
   readonly chain: readonly X509Certificate[];
@@ -92,8 +97,8 @@ export interface Minted {
   /** When chain and root are valid together, in milliseconds since the epoch. */
   readonly notBefore: number;
   readonly notAfter: number;
-  /** For the log, escaped: what the upstream said, and what was left out of its answer. */
+  /** For the log, escaped: what the upstream said, and the parts of its answer that were left out. */
   readonly warnings: readonly string[];
-  /** Set if it is for another key than the one of this request: for that of an earlier one, which is stored. */
+  /** The key of an earlier, stored request, if the answer is for that one instead. */
   readonly privateKey?: KeyObject;
 }

@@ -1,6 +1,6 @@
 /**
- * The HTTP API of Vault and OpenBao: one request, with bounded time and size. It follows no redirect, since the token
- * would go along.
+ * The HTTP API of Vault and OpenBao: one request, with bounded time and size. It follows no redirect, since the new
+ * address would get the token.
  *
  * @see https://openbao.org/api-docs/, https://developer.hashicorp.com/vault/api-docs
  */
@@ -17,7 +17,7 @@ export interface VaultServer {
   /** `https://vault.example.org:8200`, with a path if a proxy needs one; `http:` to loopback only. */
   readonly address: string;
   readonly namespace: string | undefined;
-  /** CAs that may sign its TLS certificate; undefined: those that Node brings. */
+  /** CAs that may sign its TLS certificate; undefined: the public CAs that Node includes. */
   readonly caFile: string | undefined;
 }
 
@@ -54,7 +54,7 @@ export async function askVault(server: VaultServer, asked: VaultRequest): Promis
     host: base.hostname.replace(/^\[|\]$/g, ''),
     headers: {
       Accept: 'application/json',
-      // Vault refuses requests without it where an agent stands before it.
+      // A Vault agent in front of the server may refuse requests without this header.
       'X-Vault-Request': 'true',
       ...(body === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) }),
       ...(asked.token === undefined ? {} : { 'X-Vault-Token': asked.token }),
@@ -69,7 +69,7 @@ export async function askVault(server: VaultServer, asked: VaultRequest): Promis
     if (base.protocol === 'http:') options.host = await loopbackOf(options.host!);
     else if (server.caFile !== undefined) options.ca = readCertificateFile(server.caFile).map(String);
     const request = base.protocol === 'http:' ? httpRequest(options) : httpsRequest(options);
-    // One that comes after the answer, which has its own.
+    // Ignores errors after the response has begun: reading the response reports them.
     request.on('error', () => undefined);
     request.end(body);
     [response] = (await once(request, 'response')) as [IncomingMessage];

@@ -1,6 +1,7 @@
 /**
- * The token of a Vault: read from a file or got by an AppRole login, renewed at half of its lease, and got anew when it
- * has ended. Failures are retried until the end of the lease; the last one is the session's problem.
+ * The token of a Vault: read from a file or got by an AppRole login, renewed at half of its lease, and replaced by a
+ * new one when the lease has ended. Failures are retried until the end of the lease; the last one is the session's
+ * problem.
  */
 
 import { backoff, type Clock, type Deadline } from '../../base/index.ts';
@@ -74,7 +75,9 @@ export class VaultSession {
     return lease.token;
   }
 
-  /** Asks whether the token is still good; one that is not is thrown away, so that the next {@link token} is a new one. */
+  /**
+   * Asks the server whether the token is still valid, and drops it if not, so that the next {@link token} is a new one.
+   */
   async isGood(token: string, signal: AbortSignal): Promise<boolean> {
     try {
       await this.#ask('GET', 'auth/token/lookup-self', { token, signal });
@@ -86,7 +89,7 @@ export class VaultSession {
     }
   }
 
-  /** Ends the token of a login, so that none is left behind. */
+  /** Revokes the token of a login. */
   async close(): Promise<void> {
     this.#next?.cancel();
     this.#ended.abort(new Error('Sidekey stops'));
@@ -209,7 +212,7 @@ export class VaultSession {
 
   #solved(): void {
     const { log, description } = this.#options;
-    if (this.#problem !== undefined) log.info({ upstream: description }, 'the upstream has given a token again');
+    if (this.#problem !== undefined) log.info({ upstream: description }, 'got a token for the upstream again');
     this.#problem = undefined;
   }
 

@@ -61,7 +61,7 @@ export class VaultUpstream implements UpstreamSource {
       return await this.#sign(token, request);
     } catch (error) {
       if (!(error instanceof VaultError && error.status === 403)) throw error;
-      // Without a right, a new token would not help.
+      // If the token lacks a permission, a new token would not help.
       if (await this.#session.isGood(token, request.signal)) throw error;
     }
     return this.#sign(await this.#session.token(), request);
@@ -74,7 +74,7 @@ export class VaultUpstream implements UpstreamSource {
   async #sign(token: string, { csr, life, signal }: SigningRequest): Promise<UpstreamAnswer> {
     const body = {
       csr,
-      // Otherwise the subject and the names are dropped.
+      // Without this, Vault drops the subject and the names of the CSR.
       use_csr_values: true,
       max_path_length: 0,
       ttl: `${Math.floor(life / 1000)}s`,

@@ -134,7 +134,7 @@ test('the program gets its arguments as they are, a clean environment, the CSR, 
   const { folder, upstream } = await world(t);
   const args = ['$(touch x)', '', 'a b', '*', '--flag=1'];
   const script = `{ env; echo "cwd $PWD"; for one in "$@"; do echo "arg <$one>"; done; ls -l /proc/self/fd; ps -o sid=,pgid=,pid= -p $$; cat; } >${folder}/seen; exit 3`;
-  assert.match(await reasonOf(upstream(script, { args })), /status 3 and said nothing on stderr/);
+  assert.match(await reasonOf(upstream(script, { args })), /status 3 and wrote nothing to stderr/);
   const seen = readFileSync(path.join(folder, 'seen'), 'utf8');
   const names = [...seen.matchAll(/^(\w+)=/gm)]
     .map(([, name]) => name!)

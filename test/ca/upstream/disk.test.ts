@@ -152,7 +152,7 @@ test('the intermediate ends with its issuer', async (t) => {
   assert.equal(chain[0]!.validToDate.getTime(), NOW + 2 * HOUR);
   clock.advance(1.5 * HOUR);
   assert.equal((await mint(2 * HOUR)).notAfter, NOW + 2 * HOUR);
-  await assert.rejects(mint(10 * HOUR), /too little of its life is left/);
+  await assert.rejects(mint(10 * HOUR), /its remaining lifetime is too short/);
 });
 
 test('two Sidekeys with the same files are one trust domain', async (t) => {
@@ -257,12 +257,12 @@ describe('new files', () => {
     {
       is: 'a swapped key',
       breakIt: ({ keyFile }) => put(keyFile, keyPem(newKey())),
-      reason: /the key in .*ca\.key fits no certificate in .*ca\.crt/,
+      reason: /the key in .*ca\.key does not belong to a certificate in .*ca\.crt/,
     },
     {
       is: 'a key of another type',
       breakIt: ({ keyFile }) => put(keyFile, keyPem(newKey('RSA'))),
-      reason: /fits no certificate/,
+      reason: /does not belong to a certificate/,
     },
     {
       is: 'an Ed25519 key',
@@ -316,7 +316,7 @@ describe('new files', () => {
     {
       is: 'an intermediate in the bundle',
       breakIt: ({ bundleFile }, { root, issuer }) => put(bundleFile!, pems(root, issuer)),
-      reason: /roots\.crt has "CN=issuer", which is not self-signed: a bundle has roots only/,
+      reason: /roots\.crt has "CN=issuer", which is not self-signed: a bundle file may contain only roots/,
     },
     {
       is: 'an empty bundle',
@@ -336,12 +336,12 @@ describe('new files', () => {
     {
       is: 'an expired issuer',
       breakIt: async (files) => void (await writePki(files, { notAfter: NOW - 1 })),
-      reason: /the certificate in .*ca\.crt has expired/,
+      reason: /the certificate in .*ca\.crt expired/,
     },
     {
       is: 'an expired root',
       breakIt: async (files) => void (await writePki(files, {}, { notAfter: NOW - 1 })),
-      reason: /"CN=root" has expired/,
+      reason: /"CN=root" expired/,
     },
     {
       is: 'an issuer of another trust domain',

@@ -204,7 +204,7 @@ describe('a real OpenBao', { skip }, () => {
     assert.ok(notAfter < Date.now() + 2 * HOUR + SECOND);
     assert.ok(chain[0]!.validToDate.getTime() >= notAfter);
     const refused = mint(await withRoot(t, { mount: 'pki-short' }), DAY, 3 * HOUR);
-    await assert.rejects(refused, /too little of its life is left: a certificate above it ends/);
+    await assert.rejects(refused, /its remaining lifetime is too short: a certificate above it ends/);
   });
 
   test('has no PKI engine at that path', async (t) => {

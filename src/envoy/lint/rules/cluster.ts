@@ -83,7 +83,7 @@ function absentSocket(
 ): (Pick<Draft, 'problem' | 'why'> & Partial<Pick<Draft, 'severity'>>) | undefined {
   const kind = kindOf?.(socket);
   if (kind === 'other') {
-    return { problem: `${socket} is no socket`, why: 'an Envoy of this host can not connect to it' };
+    return { problem: `${socket} is not a socket`, why: 'an Envoy of this host can not connect to it' };
   }
   if (kind !== 'missing') return undefined;
   return {

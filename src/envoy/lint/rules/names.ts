@@ -124,7 +124,7 @@ function withoutEntry(
   const { entries = [] } = known;
   if (spiffeId === undefined ? entries.length > 0 : entries.some((entry) => entry.spiffe_id === spiffeId)) return [];
   const own = ownDomain(known);
-  // Only a name that is one typing error away is probably meant: another one is that of another workload.
+  // Suggests only a name that is one typing error away: others are those of other workloads.
   const near = entries.map((entry) => entry.spiffe_id).find((id) => looksMistyped(name, id));
   const meant = near === undefined ? '' : `if ${near} is meant, name: ${near}; else `;
   if (spiffeId !== undefined && own !== undefined && domainOf(spiffeId) !== own) {
@@ -151,7 +151,9 @@ function withoutEntry(
   ];
 }
 
-/** How to make the entry: by the facts of the Envoy that waits; else with placeholders, which `entry create` refuses. */
+/**
+ * How to make the entry: by the facts of the Envoy that waits; else with placeholders, which `entry create` refuses.
+ */
 function toMake(spiffeId: string, hold: KnownHold | undefined): string {
   const explain = (pid: number | string) => `sidekey explain --pid ${pid} --spiffe-id ${shellQuote(spiffeId)}`;
   if (hold !== undefined) return `make an entry for this Envoy, which is process ${hold.pid}: ${explain(hold.pid)}`;

@@ -13,7 +13,7 @@ export interface KnownEntry {
   readonly dns_names: readonly string[];
   /** Trust domains, without `spiffe://`. */
   readonly federates_with: readonly string[];
-  /** What made it, and where it is declared; undefined: not known. */
+  /** The source of the entry, and where it is declared; undefined: not known. */
   readonly declared?: DeclaredAt | undefined;
 }
 
@@ -75,7 +75,7 @@ export function setField(map: Spot, field: string, value: string): Edit | undefi
   return there === undefined ? map.with(`${field}: ${value}`) : there.replaced(value);
 }
 
-/** The trust domain of the server; entries are all of it. Undefined if it is not known. */
+/** The trust domain of the server and its entries. Undefined if it is not known. */
 export function ownDomain({ server, entries }: KnownFacts): string | undefined {
   return server?.trustDomain ?? entries?.[0]?.spiffe_id.split('/')[2];
 }

@@ -163,7 +163,7 @@ function foreignPeers({ common }: TlsContext, { fixed }: ValidationContext, mode
   const own = ownDomain(known) ?? certificateDomain(common);
   const trusted = asked === names.bundle ? own : domainIn(asked);
   if (trusted === undefined && !isAll) return [];
-  // The rules for names tell it.
+  // The rules for names report it.
   if (trusted !== undefined && (!isTrustDomain(trusted) || unfederated(model, trusted, known).length > 0)) return [];
   const matchers = fixed?.get('match_typed_subject_alt_names')?.each ?? [];
   return matchers.flatMap((matcher): Draft[] => {
