@@ -24,10 +24,12 @@ export function declaredPlace({ source, file, line }: DeclaredAt): string | unde
 /**
  * How to change an entry: by `command`, or where it is declared.
  * @param what the change, in words that follow a colon
+ * @param server pid of the server that has read the file, if it is known
  */
-export function changeEntry(at: DeclaredAt, what: string, command: string): string {
+export function changeEntry(at: DeclaredAt, what: string, command: string, server?: number): string {
   const place = declaredPlace(at);
   if (place === undefined) return `${what}: ${command}`;
   if (at.source !== FILE_SOURCE) return `change the entry ${place}: ${what}`;
-  return `edit the entry ${place}: ${what}; then reload it (send SIGHUP to the server)`;
+  const reload = server === undefined ? 'send SIGHUP to the server' : `kill -HUP ${server}`;
+  return `edit the entry ${place}: ${what}; then reload it (${reload})`;
 }

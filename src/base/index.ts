@@ -50,6 +50,6 @@ export {
 export { currentTurn } from './turn.ts';
 export { readUnmappedIds, type UnmappedIds } from './unmapped-ids.ts';
 export { type Observer, observer } from './user-ids.ts';
-export { isValidAt } from './validity.ts';
+export { BACKDATE_MS, isValidAt } from './validity.ts';
 export { version } from './version.ts';
 export { isWithin } from './within.ts';

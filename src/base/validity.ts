@@ -1,5 +1,8 @@
 /** The validity of certificates and authorities, in milliseconds since the epoch. */
 
+/** Leaves and intermediates are backdated by this much, in milliseconds, so that peers with a slow clock accept them. */
+export const BACKDATE_MS = 30_000;
+
 export interface Validity {
   readonly notBefore: number;
   /** The first instant at which it is no longer valid. */

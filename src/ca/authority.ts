@@ -6,10 +6,10 @@
  */
 
 import { hash, type KeyObject, randomBytes, sign, verify, X509Certificate } from 'node:crypto';
-import { SidekeyError } from '../base/index.ts';
+import { BACKDATE_MS, SidekeyError } from '../base/index.ts';
 import { AUTHORITY_KEY_TYPES, type AuthorityKeyType, type TrustDomain, trustDomainId } from '../spiffe/index.ts';
 import { generateAuthorityKey, keyAlgorithm, keyTypeOf } from './authority-key.ts';
-import { BACKDATE_MS, randomSerial, wholeSecond } from './certificate.ts';
+import { randomSerial, wholeSecond } from './certificate.ts';
 import { readCertificateFields } from './certificate-fields.ts';
 import { encodeName, type NamePart } from './name.ts';
 import { pem, pemBlocks } from './pem.ts';
@@ -154,6 +154,19 @@ export function authorityFile({ certificate, above }: Pick<Authority, 'certifica
   return blocks.join('') + key;
 }
 
+/** A valid authority of another trust domain: the file is in order, and the settings are wrong. */
+export class ForeignAuthorityError extends Error {
+  /** Undefined if its name is no trust domain's. */
+  readonly remedy: string | undefined;
+
+  constructor(name: string | undefined, own: string) {
+    super(`contains an authority of ${name ?? 'no trust domain'}, not of ${own}`);
+    this.name = 'ForeignAuthorityError';
+    const domain = /^URI:spiffe:\/\/([a-z0-9._-]+)$/.exec(name ?? '')?.[1];
+    this.remedy = domain && `give --trust-domain ${domain}, or another data directory (--data-dir)`;
+  }
+}
+
 /**
  * Reads an authority's file.
  * @param privateKey the key in the file; see {@link KeyCodec.read}
@@ -182,7 +195,7 @@ export function readAuthority(
   if (!certificate.ca) throw new Error('contains a certificate that is not a CA certificate');
   const id = trustDomainId(trustDomain);
   if (certificate.subjectAltName !== `URI:${id}`) {
-    throw new Error(`contains an authority of ${certificate.subjectAltName ?? 'no trust domain'}, not of ${id}`);
+    throw new ForeignAuthorityError(certificate.subjectAltName, id);
   }
   if (role === 'root' && !isIssuedBy(certificate, { certificate, publicKey: certificate.publicKey })) {
     throw new Error('contains a root certificate that is not self-signed');

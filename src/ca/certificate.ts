@@ -7,11 +7,6 @@
 import { randomBytes } from 'node:crypto';
 import { bitString, explicit, implicit, integer, octetString, oid, sequence, TRUE, timeElement } from './der.ts';
 
-/**
- * Leaves and intermediates are backdated by this much, in milliseconds, so that peers with a slow clock accept them.
- */
-export const BACKDATE_MS = 30_000;
-
 const VERSION_3 = explicit(0, integer(Uint8Array.of(2)));
 
 export const SUBJECT_KEY_ID: Buffer = oid('2.5.29.14');

@@ -14,6 +14,7 @@ import {
   type Authority,
   type AuthorityRole,
   authorityFile,
+  ForeignAuthorityError,
   isUnder,
   readAuthority,
   upstreamRoot,
@@ -275,7 +276,8 @@ export class KeyStore {
       if (fileName(authority) === name) return { authority, isCurrent };
       throw new Error(`contains the authority of ${fileName(authority)}`);
     } catch (error) {
-      const mend = error instanceof PassphraseError ? error.remedy : MEND[role];
+      const isNoDamage = error instanceof PassphraseError || error instanceof ForeignAuthorityError;
+      const mend = (isNoDamage ? error.remedy : undefined) ?? MEND[role];
       throw this.#fault(name, (error as Error).message, mend, error);
     }
   }

@@ -5,10 +5,10 @@
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
  */
 
+import { BACKDATE_MS } from '../base/index.ts';
 import type { SpiffeId, SvidKeyType } from '../spiffe/index.ts';
 import {
   authorityKeyId,
-  BACKDATE_MS,
   digitalSignature,
   encodeCertificate,
   encodeToBeSigned,

@@ -7,6 +7,7 @@ import type { AdminClient } from '../client/index.ts';
 import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
 import { isData, printFields, printTable, printView } from './output.ts';
+import { readProxies, rowsOf } from './proxy-rows.ts';
 import { addClientOptions, type ClientOptions, openClient } from './target.ts';
 
 type Authority = AuthoritiesJson['authorities'][0];
@@ -14,6 +15,10 @@ type LaggingProxies = Authority['waits_for'];
 
 /** Polling interval of the authorities, in milliseconds. */
 const LOOK_MS = 100;
+/** Looks at proxies that are to answer the last bundle. */
+const ANSWER_LOOKS = 10;
+/** States of secrets whose last version the proxy does not use. */
+const UNANSWERED = 'state=sent&state=stale&state=rejected';
 
 export function addCaCommands(program: Command): void {
   const ca = program.command('ca').description('show and replace the authorities: roots and intermediates');
@@ -84,13 +89,24 @@ async function follow(client: AdminClient, first: AuthoritiesJson, tells: boolea
     if (tells) tellChanges(now, told);
     const tainted = now.authorities.filter(({ state }) => state === 'tainted');
     if (tainted.length === 0) {
-      if (tells) tellFollowers(left);
+      if (tells) tellFollowers(await stillBehind(client, left));
       return now;
     }
     const waiting = now.authorities.find(({ state }) => state === 'published') ?? tainted[0]!;
     left = waiting.waits_for;
     await pause(LOOK_MS);
   }
+}
+
+/** A proxy may have answered since the last look: then the tainted authority was removed at once, and nobody is behind. */
+async function stillBehind(client: AdminClient, seen: LaggingProxies): Promise<LaggingProxies> {
+  let left = seen;
+  for (let looks = 0; left.length > 0 && looks < ANSWER_LOOKS; looks += 1) {
+    if (looks > 0) await pause(LOOK_MS);
+    const rows = rowsOf(await readProxies(client, new URLSearchParams(UNANSWERED)));
+    left = left.filter(({ pid, name }) => rows.some(({ proxy, secret }) => proxy.pid === pid && secret.name === name));
+  }
+  return left;
 }
 
 function tellChanges({ authorities }: AuthoritiesJson, told: Map<string, string>): void {

@@ -7,7 +7,7 @@ import { aimed } from './target.ts';
 
 /** @param entries how many there are */
 export function nextSteps(config: ServeConfig, entries: number): string {
-  const { adminSocket, trustDomain, socket } = config;
+  const { adminSocket, trustDomain, socket, entries: file } = config;
   const options = { output: 'table', ...(isDefault(adminSocket) ? {} : { adminSocket }) } as const;
   const id = shellQuote(`${trustDomainId(trustDomain)}/web`);
   const create = `sidekey entry create --spiffe-id ${id} --selector unix:uid:${process.geteuid!()}`;
@@ -17,6 +17,7 @@ export function nextSteps(config: ServeConfig, entries: number): string {
     [fetch, 'shows the identities that a process gets'],
     ['sidekey proxies', 'shows what each Envoy asked for and received'],
     ['sidekey doctor', 'looks for faults'],
+    ...(file === undefined ? [] : [[`kill -HUP ${process.pid}`, 'reloads the entries file after a change'] as const]),
   ];
   const lines = steps.map(([command, does]) => `  ${aimed(command, options)}\n      ${does}\n`);
   return `\nThe pipe is ${socket}. In another terminal:\n${lines.join('')}\n`;

@@ -1,7 +1,7 @@
 /** Finds secrets of proxies that need attention. */
 
 import type { SecretJson } from '../admin/index.ts';
-import { looksMistyped } from '../base/index.ts';
+import { BACKDATE_MS, looksMistyped } from '../base/index.ts';
 import { type ProxyRow, untilOrSince } from './proxy-rows.ts';
 
 const HOUR_MS = 3_600_000;
@@ -37,7 +37,8 @@ export function waitsForEntry({ secret: { held } }: ProxyRow): boolean {
 function renewalTrouble({ expires_at: expiresAt, not_before: notBefore }: SecretJson, now: number): string | undefined {
   if (expiresAt === null || notBefore === null) return undefined;
   const end = Date.parse(expiresAt);
-  const life = end - Date.parse(notBefore);
+  // Renewal counts from the issuance. Without this, an SVID of less than a minute would always seem overdue.
+  const life = end - Date.parse(notBefore) - BACKDATE_MS;
   const left = end - now;
   if (left >= Math.min(HOUR_MS, life * LAST_SHARE)) return undefined;
   return left > 0 ? `not renewed: the certificate ends ${untilOrSince(left)}` : `ended ${untilOrSince(left)}`;

@@ -72,9 +72,9 @@ function readValue(
   if (kind.takes === 'many') return kind.read([], sources.folder);
   if (optional) return undefined;
   const problem =
-    fallback === undefined
+    fallback?.needs === undefined
       ? 'it is not set'
-      : `it is not set, and the variable in its default is not set either, as after su, sudo or cron (${fallback.words})`;
+      : `it is not set, and its default needs ${fallback.needs}, which is not set to an absolute path (as after su, sudo or cron)`;
   const rule = `give ${flagOf(key)}, ${variableOf(key)} or ${key} in the YAML file`;
   throw settingError(problem, rule);
 }

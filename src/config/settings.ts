@@ -35,6 +35,8 @@ export interface Fallback {
   readonly from?: SettingKey;
   /** The default in `--help`. */
   readonly words: string;
+  /** The variable without which it can't be determined. */
+  readonly needs?: string;
 }
 
 const fixed = (text: string): Fallback => ({ text: () => text, words: text });
@@ -105,7 +107,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
   dataDir: {
     about: 'directory for keys and database, accessible only for its owner (0700)',
     kind: kinds.directory,
-    fallback: { text: defaultDataDir, words: '/var/lib/sidekey as root, else $XDG_STATE_HOME/sidekey' },
+    fallback: { text: defaultDataDir, words: '/var/lib/sidekey as root, else $XDG_STATE_HOME/sidekey', needs: 'HOME' },
   },
   socket: {
     about: 'the pipe: Unix socket on which Envoys ask for their secrets',
@@ -113,6 +115,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     fallback: {
       text: defaultSocket,
       words: '/run/sidekey/agent.sock as root, else $XDG_RUNTIME_DIR/sidekey/agent.sock',
+      needs: 'XDG_RUNTIME_DIR',
     },
   },
   adminSocket: {

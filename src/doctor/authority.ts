@@ -54,7 +54,7 @@ export function judgeAuthority(known: KnownAuthorities, now: number): Finding[] 
       fix: 'find the reason in the log of the server, at "the authorities could not be renewed", and mend it; then: sidekey ca rotate',
     });
   }
-  const isExplained = authorities.length === 0 && upstream !== null;
+  const isExplained = upstream !== null && (authorities.length === 0 || upstream.problem !== null);
   if (!isExplained && !live.some(({ role }) => role === 'intermediate')) {
     const early = authorities.some((one) => server < Date.parse(one.not_before));
     findings.push({

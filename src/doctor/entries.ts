@@ -7,8 +7,10 @@ type Kind = 'expired' | 'unproducible' | 'shadowed' | 'never-issued';
 type EntrySample = DoctorJson['entries']['expired']['sample'][number];
 
 interface Judgement extends Pick<Finding, 'severity' | 'why'> {
-  /** How the entry is changed, in words; nothing here deletes what can be mended. */
+  /** How the entry is changed, in words that hold in a file too; nothing here deletes what can be mended. */
   change(fault: EntrySample): string;
+  /** What follows `sidekey entry update ID` for it, with placeholders. */
+  readonly update: string;
   /** The flags of `sidekey entry update` that mend it. */
   flags?(fault: EntrySample): readonly string[] | undefined;
   /** What to look at before; it holds wherever the entry was made. */
@@ -21,26 +23,30 @@ const JUDGEMENTS: Readonly<Record<Kind, Judgement>> = {
     why: 'a caller must have all selectors of an entry, and no caller can have this one',
     change: ({ selectors }) =>
       selectors === null
-        ? 'give it selectors that callers have (--selector …, with all that it should have)'
+        ? 'give it selectors that callers have, all that it should have'
         : `if that is meant, give it the selectors ${selectors.join(', ')}`,
+    update: '--selector …',
     flags: ({ selectors }) => selectors?.flatMap((selector) => ['--selector', selector]),
   },
   expired: {
     severity: 'warning',
     why: 'no SVID is issued or renewed for it, so callers that ask for it wait',
-    change: () => 'extend it (--expires-at TIME) if it is still needed, and delete it if not',
+    change: () => 'give it a later expires_at if it is still needed, and delete it if not',
+    update: '--expires-at TIME',
   },
   shadowed: {
     severity: 'warning',
     why: 'if several matching entries give the same SPIFFE ID, the oldest is used: the TTL and DNS names of this one have no effect',
     change: () => 'set what is meant (TTL, DNS names) in the older entry, and then delete this one',
+    update: '…',
   },
   'never-issued': {
     severity: 'info',
     why: 'no caller has asked for it, or no caller that asked matches it',
     look: ({ spiffe_id: id }) =>
       `${commandLine(['sidekey', 'explain', '--pid', 'PID', '--spiffe-id', id])} says what a process lacks, and whether it can reach the pipe`,
-    change: () => 'give it the selectors that its workload has (--selector …)',
+    change: () => 'give it the selectors that its workload has',
+    update: '--selector …',
   },
 };
 
@@ -68,7 +74,7 @@ export function judgeWithheld({ withheld = NONE }: Partial<Pick<DoctorJson, 'wit
   return findings;
 }
 
-export function judgeEntries({ entries }: Pick<DoctorJson, 'entries'>): Finding[] {
+export function judgeEntries({ entries, pid }: Pick<DoctorJson, 'entries' | 'pid'>): Finding[] {
   return (Object.keys(JUDGEMENTS) as Kind[]).flatMap((kind) => {
     const { severity, why } = JUDGEMENTS[kind];
     const { count, sample } = entries[kind];
@@ -80,7 +86,7 @@ export function judgeEntries({ entries }: Pick<DoctorJson, 'entries'>): Finding[
         place: `entry ${fault.entry_id}`,
         problem,
         why,
-        ...remedy(fault, JUDGEMENTS[kind]),
+        ...remedy(fault, JUDGEMENTS[kind], pid),
       };
     });
     const more = count - sample.length;
@@ -90,12 +96,16 @@ export function judgeEntries({ entries }: Pick<DoctorJson, 'entries'>): Finding[
 }
 
 /** The entry is changed where it was made: whoever declares it would undo another change. */
-function remedy(fault: EntrySample, { change, flags, look }: Judgement): Pick<Finding, 'fix' | 'command'> {
+function remedy(
+  fault: EntrySample,
+  { change, update, flags, look }: Judgement,
+  server: number,
+): Pick<Finding, 'fix' | 'command'> {
   const first = look === undefined ? '' : `${look(fault)}; then `;
-  const update = ['sidekey', 'entry', 'update', fault.entry_id];
-  const fix = `${first}${changeEntry(fault, change(fault), `${update.join(' ')} …`)}`;
+  const updates = ['sidekey', 'entry', 'update', fault.entry_id];
+  const fix = `${first}${changeEntry(fault, change(fault), `${updates.join(' ')} ${update}`, server)}`;
   const more = declaredPlace(fault) === undefined ? flags?.(fault) : undefined;
-  const command = more === undefined ? undefined : commandLine([...update, ...more]);
+  const command = more === undefined ? undefined : commandLine([...updates, ...more]);
   return { fix, ...(command === undefined ? {} : { command }) };
 }
 

@@ -10,6 +10,8 @@ import { judgePeers, type OwnAuthority } from './envoy-peers.ts';
 import { judgePipes } from './envoy-pipes.ts';
 import { adminUrl, type EnvoySecret, type EnvoyState, plainSerial, readEnvoyState } from './envoy-state.ts';
 
+const NO_STREAM = 'envoy-no-stream';
+
 /** What the server knows about the proxies with a node id. */
 export interface ServerView {
   readonly proxies: readonly ProxyJson[];
@@ -56,7 +58,10 @@ async function check(url: string, place: string, lookup: Lookup, now: number): P
     return { findings: [...pipes.findings, ...expired, ...waiting, ...peers.findings], skipped };
   }
   const sent = server.proxies.flatMap(({ streams }) => streams.flatMap(({ secrets }) => secrets));
-  const findings = envoy.secrets.flatMap((secret) => compare(secret, envoy, sent, place));
+  const compared = envoy.secrets.flatMap((secret) => compare(secret, envoy, sent, place, server.pipe));
+  // A pipe that it can't open explains every secret that it has not asked for here.
+  const isCutOff = pipes.findings.length > 0 && envoy.pipes.every(({ open }) => open === 0);
+  const findings = isCutOff ? compared.filter(({ rule }) => rule !== NO_STREAM) : compared;
   return { findings: [...pipes.findings, ...findings, ...expired, ...peers.findings], skipped: later };
 }
 
@@ -79,12 +84,18 @@ function alone({ name, warming }: EnvoySecret, place: string): Finding[] {
   return [{ rule: 'envoy-waits', severity: 'error', place, problem, why, fix: 'start sidekey serve' }];
 }
 
-function compare(secret: EnvoySecret, envoy: EnvoyState, sent: readonly SecretJson[], place: string): Finding[] {
+function compare(
+  secret: EnvoySecret,
+  envoy: EnvoyState,
+  sent: readonly SecretJson[],
+  place: string,
+  pipe: string,
+): Finding[] {
   const { name } = secret;
   if (secret.isFromFile) return [];
   const ours = sent.filter((one) => one.name === name);
   const [first] = ours;
-  if (first === undefined) return [notAskedHere(secret, envoy, sent, place)];
+  if (first === undefined) return [notAskedHere(secret, envoy, sent, place, pipe)];
   const held = ours.find((one) => one.held !== null)?.held;
   if (held !== undefined && held !== null) return [waits(secret, held, envoy, place)];
   const rejection = ours.find((one) => one.rejection !== null)?.rejection;
@@ -113,6 +124,7 @@ function notAskedHere(
   envoy: EnvoyState,
   sent: readonly SecretJson[],
   place: string,
+  pipe: string,
 ): Finding {
   const others = envoy.secrets.filter((one) => one.warming && one.attempts !== 0).map((one) => one.name);
   if (warming && attempts === 0 && envoy.state !== 'LIVE') {
@@ -130,7 +142,7 @@ function notAskedHere(
     };
   }
   const has = warming ? 'it waits for' : 'it holds';
-  const head = { rule: 'envoy-no-stream', severity: 'error', place } as const;
+  const head = { rule: NO_STREAM, severity: 'error', place } as const;
   const pipes = pipesText(envoy);
   if (connected === true) {
     const problem = `${has} ${name}, and its stream for it is open, but not on this server`;
@@ -142,7 +154,7 @@ function notAskedHere(
     ...head,
     problem: `${has} ${name}, but has no stream for it on this server`,
     why: `it gets no update: it asks another server, or its stream ended and it has not reconnected yet${isElsewhere}${pipes}`,
-    fix: `sidekey proxies --node ${shellQuote(envoy.nodeId)}; compare the path of its SDS cluster with the server's --socket`,
+    fix: `sidekey proxies --node ${shellQuote(envoy.nodeId)}; its SDS cluster has to lead to the pipe of this server, ${pipe}`,
   };
 }
 

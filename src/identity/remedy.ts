@@ -43,7 +43,7 @@ export function mendEntry(
   const command = commandLine(['sidekey', 'entry', 'update', entry.id, '--expires-at', 'never']);
   const at = placeOf(entry);
   if (declaredPlace(at) === undefined) return { fix: command, note: undefined };
-  return { fix: undefined, note: changeEntry(at, 'give it a later expires_at, or none', '') };
+  return { fix: undefined, note: changeEntry(at, 'give it a later expires_at, or none', '', process.pid) };
 }
 
 /** A warning for {@link mendEntry}: another program may have the entry's selectors now. */
@@ -58,7 +58,7 @@ export function lackNote(
 ): string | undefined {
   if (lacks.length === 0) return undefined;
   const update = `sidekey entry update ${entry.id} --selector …`;
-  const change = changeEntry(placeOf(entry), 'give it all selectors that it should have', update);
+  const change = changeEntry(placeOf(entry), 'give it all selectors that it should have', update, process.pid);
   return `no command is proposed that changes entry ${entry.id} to the caller's selectors, since it may be for another caller; if it is mistyped or out of date, ${change}`;
 }
 

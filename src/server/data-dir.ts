@@ -16,11 +16,10 @@ import {
   pathRemedy,
   pathRule,
   SidekeyError,
-  shellQuote,
   type Walk,
   walkPath,
 } from '../base/index.ts';
-import { tryLock } from './flock.ts';
+import { lockOwner, tryLock } from './flock.ts';
 
 export interface DataDir {
   /** Absolute, without symbolic links, so that a later change of a link has no effect. */
@@ -117,15 +116,18 @@ function makeDirectory(place: string): string {
 function lock(directory: string): () => void {
   const file = path.join(directory, LOCK_FILE);
   const fd = openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  let owner: number | undefined;
   let locked = false;
   try {
     locked = tryLock(fd);
+    if (!locked) owner = lockOwner(fd);
   } finally {
     if (!locked) closeSync(fd);
   }
   if (!locked) {
-    const who = `fuser ${shellQuote(file)}`;
-    throw new SidekeyError('ERR_DATA_DIR_IN_USE', `another Sidekey serves ${directory}; \`${who}\` shows its process`);
+    const who = owner === undefined ? 'another Sidekey' : `another Sidekey, process ${owner},`;
+    const remedy = 'stop it, or give this server a directory of its own (--data-dir)';
+    throw new SidekeyError('ERR_DATA_DIR_IN_USE', `${who} serves ${directory}; ${remedy}`);
   }
   let held = true;
   return () => {

@@ -146,7 +146,7 @@ async function findDeadSocket(file: string): Promise<Stats | undefined> {
   } finally {
     client.destroy();
   }
-  throw refusal(file, 'another server answers there');
+  throw refusal(file, 'another server answers there; stop it, or give this server another path');
 }
 
 /** Binds a draft. If its name is longer than the socket's and too long, it is reached through its directory's descriptor. */

@@ -217,7 +217,7 @@ test('a second server on the directory is refused until the first one is killed'
   assert.equal(await first.firstLine, 'open');
   assert.throws(() => openDataDir(directory), {
     code: 'ERR_DATA_DIR_IN_USE',
-    message: `another Sidekey serves ${directory}; \`fuser ${directory}/lock\` shows its process`,
+    message: `another Sidekey, process ${first.process.pid}, serves ${directory}; stop it, or give this server a directory of its own (--data-dir)`,
   });
   await first.kill();
   const dataDir = openDataDir(directory);

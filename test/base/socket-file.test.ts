@@ -117,7 +117,7 @@ test('a live socket is never replaced', async (t) => {
   const late = greeter(t);
   await assert.rejects(listenOnSocket(late, { path: file, mode: 0o600 }), {
     code: 'ERR_SOCKET',
-    message: `${file}: another server answers there`,
+    message: `${file}: another server answers there; stop it, or give this server another path`,
   });
   assert.ok(!late.listening);
   assert.equal(await ask(file), 'the first');

@@ -101,7 +101,10 @@ test('an intermediate of another root stops the start; once its file is removed,
 test('authorities of another trust domain stop the start', async (t) => {
   const authority = await openTestAuthority(t);
   const message = await refusal(authority, { trustDomain: parseTrustDomain('other.example') });
-  assert.match(message, /an authority of URI:spiffe:\/\/ilinux\.io, not of spiffe:\/\/other\.example; /);
+  assert.match(
+    message,
+    /an authority of URI:spiffe:\/\/ilinux\.io, not of spiffe:\/\/other\.example; give --trust-domain ilinux\.io, or another data directory \(--data-dir\)/,
+  );
 });
 
 test('files with other contents stop the start', async (t) => {

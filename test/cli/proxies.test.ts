@@ -7,6 +7,7 @@ import path from 'node:path';
 import readline from 'node:readline';
 import { describe, it, type TestContext } from 'node:test';
 import type { SecretJson } from '../../src/admin/proxy-schema.ts';
+import { BACKDATE_MS } from '../../src/base/validity.ts';
 import { troubleOf } from '../../src/cli/proxy-check.ts';
 import { cellsOf, type ProxyRow } from '../../src/cli/proxy-rows.ts';
 import { screen } from '../../src/cli/proxy-show.ts';
@@ -265,10 +266,10 @@ function row(secret: Partial<SecretJson>): ProxyRow {
   return { secret: { state: 'in_sync', held: null, expires_at: null, not_before: null, ...secret } } as ProxyRow;
 }
 
-/** A secret with so much of its life behind it and before it, in milliseconds. */
+/** A secret with so much of its life behind it and before it, in milliseconds; its certificate is backdated as all are. */
 function aged(behind: number, left: number): ProxyRow {
   return row({
-    not_before: new Date(NOW - behind).toISOString(),
+    not_before: new Date(NOW - behind - BACKDATE_MS).toISOString(),
     expires_at: new Date(NOW + left).toISOString(),
   });
 }
@@ -288,6 +289,10 @@ describe('what needs somebody', () => {
       [23 * HOUR + 1_000, HOUR - 1_000, true],
       [20_000, 10_000, false],
       [21_000, 9_000, true],
+      // Of 10 s, which is less than certificates are backdated by: renewed when 4.5 to 5.5 seconds are left.
+      [0, 10_000, false],
+      [5_500, 4_500, false],
+      [7_000, 3_000, true],
       [HOUR, 0, true],
       [HOUR, -MINUTE, true],
     ] as const) {

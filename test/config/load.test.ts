@@ -99,11 +99,11 @@ test("another user's places are those of the XDG specification", async () => {
 });
 
 test('where there is no default place the message says what to give', async () => {
-  const sockets = '/run/sidekey/agent.sock as root, else $XDG_RUNTIME_DIR/sidekey/agent.sock';
   assert.deepEqual(await faults({ uid: 7, env: { XDG_RUNTIME_DIR: 'relative' }, flags: { adminSocket: '/a' } }), [
-    '--data-dir: it is not set, and the variable in its default is not set either, as after su, sudo or cron (/var/lib/sidekey as root, else $XDG_STATE_HOME/sidekey); ' +
+    '--data-dir: it is not set, and its default needs HOME, which is not set to an absolute path (as after su, sudo or cron); ' +
       'give --data-dir, SIDEKEY_DATA_DIR or dataDir in the YAML file',
-    `--socket: it is not set, and the variable in its default is not set either, as after su, sudo or cron (${sockets}); give --socket, SIDEKEY_SOCKET or socket in the YAML file`,
+    '--socket: it is not set, and its default needs XDG_RUNTIME_DIR, which is not set to an absolute path (as after su, sudo or cron); ' +
+      'give --socket, SIDEKEY_SOCKET or socket in the YAML file',
   ]);
 });
 

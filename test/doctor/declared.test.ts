@@ -77,7 +77,7 @@ describe('doctor, of an entry that a file declares', { timeout: 60_000 }, () => 
     assert.ok(found.fix.startsWith(`edit the entry in ${file}, line 3: `), found.fix);
     assert.match(
       found.fix,
-      /give it the selectors unix:path:\/usr\/bin\/envoy, unix:user:root; then reload it \(send SIGHUP to the server\)$/,
+      /give it the selectors unix:path:\/usr\/bin\/envoy, unix:user:root; then reload it \(kill -HUP \d+\)$/,
     );
     await first.stop();
     writeFileSync(file, readFileSync(file, 'utf8').replace('rooot', 'root'));

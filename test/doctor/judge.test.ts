@@ -116,6 +116,13 @@ const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'],
     'error',
     /it does not answer/,
   ],
+  [
+    'an intermediate that has ended because its upstream is down',
+    { authorities: [authority('root', -9, 99), authority('intermediate', -2, 0)], upstream: UPSTREAM },
+    'upstream',
+    'error',
+    /it does not answer/,
+  ],
   ['an upstream that is down', { upstream: UPSTREAM }, 'upstream', 'warning', /it does not answer/],
   [
     'an upstream that is down, and an intermediate that should have been replaced',

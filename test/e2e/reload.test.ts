@@ -121,7 +121,8 @@ describe('SIGHUP', { timeout: 60_000, concurrency: 2 }, () => {
     assert.deepEqual(await server.stop(), { code: 0, signal: null });
   });
 
-  it('stops in time although the entries come from a pipe whose writer never ends it', async (t) => {
+  const notRoot = process.getuid!() === 0 ? false : 'only root may look at the descriptors of a server';
+  it('stops in time although the entries come from a pipe whose writer never ends it', { skip: notRoot }, async (t) => {
     const place = makePlace(t);
     const file = path.join(place.directory, 'entries.yaml');
     const fifo = path.join(place.directory, 'fifo');

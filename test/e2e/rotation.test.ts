@@ -1,9 +1,13 @@
 /** The rotation of the authorities under live streams, a restart and a real Envoy. */
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { AuthoritiesJson } from '../../src/admin/ca-schema.ts';
-import { sidekey } from '../cli/support.ts';
+import { cleanEnvironment, ROOT, sidekey } from '../cli/support.ts';
+import { endAfter } from '../support/caller.ts';
 import { chainOf, namesOf, rootsOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
 import { type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 
@@ -151,6 +155,34 @@ describe('sidekey ca taint', { concurrency: 2, timeout: 60_000 }, () => {
     assert.match(stdout, new RegExp(`^${id}: gone$`, 'm'));
     assert.ok(!(await ca(server, 'show')).some((one) => one.id === id));
     assert.ok(!JSON.stringify((await server.request('GET', '/v1/bundle')).body).includes(old!.raw.toString('base64')));
+  });
+
+  it('names no proxy that has answered between two looks', async (t) => {
+    const server = await serveWeb(t, []);
+    const stream = open(t, server, BUNDLE);
+    stream.ack(await stream.next());
+    const { id } = rootIn(await ca(server, 'show'), 'active')!;
+    const env = { ...cleanEnvironment(), SIDEKEY_ADMIN_SOCKET: server.adminSocket };
+    const child = spawn(path.join(ROOT, 'bin/sidekey'), ['ca', 'taint', id], {
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    endAfter(t, child);
+    const both = await stream.next();
+    let out = '';
+    let answered: Promise<void> | undefined;
+    const answer = async () => {
+      stream.ack(both);
+      stream.ack(await stream.next());
+    };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      // In this state it has read that the proxy is behind.
+      out += text;
+      if (/: published$/m.test(out)) answered ??= answer();
+    });
+    await once(child, 'close');
+    await answered;
+    assert.match(out, /^All proxies have new SVIDs, and bundles without the tainted root\.$/m);
   });
 
   it('is refused for an authority that does not exist', async (t) => {

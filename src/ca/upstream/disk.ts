@@ -7,10 +7,10 @@
 
 import { generateKeyPairSync, hash, type KeyObject, type X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { type Clock, type Deadline, fileVersion, Listeners } from '../../base/index.ts';
+import { BACKDATE_MS, type Clock, type Deadline, fileVersion, Listeners } from '../../base/index.ts';
 import { type TrustDomain, trustDomainId } from '../../spiffe/index.ts';
 import type { Log } from '../../telemetry/index.ts';
-import { BACKDATE_MS, randomSerial, wholeSecond } from '../certificate.ts';
+import { randomSerial, wholeSecond } from '../certificate.ts';
 import { readCertificateFields } from '../certificate-fields.ts';
 import { elements } from '../der.ts';
 import { pem } from '../pem.ts';
