@@ -22,6 +22,8 @@ import { match } from './figures/match.ts';
 import { memory } from './figures/memory.ts';
 import { pushToAck } from './figures/push-to-ack.ts';
 import { renewal } from './figures/renewal.ts';
+import { rotation } from './figures/rotation.ts';
+import { rotationTraffic } from './figures/rotation-traffic.ts';
 import { storm } from './figures/storm.ts';
 import { fetches, streamsOpened, tinyStreamsOpened } from './figures/streams.ts';
 import { variants } from './figures/variants.ts';
@@ -40,6 +42,8 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   variants,
   renewal,
   'push-to-ack': pushToAck,
+  rotation,
+  'rotation-traffic': rotationTraffic,
   fetches,
   match,
   explain,

@@ -6,9 +6,6 @@ import http from 'node:http';
 import { createInterface } from 'node:readline';
 import { type Place, spawnServe } from '../test/support/serve.ts';
 
-/** Short lives, so that authorities and SVIDs are made anew all the while. */
-const FLAGS = ['--ca-ttl', '1m', '--x509-svid-ttl', '10s', '--log-level', 'info'];
-
 export interface Answer {
   readonly status: number;
   readonly text: string;
@@ -24,9 +21,9 @@ export class CrashingServer {
   #stderr = '';
   #killed = false;
 
-  constructor(place: Place) {
+  constructor(place: Place, flags: readonly string[]) {
     this.#place = place;
-    this.#child = spawnServe(place, FLAGS);
+    this.#child = spawnServe(place, [...flags, '--log-level', 'info']);
     this.#ended = once(this.#child, 'close');
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr += text;

@@ -9,6 +9,7 @@ import Sqlite from 'better-sqlite3';
 import type { Place } from '../test/support/serve.ts';
 import { Ledger } from './ledger.ts';
 import { load } from './load.ts';
+import { generator, phases } from './random.ts';
 import { CrashingServer } from './server.ts';
 
 export interface SoakResult {
@@ -26,8 +27,8 @@ export interface SoakResult {
   received: number;
 }
 
-/** Two of every five rounds are killed while the server starts: chosen by the seed, counted, never left to chance. */
-const BLOCK = ['starting', 'starting', 'serving', 'serving', 'serving'] as const;
+/** Short lives, so that authorities and SVIDs are made anew all the while. */
+const FLAGS = ['--ca-ttl', '1m', '--x509-svid-ttl', '10s'];
 /** After how many of either event it is killed at most: half of the time right then, else a bit later. */
 const MOST_EVENTS = { write: 200, response: 10 } as const;
 const LONGEST_DELAY_MS = 5;
@@ -55,7 +56,7 @@ export async function soak(place: Place, rounds: number, seed: number): Promise<
   };
 
   for (let round = 1; round <= rounds + 1; round += 1) {
-    const server = new CrashingServer(place);
+    const server = new CrashingServer(place, FLAGS);
     const begun = performance.now();
     try {
       // The last one is not killed before it was compared.
@@ -95,17 +96,6 @@ export async function soak(place: Place, rounds: number, seed: number): Promise<
   return { rounds, seed, killed, compared, acknowledged, unanswered, received: serials.size };
 }
 
-/** In what phase of the server each round's kill comes. */
-function phases(rounds: number, random: () => number): (typeof BLOCK)[number][] {
-  const shuffled = () =>
-    BLOCK.map((phase) => ({ phase, order: random() }))
-      .sort((a, b) => a.order - b.order)
-      .map(({ phase }) => phase);
-  return Array.from({ length: Math.ceil(rounds / BLOCK.length) }, shuffled)
-    .flat()
-    .slice(0, rounds);
-}
-
 async function entriesOf(server: CrashingServer): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   let cursor = '';
@@ -128,15 +118,4 @@ function missing(file: string, serials: ReadonlySet<string>): string[] {
   } finally {
     db.close();
   }
-}
-
-/** Numbers from 0 (included) to 1 (not included), the same for the same seed (mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

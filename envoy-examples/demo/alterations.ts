@@ -32,8 +32,10 @@ function hasCluster(routes: Json, cluster: string): boolean {
   return (routes as { route?: { cluster: string } }[]).some(({ route }) => route?.cluster === cluster);
 }
 
-/** Makes Envoy do a full handshake for each request to a service, so that each request uses the current certificates. */
-export function withHandshakePerRequest(front: Json): Json {
+/**
+ * Makes Envoy do a full handshake after so many requests to a service; with 1, each request uses the current certificates.
+ */
+export function withFullHandshakes(front: Json, requestsPerConnection: number): Json {
   return rewrite(front, (key, value) => {
     if (key !== 'clusters') return undefined;
     return (value as { [key: string]: Json }[]).map((cluster) => {
@@ -41,7 +43,7 @@ export function withHandshakePerRequest(front: Json): Json {
       const socket = cluster.transport_socket as { typed_config: { [key: string]: Json } };
       return {
         ...cluster,
-        typed_extension_protocol_options: { [HTTP_OPTIONS]: ONE_REQUEST_PER_CONNECTION },
+        typed_extension_protocol_options: { [HTTP_OPTIONS]: httpOptions(requestsPerConnection) },
         transport_socket: { ...socket, typed_config: { ...socket.typed_config, max_session_keys: 0 } },
       };
     });
@@ -49,11 +51,14 @@ export function withHandshakePerRequest(front: Json): Json {
 }
 
 const HTTP_OPTIONS = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
-const ONE_REQUEST_PER_CONNECTION = {
-  '@type': `type.googleapis.com/${HTTP_OPTIONS}`,
-  common_http_protocol_options: { max_requests_per_connection: 1 },
-  explicit_http_config: { http_protocol_options: {} },
-};
+
+function httpOptions(requestsPerConnection: number): Json {
+  return {
+    '@type': `type.googleapis.com/${HTTP_OPTIONS}`,
+    common_http_protocol_options: { max_requests_per_connection: requestsPerConnection },
+    explicit_http_config: { http_protocol_options: {} },
+  };
+}
 
 /** Makes Envoy wait for its secrets for half a second instead of 15 s. */
 export function impatient(bootstrap: Json): Json {

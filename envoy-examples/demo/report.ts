@@ -8,6 +8,8 @@ export interface Shown {
   /** The measured time in milliseconds, by default that of the whole step. */
   readonly ms?: number;
   readonly detail: string;
+  /** Printed below the step's line, such as a command and its output. */
+  readonly lines?: readonly string[];
 }
 
 const TITLE_WIDTH = 46;
@@ -36,9 +38,10 @@ export function hush(): void {
 export async function step(title: string, run: () => Promise<Shown>): Promise<void> {
   const begin = performance.now();
   try {
-    const { ms = performance.now() - begin, detail } = await run();
+    const { ms = performance.now() - begin, detail, lines = [] } = await run();
     const time = `${ms.toFixed(ms < 10 ? 1 : 0)} ms`.padStart(TIME_WIDTH);
     say(`  ${green('✓')} ${title.padEnd(TITLE_WIDTH)}${time}  ${dim(detail)}`);
+    for (const line of lines) say(`      ${dim(line)}`);
   } catch (error) {
     say(`  ${red('✗')} ${title}`);
     throw error;

@@ -1,7 +1,9 @@
 /** The demo's Sidekey: started with `bin/sidekey serve`, and used over its admin socket. */
 
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { expect, wait } from './expect.ts';
 import { type Answer, call } from './http.ts';
 import type { Processes, Running } from './processes.ts';
@@ -19,6 +21,11 @@ export interface SidekeyPaths {
   readonly log: string;
 }
 
+export interface SidekeyOptions extends SidekeyPaths {
+  /** How long a new root is in the bundle before it signs; by default it signs as soon as all connected proxies have it. */
+  readonly rootPublishTime?: string | undefined;
+}
+
 /** One line of its log. */
 export interface LogLine {
   readonly msg: string;
@@ -30,11 +37,13 @@ export interface LogLine {
 export class Sidekey {
   readonly #processes: Processes;
   readonly #paths: SidekeyPaths;
+  readonly #rootPublishTime: string;
   #running: Running | undefined;
 
-  constructor(processes: Processes, paths: SidekeyPaths) {
+  constructor(processes: Processes, { rootPublishTime = '0s', ...paths }: SidekeyOptions) {
     this.#processes = processes;
     this.#paths = paths;
+    this.#rootPublishTime = rootPublishTime;
   }
 
   /** Starts it and waits until it is ready. */
@@ -45,6 +54,7 @@ export class Sidekey {
     const kernel = ['--allow-unpinned-peers'];
     const args = ['serve', '--trust-domain', TRUST_DOMAIN, ...places, ...kernel, '--log-level', 'info'];
     args.push('--ca-subject', 'C=CN,O=SPIFFE');
+    args.push('--root-publish-time', this.#rootPublishTime);
     this.#running = await this.#processes.start('sidekey', program, args, withoutSettings(process.env));
     await wait('Sidekey to be ready', {
       look: async () => (await this.ask('GET', '/readyz')).status,
@@ -61,6 +71,12 @@ export class Sidekey {
   /** A request to the admin API. */
   ask(method: string, place: string, json?: unknown): Promise<Answer> {
     return call(`http://sidekey${place}`, { method, json, socketPath: this.#paths.adminSocket });
+  }
+
+  /** What a command of `bin/sidekey` prints. @throws Error if its exit status is not 0 */
+  async command(...args: readonly string[]): Promise<string> {
+    const env = { ...withoutSettings(process.env), SIDEKEY_DATA_DIR: this.#paths.dataDir };
+    return (await promisify(execFile)(program, args, { env })).stdout;
   }
 
   /** Waits for a line of its log. */

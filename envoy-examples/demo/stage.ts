@@ -10,7 +10,7 @@ import { wait } from './expect.ts';
 import { call } from './http.ts';
 import { freePorts } from './ports.ts';
 import { createProcesses, type Processes } from './processes.ts';
-import { Sidekey } from './sidekey.ts';
+import { Sidekey, type SidekeyOptions } from './sidekey.ts';
 
 /** A socket's path has at most 107 bytes, and the demo needs 40 of them below the temporary folder. */
 const LONGEST_TMPDIR = 60;
@@ -46,7 +46,7 @@ export interface Stage {
   clear(): void;
 }
 
-export async function buildStage(): Promise<Stage> {
+export async function buildStage({ rootPublishTime }: Pick<SidekeyOptions, 'rootPublishTime'> = {}): Promise<Stage> {
   const { folder, clear: remove } = makeFolder();
   const within = (...parts: string[]) => path.join(folder, ...parts);
   for (const name of ['run', 'bin', 'etc', 'logs']) mkdirSync(within(name), { mode: 0o700 });
@@ -81,6 +81,7 @@ export async function buildStage(): Promise<Stage> {
       socket: pipe,
       adminSocket: path.join(dataDir, 'admin.sock'),
       log: within('logs/sidekey.log'),
+      rootPublishTime,
     }),
     envoys: Object.fromEntries(EXAMPLES.map((name) => [name, envoy(name)])) as Record<Example, DemoEnvoy>,
     impostor: envoy(IMPOSTOR),

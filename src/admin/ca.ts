@@ -19,7 +19,7 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
   app.get(
     '/v1/ca',
     { schema: { operationId: 'listAuthorities', summary: 'List the authorities', response: { 200: AUTHORITIES } } },
-    () => list(ca),
+    () => listAuthorities(ca),
   );
 
   app.post(
@@ -34,7 +34,7 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
     },
     async ({ body }) => {
       await ca.import(readCertificates(body));
-      return list(ca);
+      return listAuthorities(ca);
     },
   );
 
@@ -51,7 +51,7 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
     },
     async ({ params }) => {
       await ca.taint(params.id);
-      return list(ca);
+      return listAuthorities(ca);
     },
   );
 
@@ -68,7 +68,7 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
     },
     async ({ body }) => {
       await ca.rotate(readRole(body));
-      return list(ca);
+      return listAuthorities(ca);
     },
   );
 }
@@ -87,7 +87,8 @@ function readRole(body: unknown): AuthorityInfo['role'] {
   throw SidekeyError.badInput([{ path: '/role', problem: 'it is not a role of an authority', rule }]);
 }
 
-function list(ca: AdminCa): AuthoritiesJson {
+/** The authorities and their upstream, as `GET /v1/ca` answers. */
+export function listAuthorities(ca: Pick<AdminCa, 'authorities' | 'upstream'>): AuthoritiesJson {
   const upstream = ca.upstream();
   return {
     authorities: ca.authorities().map((authority) => ({

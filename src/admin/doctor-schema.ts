@@ -1,6 +1,7 @@
 /** JSON schema of the server's report about itself, which `sidekey doctor` judges. */
 
 import Type, { type Static, type TSchema } from 'typebox';
+import { AUTHORITIES } from './ca-schema.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
@@ -132,17 +133,7 @@ export const DOCTOR = titled(
             'labels of containers whose key has a colon, and which therefore give no selector, although an entry asks for it',
         },
       ),
-      authorities: Type.Array(
-        Type.Object(
-          {
-            id: Type.String(),
-            role: Type.Enum(['root', 'intermediate']),
-            not_before: Timestamp,
-            not_after: Timestamp,
-          },
-          CLOSED,
-        ),
-      ),
+      ...AUTHORITIES.properties,
       last_issued_at: { ...MaybeTimestamp, description: 'of the newest issuance on record' },
       usage: Type.Array(
         Type.Object({ setting: Type.String(), owner: Type.String(), used: Count, limit: Count }, CLOSED),

@@ -17,6 +17,7 @@ import {
   type Registry,
 } from '../registry/index.ts';
 import { formatSelector, type TrustDomain } from '../spiffe/index.ts';
+import { listAuthorities } from './ca.ts';
 import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
 import { issuedOf } from './issued.ts';
 import { maybeTime, time } from './time.ts';
@@ -65,7 +66,7 @@ export interface SelfKnowledge {
 
 export interface DoctorRoutesParts {
   readonly self: SelfKnowledge;
-  readonly ca: Pick<CertificateAuthority, 'authorities'>;
+  readonly ca: Pick<CertificateAuthority, 'authorities' | 'upstream'>;
   readonly registry: Registry;
   readonly decisions: Pick<Decisions, 'list'>;
   readonly explain: { readonly identities: Pick<Identities, 'withheld'> };
@@ -106,12 +107,7 @@ export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts):
         uid: process.geteuid!(),
         ...looked,
         unseen: unfinished === undefined ? unseen : [...unseen, { what: USERS, error: unfinished }],
-        authorities: ca.authorities().map(({ id, role, notBefore, notAfter }) => ({
-          id,
-          role,
-          not_before: time(notBefore),
-          not_after: time(notAfter),
-        })),
+        ...listAuthorities(ca),
         last_issued_at: newest === undefined ? null : time(newest.issuedAt),
         usage: self.usage(),
         unseen_callers: await unseenCallers(parts.decisions),

@@ -1,27 +1,61 @@
-/** Checks the end of the authorities, and the clock. */
+/** Checks the authorities: their ends, the upstream, and rotations that proxies hold up; and the clock. */
 
 import type { DoctorJson } from '../admin/index.ts';
 import type { Finding } from '../base/index.ts';
 
 const DAY = 24 * 3_600_000;
-/** With less time left, a new root could not be distributed in time. */
+/** With less time left, a new root could not be distributed in time; or with a quarter of its life, if that is shorter. */
 const ROOT_DAYS = 7;
+/** Authorities are replaced at half of their life. With less than this share left, that has failed. */
+const LATE_SHARE = { root: 1 / 4, intermediate: 1 / 3 } as const;
+/** Proxies acknowledge a bundle within seconds of getting it. */
+const HELD_UP_MS = 60_000;
+/** The number of proxies that are named. */
+const NAMED = 3;
 /** A larger difference of clocks is not caused by reading them one after the other, in milliseconds. */
 const CLOCK_OFF_MS = 60_000;
 
 const SET_CLOCK = 'timedatectl set-ntp true';
 
-type KnownAuthorities = Pick<DoctorJson, 'at' | 'authorities' | 'last_issued_at'>;
+type KnownAuthorities = Pick<DoctorJson, 'at' | 'authorities' | 'upstream' | 'last_issued_at'>;
+type Authority = DoctorJson['authorities'][number];
 
 /** @param now by the clock of this process, milliseconds since the epoch */
-export function judgeAuthority(
-  { at, authorities, last_issued_at: lastIssued }: KnownAuthorities,
-  now: number,
-): Finding[] {
+export function judgeAuthority(known: KnownAuthorities, now: number): Finding[] {
+  const { at, authorities, upstream, last_issued_at: lastIssued } = known;
   const server = Date.parse(at);
   const findings: Finding[] = [];
   const live = authorities.filter((one) => Date.parse(one.not_before) <= server && server < Date.parse(one.not_after));
-  if (!live.some(({ role }) => role === 'intermediate')) {
+  const signer = live.find(({ role, state }) => role === 'intermediate' && state === 'active');
+  const isLate = signer !== undefined && shareLeft(signer, server) < LATE_SHARE.intermediate;
+  if (upstream !== null && upstream.problem !== null) {
+    const isUrgent = signer === undefined || isLate;
+    findings.push({
+      rule: 'upstream',
+      severity: isUrgent ? 'error' : 'warning',
+      place: upstream.description,
+      problem: upstream.problem,
+      why:
+        signer === undefined
+          ? 'without an intermediate no certificate can be issued'
+          : `no certificate can be issued any more when the intermediate ends, at ${signer.not_after}`,
+      fix:
+        upstream.request === null
+          ? 'mend what the problem says; Sidekey asks again by itself, within five minutes'
+          : `let the offline root sign ${upstream.request.file}, then: sidekey ca import FILE`,
+    });
+  } else if (isLate) {
+    findings.push({
+      rule: 'intermediate-ends',
+      severity: 'error',
+      place: `authority ${signer.id}`,
+      problem: `the intermediate ends at ${signer.not_after}, and should have been replaced at half of its life`,
+      why: 'no certificate can be issued any more when it has ended',
+      fix: 'find the reason in the log of the server, at "the authorities could not be renewed", and mend it; then: sidekey ca rotate',
+    });
+  }
+  const isExplained = authorities.length === 0 && upstream !== null;
+  if (!isExplained && !live.some(({ role }) => role === 'intermediate')) {
     const early = authorities.some((one) => server < Date.parse(one.not_before));
     findings.push({
       rule: 'no-authority',
@@ -35,18 +69,7 @@ export function judgeAuthority(
       command: SET_CLOCK,
     });
   }
-  const root = live.filter(({ role }) => role === 'root').sort((a, b) => (a.not_after < b.not_after ? 1 : -1))[0];
-  const left = root === undefined ? undefined : (Date.parse(root.not_after) - server) / DAY;
-  if (left !== undefined && left < ROOT_DAYS) {
-    findings.push({
-      rule: 'root-ends',
-      severity: 'warning',
-      place: `authority ${root!.id}`,
-      problem: `the last root ends at ${root!.not_after}, in ${Math.floor(left)} days`,
-      why: 'copies of the bundle that other systems have end with it',
-      fix: 'give the new bundle (sidekey bundle show) to every system that has a copy',
-    });
-  }
+  findings.push(...judgeRoots(known, live, server), ...judgeRotation(authorities, server));
   if (lastIssued !== null && Date.parse(lastIssued) > server + CLOCK_OFF_MS) {
     findings.push({
       rule: 'clock-set-back',
@@ -70,4 +93,57 @@ export function judgeAuthority(
     });
   }
   return findings;
+}
+
+/** Sidekey replaces its own roots long before; an upstream's root is for somebody else to replace. */
+function judgeRoots({ upstream }: KnownAuthorities, live: readonly Authority[], server: number): Finding[] {
+  const roots = live.filter(({ role, state }) => role === 'root' && (state === 'active' || state === 'published'));
+  const [root] = roots.toSorted((a, b) => Date.parse(b.not_after) - Date.parse(a.not_after));
+  if (root === undefined) return [];
+  const days = (Date.parse(root.not_after) - server) / DAY;
+  if (days >= ROOT_DAYS || shareLeft(root, server) >= LATE_SHARE.root) return [];
+  const copies = 'then give the new bundle (sidekey bundle show) to every system that has a copy';
+  return [
+    {
+      rule: 'root-ends',
+      severity: 'warning',
+      place: `authority ${root.id}`,
+      problem: `the last root ends at ${root.not_after}, in ${Math.floor(days)} days`,
+      why: 'nothing that was signed under it is valid any more then, and copies of the bundle that other systems have end with it',
+      fix:
+        upstream === null
+          ? `replace it: sidekey ca rotate --root; ${copies}`
+          : `let the upstream (${upstream.description}) sign under another root; ${copies}`,
+    },
+  ];
+}
+
+/** A published root that could sign, if it were not for proxies that have not acknowledged it. */
+function judgeRotation(authorities: readonly Authority[], server: number): Finding[] {
+  return authorities.flatMap(({ id, state, signs_after: signsAfter, waits_for: proxies }): Finding[] => {
+    if (state !== 'published' || signsAfter === null || proxies.length === 0) return [];
+    if (server < Date.parse(signsAfter) + HELD_UP_MS) return [];
+    const named = proxies.slice(0, NAMED).map(describeProxy).join('; ');
+    const more = proxies.length > NAMED ? `; and ${proxies.length - NAMED} more, see sidekey ca show` : '';
+    return [
+      {
+        rule: 'rotation-held-up',
+        severity: 'warning',
+        place: `authority ${id}`,
+        problem: `the new root has been waiting since ${signsAfter} for proxies that have not acknowledged the bundle with it: ${named}${more}`,
+        why: 'the old root signs on until shortly before its end; then the new one signs in any case, and these proxies refuse all peers',
+        fix: 'find out from the log of the proxy why it does not take the bundle, or restart it',
+      },
+    ];
+  });
+}
+
+function describeProxy({ pid, uid, node_id: node, name, rejection }: Authority['waits_for'][number]): string {
+  const who = `pid ${pid} (uid ${uid}${node === null ? '' : `, node ${node}`})`;
+  return rejection === null ? `${who} has not answered ${name}` : `${who} has rejected ${name}: ${rejection}`;
+}
+
+/** The share of its life that an authority has left. */
+function shareLeft({ not_before: begins, not_after: ends }: Authority, server: number): number {
+  return (Date.parse(ends) - server) / (Date.parse(ends) - Date.parse(begins));
 }

@@ -4,20 +4,22 @@
  */
 
 import { SidekeyError } from '../base/index.ts';
-import { type Held, heldAsContained } from '../identity/index.ts';
+import { type Held, heldAsContained, type Identities } from '../identity/index.ts';
 import { LimitError } from '../limits/index.ts';
 import { ownedLog } from '../telemetry/index.ts';
 import { type Call, type Message, Status, StatusError } from '../wire/index.ts';
-import { entryBehind, everyName, isHeld, type Name, readName, secretFor, spiffeIdBehind } from './names.ts';
+import { entryBehind, everyName, isHeld, type Name, readName, secretFor, secretNow, spiffeIdBehind } from './names.ts';
 import { type Asker, notedOf, recordText, refusalDetails, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
-import { type EncodedSecret, isCurrent, validationFor } from './secrets.ts';
+import { type EncodedSecret, isCurrent, type ValidationForm, validationFor } from './secrets.ts';
 import { takeRequest, writeDiscoveryResponse } from './sotw.ts';
 import type { StreamParts } from './stream-context.ts';
 import { Subscription } from './subscription.ts';
 
 /** Maximum number of names without a secret in a log line. */
 const LOGGED = 10;
+/** How often SVIDs are waited for that were to be issued again while others were issued. */
+const TRIES = 3;
 
 /** @throws StatusError, LimitError */
 export async function fetchSecrets(call: Call, bytes: Uint8Array, parts: StreamParts): Promise<Message> {
@@ -49,10 +51,9 @@ async function answer(call: Call, asker: Asker, request: DiscoveryRequest, parts
     call.hold(subscription.bytes);
   }
   const names = subscription.takeDirty().map((name) => readName(name, trustDomain, reservedNames));
-  const lookups = names.map((name) => secretFor(identities, caller, name, validation));
-  const answers = await call.untilEnd(Promise.all(lookups));
+  const answers = await lookUp(call, asker, names, validation, identities);
   const end = parts.clock.now();
-  // Early answers waited for the others: meanwhile the caller may have lost its entry.
+  // Meanwhile the caller may have lost its entry.
   const found = answers.filter((one, i): one is EncodedSecret => {
     if (isHeld(one) || !isCurrent(one, end)) return false;
     const entry = entryBehind(identities, caller, names[i]!);
@@ -62,6 +63,31 @@ async function answer(call: Call, asker: Asker, request: DiscoveryRequest, parts
   const push = subscription.push(found, [], end);
   if (push === undefined) throw foundNothing(asker, names, answers.filter(isHeld), parts);
   return writeDiscoveryResponse(push);
+}
+
+/**
+ * The names' secrets as they are at the same time. Some answers wait for SVIDs that must be issued; the others are looked up
+ * again then, since the bundle may have a new root meanwhile, under which those SVIDs are.
+ */
+async function lookUp(
+  call: Call,
+  { caller }: Asker,
+  names: readonly Name[],
+  validation: ValidationForm,
+  identities: Identities,
+): Promise<(EncodedSecret | Held)[]> {
+  const now = (name: Name) => secretNow(identities, caller, name, validation);
+  let answers = names.map(now);
+  for (let tries = 1; answers.includes(undefined); tries += 1) {
+    const waiting = names.map((name, i) => answers[i] ?? secretFor(identities, caller, name, validation));
+    const later = await call.untilEnd(Promise.all(waiting));
+    answers = later.map((answer, i) => {
+      // A reason why there is no secret stays: another try would repeat a failed issuance.
+      if (isHeld(answer)) return answer;
+      return now(names[i]!) ?? (tries === TRIES ? answer : undefined);
+    });
+  }
+  return answers.map((answer) => answer!);
 }
 
 /** Why a caller without any entry gets nothing. */

@@ -6,8 +6,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { longestKeptSvidTtl } from '../../src/ca/certificate-authority.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';
-import type { AuthorityInfo, CertificateAuthority, TrustBundle, X509Svid } from '../../src/ca/types.ts';
-import { DAY, HOUR, MINUTE, openTestAuthority, request, SECOND, type TestAuthority, until, YEAR } from './support.ts';
+import type { AuthorityInfo, CertificateAuthority, X509Svid } from '../../src/ca/types.ts';
+import { assertIssues, DAY, HOUR, MINUTE, openTestAuthority, request, SECOND, until, YEAR } from './support.ts';
 
 /** Lifetime of an intermediate. */
 const LIFE = DAY;
@@ -42,31 +42,10 @@ function listen(ca: CertificateAuthority): string[] {
   return told;
 }
 
-/** A proxy's check of an SVID: there is a path to a root of the bundle, and every certificate on it is valid now. */
-function assertTrusted(svid: X509Svid, bundle: TrustBundle, now: number): void {
-  const blocks = pemBlocks(svid.certificateChain, 'CERTIFICATE');
-  const [leaf, intermediate] = blocks.map((block) => new X509Certificate(block));
-  const issuers = bundle.x509Authorities.map((der) => new X509Certificate(der));
-  const root = issuers.find((issuer) => intermediate!.checkIssued(issuer) && intermediate!.verify(issuer.publicKey));
-  assert.ok(root !== undefined, 'no root of the bundle signed the intermediate');
-  assert.ok(leaf!.checkIssued(intermediate!) && leaf!.verify(intermediate!.publicKey));
-  for (const certificate of [leaf!, intermediate!, root]) {
-    assert.ok(certificate.validFromDate.getTime() <= now, 'not valid yet');
-    assert.ok(now < certificate.validToDate.getTime(), 'not valid any more');
-  }
-  assert.ok(leaf!.validToDate <= intermediate!.validToDate && intermediate!.validToDate <= root.validToDate);
-}
-
 /** The subject of the root that signed the SVID's intermediate. */
 function issuerOf(svid: X509Svid): string {
   const [, intermediate] = pemBlocks(svid.certificateChain, 'CERTIFICATE');
   return new X509Certificate(intermediate!).issuer.replaceAll('\n', ',');
-}
-
-async function assertIssues({ clock }: TestAuthority, ca: CertificateAuthority): Promise<X509Svid> {
-  const svid = await ca.issue(request());
-  assertTrusted(svid, ca.bundle(), clock.now());
-  return svid;
 }
 
 test('at first there are one root, one intermediate and a bundle whose number is the time', async (t) => {

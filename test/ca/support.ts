@@ -1,6 +1,7 @@
 /** An authority in its own directory, with a clock that the test sets. */
 
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
@@ -9,7 +10,8 @@ import type { IssuanceRecord } from '../../src/base/issuance.ts';
 import { type CertificateAuthorityOptions, openCertificateAuthority } from '../../src/ca/certificate-authority.ts';
 import { generateEcKeyPair, generateRsaKeyPair } from '../../src/ca/key-pair.ts';
 import type { Leaf, LeafRequest, LeafWriter } from '../../src/ca/leaf.ts';
-import type { CertificateAuthority, SvidRequest } from '../../src/ca/types.ts';
+import { pemBlocks } from '../../src/ca/pem.ts';
+import type { CertificateAuthority, SvidRequest, TrustBundle, X509Svid } from '../../src/ca/types.ts';
 import { parseSpiffeId, parseTrustDomain } from '../../src/spiffe/id.ts';
 import type { Log } from '../../src/telemetry/log.ts';
 import { TestClock } from '../support/clock.ts';
@@ -55,9 +57,9 @@ export async function until(condition: () => boolean): Promise<void> {
 /** Defaults: CA TTL 24 h, SVID TTL 1 h, no jitter. */
 export async function openTestAuthority(
   t: TestContext,
-  overrides: Partial<CertificateAuthorityOptions> = {},
+  overrides: Partial<Omit<CertificateAuthorityOptions, 'clock'>> = {},
+  clock = new TestClock(),
 ): Promise<TestAuthority> {
-  const clock = new TestClock();
   const records: IssuanceRecord[][] = [];
   const { log, lines } = listeningLog();
   const options: CertificateAuthorityOptions = {
@@ -108,4 +110,26 @@ export function request(changes: Partial<Omit<SvidRequest, 'spiffeId'>> & { spif
 export async function writeLeaf(writer: LeafWriter, leafRequest: LeafRequest): Promise<Leaf> {
   const isRsa = leafRequest.keyType === 'rsa-2048';
   return writer.sign(writer.draft(leafRequest, isRsa ? await generateRsaKeyPair() : generateEcKeyPair()));
+}
+
+/** A proxy's check of an SVID: there is a path to a root of the bundle, and every certificate on it is valid now. */
+function assertTrusted(svid: X509Svid, bundle: TrustBundle, now: number): void {
+  const blocks = pemBlocks(svid.certificateChain, 'CERTIFICATE');
+  const [leaf, intermediate] = blocks.map((block) => new X509Certificate(block));
+  const issuers = bundle.x509Authorities.map((der) => new X509Certificate(der));
+  const root = issuers.find((issuer) => intermediate!.checkIssued(issuer) && intermediate!.verify(issuer.publicKey));
+  assert.ok(root !== undefined, 'no root of the bundle signed the intermediate');
+  assert.ok(leaf!.checkIssued(intermediate!) && leaf!.verify(intermediate!.publicKey));
+  for (const certificate of [leaf!, intermediate!, root]) {
+    assert.ok(certificate.validFromDate.getTime() <= now, 'not valid yet');
+    assert.ok(now < certificate.validToDate.getTime(), 'not valid any more');
+  }
+  assert.ok(leaf!.validToDate <= intermediate!.validToDate && intermediate!.validToDate <= root.validToDate);
+}
+
+/** Issues an SVID, which is valid now and trusted by the bundle. */
+export async function assertIssues({ clock }: TestAuthority, ca: CertificateAuthority): Promise<X509Svid> {
+  const svid = await ca.issue(request());
+  assertTrusted(svid, ca.bundle(), clock.now());
+  return svid;
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { withHandshakePerRequest } from '../../envoy-examples/demo/alterations.ts';
+import { withFullHandshakes } from '../../envoy-examples/demo/alterations.ts';
 import { readBootstrap } from '../../envoy-examples/demo/bootstraps.ts';
 import { wait } from '../../envoy-examples/demo/expect.ts';
 import { ROOT } from '../support/serve.ts';
@@ -254,7 +254,7 @@ test('docker compose up', { skip: whyNoEngine() ?? false }, async (t) => {
 async function handshakePerRequest(t: TestContext, demo: Demo): Promise<void> {
   const folder = tempDir(t);
   const [bootstrap, file] = [path.join(folder, 'envoy.yaml'), path.join(folder, 'handshakes.yaml')];
-  writeFileSync(bootstrap, JSON.stringify(withHandshakePerRequest(readBootstrap('front-envoy'))), { mode: 0o644 });
+  writeFileSync(bootstrap, JSON.stringify(withFullHandshakes(readBootstrap('front-envoy'), 1)), { mode: 0o644 });
   writeFileSync(file, `services: { front-envoy: { volumes: ["${bootstrap}:/etc/envoy/envoy.yaml:ro"] } }\n`);
   await demo.compose('-f', 'compose.yaml', '-f', file, 'up', '-d', '--wait', '--no-deps', 'front-envoy');
 }

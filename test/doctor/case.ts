@@ -36,7 +36,7 @@ interface Told {
 export interface DoctorCase extends Told {
   readonly by: 'doctor';
   /** A server of its own with these settings, where it would be in the way of the others. */
-  readonly own?: (stage: Pick<Stage, 'engine'>) => Record<string, string>;
+  readonly own?: (stage: Pick<Stage, 'engine'>) => Record<string, string> | Promise<Record<string, string>>;
   /** The rule of the first finding that was not there before. */
   readonly rule: string;
   break(stage: Stage, t: TestContext): unknown;

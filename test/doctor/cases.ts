@@ -13,6 +13,7 @@ import { makeCgroup } from '../support/cgroup.ts';
 import { SdsClient } from '../support/sds-client.ts';
 import { answering, containerJson, IMAGE_ID, runningAs } from '../support/stand-in-engine.ts';
 
+import { AUTHORITY_CASES } from './authority-cases.ts';
 import type { Case, CheckCase, DoctorCase, ExplainCase, LintCase, RestartCase, SilenceCase, Stage } from './case.ts';
 import { COMMANDS } from './command-cases.ts';
 
@@ -759,7 +760,7 @@ async function leaveSocket(file: string): Promise<void> {
 export const CASES: readonly Case[] = [
   ...EXPLAINED.map((one): Case => ({ ...one, by: 'explain' })),
   ...LOST.map((one): Case => ({ ...one, by: 'check' })),
-  ...FOUND.map((one): Case => ({ ...one, by: 'doctor' })),
+  ...[...FOUND, ...AUTHORITY_CASES].map((one): Case => ({ ...one, by: 'doctor' })),
   ...RESTARTED.map((one): Case => ({ ...one, by: 'restart' })),
   ...SILENT.map((one): Case => ({ ...one, by: 'silence' })),
   ...LINTED.map((one): Case => ({ ...one, by: 'lint' })),

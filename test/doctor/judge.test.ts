@@ -12,9 +12,22 @@ const NOW = Date.UTC(2026, 5, 1);
 const DAY = 24 * 3_600_000;
 const day = (offset: number) => new Date(NOW + offset * DAY).toISOString();
 
-function authority(role: 'root' | 'intermediate', from: number, to: number): DoctorJson['authorities'][number] {
-  return { id: role, role, not_before: day(from), not_after: day(to) };
+type Authority = DoctorJson['authorities'][number];
+
+function authority(role: Authority['role'], from: number, to: number, more: Partial<Authority> = {}): Authority {
+  const dates = { since: day(from), not_before: day(from), not_after: day(to) };
+  const rest = { key_type: 'ec-p256', state: 'active', subject: 'O=Sidekey', signs_after: null } as const;
+  return { id: role, role, ...dates, ...rest, waits_for: [], ...more };
 }
+
+const UPSTREAM = {
+  kind: 'vault',
+  description: 'the Vault at https://vault:8200',
+  problem: 'it does not answer',
+  request: null,
+};
+const PROXY = { pid: 12, uid: 101, node_id: 'web', name: 'ROOTCA', rejection: null };
+const HELD_UP = authority('root', -2, 360, { state: 'published', signs_after: day(-1), waits_for: [PROXY] });
 
 const NONE = { count: 0, sample: [] };
 type Fault = DoctorJson['entries']['expired']['sample'][number];
@@ -47,6 +60,7 @@ const WELL: DoctorJson = {
   replaced_programs: { count: 0, sample: [] },
   ambiguous_labels: { count: 0, sample: [] },
   authorities: [authority('root', -1, 3650), authority('intermediate', -1, 1)],
+  upstream: null,
   last_issued_at: day(-0.5),
   usage: [{ setting: '--max-streams-per-uid', owner: 'uid 0', used: 3, limit: 20_000 }],
   unseen_callers: { count: 0, uid: null, last_at: null },
@@ -70,10 +84,61 @@ const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
 const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'], RegExp][] = [
   [
     'a root that ends in six days',
-    { authorities: [authority('root', -9, 6.5), authority('intermediate', -1, 1)] },
+    { authorities: [authority('root', -30, 6.5), authority('intermediate', -1, 1)] },
     'root-ends',
     'warning',
     /in 6 days/,
+  ],
+  [
+    'an active root that ends, whatever a retired one does',
+    {
+      authorities: [
+        authority('root', -30, 6.5),
+        authority('root', -30, 99, { state: 'retired' }),
+        authority('intermediate', -1, 1),
+      ],
+    },
+    'root-ends',
+    'warning',
+    /in 6 days/,
+  ],
+  [
+    'an intermediate that was not replaced in time',
+    { authorities: [authority('root', -9, 99), authority('intermediate', -3, 1)] },
+    'intermediate-ends',
+    'error',
+    /should have been replaced/,
+  ],
+  [
+    'an upstream that has never answered',
+    { authorities: [], upstream: UPSTREAM },
+    'upstream',
+    'error',
+    /it does not answer/,
+  ],
+  ['an upstream that is down', { upstream: UPSTREAM }, 'upstream', 'warning', /it does not answer/],
+  [
+    'an upstream that is down, and an intermediate that should have been replaced',
+    { authorities: [authority('root', -9, 99), authority('intermediate', -3, 1)], upstream: UPSTREAM },
+    'upstream',
+    'error',
+    /it does not answer/,
+  ],
+  [
+    'a rotation that a proxy holds up',
+    { authorities: [...WELL.authorities, HELD_UP] },
+    'rotation-held-up',
+    'warning',
+    /pid 12 \(uid 101, node web\) has not answered ROOTCA/,
+  ],
+  [
+    'a rotation that proxies hold up, with a NACK',
+    {
+      authorities: [...WELL.authorities, { ...HELD_UP, waits_for: Array(5).fill({ ...PROXY, rejection: 'no room' }) }],
+    },
+    'rotation-held-up',
+    'warning',
+    /has rejected ROOTCA: no room; and 2 more, see sidekey ca show/,
   ],
   [
     'an intermediate that has ended',

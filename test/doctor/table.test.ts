@@ -47,7 +47,7 @@ import { DOCUMENT, render } from './document.ts';
 async function startStage(t: TestContext, own?: DoctorCase['own']): Promise<Stage> {
   const engine = new StandInEngine(t);
   await engine.start();
-  const inner = await startInnerServer(t, own?.({ engine }));
+  const inner = await startInnerServer(t, await own?.({ engine }));
   const { admin, socket, adminSocket, clock } = inner;
   return {
     ...inner,

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parse, stringify } from 'yaml';
-import { impatient, withHandshakePerRequest, withMistakenRoute } from '../../envoy-examples/demo/alterations.ts';
+import { impatient, withFullHandshakes, withMistakenRoute } from '../../envoy-examples/demo/alterations.ts';
 import {
   EXAMPLES,
   type Example,
@@ -158,7 +158,7 @@ describe('moving a bootstrap to loopback', () => {
     writeFileSync(paths['/etc/envoy/certs/server.crt'], certificate);
     writeFileSync(paths['/etc/envoy/certs/server.key'], key);
     const moved = (example: Example) => moveBootstrap(readBootstrap(example), { ...MOVES, paths });
-    validate(t, withHandshakePerRequest(withMistakenRoute(moved('front-envoy'))));
+    validate(t, withFullHandshakes(withMistakenRoute(moved('front-envoy')), 1));
     validate(t, impatient(moved('service-purple')));
   });
 

@@ -70,7 +70,14 @@ test('npm run demo -- --check shows all of it and leaves nothing behind', { skip
   const { status, output } = await demo.ended;
   assert.equal(status, 0, output);
   assert.doesNotMatch(output, /✗/);
-  assert.equal(output.match(/✓/g)?.length, 17, output);
+  assert.equal(output.match(/✓/g)?.length, 18, output);
+  const [, before, after] = output.split(/sidekey ca show, before:|and after:/);
+  const roots = (shown?: string) =>
+    shown
+      ?.match(/^ +root +\w+/gm)
+      ?.map((row) => row.trim().split(/ +/)[1])
+      .sort();
+  assert.deepEqual([roots(before), roots(after)], [['active'], ['active', 'retired']]);
   assertNothingLeft(demo);
 });
 

@@ -15,7 +15,7 @@ import {
   until,
 } from '../identity/support.ts';
 import { bytesOf } from '../support/message.ts';
-import { namesOf } from '../support/sds-client.ts';
+import { namesOf, rootsOf, secretOf } from '../support/sds-client.ts';
 
 function answer({ identities, clock }: Join, peer: ScriptedPeer, ...resourceNames: string[]): Promise<Message> {
   const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, validation: 'spiffe' } as const;
@@ -51,6 +51,22 @@ describe('a fetch of secrets', () => {
     await join.registry.delete(early.id);
     gate.resolve();
     assert.deepEqual(await both, ['spiffe://ilinux.io/late']);
+  });
+
+  it('returns the bundle as it is when the SVID has been issued, whose root may be new in it', async (t) => {
+    const join = await makeJoin(t);
+    await join.create('/web', ['unix:uid:1']);
+    const gate = Promise.withResolvers<void>();
+    const issue = join.ca.issue.bind(join.ca);
+    join.ca.issue = async (request) => {
+      await gate.promise;
+      return issue(request);
+    };
+    const both = respond(join, new ScriptedPeer('unix:uid:1'), 'spiffe://ilinux.io/web', 'spiffe://ilinux.io');
+    await new Promise(setImmediate);
+    await join.ca.rotate('root');
+    gate.resolve();
+    assert.equal(rootsOf(secretOf(await both, 'spiffe://ilinux.io')).length, 2);
   });
 
   it('returns the SVID of the changed entry when the entry changes during issuance', async (t) => {

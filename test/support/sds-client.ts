@@ -66,6 +66,7 @@ class ResponseStream<R> {
   readonly #call: grpc.ClientDuplexStream<Uint8Array, R>;
   readonly #responses: R[] = [];
   readonly #waiting: ((response: R | undefined) => void)[] = [];
+  #ended = false;
   /** Responses that came so far. */
   received = 0;
   /** How the stream ended. */
@@ -82,6 +83,7 @@ class ResponseStream<R> {
     call.on('error', () => undefined);
     this.status = new Promise((resolve) => call.on('status', resolve));
     void this.status.then(() => {
+      this.#ended = true;
       for (const waiter of this.#waiting.splice(0)) waiter(undefined);
     });
   }
@@ -94,7 +96,9 @@ class ResponseStream<R> {
   async next(): Promise<R> {
     const ready = this.#responses.shift();
     if (ready !== undefined) return ready;
-    const response = await new Promise<R | undefined>((resolve) => this.#waiting.push(resolve));
+    const response = this.#ended
+      ? undefined
+      : await new Promise<R | undefined>((resolve) => this.#waiting.push(resolve));
     if (response === undefined) throw new Error(`the stream ended: ${(await this.status).details}`);
     return response;
   }

@@ -1,46 +1,25 @@
-/** Steps that change something during traffic: SVIDs rotate, an entry is deleted and made again, Sidekey restarts. */
+/** Steps that change something during traffic: SVIDs and the root rotate, an entry is deleted and made again, Sidekey restarts. */
 
 import { EXAMPLES, type Example } from '../bootstraps.ts';
 import { expect, wait } from '../expect.ts';
-import { type Shown, step } from '../report.ts';
-import { SERVICES, type Stage } from '../stage.ts';
-import { startTraffic, type Traffic } from '../traffic.ts';
-import { frontUrl, get, routeOf } from './requests.ts';
+import { step } from '../report.ts';
+import type { Stage } from '../stage.ts';
+import type { Traffic } from '../traffic.ts';
+import { get, routeOf } from './requests.ts';
+import { showRootRotation } from './root-rotation.ts';
 import { entryFor, idOf } from './start.ts';
+import { more, underTraffic } from './under-traffic.ts';
 
 /** In seconds. SVIDs are renewed at half of it, so the step lasts only a few seconds. */
 const SHORT_TTL = 4;
 /** In seconds, for the step that waits until the SVID ends. */
 const SHORTEST_TTL = 2;
-/** Minimum number of requests before and after a change, so that "none failed" is meaningful. */
-const ENOUGH = 20;
 
 export async function showChanges(stage: Stage): Promise<void> {
   await step('SVIDs rotate under traffic', () => underTraffic(stage, (traffic) => rotate(stage, traffic)));
+  await showRootRotation(stage);
   await deleteEntry(stage);
   await step('Sidekey restarts under traffic', () => underTraffic(stage, (traffic) => restart(stage, traffic)));
-}
-
-/** Makes a change during requests to both services, each with its own handshake. None may fail. */
-async function underTraffic(stage: Stage, change: (traffic: Traffic) => Promise<string>): Promise<Shown> {
-  const urls = SERVICES.map((service) => frontUrl(stage, routeOf(service)));
-  const traffic = startTraffic(urls, stage.certificate);
-  try {
-    await more(traffic);
-    const what = await change(traffic);
-    await more(traffic);
-    await traffic.stop();
-    const { requests, failures } = traffic;
-    expect(failures.length === 0, 'no failed request', `${failures.length} of ${requests} failed: ${failures[0]}`);
-    return { detail: `${what}; ${requests} requests, none failed` };
-  } finally {
-    await traffic.stop();
-  }
-}
-
-async function more(traffic: Traffic): Promise<void> {
-  const wanted = traffic.requests + ENOUGH;
-  await wait('more requests', { look: async () => traffic.requests, until: (requests) => requests >= wanted });
 }
 
 /** Both ends of the connections get new SVIDs: first because their entries' TTL changes, then by renewal. */

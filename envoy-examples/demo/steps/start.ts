@@ -1,6 +1,6 @@
 /** The first steps: Sidekey and the Envoys start, and the Envoys get their identities. */
 
-import { withHandshakePerRequest, withMistakenRoute } from '../alterations.ts';
+import { withFullHandshakes, withMistakenRoute } from '../alterations.ts';
 import { EXAMPLES, type Example } from '../bootstraps.ts';
 import { expect, wait } from '../expect.ts';
 import { step } from '../report.ts';
@@ -22,8 +22,8 @@ export function entryFor(stage: Stage, name: Example) {
   return { id: name, spiffe_id: idOf(name), selectors };
 }
 
-/** @param binary path of Envoy */
-export async function start(stage: Stage, binary: string): Promise<void> {
+/** @param binary path of Envoy @param requestsPerConnection from front-envoy to the services, each with a full handshake */
+export async function start(stage: Stage, binary: string, requestsPerConnection = 1): Promise<void> {
   await step('Sidekey is ready', async () => {
     await stage.sidekey.start();
     return { detail: `trust domain ${TRUST_DOMAIN}, pipe ${stage.pipe}` };
@@ -31,7 +31,7 @@ export async function start(stage: Stage, binary: string): Promise<void> {
   await step('three Envoys wait for their identities', async () => {
     await Promise.all([
       ...SERVICES.map((service) => startApp(stage, service)),
-      ...EXAMPLES.map((name) => startWaiting(stage, name, binary)),
+      ...EXAMPLES.map((name) => startWaiting(stage, name, binary, requestsPerConnection)),
     ]);
     return { detail: 'each has asked for its SVID and the bundle, and both are held' };
   });
@@ -42,13 +42,13 @@ export async function start(stage: Stage, binary: string): Promise<void> {
   });
 }
 
-async function startWaiting(stage: Stage, name: Example, binary: string): Promise<void> {
+async function startWaiting(stage: Stage, name: Example, binary: string, requestsPerConnection: number): Promise<void> {
   const envoy = stage.envoys[name];
   const moved = stage.bootstrap(name);
   await envoy.start(
     stage.processes,
     binary,
-    name === 'front-envoy' ? withHandshakePerRequest(withMistakenRoute(moved)) : moved,
+    name === 'front-envoy' ? withFullHandshakes(withMistakenRoute(moved), requestsPerConnection) : moved,
   );
   for (const secret of [idOf(name), BUNDLE]) {
     await stage.sidekey.logged(`${secret} is held for ${name}`, (line) => {
