@@ -45,6 +45,9 @@ const Authority = titled(
       not_before: Timestamp,
       not_after: Timestamp,
       subject: Type.String(),
+      is_upstreams: Type.Boolean({
+        description: 'the key of the root is not here: it belongs to an upstream, or is offline',
+      }),
       signs_after: Type.Union([Timestamp, Type.Null()], {
         description: 'of the published root that is next: when it signs if all proxies have acknowledged it by then',
       }),

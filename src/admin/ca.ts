@@ -100,6 +100,7 @@ export function listAuthorities(ca: Pick<AdminCa, 'authorities' | 'upstream'>): 
       not_before: time(authority.notBefore),
       not_after: time(authority.notAfter),
       subject: authority.subject,
+      is_upstreams: authority.isUpstreams,
       signs_after: maybeTime(authority.signsAfter),
       waits_for: Iterator.from(authority.waitsFor).take(LISTED).map(proxyJson).toArray(),
     })),

@@ -1,6 +1,7 @@
 /** The authorities as users see them: the list, the upstream, why nothing can be signed, and what has changed. */
 
 import { isValidAt } from '../base/index.ts';
+import { type Authority, isUnder } from './authority.ts';
 import { lastFor, type Plan, type Slots } from './plan.ts';
 import { publishedUntil, type RotationTerms } from './rotation.ts';
 import type { Signer } from './signer.ts';
@@ -38,11 +39,17 @@ export function listAuthorities(view: AuthorityView): AuthorityInfo[] {
       const isNext = next?.slot.authority === authority;
       return {
         ...{ id, role, keyType, state, since, notBefore, notAfter, subject },
-        isUpstreams: authority.privateKey === undefined,
+        isUpstreams: isUpstreams(authority, slots),
         signsAfter: isNext ? signsAfter(slot, view) : undefined,
         waitsFor: isNext || state === 'tainted' ? waitsFor(slot, view) : [],
       };
     });
+}
+
+/** True for a root whose key is elsewhere, and for an intermediate under such roots alone. */
+function isUpstreams(authority: Authority, { roots }: Slots): boolean {
+  if (authority.role === 'root') return authority.privateKey === undefined;
+  return !roots.some((root) => root.authority.privateKey !== undefined && isUnder(authority, root.authority));
 }
 
 /** When the next root may sign if no proxy lags. */

@@ -49,7 +49,7 @@ export interface AuthorityInfo
   readonly state: SlotState;
   /** When it came into this state, in milliseconds since the epoch. */
   readonly since: number;
-  /** True for a root whose key Sidekey does not have. */
+  /** True if the key of the root is not here: it belongs to an upstream, or is offline. */
   readonly isUpstreams: boolean;
   /** When a published root signs if all proxies have acknowledged it by then, in milliseconds since the epoch. */
   readonly signsAfter: number | undefined;

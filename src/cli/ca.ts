@@ -59,7 +59,7 @@ export function addCaCommands(program: Command): void {
     const id = idOf(text, await show(client));
     const tainted = await client.json<AuthoritiesJson>('POST', `/v1/ca/${encodeURIComponent(id)}/taint`);
     if (!options.wait) return print(tainted, options);
-    await print(await follow(client, tainted, !isData(options.output)), options);
+    await print(await follow(client, tainted, id, !isData(options.output)), options);
   });
 }
 
@@ -82,14 +82,23 @@ function idOf(text: string, { authorities }: AuthoritiesJson): string {
  * Polls until no authority is tainted; prints each change of a state and, at the end, the proxies that have not
  * followed.
  */
-async function follow(client: AdminClient, first: AuthoritiesJson, tells: boolean): Promise<AuthoritiesJson> {
+async function follow(
+  client: AdminClient,
+  first: AuthoritiesJson,
+  id: string,
+  tells: boolean,
+): Promise<AuthoritiesJson> {
+  const target = first.authorities.find((one) => one.id === id);
   const told = new Map<string, string>();
   let left: LaggingProxies = [];
   for (let now = first; ; now = await show(client)) {
     if (tells) tellChanges(now, told);
     const tainted = now.authorities.filter(({ state }) => state === 'tainted');
     if (tainted.length === 0) {
-      if (tells) tellFollowers(await stillBehind(client, left));
+      const rest = now.authorities.find((one) => one.id === id);
+      if (rest !== undefined) throw new Error(`${id} is ${rest.state}, not tainted: taint it again`);
+      if (target?.role === 'intermediate' && target.is_upstreams) warnOfRoot(target);
+      else if (tells) tellFollowers(await stillBehind(client, left));
       return now;
     }
     const waiting = now.authorities.find(({ state }) => state === 'published') ?? tainted[0]!;
@@ -119,6 +128,14 @@ function tellChanges({ authorities }: AuthoritiesJson, told: Map<string, string>
     process.stdout.write(`${id}: gone\n`);
     told.delete(id);
   }
+}
+
+/** To stderr, so that it is seen beside JSON too. */
+function warnOfRoot({ not_after }: Authority): void {
+  process.stderr.write(
+    `Its root is the upstream's and stays in the bundles: peers accept what somebody signs with the leaked key until ${not_after}.\n` +
+      'To end that, replace the root at the upstream, request a new intermediate (sidekey ca rotate), and taint the old root.\n',
+  );
 }
 
 function tellFollowers(left: LaggingProxies): void {

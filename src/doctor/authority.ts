@@ -4,9 +4,11 @@ import type { DoctorJson } from '../admin/index.ts';
 import type { Finding } from '../base/index.ts';
 
 const DAY = 24 * 3_600_000;
-/** With less time left, a new root could not be distributed in time; or with a quarter of its life, if that is shorter. */
+/**
+ * With less time left, a new root could not be distributed in time; or with a quarter of its life, if that is shorter.
+ */
 const ROOT_DAYS = 7;
-/** Authorities are replaced at half of their life. With less than this share left, that has failed. */
+/** The share of their life with which authorities must have been replaced; that happens at half. */
 const LATE_SHARE = { root: 1 / 4, intermediate: 1 / 3 } as const;
 /** Proxies acknowledge a bundle within seconds of getting it. */
 const HELD_UP_MS = 60_000;
@@ -41,7 +43,7 @@ export function judgeAuthority(known: KnownAuthorities, now: number): Finding[] 
           : `no certificate can be issued any more when the intermediate ends, at ${signer.not_after}`,
       fix:
         upstream.request === null
-          ? 'mend what the problem says; Sidekey asks again by itself, within five minutes'
+          ? 'correct this problem; Sidekey requests again by itself, within five minutes'
           : `let the offline root sign ${upstream.request.file}, then: sidekey ca import FILE`,
     });
   } else if (isLate) {
@@ -51,7 +53,7 @@ export function judgeAuthority(known: KnownAuthorities, now: number): Finding[] 
       place: `authority ${signer.id}`,
       problem: `the intermediate ends at ${signer.not_after}, and should have been replaced at half of its life`,
       why: 'no certificate can be issued any more when it has ended',
-      fix: 'find the reason in the log of the server, at "the authorities could not be renewed", and mend it; then: sidekey ca rotate',
+      fix: 'find the reason in the log of the server, at "the authorities could not be renewed", and correct it; then: sidekey ca rotate',
     });
   }
   const isExplained = upstream !== null && (authorities.length === 0 || upstream.problem !== null);
@@ -95,7 +97,7 @@ export function judgeAuthority(known: KnownAuthorities, now: number): Finding[] 
   return findings;
 }
 
-/** Sidekey replaces its own roots long before; an upstream's root is for somebody else to replace. */
+/** Sidekey replaces its own roots long before; only the operator of an upstream can replace its roots. */
 function judgeRoots({ upstream }: KnownAuthorities, live: readonly Authority[], server: number): Finding[] {
   const roots = live.filter(({ role, state }) => role === 'root' && (state === 'active' || state === 'published'));
   const [root] = roots.toSorted((a, b) => Date.parse(b.not_after) - Date.parse(a.not_after));
@@ -109,7 +111,7 @@ function judgeRoots({ upstream }: KnownAuthorities, live: readonly Authority[], 
       severity: 'warning',
       place: `authority ${root.id}`,
       problem: `the last root ends at ${root.not_after}, in ${Math.floor(days)} days`,
-      why: 'nothing that was signed under it is valid any more then, and copies of the bundle that other systems have end with it',
+      why: 'then no certificate under it is valid any more, and copies of the bundle in other systems have no valid root',
       fix:
         upstream === null
           ? `replace it: sidekey ca rotate --root; ${copies}`
@@ -118,7 +120,7 @@ function judgeRoots({ upstream }: KnownAuthorities, live: readonly Authority[], 
   ];
 }
 
-/** A published root that could sign, if it were not for proxies that have not acknowledged it. */
+/** Published roots that wait only for proxies to acknowledge them. */
 function judgeRotation(authorities: readonly Authority[], server: number): Finding[] {
   return authorities.flatMap(({ id, state, signs_after: signsAfter, waits_for: proxies }): Finding[] => {
     if (state !== 'published' || signsAfter === null || proxies.length === 0) return [];

@@ -96,19 +96,19 @@ export const AUTHORITY_CASES: readonly Omit<DoctorCase, 'by'>[] = [
       const isOver = ({ authorities: seen }: AuthoritiesJson) => seen.every(({ state }) => state !== 'published');
       await lookUntil(stage, 'the new root to sign', isOver);
     },
-    fix: 'find out from the log of the proxy, which the finding names, why it does not take the bundle; or restart it',
-    note: '`--root-ack-policy continue` limits how long proxies are waited for: [ca.md](ca.md#rotation-of-the-root)',
+    fix: 'see in the log of the proxy that the finding names why it does not take the bundle, or restart the proxy',
+    note: '`--root-ack-policy continue` limits how long the new root waits for proxies: [ca.md](ca.md#rotation-of-the-root)',
   },
   {
-    symptom: 'Sidekey logs that the upstream gave no intermediate',
+    symptom: 'Sidekey logs that the upstream has not signed an intermediate',
     words:
-      '`the upstream gave no intermediate`, with the reason (Sidekey); `/readyz` says it when a third of the life of the intermediate is left',
-    cause: 'the files of the upstream authority are broken, or its server does not answer',
+      '`the upstream has not signed an intermediate`, with the reason (Sidekey); `/readyz` says it when a third of the life of the intermediate is left',
+    cause: 'the files of the upstream authority are faulty, or its server does not answer',
     own: diskUpstream,
     rule: 'upstream',
     break: breakFiles,
     byHand: mendFiles,
-    fix: 'mend what the finding says; Sidekey asks again by itself',
+    fix: 'correct the problem that the finding names; Sidekey requests again by itself',
     note: 'the present intermediate signs until its end. [upstreams.md](upstreams.md) has the reasons for each kind of upstream',
   },
 ];

@@ -16,7 +16,13 @@ type Authority = DoctorJson['authorities'][number];
 
 function authority(role: Authority['role'], from: number, to: number, more: Partial<Authority> = {}): Authority {
   const dates = { since: day(from), not_before: day(from), not_after: day(to) };
-  const rest = { key_type: 'ec-p256', state: 'active', subject: 'O=Sidekey', signs_after: null } as const;
+  const rest = {
+    key_type: 'ec-p256',
+    state: 'active',
+    subject: 'O=Sidekey',
+    signs_after: null,
+    is_upstreams: false,
+  } as const;
   return { id: role, role, ...dates, ...rest, waits_for: [], ...more };
 }
 
