@@ -1,5 +1,6 @@
-/** Prevents other processes from reading this process's memory, which contains every key. */
+/** Prevents other processes from reading this process's memory, which contains every key, and from inheriting its files. */
 
+import { readdirSync } from 'node:fs';
 import koffi from 'koffi';
 import { SidekeyError } from '../base/index.ts';
 
@@ -7,8 +8,14 @@ const libc = koffi.load(null);
 const prctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
 const setrlimit = libc.func('int setrlimit(int resource, const uint8_t *limit)');
 
+const fcntl = libc.func('int fcntl(int fd, int command, ...)');
+
 const PR_SET_DUMPABLE = 4;
 const RLIMIT_CORE = 4;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+/** stdin, stdout and stderr come first. */
+const FIRST_OTHER_FD = 3;
 /** A `struct rlimit` of two zeros: the soft and the hard limit. */
 const ZERO = Buffer.alloc(16);
 
@@ -31,6 +38,15 @@ export function hardenProcess(): void {
   }
   // A second measure; some system call filters refuse it, and the first one is sufficient.
   setrlimit(RLIMIT_CORE, ZERO);
+  closeOnExec();
+}
+
+/** A program that Sidekey runs must not get descriptors that whoever started Sidekey left open. Node's own are closed anyway. */
+function closeOnExec(): void {
+  for (const fd of readdirSync('/proc/self/fd').map(Number)) {
+    // It fails for the descriptor of this list, which is closed by now.
+    if (fd >= FIRST_OTHER_FD) fcntl(fd, F_SETFD, 'int', FD_CLOEXEC);
+  }
 }
 
 /**

@@ -232,3 +232,18 @@ describe('serve --upstream disk', { timeout: 120_000 }, () => {
     assert.equal(json.upstream!.problem, null);
   });
 });
+
+describe('serve --upstream command', { timeout: 60_000 }, () => {
+  it('gives the program no descriptor that was left open when the server was started', async (t) => {
+    const { directory } = makePlace(t);
+    const [program, seen] = [path.join(directory, 'program'), path.join(directory, 'seen')];
+    writeFileSync(program, `#!/bin/sh\nls /proc/$$/fd >${seen}.new; mv ${seen}.new ${seen}; exit 1\n`, { mode: 0o700 });
+    await serve(t, {
+      flags: ['--upstream', 'command', '--upstream-command', program],
+      launcher: ['bash', '-c', 'exec 99</etc/passwd; exec "$@"', 'bash'],
+    });
+    while (!existsSync(seen)) await new Promise((resolve) => setTimeout(resolve, 20));
+    const descriptors = readFileSync(seen, 'utf8').trim().split(/\s+/);
+    assert.ok(descriptors.includes('2') && !descriptors.includes('99'), descriptors.join());
+  });
+});
