@@ -24,7 +24,7 @@ import { AuthorityLog } from './authority-log.ts';
 import { type AuthorityView, listAuthorities, movesBetween, troubleOf, upstreamInfo } from './authority-report.ts';
 import { ownBundle } from './bundle.ts';
 import type { AuthorityState, KeyStore, StoredAuthorities } from './key-store.ts';
-import { type MintedKey, Minter } from './mint.ts';
+import { Minter } from './mint.ts';
 import type { NamePart } from './name.ts';
 import { type Need, type Plan, plan, type Situation, type Slots } from './plan.ts';
 import type { RotationTerms } from './rotation.ts';
@@ -33,7 +33,7 @@ import { isTrusted, moved, type Slot } from './slot.ts';
 import { statesAfter } from './stored-states.ts';
 import { hasOther, markTainted, taintedSigners, taintedWith } from './taint.ts';
 import type { AuthorityInfo, AuthorityMove, LaggingProxy, TrustBundle, UpstreamInfo } from './types.ts';
-import type { UpstreamAuthority } from './upstream/upstream.ts';
+import type { MintedKey, UpstreamAuthority } from './upstream/upstream.ts';
 
 export interface AuthoritiesOptions {
   readonly trustDomain: TrustDomain;
@@ -59,6 +59,12 @@ const LIMITS: Readonly<Record<AuthorityRole, number>> = { root: 8, intermediate:
 /** Time between a failed review and the next one, in milliseconds. */
 const RETRY_MS = 30_000;
 
+/** An answer of the upstream, and why it could not be stored. */
+interface Arrival {
+  readonly minted: MintedKey;
+  failure: unknown;
+}
+
 export class Authorities {
   readonly bundleChange: Listeners<TrustBundle>;
   readonly replaced: Listeners<void>;
@@ -80,7 +86,7 @@ export class Authorities {
   /** The IDs of authorities that an operator declared tainted, until the taint is stored. */
   readonly #tainting = new Set<string>();
   /** Answers of the upstream that have not been stored. */
-  #arrived: MintedKey[] = [];
+  #arrived: Arrival[] = [];
   #reviewAt = 0;
   #reviewing: Promise<void> | undefined;
   /** Why the last review failed; undefined if it did not. */
@@ -88,6 +94,7 @@ export class Authorities {
   /** Resolves at the end of the next review. */
   #reviewed = Promise.withResolvers<void>();
   #deadline: Deadline | undefined;
+  readonly #stopListening: () => void;
   #closed = false;
 
   private constructor(options: AuthoritiesOptions, { state, roots, intermediates }: StoredAuthorities) {
@@ -100,7 +107,10 @@ export class Authorities {
     this.#log = new AuthorityLog(log);
     const take = (minted: MintedKey) => this.#take(minted);
     const life = terms.intermediateLife;
-    this.#minter = upstream && new Minter({ upstream, keyType: options.keyType, life, clock, log, take });
+    const isAutomatic = upstream !== undefined && upstream.manual === undefined;
+    this.#minter = isAutomatic ? new Minter({ upstream, keyType: options.keyType, life, clock, log, take }) : undefined;
+    // The instants of a plan are of the former time then.
+    this.#stopListening = clock.onSetBack(() => void this.#reviewAnew().catch(() => undefined));
     const failed = (err: unknown) => log.error({ err }, 'authority listener failed');
     this.bundleChange = new Listeners(failed);
     this.replaced = new Listeners(failed);
@@ -153,9 +163,10 @@ export class Authorities {
 
   #view(): AuthorityView {
     const { clock, terms, upstream, lagging, using } = this.#options;
+    const problem = this.#minter === undefined ? upstream?.problem() : this.#minter.trouble;
     return {
       ...{ now: clock.now(), startedAt: this.#startedAt, terms, upstream, using },
-      ...{ slots: this.#slots, next: this.#next, signer: this.#signer, problem: this.#minter?.trouble },
+      ...{ slots: this.#slots, next: this.#next, signer: this.#signer, problem },
       lagging: () => lagging(this.#state.sequenceNumber),
     };
   }
@@ -172,8 +183,8 @@ export class Authorities {
         upstream === undefined ? 'own roots sign the intermediates' : `${upstream.description} signs the intermediates`;
       throw new SidekeyError('ERR_AUTHORITY_STATE', `${what}: sidekey ca import needs --offline-root`);
     }
-    await upstream.manual.answer(certificates);
-    await this.#minter!.settled();
+    await this.#take(await upstream.manual.answer(certificates));
+    await upstream.manual.taken();
   }
 
   /**
@@ -196,7 +207,6 @@ export class Authorities {
     // call.
     if (upstream?.manual !== undefined) {
       await upstream.manual.prepare();
-      this.#minter!.want();
       return;
     }
     if (this.#minter !== undefined) await this.#minter.mint();
@@ -238,12 +248,12 @@ export class Authorities {
     if (slot.state === 'tainted') return;
     const ids = taintedWith(slot.authority, this.#slots);
     // Request another intermediate first: without one, nothing could be signed.
-    if (this.#minter !== undefined && this.#signer !== undefined && ids.has(this.#signer.id)) {
-      if (this.#options.upstream!.manual === undefined) await this.#minter.mint();
+    if (this.#options.upstream !== undefined && this.#signer !== undefined && ids.has(this.#signer.id)) {
+      await this.#minter?.mint();
       if (!hasOther(ids, this.#slots)) {
         throw new SidekeyError(
           'ERR_AUTHORITY_STATE',
-          `the upstream (${this.#options.upstream!.description}) still signs under the root ${id}: configure it to sign under another root, then repeat this`,
+          `the upstream (${this.#options.upstream.description}) still signs under the root ${id}: configure it to sign under another root, then repeat this`,
         );
       }
     }
@@ -253,7 +263,11 @@ export class Authorities {
     try {
       await this.#reviewAnew();
     } catch (error) {
-      throw SidekeyError.from(error, 'ERR_CA', `the taint could not be stored: ${(error as Error).message}`);
+      throw SidekeyError.from(
+        error,
+        'ERR_CA',
+        `the taint could not be stored, which is tried again; repeat it after a restart: ${(error as Error).message}`,
+      );
     }
   }
 
@@ -291,15 +305,22 @@ export class Authorities {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#stopListening();
     this.#deadline?.cancel();
-    await this.#minter?.close();
+    // The minter closes its upstream.
+    if (this.#minter === undefined) await this.#options.upstream?.close();
+    else await this.#minter.close();
     await this.#reviewing?.catch(() => undefined);
     this.#reviewed.resolve();
   }
 
   async #take(minted: MintedKey): Promise<void> {
-    this.#arrived.push(minted);
+    const arrival: Arrival = { minted, failure: undefined };
+    this.#arrived.push(arrival);
     await this.#reviewAnew();
+    if (arrival.failure === undefined) return;
+    const message = `the answer of the upstream could not be stored: ${(arrival.failure as Error).message}`;
+    throw SidekeyError.from(arrival.failure, 'ERR_CA', message);
   }
 
   /** Starts a review after the running one, which may have missed the latest change. */
@@ -337,6 +358,7 @@ export class Authorities {
     if (tainting.size > 0) {
       this.#replacing = true;
       this.#log.tainted([...tainting]);
+      for (const id of tainting) await this.#options.store.markTainted(id);
     }
     const situation = this.#situation(tainting, now);
     const next = await this.#plan(tainting, situation);
@@ -357,8 +379,16 @@ export class Authorities {
       this.replaced.tell();
     }
     if (this.moves.size > 0) for (const move of movesBetween(before, next, now)) this.moves.tell(move);
-    if (next.wantsMint) this.#minter?.want();
+    if (next.wantsMint) this.#request();
     for (const { authority } of next.gone) await this.#remove(authority);
+  }
+
+  /** Requests an intermediate from the upstream, or prepares the request that a person takes to the offline root. */
+  #request(): void {
+    const { upstream, log } = this.#options;
+    this.#minter?.want();
+    const failed = (err: unknown) => log.error({ err }, 'the request to the offline root could not be stored');
+    upstream?.manual?.prepare().catch(failed);
   }
 
   /**
@@ -424,36 +454,43 @@ export class Authorities {
 
   /** Stores the answers of the upstream: new roots, then the intermediate. Roots that an answer leaves out retire. */
   async #storeArrived(now: number): Promise<void> {
-    const { store } = this.#options;
-    while (this.#arrived.length > 0) {
-      const { chain, roots, notAfter, privateKey } = this.#arrived[0]!;
-      const listed = roots.map(upstreamRoot);
-      for (const root of listed) {
-        if (this.#state.gone[root.id]?.tainted === true) {
-          this.#arrived.shift();
-          throw new SidekeyError(
-            'ERR_AUTHORITY_STATE',
-            `the answer of the upstream has the root ${root.id}, which was declared tainted`,
-          );
-        }
-        if (this.#find(root.id) !== undefined) continue;
-        await store.save(root);
-        this.#log.made(root);
-        this.#add(root, now);
+    for (const arrival of this.#arrived.splice(0)) {
+      try {
+        await this.#storeMinted(arrival.minted, now);
+      } catch (error) {
+        arrival.failure = error;
       }
-      const intermediate = upstreamIntermediate(chain, privateKey, notAfter);
+    }
+  }
+
+  async #storeMinted({ chain, roots, notAfter, privateKey }: MintedKey, now: number): Promise<void> {
+    const { store } = this.#options;
+    const listed = roots.map(upstreamRoot);
+    const tainted = listed.find(({ id }) => this.#state.gone[id]?.tainted === true);
+    if (tainted !== undefined) {
+      const message = `the answer of the upstream has the root ${tainted.id}, which was declared tainted`;
+      throw new SidekeyError('ERR_AUTHORITY_STATE', message);
+    }
+    for (const [i, root] of listed.entries()) {
+      if (this.#find(root.id) !== undefined) continue;
+      await store.save(root);
+      this.#log.upstreamRoot(root, i === 0);
+      this.#add(root, now);
+    }
+    const intermediate = upstreamIntermediate(chain, privateKey, notAfter);
+    // The answer may be one that was stored before something else failed.
+    if (this.#find(intermediate.id) === undefined) {
       await store.save(intermediate);
       this.#log.made(intermediate);
       this.#add(intermediate, now);
-      this.#arrived.shift();
-      const isListed = (id: string) => listed.some((root) => root.id === id);
-      const updated = this.#slots.roots.map((slot) => {
-        if (slot.authority.privateKey !== undefined) return slot;
-        if (slot.state === 'published' && !isListed(slot.authority.id)) return moved(slot, 'retired', now);
-        return slot.state === 'retired' && isListed(slot.authority.id) ? moved(slot, 'published', now) : slot;
-      });
-      this.#slots = { ...this.#slots, roots: updated };
     }
+    const isListed = (id: string) => listed.some((root) => root.id === id);
+    const updated = this.#slots.roots.map((slot) => {
+      if (slot.authority.privateKey !== undefined) return slot;
+      if (slot.state === 'published' && !isListed(slot.authority.id)) return moved(slot, 'retired', now);
+      return slot.state === 'retired' && isListed(slot.authority.id) ? moved(slot, 'published', now) : slot;
+    });
+    this.#slots = { ...this.#slots, roots: updated };
   }
 
   #changeSigner({ root, intermediate }: Plan): void {

@@ -23,7 +23,7 @@ export class AuthorityLog {
   }
 
   /** @param isOnly true if no earlier root is valid at this time */
-  made({ id, role, notAfter, privateKey }: Authority, isOnly = false): void {
+  made({ id, role, notAfter }: Authority, isOnly = false): void {
     const fields = { authority_id: id, not_after: new Date(notAfter) };
     if (isOnly) {
       this.#log.error(
@@ -31,7 +31,18 @@ export class AuthorityLog {
         'no root is valid at this time: created a new one; proxies trust it once they have the new bundle',
       );
     } else if (role === 'intermediate') this.#log.info(fields, 'intermediate created');
-    else this.#log.info(fields, privateKey === undefined ? 'root of the upstream added' : 'root created');
+    else this.#log.info(fields, 'root created');
+  }
+
+  /** @param hasSigned true if the new intermediate is under it */
+  upstreamRoot({ id, notAfter, subject }: Authority, hasSigned: boolean): void {
+    const fields = { authority_id: id, not_after: new Date(notAfter), subject };
+    if (hasSigned) this.#log.info(fields, 'root of the upstream added');
+    else
+      this.#log.warn(
+        fields,
+        'root of the upstream added, which has not signed the intermediate: peers trust it from now on',
+      );
   }
 
   tainted(authorityIds: readonly string[]): void {

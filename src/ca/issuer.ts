@@ -91,7 +91,11 @@ export class Issuer {
       try {
         if (this.#closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
         this.#noticeSetBackClock();
-        await this.#signSome(await this.#options.authorities.signer(), signed);
+        const signer = await this.#options.authorities.signer();
+        // While it was waited for, another authority may have been tainted; what that one signed is not recorded.
+        const isOutdated = signed.length > 0 && signed[0]!.svid.authorityId !== signer.id;
+        if (isOutdated) this.#queue.unshift(...signed.splice(0).map(({ job }) => job));
+        await this.#signSome(signer, signed);
       } catch (error) {
         for (const job of this.#queue.splice(0)) job.reject(error);
       }

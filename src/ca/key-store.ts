@@ -68,6 +68,8 @@ export interface InspectedAuthority extends ReadAuthority {
 
 /** `anchor`: an upstream's root, without a key. */
 const AUTHORITY_FILE = /^(root|intermediate|anchor)-([0-9a-f]+)\.pem$/;
+/** The beginning of the names of the files that mark tainted authorities. */
+const TAINT_MARK = 'tainted-';
 const STATE_FILE = 'state.json';
 /** Earlier versions stored the bundle's number and roots alone. */
 const OLD_STATE_FILE = 'bundle.json';
@@ -146,7 +148,12 @@ export class KeyStore {
     }
     const read: ReadAuthority[] = [];
     for (const name of names) read.push(await this.#read(name));
-    const slots = read.map(({ authority }) => ({ authority, ...storedSlot(authority, state) }));
+    const marked = await this.#readMarks(state, read);
+    const slots = read.map(({ authority }): Slot => {
+      const stored = storedSlot(authority, state);
+      const isForgotten = marked.has(authority.id) && stored.state !== 'tainted';
+      return { authority, ...stored, ...(isForgotten ? { state: 'tainted', since: now } : {}) };
+    });
     const roots = slots.filter(({ authority }) => authority.role === 'root');
     const intermediates: Slot[] = [];
     for (const slot of slots.filter(({ authority }) => authority.role === 'intermediate')) {
@@ -162,6 +169,27 @@ export class KeyStore {
     const kept = new Set([...roots, ...intermediates].map(({ authority }) => authority.id));
     const rewritten = await this.#rewrite(read.filter(({ authority }) => kept.has(authority.id)));
     return { roots, intermediates, state, rewritten };
+  }
+
+  /**
+   * Marks an authority as tainted in a file of its own, so that it stays tainted if the states are lost or an older copy
+   * of them is restored.
+   */
+  async markTainted(id: string): Promise<void> {
+    writeFileAtomic(path.join(this.#dir, `${TAINT_MARK}${id}`), '');
+  }
+
+  /** The IDs of the marked authorities. Deletes marks that no authority needs any more. */
+  async #readMarks(state: AuthorityState, read: readonly ReadAuthority[]): Promise<Set<string>> {
+    const ids = new Set(read.map(({ authority }) => authority.id));
+    const marked = new Set<string>();
+    for (const name of await readdir(this.#dir)) {
+      if (!name.startsWith(TAINT_MARK)) continue;
+      const id = name.slice(TAINT_MARK.length);
+      if (ids.has(id) || id in state.gone) marked.add(id);
+      else await rm(path.join(this.#dir, name));
+    }
+    return marked;
   }
 
   async save(authority: Authority): Promise<void> {

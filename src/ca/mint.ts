@@ -3,17 +3,11 @@
  * fails. Meanwhile the authorities keep using the intermediates that they have.
  */
 
-import type { KeyObject } from 'node:crypto';
 import { backoffApart, type Clock, type Deadline } from '../base/index.ts';
 import type { AuthorityKeyType } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { generateAuthorityKey } from './authority-key.ts';
-import type { Minted, UpstreamAuthority } from './upstream/upstream.ts';
-
-/** An answer with its private key. */
-export interface MintedKey extends Minted {
-  readonly privateKey: KeyObject;
-}
+import type { MintedKey, UpstreamAuthority } from './upstream/upstream.ts';
 
 export interface MinterOptions {
   readonly upstream: UpstreamAuthority;
@@ -77,11 +71,6 @@ export class Minter {
     return this.#request();
   }
 
-  /** Resolves when the running request, if any, has ended. @throws the error of the request */
-  async settled(): Promise<void> {
-    await this.#running;
-  }
-
   async close(): Promise<void> {
     this.#stopListening();
     this.#retry?.cancel();
@@ -107,8 +96,7 @@ export class Minter {
       for (const warning of answer.warnings) log.warn({ upstream: upstream.description, warning }, 'upstream warning');
       // This answer serves every `want()` before it.
       this.#isWanted = false;
-      await take({ ...answer, privateKey: answer.privateKey ?? privateKey });
-      await upstream.taken?.();
+      await take({ ...answer, privateKey });
       this.#failures = 0;
       this.#trouble = undefined;
       this.#pausedUntil = clock.now() + PAUSE_MS;

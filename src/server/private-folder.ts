@@ -12,7 +12,7 @@ export class PrivateFolder {
   readonly path: string;
   readonly #onSignal = (signal: NodeJS.Signals): void => {
     this.remove();
-    // remove() has removed the listener, so the signal has its default effect.
+    // remove() has removed the listener, so the signal has its default effect now.
     process.kill(process.pid, signal);
   };
   readonly #onExit = (): void => this.remove();
@@ -30,8 +30,9 @@ export class PrivateFolder {
   }
 
   remove(): void {
-    this.#unlisten();
     rmSync(this.path, { recursive: true, force: true });
+    // A signal that came meanwhile is heard, too.
+    this.#unlisten();
   }
 
   #unlisten(): void {

@@ -203,7 +203,7 @@ test('a root of an upstream can be tainted once the upstream signs under another
   assertUnder(await ca.issue(request()), upstream.root);
   upstream.root = old;
   upstream.listed = [old];
-  await assert.rejects(ca.rotate('intermediate'), { message: /which was tainted/ });
+  await assert.rejects(ca.rotate('intermediate'), { message: /which was declared tainted/ });
   assert.equal(ca.bundle().x509Authorities.length, 1);
 });
 

@@ -1,11 +1,20 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import type { CertificateAuthorityOptions } from '../../src/ca/certificate-authority.ts';
 import { pemBlocks } from '../../src/ca/pem.ts';
 import type { AuthorityMove, CertificateAuthority, LaggingProxy, X509Svid } from '../../src/ca/types.ts';
-import { openTestAuthority, request, SECOND, until } from './support.ts';
+import { HOUR, openTestAuthority, request, SECOND, until, YEAR } from './support.ts';
 
 const PROXY: LaggingProxy = { pid: 1, uid: 2, node: 'envoy', name: 'ROOTCA', rejection: undefined };
 
@@ -147,7 +156,7 @@ test('a taint that cannot be stored is an error; nothing is signed until it is s
   const old = one(ca, 'root', 'active')!;
   renameSync(`${dir}/state.json`, `${dir}/state.away`);
   mkdirSync(`${dir}/state.json`);
-  await assert.rejects(ca.taint(old.id), { code: 'ERR_CA', message: /^the taint could not be stored: / });
+  await assert.rejects(ca.taint(old.id), { code: 'ERR_CA', message: /^the taint could not be stored/ });
   const signed: string[] = [];
   const issued = ca.issue(request()).then(
     ({ authorityId }) => signed.push(authorityId),
@@ -228,3 +237,49 @@ test('whatever happens at the same time, nothing is signed under an authority af
   await Promise.all(working);
   assert.ok(tainted.size > 0);
 });
+
+test('a clock that is set back does not hold up a taint', async (t) => {
+  const { ca, clock, lagging, using } = await open(t);
+  lagging.push(PROXY);
+  using.push(PROXY);
+  const { id } = one(ca, 'root', 'active')!;
+  await ca.taint(id);
+  await until(() => one(ca, 'root', 'published') !== undefined);
+  clock.set(clock.now() - HOUR);
+  clock.tick();
+  await until(() => one(ca, 'root', 'active') !== undefined);
+  await until(() => {
+    clock.advance(SECOND);
+    return one(ca, 'root', 'tainted') === undefined;
+  });
+});
+
+for (const [what, change] of [
+  ['are lost', (file: string) => rmSync(file)],
+  ['are those of before', (file: string, before: Buffer) => writeFileSync(file, before)],
+] as const) {
+  test(`an authority stays tainted if the states ${what}`, async (t) => {
+    const { ca, clock, dir, lagging, restart } = await open(t);
+    const states = `${dir}/state.json`;
+    const before = readFileSync(states);
+    lagging.push(PROXY);
+    const { id } = one(ca, 'root', 'active')!;
+    await ca.taint(id);
+    await ca.close();
+    change(states, before);
+    const again = await restart();
+    const found = again.authorities().find((authority) => authority.id === id);
+    assert.ok(found === undefined || found.state === 'tainted', found?.state);
+    await until(() => {
+      clock.advance(SECOND);
+      return !again.authorities().some((authority) => authority.id === id);
+    });
+    clock.set(clock.now() + 11 * YEAR);
+    await again.issue(request());
+    await restart();
+    assert.deepEqual(
+      readdirSync(dir).filter((name) => name.startsWith('tainted')),
+      [],
+    );
+  });
+}

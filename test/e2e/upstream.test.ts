@@ -83,7 +83,7 @@ describe('serve --offline-root', { timeout: 120_000 }, () => {
     assert.equal(readFileSync(file, 'utf8'), csr);
     const ready = await server.request('GET', '/readyz');
     assert.equal(ready.status, 503);
-    assert.match(ready.body.detail, /has to be signed by the offline root/);
+    assert.match(ready.body.detail, /have the offline root sign the request/);
 
     const bad = path.join(root.directory, 'bad.pem');
     writeFileSync(bad, (await makeCa({ uris: [ID] })).certificate.toString());
@@ -127,6 +127,16 @@ describe('serve --offline-root', { timeout: 120_000 }, () => {
     });
     assert.deepEqual(keys.length, 1);
     assert.match(readFileSync(path.join(again.dataDir, 'ca', keys[0]!), 'utf8'), /ENCRYPTED PRIVATE KEY/);
+
+    // A refused answer does not stand in the way of a good one.
+    const other = await offlineRoot(t);
+    await ca(again, 'rotate');
+    const request = (await ca(again, 'show')).json.upstream!.request!.csr;
+    writeFileSync(bad, (await makeCa({ uris: [ID], ...VALID_NOW })).certificate.toString());
+    assert.equal((await ca(again, 'import', bad)).status, 1);
+    const moved = await ca(again, 'import', await other.sign(request));
+    assert.equal(moved.status, 0, moved.stderr);
+    assert.ok(moved.json.authorities.some(({ role, state }) => role === 'root' && state === 'published'));
 
     // The next one needs no root in the answer.
     const next = await ca(again, 'rotate');

@@ -12,7 +12,7 @@ import type { ReadPrivateKey } from '../key-codec.ts';
 import type { NamePart } from '../name.ts';
 import { makeCsr } from './csr.ts';
 import { proveAnswer } from './proof.ts';
-import type { ManualUpstream, Minted, PendingRequest, UpstreamAuthority } from './upstream.ts';
+import type { ManualUpstream, Minted, MintedKey, PendingRequest, UpstreamAuthority } from './upstream.ts';
 
 /** Where the request is kept. */
 export interface RequestStore {
@@ -56,11 +56,11 @@ export class OfflineRoot implements UpstreamAuthority {
     prepare: async () => void (await this.#open()),
     pending: () => this.#request,
     answer: (certificates) => this.#answer(certificates),
+    taken: () => this.#taken(),
   };
   readonly #options: OfflineOptions;
   #request: OpenRequest | undefined;
   #opening: Promise<OpenRequest> | undefined;
-  #answered = Promise.withResolvers<Minted>();
 
   constructor(options: OfflineOptions) {
     this.#options = options;
@@ -73,21 +73,16 @@ export class OfflineRoot implements UpstreamAuthority {
 
   async check(): Promise<void> {}
 
-  /** Resolves when the answer has been imported. */
-  async mint({ signal }: { readonly signal?: AbortSignal }): Promise<Minted> {
-    await this.#open();
-    const ended = new Promise<never>((_resolve, reject) => {
-      signal?.addEventListener('abort', () => reject(new Error('Sidekey stops')), { once: true });
-    });
-    return Promise.race([this.#answered.promise, ended]);
+  /** People answer later. @throws ERR_UPSTREAM */
+  async mint(): Promise<never> {
+    throw new SidekeyError('ERR_UPSTREAM', `the request ${(await this.#open()).file} has to be signed by hand`);
   }
 
-  async taken(): Promise<void> {
+  async #taken(): Promise<void> {
     const { store } = this.#options;
-    for (const name of [REQUEST_FILE, KEY_FILE]) await store.remove(name);
     this.#request = undefined;
     this.#opening = undefined;
-    this.#answered = Promise.withResolvers();
+    for (const name of [REQUEST_FILE, KEY_FILE]) await store.remove(name);
   }
 
   async close(): Promise<void> {}
@@ -126,7 +121,7 @@ export class OfflineRoot implements UpstreamAuthority {
     return { file: path.join(store.dir, REQUEST_FILE), csr, privateKey };
   }
 
-  async #answer(certificates: string): Promise<void> {
+  async #answer(certificates: string): Promise<MintedKey> {
     const request = this.#request;
     if (request === undefined) {
       throw new SidekeyError('ERR_AUTHORITY_STATE', 'there is no request to answer: sidekey ca rotate makes one');
@@ -146,7 +141,6 @@ export class OfflineRoot implements UpstreamAuthority {
       });
     }
     // Only the root of the chain may join the bundle: the file may contain unrelated self-signed certificates.
-    const roots = minted.roots.slice(0, 1);
-    if (this.#request === request) this.#answered.resolve({ ...minted, roots, privateKey });
+    return { ...minted, roots: minted.roots.slice(0, 1), privateKey };
   }
 }

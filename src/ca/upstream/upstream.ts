@@ -55,8 +55,6 @@ export interface UpstreamAuthority extends UpstreamPart {
   check(): Promise<void>;
   /** Has an intermediate for this key signed. The answer is checked. @throws ERR_UPSTREAM */
   mint(request: MintRequest): Promise<Minted>;
-  /** Called when an answer is stored. */
-  taken?(): Promise<void>;
   /** Set if a person carries requests and answers, so that an answer may take days. */
   readonly manual?: ManualUpstream;
 }
@@ -67,7 +65,9 @@ export interface ManualUpstream {
   /** The request that waits for an answer. */
   pending(): PendingRequest | undefined;
   /** Takes the answer to it, PEM. @throws ERR_AUTHORITY_STATE if there is no request; ERR_UPSTREAM if it is refused */
-  answer(certificates: string): Promise<void>;
+  answer(certificates: string): Promise<MintedKey>;
+  /** Call it when the answer is stored. */
+  taken(): Promise<void>;
 }
 
 export interface PendingRequest {
@@ -99,6 +99,9 @@ export interface Minted {
   readonly notAfter: number;
   /** For the log, escaped: what the upstream said, and the parts of its answer that were left out. */
   readonly warnings: readonly string[];
-  /** The key of an earlier, stored request, if the answer is for that one instead. */
-  readonly privateKey?: KeyObject;
+}
+
+/** A proved answer with the key of the new intermediate. */
+export interface MintedKey extends Minted {
+  readonly privateKey: KeyObject;
 }

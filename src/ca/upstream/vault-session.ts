@@ -43,6 +43,8 @@ const REVOKE_MS = 1_000;
 /** A lease with less than this left is not renewed, in milliseconds. */
 const SHORT_MS = 2_000;
 /** Time between failed logins in the background, in milliseconds. */
+/** Leases may be shorter than any use of them, in milliseconds. */
+const LEAST_WAIT_MS = 1_000;
 const FIRST_RETRY_MS = 5_000;
 const LAST_RETRY_MS = 300_000;
 
@@ -201,7 +203,10 @@ export class VaultSession {
         : lease.isRenewable && left > SHORT_MS
           ? left / 2
           : left;
-    this.#next = this.#options.clock.at(now + wait, () => void this.#keep());
+    this.#next = this.#options.clock.at(
+      now + (lease === undefined ? wait : Math.max(wait, LEAST_WAIT_MS)),
+      () => void this.#keep(),
+    );
   }
 
   #failed(problem: string): void {
