@@ -290,7 +290,10 @@ test('not more than 8 roots and 64 intermediates are made on request; there is r
     clock.advance(SECOND);
     await review(ca);
   }
-  await assert.rejects(ca.rotate('root'), { code: 'ERR_ROTATION_LIMIT', message: /^8 roots are still valid, and the limit is 8: / });
+  await assert.rejects(ca.rotate('root'), {
+    code: 'ERR_ROTATION_LIMIT',
+    message: /^8 roots are still valid, and the limit is 8: /,
+  });
   assert.equal(ca.bundle().x509Authorities.length, 8);
   for (let i = 8; i < 64; i += 1) await ca.rotate('intermediate');
   await assert.rejects(ca.rotate('intermediate'), { code: 'ERR_ROTATION_LIMIT' });
