@@ -50,9 +50,16 @@ export class DemoEnvoy implements EnvoyPlaces {
     return this.#running!.pid;
   }
 
-  /** Links the binary, writes the bootstrap, and starts. */
-  async start(processes: Processes, binary: string, bootstrap: Json): Promise<void> {
+  /**
+   * Links the binary, or copies it. While it is copied no process may be started: the child would have the file open for
+   * writing for a moment, and the start of this Envoy would fail with ETXTBSY.
+   */
+  async place(binary: string): Promise<void> {
     await linkOrCopy(binary, this.binary);
+  }
+
+  /** Writes the bootstrap, and starts. */
+  async start(processes: Processes, bootstrap: Json): Promise<void> {
     await writeFile(this.config, stringify(bootstrap, { aliasDuplicateObjects: false }));
     const args = [
       '--config-path',

@@ -28,7 +28,8 @@ async function wrongPeer(stage: Stage): Promise<{ detail: string }> {
 async function impostor(stage: Stage, binary: string): Promise<{ detail: string }> {
   const { impostor: envoy, sidekey, processes, ports } = stage;
   const wanted = idOf('service-purple');
-  await envoy.start(processes, binary, impatient(stage.bootstrap('service-purple', 'impostor')));
+  await envoy.place(binary);
+  await envoy.start(processes, impatient(stage.bootstrap('service-purple', 'impostor')));
   const { detail } = await sidekey.logged(`${wanted} is held for the impostor`, (line) => {
     return line.msg === 'name held' && line.pid === envoy.pid && line.name === wanted;
   });

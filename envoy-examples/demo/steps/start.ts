@@ -29,9 +29,10 @@ export async function start(stage: Stage, binary: string, requestsPerConnection 
     return { detail: `trust domain ${TRUST_DOMAIN}, pipe ${stage.pipe}` };
   });
   await step('three Envoys wait for their identities', async () => {
+    await Promise.all(EXAMPLES.map((name) => stage.envoys[name].place(binary)));
     await Promise.all([
       ...SERVICES.map((service) => startApp(stage, service)),
-      ...EXAMPLES.map((name) => startWaiting(stage, name, binary, requestsPerConnection)),
+      ...EXAMPLES.map((name) => startWaiting(stage, name, requestsPerConnection)),
     ]);
     return { detail: 'each has asked for its SVID and the bundle, and both are held' };
   });
@@ -42,12 +43,11 @@ export async function start(stage: Stage, binary: string, requestsPerConnection 
   });
 }
 
-async function startWaiting(stage: Stage, name: Example, binary: string, requestsPerConnection: number): Promise<void> {
+async function startWaiting(stage: Stage, name: Example, requestsPerConnection: number): Promise<void> {
   const envoy = stage.envoys[name];
   const moved = stage.bootstrap(name);
   await envoy.start(
     stage.processes,
-    binary,
     name === 'front-envoy' ? withFullHandshakes(withMistakenRoute(moved), requestsPerConnection) : moved,
   );
   for (const secret of [idOf(name), BUNDLE]) {
