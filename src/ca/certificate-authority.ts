@@ -10,7 +10,7 @@ import { type InspectedAuthority, KeyStore } from './key-store.ts';
 import { parseName } from './name.ts';
 import type { RotationTerms } from './rotation.ts';
 import type { CertificateAuthority, IssuanceLog, LaggingProxy } from './types.ts';
-import { OfflineRoot } from './upstream/offline.ts';
+import { OfflineRoot, rewriteRequestKey } from './upstream/offline.ts';
 import type { UpstreamAuthority } from './upstream/upstream.ts';
 
 export interface CertificateAuthorityOptions extends Passphrases {
@@ -81,6 +81,7 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   const { random = Math.random, lagging = () => [], using = () => [] } = options;
   const subject = parseName(options.caSubject, 'caSubject');
   const store = await KeyStore.open(dir, trustDomain, new KeyCodec(options));
+  await rewriteRequestKey(store.requests());
   const offline = () => new OfflineRoot({ trustDomain, subject, keyType, clock, store: store.requests() });
   const upstream = offlineRoot === true ? offline() : options.upstream;
   const terms = rotationTerms(options);

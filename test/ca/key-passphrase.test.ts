@@ -102,6 +102,15 @@ describe('with a passphrase', { concurrency: 2 }, () => {
     assert.deepEqual(filesIn(dir), written, 'they are not written again');
   });
 
+  it('the key of a request to an offline root is encrypted too, also when the offline root is not in use any more', async (t) => {
+    const { dir, restart } = await openTestAuthority(t, { offlineRoot: true });
+    const key = path.join(dir, 'request.key');
+    while (!existsSync(path.join(dir, 'request.csr'))) await new Promise(setImmediate);
+    assert.deepEqual(labels(readFileSync(key, 'utf8')), ['PRIVATE KEY']);
+    await restart({ offlineRoot: false, passphrase: PASSPHRASE });
+    assert.deepEqual(labels(readFileSync(key, 'utf8')), ['ENCRYPTED PRIVATE KEY']);
+  });
+
   it('a start without it, or with another one, fails with the file and the remedy', async (t) => {
     const authority = await openTestAuthority(t, { passphrase: PASSPHRASE });
     const none = await refusal(authority, { passphrase: undefined });

@@ -49,6 +49,12 @@ interface OpenRequest extends PendingRequest {
   readonly privateKey: KeyObject;
 }
 
+/** Stores the key of an open request in the form that the passphrases require, whether the offline root is in use or not. */
+export async function rewriteRequestKey(store: RequestStore): Promise<void> {
+  const read = await store.readKey(KEY_FILE);
+  if (read !== undefined && !read.isCurrent) await store.writeKey(KEY_FILE, read.key);
+}
+
 export class OfflineRoot implements UpstreamAuthority {
   readonly kind = 'offline';
   readonly description = 'an offline root';
@@ -104,8 +110,7 @@ export class OfflineRoot implements UpstreamAuthority {
     const { store } = this.#options;
     const [csr, read] = [await store.read(REQUEST_FILE), await store.readKey(KEY_FILE)];
     if (csr === undefined || read === undefined) return undefined;
-    const { key: privateKey, isCurrent } = read;
-    if (!isCurrent) await store.writeKey(KEY_FILE, privateKey);
+    const { key: privateKey } = read;
     // A crash may have left the files of a request that was answered.
     if (await store.hasKey(createPublicKey(privateKey))) return undefined;
     return { file: path.join(store.dir, REQUEST_FILE), csr, privateKey };
