@@ -1,6 +1,7 @@
 /**
- * Access control of the admin API. The Unix socket accepts its owner's uid and root, as the kernel reports them, but no process in a
- * container, where any user may be root. TCP needs a listed Host, against DNS rebinding, and a bearer token, because loopback is not authentication.
+ * Access control of the admin API. The Unix socket accepts its owner's uid and root, as the kernel reports them, but no
+ * process in a container, where any user may be root. TCP requires a known Host header, against DNS rebinding, and a bearer
+ * token, because a connection over loopback does not identify its user.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';

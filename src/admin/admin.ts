@@ -24,11 +24,11 @@ export interface Admin {
   readonly unix: Server;
   /** The server for TCP; requires a known Host and the token. */
   readonly tcp: Server;
-  /** Loads the application; otherwise the first request waits for that. Later calls wait for the same load. */
+  /** Loads the application, so that the first request need not wait for it. Later calls wait for the same load. */
   load(): Promise<void>;
   /** Ends event streams on TCP, whose token is no longer valid. Other requests present their token each time. */
   tokenChanged(): Promise<void>;
-  /** Stops listening, lets running requests end for a second, then cuts what is left. */
+  /** Stops listening, gives running requests a second to end, then closes the remaining connections. */
   close(): Promise<void>;
 }
 
@@ -42,7 +42,8 @@ interface App {
 }
 
 /**
- * Makes the doors; the caller makes them listen. Fastify and the routes are loaded later, because that slows a start.
+ * Makes the doors; the caller makes them listen. Fastify and the routes are loaded later, because loading them slows a
+ * start.
  */
 export function createAdmin(options: AdminOptions): Admin {
   const callers = new WeakMap<IncomingMessage, AdminCaller>();

@@ -32,7 +32,7 @@ export interface AppOptions {
   readonly ca: AdminCa;
   /** The rules for reading entries. */
   readonly entryRules: EntryRules;
-  /** What accepted entries probably do not do as meant. */
+  /** The warnings for accepted entries that probably do not do what was meant. */
   readonly warningsOf: WarningsOf;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
@@ -69,8 +69,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     frameworkErrors: (error, _request, reply) => sendProblem(reply, toSidekeyError(error)),
   });
   app.addHook('onRoute', (route) => {
-    // Unknown parameters are refused on all routes, even those without parameters: `POST …?dry_run=true` must not
-    // write.
+    // All routes refuse unknown parameters, even routes without parameters: `POST …?dry_run=true` must not write.
     route.schema = { querystring: NO_QUERY, ...route.schema };
     routes.push(route);
   });
@@ -78,7 +77,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     try {
       checkAccess(request, callerOf(request.raw), options);
     } catch (thrown) {
-      // The connection is closed, and the rest of the request is not read.
+      // Closes the connection, so that the rest of the request is not read.
       reply.header('connection', 'close');
       throw thrown;
     }

@@ -123,7 +123,7 @@ function addSetRoute(scope: FastifyInstance, { registry, clock }: BundleRoutesPa
   );
 }
 
-/** The answer is PEM only if the request names it; otherwise JSON. */
+/** Answers in PEM only if the request's Accept header names PEM, otherwise in JSON. */
 function sendBundle({ headers }: FastifyRequest, reply: FastifyReply, bundle: TrustBundle): FastifyReply {
   reply.header('vary', 'accept');
   const wantsPem = (headers.accept ?? '').split(',').some((range) => mediaType(range) === PEM);

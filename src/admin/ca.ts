@@ -1,4 +1,4 @@
-/** Routes for the authorities: which there are, in which state, and their rotation. */
+/** Routes for the authorities: their list with their states, and their rotation. */
 
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
@@ -7,7 +7,7 @@ import type { AuthorityInfo, CertificateAuthority, LaggingProxy, UpstreamInfo } 
 import { AUTHORITIES, AUTHORITY_PARAMS, type AuthoritiesJson, IMPORT, ROTATE } from './ca-schema.ts';
 import { maybeTime, time } from './time.ts';
 
-/** The number of proxies that are listed. */
+/** Maximum number of proxies that are listed per authority. */
 const LISTED = 100;
 
 export type AdminCa = Pick<

@@ -22,14 +22,15 @@ import { DOCTOR, type DoctorJson } from './doctor-schema.ts';
 import { issuedOf } from './issued.ts';
 import { maybeTime, time } from './time.ts';
 
-/** Facts from the server's composition. */
+/** The entries with one kind of fault: their number, and the first few. */
 interface Faults {
   count: number;
   readonly sample: EntryFault[];
 }
 
+/** Facts from the server's composition. */
 export interface SelfKnowledge {
-  /** Paths, and resources of the machine. */
+  /** Reads the server's paths and the machine's resources. */
   readonly look: () => Promise<
     Pick<
       DoctorJson,
@@ -57,7 +58,7 @@ export interface SelfKnowledge {
   readonly meant: EntryFaultsParts['meant'];
   /** The file that declares entries; undefined: none does. */
   readonly entriesFile: string | undefined;
-  /** Those of these users whose processes can't connect to the pipe. */
+  /** The users among `uids` whose processes can't connect to the pipe. */
   readonly unreachable: (uids: ReadonlySet<number>) => Promise<UnreachableUsers>;
   readonly uidOf: (user: string) => number | undefined;
   /** For each limit the use by the owner that is nearest to it; nothing for unused limits. */
@@ -74,9 +75,9 @@ export interface DoctorRoutesParts {
   readonly version: string;
 }
 
-/** The number of entries that are named per fault. */
+/** Maximum number of entries that are named per kind of fault. */
 const SAMPLE = 5;
-/** What is not known if the search for users that can't connect to the pipe is not finished. */
+/** What the report lists as unknown if the search for users that can't connect to the pipe did not finish. */
 const USERS = 'whether the users that entries name can connect to the pipe';
 /** The maximum number of users that are checked. */
 const MAX_USERS = 200;
@@ -163,7 +164,7 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
       spiffe_id: entry.spiffeId,
       detail,
       ...placeOf(entry),
-      // A value that is not shown can't be written into a command.
+      // Secret values are not shown, so a command can't contain them.
       selectors: meant === undefined || meant.some(isSecret) ? null : meant.map(formatSelector),
     })),
   });
@@ -176,7 +177,7 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
   };
 }
 
-/** What made these entries, and where the entries file declares them. */
+/** Returns a function that gives the source of each of these entries, and its place in the entries file. */
 async function placesOf(entries: readonly Entry[], { entriesFile: file }: SelfKnowledge) {
   const declared = entries.filter(({ source }) => source === FILE_SOURCE);
   const lines = file === undefined ? undefined : await declaredLines(file, declared);
@@ -192,7 +193,7 @@ function note(faults: Faults, fault: EntryFault): void {
   if (faults.sample.length < SAMPLE) faults.sample.push(fault);
 }
 
-/** What entries need besides themselves: users who reach the pipe, and bundles of the domains that they federate with. */
+/** Finds what entries lack: users that can connect to the pipe, and bundles of the domains that the entries federate with. */
 async function requirementsOf(
   { registry, self }: DoctorRoutesParts,
   now: number,
@@ -239,7 +240,7 @@ function uidsOf({ selectors }: Entry, { uidOf }: SelfKnowledge): number[] {
   });
 }
 
-/** The kernel reports pid 0 for callers whose pid namespace is not below the server's. */
+/** Counts callers with pid 0, which the kernel reports if a caller's pid namespace is not below the server's. */
 async function unseenCallers(decisions: Pick<Decisions, 'list'>): Promise<DoctorJson['unseen_callers']> {
   const { decisions: records } = await decisions.list({ pid: 0, limit: 1_000 });
   const [last] = records;

@@ -11,7 +11,7 @@ import type { AdminCaller } from './access.ts';
 import { endWithProblem } from './problem.ts';
 
 export interface DoorOptions {
-  /** For the log. */
+  /** The door's name in the log. */
   readonly name: string;
   /** May throw: then the request is refused. */
   readonly callerOf: (socket: Socket) => AdminCaller;
@@ -25,7 +25,7 @@ export interface Door {
   readonly server: Server;
   /** Marks a connection as authorized, so that the maximum does not close it; no effect on a connection of another door. */
   admit(socket: Socket): void;
-  /** Stops listening, lets running requests end for a second, then cuts what is left. */
+  /** Stops listening, gives running requests a second to end, then closes the remaining connections. */
   close(): Promise<void>;
 }
 
@@ -64,7 +64,7 @@ function protocolOf(packet: Buffer | undefined): Protocol | undefined {
   return undefined;
 }
 
-/** Like Node's own answer, with a sentence. @see https://nodejs.org/api/http.html#event-clienterror */
+/** Answers as Node does by default, plus a sentence for the user. @see https://nodejs.org/api/http.html#event-clienterror */
 function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket, sentence: string | undefined): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
@@ -141,7 +141,7 @@ export function createDoor(options: DoorOptions): Door {
     },
   };
 
-  /** The newest connection is unauthorized too: if all others are authorized, it is closed. */
+  /** Closes the oldest unauthorized connection: the new one, which is unauthorized too, if all others are authorized. */
   function makeRoom(): void {
     const [oldest] = strangers;
     if (oldest === undefined) return;

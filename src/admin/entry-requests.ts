@@ -62,7 +62,7 @@ export function onlyMembers(body: unknown, names: readonly string[]): Record<str
   return body;
 }
 
-/** What is under `entries`; an export of SPIRE has an empty `next_page_token` too. @throws ERR_BAD_INPUT */
+/** The value of `entries`. An empty `next_page_token` is accepted, because SPIRE's exports have one. @throws ERR_BAD_INPUT */
 export function readExport(body: Record<string, unknown>): unknown {
   const given = Object.entries(body).map(([name, member]) => [
     snakeCase(name) === PAGE_TOKEN ? PAGE_TOKEN : name,

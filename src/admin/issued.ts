@@ -1,4 +1,4 @@
-/** Which SPIFFE IDs were ever issued. */
+/** Finds out which SPIFFE IDs were ever issued. */
 
 import { setImmediate as turn } from 'node:timers/promises';
 import type { IssuanceStore } from '../registry/index.ts';
@@ -6,7 +6,7 @@ import type { IssuanceStore } from '../registry/index.ts';
 /** The number of SPIFFE IDs per query to the store. */
 const ASKED_AT_ONCE = 500;
 
-/** Of these SPIFFE IDs, the ones that were ever issued; other work goes on between queries. @throws ERR_STORE */
+/** The SPIFFE IDs among `ids` that were ever issued; yields to the event loop between queries. @throws ERR_STORE */
 export async function issuedOf(
   ids: readonly string[],
   issuances: Pick<IssuanceStore, 'issuedOf'>,

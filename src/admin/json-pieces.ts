@@ -8,9 +8,9 @@ const SLICE_MS = 5;
 const CHUNK = 32 * 1024;
 
 /**
- * An object with a list as its last member, in pieces. An empty piece marks a place to pause; an item without any other
- * is left out.
- * @param head the members before it, at least one
+ * An object with a list as its last member, in pieces. An empty piece marks a place to pause; an item that has only empty
+ * pieces is left out.
+ * @param head the members before the list, at least one
  * @param orNothing whether an object with an empty list is left out too
  */
 export function* objectWithList(

@@ -5,10 +5,10 @@ import type { RouteOptions } from 'fastify';
 import { PROBLEM_TYPE } from './problem.ts';
 import { PROBLEM } from './schema.ts';
 
-/** A route's description besides its schemas. */
+/** The parts of a route's description besides its schemas. */
 declare module 'fastify' {
   interface FastifySchema {
-    /** In the OpenAPI document: clients that are generated from it name their methods so. */
+    /** The operation's id in the OpenAPI document, which generated clients use as the name of the method. */
     readonly operationId?: string;
     readonly summary?: string;
     /** Media types of responses besides JSON. */
@@ -22,7 +22,7 @@ interface RouteSchema {
   readonly properties?: Readonly<Record<string, RouteSchema>>;
   readonly required?: readonly string[];
   readonly default?: unknown;
-  /** Of a response that is no JSON: by media type. */
+  /** The content by media type, for a response that is not JSON. */
   readonly content?: unknown;
 }
 

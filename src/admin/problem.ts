@@ -53,7 +53,7 @@ export function sendProblem(reply: Pick<FastifyReply, 'code' | 'headers' | 'send
     .send(JSON.stringify(problemDocument(error)));
 }
 
-/** Sends the problem document before the application has the request. */
+/** Sends the problem document of an error that occurred before the application got the request. */
 export function endWithProblem(response: ServerResponse, error: SidekeyError): void {
   response.writeHead(ERRORS[error.code].status, headers(error)).end(JSON.stringify(problemDocument(error)));
 }

@@ -75,7 +75,7 @@ const Problem = titled(
 const warnings = Type.Array(Problem, {
   description: 'problems of accepted input that probably does not do what was meant',
 });
-/** Entries have the member only if there are any. */
+/** Answers have the member `warnings` only if there are any. */
 const someWarnings = { warnings: Type.Optional(warnings) };
 
 /** An entry after a change. */

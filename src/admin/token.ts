@@ -74,9 +74,8 @@ function badDataDirToken(file: string, problem: string): SidekeyError {
 }
 
 /**
- * The token of `--admin-token-file`. @throws ERR_CONFIG if it can't be read, is open to others, could be replaced by
- * another
- * user, or contains no token
+ * The token of `--admin-token-file`.
+ * @throws ERR_CONFIG if the file can't be read, is open to others, could be replaced by another user, or has no token
  */
 export async function readAdminTokenFile(file: string): Promise<string> {
   const remedy = 'write a new token to a new file of mode 0600';

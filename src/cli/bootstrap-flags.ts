@@ -195,7 +195,7 @@ function placesOf(upstreams: readonly EnvoyUpstream[]): FlagAddress[] {
   return upstreams.map(({ name, local }) => [`--upstream ${name}`, local]);
 }
 
-/** Two listeners on one port that have the same address, or of which one listens on all addresses. */
+/** Problems with listeners on the same port: their addresses are equal, or one listens on all addresses. */
 function collisions(places: readonly FlagAddress[]): Problem[] {
   return places.flatMap(([what, address], at) => {
     const other = places.slice(0, at).find(([, before]) => collide(address, before));

@@ -102,12 +102,12 @@ function pathOf(trustDomain: string): string {
   return `/v1/bundles/${encodeURIComponent(trustDomain)}`;
 }
 
-/** Any other text is sent as PEM, and the server refuses it with the reason. */
+/** Whether the text looks like JSON. Any other text is sent as PEM; if it is not PEM, the server refuses it with the reason. */
 function isJson(body: Buffer): boolean {
   return /^[\s\ufeff]*[{[]/.test(body.toString('utf8'));
 }
 
-/** Checked before sending: a server that refuses a large body may close the connection before its reason is read. */
+/** Checks before sending, because a server that refuses a large body may close the connection before its reason is read. */
 function checkSize(body: Buffer, file: string): void {
   if (body.length <= BODY_LIMIT) return;
   const name = file === '-' ? 'stdin' : file;

@@ -15,9 +15,9 @@ type LaggingProxies = Authority['waits_for'];
 
 /** Polling interval of the authorities, in milliseconds. */
 const LOOK_MS = 100;
-/** Looks at proxies that are to answer the last bundle. */
+/** Maximum number of looks at proxies that have not answered the last bundle. */
 const ANSWER_LOOKS = 10;
-/** States of secrets whose last version the proxy does not use. */
+/** The query for secrets whose last version the proxy does not use. */
 const UNANSWERED = 'state=sent&state=stale&state=rejected';
 
 export function addCaCommands(program: Command): void {
@@ -80,7 +80,7 @@ function idOf(text: string, { authorities }: AuthoritiesJson): string {
 
 /**
  * Polls until no authority is tainted; prints each change of a state and, at the end, the proxies that have not
- * followed.
+ * acknowledged the last bundle.
  */
 async function follow(
   client: AdminClient,
@@ -107,7 +107,10 @@ async function follow(
   }
 }
 
-/** A proxy may have answered since the last look: then the tainted authority was removed at once, and nobody is behind. */
+/**
+ * The proxies that still have not answered. Some may have answered since the last look, because the tainted authority is
+ * removed as soon as all have.
+ */
 async function stillBehind(client: AdminClient, seen: LaggingProxies): Promise<LaggingProxies> {
   let left = seen;
   for (let looks = 0; left.length > 0 && looks < ANSWER_LOOKS; looks += 1) {
@@ -130,7 +133,7 @@ function tellChanges({ authorities }: AuthoritiesJson, told: Map<string, string>
   }
 }
 
-/** To stderr, so that it is seen beside JSON too. */
+/** Warns on stderr, so that the warning is also seen when stdout gets JSON. */
 function warnOfRoot({ not_after }: Authority): void {
   process.stderr.write(
     `Its root is the upstream's and stays in the bundles: peers accept what somebody signs with the leaked key until ${not_after}.\n` +

@@ -1,10 +1,10 @@
-/** The command as its user called it, for commands that are printed to be copied. */
+/** The name by which the user called this program, for printed commands that the user may copy. */
 
 import { accessSync, constants, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { shellQuote } from '../base/index.ts';
 
-/** bin/sidekey sets it to the name that it was called by. No variable of a setting begins like that. */
+/** bin/sidekey sets this variable to the name by which it was called. The variables of settings never begin with `_`. */
 const VARIABLE = '_SIDEKEY_CALLED_AS';
 
 let known: string | undefined;
@@ -28,7 +28,7 @@ function isInPath(called: string, places: string): boolean {
     } catch {
       continue;
     }
-    // A shell takes the first.
+    // A shell runs the first match in PATH.
     return realpathOf(file) === realpathOf(called);
   }
   return false;
@@ -48,7 +48,7 @@ export function asCalled(command: string): string {
   return name === 'sidekey' ? command : command.replaceAll(/(?<=^|[|;&] ?|sudo )sidekey(?= )/g, () => name);
 }
 
-/** The commands: in a message, `sidekey` before one of them means this program. */
+/** The names of the commands. Where one follows `sidekey` in a message, that word means this program. */
 export const COMMAND_NAMES = [
   'serve',
   'entry',
@@ -64,7 +64,7 @@ export const COMMAND_NAMES = [
   'completion',
 ] as const;
 
-/** Does not match in a path, a value, or a longer word. */
+/** Matches `sidekey` before a command's name, but not in a path, a value, or a longer word. */
 const IN_WORDS = new RegExp(`(?<![\\w./@:=-])sidekey(?= (?:${COMMAND_NAMES.join('|')})\\b)`, 'g');
 
 /** Writes each command of a message that begins with `sidekey` as the user can type it. */

@@ -24,7 +24,7 @@ To load it:
   fish: mkdir -p ~/.config/fish/completions &&
         sidekey completion fish > ~/.config/fish/completions/sidekey.fish`;
 
-/** What can follow some words of commands. */
+/** The words that can follow a path of commands. */
 interface Level {
   /** `entry create`; empty for the program. */
   readonly path: string;
@@ -35,7 +35,7 @@ interface Level {
     readonly takesValue: boolean;
     readonly choices: readonly string[];
   }[];
-  /** Words that an argument may be. */
+  /** Allowed values of the arguments. */
   readonly choices: readonly string[];
 }
 
@@ -62,7 +62,7 @@ function levelsOf(command: Command, path: readonly string[] = []): Level[] {
   return [level, ...commands.flatMap((one) => levelsOf(one, [...path, one.name()]))];
 }
 
-/** Those of settings are in the placeholder: `--log-format <json|text>`. */
+/** The choices in a flag's placeholder, where flags of settings have them: `--log-format <json|text>`. */
 function choicesIn(flags: string): string[] {
   return /<([\w-]+(?:\|[\w-]+)+)>/.exec(flags)?.[1]?.split('|') ?? [];
 }
@@ -76,12 +76,12 @@ function scriptFor(shell: Shell, levels: readonly Level[]): string {
   return shell === 'bash' ? bashScript(levels) : zshScript(levels);
 }
 
-/** In single quotes, as all three shells read it. */
+/** The text in single quotes, which all three shells read alike. */
 function quoted(text: string): string {
   return `'${text.replaceAll('\\', '').replaceAll("'", '’')}'`;
 }
 
-/** The rows of `case` by the path of commands, and by path and flag. */
+/** The branches of the shell's `case`: one for each path of commands, and one for each path and flag with choices. */
 function caseRows(levels: readonly Level[]): string {
   const rows = levels.flatMap(({ path, commands, flags, choices }) => [
     ...flags
@@ -93,7 +93,7 @@ function caseRows(levels: readonly Level[]): string {
   return rows.join('\n');
 }
 
-/** Flags whose values are not from a known list: files are completed there. */
+/** The flags whose values are not from a known list; files are completed as their values. */
 function withFile(levels: readonly Level[]): string {
   const flags = levels.flatMap((level) =>
     level.flags.filter(({ takesValue, choices }) => takesValue && choices.length === 0),
@@ -101,7 +101,10 @@ function withFile(levels: readonly Level[]): string {
   return [...new Set(flags.map(({ long }) => long))].join('|');
 }
 
-/** Sets `known` to what may follow a path of commands, or a path and a flag; fails if that is nothing. */
+/**
+ * A shell function that sets `known` to the words that may follow a path of commands, or a path and a flag; it fails if
+ * there are none.
+ */
 function wordsFunction(levels: readonly Level[]): string {
   return `_sidekey_words() {
   local words=
@@ -113,7 +116,7 @@ ${caseRows(levels)}
 }`;
 }
 
-/** Finds the commands among the words before the current one: `trail`. */
+/** A shell loop that collects in `trail` the commands among the words before the current one. */
 function trailLoop(levels: readonly Level[], first: number, word: string, current: string): string {
   const paths = levels.flatMap(({ path }) => (path === '' ? [] : [quoted(path)])).join('|');
   return `  for ((i = ${first}; i < ${current}; i++)); do

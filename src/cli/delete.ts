@@ -4,8 +4,8 @@ import { report } from './errors.ts';
 import { type OutputFormat, printTable, printView } from './output.ts';
 
 /**
- * Goes on after an object that can't be deleted. @throws the error of a single one; Error, for exit status 1, after the
- * reasons are printed
+ * Deletes the objects; goes on after one that can't be deleted.
+ * @throws the error itself if there is one object; for several, Error (exit status 1) after printing each reason
  */
 export async function deleteAll(
   names: readonly string[],

@@ -82,7 +82,7 @@ async function serverChecks(options: ClientOptions): Promise<Check[]> {
   }
 }
 
-/** Entries that have not expired, aliases, and what else a bootstrap is compared with. */
+/** The facts that a bootstrap is compared with: entries that have not expired, aliases, and facts about the server. */
 function namesNow(options: ClientOptions): Promise<Names> {
   return orUnknown(async () => {
     const now = new SystemClock().now();
@@ -116,7 +116,10 @@ async function knownServer(client: AdminClient): Promise<KnownServer> {
   };
 }
 
-/** Without a reachable server an Envoy is still checked: it may run on another host. */
+/**
+ * The answer, or the reason if no server is reachable. An Envoy is checked without a server too, because it may run on
+ * another host.
+ */
 async function orUnknown<T>(ask: () => Promise<T>): Promise<T | { readonly unknown: string }> {
   try {
     return await ask();

@@ -67,6 +67,6 @@ function blockOf({ place, line, severity, problem, rule, why, fix, command }: Fi
   ].join('\n');
 }
 
-/** Copied from the screen, it would be another command. */
+/** Why a command is not shown: copied from the screen, it would be a different command. */
 const UNSHOWN =
   'a name in it has characters that a terminal does not show unchanged, so they are escaped here; --output json has the exact name';

@@ -15,8 +15,9 @@ export async function readEntriesFile(file: string): Promise<EntriesSource> {
 }
 
 /**
- * Checked before sending: a server that refuses a large body may close the connection before its reason is read. A request
- * that is applied as a whole can't be split, so the message names the alternative. @throws ERR_TOO_LARGE
+ * Checks before sending, because a server that refuses a large body may close the connection before its reason is read.
+ * A request that is applied as a whole can't be split, so the message names the alternative.
+ * @throws ERR_TOO_LARGE
  */
 function checkSize(content: object, file: string): void {
   const size = Buffer.byteLength(JSON.stringify(content));

@@ -41,7 +41,7 @@ export function addEntryFlags(command: Command, isUpdate = false): Command {
   return command;
 }
 
-/** The flag of a field that a problem's path leads to: `--selector` for `/selectors/0/value`; other paths stay. */
+/** The flag of the field at a problem's path: `--selector` for `/selectors/0/value`; other paths are returned unchanged. */
 export function flagAt(path: string): string {
   const name = path.split('/')[1];
   const flag = FLAGS.find((one) => one.name === name)?.flag;

@@ -117,7 +117,7 @@ function addDelete(entry: Command): void {
   addClientOptions(command).action(async (ids: readonly string[], options: ClientOptions & { ifMatch?: string }) => {
     if (ids.length > 1 && options.ifMatch !== undefined) throw new UsageError('--if-match goes with one id');
     const client = await openClient(options);
-    // All are found first, so that a mistyped one deletes nothing.
+    // All entries are looked up first, so that nothing is deleted if an id is mistyped.
     const entries = new Map<string, EntryJson>();
     for (const id of ids) {
       const entry = await findEntry(client, id);
@@ -149,10 +149,13 @@ async function pagesOf(client: AdminClient, query: URLSearchParams): Promise<Ent
 }
 
 const ID_FORMS = 'an id, the beginning of one (4 characters or more) or a SPIFFE ID, if it is unique';
-/** A shorter beginning is more likely a mistake, such as an empty variable of a script. */
+/** Minimum length of the beginning of an id: a shorter one may be a mistake, such as an empty variable of a script. */
 const SHORTEST_PREFIX = 4;
 
-/** The entry that a user means. @throws AdminError, UsageError if it is none or several */
+/**
+ * The entry with this id, beginning of an id, or SPIFFE ID.
+ * @throws AdminError or Error if there is none; UsageError if there are several
+ */
 async function findEntry(client: AdminClient, text: string): Promise<EntryJson> {
   const bySpiffeId = text.startsWith('spiffe://');
   if (!bySpiffeId) {
@@ -173,7 +176,7 @@ async function findEntry(client: AdminClient, text: string): Promise<EntryJson> 
   return entry;
 }
 
-/** The most ids that a message names. */
+/** Maximum number of ids that a message names. */
 const NAMED = 5;
 
 function ambiguous(text: string, what: string, entries: readonly EntryJson[]): UsageError {

@@ -36,7 +36,7 @@ export function addEnvoyCommands(program: Command): void {
     .addHelpText('after', wordsAsCalled(EXAMPLE))
     .action(async ({ socket, ...flags }: Omit<BootstrapFlags, 'socket'> & { readonly socket?: string }) => {
       const { bootstrapOf } = await import('./bootstrap-flags.ts');
-      // The bootstrap may be for another user or host.
+      // The pipe need not exist here: the bootstrap may be for another user or host.
       process.stdout.write(bootstrapOf({ ...flags, socket: givenPipe(socket) ?? defaultPipe() ?? SYSTEM_SOCKET }));
     });
 }

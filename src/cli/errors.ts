@@ -16,7 +16,7 @@ export function report(thrown: unknown): number {
   return thrown instanceof UsageError || code === 'ERR_CONFIG' ? EXIT.usage : EXIT.failed;
 }
 
-/** A parameter of a request is a flag here: `--spiffe-id` for `?spiffe_id`. */
+/** The problem with the flag in place of the request's parameter: `--spiffe-id` for `?spiffe_id`. */
 function asFlag(problem: Problem): Problem {
   const { path } = problem;
   if (path === 'If-Match') return { ...problem, path: '--if-match' };
@@ -30,13 +30,16 @@ function print(text: string, code: string): void {
   process.stderr.write(`${[`sidekey: ${sentence}${code}${colon}`, ...rest].join('\n')}\n`);
 }
 
-/** Runs `ask`; problems of its error get the places that the user knows, such as flags or lines of a file. */
+/**
+ * Runs `ask`; if it fails, replaces the paths of the problems by places that the user knows, such as flags or lines of a
+ * file.
+ */
 export async function placed<T>(place: (problem: Problem) => Problem, ask: () => Promise<T>): Promise<T> {
   try {
     return await ask();
   } catch (thrown) {
     const { problems } = thrown as { problems?: readonly Problem[] };
-    // The class and the code stay, which decide about the exit status.
+    // Changes the error in place, because its class and code decide the exit status.
     if (problems !== undefined && problems.length > 0)
       Object.assign(thrown as object, { problems: problems.map(place) });
     throw thrown;

@@ -65,7 +65,7 @@ export function decisionLines(decision: DecisionJson): string[] {
   ];
 }
 
-/** Whether the process is, and can be, a caller at all. */
+/** Says whether the process is connected to the pipe, and whether it can connect. */
 function reachLines({ reach, connections }: NonNullable<ExplanationJson['process']>): string[] {
   const count = connections === 1 ? '1 connection' : `${connections} connections`;
   const now = connections === 0 ? 'it is not connected to the pipe now' : `it has ${count} to the pipe now`;

@@ -51,7 +51,7 @@ async function explainSubject(query: URLSearchParams, options: ExplainOptions): 
   else print(explanationLines(explanation));
 }
 
-/** Proposed commands ask the same server as this command. */
+/** Asks the server, and directs the proposed commands at the same server. */
 async function ask(client: AdminClient, query: URLSearchParams, options: ClientOptions): Promise<ExplanationJson> {
   const explanation = await client.json<ExplanationJson>('GET', `/v1/explain?${query}`);
   return {
@@ -86,7 +86,7 @@ async function explainDecision(id: string, options: ExplainOptions): Promise<voi
     ]);
 }
 
-/** Values of environment selectors are not recorded, so a caller that has one counts as having another value. */
+/** A remark if the facts include environment selectors: without recorded values, entries with one count as not matching. */
 function valuesRemark(
   { pid, spiffe_id: spiffeId }: DecisionJson,
   facts: readonly string[],

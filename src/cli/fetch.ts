@@ -38,7 +38,7 @@ async function fetchIdentity({ spiffeId, write, socket, output }: FetchOptions):
   const { bundleOf, identityOf, leafOf, writeIdentity } = await import('./identity.ts');
   const client = connectPipe(place);
   try {
-    // A server in the same shell has this setting.
+    // A server that is started in the same shell uses this variable too.
     const byDefault = process.env.SIDEKEY_SDS_DEFAULT_NAME || SPIRE_NAMES.default;
     const names = spiffeId !== undefined ? [spiffeId] : write !== undefined ? [byDefault] : [];
     const identities = (await client.fetch(names)).flatMap((secret) => identityOf(secret) ?? []);

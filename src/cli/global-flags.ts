@@ -1,4 +1,4 @@
-/** Flags that every command which asks the server has, and that people also write before the command. */
+/** Global flags: all commands that ask the server have them, and users also write them before the command. */
 
 const WITH_VALUE: readonly string[] = ['--admin-socket', '--admin-url', '--token-file', '--output', '-o'];
 
@@ -15,7 +15,7 @@ export function moveGlobalFlags(args: readonly string[], isGroup: (command: stri
     const isWhole = WITH_VALUE.some((flag) => arg.startsWith(`${flag}=`)) || /^-o./.test(arg);
     if (isWhole) flags.push(arg);
     else if (WITH_VALUE.includes(arg)) {
-      // A missing value is commander's to report.
+      // Commander reports a missing value.
       flags.push(...args.slice(at, at + 2));
       at += 1;
     } else if (arg.startsWith('-')) break;

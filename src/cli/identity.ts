@@ -5,7 +5,7 @@ import { mkdir, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 
-/** PEM. */
+/** An X.509-SVID with its key, both as PEM. */
 export interface Identity {
   readonly spiffeId: string;
   readonly certificateChain: string;

@@ -3,7 +3,7 @@
 import { createReadStream } from 'node:fs';
 import { UsageError } from './errors.ts';
 
-/** Maximum size of an input, in bytes: the server accepts bodies of 1 MiB, and a device never ends. */
+/** Maximum size of an input, in bytes: the server accepts bodies of 1 MiB, and a device file may never end. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /**

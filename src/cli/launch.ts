@@ -3,7 +3,7 @@
  * build, so that a start compiles almost nothing. Node's own cache serves only the user who filled it
  * (docs/decisions/code-cache.md).
  *
- * A bundle's code is in `<bundle>.code`: V8's bytes, then the CRC-32 of source and bytes. If the CRC does not fit (another
+ * A bundle's code is in `<bundle>.code`: V8's bytes, then the CRC-32 of source and bytes. If the CRC does not match (another
  * build, damage) or V8 rejects the code (another version, other flags), the source is compiled.
  */
 
@@ -27,7 +27,7 @@ const requireHere = Object.assign((name: string): unknown => {
 function run(file: string): unknown {
   const source = readFileSync(file);
   const script = new vm.Script(
-    // esbuild writes ASCII.
+    // latin1 is enough, because esbuild writes ASCII.
     `(function (exports, require, module, __filename, __dirname) {${source.toString('latin1')}\n})`,
     { filename: file, cachedData: codeOf(file, source) },
   );

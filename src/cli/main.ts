@@ -66,7 +66,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') return;
   process.exitCode = report(new Error(`the output could not be written: ${error.message}`));
 });
-// There is no other stream to report it on.
+// A failure of stderr can't be reported anywhere else.
 process.stderr.on('error', () => undefined);
 void main(process.argv.slice(2)).then((status) => {
   // Lost output is a failure, even if the command succeeded.

@@ -1,11 +1,11 @@
-/** What somebody who started the server on a terminal does next. */
+/** The next steps that are shown to a user who starts the server on a terminal. */
 
 import { shellQuote } from '../base/index.ts';
 import { adminSocketIn, defaultDataDir, type ServeConfig } from '../config/index.ts';
 import { trustDomainId } from '../spiffe/index.ts';
 import { aimed } from './target.ts';
 
-/** @param entries how many there are */
+/** @param entries the number of entries */
 export function nextSteps(config: ServeConfig, entries: number): string {
   const { adminSocket, trustDomain, socket, entries: file } = config;
   const options = { output: 'table', ...(isDefault(adminSocket) ? {} : { adminSocket }) } as const;
@@ -23,7 +23,7 @@ export function nextSteps(config: ServeConfig, entries: number): string {
   return `\nThe pipe is ${socket}. In another terminal:\n${lines.join('')}\n`;
 }
 
-/** The commands look there by themselves. */
+/** Whether client commands use this socket without a flag. */
 function isDefault(adminSocket: string): boolean {
   const dataDir = defaultDataDir({ env: process.env, uid: process.geteuid!() });
   return dataDir !== undefined && adminSocketIn(dataDir) === adminSocket;

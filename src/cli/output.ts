@@ -16,11 +16,11 @@ export function addOutputOption(command: Command, formats = OUTPUT_FORMATS): Com
 
 /** What a command prints, in each format. */
 export interface View {
-  /** As JSON and YAML. */
+  /** The output in the formats JSON and YAML. */
   readonly value: unknown;
-  /** One line each: what identifies the objects to other commands. */
+  /** The names or ids by which other commands find the objects; printed one per line. */
   readonly names: readonly string[];
-  /** For people. @param wide with the columns that the narrow table leaves out */
+  /** Prints a table for people. @param wide with the columns that the narrow table leaves out */
   table(wide: boolean): void;
 }
 
@@ -78,7 +78,7 @@ function printColumns(rows: readonly (readonly string[])[]): void {
 /** Minimum widths of the columns, by position. */
 export type Widths = readonly number[];
 
-/** The widest cell of each column. */
+/** The width of each column: that of its widest cell. */
 export function widthsOf(rows: readonly (readonly string[])[], atLeast: Widths = []): number[] {
   return widest(
     rows.map((row) => row.map(printable)),
@@ -96,14 +96,14 @@ function widest(printed: readonly (readonly string[])[], atLeast: Widths = []): 
 
 export interface LineOptions {
   readonly colourOf?: (cell: string, column: number) => Colour | undefined;
-  /** The most characters of a line, without colours. */
+  /** Maximum length of a line in characters, not counting colours. */
   readonly limit?: number;
 }
 
 /** Blanks between columns. */
 const GAP = 2;
 
-/** One line a row, each column as wide as its widest cell. */
+/** One line per row, each column as wide as its widest cell. */
 export function columnLines(
   rows: readonly (readonly string[])[],
   widths?: Widths,

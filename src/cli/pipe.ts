@@ -27,7 +27,7 @@ export function socketPath(where: string, text: string): string {
   throw new UsageError(`${where}: ${place.problem}; ${place.rule}`);
 }
 
-/** The default: of this user's own server, unless only root's is there; undefined if neither is known. */
+/** The default pipe: that of this user's own server, or root's if only that one exists; undefined if neither is known. */
 export function defaultPipe(): string | undefined {
   const own = defaultSocket({ env: process.env, uid: process.geteuid!() });
   if (own !== undefined && existsSync(own)) return own;

@@ -111,7 +111,7 @@ async function check(client: AdminClient, filter: URLSearchParams, options: Prox
   if (troubled.length > 0) throw new Error(`${troubled.length} of ${rows.length} secrets need attention`);
 }
 
-/** The held names among them wait for an entry that nobody has made so far. */
+/** The message if no secret needs attention. Held secrets among these only wait for an entry that never existed. */
 function allWell(rows: readonly ProxyRow[], { proxies }: Proxies): string {
   const count = (number: number, one: string, more: string) => `${number} ${number === 1 ? one : more}`;
   const held = rows.filter(({ secret }) => secret.held !== null).length;

@@ -7,17 +7,20 @@ import { type ProxyRow, untilOrSince } from './proxy-rows.ts';
 const HOUR_MS = 3_600_000;
 /** SVIDs are renewed at half their life, ±10 %: with less than a third left, the renewal is overdue. */
 const LAST_SHARE = 1 / 3;
-/** For this time a hold that ends by itself is not reported, in milliseconds: an account file or an engine may be about to change. */
+/**
+ * A hold that may end by itself is reported only if it lasts longer, in milliseconds: an account file or an engine may be
+ * about to change.
+ */
 const PASSING_MS = 30_000;
 
 export interface Expectation {
-  /** Report names too that wait for an entry that never existed. */
+  /** Whether to report also the names that wait for an entry that never existed. */
   readonly waiting: boolean;
   /** The SPIFFE IDs that entries give; read only if a name waits for an entry. */
   readonly spiffeIds: readonly string[];
 }
 
-/** Undefined if the secret is fine. */
+/** Why the secret needs attention; undefined if it does not. */
 export function troubleOf({ secret }: ProxyRow, now: number, expected: Expectation): string | undefined {
   if (secret.state === 'rejected') return `rejected: ${secret.rejection?.message ?? ''}`;
   if (secret.state === 'stale') {
@@ -29,7 +32,7 @@ export function troubleOf({ secret }: ProxyRow, now: number, expected: Expectati
   return held === undefined || renewal === undefined ? (held ?? renewal) : `${renewal}; ${held}`;
 }
 
-/** True if the secret waits for an entry: then {@link Expectation.spiffeIds} counts. */
+/** Whether the secret waits for an entry; only then {@link Expectation.spiffeIds} is used. */
 export function waitsForEntry({ secret: { held } }: ProxyRow): boolean {
   return held?.reason === 'no-entry';
 }
@@ -37,7 +40,8 @@ export function waitsForEntry({ secret: { held } }: ProxyRow): boolean {
 function renewalTrouble({ expires_at: expiresAt, not_before: notBefore }: SecretJson, now: number): string | undefined {
   if (expiresAt === null || notBefore === null) return undefined;
   const end = Date.parse(expiresAt);
-  // Renewal counts from the issuance. Without this, an SVID of less than a minute would always seem overdue.
+  // Renewal counts from the issuance, not from the backdated start: otherwise an SVID of less than a minute would always
+  // seem overdue.
   const life = end - Date.parse(notBefore) - BACKDATE_MS;
   const left = end - now;
   if (left >= Math.min(HOUR_MS, life * LAST_SHARE)) return undefined;

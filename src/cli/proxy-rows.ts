@@ -41,7 +41,7 @@ export function rowsOf({ proxies }: Proxies): ProxyRow[] {
 
 export const HEADER = ['NODE', 'PID', 'VARIANT', 'NAME', 'STATE', 'VERSION', 'SERIAL', 'EXPIRES', 'DETAIL'];
 
-/** The colour of a cell: of states that need somebody. */
+/** The colour of a cell; only states that need attention have one. */
 export function stateColour(cell: string, column: number, header = HEADER): Colour | undefined {
   if (header[column] !== 'STATE') return undefined;
   if (cell === 'held') return 'yellow';

@@ -58,7 +58,7 @@ function keyOf({ proxy, stream, secret }: ProxyRow): string {
   return `${proxy.connection} ${stream.id} ${secret.name}`;
 }
 
-/** Equal as long as nothing changed; the passage of time is not a change. */
+/** A text that changes whenever the secret does, but not with the passage of time. */
 function looksOf({ secret: { state, version, serial, held, rejection } }: ProxyRow): string {
   return JSON.stringify([state, version, serial, held?.detail, rejection?.at]);
 }

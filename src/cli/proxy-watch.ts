@@ -40,7 +40,7 @@ async function watchUntilLagged(
     ended = true;
     wake();
   });
-  // If a read fails too, its reason is reported instead.
+  // Prevents an unhandled rejection if a read fails too: the read's error is reported instead.
   listening.catch(() => undefined);
   while (!ended) {
     happened = false;

@@ -6,11 +6,14 @@ import { DiscoveryRequest, DiscoveryResponse } from '../gen/envoy/service/discov
 
 const FETCH_SECRETS = '/envoy.service.secret.v3.SecretDiscoveryService/FetchSecrets';
 const TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
-/** Attestation may have to hash a large binary. */
+/** Time limit of a request, in milliseconds: attestation may have to hash a large binary. */
 const TIMEOUT_MS = 10_000;
 
 export interface SdsClient {
-  /** Fetches the named secrets that this process may have; all of them without names. @throws Error with the server's reason */
+  /**
+   * Fetches the named secrets that this process may have; without names, all that it may have.
+   * @throws Error with the server's reason
+   */
   fetch(names: readonly string[]): Promise<Secret[]>;
   close(): void;
 }

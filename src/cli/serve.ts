@@ -83,7 +83,7 @@ class Signals {
     return this.#stop.signal;
   }
 
-  /** A SIGHUP that came during the start is not lost: the file may have been read before it changed. */
+  /** Sets the reload; runs it at once if a SIGHUP came during the start, after a file may have been read. */
   onReload(reload: () => void): void {
     this.#reload = reload;
     if (this.#wantsReload) reload();
@@ -95,13 +95,13 @@ class Signals {
     this.#stop.abort();
   }
 
-  /** A terminal that was hung up is none any more. */
+  /** Whether all terminals were hung up: isatty no longer counts such a descriptor as a terminal. */
   #isTerminalGone(): boolean {
     return this.#terminals.length > 0 && !this.#terminals.some((fd) => isatty(fd));
   }
 }
 
-/** Those of stdin, stdout and stderr that are terminals. */
+/** The descriptors among stdin, stdout and stderr that are terminals. */
 function terminals(): number[] {
   return [0, 1, 2].filter((fd) => isatty(fd));
 }

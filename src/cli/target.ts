@@ -61,8 +61,8 @@ function surroundings() {
 }
 
 /**
- * The admin socket of a server of an earlier version, if no socket was named and none exists at the present default
- * path; undefined if there is none.
+ * The admin socket of a server of an earlier version, if there is one. Undefined if a socket was named or one exists at
+ * the present default path.
  */
 export function formerSocketOf(options: ClientOptions): string | undefined {
   const named = options.adminSocket ?? process.env.SIDEKEY_ADMIN_SOCKET;

@@ -53,9 +53,9 @@ export class AdminError extends Error {
   }
 }
 
-/** No request of the admin API takes longer. */
+/** Time limit of a request, in milliseconds: no request of the admin API takes longer. */
 const TIMEOUT_MS = 30_000;
-/** The server sends an event or a comment at least every 15 s. */
+/** Longest silence on an event stream, in milliseconds: the server sends an event or a comment at least every 15 s. */
 const SILENCE_MS = 45_000;
 
 export function connectAdmin(target: AdminTarget): AdminClient {
@@ -152,7 +152,7 @@ async function open(
   }
 }
 
-/** The path is appended to the URL's own, as behind a proxy. */
+/** Appends the path to the URL's own path, which a server behind a proxy has. */
 function urlOf(base: string, path: string): URL {
   const { origin, pathname } = new URL(base);
   return new URL(`${origin}${pathname.replace(/\/+$/, '')}${path}`);
@@ -167,7 +167,7 @@ function refused(status: number, body: string): AdminError {
   } catch {
     // Not a problem document: handled below.
   }
-  // As Go's and nginx's servers answer clear text.
+  // The TLS servers of Go and nginx answer clear text with this message.
   const isForTls = /HTTP request (was sent )?to (an )?HTTPS/i.test(body);
   const why = isForTls ? SPEAKS_TLS : "is this Sidekey's admin address?";
   return new AdminError('ERR_PROTOCOL', status, `the server answered ${status} without a reason: ${why}`);

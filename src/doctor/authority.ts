@@ -1,20 +1,21 @@
-/** Checks the authorities: their ends, the upstream, and rotations that proxies hold up; and the clock. */
+/** Checks the authorities (when they end, the upstream, rotations that wait for proxies) and the clock. */
 
 import type { DoctorJson } from '../admin/index.ts';
 import type { Finding } from '../base/index.ts';
 
 const DAY = 24 * 3_600_000;
 /**
- * With less time left, a new root could not be distributed in time; or with a quarter of its life, if that is shorter.
+ * A root with fewer days left is reported, because a new one could not be distributed in time. If a quarter of the root's
+ * life is shorter, that counts instead.
  */
 const ROOT_DAYS = 7;
-/** The share of their life with which authorities must have been replaced; that happens at half. */
+/** An authority with a smaller share of its life left is overdue: it should have been replaced at half. */
 const LATE_SHARE = { root: 1 / 4, intermediate: 1 / 3 } as const;
-/** Proxies acknowledge a bundle within seconds of getting it. */
+/** A rotation that waits longer is held up, in milliseconds: proxies acknowledge a bundle within seconds of getting it. */
 const HELD_UP_MS = 60_000;
-/** The number of proxies that are named. */
+/** Maximum number of proxies that a finding names. */
 const NAMED = 3;
-/** A larger difference of clocks is not caused by reading them one after the other, in milliseconds. */
+/** Largest difference of two clocks that reading them one after the other can explain, in milliseconds. */
 const CLOCK_OFF_MS = 60_000;
 
 const SET_CLOCK = 'timedatectl set-ntp true';
@@ -97,7 +98,10 @@ export function judgeAuthority(known: KnownAuthorities, now: number): Finding[] 
   return findings;
 }
 
-/** Sidekey replaces its own roots long before; only the operator of an upstream can replace its roots. */
+/**
+ * Reports that the last root ends soon. Sidekey replaces its own roots long before; only the operator of an upstream can
+ * replace the upstream's roots.
+ */
 function judgeRoots({ upstream }: KnownAuthorities, live: readonly Authority[], server: number): Finding[] {
   const roots = live.filter(({ role, state }) => role === 'root' && (state === 'active' || state === 'published'));
   const [root] = roots.toSorted((a, b) => Date.parse(b.not_after) - Date.parse(a.not_after));
@@ -120,7 +124,7 @@ function judgeRoots({ upstream }: KnownAuthorities, live: readonly Authority[], 
   ];
 }
 
-/** Published roots that wait only for proxies to acknowledge them. */
+/** Reports published roots that only wait for proxies to acknowledge them. */
 function judgeRotation(authorities: readonly Authority[], server: number): Finding[] {
   return authorities.flatMap(({ id, state, signs_after: signsAfter, waits_for: proxies }): Finding[] => {
     if (state !== 'published' || signsAfter === null || proxies.length === 0) return [];

@@ -1,4 +1,4 @@
-/** The checks of a server and its host, by the server's report and by the files that this process sees. */
+/** Checks a server and its host, from the server's report and from the files that this process sees. */
 
 import type { DoctorJson } from '../admin/index.ts';
 import type { Finding } from '../base/index.ts';
@@ -17,12 +17,16 @@ import { judgeAdminSocket, judgeLayout, judgePipe, judgeSilence } from './socket
 
 /** A server whose files and sockets this process can read. */
 export interface Here {
-  /** The socket on which it was asked, regardless of its report. */
+  /** The socket on which doctor asked the server, whatever path the server reports. */
   readonly adminSocket: string;
   readonly findListener: FindListener;
 }
 
-/** Checks by the report of a running server. @param now by the clock of this process @param here undefined: it was asked over a URL */
+/**
+ * The checks that use the report of a running server.
+ * @param now by the clock of this process
+ * @param here undefined: the server was asked over a URL
+ */
 export function serverChecks(known: DoctorJson, now: number, here: Here | undefined): Check[] {
   const { socket, admin_socket: admin, data_dir: dataDir, docker_socket: engine, uid } = known;
   const judged = (name: string, findings: () => Finding[] | Promise<Finding[]>): Check => ({
@@ -31,7 +35,7 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
   });
   const process = here && viewProcess(known.pid, known.started);
   const restart = (...flags: string[]) => process && restartCommand(known.pid, process, flags);
-  // A process of another user could name any file, and root would run a command on it.
+  // A server of another user could name any file in its report, and root would run a command on that file.
   const ownOnly = async (here: Here, outcome: CheckResult): Promise<CheckResult> =>
     (await isOwnServer(here.adminSocket, here.findListener))
       ? outcome
@@ -70,7 +74,7 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
 }
 
 /**
- * The checks if no server answers on its socket.
+ * The check if no server answers on its socket.
  * @param env environment with possible settings of `serve`
  * @param former the socket of a server of an earlier version, if there is one
  */

@@ -17,7 +17,7 @@ import {
 import type { CheckResult } from './check.ts';
 import { isSafeToName } from './safe-command.ts';
 
-/** Everything in the directory is closed. */
+/** For a directory that is open to others while everything in it is closed. */
 const ONLY_NAMES = {
   severity: 'warning',
   why: 'others can list the names of its files, but read none; the next start closes it',

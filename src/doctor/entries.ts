@@ -1,4 +1,4 @@
-/** Checks for entries without effect, and for what entries need besides themselves. */
+/** Checks for entries without effect, and for users and bundles without which an entry has no effect. */
 
 import type { DoctorJson } from '../admin/index.ts';
 import { changeEntry, commandLine, declaredPlace, type Finding } from '../base/index.ts';
@@ -7,13 +7,13 @@ type Kind = 'expired' | 'unproducible' | 'shadowed' | 'never-issued';
 type EntrySample = DoctorJson['entries']['expired']['sample'][number];
 
 interface Judgement extends Pick<Finding, 'severity' | 'why'> {
-  /** How the entry is changed, in words that hold in a file too; nothing here deletes what can be mended. */
+  /** How to change the entry, in words that also fit an entries file. Does not delete an entry that can be corrected. */
   change(fault: EntrySample): string;
-  /** What follows `sidekey entry update ID` for it, with placeholders. */
+  /** The arguments of `sidekey entry update ID` for this change, with placeholders. */
   readonly update: string;
-  /** The flags of `sidekey entry update` that mend it. */
+  /** The flags of `sidekey entry update` that correct this entry; undefined if they are not known. */
   flags?(fault: EntrySample): readonly string[] | undefined;
-  /** What to look at before; it holds wherever the entry was made. */
+  /** What to look at before the change, whatever the source of the entry. */
   look?(fault: EntrySample): string;
 }
 
@@ -50,10 +50,10 @@ const JUDGEMENTS: Readonly<Record<Kind, Judgement>> = {
   },
 };
 
-/** For the answer of an earlier version. */
+/** Stands for the field if a server of an earlier version leaves it out. */
 const NONE: DoctorJson['withheld'] = { count: 0, sample: [] };
 
-/** Entries that matching callers do not get because they are in containers. */
+/** Reports entries that matching callers do not get because these callers are in containers. */
 export function judgeWithheld({ withheld = NONE }: Partial<Pick<DoctorJson, 'withheld'>>): Finding[] {
   const findings = withheld.sample.map(
     ({ entry_id: id, spiffe_id: spiffeId, callers, pids, why, ...past }): Finding => {
@@ -95,7 +95,7 @@ export function judgeEntries({ entries, pid }: Pick<DoctorJson, 'entries' | 'pid
   });
 }
 
-/** The entry is changed where it was made: whoever declares it would undo another change. */
+/** Proposes to change the entry at its source: the source's next declaration would undo a change made elsewhere. */
 function remedy(
   fault: EntrySample,
   { change, update, flags, look }: Judgement,
@@ -109,7 +109,7 @@ function remedy(
   return { fix, ...(command === undefined ? {} : { command }) };
 }
 
-/** What entries need besides themselves. */
+/** Reports users of entries that can't connect to the pipe, and bundles that entries need but that are not set. */
 export function judgeRequirements({
   unset_bundles: unset = [],
   unreachable_users: users = [],

@@ -1,6 +1,6 @@
 /**
- * The check of a running Envoy: compares its secrets with those that the server has sent, and the authorities that it trusts
- * with those of its servers.
+ * Checks a running Envoy: compares its secrets with those that Sidekey has sent, and the authorities that it trusts with
+ * those of Sidekey and of the servers that it connects to.
  */
 
 import type { ProxyJson, SecretJson } from '../admin/index.ts';
@@ -59,13 +59,13 @@ async function check(url: string, place: string, lookup: Lookup, now: number): P
   }
   const sent = server.proxies.flatMap(({ streams }) => streams.flatMap(({ secrets }) => secrets));
   const compared = envoy.secrets.flatMap((secret) => compare(secret, envoy, sent, place, server.pipe));
-  // A pipe that it can't open explains every secret that it has not asked for here.
+  // If the Envoy can't open the pipe, that explains every secret that it has not requested from this server.
   const isCutOff = pipes.findings.length > 0 && envoy.pipes.every(({ open }) => open === 0);
   const findings = isCutOff ? compared.filter(({ rule }) => rule !== NO_STREAM) : compared;
   return { findings: [...pipes.findings, ...findings, ...expired, ...peers.findings], skipped: later };
 }
 
-/** Envoy keeps serving an expired certificate. */
+/** Reports expired certificates, which Envoy keeps presenting. */
 function expiredOf({ certificates }: EnvoyState, place: string, now: number): Finding[] {
   return [...certificates].flatMap(([serial, { spiffeId, ends }]): Finding[] => {
     if (Date.parse(ends) > now) return [];
@@ -76,7 +76,7 @@ function expiredOf({ certificates }: EnvoyState, place: string, now: number): Fi
   });
 }
 
-/** Findings if no server answers. */
+/** Findings about a secret if no Sidekey server answers. */
 function alone({ name, warming }: EnvoySecret, place: string): Finding[] {
   if (!warming) return [];
   const problem = `it waits for ${name}`;
@@ -118,7 +118,7 @@ function compare(
   return [{ rule: 'envoy-differs', severity: 'warning', place, problem, why, fix }];
 }
 
-/** The Envoy has no stream for the secret on this server; its own state says why. */
+/** Reports that the Envoy has no stream for the secret on this server; the Envoy's state says why. */
 function notAskedHere(
   { name, warming, attempts, connected }: EnvoySecret,
   envoy: EnvoyState,
@@ -158,7 +158,7 @@ function notAskedHere(
   };
 }
 
-/** Where its clusters with a Unix socket lead, as the Envoy sees the path. */
+/** The path (as the Envoy sees it) and connection state of each cluster with a Unix socket. */
 function pipesText({ pipes }: EnvoyState): string {
   const told = pipes.map(({ cluster, path, open, failed }) => {
     const state = open > 0 ? 'connected' : failed > 0 ? `${failed} connections failed` : 'no connection';
@@ -167,14 +167,14 @@ function pipesText({ pipes }: EnvoyState): string {
   return told.length === 0 ? '' : ` (${told.join('; ')})`;
 }
 
-/** Reasons of a hold that nothing ends but another name in the bootstrap. */
+/** Reasons of holds that end only if the bootstrap requests another name. */
 const NEVER: readonly string[] = ['unknown-name', 'foreign-id'];
 
 function recordOf({ decision }: NonNullable<SecretJson['held']>): string {
   return decision === null ? 'wait: the server is looking it up' : `sidekey explain ${decision}`;
 }
 
-/** What ends a hold that no fact about the caller ends; a record of the facts would not say it. */
+/** Remedies for holds that do not depend on the caller's facts, by reason: a decision record would not help there. */
 const WAYS_OUT: Readonly<Record<string, (name: string) => string>> = {
   'no-bundle': (name) =>
     `get the bundle from the operator of that trust domain: sidekey bundle set ${shellQuote(domainOf(name))} --file BUNDLE`,

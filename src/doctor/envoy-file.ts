@@ -1,4 +1,4 @@
-/** The check of an Envoy's bootstrap, compared with the server's entries if a server answers, and with this host. */
+/** Checks an Envoy's bootstrap: compares it with this host and, if a server answers, with the server's entries. */
 
 import fs from 'node:fs';
 import { faultsOfBootstrap, type KnownFacts, type PathKind } from '../envoy/index.ts';
@@ -7,7 +7,7 @@ import type { Check } from './check.ts';
 /** Entries and aliases of the server, or the reason why they are unknown. */
 export type Names = Required<Omit<KnownFacts, 'kindOf'>> | { readonly unknown: string };
 
-/** @param kindOf what is at a path of this host; undefined: the bootstrap is not compared with it */
+/** @param kindOf returns the kind of file at a path of this host; undefined: the bootstrap is not compared with the host */
 export function envoyFileCheck(
   file: string,
   text: string,
@@ -27,7 +27,7 @@ export function envoyFileCheck(
   };
 }
 
-/** What is at a path; undefined if this user may not see it. */
+/** The kind of file at a path; undefined if this user may not see it. */
 export function kindHere(path: string): PathKind | undefined {
   try {
     const stats = fs.statSync(path, { throwIfNoEntry: false });

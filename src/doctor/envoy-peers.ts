@@ -8,15 +8,15 @@ import { idsOf, type TrustedRoots } from './envoy-secrets.ts';
 import type { Endpoint, EnvoyState, RefusedServers } from './envoy-state.ts';
 import { keyIds } from './key-ids.ts';
 
-/** The server that doctor asks. */
+/** The trust domain and roots of the Sidekey server that doctor asks. */
 export interface OwnAuthority {
   readonly trustDomain: string;
-  /** Key identifiers of its roots that are valid now. */
+  /** Key identifiers of the server's roots that are valid now. */
   readonly roots: readonly string[];
 }
 
 const TIMEOUT_MS = 3_000;
-/** The most clusters, and endpoints of each, that are asked. */
+/** Maximum numbers of clusters, and of endpoints per cluster, that are asked. */
 const MAX_CLUSTERS = 5;
 const MAX_ENDPOINTS = 2;
 
@@ -43,7 +43,7 @@ export async function judgePeers(
   return { findings, skipped };
 }
 
-/** An Envoy that trusts none of the server's roots gets its bundle from another Sidekey. */
+/** Reports an Envoy that trusts none of the server's roots: it gets its bundle from another Sidekey. */
 function judgeOwnRoots({ roots }: EnvoyState, own: OwnAuthority | undefined, place: string): Finding[] {
   const trusted = own === undefined ? [] : (roots.get(own.trustDomain) ?? []);
   const ids = idsOf(trusted);
@@ -125,16 +125,16 @@ function names(ids: readonly string[]): string {
   return ids.length === 0 ? 'none' : `${ids.length === 1 ? 'the root' : 'the roots'} ${ids.join(', ')}`;
 }
 
-/** Whether the last certificate of the chain is issued by one of the roots, and each other one by the next. */
+/** Whether each certificate of the chain is issued by the next, and the last one by a root or is a root itself. */
 function isIssuedUnder(chain: readonly X509Certificate[], roots: readonly X509Certificate[]): boolean {
   const isIssuedBy = (one: X509Certificate, by: X509Certificate) => one.checkIssued(by) && one.verify(by.publicKey);
   const hangs = chain.slice(1).every((by, at) => isIssuedBy(chain[at]!, by));
   return hangs && roots.some((root) => isIssuedBy(chain.at(-1)!, root) || chain.at(-1)!.raw.equals(root.raw));
 }
 
-/** The certificates that a server presents, leaf first; it is told nothing and sent nothing. */
+/** The certificates that a server presents, leaf first. Sends the server no certificate and no data. */
 async function presentedChain({ host, port }: Endpoint, sni: string | undefined): Promise<X509Certificate[]> {
-  // The certificate is only looked at, so it need not be trusted.
+  // The certificate is only read, so it need not be trusted.
   const socket = tls.connect({
     host,
     port,
@@ -149,7 +149,7 @@ async function presentedChain({ host, port }: Endpoint, sni: string | undefined)
       };
       socket.setTimeout(TIMEOUT_MS, () => reject(new Error(`no answer in ${TIMEOUT_MS / 1_000} s`)));
       socket.once('secureConnect', () => give() || reject(new Error('it presents no certificate')));
-      // A server that demands a certificate of the client has presented its own before.
+      // A server that fails the handshake because it demands a client certificate has presented its own before.
       socket.once('error', (error) => give() || reject(error));
     });
   } finally {

@@ -1,6 +1,6 @@
 /**
- * Checks whether a running Envoy may open the Unix sockets of its clusters: its own statistics show a denied socket
- * like a server that is down.
+ * Checks whether a running Envoy may open the Unix sockets of its clusters. Envoy's statistics do not tell a socket that
+ * it may not open from a server that is down.
  */
 
 import { reachOf } from '../attest/index.ts';
@@ -10,8 +10,8 @@ import type { PipeCluster } from './envoy-state.ts';
 import { listeningProcess } from './listening-process.ts';
 
 /**
- * @param url of the Envoy's admin port
- * @param place the same, as findings have it
+ * @param url the URL of the Envoy's admin port
+ * @param place the same URL as findings show it
  * @param own the pipe of the server that was asked; undefined: not known
  */
 export function judgePipes(
@@ -54,7 +54,7 @@ function judgePipe(
       fix: isMissing
         ? `correct the path in its bootstrap${elsewhere}, or start the server with --socket ${path}`
         : `${fix ?? 'let it reach the socket'}`,
-      // No command: the Envoy chose the path, and the group of the socket that it named may have other rights.
+      // Only for the server's own pipe: the Envoy chose any other path, and that socket's group may have other rights.
       ...(command !== undefined && path === own ? { command } : {}),
     },
   ];

@@ -1,9 +1,9 @@
-/** The roots that an Envoy trusts, by its dump of secrets. */
+/** Reads the roots that an Envoy trusts from its dump of secrets. */
 
 import { X509Certificate } from 'node:crypto';
 import { keyIds } from './key-ids.ts';
 
-/** By trust domain; `` for authorities of a plain `trusted_ca`, which count for every domain. */
+/** Roots by trust domain. The empty string stands for a plain `trusted_ca`, whose roots count for every domain. */
 export type TrustedRoots = ReadonlyMap<string, readonly X509Certificate[]>;
 
 interface DumpedSecret {
@@ -21,7 +21,7 @@ interface DataSource {
   readonly inline_string?: string;
 }
 
-/** @param secrets as in `/config_dump`; anything of another form is passed over */
+/** @param secrets as in `/config_dump`; secrets of another form are ignored */
 export function secretsIn(secrets: readonly unknown[]): TrustedRoots {
   const roots = new Map<string, X509Certificate[]>();
   const add = (domain: string, source: DataSource | undefined) => {
@@ -50,7 +50,7 @@ function certificatesIn(source: DataSource | undefined): X509Certificate[] {
   });
 }
 
-/** How `sidekey doctor` and the log call these authorities: their key identifiers. */
+/** The key identifiers of the roots, by which `sidekey doctor` and the log name authorities. */
 export function idsOf(roots: readonly X509Certificate[]): string[] {
   return roots.flatMap((root) => keyIds(root).subject ?? []);
 }

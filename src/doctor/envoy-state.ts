@@ -12,13 +12,13 @@ export interface EnvoyState {
   /** `LIVE`, `INITIALIZING`, `PRE_INITIALIZING`, … */
   readonly state: string;
   readonly secrets: readonly EnvoySecret[];
-  /** Certificates that the Envoy presents: serials as lower-case hex without leading zeros, and their ends. */
+  /** Certificates that the Envoy presents, by serial (lower-case hex without leading zeros); `ends` is the expiry time. */
   readonly certificates: ReadonlyMap<string, { readonly spiffeId: string; readonly ends: string }>;
   /** The roots in its validation contexts, by trust domain. */
   readonly roots: TrustedRoots;
-  /** Clusters whose servers it refused, because their certificate did not verify. */
+  /** Clusters whose servers the Envoy refused because their certificate did not verify. */
   readonly refusedServers: readonly RefusedServers[];
-  /** Listeners that refused clients for this reason, and how many since its start. */
+  /** Listeners that refused clients because their certificate did not verify, with the number since Envoy's start. */
   readonly refusedClients: readonly { readonly listener: string; readonly count: number }[];
   /** Clusters whose endpoint is a Unix socket. */
   readonly pipes: readonly PipeCluster[];
@@ -32,7 +32,7 @@ export interface EnvoySecret {
   readonly warming: boolean;
   /** How often it has asked for the secret; undefined if it does not say. */
   readonly attempts: number | undefined;
-  /** Whether its stream for the secret is open; undefined if it does not say, as of secrets by ADS and from files. */
+  /** Whether the secret's stream is open; undefined if Envoy does not report it, as for secrets by ADS or from files. */
   readonly connected: boolean | undefined;
   readonly isFromFile: boolean;
 }
@@ -41,7 +41,7 @@ export interface RefusedServers {
   readonly cluster: string;
   readonly count: number;
   readonly endpoints: readonly Endpoint[];
-  /** The server name that it sends. */
+  /** The server name (SNI) that the Envoy sends. */
   readonly sni: string | undefined;
 }
 
@@ -58,7 +58,7 @@ export interface PipeCluster {
 }
 
 const TIMEOUT_MS = 5_000;
-/** An Envoy with ten thousand clusters answers with tens of megabytes. */
+/** Maximum size of an answer, in bytes: an Envoy with ten thousand clusters answers with tens of megabytes. */
 const MAX_ANSWER = 256 * 1024 * 1024;
 
 interface ServerInfo {
@@ -148,7 +148,7 @@ function secretsOf({ configs = [] }: Dump, warming: boolean, stats: ReadonlyMap<
     const head = `sds.${asStat(name)}`;
     const connected = stats.get(`${head}.control_plane.connected_state`);
     const attempts = stats.get(`${head}.update_attempt`);
-    // Only subscriptions by gRPC have such a gauge: of their own, or one for all of ADS.
+    // Only subscriptions by gRPC have this gauge: each one its own, or all of ADS a common one.
     const isFromFile = attempts !== undefined && connected === undefined && !stats.has('control_plane.connected_state');
     const isConnected = connected === undefined ? undefined : connected > 0;
     return { name, version, warming, attempts, connected: isConnected, isFromFile };
@@ -196,12 +196,12 @@ function pipesOf({ cluster_statuses: clusters = [] }: Clusters): PipeCluster[] {
   );
 }
 
-/** Without leading zeros, which only some programs write. */
+/** The serial without leading zeros, which only some programs write. */
 export function plainSerial(serial: string): string {
   return serial.toLowerCase().replace(/^0+(?=.)/, '');
 }
 
-/** Undefined for an invalid value. */
+/** The parsed JSON; undefined if the text is invalid. */
 function jsonIn(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -210,7 +210,10 @@ function jsonIn(text: string): unknown {
   }
 }
 
-/** A URL below the admin port, or below the path that a proxy uses for it. @param path begins with `/` */
+/**
+ * The URL of a path of the admin interface; `base` may have a path of its own, as behind a proxy.
+ * @param path begins with `/`
+ */
 export function adminUrl(base: string, path: string): URL {
   const root = new URL(base);
   if (!root.pathname.endsWith('/')) root.pathname += '/';

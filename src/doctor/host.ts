@@ -8,7 +8,7 @@ type Restart = (...flags: string[]) => string | undefined;
 
 const NO_PIDFD_OPEN = 'allow pidfd_open in the seccomp profile of the server';
 const MIB = 1024 * 1024;
-/** Space for a day of issuances of a busy server. */
+/** Less free space than this is reported, in bytes: a busy server's issuances of a day need about as much. */
 const LOW_BYTES = 256 * MIB;
 const NO_BYTES = 16 * MIB;
 const LOW_INODES = 1_000;

@@ -11,7 +11,7 @@ export interface KeyIds {
 /** Object identifiers 2.5.29.14 and 2.5.29.35, with tag and length. */
 const SUBJECT_KEY_ID = Buffer.from('0603551d0e', 'hex');
 const AUTHORITY_KEY_ID = Buffer.from('0603551d23', 'hex');
-/** What precedes an identifier of 20 bytes, as SHA-1 makes it, in each of these extensions. */
+/** The bytes before an identifier of 20 bytes (the length of SHA-1) in each of these extensions. */
 const SUBJECT_FORM = Buffer.from('04160414', 'hex');
 const ISSUER_FORM = Buffer.from('041830168014', 'hex');
 const LENGTH = 20;

@@ -17,8 +17,8 @@ export interface Sockets {
 }
 
 /**
- * Whether the process on the admin socket runs as root or as this user. Answers of other users are not used for commands that
- * name files, because they could name any file.
+ * Whether the process on the admin socket runs as root or as this user. Reports of other users' processes are not used for
+ * commands that name files, because such a process could name any file.
  */
 export async function isOwnServer(admin: string, find: FindListener): Promise<boolean> {
   const { uid } = await find(admin).catch(() => ({ uid: undefined }));

@@ -7,7 +7,7 @@ const LISTENS = '0A';
 
 /**
  * The pid; undefined for an address of another host, if no process listens there, or if this user may not see its
- * descriptors. A port that a container publishes is that of the engine's proxy.
+ * descriptors. For a port that a container publishes, this is the pid of the engine's proxy.
  */
 export function listeningProcess(host: string, port: number): number | undefined {
   if (!isLoopback(host)) return undefined;
@@ -40,7 +40,7 @@ function hasSocket(pid: string, inodes: ReadonlySet<string>): boolean {
       return inodes.has(/^socket:\[(\d+)\]$/.exec(target ?? '')?.[1] ?? '');
     });
   } catch {
-    // It has ended, or belongs to another user.
+    // The process has ended, or belongs to another user.
     return false;
   }
 }

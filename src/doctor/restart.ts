@@ -6,7 +6,7 @@ import { type CgroupLine, type ProcessStat, readCgroup, readStat, readStatus } f
 import { readProcRecords, shellQuote } from '../base/index.ts';
 
 export interface ProcessView {
-  /** Undefined for a process of another user, which can make its reader wait for ever. */
+  /** Undefined for a process of another user, which could make a read of its command line block for ever. */
   readonly cmdline: readonly string[] | undefined;
   readonly cgroup: readonly CgroupLine[];
   readonly stat: Pick<ProcessStat, 'parent' | 'session'>;
@@ -24,7 +24,7 @@ export interface ProcessView {
  */
 export function viewProcess(pid: number, reported?: DoctorJson['started']): ProcessView | undefined {
   try {
-    // Not the owner of /proc/PID, which is root for a process that hides its memory, as a server does.
+    // From the status file: the owner of /proc/PID is root if the process hides its memory, as a server does.
     const { uid } = readStatus(pid);
     const isOwn = uid === process.geteuid!();
     const environ = isOwn ? unlessForbidden(() => wordsOf(pid, 'environ')) : undefined;
@@ -55,9 +55,8 @@ function unlessForbidden<T>(look: () => T): T | undefined {
 }
 
 /**
- * The command that ends the server and starts it in the same way, with additional flags; undefined if that is unknown,
- * as
- * when settings come from its environment, or an engine or another manager started it.
+ * The command that ends the server and starts it again in the same way, with additional flags. Undefined if the command is
+ * unknown, as when settings come from the server's environment, or when an engine or another manager started it.
  */
 export function restartCommand(
   pid: number,
@@ -80,8 +79,8 @@ export function restartCommand(
 }
 
 /**
- * The main process of a unit is a child of systemd and leads a session; a program that cron or another unit starts is
- * not both.
+ * Whether this is the main process of a unit: a child of systemd that leads a session. A program that cron or another unit
+ * starts does not meet both conditions.
  */
 function isMain(pid: number, { parent, session }: ProcessView['stat']): boolean {
   return parent === 1 && session === pid;

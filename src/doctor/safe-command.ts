@@ -1,4 +1,4 @@
-/** Decides whether a finding may have a command with a path, which root usually runs later. */
+/** Decides whether a finding may have a command that names a path. Such a command is usually run later, by root. */
 
 import { type Finding, observer, walkToMade } from '../base/index.ts';
 

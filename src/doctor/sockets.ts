@@ -123,13 +123,20 @@ export async function judgeLayout({
   return [{ ...head, problem, why, fix: 'remove it', command }];
 }
 
-/** The command that starts the server; undefined without a trust domain in the environment, because then the settings are elsewhere. */
+/**
+ * The command that starts the server. Undefined if the environment has neither a trust domain nor a configuration file,
+ * because then the settings are elsewhere.
+ */
 function serveCommand(adminSocket: string, env: NodeJS.ProcessEnv): string | undefined {
   if (!env.SIDEKEY_TRUST_DOMAIN && !env.SIDEKEY_CONFIG) return undefined;
   return `sidekey serve --admin-socket ${shellQuote(adminSocket)}`;
 }
 
-/** Checks which users can connect to the pipe. @param owner the uid of the server @param restart the command that restarts it, if known */
+/**
+ * Checks which users can connect to the pipe.
+ * @param owner the uid of the server
+ * @param restart the command that restarts the server, if known
+ */
 export async function judgePipe(file: string, owner: number, restart: string | undefined): Promise<CheckResult> {
   const state = await socketState(file);
   if (state === 'missing' || state === 'stale' || state === 'no socket') {
@@ -152,7 +159,7 @@ export async function judgePipe(file: string, owner: number, restart: string | u
   };
 }
 
-/** Processes in containers can have a group by number, and /etc/group does not list these. */
+/** Says that a group's members are not known: processes in containers can have a group by number, without /etc/group. */
 function unknownMembers(file: string, { mode, uid, gid }: fs.Stats): Skipped[] {
   const decides = (mode & OTHERS.write) === 0 && (mode & 0o020) !== 0;
   if (!decides || isNamedGroup(gid) || membersOf(gid, uid).length > 0) return [];

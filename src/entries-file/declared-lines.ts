@@ -4,7 +4,7 @@ import type { EntryInput } from '../registry/index.ts';
 import { formatSelector, parseSpiffeId, type Selector, trustDomainOf } from '../spiffe/index.ts';
 import { loadEntriesFile } from './entries-file.ts';
 
-/** Larger files are not searched, in bytes, since the search blocks the event loop. */
+/** Maximum size of a file that is searched, in bytes: the search blocks the event loop. */
 const MAX_BYTES = 256 * 1024;
 
 /** An entry that is looked for. */
@@ -15,9 +15,8 @@ export interface DeclaredEntry {
 }
 
 /**
- * The lines (from 1) of these entries in the file, by entry id. Entries without a certain match are left out, since the
- * file
- * may have changed after it was applied; none is found in a file with a fault.
+ * The lines (from 1) of these entries in the file, by entry id. Entries without an unambiguous match are left out, since
+ * the file may have changed after it was applied; no entry is found in a file with a fault.
  */
 export async function declaredLines(
   file: string,
@@ -26,7 +25,7 @@ export async function declaredLines(
   const lines = new Map<string, number>();
   const [first] = entries;
   if (first === undefined) return lines;
-  // The most permissive rules, since the server may have applied the file under any.
+  // The most permissive rules, since it is not known under which rules the server applied the file.
   const rules = { trustDomain: trustDomainOf(parseSpiffeId(first.spiffeId)), allowWeakSelectors: true };
   const declared = await loadEntriesFile(file, rules, MAX_BYTES).catch(() => undefined);
   if (declared === undefined) return lines;
@@ -39,7 +38,10 @@ export async function declaredLines(
   return lines;
 }
 
-/** By id, else by SPIFFE ID and selectors, else by the SPIFFE ID alone; undefined if none or several match. */
+/**
+ * The position of the entry: by id, else by SPIFFE ID and selectors, else by SPIFFE ID alone. Undefined if none or several
+ * match.
+ */
 function indexOf(entry: DeclaredEntry, inputs: readonly EntryInput[]): number | undefined {
   const key = keyOf(entry);
   const tests: ((input: EntryInput) => boolean)[] = [

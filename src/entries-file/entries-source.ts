@@ -50,7 +50,7 @@ export class EntriesSource {
   constructor(name: string, text: string) {
     this.#name = name;
     this.#text = text;
-    // The JSON parser takes a tenth of the YAML parser's time; YAML parsing is left for finding lines.
+    // The JSON parser takes a tenth of the YAML parser's time. The YAML parser then runs only if lines are needed.
     const json = readJson(text);
     if (json === undefined) this.#checkLength();
     this.entries = json === undefined ? this.#entriesOfDocuments() : this.#entriesOf(json, 0);
@@ -71,8 +71,7 @@ export class EntriesSource {
   }
 
   /**
-   * The line (from 1) of the value at a JSON pointer, or of its object if the value is missing. Undefined if the file
-   * is
+   * The line (from 1) of the value at a JSON pointer, or of its object if the value is missing. Undefined if the file is
    * JSON and too long for the YAML parser, which finds the lines.
    */
   line(pointer: string): number | undefined {
@@ -114,13 +113,13 @@ export class EntriesSource {
   }
 
   /**
-   * The first key that a map has twice, or the first alias that is too many. The parser's own check compares each with
-   * all.
+   * The first key that a map has twice, or the first alias beyond the maximum. Replaces the parser's own check of keys,
+   * which compares each key with all others.
    */
   #firstFault(): { readonly message: string; readonly pos: readonly [number] } | undefined {
     let aliases = 0;
     for (const document of this.#parsed) {
-      // It grows in the loop.
+      // The list grows during the loop.
       const nodes: unknown[] = [document.contents];
       for (const node of nodes) {
         if (isAlias(node)) {
@@ -228,7 +227,7 @@ function problemsOf(read: (place: Place) => void): readonly Problem[] {
   return problems;
 }
 
-/** True if the key is that of the JSON pointer, which may have it in snake case. */
+/** Whether the key is the name in a JSON pointer, which may spell the key in snake case. */
 function names(key: string, name: string): boolean {
   return key === name || snakeCase(key) === name;
 }

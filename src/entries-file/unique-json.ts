@@ -1,6 +1,6 @@
 /**
- * Parses JSON without duplicate names in objects. JSON.parse would take the last one; RFC 8259 (section 4) does not
- * define it.
+ * Parses JSON without duplicate names in objects. JSON.parse would take the last value of a duplicate; RFC 8259
+ * (section 4) leaves the result undefined.
  */
 
 /** The value of the text; undefined if it is not JSON or an object in it has a duplicate name. */

@@ -1,4 +1,4 @@
-/** Finds faults of a bootstrap. The rules, and YAML with them, are loaded only then. */
+/** Finds faults of a bootstrap. Loads the rules and the YAML library only when it is called. */
 
 import type { Finding } from '../base/index.ts';
 import type { KnownFacts } from './lint/rules/rule.ts';

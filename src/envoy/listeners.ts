@@ -32,7 +32,7 @@ filter_chains:
   - ${nest(4, filter)}`;
 }
 
-/** An address to bind, or of an endpoint. */
+/** The address of a listener or an endpoint. */
 export function socketAddress({ host, port }: Address): string {
   // Otherwise the IPv6 "any" address would accept no IPv4, unlike in most other programs.
   const both = host === '::' ? ', ipv4_compat: true' : '';

@@ -55,7 +55,7 @@ export function upstreamTls(spiffeId: SpiffeId, server: SpiffeId, sds: SdsConfig
 
 interface Context {
   readonly alpn: string;
-  /** Empty if an earlier comment explains it. */
+  /** The comment about the peers; empty if an earlier comment explains them. */
   readonly purpose: string;
 }
 

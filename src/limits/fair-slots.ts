@@ -1,5 +1,5 @@
 /**
- * Limits the number of tasks that run at a time: in all, per user (fewer), and per owner (fewer still). Waiting users
+ * Limits the number of tasks that run at a time: in total, per user (fewer), and per owner (fewer still). Waiting users
  * take turns, and so do the owners of each user. So an owner whose tasks never end cannot occupy all slots.
  *
  * The limit per user is needed because an owner may be a container, and a user who may create cgroups can imitate any

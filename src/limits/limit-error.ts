@@ -1,5 +1,5 @@
 /**
- * An owner has reached a limit. The wire answers RESOURCE_EXHAUSTED; the message has the owner, the limit and its
+ * An owner has reached a limit. The wire answers RESOURCE_EXHAUSTED; the message names the owner, the limit and its
  * setting.
  */
 export class LimitError extends Error {

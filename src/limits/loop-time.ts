@@ -8,7 +8,7 @@ import { currentTurn } from '../base/index.ts';
 const SHARE = 1 / 2;
 /** Time that an owner may use in a burst beyond its share. */
 const BURST_MS = 10;
-/** Maximum counted time of one piece of work: the process may have done work of others meanwhile, which is not measured. */
+/** Maximum counted time of one piece of work: meanwhile the process may have done unmeasured work of other owners. */
 const MOST_COUNTED_MS = 25;
 /** Limits the debt, and so the wait, of an owner. */
 const MOST_DEBT_MS = 100;

@@ -18,7 +18,7 @@ export interface MemoryLimits {
   readonly memory: number;
 }
 
-/** In bytes; exceeds the charge of one request with the maximum number of names. */
+/** Minimum budget of one owner, in bytes; exceeds the charge of one request with the maximum number of names. */
 const LEAST_OF_OWNER = 32 * 1024 * 1024;
 
 /** Limits derived from Node's maximum heap size, which depends on the memory of the machine or container. */
@@ -87,7 +87,7 @@ export class MemoryBudget {
     }
   }
 
-  /** The largest call of the owner with the largest charge, or of one user's containers, by their charge per share. */
+  /** The largest call of the account (an owner, or all containers of a user) with the largest charge per share. */
   #largest(): MemoryHolder | undefined {
     let most: Account | undefined;
     let mostBytes = 0;

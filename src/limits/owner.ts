@@ -4,7 +4,8 @@
  * A uid is not a suitable unit: a user with a range in /etc/subuid has 65,536 uids, and root in a container can take
  * any. So a caller in a container that the host's root created counts for the container, and any other caller for the
  * user that owns its uid. A caller in a container also counts for that user, with a larger limit (CONTAINERS_SHARE),
- * since a user who may create cgroups could imitate many containers; root's callers do not, since root needs no imitation.
+ * because a user who may create cgroups could imitate many containers. Callers of root are exempt from this: root need not
+ * imitate containers.
  */
 
 import { Fifo, TokenBucket } from '../base/index.ts';
@@ -49,7 +50,7 @@ export class Account {
   readonly decisions = new TokenBucket(Number.POSITIVE_INFINITY);
   /** Work that waits for the owner's turn; see `turns.ts`. */
   readonly waitingWork = new Fifo<() => void>();
-  /** The time used by its work, or by that of its members; a member of a group has none of its own. */
+  /** The time used by the account's work or, for a group, by its members' work. Not used for a member of a group. */
   readonly time = new LoopTime();
   /** True while the account is queued because of waiting work, or being served. */
   inLine = false;
@@ -117,8 +118,8 @@ export class Owners {
   }
 
   /**
-   * Forgets idle accounts. One that returns gets full token buckets, as a new one does; owners cannot be created at
-   * will.
+   * Forgets idle accounts. An account that returns gets full token buckets, like a new one. That is harmless, because
+   * callers cannot create owners at will.
    */
   #forgetIdle(): void {
     for (const [name, account] of this.#accounts) if (account.isIdle) this.#accounts.delete(name);

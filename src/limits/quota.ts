@@ -47,7 +47,7 @@ export class Quota {
   readonly #counters: Counters;
   /** The owner's accounts for each open connection. */
   readonly #places = new Map<ConnectionPlace, Owner['accounts']>();
-  /** The first accounts of those owners. */
+  /** The accounts with an open connection. */
   readonly #connected = new Set<Account>();
 
   constructor(limits: QuotaLimits, counters: Counters) {
@@ -107,8 +107,8 @@ export class Quota {
   }
 
   /**
-   * Evicts a connection of the owner with the most, or of one user's containers if these together have the most for their
-   * share. Returns false if that is not more than the asking one would have.
+   * Evicts the newest connection of the account (an owner, or all containers of one user) with the most connections per
+   * share. Returns false if the asking owner, with one more connection, would have as many.
    */
   #makeRoom(asking: Owner['accounts']): boolean {
     let [largest, most] = [asking[0], Math.max(...asking.map(heldForShare))];
@@ -172,8 +172,8 @@ export class Quota {
   }
 
   /**
-   * For each limit, the use of the owner that is nearest to it; undefined if none uses any. @param accounts all
-   * accounts
+   * For each limit, the use of the owner that is nearest to it; undefined if no owner uses any.
+   * @param accounts all accounts
    */
   nearest(accounts: Iterable<Account>): { readonly connections: Use | undefined; readonly calls: Use | undefined } {
     const { connectionsPerUid, callsPerUid } = this.#limits;

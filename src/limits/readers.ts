@@ -62,7 +62,7 @@ export class Readers {
         reader.resume();
       }
       if (this.#resting.size === 0) this.#isToGoOn = false;
-      // Input on these may use up the time again, so the others wait until it was read.
+      // Input on the resumed connections may use up the time again, so the others wait until it was read.
       else setImmediate(() => this.#goOn(later));
     });
   }

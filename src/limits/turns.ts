@@ -5,8 +5,8 @@
  * to its long-term share (`loop-time.ts`); the time of the garbage collector and the kernel is not counted. An owner
  * that is alone may use all the time.
  *
- * What may be imitations of containers by one user (`Account.group`) takes turns as one owner: of its members, one gets a
- * slice in each turn of the group.
+ * All containers of one user, which may be imitations, take turns as one owner (`Account.group`): one member gets a slice
+ * in each turn of the group.
  *
  * Work is not interrupted, so long work must be split.
  */
@@ -17,7 +17,7 @@ import type { Account } from './owner.ts';
 /** Maximum time of an owner in one turn of the event loop, in milliseconds. */
 const SLICE_MS = 2;
 /**
- * The same for an owner that is alone. It is longer because waiting and pausing cost throughput; it is also the longest
+ * Maximum time of an owner that is alone. It is longer because waiting and pausing cost throughput; it is also the longest
  * delay for the first caller of another owner.
  */
 const SLICE_ALONE_MS = 250;
@@ -38,11 +38,11 @@ export class Turns {
   /** The account that takes turns (see `topOf`) and whose time is being counted, and since when. */
   #running: Account | undefined;
   #since = 0;
-  /** The account whose work ran last, and since when no other one's did. */
+  /** The account whose work ran last, and the time since which no other account's work has run. */
   #latest: Account | undefined;
   #changedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param failed called with the error of waiting work that throws, which it must not */
+  /** @param failed called with the error if waiting work throws, which it must not do */
   constructor(failed: (error: unknown) => void = () => undefined) {
     this.#failed = failed;
   }
@@ -86,7 +86,7 @@ export class Turns {
     return new Promise((resolve) => this.later(account, resolve));
   }
 
-  /** True if no other owner had anything done for so long, in milliseconds. */
+  /** True if no other owner's work has run for more than `ms` milliseconds. */
   #isAloneFor(top: Account, ms: number): boolean {
     return top === this.#latest && performance.now() - this.#changedAt > ms;
   }

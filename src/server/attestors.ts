@@ -19,13 +19,13 @@ export async function openAttestors(
   return attestors;
 }
 
-/** Why no caller can have the selector; undefined if one may. */
+/** Why no caller can have the selector; undefined if a caller may have it. */
 export function whyNoCallerHas(selector: Selector, attestors: readonly RunningAttestor[]): string | undefined {
   const attestor = attestors.find(({ name }) => name === selector.type);
   return attestor === undefined ? `no ${selector.type} attestor runs here` : attestor.whyNever?.(selector.value);
 }
 
-/** The selector that was probably meant by one that no caller can have; undefined if unknown. */
+/** The selector that was probably meant instead of this one, which no caller can have; undefined if unknown. */
 export function meantSelector({ type, value }: Selector, attestors: readonly RunningAttestor[]): Selector | undefined {
   const other = attestors.find(({ name }) => name === type)?.meant?.(value);
   return other === undefined ? undefined : { type, value: other };

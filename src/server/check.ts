@@ -23,7 +23,7 @@ import { authoritiesIn, openStoredEntries } from './stored-entries.ts';
 import { warnOfInputs, warnOfTtl } from './warnings.ts';
 
 export interface StartCheck {
-  /** A server uses the data directory, so a start is a restart. */
+  /** Whether a server uses the data directory, so that a start would be a restart. */
   readonly isServed: boolean;
   /** What a start would do, for display. */
   readonly lines: readonly string[];

@@ -1,6 +1,6 @@
 /**
- * The data directory: keys, the database, the admin token. Only its owner may access it (0700) and its contents; one
- * process at a time uses it.
+ * The data directory: keys, the database, the admin token. Only its owner may access it (0700) and its contents, and only
+ * one process at a time uses it.
  */
 
 import { closeSync, constants, openSync } from 'node:fs';
@@ -24,7 +24,7 @@ import { lockOwner, tryLock } from './flock.ts';
 export interface DataDir {
   /** Absolute, without symbolic links, so that a later change of a link has no effect. */
   readonly path: string;
-  /** The mode that it had if it was open to others, and is closed now; undefined if nothing was changed. */
+  /** The former mode of the directory if it was open to others and has now been closed; undefined if nothing was changed. */
   readonly closedFrom: number | undefined;
   /** Unlocks the directory for the next server. */
   release(): void;
@@ -35,7 +35,7 @@ const LOCK_FILE = 'lock';
 /**
  * Opens the data directory at `place`; creates it and its parents (0700) if missing.
  *
- * @throws ERR_DATA_DIR with the remedy if a directory above it, it or a file in it is accessible to others or belongs
+ * @throws ERR_DATA_DIR with the remedy if the directory, one above it or a file in it is accessible to others or belongs
  *   to another user; ERR_DATA_DIR_IN_USE if another server uses it
  */
 export function openDataDir(place: string): DataDir {
@@ -54,9 +54,9 @@ export interface DataDirState {
   /** Without symbolic links, if it exists. */
   readonly path: string;
   readonly exists: boolean;
-  /** A server has it open. */
+  /** Whether a server uses the directory. */
   readonly isServed: boolean;
-  /** The mode that a start would close; undefined if it is closed. */
+  /** The present mode of the directory if a start would close it to others; undefined if it is closed. */
   readonly closes: number | undefined;
 }
 
@@ -97,7 +97,7 @@ function known(me: Observer): Observer {
   );
 }
 
-/** @throws Error if others could change what the path leads to, or it leads to another file */
+/** @throws Error if others could change what the path leads to, or if it leads to something other than a directory */
 function checked(walk: Walk): Walk {
   const [loose] = walk.loose;
   const { uid } = observer();

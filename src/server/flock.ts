@@ -32,7 +32,7 @@ export function lockOwner(fd: number): number | undefined {
   } catch {
     return undefined;
   }
-  // The list has the file system's device, which for overlayfs and btrfs is not the one of stat(2): only the inode counts.
+  // Compares only the inode: on overlayfs and btrfs the device in the list is not the one that stat(2) returns.
   const pids = list.split('\n').flatMap((line) => {
     const [, pid, ino] = /^\d+: FLOCK +ADVISORY +WRITE +(\d+) [0-9a-f]+:[0-9a-f]+:(\d+) /.exec(line) ?? [];
     return Number(ino) === inode ? [Number(pid)] : [];

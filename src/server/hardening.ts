@@ -14,7 +14,7 @@ const PR_SET_DUMPABLE = 4;
 const RLIMIT_CORE = 4;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
-/** stdin, stdout and stderr come first. */
+/** The first descriptor after stdin, stdout and stderr. */
 const FIRST_OTHER_FD = 3;
 /** A `struct rlimit` of two zeros: the soft and the hard limit. */
 const ZERO = Buffer.alloc(16);
@@ -27,8 +27,8 @@ const ZERO = Buffer.alloc(16);
  * @throws ERR_CONFIG if Node's inspector is open or the kernel refuses
  */
 export function hardenProcess(): void {
-  // Replaces Node's handler, which opens the inspector. bin/sidekey disables that handler; this is for starts without
-  // it.
+  // Replaces Node's handler, which opens the inspector. bin/sidekey disables that handler; this line is for a start
+  // without bin/sidekey.
   process.on('SIGUSR1', () => undefined);
   if (isInspected(process.execArgv, process.env.NODE_OPTIONS)) {
     throw refusal("Node's inspector is open (--inspect), which shows all keys", 'start the server without it');
@@ -41,17 +41,20 @@ export function hardenProcess(): void {
   closeOnExec();
 }
 
-/** A program that Sidekey runs must not get descriptors that whoever started Sidekey left open. Node's own are closed anyway. */
+/**
+ * Marks the open descriptors close-on-exec: programs that Sidekey runs must not inherit descriptors that were open when
+ * Sidekey was started. Node does the same for the descriptors that it opens.
+ */
 function closeOnExec(): void {
   for (const fd of readdirSync('/proc/self/fd').map(Number)) {
-    // It fails for the descriptor of this list, which is closed by now.
+    // fcntl fails for the descriptor that listed the directory, because that is closed by now.
     if (fd >= FIRST_OTHER_FD) fcntl(fd, F_SETFD, 'int', FD_CLOEXEC);
   }
 }
 
 /**
- * Checks the flags only: loading node:inspector would slow down the start, and nothing else has opened the inspector by
- * now.
+ * Checks only the flags, because loading node:inspector would slow down the start, and nothing else can have opened the
+ * inspector by now.
  */
 function isInspected(execArgv: readonly string[], nodeOptions = ''): boolean {
   return [...execArgv, ...nodeOptions.split(/[\s"]+/)].some((word) => word.startsWith('--inspect'));

@@ -28,7 +28,7 @@ export interface Host {
   readonly plan: DescriptorPlan;
 }
 
-/** Examines the host and logs what it lacks. @throws ERR_PROC, ERR_KERNEL if attestation is impossible without it */
+/** Examines the host and logs missing features. @throws ERR_PROC, ERR_KERNEL if attestation is impossible without one */
 export function lookAtHost(config: ServeConfig, log: Log): Host {
   checkProc();
   const whyContained = config.allowContained ? nobodyContained : createWhyContained();

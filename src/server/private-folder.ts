@@ -31,7 +31,7 @@ export class PrivateFolder {
 
   remove(): void {
     rmSync(this.path, { recursive: true, force: true });
-    // A signal that came meanwhile is heard, too.
+    // The listeners go last, so that they also handle a signal that comes during the removal.
     this.#unlisten();
   }
 

@@ -45,7 +45,7 @@ export class Reloader {
     });
   }
 
-  /** Waits for a running reload, but not long. A reload that still reads its files then changes nothing. */
+  /** Waits for a running reload, at most {@link CLOSE_MS}. A reload that is still reading its files then changes nothing. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#again = undefined;
@@ -61,7 +61,7 @@ export class Reloader {
       if (this.#closed) return;
       const { entries, adminListen } = this.#parts.config;
       if (entries !== undefined) await this.#reloadEntries(entries);
-      // Without a listener on TCP nobody needs the token.
+      // Only the listener on TCP uses the token.
       if (adminListen !== undefined) await this.#reloadToken();
       if (entries === undefined && adminListen === undefined) {
         this.#parts.log.info('nothing to reload: there is no entries file (--entries)');

@@ -24,7 +24,7 @@ const REPLACED_SAMPLE = 20;
 /** Maximum number of labels in the answer. */
 const AMBIGUOUS_SAMPLE = 20;
 
-/** Reads each part separately, so that one failure, as for lack of a descriptor, does not affect the others. */
+/** Reads each part separately, so that one failure, such as a lack of descriptors, does not affect the others. */
 export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
   const { config, dataDir, attestors, kernel, unmapped, pipe, counters } = parts;
   const unseen: { what: string; error: string }[] = [];

@@ -1,7 +1,7 @@
 /**
- * A server on a Unix socket whose file has the right group and mode from the first moment: it is bound under another
- * name without access for others, gets group and mode there, and then its real name. A dead socket is replaced, a live
- * one never.
+ * A server on a Unix socket whose file has the right group and mode from the first moment: the file is made under another
+ * name without access for others, gets its group and mode there, and then its real name. A socket without a server is
+ * replaced; a socket on which a server answers never is.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -81,8 +81,9 @@ export async function listenOnSocket(server: net.Server, options: SocketOptions)
 }
 
 /**
- * Checks a socket's path as {@link listenOnSocket} does, and changes nothing. @param isServed a server that answers is
- * expected there @throws ERR_SOCKET
+ * Checks a socket's path as {@link listenOnSocket} does, and changes nothing.
+ * @param isServed whether a server is expected to answer there
+ * @throws ERR_SOCKET
  */
 export async function checkSocket(options: SocketOptions, isServed: boolean): Promise<void> {
   const file = path.resolve(options.path);
@@ -109,7 +110,7 @@ function findGroup(file: string, group: string): number {
 }
 
 /**
- * Creates the socket's directory (0755) if missing, and checks the path. Users that may write in a directory on it
+ * Creates the socket's directory (0755) if missing, and checks the path. Users that may write in a directory on the path
  * could replace the socket with their own and hand out identities. For the socket's own directory, the sticky bit is
  * not enough: while no server runs, anyone could create the socket.
  */
@@ -149,7 +150,10 @@ async function findDeadSocket(file: string): Promise<Stats | undefined> {
   throw refusal(file, 'another server answers there; stop it, or give this server another path');
 }
 
-/** Binds a draft. If its name is longer than the socket's and too long, it is reached through its directory's descriptor. */
+/**
+ * Binds the socket under its draft name. A draft path that is too long for bind(2) is reached through its directory's
+ * descriptor.
+ */
 async function bindDraft(server: net.Server, draft: string, backlog: number): Promise<void> {
   const isShort = Buffer.byteLength(draft) <= MAX_SOCKET_PATH_BYTES;
   const directory = isShort ? undefined : openSync(path.dirname(draft), constants.O_RDONLY | constants.O_DIRECTORY);
@@ -163,7 +167,8 @@ async function bindDraft(server: net.Server, draft: string, backlog: number): Pr
 }
 
 /**
- * bind(2), called in here, creates the file. The umask is process-wide, so it is restored before anything else runs.
+ * `server.listen` calls bind(2) at once, which creates the file with a mode from the umask. The umask is process-wide, so it
+ * is restored before anything else runs.
  */
 function bindClosed(server: net.Server, draft: string, backlog: number): void {
   const umask = process.umask(0o177);

@@ -16,7 +16,7 @@ export interface StoredEntriesParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly parts: Parts;
-  /** Returns the database to open in place of this one, which is the one that messages name. */
+  /** Returns the path of the database to open in place of the given one; messages name the given one. */
   readonly instead?: (database: string) => Promise<string>;
 }
 
@@ -27,8 +27,8 @@ export function authoritiesIn(dataDir: string): string {
 
 /**
  * Opens the database, or creates it at the first start.
- * @throws ERR_DATA_DIR if only the database or only the authorities exist: without the authorities a new root would be
- * created, which no peer trusts
+ * @throws ERR_DATA_DIR if only the database or only the authorities exist: without the authorities, a new root would be
+ *   created, which no peer trusts
  */
 export async function openStoredEntries({ dataDir, config, clock, log, parts, instead }: StoredEntriesParts) {
   const { trustDomain, newRoot } = config;
@@ -42,7 +42,7 @@ export async function openStoredEntries({ dataDir, config, clock, log, parts, in
   }
   const store = parts.own(openSqliteStore({ path: (await instead?.(database)) ?? database, trustDomain }));
   const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
-  // The first start may have ended between the two; then the database is empty. An upstream makes no new root.
+  // The first start may have ended before it made the authorities; then the database is empty. An upstream makes no new root.
   const makesRoot = config.upstream === 'self' && !config.offlineRoot;
   if (makesRoot && !hasCa && (registry.size > 0 || (await store.issuances.newest({ limit: 1 })).length > 0)) {
     const what = `the database ${database} is in use, but ${authorities} has no authorities: a new root would be created, which no peer trusts`;

@@ -1,9 +1,9 @@
-/** The descriptors of the protos that are served, as the build has described them. */
+/** The descriptors of the served protos, which the build has generated. */
 
 import { inflateSync } from 'node:zlib';
 import { DESCRIPTORS } from '../gen/descriptors.ts';
 
-/** What the build finds out about one proto file. Names are full names without a leading dot. */
+/** The build's description of one proto file. Names are full names without a leading dot. */
 export interface FileDescription {
   /** As in an import. */
   readonly name: string;
@@ -12,7 +12,7 @@ export interface FileDescription {
   /** The names of the files that it imports. */
   readonly dependencies: readonly string[];
   readonly messages: readonly string[];
-  /** All names but those of messages. */
+  /** The names of all symbols except messages. */
   readonly symbols: readonly string[];
   /** The extended message and the number of each extension. */
   readonly extensions: readonly { readonly type: string; readonly number: number }[];
@@ -45,7 +45,7 @@ export class ProtoDescriptors {
     }
   }
 
-  /** Those of the protos that Sidekey is built with. */
+  /** The descriptors of the protos that Sidekey is built with. */
   static built(): ProtoDescriptors {
     const json = inflateSync(Buffer.from(DESCRIPTORS, 'base64')).toString();
     return new ProtoDescriptors(JSON.parse(json) as FileDescription[]);
@@ -71,7 +71,7 @@ export class ProtoDescriptors {
   }
 
   /**
-   * The file, and those that it depends on directly or through others, without those in `known`; adds all of them to `known`.
+   * The file and its direct and indirect dependencies, except those in `known`; adds the returned files to `known`.
    */
   withDependencies(file: DescribedFile, known: Set<string>): DescribedFile[] {
     const found = [file];

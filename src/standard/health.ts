@@ -22,7 +22,7 @@ export class Health {
   readonly #watchers = new Set<Stream>();
   #status: ServingStatus = ServingStatus.NOT_SERVING;
 
-  /** @param services full names; they are served together, and at first not */
+  /** @param services full names; all have the same status, which is NOT_SERVING at first */
   constructor(services: readonly string[]) {
     this.#names = new Set([WHOLE_SERVER, ...services]);
     this.methods = [

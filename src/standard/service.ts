@@ -9,7 +9,7 @@ export interface StandardServices {
   readonly health: Health;
 }
 
-/** @param served the methods of the other services on the pipe, whose health is told */
+/** @param served the methods of the other services on the pipe, whose health is reported */
 export function standardServices(served: readonly Method[]): StandardServices {
   const health = new Health(servicesOf(served));
   const methods = [...health.methods, ...reflectionMethods(servicesOf([...served, ...health.methods]))];

@@ -3,8 +3,8 @@
 import { shellQuote } from '../../base/index.ts';
 
 /**
- * A change of the first place in a line, counted from 1, that reads `old`; `text` may have line breaks. Where another edit has
- * moved the lines, `old` is not there, and nothing is changed.
+ * Replaces the first `old` in a line (counted from 1) by `text`, which may have line breaks. If another edit has moved the
+ * lines, `old` is not found, and nothing is changed.
  */
 export interface Edit {
   readonly line: number;
@@ -12,7 +12,7 @@ export interface Edit {
   readonly text: string;
 }
 
-/** The name of a file that has none, so that no command can edit it. */
+/** Stands for the file's name if the text has none, so that no command can edit it. */
 export const STDIN = 'stdin';
 
 /** Delimiters that rarely occur in YAML or in sed patterns. */

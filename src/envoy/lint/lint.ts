@@ -18,7 +18,7 @@ export type { KnownAlias, KnownEntry, KnownFacts, KnownServer, PathKind } from '
  * Finds faults in a bootstrap (v3, YAML or JSON), by line. Every secret that is requested on a Unix socket is assumed to
  * come from Sidekey. Rules that need unknown facts about the server are skipped.
  *
- * @param file its name, for findings and commands; {@link STDIN}: it has no name
+ * @param file the file's name, for findings and commands; {@link STDIN} if it has none
  */
 export function lintBootstrap(text: string, file: string, known: KnownFacts = {}): Finding[] {
   const { root, faults, remarks } = readFile(text);

@@ -16,7 +16,7 @@ import {
 } from 'yaml';
 import { mapsIn, Spot } from './spot.ts';
 
-/** Something about the text itself. */
+/** A fault or remark about the text itself. */
 export interface TextFault {
   readonly line: number;
   readonly problem: string;
@@ -28,7 +28,7 @@ export interface ReadFile {
   readonly root: Spot;
   /** Why the values can't be used. */
   readonly faults: readonly TextFault[];
-  /** What Envoy reads in a way that the author may not have meant, or that other programs do not read. */
+  /** Text that Envoy may read differently from what the author meant, or that other programs do not accept. */
   readonly remarks: readonly (TextFault & { readonly rule: string })[];
 }
 
@@ -62,7 +62,7 @@ export function readFile(text: string): ReadFile {
 const HARMLESS: ReadonlySet<string> = new Set(['MULTIPLE_DOCS', 'DUPLICATE_KEY', 'TAG_RESOLVE_FAILED']);
 const BEFORE_COMMENT = /^Comments must be separated/;
 
-/** True of errors that do not change the values: Envoy ignores tags, and uses the last of equal keys. */
+/** True for errors that do not change the values: Envoy ignores tags, and uses the last of equal keys. */
 function isHarmless({ code, message }: YAMLParseError): boolean {
   return HARMLESS.has(code) || BEFORE_COMMENT.test(message);
 }
@@ -82,7 +82,7 @@ const OF_BOTH: Readonly<Record<string, string>> = {
   MULTIPLE_TAGS: 'a value has two tags (!name)',
 };
 
-/** Problems that may be in a text that Envoy reads all the same. */
+/** Problems in a text that Envoy may accept nevertheless. */
 const OF_THIS: Readonly<Record<string, string>> = {
   BAD_INDENT: 'the indentation is wrong, or a closing bracket is missing',
   MISSING_CHAR: 'a closing quote, a closing bracket or a colon is missing',
@@ -145,22 +145,22 @@ function isNull(node: Node): boolean {
   return isScalar(node) && node.value === null;
 }
 
-/** How long lines are indented anew, one attempt for each, in milliseconds. */
+/** Time limit for re-indenting lines, in milliseconds; each line takes one attempt. */
 const ATTEMPTS_MS = 1_000;
 const IN_FLOW = /^Flow (map|sequence) in block collection must be sufficiently indented/;
 
 interface Parsed {
   readonly document: Document.Parsed;
   readonly lines: LineCounter;
-  /** The text with lines indented anew. */
+  /** The text, with some lines re-indented. */
   readonly shown: string;
-  /** These lines. */
+  /** The numbers of the re-indented lines. */
   readonly dedented: readonly number[];
 }
 
 /**
- * Envoy's parser does not mind the indentation of lines inside of brackets. Such lines are indented further until the
- * library accepts them; lines keep their number and, from their first character on, their text.
+ * Envoy's parser ignores the indentation of lines inside of brackets. Such lines are indented further until the library
+ * accepts them; their numbers, and their text after the indentation, stay the same.
  */
 function parseLenient(text: string): Parsed {
   const first = parse(text);
@@ -172,7 +172,7 @@ function parseLenient(text: string): Parsed {
     if (fault === undefined) return { ...attempt, dedented };
     const { line } = attempt.lines.linePos(fault.pos[0]);
     const content = all[line - 1]?.trimStart() ?? '';
-    // A bracket that is never closed ends at the end of the file, or at a line that was indented already.
+    // If a bracket is never closed, the fault is at the end of the file, or at a line that was re-indented already.
     if (content === '' || dedented.includes(line)) return { ...first, dedented: [] };
     all[line - 1] = `${' '.repeat(FAR)}${content}`;
     dedented.push(line);
@@ -181,7 +181,7 @@ function parseLenient(text: string): Parsed {
   return { ...first, dedented: [] };
 }
 
-/** Further than anything is indented. */
+/** An indentation, in spaces, that is deeper than that of any real line. */
 const FAR = 400;
 
 function parse(text: string): Omit<Parsed, 'dedented'> {

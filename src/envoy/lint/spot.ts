@@ -1,4 +1,4 @@
-/** A YAML (or JSON) file as values with their lines. Where Envoy reads a value in several forms, so does this. */
+/** A YAML (or JSON) file as values with their lines. Accepts each form of a value that Envoy accepts. */
 
 import { isMap, isScalar, isSeq, type LineCounter, type Node } from 'yaml';
 import type { Edit } from './edit.ts';
@@ -12,7 +12,7 @@ export interface File {
   readonly isJson: boolean;
 }
 
-/** Aliases can make a small file a list without end. */
+/** Maximum number of values that are visited for a list: aliases can make the list of a small file endless. */
 const MAX_VISITS = 100_000;
 
 export interface Member {
@@ -38,7 +38,7 @@ export class Spot {
     this.line = line;
   }
 
-  /** Equal for all aliases of a value; undefined without a value. */
+  /** An object that is the same for all aliases of a value; undefined without a value. */
   get identity(): object | undefined {
     return this.#node;
   }
@@ -67,11 +67,11 @@ export class Spot {
     return this.members.find(({ field }) => field === first)?.spot.get(...rest);
   }
 
-  /** Members of a map, in order; of members with the same key the last one, which Envoy uses. */
+  /** The members of a map, in order. If several have the same field, only the last one, which Envoy uses. */
   get members(): readonly Member[] {
     const last = new Map<string, Member>();
     for (const member of this.#allMembers()) {
-      // Each takes the place of the earlier one, in order too.
+      // Deleted first, so that a repeated member gets the position of its last occurrence.
       last.delete(member.field);
       last.set(member.field, member);
     }
@@ -129,7 +129,7 @@ export class Spot {
     return isScalar(this.#node) && this.#node.value === null;
   }
 
-  /** Replaces a member's value, or its key too; undefined if that is more than a change within a line. */
+  /** An edit of a member's value and, if `key` is given, of its key; undefined if it would not stay within a line. */
   replaced(value: string, key?: string): Edit | undefined {
     const { range } = this.#node ?? {};
     const keyRange = this.#key?.range;
@@ -141,7 +141,7 @@ export class Spot {
     return this.#edit(keyRange[0], range[1], `${before}${between}${gap}${value}`);
   }
 
-  /** Adds a member `field: value` to a map; undefined if that needs more than one new line or a change within a line. */
+  /** An edit that adds a member `field: value` to a map; undefined if one new line, or a change within a line, is not enough. */
   with(member: string): Edit | undefined {
     const node = this.#node;
     if (!isMap(node) || !node.range || this.#file.isJson) return undefined;
@@ -183,7 +183,7 @@ function asField(name: string): string {
   return /^[a-z][A-Za-z0-9]*$/.test(name) ? name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`) : name;
 }
 
-/** Every map below `from`, including itself, once, even if several (or circular) aliases lead to it. */
+/** Each map at or below `from`, once, even if several aliases, or circular ones, lead to it. */
 export function* mapsIn(from: Spot, seen = new Set<object>()): Generator<Spot> {
   const { identity } = from;
   if (identity === undefined || seen.has(identity)) return;

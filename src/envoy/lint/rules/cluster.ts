@@ -76,7 +76,10 @@ function pipeHere({ server, kindOf }: KnownFacts): string | undefined {
   return server !== undefined && kindOf?.(server.pipe) === 'socket' ? server.pipe : undefined;
 }
 
-/** What is at the path on this host; the bootstrap may be meant for a container or another host. */
+/**
+ * The problem if this host has no socket at the path. A missing file is only a warning, since the bootstrap may be meant
+ * for a container or another host.
+ */
 function absentSocket(
   socket: string,
   { kindOf }: KnownFacts,
@@ -93,7 +96,10 @@ function absentSocket(
   };
 }
 
-/** The default pipe if the admin socket has its default path; otherwise beside it, as in earlier versions. */
+/**
+ * An edit that replaces the admin socket by the pipe: the default pipe if the admin socket has its default path, otherwise
+ * the pipe beside it, as in earlier versions.
+ */
 function toPipe(socket: Spot | undefined): Edit | undefined {
   const place = socket?.text ?? '';
   if (!path.isAbsolute(place) || path.basename(place) !== 'admin.sock') return undefined;
@@ -164,7 +170,7 @@ function tls(name: string, cluster: Spot): Draft[] {
 
 const DEFAULT_MAX_REQUESTS = 1024;
 
-/** Each secret with a different name or `sds_config` has a stream, and each stream is a request that never ends. */
+/** Envoy opens a stream for each different name or `sds_config` of a secret, and each stream is a request that never ends. */
 function tooMany(name: string, cluster: Spot, { secrets }: Model): Draft[] {
   const streams = new Set(
     secrets.flatMap(({ kind, name: secret, source }) =>

@@ -1,12 +1,12 @@
-/** Whether the Envoy of a bootstrap can have the authorities of another trust domain. */
+/** Whether the Envoy of a bootstrap can get the authorities of another trust domain. */
 
 import { changeEntry, commandLine, declaredPlace, looksMistyped, shellQuote } from '../../../base/index.ts';
 import { type Model, mayBeOurs } from '../model.ts';
 import { type Draft, type KnownEntry, type KnownFacts, ownDomain } from './rule.ts';
 
 /**
- * Why it gets no authorities of this domain. Empty if it does, if the domain is the server's own, or if the entries are not
- * known.
+ * Why the Envoy gets no authorities of this domain. Empty if it gets them, if the domain is the server's own, or if the
+ * entries are not known.
  */
 export function unfederated(model: Model, domain: string, known: KnownFacts): Omit<Draft, 'at'>[] {
   const own = ownDomain(known);
@@ -55,7 +55,7 @@ function federate(mine: readonly KnownEntry[], domain: string): Pick<Draft, 'fix
     return {
       fix: `${what}: sidekey entry update ENTRY --federates-with ${shellQuote(domain)}, with all its other domains`,
     };
-  // The list is replaced as a whole.
+  // The command replaces the whole list, so it repeats the present domains.
   const flags = [...entry.federates_with, domain].flatMap((one) => ['--federates-with', one]);
   const command = commandLine(['sidekey', 'entry', 'update', entry.id, ...flags]);
   const at = entry.declared ?? { source: undefined };

@@ -1,7 +1,7 @@
 /**
- * Rules for upstreams whose certificate has to name a host as well as a SPIFFE ID. Tried with Envoy 1.36.4 to 1.40.0 and
- * the SPIFFE validator: `auto_san_validation` is enforced from 1.40 on, `auto_sni_san_validation` never, and over QUIC the
- * host name always counts.
+ * Rules for upstreams whose certificate has to name a host as well as a SPIFFE ID. With the SPIFFE validator, Envoy enforces
+ * `auto_san_validation` from 1.40 on, `auto_sni_san_validation` never, and the host name over QUIC always (tried with 1.36.4
+ * to 1.40.0).
  */
 
 import { shellQuote } from '../../../base/index.ts';
@@ -93,7 +93,7 @@ function overQuic(context: TlsContext, known: KnownFacts): Draft[] {
   ];
 }
 
-/** A DNS name of a certificate; `*` stands for the first label. @see RFC 6125 */
+/** Whether a certificate's DNS name covers a host name; `*` stands for the first label. @see RFC 6125 */
 function covers(pattern: string, name: string): boolean {
   const [a, b] = [pattern.toLowerCase(), name.toLowerCase()];
   return a === b || (a.startsWith('*.') && b.includes('.') && b.slice(b.indexOf('.')) === a.slice(1));
@@ -106,7 +106,7 @@ function peersOf({ common }: TlsContext, { entries = [] }: KnownFacts): KnownEnt
 }
 
 function giveName(peers: readonly KnownEntry[], name: string): string {
-  // The list of names is replaced as a whole.
+  // The command replaces the whole list, so it repeats the present names.
   const [peer] = peers;
   const names = [...(peer?.dns_names ?? []), name].flatMap((one) => ['--dns', shellQuote(one)]);
   return `sidekey entry update ${shellQuote(peer?.id ?? 'ID')} ${names.join(' ')}`;

@@ -58,7 +58,10 @@ function check(secret: AskedSecret, model: Model, known: KnownFacts): Draft[] {
   return drafts.length > 0 || hold === undefined ? drafts : [waiting(at, hold)];
 }
 
-/** A hold of a connected Envoy with the node id of this bootstrap, unless it passes by itself. */
+/**
+ * The hold of this name for a connected Envoy with the bootstrap's node id; undefined if there is none, or if it may end
+ * by itself.
+ */
 function holdOf({ root }: Model, name: string, { server }: KnownFacts): KnownHold | undefined {
   const node = root.get('node', 'id')?.text;
   return server?.held.find((one) => one.node === node && one.name === name && !PASSING.includes(one.reason));
@@ -124,7 +127,7 @@ function withoutEntry(
   const { entries = [] } = known;
   if (spiffeId === undefined ? entries.length > 0 : entries.some((entry) => entry.spiffe_id === spiffeId)) return [];
   const own = ownDomain(known);
-  // Suggests only a name that is one typing error away: others are those of other workloads.
+  // Suggests only a name that is one typing error away: other names belong to other workloads.
   const near = entries.map((entry) => entry.spiffe_id).find((id) => looksMistyped(name, id));
   const meant = near === undefined ? '' : `if ${near} is meant, name: ${near}; else `;
   if (spiffeId !== undefined && own !== undefined && domainOf(spiffeId) !== own) {
@@ -152,7 +155,8 @@ function withoutEntry(
 }
 
 /**
- * How to make the entry: by the facts of the Envoy that waits; else with placeholders, which `entry create` refuses.
+ * How to make the entry: from the facts of the Envoy that waits, if there is one; otherwise with placeholders, which
+ * `entry create` refuses.
  */
 function toMake(spiffeId: string, hold: KnownHold | undefined): string {
   const explain = (pid: number | string) => `sidekey explain --pid ${pid} --spiffe-id ${shellQuote(spiffeId)}`;

@@ -131,7 +131,7 @@ const EVERYBODY = {
   downstream: 'every workload of the trust domain is accepted',
 } as const;
 
-/** An exact name that no workload can have. */
+/** Reports an exact name that is not a SPIFFE ID, or that no entry of its trust domain gives. */
 function exact(matcher: Spot, { entries }: KnownFacts): Draft[] {
   const name = matcher.get('matcher', 'exact');
   if (name?.text === undefined) return [];
@@ -151,7 +151,7 @@ function exact(matcher: Spot, { entries }: KnownFacts): Draft[] {
   ];
 }
 
-/** Matchers of peers of a trust domain whose authorities this context does not get. */
+/** Reports matchers for peers of a trust domain whose authorities this context does not get. */
 function foreignPeers({ common }: TlsContext, { fixed }: ValidationContext, model: Model, known: KnownFacts): Draft[] {
   const names = known.server?.names ?? SPIRE_NAMES;
   const bySds =
@@ -163,7 +163,7 @@ function foreignPeers({ common }: TlsContext, { fixed }: ValidationContext, mode
   const own = ownDomain(known) ?? certificateDomain(common);
   const trusted = asked === names.bundle ? own : domainIn(asked);
   if (trusted === undefined && !isAll) return [];
-  // The rules for names report it.
+  // The rules for names already report these cases.
   if (trusted !== undefined && (!isTrustDomain(trusted) || unfederated(model, trusted, known).length > 0)) return [];
   const matchers = fixed?.get('match_typed_subject_alt_names')?.each ?? [];
   return matchers.flatMap((matcher): Draft[] => {
@@ -183,7 +183,7 @@ function foreignPeers({ common }: TlsContext, { fixed }: ValidationContext, mode
   });
 }
 
-/** The trust domain of a SPIFFE ID, of its beginning up to the path, or of a trust domain's ID. */
+/** The trust domain in a SPIFFE ID, in the ID of a trust domain, or in a prefix that contains the whole trust domain. */
 function domainIn(text: string): string | undefined {
   return /^spiffe:\/\/([^/]+)(\/|$)/.exec(text)?.[1];
 }
