@@ -99,13 +99,9 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
   }
 
   report(now: number): StreamReport {
-    return {
-      id: this.#number,
-      service: this.kind.service,
-      variant: this.kind.variant.name,
-      openedAt: this.#openedAt,
-      secrets: this.#secrets(now),
-    };
+    const { service, variant } = this.kind;
+    const about = { id: this.#number, service, variant: variant.name, openedAt: this.#openedAt };
+    return { ...about, secrets: this.#secrets(now) };
   }
 
   *#secrets(now: number): Iterable<SecretReport> {
