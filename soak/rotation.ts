@@ -14,6 +14,7 @@ import { AuthorityWatch } from './authority-watch.ts';
 import { generator, phases } from './random.ts';
 import { compareAuthorities, makeEntries, refuse, rotationLoad } from './rotation-load.ts';
 import { CrashingServer } from './server.ts';
+import { aimShot } from './shot.ts';
 
 export interface RotationSoakResult {
   /** How often it was killed before it served, and after. */
@@ -63,19 +64,14 @@ export async function soakRotation(place: Place, rounds: number, seed: number): 
         await within(settled(server, watch), 'the authorities to settle');
         break;
       }
-      const hit = Promise.withResolvers<void>();
       const counted = random() < 0.6 ? 'operator' : 'response';
-      let left = Math.ceil(random() * MOST_EVENTS[counted]);
-      const delay = (random() * 2 - 1) * LONGEST_DELAY_MS;
-      const progress = (event: typeof counted) => {
-        if (event !== counted) return;
-        left -= 1;
-        if (left !== 0) return;
-        if (delay <= 0) server.shoot();
-        hit.resolve(sleep(Math.max(0, delay)));
-      };
+      const { hit, progress } = aimShot<keyof typeof MOST_EVENTS>({
+        ...{ server, counted, random },
+        most: MOST_EVENTS[counted],
+        longestDelay: LONGEST_DELAY_MS,
+      });
       const loading = rotationLoad({ place, server, watch, random, progress });
-      await Promise.race([hit.promise, loading]);
+      await Promise.race([hit, loading]);
       result.killed.serving += 1;
       await server.kill();
       await loading;

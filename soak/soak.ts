@@ -11,6 +11,7 @@ import { Ledger } from './ledger.ts';
 import { load } from './load.ts';
 import { generator, phases } from './random.ts';
 import { CrashingServer } from './server.ts';
+import { aimShot } from './shot.ts';
 
 export interface SoakResult {
   readonly rounds: number;
@@ -70,19 +71,14 @@ export async function soak(place: Place, rounds: number, seed: number): Promise<
       startMs = performance.now() - begun;
       await compare(server);
       if (round > rounds) break;
-      const hit = Promise.withResolvers<void>();
       const counted = random() < 0.5 ? 'write' : 'response';
-      let left = Math.ceil(random() * MOST_EVENTS[counted]);
-      const delay = (random() * 2 - 1) * LONGEST_DELAY_MS;
-      const progress = (event: typeof counted) => {
-        if (event !== counted) return;
-        left -= 1;
-        if (left !== 0) return;
-        if (delay <= 0) server.shoot();
-        hit.resolve(sleep(Math.max(0, delay)));
-      };
+      const { hit, progress } = aimShot<keyof typeof MOST_EVENTS>({
+        ...{ server, counted, random },
+        most: MOST_EVENTS[counted],
+        longestDelay: LONGEST_DELAY_MS,
+      });
       const loading = load({ place, server, ledger, serials, random, progress });
-      await Promise.race([hit.promise, loading]);
+      await Promise.race([hit, loading]);
       killed.serving += 1;
       await server.kill();
       await loading;

@@ -73,16 +73,21 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
   );
 }
 
-function readRole(body: unknown): AuthorityInfo['role'] {
-  const rule = 'the body is {"role":"intermediate"} or {"role":"root"}';
+/** The only member of a body. @param rule what the body must be @throws ERR_BAD_INPUT for other members, or no object */
+function readMember(body: unknown, name: string, rule: string): unknown {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw SidekeyError.badInput([{ path: '', problem: 'it is not a JSON object', rule }]);
   }
-  const { role, ...others } = body as Record<string, unknown>;
-  const [unknown] = Object.keys(others);
+  const unknown = Object.keys(body).find((key) => key !== name);
   if (unknown !== undefined) {
     throw SidekeyError.badInput([{ path: `/${unknown}`, problem: 'there is no such field', rule }]);
   }
+  return (body as Record<string, unknown>)[name];
+}
+
+function readRole(body: unknown): AuthorityInfo['role'] {
+  const rule = 'the body is {"role":"intermediate"} or {"role":"root"}';
+  const role = readMember(body, 'role', rule);
   if (role === 'intermediate' || role === 'root') return role;
   throw SidekeyError.badInput([{ path: '/role', problem: 'it is not a role of an authority', rule }]);
 }
@@ -115,13 +120,9 @@ function upstreamJson({ kind, description, problem, request }: UpstreamInfo): No
 
 function readCertificates(body: unknown): string {
   const rule = 'the body is {"certificates":"PEM text"}, with the signed certificate and those above it';
-  const refuse = (path: string, problem: string) => SidekeyError.badInput([{ path, problem, rule }]);
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw refuse('', 'it is not a JSON object');
-  const { certificates, ...others } = body as Record<string, unknown>;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw refuse(`/${unknown}`, 'there is no such field');
-  if (typeof certificates !== 'string') throw refuse('/certificates', 'it is not a string');
-  return certificates;
+  const certificates = readMember(body, 'certificates', rule);
+  if (typeof certificates === 'string') return certificates;
+  throw SidekeyError.badInput([{ path: '/certificates', problem: 'it is not a string', rule }]);
 }
 
 function proxyJson({ node, rejection, ...proxy }: LaggingProxy): AuthoritiesJson['authorities'][0]['waits_for'][0] {

@@ -3,8 +3,7 @@
  * changes. `plan.ts` decides what to do, and a review does it. A review runs at start, at the time that the plan names,
  * at a request of an operator, at an answer of the upstream, and before a signature if the intermediate is invalid or
  * due for replacement. Each review stores the keys that it made, then all states in one write, and only then publishes
- * and signs; so a crash leaves either
- * the states before or those after.
+ * and signs; so a crash leaves either the states before or those after.
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -191,8 +190,7 @@ export class Authorities {
    * Replaces an authority: an intermediate at once; a root by one that is published now and signs when all proxies
    * have it. Does nothing while such a rotation is in progress.
    * @throws ERR_ROTATION_LIMIT; ERR_AUTHORITY_STATE for an upstream's root; ERR_UPSTREAM; ERR_CA if the new one cannot
-   * be
-   * made or stored
+   * be made or stored
    */
   async rotate(role: AuthorityRole): Promise<void> {
     const { upstream } = this.#options;
@@ -203,14 +201,15 @@ export class Authorities {
       );
     }
     this.#checkLimit(role);
-    // If a proxy does not trust the root of the answer yet, the intermediate becomes active later, without another
-    // call.
     if (upstream?.manual !== undefined) {
       await upstream.manual.prepare();
       return;
     }
-    if (this.#minter !== undefined) await this.#minter.mint();
-    if (this.#minter !== undefined && this.#next !== undefined) return;
+    if (this.#minter !== undefined) {
+      await this.#minter.mint();
+      // While a proxy does not trust the root of the answer, the intermediate becomes active later, without another call.
+      if (this.#next !== undefined) return;
+    }
     this.#asked.add(role);
     try {
       await this.#reviewAnew();

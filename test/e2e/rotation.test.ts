@@ -8,7 +8,7 @@ import { describe, it, type TestContext } from 'node:test';
 import type { AuthoritiesJson } from '../../src/admin/ca-schema.ts';
 import { cleanEnvironment, ROOT, sidekey } from '../cli/support.ts';
 import { endAfter } from '../support/caller.ts';
-import { chainOf, namesOf, rootsOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
+import { chainOf, namesOf, openStream, rootsOf, secretOf } from '../support/sds-client.ts';
 import { type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 
 const WEB = `spiffe://${TRUST_DOMAIN}/web`;
@@ -23,16 +23,7 @@ async function serveWeb(t: TestContext, flags: readonly string[] = AT_ONCE): Pro
   return server;
 }
 
-function open(t: TestContext, server: Served, ...names: string[]): SdsStream {
-  const client = new SdsClient(server.socket);
-  const stream = client.stream();
-  t.after(() => {
-    stream.cancel();
-    client.close();
-  });
-  stream.ask(...names);
-  return stream;
-}
+const open = (t: TestContext, server: Served, ...names: string[]) => openStream(t, server.socket, ...names);
 
 async function ca(server: Served, ...args: string[]): Promise<AuthoritiesJson['authorities']> {
   const { status, stdout, stderr } = await sidekey(['ca', ...args, '-o', 'json'], {

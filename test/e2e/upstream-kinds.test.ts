@@ -18,7 +18,7 @@ import { startIdentified } from '../envoy/support.ts';
 import { envoyForTests } from '../support/envoy.ts';
 import { fetchCredentials } from '../support/mtls-client.ts';
 import { openBaoForTests, startOpenBao } from '../support/openbao.ts';
-import { chainOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
+import { chainOf, openStream, secretOf } from '../support/sds-client.ts';
 import { ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -55,16 +55,7 @@ async function addWeb(server: Served): Promise<void> {
   assert.equal((await server.request('POST', '/v1/entries', { spiffe_id: WEB, selectors })).status, 201);
 }
 
-function open(t: TestContext, server: Served, ...names: string[]): SdsStream {
-  const client = new SdsClient(server.socket);
-  const stream = client.stream();
-  t.after(() => {
-    stream.cancel();
-    client.close();
-  });
-  stream.ask(...names);
-  return stream;
-}
+const open = (t: TestContext, server: Served, ...names: string[]) => openStream(t, server.socket, ...names);
 
 /** The subjects of what a client verifies with: its chain without the SVID, then its roots. */
 async function subjects(server: Served): Promise<{ chain: string[]; roots: string[] }> {

@@ -9,7 +9,7 @@ import type { AuthoritiesJson } from '../../src/admin/ca-schema.ts';
 import { ID, makeCa } from '../ca/upstream/pki.ts';
 import { sidekey } from '../cli/support.ts';
 import { run } from '../support/run.ts';
-import { chainOf, rootsOf, SdsClient, type SdsStream, secretOf } from '../support/sds-client.ts';
+import { chainOf, openStream, rootsOf, secretOf } from '../support/sds-client.ts';
 import { makePlace, type Place, ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
 
 const WEB = `spiffe://${TRUST_DOMAIN}/web`;
@@ -28,16 +28,7 @@ async function ready(server: Served): Promise<void> {
   await wait('the server to be ready', { look, until: (status) => status === 200 });
 }
 
-function open(t: TestContext, server: Served, ...names: string[]): SdsStream {
-  const client = new SdsClient(server.socket);
-  const stream = client.stream();
-  t.after(() => {
-    stream.cancel();
-    client.close();
-  });
-  stream.ask(...names);
-  return stream;
-}
+const open = (t: TestContext, server: Served, ...names: string[]) => openStream(t, server.socket, ...names);
 
 async function ca(
   server: Served,

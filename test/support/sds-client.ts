@@ -1,6 +1,7 @@
 /** An SDS client that does nothing of itself, so that a test can behave well or badly. */
 
 import { X509Certificate } from 'node:crypto';
+import type { TestContext } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import { Secret } from '../../src/gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { SPIFFECertValidatorConfig } from '../../src/gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
@@ -149,6 +150,18 @@ export class DeltaStream extends ResponseStream<DeltaDiscoveryResponse> {
   nack({ nonce: responseNonce }: DeltaDiscoveryResponse, message: string): void {
     this.send({ responseNonce, errorDetail: { code: 13, message } });
   }
+}
+
+/** A stream of its own client that asks for these names, and is cancelled when the test ends. */
+export function openStream(t: Pick<TestContext, 'after'>, socket: string, ...names: string[]): SdsStream {
+  const client = new SdsClient(socket);
+  const stream = client.stream();
+  t.after(() => {
+    stream.cancel();
+    client.close();
+  });
+  stream.ask(...names);
+  return stream;
 }
 
 type Response = DiscoveryResponse | DeltaDiscoveryResponse;
