@@ -53,6 +53,8 @@ function startContained({ engine }: Stage, t: TestContext, labels: Readonly<Reco
 }
 
 const NOBODY = 65_534;
+/** An account of every host whose processes no other test starts: one that may connect would speak for all of them. */
+const NEWS = 9;
 /** It has a name on every host. */
 const PIPE_GROUP = 1;
 
@@ -495,10 +497,10 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     rule: 'user-unreachable',
     break: async (stage, t) => {
       openToGroup(stage);
-      startSleeper(t, { uid: NOBODY, gid: NOBODY });
-      await entry(stage, 'spiffe://ilinux.io/shut', [`unix:uid:${NOBODY}`]);
+      startSleeper(t, { uid: NEWS, gid: NEWS });
+      await entry(stage, 'spiffe://ilinux.io/shut', [`unix:uid:${NEWS}`]);
     },
-    standIn: { program: 'usermod', does: (_, t) => startSleeper(t, { uid: NOBODY, gid: PIPE_GROUP }) },
+    standIn: { program: 'usermod', does: (_, t) => startSleeper(t, { uid: NEWS, gid: PIPE_GROUP }) },
     fix: 'usermod -aG GROUP USER',
     note: 'then start the program again: a process keeps the groups that it was started with (systemd: `SupplementaryGroups=`, `docker run --group-add`). Doctor knows the users that entries name; `sidekey explain --pid PID` says it of one process',
   },
