@@ -23,6 +23,7 @@ const dist = path.join(root, 'dist');
  */
 const BUNDLES: Readonly<Record<string, string>> = {
   'serve.cjs': 'src/cli/serve.ts',
+  'yaml-worker.cjs': 'src/entries-file/yaml-worker.ts',
   'sds-client.cjs': 'src/cli/sds-client.ts',
   'cli.cjs': 'src/cli/main.ts',
   'sidekey.cjs': 'src/cli/launch.ts',

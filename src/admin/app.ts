@@ -3,7 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
 import { BODY_LIMIT, type Clock, ERRORS, SidekeyError } from '../base/index.ts';
-import type { Decisions } from '../identity/index.ts';
+import type { Decisions, Identities } from '../identity/index.ts';
 import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { Ledger } from '../sds/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
@@ -13,6 +13,7 @@ import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
 import { addDecisionRoutes } from './decisions.ts';
+import { addDeclaredRoutes } from './declared.ts';
 import { addDoctorRoutes, type SelfKnowledge } from './doctor.ts';
 import { addEntryRoutes } from './entries.ts';
 import type { EventReaders } from './event-readers.ts';
@@ -36,7 +37,9 @@ export interface AppOptions {
   readonly warningsOf: WarningsOf;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
-  readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'>;
+  readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'> & {
+    readonly identities: Pick<Identities, 'preview'>;
+  };
   readonly self: SelfKnowledge;
   readonly eventReaders: EventReaders;
   readonly ready: () => Readiness;
@@ -88,8 +91,8 @@ export function createApp(options: AppOptions): FastifyInstance {
     const to = REFUSED.has(statusCode) ? refusedLog : log;
     to.info({ method, path: pathOf(url), status: statusCode, caller: callerOf(raw) }, 'admin request');
   });
-  app.setErrorHandler((thrown, { method, url }, reply) => {
-    const error = toSidekeyError(thrown);
+  app.setErrorHandler((thrown, { method, url, routeOptions }, reply) => {
+    const error = toSidekeyError(thrown, routeOptions.bodyLimit);
     const request = { method, path: pathOf(url) };
     if (ERRORS[error.code].status === 500) log.error({ err: error, ...request }, 'admin request failed');
     // The caller gets all details. Its input stays out of the log, because a selector may contain an environment value.
@@ -110,6 +113,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   );
 
   addEntryRoutes(app, options);
+  addDeclaredRoutes(app, { ...options, ...options.explain });
   addBundleRoutes(app, options);
   addAliasRoutes(app, options.registry, options.reservedNames);
   addCaRoutes(app, options.ca);

@@ -38,6 +38,7 @@ export {
   isOfContainer,
   isOfRoot,
   isSecret,
+  isUnread,
   isWeak,
   LAZY_KINDS,
   NAMED_KINDS,

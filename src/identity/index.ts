@@ -6,4 +6,5 @@ export { defaultEntry } from './default-entry.ts';
 export { type ExplainedMiss, type Explanation, type ExplanationQuery, explain } from './explanation.ts';
 export { canCome, dependsOnFacts, type Held, type HeldReason, heldAsContained, isStillGiven } from './held.ts';
 export { Identities } from './identities.ts';
+export type { CallerPreview } from './preview.ts';
 export { type WithheldParts, withheldEntries } from './withheld.ts';
