@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { writeEntriesSchema } from './entries-schema.ts';
 import { launcherWith } from './launcher-with.ts';
 
 const root = path.dirname(import.meta.dirname);
@@ -90,6 +91,7 @@ const options: BuildOptions = {
 /** What `made` holds of the code that is kept: whether it goes with the bundles, and with the Node that made it. */
 const made = path.join(dist, 'made');
 
+writeEntriesSchema(root);
 mkdirSync(dist, { recursive: true });
 const built: { readonly file: string; readonly text: Uint8Array }[] = [];
 for (const [name, source] of Object.entries(BUNDLES)) {

@@ -4,15 +4,13 @@
  */
 
 import Type, { type Static } from 'typebox';
-import { ENTRY_FIELD_LIST, ENTRY_FIELDS, type EntryJson, type JsonSchema } from '../registry/index.ts';
+import { ENTRY_FIELD_LIST, ENTRY_FIELDS, type EntryJson, GIVEN_FIELDS, GIVEN_PROPERTIES } from '../registry/index.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
 
 const SpiffeId = Type.Unsafe<string>(ENTRY_FIELDS.spiffeId.schema);
 const Timestamp = Type.String({ format: 'date-time' });
-/** Fields of SPIRE's entries that Sidekey does not support. */
-const Refused = Type.Literal(false);
 
 /** An entry in answers. */
 export const ENTRY = titled(
@@ -20,27 +18,10 @@ export const ENTRY = titled(
   Type.Object(Object.fromEntries(ENTRY_FIELD_LIST.map(([, { name, schema }]) => [name, schema])), CLOSED),
 );
 
-/** Fields of a given entry by their names; fields that the registry sets are ignored. */
-const givenFields: Readonly<Record<string, JsonSchema>> = Object.fromEntries(
-  ENTRY_FIELD_LIST.map(([, { name, schema, givenSchema }]) => [name, givenSchema ?? schema]),
-);
-const given = {
-  ...givenFields,
-  ...Object.fromEntries(
-    ENTRY_FIELD_LIST.flatMap(([, { spireName }]) =>
-      spireName === undefined ? [] : [[spireName.name, spireName.schema]],
-    ),
-  ),
-  admin: Refused,
-  downstream: Refused,
-  store_svid: Refused,
-  additional_attributes: Type.Object({}),
-};
-
 /** Required fields: they have no default, and the registry does not set them. */
 const REQUIRED = ENTRY_FIELD_LIST.filter(([key]) => key === 'spiffeId' || key === 'selectors');
 
-export const ENTRY_PATCH = titled('EntryPatch', Type.Partial(Type.Object(given), CLOSED));
+export const ENTRY_PATCH = titled('EntryPatch', Type.Partial(Type.Object({ ...GIVEN_PROPERTIES }), CLOSED));
 
 /** An entry in requests. */
 export const ENTRY_INPUT = titled(
@@ -48,7 +29,7 @@ export const ENTRY_INPUT = titled(
   Type.Object(
     {
       ...ENTRY_PATCH.properties,
-      ...Object.fromEntries(REQUIRED.map(([, { name }]) => [name, givenFields[name]!])),
+      ...Object.fromEntries(REQUIRED.map(([, { name }]) => [name, GIVEN_FIELDS[name]!])),
     },
     CLOSED,
   ),

@@ -19,6 +19,7 @@ export { parseEntryInput, parseEntryInputs, parseEntryPatch, readEntryInputs } f
 export { entryToJson } from './entry-json.ts';
 export { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from './entry-names.ts';
 export type { EntryRules } from './entry-rules.ts';
+export { GIVEN_FIELDS, GIVEN_PROPERTIES } from './entry-schema.ts';
 export {
   createWarningsOf,
   declaredWarning,

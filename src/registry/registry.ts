@@ -5,6 +5,7 @@ import { type Clock, type Deadline, Listeners } from '../base/index.ts';
 import type { TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { Aliases } from './aliases.ts';
+import { EntriesBySpiffeId } from './by-spiffe-id.ts';
 import { isForContained } from './contained.ts';
 import { compareAge, differingFields, findTwins, isExpired, similarityKey } from './entry.ts';
 import { FederatedBundles } from './federated-bundles.ts';
@@ -67,8 +68,7 @@ class StoredRegistry implements Registry {
   readonly aliases: Aliases;
   readonly #parts: StoredRegistryParts;
   readonly #entries = new Map<string, Entry>();
-  readonly #bySpiffeId = new Map<string, Set<Entry>>();
-  readonly #bySimilarity = new Map<string, Set<Entry>>();
+  readonly #bySpiffeId = new EntriesBySpiffeId();
   /** The entries that are live for the listeners. An expired entry is removed when the listeners are informed. */
   readonly #live = new MatchIndex();
   readonly #expiries = new Map<string, Deadline>();
@@ -117,11 +117,11 @@ class StoredRegistry implements Registry {
   }
 
   bySpiffeId(spiffeId: string): Entry[] {
-    return [...(this.#bySpiffeId.get(spiffeId) ?? [])].sort(compareAge);
+    return this.#bySpiffeId.of(spiffeId).sort(compareAge);
   }
 
   spiffeIds(): Iterable<string> {
-    return this.#bySpiffeId.keys();
+    return this.#bySpiffeId.ids();
   }
 
   nearMisses(selectors: ReadonlySet<string>, query: NearQuery): NearMiss[] {
@@ -219,8 +219,7 @@ class StoredRegistry implements Registry {
     const { before } = this.#remove(this.#entries.get(entry.id));
     this.#entries.set(entry.id, entry);
     if (this.#ordered !== undefined) insertInOrder(this.#ordered, entry);
-    addTo(this.#bySpiffeId, entry.spiffeId, entry);
-    addTo(this.#bySimilarity, similarityKey(entry), entry);
+    this.#bySpiffeId.add(entry);
     if (isExpired(entry, this.#parts.clock.now())) return { before, after: undefined };
     this.#live.put(entry);
     if (entry.expiresAt !== 0) {
@@ -237,8 +236,7 @@ class StoredRegistry implements Registry {
     this.#expiries.get(entry.id)?.cancel();
     this.#expiries.delete(entry.id);
     this.#entries.delete(entry.id);
-    removeFrom(this.#bySpiffeId, entry.spiffeId, entry);
-    removeFrom(this.#bySimilarity, similarityKey(entry), entry);
+    this.#bySpiffeId.remove(entry);
     if (this.#ordered !== undefined) removeFromOrder(this.#ordered, entry);
     return { before: wasLive ? entry : undefined, after: undefined };
   }
@@ -275,23 +273,11 @@ class StoredRegistry implements Registry {
   }
 
   #similarTo(input: Pick<EntryInput, 'spiffeId' | 'selectors' | 'parentId'>): Entry | undefined {
-    return this.#bySimilarity.get(similarityKey(input))?.values().next().value;
+    return this.#bySpiffeId.similarTo(input);
   }
 }
 
 function refuseTwins(inputs: readonly EntryInput[]): void {
   const twins = findTwins(inputs);
   if (twins !== undefined) throw sameEntries(...twins, inputs[twins[1]]!.spiffeId);
-}
-
-function addTo(map: Map<string, Set<Entry>>, key: string, entry: Entry): void {
-  const set = map.get(key);
-  if (set === undefined) map.set(key, new Set([entry]));
-  else set.add(entry);
-}
-
-function removeFrom(map: Map<string, Set<Entry>>, key: string, entry: Entry): void {
-  const set = map.get(key);
-  set?.delete(entry);
-  if (set?.size === 0) map.delete(key);
 }
