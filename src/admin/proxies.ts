@@ -3,8 +3,8 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { type Clock, Slices } from '../base/index.ts';
+import type { Ledger, ProxyConnection, SecretReport } from '../delivery/index.ts';
 import type { IssuanceStore, Registry } from '../registry/index.ts';
-import type { Ledger, ProxyConnection, SecretReport } from '../sds/index.ts';
 import { issuedOf } from './issued.ts';
 import { inSlices, objectWithList } from './json-pieces.ts';
 import {
