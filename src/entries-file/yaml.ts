@@ -59,6 +59,7 @@ function parse(text: string): YamlDocument[] {
     try {
       // A small file with many uses of one anchor could exhaust memory.
       const value: unknown = document.toJS({ maxAliasCount: 100 });
+      if (containsItself(value)) throw new Error('an anchor contains itself');
       return { value, lines: () => linesOf(document, document === documents[0] ? 1 : start, lineOf) };
     } catch (thrown) {
       if (thrown instanceof RangeError) throw thrown;
@@ -96,6 +97,17 @@ function firstFault(
     }
   }
   return undefined;
+}
+
+/** Whether a list or map is in itself, which JSON cannot express. */
+function containsItself(value: unknown, open = new Set<unknown>(), done = new Set<unknown>()): boolean {
+  if (typeof value !== 'object' || value === null || done.has(value)) return false;
+  if (open.has(value)) return true;
+  open.add(value);
+  for (const member of Object.values(value)) if (containsItself(member, open, done)) return true;
+  open.delete(value);
+  done.add(value);
+  return false;
 }
 
 function linesOf(document: Document.Parsed, start: number, lineOf: (offset: number) => number): Lines {

@@ -13,7 +13,6 @@ export {
   type Entry,
   type EntryJson,
   type Flag,
-  type JsonSchema,
 } from './entry-fields.ts';
 export { parseEntryInput, parseEntryInputs, parseEntryPatch, readEntryInputs } from './entry-input.ts';
 export { entryToJson } from './entry-json.ts';
