@@ -28,9 +28,9 @@ export function changeLines(changes: SourceChangesJson, { dryRun, prune, source 
   );
   lines.push(...listed(deleted, (entry) => [`- ${entry.spiffe_id} (${entry.id})`]));
   if (absent.length > 0) {
-    lines.push(
-      `${absent.length} of the source ${source} are not in the files and stay${prune ? '' : '; --prune deletes them'}:`,
-    );
+    const [what, them] = absent.length === 1 ? ['1 entry', 'it'] : [`${absent.length} entries`, 'them'];
+    const remedy = prune ? '' : `; --prune deletes ${them}`;
+    lines.push(`not in the files, but kept: ${what} of the source ${source}${remedy}`);
     lines.push(...listed(absent, (entry) => [`  ${entry.spiffe_id} (${entry.id})`]));
   }
   if (effects !== undefined) lines.push(...effectLines(effects));

@@ -84,13 +84,17 @@ describe('a ClusterStaticEntry', () => {
     });
     const names = inputs.map(({ spiffeId }) => spiffeId.split('/').at(-1));
     assert.deepEqual(names, ['a', 'web', 'b', 'c']);
-    assert.deepEqual([0, 1, 2].map((at) => placeOf(at)?.line), [2, 8, 9]);
+    assert.deepEqual(
+      [0, 1, 2].map((at) => placeOf(at)?.line),
+      [2, 8, 9],
+    );
   });
 
   it('notes what has no effect', async (t) => {
     const { inputs, notes } = await load(t, {
       'a.yaml': manifest(`${SPEC}  className: prod\n`),
-      'b.yaml': 'apiVersion: spire.spiffe.io/v1alpha1\nkind: ClusterFederatedTrustDomain\nspec: {trustDomain: a.example}\n',
+      'b.yaml':
+        'apiVersion: spire.spiffe.io/v1alpha1\nkind: ClusterFederatedTrustDomain\nspec: {trustDomain: a.example}\n',
     });
     assert.equal(inputs.length, 1);
     assert.deepEqual(
@@ -103,23 +107,71 @@ describe('a ClusterStaticEntry', () => {
   });
 
   const REFUSED: readonly (readonly [what: string, text: string, says: RegExp])[] = [
-    ['an unknown field', manifest(`${SPEC}  dnsName: [a.b]\n`), /^a\.yaml:9 \/spec\/dnsName: there is no such field; did you mean dnsNames\?/],
-    ['a field of another spelling', manifest(`${SPEC}  x509_svid_ttl: 1h\n`), /^a\.yaml:9 .*did you mean x509SVIDTTL\?/],
-    ['an unknown kind', manifest(SPEC, 'apiVersion: spire.spiffe.io/v1alpha1\nkind: ClusterStaticEntri\n'), /^a\.yaml:2 \/kind: it is "ClusterStaticEntri"; did you mean ClusterStaticEntry\?/],
-    ['another version', manifest(SPEC, 'apiVersion: spire.spiffe.io/v1\nkind: ClusterStaticEntry\n'), /^a\.yaml:1 \/apiVersion: it is "spire.spiffe.io\/v1"/],
-    ['a ClusterSPIFFEID', manifest('  spiffeIDTemplate: x\n', 'apiVersion: spire.spiffe.io/v1alpha1\nkind: ClusterSPIFFEID\n'), /^a\.yaml:2 \/kind: a ClusterSPIFFEID makes entries from the pods/],
+    [
+      'an unknown field',
+      manifest(`${SPEC}  dnsName: [a.b]\n`),
+      /^a\.yaml:9 \/spec\/dnsName: there is no such field; did you mean dnsNames\?/,
+    ],
+    [
+      'a field of another spelling',
+      manifest(`${SPEC}  x509_svid_ttl: 1h\n`),
+      /^a\.yaml:9 .*did you mean x509SVIDTTL\?/,
+    ],
+    [
+      'an unknown kind',
+      manifest(SPEC, 'apiVersion: spire.spiffe.io/v1alpha1\nkind: ClusterStaticEntri\n'),
+      /^a\.yaml:2 \/kind: it is "ClusterStaticEntri"; did you mean ClusterStaticEntry\?/,
+    ],
+    [
+      'another version',
+      manifest(SPEC, 'apiVersion: spire.spiffe.io/v1\nkind: ClusterStaticEntry\n'),
+      /^a\.yaml:1 \/apiVersion: it is "spire.spiffe.io\/v1"/,
+    ],
+    [
+      'a ClusterSPIFFEID',
+      manifest('  spiffeIDTemplate: x\n', 'apiVersion: spire.spiffe.io/v1alpha1\nkind: ClusterSPIFFEID\n'),
+      /^a\.yaml:2 \/kind: a ClusterSPIFFEID makes entries from the pods/,
+    ],
     ['no spec', 'apiVersion: spire.spiffe.io/v1alpha1\nkind: ClusterStaticEntry\n', /^a\.yaml:1 \/spec: it is missing/],
     ['no parent', manifest(SPEC.replace(/ {2}parentID.*\n/, '')), /^a\.yaml:5 \/spec\/parentID: it is missing/],
-    ['a selector of another type', manifest(SPEC.replace('unix:uid', 'k8s:ns')), /^a\.yaml:8 \/spec\/selectors\/0: "k8s" is not a selector type here/],
-    ['a mistyped selector', manifest(SPEC.replace('unix:uid', 'unix:uidd')), /^a\.yaml:8 \/spec\/selectors\/0: "uidd" is not a kind of unix selector; did you mean uid\?/],
-    ['a selector that is an object', manifest(SPEC.replace('"unix:uid:1000"', '{type: unix, value: "uid:1"}')), /^a\.yaml:8 \/spec\/selectors\/0: it is an object; the selectors of a ClusterStaticEntry are texts/],
-    ['selectors that are no list', manifest(SPEC.replace('["unix:uid:1000"]', '{a: b}')), /^a\.yaml:8 \/spec\/selectors: it is an object, not a list/],
-    ['a TTL in seconds', manifest(`${SPEC}  x509SVIDTTL: 600\n`), /^a\.yaml:9 \/spec\/x509SVIDTTL: it is 600; it is a duration/],
-    ['a TTL of half a second', manifest(`${SPEC}  x509SVIDTTL: 0.5s\n`), /^a\.yaml:9 \/spec\/x509SVIDTTL: it is "0.5s"/],
+    [
+      'a selector of another type',
+      manifest(SPEC.replace('unix:uid', 'k8s:ns')),
+      /^a\.yaml:8 \/spec\/selectors\/0: "k8s" is not a selector type here/,
+    ],
+    [
+      'a mistyped selector',
+      manifest(SPEC.replace('unix:uid', 'unix:uidd')),
+      /^a\.yaml:8 \/spec\/selectors\/0: "uidd" is not a kind of unix selector; did you mean uid\?/,
+    ],
+    [
+      'a selector that is an object',
+      manifest(SPEC.replace('"unix:uid:1000"', '{type: unix, value: "uid:1"}')),
+      /^a\.yaml:8 \/spec\/selectors\/0: it is an object; the selectors of a ClusterStaticEntry are texts/,
+    ],
+    [
+      'selectors that are no list',
+      manifest(SPEC.replace('["unix:uid:1000"]', '{a: b}')),
+      /^a\.yaml:8 \/spec\/selectors: it is an object, not a list/,
+    ],
+    [
+      'a TTL in seconds',
+      manifest(`${SPEC}  x509SVIDTTL: 600\n`),
+      /^a\.yaml:9 \/spec\/x509SVIDTTL: it is 600; it is a duration/,
+    ],
+    [
+      'a TTL of half a second',
+      manifest(`${SPEC}  x509SVIDTTL: 0.5s\n`),
+      /^a\.yaml:9 \/spec\/x509SVIDTTL: it is "0.5s"/,
+    ],
     ['an admin', manifest(`${SPEC}  admin: true\n`), /^a\.yaml:9 \/spec\/admin: it is true; entries give no access/],
     ['a downstream server', manifest(`${SPEC}  downstream: true\n`), /^a\.yaml:9 \/spec\/downstream: it is true/],
     ['an unknown field beside spec', `${manifest(SPEC)}data: 1\n`, /^a\.yaml:9 \/data: there is no such field/],
-    ['a list in a list', 'apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: List, items: []}\n', /^a\.yaml:4 \/items\/0\/kind: it is a list in a list/],
+    [
+      'a list in a list',
+      'apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: List, items: []}\n',
+      /^a\.yaml:4 \/items\/0\/kind: it is a list in a list/,
+    ],
   ];
   for (const [what, text, says] of REFUSED) {
     it(`is refused with file and line: ${what}`, async (t) => {
@@ -130,15 +182,21 @@ describe('a ClusterStaticEntry', () => {
 });
 
 describe('faults in several files', () => {
-  const one = (name: string, more = '') => `- {spiffe_id: "spiffe://ilinux.io/${name}", selectors: ["unix:uid:1"]${more}}\n`;
+  const one = (name: string, more = '') =>
+    `- {spiffe_id: "spiffe://ilinux.io/${name}", selectors: ["unix:uid:1"]${more}}\n`;
 
   it('are reported together, each with its file and line', async (t) => {
-    assert.deepEqual(await faults(t, { 'a.yaml': 'entrys: []\n', 'b.yaml': 'entries: [\n', 'c.yml': 'entries: 7\n' }).then((all) => all.map((line) => line.split(';')[0])), [
-      'a.yaml:1 /entrys: there is no such field',
-      'a.yaml:1: it has no entries',
-      'b.yaml:2: Flow sequence in block collection must be sufficiently indented and end with a ]',
-      'c.yml:1 /entries: it is 7, not a list',
-    ]);
+    assert.deepEqual(
+      await faults(t, { 'a.yaml': 'entrys: []\n', 'b.yaml': 'entries: [\n', 'c.yml': 'entries: 7\n' }).then((all) =>
+        all.map((line) => line.split(';')[0]),
+      ),
+      [
+        'a.yaml:1 /entrys: there is no such field',
+        'a.yaml:1: it has no entries',
+        'b.yaml:2: Flow sequence in block collection must be sufficiently indented and end with a ]',
+        'c.yml:1 /entries: it is 7, not a list',
+      ],
+    );
     const [first, second] = await faults(t, {
       'a.yaml': `entries:\n${one('a')}${one('b', ', hints: x')}`,
       'b.json': `{"entries":\n[{"spiffe_id": 7,\n"selectors": []}]}`,
@@ -148,7 +206,10 @@ describe('faults in several files', () => {
   });
 
   it('name both places of a duplicate', async (t) => {
-    const twice = { 'a.yaml': `entries:\n${one('a')}${one('b')}`, 'b.yaml': `entries:\n${one('c')}---\nentries:\n${one('b')}` };
+    const twice = {
+      'a.yaml': `entries:\n${one('a')}${one('b')}`,
+      'b.yaml': `entries:\n${one('c')}---\nentries:\n${one('b')}`,
+    };
     const [found] = await faults(t, twice);
     assert.match(found!, /^b\.yaml:5 \/entries\/1: it is the same as the entry in .*a\.yaml on line 3; no two entries/);
     const [here] = await faults(t, { 'a.yaml': `entries:\n${one('a')}${one('a')}` });
@@ -173,7 +234,10 @@ describe('a folder', () => {
     mkdirSync(path.join(folder, 'more.yaml'));
     writeFileSync(path.join(folder, 'more.yaml', 'a.yaml'), 'nonsense: [');
     const { inputs } = await loadEntriesFile(folder, RULES);
-    assert.deepEqual(inputs.map(({ spiffeId }) => spiffeId.split('/').at(-1)), ['a.yaml', 'b.yml', 'linked']);
+    assert.deepEqual(
+      inputs.map(({ spiffeId }) => spiffeId.split('/').at(-1)),
+      ['a.yaml', 'b.yml', 'linked'],
+    );
   });
 
   it('is refused if it is empty or missing, or a file is dangling, too large, or one of too many', async (t) => {
@@ -195,20 +259,34 @@ describe('a folder', () => {
 
 describe('entries as they are listed', () => {
   const name = fc.stringMatching(/^[a-z0-9._-]{1,12}$/).filter((text) => !/^\.+$/.test(text));
-  const printableText = fc.string({ unit: 'grapheme', maxLength: 20 }).filter((text) => !/\p{Cc}/u.test(text) && text.isWellFormed());
+  const printableText = fc
+    .string({ unit: 'grapheme', maxLength: 20 })
+    .filter((text) => !/\p{Cc}/u.test(text) && text.isWellFormed());
   const selector = fc.oneof(
     fc.nat(65_535).map((uid) => ({ type: 'unix', value: `uid:${uid}` })),
-    fc.tuple(name, printableText.filter((text) => text !== '')).map(([key, value]) => ({ type: 'docker', value: `label:${key}:${value}` })),
+    fc
+      .tuple(
+        name,
+        printableText.filter((text) => text !== ''),
+      )
+      .map(([key, value]) => ({ type: 'docker', value: `label:${key}:${value}` })),
   );
   const entry = fc.record({
     id: fc.stringMatching(/^[A-Za-z0-9._-]{1,40}$/),
     spiffeId: name.map((last) => `spiffe://ilinux.io/x/${last}`),
-    selectors: fc.uniqueArray(selector, { minLength: 1, maxLength: 4, selector: ({ type, value }) => `${type}:${value}` }),
+    selectors: fc.uniqueArray(selector, {
+      minLength: 1,
+      maxLength: 4,
+      selector: ({ type, value }) => `${type}:${value}`,
+    }),
     parentId: fc.constantFrom('', 'spiffe://ilinux.io/spire/agent'),
     x509SvidTtl: fc.nat(100_000),
     x509SvidKeyType: fc.constantFrom('' as const, 'ec-p256' as const, 'rsa-2048' as const),
     jwtSvidTtl: fc.nat(100_000),
-    dnsNames: fc.uniqueArray(name.filter((text) => /^[a-z0-9]+$/.test(text)), { maxLength: 3 }),
+    dnsNames: fc.uniqueArray(
+      name.filter((text) => /^[a-z0-9]+$/.test(text)),
+      { maxLength: 3 },
+    ),
     federatesWith: fc.constantFrom([], ['a.example']),
     hint: printableText,
     allowContained: fc.boolean(),
@@ -231,7 +309,10 @@ describe('entries as they are listed', () => {
             const selectors = wanted.selectors.toSorted((a, b) => (a.type + a.value < b.type + b.value ? -1 : 1));
             const read = inputs[at]!;
             assert.deepEqual({ ...read, selectors: undefined }, { ...wanted, selectors: undefined });
-            assert.deepEqual(new Set(read.selectors.map((one) => JSON.stringify(one))), new Set(selectors.map((one) => JSON.stringify(one))));
+            assert.deepEqual(
+              new Set(read.selectors.map((one) => JSON.stringify(one))),
+              new Set(selectors.map((one) => JSON.stringify(one))),
+            );
           }
         }
       }),

@@ -26,8 +26,24 @@ describe('JSON with a list, in slices', () => {
 
   it('is refused where JSON.parse refuses it', async () => {
     for (const text of [
-      ...['', '{', '{"entries"', '{"entries":[', '{"entries":[1', '{"entries":[1}', '{"entries":[1,]}', '{"entries":[,1]}'],
-      ...['{"entries":[1 2]}', '{"entries":[1],}', '{"entries":[{]}]}', '{"entries":[[}]]}', '{"entries":["a]}', '[1]]'],
+      ...[
+        '',
+        '{',
+        '{"entries"',
+        '{"entries":[',
+        '{"entries":[1',
+        '{"entries":[1}',
+        '{"entries":[1,]}',
+        '{"entries":[,1]}',
+      ],
+      ...[
+        '{"entries":[1 2]}',
+        '{"entries":[1],}',
+        '{"entries":[{]}]}',
+        '{"entries":[[}]]}',
+        '{"entries":["a]}',
+        '[1]]',
+      ],
       ...['{"entries":[1]}}', '{"entries":[1]} x', '{"a":1 "entries":[1]}', '{"entries":[\u00a01]}'],
     ]) {
       assert.throws(() => JSON.parse(text), text);

@@ -31,7 +31,10 @@ describe('hostile YAML', () => {
         assert.match(error.message, says);
         return true;
       });
-      await assert.rejects(EntriesSource.read([{ name: 'f.yaml', text: `${text}${'#\n'.repeat(50_000)}` }], true), says);
+      await assert.rejects(
+        EntriesSource.read([{ name: 'f.yaml', text: `${text}${'#\n'.repeat(50_000)}` }], true),
+        says,
+      );
     });
   }
 });

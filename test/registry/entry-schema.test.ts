@@ -33,7 +33,7 @@ const manifest = (more = '') =>
 const ACCEPTED = [
   'entries: []\n',
   entry(),
-  entry('', '[{type: unix, value: "uid:1"}, "docker:label:app:web", "unix:sha256:' + 'a'.repeat(64) + '"]'),
+  entry('', `[{type: unix, value: "uid:1"}, "docker:label:app:web", "unix:sha256:${'a'.repeat(64)}"]`),
   entry('  x509_svid_ttl: 30m\n  jwt_svid_ttl: 60\n  dns_names: [a.b]\n  federates_with: [other.example]\n  hint: x\n'),
   entry('  x509SvidTtl: 30m\n  allowContained: true\n  expiresAt: never\n  parentId: ""\n  id: a\n'),
   entry('  expires_at: 2030-01-31T12:00:00Z\n  x509_svid_key_type: rsa-2048\n  admin: false\n  storeSvid: false\n'),
