@@ -4,16 +4,18 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import type { Inspect } from '../attest/index.ts';
-import { ENTRIES_BODY_LIMIT, SidekeyError } from '../base/index.ts';
+import { ENTRIES_BODY_LIMIT, SidekeyError, Slices } from '../base/index.ts';
 import { parseWithList } from '../entries-file/index.ts';
 import type { CallerPreview, Identities } from '../identity/index.ts';
 import {
   differingFields,
   type Entry,
   type EntryChange,
+  type EntryInput,
   type EntryRules,
   type EntryWarning,
   entryToJson,
+  MOST_WARNINGS,
   type Registry,
   readEntryInputs,
   type SourceChanges,
@@ -79,7 +81,7 @@ export function addDeclaredRoutes(app: FastifyInstance, parts: DeclaredRoutesPar
         const { dry_run: dryRun, prune, adopt } = query;
         const changes = await registry.replaceSource(source, inputs, { dryRun, prune, adopt });
         const effects = dryRun ? await effectsOf(changes, parts) : undefined;
-        const warnings = [...warningsOf(inputs), ...twinWarnings(changes)];
+        const warnings = [...(await warningsInSlices(inputs, warningsOf)), ...twinWarnings(changes)];
         const told = tellWarnings(log, warnings, (index) => storedAs(inputs[index]!, registry), true);
         const answer = Readable.from(inSlices(pieces(changes, { ...(effects && { effects }), ...told })), {
           objectMode: false,
@@ -124,6 +126,22 @@ function differenceOf(before: Entry, after: Entry) {
     .map(([key, { name, show }]) => ({ name, before: show(before[key] as never), after: show(after[key] as never) }))
     .filter(({ name }) => !ALWAYS_NEW.has(name));
   return { id: after.id, spiffe_id: after.spiffeId, fields };
+}
+
+/** Number of entries whose warnings are found between two checks of the time. */
+const BATCH = 200;
+
+/** The warnings of all entries, up to the number that is reported for any write. */
+async function warningsInSlices(inputs: readonly EntryInput[], warningsOf: WarningsOf): Promise<EntryWarning[]> {
+  const slices = new Slices();
+  const warnings: EntryWarning[] = [];
+  for (let start = 0; start < inputs.length && warnings.length < MOST_WARNINGS; start += BATCH) {
+    for (const { index, warning } of warningsOf(inputs.slice(start, start + BATCH))) {
+      warnings.push({ index: start + index, warning });
+    }
+    if (slices.isOver()) await slices.next();
+  }
+  return warnings.slice(0, MOST_WARNINGS + 1);
 }
 
 /** Maximum number of warnings about entries that another source has too. */

@@ -152,19 +152,15 @@ function readSpec(
   return entry;
 }
 
-/** Seconds of a duration in Go's form. */
+const GO_DURATION = /^(?:(\d{1,9}(?:\.\d{1,9})?)h)?(?:(\d{1,9}(?:\.\d{1,9})?)m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?$/;
+
+/** Seconds of a duration in Go's form. @see https://pkg.go.dev/time#ParseDuration */
 function readTtl(value: unknown, place: Place): number | undefined {
   const rule = 'it is a duration of whole seconds such as 1h or 1h30m0s';
-  const match =
-    typeof value === 'string'
-      ? /^(?:(\d{1,9}(?:\.\d{1,9})?)h)?(?:(\d{1,9}(?:\.\d{1,9})?)m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?$/.exec(value)
-      : null;
-  const seconds =
-    value === '0'
-      ? 0
-      : match === null || value === ''
-        ? Number.NaN
-        : [3_600, 60, 1].reduce((sum, unit, at) => sum + Number(match[at + 1] ?? 0) * unit, 0);
+  if (value === '0') return 0;
+  const counts = typeof value === 'string' && value !== '' ? GO_DURATION.exec(value)?.slice(1) : undefined;
+  if (counts === undefined) return place.fault(`it is ${show(value)}`, rule);
+  const seconds = [3_600, 60, 1].reduce((sum, unit, at) => sum + Number(counts[at] ?? 0) * unit, 0);
   return Number.isInteger(seconds) ? seconds : place.fault(`it is ${show(value)}`, rule);
 }
 

@@ -24,6 +24,7 @@ export {
   declaredWarning,
   type EntryWarning,
   logEntryWarnings,
+  MOST_WARNINGS,
   type WarningsOf,
 } from './entry-warnings.ts';
 export type { FederatedBundle } from './federated-bundle.ts';

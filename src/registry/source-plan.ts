@@ -50,7 +50,9 @@ export async function planSource(
     if (earlier !== undefined) throw sameEntries(earlier, index, input.spiffeId);
     const own = input.id === undefined ? unnamed.get(similarityKey(input)) : on.get(input.id);
     const twin = own === undefined ? on.similarTo(input) : undefined;
-    const canAdopt = adopt && twin !== undefined && twin.source !== FILE_SOURCE && input.id === undefined;
+    // Not what another input names by id.
+    const isFree = twin !== undefined && twin.source !== FILE_SOURCE && !named.has(twin.id);
+    const canAdopt = adopt && isFree && input.id === undefined;
     const before = own ?? (canAdopt ? twin : undefined);
     if (before === undefined) {
       // Both entries stay: a source may not change another's entries, and a harmless duplicate must not fail the start.

@@ -784,6 +784,10 @@ describe('a source that keeps or takes over entries', () => {
       changes.twins.map(({ index, entry }) => [index, entry.source]),
       [[2, 'file']],
     );
+    const [other] = await registry.create([input('e')], 'api');
+    const both = [input('e'), input('f', undefined, { id: other!.id })];
+    const { created } = await registry.replaceSource('both', both, { adopt: true });
+    assert.deepEqual([lasts(created), registry.get(other!.id)!.spiffeId], [['e'], 'spiffe://ilinux.io/f']);
     const ofFile = [input('c', undefined, { id: 'of-file', hint: 'new' })];
     await assert.rejects(registry.replaceSource('ci', ofFile, { adopt: true, prune: false }), {
       code: 'ERR_ENTRY_EXISTS',
