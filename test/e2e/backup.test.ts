@@ -130,7 +130,7 @@ async function makeLarge(place: Place, rows: number): Promise<void> {
   await store.close();
 }
 
-describe('sidekey backup and restore', { concurrency: 2, timeout: 120_000 }, () => {
+describe('sidekey backup and restore', { concurrency: 2, timeout: 400_000 }, () => {
   it('give a server with the same entries and authorities, whose SVIDs peers with the former bundle accept', async (t) => {
     const server = await serve(t, { flags: ['--admin-listen', '127.0.0.1:0'] });
     await create(server);
@@ -153,6 +153,10 @@ describe('sidekey backup and restore', { concurrency: 2, timeout: 120_000 }, () 
 
     const place = makePlace(t);
     const restore = ['restore', file, '--identity-file', key.file];
+    const other = await generateX25519Identity();
+    writeFileSync(inPlace(server, 'other-key'), other, { mode: 0o600 });
+    const wrong = ['restore', file, '--check', '--identity-file', inPlace(server, 'other-key')];
+    await refused(wrong, /cannot be decrypted: it is encrypted to others, or with another passphrase \(ERR_BACKUP\)/);
     const checked = JSON.parse((await done([...restore, '--check', '-o', 'json'])).stdout);
     assert.equal(checked.entries, 1);
     assert.ok(!existsSync(place.dataDir));
@@ -186,9 +190,6 @@ describe('sidekey backup and restore', { concurrency: 2, timeout: 120_000 }, () 
     assert.match(head, /^age-encryption\.org\/v1\n-> scrypt /);
     await refused(['restore', file, '--check', '--plain'], /is encrypted: give --identity-file or --passphrase-file/);
     await done(['restore', file, '--check', '--passphrase-file', secret]);
-    const other = inPlace(server, 'other');
-    writeFileSync(other, `another ${PASSPHRASE}\n`, { mode: 0o600 });
-    await refused(['restore', file, '--check', '--passphrase-file', other], /with another passphrase \(ERR_BACKUP\)/);
     await refused(['backup', file], /there is no terminal to ask for a passphrase/, at(server));
 
     if (spawnSync('script', ['--version']).error !== undefined) return t.skip('there is no script(1) for a terminal');
@@ -270,7 +271,7 @@ describe('sidekey backup and restore', { concurrency: 2, timeout: 120_000 }, () 
     };
     const running = Promise.all([traffic(), rotations()]);
     try {
-      for (let i = 0; i < 8; i += 1) {
+      for (let i = 0; i < 5; i += 1) {
         const given = [...serials];
         serials = [];
         const file = await backUp(server, `b${i}.tar`);
@@ -301,7 +302,7 @@ describe('sidekey backup and restore', { concurrency: 2, timeout: 120_000 }, () 
     t.diagnostic(`longest fetch: ${longest.toFixed(0)} ms`);
     // Each can be restored and served.
     const place = makePlace(t);
-    await done(['restore', inPlace(server, 'b7.tar'), '--plain', '--data-dir', place.dataDir]);
+    await done(['restore', inPlace(server, 'b4.tar'), '--plain', '--data-dir', place.dataDir]);
     const again = await serve(t, { place });
     assert.ok((await names(again)).includes(WEB));
     const response = await openStream(t, again.socket, WEB, BUNDLE).next();
