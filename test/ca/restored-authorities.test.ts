@@ -1,7 +1,7 @@
 /** The authorities of a backup: which are refused, and what a restore changes in their states. */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { lastAuthorities, type RestoreTerms, restoreAuthorities } from '../../src/ca/restored-authorities.ts';
@@ -66,8 +66,12 @@ describe('restored authorities', () => {
   it('have the mark of a taint that is declared, although it is not stored yet', async (t) => {
     const { ca, dir } = await openTestAuthority(t);
     const [signer] = ca.authorities().filter(({ role }) => role === 'intermediate');
+    // While the intermediate is being replaced, the taint has to wait.
+    const rotating = ca.rotate('intermediate');
     const tainting = ca.taint(signer!.id);
+    assert.ok(!existsSync(path.join(dir, `tainted-${signer!.id}`)));
     assert.ok(ca.snapshot().has(`tainted-${signer!.id}`));
+    await rotating;
     await tainting;
     assert.ok(ca.snapshot().has(`tainted-${signer!.id}`));
     const last = await lastAuthorities(dir, TRUST_DOMAIN);
@@ -79,7 +83,9 @@ describe('restored authorities', () => {
     await ca.rotate('intermediate');
     const files = ca.snapshot();
     for (const role of ['root', 'intermediate']) {
-      const { authorities } = await restored(unpacked(t, files), { taint: [idOf(files, role)] });
+      const dir = unpacked(t, files);
+      const { authorities } = await restored(dir, { taint: [idOf(files, role)] });
+      for (const { id } of authorities) assert.ok(existsSync(path.join(dir, `tainted-${id}`)));
       assert.deepEqual(
         authorities.map(({ state }) => state),
         ['tainted', 'tainted', 'tainted'],
