@@ -4,18 +4,9 @@
  * kill in the middle the next restore or start goes on.
  */
 
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { syncToDisk } from '../base/index.ts';
 
 const RESTORING = 'restoring';
 const RESTORED = /^restored-(\d{8}T\d{6}Z)$/;
@@ -51,7 +42,7 @@ export function decideRestore(dataDir: string, now: number): string | undefined 
     const [decided, aside] = [path.join(dataDir, `restored-${time}`), asideOf(dataDir, time)];
     if (existsSync(decided) || existsSync(aside)) continue;
     renameSync(path.join(dataDir, RESTORING), decided);
-    syncDirectory(dataDir);
+    syncToDisk(dataDir);
     finishRestore(dataDir);
     return existsSync(aside) ? aside : undefined;
   }
@@ -86,20 +77,11 @@ function moveIn(dataDir: string, from: string, aside: string): void {
       renameSync(path.join(dataDir, old), path.join(aside, old));
     }
     // The old files must not come back beside the new one after a power cut.
-    if (existsSync(aside)) syncDirectory(aside);
-    syncDirectory(dataDir);
+    if (existsSync(aside)) syncToDisk(aside);
+    syncToDisk(dataDir);
     renameSync(source, path.join(dataDir, name));
-    syncDirectory(dataDir);
+    syncToDisk(dataDir);
   }
   rmdirSync(from);
-  syncDirectory(dataDir);
-}
-
-function syncDirectory(directory: string): void {
-  const fd = openSync(directory, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  syncToDisk(dataDir);
 }

@@ -1,9 +1,9 @@
 /** `sidekey restore`: puts a backup into a data directory, after all checks; or only checks it. */
 
-import { closeSync, copyFileSync, existsSync, fsyncSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { AUTHORITIES, BackupError, DATABASE, type Manifest, readBackup, TOKEN } from '../backup/index.ts';
-import { type Clock, SidekeyError } from '../base/index.ts';
+import { type Clock, SidekeyError, syncToDisk } from '../base/index.ts';
 import {
   type LastAuthorities,
   lastAuthorities,
@@ -157,13 +157,4 @@ function named(thrown: unknown, folder: string): unknown {
   const { code, message, problems } = thrown;
   const words = message.replaceAll(`${folder}/`, 'the backup: ').replaceAll(folder, 'the backup');
   return new SidekeyError(code, words, { cause: thrown, problems });
-}
-
-function syncToDisk(place: string): void {
-  const fd = openSync(place, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -138,6 +138,11 @@ export function newerDatabase(db: Database, file: string, known: number = MIGRAT
   );
 }
 
+/** Stores which Sidekey applied the last migration, for the refusal by an earlier one. */
+export function noteSchemaMaker(db: Database): void {
+  db.prepare("INSERT OR REPLACE INTO meta VALUES ('schema_by', ?)").run(version());
+}
+
 /** The version of the Sidekey that applied the last migration; undefined if it did not say so. */
 function schemaMaker(db: Database): string | undefined {
   try {
@@ -160,7 +165,6 @@ export function migrate(db: Database, migrations: readonly string[] = MIGRATIONS
       db.exec(migrations[applied]!);
       db.pragma(`application_id = ${APPLICATION_ID}`);
       db.pragma(`user_version = ${applied + 1}`);
-      db.prepare("INSERT OR REPLACE INTO meta VALUES ('schema_by', ?)").run(version());
     }).immediate();
   }
 }

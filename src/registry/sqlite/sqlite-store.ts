@@ -12,7 +12,7 @@ import { createPrivately } from './database-file.ts';
 import { decisionTable } from './decision-table.ts';
 import { entryTable } from './entry-table.ts';
 import { issuanceTable } from './issuance-table.ts';
-import { APPLICATION_ID, MIGRATIONS, migrate, newerDatabase, schemaVersion } from './migrations.ts';
+import { APPLICATION_ID, MIGRATIONS, migrate, newerDatabase, noteSchemaMaker, schemaVersion } from './migrations.ts';
 import { snapshotDatabase } from './snapshot.ts';
 
 /** How long a write waits for a lock that another program holds, in milliseconds. It blocks the event loop. */
@@ -66,6 +66,7 @@ function prepare(db: Database, file: string, options: SqliteStoreOptions): void 
     // One transaction: a failure in any of the migrations leaves the database as it was.
     db.transaction(() => {
       migrate(db, migrations);
+      if (version < migrations.length) noteSchemaMaker(db);
       db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
     }).immediate();
   } catch (thrown) {
