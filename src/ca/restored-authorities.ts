@@ -55,7 +55,8 @@ const MAX_SEQUENCE = 2 ** 52;
  * Checks the authorities in an unpacked backup: each key matches its certificate, each certificate is of the trust
  * domain, intermediates are under their roots, the states name the stored authorities and no others. Then marks the
  * tainted ones, and raises the bundle's sequence number above every number that can have been issued: a server numbers
- * a bundle with the time in seconds, or with one more than its last number.
+ * a bundle with the time in seconds, or with one more than its last number. Other numbers and times that must only grow,
+ * such as those of revocation lists, are to be raised here too.
  * @param dir has the files of a backup and no others
  * @throws ERR_CA if a file is unusable or missing; ERR_NOT_FOUND if an ID of `taint` is none of theirs
  */

@@ -84,7 +84,8 @@ export async function restoreBackup(request: RestoreRequest): Promise<RestoreRep
       const token = path.join(dataDir, TOKEN);
       // The present token is newer, and the one in the backup may have been replaced for a reason.
       if (existsSync(token)) copyFileSync(token, path.join(folder, TOKEN));
-      for (const name of ['.', AUTHORITIES, DATABASE]) syncToDisk(path.join(folder, name));
+      const names = [AUTHORITIES, TOKEN, DATABASE, '.'].map((name) => path.join(folder, name));
+      for (const name of names) if (existsSync(name)) syncToDisk(name);
       return { ...report, dataDir, aside: decideRestore(dataDir, request.clock.now()) };
     } finally {
       abandonRestore(dataDir);
