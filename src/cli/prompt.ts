@@ -12,8 +12,9 @@ const [CTRL_C, CTRL_D, BACKSPACE, DELETE] = ['\x03', '\x04', '\b', '\x7f'];
 /** What is typed until Enter. Ctrl-C ends the process, as it does without this. */
 export async function askSecretly(question: string): Promise<string> {
   const { stdin, stderr } = process;
-  stderr.write(question);
+  // Before the question, so that what is typed at once is not shown either.
   stdin.setRawMode(true);
+  stderr.write(question);
   stdin.resume();
   const decoder = new StringDecoder('utf8');
   try {
