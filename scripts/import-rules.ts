@@ -28,6 +28,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   standard: ['wire/types.ts', 'gen'],
   admin: ['registry', 'entries-file', 'ca', 'identity', 'sds', ...CATALOG],
   client: [],
+  metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:sds'],
   envoy: [],
   doctor: [
     'envoy',
@@ -55,7 +56,19 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'server/hardening.ts',
     'server/server.ts',
   ],
-  server: ['config', 'registry', 'entries-file', 'ca', 'attest', 'wire', 'identity', 'sds', 'standard', 'admin'],
+  server: [
+    'config',
+    'registry',
+    'entries-file',
+    'ca',
+    'attest',
+    'wire',
+    'identity',
+    'sds',
+    'standard',
+    'admin',
+    'metrics',
+  ],
 };
 
 /** Any room may import these; they import nothing but each other's leaves. */

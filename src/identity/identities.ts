@@ -85,6 +85,11 @@ export class Identities {
     );
   }
 
+  /** The SVIDs that callers watch now. The iteration may be spread over time. */
+  svidsInUse(): Iterable<X509Svid> {
+    return this.#svids.inUse();
+  }
+
   /** The state of a peer, shared by all its streams. */
   caller(peer: Peer): Caller {
     let caller = this.#callers.get(peer);

@@ -6,6 +6,7 @@ import type { Turns } from '../limits/index.ts';
 import type { ReservedNames, TrustDomain } from '../spiffe/index.ts';
 import type { Counters, Log } from '../telemetry/index.ts';
 import type { Stream } from '../wire/index.ts';
+import type { SecretCounts, Service, StreamCounts } from './counts.ts';
 import type { Ledger } from './ledger.ts';
 import type { PushQueue } from './push-queue.ts';
 import type { Asker } from './refusal.ts';
@@ -26,6 +27,7 @@ export interface StreamParts {
   readonly queue: PushQueue;
   readonly turns: Turns;
   readonly counters: Counters;
+  readonly counts: SecretCounts;
   readonly ledger: Ledger;
   /** The record of holds and refusals. */
   readonly decisions: Decisions;
@@ -36,7 +38,8 @@ export interface StreamParts {
 /** The method that opened a stream. */
 export interface StreamKind {
   readonly variant: Variant;
-  readonly service: 'sds' | 'ads';
+  readonly service: Service;
+  readonly counts: StreamCounts;
 }
 
 /** The state and operations that the parts of one stream share. */

@@ -62,7 +62,7 @@ export interface StreamReport {
   readonly secrets: Iterable<SecretReport>;
 }
 
-type NameState = Omit<WatchedName, 'name' | 'respelled' | 'stopReason'>;
+type NameState = Omit<WatchedName, 'name' | 'respelled' | 'stopReason' | 'hadSecret'>;
 
 /** The state of a name before its first lookup. */
 export const NOT_LOOKED_FOR: NameState = {
