@@ -3,10 +3,11 @@
 import type { AttestationTimes, Pipe } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
 import type { CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
+import type { PushQueue } from '../delivery/index.ts';
 import type { Identities } from '../identity/index.ts';
 import type { MemoryBudget, Turns } from '../limits/index.ts';
 import type { Registry, StoreTimes } from '../registry/index.ts';
-import type { PushQueue, SecretCounts } from '../sds/index.ts';
+import type { SecretCounts } from '../sds/index.ts';
 import type { Counters, LogCounts, LoopLag, Tally } from '../telemetry/index.ts';
 
 export interface MetricSources {

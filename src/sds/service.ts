@@ -5,6 +5,7 @@
  * @see envoy/service/secret/v3/sds.proto, envoy/service/discovery/v3/ads.proto
  */
 
+import { Ledger, PushQueue } from '../delivery/index.ts';
 import { Decisions } from '../identity/index.ts';
 import { LimitError, Turns } from '../limits/index.ts';
 import { Counters } from '../telemetry/index.ts';
@@ -12,8 +13,6 @@ import { type Method, Status, StatusError } from '../wire/index.ts';
 import { type FetchResult, SecretCounts } from './counts.ts';
 import { DELTA } from './delta.ts';
 import { fetchSecrets } from './fetch.ts';
-import { Ledger } from './ledger.ts';
-import { PushQueue } from './push-queue.ts';
 import { SOTW } from './sotw.ts';
 import { SecretStream } from './stream.ts';
 import type { StreamKind, StreamParts } from './stream-context.ts';

@@ -4,9 +4,10 @@ import { RequestCounts } from '../admin/index.ts';
 import { AttestationTimes, runningWith } from '../attest/index.ts';
 import { type CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
+import { PushQueue } from '../delivery/index.ts';
 import type { MetricSources } from '../metrics/index.ts';
 import { StoreTimes } from '../registry/index.ts';
-import { PushQueue, SecretCounts } from '../sds/index.ts';
+import { SecretCounts } from '../sds/index.ts';
 import { Counters, type LogCounts, LoopLag, Tally } from '../telemetry/index.ts';
 import type { Parts } from './parts.ts';
 
@@ -46,8 +47,8 @@ export function countMoves(
   );
 }
 
-/** The metrics are loaded at the first scrape. */
-export async function readMetrics(sources: MetricSources, accept: string | undefined) {
-  const metrics = await import('../metrics/index.ts');
-  return metrics.readMetrics(sources, accept);
+/** Reads the metrics; their room is loaded at the first scrape. */
+export async function metricsOf(sources: MetricSources, accept: string | undefined) {
+  const { readMetrics } = await import('../metrics/index.ts');
+  return readMetrics(sources, accept);
 }

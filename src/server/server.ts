@@ -22,9 +22,10 @@ import {
 } from '../attest/index.ts';
 import { type Clock, SystemClock, version } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
+import { Ledger } from '../delivery/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import type { Registry } from '../registry/index.ts';
-import { Ledger, secretDiscoveryService } from '../sds/index.ts';
+import { secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
 import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';
@@ -36,7 +37,7 @@ import { lookAtHost } from './host.ts';
 import { entryRulesOf, readInputs } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
 import { levelControl } from './log-level.ts';
-import { countMoves, createMeters, readMetrics } from './metrics.ts';
+import { countMoves, createMeters, metricsOf } from './metrics.ts';
 import { Parts } from './parts.ts';
 import { ReadinessWatch } from './readiness.ts';
 import { type ReadConfig, Reloader } from './reload.ts';
@@ -250,7 +251,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     },
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => readiness.look(),
-    metrics: (accept) => readMetrics(sources, accept),
+    metrics: (accept) => metricsOf(sources, accept),
     logLevel: levelControl(log, config.logLevel),
     requests: meters.requests,
     counters,

@@ -8,4 +8,4 @@ export { textLine } from './log-text.ts';
 export { LoopLag } from './loop-lag.ts';
 export { Rarely } from './rarely.ts';
 export { Tally } from './tally.ts';
-export { LONG, SHORT, secondsSince, Times } from './times.ts';
+export { LONG, secondsSince, Times } from './times.ts';
