@@ -11,7 +11,7 @@ export function levelControl(log: Log, setting: LogLevel): LevelControl {
     change: (level) => {
       const before = log.level;
       if (level === before) return;
-      const tell = () => log.warn({ level, before, setting }, 'log level changed until the server restarts');
+      const tell = () => log.warn({ from: before, to: level, setting }, 'log level changed until the server restarts');
       // With the more verbose of the two levels, so that the log shows why lines begin or cease.
       if (log.isLevelEnabled(level)) {
         tell();

@@ -1,5 +1,6 @@
 /** How long the store takes, and how often it fails, for the metrics. */
 
+import type { SidekeyError } from '../../base/index.ts';
 import { secondsSince, Tally, Times } from '../../telemetry/index.ts';
 
 /** `record`: a write that a power cut may lose, such as that of decisions. */
@@ -15,7 +16,8 @@ export class StoreTimes {
     try {
       return work();
     } catch (error) {
-      this.failures.add(operation);
+      // Not a conflict, such as an entry that exists.
+      if ((error as Partial<SidekeyError> | null)?.code === 'ERR_STORE') this.failures.add(operation);
       throw error;
     } finally {
       this.byOperation.get(operation)!.add(secondsSince(begun));
