@@ -1,10 +1,10 @@
 /** How long something took, as a histogram. All durations are in seconds. */
 
-/** Upper bounds for work within one process and host: from half a millisecond to a minute. */
+/** Upper bounds for work within the process: from half a millisecond to ten seconds. */
 export const SHORT: readonly number[] = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
-/** The same for work that may wait for people's machines: up to a minute. */
+/** The same for work that may wait for other programs or for RSA keys: up to a minute. */
 export const LONG: readonly number[] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 export class Times {
