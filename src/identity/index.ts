@@ -12,6 +12,7 @@ export {
   type HeldReason,
   heldAsContained,
   isStillGiven,
+  nothingFor,
 } from './held.ts';
 export { Identities } from './identities.ts';
 export { type WithheldParts, withheldEntries } from './withheld.ts';

@@ -54,25 +54,27 @@ async function collectSvids(samples: Samples, { identities, clock }: MetricSourc
   samples.set('sidekey_svid_least_life_left_ratio', leastLeft);
 }
 
-function collectStreams(samples: Samples, { secrets, pipe }: MetricSources): void {
+function collectStreams(samples: Samples, { deliveries, pipe }: MetricSources): void {
   samples.set('sidekey_connections', pipe.connectionCount);
-  for (const { service, variant, counts } of secrets.streams) {
+  for (const { service, variant, counts } of deliveries.streams()) {
     const labels = { service, variant };
     samples.set('sidekey_streams', counts.open, labels);
     samples.set('sidekey_streams_opened_total', counts.opened, labels);
     samples.set('sidekey_pushes_total', counts.pushes, labels);
+    // The Workload API has no acknowledgements.
+    if (service === 'workload-api') continue;
     samples.set('sidekey_acks_total', counts.acks, labels);
     samples.set('sidekey_nacks_total', counts.nacks, labels);
     samples.times('sidekey_ack_duration_seconds', counts.ackTimes, labels);
   }
-  for (const [result, count] of secrets.fetches.entries()) samples.set('sidekey_fetches_total', count, { result });
+  for (const [result, count] of deliveries.fetches.entries()) samples.set('sidekey_fetches_total', count, { result });
   for (const [had_secret, held] of [
-    ['false', secrets.heldWithout],
-    ['true', secrets.heldWith],
+    ['false', deliveries.heldWithout],
+    ['true', deliveries.heldWith],
   ] as const) {
     for (const [reason, count] of held.entries()) samples.set('sidekey_names_held', count, { reason, had_secret });
   }
-  for (const [reason, count] of secrets.holds.entries()) samples.set('sidekey_holds_total', count, { reason });
+  for (const [reason, count] of deliveries.holds.entries()) samples.set('sidekey_holds_total', count, { reason });
 }
 
 function collectAttestations(samples: Samples, { attestations }: MetricSources): void {

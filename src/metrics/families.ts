@@ -53,7 +53,12 @@ const OWN = {
   sidekey_streams: family('gauge', '', STREAM, 'open streams'),
   sidekey_streams_opened_total: family('counter', '', STREAM, 'streams opened'),
   sidekey_pushes_total: family('counter', '', STREAM, 'responses sent on streams'),
-  sidekey_acks_total: family('counter', '', STREAM, 'responses acknowledged by clients (ACK)'),
+  sidekey_acks_total: family(
+    'counter',
+    '',
+    STREAM,
+    'responses acknowledged by clients (ACK); the Workload API has no answers',
+  ),
   sidekey_nacks_total: family('counter', '', STREAM, 'responses rejected by clients (NACK)'),
   sidekey_ack_duration_seconds: family('histogram', 'seconds', STREAM, 'from a response to its ACK'),
   sidekey_fetches_total: family(
@@ -136,7 +141,7 @@ const OWN = {
     'counter',
     '',
     [],
-    "pieces of callers' work that waited for a turn of the event loop, because their owner had used up its own",
+    "pieces of callers' work that waited for their owner's next turn of the event loop",
   ),
   sidekey_limit_hits_total: family(
     'counter',

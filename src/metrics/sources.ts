@@ -3,11 +3,10 @@
 import type { AttestationTimes, Pipe } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
 import type { CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
-import type { PushQueue } from '../delivery/index.ts';
+import type { DeliveryCounts, PushQueue } from '../delivery/index.ts';
 import type { Identities } from '../identity/index.ts';
 import type { MemoryBudget, Turns } from '../limits/index.ts';
 import type { Registry, StoreTimes } from '../registry/index.ts';
-import type { SecretCounts } from '../sds/index.ts';
 import type { Counters, LogCounts, LoopLag, Tally } from '../telemetry/index.ts';
 
 export interface MetricSources {
@@ -18,7 +17,7 @@ export interface MetricSources {
   /** The parts of the server by name, and whether each is ready. */
   readonly parts: () => readonly { readonly name: string; readonly ready: boolean }[];
   readonly counters: Counters;
-  readonly secrets: SecretCounts;
+  readonly deliveries: DeliveryCounts;
   readonly pushQueue: Pick<PushQueue, 'length'>;
   readonly identities: Pick<Identities, 'svidsInUse'>;
   readonly attestations: AttestationTimes;

@@ -1,4 +1,3 @@
 /** The Secret Discovery Service. */
 
-export { SecretCounts } from './counts.ts';
 export { secretDiscoveryService } from './service.ts';

@@ -5,12 +5,11 @@
  * @see envoy/service/secret/v3/sds.proto, envoy/service/discovery/v3/ads.proto
  */
 
-import { Ledger, PushQueue } from '../delivery/index.ts';
+import { DeliveryCounts, type FetchResult, Ledger, PushQueue } from '../delivery/index.ts';
 import { Decisions } from '../identity/index.ts';
 import { LimitError, Turns } from '../limits/index.ts';
 import { Counters } from '../telemetry/index.ts';
 import { type Method, Status, StatusError } from '../wire/index.ts';
-import { type FetchResult, SecretCounts } from './counts.ts';
 import { DELTA } from './delta.ts';
 import { fetchSecrets } from './fetch.ts';
 import { SOTW } from './sotw.ts';
@@ -28,13 +27,13 @@ export function secretDiscoveryService(settings: ServiceSettings): Method[] {
     turns: new Turns(),
     queue: new PushQueue(),
     counters: new Counters(),
-    counts: new SecretCounts(),
+    counts: new DeliveryCounts(),
     ledger: new Ledger(settings.log),
     decisions: new Decisions({ ...settings, store: undefined }),
     ...settings,
   };
   const stream = (path: string, kind: Omit<StreamKind, 'counts'>): Method => {
-    const counted = { ...kind, counts: parts.counts.of(kind.service, kind.variant.name) };
+    const counted = { ...kind, counts: parts.counts.of({ service: kind.service, variant: kind.variant.name }) };
     return {
       path,
       kind: 'bidirectional',
@@ -56,7 +55,7 @@ export function secretDiscoveryService(settings: ServiceSettings): Method[] {
 }
 
 /** Counts the result of a fetch. */
-async function counted<T>(fetched: Promise<T>, { fetches }: SecretCounts): Promise<T> {
+async function counted<T>(fetched: Promise<T>, { fetches }: DeliveryCounts): Promise<T> {
   try {
     const answer = await fetched;
     fetches.add('found');

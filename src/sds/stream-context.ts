@@ -1,13 +1,12 @@
 /** The objects that the parts of one stream share. */
 
 import type { Clock } from '../base/index.ts';
-import type { Asker, Ledger, PushQueue, StreamEvents } from '../delivery/index.ts';
+import type { Asker, DeliveryCounts, Ledger, PushQueue, StreamCounts, StreamEvents } from '../delivery/index.ts';
 import type { Caller, Decisions, Identities } from '../identity/index.ts';
 import type { Turns } from '../limits/index.ts';
 import type { ReservedNames, TrustDomain } from '../spiffe/index.ts';
 import type { Counters, Log } from '../telemetry/index.ts';
 import type { Stream } from '../wire/index.ts';
-import type { SecretCounts, Service, StreamCounts } from './counts.ts';
 import type { ValidationForm } from './secrets.ts';
 import type { Subscription } from './subscription.ts';
 import type { Variant } from './variant.ts';
@@ -24,7 +23,7 @@ export interface StreamParts {
   readonly queue: PushQueue;
   readonly turns: Turns;
   readonly counters: Counters;
-  readonly counts: SecretCounts;
+  readonly counts: DeliveryCounts;
   readonly ledger: Ledger;
   /** The record of holds and refusals. */
   readonly decisions: Decisions;
@@ -35,7 +34,7 @@ export interface StreamParts {
 /** The method that opened a stream. */
 export interface StreamKind {
   readonly variant: Variant;
-  readonly service: Service;
+  readonly service: 'sds' | 'ads';
   readonly counts: StreamCounts;
 }
 

@@ -4,10 +4,9 @@ import { RequestCounts } from '../admin/index.ts';
 import { AttestationTimes, runningWith } from '../attest/index.ts';
 import { type CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
-import { PushQueue } from '../delivery/index.ts';
+import { DeliveryCounts, PushQueue } from '../delivery/index.ts';
 import type { MetricSources } from '../metrics/index.ts';
 import { StoreTimes } from '../registry/index.ts';
-import { SecretCounts } from '../sds/index.ts';
 import { Counters, type LogCounts, LoopLag, Tally } from '../telemetry/index.ts';
 import type { Parts } from './parts.ts';
 
@@ -18,7 +17,7 @@ export function createMeters(config: ServeConfig, log: LogCounts, parts: Parts) 
   parts.own(loop);
   return {
     counters: new Counters(),
-    secrets: new SecretCounts(),
+    deliveries: new DeliveryCounts(),
     pushQueue: new PushQueue(),
     attestations: new AttestationTimes(runningWith(config).map(({ type }) => type)),
     issuances: new IssuanceTimes(),

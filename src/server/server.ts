@@ -29,6 +29,7 @@ import { secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
 import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';
+import { workloadApi } from '../workload-api/index.ts';
 import { adminCaller } from './admin-caller.ts';
 import { meantSelector, openAttestors, whyNoCallerHas } from './attestors.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
@@ -156,23 +157,26 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     bundle: config.sdsBundleName,
     allBundles: config.sdsAllBundlesName,
   };
-  const sds = {
+  const streams = {
     identities,
     trustDomain,
     reservedNames,
     clock,
     log,
     counters,
-    counts: meters.secrets,
+    counts: meters.deliveries,
     queue: meters.pushQueue,
     ledger,
     decisions,
     validation,
     turns,
   } as const;
-  const secretMethods = secretDiscoveryService(sds);
-  const { methods: standardMethods, health } = standardServices(secretMethods);
-  const methods = [...secretMethods, ...standardMethods];
+  const served = [
+    ...secretDiscoveryService(streams),
+    ...workloadApi({ ...streams, holdWithoutIdentity: config.workloadApiHold }),
+  ];
+  const { methods: standardMethods, health } = standardServices(served);
+  const methods = [...served, ...standardMethods];
   const wire = createWire({ methods, clock, log, quota, memory, turns });
   const subordinateIds = createSubordinateIds((user) => accounts.uid(user));
   const ownerOf = createOwnerOf(owners, subordinateIds);

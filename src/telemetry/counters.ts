@@ -16,6 +16,7 @@ export const COUNTERS = {
   memory_shed_total: 'calls ended because all callers together had reached the memory limit',
   streams_unattested_total: 'streams ended because their caller could not be attested',
   requests_invalid_total: 'invalid requests, which ended their stream',
+  callers_without_identity_total: 'calls of the Workload API refused because the caller has no identity',
   names_refused_total: 'streams ended because of too many unknown names',
 } as const;
 

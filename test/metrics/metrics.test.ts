@@ -82,9 +82,14 @@ describe('/metrics', { concurrency: 1, timeout: 120_000 }, () => {
       assert.equal(value('sidekey_acks_total', { service, variant: 'delta' }), 1);
       assert.equal(value('sidekey_ack_duration_seconds_count', { service, variant: 'delta' }), 1);
     }
+    const workload = { service: 'workload-api', variant: 'x509-svids' };
+    assert.equal(value('sidekey_streams', workload), 1);
+    assert.equal(value('sidekey_streams_opened_total', workload), 1);
+    assert.equal(value('sidekey_pushes_total', workload), 1);
+    assert.equal(value('sidekey_acks_total', workload), undefined, 'it has none');
     assert.equal(value('sidekey_nacks_total'), 1);
     assert.equal(value('sidekey_acks_total', { service: 'sds', variant: 'sotw' }), 2);
-    assert.equal(value('sidekey_connections'), 1);
+    assert.equal(value('sidekey_connections'), 2);
     assert.equal(value('sidekey_fetches_total', { result: 'found' }), 1);
     assert.equal(value('sidekey_fetches_total', { result: 'nothing' }), 1);
   });

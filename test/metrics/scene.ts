@@ -9,6 +9,7 @@ import { call } from '../admin/support.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { SdsClient } from '../support/sds-client.ts';
 import { type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
+import { WorkloadClient } from '../support/workload-client.ts';
 import { type Parsed, parseMetrics } from './parse.ts';
 
 export const WEB = `spiffe://${TRUST_DOMAIN}/web`;
@@ -64,6 +65,9 @@ export async function startScene(t: Pick<TestContext, 'after'>, flags: readonly 
   streams.push(rejecting);
   rejecting.ask(BUNDLE);
   rejecting.nack(await rejecting.next(), 'not today');
+  const workload = new WorkloadClient(t, server.socket).x509Svids();
+  t.after(() => workload.cancel());
+  await workload.next();
   await client.fetch({ resourceNames: [WEB] });
   await client.fetch({ resourceNames: ['nobody.knows.that'] }).catch(() => undefined);
   await wait('everything to be counted', {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { SidekeyError } from '../../src/base/errors.ts';
+import { DeliveryCounts } from '../../src/delivery/counts.ts';
 import {
   DeltaDiscoveryRequest,
   DeltaDiscoveryResponse,
@@ -11,7 +12,6 @@ import {
   DiscoveryResponse,
 } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { ErrorInfo } from '../../src/gen/google/rpc/error_details.ts';
-import { SecretCounts } from '../../src/sds/counts.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
 import { Counters } from '../../src/telemetry/counters.ts';
@@ -41,7 +41,7 @@ interface Scripted {
   readonly connection: StreamConnection;
   readonly responses: DiscoveryResponse[];
   readonly counters: Counters;
-  readonly counts: SecretCounts;
+  readonly counts: DeliveryCounts;
   ended: { status: StatusCode; message: string; details: readonly StatusDetail[] } | undefined;
   ask(...names: string[]): void;
   ack(): void;
@@ -50,7 +50,7 @@ interface Scripted {
 /** Streams with the same parts share a push queue. */
 function service({ identities, clock }: Join) {
   const counters = new Counters();
-  const counts = new SecretCounts();
+  const counts = new DeliveryCounts();
   const about = { trustDomain: TRUST_DOMAIN, validation: 'spiffe' } as const;
   const settings = { ...about, identities, clock, log, counters, counts };
   const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'bidirectional')!;
@@ -58,7 +58,7 @@ function service({ identities, clock }: Join) {
   return { method, counters, counts };
 }
 
-function holds(counts: SecretCounts): number {
+function holds(counts: DeliveryCounts): number {
   return counts.holds.entries().reduce((sum, [, number]) => sum + number, 0);
 }
 
@@ -277,7 +277,7 @@ describe('a stream of secrets', () => {
     const join = await makeJoin(t);
     const entry = await join.create('/web', ['unix:uid:1']);
     const { identities, clock } = join;
-    const counts = new SecretCounts();
+    const counts = new DeliveryCounts();
     const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, counts, validation: 'spiffe' } as const;
     const method = secretDiscoveryService(settings).find(({ path }) => path.endsWith('/DeltaSecrets'))!;
     assert.ok(method.kind === 'bidirectional');
