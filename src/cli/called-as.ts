@@ -61,6 +61,7 @@ export const COMMAND_NAMES = [
   'healthcheck',
   'envoy',
   'doctor',
+  'log-level',
   'completion',
 ] as const;
 
