@@ -26,6 +26,8 @@ const BUNDLES: Readonly<Record<string, string>> = {
   'serve.cjs': 'src/cli/serve.ts',
   'yaml-worker.cjs': 'src/entries-file/yaml-worker.ts',
   'sds-client.cjs': 'src/cli/sds-client.ts',
+  'backup-run.cjs': 'src/cli/backup-run.ts',
+  'copy-worker.cjs': 'src/registry/sqlite/copy-worker.ts',
   'cli.cjs': 'src/cli/main.ts',
   'sidekey.cjs': 'src/cli/launch.ts',
 };
@@ -51,7 +53,7 @@ const SERVE_TIMEOUT_MS = 60_000;
 const apart: Plugin = {
   name: 'apart',
   setup({ onResolve }) {
-    onResolve({ filter: /^\.\/(serve|sds-client)\.ts$/ }, ({ path: source }) => ({
+    onResolve({ filter: /^\.\/(serve|sds-client|backup-run)\.ts$/ }, ({ path: source }) => ({
       path: source.replace(/ts$/, 'cjs'),
       external: true,
     }));

@@ -62,6 +62,9 @@ export const COMMAND_NAMES = [
   'healthcheck',
   'envoy',
   'doctor',
+  'backup',
+  'restore',
+  'log-level',
   'completion',
 ] as const;
 
