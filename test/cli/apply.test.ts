@@ -96,15 +96,15 @@ no running caller would gain, lose or change an identity
       assert.equal(applied.stdout, 'source apply: 0 created, 0 changed, 0 deleted, 2 unchanged\n', applied.stderr);
     }
     assert.deepEqual(registry.list({ limit: 9 }).entries, before);
-    const edited = (await run(['entry', 'list', '-o', 'yaml'])).stdout.replace('hint: ""', 'hint: new');
+    const edited = (await run(['entry', 'list', '-o', 'yaml'])).stdout.replaceAll('hint: ""', 'hint: new');
     const refused = await run(['apply', '-f', '-'], { stdin: edited });
     assert.equal(refused.status, 1);
     assert.match(
       refused.stderr,
-      /^sidekey: stdin:2 \/entries\/0: entry .* is of the source api, and differs; .*--adopt\) \(ERR_ENTRY_EXISTS\)\n$/,
+      /^sidekey: stdin:\d+ \/entries\/\d: entry .* is of the source api, and differs; .*--adopt\) \(ERR_ENTRY_EXISTS\)\n$/,
     );
     const adopted = await run(['apply', '-f', '-', '--adopt'], { stdin: edited });
-    assert.match(adopted.stdout, /0 created, 1 changed/);
+    assert.match(adopted.stdout, /0 created, 2 changed/);
   });
 
   test('refuses everything for one fault, with file, line and the nearest word', async (t) => {
