@@ -21,6 +21,8 @@ import { PAGE_TOKEN, PAGE_TOKEN_RULE, Place, show, snakeCase } from '../registry
 import { readJson } from './unique-json.ts';
 
 const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';
+/** A negative selector without quotes reads as a YAML tag. */
+const TAG_RULE = 'a text that begins with ! needs quotes: "!docker:label:tier:canary"';
 /** Maximum size of an entries file, in bytes: about 100,000 entries in JSON. */
 export const MAX_ENTRIES_BYTES = 16 * 1024 * 1024;
 /**
@@ -91,7 +93,8 @@ export class EntriesSource {
     const [fault = this.#firstFault()] = this.#parsed.flatMap(({ errors, warnings }) => [...errors, ...warnings]);
     if (fault !== undefined) {
       const path = `${this.#name}:${this.#lines.linePos(fault.pos[0]).line}`;
-      throw SidekeyError.badInput([{ path, problem: fault.message, rule: FILE_RULE }], 'ERR_CONFIG');
+      const rule = /\btag\b/.test(fault.message) ? TAG_RULE : FILE_RULE;
+      throw SidekeyError.badInput([{ path, problem: fault.message, rule }], 'ERR_CONFIG');
     }
     // Ignores documents that contain only comments, as after a separator at the end.
     const filled = this.#parsed.filter(({ contents }) => !(isScalar(contents) && contents.value === null));

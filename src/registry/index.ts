@@ -18,6 +18,7 @@ export {
 export { parseEntryInput, parseEntryInputs, parseEntryPatch } from './entry-input.ts';
 export { entryToJson } from './entry-json.ts';
 export { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from './entry-names.ts';
+export { isReservedSegment } from './entry-readers.ts';
 export type { EntryRules } from './entry-rules.ts';
 export {
   createWarningsOf,
@@ -27,6 +28,7 @@ export {
   type WarningsOf,
 } from './entry-warnings.ts';
 export type { FederatedBundle } from './federated-bundle.ts';
+export { MAX_NEGATIVES, MAX_PLACEHOLDERS } from './further-limits.ts';
 export { missing } from './match.ts';
 export { Place, show } from './place.ts';
 export { openRegistry } from './registry.ts';
@@ -34,4 +36,5 @@ export { copyDatabase } from './sqlite/copy.ts';
 export { openSqliteStore } from './sqlite/sqlite-store.ts';
 export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decision-store.ts';
 export type { IssuanceStore } from './store/issuance-store.ts';
+export { templateOf } from './templates.ts';
 export type { EntryChange, EntryInput, ListQuery, NearMiss, Registry } from './types.ts';

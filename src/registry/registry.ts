@@ -2,19 +2,22 @@
 
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
+import type { Placeholder } from '../attest/index.ts';
 import { type Clock, type Deadline, Listeners, SidekeyError } from '../base/index.ts';
-import type { TrustDomain } from '../spiffe/index.ts';
+import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { Aliases } from './aliases.ts';
 import { isForContained } from './contained.ts';
 import { compareAge, findTwins, isExpired, similarityKey } from './entry.ts';
 import { FederatedBundles } from './federated-bundles.ts';
+import { FurtherLimits } from './further-limits.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
 import { type Keyed, keyed, nearestEntries } from './near.ts';
 import { entryExists, noSuchEntry, staleEntry } from './store/conflict.ts';
 import type { EntryUpdate } from './store/entry-store.ts';
 import type { Store } from './store/store.ts';
+import { Templates } from './templates.ts';
 import type {
   Entry,
   EntryChange,
@@ -68,6 +71,9 @@ class StoredRegistry implements Registry {
   readonly #bySimilarity = new Map<string, Set<Entry>>();
   /** The entries that are live for the listeners. An expired entry is removed when the listeners are informed. */
   readonly #live = new MatchIndex();
+  /** All entries with templates. */
+  readonly #templates = new Templates();
+  readonly #limits = new FurtherLimits();
   readonly #expiries = new Map<string, Deadline>();
   /** All entries in order; sorted on demand, discarded by large writes. */
   #ordered: Entry[] | undefined;
@@ -109,12 +115,28 @@ class StoredRegistry implements Registry {
     return this.#live.askedRevision;
   }
 
+  negatives(type: string): readonly Selector[] {
+    return this.#live.negatives(type);
+  }
+
+  placeholders(type: string): readonly Placeholder[] {
+    return this.#live.placeholders(type);
+  }
+
   match(selectors: ReadonlySet<string>): Entry[] {
     return this.#live.match(selectors, this.#parts.clock.now());
   }
 
   bySpiffeId(spiffeId: string): Entry[] {
     return [...(this.#bySpiffeId.get(spiffeId) ?? [])].sort(compareAge);
+  }
+
+  names(spiffeId: SpiffeId): boolean {
+    return this.#bySpiffeId.has(spiffeId);
+  }
+
+  couldRender(spiffeId: SpiffeId): Entry[] {
+    return [...this.#templates.thatCouldRender(spiffeId)].sort(compareAge);
   }
 
   spiffeIds(): Iterable<string> {
@@ -125,9 +147,14 @@ class StoredRegistry implements Registry {
     const { spiffeId, contained = false, limit } = query;
     const matching = this.match(selectors);
     const mine = new Set((contained ? matching.filter(isForContained) : matching).map(({ id }) => id));
-    const entries = spiffeId === undefined ? this.#keyed() : this.bySpiffeId(spiffeId).map(keyed);
+    const entries = spiffeId === undefined ? this.#keyed() : this.#giving(spiffeId).map(keyed);
     const misses = nearestEntries(entries, selectors, limit + mine.size);
     return misses.filter(({ entry }) => !mine.has(entry.id)).slice(0, limit);
+  }
+
+  /** The entries of this SPIFFE ID, and those with a template that could render it. */
+  #giving(spiffeId: string): Entry[] {
+    return [...this.bySpiffeId(spiffeId), ...this.couldRender(spiffeId as SpiffeId)];
   }
 
   /** All entries. Live ones have their keys in the index. */
@@ -222,6 +249,8 @@ class StoredRegistry implements Registry {
   async #commit({ create = [], update = [], delete: deleted = [] }: Commit): Promise<void> {
     const put = [...create, ...update.map(({ entry }) => entry)];
     if (put.length === 0 && deleted.length === 0) return;
+    const replaced = update.map(({ entry }) => this.#entries.get(entry.id)!);
+    this.#limits.check(put, [...deleted, ...replaced]);
     const deletions = deleted.map(({ id, revisionNumber }) => ({ id, revision: revisionNumber }));
     await this.#parts.store.entries.write({ create, update, delete: deletions });
     if (put.length + deleted.length >= BULK) this.#ordered = undefined;
@@ -236,6 +265,8 @@ class StoredRegistry implements Registry {
     if (this.#ordered !== undefined) insertInOrder(this.#ordered, entry);
     addTo(this.#bySpiffeId, entry.spiffeId, entry);
     addTo(this.#bySimilarity, similarityKey(entry), entry);
+    this.#templates.put(entry);
+    this.#limits.count(entry, 1);
     if (isExpired(entry, this.#parts.clock.now())) return { before, after: undefined };
     this.#live.put(entry);
     if (entry.expiresAt !== 0) {
@@ -254,6 +285,8 @@ class StoredRegistry implements Registry {
     this.#entries.delete(entry.id);
     removeFrom(this.#bySpiffeId, entry.spiffeId, entry);
     removeFrom(this.#bySimilarity, similarityKey(entry), entry);
+    this.#templates.delete(entry);
+    this.#limits.count(entry, -1);
     if (this.#ordered !== undefined) removeFromOrder(this.#ordered, entry);
     return { before: wasLive ? entry : undefined, after: undefined };
   }

@@ -4,7 +4,7 @@
  */
 
 import { SidekeyError } from '../base/index.ts';
-import { type Held, heldAsContained, type Identities } from '../identity/index.ts';
+import { type Held, type Identities, keyOf, whyNothing } from '../identity/index.ts';
 import { LimitError } from '../limits/index.ts';
 import { ownedLog } from '../telemetry/index.ts';
 import { type Call, type Message, Status, StatusError } from '../wire/index.ts';
@@ -57,7 +57,7 @@ async function answer(call: Call, asker: Asker, request: DiscoveryRequest, parts
   const found = answers.filter((one, i): one is EncodedSecret => {
     if (isHeld(one) || !isCurrent(one, end)) return false;
     const entry = entryBehind(identities, caller, names[i]!);
-    return one.certificate?.entryId === (entry && caller.holds(entry) ? entry.id : undefined);
+    return one.certificate?.grant === (entry && caller.holds(entry) ? keyOf(entry) : undefined);
   });
   if (found.some(({ certificate }) => certificate !== undefined)) peer.verify();
   const push = subscription.push(found, [], end);
@@ -90,17 +90,13 @@ async function lookUp(
   return answers.map((answer) => answer!);
 }
 
-/** Why a caller without any entry gets nothing. */
-function nothingFor({ caller: { withheld, contained } }: Asker): Held {
-  if (withheld[0] !== undefined) return heldAsContained(withheld[0], contained!);
-  return { reason: 'no-identity', detail: 'no entry matches this caller' };
-}
+const NO_IDENTITY: Held = { reason: 'no-identity', detail: 'no entry matches this caller' };
 
 function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[], parts: StreamParts): StatusError {
   const { pid, uid } = asker.peer.credentials;
   const names = asked.map(({ name }) => name);
   const failed = held.find(({ reason }) => reason === 'issuance-failed');
-  const first = failed ?? held[0] ?? nothingFor(asker);
+  const first = failed ?? held[0] ?? whyNothing(asker.caller) ?? NO_IDENTITY;
   const name = names.length === 0 ? undefined : names.slice(0, LOGGED).join(' ');
   const spiffeId = names.length === 1 ? spiffeIdBehind(parts.identities, asked[0]!) : undefined;
   const decision = parts.decisions.note(asker.peer.owner, () =>

@@ -32,6 +32,8 @@ test('a request is answered where the application can not be made, and the next 
       federated: () => [];
       holders: () => 0;
       withheld: () => [];
+      unrendered: () => [];
+      render: () => never;
       lapsesOf: () => [];
     } {
       if (!mayBeMade) throw new Error('there is no identity');
@@ -40,6 +42,8 @@ test('a request is answered where the application can not be made, and the next 
         federated: () => [],
         holders: () => 0,
         withheld: () => [],
+        unrendered: () => [],
+        render: () => assert.fail(),
         lapsesOf: () => [],
       };
     },

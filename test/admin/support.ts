@@ -1,5 +1,6 @@
 /** The admin API on real sockets, over a registry on a real database. */
 
+import assert from 'node:assert/strict';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -60,6 +61,8 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
         federated: () => [],
         holders: () => 0,
         withheld: () => [],
+        unrendered: () => [],
+        render: () => assert.fail(),
         lapsesOf: () => [],
       },
       inspect: () => Promise.reject(new Error('no attestors here')),

@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { Grant } from '../../src/identity/grant.ts';
 import { describeLapse, Lapses } from '../../src/identity/lapses.ts';
-import type { Entry } from '../../src/registry/types.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 
 const NAMES = ['a', 'b', 'c', 'd'] as const;
 
-function entryOf(name: string, selectors: readonly string[] = [`user:${name}`]): Entry {
+function entryOf(name: string, selectors: readonly string[] = [`user:${name}`]): Grant {
   return {
     id: name,
     spiffeId: parseSpiffeId(`spiffe://ilinux.io/${name}`),
     selectors: selectors.map((value) => ({ type: 'unix', value })),
     createdAt: 0,
     expiresAt: 0,
-  } as unknown as Entry;
+  } as unknown as Grant;
 }
 
 const ENTRIES = new Map(NAMES.map((name) => [name as string, entryOf(name)]));
