@@ -8,7 +8,7 @@ const Timestamp = Type.String({ format: 'date-time' });
 const MaybeTimestamp = Type.Union([Timestamp, Type.Null()]);
 const MaybeText = Type.Union([Type.String(), Type.Null()]);
 
-/** The states of a secret in the ledger; `sds/stream-report.ts` decides them. */
+/** The states of a secret in the ledger; `sds/secret-report.ts` decides them. */
 export const STATES = ['held', 'unknown', 'sent', 'in_sync', 'rejected', 'stale'] as const;
 const State = Type.Enum([...STATES]);
 

@@ -4,12 +4,12 @@
  */
 
 import { SidekeyError } from '../base/index.ts';
+import { type Asker, notedOf, recordText, refusalDetails, refuseCaller } from '../delivery/index.ts';
 import { type Held, type Identities, keyOf, whyNothing } from '../identity/index.ts';
 import { LimitError } from '../limits/index.ts';
 import { ownedLog } from '../telemetry/index.ts';
 import { type Call, type Message, Status, StatusError } from '../wire/index.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, secretNow, spiffeIdBehind } from './names.ts';
-import { type Asker, notedOf, recordText, refusalDetails, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { type EncodedSecret, isCurrent, type ValidationForm, validationFor } from './secrets.ts';
 import { takeRequest, writeDiscoveryResponse } from './sotw.ts';

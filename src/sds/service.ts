@@ -5,14 +5,13 @@
  * @see envoy/service/secret/v3/sds.proto, envoy/service/discovery/v3/ads.proto
  */
 
+import { Ledger, PushQueue } from '../delivery/index.ts';
 import { Decisions } from '../identity/index.ts';
 import { Turns } from '../limits/index.ts';
 import { Counters } from '../telemetry/index.ts';
 import type { Method } from '../wire/index.ts';
 import { DELTA } from './delta.ts';
 import { fetchSecrets } from './fetch.ts';
-import { Ledger } from './ledger.ts';
-import { PushQueue } from './push-queue.ts';
 import { SOTW } from './sotw.ts';
 import { SecretStream } from './stream.ts';
 import type { StreamKind, StreamParts } from './stream-context.ts';

@@ -5,20 +5,26 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Peer } from '../attest/index.ts';
+import {
+  type Asker,
+  type LedgerStream,
+  type Node,
+  type Pushing,
+  type QueuePlace,
+  type SecretReport,
+  StreamEvents,
+  type StreamReport,
+} from '../delivery/index.ts';
 import type { Caller } from '../identity/index.ts';
 import { Status, StatusError, type Stream, type StreamHandler } from '../wire/index.ts';
 import { HeldNames } from './held-names.ts';
-import type { LedgerStream } from './ledger.ts';
 import { everyName } from './names.ts';
-import type { Node } from './node.ts';
-import type { Pushing, QueuePlace } from './push-queue.ts';
+import type { EnvoyNode } from './node.ts';
 import { Pusher } from './pusher.ts';
-import type { Asker } from './refusal.ts';
 import { namesOf, Rejections } from './rejections.ts';
+import { NOT_LOOKED_FOR, reportSecret } from './secret-report.ts';
 import { validationFor } from './secrets.ts';
 import type { StreamContext, StreamKind, StreamParts } from './stream-context.ts';
-import { StreamEvents } from './stream-events.ts';
-import { NOT_LOOKED_FOR, reportSecret, type SecretReport, type StreamReport } from './stream-report.ts';
 import { type Change, Subscription } from './subscription.ts';
 import type { Taken } from './variant.ts';
 import { WatchedNames } from './watched-names.ts';
@@ -153,7 +159,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     this.events.tell('stream_closed', () => []);
   }
 
-  #begin(node: Node | undefined): void {
+  #begin(node: EnvoyNode | undefined): void {
     this.events.node = node;
     this.#pusher.lookup.validation = validationFor(node, this.parts.validation);
     const names = () => Array.from(this.subscription.asked, ({ name }) => name);

@@ -23,9 +23,10 @@ import {
 import { type Clock, SystemClock, version } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
+import { Ledger } from '../delivery/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import type { Registry } from '../registry/index.ts';
-import { Ledger, secretDiscoveryService } from '../sds/index.ts';
+import { secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
 import { Counters, createLog } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';

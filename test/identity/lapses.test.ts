@@ -79,7 +79,7 @@ test('an entry lapses from when it is not matched any more until the end of its 
 });
 
 test('a change of the entry that leaves alone who gets which identity goes on with the lapse; any other ends it', () => {
-  const changes: (readonly [Entry, boolean])[] = [
+  const changes: (readonly [Grant, boolean])[] = [
     [{ ...entryOf('a'), hint: 'other' }, true],
     [entryOf('a', ['user:a', 'uid:1']), false],
     [{ ...entryOf('a'), spiffeId: parseSpiffeId('spiffe://ilinux.io/other') }, false],
