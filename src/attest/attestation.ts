@@ -3,6 +3,7 @@
 import { type Clock, SidekeyError } from '../base/index.ts';
 import { compareSelectors, formatSelector, isNegated, type Selector } from '../spiffe/index.ts';
 import type { WhyContained } from './contained.ts';
+import { NO_VALUES, valuesOf } from './placeholders.ts';
 import type { AskedSelectors, Attestation, Attestor, CallingProcess, FurtherFacts, PlaceholderValue } from './types.ts';
 
 export interface AttestOptions {
@@ -44,14 +45,6 @@ export async function collectSelectors(
   const kept = options.keeps === undefined ? selectors : selectors.filter(options.keeps);
   return makeAttestation([...kept, ...found.flatMap((one) => one.negatives)], contained, valuesOf(found));
 }
-
-/** The values of all attestors. */
-export function valuesOf(found: readonly Pick<AttestorFound, 'values'>[]): ReadonlyMap<string, PlaceholderValue> {
-  const some = found.filter(({ values }) => values.size > 0);
-  return some.length === 0 ? NO_VALUES : new Map(some.flatMap(({ values }) => [...values]));
-}
-
-const NO_VALUES: ReadonlyMap<string, PlaceholderValue> = new Map();
 
 /**
  * Sorts the selectors, drops duplicates and derives the keys.

@@ -2,7 +2,6 @@
 
 export { createAccounts } from './accounts.ts';
 export { readAdminCaller } from './admin-caller.ts';
-export { makeAttestation, valuesOf } from './attestation.ts';
 export {
   ATTESTOR_SETTINGS,
   ATTESTORS,
@@ -32,6 +31,7 @@ export {
   PLACEHOLDER_FORMS,
   placeholderOf,
   valueAmong,
+  valuesOf,
 } from './placeholders.ts';
 export { type CgroupLine, readCgroup } from './proc/cgroup.ts';
 export { checkProc } from './proc/self.ts';

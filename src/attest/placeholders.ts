@@ -43,6 +43,16 @@ export function isAboutContainer(placeholder: Placeholder): boolean {
   return isOfContainer(placeholder);
 }
 
+export const NO_VALUES: ReadonlyMap<string, PlaceholderValue> = new Map();
+
+/** The values that several attestors found. */
+export function valuesOf(
+  found: readonly { readonly values: ReadonlyMap<string, PlaceholderValue> }[],
+): ReadonlyMap<string, PlaceholderValue> {
+  const some = found.filter(({ values }) => values.size > 0);
+  return some.length === 0 ? NO_VALUES : new Map(some.flatMap(({ values }) => [...values]));
+}
+
 /**
  * The value of a placeholder by a list of assumed facts. Several values give none, because it is not known which one the
  * entry means.

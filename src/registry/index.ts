@@ -28,7 +28,6 @@ export {
   type WarningsOf,
 } from './entry-warnings.ts';
 export type { FederatedBundle } from './federated-bundle.ts';
-export { MAX_NEGATIVES, MAX_PLACEHOLDERS } from './further-limits.ts';
 export { missing } from './match.ts';
 export { Place, show } from './place.ts';
 export { openRegistry } from './registry.ts';

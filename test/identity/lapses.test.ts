@@ -94,7 +94,7 @@ test('a change of the entry that leaves alone who gets which identity goes on wi
       () => 10,
       0,
     );
-    assert.equal(lapses.entryChanged('a', after), former);
+    assert.deepEqual(lapses.entryChanged('a', after), [former]);
     assert.equal(lapses.of(after) !== undefined, goesOn);
     assert.equal(lapses.of(former), undefined);
   }
