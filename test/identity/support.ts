@@ -106,6 +106,8 @@ export class ScriptedPeer implements Peer {
   gate: Promise<unknown> = Promise.resolve();
   /** What the next attestations find; an error makes them fail. */
   facts: readonly string[] | Error;
+  /** The values of placeholders that the next attestations find. */
+  values: Readonly<Record<string, string | { readonly why: string }>> = {};
   /** Why it counts as contained at the next attestation. */
   contained: string | undefined;
   readonly #listeners: (() => void)[] = [];
@@ -128,7 +130,10 @@ export class ScriptedPeer implements Peer {
     await nextTurn();
     if (this.facts instanceof Error) throw this.facts;
     const found = this.facts.map((fact) => splitSelector(fact)!);
-    return makeAttestation(found, this.contained);
+    const values = Object.entries(this.values).map(
+      ([name, value]) => [name, typeof value === 'string' ? { value } : value] as const,
+    );
+    return makeAttestation(found, this.contained, new Map(values));
   }
 
   /** What is remembered, without an attestation, of the facts that it has. */
