@@ -3,10 +3,11 @@
  */
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { chmodSync, existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { it } from 'node:test';
+import { promisify } from 'node:util';
 import { wait } from '../../envoy-examples/demo/expect.ts';
 import { OwnEngine, whyNoEngine } from '../compose/engine.ts';
 import { ContainerEngine } from '../support/container-engine.ts';
@@ -15,6 +16,19 @@ import { makePlace, ROOT, type Served, serve, TRUST_DOMAIN } from '../support/se
 import { tempDir } from '../support/temp-dir.ts';
 
 const SIDEKEY = path.join(ROOT, 'bin/sidekey');
+const execute = promisify(execFile);
+/** Both outputs of a command, whether it succeeds or not. The event loop runs meanwhile, which connections need. */
+async function run(
+  program: string,
+  ...args: readonly string[]
+): Promise<{ ok: boolean; stdout: string; stderr: string }> {
+  try {
+    return { ok: true, ...(await execute(program, args)) };
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    return { ok: false, stdout, stderr };
+  }
+}
 const RUN = `sidekey-templates-${process.pid}`;
 const idOf = (name: string) => `spiffe://${TRUST_DOMAIN}/${name}`;
 /** What the services run, all of it from the host. */
@@ -68,45 +82,39 @@ it('a Compose service has the SPIFFE ID of its name, by one entry for the whole 
   const context = tempDir(t);
   writeFileSync(path.join(context, 'Dockerfile'), `FROM ${image}\nLABEL com.docker.compose.service=built\n`);
   writeFileSync(file, composeFile(image, place.directory, context, bootstrapOf(server.socket)));
-  const compose = (...args: readonly string[]) =>
-    execFileSync('docker', ['-H', `unix://${own.socketPath}`, 'compose', '-p', RUN, '-f', file, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      encoding: 'utf8',
-    });
-  compose('up', '--detach', '--build');
-  const nameOf = (service: string) => compose('ps', '--format', '{{.Name}}', service).trim();
-  const inside = (container: string, ...words: readonly string[]) =>
-    spawnSync('docker', ['-H', `unix://${own.socketPath}`, 'exec', container, ...words], { encoding: 'utf8' });
-  const fetch = (container: string, name: string) => {
-    const { status, stdout, stderr } = inside(
-      container,
-      SIDEKEY,
-      'fetch',
-      '--socket',
-      server.socket,
-      '--spiffe-id',
-      idOf(name),
-    );
-    return status === 0 ? stdout : stderr;
+  const docker = ['-H', `unix://${own.socketPath}`];
+  const compose = async (...args: readonly string[]) => {
+    const { ok, stdout, stderr } = await run('docker', ...docker, 'compose', '-p', RUN, '-f', file, ...args);
+    assert.ok(ok, stderr);
+    return stdout.trim();
+  };
+  await compose('up', '--detach', '--build');
+  const nameOf = (service: string) => compose('ps', '--format', '{{.Name}}', service);
+  const fetch = async (container: string, name: string) => {
+    const command = [SIDEKEY, 'fetch', '--socket', server.socket, '--spiffe-id', idOf(name)];
+    const { ok, stdout, stderr } = await run('docker', ...docker, 'exec', container, ...command);
+    return ok ? stdout : stderr;
   };
 
   for (const service of ['web', 'api', 'built']) {
-    const container = nameOf(service);
-    assert.match(fetch(container, `${RUN}/${service}`), /BEGIN CERTIFICATE|spiffe:\/\//, `${service} has its own`);
+    const container = await nameOf(service);
+    assert.match(
+      await fetch(container, `${RUN}/${service}`),
+      /BEGIN CERTIFICATE|spiffe:\/\//,
+      `${service} has its own`,
+    );
     for (const other of ['web', 'api', 'built', 'reserved'].filter((name) => name !== service)) {
-      assert.match(fetch(container, `${RUN}/${other}`), /d-[0-9a-f]{12}/, `${service} has not that of ${other}`);
+      assert.match(await fetch(container, `${RUN}/${other}`), /d-[0-9a-f]{12}/, `${service} has not that of ${other}`);
     }
   }
-  assert.match(fetch(nameOf('web'), 'stable'), /spiffe:\/\//);
-  const refused = fetch(nameOf('canary'), 'stable');
+  assert.match(await fetch(await nameOf('web'), 'stable'), /spiffe:\/\//);
+  const refused = await fetch(await nameOf('canary'), 'stable');
   const { body: decision } = await server.request('GET', `/v1/decisions/${/d-[0-9a-f]{12}/.exec(refused)![0]}`);
   assert.match(decision.detail, /without docker:label:tier:canary \(which this caller has\)/);
   assert.deepEqual(decision.candidates[0].lacks, ['!docker:label:tier:canary']);
 
   const admin = ['--admin-socket', server.adminSocket];
-  const explained = spawnSync(SIDEKEY, ['explain', '--container', nameOf('web'), ...admin], {
-    encoding: 'utf8',
-  }).stdout;
+  const { stdout: explained } = await run(SIDEKEY, 'explain', '--container', await nameOf('web'), ...admin);
   assert.match(
     explained,
     new RegExp(
@@ -126,8 +134,8 @@ it('a Compose service has the SPIFFE ID of its name, by one entry for the whole 
     '/bin/sleep',
     '1000',
   );
-  assert.match(fetch(`${RUN}-liar`, `${RUN}/web`), /d-[0-9a-f]{12}/);
-  const lied = spawnSync(SIDEKEY, ['explain', '--container', `${RUN}-liar`, ...admin], { encoding: 'utf8' }).stdout;
+  assert.match(await fetch(`${RUN}-liar`, `${RUN}/web`), /d-[0-9a-f]{12}/);
+  const { stdout: lied } = await run(SIDEKEY, 'explain', '--container', `${RUN}-liar`, ...admin);
   assert.match(
     lied,
     /not rendered: \{docker\.compose_service\} has no value: the image itself has the label com\.docker\.compose\.service/,
