@@ -20,6 +20,7 @@ test('an answer gives what entries can ask for', () => {
     labels: new Map([['app', 'web']]),
     env: ['MODE=test'],
     networks: ['front'],
+    hasOwnNetworks: false,
     pid: process.pid,
     startedAt: new Date(performance.timeOrigin).toISOString(),
   });

@@ -66,6 +66,7 @@ export async function startPipe(t: TestContext, options: TestPipeOptions = {}): 
 
   const pipe = createPipe({
     attestors: options.attestors ?? [credentialsAttestor],
+    ...(options.asked === undefined ? {} : { asked: options.asked }),
     whyContained: options.whyContained ?? nobodyContained,
     exitWatcher,
     clock: options.clock ?? new SystemClock(),
