@@ -83,7 +83,8 @@ export async function runAttestor(
     const tell = (told: FurtherFacts) => {
       facts = told;
     };
-    const selectors = await Promise.race([attestor.attest(caller, everything, remark, tell), late.promise]);
+    const told = isAskedForMore(attestor.name, options.asked) ? tell : undefined;
+    const selectors = await Promise.race([attestor.attest(caller, everything, remark, told), late.promise]);
     return { selectors, ...further(attestor.name, facts, options.asked) };
   } catch (error) {
     const message = `the ${attestor.name} attestor failed: ${safeReason(error)}`;
@@ -93,6 +94,10 @@ export async function runAttestor(
   } finally {
     deadline.cancel();
   }
+}
+
+function isAskedForMore(type: string, asked: AskedFurther | undefined): boolean {
+  return asked !== undefined && (asked.negatives(type).length > 0 || asked.placeholders(type).length > 0);
 }
 
 /** A fact that is not known satisfies no negative selector, and fills no placeholder. */

@@ -4,7 +4,7 @@
  */
 
 import { SidekeyError } from '../base/index.ts';
-import { formatSelector, isNegated } from '../spiffe/index.ts';
+import { formatSelector, isNegated, isTemplate } from '../spiffe/index.ts';
 import { placeholdersOf } from './templates.ts';
 import type { Entry } from './types.ts';
 
@@ -25,7 +25,7 @@ const LIMITED: readonly Limited[] = [
     what: 'negative selectors',
     path: '/selectors',
     most: MAX_NEGATIVES,
-    keysOf: ({ selectors }) => (selectors.some(isNegated) ? selectors.filter(isNegated).map(formatSelector) : NO_KEYS),
+    keysOf: ({ selectors }) => selectors.filter(isNegated).map(formatSelector),
   },
   {
     what: 'placeholders',
@@ -35,13 +35,12 @@ const LIMITED: readonly Limited[] = [
   },
 ];
 
-const NO_KEYS: readonly string[] = [];
-
 /** Counts what the stored entries ask for. */
 export class FurtherLimits {
   readonly #counts = LIMITED.map(() => new Map<string, number>());
 
   count(entry: Entry, change: 1 | -1): void {
+    if (!asksForMore(entry)) return;
     for (const [at, { keysOf }] of LIMITED.entries()) {
       for (const key of keysOf(entry)) add(this.#counts[at]!, key, change);
     }
@@ -51,7 +50,10 @@ export class FurtherLimits {
    * Checks a write before it is made. One that adds nothing is not refused.
    * @throws ERR_BAD_INPUT if there would be too many
    */
-  check(added: readonly Entry[], removed: readonly Entry[]): void {
+  check(all: readonly Entry[], replaced: readonly Entry[]): void {
+    const added = all.filter(asksForMore);
+    if (added.length === 0) return;
+    const removed = replaced.filter(asksForMore);
     for (const [at, limited] of LIMITED.entries()) {
       const change = new Map<string, number>();
       for (const entry of added) for (const key of limited.keysOf(entry)) add(change, key, 1);
@@ -69,6 +71,11 @@ export class FurtherLimits {
       throw SidekeyError.badInput([{ path: limited.path, problem, rule }]);
     }
   }
+}
+
+/** False for most entries. */
+function asksForMore({ spiffeId, selectors }: Entry): boolean {
+  return isTemplate(spiffeId) || selectors.some(isNegated);
 }
 
 /** A count of 0 is deleted. */

@@ -72,7 +72,7 @@ export class MatchIndex {
   put(entry: Entry): void {
     this.delete(entry.id);
     const keys = entry.selectors.map(formatSelector);
-    this.#countAll(entry, 1);
+    this.#countAll(entry, keys, 1);
     // Each entry has a positive selector, and those are not sorted behind the negative ones of other kinds.
     const positive = entry.selectors.some(isNegated) ? positiveKeys(entry) : keys;
     const under = positive.reduce((rarest, key) => (this.#askers.get(key)! < this.#askers.get(rarest)! ? key : rarest));
@@ -87,18 +87,19 @@ export class MatchIndex {
     const filed = this.#byId.get(id);
     if (filed === undefined) return;
     this.#byId.delete(id);
-    this.#countAll(filed.entry, -1);
+    this.#countAll(filed.entry, filed.keys, -1);
     const file = this.#files.get(filed.under)!;
     file.delete(filed);
     if (file.size === 0) this.#files.delete(filed.under);
   }
 
-  #countAll(entry: Entry, change: 1 | -1): void {
-    for (const selector of entry.selectors) {
-      const key = formatSelector(isNegated(selector) ? opposite(selector) : selector);
+  #countAll(entry: Entry, keys: readonly string[], change: 1 | -1): void {
+    for (const [at, selector] of entry.selectors.entries()) {
+      const negated = isNegated(selector);
+      const key = negated ? formatSelector(opposite(selector)) : keys[at]!;
       this.#count(key, change);
       for (const kind of kindsOf(key)) add(this.#kinds, kind, change);
-      if (isNegated(selector)) this.#negatives.count(formatSelector(selector), selector, change);
+      if (negated) this.#negatives.count(keys[at]!, selector, change);
     }
     for (const placeholder of placeholdersOf(entry)) {
       this.#placeholders.count(placeholder.name, placeholder, change);
