@@ -70,8 +70,8 @@ export type SecretJson = Static<typeof SECRET>;
 
 const stream = {
   id: Type.Integer({ minimum: 1 }),
-  service: Type.Union([Type.Literal('sds'), Type.Literal('ads')]),
-  variant: Type.Union([Type.Literal('sotw'), Type.Literal('delta')]),
+  service: Type.Enum(['sds', 'ads', 'workload-api']),
+  variant: Type.Enum(['sotw', 'delta', 'x509-svids', 'x509-bundles', 'jwt-bundles']),
   opened_at: Timestamp,
 };
 

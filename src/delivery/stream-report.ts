@@ -55,8 +55,9 @@ export interface SecretReport {
 export interface StreamReport {
   /** Counted from 1 since the start. */
   readonly id: number;
-  readonly service: 'sds' | 'ads';
-  readonly variant: 'sotw' | 'delta';
+  readonly service: 'sds' | 'ads' | 'workload-api';
+  /** The variant of SDS, or what a stream of the Workload API sends. */
+  readonly variant: 'sotw' | 'delta' | 'x509-svids' | 'x509-bundles' | 'jwt-bundles';
   /** Milliseconds since the epoch. */
   readonly openedAt: number;
   /** Generated while read, since one stream may have thousands of names. */

@@ -146,11 +146,7 @@ export function whyNothing({
   withheld: [withheld],
   unrendered: [unrendered],
   contained,
-}: {
-  readonly withheld: readonly Entry[];
-  readonly unrendered: readonly Unrendered[];
-  readonly contained: string | undefined;
-}): Held | undefined {
+}: CallerWithout): Held | undefined {
   if (withheld !== undefined) return heldAsContained(withheld, contained!);
   if (unrendered === undefined) return undefined;
   const candidates = [{ entryId: unrendered.entry.id, lacks: [] }];
@@ -164,6 +160,16 @@ export function whyNothing({
 function heldAsContained(entry: Entry, contained: string): Held {
   const detail = `entry ${entry.id} gives ${entry.spiffeId} to callers with these selectors outside of containers, but this one is in a container (${contained}); an entry for containers needs a container selector (docker:…) or allow_contained`;
   return { reason: 'contained', detail, candidates: [{ entryId: entry.id, lacks: [] }] };
+}
+
+/** Why a caller without any entry gets nothing. */
+export function nothingFor(caller: CallerWithout): Held {
+  return whyNothing(caller) ?? { reason: 'no-identity', detail: 'no entry matches this caller' };
+}
+
+interface CallerWithout extends Pick<HeldCaller, 'contained' | 'unrendered'> {
+  /** Entries whose selectors match, but which the caller does not get because it is in a container. */
+  readonly withheld: readonly Entry[];
 }
 
 const OF_FACTS: readonly HeldReason[] = [

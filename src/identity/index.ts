@@ -5,6 +5,14 @@ export { Decisions, type Noted, type NotedHold } from './decisions.ts';
 export { defaultEntry } from './default-entry.ts';
 export { type ExplainedMiss, type Explanation, type ExplanationQuery, explain } from './explanation.ts';
 export { type Grant, keyOf } from './grant.ts';
-export { canCome, dependsOnFacts, type Held, type HeldReason, isStillGiven, whyNothing } from './held.ts';
+export {
+  canCome,
+  dependsOnFacts,
+  type Held,
+  type HeldReason,
+  isStillGiven,
+  nothingFor,
+  whyNothing,
+} from './held.ts';
 export { Identities } from './identities.ts';
 export { type WithheldParts, withheldEntries } from './withheld.ts';

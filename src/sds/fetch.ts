@@ -5,7 +5,7 @@
 
 import { SidekeyError } from '../base/index.ts';
 import { type Asker, notedOf, recordText, refusalDetails, refuseCaller } from '../delivery/index.ts';
-import { type Held, type Identities, keyOf, whyNothing } from '../identity/index.ts';
+import { type Held, type Identities, keyOf, nothingFor } from '../identity/index.ts';
 import { LimitError } from '../limits/index.ts';
 import { ownedLog } from '../telemetry/index.ts';
 import { type Call, type Message, Status, StatusError } from '../wire/index.ts';
@@ -90,13 +90,11 @@ async function lookUp(
   return answers.map((answer) => answer!);
 }
 
-const NO_IDENTITY: Held = { reason: 'no-identity', detail: 'no entry matches this caller' };
-
 function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[], parts: StreamParts): StatusError {
   const { pid, uid } = asker.peer.credentials;
   const names = asked.map(({ name }) => name);
   const failed = held.find(({ reason }) => reason === 'issuance-failed');
-  const first = failed ?? held[0] ?? whyNothing(asker.caller) ?? NO_IDENTITY;
+  const first = failed ?? held[0] ?? nothingFor(asker.caller);
   const name = names.length === 0 ? undefined : names.slice(0, LOGGED).join(' ');
   const spiffeId = names.length === 1 ? spiffeIdBehind(parts.identities, asked[0]!) : undefined;
   const decision = parts.decisions.note(asker.peer.owner, () =>

@@ -20,7 +20,7 @@ const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
 const ADS = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
 
 export type ServiceSettings = Omit<StreamParts, 'queue' | 'turns' | 'counters' | 'ledger' | 'decisions'> &
-  Partial<Pick<StreamParts, 'counters' | 'ledger' | 'decisions' | 'turns'>>;
+  Partial<Pick<StreamParts, 'queue' | 'counters' | 'ledger' | 'decisions' | 'turns'>>;
 
 export function secretDiscoveryService(settings: ServiceSettings): Method[] {
   const parts: StreamParts = {
@@ -28,8 +28,8 @@ export function secretDiscoveryService(settings: ServiceSettings): Method[] {
     counters: new Counters(),
     ledger: new Ledger(settings.log),
     decisions: new Decisions({ ...settings, store: undefined }),
-    ...settings,
     queue: new PushQueue(),
+    ...settings,
   };
   const stream = (path: string, kind: StreamKind): Method => ({
     path,

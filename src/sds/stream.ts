@@ -30,7 +30,6 @@ import type { Taken } from './variant.ts';
 import { WatchedNames } from './watched-names.ts';
 
 const noncePrefix = randomBytes(4).toString('hex');
-let streams = 0;
 
 export class SecretStream implements StreamHandler, LedgerStream, Pushing, StreamContext {
   readonly stream: Stream;
@@ -52,14 +51,13 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
   #charged = 0;
 
   constructor(stream: Stream, kind: StreamKind, parts: StreamParts) {
-    streams += 1;
-    this.#number = streams;
+    this.#number = parts.ledger.nextStream();
     this.#openedAt = parts.clock.now();
     this.stream = stream;
     this.parts = parts;
     this.kind = kind;
     this.caller = parts.identities.caller(stream.peer);
-    this.subscription = new Subscription(`${noncePrefix}.${streams}.`, kind.variant.saysRemoved);
+    this.subscription = new Subscription(`${noncePrefix}.${this.#number}.`, kind.variant.saysRemoved);
     this.names = new WatchedNames(
       parts.identities,
       this.caller,
@@ -67,7 +65,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
       (name) => this.lookAgain(name),
       parts.reservedNames,
     );
-    this.events = new StreamEvents(stream, streams, parts);
+    this.events = new StreamEvents(stream, this.#number, parts);
     this.#held = new HeldNames(this);
     this.#pusher = new Pusher(this, this.#held);
     this.#rejections = new Rejections(this, this);
