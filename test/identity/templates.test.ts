@@ -101,6 +101,39 @@ describe('the template of an entry', () => {
     assert.deepEqual([given(caller), told], [['/shop/web'], 2]);
   });
 
+  it('tries again what it was refused, as when an entry that had expired was deleted', async (t) => {
+    const join = await makeJoin(t);
+    await join.create(SERVICES, [PROJECT]);
+    const expires = new Date(join.clock.now() + 60_000).toISOString();
+    const literal = await join.create('/shop/web', ['unix:uid:7'], { expires_at: expires });
+    const caller = await callerOf(join, service('web'));
+    join.clock.advance(60_000);
+    assert.deepEqual(given(caller), [], 'it names the SPIFFE ID still');
+    await join.registry.delete(literal.id);
+    join.clock.advance(15_000);
+    assert.deepEqual(given(caller), ['/shop/web']);
+  });
+
+  it('says anew why a name is held when a template could give it, or no longer', async (t) => {
+    const join = await makeJoin(t);
+    const caller = await callerOf(join, service('api'));
+    let told = 0;
+    join.identities.watchReason(caller, idOf('/shop/web'), () => {
+      told += 1;
+    });
+    const reason = () => join.identities.explain(caller, idOf('/shop/web')).reason;
+    assert.equal(reason(), 'no-entry');
+    const entry = await join.create(SERVICES, [PROJECT]);
+    join.clock.advance(250);
+    assert.deepEqual([reason(), told], ['not-rendered', 1]);
+    await join.create('/other/{docker.compose_service}', [PROJECT]);
+    join.clock.advance(250);
+    assert.equal(told, 1);
+    await join.registry.delete(entry.id);
+    join.clock.advance(250);
+    assert.deepEqual([reason(), told], ['no-entry', 2]);
+  });
+
   it('uses no fact of the process of a caller in a container, unless the entry allows it', async (t) => {
     const join = await makeJoin(t);
     const users = await join.create('/users/{unix.user}', [PROJECT]);
