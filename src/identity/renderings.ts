@@ -18,6 +18,9 @@ import { type Grant, isGrant, renderedGrant } from './grant.ts';
  */
 export const MAX_RENDERED = 1_000;
 
+/** Minimum interval of these checks, because many callers may be refused at a time; in milliseconds. */
+const SWEEP_MS = 1_000;
+
 /** An entry whose selectors match, but whose template is not rendered for the caller. */
 export interface Unrendered {
   readonly entry: Entry;
@@ -57,6 +60,8 @@ export class Renderings {
   /** By the entry's id, then by SPIFFE ID. */
   readonly #uses = new Map<string, Map<SpiffeId, Use>>();
   readonly #byHolder = new Map<object, ReadonlySet<Use>>();
+  /** By the entry's id: when its uses were last checked for ones that are over, in milliseconds since the epoch. */
+  readonly #swept = new Map<string, number>();
 
   constructor(parts: RenderingsParts) {
     this.#parts = parts;
@@ -159,12 +164,17 @@ export class Renderings {
     const { id, spiffeId } = use.grant;
     const ofEntry = this.#uses.get(id);
     if (ofEntry?.get(spiffeId) === use) ofEntry.delete(spiffeId);
-    if (ofEntry?.size === 0) this.#uses.delete(id);
+    if (ofEntry?.size !== 0) return;
+    this.#uses.delete(id);
+    this.#swept.delete(id);
   }
 
   #hasRoom(entryId: string, spiffeId: SpiffeId): boolean {
     const ofEntry = this.#uses.get(entryId);
     if (ofEntry === undefined || ofEntry.size < MAX_RENDERED || ofEntry.has(spiffeId)) return true;
+    const now = this.#parts.clock.now();
+    if (Math.abs(now - (this.#swept.get(entryId) ?? Number.NEGATIVE_INFINITY)) < SWEEP_MS) return false;
+    this.#swept.set(entryId, now);
     for (const use of [...ofEntry.values()]) this.#forget(use);
     return ofEntry.size < MAX_RENDERED;
   }

@@ -1,6 +1,6 @@
 /**
- * One SVID per entry, or per SPIFFE ID of an entry with a template, shared by all callers that match it. It is issued at the first request, kept fresh while it has
- * listeners, and dropped when it has none.
+ * One SVID per entry, or per SPIFFE ID of an entry with a template, shared by all callers that have it. It is issued at
+ * the first request, kept fresh while it has listeners, and dropped when it has none.
  */
 
 import { isDeepStrictEqual } from 'node:util';
@@ -104,8 +104,9 @@ export class Svids {
   }
 
   /**
-   * Call it when a proxy rejects the SVID of the grant with this key: a new one is issued after a delay. The delay doubles up to a limit
-   * and is reset by a scheduled renewal, so that one broken proxy does not disturb others that share the entry.
+   * Call it when a proxy rejects the SVID of the grant with this key: a new one is issued after a delay. The delay
+   * doubles up to a limit and is reset by a scheduled renewal, so that one broken proxy does not disturb others that share
+   * the entry.
    */
   reissue(key: string): void {
     const slot = this.#slots.get(key);

@@ -73,9 +73,9 @@ export class MatchIndex {
     this.delete(entry.id);
     const keys = entry.selectors.map(formatSelector);
     this.#countAll(entry, keys, 1);
-    // Each entry has a positive selector, and those are not sorted behind the negative ones of other kinds.
+    // Most callers satisfy a negative selector, so entries are not filed under one.
     const positive = entry.selectors.some(isNegated) ? positiveKeys(entry) : keys;
-    const under = positive.reduce((rarest, key) => (this.#askers.get(key)! < this.#askers.get(rarest)! ? key : rarest));
+    const under = this.#rarestOf(positive);
     const filed = { entry, keys, under };
     const file = this.#files.get(under);
     if (file === undefined) this.#files.set(under, new Set([filed]));
@@ -91,6 +91,11 @@ export class MatchIndex {
     const file = this.#files.get(filed.under)!;
     file.delete(filed);
     if (file.size === 0) this.#files.delete(filed.under);
+  }
+
+  /** The one with the fewest entries. Without any, as after manual edits of the database, the entry matches nobody. */
+  #rarestOf([first = '', ...others]: readonly string[]): string {
+    return others.reduce((rarest, key) => (this.#askers.get(key)! < this.#askers.get(rarest)! ? key : rarest), first);
   }
 
   #countAll(entry: Entry, keys: readonly string[], change: 1 | -1): void {
