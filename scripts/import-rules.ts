@@ -7,7 +7,7 @@ import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** The catalog of attestors, which loads an attestor only to run it. */
-const CATALOG = ['attest/catalog.ts', 'attest/selector-kinds.ts', 'types:attest'];
+const CATALOG = ['attest/catalog.ts', 'attest/selector-kinds.ts', 'attest/placeholders.ts', 'types:attest'];
 
 /**
  * What a room may import, besides itself and LEAVES. A file stands for the names that it exports, although they are imported

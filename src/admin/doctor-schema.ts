@@ -166,6 +166,25 @@ export const DOCTOR = titled(
         },
         { ...CLOSED, description: 'entries that matching callers do not get because they are in containers' },
       ),
+      unrendered: Type.Object(
+        {
+          count: Count,
+          sample: Type.Array(
+            Type.Object(
+              {
+                entry_id: Type.String(),
+                spiffe_id: { ...Type.String(), description: 'the template' },
+                ...DECLARED,
+                why: Type.String(),
+                callers: { ...Count, description: 'connections that are open now' },
+                pids: Type.Array(Type.Integer(), { description: 'pids of some of these callers' }),
+              },
+              CLOSED,
+            ),
+          ),
+        },
+        { ...CLOSED, description: 'templates that connected callers match, but that are not rendered for them' },
+      ),
       unreachable_users: Type.Array(
         Type.Object(
           {

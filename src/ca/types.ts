@@ -11,6 +11,8 @@ export type { TrustBundle } from '../spiffe/index.ts';
 /** A request for an SVID. Its contents come from a registry entry alone. */
 export interface SvidRequest {
   readonly entryId: string;
+  /** See {@link X509Svid.grant}. */
+  readonly grant?: string;
   readonly spiffeId: SpiffeId;
   readonly dnsNames: readonly string[];
   /** Empty: the authority's default. */
@@ -26,6 +28,8 @@ export interface SvidRequest {
 /** An X.509-SVID with its key. Times in milliseconds since the epoch, on whole seconds. */
 export interface X509Svid {
   readonly entryId: string;
+  /** The request's name for what the SVID is for: an entry, or one SPIFFE ID of an entry. By default the entry's id. */
+  readonly grant: string;
   readonly spiffeId: SpiffeId;
   /** Leaf, then the signer's chain without the root, PEM. */
   readonly certificateChain: string;

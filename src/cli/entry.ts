@@ -6,6 +6,7 @@ import { FILE_SOURCE, formatDuration, type Problem } from '../base/index.ts';
 import type { AdminClient } from '../client/index.ts';
 import type { DeclaredEntry } from '../entries-file/index.ts';
 import { declaredWarning, ENTRY_FIELD_LIST, type EntryJson, type Flag } from '../registry/index.ts';
+import { formatSelector } from '../spiffe/index.ts';
 import { deleteAll } from './delete.ts';
 import { addEntryFlags, type EntryFlags, flagAt, flagsToJson } from './entry-flags.ts';
 import { placed, printWarnings, UsageError } from './errors.ts';
@@ -272,7 +273,7 @@ function shown(entry: EntryJson, name: keyof EntryJson, kind: Flag['kind'] | und
 }
 
 function selectorsOf(entry: EntryJson): string[] {
-  return entry.selectors.map(({ type, value }) => `${type}:${value}`);
+  return entry.selectors.map(formatSelector);
 }
 
 function ttl(seconds: number): string {

@@ -6,7 +6,7 @@ import { judgeAuthority } from './authority.ts';
 import type { Check, CheckResult } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
 import { judgeEngineSocket } from './engine-socket.ts';
-import { judgeEntries, judgeRequirements, judgeWithheld } from './entries.ts';
+import { judgeEntries, judgeRequirements, judgeUnrendered, judgeWithheld } from './entries.ts';
 import { judgeHost } from './host.ts';
 import { judgeInputs } from './inputs.ts';
 import { judgeKeys } from './keys.ts';
@@ -69,7 +69,12 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
     here === undefined
       ? judged('host', () => judgeHost(known, restart))
       : { name: 'host', run: () => ownOnly(here, { findings: judgeHost(known, restart), skipped: [] }) },
-    judged('entries', () => [...judgeRequirements(known), ...judgeWithheld(known), ...judgeEntries(known)]),
+    judged('entries', () => [
+      ...judgeRequirements(known),
+      ...judgeWithheld(known),
+      ...judgeUnrendered(known),
+      ...judgeEntries(known),
+    ]),
   ];
 }
 

@@ -2,7 +2,7 @@
 
 import { redactSelector } from '../attest/index.ts';
 import { API_SOURCE, declaredPlace, FILE_SOURCE, formatDuration, type Problem } from '../base/index.ts';
-import type { Selector } from '../spiffe/index.ts';
+import { isNegated, isTemplate, opposite, parseTemplate, pathOf, type Selector } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { isExpired } from './entry.ts';
 import type { FederatedBundles } from './federated-bundles.ts';
@@ -11,6 +11,8 @@ import type { Entry, EntryInput } from './types.ts';
 export interface EntryWarningParts {
   /** Why no caller on this server can have the selector; undefined if one may. */
   readonly whyNever: (selector: Selector) => string | undefined;
+  /** Why the placeholder of this name has a value for no caller on this server; undefined if it may have one. */
+  readonly whyNoPlaceholder: (name: string) => string | undefined;
   /** The longest SVID TTL that is always honoured in full, in seconds. */
   readonly longestSvidTtl: number;
   readonly federatedBundles: Pick<FederatedBundles, 'get'>;
@@ -68,8 +70,13 @@ function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable
     const why = parts.whyNever(selector);
     if (why === undefined) continue;
     const rule = 'the entry is kept, but no caller matches it until this changes';
-    yield { path: '/selectors', problem: `no caller has ${redactSelector(selector)}: ${why}`, rule };
+    const problem = isNegated(selector)
+      ? `of no caller it is known that ${redactSelector(opposite(selector))} is not among its facts: ${why}`
+      : `no caller has ${redactSelector(selector)}: ${why}`;
+    yield { path: '/selectors', problem, rule };
   }
+  yield* templateWarnings(entry, parts);
+  yield* reservedWarnings(entry);
   yield* ttlWarnings(entry, parts.longestSvidTtl);
   for (const domain of entry.federatesWith) {
     if (parts.federatedBundles.get(domain) !== undefined) continue;
@@ -80,6 +87,22 @@ function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable
     const problem = `it is ${new Date(entry.expiresAt).toISOString()}, which is in the past`;
     yield { path: '/expires_at', problem, rule: 'the entry is stored, but has no effect; give a later time, or never' };
   }
+}
+
+function* templateWarnings({ spiffeId }: EntryInput, { whyNoPlaceholder }: EntryWarningParts): Iterable<Problem> {
+  if (!isTemplate(spiffeId)) return;
+  for (const name of parseTemplate(spiffeId).placeholders) {
+    const why = whyNoPlaceholder(name);
+    if (why === undefined) continue;
+    const rule = 'the entry is kept, but its template is rendered for no caller until this changes';
+    yield { path: '/spiffe_id', problem: `{${name}} has a value for no caller: ${why}`, rule };
+  }
+}
+
+function* reservedWarnings({ spiffeId }: EntryInput): Iterable<Problem> {
+  if (isTemplate(spiffeId) || !/^\/sidekey(?:\/|$)/.test(pathOf(spiffeId))) return;
+  const rule = 'the entry is kept, but later versions will refuse it: choose another path';
+  yield { path: '/spiffe_id', problem: `its path is ${pathOf(spiffeId)}, and /sidekey is reserved for Sidekey`, rule };
 }
 
 function* ttlWarnings({ x509SvidTtl, jwtSvidTtl }: EntryInput, longest: number): Iterable<Problem> {

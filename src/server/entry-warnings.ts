@@ -5,7 +5,7 @@ import type { Clock } from '../base/index.ts';
 import { longestKeptSvidTtl } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { createWarningsOf, type Registry, type WarningsOf } from '../registry/index.ts';
-import { whyNoCallerHas } from './attestors.ts';
+import { whyNoCallerHas, whyNoPlaceholder } from './attestors.ts';
 
 export function entryWarnings(from: {
   readonly config: ServeConfig;
@@ -16,6 +16,7 @@ export function entryWarnings(from: {
   const { config, attestors, registry, clock } = from;
   return createWarningsOf({
     whyNever: (selector) => whyNoCallerHas(selector, attestors),
+    whyNoPlaceholder: (name) => whyNoPlaceholder(name, attestors),
     longestSvidTtl: longestKeptSvidTtl(config.caTtl),
     federatedBundles: registry.federatedBundles,
     now: () => clock.now(),

@@ -191,6 +191,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     quota,
     turns,
     keeps: (selector) => isKept(selector, registry),
+    asked: registry,
     ownerOf,
     pinByPid: !kernel.pinsPeers,
     onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading),
@@ -238,6 +239,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       inspect: createInspector({
         attestors,
         whyContained,
+        asked: registry,
         clock,
         attestTimeoutMs: ATTEST_TIMEOUT_MS,
         reach: (pid) => reachOf(pid, config.socket),

@@ -21,4 +21,23 @@ export {
 } from './id.ts';
 export { AUTHORITY_KEY_TYPES, type AuthorityKeyType, SVID_KEY_TYPES, type SvidKeyType } from './key-types.ts';
 export { type ReservedNames, SPIRE_NAMES } from './sds-names.ts';
-export { compareSelectors, compareText, formatSelector, type Selector, splitSelector } from './selector.ts';
+export {
+  compareSelectors,
+  compareText,
+  formatSelector,
+  isNegated,
+  opposite,
+  type Selector,
+  splitSelector,
+} from './selector.ts';
+export {
+  couldRender,
+  isLikeTemplate,
+  isTemplate,
+  parseIdOrTemplate,
+  parseTemplate,
+  renderTemplate,
+  type SpiffeIdTemplate,
+  type TemplateText,
+  trustDomainOfEither,
+} from './template.ts';

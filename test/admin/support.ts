@@ -1,5 +1,6 @@
 /** The admin API on real sockets, over a registry on a real database. */
 
+import assert from 'node:assert/strict';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -72,6 +73,8 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
         federated: () => [],
         holders: () => 0,
         withheld: () => [],
+        unrendered: () => [],
+        render: () => assert.fail(),
         lapsesOf: () => [],
         preview: async () => ({ callers: [], more: 0, unread: 0 }),
       },

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import type { DoctorJson } from '../../src/admin/doctor-schema.ts';
 import type { Finding } from '../../src/base/finding.ts';
 import { judgeAuthority } from '../../src/doctor/authority.ts';
-import { judgeEntries, judgeRequirements, judgeWithheld } from '../../src/doctor/entries.ts';
+import { judgeEntries, judgeRequirements, judgeUnrendered, judgeWithheld } from '../../src/doctor/entries.ts';
 import { judgeHost } from '../../src/doctor/host.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
@@ -71,6 +71,7 @@ const WELL: DoctorJson = {
   usage: [{ setting: '--max-streams-per-uid', owner: 'uid 0', used: 3, limit: 20_000 }],
   unseen_callers: { count: 0, uid: null, last_at: null },
   withheld: { count: 0, sample: [] },
+  unrendered: { count: 0, sample: [] },
   unreachable_users: [],
   unset_bundles: [],
   entries: { total: 1, expired: NONE, unproducible: NONE, shadowed: NONE, 'never-issued': NONE },
@@ -83,6 +84,7 @@ const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
     ...judgeHost(known, () => undefined),
     ...judgeRequirements(known),
     ...judgeWithheld(known),
+    ...judgeUnrendered(known),
     ...judgeEntries(known),
   ];
 };

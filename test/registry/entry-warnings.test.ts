@@ -7,6 +7,7 @@ import { TRUST_DOMAIN } from './support.ts';
 const NOW = Date.UTC(2030, 0, 1);
 
 const warningsOf = createWarningsOf({
+  whyNoPlaceholder: () => undefined,
   whyNever: ({ type, value }) =>
     type === 'docker' ? 'no docker attestor runs here' : value === 'uid:666' ? 'why' : undefined,
   longestSvidTtl: 43_200,

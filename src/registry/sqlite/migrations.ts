@@ -109,6 +109,9 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE entries ADD COLUMN x509_svid_key_type TEXT NOT NULL DEFAULT '';
   `,
+  // Entries may have negative selectors from here on. An earlier version would read them as positive ones, so the new
+  // version number keeps it from opening the database.
+  'SELECT 1;',
 ];
 
 /**
