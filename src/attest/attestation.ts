@@ -2,6 +2,7 @@
 
 import { type Clock, SidekeyError } from '../base/index.ts';
 import { compareSelectors, formatSelector, isNegated, type Selector } from '../spiffe/index.ts';
+import type { AttestationTimes, AttestorResult } from './attestation-times.ts';
 import type { WhyContained } from './contained.ts';
 import { NO_VALUES, valuesOf } from './placeholders.ts';
 import type { AskedSelectors, Attestation, Attestor, CallingProcess, FurtherFacts, PlaceholderValue } from './types.ts';
@@ -17,6 +18,8 @@ export interface AttestOptions {
   readonly asked?: AskedFurther;
   /** Time limit of each attestor, in milliseconds; they run concurrently. */
   readonly attestTimeoutMs: number;
+  /** Undefined: nothing is counted. */
+  readonly times?: AttestationTimes;
 }
 
 export type AskedFurther = Pick<AskedSelectors, 'negatives' | 'placeholders'>;
@@ -75,9 +78,12 @@ export async function runAttestor(
   remark?: (text: string) => void,
 ): Promise<AttestorFound> {
   const late = Promise.withResolvers<never>();
-  const deadline = options.clock.after(options.attestTimeoutMs, () =>
-    late.reject(new SidekeyError('ERR_ATTESTATION_FAILED', `no answer within ${options.attestTimeoutMs} ms`)),
-  );
+  const begun = performance.now();
+  let result: AttestorResult = 'ok';
+  const deadline = options.clock.after(options.attestTimeoutMs, () => {
+    result = 'timeout';
+    late.reject(new SidekeyError('ERR_ATTESTATION_FAILED', `no answer within ${options.attestTimeoutMs} ms`));
+  });
   try {
     let facts: FurtherFacts | undefined;
     const tell = (told: FurtherFacts) => {
@@ -87,12 +93,14 @@ export async function runAttestor(
     const selectors = await Promise.race([attestor.attest(caller, everything, remark, told), late.promise]);
     return { selectors, ...further(attestor.name, facts, options.asked) };
   } catch (error) {
+    if (result === 'ok') result = 'failed';
     const message = `the ${attestor.name} attestor failed: ${safeReason(error)}`;
     // The message already contains a SidekeyError's text; as the cause it would add its stack to each log line.
     const cause = error instanceof SidekeyError ? error.cause : error;
     throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause });
   } finally {
     deadline.cancel();
+    options.times?.attestor(attestor.name, result, begun);
   }
 }
 

@@ -8,6 +8,7 @@ export { type Grant, keyOf } from './grant.ts';
 export {
   canCome,
   dependsOnFacts,
+  HELD_REASONS,
   type Held,
   type HeldReason,
   isStillGiven,
