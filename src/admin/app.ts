@@ -8,7 +8,7 @@ import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { Ledger } from '../sds/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
 import { type Log, ownedLog } from '../telemetry/index.ts';
-import { type AdminCaller, accessRefusal } from './access.ts';
+import { type AdminCaller, authorize, type Requester } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
@@ -18,13 +18,22 @@ import { addEntryRoutes } from './entries.ts';
 import type { EventReaders } from './event-readers.ts';
 import { addEventRoutes } from './events.ts';
 import { addExplainRoutes, type ExplainRoutesParts } from './explain.ts';
-import { addHealthRoutes, OPEN_PATHS, type Readiness } from './health.ts';
+import { addHealthRoutes, type Readiness } from './health.ts';
 import { methodsOf } from './methods.ts';
 import { openApiDocument } from './openapi.ts';
 import { sendProblem, toSidekeyError } from './problem.ts';
 import { addProxyRoutes } from './proxies.ts';
 import { schemaController } from './query.ts';
+import { NEEDS_OF_UNKNOWN, type Needs, needsOf } from './roles.ts';
 import { DOCUMENT, NO_QUERY } from './schema.ts';
+import { addTokenRoutes } from './tokens.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The sender; undefined for a request on TCP that needs no token. */
+    requester: Requester | undefined;
+  }
+}
 
 /** Dependencies of the routes. */
 export interface AppOptions {
@@ -45,9 +54,9 @@ export interface AppOptions {
   readonly version: string;
   /** The caller of a request; undefined refuses it. */
   readonly callerOf: (request: IncomingMessage) => AdminCaller | undefined;
-  /** Called for requests whose caller may use the admin API; not for paths that are open to all. */
-  readonly admit: (request: IncomingMessage) => void;
-  /** The token that TCP callers need now; undefined: TCP callers are refused. */
+  /** Called for requests that are accepted; not for paths that need no token. */
+  readonly admit: (request: IncomingMessage, requester: Requester) => void;
+  /** The token of the file, which has the role admin; undefined: there is none. */
   readonly token: () => string | undefined;
   /** SDS names that aliases may not have; undefined: those of SPIRE. */
   readonly reservedNames?: ReservedNames;
@@ -62,6 +71,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   const { callerOf, log, version } = options;
   const refusedLog = ownedLog(log, 'refused admin callers');
   const routes: RouteOptions[] = [];
+  const needs = new Map<string, Needs>();
   const app = fastify({
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: 255 },
@@ -72,21 +82,29 @@ export function createApp(options: AppOptions): FastifyInstance {
     // All routes refuse unknown parameters, even routes without parameters: `POST …?dry_run=true` must not write.
     route.schema = { querystring: NO_QUERY, ...route.schema };
     routes.push(route);
+    // A route without a role fails the start, so that none is open by mistake.
+    for (const method of [route.method].flat()) needs.set(`${method} ${route.url}`, needsOf(method, route.url));
   });
+  app.decorateRequest('requester', undefined);
   app.addHook('onRequest', async (request, reply) => {
     try {
-      checkAccess(request, callerOf(request.raw), options);
+      const { method, routeOptions } = request;
+      const needed = needs.get(`${method} ${routeOptions.url}`) ?? NEEDS_OF_UNKNOWN;
+      request.requester = checkAccess(request, callerOf(request.raw), needed, options);
     } catch (thrown) {
       // Closes the connection, so that the rest of the request is not read.
       reply.header('connection', 'close');
       throw thrown;
     }
   });
-  app.addHook('onResponse', async ({ method, url, raw }, { statusCode }) => {
+  app.addHook('onResponse', async ({ method, url, raw, requester }, { statusCode }) => {
     if (method === 'GET' || method === 'HEAD') return;
     // Refused callers can send any number of requests, so their log lines are limited.
     const to = REFUSED.has(statusCode) ? refusedLog : log;
-    to.info({ method, path: pathOf(url), status: statusCode, caller: callerOf(raw) }, 'admin request');
+    to.info(
+      { method, path: pathOf(url), status: statusCode, caller: logged(callerOf(raw), requester) },
+      'admin request',
+    );
   });
   app.setErrorHandler((thrown, { method, url }, reply) => {
     const error = toSidekeyError(thrown);
@@ -118,6 +136,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addExplainRoutes(app, { ...options, ...options.explain });
   addDoctorRoutes(app, options);
   addEventRoutes(app, options.eventReaders);
+  addTokenRoutes(app, options);
   addHealthRoutes(app, options.ready);
   let document: Record<string, unknown> | undefined;
   app.get(
@@ -136,19 +155,24 @@ function pathOf(url: string): string {
   return url.split('?', 1)[0]!;
 }
 
-/** @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED */
+function logged(caller: AdminCaller | undefined, requester: Requester | undefined): object | undefined {
+  return requester?.kind === 'token' ? { ...caller, token_name: requester.name } : caller;
+}
+
+/** @throws ERR_FORBIDDEN, ERR_FORBIDDEN_HOST, ERR_UNAUTHORIZED, ERR_FORBIDDEN_ROLE */
 function checkAccess(
   request: FastifyRequest,
   caller: AdminCaller | undefined,
-  { token, hosts, admit }: AppOptions,
-): void {
+  needs: Needs,
+  { token, registry, hosts, clock, admit }: AppOptions,
+): Requester | undefined {
   if (caller === undefined) throw new SidekeyError('ERR_FORBIDDEN', 'the kernel does not say which process is calling');
   const { host, authorization } = request.headers;
-  const open = OPEN_PATHS.has(request.routeOptions.url ?? '');
-  const rules = { ownerUid: process.geteuid!(), token: token(), hosts };
-  const refused = accessRefusal(caller, { host, authorization, open }, rules);
-  if (refused !== undefined) throw refused;
-  if (!open) admit(request.raw);
+  const { tokens } = registry;
+  const rules = { ownerUid: process.geteuid!(), token: token(), tokens, hosts, now: clock.now() };
+  const requester = authorize(caller, { host, authorization, needs }, rules);
+  if (requester !== undefined && needs !== 'open') admit(request.raw, requester);
+  return requester;
 }
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });

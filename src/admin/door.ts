@@ -5,10 +5,10 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type Clock, SidekeyError } from '../base/index.ts';
+import { type Clock, type ErrorCode, SidekeyError } from '../base/index.ts';
 import { type Log, Rarely } from '../telemetry/index.ts';
 import type { AdminCaller } from './access.ts';
-import { endWithProblem } from './problem.ts';
+import { endWithProblem, rawProblem } from './problem.ts';
 
 export interface DoorOptions {
   /** The door's name in the log. */
@@ -64,27 +64,25 @@ function protocolOf(packet: Buffer | undefined): Protocol | undefined {
   return undefined;
 }
 
-/** Answers as Node does by default, plus a sentence for the user. @see https://nodejs.org/api/http.html#event-clienterror */
+/** Answers a request that Node could not read. @see https://nodejs.org/api/http.html#event-clienterror */
 function answerBadRequest(error: NodeJS.ErrnoException, socket: Socket, sentence: string | undefined): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
     return;
   }
-  const [status, fallback] = STATUSES[error.code ?? ''] ?? ['400 Bad Request', 'this is not an HTTP/1.1 request'];
-  const text = `${sentence ?? fallback}\n`;
-  const head = [
-    'Connection: close',
-    'Content-Type: text/plain; charset=utf-8',
-    `Content-Length: ${Buffer.byteLength(text)}`,
-  ];
-  socket.write(`HTTP/1.1 ${status}\r\n${head.join('\r\n')}\r\n\r\n${text}`);
+  const [code, fallback] = REASONS[error.code ?? ''] ?? ['ERR_BAD_REQUEST', 'this is not an HTTP/1.1 request'];
+  socket.write(rawProblem(new SidekeyError(code, sentence ?? fallback)));
   // A client that never closes its side must not keep the connection.
   socket.destroySoon();
 }
 
-const STATUSES: Readonly<Record<string, readonly [status: string, sentence: string]>> = {
-  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'the headers of this request are too large'],
-  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request did not arrive in time'],
+const REASONS: Readonly<Record<string, readonly [code: ErrorCode, sentence: string]>> = {
+  HPE_HEADER_OVERFLOW: ['ERR_HEADERS_TOO_LARGE', 'the headers of this request have more than 16 KiB'],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: ['ERR_TOO_LARGE', 'the chunk extensions of this body have more than 16 KiB'],
+  ERR_HTTP_REQUEST_TIMEOUT: [
+    'ERR_REQUEST_TIMEOUT',
+    'the request did not arrive in time: its headers have to within 5 s, all of it within 30 s',
+  ],
 };
 
 export function createDoor(options: DoorOptions): Door {

@@ -57,6 +57,7 @@ export function addEntryRoutes(
     {
       schema: {
         operationId: 'createEntries',
+        errors: ['ERR_ENTRY_EXISTS'],
         summary: 'Create one entry, or several (all or none)',
         body: schema.NEW_ENTRIES,
         response: { 201: schema.MADE_ENTRIES },
@@ -103,6 +104,7 @@ export function addEntryRoutes(
     {
       schema: {
         operationId: 'setEntriesOfSource',
+        errors: ['ERR_ENTRY_EXISTS'],
         summary: 'Make the entries of one source equal to the given list',
         querystring: schema.SOURCE_QUERY,
         body: schema.SOURCE_ENTRIES,
@@ -149,6 +151,7 @@ export function addEntryRoutes(
     {
       schema: {
         operationId: 'updateEntry',
+        errors: ['ERR_ENTRY_EXISTS', 'ERR_REVISION'],
         summary: 'Change the given fields of an entry',
         params: schema.ENTRY_PARAMS,
         headers: schema.IF_MATCH,
@@ -174,6 +177,7 @@ export function addEntryRoutes(
     {
       schema: {
         operationId: 'deleteEntry',
+        errors: ['ERR_REVISION'],
         summary: 'Delete an entry',
         params: schema.ENTRY_PARAMS,
         headers: schema.IF_MATCH,

@@ -7,9 +7,6 @@ import { HEALTH, READINESS } from './schema.ts';
 /** The server's state; `reason` says what is missing until it is ready. */
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
 
-/** Paths that need no token. */
-export const OPEN_PATHS: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
-
 export function addHealthRoutes(app: FastifyInstance, ready: () => Readiness): void {
   app.get(
     '/healthz',
@@ -21,7 +18,14 @@ export function addHealthRoutes(app: FastifyInstance, ready: () => Readiness): v
 
   app.get(
     '/readyz',
-    { schema: { operationId: 'getReadiness', summary: 'Every listener accepts', response: { 200: READINESS } } },
+    {
+      schema: {
+        operationId: 'getReadiness',
+        errors: ['ERR_NOT_READY'],
+        summary: 'Every listener accepts',
+        response: { 200: READINESS },
+      },
+    },
     () => {
       const readiness = ready();
       if (!readiness.ready) throw new SidekeyError('ERR_NOT_READY', readiness.reason);

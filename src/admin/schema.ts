@@ -4,6 +4,7 @@
  */
 
 import Type, { type Static } from 'typebox';
+import { ERRORS, type ErrorCode, ROLES } from '../base/index.ts';
 import { ENTRY_FIELD_LIST, ENTRY_FIELDS, type JsonSchema } from '../registry/index.ts';
 import { titled } from './titled.ts';
 
@@ -206,20 +207,28 @@ export const READINESS = titled('Readiness', Type.Object({ status: Type.Literal(
 
 export const DOCUMENT = titled('OpenApiDocument', Type.Object({ openapi: Type.String(), paths: Type.Object({}) }));
 
+const CODES = Object.keys(ERRORS) as ErrorCode[];
+
 /** @see https://www.rfc-editor.org/rfc/rfc9457 */
 export const PROBLEM = titled(
   'Problem',
-  Type.Object({
-    type: Type.String(),
-    title: Type.String(),
-    status: Type.Integer(),
-    detail: Type.String(),
-    code: Type.String({ description: 'stable; docs/errors.md lists them' }),
-    errors: Type.Optional(Type.Array(Problem)),
-    entry: Type.Optional(ENTRY),
-    index: Type.Optional(
-      Type.Integer({ minimum: 0, description: '409: the position of the refused entry in the request' }),
-    ),
-    revision_number: Type.Optional(Type.Integer({ minimum: 1, description: '412: the present revision of the entry' })),
-  }),
+  Type.Object(
+    {
+      type: Type.String(),
+      title: Type.String(),
+      status: Type.Integer(),
+      detail: Type.String(),
+      code: Type.Enum([...CODES], { description: 'stable; docs/errors.md explains them; new ones may be added' }),
+      errors: Type.Optional(Type.Array(Problem)),
+      entry: Type.Optional(ENTRY),
+      index: Type.Optional(
+        Type.Integer({ minimum: 0, description: '409: the position of the refused entry in the request' }),
+      ),
+      revision_number: Type.Optional(
+        Type.Integer({ minimum: 1, description: '412: the present revision of the entry' }),
+      ),
+      needed_role: Type.Optional(Type.Enum([...ROLES], { description: '403: the least role that is needed' })),
+    },
+    CLOSED,
+  ),
 );

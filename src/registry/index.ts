@@ -34,4 +34,7 @@ export { copyDatabase } from './sqlite/copy.ts';
 export { openSqliteStore } from './sqlite/sqlite-store.ts';
 export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decision-store.ts';
 export type { IssuanceStore } from './store/issuance-store.ts';
+export { FILE_TOKEN_NAME, isExpiredToken, type Token } from './token.ts';
+export { parseTokenInput, TOKEN_NAME } from './token-input.ts';
+export type { Tokens } from './tokens.ts';
 export type { EntryChange, EntryInput, ListQuery, NearMiss, Registry } from './types.ts';

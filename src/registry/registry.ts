@@ -15,6 +15,7 @@ import { type Keyed, keyed, nearestEntries } from './near.ts';
 import { entryExists, noSuchEntry, staleEntry } from './store/conflict.ts';
 import type { EntryUpdate } from './store/entry-store.ts';
 import type { Store } from './store/store.ts';
+import { Tokens } from './tokens.ts';
 import type {
   Entry,
   EntryChange,
@@ -32,7 +33,7 @@ import { WriteQueue } from './write-queue.ts';
 const BULK = 100;
 
 export interface RegistryParts {
-  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases'>;
+  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens'>;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
@@ -44,10 +45,11 @@ export async function openRegistry(parts: RegistryParts): Promise<Registry> {
   const queue = new WriteQueue();
   const federatedBundles = await FederatedBundles.open({ store: store.bundles, queue, clock, log });
   const aliases = await Aliases.open({ store: store.aliases, queue, clock, log });
-  return new StoredRegistry({ ...parts, queue, federatedBundles, aliases }, await store.entries.load());
+  const tokens = await Tokens.open({ store: store.tokens, queue, clock, log });
+  return new StoredRegistry({ ...parts, queue, federatedBundles, aliases, tokens }, await store.entries.load());
 }
 
-interface StoredRegistryParts extends RegistryParts, Pick<Registry, 'federatedBundles' | 'aliases'> {
+interface StoredRegistryParts extends RegistryParts, Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens'> {
   readonly queue: WriteQueue;
 }
 
@@ -62,6 +64,7 @@ class StoredRegistry implements Registry {
   readonly trustDomain: TrustDomain;
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
+  readonly tokens: Tokens;
   readonly #parts: StoredRegistryParts;
   readonly #entries = new Map<string, Entry>();
   readonly #bySpiffeId = new Map<string, Set<Entry>>();
@@ -81,6 +84,7 @@ class StoredRegistry implements Registry {
     this.trustDomain = parts.trustDomain;
     this.federatedBundles = parts.federatedBundles;
     this.aliases = parts.aliases;
+    this.tokens = parts.tokens;
     for (const entry of entries) this.#put(entry);
   }
 

@@ -15,6 +15,7 @@ import { makeTrustBundle } from '../../src/spiffe/bundle.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { open, SILENT, TRUST_DOMAIN } from '../registry/support.ts';
 import type { TestClock } from '../support/clock.ts';
+import { assertDocumented } from '../support/documented.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 export const TOKEN = 'a-token-that-only-the-test-knows';
@@ -109,8 +110,14 @@ export interface Call {
   readonly raw?: string | Buffer;
 }
 
-/** Where a call goes: the socket's path, or a port on loopback. */
-export function call(where: string | number, method: string, url: string, options: Call = {}): Promise<Answer> {
+/** Where a call goes: the socket's path, or a port on loopback. The answer is one that the OpenAPI document describes. */
+export async function call(where: string | number, method: string, url: string, options: Call = {}): Promise<Answer> {
+  const answer = await send(where, method, url, options);
+  await assertDocumented({ method, url, ...answer });
+  return answer;
+}
+
+function send(where: string | number, method: string, url: string, options: Call): Promise<Answer> {
   const payload = options.json === undefined ? options.raw : JSON.stringify(options.json);
   const headers: Record<string, string | number> = {
     ...(options.json === undefined ? {} : { 'content-type': 'application/json' }),

@@ -108,6 +108,16 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE entries ADD COLUMN x509_svid_key_type TEXT NOT NULL DEFAULT '';
   `,
+  `
+  CREATE TABLE tokens (
+    name       TEXT PRIMARY KEY,
+    role       TEXT NOT NULL,
+    hash       TEXT NOT NULL UNIQUE CHECK (length(hash) = 64),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revision   INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /**

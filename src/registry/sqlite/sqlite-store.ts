@@ -13,6 +13,7 @@ import { decisionTable } from './decision-table.ts';
 import { entryTable } from './entry-table.ts';
 import { issuanceTable } from './issuance-table.ts';
 import { APPLICATION_ID, MIGRATIONS, migrate, schemaVersion } from './migrations.ts';
+import { tokenTable } from './token-table.ts';
 
 /** How long a write waits for a lock that another program holds, in milliseconds. It blocks the event loop. */
 const BUSY_TIMEOUT_MS = 1_000;
@@ -67,7 +68,7 @@ function prepare(db: Database, file: string, trustDomain: TrustDomain): void {
     db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
   }).immediate();
   // Not the issuances, which may be many.
-  for (const table of ['entries', 'federated_bundles', 'aliases', 'changes']) {
+  for (const table of ['entries', 'federated_bundles', 'aliases', 'tokens', 'changes']) {
     const result = db.pragma(`quick_check(${table})`, { simple: true });
     if (result !== 'ok') throw damaged(file, String(result));
   }
@@ -88,13 +89,15 @@ function storeOf(db: Database, { path, trustDomain, keptChanges = KEPT_CHANGES }
   const entries = entryTable(access, log, trustDomain);
   const bundles = bundleTable(access, log, trustDomain);
   const aliases = aliasTable(access, log, trustDomain);
+  const tokens = tokenTable(access, log);
   return {
     entries: entries.store,
     bundles: bundles.store,
     aliases: aliases.store,
+    tokens: tokens.store,
     issuances: issuanceTable(access),
     decisions: decisionTable(access),
-    changes: changeFeed(access, { entry: entries.get, bundle: bundles.get, alias: aliases.get }),
+    changes: changeFeed(access, { entry: entries.get, bundle: bundles.get, alias: aliases.get, token: tokens.get }),
     close: async () => access.close(),
   };
 }
