@@ -27,7 +27,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   sds: ['identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
   standard: ['wire/types.ts', 'gen'],
   admin: ['registry', 'entries-file', 'ca', 'identity', 'sds', ...CATALOG],
-  client: [],
+  client: ['gen'],
   envoy: [],
   doctor: [
     'envoy',

@@ -7,7 +7,6 @@ export type { SelfKnowledge } from './doctor.ts';
 export type { DoctorJson } from './doctor-schema.ts';
 export type { ExplanationJson } from './explain-schema.ts';
 export type { Readiness } from './health.ts';
-export type { ProxyJson, ProxyPageJson, SecretJson, StreamJson } from './proxy-schema.ts';
-export type { AliasJson, BundleJson } from './schema.ts';
+export type { ProxyJson, SecretJson, StreamJson } from './proxy-schema.ts';
 export { listenAddress, listenOnTcp } from './tcp.ts';
 export { AdminToken } from './token.ts';
