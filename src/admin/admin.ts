@@ -9,6 +9,7 @@ import type { AppOptions } from './app.ts';
 import { createDoor } from './door.ts';
 import type { EventSources } from './events.ts';
 import { endWithProblem } from './problem.ts';
+import type { AdminTls } from './tls.ts';
 
 export interface AdminOptions
   extends Omit<AppOptions, 'callerOf' | 'eventReaders' | 'admit'>,
@@ -16,6 +17,8 @@ export interface AdminOptions
   readonly ledger: AppOptions['ledger'] & EventSources['ledger'];
   /** The process that opened a connection to the Unix socket, as the kernel reports it; called once per connection. */
   readonly unixCaller: (socket: Socket) => Omit<Extract<AdminCaller, { via: 'unix' }>, 'via'>;
+  /** TLS for TCP; undefined: clear text. */
+  readonly tls?: AdminTls | undefined;
   /** Maximum of connections on each door. */
   readonly maxConnections: number;
 }
@@ -77,13 +80,14 @@ export function createAdmin(options: AdminOptions): Admin {
       endWithProblem(response, SidekeyError.from(thrown));
     }
   };
+  const { tls, ...ofDoors } = options;
   const unix = createDoor({
-    ...options,
+    ...ofDoors,
     name: 'its Unix socket',
     callerOf: (socket) => ({ via: 'unix', ...options.unixCaller(socket) }),
     handle,
   });
-  const tcp = createDoor({ ...options, name: 'TCP', callerOf: () => ({ via: 'tcp' }), handle });
+  const tcp = createDoor({ ...ofDoors, tls, name: 'TCP', callerOf: () => ({ via: 'tcp' }), handle });
   return {
     unix: unix.server,
     tcp: tcp.server,

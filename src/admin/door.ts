@@ -9,6 +9,8 @@ import { type Clock, type ErrorCode, SidekeyError } from '../base/index.ts';
 import { type Log, Rarely } from '../telemetry/index.ts';
 import type { AdminCaller } from './access.ts';
 import { endWithProblem, rawProblem } from './problem.ts';
+import type { AdminTls } from './tls.ts';
+import { UnderTls } from './under-tls.ts';
 
 export interface DoorOptions {
   /** The door's name in the log. */
@@ -17,6 +19,8 @@ export interface DoorOptions {
   readonly callerOf: (socket: Socket) => AdminCaller;
   readonly handle: (request: IncomingMessage, response: ServerResponse, caller: AdminCaller) => void;
   readonly maxConnections: number;
+  /** Undefined: clear text. */
+  readonly tls?: AdminTls | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -86,9 +90,9 @@ const REASONS: Readonly<Record<string, readonly [code: ErrorCode, sentence: stri
 };
 
 export function createDoor(options: DoorOptions): Door {
-  const { clock, maxConnections } = options;
+  const { clock, maxConnections, tls } = options;
   const known = new WeakMap<Socket, AdminCaller>();
-  const server = createServer(TIMEOUTS, (request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse) => {
     const { socket } = request;
     let caller = known.get(socket);
     try {
@@ -100,9 +104,18 @@ export function createDoor(options: DoorOptions): Door {
       return;
     }
     options.handle(request, response, caller);
-  });
+  };
+  const server = tls === undefined ? createServer(TIMEOUTS, answer) : tls.createServer(TIMEOUTS, answer);
+  const underTls = tls === undefined ? undefined : new UnderTls(server);
   const otherLines = new Rarely(clock, OTHER_LOG_MS);
   server.on('clientError', (error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket) => {
+    if (underTls?.isOpening(socket as Socket) === true) {
+      socket.destroy();
+      if (error.code === 'ERR_SSL_HTTP_REQUEST' && otherLines.mayTell() !== undefined) {
+        options.log.warn(`admin API on ${options.name}: a client began with clear text: use an https:// URL`);
+      }
+      return;
+    }
     const protocol = protocolOf(error.rawPacket);
     if (protocol !== undefined && otherLines.mayTell() !== undefined) {
       options.log.warn({ protocol: protocol.name }, `admin API on ${options.name}: ${protocol.sentence}`);
@@ -128,7 +141,8 @@ export function createDoor(options: DoorOptions): Door {
   });
   return {
     server,
-    admit: (socket) => {
+    admit: (given) => {
+      const socket = underTls?.connectionOf(given) ?? given;
       if (strangers.delete(socket)) admitted.add(socket);
     },
     close: async () => {

@@ -4,8 +4,10 @@ import type { FastifyInstance } from 'fastify';
 import { SidekeyError } from '../base/index.ts';
 import { HEALTH, READINESS } from './schema.ts';
 
-/** The server's state; `reason` says what is missing until it is ready. */
-export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
+/** The server's state; `reason` says what is missing until it is ready, `warnings` what works only for now. */
+export type Readiness =
+  | { readonly ready: true; readonly warnings: readonly string[] }
+  | { readonly ready: false; readonly reason: string };
 
 export function addHealthRoutes(app: FastifyInstance, ready: () => Readiness): void {
   app.get(
@@ -29,7 +31,8 @@ export function addHealthRoutes(app: FastifyInstance, ready: () => Readiness): v
     () => {
       const readiness = ready();
       if (!readiness.ready) throw new SidekeyError('ERR_NOT_READY', readiness.reason);
-      return { status: 'ready' };
+      const { warnings } = readiness;
+      return warnings.length === 0 ? { status: 'ready' } : { status: 'ready', warnings };
     },
   );
 }

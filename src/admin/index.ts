@@ -7,6 +7,8 @@ export type { SelfKnowledge } from './doctor.ts';
 export type { DoctorJson } from './doctor-schema.ts';
 export type { ExplanationJson } from './explain-schema.ts';
 export type { Readiness } from './health.ts';
+export { openAdminTls } from './open-tls.ts';
 export type { ProxyJson, SecretJson, StreamJson } from './proxy-schema.ts';
 export { listenAddress, listenOnTcp } from './tcp.ts';
+export type { AdminTls } from './tls.ts';
 export { AdminToken } from './token.ts';

@@ -202,8 +202,17 @@ export const SET_ALIAS = titled('ChangedAlias', Type.Object({ ...alias, warnings
 
 export const NOTHING = Type.Null();
 
-export const HEALTH = titled('Health', Type.Object({ status: Type.Literal('ok') }));
-export const READINESS = titled('Readiness', Type.Object({ status: Type.Literal('ready') }));
+export const HEALTH = titled('Health', Type.Object({ status: Type.Literal('ok') }, CLOSED));
+export const READINESS = titled(
+  'Readiness',
+  Type.Object(
+    {
+      status: Type.Literal('ready'),
+      warnings: Type.Optional(Type.Array(Type.String(), { description: 'what works only for now' })),
+    },
+    CLOSED,
+  ),
+);
 
 export const DOCUMENT = titled('OpenApiDocument', Type.Object({ openapi: Type.String(), paths: Type.Object({}) }));
 

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { AdminToken } from '../admin/index.ts';
+import type { AdminTls, AdminToken } from '../admin/index.ts';
 import { formatProblem, SidekeyError } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
@@ -17,6 +17,7 @@ export interface ReloadParts {
   readonly registry: Registry;
   readonly token: AdminToken;
   readonly tokenChanged: () => Promise<void>;
+  readonly tls: AdminTls | undefined;
   readonly log: Log;
 }
 
@@ -63,6 +64,7 @@ export class Reloader {
       if (entries !== undefined) await this.#reloadEntries(entries);
       // Only the listener on TCP uses the token.
       if (adminListen !== undefined) await this.#reloadToken();
+      await this.#parts.tls?.reloadTelling(this.#parts.log);
       if (entries === undefined && adminListen === undefined) {
         this.#parts.log.info('nothing to reload: there is no entries file (--entries)');
       }

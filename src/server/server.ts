@@ -5,7 +5,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import { type Admin, AdminToken, createAdmin, listenOnTcp, type Readiness } from '../admin/index.ts';
+import { type Admin, type AdminTls, AdminToken, createAdmin, listenOnTcp, type Readiness } from '../admin/index.ts';
 import {
   ATTEST_TIMEOUT_MS,
   createAccounts,
@@ -34,7 +34,7 @@ import { meantSelector, openAttestors, whyNoCallerHas } from './attestors.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
-import { entryRulesOf, readInputs } from './inputs.ts';
+import { entryRulesOf, readInputs, tcpListenOf } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
 import { Parts } from './parts.ts';
 import { type ReadConfig, Reloader } from './reload.ts';
@@ -103,9 +103,11 @@ export async function startServer(
   };
 }
 
-function readiness(listening: boolean, ca: CertificateAuthority): Readiness {
+function readiness(listening: boolean, ca: CertificateAuthority, tls: AdminTls | undefined): Readiness {
   const reason = listening ? ca.trouble() : 'not all listeners accept connections yet';
-  return reason === undefined ? { ready: true } : { ready: false, reason };
+  if (reason !== undefined) return { ready: false, reason };
+  const problem = tls?.state.problem;
+  return { ready: true, warnings: problem === undefined ? [] : [`admin TLS: ${problem}`] };
 }
 
 async function start(context: StartContext): Promise<{ reloader: Reloader; registry: Registry }> {
@@ -113,7 +115,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
   const entryRules = entryRulesOf(config);
-  const { declared, givenToken, passphrases } = await readInputs(config, entryRules);
+  const { declared, givenToken, tls, passphrases } = await readInputs(config, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
 
@@ -209,7 +211,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {
-      look: () => lookAtSelf({ config, dataDir, attestors, kernel, unmapped, pipe, counters }),
+      look: () => lookAtSelf({ config, dataDir, attestors, kernel, unmapped, pipe, counters, tls }),
       issuances: store.issuances,
       whyNever: (selector) => whyNoCallerHas(selector, attestors),
       meant: (selector) => meantSelector(selector, attestors),
@@ -219,7 +221,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       usage: () => usageOf(quota, owners),
     },
     onIssued: (listener) => issuances.onRecorded(listener),
-    ready: () => readiness(ready, ca),
+    ready: () => readiness(ready, ca, tls),
     log,
     clock,
     version: version(),
@@ -228,7 +230,9 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     hosts: config.adminHost,
     reservedNames,
     maxConnections: plan.adminConnections,
+    tls,
   });
+  if (tls !== undefined) parts.defer(tls.watch(clock, log));
   parts.defer(() => {
     health.setServing(false);
     return Promise.all([admin.close(), wire.close(DRAIN_MS)]);
@@ -251,14 +255,14 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   parts.defer(() => load.cancel());
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
   const tokenChanged = () => admin.tokenChanged();
-  const reloader = new Reloader({ config, entryRules, warningsOf, registry, token, tokenChanged, log });
+  const reloader = new Reloader({ config, entryRules, warningsOf, registry, token, tokenChanged, tls, log });
   return { reloader: parts.own(reloader), registry };
 }
 
 async function listenForAdmins(admin: Admin, { config, parts, log }: StartContext): Promise<void> {
   parts.own(await listenOnSocket(admin.unix, { path: config.adminSocket, mode: 0o600 }));
   if (config.adminListen === undefined) return;
-  const { host, port } = config.adminListen;
-  const address = await listenOnTcp(admin.tcp, { host, port, insecure: config.adminInsecureListen });
-  log.info({ address: address.address, port: address.port }, 'admin API listens on TCP');
+  const address = await listenOnTcp(admin.tcp, tcpListenOf(config, config.adminListen));
+  const tls = config.adminTlsCert !== undefined;
+  log.info({ address: address.address, port: address.port, tls }, 'admin API listens on TCP');
 }

@@ -22,7 +22,9 @@ test('the bundle is a JWK set, or PEM for those who ask for it by name', async (
 
 test('health and readiness are told apart', async (t) => {
   let ready = false;
-  const { socketPath } = await startAdmin(t, { ready: () => (ready ? { ready } : { ready, reason: 'not yet' }) });
+  const { socketPath } = await startAdmin(t, {
+    ready: () => (ready ? { ready, warnings: [] } : { ready, reason: 'not yet' }),
+  });
   assert.deepEqual((await call(socketPath, 'GET', '/healthz')).body, { status: 'ok' });
   assert.equal((await call(socketPath, 'GET', '/readyz')).status, 503);
   ready = true;

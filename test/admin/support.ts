@@ -78,7 +78,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     },
     maxConnections: 1_000,
     onIssued: () => () => undefined,
-    ready: () => ({ ready: true }),
+    ready: () => ({ ready: true, warnings: [] }),
     log: SILENT,
     clock,
     version: '1.2.3',
@@ -90,7 +90,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
   t.after(() => admin.close());
   const socketPath = path.join(tempDir(t), 'admin.sock');
   await listenOnSocket(admin.unix, { path: socketPath, mode: 0o600 });
-  const tcp = await listenOnTcp(admin.tcp, { host: '127.0.0.1', port: 0, insecure: false });
+  const tcp = await listenOnTcp(admin.tcp, { host: '127.0.0.1', port: 0, beyondLoopback: false });
   return { admin, registry, clock, socketPath, tcp };
 }
 
