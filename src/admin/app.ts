@@ -1,7 +1,7 @@
 /** The Fastify application: access control, content types, errors and routes. */
 
 import type { IncomingMessage } from 'node:http';
-import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify';
 import { BODY_LIMIT, type Clock, ERRORS, SidekeyError } from '../base/index.ts';
 import type { Ledger } from '../delivery/index.ts';
 import type { Decisions } from '../identity/index.ts';
@@ -96,6 +96,8 @@ export function createApp(options: AppOptions): FastifyInstance {
       reply.header('connection', 'close');
       throw thrown;
     }
+    // Before Fastify reads a body, or finds that one is missing.
+    if (request.is404) throw notFound(request, reply, routes);
   });
   app.addHook('onResponse', async ({ method, url, raw, requester }, { statusCode }) => {
     if (method === 'GET' || method === 'HEAD') return;
@@ -114,13 +116,6 @@ export function createApp(options: AppOptions): FastifyInstance {
     else
       log.debug({ code: error.code, at: error.problems.map(({ path }) => path), ...request }, 'admin request refused');
     return sendProblem(reply, error);
-  });
-  app.setNotFoundHandler(({ method, url }, reply) => {
-    const path = pathOf(url);
-    const methods = methodsOf(path, routes);
-    if (methods.length === 0) throw new SidekeyError('ERR_NOT_FOUND', `there is no ${path} here`);
-    reply.header('allow', methods.join(', '));
-    throw new SidekeyError('ERR_METHOD_NOT_ALLOWED', `${path} has ${methods.join(', ')}, not ${method}`);
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
@@ -148,6 +143,15 @@ export function createApp(options: AppOptions): FastifyInstance {
     },
   );
   return app;
+}
+
+/** The error for a path that is not there, or does not have the method. */
+function notFound({ method, url }: FastifyRequest, reply: FastifyReply, routes: readonly RouteOptions[]): SidekeyError {
+  const path = pathOf(url);
+  const methods = methodsOf(path, routes);
+  if (methods.length === 0) return new SidekeyError('ERR_NOT_FOUND', `there is no ${path} here`);
+  reply.header('allow', methods.join(', '));
+  return new SidekeyError('ERR_METHOD_NOT_ALLOWED', `${path} has ${methods.join(', ')}, not ${method}`);
 }
 
 /** The path without the query, which may contain selectors. */

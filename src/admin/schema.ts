@@ -111,7 +111,12 @@ export const ENTRY_PAGE = titled(
 export const ENTRY_PARAMS = Type.Object({ id: Type.String() });
 
 export const IF_MATCH = Type.Object({
-  'if-match': Type.Optional(Type.String({ description: 'the revision_number that the entry must have' })),
+  'if-match': Type.Optional(
+    Type.String({
+      pattern: '^([0-9]{1,15}|"[0-9]{1,15}"|[*])$',
+      description: 'the revision_number that the entry must have; *: any',
+    }),
+  ),
 });
 
 export const SOURCE_QUERY = Type.Object({

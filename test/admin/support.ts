@@ -9,6 +9,7 @@ import { listenOnTcp } from '../../src/admin/tcp.ts';
 import { peerCredentials } from '../../src/attest/socket-peer.ts';
 import { Ledger } from '../../src/delivery/ledger.ts';
 import { Decisions } from '../../src/identity/decisions.ts';
+import type { Store } from '../../src/registry/store/store.ts';
 import type { Registry } from '../../src/registry/types.ts';
 import { listenOnSocket } from '../../src/server/socket-file.ts';
 import { makeTrustBundle } from '../../src/spiffe/bundle.ts';
@@ -33,6 +34,9 @@ export const NO_CA = {
 export interface Running {
   readonly admin: Admin;
   readonly registry: Registry;
+  readonly store: Store;
+  /** The database. */
+  readonly file: string;
   readonly clock: TestClock;
   readonly socketPath: string;
   readonly tcp: AddressInfo;
@@ -41,8 +45,13 @@ export interface Running {
 /** A root's certificate is no matter here: any bytes stand for the bundle's PEM. */
 export const PEM = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
 
-export async function startAdmin(t: TestContext, options: Partial<AdminOptions> = {}): Promise<Running> {
-  const { registry, store, clock } = await open(t);
+/** @param existing a database file to open again */
+export async function startAdmin(
+  t: TestContext,
+  options: Partial<AdminOptions> = {},
+  existing?: string,
+): Promise<Running> {
+  const { registry, store, clock, file } = await open(t, existing === undefined ? {} : { file: existing });
   const empty = makeTrustBundle({ trustDomain: TRUST_DOMAIN, roots: [], sequenceNumber: 7, refreshHint: 300 });
   const bundle = { ...empty, pem: Buffer.from(PEM) };
   const admin = createAdmin({
@@ -91,7 +100,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
   const socketPath = path.join(tempDir(t), 'admin.sock');
   await listenOnSocket(admin.unix, { path: socketPath, mode: 0o600 });
   const tcp = await listenOnTcp(admin.tcp, { host: '127.0.0.1', port: 0, beyondLoopback: false });
-  return { admin, registry, clock, socketPath, tcp };
+  return { admin, registry, store, file, clock, socketPath, tcp };
 }
 
 export interface Answer {
