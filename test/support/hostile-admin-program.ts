@@ -48,7 +48,7 @@ function drip(socket: net.Socket, piece: () => string): void {
 const HEAD = 'Host: localhost\r\nContent-Type: application/json\r\n';
 const bearer = ({ token }: Target) => (token === undefined ? '' : `Authorization: Bearer ${token}\r\n`);
 
-export const ADMIN_ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
+const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
   /** Connections that say nothing. */
   idle: (target) => hold(target, () => undefined),
   /** Headers that never end. */
@@ -81,6 +81,6 @@ export const ADMIN_ATTACKS: Readonly<Record<string, (target: Target) => Promise<
 };
 
 obey({
-  attack: async ({ attack, ...target }: Target & { attack: string }) => ADMIN_ATTACKS[attack]!(target),
+  attack: async ({ attack, ...target }: Target & { attack: string }) => ATTACKS[attack]!(target),
   counts: () => counts,
 });
