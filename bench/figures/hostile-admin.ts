@@ -21,7 +21,7 @@ export async function hostileAdmin(cleanup: Cleanup): Promise<Figure[]> {
   const only = process.env.HOSTILE?.split(',');
   const figures: Figure[] = [];
   for (const attack of Object.keys(ATTACKS).filter((one) => only?.includes(one) ?? true)) {
-    const quiet = await cleanup.within((inner) => beside(inner, undefined));
+    const quiet = await cleanup.within((inner) => beside(inner, 'nothing'));
     const attacked = await cleanup.within((inner) => beside(inner, attack));
     figures.push(figureOf(attack, quiet, attacked));
   }
@@ -33,7 +33,7 @@ interface Beside extends Fetches {
   readonly made: number;
 }
 
-async function beside(cleanup: Cleanup, attack: string | undefined): Promise<Beside> {
+async function beside(cleanup: Cleanup, attack: string): Promise<Beside> {
   const server = await serve(cleanup, { logLevel: 'info', flags: ['--admin-listen', '127.0.0.1:0'] });
   const { port } = await server.logged('admin API listens on TCP');
   const selectors = [{ type: 'unix', value: `uid:${process.getuid!()}` }];
@@ -44,12 +44,7 @@ async function beside(cleanup: Cleanup, attack: string | undefined): Promise<Bes
     return honest.tell<Fetches>('fetches', options);
   };
   await fetches(1);
-  if (attack === undefined) {
-    // The attacker's processor time is not the server's affair.
-    await Program.start(cleanup, '../../test/support/hostile-program.ts').tell('attack', { attack: 'nothing' });
-    return { ...(await fetches(SECONDS)), made: 0 };
-  }
-  const { role, connections } = ATTACKS[attack]!;
+  const { role, connections } = ATTACKS[attack] ?? { connections: 0 };
   const made = role === undefined ? undefined : await server.request('POST', '/v1/tokens', { name: role, role });
   const attacker = Program.start(cleanup, '../../test/support/hostile-admin-program.ts');
   await attacker.tell('attack', { attack, port, connections, token: made?.body.token });

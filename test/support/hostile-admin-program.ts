@@ -4,7 +4,7 @@
  */
 
 import net from 'node:net';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import { obey } from './obey.ts';
 
 interface Target {
@@ -49,6 +49,14 @@ const HEAD = 'Host: localhost\r\nContent-Type: application/json\r\n';
 const bearer = ({ token }: Target) => (token === undefined ? '' : `Authorization: Bearer ${token}\r\n`);
 
 const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
+  /** Burns a processor and asks for nothing: what the others are compared with. */
+  async nothing() {
+    for (;;) {
+      const end = performance.now() + 50;
+      while (performance.now() < end);
+      await turn();
+    }
+  },
   /** Connections that say nothing. */
   idle: (target) => hold(target, () => undefined),
   /** Headers that never end. */
@@ -81,6 +89,9 @@ const ATTACKS: Readonly<Record<string, (target: Target) => Promise<void>>> = {
 };
 
 obey({
-  attack: async ({ attack, ...target }: Target & { attack: string }) => ATTACKS[attack]!(target),
+  /** Answers at once, and the attack goes on. */
+  attack: ({ attack, ...target }: Target & { attack: string }) => {
+    void ATTACKS[attack]!(target);
+  },
   counts: () => counts,
 });
