@@ -18,7 +18,7 @@ export async function generateClient(): Promise<void> {
 export function clientText({ paths, components }: AdminDocument): string {
   const operations = Object.entries(paths).flatMap(([url, methods]) =>
     Object.entries(methods).flatMap(([method, operation]) =>
-      isEndless(operation) ? [] : [{ url, method: method.toUpperCase(), operation }],
+      hasNoJson(operation) ? [] : [{ url, method: method.toUpperCase(), operation }],
     ),
   );
   const given = namesGiven(
@@ -57,9 +57,11 @@ function namesGiven(
   return names;
 }
 
-/** A stream of events is read by a function of its own. */
-function isEndless(operation: Operation): boolean {
-  return successOf(operation).some(({ content = {} }) => Object.hasOwn(content, 'text/event-stream'));
+/** A stream of events and a backup are read by functions of their own. */
+function hasNoJson(operation: Operation): boolean {
+  return successOf(operation).some(
+    ({ content }) => content !== undefined && !Object.hasOwn(content, 'application/json'),
+  );
 }
 
 function successOf({ responses }: Operation): Operation['responses'][string][] {

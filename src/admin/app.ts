@@ -10,6 +10,7 @@ import type { ReservedNames } from '../spiffe/index.ts';
 import { type Log, ownedLog } from '../telemetry/index.ts';
 import { type AdminCaller, authorize, type Requester } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
+import { addBackupRoutes, type BackupRouteParts } from './backup.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
 import { addDecisionRoutes } from './decisions.ts';
@@ -48,6 +49,7 @@ export interface AppOptions {
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
   readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'>;
   readonly self: SelfKnowledge;
+  readonly backup: BackupRouteParts['backup'];
   readonly eventReaders: EventReaders;
   readonly ready: () => Readiness;
   readonly clock: Clock;
@@ -131,6 +133,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addDecisionRoutes(app, options.decisions);
   addExplainRoutes(app, { ...options, ...options.explain });
   addDoctorRoutes(app, options);
+  addBackupRoutes(app, options);
   addEventRoutes(app, options.eventReaders);
   addTokenRoutes(app, options);
   addHealthRoutes(app, options.ready);

@@ -111,6 +111,7 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     rotate: (role) => authorities.rotate(role),
     taint: (id) => authorities.taint(id),
     import: (certificates) => authorities.import(certificates),
+    snapshot: () => authorities.snapshot(),
     onMove: (listener) => authorities.moves.add(listener),
     onBundleChange: (listener) => authorities.bundleChange.add(listener),
     onReplaced: (listener) => authorities.replaced.add(listener),

@@ -66,6 +66,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /v1/proxies',
     'GET /v1/tokens',
     'PATCH /v1/entries/{id}',
+    'POST /v1/backup',
     'POST /v1/ca/import',
     'POST /v1/ca/rotate',
     'POST /v1/ca/{id}/taint',
