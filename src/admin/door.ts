@@ -6,7 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Clock, type ErrorCode, SidekeyError } from '../base/index.ts';
-import { type Log, Rarely } from '../telemetry/index.ts';
+import { type Counters, type Log, Rarely } from '../telemetry/index.ts';
 import type { AdminCaller } from './access.ts';
 import { endWithProblem, rawProblem } from './problem.ts';
 import type { AdminTls } from './tls.ts';
@@ -23,6 +23,7 @@ export interface DoorOptions {
   readonly tls?: AdminTls | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  readonly counters: Counters;
 }
 
 export interface Door {
@@ -160,6 +161,7 @@ export function createDoor(options: DoorOptions): Door {
     strangers.delete(oldest);
     oldest.destroy();
     cut += 1;
+    options.counters.limits.add('adminMaxConnections');
     if (crowdedLines.mayTell() === undefined) return;
     options.log.warn(
       { cut, limit: maxConnections, admitted: admitted.size },

@@ -2,12 +2,26 @@
 
 import type { FastifyInstance } from 'fastify';
 import { SidekeyError } from '../base/index.ts';
-import { HEALTH, READINESS } from './schema.ts';
+import { HEALTH, READINESS, type ReadinessPartJson } from './schema.ts';
+import { time } from './time.ts';
 
-/** The server's state; `reason` says what is missing until it is ready, `warnings` what works only for now. */
-export type Readiness =
-  | { readonly ready: true; readonly warnings: readonly string[] }
-  | { readonly ready: false; readonly reason: string };
+/** One part of the server. */
+export interface ReadinessPart {
+  readonly name: string;
+  readonly ready: boolean;
+  /** Since when it is ready, or is not, in milliseconds since the epoch. */
+  readonly since: number;
+  /** Why it is not ready. */
+  readonly reason: string | undefined;
+}
+
+export interface Readiness {
+  /** True if all parts are ready. */
+  readonly ready: boolean;
+  readonly parts: readonly ReadinessPart[];
+  /** What works only for now. */
+  readonly warnings?: readonly string[];
+}
 
 export function addHealthRoutes(app: FastifyInstance, ready: () => Readiness): void {
   app.get(
@@ -24,15 +38,27 @@ export function addHealthRoutes(app: FastifyInstance, ready: () => Readiness): v
       schema: {
         operationId: 'getReadiness',
         errors: ['ERR_NOT_READY'],
-        summary: 'Every listener accepts',
+        summary: 'Every part of the server is ready: 200. Otherwise 503, with the parts that are not, and since when',
         response: { 200: READINESS },
       },
     },
     () => {
       const readiness = ready();
-      if (!readiness.ready) throw new SidekeyError('ERR_NOT_READY', readiness.reason);
-      const { warnings } = readiness;
-      return warnings.length === 0 ? { status: 'ready' } : { status: 'ready', warnings };
+      const parts = readiness.parts.map(partJson);
+      const { warnings = [] } = readiness;
+      if (readiness.ready) return { status: 'ready', parts, ...(warnings.length === 0 ? {} : { warnings }) };
+      throw new SidekeyError('ERR_NOT_READY', detailOf(readiness.parts), { extra: { parts } });
     },
   );
+}
+
+function detailOf(parts: readonly ReadinessPart[]): string {
+  return parts
+    .filter(({ ready }) => !ready)
+    .map(({ name, since, reason }) => `${name}: ${reason} (since ${time(since)})`)
+    .join('; ');
+}
+
+function partJson({ name, ready, since, reason }: ReadinessPart): ReadinessPartJson {
+  return { name, ready, since: time(since), reason: reason ?? null };
 }

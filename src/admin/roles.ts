@@ -8,6 +8,7 @@ export type Needs = Role | 'open';
 const ROUTES: Readonly<Record<string, Needs>> = {
   'GET /healthz': 'open',
   'GET /readyz': 'open',
+  'GET /metrics': 'metrics',
   'GET /openapi.json': 'metrics',
   'GET /v1/entries': 'read',
   'GET /v1/entries/:id': 'read',
@@ -37,6 +38,8 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'GET /v1/explain': 'read',
   'GET /v1/doctor': 'read',
   'GET /v1/events': 'read',
+  'GET /v1/log-level': 'read',
+  'PUT /v1/log-level': 'admin',
   'GET /v1/tokens': 'admin',
   'POST /v1/tokens': 'admin',
   'DELETE /v1/tokens/:name': 'admin',

@@ -35,6 +35,7 @@ export { checkDatabase, trustDomainIn } from './sqlite/restored-database.ts';
 export { openSqliteStore } from './sqlite/sqlite-store.ts';
 export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decision-store.ts';
 export type { IssuanceStore } from './store/issuance-store.ts';
+export { StoreTimes } from './store/store-times.ts';
 export { FILE_TOKEN_NAME, isExpiredToken, type Token } from './token.ts';
 export { parseTokenInput, TOKEN_NAME } from './token-input.ts';
 export type { Tokens } from './tokens.ts';
