@@ -43,7 +43,7 @@ test('the admin API answers as its OpenAPI document says, whatever is asked', { 
     assert.fail(failed.stdout ?? String(failed)),
   );
   const [, cases] = /(\d+) generated/.exec(stdout) ?? [];
-  assert.ok(Number(cases) > 500, stdout);
+  assert.ok(Number(cases) > 100, stdout);
   t.diagnostic(`${cases} requests`);
   assert.deepEqual(
     server.log.filter(({ level }) => level === 'error'),
