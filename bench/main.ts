@@ -16,6 +16,7 @@ import { explain } from './figures/explain.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { heldNames } from './figures/held-names.ts';
 import { hostile } from './figures/hostile.ts';
+import { hostileAdmin } from './figures/hostile-admin.ts';
 import { hostileContainers } from './figures/hostile-containers.ts';
 import { leafSvids } from './figures/leaf-svids.ts';
 import { ledger } from './figures/ledger.ts';
@@ -58,6 +59,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   memory,
   storm,
   hostile,
+  'hostile-admin': hostileAdmin,
   'hostile-containers': hostileContainers,
 };
 

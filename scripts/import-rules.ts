@@ -36,7 +36,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'workload-api': ['delivery', 'identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
   standard: ['wire/types.ts', 'gen'],
   admin: ['registry', 'entries-file', 'ca', 'identity', 'types:delivery', ...CATALOG],
-  client: [],
+  client: ['gen'],
   backup: [],
   metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:delivery'],
   envoy: [],

@@ -28,6 +28,7 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
     {
       schema: {
         operationId: 'importAuthority',
+        errors: ['ERR_AUTHORITY_STATE', 'ERR_UPSTREAM', 'ERR_CA'],
         summary: 'Import the certificates that an offline root signed for the request',
         body: IMPORT,
         response: { 200: AUTHORITIES },
@@ -44,6 +45,7 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
     {
       schema: {
         operationId: 'taintAuthority',
+        errors: ['ERR_AUTHORITY_STATE', 'ERR_UPSTREAM', 'ERR_CA'],
         summary:
           'Declare that the key of an authority may have leaked: the authority signs nothing more, all SVIDs are reissued, and its root leaves the bundle within seconds',
         params: AUTHORITY_PARAMS,
@@ -61,6 +63,7 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
     {
       schema: {
         operationId: 'rotateAuthority',
+        errors: ['ERR_ROTATION_LIMIT', 'ERR_AUTHORITY_STATE', 'ERR_UPSTREAM', 'ERR_CA'],
         summary:
           'Replace an authority: the intermediate at once; the root by one that is published now and signs once all proxies have it',
         body: ROTATE,

@@ -75,6 +75,20 @@ export const DOCTOR = titled(
       passphrase_files: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
         description: 'files with passphrases of the keys of the authorities; none: the keys are in clear',
       }),
+      admin_tls: {
+        ...maybe(
+          Type.Object(
+            {
+              cert_file: Type.String(),
+              key_file: Type.String(),
+              not_after: { ...Timestamp, description: 'of the certificate in use' },
+              problem: { ...MaybeText, description: 'why the files as they are now are not in use; null: they are' },
+            },
+            CLOSED,
+          ),
+        ),
+        description: 'TLS of the admin API on TCP; null: there is none',
+      },
       attestors: Type.Array(
         Type.Object(
           { name: Type.String(), error: MaybeText },

@@ -42,6 +42,7 @@ export interface SelfKnowledge {
       | 'started'
       | 'inputs'
       | 'passphrase_files'
+      | 'admin_tls'
       | 'attestors'
       | 'proc'
       | 'disk'

@@ -49,6 +49,15 @@ export function addExplainRoutes(app: FastifyInstance, parts: ExplainRoutesParts
     {
       schema: {
         operationId: 'explain',
+        errors: [
+          'ERR_NOT_FOUND',
+          'ERR_PEER_CHANGED',
+          'ERR_PEER_GONE',
+          'ERR_PEER_UNATTESTABLE',
+          'ERR_ATTESTATION_FAILED',
+          'ERR_KERNEL',
+          'ERR_PROC',
+        ],
         summary: 'Explain which identities a process, a container or a set of selectors has, and why it lacks others',
         querystring: EXPLAIN_QUERY,
         response: { 200: EXPLANATION },

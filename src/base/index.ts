@@ -31,6 +31,7 @@ export {
 export { type IdRange, readIdMap } from './proc/id-map.ts';
 export { linesOf, otherForm, parseId, readable, readProcFile, readProcRecords } from './proc/text.ts';
 export { type DescriptorPlan, descriptorLimit, descriptors, diskOf, planDescriptors } from './resources.ts';
+export { includesRole, ROLES, type Role } from './roles.ts';
 export { commandLine, isShownWhole, shellQuote } from './shell.ts';
 export { Slices } from './slices.ts';
 export { MAX_SOCKET_PATH_BYTES, readSocketPath } from './socket-path.ts';

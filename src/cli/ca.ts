@@ -19,14 +19,14 @@ const LOOK_MS = 100;
 /** Maximum number of looks at proxies that have not answered the last bundle. */
 const ANSWER_LOOKS = 10;
 /** The query for secrets whose last version the proxy does not use. */
-const UNANSWERED = 'state=sent&state=stale&state=rejected';
+const UNANSWERED = { state: ['sent', 'stale', 'rejected'] } as const;
 
 export function addCaCommands(program: Command): void {
   const ca = program.command('ca').description('show and replace the authorities: roots and intermediates');
   addClientOptions(ca.command('show').description('list the authorities and their states')).action(
     async (options: ClientOptions) => {
       const client = await openClient(options);
-      await print(await show(client), options);
+      await print(await client.listAuthorities(), options);
     },
   );
   addClientOptions(
@@ -36,8 +36,8 @@ export function addCaCommands(program: Command): void {
       .option('--root', 'replace the root instead: a new one is published now and signs once all proxies have it'),
   ).action(async (options: ClientOptions & { root?: boolean }) => {
     const client = await openClient(options);
-    const body = { role: options.root === true ? 'root' : 'intermediate' };
-    await print(await client.json<AuthoritiesJson>('POST', '/v1/ca/rotate', { body }), options);
+    const role = options.root === true ? 'root' : 'intermediate';
+    await print(await client.rotateAuthority({ body: { role } }), options);
   });
   addClientOptions(
     ca
@@ -46,7 +46,7 @@ export function addCaCommands(program: Command): void {
   ).action(async (file: string, options: ClientOptions) => {
     const client = await openClient(options);
     const body = { certificates: (await readInput('FILE', file)).toString('utf8') };
-    await print(await client.json<AuthoritiesJson>('POST', '/v1/ca/import', { body }), options);
+    await print(await client.importAuthority({ body }), options);
   });
   addClientOptions(
     ca
@@ -57,15 +57,11 @@ export function addCaCommands(program: Command): void {
       .option('--no-wait', 'do not wait until it has left the bundle'),
   ).action(async (text: string, options: ClientOptions & { wait: boolean }) => {
     const client = await openClient(options);
-    const id = idOf(text, await show(client));
-    const tainted = await client.json<AuthoritiesJson>('POST', `/v1/ca/${encodeURIComponent(id)}/taint`);
+    const id = idOf(text, await client.listAuthorities());
+    const tainted = await client.taintAuthority({ path: { id } });
     if (!options.wait) return print(tainted, options);
     await print(await follow(client, tainted, id, !isData(options.output)), options);
   });
-}
-
-function show(client: AdminClient): Promise<AuthoritiesJson> {
-  return client.json<AuthoritiesJson>('GET', '/v1/ca');
 }
 
 /** Minimum length of the beginning of an ID: a shorter one may be a mistake, such as an empty variable of a script. */
@@ -92,7 +88,7 @@ async function follow(
   const target = first.authorities.find((one) => one.id === id);
   const told = new Map<string, string>();
   let left: LaggingProxies = [];
-  for (let now = first; ; now = await show(client)) {
+  for (let now = first; ; now = await client.listAuthorities()) {
     if (tells) tellChanges(now, told);
     const tainted = now.authorities.filter(({ state }) => state === 'tainted');
     if (tainted.length === 0) {
@@ -116,7 +112,7 @@ async function stillBehind(client: AdminClient, seen: LaggingProxies): Promise<L
   let left = seen;
   for (let looks = 0; left.length > 0 && looks < ANSWER_LOOKS; looks += 1) {
     if (looks > 0) await pause(LOOK_MS);
-    const rows = rowsOf(await readProxies(client, new URLSearchParams(UNANSWERED)));
+    const rows = rowsOf(await readProxies(client, UNANSWERED));
     left = left.filter(({ pid, name }) => rows.some(({ proxy, secret }) => proxy.pid === pid && secret.name === name));
   }
   return left;

@@ -19,6 +19,7 @@ import { addHealthcheckCommand } from './healthcheck.ts';
 import { addLogLevelCommand } from './log-level.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addServeCommand } from './serve-command.ts';
+import { addTokenCommands } from './token.ts';
 
 const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   serve: addServeCommand,
@@ -27,6 +28,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   alias: addAliasCommands,
   bundle: addBundleCommands,
   ca: addCaCommands,
+  token: addTokenCommands,
   proxies: addProxiesCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,
@@ -40,7 +42,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
 };
 
 /** Commands that have subcommands. */
-const GROUPS: ReadonlySet<string> = new Set(['entry', 'alias', 'bundle', 'ca', 'envoy']);
+const GROUPS: ReadonlySet<string> = new Set(['entry', 'alias', 'bundle', 'ca', 'token', 'envoy']);
 
 /** Adds only the requested command; adds all of them if it is unknown, as for --help. */
 function program(asked: string | undefined): Command {

@@ -8,6 +8,7 @@ import { placeProblems } from './path-rules.ts';
 import { nameProblems } from './sds-names.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, SETTING_KEYS, SETTINGS, type Setting, type SettingKey, variableOf } from './settings.ts';
+import { tlsProblems } from './tls-rules.ts';
 import { upstreamProblems } from './upstream-rules.ts';
 import { fromYamlFile } from './yaml-file.ts';
 
@@ -47,6 +48,7 @@ export async function loadServeConfig(sources: ConfigSources): Promise<ServeConf
   const config = Object.fromEntries(values) as unknown as ServeConfig;
   problems.push(...placeProblems(config, (key) => given.get(key)?.where));
   problems.push(...nameProblems(config, (key) => given.get(key)?.where));
+  if (wholeGiven) problems.push(...tlsProblems(config, (key) => given.get(key)?.where));
   problems.push(...upstreamProblems(config, (key) => given.get(key)?.where, wholeGiven));
   if (config.watchEntries && config.entries === undefined && wholeGiven && !given.has('entries')) {
     const path = given.get('watchEntries')?.where ?? flagOf('watchEntries');

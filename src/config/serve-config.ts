@@ -24,6 +24,9 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   /** Host names as in a Host header, without ports. */
   readonly adminHost: readonly string[];
   readonly adminInsecureListen: boolean;
+  /** With `adminTlsKey`; undefined: clear text. */
+  readonly adminTlsCert: string | undefined;
+  readonly adminTlsKey: string | undefined;
   /** Connections on each listener. */
   readonly adminMaxConnections: number;
   /** A file or folder. */

@@ -147,6 +147,16 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     about: 'allow --admin-listen beyond loopback, in clear text: confirms that something else protects it',
     ...off,
   },
+  adminTlsCert: {
+    about: 'PEM file with the TLS certificate for --admin-listen, then those above it; read again when it changes',
+    kind: kinds.readableFile,
+    optional: true,
+  },
+  adminTlsKey: {
+    about: 'PEM file with the key of that certificate, not encrypted',
+    kind: kinds.readableFile,
+    optional: true,
+  },
   adminMaxConnections: {
     about: 'maximum of connections to the admin API on its socket, and the same number on TCP',
     kind: kinds.count(4, 100_000),

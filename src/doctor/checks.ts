@@ -2,6 +2,7 @@
 
 import type { DoctorJson } from '../admin/index.ts';
 import type { Finding } from '../base/index.ts';
+import { judgeAdminTls } from './admin-tls.ts';
 import { judgeAuthority } from './authority.ts';
 import type { Check, CheckResult } from './check.ts';
 import { judgeDataDir } from './data-dir.ts';
@@ -65,6 +66,7 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
           { name: 'data-dir', run: () => ownOnly(here, judgeDataDir(dataDir, uid)) },
         ]
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),
+    judged('admin-tls', () => judgeAdminTls(known)),
     judged('authority', () => judgeAuthority(known, now)),
     here === undefined
       ? judged('host', () => judgeHost(known, restart))

@@ -40,11 +40,7 @@ export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decisio
 export type { IssuanceStore } from './store/issuance-store.ts';
 export { StoreTimes } from './store/store-times.ts';
 export { templateOf } from './templates.ts';
-export type {
-  EntryChange,
-  EntryInput,
-  ListQuery,
-  NearMiss,
-  Registry,
-  SourceChanges,
-} from './types.ts';
+export { FILE_TOKEN_NAME, isExpiredToken, type Token } from './token.ts';
+export { parseTokenInput, TOKEN_NAME } from './token-input.ts';
+export type { Tokens } from './tokens.ts';
+export type { EntryChange, EntryInput, ListQuery, NearMiss, Registry, SourceChanges } from './types.ts';

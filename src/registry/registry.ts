@@ -19,6 +19,7 @@ import { entryExists, noSuchEntry, sameEntries, staleEntry } from './store/confl
 import type { EntryUpdate } from './store/entry-store.ts';
 import type { Store } from './store/store.ts';
 import { Templates } from './templates.ts';
+import { Tokens } from './tokens.ts';
 import type {
   Entry,
   EntryChange,
@@ -39,7 +40,7 @@ const BULK = 100;
 const MOST_TWINS = 100;
 
 export interface RegistryParts {
-  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases'>;
+  readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases' | 'tokens'>;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly log: Log;
@@ -51,10 +52,11 @@ export async function openRegistry(parts: RegistryParts): Promise<Registry> {
   const queue = new WriteQueue();
   const federatedBundles = await FederatedBundles.open({ store: store.bundles, queue, clock, log });
   const aliases = await Aliases.open({ store: store.aliases, queue, clock, log });
-  return new StoredRegistry({ ...parts, queue, federatedBundles, aliases }, await store.entries.load());
+  const tokens = await Tokens.open({ store: store.tokens, queue, clock, log });
+  return new StoredRegistry({ ...parts, queue, federatedBundles, aliases, tokens }, await store.entries.load());
 }
 
-interface StoredRegistryParts extends RegistryParts, Pick<Registry, 'federatedBundles' | 'aliases'> {
+interface StoredRegistryParts extends RegistryParts, Pick<Registry, 'federatedBundles' | 'aliases' | 'tokens'> {
   readonly queue: WriteQueue;
 }
 
@@ -69,6 +71,7 @@ class StoredRegistry implements Registry {
   readonly trustDomain: TrustDomain;
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
+  readonly tokens: Tokens;
   readonly #parts: StoredRegistryParts;
   readonly #entries = new Map<string, Entry>();
   readonly #bySpiffeId = new EntriesBySpiffeId();
@@ -90,6 +93,7 @@ class StoredRegistry implements Registry {
     this.trustDomain = parts.trustDomain;
     this.federatedBundles = parts.federatedBundles;
     this.aliases = parts.aliases;
+    this.tokens = parts.tokens;
     for (const entry of entries) this.#put(entry);
   }
 

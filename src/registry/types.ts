@@ -5,6 +5,7 @@ import type { Selector, SpiffeId, TrustDomain } from '../spiffe/index.ts';
 import type { Aliases } from './aliases.ts';
 import type { Entry } from './entry-fields.ts';
 import type { FederatedBundles } from './federated-bundles.ts';
+import type { Tokens } from './tokens.ts';
 
 export type { Entry } from './entry-fields.ts';
 export type { EntryRules } from './entry-rules.ts';
@@ -73,6 +74,7 @@ export interface Registry {
   readonly trustDomain: TrustDomain;
   readonly federatedBundles: FederatedBundles;
   readonly aliases: Aliases;
+  readonly tokens: Tokens;
   /** Number of entries. */
   readonly size: number;
   /** Number of writes that run or wait. */

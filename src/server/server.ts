@@ -5,7 +5,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import { type Admin, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
+import { type Admin, type AdminTls, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
 import {
   ATTEST_TIMEOUT_MS,
   createAccounts,
@@ -36,7 +36,7 @@ import { Backups } from './backup.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
-import { entryRulesOf, readInputs } from './inputs.ts';
+import { entryRulesOf, readInputs, tcpListenOf } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
 import { levelControl } from './log-level.ts';
 import { countMoves, createMeters, metricsOf } from './metrics.ts';
@@ -111,13 +111,19 @@ export async function startServer(
   };
 }
 
+/** What `GET /readyz` says of TLS that works only for now. */
+function tlsWarnings(tls: AdminTls | undefined): string[] {
+  const problem = tls?.state.problem;
+  return problem === undefined ? [] : [`admin TLS: ${problem}`];
+}
+
 async function start(context: StartContext): Promise<{ reloader: Reloader; registry: Registry }> {
   const { config, clock, log, parts, meters, mayGoOn } = context;
   const { counters } = meters;
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
   const entryRules = entryRulesOf(config);
-  const { declared, givenToken, passphrases } = await readInputs(config, entryRules);
+  const { declared, givenToken, tls, passphrases } = await readInputs(config, entryRules);
   await mayGoOn();
   warnOfInputs(config, log);
 
@@ -248,7 +254,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {
-      look: () => lookAtSelf({ config, dataDir, attestors, kernel, unmapped, pipe, counters }),
+      look: () => lookAtSelf({ config, dataDir, attestors, kernel, unmapped, pipe, counters, tls }),
       issuances: store.issuances,
       whyNever: (selector) => whyNoCallerHas(selector, attestors),
       meant: (selector) => meantSelector(selector, attestors),
@@ -259,7 +265,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     },
     backup: () => backups.take(),
     onIssued: (listener) => issuances.onRecorded(listener),
-    ready: () => readiness.look(),
+    ready: () => ({ ...readiness.look(), warnings: tlsWarnings(tls) }),
     metrics: (accept) => metricsOf(sources, accept),
     logLevel: levelControl(log, config.logLevel),
     requests: meters.requests,
@@ -272,7 +278,9 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     hosts: config.adminHost,
     reservedNames,
     maxConnections: plan.adminConnections,
+    tls,
   });
+  if (tls !== undefined) parts.defer(tls.watch(clock, log));
   parts.defer(() => {
     health.setServing(false);
     backups.close();
@@ -296,7 +304,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   parts.defer(() => load.cancel());
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
   const tokenChanged = () => admin.tokenChanged();
-  const reloader = new Reloader({ config, entryRules, warningsOf, registry, token, tokenChanged, log });
+  const reloader = new Reloader({ config, entryRules, warningsOf, registry, token, tokenChanged, tls, log });
   parts.own(reloader);
   if (declared !== undefined && config.watchEntries) await reloader.watchEntries(declared.file, declared.version);
   return { reloader, registry };
@@ -311,8 +319,8 @@ async function listenForAdmins(
   parts.own(await listenOnSocket(admin.unix, { path: config.adminSocket, mode: 0o600 }));
   listening.add('admin_socket');
   if (config.adminListen === undefined) return;
-  const { host, port } = config.adminListen;
-  const address = await listenOnTcp(admin.tcp, { host, port, insecure: config.adminInsecureListen });
+  const address = await listenOnTcp(admin.tcp, tcpListenOf(config, config.adminListen));
   listening.add('admin_tcp');
-  log.info({ address: address.address, port: address.port }, 'admin API listens on TCP');
+  const tls = config.adminTlsCert !== undefined;
+  log.info({ address: address.address, port: address.port, tls }, 'admin API listens on TCP');
 }

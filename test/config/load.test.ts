@@ -43,6 +43,8 @@ test('root needs a trust domain only', async () => {
     adminTokenFile: undefined,
     adminHost: [],
     adminInsecureListen: false,
+    adminTlsCert: undefined,
+    adminTlsKey: undefined,
     entries: undefined,
     dockerSocket: undefined,
     allowContained: false,
@@ -137,6 +139,8 @@ adminListen: "[::1]:8443"
 adminTokenFile: token
 adminHost: [sidekey.test, "[::2]"]
 adminInsecureListen: True
+adminTlsCert: cert.pem
+adminTlsKey: key.pem
 entries: entries.json
 dockerSocket: unix:///run/podman/podman.sock
 allowContained: true
@@ -179,7 +183,7 @@ sdsAllBundlesName: roots
 `,
   );
   const folder = path.dirname(file);
-  for (const name of ['token', 'entries.json', 'passphrase', 'old-passphrase'])
+  for (const name of ['token', 'cert.pem', 'key.pem', 'entries.json', 'passphrase', 'old-passphrase'])
     writeFileSync(path.join(folder, name), '');
   assert.deepEqual(
     await loadServeConfig({ flags: {}, env: { SIDEKEY_CONFIG: file }, uid: 0, folder: '/etc/sidekey' }),
@@ -195,6 +199,8 @@ sdsAllBundlesName: roots
       adminTokenFile: path.join(folder, 'token'),
       adminHost: ['sidekey.test', '[::2]'],
       adminInsecureListen: true,
+      adminTlsCert: path.join(folder, 'cert.pem'),
+      adminTlsKey: path.join(folder, 'key.pem'),
       entries: path.join(folder, 'entries.json'),
       dockerSocket: '/run/podman/podman.sock',
       allowContained: true,
@@ -397,6 +403,19 @@ describe('nothing but the pipe is in the directory of the pipe, which containers
     writeFileSync(at('run/token'), 'sixteen-letters!');
     const flags = { dataDir: at('data'), socket: at('run/agent.sock'), adminTokenFile: at('run/token') };
     assert.match((await faults({ flags })).join(), /^--admin-token-file: the token of the admin API, .* is in the /);
+  });
+
+  test('so is the TLS key of the admin API', async (t) => {
+    const at = place(t);
+    for (const name of ['cert', 'run/key']) writeFileSync(at(name), '');
+    const paths = {
+      dataDir: at('data'),
+      socket: at('run/agent.sock'),
+      adminTlsCert: at('cert'),
+      adminTlsKey: at('run/key'),
+    };
+    const flags = { ...paths, adminListen: '127.0.0.1:0' };
+    assert.match((await faults({ flags })).join(), /^--admin-tls-key: the TLS key of the admin API, .* is in the /);
   });
 
   test('so are the passphrases of the keys', async (t) => {

@@ -9,6 +9,8 @@ test('flags and variables follow from the keys', () => {
     '--admin-listen',
     '--admin-max-connections',
     '--admin-socket',
+    '--admin-tls-cert',
+    '--admin-tls-key',
     '--admin-token-file',
     '--allow-contained',
     '--allow-unpinned-peers',

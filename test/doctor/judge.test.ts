@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { DoctorJson } from '../../src/admin/doctor-schema.ts';
 import type { Finding } from '../../src/base/finding.ts';
+import { judgeAdminTls } from '../../src/doctor/admin-tls.ts';
 import { judgeAuthority } from '../../src/doctor/authority.ts';
 import { judgeEntries, judgeRequirements, judgeUnrendered, judgeWithheld } from '../../src/doctor/entries.ts';
 import { judgeHost } from '../../src/doctor/host.ts';
@@ -56,6 +57,7 @@ const WELL: DoctorJson = {
   started: { directory: '/', settings_in_environment: false },
   inputs: [],
   passphrase_files: [],
+  admin_tls: null,
   attestors: [{ name: 'unix', error: null }],
   proc: { others_executables: true, hidepid: null },
   disk: { free_bytes: 2 ** 40, free_inodes: 1e6 },
@@ -80,6 +82,7 @@ const WELL: DoctorJson = {
 const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
   const known = { ...WELL, ...change };
   return [
+    ...judgeAdminTls(known),
     ...judgeAuthority(known, now),
     ...judgeHost(known, () => undefined),
     ...judgeRequirements(known),
@@ -89,7 +92,24 @@ const judge = (change: Partial<DoctorJson>, now = NOW): Finding[] => {
   ];
 };
 
+const TLS = { cert_file: '/tls/cert.pem', key_file: '/tls/key.pem', not_after: day(90), problem: null };
+
 const cases: readonly [string, Partial<DoctorJson>, string, Finding['severity'], RegExp][] = [
+  [
+    'TLS files that are no pair',
+    { admin_tls: { ...TLS, problem: 'it is not the key of the certificate' } },
+    'admin-tls-files',
+    'error',
+    /not the key.*/,
+  ],
+  ['a TLS certificate that ends', { admin_tls: { ...TLS, not_after: day(3) } }, 'admin-tls-expiry', 'warning', /in 3d/],
+  [
+    'a TLS certificate that ended',
+    { admin_tls: { ...TLS, not_after: day(-1) } },
+    'admin-tls-expiry',
+    'error',
+    /1d ago/,
+  ],
   [
     'a root that ends in six days',
     { authorities: [authority('root', -30, 6.5), authority('intermediate', -1, 1)] },

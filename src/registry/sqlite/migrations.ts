@@ -112,6 +112,16 @@ export const MIGRATIONS: readonly string[] = [
   // Entries may have negative selectors from here on. An earlier version would read them as positive ones, so the new
   // version number keeps it from opening the database.
   'SELECT 1;',
+  `
+  CREATE TABLE tokens (
+    name       TEXT PRIMARY KEY,
+    role       TEXT NOT NULL,
+    hash       TEXT NOT NULL UNIQUE CHECK (length(hash) = 64),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revision   INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /**
