@@ -64,7 +64,7 @@ const AUTHORITY_EVENT = titled(
     {
       at: Timestamp,
       authority_id: Type.String(),
-      role: Type.Union([Type.Literal('root'), Type.Literal('intermediate')]),
+      role: Type.Union([Type.Literal('root'), Type.Literal('intermediate'), Type.Literal('jwt')]),
       state: Type.Unsafe<AuthorityMove['state']>({ type: 'string', enum: [...SLOT_STATES, 'gone'] }),
       before: Type.Unsafe<AuthorityMove['state'] | null>({
         anyOf: [{ type: 'string', enum: SLOT_STATES }, { type: 'null' }],

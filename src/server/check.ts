@@ -105,7 +105,7 @@ function* dataDirLines({ path: directory, exists, isServed, closes }: DataDirSta
 
 /** Which stored authorities a start would change, and which keep an old key type. @throws ERR_CA if one is unusable */
 async function authorityLines(
-  { trustDomain, caKeyType }: ServeConfig,
+  { trustDomain, caKeyType, jwtKeyType }: ServeConfig,
   state: DataDirState,
   passphrases: Passphrases,
 ): Promise<string[]> {
@@ -118,11 +118,12 @@ async function authorityLines(
       passphrases.passphrase === undefined ? 'decrypted' : 'encrypted with the passphrase of --key-passphrase-file';
     lines.push(`keys in ${directory} that would be ${how}: ${rewritten}`);
   }
-  for (const { authority, state } of stored) {
-    const { role, keyType } = authority;
-    if (state !== 'active' || keyType === caKeyType) continue;
-    const command = `sidekey ca rotate${role === 'root' ? ' --root' : ''}`;
-    lines.push(`the ${role} keeps its ${keyType} key; the next one gets an ${caKeyType} key: ${command}`);
+  for (const { role, keyType, state } of stored) {
+    const wanted = role === 'jwt' ? jwtKeyType : caKeyType;
+    if (state !== 'active' || keyType === wanted) continue;
+    const command = `sidekey ca rotate${{ root: ' --root', intermediate: '', jwt: ' --jwt' }[role]}`;
+    const what = role === 'jwt' ? 'JWT authority' : role;
+    lines.push(`the ${what} keeps its ${keyType} key; the next one gets an ${wanted} key: ${command}`);
   }
   return lines;
 }
