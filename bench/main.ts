@@ -16,6 +16,7 @@ import { firstSecret } from './figures/first-secret.ts';
 import { heldNames } from './figures/held-names.ts';
 import { hostile } from './figures/hostile.ts';
 import { hostileContainers } from './figures/hostile-containers.ts';
+import { jwtTokens } from './figures/jwt-tokens.ts';
 import { leafSvids } from './figures/leaf-svids.ts';
 import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
@@ -32,6 +33,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'first-secret': firstSecret,
   'entry-to-envoy': entryToEnvoy,
   'leaf-svids': leafSvids,
+  'jwt-tokens': jwtTokens,
   'entries-at-once': entriesAtOnce,
   attestation,
   'docker-attestation': dockerAttestation,

@@ -21,6 +21,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   registry: [...CATALOG],
   'entries-file': ['registry'],
   ca: [],
+  jwt: ['types:ca', 'types:registry'],
   attest: [],
   wire: ['types:attest', 'gen/google/rpc/status.ts'],
   identity: ['registry', 'ca', ...CATALOG],
@@ -55,7 +56,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'server/hardening.ts',
     'server/server.ts',
   ],
-  server: ['config', 'registry', 'entries-file', 'ca', 'attest', 'wire', 'identity', 'sds', 'standard', 'admin'],
+  server: ['config', 'registry', 'entries-file', 'ca', 'jwt', 'attest', 'wire', 'identity', 'sds', 'standard', 'admin'],
 };
 
 /** Any room may import these; they import nothing but each other's leaves. */

@@ -84,7 +84,8 @@ export class Reviews {
     this.#deadline?.cancel();
     if (this.#closed || instant === Number.POSITIVE_INFINITY) return;
     this.#deadline = this.#options.clock.at(instant, () => {
-      this.run().catch(() => undefined); // logged, and the next one is scheduled
+      // Not the running one, which may have begun before this instant.
+      this.runAnew().catch(() => undefined); // logged, and the next one is scheduled
     });
   }
 

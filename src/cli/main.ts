@@ -14,6 +14,7 @@ import { addExplainCommand } from './explain.ts';
 import { addFetchCommand } from './fetch.ts';
 import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
+import { addJwksCommand } from './jwks.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addServeCommand } from './serve-command.ts';
 
@@ -23,6 +24,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   alias: addAliasCommands,
   bundle: addBundleCommands,
   ca: addCaCommands,
+  jwks: addJwksCommand,
   proxies: addProxiesCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,

@@ -262,7 +262,7 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
   },
   maxJwtAudiences: {
     about: 'maximum of audiences of a JWT-SVID',
-    kind: kinds.count(1, 10_000),
+    kind: kinds.count(1, 128),
     fallback: fixed('32'),
   },
   maxJwtSvidsPerSecondPerId: {

@@ -16,9 +16,8 @@ import {
   parseAllDocuments,
   type Scalar,
 } from 'yaml';
-import { nearest, type Problem, SidekeyError } from '../base/index.ts';
+import { nearest, type Problem, readJson, SidekeyError } from '../base/index.ts';
 import { PAGE_TOKEN, PAGE_TOKEN_RULE, Place, show, snakeCase } from '../registry/index.ts';
-import { readJson } from './unique-json.ts';
 
 const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';
 /** Maximum size of an entries file, in bytes: about 100,000 entries in JSON. */

@@ -24,6 +24,7 @@ import { type Clock, SystemClock, version } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
+import { JwtSvids } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
 import { Ledger, secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
@@ -120,6 +121,17 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   const ledger = new Ledger(log);
   const { dataDir, store, registry, issuances, ca } = await openState(context, ledger, passphrases);
   warnOfTtl(config, log);
+  parts.own(
+    new JwtSvids({
+      ...config,
+      ca,
+      issuanceLog: issuances,
+      issuances: store.issuances,
+      clock,
+      log,
+      issuer: config.jwtIssuer,
+    }),
+  );
   if (declared !== undefined) {
     await mayGoOn();
     await takeEntries(declared, registry, log);

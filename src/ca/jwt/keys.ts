@@ -9,6 +9,7 @@ import type { AuthorityKeyType } from '../../spiffe/index.ts';
 import type { Log } from '../../telemetry/index.ts';
 import type { OwnBundle } from '../bundle.ts';
 import { Reviews } from '../reviews.ts';
+import type { SlotState } from '../slot.ts';
 import type { AuthorityInfo, AuthorityMove } from '../types.ts';
 import { type JwtKey, makeJwtKey } from './jwt-key.ts';
 import type { JwtKeyStore } from './key-store.ts';
@@ -28,6 +29,8 @@ export interface JwtKeysOptions {
 
 /** The maximum number of keys in the bundle; operators can replace none beyond it. */
 const MAX_KEYS = 8;
+
+const LIST_ORDER: readonly SlotState[] = ['retired', 'active', 'published', 'prepared'];
 
 export class JwtKeys {
   readonly moves: Listeners<AuthorityMove>;
@@ -91,10 +94,10 @@ export class JwtKeys {
     return this.#slots.some(({ authority }) => authority.id === id);
   }
 
-  /** Oldest first. */
+  /** In the order of their lives. */
   list(): AuthorityInfo[] {
     return this.#slots
-      .toSorted((a, b) => a.authority.notBefore - b.authority.notBefore)
+      .toSorted((a, b) => LIST_ORDER.indexOf(a.state) - LIST_ORDER.indexOf(b.state))
       .map(({ authority: { id, keyType, notBefore, notAfter }, state, since }) => ({
         ...{
           id,

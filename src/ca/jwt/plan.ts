@@ -7,6 +7,8 @@
  * `publishBefore`, unless nothing else can sign; a key stays until its tokens have ended, unless it is tainted.
  */
 
+import { TOKEN_LEEWAY_MS } from '../../base/index.ts';
+import { compareText } from '../../spiffe/index.ts';
 import { activate, moved, type Slot, type SlotState } from '../slot.ts';
 import type { JwtKey } from './jwt-key.ts';
 
@@ -29,6 +31,7 @@ export interface JwtSituation {
 }
 
 export interface JwtPlan {
+  /** Oldest first, and always in the same order. */
   readonly slots: readonly JwtSlot[];
   /** The keys to delete. */
   readonly gone: readonly JwtSlot[];
@@ -41,9 +44,6 @@ export interface JwtPlan {
   /** When to plan again. */
   readonly lookAt: number;
 }
-
-/** Validators accept tokens for this long after their end. */
-export const LEEWAY_MS = 60_000;
 
 /** The next states, or `'key'` if a key is needed. Tainted keys are not among the slots. */
 export function planJwtKeys(stored: readonly JwtSlot[], situation: JwtSituation): JwtPlan | 'key' {
@@ -58,7 +58,8 @@ export function planJwtKeys(stored: readonly JwtSlot[], situation: JwtSituation)
   if (next === undefined) return 'key';
   const slots = activate(kept, active, now)
     .map((slot) => (slot.authority === next.authority ? moved(slot, 'published', now) : slot))
-    .filter(({ authority, state }) => isNeeded(state) || authority === next.authority);
+    .filter(({ authority, state }) => isNeeded(state) || authority === next.authority)
+    .sort(byAge);
   const find = ({ authority }: JwtSlot) => slots.find((slot) => slot.authority === authority)!;
   const nextSignsAt = signsAt(find(next), find(active), situation);
   const instants = [
@@ -81,9 +82,13 @@ function isNeeded(state: SlotState): boolean {
   return state === 'active' || state === 'retired';
 }
 
+function byAge({ authority: a }: JwtSlot, { authority: b }: JwtSlot): number {
+  return a.notBefore - b.notBefore || compareText(a.id, b.id);
+}
+
 /** When its last token has ended for all validators. */
 function removedAt({ notAfter }: JwtKey): number {
-  return notAfter + LEEWAY_MS;
+  return notAfter + TOKEN_LEEWAY_MS;
 }
 
 function canSign({ authority, state }: JwtSlot, now: number): boolean {

@@ -25,6 +25,9 @@ export function jwtSigner({ id, notAfter, privateKey, authority }: JwtKey): JwtS
     keyId: id,
     algorithm,
     notAfter,
-    sign: (input) => signInThreadPool(hash, Buffer.from(input, 'latin1'), key),
+    sign: async (input) => {
+      const bytes = Buffer.from(input, 'latin1');
+      return algorithm === 'ES256' ? sign(hash, bytes, key) : signInThreadPool(hash, bytes, key);
+    },
   };
 }

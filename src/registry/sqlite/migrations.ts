@@ -108,6 +108,10 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE entries ADD COLUMN x509_svid_key_type TEXT NOT NULL DEFAULT '';
   `,
+  `
+  ALTER TABLE issuances ADD COLUMN kind TEXT NOT NULL DEFAULT 'x509' CHECK (kind IN ('x509', 'jwt'));
+  CREATE INDEX issuances_of_tokens ON issuances (not_after) WHERE kind = 'jwt';
+  `,
 ];
 
 /**

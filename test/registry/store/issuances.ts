@@ -4,7 +4,16 @@ import type { IssuanceRecord } from '../../../src/base/issuance.ts';
 import type { MakeDatabase } from './conformance.ts';
 
 function issuance(serial: string, spiffeId: string): IssuanceRecord {
-  return { serial, spiffeId, entryId: 'e', authorityId: 'ab', notBefore: 1, notAfter: 2_000_000_000_000, issuedAt: 3 };
+  return {
+    kind: 'x509',
+    serial,
+    spiffeId,
+    entryId: 'e',
+    authorityId: 'ab',
+    notBefore: 1,
+    notAfter: 2_000_000_000_000,
+    issuedAt: 3,
+  };
 }
 
 export function testIssuances(database: MakeDatabase): void {
