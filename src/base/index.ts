@@ -13,7 +13,7 @@ export { writeFileAtomic } from './files.ts';
 export type { Finding, Severity } from './finding.ts';
 export { accountOf, groupId, groupMembers, groupName, isNamedGroup } from './groups.ts';
 export { OPEN_INPUT, readInputFile, readRegular, readRegularFile } from './input-file.ts';
-export { ISSUANCE_KINDS, type IssuanceKind, type IssuanceRecord } from './issuance.ts';
+export { ISSUANCE_KINDS, type IssuanceRecord } from './issuance.ts';
 export { KeyedListeners } from './keyed-listeners.ts';
 export { Listeners, tellEach } from './listeners.ts';
 export { isLoopback } from './loopback.ts';

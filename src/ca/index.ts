@@ -2,7 +2,6 @@
 
 export {
   inspectAuthorities,
-  type JwtOptions,
   longestKeptJwtTtl,
   longestKeptSvidTtl,
   openCertificateAuthority,
