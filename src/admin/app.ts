@@ -3,9 +3,9 @@
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
 import { BODY_LIMIT, type Clock, ERRORS, SidekeyError } from '../base/index.ts';
+import type { Ledger } from '../delivery/index.ts';
 import type { Decisions } from '../identity/index.ts';
 import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
-import type { Ledger } from '../sds/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
 import { type Log, ownedLog } from '../telemetry/index.ts';
 import { type AdminCaller, accessRefusal } from './access.ts';

@@ -2,7 +2,7 @@
 
 import { octal } from '../base/index.ts';
 import { openCertificateAuthority, openUpstream, type Passphrases, ToldIssuances } from '../ca/index.ts';
-import type { Ledger } from '../sds/index.ts';
+import type { Ledger } from '../delivery/index.ts';
 import { openDataDir } from './data-dir.ts';
 import type { StartContext } from './start-context.ts';
 import { authoritiesIn, openStoredEntries } from './stored-entries.ts';
