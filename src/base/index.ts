@@ -30,7 +30,14 @@ export {
 } from './privacy.ts';
 export { type IdRange, readIdMap } from './proc/id-map.ts';
 export { linesOf, otherForm, parseId, readable, readProcFile, readProcRecords } from './proc/text.ts';
-export { type DescriptorPlan, descriptorLimit, descriptors, diskOf, planDescriptors } from './resources.ts';
+export {
+  ADMIN_LISTENERS,
+  type DescriptorPlan,
+  descriptorLimit,
+  descriptors,
+  diskOf,
+  planDescriptors,
+} from './resources.ts';
 export { commandLine, isShownWhole, shellQuote } from './shell.ts';
 export { MAX_SOCKET_PATH_BYTES, readSocketPath } from './socket-path.ts';
 export { TokenBucket } from './token-bucket.ts';

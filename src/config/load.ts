@@ -48,7 +48,7 @@ export async function loadServeConfig(sources: ConfigSources): Promise<ServeConf
   const config = Object.fromEntries(values) as unknown as ServeConfig;
   problems.push(...placeProblems(config, (key) => given.get(key)?.where));
   problems.push(...nameProblems(config, (key) => given.get(key)?.where));
-  problems.push(...jwtProblems(config, (key) => given.get(key)?.where));
+  problems.push(...jwtProblems(config, (key) => given.get(key)?.where, wholeGiven));
   problems.push(...upstreamProblems(config, (key) => given.get(key)?.where, wholeGiven));
   if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
   return config;

@@ -10,7 +10,14 @@ import { quote } from './kinds.ts';
 import type { ServeConfig } from './serve-config.ts';
 import { flagOf, type SettingKey } from './settings.ts';
 
-type PlaceKey = 'socket' | 'adminSocket' | 'dataDir' | 'adminTokenFile' | 'keyPassphraseFile' | 'oldKeyPassphraseFile';
+type PlaceKey =
+  | 'socket'
+  | 'adminSocket'
+  | 'dataDir'
+  | 'adminTokenFile'
+  | 'keyPassphraseFile'
+  | 'oldKeyPassphraseFile'
+  | 'oidcKeyFile';
 
 /** Paths that may not be in the pipe's directory. */
 const APART: readonly (readonly [key: PlaceKey, what: string])[] = [
@@ -19,6 +26,7 @@ const APART: readonly (readonly [key: PlaceKey, what: string])[] = [
   ['adminTokenFile', 'the token of the admin API'],
   ['keyPassphraseFile', 'the passphrase of the keys'],
   ['oldKeyPassphraseFile', 'the passphrase of the keys'],
+  ['oidcKeyFile', 'the TLS key of OIDC discovery'],
 ];
 
 /**

@@ -66,6 +66,11 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly jwtPublishBefore: number;
   /** The `iss` of tokens; undefined: they have none. */
   readonly jwtIssuer: string | undefined;
+  /** Undefined: no OIDC discovery. */
+  readonly oidcListen: HostPort | undefined;
+  /** Undefined: clear text. */
+  readonly oidcCertFile: string | undefined;
+  readonly oidcKeyFile: string | undefined;
   /** Of one token. */
   readonly maxJwtAudiences: number;
   readonly maxJwtSvidsPerSecondPerId: number;

@@ -264,6 +264,17 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     kind: kinds.issuer,
     optional: true,
   },
+  oidcListen: {
+    about: 'serve OIDC discovery: the documents by which consumers find the keys of JWT-SVIDs; needs jwtIssuer',
+    kind: kinds.hostPort,
+    optional: true,
+  },
+  oidcCertFile: {
+    about: 'PEM file with the TLS certificate of OIDC discovery; without one it listens on loopback only',
+    kind: kinds.readableFile,
+    optional: true,
+  },
+  oidcKeyFile: { about: 'PEM file with the key of that certificate', kind: kinds.readableFile, optional: true },
   maxJwtAudiences: {
     about: 'maximum of audiences of a JWT-SVID',
     kind: kinds.count(1, 128),

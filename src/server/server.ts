@@ -39,6 +39,7 @@ import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
 import { entryRulesOf, readInputs } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
+import { listenForOidc } from './oidc.ts';
 import { Parts } from './parts.ts';
 import { type ReadConfig, Reloader } from './reload.ts';
 import { lookAtSelf } from './self.ts';
@@ -253,6 +254,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   });
 
   await listenForAdmins(admin, context);
+  await listenForOidc(context, ca, plan.adminConnections);
   await mayGoOn();
   const { socket, socketMode, socketGroup } = config;
   parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));
