@@ -6,6 +6,7 @@ import type { CertificateAuthorityOptions } from '../../src/ca/certificate-autho
 import { JwtSvids, type JwtSvidsOptions } from '../../src/jwt/jwt-svids.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';
 import { openTestAuthority } from '../ca/support.ts';
+import { TestClock } from '../support/clock.ts';
 
 export const WEB = parseSpiffeId('spiffe://ilinux.io/web');
 export const ENTRY = { id: 'web', jwtSvidTtl: 0, expiresAt: 0 };
@@ -24,8 +25,9 @@ export async function openTestJwtSvids(
   t: TestContext,
   overrides: Partial<JwtSvidsOptions> = {},
   authorityOverrides: Partial<Omit<CertificateAuthorityOptions, 'clock'>> = {},
+  clock = new TestClock(),
 ): Promise<TestJwtSvids> {
-  const authority = await openTestAuthority(t, { jwt: JWT, ...authorityOverrides });
+  const authority = await openTestAuthority(t, { jwt: JWT, ...authorityOverrides }, clock);
   const written: IssuanceRecord[][] = [];
   const jwt = new JwtSvids({
     ca: authority.ca,
