@@ -55,6 +55,7 @@ export const COMMAND_NAMES = [
   'alias',
   'bundle',
   'ca',
+  'jwks',
   'proxies',
   'explain',
   'fetch',

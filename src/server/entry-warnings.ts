@@ -2,7 +2,7 @@
 
 import type { RunningAttestor } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
-import { longestKeptSvidTtl } from '../ca/index.ts';
+import { longestKeptJwtTtl, longestKeptSvidTtl } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { createWarningsOf, type Registry, type WarningsOf } from '../registry/index.ts';
 import { whyNoCallerHas } from './attestors.ts';
@@ -17,6 +17,7 @@ export function entryWarnings(from: {
   return createWarningsOf({
     whyNever: (selector) => whyNoCallerHas(selector, attestors),
     longestSvidTtl: longestKeptSvidTtl(config.caTtl),
+    longestJwtTtl: longestKeptJwtTtl(config.jwtKeyTtl),
     federatedBundles: registry.federatedBundles,
     now: () => clock.now(),
   });

@@ -46,4 +46,15 @@ export function testIssuances(database: MakeDatabase): void {
     assert.deepEqual(await issuances.issuedOf(['a', 'c']), new Set(['a']));
     assert.deepEqual(await issuances.issuedOf([]), new Set());
   });
+
+  test('records of tokens are deleted after their end, those of certificates never', async (t) => {
+    const { issuances } = await database(t).open();
+    const token = (serial: string, notAfter: number) => ({ ...issuance(serial, 'a'), kind: 'jwt' as const, notAfter });
+    const certificate = { ...issuance('01', 'a'), notAfter: 10 };
+    await issuances.recordIssuances([certificate, token('02', 10), token('03', 11), token('04', 12), token('05', 13)]);
+    assert.equal(await issuances.pruneTokens(13, 2), 2);
+    assert.equal(await issuances.pruneTokens(13, 2), 1);
+    assert.equal(await issuances.pruneTokens(13, 2), 0);
+    assert.deepEqual(await issuances.newest({ limit: 10 }), [token('05', 13), certificate]);
+  });
 }
