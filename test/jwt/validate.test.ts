@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { constants, createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { AudienceError, InvalidTokenError } from '../../src/jwt/errors.ts';
 import { shownClaims, validateJwtSvid } from '../../src/jwt/validate.ts';
 import { parseTrustDomain } from '../../src/spiffe/id.ts';
@@ -356,6 +357,28 @@ test("all claims of an own token are shown; of another domain's only those of th
   const foreign = { ...claims, sub: 'spiffe://example.org/web' };
   const theirs = validate(token({ header: { ...HEADER, kid: 'other' }, claims: foreign, key: PAIRS.other.privateKey }));
   assert.deepEqual(shownClaims(theirs, OWN), { sub: foreign.sub, aud: ['db'], exp: CLAIMS.exp });
+});
+
+test('whatever a token is, it is refused with a reason and nothing else is thrown', () => {
+  const json = fc.oneof(
+    fc.json(),
+    fc.string(),
+    fc
+      .record({ alg: fc.constantFrom('ES256', 'RS256', 'none'), kid: fc.constantFrom('p256', 'rsa', 'x') })
+      .map((header) => JSON.stringify(header)),
+    fc.constant(JSON.stringify(CLAIMS)),
+  );
+  const part = fc.oneof({ weight: 4, arbitrary: json.map(encode) }, fc.string(), fc.base64String());
+  const anyToken = fc.oneof(
+    fc.string(),
+    fc.tuple(part, part, part).map((parts) => parts.join('.')),
+  );
+  fc.assert(
+    fc.property(anyToken, (text) => {
+      assert.throws(() => validate(text), InvalidTokenError);
+    }),
+    { numRuns: 3_000 },
+  );
 });
 
 test('the message never has more of the token than a name', () => {
