@@ -10,6 +10,7 @@ import type { ReservedNames } from '../spiffe/index.ts';
 import { type Log, ownedLog } from '../telemetry/index.ts';
 import { type AdminCaller, accessRefusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
+import { addBackupRoutes, type BackupRouteParts } from './backup.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
 import { addDecisionRoutes } from './decisions.ts';
@@ -38,6 +39,7 @@ export interface AppOptions {
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
   readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'>;
   readonly self: SelfKnowledge;
+  readonly backup: BackupRouteParts['backup'];
   readonly eventReaders: EventReaders;
   readonly ready: () => Readiness;
   readonly clock: Clock;
@@ -117,6 +119,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addDecisionRoutes(app, options.decisions);
   addExplainRoutes(app, { ...options, ...options.explain });
   addDoctorRoutes(app, options);
+  addBackupRoutes(app, options);
   addEventRoutes(app, options.eventReaders);
   addHealthRoutes(app, options.ready);
   let document: Record<string, unknown> | undefined;

@@ -6,6 +6,7 @@ import type { Log } from '../telemetry/index.ts';
 import { Authorities } from './authorities.ts';
 import { OwnBundle } from './bundle.ts';
 import { Issuer } from './issuer.ts';
+import type { InspectedJwtKey } from './jwt/key-store.ts';
 import { JwtKeys } from './jwt/keys.ts';
 import { KeyCodec, type Passphrases } from './key-codec.ts';
 import { type InspectedAuthority, KeyStore } from './key-store.ts';
@@ -89,6 +90,14 @@ export function inspectAuthorities(
   return KeyStore.inspect(dir, trustDomain, new KeyCodec(passphrases));
 }
 
+/** The same of the JWT keys. */
+export function inspectJwtKeys(
+  dir: string,
+  { trustDomain, ...passphrases }: Passphrases & { readonly trustDomain: TrustDomain },
+): Promise<InspectedJwtKey[]> {
+  return KeyStore.inspectJwtKeys(dir, trustDomain, new KeyCodec(passphrases));
+}
+
 /**
  * Opens the authority; creates a root and an intermediate if there is none.
  * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
@@ -137,6 +146,10 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     rotate: async (role) => (role === 'jwt' ? jwtKeysOf(jwtKeys).rotate() : authorities.rotate(role)),
     taint: (id) => (jwtKeys?.has(id) ? jwtKeys.taint(id) : authorities.taint(id)),
     import: (certificates) => authorities.import(certificates),
+    snapshot: () => {
+      const files = authorities.snapshot();
+      return jwtKeys?.withoutTainted(files) ?? files;
+    },
     onMove: (listener) => {
       const stops = [authorities.moves, ...(jwtKeys === undefined ? [] : [jwtKeys.moves])].map((all) =>
         all.add(listener),

@@ -2,6 +2,7 @@
 
 export {
   inspectAuthorities,
+  inspectJwtKeys,
   longestKeptJwtTtl,
   longestKeptSvidTtl,
   openCertificateAuthority,
@@ -10,6 +11,12 @@ export type { JwtSigner } from './jwt/signer.ts';
 export type { Passphrases } from './key-codec.ts';
 export { hasAuthorities } from './key-store.ts';
 export { parseName } from './name.ts';
+export {
+  type LastAuthorities,
+  lastAuthorities,
+  type RestoredAuthorities,
+  restoreAuthorities,
+} from './restored-authorities.ts';
 export { SLOT_STATES, type SlotState } from './slot.ts';
 export { ToldIssuances } from './told-issuances.ts';
 export type {

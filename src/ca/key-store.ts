@@ -5,11 +5,11 @@
  */
 
 import { X509Certificate } from 'node:crypto';
-import { constants, existsSync, readdirSync } from 'node:fs';
+import { constants, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { OPEN_INPUT, readRegular, SidekeyError, writeFileAtomic } from '../base/index.ts';
-import type { AuthorityKeyType, TrustDomain } from '../spiffe/index.ts';
+import type { TrustDomain } from '../spiffe/index.ts';
 import {
   type Authority,
   type AuthorityRole,
@@ -20,7 +20,13 @@ import {
   upstreamRoot,
 } from './authority.ts';
 import { areGone, type GoneAuthorities } from './gone.ts';
-import { type JwtKeyState, JwtKeyStore, parseJwtKeyState } from './jwt/key-store.ts';
+import {
+  type InspectedJwtKey,
+  JWT_KEY_FILE,
+  type JwtKeyState,
+  JwtKeyStore,
+  parseJwtKeyState,
+} from './jwt/key-store.ts';
 import { type KeyCodec, PassphraseError, type ReadPrivateKey } from './key-codec.ts';
 import { pemBlocks } from './pem.ts';
 import { areStoredSlots, type Slot, type SlotState, type StoredSlots } from './slot.ts';
@@ -56,18 +62,19 @@ interface ReadAuthority {
 }
 
 /** An authority as it is stored. */
-export interface InspectedAuthority {
-  readonly id: string;
-  readonly role: AuthorityRole | 'jwt';
-  readonly keyType: AuthorityKeyType | undefined;
-  /** See {@link KeyCodec.read}. */
-  readonly isCurrent: boolean;
+export interface InspectedAuthority extends ReadAuthority {
   /** Undefined if none is stored. */
   readonly state: SlotState | undefined;
 }
 
+export interface LookedAuthorities {
+  readonly state: AuthorityState;
+  readonly found: InspectedAuthority[];
+  readonly jwtKeys: InspectedJwtKey[];
+}
+
 /** The content of the file of states. */
-interface StoredStates {
+export interface StoredStates {
   readonly x509: AuthorityState;
   /** Undefined if none were stored. */
   readonly jwt: JwtKeyState | undefined;
@@ -88,6 +95,20 @@ const OLD_STATE_FILE = 'bundle.json';
 /** Maximum size of a file: authorities have a few kB, and the state has a line for each of them. */
 const MAX_BYTES = 1024 * 1024;
 const HALF_WRITTEN = /\.new$/;
+
+/** The names of all files of the authorities; of the request to an offline root too. */
+const OWN_FILES = [
+  AUTHORITY_FILE,
+  JWT_KEY_FILE,
+  /^tainted-[0-9a-f]+$/,
+  /^(state|bundle)\.json$/,
+  /^request\.(csr|key)$/,
+];
+
+/** Whether a file with this name belongs to the authorities. */
+export function isAuthorityFile(name: string): boolean {
+  return OWN_FILES.some((one) => one.test(name));
+}
 
 /** True if authorities are kept in this directory; false where it isn't there. */
 export function hasAuthorities(dir: string): boolean {
@@ -131,19 +152,51 @@ export class KeyStore {
 
   /** Reads the authorities as {@link load} does, and changes nothing. Empty if there are none. @throws ERR_CA */
   static async inspect(dir: string, trustDomain: TrustDomain, keys: KeyCodec): Promise<InspectedAuthority[]> {
-    if (!hasAuthorities(dir)) return [];
-    const store = new KeyStore(dir, trustDomain, keys);
-    const { gone, slots } = await store.#loadStates();
+    return hasAuthorities(dir) ? (await new KeyStore(dir, trustDomain, keys).look()).found : [];
+  }
+
+  /** The same of the JWT keys. */
+  static async inspectJwtKeys(dir: string, trustDomain: TrustDomain, keys: KeyCodec): Promise<InspectedJwtKey[]> {
+    return hasAuthorities(dir) ? (await new KeyStore(dir, trustDomain, keys).look()).jwtKeys : [];
+  }
+
+  /** Reads everything as {@link load} does, and changes nothing. @throws ERR_CA */
+  async look(): Promise<LookedAuthorities> {
+    const state = await this.#loadStates();
     const found: InspectedAuthority[] = [];
-    for (const name of await readdir(dir)) {
+    for (const name of await readdir(this.#dir)) {
       const id = AUTHORITY_FILE.exec(name)?.[2];
-      if (id === undefined || id in gone) continue;
-      const { authority, isCurrent } = await store.#read(name);
-      const { role, keyType } = authority;
-      found.push({ id, role, keyType, isCurrent, state: slots?.[id]?.state });
+      if (id === undefined || id in state.gone) continue;
+      found.push({ ...(await this.#read(name)), state: state.slots?.[id]?.state });
     }
-    const jwtKeys = await store.jwtKeys().inspect();
-    return [...found, ...jwtKeys.map((key) => ({ role: 'jwt' as const, ...key }))];
+    return { state, found, jwtKeys: await this.jwtKeys().inspect() };
+  }
+
+  /** The stored states, without reading a key. @throws ERR_CA */
+  async states(): Promise<StoredStates> {
+    await this.#loadStates();
+    return this.#states;
+  }
+
+  /**
+   * The content of each file by name, as a kill at this moment would leave them, since every file is replaced in one
+   * step. Synchronous, so that nothing changes in between, except that files of removed authorities may vanish.
+   */
+  snapshot(): Map<string, Buffer> {
+    const files = new Map<string, Buffer>();
+    for (const name of readdirSync(this.#dir).filter(isAuthorityFile)) {
+      try {
+        files.set(name, readFileSync(path.join(this.#dir, name)));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+    }
+    return files;
+  }
+
+  /** The name of the file that marks an authority as tainted. */
+  static markOf(id: string): string {
+    return `${TAINT_MARK}${id}`;
   }
 
   /**
@@ -192,7 +245,7 @@ export class KeyStore {
    * of them is restored.
    */
   async markTainted(id: string): Promise<void> {
-    writeFileAtomic(path.join(this.#dir, `${TAINT_MARK}${id}`), '');
+    writeFileAtomic(path.join(this.#dir, KeyStore.markOf(id)), '');
   }
 
   /** The IDs of the marked authorities. Deletes marks that no authority needs any more. */

@@ -62,6 +62,8 @@ export const COMMAND_NAMES = [
   'healthcheck',
   'envoy',
   'doctor',
+  'backup',
+  'restore',
   'completion',
 ] as const;
 

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { createAccounts } from '../attest/index.ts';
 import { FILE_SOURCE, octal, SidekeyError, SystemClock } from '../base/index.ts';
-import { hasAuthorities, inspectAuthorities, openUpstream, type Passphrases } from '../ca/index.ts';
+import { hasAuthorities, inspectAuthorities, inspectJwtKeys, openUpstream, type Passphrases } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { copyDatabase, type Entry, type Registry } from '../registry/index.ts';
 import { createLog, type Log, textLine } from '../telemetry/index.ts';
@@ -14,6 +14,7 @@ import { openAttestors } from './attestors.ts';
 import { type DataDirState, inspectDataDir } from './data-dir.ts';
 import { warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
+import { isRestoreOpen } from './finish-restore.ts';
 import { lookAtHost } from './host.ts';
 import { entryRulesOf, type Inputs, readInputs } from './inputs.ts';
 import { Parts } from './parts.ts';
@@ -58,7 +59,7 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
       lines.push(...((await attempt(() => authorityLines(config, state, inputs.passphrases))) ?? []));
     }
     for (const one of socketsOf(config)) await attempt(() => checkSocket(one, isServed));
-    const registry = state && (await attempt(() => registryAsStored(config, state, parts, log)));
+    const registry = state && (await attempt(() => registryAsStored({ config, state, parts, log, lines })));
     if (registry !== undefined && host !== undefined) {
       const clock = new SystemClock();
       const facts = {
@@ -100,6 +101,9 @@ function* dataDirLines({ path: directory, exists, isServed, closes }: DataDirSta
   if (!exists) yield `the data directory ${directory} would be created`;
   if (closes !== undefined)
     yield `the data directory ${directory} would be closed to others (${octal(closes)} to 0700)`;
+  if (exists && isRestoreOpen(directory)) {
+    yield `a restore in ${directory} was interrupted, and a start would finish it: this check still sees the former data`;
+  }
   if (!hasAuthorities(authoritiesIn(directory))) yield 'a new root and intermediate would be created';
 }
 
@@ -110,26 +114,43 @@ async function authorityLines(
   passphrases: Passphrases,
 ): Promise<string[]> {
   const directory = authoritiesIn(state.path);
-  const stored = await inspectAuthorities(directory, { trustDomain, ...passphrases });
+  const options = { trustDomain, ...passphrases };
+  const stored = await inspectAuthorities(directory, options);
+  const jwtKeys = await inspectJwtKeys(directory, options);
   const lines: string[] = [];
-  const rewritten = stored.filter(({ isCurrent }) => !isCurrent).length;
+  const rewritten = [...stored, ...jwtKeys].filter(({ isCurrent }) => !isCurrent).length;
   if (rewritten > 0) {
     const how =
       passphrases.passphrase === undefined ? 'decrypted' : 'encrypted with the passphrase of --key-passphrase-file';
     lines.push(`keys in ${directory} that would be ${how}: ${rewritten}`);
   }
-  for (const { role, keyType, state } of stored) {
-    const wanted = role === 'jwt' ? jwtKeyType : caKeyType;
-    if (state !== 'active' || keyType === wanted) continue;
-    const command = `sidekey ca rotate${{ root: ' --root', intermediate: '', jwt: ' --jwt' }[role]}`;
-    const what = role === 'jwt' ? 'JWT authority' : role;
-    lines.push(`the ${what} keeps its ${keyType} key; the next one gets an ${wanted} key: ${command}`);
+  for (const { authority, state } of stored) {
+    const { role, keyType } = authority;
+    if (state !== 'active' || keyType === caKeyType) continue;
+    const command = `sidekey ca rotate${role === 'root' ? ' --root' : ''}`;
+    lines.push(`the ${role} keeps its ${keyType} key; the next one gets an ${caKeyType} key: ${command}`);
+  }
+  for (const { keyType, state } of jwtKeys) {
+    if (state !== 'active' || keyType === jwtKeyType) continue;
+    lines.push(`JWT-SVIDs are signed with a key of the type ${keyType}; new keys have the type ${jwtKeyType}`);
   }
   return lines;
 }
 
 /** The registry from a copy of the database, or an empty one. @throws the errors of a start */
-async function registryAsStored(config: ServeConfig, state: DataDirState, parts: Parts, log: Log): Promise<Registry> {
+async function registryAsStored({
+  config,
+  state,
+  parts,
+  log,
+  lines,
+}: {
+  readonly config: ServeConfig;
+  readonly state: DataDirState;
+  readonly parts: Parts;
+  readonly log: Log;
+  readonly lines: string[];
+}): Promise<Registry> {
   const { path: dataDir, isServed } = state;
   const folder = new PrivateFolder('sidekey-check-');
   parts.defer(() => folder.remove());
@@ -141,7 +162,13 @@ async function registryAsStored(config: ServeConfig, state: DataDirState, parts:
     return copy;
   };
   try {
-    const { registry } = await openStoredEntries({ dataDir, config, clock: new SystemClock(), log, parts, instead });
+    const onMigrated = (from: number, to: number) => {
+      lines.push(
+        `the database would be migrated from schema version ${from} to ${to}, which earlier versions of Sidekey cannot open: make a backup first (sidekey backup)`,
+      );
+    };
+    const clock = new SystemClock();
+    const { registry } = await openStoredEntries({ dataDir, config, clock, log, parts, instead, onMigrated });
     return registry;
   } catch (thrown) {
     const { code, message } = SidekeyError.from(thrown, 'ERR_STORE', (thrown as Error).message);

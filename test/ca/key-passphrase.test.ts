@@ -203,7 +203,7 @@ describe('with a passphrase', { concurrency: 2 }, () => {
     const before = filesIn(dir);
     const found = await inspectAuthorities(dir, { trustDomain, passphrase: PASSPHRASE });
     assert.deepEqual(
-      found.map(({ id, state, isCurrent }) => [id, state, isCurrent]).sort(),
+      found.map(({ authority, state, isCurrent }) => [authority.id, state, isCurrent]).sort(),
       [...idsOf(ca).map((id) => [id, 'active', false])].sort(),
     );
     assert.deepEqual(filesIn(dir), before);

@@ -41,7 +41,7 @@ interface ReadKey {
   readonly decoded: ReadPrivateKey;
 }
 
-const KEY_FILE = /^jwt-([0-9a-f]{40})\.json$/;
+export const JWT_KEY_FILE = /^jwt-([0-9a-f]{40})\.json$/;
 const REMEDY =
   'restore the file from a backup; or remove it: another key then signs, and tokens that this one signed are refused';
 
@@ -49,6 +49,8 @@ const REMEDY =
 export interface InspectedJwtKey {
   readonly id: string;
   readonly keyType: JwtKey['keyType'];
+  /** Milliseconds since the epoch. */
+  readonly notAfter: number;
   readonly isCurrent: boolean;
   /** Undefined if none is stored. */
   readonly state: SlotState | undefined;
@@ -108,17 +110,33 @@ export class JwtKeyStore {
     return Promise.all(
       files.map(async ({ name, id }) => {
         const { key, decoded } = await this.#read(name, id);
-        return { id, keyType: key.keyType, isCurrent: decoded.isCurrent, state: slots[id]?.state };
+        const { keyType, notAfter } = key;
+        return { id, keyType, notAfter, isCurrent: decoded.isCurrent, state: slots[id]?.state };
       }),
     );
   }
 
   async save(key: JwtKey): Promise<void> {
-    this.#folder.write(fileName(key), jwtKeyFile(key, await this.#folder.keys.write(key.privateKey)));
+    this.#folder.write(jwtFileName(key), jwtKeyFile(key, await this.#folder.keys.write(key.privateKey)));
   }
 
   async remove(key: Pick<JwtKey, 'id'>): Promise<void> {
-    await this.#folder.remove(fileName(key));
+    await this.#folder.remove(jwtFileName(key));
+  }
+
+  /** Deletes keys that count as tainted, for a restore. */
+  async drop(keys: readonly InspectedJwtKey[]): Promise<void> {
+    if (keys.length === 0) return;
+    const { slots, gone, keyIds, ...state } = this.state();
+    const ids = new Set(keys.map(({ id }) => id));
+    const lost = keys.map(({ id, notAfter }) => [id, { notAfter, tainted: true }] as const);
+    for (const key of keys) await this.remove(key);
+    await this.#folder.saveState({
+      ...state,
+      slots: Object.fromEntries(Object.entries(slots).filter(([id]) => !ids.has(id))),
+      keyIds: keyIds.filter((id) => !ids.has(id)),
+      gone: { ...gone, ...Object.fromEntries(lost) },
+    });
   }
 
   /** Stores the states after a plan in one write, if anything has changed. @returns the stored states */
@@ -131,7 +149,7 @@ export class JwtKeyStore {
 
   async #files(): Promise<{ name: string; id: string }[]> {
     return (await this.#folder.names()).sort().flatMap((name) => {
-      const id = KEY_FILE.exec(name)?.[1];
+      const id = JWT_KEY_FILE.exec(name)?.[1];
       return id === undefined ? [] : [{ name, id }];
     });
   }
@@ -175,6 +193,7 @@ function stateAfter(before: JwtKeyState, plan: JwtPlan, { now, tainting, replace
   };
 }
 
-function fileName({ id }: Pick<JwtKey, 'id'>): string {
+/** The name of a key's file. */
+export function jwtFileName({ id }: Pick<JwtKey, 'id'>): string {
   return `jwt-${id}.json`;
 }

@@ -12,7 +12,7 @@ import { Reviews } from '../reviews.ts';
 import type { SlotState } from '../slot.ts';
 import type { AuthorityInfo, AuthorityMove } from '../types.ts';
 import { type JwtKey, makeJwtKey } from './jwt-key.ts';
-import type { JwtKeyStore } from './key-store.ts';
+import { type JwtKeyStore, jwtFileName } from './key-store.ts';
 import { type JwtKeyTerms, type JwtPlan, type JwtSlot, planJwtKeys } from './plan.ts';
 import { type JwtSigner, jwtSigner } from './signer.ts';
 
@@ -151,6 +151,12 @@ export class JwtKeys {
       const message = `the taint could not be stored, which is tried again; repeat it after a restart: ${(error as Error).message}`;
       throw SidekeyError.from(error, 'ERR_CA', message);
     }
+  }
+
+  /** Leaves out of a snapshot the keys that are declared tainted, although that is not stored yet. */
+  withoutTainted(files: Map<string, Buffer>): Map<string, Buffer> {
+    for (const id of this.#tainting) files.delete(jwtFileName({ id }));
+    return files;
   }
 
   async close(): Promise<void> {

@@ -5,7 +5,7 @@ import { createPublicKey, verify } from 'node:crypto';
 import { copyFileSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { inspectAuthorities } from '../../../src/ca/certificate-authority.ts';
+import { inspectJwtKeys } from '../../../src/ca/certificate-authority.ts';
 import type { AuthorityMove, CertificateAuthority } from '../../../src/ca/types.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { HOUR, MINUTE, openTestAuthority, SECOND, TRUST_DOMAIN, until } from '../support.ts';
@@ -213,12 +213,10 @@ test('keys are encrypted with the passphrase, and decrypted again', async (t) =>
   const keys = keysOf(authority.ca);
   const text = () => readFileSync(path.join(authority.dir, filesIn(authority.dir)[0]!), 'utf8');
   assert.match(text(), /BEGIN PRIVATE KEY/);
-  const found = await inspectAuthorities(authority.dir, { trustDomain: TRUST_DOMAIN, passphrase: 'sesame' });
-  assert.deepEqual(found.map(({ role, isCurrent }) => [role, isCurrent]).sort(), [
-    ['intermediate', false],
-    ['jwt', false],
-    ['jwt', false],
-    ['root', false],
+  const found = await inspectJwtKeys(authority.dir, { trustDomain: TRUST_DOMAIN, passphrase: 'sesame' });
+  assert.deepEqual(found.map(({ state, isCurrent }) => [state, isCurrent]).sort(), [
+    ['active', false],
+    ['published', false],
   ]);
   const encrypted = await authority.restart({ passphrase: 'sesame' });
   assert.match(text(), /BEGIN ENCRYPTED PRIVATE KEY/);
