@@ -77,7 +77,8 @@ export class JwtKeys {
   /** The key that signs now; replaces it first if that is due. @throws ERR_CA if none is valid */
   async signer(): Promise<JwtSigner> {
     const { clock } = this.#options;
-    if (this.#isDue()) await this.#reviews.run().catch(() => undefined);
+    // The first call may join a review that began before a taint, or before the clock jumped.
+    for (let reviews = 0; reviews < 2 && this.#isDue(); reviews += 1) await this.#reviews.run().catch(() => undefined);
     if (this.#reviews.closed) throw new SidekeyError('ERR_CA', 'the authority is closed');
     if (this.#signer !== undefined && clock.now() < this.#signer.notAfter) return this.#signer;
     throw new SidekeyError('ERR_CA', 'no JWT key is valid now, and none can be created: the log has the reason', {
@@ -131,6 +132,7 @@ export class JwtKeys {
     try {
       await this.#reviews.runAnew();
     } catch (error) {
+      this.#replace = undefined;
       throw SidekeyError.from(error, 'ERR_CA', `the JWT key could not be replaced: ${(error as Error).message}`);
     }
   }
