@@ -5,6 +5,7 @@ import type { AuthorityKeyType, SvidKeyType, TrustDomain } from '../spiffe/index
 import type { Log } from '../telemetry/index.ts';
 import { Authorities } from './authorities.ts';
 import { OwnBundle } from './bundle.ts';
+import type { IssuanceTimes } from './issuance-times.ts';
 import { Issuer } from './issuer.ts';
 import type { InspectedJwtKey } from './jwt/key-store.ts';
 import { JwtKeys } from './jwt/keys.ts';
@@ -50,6 +51,8 @@ export interface CertificateAuthorityOptions extends Passphrases {
   readonly caSubject: string;
   /** The keys of JWT-SVIDs; undefined: the trust domain has none. */
   readonly jwt?: JwtOptions | undefined;
+  /** Undefined: issuances are not measured. */
+  readonly issuanceTimes?: IssuanceTimes;
   /** Spreads renewals; returns a number in [0, 1). */
   readonly random?: () => number;
 }
@@ -104,7 +107,7 @@ export function inspectJwtKeys(
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
   const { trustDomain, dir, clock, log, issuanceLog, offlineRoot } = options;
-  const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType } = options;
+  const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType, issuanceTimes: times } = options;
   const { random = Math.random, lagging = () => [], using = () => [] } = options;
   const subject = parseName(options.caSubject, 'caSubject');
   const store = await KeyStore.open(dir, trustDomain, new KeyCodec(options));
@@ -132,7 +135,8 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   });
   bundle.open();
   const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
-  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms });
+  const measured = times === undefined ? {} : { times };
+  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms, ...measured });
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),

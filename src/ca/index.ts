@@ -7,6 +7,7 @@ export {
   longestKeptSvidTtl,
   openCertificateAuthority,
 } from './certificate-authority.ts';
+export { IssuanceTimes } from './issuance-times.ts';
 export type { JwtSigner } from './jwt/signer.ts';
 export type { Passphrases } from './key-codec.ts';
 export { hasAuthorities } from './key-store.ts';

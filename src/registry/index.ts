@@ -35,4 +35,5 @@ export { checkDatabase, trustDomainIn } from './sqlite/restored-database.ts';
 export { openSqliteStore } from './sqlite/sqlite-store.ts';
 export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decision-store.ts';
 export type { IssuanceStore } from './store/issuance-store.ts';
+export { StoreTimes } from './store/store-times.ts';
 export type { EntryChange, EntryInput, ListQuery, NearMiss, Registry } from './types.ts';

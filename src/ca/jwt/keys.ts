@@ -188,7 +188,7 @@ export class JwtKeys {
     );
     for (const id of tainting) this.#tainting.delete(id);
     this.#changeSigner(next.active.authority);
-    if (this.moves.size > 0) for (const move of movesBetween(before, next, now)) this.moves.tell(move);
+    if (this.moves.size > 0) for (const move of movesBetween(before, next, tainting, now)) this.moves.tell(move);
     for (const { authority } of next.gone) {
       await store.remove(authority).catch((err: unknown) => {
         log.error({ err, authority_id: authority.id }, 'the file of a removed JWT key could not be deleted');
@@ -243,7 +243,12 @@ export class JwtKeys {
   }
 }
 
-function movesBetween(before: readonly JwtSlot[], after: JwtPlan, at: number): AuthorityMove[] {
+function movesBetween(
+  before: readonly JwtSlot[],
+  after: JwtPlan,
+  tainting: ReadonlySet<string>,
+  at: number,
+): AuthorityMove[] {
   const states = new Map(before.map(({ authority, state }) => [authority.id, state]));
   const move = ({ authority: { id } }: JwtSlot, state: AuthorityMove['state']): AuthorityMove[] => {
     const former = states.get(id);
@@ -251,6 +256,13 @@ function movesBetween(before: readonly JwtSlot[], after: JwtPlan, at: number): A
   };
   return [
     ...after.slots.flatMap((slot) => move(slot, slot.state)),
-    ...after.gone.flatMap((slot) => move(slot, 'gone')),
+    ...after.gone.flatMap(({ authority: { id } }): AuthorityMove[] => {
+      const [former, role] = [states.get(id), 'jwt'] as const;
+      if (!tainting.has(id)) return [{ at, id, role, state: 'gone', before: former }];
+      return [
+        { at, id, role, state: 'tainted', before: former },
+        { at, id, role, state: 'gone', before: 'tainted' },
+      ];
+    }),
   ];
 }

@@ -4,6 +4,7 @@ import Sqlite, { type Database } from 'better-sqlite3';
 import { SidekeyError } from '../../base/index.ts';
 import type { TrustDomain } from '../../spiffe/index.ts';
 import type { Store } from '../store/store.ts';
+import type { StoreTimes } from '../store/store-times.ts';
 import { accessTo, damaged, storeError } from './access.ts';
 import { aliasTable } from './alias-table.ts';
 import { bundleTable } from './bundle-table.ts';
@@ -27,6 +28,7 @@ export interface SqliteStoreOptions {
   readonly onMigrated?: (from: number, to: number) => void;
   /** By default {@link MIGRATIONS}. */
   readonly migrations?: readonly string[];
+  readonly times?: StoreTimes | undefined;
 }
 
 /**
@@ -97,8 +99,8 @@ function checkTrustDomain(db: Database, file: string, trustDomain: TrustDomain):
   );
 }
 
-function storeOf(db: Database, { path, trustDomain, keptChanges = KEPT_CHANGES }: SqliteStoreOptions): Store {
-  const access = accessTo(db, path);
+function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CHANGES }: SqliteStoreOptions): Store {
+  const access = accessTo(db, path, times);
   const log = changeLog(access, keptChanges);
   const entries = entryTable(access, log, trustDomain);
   const bundles = bundleTable(access, log, trustDomain);

@@ -132,7 +132,10 @@ test('a tainted key signs nothing more and leaves the bundle, and the next one w
   const [[first], [second]] = keysOf(ca) as [[string, string], [string, string]];
   const file = path.join(dir, `jwt-${first}.json`);
   const copy = readFileSync(file);
+  const moves: string[] = [];
+  ca.onMove(({ id, before, state }) => void (id === first && moves.push(`${before} ${state}`)));
   await ca.taint(first);
+  assert.deepEqual(moves, ['active tainted', 'tainted gone']);
   assert.equal((await ca.jwtSigner()).keyId, second);
   assert.deepEqual(statesOf(ca), ['active', 'published']);
   inBundle(ca);
