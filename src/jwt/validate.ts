@@ -6,7 +6,7 @@
  */
 
 import { constants, createPublicKey, type KeyObject, verify } from 'node:crypto';
-import { printable, readJson, TOKEN_LEEWAY_MS } from '../base/index.ts';
+import { parseUnique, printable, TOKEN_LEEWAY_MS } from '../base/index.ts';
 import {
   JWT_ALGORITHMS,
   type JwtAlgorithm,
@@ -109,7 +109,12 @@ function decode(part: string, name: string): Buffer {
 }
 
 function readObject(text: string, name: string): Readonly<Record<string, unknown>> {
-  const value = readJson(text);
+  let value: unknown;
+  try {
+    value = parseUnique(text);
+  } catch {
+    // The same fault.
+  }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new InvalidTokenError(`the ${name} of the token is not a JSON object without duplicate names`);
 }
