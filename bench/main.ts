@@ -18,6 +18,7 @@ import { heldNames } from './figures/held-names.ts';
 import { hostile } from './figures/hostile.ts';
 import { hostileAdmin } from './figures/hostile-admin.ts';
 import { hostileContainers } from './figures/hostile-containers.ts';
+import { jwtTokens } from './figures/jwt-tokens.ts';
 import { leafSvids } from './figures/leaf-svids.ts';
 import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
@@ -35,6 +36,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'first-secret': firstSecret,
   'entry-to-envoy': entryToEnvoy,
   'leaf-svids': leafSvids,
+  'jwt-tokens': jwtTokens,
   'entries-at-once': entriesAtOnce,
   'apply-entries': applyEntries,
   'many-entries': manyEntries,

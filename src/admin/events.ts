@@ -96,6 +96,7 @@ function issuanceEvent(record: IssuanceRecord): IssuanceEventJson {
     at: time(record.issuedAt),
     entry_id: record.entryId,
     spiffe_id: record.spiffeId,
+    kind: record.kind,
     serial: record.serial,
     authority_id: record.authorityId,
     not_before: time(record.notBefore),

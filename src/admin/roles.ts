@@ -21,6 +21,7 @@ const ROUTES: Readonly<Record<string, Needs>> = {
   'PUT /v1/aliases/:host': 'entries',
   'DELETE /v1/aliases/:host': 'entries',
   'GET /v1/bundle': 'read',
+  'GET /v1/jwks': 'read',
   'GET /v1/bundles': 'read',
   'GET /v1/bundles/:trust_domain': 'read',
   // A bundle decides whom workloads trust.

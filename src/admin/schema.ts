@@ -6,6 +6,7 @@
 import Type, { type Static } from 'typebox';
 import { ERRORS, type ErrorCode, ROLES } from '../base/index.ts';
 import { ENTRY_FIELD_LIST, ENTRY_FIELDS, type EntryJson, GIVEN_FIELDS, GIVEN_PROPERTIES } from '../registry/index.ts';
+import { JWT_ALGORITHMS } from '../spiffe/index.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
@@ -220,7 +221,8 @@ export const BUNDLE = titled(
     keys: Type.Array(
       Type.Object({
         kty: Type.String(),
-        use: Type.String({ description: 'x509-svid; keys of other uses are ignored' }),
+        use: Type.String({ description: 'x509-svid or jwt-svid; keys of other uses are ignored' }),
+        kid: Type.Optional(Type.String({ description: 'of jwt-svid' })),
         x5c: Type.Optional(
           Type.Array(Type.String(), { description: 'of x509-svid: one CA certificate, DER in base64' }),
         ),
@@ -228,6 +230,21 @@ export const BUNDLE = titled(
     ),
     spiffe_sequence: Type.Optional(Type.Integer({ minimum: 0, description: 'grows with each change' })),
     spiffe_refresh_hint: Type.Optional(Type.Integer({ minimum: 0, description: 'seconds' })),
+  }),
+);
+
+/** @see https://www.rfc-editor.org/rfc/rfc7517 section 5 */
+export const JWKS = titled(
+  'Jwks',
+  Type.Object({
+    keys: Type.Array(
+      Type.Object({
+        kid: Type.String(),
+        kty: Type.String(),
+        use: Type.Literal('sig'),
+        alg: Type.Enum([...JWT_ALGORITHMS]),
+      }),
+    ),
   }),
 );
 

@@ -57,6 +57,7 @@ export const COMMAND_NAMES = [
   'bundle',
   'ca',
   'token',
+  'jwks',
   'proxies',
   'explain',
   'fetch',

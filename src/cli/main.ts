@@ -16,6 +16,7 @@ import { addExplainCommand } from './explain.ts';
 import { addFetchCommand } from './fetch.ts';
 import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
+import { addJwksCommand } from './jwks.ts';
 import { addLogLevelCommand } from './log-level.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addServeCommand } from './serve-command.ts';
@@ -29,6 +30,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   bundle: addBundleCommands,
   ca: addCaCommands,
   token: addTokenCommands,
+  jwks: addJwksCommand,
   proxies: addProxiesCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,

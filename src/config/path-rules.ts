@@ -17,7 +17,8 @@ type PlaceKey =
   | 'adminTokenFile'
   | 'adminTlsKey'
   | 'keyPassphraseFile'
-  | 'oldKeyPassphraseFile';
+  | 'oldKeyPassphraseFile'
+  | 'oidcKeyFile';
 
 /** Paths that may not be in the pipe's directory. */
 const APART: readonly (readonly [key: PlaceKey, what: string])[] = [
@@ -27,6 +28,7 @@ const APART: readonly (readonly [key: PlaceKey, what: string])[] = [
   ['adminTlsKey', 'the TLS key of the admin API'],
   ['keyPassphraseFile', 'the passphrase of the keys'],
   ['oldKeyPassphraseFile', 'the passphrase of the keys'],
+  ['oidcKeyFile', 'the TLS key of OIDC discovery'],
 ];
 
 /**

@@ -1,10 +1,9 @@
 /** Reads the documents of a text that is JSON or YAML. */
 
-import { SidekeyError } from '../base/index.ts';
+import { parseUnique, SidekeyError } from '../base/index.ts';
 import { JsonLines } from './json-lines.ts';
 import { parseWithList } from './json-list.ts';
 import { type Lines, lineAt } from './lines.ts';
-import { parseUnique } from './unique-json.ts';
 import type { YamlDocument } from './yaml.ts';
 
 export const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';

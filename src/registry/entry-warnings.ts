@@ -15,6 +15,8 @@ export interface EntryWarningParts {
   readonly whyNoPlaceholder: (name: string) => string | undefined;
   /** The longest SVID TTL that is always honoured in full, in seconds. */
   readonly longestSvidTtl: number;
+  /** The same of JWT-SVIDs. */
+  readonly longestJwtTtl: number;
   readonly federatedBundles: Pick<FederatedBundles, 'get'>;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -31,7 +33,7 @@ export type WarningsOf = (entries: readonly EntryInput[]) => EntryWarning[];
 
 /** Maximum number of warnings per write, so that an answer is not much larger than its request. */
 export const MOST_WARNINGS = 100;
-/** The minimum of `--x509-svid-ttl`, in seconds. */
+/** The minimum of `--x509-svid-ttl` and `--jwt-svid-ttl`, in seconds. */
 const SHORTEST_SVID_TTL = 10;
 
 export function createWarningsOf(parts: EntryWarningParts): WarningsOf {
@@ -77,7 +79,7 @@ function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable
   }
   yield* templateWarnings(entry, parts);
   yield* reservedWarnings(entry);
-  yield* ttlWarnings(entry, parts.longestSvidTtl);
+  yield* ttlWarnings(entry, parts);
   for (const domain of entry.federatesWith) {
     if (parts.federatedBundles.get(domain) !== undefined) continue;
     const rule = `callers get it as soon as it is set: sidekey bundle set ${domain} --file FILE`;
@@ -105,28 +107,45 @@ function* reservedWarnings({ spiffeId }: EntryInput): Iterable<Problem> {
   yield { path: '/spiffe_id', problem: `its path is ${pathOf(spiffeId)}, and /sidekey is reserved for Sidekey`, rule };
 }
 
-function* ttlWarnings({ x509SvidTtl, jwtSvidTtl }: EntryInput, longest: number): Iterable<Problem> {
-  const path = '/x509_svid_ttl';
-  if (x509SvidTtl > longest) {
+function* ttlWarnings({ x509SvidTtl, jwtSvidTtl }: EntryInput, parts: EntryWarningParts): Iterable<Problem> {
+  yield* ttlProblems({
+    path: '/x509_svid_ttl',
+    ttl: x509SvidTtl,
+    longest: parts.longestSvidTtl,
+    whyShorter: 'SVIDs end with the intermediate that signs them',
+    share: 'half of --ca-ttl',
+    whyLonger: `an SVID is renewed at half its life; below ${SHORTEST_SVID_TTL}s one may end before the proxy has the next`,
+  });
+  yield* ttlProblems({
+    path: '/jwt_svid_ttl',
+    ttl: jwtSvidTtl,
+    longest: parts.longestJwtTtl,
+    whyShorter: 'JWT-SVIDs end with the key that signs them',
+    share: 'a third of --jwt-key-ttl',
+    whyLonger: `a JWT-SVID must reach its audience before it ends; below ${SHORTEST_SVID_TTL}s it may not`,
+  });
+}
+
+interface TtlRules {
+  readonly path: string;
+  /** Seconds; 0: the default. */
+  readonly ttl: number;
+  readonly longest: number;
+  readonly whyShorter: string;
+  readonly share: string;
+  readonly whyLonger: string;
+}
+
+function* ttlProblems({ path, ttl, longest, whyShorter, share, whyLonger }: TtlRules): Iterable<Problem> {
+  if (ttl > longest) {
     yield {
       path,
-      problem: `${formatDuration(x509SvidTtl)} is more than can always be honoured`,
-      rule: `SVIDs end with the intermediate that signs them, so some will be shorter; TTLs up to ${formatDuration(longest)}, half of --ca-ttl, are always honoured in full`,
+      problem: `${formatDuration(ttl)} is more than can always be honoured`,
+      rule: `${whyShorter}, so some will be shorter; TTLs up to ${formatDuration(longest)}, ${share}, are always honoured in full`,
     };
   }
-  if (x509SvidTtl > 0 && x509SvidTtl < SHORTEST_SVID_TTL) {
-    yield {
-      path,
-      problem: `${formatDuration(x509SvidTtl)} is very short`,
-      rule: `an SVID is renewed at half its life; below ${SHORTEST_SVID_TTL}s one may end before the proxy has the next`,
-    };
-  }
-  if (jwtSvidTtl > 0) {
-    yield {
-      path: '/jwt_svid_ttl',
-      problem: 'it has no effect yet',
-      rule: 'Sidekey issues no JWT-SVIDs; the value is kept',
-    };
+  if (ttl > 0 && ttl < SHORTEST_SVID_TTL) {
+    yield { path, problem: `${formatDuration(ttl)} is very short`, rule: whyLonger };
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { RunningAttestor } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
-import { longestKeptSvidTtl } from '../ca/index.ts';
+import { longestKeptJwtTtl, longestKeptSvidTtl } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { createWarningsOf, type Registry, type WarningsOf } from '../registry/index.ts';
 import { whyNoCallerHas, whyNoPlaceholder } from './attestors.ts';
@@ -18,6 +18,7 @@ export function entryWarnings(from: {
     whyNever: (selector) => whyNoCallerHas(selector, attestors),
     whyNoPlaceholder: (name) => whyNoPlaceholder(name, attestors),
     longestSvidTtl: longestKeptSvidTtl(config.caTtl),
+    longestJwtTtl: longestKeptJwtTtl(config.jwtKeyTtl),
     federatedBundles: registry.federatedBundles,
     now: () => clock.now(),
   });

@@ -24,6 +24,7 @@ import { type Clock, SystemClock, version } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { Ledger } from '../delivery/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
+import { JwtSvids } from '../jwt/index.ts';
 import type { Registry } from '../registry/index.ts';
 import { secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
@@ -40,6 +41,7 @@ import { entryRulesOf, readInputs, tcpListenOf } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
 import { levelControl } from './log-level.ts';
 import { countMoves, createMeters, metricsOf } from './metrics.ts';
+import { listenForOidc } from './oidc.ts';
 import { Parts } from './parts.ts';
 import { ReadinessWatch } from './readiness.ts';
 import { type ReadConfig, Reloader } from './reload.ts';
@@ -130,6 +132,17 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   const ledger = new Ledger(log);
   const { dataDir, store, registry, issuances, ca } = await openState(context, ledger, passphrases);
   warnOfTtl(config, log);
+  parts.own(
+    new JwtSvids({
+      ...config,
+      ca,
+      issuanceLog: issuances,
+      issuances: store.issuances,
+      clock,
+      log,
+      issuer: config.jwtIssuer,
+    }),
+  );
   if (declared !== undefined) {
     await mayGoOn();
     await takeEntries(declared, registry, log);
@@ -288,6 +301,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   });
 
   await listenForAdmins(admin, context, listening);
+  await listenForOidc(context, ca, plan.adminConnections);
   await mayGoOn();
   const { socket, socketMode, socketGroup } = config;
   parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));

@@ -109,6 +109,7 @@ describe('warnings', () => {
       whyNoPlaceholder: () => undefined,
       whyNever: ({ type }) => (type === 'docker' ? 'no docker attestor runs here' : undefined),
       longestSvidTtl: 43_200,
+      longestJwtTtl: 28_800,
       federatedBundles: { get: () => undefined },
       now: () => 0,
     });

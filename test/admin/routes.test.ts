@@ -62,6 +62,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /v1/entries/{id}',
     'GET /v1/events',
     'GET /v1/explain',
+    'GET /v1/jwks',
     'GET /v1/log-level',
     'GET /v1/proxies',
     'GET /v1/tokens',

@@ -66,6 +66,17 @@ test('root needs a trust domain only', async () => {
     sdsBundleName: 'ROOTCA',
     sdsAllBundlesName: 'ALL',
     caKeyType: 'ec-p256',
+    jwtSvidTtl: 300,
+    jwtKeyType: 'ec-p256',
+    jwtKeyTtl: 86_400,
+    jwtPublishBefore: 900,
+    jwtIssuer: undefined,
+    oidcListen: undefined,
+    oidcCertFile: undefined,
+    oidcKeyFile: undefined,
+    maxJwtAudiences: 32,
+    maxJwtSvidsPerSecondPerId: 50,
+    maxCachedJwtSvidsPerId: 1_000,
     keyPassphraseFile: undefined,
     oldKeyPassphraseFile: undefined,
     caSubject: 'O=SPIFFE',
@@ -158,6 +169,17 @@ rootPublishTime: 0s
 rootAckTimeout: 2h
 rootAckPolicy: continue
 caKeyType: rsa-3072
+jwtSvidTtl: 1m
+jwtKeyType: ec-p384
+jwtKeyTtl: 12h
+jwtPublishBefore: 1h
+jwtIssuer: https://issuer.test/a
+oidcListen: 0.0.0.0:8443
+oidcCertFile: oidc.crt
+oidcKeyFile: oidc.key
+maxJwtAudiences: 4
+maxJwtSvidsPerSecondPerId: 9
+maxCachedJwtSvidsPerId: 0
 keyPassphraseFile: passphrase
 oldKeyPassphraseFile: old-passphrase
 caSubject: O=Acme\\, Inc.,CN=Sidekey
@@ -183,7 +205,16 @@ sdsAllBundlesName: roots
 `,
   );
   const folder = path.dirname(file);
-  for (const name of ['token', 'cert.pem', 'key.pem', 'entries.json', 'passphrase', 'old-passphrase'])
+  for (const name of [
+    'token',
+    'cert.pem',
+    'key.pem',
+    'entries.json',
+    'passphrase',
+    'old-passphrase',
+    'oidc.crt',
+    'oidc.key',
+  ])
     writeFileSync(path.join(folder, name), '');
   assert.deepEqual(
     await loadServeConfig({ flags: {}, env: { SIDEKEY_CONFIG: file }, uid: 0, folder: '/etc/sidekey' }),
@@ -219,6 +250,17 @@ sdsAllBundlesName: roots
       rootAckTimeout: 7_200,
       rootAckPolicy: 'continue',
       caKeyType: 'rsa-3072',
+      jwtSvidTtl: 60,
+      jwtKeyType: 'ec-p384',
+      jwtKeyTtl: 43_200,
+      jwtPublishBefore: 3_600,
+      jwtIssuer: 'https://issuer.test/a',
+      oidcListen: { host: '0.0.0.0', port: 8443 },
+      oidcCertFile: path.join(folder, 'oidc.crt'),
+      oidcKeyFile: path.join(folder, 'oidc.key'),
+      maxJwtAudiences: 4,
+      maxJwtSvidsPerSecondPerId: 9,
+      maxCachedJwtSvidsPerId: 0,
       keyPassphraseFile: path.join(folder, 'passphrase'),
       oldKeyPassphraseFile: path.join(folder, 'old-passphrase'),
       caSubject: 'O=Acme\\, Inc.,CN=Sidekey',

@@ -237,6 +237,7 @@ test('warnings name what an entry can never get, and the reserved path', () => {
     whyNever: ({ value }) => (value === 'user:alcie' ? 'there is no such user' : undefined),
     whyNoPlaceholder: (name) => (name.startsWith('docker.') ? 'no docker attestor runs here' : undefined),
     longestSvidTtl: 43_200,
+    longestJwtTtl: 43_200,
     federatedBundles: { get: () => undefined },
     now: () => 0,
   });

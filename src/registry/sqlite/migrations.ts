@@ -122,6 +122,10 @@ export const MIGRATIONS: readonly string[] = [
     revision   INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  ALTER TABLE issuances ADD COLUMN kind TEXT NOT NULL DEFAULT 'x509' CHECK (kind IN ('x509', 'jwt'));
+  CREATE INDEX issuances_of_tokens ON issuances (not_after) WHERE kind = 'jwt';
+  `,
 ];
 
 /**
