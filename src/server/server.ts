@@ -132,7 +132,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   const ledger = new Ledger(log);
   const { dataDir, store, registry, issuances, ca } = await openState(context, ledger, passphrases);
   warnOfTtl(config, log);
-  parts.own(
+  const jwtSvids = parts.own(
     new JwtSvids({
       ...config,
       ca,
@@ -193,7 +193,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   } as const;
   const served = [
     ...secretDiscoveryService(streams),
-    ...workloadApi({ ...streams, holdWithoutIdentity: config.workloadApiHold }),
+    ...workloadApi({ ...streams, holdWithoutIdentity: config.workloadApiHold, jwtSvids }),
   ];
   const { methods: standardMethods, health } = standardServices(served);
   const methods = [...served, ...standardMethods];
