@@ -95,8 +95,7 @@ export function spawnServe(
   env: Record<string, string> = {},
   { nodeFlags = [], launcher = [] }: { nodeFlags?: readonly string[]; launcher?: readonly string[] } = {},
 ): ChildProcess {
-  const args = ['serve', '--trust-domain', TRUST_DOMAIN, '--data-dir', place.dataDir];
-  args.push('--socket', place.socket, '--admin-socket', place.adminSocket, ...flags);
+  const args = serveArguments(place, flags);
   // So that tests run on kernels before 6.5 too; a launcher's surroundings are the test's own affair.
   if (launcher.length === 0 && !probeKernel().pinsPeers) args.push('--allow-unpinned-peers');
   const sidekey =
@@ -108,6 +107,12 @@ export function spawnServe(
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
+}
+
+/** The arguments of `sidekey` for a server in this place. */
+export function serveArguments({ dataDir, socket, adminSocket }: Place, flags: readonly string[] = []): string[] {
+  const place = ['--data-dir', dataDir, '--socket', socket, '--admin-socket', adminSocket];
+  return ['serve', '--trust-domain', TRUST_DOMAIN, ...place, ...flags];
 }
 
 function watch(child: ChildProcess, place: Place): Served {

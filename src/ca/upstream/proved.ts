@@ -25,6 +25,7 @@ export function proved(source: UpstreamSource, options: ProvedOptions): Upstream
     ...{ kind, description },
     ...(changed === undefined ? {} : { changed }),
     problem: () => source.problem(),
+    trusted: () => source.trusted(),
     close: () => source.close(),
     check: () => source.check().catch((error: unknown) => Promise.reject(failure(source, error))),
     mint: (request) => mint(source, options, request),
