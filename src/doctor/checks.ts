@@ -11,7 +11,8 @@ import { judgeHost } from './host.ts';
 import { judgeInputs } from './inputs.ts';
 import { judgeKeys } from './keys.ts';
 import { type FindListener, isOwnServer, judgeListeners } from './listeners.ts';
-import { restartCommand, viewProcess } from './restart.ts';
+import { judgeReload } from './reload.ts';
+import { reloadCommand, restartCommand, viewProcess } from './restart.ts';
 import { withoutCommand } from './safe-command.ts';
 import { judgeAdminSocket, judgeLayout, judgePipe, judgeSilence } from './sockets.ts';
 
@@ -65,6 +66,12 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
           { name: 'data-dir', run: () => ownOnly(here, judgeDataDir(dataDir, uid)) },
         ]
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),
+    here === undefined
+      ? { name: 'reload', run: async () => judgeReload(known, undefined) }
+      : {
+          name: 'reload',
+          run: () => ownOnly(here, judgeReload(known, process && reloadCommand(known.pid, process))),
+        },
     judged('authority', () => judgeAuthority(known, now)),
     here === undefined
       ? judged('host', () => judgeHost(known, restart))

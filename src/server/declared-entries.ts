@@ -6,9 +6,9 @@ import { type EntryRules, logEntryWarnings, type Registry, storedAs, type Warnin
 import type { Log } from '../telemetry/index.ts';
 
 /** Loads the YAML reader only if there is a file. @throws ERR_CONFIG with all problems */
-export async function readDeclared(file: string, rules: EntryRules): Promise<DeclaredEntries> {
+export async function readDeclared(file: string, rules: EntryRules, maxBytes?: number): Promise<DeclaredEntries> {
   const { loadEntriesFile } = await import('../entries-file/index.ts');
-  return loadEntriesFile(file, rules);
+  return loadEntriesFile(file, rules, maxBytes);
 }
 
 export async function takeEntries({ file, inputs }: DeclaredEntries, registry: Registry, log: Log): Promise<void> {

@@ -35,6 +35,7 @@ import { adminCaller } from './admin-caller.ts';
 import { meantSelector, openAttestors, whyNoCallerHas } from './attestors.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
+import { FailedReloads } from './failed-reloads.ts';
 import { lookAtHost } from './host.ts';
 import { entryRulesOf, readInputs } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
@@ -193,6 +194,9 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading),
   });
 
+  const failedReloads = new FailedReloads(clock);
+  const reloaded = { registry, entryRules, failedReloads };
+
   let ready = false;
   const token = givenToken ?? (await AdminToken.ofDataDir(dataDir));
   const admin = createAdmin({
@@ -215,7 +219,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {
-      look: () => lookAtSelf({ config, dataDir, attestors, kernel, unmapped, pipe, counters }),
+      look: () => lookAtSelf({ ...{ config, dataDir, attestors, kernel, unmapped, pipe, counters }, ...reloaded }),
       issuances: store.issuances,
       whyNever: (selector) => whyNoCallerHas(selector, attestors),
       meant: (selector) => meantSelector(selector, attestors),
@@ -257,7 +261,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   parts.defer(() => load.cancel());
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
   const tokenChanged = () => admin.tokenChanged();
-  const reloader = new Reloader({ config, entryRules, warningsOf, registry, token, tokenChanged, log });
+  const reloader = new Reloader({ config, ...reloaded, warningsOf, token, tokenChanged, log });
   return { reloader: parts.own(reloader), registry };
 }
 

@@ -55,6 +55,8 @@ const WELL: DoctorJson = {
   sds_names: { default: 'default', bundle: 'ROOTCA', all_bundles: 'ALL' },
   started: { directory: '/', settings_in_environment: false },
   inputs: [],
+  entries_file: null,
+  failed_reloads: [],
   passphrase_files: [],
   attestors: [{ name: 'unix', error: null }],
   proc: { others_executables: true, hidepid: null },
