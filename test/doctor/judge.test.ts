@@ -30,6 +30,7 @@ const UPSTREAM = {
   kind: 'vault',
   description: 'the Vault at https://vault:8200',
   problem: 'it does not answer',
+  signs_meanwhile: false,
   request: null,
 };
 const PROXY = { pid: 12, uid: 101, node_id: 'web', name: 'ROOTCA', rejection: null };

@@ -138,6 +138,28 @@ describe('serve with an upstream', { timeout: 120_000 }, () => {
     assert.equal(chainOf(secretOf(await stream.next(), WEB)).length, 3);
   });
 
+  it('that is broken while the server runs: the last good files sign until a restart, and ca and doctor say so', async (t) => {
+    const { folder, flags } = await writePki(tempDir(t));
+    const server = await serve(t, { flags });
+    await addWeb(server);
+    await subjects(server);
+    writeFileSync(path.join(folder, 'ca.crt'), 'broken');
+    await server.loggedLike(/files of the upstream are broken: the last good ones stay in use/);
+    const env = { SIDEKEY_ADMIN_SOCKET: server.adminSocket };
+    const rotated = await sidekey(['ca', 'rotate'], { env });
+    assert.equal(rotated.status, 0, rotated.stderr);
+    assert.match(
+      rotated.stdout,
+      /The files are broken; the last good ones still sign, until a restart: \S+ca\.crt has no certificate\n/,
+    );
+    assert.doesNotMatch(rotated.stdout, /cannot sign/);
+    const { stdout } = await sidekey(['doctor'], { env });
+    assert.match(
+      stdout,
+      /\[upstream\]\n {2}why: the last good files still sign, until a restart; .*\n {2}fix: .*reads the files again within 5 seconds/,
+    );
+  });
+
   it('that is broken later: the intermediate goes on, also after a restart, and ca show says why', async (t) => {
     const { folder, flags } = await writePki(tempDir(t));
     const server = await serve(t, { flags });

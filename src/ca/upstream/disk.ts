@@ -84,6 +84,8 @@ export class DiskUpstream implements UpstreamSource {
     return this.#problem;
   }
 
+  readonly signsMeanwhile = (): boolean => this.#issuer !== undefined;
+
   async check(): Promise<string> {
     await this.#look();
     if (this.#problem !== undefined) throw new Error(this.#problem);

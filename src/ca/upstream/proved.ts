@@ -20,9 +20,10 @@ export interface ProvedOptions {
 const LEAST_LIFE_MS = 3_600_000;
 
 export function proved(source: UpstreamSource, options: ProvedOptions): UpstreamAuthority {
-  const { kind, description, changed } = source;
+  const { kind, description, changed, signsMeanwhile } = source;
   return {
     ...{ kind, description },
+    ...(signsMeanwhile === undefined ? {} : { signsMeanwhile }),
     ...(changed === undefined ? {} : { changed }),
     problem: () => source.problem(),
     trusted: () => source.trusted(),

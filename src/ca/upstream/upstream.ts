@@ -35,6 +35,8 @@ interface UpstreamPart {
    * if there is none.
    */
   problem(): string | undefined;
+  /** Whether it signs in spite of {@link problem}, until a restart, with files that were good before. */
+  readonly signsMeanwhile?: () => boolean;
   /**
    * Checks files, program or login, as far as that is possible without a signature of the upstream.
    * @returns what was found good, for display @throws {Error} with the reason

@@ -19,6 +19,9 @@ export interface VaultOptions extends Pick<VaultSessionOptions, 'clock' | 'log'>
   readonly bundleFile: string | undefined;
 }
 
+/** The warning of every answer: the path length 0 was asked for, because Sidekey's intermediates sign only leaves. */
+const EXPECTED = /^max path length of the signed certificate is zero/i;
+
 /** Of one request of a check, in milliseconds. */
 const CHECK_MS = 10_000;
 
@@ -133,7 +136,9 @@ export class VaultUpstream implements UpstreamSource {
     const certificates = [certificate, ...(Array.isArray(chain) ? chain : []), issuer].filter((one) => {
       return typeof one === 'string' && one !== '';
     });
-    const warnings = Array.isArray(answer.warnings) ? answer.warnings.map(String) : [];
+    const warnings = (Array.isArray(answer.warnings) ? answer.warnings.map(String) : []).filter(
+      (text) => !EXPECTED.test(text),
+    );
     return { certificates, warnings };
   }
 
