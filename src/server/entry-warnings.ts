@@ -15,7 +15,7 @@ export function entryWarnings(from: {
 }): WarningsOf {
   const { config, attestors, registry, clock } = from;
   return createWarningsOf({
-    whyNever: (selector) => whyNoCallerHas(selector, attestors),
+    whyNever: (selector, beside) => whyNoCallerHas(selector, beside, attestors),
     longestSvidTtl: longestKeptSvidTtl(config.caTtl),
     federatedBundles: registry.federatedBundles,
     now: () => clock.now(),

@@ -221,7 +221,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     self: {
       look: () => lookAtSelf({ ...{ config, dataDir, attestors, kernel, unmapped, pipe, counters }, ...reloaded }),
       issuances: store.issuances,
-      whyNever: (selector) => whyNoCallerHas(selector, attestors),
+      whyNever: (selector, beside) => whyNoCallerHas(selector, beside, attestors),
       meant: (selector) => meantSelector(selector, attestors),
       entriesFile: config.entries,
       unreachable: (uids) => unreachableUsers(uids, config.socket),
