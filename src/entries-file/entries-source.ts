@@ -19,6 +19,7 @@ import {
 import { nearest, type Problem, SidekeyError } from '../base/index.ts';
 import { PAGE_TOKEN, PAGE_TOKEN_RULE, Place, show, snakeCase } from '../registry/index.ts';
 import { readJson } from './unique-json.ts';
+import { plainFault } from './yaml-fault.ts';
 
 const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';
 /** Maximum size of an entries file, in bytes: about 100,000 entries in JSON. */
@@ -88,7 +89,13 @@ export class EntriesSource {
   }
 
   #entriesOfDocuments(): unknown {
-    const [fault = this.#firstFault()] = this.#parsed.flatMap(({ errors, warnings }) => [...errors, ...warnings]);
+    const faults = this.#parsed.flatMap(({ errors, warnings }) => [...errors, ...warnings]);
+    if (faults.length > 0) {
+      const { offset, problem, rule } = plainFault(this.#text, faults);
+      const { line, col } = this.#lines.linePos(offset);
+      throw SidekeyError.badInput([{ path: `${this.#name}:${line}:${col}`, problem, rule }], 'ERR_CONFIG');
+    }
+    const fault = this.#firstFault();
     if (fault !== undefined) {
       const path = `${this.#name}:${this.#lines.linePos(fault.pos[0]).line}`;
       throw SidekeyError.badInput([{ path, problem: fault.message, rule: FILE_RULE }], 'ERR_CONFIG');
