@@ -144,8 +144,9 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'biling',
     says: /did you mean spiffe:\/\/ilinux\.io\/billing\?/,
     break: (stage, spiffeId) => entry(stage, spiffeId.replace('biling', 'billing'), [MINE]),
-    fix: CREATE,
-    note: 'the command makes an entry for the mistyped name; the alternative is to correct the name in the bootstrap',
+    byHand: (stage, spiffeId) => entry(stage, spiffeId, [MINE, MY_PATH]),
+    fix: 'correct the name in the bootstrap; no command is given, since the caller already gets the identity that was meant',
+    note: 'if both names are meant, make an entry for the other one too: `sidekey entry create`',
   },
   {
     symptom: 'A certificate is no longer renewed',

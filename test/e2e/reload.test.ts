@@ -202,7 +202,7 @@ describe('SIGHUP', { timeout: 60_000, concurrency: 2 }, () => {
       const faults: readonly (readonly [break_: () => unknown, says: RegExp])[] = [
         [() => rmSync(file), /ENOENT/],
         [() => writeFileSync(file, '', { mode: 0o600 }), /it contains no token/],
-        [() => writeFileSync(file, 'short'), /it contains no token/],
+        [() => writeFileSync(file, 'short'), /its token has 5 characters: a token has at least 16/],
         [() => [writeFileSync(file, third!), chmodSync(file, 0o644)], /it is open to others/],
       ];
       for (const [breakIt, says] of faults) {

@@ -24,7 +24,7 @@ export interface Place {
 /** Directories for one server, removed when the test ends. */
 export function makePlace(t: Pick<TestContext, 'after'>): Place {
   const directory = mkdtempSync(path.join(tmpdir(), 'sidekey-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  t.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   return {
     directory,
     dataDir: path.join(directory, 'data'),
