@@ -2,14 +2,15 @@
 
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
-import { BODY_LIMIT, type Clock, ERRORS, SidekeyError } from '../base/index.ts';
+import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, SidekeyError } from '../base/index.ts';
 import type { Ledger } from '../delivery/index.ts';
 import type { Decisions } from '../identity/index.ts';
 import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
-import { type Log, ownedLog } from '../telemetry/index.ts';
+import { type Counters, type LimitName, type Log, ownedLog } from '../telemetry/index.ts';
 import { type AdminCaller, accessRefusal } from './access.ts';
 import { addAliasRoutes } from './aliases.ts';
+import { addBackupRoutes, type BackupRouteParts } from './backup.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
 import { addDecisionRoutes } from './decisions.ts';
@@ -19,11 +20,14 @@ import type { EventReaders } from './event-readers.ts';
 import { addEventRoutes } from './events.ts';
 import { addExplainRoutes, type ExplainRoutesParts } from './explain.ts';
 import { addHealthRoutes, OPEN_PATHS, type Readiness } from './health.ts';
+import { addLogLevelRoutes, type LevelControl } from './log-level.ts';
 import { methodsOf } from './methods.ts';
+import { addMetricsRoute, type ReadMetrics } from './metrics.ts';
 import { openApiDocument } from './openapi.ts';
 import { sendProblem, toSidekeyError } from './problem.ts';
 import { addProxyRoutes } from './proxies.ts';
 import { schemaController } from './query.ts';
+import type { RequestCounts } from './request-counts.ts';
 import { DOCUMENT, NO_QUERY } from './schema.ts';
 
 /** Dependencies of the routes. */
@@ -38,8 +42,15 @@ export interface AppOptions {
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
   readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'>;
   readonly self: SelfKnowledge;
+  readonly backup: BackupRouteParts['backup'];
   readonly eventReaders: EventReaders;
   readonly ready: () => Readiness;
+  readonly metrics: ReadMetrics;
+  readonly logLevel: LevelControl;
+  /** Counts every request. */
+  readonly requests: RequestCounts;
+  /** Counts the limits that requests reach. */
+  readonly counters: Counters;
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
@@ -58,8 +69,15 @@ export interface AppOptions {
 /** Statuses of refused callers. */
 const REFUSED: ReadonlySet<number> = new Set([401, 403]);
 
+/** The errors that say that a limit was reached. */
+const LIMIT_OF: Partial<Record<ErrorCode, LimitName>> = {
+  ERR_TOO_LARGE: 'adminBodyBytes',
+  ERR_TOO_MANY_READERS: 'eventReaders',
+  ERR_ROTATION_LIMIT: 'authorities',
+};
+
 export function createApp(options: AppOptions): FastifyInstance {
-  const { callerOf, log, version } = options;
+  const { callerOf, counters, log, requests, version } = options;
   const refusedLog = ownedLog(log, 'refused admin callers');
   const routes: RouteOptions[] = [];
   const app = fastify({
@@ -82,7 +100,8 @@ export function createApp(options: AppOptions): FastifyInstance {
       throw thrown;
     }
   });
-  app.addHook('onResponse', async ({ method, url, raw }, { statusCode }) => {
+  app.addHook('onResponse', async ({ method, url, raw, routeOptions }, { statusCode }) => {
+    requests.add(routeOptions.url, method, statusCode);
     if (method === 'GET' || method === 'HEAD') return;
     // Refused callers can send any number of requests, so their log lines are limited.
     const to = REFUSED.has(statusCode) ? refusedLog : log;
@@ -90,6 +109,8 @@ export function createApp(options: AppOptions): FastifyInstance {
   });
   app.setErrorHandler((thrown, { method, url }, reply) => {
     const error = toSidekeyError(thrown);
+    const limit = LIMIT_OF[error.code];
+    if (limit !== undefined) counters.limits.add(limit);
     const request = { method, path: pathOf(url) };
     if (ERRORS[error.code].status === 500) log.error({ err: error, ...request }, 'admin request failed');
     // The caller gets all details. Its input stays out of the log, because a selector may contain an environment value.
@@ -117,8 +138,11 @@ export function createApp(options: AppOptions): FastifyInstance {
   addDecisionRoutes(app, options.decisions);
   addExplainRoutes(app, { ...options, ...options.explain });
   addDoctorRoutes(app, options);
+  addBackupRoutes(app, options);
   addEventRoutes(app, options.eventReaders);
   addHealthRoutes(app, options.ready);
+  addMetricsRoute(app, options.metrics);
+  addLogLevelRoutes(app, options.logLevel);
   let document: Record<string, unknown> | undefined;
   app.get(
     '/openapi.json',

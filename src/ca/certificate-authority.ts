@@ -4,6 +4,7 @@ import type { Clock } from '../base/index.ts';
 import type { AuthorityKeyType, SvidKeyType, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { Authorities } from './authorities.ts';
+import type { IssuanceTimes } from './issuance-times.ts';
 import { Issuer } from './issuer.ts';
 import { KeyCodec, type Passphrases } from './key-codec.ts';
 import { type InspectedAuthority, KeyStore } from './key-store.ts';
@@ -45,6 +46,8 @@ export interface CertificateAuthorityOptions extends Passphrases {
   readonly caKeyType: AuthorityKeyType;
   /** The first parts of new authorities' subjects: `C=US,O=SPIFFE`. */
   readonly caSubject: string;
+  /** Undefined: issuances are not measured. */
+  readonly issuanceTimes?: IssuanceTimes;
   /** Spreads renewals; returns a number in [0, 1). */
   readonly random?: () => number;
 }
@@ -77,7 +80,7 @@ export function inspectAuthorities(
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
   const { trustDomain, dir, clock, log, issuanceLog, offlineRoot } = options;
-  const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType } = options;
+  const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType, issuanceTimes: times } = options;
   const { random = Math.random, lagging = () => [], using = () => [] } = options;
   const subject = parseName(options.caSubject, 'caSubject');
   const store = await KeyStore.open(dir, trustDomain, new KeyCodec(options));
@@ -98,7 +101,8 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     using,
   });
   const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
-  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms });
+  const measured = times === undefined ? {} : { times };
+  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms, ...measured });
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),
@@ -111,6 +115,7 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     rotate: (role) => authorities.rotate(role),
     taint: (id) => authorities.taint(id),
     import: (certificates) => authorities.import(certificates),
+    snapshot: () => authorities.snapshot(),
     onMove: (listener) => authorities.moves.add(listener),
     onBundleChange: (listener) => authorities.bundleChange.add(listener),
     onReplaced: (listener) => authorities.replaced.add(listener),

@@ -1,9 +1,16 @@
 /** The certificate authority of one trust domain. */
 
 export { inspectAuthorities, longestKeptSvidTtl, openCertificateAuthority } from './certificate-authority.ts';
+export { IssuanceTimes } from './issuance-times.ts';
 export type { Passphrases } from './key-codec.ts';
 export { hasAuthorities } from './key-store.ts';
 export { parseName } from './name.ts';
+export {
+  type LastAuthorities,
+  lastAuthorities,
+  type RestoredAuthorities,
+  restoreAuthorities,
+} from './restored-authorities.ts';
 export { SLOT_STATES, type SlotState } from './slot.ts';
 export { ToldIssuances } from './told-issuances.ts';
 export type {

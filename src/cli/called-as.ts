@@ -61,6 +61,9 @@ export const COMMAND_NAMES = [
   'healthcheck',
   'envoy',
   'doctor',
+  'backup',
+  'restore',
+  'log-level',
   'completion',
 ] as const;
 

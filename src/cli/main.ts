@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { printableLines, version } from '../base/index.ts';
 import { addAliasCommands } from './alias.ts';
+import { addBackupCommand, addRestoreCommand } from './backup.ts';
 import { addBundleCommands } from './bundle.ts';
 import { addCaCommands } from './ca.ts';
 import { addCompletionCommand } from './completion.ts';
@@ -14,6 +15,7 @@ import { addExplainCommand } from './explain.ts';
 import { addFetchCommand } from './fetch.ts';
 import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
+import { addLogLevelCommand } from './log-level.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addServeCommand } from './serve-command.ts';
 
@@ -29,6 +31,9 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   healthcheck: addHealthcheckCommand,
   envoy: addEnvoyCommands,
   doctor: addDoctorCommand,
+  backup: addBackupCommand,
+  restore: addRestoreCommand,
+  'log-level': addLogLevelCommand,
   completion: (to) => addCompletionCommand(to, () => program(undefined)),
 };
 

@@ -12,7 +12,7 @@ import { authoritiesIn, openStoredEntries } from './stored-entries.ts';
  * @throws ERR_DATA_DIR as {@link openStoredEntries}, or if the directory cannot be used
  */
 export async function openState(
-  { config, clock, log, parts, mayGoOn }: StartContext,
+  { config, clock, log, parts, meters, mayGoOn }: StartContext,
   ledger: Ledger,
   passphrases: Passphrases,
 ) {
@@ -27,7 +27,7 @@ export async function openState(
     );
   }
   const dataDir = directory.path;
-  const { store, registry } = await openStoredEntries({ dataDir, config, clock, log, parts });
+  const { store, registry } = await openStoredEntries({ dataDir, config, clock, log, parts, times: meters.store });
   await mayGoOn();
   const issuances = new ToldIssuances(store.issuances, log);
   const lagging = (sequenceNumber: number) => ledger.lagging(trustDomain, sequenceNumber, clock.now());
@@ -35,7 +35,7 @@ export async function openState(
   const upstream = await openUpstream(config, { trustDomain, caSubject, clock, log });
   const dir = authoritiesIn(dataDir);
   const more = { ...passphrases, upstream, dir, clock, log, issuanceLog: issuances, lagging, using };
-  const options = { ...config, ...more };
+  const options = { ...config, ...more, issuanceTimes: meters.issuances };
   const ca = parts.own(await openCertificateAuthority(options));
   return { dataDir, store, registry, issuances, ca };
 }

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { type Clock, SidekeyError } from '../base/index.ts';
 import { hasAuthorities } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
-import { openRegistry, openSqliteStore } from '../registry/index.ts';
+import { openRegistry, openSqliteStore, type StoreTimes } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { Parts } from './parts.ts';
 
@@ -16,8 +16,12 @@ export interface StoredEntriesParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly parts: Parts;
+  /** Undefined: nothing is measured. */
+  readonly times?: StoreTimes;
   /** Returns the path of the database to open in place of the given one; messages name the given one. */
   readonly instead?: (database: string) => Promise<string>;
+  /** Called if the database of an earlier version was migrated; by default logs it. */
+  readonly onMigrated?: (from: number, to: number) => void;
 }
 
 /** The directory of the authorities in a data directory. */
@@ -30,7 +34,17 @@ export function authoritiesIn(dataDir: string): string {
  * @throws ERR_DATA_DIR if only the database or only the authorities exist: without the authorities, a new root would be
  *   created, which no peer trusts
  */
-export async function openStoredEntries({ dataDir, config, clock, log, parts, instead }: StoredEntriesParts) {
+export async function openStoredEntries({
+  dataDir,
+  config,
+  clock,
+  log,
+  parts,
+  times,
+  instead,
+  onMigrated = (from, to) =>
+    log.info({ from, to }, 'the database has a new schema version, which earlier versions of Sidekey cannot open'),
+}: StoredEntriesParts) {
   const { trustDomain, newRoot } = config;
   const [database, authorities] = [path.join(dataDir, 'sidekey.db'), authoritiesIn(dataDir)];
   const hasCa = hasAuthorities(authorities);
@@ -40,7 +54,8 @@ export async function openStoredEntries({ dataDir, config, clock, log, parts, in
       `${authorities} has authorities, but the database ${database} is missing: all entries would be gone. ${RESTORE}`,
     );
   }
-  const store = parts.own(openSqliteStore({ path: (await instead?.(database)) ?? database, trustDomain }));
+  const file = (await instead?.(database)) ?? database;
+  const store = parts.own(openSqliteStore({ path: file, trustDomain, onMigrated, times }));
   const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
   // The first start may have ended before it made the authorities; then the database is empty. An upstream makes no new root.
   const makesRoot = config.upstream === 'self' && !config.offlineRoot;

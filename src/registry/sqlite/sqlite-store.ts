@@ -4,6 +4,7 @@ import Sqlite, { type Database } from 'better-sqlite3';
 import { SidekeyError } from '../../base/index.ts';
 import type { TrustDomain } from '../../spiffe/index.ts';
 import type { Store } from '../store/store.ts';
+import type { StoreTimes } from '../store/store-times.ts';
 import { accessTo, damaged, storeError } from './access.ts';
 import { aliasTable } from './alias-table.ts';
 import { bundleTable } from './bundle-table.ts';
@@ -12,7 +13,8 @@ import { createPrivately } from './database-file.ts';
 import { decisionTable } from './decision-table.ts';
 import { entryTable } from './entry-table.ts';
 import { issuanceTable } from './issuance-table.ts';
-import { APPLICATION_ID, MIGRATIONS, migrate, schemaVersion } from './migrations.ts';
+import { APPLICATION_ID, MIGRATIONS, migrate, newerDatabase, noteSchemaMaker, schemaVersion } from './migrations.ts';
+import { snapshotDatabase } from './snapshot.ts';
 
 /** How long a write waits for a lock that another program holds, in milliseconds. It blocks the event loop. */
 const BUSY_TIMEOUT_MS = 1_000;
@@ -22,6 +24,11 @@ export interface SqliteStoreOptions {
   readonly trustDomain: TrustDomain;
   /** Number of changes that the feed keeps, at least 1; default {@link KEPT_CHANGES}. */
   readonly keptChanges?: number;
+  /** Called with the schema versions before and after, if an existing database was migrated. */
+  readonly onMigrated?: (from: number, to: number) => void;
+  /** By default {@link MIGRATIONS}. */
+  readonly migrations?: readonly string[];
+  readonly times?: StoreTimes | undefined;
 }
 
 /**
@@ -37,7 +44,7 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
   try {
     createPrivately(file);
     db = new Sqlite(file, { timeout: BUSY_TIMEOUT_MS, fileMustExist: true });
-    prepare(db, file, options.trustDomain);
+    prepare(db, file, options);
     return storeOf(db, options);
   } catch (thrown) {
     db?.close();
@@ -45,14 +52,10 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
   }
 }
 
-function prepare(db: Database, file: string, trustDomain: TrustDomain): void {
+function prepare(db: Database, file: string, options: SqliteStoreOptions): void {
+  const { trustDomain, migrations = MIGRATIONS, onMigrated } = options;
   const version = schemaVersion(db);
-  if (version > MIGRATIONS.length) {
-    throw new SidekeyError(
-      'ERR_STORE',
-      `${file} has schema version ${version}, which a newer Sidekey made; this one supports versions up to ${MIGRATIONS.length}: run the newer one, or restore the copy from before the upgrade`,
-    );
-  }
+  if (version > migrations.length) throw newerDatabase(db, file, migrations.length);
   const isNew = version === 0 && db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined;
   if (!isNew && db.pragma('application_id', { simple: true }) !== APPLICATION_ID) {
     throw new SidekeyError('ERR_STORE', `${file} is another program's SQLite database; choose another data directory`);
@@ -61,16 +64,30 @@ function prepare(db: Database, file: string, trustDomain: TrustDomain): void {
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
   db.pragma('foreign_keys = ON');
-  // Each transaction waits for the disk, so a new file applies all migrations in one.
-  db.transaction(() => {
-    migrate(db);
-    db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
-  }).immediate();
+  try {
+    // One transaction: a failure in any of the migrations leaves the database as it was.
+    db.transaction(() => {
+      migrate(db, migrations);
+      if (version < migrations.length) noteSchemaMaker(db);
+      db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
+    }).immediate();
+  } catch (thrown) {
+    throw version === 0 || version === migrations.length ? thrown : failedMigration(thrown, file, version, migrations);
+  }
+  if (version > 0 && version < migrations.length) onMigrated?.(version, migrations.length);
   // Not the issuances, which may be many.
   for (const table of ['entries', 'federated_bundles', 'aliases', 'changes']) {
     const result = db.pragma(`quick_check(${table})`, { simple: true });
     if (result !== 'ok') throw damaged(file, String(result));
   }
+}
+
+function failedMigration(cause: unknown, file: string, from: number, migrations: readonly string[]): SidekeyError {
+  return new SidekeyError(
+    'ERR_STORE',
+    `${file} could not be migrated from schema version ${from} to ${migrations.length}, and nothing in it was changed: ${(cause as Error).message}; remove the cause and start again, or run the former Sidekey`,
+    { cause },
+  );
 }
 
 function checkTrustDomain(db: Database, file: string, trustDomain: TrustDomain): void {
@@ -82,8 +99,8 @@ function checkTrustDomain(db: Database, file: string, trustDomain: TrustDomain):
   );
 }
 
-function storeOf(db: Database, { path, trustDomain, keptChanges = KEPT_CHANGES }: SqliteStoreOptions): Store {
-  const access = accessTo(db, path);
+function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CHANGES }: SqliteStoreOptions): Store {
+  const access = accessTo(db, path, times);
   const log = changeLog(access, keptChanges);
   const entries = entryTable(access, log, trustDomain);
   const bundles = bundleTable(access, log, trustDomain);
@@ -95,6 +112,7 @@ function storeOf(db: Database, { path, trustDomain, keptChanges = KEPT_CHANGES }
     issuances: issuanceTable(access),
     decisions: decisionTable(access),
     changes: changeFeed(access, { entry: entries.get, bundle: bundles.get, alias: aliases.get }),
+    snapshot: (to, onFixed, signal) => snapshotDatabase(path, to, onFixed, signal),
     close: async () => access.close(),
   };
 }
