@@ -12,7 +12,7 @@ export interface ProcView {
 
 /** How to let Sidekey see the programs of other users. */
 export const PTRACE_REMEDY =
-  'run sidekey serve with CAP_SYS_PTRACE (systemd: AmbientCapabilities=CAP_SYS_PTRACE; in a container: docker run --cap-add SYS_PTRACE, compose: cap_add: [SYS_PTRACE])';
+  'give the server CAP_SYS_PTRACE (systemd: AmbientCapabilities=CAP_SYS_PTRACE; docker run --cap-add SYS_PTRACE; compose: cap_add: [SYS_PTRACE])';
 
 const CAP_SYS_PTRACE = 1n << 19n;
 const HIDEPID = 'hidepid=';
