@@ -8,6 +8,7 @@ import { attestation } from './figures/attestation.ts';
 import { bundleChange } from './figures/bundle-change.ts';
 import { cli } from './figures/cli.ts';
 import { composeUp } from './figures/compose-up.ts';
+import { applyEntries, manyEntries } from './figures/declared-entries.ts';
 import { dockerAttestation } from './figures/docker-attestation.ts';
 import { entriesAtOnce } from './figures/entries-at-once.ts';
 import { entryToEnvoy } from './figures/entry-to-envoy.ts';
@@ -34,6 +35,8 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'entry-to-envoy': entryToEnvoy,
   'leaf-svids': leafSvids,
   'entries-at-once': entriesAtOnce,
+  'apply-entries': applyEntries,
+  'many-entries': manyEntries,
   attestation,
   'docker-attestation': dockerAttestation,
   'compose-up': composeUp,

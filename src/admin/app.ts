@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
 import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, SidekeyError } from '../base/index.ts';
 import type { Ledger } from '../delivery/index.ts';
-import type { Decisions } from '../identity/index.ts';
+import type { Decisions, Identities } from '../identity/index.ts';
 import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
 import { type Counters, type LimitName, type Log, ownedLog } from '../telemetry/index.ts';
@@ -14,6 +14,7 @@ import { addBackupRoutes, type BackupRouteParts } from './backup.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
 import { addDecisionRoutes } from './decisions.ts';
+import { addDeclaredRoutes } from './declared.ts';
 import { addDoctorRoutes, type SelfKnowledge } from './doctor.ts';
 import { addEntryRoutes } from './entries.ts';
 import type { EventReaders } from './event-readers.ts';
@@ -40,7 +41,9 @@ export interface AppOptions {
   readonly warningsOf: WarningsOf;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
-  readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'>;
+  readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'> & {
+    readonly identities: Pick<Identities, 'preview'>;
+  };
   readonly self: SelfKnowledge;
   readonly backup: BackupRouteParts['backup'];
   readonly eventReaders: EventReaders;
@@ -107,8 +110,8 @@ export function createApp(options: AppOptions): FastifyInstance {
     const to = REFUSED.has(statusCode) ? refusedLog : log;
     to.info({ method, path: pathOf(url), status: statusCode, caller: callerOf(raw) }, 'admin request');
   });
-  app.setErrorHandler((thrown, { method, url }, reply) => {
-    const error = toSidekeyError(thrown);
+  app.setErrorHandler((thrown, { method, url, routeOptions }, reply) => {
+    const error = toSidekeyError(thrown, routeOptions.bodyLimit);
     const limit = LIMIT_OF[error.code];
     if (limit !== undefined) counters.limits.add(limit);
     const request = { method, path: pathOf(url) };
@@ -131,6 +134,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   );
 
   addEntryRoutes(app, options);
+  addDeclaredRoutes(app, { ...options, ...options.explain });
   addBundleRoutes(app, options);
   addAliasRoutes(app, options.registry, options.reservedNames);
   addCaRoutes(app, options.ca);

@@ -76,15 +76,15 @@ function judgeEntriesFile(
   ];
 }
 
-/** A problem's path is `FILE:LINE /entries/0/…`, or `FILE`. */
+/** A problem's path is `FILE:LINE /entries/0/…`, or `FILE`; the file may be in a folder. */
 function located(
   { path, problem, rule }: { readonly path: string; readonly problem: string; readonly rule: string },
   file: string,
-): Pick<Finding, 'problem' | 'line'> {
+): Pick<Finding, 'place' | 'problem' | 'line'> {
   const rest = path.startsWith(file) ? path.slice(file.length) : ` ${path}`;
-  const [, line, pointer = ''] = /^(?::(\d+)(?::\d+)?)? ?(.*)$/.exec(rest)!;
+  const [, inside = '', line, pointer = ''] = /^(\/[^:]*?)?(?::(\d+)(?::\d+)?)?(?: (.*))?$/.exec(rest) ?? [];
   const text = `${pointer === '' ? '' : `${pointer}: `}${problem}${rule === '' ? '' : `; ${rule}`}`;
-  return { problem: text, ...(line === undefined ? {} : { line: Number(line) }) };
+  return { place: `${file}${inside}`, problem: text, ...(line === undefined ? {} : { line: Number(line) }) };
 }
 
 function judgeSettings({ failed_reloads: failed = [], inputs }: Known): Finding[] {

@@ -298,7 +298,9 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
   const tokenChanged = () => admin.tokenChanged();
   const reloader = new Reloader({ config, ...reloaded, warningsOf, token, tokenChanged, log });
-  return { reloader: parts.own(reloader), registry };
+  parts.own(reloader);
+  if (declared !== undefined && config.watchEntries) await reloader.watchEntries(declared.file, declared.version);
+  return { reloader, registry };
 }
 
 /** @param listening gets the name of each listener that accepts */
