@@ -7,6 +7,7 @@ import type { Finding } from '../../src/base/finding.ts';
 import { judgeAuthority } from '../../src/doctor/authority.ts';
 import { judgeEntries, judgeRequirements, judgeWithheld } from '../../src/doctor/entries.ts';
 import { judgeHost } from '../../src/doctor/host.ts';
+import { judgeReload } from '../../src/doctor/reload.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
 const DAY = 24 * 3_600_000;
@@ -358,4 +359,17 @@ describe('doctor', () => {
   it('takes hidepid for nothing where the server is root, who sees all', () => {
     assert.deepEqual(judge({ proc: { others_executables: true, hidepid: '2' } }), []);
   });
+});
+
+it('a fault of a file in a folder of entries is found at that file and line', () => {
+  const found = (path: string) => {
+    const problems = [{ path, problem: 'it is bad', rule: 'be good' }];
+    const file = { path: '/etc/sidekey/entries', problems, pending: 0, unchecked: null };
+    const [first] = judgeReload({ ...WELL, entries_file: file }, undefined).findings;
+    return [first!.place, first!.line, first!.problem];
+  };
+  assert.deepEqual(found('/etc/sidekey/entries/a.yaml:3:4'), ['/etc/sidekey/entries/a.yaml', 3, 'it is bad; be good']);
+  const inside = '/etc/sidekey/entries/a b.yaml:3 /entries/0/selectors';
+  assert.deepEqual(found(inside), ['/etc/sidekey/entries/a b.yaml', 3, '/entries/0/selectors: it is bad; be good']);
+  assert.deepEqual(found('/etc/sidekey/entries'), ['/etc/sidekey/entries', undefined, 'it is bad; be good']);
 });
