@@ -16,7 +16,9 @@ import { explain } from './figures/explain.ts';
 import { firstSecret } from './figures/first-secret.ts';
 import { heldNames } from './figures/held-names.ts';
 import { hostile } from './figures/hostile.ts';
+import { hostileAdmin } from './figures/hostile-admin.ts';
 import { hostileContainers } from './figures/hostile-containers.ts';
+import { jwtTokens } from './figures/jwt-tokens.ts';
 import { leafSvids } from './figures/leaf-svids.ts';
 import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
@@ -34,6 +36,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'first-secret': firstSecret,
   'entry-to-envoy': entryToEnvoy,
   'leaf-svids': leafSvids,
+  'jwt-tokens': jwtTokens,
   'entries-at-once': entriesAtOnce,
   'apply-entries': applyEntries,
   'many-entries': manyEntries,
@@ -58,6 +61,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   memory,
   storm,
   hostile,
+  'hostile-admin': hostileAdmin,
   'hostile-containers': hostileContainers,
 };
 

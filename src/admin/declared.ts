@@ -27,6 +27,7 @@ import type { Log } from '../telemetry/index.ts';
 import { tellWarnings } from './entries.ts';
 import { onlyMembers, readSource } from './entry-requests.ts';
 import { inSlices } from './json-pieces.ts';
+import { refuseDeep } from './nesting.ts';
 import * as schema from './schema.ts';
 import { Turnstile } from './turnstile.ts';
 
@@ -52,9 +53,11 @@ export function addDeclaredRoutes(app: FastifyInstance, parts: DeclaredRoutesPar
   // A scope of its own, since its bodies are larger and are parsed in slices.
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
-      body.length === 0 ? undefined : parseWithList(decode(body), 'entries'),
-    );
+    scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => {
+      if (body.length === 0) return undefined;
+      refuseDeep(body);
+      return parseWithList(decode(body), 'entries');
+    });
     scope.addHook('preParsing', async (_request, { raw: response }) => {
       const leave = await turnstile.enter();
       response.once('close', leave);
@@ -67,6 +70,7 @@ export function addDeclaredRoutes(app: FastifyInstance, parts: DeclaredRoutesPar
         bodyLimit: ENTRIES_BODY_LIMIT,
         schema: {
           operationId: 'setEntriesOfSource',
+          errors: ['ERR_ENTRY_EXISTS'],
           summary: 'Make the entries of one source equal to the given list',
           querystring: schema.SOURCE_QUERY,
           body: schema.SOURCE_ENTRIES,

@@ -42,6 +42,7 @@ export function addEntryRoutes(
     {
       schema: {
         operationId: 'createEntries',
+        errors: ['ERR_ENTRY_EXISTS'],
         summary: 'Create one entry, or several (all or none)',
         body: schema.NEW_ENTRIES,
         response: { 201: schema.MADE_ENTRIES },
@@ -109,6 +110,7 @@ export function addEntryRoutes(
     {
       schema: {
         operationId: 'updateEntry',
+        errors: ['ERR_ENTRY_EXISTS', 'ERR_REVISION'],
         summary: 'Change the given fields of an entry',
         params: schema.ENTRY_PARAMS,
         headers: schema.IF_MATCH,
@@ -134,6 +136,7 @@ export function addEntryRoutes(
     {
       schema: {
         operationId: 'deleteEntry',
+        errors: ['ERR_REVISION'],
         summary: 'Delete an entry',
         params: schema.ENTRY_PARAMS,
         headers: schema.IF_MATCH,

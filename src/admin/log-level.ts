@@ -1,7 +1,7 @@
 /** Routes for the level of the log, which can be changed until the server restarts. */
 
 import type { FastifyInstance } from 'fastify';
-import Type, { type Static } from 'typebox';
+import Type from 'typebox';
 import { nearest, SidekeyError } from '../base/index.ts';
 import { LOG_LEVELS, type LogLevel } from '../telemetry/index.ts';
 import { readMember } from './body-member.ts';
@@ -26,7 +26,6 @@ const LOG_LEVEL = titled(
     { additionalProperties: false },
   ),
 );
-export type LogLevelJson = Static<typeof LOG_LEVEL>;
 
 const CHANGE = titled('LogLevelChange', Type.Object({ level: Level }, { additionalProperties: false }));
 

@@ -1,13 +1,14 @@
 /** Reads the documents of a text that is JSON or YAML. */
 
-import { SidekeyError } from '../base/index.ts';
+import { parseUnique, SidekeyError } from '../base/index.ts';
 import { JsonLines } from './json-lines.ts';
 import { parseWithList } from './json-list.ts';
 import { type Lines, lineAt } from './lines.ts';
-import { parseUnique } from './unique-json.ts';
 import type { YamlDocument } from './yaml.ts';
 
 export const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';
+/** A negative selector without quotes reads as a YAML tag. */
+const TAG_RULE = 'a text that begins with ! needs quotes: "!docker:label:tier:canary"';
 /** Maximum length of a YAML text, in characters: the parser takes about a second for two million. */
 export const MAX_YAML = 4 * 1024 * 1024;
 /** Length from which a server parses YAML in a thread of its own, in characters: some 30 ms. */
@@ -46,7 +47,7 @@ export async function readDocuments(name: string, text: string, apart: boolean):
     if (thrown instanceof YamlFault) {
       const { line, message, more } = thrown;
       const place = more === undefined ? `${name}:${line}` : `${name}:${line}:${more.column}`;
-      throw fileFault(place, message, more?.rule ?? FILE_RULE);
+      throw fileFault(place, message, /\btag\b/.test(message) ? TAG_RULE : (more?.rule ?? FILE_RULE));
     }
     throw thrown;
   }

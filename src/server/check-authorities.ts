@@ -4,7 +4,7 @@ import type { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { isValidAt, SidekeyError, SystemClock } from '../base/index.ts';
-import { hasAuthorities, inspectAuthorities, openUpstream, type Passphrases } from '../ca/index.ts';
+import { hasAuthorities, inspectAuthorities, inspectJwtKeys, openUpstream, type Passphrases } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { createLog } from '../telemetry/index.ts';
 import type { Parts } from './parts.ts';
@@ -53,11 +53,12 @@ export async function checkAuthorities(
   passphrases: Passphrases,
   upstream: UpstreamCheck | undefined,
 ): Promise<AuthoritiesCheck> {
-  if (!hasAuthorities(directory)) return { lines: [firstLine(directory, upstream)], signsUntil: undefined };
-  const { trustDomain, caKeyType } = config;
-  const stored = await inspectAuthorities(directory, { trustDomain, ...passphrases });
-  const lines: string[] = [...sourceLines(stored, upstream)];
-  const rewritten = stored.filter(({ isCurrent }) => !isCurrent).length;
+  const { trustDomain, caKeyType, jwtKeyType } = config;
+  const options = { trustDomain, ...passphrases };
+  const stored = await inspectAuthorities(directory, options);
+  const jwtKeys = await inspectJwtKeys(directory, options);
+  const lines = hasAuthorities(directory) ? [...sourceLines(stored, upstream)] : [firstLine(directory, upstream)];
+  const rewritten = [...stored, ...jwtKeys].filter(({ isCurrent }) => !isCurrent).length;
   if (rewritten > 0) {
     const how =
       passphrases.passphrase === undefined ? 'decrypted' : 'encrypted with the passphrase of --key-passphrase-file';
@@ -69,6 +70,10 @@ export async function checkAuthorities(
     if (state !== 'active' || keyType === caKeyType || authority.privateKey === undefined) continue;
     const command = `sidekey ca rotate${role === 'root' ? ' --root' : ''}`;
     lines.push(`the ${role} keeps its ${keyType} key; the next one gets an ${caKeyType} key: ${command}`);
+  }
+  for (const { keyType, state } of jwtKeys) {
+    if (state !== 'active' || keyType === jwtKeyType) continue;
+    lines.push(`JWT-SVIDs are signed with a key of the type ${keyType}; new keys have the type ${jwtKeyType}`);
   }
   return { lines, signsUntil: signsUntil(stored) };
 }

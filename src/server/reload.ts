@@ -5,7 +5,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { AdminToken } from '../admin/index.ts';
+import type { AdminTls, AdminToken } from '../admin/index.ts';
 import { formatProblem, SidekeyError } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
@@ -22,6 +22,7 @@ export interface ReloadParts {
   readonly token: AdminToken;
   readonly tokenChanged: () => Promise<void>;
   readonly failedReloads: FailedReloads;
+  readonly tls: AdminTls | undefined;
   readonly log: Log;
 }
 
@@ -82,6 +83,7 @@ export class Reloader {
       if (next === 'entries') continue;
       // Only the listener on TCP uses the token.
       if (adminListen !== undefined) await this.#reloadToken();
+      await this.#parts.tls?.reloadTelling(this.#parts.log);
       if (entries === undefined && adminListen === undefined) {
         this.#parts.log.info('nothing to reload: there is no entries file (--entries)');
       }

@@ -34,7 +34,12 @@ export async function openState(
   const using = (authorityIds: ReadonlySet<string>) => ledger.using(authorityIds, clock.now());
   const upstream = await openUpstream(config, { trustDomain, caSubject, clock, log });
   const dir = authoritiesIn(dataDir);
-  const more = { ...passphrases, upstream, dir, clock, log, issuanceLog: issuances, lagging, using };
+  const jwt = {
+    keyType: config.jwtKeyType,
+    keyTtl: config.jwtKeyTtl,
+    publishBefore: config.jwtPublishBefore,
+  };
+  const more = { ...passphrases, jwt, upstream, dir, clock, log, issuanceLog: issuances, lagging, using };
   const options = { ...config, ...more, issuanceTimes: meters.issuances };
   const ca = parts.own(await openCertificateAuthority(options));
   return { dataDir, store, registry, issuances, ca };

@@ -173,7 +173,8 @@ describe('an Envoy that runs', { skip: found.skip, timeout: 60_000 }, () => {
 
     await server.server.close();
     const gone = {
-      json: async () => ({ proxies: [], next_cursor: '', trust_domain: 'ilinux.io', authorities: [], sds_names: {} }),
+      listProxies: async () => ({ proxies: [], next_cursor: '' }),
+      getDoctorReport: async () => ({ trust_domain: 'ilinux.io', authorities: [], sds_names: {} }),
     } as unknown as AdminClient;
     const lost = await until(
       () => look(envoy.adminUrl, gone),

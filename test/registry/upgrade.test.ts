@@ -27,7 +27,7 @@ async function database(t: TestContext, issuances = 0, dir = tempDir(t)): Promis
 }
 
 function issuance(i: number) {
-  const base = { entryId: 'e', authorityId: 'a', notBefore: 0, notAfter: 1, issuedAt: i };
+  const base = { kind: 'x509' as const, entryId: 'e', authorityId: 'a', notBefore: 0, notAfter: 1, issuedAt: i };
   return { serial: String(i), spiffeId: 'spiffe://ilinux.io/web', ...base };
 }
 

@@ -33,8 +33,8 @@ export function whyUnread(
   const kind = /^(path|sha256):/.exec(value)?.[1];
   if (kind === undefined) return undefined;
   const own = process.geteuid!();
-  const other = beside.find(({ type, value: one }) => {
-    if (type !== 'unix') return false;
+  const other = beside.find(({ type, value: one, negated }) => {
+    if (type !== 'unix' || negated === true) return false;
     if (one.startsWith('uid:')) return one !== `uid:${own}`;
     const uid = one.startsWith('user:') ? accounts.uid(one.slice('user:'.length)) : undefined;
     return uid !== undefined && uid !== own;

@@ -109,6 +109,23 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE entries ADD COLUMN x509_svid_key_type TEXT NOT NULL DEFAULT '';
   `,
+  // Entries may have negative selectors from here on. An earlier version would read them as positive ones, so the new
+  // version number keeps it from opening the database.
+  'SELECT 1;',
+  `
+  CREATE TABLE tokens (
+    name       TEXT PRIMARY KEY,
+    role       TEXT NOT NULL,
+    hash       TEXT NOT NULL UNIQUE CHECK (length(hash) = 64),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revision   INTEGER NOT NULL
+  ) STRICT;
+  `,
+  `
+  ALTER TABLE issuances ADD COLUMN kind TEXT NOT NULL DEFAULT 'x509' CHECK (kind IN ('x509', 'jwt'));
+  CREATE INDEX issuances_of_tokens ON issuances (not_after) WHERE kind = 'jwt';
+  `,
 ];
 
 /**

@@ -4,7 +4,16 @@ import type { IssuanceRecord } from '../../../src/base/issuance.ts';
 import type { MakeDatabase } from './conformance.ts';
 
 function issuance(serial: string, spiffeId: string): IssuanceRecord {
-  return { serial, spiffeId, entryId: 'e', authorityId: 'ab', notBefore: 1, notAfter: 2_000_000_000_000, issuedAt: 3 };
+  return {
+    kind: 'x509',
+    serial,
+    spiffeId,
+    entryId: 'e',
+    authorityId: 'ab',
+    notBefore: 1,
+    notAfter: 2_000_000_000_000,
+    issuedAt: 3,
+  };
 }
 
 export function testIssuances(database: MakeDatabase): void {
@@ -36,5 +45,16 @@ export function testIssuances(database: MakeDatabase): void {
     await issuances.recordIssuances([issuance('01', 'a'), issuance('02', 'a'), issuance('03', 'b')]);
     assert.deepEqual(await issuances.issuedOf(['a', 'c']), new Set(['a']));
     assert.deepEqual(await issuances.issuedOf([]), new Set());
+  });
+
+  test('records of tokens are deleted after their end, those of certificates never', async (t) => {
+    const { issuances } = await database(t).open();
+    const token = (serial: string, notAfter: number) => ({ ...issuance(serial, 'a'), kind: 'jwt' as const, notAfter });
+    const certificate = { ...issuance('01', 'a'), notAfter: 10 };
+    await issuances.recordIssuances([certificate, token('02', 10), token('03', 11), token('04', 12), token('05', 13)]);
+    assert.equal(await issuances.pruneTokens(13, 2), 2);
+    assert.equal(await issuances.pruneTokens(13, 2), 1);
+    assert.equal(await issuances.pruneTokens(13, 2), 0);
+    assert.deepEqual(await issuances.newest({ limit: 10 }), [token('05', 13), certificate]);
   });
 }
