@@ -59,6 +59,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'attest/proc/cgroup.ts',
     'attest/proc/stat.ts',
     'attest/proc/status.ts',
+    'attest/proc-view.ts',
     'attest/reach.ts',
     ...CATALOG,
   ],

@@ -69,7 +69,10 @@ const Upstream = titled(
     {
       kind: Type.String(),
       description: Type.String(),
-      problem: Type.Union([Type.String(), Type.Null()], { description: 'why it cannot sign an intermediate now' }),
+      problem: Type.Union([Type.String(), Type.Null()], {
+        description: 'why it cannot sign an intermediate now, or after a restart',
+      }),
+      signs_meanwhile: Type.Boolean({ description: 'it signs in spite of the problem, until a restart' }),
       request: Type.Union(
         [Type.Object({ file: Type.String(), csr: Type.String({ description: 'PKCS#10, PEM' }) }, CLOSED), Type.Null()],
         { description: 'the request that an offline root must sign' },

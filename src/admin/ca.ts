@@ -105,9 +105,15 @@ export function listAuthorities(ca: Pick<AdminCa, 'authorities' | 'upstream'>): 
   };
 }
 
-function upstreamJson({ kind, description, problem, request }: UpstreamInfo): NonNullable<AuthoritiesJson['upstream']> {
+function upstreamJson({
+  kind,
+  description,
+  problem,
+  signsMeanwhile,
+  request,
+}: UpstreamInfo): NonNullable<AuthoritiesJson['upstream']> {
   const open = request === undefined ? null : { file: request.file, csr: request.csr };
-  return { kind, description, problem: problem ?? null, request: open };
+  return { kind, description, problem: problem ?? null, signs_meanwhile: signsMeanwhile, request: open };
 }
 
 function readCertificates(body: unknown): string {

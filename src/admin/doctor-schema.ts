@@ -69,9 +69,46 @@ export const DOCTOR = titled(
             'how the process was started: its working directory, and whether variables of its environment are settings',
         },
       ),
-      inputs: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
-        description: 'files that decide which process gets which identity',
-      }),
+      inputs: Type.Array(
+        Type.Object(
+          {
+            setting: Type.String(),
+            path: Type.String(),
+            replaced: {
+              ...Type.Boolean(),
+              description:
+                'the file that the server sees has no name any more: it is mounted, and was replaced outside',
+            },
+          },
+          CLOSED,
+        ),
+        { description: 'files that decide which process gets which identity' },
+      ),
+      entries_file: maybe(
+        Type.Object(
+          {
+            path: Type.String(),
+            problems: Type.Array(
+              Type.Object({ path: Type.String(), problem: Type.String(), rule: Type.String() }, CLOSED),
+              { description: 'why a reload would refuse it now; the first few' },
+            ),
+            pending: { ...Count, description: 'entries that a reload would create, change or delete' },
+            unchecked: { ...MaybeText, description: 'why it was not read; null: it was' },
+          },
+          { ...CLOSED, description: 'the entries file as it is now; null: there is none' },
+        ),
+      ),
+      failed_reloads: Type.Array(
+        Type.Object(
+          {
+            part: Type.Union([Type.Literal('settings'), Type.Literal('entries'), Type.Literal('token')]),
+            at: Timestamp,
+            problems: Type.Array(Type.String()),
+          },
+          CLOSED,
+        ),
+        { description: 'what the last reload (SIGHUP) could not apply' },
+      ),
       passphrase_files: Type.Array(Type.Object({ setting: Type.String(), path: Type.String() }, CLOSED), {
         description: 'files with passphrases of the keys of the authorities; none: the keys are in clear',
       }),

@@ -41,6 +41,8 @@ export interface SelfKnowledge {
       | 'sds_names'
       | 'started'
       | 'inputs'
+      | 'entries_file'
+      | 'failed_reloads'
       | 'passphrase_files'
       | 'admin_tls'
       | 'attestors'

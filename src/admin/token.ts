@@ -94,6 +94,7 @@ async function readToken(file: string, remedy: string, bad: (problem: string) =>
   } catch (thrown) {
     throw bad((thrown as Error).message);
   }
+  if (/^[\x21-\x7e]{1,15}$/.test(token)) throw bad(`its token has ${token.length} characters: a token has at least 16`);
   if (!/^[\x21-\x7e]{16,1024}$/.test(token)) throw bad('it contains no token');
   return token;
 }

@@ -110,8 +110,11 @@ export interface AttestorParts {
 
 /** An attestor that the server runs, with functions that only some attestors have. */
 export interface RunningAttestor extends Attestor {
-  /** Returns the reason why no caller on this host can have a selector with this value; undefined if one can. */
-  whyNever?(value: string): string | undefined;
+  /**
+   * Returns the reason why no caller on this host can have a selector with this value; undefined if one can.
+   * @param beside all selectors of the entry, which the same caller must have
+   */
+  whyNever?(value: string, beside: readonly Selector[]): string | undefined;
   /** Returns the value that was likely meant by one that no caller can have; undefined if that is not known. */
   meant?(value: string): string | undefined;
   /** Tests what the attestor depends on. @throws ERR_ATTESTATION_FAILED */

@@ -38,7 +38,7 @@ export { type CgroupLine, readCgroup } from './proc/cgroup.ts';
 export { checkProc } from './proc/self.ts';
 export { type ProcessStat, readStat } from './proc/stat.ts';
 export { readStatus } from './proc/status.ts';
-export { readProcView } from './proc-view.ts';
+export { PTRACE_REMEDY, readProcView } from './proc-view.ts';
 export { reachOf } from './reach.ts';
 export {
   isChosen,

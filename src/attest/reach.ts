@@ -25,6 +25,7 @@ import {
 } from '../base/index.ts';
 import { type Mount, readMounts, readOwnMounts } from './proc/mountinfo.ts';
 import { type FileRights, readFileRights } from './proc/status.ts';
+import { mayReadOthers, PTRACE_REMEDY } from './proc-view.ts';
 
 export interface Reach {
   /** `unknown`: it could not be decided. */
@@ -100,7 +101,11 @@ function reachAt(pid: number, socket: string, siteAt: (real: string) => Site): R
     const where = seenAs === socket ? '' : `, which it sees as ${seenAs}`;
     return { verdict: 'yes', detail: `it may connect to ${socket}${where}${view.remark}`, fix: undefined, seenAs };
   } catch (thrown) {
-    return unknown((thrown as Error).message);
+    const { code, message } = thrown as NodeJS.ErrnoException;
+    if (code === 'EACCES' && !mayReadOthers()) {
+      return unknown(`the server may not look at the mounts of this process; ${PTRACE_REMEDY}`);
+    }
+    return unknown(message);
   }
 }
 

@@ -77,7 +77,10 @@ export function troubleOf({ now, signer, upstream, problem }: AuthorityView): st
 export function upstreamInfo({ upstream, problem }: AuthorityView): UpstreamInfo | undefined {
   if (upstream === undefined) return undefined;
   const { kind, description, manual } = upstream;
-  return { kind, description, problem, request: manual?.pending() };
+  // Another problem is that of a request, which the upstream has refused.
+  const isItsOwn = problem !== undefined && problem === upstream.problem();
+  const signsMeanwhile = isItsOwn && upstream.signsMeanwhile?.() === true;
+  return { kind, description, problem, signsMeanwhile, request: manual?.pending() };
 }
 
 /** The changes of states from the slots before a plan to those after it. */

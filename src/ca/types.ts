@@ -94,6 +94,8 @@ export interface UpstreamInfo {
   /** For people, without secrets. */
   readonly description: string;
   readonly problem: string | undefined;
+  /** Whether it signs in spite of the problem, until a restart. */
+  readonly signsMeanwhile: boolean;
   /** The request that people must carry to an offline root. */
   readonly request: PendingRequest | undefined;
 }

@@ -183,7 +183,11 @@ function printAuthorities(
   printTable([...kind, ...dates, 'ID', ...(wide ? ['SUBJECT'] : [])], rows);
   if (upstream !== null) {
     process.stdout.write(`\nIntermediates are signed by ${upstream.description}.\n`);
-    if (upstream.problem !== null) process.stdout.write(`It cannot sign now: ${wordsAsCalled(upstream.problem)}\n`);
+    const { problem, signs_meanwhile: isMeanwhile } = upstream;
+    const means = isMeanwhile
+      ? 'The files are broken; the last good ones still sign, until a restart'
+      : 'It cannot sign now';
+    if (problem !== null) process.stdout.write(`${means}: ${wordsAsCalled(problem)}\n`);
     if (upstream.request !== null) process.stdout.write(`\n${upstream.request.csr}`);
   }
   for (const { role, signs_after, state, waits_for } of authorities) {

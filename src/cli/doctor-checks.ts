@@ -60,9 +60,12 @@ function envoyChecks(url: string, options: ClientOptions): Check[] {
 /** What the server knows of the proxies with this node id, and of its authorities. @throws AdminError */
 export async function serverView(client: AdminClient, node: string): Promise<ServerView> {
   const { proxies } = await readProxies(client, { node });
-  const { trust_domain: trustDomain, authorities, at, socket } = await client.getDoctorReport();
-  const roots = authorities.filter(({ role, not_after: end }) => role === 'root' && end > at).map(({ id }) => id);
-  return { proxies, own: { trustDomain, roots }, pipe: socket };
+  const report = await client.getDoctorReport();
+  const { trust_domain: trustDomain, authorities, at, socket, sds_names: names } = report;
+  const roots = authorities
+    .filter(({ role, state, not_after: end }) => role === 'root' && state !== 'prepared' && end > at)
+    .map(({ id }) => id);
+  return { proxies, own: { trustDomain, roots, bundleName: names.bundle }, pipe: socket };
 }
 
 /** Checks of the server and its host. */
@@ -109,8 +112,10 @@ async function knownServer(client: AdminClient): Promise<KnownServer> {
     names: { default: byDefault, bundle, allBundles },
     pipe: report.socket,
     bundles: bundles.map(({ trust_domain: domain }) => domain),
-    held: rows.flatMap(({ proxy: { node_id: node, pid }, secret: { name, held } }) =>
-      node === null || held === null ? [] : [{ node, pid, name, reason: held.reason, detail: held.detail }],
+    held: rows.flatMap(({ proxy: { node_id: node, pid }, secret: { name, held, version, expires_at: until } }) =>
+      node === null || held === null
+        ? []
+        : [{ node, pid, name, reason: held.reason, detail: held.detail, has: version !== null, until }],
     ),
   };
 }

@@ -1,10 +1,11 @@
 /** `sidekey envoy …`: configuration for an Envoy that gets its identity from Sidekey. */
 
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { SYSTEM_SOCKET } from '../config/index.ts';
 import type { BootstrapFlags } from './bootstrap-flags.ts';
 import { wordsAsCalled } from './called-as.ts';
-import { defaultPipe, givenPipe, PIPE_DEFAULT } from './pipe.ts';
+import { defaultPipe, givenPipe, PIPE_DEFAULT, whyUnknown } from './pipe.ts';
 
 export function addEnvoyCommands(program: Command): void {
   const envoy = program.command('envoy').description('make configuration for an Envoy');
@@ -36,8 +37,16 @@ export function addEnvoyCommands(program: Command): void {
     .addHelpText('after', wordsAsCalled(EXAMPLE))
     .action(async ({ socket, ...flags }: Omit<BootstrapFlags, 'socket'> & { readonly socket?: string }) => {
       const { bootstrapOf } = await import('./bootstrap-flags.ts');
-      // The pipe need not exist here: the bootstrap may be for another user or host.
-      process.stdout.write(bootstrapOf({ ...flags, socket: givenPipe(socket) ?? defaultPipe() ?? SYSTEM_SOCKET }));
+      const given = givenPipe(socket);
+      const pipe = given ?? defaultPipe() ?? SYSTEM_SOCKET;
+      const text = bootstrapOf({ ...flags, socket: pipe });
+      // It is only a warning: the bootstrap may be for another user or host, or for a server that is not started yet.
+      if (given === undefined && !existsSync(pipe)) {
+        process.stderr.write(
+          `sidekey: warning: the bootstrap names the pipe ${pipe}, which does not exist here${whyUnknown()}: give --socket with the path that this Envoy sees\n`,
+        );
+      }
+      process.stdout.write(text);
     });
 }
 

@@ -1,6 +1,6 @@
 /** Exit statuses and error messages. */
 
-import { formatProblem, type Problem, printable } from '../base/index.ts';
+import { formatProblem, type Problem, printable, type SidekeyError } from '../base/index.ts';
 import { wordsAsCalled } from './called-as.ts';
 
 export const EXIT = { done: 0, failed: 1, usage: 2 } as const;
@@ -14,6 +14,11 @@ export function report(thrown: unknown): number {
   const texts = problems.length === 0 ? [message] : problems.map(asFlag).map(formatProblem);
   for (const text of texts) print(text, typeof code === 'string' && code.startsWith('ERR_') ? ` (${code})` : '');
   return thrown instanceof UsageError || code === 'ERR_CONFIG' ? EXIT.usage : EXIT.failed;
+}
+
+/** Prints an error of something that goes on all the same, with its code. */
+export function reportWarning({ message, code }: SidekeyError): void {
+  print(`warning: ${message}`, ` (${code})`);
 }
 
 /** The problem with the flag in place of the request's parameter: `--spiffe-id` for `?spiffe_id`. */

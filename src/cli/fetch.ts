@@ -70,6 +70,12 @@ async function fetchIdentity({ spiffeId, write, socket, output }: FetchOptions):
           printFields([['written', ['svid.pem', 'key.pem', 'bundle.pem'].map((f) => `${write}/${f}`)]]);
       },
     });
+  } catch (thrown) {
+    const { decision } = thrown as { decision?: string };
+    if (decision === undefined) throw thrown;
+    const { nearMissOf } = await import('./near-miss.ts');
+    const near = await nearMissOf(decision);
+    throw near === undefined ? thrown : new Error(`${(thrown as Error).message}\n${near}`, { cause: thrown });
   } finally {
     client.close();
   }

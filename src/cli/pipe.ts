@@ -33,3 +33,9 @@ export function defaultPipe(): string | undefined {
   if (own !== undefined && existsSync(own)) return own;
   return existsSync(SYSTEM_SOCKET) ? SYSTEM_SOCKET : own;
 }
+
+/** Why the pipe of this user's own server is not known, in words that follow a statement; empty if it is. */
+export function whyUnknown(): string {
+  const isKnown = defaultSocket({ env: process.env, uid: process.geteuid!() }) !== undefined;
+  return isKnown ? '' : ' (XDG_RUNTIME_DIR is not set, as after su, sudo or cron)';
+}

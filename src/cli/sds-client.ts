@@ -70,5 +70,8 @@ function explain(error: ServiceError, socketPath: string): Error {
   if (error.code === status.DEADLINE_EXCEEDED) {
     return new UnreachableError(`${socketPath}: no answer within ${TIMEOUT_MS / 1000} s`, { cause: error });
   }
-  return new Error(`${socketPath}: ${error.details}`, { cause: error });
+  const decision = /\(decision (d-[0-9a-f]{12})\)/.exec(error.details)?.[1];
+  const next =
+    decision === undefined ? '' : `; as root or the user of the server, sidekey explain ${decision} says why`;
+  return Object.assign(new Error(`${socketPath}: ${error.details}${next}`, { cause: error }), { decision });
 }

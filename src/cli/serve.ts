@@ -6,7 +6,7 @@ import { printable, SidekeyError } from '../base/index.ts';
 import { type Flags, loadServeConfig, type ServeConfig } from '../config/index.ts';
 import { checkStart, hardenProcess, type StartCheck, startServer } from '../server/index.ts';
 import { flushLog } from '../telemetry/index.ts';
-import { report } from './errors.ts';
+import { report, reportWarning } from './errors.ts';
 import { nextSteps } from './next-steps.ts';
 
 /** How long a stop may take, as docs/operations.md promises, in milliseconds. */
@@ -44,9 +44,10 @@ function configReader(flags: Flags): () => Promise<ServeConfig> {
 
 /** Prints what a start would do. @throws Error, for exit status 1, after the faults are printed */
 export async function checkServe(flags: Flags): Promise<void> {
-  const { isServed, lines, faults } = await checkSettings(configReader(flags));
+  const { isServed, lines, warnings, faults } = await checkSettings(configReader(flags));
   const start = isServed ? 'restart' : 'start';
   for (const line of lines) process.stdout.write(`${printable(line)}\n`);
+  for (const warning of warnings) reportWarning(warning);
   for (const fault of faults) report(fault);
   if (faults.length > 0) throw new Error(`a ${start} with these settings would fail`);
   process.stdout.write(`a ${start} with these settings would work\n`);
@@ -57,7 +58,7 @@ async function checkSettings(readConfig: () => Promise<ServeConfig>): Promise<St
   try {
     config = await readConfig();
   } catch (thrown) {
-    return { isServed: false, lines: [], faults: [SidekeyError.from(thrown)] };
+    return { isServed: false, lines: [], warnings: [], faults: [SidekeyError.from(thrown)] };
   }
   return checkStart(config);
 }

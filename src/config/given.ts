@@ -64,7 +64,21 @@ export function fromEnvironment(env: Readonly<Record<string, string | undefined>
 /** The rule for an unknown name; `prefix` is the prefix of all names. */
 export function suggestion(name: string, known: readonly string[], prefix = ''): string {
   const near = nearest(name, known);
-  return near === undefined
-    ? `the settings are ${known.map((k) => prefix + k).join(', ')}`
-    : `did you mean ${prefix + near}?`;
+  if (near !== undefined) return `did you mean ${prefix + near}?`;
+  const words = new Set(wordsOf(name));
+  const alike = known.filter((other) => wordsOf(other).some((word) => words.has(word))).slice(0, SHOWN_ALIKE);
+  const all = 'sidekey serve --help lists all settings';
+  return alike.length === 0 ? all : `similar ones are ${alike.map((one) => prefix + one).join(', ')}; ${all}`;
+}
+
+/** Maximum number of settings that a message names. */
+const SHOWN_ALIKE = 5;
+
+/** The words of `dataDir`, `data-dir` or `DATA_DIR`, in lower case. */
+function wordsOf(name: string): string[] {
+  const parted = /[a-z]/.test(name) ? name.replaceAll(/(?<=[a-z])(?=[A-Z])/g, '-') : name;
+  return parted
+    .toLowerCase()
+    .split(/[_-]/)
+    .filter((word) => word !== '');
 }

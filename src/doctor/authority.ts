@@ -42,10 +42,12 @@ export function judgeAuthority(known: KnownAuthorities, now: number): Finding[] 
       why:
         signer === undefined
           ? 'without an intermediate no certificate can be issued'
-          : `no certificate can be issued any more when the intermediate ends, at ${signer.not_after}`,
+          : upstream.signs_meanwhile === true
+            ? `the last good files still sign, until a restart; after a restart no certificate can be issued any more when the intermediate ends, at ${signer.not_after}`
+            : `no certificate can be issued any more when the intermediate ends, at ${signer.not_after}`,
       fix:
         upstream.request === null
-          ? 'correct this problem; Sidekey requests again by itself, within five minutes'
+          ? `correct this problem; Sidekey ${upstream.kind === 'disk' ? 'reads the files again within 5 seconds' : 'requests again by itself, within five minutes'}`
           : `let the offline root sign ${upstream.request.file}, then: sidekey ca import FILE`,
     });
   } else if (isLate) {

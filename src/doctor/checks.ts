@@ -12,7 +12,8 @@ import { judgeHost } from './host.ts';
 import { judgeInputs } from './inputs.ts';
 import { judgeKeys } from './keys.ts';
 import { type FindListener, isOwnServer, judgeListeners } from './listeners.ts';
-import { restartCommand, viewProcess } from './restart.ts';
+import { judgeReload } from './reload.ts';
+import { reloadCommand, restartCommand, viewProcess } from './restart.ts';
 import { withoutCommand } from './safe-command.ts';
 import { judgeAdminSocket, judgeLayout, judgePipe, judgeSilence } from './sockets.ts';
 
@@ -66,6 +67,12 @@ export function serverChecks(known: DoctorJson, now: number, here: Here | undefi
           { name: 'data-dir', run: () => ownOnly(here, judgeDataDir(dataDir, uid)) },
         ]
       : [{ name: 'files', run: async () => ({ findings: [], skipped: [far] }) }]),
+    here === undefined
+      ? { name: 'reload', run: async () => judgeReload(known, undefined) }
+      : {
+          name: 'reload',
+          run: () => ownOnly(here, judgeReload(known, process && reloadCommand(known.pid, process))),
+        },
     judged('admin-tls', () => judgeAdminTls(known)),
     judged('authority', () => judgeAuthority(known, now)),
     here === undefined

@@ -8,6 +8,7 @@ import { type Finding, shellQuote } from '../base/index.ts';
 import type { CheckResult } from './check.ts';
 import { judgePeers, type OwnAuthority } from './envoy-peers.ts';
 import { judgePipes } from './envoy-pipes.ts';
+import { idsOf } from './envoy-secrets.ts';
 import { adminUrl, type EnvoySecret, type EnvoyState, plainSerial, readEnvoyState } from './envoy-state.ts';
 
 const NO_STREAM = 'envoy-no-stream';
@@ -58,7 +59,7 @@ async function check(url: string, place: string, lookup: Lookup, now: number): P
     return { findings: [...pipes.findings, ...expired, ...waiting, ...peers.findings], skipped };
   }
   const sent = server.proxies.flatMap(({ streams }) => streams.flatMap(({ secrets }) => secrets));
-  const compared = envoy.secrets.flatMap((secret) => compare(secret, envoy, sent, place, server.pipe));
+  const compared = envoy.secrets.flatMap((secret) => compare(secret, envoy, sent, place, server));
   // If the Envoy can't open the pipe, that explains every secret that it has not requested from this server.
   const isCutOff = pipes.findings.length > 0 && envoy.pipes.every(({ open }) => open === 0);
   const findings = isCutOff ? compared.filter(({ rule }) => rule !== NO_STREAM) : compared;
@@ -89,7 +90,7 @@ function compare(
   envoy: EnvoyState,
   sent: readonly SecretJson[],
   place: string,
-  pipe: string,
+  { pipe, own }: Pick<ServerView, 'pipe' | 'own'>,
 ): Finding[] {
   const { name } = secret;
   if (secret.isFromFile) return [];
@@ -97,7 +98,13 @@ function compare(
   const [first] = ours;
   if (first === undefined) return [notAskedHere(secret, envoy, sent, place, pipe)];
   const held = ours.find((one) => one.held !== null)?.held;
-  if (held !== undefined && held !== null) return [waits(secret, held, envoy, place)];
+  if (held !== undefined && held !== null) {
+    return [
+      secret.warming || NEVER.includes(held.reason)
+        ? waits(secret, held, envoy, place)
+        : keeps(ours, held, envoy, place, own),
+    ];
+  }
   const rejection = ours.find((one) => one.rejection !== null)?.rejection;
   if (rejection !== undefined && rejection !== null) {
     const by = ours.flatMap(({ authority_id: id }) => id ?? []);
@@ -192,7 +199,7 @@ function waits(
   { state }: EnvoyState,
   place: string,
 ): Finding {
-  const problem = `it ${warming ? 'waits for' : 'holds an old'} ${name}: ${held.reason}: ${held.detail}`;
+  const problem = `it ${warming ? 'waits for' : 'gets no update of'} ${name}: ${held.reason}: ${held.detail}`;
   if (NEVER.includes(held.reason)) {
     const closed =
       state === 'LIVE' ? '' : ` It is ${state}: until initial_fetch_timeout is over (0s: for ever), no listener opens.`;
@@ -211,4 +218,30 @@ function waits(
   const why = 'its listeners reset connections until it has the secret: "Secret is not supplied by SDS"';
   const fix = WAYS_OUT[held.reason]?.(name) ?? recordOf(held);
   return { rule: 'envoy-waits', severity: 'error', place, problem, why, fix };
+}
+
+/** A held name whose former secret the Envoy has and uses. */
+function keeps(
+  ours: readonly SecretJson[],
+  held: NonNullable<SecretJson['held']>,
+  envoy: EnvoyState,
+  place: string,
+  own: OwnAuthority,
+): Finding {
+  const [{ name }] = ours as readonly [SecretJson];
+  const fix = WAYS_OUT[held.reason]?.(name) ?? recordOf(held);
+  const head = { place, problem: `it gets no update of ${name}: ${held.reason}: ${held.detail}`, fix } as const;
+  const ids = ours.flatMap(({ spiffe_id: id }) => id ?? []).concat(name);
+  const [certificate] = [...envoy.certificates.values()].filter(({ spiffeId }) => ids.includes(spiffeId));
+  if (certificate !== undefined) {
+    const why = `it uses the former certificate until ${certificate.ends}; then no peer accepts it: "CERTIFICATE_VERIFY_FAILED: certificate has expired"`;
+    return { rule: 'envoy-not-renewed', severity: 'error', ...head, why };
+  }
+  const trusted = idsOf(envoy.roots.get(own.trustDomain) ?? envoy.roots.get('') ?? []);
+  const isOwn = name === `spiffe://${own.trustDomain}` || name === own.bundleName;
+  const isPresent = isOwn && own.roots.length > 0 && own.roots.every((id) => trusted.includes(id));
+  const why = isPresent
+    ? 'the trust bundle that it uses is still the present one; it does not get the next one'
+    : 'it uses the former one, and does not get changes of it';
+  return { rule: 'envoy-not-renewed', severity: isPresent ? 'warning' : 'error', ...head, why };
 }

@@ -13,6 +13,8 @@ export interface OwnAuthority {
   readonly trustDomain: string;
   /** Key identifiers of the server's roots that are valid now. */
   readonly roots: readonly string[];
+  /** The reserved name of the own trust bundle. */
+  readonly bundleName?: string;
 }
 
 const TIMEOUT_MS = 3_000;

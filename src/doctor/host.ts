@@ -1,7 +1,7 @@
 /** Checks the server's host and resources: /proc, disk, descriptors, attestors, and limits that are nearly reached. */
 
 import type { DoctorJson } from '../admin/index.ts';
-import { type AttestorFailure, attestorOf } from '../attest/index.ts';
+import { type AttestorFailure, attestorOf, PTRACE_REMEDY } from '../attest/index.ts';
 import { type Finding, type Severity, shellQuote } from '../base/index.ts';
 
 type Restart = (...flags: string[]) => string | undefined;
@@ -177,7 +177,7 @@ function judgeProc({ proc, uid }: DoctorJson): Finding[] {
       place: '/proc',
       problem: `the server (uid ${uid}) may not read the executables of other users' processes`,
       why: 'callers of other users have no unix:path and no unix:sha256',
-      fix: 'run sidekey serve with CAP_SYS_PTRACE (systemd: AmbientCapabilities=CAP_SYS_PTRACE), if entries select by them',
+      fix: `${PTRACE_REMEDY}, if entries select by them`,
     });
   }
   return findings;

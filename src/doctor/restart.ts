@@ -78,6 +78,11 @@ export function restartCommand(
   return `${end}; cd ${shellQuote(cwd)} && ${again}`;
 }
 
+/** The command that makes the server read its files again. Undefined if the process is not seen to be a server. */
+export function reloadCommand(pid: number, { cmdline }: ProcessView): string | undefined {
+  return cmdline?.includes('serve') === true ? `kill -HUP ${pid}` : undefined;
+}
+
 /**
  * Whether this is the main process of a unit: a child of systemd that leads a session. A program that cron or another unit
  * starts does not meet both conditions.

@@ -167,19 +167,23 @@ function unknownMembers(file: string, { mode, uid, gid }: fs.Stats): Skipped[] {
   return [{ what: `who is in the group ${gid}, which may use ${file}`, why }];
 }
 
+function ownerAndRoot(uid: number): string {
+  return uid === 0 ? 'root' : `uid ${uid} and root`;
+}
+
 /** Judges the mode of the file and of the directories above it. */
 function judgeReach(file: string, { mode, uid, gid }: fs.Stats): Finding[] {
   const forOthers = (mode & OTHERS.write) !== 0;
   const forGroup = (mode & 0o020) !== 0;
   const head = { severity: 'warning', place: file } as const;
   if (!forOthers && !forGroup) {
-    const problem = `only uid ${uid} and root can connect (mode ${octal(mode)})`;
+    const problem = `only ${ownerAndRoot(uid)} can connect (mode ${octal(mode)})`;
     const why = 'connecting needs write access: an Envoy of another user gets "Permission denied" at every retry';
     const fix = 'give its group access; sidekey serve --socket-mode 0660 makes this permanent';
     return [{ ...head, rule: 'pipe-closed', problem, why, fix, command: `chmod 660 ${shellQuote(file)}` }];
   }
   if (!forOthers && isNamedGroup(gid) && membersOf(gid, uid).length === 0) {
-    const problem = `only uid ${uid} and root can connect: its group ${gid} has no other members`;
+    const problem = `only ${ownerAndRoot(uid)} can connect: its group ${gid} has no other members`;
     const why = 'an Envoy of another user gets "Permission denied"';
     const fix = 'start the server with --socket-group GROUP_OF_ENVOY';
     return [{ ...head, rule: 'pipe-group-empty', severity: 'info', problem, why, fix }];

@@ -44,8 +44,11 @@ export async function readDocuments(name: string, text: string, apart: boolean):
     const isApart = apart && text.length > LONG_YAML;
     documents = isApart ? await (await import('./yaml-apart.ts')).parseYamlApart(text) : parseYaml(text);
   } catch (thrown) {
-    if (thrown instanceof YamlFault)
-      throw fileFault(`${name}:${thrown.line}`, thrown.message, /\btag\b/.test(thrown.message) ? TAG_RULE : FILE_RULE);
+    if (thrown instanceof YamlFault) {
+      const { line, message, more } = thrown;
+      const place = more === undefined ? `${name}:${line}` : `${name}:${line}:${more.column}`;
+      throw fileFault(place, message, /\btag\b/.test(message) ? TAG_RULE : (more?.rule ?? FILE_RULE));
+    }
     throw thrown;
   }
   return documents.map(({ value, lines }) => {

@@ -7,7 +7,7 @@ import { type YamlDocument, YamlFault } from './yaml.ts';
 
 export type WorkerAnswer =
   | { readonly documents: readonly { readonly value: unknown; readonly lines: Lines }[] }
-  | { readonly fault: { readonly message: string; readonly line: number } };
+  | { readonly fault: Pick<YamlFault, 'message' | 'line' | 'more'> };
 
 /** Time limit, in milliseconds. */
 const TIMEOUT_MS = 30_000;
@@ -36,7 +36,7 @@ export async function parseYamlApart(text: string): Promise<YamlDocument[]> {
   worker.on('exit', (code) => reject(new Error(`the thread that parses YAML ended (${code})`)));
   try {
     const answer = await promise;
-    if ('fault' in answer) throw new YamlFault(answer.fault.message, answer.fault.line);
+    if ('fault' in answer) throw new YamlFault(answer.fault.message, answer.fault.line, answer.fault.more);
     return answer.documents.map(({ value, lines }) => ({ value, lines: () => lines }));
   } finally {
     clearTimeout(late);

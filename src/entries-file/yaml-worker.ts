@@ -8,7 +8,8 @@ function answer(text: string): WorkerAnswer {
   try {
     return { documents: parseYaml(text).map(({ value, lines }) => ({ value, lines: lines() })) };
   } catch (thrown) {
-    if (thrown instanceof YamlFault) return { fault: { message: thrown.message, line: thrown.line } };
+    if (thrown instanceof YamlFault)
+      return { fault: { message: thrown.message, line: thrown.line, more: thrown.more } };
     throw thrown;
   }
 }

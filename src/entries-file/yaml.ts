@@ -14,6 +14,7 @@ import {
 } from 'yaml';
 import { show } from '../registry/index.ts';
 import type { Lines } from './lines.ts';
+import { plainFault } from './yaml-fault.ts';
 
 /** Maximum number of aliases: the parser compares each with all anchors. */
 const MAX_ALIASES = 1_000;
@@ -24,14 +25,23 @@ export interface YamlDocument {
   readonly lines: () => Lines;
 }
 
+/** Known of a text that is not YAML. */
+export interface FaultDetail {
+  /** From 1. */
+  readonly column: number;
+  readonly rule: string;
+}
+
 /** A fault of the text. */
 export class YamlFault extends Error {
   /** From 1. */
   readonly line: number;
+  readonly more: FaultDetail | undefined;
 
-  constructor(message: string, line: number) {
+  constructor(message: string, line: number, more?: FaultDetail) {
     super(message);
     this.line = line;
+    this.more = more;
   }
 }
 
@@ -51,7 +61,13 @@ function parse(text: string): YamlDocument[] {
   // Empty text has no documents.
   const documents = [...(parseAllDocuments(text, options) as Document.Parsed[])];
   const lineOf = (offset: number) => counter.linePos(offset).line;
-  const [fault = firstFault(documents)] = documents.flatMap(({ errors, warnings }) => [...errors, ...warnings]);
+  const faults = documents.flatMap(({ errors, warnings }) => [...errors, ...warnings]);
+  if (faults.length > 0) {
+    const { offset, problem, rule } = plainFault(text, faults);
+    const { line, col: column } = counter.linePos(offset);
+    throw new YamlFault(problem, line, { column, rule });
+  }
+  const fault = firstFault(documents);
   if (fault !== undefined) throw new YamlFault(fault.message, lineOf(fault.pos[0]));
   const filled = documents.filter(({ contents }) => !(isScalar(contents) && contents.value === null));
   return filled.map((document) => {

@@ -30,7 +30,8 @@ export function bootstrapYaml(plan: BootstrapPlan): string {
 # Envoy sends no SDS request without both. If several Envoys use this file, give each another --service-node.
 node: { id: ${node}, cluster: ${node} }
 
-# Any program that can connect here can stop Envoy.
+# Any program that can connect here can stop Envoy. Each Envoy of a host needs a port of its own here (--admin), and
+# envoy --base-id 1 (2, …) or --use-dynamic-base-id; else: "unable to bind domain socket with base_id=0".
 admin:
   address: ${socketAddress(admin)}
 

@@ -142,8 +142,9 @@ export function explain(
   const misses = registry.nearMisses(keys, { spiffeId, limit: query.limit, contained: isContained });
   // Without a SPIFFE ID that the caller lacks, a command could only give it another caller's identity.
   const isLacking = asked?.given === false;
+  const gets = new Set(entries.map(({ spiffeId: own }) => own));
   const givers = asked === undefined ? [] : registry.couldRender(asked.spiffeId);
-  const to = { caller: { selectors, isContained }, isLacking, placeOf, template: givers[0] };
+  const to = { caller: { selectors, isContained }, isLacking, placeOf, template: givers[0], gets };
   const near = misses.map((miss) => explainMiss(miss, to, identities, now));
   const own = identities.bundle(caller);
   const federated = identities.federated(caller).map(({ trustDomain }) => trustDomain);
@@ -204,6 +205,8 @@ interface RemedyFor {
   readonly caller: RemedyCaller;
   readonly isLacking: boolean;
   readonly placeOf: PlaceOf;
+  /** The SPIFFE IDs that the caller gets. */
+  readonly gets: ReadonlySet<SpiffeId>;
 }
 
 function explainMiss(
@@ -289,13 +292,17 @@ function templateNote({ id, spiffeId }: Entry): string {
 function remedies(
   asked: AskedId | undefined,
   near: readonly ExplainedMiss[],
-  { caller, placeOf, template }: RemedyFor,
+  { caller, placeOf, template, gets }: RemedyFor,
   unset: readonly TrustDomain[],
 ): Remedies {
   const others = unset.map((trustDomain) => `sidekey bundle set ${trustDomain} --file BUNDLE`);
   if (asked === undefined || asked.given) return { fixes: others, note: undefined };
   // An entry for it would be refused.
   if (asked.reason === 'foreign-id') return { fixes: others, note: foreignNote(asked) };
+  // The name is misspelt: an entry for it would give the caller a second identity, which its peers do not expect.
+  if (asked.alike !== undefined && gets.has(asked.alike as SpiffeId)) {
+    return { fixes: others, note: `the caller gets ${asked.alike}: correct the requested name` };
+  }
   // Entries of a similar SPIFFE ID do not give this one.
   const own = near.filter(({ entry }) => entry.spiffeId === asked.spiffeId);
   const mend = own.find(({ fix }) => fix !== undefined)?.fix;

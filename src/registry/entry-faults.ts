@@ -24,8 +24,8 @@ export interface EntryFault {
 
 export interface EntryFaultsParts {
   readonly registry: Pick<Registry, 'list' | 'bySpiffeId'>;
-  /** Why no attestor can provide this selector; undefined if one can. */
-  readonly whyNever: (selector: Selector) => string | undefined;
+  /** Why no attestor can provide this selector, beside the others of its entry; undefined if one can. */
+  readonly whyNever: (selector: Selector, beside: readonly Selector[]) => string | undefined;
   /** The selector that was probably meant by one that no caller can have; undefined if unknown. */
   readonly meant: (selector: Selector) => Selector | undefined;
   /** SPIFFE IDs for which an SVID was ever issued. */
@@ -52,7 +52,7 @@ function faultOf(entry: Entry, parts: EntryFaultsParts): EntryFault | undefined 
     return { kind: 'expired', entry, detail: `it expired at ${new Date(entry.expiresAt).toISOString()}` };
   }
   for (const selector of entry.selectors) {
-    const why = whyNever(selector);
+    const why = whyNever(selector, entry.selectors);
     if (why === undefined) continue;
     return { kind: 'unproducible', entry, detail: `${redactSelector(selector)}: ${why}`, ...mended(entry, parts) };
   }
@@ -74,7 +74,9 @@ function faultOf(entry: Entry, parts: EntryFaultsParts): EntryFault | undefined 
 
 /** The entry's selectors, with the invalid ones replaced by those that were meant; undefined if one is unknown. */
 function mended({ selectors }: Entry, { whyNever, meant }: EntryFaultsParts): Pick<EntryFault, 'meant'> {
-  const instead = selectors.map((selector) => (whyNever(selector) === undefined ? selector : meant(selector)));
+  const instead = selectors.map((selector) =>
+    whyNever(selector, selectors) === undefined ? selector : meant(selector),
+  );
   if (!instead.every((selector) => selector !== undefined)) return {};
   // A replacement may be in the list already.
   return { meant: [...new Map(instead.map((selector) => [formatSelector(selector), selector])).values()] };

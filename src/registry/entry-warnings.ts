@@ -9,8 +9,8 @@ import type { FederatedBundles } from './federated-bundles.ts';
 import type { Entry, EntryInput } from './types.ts';
 
 export interface EntryWarningParts {
-  /** Why no caller on this server can have the selector; undefined if one may. */
-  readonly whyNever: (selector: Selector) => string | undefined;
+  /** Why no caller on this server can have the selector, beside the others of its entry; undefined if one may. */
+  readonly whyNever: (selector: Selector, beside: readonly Selector[]) => string | undefined;
   /** Why the placeholder of this name has a value for no caller on this server; undefined if it may have one. */
   readonly whyNoPlaceholder: (name: string) => string | undefined;
   /** The longest SVID TTL that is always honoured in full, in seconds. */
@@ -69,7 +69,7 @@ export function logEntryWarnings(
 
 function* warningsOfEntry(entry: EntryInput, parts: EntryWarningParts): Iterable<Problem> {
   for (const selector of entry.selectors) {
-    const why = parts.whyNever(selector);
+    const why = parts.whyNever(selector, entry.selectors);
     if (why === undefined) continue;
     const rule = 'the entry is kept, but no caller matches it until this changes';
     const problem = isNegated(selector)

@@ -26,7 +26,7 @@ import { type Place, readList, readObject, readText, show } from './place.ts';
 
 const MAX_VALUE_LENGTH = 8192;
 
-const SELECTORS_RULE = 'selectors is a list of at least one {"type": …, "value": …}; a caller must have all of them';
+const SELECTORS_RULE = 'selectors is a list of at least one, such as ["unix:uid:1000"]; a caller must have all of them';
 const SELECTOR_RULE =
   'a selector is {"type": "unix", "value": "uid:1000"}, or "unix:uid:1000" as one text; a negative one has "negated": true, or begins with ! ("!unix:uid:1000")';
 const POSITIVE_RULE = 'an entry needs a selector that its callers have; a negative one only leaves some of them out';
@@ -74,6 +74,14 @@ function readSelector(value: unknown, place: Place): Selector | undefined {
   }
   const object = readObject(value, place, SELECTOR_RULE);
   if (object === undefined) return undefined;
+  const [key, ...others] = Object.keys(object);
+  if (others.length === 0 && key?.includes(':') === true) {
+    // The value may be a secret.
+    return place.fault(
+      `it is a map with the key ${show(key.split('=')[0])}`,
+      'in YAML a colon and a space make a map: write the selector without the space, such as unix:user:web, or in quotes',
+    );
+  }
   for (const key of Object.keys(object)) {
     if (!FIELDS.includes(key)) place.at(key).fault('there is no such field', SELECTOR_RULE);
   }

@@ -19,10 +19,16 @@ export async function openAttestors(
   return attestors;
 }
 
-/** Why no caller can have the selector; undefined if a caller may have it. */
-export function whyNoCallerHas(selector: Selector, attestors: readonly RunningAttestor[]): string | undefined {
+/** Why no caller can have the selector, beside the others of its entry; undefined if a caller may have it. */
+export function whyNoCallerHas(
+  selector: Selector,
+  beside: readonly Selector[],
+  attestors: readonly RunningAttestor[],
+): string | undefined {
   const attestor = attestors.find(({ name }) => name === selector.type);
-  return attestor === undefined ? `no ${selector.type} attestor runs here` : attestor.whyNever?.(selector.value);
+  return attestor === undefined
+    ? `no ${selector.type} attestor runs here`
+    : attestor.whyNever?.(selector.value, beside);
 }
 
 /** Why the placeholder of this name has a value for no caller; undefined if it may have one. */

@@ -6,11 +6,11 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { createAccounts } from '../attest/index.ts';
 import { FILE_SOURCE, octal, SidekeyError, SystemClock } from '../base/index.ts';
-import { hasAuthorities, inspectAuthorities, inspectJwtKeys, openUpstream, type Passphrases } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import { copyDatabase, type Entry, type Registry } from '../registry/index.ts';
 import { createLog, type Log, textLine } from '../telemetry/index.ts';
 import { openAttestors } from './attestors.ts';
+import { checkAuthorities, checkUpstream, meaningOf, type UpstreamCheck } from './check-authorities.ts';
 import { type DataDirState, inspectDataDir } from './data-dir.ts';
 import { warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
@@ -28,12 +28,15 @@ export interface StartCheck {
   readonly isServed: boolean;
   /** What a start would do, for display. */
   readonly lines: readonly string[];
+  /** What is wrong although a start would succeed. */
+  readonly warnings: readonly SidekeyError[];
   /** Why a start would fail; empty if it would succeed. */
   readonly faults: readonly SidekeyError[];
 }
 
 export async function checkStart(config: ServeConfig): Promise<StartCheck> {
   const lines: string[] = [];
+  const warnings: SidekeyError[] = [];
   const faults: SidekeyError[] = [];
   const log = createLog('warn', { write: (line) => lines.push(textLine(line, false).replace(/^\S+ /, '').trimEnd()) });
   const attempt = async <T>(look: () => T | Promise<T>): Promise<T | undefined> => {
@@ -47,7 +50,8 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
   const parts = new Parts(log);
   let isServed = false;
   try {
-    await attempt(() => checkUpstream(config, parts));
+    const upstream = await attempt(() => checkUpstream(config, parts));
+    if (upstream?.fault !== undefined) warnings.push(upstream.fault);
     const host = await attempt(() => lookAtHost(config, log));
     const inputs = await attempt(() => readInputs(config, entryRulesOf(config)));
     warnOfInputs(config, log);
@@ -56,7 +60,10 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
     isServed = state?.isServed === true;
     if (state !== undefined) lines.push(...dataDirLines(state));
     if (state !== undefined && inputs !== undefined) {
-      lines.push(...((await attempt(() => authorityLines(config, state, inputs.passphrases))) ?? []));
+      const directory = authoritiesIn(state.path);
+      const authorities = await attempt(() => checkAuthorities(config, directory, inputs.passphrases, upstream));
+      lines.push(...(authorities?.lines ?? []));
+      if (upstream !== undefined) lines.push(...upstreamLines(upstream, authorities?.signsUntil));
     }
     for (const one of socketsOf(config)) await attempt(() => checkSocket(one, isServed));
     const registry = state && (await attempt(() => registryAsStored({ config, state, parts, log, lines })));
@@ -80,13 +87,14 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
   } finally {
     await parts.close();
   }
-  return { isServed, lines, faults };
+  return { isServed, lines, warnings, faults };
 }
 
-/** Checks files, program or login of the upstream; nothing is signed. */
-async function checkUpstream(config: ServeConfig, parts: Parts): Promise<void> {
-  const upstream = await openUpstream(config, { ...config, clock: new SystemClock(), log: createLog('silent') });
-  if (upstream !== undefined) await parts.own(upstream).check();
+function* upstreamLines(upstream: UpstreamCheck, signsUntil: number | undefined): Iterable<string> {
+  const { description, found } = upstream;
+  if (found !== undefined) yield `the upstream (${description}): ${found}`;
+  const meaning = meaningOf(upstream, signsUntil);
+  if (meaning !== undefined) yield meaning;
 }
 
 function socketsOf({ adminSocket, socket, socketMode, socketGroup }: ServeConfig) {
@@ -104,37 +112,6 @@ function* dataDirLines({ path: directory, exists, isServed, closes }: DataDirSta
   if (exists && isRestoreOpen(directory)) {
     yield `a restore in ${directory} was interrupted, and a start would finish it: this check still sees the former data`;
   }
-  if (!hasAuthorities(authoritiesIn(directory))) yield 'a new root and intermediate would be created';
-}
-
-/** Which stored authorities a start would change, and which keep an old key type. @throws ERR_CA if one is unusable */
-async function authorityLines(
-  { trustDomain, caKeyType, jwtKeyType }: ServeConfig,
-  state: DataDirState,
-  passphrases: Passphrases,
-): Promise<string[]> {
-  const directory = authoritiesIn(state.path);
-  const options = { trustDomain, ...passphrases };
-  const stored = await inspectAuthorities(directory, options);
-  const jwtKeys = await inspectJwtKeys(directory, options);
-  const lines: string[] = [];
-  const rewritten = [...stored, ...jwtKeys].filter(({ isCurrent }) => !isCurrent).length;
-  if (rewritten > 0) {
-    const how =
-      passphrases.passphrase === undefined ? 'decrypted' : 'encrypted with the passphrase of --key-passphrase-file';
-    lines.push(`keys in ${directory} that would be ${how}: ${rewritten}`);
-  }
-  for (const { authority, state } of stored) {
-    const { role, keyType } = authority;
-    if (state !== 'active' || keyType === caKeyType) continue;
-    const command = `sidekey ca rotate${role === 'root' ? ' --root' : ''}`;
-    lines.push(`the ${role} keeps its ${keyType} key; the next one gets an ${caKeyType} key: ${command}`);
-  }
-  for (const { keyType, state } of jwtKeys) {
-    if (state !== 'active' || keyType === jwtKeyType) continue;
-    lines.push(`JWT-SVIDs are signed with a key of the type ${keyType}; new keys have the type ${jwtKeyType}`);
-  }
-  return lines;
 }
 
 /** The registry from a copy of the database, or an empty one. @throws the errors of a start */

@@ -15,7 +15,7 @@ export function entryWarnings(from: {
 }): WarningsOf {
   const { config, attestors, registry, clock } = from;
   return createWarningsOf({
-    whyNever: (selector) => whyNoCallerHas(selector, attestors),
+    whyNever: (selector, beside) => whyNoCallerHas(selector, beside, attestors),
     whyNoPlaceholder: (name) => whyNoPlaceholder(name, attestors),
     longestSvidTtl: longestKeptSvidTtl(config.caTtl),
     longestJwtTtl: longestKeptJwtTtl(config.jwtKeyTtl),

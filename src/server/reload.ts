@@ -11,6 +11,7 @@ import type { ServeConfig } from '../config/index.ts';
 import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { readDeclared, takeEntries, warnOfDeclared } from './declared-entries.ts';
+import type { FailedReloads, ReloadPart } from './failed-reloads.ts';
 import { warnOfInputs } from './warnings.ts';
 
 export interface ReloadParts {
@@ -20,6 +21,7 @@ export interface ReloadParts {
   readonly registry: Registry;
   readonly token: AdminToken;
   readonly tokenChanged: () => Promise<void>;
+  readonly failedReloads: FailedReloads;
   readonly tls: AdminTls | undefined;
   readonly log: Log;
 }
@@ -90,43 +92,48 @@ export class Reloader {
 
   /** Warns of other changed settings, which only a restart applies. */
   async #tellSettings(readConfig: ReadConfig): Promise<void> {
-    const { config, log } = this.#parts;
+    const { config, failedReloads, log } = this.#parts;
     try {
       const now = await readConfig();
+      failedReloads.succeeded('settings');
       const keys = Object.keys(config) as (keyof ServeConfig)[];
       const changed = keys.filter((key) => !isDeepStrictEqual(config[key], now[key]));
       if (changed.length > 0) log.warn({ changed }, 'settings have changed: a restart applies them, a reload does not');
     } catch (thrown) {
-      this.#keep(thrown, 'the settings are invalid now, so a restart would fail');
+      this.#keep('settings', thrown, 'the settings are invalid now, so a restart would fail');
     }
   }
 
   async #reloadToken(): Promise<void> {
-    const { token, tokenChanged, log } = this.#parts;
+    const { token, tokenChanged, failedReloads, log } = this.#parts;
     try {
-      if (!(await token.reload())) return;
+      const isChanged = await token.reload();
+      failedReloads.succeeded('token');
+      if (!isChanged) return;
       log.info({ file: token.file }, 'the admin token has changed: requests on TCP need the new one');
       await tokenChanged();
     } catch (thrown) {
-      this.#keep(thrown, 'the admin token was not reloaded: the former one stays valid');
+      this.#keep('token', thrown, 'the admin token was not reloaded: the former one stays valid');
     }
   }
 
   async #reloadEntries(file: string): Promise<void> {
-    const { config, entryRules, warningsOf, registry, log } = this.#parts;
+    const { config, entryRules, warningsOf, registry, failedReloads, log } = this.#parts;
     try {
       const declared = await readDeclared(file, entryRules, true);
       if (this.#closed) return;
       warnOfInputs(config, log);
       await takeEntries(declared, registry, log);
+      failedReloads.succeeded('entries');
       warnOfDeclared(declared, warningsOf, registry, log);
     } catch (thrown) {
-      this.#keep(thrown, 'the entries file was not reloaded: all entries stay as they are');
+      this.#keep('entries', thrown, 'the entries file was not reloaded: all entries stay as they are');
     }
   }
 
-  #keep(thrown: unknown, message: string): void {
-    const { log } = this.#parts;
+  #keep(part: ReloadPart, thrown: unknown, message: string): void {
+    const { failedReloads, log } = this.#parts;
+    failedReloads.failed(part, thrown);
     const error = SidekeyError.from(thrown);
     const { problems } = error;
     if (problems.length === 0) log.error({ err: error }, message);

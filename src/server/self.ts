@@ -4,10 +4,13 @@ import type { AdminTls, SelfKnowledge } from '../admin/index.ts';
 import { type Kernel, type Pipe, type RunningAttestor, readProcView } from '../attest/index.ts';
 import { descriptors, diskOf, type UnmappedIds } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
+import type { EntryRules, Registry } from '../registry/index.ts';
 import { formatSelector } from '../spiffe/index.ts';
 import type { Counters } from '../telemetry/index.ts';
 import { probe } from './attestors.ts';
-import { inputsOf, passphraseFilesOf } from './warnings.ts';
+import { entriesFileNow } from './entries-file-now.ts';
+import type { FailedReloads } from './failed-reloads.ts';
+import { inputsOf, isReplaced, passphraseFilesOf } from './warnings.ts';
 
 export interface SelfParts {
   readonly config: ServeConfig;
@@ -17,6 +20,9 @@ export interface SelfParts {
   readonly unmapped: UnmappedIds;
   readonly pipe: Pick<Pipe, 'replacedPrograms'>;
   readonly counters: Counters;
+  readonly registry: Registry;
+  readonly entryRules: EntryRules;
+  readonly failedReloads: FailedReloads;
   readonly tls: Pick<AdminTls, 'state'> | undefined;
 }
 
@@ -27,7 +33,8 @@ const AMBIGUOUS_SAMPLE = 20;
 
 /** Reads each part separately, so that one failure, such as a lack of descriptors, does not affect the others. */
 export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['look']> {
-  const { config, dataDir, attestors, kernel, unmapped, pipe, counters, tls } = parts;
+  const { config, dataDir, attestors, kernel, unmapped, pipe, counters, tls, registry, entryRules, failedReloads } =
+    parts;
   const unseen: { what: string; error: string }[] = [];
   const part = async <T>(what: string, look: () => T | Promise<T>): Promise<T | null> => {
     try {
@@ -53,7 +60,12 @@ export async function lookAtSelf(parts: SelfParts): ReturnType<SelfKnowledge['lo
       all_bundles: config.sdsAllBundlesName,
     },
     started: { directory: process.cwd(), settings_in_environment: Object.keys(process.env).some(isSetting) },
-    inputs: inputsOf(config),
+    inputs: inputsOf(config).map((input) => ({ ...input, replaced: isReplaced(input.path) })),
+    entries_file:
+      config.entries === undefined
+        ? null
+        : await part(config.entries, () => entriesFileNow(config.entries!, entryRules, registry)),
+    failed_reloads: failedReloads.list(),
     passphrase_files: passphraseFilesOf(config),
     admin_tls: tls === undefined ? null : tlsJson(tls.state),
     attestors: await Promise.all(attestors.map(probe)),

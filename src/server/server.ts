@@ -36,6 +36,7 @@ import { meantSelector, openAttestors, whyNoCallerHas } from './attestors.ts';
 import { Backups } from './backup.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
+import { FailedReloads } from './failed-reloads.ts';
 import { lookAtHost } from './host.ts';
 import { entryRulesOf, readInputs, tcpListenOf } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
@@ -216,6 +217,8 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading),
   });
 
+  const failedReloads = new FailedReloads(clock);
+  const reloaded = { registry, entryRules, failedReloads };
   const listening = new Set<string>();
   const accepts = (listener: string) => () =>
     listening.has(listener) ? undefined : 'it does not accept connections yet';
@@ -267,9 +270,9 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       mainPid: attestors.find(({ mainPid }) => mainPid !== undefined)?.mainPid,
     },
     self: {
-      look: () => lookAtSelf({ config, dataDir, attestors, kernel, unmapped, pipe, counters, tls }),
+      look: () => lookAtSelf({ ...{ config, dataDir, attestors, kernel, unmapped, pipe, counters, tls }, ...reloaded }),
       issuances: store.issuances,
-      whyNever: (selector) => whyNoCallerHas(selector, attestors),
+      whyNever: (selector, beside) => whyNoCallerHas(selector, beside, attestors),
       meant: (selector) => meantSelector(selector, attestors),
       entriesFile: config.entries,
       unreachable: (uids) => unreachableUsers(uids, config.socket),
@@ -318,7 +321,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   parts.defer(() => load.cancel());
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
   const tokenChanged = () => admin.tokenChanged();
-  const reloader = new Reloader({ config, entryRules, warningsOf, registry, token, tokenChanged, tls, log });
+  const reloader = new Reloader({ config, ...reloaded, warningsOf, token, tokenChanged, tls, log });
   parts.own(reloader);
   if (declared !== undefined && config.watchEntries) await reloader.watchEntries(declared.file, declared.version);
   return { reloader, registry };

@@ -69,10 +69,34 @@ function given(files: Readonly<Record<string, string | undefined>>): { setting: 
 }
 
 /**
+ * Whether the file has no name any more. A container that mounts a single file keeps it when an editor outside replaces
+ * it, and reads the old content for ever.
+ */
+export function isReplaced(file: string): boolean {
+  try {
+    const stats = statSync(file);
+    return stats.isFile() && stats.nlink === 0;
+  } catch {
+    return false;
+  }
+}
+
+function warnOfReplaced(config: ServeConfig, log: Log): void {
+  for (const { setting, path: file } of inputsOf(config)) {
+    if (!isReplaced(file)) continue;
+    log.warn(
+      { setting, file },
+      'this file was replaced or deleted outside, and this is its old content: mount its folder instead of the file, and create the container anew',
+    );
+  }
+}
+
+/**
  * Warns of files that other users can change. It does not refuse them: a clone's file, owned by its user and mounted
  * into root's container, and a clone made with umask 002 are both common.
  */
 export function warnOfInputs(config: ServeConfig, log: Log): void {
+  warnOfReplaced(config, log);
   /** Named already: the files of a folder share their directories. */
   const told = new Set<string>();
   for (const { setting, path: file } of inputsOf(config)) {

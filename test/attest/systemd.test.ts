@@ -72,5 +72,16 @@ test('where units can not be known nobody has one, and a person who wants one is
   wanted = true;
   assert.deepEqual(await attestor.attest(caller(pid), true, (remark) => remarks.push(remark)), []);
   assert.deepEqual(remarks, ['it is dark']);
-  assert.equal(attestor.whyNever!('id:web.service'), 'it is dark');
+  assert.equal(attestor.whyNever!('id:web.service', []), 'it is dark');
+});
+
+test('a host without systemd has no units', () => {
+  const why = (hasUnits: () => boolean) =>
+    createSystemdAttestor({ wantUnit: () => true, blind: undefined, hasUnits }).whyNever!('id:web.service', []);
+  if (skip === false)
+    assert.equal(
+      why(() => true),
+      undefined,
+    );
+  assert.match(why(() => false)!, /systemd does not run on this host|cgroup/);
 });

@@ -175,3 +175,22 @@ test('where another user may not look at the executable, path and hash are left 
     ],
   );
 });
+
+test('a server that may not read the programs of other users says so of an entry that needs that', () => {
+  const me = process.getuid!();
+  const of = (readsOthers: boolean, ...values: string[]) => {
+    const options = { log: createLog('silent'), wantSha256: () => true, readsOthers: () => readsOthers };
+    const { whyNever } = createUnixAttestor(options);
+    return whyNever!(
+      'path:/usr/bin/envoy',
+      values.map((value) => ({ type: 'unix', value })),
+    );
+  };
+  const other = `uid:${me + 1}`;
+  assert.match(
+    of(false, other)!,
+    /may not read the programs of other users, so no process with unix:uid:\d+ has a unix:path; .*CAP_SYS_PTRACE.*cap_add: \[SYS_PTRACE\]/,
+  );
+  for (const why of [of(true, other), of(false, `uid:${me}`), of(false, 'gid:1'), of(false, 'user:no-such-user')])
+    assert.equal(why, undefined);
+});

@@ -38,7 +38,13 @@ export class TestUpstream implements UpstreamAuthority {
 
   problem(): undefined {}
 
-  async check(): Promise<void> {}
+  async check(): Promise<string> {
+    return '';
+  }
+
+  async trusted(): Promise<undefined> {
+    return undefined;
+  }
 
   async close(): Promise<void> {
     this.closed = true;

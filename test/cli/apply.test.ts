@@ -124,7 +124,7 @@ no running caller would gain, lose or change an identity
         list('b'),
         /x\.yaml:2 \/entries\/0: it is the same as the entry in .*good\.yaml on line 3; .*\(ERR_ENTRY_EXISTS\)/,
       ],
-      ['entries: [', /x\.yaml:1: .*\(ERR_CONFIG\)/],
+      ['entries: [', /x\.yaml:1:10: this \[ is not closed.*\(ERR_CONFIG\)/],
       ['', /x\.yaml:1: it has no entries/],
     ];
     for (const [text, says] of cases) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
+import { tempDir } from '../support/temp-dir.ts';
 import { sidekey } from './support.ts';
 
 const ID = ['--spiffe-id', 'spiffe://ilinux.io/web'];
@@ -21,6 +22,21 @@ describe('sidekey envoy bootstrap', { concurrency: 2 }, () => {
     );
     const { endpoint } = parse(stdout).static_resources.clusters[0].load_assignment.endpoints[0].lb_endpoints[0];
     assert.deepEqual(endpoint, { address: { pipe: { path: '/pipe' } } });
+  });
+
+  test('warns on stderr where no pipe is given and the default one does not exist', async (t) => {
+    const folder = tempDir(t);
+    const missing = await sidekey(['envoy', 'bootstrap', ...ID, ...SERVER], {
+      env: { XDG_RUNTIME_DIR: folder, SIDEKEY_SOCKET: '' },
+    });
+    assert.equal(missing.status, 0);
+    assert.match(
+      missing.stderr,
+      /^sidekey: warning: the bootstrap names the pipe \/\S+, which does not exist here: give --socket with the path that this Envoy sees\n$/,
+    );
+    const user = process.getuid!() === 0 ? undefined : await bootstrap(...ID, ...SERVER);
+    if (user !== undefined) assert.match(user.stderr, /which does not exist here \(XDG_RUNTIME_DIR is not set, /);
+    assert.equal((await bootstrap(...ID, ...SERVER, '--socket', '/pipe')).stderr, '');
   });
 
   test('without --spiffe-id is used wrongly', async () => {

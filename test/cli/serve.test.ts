@@ -27,13 +27,20 @@ function flags(directory: string): string[] {
 
 /** Starts a server and waits until it says that it serves. */
 async function start(t: TestContext, more: readonly string[] = []): Promise<Server> {
+  // Registered before the folder, so that the server has ended when that is removed.
+  let child: ChildProcess | undefined;
+  t.after(async () => {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  });
   const directory = tempDir(t);
-  const child = spawn(process.execPath, [path.join(ROOT, 'src/cli/main.ts'), ...flags(directory), ...more], {
+  child = spawn(process.execPath, [path.join(ROOT, 'src/cli/main.ts'), ...flags(directory), ...more], {
     env: cleanEnvironment(),
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  t.after(() => child.kill('SIGKILL'));
-  const lines = createInterface({ input: child.stdout });
+  const lines = createInterface({ input: child.stdout! });
   const logged = async (message: string) => {
     for await (const [line] of on(lines, 'line', { close: ['close'] })) if (JSON.parse(line).msg === message) return;
     throw new Error(`the server ended without "${message}"`);
@@ -152,9 +159,15 @@ describe('sidekey fetch', () => {
       assert.equal(stdout, '');
       assert.match(
         stderr,
-        /^sidekey: .*agent\.sock: (no secret for this caller|no entry matches this caller).*decision d-/,
+        /^sidekey: .*agent\.sock: (no secret for this caller|no entry matches this caller).*\(decision (d-[0-9a-f]{12})\); as root or the user of the server, sidekey explain \2 says why\n$/,
       );
     }
+    const other = ['--selector', 'unix:user:no-such-user', '--selector', `unix:uid:${process.getuid!()}`];
+    await server.run(['entry', 'create', '--spiffe-id', ID, ...other]);
+    assert.match(
+      (await server.run(['fetch'])).stderr,
+      /says why\nthe nearest entry, \S+ of spiffe:\S+, needs unix:user:no-such-user \(has unix:user:\S+\)\n$/,
+    );
     assert.ok(!readdirSync(server.directory).includes('id'));
   });
 

@@ -1,7 +1,7 @@
 /** `docker compose up`, proven from outside: real containers on an engine of the test's own. */
 
 import assert from 'node:assert/strict';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { withFullHandshakes } from '../../envoy-examples/demo/alterations.ts';
@@ -270,7 +270,8 @@ async function tenLines(t: TestContext, demo: Demo): Promise<void> {
   const doc = readFileSync(path.join(ROOT, 'docs/docker.md'), 'utf8');
   const [lines, client, entries] = [...doc.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text]) => text!);
   assert.equal(lines!.trim().split('\n').length, 10);
-  write('sidekey.yaml', entries!);
+  mkdirSync(path.join(folder, 'sidekey'));
+  write('sidekey/entries.yaml', entries!);
   const bootstrap = readFileSync(path.join(ROOT, 'envoy-examples/service-gray/envoy.yaml'), 'utf8');
   write(
     'envoy.yaml',
@@ -291,5 +292,13 @@ async function tenLines(t: TestContext, demo: Demo): Promise<void> {
     until: (rows) =>
       rows.some((row) => row.pid === pid && row.name === 'spiffe://example.org/web' && row.state === 'in_sync'),
     within: 60_000,
+  });
+  // As sed -i does.
+  const other = write('sidekey/entries.new', entries!.replaceAll('example.org/web', 'example.org/other'));
+  renameSync(other, path.join(folder, 'sidekey/entries.yaml'));
+  await compose('kill', '-s', 'HUP', 'sidekey');
+  await wait('the replaced file to be applied', {
+    look: () => compose('exec', '-T', 'sidekey', 'sidekey', 'entry', 'list', '--output', 'json'),
+    until: (text) => text.includes('spiffe://example.org/other'),
   });
 }

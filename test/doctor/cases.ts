@@ -52,6 +52,11 @@ function startContained({ engine }: Stage, t: TestContext, labels: Readonly<Reco
   return pid!;
 }
 
+/** A file beside the engine's socket, in a folder of the test's own. */
+function entriesFileOf({ socketPath }: Stage['engine']): string {
+  return path.join(path.dirname(socketPath), 'entries.yaml');
+}
+
 const NOBODY = 65_534;
 /** An account of every host whose processes no other test starts: one that may connect would speak for all of them. */
 const NEWS = 9;
@@ -139,8 +144,9 @@ const EXPLAINED: readonly Omit<ExplainCase, 'by'>[] = [
     name: 'biling',
     says: /did you mean spiffe:\/\/ilinux\.io\/billing\?/,
     break: (stage, spiffeId) => entry(stage, spiffeId.replace('biling', 'billing'), [MINE]),
-    fix: CREATE,
-    note: 'the command makes an entry for the mistyped name; the alternative is to correct the name in the bootstrap',
+    byHand: (stage, spiffeId) => entry(stage, spiffeId, [MINE, MY_PATH]),
+    fix: 'correct the name in the bootstrap; no command is given, since the caller already gets the identity that was meant',
+    note: 'if both names are meant, make an entry for the other one too: `sidekey entry create`',
   },
   {
     symptom: 'A certificate is no longer renewed',
@@ -455,6 +461,20 @@ const FOUND: readonly Omit<DoctorCase, 'by'>[] = [
     break: chmod(({ dataDir }) => path.join(dataDir, 'sidekey.db'), 0o660),
     byHand: ({ dataDir }) => chmodSync(path.join(dataDir, 'sidekey.db'), 0o600),
     fix: 'move it away and restore it from a backup, as the user of Sidekey; do not change its owner or mode, which would trust what somebody else may have put there',
+  },
+  {
+    symptom: 'A change of the entries file has no effect',
+    words: '`the entries file was not reloaded: all entries stay as they are` (Sidekey, at a reload)',
+    cause: 'the file has a fault since the edit, so the former entries stay in use, and a restart would fail',
+    rule: 'entries-file',
+    own: ({ engine }) => {
+      writeFileSync(entriesFileOf(engine), 'entries: []\n');
+      return { entries: entriesFileOf(engine) };
+    },
+    break: ({ engine }) => writeFileSync(entriesFileOf(engine), 'entries:\n- spiffe_id: spiffe://other.example/web\n'),
+    byHand: ({ engine }) => writeFileSync(entriesFileOf(engine), 'entries: []\n'),
+    fix: 'correct the file at the line that doctor names, then reload it: `systemctl reload sidekey`, or `kill -HUP PID`',
+    note: 'a container that mounts the file by itself goes on seeing the old one when an editor replaces it: mount its folder',
   },
   {
     symptom: 'Others can list the data directory',

@@ -155,13 +155,26 @@ describe('an Envoy that runs', { skip: found.skip, timeout: 60_000 }, () => {
     const { name } = await server.admin.json<{ name: string }>('GET', `/v1/decisions/${decisionOf(web)}`);
     assert.equal(name, WEB);
 
+    const entry = await server.create(WEB);
+    await until(findings, (all) => all.length === 0);
+
+    await server.admin.json('DELETE', `/v1/entries/${entry}`);
+    const kept = await until(findings, (all) => all.length === 2);
+    const [identity, bundle] = kept as [Finding, Finding];
+    assert.deepEqual([identity.rule, identity.severity], ['envoy-not-renewed', 'error']);
+    assert.match(identity.problem, /^it gets no update of spiffe:\/\/ilinux\.io\/web: no-entry: /);
+    assert.match(identity.why, /^it uses the former certificate until 20\d\d-\S+Z; then no peer accepts it/);
+    assert.deepEqual([bundle.rule, bundle.severity], ['envoy-not-renewed', 'warning']);
+    assert.match(bundle.why, /^the trust bundle that it uses is still the present one/);
+    for (const { problem, why } of kept) assert.doesNotMatch(problem + why, /resets? |old/);
+
     await server.create(WEB);
     await until(findings, (all) => all.length === 0);
 
     await server.server.close();
     const gone = {
       listProxies: async () => ({ proxies: [], next_cursor: '' }),
-      getDoctorReport: async () => ({ trust_domain: 'ilinux.io', authorities: [] }),
+      getDoctorReport: async () => ({ trust_domain: 'ilinux.io', authorities: [], sds_names: {} }),
     } as unknown as AdminClient;
     const lost = await until(
       () => look(envoy.adminUrl, gone),

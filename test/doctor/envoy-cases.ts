@@ -196,4 +196,34 @@ export const ENVOY_CASES: readonly Omit<EnvoyCase, 'by'>[] = [
     fix: 'let this secret come from a file: `sds_config: { path_config_source: { path: … } }`; a certificate can be an alias instead: `sidekey alias set NAME spiffe://DOMAIN/PATH`',
     note: '`sidekey proxies --check` lists such names too (state `unknown`). Envoy asks for the secrets of its listeners only when its clusters are ready; doctor says so of each (`[envoy-not-asked]`)',
   },
+  {
+    symptom: 'An Envoy works, and `sidekey proxies` shows its certificate as held',
+    words:
+      'nothing, until the end of the certificate; then peers say `CERTIFICATE_VERIFY_FAILED: certificate has expired`',
+    cause: 'its entry was deleted or changed after it had got the certificate, which it uses until that ends',
+    rule: 'envoy-not-renewed',
+    says: /it gets no update of spiffe:\/\/ilinux\.io\/web: no-entry: /,
+    async set(stage, binary, t) {
+      stage.clock.set(Date.now());
+      const id = await stage.create(WEB);
+      const [port] = (await freePorts(1)) as [number];
+      const envoy = await startEnvoy(t, binary, {
+        node: { id: 'kept', cluster: 'test' },
+        static_resources: {
+          clusters: pipeCluster('sidekey', stage.socket),
+          listeners: tlsListener(port, { common_tls_context: common(WEB, WEB), require_client_certificate: true }),
+        },
+      });
+      await envoy.live();
+      await stage.admin.json('DELETE', `/v1/entries/${id}`);
+      return {
+        url: envoy.adminUrl,
+        async byHand() {
+          await stage.create(WEB);
+          return { url: envoy.adminUrl };
+        },
+      };
+    },
+    fix: 'see what is missing (`sidekey explain DECISION`), and make or correct the entry before the time that doctor names',
+  },
 ];

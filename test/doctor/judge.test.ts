@@ -8,6 +8,7 @@ import { judgeAdminTls } from '../../src/doctor/admin-tls.ts';
 import { judgeAuthority } from '../../src/doctor/authority.ts';
 import { judgeEntries, judgeRequirements, judgeUnrendered, judgeWithheld } from '../../src/doctor/entries.ts';
 import { judgeHost } from '../../src/doctor/host.ts';
+import { judgeReload } from '../../src/doctor/reload.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
 const DAY = 24 * 3_600_000;
@@ -31,6 +32,7 @@ const UPSTREAM = {
   kind: 'vault',
   description: 'the Vault at https://vault:8200',
   problem: 'it does not answer',
+  signs_meanwhile: false,
   request: null,
 };
 const PROXY = { pid: 12, uid: 101, node_id: 'web', name: 'ROOTCA', rejection: null };
@@ -56,6 +58,8 @@ const WELL: DoctorJson = {
   sds_names: { default: 'default', bundle: 'ROOTCA', all_bundles: 'ALL' },
   started: { directory: '/', settings_in_environment: false },
   inputs: [],
+  entries_file: null,
+  failed_reloads: [],
   passphrase_files: [],
   admin_tls: null,
   attestors: [{ name: 'unix', error: null }],
@@ -391,4 +395,17 @@ describe('doctor', () => {
   it('takes hidepid for nothing where the server is root, who sees all', () => {
     assert.deepEqual(judge({ proc: { others_executables: true, hidepid: '2' } }), []);
   });
+});
+
+it('a fault of a file in a folder of entries is found at that file and line', () => {
+  const found = (path: string) => {
+    const problems = [{ path, problem: 'it is bad', rule: 'be good' }];
+    const file = { path: '/etc/sidekey/entries', problems, pending: 0, unchecked: null };
+    const [first] = judgeReload({ ...WELL, entries_file: file }, undefined).findings;
+    return [first!.place, first!.line, first!.problem];
+  };
+  assert.deepEqual(found('/etc/sidekey/entries/a.yaml:3:4'), ['/etc/sidekey/entries/a.yaml', 3, 'it is bad; be good']);
+  const inside = '/etc/sidekey/entries/a b.yaml:3 /entries/0/selectors';
+  assert.deepEqual(found(inside), ['/etc/sidekey/entries/a b.yaml', 3, '/entries/0/selectors: it is bad; be good']);
+  assert.deepEqual(found('/etc/sidekey/entries'), ['/etc/sidekey/entries', undefined, 'it is bad; be good']);
 });

@@ -1,7 +1,7 @@
 /** SIGHUP: the entries file and the admin token are read again, with the checks of a start, and a fault changes nothing. */
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   closeSync,
@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -16,7 +17,9 @@ import {
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Finding } from '../../src/base/finding.ts';
 import { connectAdmin } from '../../src/client/client.ts';
+import { sidekey } from '../cli/support.ts';
 import { endAfter } from '../support/caller.ts';
 import { until } from '../support/process-state.ts';
 import { SdsClient, secretOf } from '../support/sds-client.ts';
@@ -59,6 +62,12 @@ function linksOf(pid: number): string[] {
 async function names(server: Served): Promise<string[]> {
   const { body } = await server.request('GET', '/v1/entries');
   return body.entries.map(({ spiffe_id }: { spiffe_id: string }) => spiffe_id.split('/').at(-1)).sort();
+}
+
+/** Why no mount can be made for the test alone; undefined: it can. */
+function whyNoMountNamespace(): string | false {
+  const { status, stderr } = spawnSync('unshare', ['--mount', 'true'], { encoding: 'utf8' });
+  return status === 0 ? false : `no mount namespace: ${stderr?.trim()}`;
 }
 
 describe('SIGHUP', { timeout: 60_000, concurrency: 2 }, () => {
@@ -193,7 +202,7 @@ describe('SIGHUP', { timeout: 60_000, concurrency: 2 }, () => {
       const faults: readonly (readonly [break_: () => unknown, says: RegExp])[] = [
         [() => rmSync(file), /ENOENT/],
         [() => writeFileSync(file, '', { mode: 0o600 }), /it contains no token/],
-        [() => writeFileSync(file, 'short'), /it contains no token/],
+        [() => writeFileSync(file, 'short'), /its token has 5 characters: a token has at least 16/],
         [() => [writeFileSync(file, third!), chmodSync(file, 0o644)], /it is open to others/],
       ];
       for (const [breakIt, says] of faults) {
@@ -218,6 +227,83 @@ describe('SIGHUP', { timeout: 60_000, concurrency: 2 }, () => {
     const server = await serve(t);
     await reload(server, /^nothing to reload/);
     assert.equal((await server.request('GET', '/readyz')).status, 200);
+  });
+
+  it('leaves what it could not apply to doctor, with the line, until a reload works', async (t) => {
+    const config = (text: string) => writeFileSync(configFile, text);
+    const place = makePlace(t);
+    const configFile = path.join(place.directory, 'sidekey.yaml');
+    const file = path.join(place.directory, 'entries.yaml');
+    const written = `entries: ${file}\n`;
+    config(written);
+    writeFileSync(file, declared('a'));
+    const server = await serve(t, { place, flags: ['--config', configFile] });
+    const findings = async () => {
+      const { stdout } = await sidekey(['doctor', '-o', 'json', '--admin-socket', server.adminSocket]);
+      const all = (JSON.parse(stdout) as { findings: Finding[] }).findings;
+      return all.filter(({ place }) => place === file || place === configFile);
+    };
+    const rules = async () => (await findings()).map(({ rule, severity, line }) => [rule, severity, line]);
+    assert.deepEqual(await findings(), []);
+
+    // Before a reload, too.
+    writeFileSync(file, declared('a', 'b').replace('uid:', 'uuid:'));
+    const [edited] = await findings();
+    assert.deepEqual([edited?.rule, edited?.severity, edited?.line], ['entries-file', 'error', 2]);
+    assert.match(edited!.problem, /^\/entries\/0\/selectors\/0: .*uuid/);
+    assert.match(edited!.why, /^a reload would be refused, .*a restart would fail/);
+    const refused = /^the entries file was not reloaded/;
+    await reload(server, refused);
+    assert.match((await findings())[0]!.why, /^the reload at \S+ was refused/);
+
+    rmSync(file);
+    await reload(server, refused);
+    const ofFile = async () => (await findings()).filter(({ place }) => place === file);
+    const [missing] = await ofFile();
+    assert.match(missing!.problem, /it can't be read: ENOENT/);
+
+    writeFileSync(file, declared('a', 'b'));
+    const [late] = await ofFile();
+    assert.deepEqual([late?.rule, late?.severity], ['entries-not-reloaded', 'error']);
+    assert.match(late!.problem, /^the reload at \S+ was refused: .*ENOENT/);
+    assert.equal(late!.command, `kill -HUP ${server.pid}`);
+    await reload(server, /^entries file applied$/);
+    assert.deepEqual(await findings(), []);
+
+    writeFileSync(file, declared('a', 'c', 'd'));
+    assert.deepEqual(await rules(), [['entries-not-applied', 'info', undefined]]);
+    assert.match((await findings())[0]!.problem, /by 3 entries$/);
+    config(`${written}x509SvidTtl: nonsense\n`);
+    await reload(server, /^the settings are invalid now/);
+    const [invalid] = await findings();
+    assert.equal(invalid?.rule, 'settings-invalid');
+    assert.match(invalid!.problem, /sidekey\.yaml:2 x509SvidTtl/);
+    config(written);
+    await reload(server, /^entries file applied$/);
+    assert.deepEqual(await findings(), []);
+  });
+
+  const noMount = whyNoMountNamespace();
+  it('tells that a file which is mounted by itself was replaced outside', { skip: noMount }, async (t) => {
+    const place = makePlace(t);
+    const [outside, inside] = [path.join(place.directory, 'outside.yaml'), path.join(place.directory, 'inside.yaml')];
+    writeFileSync(outside, declared('a'));
+    writeFileSync(inside, '');
+    const script = 'mount --bind "$0" "$1" && shift && exec "$@"';
+    const launcher = ['unshare', '--mount', '/bin/sh', '-c', script, outside, inside];
+    const server = await serve(t, { place, launcher, flags: ['--entries', inside] });
+    assert.ok(!server.log.some(({ msg }) => /was replaced/.test(String(msg))));
+    // As sed -i and editors do.
+    writeFileSync(`${outside}.new`, declared('b'));
+    renameSync(`${outside}.new`, outside);
+    const line = await reload(server, /^this file was replaced or deleted outside/);
+    assert.deepEqual([line.level, line.setting, line.file], ['warn', '--entries', inside]);
+    assert.deepEqual(await names(server), ['a']);
+    const { stdout } = await sidekey(['doctor', '--admin-socket', server.adminSocket]);
+    assert.match(
+      stdout,
+      /inside\.yaml: warning: the file of --entries was replaced or deleted outside.*\[input-replaced\]/,
+    );
   });
 
   it('many at once are few reloads, and the last state of the file counts', async (t) => {

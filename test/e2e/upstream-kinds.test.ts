@@ -1,10 +1,9 @@
 /** `serve` with each kind of upstream authority: a program, a real OpenBao, files that are broken, real Envoys on two servers. */
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -18,8 +17,9 @@ import { startIdentified } from '../envoy/support.ts';
 import { envoyForTests } from '../support/envoy.ts';
 import { fetchCredentials } from '../support/mtls-client.ts';
 import { openBaoForTests, startOpenBao } from '../support/openbao.ts';
+import { until } from '../support/process-state.ts';
 import { chainOf, openStream, secretOf } from '../support/sds-client.ts';
-import { ROOT, type Served, serve, TRUST_DOMAIN } from '../support/serve.ts';
+import { makePlace, type Place, ROOT, type Served, serve, serveArguments } from '../support/serve.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const WEB = `${ID}/web`;
@@ -138,6 +138,28 @@ describe('serve with an upstream', { timeout: 120_000 }, () => {
     assert.equal(chainOf(secretOf(await stream.next(), WEB)).length, 3);
   });
 
+  it('that is broken while the server runs: the last good files sign until a restart, and ca and doctor say so', async (t) => {
+    const { folder, flags } = await writePki(tempDir(t));
+    const server = await serve(t, { flags });
+    await addWeb(server);
+    await subjects(server);
+    writeFileSync(path.join(folder, 'ca.crt'), 'broken');
+    await server.loggedLike(/files of the upstream are broken: the last good ones stay in use/);
+    const env = { SIDEKEY_ADMIN_SOCKET: server.adminSocket };
+    const rotated = await sidekey(['ca', 'rotate'], { env });
+    assert.equal(rotated.status, 0, rotated.stderr);
+    assert.match(
+      rotated.stdout,
+      /The files are broken; the last good ones still sign, until a restart: \S+ca\.crt has no certificate\n/,
+    );
+    assert.doesNotMatch(rotated.stdout, /cannot sign/);
+    const { stdout } = await sidekey(['doctor'], { env });
+    assert.match(
+      stdout,
+      /\[upstream\]\n {2}why: the last good files still sign, until a restart; .*\n {2}fix: .*reads the files again within 5 seconds/,
+    );
+  });
+
   it('that is broken later: the intermediate goes on, also after a restart, and ca show says why', async (t) => {
     const { folder, flags } = await writePki(tempDir(t));
     const server = await serve(t, { flags });
@@ -153,34 +175,141 @@ describe('serve with an upstream', { timeout: 120_000 }, () => {
   });
 });
 
-describe('serve --check with an upstream', () => {
-  const check = (t: TestContext, flags: readonly string[]) => {
-    const folder = tempDir(t);
-    const place = [
-      '--trust-domain',
-      TRUST_DOMAIN,
-      '--data-dir',
-      path.join(folder, 'data'),
-      '--socket',
-      path.join(folder, 'run/agent.sock'),
-    ];
-    return spawnSync(
-      path.join(ROOT, 'bin/sidekey'),
-      ['serve', '--check', ...place, ...flags, '--allow-unpinned-peers'],
-      { encoding: 'utf8' },
-    );
-  };
+describe('serve --check with an upstream says what a start does', { timeout: 240_000 }, () => {
+  const check = (place: Place, flags: readonly string[]) =>
+    sidekey(serveArguments(place, ['--check', '--allow-unpinned-peers', ...flags]));
+
+  /** The check, then the start: the check may fail only where the start fails. */
+  async function checkAndServe(t: TestContext, place: Place, flags: readonly string[]) {
+    const checked = await check(place, flags);
+    assert.equal(checked.status, 0, checked.stderr);
+    assert.match(checked.stdout, /a start with these settings would work\n$/);
+    return { ...checked, server: await serve(t, { place, flags }) };
+  }
+
+  /** A data directory with an intermediate that these flags made. */
+  async function signedOnce(t: TestContext, flags: readonly string[]): Promise<Place> {
+    const server = await serve(t, { flags });
+    await addWeb(server);
+    await subjects(server);
+    await server.stop();
+    return server;
+  }
 
   it('finds nothing in good files', async (t) => {
-    const { status, stderr } = check(t, (await writePki(tempDir(t))).flags);
-    assert.equal(status, 0, stderr);
+    const { stdout, stderr } = await checkAndServe(t, makePlace(t), (await writePki(tempDir(t))).flags);
+    assert.equal(stderr, '');
+    assert.match(stdout, /a new intermediate would be requested from the upstream \(disk \S+\)\n/);
+    assert.doesNotMatch(stdout, /a new root and intermediate/);
+    assert.match(stdout, /the upstream \(disk \S+\): its files sign\n/);
   });
 
-  it('names what is broken', async (t) => {
+  it('a fault at a first start: a warning, and that nothing can be issued', async (t) => {
     const { flags, folder } = await writePki(tempDir(t));
     chmodSync(path.join(folder, 'ca.key'), 0o644);
-    const { status, stdout, stderr } = check(t, flags);
-    assert.equal(status, 1);
-    assert.match(stdout + stderr, /the upstream authority \(disk .*ca\.crt\): .*ca\.key: it is open to others/);
+    const { stdout, stderr, server } = await checkAndServe(t, makePlace(t), flags);
+    assert.match(
+      stderr,
+      /^sidekey: warning: the upstream authority \(disk .*ca\.crt\): .*ca\.key: it is open to others.* \(ERR_UPSTREAM\)/,
+    );
+    assert.match(
+      stdout,
+      /the server would start, but issue no certificate until the upstream has signed an intermediate\n/,
+    );
+    assert.equal((await server.request('GET', '/readyz')).status, 503);
+  });
+
+  it('a key that does not belong, while the stored intermediate is valid: a warning, and until when it signs', async (t) => {
+    const { flags, folder } = await writePki(tempDir(t));
+    const place = await signedOnce(t, flags);
+    const other = await writePki(tempDir(t), 'other');
+    copyFileSync(path.join(other.folder, 'ca.key'), path.join(folder, 'ca.key'));
+    const { stdout, stderr, server } = await checkAndServe(t, place, flags);
+    assert.match(stderr, /warning: .*the key in \S+ does not belong to a certificate in \S+ \(ERR_UPSTREAM\)/);
+    assert.match(stdout, /would start and sign with the stored intermediate, which ends at 2/);
+    assert.deepEqual((await subjects(server)).roots, ['CN=root']);
+  });
+
+  it('another upstream than before: a new root would be published', async (t) => {
+    const [one, two] = [await writePki(tempDir(t)), await writePki(tempDir(t), 'second')];
+    const place = await signedOnce(t, one.flags);
+    const published = async (flags: readonly string[]) => {
+      const { stdout } = await check(place, flags);
+      return /^.*a new root would be published$/m.exec(stdout)?.[0];
+    };
+    assert.equal(await published(one.flags), undefined);
+    assert.equal(
+      await published([]),
+      'the upstream changes from an upstream authority (CN=root) to own roots: a new root would be published',
+    );
+    assert.equal(
+      await published(two.flags),
+      'the upstream has another root (CN=second) than the stored one (CN=root): a new root would be published',
+    );
+    const own = await serve(t, {});
+    await own.stop();
+    const { stdout } = await check(own, one.flags);
+    assert.match(stdout, /the upstream changes from own roots to disk \S+: a new root would be published\n/);
+    const offline = await check(own, ['--offline-root']);
+    assert.match(
+      offline.stdout,
+      /the upstream changes from own roots to an offline root: a new root would be published\n/,
+    );
+    // As it says: the start publishes the second root.
+    const server = await serve(t, { place: own, flags: one.flags });
+    await server.loggedLike(/root of the upstream/);
+  });
+
+  it('an offline root: its request', async (t) => {
+    const place = makePlace(t);
+    const { stdout, server } = await checkAndServe(t, place, ['--offline-root']);
+    assert.match(stdout, /a request to the offline root would be written to \S+\/ca\/request\.csr\n/);
+    assert.doesNotMatch(stdout, /new root/);
+    await until(() => existsSync(path.join(place.dataDir, 'ca/request.csr')));
+    await server.stop();
+    assert.match(
+      (await check(place, ['--offline-root'])).stdout,
+      /the request \S+request\.csr waits for the offline root's answer/,
+    );
+  });
+
+  it('a Vault that is down, may not be signed at, or has no such mount', { skip: bao.skip }, async (t) => {
+    assert.ok(bao.skip === false);
+    const { server: vault, ask, rootToken, stop } = await startOpenBao(bao.file);
+    t.after(stop);
+    await ask('POST', 'sys/mounts/pki', { type: 'pki' });
+    await ask('POST', 'pki/root/generate/internal', { common_name: 'root', key_type: 'ec' });
+    const token = path.join(tempDir(t), 'token');
+    const at = (text: string, ...more: string[]) => {
+      writeFileSync(token, text, { mode: 0o600 });
+      const flags = ['--upstream', 'vault', '--vault-addr', vault.address, '--vault-ca-file', vault.caFile];
+      return [...flags, '--vault-token-file', token, ...more];
+    };
+    const flags = at(rootToken);
+    const place = await signedOnce(t, flags);
+    assert.match(
+      (await check(place, flags)).stdout,
+      /the upstream \(vault \S+ pki\): logged in, and the token may sign; signing was not tried\n/,
+    );
+    const faultOf = async (flags: readonly string[]) => (await check(place, flags)).stderr;
+    assert.match(
+      await faultOf(at(rootToken, '--vault-mount', 'pkii')),
+      /warning: .*status 404.*is a PKI engine mounted at pkii \(--vault-mount\)\?/,
+    );
+    const { auth } = await ask('POST', 'auth/token/create', { policies: ['default'] });
+    assert.match(
+      await faultOf(at(auth.client_token!)),
+      /warning: .*the token may not sign: the policy of the token needs: path "pki\/root\/sign-intermediate"/,
+    );
+    await ask('POST', 'sys/policies/acl/blind', {
+      policy: 'path "auth/token/lookup-self" { capabilities = ["read"] }',
+    });
+    const { auth: blind } = await ask('POST', 'auth/token/create', { policies: ['blind'], no_default_policy: true });
+    assert.match((await check(place, at(blind.client_token!))).stdout, /: logged in; signing was not tried\n/);
+    const [port] = (await freePorts(1)) as [number];
+    const down = await checkAndServe(t, place, at(rootToken, '--vault-addr', `https://127.0.0.1:${port}`));
+    assert.match(down.stderr, /warning: the upstream authority \(vault .*it cannot be reached: .*ECONNREFUSED/);
+    assert.match(down.stdout, /sign with the stored intermediate, which ends at 2/);
+    assert.deepEqual((await subjects(down.server)).roots, ['CN=root']);
   });
 });

@@ -234,7 +234,7 @@ test('a file that is no YAML, or says a thing twice, is refused at the line', as
     ['entries: []\n---\nentries:\n  - a: b\n c: d\n', 5, /./],
     ['{"entries": [],\n"next_page_token": "x"}', 2, /not empty/],
     ['entries:\n  - a: b\n c: d\n', 3, /./],
-    ['{"entries": [\n', 2, /./],
+    ['{"entries": [\n', 1, /this \[ is not closed/],
     ['entries:\n  - !secret x\n', 2, /tag/i],
     ['entries:\n  - *nowhere\n', 1, /alias/i],
     ['entries:\n  - [a]: b\n', 2, /key/i],
@@ -394,4 +394,66 @@ test('keys and aliases by the ten thousand take no time that grows with their sq
     assert.ok(problems.length <= 101, String(problems.length));
     assert.ok(took < 8_000, `${content.slice(0, 20)}: ${took} ms`);
   }
+});
+
+test('a text that is not YAML is refused where it is wrong, in plain words', async (t) => {
+  const good = [
+    'entries:',
+    '- spiffe_id: spiffe://ilinux.io/a',
+    '  selectors: [unix:uid:1]',
+    '- spiffe_id: spiffe://ilinux.io/b',
+  ];
+  const cases: readonly (readonly [lines: readonly string[], says: RegExp])[] = [
+    [
+      [...good, '   selectors: [unix:uid:2]'],
+      /^5:4: this line is not indented like the lines above .*check the indentation$/,
+    ],
+    [
+      [...good, ' selectors: [unix:uid:2]'],
+      /^5:1: this line belongs neither to the item above it nor .*check the indentation$/,
+    ],
+    [
+      [...good, '  selectors:', '   - unix:uid:1', '  - unix:uid:2'],
+      /^7:1: this line is not indented like .*check the indentation$/,
+    ],
+    [[...good, '  selectors: [unix:uid:2'], /^5:14: this \[ is not closed: its \] is missing/],
+    [[...good, '  selectors: [unix:uid:2', '- spiffe_id: spiffe://ilinux.io/c'], /^5:14: this \[ is not closed/],
+    [[...good, '  selectors: {a: "[", b: [x]'], /^5:14: this \{ is not closed: its \} is missing/],
+    [
+      [...good, '\tselectors: [unix:uid:2]'],
+      /^5:1: a tab is at the beginning of the line; YAML is indented with spaces only$/,
+    ],
+    [
+      [...good.with(3, '- spiffe_id: "spiffe://ilinux.io/b'), '  selectors: [unix:uid:2]'],
+      /^4:14: this " is not closed/,
+    ],
+    [
+      [...good.with(3, '- spiffe_id spiffe://ilinux.io/b'), '  selectors: [unix:uid:2]'],
+      /^4:3: this line has no colon after its key/,
+    ],
+    [[...good, '  hint: a: b'], /^5:9: the value has a colon and a space in it; put such a value in quotes/],
+    [[...good, '  hint: @b'], /^5:9: a value can not begin with @; put such a value in quotes$/],
+    [[...good, '  selectors: [unix:uid:2]]'], /^5:26: it is not YAML: /],
+  ];
+  for (const [lines, says] of cases) {
+    const [problem, ...others] = await refused(t, `${lines.join('\n')}\n`);
+    assert.match(problem!, says, lines.join('\n'));
+    assert.deepEqual(others, []);
+    assert.doesNotMatch(problem!, /entries: \[/);
+  }
+});
+
+test('selectors that YAML reads as something else are told with the reason', async (t) => {
+  const of = async (selectors: string) =>
+    (await refused(t, `entries:\n- spiffe_id: spiffe://ilinux.io/a\n  selectors: ${selectors}\n`)).join('\n');
+  assert.equal(
+    await of('unix:user:x'),
+    '3 /entries/0/selectors: it is "unix:user:x", not a list; selectors is a list of at least one, such as ["unix:uid:1000"]; a caller must have all of them',
+  );
+  const spaced = await of('[unix:user: s3cret]');
+  assert.match(
+    spaced,
+    /^3 \/entries\/0\/selectors\/0: it is a map with the key "unix:user"; in YAML a colon and a space make a map: /,
+  );
+  assert.doesNotMatch(spaced, /s3cret|\n/);
 });

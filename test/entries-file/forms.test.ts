@@ -193,7 +193,7 @@ describe('faults in several files', () => {
       [
         'a.yaml:1 /entrys: there is no such field',
         'a.yaml:1: it has no entries',
-        'b.yaml:2: Flow sequence in block collection must be sufficiently indented and end with a ]',
+        'b.yaml:1:10: this [ is not closed: its ] is missing, or a line inside of it is not indented',
         'c.yml:1 /entries: it is 7, not a list',
       ],
     );

@@ -25,7 +25,7 @@ export interface Place {
 /** Directories for one server, removed when the test ends. */
 export function makePlace(t: Pick<TestContext, 'after'>): Place {
   const directory = mkdtempSync(path.join(tmpdir(), 'sidekey-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  t.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   return {
     directory,
     dataDir: path.join(directory, 'data'),
@@ -96,8 +96,7 @@ export function spawnServe(
   env: Record<string, string> = {},
   { nodeFlags = [], launcher = [] }: { nodeFlags?: readonly string[]; launcher?: readonly string[] } = {},
 ): ChildProcess {
-  const args = ['serve', '--trust-domain', TRUST_DOMAIN, '--data-dir', place.dataDir];
-  args.push('--socket', place.socket, '--admin-socket', place.adminSocket, ...flags);
+  const args = serveArguments(place, flags);
   // So that tests run on kernels before 6.5 too; a launcher's surroundings are the test's own affair.
   if (launcher.length === 0 && !probeKernel().pinsPeers) args.push('--allow-unpinned-peers');
   const sidekey =
@@ -109,6 +108,12 @@ export function spawnServe(
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
+}
+
+/** The arguments of `sidekey` for a server in this place. */
+export function serveArguments({ dataDir, socket, adminSocket }: Place, flags: readonly string[] = []): string[] {
+  const place = ['--data-dir', dataDir, '--socket', socket, '--admin-socket', adminSocket];
+  return ['serve', '--trust-domain', TRUST_DOMAIN, ...place, ...flags];
 }
 
 function watch(child: ChildProcess, place: Place): Served {

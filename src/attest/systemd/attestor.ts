@@ -18,9 +18,16 @@ export interface SystemdAttestorOptions {
   readonly wantUnit: () => boolean;
   /** The reason why Sidekey can't see callers' units here; undefined if it can. */
   readonly blind?: string | undefined;
+  /** Whether systemd manages this host. */
+  readonly hasUnits?: () => boolean;
 }
 
-export function createSystemdAttestor({ wantUnit, blind = whyBlind() }: SystemdAttestorOptions): RunningAttestor {
+export function createSystemdAttestor({
+  wantUnit,
+  blind = whyBlind(),
+  hasUnits = hasSystemd,
+}: SystemdAttestorOptions): RunningAttestor {
+  let whyNone: string | false | undefined = blind;
   return {
     name: 'systemd',
     async attest({ pid }, everything = false, remark = () => undefined, tell = () => undefined) {
@@ -33,7 +40,11 @@ export function createSystemdAttestor({ wantUnit, blind = whyBlind() }: SystemdA
       tell(furtherFacts(unit));
       return unit === undefined ? [] : [{ type: 'systemd', value: `id:${unit}` }];
     },
-    whyNever: () => blind,
+    whyNever: () => {
+      // It does not change while Sidekey runs.
+      whyNone ??= hasUnits() ? false : 'systemd does not run on this host, so no process is in a unit of it';
+      return whyNone || undefined;
+    },
   };
 }
 
@@ -55,5 +66,19 @@ function whyBlind(): string | undefined {
     return seesWholePaths() ? undefined : OWN_NAMESPACE;
   } catch {
     return 'the cgroup namespace of Sidekey cannot be read';
+  }
+}
+
+/**
+ * Whether systemd manages this host. A container in the host's namespaces does not see the directory, but sees the cgroup
+ * of the first process. @see sd_booted(3)
+ */
+function hasSystemd(): boolean {
+  if (fs.existsSync('/run/systemd/system')) return true;
+  try {
+    return readCgroup(1).some(({ path }) => path === '/init.scope');
+  } catch {
+    // The first process is hidden (hidepid), so this is not known.
+    return true;
   }
 }

@@ -30,9 +30,10 @@ import { type Accounts, createAccounts } from '../accounts.ts';
 import type { RunningAttestor } from '../description.ts';
 import { createFileHasher, type FileHasher } from '../file-hash.ts';
 import { executableLink, readExecutablePath } from '../proc/exe.ts';
+import { mayReadOthers } from '../proc-view.ts';
 import { checkGroupCount } from '../supplementary-groups.ts';
 import { furtherFacts } from './further-facts.ts';
-import { meant, whyNever } from './why-never.ts';
+import { meant, whyNever, whyUnread } from './why-never.ts';
 
 export interface UnixAttestorOptions {
   readonly log: Log;
@@ -45,6 +46,8 @@ export interface UnixAttestorOptions {
   readonly accounts?: Accounts;
   readonly hasher?: FileHasher;
   readonly unmapped?: UnmappedIds;
+  /** Whether it may read the programs of other users' processes. */
+  readonly readsOthers?: () => boolean;
 }
 
 /** Minimum interval of log lines about replaced programs, in milliseconds. */
@@ -52,7 +55,7 @@ const REPLACED_LOG_MS = 10_000;
 
 export function createUnixAttestor(options: UnixAttestorOptions): RunningAttestor {
   const { log, wantSha256, wantPath = () => true, accounts = createAccounts(), hasher = createFileHasher() } = options;
-  const { clock = Date, unmapped = readUnmappedIds() } = options;
+  const { clock = Date, unmapped = readUnmappedIds(), readsOthers = mayReadOthers } = options;
   const replacedLines = new Rarely(clock, REPLACED_LOG_MS);
 
   return {
@@ -87,7 +90,7 @@ export function createUnixAttestor(options: UnixAttestorOptions): RunningAttesto
       tell?.(furtherFacts({ uid, gid, groups, path: program.path, sha256 }, accounts, unmapped));
       return values.map((value) => ({ type: 'unix', value }));
     },
-    whyNever: (value) => whyNever(value, accounts, unmapped),
+    whyNever: (value, beside) => whyNever(value, accounts, unmapped) ?? whyUnread(value, beside, accounts, readsOthers),
     meant: (value) => meant(value, accounts),
   };
 

@@ -1,7 +1,9 @@
 /** Finds selectors of users and groups that no process on this host can have. */
 
 import { looksMistyped, nearest, type UnmappedIds } from '../../base/index.ts';
+import { formatSelector, type Selector } from '../../spiffe/index.ts';
 import type { Accounts } from '../accounts.ts';
+import { PTRACE_REMEDY } from '../proc-view.ts';
 
 /** The reason why no process can have the selector `unix:<value>`; undefined if one can. */
 export function whyNever(value: string, accounts: Accounts, unmapped: UnmappedIds): string | undefined {
@@ -16,6 +18,29 @@ export function whyNever(value: string, accounts: Accounts, unmapped: UnmappedId
   if (kind === 'user') return whyNoName(name, accounts.users(), '/etc/passwd of the server has no user');
   const isGroup = kind === 'group' || kind === 'supplementary_group';
   return isGroup ? whyNoName(name, accounts.groups(), '/etc/group of the server has no group') : undefined;
+}
+
+/**
+ * The reason why a process of the user that the entry asks for can not have the selector `unix:<value>`, which needs a look
+ * at its program; undefined if it can.
+ */
+export function whyUnread(
+  value: string,
+  beside: readonly Selector[],
+  accounts: Accounts,
+  readsOthers: () => boolean,
+): string | undefined {
+  const kind = /^(path|sha256):/.exec(value)?.[1];
+  if (kind === undefined) return undefined;
+  const own = process.geteuid!();
+  const other = beside.find(({ type, value: one, negated }) => {
+    if (type !== 'unix' || negated === true) return false;
+    if (one.startsWith('uid:')) return one !== `uid:${own}`;
+    const uid = one.startsWith('user:') ? accounts.uid(one.slice('user:'.length)) : undefined;
+    return uid !== undefined && uid !== own;
+  });
+  if (other === undefined || readsOthers()) return undefined;
+  return `the server (uid ${own}) may not read the programs of other users, so no process with ${formatSelector(other)} has a unix:${kind}; ${PTRACE_REMEDY}`;
 }
 
 /** The value with the one name here that it is likely mistyped from. */

@@ -58,9 +58,10 @@ export class CommandUpstream implements UpstreamSource {
     }
   }
 
-  async check(): Promise<void> {
+  async check(): Promise<string> {
     trustedProgram(this.#options.argv[0]!);
     await this.trusted();
+    return 'the program was not run';
   }
 
   async trusted(): Promise<readonly X509Certificate[] | undefined> {

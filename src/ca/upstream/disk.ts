@@ -84,9 +84,12 @@ export class DiskUpstream implements UpstreamSource {
     return this.#problem;
   }
 
-  async check(): Promise<void> {
+  readonly signsMeanwhile = (): boolean => this.#issuer !== undefined;
+
+  async check(): Promise<string> {
     await this.#look();
     if (this.#problem !== undefined) throw new Error(this.#problem);
+    return 'its files sign';
   }
 
   async trusted(): Promise<readonly X509Certificate[]> {

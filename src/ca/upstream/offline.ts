@@ -77,7 +77,13 @@ export class OfflineRoot implements UpstreamAuthority {
     return `have the offline root sign the request ${this.#request.file}, then run sidekey ca import FILE, where FILE is its answer`;
   }
 
-  async check(): Promise<void> {}
+  async check(): Promise<string> {
+    return 'people carry its requests and answers, so nothing was checked';
+  }
+
+  async trusted(): Promise<undefined> {
+    return undefined;
+  }
 
   /** People answer later. @throws ERR_UPSTREAM */
   async mint(): Promise<never> {

@@ -20,11 +20,13 @@ export interface ProvedOptions {
 const LEAST_LIFE_MS = 3_600_000;
 
 export function proved(source: UpstreamSource, options: ProvedOptions): UpstreamAuthority {
-  const { kind, description, changed } = source;
+  const { kind, description, changed, signsMeanwhile } = source;
   return {
     ...{ kind, description },
+    ...(signsMeanwhile === undefined ? {} : { signsMeanwhile }),
     ...(changed === undefined ? {} : { changed }),
     problem: () => source.problem(),
+    trusted: () => source.trusted(),
     close: () => source.close(),
     check: () => source.check().catch((error: unknown) => Promise.reject(failure(source, error))),
     mint: (request) => mint(source, options, request),

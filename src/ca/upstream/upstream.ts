@@ -35,8 +35,15 @@ interface UpstreamPart {
    * if there is none.
    */
   problem(): string | undefined;
-  /** Checks files, program or login, without signing. @throws {Error} with the reason */
-  check(): Promise<void>;
+  /** Whether it signs in spite of {@link problem}, until a restart, with files that were good before. */
+  readonly signsMeanwhile?: () => boolean;
+  /**
+   * Checks files, program or login, as far as that is possible without a signature of the upstream.
+   * @returns what was found good, for display @throws {Error} with the reason
+   */
+  check(): Promise<string>;
+  /** The roots at one of which the next chain must end; undefined if only its answer says that. @throws {Error} */
+  trusted(): Promise<readonly X509Certificate[] | undefined>;
   /** Tells that the issuer or the roots have changed, so that a new intermediate is needed. */
   readonly changed?: Listeners<void>;
   close(): Promise<void>;
@@ -44,15 +51,13 @@ interface UpstreamPart {
 
 /** One kind of upstream; its answers are not checked yet. */
 export interface UpstreamSource extends UpstreamPart {
-  /** The roots of the settings, at one of which the chain must end. Undefined: it ends at a root in the answer. */
-  trusted(): Promise<readonly X509Certificate[] | undefined>;
   /** Has the request signed. @throws {Error} whose message says what happened and what to do */
   sign(request: SigningRequest): Promise<UpstreamAnswer>;
 }
 
 export interface UpstreamAuthority extends UpstreamPart {
   /** @throws ERR_UPSTREAM */
-  check(): Promise<void>;
+  check(): Promise<string>;
   /** Has an intermediate for this key signed. The answer is checked. @throws ERR_UPSTREAM */
   mint(request: MintRequest): Promise<Minted>;
   /** Set if a person carries requests and answers, so that an answer may take days. */

@@ -124,11 +124,21 @@ function parse(text: string): Readonly<Record<string, unknown>> | undefined {
 }
 
 function describe(status: number, answer: Readonly<Record<string, unknown>> | undefined): string {
-  const errors = Array.isArray(answer?.errors) ? answer.errors.map(String).join('; ') : '';
+  const errors = Array.isArray(answer?.errors) ? answer.errors.map((error) => oneLine(String(error))).join('; ') : '';
   const said = errors.trim() === '' ? '' : `: ${printable(errors.trim().slice(0, SHOWN_ERROR))}`;
   if (status === 503 && /sealed/i.test(errors)) return 'it is sealed (503): unseal it';
   if (status === 429 || status === 472 || status === 473) return `it is a standby server (${status})${said}`;
   return `it answered with status ${status}${said}`;
+}
+
+/** Vault lists errors on lines of their own: "1 error occurred:", then "* permission denied". */
+function oneLine(error: string): string {
+  const [, list = error] = /^\d+ errors? occurred:\s*\*?(.*)$/s.exec(error) ?? [];
+  return list
+    .split(/\s*\n\s*\*?\s*/)
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .join('; ');
 }
 
 const UNTRUSTED = [
@@ -145,7 +155,8 @@ function reasonOf({ code, message }: NodeJS.ErrnoException): string {
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `its TLS certificate has another name: ${printable(message)}`;
   if (code === 'CERT_HAS_EXPIRED') return 'its TLS certificate has expired';
-  if (code === 'EPROTO') return `it does not speak TLS there: ${printable(message.trim().slice(0, SHOWN_ERROR))}`;
+  if (code === 'EPROTO')
+    return `it does not speak TLS there: ${printable(message.trim().replace(/:+$/, '').slice(0, SHOWN_ERROR))}`;
   if (code === undefined) return message;
   return `it cannot be reached: ${message}`;
 }

@@ -156,9 +156,14 @@ describe('a real OpenBao', { skip }, () => {
     test(`signs under ${mount}, which openssl's strict verification takes`, async (t) => {
       const opened = await withRoot(t, { mount });
       const privateKey = newKey();
-      const { chain, roots, notBefore, notAfter } = await opened.upstream.mint({ privateKey, life: DAY });
+      const { chain, roots, notBefore, notAfter, warnings } = await opened.upstream.mint({ privateKey, life: DAY });
       assert.equal(chain.length, length);
       assert.equal(roots.length, 1);
+      // The path length of zero was asked for.
+      assert.deepEqual(
+        warnings.filter((text) => /path length/i.test(text)),
+        [],
+      );
       assert.ok(Math.abs(notAfter - Date.now() - DAY) < 10 * SECOND);
       assert.match(chain[0]!.subject, /^O=SPIFFE\nserialNumber=\d+$/);
       assert.equal(chain[0]!.subjectAltName, 'URI:spiffe://ilinux.io');
@@ -226,7 +231,7 @@ describe('a real OpenBao', { skip }, () => {
       const reason = await reasonOf(opened);
       assert.match(
         reason,
-        /status 403: .*permission denied.*needs: path "pki\/root\/sign-intermediate" \{ capabilities = \["update"\] \}/,
+        /status 403: permission denied; the policy of the token needs: path "pki\/root\/sign-intermediate" \{ capabilities = \["update"\] \}/,
       );
       assert.ok(!(reason + opened.text()).includes(token));
     });

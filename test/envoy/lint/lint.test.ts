@@ -414,6 +414,8 @@ const HOLD = {
   name: WEB,
   reason: 'lacks-selectors',
   detail: 'entry x gives it to callers with unix:uid:5',
+  has: false,
+  until: null,
 };
 
 /** True if both lines begin an item of the same list. */
@@ -757,6 +759,17 @@ describe('the lint of a bootstrap, with what the server knows', () => {
     assert.equal(rule, 'held');
     assert.match(problem, /process 4711\) waits for \S+\/web: lacks-selectors: entry x gives it/);
     assert.equal(fix, `sidekey explain --pid 4711 --spiffe-id ${WEB} says what it lacks`);
+    const until = '2026-12-01T00:00:00Z';
+    const had = (change: object) =>
+      only(GOOD, { ...KNOWN, server: { ...SERVER, held: [{ ...HOLD, has: true, ...change }] } });
+    assert.match(had({ until }).problem, /process 4711\) gets no update of \S+\/web: /);
+    assert.equal(had({ until }).why, `it uses the former certificate until ${until}; then no peer accepts it`);
+    assert.equal(had({}).why, 'it uses the former secret, and does not get changes of it');
+    const gone = only(GOOD, { ...KNOWN, entries: [], server: { ...SERVER, held: [{ ...HOLD, has: true, until }] } });
+    assert.match(
+      gone.why,
+      /^the Envoy with this node id \(process 4711\) had it: it uses the former certificate until /,
+    );
     const others = [
       { ...HOLD, node: 'other' },
       { ...HOLD, reason: 'pending' },

@@ -78,14 +78,23 @@ function holdOf({ root }: Model, name: string, { server }: KnownFacts): KnownHol
 
 const PASSING: readonly string[] = ['pending', 'facts-missing', 'issuance-failed'];
 
-function waiting(at: Draft['at'], { pid, name, reason, detail }: KnownHold): Draft {
+/** What a hold means for the Envoy. */
+function meansOf({ has, until }: KnownHold): string {
+  if (!has) return 'it resets its connections until it has the secret';
+  return until === null
+    ? 'it uses the former secret, and does not get changes of it'
+    : `it uses the former certificate until ${until}; then no peer accepts it`;
+}
+
+function waiting(at: Draft['at'], hold: KnownHold): Draft {
+  const { pid, name, reason, detail, has } = hold;
   const asked = name.startsWith('spiffe://') && name.includes('/', 'spiffe://'.length);
   return {
     rule: 'held',
     severity: 'error',
     at,
-    problem: `the Envoy with this node id (process ${pid}) waits for ${name}: ${reason}: ${detail}`,
-    why: 'it resets its connections until it has the secret',
+    problem: `the Envoy with this node id (process ${pid}) ${has ? 'gets no update of' : 'waits for'} ${name}: ${reason}: ${detail}`,
+    why: meansOf(hold),
     fix: `sidekey explain --pid ${pid}${asked ? ` --spiffe-id ${shellQuote(name)}` : ''} says what it lacks`,
   };
 }
@@ -158,7 +167,10 @@ function withoutEntry(
       severity: 'error',
       at,
       problem: `no entry gives ${name}`,
-      why: 'the name is held: Envoy waits 15 seconds for it, then resets every connection',
+      why:
+        hold?.has === true
+          ? `the Envoy with this node id (process ${hold.pid}) had it: ${meansOf(hold)}. An Envoy that starts waits 15 seconds for it, then resets every connection`
+          : 'the name is held: Envoy waits 15 seconds for it, then resets every connection',
       fix: `${meant}${toMake(spiffeId ?? `spiffe://${own ?? 'DOMAIN'}/PATH`, hold)}`,
     },
   ];

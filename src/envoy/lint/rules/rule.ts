@@ -31,6 +31,10 @@ export interface KnownHold {
   readonly reason: string;
   /** The reason in words. */
   readonly detail: string;
+  /** Whether the Envoy has an earlier secret of this name, which it goes on using. */
+  readonly has: boolean;
+  /** When that ends, if it is a certificate. */
+  readonly until: string | null;
 }
 
 export interface KnownServer {
