@@ -76,6 +76,9 @@ export class Identities {
   readonly #callers = new Map<Peer, Caller>();
   readonly #callerParts: CallerParts;
   readonly #looks: Looks;
+  readonly #sequence: SequenceNumbers;
+  /** The sequence numbers of tokens: their issuances began before these. */
+  readonly #tokens = new WeakMap<object, number>();
   readonly #reasons: HeldReasons;
   /** The lazy kinds that entries ask for. */
   #asked: ReadonlySet<string> = new Set();
@@ -85,6 +88,7 @@ export class Identities {
     const { registry, ca, clock, log } = parts;
     const sequence = new SequenceNumbers();
     this.#parts = parts;
+    this.#sequence = sequence;
     this.#noteAsked();
     this.#renderings = new Renderings({ registry, clock });
     this.#classes = new CallerClasses({ registry, renderings: this.#renderings, clock });
@@ -144,6 +148,22 @@ export class Identities {
     const issued: SequencedSvid = await this.#svids.get(entry);
     await caller.attestAfter(issued.sequence);
     return caller.holds(entry) ? issued.svid : undefined;
+  }
+
+  /**
+   * The same for a token of the entry, by the rule of {@link svid}: the caller is attested again if the token was issued
+   * after its last attestation.
+   * @param sign returns the same object for the same token
+   * @throws what `sign` throws; ERR_PEER_*, ERR_ATTESTATION_FAILED
+   */
+  async token<T extends object>(caller: Caller, entry: Grant, sign: () => Promise<T>): Promise<T | undefined> {
+    const signing = sign();
+    const begun = this.#sequence.next();
+    const token = await signing;
+    const sequence = this.#tokens.get(token) ?? begun;
+    this.#tokens.set(token, sequence);
+    await caller.attestAfter(sequence);
+    return caller.holds(entry) ? token : undefined;
   }
 
   /** True if a key of the entry's SVIDs takes long to make. */

@@ -1,3 +1,6 @@
 /** JWT-SVIDs: signs, caches and validates them. */
 
+export { AudienceError, InvalidTokenError } from './errors.ts';
+export type { JwtSvid } from './issuer.ts';
 export { JwtSvids } from './jwt-svids.ts';
+export { shownClaims, validateJwtSvid } from './validate.ts';

@@ -80,6 +80,11 @@ export class JwtSvids {
     return issued;
   }
 
+  /** @throws AudienceError if there could be no token for these audiences */
+  checkAudiences(audiences: readonly string[]): void {
+    checkAudiences(audiences, this.#options.maxJwtAudiences);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#cleaning.cancel();

@@ -133,7 +133,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   const ledger = new Ledger(log);
   const { dataDir, store, registry, issuances, ca } = await openState(context, ledger, passphrases);
   warnOfTtl(config, log);
-  parts.own(
+  const jwtSvids = parts.own(
     new JwtSvids({
       ...config,
       ca,
@@ -194,7 +194,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   } as const;
   const served = [
     ...secretDiscoveryService(streams),
-    ...workloadApi({ ...streams, holdWithoutIdentity: config.workloadApiHold }),
+    ...workloadApi({ ...streams, holdWithoutIdentity: config.workloadApiHold, jwtSvids }),
   ];
   const { methods: standardMethods, health } = standardServices(served);
   const methods = [...served, ...standardMethods];

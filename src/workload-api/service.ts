@@ -7,12 +7,13 @@
 
 import { type Metadata, type Method, Status, StatusError } from '../wire/index.ts';
 import { jwtBundles, x509Bundles } from './bundle-feed.ts';
-import { type Feed, type FeedContext, type StateParts, StateStream } from './state-stream.ts';
+import { fetchJwtSvid, type JwtParts, validateJwt } from './jwt.ts';
+import { type Feed, type FeedContext, StateStream } from './state-stream.ts';
 import { X509SvidFeed } from './x509-svid-feed.ts';
 
 const SERVICE = '/SpiffeWorkloadAPI';
 
-export function workloadApi(parts: StateParts): Method[] {
+export function workloadApi(parts: JwtParts): Method[] {
   const stream = (name: string, open: (context: FeedContext) => Feed): Method => ({
     path: `${SERVICE}/${name}`,
     kind: 'server-stream',
@@ -21,10 +22,20 @@ export function workloadApi(parts: StateParts): Method[] {
       return new StateStream(opened, open, parts);
     },
   });
+  const unary = (name: string, answer: typeof fetchJwtSvid): Method => ({
+    path: `${SERVICE}/${name}`,
+    kind: 'unary',
+    call: async (call, request, metadata) => {
+      checkHeader(metadata);
+      return answer(call, request, parts);
+    },
+  });
   return [
     stream('FetchX509SVID', (context) => new X509SvidFeed(context)),
     stream('FetchX509Bundles', x509Bundles),
+    unary('FetchJWTSVID', fetchJwtSvid),
     stream('FetchJWTBundles', jwtBundles),
+    unary('ValidateJWTSVID', validateJwt),
   ];
 }
 

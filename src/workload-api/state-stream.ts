@@ -19,7 +19,6 @@ import {
   type Pushing,
   type PushQueue,
   type QueuePlace,
-  refusalDetails,
   refuseCaller,
   type StreamCounts,
   StreamEvents,
@@ -36,6 +35,7 @@ import {
 import { LimitError } from '../limits/index.ts';
 import type { Counters, Log } from '../telemetry/index.ts';
 import { Status, StatusError, type Stream, type StreamEnd } from '../wire/index.ts';
+import { isPassing, refusalOf } from './refusal.ts';
 import { type Item, reportHeld, reportItem, type State } from './state.ts';
 
 /** What all streams share. */
@@ -75,8 +75,6 @@ export interface FeedContext {
   changed(): void;
 }
 
-/** The text that clients recognize. @see Workload Endpoint, section 6, and SPIRE's agent */
-const NO_IDENTITY = 'no identity issued';
 /** Memory of one item of the last message, in bytes. */
 const ITEM_BYTES = 512;
 
@@ -277,23 +275,11 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
 
   /** There is nothing to send: the caller keeps what it has, waits, or is refused. */
   #without(held: Held): void {
-    const isFailure = held.reason === 'issuance-failed' || held.reason === 'no-bundle';
     const hasSome = this.#items !== undefined;
-    // The authority or the store failed. What was sent before stays in use.
-    if (isFailure && hasSome) return;
-    if (isFailure) this.#refuse(held, Status.UNAVAILABLE, 'ISSUANCE_FAILED', 'the identity could not be issued');
-    else if (hasSome || !this.#parts.holdWithoutIdentity) {
-      this.#refuse(held, Status.PERMISSION_DENIED, 'NO_IDENTITY', NO_IDENTITY);
-    } else this.#wait(held);
-  }
-
-  #refuse(held: Held, status: Parameters<Stream['end']>[0], reason: string, text: string): void {
-    const { decisions } = this.#parts;
-    const decision = decisions.note(this.peer.owner, () => notedOf('refused', this.#asker, held));
-    const { reason: why, detail } = held;
-    this.#events.log.info({ reason: why, detail, decision, selectors: this.selectors }, `caller refused: ${text}`);
-    this.#parts.counters.add('callers_without_identity_total');
-    this.#end(status, text, refusalDetails(reason, decision));
+    // What was sent before stays in use.
+    if (isPassing(held) && hasSome) return;
+    if (!hasSome && !isPassing(held) && this.#parts.holdWithoutIdentity) this.#wait(held);
+    else this.#fail(refusalOf(held, this.#asker, this.#parts, this.#events.log));
   }
 
   #wait(held: Held): void {

@@ -3,9 +3,10 @@
 import { isValidAt, SidekeyError } from '../base/index.ts';
 import type { X509Svid } from '../ca/index.ts';
 import { X509SVIDResponse } from '../gen/workload.ts';
-import { defaultEntry, type Grant, type Held, keyOf, nothingFor } from '../identity/index.ts';
+import { type Grant, type Held, keyOf, nothingFor } from '../identity/index.ts';
 import type { TrustBundle } from '../spiffe/index.ts';
 import { bundleItem, concatenated, stateOf, x509ById } from './messages.ts';
+import { hinted, inOrder } from './order.ts';
 import type { Item, State } from './state.ts';
 import type { Feed, FeedContext } from './state-stream.ts';
 import { chainDer, keyDer } from './svid-der.ts';
@@ -125,25 +126,18 @@ export class X509SvidFeed implements Feed {
   }
 }
 
-/** The default identity is the first. @see Workload API, section 8 */
-function inOrder(entries: readonly Grant[]): Grant[] {
-  const first = defaultEntry(entries);
-  return first === undefined ? [] : [first, ...entries.filter((entry) => entry !== first)];
-}
-
 function messageOf(
   found: readonly { readonly entry: Grant; readonly svid: X509Svid }[],
   own: TrustBundle,
   federated: readonly TrustBundle[],
 ): State {
-  const hints = new Set<string>();
   const response = X509SVIDResponse.fromPartial({
-    svids: found.map(({ entry, svid }) => ({
+    svids: hinted(found).map(({ svid, hint }) => ({
       spiffeId: svid.spiffeId,
       x509Svid: chainDer(svid),
       x509SvidKey: keyDer(svid),
       bundle: concatenated(own),
-      hint: uniqueHint(entry, hints),
+      hint,
     })),
     crl: [...own.crls],
     federatedBundles: x509ById(federated),
@@ -151,11 +145,4 @@ function messageOf(
   const svids = found.map(({ svid }): Item => ({ name: svid.spiffeId, svid, trust: undefined }));
   const items = [...svids, ...[own, ...federated].map(bundleItem)];
   return stateOf(X509SVIDResponse.encode(response).finish(), items, true);
-}
-
-/** A hint is unique in a message, so that a client finds one SVID by it; the oldest entry keeps it. */
-function uniqueHint({ hint }: Grant, hints: Set<string>): string {
-  if (hints.has(hint)) return '';
-  hints.add(hint);
-  return hint;
 }
