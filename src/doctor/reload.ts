@@ -82,7 +82,7 @@ function located(
   file: string,
 ): Pick<Finding, 'place' | 'problem' | 'line'> {
   const rest = path.startsWith(file) ? path.slice(file.length) : ` ${path}`;
-  const [, inside = '', line, pointer = ''] = /^(\/[^:]*?)?(?::(\d+)(?::\d+)?)?(?: (.*))?$/.exec(rest) ?? [];
+  const [, inside = '', line, pointer = ''] = /^(\/[^:]*?)?(?::(\d+)(?::\d+)?)?(?: (\/.*))?$/.exec(rest) ?? [];
   const text = `${pointer === '' ? '' : `${pointer}: `}${problem}${rule === '' ? '' : `; ${rule}`}`;
   return { place: `${file}${inside}`, problem: text, ...(line === undefined ? {} : { line: Number(line) }) };
 }
