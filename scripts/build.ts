@@ -26,7 +26,7 @@ const dist = path.join(root, 'dist');
 const BUNDLES: Readonly<Record<string, string>> = {
   'serve.cjs': 'src/cli/serve.ts',
   'yaml-worker.cjs': 'src/entries-file/yaml-worker.ts',
-  'sds-client.cjs': 'src/cli/sds-client.ts',
+  'pipe-client.cjs': 'src/cli/pipe-client.ts',
   'backup-run.cjs': 'src/cli/backup-run.ts',
   'copy-worker.cjs': 'src/registry/sqlite/copy-worker.ts',
   'cli.cjs': 'src/cli/main.ts',
@@ -34,7 +34,7 @@ const BUNDLES: Readonly<Record<string, string>> = {
 };
 
 /** Those that src/cli/launch.ts takes with their code. */
-const COMPILED = ['serve.cjs', 'sds-client.cjs', 'cli.cjs'];
+const COMPILED = ['serve.cjs', 'pipe-client.cjs', 'cli.cjs'];
 
 const COMMANDS = [
   ['healthcheck'],
@@ -54,7 +54,7 @@ const SERVE_TIMEOUT_MS = 60_000;
 const apart: Plugin = {
   name: 'apart',
   setup({ onResolve }) {
-    onResolve({ filter: /^\.\/(serve|sds-client|backup-run)\.ts$/ }, ({ path: source }) => ({
+    onResolve({ filter: /^\.\/(serve|pipe-client|backup-run)\.ts$/ }, ({ path: source }) => ({
       path: source.replace(/ts$/, 'cjs'),
       external: true,
     }));
@@ -209,7 +209,7 @@ async function tryOut(): Promise<void> {
     clearTimeout(late);
   };
   try {
-    await serving(() => ask('sds-client.cjs', 'fetch', '--socket', socket));
+    await serving(() => ask('pipe-client.cjs', 'fetch', '--socket', socket));
     await serving(() => {
       ask('cli.cjs', 'fetch', '--socket', socket);
       for (const command of COMMANDS) ask('cli.cjs', ...command, '--admin-socket', adminSocket);

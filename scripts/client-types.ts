@@ -1,8 +1,7 @@
 /** The types of the client that the package exports, as one file of declarations. */
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 /** The files whose exports src/client/package.ts exports, types of the generated one first. */
@@ -10,7 +9,9 @@ const FILES = ['gen/admin-api', 'client/event-parser', 'client/client'];
 
 /** @throws Error with the compiler's report */
 export function clientTypes(root: string): string {
-  const folder = mkdtempSync(path.join(tmpdir(), 'sidekey-types-'));
+  // Beside the bundles, since a build must work where TMPDIR does not.
+  const folder = mkdtempSync(path.join(root, 'dist/types-'));
+  const src = realpathSync(path.join(root, 'src'));
   try {
     const config = path.join(folder, 'tsconfig.json');
     const compilerOptions = {
@@ -18,11 +19,11 @@ export function clientTypes(root: string): string {
       declaration: true,
       emitDeclarationOnly: true,
       stripInternal: true,
-      rootDir: path.join(root, 'src'),
+      rootDir: src,
       outDir: folder,
       typeRoots: [path.join(root, 'node_modules/@types')],
     };
-    const files = [path.join(root, 'src/client/package.ts')];
+    const files = [path.join(src, 'client/package.ts')];
     writeFileSync(
       config,
       JSON.stringify({ extends: path.join(root, 'tsconfig.json'), compilerOptions, files, include: [] }),

@@ -61,6 +61,7 @@ export const COMMAND_NAMES = [
   'proxies',
   'explain',
   'fetch',
+  'validate',
   'healthcheck',
   'envoy',
   'doctor',

@@ -1,11 +1,10 @@
 /** `sidekey fetch`: the identities that this process gets over the pipe. */
 
 import type { Command } from 'commander';
-import { SYSTEM_SOCKET } from '../config/index.ts';
 import { parseSpiffeId, SPIRE_NAMES, trustDomainId, trustDomainOf } from '../spiffe/index.ts';
-import { UsageError } from './errors.ts';
 import { addOutputOption, type OutputFormat, printFields, printTable, printView } from './output.ts';
-import { defaultPipe, givenPipe, PIPE_DEFAULT } from './pipe.ts';
+import { knownPipe, PIPE_DEFAULT } from './pipe.ts';
+import { addWorkloadFetches } from './workload.ts';
 
 interface FetchOptions {
   readonly spiffeId?: string;
@@ -25,16 +24,12 @@ export function addFetchCommand(program: Command): void {
     .option('--write <dir>', 'write svid.pem, key.pem and bundle.pem into this directory')
     .option('--socket <path>', `the server's pipe (${PIPE_DEFAULT})`);
   addOutputOption(command).action(fetchIdentity);
+  addWorkloadFetches(command.enablePositionalOptions());
 }
 
 async function fetchIdentity({ spiffeId, write, socket, output }: FetchOptions): Promise<void> {
-  const place = givenPipe(socket) ?? defaultPipe();
-  if (place === undefined) {
-    throw new UsageError(
-      `XDG_RUNTIME_DIR is not set (as after su, sudo or cron), and ${SYSTEM_SOCKET} does not exist: give --socket`,
-    );
-  }
-  const { connectPipe } = await import('./sds-client.ts');
+  const place = knownPipe(socket);
+  const { connectPipe } = await import('./pipe-client.ts');
   const { bundleOf, identityOf, leafOf, writeIdentity } = await import('./identity.ts');
   const client = connectPipe(place);
   try {

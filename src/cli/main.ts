@@ -21,6 +21,7 @@ import { addLogLevelCommand } from './log-level.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addServeCommand } from './serve-command.ts';
 import { addTokenCommands } from './token.ts';
+import { addValidateCommand } from './workload.ts';
 
 const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   serve: addServeCommand,
@@ -34,6 +35,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   proxies: addProxiesCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,
+  validate: addValidateCommand,
   healthcheck: addHealthcheckCommand,
   envoy: addEnvoyCommands,
   doctor: addDoctorCommand,
@@ -44,7 +46,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
 };
 
 /** Commands that have subcommands. */
-const GROUPS: ReadonlySet<string> = new Set(['entry', 'alias', 'bundle', 'ca', 'token', 'envoy']);
+const GROUPS: ReadonlySet<string> = new Set(['entry', 'alias', 'bundle', 'ca', 'token', 'envoy', 'fetch', 'validate']);
 
 /** Adds only the requested command; adds all of them if it is unknown, as for --help. */
 function program(asked: string | undefined): Command {
@@ -53,6 +55,8 @@ function program(asked: string | undefined): Command {
     .version(version())
     .showHelpAfterError('(see --help)')
     .configureOutput({ writeErr: (text) => void process.stderr.write(printableLines(text)) })
+    // Options after a subcommand are its own, also where the command has the same ones.
+    .enablePositionalOptions()
     .exitOverride();
   const adders = asked !== undefined && Object.hasOwn(COMMANDS, asked) ? [COMMANDS[asked]!] : Object.values(COMMANDS);
   for (const add of adders) add(sidekey);

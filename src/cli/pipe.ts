@@ -39,3 +39,12 @@ export function whyUnknown(): string {
   const isKnown = defaultSocket({ env: process.env, uid: process.geteuid!() }) !== undefined;
   return isKnown ? '' : ' (XDG_RUNTIME_DIR is not set, as after su, sudo or cron)';
 }
+
+/** The pipe of a flag or variable, else the default one. @throws UsageError if neither is known */
+export function knownPipe(flag: string | undefined): string {
+  const place = givenPipe(flag) ?? defaultPipe();
+  if (place !== undefined) return place;
+  throw new UsageError(
+    `XDG_RUNTIME_DIR is not set (as after su, sudo or cron), and ${SYSTEM_SOCKET} does not exist: give --socket`,
+  );
+}

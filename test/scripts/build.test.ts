@@ -44,7 +44,7 @@ test('the server and the client of the pipe run with the code that the build kep
   const serve = loadedBy(t, ROOT, ['serve', '--data-dir', '/dev/null/data', '--socket', '/dev/null/run/agent.sock']);
   assert.deepEqual(serve.bundles.at(-1), { name: 'serve.cjs', code: 'taken' });
   const fetch = loadedBy(t, ROOT, ['fetch', '--socket', path.join(tempDir(t), 'none.sock')]);
-  assert.deepEqual(fetch.bundles.at(-1), { name: 'sds-client.cjs', code: 'taken' });
+  assert.deepEqual(fetch.bundles.at(-1), { name: 'pipe-client.cjs', code: 'taken' });
 });
 
 test('a server that runs needs no other bundle, which a build may replace', () => {
@@ -102,7 +102,7 @@ function sources(t: TestContext): string {
   for (const folder of ['bin', 'dist', 'scripts']) {
     cpSync(path.join(ROOT, folder), path.join(root, folder), { recursive: true });
   }
-  for (const name of ['node_modules', 'src', 'package.json']) symlinkSync(path.join(ROOT, name), path.join(root, name));
+  for (const name of ['node_modules', 'src', 'package.json', 'tsconfig.json']) symlinkSync(path.join(ROOT, name), path.join(root, name));
   return root;
 }
 
@@ -156,8 +156,12 @@ test('builds at once, where nothing can be tried out, make all bundles all the s
   assert.deepEqual(readdirSync(path.join(root, 'dist')).toSorted(), [
     'backup-run.cjs',
     'cli.cjs',
+    'client.cjs',
+    'client.d.cts',
+    'client.d.mts',
+    'client.mjs',
     'copy-worker.cjs',
-    'sds-client.cjs',
+    'pipe-client.cjs',
     'serve.cjs',
     'sidekey.cjs',
     'yaml-worker.cjs',

@@ -1,0 +1,4 @@
+/** The gRPC clients of the pipe, which have a bundle of their own: most commands need no gRPC. */
+
+export { connectPipe } from './sds-client.ts';
+export { connectWorkloadApi } from './workload-client.ts';
