@@ -2,7 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteOptions } from 'fastify';
-import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, SidekeyError } from '../base/index.ts';
+import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, refuseDeep, SidekeyError } from '../base/index.ts';
 import type { Ledger } from '../delivery/index.ts';
 import type { Decisions, Identities } from '../identity/index.ts';
 import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
@@ -24,7 +24,6 @@ import { addHealthRoutes, type Readiness } from './health.ts';
 import { addLogLevelRoutes, type LevelControl } from './log-level.ts';
 import { methodsOf } from './methods.ts';
 import { addMetricsRoute, type ReadMetrics } from './metrics.ts';
-import { refuseDeep } from './nesting.ts';
 import { openApiDocument } from './openapi.ts';
 import { sendProblem, toSidekeyError } from './problem.ts';
 import { addProxyRoutes } from './proxies.ts';

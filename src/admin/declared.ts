@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import type { Inspect } from '../attest/index.ts';
-import { ENTRIES_BODY_LIMIT, SidekeyError, Slices } from '../base/index.ts';
+import { ENTRIES_BODY_LIMIT, refuseDeep, SidekeyError, Slices } from '../base/index.ts';
 import { parseWithList } from '../entries-file/index.ts';
 import type { CallerPreview, Identities } from '../identity/index.ts';
 import {
@@ -27,7 +27,6 @@ import type { Log } from '../telemetry/index.ts';
 import { tellWarnings } from './entries.ts';
 import { onlyMembers, readSource } from './entry-requests.ts';
 import { inSlices } from './json-pieces.ts';
-import { refuseDeep } from './nesting.ts';
 import * as schema from './schema.ts';
 import { Turnstile } from './turnstile.ts';
 
@@ -46,20 +45,26 @@ const MOST_CALLERS = 1_000;
 /** Maximum number of bodies in memory at once; further requests wait before theirs is read. */
 const MOST_AT_ONCE = 2;
 
+/** Maximum length of an entry, and of all that is outside of the list, in characters; each is parsed in one go. */
+const MOST_OF_PIECE = 64 * 1024;
+
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 export function addDeclaredRoutes(app: FastifyInstance, parts: DeclaredRoutesParts): void {
   const turnstile = new Turnstile(MOST_AT_ONCE);
+  /** By request: lets the next one in. A client that does not read its answer must not keep others waiting. */
+  const leaves = new WeakMap<object, () => void>();
   // A scope of its own, since its bodies are larger and are parsed in slices.
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) => {
       if (body.length === 0) return undefined;
       refuseDeep(body);
-      return parseWithList(decode(body), 'entries');
+      return parseWithList(decode(body), 'entries', { mostOfPiece: MOST_OF_PIECE });
     });
-    scope.addHook('preParsing', async (_request, { raw: response }) => {
+    scope.addHook('preParsing', async (request, { raw: response }) => {
       const leave = await turnstile.enter();
+      leaves.set(request, leave);
       response.once('close', leave);
       // The client may have left while it waited.
       if (response.closed) leave();
@@ -77,7 +82,8 @@ export function addDeclaredRoutes(app: FastifyInstance, parts: DeclaredRoutesPar
           response: { 200: schema.SOURCE_CHANGES },
         },
       },
-      async ({ body, query }, reply) => {
+      async (request, reply) => {
+        const { body, query } = request;
         const { registry, entryRules, warningsOf, log } = parts;
         const { source: given, entries } = onlyMembers(body, ['source', 'entries']);
         const source = readSource(given);
@@ -90,6 +96,7 @@ export function addDeclaredRoutes(app: FastifyInstance, parts: DeclaredRoutesPar
         const answer = Readable.from(inSlices(pieces(changes, { ...(effects && { effects }), ...told })), {
           objectMode: false,
         });
+        leaves.get(request)?.();
         return reply.type('application/json; charset=utf-8').send(answer);
       },
     );

@@ -51,12 +51,16 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Maximum number of unknown members that are reported: an answer must not be much larger than its request. */
+const MOST_UNKNOWN = 100;
+
 /** The members of a body that may have only these names. @throws ERR_BAD_INPUT */
 export function onlyMembers(body: unknown, names: readonly string[]): Record<string, unknown> {
   const rule = `the body is an object with ${names.join(' and ')}, and nothing else`;
   if (!isObject(body)) throw badMember('', 'it is not an object', rule);
   const problems = Object.keys(body)
     .filter((name) => !names.includes(name))
+    .slice(0, MOST_UNKNOWN)
     .map((name): Problem => ({ path: `/${name}`, problem: 'there is no such field', rule }));
   if (problems.length > 0) throw SidekeyError.badInput(problems);
   return body;

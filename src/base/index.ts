@@ -18,6 +18,7 @@ export { KeyedListeners } from './keyed-listeners.ts';
 export { Listeners, tellEach } from './listeners.ts';
 export { isLoopback } from './loopback.ts';
 export { differInOnePlace, looksMistyped, nearest } from './nearest.ts';
+export { isNestedBeyond, refuseDeep } from './nesting.ts';
 export { PASSPHRASE_RULE, readPassphraseFile } from './passphrase-file.ts';
 export { printable, printableLines } from './printable.ts';
 export {

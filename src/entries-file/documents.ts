@@ -67,7 +67,7 @@ async function attemptJson(text: string): Promise<{ readonly value: unknown } | 
   // Only objects: a JSON text of another kind is no file of entries, and YAML's message is as good.
   if (!/^\s*\{/.test(text)) return undefined;
   try {
-    return { value: await parseWithList(text, 'entries', parseUnique) };
+    return { value: await parseWithList(text, 'entries', { parsePiece: parseUnique }) };
   } catch {
     return undefined;
   }

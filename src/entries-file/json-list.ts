@@ -20,29 +20,50 @@ interface FoundList {
   readonly elements: unknown[];
 }
 
-/** Parses a piece of JSON. @throws Error */
-type ParsePiece = (text: string) => unknown;
+export interface ListOptions {
+  /** Parses a piece of JSON. @throws Error */
+  readonly parsePiece?: (text: string) => unknown;
+  /** Maximum length of an element, and of all that is outside of the list, in characters: each is parsed in one go. */
+  readonly mostOfPiece?: number;
+}
 
 /**
  * The value of a JSON text. If it is an object whose member `name` is a list, the list's elements are parsed one by one.
  * @throws ERR_BAD_JSON; also if the member is there twice
  */
-export async function parseWithList(text: string, name: string, parsePiece: ParsePiece = JSON.parse): Promise<unknown> {
-  const list = await findList(text, name, parsePiece);
-  if (list === undefined) return parse(text, '', parsePiece);
+export async function parseWithList(text: string, name: string, options: ListOptions = {}): Promise<unknown> {
+  const pieces = new Pieces(options);
+  const list = await findList(text, name, pieces);
+  if (list === undefined) return pieces.parse(text, '');
   const { start, end, elements } = list;
   const around = `${text.slice(0, start)}null${text.slice(end)}`;
-  const rest = parse(around, `outside of ${name}: `, parsePiece) as Record<string, unknown>;
+  const rest = pieces.parse(around, `outside of ${name}: `) as Record<string, unknown>;
   // Another member of this name came later, or is written with an escape.
   if (rest[name] !== null) throw twice(name);
   return { ...rest, [name]: elements };
 }
 
-function parse(text: string, where: string, parsePiece: ParsePiece): unknown {
-  try {
-    return parsePiece(text);
-  } catch (thrown) {
-    throw new SidekeyError('ERR_BAD_JSON', `${where}${(thrown as Error).message}`);
+/** Parses the pieces of a text. */
+class Pieces {
+  readonly #parse: (text: string) => unknown;
+  readonly #most: number;
+
+  constructor({ parsePiece = JSON.parse, mostOfPiece = Number.POSITIVE_INFINITY }: ListOptions) {
+    this.#parse = parsePiece;
+    this.#most = mostOfPiece;
+  }
+
+  /** @throws ERR_BAD_JSON */
+  parse(text: string, where: string): unknown {
+    if (text.length > this.#most) {
+      const problem = `it has ${text.length} characters, and ${this.#most} is the limit of one element, and of what is outside of the list`;
+      throw new SidekeyError('ERR_BAD_JSON', `${where}${problem}`);
+    }
+    try {
+      return this.#parse(text);
+    } catch (thrown) {
+      throw new SidekeyError('ERR_BAD_JSON', `${where}${(thrown as Error).message}`);
+    }
   }
 }
 
@@ -51,7 +72,7 @@ function twice(name: string): SidekeyError {
 }
 
 /** Undefined if the text is no object with such a list; it may still be JSON. */
-async function findList(text: string, name: string, parsePiece: ParsePiece): Promise<FoundList | undefined> {
+async function findList(text: string, name: string, pieces: Pieces): Promise<FoundList | undefined> {
   const slices = new Slices();
   const nameText = JSON.stringify(name);
   let depth = 0;
@@ -65,7 +86,7 @@ async function findList(text: string, name: string, parsePiece: ParsePiece): Pro
         const start = startOfList(text, end);
         if (start !== undefined) {
           if (found !== undefined) throw twice(name);
-          found = await readList(text, start, { name, parsePiece }, slices);
+          found = await readList(text, start, { name, pieces }, slices);
           at = found.end - 1;
           continue;
         }
@@ -80,7 +101,7 @@ async function findList(text: string, name: string, parsePiece: ParsePiece): Pro
 async function readList(
   text: string,
   start: number,
-  { name, parsePiece }: { readonly name: string; readonly parsePiece: ParsePiece },
+  { name, pieces }: { readonly name: string; readonly pieces: Pieces },
   slices: Slices,
 ): Promise<FoundList> {
   const elements: unknown[] = [];
@@ -91,7 +112,7 @@ async function readList(
     const isLast = text.charCodeAt(end) === CLOSE_LIST;
     if (end >= text.length) throw new SidekeyError('ERR_BAD_JSON', `the list ${name} has no end`);
     const isEmpty = isLast && elements.length === 0 && element.trim() === '';
-    if (!isEmpty) elements.push(parse(element, `/${name}/${elements.length}: `, parsePiece));
+    if (!isEmpty) elements.push(pieces.parse(element, `/${name}/${elements.length}: `));
     if (isLast) return { start, end: end + 1, elements };
     at = end + 1;
   }

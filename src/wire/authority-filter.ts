@@ -49,7 +49,8 @@ export class AuthorityFilter {
       mendBlock(bytes.subarray(at + HEAD_BYTES, end), bytes[at + 4]!);
       at = end;
     }
-    this.#kept = bytes.subarray(at);
+    // A copy, since the rest would keep the whole chunk in memory.
+    this.#kept = Buffer.from(bytes.subarray(at));
     return bytes.subarray(0, at);
   }
 }

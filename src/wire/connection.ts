@@ -133,9 +133,9 @@ export class Connection implements CallConnection {
   }
 
   #open(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
-    if (stream.destroyed) return;
-    // 'close' follows and does all that is needed.
+    // 'close' follows and does all that is needed. A stream may be destroyed before it is announced, and emit its error then.
     stream.on('error', ignore);
+    if (stream.destroyed) return;
     const { quota } = this.#parts;
     const { owner } = this.peer;
     if (!quota.openStream(owner)) {

@@ -23,7 +23,7 @@ export class X509SvidFeed implements Feed {
   readonly #context: FeedContext;
   readonly #stops: readonly (() => void)[];
   /** By the key of the grant: stops the watch of its SVID. */
-  readonly #watched = new Map<string, () => void>();
+  readonly #watched = new Map<string, { readonly entry: Grant; readonly stop: () => void }>();
   /** By the key of the grant: the last SVID of it that the caller could have. */
   readonly #last = new Map<string, X509Svid>();
 
@@ -78,7 +78,8 @@ export class X509SvidFeed implements Feed {
   }
 
   close(): void {
-    for (const stop of [...this.#stops, ...this.#watched.values()]) stop();
+    for (const stop of this.#stops) stop();
+    for (const { stop } of this.#watched.values()) stop();
     this.#watched.clear();
     this.#last.clear();
   }
@@ -97,7 +98,7 @@ export class X509SvidFeed implements Feed {
   #watch(): void {
     const { identities, caller, changed } = this.#context;
     const keys = new Set(caller.entries.map(keyOf));
-    for (const [key, stop] of this.#watched) {
+    for (const [key, { stop }] of this.#watched) {
       if (keys.has(key)) continue;
       stop();
       this.#watched.delete(key);
@@ -105,7 +106,11 @@ export class X509SvidFeed implements Feed {
     }
     for (const entry of caller.entries) {
       const key = keyOf(entry);
-      if (!this.#watched.has(key)) this.#watched.set(key, identities.watchSvid(entry, changed));
+      const known = this.#watched.get(key);
+      // A changed template may render the same SPIFFE ID, and its SVIDs are others.
+      if (known?.entry === entry) continue;
+      known?.stop();
+      this.#watched.set(key, { entry, stop: identities.watchSvid(entry, changed) });
     }
   }
 

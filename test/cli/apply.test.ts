@@ -195,7 +195,7 @@ no running caller would gain, lose or change an identity
     write('f/b.yaml', list('b'));
     await until(() => has('a', 'b'));
     write('f/c.yaml', 'entries: [');
-    await until(() => /c\.yaml:1: .*\nsidekey: nothing was changed\n/.test(err));
+    await until(() => /c\.yaml:1:\d+: .*\nsidekey: nothing was changed\n/.test(err));
     rmSync(path.join(place, 'c.yaml'));
     for (const name of ['a', 'b']) rmSync(path.join(place, `${name}.yaml`));
     await until(() => /it has no file of entries/.test(err));

@@ -102,7 +102,8 @@ function sources(t: TestContext): string {
   for (const folder of ['bin', 'dist', 'scripts']) {
     cpSync(path.join(ROOT, folder), path.join(root, folder), { recursive: true });
   }
-  for (const name of ['node_modules', 'src', 'package.json', 'tsconfig.json']) symlinkSync(path.join(ROOT, name), path.join(root, name));
+  for (const name of ['node_modules', 'src', 'package.json', 'tsconfig.json'])
+    symlinkSync(path.join(ROOT, name), path.join(root, name));
   return root;
 }
 

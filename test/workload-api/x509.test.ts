@@ -160,6 +160,29 @@ describe('FetchX509SVID', { timeout: 60_000 }, () => {
     assert.equal(renewed, too);
   });
 
+  it('goes on renewing after a change of a template that renders the same SPIFFE ID', async (t) => {
+    const server = await start(t, { x509SvidTtl: '60s' });
+    const [uid, gid] = [process.getuid!(), process.getgid!()];
+    if (uid !== gid) {
+      t.skip('the uid and the gid of this process differ, so the two templates render different SPIFFE IDs');
+      return;
+    }
+    // Entries that ask for both values, so that they are known at once.
+    for (const name of ['uid', 'gid']) await server.create(`${DOMAIN}/other-${name}/{unix.${name}}`);
+    const id = await server.create(`${DOMAIN}/h/{unix.gid}`, { hint: 'default' });
+    const stream = server.client().x509Svids();
+    const serialOf = async () => chainIn((await stream.next()).svids[0]!)[0]!.serialNumber;
+    const serials = new Set([await serialOf()]);
+    await server.admin.json('PATCH', `/v1/entries/${id}`, { body: { spiffe_id: `${DOMAIN}/h/{unix.uid}` } });
+    while (serials.size < 2) serials.add(await serialOf());
+    const before = stream.received;
+    for (let step = 0; step < 9 && stream.received < before + 3; step += 1) {
+      server.clock.advance(5_000);
+      await server.proxies();
+    }
+    while (serials.size < 3) serials.add(await serialOf());
+  });
+
   it('has the bundles of federated trust domains, from when they are set until they are deleted', async (t) => {
     const server = await start(t);
     await server.create(WEB, { federates_with: ['other.example'] });

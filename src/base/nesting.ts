@@ -1,6 +1,6 @@
 /** Finds JSON that is nested too deep, without parsing it. */
 
-import { SidekeyError } from '../base/index.ts';
+import { SidekeyError } from './errors.ts';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
