@@ -59,12 +59,13 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Any room may import these; they import nothing but each other's leaves. */
-const LEAVES: readonly string[] = ['base', 'spiffe', 'telemetry', 'limits'];
+const LEAVES: readonly string[] = ['base', 'spiffe', 'telemetry', 'limits', 'audit'];
 const LEAF_RULES: Readonly<Record<string, readonly string[]>> = {
   base: [],
   spiffe: [],
   telemetry: ['base'],
   limits: ['base', 'telemetry'],
+  audit: ['base', 'telemetry'],
 };
 
 /** Files of a room that alone may use one of its rights. */

@@ -13,10 +13,15 @@ export type AdminCaller =
   | {
       readonly via: 'unix';
       readonly uid: number;
+      readonly pid: number;
       /** Why the caller counts as a process in a container; undefined if it does not. */
       readonly contained: string | undefined;
     }
-  | { readonly via: 'tcp' };
+  | {
+      readonly via: 'tcp';
+      /** The address of the client, without its port. */
+      readonly address: string;
+    };
 
 export interface AccessRules {
   /** The uid that owns the Unix socket; root may always. */

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
+import type { Refusal } from '../audit/index.ts';
 import { BODY_LIMIT, type Clock, ERRORS, SidekeyError } from '../base/index.ts';
 import type { Decisions } from '../identity/index.ts';
 import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
@@ -9,6 +10,7 @@ import type { Ledger } from '../sds/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
 import { type Log, ownedLog } from '../telemetry/index.ts';
 import { type AdminCaller, accessRefusal } from './access.ts';
+import { actorOf, type ByOf, refusedActorOf } from './actor.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
@@ -49,6 +51,8 @@ export interface AppOptions {
   readonly admit: (request: IncomingMessage) => void;
   /** The token that TCP callers need now; undefined: TCP callers are refused. */
   readonly token: () => string | undefined;
+  /** Counts a refused request for the audit. */
+  readonly onRefused: (refusal: Refusal) => void;
   /** SDS names that aliases may not have; undefined: those of SPIRE. */
   readonly reservedNames?: ReservedNames;
   /** Host names that TCP callers may use, in addition to the loopback names. */
@@ -57,9 +61,12 @@ export interface AppOptions {
 
 /** Statuses of refused callers. */
 const REFUSED: ReadonlySet<number> = new Set([401, 403]);
+/** Statuses of refused changes. */
+const REFUSED_CHANGES: ReadonlySet<number> = new Set([400, 409, 412]);
 
 export function createApp(options: AppOptions): FastifyInstance {
   const { callerOf, log, version } = options;
+  const byOf: ByOf = ({ raw }) => actorOf(callerOf(raw)!);
   const refusedLog = ownedLog(log, 'refused admin callers');
   const routes: RouteOptions[] = [];
   const app = fastify({
@@ -88,8 +95,21 @@ export function createApp(options: AppOptions): FastifyInstance {
     const to = REFUSED.has(statusCode) ? refusedLog : log;
     to.info({ method, path: pathOf(url), status: statusCode, caller: callerOf(raw) }, 'admin request');
   });
-  app.setErrorHandler((thrown, { method, url }, reply) => {
+  app.setErrorHandler((thrown, { method, url, raw, routeOptions }, reply) => {
     const error = toSidekeyError(thrown);
+    const { status } = ERRORS[error.code];
+    const caller = callerOf(raw);
+    const isChange = method !== 'GET' && method !== 'HEAD' && REFUSED_CHANGES.has(status);
+    if (caller !== undefined && (isChange || REFUSED.has(status))) {
+      const by = isChange ? actorOf(caller) : refusedActorOf(caller);
+      // The pattern of the path: the path itself may be anything.
+      options.onRefused({
+        action: 'admin.refused',
+        by,
+        code: error.code,
+        what: `${method} ${routeOptions.url ?? '(no such path)'}`,
+      });
+    }
     const request = { method, path: pathOf(url) };
     if (ERRORS[error.code].status === 500) log.error({ err: error, ...request }, 'admin request failed');
     // The caller gets all details. Its input stays out of the log, because a selector may contain an environment value.
@@ -109,10 +129,10 @@ export function createApp(options: AppOptions): FastifyInstance {
     parseJson(body),
   );
 
-  addEntryRoutes(app, options);
-  addBundleRoutes(app, options);
-  addAliasRoutes(app, options.registry, options.reservedNames);
-  addCaRoutes(app, options.ca);
+  addEntryRoutes(app, options, byOf);
+  addBundleRoutes(app, options, byOf);
+  addAliasRoutes(app, options.registry, byOf, options.reservedNames);
+  addCaRoutes(app, options.ca, byOf);
   addProxyRoutes(app, options);
   addDecisionRoutes(app, options.decisions);
   addExplainRoutes(app, { ...options, ...options.explain });

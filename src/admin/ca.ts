@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Static } from 'typebox';
 import { SidekeyError } from '../base/index.ts';
 import type { AuthorityInfo, CertificateAuthority, LaggingProxy, UpstreamInfo } from '../ca/index.ts';
+import type { ByOf } from './actor.ts';
 import { AUTHORITIES, AUTHORITY_PARAMS, type AuthoritiesJson, IMPORT, ROTATE } from './ca-schema.ts';
 import { maybeTime, time } from './time.ts';
 
@@ -15,7 +16,7 @@ export type AdminCa = Pick<
   'bundle' | 'authorities' | 'rotate' | 'taint' | 'import' | 'upstream' | 'onMove'
 >;
 
-export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
+export function addCaRoutes(app: FastifyInstance, ca: AdminCa, byOf: ByOf): void {
   app.get(
     '/v1/ca',
     { schema: { operationId: 'listAuthorities', summary: 'List the authorities', response: { 200: AUTHORITIES } } },
@@ -32,8 +33,8 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
         response: { 200: AUTHORITIES },
       },
     },
-    async ({ body }) => {
-      await ca.import(readCertificates(body));
+    async (request) => {
+      await ca.import(readCertificates(request.body), byOf(request));
       return listAuthorities(ca);
     },
   );
@@ -49,8 +50,8 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
         response: { 200: AUTHORITIES },
       },
     },
-    async ({ params }) => {
-      await ca.taint(params.id);
+    async (request) => {
+      await ca.taint(request.params.id, byOf(request));
       return listAuthorities(ca);
     },
   );
@@ -66,8 +67,8 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa): void {
         response: { 200: AUTHORITIES },
       },
     },
-    async ({ body }) => {
-      await ca.rotate(readRole(body));
+    async (request) => {
+      await ca.rotate(readRole(request.body), byOf(request));
       return listAuthorities(ca);
     },
   );

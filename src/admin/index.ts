@@ -1,5 +1,6 @@
 /** The server of the admin API, and the shapes of its JSON. */
 
+export { ADMIN_TOKEN } from './actor.ts';
 export { type Admin, createAdmin } from './admin.ts';
 export type { AuthoritiesJson } from './ca-schema.ts';
 export type { DecisionJson } from './decision-schema.ts';

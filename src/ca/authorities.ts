@@ -7,6 +7,7 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
+import { type Actor, SERVER } from '../audit/index.ts';
 import { type Clock, type Deadline, isValidAt, Listeners, SidekeyError } from '../base/index.ts';
 import type { AuthorityKeyType, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
@@ -19,10 +20,11 @@ import {
   upstreamIntermediate,
   upstreamRoot,
 } from './authority.ts';
+import { type AuthorityAudit, AuthorityAuditor, audited } from './authority-audit.ts';
 import { AuthorityLog } from './authority-log.ts';
 import { type AuthorityView, listAuthorities, movesBetween, troubleOf, upstreamInfo } from './authority-report.ts';
 import { ownBundle } from './bundle.ts';
-import type { AuthorityState, KeyStore, StoredAuthorities } from './key-store.ts';
+import type { AuditedMove, AuthorityState, KeyStore, StoredAuthorities } from './key-store.ts';
 import { Minter } from './mint.ts';
 import type { NamePart } from './name.ts';
 import { type Need, type Plan, plan, type Situation, type Slots } from './plan.ts';
@@ -45,6 +47,7 @@ export interface AuthoritiesOptions {
   readonly terms: RotationTerms;
   /** The upstream that signs the intermediates; undefined: own roots sign them. {@link Authorities.close} closes it. */
   readonly upstream?: UpstreamAuthority | undefined;
+  readonly audit: AuthorityAudit;
   /** The proxies that have not acknowledged the bundle with this sequence number. */
   readonly lagging: (sequenceNumber: number) => Iterable<LaggingProxy>;
   /** The proxies that may still use an SVID of one of these authorities. */
@@ -71,6 +74,7 @@ export class Authorities {
   readonly #options: AuthoritiesOptions;
   readonly #startedAt: number;
   readonly #log: AuthorityLog;
+  readonly #audit: AuthorityAuditor;
   readonly #minter: Minter | undefined;
   #slots: Slots;
   /** The states on disk. */
@@ -82,8 +86,8 @@ export class Authorities {
   #replacing = false;
   /** The roles that an operator asked to replace; the next review does it. */
   readonly #asked = new Set<AuthorityRole>();
-  /** The IDs of authorities that an operator declared tainted, until the taint is stored. */
-  readonly #tainting = new Set<string>();
+  /** The IDs of authorities that an operator declared tainted, until the taint is stored, and who did. */
+  readonly #tainting = new Map<string, Actor>();
   /** Answers of the upstream that have not been stored. */
   #arrived: Arrival[] = [];
   #reviewAt = 0;
@@ -96,7 +100,11 @@ export class Authorities {
   readonly #stopListening: () => void;
   #closed = false;
 
-  private constructor(options: AuthoritiesOptions, { state, roots, intermediates }: StoredAuthorities) {
+  private constructor(
+    options: AuthoritiesOptions,
+    { state, roots, intermediates }: StoredAuthorities,
+    auditor: AuthorityAuditor,
+  ) {
     const { log, clock, upstream, terms, trustDomain } = options;
     this.#options = options;
     this.#slots = { roots, intermediates };
@@ -104,6 +112,7 @@ export class Authorities {
     this.#startedAt = clock.now();
     this.#bundle = ownBundle(trustDomain, [], state.sequenceNumber);
     this.#log = new AuthorityLog(log);
+    this.#audit = auditor;
     const take = (minted: MintedKey) => this.#take(minted);
     const life = terms.intermediateLife;
     const isAutomatic = upstream !== undefined && upstream.manual === undefined;
@@ -126,7 +135,7 @@ export class Authorities {
       const how = 'keys of authorities were encrypted or decrypted, as the settings require';
       options.log.info({ keys: stored.rewritten }, how);
     }
-    const authorities = new Authorities(options, stored);
+    const authorities = new Authorities(options, stored, await AuthorityAuditor.open(options.audit, stored.state));
     try {
       await authorities.#review();
     } catch (error) {
@@ -175,14 +184,17 @@ export class Authorities {
    * @throws ERR_AUTHORITY_STATE if there is no offline root, or no request; ERR_UPSTREAM if they are refused; ERR_CA if
    * they cannot be stored
    */
-  async import(certificates: string): Promise<void> {
+  async import(certificates: string, by: Actor = SERVER): Promise<void> {
     const { upstream } = this.#options;
     if (upstream?.manual === undefined) {
       const what =
         upstream === undefined ? 'own roots sign the intermediates' : `${upstream.description} signs the intermediates`;
       throw new SidekeyError('ERR_AUTHORITY_STATE', `${what}: sidekey ca import needs --offline-root`);
     }
-    await this.#take(await upstream.manual.answer(certificates));
+    const answer = await upstream.manual.answer(certificates);
+    const roots = answer.roots.map((root) => upstreamRoot(root).id);
+    await this.#audit.asked(this.#options.clock.now(), 'authority.import_asked', by, { role: 'intermediate', roots });
+    await this.#take(answer);
     await upstream.manual.taken();
   }
 
@@ -192,7 +204,7 @@ export class Authorities {
    * @throws ERR_ROTATION_LIMIT; ERR_AUTHORITY_STATE for an upstream's root; ERR_UPSTREAM; ERR_CA if the new one cannot
    * be made or stored
    */
-  async rotate(role: AuthorityRole): Promise<void> {
+  async rotate(role: AuthorityRole, by: Actor = SERVER): Promise<void> {
     const { upstream } = this.#options;
     if (upstream !== undefined && role === 'root') {
       throw new SidekeyError(
@@ -201,6 +213,7 @@ export class Authorities {
       );
     }
     this.#checkLimit(role);
+    await this.#audit.asked(this.#options.clock.now(), 'authority.rotate_asked', by, { role });
     if (upstream?.manual !== undefined) {
       await upstream.manual.prepare();
       return;
@@ -241,7 +254,7 @@ export class Authorities {
    * @throws ERR_NOT_FOUND; ERR_AUTHORITY_STATE, ERR_UPSTREAM if the upstream signs under no other root; ERR_CA if the
    * states cannot be stored; then nothing is signed until a later review stores them
    */
-  async taint(id: string): Promise<void> {
+  async taint(id: string, by: Actor = SERVER): Promise<void> {
     const slot = this.#find(id);
     if (slot === undefined) throw new SidekeyError('ERR_NOT_FOUND', `there is no authority ${id}: see sidekey ca show`);
     if (slot.state === 'tainted') return;
@@ -256,7 +269,7 @@ export class Authorities {
         );
       }
     }
-    for (const one of ids) this.#tainting.add(one);
+    for (const one of ids) this.#tainting.set(one, by);
     // Even if the review fails, the tainted authority must sign nothing more.
     if (this.#signer !== undefined && ids.has(this.#signer.id)) this.#signer = undefined;
     try {
@@ -353,7 +366,8 @@ export class Authorities {
     const before = this.#slots;
     if (this.#arrived.length > 0) await this.#storeArrived(now);
     // Authorities that are tainted while this review runs need another review.
-    const tainting = new Set(this.#tainting);
+    const taintedBy = new Map(this.#tainting);
+    const tainting: ReadonlySet<string> = new Set(taintedBy.keys());
     if (tainting.size > 0) {
       this.#replacing = true;
       this.#log.tainted([...tainting]);
@@ -363,7 +377,8 @@ export class Authorities {
     const next = await this.#plan(tainting, situation);
     const isNewlyPublished = next.next !== undefined && next.next.slot.authority !== this.#next?.slot.authority;
     const trusted = next.roots.filter((slot) => isTrusted(slot, now)).map(({ authority }) => authority);
-    await this.#save(statesAfter(this.#state, next, trusted, tainting, now));
+    const moves = movesBetween(before, next, now);
+    await this.#save(statesAfter(this.#state, next, trusted, tainting, now), audited(moves, taintedBy));
     this.#slots = next;
     this.#next = next.next?.activation.isDue === false ? next.next : undefined;
     for (const id of tainting) this.#tainting.delete(id);
@@ -377,9 +392,11 @@ export class Authorities {
       this.#replacing = false;
       this.replaced.tell();
     }
-    if (this.moves.size > 0) for (const move of movesBetween(before, next, now)) this.moves.tell(move);
+    for (const move of moves) this.moves.tell(move);
     if (next.wantsMint) this.#request();
     for (const { authority } of next.gone) await this.#remove(authority);
+    // Last, so that a taint takes effect even while the database fails. No SVID can be issued then.
+    await this.#audit.flush();
   }
 
   /** Requests an intermediate from the upstream, or prepares the request that a person takes to the offline root. */
@@ -499,11 +516,19 @@ export class Authorities {
     if (before !== undefined && root !== undefined && !isUnder(before, root.authority)) this.#replacing = true;
   }
 
-  /** Stores the states and the bundle's number in one write, if anything has changed. */
-  async #save(state: AuthorityState): Promise<void> {
-    if (isDeepStrictEqual(state, this.#state)) return;
-    await this.#options.store.saveState(state);
-    this.#state = state;
+  /** Stores the states, the bundle's number and the moves in one write, if anything has changed. */
+  async #save(changed: Omit<AuthorityState, 'revision' | 'moves'>, moves: readonly AuditedMove[]): Promise<void> {
+    const { revision, moves: former, ...present } = this.#state;
+    if (!isDeepStrictEqual(changed, present)) {
+      const state = {
+        ...changed,
+        revision: this.#audit.nextRevision,
+        moves: [...this.#audit.pending, ...moves],
+      };
+      await this.#options.store.saveState(state);
+      this.#state = state;
+      this.#audit.stored(state);
+    }
   }
 
   /** Announces the bundle if it has changed; its number is on disk by now. */

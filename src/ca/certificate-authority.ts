@@ -4,6 +4,7 @@ import type { Clock } from '../base/index.ts';
 import type { AuthorityKeyType, SvidKeyType, TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { Authorities } from './authorities.ts';
+import { type AuthorityAudit, NO_AUDIT } from './authority-audit.ts';
 import { Issuer } from './issuer.ts';
 import { KeyCodec, type Passphrases } from './key-codec.ts';
 import { type InspectedAuthority, KeyStore } from './key-store.ts';
@@ -20,6 +21,8 @@ export interface CertificateAuthorityOptions extends Passphrases {
   readonly clock: Clock;
   readonly log: Log;
   readonly issuanceLog: IssuanceLog;
+  /** Records changes of the authorities; by default nothing does. */
+  readonly audit?: AuthorityAudit;
   /** Lifetime of an intermediate, in seconds. */
   readonly caTtl: number;
   /** Lifetime of a root, in seconds; it is replaced after half of it. */
@@ -76,7 +79,7 @@ export function inspectAuthorities(
  * @throws ERR_CONFIG if the subject is invalid; ERR_CA if a stored authority is unusable, with its file and the remedy
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
-  const { trustDomain, dir, clock, log, issuanceLog, offlineRoot } = options;
+  const { trustDomain, dir, clock, log, issuanceLog, offlineRoot, audit = NO_AUDIT } = options;
   const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType } = options;
   const { random = Math.random, lagging = () => [], using = () => [] } = options;
   const subject = parseName(options.caSubject, 'caSubject');
@@ -94,6 +97,7 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     keyType,
     terms,
     upstream,
+    audit,
     lagging,
     using,
   });
@@ -108,9 +112,9 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     authorities: () => authorities.list(),
     trouble: () => authorities.trouble(),
     upstream: () => authorities.upstream(),
-    rotate: (role) => authorities.rotate(role),
-    taint: (id) => authorities.taint(id),
-    import: (certificates) => authorities.import(certificates),
+    rotate: (role, by) => authorities.rotate(role, by),
+    taint: (id, by) => authorities.taint(id, by),
+    import: (certificates, by) => authorities.import(certificates, by),
     onMove: (listener) => authorities.moves.add(listener),
     onBundleChange: (listener) => authorities.bundleChange.add(listener),
     onReplaced: (listener) => authorities.replaced.add(listener),

@@ -8,6 +8,7 @@ import { X509Certificate } from 'node:crypto';
 import { constants, existsSync, readdirSync } from 'node:fs';
 import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
+import type { Actor } from '../audit/index.ts';
 import { OPEN_INPUT, readRegular, SidekeyError, writeFileAtomic } from '../base/index.ts';
 import type { TrustDomain } from '../spiffe/index.ts';
 import {
@@ -22,6 +23,7 @@ import {
 import { type KeyCodec, PassphraseError, type ReadPrivateKey } from './key-codec.ts';
 import { pemBlocks } from './pem.ts';
 import { SLOT_STATES, type Slot, type SlotState } from './slot.ts';
+import type { AuthorityMove } from './types.ts';
 import type { RequestStore } from './upstream/offline.ts';
 
 export interface StoredAuthorities {
@@ -43,8 +45,17 @@ export interface AuthorityState {
   readonly rootIds: readonly string[];
   /** By authority ID; undefined if none were stored. */
   readonly slots: Readonly<Record<string, Omit<Slot, 'authority'>>> | undefined;
+  /** Increases with each change. 0 in files of earlier versions. */
+  readonly revision: number;
+  /** What this change did. If a crash came before it was recorded in the audit, the next start records it. */
+  readonly moves: readonly AuditedMove[];
   /** The removed authorities that have not expired, by ID. If the file of one still exists, it is deleted. */
   readonly gone: Readonly<Record<string, GoneAuthority>>;
+}
+
+/** A change of an authority's state, and who asked for it. */
+export interface AuditedMove extends AuthorityMove {
+  readonly by: Actor;
 }
 
 export interface GoneAuthority {
@@ -265,7 +276,7 @@ export class KeyStore {
       if (state !== undefined) return state;
       throw this.#fault(name, 'is damaged', 'remove it: then every stored root counts as trusted');
     }
-    return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {} };
+    return { sequenceNumber: 0, rootIds: [], slots: undefined, gone: {}, revision: 0, moves: [] };
   }
 
   async #read(name: string): Promise<ReadAuthority> {
@@ -331,7 +342,8 @@ function storedSlot({ id, notBefore }: Authority, { slots }: AuthorityState): Om
 
 function parseState(text: string): AuthorityState | undefined {
   try {
-    const { sequenceNumber, rootIds, slots, gone = {} } = JSON.parse(text) as Partial<AuthorityState>;
+    const parsed = JSON.parse(text) as Partial<AuthorityState>;
+    const { sequenceNumber, rootIds, slots, gone = {}, revision = 0, moves = [] } = parsed;
     const good =
       Number.isSafeInteger(sequenceNumber) &&
       sequenceNumber! >= 0 &&
@@ -339,8 +351,10 @@ function parseState(text: string): AuthorityState | undefined {
       Object.values(slots ?? {}).every(
         ({ state, since }) => SLOT_STATES.includes(state) && Number.isSafeInteger(since),
       ) &&
-      Object.values(gone).every(({ notAfter }) => Number.isSafeInteger(notAfter));
-    return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds!, slots, gone } : undefined;
+      Object.values(gone).every(({ notAfter }) => Number.isSafeInteger(notAfter)) &&
+      Number.isSafeInteger(revision) &&
+      Array.isArray(moves);
+    return good ? { sequenceNumber: sequenceNumber!, rootIds: rootIds!, slots, gone, revision, moves } : undefined;
   } catch {
     return undefined;
   }

@@ -17,7 +17,7 @@ export function statesAfter(
   trusted: readonly Authority[],
   tainting: ReadonlySet<string>,
   now: number,
-): AuthorityState {
+): Omit<AuthorityState, 'revision' | 'moves'> {
   const rootIds = trusted.map(({ id }) => id).sort();
   const slots = Object.fromEntries(
     [...roots, ...intermediates].map(({ authority, state, since }) => [authority.id, { state, since }]),

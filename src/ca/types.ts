@@ -1,5 +1,6 @@
 /** The interface of the certificate authority, and the services that it needs. */
 
+import type { Actor } from '../audit/index.ts';
 import type { IssuanceRecord } from '../base/index.ts';
 import type { SpiffeId, SvidKeyType, TrustBundle, TrustDomain } from '../spiffe/index.ts';
 import type { Authority } from './authority.ts';
@@ -95,7 +96,7 @@ export interface IssuanceLog {
   recordIssuances(records: readonly IssuanceRecord[]): Promise<void>;
 }
 
-/** Signs SVIDs under the live intermediate. */
+/** Signs SVIDs under the live intermediate. `by` is who asks; without it, the server. */
 export interface CertificateAuthority {
   readonly trustDomain: TrustDomain;
   /**
@@ -114,15 +115,15 @@ export interface CertificateAuthority {
    * acknowledged it. Does nothing while such a rotation is in progress.
    * @throws ERR_ROTATION_LIMIT, ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA
    */
-  rotate(role: AuthorityInfo['role']): Promise<void>;
+  rotate(role: AuthorityInfo['role'], by?: Actor): Promise<void>;
   /**
    * Declares that the key of an authority may have leaked: the authority signs nothing from now on, all SVIDs are
    * reissued, and its root leaves the bundle within seconds.
    * @throws ERR_NOT_FOUND, ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA
    */
-  taint(id: string): Promise<void>;
+  taint(id: string, by?: Actor): Promise<void>;
   /** Takes the certificates that an offline root signed, PEM. @throws ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA */
-  import(certificates: string): Promise<void>;
+  import(certificates: string, by?: Actor): Promise<void>;
   /** Why no SVID can be signed now, or soon; undefined if nothing is wrong. */
   trouble(): string | undefined;
   /** The upstream that signs the intermediates, and its present problem; undefined if own roots sign them. */

@@ -32,6 +32,8 @@ export { Place, show } from './place.ts';
 export { openRegistry } from './registry.ts';
 export { copyDatabase } from './sqlite/copy.ts';
 export { openSqliteStore } from './sqlite/sqlite-store.ts';
+export type { AuditRow, AuditStore } from './store/audit-store.ts';
 export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decision-store.ts';
 export type { IssuanceStore } from './store/issuance-store.ts';
+export type { Store } from './store/store.ts';
 export type { EntryChange, EntryInput, ListQuery, NearMiss, Registry } from './types.ts';

@@ -2,10 +2,12 @@
 
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
+import { type Actor, SERVER } from '../audit/index.ts';
 import { type Clock, type Deadline, Listeners, SidekeyError } from '../base/index.ts';
 import type { TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { Aliases } from './aliases.ts';
+import { entryEvent } from './audit-events.ts';
 import { isForContained } from './contained.ts';
 import { compareAge, findTwins, isExpired, similarityKey } from './entry.ts';
 import { FederatedBundles } from './federated-bundles.ts';
@@ -24,6 +26,7 @@ import type {
   NearMiss,
   NearQuery,
   Registry,
+  ReplaceOptions,
   SourceChanges,
 } from './types.ts';
 import { WriteQueue } from './write-queue.ts';
@@ -56,6 +59,8 @@ interface Commit {
   readonly create?: readonly Entry[];
   readonly update?: readonly EntryUpdate[];
   readonly delete?: readonly Entry[];
+  /** Who makes it. */
+  readonly by: Actor;
 }
 
 class StoredRegistry implements Registry {
@@ -140,7 +145,7 @@ class StoredRegistry implements Registry {
     return this.#listeners.add(listener);
   }
 
-  create(inputs: readonly EntryInput[], source: string): Promise<Entry[]> {
+  create(inputs: readonly EntryInput[], source: string, by: Actor = SERVER): Promise<Entry[]> {
     return this.#parts.queue.add(async () => {
       refuseTwins(inputs);
       for (const [index, input] of inputs.entries()) {
@@ -149,12 +154,12 @@ class StoredRegistry implements Registry {
         if (existing !== undefined) throw entryExists(existing, input, index);
       }
       const entries = inputs.map((input) => this.#made(input, source));
-      await this.#commit({ create: entries });
+      await this.#commit({ create: entries, by });
       return entries;
     });
   }
 
-  update(id: string, patch: EntryPatch, ifRevision?: number): Promise<Entry> {
+  update(id: string, patch: EntryPatch, ifRevision?: number, by: Actor = SERVER): Promise<Entry> {
     return this.#parts.queue.add(async () => {
       const before = this.#require(id, ifRevision);
       const after = this.#changed(before, patch);
@@ -162,21 +167,21 @@ class StoredRegistry implements Registry {
       const key = similarityKey(after);
       const existing = key === similarityKey(before) ? undefined : this.#similarTo(after);
       if (existing !== undefined) throw entryExists(existing, after);
-      await this.#commit({ update: [{ entry: after, replaces: before.revisionNumber }] });
+      await this.#commit({ update: [{ entry: after, replaces: before.revisionNumber }], by });
       return after;
     });
   }
 
-  delete(id: string, ifRevision?: number): Promise<void> {
+  delete(id: string, ifRevision?: number, by: Actor = SERVER): Promise<void> {
     return this.#parts.queue.add(async () => {
-      await this.#commit({ delete: [this.#require(id, ifRevision)] });
+      await this.#commit({ delete: [this.#require(id, ifRevision)], by });
     });
   }
 
   replaceSource(
     source: string,
     inputs: readonly EntryInput[],
-    options: { dryRun?: boolean } = {},
+    { dryRun = false, by = SERVER }: ReplaceOptions = {},
   ): Promise<SourceChanges> {
     return this.#parts.queue.add(async () => {
       refuseTwins(inputs);
@@ -207,7 +212,7 @@ class StoredRegistry implements Registry {
         else updates.push({ entry: after, replaces: before.revisionNumber });
       }
       const deleted = mine.filter((entry) => !stays.has(entry.id));
-      if (options.dryRun !== true) await this.#commit({ create: created, update: updates, delete: deleted });
+      if (!dryRun) await this.#commit({ create: created, update: updates, delete: deleted, by });
       return { created, changed: updates.map(({ entry }) => entry), deleted, kept };
     });
   }
@@ -219,11 +224,16 @@ class StoredRegistry implements Registry {
     this.#listeners.clear();
   }
 
-  async #commit({ create = [], update = [], delete: deleted = [] }: Commit): Promise<void> {
+  async #commit({ create = [], update = [], delete: deleted = [], by: actor }: Commit): Promise<void> {
     const put = [...create, ...update.map(({ entry }) => entry)];
     if (put.length === 0 && deleted.length === 0) return;
     const deletions = deleted.map(({ id, revisionNumber }) => ({ id, revision: revisionNumber }));
-    await this.#parts.store.entries.write({ create, update, delete: deletions });
+    const by = { at: this.#parts.clock.now(), by: actor };
+    const events = [
+      ...deleted.map((before) => entryEvent({ before, after: undefined }, by)),
+      ...put.map((after) => entryEvent({ before: this.#entries.get(after.id), after }, by)),
+    ];
+    await this.#parts.store.entries.write({ create, update, delete: deletions }, events);
     if (put.length + deleted.length >= BULK) this.#ordered = undefined;
     const changes = [...deleted.map((entry) => this.#remove(entry)), ...put.map((entry) => this.#put(entry))];
     this.#tell(changes.filter(({ before, after }) => before !== undefined || after !== undefined));

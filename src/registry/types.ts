@@ -1,5 +1,6 @@
 /** Types of the registry: entries and their changes. */
 
+import type { Actor } from '../audit/index.ts';
 import type { Selector, TrustDomain } from '../spiffe/index.ts';
 import type { Aliases } from './aliases.ts';
 import type { Entry } from './entry-fields.ts';
@@ -62,8 +63,8 @@ export interface NearQuery {
 }
 
 /**
- * The entries, their rules and their changes. A write is on disk when its promise resolves; changes are reported in
- * order.
+ * The entries, their rules and their changes. A write is on disk when its promise resolves, with its row of the audit;
+ * changes are reported in order. `by` is who makes the change; without it, the server.
  */
 export interface Registry {
   readonly trustDomain: TrustDomain;
@@ -78,20 +79,20 @@ export interface Registry {
    * @throws ERR_ENTRY_EXISTS with the existing entry as JSON in `extra.entry` (except if two inputs are the same) and
    * the input's index in `extra.index`
    */
-  create(inputs: readonly EntryInput[], source: string): Promise<Entry[]>;
+  create(inputs: readonly EntryInput[], source: string, by?: Actor): Promise<Entry[]>;
   /**
    * A patch that changes nothing keeps the revision and is not reported to listeners.
    * @throws ERR_NOT_FOUND; ERR_REVISION if `ifRevision` is given and differs from the entry's; ERR_ENTRY_EXISTS
    */
-  update(id: string, patch: EntryPatch, ifRevision?: number): Promise<Entry>;
+  update(id: string, patch: EntryPatch, ifRevision?: number, by?: Actor): Promise<Entry>;
   /** @throws ERR_NOT_FOUND, ERR_REVISION */
-  delete(id: string, ifRevision?: number): Promise<void>;
+  delete(id: string, ifRevision?: number, by?: Actor): Promise<void>;
   /**
    * Makes the entries of one source equal to the inputs. An input is matched by id, or without an id by SPIFFE ID,
    * selectors and parent. Other sources' entries stay unchanged.
    * @throws ERR_ENTRY_EXISTS if another source's entry has the id of an input, or two inputs are the same
    */
-  replaceSource(source: string, inputs: readonly EntryInput[], options?: { dryRun?: boolean }): Promise<SourceChanges>;
+  replaceSource(source: string, inputs: readonly EntryInput[], options?: ReplaceOptions): Promise<SourceChanges>;
   /** The live entries whose selectors are all among these. Oldest first, then by id. */
   match(selectors: ReadonlySet<string>): Entry[];
   /** The entries that a caller with these selectors does not get, nearest first; includes expired ones. */
@@ -115,6 +116,12 @@ export interface Registry {
    */
   onChange(listener: (changes: readonly EntryChange[]) => void): () => void;
   close(): Promise<void>;
+}
+
+export interface ReplaceOptions {
+  /** Writes nothing. */
+  readonly dryRun?: boolean;
+  readonly by?: Actor;
 }
 
 export interface SourceChanges {

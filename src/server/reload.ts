@@ -2,8 +2,9 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { AdminToken } from '../admin/index.ts';
-import { formatProblem, SidekeyError } from '../base/index.ts';
+import { ADMIN_TOKEN, type AdminToken } from '../admin/index.ts';
+import type { AuditEvent } from '../audit/index.ts';
+import { type Clock, formatProblem, SidekeyError } from '../base/index.ts';
 import type { ServeConfig } from '../config/index.ts';
 import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
@@ -17,6 +18,9 @@ export interface ReloadParts {
   readonly registry: Registry;
   readonly token: AdminToken;
   readonly tokenChanged: () => Promise<void>;
+  /** Adds a row to the audit. */
+  readonly record: (event: AuditEvent) => Promise<void>;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -83,13 +87,20 @@ export class Reloader {
   }
 
   async #reloadToken(): Promise<void> {
-    const { token, tokenChanged, log } = this.#parts;
+    const { token, tokenChanged, record, clock, log } = this.#parts;
     try {
       if (!(await token.reload())) return;
-      log.info({ file: token.file }, 'the admin token has changed: requests on TCP need the new one');
-      await tokenChanged();
     } catch (thrown) {
       this.#keep(thrown, 'the admin token was not reloaded: the former one stays valid');
+      return;
+    }
+    log.info({ file: token.file }, 'the admin token has changed: requests on TCP need the new one');
+    try {
+      await tokenChanged();
+      const by = { kind: 'file', path: token.file } as const;
+      await record({ at: clock.now(), action: 'token.reloaded', by, target: ADMIN_TOKEN });
+    } catch (thrown) {
+      this.#keep(thrown, 'the change of the admin token is not in the audit');
     }
   }
 

@@ -20,6 +20,7 @@ import {
   reachOf,
   unreachableUsers,
 } from '../attest/index.ts';
+import type { Refusal } from '../audit/index.ts';
 import { type Clock, SystemClock, version } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
@@ -118,7 +119,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   warnOfInputs(config, log);
 
   const ledger = new Ledger(log);
-  const { dataDir, store, registry, issuances, ca } = await openState(context, ledger, passphrases);
+  const { dataDir, store, registry, issuances, refusals, ca } = await openState(context, ledger, passphrases);
   warnOfTtl(config, log);
   if (declared !== undefined) {
     await mayGoOn();
@@ -145,7 +146,8 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   const attestors = await openAttestors(config, facts, parts);
   const warningsOf = entryWarnings({ config, attestors, registry, clock });
   if (declared !== undefined) warnOfDeclared(declared, warningsOf, registry, log);
-  const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log }));
+  const onRefused = (refusal: Refusal) => refusals.note(refusal);
+  const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log, onRefused }));
   const exitWatcher = parts.own(createExitWatcher());
   const counters = new Counters();
   const { owners, quota, memory, turns } = createLimits(plan, config, counters, log);
@@ -225,6 +227,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     version: version(),
     unixCaller: (socket) => adminCaller(socket, host),
     token: () => token.value,
+    onRefused,
     hosts: config.adminHost,
     reservedNames,
     maxConnections: plan.adminConnections,
@@ -251,7 +254,10 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   parts.defer(() => load.cancel());
   log.info({ trust_domain: trustDomain, socket, admin_socket: config.adminSocket, entries: registry.size }, 'serving');
   const tokenChanged = () => admin.tokenChanged();
-  const reloader = new Reloader({ config, entryRules, warningsOf, registry, token, tokenChanged, log });
+  const reloader = new Reloader({
+    ...{ config, entryRules, warningsOf, registry, token, tokenChanged, clock, log },
+    record: (event) => store.audit.append([event]),
+  });
   return { reloader: parts.own(reloader), registry };
 }
 

@@ -1,8 +1,11 @@
 /** The persistent state: the data directory with entries, records and authorities. */
 
+import { type AuditEvent, Refusals } from '../audit/index.ts';
 import { octal } from '../base/index.ts';
 import { openCertificateAuthority, openUpstream, type Passphrases, ToldIssuances } from '../ca/index.ts';
+import type { Store } from '../registry/index.ts';
 import type { Ledger } from '../sds/index.ts';
+import { AuditKeeper } from './audit-keeper.ts';
 import { openDataDir } from './data-dir.ts';
 import type { StartContext } from './start-context.ts';
 import { authoritiesIn, openStoredEntries } from './stored-entries.ts';
@@ -27,15 +30,29 @@ export async function openState(
     );
   }
   const dataDir = directory.path;
-  const { store, registry } = await openStoredEntries({ dataDir, config, clock, log, parts });
+  // Closed after everything that records, and before the store.
+  const onStore = (opened: Store) => void parts.own(new AuditKeeper({ ...config, store: opened.audit, clock, log }));
+  const { store, registry } = await openStoredEntries({ dataDir, config, clock, log, parts, onStore });
+  const append = (events: readonly AuditEvent[]) => store.audit.append(events);
+  const refusals = parts.own(new Refusals({ append, clock, log }));
   await mayGoOn();
   const issuances = new ToldIssuances(store.issuances, log);
   const lagging = (sequenceNumber: number) => ledger.lagging(trustDomain, sequenceNumber, clock.now());
   const using = (authorityIds: ReadonlySet<string>) => ledger.using(authorityIds, clock.now());
   const upstream = await openUpstream(config, { trustDomain, caSubject, clock, log });
   const dir = authoritiesIn(dataDir);
-  const more = { ...passphrases, upstream, dir, clock, log, issuanceLog: issuances, lagging, using };
+  const more = {
+    ...passphrases,
+    upstream,
+    dir,
+    clock,
+    log,
+    issuanceLog: issuances,
+    audit: store.audit,
+    lagging,
+    using,
+  };
   const options = { ...config, ...more };
   const ca = parts.own(await openCertificateAuthority(options));
-  return { dataDir, store, registry, issuances, ca };
+  return { dataDir, store, registry, issuances, refusals, ca };
 }

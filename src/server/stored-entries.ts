@@ -5,7 +5,7 @@ import path from 'node:path';
 import { type Clock, SidekeyError } from '../base/index.ts';
 import { hasAuthorities } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
-import { openRegistry, openSqliteStore } from '../registry/index.ts';
+import { openRegistry, openSqliteStore, type Store } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { Parts } from './parts.ts';
 
@@ -18,6 +18,8 @@ export interface StoredEntriesParts {
   readonly parts: Parts;
   /** Returns the path of the database to open in place of the given one; messages name the given one. */
   readonly instead?: (database: string) => Promise<string>;
+  /** Called with the open store before anything uses it; what it registers to be closed is closed after all users. */
+  readonly onStore?: (store: Store) => void;
 }
 
 /** The directory of the authorities in a data directory. */
@@ -30,7 +32,8 @@ export function authoritiesIn(dataDir: string): string {
  * @throws ERR_DATA_DIR if only the database or only the authorities exist: without the authorities, a new root would be
  *   created, which no peer trusts
  */
-export async function openStoredEntries({ dataDir, config, clock, log, parts, instead }: StoredEntriesParts) {
+export async function openStoredEntries(given: StoredEntriesParts) {
+  const { dataDir, config, clock, log, parts, instead, onStore } = given;
   const { trustDomain, newRoot } = config;
   const [database, authorities] = [path.join(dataDir, 'sidekey.db'), authoritiesIn(dataDir)];
   const hasCa = hasAuthorities(authorities);
@@ -41,6 +44,7 @@ export async function openStoredEntries({ dataDir, config, clock, log, parts, in
     );
   }
   const store = parts.own(openSqliteStore({ path: (await instead?.(database)) ?? database, trustDomain }));
+  onStore?.(store);
   const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
   // The first start may have ended before it made the authorities; then the database is empty. An upstream makes no new root.
   const makesRoot = config.upstream === 'self' && !config.offlineRoot;

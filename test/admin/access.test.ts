@@ -41,7 +41,7 @@ describe('the Unix socket', () => {
 
   test('refuses a uid that is neither the owner nor root, also for health', async (t) => {
     const { socketPath } = await startAdmin(t, {
-      unixCaller: () => ({ uid: process.getuid!() + 4_242, contained: undefined }),
+      unixCaller: () => ({ uid: process.getuid!() + 4_242, pid: 1, contained: undefined }),
     });
     for (const url of [...PATHS, '/healthz', '/readyz']) {
       const { status, body } = await call(socketPath, 'GET', url);
@@ -66,7 +66,7 @@ describe('the Unix socket', () => {
   test('belongs to its owner and root', () => {
     const ask = (uid: number) =>
       accessRefusal(
-        { via: 'unix', uid, contained: undefined },
+        { via: 'unix', uid, pid: 1, contained: undefined },
         { host: undefined, authorization: undefined, open: false },
         { ownerUid: 1_000, token: TOKEN, hosts: [] },
       );
@@ -174,7 +174,11 @@ describe('TCP', () => {
   test('refuses a request without a host', () => {
     for (const host of [undefined, '', ':80']) {
       const asked = { host, authorization: `Bearer ${TOKEN}`, open: true };
-      const refused = accessRefusal({ via: 'tcp' }, asked, { ownerUid: 0, token: TOKEN, hosts: [''] });
+      const refused = accessRefusal({ via: 'tcp', address: '127.0.0.1' }, asked, {
+        ownerUid: 0,
+        token: TOKEN,
+        hosts: [''],
+      });
       assert.equal(refused?.code, 'ERR_FORBIDDEN_HOST');
     }
   });

@@ -16,7 +16,7 @@ async function open(t: Parameters<typeof tempDir>[0]) {
   const { log, lines } = recordingLog();
   const door = createDoor({
     name: 'TCP',
-    callerOf: () => ({ via: 'tcp' }),
+    callerOf: () => ({ via: 'tcp', address: '127.0.0.1' }),
     handle: (request, response) => {
       if (request.headers.authorization !== undefined) door.admit(request.socket);
       responses.push(response);
@@ -111,7 +111,7 @@ describe('a door that closes', () => {
   test('closes when it never opened, and when its server was closed before', async (t) => {
     const never = createDoor({
       name: 'TCP',
-      callerOf: () => ({ via: 'tcp' }),
+      callerOf: () => ({ via: 'tcp', address: '127.0.0.1' }),
       handle: () => {},
       maxConnections: 1,
       clock: new TestClock(),

@@ -164,7 +164,7 @@ test('who changed what stands in the log, and neither the token nor what was ask
       ['DELETE', '/v1/entries/none', 404],
     ],
   );
-  assert.deepEqual(told[0].caller, { via: 'unix', uid: process.getuid!() });
-  assert.deepEqual(told.at(-1).caller, { via: 'tcp' });
+  assert.deepEqual(told[0].caller, { via: 'unix', uid: process.getuid!(), pid: process.pid });
+  assert.deepEqual(told.at(-1).caller, { via: 'tcp', address: '127.0.0.1' });
   assert.ok(lines.every((line) => !line.includes(TOKEN) && !line.includes(secret)));
 });

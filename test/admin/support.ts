@@ -81,8 +81,12 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     log: SILENT,
     clock,
     version: '1.2.3',
-    unixCaller: (socket) => ({ uid: peerCredentials(socket).uid, contained: undefined }),
+    unixCaller: (socket) => {
+      const { uid, pid } = peerCredentials(socket);
+      return { uid, pid, contained: undefined };
+    },
     token: () => TOKEN,
+    onRefused: () => undefined,
     hosts: ['sidekey.example'],
     ...options,
   });

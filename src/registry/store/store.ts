@@ -5,6 +5,7 @@
  */
 
 import type { AliasStore } from './alias-store.ts';
+import type { AuditStore } from './audit-store.ts';
 import type { BundleStore } from './bundle-store.ts';
 import type { ChangeFeed } from './change-feed.ts';
 import type { DecisionStore } from './decision-store.ts';
@@ -17,6 +18,7 @@ export interface Store {
   readonly aliases: AliasStore;
   readonly issuances: IssuanceStore;
   readonly decisions: DecisionStore;
+  readonly audit: AuditStore;
   /** Changes of entries, bundles and aliases. */
   readonly changes: ChangeFeed;
   /** Later calls of other methods throw ERR_STORE. A second close does nothing. */
