@@ -5,13 +5,14 @@ import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions }
 import type { Refusal } from '../audit/index.ts';
 import { BODY_LIMIT, type Clock, ERRORS, SidekeyError } from '../base/index.ts';
 import type { Decisions } from '../identity/index.ts';
-import type { EntryRules, Registry, WarningsOf } from '../registry/index.ts';
+import type { AuditStore, EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { Ledger } from '../sds/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
 import { type Log, ownedLog } from '../telemetry/index.ts';
 import { type AdminCaller, accessRefusal } from './access.ts';
 import { actorOf, type ByOf, refusedActorOf } from './actor.ts';
 import { addAliasRoutes } from './aliases.ts';
+import { addAuditRoutes } from './audit.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
 import { addDecisionRoutes } from './decisions.ts';
@@ -51,6 +52,7 @@ export interface AppOptions {
   readonly admit: (request: IncomingMessage) => void;
   /** The token that TCP callers need now; undefined: TCP callers are refused. */
   readonly token: () => string | undefined;
+  readonly audit: AuditStore;
   /** Counts a refused request for the audit. */
   readonly onRefused: (refusal: Refusal) => void;
   /** SDS names that aliases may not have; undefined: those of SPIRE. */
@@ -135,6 +137,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addCaRoutes(app, options.ca, byOf);
   addProxyRoutes(app, options);
   addDecisionRoutes(app, options.decisions);
+  addAuditRoutes(app, options.audit);
   addExplainRoutes(app, { ...options, ...options.explain });
   addDoctorRoutes(app, options);
   addEventRoutes(app, options.eventReaders);

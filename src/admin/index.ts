@@ -2,6 +2,7 @@
 
 export { ADMIN_TOKEN } from './actor.ts';
 export { type Admin, createAdmin } from './admin.ts';
+export type { AuditPageJson, AuditRowJson } from './audit-schema.ts';
 export type { AuthoritiesJson } from './ca-schema.ts';
 export type { DecisionJson } from './decision-schema.ts';
 export type { SelfKnowledge } from './doctor.ts';

@@ -1,6 +1,14 @@
 /** The audit: who changed what, as a chain of hashed rows, and its verification. */
 
-export { type Actor, actorName, SERVER } from './actor.ts';
+export { ACTOR_KINDS, type Actor, actorName, SERVER, sourceOfActor } from './actor.ts';
 export { chainHash, headerLine, issuanceLine, LineDigest, NO_HASH, recordOf, rowLine } from './chain.ts';
-export type { AuditAction, AuditEvent, AuditRecord, IssuedDetail, PrunedDetail } from './event.ts';
+export {
+  AUDIT_ACTIONS,
+  type AuditAction,
+  type AuditEvent,
+  type AuditRecord,
+  type IssuedDetail,
+  type PrunedDetail,
+} from './event.ts';
 export { type Refusal, Refusals } from './refusals.ts';
+export { ChainVerifier } from './verifier.ts';

@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { printableLines, version } from '../base/index.ts';
 import { addAliasCommands } from './alias.ts';
+import { addAuditCommands } from './audit.ts';
 import { addBundleCommands } from './bundle.ts';
 import { addCaCommands } from './ca.ts';
 import { addCompletionCommand } from './completion.ts';
@@ -23,6 +24,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   alias: addAliasCommands,
   bundle: addBundleCommands,
   ca: addCaCommands,
+  audit: addAuditCommands,
   proxies: addProxiesCommand,
   explain: addExplainCommand,
   fetch: addFetchCommand,
@@ -33,7 +35,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
 };
 
 /** Commands that have subcommands. */
-const GROUPS: ReadonlySet<string> = new Set(['entry', 'alias', 'bundle', 'ca', 'envoy']);
+const GROUPS: ReadonlySet<string> = new Set(['entry', 'alias', 'bundle', 'ca', 'audit', 'envoy']);
 
 /** Adds only the requested command; adds all of them if it is unknown, as for --help. */
 function program(asked: string | undefined): Command {

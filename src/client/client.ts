@@ -26,6 +26,8 @@ export interface AdminClient {
   text(method: string, path: string, request?: AdminRequest): Promise<string>;
   /** Resolves to the body's JSON; undefined where there is no body. @throws AdminError */
   json<T>(method: string, path: string, request?: AdminRequest): Promise<T>;
+  /** Resolves to the text of a long answer in pieces, once the server sends it. @throws AdminError */
+  pieces(path: string): Promise<AsyncIterable<string>>;
   /** Resolves to the events from now on, once the server streams them; ends when the server stops. @throws AdminError */
   events(): Promise<AsyncIterable<AdminEvent>>;
 }
@@ -64,6 +66,11 @@ export function connectAdmin(target: AdminTarget): AdminClient {
     if (status >= 300) throw refused(status, body);
     return { status, body };
   };
+  const pieces = async (path: string) => {
+    const response = await open(target, 'GET', path, {}, { timeout: SILENCE_MS });
+    if (response.statusCode !== 200) throw refused(response.statusCode!, await textOf(target, response));
+    return chunksOf(target, response);
+  };
   return {
     text: async (method, path, request) => (await answer(method, path, request)).body,
     json: async <T>(method: string, path: string, request?: AdminRequest) => {
@@ -76,11 +83,8 @@ export function connectAdmin(target: AdminTarget): AdminClient {
         });
       }
     },
-    events: async () => {
-      const response = await open(target, 'GET', '/v1/events', {}, { timeout: SILENCE_MS });
-      if (response.statusCode !== 200) throw refused(response.statusCode!, await textOf(target, response));
-      return readEvents(chunksOf(target, response));
-    },
+    pieces,
+    events: async () => readEvents(await pieces('/v1/events')),
   };
 }
 

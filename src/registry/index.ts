@@ -27,6 +27,7 @@ export {
   type WarningsOf,
 } from './entry-warnings.ts';
 export type { FederatedBundle } from './federated-bundle.ts';
+export { parseRfc3339 } from './instant.ts';
 export { missing } from './match.ts';
 export { Place, show } from './place.ts';
 export { openRegistry } from './registry.ts';

@@ -227,6 +227,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     version: version(),
     unixCaller: (socket) => adminCaller(socket, host),
     token: () => token.value,
+    audit: store.audit,
     onRefused,
     hosts: config.adminHost,
     reservedNames,

@@ -49,6 +49,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /readyz',
     'GET /v1/aliases',
     'GET /v1/aliases/{host}',
+    'GET /v1/audit',
     'GET /v1/bundle',
     'GET /v1/bundles',
     'GET /v1/bundles/{trust_domain}',

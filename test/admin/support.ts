@@ -8,6 +8,7 @@ import { type Admin, type AdminOptions, createAdmin } from '../../src/admin/admi
 import { listenOnTcp } from '../../src/admin/tcp.ts';
 import { peerCredentials } from '../../src/attest/socket-peer.ts';
 import { Decisions } from '../../src/identity/decisions.ts';
+import type { Store } from '../../src/registry/store/store.ts';
 import type { Registry } from '../../src/registry/types.ts';
 import { Ledger } from '../../src/sds/ledger.ts';
 import { listenOnSocket } from '../../src/server/socket-file.ts';
@@ -32,6 +33,7 @@ export const NO_CA = {
 export interface Running {
   readonly admin: Admin;
   readonly registry: Registry;
+  readonly store: Store;
   readonly clock: TestClock;
   readonly socketPath: string;
   readonly tcp: AddressInfo;
@@ -86,6 +88,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       return { uid, pid, contained: undefined };
     },
     token: () => TOKEN,
+    audit: store.audit,
     onRefused: () => undefined,
     hosts: ['sidekey.example'],
     ...options,
@@ -94,7 +97,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
   const socketPath = path.join(tempDir(t), 'admin.sock');
   await listenOnSocket(admin.unix, { path: socketPath, mode: 0o600 });
   const tcp = await listenOnTcp(admin.tcp, { host: '127.0.0.1', port: 0, insecure: false });
-  return { admin, registry, clock, socketPath, tcp };
+  return { admin, registry, store, clock, socketPath, tcp };
 }
 
 export interface Answer {
@@ -131,7 +134,7 @@ export function call(where: string | number, method: string, url: string, option
       response.on('error', reject);
       response.on('end', () => {
         const text = Buffer.concat(chunks).toString();
-        const isJson = (response.headers['content-type'] ?? '').includes('json') && text !== '';
+        const isJson = /[/+]json/.test(response.headers['content-type'] ?? '') && text !== '';
         resolve({
           status: response.statusCode!,
           headers: response.headers,

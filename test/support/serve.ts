@@ -182,7 +182,7 @@ export function requestAdmin(
         text += chunk;
       });
       res.on('end', () => {
-        const isJson = (res.headers['content-type'] ?? '').includes('json');
+        const isJson = /[/+]json/.test(res.headers['content-type'] ?? '');
         resolve({ status: res.statusCode!, headers: res.headers, body: isJson ? JSON.parse(text) : text });
       });
     });
