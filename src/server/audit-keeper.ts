@@ -20,6 +20,8 @@ const HOUR_MS = 3_600_000;
 const FIRST_MS = 60_000;
 /** Rows per transaction; one takes about a millisecond. */
 const ROWS_AT_ONCE = 200;
+/** The share of the maximum size that is left when it was exceeded: there is room for some time. */
+const PRUNED_TO = 0.95;
 /** Rest between transactions, in milliseconds. */
 const REST_MS = 20;
 
@@ -77,7 +79,9 @@ export class AuditKeeper {
       // What a former process could not finish.
       await this.#delete();
       const now = clock.now();
-      const limits = { before: now - auditKeep * 1000, maxBytes: auditMaxSize, now };
+      const isBeyond = (await store.head()).bytes > auditMaxSize;
+      const maxBytes = isBeyond ? auditMaxSize * PRUNED_TO : auditMaxSize;
+      const limits = { before: now - auditKeep * 1000, maxBytes, now };
       let to = await store.prunable(limits, ROWS_AT_ONCE);
       for (let next = to; next?.more === true && !this.#closed; to = next ?? to) {
         await sleep(REST_MS);

@@ -181,6 +181,8 @@ export function requestAdmin(
       res.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;
       });
+      // The server may end in the middle of an answer.
+      res.on('error', reject);
       res.on('end', () => {
         const isJson = /[/+]json/.test(res.headers['content-type'] ?? '');
         resolve({ status: res.statusCode!, headers: res.headers, body: isJson ? JSON.parse(text) : text });

@@ -153,7 +153,7 @@ export function auditTable({ db, read, write, writeWithoutSync }: Access): Audit
           const old = action === 'audit.started' ? (detail?.issuances_before ?? 0) : 0;
           const ends = isGroup ? detail!.latest_end! : old > 0 ? (latestEnd.get(old) ?? 0) : 0;
           const isOld = Date.parse(at) < before && ends < before;
-          const isBeyond = total - row.total > maxBytes;
+          const isBeyond = total - row.total + row.record.length > maxBytes;
           if (!(isOld || isBeyond) || ends >= now) break;
           found = true;
           end = row.sequence;
