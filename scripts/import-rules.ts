@@ -24,9 +24,18 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   attest: [],
   wire: ['types:attest', 'gen/google/rpc/status.ts'],
   identity: ['registry', 'ca', ...CATALOG],
-  sds: ['identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
+  delivery: [
+    'identity',
+    'types:registry',
+    'types:ca',
+    'types:attest',
+    'wire/types.ts',
+    'gen/google/rpc/error_details.ts',
+  ],
+  sds: ['delivery', 'identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
+  'workload-api': ['delivery', 'identity', 'types:registry', 'types:ca', 'types:attest', 'wire/types.ts', 'gen'],
   standard: ['wire/types.ts', 'gen'],
-  admin: ['registry', 'entries-file', 'ca', 'identity', 'sds', ...CATALOG],
+  admin: ['registry', 'entries-file', 'ca', 'identity', 'types:delivery', ...CATALOG],
   client: [],
   envoy: [],
   doctor: [
@@ -55,7 +64,20 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'server/hardening.ts',
     'server/server.ts',
   ],
-  server: ['config', 'registry', 'entries-file', 'ca', 'attest', 'wire', 'identity', 'sds', 'standard', 'admin'],
+  server: [
+    'config',
+    'registry',
+    'entries-file',
+    'ca',
+    'attest',
+    'wire',
+    'identity',
+    'delivery',
+    'sds',
+    'workload-api',
+    'standard',
+    'admin',
+  ],
 };
 
 /** Any room may import these; they import nothing but each other's leaves. */

@@ -2,8 +2,8 @@
 
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { Ledger, type LedgerStream } from '../../src/sds/ledger.ts';
-import { reportSecret } from '../../src/sds/stream-report.ts';
+import { Ledger, type LedgerStream } from '../../src/delivery/ledger.ts';
+import { reportSecret } from '../../src/sds/secret-report.ts';
 import { Subscription } from '../../src/sds/subscription.ts';
 import { WatchedNames } from '../../src/sds/watched-names.ts';
 import { parseSpiffeId } from '../../src/spiffe/id.ts';

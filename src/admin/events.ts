@@ -3,8 +3,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { Clock, IssuanceRecord } from '../base/index.ts';
 import type { AuthorityMove, CertificateAuthority } from '../ca/index.ts';
+import type { Ledger, StreamEvent } from '../delivery/index.ts';
 import type { Entry, EntryChange, Registry } from '../registry/index.ts';
-import type { Ledger, StreamEvent } from '../sds/index.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
 import {
   type AuthorityEventJson,

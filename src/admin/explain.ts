@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import { type AttestorReport, type Inspect, type Inspection, redactSelector, sourceOf } from '../attest/index.ts';
 import { type Clock, FILE_SOURCE, SidekeyError } from '../base/index.ts';
+import type { Ledger } from '../delivery/index.ts';
 import { declaredLines } from '../entries-file/index.ts';
 import {
   type ExplainedMiss,
@@ -12,7 +13,6 @@ import {
   type Identities,
 } from '../identity/index.ts';
 import type { Entry, Registry } from '../registry/index.ts';
-import type { Ledger } from '../sds/index.ts';
 import { parseSpiffeId, type Selector, type SpiffeId, splitSelector } from '../spiffe/index.ts';
 import { EXPLAIN_QUERY, EXPLANATION, type ExplainQuery, type ExplanationJson } from './explain-schema.ts';
 import { time } from './time.ts';

@@ -4,8 +4,8 @@ import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../base/index.ts';
+import type { Ledger, ProxyConnection, SecretReport } from '../delivery/index.ts';
 import type { IssuanceStore, Registry } from '../registry/index.ts';
-import type { Ledger, ProxyConnection, SecretReport } from '../sds/index.ts';
 import { issuedOf } from './issued.ts';
 import { inSlices, objectWithList } from './json-pieces.ts';
 import {

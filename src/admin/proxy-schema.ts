@@ -8,7 +8,7 @@ const Timestamp = Type.String({ format: 'date-time' });
 const MaybeTimestamp = Type.Union([Timestamp, Type.Null()]);
 const MaybeText = Type.Union([Type.String(), Type.Null()]);
 
-/** The states of a secret in the ledger; `sds/stream-report.ts` decides them. */
+/** The states of a secret in the ledger; `sds/secret-report.ts` decides them. */
 export const STATES = ['held', 'unknown', 'sent', 'in_sync', 'rejected', 'stale'] as const;
 const State = Type.Enum([...STATES]);
 
@@ -70,8 +70,8 @@ export type SecretJson = Static<typeof SECRET>;
 
 const stream = {
   id: Type.Integer({ minimum: 1 }),
-  service: Type.Union([Type.Literal('sds'), Type.Literal('ads')]),
-  variant: Type.Union([Type.Literal('sotw'), Type.Literal('delta')]),
+  service: Type.Enum(['sds', 'ads', 'workload-api']),
+  variant: Type.Enum(['sotw', 'delta', 'x509-svids', 'x509-bundles', 'jwt-bundles']),
   opened_at: Timestamp,
 };
 

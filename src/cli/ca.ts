@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import type { AuthoritiesJson } from '../admin/index.ts';
 import type { AdminClient } from '../client/index.ts';
+import { wordsAsCalled } from './called-as.ts';
 import { UsageError } from './errors.ts';
 import { readInput } from './input.ts';
 import { isData, printFields, printTable, printView } from './output.ts';
@@ -174,7 +175,7 @@ function printAuthorities(
   printTable([...kind, ...dates, 'ID', ...(wide ? ['SUBJECT'] : [])], rows);
   if (upstream !== null) {
     process.stdout.write(`\nIntermediates are signed by ${upstream.description}.\n`);
-    if (upstream.problem !== null) process.stdout.write(`It cannot sign now: ${upstream.problem}\n`);
+    if (upstream.problem !== null) process.stdout.write(`It cannot sign now: ${wordsAsCalled(upstream.problem)}\n`);
     if (upstream.request !== null) process.stdout.write(`\n${upstream.request.csr}`);
   }
   for (const { signs_after, state, waits_for } of authorities) {

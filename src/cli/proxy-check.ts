@@ -48,7 +48,7 @@ function renewalTrouble({ expires_at: expiresAt, not_before: notBefore }: Secret
   return left > 0 ? `not renewed: the certificate ends ${untilOrSince(left)}` : `ended ${untilOrSince(left)}`;
 }
 
-/** A hold needs attention unless it only waits for an entry, or a bundle of an entry, that nobody has made so far. */
+/** A held name needs attention, unless it only waits for an entry that nobody has made so far. */
 function heldTrouble({ name, held, version }: SecretJson, now: number, expected: Expectation): string | undefined {
   if (held === null) return undefined;
   const why = `${held.reason}: ${held.detail}`;

@@ -35,6 +35,8 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   /** Create the missing half of the data directory: database or authorities. */
   readonly newRoot: boolean;
   readonly bundleFor: BundleFor;
+  /** A caller of the Workload API without an identity waits for one, instead of being refused. */
+  readonly workloadApiHold: boolean;
   readonly disableSpiffeCertValidation: boolean;
   /** The SDS name of a caller's default identity. */
   readonly sdsDefaultName: string;

@@ -178,6 +178,10 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     kind: kinds.choice('identified', 'anyone'),
     fallback: fixed('identified'),
   },
+  workloadApiHold: {
+    about: 'Workload API: let callers without an identity wait for one, instead of refusing them',
+    ...off,
+  },
   disableSpiffeCertValidation: { about: "send plain trusted_ca instead of Envoy's SPIFFE validator", ...off },
   sdsDefaultName: {
     about: "SDS name of a caller's default identity",

@@ -102,6 +102,17 @@ export function heldAsContained(entry: Entry, contained: string): Held {
   return { reason: 'contained', detail, candidates: [{ entryId: entry.id, lacks: [] }] };
 }
 
+/** Why a caller without any entry gets nothing. */
+export function nothingFor({ withheld, contained }: Pick<HeldCaller, 'contained'> & WithWithheld): Held {
+  if (withheld[0] !== undefined) return heldAsContained(withheld[0], contained!);
+  return { reason: 'no-identity', detail: 'no entry matches this caller' };
+}
+
+interface WithWithheld {
+  /** Entries whose selectors match, but which the caller does not get because it is in a container. */
+  readonly withheld: readonly Entry[];
+}
+
 const OF_FACTS: readonly HeldReason[] = [
   'no-entry',
   'lacks-selectors',

@@ -85,6 +85,10 @@ export class Identities {
     );
   }
 
+  get trustDomain(): TrustDomain {
+    return this.#parts.registry.trustDomain;
+  }
+
   /** The state of a peer, shared by all its streams. */
   caller(peer: Peer): Caller {
     let caller = this.#callers.get(peer);

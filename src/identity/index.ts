@@ -4,6 +4,14 @@ export type { Caller } from './caller.ts';
 export { Decisions, type Noted, type NotedHold } from './decisions.ts';
 export { defaultEntry } from './default-entry.ts';
 export { type ExplainedMiss, type Explanation, type ExplanationQuery, explain } from './explanation.ts';
-export { canCome, dependsOnFacts, type Held, type HeldReason, heldAsContained, isStillGiven } from './held.ts';
+export {
+  canCome,
+  dependsOnFacts,
+  type Held,
+  type HeldReason,
+  heldAsContained,
+  isStillGiven,
+  nothingFor,
+} from './held.ts';
 export { Identities } from './identities.ts';
 export { type WithheldParts, withheldEntries } from './withheld.ts';

@@ -4,12 +4,12 @@
  */
 
 import { SidekeyError } from '../base/index.ts';
-import { type Held, heldAsContained, type Identities } from '../identity/index.ts';
+import { type Asker, notedOf, recordText, refusalDetails, refuseCaller } from '../delivery/index.ts';
+import { type Held, type Identities, nothingFor } from '../identity/index.ts';
 import { LimitError } from '../limits/index.ts';
 import { ownedLog } from '../telemetry/index.ts';
 import { type Call, type Message, Status, StatusError } from '../wire/index.ts';
 import { entryBehind, everyName, isHeld, type Name, readName, secretFor, secretNow, spiffeIdBehind } from './names.ts';
-import { type Asker, notedOf, recordText, refusalDetails, refuseCaller } from './refusal.ts';
 import { checkTypeUrl, type DiscoveryRequest, readDiscoveryRequest } from './request.ts';
 import { type EncodedSecret, isCurrent, type ValidationForm, validationFor } from './secrets.ts';
 import { takeRequest, writeDiscoveryResponse } from './sotw.ts';
@@ -90,17 +90,11 @@ async function lookUp(
   return answers.map((answer) => answer!);
 }
 
-/** Why a caller without any entry gets nothing. */
-function nothingFor({ caller: { withheld, contained } }: Asker): Held {
-  if (withheld[0] !== undefined) return heldAsContained(withheld[0], contained!);
-  return { reason: 'no-identity', detail: 'no entry matches this caller' };
-}
-
 function foundNothing(asker: Asker, asked: readonly Name[], held: readonly Held[], parts: StreamParts): StatusError {
   const { pid, uid } = asker.peer.credentials;
   const names = asked.map(({ name }) => name);
   const failed = held.find(({ reason }) => reason === 'issuance-failed');
-  const first = failed ?? held[0] ?? nothingFor(asker);
+  const first = failed ?? held[0] ?? nothingFor(asker.caller);
   const name = names.length === 0 ? undefined : names.slice(0, LOGGED).join(' ');
   const spiffeId = names.length === 1 ? spiffeIdBehind(parts.identities, asked[0]!) : undefined;
   const decision = parts.decisions.note(asker.peer.owner, () =>

@@ -1,9 +1,9 @@
 /** The held names of one stream: the reason, its record, and the limit on unknown names. */
 
+import { notedOf, recordText, refusalDetails } from '../delivery/index.ts';
 import { dependsOnFacts, type Held, isStillGiven } from '../identity/index.ts';
 import { Status } from '../wire/index.ts';
 import { spiffeIdBehind } from './names.ts';
-import { notedOf, recordText, refusalDetails } from './refusal.ts';
 import type { StreamContext } from './stream-context.ts';
 import type { Missing } from './subscription.ts';
 

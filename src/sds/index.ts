@@ -1,6 +1,3 @@
-/** The Secret Discovery Service, and the record of what each stream was sent. */
+/** The Secret Discovery Service. */
 
-export { Ledger, type ProxyConnection } from './ledger.ts';
 export { secretDiscoveryService } from './service.ts';
-export type { StreamEvent } from './stream-event.ts';
-export type { SecretReport } from './stream-report.ts';

@@ -4,20 +4,17 @@
  * @see envoy/config/core/v3/base.proto
  */
 
+import type { Node } from '../delivery/index.ts';
 import { Struct } from '../gen/google/protobuf/struct.ts';
 import { LENGTH_DELIMITED, readFields, readShort } from './fields.ts';
 
-export interface Node {
-  readonly id: string;
-  readonly cluster: string;
-  /** `1.40.0`; empty if the client does not say. */
-  readonly version: string;
+export interface EnvoyNode extends Node {
   /** The node's metadata requests plain `trusted_ca` (true) or the SPIFFE validator (false); undefined: neither. */
   readonly disableSpiffeCertValidation: boolean | undefined;
 }
 
 /** @throws StatusError INVALID_ARGUMENT */
-export function readNode(bytes: Uint8Array): Node {
+export function readNode(bytes: Uint8Array): EnvoyNode {
   let id = '';
   let cluster = '';
   let version = '';

@@ -1,13 +1,12 @@
 /** Sends the secrets that one stream's client requests and does not have yet. */
 
 import { SidekeyError } from '../base/index.ts';
+import { AttestationRetry, refuseCaller } from '../delivery/index.ts';
 import { LimitError } from '../limits/index.ts';
 import { Status, StatusError } from '../wire/index.ts';
-import { AttestationRetry } from './attestation-retry.ts';
 import { type HeldName, type HeldNames, missingOf } from './held-names.ts';
 import { type Found, type FoundLater, SecretLookup } from './lookup.ts';
 import { isHeld } from './names.ts';
-import { refuseCaller } from './refusal.ts';
 import { type EncodedSecret, isCurrent } from './secrets.ts';
 import type { StreamContext } from './stream-context.ts';
 import type { Push } from './subscription.ts';
@@ -21,6 +20,8 @@ export class Pusher {
   /** The latest expiry of the SVIDs that were sent, in milliseconds since the epoch. */
   #heldUntil = 0;
   #retry: AttestationRetry | undefined;
+  /** Names whose lookup failed with the attestation. */
+  readonly #unanswered = new Set<string>();
 
   constructor(context: StreamContext, held: HeldNames) {
     this.#context = context;
@@ -81,7 +82,7 @@ export class Pusher {
   }
 
   #sendLater(found: FoundLater): void {
-    if (found.unanswered.length > 0) this.#attestationRetry.leave(found.unanswered);
+    for (const name of found.unanswered) this.#unanswered.add(name);
     this.#send(found);
     if (found.unanswered.length > 0) throw found.failure;
   }
@@ -164,7 +165,13 @@ export class Pusher {
   }
 
   get #attestationRetry(): AttestationRetry {
-    this.#retry ??= new AttestationRetry(this.#context);
+    this.#retry ??= new AttestationRetry(this.#context.caller, this.#context.parts.clock, () => this.#lookAgain());
     return this.#retry;
+  }
+
+  #lookAgain(): void {
+    for (const name of this.#unanswered) this.#context.lookAgain(name);
+    this.#unanswered.clear();
+    this.#context.pushSoon();
   }
 }

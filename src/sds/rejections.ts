@@ -3,7 +3,7 @@
  * secret is never sent again unchanged, since Envoy would ACK the same bytes without applying them.
  */
 
-import type { LedgerStream } from './ledger.ts';
+import type { LedgerStream } from '../delivery/index.ts';
 import type { StreamContext } from './stream-context.ts';
 import type { RequestOutcome } from './subscription.ts';
 

@@ -7,7 +7,7 @@
 
 import { Status, StatusError } from '../wire/index.ts';
 import { LENGTH_DELIMITED, readExpected, readFields, readShort } from './fields.ts';
-import { type Node, readNode } from './node.ts';
+import { type EnvoyNode, readNode } from './node.ts';
 
 export const SECRET_TYPE_URL = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret';
 
@@ -23,7 +23,7 @@ interface Common {
   /** Set if and only if the client rejects a response: nothing else marks a NACK (section "ACK and NACK"). */
   readonly errorDetail: { readonly message: string } | undefined;
   /** Undefined if the node was not wanted or not sent. */
-  readonly node: Node | undefined;
+  readonly node: EnvoyNode | undefined;
 }
 
 export interface DiscoveryRequest extends Common {
@@ -46,7 +46,7 @@ export function readDiscoveryRequest(bytes: Uint8Array, withNode: boolean, nonce
   let responseNonce = '';
   let typeUrl = '';
   let errorDetail: DiscoveryRequest['errorDetail'];
-  let node: Node | undefined;
+  let node: EnvoyNode | undefined;
   const resourceNames: string[] = [];
   readFields(bytes, 'DiscoveryRequest', (field, wireType, reader) => {
     if (wireType !== LENGTH_DELIMITED) return false;
@@ -71,7 +71,7 @@ export function readDeltaDiscoveryRequest(bytes: Uint8Array, withNode: boolean, 
   let responseNonce = '';
   let typeUrl = '';
   let errorDetail: DeltaDiscoveryRequest['errorDetail'];
-  let node: Node | undefined;
+  let node: EnvoyNode | undefined;
   const subscribe: string[] = [];
   const unsubscribe: string[] = [];
   const initialVersions = new Map<string, string>();

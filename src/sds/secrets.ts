@@ -7,11 +7,12 @@
 import { hash } from 'node:crypto';
 import { isValidAt } from '../base/index.ts';
 import type { X509Svid } from '../ca/index.ts';
+import type { Trust } from '../delivery/index.ts';
 import { Secret } from '../gen/envoy/extensions/transport_sockets/tls/v3/secret.ts';
 import { SPIFFECertValidatorConfig } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_spiffe_validator_config.ts';
 import type { SpiffeId, TrustBundle } from '../spiffe/index.ts';
 import { FieldWriter, fieldLength } from './field-writer.ts';
-import type { Node } from './node.ts';
+import type { EnvoyNode } from './node.ts';
 import { SECRET_TYPE_URL } from './request.ts';
 
 /** The value of `control_plane.identifier`. */
@@ -28,9 +29,6 @@ export interface Certificate {
   readonly notBefore: number;
   readonly notAfter: number;
 }
-
-/** Which bundles a validation context has. */
-export type Trust = readonly Pick<TrustBundle, 'trustDomain' | 'sequenceNumber'>[];
 
 /** The encoded `type_url` field of an Any. */
 const SECRET_TYPE = writerOf(fieldLength(SECRET_TYPE_URL.length)).ascii(1, SECRET_TYPE_URL).bytes;
@@ -104,7 +102,7 @@ export function isCurrent({ certificate }: EncodedSecret, now: number): boolean 
 export type ValidationForm = 'spiffe' | 'plain';
 
 /** The form that the node's metadata requests, else the configured one. */
-export function validationFor(node: Node | undefined, otherwise: ValidationForm): ValidationForm {
+export function validationFor(node: EnvoyNode | undefined, otherwise: ValidationForm): ValidationForm {
   if (node?.disableSpiffeCertValidation === undefined) return otherwise;
   return node.disableSpiffeCertValidation ? 'plain' : 'spiffe';
 }

@@ -5,14 +5,13 @@
  * @see envoy/service/secret/v3/sds.proto, envoy/service/discovery/v3/ads.proto
  */
 
+import { Ledger, PushQueue } from '../delivery/index.ts';
 import { Decisions } from '../identity/index.ts';
 import { Turns } from '../limits/index.ts';
 import { Counters } from '../telemetry/index.ts';
 import type { Method } from '../wire/index.ts';
 import { DELTA } from './delta.ts';
 import { fetchSecrets } from './fetch.ts';
-import { Ledger } from './ledger.ts';
-import { PushQueue } from './push-queue.ts';
 import { SOTW } from './sotw.ts';
 import { SecretStream } from './stream.ts';
 import type { StreamKind, StreamParts } from './stream-context.ts';
@@ -21,7 +20,7 @@ const SDS = '/envoy.service.secret.v3.SecretDiscoveryService';
 const ADS = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
 
 export type ServiceSettings = Omit<StreamParts, 'queue' | 'turns' | 'counters' | 'ledger' | 'decisions'> &
-  Partial<Pick<StreamParts, 'counters' | 'ledger' | 'decisions' | 'turns'>>;
+  Partial<Pick<StreamParts, 'queue' | 'counters' | 'ledger' | 'decisions' | 'turns'>>;
 
 export function secretDiscoveryService(settings: ServiceSettings): Method[] {
   const parts: StreamParts = {
@@ -29,8 +28,8 @@ export function secretDiscoveryService(settings: ServiceSettings): Method[] {
     counters: new Counters(),
     ledger: new Ledger(settings.log),
     decisions: new Decisions({ ...settings, store: undefined }),
-    ...settings,
     queue: new PushQueue(),
+    ...settings,
   };
   const stream = (path: string, kind: StreamKind): Method => ({
     path,

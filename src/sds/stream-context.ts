@@ -1,16 +1,13 @@
 /** The objects that the parts of one stream share. */
 
 import type { Clock } from '../base/index.ts';
+import type { Asker, Ledger, PushQueue, StreamEvents } from '../delivery/index.ts';
 import type { Caller, Decisions, Identities } from '../identity/index.ts';
 import type { Turns } from '../limits/index.ts';
 import type { ReservedNames, TrustDomain } from '../spiffe/index.ts';
 import type { Counters, Log } from '../telemetry/index.ts';
 import type { Stream } from '../wire/index.ts';
-import type { Ledger } from './ledger.ts';
-import type { PushQueue } from './push-queue.ts';
-import type { Asker } from './refusal.ts';
 import type { ValidationForm } from './secrets.ts';
-import type { StreamEvents } from './stream-events.ts';
 import type { Subscription } from './subscription.ts';
 import type { Variant } from './variant.ts';
 import type { WatchedNames } from './watched-names.ts';

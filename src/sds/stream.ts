@@ -5,26 +5,31 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Peer } from '../attest/index.ts';
+import {
+  type Asker,
+  type LedgerStream,
+  type Node,
+  type Pushing,
+  type QueuePlace,
+  type SecretReport,
+  StreamEvents,
+  type StreamReport,
+} from '../delivery/index.ts';
 import type { Caller } from '../identity/index.ts';
 import { Status, StatusError, type Stream, type StreamHandler } from '../wire/index.ts';
 import { HeldNames } from './held-names.ts';
-import type { LedgerStream } from './ledger.ts';
 import { everyName } from './names.ts';
-import type { Node } from './node.ts';
-import type { Pushing, QueuePlace } from './push-queue.ts';
+import type { EnvoyNode } from './node.ts';
 import { Pusher } from './pusher.ts';
-import type { Asker } from './refusal.ts';
 import { namesOf, Rejections } from './rejections.ts';
+import { NOT_LOOKED_FOR, reportSecret } from './secret-report.ts';
 import { validationFor } from './secrets.ts';
 import type { StreamContext, StreamKind, StreamParts } from './stream-context.ts';
-import { StreamEvents } from './stream-events.ts';
-import { NOT_LOOKED_FOR, reportSecret, type SecretReport, type StreamReport } from './stream-report.ts';
 import { type Change, Subscription } from './subscription.ts';
 import type { Taken } from './variant.ts';
 import { WatchedNames } from './watched-names.ts';
 
 const noncePrefix = randomBytes(4).toString('hex');
-let streams = 0;
 
 export class SecretStream implements StreamHandler, LedgerStream, Pushing, StreamContext {
   readonly stream: Stream;
@@ -46,14 +51,13 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
   #charged = 0;
 
   constructor(stream: Stream, kind: StreamKind, parts: StreamParts) {
-    streams += 1;
-    this.#number = streams;
+    this.#number = parts.ledger.nextStream();
     this.#openedAt = parts.clock.now();
     this.stream = stream;
     this.parts = parts;
     this.kind = kind;
     this.caller = parts.identities.caller(stream.peer);
-    this.subscription = new Subscription(`${noncePrefix}.${streams}.`, kind.variant.saysRemoved);
+    this.subscription = new Subscription(`${noncePrefix}.${this.#number}.`, kind.variant.saysRemoved);
     this.names = new WatchedNames(
       parts.identities,
       this.caller,
@@ -61,7 +65,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
       (name) => this.lookAgain(name),
       parts.reservedNames,
     );
-    this.events = new StreamEvents(stream, streams, parts);
+    this.events = new StreamEvents(stream, this.#number, parts);
     this.#held = new HeldNames(this);
     this.#pusher = new Pusher(this, this.#held);
     this.#rejections = new Rejections(this, this);
@@ -153,7 +157,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     this.events.tell('stream_closed', () => []);
   }
 
-  #begin(node: Node | undefined): void {
+  #begin(node: EnvoyNode | undefined): void {
     this.events.node = node;
     this.#pusher.lookup.validation = validationFor(node, this.parts.validation);
     const names = () => Array.from(this.subscription.asked, ({ name }) => name);

@@ -9,7 +9,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import type { Trust } from './secrets.ts';
+import type { Trust } from '../delivery/index.ts';
 
 /** A name that the client requests, and what the client has of it. */
 export interface AskedName {

@@ -3,7 +3,7 @@
  * is encoded. All else is shared.
  */
 
-import type { Node } from './node.ts';
+import type { EnvoyNode } from './node.ts';
 import type { EncodedSecret } from './secrets.ts';
 import type { Push, RequestOutcome, Subscription } from './subscription.ts';
 
@@ -11,7 +11,7 @@ import type { Push, RequestOutcome, Subscription } from './subscription.ts';
 export interface Taken {
   readonly outcome: RequestOutcome;
   /** The client's node; undefined unless it is in a stream's first request. */
-  readonly node: Node | undefined;
+  readonly node: EnvoyNode | undefined;
   /** The error text of a NACK; undefined: no NACK. */
   readonly rejection: string | undefined;
 }

@@ -24,12 +24,14 @@ import type { Refusal } from '../audit/index.ts';
 import { type Clock, SystemClock, version } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
+import { Ledger, PushQueue } from '../delivery/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import type { Registry } from '../registry/index.ts';
-import { Ledger, secretDiscoveryService } from '../sds/index.ts';
+import { secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
 import { Counters, createLog } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';
+import { workloadApi } from '../workload-api/index.ts';
 import { adminCaller } from './admin-caller.ts';
 import { meantSelector, openAttestors, whyNoCallerHas } from './attestors.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
@@ -157,8 +159,9 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     bundle: config.sdsBundleName,
     allBundles: config.sdsAllBundlesName,
   };
-  const sds = {
+  const streams = {
     identities,
+    queue: new PushQueue(),
     trustDomain,
     reservedNames,
     clock,
@@ -169,9 +172,12 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     validation,
     turns,
   } as const;
-  const secretMethods = secretDiscoveryService(sds);
-  const { methods: standardMethods, health } = standardServices(secretMethods);
-  const methods = [...secretMethods, ...standardMethods];
+  const served = [
+    ...secretDiscoveryService(streams),
+    ...workloadApi({ ...streams, holdWithoutIdentity: config.workloadApiHold }),
+  ];
+  const { methods: standardMethods, health } = standardServices(served);
+  const methods = [...served, ...standardMethods];
   const wire = createWire({ methods, clock, log, quota, memory, turns });
   const subordinateIds = createSubordinateIds((user) => accounts.uid(user));
   const ownerOf = createOwnerOf(owners, subordinateIds);

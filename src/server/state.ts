@@ -3,8 +3,8 @@
 import { type AuditEvent, Refusals } from '../audit/index.ts';
 import { octal } from '../base/index.ts';
 import { openCertificateAuthority, openUpstream, type Passphrases, ToldIssuances } from '../ca/index.ts';
+import type { Ledger } from '../delivery/index.ts';
 import type { Store } from '../registry/index.ts';
-import type { Ledger } from '../sds/index.ts';
 import { AuditKeeper } from './audit-keeper.ts';
 import { openDataDir } from './data-dir.ts';
 import type { StartContext } from './start-context.ts';

@@ -18,6 +18,7 @@ const COUNTERS = {
   acks_total: 'responses acknowledged by clients (ACK)',
   nacks_total: 'responses rejected by clients (NACK)',
   names_held_total: 'names held, counted again for each new reason',
+  callers_without_identity_total: 'calls of the Workload API refused because the caller has no identity',
   names_refused_total: 'streams ended because of too many unknown names',
 } as const;
 

@@ -1,9 +1,14 @@
 /** Serializes errors for the log. */
 
 import pino from 'pino';
+import { SidekeyError } from '../base/index.ts';
 
-/** Like pino's serializer, but `type` is the error's name, because class names change in a bundle (`_SidekeyError`). */
+/**
+ * Like pino's serializer, but `type` is the error's name, because class names change in a bundle (`_SidekeyError`). An
+ * error with a code of Sidekey's own has no stack: its message says what is wrong, unless it is internal.
+ */
 export function serializeError(error: Error): unknown {
+  if (error instanceof SidekeyError && error.code !== 'ERR_INTERNAL') return briefError(error);
   const serialized = pino.stdSerializers.errWithCause(error);
   let shown: { type: string; cause?: unknown } | undefined = serialized;
   for (let one: unknown = error; one instanceof Error && shown !== undefined; one = one.cause) {

@@ -139,7 +139,7 @@ export class Http2Call implements OpeningCall, Sink, Holdings, MemoryHolder {
     });
   }
 
-  send(message: Message): void {
+  send(message: Message, taken?: () => void): void {
     if (this.#over || this.#stream.closed) return;
     const framed = frame(message instanceof Uint8Array ? [message] : message);
     try {
@@ -150,7 +150,11 @@ export class Http2Call implements OpeningCall, Sink, Holdings, MemoryHolder {
     }
     if (!this.#stream.headersSent) respond(this.#stream);
     // The callback runs once the bytes are in the socket or are discarded.
-    if (this.#stream.write(framed, () => this.release(framed.length))) return;
+    const written = () => {
+      this.release(framed.length);
+      taken?.();
+    };
+    if (this.#stream.write(framed, written)) return;
     // While the client does not read its answers, its requests are not read, since their answers would pile up.
     if (!this.#stalled) this.#stall();
   }

@@ -3,6 +3,7 @@
 export {
   type Call,
   type Message,
+  type Metadata,
   type Method,
   Status,
   type StatusDetail,

@@ -104,8 +104,11 @@ export interface StreamConnection {
 export interface Stream extends Call {
   /** The same object for all streams of a connection. */
   readonly connection: StreamConnection;
-  /** Queues one message, which it copies. A no-op once the stream has ended. */
-  send(message: Message): void;
+  /**
+   * Queues one message, which it copies. A no-op once the stream has ended.
+   * @param taken called once the socket has taken the message, or the stream was closed before
+   */
+  send(message: Message, taken?: () => void): void;
   /** Ends the stream with a status. A no-op once it has ended. */
   end(status: StatusCode, message: string, details?: readonly StatusDetail[]): void;
 }

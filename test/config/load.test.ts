@@ -50,6 +50,7 @@ test('root needs a trust domain only', async () => {
     allowWeakSelectors: false,
     newRoot: false,
     bundleFor: 'identified',
+    workloadApiHold: false,
     disableSpiffeCertValidation: false,
     x509SvidTtl: 3_600,
     x509SvidKeyType: 'ec-p256',
@@ -144,6 +145,7 @@ allowUnpinnedPeers: true
 allowWeakSelectors: true
 newRoot: true
 bundleFor: anyone
+workloadApiHold: true
 disableSpiffeCertValidation: false
 x509SvidTtl: 20s
 x509SvidKeyType: rsa-2048
@@ -202,6 +204,7 @@ sdsAllBundlesName: roots
       allowWeakSelectors: true,
       newRoot: true,
       bundleFor: 'anyone',
+      workloadApiHold: true,
       disableSpiffeCertValidation: false,
       x509SvidTtl: 20,
       x509SvidKeyType: 'rsa-2048',

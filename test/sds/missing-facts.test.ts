@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { Ledger } from '../../src/delivery/ledger.ts';
+import type { SecretReport } from '../../src/delivery/stream-report.ts';
 import {
   DeltaDiscoveryRequest,
   DeltaDiscoveryResponse,
@@ -9,9 +11,7 @@ import {
   DiscoveryResponse,
 } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
 import { ROUND_MAX_MS } from '../../src/identity/looks.ts';
-import { Ledger } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
-import type { SecretReport } from '../../src/sds/stream-report.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import {
   callOf,

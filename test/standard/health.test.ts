@@ -19,7 +19,8 @@ describe('health', () => {
   it('is SERVING for the server and each discovery service; another service is NOT_FOUND', async (t) => {
     const { socket } = await startInnerServer(t);
     const client = connect(t, socket);
-    for (const service of ['', SDS, ADS]) assert.equal(await check(client, service), SERVING, service);
+    for (const service of ['', SDS, ADS, 'SpiffeWorkloadAPI'])
+      assert.equal(await check(client, service), SERVING, service);
     for (const service of ['other', 'grpc.health.v1.Health', SDS.toLowerCase(), `/${SDS}`]) {
       await assert.rejects(check(client, service), {
         code: status.NOT_FOUND,
@@ -42,6 +43,7 @@ describe('health', () => {
         .sort(),
       [
         ['', SERVING],
+        ['SpiffeWorkloadAPI', SERVING],
         [ADS, SERVING],
         [SDS, SERVING],
       ],

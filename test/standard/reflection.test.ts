@@ -11,6 +11,7 @@ import { connect, type Reflection, reflect } from './support.ts';
 const SDS = 'envoy.service.secret.v3.SecretDiscoveryService';
 const ADS = 'envoy.service.discovery.v3.AggregatedDiscoveryService';
 const SERVICES = [
+  'SpiffeWorkloadAPI',
   ADS,
   SDS,
   'grpc.health.v1.Health',

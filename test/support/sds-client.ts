@@ -62,9 +62,9 @@ export class SdsClient {
   }
 }
 
-/** What a stream of either variant has. */
-class ResponseStream<R> {
-  readonly #call: grpc.ClientDuplexStream<Uint8Array, R>;
+/** The responses of a stream, in order. */
+export class ResponseStream<R, Call extends grpc.ClientReadableStream<R> = grpc.ClientReadableStream<R>> {
+  protected readonly call: Call;
   readonly #responses: R[] = [];
   readonly #waiting: ((response: R | undefined) => void)[] = [];
   #ended = false;
@@ -73,8 +73,8 @@ class ResponseStream<R> {
   /** How the stream ended. */
   readonly status: Promise<grpc.StatusObject>;
 
-  constructor(call: grpc.ClientDuplexStream<Uint8Array, R>) {
-    this.#call = call;
+  constructor(call: Call) {
+    this.call = call;
     call.on('data', (response: R) => {
       this.received += 1;
       const waiter = this.#waiting.shift();
@@ -89,10 +89,6 @@ class ResponseStream<R> {
     });
   }
 
-  sendBytes(bytes: Uint8Array): void {
-    this.#call.write(bytes);
-  }
-
   /** The next response, now or later; rejects when the stream ends without one. */
   async next(): Promise<R> {
     const ready = this.#responses.shift();
@@ -105,13 +101,19 @@ class ResponseStream<R> {
   }
 
   cancel(): void {
-    this.#call.cancel();
+    this.call.cancel();
+  }
+}
+
+class RequestStream<R> extends ResponseStream<R, grpc.ClientDuplexStream<Uint8Array, R>> {
+  sendBytes(bytes: Uint8Array): void {
+    this.call.write(bytes);
   }
 }
 
 const NODE = { id: 'test', cluster: 'test' };
 
-export class SdsStream extends ResponseStream<DiscoveryResponse> {
+export class SdsStream extends RequestStream<DiscoveryResponse> {
   send(request: Request): void {
     this.sendBytes(
       DiscoveryRequest.encode(DiscoveryRequest.fromPartial({ typeUrl: SECRET_TYPE, ...request })).finish(),
@@ -133,7 +135,7 @@ export class SdsStream extends ResponseStream<DiscoveryResponse> {
   }
 }
 
-export class DeltaStream extends ResponseStream<DeltaDiscoveryResponse> {
+export class DeltaStream extends RequestStream<DeltaDiscoveryResponse> {
   send(request: DeltaRequest): void {
     const message = DeltaDiscoveryRequest.fromPartial({ typeUrl: SECRET_TYPE, ...request });
     this.sendBytes(DeltaDiscoveryRequest.encode(message).finish());

@@ -33,6 +33,23 @@ test('an error and its causes are logged by their names, even if a bundle rename
   assert.deepEqual([second?.type, second?.cause?.type], ['TypeError', 'SidekeyError']);
 });
 
+test('a stack is logged for a bug, and not for an error that says what is wrong', () => {
+  const { log, lines } = recordingLog();
+  const refused = new SidekeyError('ERR_UPSTREAM', 'it refuses', { cause: new Error('403') });
+  for (const err of [refused, SidekeyError.from(new TypeError('x is undefined')), new Error('unexpected')]) {
+    log.error({ err }, 'something failed');
+  }
+  const [brief, internal, unexpected] = lines.map(({ err }) => JSON.stringify(err));
+  assert.deepEqual(JSON.parse(brief!), {
+    type: 'SidekeyError',
+    code: 'ERR_UPSTREAM',
+    message: 'it refuses',
+    cause: { type: 'Error', message: '403' },
+  });
+  assert.match(internal!, /"stack":.*log\.test/);
+  assert.match(unexpected!, /"stack":.*log\.test/);
+});
+
 test('a thrown value that is not an error is logged', () => {
   const { log, lines } = recordingLog();
   const cause = { no: 'error' };

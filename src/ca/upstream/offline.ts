@@ -74,7 +74,7 @@ export class OfflineRoot implements UpstreamAuthority {
 
   problem(): string | undefined {
     if (this.#request === undefined) return undefined;
-    return `have the offline root sign the request ${this.#request.file}, then run sidekey ca import with the answer`;
+    return `have the offline root sign the request ${this.#request.file}, then run sidekey ca import FILE, where FILE is its answer`;
   }
 
   async check(): Promise<void> {}

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { PushQueue } from '../../src/sds/push-queue.ts';
+import { PushQueue } from '../../src/delivery/push-queue.ts';
 import type { StreamConnection } from '../../src/wire/types.ts';
 import { until } from '../identity/support.ts';
 

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Ledger, type LedgerStream } from '../../src/delivery/ledger.ts';
 import { DiscoveryRequest } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
-import { Ledger, type LedgerStream } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { callOf, log, makeJoin, NO_METADATA, ScriptedPeer, TRUST_DOMAIN } from '../identity/support.ts';

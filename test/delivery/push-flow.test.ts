@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { PushFlow } from '../../src/sds/push-flow.ts';
+import { PushFlow } from '../../src/delivery/push-flow.ts';
 import type { StreamConnection } from '../../src/wire/types.ts';
 
 /** Records the deferrals, by the connections' numbers. */

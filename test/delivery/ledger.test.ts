@@ -2,16 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { Ledger } from '../../src/delivery/ledger.ts';
+import type { StreamEvent } from '../../src/delivery/stream-event.ts';
+import { type SecretReport, STALE_MS, type StreamReport } from '../../src/delivery/stream-report.ts';
 import {
   DeltaDiscoveryRequest,
   DeltaDiscoveryResponse,
   DiscoveryRequest,
   DiscoveryResponse,
 } from '../../src/gen/envoy/service/discovery/v3/discovery.ts';
-import { Ledger } from '../../src/sds/ledger.ts';
 import { secretDiscoveryService } from '../../src/sds/service.ts';
-import type { StreamEvent } from '../../src/sds/stream-event.ts';
-import { type SecretReport, STALE_MS, type StreamReport } from '../../src/sds/stream-report.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { Status, type StatusCode, type StreamHandler } from '../../src/wire/types.ts';
 import {

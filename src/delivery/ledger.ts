@@ -99,9 +99,16 @@ export class Ledger {
   readonly #byPeer = new Map<Peer, OpenConnection>();
   readonly #listeners: Listeners<StreamEvent>;
   #connections = 0;
+  #streams = 0;
 
   constructor(log: Log) {
     this.#listeners = new Listeners((err) => log.error({ err }, 'stream event listener failed'));
+  }
+
+  /** A number for a new stream: they are counted from 1 since the start. */
+  nextStream(): number {
+    this.#streams += 1;
+    return this.#streams;
   }
 
   open(stream: LedgerStream): void {

@@ -1,0 +1,3 @@
+/** The SPIFFE Workload API on the pipe. */
+
+export { workloadApi } from './service.ts';

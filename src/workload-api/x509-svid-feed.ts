@@ -1,0 +1,161 @@
+/** The X.509-SVIDs of one caller, with the bundles that verify peers: the messages of FetchX509SVID. */
+
+import { isValidAt, SidekeyError } from '../base/index.ts';
+import type { X509Svid } from '../ca/index.ts';
+import { X509SVIDResponse } from '../gen/workload.ts';
+import { defaultEntry, type Held, nothingFor } from '../identity/index.ts';
+import type { Entry } from '../registry/index.ts';
+import type { TrustBundle } from '../spiffe/index.ts';
+import { bundleItem, concatenated, stateOf, x509ById } from './messages.ts';
+import type { Item, State } from './state.ts';
+import type { Feed, FeedContext } from './state-stream.ts';
+import { chainDer, keyDer } from './svid-der.ts';
+
+/** The first message waits no longer than this for SVIDs whose keys are slow to make, in milliseconds. */
+const SLOW_MS = 250;
+
+/** The SVID of an entry, or undefined if there is none now. */
+type SvidOf = (entry: Entry) => X509Svid | undefined;
+
+export class X509SvidFeed implements Feed {
+  readonly variant = 'x509-svids';
+  readonly name = 'default';
+  readonly #context: FeedContext;
+  readonly #stops: readonly (() => void)[];
+  /** By entry id: stops the watch of the entry's SVID. */
+  readonly #watched = new Map<string, () => void>();
+  /** By entry id: the last SVID of the entry that the caller could have. */
+  readonly #last = new Map<string, X509Svid>();
+
+  constructor(context: FeedContext) {
+    const { identities, caller, changed } = context;
+    this.#context = context;
+    this.#stops = [caller.watchEntries(changed), identities.watchBundles(changed)];
+  }
+
+  now(): State | Held | undefined {
+    const { identities, caller } = this.#context;
+    this.#watch();
+    const found = new Map<string, X509Svid>();
+    for (const entry of caller.entries) {
+      const svid = this.#kept(entry) ?? identities.peekSvid(caller, entry);
+      if (svid === undefined) return undefined;
+      found.set(entry.id, svid);
+    }
+    return this.#state(({ id }) => found.get(id));
+  }
+
+  async later(): Promise<State | Held> {
+    const { identities, caller, clock } = this.#context;
+    const issued = new Map<string, X509Svid>();
+    let failure: SidekeyError | undefined;
+    const issue = async (entry: Entry) => {
+      try {
+        const svid = await identities.svid(caller, entry);
+        if (svid !== undefined) issued.set(entry.id, svid);
+      } catch (error) {
+        failure = SidekeyError.from(error);
+        if (failure.code !== 'ERR_CA' && failure.code !== 'ERR_STORE') throw failure;
+      }
+    };
+    const quick = caller.entries.filter((entry) => !identities.isSlow(entry));
+    const slow = Promise.all(caller.entries.filter((entry) => identities.isSlow(entry)).map(issue));
+    const late = Promise.withResolvers<void>();
+    const deadline = quick.length === 0 ? undefined : clock.after(SLOW_MS, () => late.resolve());
+    try {
+      await Promise.all([...quick.map(issue), Promise.race([slow, late.promise])]);
+    } finally {
+      deadline?.cancel();
+    }
+    // The entries may have changed meanwhile.
+    this.#watch();
+    const found = this.#state((entry) => {
+      const svid = this.#kept(entry) ?? identities.peekSvid(caller, entry) ?? issued.get(entry.id);
+      return svid ?? this.#validLast(entry);
+    });
+    if (!('reason' in found) || failure === undefined || found.reason !== 'issuance-failed') return found;
+    return { ...found, detail: failure.message };
+  }
+
+  close(): void {
+    for (const stop of [...this.#stops, ...this.#watched.values()]) stop();
+    this.#watched.clear();
+    this.#last.clear();
+  }
+
+  /** The last SVID of an entry that lapses: the caller gets no new one, but keeps this one until it ends. */
+  #kept(entry: Entry): X509Svid | undefined {
+    return this.#context.caller.lapseOf(entry) === undefined ? undefined : this.#validLast(entry);
+  }
+
+  #validLast({ id }: Entry): X509Svid | undefined {
+    const last = this.#last.get(id);
+    return last !== undefined && isValidAt(last, this.#context.clock.now()) ? last : undefined;
+  }
+
+  /** Watches the SVIDs of the caller's entries. */
+  #watch(): void {
+    const { identities, caller, changed } = this.#context;
+    const ids = new Set(caller.entries.map(({ id }) => id));
+    for (const [id, stop] of this.#watched) {
+      if (ids.has(id)) continue;
+      stop();
+      this.#watched.delete(id);
+      this.#last.delete(id);
+    }
+    for (const entry of caller.entries) {
+      if (!this.#watched.has(entry.id)) this.#watched.set(entry.id, identities.watchSvid(entry, changed));
+    }
+  }
+
+  #state(svidOf: SvidOf): State | Held {
+    const { identities, caller } = this.#context;
+    const bundle = identities.bundle(caller);
+    if (caller.entries.length === 0) return nothingFor(caller);
+    if ('reason' in bundle) return bundle;
+    const found: { readonly entry: Entry; readonly svid: X509Svid }[] = [];
+    for (const entry of inOrder(caller.entries)) {
+      const svid = svidOf(entry);
+      if (svid === undefined) continue;
+      this.#last.set(entry.id, svid);
+      found.push({ entry, svid });
+    }
+    if (found.length === 0) return { reason: 'issuance-failed', detail: 'no SVID of this caller could be issued' };
+    return messageOf(found, bundle, identities.federated(caller));
+  }
+}
+
+/** The default identity is the first. @see Workload API, section 8 */
+function inOrder(entries: readonly Entry[]): Entry[] {
+  const first = defaultEntry(entries);
+  return first === undefined ? [] : [first, ...entries.filter((entry) => entry !== first)];
+}
+
+function messageOf(
+  found: readonly { readonly entry: Entry; readonly svid: X509Svid }[],
+  own: TrustBundle,
+  federated: readonly TrustBundle[],
+): State {
+  const hints = new Set<string>();
+  const response = X509SVIDResponse.fromPartial({
+    svids: found.map(({ entry, svid }) => ({
+      spiffeId: svid.spiffeId,
+      x509Svid: chainDer(svid),
+      x509SvidKey: keyDer(svid),
+      bundle: concatenated(own),
+      hint: uniqueHint(entry, hints),
+    })),
+    crl: [...own.crls],
+    federatedBundles: x509ById(federated),
+  });
+  const svids = found.map(({ svid }): Item => ({ name: svid.spiffeId, svid, trust: undefined }));
+  const items = [...svids, ...[own, ...federated].map(bundleItem)];
+  return stateOf(X509SVIDResponse.encode(response).finish(), items, true);
+}
+
+/** A hint is unique in a message, so that a client finds one SVID by it; the oldest entry keeps it. */
+function uniqueHint({ hint }: Entry, hints: Set<string>): string {
+  if (hints.has(hint)) return '';
+  hints.add(hint);
+  return hint;
+}
