@@ -66,7 +66,7 @@ test('every state of an authority is recorded, and who asked', async (t) => {
     'unix rotate_asked root',
   ]);
   await until(() => {
-    clock.advance(HOUR / 10);
+    clock.advance(HOUR);
     return events.some(({ action, target }) => action === 'authority.retired' && target === first.id);
   });
   const [retired] = events.filter(({ action, target }) => action === 'authority.retired' && target === first.id);
