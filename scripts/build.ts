@@ -24,6 +24,8 @@ const dist = path.join(root, 'dist');
 const BUNDLES: Readonly<Record<string, string>> = {
   'serve.cjs': 'src/cli/serve.ts',
   'sds-client.cjs': 'src/cli/sds-client.ts',
+  'backup-run.cjs': 'src/cli/backup-run.ts',
+  'copy-worker.cjs': 'src/registry/sqlite/copy-worker.ts',
   'cli.cjs': 'src/cli/main.ts',
   'sidekey.cjs': 'src/cli/launch.ts',
 };
@@ -49,7 +51,7 @@ const SERVE_TIMEOUT_MS = 60_000;
 const apart: Plugin = {
   name: 'apart',
   setup({ onResolve }) {
-    onResolve({ filter: /^\.\/(serve|sds-client)\.ts$/ }, ({ path: source }) => ({
+    onResolve({ filter: /^\.\/(serve|sds-client|backup-run)\.ts$/ }, ({ path: source }) => ({
       path: source.replace(/ts$/, 'cjs'),
       external: true,
     }));

@@ -37,6 +37,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   standard: ['wire/types.ts', 'gen'],
   admin: ['registry', 'entries-file', 'ca', 'identity', 'types:delivery', ...CATALOG],
   client: [],
+  backup: [],
   envoy: [],
   doctor: [
     'envoy',
@@ -60,13 +61,16 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'attest/socket-listener.ts',
     ...CATALOG,
     'gen',
+    'backup',
     'server/check.ts',
     'server/hardening.ts',
+    'server/restore.ts',
     'server/server.ts',
   ],
   server: [
     'config',
     'registry',
+    'backup',
     'entries-file',
     'ca',
     'attest',
@@ -90,8 +94,11 @@ const LEAF_RULES: Readonly<Record<string, readonly string[]>> = {
   audit: ['base', 'telemetry'],
 };
 
-/** Files of a room that alone may use one of its rights. */
-const ONLY: Readonly<Record<string, string>> = { 'cli -> server': 'cli/serve.ts' };
+/** The only files of a room that may use one of its rights. */
+const ONLY: Readonly<Record<string, readonly string[]>> = {
+  'cli -> server': ['cli/serve.ts', 'cli/backup-run.ts', 'cli/restore-backup.ts'],
+  'cli -> backup': ['cli/backup-secrets.ts', 'cli/make-backup.ts', 'cli/restore-backup.ts'],
+};
 
 export interface Import {
   readonly from: string;
@@ -249,7 +256,7 @@ function allowed({ from, to, typeOnly }: Import): boolean {
   const rights = ROOMS[room];
   if (rights === undefined) return false;
   const only = ONLY[`${room} -> ${target}`];
-  if (only !== undefined && from !== only) return false;
+  if (only !== undefined && !only.includes(from)) return false;
   return rights.includes(target) || rights.includes(to) || (typeOnly && rights.includes(`types:${target}`));
 }
 

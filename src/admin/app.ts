@@ -13,6 +13,7 @@ import { type AdminCaller, accessRefusal } from './access.ts';
 import { actorOf, type ByOf, refusedActorOf } from './actor.ts';
 import { addAliasRoutes } from './aliases.ts';
 import { addAuditRoutes } from './audit.ts';
+import { addBackupRoutes, type BackupRouteParts } from './backup.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
 import { addDecisionRoutes } from './decisions.ts';
@@ -41,6 +42,7 @@ export interface AppOptions {
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
   readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'>;
   readonly self: SelfKnowledge;
+  readonly backup: BackupRouteParts['backup'];
   readonly eventReaders: EventReaders;
   readonly ready: () => Readiness;
   readonly clock: Clock;
@@ -140,6 +142,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   addAuditRoutes(app, options.audit);
   addExplainRoutes(app, { ...options, ...options.explain });
   addDoctorRoutes(app, options);
+  addBackupRoutes(app, options, byOf);
   addEventRoutes(app, options.eventReaders);
   addHealthRoutes(app, options.ready);
   let document: Record<string, unknown> | undefined;

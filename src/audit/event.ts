@@ -27,6 +27,7 @@ export const AUDIT_ACTIONS = {
   'token.created': 'a token of the admin API was created',
   'token.deleted': 'a token of the admin API was deleted',
   'token.reloaded': 'the file with the token of the admin API has another token',
+  'backup.asked': 'somebody asked for a backup, which has the keys of the authorities',
   'admin.refused': 'requests to the admin API were refused; the row counts those of one minute',
   'caller.refused': 'callers of the pipe were refused; the row counts those of one minute',
 } as const;

@@ -25,12 +25,12 @@ export function writeFileAtomic(file: string, bytes: string | Uint8Array, mode =
     rmSync(draft, { force: true });
     throw thrown;
   }
-  syncDirectory(path.dirname(file));
+  syncToDisk(path.dirname(file));
 }
 
-/** Makes the names in a directory durable. */
-function syncDirectory(directory: string): void {
-  const fd = openSync(directory, 'r');
+/** Makes the content of a file, or the names in a directory, durable. */
+export function syncToDisk(place: string): void {
+  const fd = openSync(place, 'r');
   try {
     fsyncSync(fd);
   } finally {

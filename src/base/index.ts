@@ -9,7 +9,7 @@ export { DURATION_RULE, formatDuration, parseDuration } from './duration.ts';
 export { ERRORS, type ErrorCode, formatProblem, type Problem, SidekeyError } from './errors.ts';
 export { Fifo } from './fifo.ts';
 export { type FileStat, fileVersion } from './file-version.ts';
-export { writeFileAtomic } from './files.ts';
+export { syncToDisk, writeFileAtomic } from './files.ts';
 export type { Finding, Severity } from './finding.ts';
 export { accountOf, groupId, groupMembers, groupName, isNamedGroup } from './groups.ts';
 export { OPEN_INPUT, readInputFile, readRegular, readRegularFile } from './input-file.ts';

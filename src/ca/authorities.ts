@@ -24,7 +24,7 @@ import { type AuthorityAudit, AuthorityAuditor, audited } from './authority-audi
 import { AuthorityLog } from './authority-log.ts';
 import { type AuthorityView, listAuthorities, movesBetween, troubleOf, upstreamInfo } from './authority-report.ts';
 import { ownBundle } from './bundle.ts';
-import type { AuditedMove, AuthorityState, KeyStore, StoredAuthorities } from './key-store.ts';
+import { type AuditedMove, type AuthorityState, KeyStore, type StoredAuthorities } from './key-store.ts';
 import { Minter } from './mint.ts';
 import type { NamePart } from './name.ts';
 import { type Need, type Plan, plan, type Situation, type Slots } from './plan.ts';
@@ -167,6 +167,13 @@ export class Authorities {
   /** See {@link upstreamInfo}. */
   upstream(): UpstreamInfo | undefined {
     return upstreamInfo(this.#view());
+  }
+
+  /** The files as {@link KeyStore.snapshot}; a taint that is declared, but not stored yet, has its mark too. */
+  snapshot(): Map<string, Buffer> {
+    const files = this.#options.store.snapshot();
+    for (const id of this.#tainting.keys()) files.set(KeyStore.markOf(id), Buffer.alloc(0));
+    return files;
   }
 
   #view(): AuthorityView {

@@ -115,6 +115,7 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     rotate: (role, by) => authorities.rotate(role, by),
     taint: (id, by) => authorities.taint(id, by),
     import: (certificates, by) => authorities.import(certificates, by),
+    snapshot: () => authorities.snapshot(),
     onMove: (listener) => authorities.moves.add(listener),
     onBundleChange: (listener) => authorities.bundleChange.add(listener),
     onReplaced: (listener) => authorities.replaced.add(listener),

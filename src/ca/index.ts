@@ -4,6 +4,12 @@ export { inspectAuthorities, longestKeptSvidTtl, openCertificateAuthority } from
 export type { Passphrases } from './key-codec.ts';
 export { hasAuthorities } from './key-store.ts';
 export { parseName } from './name.ts';
+export {
+  type LastAuthorities,
+  lastAuthorities,
+  type RestoredAuthorities,
+  restoreAuthorities,
+} from './restored-authorities.ts';
 export { SLOT_STATES, type SlotState } from './slot.ts';
 export { ToldIssuances } from './told-issuances.ts';
 export type {

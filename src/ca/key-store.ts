@@ -5,7 +5,7 @@
  */
 
 import { X509Certificate } from 'node:crypto';
-import { constants, existsSync, readdirSync } from 'node:fs';
+import { constants, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { lstat, mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Actor } from '../audit/index.ts';
@@ -88,6 +88,14 @@ const OLD_STATE_FILE = 'bundle.json';
 const MAX_BYTES = 1024 * 1024;
 const HALF_WRITTEN = /\.new$/;
 
+/** The names of all files of the authorities; of the request to an offline root too. */
+const OWN_FILES = [AUTHORITY_FILE, /^tainted-[0-9a-f]+$/, /^(state|bundle)\.json$/, /^request\.(csr|key)$/];
+
+/** Whether a file with this name belongs to the authorities. */
+export function isAuthorityFile(name: string): boolean {
+  return OWN_FILES.some((one) => one.test(name));
+}
+
 /** True if authorities are kept in this directory; false where it isn't there. */
 export function hasAuthorities(dir: string): boolean {
   return existsSync(dir) && readdirSync(dir).some((name) => AUTHORITY_FILE.test(name));
@@ -129,16 +137,45 @@ export class KeyStore {
 
   /** Reads the authorities as {@link load} does, and changes nothing. Empty if there are none. @throws ERR_CA */
   static async inspect(dir: string, trustDomain: TrustDomain, keys: KeyCodec): Promise<InspectedAuthority[]> {
-    if (!hasAuthorities(dir)) return [];
-    const store = new KeyStore(dir, trustDomain, keys);
-    const { gone, slots } = await store.#loadState();
+    return hasAuthorities(dir) ? (await new KeyStore(dir, trustDomain, keys).look()).found : [];
+  }
+
+  /** Reads everything as {@link load} does, and changes nothing. @throws ERR_CA */
+  async look(): Promise<{ state: AuthorityState; found: InspectedAuthority[] }> {
+    const state = await this.#loadState();
     const found: InspectedAuthority[] = [];
-    for (const name of await readdir(dir)) {
+    for (const name of await readdir(this.#dir)) {
       const id = AUTHORITY_FILE.exec(name)?.[2];
-      if (id === undefined || id in gone) continue;
-      found.push({ ...(await store.#read(name)), state: slots?.[id]?.state });
+      if (id === undefined || id in state.gone) continue;
+      found.push({ ...(await this.#read(name)), state: state.slots?.[id]?.state });
     }
-    return found;
+    return { state, found };
+  }
+
+  /** The stored states, without reading a key. @throws ERR_CA */
+  states(): Promise<AuthorityState> {
+    return this.#loadState();
+  }
+
+  /**
+   * The content of each file by name, as a kill at this moment would leave them, since every file is replaced in one
+   * step. Synchronous, so that nothing changes in between, except that files of removed authorities may vanish.
+   */
+  snapshot(): Map<string, Buffer> {
+    const files = new Map<string, Buffer>();
+    for (const name of readdirSync(this.#dir).filter(isAuthorityFile)) {
+      try {
+        files.set(name, readFileSync(path.join(this.#dir, name)));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+    }
+    return files;
+  }
+
+  /** The name of the file that marks an authority as tainted. */
+  static markOf(id: string): string {
+    return `${TAINT_MARK}${id}`;
   }
 
   /**
@@ -187,7 +224,7 @@ export class KeyStore {
    * of them is restored.
    */
   async markTainted(id: string): Promise<void> {
-    writeFileAtomic(path.join(this.#dir, `${TAINT_MARK}${id}`), '');
+    writeFileAtomic(path.join(this.#dir, KeyStore.markOf(id)), '');
   }
 
   /** The IDs of the marked authorities. Deletes marks that no authority needs any more. */

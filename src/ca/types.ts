@@ -124,6 +124,11 @@ export interface CertificateAuthority {
   taint(id: string, by?: Actor): Promise<void>;
   /** Takes the certificates that an offline root signed, PEM. @throws ERR_AUTHORITY_STATE, ERR_UPSTREAM, ERR_CA */
   import(certificates: string, by?: Actor): Promise<void>;
+  /**
+   * The files of the authorities, keys included, as a kill at this moment would leave them: what was handed out until
+   * now is in them. Synchronous. @throws Error if one cannot be read
+   */
+  snapshot(): Map<string, Buffer>;
   /** Why no SVID can be signed now, or soon; undefined if nothing is wrong. */
   trouble(): string | undefined;
   /** The upstream that signs the intermediates, and its present problem; undefined if own roots sign them. */

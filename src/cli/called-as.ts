@@ -61,6 +61,8 @@ export const COMMAND_NAMES = [
   'healthcheck',
   'envoy',
   'doctor',
+  'backup',
+  'restore',
   'completion',
 ] as const;
 

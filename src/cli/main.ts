@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { printableLines, version } from '../base/index.ts';
 import { addAliasCommands } from './alias.ts';
 import { addAuditCommands } from './audit.ts';
+import { addBackupCommand, addRestoreCommand } from './backup.ts';
 import { addBundleCommands } from './bundle.ts';
 import { addCaCommands } from './ca.ts';
 import { addCompletionCommand } from './completion.ts';
@@ -31,6 +32,8 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   healthcheck: addHealthcheckCommand,
   envoy: addEnvoyCommands,
   doctor: addDoctorCommand,
+  backup: addBackupCommand,
+  restore: addRestoreCommand,
   completion: (to) => addCompletionCommand(to, () => program(undefined)),
 };
 

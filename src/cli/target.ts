@@ -110,7 +110,7 @@ function missingHint(options: ClientOptions): string | undefined {
 
 /** A command as this user calls it, with the flags that name the server, so that it asks the same server from any shell. */
 export function aimed(command: string, { adminSocket, adminUrl, tokenFile }: ClientOptions): string {
-  if (!/^sidekey (?!serve |envoy |fetch |completion )/.test(command)) return asCalled(command);
+  if (!/^sidekey (?!serve |envoy |fetch |completion |restore )/.test(command)) return asCalled(command);
   const flags = { '--admin-socket': adminSocket, '--admin-url': adminUrl, '--token-file': tokenFile };
   const given = Object.entries(flags).flatMap(([flag, value]) =>
     value === undefined ? [] : [flag, shellQuote(value)],

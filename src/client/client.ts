@@ -28,6 +28,11 @@ export interface AdminClient {
   json<T>(method: string, path: string, request?: AdminRequest): Promise<T>;
   /** Resolves to the text of a long answer in pieces, once the server sends it. @throws AdminError */
   pieces(path: string): Promise<AsyncIterable<string>>;
+  /**
+   * Resolves to the bytes of the answer, once the server sends them. The bytes end with an error if the connection does
+   * so too early. @throws AdminError
+   */
+  bytes(method: string, path: string): Promise<AsyncIterable<Uint8Array>>;
   /** Resolves to the events from now on, once the server streams them; ends when the server stops. @throws AdminError */
   events(): Promise<AsyncIterable<AdminEvent>>;
 }
@@ -60,6 +65,9 @@ const TIMEOUT_MS = 30_000;
 /** Longest silence on an event stream, in milliseconds: the server sends an event or a comment at least every 15 s. */
 const SILENCE_MS = 45_000;
 
+/** Longest silence before the server sends the first byte of a long answer, and within it, in milliseconds. */
+const LONG_SILENCE_MS = 600_000;
+
 export function connectAdmin(target: AdminTarget): AdminClient {
   const answer = async (method: string, path: string, request: AdminRequest = {}) => {
     const { status, body } = await send(target, method, path, request);
@@ -84,6 +92,11 @@ export function connectAdmin(target: AdminTarget): AdminClient {
       }
     },
     pieces,
+    bytes: async (method, path) => {
+      const response = await open(target, method, path, {}, { timeout: LONG_SILENCE_MS });
+      if (response.statusCode !== 200) throw refused(response.statusCode!, await textOf(target, response));
+      return bytesOf(target, response);
+    },
     events: async () => readEvents(await pieces('/v1/events')),
   };
 }
@@ -102,6 +115,14 @@ async function textOf(target: AdminTarget, response: IncomingMessage): Promise<s
   let text = '';
   for await (const chunk of chunksOf(target, response)) text += chunk;
   return text;
+}
+
+async function* bytesOf(target: AdminTarget, response: IncomingMessage): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const piece of response) yield piece as Buffer;
+  } catch (thrown) {
+    throw unreachable(target, thrown as NodeJS.ErrnoException);
+  }
 }
 
 async function* chunksOf(target: AdminTarget, response: IncomingMessage): AsyncGenerator<string> {
@@ -145,11 +166,12 @@ async function open(
           : request({ ...options, socketPath: target.socketPath, path });
       // A server that refuses a large body answers before it has read it all; later errors of the connection are ignored.
       outgoing.on('response', resolve).on('error', reject).end(payload);
+      const silence = 'timeout' in limits ? limits.timeout : TIMEOUT_MS;
       let silent: { destroy(error: Error): unknown } = outgoing;
       outgoing.on('response', (response) => {
         silent = response;
       });
-      outgoing.on('timeout', () => silent.destroy(new Error(`the server sent nothing for ${SILENCE_MS / 1000} s`)));
+      outgoing.on('timeout', () => silent.destroy(new Error(`the server sent nothing for ${silence / 1000} s`)));
     });
   } catch (thrown) {
     throw unreachable(target, thrown as NodeJS.ErrnoException);

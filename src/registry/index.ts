@@ -32,6 +32,7 @@ export { missing } from './match.ts';
 export { Place, show } from './place.ts';
 export { openRegistry } from './registry.ts';
 export { copyDatabase } from './sqlite/copy.ts';
+export { checkDatabase, trustDomainIn } from './sqlite/restored-database.ts';
 export { openSqliteStore } from './sqlite/sqlite-store.ts';
 export type { AuditRow, AuditStore } from './store/audit-store.ts';
 export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decision-store.ts';

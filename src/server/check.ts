@@ -14,6 +14,7 @@ import { openAttestors } from './attestors.ts';
 import { type DataDirState, inspectDataDir } from './data-dir.ts';
 import { warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
+import { isRestoreOpen } from './finish-restore.ts';
 import { lookAtHost } from './host.ts';
 import { entryRulesOf, type Inputs, readInputs } from './inputs.ts';
 import { Parts } from './parts.ts';
@@ -58,7 +59,7 @@ export async function checkStart(config: ServeConfig): Promise<StartCheck> {
       lines.push(...((await attempt(() => authorityLines(config, state, inputs.passphrases))) ?? []));
     }
     for (const one of socketsOf(config)) await attempt(() => checkSocket(one, isServed));
-    const registry = state && (await attempt(() => registryAsStored(config, state, parts, log)));
+    const registry = state && (await attempt(() => registryAsStored({ config, state, parts, log, lines })));
     if (registry !== undefined && host !== undefined) {
       const clock = new SystemClock();
       const facts = {
@@ -100,6 +101,9 @@ function* dataDirLines({ path: directory, exists, isServed, closes }: DataDirSta
   if (!exists) yield `the data directory ${directory} would be created`;
   if (closes !== undefined)
     yield `the data directory ${directory} would be closed to others (${octal(closes)} to 0700)`;
+  if (exists && isRestoreOpen(directory)) {
+    yield `a restore in ${directory} was interrupted, and a start would finish it: this check still sees the former data`;
+  }
   if (!hasAuthorities(authoritiesIn(directory))) yield 'a new root and intermediate would be created';
 }
 
@@ -128,7 +132,19 @@ async function authorityLines(
 }
 
 /** The registry from a copy of the database, or an empty one. @throws the errors of a start */
-async function registryAsStored(config: ServeConfig, state: DataDirState, parts: Parts, log: Log): Promise<Registry> {
+async function registryAsStored({
+  config,
+  state,
+  parts,
+  log,
+  lines,
+}: {
+  readonly config: ServeConfig;
+  readonly state: DataDirState;
+  readonly parts: Parts;
+  readonly log: Log;
+  readonly lines: string[];
+}): Promise<Registry> {
   const { path: dataDir, isServed } = state;
   const folder = new PrivateFolder('sidekey-check-');
   parts.defer(() => folder.remove());
@@ -140,7 +156,13 @@ async function registryAsStored(config: ServeConfig, state: DataDirState, parts:
     return copy;
   };
   try {
-    const { registry } = await openStoredEntries({ dataDir, config, clock: new SystemClock(), log, parts, instead });
+    const onMigrated = (from: number, to: number) => {
+      lines.push(
+        `the database would be migrated from schema version ${from} to ${to}, which earlier versions of Sidekey cannot open: make a backup first (sidekey backup)`,
+      );
+    };
+    const clock = new SystemClock();
+    const { registry } = await openStoredEntries({ dataDir, config, clock, log, parts, instead, onMigrated });
     return registry;
   } catch (thrown) {
     const { code, message } = SidekeyError.from(thrown, 'ERR_STORE', (thrown as Error).message);

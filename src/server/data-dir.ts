@@ -19,6 +19,8 @@ import {
   type Walk,
   walkPath,
 } from '../base/index.ts';
+import { removeCopy } from './backup.ts';
+import { finishRestore } from './finish-restore.ts';
 import { lockOwner, tryLock } from './flock.ts';
 
 export interface DataDir {
@@ -43,7 +45,15 @@ export function openDataDir(place: string): DataDir {
     const directory = makeDirectory(path.resolve(place));
     const closedFrom = closeIfHarmless(directory);
     checkPrivate(directory);
-    return { path: directory, closedFrom, release: lock(directory) };
+    const release = lock(directory);
+    try {
+      finishRestore(directory);
+      removeCopy(directory);
+    } catch (thrown) {
+      release();
+      throw thrown;
+    }
+    return { path: directory, closedFrom, release };
   } catch (thrown) {
     throw SidekeyError.from(thrown, 'ERR_DATA_DIR', `${place}: ${(thrown as Error).message}`);
   }

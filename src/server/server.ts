@@ -34,6 +34,7 @@ import { createWire } from '../wire/index.ts';
 import { workloadApi } from '../workload-api/index.ts';
 import { adminCaller } from './admin-caller.ts';
 import { meantSelector, openAttestors, whyNoCallerHas } from './attestors.ts';
+import { Backups } from './backup.ts';
 import { takeEntries, warnOfDeclared } from './declared-entries.ts';
 import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
@@ -197,6 +198,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
 
   let ready = false;
   const token = givenToken ?? (await AdminToken.ofDataDir(dataDir));
+  const backups = new Backups({ dataDir, store, ca, clock, log });
   const admin = createAdmin({
     registry,
     ca,
@@ -226,6 +228,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
       uidOf: (user) => accounts.uid(user),
       usage: () => usageOf(quota, owners),
     },
+    backup: () => backups.take(),
     onIssued: (listener) => issuances.onRecorded(listener),
     ready: () => readiness(ready, ca),
     log,
@@ -241,6 +244,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   });
   parts.defer(() => {
     health.setServing(false);
+    backups.close();
     return Promise.all([admin.close(), wire.close(DRAIN_MS)]);
   });
 

@@ -20,6 +20,8 @@ export interface StoredEntriesParts {
   readonly instead?: (database: string) => Promise<string>;
   /** Called with the open store before anything uses it; what it registers to be closed is closed after all users. */
   readonly onStore?: (store: Store) => void;
+  /** Called if the database of an earlier version was migrated; by default logs it. */
+  readonly onMigrated?: (from: number, to: number) => void;
 }
 
 /** The directory of the authorities in a data directory. */
@@ -32,8 +34,17 @@ export function authoritiesIn(dataDir: string): string {
  * @throws ERR_DATA_DIR if only the database or only the authorities exist: without the authorities, a new root would be
  *   created, which no peer trusts
  */
-export async function openStoredEntries(given: StoredEntriesParts) {
-  const { dataDir, config, clock, log, parts, instead, onStore } = given;
+export async function openStoredEntries({
+  dataDir,
+  config,
+  clock,
+  log,
+  parts,
+  instead,
+  onStore,
+  onMigrated = (from, to) =>
+    log.info({ from, to }, 'the database has a new schema version, which earlier versions of Sidekey cannot open'),
+}: StoredEntriesParts) {
   const { trustDomain, newRoot } = config;
   const [database, authorities] = [path.join(dataDir, 'sidekey.db'), authoritiesIn(dataDir)];
   const hasCa = hasAuthorities(authorities);
@@ -43,7 +54,8 @@ export async function openStoredEntries(given: StoredEntriesParts) {
       `${authorities} has authorities, but the database ${database} is missing: all entries would be gone. ${RESTORE}`,
     );
   }
-  const store = parts.own(openSqliteStore({ path: (await instead?.(database)) ?? database, trustDomain }));
+  const file = (await instead?.(database)) ?? database;
+  const store = parts.own(openSqliteStore({ path: file, trustDomain, onMigrated }));
   onStore?.(store);
   const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
   // The first start may have ended before it made the authorities; then the database is empty. An upstream makes no new root.

@@ -2,6 +2,7 @@
 
 import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type net from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Peer } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
 import { LimitError, type MemoryBudget, type Quota, type Reader, type Turns } from '../limits/index.ts';
@@ -43,13 +44,13 @@ export class Connection implements CallConnection {
   #ended: string | undefined;
   #streamCount = 0;
 
-  /** Call before anything is read from the socket. */
-  constructor(socket: net.Socket, peer: Peer, reading: Reader, parts: ConnectionParts) {
+  /** @param transport the socket, or a filter in front of it */
+  constructor(socket: net.Socket, transport: net.Socket | Duplex, peer: Peer, reading: Reader, parts: ConnectionParts) {
     this.peer = peer;
     this.#parts = parts;
     this.#socket = socket;
     this.#reading = reading;
-    this.#session = http2.performServerHandshake(socket, parts.sessionOptions);
+    this.#session = http2.performServerHandshake(transport as net.Socket, parts.sessionOptions);
     this.#session.on('stream', (stream, headers, _flags, rawHeaders) => this.#open(stream, headers, rawHeaders));
     // HTTP/2 errors of clients are common and need no action: the socket closes.
     this.#session.on('error', (err) => this.log.debug({ err }, 'HTTP/2 failed on a connection'));

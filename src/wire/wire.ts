@@ -9,6 +9,7 @@ import type { Log } from '../telemetry/index.ts';
 import { Connection, type ConnectionParts } from './connection.ts';
 import { MessageBuffers } from './message-buffers.ts';
 import { MAX_HEADER_BYTES } from './request-head.ts';
+import { openTransport } from './transport.ts';
 import type { Method } from './types.ts';
 
 export interface WireOptions {
@@ -50,6 +51,9 @@ const SESSION_OPTIONS: http2.ServerSessionOptions = {
   maxSessionInvalidFrames: 10,
 };
 
+/** Maximum time for the first bytes of a client, in milliseconds. */
+const FIRST_BYTES_MS = 20_000;
+
 export function createWire(options: WireOptions): Wire {
   const { clock, log } = options;
   const parts: ConnectionParts = {
@@ -62,6 +66,8 @@ export function createWire(options: WireOptions): Wire {
     log,
     sessionOptions: SESSION_OPTIONS,
   };
+  /** Clients whose first bytes have not arrived. */
+  const opening = new Set<Peer>();
   const connections = new Set<Connection>();
   const allClosed = Promise.withResolvers<void>();
   let closing: Promise<void> | undefined;
@@ -69,11 +75,21 @@ export function createWire(options: WireOptions): Wire {
   return {
     inject(socket, peer, reading) {
       if (closing !== undefined) return peer.close();
-      const connection = new Connection(socket, peer, reading, parts);
-      connections.add(connection);
-      socket.once('close', () => {
-        connections.delete(connection);
-        if (connections.size === 0 && closing !== undefined) allClosed.resolve();
+      opening.add(peer);
+      const opened = () => {
+        opening.delete(peer);
+        silent.cancel();
+      };
+      const silent = clock.after(FIRST_BYTES_MS, () => peer.close());
+      socket.once('close', opened);
+      openTransport(socket, (transport) => {
+        opened();
+        const connection = new Connection(socket, transport, peer, reading, parts);
+        connections.add(connection);
+        socket.once('close', () => {
+          connections.delete(connection);
+          if (connections.size === 0 && closing !== undefined) allClosed.resolve();
+        });
       });
     },
     get streamCount() {
@@ -88,6 +104,7 @@ export function createWire(options: WireOptions): Wire {
   };
 
   async function shutDown(graceMs: number): Promise<void> {
+    for (const peer of opening) peer.close();
     if (connections.size === 0) allClosed.resolve();
     for (const connection of connections) connection.close('Sidekey is shutting down');
     const deadline = clock.after(graceMs, allClosed.resolve);

@@ -97,6 +97,8 @@ const CHANGES: Readonly<Record<string, (ask: Asks) => Promise<Partial<Row>[]>>> 
 
 /** Their rows are written by the authority: `test/ca/audit.test.ts`. */
 const OF_AUTHORITIES = ['POST /v1/ca/import', 'POST /v1/ca/rotate', 'POST /v1/ca/{id}/taint'];
+/** Keys leave by it, over the Unix socket alone. */
+const BACKUP = 'POST /v1/backup';
 /** They ask, and change nothing. */
 const HARMLESS: readonly string[] = ['POST /v1/explain'];
 
@@ -168,8 +170,15 @@ describe('the audit', () => {
     );
     assert.deepEqual(
       changing.filter((one) => !HARMLESS.includes(one)).toSorted(),
-      [...Object.keys(CHANGES), ...OF_AUTHORITIES].toSorted(),
+      [...Object.keys(CHANGES), ...OF_AUTHORITIES, BACKUP].toSorted(),
     );
+  });
+
+  test(`has the row of ${BACKUP}`, async (t) => {
+    const { socketPath } = await startAdmin(t, { backup: async () => (async function* () {})() });
+    assert.equal((await call(socketPath, 'POST', '/v1/backup')).status, 200);
+    const [row] = await rowsOf(socketPath, '&action=backup');
+    assert.deepEqual([row.action, row.actor], ['backup.asked', UNIX]);
   });
 
   test('gives the actor to the authority', async (t) => {

@@ -63,6 +63,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /v1/explain',
     'GET /v1/proxies',
     'PATCH /v1/entries/{id}',
+    'POST /v1/backup',
     'POST /v1/ca/import',
     'POST /v1/ca/rotate',
     'POST /v1/ca/{id}/taint',

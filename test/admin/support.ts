@@ -67,6 +67,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
       inspect: () => Promise.reject(new Error('no attestors here')),
       mainPid: undefined,
     },
+    backup: () => Promise.reject(new Error('no store here')),
     self: {
       look: () => Promise.reject(new Error('no machine here')),
       issuances: store.issuances,

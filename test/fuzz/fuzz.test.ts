@@ -1,6 +1,7 @@
 /** A short run of `npm run fuzz`, always with the same inputs. */
 
 import { test } from 'node:test';
+import { fuzzBackup } from './backup.ts';
 import { fuzzCore } from './core.ts';
 import { fuzzDecoder } from './decoder.ts';
 import { fuzzPipe } from './pipe.ts';
@@ -23,4 +24,8 @@ test('files of /proc say what they say, whatever processes, cgroups and paths ar
 
 test('the pipe lives through frames that nobody would send, and gives nothing to whom nothing is due', async (t) => {
   t.diagnostic((await fuzzPipe(SEED, inputs(2_000))).notes.join(', '));
+});
+
+test('a changed backup is refused, and nothing is written beside its folder', async (t) => {
+  t.diagnostic((await fuzzBackup(SEED, inputs(300))).notes.join(', '));
 });

@@ -1,12 +1,13 @@
 /**
  * `npm run fuzz [-- MINUTES] [--seed N] [--certificates N]`: throws made and changed inputs at the decoder, at the
- * subscription core, at the readers of /proc and at the socket of a real server, a quarter of the time each (one minute in
- * all, unless told); then has 100,000 certificates verified, which takes some minutes more. The same seed makes the same
+ * subscription core, at the readers of /proc, at the socket of a real server and at the reader of backups, a fifth of the
+ * time each (one minute in all, unless told); then has 100,000 certificates verified, which takes some minutes more. The same seed makes the same
  * inputs; a failure tells the input.
  */
 
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { fuzzBackup } from './backup.ts';
 import { fuzzCertificates } from './certificates.ts';
 import { fuzzCore } from './core.ts';
 import { fuzzDecoder } from './decoder.ts';
@@ -31,6 +32,7 @@ const TARGETS: Readonly<Record<string, Target>> = {
   subscription: fuzzCore,
   proc: fuzzProc,
   pipe: fuzzPipe,
+  backup: fuzzBackup,
 };
 
 console.log(`seed ${seed}, ${minutes} min`);

@@ -154,7 +154,9 @@ test('builds at once, where nothing can be tried out, make all bundles all the s
   assert.deepEqual([status, /left no code behind/.test(stderr)], [0, true], stderr);
   chmodSync(path.join(root, 'bin/sidekey'), 0o755);
   assert.deepEqual(readdirSync(path.join(root, 'dist')).toSorted(), [
+    'backup-run.cjs',
     'cli.cjs',
+    'copy-worker.cjs',
     'sds-client.cjs',
     'serve.cjs',
     'sidekey.cjs',

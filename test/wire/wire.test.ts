@@ -745,6 +745,7 @@ test('on shutdown every call gets UNAVAILABLE after its messages, and every conn
   await called.promise;
   const idle = net.connect(pipe.path);
   await once(idle, 'connect');
+  const idleClosed = once(idle, 'close');
   idle.resume();
 
   for (const stream of record.streams) stream.send(Buffer.from('last words'));
@@ -757,7 +758,7 @@ test('on shutdown every call gets UNAVAILABLE after its messages, and every conn
     assert.deepEqual([code, details], [Status.UNAVAILABLE, 'Sidekey is shutting down']);
   }
   await unary;
-  await Promise.all([closed, once(idle, 'close')]);
+  await Promise.all([closed, idleClosed]);
   await record.closed(20);
   assert.equal(wire.streamCount, 0);
   pending.resolve(Buffer.alloc(0));

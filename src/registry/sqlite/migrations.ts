@@ -5,6 +5,7 @@
 
 import { hash } from 'node:crypto';
 import type { Database } from 'better-sqlite3';
+import { SidekeyError, version } from '../../base/index.ts';
 
 /** Marks a SQLite file as a registry ("SdKy"), so that another program's database is recognised. */
 export const APPLICATION_ID = 0x53644b79;
@@ -156,6 +157,31 @@ export function schemaVersion(db: Database): number {
   return db.pragma('user_version', { simple: true }) as number;
 }
 
+/** The refusal of a database with more migrations than this Sidekey knows. */
+export function newerDatabase(db: Database, file: string, known: number = MIGRATIONS.length): SidekeyError {
+  const maker = schemaMaker(db);
+  const newer = maker === undefined ? 'a newer one' : `Sidekey ${maker} or a newer one`;
+  return new SidekeyError(
+    'ERR_STORE',
+    `${file} has schema version ${schemaVersion(db)}, which a newer Sidekey made${maker === undefined ? '' : ` (${maker})`}; this one, ${version()}, supports versions up to ${known}: run ${newer}. To go back, restore a backup from before the upgrade: sidekey restore FILE --replace`,
+  );
+}
+
+/** Stores which Sidekey applied the last migration, for the refusal by an earlier one. */
+export function noteSchemaMaker(db: Database): void {
+  db.prepare("INSERT OR REPLACE INTO meta VALUES ('schema_by', ?)").run(version());
+}
+
+/** The version of the Sidekey that applied the last migration; undefined if it did not say so. */
+function schemaMaker(db: Database): string | undefined {
+  try {
+    const maker = db.prepare("SELECT value FROM meta WHERE key = 'schema_by'").pluck().get();
+    return typeof maker === 'string' && /^[\w.+-]{1,40}$/.test(maker) ? maker : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Applies the missing migrations, each in its own transaction, or all in the caller's. */
 export function migrate(db: Database, migrations: readonly string[] = MIGRATIONS): void {
   db.function(
@@ -163,11 +189,11 @@ export function migrate(db: Database, migrations: readonly string[] = MIGRATIONS
     { deterministic: true, directOnly: true },
     similarity1 as (...given: unknown[]) => string,
   );
-  for (let version = schemaVersion(db); version < migrations.length; version += 1) {
+  for (let applied = schemaVersion(db); applied < migrations.length; applied += 1) {
     db.transaction(() => {
-      db.exec(migrations[version]!);
+      db.exec(migrations[applied]!);
       db.pragma(`application_id = ${APPLICATION_ID}`);
-      db.pragma(`user_version = ${version + 1}`);
+      db.pragma(`user_version = ${applied + 1}`);
     }).immediate();
   }
 }

@@ -14,7 +14,8 @@ import { createPrivately } from './database-file.ts';
 import { decisionTable } from './decision-table.ts';
 import { entryTable } from './entry-table.ts';
 import { issuanceTable } from './issuance-table.ts';
-import { APPLICATION_ID, MIGRATIONS, migrate, schemaVersion } from './migrations.ts';
+import { APPLICATION_ID, MIGRATIONS, migrate, newerDatabase, noteSchemaMaker, schemaVersion } from './migrations.ts';
+import { snapshotDatabase } from './snapshot.ts';
 
 /** How long a write waits for a lock that another program holds, in milliseconds. It blocks the event loop. */
 const BUSY_TIMEOUT_MS = 1_000;
@@ -24,6 +25,10 @@ export interface SqliteStoreOptions {
   readonly trustDomain: TrustDomain;
   /** Number of changes that the feed keeps, at least 1; default {@link KEPT_CHANGES}. */
   readonly keptChanges?: number;
+  /** Called with the schema versions before and after, if an existing database was migrated. */
+  readonly onMigrated?: (from: number, to: number) => void;
+  /** By default {@link MIGRATIONS}. */
+  readonly migrations?: readonly string[];
 }
 
 /**
@@ -39,7 +44,7 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
   try {
     createPrivately(file);
     db = new Sqlite(file, { timeout: BUSY_TIMEOUT_MS, fileMustExist: true });
-    prepare(db, file, options.trustDomain);
+    prepare(db, file, options);
     return storeOf(db, options);
   } catch (thrown) {
     db?.close();
@@ -47,14 +52,10 @@ export function openSqliteStore(options: SqliteStoreOptions): Store {
   }
 }
 
-function prepare(db: Database, file: string, trustDomain: TrustDomain): void {
+function prepare(db: Database, file: string, options: SqliteStoreOptions): void {
+  const { trustDomain, migrations = MIGRATIONS, onMigrated } = options;
   const version = schemaVersion(db);
-  if (version > MIGRATIONS.length) {
-    throw new SidekeyError(
-      'ERR_STORE',
-      `${file} has schema version ${version}, which a newer Sidekey made; this one supports versions up to ${MIGRATIONS.length}: run the newer one, or restore the copy from before the upgrade`,
-    );
-  }
+  if (version > migrations.length) throw newerDatabase(db, file, migrations.length);
   const isNew = version === 0 && db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined;
   if (!isNew && db.pragma('application_id', { simple: true }) !== APPLICATION_ID) {
     throw new SidekeyError('ERR_STORE', `${file} is another program's SQLite database; choose another data directory`);
@@ -63,12 +64,18 @@ function prepare(db: Database, file: string, trustDomain: TrustDomain): void {
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');
   db.pragma('foreign_keys = ON');
-  // Each transaction waits for the disk, so a new file applies all migrations in one.
-  db.transaction(() => {
-    migrate(db);
-    db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
-    beginAudit(db, file);
-  }).immediate();
+  try {
+    // One transaction: a failure in any of the migrations leaves the database as it was.
+    db.transaction(() => {
+      migrate(db, migrations);
+      if (version < migrations.length) noteSchemaMaker(db);
+      db.prepare("INSERT INTO meta VALUES ('trust_domain', ?) ON CONFLICT DO NOTHING").run(trustDomain);
+      beginAudit(db, file);
+    }).immediate();
+  } catch (thrown) {
+    throw version === 0 || version === migrations.length ? thrown : failedMigration(thrown, file, version, migrations);
+  }
+  if (version > 0 && version < migrations.length) onMigrated?.(version, migrations.length);
   // Not the issuances, which may be many.
   for (const table of ['entries', 'federated_bundles', 'aliases', 'changes']) {
     const result = db.pragma(`quick_check(${table})`, { simple: true });
@@ -82,6 +89,14 @@ function beginAudit(db: Database, file: string): void {
   const before = db.prepare<[], number | null>('SELECT max(sequence) FROM issuances').pluck().get() ?? 0;
   const detail = { issuances_before: before };
   auditTable(accessTo(db, file)).log.add([{ at: Date.now(), action: 'audit.started', by: SERVER, detail }]);
+}
+
+function failedMigration(cause: unknown, file: string, from: number, migrations: readonly string[]): SidekeyError {
+  return new SidekeyError(
+    'ERR_STORE',
+    `${file} could not be migrated from schema version ${from} to ${migrations.length}, and nothing in it was changed: ${(cause as Error).message}; remove the cause and start again, or run the former Sidekey`,
+    { cause },
+  );
 }
 
 function checkTrustDomain(db: Database, file: string, trustDomain: TrustDomain): void {
@@ -108,6 +123,7 @@ function storeOf(db: Database, { path, trustDomain, keptChanges = KEPT_CHANGES }
     decisions: decisionTable(access),
     audit: audit.store,
     changes: changeFeed(access, { entry: entries.get, bundle: bundles.get, alias: aliases.get }),
+    snapshot: (to, onFixed, signal) => snapshotDatabase(path, to, onFixed, signal),
     close: async () => access.close(),
   };
 }

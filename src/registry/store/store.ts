@@ -21,6 +21,12 @@ export interface Store {
   readonly audit: AuditStore;
   /** Changes of entries, bundles and aliases. */
   readonly changes: ChangeFeed;
+  /**
+   * Copies everything to a new file, mode 0600, while the store is used.
+   * @param onFixed called synchronously at the moment whose state the copy has
+   * @throws ERR_STORE; the reason of the signal; the error of `onFixed`. Then there is no file
+   */
+  snapshot(to: string, onFixed: () => void, signal: AbortSignal): Promise<void>;
   /** Later calls of other methods throw ERR_STORE. A second close does nothing. */
   close(): Promise<void>;
 }
