@@ -21,6 +21,7 @@ import { leafSvids } from './figures/leaf-svids.ts';
 import { ledger } from './figures/ledger.ts';
 import { match } from './figures/match.ts';
 import { memory } from './figures/memory.ts';
+import { metricsScrape } from './figures/metrics-scrape.ts';
 import { pushToAck } from './figures/push-to-ack.ts';
 import { renewal } from './figures/renewal.ts';
 import { rotation } from './figures/rotation.ts';
@@ -51,6 +52,7 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   explain,
   cli,
   ledger,
+  'metrics-scrape': metricsScrape,
   'held-names': heldNames,
   memory,
   storm,

@@ -38,6 +38,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   admin: ['registry', 'entries-file', 'ca', 'identity', 'types:delivery', ...CATALOG],
   client: [],
   backup: [],
+  metrics: ['types:registry', 'types:ca', 'types:attest', 'types:identity', 'types:delivery'],
   envoy: [],
   doctor: [
     'envoy',
@@ -81,6 +82,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'workload-api',
     'standard',
     'admin',
+    'metrics',
   ],
 };
 

@@ -1,12 +1,12 @@
 /** The ledger: what it costs to keep, and how long it takes to tell ten thousand streams. */
 
-import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { serve, TRUST_DOMAIN } from '../../test/support/serve.ts';
+import type { Served } from '../../test/support/serve.ts';
 import { type Cleanup, type Figure, percentile, round } from '../figure.ts';
-import type { OpenOptions } from '../load/client-program.ts';
 import type { WeighOptions } from '../load/ledger-program.ts';
+import { processorTime } from '../load/processor-time.ts';
 import { Program } from '../load/program.ts';
+import { serveStreams } from '../load/served-streams.ts';
 
 const STREAMS = 10_000;
 const CONNECTIONS = 1_000;
@@ -34,16 +34,7 @@ async function weight(cleanup: Cleanup): Promise<Figure> {
 }
 
 async function answerTime(cleanup: Cleanup): Promise<Figure[]> {
-  const server = await serve(cleanup, { logLevel: 'info' });
-  const name = `spiffe://${TRUST_DOMAIN}/web`;
-  const selectors = [{ type: 'unix', value: `uid:${process.getuid!()}` }];
-  await server.request('POST', '/v1/entries', { spiffe_id: name, selectors });
-  const client = Program.start(cleanup, 'client-program.ts');
-  const names = Array<string>(STREAMS).fill(name);
-  const options: OpenOptions = {
-    ...{ socket: server.socket, connections: CONNECTIONS, names, node: 'tiny', nodeInAcks: false, atOnce: 200 },
-  };
-  await client.tell('open', options);
+  const server = await serveStreams(cleanup, STREAMS, CONNECTIONS);
   const health = async () => {
     const begun = performance.now();
     await server.request('GET', '/healthz');
@@ -87,13 +78,7 @@ async function answerTime(cleanup: Cleanup): Promise<Figure[]> {
   ];
 }
 
-/** Of a process, in milliseconds: fields 14 and 15 of proc(5)'s stat, in hundredths of a second. */
-function processorTime(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]!.split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
-async function readAll(server: Awaited<ReturnType<typeof serve>>): Promise<void> {
+async function readAll(server: Served): Promise<void> {
   let streams = 0;
   for (let cursor = ''; ; ) {
     const { body } = await server.request('GET', `/v1/proxies?limit=${PAGE}${cursor && `&cursor=${cursor}`}`);

@@ -3,12 +3,12 @@
 import type { IncomingMessage } from 'node:http';
 import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify';
 import type { Refusal } from '../audit/index.ts';
-import { BODY_LIMIT, type Clock, ERRORS, SidekeyError } from '../base/index.ts';
+import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, SidekeyError } from '../base/index.ts';
 import type { Ledger } from '../delivery/index.ts';
 import type { Decisions } from '../identity/index.ts';
 import type { AuditStore, EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
-import { type Log, ownedLog } from '../telemetry/index.ts';
+import { type Counters, type LimitName, type Log, ownedLog } from '../telemetry/index.ts';
 import { type AdminCaller, accessRefusal } from './access.ts';
 import { actorOf, type ByOf, refusedActorOf } from './actor.ts';
 import { addAliasRoutes } from './aliases.ts';
@@ -23,11 +23,14 @@ import type { EventReaders } from './event-readers.ts';
 import { addEventRoutes } from './events.ts';
 import { addExplainRoutes, type ExplainRoutesParts } from './explain.ts';
 import { addHealthRoutes, OPEN_PATHS, type Readiness } from './health.ts';
+import { addLogLevelRoutes, type LevelControl } from './log-level.ts';
 import { methodsOf } from './methods.ts';
+import { addMetricsRoute, type ReadMetrics } from './metrics.ts';
 import { openApiDocument } from './openapi.ts';
 import { sendProblem, toSidekeyError } from './problem.ts';
 import { addProxyRoutes } from './proxies.ts';
 import { schemaController } from './query.ts';
+import type { RequestCounts } from './request-counts.ts';
 import { DOCUMENT, NO_QUERY } from './schema.ts';
 
 /** Dependencies of the routes. */
@@ -45,6 +48,12 @@ export interface AppOptions {
   readonly backup: BackupRouteParts['backup'];
   readonly eventReaders: EventReaders;
   readonly ready: () => Readiness;
+  readonly metrics: ReadMetrics;
+  readonly logLevel: LevelControl;
+  /** Counts every request. */
+  readonly requests: RequestCounts;
+  /** Counts the limits that requests reach. */
+  readonly counters: Counters;
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
@@ -68,8 +77,15 @@ const REFUSED: ReadonlySet<number> = new Set([401, 403]);
 /** Statuses of refused changes. */
 const REFUSED_CHANGES: ReadonlySet<number> = new Set([400, 409, 412]);
 
+/** The errors that say that a limit was reached. */
+const LIMIT_OF: Partial<Record<ErrorCode, LimitName>> = {
+  ERR_TOO_LARGE: 'adminBodyBytes',
+  ERR_TOO_MANY_READERS: 'eventReaders',
+  ERR_ROTATION_LIMIT: 'authorities',
+};
+
 export function createApp(options: AppOptions): FastifyInstance {
-  const { callerOf, log, version } = options;
+  const { callerOf, counters, log, requests, version } = options;
   const byOf: ByOf = ({ raw }) => actorOf(callerOf(raw)!);
   const refusedLog = ownedLog(log, 'refused admin callers');
   const routes: RouteOptions[] = [];
@@ -93,7 +109,8 @@ export function createApp(options: AppOptions): FastifyInstance {
       throw thrown;
     }
   });
-  app.addHook('onResponse', async ({ method, url, raw }, { statusCode }) => {
+  app.addHook('onResponse', async ({ method, url, raw, routeOptions }, { statusCode }) => {
+    requests.add(routeOptions.url, method, statusCode);
     if (method === 'GET' || method === 'HEAD') return;
     // Refused callers can send any number of requests, so their log lines are limited.
     const to = REFUSED.has(statusCode) ? refusedLog : log;
@@ -114,6 +131,8 @@ export function createApp(options: AppOptions): FastifyInstance {
         what: `${method} ${routeOptions.url ?? '(no such path)'}`,
       });
     }
+    const limit = LIMIT_OF[error.code];
+    if (limit !== undefined) counters.limits.add(limit);
     const request = { method, path: pathOf(url) };
     if (ERRORS[error.code].status === 500) log.error({ err: error, ...request }, 'admin request failed');
     // The caller gets all details. Its input stays out of the log, because a selector may contain an environment value.
@@ -145,6 +164,8 @@ export function createApp(options: AppOptions): FastifyInstance {
   addBackupRoutes(app, options, byOf);
   addEventRoutes(app, options.eventReaders);
   addHealthRoutes(app, options.ready);
+  addMetricsRoute(app, options.metrics);
+  addLogLevelRoutes(app, options.logLevel);
   let document: Record<string, unknown> | undefined;
   app.get(
     '/openapi.json',

@@ -5,6 +5,7 @@ import type { Static } from 'typebox';
 import { SidekeyError } from '../base/index.ts';
 import type { AuthorityInfo, CertificateAuthority, LaggingProxy, UpstreamInfo } from '../ca/index.ts';
 import type { ByOf } from './actor.ts';
+import { readMember } from './body-member.ts';
 import { AUTHORITIES, AUTHORITY_PARAMS, type AuthoritiesJson, IMPORT, ROTATE } from './ca-schema.ts';
 import { maybeTime, time } from './time.ts';
 
@@ -72,18 +73,6 @@ export function addCaRoutes(app: FastifyInstance, ca: AdminCa, byOf: ByOf): void
       return listAuthorities(ca);
     },
   );
-}
-
-/** The only member of a body. @param rule what the body must be @throws ERR_BAD_INPUT for other members, or no object */
-function readMember(body: unknown, name: string, rule: string): unknown {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw SidekeyError.badInput([{ path: '', problem: 'it is not a JSON object', rule }]);
-  }
-  const unknown = Object.keys(body).find((key) => key !== name);
-  if (unknown !== undefined) {
-    throw SidekeyError.badInput([{ path: `/${unknown}`, problem: 'there is no such field', rule }]);
-  }
-  return (body as Record<string, unknown>)[name];
 }
 
 function readRole(body: unknown): AuthorityInfo['role'] {

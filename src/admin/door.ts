@@ -6,7 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Clock, SidekeyError } from '../base/index.ts';
-import { type Log, Rarely } from '../telemetry/index.ts';
+import { type Counters, type Log, Rarely } from '../telemetry/index.ts';
 import type { AdminCaller } from './access.ts';
 import { endWithProblem } from './problem.ts';
 
@@ -19,6 +19,7 @@ export interface DoorOptions {
   readonly maxConnections: number;
   readonly clock: Clock;
   readonly log: Log;
+  readonly counters: Counters;
 }
 
 export interface Door {
@@ -148,6 +149,7 @@ export function createDoor(options: DoorOptions): Door {
     strangers.delete(oldest);
     oldest.destroy();
     cut += 1;
+    options.counters.limits.add('adminMaxConnections');
     if (crowdedLines.mayTell() === undefined) return;
     options.log.warn(
       { cut, limit: maxConnections, admitted: admitted.size },

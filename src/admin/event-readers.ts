@@ -7,6 +7,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, type Deadline, SidekeyError } from '../base/index.ts';
+import type { Counters } from '../telemetry/index.ts';
 import { time } from './time.ts';
 
 /** Maximum number of readers. */
@@ -30,6 +31,7 @@ export type Tell = (event: string, data: object) => void;
 
 export class EventReaders {
   readonly #clock: Clock;
+  readonly #counters: Counters;
   readonly #listen: (tell: Tell) => () => void;
   /** Responses that have not ended, including those of lagging readers. */
   readonly #open = new Set<ServerResponse>();
@@ -41,8 +43,9 @@ export class EventReaders {
   #closed = false;
 
   /** @param listen called for the first reader; returns a function that stops, called after the last reader left */
-  constructor(clock: Clock, listen: (tell: Tell) => () => void) {
+  constructor(clock: Clock, counters: Counters, listen: (tell: Tell) => () => void) {
     this.#clock = clock;
+    this.#counters = counters;
     this.#listen = listen;
   }
 
@@ -107,6 +110,7 @@ export class EventReaders {
   }
 
   #lag(response: ServerResponse): void {
+    this.#counters.limits.add('eventBacklog');
     this.#remove(response);
     const data = {
       at: time(this.#clock.now()),

@@ -5,6 +5,7 @@ import type { Clock, IssuanceRecord } from '../base/index.ts';
 import type { AuthorityMove, CertificateAuthority } from '../ca/index.ts';
 import type { Ledger, StreamEvent } from '../delivery/index.ts';
 import type { Entry, EntryChange, Registry } from '../registry/index.ts';
+import type { Counters } from '../telemetry/index.ts';
 import { EventReaders, type Tell } from './event-readers.ts';
 import {
   type AuthorityEventJson,
@@ -23,6 +24,8 @@ export interface EventSources {
   readonly onIssued: (listener: (records: readonly IssuanceRecord[]) => void) => () => void;
   readonly ca: Pick<CertificateAuthority, 'onMove'>;
   readonly clock: Clock;
+  /** Counts readers that are too slow. */
+  readonly counters: Counters;
 }
 
 const MEDIA_TYPE = 'text/event-stream';
@@ -47,8 +50,8 @@ export function addEventRoutes(app: FastifyInstance, readers: EventReaders): voi
 }
 
 /** Makes the readers; the sources are listened to only while there is a reader. */
-export function createEventReaders({ ledger, registry, onIssued, ca, clock }: EventSources): EventReaders {
-  return new EventReaders(clock, (tell) => {
+export function createEventReaders({ ledger, registry, onIssued, ca, clock, counters }: EventSources): EventReaders {
+  return new EventReaders(clock, counters, (tell) => {
     const stops = [
       ledger.watch((event) => tell(event.type, streamEvent(event))),
       registry.onChange((changes) => {

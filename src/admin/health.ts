@@ -2,10 +2,24 @@
 
 import type { FastifyInstance } from 'fastify';
 import { SidekeyError } from '../base/index.ts';
-import { HEALTH, READINESS } from './schema.ts';
+import { HEALTH, READINESS, type ReadinessPartJson } from './schema.ts';
+import { time } from './time.ts';
 
-/** The server's state; `reason` says what is missing until it is ready. */
-export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
+/** One part of the server. */
+export interface ReadinessPart {
+  readonly name: string;
+  readonly ready: boolean;
+  /** Since when it is ready, or is not, in milliseconds since the epoch. */
+  readonly since: number;
+  /** Why it is not ready. */
+  readonly reason: string | undefined;
+}
+
+export interface Readiness {
+  /** True if all parts are ready. */
+  readonly ready: boolean;
+  readonly parts: readonly ReadinessPart[];
+}
 
 /** Paths that need no token. */
 export const OPEN_PATHS: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
@@ -21,11 +35,29 @@ export function addHealthRoutes(app: FastifyInstance, ready: () => Readiness): v
 
   app.get(
     '/readyz',
-    { schema: { operationId: 'getReadiness', summary: 'Every listener accepts', response: { 200: READINESS } } },
+    {
+      schema: {
+        operationId: 'getReadiness',
+        summary: 'Every part of the server is ready: 200. Otherwise 503, with the parts that are not, and since when',
+        response: { 200: READINESS },
+      },
+    },
     () => {
       const readiness = ready();
-      if (!readiness.ready) throw new SidekeyError('ERR_NOT_READY', readiness.reason);
-      return { status: 'ready' };
+      const parts = readiness.parts.map(partJson);
+      if (readiness.ready) return { status: 'ready', parts };
+      throw new SidekeyError('ERR_NOT_READY', detailOf(readiness.parts), { extra: { parts } });
     },
   );
+}
+
+function detailOf(parts: readonly ReadinessPart[]): string {
+  return parts
+    .filter(({ ready }) => !ready)
+    .map(({ name, since, reason }) => `${name}: ${reason} (since ${time(since)})`)
+    .join('; ');
+}
+
+function partJson({ name, ready, since, reason }: ReadinessPart): ReadinessPartJson {
+  return { name, ready, since: time(since), reason: reason ?? null };
 }

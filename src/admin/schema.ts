@@ -202,7 +202,27 @@ export const SET_ALIAS = titled('ChangedAlias', Type.Object({ ...alias, warnings
 export const NOTHING = Type.Null();
 
 export const HEALTH = titled('Health', Type.Object({ status: Type.Literal('ok') }));
-export const READINESS = titled('Readiness', Type.Object({ status: Type.Literal('ready') }));
+
+const READINESS_PART = titled(
+  'ReadinessPart',
+  Type.Object(
+    {
+      name: { ...Type.String(), description: 'admin_socket, admin_tcp, socket (the agent socket) or authority' },
+      ready: Type.Boolean(),
+      since: { ...Timestamp, description: 'since when it is ready, or is not' },
+      reason: { ...Type.Union([Type.String(), Type.Null()]), description: 'why it is not ready' },
+    },
+    CLOSED,
+  ),
+);
+export type ReadinessPartJson = Static<typeof READINESS_PART>;
+export const READINESS = titled(
+  'Readiness',
+  Type.Object({ status: Type.Literal('ready'), parts: Type.Array(READINESS_PART) }, CLOSED),
+);
+
+/** Text that is not JSON. */
+export const TEXT = Type.String();
 
 export const DOCUMENT = titled('OpenApiDocument', Type.Object({ openapi: Type.String(), paths: Type.Object({}) }));
 
@@ -221,5 +241,6 @@ export const PROBLEM = titled(
       Type.Integer({ minimum: 0, description: '409: the position of the refused entry in the request' }),
     ),
     revision_number: Type.Optional(Type.Integer({ minimum: 1, description: '412: the present revision of the entry' })),
+    parts: Type.Optional(Type.Array(READINESS_PART, { description: '503 of /readyz: all parts' })),
   }),
 );

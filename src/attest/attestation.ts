@@ -2,6 +2,7 @@
 
 import { type Clock, SidekeyError } from '../base/index.ts';
 import { compareSelectors, formatSelector, type Selector } from '../spiffe/index.ts';
+import type { AttestationTimes, AttestorResult } from './attestation-times.ts';
 import type { WhyContained } from './contained.ts';
 import type { Attestation, Attestor, CallingProcess } from './types.ts';
 
@@ -14,6 +15,8 @@ export interface AttestOptions {
   readonly keeps?: (selector: Selector) => boolean;
   /** Time limit of each attestor, in milliseconds; they run concurrently. */
   readonly attestTimeoutMs: number;
+  /** Undefined: nothing is counted. */
+  readonly times?: AttestationTimes;
 }
 
 /**
@@ -51,18 +54,23 @@ export async function runAttestor(
   remark?: (text: string) => void,
 ): Promise<Selector[]> {
   const late = Promise.withResolvers<never>();
-  const deadline = options.clock.after(options.attestTimeoutMs, () =>
-    late.reject(new SidekeyError('ERR_ATTESTATION_FAILED', `no answer within ${options.attestTimeoutMs} ms`)),
-  );
+  const begun = performance.now();
+  let result: AttestorResult = 'ok';
+  const deadline = options.clock.after(options.attestTimeoutMs, () => {
+    result = 'timeout';
+    late.reject(new SidekeyError('ERR_ATTESTATION_FAILED', `no answer within ${options.attestTimeoutMs} ms`));
+  });
   try {
     return await Promise.race([attestor.attest(caller, everything, remark), late.promise]);
   } catch (error) {
+    if (result === 'ok') result = 'failed';
     const message = `the ${attestor.name} attestor failed: ${safeReason(error)}`;
     // The message already contains a SidekeyError's text; as the cause it would add its stack to each log line.
     const cause = error instanceof SidekeyError ? error.cause : error;
     throw new SidekeyError('ERR_ATTESTATION_FAILED', message, { cause });
   } finally {
     deadline.cancel();
+    options.times?.attestor(attestor.name, result, begun);
   }
 }
 

@@ -2,6 +2,7 @@
 
 export { createAccounts } from './accounts.ts';
 export { readAdminCaller } from './admin-caller.ts';
+export { AttestationTimes } from './attestation-times.ts';
 export {
   ATTESTOR_SETTINGS,
   ATTESTORS,

@@ -101,8 +101,10 @@ class PipePeer implements ConnectedPeer {
   }
 
   #attestInTurn(): Promise<Attestation> {
+    const { times, turns } = this.#options;
+    const attest = () => (times === undefined ? this.#attest() : times.count(this.#attest()));
     return new Promise((resolve) => {
-      this.#options.turns.run(this.owner.accounts[0], () => resolve(this.#attest()));
+      turns.run(this.owner.accounts[0], () => resolve(attest()));
     });
   }
 

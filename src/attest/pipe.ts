@@ -19,6 +19,7 @@ import {
 import type { Selector } from '../spiffe/index.ts';
 import { type Log, ownedLog, Rarely } from '../telemetry/index.ts';
 import { createAccounts } from './accounts.ts';
+import type { AttestationTimes } from './attestation-times.ts';
 import type { WhyContained } from './contained.ts';
 import type { ExitWatcher } from './exit-watcher.ts';
 import { createOwnerOf, type OwnerOf } from './owner-of.ts';
@@ -39,6 +40,8 @@ export interface PipeOptions {
   readonly onConnection: (socket: net.Socket, peer: Peer, reading: Reader) => void;
   /** Time limit of an attestation, in milliseconds. */
   readonly attestTimeoutMs?: number;
+  /** See {@link AttestOptions.times}. */
+  readonly times?: AttestationTimes;
   /** See {@link AttestOptions.keeps}. */
   readonly keeps?: (selector: Selector) => boolean;
   /** True if the kernel has no SO_PEERPIDFD; see {@link PeerOptions.pinByPid}. */

@@ -5,6 +5,7 @@ import type { AuthorityKeyType, SvidKeyType, TrustDomain } from '../spiffe/index
 import type { Log } from '../telemetry/index.ts';
 import { Authorities } from './authorities.ts';
 import { type AuthorityAudit, NO_AUDIT } from './authority-audit.ts';
+import type { IssuanceTimes } from './issuance-times.ts';
 import { Issuer } from './issuer.ts';
 import { KeyCodec, type Passphrases } from './key-codec.ts';
 import { type InspectedAuthority, KeyStore } from './key-store.ts';
@@ -48,6 +49,8 @@ export interface CertificateAuthorityOptions extends Passphrases {
   readonly caKeyType: AuthorityKeyType;
   /** The first parts of new authorities' subjects: `C=US,O=SPIFFE`. */
   readonly caSubject: string;
+  /** Undefined: issuances are not measured. */
+  readonly issuanceTimes?: IssuanceTimes;
   /** Spreads renewals; returns a number in [0, 1). */
   readonly random?: () => number;
 }
@@ -80,7 +83,7 @@ export function inspectAuthorities(
  */
 export async function openCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
   const { trustDomain, dir, clock, log, issuanceLog, offlineRoot, audit = NO_AUDIT } = options;
-  const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType } = options;
+  const { x509SvidTtl, x509SvidKeyType, caKeyType: keyType, issuanceTimes: times } = options;
   const { random = Math.random, lagging = () => [], using = () => [] } = options;
   const subject = parseName(options.caSubject, 'caSubject');
   const store = await KeyStore.open(dir, trustDomain, new KeyCodec(options));
@@ -102,7 +105,8 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
     using,
   });
   const svidTerms = { x509SvidTtl, x509SvidKeyType, random };
-  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms });
+  const measured = times === undefined ? {} : { times };
+  const issuer = new Issuer({ trustDomain, authorities, issuanceLog, clock, log, ...svidTerms, ...measured });
   return {
     trustDomain,
     issue: (request) => issuer.issue(request),

@@ -63,6 +63,7 @@ export const COMMAND_NAMES = [
   'doctor',
   'backup',
   'restore',
+  'log-level',
   'completion',
 ] as const;
 

@@ -16,6 +16,7 @@ import { addExplainCommand } from './explain.ts';
 import { addFetchCommand } from './fetch.ts';
 import { moveGlobalFlags } from './global-flags.ts';
 import { addHealthcheckCommand } from './healthcheck.ts';
+import { addLogLevelCommand } from './log-level.ts';
 import { addProxiesCommand } from './proxies.ts';
 import { addServeCommand } from './serve-command.ts';
 
@@ -34,6 +35,7 @@ const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   doctor: addDoctorCommand,
   backup: addBackupCommand,
   restore: addRestoreCommand,
+  'log-level': addLogLevelCommand,
   completion: (to) => addCompletionCommand(to, () => program(undefined)),
 };
 

@@ -1,6 +1,7 @@
 /** What each stream of the pipe was sent and answered, the order of the pushes, and the records of refusals. */
 
 export { AttestationRetry } from './attestation-retry.ts';
+export { DeliveryCounts, type FetchResult, type StreamCounts } from './counts.ts';
 export { Ledger, type LedgerStream, type ProxyConnection } from './ledger.ts';
 export type { Node } from './node.ts';
 export { type Pushing, PushQueue, type QueuePlace } from './push-queue.ts';

@@ -46,6 +46,11 @@ export class PushQueue {
   readonly #flow = new PushFlow();
   #scheduled = false;
 
+  /** The number of streams that wait to push. */
+  get length(): number {
+    return this.#waits;
+  }
+
   /** Makes the place of a stream, initially not waiting. */
   place(stream: Pushing): QueuePlace {
     const { connection } = stream;

@@ -9,7 +9,7 @@ import type { Refusal } from '../audit/index.ts';
 import type { Clock, Deadline } from '../base/index.ts';
 import type { Owner } from '../limits/index.ts';
 import type { DecisionPage, DecisionQuery, DecisionRecord, DecisionStore } from '../registry/index.ts';
-import type { Log } from '../telemetry/index.ts';
+import type { Counters, Log } from '../telemetry/index.ts';
 
 /** The part of a record that the caller of {@link Decisions.note} supplies; {@link Decisions} adds the rest. */
 export type Noted = Omit<DecisionRecord, 'id' | 'at' | 'endedAt' | 'owner'>;
@@ -28,6 +28,8 @@ export interface DecisionsParts {
   readonly log: Log;
   /** Counts a refused caller for the audit. */
   readonly onRefused?: (refusal: Refusal) => void;
+  /** Counts the decisions that a limit left out. */
+  readonly counters?: Counters;
 }
 
 /** Maximum number of stored records; the oldest go first. */
@@ -118,8 +120,11 @@ export class Decisions {
   }
 
   #mayNote({ accounts }: Owner, now: number): boolean {
-    if (this.#put.size >= KEPT) return false;
-    return accounts.every(({ decisions, share }) => decisions.take(KEPT_OF_OWNER * share, PER_SECOND * share, now));
+    const isAllowed =
+      this.#put.size < KEPT &&
+      accounts.every(({ decisions, share }) => decisions.take(KEPT_OF_OWNER * share, PER_SECOND * share, now));
+    if (!isAllowed) this.#parts.counters?.limits.add('decisions');
+    return isAllowed;
   }
 
   /** Ends a hold: the name is not held any more, or for another reason. */

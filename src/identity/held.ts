@@ -7,29 +7,32 @@ import { redactSelector } from '../attest/index.ts';
 import { type Candidate, type Entry, isExpired, isForContained, missing } from '../registry/index.ts';
 import { type SpiffeId, type TrustDomain, trustDomainOf } from '../spiffe/index.ts';
 
-export type HeldReason =
+export const HELD_REASONS = [
   /** No entry gives this SPIFFE ID. */
-  | 'no-entry'
+  'no-entry',
   /** An entry gives it, but this caller lacks some of its selectors. */
-  | 'lacks-selectors'
+  'lacks-selectors',
   /** An entry gives it and its selectors match, but the caller is in a container and the entry is not for those. */
-  | 'contained'
+  'contained',
   /** The entry that gives it has expired. */
-  | 'expired'
+  'expired',
   /** The caller matches no entry, which is required for bundles. */
-  | 'no-identity'
+  'no-identity',
   /** No entry of this caller federates with the trust domain of the bundle. */
-  | 'not-federated'
+  'not-federated',
   /** An entry of this caller federates with the trust domain, but its bundle is not set. */
-  | 'no-bundle'
+  'no-bundle',
   /** The name is not a SPIFFE ID, a reserved name or an alias. */
-  | 'unknown-name'
+  'unknown-name',
   /** A SPIFFE ID of another trust domain, for which this server cannot issue. */
-  | 'foreign-id'
+  'foreign-id',
   /** The latest attestation found fewer facts. The caller keeps its SVID until that ends, and is attested again. */
-  | 'facts-missing'
+  'facts-missing',
   /** The authority or the store failed; it is retried. */
-  | 'issuance-failed';
+  'issuance-failed',
+] as const;
+
+export type HeldReason = (typeof HELD_REASONS)[number];
 
 export interface Held {
   readonly reason: HeldReason;

@@ -85,6 +85,11 @@ export class Identities {
     );
   }
 
+  /** The SVIDs that callers watch now. The iteration may be spread over time. */
+  svidsInUse(): Iterable<X509Svid> {
+    return this.#svids.inUse();
+  }
+
   get trustDomain(): TrustDomain {
     return this.#parts.registry.trustDomain;
   }

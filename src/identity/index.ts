@@ -7,6 +7,7 @@ export { type ExplainedMiss, type Explanation, type ExplanationQuery, explain } 
 export {
   canCome,
   dependsOnFacts,
+  HELD_REASONS,
   type Held,
   type HeldReason,
   heldAsContained,

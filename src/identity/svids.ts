@@ -126,6 +126,13 @@ export class Svids {
     }
   }
 
+  /** The SVIDs that callers watch now. The iteration may be spread over time. */
+  *inUse(): Iterable<X509Svid> {
+    for (const { current, watchers } of this.#slots.values()) {
+      if (current !== undefined && watchers.size > 0) yield current.svid;
+    }
+  }
+
   close(): void {
     for (const slot of this.#slots.values()) cancel(slot);
     this.#slots.clear();

@@ -44,12 +44,18 @@ export class MemoryBudget {
     return this.#heldBytes;
   }
 
+  /** The most that may be charged, in bytes. */
+  get limitBytes(): number {
+    return this.#limits.memory;
+  }
+
   /** Charges memory to the holder before it is used. @throws LimitError; then nothing is charged */
   hold(holder: MemoryHolder, bytes: number): void {
     for (const account of holder.owner.accounts) {
       const limit = this.#limits.memoryPerOwner * account.share;
       if (account.heldBytes + bytes <= limit) continue;
       this.#counters.add('memory_refused_total');
+      this.#counters.limits.add('memoryPerUid');
       throw new LimitError(`${account.name} has reached its memory limit of ${limit} bytes (memoryPerUid)`);
     }
     this.#charge(holder, bytes);
@@ -59,9 +65,11 @@ export class MemoryBudget {
       if (victim === undefined || victim === holder) {
         this.release(holder, bytes);
         this.#counters.add('memory_refused_total');
+        this.#counters.limits.add('memory');
         throw new LimitError(this.#reason(holder.owner.accounts[0]));
       }
       this.#counters.add('memory_shed_total');
+      this.#counters.limits.add('memory');
       victim.shed(this.#reason(victim.owner.accounts[0]));
     }
   }

@@ -3,7 +3,7 @@
  * do, but they apply to owners: a user (perhaps with several uids) or a container. Memory is limited in memory.ts.
  */
 
-import type { Counters } from '../telemetry/index.ts';
+import type { Counters, LimitName } from '../telemetry/index.ts';
 import { LimitError } from './limit-error.ts';
 import type { Account, ConnectionPlace, Owner } from './owner.ts';
 
@@ -67,6 +67,7 @@ export class Quota {
       const most = connectionsPerUid * share;
       if (held.size < most) continue;
       return this.#refuseConnection(
+        'maxConnectionsPerUid',
         () => `${name} has ${most} connections open, which is its limit (maxConnectionsPerUid)`,
       );
     }
@@ -74,6 +75,7 @@ export class Quota {
       const perSecond = connectsPerSecondPerUid * share;
       if (connects.take(Math.max(connectionsPerUid * share, perSecond), perSecond, now)) continue;
       return this.#refuseConnection(
+        'connectsPerSecondPerUid',
         () => `${name} exceeds its limit of ${perSecond} new connections per second (connectsPerSecondPerUid)`,
       );
     }
@@ -81,6 +83,7 @@ export class Quota {
     if (this.#places.size >= connections && !this.#makeRoom(accounts)) {
       this.#counters.add('connections_without_descriptors_total');
       return this.#refuseConnection(
+        'connections',
         () =>
           `all callers together have ${connections} connections open, which is the limit (from RLIMIT_NOFILE, ulimit -n), and ${accounts[0].name} has as many as any other`,
       );
@@ -122,6 +125,7 @@ export class Quota {
     for (const place of largest.connections) newest = place;
     this.closeConnection(newest!);
     this.#counters.add('connections_evicted_total');
+    this.hit('connections');
     newest!.evict();
     return true;
   }
@@ -132,7 +136,11 @@ export class Quota {
    */
   openStream({ accounts }: Owner): boolean {
     const most = this.#limits.callsPerUid + this.#limits.refusedStreamsPerUid;
-    for (const { streams, share } of accounts) if (streams >= most * share) return false;
+    for (const { streams, share } of accounts) {
+      if (streams < most * share) continue;
+      this.hit('refusedStreamsPerUid');
+      return false;
+    }
     for (const account of accounts) account.streams += 1;
     return true;
   }
@@ -148,6 +156,7 @@ export class Quota {
       if (calls >= most)
         throw this.#refuse(
           'streams_refused_total',
+          'maxStreamsPerUid',
           `${name} has ${most} streams open, which is its limit (maxStreamsPerUid)`,
         );
     }
@@ -165,6 +174,7 @@ export class Quota {
       if (!requests.take(most, most, now)) {
         throw this.#refuse(
           'requests_refused_total',
+          'maxRequestsPerSecondPerUid',
           `${name} exceeds its limit of ${most} requests per second (maxRequestsPerSecondPerUid)`,
         );
       }
@@ -186,12 +196,19 @@ export class Quota {
     return { connections, calls };
   }
 
-  #refuseConnection(reason: WhyRefused): WhyRefused {
+  /** Counts that a limit was reached, also one of the wire. */
+  hit(limit: LimitName): void {
+    this.#counters.limits.add(limit);
+  }
+
+  #refuseConnection(limit: LimitName, reason: WhyRefused): WhyRefused {
+    this.hit(limit);
     this.#counters.add('connections_refused_total');
     return reason;
   }
 
-  #refuse(counter: 'streams_refused_total' | 'requests_refused_total', message: string): LimitError {
+  #refuse(counter: 'streams_refused_total' | 'requests_refused_total', limit: LimitName, message: string): LimitError {
+    this.hit(limit);
     this.#counters.add(counter);
     return new LimitError(message);
   }

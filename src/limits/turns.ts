@@ -34,6 +34,7 @@ export class Turns {
   /** Accounts with waiting work of their own or of their members. */
   readonly #waiting = new Fifo<Account>();
   #scheduled = false;
+  #deferred = 0;
   readonly #failed: (error: unknown) => void;
   /** The account that takes turns (see `topOf`) and whose time is being counted, and since when. */
   #running: Account | undefined;
@@ -45,6 +46,11 @@ export class Turns {
   /** @param failed called with the error if waiting work throws, which it must not do */
   constructor(failed: (error: unknown) => void = () => undefined) {
     this.#failed = failed;
+  }
+
+  /** The number of pieces of work that had to wait for their owner's next turn. */
+  get deferred(): number {
+    return this.#deferred;
   }
 
   /** True if the owner's work may run now: it has time left, and no work of it waits. */
@@ -72,6 +78,7 @@ export class Turns {
 
   /** Runs the work in the owner's next turn. The work must not throw. */
   later(account: Account, work: () => void): void {
+    this.#deferred += 1;
     account.waitingWork.push(work);
     if (account.inLine) return;
     account.inLine = true;

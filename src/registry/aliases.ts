@@ -40,6 +40,10 @@ export class Aliases {
     return this.#aliases.get(aliasKey(host));
   }
 
+  get size(): number {
+    return this.#aliases.size;
+  }
+
   /** Sorted by host. */
   list(): Alias[] {
     return this.#aliases.list();

@@ -38,4 +38,5 @@ export type { AuditRow, AuditStore } from './store/audit-store.ts';
 export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decision-store.ts';
 export type { IssuanceStore } from './store/issuance-store.ts';
 export type { Store } from './store/store.ts';
+export { StoreTimes } from './store/store-times.ts';
 export type { EntryChange, EntryInput, ListQuery, NearMiss, Registry } from './types.ts';

@@ -49,6 +49,10 @@ export class Named<T extends object> {
     return this.#values.get(name)?.value;
   }
 
+  get size(): number {
+    return this.#values.size;
+  }
+
   /** Sorted by name. */
   list(): T[] {
     return [...this.#values].sort(([a], [b]) => compareText(a, b)).map(([, { value }]) => value);

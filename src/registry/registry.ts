@@ -93,6 +93,10 @@ class StoredRegistry implements Registry {
     return this.#entries.size;
   }
 
+  get queuedWrites(): number {
+    return this.#parts.queue.length;
+  }
+
   get(id: string): Entry | undefined {
     return this.#entries.get(id);
   }

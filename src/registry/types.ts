@@ -72,6 +72,8 @@ export interface Registry {
   readonly aliases: Aliases;
   /** Number of entries. */
   readonly size: number;
+  /** Number of writes that run or wait. */
+  readonly queuedWrites: number;
   get(id: string): Entry | undefined;
   list(query: ListQuery): { entries: Entry[]; nextCursor: string };
   /**

@@ -6,11 +6,20 @@ export class WriteQueue {
   /** The last write in the queue; never rejects. */
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
+  #length = 0;
+
+  /** The number of writes that run or wait. */
+  get length(): number {
+    return this.#length;
+  }
 
   /** Runs the work after all earlier work. @throws its error; ERR_STORE if the queue is closed */
   add<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closed) return Promise.reject(new SidekeyError('ERR_STORE', 'the registry is closed'));
-    const done = this.#last.then(work);
+    this.#length += 1;
+    const done = this.#last.then(work).finally(() => {
+      this.#length -= 1;
+    });
     this.#last = done.catch(() => {});
     return done;
   }

@@ -51,6 +51,7 @@ export class HeldNames {
     if (watched?.held === undefined) return;
     if (watched.held.reason === 'unknown-name') this.#unknown -= 1;
     if (dependsOnFacts(watched.held)) this.#context.caller.waits(-1);
+    this.#count(watched.held, watched.hadSecret, -1);
     watched.held = undefined;
     watched.stopReason?.();
     watched.stopReason = undefined;
@@ -59,11 +60,14 @@ export class HeldNames {
 
   /** Returns false if the name is already held for the same reason. */
   #note(name: string, held: Held, now: number): boolean {
-    const { parts, names, caller, stream } = this.#context;
+    const { parts, names, caller, stream, subscription } = this.#context;
     const watched = names.get(name);
     if (watched === undefined || watched.held?.detail === held.detail) return false;
+    const hadBefore = watched.held !== undefined && watched.hadSecret;
     this.end(name);
     watched.held = held;
+    watched.hadSecret = hadBefore || subscription.get(name)?.version !== undefined;
+    this.#count(held, watched.hadSecret, 1);
     watched.heldSince = now;
     const spiffeId = spiffeIdBehind(parts.identities, watched.name);
     const noted = () => notedOf('held', this.#context.asker, { ...held, name, spiffeId });
@@ -74,14 +78,20 @@ export class HeldNames {
       const again = () => this.#context.lookAgain(name);
       if (spiffeId !== undefined) watched.stopReason = parts.identities.watchReason(caller, spiffeId, again);
     }
-    parts.counters.add('names_held_total');
+    parts.counts.holds.add(held.reason);
     return true;
+  }
+
+  #count({ reason }: Held, hadSecret: boolean, by: 1 | -1): void {
+    const { heldWith, heldWithout } = this.#context.parts.counts;
+    (hadSecret ? heldWith : heldWithout).add(reason, by);
   }
 
   #limitUnknown(): void {
     const { parts, stream, events, asker } = this.#context;
     if (parts.ledger.unknownNamesOf(stream.peer) <= MAX_UNKNOWN) return;
     parts.counters.add('names_refused_total');
+    parts.counters.limits.add('unknownNames');
     events.log.warn({ limit: MAX_UNKNOWN }, 'too many unknown names on a connection');
     const detail = `this connection asks for more than ${MAX_UNKNOWN} unknown names (neither a SPIFFE ID nor an alias)`;
     const noted = () => notedOf('refused', asker, { reason: 'unknown-names', detail });

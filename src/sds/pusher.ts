@@ -109,7 +109,7 @@ export class Pusher {
     const push = subscription.push(found, missingOf(held), now);
     if (push === undefined) return false;
     if (withKey) this.#noteCertificates(push.resources);
-    parts.counters.add('responses_total');
+    kind.counts.pushes += 1;
     stream.send(kind.variant.write(push));
     if (events.isHeard) this.#tellSent(push);
     return true;
@@ -158,7 +158,7 @@ export class Pusher {
         this.#attestationRetry.wait(this.#heldUntil);
         return;
       }
-      parts.counters.add('attestations_failed_total');
+      parts.counters.add('streams_unattested_total');
     }
     const { status, message, details } = refuseCaller(failure, asker, parts.decisions, events.log);
     this.#context.end(status, message, details);

@@ -33,9 +33,9 @@ export class Rejections {
 
   /** @param message the client's error text */
   rejected(outcome: Answered, message: string): void {
-    const { parts, events } = this.#context;
+    const { parts, events, kind } = this.#context;
     const { ledger, clock, identities } = parts;
-    parts.counters.add('nacks_total');
+    kind.counts.nacks += 1;
     if (message === this.#reason) events.debug(() => ({ names: namesOf(outcome) }), 'client rejected a response again');
     else {
       const issuers = this.#issuersOf(outcome);

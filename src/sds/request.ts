@@ -106,7 +106,9 @@ export function checkTypeUrl(typeUrl: string, required: boolean): void {
 /** @throws StatusError INVALID_ARGUMENT if there are more names than MAX_NAMES */
 export function checkCount(count: number, field: string): void {
   if (count <= MAX_NAMES) return;
-  throw new StatusError(Status.INVALID_ARGUMENT, `${field} has ${count} names; the limit is ${MAX_NAMES}`);
+  throw new StatusError(Status.INVALID_ARGUMENT, `${field} has ${count} names; the limit is ${MAX_NAMES}`, {
+    limit: 'namesPerRequest',
+  });
 }
 
 function checkNames(names: readonly string[], field: string): void {

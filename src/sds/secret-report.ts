@@ -5,7 +5,7 @@ import { canCome, type Held } from '../identity/index.ts';
 import type { AskedName } from './subscription.ts';
 import type { WatchedName } from './watched-names.ts';
 
-type NameState = Omit<WatchedName, 'name' | 'respelled' | 'stopReason'>;
+type NameState = Omit<WatchedName, 'name' | 'respelled' | 'stopReason' | 'hadSecret'>;
 
 /** The state of a name before its first lookup. */
 export const NOT_LOOKED_FOR: NameState = {

@@ -1,7 +1,7 @@
 /** The objects that the parts of one stream share. */
 
 import type { Clock } from '../base/index.ts';
-import type { Asker, Ledger, PushQueue, StreamEvents } from '../delivery/index.ts';
+import type { Asker, DeliveryCounts, Ledger, PushQueue, StreamCounts, StreamEvents } from '../delivery/index.ts';
 import type { Caller, Decisions, Identities } from '../identity/index.ts';
 import type { Turns } from '../limits/index.ts';
 import type { ReservedNames, TrustDomain } from '../spiffe/index.ts';
@@ -23,6 +23,7 @@ export interface StreamParts {
   readonly queue: PushQueue;
   readonly turns: Turns;
   readonly counters: Counters;
+  readonly counts: DeliveryCounts;
   readonly ledger: Ledger;
   /** The record of holds and refusals. */
   readonly decisions: Decisions;
@@ -34,6 +35,7 @@ export interface StreamParts {
 export interface StreamKind {
   readonly variant: Variant;
   readonly service: 'sds' | 'ads';
+  readonly counts: StreamCounts;
 }
 
 /** The state and operations that the parts of one stream share. */

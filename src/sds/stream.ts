@@ -21,7 +21,7 @@ import { HeldNames } from './held-names.ts';
 import { everyName } from './names.ts';
 import type { EnvoyNode } from './node.ts';
 import { Pusher } from './pusher.ts';
-import { namesOf, Rejections } from './rejections.ts';
+import { type Answered, namesOf, Rejections } from './rejections.ts';
 import { NOT_LOOKED_FOR, reportSecret } from './secret-report.ts';
 import { validationFor } from './secrets.ts';
 import type { StreamContext, StreamKind, StreamParts } from './stream-context.ts';
@@ -56,6 +56,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     this.stream = stream;
     this.parts = parts;
     this.kind = kind;
+    kind.counts.opened += 1;
     this.caller = parts.identities.caller(stream.peer);
     this.subscription = new Subscription(`${noncePrefix}.${this.#number}.`, kind.variant.saysRemoved);
     this.names = new WatchedNames(
@@ -137,6 +138,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       this.parts.counters.add('requests_invalid_total');
+      if (error.limit !== undefined) this.parts.counters.limits.add(error.limit);
       this.events.log.warn({ err: error }, 'invalid request: its stream is closed');
       this.end(error.status, error.message, error.details);
     }
@@ -148,6 +150,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
 
   closed(): void {
     this.#ended = true;
+    this.kind.counts.closed += 1;
     this.parts.queue.remove(this.#place);
     this.parts.ledger.close(this);
     this.#pusher.close();
@@ -189,7 +192,7 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
     }
     if (outcome.kind === 'nack') this.#rejections.rejected(outcome, rejection ?? '');
     else if (outcome.kind === 'ack') {
-      this.parts.counters.add('acks_total');
+      this.#countAck(outcome);
       if (this.events.isHeard) {
         this.events.debug(() => ({ names: namesOf(outcome) }), 'acknowledged');
         this.events.tell('acked', () => namesOf(outcome));
@@ -203,6 +206,14 @@ export class SecretStream implements StreamHandler, LedgerStream, Pushing, Strea
       this.#stopWildcard = undefined;
     }
     this.push();
+  }
+
+  #countAck({ answered }: Answered): void {
+    const { counts } = this.kind;
+    counts.acks += 1;
+    // A response with only removals has no names.
+    const sentAt = answered[0]?.sentAt;
+    if (sentAt !== undefined) counts.ackTimes.add((this.parts.clock.now() - sentAt) / 1_000);
   }
 
   followWildcard(): void {

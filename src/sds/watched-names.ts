@@ -13,6 +13,8 @@ export interface WatchedName {
   readonly name: Name;
   /** Why the name was held at the last lookup; undefined: it was not. */
   held: Held | undefined;
+  /** While held: the client was sent the name's secret before, and may still use it. */
+  hadSecret: boolean;
   /** When the name was held first for this reason, in milliseconds since the epoch. */
   heldSince: number;
   /** Stops the watch of what could change the reason; undefined while the name is not held. */
@@ -96,6 +98,7 @@ export class WatchedNames {
       entry: undefined,
       stopSvid: undefined,
       held: undefined,
+      hadSecret: false,
       heldSince: 0,
       stopReason: undefined,
       decision: undefined,

@@ -5,7 +5,7 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import { type Admin, AdminToken, createAdmin, listenOnTcp, type Readiness } from '../admin/index.ts';
+import { type Admin, AdminToken, createAdmin, listenOnTcp } from '../admin/index.ts';
 import {
   ATTEST_TIMEOUT_MS,
   createAccounts,
@@ -22,14 +22,13 @@ import {
 } from '../attest/index.ts';
 import type { Refusal } from '../audit/index.ts';
 import { type Clock, SystemClock, version } from '../base/index.ts';
-import type { CertificateAuthority } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
-import { Ledger, PushQueue } from '../delivery/index.ts';
+import { Ledger } from '../delivery/index.ts';
 import { Decisions, Identities } from '../identity/index.ts';
 import type { Registry } from '../registry/index.ts';
 import { secretDiscoveryService } from '../sds/index.ts';
 import { standardServices } from '../standard/index.ts';
-import { Counters, createLog } from '../telemetry/index.ts';
+import { createLog, droppedLogLines, LogCounts } from '../telemetry/index.ts';
 import { createWire } from '../wire/index.ts';
 import { workloadApi } from '../workload-api/index.ts';
 import { adminCaller } from './admin-caller.ts';
@@ -40,7 +39,10 @@ import { entryWarnings } from './entry-warnings.ts';
 import { lookAtHost } from './host.ts';
 import { entryRulesOf, readInputs } from './inputs.ts';
 import { createLimits, usageOf } from './limits.ts';
+import { levelControl } from './log-level.ts';
+import { countMoves, createMeters, metricsOf } from './metrics.ts';
 import { Parts } from './parts.ts';
+import { ReadinessWatch } from './readiness.ts';
 import { type ReadConfig, Reloader } from './reload.ts';
 import { lookAtSelf } from './self.ts';
 import { listenOnSocket } from './socket-file.ts';
@@ -74,13 +76,16 @@ export async function startServer(
   clock: Clock = new SystemClock(),
   stop: AbortSignal = new AbortController().signal,
 ): Promise<Server> {
-  const log = createLog(config.logLevel, { format: config.logFormat ?? (isatty(1) ? 'text' : 'json') });
+  const logCounts = new LogCounts();
+  const format = config.logFormat ?? (isatty(1) ? 'text' : 'json');
+  const log = createLog(config.logLevel, { format, counts: logCounts });
   const parts = new Parts(log);
   const context: StartContext = {
     config,
     clock,
     log,
     parts,
+    meters: createMeters(config, logCounts, parts),
     mayGoOn: async () => {
       await turn();
       stop.throwIfAborted();
@@ -107,13 +112,9 @@ export async function startServer(
   };
 }
 
-function readiness(listening: boolean, ca: CertificateAuthority): Readiness {
-  const reason = listening ? ca.trouble() : 'not all listeners accept connections yet';
-  return reason === undefined ? { ready: true } : { ready: false, reason };
-}
-
 async function start(context: StartContext): Promise<{ reloader: Reloader; registry: Registry }> {
-  const { config, clock, log, parts, mayGoOn } = context;
+  const { config, clock, log, parts, meters, mayGoOn } = context;
+  const { counters } = meters;
   const { trustDomain } = config;
   const host = lookAtHost(config, log);
   const entryRules = entryRulesOf(config);
@@ -150,9 +151,8 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   const warningsOf = entryWarnings({ config, attestors, registry, clock });
   if (declared !== undefined) warnOfDeclared(declared, warningsOf, registry, log);
   const onRefused = (refusal: Refusal) => refusals.note(refusal);
-  const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log, onRefused }));
+  const decisions = parts.own(await Decisions.open({ store: store.decisions, clock, log, counters, onRefused }));
   const exitWatcher = parts.own(createExitWatcher());
-  const counters = new Counters();
   const { owners, quota, memory, turns } = createLimits(plan, config, counters, log);
   const validation = config.disableSpiffeCertValidation ? 'plain' : 'spiffe';
   const reservedNames = {
@@ -162,12 +162,13 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   };
   const streams = {
     identities,
-    queue: new PushQueue(),
     trustDomain,
     reservedNames,
     clock,
     log,
     counters,
+    counts: meters.deliveries,
+    queue: meters.pushQueue,
     ledger,
     decisions,
     validation,
@@ -187,6 +188,7 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     whyContained,
     exitWatcher,
     clock,
+    times: meters.attestations,
     log,
     quota,
     turns,
@@ -196,7 +198,34 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     onConnection: (socket, peer, reading) => wire.inject(socket, peer, reading),
   });
 
-  let ready = false;
+  const listening = new Set<string>();
+  const accepts = (listener: string) => () =>
+    listening.has(listener) ? undefined : 'it does not accept connections yet';
+  const readiness = parts.own(
+    new ReadinessWatch(clock, {
+      admin_socket: accepts('admin_socket'),
+      ...(config.adminListen === undefined ? {} : { admin_tcp: accepts('admin_tcp') }),
+      socket: accepts('socket'),
+      authority: () => ca.trouble(),
+    }),
+  );
+  countMoves(meters, ca, parts);
+  const sources = {
+    ...meters,
+    version: version(),
+    clock,
+    dataDir,
+    parts: () => readiness.look().parts,
+    identities,
+    ca,
+    registry,
+    pipe,
+    usage: () => usageOf(quota, owners),
+    memory,
+    turns,
+    adminRequests: () => meters.requests.all(),
+    droppedLogLines,
+  };
   const token = givenToken ?? (await AdminToken.ofDataDir(dataDir));
   const backups = new Backups({ dataDir, store, ca, clock, log });
   const admin = createAdmin({
@@ -230,7 +259,11 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     },
     backup: () => backups.take(),
     onIssued: (listener) => issuances.onRecorded(listener),
-    ready: () => readiness(ready, ca),
+    ready: () => readiness.look(),
+    metrics: (accept) => metricsOf(sources, accept),
+    logLevel: levelControl(log, config.logLevel),
+    requests: meters.requests,
+    counters,
     log,
     clock,
     version: version(),
@@ -248,12 +281,12 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     return Promise.all([admin.close(), wire.close(DRAIN_MS)]);
   });
 
-  await listenForAdmins(admin, context);
+  await listenForAdmins(admin, context, listening);
   await mayGoOn();
   const { socket, socketMode, socketGroup } = config;
   parts.own(await listenOnSocket(pipe.server, { path: socket, mode: socketMode, group: socketGroup }));
   warnOfAssumed(config, log);
-  ready = true;
+  listening.add('socket');
   health.setServing(true);
   // Clients that connect during the start get their secrets first.
   const load = clock.after(ADMIN_LOAD_MS, () => {
@@ -272,10 +305,17 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
   return { reloader: parts.own(reloader), registry };
 }
 
-async function listenForAdmins(admin: Admin, { config, parts, log }: StartContext): Promise<void> {
+/** @param listening gets the name of each listener that accepts */
+async function listenForAdmins(
+  admin: Admin,
+  { config, parts, log }: StartContext,
+  listening: Set<string>,
+): Promise<void> {
   parts.own(await listenOnSocket(admin.unix, { path: config.adminSocket, mode: 0o600 }));
+  listening.add('admin_socket');
   if (config.adminListen === undefined) return;
   const { host, port } = config.adminListen;
   const address = await listenOnTcp(admin.tcp, { host, port, insecure: config.adminInsecureListen });
+  listening.add('admin_tcp');
   log.info({ address: address.address, port: address.port }, 'admin API listens on TCP');
 }

@@ -15,7 +15,7 @@ import { authoritiesIn, openStoredEntries } from './stored-entries.ts';
  * @throws ERR_DATA_DIR as {@link openStoredEntries}, or if the directory cannot be used
  */
 export async function openState(
-  { config, clock, log, parts, mayGoOn }: StartContext,
+  { config, clock, log, parts, meters, mayGoOn }: StartContext,
   ledger: Ledger,
   passphrases: Passphrases,
 ) {
@@ -32,7 +32,10 @@ export async function openState(
   const dataDir = directory.path;
   // Closed after everything that records, and before the store.
   const onStore = (opened: Store) => void parts.own(new AuditKeeper({ ...config, store: opened.audit, clock, log }));
-  const { store, registry } = await openStoredEntries({ dataDir, config, clock, log, parts, onStore });
+  const { store, registry } = await openStoredEntries({
+    ...{ dataDir, config, clock, log, parts, onStore },
+    times: meters.store,
+  });
   const append = (events: readonly AuditEvent[]) => store.audit.append(events);
   const refusals = parts.own(new Refusals({ append, clock, log }));
   await mayGoOn();
@@ -52,7 +55,7 @@ export async function openState(
     lagging,
     using,
   };
-  const options = { ...config, ...more };
+  const options = { ...config, ...more, issuanceTimes: meters.issuances };
   const ca = parts.own(await openCertificateAuthority(options));
   return { dataDir, store, registry, issuances, refusals, ca };
 }

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { type Clock, SidekeyError } from '../base/index.ts';
 import { hasAuthorities } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
-import { openRegistry, openSqliteStore, type Store } from '../registry/index.ts';
+import { openRegistry, openSqliteStore, type Store, type StoreTimes } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { Parts } from './parts.ts';
 
@@ -16,6 +16,8 @@ export interface StoredEntriesParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly parts: Parts;
+  /** Undefined: nothing is measured. */
+  readonly times?: StoreTimes;
   /** Returns the path of the database to open in place of the given one; messages name the given one. */
   readonly instead?: (database: string) => Promise<string>;
   /** Called with the open store before anything uses it; what it registers to be closed is closed after all users. */
@@ -40,6 +42,7 @@ export async function openStoredEntries({
   clock,
   log,
   parts,
+  times,
   instead,
   onStore,
   onMigrated = (from, to) =>
@@ -55,7 +58,7 @@ export async function openStoredEntries({
     );
   }
   const file = (await instead?.(database)) ?? database;
-  const store = parts.own(openSqliteStore({ path: file, trustDomain, onMigrated }));
+  const store = parts.own(openSqliteStore({ path: file, trustDomain, onMigrated, times }));
   onStore?.(store);
   const registry = parts.own(await openRegistry({ store, trustDomain, clock, log }));
   // The first start may have ended before it made the authorities; then the database is empty. An upstream makes no new root.

@@ -1,7 +1,9 @@
-/** Counters of events since the start. The parts count; the admin API shows the values. */
+/** Counters of events since the start. The parts count; `/metrics` shows the values. */
 
-/** Every counter with a description. Names follow Prometheus: snake case, `_total`. */
-const COUNTERS = {
+import { Tally } from './tally.ts';
+
+/** Every counter with a description. `/metrics` shows it as `sidekey_NAME`. */
+export const COUNTERS = {
   connections_accepted_total: 'connections accepted on the agent socket',
   connections_refused_total:
     'connections refused on the agent socket because of a limit of their owner (a user or container)',
@@ -12,26 +14,50 @@ const COUNTERS = {
   requests_refused_total: 'requests refused because of the rate limit of their owner',
   memory_refused_total: 'requests and calls refused because of a limit on memory',
   memory_shed_total: 'calls ended because all callers together had reached the memory limit',
-  attestations_failed_total: 'failed attestations that ended a stream',
+  streams_unattested_total: 'streams ended because their caller could not be attested',
   requests_invalid_total: 'invalid requests, which ended their stream',
-  responses_total: 'responses sent on streams',
-  acks_total: 'responses acknowledged by clients (ACK)',
-  nacks_total: 'responses rejected by clients (NACK)',
-  names_held_total: 'names held, counted again for each new reason',
   callers_without_identity_total: 'calls of the Workload API refused because the caller has no identity',
   names_refused_total: 'streams ended because of too many unknown names',
 } as const;
 
 export type CounterName = keyof typeof COUNTERS;
 
+/** Limits whose hits are counted. Where a refusal names the limit, it is by the same name. docs/limits.md has all limits. */
+export const LIMIT_NAMES = [
+  'maxConnectionsPerUid',
+  'connectsPerSecondPerUid',
+  'connections',
+  'maxStreamsPerUid',
+  'refusedStreamsPerUid',
+  'maxRequestsPerSecondPerUid',
+  'memoryPerUid',
+  'memory',
+  'messageBytes',
+  'namesPerRequest',
+  'unknownNames',
+  'attestationTime',
+  'decisions',
+  'logLines',
+  'adminMaxConnections',
+  'adminBodyBytes',
+  'eventReaders',
+  'eventBacklog',
+  'authorities',
+] as const;
+export type LimitName = (typeof LIMIT_NAMES)[number];
+
 export class Counters {
-  readonly #values = new Map<CounterName, number>();
+  readonly #values: Record<CounterName, number> = Object.fromEntries(
+    Object.keys(COUNTERS).map((name) => [name, 0]),
+  ) as Record<CounterName, number>;
+  /** How often each limit refused, ended or dropped something. */
+  readonly limits = new Tally<LimitName>(LIMIT_NAMES);
 
   add(name: CounterName): void {
-    this.#values.set(name, this.get(name) + 1);
+    this.#values[name] += 1;
   }
 
   get(name: CounterName): number {
-    return this.#values.get(name) ?? 0;
+    return this.#values[name];
   }
 }

@@ -43,6 +43,7 @@ export class LogWriter {
   #written = 0;
   #dropped = 0;
   #droppedBy = '';
+  #droppedInAll = 0;
   /** The error code of the last failed try. */
   #code = '';
   #failures = 0;
@@ -53,11 +54,17 @@ export class LogWriter {
     this.#writeBytes = options.writeBytes ?? writeSync;
   }
 
+  /** The number of dropped lines since the start. */
+  get dropped(): number {
+    return this.#droppedInAll;
+  }
+
   /** Writes a line (ending with a line feed) now or later, or drops it. */
   write(line: string): void {
     const bytes = Buffer.from(line);
     if (this.#dropped > 0 || this.#waitingBytes + bytes.length > BOUND_BYTES) {
       this.#dropped += 1;
+      this.#droppedInAll += 1;
       this.#droppedBy = this.#code;
       return;
     }

@@ -5,6 +5,7 @@ import pino from 'pino';
 import { type Clock, printableLines, SystemClock, wantsColour } from '../base/index.ts';
 import type { LogFormat, LogLevel } from './levels.ts';
 import { type LeftOut, LineBudget } from './line-budget.ts';
+import { LogCounts } from './log-counts.ts';
 import { textLine } from './log-text.ts';
 import { type Dropped, LogWriter } from './log-writer.ts';
 import { briefError, serializeError } from './serialize-error.ts';
@@ -36,7 +37,7 @@ type Owned = Log & { [OWNER]?: string };
  */
 export function createLog(
   level: LogLevel,
-  { clock = new SystemClock(), format, write = toStdout(format) }: LogOptions = {},
+  { clock = new SystemClock(), format, write = toStdout(format), counts = new LogCounts() }: LogOptions = {},
 ): Log {
   const budget = new LineBudget(clock, (leftOut) => tellLeftOut(log, leftOut));
   const log = pino(
@@ -53,7 +54,11 @@ export function createLog(
       hooks: {
         logMethod(args, method, number) {
           const owner = (this as Owned)[OWNER];
-          if (owner !== undefined && number >= pino.levels.values.info! && !budget.mayLog(owner)) return;
+          if (owner !== undefined && number >= pino.levels.values.info! && !budget.mayLog(owner)) {
+            counts.leftOut += 1;
+            return;
+          }
+          counts.lines.add(pino.levels.labels[number] as LogLevel);
           try {
             method.apply(this, args);
           } catch (thrown) {
@@ -81,6 +86,7 @@ export interface LogOptions {
   /** Of lines on stdout; by default JSON. */
   readonly format?: LogFormat | undefined;
   readonly write?: (line: string) => void;
+  readonly counts?: LogCounts;
 }
 
 function toStdout(format: LogFormat | undefined): (line: string) => void {
@@ -100,6 +106,11 @@ export function ownedLog(log: Log, owner: string, bindings: pino.Bindings = {}):
   const owned: Owned = log.child(bindings, { serializers: { err: briefError } });
   owned[OWNER] = owner;
   return owned;
+}
+
+/** The number of lines since the start that stdout did not take. */
+export function droppedLogLines(): number {
+  return stdout.dropped;
 }
 
 /** Waits for the reader of stdout before the process ends. */

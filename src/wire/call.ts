@@ -4,7 +4,7 @@ import type { ServerHttp2Stream } from 'node:http2';
 import type { Peer } from '../attest/index.ts';
 import type { Clock, Deadline } from '../base/index.ts';
 import { LimitError, type MemoryBudget, type MemoryHolder, type Owner } from '../limits/index.ts';
-import type { Log } from '../telemetry/index.ts';
+import type { LimitName, Log } from '../telemetry/index.ts';
 import { answer, respond } from './answer.ts';
 import type { MessageBuffers } from './message-buffers.ts';
 import { HEAD_BYTES, type Holdings, MessageReader, type Sink } from './message-reader.ts';
@@ -32,6 +32,8 @@ export interface CallConnection extends StreamConnection {
   readonly memory: MemoryBudget;
   /** Counts a request. @throws LimitError if the owner has sent too many */
   request(): void;
+  /** Counts that a limit was reached. */
+  limitHit(limit: LimitName): void;
   /**
    * Runs the work now or in its owner's next turn; until then the connection is not read from. The work must not throw.
    */
@@ -170,6 +172,7 @@ export class Http2Call implements OpeningCall, Sink, Holdings, MemoryHolder {
 
   fail(error: unknown): void {
     if (error instanceof LimitError) tellLimit(this.#caller.log, error.message);
+    if (error instanceof StatusError && error.limit !== undefined) this.#caller.limitHit(error.limit);
     const { status, message, details } = statusOf(error, this.method.path, this.#caller);
     this.end(status, message, details);
   }

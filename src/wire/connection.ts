@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 import type { Peer } from '../attest/index.ts';
 import type { Clock } from '../base/index.ts';
 import { LimitError, type MemoryBudget, type Quota, type Reader, type Turns } from '../limits/index.ts';
-import { type Log, ownedLog } from '../telemetry/index.ts';
+import { type LimitName, type Log, ownedLog } from '../telemetry/index.ts';
 import { refuse } from './answer.ts';
 import { CALL_BYTES, type CallConnection, Http2Call, tellLimit } from './call.ts';
 import { keepAlive } from './keepalive.ts';
@@ -86,6 +86,10 @@ export class Connection implements CallConnection {
 
   request(): void {
     this.#parts.quota.request(this.peer.owner, this.#parts.clock.now());
+  }
+
+  limitHit(limit: LimitName): void {
+    this.#parts.quota.hit(limit);
   }
 
   inTurn(work: () => void): void {

@@ -96,7 +96,7 @@ export class MessageReader {
     this.#headBytes += 1;
     if (this.#headBytes < HEAD_BYTES || this.#length <= MAX_MESSAGE_BYTES) return;
     const problem = `message has ${this.#length} bytes; the limit is ${MAX_MESSAGE_BYTES}`;
-    throw new StatusError(Status.RESOURCE_EXHAUSTED, problem);
+    throw new StatusError(Status.RESOURCE_EXHAUSTED, problem, { limit: 'messageBytes' });
   }
 
   #fill(part: Buffer): void {

@@ -1,6 +1,7 @@
 /** The interface of the gRPC server: methods with undecoded messages, the metadata of a call, and its peer. */
 
 import type { Peer } from '../attest/index.ts';
+import type { LimitName } from '../telemetry/index.ts';
 
 /** The status codes of gRPC. @see https://github.com/grpc/grpc/blob/master/doc/statuscodes.md */
 export const Status = {
@@ -32,18 +33,22 @@ export interface StatusDetail {
 }
 
 /** Ends a call with a status; message and details are what the client sees. */
+interface StatusErrorOptions extends ErrorOptions {
+  readonly details?: readonly StatusDetail[];
+  readonly limit?: LimitName;
+}
+
 export class StatusError extends Error {
   readonly status: StatusCode;
   readonly details: readonly StatusDetail[];
-  constructor(
-    status: StatusCode,
-    message: string,
-    { details = [], ...options }: ErrorOptions & { readonly details?: readonly StatusDetail[] } = {},
-  ) {
+  /** The limit that was reached, if it is counted. */
+  readonly limit: LimitName | undefined;
+  constructor(status: StatusCode, message: string, { details = [], limit, ...options }: StatusErrorOptions = {}) {
     super(message, options);
     this.name = 'StatusError';
     this.status = status;
     this.details = details;
+    this.limit = limit;
   }
 }
 

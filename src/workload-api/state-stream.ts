@@ -12,6 +12,7 @@ import { type Clock, SidekeyError } from '../base/index.ts';
 import {
   type Asker,
   AttestationRetry,
+  type DeliveryCounts,
   type Ledger,
   type LedgerStream,
   notedOf,
@@ -20,6 +21,7 @@ import {
   type QueuePlace,
   refusalDetails,
   refuseCaller,
+  type StreamCounts,
   StreamEvents,
   type StreamReport,
 } from '../delivery/index.ts';
@@ -43,6 +45,7 @@ export interface StateParts {
   readonly log: Log;
   readonly queue: PushQueue;
   readonly counters: Counters;
+  readonly counts: DeliveryCounts;
   readonly ledger: Ledger;
   readonly decisions: Decisions;
   /**
@@ -93,6 +96,7 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
   readonly #place: QueuePlace;
   readonly #number: number;
   readonly #openedAt: number;
+  readonly #counts: StreamCounts;
   #ended = false;
   /** True while a message waits for the socket, or the next state is being looked up. */
   #busy = false;
@@ -121,6 +125,8 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
     this.#events = new StreamEvents(stream, this.#number, parts);
     this.#place = parts.queue.place(this);
     this.#feed = open({ identities, caller: this.#caller, clock, changed: () => this.#pushSoon() });
+    this.#counts = parts.counts.of({ service: 'workload-api', variant: this.#feed.variant });
+    this.#counts.opened += 1;
     ledger.open(this);
     this.#events.tell('stream_opened', () => []);
     this.#events.debug(() => ({ variant: this.#feed.variant }), 'stream opened');
@@ -173,6 +179,7 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
 
   closed(): void {
     this.#ended = true;
+    this.#counts.closed += 1;
     this.#parts.queue.remove(this.#place);
     this.#parts.ledger.close(this);
     this.#retry?.cancel();
@@ -232,7 +239,7 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
   }
 
   #send({ bytes, version, items }: State): boolean {
-    const { clock, counters } = this.#parts;
+    const { clock } = this.#parts;
     this.#charge(items.length * ITEM_BYTES);
     this.#items = items;
     this.#version = version;
@@ -243,7 +250,7 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
       this.#heldUntil = Math.max(this.#heldUntil, svid.notAfter);
     }
     this.#busy = true;
-    counters.add('responses_total');
+    this.#counts.pushes += 1;
     this.#stream.send(bytes, () => this.#taking(version));
     const names = () => items.map(({ name }) => name);
     this.#events.debug(() => ({ names: names(), version }), 'sent');
@@ -291,7 +298,7 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
 
   #wait(held: Held): void {
     if (this.#hold?.detail === held.detail) return;
-    const { clock, counters, decisions } = this.#parts;
+    const { clock, counts, decisions } = this.#parts;
     const before = this.#hold?.decision;
     this.#endHold();
     const isOfFacts = dependsOnFacts(held);
@@ -302,7 +309,8 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
       if (isOfFacts) this.#caller.waits(-1);
     };
     this.#hold = { ...held, since: clock.now(), decision, stop };
-    counters.add('names_held_total');
+    counts.holds.add(held.reason);
+    counts.heldWithout.add(held.reason);
     this.#events.log.info(
       { reason: held.reason, detail: held.detail, decision: decision?.id },
       'caller waits for an identity',
@@ -312,7 +320,8 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
 
   #endHold(): void {
     if (this.#hold === undefined) return;
-    const { decision, stop } = this.#hold;
+    const { decision, reason, stop } = this.#hold;
+    this.#parts.counts.heldWithout.add(reason, -1);
     this.#hold = undefined;
     stop();
     if (decision !== undefined) this.#parts.decisions.end(decision);
@@ -342,7 +351,7 @@ export class StateStream implements StreamEnd, LedgerStream, Pushing {
         this.#retry.wait(this.#heldUntil);
         return;
       }
-      counters.add('attestations_failed_total');
+      counters.add('streams_unattested_total');
     }
     const { status, message, details } = refuseCaller(failure, this.#asker, decisions, this.#events.log);
     this.#end(status, message, details);

@@ -99,8 +99,8 @@ const CHANGES: Readonly<Record<string, (ask: Asks) => Promise<Partial<Row>[]>>> 
 const OF_AUTHORITIES = ['POST /v1/ca/import', 'POST /v1/ca/rotate', 'POST /v1/ca/{id}/taint'];
 /** Keys leave by it, over the Unix socket alone. */
 const BACKUP = 'POST /v1/backup';
-/** They ask, and change nothing. */
-const HARMLESS: readonly string[] = ['POST /v1/explain'];
+/** They change nothing, or only how much is logged. */
+const HARMLESS: readonly string[] = ['POST /v1/explain', 'PUT /v1/log-level'];
 
 function bundleShown(sequence: number) {
   const fingerprint = createHash('sha256').update(root.der).digest('hex');

@@ -5,6 +5,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { createDoor } from '../../src/admin/door.ts';
+import { Counters } from '../../src/telemetry/counters.ts';
 import { TestClock } from '../support/clock.ts';
 import { recordingLog } from '../support/recording-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -16,6 +17,7 @@ async function open(t: Parameters<typeof tempDir>[0]) {
   const { log, lines } = recordingLog();
   const door = createDoor({
     name: 'TCP',
+    counters: new Counters(),
     callerOf: () => ({ via: 'tcp', address: '127.0.0.1' }),
     handle: (request, response) => {
       if (request.headers.authorization !== undefined) door.admit(request.socket);
@@ -111,6 +113,7 @@ describe('a door that closes', () => {
   test('closes when it never opened, and when its server was closed before', async (t) => {
     const never = createDoor({
       name: 'TCP',
+      counters: new Counters(),
       callerOf: () => ({ via: 'tcp', address: '127.0.0.1' }),
       handle: () => {},
       maxConnections: 1,

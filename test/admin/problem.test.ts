@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { pino } from 'pino';
 import { ERRORS, type ErrorCode } from '../../src/base/errors.ts';
-import { type Answer, call, entry, NO_CA, startAdmin } from './support.ts';
+import { type Answer, call, entry, NO_CA, NOT_READY, startAdmin } from './support.ts';
 
 function assertProblem({ status, headers, body }: Answer, code: ErrorCode): void {
   assert.match(headers['content-type']!, /^application\/problem\+json/);
@@ -82,12 +82,14 @@ describe('a problem document tells of', () => {
   });
 
   test('a server that is not ready, with the reason', async (t) => {
-    const { socketPath } = await startAdmin(t, {
-      ready: () => ({ ready: false, reason: 'the pipe does not accept yet' }),
-    });
+    const { socketPath } = await startAdmin(t, { ready: () => NOT_READY });
     const answer = await call(socketPath, 'GET', '/readyz');
     assertProblem(answer, 'ERR_NOT_READY');
-    assert.equal(answer.body.detail, 'the pipe does not accept yet');
+    assert.equal(answer.body.detail, 'socket: it does not accept yet (since 2026-11-30T10:00:01.000Z)');
+    assert.deepEqual(answer.body.parts, [
+      { name: 'authority', ready: true, since: '2026-11-30T10:00:00.000Z', reason: null },
+      { name: 'socket', ready: false, since: '2026-11-30T10:00:01.000Z', reason: 'it does not accept yet' },
+    ]);
     assert.equal((await call(socketPath, 'GET', '/healthz')).status, 200);
   });
 

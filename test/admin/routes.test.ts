@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import { call, entry, PEM, startAdmin, TOKEN } from './support.ts';
+import { call, entry, NOT_READY, PEM, startAdmin, TOKEN } from './support.ts';
 
 test('the bundle is a JWK set, or PEM for those who ask for it by name', async (t) => {
   const { socketPath } = await startAdmin(t);
@@ -22,13 +22,13 @@ test('the bundle is a JWK set, or PEM for those who ask for it by name', async (
 
 test('health and readiness are told apart', async (t) => {
   let ready = false;
-  const { socketPath } = await startAdmin(t, { ready: () => (ready ? { ready } : { ready, reason: 'not yet' }) });
+  const { socketPath } = await startAdmin(t, { ready: () => (ready ? { ready, parts: [] } : NOT_READY) });
   assert.deepEqual((await call(socketPath, 'GET', '/healthz')).body, { status: 'ok' });
   assert.equal((await call(socketPath, 'GET', '/readyz')).status, 503);
   ready = true;
   const answer = await call(socketPath, 'GET', '/readyz');
   assert.equal(answer.status, 200);
-  assert.deepEqual(answer.body, { status: 'ready' });
+  assert.deepEqual(answer.body, { status: 'ready', parts: [] });
 });
 
 test('the OpenAPI document names every route with its parameters and bodies', async (t) => {
@@ -45,6 +45,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'DELETE /v1/bundles/{trust_domain}',
     'DELETE /v1/entries/{id}',
     'GET /healthz',
+    'GET /metrics',
     'GET /openapi.json',
     'GET /readyz',
     'GET /v1/aliases',
@@ -61,6 +62,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'GET /v1/entries/{id}',
     'GET /v1/events',
     'GET /v1/explain',
+    'GET /v1/log-level',
     'GET /v1/proxies',
     'PATCH /v1/entries/{id}',
     'POST /v1/backup',
@@ -71,6 +73,7 @@ test('the OpenAPI document names every route with its parameters and bodies', as
     'PUT /v1/aliases/{host}',
     'PUT /v1/bundles/{trust_domain}',
     'PUT /v1/entries',
+    'PUT /v1/log-level',
   ]);
   const list = body.paths['/v1/entries'].get;
   const limit = list.parameters.find(({ name }: { name: string }) => name === 'limit');

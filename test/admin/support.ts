@@ -5,6 +5,8 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { type Admin, type AdminOptions, createAdmin } from '../../src/admin/admin.ts';
+import type { Readiness } from '../../src/admin/health.ts';
+import { RequestCounts } from '../../src/admin/request-counts.ts';
 import { listenOnTcp } from '../../src/admin/tcp.ts';
 import { peerCredentials } from '../../src/attest/socket-peer.ts';
 import { Ledger } from '../../src/delivery/ledger.ts';
@@ -13,6 +15,7 @@ import type { Store } from '../../src/registry/store/store.ts';
 import type { Registry } from '../../src/registry/types.ts';
 import { listenOnSocket } from '../../src/server/socket-file.ts';
 import { makeTrustBundle } from '../../src/spiffe/bundle.ts';
+import { Counters } from '../../src/telemetry/counters.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { open, SILENT, TRUST_DOMAIN } from '../registry/support.ts';
 import type { TestClock } from '../support/clock.ts';
@@ -28,6 +31,15 @@ export const NO_CA = {
   upstream: () => undefined,
   onMove: () => () => undefined,
   rotate: async () => undefined,
+};
+
+/** A server whose agent socket does not accept yet. */
+export const NOT_READY: Readiness = {
+  ready: false,
+  parts: [
+    { name: 'authority', ready: true, since: Date.parse('2026-11-30T10:00:00Z'), reason: undefined },
+    { name: 'socket', ready: false, since: Date.parse('2026-11-30T10:00:01Z'), reason: 'it does not accept yet' },
+  ],
 };
 
 export interface Running {
@@ -80,7 +92,11 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
     },
     maxConnections: 1_000,
     onIssued: () => () => undefined,
-    ready: () => ({ ready: true }),
+    ready: () => ({ ready: true, parts: [] }),
+    metrics: async () => ({ type: 'text/plain', text: '' }),
+    logLevel: { setting: 'info', level: () => 'info', change: () => undefined },
+    requests: new RequestCounts(),
+    counters: new Counters(),
     log: SILENT,
     clock,
     version: '1.2.3',

@@ -49,7 +49,7 @@ test('the commands that messages name are those that there are', async () => {
   const { stdout } = await sidekey(['--help']);
   const commands = stdout.split('Commands:')[1]!;
   assert.deepEqual(
-    [...commands.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name).filter((name) => name !== 'help'),
+    [...commands.matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name).filter((name) => name !== 'help'),
     [...COMMAND_NAMES],
   );
 });

@@ -8,7 +8,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { parse } from 'yaml';
 import type { AdminOptions } from '../../src/admin/admin.ts';
 import { parseEntryInput } from '../../src/registry/entry-input.ts';
-import { startAdmin, TOKEN } from '../admin/support.ts';
+import { NOT_READY, startAdmin, TOKEN } from '../admin/support.ts';
 import { TRUST_DOMAIN } from '../registry/support.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { type RunOptions, sidekey } from './support.ts';
@@ -404,11 +404,9 @@ describe('sidekey healthcheck', () => {
   test('has status 0 when the server is ready, and 1 with the reason until then', async (t) => {
     const ready = await start(t);
     assert.equal((await ready.run(['healthcheck'])).status, 0);
-    const { socketPath } = await startAdmin(t, {
-      ready: () => ({ ready: false, reason: 'the pipe does not accept yet' }),
-    });
+    const { socketPath } = await startAdmin(t, { ready: () => NOT_READY });
     const { status, stderr } = await sidekey(['healthcheck', '--admin-socket', socketPath]);
     assert.equal(status, 1);
-    assert.equal(stderr, 'sidekey: the pipe does not accept yet (ERR_NOT_READY)\n');
+    assert.equal(stderr, 'sidekey: socket: it does not accept yet (since 2026-11-30T10:00:01.000Z) (ERR_NOT_READY)\n');
   });
 });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { SidekeyError } from '../../src/base/errors.ts';
+import { DeliveryCounts } from '../../src/delivery/counts.ts';
 import {
   DeltaDiscoveryRequest,
   DeltaDiscoveryResponse,
@@ -40,6 +41,7 @@ interface Scripted {
   readonly connection: StreamConnection;
   readonly responses: DiscoveryResponse[];
   readonly counters: Counters;
+  readonly counts: DeliveryCounts;
   ended: { status: StatusCode; message: string; details: readonly StatusDetail[] } | undefined;
   ask(...names: string[]): void;
   ack(): void;
@@ -48,13 +50,19 @@ interface Scripted {
 /** Streams with the same parts share a push queue. */
 function service({ identities, clock }: Join) {
   const counters = new Counters();
-  const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, counters, validation: 'spiffe' } as const;
+  const counts = new DeliveryCounts();
+  const about = { trustDomain: TRUST_DOMAIN, validation: 'spiffe' } as const;
+  const settings = { ...about, identities, clock, log, counters, counts };
   const method = secretDiscoveryService(settings).find(({ kind }) => kind === 'bidirectional')!;
   assert.ok(method.kind === 'bidirectional');
-  return { method, counters };
+  return { method, counters, counts };
 }
 
-function open(t: TestContext, join: Join, peer: ScriptedPeer, { method, counters } = service(join)): Scripted {
+function holds(counts: DeliveryCounts): number {
+  return counts.holds.entries().reduce((sum, [, number]) => sum + number, 0);
+}
+
+function open(t: TestContext, join: Join, peer: ScriptedPeer, { method, counters, counts } = service(join)): Scripted {
   const call = callOf(peer);
   const handler = method.open(
     {
@@ -75,6 +83,7 @@ function open(t: TestContext, join: Join, peer: ScriptedPeer, { method, counters
     connection: call.connection,
     responses: [],
     counters,
+    counts,
     ended: undefined,
     ask(...names) {
       asked = names;
@@ -132,7 +141,7 @@ describe('a stream of secrets', () => {
     assert.equal(detail!.typeUrl, 'type.googleapis.com/google.rpc.ErrorInfo');
     const info = { reason: 'ERR_ATTESTATION_FAILED', domain: 'sidekey', metadata: { decision: decision! } };
     assert.deepEqual(ErrorInfo.decode(detail!.value), info);
-    assert.equal(stream.counters.get('attestations_failed_total'), 1);
+    assert.equal(stream.counters.get('streams_unattested_total'), 1);
   });
 
   it('ends on an invalid request, which is counted', async (t) => {
@@ -256,7 +265,7 @@ describe('a stream of secrets', () => {
     join.ca.issue = () => Promise.reject(new SidekeyError('ERR_STORE', 'the disk is full'));
     const first = open(t, join, new ScriptedPeer('unix:uid:1'));
     first.ask(WEB);
-    await until(() => first.counters.get('names_held_total') === 1);
+    await until(() => holds(first.counts) === 1);
     join.ca.issue = issue;
     const second = open(t, join, new ScriptedPeer('unix:uid:1'));
     second.ask(WEB);
@@ -268,8 +277,8 @@ describe('a stream of secrets', () => {
     const join = await makeJoin(t);
     const entry = await join.create('/web', ['unix:uid:1']);
     const { identities, clock } = join;
-    const counters = new Counters();
-    const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, counters, validation: 'spiffe' } as const;
+    const counts = new DeliveryCounts();
+    const settings = { identities, trustDomain: TRUST_DOMAIN, clock, log, counts, validation: 'spiffe' } as const;
     const method = secretDiscoveryService(settings).find(({ path }) => path.endsWith('/DeltaSecrets'))!;
     assert.ok(method.kind === 'bidirectional');
     const responses: DeltaDiscoveryResponse[] = [];
@@ -290,7 +299,7 @@ describe('a stream of secrets', () => {
     const issue = join.ca.issue.bind(join.ca);
     join.ca.issue = () => Promise.reject(new SidekeyError('ERR_STORE', 'the disk is full'));
     await join.registry.update(entry.id, { dnsNames: ['web.example.org'] });
-    await until(() => counters.get('names_held_total') === 1);
+    await until(() => holds(counts) === 1);
     assert.equal(responses.length, 1);
     join.ca.issue = issue;
     clock.advance(1_000);
@@ -344,7 +353,7 @@ describe('a stream of secrets', () => {
     for (const name of ['default', BUNDLE, 'ROOTCA', 'ALL']) {
       const stream = open(t, join, new ScriptedPeer(`unix:user:${name.length}`));
       stream.ask(name);
-      await until(() => stream.counters.get('names_held_total') === 1);
+      await until(() => holds(stream.counts) === 1);
       await join.create(`/of/${name.length}`, [`unix:user:${name.length}`]);
       await until(() => stream.responses.length === 1);
       assert.deepEqual(namesOf(stream.responses[0]!), [name]);
@@ -378,7 +387,7 @@ describe('a stream of secrets', () => {
     const peer = new ScriptedPeer('unix:uid:1');
     const stream = open(t, join, peer);
     stream.ask(WEB);
-    await until(() => stream.counters.get('names_held_total') === 1);
+    await until(() => holds(stream.counts) === 1);
     peer.close();
     await join.create('/web', ['unix:uid:1']);
     await join.create('/web2', ['unix:uid:1']);

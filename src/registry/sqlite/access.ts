@@ -2,6 +2,7 @@
 
 import type { Database } from 'better-sqlite3';
 import { SidekeyError } from '../../base/index.ts';
+import { StoreTimes } from '../store/store-times.ts';
 
 /**
  * Each method returns the result of the work. Errors become ERR_STORE, except that a SidekeyError is thrown unchanged.
@@ -18,7 +19,7 @@ export interface Access {
 }
 
 /** @param file the database's path, for messages */
-export function accessTo(db: Database, file: string): Access {
+export function accessTo(db: Database, file: string, times = new StoreTimes()): Access {
   const guard = <T>(what: string, work: () => T): T => {
     try {
       return work();
@@ -28,17 +29,19 @@ export function accessTo(db: Database, file: string): Access {
   };
   return {
     db,
-    read: (work) => guard('read', () => db.transaction(work).deferred()),
-    write: (work) => guard('written', () => db.transaction(work).immediate()),
+    read: (work) => times.measure('read', () => guard('read', () => db.transaction(work).deferred())),
+    write: (work) => times.measure('write', () => guard('written', () => db.transaction(work).immediate())),
     writeWithoutSync: (work) =>
-      guard('written', () => {
-        db.pragma('synchronous = NORMAL');
-        try {
-          return db.transaction(work).immediate();
-        } finally {
-          db.pragma('synchronous = FULL');
-        }
-      }),
+      times.measure('record', () =>
+        guard('written', () => {
+          db.pragma('synchronous = NORMAL');
+          try {
+            return db.transaction(work).immediate();
+          } finally {
+            db.pragma('synchronous = FULL');
+          }
+        }),
+      ),
     close: () => guard('closed', () => void db.close()),
   };
 }

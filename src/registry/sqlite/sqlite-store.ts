@@ -5,6 +5,7 @@ import { SERVER } from '../../audit/index.ts';
 import { SidekeyError } from '../../base/index.ts';
 import type { TrustDomain } from '../../spiffe/index.ts';
 import type { Store } from '../store/store.ts';
+import type { StoreTimes } from '../store/store-times.ts';
 import { accessTo, damaged, storeError } from './access.ts';
 import { aliasTable } from './alias-table.ts';
 import { auditTable } from './audit-table.ts';
@@ -29,6 +30,7 @@ export interface SqliteStoreOptions {
   readonly onMigrated?: (from: number, to: number) => void;
   /** By default {@link MIGRATIONS}. */
   readonly migrations?: readonly string[];
+  readonly times?: StoreTimes | undefined;
 }
 
 /**
@@ -108,8 +110,8 @@ function checkTrustDomain(db: Database, file: string, trustDomain: TrustDomain):
   );
 }
 
-function storeOf(db: Database, { path, trustDomain, keptChanges = KEPT_CHANGES }: SqliteStoreOptions): Store {
-  const access = accessTo(db, path);
+function storeOf(db: Database, { path, trustDomain, times, keptChanges = KEPT_CHANGES }: SqliteStoreOptions): Store {
+  const access = accessTo(db, path, times);
   const audit = auditTable(access);
   const logs = { changes: changeLog(access, keptChanges), audit: audit.log };
   const entries = entryTable(access, logs, trustDomain);

@@ -1,0 +1,46 @@
+/** What the metrics read. They own nothing and change nothing. */
+
+import type { AttestationTimes, Pipe } from '../attest/index.ts';
+import type { Clock } from '../base/index.ts';
+import type { CertificateAuthority, IssuanceTimes } from '../ca/index.ts';
+import type { DeliveryCounts, PushQueue } from '../delivery/index.ts';
+import type { Identities } from '../identity/index.ts';
+import type { MemoryBudget, Turns } from '../limits/index.ts';
+import type { Registry, StoreTimes } from '../registry/index.ts';
+import type { Counters, LogCounts, LoopLag, Tally } from '../telemetry/index.ts';
+
+export interface MetricSources {
+  readonly version: string;
+  readonly clock: Clock;
+  /** The directory of `sidekey.db`. */
+  readonly dataDir: string;
+  /** The parts of the server by name, and whether each is ready. */
+  readonly parts: () => readonly { readonly name: string; readonly ready: boolean }[];
+  readonly counters: Counters;
+  readonly deliveries: DeliveryCounts;
+  readonly pushQueue: Pick<PushQueue, 'length'>;
+  readonly identities: Pick<Identities, 'svidsInUse'>;
+  readonly attestations: AttestationTimes;
+  readonly issuances: IssuanceTimes;
+  readonly ca: Pick<CertificateAuthority, 'authorities' | 'bundle' | 'upstream'>;
+  /** Authorities that began to sign, and that were tainted, by role. */
+  readonly rotations: Tally;
+  readonly taints: Tally;
+  readonly registry: Pick<Registry, 'size' | 'queuedWrites' | 'federatedBundles' | 'aliases'>;
+  readonly store: StoreTimes;
+  readonly pipe: Pick<Pipe, 'connectionCount'>;
+  /** For each limit of owners, the use of the one that is nearest to it. */
+  readonly usage: () => readonly { readonly setting: string; readonly used: number; readonly limit: number }[];
+  readonly memory: Pick<MemoryBudget, 'heldBytes' | 'limitBytes'>;
+  readonly turns: Pick<Turns, 'deferred'>;
+  readonly adminRequests: () => Iterable<{
+    readonly route: string;
+    readonly method: string;
+    readonly status: number;
+    readonly count: number;
+  }>;
+  readonly log: LogCounts;
+  /** Lines that stdout did not take. */
+  readonly droppedLogLines: () => number;
+  readonly loop: LoopLag;
+}
