@@ -9,6 +9,7 @@ import { auditIssuance } from './figures/audit-issuance.ts';
 import { bundleChange } from './figures/bundle-change.ts';
 import { cli } from './figures/cli.ts';
 import { composeUp } from './figures/compose-up.ts';
+import { applyEntries, manyEntries } from './figures/declared-entries.ts';
 import { dockerAttestation } from './figures/docker-attestation.ts';
 import { entriesAtOnce } from './figures/entries-at-once.ts';
 import { entryToEnvoy } from './figures/entry-to-envoy.ts';
@@ -36,6 +37,8 @@ const BENCHES: Readonly<Record<string, (cleanup: Cleanup) => Promise<Figure[]>>>
   'leaf-svids': leafSvids,
   'audit-issuance': auditIssuance,
   'entries-at-once': entriesAtOnce,
+  'apply-entries': applyEntries,
+  'many-entries': manyEntries,
   attestation,
   'docker-attestation': dockerAttestation,
   'compose-up': composeUp,

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { writeEntriesSchema } from './entries-schema.ts';
 import { launcherWith } from './launcher-with.ts';
 
 const root = path.dirname(import.meta.dirname);
@@ -23,6 +24,7 @@ const dist = path.join(root, 'dist');
  */
 const BUNDLES: Readonly<Record<string, string>> = {
   'serve.cjs': 'src/cli/serve.ts',
+  'yaml-worker.cjs': 'src/entries-file/yaml-worker.ts',
   'sds-client.cjs': 'src/cli/sds-client.ts',
   'backup-run.cjs': 'src/cli/backup-run.ts',
   'copy-worker.cjs': 'src/registry/sqlite/copy-worker.ts',
@@ -91,6 +93,7 @@ const options: BuildOptions = {
 /** What `made` holds of the code that is kept: whether it goes with the bundles, and with the Node that made it. */
 const made = path.join(dist, 'made');
 
+writeEntriesSchema(root);
 mkdirSync(dist, { recursive: true });
 const built: { readonly file: string; readonly text: Uint8Array }[] = [];
 for (const [name, source] of Object.entries(BUNDLES)) {

@@ -5,7 +5,7 @@ import fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions }
 import type { Refusal } from '../audit/index.ts';
 import { BODY_LIMIT, type Clock, ERRORS, type ErrorCode, SidekeyError } from '../base/index.ts';
 import type { Ledger } from '../delivery/index.ts';
-import type { Decisions } from '../identity/index.ts';
+import type { Decisions, Identities } from '../identity/index.ts';
 import type { AuditStore, EntryRules, Registry, WarningsOf } from '../registry/index.ts';
 import type { ReservedNames } from '../spiffe/index.ts';
 import { type Counters, type LimitName, type Log, ownedLog } from '../telemetry/index.ts';
@@ -17,6 +17,7 @@ import { addBackupRoutes, type BackupRouteParts } from './backup.ts';
 import { addBundleRoutes } from './bundles.ts';
 import { type AdminCa, addCaRoutes } from './ca.ts';
 import { addDecisionRoutes } from './decisions.ts';
+import { addDeclaredRoutes } from './declared.ts';
 import { addDoctorRoutes, type SelfKnowledge } from './doctor.ts';
 import { addEntryRoutes } from './entries.ts';
 import type { EventReaders } from './event-readers.ts';
@@ -43,7 +44,9 @@ export interface AppOptions {
   readonly warningsOf: WarningsOf;
   readonly ledger: Pick<Ledger, 'connections'>;
   readonly decisions: Pick<Decisions, 'get' | 'list'>;
-  readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'>;
+  readonly explain: Pick<ExplainRoutesParts, 'identities' | 'inspect' | 'mainPid'> & {
+    readonly identities: Pick<Identities, 'preview'>;
+  };
   readonly self: SelfKnowledge;
   readonly backup: BackupRouteParts['backup'];
   readonly eventReaders: EventReaders;
@@ -117,7 +120,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     to.info({ method, path: pathOf(url), status: statusCode, caller: callerOf(raw) }, 'admin request');
   });
   app.setErrorHandler((thrown, { method, url, raw, routeOptions }, reply) => {
-    const error = toSidekeyError(thrown);
+    const error = toSidekeyError(thrown, routeOptions.bodyLimit);
     const { status } = ERRORS[error.code];
     const caller = callerOf(raw);
     const isChange = method !== 'GET' && method !== 'HEAD' && REFUSED_CHANGES.has(status);
@@ -153,6 +156,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   );
 
   addEntryRoutes(app, options, byOf);
+  addDeclaredRoutes(app, { ...options, ...options.explain }, byOf);
   addBundleRoutes(app, options, byOf);
   addAliasRoutes(app, options.registry, byOf, options.reservedNames);
   addCaRoutes(app, options.ca, byOf);

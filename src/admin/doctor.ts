@@ -3,7 +3,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { isSecret, type UnreachableUsers } from '../attest/index.ts';
-import { type Clock, FILE_SOURCE } from '../base/index.ts';
+import { type Clock, FILE_SOURCE, Slices } from '../base/index.ts';
 import type { CertificateAuthority } from '../ca/index.ts';
 import { declaredLines } from '../entries-file/index.ts';
 import { type Decisions, type Identities, withheldEntries } from '../identity/index.ts';
@@ -81,8 +81,6 @@ const SAMPLE = 5;
 const USERS = 'whether the users that entries name can connect to the pipe';
 /** The maximum number of users that are checked. */
 const MAX_USERS = 200;
-/** Maximum duration of a slice of the search through all entries, in milliseconds. */
-const SLICE_MS = 5;
 
 export function addDoctorRoutes(app: FastifyInstance, parts: DoctorRoutesParts): void {
   app.get(
@@ -146,12 +144,10 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
   const none = (): Faults => ({ count: 0, sample: [] });
   const faults = { expired: none(), unproducible: none(), shadowed: none(), 'never-issued': none() };
   const issued = await issuedOf([...new Set(registry.spiffeIds())], self.issuances);
-  let end = performance.now() + SLICE_MS;
+  const slices = new Slices();
   for (const fault of entryFaults({ registry, issued, whyNever: self.whyNever, meant: self.meant, now })) {
     if (fault !== undefined) note(faults[fault.kind], fault);
-    if (performance.now() < end) continue;
-    await turn();
-    end = performance.now() + SLICE_MS;
+    if (slices.isOver()) await slices.next();
   }
   const placeOf = await placesOf(
     Object.values(faults).flatMap(({ sample }) => sample.map(({ entry }) => entry)),
@@ -180,11 +176,11 @@ async function entriesOf({ registry, self }: DoctorRoutesParts, now: number): Pr
 /** Returns a function that gives the source of each of these entries, and its place in the entries file. */
 async function placesOf(entries: readonly Entry[], { entriesFile: file }: SelfKnowledge) {
   const declared = entries.filter(({ source }) => source === FILE_SOURCE);
-  const lines = file === undefined ? undefined : await declaredLines(file, declared);
+  const places = file === undefined ? undefined : await declaredLines(file, declared);
   return ({ id, source }: Entry) => ({
     source,
-    file: source === FILE_SOURCE ? (file ?? null) : null,
-    line: lines?.get(id) ?? null,
+    file: source === FILE_SOURCE ? (places?.get(id)?.file ?? file ?? null) : null,
+    line: places?.get(id)?.line ?? null,
   });
 }
 

@@ -1,8 +1,8 @@
-/** Routes for entries: create, list, show, change, delete, and declare the whole set of one source. */
+/** Routes for entries: create, list, show, change and delete. */
 
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
-import { API_SOURCE, FILE_SOURCE, SidekeyError } from '../base/index.ts';
+import { API_SOURCE, FILE_SOURCE, type Problem, SidekeyError } from '../base/index.ts';
 import { declaredLines } from '../entries-file/index.ts';
 import {
   declaredWarning,
@@ -16,20 +16,11 @@ import {
   parseEntryInputs,
   parseEntryPatch,
   type Registry,
-  storedAs,
   type WarningsOf,
 } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { ByOf } from './actor.ts';
-import {
-  badMember,
-  isObject,
-  onlyMembers,
-  readExport,
-  readIfMatch,
-  readListQuery,
-  readSource,
-} from './entry-requests.ts';
+import { badMember, isObject, readExport, readIfMatch, readListQuery } from './entry-requests.ts';
 import * as schema from './schema.ts';
 
 interface EntryRoutesParts {
@@ -45,14 +36,8 @@ export function addEntryRoutes(
   { registry, entryRules: rules, warningsOf, log, self }: EntryRoutesParts,
   byOf: ByOf,
 ): void {
-  /** Also logs the warnings, with the ids of the entries. */
-  const warn = (warnings: readonly EntryWarning[], stored: (index: number) => Entry | undefined, isList: boolean) => {
-    logEntryWarnings(log, warnings, stored);
-    const located = warnings.map(({ index, warning }) =>
-      isList ? { ...warning, path: `/entries/${index}${warning.path}` } : warning,
-    );
-    return located.length === 0 ? {} : { warnings: located };
-  };
+  const warn = (warnings: readonly EntryWarning[], stored: (index: number) => Entry | undefined, isList: boolean) =>
+    tellWarnings(log, warnings, stored, isList);
 
   app.post(
     '/v1/entries',
@@ -98,35 +83,6 @@ export function addEntryRoutes(
     ({ query }) => {
       const { entries, nextCursor } = registry.list(readListQuery(query));
       return { entries: toJson(entries), next_cursor: nextCursor };
-    },
-  );
-
-  app.put<{ Querystring: Static<typeof schema.SOURCE_QUERY> }>(
-    '/v1/entries',
-    {
-      schema: {
-        operationId: 'setEntriesOfSource',
-        summary: 'Make the entries of one source equal to the given list',
-        querystring: schema.SOURCE_QUERY,
-        body: schema.SOURCE_ENTRIES,
-        response: { 200: schema.SOURCE_CHANGES },
-      },
-    },
-    async (request) => {
-      const { query } = request;
-      const { source, entries } = onlyMembers(request.body, ['source', 'entries']);
-      const inputs = parseEntryInputs(entries, rules);
-      const changes = await registry.replaceSource(readSource(source), inputs, {
-        dryRun: query.dry_run,
-        by: byOf(request),
-      });
-      return {
-        created: toJson(changes.created),
-        changed: toJson(changes.changed),
-        deleted: toJson(changes.deleted),
-        kept: toJson(changes.kept),
-        ...warn(warningsOf(inputs), (index) => storedAs(inputs[index]!, registry), true),
-      };
     },
   );
 
@@ -195,14 +151,27 @@ export function addEntryRoutes(
   );
 }
 
+/** The member `warnings` of an answer, if there are any. Logs them too, with the ids of the entries. */
+export function tellWarnings(
+  log: Log,
+  warnings: readonly EntryWarning[],
+  stored: (index: number) => Entry | undefined,
+  isList: boolean,
+): { warnings?: Problem[] } {
+  logEntryWarnings(log, warnings, stored);
+  const located = warnings.map(({ index, warning }) =>
+    isList ? { ...warning, path: `/entries/${index}${warning.path}` } : warning,
+  );
+  return located.length === 0 ? {} : { warnings: located };
+}
+
 function toJson(entries: readonly Entry[]): EntryJson[] {
   return entries.map(entryToJson);
 }
 
 async function declaredAt(entry: Entry, file: string | undefined): Promise<{ file?: string; line?: number }> {
   if (entry.source !== FILE_SOURCE || file === undefined) return {};
-  const line = (await declaredLines(file, [entry])).get(entry.id);
-  return { file, ...(line === undefined ? {} : { line }) };
+  return { file, ...(await declaredLines(file, [entry])).get(entry.id) };
 }
 
 /** Sends one entry, with the value for If-Match as its ETag. */

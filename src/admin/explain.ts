@@ -92,9 +92,9 @@ async function explainDeclared(
   const { entriesFile: file } = parts.self;
   const declared = explanation.near.map(({ entry }) => entry).filter(({ source }) => source === FILE_SOURCE);
   if (file === undefined || declared.length === 0) return explanation;
-  const lines = await declaredLines(file, declared);
+  const places = await declaredLines(file, declared);
   const placeOf = ({ id, source }: Entry) =>
-    source === FILE_SOURCE ? { source, file, line: lines.get(id) } : { source };
+    source === FILE_SOURCE ? { source, file, ...places.get(id) } : { source };
   return explain(selectors, { ...options, placeOf }, parts, now);
 }
 

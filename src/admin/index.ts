@@ -12,6 +12,6 @@ export type { Readiness, ReadinessPart } from './health.ts';
 export type { LevelControl, LogLevelJson } from './log-level.ts';
 export type { ProxyJson, ProxyPageJson, SecretJson, StreamJson } from './proxy-schema.ts';
 export { RequestCounts } from './request-counts.ts';
-export type { AliasJson, BundleJson } from './schema.ts';
+export type { AliasJson, BundleJson, SourceChangesJson } from './schema.ts';
 export { listenAddress, listenOnTcp } from './tcp.ts';
 export { AdminToken } from './token.ts';

@@ -1,9 +1,7 @@
 /** Writes JSON of any length in pieces, to bound memory and the time per turn of the event loop. */
 
-import { setImmediate as turn } from 'node:timers/promises';
+import { Slices } from '../base/index.ts';
 
-/** Maximum duration of a slice, in milliseconds. */
-const SLICE_MS = 5;
 /** Size of a chunk, in characters. */
 const CHUNK = 32 * 1024;
 
@@ -40,16 +38,14 @@ export function* objectWithList(
 /** Joins the pieces into chunks; yields to the event loop after each slice. */
 export async function* inSlices(pieces: Iterable<string>): AsyncGenerator<string> {
   let chunk = '';
-  let end = performance.now() + SLICE_MS;
+  const slices = new Slices();
   for (const piece of pieces) {
     chunk += piece;
     if (chunk.length >= CHUNK) {
       yield chunk;
       chunk = '';
     }
-    if (performance.now() < end) continue;
-    await turn();
-    end = performance.now() + SLICE_MS;
+    if (slices.isOver()) await slices.next();
   }
   if (chunk !== '') yield chunk;
 }

@@ -16,14 +16,20 @@ const OF_FASTIFY: Readonly<Record<string, readonly [ErrorCode, string]>> = {
     'ERR_MEDIA_TYPE',
     'send JSON, with the header "Content-Type: application/json"; a bundle may also be application/x-pem-file',
   ],
-  FST_ERR_CTP_BODY_TOO_LARGE: ['ERR_TOO_LARGE', `a body has at most ${BODY_LIMIT} bytes; send less in one request`],
   FST_ERR_MAX_PARAM_LENGTH: ['ERR_NOT_FOUND', 'nothing has a name that long'],
 };
 
-/** Converts any thrown value to a SidekeyError. Details that callers may not see stay in `cause`. */
-export function toSidekeyError(thrown: unknown): SidekeyError {
+/**
+ * Converts any thrown value to a SidekeyError. Details that callers may not see stay in `cause`.
+ * @param bodyLimit the maximum size of the request's body, in bytes
+ */
+export function toSidekeyError(thrown: unknown, bodyLimit: number = BODY_LIMIT): SidekeyError {
   if (thrown instanceof SidekeyError) return thrown;
   const { code, statusCode, message } = thrown as Partial<FastifyError>;
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    const detail = `a body has at most ${bodyLimit} bytes here; send less in one request`;
+    return new SidekeyError('ERR_TOO_LARGE', detail, { cause: thrown });
+  }
   if (code?.startsWith('FST_') && statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     const [ours, detail] = OF_FASTIFY[code] ?? ['ERR_BAD_INPUT', String(message)];
     return new SidekeyError(ours, detail, { cause: thrown });

@@ -1,9 +1,8 @@
 /** `GET /v1/proxies`: the secrets of every proxy, as requested, sent and answered. */
 
 import { Readable } from 'node:stream';
-import { setImmediate as turn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
-import type { Clock } from '../base/index.ts';
+import { type Clock, Slices } from '../base/index.ts';
 import type { Ledger, ProxyConnection, SecretReport } from '../delivery/index.ts';
 import type { IssuanceStore, Registry } from '../registry/index.ts';
 import { issuedOf } from './issued.ts';
@@ -52,21 +51,16 @@ interface ProxySearch extends ProxyQuery {
   readonly issuedBefore: IssuedBefore | undefined;
 }
 
-/** Maximum duration of a slice of the search, in milliseconds. */
-const SLICE_MS = 5;
-
 async function historyOf(parts: ProxyRoutesParts, query: ProxyQuery, now: number): Promise<IssuedBefore> {
   const { ledger, registry, self } = parts;
   const idOf = (name: string): string => registry.aliases.get(name)?.spiffeId ?? name;
   const ids = new Set<string>();
-  let end = performance.now() + SLICE_MS;
+  const slices = new Slices();
   for (const connection of ledger.connections(query.cursor)) {
     if (!isAsked(connection, query)) continue;
     for (const stream of connection.streams) {
       for (const { name, held } of stream.report(now).secrets) if (held?.reason === 'no-entry') ids.add(idOf(name));
-      if (performance.now() < end) continue;
-      await turn();
-      end = performance.now() + SLICE_MS;
+      if (slices.isOver()) await slices.next();
     }
   }
   const issued = await issuedOf([...ids], self.issuances);

@@ -4,15 +4,13 @@
  */
 
 import Type, { type Static } from 'typebox';
-import { ENTRY_FIELD_LIST, ENTRY_FIELDS, type JsonSchema } from '../registry/index.ts';
+import { ENTRY_FIELD_LIST, ENTRY_FIELDS, type EntryJson, GIVEN_FIELDS, GIVEN_PROPERTIES } from '../registry/index.ts';
 import { titled } from './titled.ts';
 
 const CLOSED = { additionalProperties: false } as const;
 
 const SpiffeId = Type.Unsafe<string>(ENTRY_FIELDS.spiffeId.schema);
 const Timestamp = Type.String({ format: 'date-time' });
-/** Fields of SPIRE's entries that Sidekey does not support. */
-const Refused = Type.Literal(false);
 
 /** An entry in answers. */
 export const ENTRY = titled(
@@ -20,27 +18,10 @@ export const ENTRY = titled(
   Type.Object(Object.fromEntries(ENTRY_FIELD_LIST.map(([, { name, schema }]) => [name, schema])), CLOSED),
 );
 
-/** Fields of a given entry by their names; fields that the registry sets are ignored. */
-const givenFields: Readonly<Record<string, JsonSchema>> = Object.fromEntries(
-  ENTRY_FIELD_LIST.map(([, { name, schema, givenSchema }]) => [name, givenSchema ?? schema]),
-);
-const given = {
-  ...givenFields,
-  ...Object.fromEntries(
-    ENTRY_FIELD_LIST.flatMap(([, { spireName }]) =>
-      spireName === undefined ? [] : [[spireName.name, spireName.schema]],
-    ),
-  ),
-  admin: Refused,
-  downstream: Refused,
-  store_svid: Refused,
-  additional_attributes: Type.Object({}),
-};
-
 /** Required fields: they have no default, and the registry does not set them. */
 const REQUIRED = ENTRY_FIELD_LIST.filter(([key]) => key === 'spiffeId' || key === 'selectors');
 
-export const ENTRY_PATCH = titled('EntryPatch', Type.Partial(Type.Object(given), CLOSED));
+export const ENTRY_PATCH = titled('EntryPatch', Type.Partial(Type.Object({ ...GIVEN_PROPERTIES }), CLOSED));
 
 /** An entry in requests. */
 export const ENTRY_INPUT = titled(
@@ -48,7 +29,7 @@ export const ENTRY_INPUT = titled(
   Type.Object(
     {
       ...ENTRY_PATCH.properties,
-      ...Object.fromEntries(REQUIRED.map(([, { name }]) => [name, givenFields[name]!])),
+      ...Object.fromEntries(REQUIRED.map(([, { name }]) => [name, GIVEN_FIELDS[name]!])),
     },
     CLOSED,
   ),
@@ -115,6 +96,14 @@ export const IF_MATCH = Type.Object({
 
 export const SOURCE_QUERY = Type.Object({
   dry_run: Type.Boolean({ default: false, description: 'give true or false' }),
+  prune: Type.Boolean({
+    default: true,
+    description: 'give true or false: whether entries of the source that are not in the list are deleted',
+  }),
+  adopt: Type.Boolean({
+    default: false,
+    description: "give true or false: whether other sources' entries that are in the list are taken over",
+  }),
 });
 
 export const SOURCE_ENTRIES = titled(
@@ -131,6 +120,62 @@ export const SOURCE_ENTRIES = titled(
   ),
 );
 
+const Differences = Type.Array(
+  Type.Object(
+    {
+      id: Type.String(),
+      spiffe_id: SpiffeId,
+      fields: Type.Array(Type.Object({ name: Type.String(), before: Type.Unknown(), after: Type.Unknown() }, CLOSED)),
+    },
+    CLOSED,
+  ),
+  { description: 'for each changed entry the fields that differ' },
+);
+
+const SpiffeIds = Type.Array(SpiffeId);
+
+/** What a write would change for connected callers. */
+export const EFFECTS = titled(
+  'Effects',
+  Type.Object(
+    {
+      callers: Type.Array(
+        Type.Object(
+          {
+            pid: Type.Integer(),
+            uid: Type.Integer(),
+            owner: Type.String({ description: 'the user or container' }),
+            connections: Type.Integer({ minimum: 1 }),
+            gained: SpiffeIds,
+            lost: SpiffeIds,
+            changed: Type.Array(SpiffeId, { description: 'the certificate would differ' }),
+            may_gain: Type.Array(SpiffeId, { description: 'depends on facts that were not read' }),
+            default: Type.Union(
+              [
+                Type.Object(
+                  {
+                    before: Type.Union([SpiffeId, Type.Null()]),
+                    after: Type.Union([SpiffeId, Type.Null()]),
+                  },
+                  CLOSED,
+                ),
+                Type.Null(),
+              ],
+              { description: 'the identity under the name default, if that would change' },
+            ),
+          },
+          CLOSED,
+        ),
+      ),
+      more: Type.Integer({ minimum: 0, description: 'affected processes that are not listed' }),
+      unread: Type.Integer({ minimum: 0, description: 'processes some of whose facts could not be read' }),
+    },
+    CLOSED,
+  ),
+);
+
+export type EffectsJson = Static<typeof EFFECTS>;
+
 export const SOURCE_CHANGES = titled(
   'SourceChanges',
   Type.Object(
@@ -138,12 +183,27 @@ export const SOURCE_CHANGES = titled(
       created: Type.Array(ENTRY),
       changed: Type.Array(ENTRY),
       deleted: Type.Array(ENTRY),
-      kept: Type.Array(ENTRY),
+      kept: Type.Array(ENTRY, { description: 'they were equal to the list already' }),
+      absent: Type.Array(ENTRY, { description: 'they are not in the list and stay, because of prune=false' }),
+      differences: Differences,
+      effects: Type.Optional(EFFECTS),
       ...someWarnings,
     },
     CLOSED,
   ),
 );
+
+/** The same, with the types of its parts. */
+export interface SourceChangesJson {
+  readonly created: readonly EntryJson[];
+  readonly changed: readonly EntryJson[];
+  readonly deleted: readonly EntryJson[];
+  readonly kept: readonly EntryJson[];
+  readonly absent: readonly EntryJson[];
+  readonly differences: Static<typeof Differences>;
+  readonly effects?: EffectsJson;
+  readonly warnings?: readonly Static<typeof Problem>[];
+}
 
 /** @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md section 4 */
 export const BUNDLE = titled(

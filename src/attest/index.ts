@@ -39,6 +39,7 @@ export {
   isOfContainer,
   isOfRoot,
   isSecret,
+  isUnread,
   isWeak,
   LAZY_KINDS,
   NAMED_KINDS,

@@ -61,6 +61,13 @@ export function isKept(selector: Selector, asked: Pick<AskedSelectors, 'askers'>
   return !isKeptIfAsked(selector) || isAskedFor(selector, asked);
 }
 
+/** True if callers may lack the selector only because no entry asks for it, or for any of its kind. */
+export function isUnread(selector: Selector, asked: Pick<AskedSelectors, 'askers' | 'asksFor'>): boolean {
+  const { type, value } = selector;
+  if (isKeptIfAsked(selector)) return !isAskedFor(selector, asked);
+  return kindOf(selector)?.onDemand === 'kind' && !asked.asksFor(`${type}:${nameOfKind(value)}`);
+}
+
 /** True if its value is never shown, such as that of a variable; also true of a redacted selector. */
 export function isSecret(selector: Selector): boolean {
   return kindOf(selector)?.secret === true;

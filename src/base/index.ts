@@ -1,7 +1,7 @@
 /** Common parts without an owner: the clock, errors, durations, files, paths, accounts and texts. None loads native code. */
 
 export { backoff, backoffApart } from './backoff.ts';
-export { BODY_LIMIT } from './body-limit.ts';
+export { BODY_LIMIT, ENTRIES_BODY_LIMIT } from './body-limit.ts';
 export { type Clock, type Deadline, SystemClock } from './clock.ts';
 export { type Colour, coloured, wantsColour } from './colour.ts';
 export { API_SOURCE, changeEntry, type DeclaredAt, declaredPlace, FILE_SOURCE } from './declared.ts';
@@ -32,6 +32,7 @@ export { type IdRange, readIdMap } from './proc/id-map.ts';
 export { linesOf, otherForm, parseId, readable, readProcFile, readProcRecords } from './proc/text.ts';
 export { type DescriptorPlan, descriptorLimit, descriptors, diskOf, planDescriptors } from './resources.ts';
 export { commandLine, isShownWhole, shellQuote } from './shell.ts';
+export { Slices } from './slices.ts';
 export { MAX_SOCKET_PATH_BYTES, readSocketPath } from './socket-path.ts';
 export { TokenBucket } from './token-bucket.ts';
 export { readTrustedFile, readTrustedFileNow, whoCanChange } from './trusted-file.ts';

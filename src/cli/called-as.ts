@@ -52,6 +52,7 @@ export function asCalled(command: string): string {
 export const COMMAND_NAMES = [
   'serve',
   'entry',
+  'apply',
   'alias',
   'bundle',
   'ca',

@@ -9,31 +9,37 @@ import { readInput } from './input.ts';
 export async function readEntriesFile(file: string): Promise<EntriesSource> {
   const name = file === '-' ? 'stdin' : file;
   const bytes = await readInput('--data', file);
-  const source = new EntriesSource(`--data: ${name}`, decode(bytes, name));
-  checkSize({ entries: source.entries }, file);
+  const source = await EntriesSource.read([{ name: `--data: ${name}`, text: decodeInput('--data', bytes, name) }]);
+  const path = file === '-' ? 'FILE' : file;
+  checkSize({ entries: source.entries }, `--data: ${name}`, BODY_LIMIT, `; use sidekey apply -f ${path}`);
   return source;
 }
 
-/**
- * Checks before sending, because a server that refuses a large body may close the connection before its reason is read.
- * A request that is applied as a whole can't be split, so the message names the alternative.
- * @throws ERR_TOO_LARGE
- */
-function checkSize(content: object, file: string): void {
-  const size = Buffer.byteLength(JSON.stringify(content));
-  if (size <= BODY_LIMIT) return;
-  const [name, path] = file === '-' ? ['stdin', 'FILE'] : [file, file];
-  throw new SidekeyError(
-    'ERR_TOO_LARGE',
-    `--data: ${name} makes a request of ${size} bytes, and the limit is ${BODY_LIMIT}; ` +
-      `to apply so many entries together, use \`sidekey serve --entries ${path}\``,
-  );
-}
-
-function decode(bytes: Buffer, name: string): string {
+/** @throws UsageError */
+export function decodeInput(flag: string, bytes: Buffer, name: string): string {
   try {
     return decodeText(bytes);
   } catch {
-    throw new UsageError(`--data: ${name} is not UTF-8`);
+    throw new UsageError(`${flag}: ${name} is not UTF-8`);
   }
+}
+
+/**
+ * The JSON of a request that is applied as a whole, and so can't be split. Checked before it is sent, because a server that
+ * refuses a large body may close the connection before its reason is read.
+ * @param otherwise the alternative, for the message
+ * @throws ERR_TOO_LARGE
+ */
+export function checkSize(content: object, name: string, limit: number, otherwise = ''): Buffer {
+  let text: string;
+  try {
+    text = JSON.stringify(content);
+  } catch (thrown) {
+    // Nested too deeply, or longer than any text.
+    throw new SidekeyError('ERR_TOO_LARGE', `${name} makes a request that is too large: ${(thrown as Error).message}`);
+  }
+  const bytes = Buffer.from(text);
+  if (bytes.length <= limit) return bytes;
+  const message = `${name} makes a request of ${bytes.length} bytes, and the limit is ${limit}${otherwise}`;
+  throw new SidekeyError('ERR_TOO_LARGE', message);
 }

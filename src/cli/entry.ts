@@ -200,8 +200,8 @@ export async function placesOf(
   const file = report?.inputs.find(({ setting }) => setting === '--entries')?.path;
   if (file === undefined) return new Map();
   const { declaredLines } = await import('../entries-file/index.ts');
-  const lines = await declaredLines(file, declared.map(asDeclared));
-  return new Map(declared.map(({ id }) => [id, { file, line: lines.get(id) }]));
+  const places = await declaredLines(file, declared.map(asDeclared));
+  return new Map(declared.map(({ id }) => [id, places.get(id) ?? { file, line: undefined }]));
 }
 
 function asDeclared({ id, spiffe_id: spiffeId, selectors }: EntryJson): DeclaredEntry {

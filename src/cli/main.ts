@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { printableLines, version } from '../base/index.ts';
 import { addAliasCommands } from './alias.ts';
+import { addApplyCommand } from './apply.ts';
 import { addAuditCommands } from './audit.ts';
 import { addBackupCommand, addRestoreCommand } from './backup.ts';
 import { addBundleCommands } from './bundle.ts';
@@ -23,6 +24,7 @@ import { addServeCommand } from './serve-command.ts';
 const COMMANDS: Readonly<Record<string, (program: Command) => void>> = {
   serve: addServeCommand,
   entry: addEntryCommands,
+  apply: addApplyCommand,
   alias: addAliasCommands,
   bundle: addBundleCommands,
   ca: addCaCommands,

@@ -1,6 +1,6 @@
 /** Parses the text of a setting; each kind has one rule for its texts. */
 
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, type Stats, statSync } from 'node:fs';
 import { isIPv4, isIPv6 } from 'node:net';
 import path from 'node:path';
 import {
@@ -66,20 +66,37 @@ export const socket: SettingKind<string> = {
 };
 
 /** An existing file that this user can read. */
-export const readableFile: SettingKind<string> = {
-  ...file,
-  read(texts, folder) {
-    const place = file.read(texts, folder);
-    const rule = 'it is a file that this user can read';
-    try {
-      accessSync(place, constants.R_OK);
-    } catch (thrown) {
-      throw settingError(`${quote(place)} cannot be read: ${(thrown as Error).message}`, rule);
-    }
-    if (statSync(place).isDirectory()) throw settingError(`${quote(place)} is a directory`, rule);
-    return place;
-  },
-};
+export const readableFile: SettingKind<string> = readable(file, 'it is a file that this user can read', (stats) =>
+  stats.isDirectory() ? 'is a directory' : undefined,
+);
+
+/** An existing file or folder that this user can read. */
+export const readableFileOrFolder: SettingKind<string> = readable(
+  pathKind('FILE|DIR'),
+  'it is a file or folder that this user can read',
+  () => undefined,
+);
+
+function readable(
+  of: SettingKind<string>,
+  rule: string,
+  faultOf: (stats: Stats) => string | undefined,
+): SettingKind<string> {
+  return {
+    ...of,
+    read(texts, folder) {
+      const place = of.read(texts, folder);
+      try {
+        accessSync(place, constants.R_OK);
+      } catch (thrown) {
+        throw settingError(`${quote(place)} cannot be read: ${(thrown as Error).message}`, rule);
+      }
+      const fault = faultOf(statSync(place));
+      if (fault !== undefined) throw settingError(`${quote(place)} ${fault}`, rule);
+      return place;
+    },
+  };
+}
 
 /** On or off: a flag without a value, or `true` or `false`. */
 export const toggle: SettingKind<boolean> = {

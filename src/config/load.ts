@@ -48,6 +48,10 @@ export async function loadServeConfig(sources: ConfigSources): Promise<ServeConf
   problems.push(...placeProblems(config, (key) => given.get(key)?.where));
   problems.push(...nameProblems(config, (key) => given.get(key)?.where));
   problems.push(...upstreamProblems(config, (key) => given.get(key)?.where, wholeGiven));
+  if (config.watchEntries && config.entries === undefined && wholeGiven && !given.has('entries')) {
+    const path = given.get('watchEntries')?.where ?? flagOf('watchEntries');
+    problems.push({ path, problem: 'there is nothing to watch', rule: 'it goes with --entries FILE or DIR' });
+  }
   if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
   return config;
 }

@@ -26,7 +26,10 @@ export interface ServeConfig extends AttestorSettings, UpstreamSettings {
   readonly adminInsecureListen: boolean;
   /** Connections on each listener. */
   readonly adminMaxConnections: number;
+  /** A file or folder. */
   readonly entries: string | undefined;
+  /** Whether each change of it is applied. */
+  readonly watchEntries: boolean;
   /** Callers in containers are treated like all others. */
   readonly allowContained: boolean;
   /** Whether to serve on a kernel that can't say which process connected. */

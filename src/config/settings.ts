@@ -153,10 +153,12 @@ export const SETTINGS: { readonly [K in SettingKey]: Setting<ServeConfig[K]> } =
     fallback: fixed('100'),
   },
   entries: {
-    about: 'file of entries; at each start the entries that came from the file are made equal to it',
-    kind: kinds.readableFile,
+    about:
+      'file of entries, or folder of such files; at each start the entries that came from there are made equal to it',
+    kind: kinds.readableFileOrFolder,
     optional: true,
   },
+  watchEntries: { about: 'apply each change of the files of --entries while the server runs', ...off },
   ...ofAttestors(),
   allowContained: {
     about: 'give entries without a container selector to callers in containers too, and let these use the admin socket',

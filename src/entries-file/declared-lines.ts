@@ -4,7 +4,7 @@ import type { EntryInput } from '../registry/index.ts';
 import { formatSelector, parseSpiffeId, type Selector, trustDomainOf } from '../spiffe/index.ts';
 import { loadEntriesFile } from './entries-file.ts';
 
-/** Maximum size of a file that is searched, in bytes: the search blocks the event loop. */
+/** Maximum size of a file that is searched, in bytes; of a folder, twice that: the search blocks the event loop. */
 const MAX_BYTES = 256 * 1024;
 
 /** An entry that is looked for. */
@@ -14,28 +14,34 @@ export interface DeclaredEntry {
   readonly selectors: readonly Selector[];
 }
 
+/** Where an entry is declared. */
+export interface DeclaredPlace {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+}
+
 /**
- * The lines (from 1) of these entries in the file, by entry id. Entries without an unambiguous match are left out, since
- * the file may have changed after it was applied; no entry is found in a file with a fault.
+ * Where these entries are in the file, or in the files of the folder, by entry id. Entries without an unambiguous match
+ * are left out, since the file may have changed after it was applied; no entry is found in a file with a fault.
  */
 export async function declaredLines(
   file: string,
   entries: readonly DeclaredEntry[],
-): Promise<ReadonlyMap<string, number>> {
-  const lines = new Map<string, number>();
+): Promise<ReadonlyMap<string, DeclaredPlace>> {
+  const places = new Map<string, DeclaredPlace>();
   const [first] = entries;
-  if (first === undefined) return lines;
+  if (first === undefined) return places;
   // The most permissive rules, since it is not known under which rules the server applied the file.
   const rules = { trustDomain: trustDomainOf(parseSpiffeId(first.spiffeId)), allowWeakSelectors: true };
-  const declared = await loadEntriesFile(file, rules, MAX_BYTES).catch(() => undefined);
-  if (declared === undefined) return lines;
-  const { inputs, lineOf } = declared;
+  const declared = await loadEntriesFile(file, rules, { maxBytes: MAX_BYTES }).catch(() => undefined);
+  if (declared === undefined) return places;
   for (const entry of entries) {
-    const index = indexOf(entry, inputs);
-    const line = index === undefined ? undefined : lineOf(index);
-    if (line !== undefined) lines.set(entry.id, line);
+    const index = indexOf(entry, declared.inputs);
+    const place = index === undefined ? undefined : declared.placeOf(index);
+    if (place !== undefined) places.set(entry.id, { file: place.name, line: place.line });
   }
-  return lines;
+  return places;
 }
 
 /**

@@ -1,61 +1,62 @@
-/** Reads entries files. Each problem has the file, the line and the rule. */
+/** Reads files of entries. Each problem has the file, the line and the rule. */
 
-import { type Problem, readInputFile, SidekeyError } from '../base/index.ts';
-import { type EntryInput, type EntryRules, findTwins, parseEntryInputs } from '../registry/index.ts';
-import { decodeText, EntriesSource, MAX_ENTRIES_BYTES } from './entries-source.ts';
+import { type Problem, SidekeyError } from '../base/index.ts';
+import { type EntryInput, type EntryRules, readEntryInputs, TwinFinder, twinProblem } from '../registry/index.ts';
+import { EntriesSource } from './entries-source.ts';
+import { readInputTexts } from './input-texts.ts';
 
-const READABLE_RULE = 'entries are in a YAML or JSON file, in UTF-8, that this user can read';
-
-/** The entries of a file. */
+/** The entries of a file or of a folder's files. */
 export interface DeclaredEntries {
+  /** The file or folder. */
   readonly file: string;
+  /** See {@link readInputTexts}. */
+  readonly version: string;
   readonly inputs: readonly EntryInput[];
+  /** Things that were accepted, but have no effect; located. */
+  readonly notes: readonly Problem[];
   /** Adds file and line to a problem's path: `FILE:LINE /entries/0/…`. */
   locate(problem: Problem): Problem;
-  /** The line of the entry at this position, from 1; undefined in a JSON file that is too long. */
-  lineOf(index: number): number | undefined;
+  /** File and line (from 1) of the entry at this position. */
+  placeOf(index: number): { readonly name: string; readonly line: number } | undefined;
 }
 
-/** Reads an entries file. @throws ERR_CONFIG with all problems; their paths are `FILE:LINE /entries/0/…` */
+export interface LoadOptions {
+  /** Maximum size of a file, in bytes. */
+  readonly maxBytes?: number;
+  /** Whether long YAML is parsed in a thread of its own, since the event loop has other work. */
+  readonly apart?: boolean;
+}
+
+/**
+ * Reads a file of entries, or all files of a folder.
+ * @throws ERR_CONFIG with all problems; their paths are `FILE:LINE /entries/0/…`
+ */
 export async function loadEntriesFile(
   file: string,
   rules: EntryRules,
-  maxBytes: number = MAX_ENTRIES_BYTES,
+  { maxBytes, apart = false }: LoadOptions = {},
 ): Promise<DeclaredEntries> {
-  let text: string;
+  const { texts, version } = await readInputTexts(file, maxBytes);
+  const source = await EntriesSource.read(texts, apart);
   try {
-    text = decodeText(await readInputFile(file, maxBytes));
-  } catch (thrown) {
-    const problem = `it can't be read: ${(thrown as Error).message}`;
-    throw SidekeyError.badInput([{ path: file, problem, rule: READABLE_RULE }], 'ERR_CONFIG');
-  }
-  const source = new EntriesSource(file, text);
-  try {
-    const inputs = parseEntryInputs(source.entries, rules);
-    const twins = findTwins(inputs);
-    if (twins === undefined) {
-      return {
-        file,
-        inputs,
-        locate: (problem) => source.locate(problem),
-        lineOf: (at) => source.line(`/entries/${at}`),
-      };
+    const inputs = await readEntryInputs(source.entries, rules);
+    const finder = new TwinFinder();
+    const problems: Problem[] = [];
+    for (const [index, input] of inputs.entries()) {
+      const earlier = finder.add(input, index);
+      if (earlier !== undefined) problems.push(twinProblem(earlier, index));
     }
-    throw SidekeyError.badInput([
-      {
-        path: `/entries/${twins[1]}`,
-        problem: `it is the same as ${nameOf(twins[0], source)}`,
-        rule: 'no two entries have one id, or the same SPIFFE ID, selectors and parent',
-      },
-    ]);
+    if (problems.length > 0) throw SidekeyError.badInput(problems.slice(0, MOST_TWINS));
+    return {
+      ...{ file, version, inputs, notes: source.notes },
+      locate: (problem) => source.locate(problem),
+      placeOf: (index) => source.placeOf(index),
+    };
   } catch (thrown) {
     if (!(thrown instanceof SidekeyError)) throw thrown;
     throw source.error(thrown.problems);
   }
 }
 
-function nameOf(index: number, source: EntriesSource): string {
-  const pointer = `/entries/${index}`;
-  const line = source.line(pointer);
-  return line === undefined ? pointer : `the entry on line ${line}`;
-}
+/** Maximum number of reported duplicates. */
+const MOST_TWINS = 100;

@@ -1,59 +1,72 @@
 /**
- * Parses an entries file and finds the line of each value. The file is YAML (one or more documents) or JSON with an
- * `entries` list, with the field names of the admin API or SPIRE, or the output of `spire-server entry show -output
- * json`.
+ * Entries as users write them: in one or more texts, each YAML (one or more documents) or JSON. A document has an `entries`
+ * list, with the field names of the admin API or of SPIRE (also as `spire-server entry show -output json` prints it), or is
+ * a manifest of spire-controller-manager.
  */
 
-import {
-  type Document,
-  isAlias,
-  isMap,
-  isNode,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Pair,
-  parseAllDocuments,
-  type Scalar,
-} from 'yaml';
 import { nearest, type Problem, SidekeyError } from '../base/index.ts';
 import { PAGE_TOKEN, PAGE_TOKEN_RULE, Place, show, snakeCase } from '../registry/index.ts';
-import { readJson } from './unique-json.ts';
-
-const FILE_RULE = 'the file is YAML or JSON with a list: entries: […]';
-/** Maximum size of an entries file, in bytes: about 100,000 entries in JSON. */
-export const MAX_ENTRIES_BYTES = 16 * 1024 * 1024;
-/**
- * Maximum length of a YAML file, in characters: the parser takes about a second for one million, which blocks the event
- * loop.
- */
-const MAX_YAML = 4 * 1024 * 1024;
-/** Maximum number of aliases: the parser compares each with all anchors. */
-const MAX_ALIASES = 1_000;
+import { FILE_RULE, fileFault, readDocuments, type TextDocument } from './documents.ts';
+import { type Collected, isManifest, readManifest } from './manifest.ts';
 
 /** Decodes UTF-8 and rejects invalid bytes; skips a byte order mark. @throws TypeError */
 export function decodeText(bytes: Uint8Array): string {
   return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
 }
 
-export class EntriesSource {
-  readonly #name: string;
-  readonly #text: string;
-  readonly #lines = new LineCounter();
-  #documents: Document.Parsed[] | undefined;
-  /** The index of each document's first entry in the whole list. */
-  readonly #starts: number[] = [];
-  /** The value of `entries`, all documents joined: a list, or another value if the file has one there. */
-  readonly entries: unknown;
+export interface NamedText {
+  /** In messages. */
+  readonly name: string;
+  readonly text: string;
+}
 
-  /** @param name the file's name in messages @throws ERR_CONFIG with all problems, each with its line */
-  constructor(name: string, text: string) {
-    this.#name = name;
-    this.#text = text;
-    // The JSON parser takes a tenth of the YAML parser's time. The YAML parser then runs only if lines are needed.
-    const json = readJson(text);
-    if (json === undefined) this.#checkLength();
-    this.entries = json === undefined ? this.#entriesOfDocuments() : this.#entriesOf(json, 0);
+/** An entry and its place. */
+interface Item {
+  readonly value: unknown;
+  readonly name: string;
+  readonly document: TextDocument;
+  readonly keys: readonly string[];
+  /** Its JSON pointer in messages: its position in the whole file, whose documents are joined. */
+  readonly shown: string;
+}
+
+/** Maximum number of notes. */
+const MOST_NOTES = 20;
+
+export class EntriesSource {
+  readonly #items: readonly Item[];
+  /** Things that were accepted, but have no effect; located. */
+  readonly notes: readonly Problem[];
+  /** What the texts have, in their order. */
+  readonly entries: readonly unknown[];
+
+  private constructor(items: readonly Item[], notes: readonly Problem[]) {
+    this.#items = items;
+    this.entries = items.map(({ value }) => value);
+    this.notes = notes;
+  }
+
+  /**
+   * @param apart whether long YAML is parsed in a thread of its own
+   * @throws ERR_CONFIG with all problems of the texts' forms, each with its line; the entries are not checked
+   */
+  static async read(texts: readonly NamedText[], apart = false): Promise<EntriesSource> {
+    const items: Item[] = [];
+    const notes = new Map<string, Problem>();
+    const problems: Problem[] = [];
+    for (const { name, text } of texts) {
+      try {
+        const one = new TextReader(name, await readDocuments(name, text, apart));
+        for (const item of one.items) items.push(item);
+        for (const note of one.notes)
+          if (notes.size < MOST_NOTES && !notes.has(note.problem)) notes.set(note.problem, note);
+      } catch (thrown) {
+        if (!(thrown instanceof SidekeyError)) throw thrown;
+        problems.push(...thrown.problems);
+      }
+    }
+    if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
+    return new EntriesSource(items, [...notes.values()]);
   }
 
   error(problems: readonly Problem[]): SidekeyError {
@@ -63,155 +76,98 @@ export class EntriesSource {
     );
   }
 
-  /** Adds file and line to a problem's path: `FILE:LINE /entries/0/…`. */
+  /**
+   * The problem with file and line in its path: `FILE:LINE /entries/0/…` for `/entries/…`, counted over all texts. Another
+   * entry that the problem names gets its file and line too.
+   */
   locate(problem: Problem): Problem {
-    const line = this.line(problem.path);
-    const place = line === undefined ? this.#name : `${this.#name}:${line}`;
-    return { ...problem, path: `${place} ${problem.path}`.trimEnd() };
-  }
-
-  /**
-   * The line (from 1) of the value at a JSON pointer, or of its object if the value is missing. Undefined if the file is
-   * JSON and too long for the YAML parser, which finds the lines.
-   */
-  line(pointer: string): number | undefined {
-    if (this.#text.length > MAX_YAML) return undefined;
-    const keys = pointer.split('/').slice(1);
-    return this.#lineIn(...this.#place(keys));
-  }
-
-  #checkLength(): void {
-    if (this.#text.length <= MAX_YAML) return;
-    const problem = `it is not JSON, or an object in it has a name twice, and it has ${this.#text.length} characters`;
-    const rule = `a YAML file has at most ${MAX_YAML} characters; JSON may have ${MAX_ENTRIES_BYTES} bytes`;
-    throw SidekeyError.badInput([{ path: this.#name, problem, rule }], 'ERR_CONFIG');
-  }
-
-  #entriesOfDocuments(): unknown {
-    const [fault = this.#firstFault()] = this.#parsed.flatMap(({ errors, warnings }) => [...errors, ...warnings]);
-    if (fault !== undefined) {
-      const path = `${this.#name}:${this.#lines.linePos(fault.pos[0]).line}`;
-      throw SidekeyError.badInput([{ path, problem: fault.message, rule: FILE_RULE }], 'ERR_CONFIG');
-    }
-    // Ignores documents that contain only comments, as after a separator at the end.
-    const filled = this.#parsed.filter(({ contents }) => !(isScalar(contents) && contents.value === null));
-    this.#documents = filled;
-    const [first] = filled;
-    if (filled.length <= 1) return this.#entriesOf(first && this.#valueOf(first), 0);
-    const all: unknown[] = [];
-    for (const [at, document] of filled.entries()) {
-      const entries = this.#entriesOf(this.#valueOf(document), at);
-      if (!Array.isArray(entries)) {
-        const line = this.#lineIn(document, ['entries']);
-        const path = `${this.#name}:${line}`;
-        throw SidekeyError.badInput([{ path, problem: 'entries is not a list', rule: FILE_RULE }], 'ERR_CONFIG');
-      }
-      this.#starts.push(all.length);
-      for (const entry of entries) all.push(entry);
-    }
-    return all;
-  }
-
-  /**
-   * The first key that a map has twice, or the first alias beyond the maximum. Replaces the parser's own check of keys,
-   * which compares each key with all others.
-   */
-  #firstFault(): { readonly message: string; readonly pos: readonly [number] } | undefined {
-    let aliases = 0;
-    for (const document of this.#parsed) {
-      // The list grows during the loop.
-      const nodes: unknown[] = [document.contents];
-      for (const node of nodes) {
-        if (isAlias(node)) {
-          aliases += 1;
-          if (aliases > MAX_ALIASES)
-            return { message: `there are more than ${MAX_ALIASES} aliases`, pos: [node.range![0]] };
-        } else if (isSeq(node)) {
-          for (const item of node.items) nodes.push(item);
-        } else if (isMap(node)) {
-          const keys = new Set<unknown>();
-          for (const { key, value } of node.items as Pair<Scalar>[]) {
-            if (keys.has(key.value))
-              return { message: `the key ${show(key.value)} occurs twice`, pos: [key.range![0]] };
-            keys.add(key.value);
-            nodes.push(value);
-          }
-        }
-      }
-    }
-    return undefined;
-  }
-
-  /** The value of `entries` in a document; other fields are faults. @throws ERR_CONFIG */
-  #entriesOf(value: unknown, at: number): unknown {
-    const located = (problem: Problem): Problem => {
-      const path = `${this.#name}:${this.#lineIn(this.#parsed[at], problem.path.split('/').slice(1))} ${problem.path}`;
-      return { ...problem, path: path.trimEnd() };
-    };
-    const missing = { path: '', problem: 'it has no entries', rule: FILE_RULE };
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw SidekeyError.badInput([located(missing)], 'ERR_CONFIG');
-    }
-    const problems = problemsOf((place) => {
-      for (const [key, member] of Object.entries(value)) {
-        if (key === 'entries' || (snakeCase(key) === PAGE_TOKEN && member === '')) continue;
-        if (snakeCase(key) === PAGE_TOKEN) {
-          place.at(key).fault('it is not empty', PAGE_TOKEN_RULE);
-          continue;
-        }
-        const meant = nearest(key, ['entries']) === undefined ? '' : '; did you mean entries?';
-        place.at(key).fault(`there is no such field${meant}`, FILE_RULE);
-      }
-      if (!('entries' in value)) place.fault(missing.problem, missing.rule);
+    const [, index, rest = ''] = /^\/entries\/(\d+)(\/.*)?$/.exec(problem.path) ?? [];
+    const item = index === undefined ? undefined : this.#items[Number(index)];
+    const named = problem.problem.replace(/the same as \/entries\/(\d+)$/, (words, other: string) => {
+      const { name, line } = this.placeOf(Number(other)) ?? {};
+      return name === undefined
+        ? words
+        : `the same as the entry ${name === item?.name ? '' : `in ${name} `}on line ${line}`;
     });
-    if (problems.length > 0) throw SidekeyError.badInput(problems.map(located), 'ERR_CONFIG');
-    return (value as { entries: unknown }).entries;
+    if (item === undefined)
+      return { ...problem, problem: named, path: `${this.#items[0]?.name ?? ''} ${problem.path}`.trim() };
+    const line = item.document.lineAt([...item.keys, ...keysOf(rest)]);
+    return { ...problem, problem: named, path: `${item.name}:${line} ${item.shown}${rest}` };
   }
 
-  /** The document as plain values. It may use aliases at most 100 times, so that a small file cannot exhaust memory. */
-  #valueOf(document: Document.Parsed): unknown {
-    try {
-      return document.toJS({ maxAliasCount: 100 });
-    } catch (thrown) {
-      const path = `${this.#name}:${this.#lineIn(document, [])}`;
-      throw SidekeyError.badInput([{ path, problem: (thrown as Error).message, rule: FILE_RULE }], 'ERR_CONFIG');
+  /** File and line of the entry at this position. */
+  placeOf(index: number): { readonly name: string; readonly line: number } | undefined {
+    const item = this.#items[index];
+    return item && { name: item.name, line: item.document.lineAt(item.keys) };
+  }
+}
+
+function keysOf(pointer: string): string[] {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+}
+
+/** Finds the entries in the documents of one text. */
+class TextReader implements Collected {
+  readonly #name: string;
+  #document: TextDocument;
+  readonly items: Item[] = [];
+  readonly notes: Problem[] = [];
+
+  /** @throws ERR_CONFIG with all problems */
+  constructor(name: string, documents: readonly TextDocument[]) {
+    this.#name = name;
+    const [first] = documents;
+    if (first === undefined) throw fileFault(`${name}:1`, 'it has no entries', FILE_RULE);
+    this.#document = first;
+    const problems: Problem[] = [];
+    for (const document of documents) {
+      this.#document = document;
+      problems.push(...problemsOf((place) => this.#read(document.value, place)).map((one) => this.#located(one)));
     }
+    if (problems.length > 0) throw SidekeyError.badInput(problems, 'ERR_CONFIG');
   }
 
-  get #parsed(): Document.Parsed[] {
-    if (this.#documents === undefined) {
-      const options = { lineCounter: this.#lines, prettyErrors: false, stringKeys: true, uniqueKeys: false };
-      // Empty text has no documents.
-      this.#documents = [...(parseAllDocuments(this.#text, options) as Document.Parsed[])];
+  entry(value: unknown, keys: readonly string[], shown = `/${keys.join('/')}`): void {
+    this.items.push({ value, name: this.#name, document: this.#document, keys, shown });
+  }
+
+  note(keys: readonly string[], problem: string, rule: string): void {
+    this.notes.push({ path: `${this.#name}:${this.#document.lineAt(keys)}`, problem, rule });
+  }
+
+  #located(problem: Problem): Problem {
+    const path = `${this.#name}:${this.#document.lineAt(keysOf(problem.path))} ${problem.path}`;
+    return { ...problem, path: path.trimEnd() };
+  }
+
+  #read(value: unknown, place: Place): void {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      place.fault('it has no entries', FILE_RULE);
+    } else if (isManifest(value)) readManifest(value, [], place, this);
+    else this.#readEntries(value, place);
+  }
+
+  #readEntries(value: object, place: Place): void {
+    for (const [key, member] of Object.entries(value)) {
+      if (key === 'entries') continue;
+      if (snakeCase(key) === PAGE_TOKEN) {
+        if (member !== '') place.at(key).fault('it is not empty', PAGE_TOKEN_RULE);
+        continue;
+      }
+      const meant = nearest(key, ['entries']) === undefined ? '' : '; did you mean entries?';
+      place.at(key).fault(`there is no such field${meant}`, FILE_RULE);
     }
-    return this.#documents;
-  }
-
-  /** The document of a JSON pointer, and the rest of the pointer inside it. */
-  #place(keys: readonly string[]): [Document.Parsed | undefined, readonly string[]] {
-    const [member, position, ...rest] = keys;
-    if (this.#starts.length === 0 || member !== 'entries' || position === undefined) return [this.#parsed[0], keys];
-    const at = this.#starts.findLastIndex((start) => start <= Number(position));
-    return [this.#parsed[at], [member, String(Number(position) - this.#starts[at]!), ...rest]];
-  }
-
-  #lineIn(document: Document.Parsed | undefined, keys: readonly string[]): number {
-    let node: unknown = document?.contents;
-    let offset = document !== this.#parsed[0] && isNode(node) ? node.range![0] : 0;
-    for (const key of keys) {
-      const name = key.replaceAll('~1', '/').replaceAll('~0', '~');
-      if (isAlias(node)) node = node.resolve(document!);
-      if (isMap(node)) {
-        const pair = node.items.find((one) => isScalar(one.key) && names(String(one.key.value), name));
-        if (pair === undefined) break;
-        offset = (pair.key as Scalar).range![0];
-        node = pair.value;
-      } else if (isSeq(node)) {
-        node = node.items[Number(name)];
-        if (isNode(node)) offset = node.range![0];
+    if (!('entries' in value)) place.fault('it has no entries', FILE_RULE);
+    else if (!Array.isArray(value.entries)) {
+      place.at('entries').fault(`it is ${show(value.entries)}, not a list`, FILE_RULE);
+    } else {
+      for (const [at, entry] of value.entries.entries()) {
+        this.entry(entry, ['entries', String(at)], `/entries/${this.items.length}`);
       }
     }
-    return this.#lines.linePos(offset).line;
   }
 }
 
@@ -225,9 +181,4 @@ function problemsOf(read: (place: Place) => void): readonly Problem[] {
     throw thrown;
   }
   return problems;
-}
-
-/** Whether the key is the name in a JSON pointer, which may spell the key in snake case. */
-function names(key: string, name: string): boolean {
-  return key === name || snakeCase(key) === name;
 }

@@ -3,15 +3,11 @@
  * (section 4) leaves the result undefined.
  */
 
-/** The value of the text; undefined if it is not JSON or an object in it has a duplicate name. */
-export function readJson(text: string): unknown {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  return namesIn(value) === namesWritten(text) ? value : undefined;
+/** The value of the text. @throws Error if it is not JSON or an object in it has a duplicate name */
+export function parseUnique(text: string): unknown {
+  const value: unknown = JSON.parse(text);
+  if (namesIn(value) !== namesWritten(text)) throw new Error('an object in it has a name twice');
+  return value;
 }
 
 /** In JSON a string is a name exactly if a colon follows. */

@@ -23,6 +23,7 @@ import { explainHeld, type Held, heldAsContained } from './held.ts';
 import { HeldReasons } from './held-reasons.ts';
 import { describeLapse } from './lapses.ts';
 import { Looks } from './looks.ts';
+import { type Preview, type PreviewParts, previewChanges } from './preview.ts';
 import { type SequencedSvid, SequenceNumbers, Svids } from './svids.ts';
 
 export interface IdentitiesParts {
@@ -267,6 +268,15 @@ export class Identities {
   /** Number of connected callers that get this entry. */
   holders(entry: Entry): number {
     return this.#classes.holders(entry);
+  }
+
+  /**
+   * Which connected callers would gain, lose or change an identity by these changes.
+   * @param most the maximum number of listed processes
+   */
+  preview(changes: readonly EntryChange[], most: number, inspect: PreviewParts['inspect']): Promise<Preview> {
+    const { registry, clock } = this.#parts;
+    return previewChanges(changes, most, { registry, callers: this.#callers.values(), now: clock.now(), inspect });
   }
 
   close(): void {

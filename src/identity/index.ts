@@ -15,4 +15,5 @@ export {
   nothingFor,
 } from './held.ts';
 export { Identities } from './identities.ts';
+export type { CallerPreview } from './preview.ts';
 export { type WithheldParts, withheldEntries } from './withheld.ts';

@@ -248,6 +248,6 @@ function cancel(slot: SvidSlot): void {
 }
 
 /** True if SVIDs of the two entries would differ only in key, serial number and dates. */
-function sameContent(a: Entry, b: Entry): boolean {
+export function sameContent(a: Entry, b: Entry): boolean {
   return a === b || IN_SVID.every((field) => isDeepStrictEqual(a[field], b[field]));
 }

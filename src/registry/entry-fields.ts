@@ -80,10 +80,13 @@ const NUMBER: ColumnForm<number> = { toColumn: (value) => value, fromColumn: (st
 const BOOLEAN: ColumnForm<boolean> = { toColumn: Number, fromColumn: (stored: number) => stored === 1 };
 const TEXTS = listOf((text: string) => text);
 
+const NONE: readonly never[] = [];
+
 function listOf<T>(read: (element: never) => T): ColumnForm<readonly T[]> {
   return {
     toColumn: (value) => JSON.stringify(value),
-    fromColumn: (stored: string) => (JSON.parse(stored) as never[]).map(read),
+    // Most lists but the selectors are empty, and a start reads all entries.
+    fromColumn: (stored: string) => (stored === '[]' ? NONE : (JSON.parse(stored) as never[]).map(read)),
   };
 }
 

@@ -1,6 +1,6 @@
 /** Reads entries from users and files: JSON with the admin API's names, the same in camel case, or SPIRE's names. */
 
-import { nearest } from '../base/index.ts';
+import { nearest, type Problem, SidekeyError, Slices } from '../base/index.ts';
 import { trustDomainId } from '../spiffe/index.ts';
 import { ENTRY_FIELD_LIST } from './entry-fields.ts';
 import { snakeCase } from './entry-names.ts';
@@ -8,6 +8,8 @@ import { collect, Place, readList, readObject, show } from './place.ts';
 import type { EntryInput, EntryPatch, EntryRules } from './types.ts';
 
 export type { EntryRules } from './types.ts';
+
+const LIST_RULE = 'entries is a list of entries';
 
 /** Reads one entry. Problem paths are JSON pointers that begin with `at`. @throws ERR_BAD_INPUT with all problems */
 export function parseEntryInput(value: unknown, rules: EntryRules, at = ''): EntryInput {
@@ -17,10 +19,24 @@ export function parseEntryInput(value: unknown, rules: EntryRules, at = ''): Ent
 /** Reads a list of entries. @throws ERR_BAD_INPUT with all problems of all entries */
 export function parseEntryInputs(value: unknown, rules: EntryRules, at = '/entries'): EntryInput[] {
   return collect((problems) =>
-    readList(value, new Place(at, problems), 'entries is a list of entries', (entry, place) =>
-      readEntry(entry, place, rules),
-    ),
+    readList(value, new Place(at, problems), LIST_RULE, (entry, place) => readEntry(entry, place, rules)),
   );
+}
+
+/** The same in slices, for lists of any length. @throws ERR_BAD_INPUT with all problems of all entries */
+export async function readEntryInputs(value: unknown, rules: EntryRules, at = '/entries'): Promise<EntryInput[]> {
+  const problems: Problem[] = [];
+  const place = new Place(at, problems);
+  const inputs: EntryInput[] = [];
+  const slices = new Slices();
+  if (!Array.isArray(value)) place.fault(`it is ${show(value)}, not a list`, LIST_RULE);
+  for (const [index, entry] of Array.isArray(value) ? value.entries() : []) {
+    if (slices.isOver()) await slices.next();
+    const input = readEntry(entry, place.at(index), rules);
+    if (input !== undefined) inputs.push(input);
+  }
+  if (problems.length > 0) throw SidekeyError.badInput(problems);
+  return inputs;
 }
 
 /** Reads a change of the entry `id`. The input may contain this id, but no other. @throws ERR_BAD_INPUT */

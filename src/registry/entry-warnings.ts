@@ -28,7 +28,7 @@ export interface EntryWarning {
 export type WarningsOf = (entries: readonly EntryInput[]) => EntryWarning[];
 
 /** Maximum number of warnings per write, so that an answer is not much larger than its request. */
-const MOST_WARNINGS = 100;
+export const MOST_WARNINGS = 100;
 /** The minimum of `--x509-svid-ttl`, in seconds. */
 const SHORTEST_SVID_TTL = 10;
 

@@ -1,6 +1,7 @@
 /** Functions on single entries: expiry, order and equality. */
 
 import { compareText, formatSelector } from '../spiffe/index.ts';
+import { ENTRY_FIELD_LIST } from './entry-fields.ts';
 import type { Entry, EntryInput, Registry } from './types.ts';
 
 /** True from the instant `expiresAt` on. */
@@ -25,16 +26,36 @@ export function storedAs(input: EntryInput, registry: Pick<Registry, 'get' | 'by
   return registry.bySpiffeId(input.spiffeId).find((entry) => similarityKey(entry) === key);
 }
 
-/** The indexes of the first two inputs of a write with the same id, or that are similar. */
-export function findTwins(inputs: readonly EntryInput[]): readonly [number, number] | undefined {
-  const seen = new Map<string, number>();
-  for (const [index, input] of inputs.entries()) {
+/** Finds inputs of a write with the same id, or that are similar. */
+export class TwinFinder {
+  readonly #seen = new Map<string, number>();
+
+  /** The index of an earlier input that is the same; undefined if there is none. */
+  add(input: EntryInput, index: number): number | undefined {
     const keys = [similarityKey(input), ...(input.id === undefined ? [] : [`id ${input.id}`])];
     for (const key of keys) {
-      const earlier = seen.get(key);
-      if (earlier !== undefined) return [earlier, index];
-      seen.set(key, index);
+      const earlier = this.#seen.get(key);
+      if (earlier !== undefined) return earlier;
+      this.#seen.set(key, index);
     }
+    return undefined;
+  }
+}
+
+/** The indexes of the first two inputs of a write with the same id, or that are similar. */
+export function findTwins(inputs: readonly EntryInput[]): readonly [number, number] | undefined {
+  const finder = new TwinFinder();
+  for (const [index, input] of inputs.entries()) {
+    const earlier = finder.add(input, index);
+    if (earlier !== undefined) return [earlier, index];
   }
   return undefined;
+}
+
+/** The rows of the fields in which two versions of an entry differ. */
+export function differingFields(before: Entry, after: Entry): (typeof ENTRY_FIELD_LIST)[number][] {
+  return ENTRY_FIELD_LIST.filter(([key]) => {
+    const [one, other] = [before[key], after[key]];
+    return one !== other && (typeof one !== 'object' || JSON.stringify(one) !== JSON.stringify(other));
+  });
 }

@@ -5,7 +5,7 @@ export { parseAliasHost, parseAliasTarget } from './alias-input.ts';
 export { checkSequence, parseBundleDocument, parseBundlePem, parseForeignTrustDomain } from './bundle-input.ts';
 export { isForContained } from './contained.ts';
 export type { Candidate, DecisionKind, DecisionRecord } from './decision.ts';
-export { compareAge, findTwins, isExpired, storedAs } from './entry.ts';
+export { compareAge, differingFields, isExpired, storedAs, TwinFinder } from './entry.ts';
 export { type EntryFault, type EntryFaultsParts, entryFaults } from './entry-faults.ts';
 export {
   ENTRY_FIELD_LIST,
@@ -13,30 +13,32 @@ export {
   type Entry,
   type EntryJson,
   type Flag,
-  type JsonSchema,
 } from './entry-fields.ts';
-export { parseEntryInput, parseEntryInputs, parseEntryPatch } from './entry-input.ts';
+export { parseEntryInput, parseEntryInputs, parseEntryPatch, readEntryInputs } from './entry-input.ts';
 export { entryToJson } from './entry-json.ts';
 export { PAGE_TOKEN, PAGE_TOKEN_RULE, snakeCase } from './entry-names.ts';
 export type { EntryRules } from './entry-rules.ts';
+export { GIVEN_FIELDS, GIVEN_PROPERTIES } from './entry-schema.ts';
 export {
   createWarningsOf,
   declaredWarning,
   type EntryWarning,
   logEntryWarnings,
+  MOST_WARNINGS,
   type WarningsOf,
 } from './entry-warnings.ts';
 export type { FederatedBundle } from './federated-bundle.ts';
 export { parseRfc3339 } from './instant.ts';
-export { missing } from './match.ts';
-export { Place, show } from './place.ts';
+export { MatchIndex, missing } from './match.ts';
+export { Place, readObject, show } from './place.ts';
 export { openRegistry } from './registry.ts';
 export { copyDatabase } from './sqlite/copy.ts';
 export { checkDatabase, trustDomainIn } from './sqlite/restored-database.ts';
 export { openSqliteStore } from './sqlite/sqlite-store.ts';
 export type { AuditRow, AuditStore } from './store/audit-store.ts';
+export { twinProblem } from './store/conflict.ts';
 export type { DecisionPage, DecisionQuery, DecisionStore } from './store/decision-store.ts';
 export type { IssuanceStore } from './store/issuance-store.ts';
 export type { Store } from './store/store.ts';
 export { StoreTimes } from './store/store-times.ts';
-export type { EntryChange, EntryInput, ListQuery, NearMiss, Registry } from './types.ts';
+export type { EntryChange, EntryInput, ListQuery, NearMiss, Registry, SourceChanges } from './types.ts';

@@ -20,7 +20,8 @@ interface Filed extends Keyed {
 
 export class MatchIndex {
   readonly #byId = new Map<string, Filed>();
-  readonly #files = new Map<string, Set<Filed>>();
+  /** A file of one entry is stored without a set: most selectors that entries are filed under have one. */
+  readonly #files = new Map<string, Filed | Set<Filed>>();
   /** Number of entries per selector. */
   readonly #askers = new Map<string, number>();
   #askedRevision = 0;
@@ -65,8 +66,9 @@ export class MatchIndex {
     const under = keys.reduce((rarest, key) => (this.#askers.get(key)! < this.#askers.get(rarest)! ? key : rarest));
     const filed = { entry, keys, under };
     const file = this.#files.get(under);
-    if (file === undefined) this.#files.set(under, new Set([filed]));
-    else file.add(filed);
+    if (file === undefined) this.#files.set(under, filed);
+    else if (file instanceof Set) file.add(filed);
+    else this.#files.set(under, new Set([file, filed]));
     this.#byId.set(entry.id, filed);
   }
 
@@ -79,8 +81,8 @@ export class MatchIndex {
       for (const kind of kindsOf(key)) add(this.#kinds, kind, -1);
     }
     const file = this.#files.get(filed.under)!;
-    file.delete(filed);
-    if (file.size === 0) this.#files.delete(filed.under);
+    if (file instanceof Set) file.delete(filed);
+    if (file === filed || (file as Set<Filed>).size === 0) this.#files.delete(filed.under);
   }
 
   #count(key: string, change: 1 | -1): void {
@@ -93,7 +95,9 @@ export class MatchIndex {
   match(selectors: ReadonlySet<string>, now: number): Entry[] {
     const matching: Entry[] = [];
     for (const selector of selectors) {
-      for (const { entry, keys } of this.#files.get(selector) ?? []) {
+      const file = this.#files.get(selector);
+      if (file === undefined) continue;
+      for (const { entry, keys } of file instanceof Set ? file : [file]) {
         if (keys.every((key) => selectors.has(key)) && !isExpired(entry, now)) matching.push(entry);
       }
     }

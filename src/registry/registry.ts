@@ -1,20 +1,21 @@
 /** The registry: all entries in memory, persistent in the store. Changes are reported in order. */
 
 import { randomUUID } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
 import { type Actor, SERVER } from '../audit/index.ts';
-import { type Clock, type Deadline, Listeners, SidekeyError } from '../base/index.ts';
+import { type Clock, type Deadline, Listeners } from '../base/index.ts';
 import type { TrustDomain } from '../spiffe/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { Aliases } from './aliases.ts';
 import { entryEvent } from './audit-events.ts';
+import { EntriesBySpiffeId } from './by-spiffe-id.ts';
 import { isForContained } from './contained.ts';
-import { compareAge, findTwins, isExpired, similarityKey } from './entry.ts';
+import { compareAge, differingFields, findTwins, isExpired, similarityKey } from './entry.ts';
 import { FederatedBundles } from './federated-bundles.ts';
 import { insertInOrder, listPage, removeFromOrder } from './list.ts';
 import { MatchIndex } from './match.ts';
 import { type Keyed, keyed, nearestEntries } from './near.ts';
-import { entryExists, noSuchEntry, staleEntry } from './store/conflict.ts';
+import { planSource } from './source-plan.ts';
+import { entryExists, noSuchEntry, sameEntries, staleEntry } from './store/conflict.ts';
 import type { EntryUpdate } from './store/entry-store.ts';
 import type { Store } from './store/store.ts';
 import type {
@@ -26,13 +27,15 @@ import type {
   NearMiss,
   NearQuery,
   Registry,
-  ReplaceOptions,
   SourceChanges,
+  SourceOptions,
 } from './types.ts';
 import { WriteQueue } from './write-queue.ts';
 
 /** From this number of new entries on, sorting the whole list is faster than inserting them one by one. */
 const BULK = 100;
+/** Maximum number of log lines about duplicates of other sources' entries per write. */
+const MOST_TWINS = 100;
 
 export interface RegistryParts {
   readonly store: Pick<Store, 'entries' | 'bundles' | 'aliases'>;
@@ -69,8 +72,7 @@ class StoredRegistry implements Registry {
   readonly aliases: Aliases;
   readonly #parts: StoredRegistryParts;
   readonly #entries = new Map<string, Entry>();
-  readonly #bySpiffeId = new Map<string, Set<Entry>>();
-  readonly #bySimilarity = new Map<string, Set<Entry>>();
+  readonly #bySpiffeId = new EntriesBySpiffeId();
   /** The entries that are live for the listeners. An expired entry is removed when the listeners are informed. */
   readonly #live = new MatchIndex();
   readonly #expiries = new Map<string, Deadline>();
@@ -123,11 +125,11 @@ class StoredRegistry implements Registry {
   }
 
   bySpiffeId(spiffeId: string): Entry[] {
-    return [...(this.#bySpiffeId.get(spiffeId) ?? [])].sort(compareAge);
+    return this.#bySpiffeId.of(spiffeId).sort(compareAge);
   }
 
   spiffeIds(): Iterable<string> {
-    return this.#bySpiffeId.keys();
+    return this.#bySpiffeId.ids();
   }
 
   nearMisses(selectors: ReadonlySet<string>, query: NearQuery): NearMiss[] {
@@ -182,42 +184,24 @@ class StoredRegistry implements Registry {
     });
   }
 
-  replaceSource(
-    source: string,
-    inputs: readonly EntryInput[],
-    { dryRun = false, by = SERVER }: ReplaceOptions = {},
-  ): Promise<SourceChanges> {
+  replaceSource(source: string, inputs: readonly EntryInput[], options: SourceOptions = {}): Promise<SourceChanges> {
     return this.#parts.queue.add(async () => {
-      refuseTwins(inputs);
-      const mine = [...this.#entries.values()].filter((entry) => entry.source === source);
-      const named = new Set(inputs.map((input) => input.id));
-      const unnamed = new Map(mine.filter((e) => !named.has(e.id)).map((entry) => [similarityKey(entry), entry]));
-      const [created, kept]: [Entry[], Entry[]] = [[], []];
-      const updates: EntryUpdate[] = [];
-      const stays = new Set<string>();
-      for (const [index, input] of inputs.entries()) {
-        const before = input.id === undefined ? unnamed.get(similarityKey(input)) : this.#entries.get(input.id);
-        if (before === undefined) {
-          const twin = this.#similarTo(input);
-          if (twin !== undefined && twin.source !== source) {
-            // Both entries stay: a source may not change another's entries, and a harmless duplicate must not fail the
-            // start.
-            const entry = { entry_id: twin.id, spiffe_id: twin.spiffeId, source: twin.source };
-            this.#parts.log.warn(entry, `source ${source} declares an entry that exists already`);
-          }
-          created.push(this.#made(input, source));
-          continue;
-        }
-        // The id belongs to another source's entry.
-        if (before.source !== source) throw entryExists(before, input, index);
-        stays.add(before.id);
-        const after = this.#changed(before, input);
-        if (after === before) kept.push(after);
-        else updates.push({ entry: after, replaces: before.revisionNumber });
+      const changes = await planSource(source, inputs, options, {
+        entries: () => this.#entries.values(),
+        get: (id) => this.#entries.get(id),
+        similarTo: (input) => this.#similarTo(input),
+        made: (input, by) => this.#made(input, by),
+        changed: (before, patch) => this.#changed(before, patch),
+      });
+      if (options.dryRun === true) return changes;
+      for (const { id, spiffeId, source: other } of changes.twins.slice(0, MOST_TWINS).map(({ entry }) => entry)) {
+        const entry = { entry_id: id, spiffe_id: spiffeId, source: other };
+        this.#parts.log.warn(entry, `source ${source} declares an entry that exists already`);
       }
-      const deleted = mine.filter((entry) => !stays.has(entry.id));
-      if (!dryRun) await this.#commit({ create: created, update: updates, delete: deleted, by });
-      return { created, changed: updates.map(({ entry }) => entry), deleted, kept };
+      const { created, changed, replaced, deleted } = changes;
+      const update = changed.map((entry, at) => ({ entry, replaces: replaced[at]!.revisionNumber }));
+      await this.#commit({ create: created, update, delete: deleted, by: options.by ?? SERVER });
+      return changes;
     });
   }
 
@@ -248,8 +232,7 @@ class StoredRegistry implements Registry {
     const { before } = this.#remove(this.#entries.get(entry.id));
     this.#entries.set(entry.id, entry);
     if (this.#ordered !== undefined) insertInOrder(this.#ordered, entry);
-    addTo(this.#bySpiffeId, entry.spiffeId, entry);
-    addTo(this.#bySimilarity, similarityKey(entry), entry);
+    this.#bySpiffeId.add(entry);
     if (isExpired(entry, this.#parts.clock.now())) return { before, after: undefined };
     this.#live.put(entry);
     if (entry.expiresAt !== 0) {
@@ -266,8 +249,7 @@ class StoredRegistry implements Registry {
     this.#expiries.get(entry.id)?.cancel();
     this.#expiries.delete(entry.id);
     this.#entries.delete(entry.id);
-    removeFrom(this.#bySpiffeId, entry.spiffeId, entry);
-    removeFrom(this.#bySimilarity, similarityKey(entry), entry);
+    this.#bySpiffeId.remove(entry);
     if (this.#ordered !== undefined) removeFromOrder(this.#ordered, entry);
     return { before: wasLive ? entry : undefined, after: undefined };
   }
@@ -290,9 +272,9 @@ class StoredRegistry implements Registry {
   }
 
   /** The entry with the patch applied; the same object if nothing changes. */
-  #changed(before: Entry, patch: EntryPatch): Entry {
+  #changed(before: Entry, patch: EntryPatch & { readonly source?: string }): Entry {
     const after = { ...before, ...patch, id: before.id };
-    if (isDeepStrictEqual(after, before)) return before;
+    if (differingFields(before, after).length === 0) return before;
     return { ...after, updatedAt: this.#parts.clock.now(), revisionNumber: before.revisionNumber + 1 };
   }
 
@@ -304,29 +286,11 @@ class StoredRegistry implements Registry {
   }
 
   #similarTo(input: Pick<EntryInput, 'spiffeId' | 'selectors' | 'parentId'>): Entry | undefined {
-    return this.#bySimilarity.get(similarityKey(input))?.values().next().value;
+    return this.#bySpiffeId.similarTo(input);
   }
 }
 
 function refuseTwins(inputs: readonly EntryInput[]): void {
   const twins = findTwins(inputs);
-  if (twins === undefined) return;
-  const [earlier, index] = twins;
-  throw new SidekeyError(
-    'ERR_ENTRY_EXISTS',
-    `entries ${earlier} and ${index} of this write have the same id, or the same SPIFFE ID, selectors and parent (${inputs[index]!.spiffeId}): leave one out`,
-    { extra: { index } },
-  );
-}
-
-function addTo(map: Map<string, Set<Entry>>, key: string, entry: Entry): void {
-  const set = map.get(key);
-  if (set === undefined) map.set(key, new Set([entry]));
-  else set.add(entry);
-}
-
-function removeFrom(map: Map<string, Set<Entry>>, key: string, entry: Entry): void {
-  const set = map.get(key);
-  set?.delete(entry);
-  if (set?.size === 0) map.delete(key);
+  if (twins !== undefined) throw sameEntries(...twins, inputs[twins[1]]!.spiffeId);
 }

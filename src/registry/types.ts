@@ -90,11 +90,13 @@ export interface Registry {
   /** @throws ERR_NOT_FOUND, ERR_REVISION */
   delete(id: string, ifRevision?: number, by?: Actor): Promise<void>;
   /**
-   * Makes the entries of one source equal to the inputs. An input is matched by id, or without an id by SPIFFE ID,
-   * selectors and parent. Other sources' entries stay unchanged.
-   * @throws ERR_ENTRY_EXISTS if another source's entry has the id of an input, or two inputs are the same
+   * Makes the entries of one source equal to the inputs, in one write. An input is matched by id, or without an id by
+   * SPIFFE ID, selectors and parent. Other sources' entries stay unchanged; an input that has the id of one and equals it
+   * counts as kept.
+   * @throws ERR_ENTRY_EXISTS if an input has the id of another source's entry and differs from it, or if two inputs are
+   * the same; then with the problem, whose path is `/entries/<index>`
    */
-  replaceSource(source: string, inputs: readonly EntryInput[], options?: ReplaceOptions): Promise<SourceChanges>;
+  replaceSource(source: string, inputs: readonly EntryInput[], options?: SourceOptions): Promise<SourceChanges>;
   /** The live entries whose selectors are all among these. Oldest first, then by id. */
   match(selectors: ReadonlySet<string>): Entry[];
   /** The entries that a caller with these selectors does not get, nearest first; includes expired ones. */
@@ -120,15 +122,30 @@ export interface Registry {
   close(): Promise<void>;
 }
 
-export interface ReplaceOptions {
-  /** Writes nothing. */
+export interface SourceOptions {
+  /** Only computes the changes. */
   readonly dryRun?: boolean;
+  /** Delete the entries of the source that are not among the inputs; true by default. */
+  readonly prune?: boolean;
+  /**
+   * Take over entries of other sources, except the file's, that an input names by id, or without an id by SPIFFE ID,
+   * selectors and parent.
+   */
+  readonly adopt?: boolean;
+  /** Who makes the change; the server by default. */
   readonly by?: Actor;
 }
 
 export interface SourceChanges {
   readonly created: readonly Entry[];
   readonly changed: readonly Entry[];
+  /** The versions before, in the order of `changed`. */
+  readonly replaced: readonly Entry[];
   readonly deleted: readonly Entry[];
+  /** Those that equal an input already. */
   readonly kept: readonly Entry[];
+  /** Entries of the source that are not among the inputs and stay, because they are not pruned. */
+  readonly absent: readonly Entry[];
+  /** Created entries that equal one of another source, by their index in the inputs. */
+  readonly twins: readonly { readonly index: number; readonly entry: Entry }[];
 }

@@ -1,14 +1,18 @@
-/** Reads the entries of the `--entries` file. */
+/** Reads and applies the entries of `--entries`, a file or a folder. */
 
 import { FILE_SOURCE } from '../base/index.ts';
 import type { DeclaredEntries } from '../entries-file/index.ts';
 import { type EntryRules, logEntryWarnings, type Registry, storedAs, type WarningsOf } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 
-/** Loads the YAML reader only if there is a file. @throws ERR_CONFIG with all problems */
-export async function readDeclared(file: string, rules: EntryRules): Promise<DeclaredEntries> {
+/**
+ * Loads the YAML reader only if there is a file.
+ * @param apart whether long YAML is parsed in a thread of its own, as while the server runs
+ * @throws ERR_CONFIG with all problems
+ */
+export async function readDeclared(file: string, rules: EntryRules, apart = false): Promise<DeclaredEntries> {
   const { loadEntriesFile } = await import('../entries-file/index.ts');
-  return loadEntriesFile(file, rules);
+  return loadEntriesFile(file, rules, { apart });
 }
 
 export async function takeEntries({ file, inputs }: DeclaredEntries, registry: Registry, log: Log): Promise<void> {
@@ -23,11 +27,12 @@ export async function takeEntries({ file, inputs }: DeclaredEntries, registry: R
 
 /** Logs the warnings for the entries, with their lines and ids. */
 export function warnOfDeclared(
-  { inputs, locate }: DeclaredEntries,
+  { inputs, locate, notes }: DeclaredEntries,
   warningsOf: WarningsOf,
   registry: Registry,
   log: Log,
 ): void {
+  for (const note of notes) log.warn(note, 'a part of the entries file has no effect');
   const warnings = warningsOf(inputs).map(({ index, warning }) => ({
     index,
     warning: locate({ ...warning, path: `/entries/${index}${warning.path}` }),

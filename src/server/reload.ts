@@ -1,4 +1,7 @@
-/** Reloads on SIGHUP: reads the entries file and the admin token again, with the checks of a start. */
+/**
+ * Reloads on SIGHUP: reads the entries file and the admin token again, with the checks of a start. With --watch-entries
+ * each change of the entries file reloads it.
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
@@ -34,16 +37,28 @@ const CLOSE_MS = 1_000;
 export class Reloader {
   readonly #parts: ReloadParts;
   #running: Promise<void> | undefined;
-  #again: ReadConfig | undefined;
+  #again: ReadConfig | 'entries' | undefined;
+  #watch: { close(): void } | undefined;
   #closed = false;
 
   constructor(parts: ReloadParts) {
     this.#parts = parts;
   }
 
-  /** Never rejects: problems are logged, and then nothing changes. */
+  /** Problems are logged, and then nothing changes. */
   reload(readConfig: ReadConfig): void {
-    this.#again = readConfig;
+    this.#begin(readConfig);
+  }
+
+  /** Reloads the entries at each change of their file or folder. @param seen the version that the start has read */
+  async watchEntries(file: string, seen: string): Promise<void> {
+    const { watchInputs } = await import('../entries-file/index.ts');
+    if (!this.#closed) this.#watch = watchInputs(file, seen, () => this.#begin('entries'));
+  }
+
+  #begin(what: ReadConfig | 'entries'): void {
+    // A reload of everything includes the entries.
+    if (what !== 'entries' || this.#again === undefined) this.#again = what;
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
     });
@@ -52,6 +67,7 @@ export class Reloader {
   /** Waits for a running reload, at most {@link CLOSE_MS}. A reload that is still reading its files then changes nothing. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#watch?.close();
     this.#again = undefined;
     const late = new AbortController();
     await Promise.race([this.#running, sleep(CLOSE_MS, undefined, { signal: late.signal }).catch(() => undefined)]);
@@ -61,10 +77,11 @@ export class Reloader {
   async #run(): Promise<void> {
     for (let next = this.#again; next !== undefined; next = this.#again) {
       this.#again = undefined;
-      await this.#tellSettings(next);
+      if (next !== 'entries') await this.#tellSettings(next);
       if (this.#closed) return;
       const { entries, adminListen } = this.#parts.config;
       if (entries !== undefined) await this.#reloadEntries(entries);
+      if (next === 'entries') continue;
       // Only the listener on TCP uses the token.
       if (adminListen !== undefined) await this.#reloadToken();
       if (entries === undefined && adminListen === undefined) {
@@ -107,7 +124,7 @@ export class Reloader {
   async #reloadEntries(file: string): Promise<void> {
     const { config, entryRules, warningsOf, registry, log } = this.#parts;
     try {
-      const declared = await readDeclared(file, entryRules);
+      const declared = await readDeclared(file, entryRules, true);
       if (this.#closed) return;
       warnOfInputs(config, log);
       await takeEntries(declared, registry, log);

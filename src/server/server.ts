@@ -302,7 +302,9 @@ async function start(context: StartContext): Promise<{ reloader: Reloader; regis
     ...{ config, entryRules, warningsOf, registry, token, tokenChanged, clock, log },
     record: (event) => store.audit.append([event]),
   });
-  return { reloader: parts.own(reloader), registry };
+  parts.own(reloader);
+  if (declared !== undefined && config.watchEntries) await reloader.watchEntries(declared.file, declared.version);
+  return { reloader, registry };
 }
 
 /** @param listening gets the name of each listener that accepts */

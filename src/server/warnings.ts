@@ -1,5 +1,7 @@
 /** Startup warnings. */
 
+import { readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
 import { formatDuration, observer, octal, walkPath, whoCanChange } from '../base/index.ts';
 import { longestKeptSvidTtl } from '../ca/index.ts';
 import type { ServeConfig } from '../config/index.ts';
@@ -20,9 +22,24 @@ export function warnOfTtl(config: ServeConfig, log: Log): void {
   );
 }
 
-/** Files, besides the data directory, that decide which caller gets which identity. */
+/** Files, besides the data directory, that decide which caller gets which identity; a folder comes before its files. */
 export function inputsOf({ config, entries }: ServeConfig): { setting: string; path: string }[] {
-  return given({ '--config': config, '--entries': entries });
+  return given({ '--config': config, '--entries': entries }).flatMap(withFiles);
+}
+
+/** Maximum number of files of a folder that are examined. */
+const MOST_FILES = 100;
+
+/** The input, and the files in it if it is a folder. */
+function withFiles({ setting, path: place }: { setting: string; path: string }): { setting: string; path: string }[] {
+  let names: string[] = [];
+  try {
+    if (statSync(place).isDirectory()) names = readdirSync(place).filter((name) => !name.startsWith('.'));
+  } catch {
+    // Its reader reports it.
+  }
+  const files = names.sort().slice(0, MOST_FILES);
+  return [place, ...files.map((name) => path.join(place, name))].map((one) => ({ setting, path: one }));
 }
 
 /** Files with passphrases of the authorities' keys. */
@@ -34,7 +51,7 @@ export function passphraseFilesOf(config: ServeConfig): { setting: string; path:
 }
 
 function given(files: Readonly<Record<string, string | undefined>>): { setting: string; path: string }[] {
-  return Object.entries(files).flatMap(([setting, path]) => (path === undefined ? [] : [{ setting, path }]));
+  return Object.entries(files).flatMap(([setting, place]) => (place === undefined ? [] : [{ setting, path: place }]));
 }
 
 /**
@@ -42,6 +59,8 @@ function given(files: Readonly<Record<string, string | undefined>>): { setting: 
  * into root's container, and a clone made with umask 002 are both common.
  */
 export function warnOfInputs(config: ServeConfig, log: Log): void {
+  /** Named already: the files of a folder share their directories. */
+  const told = new Set<string>();
   for (const { setting, path: file } of inputsOf(config)) {
     let places: ReturnType<typeof whoCanChange>;
     try {
@@ -50,8 +69,10 @@ export function warnOfInputs(config: ServeConfig, log: Log): void {
       log.warn({ setting, file, err }, 'could not check the permissions of this file');
       continue;
     }
-    if (places.length === 0) continue;
-    const by = places.map(({ place, uid, mode }) => ({ place, uid, mode: octal(mode) }));
+    const more = places.filter(({ place }) => !told.has(place));
+    if (more.length === 0) continue;
+    for (const { place } of more) told.add(place);
+    const by = more.map(({ place, uid, mode }) => ({ place, uid, mode: octal(mode) }));
     log.warn(
       { setting, file, by },
       'other users can change this file, and with it decide which caller gets which identity',

@@ -33,6 +33,7 @@ test('a request is answered where the application can not be made, and the next 
       holders: () => 0;
       withheld: () => [];
       lapsesOf: () => [];
+      preview: () => Promise<{ callers: []; more: number; unread: number }>;
     } {
       if (!mayBeMade) throw new Error('there is no identity');
       return {
@@ -41,6 +42,7 @@ test('a request is answered where the application can not be made, and the next 
         holders: () => 0,
         withheld: () => [],
         lapsesOf: () => [],
+        preview: async () => ({ callers: [], more: 0, unread: 0 }),
       };
     },
     inspect: () => Promise.reject(new Error('no attestors here')),

@@ -75,6 +75,7 @@ export async function startAdmin(t: TestContext, options: Partial<AdminOptions> 
         holders: () => 0,
         withheld: () => [],
         lapsesOf: () => [],
+        preview: async () => ({ callers: [], more: 0, unread: 0 }),
       },
       inspect: () => Promise.reject(new Error('no attestors here')),
       mainPid: undefined,

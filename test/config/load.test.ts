@@ -51,6 +51,7 @@ test('root needs a trust domain only', async () => {
     newRoot: false,
     bundleFor: 'identified',
     workloadApiHold: false,
+    watchEntries: false,
     disableSpiffeCertValidation: false,
     x509SvidTtl: 3_600,
     x509SvidKeyType: 'ec-p256',
@@ -146,6 +147,7 @@ allowWeakSelectors: true
 newRoot: true
 bundleFor: anyone
 workloadApiHold: true
+watchEntries: true
 disableSpiffeCertValidation: false
 x509SvidTtl: 20s
 x509SvidKeyType: rsa-2048
@@ -205,6 +207,7 @@ sdsAllBundlesName: roots
       newRoot: true,
       bundleFor: 'anyone',
       workloadApiHold: true,
+      watchEntries: true,
       disableSpiffeCertValidation: false,
       x509SvidTtl: 20,
       x509SvidKeyType: 'rsa-2048',
@@ -570,6 +573,12 @@ test('what a file with faults would have set is not missed', async (t) => {
   }
 });
 
+test('entries are watched only where there are some', async () => {
+  assert.deepEqual(await faults({ flags: { watchEntries: true } }), [
+    '--watch-entries: there is nothing to watch; it goes with --entries FILE or DIR',
+  ]);
+});
+
 test('files and groups that are not there are told with all other faults', async (t) => {
   const directory = tempDir(t);
   const rule = 'it is a file that this user can read';
@@ -580,7 +589,7 @@ test('files and groups that are not there are told with all other faults', async
   assert.deepEqual(lines, [
     '--socket-group: this host has no group "nosuch"; give the name of a group in /etc/group or its number',
     `--admin-token-file: "${directory}" is a directory; ${rule}`,
-    `--entries: "/nope" cannot be read: ENOENT: no such file or directory, access '/nope'; ${rule}`,
+    `--entries: "/nope" cannot be read: ENOENT: no such file or directory, access '/nope'; it is a file or folder that this user can read`,
     `SIDEKEY_CA_TTL: "1x" is not a duration; ${DURATION_RULE}`,
   ]);
 });

@@ -56,6 +56,7 @@ test('flags and variables follow from the keys', () => {
     '--vault-mount',
     '--vault-namespace',
     '--vault-token-file',
+    '--watch-entries',
     '--workload-api-hold',
     '--x509-svid-key-type',
     '--x509-svid-ttl',

@@ -24,7 +24,10 @@ describe('the line of an entry in its file', () => {
   const look = async (t: TestContext, text: string, ...entries: Entry[]) => {
     const file = path.join(tempDir(t), 'entries');
     writeFileSync(file, text);
-    return [...(await declaredLines(file, entries))];
+    return [...(await declaredLines(file, entries))].map(([id, place]) => {
+      assert.equal(place.file, file);
+      return [id, place.line];
+    });
   };
 
   it('is found in YAML and JSON, by id, by selectors, or by the SPIFFE ID alone', async (t) => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import type { SidekeyError } from '../../src/base/errors.ts';
+import { EntriesBySpiffeId } from '../../src/registry/by-spiffe-id.ts';
 import { compareAge, isExpired, similarityKey } from '../../src/registry/entry.ts';
 import type { EntryJson } from '../../src/registry/entry-json.ts';
 import { openRegistry } from '../../src/registry/registry.ts';
@@ -738,3 +739,107 @@ async function perform(registry: Registry, clock: TestClock, one: Write): Promis
     assert.ok(['ERR_ENTRY_EXISTS', 'ERR_NOT_FOUND'].includes((error as SidekeyError).code), String(error));
   }
 }
+
+describe('a source that keeps or takes over entries', () => {
+  const lasts = (entries: readonly Entry[]) => entries.map(({ spiffeId }) => spiffeId.split('/').at(-1)).sort();
+
+  test('keeps entries that are not declared any more unless they are pruned', async (t) => {
+    const { registry } = await open(t);
+    await registry.replaceSource('ci', [input('a'), input('b')]);
+    const kept = await registry.replaceSource('ci', [input('b'), input('c')], { prune: false });
+    assert.deepEqual([lasts(kept.absent), lasts(kept.deleted), registry.size], [['a'], [], 3]);
+    const pruned = await registry.replaceSource('ci', [input('b'), input('c')]);
+    assert.deepEqual([lasts(pruned.absent), lasts(pruned.deleted), registry.size], [[], ['a'], 2]);
+  });
+
+  test("leaves another source's entry that it declares unchanged, and refuses to change it", async (t) => {
+    const { registry } = await open(t);
+    const [made] = await registry.create([input('a')], 'api');
+    const same = await registry.replaceSource('ci', [input('a', undefined, { id: made!.id })]);
+    assert.deepEqual([lasts(same.kept), registry.get(made!.id)], [['a'], made]);
+    await assert.rejects(
+      registry.replaceSource('ci', [input('b'), input('a', undefined, { id: made!.id, hint: 'new' })]),
+      (error: SidekeyError) => {
+        assert.equal(error.code, 'ERR_ENTRY_EXISTS');
+        assert.equal(error.problems[0]!.path, '/entries/1');
+        assert.match(error.problems[0]!.problem, /is of the source api, and differs/);
+        assert.match(error.problems[0]!.rule, /adopt/);
+        return true;
+      },
+    );
+    assert.equal(registry.size, 1);
+  });
+
+  test('takes entries over if it is told to, by id or by what they are, but none of the file', async (t) => {
+    const { registry } = await open(t);
+    const [byId, alike] = await registry.create([input('a'), input('b')], 'api');
+    await registry.replaceSource('file', [input('c', undefined, { id: 'of-file' }), input('d')]);
+    const inputs = [input('a', undefined, { id: byId!.id, hint: 'new' }), input('b'), input('d')];
+    const changes = await registry.replaceSource('ci', inputs, { adopt: true });
+    assert.deepEqual([lasts(changes.changed), lasts(changes.created)], [['a', 'b'], ['d']]);
+    assert.deepEqual(changes.replaced, [byId, alike]);
+    assert.deepEqual([registry.get(byId!.id)!.source, registry.get(byId!.id)!.hint], ['ci', 'new']);
+    assert.equal(registry.get(alike!.id)!.source, 'ci');
+    assert.deepEqual(
+      changes.twins.map(({ index, entry }) => [index, entry.source]),
+      [[2, 'file']],
+    );
+    const [other] = await registry.create([input('e')], 'api');
+    const both = [input('e'), input('f', undefined, { id: other!.id })];
+    const { created } = await registry.replaceSource('both', both, { adopt: true });
+    assert.deepEqual([lasts(created), registry.get(other!.id)!.spiffeId], [['e'], 'spiffe://ilinux.io/f']);
+    const ofFile = [input('c', undefined, { id: 'of-file', hint: 'new' })];
+    await assert.rejects(registry.replaceSource('ci', ofFile, { adopt: true, prune: false }), {
+      code: 'ERR_ENTRY_EXISTS',
+    });
+  });
+
+  test('names both of two declared entries that are the same', async (t) => {
+    const { registry } = await open(t);
+    await assert.rejects(registry.replaceSource('ci', [input('a'), input('b'), input('a')]), (error: SidekeyError) => {
+      assert.deepEqual(
+        error.problems.map(({ path, problem }) => [path, problem]),
+        [['/entries/2', 'it is the same as /entries/0']],
+      );
+      return true;
+    });
+  });
+});
+
+test('entries are found by SPIFFE ID and likeness, whatever was added and removed before', () => {
+  const index = new EntriesBySpiffeId();
+  const model: Entry[] = [];
+  const entry = (n: number) =>
+    ({
+      ...input(`x${n % 3}`, [`unix:uid:${n % 4}`]),
+      id: String(n),
+      source: 's',
+      createdAt: 0,
+      updatedAt: 0,
+      revisionNumber: 1,
+    }) as Entry;
+  const all = Array.from({ length: 24 }, (_, n) => entry(n));
+  fc.assert(
+    fc.property(fc.array(fc.nat(23), { maxLength: 60 }), (steps) => {
+      for (const one of model.splice(0)) index.remove(one);
+      for (const step of steps) {
+        const one = all[step]!;
+        const at = model.indexOf(one);
+        if (at === -1) {
+          model.push(one);
+          index.add(one);
+        } else {
+          model.splice(at, 1);
+          index.remove(one);
+        }
+        const wanted = model.filter(({ spiffeId }) => spiffeId === one.spiffeId);
+        assert.deepEqual(new Set(index.of(one.spiffeId)), new Set(wanted));
+        const similar = index.similarTo(one);
+        const has = wanted.some(({ selectors }) => selectors[0]!.value === one.selectors[0]!.value);
+        assert.equal(similar !== undefined, has);
+        if (similar !== undefined) assert.deepEqual(similar.selectors, one.selectors);
+      }
+      assert.deepEqual(new Set(index.ids()), new Set(model.map(({ spiffeId }) => spiffeId)));
+    }),
+  );
+});

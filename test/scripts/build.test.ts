@@ -160,6 +160,7 @@ test('builds at once, where nothing can be tried out, make all bundles all the s
     'sds-client.cjs',
     'serve.cjs',
     'sidekey.cjs',
+    'yaml-worker.cjs',
   ]);
   assert.match(loadedBy(t, root, ['--version']).stdout, /^\d+\.\d+\.\d+\n$/);
 });

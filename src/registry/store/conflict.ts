@@ -3,7 +3,7 @@
  * state in memory; a store throws them for the stored state, which another server may have changed.
  */
 
-import { SidekeyError } from '../../base/index.ts';
+import { FILE_SOURCE, type Problem, SidekeyError } from '../../base/index.ts';
 import type { Entry } from '../entry-fields.ts';
 import { entryToJson } from '../entry-json.ts';
 
@@ -37,6 +37,40 @@ export function entryExists(
     'ERR_ENTRY_EXISTS',
     `entry ${existing.id} (${existing.spiffeId}, source ${existing.source}) has ${same}: change or delete that one`,
     { extra: { entry: entryToJson(existing), ...(index === undefined ? {} : { index }) } },
+  );
+}
+
+/**
+ * ERR_ENTRY_EXISTS: a source declares an entry with the id of another source's entry, which is not the same.
+ * @param index its position in the declared list
+ */
+export function entryOfOther(existing: Entry, index: number): SidekeyError {
+  const isOfFile = existing.source === FILE_SOURCE;
+  const problem = `entry ${existing.id} (${existing.spiffeId}) is of the source ${existing.source}, and differs`;
+  const rule = isOfFile
+    ? 'change it in the file of --entries, or leave out the id'
+    : 'leave it as it is, or take it over with adopt=true (sidekey apply --adopt)';
+  return new SidekeyError('ERR_ENTRY_EXISTS', `${problem}: ${rule}`, {
+    extra: { entry: entryToJson(existing), index },
+    problems: [{ path: `/entries/${index}`, problem, rule }],
+  });
+}
+
+/** The problem of two inputs that are the same. A reader that knows the lines puts them in place of the paths. */
+export function twinProblem(earlier: number, index: number): Problem {
+  return {
+    path: `/entries/${index}`,
+    problem: `it is the same as /entries/${earlier}`,
+    rule: 'no two entries have one id, or the same SPIFFE ID, selectors and parent',
+  };
+}
+
+/** ERR_ENTRY_EXISTS: two entries of one write are the same. @param index the later of the two in the caller's list */
+export function sameEntries(earlier: number, index: number, spiffeId: string): SidekeyError {
+  return new SidekeyError(
+    'ERR_ENTRY_EXISTS',
+    `entries ${earlier} and ${index} of this write have the same id, or the same SPIFFE ID, selectors and parent (${spiffeId}): leave one out`,
+    { extra: { index }, problems: [twinProblem(earlier, index)] },
   );
 }
 
