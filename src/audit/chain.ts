@@ -68,16 +68,24 @@ export function issuanceLine(number: number, record: IssuanceRecord): string {
   });
 }
 
+/** Characters that are hashed at once: many short calls take longer than the hashing. */
+const HASHED_AT_ONCE = 64 * 1024;
+
 /** SHA-256 of lines, each with its line feed. */
 export class LineDigest {
   readonly #hash: Hash = createHash('sha256');
+  #text = '';
 
   add(line: string): void {
-    this.#hash.update(`${line}\n`);
+    this.#text += line;
+    this.#text += '\n';
+    if (this.#text.length < HASHED_AT_ONCE) return;
+    this.#hash.update(this.#text);
+    this.#text = '';
   }
 
   /** Lower-case hex. Call it once. */
   hex(): string {
-    return this.#hash.digest('hex');
+    return this.#hash.update(this.#text).digest('hex');
   }
 }

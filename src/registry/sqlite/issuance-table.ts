@@ -44,7 +44,7 @@ export function issuanceTable({ db, read, write }: Access, audit: AuditLog | und
   };
 }
 
-/** One row of the audit for all issuances of a transaction: a row for each would cost a third of the throughput. */
+/** One row of the audit for all issuances of a transaction: a row for each would slow issuance down. */
 function issuedDetail(first: number, records: readonly IssuanceRecord[]): IssuedDetail {
   const lines = new LineDigest();
   let latestEnd = 0;
